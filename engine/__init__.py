@@ -1,0 +1,1 @@
+"""The orchestration engine of swarm-tui; it knows no screen."""

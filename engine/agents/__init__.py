@@ -1,0 +1,1 @@
+"""The agent loop and the roles that run in it."""

@@ -1,0 +1,316 @@
+"""Everything that can happen in a run. Events are the truth; all other state is a fold over them.
+
+A body's tag is the event's `kind`, in the database as in code. Streamed text is no event.
+"""
+
+from msgspec import Struct
+
+from engine.conversation import Message, StopReason
+from engine.types import (
+    Agent,
+    AgentId,
+    AgentState,
+    CallId,
+    Check,
+    CommitId,
+    Handoff,
+    HandoffText,
+    InboxMessage,
+    Intent,
+    Landing,
+    LandingId,
+    MessageId,
+    Micros,
+    ModelName,
+    RunId,
+    RunState,
+    Sample,
+    Task,
+    TaskId,
+    ToolCallState,
+    Usage,
+)
+
+
+class EventBody(Struct, frozen=True, tag_field="kind"):
+    """What all bodies share: `kind`, the tag."""
+
+
+# --- the run -------------------------------------------------------------------------------------------------
+
+
+class RunCreated(EventBody, frozen=True, tag="run_created"):
+    """`repo` is an absolute path, `branch` the base branch (empty: detached), `settings` JSON text without keys."""
+
+    run: RunId
+    repo: str
+    branch: str
+    base: CommitId
+    check: str
+    models: dict[str, ModelName]
+    settings: str
+    version: str
+
+
+class EpochStarted(EventBody, frozen=True, tag="epoch_started"):
+    """A process took the run over. What an older epoch left running counts as lost from here on."""
+
+    pid: int
+    sandbox_level: str
+    copy_method: str
+
+
+class RunStateChanged(EventBody, frozen=True, tag="run_state_changed"):
+    """`exit_status` is set when the run ended or stopped (INTERFACE: exit status)."""
+
+    state: RunState
+    reason: str = ""
+    exit_status: int | None = None
+
+
+class WorkersLimited(EventBody, frozen=True, tag="workers_limited"):
+    """How many workers may run at once, and who or what says so (`settings`, `person`, `governor`)."""
+
+    workers: int
+    by: str
+    reason: str = ""
+
+
+class Warned(EventBody, frozen=True, tag="warned"):
+    """Something that a person should know and that stops nothing."""
+
+    text: str
+
+
+class Sampled(EventBody, frozen=True, tag="sampled"):
+    sample: Sample
+
+
+# --- intent and messages -------------------------------------------------------------------------------------
+
+
+class IntentVersioned(EventBody, frozen=True, tag="intent_versioned"):
+    intent: Intent
+
+
+class MessageQueued(EventBody, frozen=True, tag="message_queued"):
+    message: InboxMessage
+
+
+# --- agents --------------------------------------------------------------------------------------------------
+
+
+class AgentSpawned(EventBody, frozen=True, tag="agent_spawned"):
+    spawned: Agent
+
+
+class AgentStateChanged(EventBody, frozen=True, tag="agent_state_changed"):
+    """`doing` is one short line for the screen."""
+
+    state: AgentState
+    doing: str = ""
+    reason: str = ""
+
+
+class SubtreePaused(EventBody, frozen=True, tag="subtree_paused"):
+    by: str = "person"
+
+
+class SubtreeResumed(EventBody, frozen=True, tag="subtree_resumed"):
+    by: str = "person"
+
+
+class PriorityChanged(EventBody, frozen=True, tag="priority_changed"):
+    """Added to the priority of every task below the agent."""
+
+    priority: int
+
+
+class ModelChanged(EventBody, frozen=True, tag="model_changed"):
+    model: ModelName
+
+
+class Rescoped(EventBody, frozen=True, tag="rescoped"):
+    goal: str
+    scope: str
+
+
+class ScratchpadRewritten(EventBody, frozen=True, tag="scratchpad_rewritten"):
+    version: int
+    text: str
+
+
+class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
+    """One whole model call. `given` is the text that the agent was told since its last turn (None: only tool
+    answers), `consumed` the inbox messages in it, `prompt` the role prompt's name and version.
+    """
+
+    model: ModelName
+    given: str | None
+    consumed: tuple[MessageId, ...]
+    message: Message
+    stop: StopReason
+    usage: Usage
+    prompt: str
+    wall_s: float
+
+
+class ModelCallRetried(EventBody, frozen=True, tag="model_call_retried"):
+    model: ModelName
+    reason: str
+    wait_s: float
+
+
+class AnswersDropped(EventBody, frozen=True, tag="answers_dropped"):
+    """Compaction, first step: all tool answers but the last `kept` lost their text."""
+
+    kept: int
+
+
+class ContextCompacted(EventBody, frozen=True, tag="context_compacted"):
+    """Compaction, second step: the conversation starts again with `opening` as its first message."""
+
+    opening: str
+    usage: Usage
+
+
+class ToolStarted(EventBody, frozen=True, tag="tool_started"):
+    call: CallId
+    tool: str
+    arguments: str
+    writes: bool
+    target: str = ""
+
+
+class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
+    """`answer` is what the model gets, `paths` what the call changed in the workspace; waits in seconds."""
+
+    call: CallId
+    tool: str
+    state: ToolCallState
+    answer: str
+    paths: tuple[str, ...] = ()
+    wall_s: float = 0.0
+    gate_wait_s: float = 0.0
+
+
+# --- tasks ---------------------------------------------------------------------------------------------------
+
+
+class TaskQueued(EventBody, frozen=True, tag="task_queued"):
+    queued: Task
+
+
+class TaskStarted(EventBody, frozen=True, tag="task_started"):
+    """An attempt began; `worker` has it."""
+
+    worker: AgentId
+    attempt: int
+
+
+class TaskRequeued(EventBody, frozen=True, tag="task_requeued"):
+    """An attempt ended without a handoff and another will follow, not before `not_before`.
+
+    `lost`: the agent or the program died; otherwise the attempt failed by its own fault.
+    """
+
+    reason: str
+    lost: bool
+    not_before: Micros
+
+
+class TaskEnded(EventBody, frozen=True, tag="task_ended"):
+    """`state` is landed, failed or cancelled."""
+
+    state: str
+    reason: str = ""
+    commit: CommitId | None = None
+
+
+class LandingStarted(EventBody, frozen=True, tag="landing_started"):
+    """A worker's change is about to be merged. With `text`, a crash from here on can be repaired:
+    if the task is found on trunk, this handoff is delivered.
+    """
+
+    landing: LandingId
+    change: CommitId
+    text: HandoffText
+
+
+class LandingFinished(EventBody, frozen=True, tag="landing_finished"):
+    landing: Landing
+
+
+class HandedOff(EventBody, frozen=True, tag="handed_off"):
+    handoff: Handoff
+
+
+# --- green ---------------------------------------------------------------------------------------------------
+
+
+class CheckFinished(EventBody, frozen=True, tag="check_finished"):
+    check: Check
+
+
+class GreenMoved(EventBody, frozen=True, tag="green_moved"):
+    commit: CommitId
+
+
+class Published(EventBody, frozen=True, tag="published"):
+    """Trunk and green were written to the person's repo; `left_alone` says why a ref was not."""
+
+    trunk: CommitId
+    green: CommitId | None
+    left_alone: str = ""
+
+
+Body = (
+    RunCreated
+    | EpochStarted
+    | RunStateChanged
+    | WorkersLimited
+    | Warned
+    | Sampled
+    | IntentVersioned
+    | MessageQueued
+    | AgentSpawned
+    | AgentStateChanged
+    | SubtreePaused
+    | SubtreeResumed
+    | PriorityChanged
+    | ModelChanged
+    | Rescoped
+    | ScratchpadRewritten
+    | TurnTaken
+    | ModelCallRetried
+    | AnswersDropped
+    | ContextCompacted
+    | ToolStarted
+    | ToolFinished
+    | TaskQueued
+    | TaskStarted
+    | TaskRequeued
+    | TaskEnded
+    | LandingStarted
+    | LandingFinished
+    | HandedOff
+    | CheckFinished
+    | GreenMoved
+    | Published
+)
+
+
+class Event(Struct, frozen=True):
+    """A body and where it belongs. `agent` and `task` say whom it is about, `cause` is the seq it follows from."""
+
+    seq: int
+    at: Micros
+    epoch: int
+    body: Body
+    agent: AgentId | None = None
+    task: TaskId | None = None
+    cause: int | None = None
+
+    @property
+    def kind(self) -> str:
+        return str(self.body.__struct_config__.tag)

@@ -1,0 +1,1 @@
+"""Events into SQLite and back."""

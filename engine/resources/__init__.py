@@ -1,0 +1,1 @@
+"""Memory, disk, pressure and the build gate."""

@@ -1,0 +1,111 @@
+"""The settings of a run: their names, types and defaults, in the shape of `swarm.toml`."""
+
+from msgspec import Struct, field
+
+
+class ModelsSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`PROVIDER:NAME` per role; empty means that none was chosen. Resolver and reconciler default to worker."""
+
+    planner: str = ""
+    worker: str = ""
+    resolver: str = ""
+    reconciler: str = ""
+
+
+class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """One endpoint. `api_key_env` names the variable that holds the key; a key never stands in a file.
+
+    Prices are in USD per million tokens; None means what the price list says, or unknown. `window` and
+    `max_output` are in tokens, 0 means the known or default value; the waits are in seconds.
+    """
+
+    base_url: str = ""
+    api_key_env: str = ""
+    max_concurrent: int = 64
+    input_price: float | None = None
+    cached_price: float | None = None
+    output_price: float | None = None
+    window: int = 0
+    max_output: int = 0
+    stall_timeout: float = 120.0
+    max_retry_wait: float = 60.0
+    max_retries: int = 8
+
+
+class SwarmSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`workers` at once; `max_depth` of subplanners; `max_agents` alive at once; `seed` of all randomness."""
+
+    workers: int = 16
+    max_depth: int = 4
+    max_agents: int = 500
+    seed: int = 0
+
+
+class BudgetSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of the whole run; 0 and "" mean none. `wall` is a span such as `8h`."""
+
+    usd: float = 0.0
+    tokens: int = 0
+    wall: str = ""
+
+
+class RepoSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`branch`: the base, empty for the checked-out one. `check`: what green means, empty for none.
+
+    The reconciler checks trunk every `check_landings` landings, and at the end.
+    """
+
+    branch: str = ""
+    check: str = ""
+    check_timeout: str = "10m"
+    check_landings: int = 10
+
+
+class TaskSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`max_steps`: model calls of one attempt. `attempts`: failures after which a task is failed."""
+
+    max_steps: int = 200
+    timeout: str = "45m"
+    attempts: int = 2
+
+
+class PlannerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`max_steps`: model calls of a planner between two messages to it."""
+
+    max_steps: int = 100
+
+
+class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`level`: auto, strict, off, or one level's name. `memory` and `output` are sizes per command tree."""
+
+    level: str = "auto"
+    network: bool = False
+    memory: str = "4GiB"
+    processes: int = 512
+    output: str = "64MiB"
+    command_timeout: str = "10m"
+    read_only: tuple[str, ...] = ()
+    copies: str = "auto"
+
+
+class BuildSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Commands that pass the build gate (globs), and how many at once (`auto`: one for each core)."""
+
+    gate: tuple[str, ...] = ("cargo *", "make*", "npm *", "pytest*", "*gcc*")
+    slots: str = "auto"
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings. `theme` and `keys` are the screen's."""
+
+    models: ModelsSettings = field(default_factory=ModelsSettings)
+    providers: dict[str, ProviderSettings] = field(default_factory=dict)
+    swarm: SwarmSettings = field(default_factory=SwarmSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    repo: RepoSettings = field(default_factory=RepoSettings)
+    task: TaskSettings = field(default_factory=TaskSettings)
+    planner: PlannerSettings = field(default_factory=PlannerSettings)
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    build: BuildSettings = field(default_factory=BuildSettings)
+    theme: str = "midnight"
+    keys: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,465 @@
+"""The read model: what a run looks like now. Live run, resume, replay, screen and printout fold the same events."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec.structs import replace
+
+from engine import events as e
+from engine.lifecycle import check_agent, check_run, check_task
+from engine.types import (
+    ROOT,
+    Agent,
+    AgentId,
+    AgentPath,
+    AgentState,
+    Check,
+    CommitId,
+    Handoff,
+    HandoffId,
+    HandoffText,
+    InboxMessage,
+    Intent,
+    Landing,
+    LandingId,
+    LandingState,
+    Micros,
+    ModelName,
+    Role,
+    RunId,
+    RunState,
+    Sample,
+    Scratchpad,
+    Task,
+    TaskId,
+    TaskState,
+    Usage,
+)
+
+RECENT = 1_000
+"""How many of the newest landings, warnings and samples a snapshot keeps; the journal has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingLanding:
+    """A landing under way: what to finish or repeat after a crash."""
+
+    id: LandingId
+    task: TaskId
+    agent: AgentId
+    change: CommitId
+    text: HandoffText
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """State of one run after event `seq`. `apply` changes it in place; `copy` is for handing it to another thread.
+
+    All values in the dicts are frozen, so a shallow copy is a true one.
+    """
+
+    seq: int = 0
+    at: Micros = 0
+    epoch: int = 0
+    run: RunId = RunId("")
+    repo: str = ""
+    branch: str = ""
+    base: CommitId = CommitId("")
+    check_command: str = ""
+    version: str = ""
+    models: dict[str, ModelName] = field(default_factory=dict)
+    settings: str = "{}"
+    state: RunState = RunState.RUNNING
+    reason: str = ""
+    exit_status: int | None = None
+    sandbox_level: str = ""
+    copy_method: str = ""
+    pid: int = 0
+    created_at: Micros = 0
+    epoch_at: Micros = 0
+    worked: Micros = 0
+    """Microseconds that processes worked on the run, up to the present epoch."""
+    workers_limit: int = 0
+    workers_limit_by: str = ""
+    workers_limit_reason: str = ""
+
+    intents: list[Intent] = field(default_factory=list)
+    agents: dict[AgentId, Agent] = field(default_factory=dict)
+    paths: dict[AgentPath, AgentId] = field(default_factory=dict)
+    children: dict[AgentId, list[AgentId]] = field(default_factory=dict)
+    tasks: dict[TaskId, Task] = field(default_factory=dict)
+    tasks_of: dict[AgentId, list[TaskId]] = field(default_factory=dict)
+    handoffs: dict[HandoffId, Handoff] = field(default_factory=dict)
+    landings: deque[Landing] = field(default_factory=lambda: deque(maxlen=RECENT))
+    pending_landings: dict[TaskId, PendingLanding] = field(default_factory=dict)
+    inboxes: dict[AgentId, list[InboxMessage]] = field(default_factory=dict)
+    scratchpads: dict[AgentId, Scratchpad] = field(default_factory=dict)
+
+    trunk: CommitId = CommitId("")
+    green: CommitId | None = None
+    green_at: Micros | None = None
+    last_check: Check | None = None
+    checks_passed: int = 0
+    checks_failed: int = 0
+    left_alone: str = ""
+
+    usage: Usage = field(default_factory=Usage)
+    model_calls: int = 0
+    tool_calls: int = 0
+    retries: int = 0
+    landing_counts: Counter[LandingState] = field(default_factory=Counter)
+    task_counts: Counter[TaskState] = field(default_factory=Counter)
+    handoff_count: int = 0
+    landed_times: deque[Micros] = field(default_factory=lambda: deque(maxlen=RECENT))
+    warnings: deque[tuple[Micros, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    samples: deque[tuple[Micros, Sample]] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    # --- questions -------------------------------------------------------------------------------------------
+
+    @property
+    def root(self) -> AgentId | None:
+        return self.paths.get(ROOT)
+
+    @property
+    def intent(self) -> Intent | None:
+        return self.intents[-1] if self.intents else None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
+
+    @property
+    def rehearsal(self) -> bool:
+        return any(model.startswith("rehearsal:") for model in self.models.values())
+
+    @property
+    def error_rate(self) -> float | None:
+        """Share of trunk checks that failed; None before the first."""
+        total = self.checks_passed + self.checks_failed
+        return self.checks_failed / total if total else None
+
+    def wall(self, now: Micros) -> Micros:
+        """Microseconds that processes worked on the run, up to `now` while it is live."""
+        return self.worked + (0 if self.ended or not self.epoch_at else max(0, now - self.epoch_at))
+
+    def landed_per_hour(self, now: Micros) -> float:
+        """Tasks landed per hour of work, over the whole run."""
+        wall = self.wall(now)
+        return self.task_counts[TaskState.LANDED] * 3_600_000_000 / wall if wall else 0.0
+
+    def ancestors(self, agent: AgentId) -> Iterator[Agent]:
+        """The agent and all above it, upwards."""
+        at: AgentId | None = agent
+        while at is not None and (here := self.agents.get(at)) is not None:
+            yield here
+            at = here.parent
+
+    def subtree(self, agent: AgentId) -> Iterator[Agent]:
+        """The agent and all below it, parents first."""
+        if (here := self.agents.get(agent)) is not None:
+            yield here
+            for child in self.children.get(agent, ()):
+                yield from self.subtree(child)
+
+    def is_paused(self, agent: AgentId) -> bool:
+        """Whether the agent is held: by itself, by an ancestor or by the run."""
+        return self.state in (RunState.PAUSING, RunState.PAUSED) or any(above.paused for above in self.ancestors(agent))
+
+    def priority(self, task: Task) -> int:
+        """A task's priority with what was added to the subtrees it is in."""
+        return task.spec.priority + sum(above.priority for above in self.ancestors(task.planner))
+
+    def open_tasks(self, planner: AgentId) -> list[Task]:
+        """The planner's own tasks that have not ended, oldest first."""
+        return [task for id in self.tasks_of.get(planner, ()) if not (task := self.tasks[id]).ended]
+
+    def open_subplanners(self, planner: AgentId) -> list[Agent]:
+        """The planner's own subplanners that have not ended, oldest first."""
+        return [
+            child
+            for id in self.children.get(planner, ())
+            if (child := self.agents[id]).role is Role.PLANNER and not child.ended
+        ]
+
+    def copy(self) -> "Snapshot":
+        """A snapshot that further events do not change."""
+        new = object.__new__(Snapshot)
+        for name in Snapshot.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, (dict, list, deque, Counter)):
+                value = value.copy()
+            setattr(new, name, value)
+        new.children = {id: list(below) for id, below in self.children.items()}
+        new.tasks_of = {id: list(tasks) for id, tasks in self.tasks_of.items()}
+        new.inboxes = {id: list(inbox) for id, inbox in self.inboxes.items()}
+        return new
+
+    # --- the fold --------------------------------------------------------------------------------------------
+
+    def apply(self, event: e.Event) -> None:
+        """Fold one event in. Raises IllegalTransition for a transition that cannot be."""
+        _FOLDS[type(event.body)](self, event, event.body)
+        self.seq, self.at = event.seq, event.at
+        self.epoch = max(self.epoch, event.epoch)
+
+    def _agent(self, event: e.Event, **changes: Any) -> Agent:
+        assert event.agent is not None
+        agent = replace(self.agents[event.agent], **changes)
+        self.agents[event.agent] = agent
+        return agent
+
+    def _task(self, event: e.Event, **changes: Any) -> Task:
+        assert event.task is not None
+        old = self.tasks[event.task]
+        if "state" in changes:
+            check_task(old.state, changes["state"])
+            self.task_counts[old.state] -= 1
+            self.task_counts[changes["state"]] += 1
+        task = replace(old, **changes)
+        self.tasks[event.task] = task
+        return task
+
+
+Fold = Callable[[Snapshot, e.Event, Any], None]
+_FOLDS: dict[type, Fold] = {}
+
+
+def _folds(kind: type) -> Callable[[Fold], Fold]:
+    def register(fold: Fold) -> Fold:
+        _FOLDS[kind] = fold
+        return fold
+
+    return register
+
+
+def _no_change(snapshot: Snapshot, event: e.Event, body: object) -> None:
+    """The event is for the record only."""
+
+
+@_folds(e.RunCreated)
+def _(s: Snapshot, event: e.Event, body: e.RunCreated) -> None:
+    s.run, s.repo, s.branch, s.base, s.trunk = body.run, body.repo, body.branch, body.base, body.base
+    s.check_command, s.models, s.settings = body.check, dict(body.models), body.settings
+    s.version = body.version
+    s.created_at = event.at
+
+
+@_folds(e.EpochStarted)
+def _(s: Snapshot, event: e.Event, body: e.EpochStarted) -> None:
+    if s.epoch_at and not s.ended:
+        s.worked += max(0, s.at - s.epoch_at)  # the epoch before ended by dying at its last event
+    s.epoch, s.epoch_at, s.pid = event.epoch, event.at, body.pid
+    s.sandbox_level, s.copy_method = body.sandbox_level, body.copy_method
+    if s.ended:
+        check_run(s.state, RunState.RUNNING)
+        s.state, s.reason, s.exit_status = RunState.RUNNING, "", None
+
+
+@_folds(e.RunStateChanged)
+def _(s: Snapshot, event: e.Event, body: e.RunStateChanged) -> None:
+    check_run(s.state, body.state)
+    was_ended = s.ended
+    s.state, s.reason, s.exit_status = body.state, body.reason, body.exit_status
+    if s.ended and not was_ended:
+        s.worked += max(0, event.at - s.epoch_at)
+
+
+@_folds(e.WorkersLimited)
+def _(s: Snapshot, event: e.Event, body: e.WorkersLimited) -> None:
+    s.workers_limit, s.workers_limit_by, s.workers_limit_reason = body.workers, body.by, body.reason
+
+
+@_folds(e.Warned)
+def _(s: Snapshot, event: e.Event, body: e.Warned) -> None:
+    s.warnings.append((event.at, body.text))
+
+
+@_folds(e.Sampled)
+def _(s: Snapshot, event: e.Event, body: e.Sampled) -> None:
+    s.samples.append((event.at, body.sample))
+
+
+@_folds(e.IntentVersioned)
+def _(s: Snapshot, event: e.Event, body: e.IntentVersioned) -> None:
+    s.intents.append(body.intent)
+
+
+@_folds(e.MessageQueued)
+def _(s: Snapshot, event: e.Event, body: e.MessageQueued) -> None:
+    s.inboxes.setdefault(body.message.to_agent, []).append(body.message)
+
+
+@_folds(e.AgentSpawned)
+def _(s: Snapshot, event: e.Event, body: e.AgentSpawned) -> None:
+    agent = body.spawned
+    s.agents[agent.id] = agent
+    s.paths[agent.path] = agent.id
+    if agent.parent is not None:
+        s.children.setdefault(agent.parent, []).append(agent.id)
+
+
+@_folds(e.AgentStateChanged)
+def _(s: Snapshot, event: e.Event, body: e.AgentStateChanged) -> None:
+    assert event.agent is not None
+    check_agent(s.agents[event.agent].state, body.state)
+    agent = s._agent(event, state=body.state, doing=body.doing, reason=body.reason)
+    ended_at = (agent.ended_at or event.at) if agent.ended else None
+    if ended_at != agent.ended_at:
+        s._agent(event, ended_at=ended_at)
+    if agent.state in (AgentState.FAILED, AgentState.CANCELLED):
+        s.inboxes.pop(agent.id, None)
+
+
+@_folds(e.SubtreePaused)
+def _(s: Snapshot, event: e.Event, body: e.SubtreePaused) -> None:
+    s._agent(event, paused=True)
+
+
+@_folds(e.SubtreeResumed)
+def _(s: Snapshot, event: e.Event, body: e.SubtreeResumed) -> None:
+    s._agent(event, paused=False)
+
+
+@_folds(e.PriorityChanged)
+def _(s: Snapshot, event: e.Event, body: e.PriorityChanged) -> None:
+    s._agent(event, priority=body.priority)
+
+
+@_folds(e.ModelChanged)
+def _(s: Snapshot, event: e.Event, body: e.ModelChanged) -> None:
+    s._agent(event, model=body.model)
+
+
+@_folds(e.Rescoped)
+def _(s: Snapshot, event: e.Event, body: e.Rescoped) -> None:
+    s._agent(event, goal=body.goal, scope=body.scope)
+
+
+@_folds(e.ScratchpadRewritten)
+def _(s: Snapshot, event: e.Event, body: e.ScratchpadRewritten) -> None:
+    assert event.agent is not None
+    s.scratchpads[event.agent] = Scratchpad(event.agent, body.version, event.at, body.text)
+
+
+@_folds(e.TurnTaken)
+def _(s: Snapshot, event: e.Event, body: e.TurnTaken) -> None:
+    assert event.agent is not None
+    if body.consumed:
+        inbox = s.inboxes.get(event.agent, [])
+        s.inboxes[event.agent] = [message for message in inbox if message.id not in body.consumed]
+    agent = s.agents[event.agent]
+    s._agent(
+        event,
+        steps=agent.steps + 1,
+        usage=agent.usage + body.usage,
+        tokens_in_context=body.usage.input + body.usage.output,
+        stepped_at=event.at,
+    )
+    s.usage += body.usage
+    s.model_calls += 1
+
+
+@_folds(e.ModelCallRetried)
+def _(s: Snapshot, event: e.Event, body: e.ModelCallRetried) -> None:
+    s.retries += 1
+
+
+@_folds(e.ContextCompacted)
+def _(s: Snapshot, event: e.Event, body: e.ContextCompacted) -> None:
+    assert event.agent is not None
+    s._agent(event, usage=s.agents[event.agent].usage + body.usage, tokens_in_context=0)
+    s.usage += body.usage
+    s.model_calls += 1
+
+
+@_folds(e.ToolStarted)
+def _(s: Snapshot, event: e.Event, body: e.ToolStarted) -> None:
+    s.tool_calls += 1
+
+
+@_folds(e.TaskQueued)
+def _(s: Snapshot, event: e.Event, body: e.TaskQueued) -> None:
+    task = body.queued
+    s.tasks[task.id] = task
+    s.tasks_of.setdefault(task.planner, []).append(task.id)
+    s.task_counts[task.state] += 1
+
+
+@_folds(e.TaskStarted)
+def _(s: Snapshot, event: e.Event, body: e.TaskStarted) -> None:
+    s._task(event, state=TaskState.WORKING, agent=body.worker, attempt=body.attempt)
+
+
+@_folds(e.TaskRequeued)
+def _(s: Snapshot, event: e.Event, body: e.TaskRequeued) -> None:
+    assert event.task is not None
+    task = s.tasks[event.task]
+    s.pending_landings.pop(task.id, None)
+    s._task(
+        event,
+        state=TaskState.QUEUED,
+        agent=None,
+        reason=body.reason,
+        not_before=body.not_before,
+        losses=task.losses + body.lost,
+        failures=task.failures + (not body.lost),
+    )
+
+
+@_folds(e.TaskEnded)
+def _(s: Snapshot, event: e.Event, body: e.TaskEnded) -> None:
+    task = s._task(event, state=TaskState(body.state), reason=body.reason, commit=body.commit, ended_at=event.at)
+    s.pending_landings.pop(task.id, None)
+    if task.state is TaskState.LANDED:
+        s.landed_times.append(event.at)
+
+
+@_folds(e.LandingStarted)
+def _(s: Snapshot, event: e.Event, body: e.LandingStarted) -> None:
+    assert event.agent is not None
+    task = s._task(event, state=TaskState.LANDING)
+    s.pending_landings[task.id] = PendingLanding(body.landing, task.id, event.agent, body.change, body.text)
+
+
+@_folds(e.LandingFinished)
+def _(s: Snapshot, event: e.Event, body: e.LandingFinished) -> None:
+    landing = body.landing
+    s.landings.append(landing)
+    s.landing_counts[landing.state] += 1
+    if landing.commit is not None:
+        s.trunk = landing.commit
+    if landing.state is LandingState.CONFLICTED:
+        task = s.tasks[landing.task]
+        s.pending_landings.pop(task.id, None)
+        s._task(event, state=TaskState.WORKING, conflicts=task.conflicts + 1)
+
+
+@_folds(e.HandedOff)
+def _(s: Snapshot, event: e.Event, body: e.HandedOff) -> None:
+    s.handoffs[body.handoff.id] = body.handoff
+    s.handoff_count += 1
+
+
+@_folds(e.CheckFinished)
+def _(s: Snapshot, event: e.Event, body: e.CheckFinished) -> None:
+    s.last_check = body.check
+    if body.check.passed:
+        s.checks_passed += 1
+    else:
+        s.checks_failed += 1
+
+
+@_folds(e.GreenMoved)
+def _(s: Snapshot, event: e.Event, body: e.GreenMoved) -> None:
+    s.green, s.green_at = body.commit, event.at
+
+
+@_folds(e.Published)
+def _(s: Snapshot, event: e.Event, body: e.Published) -> None:
+    s.left_alone = body.left_alone
+
+
+for _kind in (e.AnswersDropped, e.ToolFinished):
+    _folds(_kind)(_no_change)

@@ -1,0 +1,1 @@
+"""What an agent may call: one module and one description (.md) for each tool."""

@@ -1,0 +1,299 @@
+"""Frozen values of the swarm: ids, states, and what flows between people, planners and workers."""
+
+from enum import StrEnum
+from typing import NewType
+
+from msgspec import Struct, field
+
+RunId = NewType("RunId", str)
+AgentId = NewType("AgentId", str)
+AgentPath = NewType("AgentPath", str)
+TaskId = NewType("TaskId", str)
+HandoffId = NewType("HandoffId", str)
+LandingId = NewType("LandingId", str)
+MessageId = NewType("MessageId", str)
+CallId = NewType("CallId", str)
+CommitId = NewType("CommitId", str)
+ModelName = NewType("ModelName", str)
+"""`PROVIDER:NAME`, for example `anthropic:claude-sonnet-4-5`."""
+Micros = int
+"""A moment in UTC, or a span, in integer microseconds."""
+
+ROOT = AgentPath("root")
+
+
+class Role(StrEnum):
+    """What an agent is in the tree; each has a prompt file that names its tools."""
+
+    PLANNER = "planner"
+    WORKER = "worker"
+    RESOLVER = "resolver"
+    RECONCILER = "reconciler"
+
+
+class RunState(StrEnum):
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class AgentState(StrEnum):
+    STARTING = "starting"
+    THINKING = "thinking"
+    ACTING = "acting"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TaskState(StrEnum):
+    QUEUED = "queued"
+    WORKING = "working"
+    LANDING = "landing"
+    LANDED = "landed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TaskKind(StrEnum):
+    WORK = "work"  # asked for by a planner
+    FIXUP = "fixup"  # asked for by the reconciler when trunk fails its check
+
+
+class LandingState(StrEnum):
+    MERGED = "merged"  # clean and model-free
+    RESOLVED = "resolved"  # clean after a conflict was resolved
+    CONFLICTED = "conflicted"  # handed back
+    EMPTY = "empty"  # nothing to land
+    REFUSED = "refused"
+
+
+class HandoffStatus(StrEnum):
+    DONE = "done"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class MessageSource(StrEnum):
+    """Who put a message into an agent's inbox."""
+
+    INTENT = "intent"
+    HANDOFF = "handoff"
+    STEER = "steer"
+    CHECK = "check"
+    REMINDER = "reminder"
+    NUDGE = "nudge"
+    SYSTEM = "system"
+
+
+class ToolCallState(StrEnum):
+    RUNNING = "running"
+    OK = "ok"
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
+
+
+class Usage(Struct, frozen=True):
+    """Tokens and money of model calls. `input` includes `cached`; `usd` is None when a price is unknown."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    usd: float | None = 0.0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Usage(self.input + other.input, self.cached + other.cached, self.output + other.output, usd)
+
+
+class Intent(Struct, frozen=True):
+    """One version of what the person wants. Versions count from 1."""
+
+    version: int
+    at: Micros
+    author: str
+    text: str
+
+
+class TaskSpec(Struct, frozen=True):
+    """What a planner asks of a worker. `scope`: globs, separated by commas or white space; empty means anywhere.
+
+    Higher `priority` starts first.
+    """
+
+    title: str
+    goal: str
+    scope: str = ""
+    acceptance: str = ""
+    priority: int = 0
+
+
+class Task(Struct, frozen=True):
+    """A task and where it stands.
+
+    `attempt` counts the attempts started; `failures` those that ended by their own fault, `losses` those that
+    ended with their agent or the whole program. `intent` is the version it came from.
+    """
+
+    id: TaskId
+    spec: TaskSpec
+    planner: AgentId
+    intent: int
+    kind: TaskKind = TaskKind.WORK
+    state: TaskState = TaskState.QUEUED
+    attempt: int = 0
+    failures: int = 0
+    losses: int = 0
+    agent: AgentId | None = None
+    reason: str = ""
+    queued_at: Micros = 0
+    not_before: Micros = 0
+    ended_at: Micros | None = None
+    conflicts: int = 0
+    commit: CommitId | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in (TaskState.LANDED, TaskState.FAILED, TaskState.CANCELLED)
+
+
+class Agent(Struct, frozen=True):
+    """An agent and what it is doing now.
+
+    `doing` is one short line (a tool and its target, or what it waits for). `paused` is set on the root of a
+    paused subtree only. `tokens_in_context` is what the last model call reported as input.
+    """
+
+    id: AgentId
+    path: AgentPath
+    parent: AgentId | None
+    role: Role
+    model: ModelName
+    title: str
+    goal: str = ""
+    scope: str = ""
+    task: TaskId | None = None
+    attempt: int = 0
+    state: AgentState = AgentState.STARTING
+    doing: str = ""
+    paused: bool = False
+    priority: int = 0
+    steps: int = 0
+    usage: Usage = field(default_factory=Usage)
+    tokens_in_context: int = 0
+    intent: int = 0
+    epoch: int = 0
+    spawned_at: Micros = 0
+    stepped_at: Micros = 0
+    ended_at: Micros | None = None
+    reason: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.state in (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED)
+
+
+class HandoffText(Struct, frozen=True):
+    """What an agent says when it hands off."""
+
+    status: HandoffStatus
+    summary: str
+    notes: str = ""
+    concerns: str = ""
+    deviations: str = ""
+    findings: str = ""
+    feedback: str = ""
+
+
+class Handoff(Struct, frozen=True):
+    """The one message in which an agent reports up the tree. `to_agent` is None for the root's own.
+
+    `by_engine` marks a handoff that the engine wrote for an agent that could not.
+    """
+
+    id: HandoffId
+    at: Micros
+    task: TaskId | None
+    agent: AgentId
+    to_agent: AgentId | None
+    text: HandoffText
+    landing: LandingState | None = None
+    commit: CommitId | None = None
+    intent: int = 0
+    by_engine: bool = False
+
+
+class Landing(Struct, frozen=True):
+    """One try to bring a worker's change onto trunk. `base` is the tip that it was merged on."""
+
+    id: LandingId
+    at: Micros
+    task: TaskId
+    agent: AgentId
+    state: LandingState
+    base: CommitId
+    commit: CommitId | None = None
+    paths: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class InboxMessage(Struct, frozen=True):
+    """A message that waits for an agent's next model call. `handoff` names the handoff it carries."""
+
+    id: MessageId
+    at: Micros
+    to_agent: AgentId
+    source: MessageSource
+    text: str
+    handoff: HandoffId | None = None
+
+
+class Scratchpad(Struct, frozen=True):
+    """An agent's own notes, replaced as a whole. Versions count from 1."""
+
+    agent: AgentId
+    version: int
+    at: Micros
+    text: str
+
+
+class Check(Struct, frozen=True):
+    """One run of the project's check on a trunk commit. `exit` is None when it timed out; `wall_s` in seconds."""
+
+    at: Micros
+    commit: CommitId
+    passed: bool
+    exit: int | None
+    output: str
+    wall_s: float
+
+
+class Sample(Struct, frozen=True):
+    """Resource use at one moment. Sizes in bytes, rates in bytes a second, pressure and shares in percent.
+
+    Memory and disk rates are of the swarm (the program and all that agents run); `*_free` of the machine.
+    `contention` is (time waiting at the gate + for locks) / (gate wait + run time) of build commands over the
+    last minute, in percent.
+    """
+
+    memory: int = 0
+    memory_free: int = 0
+    disk_read: float = 0.0
+    disk_write: float = 0.0
+    disk_free: int = 0
+    cpu: float = 0.0
+    cpu_pressure: float = 0.0
+    memory_pressure: float = 0.0
+    io_pressure: float = 0.0
+    processes: int = 0
+    building: int = 0
+    gate_waiting: int = 0
+    contention: float = 0.0
+    model_calls: int = 0
+    rate_limited_s: float = 0.0

@@ -1,0 +1,6 @@
+"""The command line: `swarm-tui`."""
+
+
+def main() -> int:
+    """Run the command line; returns its exit status."""
+    return 0
