@@ -1,0 +1,124 @@
+"""Which providers there are, what each needs, and how one is made. A new provider is a module and a line here.
+
+Light on purpose: a provider's module, and with it its SDK, is loaded only when the provider is opened.
+"""
+
+import difflib
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from msgspec import Struct
+
+from engine.errors import ErrorKind, ExitStatus, SwarmError
+from engine.protocols import Clock, Provider, Randomness
+from engine.settings import ProviderSettings
+from engine.types import ModelName
+
+NO_KEY = "none"
+"""Sent as the key to a compatible server that needs none."""
+
+
+class Endpoint(Struct, frozen=True):
+    """All that a provider is made from. An empty `base_url` means the SDK's own.
+
+    Every provider is called as `PROVIDER(endpoint)`, for example `RehearsalProvider(endpoint)`: one positional
+    argument, no I/O, and SwarmError (provider) when the settings cannot work. `name` becomes `Provider.name`.
+    A provider waits only by `clock.sleep` and draws only from `randomness`.
+    """
+
+    name: str
+    settings: ProviderSettings
+    clock: Clock
+    randomness: Randomness
+    key: str = ""
+    base_url: str = ""
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.name!r}, base_url={self.base_url!r})"  # never the key
+
+
+class Listing(Struct, frozen=True):
+    """A provider's line: where its class is, which variables hold its key and address, whether it has a price.
+
+    `keyless_elsewhere`: a server at an address of one's own may need no key.
+    """
+
+    target: str
+    key_env: str = ""
+    base_url_env: str = ""
+    keyless_elsewhere: bool = False
+    paid: bool = True
+
+
+PROVIDERS: dict[str, Listing] = {
+    "anthropic": Listing("engine.models.anthropic:AnthropicProvider", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+    "openai": Listing("engine.models.openai:OpenAIProvider", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "openai-chat": Listing(
+        "engine.models.openai_chat:OpenAIChatProvider", "OPENAI_API_KEY", "OPENAI_BASE_URL", keyless_elsewhere=True
+    ),
+    "rehearsal": Listing("engine.models.rehearsal:RehearsalProvider", paid=False),
+}
+
+
+def split_model(model: ModelName) -> tuple[str, str]:
+    """`PROVIDER:NAME` as its two parts. Raises SwarmError (provider) when it is not one of ours."""
+    provider, colon, name = model.partition(":")
+    if not colon or not name or not provider:
+        raise SwarmError(
+            ErrorKind.PROVIDER,
+            f"'{model}' is not a model name",
+            f"write PROVIDER:NAME with one of {', '.join(PROVIDERS)}",
+        )
+    if provider not in PROVIDERS:
+        near = difflib.get_close_matches(provider, PROVIDERS, n=1)
+        known = f"did you mean {near[0]}:{name}?" if near else f"the providers are {', '.join(PROVIDERS)}"
+        raise SwarmError(ErrorKind.PROVIDER, f"there is no provider '{provider}'", known)
+    return provider, name
+
+
+def key_variable(name: str, settings: ProviderSettings) -> str:
+    """The environment variable that holds the provider's key; empty when it needs none."""
+    return settings.api_key_env or PROVIDERS[name].key_env
+
+
+def has_key(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> bool:
+    """Whether the provider can be called as far as its key goes."""
+    listing = PROVIDERS[name]
+    if not listing.key_env or environ.get(key_variable(name, settings)):
+        return True
+    return listing.keyless_elsewhere and not settings.api_key_env and bool(_base_url(name, settings, environ))
+
+
+def endpoint(
+    name: str, settings: ProviderSettings, environ: Mapping[str, str], clock: Clock, randomness: Randomness
+) -> Endpoint:
+    """Settings and environment as what a provider is made from. Raises SwarmError when the key is missing."""
+    base_url = _base_url(name, settings, environ)
+    variable = key_variable(name, settings)
+    key = environ.get(variable, "").strip() if variable else ""
+    if not has_key(name, settings, environ) or (variable and not key and settings.api_key_env):
+        raise SwarmError(
+            ErrorKind.PROVIDER,
+            f"the provider '{name}' has no key: the variable {variable} is not set",
+            f"export {variable}, or try the rehearsal: swarm-tui demo",
+            ExitStatus.UNUSABLE,
+        )
+    if base_url and not base_url.startswith(("http://", "https://")):
+        raise SwarmError(
+            ErrorKind.PROVIDER,
+            f"the address of the provider '{name}' is not a web address: {base_url}",
+            'write one such as "http://127.0.0.1:8080/v1"',
+        )
+    return Endpoint(name, settings, clock, randomness, key or NO_KEY, base_url)
+
+
+def open_provider(made_from: Endpoint) -> Provider:
+    """Load the provider's module and make it. Takes up to a second: the SDKs are slow to import."""
+    make = cast(Callable[[Endpoint], Provider], pkgutil.resolve_name(PROVIDERS[made_from.name].target))
+    return make(made_from)
+
+
+def _base_url(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
+    variable = PROVIDERS[name].base_url_env
+    return settings.base_url or (environ.get(variable, "") if variable else "")
