@@ -1,0 +1,301 @@
+"""The screen's only door to the engine: the engine's values that screens need, and what a session offers them.
+
+A session is a run as the screen sees it: embedded in this process, attached over a socket, or replayed. Every
+method may be called from the screen's thread and returns at once; what takes time comes back as a future.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from engine.commands import (
+    Cancel,
+    Command,
+    Pause,
+    Rescope,
+    Resume,
+    SetModel,
+    SetPriority,
+    SetWorkers,
+    Steer,
+    Stop,
+    SubmitIntent,
+)
+from engine.conversation import Message, Opaque, Text, ToolAnswer, ToolCall
+from engine.errors import ErrorKind, ExitStatus, SwarmError
+from engine.events import (
+    AgentSpawned,
+    AgentStateChanged,
+    AnswersDropped,
+    CheckFinished,
+    ContextCompacted,
+    EpochStarted,
+    Event,
+    GreenMoved,
+    HandedOff,
+    IntentVersioned,
+    LandingFinished,
+    LandingStarted,
+    MessageQueued,
+    ModelCallRetried,
+    ModelChanged,
+    PriorityChanged,
+    Published,
+    Rescoped,
+    RunCreated,
+    RunStateChanged,
+    Sampled,
+    ScratchpadRewritten,
+    SubtreePaused,
+    SubtreeResumed,
+    TaskEnded,
+    TaskQueued,
+    TaskRequeued,
+    TaskStarted,
+    ToolFinished,
+    ToolStarted,
+    TurnTaken,
+    Warned,
+    WorkersLimited,
+)
+from engine.settings import Settings
+from engine.snapshot import Snapshot
+from engine.types import (
+    ROOT,
+    Agent,
+    AgentId,
+    AgentPath,
+    AgentState,
+    Check,
+    CommitId,
+    Handoff,
+    HandoffId,
+    HandoffStatus,
+    InboxMessage,
+    Intent,
+    LandingState,
+    MessageSource,
+    Micros,
+    ModelName,
+    Role,
+    RunState,
+    Sample,
+    Scratchpad,
+    Task,
+    TaskId,
+    TaskState,
+    ToolCallState,
+    Usage,
+)
+
+
+class Start(Struct, frozen=True):
+    """What the start screen shows before a run exists.
+
+    `models` names a model per role, `draft` is the intent to begin editing with, `problem` says why no run can
+    start (no key, say) and `hint` what to do about it; both are empty when one can.
+    """
+
+    repo: str
+    branch: str = ""
+    check: str = ""
+    models: dict[str, str] = field(default_factory=dict)
+    sandbox_level: str = ""
+    warnings: tuple[str, ...] = ()
+    draft: str = ""
+    problem: str = ""
+    hint: str = ""
+
+
+class Tone(StrEnum):
+    """How much an event matters to a person; the theme gives each a colour."""
+
+    QUIET = "quiet"
+    PLAIN = "plain"
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+
+
+class EventLine(Struct, frozen=True):
+    """One event as the screen keeps it: short text instead of a body of any size."""
+
+    seq: int
+    at: Micros
+    kind: str
+    tone: Tone
+    text: str
+    agent: AgentId | None = None
+    task: TaskId | None = None
+
+
+class Said(Struct, frozen=True):
+    """One message of an agent's conversation, as it was said. `seq` is the event that it came with."""
+
+    seq: int
+    at: Micros
+    message: Message
+
+
+class CloseMode(StrEnum):
+    """How a person leaves: the run stops and can be resumed, pauses first, or goes on without the screen."""
+
+    STOP = "stop"
+    PAUSE = "pause"
+    DETACH = "detach"
+
+
+class Session(Protocol):
+    """A run as the screen sees it.
+
+    `mark` is shown in the header (`REPLAY`, for example; empty for a live run). `read_only` says why commands
+    are refused, `no_detach` why the swarm cannot go on without the screen; empty when they are not.
+    """
+
+    mark: str
+    read_only: str
+    no_detach: str
+
+    def start(self) -> None:
+        """Begin the work; called once."""
+        ...
+
+    def latest(self) -> tuple[int, Snapshot]:
+        """A version that grows with every change, and a snapshot that nothing changes any more."""
+        ...
+
+    def now(self) -> Micros:
+        """The run's time, in microseconds UTC: the clock's when live, the cursor's in a replay."""
+        ...
+
+    def events_after(self, seq: int) -> Sequence[EventLine]:
+        """Recent events with a greater sequence number, oldest first; bounded by what is kept in memory."""
+        ...
+
+    def submit(self, command: Command) -> Future[None]:
+        """Raises SwarmError (through the future) when the command cannot be done."""
+        ...
+
+    def messages(self, agent: AgentId, before: int | None, limit: int) -> Future[list[Said]]:
+        """The conversation's last `limit` messages before event `before`, oldest first."""
+        ...
+
+    def diff(self, agent: AgentId) -> Future[str]:
+        """The agent's copy as it stands now, or what it landed, as a unified patch."""
+        ...
+
+    def scratchpads(self, agent: AgentId) -> Future[list[Scratchpad]]:
+        """The agent's scratchpad in all its versions, oldest first."""
+        ...
+
+    def live_text(self, agent: AgentId) -> str:
+        """The tail of what the agent streams right now; it is watched from the first call on, one at a time."""
+        ...
+
+    def ended(self) -> bool:
+        """Whether nothing will change any more: the run ended, stopped or failed."""
+        ...
+
+    def failure(self) -> BaseException | None:
+        """What broke the session, if something did."""
+        ...
+
+    def exit_status(self) -> int | None:
+        """What the program should exit with; None while the run goes on."""
+        ...
+
+    def close(self, mode: CloseMode) -> Future[None]:
+        """Leave the run in the way the person asked for; done when it is safe to exit."""
+        ...
+
+
+__all__ = [
+    "ROOT",
+    "Agent",
+    "AgentId",
+    "AgentPath",
+    "AgentSpawned",
+    "AgentState",
+    "AgentStateChanged",
+    "AnswersDropped",
+    "Cancel",
+    "Check",
+    "CheckFinished",
+    "CloseMode",
+    "Command",
+    "CommitId",
+    "ContextCompacted",
+    "EpochStarted",
+    "ErrorKind",
+    "Event",
+    "EventLine",
+    "ExitStatus",
+    "GreenMoved",
+    "HandedOff",
+    "Handoff",
+    "HandoffId",
+    "HandoffStatus",
+    "InboxMessage",
+    "Intent",
+    "IntentVersioned",
+    "LandingFinished",
+    "LandingStarted",
+    "LandingState",
+    "Message",
+    "MessageQueued",
+    "MessageSource",
+    "Micros",
+    "ModelCallRetried",
+    "ModelChanged",
+    "ModelName",
+    "Opaque",
+    "Pause",
+    "PriorityChanged",
+    "Published",
+    "Rescope",
+    "Rescoped",
+    "Resume",
+    "Role",
+    "RunCreated",
+    "RunState",
+    "RunStateChanged",
+    "Said",
+    "Sample",
+    "Sampled",
+    "Scratchpad",
+    "ScratchpadRewritten",
+    "Session",
+    "SetModel",
+    "SetPriority",
+    "SetWorkers",
+    "Settings",
+    "Snapshot",
+    "Start",
+    "Steer",
+    "Stop",
+    "SubmitIntent",
+    "SubtreePaused",
+    "SubtreeResumed",
+    "SwarmError",
+    "Task",
+    "TaskEnded",
+    "TaskId",
+    "TaskQueued",
+    "TaskRequeued",
+    "TaskStarted",
+    "TaskState",
+    "Text",
+    "Tone",
+    "ToolAnswer",
+    "ToolCall",
+    "ToolCallState",
+    "ToolFinished",
+    "ToolStarted",
+    "TurnTaken",
+    "Usage",
+    "Warned",
+    "WorkersLimited",
+]
