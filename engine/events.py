@@ -314,3 +314,11 @@ class Event(Struct, frozen=True):
     @property
     def kind(self) -> str:
         return str(self.body.__struct_config__.tag)
+
+
+class Draft(Struct, frozen=True):
+    """An event that is to be recorded: it has no place in the order yet."""
+
+    body: Body
+    agent: AgentId | None = None
+    task: TaskId | None = None

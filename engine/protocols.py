@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from engine.conversation import Request, Turn
-from engine.events import Body, Event
+from engine.events import Draft, Event
 from engine.types import (
     AgentId,
     Check,
@@ -157,6 +157,10 @@ class Trunk(Protocol):
         """Trunk's commits after `commit`, oldest first."""
         ...
 
+    async def read_file(self, commit: CommitId, path: str) -> bytes | None:
+        """A regular file's content in a commit; None when there is none."""
+        ...
+
     async def diff(self, old: CommitId, new: CommitId) -> str:
         """A unified patch with git's headers and rename detection."""
         ...
@@ -286,14 +290,16 @@ class Meters(Protocol):
     async def sample(self) -> Sample: ...
 
 
-# --- what agents' tools need of the engine -------------------------------------------------------------------
+# --- the engine's state --------------------------------------------------------------------------------------
 
 
 class Recorder(Protocol):
     """The one way in which the engine's state changes: events, recorded together and folded at once."""
 
-    def record(self, *bodies: Body, agent: AgentId | None = None, task: TaskId | None = None) -> int:
+    def record(self, *drafts: Draft, cause: int | None = None) -> int:
         """Record events atomically; returns the last one's sequence number."""
         ...
 
-    async def durable(self, seq: int) -> None: ...
+    async def durable(self, seq: int) -> None:
+        """Wait until all events up to `seq` are on disk."""
+        ...

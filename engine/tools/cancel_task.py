@@ -1,0 +1,30 @@
+"""cancel_task: a planner takes back what it asked for."""
+
+from msgspec import Struct
+
+from engine.events import Draft, TaskEnded
+from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.types import TaskId, TaskState
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    task: str
+    reason: str = ""
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    task = desk.snapshot.tasks.get(TaskId(arguments.task.strip()))
+    if task is None or task.planner != desk.agent.id:
+        return refused(f"you have no task {arguments.task}; spawn_tasks answered with the ids of yours")
+    if task.ended:
+        return refused(f"{task.spec.title} has already ended: {task.state}")
+    if task.state is TaskState.LANDING:
+        return refused(f"{task.spec.title} is landing at this moment: its handoff is on the way")
+    reason = arguments.reason or "its planner took it back"
+    return Answer(
+        f"cancelled: {task.spec.title}",
+        drafts=(Draft(TaskEnded(TaskState.CANCELLED, reason), task.agent, task.id),),
+    )
+
+
+TOOL = Tool("cancel_task", Arguments, call, writes=True, target=lambda a: a.task)

@@ -1,0 +1,37 @@
+"""edit_file: replace a piece of text in a file of the agent's own copy."""
+
+from msgspec import Struct
+
+from engine.protocols import WorkspaceError
+from engine.tools.tool import Answer, Desk, Tool, refused
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    path: str
+    old: str
+    new: str
+    count: int = 1
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    if not arguments.old:
+        return refused("`old` is empty; use write_file for a new file")
+    if arguments.count < 1:
+        return refused("`count` must be at least 1")
+    old, new = arguments.old.encode("utf-8", "replace"), arguments.new.encode("utf-8", "replace")
+    try:
+        workspace = await desk.workspace()
+        content = await workspace.read_file(arguments.path)
+        found = content.count(old)
+        if found != arguments.count:
+            return refused(
+                f"`old` stands {found} times in {arguments.path}, not {arguments.count}: "
+                "give more of the text around it, or the right `count`"
+            )
+        await workspace.write_file(arguments.path, content.replace(old, new))
+    except WorkspaceError as error:
+        return refused(str(error))
+    return Answer(f"edited {arguments.path} ({found})", paths=(arguments.path,))
+
+
+TOOL = Tool("edit_file", Arguments, call, writes=True, target=lambda a: a.path)

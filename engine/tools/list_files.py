@@ -1,0 +1,29 @@
+"""list_files: what lies below a folder of the agent's own copy."""
+
+from msgspec import Struct
+
+from engine.protocols import WorkspaceError
+from engine.tools.tool import Answer, Desk, Tool, refused
+
+LIMIT = 500
+"""Entries of one answer."""
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    path: str = "."
+    depth: int = 2
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    try:
+        workspace = await desk.workspace()
+        entries = await workspace.list_files(arguments.path, max(1, min(arguments.depth, 20)), LIMIT + 1)
+    except WorkspaceError as error:
+        return refused(str(error))
+    lines = [entry.path if entry.path.endswith("/") else f"{entry.path} ({entry.size})" for entry in entries[:LIMIT]]
+    if len(entries) > LIMIT:
+        lines.append(f"(cut at {LIMIT} entries: ask for a folder below, or less depth)")
+    return Answer("\n".join(lines) or "(nothing there)")
+
+
+TOOL = Tool("list_files", Arguments, call, target=lambda a: a.path)

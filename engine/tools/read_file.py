@@ -1,0 +1,49 @@
+"""read_file: a file of the agent's own copy, with line numbers."""
+
+from msgspec import Struct
+
+from engine.protocols import WorkspaceError
+from engine.tools.tool import Answer, Desk, Tool, refused
+
+LIMIT = 16_000
+"""Characters of one answer; the rest is asked for by line."""
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    path: str
+    start: int = 1
+    end: int = 0
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    try:
+        content = await (await desk.workspace()).read_file(arguments.path)
+    except WorkspaceError as error:
+        return refused(str(error))
+    if b"\0" in content:
+        return refused(f"{arguments.path} is a binary file of {len(content)} bytes")
+    lines = content.decode("utf-8", "replace").split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    if not lines:
+        return Answer("(the file is empty)")
+    start = max(1, arguments.start)
+    end = min(len(lines), arguments.end or len(lines))
+    if start > end:
+        return refused(f"{arguments.path} has {len(lines)} lines; nothing stands in {start}–{arguments.end or end}")
+    shown: list[str] = []
+    size = 0
+    for number in range(start, end + 1):
+        line = f"{number}\t{lines[number - 1]}"
+        size += len(line) + 1
+        if size > LIMIT:
+            if not shown:
+                shown.append(line[:LIMIT])
+                number += 1
+            shown.append(f"(cut: the file has {len(lines)} lines; go on with start={number})")
+            break
+        shown.append(line)
+    return Answer("\n".join(shown))
+
+
+TOOL = Tool("read_file", Arguments, call, target=lambda a: a.path)

@@ -1,0 +1,25 @@
+"""rewrite_scratchpad: replace the agent's own notes as a whole."""
+
+from msgspec import Struct
+
+from engine.events import Draft, ScratchpadRewritten
+from engine.tools.tool import Answer, Desk, Tool, refused
+
+LIMIT = 16_000
+"""Characters of a scratchpad: it is part of the context that is never cut."""
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    text: str
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    if len(arguments.text) > LIMIT:
+        return refused(f"too long: {len(arguments.text)} characters of at most {LIMIT}; keep what still matters")
+    agent = desk.agent.id
+    known = desk.snapshot.scratchpads.get(agent)
+    version = known.version + 1 if known else 1
+    return Answer("kept", drafts=(Draft(ScratchpadRewritten(version, arguments.text), agent),))
+
+
+TOOL = Tool("rewrite_scratchpad", Arguments, call, writes=True)

@@ -1,0 +1,36 @@
+"""search: lines of the agent's own copy that match a regular expression."""
+
+import re
+
+from msgspec import Struct
+
+from engine.protocols import WorkspaceError
+from engine.tools.tool import Answer, Desk, Tool, refused
+
+LIMIT = 200
+"""Matches of one answer."""
+LINE = 200
+"""Characters of a line that are shown."""
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    pattern: str
+    path: str = "."
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    try:
+        re.compile(arguments.pattern)
+    except re.error as error:
+        return refused(f"not a regular expression: {error}")
+    try:
+        matches = await (await desk.workspace()).search(arguments.pattern, arguments.path, LIMIT + 1)
+    except WorkspaceError as error:
+        return refused(str(error))
+    lines = [f"{match.path}:{match.line}: {match.text[:LINE]}" for match in matches[:LIMIT]]
+    if len(matches) > LIMIT:
+        lines.append(f"(cut at {LIMIT} matches: narrow the pattern or the path)")
+    return Answer("\n".join(lines) or "(no match)")
+
+
+TOOL = Tool("search", Arguments, call, target=lambda a: a.pattern[:60])

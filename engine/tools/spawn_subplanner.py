@@ -1,0 +1,57 @@
+"""spawn_subplanner: a planner gives a slice away, completely."""
+
+import re
+
+from msgspec import Struct
+
+from engine.events import AgentSpawned, Draft
+from engine.snapshot import Snapshot
+from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.types import Agent, AgentId, AgentPath, Role
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    title: str
+    goal: str
+    scope: str = ""
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    planner, snapshot, limits = desk.agent, desk.snapshot, desk.settings.swarm
+    title = " ".join(arguments.title.split())[:120]
+    if not title or not arguments.goal.strip():
+        return refused("a subplanner needs a title and a goal")
+    depth = sum(1 for _ in snapshot.ancestors(planner.id))
+    if depth > limits.max_depth:
+        return refused(f"subplanners may be {limits.max_depth} deep and you are the deepest: spawn tasks instead")
+    if sum(not agent.ended for agent in snapshot.agents.values()) >= limits.max_agents:
+        return refused(f"{limits.max_agents} agents are at work, which is the limit: wait for some to end")
+    intent = snapshot.intent
+    child = Agent(
+        id=AgentId(desk.ids.new("a")),
+        path=free_path(snapshot, planner.path, title),
+        parent=planner.id,
+        role=Role.PLANNER,
+        model=planner.model,
+        title=title,
+        goal=arguments.goal,
+        scope=arguments.scope,
+        intent=intent.version if intent else 0,
+        epoch=snapshot.epoch,
+        spawned_at=desk.clock.now(),
+    )
+    return Answer(f"spawned: {title}", drafts=(Draft(AgentSpawned(child), child.id),))
+
+
+def free_path(snapshot: Snapshot, above: AgentPath, title: str) -> AgentPath:
+    """A path below `above` that reads like the title; a second one of the same name gets `-2`."""
+    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:24].strip("-") or "slice"
+    path = AgentPath(f"{above}/{name}")
+    number = 1
+    while path in snapshot.paths:
+        number += 1
+        path = AgentPath(f"{above}/{name}-{number}")
+    return path
+
+
+TOOL = Tool("spawn_subplanner", Arguments, call, writes=True, target=lambda a: a.title[:60])

@@ -1,0 +1,71 @@
+"""What a tool is, what it may use (`Desk`) and what it answers."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from engine.events import Draft
+from engine.protocols import Clock, Ids, Output, Workspace
+from engine.settings import Settings
+from engine.snapshot import Snapshot
+from engine.types import Agent, HandoffText
+
+
+class Answer(Struct, frozen=True):
+    """What a tool call came to.
+
+    `drafts` are recorded atomically with the answer. `paths` names what the call changed in the workspace,
+    `gate_wait_s` is in seconds. `ends`: the agent has handed off. `sleeps`: it goes on with its next message.
+    """
+
+    text: str
+    error: bool = False
+    drafts: tuple[Draft, ...] = ()
+    paths: tuple[str, ...] = ()
+    gate_wait_s: float = 0.0
+    ends: bool = False
+    sleeps: bool = False
+
+
+class Desk(Protocol):
+    """What a tool may do on behalf of the agent that calls it. There is no way from here to trunk but `hand_off`."""
+
+    snapshot: Snapshot
+    settings: Settings
+    clock: Clock
+    ids: Ids
+
+    @property
+    def agent(self) -> Agent: ...
+
+    async def workspace(self) -> Workspace:
+        """The agent's own copy, made at its first use."""
+        ...
+
+    async def command(self, command: str, timeout_s: float) -> tuple[Output, float]:
+        """Run a command in the copy, through the build gate if it builds; with the seconds waited there."""
+        ...
+
+    async def hand_off(self, text: HandoffText) -> Answer:
+        """End the agent's work, or say why it cannot end yet."""
+        ...
+
+
+class Tool(Struct, frozen=True):
+    """A tool. `arguments` is a Struct type, `call` runs it with one of those.
+
+    `writes`: it may change something, so it runs alone and is never silently run again. `target` gives the
+    short text that the screen shows beside the tool's name.
+    """
+
+    name: str
+    arguments: type[Struct]
+    call: Callable[[Desk, Any], Awaitable[Answer]]
+    writes: bool = False
+    target: Callable[[Any], str] = lambda _: ""
+
+
+def refused(message: str) -> Answer:
+    """An error answer: the agent reads it and goes on."""
+    return Answer(message, error=True)

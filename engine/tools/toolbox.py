@@ -1,0 +1,53 @@
+"""All tools by name, found in this folder: adding a module and its description adds a tool."""
+
+import importlib
+import pkgutil
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from engine import tools
+from engine.conversation import ToolSpec
+from engine.tools.tool import Tool
+
+_NOT_TOOLS = {"tool", "toolbox"}
+
+
+class Toolbox:
+    """The tools and how models see them."""
+
+    def __init__(self) -> None:
+        names = sorted(module.name for module in pkgutil.iter_modules(tools.__path__) if module.name not in _NOT_TOOLS)
+        self.tools: dict[str, Tool] = {name: importlib.import_module(f"{tools.__name__}.{name}").TOOL for name in names}
+        self._specs = {name: _spec(tool) for name, tool in self.tools.items()}
+
+    def specs(self, names: tuple[str, ...]) -> tuple[ToolSpec, ...]:
+        """How a model sees the named tools. Raises KeyError for a name that is no tool."""
+        return tuple(self._specs[name] for name in names)
+
+
+def _spec(tool: Tool) -> ToolSpec:
+    description = (files(tools) / f"{tool.name}.md").read_text("utf-8").strip()
+    return ToolSpec(tool.name, description, _inline(msgspec.json.schema(tool.arguments)))
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, object]:
+    """Replace `$ref`s by what they name and drop titles: providers differ in what they make of `$defs`."""
+    definitions = schema.get("$defs", {})
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, list):
+            return [walk(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return walk(definitions[node["$ref"].rsplit("/", 1)[1]])
+        return {
+            key: {name: walk(value) for name, value in child.items()} if key == "properties" else walk(child)
+            for key, child in node.items()
+            if key not in ("title", "$defs")
+        }
+
+    inlined: dict[str, object] = walk(schema)
+    return inlined

@@ -1,0 +1,19 @@
+"""wait: a planner sleeps until its next message, at no cost."""
+
+from msgspec import Struct
+
+from engine.tools.tool import Answer, Desk, Tool, refused
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    me, snapshot = desk.agent.id, desk.snapshot
+    if not (snapshot.inboxes.get(me) or snapshot.open_tasks(me) or snapshot.open_subplanners(me)):
+        return refused("nothing is outstanding, so no message will come: spawn what is missing, or hand off")
+    return Answer("woken", sleeps=True)
+
+
+TOOL = Tool("wait", Arguments, call)

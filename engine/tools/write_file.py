@@ -1,0 +1,22 @@
+"""write_file: a whole file of the agent's own copy."""
+
+from msgspec import Struct
+
+from engine.protocols import WorkspaceError
+from engine.tools.tool import Answer, Desk, Tool, refused
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    path: str
+    content: str
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    try:
+        await (await desk.workspace()).write_file(arguments.path, arguments.content.encode("utf-8", "replace"))
+    except WorkspaceError as error:
+        return refused(str(error))
+    return Answer(f"written {arguments.path}", paths=(arguments.path,))
+
+
+TOOL = Tool("write_file", Arguments, call, writes=True, target=lambda a: a.path)
