@@ -1,0 +1,76 @@
+"""A simulated world for fast tests of the engine's logic: every protocol of `engine.protocols`, in memory.
+
+Time is virtual: a day of a run passes in milliseconds, and a seed decides all delays, so that a failing run can be
+repeated. Nothing here touches the disk, a process, a thread or the network.
+
+    def test_something():
+        async def main(clock: SimulatedClock) -> None:
+            def script(model, request):                 # the model: sees the request only
+                if first_line(request).startswith("# Intent"):
+                    return turn(call("submit_handoff", status="done", summary="nothing to do"))
+                return ModelError(ModelErrorKind.RETRYABLE, "overloaded")
+
+            w = world(clock, script, seed=7, files={"a.txt": b"1\\n"})
+            swarm = Swarm(w.clock, w.ids, w.randomness, w.journal, w.trunk, w.workspaces, w.models, w.meters, w.checker)
+            await swarm.run()
+            assert w.trunk.files == {"a.txt": b"1\\n"}
+
+        simulate(main)
+
+- `simulate(main)` is `asyncio.run` in virtual time. Stuck tasks raise `NothingCanHappen` instead of hanging.
+- `w.models.asked` holds every request, also as JSON bytes; `w.workspaces.opened[agent]` every workspace.
+- `shell=` is the commands' behaviour: `(workspace, command) -> Ran(exit, text, wall_s)` or text; it may change
+  `workspace.files`. A command that takes longer than its time-out is killed in simulated time.
+- `w.trunk.move({...})` is someone else's commit; `w.trunk.before_swap = ...` puts it where it hurts.
+- `w.journal.crash_after(seq)`, or `w.crash()`, kills the process: await `w.power.failed.wait()`, cancel the swarm's
+  task, and go on with `w.restart()`, which has the durable events, the commits and nothing else.
+- `workspace.lose()` kills one agent's sandbox. `w.meters.current = Sample(...)` changes what the meters show.
+"""
+
+from tests.simulated.journal import MemoryJournal
+from tests.simulated.merge import merge_lines, merge_trees
+from tests.simulated.models import Asked, ScriptedModels, answers, call, first_line, turn
+from tests.simulated.power import Power
+from tests.simulated.resources import PLENTY, ScriptedChecker, SteadyMeters
+from tests.simulated.time import (
+    CountingIds,
+    NothingCanHappen,
+    SeededRandomness,
+    SimulatedClock,
+    SimulatedLoop,
+    simulate,
+)
+from tests.simulated.trunk import Commit, Commits, MemoryTrunk
+from tests.simulated.workspaces import MemoryWorkspace, MemoryWorkspaces, Ran, no_commands
+from tests.simulated.world import World, world
+
+__all__ = [
+    "PLENTY",
+    "Asked",
+    "Commit",
+    "Commits",
+    "CountingIds",
+    "MemoryJournal",
+    "MemoryTrunk",
+    "MemoryWorkspace",
+    "MemoryWorkspaces",
+    "NothingCanHappen",
+    "Power",
+    "Ran",
+    "ScriptedChecker",
+    "ScriptedModels",
+    "SeededRandomness",
+    "SimulatedClock",
+    "SimulatedLoop",
+    "SteadyMeters",
+    "World",
+    "answers",
+    "call",
+    "first_line",
+    "merge_lines",
+    "merge_trees",
+    "no_commands",
+    "simulate",
+    "turn",
+    "world",
+]

@@ -1,0 +1,90 @@
+"""A journal in memory whose durability comes late, as a disk's does, and that can lose what was not yet durable."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from engine.events import Event
+from engine.types import AgentId
+from tests.simulated.power import Power
+
+
+class MemoryJournal:
+    """Implements `Journal`.
+
+    Batches become durable together, `delay()` seconds after the oldest was appended. With `crash_after`, the
+    power fails once that event is durable; the batch of a later event is lost whole, and so is all after it.
+    """
+
+    def __init__(self, power: Power, delay: Callable[[], float], kept: Sequence[Event] = ()) -> None:
+        self._power = power
+        self._delay = delay
+        self._durable: list[Event] = list(kept)
+        self._waiting: list[tuple[Event, ...]] = []
+        self._last = self._durable[-1].seq if self._durable else 0
+        self._flushing: asyncio.TimerHandle | None = None
+        self._grew = asyncio.Event()
+        self._crash_seq: int | None = None
+        self.closed = False
+
+    def crash_after(self, seq: int) -> None:
+        """Let the power fail as soon as event `seq` is durable."""
+        self._crash_seq = seq
+
+    def surviving(self) -> list[Event]:
+        """What a later process finds: the durable events."""
+        return list(self._durable)
+
+    @property
+    def appended(self) -> int:
+        """The last sequence number appended, durable or not."""
+        return self._last
+
+    def append(self, events: Sequence[Event]) -> None:
+        assert not self.closed, "the journal is closed"
+        for event in events:
+            assert event.seq == self._last + 1, f"event {event.seq} after {self._last}"
+            self._last = event.seq
+        if not events:
+            return
+        self._waiting.append(tuple(events))
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(self._delay(), self._flush)
+
+    async def durable(self, seq: int) -> None:
+        assert seq <= self._last, f"event {seq} was never appended"
+        while not self._durable or self._durable[-1].seq < seq:
+            await self._power.needed()
+            grew = self._grew
+            await grew.wait()
+        await self._power.needed()
+
+    async def events(self, after: int = 0) -> AsyncIterator[Event]:
+        await self._power.needed()
+        for event in self._durable[after:]:
+            yield event
+
+    async def agent_events(self, agent: AgentId) -> list[Event]:
+        await self._power.needed()
+        return [event for event in self._durable if event.agent == agent]
+
+    async def close(self) -> None:
+        await self._power.needed()
+        self._flush()
+        self.closed = True
+
+    def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        batches, self._waiting = self._waiting, []
+        for batch in batches:
+            if not self._power.on:
+                return
+            if self._crash_seq is not None and batch[-1].seq > self._crash_seq:
+                self._power.fail()
+                return
+            self._durable.extend(batch)
+            if batch[-1].seq == self._crash_seq:
+                self._power.fail()
+        grew, self._grew = self._grew, asyncio.Event()
+        grew.set()

@@ -1,0 +1,89 @@
+"""Models that a test scripts: an answer, or an error, for each request; every request is kept byte by byte."""
+
+import inspect
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from engine.conversation import Message, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
+from engine.types import CallId, ModelName, Usage
+from tests.simulated.power import Power
+from tests.simulated.time import SimulatedClock
+
+Answer = Turn | Exception
+Script = Callable[[ModelName, Request], Answer | Awaitable[Answer]]
+"""A test's model: sees what a provider would get, and nothing else. An exception is raised to the caller."""
+
+_numbers = itertools.count(1)
+
+
+def call(tool: str, **arguments: object) -> ToolCall:
+    """A tool call with an id of its own."""
+    return ToolCall(CallId(f"call_{next(_numbers)}"), tool, msgspec.json.encode(arguments).decode())
+
+
+def turn(*calls: ToolCall, text: str = "", stop: StopReason | None = None, usage: Usage | None = None) -> Turn:
+    """A whole turn with these calls and this text."""
+    blocks = ((Text(text),) if text else ()) + calls
+    reason = stop or (StopReason.TOOLS if calls else StopReason.END)
+    return Turn(Message("assistant", blocks), reason, usage or Usage(input=100, cached=50, output=20, usd=0.001))
+
+
+def first_line(request: Request) -> str:
+    """The first line of the first user message, such as `# Task: TITLE`: who is asking."""
+    return request.messages[0].text.splitlines()[0]
+
+
+def answers(request: Request) -> list[str]:
+    """What the tools answered to the last turn's calls."""
+    last = request.messages[-1]
+    return [block.text for block in last.blocks if isinstance(block, ToolAnswer)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One recorded request; `data` is all of it as JSON bytes, to be searched for what must not be there."""
+
+    model: ModelName
+    request: Request
+    data: bytes
+
+
+class ScriptedModels:
+    """Implements `Models`. `asked` holds every request; a call takes `latency_s()` simulated seconds."""
+
+    def __init__(self, script: Script, clock: SimulatedClock, power: Power, latency_s: Callable[[], float]) -> None:
+        self.script = script
+        self.asked: list[Asked] = []
+        self.tokens_in_window = 200_000
+        self._clock = clock
+        self._power = power
+        self._latency_s = latency_s
+
+    async def ask(
+        self,
+        model: ModelName,
+        request: Request,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[str, float], None],
+    ) -> Turn:
+        await self._power.needed()
+        self.asked.append(Asked(model, request, msgspec.json.encode(request)))
+        await self._clock.sleep(self._latency_s())
+        answer = self.script(model, request)
+        if inspect.isawaitable(answer):
+            answer = await answer
+        await self._power.needed()
+        if isinstance(answer, Exception):
+            raise answer
+        if answer.message.text:
+            on_text(answer.message.text)
+        return answer
+
+    def window(self, model: ModelName) -> int:
+        return self.tokens_in_window
+
+    async def close(self) -> None:
+        await self._power.needed()

@@ -1,0 +1,45 @@
+"""Meters that show what a test sets, and a project check that a test decides."""
+
+from collections.abc import Callable
+
+from engine.types import Check, CommitId, Sample
+from tests.simulated.merge import Tree
+from tests.simulated.power import Power
+from tests.simulated.time import SimulatedClock
+from tests.simulated.trunk import Commits
+
+GIB = 2**30
+PLENTY = Sample(memory=GIB, memory_free=8 * GIB, disk_free=100 * GIB, cpu=50.0, processes=10)
+
+
+class SteadyMeters:
+    """Implements `Meters`: shows `current` until a test sets another."""
+
+    def __init__(self, power: Power) -> None:
+        self.current = PLENTY
+        self._power = power
+
+    async def sample(self) -> Sample:
+        await self._power.needed()
+        return self.current
+
+
+class ScriptedChecker:
+    """Implements `Checker`: `verdict` sees a commit's files and says whether they pass."""
+
+    def __init__(self, verdict: Callable[[Tree], bool], commits: Commits, clock: SimulatedClock, power: Power) -> None:
+        self.verdict = verdict
+        self.checked: list[CommitId] = []
+        self.wall_s = 1.0
+        self._commits = commits
+        self._clock = clock
+        self._power = power
+
+    async def check(self, commit: CommitId) -> Check:
+        await self._power.needed()
+        self.checked.append(commit)
+        await self._clock.sleep(self.wall_s)
+        await self._power.needed()
+        passed = self.verdict(self._commits.made[commit].files)
+        output = "all passed\n" if passed else "1 failed\n"
+        return Check(self._clock.now(), commit, passed, 0 if passed else 1, output, self.wall_s)

@@ -1,0 +1,124 @@
+"""Virtual time: a clock, and an event loop whose time jumps to the next timer when nothing else can happen."""
+
+import asyncio
+import random
+import selectors
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from engine.types import Micros
+
+T = TypeVar("T")
+
+EPOCH: Micros = 1_767_225_600_000_000
+"""Where simulated UTC begins: 2026-01-01 00:00."""
+
+
+class NothingCanHappen(RuntimeError):  # noqa: N818 - a state of the world
+    """All tasks wait for each other: no timer runs and nothing is ready. A test failed by being stuck."""
+
+
+class SimulatedClock:
+    """Implements `Clock`. `elapsed` is in seconds and moves only when the loop is idle, or by `advance`."""
+
+    def __init__(self, limit_s: float = 30 * 86_400.0) -> None:
+        self.elapsed = 0.0
+        self.limit_s = limit_s
+
+    def now(self) -> Micros:
+        return EPOCH + round(self.elapsed * 1_000_000)
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass. Raises NothingCanHappen past the limit: something polls for what never comes."""
+        self.elapsed += seconds
+        if self.elapsed > self.limit_s:
+            raise NothingCanHappen(f"no end after {self.limit_s:.0f} simulated seconds")
+
+
+class SeededRandomness:
+    """Implements `Randomness`: the same seed, the same run."""
+
+    def __init__(self, seed: int) -> None:
+        self._source = random.Random(seed)
+
+    def random(self) -> float:
+        return self._source.random()
+
+
+class CountingIds:
+    """Implements `Ids` by counting, so that two runs of one seed have the same ids."""
+
+    _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def new(self, prefix: str) -> str:
+        self._count += 1
+        digits, rest = "", self._count
+        for _ in range(8):
+            rest, digit = divmod(rest, 32)
+            digits = self._DIGITS[digit] + digits
+        return prefix + digits
+
+
+class _IdleSelector(selectors.BaseSelector):
+    """A selector that, instead of waiting for a time-out, lets the clock jump over it."""
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self._inner = selectors.DefaultSelector()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = self._inner.select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if timeout is None:
+            raise NothingCanHappen("all tasks wait and no timer runs")
+        self._clock.advance(timeout)
+        return ready
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._inner.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._inner.unregister(fileobj)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._inner.modify(fileobj, events, data)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._inner.get_map()
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """An asyncio loop on a simulated clock: `asyncio.sleep`, `timeout` and `call_later` cost no real time.
+
+    No threads and no processes: what they would report arrives after time has jumped on.
+    """
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        super().__init__(_IdleSelector(clock))
+        self._simulated = clock
+
+    def time(self) -> float:
+        return self._simulated.elapsed
+
+
+def simulate(main: Callable[[SimulatedClock], Coroutine[Any, Any, T]], clock: SimulatedClock | None = None) -> T:
+    """Run a coroutine to its end in virtual time, as `asyncio.run` does in real time.
+
+    Raises NothingCanHappen when it is stuck.
+    """
+    clock = clock or SimulatedClock()
+    with asyncio.Runner(loop_factory=lambda: SimulatedLoop(clock)) as runner:
+        return runner.run(main(clock))

@@ -1,0 +1,143 @@
+"""A trunk in memory: commits are trees of whole files with one parent, landed by compare-and-swap."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from engine.protocols import LandResult
+from engine.types import CommitId, LandingState, TaskId
+from tests.simulated.merge import Tree, merge_trees
+from tests.simulated.patch import unified_patch
+from tests.simulated.power import Power
+from tests.simulated.time import SimulatedClock
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A whole tree and where it came from."""
+
+    parent: CommitId | None
+    files: dict[str, bytes]
+    message: str
+
+
+@dataclass
+class Commits:
+    """All that a repo's object store and refs hold; it outlives a killed process."""
+
+    made: dict[CommitId, Commit] = field(default_factory=dict)
+    tip: CommitId = CommitId("")
+    base: CommitId = CommitId("")
+    green: CommitId | None = None
+    published: tuple[CommitId, CommitId | None] | None = None
+
+    def add(self, parent: CommitId | None, files: Tree, message: str) -> CommitId:
+        """Store a commit; its id depends on nothing but its content."""
+        digest = hashlib.sha1(f"{parent}\0{message}\0".encode())
+        for path in sorted(files):
+            digest.update(f"{path}\0{len(files[path])}\0".encode() + files[path])
+        commit = CommitId(digest.hexdigest())
+        self.made[commit] = Commit(parent, dict(files), message)
+        return commit
+
+    def history(self, commit: CommitId | None) -> list[CommitId]:
+        """The commit and its ancestors, newest first."""
+        found = []
+        while commit is not None:
+            found.append(commit)
+            commit = self.made[commit].parent
+        return found
+
+
+class MemoryTrunk:
+    """Implements `Trunk` with file-by-file merges. `left_alone` is what `publish` answers.
+
+    Every effect takes a moment of simulated time (`delay`), so that landings overlap and the tip moves between
+    reading and swapping. `before_swap` is called right before each swap: a test moves trunk there.
+    """
+
+    ATTEMPTS = 16
+
+    def __init__(self, commits: Commits, clock: SimulatedClock, power: Power, delay: Callable[[], float]) -> None:
+        self.commits = commits
+        self._clock = clock
+        self._power = power
+        self._delay = delay
+        self.left_alone = ""
+        self.retries = 0
+        self.before_swap: Callable[[], None] = lambda: None
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The files at trunk's tip."""
+        return dict(self.commits.made[self.commits.tip].files)
+
+    def move(self, files: Tree, message: str = "from outside") -> CommitId:
+        """Commit on the tip as someone else would: a moved trunk."""
+        self.commits.tip = self.commits.add(self.commits.tip, {**self.files, **files}, message)
+        return self.commits.tip
+
+    async def tip(self) -> CommitId:
+        await self._moment()
+        return self.commits.tip
+
+    async def land(self, change: CommitId, message: str) -> LandResult:
+        await self._moment()
+        offered = self.commits.made[change]
+        assert offered.parent is not None, "a change has a parent"
+        start = self.commits.made[offered.parent].files
+        for _ in range(self.ATTEMPTS):
+            tip = self.commits.tip
+            if offered.files == start:
+                return LandResult(LandingState.EMPTY, tip)
+            ours = self.commits.made[tip].files
+            merged, paths, conflicts = merge_trees(start, ours, offered.files)
+            if conflicts:
+                commit = self.commits.add(tip, merged, f"conflict: {message}")
+                return LandResult(
+                    LandingState.CONFLICTED, tip, paths=paths, conflicts=conflicts, merged=commit, reason="conflict"
+                )
+            if not paths:
+                return LandResult(LandingState.EMPTY, tip)
+            landed = self.commits.add(tip, merged, message)
+            await self._moment()
+            self.before_swap()
+            if self.commits.tip == tip:
+                self.commits.tip = landed
+                await self._moment()
+                return LandResult(LandingState.MERGED, tip, commit=landed, paths=paths)
+            self.retries += 1
+        return LandResult(LandingState.REFUSED, self.commits.tip, reason="trunk moved too often")
+
+    async def find_landed(self, task: TaskId) -> CommitId | None:
+        await self._moment()
+        for commit in self.commits.history(self.commits.tip):
+            if commit == self.commits.base:
+                return None
+            if f"Swarm-Task: {task}" in self.commits.made[commit].message.splitlines():
+                return commit
+        return None
+
+    async def landed_since(self, commit: CommitId) -> list[CommitId]:
+        await self._moment()
+        history = self.commits.history(self.commits.tip)
+        return history[: history.index(commit)][::-1]
+
+    async def diff(self, old: CommitId, new: CommitId) -> str:
+        await self._moment()
+        return unified_patch(self.commits.made[old].files, self.commits.made[new].files)
+
+    async def move_green(self, commit: CommitId) -> None:
+        await self._moment()
+        assert commit in self.commits.history(self.commits.tip), "green is a commit of trunk"
+        self.commits.green = commit
+
+    async def publish(self) -> str:
+        await self._moment()
+        self.commits.published = (self.commits.tip, self.commits.green)
+        return self.left_alone
+
+    async def _moment(self) -> None:
+        await self._power.needed()
+        await self._clock.sleep(self._delay())
+        await self._power.needed()

@@ -1,0 +1,212 @@
+"""Workspaces in memory: a dict of files on a commit, and commands that a test interprets."""
+
+import asyncio
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from posixpath import normpath
+
+from engine.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
+from engine.types import AgentId, CommitId
+from tests.simulated.patch import unified_patch
+from tests.simulated.power import Power
+from tests.simulated.time import SimulatedClock
+from tests.simulated.trunk import Commits
+
+OUTPUT_LIMIT = 16_000
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a scripted command does: its exit status, what it prints, and how long it takes in simulated seconds."""
+
+    exit: int = 0
+    text: str = ""
+    wall_s: float = 0.1
+
+
+Commands = Callable[["MemoryWorkspace", str], Ran | str | Awaitable[Ran | str]]
+"""A test's shell: gets the workspace (and may change its `files`) and the command as written."""
+
+
+def no_commands(workspace: "MemoryWorkspace", command: str) -> Ran:
+    """A shell in which every command succeeds and does nothing."""
+    return Ran()
+
+
+class MemoryWorkspace:
+    """Implements `Workspace`. `files` is the copy as it stands now; `commands` lists what was run in it."""
+
+    def __init__(
+        self, agent: AgentId, base: CommitId, commits: Commits, clock: SimulatedClock, power: Power, shell: Commands
+    ) -> None:
+        self.root = "/ws"
+        self.agent = agent
+        self.base = base
+        self.files = dict(commits.made[base].files)
+        self.commands: list[str] = []
+        self.ignored: Callable[[str], bool] = lambda path: path.startswith("build/")
+        self.closed = False
+        self._commits = commits
+        self._clock = clock
+        self._power = power
+        self._shell = shell
+        self._lost = asyncio.Event()
+
+    def lose(self) -> None:
+        """Kill the sandbox: what runs in it and all that is asked of it from now on raises WorkspaceLost."""
+        self._lost.set()
+
+    async def run(self, command: str, timeout_s: float, on_output: Callable[[str], None]) -> Output:
+        await self._alive()
+        self.commands.append(command)
+        answer = self._shell(self, command)
+        if inspect.isawaitable(answer):
+            answer = await answer
+        ran = Ran(text=answer) if isinstance(answer, str) else answer
+        wall_s = min(ran.wall_s, timeout_s)
+        try:
+            async with asyncio.timeout(wall_s):
+                await self._lost.wait()
+        except TimeoutError:
+            await self._power.needed()
+        await self._alive()
+        if ran.wall_s > timeout_s:
+            return Output(None, "", 0, "", "timeout", wall_s)
+        on_output(ran.text)
+        cut = max(0, len(ran.text) - OUTPUT_LIMIT)
+        if not cut:
+            return Output(ran.exit, ran.text, 0, "", "", wall_s)
+        self.files[".swarm/output"] = ran.text.encode()
+        half = OUTPUT_LIMIT // 2
+        return Output(ran.exit, ran.text[:half] + ran.text[-half:], cut, ".swarm/output", "", wall_s)
+
+    async def read_file(self, path: str) -> bytes:
+        await self._alive()
+        name = self._beneath(path)
+        if name in self.files:
+            return self.files[name]
+        if any(known.startswith(f"{name}/") for known in self.files):
+            raise WorkspaceError(f"{path} is a folder")
+        raise WorkspaceError(f"no such file: {path}")
+
+    async def write_file(self, path: str, content: bytes) -> None:
+        await self._alive()
+        name = self._beneath(path)
+        if not name or any(known.startswith(f"{name}/") for known in self.files):
+            raise WorkspaceError(f"{path} is a folder")
+        self.files[name] = content
+
+    async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
+        await self._alive()
+        top = self._beneath(path)
+        if top in self.files:
+            raise WorkspaceError(f"{path} is not a folder")
+        prefix = f"{top}/" if top else ""
+        found: dict[str, int] = {}
+        for name, content in self.files.items():
+            if not name.startswith(prefix):
+                continue
+            parts = name[len(prefix) :].split("/")
+            for level in range(1, min(depth, len(parts)) + 1):
+                is_file = level == len(parts)
+                entry = prefix + "/".join(parts[:level]) + ("" if is_file else "/")
+                found[entry] = len(content) if is_file else 0
+        if prefix and not found:
+            raise WorkspaceError(f"no such folder: {path}")
+        return [Entry(name, found[name]) for name in sorted(found)][:limit]
+
+    async def search(self, pattern: str, path: str, limit: int) -> list[Match]:
+        await self._alive()
+        try:
+            wanted = re.compile(pattern)
+        except re.error as error:
+            raise WorkspaceError(f"not a regular expression: {error}") from error
+        top = self._beneath(path)
+        found = []
+        for name in sorted(self.files):
+            if top and name != top and not name.startswith(f"{top}/"):
+                continue
+            for number, line in enumerate(self.files[name].decode(errors="replace").splitlines(), 1):
+                if wanted.search(line):
+                    found.append(Match(name, number, line))
+        return found[:limit]
+
+    async def changed(self) -> tuple[str, ...]:
+        await self._alive()
+        base, now = self._commits.made[self.base].files, self._kept()
+        return tuple(sorted(path for path in base.keys() | now.keys() if base.get(path) != now.get(path)))
+
+    async def diff(self) -> str:
+        await self._alive()
+        return unified_patch(self._commits.made[self.base].files, self._kept())
+
+    async def commit(self, message: str) -> CommitId:
+        await self._alive()
+        return self._commits.add(self.base, self._kept(), message)
+
+    async def advance(self, commit: CommitId, base: CommitId) -> None:
+        await self._alive()
+        kept = {path: content for path, content in self.files.items() if self._ignores(path)}
+        self.files = {**kept, **self._commits.made[commit].files}
+        self.base = base
+
+    async def close(self) -> None:
+        await self._power.needed()
+        self.closed = True
+        self._lost.set()
+
+    def _kept(self) -> dict[str, bytes]:
+        return {path: content for path, content in self.files.items() if not self._ignores(path)}
+
+    def _ignores(self, path: str) -> bool:
+        return path.startswith(".swarm/") or (self.ignored(path) and path not in self._commits.made[self.base].files)
+
+    def _beneath(self, path: str) -> str:
+        """The path below the root, without a leading or trailing slash. Raises WorkspaceError."""
+        name = normpath(path.removeprefix(self.root).lstrip("/") if path.startswith(self.root) else path)
+        if name.startswith(("/", "..")) or name.split("/")[0] == ".git":
+            raise WorkspaceError(f"{path} leads outside of the copy")
+        return "" if name == "." else name
+
+    async def _alive(self) -> None:
+        await self._power.needed()
+        if self._lost.is_set():
+            raise WorkspaceLost(f"the copy of {self.agent} is gone")
+
+
+class MemoryWorkspaces:
+    """Implements `Workspaces`. `opened` holds every workspace ever made, by agent, newest last."""
+
+    def __init__(self, commits: Commits, clock: SimulatedClock, power: Power, shell: Commands) -> None:
+        self.level = "simulated"
+        self.method = "memory"
+        self.opened: dict[AgentId, list[MemoryWorkspace]] = {}
+        self.swept = 0
+        self.delay_s = 0.01
+        self._commits = commits
+        self._clock = clock
+        self._power = power
+        self.shell = shell
+
+    @property
+    def live(self) -> list[MemoryWorkspace]:
+        """The workspaces that are open now."""
+        return [made for each in self.opened.values() for made in each if not made.closed]
+
+    async def open(self, agent: AgentId, commit: CommitId) -> MemoryWorkspace:
+        await self._power.needed()
+        await self._clock.sleep(self.delay_s)
+        await self._power.needed()
+        made = MemoryWorkspace(agent, commit, self._commits, self._clock, self._power, self.shell)
+        self.opened.setdefault(agent, []).append(made)
+        return made
+
+    async def sweep(self) -> None:
+        await self._power.needed()
+        self.swept += 1
+
+    async def close(self) -> None:
+        for made in self.live:
+            await made.close()

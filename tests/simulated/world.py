@@ -1,0 +1,96 @@
+"""Builds a whole simulated world as one value, and the world that a killed process's successor finds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from engine.events import Event
+from tests.simulated.journal import MemoryJournal
+from tests.simulated.merge import Tree
+from tests.simulated.models import Script, ScriptedModels
+from tests.simulated.power import Power
+from tests.simulated.resources import ScriptedChecker, SteadyMeters
+from tests.simulated.time import CountingIds, SeededRandomness, SimulatedClock
+from tests.simulated.trunk import Commits, MemoryTrunk
+from tests.simulated.workspaces import Commands, MemoryWorkspaces, no_commands
+
+FILES: Mapping[str, bytes] = {"README.md": b"# A project\n", "src/app.py": b"print('hello')\n"}
+
+
+@dataclass
+class World:
+    """Everything that the engine's logic sees of the world, simulated."""
+
+    clock: SimulatedClock
+    randomness: SeededRandomness
+    ids: CountingIds
+    journal: MemoryJournal
+    commits: Commits
+    trunk: MemoryTrunk
+    workspaces: MemoryWorkspaces
+    models: ScriptedModels
+    meters: SteadyMeters
+    checker: ScriptedChecker
+    power: Power
+
+    def crash(self) -> None:
+        """Kill the process now: what is not durable is lost, and nothing it does has an effect any more.
+
+        Its tasks still stand in the loop, each waiting for ever: cancel them.
+        """
+        self.power.fail()
+
+    def restart(self) -> "World":
+        """The world as the next process finds it: durable events, commits, the clock; workspaces are gone."""
+        self.power.fail()
+        return _assemble(
+            self.clock,
+            self.randomness,
+            self.ids,
+            self.commits,
+            self.journal.surviving,
+            self.models.script,
+            self.workspaces.shell,
+            self.checker.verdict,
+        )
+
+
+def world(
+    clock: SimulatedClock,
+    script: Script,
+    *,
+    seed: int = 0,
+    files: Tree = FILES,
+    shell: Commands = no_commands,
+    verdict: Callable[[Tree], bool] = lambda files: True,
+) -> World:
+    """A fresh world with one base commit of `files`; call it inside the loop. The same seed, the same run."""
+    commits = Commits()
+    commits.base = commits.tip = commits.add(None, files, "base")
+    return _assemble(clock, SeededRandomness(seed), CountingIds(), commits, list, script, shell, verdict)
+
+
+def _assemble(
+    clock: SimulatedClock,
+    randomness: SeededRandomness,
+    ids: CountingIds,
+    commits: Commits,
+    kept: Callable[[], list[Event]],
+    script: Script,
+    shell: Commands,
+    verdict: Callable[[Tree], bool],
+) -> World:
+    power = Power()
+    jitter = SeededRandomness(int(randomness.random() * 2**32))
+    return World(
+        clock=clock,
+        randomness=randomness,
+        ids=ids,
+        journal=MemoryJournal(power, lambda: 0.02 * jitter.random(), kept()),
+        commits=commits,
+        trunk=MemoryTrunk(commits, clock, power, lambda: 0.02 * jitter.random()),
+        workspaces=MemoryWorkspaces(commits, clock, power, shell),
+        models=ScriptedModels(script, clock, power, lambda: 0.5 + jitter.random()),
+        meters=SteadyMeters(power),
+        checker=ScriptedChecker(verdict, commits, clock, power),
+        power=power,
+    )
