@@ -1,13 +1,12 @@
 """The simulated world keeps its word: virtual time, late durability, lost suffixes, merges, lost workspaces."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.conversation import Message, Request, Text
+from engine.conversation import Message, Request, Text, Turn
 from engine.errors import ModelError, ModelErrorKind
 from engine.events import Event, Warned
 from engine.protocols import (
@@ -55,9 +54,18 @@ def event(seq: int, text: str = "x") -> Event:
     return Event(seq, 0, 1, Warned(text))
 
 
-def typed(w: World) -> tuple[Clock, Randomness, Ids, Journal, Trunk, Workspaces, Models, Meters, Checker]:
-    """Every part is what the protocols ask for (checked by the type checker)."""
-    return w.clock, w.randomness, w.ids, w.journal, w.trunk, w.workspaces, w.models, w.meters, w.checker
+def check_types(w: World) -> None:
+    """Every part is what the protocols ask for; the type checker is the test."""
+    clock: Clock = w.clock
+    randomness: Randomness = w.randomness
+    ids: Ids = w.ids
+    journal: Journal = w.journal
+    trunk: Trunk = w.trunk
+    workspaces: Workspaces = w.workspaces
+    models: Models = w.models
+    meters: Meters = w.meters
+    checker: Checker = w.checker
+    assert all((clock, randomness, ids, journal, trunk, workspaces, models, meters, checker))
 
 
 # --- time ----------------------------------------------------------------------------------------------------
@@ -198,21 +206,6 @@ def test_a_file_deleted_here_and_changed_there_is_a_conflict() -> None:
     assert merged == {"a": b"2\n"}
 
 
-def both(w: World, first: bytes, second: bytes, path: str = "src/app.py") -> Callable[[], object]:
-    """Two workers that start from one tip and write the same file."""
-
-    async def main() -> tuple[object, object]:
-        tip = await w.trunk.tip()
-        changes = []
-        for number, content in enumerate((first, second)):
-            workspace = await w.workspaces.open(AgentId(f"ag{number}"), tip)
-            await workspace.write_file(path, content)
-            changes.append(await workspace.commit("change"))
-        return await asyncio.gather(*(w.trunk.land(change, f"{change[:4]}") for change in changes))
-
-    return main
-
-
 def test_landings_at_the_same_time_swap_one_after_the_other() -> None:
     async def main(clock: SimulatedClock) -> None:
         w = world(clock, silent)
@@ -260,6 +253,7 @@ def test_a_patch_has_gits_headers() -> None:
     async def main(clock: SimulatedClock) -> None:
         w = world(clock, silent, files={"a.txt": b"1\n", "b.txt": b"2\n"})
         tip = await w.trunk.tip()
+        assert (await w.trunk.read_file(tip, "a.txt"), await w.trunk.read_file(tip, "z")) == (b"1\n", None)
         new = w.commits.add(tip, {"a.txt": b"one", "c.txt": b"2\n", "d.txt": b"4\n"}, "new")
         patch = await w.trunk.diff(tip, new)
         assert "diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-1\n+one\n\\ No newline" in patch
@@ -323,11 +317,11 @@ def test_a_lost_workspace_says_so_even_in_the_middle_of_a_command() -> None:
 
 
 def test_models_answer_or_raise_and_keep_every_request() -> None:
-    def script(model: ModelName, request: Request) -> object:
+    def script(model: ModelName, request: Request) -> Turn | Exception:
         return turn(text="hello") if "good" in request.system else ModelError(ModelErrorKind.REFUSED, "no")
 
     async def main(clock: SimulatedClock) -> None:
-        w = world(clock, script)  # type: ignore[arg-type]
+        w = world(clock, script)
         seen: list[str] = []
         asked = Request("m", "good", (Message("user", (Text("# Task: T"),)),), ())
         given = await w.models.ask(ModelName("s:m"), asked, seen.append, waited)
@@ -343,7 +337,7 @@ def test_models_answer_or_raise_and_keep_every_request() -> None:
 def test_the_same_seed_gives_the_same_run() -> None:
     async def main(clock: SimulatedClock) -> tuple[float, list[str]]:
         w = world(clock, silent, seed=3)
-        typed(w)
+        check_types(w)
         made = []
         for number in range(10):
             workspace = await w.workspaces.open(AgentId(f"ag{number}"), await w.trunk.tip())

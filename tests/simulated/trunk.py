@@ -123,6 +123,10 @@ class MemoryTrunk:
         history = self.commits.history(self.commits.tip)
         return history[: history.index(commit)][::-1]
 
+    async def read_file(self, commit: CommitId, path: str) -> bytes | None:
+        await self._moment()
+        return self.commits.made[commit].files.get(path)
+
     async def diff(self, old: CommitId, new: CommitId) -> str:
         await self._moment()
         return unified_patch(self.commits.made[old].files, self.commits.made[new].files)
