@@ -1,0 +1,38 @@
+"""On which line of a TOML text a key stands; the parser does not say."""
+
+import re
+
+_HEADER = re.compile(r"\s*\[{1,2}\s*(?P<name>[^\[\]#]+?)\s*\]{1,2}\s*(?:#.*)?$")
+_KEY = re.compile(
+    r"""\s*(?P<name>(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*="""
+)
+_PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(?:\.|$)""")
+_QUOTES = ('"""', "'''")
+
+
+def line_of(text: str, path: tuple[str, ...]) -> int | None:
+    """The line, from 1, where the key `path` is set in a valid text, else that of the nearest section above it.
+
+    None when neither has a line. Inline tables count as their own key's line.
+    """
+    section: tuple[str, ...] = ()
+    best: tuple[int, int | None] = (0, None)
+    open_quote = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if open_quote:
+            if line.count(open_quote) % 2:
+                open_quote = ""
+            continue
+        here: tuple[str, ...] | None = None
+        if (header := _HEADER.match(line)) is not None:
+            here = section = _parts(header["name"])
+        elif (key := _KEY.match(line)) is not None:
+            here = section + _parts(key["name"])
+            open_quote = next((quote for quote in _QUOTES if line.count(quote) % 2), "")
+        if here is not None and here == path[: len(here)] and len(here) > best[0]:
+            best = (len(here), number)
+    return best[1]
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(next(part for part in found if part) if any(found) else "" for found in _PART.findall(name))
