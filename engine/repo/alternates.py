@@ -1,0 +1,67 @@
+"""Reads and writes lists of borrowed object folders (`objects/info/alternates`)."""
+
+import os
+from pathlib import Path
+
+_DEPTH = 5  # as deep as git itself follows
+
+_ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
+
+
+def all_objects(objects: Path) -> list[Path]:
+    """An object folder and all that it borrows from, absolute and real, each once.
+
+    Flat because git refuses relative paths in the lists of borrowed folders.
+    """
+    found: dict[Path, None] = {}
+    _collect(objects.resolve(), found, 0)
+    return list(found)
+
+
+def write_alternates(git_dir: Path, folders: list[Path]) -> None:
+    """Let a repo borrow the objects in `folders`."""
+    info = git_dir / "objects" / "info"
+    info.mkdir(parents=True, exist_ok=True)
+    lines = [_quoted(os.fsencode(folder)) for folder in folders]
+    (info / "alternates").write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def _collect(objects: Path, found: dict[Path, None], depth: int) -> None:
+    if objects in found or depth > _DEPTH or not objects.is_dir():
+        return
+    found[objects] = None
+    try:
+        lines = (objects / "info" / "alternates").read_bytes().split(b"\n")
+    except OSError:
+        return
+    for line in lines:
+        if line and not line.startswith(b"#"):
+            # Joining with an absolute path gives that path.
+            _collect((objects / os.fsdecode(unquoted(line))).resolve(), found, depth + 1)
+
+
+def _quoted(path: bytes) -> bytes:
+    if b"\n" not in path:
+        return path
+    return b'"' + path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
+
+
+def unquoted(name: bytes) -> bytes:
+    """A name as git prints it, without C-style quotes; a name that is not quoted comes back as it is."""
+    if len(name) < 2 or not (name.startswith(b'"') and name.endswith(b'"')):
+        return name
+    out = bytearray()
+    at, end = 1, len(name) - 1
+    while at < end:
+        if name[at] != 0x5C or at + 1 >= end:
+            out.append(name[at])
+            at += 1
+            continue
+        digits = name[at + 1 : min(at + 4, end)]
+        if len(digits) == 3 and all(0x30 <= digit <= 0x37 for digit in digits):
+            out.append(int(digits, 8) & 0xFF)
+            at += 4
+        else:
+            out.append(_ESCAPES.get(chr(name[at + 1]), name[at + 1]))
+            at += 2
+    return bytes(out)

@@ -1,0 +1,48 @@
+"""Commit messages with trailers that nothing in a title or body can forge."""
+
+import re
+from collections.abc import Mapping
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_SPACE = re.compile(r"\s+")
+_TRAILER = re.compile(r"^([A-Za-z0-9][A-Za-z0-9-]*): (.*)$")
+_TITLE_LENGTH = 200
+
+
+def commit_message(title: str, body: str, trailers: Mapping[str, str]) -> str:
+    """A message: one line of title, the body, and the trailers as a last paragraph of their own.
+
+    Title and trailer values are brought to one line; control characters go. A line of the body that looks like
+    one of `trailers` is indented, so that it is none even for a reader that searches the whole message.
+    """
+    names = {name.lower() for name in trailers}
+    paragraphs = [_one_line(title)[:_TITLE_LENGTH].rstrip() or "(no title)"]
+    text = "\n".join(_tamed(line, names) for line in _clean(body).split("\n")).strip("\n")
+    if text.strip():
+        paragraphs.append(text)
+    paragraphs.append("\n".join(f"{name}: {_one_line(value)}" for name, value in trailers.items()))
+    return "\n\n".join(part for part in paragraphs if part) + "\n"
+
+
+def trailers_of(message: str) -> list[tuple[str, str]]:
+    """The trailers in the last paragraph; none unless every line of it is one and it is not the first."""
+    head, blank, last = message.rstrip("\n").rpartition("\n\n")
+    matches = [_TRAILER.match(line) for line in last.split("\n")]
+    if not (head and blank) or not all(matches):
+        return []
+    return [(match.group(1), match.group(2)) for match in matches if match]
+
+
+def _clean(text: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROL.sub(" ", text).encode("utf-8", "replace").decode("utf-8")
+
+
+def _one_line(text: str) -> str:
+    return _SPACE.sub(" ", _clean(text)).strip()
+
+
+def _tamed(line: str, names: set[str]) -> str:
+    line = line.rstrip()
+    name, colon, _ = line.partition(":")
+    return f"  {line}" if colon and name.strip().lower() in names and not line.startswith(" ") else line
