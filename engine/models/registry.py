@@ -87,14 +87,14 @@ def has_key(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -
     listing = PROVIDERS[name]
     if not listing.key_env or environ.get(key_variable(name, settings)):
         return True
-    return listing.keyless_elsewhere and not settings.api_key_env and bool(_base_url(name, settings, environ))
+    return listing.keyless_elsewhere and not settings.api_key_env and bool(base_url(name, settings, environ))
 
 
 def endpoint(
     name: str, settings: ProviderSettings, environ: Mapping[str, str], clock: Clock, randomness: Randomness
 ) -> Endpoint:
     """Settings and environment as what a provider is made from. Raises SwarmError when the key is missing."""
-    base_url = _base_url(name, settings, environ)
+    address = base_url(name, settings, environ)
     variable = key_variable(name, settings)
     key = environ.get(variable, "").strip() if variable else ""
     if not has_key(name, settings, environ) or (variable and not key and settings.api_key_env):
@@ -104,13 +104,13 @@ def endpoint(
             f"export {variable}, or try the rehearsal: swarm-tui demo",
             ExitStatus.UNUSABLE,
         )
-    if base_url and not base_url.startswith(("http://", "https://")):
+    if address and not address.startswith(("http://", "https://")):
         raise SwarmError(
             ErrorKind.PROVIDER,
-            f"the address of the provider '{name}' is not a web address: {base_url}",
+            f"the address of the provider '{name}' is not a web address: {address}",
             'write one such as "http://127.0.0.1:8080/v1"',
         )
-    return Endpoint(name, settings, clock, randomness, key or NO_KEY, base_url)
+    return Endpoint(name, settings, clock, randomness, key or NO_KEY, address)
 
 
 def open_provider(made_from: Endpoint) -> Provider:
@@ -119,6 +119,7 @@ def open_provider(made_from: Endpoint) -> Provider:
     return make(made_from)
 
 
-def _base_url(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
+def base_url(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
+    """The provider's address as settings or environment give it; empty for the SDK's own."""
     variable = PROVIDERS[name].base_url_env
     return settings.base_url or (environ.get(variable, "") if variable else "")

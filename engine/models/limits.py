@@ -1,0 +1,136 @@
+"""All providers behind one door: opens them when first asked, paces and retries their calls, prices their turns."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from engine.conversation import Request, Turn
+from engine.errors import ModelError, ModelErrorKind
+from engine.models.admission import Admission, EndpointStatistics
+from engine.models.prices import Prices
+from engine.models.registry import PROVIDERS, Endpoint, base_url, endpoint, open_provider, split_model
+from engine.protocols import Clock, Provider, Randomness
+from engine.settings import ProviderSettings
+from engine.types import ModelName
+
+FIRST_WAIT = 0.5
+"""Seconds; the longest first wait. It doubles with every retry, and the wait is drawn from all of it."""
+
+_SLOW_DOWN = frozenset({429, 529, 503})
+
+
+class ModelDesk:
+    """The engine's `Models`. One for each run.
+
+    `providers` are the settings' sections; `environ` holds the keys and is kept out of sight.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, ProviderSettings],
+        environ: Mapping[str, str],
+        clock: Clock,
+        randomness: Randomness,
+        opener: Callable[[Endpoint], Provider] = open_provider,
+    ) -> None:
+        self._settings = providers
+        self._environ = environ
+        self._clock = clock
+        self._randomness = randomness
+        self._opener = opener
+        addresses = {name: base_url(name, self._of(name), environ) for name in PROVIDERS}
+        self._prices = Prices(providers, addresses)
+        self._open: dict[str, asyncio.Task[Provider]] = {}
+        self._admissions: dict[str, Admission] = {}
+
+    async def prepare(self, models: list[ModelName]) -> None:
+        """Open what the models need ahead of the first call. Raises SwarmError: no such provider, no key."""
+        for name in dict.fromkeys(split_model(model)[0] for model in models):
+            await self._provider(name)
+
+    async def ask(
+        self,
+        model: ModelName,
+        request: Request,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[str, float], None],
+    ) -> Turn:
+        """Ask until a whole turn arrives (see Models). Raises ModelError, and SwarmError when there is no key."""
+        name, bare = split_model(model)
+        provider = await self._provider(name)
+        settings = self._of(name)
+        admission = self._admission(name)
+        request = msgspec.structs.replace(request, model=bare)
+        ticket = admission.ticket()
+        retries = 0
+        while True:
+            async with admission.slot(ticket) as started:
+                try:
+                    turn = await provider.ask(request, on_text)
+                except ModelError as error:
+                    if error.kind is not ModelErrorKind.RETRYABLE:
+                        raise
+                    failed = error
+                    wait = self._wait(error, retries, settings.max_retry_wait)
+                    if error.status in _SLOW_DOWN:
+                        admission.rate_limited(started, wait)
+                else:
+                    admission.succeeded()
+                    usd = self._prices.price(name, bare, turn.usage)
+                    return msgspec.structs.replace(turn, usage=msgspec.structs.replace(turn.usage, usd=usd))
+            if retries >= settings.max_retries:
+                raise failed
+            retries += 1
+            admission.retried()
+            on_retry(failed.message, wait)
+            await self._clock.sleep(wait)
+
+    def window(self, model: ModelName) -> int:
+        """Tokens that fit into the model's context. The first call for a paid provider takes half a second."""
+        name, bare = split_model(model)
+        return self._prices.window(name, bare)
+
+    @property
+    def statistics(self) -> dict[str, EndpointStatistics]:
+        """By provider, for those that were asked."""
+        return {name: admission.statistics for name, admission in self._admissions.items()}
+
+    async def close(self) -> None:
+        for admission in self._admissions.values():
+            await admission.close()
+        for opened in await asyncio.gather(*self._open.values(), return_exceptions=True):
+            if not isinstance(opened, BaseException):
+                await opened.close()
+        self._open.clear()
+
+    def _wait(self, error: ModelError, retries: int, longest: float) -> float:
+        """Seconds before the next try: what the server asks for and a little more, else full jitter."""
+        jitter = self._randomness.random()
+        if error.retry_after is not None:
+            asked = min(error.retry_after, longest)
+            return asked + jitter * min(1.0, asked * 0.1)
+        return min(longest, FIRST_WAIT * 2.0 ** min(retries, 30)) * jitter
+
+    def _of(self, name: str) -> ProviderSettings:
+        return self._settings.get(name, ProviderSettings())
+
+    def _admission(self, name: str) -> Admission:
+        if name not in self._admissions:
+            self._admissions[name] = Admission(self._clock, self._of(name).max_concurrent)
+        return self._admissions[name]
+
+    async def _provider(self, name: str) -> Provider:
+        opening = self._open.get(name)
+        if opening is None:
+            made_from = endpoint(name, self._of(name), self._environ, self._clock, self._randomness)
+            opening = self._open[name] = asyncio.create_task(self._load(made_from))
+        return await asyncio.shield(opening)
+
+    async def _load(self, made_from: Endpoint) -> Provider:
+        """A thread for what imports an SDK or the price list; the screen goes on meanwhile."""
+        if not PROVIDERS[made_from.name].paid:
+            return self._opener(made_from)
+        provider = await asyncio.to_thread(self._opener, made_from)
+        await asyncio.to_thread(self._prices.load)
+        return provider

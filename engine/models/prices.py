@@ -1,0 +1,89 @@
+"""What model calls cost and how much a model reads at once: from the settings, else from a list that ships offline.
+
+The list is slow to load (half a second), so it is loaded when first asked; nothing is ever fetched.
+"""
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from engine.models.registry import PROVIDERS
+from engine.settings import ProviderSettings
+from engine.types import Usage
+
+DEFAULT_WINDOW = 128_000
+COMPATIBLE_WINDOW = 32_000
+"""For a model that nobody knows on a compatible server: such servers are often started with short windows."""
+
+_PER_MILLION = 1_000_000
+
+
+class Prices:
+    """Prices and windows. `base_urls` says which service stands behind a compatible endpoint, by its address."""
+
+    def __init__(self, settings: Mapping[str, ProviderSettings], base_urls: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._base_urls = base_urls
+
+    def price(self, provider: str, model: str, usage: Usage) -> float | None:
+        """USD of the given usage; None when the price is unknown. The rehearsal costs nothing.
+
+        Anthropic bills input that is written to its cache a quarter higher. The adapter marks the end of every
+        request as a cache point, so all input that was not read from the cache counts as written.
+        """
+        if not PROVIDERS[provider].paid:
+            return 0.0
+        own = self._settings.get(provider, ProviderSettings())
+        if own.input_price is not None and own.output_price is not None:
+            cached_price = own.input_price if own.cached_price is None else own.cached_price
+            fresh = usage.input - usage.cached
+            total = fresh * own.input_price + usage.cached * cached_price + usage.output * own.output_price
+            return total / _PER_MILLION
+        found = self._find(provider, model)
+        if found is None:
+            return None
+        _, usage_type = _price_list()
+        counted = usage_type(
+            input_tokens=usage.input,
+            cache_read_tokens=usage.cached,
+            cache_write_tokens=usage.input - usage.cached if provider == "anthropic" else None,
+            output_tokens=usage.output,
+        )
+        service, listed = found
+        try:
+            return float(listed.calc_price(counted, service).total_price)
+        except (ValueError, LookupError, TypeError):
+            return None
+
+    def window(self, provider: str, model: str) -> int:
+        """Tokens of input and output together."""
+        own = self._settings.get(provider, ProviderSettings())
+        if own.window > 0:
+            return own.window
+        if PROVIDERS[provider].paid:
+            found = self._find(provider, model)
+            if found is not None and found[1].context_window:
+                return int(found[1].context_window)
+        return COMPATIBLE_WINDOW if provider == "openai-chat" else DEFAULT_WINDOW
+
+    def load(self) -> None:
+        """Load the list now, in whatever thread this is called. Takes half a second once."""
+        _price_list()
+
+    def _find(self, provider: str, model: str) -> tuple[Any, Any] | None:
+        snapshot, _ = _price_list()
+        address = self._base_urls.get(provider, "") if provider == "openai-chat" else ""
+        service = None if address else provider.removesuffix("-chat")
+        try:
+            found: tuple[Any, Any] = snapshot.find_provider_model(model, None, service, address or None)
+        except LookupError:
+            return None
+        return found
+
+
+@cache
+def _price_list() -> tuple[Any, Any]:
+    """The list and its type for usage."""
+    snapshot = pkgutil.resolve_name("genai_prices.data_snapshot:get_snapshot")()
+    return snapshot, pkgutil.resolve_name("genai_prices:Usage")
