@@ -4,10 +4,11 @@ A session is a run as the screen sees it: embedded in this process, attached ove
 method may be called from the screen's thread and returns at once; what takes time comes back as a future.
 """
 
+import pkgutil
 from collections.abc import Sequence
 from concurrent.futures import Future
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct, field
 
@@ -90,6 +91,46 @@ from engine.types import (
     ToolCallState,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from engine.control_client import ControlClient
+    from engine.export import event_line, export_lines
+    from engine.models.choice import choose_models
+    from engine.models.playbook import SampleProject, list_samples, sample_folder
+    from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
+    from engine.repo.source import SourceRepo, inspect_repo
+    from engine.settings_files import LoadedSettings, config_folder, load_settings, state_folder
+    from engine.summary import Summary, summarise
+
+MACHINERY = {
+    "ControlClient": "engine.control_client",
+    "LoadedSettings": "engine.settings_files",
+    "PROVIDERS": "engine.models.registry",
+    "SampleProject": "engine.models.playbook",
+    "SourceRepo": "engine.repo.source",
+    "Summary": "engine.summary",
+    "choose_models": "engine.models.choice",
+    "config_folder": "engine.settings_files",
+    "event_line": "engine.export",
+    "export_lines": "engine.export",
+    "has_key": "engine.models.registry",
+    "inspect_repo": "engine.repo.source",
+    "key_variable": "engine.models.registry",
+    "list_samples": "engine.models.playbook",
+    "load_settings": "engine.settings_files",
+    "sample_folder": "engine.models.playbook",
+    "split_model": "engine.models.registry",
+    "state_folder": "engine.settings_files",
+    "summarise": "engine.summary",
+}
+"""What commands need of the engine, by module: loaded when it is first asked for, so that a light command is quick."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in MACHINERY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return pkgutil.resolve_name(f"{MACHINERY[name]}:{name}")
 
 
 class Start(Struct, frozen=True):
@@ -213,6 +254,7 @@ class Session(Protocol):
 
 
 __all__ = [
+    "PROVIDERS",
     "ROOT",
     "Agent",
     "AgentId",
@@ -228,6 +270,7 @@ __all__ = [
     "Command",
     "CommitId",
     "ContextCompacted",
+    "ControlClient",
     "EpochStarted",
     "ErrorKind",
     "Event",
@@ -244,6 +287,7 @@ __all__ = [
     "LandingFinished",
     "LandingStarted",
     "LandingState",
+    "LoadedSettings",
     "Message",
     "MessageQueued",
     "MessageSource",
@@ -264,6 +308,7 @@ __all__ = [
     "RunStateChanged",
     "Said",
     "Sample",
+    "SampleProject",
     "Sampled",
     "Scratchpad",
     "ScratchpadRewritten",
@@ -273,12 +318,14 @@ __all__ = [
     "SetWorkers",
     "Settings",
     "Snapshot",
+    "SourceRepo",
     "Start",
     "Steer",
     "Stop",
     "SubmitIntent",
     "SubtreePaused",
     "SubtreeResumed",
+    "Summary",
     "SwarmError",
     "Task",
     "TaskEnded",
@@ -298,4 +345,17 @@ __all__ = [
     "Usage",
     "Warned",
     "WorkersLimited",
+    "choose_models",
+    "config_folder",
+    "event_line",
+    "export_lines",
+    "has_key",
+    "inspect_repo",
+    "key_variable",
+    "list_samples",
+    "load_settings",
+    "sample_folder",
+    "split_model",
+    "state_folder",
+    "summarise",
 ]
