@@ -1,0 +1,1 @@
+"""A row of small functions, one a module."""

@@ -1,0 +1,5 @@
+"""Part 0: the value as it is."""
+
+
+def apply(value: int) -> int:
+    return value

@@ -1,0 +1,1 @@
+"""Short notes in one JSON file."""
