@@ -1,0 +1,114 @@
+"""Large texts: stored once under their hash, compressed, with a short reference in their place."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+import zstandard
+from msgspec import Struct, json
+
+LIMIT = 4096
+"""Bytes of a JSON string, quotes left out, above which it moves to `blobs`."""
+HEAD = 4096
+"""Bytes of a large text that its projection keeps, for plain SQL to read."""
+
+# Strings of a JSON text, one after the other; possessive, so that a long one needs no backtracking stack.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# A quote after a backslash stands inside a string; every other one opens or closes one.
+_REFERENCE = re.compile(rb'(?<!\\)"blob:([0-9a-f]{40}):[0-9]+"')
+_ANY_REFERENCE = re.compile(rb'"(?:blob|json):([0-9a-f]{40}):[0-9]+"')
+_MARK = b'"blob:'
+
+
+class BlobMissing(Exception):  # noqa: N818 - a finding about the file, turned into a SwarmError by its readers
+    """A reference leads nowhere, or to other bytes than it names."""
+
+
+class Blob(Struct, frozen=True):
+    """A row of `blobs`. `codec` is `zstd` or `raw`, `size` the number of bytes before compression."""
+
+    hash: str
+    codec: str
+    size: int
+    data: bytes
+
+
+def hash_of(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=20).hexdigest()
+
+
+class Shelf:
+    """Collects the blobs of one write. Not for use by two threads at once."""
+
+    def __init__(self) -> None:
+        self._compressor = zstandard.ZstdCompressor(level=3)
+        self._blobs: dict[str, Blob] = {}
+
+    def put(self, data: bytes) -> str:
+        """Keep `data`; returns its hash."""
+        hash = hash_of(data)
+        if hash not in self._blobs:
+            packed = self._compressor.compress(data)
+            small = len(packed) < len(data)
+            self._blobs[hash] = Blob(hash, "zstd" if small else "raw", len(data), packed if small else data)
+        return hash
+
+    def take(self) -> list[Blob]:
+        """The blobs since the last call."""
+        blobs, self._blobs = list(self._blobs.values()), {}
+        return blobs
+
+    def shelve(self, text: bytes) -> bytes:
+        """A JSON text with every string over LIMIT moved out. A string that only looks like a reference moves too."""
+        if len(text) <= LIMIT and _MARK not in text:
+            return text
+        return _STRING.sub(self._shelve_string, text)
+
+    def _shelve_string(self, match: re.Match[bytes]) -> bytes:
+        string = match[0]
+        if len(string) <= LIMIT + 2 and not string.startswith(_MARK):
+            return string
+        text = json.decode(string, type=str).encode()
+        return b'"blob:%s:%d"' % (self.put(text).encode(), len(text))
+
+    def head(self, text: str) -> tuple[str, int, str | None]:
+        """A text for a projection: its first HEAD bytes, its whole size in bytes, and its blob if that is more."""
+        if len(text) * 4 <= HEAD:
+            return text, len(text) if text.isascii() else len(text.encode()), None
+        data = text.encode()
+        if len(data) <= HEAD:
+            return text, len(data), None
+        return data[:HEAD].decode(errors="ignore"), len(data), self.put(data)
+
+
+def references(text: bytes) -> set[str]:
+    """The hashes that a JSON text may refer to; hostile text can name some that do not exist."""
+    return {hash.decode() for hash in _ANY_REFERENCE.findall(text)}
+
+
+def restore(text: bytes, blobs: Mapping[str, bytes]) -> bytes:
+    """The JSON text with the strings back in it. Raises BlobMissing."""
+
+    def whole(match: re.Match[bytes]) -> bytes:
+        return json.encode(blob(match[1].decode(), blobs).decode())
+
+    return _REFERENCE.sub(whole, text) if _MARK in text else text
+
+
+def blob(hash: str, blobs: Mapping[str, bytes]) -> bytes:
+    """Raises BlobMissing."""
+    try:
+        return blobs[hash]
+    except KeyError:
+        raise BlobMissing(f"blob {hash} is missing") from None
+
+
+def unpack(hash: str, codec: str, size: int, data: bytes) -> bytes:
+    """The bytes of a row of `blobs`. Raises BlobMissing when they are not what the hash says."""
+    try:
+        whole = zstandard.ZstdDecompressor().decompress(data, max_output_size=size) if codec == "zstd" else data
+    except zstandard.ZstdError as error:
+        raise BlobMissing(f"blob {hash} cannot be unpacked: {error}") from error
+    if hash_of(whole) != hash:
+        raise BlobMissing(f"blob {hash} holds other bytes than its name says")
+    return whole

@@ -1,0 +1,343 @@
+"""Questions to a journal, for screens, replay and resume: read-only, paged, bounded in time."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+import msgspec
+from msgspec import json
+
+from engine.events import Body, Event
+from engine.journal.blobs import BlobMissing, blob, references, unpack
+from engine.journal.bodies import decode_body, decode_outline
+from engine.journal.connection import cannot_read, damaged, limited, open_for_reading
+from engine.journal.rows import (
+    CheckRow,
+    EventPage,
+    MessageRow,
+    RunRow,
+    SampleRow,
+    TaskRow,
+    ToolCallRow,
+)
+from engine.snapshot import Snapshot
+from engine.types import AgentId, Check, Handoff, HandoffId, HandoffText, Landing, Micros, Sample, Scratchpad
+
+PAGE = 1_000
+"""Events that are read at once."""
+MOST = 5_000
+"""Rows that one question answers with at most."""
+SEARCH = 20_000
+"""Events that one page of a search looks through at most."""
+
+# The fold needs only small fields of these kinds.
+_OUTLINE = frozenset({"turn_taken", "tool_started", "tool_finished", "context_compacted", "model_call_retried"})
+_EVENTS = "SELECT seq, at, epoch, kind, agent, task, cause, CAST(body AS BLOB) FROM events"
+_BLOBS = "SELECT hash, codec, size, data FROM blobs WHERE hash IN (SELECT value FROM json_each(?))"
+_RUN = """SELECT runs.*, coalesce((SELECT text FROM intents ORDER BY version DESC LIMIT 1), '') AS intent,
+  (SELECT max(seq) FROM events) AS last_seq, (SELECT at FROM events ORDER BY seq DESC LIMIT 1) AS last_at
+  FROM runs ORDER BY created LIMIT 1"""
+
+_T = TypeVar("_T")
+Row = Sequence[Any]
+
+
+class JournalReader:
+    """Reads one journal, live or not, from this or another process. Every question raises SwarmError (journal)
+    when the file is damaged or the answer takes longer than `time_limit` seconds.
+    """
+
+    def __init__(self, path: Path, db: aiosqlite.Connection, time_limit: float) -> None:
+        self.path = path
+        self._db = db
+        self._time_limit = time_limit
+        self._one_at_a_time = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, path: Path, *, time_limit: float = 5.0) -> "JournalReader":
+        """Raises SwarmError (not_found, journal)."""
+        return cls(path, await open_for_reading(path), time_limit)
+
+    async def close(self) -> None:
+        await self._db.close()
+
+    # --- events ----------------------------------------------------------------------------------------------
+
+    async def last_seq(self) -> int:
+        """0 for an empty journal."""
+        return int((await self._query("SELECT coalesce(max(seq), 0) FROM events"))[0][0])
+
+    async def events(
+        self,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        kinds: Iterable[str] = (),
+        agent: AgentId | None = None,
+        text: str = "",
+        limit: int = 200,
+    ) -> EventPage:
+        """Events that match, newest first; oldest first from `after` on when that is given.
+
+        `text` is looked for, whatever the case of ASCII letters, in the body's JSON without its large strings.
+        """
+        last = await self.last_seq()
+        forward = after is not None
+        start = (after or 0) + 1 if forward else min(last, (before or last + 1) - 1)
+        end = min(last, start + SEARCH - 1) if forward else max(1, start - SEARCH + 1)
+        where, parameters = ["seq BETWEEN ? AND ?"], [min(start, end), max(start, end)] if start else [1, 0]
+        for clause, value in (
+            (
+                "kind IN (SELECT value FROM json_each(?))",
+                json.encode(wanted).decode() if (wanted := list(kinds)) else None,
+            ),
+            ("agent = ?", agent),
+            ("body LIKE ? ESCAPE '\\'", _pattern(text) if text else None),
+        ):
+            if value is not None:
+                where.append(clause)
+                parameters.append(value)  # type: ignore[arg-type]
+        limit = min(limit, MOST)
+        order = "ASC" if forward else "DESC"
+        rows = await self._query(
+            f"{_EVENTS} WHERE {' AND '.join(where)} ORDER BY seq {order} LIMIT ?", (*parameters, limit)
+        )
+        searched = rows[-1][0] if len(rows) == limit else end
+        more = searched < last if forward else searched > 1
+        return EventPage(tuple(await self._decode(rows)), searched, more)
+
+    async def stream(self, after: int = 0, until: int | None = None) -> AsyncIterator[Event]:
+        """All events with a greater sequence number, in order, bodies whole; up to `until` if given."""
+        async for rows in self._pages(after, until):
+            for event in await self._decode(rows):
+                yield event
+
+    async def agent_events(self, agent: AgentId | str) -> list[Event]:
+        """The events of one agent, in order, bodies whole."""
+        found: list[Event] = []
+        after = 0
+        while True:
+            sql = f"{_EVENTS} WHERE agent = ? AND seq > ? ORDER BY seq LIMIT ?"
+            rows = await self._query(sql, (agent, after, PAGE))
+            found.extend(await self._decode(rows))
+            if len(rows) < PAGE:
+                return found
+            after = rows[-1][0]
+
+    async def seq_at(self, at: Micros) -> int:
+        """The last event at or before a moment, 0 if none was; found by halving, as times rise with the numbers."""
+        low, high = 0, await self.last_seq()
+        while low < high:
+            middle = (low + high + 1) // 2
+            [[then]] = await self._query("SELECT at FROM events WHERE seq = ?", (middle,))
+            low, high = (middle, high) if then <= at else (low, middle - 1)
+        return low
+
+    async def snapshot(self, until: int | None = None) -> Snapshot:
+        """The fold of all events, or of those up to `until`. Raises SwarmError (journal)."""
+        snapshot = Snapshot()
+        async for rows in self._pages(0, until):
+            for event in await self._decode(rows, outline=_OUTLINE):
+                if event.seq != snapshot.seq + 1:
+                    raise damaged(self.path, f"event {snapshot.seq + 1} is missing")
+                try:
+                    snapshot.apply(event)
+                except Exception as error:
+                    raise damaged(self.path, f"event {event.seq} ({event.kind}) does not fit: {error}") from error
+        return snapshot
+
+    async def _pages(self, after: int, until: int | None) -> AsyncIterator[list[Row]]:
+        until = await self.last_seq() if until is None else until
+        while after < until:
+            sql = f"{_EVENTS} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+            rows = await self._query(sql, (after, until, PAGE))
+            if not rows:
+                return
+            yield rows
+            after = rows[-1][0]
+
+    # --- what a screen shows ---------------------------------------------------------------------------------
+
+    async def run(self) -> RunRow | None:
+        """The run's row; None before its first event."""
+        rows = await self._named(_RUN)
+        return self._convert(rows[0], RunRow) if rows else None
+
+    async def messages(
+        self, agent: AgentId, *, before: int | None = None, limit: int = 100, whole: bool = False
+    ) -> tuple[MessageRow, ...]:
+        """The newest messages of an agent's conversation before the message id `before`, oldest first.
+
+        Texts are cut at 4 KB unless `whole`.
+        """
+        rows = await self._named(
+            "SELECT * FROM messages WHERE agent = ? AND id < ? ORDER BY id DESC LIMIT ?",
+            (agent, before or 2**62, min(limit, MOST)),
+        )
+        blobs = await self._load({row["blob"] for row in rows if row["blob"]} if whole else set())
+        for row in rows:
+            row["whole"] = whole or not row["blob"]
+            self._fill(row, "text", row["blob"], blobs)
+        return tuple(self._convert(row, MessageRow) for row in reversed(rows))
+
+    async def tool_calls(
+        self, agent: AgentId | None = None, *, before: int | None = None, limit: int = 100, whole: bool = False
+    ) -> tuple[ToolCallRow, ...]:
+        """The newest tool calls of an agent, or of all, before the sequence number `before`, newest first."""
+        rows = await self._named(
+            "SELECT * FROM tool_calls WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+            if agent is None
+            else "SELECT * FROM tool_calls WHERE seq < ? AND agent = ? ORDER BY seq DESC LIMIT ?",
+            [part for part in (before or 2**62, agent, min(limit, MOST)) if part is not None],
+        )
+        hashes = {row[name] for row in rows for name in ("arguments_blob", "answer_blob") if row[name]}
+        blobs = await self._load(hashes if whole else set())
+        for row in rows:
+            self._fill(row, "arguments", row["arguments_blob"], blobs)
+            self._fill(row, "answer", row["answer_blob"], blobs)
+        return tuple(self._convert(row, ToolCallRow) for row in rows)
+
+    async def scratchpads(self, agent: AgentId, *, limit: int = 50) -> tuple[Scratchpad, ...]:
+        """The newest versions of an agent's scratchpad, newest first, whole."""
+        rows = await self._named(
+            "SELECT * FROM scratchpads WHERE agent = ? ORDER BY version DESC LIMIT ?", (agent, min(limit, MOST))
+        )
+        blobs = await self._load({row["blob"] for row in rows if row["blob"]})
+        for row in rows:
+            self._fill(row, "text", row["blob"], blobs)
+        return tuple(self._convert(row, Scratchpad) for row in rows)
+
+    async def samples(self, *, since: Micros = 0, limit: int = 1_000) -> tuple[SampleRow, ...]:
+        """The newest samples from a moment on, oldest first."""
+        rows = await self._named(
+            "SELECT * FROM samples WHERE at >= ? ORDER BY at DESC LIMIT ?", (since, min(limit, MOST))
+        )
+        return tuple(SampleRow(row["seq"], row["at"], self._convert(row, Sample)) for row in reversed(rows))
+
+    async def handoff(self, id: HandoffId) -> Handoff | None:
+        rows = await self._named("SELECT * FROM handoffs WHERE id = ?", (id,))
+        return self._handoff(rows[0]) if rows else None
+
+    async def handoffs(self, *, before: HandoffId | None = None, limit: int = 100) -> tuple[Handoff, ...]:
+        """The newest handoffs before one of them, newest first."""
+        rows = await self._named(
+            "SELECT * FROM handoffs WHERE ? IS NULL OR id < ? ORDER BY id DESC LIMIT ?",
+            (before, before, min(limit, MOST)),
+        )
+        return tuple(self._handoff(row) for row in rows)
+
+    async def tasks(self, agent: AgentId, *, limit: int = 200) -> tuple[TaskRow, ...]:
+        """The newest tasks that an agent asked for or works on, newest first."""
+        rows = await self._named(
+            'SELECT *, commit_oid AS "commit" FROM tasks WHERE planner = ? OR agent = ? ORDER BY id DESC LIMIT ?',
+            (agent, agent, min(limit, MOST)),
+        )
+        return tuple(self._convert(row, TaskRow) for row in rows)
+
+    async def landings(self, *, limit: int = 100) -> tuple[Landing, ...]:
+        """The newest landings that came to an end, newest first."""
+        rows = await self._named(
+            'SELECT *, commit_oid AS "commit" FROM landings WHERE state IS NOT NULL ORDER BY id DESC LIMIT ?',
+            (min(limit, MOST),),
+        )
+        return tuple(self._convert(row, Landing) for row in rows)
+
+    async def checks(self, *, limit: int = 100) -> tuple[CheckRow, ...]:
+        """The newest checks of trunk, newest first; output whole."""
+        rows = await self._named(
+            'SELECT *, commit_oid AS "commit" FROM greens ORDER BY seq DESC LIMIT ?', (min(limit, MOST),)
+        )
+        blobs = await self._load({row["blob"] for row in rows if row["blob"]})
+        for row in rows:
+            self._fill(row, "output", row["blob"], blobs)
+            row["passed"], row["wall_s"] = bool(row["passed"]), row["wall_s"] or 0.0
+        return tuple(CheckRow(row["seq"], self._convert(row, Check), row["moved"]) for row in rows)
+
+    # --- rows into values ------------------------------------------------------------------------------------
+
+    async def _decode(self, rows: Sequence[Row], outline: frozenset[str] = frozenset()) -> list[Event]:
+        hashes: set[str] = set()
+        for row in rows:
+            if row[3] not in outline and (b'"blob:' in row[7] or b'"json:' in row[7]):
+                hashes |= references(row[7])
+        blobs = await self._load(hashes)
+        events = []
+        for seq, at, epoch, kind, agent, task, cause, text in rows:
+            try:
+                body: Body = decode_outline(text) if kind in outline else decode_body(text, blobs)
+            except (BlobMissing, msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise damaged(self.path, f"event {seq} ({kind}): {error}") from error
+            events.append(Event(seq, at, epoch, body, agent, task, cause))
+        return events
+
+    async def _load(self, hashes: set[str]) -> dict[str, bytes]:
+        """The blobs that exist of those named."""
+        if not hashes:
+            return {}
+        rows = await self._query(_BLOBS, (json.encode(sorted(hashes)).decode(),))
+        try:
+            return {row[0]: unpack(*row) for row in rows}
+        except BlobMissing as error:
+            raise damaged(self.path, str(error)) from error
+
+    def _fill(self, row: dict[str, Any], name: str, hash: str | None, blobs: dict[str, bytes]) -> None:
+        if hash and blobs:
+            try:
+                row[name] = blob(hash, blobs).decode()
+            except BlobMissing as error:
+                raise damaged(self.path, str(error)) from error
+
+    def _handoff(self, row: dict[str, Any]) -> Handoff:
+        row["commit"], row["text"] = row["commit_oid"], self._convert(row, HandoffText)
+        return self._convert(row, Handoff)
+
+    def _convert(self, row: dict[str, Any], kind: type[_T]) -> _T:
+        """A row as a frozen value; JSON columns are read, columns that the value has no field for are left out."""
+        for name in ("models", "paths", "conflicts", "calls"):
+            if isinstance(row.get(name), str):
+                row[name] = json.decode(row[name])
+        try:
+            return msgspec.convert(row, kind, strict=False, from_attributes=True)
+        except msgspec.ValidationError as error:
+            raise damaged(self.path, f"a row of {kind.__name__}: {error}") from error
+
+    # --- the connection --------------------------------------------------------------------------------------
+
+    async def _query(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        return list(await self._ask(lambda: self._db.execute_fetchall(sql, parameters)))
+
+    async def _named(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        async def ask() -> list[dict[str, Any]]:
+            async with self._db.execute(sql, parameters) as cursor:
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+
+        return await self._ask(ask)
+
+    async def _ask(self, query: Callable[[], Awaitable[_T]]) -> _T:
+        async with self._one_at_a_time:
+            try:
+                return await limited(self._db, self._time_limit, query)
+            except (sqlite3.Error, ValueError) as error:
+                raise cannot_read(self.path, error) from error
+
+
+async def read_snapshot(path: Path, until: int | None = None) -> Snapshot:
+    """The fold of a journal's events, up to the sequence number `until` if given.
+
+    Raises SwarmError (not_found, journal).
+    """
+    reader = await JournalReader.open(path)
+    try:
+        return await reader.snapshot(until)
+    finally:
+        await reader.close()
+
+
+def _pattern(text: str) -> str:
+    """A LIKE pattern for a text as it stands inside a JSON string."""
+    inside = json.encode(text.encode(errors="replace").decode()).decode()[1:-1]
+    return "%" + inside.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"

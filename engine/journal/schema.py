@@ -1,0 +1,128 @@
+"""The tables of a journal: `events` is the truth, all others answer questions in plain SQL."""
+
+APPLICATION_ID = 0x53574A31
+"""Tells a journal from other SQLite files (`PRAGMA application_id`); "SWJ1" in ASCII."""
+VERSION = 1
+"""The schema's version (`PRAGMA user_version`)."""
+
+SCHEMA = """
+CREATE TABLE events (
+  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, epoch INTEGER NOT NULL, kind TEXT NOT NULL,
+  agent TEXT, task TEXT, cause INTEGER, body TEXT NOT NULL
+);
+CREATE INDEX events_of_agent ON events (agent) WHERE agent IS NOT NULL;
+CREATE INDEX events_of_kind ON events (kind);
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+  BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events
+  BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TRIGGER events_have_no_holes BEFORE INSERT ON events
+  WHEN NEW.seq <> coalesce((SELECT max(seq) FROM events), 0) + 1
+  BEGIN SELECT RAISE(ABORT, 'events are numbered from 1 without holes'); END;
+
+-- Strings over 4 KB. An event's body refers to them as "blob:HASH:SIZE", or "json:HASH:SIZE" for raw JSON.
+CREATE TABLE blobs (hash TEXT PRIMARY KEY, codec TEXT NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL)
+  WITHOUT ROWID;
+
+CREATE TABLE runs (
+  id TEXT PRIMARY KEY, repo TEXT NOT NULL, branch TEXT NOT NULL, base TEXT NOT NULL, check_command TEXT NOT NULL,
+  models TEXT NOT NULL, settings TEXT NOT NULL, version TEXT NOT NULL,
+  state TEXT NOT NULL DEFAULT 'running', reason TEXT NOT NULL DEFAULT '', exit_status INTEGER,
+  epoch INTEGER NOT NULL DEFAULT 0, pid INTEGER, sandbox_level TEXT NOT NULL DEFAULT '',
+  copy_method TEXT NOT NULL DEFAULT '', workers_limit INTEGER, workers_limit_by TEXT NOT NULL DEFAULT '',
+  trunk TEXT NOT NULL, green TEXT, green_at INTEGER, published TEXT, left_alone TEXT NOT NULL DEFAULT '',
+  agents INTEGER NOT NULL DEFAULT 0, landed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
+  cancelled INTEGER NOT NULL DEFAULT 0, handoffs INTEGER NOT NULL DEFAULT 0,
+  checks_passed INTEGER NOT NULL DEFAULT 0, checks_failed INTEGER NOT NULL DEFAULT 0,
+  model_calls INTEGER NOT NULL DEFAULT 0, retries INTEGER NOT NULL DEFAULT 0,
+  input_tokens INTEGER NOT NULL DEFAULT 0, cached_tokens INTEGER NOT NULL DEFAULT 0,
+  output_tokens INTEGER NOT NULL DEFAULT 0, usd REAL DEFAULT 0.0,
+  created INTEGER NOT NULL, epoch_at INTEGER, worked INTEGER NOT NULL DEFAULT 0, ended INTEGER
+);
+CREATE TABLE intents (version INTEGER PRIMARY KEY, at INTEGER NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE agents (
+  id TEXT PRIMARY KEY, path TEXT NOT NULL, parent TEXT, role TEXT NOT NULL, model TEXT NOT NULL,
+  title TEXT NOT NULL, goal TEXT NOT NULL, scope TEXT NOT NULL, task TEXT, attempt INTEGER NOT NULL,
+  state TEXT NOT NULL, doing TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', paused INTEGER NOT NULL DEFAULT 0,
+  priority INTEGER NOT NULL DEFAULT 0, intent INTEGER NOT NULL, epoch INTEGER NOT NULL,
+  steps INTEGER NOT NULL DEFAULT 0, tokens_in_context INTEGER NOT NULL DEFAULT 0,
+  input_tokens INTEGER NOT NULL DEFAULT 0, cached_tokens INTEGER NOT NULL DEFAULT 0,
+  output_tokens INTEGER NOT NULL DEFAULT 0, usd REAL DEFAULT 0.0,
+  spawned INTEGER NOT NULL, stepped INTEGER, ended INTEGER,
+  tokens INTEGER GENERATED ALWAYS AS (input_tokens + output_tokens) VIRTUAL
+);
+CREATE INDEX agents_of_parent ON agents (parent);
+CREATE TABLE tasks (
+  id TEXT PRIMARY KEY, title TEXT NOT NULL, goal TEXT NOT NULL, scope TEXT NOT NULL, acceptance TEXT NOT NULL,
+  priority INTEGER NOT NULL, kind TEXT NOT NULL, planner TEXT NOT NULL, state TEXT NOT NULL,
+  attempt INTEGER NOT NULL, failures INTEGER NOT NULL, losses INTEGER NOT NULL, conflicts INTEGER NOT NULL,
+  intent INTEGER NOT NULL, agent TEXT, commit_oid TEXT, reason TEXT NOT NULL,
+  queued INTEGER NOT NULL, started INTEGER, not_before INTEGER NOT NULL, ended INTEGER
+);
+CREATE INDEX tasks_of_planner ON tasks (planner);
+CREATE INDEX tasks_of_agent ON tasks (agent);
+CREATE TABLE handoffs (
+  id TEXT PRIMARY KEY, at INTEGER NOT NULL, task TEXT, agent TEXT NOT NULL, to_agent TEXT, status TEXT NOT NULL,
+  summary TEXT NOT NULL, notes TEXT NOT NULL, concerns TEXT NOT NULL, deviations TEXT NOT NULL,
+  findings TEXT NOT NULL, feedback TEXT NOT NULL, landing TEXT, commit_oid TEXT, intent INTEGER NOT NULL,
+  by_engine INTEGER NOT NULL
+);
+CREATE INDEX handoffs_of_agent ON handoffs (agent);
+-- `state` is null while the landing is under way.
+CREATE TABLE landings (
+  id TEXT PRIMARY KEY, task TEXT NOT NULL, agent TEXT NOT NULL, state TEXT, base TEXT, commit_oid TEXT,
+  change TEXT, paths TEXT NOT NULL DEFAULT '[]', conflicts TEXT NOT NULL DEFAULT '[]',
+  reason TEXT NOT NULL DEFAULT '', started INTEGER, at INTEGER
+);
+CREATE INDEX landings_of_task ON landings (task);
+-- Messages to agents: waiting until a turn has consumed them.
+CREATE TABLE inbox (
+  id TEXT PRIMARY KEY, at INTEGER NOT NULL, agent TEXT NOT NULL, source TEXT NOT NULL, handoff TEXT,
+  text TEXT NOT NULL, size INTEGER NOT NULL, consumed INTEGER
+);
+-- The conversations. role: user, assistant, tool. source: who spoke (opening, intent, handoff, steer, ..., model,
+-- tool, summary). text: the first 4 KB; `blob` has the whole when `size` bytes are more. calls: the tools asked for.
+CREATE TABLE messages (
+  id INTEGER PRIMARY KEY, seq INTEGER NOT NULL, at INTEGER NOT NULL, agent TEXT NOT NULL, role TEXT NOT NULL,
+  source TEXT NOT NULL, tool TEXT, call TEXT, state TEXT, text TEXT NOT NULL, size INTEGER NOT NULL, blob TEXT,
+  calls TEXT NOT NULL DEFAULT '[]'
+);
+CREATE INDEX messages_of_agent ON messages (agent);
+CREATE TABLE tool_calls (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL, agent TEXT NOT NULL, task TEXT, tool TEXT NOT NULL, state TEXT NOT NULL,
+  target TEXT NOT NULL, writes INTEGER, arguments TEXT NOT NULL, arguments_size INTEGER NOT NULL, arguments_blob TEXT,
+  answer TEXT, answer_size INTEGER, answer_blob TEXT, paths TEXT NOT NULL DEFAULT '[]',
+  started INTEGER NOT NULL, ended INTEGER, wall_s REAL, gate_wait_s REAL
+);
+CREATE INDEX tool_calls_of_agent ON tool_calls (agent);
+CREATE INDEX tool_calls_open ON tool_calls (agent, id) WHERE ended IS NULL;
+CREATE TABLE scratchpads (
+  agent TEXT NOT NULL, version INTEGER NOT NULL, at INTEGER NOT NULL, text TEXT NOT NULL, size INTEGER NOT NULL,
+  blob TEXT, PRIMARY KEY (agent, version)
+) WITHOUT ROWID;
+-- Every check of trunk; `moved` is when green was moved to that commit because of it.
+CREATE TABLE greens (
+  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, commit_oid TEXT NOT NULL, passed INTEGER NOT NULL, exit INTEGER,
+  wall_s REAL, output TEXT NOT NULL, size INTEGER NOT NULL, blob TEXT, moved INTEGER
+);
+CREATE INDEX greens_of_commit ON greens (commit_oid);
+CREATE TABLE samples (
+  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, memory INTEGER, memory_free INTEGER, disk_read REAL, disk_write REAL,
+  disk_free INTEGER, cpu REAL, cpu_pressure REAL, memory_pressure REAL, io_pressure REAL, processes INTEGER,
+  building INTEGER, gate_waiting INTEGER, contention REAL, model_calls INTEGER, rate_limited_s REAL
+);
+CREATE INDEX samples_by_time ON samples (at);
+
+CREATE VIEW task_board AS
+  SELECT t.id, t.title, t.state, t.attempt, p.path AS planner, a.path AS worker, a.model, a.steps, a.tokens, a.usd,
+         (coalesce(t.ended, (SELECT at FROM events ORDER BY seq DESC LIMIT 1)) - t.queued) / 1e6 AS age_s, t.reason
+  FROM tasks t LEFT JOIN agents p ON p.id = t.planner LEFT JOIN agents a ON a.id = t.agent;
+CREATE VIEW tool_times AS
+  SELECT tool, count(*) AS calls, sum(state = 'error') AS errors, sum(state = 'interrupted') AS interrupted,
+         sum(wall_s) AS wall_s, max(wall_s) AS longest_s, sum(gate_wait_s) AS gate_wait_s
+  FROM tool_calls GROUP BY tool;
+CREATE VIEW landings_per_minute AS
+  SELECT strftime('%Y-%m-%dT%H:%MZ', at / 60000000 * 60, 'unixepoch') AS minute,
+         sum(state IN ('merged', 'resolved')) AS landed, sum(state = 'conflicted') AS conflicted
+  FROM landings WHERE state IS NOT NULL GROUP BY at / 60000000;
+"""

@@ -1,0 +1,246 @@
+"""The journal of a live run: one task owns the only write connection and commits what was queued, in order."""
+
+import asyncio
+import heapq
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+import aiosqlite
+from msgspec.structs import replace
+
+from engine.errors import ErrorKind, SwarmError
+from engine.events import Event
+from engine.journal.blobs import Shelf
+from engine.journal.bodies import encode_body
+from engine.journal.connection import WAL_LIMIT, log_size, open_for_writing
+from engine.journal.projections import TABLES, Write, project
+from engine.journal.queries import JournalReader
+
+BATCH = 1_000
+"""Events after which a transaction takes no further call."""
+RETRY_S = 1.0
+"""Seconds between two tries to write what could not be written."""
+
+_EVENT = (
+    "INSERT INTO events (seq, at, epoch, kind, agent, task, cause, body) VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT))"
+)
+_BLOB = "INSERT OR IGNORE INTO blobs (hash, codec, size, data) VALUES (?, ?, ?, ?)"
+_ORDER = {table: place for place, table in enumerate(TABLES)}
+
+
+class SqliteJournal:
+    """engine.protocols.Journal over one SQLite file. Use from one event loop.
+
+    While the file cannot be written, what was queued stays queued, every `durable` fails, `on_failure` is told
+    once, and writing is tried again every RETRY_S seconds; `on_recovery` is told when it succeeds again.
+    """
+
+    def __init__(self, path: Path, db: aiosqlite.Connection, last_seq: int) -> None:
+        self.path = path
+        self.last_seq = last_seq
+        """The greatest sequence number that was appended, durable or not."""
+        self.durable_seq = last_seq
+        self.failure: SwarmError | None = None
+        """Why the last try to write failed; None while all is well."""
+        self._db = db
+        self._shelf = Shelf()
+        self._calls: deque[Sequence[Event]] = deque()
+        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waits = 0
+        self._work = asyncio.Event()
+        self._closing = False
+        self._on_failure: Callable[[SwarmError], None] | None = None
+        self._on_recovery: Callable[[], None] | None = None
+        self._reader: JournalReader | None = None
+        self._owner: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        on_failure: Callable[[SwarmError], None] | None = None,
+        on_recovery: Callable[[], None] | None = None,
+    ) -> "SqliteJournal":
+        """Open or make the journal at `path`; its folder must exist and the caller hold the run's lock.
+
+        Raises SwarmError (journal): not a journal, damaged, of a newer version, or it cannot be opened.
+        """
+        db = await open_for_writing(path)
+        [[last]] = await db.execute_fetchall("SELECT coalesce(max(seq), 0) FROM events")
+        journal = cls(path, db, last)
+        journal._on_failure, journal._on_recovery = on_failure, on_recovery
+        journal._owner = asyncio.create_task(journal._own(), name="journal")
+        return journal
+
+    # --- the protocol ----------------------------------------------------------------------------------------
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Queue events for one atomic write. Raises ValueError for a hole in the sequence or a closed journal."""
+        if self._closing:
+            raise ValueError("the journal is closed")
+        seq = self.last_seq
+        for event in events:
+            if event.seq != seq + 1:
+                raise ValueError(f"event {event.seq} was given after event {seq}")
+            seq = event.seq
+        if events:
+            self._calls.append(tuple(events))
+            self.last_seq = seq
+            self._work.set()
+
+    async def durable(self, seq: int) -> None:
+        """Wait until all events up to `seq` are on disk.
+
+        Raises SwarmError (journal) when a try to write them failed, and ValueError when there is no such event.
+        """
+        if seq <= self.durable_seq:
+            return
+        if seq > self.last_seq:
+            raise ValueError(f"event {seq} was never appended")
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waits += 1
+        heapq.heappush(self._waiters, (seq, self._waits, waiter))
+        await waiter
+
+    async def events(self, after: int = 0) -> AsyncIterator[Event]:
+        """All durable events with a greater sequence number, in order, bodies whole."""
+        reader = await self._read()
+        async for event in reader.stream(after):
+            yield event
+
+    async def agent_events(self, agent: str) -> list[Event]:
+        """The durable events of one agent, in order, bodies whole."""
+        return await (await self._read()).agent_events(agent)
+
+    async def close(self) -> None:
+        """Write what is queued, and close. Raises SwarmError (journal) when it cannot be written."""
+        self._closing = True
+        self._work.set()
+        if self._owner is not None:
+            await self._owner
+            self._owner = None
+            if self._reader is not None:
+                await self._reader.close()
+            await self._db.close()
+            self._fail_waiters(SwarmError(ErrorKind.JOURNAL, f"{self.path} was closed", "resume the run"))
+        if self.failure is not None:
+            raise self.failure
+
+    async def _read(self) -> JournalReader:
+        if self._reader is None:
+            self._reader = await JournalReader.open(self.path)
+        return self._reader
+
+    # --- the owner -------------------------------------------------------------------------------------------
+
+    async def _own(self) -> None:
+        while True:
+            await self._work.wait()
+            if not self._calls:
+                if self._closing:
+                    return
+                self._work.clear()
+                continue
+            calls = self._next_calls()
+            try:
+                await self._write([event for call in calls for event in call])
+            except Exception as error:
+                self._calls.extendleft(reversed(calls))
+                self._failed(error)
+                if self._closing:
+                    return
+                await self._pause()
+            else:
+                self._wrote(calls[-1][-1].seq)
+
+    def _next_calls(self) -> list[Sequence[Event]]:
+        calls = [self._calls.popleft()]
+        size = len(calls[0])
+        while self._calls and size + len(self._calls[0]) <= BATCH:
+            size += len(self._calls[0])
+            calls.append(self._calls.popleft())
+        return calls
+
+    async def _write(self, events: list[Event]) -> None:
+        """One transaction. Raises whatever goes wrong, with nothing of it written."""
+        writes: list[Write] = []
+        try:
+            await self._db.execute("BEGIN IMMEDIATE")
+            # The rows are made in SQLite's thread, as it asks for them: encoding does not hold up the engine's loop.
+            await self._db.executemany(_EVENT, self._rows(events, writes))
+            blobs = self._shelf.take()
+            if blobs:
+                await self._db.executemany(_BLOB, [(b.hash, b.codec, b.size, b.data) for b in blobs])
+            writes.sort(key=lambda write: _ORDER[write[0].table])
+            for statement, group in groupby(writes, key=itemgetter(0)):
+                await self._db.executemany(statement.sql, [parameters for _, parameters in group])
+            await self._db.execute("COMMIT")
+        except BaseException:
+            self._shelf.take()
+            if self._db.in_transaction:
+                try:
+                    await self._db.execute("ROLLBACK")
+                except sqlite3.Error:
+                    pass  # SQLite has rolled back by itself
+            raise
+        await self._bound_log()
+
+    def _rows(self, events: Iterable[Event], writes: list[Write]) -> Iterable[tuple[object, ...]]:
+        for event in events:
+            body, text = encode_body(event.body, self._shelf)
+            clean = event if body is event.body else replace(event, body=body)
+            writes.extend(project(clean, self._shelf))
+            yield event.seq, event.at, event.epoch, event.kind, event.agent, event.task, event.cause, text
+
+    async def _bound_log(self) -> None:
+        """A slow reader keeps the log from being taken up; past its limit, wait for the readers of the moment."""
+        if log_size(self.path) > 2 * WAL_LIMIT:
+            try:
+                await self._db.execute_fetchall("PRAGMA wal_checkpoint(RESTART)")
+            except sqlite3.Error:
+                pass  # what was written is safe in the log; the next write shows whether the disk is well
+
+    def _wrote(self, seq: int) -> None:
+        self.durable_seq = seq
+        while self._waiters and self._waiters[0][0] <= seq:
+            _, _, waiter = heapq.heappop(self._waiters)
+            if not waiter.done():
+                waiter.set_result(None)
+        if self.failure is not None:
+            self.failure = None
+            if self._on_recovery is not None:
+                self._on_recovery()
+
+    def _failed(self, error: Exception) -> None:
+        first = self.failure is None
+        self.failure = SwarmError(
+            ErrorKind.JOURNAL,
+            f"{self.path} cannot be written: {error}",
+            "free some disk space and check the folder's permissions; the run goes on when it can be written again",
+        )
+        self._fail_waiters(self.failure)
+        if first and self._on_failure is not None:
+            self._on_failure(self.failure)
+
+    def _fail_waiters(self, error: SwarmError) -> None:
+        waiters, self._waiters = self._waiters, []
+        for _, _, waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    async def _pause(self) -> None:
+        """Until it is time to try again, or the journal closes (which is one last try)."""
+        self._work.clear()
+        try:
+            async with asyncio.timeout(RETRY_S):
+                while not self._closing:
+                    await self._work.wait()
+                    self._work.clear()
+        except TimeoutError:
+            pass
+        self._work.set()
