@@ -162,6 +162,13 @@ class GitTrunk:
         listing = await self._git.text("rev-list", "--first-parent", "--reverse", _TRUNK, f"^{commit}", "--")
         return [CommitId(line) for line in listing.split("\n") if line]
 
+    async def read_file(self, commit: CommitId, path: str) -> bytes | None:
+        listing = await self._git.run("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
+        about, _, name = listing.out.rstrip(b"\0").partition(b"\t")
+        if not about.startswith(b"100") or name != os.fsencode(path):
+            return None
+        return (await self._git.run("cat-file", "blob", about.split(b" ")[2].decode("ascii"))).out
+
     async def diff(self, old: CommitId, new: CommitId) -> str:
         """See protocols.Trunk. A patch over 32 MiB is cut at the end of a line."""
         result = await self._git.run(

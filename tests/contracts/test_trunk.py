@@ -1,0 +1,164 @@
+"""What every trunk must do, whether it is git's or the simulation's."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine.protocols import Trunk
+from engine.repo.message import commit_message
+from engine.repo.source import inspect_repo
+from engine.repo.trunk import GitTrunk
+from engine.types import CommitId, LandingState, RunId, TaskId
+from tests.engine.repo.person import PersonRepo
+from tests.simulated.power import Power
+from tests.simulated.time import SimulatedClock
+from tests.simulated.trunk import Commits, MemoryTrunk
+
+BASE = {"a.txt": b"1\n2\n3\n4\n5\n6\n7\n8\n9\n", "b.txt": b"b\n", "sub/c.txt": b"c\n"}
+
+Change = Callable[[CommitId, Mapping[str, bytes | None]], CommitId]
+
+
+@dataclass
+class Bench:
+    """A trunk at BASE, and a way to make a change on one of its commits (None deletes)."""
+
+    trunk: Trunk
+    base: CommitId
+    change: Change
+
+
+async def git_bench(folder: Path) -> Bench:
+    repo = PersonRepo.make(folder / "repo", BASE)
+    trunk = await GitTrunk.create(folder, await inspect_repo(repo.root), RunId("r-1"))
+    # Changes are made in a clone, whose objects trunk finds because they are pushed to where copies put theirs.
+    clone = PersonRepo(folder / "copy")
+    repo.git("clone", "-q", str(trunk.git_dir), str(clone.root))
+
+    def change(parent: CommitId, files: Mapping[str, bytes | None]) -> CommitId:
+        clone.git("fetch", "-q", "origin")
+        made = clone.change(parent, files)
+        clone.git("push", "-q", "origin", f"{made}:refs/copies/{made}")
+        return CommitId(made)
+
+    return Bench(trunk, trunk.base, change)
+
+
+async def memory_bench(_: Path) -> Bench:
+    commits = Commits()
+    commits.base = commits.tip = commits.add(None, BASE, "base")
+
+    def change(parent: CommitId, files: Mapping[str, bytes | None]) -> CommitId:
+        tree = {**commits.made[parent].files, **files}
+        return commits.add(parent, {path: data for path, data in tree.items() if data is not None}, "change")
+
+    return Bench(MemoryTrunk(commits, SimulatedClock(), Power(), lambda: 0.0), commits.base, change)
+
+
+@pytest.fixture(params=[git_bench, memory_bench], ids=["git", "memory"])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    return await request.param(tmp_path)  # type: ignore[no-any-return]
+
+
+def message(task: str) -> str:
+    return commit_message(f"do {task}", "", {"Swarm-Task": task, "Swarm-Agent": "a-1", "Swarm-Intent": "1"})
+
+
+async def test_a_change_on_the_tip_lands(bench: Bench) -> None:
+    result = await bench.trunk.land(bench.change(bench.base, {"b.txt": b"B\n", "new.txt": b"n\n"}), message("t-1"))
+    assert result.state is LandingState.MERGED
+    assert result.base == bench.base
+    assert result.commit == await bench.trunk.tip()
+    assert result.paths == ("b.txt", "new.txt")
+    assert await bench.trunk.read_file(await bench.trunk.tip(), "b.txt") == b"B\n"
+
+
+async def test_a_change_on_an_old_commit_is_merged_onto_the_newest_tip(bench: Bench) -> None:
+    first = bench.change(bench.base, {"a.txt": b"one\n2\n3\n4\n5\n6\n7\n8\n9\n"})
+    second = bench.change(bench.base, {"a.txt": b"1\n2\n3\n4\n5\n6\n7\n8\nnine\n"})
+    one = await bench.trunk.land(first, message("t-1"))
+    two = await bench.trunk.land(second, message("t-2"))
+    assert (two.state, two.base, two.paths) == (LandingState.MERGED, one.commit, ("a.txt",))
+    assert await bench.trunk.read_file(await bench.trunk.tip(), "a.txt") == b"one\n2\n3\n4\n5\n6\n7\n8\nnine\n"
+    assert await bench.trunk.landed_since(bench.base) == [one.commit, two.commit]
+
+
+async def test_a_change_of_nothing_is_empty(bench: Bench) -> None:
+    tip = await bench.trunk.tip()
+    assert (await bench.trunk.land(bench.change(bench.base, {}), message("t-1"))).state is LandingState.EMPTY
+    assert await bench.trunk.tip() == tip
+
+
+async def test_a_change_that_trunk_has_already_is_empty(bench: Bench) -> None:
+    change = bench.change(bench.base, {"b.txt": b"B\n"})
+    assert (await bench.trunk.land(change, message("t-1"))).state is LandingState.MERGED
+    assert (await bench.trunk.land(change, message("t-2"))).state is LandingState.EMPTY
+
+
+async def test_a_conflict_leaves_trunk_and_gives_a_commit_with_markers(bench: Bench) -> None:
+    landed = await bench.trunk.land(bench.change(bench.base, {"b.txt": b"theirs\n"}), message("t-1"))
+    result = await bench.trunk.land(bench.change(bench.base, {"b.txt": b"mine\n", "x.txt": b"x\n"}), message("t-2"))
+    assert (result.state, result.base, result.commit) == (LandingState.CONFLICTED, landed.commit, None)
+    assert result.conflicts == ("b.txt",)
+    assert await bench.trunk.tip() == landed.commit
+    assert result.merged is not None
+    marked = await bench.trunk.read_file(result.merged, "b.txt")
+    assert marked == b"<<<<<<< trunk\ntheirs\n=======\nmine\n>>>>>>> yours\n"
+    assert await bench.trunk.read_file(result.merged, "x.txt") == b"x\n"
+
+
+async def test_a_resolved_conflict_lands(bench: Bench) -> None:
+    await bench.trunk.land(bench.change(bench.base, {"b.txt": b"theirs\n"}), message("t-1"))
+    conflict = await bench.trunk.land(bench.change(bench.base, {"b.txt": b"mine\n"}), message("t-2"))
+    resolved = bench.change(conflict.base, {"b.txt": b"theirs and mine\n"})
+    assert (await bench.trunk.land(resolved, message("t-2"))).state is LandingState.MERGED
+    assert await bench.trunk.read_file(await bench.trunk.tip(), "b.txt") == b"theirs and mine\n"
+
+
+async def test_deleting_what_trunk_changed_is_a_conflict(bench: Bench) -> None:
+    await bench.trunk.land(bench.change(bench.base, {"b.txt": b"theirs\n"}), message("t-1"))
+    result = await bench.trunk.land(bench.change(bench.base, {"b.txt": None}), message("t-2"))
+    assert (result.state, result.conflicts) == (LandingState.CONFLICTED, ("b.txt",))
+
+
+async def test_a_landed_task_is_found_by_its_id(bench: Bench) -> None:
+    one = await bench.trunk.land(bench.change(bench.base, {"x": b"x\n"}), message("t-1"))
+    await bench.trunk.land(bench.change(bench.base, {"y": b"y\n"}), message("t-11"))
+    assert await bench.trunk.find_landed(TaskId("t-1")) == one.commit
+    assert await bench.trunk.find_landed(TaskId("t-2")) is None
+
+
+async def test_landings_at_the_same_time_all_land_in_one_line(bench: Bench) -> None:
+    changes = [bench.change(bench.base, {f"f{number}": b"x\n"}) for number in range(12)]
+    results = await asyncio.gather(*(bench.trunk.land(change, message(f"t-{at}")) for at, change in enumerate(changes)))
+    assert [result.state for result in results] == [LandingState.MERGED] * 12
+    landed = await bench.trunk.landed_since(bench.base)
+    assert sorted(landed) == sorted(result.commit for result in results if result.commit)
+    assert landed[-1] == await bench.trunk.tip()
+    by_commit = {result.commit: result.base for result in results}
+    assert [by_commit[commit] for commit in landed] == [bench.base, *landed[:-1]]
+
+
+async def test_a_file_that_is_not_there_reads_as_none(bench: Bench) -> None:
+    assert await bench.trunk.read_file(bench.base, "sub/c.txt") == b"c\n"
+    assert await bench.trunk.read_file(bench.base, "sub") is None
+    assert await bench.trunk.read_file(bench.base, "sub/nothing") is None
+
+
+async def test_a_diff_is_a_patch_with_gits_headers(bench: Bench) -> None:
+    result = await bench.trunk.land(bench.change(bench.base, {"b.txt": b"B\n"}), message("t-1"))
+    assert result.commit
+    patch = await bench.trunk.diff(bench.base, result.commit)
+    assert patch.startswith("diff --git a/b.txt b/b.txt\n")
+    assert patch.endswith("@@ -1 +1 @@\n-b\n+B\n")
+
+
+async def test_green_moves_and_publishing_says_nothing_when_all_is_well(bench: Bench) -> None:
+    assert await bench.trunk.publish() == ""
+    result = await bench.trunk.land(bench.change(bench.base, {"b.txt": b"B\n"}), message("t-1"))
+    assert result.commit
+    await bench.trunk.move_green(result.commit)
+    assert await bench.trunk.publish() == ""
