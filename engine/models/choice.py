@@ -48,10 +48,11 @@ def choose_models(settings: Settings, environ: Mapping[str, str]) -> Settings:
     models = ModelsSettings(planner, worker, chosen.resolver or worker, chosen.reconciler or worker)
     for model in dict.fromkeys((models.planner, models.worker, models.resolver, models.reconciler)):
         provider, _ = split_model(ModelName(model))
-        if not has_key(provider, _endpoint(settings, provider), environ):
+        endpoint = _endpoint(settings, provider)
+        if not has_key(provider, endpoint, environ):
             raise SwarmError(
                 ErrorKind.PROVIDER,
-                f"there is no key for {model}: the variable {key_variable(provider, _endpoint(settings, provider))} is not set",
+                f"there is no key for {model}: the variable {key_variable(provider, endpoint)} is not set",
                 "export it, or choose another model with --model; to try it without a key: swarm-tui demo",
             )
     return replace(settings, models=models)

@@ -1,0 +1,42 @@
+"""`swarm-tui init`: writes a commented swarm.toml and INTENT.md to start from."""
+
+import os
+import sys
+from argparse import Namespace
+from importlib.resources import files
+from pathlib import Path
+
+from tui.bridge import ErrorKind, SwarmError
+
+NAMES = ("swarm.toml", "INTENT.md")
+
+
+def init(arguments: Namespace) -> int:
+    """Both files or none. Raises SwarmError when one is there already or cannot be written."""
+    folder = Path(arguments.repo)
+    if not folder.is_dir():
+        raise SwarmError(ErrorKind.REPO, f"not a folder: {folder}", "give the folder of a git repo")
+    for name in NAMES:
+        if os.path.lexists(folder / name):
+            raise SwarmError(
+                ErrorKind.USAGE, f"{folder / name} is there already", "nothing was written; move it away first"
+            )
+    if not (folder / ".git").exists():
+        sys.stderr.write(f"note: {folder.absolute()} is not the top of a git repo; the swarm reads these files there\n")
+    written: list[Path] = []
+    try:
+        for name in NAMES:
+            with (folder / name).open("xb") as stream:
+                written.append(folder / name)
+                stream.write((files("tui") / "templates" / name).read_bytes())
+    except OSError as error:
+        for file in written:
+            file.unlink(missing_ok=True)
+        raise SwarmError(
+            ErrorKind.STATE,
+            f"{folder / NAMES[len(written) - 1]}: {error.strerror}",
+            "nothing was written; is the folder yours and the disk not full?",
+        ) from error
+    sys.stdout.write(f"wrote {folder / 'swarm.toml'} and {folder / 'INTENT.md'}\n")
+    sys.stdout.write(f"next: edit INTENT.md, commit both, then swarm-tui run {arguments.repo} --intent INTENT.md\n")
+    return 0

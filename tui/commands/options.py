@@ -1,0 +1,72 @@
+"""Options as settings: what a person wrote on the command line, in the shape that settings are loaded in."""
+
+import difflib
+import os
+from argparse import Namespace
+from pathlib import Path
+
+from tui.bridge import ErrorKind, LoadedSettings, Settings, SwarmError, load_settings, state_folder
+
+ROLES = ("planner", "worker", "resolver", "reconciler")
+_PLAIN = {
+    "workers": ("swarm", "workers"),
+    "budget_usd": ("budget", "usd"),
+    "budget_tokens": ("budget", "tokens"),
+    "check": ("repo", "check"),
+    "branch": ("repo", "branch"),
+    "sandbox": ("sandbox", "level"),
+    "theme": ("theme",),
+    "wall": ("budget", "wall"),
+}
+_NAMES = {"wall": "--for"}
+
+Options = dict[tuple[str, ...], tuple[str, object]]
+
+
+def options_of(arguments: Namespace) -> Options:
+    """Key paths, each with its option's name and text. Raises SwarmError for a role that is not known."""
+    options: Options = {}
+    for name, path in _PLAIN.items():
+        value = getattr(arguments, name, None)
+        if value is not None:
+            options[path] = (_NAMES.get(name, f"--{name.replace('_', '-')}"), value)
+    named: Options = {}
+    for choice in getattr(arguments, "model", []):
+        role, model = split_choice(choice)
+        for each in (role,) if role else ROLES:
+            (named if role else options)[("models", each)] = (f"--model {choice}", model)
+    return options | named
+
+
+def split_choice(choice: str) -> tuple[str, str]:
+    """`ROLE=PROVIDER:NAME` or `PROVIDER:NAME` as role (empty: all) and model. Raises SwarmError."""
+    role, equals, model = choice.partition("=")
+    if not equals or ":" in role:
+        return "", choice
+    if role not in ROLES:
+        near = difflib.get_close_matches(role, ROLES, n=1)
+        hint = f"did you mean {near[0]}={model}?" if near else f"roles: {', '.join(ROLES)}"
+        raise SwarmError(ErrorKind.SETTINGS, f"--model {choice}: there is no role '{role}'", hint)
+    return role, model
+
+
+def settings_of(arguments: Namespace, repo: Path | None) -> LoadedSettings:
+    """All settings for a command on `repo`. Raises SwarmError (settings)."""
+    return load_settings(repo, os.environ, options_of(arguments))
+
+
+def state_dir(arguments: Namespace) -> Path:
+    """The folder that holds all runs: `--state-dir`, else the environment's."""
+    named: str | None = getattr(arguments, "state_dir", None)
+    return Path(named).expanduser().absolute() if named else state_folder(os.environ)
+
+
+def require_models(settings: Settings) -> None:
+    """Raises SwarmError (provider) when no model was chosen: there is no default that costs money or pretends."""
+    if not settings.models.planner or not settings.models.worker:
+        role = "planner" if not settings.models.planner else "worker"
+        raise SwarmError(
+            ErrorKind.PROVIDER,
+            f"no model is chosen for the role '{role}'",
+            "--model anthropic:NAME with ANTHROPIC_API_KEY set, or --model openai:NAME; without a key: swarm-tui demo",
+        )

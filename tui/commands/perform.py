@@ -1,0 +1,57 @@
+"""Runs a command and turns whatever goes wrong into two lines and an exit status."""
+
+import os
+import pkgutil
+import sys
+import traceback
+from argparse import Namespace
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tui.bridge import ExitStatus, SwarmError
+from tui.commands.options import state_dir
+from tui.text import one_line
+
+Performed = Callable[[Namespace], int]
+
+
+def perform(target: str, arguments: Namespace) -> int:
+    """Call the command's function; returns the exit status. A person never sees a traceback."""
+    try:
+        command: Performed = pkgutil.resolve_name(target)
+        status = command(arguments)
+        sys.stdout.flush()
+        return int(status)
+    except SwarmError as error:
+        return report(error.message, error.hint, error.status)
+    except BrokenPipeError:
+        # The reader of stdout has seen enough. What is still buffered must not fail again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitStatus.DONE)
+    except KeyboardInterrupt:
+        return report("interrupted", "nothing is lost: `swarm-tui runs` lists what can be resumed", ExitStatus.STOPPED)
+    except Exception as error:
+        return _unexpected(error, arguments)
+
+
+def report(message: str, hint: str, status: ExitStatus) -> int:
+    """The two lines of an error on stderr; returns the status."""
+    sys.stderr.write(f"error: {one_line(message)}\nhint: {one_line(hint)}\n")
+    sys.stderr.flush()
+    return int(status)
+
+
+def _unexpected(error: Exception, arguments: Namespace) -> int:
+    """A fault of this program: the traceback goes to a log, of the run if one is known."""
+    known: Path | None = getattr(arguments, "log", None)
+    log = known or state_dir(arguments) / "errors.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(f"{datetime.now(UTC).isoformat()}\n")
+            traceback.print_exception(error, file=stream)
+        hint = f"the details are in {log}"
+    except OSError as unwritable:
+        hint = f"the details could not be written to {log}: {unwritable.strerror}"
+    return report(f"unexpected: {type(error).__name__}: {error}", hint, ExitStatus.NOT_GREEN)
