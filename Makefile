@@ -1,7 +1,8 @@
-# The environment comes from uv.lock; uv itself is installed into it, nothing outside .venv is touched.
+# The environment comes from uv.lock; uv itself lives in it too, and nothing outside .venv is touched.
 PYTHON ?= python3
 ENV := .venv
 RUN := $(ENV)/bin
+UV := $(ENV)/.tools/bin/uv
 
 demo: $(ENV)/.ready
 	$(RUN)/swarm-tui demo $(ARGS)
@@ -15,13 +16,29 @@ check: $(ENV)/.ready
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-$(ENV)/.ready: uv.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo 'error: Python 3.11 or newer is needed' >&2; \
-	    echo 'hint: make PYTHON=/path/to/python3.11' >&2; exit 2; }
-	$(PYTHON) -m venv $(ENV)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
-	UV_PROJECT_ENVIRONMENT=$(ENV) $(RUN)/uv sync --quiet --frozen
-	touch $@
+bench: $(ENV)/.ready
+	$(RUN)/python -m tests.bench $(ONLY) $(ARGS)
 
-.PHONY: demo test check
+# What is installed follows the lock file: a changed lock syncs again, and what it no longer names is removed.
+$(ENV)/.ready: uv.lock pyproject.toml $(UV)
+	UV_PROJECT_ENVIRONMENT=$(ENV) $(UV) sync --quiet --frozen
+	@touch $@
+
+# Apart from the packages, so that a sync does not remove it.
+$(UV):
+	@command -v git >/dev/null || \
+	  { echo 'error: git is not installed' >&2; \
+	    echo 'hint: install it, for example: sudo apt install git' >&2; exit 2; }
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo 'error: $(PYTHON) is not installed' >&2; \
+	    echo 'hint: install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or newer is needed, this is $$($(PYTHON) --version)" >&2; \
+	    echo 'hint: name a newer one: make PYTHON=/path/to/python3.11' >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo 'error: this Python cannot make environments: its venv or ensurepip is missing' >&2; \
+	    echo 'hint: on Debian and Ubuntu: sudo apt install python3-venv' >&2; exit 2; }
+	@$(PYTHON) -m venv $(ENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --target $(ENV)/.tools 'uv>=0.8'
+
+.PHONY: demo test check bench
