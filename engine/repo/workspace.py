@@ -1,0 +1,200 @@
+"""One agent's own copy of the repo: asks its sandbox for commands and files, reads from outside what was changed."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pygit2
+
+from engine.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
+from engine.repo.changes import Scan, apply, deltas
+from engine.repo.copies import Copy
+from engine.repo.layers import Layer, Layers
+from engine.sandbox.containment import Containment
+from engine.sandbox.session import Session
+from engine.types import CommitId
+
+MAX_READ = 8 << 20
+
+
+class AgentWorkspace:
+    """A protocols.Workspace. Its sandbox starts with the first operation that needs it."""
+
+    def __init__(
+        self,
+        copy: Copy,
+        layer: Layer,
+        layers: Layers,
+        containment: Containment,
+        trunk_git: Path,
+        scratch_git: Path,
+        on_close: Callable[["AgentWorkspace"], None],
+    ) -> None:
+        self.root = containment.root(copy.folder)
+        self.base = layer.commit
+        self.copy = copy
+        self.layer = layer
+        self._layers = layers
+        self._containment = containment
+        self._trunk_git = trunk_git
+        self._scratch_git = scratch_git
+        self._on_close = on_close
+        self._session: Session | None = None
+        self._starting = asyncio.Lock()
+        self._closed = False
+        self._outputs = 0
+        self._carried: frozenset[str] = frozenset()
+
+    @property
+    def sandbox_pid(self) -> int | None:
+        """The process whose end is the sandbox's end; None before the first use."""
+        return self._session.pid if self._session is not None else None
+
+    # --- commands and files ---
+
+    async def run(self, command: str, timeout_s: float, on_output: Callable[[str], None]) -> Output:
+        session = await self._live()
+        self._outputs += 1
+        return await session.run(command, timeout_s, f".swarm/output-{self._outputs}.txt", on_output)
+
+    async def read_file(self, path: str) -> bytes:
+        [content] = await self._ask(path, b"read", _raw(path), str(MAX_READ).encode(), answers=1)
+        return content
+
+    async def write_file(self, path: str, content: bytes) -> None:
+        await self._ask(path, b"write", _raw(path), content)
+
+    async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
+        fields = await self._ask(path, b"list", _raw(path), str(max(1, depth)).encode(), str(max(0, limit)).encode())
+        return [Entry(_shown(name), int(size)) for name, size in zip(fields[0::2], fields[1::2], strict=False)]
+
+    async def search(self, pattern: str, path: str, limit: int) -> list[Match]:
+        session = await self._live()
+        try:
+            fields = await session.search(pattern, _raw(path), max(1, limit))
+        except WorkspaceError as error:
+            raise WorkspaceError(f"{pattern!r} in {path or '.'}: {error}") from None
+        return [
+            Match(_shown(name), int(line), text.decode("utf-8", "replace"))
+            for name, line, text in zip(fields[0::3], fields[1::3], fields[2::3], strict=False)
+        ]
+
+    async def _ask(self, path: str, what: bytes, *fields: bytes, answers: int | None = None) -> list[bytes]:
+        session = await self._live()
+        try:
+            answer = await session.ask(what, *fields)
+        except WorkspaceError as error:
+            raise WorkspaceError(f"{path or '.'}: {error}") from None
+        if answers is not None and len(answer) != answers:
+            raise WorkspaceLost("its sandbox sent what is no answer")
+        return answer
+
+    async def _live(self) -> Session:
+        """Once it has died it is never started again: what the agent did in it is not to be trusted to be whole."""
+        async with self._starting:
+            if self._closed:
+                raise WorkspaceLost("the workspace is closed")
+            if self._session is None:
+                self._session = await Session.start(self._containment.start(self.copy.folder, self.copy.mount))
+                (self.copy.folder / "pid").write_text(f"{self._session.pid} {self._session.started}\n")
+            return self._session
+
+    # --- what was changed ---
+
+    async def changed(self) -> tuple[str, ...]:
+        return await asyncio.to_thread(self._changed)
+
+    async def diff(self) -> str:
+        return await asyncio.to_thread(self._diff)
+
+    async def commit(self, message: str) -> CommitId:
+        return await asyncio.to_thread(self._commit, message)
+
+    async def advance(self, commit: CommitId, base: CommitId) -> None:
+        gone, put = await asyncio.to_thread(self._difference, commit)
+        for path in gone:
+            await self._ask(path, b"remove", _raw(path))
+        for path, mode, data in put:
+            await self._ask(path, b"put", _raw(path), str(mode).encode(), data)
+        self._carried |= {path for path, _, _ in put}
+        self.base = base
+        # The agent's own git is to see the new base as what it received; a copy works without it, too.
+        layer = await self._layers.use(base)
+        try:
+            git = layer.folders[-1] / ".git"
+            for name in ("index", "refs/heads/work"):
+                data = await asyncio.to_thread((git / name).read_bytes)
+                await self._ask(f".git/{name}", b"put", f".git/{name}".encode(), b"33188", data)
+        finally:
+            self._layers.release(layer)
+
+    def _tree(self, repo: pygit2.Repository, commit: CommitId) -> pygit2.Tree:
+        return repo[commit].peel(pygit2.Commit).tree
+
+    def _present(self, repo: pygit2.Repository, *, whole: bool = False) -> pygit2.Tree:
+        """The copy's tree as it stands now, its objects written into `repo`."""
+        if self._closed:
+            raise WorkspaceLost("the workspace is closed")
+        received = self._tree(repo, self.layer.commit)
+        scan = Scan(repo, received, self.copy.stamps, self._carried)
+        changes = scan.run(self.copy.changed)
+        if whole and scan.too_large:
+            raise WorkspaceError(f"{scan.too_large[0]}: is too large to land; remove it or let git ignore it")
+        try:
+            return repo[apply(repo, received, changes, self.base)].peel(pygit2.Tree)
+        except (ValueError, pygit2.GitError) as error:
+            raise WorkspaceError(f"git cannot store the copy: {error}") from error
+
+    def _changed(self) -> tuple[str, ...]:
+        repo = pygit2.Repository(str(self._scratch_git))
+        return tuple(sorted(path for path, _ in deltas(repo, self._tree(repo, self.base), self._present(repo))))
+
+    def _diff(self) -> str:
+        repo = pygit2.Repository(str(self._scratch_git))
+        diff = self._tree(repo, self.base).diff_to_tree(self._present(repo))
+        diff.find_similar()
+        return (diff.patch or "") if len(diff) else ""
+
+    def _commit(self, message: str) -> CommitId:
+        repo = pygit2.Repository(str(self._trunk_git))
+        tree = self._present(repo, whole=True)
+        who = pygit2.Signature("swarm", "swarm@localhost")
+        return CommitId(str(repo.create_commit(None, who, who, message, tree.id, [pygit2.Oid(hex=self.base)])))
+
+    def _difference(self, commit: CommitId) -> tuple[list[str], list[tuple[str, int, bytes]]]:
+        """What to remove and what to put so that the copy becomes `commit`'s tree."""
+        repo = pygit2.Repository(str(self._scratch_git))
+        gone: list[str] = []
+        put: list[tuple[str, int, bytes]] = []
+        for path, delta in deltas(repo, self._present(repo), self._tree(repo, commit)):
+            if delta.status == pygit2.GIT_DELTA_DELETED:
+                gone.append(path)
+            elif delta.new_file.mode != pygit2.GIT_FILEMODE_COMMIT:
+                put.append((path, int(delta.new_file.mode), repo[delta.new_file.id].peel(pygit2.Blob).data))
+        return gone, put
+
+    # --- the end ---
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        async with self._starting:
+            if self._session is not None:
+                await self._session.close()
+        with contextlib.suppress(KeyError):
+            self._layers.release(self.layer)
+        self._layers.discard(self.copy.folder)
+        self._on_close(self)
+
+
+def _raw(path: str) -> bytes:
+    try:
+        return path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise WorkspaceError(f"{path!r}: is not a usable name") from None
+
+
+def _shown(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")

