@@ -175,6 +175,8 @@ class ContextCompacted(EventBody, frozen=True, tag="context_compacted"):
 
 
 class ToolStarted(EventBody, frozen=True, tag="tool_started"):
+    """The same call may start again after a restart of the program, when its answer was not on record."""
+
     call: CallId
     tool: str
     arguments: str

@@ -376,6 +376,7 @@ def _(s: Snapshot, event: e.Event, body: e.ContextCompacted) -> None:
 
 @_folds(e.ToolStarted)
 def _(s: Snapshot, event: e.Event, body: e.ToolStarted) -> None:
+    s._agent(event, state=AgentState.ACTING, doing=f"{body.tool} {body.target}".rstrip())
     s.tool_calls += 1
 
 
@@ -430,10 +431,11 @@ def _(s: Snapshot, event: e.Event, body: e.LandingFinished) -> None:
     s.landing_counts[landing.state] += 1
     if landing.commit is not None:
         s.trunk = landing.commit
-    if landing.state is LandingState.CONFLICTED:
+    if landing.state in (LandingState.CONFLICTED, LandingState.REFUSED):
         task = s.tasks[landing.task]
         s.pending_landings.pop(task.id, None)
-        s._task(event, state=TaskState.WORKING, conflicts=task.conflicts + 1)
+        conflicts = task.conflicts + (landing.state is LandingState.CONFLICTED)
+        s._task(event, state=TaskState.WORKING, conflicts=conflicts)
 
 
 @_folds(e.HandedOff)

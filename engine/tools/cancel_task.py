@@ -27,4 +27,4 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     )
 
 
-TOOL = Tool("cancel_task", Arguments, call, writes=True, target=lambda a: a.task)
+TOOL = Tool("cancel_task", Arguments, call, writes=True, atomic=True, target=lambda a: a.task)

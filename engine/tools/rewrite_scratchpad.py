@@ -22,4 +22,4 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     return Answer("kept", drafts=(Draft(ScratchpadRewritten(version, arguments.text), agent),))
 
 
-TOOL = Tool("rewrite_scratchpad", Arguments, call, writes=True)
+TOOL = Tool("rewrite_scratchpad", Arguments, call, writes=True, atomic=True)

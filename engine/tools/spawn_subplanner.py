@@ -54,4 +54,4 @@ def free_path(snapshot: Snapshot, above: AgentPath, title: str) -> AgentPath:
     return path
 
 
-TOOL = Tool("spawn_subplanner", Arguments, call, writes=True, target=lambda a: a.title[:60])
+TOOL = Tool("spawn_subplanner", Arguments, call, writes=True, atomic=True, target=lambda a: a.title[:60])

@@ -43,4 +43,4 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     return Answer("\n".join(lines), drafts=tuple(drafts))
 
 
-TOOL = Tool("spawn_tasks", Arguments, call, writes=True, target=lambda a: f"{len(a.tasks)} tasks")
+TOOL = Tool("spawn_tasks", Arguments, call, writes=True, atomic=True, target=lambda a: f"{len(a.tasks)} tasks")

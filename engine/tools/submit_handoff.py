@@ -32,4 +32,4 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     )
 
 
-TOOL = Tool("submit_handoff", Arguments, call, writes=True, target=lambda a: a.status.value)
+TOOL = Tool("submit_handoff", Arguments, call, writes=True, atomic=True, target=lambda a: a.status.value)

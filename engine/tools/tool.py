@@ -55,14 +55,16 @@ class Desk(Protocol):
 class Tool(Struct, frozen=True):
     """A tool. `arguments` is a Struct type, `call` runs it with one of those.
 
-    `writes`: it may change something, so it runs alone and is never silently run again. `target` gives the
-    short text that the screen shows beside the tool's name.
+    `writes`: it may change something, so it runs alone. `atomic`: all it changes are the drafts of its answer, so
+    a call whose answer is not on record has changed nothing and may be run again; other writing calls may not.
+    `target` gives the short text that the screen shows beside the tool's name.
     """
 
     name: str
     arguments: type[Struct]
     call: Callable[[Desk, Any], Awaitable[Answer]]
     writes: bool = False
+    atomic: bool = False
     target: Callable[[Any], str] = lambda _: ""
 
 

@@ -1,0 +1,34 @@
+"""Which queued task starts next. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from engine.snapshot import Snapshot
+from engine.types import AgentId, Micros, Task, TaskId, TaskState
+
+
+def next_task(snapshot: Snapshot, queued: Iterable[TaskId], working: Iterable[TaskId], now: Micros) -> Task | None:
+    """The oldest task of the highest priority, fair between planners: whose planner has fewest at work goes first.
+
+    Tasks of paused subtrees and tasks whose backoff has not passed are left out.
+    """
+    at_work: Counter[AgentId] = Counter(snapshot.tasks[id].planner for id in working)
+    held: dict[AgentId, bool] = {}
+
+    def is_held(planner: AgentId) -> bool:
+        if planner not in held:
+            held[planner] = snapshot.is_paused(planner)
+        return held[planner]
+
+    ready = (
+        task
+        for id in queued
+        if (task := snapshot.tasks[id]).state is TaskState.QUEUED
+        and task.not_before <= now
+        and not is_held(task.planner)
+    )
+    return min(
+        ready,
+        key=lambda task: (-snapshot.priority(task), at_work[task.planner], task.queued_at, task.id),
+        default=None,
+    )

@@ -1,0 +1,67 @@
+"""An agent's desk: its own copy of the repository, made when first used, and the commands it runs there."""
+
+from collections.abc import Awaitable, Callable
+
+from engine.agents.host import Host
+from engine.protocols import Output, Workspace
+from engine.quantities import span_s
+from engine.tools.tool import Answer
+from engine.types import Agent, AgentId, CommitId, HandoffText
+
+HandOff = Callable[[HandoffText], Awaitable[Answer]]
+
+
+class AgentDesk:
+    """Implements tools.tool.Desk. `hand_off` is what the agent's role makes of a handoff."""
+
+    def __init__(self, host: Host, agent: AgentId, commit: CommitId, hand_off: HandOff) -> None:
+        self._host = host
+        self._id = agent
+        self._hand_off = hand_off
+        self._workspace: Workspace | None = None
+        self.commit = commit
+        self.snapshot = host.snapshot
+        self.settings = host.settings
+        self.clock = host.clock
+        self.ids = host.ids
+
+    @property
+    def agent(self) -> Agent:
+        return self.snapshot.agents[self._id]
+
+    @property
+    def opened(self) -> Workspace | None:
+        """The copy, if anything has used it."""
+        return self._workspace
+
+    async def workspace(self) -> Workspace:
+        if self._workspace is None:
+            self._workspace = await self._host.workspaces.open(self._id, self.commit)
+        return self._workspace
+
+    async def command(self, command: str, timeout_s: float) -> tuple[Output, float]:
+        limit = span_s(self.settings.sandbox.command_timeout)
+        timeout = min(timeout_s, limit) if timeout_s > 0 else limit
+        workspace = await self.workspace()
+        async with self._host.gate.pass_for(command, self._subtree()) as waited:
+            output = await workspace.run(command, timeout, lambda text: self._host.show(self._id, text))
+        return output, waited
+
+    async def hand_off(self, text: HandoffText) -> Answer:
+        return await self._hand_off(text)
+
+    async def follow(self, commit: CommitId) -> None:
+        """Bring the copy to a newer commit; what was changed in it is lost."""
+        self.commit = commit
+        if self._workspace is not None and self._workspace.base != commit:
+            await self._workspace.advance(commit, commit)
+
+    async def close(self) -> None:
+        if self._workspace is not None:
+            await self._workspace.close()
+            self._workspace = None
+
+    def _subtree(self) -> str:
+        """Whom the build gate is fair between: the planners."""
+        agent = self.agent
+        return str(agent.parent or agent.id)

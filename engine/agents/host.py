@@ -1,0 +1,59 @@
+"""What the roles need of the running swarm."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from engine.agents.prompts import Prompts
+from engine.conversation import Request, Turn
+from engine.protocols import Checker, Clock, Ids, Models, Recorder, Trunk, Workspaces
+from engine.settings import Settings
+from engine.snapshot import Snapshot
+from engine.tools.toolbox import Toolbox
+from engine.types import AgentId
+
+
+class AttemptFailed(Exception):  # noqa: N818 - an outcome, told like an exception
+    """The agent will not get to its end by going on; the message says why, fit for its planner."""
+
+
+class Gate(Protocol):
+    """Lets only so many builds run at once."""
+
+    def pass_for(self, command: str, subtree: str) -> AbstractAsyncContextManager[float]:
+        """Wait for a place if the command builds; gives the seconds waited."""
+        ...
+
+
+class Host(Recorder, Protocol):
+    """The swarm as its agents' code sees it. Everything that changes goes through `record`."""
+
+    snapshot: Snapshot
+    settings: Settings
+    clock: Clock
+    ids: Ids
+    models: Models
+    prompts: Prompts
+    toolbox: Toolbox
+    trunk: Trunk
+    workspaces: Workspaces
+    checker: Checker | None
+    gate: Gate
+
+    async def safe_point(self, agent: AgentId) -> None:
+        """Hold the agent here while it is paused."""
+        ...
+
+    async def message_for(self, agent: AgentId) -> None:
+        """Return once the agent's inbox holds a message."""
+        ...
+
+    async def ask(self, agent: AgentId, request: Request) -> Turn:
+        """Ask the agent's model, within the budget, showing the text to whoever looks at the agent.
+
+        Raises ModelError.
+        """
+        ...
+
+    def show(self, agent: AgentId, text: str) -> None:
+        """Hand live output of the agent's command to whoever looks at it."""
+        ...

@@ -1,0 +1,181 @@
+"""From a finished copy to a landed commit and a delivered handoff: what workers, fixups and resolvers share."""
+
+from collections.abc import Iterable
+
+import pathspec
+from msgspec.structs import replace
+
+from engine import events as e
+from engine.agents.context import handoff_message
+from engine.agents.desk import AgentDesk
+from engine.agents.host import Host
+from engine.events import Draft
+from engine.protocols import LandResult, Workspace, WorkspaceError
+from engine.repo.message import commit_message
+from engine.types import (
+    AgentId,
+    AgentState,
+    CommitId,
+    Handoff,
+    HandoffId,
+    HandoffStatus,
+    HandoffText,
+    InboxMessage,
+    Landing,
+    LandingId,
+    LandingState,
+    MessageId,
+    MessageSource,
+    Task,
+    TaskState,
+)
+
+MARKER = b"<<<<<<< trunk"
+
+
+async def offer(host: Host, task: Task, desk: AgentDesk, text: HandoffText) -> LandResult:
+    """Offer what the agent's copy holds to trunk, with its start on record before and its result after.
+
+    The result of a landing that took place is not recorded here but with the handoff, atomically.
+    """
+    workspace = desk.opened
+    change = desk.commit if workspace is None else await workspace.commit(task.spec.title)
+    landing = LandingId(host.ids.new("l"))
+    owner = task.agent or desk.agent.id
+    await host.durable(host.record(Draft(e.LandingStarted(landing, change, text), owner, task.id)))
+    if workspace is None:
+        result = LandResult(LandingState.EMPTY, base=desk.commit)
+    else:
+        result = await host.trunk.land(change, message(host, task, text))
+    if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
+        host.record(Draft(e.LandingFinished(_landing(host, landing, task, owner, result)), owner, task.id))
+        if workspace is not None and result.merged is not None:
+            await workspace.advance(result.merged, result.base)
+    return result
+
+
+def message(host: Host, task: Task, text: HandoffText) -> str:
+    """The landed commit's message; its trailers tie it to the journal."""
+    agent = host.snapshot.agents[task.agent].path if task.agent else ""
+    return commit_message(
+        task.spec.title,
+        text.summary,
+        {"Swarm-Task": task.id, "Swarm-Agent": agent, "Swarm-Intent": str(task.intent)},
+    )
+
+
+async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> list[str]:
+    """Those of the paths that still hold conflict markers."""
+    if workspace is None:
+        return []
+    marked = []
+    for path in paths:
+        try:
+            if any(line.startswith(MARKER) for line in (await workspace.read_file(path)).splitlines()):
+                marked.append(path)
+        except WorkspaceError:
+            continue  # deleted, or no longer a file: that is a resolution
+    return marked
+
+
+def landed(host: Host, task: Task, text: HandoffText, result: LandResult) -> tuple[Draft, ...]:
+    """The events of a task that ended `landed`: landing, handoff, the planner's message, the task's end."""
+    assert task.agent is not None
+    pending = host.snapshot.pending_landings[task.id]
+    landing = _landing(host, pending.id, task, task.agent, result)
+    text = replace(text, deviations=_with_strays(task, text.deviations, landing.paths))
+    return (
+        Draft(e.LandingFinished(landing), task.agent, task.id),
+        *delivered(host, task, text, landing.state, landing.commit),
+        Draft(e.TaskEnded(TaskState.LANDED, text.status.value, landing.commit), task.agent, task.id),
+        Draft(e.AgentStateChanged(AgentState.DONE), task.agent, task.id),
+    )
+
+
+def failed(host: Host, task: Task, text: HandoffText, *, by_engine: bool) -> tuple[Draft, ...]:
+    """The events of a task that ended without landing anything, with its handoff."""
+    assert task.agent is not None
+    state = AgentState.FAILED if by_engine else AgentState.DONE
+    return (
+        *delivered(host, task, text, None, None, by_engine=by_engine),
+        Draft(e.TaskEnded(TaskState.FAILED, text.summary), task.agent, task.id),
+        Draft(e.AgentStateChanged(state, reason=text.summary if by_engine else ""), task.agent, task.id),
+    )
+
+
+def engine_text(summary: str, **parts: str) -> HandoffText:
+    """A handoff that the engine writes for an agent that cannot."""
+    return HandoffText(HandoffStatus.FAILED, summary, **parts)
+
+
+def delivered(
+    host: Host,
+    task: Task,
+    text: HandoffText,
+    landing: LandingState | None,
+    commit: CommitId | None,
+    *,
+    by_engine: bool = False,
+) -> tuple[Draft, Draft]:
+    """A task's handoff and the message in which its planner gets it."""
+    assert task.agent is not None
+    handoff = Handoff(
+        id=HandoffId(host.ids.new("h")),
+        at=host.clock.now(),
+        task=task.id,
+        agent=task.agent,
+        to_agent=task.planner,
+        text=text,
+        landing=landing,
+        commit=commit,
+        intent=task.intent,
+        by_engine=by_engine,
+    )
+    return addressed(host, handoff, task.spec.title, task.planner)
+
+
+def addressed(host: Host, handoff: Handoff, title: str, planner: AgentId) -> tuple[Draft, Draft]:
+    """A handoff and the message in which a planner gets it."""
+    note = InboxMessage(
+        id=MessageId(host.ids.new("m")),
+        at=host.clock.now(),
+        to_agent=planner,
+        source=MessageSource.HANDOFF,
+        text=handoff_message(title, handoff),
+        handoff=handoff.id,
+    )
+    return (
+        Draft(e.HandedOff(handoff), handoff.agent, handoff.task),
+        Draft(e.MessageQueued(note), planner, handoff.task),
+    )
+
+
+def _landing(host: Host, id: LandingId, task: Task, owner: AgentId, result: LandResult) -> Landing:
+    state = result.state
+    if state is LandingState.MERGED and host.snapshot.tasks[task.id].conflicts:
+        state = LandingState.RESOLVED
+    return Landing(
+        id=id,
+        at=host.clock.now(),
+        task=task.id,
+        agent=owner,
+        state=state,
+        base=result.base,
+        commit=result.commit,
+        paths=result.paths,
+        conflicts=result.conflicts,
+        reason=result.reason,
+    )
+
+
+def _with_strays(task: Task, deviations: str, paths: tuple[str, ...]) -> str:
+    """The deviations, with the paths that lie outside the task's scope."""
+    globs = task.spec.scope.replace(",", " ").split()
+    if not globs:
+        return deviations
+    scope = pathspec.GitIgnoreSpec.from_lines(globs)
+    strays = [path for path in paths if not scope.match_file(path)]
+    if not strays:
+        return deviations
+    found = f"Changed outside the scope ({task.spec.scope}): {', '.join(strays)}"
+    return f"{deviations}\n\n{found}" if deviations.strip() else found

@@ -1,0 +1,307 @@
+"""The agent loop, one for every role: build the context, ask the model, run its tool calls, append, repeat."""
+
+import asyncio
+import hashlib
+import re
+from collections import Counter
+
+import msgspec
+
+from engine import events as e
+from engine.agents.context import Conversation, joined, pinned
+from engine.agents.desk import AgentDesk
+from engine.agents.host import AttemptFailed, Host
+from engine.agents.prompts import Prompt
+from engine.conversation import Block, Message, Request, StopReason, Text, ToolCall, Turn
+from engine.errors import ModelError, ModelErrorKind
+from engine.events import Draft
+from engine.tools.tool import Answer, Tool, refused
+from engine.types import AgentId, AgentState, CallId, MessageId, ToolCallState
+
+NUDGES = 3
+"""Turns without a tool call that are nudged; the next one fails the attempt."""
+MALFORMED = 3
+"""Malformed calls in a row that fail the attempt."""
+REPEATS_NUDGED = 3
+REPEATS_FAILED = 6
+"""How often the same call may get the same answer."""
+FULL = 0.85
+"""Share of the model's window at which the context is compacted."""
+ANSWERS_KEPT = 6
+"""The newest tool answers, which compaction leaves whole."""
+WORTH_DROPPING = 0.2
+"""Share of the window that dropping old answers must free to be enough by itself."""
+
+
+class Loop:
+    """One agent's loop. `opening` is the pinned first message, `system` the role prompt filled in.
+
+    `run` returns when the agent has handed off. It raises AttemptFailed when going on is of no use, ModelError when
+    the model cannot be reached, WorkspaceLost when the copy died. A later `run` goes on with the same conversation.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        desk: AgentDesk,
+        prompt: Prompt,
+        system: str,
+        opening: str,
+        max_steps: int,
+        conversation: Conversation | None = None,
+    ) -> None:
+        self.host = host
+        self.desk = desk
+        self.agent: AgentId = desk.agent.id
+        self.prompt = prompt
+        self.system = system
+        self.opening = opening
+        self.max_steps = max_steps
+        self.conversation = conversation or Conversation()
+        self.specs = host.toolbox.specs(prompt.front.tools)
+        self._asides: list[str] = []
+        self._steps = 0
+        self._silent = 0
+        self._malformed = 0
+        self._repeats: Counter[bytes] = Counter()
+        if not self.conversation.turns and self.conversation.opening is None:
+            self.conversation.opening = opening
+
+    async def run(self) -> None:
+        self._steps = 0
+        if await self._act(self.conversation.unanswered, resumed=True):
+            return
+        if self.desk.agent.state is AgentState.WAITING:
+            await self._sleep()
+        while True:
+            await self.host.safe_point(self.agent)
+            turn = await self._ask()
+            calls = turn.message.calls
+            if turn.stop is StopReason.REFUSAL:
+                raise AttemptFailed("the model refused to go on")
+            if turn.stop is StopReason.LENGTH:
+                self._aside("nudge_cut")
+                for call in calls:
+                    self._answer(call, refused("not run: your answer was cut off at its length limit"))
+            elif calls:
+                self._silent = 0
+                if await self._act(calls):
+                    return
+                continue
+            self._silent += 1
+            if self._silent > NUDGES:
+                raise AttemptFailed(f"{self._silent} turns in a row called no tool")
+            if turn.stop is not StopReason.LENGTH:
+                self._aside("nudge_no_call")
+
+    # --- ask -------------------------------------------------------------------------------------------------
+
+    async def _ask(self) -> Turn:
+        self._steps += 1
+        if self._steps > self.max_steps:
+            raise AttemptFailed(f"{self.max_steps} steps did not lead to a handoff")
+        every = self.prompt.front.reflect_every
+        if every and self._steps % every == 0:
+            self._aside("reflect", steps=self._steps)
+        if self._too_full():
+            await self._compact()
+        self._record(e.AgentStateChanged(AgentState.THINKING))
+        try:
+            return await self._turn()
+        except ModelError as error:
+            if error.kind is not ModelErrorKind.CONTEXT_LENGTH or self.conversation.compacted_last:
+                raise
+        await self._compact(summarise=True)
+        return await self._turn()
+
+    async def _turn(self) -> Turn:
+        inbox = tuple(self.host.snapshot.inboxes.get(self.agent, ()))
+        parts = [self.conversation.opening or "", joined(inbox), *self._asides]
+        given = clean("\n\n".join(part for part in parts if part)) or None
+        started = self.host.clock.monotonic()
+        turn = self._own(await self.host.ask(self.agent, self._request(self.conversation.asking(given))))
+        if inbox:
+            self._repeats.clear()
+        self._asides.clear()
+        self._record(
+            e.TurnTaken(
+                model=self.desk.agent.model,
+                given=given,
+                consumed=tuple(MessageId(message.id) for message in inbox),
+                message=turn.message,
+                stop=turn.stop,
+                usage=turn.usage,
+                prompt=self.prompt.label,
+                wall_s=self.host.clock.monotonic() - started,
+            )
+        )
+        return turn
+
+    def _request(self, messages: tuple[Message, ...]) -> Request:
+        model = self.desk.agent.model.partition(":")[2]
+        return Request(model, self.system, messages, self.specs, conversation=str(self.agent))
+
+    def _own(self, turn: Turn) -> Turn:
+        """The turn with ids of our own, unique in the run, and with text that any encoder takes."""
+        blocks: list[Block] = []
+        for block in turn.message.blocks:
+            if isinstance(block, ToolCall):
+                block = ToolCall(CallId(self.host.ids.new("c")), clean(block.tool)[:100], clean(block.arguments))
+            elif isinstance(block, Text):
+                block = Text(clean(block.text))
+            blocks.append(block)
+        return Turn(Message("assistant", tuple(blocks)), turn.stop, turn.usage)
+
+    def _aside(self, name: str, **values: object) -> None:
+        """Say something to the agent with its next turn."""
+        self._asides.append(self.host.prompts[name].render(**values))
+
+    # --- compaction ------------------------------------------------------------------------------------------
+
+    def _too_full(self) -> bool:
+        inbox = self.host.snapshot.inboxes.get(self.agent, ())
+        coming = sum(len(message.text) for message in inbox) // 4 + self.conversation.fresh_tokens(None)
+        known = self.desk.agent.tokens_in_context
+        return known + coming > FULL * self.host.models.window(self.desk.agent.model)
+
+    async def _compact(self, summarise: bool = False) -> None:
+        if self.conversation.compacted_last:
+            raise AttemptFailed("what must be kept in mind does not fit into the model's context")
+        window = self.host.models.window(self.desk.agent.model)
+        if not summarise and self.conversation.droppable(ANSWERS_KEPT) / 4 > WORTH_DROPPING * window:
+            self._record(e.AnswersDropped(ANSWERS_KEPT))
+            return
+        summary = await self._summary()
+        snapshot = self.host.snapshot
+        opening = pinned(
+            self.opening,
+            snapshot.scratchpads.get(self.agent),
+            "\n".join(f"- {task.id} {task.spec.title}: {task.state}" for task in snapshot.open_tasks(self.agent)),
+            "\n\n".join(block.text for block in summary.message.blocks if isinstance(block, Text)),
+        )
+        self._record(e.ContextCompacted(clean(opening), summary.usage))
+
+    async def _summary(self) -> Turn:
+        asking = self.host.prompts["compact"].render()
+        try:
+            return await self.host.ask(self.agent, self._request(self.conversation.asking(asking)))
+        except ModelError as error:
+            if error.kind is not ModelErrorKind.CONTEXT_LENGTH:
+                raise
+        self._record(e.AnswersDropped(0))
+        return await self.host.ask(self.agent, self._request(self.conversation.asking(asking)))
+
+    # --- act -------------------------------------------------------------------------------------------------
+
+    async def _act(self, calls: tuple[ToolCall, ...], resumed: bool = False) -> bool:
+        """Run the calls, reads together, all others one by one; True when the agent has handed off."""
+        answers: list[Answer] = []
+        reads: list[ToolCall] = []
+
+        async def flush() -> None:
+            answers.extend(await asyncio.gather(*(self._call(call) for call in reads)))
+            reads.clear()
+
+        for call in calls:
+            if any(answer.ends for answer in answers):
+                self._answer(call, refused("not run: you have handed off"))
+                continue
+            tool = self.host.toolbox.tools.get(call.tool)
+            if tool is not None and not tool.writes:
+                reads.append(call)
+                continue
+            await flush()
+            if resumed and tool is not None and not tool.atomic:
+                interrupted = refused(self.host.prompts["interrupted"].render())
+                self._answer(call, interrupted, state=ToolCallState.INTERRUPTED)
+            else:
+                answers.append(await self._call(call))
+        await flush()
+        if any(answer.ends for answer in answers):
+            return True
+        if any(answer.sleeps for answer in answers):
+            await self._sleep()
+        return False
+
+    async def _sleep(self) -> None:
+        """Wait for a message, at no cost, and wake up to the newest trunk."""
+        self._record(e.AgentStateChanged(AgentState.WAITING, "for a message"))
+        await self.host.message_for(self.agent)
+        await self.desk.follow(await self.host.trunk.tip())
+        self._steps = 0
+
+    async def _call(self, call: ToolCall) -> Answer:
+        parsed = self._parse(call)
+        if isinstance(parsed, Answer):
+            self._answer(call, parsed)
+            self._malformed += 1
+            if self._malformed >= MALFORMED:
+                raise AttemptFailed(f"{self._malformed} malformed tool calls in a row: {parsed.text}")
+            return parsed
+        self._malformed = 0
+        tool, arguments = parsed
+        target = clean(tool.target(arguments))
+        cause = self._record(e.ToolStarted(call.id, tool.name, call.arguments, tool.writes, target))
+        started = self.host.clock.monotonic()
+        answer = await tool.call(self.desk, arguments)
+        self._answer(call, answer, wall_s=self.host.clock.monotonic() - started, cause=cause)
+        if not answer.ends and not answer.sleeps:
+            self._watch_for_repeats(call, answer)
+        return answer
+
+    def _parse(self, call: ToolCall) -> tuple[Tool, msgspec.Struct] | Answer:
+        names = self.prompt.front.tools
+        if call.tool not in names:
+            return refused(f"there is no tool {call.tool!r}; there are {', '.join(names)}")
+        tool = self.host.toolbox.tools[call.tool]
+        try:
+            return tool, msgspec.json.decode(call.arguments.strip() or "{}", type=tool.arguments)
+        except (msgspec.DecodeError, RecursionError) as error:
+            return refused(f"the arguments of {call.tool} are not right: {error}")
+
+    def _answer(
+        self,
+        call: ToolCall,
+        answer: Answer,
+        *,
+        state: ToolCallState | None = None,
+        wall_s: float = 0.0,
+        cause: int | None = None,
+    ) -> None:
+        """Record the answer and, atomically with it, what the call changed."""
+        if state is None:
+            state = ToolCallState.ERROR if answer.error else ToolCallState.OK
+        finished = e.ToolFinished(
+            call=call.id,
+            tool=call.tool,
+            state=state,
+            answer=clean(answer.text),
+            paths=answer.paths,
+            wall_s=wall_s,
+            gate_wait_s=answer.gate_wait_s,
+        )
+        self._record(finished, *answer.drafts, cause=cause)
+
+    def _watch_for_repeats(self, call: ToolCall, answer: Answer) -> None:
+        outcome = re.sub(r"\A(.*) after [\d.]+ s", r"\1", answer.text)
+        key = hashlib.sha256("\0".join((call.tool, call.arguments, outcome)).encode()).digest()
+        if answer.paths and not self._repeats[key]:
+            self._repeats.clear()
+        self._repeats[key] += 1
+        times = self._repeats[key]
+        if times >= REPEATS_FAILED:
+            raise AttemptFailed(f"the same call to {call.tool} got the same answer {times} times")
+        if times >= REPEATS_NUDGED:
+            self._aside("nudge_repeat", tool=call.tool, times=times)
+
+    def _record(self, body: e.Body, *drafts: Draft, cause: int | None = None) -> int:
+        """Record an event of this agent (and drafts with it), and fold it into the conversation."""
+        task = self.desk.agent.task
+        seq = self.host.record(Draft(body, self.agent, task), *drafts, cause=cause)
+        self.conversation.apply(e.Event(seq, 0, 0, body, self.agent))
+        return seq
+
+
+def clean(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,131 @@
+"""A planner: sleeps until a message arrives, plans, hands off, and is woken again by what comes later."""
+
+from engine import events as e
+from engine.agents.context import Conversation, intent_opening, slice_opening
+from engine.agents.desk import AgentDesk
+from engine.agents.host import AttemptFailed, Host
+from engine.agents.landing import addressed
+from engine.agents.loop import Loop
+from engine.agents.newcomer import repository_notes
+from engine.errors import ModelError, ModelErrorKind
+from engine.events import Draft
+from engine.protocols import WorkspaceLost
+from engine.tools.tool import Answer, refused
+from engine.types import (
+    Agent,
+    AgentId,
+    AgentState,
+    Handoff,
+    HandoffId,
+    HandoffStatus,
+    HandoffText,
+    Usage,
+)
+
+RESTARTS = 2
+"""How often a planner may fail between two handoffs and be started again with a fresh context."""
+RESTART_S = 5.0
+"""Seconds before the first restart; doubled each time."""
+
+
+class Planner:
+    """One planner of the tree, root or not, from its first message to the end of the run."""
+
+    def __init__(self, host: Host, agent: AgentId, conversation: Conversation) -> None:
+        self.host = host
+        self.agent_id = agent
+        self.conversation = conversation
+        self._failures = 0
+
+    @property
+    def agent(self) -> Agent:
+        return self.host.snapshot.agents[self.agent_id]
+
+    async def run(self) -> None:
+        """Until cancelled, or until the planner has failed for good."""
+        desk = AgentDesk(self.host, self.agent_id, await self.host.trunk.tip(), self._hand_off)
+        try:
+            while self.agent.state is not AgentState.FAILED:
+                if self.agent.state is AgentState.DONE:
+                    await self.host.message_for(self.agent_id)
+                await desk.follow(await self.host.trunk.tip())
+                await self._plan(desk)
+        finally:
+            await desk.close()
+
+    async def _plan(self, desk: AgentDesk) -> None:
+        """From a message to a handoff, or to a failure that a fresh context may mend."""
+        try:
+            await (await self._loop(desk)).run()
+            self._failures = 0
+        except (AttemptFailed, ModelError, WorkspaceLost) as error:
+            if isinstance(error, ModelError) and error.kind is ModelErrorKind.REFUSED:
+                raise
+            await desk.close()
+            self._failures += 1
+            if self._failures > RESTARTS:
+                self._fail(str(error))
+                return
+            self.host.record(
+                Draft(e.Warned(f"{self.agent.path} starts again with a fresh context: {error}"), self.agent_id)
+            )
+            restarted = e.ContextCompacted(await self._opening(), Usage())
+            self.host.record(Draft(restarted, self.agent_id))
+            self.conversation = Conversation()
+            self.conversation.apply(e.Event(0, 0, 0, restarted, self.agent_id))
+            await self.host.clock.sleep(RESTART_S * 2 ** (self._failures - 1))
+
+    async def _loop(self, desk: AgentDesk) -> Loop:
+        host = self.host
+        prompt = host.prompts["root_planner" if self.agent.parent is None else "subplanner"]
+        opening = await self._opening()
+        system = prompt.render(root=(await desk.workspace()).root)
+        return Loop(host, desk, prompt, system, opening, host.settings.planner.max_steps, self.conversation)
+
+    async def _opening(self) -> str:
+        notes = await repository_notes(self.host, await self.host.trunk.tip())
+        intent = self.host.snapshot.intent
+        if self.agent.parent is not None:
+            return slice_opening(self.agent, intent, notes)
+        assert intent is not None
+        return intent_opening(intent, notes)
+
+    async def _hand_off(self, text: HandoffText) -> Answer:
+        snapshot, me = self.host.snapshot, self.agent_id
+        tasks, planners = snapshot.open_tasks(me), snapshot.open_subplanners(me)
+        messages = snapshot.inboxes.get(me, [])
+        if tasks or planners or messages:
+            return refused(
+                f"not yet: {len(tasks)} tasks and {len(planners)} subplanners are outstanding, "
+                f"{len(messages)} messages are unread; wait for them, or cancel what is not needed"
+            )
+        return Answer("accepted", drafts=(*self._delivered(text), self._ended(AgentState.DONE)), ends=True)
+
+    def _delivered(self, text: HandoffText, *, by_engine: bool = False) -> tuple[Draft, ...]:
+        agent = self.agent
+        handoff = Handoff(
+            id=HandoffId(self.host.ids.new("h")),
+            at=self.host.clock.now(),
+            task=None,
+            agent=agent.id,
+            to_agent=agent.parent,
+            text=text,
+            intent=self.host.snapshot.intents[-1].version if self.host.snapshot.intents else 0,
+            by_engine=by_engine,
+        )
+        if agent.parent is None:
+            return (Draft(e.HandedOff(handoff), agent.id),)
+        return addressed(self.host, handoff, agent.title, agent.parent)
+
+    def _ended(self, state: AgentState, reason: str = "") -> Draft:
+        return Draft(e.AgentStateChanged(state, reason=reason), self.agent_id)
+
+    def _fail(self, reason: str) -> None:
+        """Give up: what is below ends too (the swarm sees to it), and the planner above is told."""
+        text = HandoffText(HandoffStatus.FAILED, f"The planner of this slice could not go on: {reason}")
+        self.host.record(*self._delivered(text, by_engine=True), self._ended(AgentState.FAILED, reason))
+
+    def cancelled(self, reason: str) -> tuple[Draft, ...]:
+        """The events that end this planner for good, its planner above told."""
+        text = HandoffText(HandoffStatus.FAILED, f"Cancelled before it was done: {reason}")
+        return (*self._delivered(text, by_engine=True), self._ended(AgentState.CANCELLED, reason))

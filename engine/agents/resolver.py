@@ -1,0 +1,85 @@
+"""A fresh, neutral agent that resolves a conflict which the change's own worker could not."""
+
+from engine import events as e
+from engine.agents import landing
+from engine.agents.context import bullets, conflict_opening
+from engine.agents.desk import AgentDesk
+from engine.agents.host import AttemptFailed, Host
+from engine.agents.loop import Loop
+from engine.agents.newcomer import repository_notes, spawned
+from engine.errors import ModelError, ModelErrorKind
+from engine.events import Draft
+from engine.protocols import LandResult, Workspace, WorkspaceLost
+from engine.tools.tool import Answer, refused
+from engine.types import (
+    AgentState,
+    CommitId,
+    HandoffStatus,
+    HandoffText,
+    LandingState,
+    Role,
+    Task,
+    TaskId,
+)
+
+TRIES = 2
+"""How often the resolver may offer its resolution."""
+
+
+class Resolution:
+    """One resolver at work on one task's conflict. `result` is set when its resolution has landed."""
+
+    def __init__(self, host: Host, task: TaskId, text: HandoffText) -> None:
+        self.host = host
+        self.task = task
+        self.text = text
+        self.result: LandResult | None = None
+        self.desk: AgentDesk | None = None
+        self.marked: tuple[str, ...] = ()
+        self._tries = 0
+
+    async def hand_off(self, text: HandoffText) -> Answer:
+        assert self.desk is not None
+        ended = Draft(e.AgentStateChanged(AgentState.DONE), self.desk.agent.id, self.task)
+        if text.status is HandoffStatus.FAILED:
+            return Answer("accepted", drafts=(ended,), ends=True)
+        if marked := await landing.still_marked(self.desk.opened, self.marked):
+            return refused(self.host.prompts["markers"].render(paths=bullets(marked)))
+        result = await landing.offer(self.host, self.host.snapshot.tasks[self.task], self.desk, self.text)
+        if result.state in (LandingState.MERGED, LandingState.EMPTY):
+            self.result = result
+            return Answer("landed: resolved", drafts=(ended,), ends=True)
+        self._tries += 1
+        if self._tries >= TRIES:
+            return Answer("not landed", error=True, drafts=(ended,), ends=True)
+        self.marked = result.conflicts
+        return refused(self.host.prompts["conflict"].render(paths=bullets(result.conflicts)))
+
+
+async def resolve(
+    host: Host, task: Task, workspace: Workspace, paths: tuple[str, ...], text: HandoffText
+) -> LandResult | None:
+    """Have a resolver bring the copy's conflict to an end; None when it could not.
+
+    The resolver starts from what the worker's copy holds now: the newest trunk with both sides in `paths`.
+    """
+    base: CommitId = workspace.base
+    merged = await workspace.commit(task.spec.title)
+    agent = spawned(host, task, Role.RESOLVER)
+    host.record(Draft(e.AgentSpawned(agent), agent.id, task.id))
+    resolution = Resolution(host, task.id, text)
+    desk = resolution.desk = AgentDesk(host, agent.id, base, resolution.hand_off)
+    resolution.marked = paths
+    prompt = host.prompts[Role.RESOLVER]
+    try:
+        copy = await desk.workspace()
+        await copy.advance(merged, base)
+        opening = conflict_opening(task, paths, await repository_notes(host, base))
+        await Loop(host, desk, prompt, prompt.render(root=copy.root), opening, host.settings.task.max_steps).run()
+    except (AttemptFailed, ModelError, WorkspaceLost) as error:
+        if isinstance(error, ModelError) and error.kind is ModelErrorKind.REFUSED:
+            raise
+        host.record(Draft(e.AgentStateChanged(AgentState.FAILED, reason=str(error)), agent.id, task.id))
+    finally:
+        await desk.close()
+    return resolution.result

@@ -1,0 +1,126 @@
+"""What a person's commands do: each becomes events, or is refused with a hint."""
+
+import difflib
+
+from engine import commands as c
+from engine import events as e
+from engine.agents.host import Host
+from engine.errors import ErrorKind, SwarmError
+from engine.events import Draft
+from engine.types import (
+    ROOT,
+    Agent,
+    AgentId,
+    AgentPath,
+    AgentState,
+    InboxMessage,
+    Intent,
+    MessageId,
+    MessageSource,
+    Role,
+    RunState,
+)
+
+
+def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
+    """The events that carry the command out. Raises SwarmError when it cannot be.
+
+    Cancel and Stop end what runs, which is more than events: the swarm does that.
+    """
+    snapshot = host.snapshot
+    match command:
+        case c.SubmitIntent(text=text, author=author):
+            return _new_intent(host, text, author)
+        case c.Pause(path=None):
+            return (Draft(e.RunStateChanged(RunState.PAUSING, "paused by a person")),)
+        case c.Resume(path=None):
+            held = [Draft(e.SubtreeResumed(), agent.id) for agent in snapshot.agents.values() if agent.paused]
+            return (Draft(e.RunStateChanged(RunState.RUNNING)), *held)
+        case c.Pause(path=path):
+            return (Draft(e.SubtreePaused(), _at(host, path).id),)
+        case c.Resume(path=path):
+            return (Draft(e.SubtreeResumed(), _at(host, path).id),)
+        case c.Steer(path=path, text=text):
+            agent = _alive(_at(host, path))
+            return (_told(host, agent.id, MessageSource.STEER, f"# Message from the person\n\n{_filled(text)}"),)
+        case c.SetWorkers(workers=workers):
+            if workers < 0:
+                raise _refused("the number of workers cannot be negative", "give 0 or more")
+            return (Draft(e.WorkersLimited(workers, "person")),)
+        case c.SetPriority(path=path, priority=priority):
+            return (Draft(e.PriorityChanged(priority), _at(host, path).id),)
+        case c.SetModel(model=model, path=path):
+            if ":" not in model:
+                raise _refused(f"{model} is not a model", "give PROVIDER:NAME")
+            agents = snapshot.subtree(_at(host, path or ROOT).id)
+            return tuple(Draft(e.ModelChanged(model), agent.id) for agent in agents if not _gone(agent))
+        case c.Rescope(path=path, goal=goal, scope=scope):
+            agent = _alive(_at(host, path))
+            if agent.role is not Role.PLANNER or agent.parent is None:
+                raise _refused(f"{path} is not a subplanner", "the root's scope is the intent: edit that instead")
+            text = host.prompts["rescoped"].render(goal=_filled(goal), scope=scope or "as before")
+            return (
+                Draft(e.Rescoped(goal, scope or agent.scope), agent.id),
+                _told(host, agent.id, MessageSource.STEER, text),
+            )
+        case _:
+            return ()
+
+
+def agent_at(host: Host, path: AgentPath) -> Agent:
+    """Raises SwarmError (not found) that names the nearest path."""
+    return _at(host, path)
+
+
+def _new_intent(host: Host, text: str, author: str) -> tuple[Draft, ...]:
+    snapshot = host.snapshot
+    root = snapshot.root
+    old = snapshot.intent
+    if old is not None and old.text == text:
+        raise _refused("the intent is unchanged", "edit it before you submit it")
+    version = old.version + 1 if old else 1
+    draft = Draft(e.IntentVersioned(Intent(version, host.clock.now(), author, _filled(text))))
+    if root is None or old is None:
+        return (draft,)
+    changed = "\n".join(
+        difflib.unified_diff(
+            old.text.splitlines(), text.splitlines(), f"version {old.version}", f"version {version}", lineterm=""
+        )
+    )
+    told = host.prompts["intent_changed"].render(version=version, text=text.strip(), diff=changed)
+    return draft, _told(host, root, MessageSource.INTENT, told)
+
+
+def _told(host: Host, agent: AgentId, source: MessageSource, text: str) -> Draft:
+    message = InboxMessage(MessageId(host.ids.new("m")), host.clock.now(), agent, source, text)
+    return Draft(e.MessageQueued(message), agent)
+
+
+def _at(host: Host, path: AgentPath | None) -> Agent:
+    snapshot = host.snapshot
+    id = snapshot.paths.get(path) if path else None
+    if id is None:
+        near = difflib.get_close_matches(path or "", list(snapshot.paths), 1, 0.3)
+        hint = f"did you mean {near[0]}?" if near else "the paths are those of the agent tree, from root down"
+        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no agent {path}", hint)
+    return snapshot.agents[id]
+
+
+def _alive(agent: Agent) -> Agent:
+    if _gone(agent) or (agent.ended and agent.role is not Role.PLANNER):
+        raise _refused(f"{agent.path} has ended", "a planner that is done can still be told; others cannot")
+    return agent
+
+
+def _gone(agent: Agent) -> bool:
+    return agent.state in (AgentState.FAILED, AgentState.CANCELLED)
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise _refused("the text is empty", "say what should be done")
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _refused(message: str, hint: str) -> SwarmError:
+    return SwarmError(ErrorKind.USAGE, message, hint)

@@ -1,0 +1,515 @@
+"""The running swarm: takes commands, owns the state, starts and supervises the agents."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from engine import commands as c
+from engine import events as e
+from engine import recovery
+from engine.admission import next_task
+from engine.agents import landing
+from engine.agents.context import Conversation
+from engine.agents.host import AttemptFailed
+from engine.agents.planner import Planner
+from engine.agents.prompts import Prompts
+from engine.agents.reconciler import Reconciler, Verdict
+from engine.agents.worker import Attempt, started
+from engine.budget import NEAR, used
+from engine.conversation import Request, Turn
+from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.events import Draft, Event
+from engine.protocols import WorkspaceLost
+from engine.quantities import span_s
+from engine.settings import Settings
+from engine.snapshot import Snapshot
+from engine.steering import agent_at, drafts_for
+from engine.tools.toolbox import Toolbox
+from engine.types import (
+    ROOT,
+    Agent,
+    AgentId,
+    AgentState,
+    CommitId,
+    HandoffStatus,
+    InboxMessage,
+    MessageId,
+    MessageSource,
+    Role,
+    RunState,
+    TaskId,
+    TaskState,
+)
+from engine.world import World
+
+SAMPLE_S = 5.0
+"""Seconds between two resource samples."""
+PUBLISH_S = 2.0
+"""Seconds at least between two writes of trunk and green to the person's repo."""
+DRAIN_S = 10.0
+"""Seconds that agents are given to reach a safe point when the run stops."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the run's work in this process ended."""
+
+    state: RunState
+    status: ExitStatus
+    reason: str
+
+
+class Swarm:
+    """One run in one process. Implements agents.host.Host; all of it lives on one event loop.
+
+    `run` may be called once. `submit` takes commands meanwhile; `on_change` tells of every event, after it is
+    folded into `snapshot`.
+    """
+
+    def __init__(
+        self, world: World, settings: Settings, prompts: Prompts, toolbox: Toolbox, snapshot: Snapshot, epoch: int
+    ) -> None:
+        self.settings, self.prompts, self.toolbox, self.snapshot = settings, prompts, toolbox, snapshot
+        self.clock, self.ids, self.journal, self.trunk = world.clock, world.ids, world.journal, world.trunk
+        self.workspaces, self.models, self.meters = world.workspaces, world.models, world.meters
+        self.gate, self.checker = world.gate, world.checker
+        self.reconciler = Reconciler(self)
+        self.governor = world.governor
+        self.epoch = epoch
+        self._seq = snapshot.seq
+        self._listeners: list[Callable[[Event], None]] = []
+        self._watched: tuple[AgentId, Callable[[str], None]] | None = None
+        self._running: dict[AgentId, asyncio.Task[None]] = {}
+        self._attempts: dict[AgentId, Attempt] = {}
+        self._deadlines: dict[AgentId, asyncio.Timeout] = {}
+        self._queued = {id for id, task in snapshot.tasks.items() if task.state is TaskState.QUEUED}
+        self._working: set[TaskId] = set()
+        self._new_planners = [agent.id for agent in snapshot.agents.values() if agent.role is Role.PLANNER]
+        self._mail: dict[AgentId, asyncio.Event] = {}
+        self._go_on = asyncio.Event()
+        self._stirred = asyncio.Event()
+        self._check_wanted = asyncio.Event()
+        self._publish_wanted = asyncio.Event()
+        self._landings_unchecked = 0
+        self._budget_told = False
+        self._outcome: Outcome | None = None
+        self._error: BaseException | None = None
+
+    # --- the one way in which state changes ------------------------------------------------------------------
+
+    def record(self, *drafts: Draft, cause: int | None = None) -> int:
+        now = self.clock.now()
+        events = []
+        for draft in drafts:
+            self._seq += 1
+            event = Event(self._seq, now, self.epoch, draft.body, draft.agent, draft.task, cause)
+            self.snapshot.apply(event)
+            events.append(event)
+        self.journal.append(events)
+        seq = self._seq
+        for event in events:
+            self._react(event)
+            for listener in self._listeners:
+                listener(event)
+        return seq
+
+    async def durable(self, seq: int) -> None:
+        await self.journal.durable(seq)
+
+    def _react(self, event: Event) -> None:
+        """Note what an event calls for; the supervisor does it."""
+        match event.body:
+            case e.TaskQueued() | e.TaskRequeued():
+                assert event.task is not None
+                self._queued.add(event.task)
+            case e.TaskStarted():
+                assert event.task is not None
+                self._queued.discard(event.task)
+            case e.TaskEnded(state=TaskState.CANCELLED):
+                assert event.task is not None
+                self._queued.discard(event.task)
+                if event.agent is not None and (task := self._running.get(event.agent)) is not None:
+                    task.cancel()
+            case e.MessageQueued(message=message):
+                if (mail := self._mail.get(message.to_agent)) is not None:
+                    mail.set()
+            case e.LandingFinished(landing=done) if done.commit is not None:
+                self._landings_unchecked += 1
+                self._publish_wanted.set()
+                if self._landings_unchecked >= self.settings.repo.check_landings:
+                    self._check_wanted.set()
+            case e.GreenMoved():
+                self._publish_wanted.set()
+            case e.SubtreeResumed() | e.RunStateChanged(state=RunState.RUNNING):
+                self._go_on.set()
+                self._go_on.clear()
+            case e.AgentSpawned(spawned=agent) if agent.role is Role.PLANNER:
+                self._new_planners.append(agent.id)
+            case e.AgentStateChanged(state=AgentState.THINKING):
+                return
+            case e.TurnTaken() | e.ToolStarted() | e.ToolFinished() | e.Sampled():
+                return
+        self._stirred.set()
+
+    # --- what agents need (agents.host.Host) -----------------------------------------------------------------
+
+    async def safe_point(self, agent: AgentId) -> None:
+        if not self._held(agent):
+            return
+        since = self.clock.monotonic()
+        self.record(Draft(e.AgentStateChanged(AgentState.PAUSED), agent, self.snapshot.agents[agent].task))
+        while self._held(agent):
+            await self._go_on.wait()
+        deadline = self._deadlines.get(agent)
+        if deadline is not None and (when := deadline.when()) is not None:
+            deadline.reschedule(when + self.clock.monotonic() - since)
+
+    def _held(self, agent: AgentId) -> bool:
+        return self._outcome is not None or self.snapshot.is_paused(agent)
+
+    async def message_for(self, agent: AgentId) -> None:
+        mail = self._mail.setdefault(agent, asyncio.Event())
+        while not self.snapshot.inboxes.get(agent):
+            mail.clear()
+            await mail.wait()
+
+    async def ask(self, agent: AgentId, request: Request) -> Turn:
+        share, limit = used(self.settings.budget, self.snapshot, self.clock.now())
+        if share >= 1.0:
+            self.stop(Outcome(RunState.STOPPED, ExitStatus.BUDGET, f"the budget is used up: {limit}"))
+            await self.safe_point(agent)
+        if share >= NEAR and not self._budget_told:
+            self._budget_told = True
+            self._tell_planners(self.prompts["budget"].render(limit=limit))
+        model = self.snapshot.agents[agent].model
+
+        def retrying(reason: str, seconds: float) -> None:
+            task = self.snapshot.agents[agent].task
+            waits = e.AgentStateChanged(AgentState.THINKING, f"asks again in {seconds:.0f} s: {reason}")
+            self.record(Draft(e.ModelCallRetried(model, reason, seconds), agent, task), Draft(waits, agent, task))
+
+        return await self.models.ask(model, request, lambda text: self.show(agent, text), retrying)
+
+    def show(self, agent: AgentId, text: str) -> None:
+        if self._watched is not None and self._watched[0] == agent:
+            self._watched[1](text)
+
+    def _tell_planners(self, text: str) -> None:
+        for agent in list(self.snapshot.agents.values()):
+            if agent.role is Role.PLANNER and not agent.ended:
+                id = MessageId(self.ids.new("m"))
+                note = InboxMessage(id, self.clock.now(), agent.id, MessageSource.REMINDER, text)
+                self.record(Draft(e.MessageQueued(note), agent.id))
+
+    # --- what the world may ask ------------------------------------------------------------------------------
+
+    def on_change(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with every event from now on, on the swarm's loop; it must not block."""
+        self._listeners.append(listener)
+
+    def watch(self, agent: AgentId | None, on_text: Callable[[str], None]) -> None:
+        """Hand the live text and command output of one agent to `on_text`; of none for None."""
+        self._watched = None if agent is None else (agent, on_text)
+
+    async def submit(self, command: c.Command) -> None:
+        """Carry a command out; returns once it is on disk. Raises SwarmError when it cannot be done."""
+        match command:
+            case c.Stop(reason=reason):
+                self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
+                return
+            case c.Cancel(path=path, reason=reason):
+                self._cancel(agent_at(self, path), reason)
+            case _:
+                drafts = drafts_for(self, command)
+                if drafts:
+                    self.record(*drafts)
+        self._settle_pause()
+        await self.durable(self._seq)
+
+    async def diff(self, agent: AgentId) -> str:
+        """The agent's change as it stands now, or as it landed; empty when there is none."""
+        attempt = self._attempts.get(agent)
+        if attempt is not None and attempt.desk is not None and attempt.desk.opened is not None:
+            return await attempt.desk.opened.diff()
+        task_id = self.snapshot.agents[agent].task
+        commit = self.snapshot.tasks[task_id].commit if task_id else None
+        return await self.trunk.diff(CommitId(f"{commit}^"), commit) if commit else ""
+
+    def stop(self, outcome: Outcome) -> None:
+        """End this process's work on the run; the first outcome counts."""
+        if self._outcome is None:
+            self._outcome = outcome
+            self._stirred.set()
+
+    def fail(self, error: BaseException) -> None:
+        """End the run because the program itself cannot go on; `run` raises the error."""
+        if self._error is None:
+            self._error = error
+        self.stop(Outcome(RunState.FAILED, ExitStatus.NOT_GREEN, str(error)))
+
+    # --- the run ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> Outcome:
+        """Work until the run is finished, stopped or failed. Raises SwarmError when the program cannot go on."""
+        helpers = [
+            asyncio.create_task(self._guarded(work()), name=work.__name__)
+            for work in (self._measure, self._reconcile, self._publish)
+        ]
+        try:
+            await recovery.recover(self)
+            await self._supervise()
+        finally:
+            await self._end(helpers)
+        if self._error is not None:
+            raise self._error
+        assert self._outcome is not None
+        return self._outcome
+
+    async def _supervise(self) -> None:
+        while self._outcome is None:
+            self._start_planners()
+            self._admit()
+            self._settle_pause()
+            await self._conclude()
+            if self._outcome is None:
+                await self._stirring()
+
+    async def _stirring(self) -> None:
+        """Wait for a reason to look again: an event that calls for something, or a backoff that has passed."""
+        now = self.clock.now()
+        later = [t for id in self._queued if (t := self.snapshot.tasks[id].not_before) > now]
+        timeout = (min(later) - now) / 1_000_000 if later else None
+        try:
+            await asyncio.wait_for(self._stirred.wait(), timeout)
+        except TimeoutError:
+            return
+        self._stirred.clear()
+
+    def _start(self, agent: AgentId, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(self._guarded(work), name=str(self.snapshot.agents[agent].path))
+        self._running[agent] = task
+
+        def ended(_: object) -> None:
+            self._running.pop(agent, None)
+            self._stirred.set()
+
+        task.add_done_callback(ended)
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        """Nothing that runs beside the supervisor fails in silence."""
+        try:
+            await work
+        except ModelError as error:
+            hint = "check the key and the model's name; `swarm-tui doctor` shows what is set"
+            refused = SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.REFUSED)
+            self._error = self._error or refused
+            self.stop(Outcome(RunState.FAILED, ExitStatus.REFUSED, error.message))
+        except Exception as error:
+            self.fail(error)
+
+    def _start_planners(self) -> None:
+        if self.snapshot.root is None and self.snapshot.intent is not None:
+            self.record(Draft(e.AgentSpawned(self._root()), None))
+        while self._new_planners:
+            agent = self.snapshot.agents[self._new_planners.pop()]
+            if agent.state not in (AgentState.FAILED, AgentState.CANCELLED):
+                self._start(agent.id, self._plan(agent.id))
+
+    def _root(self) -> Agent:
+        intent = self.snapshot.intent
+        assert intent is not None
+        return Agent(
+            id=AgentId(self.ids.new("a")),
+            path=ROOT,
+            parent=None,
+            role=Role.PLANNER,
+            model=self.snapshot.models[Role.PLANNER],
+            title="root",
+            intent=intent.version,
+            epoch=self.epoch,
+            spawned_at=self.clock.now(),
+        )
+
+    async def _plan(self, agent: AgentId) -> None:
+        conversation = Conversation()
+        for event in await self.journal.agent_events(agent):
+            conversation.apply(event)
+        await Planner(self, agent, conversation).run()
+        self._cancel_below(self.snapshot.agents[agent], "its planner failed")
+
+    def _admit(self) -> None:
+        while len(self._working) < min(self.snapshot.workers_limit, self.governor.limit):
+            task = next_task(self.snapshot, self._queued, self._working, self.clock.now())
+            if task is None or self._outcome is not None:
+                return
+            agent, drafts = started(self, task)
+            self.record(*drafts)
+            self._working.add(task.id)
+            self._start(agent.id, self._attempt(task.id, agent.id))
+
+    async def _attempt(self, task_id: TaskId, agent: AgentId) -> None:
+        attempt = self._attempts[agent] = Attempt(self, task_id, agent)
+        limit = self.settings.task.timeout
+        try:
+            async with asyncio.timeout(span_s(limit)) as deadline:
+                self._deadlines[agent] = deadline
+                await attempt.run()
+        except ModelError as error:
+            if error.kind is ModelErrorKind.REFUSED:
+                raise
+            self._failed(task_id, f"the model gave no answer: {error.message}")
+        except (AttemptFailed, WorkspaceLost, SwarmError) as error:
+            self._failed(task_id, str(error))
+        except TimeoutError:
+            self._failed(task_id, f"it took longer than {limit}")
+        except asyncio.CancelledError:
+            if self._outcome is None:
+                self._cancelled(task_id, agent)
+        finally:
+            self._working.discard(task_id)
+            self._attempts.pop(agent, None)
+            self._deadlines.pop(agent, None)
+
+    def _failed(self, task_id: TaskId, reason: str) -> None:
+        task = self.snapshot.tasks[task_id]
+        if not task.ended:
+            self.record(*recovery.failed(self, task, reason))
+
+    def _cancelled(self, task_id: TaskId, agent: AgentId) -> None:
+        """Close the books on a cancelled attempt: its agents end, its planner is told."""
+        task = self.snapshot.tasks[task_id]
+        drafts: list[Draft] = []
+        if not task.ended:
+            drafts.append(Draft(e.TaskEnded(TaskState.CANCELLED, "cancelled"), agent, task_id))
+        text = landing.engine_text(f"Cancelled before it was done: {task.reason or 'cancelled'}")
+        drafts.extend(landing.delivered(self, task, text, None, None, by_engine=True))
+        drafts.extend(
+            Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=task.reason), other.id, task_id)
+            for other in self.snapshot.agents.values()
+            if other.task == task_id and not other.ended
+        )
+        self.record(*drafts)
+
+    def _cancel(self, agent: Agent, reason: str) -> None:
+        """End a subtree for good. A worker's task ends `cancelled`; a planner's whole part of the tree with it."""
+        if agent.parent is None:
+            self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
+            return
+        if agent.role is Role.PLANNER:
+            if agent.state in (AgentState.FAILED, AgentState.CANCELLED):
+                raise SwarmError(ErrorKind.USAGE, f"{agent.path} has ended", "there is nothing to cancel")
+            self._cancel_below(agent, reason)
+            self.record(*Planner(self, agent.id, Conversation()).cancelled(reason))
+            if (running := self._running.get(agent.id)) is not None:
+                running.cancel()
+        elif agent.task is not None and not self.snapshot.tasks[agent.task].ended:
+            self._cancel_task(agent.task, reason)
+        else:
+            raise SwarmError(ErrorKind.USAGE, f"{agent.path} has ended", "there is nothing to cancel")
+
+    def _cancel_below(self, planner: Agent, reason: str) -> None:
+        for task in self.snapshot.open_tasks(planner.id):
+            self._cancel_task(task.id, reason)
+        for child in self.snapshot.open_subplanners(planner.id):
+            self._cancel(child, reason)
+
+    def _cancel_task(self, task_id: TaskId, reason: str) -> None:
+        task = self.snapshot.tasks[task_id]
+        if task.state is TaskState.LANDING and task.agent is not None:
+            if (running := self._running.get(task.agent)) is not None:
+                running.cancel()  # takes effect only if the landing does not go through
+            return
+        self.record(Draft(e.TaskEnded(TaskState.CANCELLED, reason), task.agent, task_id))
+
+    def _settle_pause(self) -> None:
+        """A pausing run is paused once nobody thinks or acts."""
+        if self.snapshot.state is RunState.PAUSING and not any(
+            agent.state in (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
+            for agent in self.snapshot.agents.values()
+        ):
+            self.record(Draft(e.RunStateChanged(RunState.PAUSED, self.snapshot.reason)))
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    async def _conclude(self) -> None:
+        """Finish the run once the root has handed off, nothing is outstanding and the last check has spoken."""
+        snapshot = self.snapshot
+        root = snapshot.agents[snapshot.root] if snapshot.root else None
+        if root is None or not root.ended or not self._quiet():
+            return
+        if root.state is not AgentState.DONE:
+            self.stop(Outcome(RunState.FINISHED, ExitStatus.NOT_GREEN, root.reason or "the root planner failed"))
+            return
+        verdict = await self.reconciler.reconcile()
+        self._landings_unchecked = 0
+        if verdict is Verdict.REPAIRING or not self._quiet():
+            return
+        last = next(h for h in reversed(snapshot.handoffs.values()) if h.agent == root.id)
+        done = last.text.status is HandoffStatus.DONE and verdict is not Verdict.RED
+        reason = f"the root planner handed off {last.text.status}; trunk is {verdict}"
+        self.stop(Outcome(RunState.FINISHED, ExitStatus.DONE if done else ExitStatus.NOT_GREEN, reason))
+
+    def _quiet(self) -> bool:
+        snapshot = self.snapshot
+        return (
+            not self._queued
+            and not self._working
+            and not any(snapshot.inboxes.values())
+            and all(agent.ended for agent in snapshot.agents.values() if agent.role is Role.PLANNER)
+        )
+
+    async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
+        """Let agents reach a safe point, then end them all, write the last refs and the outcome, and close."""
+        agents = list(self._running.values())
+        if agents and self._error is None and self._outcome is not None:
+            await self._drain()
+        for task in (*agents, *helpers):
+            task.cancel()
+        await asyncio.gather(*agents, *helpers, return_exceptions=True)
+        try:
+            if self._outcome is not None:
+                await self._publish_now()
+                o = self._outcome
+                self.record(Draft(e.RunStateChanged(o.state, o.reason, int(o.status))))
+                await self.durable(self._seq)
+        finally:
+            for part in (self.workspaces, self.models, self.journal):
+                await part.close()
+
+    async def _drain(self) -> None:
+        """Wait until nobody thinks or acts, at most DRAIN_S."""
+        active = (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
+        end = self.clock.monotonic() + DRAIN_S
+        while self.clock.monotonic() < end:
+            if not any(self.snapshot.agents[id].state in active for id in self._running):
+                return
+            await self.clock.sleep(0.05)
+
+    # --- beside the agents -----------------------------------------------------------------------------------
+
+    async def _measure(self) -> None:
+        while True:
+            sample = await self.meters.sample()
+            self.record(Draft(e.Sampled(sample)))
+            if (change := self.governor.consider(sample)) is not None:
+                self.record(Draft(e.Warned(change)))
+            self._stirred.set()
+            await self.clock.sleep(SAMPLE_S)
+
+    async def _reconcile(self) -> None:
+        while True:
+            await self._check_wanted.wait()
+            self._check_wanted.clear()
+            self._landings_unchecked = 0
+            await self.reconciler.reconcile()
+
+    async def _publish(self) -> None:
+        while True:
+            await self._publish_wanted.wait()
+            self._publish_wanted.clear()
+            await self._publish_now()
+            await self.clock.sleep(PUBLISH_S)
+
+    async def _publish_now(self) -> None:
+        left_alone = await self.trunk.publish()
+        self.record(Draft(e.Published(self.snapshot.trunk, self.snapshot.green, left_alone)))

@@ -1,0 +1,35 @@
+"""Everything that a swarm needs of the world, as one value: who builds it decides what is real."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.agents.host import Gate
+from engine.protocols import Checker, Clock, Ids, Journal, Meters, Models, Trunk, Workspaces
+from engine.types import Sample
+
+
+class Governor(Protocol):
+    """Slows the intake of work when the machine is the hot spot; never kills what runs."""
+
+    limit: int
+    """How many workers the machine can carry at this moment."""
+
+    def consider(self, sample: Sample) -> str | None:
+        """Look at a sample; a sentence when the limit has changed, else None."""
+        ...
+
+
+@dataclass(frozen=True)
+class World:
+    """One implementation of each protocol. `checker` is None when no check is configured."""
+
+    clock: Clock
+    ids: Ids
+    journal: Journal
+    trunk: Trunk
+    workspaces: Workspaces
+    models: Models
+    meters: Meters
+    gate: Gate
+    governor: Governor
+    checker: Checker | None

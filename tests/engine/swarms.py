@@ -1,0 +1,109 @@
+"""Runs a real Swarm in the simulated world."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import prompts as prompt_files
+from engine import events as e
+from engine.agents.prompts import Prompts
+from engine.events import Draft
+from engine.settings import Settings
+from engine.snapshot import Snapshot
+from engine.swarm import Outcome, Swarm
+from engine.tools.toolbox import Toolbox
+from engine.types import Intent, ModelName, Role, RunId, Sample
+from engine.world import World
+from tests import simulated
+
+PROMPTS = Prompts(files(prompt_files))
+TOOLBOX = Toolbox()
+
+
+class OpenGate:
+    """Lets every command through at once."""
+
+    @asynccontextmanager
+    async def pass_for(self, command: str, subtree: str) -> AsyncIterator[float]:
+        yield 0.0
+
+
+class Generous:
+    """A machine that can carry any number of workers."""
+
+    limit = 10_000
+
+    def consider(self, sample: Sample) -> str | None:
+        return None
+
+
+def engine_world(w: simulated.World, check: bool = False) -> World:
+    return World(
+        clock=w.clock,
+        ids=w.ids,
+        journal=w.journal,
+        trunk=w.trunk,
+        workspaces=w.workspaces,
+        models=w.models,
+        meters=w.meters,
+        gate=OpenGate(),
+        governor=Generous(),
+        checker=w.checker if check else None,
+    )
+
+
+def fresh(
+    w: simulated.World, settings: Settings | None = None, *, intent: str = "Do it.", check: bool = False
+) -> Swarm:
+    """A swarm at the start of a new run."""
+    settings = settings or Settings()
+    swarm = Swarm(engine_world(w, check), settings, PROMPTS, TOOLBOX, Snapshot(), epoch=1)
+    models = {role.value: ModelName("scripted:model") for role in Role}
+    swarm.record(
+        Draft(
+            e.RunCreated(
+                run=RunId("run"),
+                repo=str(Path("/repo")),
+                branch="main",
+                base=w.commits.base,
+                check="make test" if check else "",
+                models=models,
+                settings="{}",
+                version="0",
+            )
+        ),
+        Draft(e.EpochStarted(1, "simulated", "memory")),
+        Draft(e.WorkersLimited(settings.swarm.workers, "settings")),
+        Draft(e.IntentVersioned(Intent(1, w.clock.now(), "person", intent))),
+    )
+    return swarm
+
+
+async def resumed(w: simulated.World, settings: Settings | None = None, *, check: bool = False) -> Swarm:
+    """A swarm that takes over what the durable events of `w` tell of."""
+    snapshot = Snapshot()
+    async for event in w.journal.events():
+        snapshot.apply(event)
+    epoch = snapshot.epoch + 1
+    swarm = Swarm(engine_world(w, check), settings or Settings(), PROMPTS, TOOLBOX, snapshot, epoch)
+    swarm.record(Draft(e.EpochStarted(2, "simulated", "memory")))
+    return swarm
+
+
+def run(
+    script: simulated.models.Script,
+    examine: Callable[[Swarm, simulated.World, Outcome], None],
+    *,
+    settings: Settings | None = None,
+    check: bool = False,
+    **options: object,
+) -> None:
+    """Run a fresh swarm to its end in virtual time, then examine it."""
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, script, **options)  # type: ignore[arg-type]
+        swarm = fresh(w, settings, check=check)
+        examine(swarm, w, await swarm.run())
+
+    simulated.simulate(main)
