@@ -14,6 +14,7 @@ from engine.events import Body, Event
 from engine.journal.blobs import BlobMissing, blob, references, unpack
 from engine.journal.bodies import decode_body, decode_outline
 from engine.journal.connection import cannot_read, damaged, limited, open_for_reading
+from engine.journal.glance import RUN
 from engine.journal.rows import (
     CheckRow,
     EventPage,
@@ -37,9 +38,6 @@ SEARCH = 20_000
 _OUTLINE = frozenset({"turn_taken", "tool_started", "tool_finished", "context_compacted", "model_call_retried"})
 _EVENTS = "SELECT seq, at, epoch, kind, agent, task, cause, CAST(body AS BLOB) FROM events"
 _BLOBS = "SELECT hash, codec, size, data FROM blobs WHERE hash IN (SELECT value FROM json_each(?))"
-_RUN = """SELECT runs.*, coalesce((SELECT text FROM intents ORDER BY version DESC LIMIT 1), '') AS intent,
-  (SELECT max(seq) FROM events) AS last_seq, (SELECT at FROM events ORDER BY seq DESC LIMIT 1) AS last_at
-  FROM runs ORDER BY created LIMIT 1"""
 
 _T = TypeVar("_T")
 Row = Sequence[Any]
@@ -163,7 +161,7 @@ class JournalReader:
 
     async def run(self) -> RunRow | None:
         """The run's row; None before its first event."""
-        rows = await self._named(_RUN)
+        rows = await self._named(RUN)
         return self._convert(rows[0], RunRow) if rows else None
 
     async def messages(

@@ -1,0 +1,52 @@
+"""One look at a journal: its run's row, without a fold and without an event loop, for lists of many runs."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+from msgspec import json
+
+from engine.journal.rows import RunRow
+from engine.journal.schema import APPLICATION_ID, VERSION
+
+RUN = """SELECT runs.*, coalesce((SELECT text FROM intents ORDER BY version DESC LIMIT 1), '') AS intent,
+  (SELECT max(seq) FROM events) AS last_seq, (SELECT at FROM events ORDER BY seq DESC LIMIT 1) AS last_at
+  FROM runs ORDER BY created LIMIT 1"""
+
+
+class Unreadable(Exception):  # noqa: N818 - told in a list of runs, where it ends nothing
+    """The journal cannot be read; the message says why in a few words."""
+
+
+def glance(path: Path) -> RunRow | None:
+    """The run of the journal at `path`; None when there is no journal or no run in it yet. Raises Unreadable."""
+    if not path.exists() or not path.stat().st_size:
+        return None
+    uri = path.absolute().as_uri()
+    log = Path(f"{path}-wal")
+    try:
+        try:
+            return _look(f"{uri}?mode=ro")
+        except sqlite3.OperationalError:
+            # A folder that cannot be written to, perhaps: without a log the file is whole as it is.
+            if log.exists() and log.stat().st_size:
+                raise
+            return _look(f"{uri}?mode=ro&immutable=1")
+    except (sqlite3.Error, OSError, msgspec.MsgspecError, ValueError) as error:
+        raise Unreadable(" ".join(str(error).split())) from error
+
+
+def _look(uri: str) -> RunRow | None:
+    with closing(sqlite3.connect(uri, uri=True, timeout=1.0)) as db:
+        [application] = db.execute("PRAGMA application_id").fetchone()
+        [version] = db.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            if not application and not db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+                return None
+            raise Unreadable("not a journal of swarm-tui")
+        if version > VERSION:
+            raise Unreadable("written by a newer swarm-tui")
+        db.row_factory = sqlite3.Row
+        row = db.execute(RUN).fetchone()
+        return None if row is None else msgspec.convert({**dict(row), "models": json.decode(row["models"])}, RunRow)
