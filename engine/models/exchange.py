@@ -16,6 +16,9 @@ from engine.models.registry import Endpoint
 from engine.models.streams import ServerEvent, read_events
 from engine.models.wire import Json
 
+_GRACE = 0.25
+"""Seconds for a server to end its stream after its terminal event."""
+
 
 class StreamedResponse(Protocol):
     """What the SDKs' streaming responses have in common. The status is a good one."""
@@ -60,6 +63,7 @@ async def exchange(
                     _feed(reader, event)
                     if reader.finished:
                         break
+                await _drain(events)
         finally:
             await manager.__aexit__(None, None, None)
     except asyncio.CancelledError:
@@ -70,6 +74,16 @@ async def exchange(
         if reader.complete:
             return
         raise _named(error, endpoint) from None
+
+
+async def _drain(events: AsyncGenerator[ServerEvent, None]) -> None:
+    """Read what follows the end, which is nothing, if it comes at once: only then is the connection used again."""
+    try:
+        async with asyncio.timeout(_GRACE):
+            async for _ in events:
+                pass
+    except Exception:  # noqa: S110 - the turn is whole, whatever happens now
+        pass
 
 
 async def _read(response: StreamedResponse, endpoint: Endpoint, patience: float) -> AsyncGenerator[ServerEvent, None]:
