@@ -1,0 +1,86 @@
+"""Which commands are builds: the simple commands of a shell line, matched against the settings' patterns. Pure."""
+
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from posixpath import basename
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?[smhd]?")
+_PREFIXES = frozenset({"env", "time", "nice", "ionice", "nohup", "timeout", "stdbuf", "exec", "command", "setsid"}) | {
+    *("xargs", "sudo", "!", "{", "if", "then", "else", "elif", "do", "while", "until")
+}
+_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*"|['"\\])+""", re.DOTALL)
+_TAKES_VALUE = {"nice": {"-n"}, "ionice": {"-c", "-n"}, "env": {"-u", "-C"}, "timeout": {"-k", "-s"}}
+_RUNNERS = frozenset({"uv", "poetry", "pipenv", "pdm", "hatch", "rye"})
+_SHELLS = frozenset({"sh", "bash", "dash", "zsh"})
+_PYTHON = re.compile(r"python[\d.]*")
+
+
+def is_build(command: str, patterns: Sequence[str]) -> bool:
+    """Whether a command as written, or any simple command in it, matches one of the globs.
+
+    `cd x && CC=gcc nice make -j4 | tee log` is `make -j4`; `/usr/bin/make`, `python -m pytest` and `uv run pytest`
+    are also what they run; so is the text that `sh -c` gets.
+    """
+    written = command.strip()
+    return _matches(written, patterns) or any(_matches(form, patterns) for form in _forms(written, 0))
+
+
+def simple_commands(command: str) -> list[str]:
+    """The pieces between unquoted `;`, `&`, `|`, parentheses, backquotes and line ends, in order."""
+    pieces, piece, quote = [], "", ""
+    characters = iter(command)
+    for character in characters:
+        if character == "\\" and quote != "'":
+            piece += character + next(characters, "")
+        elif quote:
+            piece += character
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            piece += character
+            quote = character
+        elif character in ";&|()\n`":
+            pieces.append(piece)
+            piece = ""
+        else:
+            piece += character
+    pieces.append(piece)
+    return [stripped for each in pieces if (stripped := each.strip())]
+
+
+def _forms(command: str, depth: int) -> Iterator[str]:
+    """Each simple command without what stands before it, and what it is in other words."""
+    for piece in simple_commands(command):
+        words = _without_prefixes(_WORD.findall(piece))
+        if not words:
+            continue
+        name, rest = basename(words[0].strip("'\"")), words[1:]
+        yield " ".join(words)
+        yield " ".join([name, *rest])
+        if rest[:1] == ["-m"] and _PYTHON.fullmatch(name):
+            yield " ".join(rest[1:])
+        if rest[:1] == ["run"] and name in _RUNNERS:
+            yield " ".join(rest[1:])
+        if name in _SHELLS and depth < 3 and (script := re.search(r"\s-\w*c\s+(['\"])(.*)\1", piece, re.DOTALL)):
+            yield from _forms(script[2], depth + 1)
+
+
+def _without_prefixes(words: list[str]) -> list[str]:
+    """The words from the program's name on: assignments, `env`, `time`, `nice -n 5` and their like are dropped."""
+    at = 0
+    prefix = ""
+    while at < len(words):
+        word = words[at]
+        if word in _PREFIXES:
+            prefix = word
+        elif prefix and word in _TAKES_VALUE.get(prefix, ()):
+            at += 1
+        elif not (_ASSIGNMENT.match(word) or (prefix and (word.startswith("-") or _NUMBER.fullmatch(word)))):
+            break
+        at += 1
+    return words[at:]
+
+
+def _matches(form: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(form, pattern) for pattern in patterns)

@@ -1,0 +1,158 @@
+"""The build gate: only so many builds run at once, fairly between subtrees, and what the waiting costs is known."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+
+from engine.protocols import Clock
+from engine.resources.build_commands import is_build
+
+WINDOW_S = 60.0
+"""Contention is over this last stretch of time."""
+
+
+class GateFigures(Struct, frozen=True):
+    """Builds now, and seconds spent over the last minute.
+
+    `contention` is (wait + locks) / (wait + run) in percent, at most 100; 0 when nothing was built.
+    """
+
+    building: int = 0
+    waiting: int = 0
+    wait_s: float = 0.0
+    run_s: float = 0.0
+    lock_s: float = 0.0
+
+    @property
+    def contention(self) -> float:
+        spent = self.wait_s + self.run_s
+        return min(100.0, 100.0 * (self.wait_s + self.lock_s) / spent) if spent > 0 else 0.0
+
+
+class _Build:
+    """One command at the gate: when it came, went in and left, on the monotonic clock."""
+
+    __slots__ = ("came", "entered", "left", "place", "subtree")
+
+    def __init__(self, subtree: str, came: float, place: asyncio.Future[None]) -> None:
+        self.subtree = subtree
+        self.came = came
+        self.place = place
+        self.entered: float | None = None
+        self.left: float | None = None
+
+
+class BuildGate:
+    """Implements agents.host.Gate.
+
+    Commands that match none of `patterns` pass at once. Of those that do, at most `slots` run; a free place goes
+    to the subtree with the fewest builds running, then to the one served longest ago, there to who came first.
+    """
+
+    def __init__(self, patterns: Sequence[str], slots: int, clock: Clock) -> None:
+        self._patterns = tuple(patterns)
+        self._slots = max(1, slots)
+        self._clock = clock
+        self._waiting: dict[str, deque[_Build]] = {}
+        self._running: dict[str, int] = {}
+        self._served: dict[str, int] = {}
+        self._turn = 0
+        self._known: deque[_Build] = deque()
+        """Builds at the gate, running, or ended within the window; oldest first."""
+        self._locks: deque[tuple[float, str, float]] = deque()
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    @slots.setter
+    def slots(self, slots: int) -> None:
+        """More places are taken at once; fewer take effect as builds end."""
+        self._slots = max(1, slots)
+        self._let_in()
+
+    @asynccontextmanager
+    async def pass_for(self, command: str, subtree: str) -> AsyncIterator[float]:
+        """Hold a place while a build runs; gives the seconds waited for it."""
+        if not is_build(command, self._patterns):
+            yield 0.0
+            return
+        build = _Build(subtree, self._clock.monotonic(), asyncio.get_running_loop().create_future())
+        self._known.append(build)
+        self._waiting.setdefault(subtree, deque()).append(build)
+        self._let_in()
+        try:
+            await build.place
+            entered = build.entered
+            assert entered is not None
+            yield entered - build.came
+        finally:
+            self._leave(build)
+
+    def note_lock_wait(self, seconds: float, subtree: str = "") -> None:
+        """Count time that builds spent waiting for file locks, as far as somebody saw it."""
+        if seconds > 0:
+            self._locks.append((self._clock.monotonic(), subtree, seconds))
+
+    def figures(self, subtree: str | None = None) -> GateFigures:
+        """The state of the gate and the last minute's cost: of one subtree, or of all."""
+        now = self._clock.monotonic()
+        start = now - WINDOW_S
+        self._forget(start)
+        building = waiting = 0
+        wait_s = run_s = 0.0
+        for build in self._known:
+            if subtree is not None and build.subtree != subtree:
+                continue
+            end = now if build.left is None else build.left
+            entered = end if build.entered is None else build.entered
+            wait_s += max(0.0, entered - max(start, build.came))
+            run_s += max(0.0, end - max(start, entered))
+            if build.left is None:
+                waiting += build.entered is None
+                building += build.entered is not None
+        lock_s = sum(seconds for _, where, seconds in self._locks if subtree in (None, where))
+        return GateFigures(building, waiting, wait_s, run_s, lock_s)
+
+    def _let_in(self) -> None:
+        while self._waiting and sum(self._running.values()) < self._slots:
+            subtree = min(self._waiting, key=lambda key: (self._running.get(key, 0), self._served.get(key, 0)))
+            queue = self._waiting[subtree]
+            build = queue.popleft()
+            if not queue:
+                del self._waiting[subtree]
+            self._turn += 1
+            self._served[subtree] = self._turn
+            self._running[subtree] = self._running.get(subtree, 0) + 1
+            build.entered = self._clock.monotonic()
+            if not build.place.done():
+                build.place.set_result(None)
+
+    def _leave(self, build: _Build) -> None:
+        """Give a place back, or leave the queue: also when the command was cancelled between the two."""
+        build.left = self._clock.monotonic()
+        if build.entered is None:
+            queue = self._waiting[build.subtree]
+            queue.remove(build)
+            if not queue:
+                del self._waiting[build.subtree]
+            return
+        self._running[build.subtree] -= 1
+        if not self._running[build.subtree]:
+            del self._running[build.subtree]
+        self._let_in()
+
+    def _forget(self, start: float) -> None:
+        """Drop what ended before `start`."""
+        if any(build.left is not None and build.left < start for build in self._known):
+            self._known = deque(build for build in self._known if build.left is None or build.left >= start)
+        while self._locks and self._locks[0][0] < start:
+            self._locks.popleft()
+
+
+def slot_count(slots: str, cores: Callable[[], int]) -> int:
+    """The setting `[build] slots`: a number, or `auto` for one a core."""
+    return cores() if slots == "auto" else max(1, int(slots))
