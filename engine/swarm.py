@@ -459,22 +459,18 @@ class Swarm:
         )
 
     async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
-        """Let agents reach a safe point, then end them all, write the last refs and the outcome, and close."""
+        """Let agents reach a safe point, then end them all, and write the last refs and the outcome."""
         agents = list(self._running.values())
         if agents and self._error is None and self._outcome is not None:
             await self._drain()
         for task in (*agents, *helpers):
             task.cancel()
         await asyncio.gather(*agents, *helpers, return_exceptions=True)
-        try:
-            if self._outcome is not None:
-                await self._publish_now()
-                o = self._outcome
-                self.record(Draft(e.RunStateChanged(o.state, o.reason, int(o.status))))
-                await self.durable(self._seq)
-        finally:
-            for part in (self.workspaces, self.models, self.journal):
-                await part.close()
+        if self._outcome is not None:
+            await self.publish_now()
+            o = self._outcome
+            self.record(Draft(e.RunStateChanged(o.state, o.reason, int(o.status))))
+            await self.durable(self._seq)
 
     async def _drain(self) -> None:
         """Wait until nobody thinks or acts, at most DRAIN_S."""
@@ -507,9 +503,10 @@ class Swarm:
         while True:
             await self._publish_wanted.wait()
             self._publish_wanted.clear()
-            await self._publish_now()
+            await self.publish_now()
             await self.clock.sleep(PUBLISH_S)
 
-    async def _publish_now(self) -> None:
+    async def publish_now(self) -> None:
+        """Bring trunk and green into the person's repo."""
         left_alone = await self.trunk.publish()
         self.record(Draft(e.Published(self.snapshot.trunk, self.snapshot.green, left_alone)))

@@ -22,7 +22,7 @@ from engine.types import (
     TaskId,
 )
 
-TRIES = 2
+TRIES = 4
 """How often the resolver may offer its resolution."""
 
 

@@ -1,8 +1,10 @@
 """The whole swarm in a simulated world: planning, work, handoffs, conflicts, failures and steering."""
 
+import pytest
+
 from engine.agents import loop
 from engine.conversation import Request, Turn
-from engine.errors import ExitStatus, ModelError, ModelErrorKind
+from engine.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.settings import Settings, SwarmSettings, TaskSettings
 from engine.swarm import Outcome, Swarm
 from engine.types import AgentState, LandingState, ModelName, Role, RunState, TaskState
@@ -288,18 +290,13 @@ def test_trunk_that_stays_red_ends_the_run_with_status_1() -> None:
 
 
 def test_a_refused_key_ends_the_run_with_status_5() -> None:
-    from engine.errors import SwarmError
 
     def script(model: ModelName, request: Request) -> Exception:
         return ModelError(ModelErrorKind.REFUSED, "invalid x-api-key", status=401)
 
-    try:
+    with pytest.raises(SwarmError, match="invalid x-api-key") as raised:
         run(script, lambda *_: None)
-    except SwarmError as error:
-        assert error.status is ExitStatus.REFUSED
-        assert "invalid x-api-key" in error.message
-    else:
-        raise AssertionError("the run should have failed")
+    assert raised.value.status is ExitStatus.REFUSED
 
 
 def test_workers_know_nothing_of_the_tree_or_of_each_other() -> None:

@@ -1,0 +1,207 @@
+"""Puts the real world together: a run is started or resumed here, and everything it holds is let go here."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+import prompts as prompt_files
+from engine import events as e
+from engine.agents.prompts import Prompts
+from engine.commands import Command
+from engine.control import ControlServer, Status
+from engine.errors import ErrorKind, SwarmError
+from engine.events import Draft, Event
+from engine.journal.queries import JournalReader
+from engine.journal.writer import SqliteJournal
+from engine.models.choice import choose_models
+from engine.models.limits import ModelDesk
+from engine.quantities import span_s
+from engine.repo.green import ContainedChecker
+from engine.repo.source import SourceRepo
+from engine.repo.trunk import GitTrunk
+from engine.repo.workspaces import open_workspaces
+from engine.resources.build_gate import BuildGate
+from engine.resources.governor import LoadGovernor
+from engine.resources.meters import SystemMeters
+from engine.runs import RunFolder, RunLock, new_run
+from engine.settings import Settings
+from engine.snapshot import Snapshot
+from engine.summary import Summary, summarise
+from engine.swarm import Swarm
+from engine.system import SortableIds, SystemClock, SystemRandomness
+from engine.tools.toolbox import Toolbox
+from engine.types import AgentId, Intent, ModelName, RunState
+from engine.world import World
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """A run that this process owns: its swarm, its folder, read-only queries, and how to let go of it all."""
+
+    swarm: Swarm
+    folder: RunFolder
+    reader: JournalReader
+    _held: AsyncExitStack
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.swarm.snapshot
+
+    async def run(self) -> Summary:
+        """Work until the run is finished, stopped or failed, and let go of it.
+
+        Raises SwarmError when the program, the disk or the provider does not let it go on.
+        """
+        try:
+            await self.swarm.run()
+        finally:
+            await self._held.aclose()
+        return self.summary()
+
+    def summary(self) -> Summary:
+        return summarise(self.snapshot, self.swarm.clock.now(), self.folder.journal)
+
+    async def submit(self, command: Command) -> None:
+        await self.swarm.submit(command)
+
+    async def diff(self, agent: AgentId) -> str:
+        return await self.swarm.diff(agent)
+
+    def watch(self, agent: AgentId | None, on_text: Callable[[str], None]) -> None:
+        self.swarm.watch(agent, on_text)
+
+    def on_change(self, listener: Callable[[Event], None]) -> None:
+        self.swarm.on_change(listener)
+
+
+async def start_run(
+    source: SourceRepo,
+    settings: Settings,
+    *,
+    intent: str,
+    state_root: Path,
+    environ: Mapping[str, str],
+    author: str = "person",
+) -> LiveRun:
+    """Begin a new run on a repo. Raises SwarmError; then nothing half made is left behind."""
+    settings = choose_models(settings, environ)
+    clock, randomness = SystemClock(), SystemRandomness(settings.swarm.seed)
+    folder, lock = await asyncio.to_thread(new_run, state_root, source.common_dir, clock, randomness)
+    async with AsyncExitStack() as unmade:
+        unmade.callback(folder.discard)
+        async with AsyncExitStack() as held:
+            held.callback(lock.release)
+            trunk = await GitTrunk.create(folder.path, source, folder.run)
+            swarm = await _assemble(folder, trunk, settings, Snapshot(), environ, held)
+            created = e.RunCreated(
+                run=folder.run,
+                repo=str(source.root),
+                branch=source.branch,
+                base=source.base,
+                check=settings.repo.check,
+                models={role: ModelName(model) for role, model in msgspec.structs.asdict(settings.models).items()},
+                settings=msgspec.json.encode(settings).decode(),
+                version=version("swarm-tui"),
+            )
+            swarm.record(
+                Draft(created),
+                _epoch(swarm),
+                Draft(e.WorkersLimited(settings.swarm.workers, "settings")),
+                *(Draft(e.Warned(warning)) for warning in source.warnings),
+            )
+            first = Intent(1, swarm.clock.now(), author, intent)
+            await swarm.durable(swarm.record(Draft(e.IntentVersioned(first))))
+            reader = await _reader(folder, held)
+            await swarm.publish_now()
+            unmade.pop_all()
+            return LiveRun(swarm, folder, reader, held.pop_all())
+
+
+async def resume_run(
+    folder: RunFolder, environ: Mapping[str, str], change: Callable[[Settings], Settings] = lambda settings: settings
+) -> LiveRun:
+    """Go on with a run. `change` may alter the settings that it was started with.
+
+    Raises SwarmError: busy when a process owns it, journal when its record is damaged.
+    """
+    lock = await asyncio.to_thread(RunLock.acquire, folder)
+    async with AsyncExitStack() as held:
+        held.callback(lock.release)
+        reader = await _reader(folder, held)
+        snapshot = await reader.snapshot()
+        if snapshot.state is RunState.FINISHED:
+            hint = "start a new one: swarm-tui run REPO --intent FILE"
+            raise SwarmError(ErrorKind.STATE, f"run {folder.run} is finished", hint)
+        stored = msgspec.json.decode(snapshot.settings, type=Settings)
+        settings = choose_models(change(stored), environ)
+        trunk = await GitTrunk.open(folder.path)
+        swarm = await _assemble(folder, trunk, settings, snapshot, environ, held)
+        await swarm.durable(swarm.record(_epoch(swarm)))
+        return LiveRun(swarm, folder, reader, held.pop_all())
+
+
+async def _assemble(
+    folder: RunFolder,
+    trunk: GitTrunk,
+    settings: Settings,
+    snapshot: Snapshot,
+    environ: Mapping[str, str],
+    held: AsyncExitStack,
+) -> Swarm:
+    """A swarm of real parts. What they hold is handed to `held`, to be let go of in reverse order."""
+    clock, randomness = SystemClock(), SystemRandomness(settings.swarm.seed)
+    models = ModelDesk(settings.providers, environ, clock, randomness)
+    held.push_async_callback(models.close)
+    await models.prepare([ModelName(model) for model in msgspec.structs.astuple(settings.models)])
+    swarms: list[Swarm] = []
+    journal = await SqliteJournal.open(
+        folder.journal, on_failure=lambda error: swarms[0].fail(error) if swarms else None
+    )
+    held.push_async_callback(journal.close)
+    workspaces = await open_workspaces(folder.workspaces, folder.trunk, settings.sandbox, trunk.base)
+    held.push_async_callback(workspaces.close)
+    await workspaces.sweep()
+    gate = BuildGate(settings.build.gate, settings.build.slots, clock)
+    check = settings.repo.check
+    world = World(
+        clock=clock,
+        ids=SortableIds(),
+        journal=journal,
+        trunk=trunk,
+        workspaces=workspaces,
+        models=models,
+        meters=SystemMeters(folder.path, clock, gate, models),
+        gate=gate,
+        governor=LoadGovernor(settings, os.cpu_count() or 1),
+        checker=ContainedChecker(workspaces, clock, check, span_s(settings.repo.check_timeout)) if check else None,
+    )
+    swarm = Swarm(world, settings, Prompts(files(prompt_files)), Toolbox(), snapshot, snapshot.epoch + 1)
+    swarms.append(swarm)
+    control = ControlServer(folder.socket, swarm.submit, lambda: _status(swarm), swarm.diff, swarm.durable)
+    await control.start()
+    held.push_async_callback(control.close)
+    swarm.on_change(control.publish)
+    return swarm
+
+
+async def _reader(folder: RunFolder, held: AsyncExitStack) -> JournalReader:
+    reader = await JournalReader.open(folder.journal)
+    held.push_async_callback(reader.close)
+    return reader
+
+
+def _epoch(swarm: Swarm) -> Draft:
+    workspaces = swarm.workspaces
+    return Draft(e.EpochStarted(os.getpid(), workspaces.level, workspaces.method))
+
+
+def _status(swarm: Swarm) -> Status:
+    snapshot = swarm.snapshot
+    return Status(snapshot.run, snapshot.pid, snapshot.epoch, snapshot.seq, snapshot.state)

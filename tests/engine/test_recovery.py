@@ -1,0 +1,114 @@
+"""A run that is killed at any moment and resumed lands every task exactly once and delivers every handoff once."""
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+
+from engine.conversation import Request, Turn
+from engine.errors import ExitStatus
+from engine.snapshot import Snapshot
+from engine.types import AgentState, LandingState, ModelName, TaskState
+from tests import simulated
+from tests.engine.swarms import fresh, resumed
+from tests.engine.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.simulated import answers, call, first_line, turn
+
+TITLES = [f"task-{n}" for n in range(6)]
+
+
+def script(model: ModelName, request: Request) -> Turn:
+    """A root with a subplanner; all workers collide in one file and resolve it."""
+    heading = first_line(request)
+    if heading.startswith("# Intent"):
+        if turns(request) == 0:
+            return turn(call("spawn_subplanner", title="Half", goal="own half"), call("rewrite_scratchpad", text="1"))
+        if turns(request) == 1:
+            return tasks(*TITLES[:3])
+        if said(request).count("# Handoff: ") < 4:
+            return turn(call("wait"))
+        return done()
+    if heading.startswith("# Slice"):
+        return planner_of(*TITLES[3:])(request)
+    name = heading.partition(": ")[2]
+    if turns(request) == 0 and heading.startswith("# Conflict: "):
+        return turn(call("read_file", path="src/app.py"))
+    if turns(request) == 0:
+        return writes(f"{name}.txt", f"{name}\n")
+    if turns(request) == 1 and heading.startswith("# Task: "):
+        return writes("src/app.py", f"print('{name}')\n")
+    last = answers(request)[0]
+    if last.startswith("conflict:"):
+        return turn(call("read_file", path="src/app.py"))
+    if "<<<<<<< trunk" in last:
+        return writes("src/app.py", f"print('{name} and others')\n")
+    return done(findings=name)
+
+
+async def live(w: simulated.World, snapshot: Snapshot | None, crash_at: int | None) -> object:
+    """Run until the end, or until the power fails once event `crash_at` is durable; the outcome, None when killed."""
+    swarm = fresh(w) if snapshot is None else await resumed(w)
+    if crash_at is not None:
+        w.journal.crash_after(crash_at)
+    running = asyncio.ensure_future(swarm.run())
+    failed = asyncio.ensure_future(w.power.failed.wait())
+    await asyncio.wait({running, failed}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        failed.cancel()
+        return running.result()
+    everyone = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in everyone:
+        task.cancel()
+    return None
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_killed_run_resumes_to_the_same_end(seed: int) -> None:
+    draw = random.Random(seed)
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, script, seed=seed)
+        outcome, snapshot, kills = await live(w, None, draw.randrange(5, 120)), None, 0
+        while outcome is None:
+            kills += 1
+            assert kills < 20
+            w = w.restart()
+            snapshot = Snapshot()
+            async for event in w.journal.events():
+                snapshot.apply(event)
+            at = snapshot.seq + draw.randrange(1, 90) if kills < 4 else None
+            outcome = await live(w, snapshot, at)
+        assert outcome.status is ExitStatus.DONE, outcome
+        examine(w)
+
+    def examine(w: simulated.World) -> None:
+        end = Snapshot()
+        for event in w.journal.surviving():
+            end.apply(event)
+        assert {task.state for task in end.tasks.values()} == {TaskState.LANDED}
+        landed = [end.tasks[id].spec.title for id in end.tasks]
+        assert sorted(landed) == TITLES, "no task is lost, none asked for twice"
+        commits = [w.commits.made[commit] for commit in history(w)]
+        trailers = Counter(
+            line for commit in commits for line in commit.message.splitlines() if line.startswith("Swarm-Task: ")
+        )
+        assert sorted(trailers) == sorted(f"Swarm-Task: {id}" for id in end.tasks)
+        assert set(trailers.values()) == {1}, "each task landed exactly once"
+        assert all(w.trunk.files[f"{title}.txt"] for title in TITLES)
+        assert Counter(h.task for h in end.handoffs.values() if h.task) == dict.fromkeys(end.tasks, 1)
+        assert not any(end.inboxes.values()), "every message was read"
+        states = end.landing_counts
+        assert states[LandingState.MERGED] + states[LandingState.RESOLVED] == len(TITLES)
+        assert all(agent.state in (AgentState.DONE, AgentState.FAILED) for agent in end.agents.values())
+
+    simulated.simulate(main)
+
+
+def history(w: simulated.World) -> list[str]:
+    """Trunk's commits of the run, newest first."""
+    commits, at = [], w.commits.tip
+    while at != w.commits.base:
+        commits.append(at)
+        at = w.commits.made[at].parent
+    return commits
