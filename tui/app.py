@@ -7,10 +7,232 @@ process). It is called at once with None when there is a run or an intent to sho
 comes first and its text is handed over when the person begins. It must return at once.
 """
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from typing import ClassVar
 
-from tui.bridge import Session, Settings, Start
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from tui.bridge import (
+    CloseMode,
+    Command,
+    ErrorKind,
+    ExitStatus,
+    Micros,
+    Session,
+    Settings,
+    Start,
+    SwarmError,
+)
+from tui.hangup import Hangup
+from tui.keymap import Context, Keymap
+from tui.palette import ActionProvider
+from tui.screens.help import tell_help
+from tui.screens.intent import IntentScreen
+from tui.screens.main import MainScreen
+from tui.screens.modal import Choice, Choose, Page
+from tui.screens.start import StartScreen
+from tui.text import clean, one_line
+from tui.theme import Palette, load_themes
+from tui.view import View
+from tui.widgets.acting import Acting
+
+
+class SwarmApp(App[int], inherit_bindings=False):
+    """Holds what all screens share: session, view, palette and keys."""
+
+    CSS_PATH = "swarm.tcss"
+    TITLE = "swarm"
+    COMMANDS: ClassVar[set[Callable[[], type[ActionProvider]]]] = {lambda: ActionProvider}  # type: ignore[assignment]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "act('global.quit')", "Leave", show=False, priority=True)
+    ]
+
+    session: Session
+
+    def __init__(
+        self,
+        open_session: Callable[[str | None], Session],
+        *,
+        themes: Mapping[str, Palette],
+        theme: str,
+        keymap: Keymap,
+        overrides: Mapping[str, str] | None = None,
+        start: Start | None = None,
+    ) -> None:
+        self._themes = themes
+        self.palette = themes[theme]
+        self.keymap = keymap
+        self.view = View()
+        super().__init__()
+        self._open_session = open_session
+        self._start = start
+        self._draft = start.draft if start is not None else ""
+        self._frozen_at: Micros | None = None
+        self._closing = False
+        self._told_end = False
+        self._main: MainScreen | None = None
+        for palette in themes.values():
+            self.register_theme(palette.css())
+        self.theme = theme
+        if overrides:
+            self.set_keymap({id: ",".join(keymap.keys[id]) for id in overrides})
+
+    def on_mount(self) -> None:
+        if self._start is not None:
+            self.push_screen(StartScreen(self._start))
+        else:
+            self._begin(None)
+
+    def on_start_screen_begin(self, event: StartScreen.Begin) -> None:
+        self._draft = event.intent
+        self.pop_screen()
+        self._begin(event.intent)
+
+    def _begin(self, intent: str | None) -> None:
+        self.session = self._open_session(intent)
+        self.session.start()
+        self._main = MainScreen()
+        self.push_screen(self._main)
+
+    # --- what panes need -------------------------------------------------------------------------------------
+
+    def refresh_view(self) -> bool:
+        if failure := self.session.failure():
+            if not self._closing:
+                self._closing = True
+                self.exit(int(failure.status) if isinstance(failure, SwarmError) else int(ExitStatus.NOT_GREEN))
+            return False
+        if self.view.frozen:
+            return False
+        version, run = self.session.latest()
+        if version == self.view.version:
+            return False
+        self.view.take(version, run)
+        if run.ended and not self._told_end:
+            self._told_end = True
+            self.tell(f"the run {run.state}{f': {run.reason}' if run.reason else ''} · q leaves")
+        return True
+
+    def now(self) -> Micros:
+        return self._frozen_at if self._frozen_at is not None else self.session.now()
+
+    def context(self) -> Context:
+        view = self.view
+        session: Session | None = getattr(self, "session", None)
+        return Context(
+            run=view.run,
+            agent=view.agent,
+            marked=len(view.marked),
+            read_only=session.read_only if session is not None else "",
+            no_detach=session.no_detach if session is not None else "",
+            attention=len(view.attention()),
+            handoffs=int(view.handoff is not None),
+        )
+
+    def tell(self, text: str, *, bad: bool = False) -> None:
+        self.notify(clean(text), severity="error" if bad else "information", timeout=6 if bad else 3, markup=False)
+
+    def command(self, command: Command, note: str) -> None:
+        future = self.session.submit(command)
+        future.add_done_callback(lambda done: self.call_later(self._answered, done, note))
+
+    def _answered(self, done: Future[None], note: str) -> None:
+        problem = None if done.cancelled() else done.exception()
+        if problem is None:
+            self.tell(note)
+        elif isinstance(problem, SwarmError):
+            self.tell(f"{problem.message}\n{problem.hint}", bad=True)
+        else:
+            self.tell(one_line(str(problem)) or type(problem).__name__, bad=True)
+
+    # --- actions that work everywhere ------------------------------------------------------------------------
+
+    def act(self, id: str) -> None:
+        """Do an action by its id on the screen in front."""
+        screen = self.screen
+        if isinstance(screen, MainScreen):
+            screen.act(id)
+        elif id == "global.quit":
+            if self._main is None:
+                self.exit(0)
+            else:
+                self.do_quit()
+
+    def do_help(self) -> None:
+        focused = self.screen.focused
+        here = focused.SCOPES if isinstance(focused, Acting) else ()
+        context = self.context()
+        self.push_screen(
+            Page("help", lambda cells: tell_help(self.keymap, context, here, cells), "j k scroll · esc leaves")
+        )
+
+    def do_intent(self) -> None:
+        if not self._draft and self.view.run is not None and self.view.run.intent is not None:
+            self._draft = self.view.run.intent.text
+        screen = IntentScreen(self._draft)
+
+        def keep(_: None) -> None:
+            self._draft = screen.draft
+
+        self.push_screen(screen, keep)
+
+    def do_freeze(self) -> None:
+        self.view.frozen = not self.view.frozen
+        self._frozen_at = self.session.now() if self.view.frozen else None
+        self.tell("the screen is frozen; the swarm goes on" if self.view.frozen else "the screen follows again")
+        if self._main is not None:
+            self._main.refresh_panes()
+
+    def do_theme(self) -> None:
+        names = list(self._themes)
+        self.use_theme(names[(names.index(self.palette.name) + 1) % len(names)])
+        self.tell(f"theme {self.palette.name}")
+
+    def use_theme(self, name: str) -> None:
+        """Paint everything in another theme."""
+        self.palette = self._themes[name]
+        self.theme = name
+        for screen in self.screen_stack:
+            for widget in screen.query("*"):
+                widget.refresh()
+
+    def do_quit(self) -> None:
+        if self.session.ended() or self.session.failure() is not None:
+            self._leave(CloseMode.STOP)
+            return
+        if isinstance(self.screen, Choose):
+            return
+        choices = [
+            Choice("d", "detach", "the swarm goes on without this screen", self.session.no_detach),
+            Choice("p", "pause and quit", "resuming it starts paused", self.session.read_only),
+            Choice("s", "stop", "agents end at safe points; `swarm-tui resume` goes on", ""),
+        ]
+
+        def leave(answer: str | None) -> None:
+            modes = {"d": CloseMode.DETACH, "p": CloseMode.PAUSE, "s": CloseMode.STOP}
+            if answer in modes:
+                self._leave(modes[answer])
+
+        self.push_screen(Choose("Leave the swarm", "", choices), leave)
+
+    def _leave(self, mode: CloseMode) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        if not self.session.ended():
+            self.tell("leaving at the next safe points…")
+        future = self.session.close(mode)
+        future.add_done_callback(lambda done: self.call_later(self.exit, self.session.exit_status() or 0))
+
+    def action_act(self, id: str) -> None:
+        self.act(id)
+
+    async def action_quit(self) -> None:
+        self.do_quit()
 
 
 def run_app(
@@ -26,4 +248,35 @@ def run_app(
     `theme` overrides the settings' theme; `themes_folder` is searched for a person's own themes. Raises
     SwarmError for a theme or keys that cannot be used, and for what broke the session.
     """
-    raise NotImplementedError
+    themes, broken = load_themes(themes_folder)
+    name = theme or settings.theme
+    if name not in themes:
+        near = difflib.get_close_matches(name, themes, n=1)
+        why = next((f": {text}" for text in broken if text.startswith(f"{name}.toml")), "")
+        raise SwarmError(
+            ErrorKind.SETTINGS,
+            f"no theme named {name}{why}",
+            f"did you mean {near[0]}?" if near else f"there are {', '.join(themes)}",
+        )
+    opened: list[Session] = []
+
+    def open_(intent: str | None) -> Session:
+        opened.append(open_session(intent))
+        return opened[-1]
+
+    app = SwarmApp(
+        open_,
+        themes=themes,
+        theme=name,
+        keymap=Keymap(settings.keys),
+        overrides=settings.keys,
+        start=start,
+    )
+    hangup = Hangup(app)
+    try:
+        status = app.run()
+    finally:
+        hangup.settle(opened)
+    if opened and (failure := opened[-1].failure()) is not None:
+        raise failure
+    return status if status is not None else (opened[-1].exit_status() or 0 if opened else 0)

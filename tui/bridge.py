@@ -62,8 +62,11 @@ from engine.events import (
     Warned,
     WorkersLimited,
 )
+from engine.repo.diff import FileDiff, FileKind, Hunk, Patch, parse_patch
 from engine.settings import Settings
+from engine.settings_files import LoadedSettings, config_folder, load_settings, state_folder
 from engine.snapshot import Snapshot
+from engine.summary import Summary
 from engine.types import (
     ROOT,
     Agent,
@@ -95,32 +98,44 @@ from engine.types import (
 if TYPE_CHECKING:
     from engine.control_client import ControlClient
     from engine.export import event_line, export_lines
+    from engine.journal.export import export_jsonl
     from engine.models.choice import choose_models
     from engine.models.playbook import SampleProject, list_samples, sample_folder
     from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
+    from engine.repo.git import require_git
     from engine.repo.source import SourceRepo, inspect_repo
-    from engine.settings_files import LoadedSettings, config_folder, load_settings, state_folder
-    from engine.summary import Summary, summarise
+    from engine.runs import RunFolder, RunListing, find_run, list_runs, newest_unfinished
+    from engine.sandbox.levels import SandboxReport
+    from engine.sandbox.probe import probe
+    from engine.summary import summarise
+    from engine.wiring import LiveRun, resume_run, start_run
 
 MACHINERY = {
     "ControlClient": "engine.control_client",
-    "LoadedSettings": "engine.settings_files",
+    "LiveRun": "engine.wiring",
     "PROVIDERS": "engine.models.registry",
+    "RunFolder": "engine.runs",
+    "RunListing": "engine.runs",
     "SampleProject": "engine.models.playbook",
+    "SandboxReport": "engine.sandbox.levels",
     "SourceRepo": "engine.repo.source",
-    "Summary": "engine.summary",
     "choose_models": "engine.models.choice",
-    "config_folder": "engine.settings_files",
     "event_line": "engine.export",
+    "export_jsonl": "engine.journal.export",
     "export_lines": "engine.export",
+    "find_run": "engine.runs",
     "has_key": "engine.models.registry",
     "inspect_repo": "engine.repo.source",
     "key_variable": "engine.models.registry",
+    "list_runs": "engine.runs",
     "list_samples": "engine.models.playbook",
-    "load_settings": "engine.settings_files",
+    "newest_unfinished": "engine.runs",
+    "probe": "engine.sandbox.probe",
+    "require_git": "engine.repo.git",
+    "resume_run": "engine.wiring",
     "sample_folder": "engine.models.playbook",
     "split_model": "engine.models.registry",
-    "state_folder": "engine.settings_files",
+    "start_run": "engine.wiring",
     "summarise": "engine.summary",
 }
 """What commands need of the engine, by module: loaded when it is first asked for, so that a light command is quick."""
@@ -182,9 +197,13 @@ class Said(Struct, frozen=True):
 
 
 class CloseMode(StrEnum):
-    """How a person leaves: the run stops and can be resumed, pauses first, or goes on without the screen."""
+    """How a person leaves: the run stops and can be resumed, pauses first, or goes on without the screen.
+
+    `wait` is for a terminal that went away: this process stays until the run is over.
+    """
 
     STOP = "stop"
+    WAIT = "wait"
     PAUSE = "pause"
     DETACH = "detach"
 
@@ -249,7 +268,7 @@ class Session(Protocol):
         ...
 
     def close(self, mode: CloseMode) -> Future[None]:
-        """Leave the run in the way the person asked for; done when it is safe to exit."""
+        """Leave the run in the way the person asked for; done when it is safe to exit. Again is no harm."""
         ...
 
 
@@ -276,17 +295,21 @@ __all__ = [
     "Event",
     "EventLine",
     "ExitStatus",
+    "FileDiff",
+    "FileKind",
     "GreenMoved",
     "HandedOff",
     "Handoff",
     "HandoffId",
     "HandoffStatus",
+    "Hunk",
     "InboxMessage",
     "Intent",
     "IntentVersioned",
     "LandingFinished",
     "LandingStarted",
     "LandingState",
+    "LiveRun",
     "LoadedSettings",
     "Message",
     "MessageQueued",
@@ -296,6 +319,7 @@ __all__ = [
     "ModelChanged",
     "ModelName",
     "Opaque",
+    "Patch",
     "Pause",
     "PriorityChanged",
     "Published",
@@ -304,12 +328,15 @@ __all__ = [
     "Resume",
     "Role",
     "RunCreated",
+    "RunFolder",
+    "RunListing",
     "RunState",
     "RunStateChanged",
     "Said",
     "Sample",
     "SampleProject",
     "Sampled",
+    "SandboxReport",
     "Scratchpad",
     "ScratchpadRewritten",
     "Session",
@@ -348,14 +375,23 @@ __all__ = [
     "choose_models",
     "config_folder",
     "event_line",
+    "export_jsonl",
     "export_lines",
+    "find_run",
     "has_key",
     "inspect_repo",
     "key_variable",
+    "list_runs",
     "list_samples",
     "load_settings",
+    "newest_unfinished",
+    "parse_patch",
+    "probe",
+    "require_git",
+    "resume_run",
     "sample_folder",
     "split_model",
+    "start_run",
     "state_folder",
     "summarise",
 ]

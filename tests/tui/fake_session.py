@@ -1,0 +1,163 @@
+"""A session over folded events, in this thread and with a clock that only the test moves."""
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+from engine import events as e
+from engine.commands import Cancel, Command, Pause, Resume, SetWorkers, Stop, SubmitIntent
+from engine.conversation import Message, Text, ToolAnswer, ToolCall
+from engine.errors import ErrorKind, SwarmError
+from engine.snapshot import Snapshot
+from engine.types import (
+    Agent,
+    AgentId,
+    AgentState,
+    CallId,
+    InboxMessage,
+    Intent,
+    MessageId,
+    MessageSource,
+    RunState,
+    Scratchpad,
+    TaskId,
+)
+from tui.bridge import CloseMode, EventLine, Said
+from tui.eventlines import describe
+
+T = TypeVar("T")
+START = 1_800_000_000_000_000
+SECOND = 1_000_000
+
+
+def done(value: T) -> "Future[T]":
+    future: Future[T] = Future()
+    future.set_result(value)
+    return future
+
+
+def refused(message: str, hint: str) -> "Future[None]":
+    future: Future[None] = Future()
+    future.set_exception(SwarmError(ErrorKind.NOT_FOUND, message, hint))
+    return future
+
+
+class FakeSession:
+    """Folds what the test records. Commands act at once, as the engine's events would."""
+
+    mark = ""
+    read_only = ""
+    no_detach = "another process cannot take this run over"
+
+    def __init__(self) -> None:
+        self.run = Snapshot()
+        self.at = START
+        self.commands: list[Command] = []
+        self.closed: CloseMode | None = None
+        self.started = False
+        self.patches: dict[AgentId, str] = {}
+        self.live: dict[AgentId, str] = {}
+        self.said: dict[AgentId, list[Said]] = {}
+        self._lines: deque[EventLine] = deque(maxlen=5000)
+        self._published: tuple[int, Snapshot] = (0, self.run.copy())
+
+    # --- for tests -------------------------------------------------------------------------------------------
+
+    def record(self, body: e.Body, agent: AgentId | None = None, task: TaskId | None = None) -> None:
+        """Fold one event in, a little later than the one before."""
+        self.at += 20_000
+        event = e.Event(self.run.seq + 1, self.at, max(1, self.run.epoch), body, agent, task)
+        self.run.apply(event)
+        if (line := describe(event)) is not None:
+            self._lines.append(line)
+
+    def agent(self, path: str) -> Agent:
+        return self.run.agents[self.run.paths[path]]  # type: ignore[index]
+
+    # --- the session -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.started = True
+
+    def latest(self) -> tuple[int, Snapshot]:
+        if self._published[0] != self.run.seq:
+            self._published = (self.run.seq, self.run.copy())
+        return self._published
+
+    def now(self) -> int:
+        return self.at
+
+    def events_after(self, seq: int) -> Sequence[EventLine]:
+        return [line for line in self._lines if line.seq > seq]
+
+    def submit(self, command: Command) -> "Future[None]":
+        self.commands.append(command)
+        match command:
+            case Pause(path=None):
+                self.record(e.RunStateChanged(RunState.PAUSED))
+            case Resume(path=None):
+                self.record(e.RunStateChanged(RunState.RUNNING))
+            case Pause(path=path):
+                self.record(e.SubtreePaused(), agent=self.agent(path).id)
+            case Resume(path=path):
+                self.record(e.SubtreeResumed(), agent=self.agent(path).id)
+            case Cancel(path=path):
+                for agent in list(self.run.subtree(self.agent(path).id)):
+                    if not agent.ended:
+                        self.record(e.AgentStateChanged(AgentState.CANCELLED, reason=command.reason), agent=agent.id)
+            case SetWorkers(workers=0):
+                return refused("a swarm needs at least one worker", "P pauses everything")
+            case SetWorkers(workers=workers):
+                self.record(e.WorkersLimited(workers, "person"))
+            case SubmitIntent(text=text):
+                self.record(e.IntentVersioned(Intent(len(self.run.intents) + 1, self.at, "person", text)))
+            case Stop():
+                self.record(e.RunStateChanged(RunState.STOPPED, exit_status=4))
+            case _ if getattr(command, "path", None):
+                agent = self.agent(command.path).id  # type: ignore[union-attr]
+                message = InboxMessage(
+                    MessageId(f"m{self.run.seq}"), self.at, agent, MessageSource.STEER, getattr(command, "text", "")
+                )
+                self.record(e.MessageQueued(message), agent=agent)
+        return done(None)
+
+    def messages(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[Said]]":
+        return done(self.said.get(agent, [])[-limit:])
+
+    def diff(self, agent: AgentId) -> "Future[str]":
+        return done(self.patches.get(agent, ""))
+
+    def scratchpads(self, agent: AgentId) -> "Future[list[Scratchpad]]":
+        pad = self.run.scratchpads.get(agent)
+        return done([pad] if pad is not None else [])
+
+    def live_text(self, agent: AgentId) -> str:
+        return self.live.get(agent, "")
+
+    def ended(self) -> bool:
+        return self.run.ended
+
+    def failure(self) -> BaseException | None:
+        return None
+
+    def exit_status(self) -> int | None:
+        return self.run.exit_status
+
+    def close(self, mode: CloseMode) -> "Future[None]":
+        self.closed = self.closed or mode
+        return done(None)
+
+
+def conversation() -> list[Said]:
+    """A short, believable one."""
+    call = ToolCall(CallId("c1"), "shell", '{"command": "pytest -q tests/test_lexer.py"}')
+    return [
+        Said(3, START, Message("user", (Text("# Task: Lex numbers\n\n## Goal\nTurn digits into number tokens."),))),
+        Said(9, START + SECOND, Message("assistant", (Text("I look at the failing test first."), call))),
+        Said(
+            12,
+            START + 2 * SECOND,
+            Message("user", (ToolAnswer(CallId("c1"), "exit 1 after 0.4 s\nE  assert 1 == 2\n" * 9),)),
+        ),
+    ]

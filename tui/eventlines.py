@@ -1,0 +1,133 @@
+"""Events in a person's words: one short line each, made once, on the engine's side."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tui import bridge as b
+from tui.bridge import Event, EventLine, LandingState, Tone
+from tui.figures import count, dollars
+from tui.text import one_line
+
+_LONGEST = 300
+
+Words = tuple[Tone, str]
+_TELL: dict[type, Callable[[Any], Words | None]] = {}
+
+
+def describe(event: Event) -> EventLine | None:
+    """The event's line; None for one that only the record needs."""
+    words = _TELL[type(event.body)](event.body)
+    if words is None:
+        return None
+    tone, text = words
+    return EventLine(event.seq, event.at, event.kind, tone, one_line(text[:_LONGEST]), event.agent, event.task)
+
+
+def _tells(kind: type) -> Callable[[Callable[[Any], Words | None]], Callable[[Any], Words | None]]:
+    def register(tell: Callable[[Any], Words | None]) -> Callable[[Any], Words | None]:
+        _TELL[kind] = tell
+        return tell
+
+    return register
+
+
+_tells(b.RunCreated)(lambda e: (Tone.GOOD, f"run created on {e.branch or 'a detached head'} at {e.base[:10]}"))
+_tells(b.EpochStarted)(lambda e: (Tone.QUIET, f"process {e.pid} took the run; sandbox {e.sandbox_level}"))
+_tells(b.WorkersLimited)(
+    lambda e: (
+        Tone.WARN if e.by == "governor" else Tone.PLAIN,
+        f"workers limited to {e.workers} by {e.by}{': ' + e.reason if e.reason else ''}",
+    )
+)
+_tells(b.Warned)(lambda e: (Tone.WARN, e.text))
+_tells(b.Sampled)(lambda e: None)
+_tells(b.IntentVersioned)(lambda e: (Tone.GOOD, f"intent version {e.intent.version} by {e.intent.author}"))
+_tells(b.MessageQueued)(
+    lambda e: (Tone.WARN if e.message.source == "steer" else Tone.QUIET, f"{e.message.source}: {e.message.text}")
+)
+_tells(b.AgentSpawned)(lambda e: (Tone.PLAIN, f"spawned {e.spawned.role}: {e.spawned.title}"))
+_tells(b.SubtreePaused)(lambda e: (Tone.WARN, f"paused by {e.by}"))
+_tells(b.SubtreeResumed)(lambda e: (Tone.GOOD, f"resumed by {e.by}"))
+_tells(b.PriorityChanged)(lambda e: (Tone.PLAIN, f"priority {e.priority:+}"))
+_tells(b.ModelChanged)(lambda e: (Tone.PLAIN, f"model is now {e.model}"))
+_tells(b.Rescoped)(lambda e: (Tone.PLAIN, f"new scope: {e.goal}"))
+_tells(b.ScratchpadRewritten)(lambda e: (Tone.QUIET, f"scratchpad version {e.version}"))
+_tells(b.ModelCallRetried)(lambda e: (Tone.WARN, f"model call again in {e.wait_s:.1f} s: {e.reason}"))
+_tells(b.AnswersDropped)(lambda e: (Tone.QUIET, f"old tool answers dropped, {e.kept} kept"))
+_tells(b.ContextCompacted)(lambda e: (Tone.PLAIN, "context compacted"))
+_tells(b.ToolStarted)(lambda e: (Tone.QUIET, f"{e.tool} {e.target}"))
+_tells(b.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}"))
+_tells(b.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
+_tells(b.TaskRequeued)(lambda e: (Tone.WARN, f"task queued again: {e.reason}"))
+_tells(b.LandingStarted)(lambda e: (Tone.QUIET, f"landing {e.change[:10]}"))
+_tells(b.GreenMoved)(lambda e: (Tone.GOOD, f"green is at {e.commit[:10]}"))
+
+
+@_tells(b.RunStateChanged)
+def _(e: b.RunStateChanged) -> Words:
+    tone = Tone.BAD if e.state is b.RunState.FAILED else Tone.GOOD
+    return tone, f"run {e.state}{': ' + e.reason if e.reason else ''}"
+
+
+@_tells(b.AgentStateChanged)
+def _(e: b.AgentStateChanged) -> Words | None:
+    match e.state:
+        case b.AgentState.FAILED:
+            return Tone.BAD, f"agent failed: {e.reason}"
+        case b.AgentState.CANCELLED:
+            return Tone.WARN, f"agent cancelled: {e.reason}"
+        case b.AgentState.DONE:
+            return Tone.GOOD, "agent done"
+        case b.AgentState.PAUSED | b.AgentState.WAITING:
+            return Tone.QUIET, f"{e.state} {e.doing}"
+        case _:
+            return None  # thinking and acting show in the tree, and with the turn or the tool that follows
+
+
+@_tells(b.TurnTaken)
+def _(e: b.TurnTaken) -> Words:
+    said = e.message.text or ", ".join(call.tool for call in e.message.calls)
+    usage = f"{count(e.usage.input)} in, {count(e.usage.output)} out, {dollars(e.usage.usd)}"
+    return Tone.QUIET, f"turn ({usage}): {said[:160]}"
+
+
+@_tells(b.ToolFinished)
+def _(e: b.ToolFinished) -> Words | None:
+    if e.state is b.ToolCallState.OK:
+        return None if e.wall_s < 1 else (Tone.QUIET, f"{e.tool} took {e.wall_s:.1f} s")
+    return Tone.WARN, f"{e.tool} {e.state}: {e.answer[:160]}"
+
+
+@_tells(b.TaskEnded)
+def _(e: b.TaskEnded) -> Words:
+    tone = {"landed": Tone.GOOD, "failed": Tone.BAD}.get(e.state, Tone.WARN)
+    return tone, f"task {e.state}{': ' + e.reason if e.reason else ''}"
+
+
+@_tells(b.LandingFinished)
+def _(e: b.LandingFinished) -> Words:
+    landing = e.landing
+    if landing.state is LandingState.CONFLICTED:
+        return Tone.WARN, f"conflict in {', '.join(landing.conflicts)}"
+    if landing.state is LandingState.REFUSED:
+        return Tone.BAD, f"landing refused: {landing.reason}"
+    return Tone.GOOD, f"landing {landing.state}{f': {len(landing.paths)} files' if landing.paths else ''}"
+
+
+@_tells(b.HandedOff)
+def _(e: b.HandedOff) -> Words:
+    text = e.handoff.text
+    tone = {"done": Tone.GOOD, "failed": Tone.BAD}.get(text.status, Tone.WARN)
+    return tone, f"handoff {text.status}: {text.summary}"
+
+
+@_tells(b.CheckFinished)
+def _(e: b.CheckFinished) -> Words:
+    verdict = "passed" if e.check.passed else "failed"
+    tone = Tone.GOOD if e.check.passed else Tone.BAD
+    return tone, f"check {verdict} on {e.check.commit[:10]} in {e.check.wall_s:.1f} s"
+
+
+@_tells(b.Published)
+def _(e: b.Published) -> Words | None:
+    return (Tone.WARN, f"a ref was left alone: {e.left_alone}") if e.left_alone else None

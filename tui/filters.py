@@ -1,0 +1,101 @@
+"""The filter language of the lists: `text`, `!not`, `state:paused`, `role:planner`, `under:root/parser`, …"""
+
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from tui.bridge import Agent, AgentState, Handoff, HandoffStatus, Role, Snapshot
+
+Row = TypeVar("Row")
+Test = Callable[[Row], bool]
+Field = Callable[[str], Test[Row]]
+
+
+class BadFilter(ValueError):  # noqa: N818 - says what the filter is
+    """A filter that cannot be understood; the message says which word and what would do."""
+
+
+class Filter(Generic[Row]):
+    """A parsed filter: every word must hold. Words are split at white space; `!` in front turns one round."""
+
+    def __init__(self, source: str, fields: Mapping[str, Field[Row]], text: Callable[[Row], str]) -> None:
+        """Raises BadFilter."""
+        self.source = source.strip()
+        self._tests: list[tuple[bool, Test[Row]]] = []
+        for word in self.source.split():
+            wanted = not word.startswith("!")
+            self._tests.append((wanted, _test(word.removeprefix("!"), fields, text)))
+
+    def __bool__(self) -> bool:
+        return bool(self._tests)
+
+    def matches(self, row: Row) -> bool:
+        return all(test(row) == wanted for wanted, test in self._tests)
+
+
+def _test(word: str, fields: Mapping[str, Field[Row]], text: Callable[[Row], str]) -> Test[Row]:
+    name, colon, value = word.partition(":")
+    if colon and name in fields:
+        return fields[name](value)
+    if colon and name.isalpha() and "/" not in word:
+        raise BadFilter(f"{name}: is not one of {', '.join(f'{field}:' for field in fields)}")
+    needle = word.casefold()
+    return lambda row: needle in text(row).casefold()
+
+
+def _one_of(name: str, value: str, known: list[str]) -> list[str]:
+    found = [word for word in known if word.startswith(value)] if value else []
+    if not found:
+        raise BadFilter(f"{name}: is one of {' '.join(known)}")
+    return found
+
+
+def agent_filter(source: str, run: Snapshot) -> Filter[Agent]:
+    """A filter of agents. `state:working` stands for all who work. Raises BadFilter."""
+
+    def state(value: str) -> Test[Agent]:
+        if value == "working":
+            return lambda agent: agent.state in (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
+        wanted = _one_of("state", value, [str(state) for state in AgentState])
+        return lambda agent: agent.state in wanted or (agent.paused and "paused" in wanted)
+
+    def role(value: str) -> Test[Agent]:
+        wanted = _one_of("role", value, [str(role) for role in Role])
+        return lambda agent: agent.role in wanted
+
+    def under(value: str) -> Test[Agent]:
+        path = value.rstrip("/")
+        if not path:
+            raise BadFilter("under: takes a path, for example under:root")
+        return lambda agent: agent.path == path or agent.path.startswith(path + "/")
+
+    def model(value: str) -> Test[Agent]:
+        return lambda agent: value in agent.model
+
+    return Filter(
+        source,
+        {"state": state, "role": role, "under": under, "model": model},
+        lambda agent: f"{agent.path} {agent.title} {agent.doing}",
+    )
+
+
+def handoff_filter(source: str, run: Snapshot) -> Filter[Handoff]:
+    """A filter of handoffs. Raises BadFilter."""
+    sections = ["notes", "concerns", "deviations", "findings", "feedback"]
+
+    def has(value: str) -> Test[Handoff]:
+        wanted = _one_of("has", value, sections)
+        return lambda handoff: any(getattr(handoff.text, name).strip() for name in wanted)
+
+    def status(value: str) -> Test[Handoff]:
+        wanted = _one_of("status", value, [str(status) for status in HandoffStatus])
+        return lambda handoff: handoff.text.status in wanted
+
+    def under(value: str) -> Test[Handoff]:
+        path = value.rstrip("/")
+        return lambda handoff: (run.agents[handoff.agent].path + "/").startswith(path + "/")
+
+    return Filter(
+        source,
+        {"has": has, "status": status, "under": under},
+        lambda handoff: f"{run.agents[handoff.agent].path} {run.agents[handoff.agent].title} {handoff.text.summary}",
+    )

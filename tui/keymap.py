@@ -1,0 +1,262 @@
+"""The action registry: every action's id, keys, words and scope; bindings, footer, help and palette come from it."""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from msgspec import Struct
+from textual.binding import Binding
+
+from tui.bridge import Agent, ErrorKind, Role, Snapshot, SwarmError
+
+
+class Context(Struct, frozen=True):
+    """What decides whether an action can run now. `agent` is the selected one, `run` is None before there is one."""
+
+    run: Snapshot | None = None
+    agent: Agent | None = None
+    marked: int = 0
+    read_only: str = ""
+    no_detach: str = ""
+    attention: int = 0
+    handoffs: int = 0
+    narrow: bool = False
+
+
+def _commandable(c: Context) -> str:
+    if c.run is None:
+        return "no run yet"
+    if c.read_only:
+        return c.read_only
+    return f"the run is {c.run.state}" if c.run.ended else ""
+
+
+def _on_agent(c: Context) -> str:
+    return _commandable(c) or ("" if c.agent is not None else "no agent is selected")
+
+
+def _on_live_agent(c: Context) -> str:
+    if reason := _on_agent(c):
+        return reason
+    assert c.agent is not None
+    return f"{c.agent.path} is {c.agent.state}" if c.agent.ended and c.agent.role is not Role.PLANNER else ""
+
+
+def _cancellable(c: Context) -> str:
+    if reason := _on_agent(c):
+        return reason
+    assert c.agent is not None
+    assert c.run is not None
+    if c.agent.parent is None:
+        return "the root cannot be cancelled; q stops the run"
+    open_below = any(
+        not c.run.tasks[task].ended for below in c.run.subtree(c.agent.id) for task in c.run.tasks_of.get(below.id, ())
+    )
+    return f"{c.agent.path} is {c.agent.state}" if c.agent.ended and not open_below else ""
+
+
+def _needs_person(c: Context) -> str:
+    return "" if c.attention else "nothing needs you"
+
+
+def _has_handoff(c: Context) -> str:
+    return "" if c.handoffs else "no handoff is selected"
+
+
+def _replies(c: Context) -> str:
+    return _commandable(c) or _has_handoff(c)
+
+
+def _free(_: Context) -> str:
+    return ""
+
+
+class Action(Struct, frozen=True):
+    """Something that a key does. `keys` are Textual's key names; `footer` ranks it there, 0 keeps it out.
+
+    `unavailable` answers why it cannot run now; an empty string when it can.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    label: str
+    description: str
+    footer: int = 0
+    unavailable: Callable[[Context], str] = _free
+
+    @property
+    def scope(self) -> str:
+        return self.id.partition(".")[0]
+
+    @property
+    def method(self) -> str:
+        """The name of the method that does it: `agents.pause_all` is done by `do_pause_all`."""
+        return "do_" + self.id.partition(".")[2]
+
+
+A = Action
+ACTIONS: tuple[Action, ...] = (
+    # focus
+    A("focus.agents", ("1",), "agents", "Go to the agents"),
+    A("focus.detail", ("2",), "detail", "Go to the detail of the selected agent"),
+    A("focus.handoffs", ("3",), "handoffs", "Go to the handoffs"),
+    A("focus.events", ("4",), "events", "Go to the events"),
+    A("focus.resources", ("5",), "resources", "Go to the resources"),
+    A("focus.next", ("tab",), "next pane", "Go to the next pane"),
+    A("focus.previous", ("shift+tab",), "previous pane", "Go to the pane before"),
+    A("focus.tab_left", ("left_square_bracket",), "tab left", "The pane's tab to the left"),
+    A("focus.tab_right", ("right_square_bracket",), "tabs", "The pane's tab to the right"),
+    A("focus.zoom", ("plus",), "zoom", "Show the focused pane alone"),
+    A("focus.unzoom", ("underscore",), "unzoom", "Show all panes again"),
+    # global
+    A("global.help", ("question_mark", "f1"), "help", "Keys of the focused pane", footer=90),
+    A("global.attention", ("exclamation_mark",), "needs you", "Next that needs a person", unavailable=_needs_person),
+    A("global.pause_all", ("P",), "pause all", "Pause or resume the whole run", unavailable=_commandable),
+    A("global.fewer", ("less_than_sign",), "fewer", "One worker less at once", unavailable=_commandable),
+    A("global.more", ("greater_than_sign",), "more", "One worker more at once", unavailable=_commandable),
+    A("global.intent", ("i",), "intent", "Edit the intent: its versions, and a new one", footer=80),
+    A("global.freeze", ("F",), "freeze", "Freeze the screen, not the swarm"),
+    A("global.theme", ("T",), "theme", "Next theme"),
+    A("global.detail_down", ("J",), "scroll detail", "Scroll the detail down from anywhere"),
+    A("global.detail_up", ("K",), "scroll detail", "Scroll the detail up from anywhere"),
+    A("global.quit", ("q",), "quit", "Leave: stop, pause and quit, or detach", footer=99),
+    # moving in every list
+    A("list.down", ("j", "down"), "down", "Down"),
+    A("list.up", ("k", "up"), "up", "Up"),
+    A("list.top", ("g", "home"), "top", "To the top"),
+    A("list.bottom", ("G", "end"), "bottom", "To the bottom"),
+    A("list.half_down", ("ctrl+d", "pagedown"), "half down", "Half a page down"),
+    A("list.half_up", ("ctrl+u", "pageup"), "half up", "Half a page up"),
+    A("list.left", ("h", "left"), "left", "To the left; folds in the tree"),
+    A("list.right", ("l", "right"), "right", "To the right; unfolds in the tree"),
+    A("list.enter", ("enter",), "open", "Open what is selected", footer=10),
+    A("list.back", ("escape",), "back", "Back; clears a filter"),
+    A("list.filter", ("slash",), "filter", "Filter: text, !not, state:…, role:…, under:…", footer=40),
+    A("list.next_match", ("n",), "next match", "Next match"),
+    A("list.previous_match", ("N",), "match before", "Match before"),
+    # agents
+    A("agents.pause", ("p",), "pause", "Pause or resume the subtree", footer=20, unavailable=_on_live_agent),
+    A("agents.steer", ("s",), "steer", "A message to this agent", footer=30, unavailable=_on_live_agent),
+    A("agents.steer_marked", ("S",), "steer marked", "A message to all marked agents", unavailable=_on_agent),
+    A("agents.cancel", ("x",), "cancel", "Cancel the subtree, after asking", footer=35, unavailable=_cancellable),
+    A("agents.mark", ("space",), "mark", "Mark or unmark the agent"),
+    A("agents.fold_all", ("minus",), "fold all", "Fold every planner below the root"),
+    A("agents.unfold_all", ("equals_sign",), "unfold all", "Unfold everything"),
+    A("agents.sort", ("o",), "sort", "Next order: live first, as spawned, cost, newest step"),
+    # handoffs
+    A("handoffs.diff", ("d",), "diff", "The change that was handed off", footer=20, unavailable=_has_handoff),
+    A("handoffs.task", ("t",), "task", "The task it answers", footer=30, unavailable=_has_handoff),
+    A("handoffs.reply", ("r",), "reply", "A message to the planner that got it", footer=35, unavailable=_replies),
+    A("handoffs.resolve", ("m",), "resolve", "Mark as resolved, or not", unavailable=_has_handoff),
+    # events
+    A("events.follow", ("f",), "follow", "Follow the newest event again", footer=20),
+    # diff
+    A("diff.next_hunk", ("l", "right"), "next hunk", "Next hunk", footer=20),
+    A("diff.previous_hunk", ("h", "left"), "hunk before", "Hunk before"),
+    A("diff.next_file", ("n",), "next file", "Next file", footer=30),
+    A("diff.previous_file", ("N",), "file before", "File before"),
+    A("diff.refresh", ("r",), "refresh", "Read the copy again", footer=40),
+    # the intent editor
+    A("intent.apply", ("f2",), "apply", "Compare with the running version, then apply", footer=10),
+    A("intent.leave", ("escape",), "leave", "Leave the text, then the editor", footer=20),
+)
+BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}
+
+# Keys that a terminal or tmux at its defaults keeps for itself, sends as something else, or never sends.
+FORBIDDEN = frozenset(
+    {f"ctrl+{letter}" for letter in "abimhsz"}
+    | {f"{modifier}+enter" for modifier in ("ctrl", "shift", "alt")}
+    | {f"alt+{arrow}" for arrow in ("up", "down", "left", "right")}
+)
+_SHOWN = {
+    "question_mark": "?",
+    "exclamation_mark": "!",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "plus": "+",
+    "minus": "-",
+    "underscore": "_",
+    "equals_sign": "=",
+    "slash": "/",
+    "escape": "esc",
+    "pagedown": "pgdn",
+    "pageup": "pgup",
+    "down": "↓",
+    "up": "↑",
+    "left": "←",
+    "right": "→",
+}
+_NAMED = {shown: name for name, shown in _SHOWN.items()}
+
+
+class Keymap:
+    """The actions with the keys in force: the registry's, and a person's own over them."""
+
+    def __init__(self, remapped: Mapping[str, str] | None = None) -> None:
+        """`remapped`: action id to keys, separated by white space. Raises SwarmError (settings) for a bad one."""
+        self.keys: dict[str, tuple[str, ...]] = {action.id: action.keys for action in ACTIONS}
+        for id, keys in (remapped or {}).items():
+            self.keys[id] = _parse(id, keys)
+        for scope in {action.scope for action in ACTIONS}:
+            self._check_clashes(scope, remapped or {})
+
+    def _check_clashes(self, scope: str, remapped: Mapping[str, str]) -> None:
+        owners: dict[str, str] = {}
+        for action in ACTIONS:
+            if action.scope != scope:
+                continue
+            for key in self.keys[action.id]:
+                if (other := owners.setdefault(key, action.id)) != action.id:
+                    culprit = action.id if action.id in remapped else other
+                    raise _bad(culprit, f"{shown(key)} is both {other} and {action.id}", "choose another key")
+
+    def bindings(self, *scopes: str) -> list[Binding]:
+        """The bindings of some scopes; what they run is `act('ID')`."""
+        return [
+            Binding(",".join(self.keys[action.id]), f"act({action.id!r})", action.description, id=action.id)
+            for action in ACTIONS
+            if action.scope in scopes
+        ]
+
+    def shown(self, id: str) -> str:
+        """The action's keys as a person reads them."""
+        return " ".join(shown(key) for key in self.keys[id])
+
+    def footer(self, scopes: Iterable[str], context: Context, most: int) -> list[Action]:
+        """The few actions that matter in these scopes now, best first in the order of their rank."""
+        wanted = set(scopes)
+        ranked = [
+            action for action in ACTIONS if action.footer and action.scope in wanted and not action.unavailable(context)
+        ]
+        return sorted(ranked, key=lambda action: action.footer)[:most]
+
+
+def shown(key: str) -> str:
+    """A key's name as a person reads it."""
+    return _SHOWN.get(key, key)
+
+
+def in_scopes(*scopes: str) -> Iterator[Action]:
+    """The registry's actions of some scopes, in its order."""
+    return (action for action in ACTIONS if action.scope in scopes)
+
+
+def _bad(id: str, message: str, hint: str) -> SwarmError:
+    return SwarmError(ErrorKind.SETTINGS, f"keys: {id}: {message}", hint)
+
+
+def _parse(id: str, keys: str) -> tuple[str, ...]:
+    if id not in BY_ID:
+        near = difflib.get_close_matches(id, BY_ID, n=1)
+        raise _bad(id, "no such action", f"did you mean {near[0]}?" if near else "? in the app lists the actions")
+    names = tuple(_NAMED.get(key, key) for key in keys.split())
+    if not names:
+        raise _bad(id, "no key", 'give one or more, for example "x" or "ctrl+x f5"')
+    if all(name in FORBIDDEN for name in names):
+        raise _bad(id, f"{keys} does not reach programs in tmux", "add a key that does")
+    return names
+
+
+DEFAULT = Keymap()
+"""The registry's own keys: what classes bind; a person's keys are laid over them when the app starts."""

@@ -1,0 +1,483 @@
+"""The main screen: five panes on one run."""
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from tui.bridge import AgentPath, Cancel, Pause, Resume, Role, RunState, SetWorkers, Steer
+from tui.keymap import DEFAULT
+from tui.screens.layout import PANES, TOO_SMALL, Layout, Pane, layout_for
+from tui.screens.modal import Ask, Choice, Choose
+from tui.screens.reader import HandoffReader
+from tui.text import Line, Span, clean
+from tui.widgets.acting import Acting
+from tui.widgets.agents import AgentTree
+from tui.widgets.detail import Detail, Tab
+from tui.widgets.diff import DiffView
+from tui.widgets.events import EventList
+from tui.widgets.handoffs import HandoffList
+from tui.widgets.lines import LineView
+from tui.widgets.resources import Resources
+from tui.widgets.strips import Footer, Header, StripWidget, TabStrip
+
+POLL_S = 0.2
+
+
+class TooSmall(StripWidget):
+    """Says that the terminal is too small for panes."""
+
+    def lines(self, cells: int) -> list[Line]:
+        size = self.app.size
+        return [
+            (),
+            (Span(" This terminal is too small: ", "paused"), Span(f"{size.width}x{size.height}", "text bold")),
+            (Span(" 60x15 or more shows the panes. The swarm goes on.", "dim"),),
+        ]
+
+
+class MainScreen(Acting, Screen[None]):
+    """Panes, the filter's line, and what keys do to the selected agents."""
+
+    SCOPES: ClassVar[tuple[str, ...]] = ("focus", "global")
+    BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("focus", "global")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pane = Pane.AGENTS
+        self.zoomed = False
+        self.layout_now = TOO_SMALL
+        self._attention = -1
+        self._ticks = 0
+
+    def compose(self) -> ComposeResult:
+        yield Header(id="header")
+        yield TabStrip(PANES, id="pane-tabs", prefix=lambda index: f"{index + 1} ")
+        with Container(id="panes"):
+            with Vertical(id="pane-agents", classes="pane"):
+                yield AgentTree(id="agents")
+            yield Detail(id="pane-detail")
+            with Vertical(id="pane-events", classes="pane"):
+                yield EventList(id="events")
+            with Vertical(id="pane-resources", classes="pane"):
+                yield Resources(id="resources")
+            with Vertical(id="pane-handoffs", classes="pane"):
+                yield HandoffList(id="handoffs")
+        yield TooSmall(id="too-small")
+        yield Input(id="filter", placeholder="text  !not  state:paused  role:planner  under:root/parser", compact=True)
+        yield Footer(id="footer")
+
+    def on_mount(self) -> None:
+        self.query_one("#pane-detail").add_class("pane")
+        self.query_one("#filter").display = False
+        self._lay_out()
+        self.agents.focus()
+        self.poll()
+        self.set_interval(POLL_S, self.poll)
+
+    # --- parts -----------------------------------------------------------------------------------------------
+
+    @property
+    def agents(self) -> AgentTree:
+        return self.query_one(AgentTree)
+
+    @property
+    def detail(self) -> Detail:
+        return self.query_one(Detail)
+
+    @property
+    def handoffs(self) -> HandoffList:
+        return self.query_one(HandoffList)
+
+    @property
+    def event_list(self) -> EventList:
+        return self.query_one(EventList)
+
+    def _view_of(self, pane: Pane) -> Widget:
+        return {
+            Pane.AGENTS: self.agents,
+            Pane.DETAIL: self.detail.body,
+            Pane.HANDOFFS: self.handoffs,
+            Pane.EVENTS: self.event_list,
+            Pane.RESOURCES: self.query_one(Resources),
+        }[pane]
+
+    # --- what is shown ---------------------------------------------------------------------------------------
+
+    def poll(self) -> None:
+        """Take over what is new, a few times a second; ages go on once a second."""
+        self._ticks += 1
+        changed = self.host.refresh_view()
+        if not self.is_current and not changed:
+            return
+        slow = self._ticks % 5 == 1
+        if changed or slow:
+            self.refresh_panes()
+        elif not self.view.frozen:
+            self.detail.update()
+
+    def refresh_panes(self) -> None:
+        """Bring every visible pane up to the snapshot in view."""
+        for widget in (self.agents, self.detail, self.handoffs, self.query_one(Resources)):
+            if widget.region.area or not self.layout_now.one:
+                widget.update()
+        if not self.view.frozen:
+            self.event_list.update()
+        self.query_one(Header).update()
+        self._titles()
+        self._point()
+
+    def _titles(self) -> None:
+        run, view = self.view.run, self.view
+        agent = view.agent
+        total = len(run.agents) if run is not None else 0
+        unread = sum(1 for want in view.attention() if want.handoff is not None)
+        parts = {
+            Pane.AGENTS: [str(total), self._filter_note(self.agents), str(self.agents.order)],
+            Pane.DETAIL: [agent.path if agent is not None else ""],
+            Pane.HANDOFFS: [
+                str(run.handoff_count if run else 0),
+                self._filter_note(self.handoffs),
+                f"{unread} to read" if unread else "",
+            ],
+            Pane.EVENTS: [
+                self._filter_note(self.event_list),
+                "following" if self.event_list.follow else "held · f follows",
+            ],
+            Pane.RESOURCES: [],
+        }
+        if view.marked:
+            parts[Pane.AGENTS].append(f"{len(view.marked)} marked")
+        for number, pane in enumerate(PANES, 1):
+            words = [clean(word).replace("\n", " ") for word in parts[pane] if word]
+            title = Content.assemble((f"{number} {pane}", "bold"), *(f" · {word}" for word in words))
+            widget = self.query_one(f"#pane-{pane}")
+            if widget.border_title != title.markup:
+                widget.border_title = title
+
+    def _filter_note(self, widget: AgentTree | HandoffList | EventList) -> str:
+        if widget.filter_error:
+            return widget.filter_error
+        return f"/{widget.filter_text} {widget.matches} match" if widget.filter_text else ""
+
+    def _point(self) -> None:
+        focused = self.focused
+        scopes = focused.SCOPES if isinstance(focused, Acting) else ()
+        self.query_one(Footer).point(scopes, self.host.context())
+
+    # --- layout and focus ------------------------------------------------------------------------------------
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        size = self.app.size
+        layout = layout_for(size.width, size.height, self.zoomed)
+        self.set_class(layout is TOO_SMALL, TOO_SMALL.name)
+        for name in ("one", "split", "wide"):
+            self.set_class(layout.name == name, name)
+        self.layout_now = layout
+        self._show_panes(layout)
+
+    def _show_panes(self, layout: Layout) -> None:
+        for pane in PANES:
+            self.query_one(f"#pane-{pane}").display = not layout.one or pane is self.pane
+        self.query_one("#pane-tabs", TabStrip).choose(self.pane)
+
+    def go(self, pane: Pane) -> None:
+        """Focus a pane; in a small terminal it takes the place of the other."""
+        self.pane = pane
+        self._show_panes(self.layout_now)
+        self._view_of(pane).focus()
+        self.refresh_panes()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        for pane in PANES:
+            if event.widget in self.query_one(f"#pane-{pane}").query("*"):
+                self.pane = pane
+        self._point()
+
+    def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
+        if event.strip.id == "pane-tabs":
+            self.go(Pane(event.name))
+        else:
+            self.detail.open(Tab(event.name))
+
+    def do_agents(self) -> None:
+        self.go(Pane.AGENTS)
+
+    def do_detail(self) -> None:
+        self.go(Pane.DETAIL)
+
+    def do_handoffs(self) -> None:
+        self.go(Pane.HANDOFFS)
+
+    def do_events(self) -> None:
+        self.go(Pane.EVENTS)
+
+    def do_resources(self) -> None:
+        self.go(Pane.RESOURCES)
+
+    def do_next(self) -> None:
+        self.go(PANES[(PANES.index(self.pane) + 1) % len(PANES)])
+
+    def do_previous(self) -> None:
+        self.go(PANES[(PANES.index(self.pane) - 1) % len(PANES)])
+
+    def do_tab_left(self) -> None:
+        self.detail.turn(-1)
+
+    def do_tab_right(self) -> None:
+        self.detail.turn(1)
+
+    def do_zoom(self) -> None:
+        self.zoomed = not self.zoomed
+        self._lay_out()
+        self.call_after_refresh(self.refresh_panes)
+
+    def do_unzoom(self) -> None:
+        self.zoomed = False
+        self._lay_out()
+        self.call_after_refresh(self.refresh_panes)
+
+    def do_detail_down(self) -> None:
+        self._scroll_detail(5)
+
+    def do_detail_up(self) -> None:
+        self._scroll_detail(-5)
+
+    def _scroll_detail(self, by: int) -> None:
+        body = self.detail.body
+        body.scroll_to(y=body.scroll_offset.y + by, animate=False)
+
+    # --- lists -----------------------------------------------------------------------------------------------
+
+    def on_line_view_moved(self, event: LineView.Moved) -> None:
+        if event.view is self.agents:
+            self.detail.update()
+            self._titles()
+            self._point()
+
+    def on_line_view_opened(self, event: LineView.Opened) -> None:
+        view = event.view
+        if view is self.agents:
+            self.go(Pane.DETAIL)
+        elif view is self.handoffs:
+            self.app.push_screen(HandoffReader(self.handoffs), self._after_reading)
+        elif view is self.event_list:
+            happened = self.event_list.current
+            if happened is not None and happened.agent is not None:
+                self.agents.select(happened.agent)
+                self.go(Pane.DETAIL)
+
+    def _after_reading(self, action: str | None) -> None:
+        self.go(Pane.HANDOFFS)
+        if action is not None:
+            self.handoffs.action_act(action)
+
+    def do_back(self) -> None:
+        """Clear the filter of the list; else back to the agents."""
+        focused = self.focused
+        if isinstance(focused, (AgentTree, HandoffList, EventList)) and focused.filter_text:
+            focused.set_filter("")
+            self._titles()
+        elif self.view.marked and focused is self.agents:
+            self.view.marked.clear()
+            self.refresh_panes()
+        elif self.zoomed:
+            self.do_unzoom()
+        else:
+            self.go(Pane.AGENTS)
+
+    def _filtered(self) -> AgentTree | HandoffList | EventList:
+        match self.pane:
+            case Pane.HANDOFFS:
+                return self.handoffs
+            case Pane.EVENTS:
+                return self.event_list
+            case _:
+                return self.agents
+
+    def do_filter(self) -> None:
+        target = self._filtered()
+        box = self.query_one("#filter", Input)
+        box.value = target.filter_text
+        box.border_title = Content(f"filter {self.pane if target is not self.agents else Pane.AGENTS}")
+        box.display = True
+        box.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "filter" and event.input.display:
+            target = self._filtered()
+            target.set_filter(event.value)
+            note = target.filter_error or f"{target.matches} match"
+            event.input.border_subtitle = Content(note)
+            event.input.set_class(bool(target.filter_error), "bad")
+            self._titles()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input.id == "filter":
+            self._leave_filter(keep=True)
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key == "escape" and isinstance(self.focused, Input):
+            event.stop()
+            self._leave_filter(keep=False)
+
+    def _leave_filter(self, *, keep: bool) -> None:
+        target = self._filtered()
+        if not keep:
+            target.set_filter("")
+        target.filter_error = ""
+        self.query_one("#filter").display = False
+        target.focus()
+        self.refresh_panes()
+
+    # --- handoffs --------------------------------------------------------------------------------------------
+
+    def do_diff(self) -> None:
+        self._open_tab_of_handoff(Tab.DIFF)
+
+    def do_task(self) -> None:
+        self._open_tab_of_handoff(Tab.TASK)
+
+    def _open_tab_of_handoff(self, tab: Tab) -> None:
+        if (handoff := self.handoffs.current) is not None:
+            self.agents.select(handoff.agent)
+            self.detail.open(tab)
+            self.go(Pane.DETAIL)
+
+    def do_reply(self) -> None:
+        handoff, run = self.handoffs.current, self.view.run
+        if handoff is None or run is None:
+            return
+        planner = run.agents.get(handoff.to_agent) if handoff.to_agent is not None else None
+        if planner is None:
+            self.host.tell("reply: this handoff went to you")
+            return
+        self._steer([planner.path], f"reply to {planner.path}")
+
+    def do_resolve(self) -> None:
+        self.handoffs.resolve()
+        self.refresh_panes()
+
+    def do_attention(self) -> None:
+        wants = self.view.attention()
+        if not wants:
+            return
+        self._attention = (self._attention + 1) % len(wants)
+        want = wants[self._attention]
+        if want.handoff is not None:
+            self.handoffs.select(want.handoff)
+            self.go(Pane.HANDOFFS)
+        elif want.agent is not None:
+            self.agents.select(want.agent)
+            self.go(Pane.AGENTS)
+        self.host.tell(f"{self._attention + 1} of {len(wants)}: {want.text}")
+
+    # --- steering --------------------------------------------------------------------------------------------
+
+    def _targets(self) -> list[AgentPath]:
+        """Paths of the marked agents, or of the selected one."""
+        run = self.view.run
+        if run is None:
+            return []
+        marked = [run.agents[id].path for id in self.view.marked if id in run.agents]
+        return marked or ([self.view.agent.path] if self.view.agent is not None else [])
+
+    def do_pause(self) -> None:
+        run = self.view.run
+        assert run is not None
+        agents = [run.agents[run.paths[path]] for path in self._targets()]
+        hold = not all(agent.paused for agent in agents)
+        for agent in agents:
+            above = next((a for a in run.ancestors(agent.id) if a.paused and a.id != agent.id), None)
+            if above is not None:
+                self.host.tell(f"{agent.path} is held by {above.path}: resume that one")
+            elif hold:
+                self.host.command(Pause(agent.path), f"pausing {agent.path} at its next safe points")
+            else:
+                self.host.command(Resume(agent.path), f"resuming {agent.path}")
+
+    def do_pause_all(self) -> None:
+        run = self.view.run
+        if run is not None and run.state is RunState.RUNNING:
+            self.host.command(Pause(), "pausing everything at the next safe points")
+        else:
+            self.host.command(Resume(), "resuming everything")
+
+    def do_steer(self) -> None:
+        if (agent := self.view.agent) is not None:
+            self._steer([agent.path], f"message to {agent.path}")
+
+    def do_steer_marked(self) -> None:
+        targets = self._targets()
+        self._steer(targets, f"message to {len(targets)} agents" if len(targets) > 1 else f"message to {targets[0]}")
+
+    def _steer(self, paths: list[AgentPath], title: str) -> None:
+        def send(text: str | None) -> None:
+            for path in paths if text else ():
+                self.host.command(Steer(path, text or ""), f"sent to {path}")
+
+        self.app.push_screen(Ask(title, placeholder="it is read before the next model call"), send)
+
+    def do_cancel(self) -> None:
+        run = self.view.run
+        assert run is not None
+        targets = self._targets()
+        below = {a.id for path in targets for a in run.subtree(run.paths[path])}
+        live = sum(not run.agents[id].ended for id in below)
+        open_ = sum(not run.tasks[task].ended for id in below for task in run.tasks_of.get(id, ()))
+        named = targets[0] if len(targets) == 1 else f"{len(targets)} subtrees"
+        workers = (
+            "its planner is told"
+            if all(run.agents[run.paths[path]].role is not Role.PLANNER for path in targets)
+            else f"{live} agents end and {open_} open tasks are cancelled; the planner above is told"
+        )
+
+        def go_on(answer: str | None) -> None:
+            for path in targets if answer == "y" else ():
+                self.host.command(Cancel(path), f"cancelling {path}")
+
+        self.app.push_screen(
+            Choose(
+                f"Cancel {named}?",
+                "What has landed stays. This cannot be undone.",
+                [Choice("y", "cancel it", workers), Choice("n", "leave it alone")],
+            ),
+            go_on,
+        )
+
+    def do_fewer(self) -> None:
+        self._workers(-1)
+
+    def do_more(self) -> None:
+        self._workers(1)
+
+    def _workers(self, by: int) -> None:
+        run = self.view.run
+        if run is not None:
+            limit = max(0, run.workers_limit + by)
+            self.host.command(SetWorkers(limit), f"at most {limit} workers at once")
+
+    def do_refresh(self) -> None:
+        self.detail.do_refresh()
+
+    def act(self, id: str) -> None:
+        """Do an action by its id, on the pane that it belongs to."""
+        scope = id.partition(".")[0]
+        nodes = {
+            "agents": self.agents,
+            "handoffs": self.handoffs,
+            "events": self.event_list,
+            "diff": self.query_one(DiffView),
+        }
+        node = nodes.get(scope, self.focused if isinstance(self.focused, Acting) else self)
+        assert isinstance(node, Acting)
+        node.action_act(id)

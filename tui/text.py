@@ -1,0 +1,141 @@
+"""Text for the terminal: what agents and repos wrote made harmless, measured in cells, cut and wrapped.
+
+Everything that a pane paints is a `Line` of spans and passes `clean` on its way to the screen: escape sequences,
+control characters and direction marks become visible or vanish, and nothing is ever read as markup.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from rich.cells import cell_len
+
+TAB_CELLS = 4
+
+
+class Span(NamedTuple):
+    """Text in one style; `style` is a name that the theme knows, names joined by a space add up."""
+
+    text: str
+    style: str = ""
+
+
+Line = tuple[Span, ...]
+EMPTY: Line = ()
+
+# Sequences that terminals read as commands: CSI, then OSC/DCS/SOS/PM/APC up to their end, then any other escape.
+# A string command that never ends must not swallow what follows, so it is cut at the line's end.
+_SEQUENCES = re.compile(
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"
+    "|\x1b[ -/]*[0-~]?"
+)
+# Zero-width joiners, direction marks and overrides, variation selectors, skin tones, tags: terminals disagree about
+# their width, and direction marks reorder what a person reads.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001f3fb-\U0001f3ff\U000e0000-\U000e0fff]"
+)
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_FLAGS = re.compile("[\U0001f1e6-\U0001f1ff]")  # two letters that some terminals draw as one flag, others as two
+_HARMLESS = re.compile("[ -~\n]*")
+_MARK = "␛"
+
+
+def _picture(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "␡" if code == 0x7F else "�"
+
+
+def clean(text: str) -> str:
+    """The text with nothing left that a terminal could obey; newlines stay, tabs become spaces."""
+    if _HARMLESS.fullmatch(text):
+        return text
+    text = text.replace("\r\n", "\n").expandtabs(TAB_CELLS)
+    text = _SEQUENCES.sub(_MARK, text)
+    text = _INVISIBLE.sub("", text)
+    text = _CONTROL.sub(_picture, text)
+    return _FLAGS.sub(lambda match: chr(ord(match[0]) - 0x1F1E6 + ord("A")), text)
+
+
+def one_line(text: str) -> str:
+    """The cleaned text in one line, its white space collapsed."""
+    return " ".join(clean(text).split())
+
+
+def width_of(line: Iterable[Span]) -> int:
+    """Cells that the line takes."""
+    return sum(cell_len(span.text) for span in line)
+
+
+def fit(text: str, cells: int, *, right: bool = False) -> str:
+    """The text in exactly so many cells: cut with an ellipsis, or filled with spaces."""
+    if cells <= 0:
+        return ""
+    width = cell_len(text)
+    if width > cells:
+        text = _head(text, cells - 1) + "…"
+        width = cell_len(text)
+    fill = " " * (cells - width)
+    return fill + text if right else text + fill
+
+
+def cut(line: Iterable[Span], cells: int) -> Line:
+    """The line in at most so many cells."""
+    spans: list[Span] = []
+    left = cells
+    for span in line:
+        width = cell_len(span.text)
+        if width <= left:
+            spans.append(span)
+            left -= width
+            continue
+        if left > 0:
+            spans.append(Span(fit(span.text, left), span.style))
+        break
+    return tuple(spans)
+
+
+def _head(text: str, cells: int) -> str:
+    taken = 0
+    for index, char in enumerate(text):
+        taken += cell_len(char)
+        if taken > cells:
+            return text[:index]
+    return text
+
+
+def wrap(text: str, cells: int, style: str = "", *, first: Line = (), indent: str = "") -> Iterator[Line]:
+    """Paragraphs as lines of at most `cells`, broken at spaces where there are any.
+
+    `first` begins the first line, `indent` every other one.
+    """
+    lead: Line = first
+    for paragraph in clean(text).split("\n"):
+        for piece in _pieces(paragraph, max(8, cells - max(width_of(first), cell_len(indent)))):
+            yield (*lead, Span(piece, style))
+            lead = (Span(indent),) if indent else ()
+
+
+def _pieces(paragraph: str, cells: int) -> Iterator[str]:
+    if cell_len(paragraph) <= cells:
+        yield paragraph
+        return
+    margin = " " * min(len(paragraph) - len(paragraph.lstrip(" ")), cells // 2)
+    breaks = [0, *(match.end() for match in re.finditer(r"\s+", paragraph)), len(paragraph)]
+    line = ""
+    for start, end in pairwise(breaks):
+        word = paragraph[start:end]
+        if line.strip() and cell_len(line) + cell_len(word.rstrip()) > cells:
+            yield line.rstrip()
+            line = margin
+        line += word
+        while cell_len(line.rstrip()) > cells:
+            head = _head(line, cells)
+            yield head
+            line = margin + line[len(head) :]
+    if line.strip():
+        yield line.rstrip()

@@ -1,0 +1,76 @@
+"""What every pane shares: carrying out the registry's actions, and what it needs of the app."""
+
+from typing import ClassVar, Protocol, cast
+
+from textual.dom import DOMNode
+
+from tui.bridge import Command, Micros, Session
+from tui.keymap import BY_ID, Context, Keymap
+from tui.theme import Palette
+from tui.view import View
+
+
+class Host(Protocol):
+    """The app as its panes know it."""
+
+    palette: Palette
+    keymap: Keymap
+    view: View
+    session: Session
+
+    def context(self) -> Context:
+        """What decides which actions can run now."""
+        ...
+
+    def act(self, id: str) -> None:
+        """Do an action by its id on the screen in front."""
+        ...
+
+    def command(self, command: Command, note: str) -> None:
+        """Send a command to the run; the note is shown when it was taken, the error when it was not."""
+        ...
+
+    def refresh_view(self) -> bool:
+        """Take over the session's latest snapshot; whether there was a new one."""
+        ...
+
+    def tell(self, text: str, *, bad: bool = False) -> None:
+        """Show a short note to the person."""
+        ...
+
+    def now(self) -> Micros:
+        """The time that ages are counted to; it stands still while the screen is frozen."""
+        ...
+
+
+class Acting(DOMNode):
+    """A node whose bindings are actions of some scopes.
+
+    An action's method is looked for on the node, then on the screen, then on the app.
+    """
+
+    SCOPES: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def host(self) -> Host:
+        return cast("Host", self.app)
+
+    @property
+    def palette(self) -> Palette:
+        return self.host.palette
+
+    @property
+    def view(self) -> View:
+        return self.host.view
+
+    def action_act(self, id: str) -> None:
+        """Do an action, or say why it cannot be done now."""
+        action = BY_ID[id]
+        if reason := action.unavailable(self.host.context()):
+            self.host.tell(f"{action.label}: {reason}")
+            return
+        for node in (self, self.screen, self.app):
+            method = getattr(node, action.method, None)
+            if method is not None:
+                method()
+                return

@@ -1,0 +1,164 @@
+"""The handoffs pane: newest first, what needs a person marked, and one handoff told in full."""
+
+from typing import ClassVar
+
+from textual.binding import BindingType
+
+from tui.bridge import Handoff, HandoffId
+from tui.figures import age, clock
+from tui.filters import BadFilter, Filter, handoff_filter
+from tui.keymap import DEFAULT
+from tui.states import HANDOFF, LANDING
+from tui.text import Line, Span, cut, fit, one_line, width_of
+from tui.view import View, needs_person
+from tui.widgets.lines import LineView
+from tui.widgets.prose import fact, heading, paragraph
+
+
+class HandoffList(LineView):
+    """The list; the cursor sticks to its handoff while new ones arrive above it."""
+
+    SCOPES: ClassVar[tuple[str, ...]] = ("handoffs", "list")
+    BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("handoffs")]
+    EMPTY_TEXT: ClassVar[str] = (
+        "No handoffs yet: each agent ends with one, and it shows here.\nPlanners read them as their next message."
+    )
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._handoffs: list[Handoff] = []
+        self._built: tuple[object, ...] = ()
+        self._filter: Filter[Handoff] | None = None
+        self.filter_text = ""
+        self.filter_error = ""
+
+    def line_count(self) -> int:
+        return len(self._handoffs)
+
+    def empty_line(self, row: int) -> Line:
+        if self._filter and row == 1:
+            return (Span("  No handoff matches. esc clears the filter.", "dim"),)
+        return super().empty_line(row)
+
+    @property
+    def matches(self) -> int:
+        return len(self._handoffs)
+
+    @property
+    def current(self) -> Handoff | None:
+        return self._handoffs[self.cursor] if 0 <= self.cursor < len(self._handoffs) else None
+
+    def set_filter(self, text: str) -> None:
+        """Filter the list; a bad filter keeps the last good one and says what is wrong."""
+        run = self.view.run
+        if run is None:
+            return
+        try:
+            self._filter = handoff_filter(text, run)
+        except BadFilter as error:
+            self.filter_error = str(error)
+        else:
+            self.filter_error = ""
+            self.filter_text = self._filter.source
+            self.update()
+
+    def update(self) -> None:
+        """Take over the snapshot in view."""
+        run = self.view.run
+        if run is None:
+            return
+        built = (run.handoff_count, len(run.handoffs), self.filter_text)
+        if built != self._built:
+            self._built = built
+            wanted = self.view.handoff if self.cursor else None
+            self._handoffs = [h for h in reversed(run.handoffs.values()) if not self._filter or self._filter.matches(h)]
+            with self.prevent(self.Moved):
+                self.show()
+                self.cursor = next((i for i, h in enumerate(self._handoffs) if h.id == wanted), 0)
+            self.view.handoff = self.current.id if self.current is not None else None
+        self.show()
+
+    def select(self, handoff: HandoffId) -> None:
+        """Put the cursor on a handoff."""
+        if handoff not in {h.id for h in self._handoffs}:
+            self.set_filter("")
+        for index, known in enumerate(self._handoffs):
+            if known.id == handoff:
+                self.view.handoff = handoff
+                self.cursor = index
+                return
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        self.view.handoff = self.current.id if self.current is not None else None
+        super().watch_cursor(old, new)
+
+    def resolve(self) -> None:
+        """Mark the handoff as resolved, or not; what needs a person counts on it."""
+        if self.view.handoff is not None:
+            self.view.resolved ^= {self.view.handoff}
+            self.show()
+
+    def line(self, index: int, cells: int) -> Line:
+        handoff = self._handoffs[index]
+        look = HANDOFF[handoff.text.status]
+        wanted = needs_person(handoff)
+        mark = Span(" ")
+        if wanted:
+            mark = Span("✓", "dim") if handoff.id in self.view.resolved else Span("!", "failed bold")
+        path = self.view.path_of(handoff.agent)
+        path_cells = min(34, max(16, cells // 4))
+        if len(path) > path_cells:
+            path = "…" + path[-(path_cells - 1) :]
+        landing = LANDING[handoff.landing] if handoff.landing is not None else None
+        spans = [
+            mark,
+            Span(f" {look.glyph} ", look.style),
+            Span(fit(look.word, 8), look.style),
+            Span(fit(one_line(path), path_cells), "planner" if handoff.task is None else "text"),
+            Span(" "),
+            Span(fit(landing.word if landing else "–", 11), landing.style if landing else "dim"),
+        ]
+        right = Span(fit(age(self.host.now() - handoff.at), 5, right=True), "dim")
+        left = cells - 5 - sum(len(span.text) for span in spans)
+        flags = "".join(
+            f" {name}" for name in ("concerns", "deviations", "findings") if getattr(handoff.text, name).strip()
+        )
+        text = (Span(one_line(handoff.text.summary), "text"), Span(f"  +{flags}" if flags else "", "accent"))
+        body = cut(text, left)
+        return (*spans, *body, Span(" " * (left - width_of(body))), right)
+
+
+def tell_handoff(view: View, handoff: Handoff, cells: int) -> list[Line]:
+    """One handoff in full: who, for what, what became of it, and every section that says something."""
+    run = view.run
+    look = HANDOFF[handoff.text.status]
+    task = run.tasks.get(handoff.task) if run is not None and handoff.task is not None else None
+    lines: list[Line] = [
+        (
+            Span(f" {look.glyph} {look.word}  ", f"{look.style} bold"),
+            Span(one_line(task.spec.title if task else "slice"), "text bold"),
+        ),
+        *fact(
+            "from", view.path_of(handoff.agent) + (" (told by the engine)" if handoff.by_engine else ""), cells=cells
+        ),
+        *fact("to", view.path_of(handoff.to_agent) or "the person: this ends the run", cells=cells),
+        *fact("at", f"{clock(handoff.at)} UTC · intent v{handoff.intent}", cells=cells),
+    ]
+    if handoff.landing is not None:
+        landing = LANDING[handoff.landing]
+        commit = f" as {handoff.commit[:10]}" if handoff.commit else ""
+        lines += fact("landing", f"{landing.glyph} {landing.word}{commit}", landing.style, cells=cells)
+    sections = (
+        ("Summary", handoff.text.summary, "text"),
+        ("Concerns", handoff.text.concerns, "paused"),
+        ("Deviations", handoff.text.deviations, "text"),
+        ("Findings", handoff.text.findings, "text"),
+        ("Notes", handoff.text.notes, "text"),
+        ("Feedback", handoff.text.feedback, "text"),
+    )
+    for title, text, style in sections:
+        if text.strip():
+            lines += [*heading(title), *paragraph(text, cells, style)]
+    if task is not None:
+        lines += [*heading("Task"), *paragraph(task.spec.goal, cells, "dim")]
+    return lines

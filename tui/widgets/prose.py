@@ -1,0 +1,63 @@
+"""A scrolling view of wrapped text without a cursor, built anew for each width."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import events
+
+from tui.text import EMPTY, Line, Span, wrap
+from tui.widgets.lines import LineView
+
+Build = Callable[[int], list[Line]]
+
+
+class Prose(LineView):
+    """Shows what a builder gives for a number of cells. `tail` keeps the end in sight until a person scrolls up."""
+
+    HAS_CURSOR: ClassVar[bool] = False
+
+    def __init__(self, *, id: str | None = None, tail: bool = False) -> None:
+        super().__init__(id=id)
+        self._tail = tail
+        self._build: Build = lambda cells: []
+        self._lines: list[Line] = []
+        self._key: object = None
+
+    def line_count(self) -> int:
+        return len(self._lines)
+
+    def line(self, index: int, cells: int) -> Line:
+        return self._lines[index]
+
+    def set(self, build: Build, key: object = None) -> None:
+        """Show other content. Another `key` means another thing to read: it starts at its beginning."""
+        at_end = self.scroll_offset.y + self.rows >= len(self._lines)
+        fresh = key != self._key
+        self._key, self._build = key, build
+        self._lines = build(self.cells)
+        self.show(everything=fresh)
+        if self._tail and (fresh or at_end):
+            self.scroll_to(y=max(0, len(self._lines) - self.rows), animate=False)
+        elif fresh:
+            self.scroll_to(y=0, animate=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._lines = self._build(self.cells)
+        super().on_resize(event)
+
+
+def heading(text: str) -> list[Line]:
+    """A section's title with a blank line above."""
+    return [EMPTY, (Span(" " + text, "accent bold"),)]
+
+
+def paragraph(text: str, cells: int, style: str = "text", indent: int = 2) -> list[Line]:
+    """Wrapped text, indented."""
+    lead = (Span(" " * indent),)
+    return [(*lead, *line) for line in wrap(text.strip("\n"), cells - indent - 1, style)]
+
+
+def fact(label: str, value: str, style: str = "text", *, cells: int) -> list[Line]:
+    """A labelled value; long ones go on below, aligned."""
+    first = (Span(f"  {label:<11}", "dim"),)
+    return list(wrap(value, cells - 1, style, first=first, indent=" " * 13))
