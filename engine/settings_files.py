@@ -74,6 +74,20 @@ def load_settings(
     )
 
 
+def resettled(
+    settings: Settings, environ: Mapping[str, str], options: Mapping[tuple[str, ...], tuple[str, object]]
+) -> Settings:
+    """Settings that a run was started with, changed by what `SWARM_…` variables and options say now.
+
+    Raises SwarmError (settings).
+    """
+    merged: dict[str, Any] = msgspec.to_builtins(settings)
+    for layer in (_from_environment(environ), _from_options(options)):
+        settings_check.check_layer(layer)
+        merged = _merge(merged, layer.values)
+    return msgspec.convert(merged, Settings)
+
+
 def _home(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("HOME") or os.path.expanduser("~"))
 

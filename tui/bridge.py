@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from engine.runs import RunFolder, RunListing, find_run, list_runs, newest_unfinished
     from engine.sandbox.levels import SandboxReport
     from engine.sandbox.probe import probe
+    from engine.settings_files import resettled
     from engine.summary import summarise
     from engine.wiring import LiveRun, resume_run, start_run
 
@@ -132,6 +133,7 @@ MACHINERY = {
     "newest_unfinished": "engine.runs",
     "probe": "engine.sandbox.probe",
     "require_git": "engine.repo.git",
+    "resettled": "engine.settings_files",
     "resume_run": "engine.wiring",
     "sample_folder": "engine.models.playbook",
     "split_model": "engine.models.registry",
@@ -388,6 +390,7 @@ __all__ = [
     "parse_patch",
     "probe",
     "require_git",
+    "resettled",
     "resume_run",
     "sample_folder",
     "split_model",

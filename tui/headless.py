@@ -4,120 +4,169 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from contextlib import suppress
 
 import msgspec
 
-from tui.bridge import Command, Event, ExitStatus, Snapshot, Stop, Summary, event_line
+from tui.bridge import (
+    ErrorKind,
+    Event,
+    ExitStatus,
+    LiveRun,
+    Micros,
+    Snapshot,
+    Stop,
+    Summary,
+    SwarmError,
+    event_line,
+)
 from tui.progress import Progress
 
 HEARTBEAT_S = 10.0
-
-
-class Running(Protocol):
-    """What this needs of a swarm."""
-
-    @property
-    def snapshot(self) -> Snapshot: ...
-
-    async def run(self) -> Summary: ...
-
-    async def submit(self, command: Command) -> None: ...
-
-    def on_change(self, listener: Callable[[Event], None]) -> None: ...
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stdout:
     """Lines of JSON on stdout. When its reader goes away the run goes on and the rest is not printed."""
 
     def __init__(self) -> None:
-        self.open = True
+        self._open = True
 
     def line(self, content: bytes) -> None:
-        if not self.open:
+        if not self._open:
             return
         try:
             sys.stdout.buffer.write(content + b"\n")
             sys.stdout.buffer.flush()
         except BrokenPipeError:
-            self.open = False
+            self._open = False
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def drive(begin: Callable[[], Awaitable[Running]], *, as_json: bool) -> Summary:
-    """Run the swarm that `begin` opens to its end; returns the summary, which is on stdout then.
+def drive(begin: Callable[[], Awaitable[LiveRun]], *, as_json: bool) -> int:
+    """Run the swarm that `begin` opens to its end and print its summary; returns the exit status.
 
     The first SIGINT, SIGTERM or SIGHUP stops it at the next safe points, a second one at once; both leave a run
-    that can be resumed. Raises what `begin` raises.
+    that can be resumed. Raises what `begin` raises, and SwarmError when the run could not go on.
     """
     return asyncio.run(_drive(begin, as_json=as_json))
 
 
-async def _drive(begin: Callable[[], Awaitable[Running]], *, as_json: bool) -> Summary:
-    stdout = Stdout()
-    progress = Progress(sys.stderr)
-    swarm = await begin()
+async def _drive(begin: Callable[[], Awaitable[LiveRun]], *, as_json: bool) -> int:
+    stdout, progress = Stdout(), Progress(sys.stderr)
+    with _Signals(progress) as signals:
+        run = await signals.until_asked(begin())
 
-    def on_change(event: Event) -> None:
+        def on_change(event: Event) -> None:
+            if as_json:
+                stdout.line(event_line(event))
+            progress.tell(event, run.snapshot)
+
+        progress.opening(run.snapshot)
         if as_json:
-            stdout.line(event_line(event))
-        progress.tell(event, swarm.snapshot)
-
-    swarm.on_change(on_change)
-    progress.opening(swarm.snapshot)
-    running = asyncio.ensure_future(swarm.run())
-    stopper = _Stopper(swarm, running, progress)
-    beating = asyncio.ensure_future(_beat(swarm, progress))
-    try:
-        with stopper:
-            summary = await running
-    finally:
-        beating.cancel()
-    progress.closing(swarm.snapshot)
+            async for event in run.reader.stream():
+                stdout.line(event_line(event))
+        run.on_change(on_change)
+        beating = asyncio.ensure_future(_beat(run, progress))
+        try:
+            broke = await _until_end(run, signals)
+        finally:
+            beating.cancel()
+    progress.heartbeat(run.snapshot, _now())
+    summary = run.summary()
     stdout.line(msgspec.json.encode(summary))
-    return summary
+    if broke is not None:
+        raise broke
+    return _conclusion(summary, run.snapshot, progress)
 
 
-async def _beat(swarm: Running, progress: Progress) -> None:
+async def _until_end(run: LiveRun, signals: "_Signals") -> SwarmError | None:
+    """Work to the end; what broke the run, if something did that a person can mend."""
+    running = asyncio.ensure_future(run.run())
+
+    async def stop(name: str) -> None:
+        with suppress(SwarmError):
+            await run.submit(Stop(reason=f"stopped by {name}"))
+
+    signals.first, signals.second = stop, running.cancel
+    try:
+        await running
+    except SwarmError as error:
+        return error
+    except asyncio.CancelledError:
+        if not signals.asked:
+            raise
+    return None
+
+
+def _conclusion(summary: Summary, snapshot: Snapshot, progress: Progress) -> int:
+    """What the exit status means, on stderr, where it is not success; returns it."""
+    status = ExitStatus.STOPPED if summary.exit_status is None else ExitStatus(summary.exit_status)
+    reason = snapshot.reason or "stopped at once"
+    match status:
+        case ExitStatus.NOT_GREEN:
+            raise SwarmError(ErrorKind.STATE, reason, f"look at what failed: swarm-tui export {summary.run}", status)
+        case ExitStatus.BUDGET:
+            progress.note(f"stopped: {reason}")
+            progress.note(f"hint: go on with a larger limit: swarm-tui resume {summary.run} --budget-usd, --for, …")
+        case ExitStatus.STOPPED:
+            progress.note(f"stopped: {reason}")
+            progress.note(f"hint: go on: swarm-tui resume {summary.run}")
+    return int(status)
+
+
+async def _beat(run: LiveRun, progress: Progress) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_S)
-        progress.heartbeat(swarm.snapshot)
+        progress.heartbeat(run.snapshot, _now())
 
 
-class _Stopper:
-    """Turns signals into a stop, then into a cancellation, while it is entered."""
+def _now() -> Micros:
+    return time.time_ns() // 1_000
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self, swarm: Running, running: "asyncio.Future[Summary]", progress: Progress) -> None:
-        self.swarm = swarm
-        self.running = running
-        self.progress = progress
+class _Signals:
+    """Turns the first signal into a request to stop and the second into an end at once, while it is entered."""
+
+    def __init__(self, progress: Progress) -> None:
         self.asked = 0
-        self.stopping: asyncio.Future[None] | None = None
+        self.first: Callable[[str], Awaitable[None]] | None = None
+        self.second: Callable[[], object] | None = None
+        self._progress = progress
+        self._stopping: asyncio.Future[None] | None = None
 
-    def __enter__(self) -> None:
+    async def until_asked(self, beginning: Awaitable[LiveRun]) -> LiveRun:
+        """Await what comes before the run; a signal ends it. Raises SwarmError (stopped) then."""
+        task = asyncio.ensure_future(beginning)
+        self.second = task.cancel
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not self.asked:
+                raise
+            raise SwarmError(
+                ErrorKind.STATE, "stopped before the run began", "start it again", ExitStatus.STOPPED
+            ) from None
+
+    def __enter__(self) -> "_Signals":
         loop = asyncio.get_running_loop()
-        for number in self.SIGNALS:
+        for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asked for the signal to be ignored
                 loop.add_signal_handler(number, self._on_signal, number)
+        return self
 
     def __exit__(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
-        for number in self.SIGNALS:
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
 
     def _on_signal(self, number: signal.Signals) -> None:
         self.asked += 1
-        if self.asked == 1:
-            self.progress.note(f"{number.name}: stopping at the next safe points; once more stops at once")
-            self.stopping = asyncio.ensure_future(self.swarm.submit(Stop(reason=f"stopped by {number.name}")))
-        else:
-            self.progress.note(f"{number.name}: stopping at once")
-            self.running.cancel()
-
-
-def status_of(summary: Summary) -> int:
-    """The exit status of a run that ended."""
-    return int(ExitStatus.STOPPED if summary.exit_status is None else summary.exit_status)
+        if self.asked == 1 and self.first is not None:
+            self._progress.note(f"{number.name}: stopping at the next safe points; once more stops at once")
+            self._stopping = asyncio.ensure_future(self.first(number.name))
+        elif self.second is not None:
+            self._progress.note(f"{number.name}: stopping at once")
+            self.second()

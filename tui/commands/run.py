@@ -1,0 +1,95 @@
+"""`swarm-tui run` and `resume`: the engine without the app."""
+
+import asyncio
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from tui.bridge import (
+    ErrorKind,
+    LiveRun,
+    RunListing,
+    Settings,
+    SourceRepo,
+    SwarmError,
+    choose_models,
+    find_run,
+    inspect_repo,
+    newest_unfinished,
+    resettled,
+    resume_run,
+    start_run,
+)
+from tui.commands.intent_file import read_intent
+from tui.commands.options import options_of, settings_of, state_dir
+from tui.headless import drive
+from tui.text import one_line
+
+
+def run(arguments: Namespace) -> int:
+    """A new run on a repo; returns the exit status."""
+    intent = read_intent(arguments.intent)
+    source, settings = open_repo(arguments, Path(arguments.repo))
+    return start(arguments, source, settings, intent)
+
+
+def resume(arguments: Namespace) -> int:
+    """Go on with a run that nobody owns; returns the exit status."""
+    listing = _to_resume(arguments)
+    if listing.problem:
+        raise SwarmError(
+            ErrorKind.JOURNAL, f"the journal of {listing.run} cannot be read: {listing.problem}", "is the disk well?"
+        )
+    if listing.live:
+        who = f" in process {listing.pid}" if listing.pid else ""
+        raise SwarmError(
+            ErrorKind.BUSY, f"{listing.run} is live{who}", f"tell it something with: swarm-tui send {listing.run} …"
+        )
+    options = options_of(arguments)
+
+    async def begin() -> LiveRun:
+        return await resume_run(listing.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
+
+    arguments.log = listing.folder.log
+    return drive(begin, as_json=arguments.json)
+
+
+def open_repo(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
+    """The repo and the settings of a new run on it; warnings go to stderr. Raises SwarmError."""
+    loaded = settings_of(arguments, top_of(path))
+    source = asyncio.run(inspect_repo(path, loaded.settings.repo.branch))
+    for warning in (*loaded.warnings, *source.warnings):
+        sys.stderr.write(f"warning: {one_line(warning)}\n")
+    return source, choose_models(loaded.settings, os.environ)
+
+
+def start(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
+    """Run a new swarm without the app to its end; returns the exit status."""
+
+    async def begin() -> LiveRun:
+        live = await start_run(source, settings, intent=intent, state_root=state_dir(arguments), environ=os.environ)
+        arguments.log = live.folder.log
+        return live
+
+    return drive(begin, as_json=arguments.json)
+
+
+def top_of(path: Path) -> Path:
+    """The folder whose swarm.toml counts: the work tree's top, or the folder itself when it is in none."""
+    here = path.absolute()
+    return next((above for above in (here, *here.parents) if (above / ".git").exists()), here)
+
+
+def _to_resume(arguments: Namespace) -> RunListing:
+    root = state_dir(arguments)
+    if arguments.run:
+        return find_run(root, arguments.run)
+    try:
+        here = asyncio.run(inspect_repo(Path.cwd())).common_dir
+    except SwarmError:
+        here = None  # not in a repo that runs could belong to
+    found = (newest_unfinished(root, here) if here else None) or newest_unfinished(root)
+    if found is None:
+        raise SwarmError(ErrorKind.NOT_FOUND, "there is no unfinished run", "`swarm-tui runs` lists all runs")
+    return found

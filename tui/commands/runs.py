@@ -1,0 +1,103 @@
+"""`swarm-tui runs` and `export`: which runs there are, and a run's whole record."""
+
+import asyncio
+import os
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import msgspec
+
+from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, find_run, list_runs
+from tui.commands.options import state_dir
+from tui.text import one_line
+
+COLUMNS = ("RUN", "STATE", "AGE", "LANDED", "FAILED", "COST", "REPO")
+
+
+def runs(arguments: Namespace) -> int:
+    """A table, or one JSON object a line, of all runs, newest first."""
+    listed = list_runs(state_dir(arguments))
+    if arguments.json:
+        for run in listed:
+            sys.stdout.write(msgspec.json.encode(_plain(run)).decode() + "\n")
+        return 0
+    if not listed:
+        sys.stderr.write("no runs yet\n")
+        return 0
+    now = time.time_ns() // 1_000
+    rows = [COLUMNS, *(_row(run, now) for run in listed)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    for row in rows:
+        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+    return 0
+
+
+def export(arguments: Namespace) -> int:
+    """Events, handoffs and messages as lines of JSON, to stdout or a new file."""
+    run = find_run(state_dir(arguments), arguments.run)
+    if run.problem:
+        message = f"the journal of {run.run} cannot be read: {run.problem}"
+        raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
+    if arguments.out == "-":
+        asyncio.run(export_jsonl(run.folder.journal, sys.stdout.buffer))
+        return 0
+    out = Path(arguments.out)
+    part = out.with_name(f".{out.name}.part")
+    try:
+        with part.open("wb") as stream:
+            asyncio.run(export_jsonl(run.folder.journal, stream))
+        part.replace(out)
+    except OSError as error:
+        raise SwarmError(
+            ErrorKind.STATE, f"{out} cannot be written: {os.strerror(error.errno or 0)}", "name another file with --out"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return 0
+
+
+def state_of(run: RunListing) -> str:
+    """A run's state in a word, as a person would ask for it."""
+    if run.problem:
+        return "unreadable"
+    if run.crashed:
+        return "crashed"
+    return str(run.state)
+
+
+def _row(run: RunListing, now: int) -> tuple[str, ...]:
+    if run.problem:
+        return (run.run, state_of(run), "", "", "", "", one_line(run.problem))
+    cost = "unknown" if run.usd is None else "rehearsal" if run.rehearsal else f"${run.usd:.2f}"
+    live = " (live)" if run.live else ""
+    age = _age((now - run.created) / 1_000_000)
+    return (run.run, state_of(run) + live, age, str(run.landed), str(run.failed), cost, one_line(run.repo))
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{max(0.0, seconds):.0f}s"
+
+
+def _plain(run: RunListing) -> dict[str, object]:
+    return {
+        "run": run.run,
+        "state": state_of(run),
+        "live": run.live,
+        "pid": run.pid,
+        "repo": run.repo,
+        "created": run.created,
+        "last_at": run.last_at,
+        "landed": run.landed,
+        "failed": run.failed,
+        "agents": run.agents,
+        "usd": run.usd,
+        "exit_status": run.exit_status,
+        "rehearsal": run.rehearsal,
+        "db": str(run.folder.journal),
+        "problem": run.problem,
+    }

@@ -1,0 +1,170 @@
+"""`swarm-tui send`: a command to a live run, from another terminal or a script."""
+
+import asyncio
+import difflib
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from tui.bridge import (
+    ROOT,
+    AgentPath,
+    Cancel,
+    Command,
+    ControlClient,
+    ErrorKind,
+    ModelName,
+    Pause,
+    Rescope,
+    Resume,
+    SetModel,
+    SetPriority,
+    SetWorkers,
+    Steer,
+    Stop,
+    SubmitIntent,
+    SwarmError,
+    find_run,
+    split_model,
+)
+from tui.commands.intent_file import read_intent
+from tui.commands.options import state_dir
+
+Words = list[str]
+
+
+def send(arguments: Namespace) -> int:
+    """Have one command done by the process that owns the run; returns when it is on record."""
+    command = command_of(arguments.verb, arguments.rest)
+    run = find_run(state_dir(arguments), arguments.run)
+    if not run.live:
+        raise SwarmError(ErrorKind.NOT_FOUND, f"{run.run} is not live", f"go on with it: swarm-tui resume {run.run}")
+    asyncio.run(_send(run.folder.socket, command))
+    return 0
+
+
+async def _send(socket: Path, command: Command) -> None:
+    client = await ControlClient.connect(socket)
+    try:
+        await client.send(command)
+    finally:
+        await client.close()
+
+
+def command_of(verb: str, words: Words) -> Command:
+    """The command that a verb and the words after it mean. Raises SwarmError (usage)."""
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        raise _usage(f"there is no verb '{verb}'", f"did you mean {near[0]}?" if near else f"verbs: {', '.join(VERBS)}")
+    return VERBS[verb](verb, words)
+
+
+def _whole_or_path(words: Words) -> AgentPath | None:
+    return _path(words[0]) if words else None
+
+
+def _path(word: str) -> AgentPath:
+    if word != ROOT and not word.startswith(f"{ROOT}/"):
+        raise _usage(f"'{word}' is not an agent's path", "paths begin at the root, such as root/parser/w-3")
+    return AgentPath(word)
+
+
+def _is_path(word: str) -> bool:
+    return word == ROOT or word.startswith(f"{ROOT}/")
+
+
+def _pause(verb: str, words: Words) -> Command:
+    _at_most(verb, words, 1, "[PATH]")
+    return Pause(_whole_or_path(words))
+
+
+def _resume(verb: str, words: Words) -> Command:
+    _at_most(verb, words, 1, "[PATH]")
+    return Resume(_whole_or_path(words))
+
+
+def _steer(verb: str, words: Words) -> Command:
+    path, text = (_path(words[0]), words[1:]) if words and _is_path(words[0]) else (ROOT, words)
+    return Steer(path, _text(verb, text, "[PATH] TEXT"))
+
+
+def _cancel(verb: str, words: Words) -> Command:
+    if not words:
+        raise _usage("cancel needs the path of a subtree", "write: cancel PATH [REASON]; to end the whole run: stop")
+    return Cancel(_path(words[0]), " ".join(words[1:])) if words[1:] else Cancel(_path(words[0]))
+
+
+def _intent(verb: str, words: Words) -> Command:
+    if len(words) != 1:
+        raise _usage("intent needs one file", "write: intent FILE, or - for stdin")
+    return SubmitIntent(read_intent(words[0]))
+
+
+def _workers(verb: str, words: Words) -> Command:
+    if len(words) != 1:
+        raise _usage("workers needs one number", "write: workers 8")
+    return SetWorkers(_number(verb, words[0], least=1))
+
+
+def _priority(verb: str, words: Words) -> Command:
+    if len(words) != 2:
+        raise _usage("priority needs a path and a number", "write: priority root/parser 5")
+    return SetPriority(_path(words[0]), _number(verb, words[1]))
+
+
+def _model(verb: str, words: Words) -> Command:
+    *path, model = words or [""]
+    if len(path) > 1:
+        raise _usage("model takes a path and a model", "write: model [PATH] PROVIDER:NAME")
+    split_model(ModelName(model))
+    return SetModel(ModelName(model), _whole_or_path(path))
+
+
+def _rescope(verb: str, words: Words) -> Command:
+    if len(words) < 2:
+        raise _usage("rescope needs a path and a goal", "write: rescope root/parser 'the new goal'")
+    return Rescope(_path(words[0]), _text(verb, words[1:], "PATH TEXT"))
+
+
+def _stop(verb: str, words: Words) -> Command:
+    return Stop(" ".join(words)) if words else Stop()
+
+
+VERBS: dict[str, Callable[[str, Words], Command]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "steer": _steer,
+    "cancel": _cancel,
+    "intent": _intent,
+    "workers": _workers,
+    "priority": _priority,
+    "model": _model,
+    "rescope": _rescope,
+    "stop": _stop,
+}
+
+
+def _at_most(verb: str, words: Words, count: int, takes: str) -> None:
+    if len(words) > count:
+        raise _usage(f"{verb} does not take '{words[count]}'", f"write: {verb} {takes}")
+
+
+def _text(verb: str, words: Words, takes: str) -> str:
+    text = " ".join(words).strip()
+    if not text:
+        raise _usage(f"{verb} needs a text", f"write: {verb} {takes}")
+    return text
+
+
+def _number(verb: str, word: str, least: int | None = None) -> int:
+    try:
+        number = int(word)
+    except ValueError:
+        raise _usage(f"{verb}: '{word}' is not a whole number", f"write a number, such as: {verb} 8") from None
+    if least is not None and number < least:
+        raise _usage(f"{verb}: {number} is too small", f"write {least} or more; to hold the run: pause")
+    return number
+
+
+def _usage(message: str, hint: str) -> SwarmError:
+    return SwarmError(ErrorKind.USAGE, message, hint)
