@@ -1,0 +1,82 @@
+"""Model names, keys and addresses, before any provider is loaded."""
+
+import subprocess
+import sys
+
+import pytest
+
+from engine.errors import SwarmError
+from engine.models.registry import PROVIDERS, Endpoint, endpoint, has_key, open_provider, split_model
+from engine.settings import ProviderSettings
+from engine.types import ModelName
+from tests.simulated.time import SeededRandomness, SimulatedClock
+
+DEFAULT = ProviderSettings()
+
+
+def made(name: str, environ: dict[str, str], settings: ProviderSettings = DEFAULT) -> Endpoint:
+    return endpoint(name, settings, environ, SimulatedClock(), SeededRandomness(1))
+
+
+def test_a_model_name_keeps_what_follows_its_first_colon() -> None:
+    assert split_model(ModelName("openai-chat:llama3:8b")) == ("openai-chat", "llama3:8b")
+    assert split_model(ModelName("rehearsal:load?speed=0&tasks=4")) == ("rehearsal", "load?speed=0&tasks=4")
+
+
+@pytest.mark.parametrize("name", ["gpt-4o", ":x", "openai:", ""])
+def test_a_name_without_a_provider_is_refused(name: str) -> None:
+    with pytest.raises(SwarmError, match="not a model name"):
+        split_model(ModelName(name))
+
+
+def test_a_misspelt_provider_gets_the_nearest_as_a_hint() -> None:
+    with pytest.raises(SwarmError) as caught:
+        split_model(ModelName("antropic:claude"))
+    assert caught.value.hint == "did you mean anthropic:claude?"
+
+
+def test_keys_and_addresses_come_from_the_environment_or_the_settings() -> None:
+    environ = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": "http://there/v1", "OTHER": "sk-2"}
+    assert (made("openai", environ).key, made("openai", environ).base_url) == ("sk-1", "http://there/v1")
+    own = ProviderSettings(base_url="http://here/v1", api_key_env="OTHER")
+    assert (made("openai", environ, own).key, made("openai", environ, own).base_url) == ("sk-2", "http://here/v1")
+
+
+def test_a_missing_key_names_its_variable() -> None:
+    for name, variable in (("anthropic", "ANTHROPIC_API_KEY"), ("openai", "OPENAI_API_KEY")):
+        assert not has_key(name, DEFAULT, {})
+        with pytest.raises(SwarmError, match=variable):
+            made(name, {})
+    with pytest.raises(SwarmError, match="MY_KEY"):
+        made("openai-chat", {}, ProviderSettings(base_url="http://here/v1", api_key_env="MY_KEY"))
+
+
+def test_a_compatible_server_of_ones_own_needs_no_key() -> None:
+    own = ProviderSettings(base_url="http://127.0.0.1:8080/v1")
+    assert has_key("openai-chat", own, {})
+    assert made("openai-chat", {}, own).key
+    with pytest.raises(SwarmError):
+        made("openai-chat", {})
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(SwarmError, match="not a web address"):
+        made("openai", {"OPENAI_API_KEY": "sk-1"}, ProviderSettings(base_url="localhost:8080"))
+
+
+def test_an_endpoint_does_not_show_its_key() -> None:
+    assert "sk-secret" not in repr(made("openai", {"OPENAI_API_KEY": "sk-secret"}))
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_every_listed_provider_opens(name: str) -> None:
+    provider = open_provider(made(name, {PROVIDERS[name].key_env: "sk-1"}))
+    assert provider.name == name
+    await provider.close()
+
+
+def test_the_registry_loads_no_sdk() -> None:
+    look = (
+        "import sys, engine.models.limits; print({'anthropic', 'openai', 'httpx2', 'genai_prices'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout.strip() == "set()"
