@@ -1,12 +1,14 @@
 """The build gate: only so many builds run at once, fairly between subtrees, and what the waiting costs is known."""
 
 import asyncio
+import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
+from engine.errors import ErrorKind, SwarmError
 from engine.protocols import Clock
 from engine.resources.build_commands import is_build
 
@@ -52,9 +54,9 @@ class BuildGate:
     to the subtree with the fewest builds running, then to the one served longest ago, there to who came first.
     """
 
-    def __init__(self, patterns: Sequence[str], slots: int, clock: Clock) -> None:
+    def __init__(self, patterns: Sequence[str], slots: str | int, clock: Clock) -> None:
         self._patterns = tuple(patterns)
-        self._slots = max(1, slots)
+        self._slots = slot_count(slots, os.cpu_count() or 1)
         self._clock = clock
         self._waiting: dict[str, deque[_Build]] = {}
         self._running: dict[str, int] = {}
@@ -153,6 +155,13 @@ class BuildGate:
             self._locks.popleft()
 
 
-def slot_count(slots: str, cores: Callable[[], int]) -> int:
-    """The setting `[build] slots`: a number, or `auto` for one a core."""
-    return cores() if slots == "auto" else max(1, int(slots))
+def slot_count(slots: str | int, cores: int) -> int:
+    """The setting `[build] slots`: a number, or `auto` for one a core. Raises SwarmError (settings)."""
+    if slots == "auto":
+        return max(1, cores)
+    try:
+        return max(1, int(slots))
+    except ValueError:
+        raise SwarmError(
+            ErrorKind.SETTINGS, f'[build] slots = "{slots}" is no number', 'write "auto" or a number such as "4"'
+        ) from None

@@ -2,10 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 
 import pytest
 
+from engine.errors import SwarmError
 from engine.resources.build_commands import is_build, simple_commands
 from engine.resources.build_gate import BuildGate, slot_count
 from engine.settings import BuildSettings
@@ -204,6 +204,7 @@ def test_contention_is_waiting_over_waiting_and_running_in_the_last_minute() -> 
 
 
 def test_auto_is_one_slot_a_core() -> None:
-    cores: Callable[[], int] = lambda: 7  # noqa: E731
-    assert slot_count("auto", cores) == 7
-    assert slot_count("3", cores) == 3
+    assert slot_count("auto", 7) == 7
+    assert slot_count("3", 7) == slot_count(3, 7) == 3
+    with pytest.raises(SwarmError, match="many"):
+        slot_count("many", 7)

@@ -1,0 +1,145 @@
+"""The governor: how many workers the machine can carry. It admits work or holds it back; it never kills any."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from engine.settings import Settings
+from engine.types import Sample
+
+GIB = 2**30
+MIB = 2**20
+
+
+class Bounds(Struct, frozen=True):
+    """What the governor steers by: free space in bytes, pressure (some, 10 s average) in percent, counts in samples.
+
+    What lies between a floor and its half above, or between low and high pressure, changes nothing.
+    """
+
+    ceiling: int
+    memory_floor: int = 1 * GIB
+    disk_floor: int = 1 * GIB
+    memory_pressure_high: float = 15.0
+    memory_pressure_low: float = 5.0
+    io_pressure_high: float = 80.0
+    io_pressure_low: float = 50.0
+    settle: int = 3
+    """Samples after a change before the next one: what was done must show first."""
+    release: int = 12
+    """Calm samples, with places to spare, after which the limit is lifted whole."""
+
+
+class Load(Struct, frozen=True):
+    """Where the governor stands: the limit, why, and how many samples ago that changed or calm began."""
+
+    limit: int
+    reason: str = ""
+    since: int = 0
+    calm: int = 0
+    starved: bool = False
+    """The disk is below its floor: nothing starts until it is well above."""
+
+
+def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds) -> Load:
+    """What to admit after one more sample. Pure. `at_work` is the number of workers that run now.
+
+    A hot machine keeps at least one worker (it may be others who heat it); a full disk keeps none.
+    """
+    load = replace(load, since=load.since + 1)
+    if sample.disk_free < bounds.disk_floor or (load.starved and sample.disk_free < 1.5 * bounds.disk_floor):
+        reason = f"{_size(sample.disk_free)} free on the state folder's disk, {_size(bounds.disk_floor)} are needed"
+        return load if load.starved else Load(0, reason, starved=True)
+    if load.starved:
+        return Load(max(1, min(at_work or bounds.ceiling, bounds.ceiling)), "the disk has room again")
+    heat = _heat(sample, bounds)
+    if heat:
+        load = replace(load, calm=0)
+        target = max(1, min(load.limit, at_work, bounds.ceiling) * 3 // 4)
+        if target >= load.limit or (load.reason and load.since < bounds.settle):
+            return load
+        if at_work > load.limit:  # the last cut still takes effect, as workers end
+            return load
+        return Load(target, heat)
+    if load.limit >= bounds.ceiling:
+        return load
+    if not _is_calm(sample, bounds):
+        return replace(load, calm=0)
+    load = replace(load, calm=load.calm + 1)
+    if at_work < load.limit:
+        return Load(bounds.ceiling, "calm again") if load.calm >= bounds.release else load
+    if load.calm < bounds.settle or load.since < bounds.settle:
+        return load
+    room = _room(sample, at_work, bounds)
+    step = min(max(1, load.limit // 4), room)
+    return Load(min(bounds.ceiling, load.limit + step), "calm again", calm=load.calm) if step > 0 else load
+
+
+class LoadGovernor:
+    """Implements world.Governor: keeps the load between samples.
+
+    `at_work` tells how many workers run; without it as many as the settings allow are taken to. No limit is above
+    `max_agents`; `cores` bounds nothing yet, for workers mostly wait for models, and builds have their own gate.
+    """
+
+    def __init__(self, settings: Settings, cores: int, at_work: Callable[[], int] | None = None) -> None:
+        self.bounds = Bounds(ceiling=max(settings.swarm.max_agents, settings.swarm.workers))
+        self.load = Load(self.bounds.ceiling)
+        self._at_work = at_work or (lambda: min(settings.swarm.workers, self.load.limit))
+        self._seen = False
+
+    @property
+    def limit(self) -> int:
+        return self.load.limit
+
+    def consider(self, sample: Sample) -> str | None:
+        """Look at a sample; a sentence when the limit has changed, else None."""
+        if not self._seen:
+            self._seen = True
+            self.bounds = _fitted(self.bounds, sample)
+        before = self.load
+        self.load = decide(sample, before, self._at_work(), self.bounds)
+        if self.load.limit == before.limit:
+            return None
+        if self.load.limit >= self.bounds.ceiling:
+            return f"the machine is {self.load.reason}: the governor limits workers no more"
+        return f"the governor lets {self.load.limit} workers run: {self.load.reason}"
+
+
+def _fitted(bounds: Bounds, sample: Sample) -> Bounds:
+    """Floors for a machine that is small to begin with: at most half of what was free at the start."""
+    return replace(
+        bounds,
+        memory_floor=min(bounds.memory_floor, sample.memory_free // 4),
+        disk_floor=max(256 * MIB, min(bounds.disk_floor, sample.disk_free // 2)),
+    )
+
+
+def _heat(sample: Sample, bounds: Bounds) -> str:
+    """Why the machine is too hot for what runs now; empty when it is not."""
+    if sample.memory_free < bounds.memory_floor:
+        return f"{_size(sample.memory_free)} of memory free, {_size(bounds.memory_floor)} are kept"
+    if sample.memory_pressure > bounds.memory_pressure_high:
+        return f"memory pressure {sample.memory_pressure:.0f}%"
+    if sample.io_pressure > bounds.io_pressure_high:
+        return f"disk pressure {sample.io_pressure:.0f}%"
+    return ""
+
+
+def _is_calm(sample: Sample, bounds: Bounds) -> bool:
+    return (
+        sample.memory_free >= 1.5 * bounds.memory_floor
+        and sample.memory_pressure < bounds.memory_pressure_low
+        and sample.io_pressure < bounds.io_pressure_low
+    )
+
+
+def _room(sample: Sample, at_work: int, bounds: Bounds) -> int:
+    """How many more workers fit into the free memory, at what each takes now on average."""
+    each = max(16 * MIB, sample.memory // max(1, at_work))
+    return int((sample.memory_free - bounds.memory_floor) // each)
+
+
+def _size(size: int) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size // MIB} MiB"

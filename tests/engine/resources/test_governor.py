@@ -1,0 +1,125 @@
+"""The governor slows intake when the machine is hot, lets go when it is calm, and does not flap between."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.resources.governor import GIB, MIB, Bounds, Load, LoadGovernor, decide
+from engine.settings import Settings, SwarmSettings
+from engine.types import Sample
+
+BOUNDS = Bounds(ceiling=100)
+CALM = Sample(memory=2 * GIB, memory_free=16 * GIB, disk_free=50 * GIB)
+SHORT = Sample(memory=8 * GIB, memory_free=GIB // 2, disk_free=50 * GIB)
+BETWEEN = Sample(memory=8 * GIB, memory_free=GIB + GIB // 4, disk_free=50 * GIB)
+FULL = Sample(memory_free=16 * GIB, disk_free=GIB // 2)
+PRESSED = Sample(memory_free=16 * GIB, disk_free=50 * GIB, memory_pressure=40)
+
+samples = st.builds(
+    Sample,
+    memory=st.integers(0, 64 * GIB),
+    memory_free=st.integers(0, 8 * GIB),
+    disk_free=st.integers(0, 8 * GIB),
+    memory_pressure=st.floats(0, 100),
+    io_pressure=st.floats(0, 100),
+)
+
+
+def limits(seen: list[Sample], load: Load | None = None, at_work: int = 100) -> list[int]:
+    """The limit after each sample; workers always fill it, and end at once when it is cut."""
+    load = load or Load(BOUNDS.ceiling)
+    out = []
+    for sample in seen:
+        load = decide(sample, load, min(at_work, load.limit), BOUNDS)
+        out.append(load.limit)
+    return out
+
+
+def changes(course: list[int]) -> int:
+    return sum(old != new for old, new in pairwise(course))
+
+
+def test_a_calm_machine_is_not_limited() -> None:
+    assert set(limits([CALM] * 50)) == {100}
+
+
+def test_short_memory_cuts_in_steps_down_to_one_and_never_to_none() -> None:
+    course = limits([SHORT] * 100)
+    assert course[0] == 75
+    assert course[-1] == 1
+    assert course == sorted(course, reverse=True)
+
+
+def test_a_cut_waits_for_the_last_one_to_take_effect() -> None:
+    load = Load(BOUNDS.ceiling)
+    for _ in range(20):
+        load = decide(SHORT, load, 40, BOUNDS)  # forty go on working: none is killed
+    assert load.limit == 30
+
+
+def test_a_full_disk_admits_nothing_and_says_why_until_there_is_well_more_room() -> None:
+    load = decide(FULL, Load(100), 10, BOUNDS)
+    assert load.limit == 0
+    assert "512 MiB free" in load.reason
+    barely = Sample(memory_free=16 * GIB, disk_free=GIB + MIB)
+    assert decide(barely, load, 0, BOUNDS).limit == 0
+    assert decide(CALM, load, 0, BOUNDS).limit > 0
+
+
+def test_between_the_marks_nothing_changes() -> None:
+    assert set(limits([BETWEEN] * 50, Load(10, "x"))) == {10}
+    assert set(limits([BETWEEN] * 50)) == {100}
+
+
+def test_calm_brings_the_limit_back_step_by_step_and_then_whole() -> None:
+    course = limits([SHORT] * 60 + [CALM] * 300)
+    assert course[59] == 1
+    assert course[-1] == 100
+    assert limits([CALM] * 12, Load(10, "x"), at_work=3)[-1] == 100
+
+
+def test_growth_stays_within_free_memory() -> None:
+    tight = Sample(memory=10 * GIB, memory_free=GIB + 600 * MIB, disk_free=50 * GIB)
+    assert set(limits([tight] * 50, Load(10, "x"))) == {10}
+
+
+def test_swinging_between_hot_and_calm_does_not_flap() -> None:
+    course = limits([PRESSED, CALM] * 200)
+    assert course == sorted(course, reverse=True)
+
+
+@given(st.lists(samples, max_size=200), st.integers(0, 200))
+def test_the_limit_stays_in_bounds_and_changes_seldom(seen: list[Sample], at_work: int) -> None:
+    course = limits(seen, at_work=at_work)
+    assert all(0 <= limit <= BOUNDS.ceiling for limit in course)
+    disk_crossings = sum(
+        (old.disk_free < BOUNDS.disk_floor) != (new.disk_free < BOUNDS.disk_floor) for old, new in pairwise(seen)
+    )
+    assert changes(course) <= 2 * disk_crossings + len(seen) // BOUNDS.settle + 2
+
+
+@given(samples, st.integers(0, 100), st.integers(0, 100))
+def test_a_steady_machine_settles(sample: Sample, limit: int, at_work: int) -> None:
+    course = limits([sample] * 400, Load(limit), at_work)
+    assert changes(course[300:]) == 0
+
+
+def test_every_change_is_told_in_a_sentence_and_nothing_else_is() -> None:
+    governor = LoadGovernor(Settings(swarm=SwarmSettings(workers=8, max_agents=50)), 2, lambda: 8)
+    assert governor.limit == 50
+    assert governor.consider(CALM) is None
+    told = governor.consider(SHORT)
+    assert told is not None
+    assert told.startswith("the governor lets 6 workers run: 512 MiB of memory free")
+    assert governor.limit == 6
+    assert governor.consider(SHORT) is None
+    freed = [governor.consider(CALM) for _ in range(3)]
+    assert freed[0] is freed[1] is None
+
+
+def test_a_small_machine_is_not_hot_from_the_start() -> None:
+    small = Sample(memory_free=700 * MIB, disk_free=900 * MIB)
+    governor = LoadGovernor(Settings(), 2)
+    assert governor.consider(small) is None
+    assert governor.limit == 500
