@@ -28,7 +28,7 @@ async def open_for_writing(path: Path) -> aiosqlite.Connection:
     """The one write connection of a journal, which is made when there is none. Raises SwarmError (journal)."""
     try:
         _make_private(path)
-        db = await aiosqlite.connect(path, isolation_level=None)
+        db = await _connect(str(path))
     except (OSError, sqlite3.Error) as error:
         raise cannot_open(path, error) from error
     try:
@@ -64,7 +64,7 @@ async def open_for_reading(path: Path) -> aiosqlite.Connection:
         raise SwarmError(ErrorKind.NOT_FOUND, f"there is no journal at {path}", "see `swarm-tui runs` for the runs")
     uri = _uri(path)
     try:
-        db = await aiosqlite.connect(f"{uri}?mode=ro", uri=True, isolation_level=None)
+        db = await _connect(f"{uri}?mode=ro")
     except sqlite3.Error as error:
         raise cannot_open(path, error) from error
     try:
@@ -93,7 +93,7 @@ async def _open_in_read_only_folder(path: Path, uri: str) -> aiosqlite.Connectio
             "copy the folder to where you may write and open the copy",
         )
     try:
-        db = await aiosqlite.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        db = await _connect(f"{uri}?mode=ro&immutable=1")
     except sqlite3.Error as error:
         raise cannot_open(path, error) from error
     try:
@@ -126,6 +126,15 @@ def _size(path: Path) -> int:
 def log_size(path: Path) -> int:
     """Bytes of the journal's write-ahead log."""
     return _size(Path(f"{path}-wal"))
+
+
+async def _connect(file: str) -> aiosqlite.Connection:
+    db = aiosqlite.connect(file, uri=file.startswith("file:"), isolation_level=None)
+    # A program that ends by an error, without closing its journals, must not wait for their threads for ever.
+    thread = getattr(db, "_thread", None)
+    if thread is not None:
+        thread.daemon = True
+    return await db
 
 
 async def _prepare_reader(db: aiosqlite.Connection, path: Path) -> None:

@@ -126,7 +126,7 @@ _RUN_SPENT = Statement(
 _RETRIED = Statement("runs", "UPDATE runs SET retries = retries + 1")
 _ONE_MORE_AGENT = Statement("runs", "UPDATE runs SET agents = agents + 1")
 _ONE_MORE_HANDOFF = Statement("runs", "UPDATE runs SET handoffs = handoffs + 1")
-_TASK_COUNTED = {
+_TASK_COUNTED: dict[str, Statement] = {
     TaskState.LANDED: Statement("runs", "UPDATE runs SET landed = landed + 1"),
     TaskState.FAILED: Statement("runs", "UPDATE runs SET failed = failed + 1"),
     TaskState.CANCELLED: Statement("runs", "UPDATE runs SET cancelled = cancelled + 1"),
@@ -240,6 +240,7 @@ _AGENT = _insert(
 )
 _AGENT_STATE = _update("agents", "state = ?, doing = ?, reason = ?, ended = NULL")
 _AGENT_ENDED = _update("agents", "state = ?, doing = ?, reason = ?, ended = coalesce(ended, ?)")
+_ACTING = _update("agents", "state = 'acting', doing = ?")
 _PAUSED = _update("agents", "paused = ?")
 _PRIORITY = _update("agents", "priority = ?")
 _MODEL = _update("agents", "model = ?")
@@ -309,15 +310,19 @@ def _(event: e.Event, body: e.ModelCallRetried, shelf: Shelf) -> Iterable[Write]
 
 _TOOL_STARTED = _insert(
     "tool_calls",
-    "seq id agent task tool state target writes arguments arguments_size arguments_blob started",
+    "seq epoch id agent task tool state target writes arguments arguments_size arguments_blob started",
+)
+# After a restart the same call may start again, when its answer was not on record.
+_TOOL_AGAIN = _update(
+    "tool_calls", "state = 'interrupted', ended = ?", "agent = ? AND id = ? AND ended IS NULL AND epoch < ?"
 )
 # An answer to a call that never started (it was malformed) has a row of its own.
 _TOOL_ALONE = Statement(
     "tool_calls",
-    "INSERT INTO tool_calls (seq, id, agent, task, tool, state, target, arguments, arguments_size, answer, "
+    "INSERT INTO tool_calls (seq, epoch, id, agent, task, tool, state, target, arguments, arguments_size, answer, "
     "answer_size, answer_blob, paths, started, ended, wall_s, gate_wait_s) "
-    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, '', '', 0, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13 "
-    "WHERE NOT EXISTS (SELECT 1 FROM tool_calls WHERE agent = ?3 AND id = ?2 AND ended IS NULL)",
+    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, '', '', 0, ?8, ?9, ?10, ?11, ?12, ?12, ?13, ?14 "
+    "WHERE NOT EXISTS (SELECT 1 FROM tool_calls WHERE agent = ?4 AND id = ?3 AND ended IS NULL)",
 )
 # A model's call ids need not be unique: the answer belongs to the oldest open call of that id.
 _TOOL_FINISHED = _update(
@@ -329,14 +334,17 @@ _TOOL_FINISHED = _update(
 
 @_projects(e.ToolStarted)
 def _(event: e.Event, body: e.ToolStarted, shelf: Shelf) -> Iterable[Write]:
-    about = (event.seq, body.call, event.agent, event.task, body.tool, "running", body.target, body.writes)
-    yield _TOOL_STARTED, (*about, *shelf.head(body.arguments), event.at)
+    yield _TOOL_AGAIN, (event.at, event.agent, body.call, event.epoch)
+    who = (event.seq, event.epoch, body.call, event.agent, event.task)
+    what = (body.tool, "running", body.target, body.writes)
+    yield _TOOL_STARTED, (*who, *what, *shelf.head(body.arguments), event.at)
+    yield _ACTING, (f"{body.tool} {body.target}".rstrip(), event.agent)
 
 
 @_projects(e.ToolFinished)
 def _(event: e.Event, body: e.ToolFinished, shelf: Shelf) -> Iterable[Write]:
     answer, paths, waits = shelf.head(body.answer), _text(body.paths), (body.wall_s, body.gate_wait_s)
-    about = (event.seq, body.call, event.agent, event.task, body.tool, body.state)
+    about = (event.seq, event.epoch, body.call, event.agent, event.task, body.tool, body.state)
     yield _TOOL_ALONE, (*about, *answer, paths, event.at, *waits)
     yield _TOOL_FINISHED, (body.state, *answer, paths, event.at, *waits, event.agent, body.call)
     told = (event.seq, event.at, event.agent, "tool", "tool", body.tool, body.call, body.state)
@@ -357,7 +365,7 @@ _TASK_REQUEUED = _update(
 )
 _TASK_ENDED = _update("tasks", "state = ?, reason = ?, commit_oid = ?, ended = ?")
 _TASK_LANDING = _update("tasks", "state = 'landing'")
-_TASK_CONFLICTED = _update("tasks", "state = 'working', conflicts = conflicts + 1")
+_TASK_HANDED_BACK = _update("tasks", "state = 'working', conflicts = conflicts + ?")
 _LANDING_STARTED = _insert("landings", "id task agent change started", " ON CONFLICT (id) DO NOTHING")
 _LANDING_FINISHED = _insert(
     "landings",
@@ -393,7 +401,8 @@ def _(event: e.Event, body: e.TaskRequeued, shelf: Shelf) -> Iterable[Write]:
 @_projects(e.TaskEnded)
 def _(event: e.Event, body: e.TaskEnded, shelf: Shelf) -> Iterable[Write]:
     yield _TASK_ENDED, (body.state, body.reason, body.commit, event.at, event.task)
-    yield _TASK_COUNTED[TaskState(body.state)], ()
+    if counted := _TASK_COUNTED.get(body.state):
+        yield counted, ()
 
 
 @_projects(e.LandingStarted)
@@ -410,8 +419,8 @@ def _(event: e.Event, body: e.LandingFinished, shelf: Shelf) -> Iterable[Write]:
     yield _LANDING_FINISHED, (*row, None, done.at)
     if done.commit is not None:
         yield _TRUNK, (done.commit,)
-    if done.state is LandingState.CONFLICTED:
-        yield _TASK_CONFLICTED, (done.task,)
+    if done.state in (LandingState.CONFLICTED, LandingState.REFUSED):
+        yield _TASK_HANDED_BACK, (done.state is LandingState.CONFLICTED, event.task)
 
 
 @_projects(e.HandedOff)

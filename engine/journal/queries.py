@@ -34,8 +34,8 @@ MOST = 5_000
 SEARCH = 20_000
 """Events that one page of a search looks through at most."""
 
-# The fold needs only small fields of these kinds.
-_OUTLINE = frozenset({"turn_taken", "tool_started", "tool_finished", "context_compacted", "model_call_retried"})
+# The fold needs only small fields of these kinds, which are also the largest: their large texts are not fetched.
+_OUTLINE = frozenset({"turn_taken", "tool_finished", "context_compacted"})
 _EVENTS = "SELECT seq, at, epoch, kind, agent, task, cause, CAST(body AS BLOB) FROM events"
 _BLOBS = "SELECT hash, codec, size, data FROM blobs WHERE hash IN (SELECT value FROM json_each(?))"
 

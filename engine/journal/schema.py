@@ -89,7 +89,8 @@ CREATE TABLE messages (
 );
 CREATE INDEX messages_of_agent ON messages (agent);
 CREATE TABLE tool_calls (
-  seq INTEGER PRIMARY KEY, id TEXT NOT NULL, agent TEXT NOT NULL, task TEXT, tool TEXT NOT NULL, state TEXT NOT NULL,
+  seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL, task TEXT,
+  tool TEXT NOT NULL, state TEXT NOT NULL,
   target TEXT NOT NULL, writes INTEGER, arguments TEXT NOT NULL, arguments_size INTEGER NOT NULL, arguments_blob TEXT,
   answer TEXT, answer_size INTEGER, answer_blob TEXT, paths TEXT NOT NULL DEFAULT '[]',
   started INTEGER NOT NULL, ended INTEGER, wall_s REAL, gate_wait_s REAL

@@ -146,25 +146,39 @@ class SqliteJournal:
                     return
                 self._work.clear()
                 continue
-            calls = self._next_calls()
             try:
-                await self._write([event for call in calls for event in call])
+                if self.failure is not None:
+                    await self._skip_written()
+                seq = await self._write_next()
             except Exception as error:
-                self._calls.extendleft(reversed(calls))
                 self._failed(error)
                 if self._closing:
                     return
                 await self._pause()
             else:
-                self._wrote(calls[-1][-1].seq)
+                self._wrote(seq)
 
-    def _next_calls(self) -> list[Sequence[Event]]:
-        calls = [self._calls.popleft()]
-        size = len(calls[0])
-        while self._calls and size + len(self._calls[0]) <= BATCH:
-            size += len(self._calls[0])
-            calls.append(self._calls.popleft())
-        return calls
+    async def _skip_written(self) -> None:
+        """A commit that failed may have reached the disk all the same."""
+        [[last]] = await self._db.execute_fetchall("SELECT coalesce(max(seq), 0) FROM events")
+        while self._calls and self._calls[0][-1].seq <= last:
+            self._calls.popleft()
+
+    async def _write_next(self) -> int:
+        """One transaction of as many whole calls as fit; they leave the queue once it is committed."""
+        events: list[Event] = []
+        calls = 0
+        for call in self._calls:
+            if events and len(events) + len(call) > BATCH:
+                break
+            events.extend(call)
+            calls += 1
+        if not events:
+            return self.last_seq
+        await self._write(events)
+        for _ in range(calls):
+            self._calls.popleft()
+        return events[-1].seq
 
     async def _write(self, events: list[Event]) -> None:
         """One transaction. Raises whatever goes wrong, with nothing of it written."""

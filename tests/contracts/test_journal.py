@@ -1,0 +1,95 @@
+"""What every journal must do, whether it is SQLite's or the simulation's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from engine.events import Event, Warned
+from engine.journal.writer import SqliteJournal
+from engine.protocols import Journal
+from engine.types import AgentId
+from tests.engine.journal.stories import story
+from tests.simulated.journal import MemoryJournal
+from tests.simulated.power import Power
+
+Open = Callable[[Path], Awaitable[Journal]]
+
+
+async def in_sqlite(folder: Path) -> Journal:
+    return await SqliteJournal.open(folder / "journal.db")
+
+
+async def in_memory(_: Path) -> Journal:
+    return MemoryJournal(Power(), lambda: 0.0)
+
+
+@pytest.fixture(params=[in_sqlite, in_memory], ids=["sqlite", "memory"])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
+    made = await request.param(tmp_path)
+    yield made
+    await made.close()
+
+
+def warned(seq: int, agent: str = "a-1") -> Event:
+    return Event(seq, seq, 1, Warned(f"number {seq}"), AgentId(agent))
+
+
+async def read(journal: Journal, after: int = 0) -> list[Event]:
+    return [event async for event in journal.events(after)]
+
+
+async def test_an_empty_journal_has_no_events(journal: Journal) -> None:
+    assert await read(journal) == []
+    assert await journal.agent_events(AgentId("a-1")) == []
+
+
+async def test_what_is_durable_is_read_back_in_order(journal: Journal) -> None:
+    events = story(1).events
+    for event in events:
+        journal.append([event])
+    await journal.durable(len(events))
+    assert await read(journal) == events
+
+
+async def test_reading_begins_after_a_number(journal: Journal) -> None:
+    journal.append([warned(seq) for seq in range(1, 11)])
+    await journal.durable(10)
+    assert [event.seq for event in await read(journal, after=7)] == [8, 9, 10]
+    assert await read(journal, after=10) == []
+
+
+async def test_one_agents_events_are_found(journal: Journal) -> None:
+    journal.append([warned(1, "a-1"), warned(2, "a-2"), warned(3, "a-1")])
+    await journal.durable(3)
+    assert [event.seq for event in await journal.agent_events(AgentId("a-1"))] == [1, 3]
+
+
+async def test_many_waiters_are_all_told(journal: Journal) -> None:
+    for seq in range(1, 101):
+        journal.append([warned(seq)])
+    await asyncio.gather(*(journal.durable(seq) for seq in range(100, 0, -1)))
+    assert len(await read(journal)) == 100
+
+
+async def test_durable_is_at_once_for_what_is_durable(journal: Journal) -> None:
+    journal.append([warned(1), warned(2)])
+    await journal.durable(2)
+    await journal.durable(1)
+    await journal.durable(0)
+
+
+async def test_a_hole_in_the_sequence_is_refused(journal: Journal) -> None:
+    journal.append([warned(1)])
+    with pytest.raises((ValueError, AssertionError)):
+        journal.append([warned(3)])
+    with pytest.raises((ValueError, AssertionError)):
+        journal.append([warned(1)])
+
+
+async def test_an_empty_append_is_nothing(journal: Journal) -> None:
+    journal.append([])
+    journal.append([warned(1)])
+    await journal.durable(1)
+    assert len(await read(journal)) == 1

@@ -1,0 +1,208 @@
+"""The tables tell the same story as the fold, and every kind of event has a place in them or none by decision."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import events as e
+from engine import types as t
+from engine.conversation import Message, StopReason, Text
+from engine.journal.projections import RECORD_ONLY, TABLES, decided
+from engine.journal.writer import SqliteJournal
+from engine.snapshot import Snapshot
+from engine.types import AgentId, LandingState, TaskState
+from tests.engine.journal.bodies import KINDS, numbered
+from tests.engine.journal.stories import story
+
+
+async def written(folder: Path, events: list[e.Event]) -> Path:
+    path = folder / "journal.db"
+    journal = await SqliteJournal.open(path)
+    for event in events:
+        journal.append([event])
+    await journal.close()
+    return path
+
+
+def rows(path: Path, sql: str, *parameters: object) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(path)) as db:
+        db.row_factory = sqlite3.Row
+        return [dict(row) for row in db.execute(sql, parameters)]
+
+
+def test_every_kind_of_event_has_a_decision() -> None:
+    assert decided() == set(KINDS)
+    assert set(KINDS) >= RECORD_ONLY
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_tables_and_fold_agree(seed: int, tmp_path: Path) -> None:
+    told = story(seed, 400)
+    path = await written(tmp_path, told.events)
+    s = told.snapshot
+    assert {row["id"]: agent_row(row) for row in rows(path, "SELECT * FROM agents")} == {
+        agent.id: agent_value(agent) for agent in s.agents.values()
+    }
+    assert {row["id"]: task_row(row) for row in rows(path, "SELECT * FROM tasks")} == {
+        task.id: task_value(task) for task in s.tasks.values()
+    }
+    [run] = rows(path, "SELECT * FROM runs")
+    assert run_row(run) == run_value(s)
+    assert [row["text"] for row in rows(path, "SELECT text FROM intents ORDER BY version")] == [
+        i.text for i in s.intents
+    ]
+    landed = rows(path, "SELECT id, state, commit_oid FROM landings WHERE state IS NOT NULL ORDER BY id")
+    assert [(row["id"], row["state"], row["commit_oid"]) for row in landed] == [
+        (landing.id, landing.state, landing.commit) for landing in s.landings
+    ]
+    assert {row["id"] for row in rows(path, "SELECT id FROM handoffs")} == set(s.handoffs)
+    waiting = {row["id"] for row in rows(path, "SELECT id FROM inbox WHERE consumed IS NULL")}
+    assert waiting == {message.id for inbox in s.inboxes.values() for message in inbox}
+    pads = rows(path, "SELECT agent, max(version) AS version, text FROM scratchpads GROUP BY agent")
+    assert {(p["agent"], p["version"], p["text"]) for p in pads} == {
+        (p.agent, p.version, p.text) for p in s.scratchpads.values()
+    }
+
+
+def agent_row(row: dict[str, Any]) -> tuple[Any, ...]:
+    usd = row["usd"] if row["usd"] is None else pytest.approx(row["usd"])
+    return (*(row[name] for name in AGENT), row["input_tokens"] + row["output_tokens"], row["tokens"], usd)
+
+
+AGENT = (
+    *("path", "parent", "role", "model", "state", "doing", "reason", "paused", "priority", "steps"),
+    *("tokens_in_context", "goal", "scope", "ended"),
+)
+
+
+def agent_value(a: t.Agent) -> tuple[Any, ...]:
+    tokens = a.usage.input + a.usage.output
+    where = (a.path, a.parent, a.role, a.model, a.state, a.doing, a.reason, a.paused, a.priority, a.steps)
+    return (*where, a.tokens_in_context, a.goal, a.scope, a.ended_at, tokens, tokens, a.usage.usd)
+
+
+def task_row(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in TASK)
+
+
+TASK = ("state", "attempt", "failures", "losses", "conflicts", "agent", "commit_oid", "reason", "ended")
+
+
+def task_value(t: t.Task) -> tuple[Any, ...]:
+    return t.state, t.attempt, t.failures, t.losses, t.conflicts, t.agent, t.commit, t.reason, t.ended_at
+
+
+RUN = "state reason exit_status epoch pid trunk green landed failed cancelled handoffs checks_passed checks_failed "
+RUN += "model_calls retries worked workers_limit"
+
+
+def run_row(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in RUN.split())
+
+
+def run_value(s: Snapshot) -> tuple[Any, ...]:
+    ended = tuple(s.task_counts[state] for state in (TaskState.LANDED, TaskState.FAILED, TaskState.CANCELLED))
+    checks = (s.checks_passed, s.checks_failed, s.model_calls, s.retries, s.worked, s.workers_limit or None)
+    return (s.state, s.reason, s.exit_status, s.epoch, s.pid, s.trunk, s.green, *ended, s.handoff_count, *checks)
+
+
+async def test_the_tables_do_not_depend_on_how_calls_fall_into_transactions(tmp_path: Path) -> None:
+    events = story(7, 300).events
+    (tmp_path / "one").mkdir()
+    (tmp_path / "many").mkdir()
+    many = await written(tmp_path / "many", events)
+    one = tmp_path / "one" / "journal.db"
+    journal = await SqliteJournal.open(one)
+    for event in events:
+        journal.append([event])
+        await journal.durable(event.seq)
+    await journal.close()
+    for table in (*(table for table in TABLES if table != "inbox_consumed"), "events"):
+        assert rows(one, f"SELECT * FROM {table}") == rows(many, f"SELECT * FROM {table}"), table
+
+
+async def test_an_answer_goes_to_the_open_call_of_its_agent_and_an_answer_alone_has_its_own_row(tmp_path: Path) -> None:
+    started = e.ToolStarted(t.CallId("c"), "shell", "{}", True, "ls")
+    finished = e.ToolFinished(t.CallId("c"), "shell", t.ToolCallState.OK, "done", ("a.py",), 1.0, 0.5)
+    malformed = e.ToolFinished(t.CallId("d"), "nonsense", t.ToolCallState.ERROR, "no such tool")
+    path = await written(tmp_path, numbered([started, finished, started, malformed, finished, finished]))
+    calls = rows(path, "SELECT seq, id, state, answer, paths, ended FROM tool_calls ORDER BY seq")
+    assert [(c["seq"], c["id"], c["state"]) for c in calls] == [
+        (1, "c", "ok"),
+        (3, "c", "ok"),
+        (4, "d", "error"),
+        (6, "c", "ok"),
+    ]
+    assert all(c["ended"] for c in calls)
+    assert calls[0]["paths"] == '["a.py"]'
+
+
+async def test_messages_read_as_a_conversation(tmp_path: Path) -> None:
+    inbox = t.InboxMessage(t.MessageId("m-1"), 1, AgentId("a-1"), t.MessageSource.STEER, "Mind the tests.")
+    said = Message("assistant", (Text("I " + "will " * 2000),))
+
+    def turn(given: str | None, *consumed: str) -> e.TurnTaken:
+        ids = tuple(map(t.MessageId, consumed))
+        return e.TurnTaken(t.ModelName("a:b"), given, ids, said, StopReason.END, t.Usage(), "worker@1", 1.0)
+
+    path = await written(
+        tmp_path,
+        numbered(
+            [
+                turn("# Task: x"),
+                e.MessageQueued(inbox),
+                turn("Mind the tests.", "m-1"),
+                turn(None),
+                turn("# Nudge"),
+                e.ToolFinished(t.CallId("c"), "shell", t.ToolCallState.OK, "z" * 5000),
+            ]
+        ),
+    )
+    told = rows(path, "SELECT role, source, length(text) AS shown, size, blob IS NOT NULL AS more FROM messages")
+    assert [(m["role"], m["source"]) for m in told] == [
+        ("user", "opening"),
+        ("assistant", "model"),
+        ("user", "steer"),
+        ("assistant", "model"),
+        ("assistant", "model"),
+        ("user", "system"),
+        ("assistant", "model"),
+        ("tool", "tool"),
+    ]
+    assert (told[-1]["shown"], told[-1]["size"], told[-1]["more"]) == (4096, 5000, 1)
+    [[consumed]] = [list(row.values()) for row in rows(path, "SELECT consumed FROM inbox")]
+    assert consumed == 3
+
+
+async def test_more_than_sqlites_integers_hold_does_not_stop_the_journal(tmp_path: Path) -> None:
+    huge = t.Usage(10**30, 0, 1, 0.0)
+    turn = e.TurnTaken(t.ModelName("a:b"), None, (), Message("assistant", ()), StopReason.END, huge, "p", 1.0)
+    path = await written(tmp_path, numbered([turn]))
+    assert len(rows(path, "SELECT 1 FROM events")) == 1
+
+
+async def test_views_answer_plain_questions(tmp_path: Path) -> None:
+    path = await written(tmp_path, story(3, 400).events)
+    board = rows(path, "SELECT * FROM task_board")
+    assert len(board) == len(rows(path, "SELECT 1 FROM tasks"))
+    assert all(row["planner"] == "root" for row in board)
+    assert sum(row["landed"] for row in rows(path, "SELECT * FROM landings_per_minute")) == len(
+        rows(path, "SELECT 1 FROM landings WHERE state IN (?, ?)", LandingState.MERGED, LandingState.RESOLVED)
+    )
+    assert {row["tool"] for row in rows(path, "SELECT * FROM tool_times")} == {"shell"}
+
+
+async def test_events_can_be_neither_changed_nor_deleted_nor_left_out(tmp_path: Path) -> None:
+    path = await written(tmp_path, numbered([e.Warned("one"), e.Warned("two")]))
+    with closing(sqlite3.connect(path)) as db:
+        for sql in (
+            "UPDATE events SET body = '{}'",
+            "DELETE FROM events",
+            "INSERT OR REPLACE INTO events VALUES (1, 1, 1, 'warned', NULL, NULL, NULL, '{}')",
+            "INSERT INTO events VALUES (4, 1, 1, 'warned', NULL, NULL, NULL, '{}')",
+        ):
+            with pytest.raises(sqlite3.IntegrityError):
+                db.execute(sql)
