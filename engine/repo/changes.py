@@ -17,7 +17,8 @@ from engine.repo.ignores import Rules, decide, parse
 LARGEST = 64 << 20
 REFUSED_NAMES = frozenset({".git", "git~1"})
 OURS = ".swarm"
-FILE, EXECUTABLE, LINK = 0o100644, 0o100755, 0o120000
+FILE, EXECUTABLE, LINK, FOLDER = 0o100644, 0o100755, 0o120000, 0o040000
+EMPTY_TREE = pygit2.Oid(hex="4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 
 
 class Stamp(Struct, frozen=True):
@@ -214,7 +215,7 @@ def _read(fd: int, name: str) -> bytes | None:
 
 
 def _entries(tree: pygit2.Tree | None) -> dict[str, pygit2.Object]:
-    return {str(entry.name): entry for entry in tree} if tree is not None else {}
+    return {os.fsdecode(entry.raw_name): entry for entry in tree} if tree is not None else {}
 
 
 # --- trees -----------------------------------------------------------------------------------------------------
@@ -244,14 +245,13 @@ def _apply(
     attributes: str,
     prefix: str,
 ) -> pygit2.Oid:
-    builder = repo.TreeBuilder(tree) if tree is not None else repo.TreeBuilder()
     known = _entries(tree)
+    entries = {name: (int(entry.filemode), entry.id) for name, entry in known.items()}
     for name, content in here.items():
-        if name in known:
-            builder.remove(name)
+        entries.pop(name, None)
         if content is not None:
             data = _normalised(repo, content, prefix + name, attributes, known.get(name))
-            builder.insert(name, repo.create_blob(data), content.mode)
+            entries[name] = (content.mode, repo.create_blob(data))
     for name, inner in nested.items():
         old = known.get(name)
         below = old if isinstance(old, pygit2.Tree) and name not in here else None
@@ -264,11 +264,20 @@ def _apply(
             else:
                 direct[first] = content
         oid = _apply(repo, below, direct, deeper, attributes, f"{prefix}{name}/")
-        if len(repo[oid].peel(pygit2.Tree)):
-            builder.insert(name, oid, pygit2.GIT_FILEMODE_TREE)
-        elif name in known and name not in here:
-            builder.remove(name)
-    return builder.write()
+        if oid != EMPTY_TREE:
+            entries[name] = (FOLDER, oid)
+        elif name not in here:
+            entries.pop(name, None)
+    return _write_tree(repo, entries)
+
+
+def _write_tree(repo: pygit2.Repository, entries: Mapping[str, tuple[int, pygit2.Oid]]) -> pygit2.Oid:
+    """Written by hand: the library's builder knows no names that are not UTF-8."""
+    rows = []
+    for name, (mode, oid) in entries.items():
+        raw = os.fsencode(name)
+        rows.append((raw + b"/" if mode == FOLDER else raw, b"%o %s\0" % (mode, raw) + oid.raw))
+    return repo.write(pygit2.GIT_OBJECT_TREE, b"".join(row for _, row in sorted(rows)))
 
 
 def _normalised(
@@ -291,6 +300,10 @@ def _normalised(
 
 
 def _attribute(repo: pygit2.Repository, path: str, name: str, commit: str) -> bool | str | None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return None  # the library looks up UTF-8 names only
     flags = pygit2.enums.AttrCheck.INDEX_ONLY | pygit2.enums.AttrCheck.INCLUDE_COMMIT | pygit2.enums.AttrCheck.NO_SYSTEM
     value: bool | str | None = repo.get_attr(path, name, flags, commit)
     return value

@@ -266,10 +266,7 @@ def _whiteout(layer: Path, path: bytes, tree: pygit2.Tree) -> None:
 def _entry(tree: pygit2.Object, name: bytes) -> pygit2.Object | None:
     if not isinstance(tree, pygit2.Tree):
         return None
-    try:
-        return tree[os.fsdecode(name)]
-    except KeyError:
-        return None
+    return next((entry for entry in tree if entry.raw_name == name), None)
 
 
 def _delete(path: Path) -> None:

@@ -92,7 +92,7 @@ async def open_workspaces(folder: Path, trunk_git: Path, settings: SandboxSettin
 
     Raises SwarmError: sandbox and settings as `choose` does, state when the folder cannot be written.
     """
-    folder, trunk_git = Path(os.path.realpath(folder)), Path(os.path.realpath(trunk_git))
+    folder, trunk_git = _real(folder), _real(trunk_git)
     try:
         (folder / "copies").mkdir(parents=True, exist_ok=True)
         layers = Layers(folder, trunk_git, base)
@@ -103,6 +103,11 @@ async def open_workspaces(folder: Path, trunk_git: Path, settings: SandboxSettin
         ) from error
     choice = await choose(folder, _object_stores(trunk_git / "objects"), settings)
     return CopiedWorkspaces(folder, trunk_git, choice, layers)
+
+
+def _real(path: Path) -> Path:
+    """As the kernel names it: mounts inside a sandbox go to the same name."""
+    return path.resolve()
 
 
 def _make_scratch(scratch: Path, trunk_git: Path) -> None:

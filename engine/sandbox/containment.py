@@ -9,7 +9,7 @@ from engine.sandbox import launcher
 from engine.sandbox.bubblewrap import SHM, TMP, VAR_TMP, WS, Bubblewrap, Mount, Surroundings, argv, python
 from engine.sandbox.levels import Level
 from engine.sandbox.session import Start
-from engine.sandbox.toolchains import HOME, command_env
+from engine.sandbox.toolchains import ETC, HOME, command_env
 
 
 class Limits(Struct, frozen=True):
@@ -57,7 +57,8 @@ class Containment(Struct, frozen=True):
             command = (python(), "-I", "-S", launcher.__file__)
             config["guard"] = self.level.value.encode()
             config["writable"] = b"\0".join(os.fsencode(copy / name) for name in ("files", "home", "tmp"))
-            readable = (*self.around.tools.folders, *self.around.objects)
+            etc = (f"/etc/{name}" for name in (*ETC, "passwd", "group", "hosts", "resolv.conf"))
+            readable = (*self.around.tools.folders, *self.around.objects, *etc)
             config["readable"] = b"\0".join(os.fsencode(path) for path in readable)
             config["network"] = b"1" if self.around.network else b""
         config |= {f"env.{name}": value.encode() for name, value in env.items()}

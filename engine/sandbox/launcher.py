@@ -444,6 +444,9 @@ class Config:
         self.shell = b"/bin/bash" if os.access("/bin/bash", os.X_OK) else b"/bin/sh"
         self.env = {k[4:]: v for k, v in values.items() if k.startswith(b"env.")}
         self.guard = values.get(b"guard", b"")
+        self.readable = [path for path in values.get(b"readable", b"").split(b"\0") if path]
+        self.writable = [path for path in values.get(b"writable", b"").split(b"\0") if path]
+        self.network = bool(values.get(b"network"))
 
 
 class Command:
@@ -494,6 +497,8 @@ class Command:
                 _lower(resource.RLIMIT_NPROC, config.processes)
             os.chdir(config.root)
             os.execve(config.shell, [config.shell, b"-c", command], config.env)  # noqa: S606 - it is a shell
+        except (OSError, ValueError) as error:
+            os.write(2, b"the command cannot be started: " + str(error).encode() + b"\n")
         finally:
             os._exit(127)
 
@@ -776,7 +781,7 @@ def main() -> None:
         sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
         import guard  # type: ignore[import-not-found]  # noqa: PLC0415 - only the levels without namespaces pay for it
 
-        guard.raise_around(config.guard, config.root)
+        guard.raise_around(config.guard, config.readable, config.writable, config.network)
     os.umask(0o022)
     send(b"0", b"ready")
     Launcher(config).loop()

@@ -27,14 +27,17 @@ NOT_GUARANTEED: dict[Level, tuple[str, ...]] = {
     Level.NAMESPACED: (
         "memory is watched by polling: a tree can pass its limit for a moment",
         "no system call filter: the whole kernel interface can be reached",
+        "a command can tamper with its own sandbox's launcher: then only the engine's deadlines bound it",
         "the number of inodes and the disk space that a copy takes are not bounded",
     ),
     Level.RESTRICTED: (
+        "modes, times and attributes of files that are yours can be changed anywhere; Landlock does not cover them",
         "processes see each other and the machine's process list",
         "UDP and Unix sockets can be reached; only TCP is refused, on kernels that can",
         "memory is watched by polling: a tree can pass its limit for a moment",
         "a process that leaves its parent in the moment it is killed is only found at the next look",
-        "names and sizes of files outside can be seen, their contents not",
+        "names and sizes of files outside can be seen, and so can /etc's public files and `/proc`; other contents not",
+        "no system call filter: the whole kernel interface can be reached",
     ),
     Level.OFF: (
         "nothing is contained: commands can read and write what you can, and use the network",

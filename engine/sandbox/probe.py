@@ -20,6 +20,7 @@ from engine.sandbox.toolchains import find_tools
 from engine.settings import SandboxSettings
 
 KEPT = "known to the engine only"
+AS_ROOT_RESTRICTED = "as root it would let agents change the modes of every file; run as an ordinary user"
 NO_CGROUP = "no delegated control group that can be used"
 
 
@@ -55,6 +56,9 @@ async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettin
     reasons: dict[str, str] = {Level.FULL.value: NO_CGROUP}
     for level in wanted:
         if level is Level.FULL:
+            continue
+        if level is Level.RESTRICTED and os.geteuid() == 0 and settings.level == "auto":
+            reasons[level.value] = AS_ROOT_RESTRICTED
             continue
         tried = Containment(level, bwrap, containment.around, containment.limits)
         for method in methods:
@@ -154,7 +158,7 @@ async def _self_test(tried: Containment, method: CopyMethod, place: Path) -> str
             lines.append(f"cat '{secret}' 2>/dev/null && echo LEAK")
             lines.append(f"echo x 2>/dev/null > '{place}/outside' && echo LEAK")
             lines.append("cat /etc/shadow >/dev/null 2>&1 && echo LEAK")
-            lines.append("echo core 2>/dev/null > /proc/sys/kernel/core_pattern && echo LEAK")
+            lines.append("(: >> /proc/sys/kernel/core_pattern) 2>/dev/null && echo LEAK")
         if tried.namespaces and not tried.around.network:
             lines.append("grep -v -e '|' -e ' lo:' /proc/net/dev && echo LEAK")
         output = await session.run("\n".join([*lines, "true"]), 30.0, ".swarm/self-test.txt", lambda _: None)

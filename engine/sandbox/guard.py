@@ -1,0 +1,93 @@
+"""Raised by the launcher around itself where there are no namespaces: Landlock, no new privileges, a subreaper.
+
+Loaded inside the launcher only at the levels `restricted` and `off`. Numbers are from the kernel's uapi headers
+(prctl.h, landlock.h); the three Landlock calls have the same numbers on every architecture.
+"""
+
+import ctypes
+import os
+import struct
+
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 36, 38
+PR_CAPBSET_READ, PR_CAPBSET_DROP, CAPABILITY_VERSION_3 = 23, 24, 0x20080522
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+CREATE_RULESET_VERSION = 1
+RULE_PATH_BENEATH = 1
+
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
+ALL_FILES_V1 = (1 << 13) - 1
+REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
+NET_TCP = 3  # bind and connect
+SCOPES = 3  # abstract Unix sockets and signals stay within
+READ = EXECUTE | READ_FILE | READ_DIR
+ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
+
+SYSTEM = (b"/usr", b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32", b"/proc")
+DEVICES = (b"/dev/null", b"/dev/zero", b"/dev/full", b"/dev/random", b"/dev/urandom")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Unguarded(Exception):  # noqa: N818 - fails closed, told like an exception
+    """The kernel refused the fence: nothing may run."""
+
+
+def raise_around(level: bytes, readable: list[bytes], writable: list[bytes], network: bool) -> None:
+    """Fence this process and all it will start. Raises Unguarded."""
+    if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise Unguarded("no subreaper")
+    if level == b"off":
+        return
+    # Commands become dumpable again when they start a program; the launcher's own memory stays out of their reach.
+    if _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 or _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise Unguarded("no_new_privs was refused")
+    _drop_capabilities()
+    version = _libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION)
+    if version < 1:
+        raise Unguarded("the kernel has no Landlock")
+    if version < 3:
+        raise Unguarded("the kernel's Landlock cannot keep files from being truncated (Linux 6.2 can)")
+    handled = ALL_FILES_V1 | REFER | TRUNCATE | (IOCTL_DEV if version >= 5 else 0)
+    ruleset = struct.pack("=Q", handled)
+    if version >= 4:
+        ruleset += struct.pack("=Q", 0 if network else NET_TCP)
+    if version >= 6:
+        ruleset += struct.pack("=Q", SCOPES)
+    fd = _libc.syscall(CREATE_RULESET, ruleset, ctypes.c_size_t(len(ruleset)), 0)
+    if fd < 0:
+        raise Unguarded(f"Landlock: {os.strerror(ctypes.get_errno())}")
+    for path in (*SYSTEM, *readable):
+        _allow(fd, path, READ)
+    for path in DEVICES:
+        _allow(fd, path, READ_FILE | WRITE_FILE | TRUNCATE)
+    for path in writable:
+        _allow(fd, path, handled)
+    if _libc.syscall(RESTRICT_SELF, fd, 0) != 0:
+        raise Unguarded(f"Landlock: {os.strerror(ctypes.get_errno())}")
+    os.close(fd)
+
+
+def _drop_capabilities() -> None:
+    """For good: what a root engine starts could load kernel modules else, whatever files it may open."""
+    for capability in range(64):
+        if _libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1:
+            _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # refused without privileges, which is as good
+    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+    if _libc.capset(header, b"\0" * 24) != 0:
+        raise Unguarded("the capabilities cannot be dropped")
+
+
+def _allow(ruleset: int, path: bytes, access: int) -> None:
+    """What does not exist needs no rule."""
+    try:
+        fd = os.open(path, os.O_PATH)
+    except OSError:
+        return
+    try:
+        if os.fstat(fd).st_mode & 0o170000 != 0o040000:
+            access &= ON_FILES
+        rule = struct.pack("=Qi", access, fd)
+        if _libc.syscall(ADD_RULE, ruleset, RULE_PATH_BENEATH, rule, 0) != 0:
+            raise Unguarded(f"Landlock refuses a rule: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(fd)

@@ -1,0 +1,372 @@
+"""The contract of protocols.Workspaces, run against every copy method and sandbox level that works here."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from engine.errors import SwarmError
+from engine.protocols import WorkspaceError, WorkspaceLost
+from engine.repo.workspace import AgentWorkspace
+from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
+from engine.settings import SandboxSettings
+from engine.types import AgentId, CommitId
+
+KINDS = [
+    ("namespaced", "overlay"),
+    ("namespaced", "reflink"),
+    ("namespaced", "checkout"),
+    ("restricted", "checkout"),
+    ("off", "checkout"),
+]
+AGENT = AgentId("agent-1")
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+class Project:
+    """A real repo with a trunk that borrows from it, as a run has them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.source = folder / "source"
+        self.trunk = folder / "trunk.git"
+        self.source.mkdir()
+        self.git("init", "-q", "-b", "main")
+        self.write("README.md", "# Greeter\n")
+        self.write("src/greet.py", "def greet():\n    return 'hello'\n")
+        self.write("src/deep/er/data.txt", "1\n2\n3\n")
+        self.write("tool.sh", "#!/bin/sh\necho tool\n")
+        (self.source / "tool.sh").chmod(0o755)
+        (self.source / "link").symlink_to("README.md")
+        self.write(".gitignore", "*.o\nbuild/\n!keep.o\n")
+        self.base = self.commit("first")
+        subprocess.run(["git", "clone", "-q", "--bare", "--shared", self.source, self.trunk], check=True)
+
+    def git(self, *args: str, where: Path | None = None) -> str:
+        done = subprocess.run(["git", *args], cwd=where or self.source, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def write(self, path: str, text: str) -> None:
+        file = self.source / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def commit(self, message: str) -> CommitId:
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+        return CommitId(self.git("rev-parse", "HEAD"))
+
+    def in_trunk(self, *args: str) -> str:
+        return self.git(*args, where=self.trunk)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: "-".join(kind))
+async def workspaces(request: pytest.FixtureRequest, project: Project) -> AsyncIterator[CopiedWorkspaces]:
+    level, method = request.param
+    settings = SandboxSettings(level=level, copies=method, memory="512MiB", output="1MiB")
+    try:
+        made = await open_workspaces(project.folder / "workspaces", project.trunk, settings, project.base)
+    except SwarmError as error:
+        pytest.skip(error.message)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def workspace(workspaces: CopiedWorkspaces, project: Project) -> AgentWorkspace:
+    return await workspaces.open(AGENT, project.base)
+
+
+Shell = Callable[[str], "asyncio.Future[str]"]
+
+
+async def shell(workspace: AgentWorkspace, command: str, seconds: float = 30) -> str:
+    output = await workspace.run(command, seconds, quiet)
+    assert output.killed == "", output
+    return output.text
+
+
+async def test_a_fresh_copy_shows_the_commit_and_no_change(workspace: AgentWorkspace, project: Project) -> None:
+    assert await workspace.read_file("src/greet.py") == b"def greet():\n    return 'hello'\n"
+    assert await workspace.changed() == ()
+    assert await workspace.diff() == ""
+    assert await shell(workspace, "pwd; ./tool.sh; readlink link") == f"{workspace.root}\ntool\nREADME.md\n"
+
+
+async def test_the_agents_own_git_is_ready_and_tells_of_the_project_only(workspace: AgentWorkspace) -> None:
+    said = await shell(workspace, "git status --porcelain; git log --format=%s; git branch -a; git fsck 2>&1 | head -3")
+    assert said.splitlines()[:3] == ["The project as you received it", "first", "* work"]
+    said = await shell(workspace, "echo more >> README.md; git commit -qam mine; git log --format=%s -1; git status -s")
+    assert said == "mine\n"
+    assert await workspace.changed() == ("README.md",)
+
+
+async def test_every_kind_of_change_lands_as_git_would_have_it(workspace: AgentWorkspace, project: Project) -> None:
+    await shell(
+        workspace,
+        "rm src/deep/er/data.txt; mv src/greet.py src/hello.py; chmod -x tool.sh; ln -sf tool.sh link;"
+        "mkdir -p new/folder; printf 'x' > new/folder/file; rm README.md; mkdir README.md; echo in > README.md/inside",
+    )
+    assert await workspace.changed() == (
+        "README.md", "README.md/inside", "link", "new/folder/file", "src/deep/er/data.txt",
+        "src/greet.py", "src/hello.py", "tool.sh",
+    )  # fmt: skip
+    assert "rename from src/greet.py" in await workspace.diff()
+    commit = await workspace.commit("change\n")
+    assert project.in_trunk("ls-tree", "-r", "--format=%(objectmode) %(path)", commit).splitlines() == [
+        "100644 .gitignore",
+        "100644 README.md/inside",
+        "120000 link",
+        "100644 new/folder/file",
+        "100644 src/hello.py",
+        "100644 tool.sh",
+    ]
+    assert project.in_trunk("rev-parse", f"{commit}^") == project.base
+    assert project.in_trunk("log", "-1", "--format=%B", commit) == "change"
+    assert project.in_trunk("fsck", "--no-dangling", commit) == ""
+
+
+async def test_what_git_ignores_never_lands_but_tracked_files_always_do(
+    workspaces: CopiedWorkspaces, project: Project
+) -> None:
+    project.git("add", "-f", ".")
+    project.write("build/tracked.txt", "t\n")
+    project.git("add", "-f", "build/tracked.txt")
+    project.git("commit", "-qm", "tracked though ignored")
+    commit = CommitId(project.git("rev-parse", "HEAD"))
+    workspace = await workspaces.open(AGENT, commit)
+    await shell(
+        workspace,
+        "touch a.o keep.o src/b.o; echo x >> build/tracked.txt; touch build/other; mkdir -p vendor/.git src/sub;"
+        "touch vendor/.git/config vendor/code.py; echo '/only' > src/sub/.gitignore; touch src/sub/only src/sub/not",
+    )
+    assert await workspace.changed() == (
+        "build/tracked.txt", "keep.o", "src/sub/.gitignore", "src/sub/not", "vendor/code.py"
+    )  # fmt: skip
+
+
+async def test_hostile_names_land_and_special_files_do_not(workspace: AgentWorkspace, project: Project) -> None:
+    await shell(
+        workspace,
+        r"""touch -- '-rf' 'a b' 'quote"d' $'new\nline' $'esc\x1b[31m' $'\xff\xfe'; mkfifo pipe; mkdir .GIT; touch .GIT/x""",
+    )
+    commit = await workspace.commit("names\n")
+    names = subprocess.run(
+        ["git", "diff", "--name-only", "-z", project.base, commit], cwd=project.trunk, capture_output=True, check=True
+    )
+    assert sorted(names.stdout.split(b"\0")[:-1]) == sorted(
+        [b"-rf", b"a b", b'quote"d', b"new\nline", b"esc\x1b[31m", b"\xff\xfe"]
+    )
+
+
+async def test_line_endings_are_normalised_where_the_projects_attributes_say_so(
+    workspaces: CopiedWorkspaces, project: Project
+) -> None:
+    project.write(".gitattributes", "*.txt text\n*.bin -text\n")
+    commit = project.commit("attributes")
+    workspace = await workspaces.open(AGENT, commit)
+    await workspace.write_file("a.txt", b"one\r\ntwo\r\n")
+    await workspace.write_file("a.bin", b"one\r\n")
+    landed = await workspace.commit("endings\n")
+    assert project.in_trunk("cat-file", "-s", f"{landed}:a.txt") == "8"
+    assert project.in_trunk("cat-file", "-s", f"{landed}:a.bin") == "5"
+
+
+async def test_a_copy_of_a_later_commit_holds_exactly_that_commit(
+    workspaces: CopiedWorkspaces, project: Project
+) -> None:
+    await workspaces.open(AGENT, project.base)
+    project.git("rm", "-qr", "src/deep")
+    project.git("mv", "tool.sh", "tools")
+    project.write("README.md", "# Later\n")
+    (project.source / "link").unlink()
+    project.write("link/file", "a folder now\n")
+    later = project.commit("later")
+    workspace = await workspaces.open(AGENT, later)
+    assert await workspace.changed() == ()
+    listed = await shell(
+        workspace, "find . -path ./.git -prune -o -print | sort; git status --porcelain; cat README.md"
+    )
+    assert listed.split() == [
+        ".", "./.gitignore", "./README.md", "./link", "./link/file", "./src", "./src/greet.py", "./tools", "#", "Later",
+    ]  # fmt: skip
+    await workspace.write_file("src/greet.py", b"pass\n")
+    assert await workspace.changed() == ("src/greet.py",)
+
+
+async def test_advancing_brings_in_a_merge_with_its_conflict_markers(
+    workspaces: CopiedWorkspaces, project: Project
+) -> None:
+    workspace = await workspaces.open(AGENT, project.base)
+    await shell(workspace, "echo mine > README.md; echo own > own.txt; touch ignored.o; rm -r src/deep")
+    await workspace.commit("mine\n")
+    project.write("trunk.txt", "theirs\n")
+    project.write("README.md", "theirs\n")
+    tip = project.commit("theirs")
+    project.write("README.md", "<<<<<<< trunk\ntheirs\n=======\nmine\n>>>>>>> yours\n")
+    project.write("own.txt", "own\n")
+    project.git("rm", "-qr", "src/deep")
+    merged = project.commit("merged")
+    await workspace.advance(merged, tip)
+    assert workspace.base == tip
+    assert await workspace.changed() == ("README.md", "own.txt", "src/deep/er/data.txt")
+    assert (await workspace.read_file("README.md")).startswith(b"<<<<<<< trunk\n")
+    assert await shell(workspace, "cat trunk.txt; ls ignored.o; git status --short") == (
+        "theirs\nignored.o\n M README.md\n D src/deep/er/data.txt\n?? own.txt\n"
+    )
+    await workspace.write_file("README.md", b"both\n")
+    landed = await workspace.commit("resolved\n")
+    assert project.in_trunk("rev-parse", f"{landed}^") == tip
+    assert project.in_trunk("show", f"{landed}:README.md") == "both"
+    assert project.in_trunk("show", f"{landed}:trunk.txt") == "theirs"
+
+
+async def test_files_are_listed_searched_written_and_keep_their_executable_bit(workspace: AgentWorkspace) -> None:
+    assert [(entry.path, entry.size) for entry in await workspace.list_files("", 1, 3)] == [
+        (".gitignore", 19), ("README.md", 10), ("link", 9),
+    ]  # fmt: skip
+    assert [entry.path for entry in await workspace.list_files("src", 9, 99)] == [
+        "src/deep/", "src/deep/er/", "src/deep/er/data.txt", "src/greet.py",
+    ]  # fmt: skip
+    await workspace.write_file("tool.sh", b"#!/bin/sh\necho new\n")
+    await workspace.write_file("a/b/c.txt", b"made\n")
+    assert await shell(workspace, "./tool.sh; cat a/b/c.txt") == "new\nmade\n"
+    assert await workspace.read_file(f"{workspace.root}/a/b/c.txt") == b"made\n"
+    found = await workspace.search(r"def (\w+)", "", 10)
+    assert [(match.path, match.line, match.text) for match in found] == [("src/greet.py", 1, "def greet():")]
+    await workspace.write_file("binary", b"def x\0")
+    assert await workspace.search("def x", "", 10) == []
+
+
+async def test_file_operations_that_cannot_be_done_say_why(workspace: AgentWorkspace) -> None:
+    await shell(workspace, "mkfifo pipe; ln -s /etc/passwd out; ln -s ../../../../../etc/passwd up; ln -s loop loop")
+    for path, reason in [
+        ("none", "no such file"), ("src", "is a folder"), ("pipe", "not a regular file"), ("out", "leads outside"),
+        ("up", "leads outside"), ("../x", "leads outside"), ("/etc/passwd", "leads outside"), ("loop", "too many"),
+        ("README.md/x", "not a folder"), ("a\0b", "zero byte"),
+    ]:  # fmt: skip
+        with pytest.raises(WorkspaceError, match=reason):
+            await workspace.read_file(path)
+    for path in ("pipe", "out", "../x", "src", ""):
+        with pytest.raises(WorkspaceError):
+            await workspace.write_file(path, b"x")
+    assert await workspace.read_file("link") == b"# Greeter\n"
+    with pytest.raises(WorkspaceError, match="regular expression"):
+        await workspace.search("(", "", 1)
+
+
+async def test_long_output_is_cut_and_can_be_read_whole(workspace: AgentWorkspace) -> None:
+    seen: list[str] = []
+    output = await workspace.run("seq 1 20000; exit 3", 30, seen.append)
+    assert (output.exit, output.killed) == (3, "")
+    assert output.text.startswith("1\n2\n")
+    assert output.text.endswith("19999\n20000\n")
+    assert output.cut > 0
+    whole = await workspace.read_file(output.whole)
+    assert whole == "".join(f"{number}\n" for number in range(1, 20001)).encode()
+    assert "20000" in "".join(seen)
+    assert await workspace.changed() == ()
+
+
+async def test_too_much_output_kills_the_command(workspace: AgentWorkspace) -> None:
+    output = await workspace.run("yes", 30, quiet)
+    assert (output.exit, output.killed) == (None, "output")
+
+
+async def test_a_timeout_kills_the_whole_tree_daemons_too(workspace: AgentWorkspace) -> None:
+    daemon = "(setsid sh -c 'echo $$ > daemon.pid; exec sleep 600' &) ; sleep 600"
+    output = await workspace.run(daemon, 1.0, quiet)
+    assert (output.exit, output.killed) == (None, "timeout")
+    assert await shell(workspace, 'kill -0 "$(cat daemon.pid)" 2>/dev/null && echo alive || echo gone') == "gone\n"
+
+
+async def test_what_a_command_leaves_running_ends_with_it(workspace: AgentWorkspace) -> None:
+    said = await shell(workspace, "(setsid sleep 600 >/dev/null 2>&1 & echo $! > pid); echo done")
+    assert said == "done\n"
+    assert await shell(workspace, 'kill -0 "$(cat pid)" 2>/dev/null && echo alive || echo gone') == "gone\n"
+
+
+async def test_a_memory_hog_is_killed(workspace: AgentWorkspace) -> None:
+    hog = "import os,time\nfor _ in range(4):\n if os.fork()==0: break\nx=bytearray(200<<20)\ntime.sleep(600)"
+    output = await workspace.run(f"python3 -I -S -c '{hog}'", 60, quiet)
+    assert (output.exit, output.killed) == (None, "memory")
+
+
+async def test_a_cancelled_command_is_killed_and_the_next_one_runs(workspace: AgentWorkspace) -> None:
+    started = asyncio.Event()
+    running = asyncio.create_task(workspace.run("echo on; sleep 600", 900, lambda _: started.set()))
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await shell(workspace, "echo next") == "next\n"
+
+
+async def test_commands_have_no_input_and_a_scrubbed_environment(
+    workspace: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = await shell(workspace, "cat; env; cat /proc/$PPID/environ 2>/dev/null | tr '\\0' '\\n'; ulimit -c")
+    names = {line.split("=")[0] for line in said.splitlines() if "=" in line}
+    assert "PYTEST_CURRENT_TEST" not in names
+    assert not {name for name in names if "KEY" in name or "TOKEN" in name or name.startswith("XDG")}
+    assert {"PATH", "HOME", "LANG", "TERM"} <= names
+    assert said.splitlines()[-1] == "0"
+
+
+async def test_a_dead_sandbox_is_told_as_a_lost_workspace(workspace: AgentWorkspace) -> None:
+    started = asyncio.Event()
+    running = asyncio.create_task(workspace.run("echo on; sleep 600", 900, lambda _: started.set()))
+    await started.wait()
+    assert workspace.sandbox_pid is not None
+    os.kill(workspace.sandbox_pid, 9)
+    with pytest.raises(WorkspaceLost):
+        await running
+    with pytest.raises(WorkspaceLost):
+        await workspace.read_file("README.md")
+
+
+async def test_a_pattern_that_backtracks_for_ever_holds_up_nothing(
+    workspace: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.sandbox.session.SEARCH_S", 1.0)
+    await workspace.write_file("long.txt", b"a" * 60 + b"!\n")
+    searching = asyncio.create_task(workspace.search("(a+)+$", "", 5))
+    assert await workspace.read_file("README.md") == b"# Greeter\n"
+    with pytest.raises(WorkspaceError, match="took too long"):
+        await searching
+    assert await shell(workspace, "echo on") == "on\n"
+
+
+async def test_fifty_copies_at_once_are_apart(workspaces: CopiedWorkspaces, project: Project) -> None:
+    count = 50 if workspaces.method == "overlay" else 5
+    opened = await asyncio.gather(*(workspaces.open(AgentId(f"a{n}"), project.base) for n in range(count)))
+
+    async def work(number: int) -> tuple[str, ...]:
+        await shell(opened[number], f"echo {number} > file{number}", 60)
+        return await opened[number].changed()
+
+    assert await asyncio.gather(*(work(n) for n in range(count))) == [(f"file{n}",) for n in range(count)]
+
+
+async def test_closing_and_sweeping_leave_nothing(workspaces: CopiedWorkspaces, project: Project) -> None:
+    workspace = await workspaces.open(AGENT, project.base)
+    await shell(workspace, "mkdir locked; touch locked/x; chmod 000 locked")
+    await workspace.close()
+    with pytest.raises(WorkspaceLost):
+        await workspace.read_file("README.md")
+    stale = project.folder / "workspaces" / "copies" / "stale-1"
+    (stale / "upper").mkdir(parents=True)
+    await workspaces.sweep()
+    assert list((project.folder / "workspaces" / "copies").iterdir()) == []
+    assert list((project.folder / "workspaces" / "trash").iterdir()) == []
