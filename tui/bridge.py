@@ -25,7 +25,6 @@ from engine.commands import (
     Stop,
     SubmitIntent,
 )
-from engine.conversation import Message, Opaque, Text, ToolAnswer, ToolCall
 from engine.errors import ErrorKind, ExitStatus, SwarmError
 from engine.events import (
     AgentSpawned,
@@ -62,6 +61,7 @@ from engine.events import (
     Warned,
     WorkersLimited,
 )
+from engine.journal.rows import EventPage, MessageRow
 from engine.repo.diff import FileDiff, FileKind, Hunk, Patch, parse_patch
 from engine.settings import Settings
 from engine.settings_files import LoadedSettings, config_folder, load_settings, state_folder
@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from engine.control_client import ControlClient
     from engine.export import event_line, export_lines
     from engine.journal.export import export_jsonl
+    from engine.journal.queries import JournalReader
     from engine.models.choice import choose_models
     from engine.models.playbook import SampleProject, list_samples, sample_folder
     from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
@@ -107,14 +108,17 @@ if TYPE_CHECKING:
     from engine.runs import RunFolder, RunListing, find_run, list_runs, newest_unfinished
     from engine.sandbox.levels import SandboxReport
     from engine.sandbox.probe import probe
+    from engine.settings import ProviderSettings
     from engine.settings_files import resettled
     from engine.summary import summarise
     from engine.wiring import LiveRun, resume_run, start_run
 
 MACHINERY = {
     "ControlClient": "engine.control_client",
+    "JournalReader": "engine.journal.queries",
     "LiveRun": "engine.wiring",
     "PROVIDERS": "engine.models.registry",
+    "ProviderSettings": "engine.settings",
     "RunFolder": "engine.runs",
     "RunListing": "engine.runs",
     "SampleProject": "engine.models.playbook",
@@ -190,14 +194,6 @@ class EventLine(Struct, frozen=True):
     task: TaskId | None = None
 
 
-class Said(Struct, frozen=True):
-    """One message of an agent's conversation, as it was said. `seq` is the event that it came with."""
-
-    seq: int
-    at: Micros
-    message: Message
-
-
 class CloseMode(StrEnum):
     """How a person leaves: the run stops and can be resumed, pauses first, or goes on without the screen.
 
@@ -241,8 +237,8 @@ class Session(Protocol):
         """Raises SwarmError (through the future) when the command cannot be done."""
         ...
 
-    def messages(self, agent: AgentId, before: int | None, limit: int) -> Future[list[Said]]:
-        """The conversation's last `limit` messages before event `before`, oldest first."""
+    def messages(self, agent: AgentId, before: int | None, limit: int) -> Future[list[MessageRow]]:
+        """The conversation's last `limit` messages before the message `before`, oldest first; long texts are cut."""
         ...
 
     def diff(self, agent: AgentId) -> Future[str]:
@@ -296,6 +292,7 @@ __all__ = [
     "ErrorKind",
     "Event",
     "EventLine",
+    "EventPage",
     "ExitStatus",
     "FileDiff",
     "FileKind",
@@ -308,22 +305,23 @@ __all__ = [
     "InboxMessage",
     "Intent",
     "IntentVersioned",
+    "JournalReader",
     "LandingFinished",
     "LandingStarted",
     "LandingState",
     "LiveRun",
     "LoadedSettings",
-    "Message",
     "MessageQueued",
+    "MessageRow",
     "MessageSource",
     "Micros",
     "ModelCallRetried",
     "ModelChanged",
     "ModelName",
-    "Opaque",
     "Patch",
     "Pause",
     "PriorityChanged",
+    "ProviderSettings",
     "Published",
     "Rescope",
     "Rescoped",
@@ -334,7 +332,6 @@ __all__ = [
     "RunListing",
     "RunState",
     "RunStateChanged",
-    "Said",
     "Sample",
     "SampleProject",
     "Sampled",
@@ -363,10 +360,7 @@ __all__ = [
     "TaskRequeued",
     "TaskStarted",
     "TaskState",
-    "Text",
     "Tone",
-    "ToolAnswer",
-    "ToolCall",
     "ToolCallState",
     "ToolFinished",
     "ToolStarted",

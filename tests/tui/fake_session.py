@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from engine import events as e
 from engine.commands import Cancel, Command, Pause, Resume, SetWorkers, Stop, SubmitIntent
-from engine.conversation import Message, Text, ToolAnswer, ToolCall
 from engine.errors import ErrorKind, SwarmError
+from engine.journal.rows import CallRow, MessageRow
 from engine.snapshot import Snapshot
 from engine.types import (
     Agent,
@@ -23,7 +23,7 @@ from engine.types import (
     Scratchpad,
     TaskId,
 )
-from tui.bridge import CloseMode, EventLine, Said
+from tui.bridge import CloseMode, EventLine
 from tui.eventlines import describe
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class FakeSession:
         self.started = False
         self.patches: dict[AgentId, str] = {}
         self.live: dict[AgentId, str] = {}
-        self.said: dict[AgentId, list[Said]] = {}
+        self.said: dict[AgentId, list[MessageRow]] = {}
         self._lines: deque[EventLine] = deque(maxlen=5000)
         self._published: tuple[int, Snapshot] = (0, self.run.copy())
 
@@ -122,7 +122,7 @@ class FakeSession:
                 self.record(e.MessageQueued(message), agent=agent)
         return done(None)
 
-    def messages(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[Said]]":
+    def messages(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[MessageRow]]":
         return done(self.said.get(agent, [])[-limit:])
 
     def diff(self, agent: AgentId) -> "Future[str]":
@@ -149,15 +149,28 @@ class FakeSession:
         return done(None)
 
 
-def conversation() -> list[Said]:
+def conversation() -> list[MessageRow]:
     """A short, believable one."""
-    call = ToolCall(CallId("c1"), "shell", '{"command": "pytest -q tests/test_lexer.py"}')
+    who = AgentId("a")
+    answer = "exit 1 after 0.4 s\n" + "E  assert 1 == 2\n" * 12
+    told = "# Task: Lex numbers\n\n## Goal\nTurn digits into number tokens."
+    call = CallRow("c1", "shell", '{"command": "pytest -q tests/test_lexer.py"}')
     return [
-        Said(3, START, Message("user", (Text("# Task: Lex numbers\n\n## Goal\nTurn digits into number tokens."),))),
-        Said(9, START + SECOND, Message("assistant", (Text("I look at the failing test first."), call))),
-        Said(
-            12,
-            START + 2 * SECOND,
-            Message("user", (ToolAnswer(CallId("c1"), "exit 1 after 0.4 s\nE  assert 1 == 2\n" * 9),)),
+        MessageRow(1, 3, START, who, "user", "opening", told, len(told), True),
+        MessageRow(
+            2,
+            9,
+            START + SECOND,
+            who,
+            "assistant",
+            "model",
+            "I look at the failing test.",
+            27,
+            True,
+            state="tools",
+            calls=(call,),
+        ),
+        MessageRow(
+            3, 12, START + 2 * SECOND, who, "tool", "tool", answer, len(answer), True, "shell", CallId("c1"), "error"
         ),
     ]

@@ -2,18 +2,20 @@
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.binding import BindingType
 
-from tui.bridge import Agent, AgentId, Role, Snapshot
+from tui.bridge import Agent, AgentId, AgentState, Role, Snapshot
 from tui.figures import age, count, dollars
 from tui.filters import BadFilter, Filter, agent_filter
 from tui.keymap import DEFAULT
 from tui.states import AGENT
-from tui.text import Line, Span, fit, one_line
+from tui.text import Line, Span, fit, one_line, width_of
 from tui.tree import Order, Row, flatten
 from tui.widgets.lines import LineView
 
 _ORDERS = list(Order)
+_STATE_CELLS = 11
 
 
 class AgentTree(LineView):
@@ -125,42 +127,41 @@ class AgentTree(LineView):
 
         mark = Span("◆", "accent") if agent.id in self.view.marked else Span(" ")
         fold = ("▸ " if row.folded else "▾ ") if row.parent else "  "
-        lead = "  " * min(row.depth, 12)
         right: list[Span] = []
         if cells >= 104:
-            usd = below.usd if planner else agent.usage.usd
-            right.append(Span(fit(dollars(usd), 9, right=True), "dim"))
+            right.append(Span(fit(dollars(below.usd if planner else agent.usage.usd), 9, right=True), "dim"))
         if cells >= 92:
             right.append(Span(fit(count(below.tokens), 7, right=True), "dim"))
-        if cells >= 52:
-            right += _tasks(below.open, below.landed, below.failed) if planner else [Span(" " * 13)]
+        if planner and cells >= 46:
+            right += _tasks(below.open, below.landed, below.failed)
+        elif cells >= 80:
+            right.append(Span(" " * 13))
         since = self.host.now() - (agent.stepped_at or agent.spawned_at)
         right.append(Span(fit("" if agent.ended else age(since), 5, right=True), "dim"))
-        right_cells = sum(len(span.text) for span in right)
 
-        left_cells = cells - right_cells - 1 - 10
-        name_cells = max(12, left_cells if cells < 46 else left_cells * 11 // 20)
-        doing_cells = max(0, left_cells - name_cells - 1)
-        name = agent.path.rpartition("/")[2]
-        name_style = ("planner bold" if planner else "text") if row.matched else "dim"
-        if agent.ended and not planner:
-            name_style = "dim"
-        head = f"{lead}{fold}"
-        label = one_line(name)
-        rest = name_cells - len(head) - 2
-        title = one_line(agent.title) if agent.title and agent.title != name else ""
-        spans = [
+        left_cells = cells - width_of(right) - 1 - _STATE_CELLS
+        name_cells = max(14, min((cells - 15) * 9 // 20, 52))
+        doing_cells = max(0, left_cells - name_cells)
+        name = one_line(agent.path.rpartition("/")[2])
+        head = "  " * min(row.depth, 10) + fold
+        room = max(0, name_cells - len(head) - 2)
+        shown = fit(name, min(room, cell_len(name)))
+        name_style = "planner bold" if planner else "dim" if agent.ended else "text"
+        title = one_line(agent.title) if not name.startswith(one_line(agent.title)) else ""
+        state = Span("held", "paused") if agent.paused else Span(look.word, look.style)
+        doing = agent.reason if agent.ended and agent.reason else agent.doing
+        return (
             mark,
             Span(head, "dim"),
             Span(look.glyph + " ", look.style),
-            Span(fit(label, min(rest, len(label))), name_style),
-        ]
-        spans.append(Span(fit(f" {title}" if title else "", rest - min(rest, len(label))), "dim"))
-        spans.append(Span(fit("held" if agent.paused else look.word, 10), "paused" if agent.paused else look.style))
-        if doing_cells:
-            doing = agent.reason if agent.ended and agent.reason else agent.doing
-            spans.append(Span(" " + fit(one_line(doing), doing_cells), "dim" if agent.ended else "text"))
-        return (*spans, *right)
+            Span(shown, name_style if row.matched else "dim"),
+            Span(fit(f" {title}", room - cell_len(shown)), "dim"),
+            Span(" " + fit(state.text, _STATE_CELLS - 1), state.style),
+            Span(
+                fit(one_line(doing), doing_cells), "dim" if agent.ended or agent.state is AgentState.WAITING else "text"
+            ),
+            *right,
+        )
 
     # --- actions ---------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from tui.bridge import Agent, AgentId, Role, Said, Scratchpad, Snapshot
+from tui.bridge import Agent, AgentId, MessageRow, Role, Scratchpad, Snapshot
 from tui.conversation import tell_conversation
 from tui.figures import age, count, dollars, span
 from tui.keymap import DEFAULT
@@ -51,7 +51,7 @@ class Detail(Acting, Vertical):
         self._shown: AgentId | None = None
         self._asked: tuple[object, ...] = ()
         self._waiting: Future[object] | None = None
-        self._said: list[Said] = []
+        self._said: list[MessageRow] = []
         self._scratchpads: list[Scratchpad] = []
 
     def compose(self) -> ComposeResult:
@@ -142,7 +142,7 @@ class Detail(Acting, Vertical):
         answer = None if problem is not None or done.cancelled() else done.result()
         match asked[0]:
             case Tab.MESSAGES:
-                said: list[Said] = answer if isinstance(answer, list) else []
+                said: list[MessageRow] = answer if isinstance(answer, list) else []
                 self._prose(Tab.MESSAGES).set(lambda cells: _messages(said, problem, cells), key=agent)
             case Tab.SCRATCHPAD:
                 pads: list[Scratchpad] = answer if isinstance(answer, list) else []
@@ -248,7 +248,7 @@ def _trouble(problem: BaseException, cells: int) -> list[Line]:
     return [EMPTY, *paragraph(str(problem), cells, "failed")]
 
 
-def _messages(said: list[Said], problem: BaseException | None, cells: int) -> list[Line]:
+def _messages(said: list[MessageRow], problem: BaseException | None, cells: int) -> list[Line]:
     if problem is not None:
         return _trouble(problem, cells)
     if not said:

@@ -17,7 +17,7 @@ from tui.theme import Palette
 from tui.widgets.acting import Acting
 
 
-def strip_of(line: Line, palette: Palette, cells: int, base: str = "") -> Strip:
+def strip_of(line: Line, palette: Palette, cells: int, base: str = "on:background") -> Strip:
     """A line as the terminal gets it: cleaned, styled, exactly `cells` wide. `base` lies under every span."""
     cleaned = tuple(span._replace(text=clean(span.text).replace("\n", "␊")) for span in line)
     cleaned = cut(cleaned, cells)
@@ -105,7 +105,7 @@ class LineView(Acting, ScrollView, can_focus=True):
             return strip_of(EMPTY, self.palette, cells)
         line = self.line(index, cells)
         self._painted[index] = line
-        base = ""
+        base = "on:background"
         if self.HAS_CURSOR and index == self.cursor:
             base = "on:cursor" if self.has_focus else "on:panel"
         return strip_of(line, self.palette, cells, base)

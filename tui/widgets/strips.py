@@ -1,6 +1,7 @@
 """One- and two-line strips: tabs, header and footer, each painted in one go."""
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from textual import events
 from textual.message import Message
@@ -18,6 +19,8 @@ from tui.widgets.lines import strip_of
 
 class StripWidget(Acting, Widget):
     """Paints lines from `lines(cells)`."""
+
+    GROUND: ClassVar[str] = "surface"
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -37,11 +40,13 @@ class StripWidget(Acting, Widget):
         if y == 0:
             self._painted = self.lines(cells)
         line = self._painted[y] if y < len(self._painted) else EMPTY
-        return strip_of(line, self.palette, cells)
+        return strip_of(line, self.palette, cells, f"on:{self.GROUND}")
 
 
 class TabStrip(StripWidget):
     """Names of tabs, the chosen one marked; a click chooses."""
+
+    GROUND: ClassVar[str] = "background"
 
     class Chosen(Message):
         def __init__(self, strip: "TabStrip", name: str) -> None:
