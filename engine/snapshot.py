@@ -288,6 +288,8 @@ def _(s: Snapshot, event: e.Event, body: e.IntentVersioned) -> None:
 
 @_folds(e.MessageQueued)
 def _(s: Snapshot, event: e.Event, body: e.MessageQueued) -> None:
+    if s.agents[body.message.to_agent].state in (AgentState.FAILED, AgentState.CANCELLED):
+        return  # nobody is there to read it; it stays on record
     s.inboxes.setdefault(body.message.to_agent, []).append(body.message)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 
 from engine import commands as c
 from engine import events as e
@@ -48,6 +49,9 @@ PUBLISH_S = 2.0
 """Seconds at least between two writes of trunk and green to the person's repo."""
 DRAIN_S = 10.0
 """Seconds that agents are given to reach a safe point when the run stops."""
+
+
+Work = Callable[[], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True)
@@ -252,7 +256,7 @@ class Swarm:
     async def run(self) -> Outcome:
         """Work until the run is finished, stopped or failed. Raises SwarmError when the program cannot go on."""
         helpers = [
-            asyncio.create_task(self._guarded(work()), name=work.__name__)
+            asyncio.create_task(self._guarded(work), name=work.__name__)
             for work in (self._measure, self._reconcile, self._publish)
         ]
         try:
@@ -285,20 +289,22 @@ class Swarm:
             return
         self._stirred.clear()
 
-    def _start(self, agent: AgentId, work: Coroutine[None, None, None]) -> None:
+    def _start(self, agent: AgentId, work: Work, ended: Callable[[bool], None]) -> None:
+        """Run an agent's work beside the supervisor; `ended` is told whether it was cancelled, even before it began."""
         task = asyncio.create_task(self._guarded(work), name=str(self.snapshot.agents[agent].path))
         self._running[agent] = task
 
-        def ended(_: object) -> None:
+        def on_end(task: asyncio.Task[None]) -> None:
             self._running.pop(agent, None)
+            ended(task.cancelled())
             self._stirred.set()
 
-        task.add_done_callback(ended)
+        task.add_done_callback(on_end)
 
-    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+    async def _guarded(self, work: Work) -> None:
         """Nothing that runs beside the supervisor fails in silence."""
         try:
-            await work
+            await work()
         except ModelError as error:
             hint = "check the key and the model's name; `swarm-tui doctor` shows what is set"
             refused = SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.REFUSED)
@@ -313,7 +319,7 @@ class Swarm:
         while self._new_planners:
             agent = self.snapshot.agents[self._new_planners.pop()]
             if agent.state not in (AgentState.FAILED, AgentState.CANCELLED):
-                self._start(agent.id, self._plan(agent.id))
+                self._start(agent.id, partial(self._plan, agent.id), lambda cancelled: None)
 
     def _root(self) -> Agent:
         intent = self.snapshot.intent
@@ -345,7 +351,8 @@ class Swarm:
             agent, drafts = started(self, task)
             self.record(*drafts)
             self._working.add(task.id)
-            self._start(agent.id, self._attempt(task.id, agent.id))
+            ended = partial(self._attempt_ended, task.id, agent.id)
+            self._start(agent.id, partial(self._attempt, task.id, agent.id), ended)
 
     async def _attempt(self, task_id: TaskId, agent: AgentId) -> None:
         attempt = self._attempts[agent] = Attempt(self, task_id, agent)
@@ -362,20 +369,20 @@ class Swarm:
             self._failed(task_id, str(error))
         except TimeoutError:
             self._failed(task_id, f"it took longer than {limit}")
-        except asyncio.CancelledError:
-            if self._outcome is None:
-                self._cancelled(task_id, agent)
-        finally:
-            self._working.discard(task_id)
-            self._attempts.pop(agent, None)
-            self._deadlines.pop(agent, None)
 
     def _failed(self, task_id: TaskId, reason: str) -> None:
         task = self.snapshot.tasks[task_id]
         if not task.ended:
             self.record(*recovery.failed(self, task, reason))
 
-    def _cancelled(self, task_id: TaskId, agent: AgentId) -> None:
+    def _attempt_ended(self, task_id: TaskId, agent: AgentId, cancelled: bool) -> None:
+        self._working.discard(task_id)
+        self._attempts.pop(agent, None)
+        self._deadlines.pop(agent, None)
+        if cancelled and self._outcome is None:
+            self._close_cancelled(task_id, agent)
+
+    def _close_cancelled(self, task_id: TaskId, agent: AgentId) -> None:
         """Close the books on a cancelled attempt: its agents end, its planner is told."""
         task = self.snapshot.tasks[task_id]
         drafts: list[Draft] = []
