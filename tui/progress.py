@@ -45,9 +45,13 @@ class Progress:
 
     def opening(self, snapshot: Snapshot) -> None:
         """The first lines: which run, on what, with which models."""
-        models = ", ".join(f"{role} {model}" for role, model in snapshot.models.items())
+        different = dict.fromkeys(snapshot.models.values())
+        models = [f"{role} {model}" for role, model in snapshot.models.items()] if len(different) > 1 else different
         self._write(f"run {snapshot.run} on {snapshot.repo}")
-        self._write(f"models: {models}{' (a rehearsal: no model is asked)' if snapshot.rehearsal else ''}")
+        self._write(f"{'rehearsal, no model is asked: ' if snapshot.rehearsal else 'models: '}{', '.join(models)}")
+        self._write(f"sandbox: {snapshot.sandbox_level}, copies: {snapshot.copy_method}")
+        if snapshot.sandbox_level == "off":
+            self._write("warning: what agents run is not contained and can do all that you can")
 
     def tell(self, event: Event, snapshot: Snapshot) -> None:
         """Tell an event if it is news. Failures and warnings are always told, the rest within a rate."""
@@ -104,10 +108,14 @@ def pulse(snapshot: Snapshot, now: Micros) -> str:
         *([f"{tasks[TaskState.FAILED]} failed"] if tasks[TaskState.FAILED] else []),
         f"{snapshot.landed_per_hour(now):.0f}/h",
         f"{_short(snapshot.usage.input + snapshot.usage.output)} tokens",
-        "cost unknown" if snapshot.usage.usd is None else f"${snapshot.usage.usd:.2f}",
+        *([] if snapshot.rehearsal else [_cost(snapshot.usage.usd)]),
         *([f"{snapshot.retries} model calls repeated"] if snapshot.retries else []),
     ]
     return " · ".join(parts)
+
+
+def _cost(usd: float | None) -> str:
+    return "cost unknown" if usd is None else f"${usd:.2f}"
 
 
 def _short(count: int) -> str:
@@ -165,7 +173,8 @@ def _(body: IntentVersioned, event: Event, snapshot: Snapshot) -> News:
 @line_of.register
 def _(body: AgentSpawned, event: Event, snapshot: Snapshot) -> News:
     agent = body.spawned
-    return (f"{agent.path} plans: {agent.title}", False) if agent.role is Role.PLANNER else None
+    planner_below = agent.role is Role.PLANNER and agent.parent is not None
+    return (f"{agent.path} plans: {agent.title}", False) if planner_below else None
 
 
 @line_of.register

@@ -1,12 +1,15 @@
 """`swarm-tui demo`: a bundled sample project in a scratch repo, run with the rehearsal model."""
 
+import pkgutil
 import shutil
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from urllib.parse import urlencode
 
-from tui.bridge import ErrorKind, SampleProject, SwarmError, list_samples, sample_folder
-from tui.commands.run import open_repo, start
+from tui.bridge import ErrorKind, SampleProject, Settings, SourceRepo, SwarmError, list_samples, sample_folder
+from tui.commands.prepare import prepared, require_terminal
+from tui.commands.run import start
 from tui.commands.scratch import scratch_repo
 
 GENERATED = "load"
@@ -19,16 +22,27 @@ def demo(arguments: Namespace) -> int:
     if arguments.list:
         return _list()
     sample = _sample(_name(arguments))
-    if not arguments.headless and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise SwarmError(
-            ErrorKind.USAGE, "there is no terminal to open the app in", "print instead: swarm-tui demo --headless"
-        )
+    if not arguments.headless:
+        require_terminal("print instead: swarm-tui demo --headless")
     _settle(arguments, sample)
     folder = scratch_repo(arguments, sample)
     sys.stderr.write(f"sample: {sample.name}, {sample.title}, in {folder}\n")
-    source, settings = open_repo(arguments, folder)
-    intent = (sample.folder / "INTENT.md").read_text(encoding="utf-8")
-    return start(arguments, source, settings, intent)
+    try:
+        source, settings = prepared(arguments, folder)
+        intent = (sample.folder / "INTENT.md").read_text(encoding="utf-8")
+        return _begin(arguments)(arguments, source, settings, intent)
+    except BaseException:
+        if not hasattr(arguments, "log"):  # the run never began: nobody needs its repo
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _begin(arguments: Namespace) -> Callable[[Namespace, SourceRepo, Settings, str], int]:
+    """How the run is shown. The app is loaded only when it is wanted."""
+    if arguments.headless:
+        return start
+    show_new: Callable[[Namespace, SourceRepo, Settings, str], int] = pkgutil.resolve_name("tui.commands.open:show_new")
+    return show_new
 
 
 def _list() -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from tui.bridge import (
     Settings,
     SourceRepo,
     SwarmError,
-    choose_models,
     find_run,
     inspect_repo,
     newest_unfinished,
@@ -22,15 +20,15 @@ from tui.bridge import (
     start_run,
 )
 from tui.commands.intent_file import read_intent
-from tui.commands.options import options_of, settings_of, state_dir
+from tui.commands.options import options_of, state_dir
+from tui.commands.prepare import prepared
 from tui.headless import drive
-from tui.text import one_line
 
 
 def run(arguments: Namespace) -> int:
     """A new run on a repo; returns the exit status."""
     intent = read_intent(arguments.intent)
-    source, settings = open_repo(arguments, Path(arguments.repo))
+    source, settings = prepared(arguments, Path(arguments.repo))
     return start(arguments, source, settings, intent)
 
 
@@ -55,15 +53,6 @@ def resume(arguments: Namespace) -> int:
     return drive(begin, as_json=arguments.json)
 
 
-def open_repo(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
-    """The repo and the settings of a new run on it; warnings go to stderr. Raises SwarmError."""
-    loaded = settings_of(arguments, top_of(path))
-    source = asyncio.run(inspect_repo(path, loaded.settings.repo.branch))
-    for warning in (*loaded.warnings, *source.warnings):
-        sys.stderr.write(f"warning: {one_line(warning)}\n")
-    return source, choose_models(loaded.settings, os.environ)
-
-
 def start(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
     """Run a new swarm without the app to its end; returns the exit status."""
 
@@ -73,12 +62,6 @@ def start(arguments: Namespace, source: SourceRepo, settings: Settings, intent: 
         return live
 
     return drive(begin, as_json=arguments.json)
-
-
-def top_of(path: Path) -> Path:
-    """The folder whose swarm.toml counts: the work tree's top, or the folder itself when it is in none."""
-    here = path.absolute()
-    return next((above for above in (here, *here.parents) if (above / ".git").exists()), here)
 
 
 def _to_resume(arguments: Namespace) -> RunListing:

@@ -1,0 +1,175 @@
+"""What may import what: the engine's logic sees the world through protocols only, and light commands stay light."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+LOGIC = (
+    "admission.py",
+    "agents",
+    "budget.py",
+    "commands.py",
+    "conversation.py",
+    "errors.py",
+    "events.py",
+    "export.py",
+    "lifecycle.py",
+    "protocols.py",
+    "quantities.py",
+    "recovery.py",
+    "settings.py",
+    "snapshot.py",
+    "steering.py",
+    "summary.py",
+    "swarm.py",
+    "tools",
+    "types.py",
+    "world.py",
+)
+WORLDLY = {
+    "time",
+    "random",
+    "subprocess",
+    "uuid",
+    "secrets",
+    "os",
+    "socket",
+    "shutil",
+    "tempfile",
+    "signal",
+    "threading",
+}
+HEAVY = (
+    "textual",
+    "anthropic",
+    "openai",
+    "pygit2",
+    "git",
+    "aiosqlite",
+    "httpx",
+    "httpx2",
+    "pydantic",
+    "rich",
+    "msgspec",
+)
+
+
+def sources(*names: str) -> Iterator[Path]:
+    for name in names:
+        place = TOP / name
+        yield from sorted(place.rglob("*.py")) if place.is_dir() else [place]
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.lineno
+
+
+@pytest.mark.parametrize(
+    "source", list(sources(*(f"engine/{name}" for name in LOGIC))), ids=lambda p: str(p.relative_to(TOP))
+)
+def test_the_engines_logic_touches_no_clock_chance_process_or_file(source: Path) -> None:
+    tree = ast.parse(source.read_text())
+    for module, line in imported(tree):
+        assert module.split(".")[0] not in WORLDLY, f"{source}:{line} imports {module}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("open", "input", "print", "exec", "eval"), f"{source}:{node.lineno} calls {called}"
+            assert not called.endswith((".read_text", ".read_bytes", ".write_text", ".write_bytes")) or (
+                "files(" in called or source.name in READS_ITS_OWN_FILES
+            ), f"{source}:{node.lineno} calls {called}"
+            assert called not in ("asyncio.sleep", "asyncio.to_thread", "asyncio.create_subprocess_exec"), (
+                f"{source}:{node.lineno} calls {called}: time and processes come by protocol"
+            )
+
+
+READS_ITS_OWN_FILES = ("prompts.py", "toolbox.py", "tool.py")
+"""They load the text files that ship beside them."""
+
+
+@pytest.mark.parametrize("source", list(sources("engine", "tui")), ids=lambda p: str(p.relative_to(TOP)))
+def test_nothing_is_imported_inside_a_function(source: Path) -> None:
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for inner in ast.walk(node):
+                assert not isinstance(inner, ast.Import | ast.ImportFrom), f"{source}:{inner.lineno}"
+
+
+@pytest.mark.parametrize("source", list(sources("engine", "tui")), ids=lambda p: str(p.relative_to(TOP)))
+def test_every_file_says_what_it_is_for(source: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(source.read_text()))
+    assert docstring, source
+
+
+def fresh(program: str, **variables: str) -> str:
+    """The output of a program in a new interpreter, in a home that is not there."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd="/",
+        env={**os.environ, "HOME": "/nonexistent", "XDG_STATE_HOME": "", "XDG_CONFIG_HOME": "", **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["demo", "--help"], ["--version"], ["runs", "--nonsense"]]
+)
+def test_help_loads_nothing_heavy(words: list[str]) -> None:
+    loaded = fresh(
+        "import sys\nfrom tui.cli import main\n"
+        f"try: main({words!r})\nexcept SystemExit: pass\n"
+        f"print('LOADED', *(name for name in {HEAVY!r} if name in sys.modules))"
+    )
+    assert loaded.splitlines()[-1] == "LOADED"
+
+
+def test_listing_runs_loads_no_provider_and_no_screen() -> None:
+    loaded = fresh(
+        "import sys\nfrom tui.cli import main\nmain(['runs'])\n"
+        "print('LOADED', *(name for name in ('textual', 'anthropic', 'openai', 'pygit2', 'git') if name in sys.modules))"
+    )
+    assert loaded.splitlines()[-1] == "LOADED"
+
+
+def test_starting_the_engine_loads_no_provider_until_one_is_used() -> None:
+    loaded = fresh(
+        "import sys, engine.wiring\n"
+        "print('LOADED', *(name for name in ('anthropic', 'openai', 'textual', 'rich') if name in sys.modules))"
+    )
+    assert loaded.splitlines()[-1] == "LOADED"
+
+
+def test_importing_writes_nothing_starts_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    program = """
+import os, pkgutil, signal, sys, threading
+before = dict(os.environ), signal.getsignal(signal.SIGINT), os.getcwd(), sorted(os.listdir())
+for package in ("engine", "tui"):
+    found = __import__(package)
+    for module in pkgutil.walk_packages(found.__path__, package + "."):
+        __import__(module.name)
+after = dict(os.environ), signal.getsignal(signal.SIGINT), os.getcwd(), sorted(os.listdir())
+assert before == after, (before, after)
+assert threading.active_count() == 1, threading.enumerate()
+"""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []

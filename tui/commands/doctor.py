@@ -1,0 +1,177 @@
+"""`swarm-tui doctor`: what this machine gives a swarm, and what to do about what it lacks."""
+
+import asyncio
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from tui.bridge import (
+    PROVIDERS,
+    ModelName,
+    ProviderSettings,
+    SandboxReport,
+    Settings,
+    SwarmError,
+    choose_models,
+    has_key,
+    key_variable,
+    probe,
+    require_git,
+)
+from tui.commands.options import settings_of, state_dir
+from tui.commands.prepare import top_of
+from tui.text import one_line
+
+DISK_FLOOR = 5 * 2**30
+"""Bytes below which a warning is due: some hundred copies, a journal and a build fit into this."""
+OLDEST_PYTHON = (3, 11)
+
+
+class Finding(NamedTuple):
+    """One line. `level` is ok, warn or fail; `hint` what to do, empty when there is nothing to do."""
+
+    level: str
+    what: str
+    found: str
+    hint: str = ""
+
+
+def doctor(arguments: Namespace) -> int:
+    """Print the findings; returns 2 when a swarm cannot run here at all, else 0."""
+    findings: list[Finding] = []
+    for finding in _findings(arguments):
+        findings.append(finding)
+        hint = f"\n      hint: {one_line(finding.hint)}" if finding.hint else ""
+        sys.stdout.write(f"{finding.level:<5} {finding.what}: {one_line(finding.found)}{hint}\n")
+        sys.stdout.flush()
+    return 2 if any(finding.level == "fail" for finding in findings) else 0
+
+
+def _findings(arguments: Namespace) -> Iterator[Finding]:
+    yield _python()
+    yield asyncio.run(_git())
+    settings = Settings()
+    try:
+        loaded = settings_of(arguments, top_of(Path(arguments.repo)))
+        settings = loaded.settings
+        read = ", ".join(str(file) for file in loaded.files) or "no files, all defaults"
+        yield Finding("ok", "settings", read)
+        yield from (Finding("warn", "settings", warning) for warning in loaded.warnings)
+    except SwarmError as error:
+        yield Finding("fail", "settings", error.message, error.hint)
+    root = state_dir(arguments)
+    yield _state_folder(root)
+    yield _disk(root)
+    yield from asyncio.run(_sandbox(settings, root))
+    yield from _providers(settings)
+    yield _models(settings)
+    yield from _terminal()
+
+
+def _python() -> Finding:
+    version = sys.version.split()[0]
+    if sys.version_info < OLDEST_PYTHON:
+        return Finding("fail", "python", version, "install Python 3.11 or newer")
+    return Finding("ok", "python", f"{version} ({sysconfig.get_platform()})")
+
+
+async def _git() -> Finding:
+    try:
+        version = await require_git()
+    except SwarmError as error:
+        return Finding("fail", "git", error.message, error.hint)
+    return Finding("ok", "git", ".".join(map(str, version)))
+
+
+def _state_folder(root: Path) -> Finding:
+    """Tries to write where runs would lie, in the nearest folder above that exists; leaves nothing behind."""
+    there = _existing(root)
+    try:
+        with tempfile.TemporaryFile(dir=there) as probe_file:
+            probe_file.write(b"x")
+    except OSError as error:
+        hint = "name another with --state-dir or SWARM_STATE_DIR"
+        return Finding("fail", "state folder", f"{root} cannot be written: {error.strerror}", hint)
+    return Finding("ok", "state folder", str(root))
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(_existing(root)).free
+    found = f"{free / 2**30:.1f} GiB free for the state folder"
+    if free < DISK_FLOOR:
+        return Finding("warn", "disk", found, "free some space, or name a folder on another disk with --state-dir")
+    return Finding("ok", "disk", found)
+
+
+def _existing(folder: Path) -> Path:
+    return next((each for each in (folder, *folder.parents) if each.is_dir()), Path("/"))
+
+
+async def _sandbox(settings: Settings, root: Path) -> list[Finding]:
+    try:
+        report: SandboxReport = await probe(settings.sandbox, _existing(root))
+    except SwarmError as error:
+        return [Finding("fail", "sandbox", error.message, error.hint)]
+    bwrap = f", bubblewrap {report.version} ({report.bwrap})" if report.bwrap else ""
+    level = "warn" if report.level.value in ("restricted", "off") else "ok"
+    why = "; ".join(f"{better}: {reason}" for better, reason in report.reasons.items())
+    found = [
+        Finding(level, "sandbox", f"level {report.level}{bwrap}", f"not better because: {why}" if why else ""),
+        Finding("ok" if report.method.value != "checkout" else "warn", "copies", f"by {report.method}"),
+    ]
+    found.extend(Finding("warn", "sandbox does not guarantee", lack) for lack in report.not_guaranteed)
+    return found
+
+
+def _providers(settings: Settings) -> Iterator[Finding]:
+    """Whether keys are there; never the keys."""
+    for name, listing in PROVIDERS.items():
+        configured = settings.providers.get(name, ProviderSettings())
+        variable = key_variable(name, configured)
+        address = configured.base_url or os.environ.get(listing.base_url_env, "") if listing.base_url_env else ""
+        at = f" at {_without_password(address)}" if address else ""
+        if not variable:
+            yield Finding("ok", f"provider {name}", "needs no key")
+        elif os.environ.get(variable):
+            yield Finding("ok", f"provider {name}", f"{variable} is set{at}")
+        elif has_key(name, configured, os.environ):
+            yield Finding("ok", f"provider {name}", f"{variable} is not set; the server{at} may need none")
+        else:
+            yield Finding("warn", f"provider {name}", f"{variable} is not set{at}", f"export {variable} to use it")
+
+
+def _without_password(address: str) -> str:
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def _models(settings: Settings) -> Finding:
+    try:
+        models = choose_models(settings, os.environ).models
+    except SwarmError as error:
+        return Finding("warn", "models", error.message, error.hint)
+    return Finding("ok", "models", f"planner {ModelName(models.planner)}, worker {ModelName(models.worker)}")
+
+
+def _terminal() -> Iterator[Finding]:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        yield Finding("warn", "terminal", "none here", "the app needs one; run and demo --headless do not")
+        return
+    term, size = os.environ.get("TERM", ""), shutil.get_terminal_size()
+    full = os.environ.get("COLORTERM", "") in ("truecolor", "24bit")
+    colours = "16 million colours" if full else "256 colours" if "256" in term else "few colours"
+    where = ", in tmux" if os.environ.get("TMUX") else ", in screen" if term.startswith("screen") else ""
+    found = f"{term or 'unknown'}, {colours}, {size.columns}x{size.lines}{where}"
+    if term in ("", "dumb"):
+        yield Finding("warn", "terminal", found, "set TERM to what the terminal is, such as xterm-256color")
+    elif size.columns < 80 or size.lines < 24:
+        yield Finding("warn", "terminal", found, "the app needs 80x24 or more")
+    else:
+        yield Finding("ok", "terminal", found)

@@ -1,0 +1,123 @@
+"""`swarm-tui [REPO]`: the app on a repository; and how any command opens the app on a run."""
+
+import asyncio
+import os
+from argparse import Namespace
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from tui.app import run_app
+from tui.bridge import (
+    ErrorKind,
+    LiveRun,
+    RunListing,
+    Session,
+    Settings,
+    SourceRepo,
+    Start,
+    SwarmError,
+    choose_models,
+    config_folder,
+    inspect_repo,
+    newest_unfinished,
+    resettled,
+    resume_run,
+    start_run,
+)
+from tui.commands.options import options_of, settings_of, state_dir
+from tui.commands.prepare import require_terminal, top_of
+from tui.embedded import EmbeddedSession
+
+
+def open_repo(arguments: Namespace) -> int:
+    """The run that is open on the repo, else the start screen for a new one; returns the exit status."""
+    path = Path(arguments.repo)
+    if not path.exists() and (near := getattr(arguments, "near", "")):
+        raise SwarmError(
+            ErrorKind.USAGE, f"'{path}' is neither a command nor a folder", f"did you mean: swarm-tui {near}?"
+        )
+    require_terminal("run without the app: swarm-tui run REPO --intent FILE")
+    loaded = settings_of(arguments, top_of(path))
+    source = asyncio.run(inspect_repo(path, loaded.settings.repo.branch))
+    open_run = newest_unfinished(state_dir(arguments), source.common_dir)
+    if open_run is not None:
+        return _go_on(arguments, open_run, loaded.settings)
+    start = _start_screen(source, loaded.settings, loaded.warnings)
+
+    def open_session(intent: str | None) -> Session:
+        return _new_session(arguments, source, loaded.settings, intent or "")
+
+    return _show(open_session, loaded.settings, start)
+
+
+def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
+    """A new run with an intent that is known, in the app; returns the exit status."""
+    return _show(lambda _: _new_session(arguments, source, settings, intent), settings)
+
+
+def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
+    if run.live:
+        who = f"process {run.pid}" if run.pid else "another process"
+        raise SwarmError(
+            ErrorKind.BUSY,
+            f"{who} already runs a swarm on this repo: {run.run}",
+            f"steer it: swarm-tui send {run.run} …",
+        )
+    options = options_of(arguments)
+
+    async def begin() -> LiveRun:
+        return await resume_run(run.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
+
+    arguments.log = run.folder.log
+    return _show(lambda _: _session(arguments, begin), settings)
+
+
+def _new_session(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> Session:
+    root = state_dir(arguments)
+
+    async def begin() -> LiveRun:
+        return await start_run(source, settings, intent=intent, state_root=root, environ=os.environ)
+
+    return _session(arguments, begin)
+
+
+def _show(open_session: Callable[[str | None], Session], settings: Settings, start: Start | None = None) -> int:
+    return run_app(open_session, settings=settings, start=start, themes_folder=config_folder(os.environ) / "themes")
+
+
+def _session(arguments: Namespace, begin: Callable[[], Awaitable[LiveRun]]) -> Session:
+    async def begun() -> LiveRun:
+        live = await begin()
+        arguments.log = live.folder.log
+        return live
+
+    return EmbeddedSession(begun)
+
+
+def _start_screen(source: SourceRepo, settings: Settings, warnings: tuple[str, ...]) -> Start:
+    problem = hint = ""
+    try:
+        settings = choose_models(settings, os.environ)
+    except SwarmError as error:
+        problem, hint = error.message, error.hint
+    return Start(
+        repo=str(source.root),
+        branch=source.branch,
+        check=settings.repo.check,
+        models={role: model for role, model in msgspec.structs.asdict(settings.models).items() if model},
+        sandbox_level=settings.sandbox.level,
+        warnings=(*warnings, *source.warnings),
+        draft=_draft(source.root / "INTENT.md"),
+        problem=problem,
+        hint=hint,
+    )
+
+
+def _draft(file: Path) -> str:
+    """The repo's own INTENT.md to begin editing with, if it has a readable one."""
+    try:
+        return file.read_text(encoding="utf-8") if file.is_file() and file.stat().st_size < 1 << 20 else ""
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,32 @@
+"""What a new run needs before it begins: the repo, looked at, and the settings that hold for it."""
+
+import asyncio
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from tui.bridge import ErrorKind, Settings, SourceRepo, SwarmError, choose_models, inspect_repo
+from tui.commands.options import settings_of
+from tui.text import one_line
+
+
+def prepared(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
+    """The repo and the settings of a new run on it; warnings go to stderr. Raises SwarmError."""
+    loaded = settings_of(arguments, top_of(path))
+    source = asyncio.run(inspect_repo(path, loaded.settings.repo.branch))
+    for warning in (*loaded.warnings, *source.warnings):
+        sys.stderr.write(f"warning: {one_line(warning)}\n")
+    return source, choose_models(loaded.settings, os.environ)
+
+
+def top_of(path: Path) -> Path:
+    """The folder whose swarm.toml counts: the work tree's top, or the folder itself when it is in none."""
+    here = path.absolute()
+    return next((above for above in (here, *here.parents) if (above / ".git").exists()), here)
+
+
+def require_terminal(instead: str) -> None:
+    """Raises SwarmError (usage) where there is no terminal to open the app in; `instead` is the hint."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise SwarmError(ErrorKind.USAGE, "there is no terminal to open the app in", instead)
