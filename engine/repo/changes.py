@@ -215,7 +215,7 @@ def _read(fd: int, name: str) -> bytes | None:
 
 
 def _entries(tree: pygit2.Tree | None) -> dict[str, pygit2.Object]:
-    return {os.fsdecode(entry.raw_name): entry for entry in tree} if tree is not None else {}
+    return {os.fsdecode(entry.raw_name or b""): entry for entry in tree} if tree is not None else {}
 
 
 # --- trees -----------------------------------------------------------------------------------------------------

@@ -51,19 +51,6 @@ def make_copy(method: CopyMethod, folder: Path, layer: Layer) -> Copy:
         ) from error
 
 
-def can_reflink(folder: Path) -> bool:
-    """Whether files in `folder` can share their blocks. Tries it."""
-    source, target = folder / ".reflink-source", folder / ".reflink-target"
-    try:
-        source.write_bytes(b"x" * 8192)
-        return _cp("-a", "--reflink=always", str(source), str(target)).returncode == 0
-    except OSError:
-        return False
-    finally:
-        for path in (source, target):
-            path.unlink(missing_ok=True)
-
-
 def _cp(*args: str) -> "subprocess.CompletedProcess[bytes]":
     env = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
     return subprocess.run(["cp", *args], capture_output=True, env=env, check=False)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from msgspec import Struct
 
 from engine.errors import ErrorKind, SwarmError
 from engine.protocols import WorkspaceError, WorkspaceLost
-from engine.repo.copies import can_reflink
 from engine.sandbox.bubblewrap import Bubblewrap, Mount, Surroundings, find_bubblewrap, prepare_stage, python
 from engine.sandbox.containment import Containment, Limits
 from engine.sandbox.levels import AS_ROOT, NOT_GUARANTEED, CopyMethod, Level, SandboxReport
@@ -168,3 +168,17 @@ async def _self_test(tried: Containment, method: CopyMethod, place: Path) -> str
     if output.text != "given\nworks\n" or not (changed / "new").is_file():
         return f"the self-test failed: {' '.join(output.text.split())[:200] or output.killed or 'no output'}"
     return ""
+
+
+def can_reflink(folder: Path) -> bool:
+    """Whether files in `folder` can share their blocks. Tries it."""
+    source, target = folder / ".reflink-source", folder / ".reflink-target"
+    try:
+        source.write_bytes(b"x" * 8192)
+        command = ["cp", "--reflink=always", str(source), str(target)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+    finally:
+        for path in (source, target):
+            path.unlink(missing_ok=True)

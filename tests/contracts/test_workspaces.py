@@ -1,5 +1,7 @@
 """The contract of protocols.Workspaces, run against every copy method and sandbox level that works here."""
 
+# ruff: noqa: ASYNC221 - a test may block while it looks from outside
+
 import asyncio
 import os
 import subprocess
@@ -159,7 +161,8 @@ async def test_what_git_ignores_never_lands_but_tracked_files_always_do(
 async def test_hostile_names_land_and_special_files_do_not(workspace: AgentWorkspace, project: Project) -> None:
     await shell(
         workspace,
-        r"""touch -- '-rf' 'a b' 'quote"d' $'new\nline' $'esc\x1b[31m' $'\xff\xfe'; mkfifo pipe; mkdir .GIT; touch .GIT/x""",
+        r"""touch -- '-rf' 'a b' 'quote"d' $'new\nline' $'esc\x1b[31m' $'\xff\xfe'; mkfifo pipe;"""
+        "mkdir .GIT; touch .GIT/x",
     )
     commit = await workspace.commit("names\n")
     names = subprocess.run(

@@ -1,5 +1,7 @@
 """What a contained command cannot do, level by level: the promises of the sandbox, tried from inside."""
 
+# ruff: noqa: ASYNC220, ASYNC240 - a test may block while it looks from outside
+
 import os
 import select
 import signal
@@ -72,7 +74,8 @@ async def test_files_outside_cannot_be_read(workspace: AgentWorkspace, tmp_path:
 
 async def test_nothing_outside_can_be_written(workspace: AgentWorkspace, tmp_path: Path) -> None:
     targets = [
-        tmp_path / "x", "/usr/x", "/etc/x", "/x", "/bin/x", "/proc/sys/kernel/core_pattern", "/dev/x", "/run/x", "/var/x",
+        tmp_path / "x", "/usr/x", "/etc/x", "/x", "/bin/x", "/proc/sys/kernel/core_pattern", "/dev/x", "/run/x",
+        "/var/x",
         tmp_path / "trunk.git/objects/x", tmp_path / "source/.git/objects/x", tmp_path / "workspaces/x", "/sys/x",
     ]  # fmt: skip
     pattern = Path("/proc/sys/kernel/core_pattern").read_text()
@@ -131,7 +134,10 @@ async def test_other_processes_are_out_of_reach(workspace: AgentWorkspace) -> No
 
 
 async def test_a_fork_bomb_ends(workspace: AgentWorkspace) -> None:
-    bomb = "import os,time\ntry:\n for _ in range(200):\n  if os.fork()==0: time.sleep(600)\nexcept OSError: pass\ntime.sleep(600)"
+    bomb = (
+        "import os,time\ntry:\n for _ in range(200):\n  if os.fork()==0: time.sleep(600)\n"
+        "except OSError: pass\ntime.sleep(600)"
+    )
     output = await workspace.run(f"python3 -I -S -c '{bomb}'", 5, lambda _: None)
     assert output.killed in ("processes", "timeout")
     assert await shell(workspace, "echo on") == "on\n"
@@ -212,9 +218,9 @@ async def test_without_bubblewrap_strict_refuses_and_auto_goes_down_a_level(
     monkeypatch.setattr("engine.sandbox.probe.find_bubblewrap", lambda: None)
     with pytest.raises(SwarmError, match="strict"):
         await probe(SandboxSettings(level="strict"), tmp_path)
-    try:
-        report = await probe(SandboxSettings(), tmp_path)
-    except SwarmError as error:
-        assert error.kind is ErrorKind.SANDBOX  # fails closed: never `off` unless it is asked for
+    if os.geteuid() == 0:
+        # Fails closed: never `off` unless it is asked for.
+        with pytest.raises(SwarmError, match="as root"):
+            await probe(SandboxSettings(), tmp_path)
     else:
-        assert report.level is Level.RESTRICTED
+        assert (await probe(SandboxSettings(), tmp_path)).level is Level.RESTRICTED
