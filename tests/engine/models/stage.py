@@ -1,4 +1,4 @@
-"""A stage for the rehearsal: plays the engine's side of the tools with real git and real commands, one turn at a time."""
+"""A stage for the rehearsal: the engine's side of the tools, with real git and commands, one turn at a time."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ class Actor:
 
 
 class Stage:
-    """Runs one rehearsal to its end. `order` seeds which actor moves next; `sleepers` is never left hanging."""
+    """Runs one rehearsal to its end. `order` seeds which actor moves next."""
 
     def __init__(self, provider: RehearsalProvider, model: str, trunk: Path, *, check: str, order: int = 0) -> None:
         self.provider, self.model, self.trunk, self.check = provider, model, trunk, check

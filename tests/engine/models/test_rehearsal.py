@@ -70,3 +70,24 @@ async def test_generated_load_lands_every_task(
     assert len(stage.landed) == 12
     assert bool(stage.resolved) == bool(conflicts)
     assert stage.checks == [True]
+
+
+@pytest.mark.parametrize("order", [1, 2])
+async def test_the_markdown_sample_is_repaired_and_a_planner_is_woken_after_it_was_done(
+    provider: RehearsalProvider, tmp_path: Path, order: int
+) -> None:
+    trunk = tmp_path / "trunk"
+    trunk.mkdir()
+    start_project(sample_folder("markdown") / "project", trunk)
+    stage = Stage(provider, "markdown?speed=0", trunk, check="python3 -m unittest -q", order=order)
+    root = await stage.play((sample_folder("markdown") / "INTENT.md").read_text())
+    assert root.handoffs[-1]["status"] == "done"
+    assert stage.failed == []
+    assert len(stage.landed) == len(set(stage.landed)) >= 24
+    assert len(stage.resolved) >= 2
+    assert stage.checks == [False, True]
+    planners = [actor for actor in stage.actors if actor.kind in ("intent", "slice")]
+    assert len(planners) == 4
+    assert any(len(planner.handoffs) == 2 for planner in planners)
+    again = {actor.title for actor in stage.actors if actor.attempt == 2}
+    assert again == {"entities", "hard breaks"}
