@@ -1,0 +1,150 @@
+"""Linux's /proc as values: processes, what they use, memory and pressure. Missing files read as nothing."""
+
+import os
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+PROC = "/proc"
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Process(Struct, frozen=True):
+    """One process. `cpu_s`: seconds of it and of its ended children; `rss`: bytes, shared pages included."""
+
+    pid: int
+    parent: int
+    cpu_s: float
+    rss: int
+
+
+def processes() -> dict[int, Process]:
+    """All processes that can be seen, by pid."""
+    found = {}
+    for name in os.listdir(PROC):
+        if name.isdigit():
+            process = _process(int(name))
+            if process is not None:
+                found[process.pid] = process
+    return found
+
+
+def tree(root: int, among: dict[int, Process]) -> list[Process]:
+    """The process and all below it, parents first."""
+    children: dict[int, list[Process]] = {}
+    for process in among.values():
+        children.setdefault(process.parent, []).append(process)
+    found = [among[root]] if root in among else []
+    for process in found:
+        found += children.get(process.pid, ())
+    return found
+
+
+def proportional_memory(pid: int) -> int | None:
+    """Bytes, shared pages divided by their users (PSS); None where it may not be read. Slow for big processes."""
+    for line in _lines(f"{PROC}/{pid}/smaps_rollup"):
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def own_memory(pid: int) -> int:
+    """Bytes without those that are shared with a file or another process; cheap."""
+    for line in _lines(f"{PROC}/{pid}/statm"):
+        fields = line.split()
+        return (int(fields[1]) - int(fields[2])) * _PAGE
+    return 0
+
+
+def disk_bytes(pid: int) -> tuple[int, int]:
+    """Bytes read from and written to disk, by the process and by its children that it has waited for."""
+    read = written = 0
+    for line in _lines(f"{PROC}/{pid}/io"):
+        key, _, value = line.partition(": ")
+        if key == "read_bytes":
+            read = int(value)
+        elif key == "write_bytes":
+            written += int(value)
+        elif key == "cancelled_write_bytes":
+            written -= int(value)
+    return read, max(0, written)
+
+
+def memory_free() -> int | None:
+    """Bytes that can still be used: of the machine, or of this process's control group where that is less."""
+    machine = None
+    for line in _lines(f"{PROC}/meminfo"):
+        if line.startswith("MemAvailable:"):
+            machine = int(line.split()[1]) * 1024
+    known = [free for free in (machine, _group_memory_free()) if free is not None]
+    return min(known, default=None)
+
+
+def pressure(resource: str) -> float:
+    """Percent of the last 10 s in which something waited for `cpu`, `memory` or `io`; 0 where it is not measured."""
+    for line in _lines(f"{PROC}/pressure/{resource}"):
+        if line.startswith("some "):
+            return float(line.split()[1].removeprefix("avg10="))
+    return 0.0
+
+
+def lock_waits(pids: Iterable[int]) -> list[tuple[int, int]]:
+    """Who waits for whom on file locks, as (waiting, holding) pids, for waiters among `pids`.
+
+    A holder that cannot be seen from here is 0.
+    """
+    wanted = set(pids)
+    holders: dict[str, int] = {}
+    waits = []
+    for line in _lines(f"{PROC}/locks"):
+        fields = line.split()  # NUMBER: [->] KIND MODE ACCESS PID DEVICE:INODE START END
+        if fields[1] != "->":
+            holders[fields[0]] = int(fields[4])
+        elif (waiter := int(fields[5])) in wanted:
+            waits.append((waiter, holders.get(fields[0], 0)))
+    return waits
+
+
+def _process(pid: int) -> Process | None:
+    for line in _lines(f"{PROC}/{pid}/stat"):
+        # The name in parentheses may hold anything; what follows the last one is numbers.
+        fields = line[line.rindex(")") + 2 :].split()
+        ticks = sum(int(field) for field in fields[11:15])
+        return Process(pid, int(fields[1]), ticks / _TICKS, max(0, int(fields[21])) * _PAGE)
+    return None
+
+
+def _group_memory_free() -> int | None:
+    """What the control group (version 2) of this process has left; None when it has no limit."""
+    for line in _lines(f"{PROC}/self/cgroup"):
+        if not line.startswith("0::"):
+            continue
+        folder = f"/sys/fs/cgroup{line[3:].rstrip('/')}"
+        limit, used = _first(f"{folder}/memory.max"), _first(f"{folder}/memory.current")
+        if not limit.isdigit() or not used.isdigit():
+            return None
+        cache = [entry.split()[1] for entry in _lines(f"{folder}/memory.stat") if entry.startswith("inactive_file ")]
+        return max(0, int(limit) - int(used) + int(cache[0] if cache else 0))
+    return None
+
+
+def _first(path: str) -> str:
+    return next(iter(_lines(path)), "")
+
+
+def _lines(path: str) -> list[str]:
+    """A file's lines; none when it is absent, forbidden, or its process has ended meanwhile."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # plain calls: a sample reads a thousand such files
+    except OSError:
+        return []
+    try:
+        pieces = []
+        while piece := os.read(file, 65_536):
+            pieces.append(piece)
+        return b"".join(pieces).decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    finally:
+        os.close(file)

@@ -1,0 +1,203 @@
+"""The meters see the whole tree of processes, what ended children did, the machine, and what others hand in."""
+
+import asyncio
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from engine.resources import proc
+from engine.resources.build_gate import BuildGate
+from engine.resources.meters import SystemMeters
+from engine.system import SystemClock
+from engine.types import Sample
+
+MIB = 2**20
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+class TurnedClock(SystemClock):
+    """A real clock that a test turns forward, so that rates do not depend on how long the test took."""
+
+    def __init__(self) -> None:
+        self.turned = 0.0
+
+    def monotonic(self) -> float:
+        return self.turned
+
+
+class Endpoint(Struct, frozen=True):
+    in_flight: int
+    rate_limited_s: float
+
+
+class Models:
+    """Stands in for the models' limiter."""
+
+    @property
+    def statistics(self) -> Mapping[str, Endpoint]:
+        return {"a": Endpoint(3, 1.5), "b": Endpoint(1, 0.5)}
+
+
+@asynccontextmanager
+async def running(code: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python process that has come to print a line, and that ends when its input does."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert await process.stdout.readline() == b"ready\n"
+    try:
+        yield process
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+def meters(folder: Path, clock: TurnedClock) -> SystemMeters:
+    return SystemMeters(folder, clock)
+
+
+@linux
+async def test_memory_and_processes_of_grandchildren_count(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys\n"
+        "child = 'x = bytearray(200_000_000); import sys; print(\"ready\", flush=True); sys.stdin.read()'\n"
+        "subprocess.run([sys.executable, '-c', child])\n"
+    )
+    clock = TurnedClock()
+    m = meters(tmp_path, clock)
+    before = await m.sample()
+    async with running(code):
+        during = await m.sample()
+    after = await m.sample()
+    assert during.processes == before.processes + 2
+    assert 180 * MIB < during.memory - before.memory < 300 * MIB
+    assert after.processes == before.processes
+    assert after.memory < during.memory - 150 * MIB
+
+
+@linux
+async def test_what_an_ended_command_wrote_and_computed_is_seen_once(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "with open(sys.argv[1], 'wb') as f:\n"
+        "    f.write(os.urandom(20_000_000)); f.flush(); os.fsync(f.fileno())\n"
+        "print('ready', flush=True); sys.stdin.read()\n"
+    )
+    clock = TurnedClock()
+    m = meters(tmp_path, clock)
+    first = await m.sample()
+    assert (first.disk_write, first.cpu) == (0, 0)
+    async with running(code, str(tmp_path / "big")):
+        clock.turned += 10
+        during = await m.sample()
+    clock.turned += 10
+    after = await m.sample()
+    if during.disk_write == 0:
+        pytest.skip("this file system is in memory")
+    assert during.disk_write == pytest.approx(2_000_000, rel=0.3)
+    assert after.disk_write < 500_000
+    assert 0 < during.cpu <= 100
+
+
+@linux
+async def test_the_machine_is_described(tmp_path: Path) -> None:
+    sample = await SystemMeters(tmp_path, SystemClock()).sample()
+    assert sample.memory_free > 0
+    assert sample.disk_free > 0
+    for percent in (sample.cpu_pressure, sample.memory_pressure, sample.io_pressure, sample.cpu):
+        assert 0 <= percent <= 100
+
+
+async def test_what_others_know_is_handed_in(tmp_path: Path) -> None:
+    clock = SystemClock()
+    gate = BuildGate(["make"], 1, clock)
+    m = SystemMeters(tmp_path, clock, gate, Models())
+    async with gate.pass_for("make", "a"):
+        second = asyncio.create_task(hold(gate))
+        await asyncio.sleep(0)
+        sample = await m.sample()
+        assert (sample.building, sample.gate_waiting) == (1, 1)
+        assert sample.contention > 0
+        assert (sample.model_calls, sample.rate_limited_s) == (4, 2.0)
+    await second
+
+
+async def hold(gate: BuildGate) -> None:
+    async with gate.pass_for("make", "b"):
+        pass
+
+
+@linux
+async def test_who_waits_for_whom_on_a_lock_is_seen(tmp_path: Path) -> None:
+    code = (
+        "import fcntl, sys\n"
+        "f = open(sys.argv[1], 'w')\n"
+        "print('ready', flush=True)\n"
+        "fcntl.flock(f, fcntl.LOCK_EX)\n"
+        "sys.stdin.read()\n"
+    )
+    path = tmp_path / "lock"
+    with path.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        async with running(code, str(path)) as waiter:
+            while not (waits := proc.lock_waits([waiter.pid])):  # noqa: ASYNC110 - only the kernel knows when it waits
+                await asyncio.sleep(0)
+            assert waits == [(waiter.pid, os.getpid())]
+            assert proc.lock_waits([1]) == []
+            gate = BuildGate(["make"], 1, SystemClock())
+            clock = TurnedClock()
+            m = SystemMeters(tmp_path, clock, gate)
+            await m.sample()
+            clock.turned += 5
+            await m.sample()
+            assert gate.figures().lock_s == pytest.approx(5)
+            fcntl.flock(held, fcntl.LOCK_UN)
+
+
+@linux
+def test_what_is_gone_or_forbidden_reads_as_nothing() -> None:
+    gone = 2**30
+    assert proc.proportional_memory(gone) is None
+    assert proc.own_memory(gone) == 0
+    assert proc.disk_bytes(gone) == (0, 0)
+    assert proc.pressure("nonsense") == 0.0
+    assert proc.tree(gone, proc.processes()) == []
+
+
+@linux
+async def test_a_name_full_of_parentheses_does_not_confuse(tmp_path: Path) -> None:
+    odd = tmp_path / ") R 1 (x"
+    odd.symlink_to("/bin/sleep")
+    process = await asyncio.create_subprocess_exec(str(odd), "60")
+    try:
+        assert proc.processes()[process.pid].parent == os.getpid()
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@linux
+async def test_a_sample_of_many_processes_reads_each_once_and_sleepers_from_memory(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys\n"
+        "crowd = [subprocess.Popen(['sleep', '600']) for _ in range(100)]\n"
+        "print('ready', flush=True); sys.stdin.read()\n"
+        "for each in crowd: each.kill()\n"
+    )
+    m = SystemMeters(tmp_path, SystemClock())
+    async with running(code):
+        first: Sample = await m.sample()
+        second = await m.sample()
+        assert first.processes >= 101
+        assert second.processes == first.processes
+        assert abs(second.memory - first.memory) < 50 * MIB
