@@ -124,9 +124,13 @@ class MainScreen(Acting, Screen[None]):
 
     def refresh_panes(self) -> None:
         """Bring every visible pane up to the snapshot in view."""
-        for widget in (self.agents, self.detail, self.handoffs, self.query_one(Resources)):
-            if widget.region.area or not self.layout_now.one:
-                widget.update()
+        # The tree follows the selection and the handoffs are counted even while another pane stands in front.
+        self.agents.update()
+        self.handoffs.update()
+        if not self.layout_now.one or self.pane is Pane.DETAIL:
+            self.detail.update()
+        if not self.layout_now.one or self.pane is Pane.RESOURCES:
+            self.query_one(Resources).update()
         if not self.view.frozen:
             self.event_list.update()
         self.query_one(Header).update()
@@ -193,8 +197,9 @@ class MainScreen(Acting, Screen[None]):
     def go(self, pane: Pane) -> None:
         """Focus a pane; in a small terminal it takes the place of the other."""
         self.pane = pane
+        self.query_one(f"#pane-{pane}").display = True
+        self._view_of(pane).focus()  # before the others hide: what hides with the focus hands it to anyone
         self._show_panes(self.layout_now)
-        self._view_of(pane).focus()
         self.refresh_panes()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:

@@ -150,6 +150,8 @@ class AgentTree(LineView):
         title = one_line(agent.title) if not name.startswith(one_line(agent.title)) else ""
         state = Span("held", "paused") if agent.paused else Span(look.word, look.style)
         doing = agent.reason if agent.ended and agent.reason else agent.doing
+        if agent.state is AgentState.WAITING and doing_cells < cell_len(doing):
+            doing = ""  # the state says it already
         return (
             mark,
             Span(head, "dim"),

@@ -92,6 +92,14 @@ class HandoffList(LineView):
         self.view.handoff = self.current.id if self.current is not None else None
         super().watch_cursor(old, new)
 
+    def _title(self, handoff: Handoff) -> str:
+        """What was asked for: the task's title, or the slice's."""
+        run = self.view.run
+        if run is None:
+            return ""
+        task = run.tasks.get(handoff.task) if handoff.task is not None else None
+        return one_line(task.spec.title if task is not None else run.agents[handoff.agent].title)
+
     def resolve(self) -> None:
         """Mark the handoff as resolved, or not; what needs a person counts on it."""
         if self.view.handoff is not None:
@@ -123,7 +131,12 @@ class HandoffList(LineView):
         flags = "".join(
             f" {name}" for name in ("concerns", "deviations", "findings") if getattr(handoff.text, name).strip()
         )
-        text = (Span(one_line(handoff.text.summary), "text"), Span(f"  +{flags}" if flags else "", "accent"))
+        title = self._title(handoff)
+        text = (
+            Span(title, "text"),
+            Span(f" — {one_line(handoff.text.summary)}", "dim"),
+            Span(f"  +{flags}" if flags else "", "accent"),
+        )
         body = cut(text, left)
         return (*spans, *body, Span(" " * (left - width_of(body))), right)
 

@@ -30,7 +30,7 @@ class Resources(Prose):
             self.set(lambda cells: self._tell(run, cells), key="resources")
 
     def _tell(self, run: Snapshot, cells: int) -> list[Line]:
-        bar = max(6, min(40, cells - 11 - 11 - 16))
+        bar = max(6, min(40, cells - 11 - 11 - 17))
         working = self.view.census.working
         limit = run.workers_limit or 1
         note = f"limit {run.workers_limit}"
@@ -38,7 +38,7 @@ class Resources(Prose):
             note += f" by {run.workers_limit_by}"
         queued = run.task_counts[TaskState.QUEUED]
         lines = [_row("agents", meter(working / limit, bar), "thinking", f"{working} working", note)]
-        lines.append(_row("queue", self._landings(run, bar), "done", f"{queued} queued", "landed, by minute"))
+        lines.append(_row("queue", self._landings(run, bar), "done", f"{queued} queued", "landed a minute"))
         if run.workers_limit_reason:
             lines.append((Span(f" ! {run.workers_limit_reason}", "paused"),))
         if not run.samples:
@@ -65,7 +65,7 @@ class Resources(Prose):
                 lambda s: s.contention,
                 100.0,
                 f"{newest.contention:.0f}% wait",
-                f"{newest.building} run, {newest.gate_waiting} at the gate",
+                f"{newest.building} run · {newest.gate_waiting} queue",
             ),
             self._line(
                 run,
