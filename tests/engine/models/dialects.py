@@ -1,7 +1,6 @@
 """The three wire protocols from the server's side: what a well-behaved server streams, written out by hand."""
 
 import json
-import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from engine.conversation import Message, Request, Text, ToolSpec
 from engine.models.registry import Endpoint, open_provider
 from engine.protocols import Provider
 from engine.settings import ProviderSettings
+from tests.engine.models.real_clock import RealClock
 from tests.simulated.time import SeededRandomness
 
 KEY = "sk-secret-0123456789abcdef"
@@ -19,19 +19,6 @@ SHELL = ToolSpec(
     {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
 )
 FIRST = Request("a-model", "You are a worker.", (Message("user", (Text("Do it."),)),), (SHELL,), 1000, "agent-1")
-
-
-class RealClock:
-    """The real time, for adapters on real sockets."""
-
-    def now(self) -> int:
-        return time.time_ns() // 1000
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("an adapter never waits")
 
 
 @dataclass(frozen=True)
