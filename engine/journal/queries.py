@@ -84,28 +84,29 @@ class JournalReader:
         """
         last = await self.last_seq()
         forward = after is not None
-        start = (after or 0) + 1 if forward else min(last, (before or last + 1) - 1)
-        end = min(last, start + SEARCH - 1) if forward else max(1, start - SEARCH + 1)
-        where, parameters = ["seq BETWEEN ? AND ?"], [min(start, end), max(start, end)] if start else [1, 0]
-        for clause, value in (
-            (
-                "kind IN (SELECT value FROM json_each(?))",
-                json.encode(wanted).decode() if (wanted := list(kinds)) else None,
-            ),
-            ("agent = ?", agent),
-            ("body LIKE ? ESCAPE '\\'", _pattern(text) if text else None),
-        ):
-            if value is not None:
-                where.append(clause)
-                parameters.append(value)  # type: ignore[arg-type]
+        if after is not None:
+            low, high = after + 1, min(last, after + SEARCH)
+        else:
+            high = last if before is None else min(last, before - 1)
+            low = max(1, high - SEARCH + 1)
+        if low > high:
+            return EventPage((), high if forward else low, more=False)
+        wanted = list(kinds)
+        conditions: list[tuple[str, object]] = [("seq >= ?", low), ("seq <= ?", high)]
+        if wanted:
+            conditions.append(("kind IN (SELECT value FROM json_each(?))", json.encode(wanted).decode()))
+        if agent is not None:
+            conditions.append(("agent = ?", agent))
+        if text:
+            conditions.append(("body LIKE ? ESCAPE '\\'", _pattern(text)))
+        where = " AND ".join(condition for condition, _ in conditions)
         limit = min(limit, MOST)
-        order = "ASC" if forward else "DESC"
         rows = await self._query(
-            f"{_EVENTS} WHERE {' AND '.join(where)} ORDER BY seq {order} LIMIT ?", (*parameters, limit)
+            f"{_EVENTS} WHERE {where} ORDER BY seq {'ASC' if forward else 'DESC'} LIMIT ?",
+            [*(value for _, value in conditions), limit],
         )
-        searched = rows[-1][0] if len(rows) == limit else end
-        more = searched < last if forward else searched > 1
-        return EventPage(tuple(await self._decode(rows)), searched, more)
+        searched = rows[-1][0] if len(rows) == limit else (high if forward else low)
+        return EventPage(tuple(await self._decode(rows)), searched, searched < last if forward else searched > 1)
 
     async def stream(self, after: int = 0, until: int | None = None) -> AsyncIterator[Event]:
         """All events with a greater sequence number, in order, bodies whole; up to `until` if given."""

@@ -1,0 +1,290 @@
+"""Screens ask small questions of a journal that is being written, was left by a crash, or is damaged."""
+
+import asyncio
+import io
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from msgspec import json
+
+from engine import events as e
+from engine import types as t
+from engine.conversation import Message, StopReason, Text, ToolCall
+from engine.errors import ErrorKind, SwarmError
+from engine.journal.export import export_jsonl
+from engine.journal.queries import JournalReader, read_snapshot
+from engine.journal.writer import SqliteJournal
+from engine.snapshot import Snapshot
+from engine.types import AgentId
+from tests.engine.journal.bodies import numbered
+from tests.engine.journal.stories import Story, story
+
+
+async def written(path: Path, events: list[e.Event]) -> Path:
+    journal = await SqliteJournal.open(path)
+    journal.append(events)
+    await journal.close()
+    return path
+
+
+@pytest.fixture
+async def told(tmp_path: Path) -> Story:
+    made = story(11, 600, text=6000)
+    await written(tmp_path / "journal.db", made.events)
+    return made
+
+
+async def test_the_fold_of_the_file_is_the_fold_of_the_events(tmp_path: Path, told: Story) -> None:
+    assert await read_snapshot(tmp_path / "journal.db") == told.snapshot
+
+
+async def test_the_fold_stops_where_it_is_told(tmp_path: Path, told: Story) -> None:
+    expected = Snapshot()
+    for event in told.events[:250]:
+        expected.apply(event)
+    assert await read_snapshot(tmp_path / "journal.db", until=250) == expected
+
+
+async def test_events_page_backwards_and_forwards(tmp_path: Path, told: Story) -> None:
+    reader = await JournalReader.open(tmp_path / "journal.db")
+    last = len(told.events)
+    newest = await reader.events(limit=10)
+    assert [event.seq for event in newest.events] == list(range(last, last - 10, -1))
+    before = await reader.events(before=newest.searched, limit=5)
+    assert [event.seq for event in before.events] == list(range(last - 10, last - 15, -1))
+    after = await reader.events(after=3, limit=5)
+    assert list(after.events) == told.events[3:8]
+    assert after.more
+    start = await reader.events(before=3, limit=5)
+    assert [event.seq for event in start.events] == [2, 1]
+    assert not start.more
+    assert not (await reader.events(before=1)).events
+    assert not (await reader.events(after=last)).events
+    await reader.close()
+
+
+async def test_events_are_found_by_kind_agent_and_text(tmp_path: Path) -> None:
+    path = await written(
+        tmp_path / "journal.db",
+        [
+            e.Event(1, 1, 1, e.Warned("Disk 100% full"), AgentId("a-1")),
+            e.Event(2, 2, 1, e.Warned('disk_slow "quoted"'), AgentId("a-2")),
+            e.Event(3, 3, 1, e.SubtreePaused(), AgentId("a-2")),
+        ],
+    )
+    reader = await JournalReader.open(path)
+
+    async def found(**wanted: object) -> list[int]:
+        return [event.seq for event in (await reader.events(**wanted)).events]  # type: ignore[arg-type]
+
+    assert await found(kinds=["warned"]) == [2, 1]
+    assert await found(agent=AgentId("a-2")) == [3, 2]
+    assert await found(kinds=["warned"], agent=AgentId("a-2")) == [2]
+    assert await found(text="DISK") == [2, 1]
+    assert await found(text="100%") == [1]
+    assert await found(text="disk_") == [2]
+    assert await found(text='"quoted"') == [2]
+    assert await found(text="\ud800") == []
+    await reader.close()
+
+
+async def test_moments_are_found(tmp_path: Path, told: Story) -> None:
+    reader = await JournalReader.open(tmp_path / "journal.db")
+    event = told.events[300]
+    assert told.events[await reader.seq_at(event.at) - 1].at == event.at
+    assert await reader.seq_at(-1) == 0
+    assert await reader.seq_at(2**60) == len(told.events)
+    await reader.close()
+
+
+async def test_messages_page_and_come_whole_on_demand(tmp_path: Path) -> None:
+    long = "word " * 3000
+    said = Message("assistant", (Text(long), ToolCall(t.CallId("c"), "shell", '{"command": "ls"}')))
+    turn = e.TurnTaken(t.ModelName("a:b"), "# Task: x", (), said, StopReason.TOOLS, t.Usage(), "worker@1", 1.0)
+    reader = await JournalReader.open(await written(tmp_path / "journal.db", numbered([turn] * 5)))
+    newest = await reader.messages(AgentId("a-1"), limit=3)
+    assert [m.role for m in newest] == ["assistant", "user", "assistant"]
+    assert not newest[-1].whole
+    assert len(newest[-1].text) == 4096
+    assert newest[-1].size == len(long)
+    assert newest[-1].calls[0].tool == "shell"
+    [whole] = await reader.messages(AgentId("a-1"), limit=1, whole=True)
+    assert whole.text == long
+    older = await reader.messages(AgentId("a-1"), before=newest[0].id, limit=100)
+    assert len(older) == 7
+    assert older[-1].id < newest[0].id
+    await reader.close()
+
+
+async def test_what_screens_show_comes_as_values(tmp_path: Path, told: Story) -> None:
+    reader = await JournalReader.open(tmp_path / "journal.db")
+    s = told.snapshot
+    handoffs = list(s.handoffs.values())
+    assert await reader.handoff(handoffs[0].id) == handoffs[0]
+    assert await reader.handoff(t.HandoffId("none")) is None
+    assert list(await reader.handoffs(limit=3)) == handoffs[:-4:-1]
+    assert list(await reader.landings(limit=1000)) == list(s.landings)[::-1]
+    assert s.root
+    tasks = await reader.tasks(s.root, limit=1000)
+    assert {task.id for task in tasks} == set(s.tasks)
+    agent, pad = next(iter(s.scratchpads.items()))
+    pads = await reader.scratchpads(agent)
+    assert pads[0] == pad
+    assert [each.version for each in pads] == list(range(pad.version, 0, -1))
+    assert [(row.at, row.sample) for row in await reader.samples(limit=1000)] == list(s.samples)
+    checks = await reader.checks(limit=1)
+    assert checks[0].check == s.last_check
+    calls = await reader.tool_calls(limit=5, whole=True)
+    assert [call.seq for call in calls] == sorted((call.seq for call in calls), reverse=True)
+    assert {call.agent for call in await reader.tool_calls(calls[0].agent)} == {calls[0].agent}
+    run = await reader.run()
+    assert run
+    assert (run.state, run.last_seq, run.last_at) == (s.state, s.seq, s.at)
+    await reader.close()
+
+
+async def test_a_live_journal_is_read_while_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    events = story(2, 500).events
+    journal = await SqliteJournal.open(path)
+    journal.append(events[:100])
+    await journal.durable(100)
+    reader = await JournalReader.open(path)
+    assert await reader.last_seq() == 100
+    script = "import asyncio,sys,pathlib; from engine.journal.queries import read_snapshot\n"
+    script += "print(asyncio.run(read_snapshot(pathlib.Path(sys.argv[1]))).seq)"
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", script, str(path), stdout=subprocess.PIPE)
+    for event in events[100:]:
+        journal.append([event])
+    out, _ = await other.communicate()
+    assert int(out) >= 100
+    await journal.durable(500)
+    assert await reader.last_seq() == len(events)
+    await reader.close()
+    await journal.close()
+
+
+async def test_a_reader_cannot_write(tmp_path: Path, told: Story) -> None:
+    reader = await JournalReader.open(tmp_path / "journal.db")
+    with pytest.raises(sqlite3.OperationalError):
+        await reader._db.execute("CREATE TABLE x (y)")
+    await reader.close()
+
+
+async def test_a_query_that_takes_too_long_is_given_up(tmp_path: Path, told: Story) -> None:
+    reader = await JournalReader.open(tmp_path / "journal.db", time_limit=0.05)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    with pytest.raises(SwarmError) as raised:
+        await reader._query(endless)
+    assert "too long" in raised.value.message
+    assert await reader.last_seq() == len(told.events)  # and the next one is answered
+    await reader.close()
+
+
+async def test_no_journal_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SwarmError) as raised:
+        await JournalReader.open(tmp_path / "journal.db")
+    assert raised.value.kind is ErrorKind.NOT_FOUND
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"hello" * 1000, b"SQLite format 3\0" + b"\xff" * 8000], ids=["text", "torn"])
+async def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(content)
+    for attempt in (SqliteJournal.open, read_snapshot):
+        with pytest.raises(SwarmError) as raised:
+            await attempt(path)
+        assert raised.value.kind is ErrorKind.JOURNAL
+        assert str(path) in raised.value.message
+    assert path.read_bytes() == content
+
+
+async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE notes (x)")
+    db.close()
+    before = path.read_bytes()
+    for attempt in (SqliteJournal.open, read_snapshot):
+        with pytest.raises(SwarmError) as raised:
+            await attempt(path)
+        assert "not a journal" in raised.value.message
+    assert path.read_bytes() == before
+
+
+async def test_damage_is_named_and_nothing_is_overwritten(tmp_path: Path, told: Story) -> None:
+    path = tmp_path / "journal.db"
+    content = bytearray(path.read_bytes())
+    for page in range(2, len(content) // 4096, 3):
+        content[page * 4096 : page * 4096 + 200] = b"\xaa" * 200
+    path.write_bytes(content)
+    for attempt in (SqliteJournal.open, read_snapshot):
+        with pytest.raises(SwarmError) as raised:
+            await attempt(path)
+        assert raised.value.kind is ErrorKind.JOURNAL
+        assert f"{path} is damaged" in raised.value.message
+        assert "\n" not in raised.value.message
+    assert path.read_bytes() == content
+
+
+async def test_an_event_that_says_nonsense_is_named(tmp_path: Path) -> None:
+    path = await written(tmp_path / "journal.db", numbered([e.Warned("fine")]))
+    db = sqlite3.connect(path)
+    db.execute("INSERT INTO events VALUES (2, 1, 1, 'warned', NULL, NULL, NULL, '{\"kind\": \"unheard\"}')")
+    db.commit()
+    db.close()
+    with pytest.raises(SwarmError) as raised:
+        await read_snapshot(path)
+    assert "event 2" in raised.value.message
+
+
+async def test_a_crashed_journal_in_a_read_only_folder_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = await SqliteJournal.open(path)
+    journal.append(numbered([e.Warned("one")]))
+    await journal.durable(1)
+    left = tmp_path / "left"
+    left.mkdir()
+    for name in ("journal.db", "journal.db-wal"):
+        shutil.copy(tmp_path / name, left / name)
+    await journal.close()
+    clean = tmp_path / "clean"
+    clean.mkdir()
+    shutil.copy(path, clean / "journal.db")
+    script = "import asyncio,sys,pathlib; from engine.errors import SwarmError\n"
+    script += "from engine.journal.queries import read_snapshot\n"
+    script += "try: print(asyncio.run(read_snapshot(pathlib.Path(sys.argv[1]))).seq)\n"
+    script += "except SwarmError as error: print(error.message)"
+
+    async def read(folder: Path) -> str:
+        mounted = f'mount --bind "{folder}" "{folder}" && mount -o remount,bind,ro "{folder}" && exec "$@"'
+        command = ("unshare", "-rm", "sh", "-c", mounted, "sh", sys.executable, "-c", script)
+        process = await asyncio.create_subprocess_exec(*command, str(folder / "journal.db"), stdout=-1, stderr=-1)
+        out, problem = await process.communicate()
+        if process.returncode:
+            pytest.skip(f"no mount namespace here: {problem.decode()}")
+        return out.decode().strip()
+
+    assert await read(clean) == "1"
+    assert "cannot be written to" in await read(left)
+    assert (await read_snapshot(left / "journal.db")).seq == 1  # where one may write it is read
+
+
+async def test_export_has_every_event_whole_and_in_order(tmp_path: Path, told: Story) -> None:
+    out = io.BytesIO()
+    assert await export_jsonl(tmp_path / "journal.db", out) == len(told.events)
+    lines = [json.decode(line) for line in out.getvalue().splitlines()]
+    events = [line for line in lines if line["record"] == "event"]
+    assert [line["seq"] for line in events] == list(range(1, len(told.events) + 1))
+    assert len([line for line in lines if line["record"] == "handoff"]) == len(told.snapshot.handoffs)
+    turns = [event for event in told.events if isinstance(event.body, e.TurnTaken)]
+    assert events[turns[0].seq - 1]["body"]["message"]["blocks"][0]["text"] == turns[0].body.message.text
+    again = io.BytesIO()
+    await export_jsonl(tmp_path / "journal.db", again)
+    assert again.getvalue() == out.getvalue()

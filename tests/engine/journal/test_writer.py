@@ -1,0 +1,218 @@
+"""Nothing acknowledged is lost, and a disk that cannot be written stops nobody silently."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ErrorKind, SwarmError
+from engine.events import Event, Warned
+from engine.journal import writer
+from engine.journal.connection import open_for_writing
+from engine.journal.queries import read_snapshot
+from engine.journal.schema import VERSION
+from engine.journal.writer import SqliteJournal
+from tests.engine.journal.stories import story
+
+WRITE_UNTIL_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from engine.journal.writer import SqliteJournal
+from tests.engine.journal.stories import story
+
+async def main():
+    journal = await SqliteJournal.open(Path(sys.argv[1]))
+    for event in story(5, 100_000, text=2000).go_on(0):
+        journal.append([event])
+        if event.seq % 7 == 0:
+            await journal.durable(event.seq)
+            print(event.seq, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def warned(seq: int, text: str = "") -> Event:
+    return Event(seq, seq, 1, Warned(text or f"number {seq}"))
+
+
+async def test_a_killed_process_loses_nothing_that_it_was_told_is_durable(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    script = WRITE_UNTIL_KILLED.replace("100_000, text=2000", "3000, text=2000")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(path), stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
+    assert process.stdout
+    acknowledged = 0
+    while acknowledged < 200:
+        acknowledged = int(await process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    rest = (await process.stdout.read()).split()
+    await process.wait()
+    acknowledged = max(acknowledged, *(int(seq) for seq in rest), 0)
+    snapshot = await read_snapshot(path)
+    assert snapshot.seq >= acknowledged
+    told = story(5, 3000, text=2000).events
+    journal = await SqliteJournal.open(path)
+    assert [event async for event in journal.events()] == told[: snapshot.seq]
+    journal.append(told[snapshot.seq : snapshot.seq + 5])
+    await journal.durable(snapshot.seq + 5)
+    await journal.close()
+
+
+async def test_a_full_disk_fails_who_waits_and_keeps_the_queue_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "RETRY_S", 0.01)
+    failures: list[SwarmError] = []
+    failed, recovered = asyncio.Event(), asyncio.Event()
+
+    def on_failure(error: SwarmError) -> None:
+        failures.append(error)
+        failed.set()
+
+    journal = await SqliteJournal.open(tmp_path / "journal.db", on_failure=on_failure, on_recovery=recovered.set)
+    journal.append([warned(1)])
+    await journal.durable(1)
+    [[pages]] = await journal._db.execute_fetchall("PRAGMA page_count")
+    await journal._db.execute_fetchall(f"PRAGMA max_page_count = {pages}")
+    for seq in range(2, 200):
+        journal.append([warned(seq, os.urandom(1000).hex())])
+    with pytest.raises(SwarmError) as raised:
+        await journal.durable(199)
+    assert raised.value.kind is ErrorKind.JOURNAL
+    assert "full" in raised.value.message
+    assert failed.is_set()
+    assert len(failures) == 1
+    assert journal.durable_seq < 199
+    with pytest.raises(SwarmError):  # it is told at each further try, too
+        await journal.durable(199)
+    assert len(failures) == 1
+    await journal._db.execute_fetchall("PRAGMA max_page_count = 1000000")
+    await recovered.wait()
+    await journal.durable(199)
+    assert journal.failure is None
+    assert [event.seq async for event in journal.events()] == list(range(1, 200))
+    await journal.close()
+
+
+async def test_closing_while_the_disk_is_full_says_so(tmp_path: Path) -> None:
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    [[pages]] = await journal._db.execute_fetchall("PRAGMA page_count")
+    await journal._db.execute_fetchall(f"PRAGMA max_page_count = {pages}")
+    journal.append([warned(seq, os.urandom(1000).hex()) for seq in range(1, 200)])
+    with pytest.raises(SwarmError):
+        await journal.close()
+    with pytest.raises(ValueError):
+        journal.append([warned(200)])
+
+
+async def test_a_call_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "BATCH", 10)
+    path = tmp_path / "journal.db"
+    journal = await SqliteJournal.open(path)
+    ends: list[int] = []
+    seen: set[int] = set()
+    reader = sqlite3.connect(path)
+    seq = 0
+    for size in (3, 4, 25, 1, 9, 2, 40):
+        journal.append([warned(seq + n) for n in range(1, size + 1)])
+        seq += size
+        ends.append(seq)
+    for end in ends:
+        await journal.durable(end)
+        seen.add(reader.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+    assert seen <= {0, *ends}
+    reader.close()
+    await journal.close()
+
+
+async def test_a_commit_that_failed_but_reached_the_disk_is_not_written_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "RETRY_S", 0.01)
+    recovered = asyncio.Event()
+    journal = await SqliteJournal.open(tmp_path / "journal.db", on_recovery=recovered.set)
+    write = journal._write
+
+    async def write_and_fail(events: list[Event]) -> None:
+        await write(events)
+        monkeypatch.setattr(journal, "_write", write)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(journal, "_write", write_and_fail)
+    journal.append([warned(1), warned(2)])
+    with pytest.raises(SwarmError):
+        await journal.durable(2)
+    journal.append([warned(3)])
+    await recovered.wait()
+    await journal.durable(3)
+    assert [event.seq async for event in journal.events()] == [1, 2, 3]
+    await journal.close()
+
+
+async def test_a_waiter_that_gives_up_disturbs_nobody(tmp_path: Path) -> None:
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    journal.append([warned(1)])
+    impatient = asyncio.create_task(journal.durable(1))
+    patient = asyncio.create_task(journal.durable(1))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await patient
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    await journal.close()
+
+
+async def test_an_event_that_was_never_appended_cannot_be_waited_for(tmp_path: Path) -> None:
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    with pytest.raises(ValueError):
+        await journal.durable(1)
+    await journal.close()
+
+
+async def test_reopening_goes_on_where_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = await SqliteJournal.open(path)
+    journal.append([warned(1), warned(2)])
+    await journal.close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    again = await SqliteJournal.open(path)
+    assert again.last_seq == again.durable_seq == 2
+    with pytest.raises(ValueError):
+        again.append([warned(2)])
+    again.append([warned(3)])
+    await again.close()
+
+
+async def test_the_file_is_safe_against_power_cuts(tmp_path: Path) -> None:
+    db = await open_for_writing(tmp_path / "journal.db")
+    assert [tuple(row) for row in await db.execute_fetchall("PRAGMA synchronous")] == [(2,)]
+    assert [tuple(row) for row in await db.execute_fetchall("PRAGMA journal_mode")] == [("wal",)]
+    await db.close()
+
+
+async def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SwarmError) as raised:
+        await SqliteJournal.open(tmp_path / "nowhere" / "journal.db")
+    assert raised.value.kind is ErrorKind.JOURNAL
+
+
+async def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    await (await SqliteJournal.open(path)).close()
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(SwarmError) as raised:
+        await SqliteJournal.open(path)
+    assert "newer" in raised.value.message
+    with pytest.raises(SwarmError):
+        await read_snapshot(path)
+    assert path.read_bytes() == before
