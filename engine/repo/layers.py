@@ -15,6 +15,7 @@ import pygit2
 from msgspec import Struct
 
 from engine.errors import ErrorKind, SwarmError
+from engine.sandbox.removal import delete_tree
 from engine.types import CommitId
 
 MAX_DELTA_FILES = 400
@@ -109,8 +110,8 @@ class Layers:
 
     def empty_trash(self) -> None:
         """Slow for big trees: for a thread."""
-        for entry in (self._folder / "trash").iterdir():
-            _delete(entry)
+        for entry in list((self._folder / "trash").iterdir()):
+            delete_tree(entry)
 
     def _base_folder(self, commit: CommitId) -> Path:
         return self._folder / "bases" / commit
@@ -213,7 +214,7 @@ class Layers:
             making, "checkout-index", "--force", "-u", "-z", "--stdin",
             git=git, env=index, given=b"".join(path + b"\0" for path in written),
         )  # fmt: skip
-        _delete(full)
+        delete_tree(full)
         for path in gone:
             _whiteout(making, path, tree)
         making.rename(folder)
@@ -267,19 +268,6 @@ def _entry(tree: pygit2.Object, name: bytes) -> pygit2.Object | None:
     if not isinstance(tree, pygit2.Tree):
         return None
     return next((entry for entry in tree if entry.raw_name == name), None)
-
-
-def _delete(path: Path) -> None:
-    """Delete a tree of which folders may forbid it. Links are not followed."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    for where, _, _ in os.walk(path):
-        try:
-            os.chmod(where, 0o700)
-        except OSError:
-            pass
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _one_line(said: bytes | str | None) -> str:

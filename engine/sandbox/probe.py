@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from engine.protocols import WorkspaceError, WorkspaceLost
 from engine.sandbox.bubblewrap import Bubblewrap, Mount, Surroundings, find_bubblewrap, prepare_stage, python
 from engine.sandbox.containment import Containment, Limits
 from engine.sandbox.levels import AS_ROOT, NOT_GUARANTEED, CopyMethod, Level, SandboxReport
+from engine.sandbox.removal import delete_tree
 from engine.sandbox.session import Session
 from engine.sandbox.sizes import parse_size
 from engine.sandbox.toolchains import find_tools
@@ -39,7 +39,7 @@ async def probe(settings: SandboxSettings, folder: Path | None = None) -> Sandbo
     try:
         return (await choose(place, (), settings)).report
     finally:
-        await asyncio.to_thread(shutil.rmtree, place, True)
+        await asyncio.to_thread(delete_tree, place)
 
 
 async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettings) -> Choice:
@@ -139,7 +139,7 @@ async def _refusal(tried: Containment, method: CopyMethod, folder: Path) -> str:
     except (OSError, WorkspaceError) as error:
         return f"the self-test failed: {error}"
     finally:
-        await asyncio.to_thread(shutil.rmtree, place, True)
+        await asyncio.to_thread(delete_tree, place)
 
 
 async def _self_test(tried: Containment, method: CopyMethod, place: Path) -> str:
