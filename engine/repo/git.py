@@ -172,24 +172,7 @@ def check_version(answer: str) -> tuple[int, int]:
 async def _run(
     argv: list[str], cwd: Path, env: Mapping[str, str], stdin: bytes, limit: int | None, timeout_s: float
 ) -> GitResult:
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            cwd=cwd,
-            env=env,
-            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # so that what git starts dies with it
-        )
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if error.filename not in (None, "git"):
-            raise SwarmError(ErrorKind.GIT, f"no such folder: {cwd}", "was it removed while the swarm ran?") from error
-        raise SwarmError(ErrorKind.REPO, "git is not installed", "install git and put it on PATH") from error
-    except OSError as error:
-        raise SwarmError(
-            ErrorKind.GIT, f"git does not start: {error.strerror}", "check the machine's limits"
-        ) from error
+    process = await _start(argv, cwd, env, piped=bool(stdin))
     try:
         async with asyncio.timeout(timeout_s):
             (out, cut), (err, _), _ = await asyncio.gather(
@@ -207,6 +190,37 @@ async def _run(
             _kill(process)
             await process.wait()
     return GitResult(status, out, err.decode("utf-8", "replace"), cut)
+
+
+async def _start(argv: list[str], cwd: Path, env: Mapping[str, str], *, piped: bool) -> asyncio.subprocess.Process:
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *argv,
+            cwd=cwd,
+            env=env,
+            stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # so that what git starts dies with it
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # asyncio would kill the process alone, and what it has started by then would live on.
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            _kill(starting.result())
+            await starting.result().wait()
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if error.filename not in (None, "git"):
+            raise SwarmError(ErrorKind.GIT, f"no such folder: {cwd}", "was it removed while the swarm ran?") from error
+        raise SwarmError(ErrorKind.REPO, "git is not installed", "install git and put it on PATH") from error
+    except OSError as error:
+        raise SwarmError(
+            ErrorKind.GIT, f"git does not start: {error.strerror}", "check the machine's limits"
+        ) from error
 
 
 async def _drain(

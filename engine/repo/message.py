@@ -13,11 +13,12 @@ def commit_message(title: str, body: str, trailers: Mapping[str, str]) -> str:
     """A message: one line of title, the body, and the trailers as a last paragraph of their own.
 
     Title and trailer values are brought to one line; control characters go. A line of the body that looks like
-    one of `trailers` is indented, so that it is none even for a reader that searches the whole message.
+    one of `trailers` is indented (a title gets a dash), so that it is none even for a reader that searches the
+    whole message.
     """
     names = {name.lower() for name in trailers}
-    paragraphs = [_one_line(title)[:_TITLE_LENGTH].rstrip() or "(no title)"]
-    text = "\n".join(_tamed(line, names) for line in _clean(body).split("\n")).strip("\n")
+    paragraphs = [_tamed(_one_line(title)[:_TITLE_LENGTH], names, "- ") or "(no title)"]
+    text = "\n".join(_tamed(line, names, "  ") for line in _clean(body).split("\n")).strip("\n")
     if text.strip():
         paragraphs.append(text)
     paragraphs.append("\n".join(f"{name}: {_one_line(value)}" for name, value in trailers.items()))
@@ -42,7 +43,7 @@ def _one_line(text: str) -> str:
     return _SPACE.sub(" ", _clean(text)).strip()
 
 
-def _tamed(line: str, names: set[str]) -> str:
+def _tamed(line: str, names: set[str], mark: str) -> str:
     line = line.rstrip()
     name, colon, _ = line.partition(":")
-    return f"  {line}" if colon and name.strip().lower() in names and not line.startswith(" ") else line
+    return f"{mark}{line}" if colon and name.strip().lower() in names and not line.startswith(" ") else line

@@ -6,15 +6,14 @@ from engine.errors import ErrorKind, SwarmError
 from engine.repo.git import Git
 
 _FETCH = (
-    "fetch",
-    "--quiet",
+    "fetch",  # not --quiet: it hides which ref was rejected, and why
     "--no-auto-maintenance",
     "--no-write-fetch-head",
     "--no-write-commit-graph",
     "--no-tags",
     "--no-recurse-submodules",
     "--no-prune",
-    "--no-show-forced-updates",
+    "--show-forced-updates",  # without the check git takes any update for a fast-forward
 )
 _CONFIG = ("fetch.prune=false", "fetch.fsckObjects=false", "transfer.fsckObjects=false", "fetch.output=full")
 

@@ -1,0 +1,133 @@
+"""The project's check: run contained at a commit, in a workspace that is kept; and found in a project's files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.protocols import Output, Workspace, WorkspaceLost
+from engine.repo.green import ContainedChecker, suggest_check
+from engine.repo.source import inspect_repo
+from engine.types import AgentId, CommitId
+from tests.engine.repo.person import Content, PersonRepo
+from tests.simulated.time import EPOCH, SimulatedClock
+
+ONE, TWO = CommitId("1" * 40), CommitId("2" * 40)
+
+
+class Room:
+    """A workspace that runs nothing but answers what it was given, and notes what it was asked."""
+
+    def __init__(self, commit: CommitId, answers: list[Output | Exception], told: list[str]) -> None:
+        self.commit = commit
+        self.answers = answers
+        self.told = told
+
+    async def run(self, command: str, timeout_s: float, on_output: Callable[[str], None]) -> Output:
+        on_output("a line\n")
+        self.told.append(f"run {command} {timeout_s:g} at {self.commit[0]}")
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def advance(self, commit: CommitId, base: CommitId) -> None:
+        self.told.append(f"advance {commit[0]} {base[0]}")
+        self.commit = commit
+
+    async def close(self) -> None:
+        self.told.append("close")
+
+
+class Rooms:
+    level = "off"
+    method = "none"
+
+    def __init__(self, *answers: Output | Exception) -> None:
+        self.answers = list(answers)
+        self.told: list[str] = []
+
+    async def open(self, agent: AgentId, commit: CommitId) -> Workspace:
+        self.told.append(f"open {agent} {commit[0]}")
+        return Room(commit, self.answers, self.told)  # type: ignore[return-value]
+
+    async def sweep(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def output(exit: int | None, text: str = "out\n", killed: str = "") -> Output:
+    return Output(exit=exit, text=text, cut=0, whole="", killed=killed, wall_s=1.5)
+
+
+def checker(rooms: Rooms) -> ContainedChecker:
+    return ContainedChecker(rooms, SimulatedClock(), "make test", 60.0)
+
+
+async def test_a_check_tells_how_the_command_ended() -> None:
+    check = await checker(Rooms(output(0))).check(ONE)
+    assert (check.commit, check.passed, check.exit, check.output) == (ONE, True, 0, "out\n")
+    assert (check.at, check.wall_s) == (EPOCH, 1.5)
+    assert not (await checker(Rooms(output(2))).check(ONE)).passed
+
+
+async def test_a_check_out_of_time_did_not_pass() -> None:
+    check = await checker(Rooms(output(None, killed="timeout"))).check(ONE)
+    assert (check.passed, check.exit) == (False, None)
+    assert check.output == "out\n[killed: timeout after 60 s]\n"
+
+
+async def test_the_workspace_is_kept_between_checks_and_closed_at_the_end() -> None:
+    rooms = Rooms(output(0), output(1))
+    checks = checker(rooms)
+    await checks.check(ONE)
+    await checks.check(TWO)
+    await checks.close()
+    assert rooms.told == [
+        "open check 1",
+        "run make test 60 at 1",
+        "advance 2 2",
+        "run make test 60 at 2",
+        "close",
+    ]
+
+
+async def test_a_lost_workspace_is_replaced_once() -> None:
+    rooms = Rooms(WorkspaceLost(), output(0))
+    assert (await checker(rooms).check(ONE)).passed
+    assert rooms.told.count("open check 1") == 2
+    with pytest.raises(WorkspaceLost):
+        await checker(Rooms(WorkspaceLost(), WorkspaceLost())).check(ONE)
+
+
+async def test_long_output_keeps_head_and_tail() -> None:
+    told = (await checker(Rooms(output(1, "head" + "x" * 100_000 + "tail"))).check(ONE)).output
+    assert told.startswith("head")
+    assert told.endswith("tail")
+    assert "bytes left out" in told
+    assert len(told) < 17_000
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"Makefile": b"all:\n\ttrue\ntest: all\n\ttrue\n", "test_x.py": b""}, "make test"),
+        ({"Makefile": b"tests:\n\ttrue\ntest := x\n"}, ""),
+        ({"Cargo.toml": b"[package]\n"}, "cargo test"),
+        ({"go.mod": b"module x\n"}, "go test ./..."),
+        ({"package.json": b'{"scripts": {"test": "node --test"}}'}, "npm test"),
+        ({"package.json": b'{"scripts": {"test": "echo \\"Error: no test specified\\" && exit 1"}}'}, ""),
+        ({"package.json": b"[" * 100_000}, ""),
+        ({"pyproject.toml": b"[tool.pytest.ini_options]\n"}, "python3 -m pytest -q"),
+        ({"pyproject.toml": b"not toml"}, ""),
+        ({"setup.cfg": b"[tool:pytest]\n"}, "python3 -m pytest -q"),
+        ({"lib.py": b"", "tests/unit/test_a.py": b""}, "python3 -m pytest -q"),
+        ({"README": b"r"}, ""),
+    ],
+)
+async def test_the_check_command_is_found_in_a_projects_files(
+    tmp_path: Path, files: dict[str, Content], command: str
+) -> None:
+    repo = PersonRepo.make(tmp_path / "repo", files)
+    repo.write({"Makefile": b"test:\n\ttrue\n"})  # not committed: not seen
+    assert await suggest_check(await inspect_repo(repo.root)) == command
