@@ -33,7 +33,7 @@ def test_an_edited_file_has_hunks_with_line_ranges(repo: PersonRepo) -> None:
     assert (file.kind, file.path, file.added, file.removed) == (FileKind.MODIFIED, "f", 3, 2)
     assert [(hunk.old_start, hunk.old_count, hunk.new_start, hunk.new_count) for hunk in file.hunks] == [
         (1, 4, 1, 4),
-        (27, 7, 27, 8),
+        (28, 7, 28, 8),
     ]
     first = file.hunks[0]
     assert patch.lines[first.first : first.end] == ("-1", "+one", " 2", " 3", " 4")
@@ -68,7 +68,7 @@ def test_binary_files_and_empty_files(repo: PersonRepo) -> None:
 def test_a_patch_inside_a_file_is_content(repo: PersonRepo) -> None:
     inner = b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n-- \n"
     file = only(patch_of(repo, {"p": inner + b"tail\n"}, {"p": b"".join(reversed(inner.splitlines(True)))}))
-    assert (file.path, file.added, file.removed) == ("p", 7, 6)
+    assert (file.path, file.added, file.removed) == ("p", 6, 7)
 
 
 def test_no_newline_at_the_end_and_carriage_returns(repo: PersonRepo) -> None:
