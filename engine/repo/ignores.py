@@ -80,7 +80,7 @@ def _matches(parts: tuple[str, ...], names: tuple[str, ...]) -> bool:
 @lru_cache(maxsize=4096)
 def _compiled(part: str) -> re.Pattern[str]:
     """A glob of one name. The translation of `fnmatch` does not backtrack across stars."""
-    glob = re.sub(r"\\(.)", r"[\1]", part).replace("[^", "[!")
+    glob = re.sub(r"\\(.)", lambda found: f"[{found[1]}]" if found[1] in "*?[" else found[1], part).replace("[^", "[!")
     try:
         return re.compile(fnmatch.translate(glob))
     except re.error:
