@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.conversation import Message, Request, Text, ToolAnswer
+from engine.errors import ModelError, ModelErrorKind
 from engine.models.playbook import sample_folder
 from engine.models.registry import Endpoint
 from engine.models.rehearsal import RehearsalProvider
@@ -91,3 +93,39 @@ async def test_the_markdown_sample_is_repaired_and_a_planner_is_woken_after_it_w
     assert any(len(planner.handoffs) == 2 for planner in planners)
     again = {actor.title for actor in stage.actors if actor.attempt == 2}
     assert again == {"entities", "hard breaks"}
+
+
+def asked(model: str, *more: Message) -> Request:
+    return Request(model, "system", (Message("user", (Text("# Task: list command\n\n## Goal\n\nx"),)), *more), ())
+
+
+async def test_waits_follow_the_speed(provider: RehearsalProvider, clock: StillClock) -> None:
+    heard: list[str] = []
+    await provider.ask(asked("notes?speed=0"), heard.append)
+    assert clock.slept == []
+    turn = await provider.ask(asked("notes?speed=1"), heard.append)
+    once = sum(clock.slept)
+    clock.slept.clear()
+    await provider.ask(asked("notes?speed=2"), heard.append)
+    assert 0.4 <= once < 10
+    assert sum(clock.slept) == pytest.approx(2 * once)
+    assert "".join(heard) == turn.message.text * 3
+
+
+async def test_usage_counts_what_was_sent_before_as_cached(provider: RehearsalProvider) -> None:
+    first = await provider.ask(asked("notes?speed=0"), lambda text: None)
+    answers = tuple(ToolAnswer(call.id, "1\tx" * 50) for call in first.message.calls)
+    request = asked("notes?speed=0", first.message, Message("user", answers))
+    second = await provider.ask(request, lambda text: None)
+    assert first.usage.cached == 0
+    assert second.usage.cached == first.usage.input < second.usage.input
+    assert second.usage.usd == 0.0
+    assert second == await provider.ask(request, lambda text: None)
+    assert {call.id for call in first.message.calls}.isdisjoint({call.id for call in second.message.calls})
+
+
+async def test_an_unknown_playbook_is_refused_for_good(provider: RehearsalProvider) -> None:
+    with pytest.raises(ModelError) as raised:
+        await provider.ask(asked("nots"), lambda text: None)
+    assert raised.value.kind is ModelErrorKind.REFUSED
+    assert "notes" in str(raised.value)
