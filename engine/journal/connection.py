@@ -18,7 +18,7 @@ WAL_LIMIT = 64 * 1024 * 1024
 _BUSY_MS = 10_000
 _CHECK_S = 1.0
 """Seconds that a look for damage may take."""
-_STEPS = 20_000
+STEPS = 20_000
 """Instructions of SQLite between two looks at the clock: well under a millisecond."""
 
 _T = TypeVar("_T")
@@ -199,7 +199,7 @@ async def _look_for_damage(db: aiosqlite.Connection, path: Path) -> None:
 async def limited(db: aiosqlite.Connection, seconds: float, query: Callable[[], Awaitable[_T]]) -> _T:
     """The query's result, or sqlite3.OperationalError (interrupted) when it takes longer. One query at a time."""
     deadline = time.monotonic() + seconds
-    await db.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+    await db.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
     try:
         return await query()
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from msgspec import json
 from engine.events import Body, Event
 from engine.journal.blobs import BlobMissing, blob, references, unpack
 from engine.journal.bodies import decode_body, decode_outline
-from engine.journal.connection import cannot_read, damaged, limited, open_for_reading
+from engine.journal.connection import STEPS, cannot_read, damaged, open_for_reading
 from engine.journal.glance import RUN
 from engine.journal.rows import (
     CheckRow,
@@ -52,12 +53,15 @@ class JournalReader:
         self.path = path
         self._db = db
         self._time_limit = time_limit
+        self._deadline = 0.0
         self._one_at_a_time = asyncio.Lock()
 
     @classmethod
     async def open(cls, path: Path, *, time_limit: float = 5.0) -> "JournalReader":
         """Raises SwarmError (not_found, journal)."""
-        return cls(path, await open_for_reading(path), time_limit)
+        reader = cls(path, await open_for_reading(path), time_limit)
+        await reader._db.set_progress_handler(lambda: time.monotonic() > reader._deadline, STEPS)
+        return reader
 
     async def close(self) -> None:
         await self._db.close()
@@ -318,8 +322,9 @@ class JournalReader:
 
     async def _ask(self, query: Callable[[], Awaitable[_T]]) -> _T:
         async with self._one_at_a_time:
+            self._deadline = time.monotonic() + self._time_limit
             try:
-                return await limited(self._db, self._time_limit, query)
+                return await query()
             except (sqlite3.Error, ValueError) as error:
                 raise cannot_read(self.path, error) from error
 

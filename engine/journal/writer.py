@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -182,27 +182,29 @@ class SqliteJournal:
 
     async def _write(self, events: list[Event]) -> None:
         """One transaction. Raises whatever goes wrong, with nothing of it written."""
+        # In one piece in SQLite's thread: a step there and back for each statement costs more than the statements.
+        in_its_thread: Callable[..., Awaitable[None]] = self._db._execute
+        await in_its_thread(self._transact, self._db._conn, events)
+        await self._bound_log()
+
+    def _transact(self, db: sqlite3.Connection, events: list[Event]) -> None:
         writes: list[Write] = []
         try:
-            await self._db.execute("BEGIN IMMEDIATE")
-            # The rows are made in SQLite's thread, as it asks for them: encoding does not hold up the engine's loop.
-            await self._db.executemany(_EVENT, self._rows(events, writes))
-            blobs = self._shelf.take()
-            if blobs:
-                await self._db.executemany(_BLOB, [(b.hash, b.codec, b.size, b.data) for b in blobs])
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(_EVENT, self._rows(events, writes))
+            db.executemany(_BLOB, [(b.hash, b.codec, b.size, b.data) for b in self._shelf.take()])
             writes.sort(key=lambda write: _ORDER[write[0].table])
             for statement, group in groupby(writes, key=itemgetter(0)):
-                await self._db.executemany(statement.sql, [parameters for _, parameters in group])
-            await self._db.execute("COMMIT")
+                db.executemany(statement.sql, [parameters for _, parameters in group])
+            db.execute("COMMIT")
         except BaseException:
             self._shelf.take()
-            if self._db.in_transaction:
+            if db.in_transaction:
                 try:
-                    await self._db.execute("ROLLBACK")
+                    db.execute("ROLLBACK")
                 except sqlite3.Error:
                     pass  # SQLite has rolled back by itself
             raise
-        await self._bound_log()
 
     def _rows(self, events: Iterable[Event], writes: list[Write]) -> Iterable[tuple[object, ...]]:
         for event in events:

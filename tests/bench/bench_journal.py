@@ -150,7 +150,11 @@ async def fold(path: Path, count: int) -> tuple[float, float]:
     snapshot = await read_snapshot(path)
     took = time.perf_counter() - start
     assert snapshot == told.snapshot
-    return took, path.stat().st_size / 1e6
+    return took, size_mb(path)
+
+
+def size_mb(path: Path) -> float:
+    return path.stat().st_size / 1e6
 
 
 async def measure(count: int, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
