@@ -11,8 +11,10 @@ from engine.types import Sample
 class Governor(Protocol):
     """Slows the intake of work when the machine is the hot spot; never kills what runs."""
 
-    limit: int
-    """How many workers the machine can carry at this moment."""
+    @property
+    def limit(self) -> int:
+        """How many workers the machine can carry at this moment."""
+        ...
 
     def consider(self, sample: Sample) -> str | None:
         """Look at a sample; a sentence when the limit has changed, else None."""
