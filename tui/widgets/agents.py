@@ -140,7 +140,7 @@ class AgentTree(LineView):
         right.append(Span(fit("" if agent.ended else age(since), 5, right=True), "dim"))
 
         left_cells = cells - width_of(right) - 1 - _STATE_CELLS
-        name_cells = max(14, min((cells - 15) * 9 // 20, 52))
+        name_cells = max(14, min((cells - 15) * 11 // 20, 52))
         doing_cells = max(0, left_cells - name_cells)
         name = one_line(agent.path.rpartition("/")[2])
         head = "  " * min(row.depth, 10) + fold

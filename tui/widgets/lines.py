@@ -114,7 +114,7 @@ class LineView(Acting, ScrollView, can_focus=True):
         """Take the present lines over: repaint what is visible and differs from what was painted last."""
         count = self.line_count()
         size = Size(0, count)
-        if size != self.virtual_size:
+        if count != self.virtual_size.height:
             self.virtual_size = size
             everything = True
         self.cursor = max(0, min(self.cursor, count - 1))

@@ -1,0 +1,53 @@
+"""Apps for pilot tests: on a made-up swarm, with a clock that stands still, and words to wait and look with."""
+
+from collections.abc import Mapping
+
+from textual.pilot import Pilot
+
+from tests.tui.fake_session import FakeSession
+from tui.app import SwarmApp
+from tui.bridge import Start
+from tui.keymap import Keymap
+from tui.screens.main import MainScreen
+from tui.theme import load_themes
+
+
+def app_on(
+    session: FakeSession,
+    *,
+    theme: str = "midnight",
+    start: Start | None = None,
+    keys: Mapping[str, str] | None = None,
+) -> SwarmApp:
+    themes, broken = load_themes()
+    assert not broken
+    return SwarmApp(lambda _: session, themes=themes, theme=theme, keymap=Keymap(keys), overrides=keys, start=start)
+
+
+async def settle(pilot: "Pilot[int]") -> None:
+    """Let the app take over what is new, and paint it."""
+    app = pilot.app
+    assert isinstance(app, SwarmApp)
+    await pilot.pause()
+    for screen in app.screen_stack:
+        if isinstance(screen, MainScreen):
+            app.refresh_view()
+            screen.refresh_panes()
+    await pilot.pause()
+
+
+async def press(pilot: "Pilot[int]", *keys: str) -> None:
+    """Press keys, settling after each."""
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
+def painted(app: SwarmApp) -> str:
+    """What stands on the screen, line by line."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+def main_of(app: SwarmApp) -> MainScreen:
+    return next(screen for screen in app.screen_stack if isinstance(screen, MainScreen))

@@ -1,0 +1,103 @@
+"""The command line as a person has it: the installed program in a process of its own, in a home of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+PROGRAM = Path(sys.executable).with_name("swarm-tui")
+IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@localhost")
+KEYS = ("ANTHROPIC_", "OPENAI_", "SWARM_", "GIT_", "XDG_")
+
+
+class Answer(msgspec.Struct):
+    """What a command answered."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The error's line; there is exactly one, with exactly one hint after it, and no traceback."""
+        assert "Traceback" not in self.err, self.err
+        lines = self.err.splitlines()
+        errors = [line for line in lines if line.startswith("error: ")]
+        assert len(errors) == 1, self.err
+        assert lines[-2] == errors[0], self.err
+        assert lines[-1].startswith("hint: "), self.err
+        return errors[0].removeprefix("error: ")
+
+    @property
+    def hint(self) -> str:
+        assert self.error
+        return self.err.splitlines()[-1].removeprefix("hint: ")
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """The one JSON object on stdout, or the last line of many."""
+        found: dict[str, object] = msgspec.json.decode(self.out.strip().split("\n")[-1])
+        return found
+
+
+class Person:
+    """Someone at a shell with an empty home, a repo and no keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.repo = folder / "repo"
+        self.home.mkdir()
+        self.repo.mkdir()
+        self.state = self.home / ".local" / "state" / "swarm-tui"
+        self.intent = folder / "INTENT.md"
+        self.intent.write_text("A second command that says goodbye.\n")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(KEYS)}
+        self.environ = {**clean, "HOME": str(self.home)}
+
+    def git(self, *words: str, cwd: Path | None = None) -> str:
+        done = subprocess.run(
+            ["git", *IDENTITY, *words],
+            cwd=cwd or self.repo,
+            env={**self.environ, "GIT_CONFIG_NOSYSTEM": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def commit(self, name: str = "README.md", text: str = "hello\n") -> None:
+        if not (self.repo / ".git").exists():
+            self.git("init", "-q", "-b", "main")
+        (self.repo / name).write_text(text)
+        self.git("add", "--all")
+        self.git("commit", "-q", "-m", name)
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        return {**self.environ, **variables}
+
+    def swarm(self, *words: str, cwd: Path | None = None, stdin: bytes = b"", **variables: str) -> Answer:
+        done = subprocess.run(
+            [PROGRAM, *words],
+            cwd=cwd or self.home,
+            env=self.environment(variables),
+            input=stdin,
+            capture_output=True,
+            timeout=110,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def run(self, *options: str, **variables: str) -> Answer:
+        """`run` on the repo with the rehearsal, unless other models are named."""
+        model = () if any(option == "--model" for option in options) else ("--model", "rehearsal:notes?speed=0")
+        return self.swarm("run", str(self.repo), "--intent", str(self.intent), *model, *options, **variables)
+
+    def left(self) -> list[str]:
+        """Files that the program left in the home."""
+        return sorted(str(file.relative_to(self.home)) for file in self.home.rglob("*") if file.is_file())
+
+    def refs(self) -> str:
+        return self.git("for-each-ref", "--format=%(refname)")

@@ -1,0 +1,410 @@
+"""The main screen as a person uses it: keys in, state and screen out."""
+
+import pytest
+
+from engine import events as e
+from engine.types import AgentState, Role
+from tests.tui.apps import app_on, main_of, painted, press, settle
+from tests.tui.fake_session import FakeSession
+from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
+from tui.bridge import Cancel, CloseMode, Pause, Resume, SetWorkers, Start, Steer, SubmitIntent
+from tui.screens.layout import Pane
+from tui.widgets.detail import Tab
+
+
+async def test_the_header_says_first_what_a_person_needs() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(140, 40)) as pilot:
+        await settle(pilot)
+        top = "\n".join(painted(pilot.app).split("\n")[:2])
+        for word in (
+            "mdconv",
+            "REHEARSAL",
+            "running",
+            "working",
+            "waiting",
+            "failed",
+            "landed",
+            "/h",
+            "err",
+            "green",
+            "tok",
+            "$",
+        ):
+            assert word in top
+        assert "sandbox namespaced" in top
+        assert "2 need you" in top
+
+
+async def test_a_small_terminal_shows_one_pane_and_a_large_one_all() -> None:
+    async with app_on(small()).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "3 handoffs" in painted(pilot.app).split("\n")[2]
+        assert not main_of(pilot.app).query_one("#pane-events").display
+        await pilot.resize_terminal(120, 40)
+        await settle(pilot)
+        assert all(main_of(pilot.app).query_one(f"#pane-{pane}").display for pane in Pane)
+        await pilot.resize_terminal(50, 12)
+        await settle(pilot)
+        assert "too small" in painted(pilot.app)
+        assert "mdconv" in painted(pilot.app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_numbers_and_tab_go_to_panes(size: tuple[int, int]) -> None:
+    async with app_on(small()).run_test(size=size) as pilot:
+        await settle(pilot)
+        for key, pane in zip("12345", Pane, strict=True):
+            await press(pilot, key)
+            assert main_of(pilot.app).pane is pane
+            assert main_of(pilot.app).query_one(f"#pane-{pane}").has_focus_within
+        await press(pilot, "tab")
+        assert main_of(pilot.app).pane is Pane.AGENTS
+        await press(pilot, "shift+tab")
+        assert main_of(pilot.app).pane is Pane.RESOURCES
+
+
+async def test_the_selection_survives_updates_folding_and_filters() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "j", "j", "j")
+        chosen = pilot.app.view.selected
+        worker = session.run.agents[chosen]
+        other = session.run.paths["root/cli"]  # type: ignore[index]
+        for number in range(30):
+            spawn(session, f"root/cli/n-{number}", other, Role.WORKER, "new")
+        await settle(pilot)
+        assert pilot.app.view.selected == chosen
+        assert main_of(pilot.app).agents.current == chosen
+        await press(pilot, "slash", *"under:root/blocks", "enter")
+        assert main_of(pilot.app).agents.current == chosen
+        await press(pilot, "escape")
+        assert main_of(pilot.app).agents.current == chosen
+        await press(pilot, "minus")
+        assert main_of(pilot.app).agents.current in {a.id for a in session.run.ancestors(worker.id)}
+
+
+async def test_a_filter_tells_its_matches_and_what_is_wrong_with_it() -> None:
+    async with app_on(small()).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "slash", *"role:worker")
+        assert "match" in painted(pilot.app)
+        before = main_of(pilot.app).agents.matches
+        await press(pilot, *" state:nonsense")
+        assert "state: is one of" in painted(pilot.app)
+        assert main_of(pilot.app).agents.matches == before
+        await press(pilot, "escape")
+        assert main_of(pilot.app).agents.filter_text == ""
+
+
+async def test_pause_and_resume_of_a_subtree_are_one_key() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "p")
+        assert session.commands == [Pause(session.agent("root/blocks").path)]
+        assert "held" in painted(pilot.app)
+        await press(pilot, "p")
+        assert session.commands[-1] == Resume(session.agent("root/blocks").path)
+
+
+async def test_a_child_of_a_paused_subtree_is_not_paused_again() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        main_of(pilot.app).agents.select(session.agent("root/tables/w-4").id)
+        await press(pilot, "p")
+        assert session.commands == []
+
+
+async def test_steering_sends_one_message_to_the_selected_agent() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "s", *"use re", "enter")
+        assert session.commands == [Steer(session.agent("root/blocks").path, "use re")]
+        await press(pilot, "s", *"never mind", "escape")
+        assert len(session.commands) == 1
+
+
+async def test_marked_agents_are_steered_together() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "space", "space", "S", *"hi", "enter")
+        assert len(session.commands) == 2
+
+
+async def test_cancel_asks_first_and_the_root_cannot_be_cancelled() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "x")
+        assert session.commands == []
+        assert len(pilot.app.screen_stack) == 2
+        await press(pilot, "j", "x", "n")
+        assert session.commands == []
+        await press(pilot, "x", "y")
+        assert session.commands == [Cancel(session.agent("root/blocks").path)]
+
+
+async def test_a_refused_command_shows_its_reason_and_hint() -> None:
+    session = small()
+    session.record(e.WorkersLimited(1, "person"))
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "less_than_sign")
+        assert session.commands == [SetWorkers(0)]
+        assert "at least one worker" in painted(pilot.app)
+
+
+async def test_enter_drills_from_agent_to_detail_and_escape_goes_back() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "j", "j", "enter")
+        assert main_of(pilot.app).pane is Pane.DETAIL
+        assert "The fence regex misses tildes" in painted(pilot.app)
+        await press(pilot, "escape")
+        assert main_of(pilot.app).pane is Pane.AGENTS
+
+
+async def test_each_tab_of_the_detail_shows_its_own() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        worker = session.agent("root/blocks/w-4")
+        main_of(pilot.app).agents.select(worker.id)
+        words = {
+            Tab.NOW: "shell pytest -q",
+            Tab.MESSAGES: "I look at the failing test",
+            Tab.DIFF: "src/mdconv/blocks.py",
+            Tab.TASK: "Acceptance",
+            Tab.SCRATCHPAD: "No scratchpad yet",
+        }
+        await press(pilot, "2")
+        for tab in Tab:
+            assert main_of(pilot.app).detail.tab is tab
+            assert words[tab] in painted(pilot.app), tab
+            await press(pilot, "right_square_bracket")
+        assert main_of(pilot.app).detail.tab is Tab.NOW
+
+
+async def test_a_diff_jumps_by_hunk_and_file() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        main_of(pilot.app).agents.select(session.agent("root/blocks/w-4").id)
+        await press(pilot, "2", "left_square_bracket", "left_square_bracket", "left_square_bracket")
+        view = main_of(pilot.app).detail.body
+        kinds = []
+        for key in ("l", "l", "n", "N"):
+            await press(pilot, key)
+            kinds.append("".join(span.text for span in view.line(view.cursor, 80)))  # type: ignore[attr-defined]
+        assert "line 12" in kinds[0]
+        assert "line 85" in kinds[1]
+        assert "tests/test_fences.py" in kinds[2]
+        assert "src/mdconv/blocks.py" in kinds[3]
+
+
+async def test_a_handoff_is_read_with_every_section() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3", "slash", *"status:failed", "enter", "enter")
+        text = painted(pilot.app)
+        for word in ("Summary", "six times", "Concerns", "port is closed", "Findings", "Feedback", "Task"):
+            assert word in text
+        assert "Deviations" not in text
+        await press(pilot, "m", "escape")
+        assert len(pilot.app.view.attention()) == 1
+
+
+async def test_attention_goes_to_what_needs_a_person() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "exclamation_mark")
+        assert main_of(pilot.app).pane is Pane.HANDOFFS
+        current = main_of(pilot.app).handoffs.current
+        assert current is not None
+        assert current.text.concerns
+
+
+async def test_the_handoff_list_stays_on_its_handoff_when_others_arrive() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3", "j", "j")
+        chosen = main_of(pilot.app).handoffs.current
+        planner = session.agent("root/cli").id
+        id = task(session, planner, "late")
+        worker = spawn(session, "root/cli/late", planner, Role.WORKER, "late", task=id)
+        work(session, worker, id, "shell true", 100)
+        land(session, worker, id)
+        await settle(pilot)
+        assert main_of(pilot.app).handoffs.current == chosen
+
+
+async def test_events_follow_until_a_person_scrolls_up() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "4")
+        events = main_of(pilot.app).event_list
+        assert events.follow
+        session.record(e.Warned("first"))
+        await settle(pilot)
+        assert "first" in painted(pilot.app)
+        await press(pilot, "k", "k")
+        assert not events.follow
+        held = events.current
+        for number in range(50):
+            session.record(e.Warned(f"more {number}"))
+        await settle(pilot)
+        assert events.current == held
+        await press(pilot, "G")
+        assert events.follow
+        assert "more 49" in painted(pilot.app)
+
+
+async def test_a_frozen_screen_stands_still_while_the_swarm_goes_on() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "F")
+        before = pilot.app.view.version
+        session.record(e.Warned("unseen"))
+        await settle(pilot)
+        assert pilot.app.view.version == before
+        assert "FROZEN" in painted(pilot.app)
+        await press(pilot, "F")
+        assert pilot.app.view.version == session.run.seq
+
+
+async def test_a_new_intent_is_compared_before_it_applies() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i", *"Also: ", "f2")
+        assert session.commands == []
+        assert "+Also: # Markdown converter" in painted(pilot.app)
+        await press(pilot, "y")
+        command = session.commands[-1]
+        assert isinstance(command, SubmitIntent)
+        assert command.text.startswith("Also: # Markdown")
+        assert len(session.run.intents) == 2
+
+
+async def test_versions_of_the_intent_can_be_read_and_rolled_back() -> None:
+    session = small()
+    first = session.run.intents[0].text
+    session.submit(SubmitIntent("another thing"))
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i", "escape", "right_square_bracket")
+        assert "version 1" in painted(pilot.app)
+        await press(pilot, "u", "y")
+        assert session.commands[-1] == SubmitIntent(first)
+
+
+async def test_a_draft_outlives_the_editor() -> None:
+    async with app_on(small()).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i", *"kept ", "escape", "escape")
+        assert len(pilot.app.screen_stack) == 2
+        await press(pilot, "i")
+        assert "kept # Markdown" in painted(pilot.app)
+
+
+async def test_help_tells_the_keys_of_the_focused_pane_and_why_some_do_nothing() -> None:
+    async with app_on(small()).run_test(size=(120, 60)) as pilot:
+        await settle(pilot)
+        await press(pilot, "question_mark")
+        text = painted(pilot.app)
+        assert "Pause or resume the subtree" in text
+        assert "the root cannot be cancelled" in text
+        await press(pilot, "escape")
+        assert len(pilot.app.screen_stack) == 2
+
+
+@pytest.mark.parametrize(("key", "mode"), [("s", CloseMode.STOP), ("p", CloseMode.PAUSE)])
+async def test_the_quit_menu_leaves_in_the_way_that_was_asked_for(key: str, mode: CloseMode) -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "q", "d")
+        assert session.closed is None
+        assert "another process cannot take this run over" in painted(pilot.app)
+        await press(pilot, key)
+        assert session.closed is mode
+
+
+async def test_the_first_run_starts_with_one_key() -> None:
+    session = small()
+    opened: list[str | None] = []
+    start = Start("/home/ada/src/mdconv", "main", "make test", {"planner": "rehearsal:markdown"}, "namespaced")
+    app = app_on(session, start=start)
+    app._open_session = lambda intent: (opened.append(intent), session)[1]  # type: ignore[func-returns-value]
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        text = painted(app)
+        for word in ("/home/ada/src/mdconv", "make test", "rehearsal:markdown", "namespaced"):
+            assert word in text
+        await pilot.press("f2")
+        await pilot.pause()
+        assert not opened
+        await pilot.press(*"build it", "f2")
+        await settle(pilot)
+        assert opened == ["build it"]
+        assert session.started
+        assert main_of(app).pane is Pane.AGENTS
+
+
+async def test_a_run_that_cannot_start_says_why() -> None:
+    start = Start("/r", problem="no model is chosen", hint="swarm-tui demo needs no key", draft="x")
+    async with app_on(small(), start=start).run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await pilot.press("f2")
+        await pilot.pause()
+        assert "no model is chosen" in painted(pilot.app)
+        assert isinstance(pilot.app.screen_stack[-1], type(pilot.app.screen))
+
+
+async def test_a_remapped_key_works_and_shows_in_the_footer() -> None:
+    session = small()
+    async with app_on(session, keys={"agents.pause": "z"}).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "p")
+        assert session.commands == []
+        await press(pilot, "z")
+        assert len(session.commands) == 1
+        assert "z pause" in painted(pilot.app).split("\n")[-1]
+
+
+async def test_five_thousand_agents_paint_only_what_is_visible() -> None:
+    session = swarm(5000)
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        tree = main_of(pilot.app).agents
+        assert tree.line_count() == 5000
+        painted_rows: list[int] = []
+        line = tree.line
+        tree.line = lambda index, cells: (painted_rows.append(index), line(index, cells))[1]  # type: ignore[method-assign,func-returns-value]
+        await press(pilot, "G")
+        assert tree.cursor == 4999
+        assert 0 < len(set(painted_rows)) < 120
+
+
+async def test_an_agent_that_ends_moves_without_taking_the_selection_along() -> None:
+    session = FakeSession()
+    root = begin(session)
+    workers = [spawn(session, f"root/w-{n}", root, Role.WORKER, f"task {n}") for n in range(3)]
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "j")
+        assert pilot.app.view.selected == workers[1]
+        session.record(e.AgentStateChanged(AgentState.DONE), agent=workers[0])
+        await settle(pilot)
+        assert main_of(pilot.app).agents.current == workers[1]

@@ -1,0 +1,104 @@
+"""The tree as rows, its filter language, and what a census counts."""
+
+import pytest
+
+from engine.types import Role
+from tests.tui.fake_session import FakeSession
+from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
+from tui.filters import BadFilter, agent_filter, handoff_filter
+from tui.tree import Order, flatten
+from tui.view import View, take_census
+
+
+def test_parents_come_before_children_and_a_folded_planner_hides_its_own() -> None:
+    run = small().run
+    census = take_census(run)
+    rows = flatten(run, census)
+    assert len(rows) == len(run.agents)
+    seen = set()
+    for row in rows:
+        parent = run.agents[row.agent].parent
+        assert parent is None or parent in seen
+        seen.add(row.agent)
+    blocks = run.paths["root/blocks"]  # type: ignore[index]
+    below = sum(1 for _ in run.subtree(blocks)) - 1
+    assert len(flatten(run, census, folded={blocks})) == len(rows) - below
+
+
+def test_live_agents_stand_before_ended_ones() -> None:
+    run = small().run
+    rows = flatten(run, take_census(run))
+    workers = [run.agents[r.agent] for r in rows if run.agents[r.agent].parent == run.paths["root/cli"]]  # type: ignore[index]
+    assert [agent.ended for agent in workers] == sorted(agent.ended for agent in workers)
+
+
+def test_a_filter_keeps_what_stands_above_its_matches() -> None:
+    run = small().run
+    rows = flatten(run, take_census(run), filter=agent_filter("state:failed", run), folded={run.root or ""})
+    matched = [run.agents[row.agent].path for row in rows if row.matched]
+    assert len(matched) == 1
+    assert rows[0].agent == run.root
+    assert not rows[0].matched
+
+
+@pytest.mark.parametrize(
+    ("source", "holds"),
+    [
+        ("state:working", lambda a: a.state in ("starting", "thinking", "acting")),
+        ("role:planner", lambda a: a.role == "planner"),
+        ("under:root/blocks !role:planner", lambda a: a.path.startswith("root/blocks/") and a.role == "worker"),
+        ("!state:done fenced", lambda a: a.state != "done" and "fenced" in f"{a.path} {a.title} {a.doing}".lower()),
+    ],
+)
+def test_words_of_a_filter_all_hold(source: str, holds: "object") -> None:
+    run = small().run
+    filter = agent_filter(source, run)
+    assert callable(holds)
+    assert [a.id for a in run.agents.values() if filter.matches(a)] == [a.id for a in run.agents.values() if holds(a)]
+
+
+@pytest.mark.parametrize("source", ["state:sleeping", "colour:red", "under:"])
+def test_a_bad_filter_says_what_would_do(source: str) -> None:
+    with pytest.raises(BadFilter, match=r"is one of|is not one of|takes a path"):
+        agent_filter(source, small().run)
+
+
+def test_handoffs_are_found_by_what_they_hold() -> None:
+    run = small().run
+    found = [h for h in run.handoffs.values() if handoff_filter("has:concerns", run).matches(h)]
+    assert found
+    assert all(h.text.concerns for h in found)
+    assert all(
+        h.text.status == "failed" for h in run.handoffs.values() if handoff_filter("status:failed", run).matches(h)
+    )
+
+
+def test_a_census_sums_tasks_up_the_tree() -> None:
+    session = FakeSession()
+    root = begin(session)
+    slice_ = spawn(session, "root/a", root, Role.PLANNER, "a")
+    first, second = task(session, slice_, "one"), task(session, slice_, "two")
+    worker = spawn(session, "root/a/w-1", slice_, Role.WORKER, "one", task=first)
+    work(session, worker, first, "shell true", 1000)
+    land(session, worker, first)
+    census = take_census(session.run)
+    assert (census.below[root].open, census.below[root].landed) == (1, 1)
+    assert census.below[root].tokens == 1050
+    assert second in session.run.tasks
+
+
+def test_every_order_shows_every_agent() -> None:
+    run = small().run
+    census = take_census(run)
+    for order in Order:
+        assert {row.agent for row in flatten(run, census, order=order)} == set(run.agents)
+
+
+def test_what_needs_a_person_is_told_until_it_is_resolved() -> None:
+    view = View()
+    view.take(1, swarm(40).run.copy())
+    wants = view.attention()
+    assert [want.handoff is not None for want in wants].count(True) == 2
+    assert wants[0].handoff is not None
+    view.resolved.add(wants[0].handoff)
+    assert len(view.attention()) == len(wants) - 1
