@@ -160,7 +160,7 @@ EDITED: Entry = ("100644", lines_with([(1, 1)]))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(trees, st.lists(operations, max_size=3), st.lists(operations, max_size=3))
+@given(trees, st.lists(operations, min_size=1, max_size=3), st.lists(operations, min_size=1, max_size=3))
 @example({"d/x": TEXT}, [("folder", "d", "h")], [("put", "d/y", EDITED)])  # a new file follows its renamed folder
 @example({"d/x": TEXT, "d/y": EDITED}, [("rename", 0, "h/x"), ("rename", 0, "f/y")], [("put", "d/new", EDITED)])
 @example(
