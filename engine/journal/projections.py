@@ -182,10 +182,10 @@ _INBOX = _insert("inbox", "id at agent source handoff text size")
 _CONSUMED = Statement(
     "inbox_consumed", "UPDATE inbox SET consumed = ? WHERE id IN (SELECT value FROM json_each(?)) AND consumed IS NULL"
 )
-_MESSAGE = _insert("messages", "seq at agent role source tool call state text size blob calls")
+_MESSAGE = _insert("messages", "id seq at agent role source tool call state text size blob calls")
 _GIVEN = Statement(
     "messages",
-    "INSERT INTO messages (seq, at, agent, role, source, text, size, blob) VALUES (?, ?, ?, 'user', coalesce("
+    "INSERT INTO messages (id, seq, at, agent, role, source, text, size, blob) VALUES (?, ?, ?, ?, 'user', coalesce("
     "(SELECT group_concat(source, '+') FROM (SELECT DISTINCT source FROM inbox WHERE id IN "
     "(SELECT value FROM json_each(?)) ORDER BY id)), "
     "CASE WHEN EXISTS (SELECT 1 FROM messages WHERE agent = ?) THEN 'system' ELSE 'opening' END), ?, ?, ?)",
@@ -209,20 +209,27 @@ def _(event: e.Event, body: e.TurnTaken, shelf: Shelf) -> Iterable[Write]:
     about = (event.seq, event.at, event.agent)
     consumed = _text(body.consumed)
     if body.given is not None:
-        yield _GIVEN, (*about, consumed, event.agent, *shelf.head(body.given))
+        yield _GIVEN, (_message_id(event, 0), *about, consumed, event.agent, *shelf.head(body.given))
     if body.consumed:
         yield _CONSUMED, (event.seq, consumed)
     calls = _text([{"id": c.id, "tool": c.tool, "arguments": c.arguments[:_CALL_TEXT]} for c in body.message.calls])
     said = shelf.head(body.message.text)
-    yield _MESSAGE, (*about, "assistant", "model", None, None, body.stop, *said, calls)
+    who = (_message_id(event, 1), *about, "assistant", "model", None, None, body.stop)
+    yield _MESSAGE, (*who, *said, calls)
     yield from _spent(event, body.usage, body.usage.input + body.usage.output, step=1)
 
 
 @_projects(e.ContextCompacted)
 def _(event: e.Event, body: e.ContextCompacted, shelf: Shelf) -> Iterable[Write]:
     opening = shelf.head(body.opening)
-    yield _MESSAGE, (event.seq, event.at, event.agent, "user", "summary", None, None, None, *opening, "[]")
+    who = (_message_id(event, 0), event.seq, event.at, event.agent, "user", "summary", None, None, None)
+    yield _MESSAGE, (*who, *opening, "[]")
     yield from _spent(event, body.usage, 0, step=0)
+
+
+def _message_id(event: e.Event, place: int) -> int:
+    """Messages are numbered like the events they came with; one event has at most two."""
+    return event.seq * 2 + place
 
 
 def _spent(event: e.Event, usage: Usage, in_context: int, step: int) -> Iterable[Write]:
@@ -316,19 +323,16 @@ _TOOL_STARTED = _insert(
 _TOOL_AGAIN = _update(
     "tool_calls", "state = 'interrupted', ended = ?", "agent = ? AND id = ? AND ended IS NULL AND epoch < ?"
 )
-# An answer to a call that never started (it was malformed) has a row of its own.
-_TOOL_ALONE = Statement(
+# A model's call ids need not be unique: the answer belongs to the oldest open call of that id. An answer to a call
+# that never started (it was malformed) has a row of its own.
+_TOOL_FINISHED = Statement(
     "tool_calls",
     "INSERT INTO tool_calls (seq, epoch, id, agent, task, tool, state, target, arguments, arguments_size, answer, "
-    "answer_size, answer_blob, paths, started, ended, wall_s, gate_wait_s) "
-    "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, '', '', 0, ?8, ?9, ?10, ?11, ?12, ?12, ?13, ?14 "
-    "WHERE NOT EXISTS (SELECT 1 FROM tool_calls WHERE agent = ?4 AND id = ?3 AND ended IS NULL)",
-)
-# A model's call ids need not be unique: the answer belongs to the oldest open call of that id.
-_TOOL_FINISHED = _update(
-    "tool_calls",
-    "state = ?, answer = ?, answer_size = ?, answer_blob = ?, paths = ?, ended = ?, wall_s = ?, gate_wait_s = ?",
-    "seq = (SELECT min(seq) FROM tool_calls WHERE agent = ? AND id = ? AND ended IS NULL)",
+    "answer_size, paths, started, ended, wall_s, gate_wait_s) VALUES (coalesce((SELECT min(seq) FROM tool_calls "
+    "WHERE agent = ?4 AND id = ?3 AND ended IS NULL), ?1), ?2, ?3, ?4, ?5, ?6, ?7, '', '', 0, ?8, ?9, ?10, ?11, ?11, "
+    "?12, ?13) ON CONFLICT (seq) DO UPDATE SET state = excluded.state, answer = excluded.answer, "
+    "answer_size = excluded.answer_size, paths = excluded.paths, ended = excluded.ended, wall_s = excluded.wall_s, "
+    "gate_wait_s = excluded.gate_wait_s",
 )
 
 
@@ -343,12 +347,13 @@ def _(event: e.Event, body: e.ToolStarted, shelf: Shelf) -> Iterable[Write]:
 
 @_projects(e.ToolFinished)
 def _(event: e.Event, body: e.ToolFinished, shelf: Shelf) -> Iterable[Write]:
-    answer, paths, waits = shelf.head(body.answer), _text(body.paths), (body.wall_s, body.gate_wait_s)
+    answer = shelf.head(body.answer)
+    told = _message_id(event, 0)
     about = (event.seq, event.epoch, body.call, event.agent, event.task, body.tool, body.state)
-    yield _TOOL_ALONE, (*about, *answer, paths, event.at, *waits)
-    yield _TOOL_FINISHED, (body.state, *answer, paths, event.at, *waits, event.agent, body.call)
-    told = (event.seq, event.at, event.agent, "tool", "tool", body.tool, body.call, body.state)
-    yield _MESSAGE, (*told, *answer, "[]")
+    done = (told, answer[1], _text(body.paths), event.at, body.wall_s, body.gate_wait_s)
+    yield _TOOL_FINISHED, (*about, *done)
+    who = (told, event.seq, event.at, event.agent, "tool", "tool", body.tool, body.call, body.state)
+    yield _MESSAGE, (*who, *answer, "[]")
 
 
 # --- tasks ---------------------------------------------------------------------------------------------------

@@ -38,6 +38,9 @@ SEARCH = 20_000
 # The fold needs only small fields of these kinds, which are also the largest: their large texts are not fetched.
 _OUTLINE = frozenset({"turn_taken", "tool_finished", "context_compacted"})
 _EVENTS = "SELECT seq, at, epoch, kind, agent, task, cause, CAST(body AS BLOB) FROM events"
+_CALLS = """SELECT c.seq, c.id, c.agent, c.task, c.tool, c.state, c.target, c.writes, c.arguments, c.arguments_size,
+  c.arguments_blob, m.text AS answer, m.blob AS answer_blob, c.answer_size, c.paths, c.started, c.ended, c.wall_s,
+  c.gate_wait_s FROM tool_calls c LEFT JOIN messages m ON m.id = c.answer"""
 _BLOBS = "SELECT hash, codec, size, data FROM blobs WHERE hash IN (SELECT value FROM json_each(?))"
 
 _T = TypeVar("_T")
@@ -191,9 +194,9 @@ class JournalReader:
     ) -> tuple[ToolCallRow, ...]:
         """The newest tool calls of an agent, or of all, before the sequence number `before`, newest first."""
         rows = await self._named(
-            "SELECT * FROM tool_calls WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+            f"{_CALLS} WHERE c.seq < ? ORDER BY c.seq DESC LIMIT ?"
             if agent is None
-            else "SELECT * FROM tool_calls WHERE seq < ? AND agent = ? ORDER BY seq DESC LIMIT ?",
+            else f"{_CALLS} WHERE c.seq < ? AND c.agent = ? ORDER BY c.seq DESC LIMIT ?",
             [part for part in (before or 2**62, agent, min(limit, MOST)) if part is not None],
         )
         hashes = {row[name] for row in rows for name in ("arguments_blob", "answer_blob") if row[name]}

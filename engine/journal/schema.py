@@ -88,11 +88,12 @@ CREATE TABLE messages (
   calls TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX messages_of_agent ON messages (agent);
+-- `answer` is the message that has the answer's text; `arguments` has the first 4 KB, `arguments_blob` the whole.
 CREATE TABLE tool_calls (
   seq INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, id TEXT NOT NULL, agent TEXT NOT NULL, task TEXT,
   tool TEXT NOT NULL, state TEXT NOT NULL,
   target TEXT NOT NULL, writes INTEGER, arguments TEXT NOT NULL, arguments_size INTEGER NOT NULL, arguments_blob TEXT,
-  answer TEXT, answer_size INTEGER, answer_blob TEXT, paths TEXT NOT NULL DEFAULT '[]',
+  answer INTEGER, answer_size INTEGER, paths TEXT NOT NULL DEFAULT '[]',
   started INTEGER NOT NULL, ended INTEGER, wall_s REAL, gate_wait_s REAL
 );
 CREATE INDEX tool_calls_of_agent ON tool_calls (agent);

@@ -142,6 +142,9 @@ async def test_what_screens_show_comes_as_values(tmp_path: Path, told: Story) ->
     calls = await reader.tool_calls(limit=5, whole=True)
     assert [call.seq for call in calls] == sorted((call.seq for call in calls), reverse=True)
     assert {call.agent for call in await reader.tool_calls(calls[0].agent)} == {calls[0].agent}
+    answers = [event.body.answer for event in told.events if isinstance(event.body, e.ToolFinished)]
+    finished = await reader.tool_calls(limit=1000, whole=True)
+    assert sorted(call.answer for call in finished if call.answer is not None) == sorted(answers)
     run = await reader.run()
     assert run
     assert (run.state, run.last_seq, run.last_at) == (s.state, s.seq, s.at)
