@@ -78,7 +78,8 @@ async def _drive(begin: Callable[[], Awaitable[LiveRun]], *, as_json: bool) -> i
     summary = run.summary()
     stdout.line(msgspec.json.encode(summary))
     if broke is not None:
-        raise broke
+        status = broke.status if summary.exit_status is None else ExitStatus(summary.exit_status)
+        raise SwarmError(broke.kind, broke.message, broke.hint, status) from broke
     return _conclusion(summary, run.snapshot, progress)
 
 
@@ -107,7 +108,7 @@ def _conclusion(summary: Summary, snapshot: Snapshot, progress: Progress) -> int
     reason = snapshot.reason or "stopped at once"
     match status:
         case ExitStatus.NOT_GREEN:
-            raise SwarmError(ErrorKind.STATE, reason, f"look at what failed: swarm-tui export {summary.run}", status)
+            raise SwarmError(ErrorKind.STATE, reason, _what_to_look_at(snapshot), status)
         case ExitStatus.BUDGET:
             progress.note(f"stopped: {reason}")
             progress.note(f"hint: go on with a larger limit: swarm-tui resume {summary.run} --budget-usd, --for, …")
@@ -115,6 +116,14 @@ def _conclusion(summary: Summary, snapshot: Snapshot, progress: Progress) -> int
             progress.note(f"stopped: {reason}")
             progress.note(f"hint: go on: swarm-tui resume {summary.run}")
     return int(status)
+
+
+def _what_to_look_at(snapshot: Snapshot) -> str:
+    if not snapshot.usage.input and snapshot.retries:
+        return "no model ever answered: is its server reachable? `swarm-tui doctor` shows what is set"
+    if snapshot.last_check is not None and not snapshot.last_check.passed:
+        return f"the check `{snapshot.check_command}` fails on branch swarm/{snapshot.run}/trunk"
+    return f"what the agents said of it: swarm-tui export {snapshot.run}"
 
 
 async def _beat(run: LiveRun, progress: Progress) -> None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from engine.errors import ErrorKind, SwarmError
 from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
+from engine.models.rehearsal import open_rehearsal
 from engine.settings import ModelsSettings, ProviderSettings, Settings
 from engine.types import ModelName
 
@@ -29,8 +30,8 @@ def choose_models(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """The settings with a model for every role.
 
     Planner and worker fill in for each other, resolver and reconciler take the worker's. Raises SwarmError
-    (provider) when nothing was chosen and no key is present, or when a chosen provider's key is missing: the
-    rehearsal is never chosen here.
+    (provider) when nothing was chosen and no key is present, when a chosen provider's key is missing, or for a
+    rehearsal of what there is not: the rehearsal itself is never chosen here.
     """
     chosen = settings.models
     if not chosen.planner and not chosen.worker:
@@ -47,7 +48,9 @@ def choose_models(settings: Settings, environ: Mapping[str, str]) -> Settings:
         planner, worker = chosen.planner or chosen.worker, chosen.worker or chosen.planner
     models = ModelsSettings(planner, worker, chosen.resolver or worker, chosen.reconciler or worker)
     for model in dict.fromkeys((models.planner, models.worker, models.resolver, models.reconciler)):
-        provider, _ = split_model(ModelName(model))
+        provider, name = split_model(ModelName(model))
+        if provider == "rehearsal":
+            open_rehearsal(name)
         endpoint = _endpoint(settings, provider)
         if not has_key(provider, endpoint, environ):
             raise SwarmError(
