@@ -3,6 +3,7 @@
 import pkgutil
 import shutil
 import sys
+import textwrap
 from argparse import Namespace
 from collections.abc import Callable
 from urllib.parse import urlencode
@@ -46,9 +47,10 @@ def _begin(arguments: Namespace) -> Callable[[Namespace, SourceRepo, Settings, s
 
 
 def _list() -> int:
-    width = min(100, shutil.get_terminal_size().columns)
+    width, indent = min(100, shutil.get_terminal_size().columns), " " * 12
     for sample in list_samples():
-        sys.stdout.write(f"{sample.name:<12}{sample.title}\n{'':<12}{sample.description[: width - 12]}\n")
+        described = textwrap.fill(sample.description, width, initial_indent=indent, subsequent_indent=indent)
+        sys.stdout.write(f"{sample.name:<12}{sample.title}\n{described}\n")
     return 0
 
 
