@@ -1,35 +1,32 @@
 """Runs benches by name: `python -m tests.bench [NAME [OPTION…]]`."""
 
-import importlib
 import pkgutil
+import subprocess
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import tests.bench
 
 PREFIX = "bench_"
 
 
+def known() -> list[str]:
+    """The names of all benches, sorted."""
+    found = (module.name for module in pkgutil.iter_modules(tests.bench.__path__))
+    return sorted(name.removeprefix(PREFIX) for name in found if name.startswith(PREFIX))
+
+
 def main(words: Sequence[str]) -> int:
-    """Run the named bench with its options, or all of them; the exit status is 2 for a name that none has."""
-    known = sorted(
-        found.name.removeprefix(PREFIX)
-        for found in pkgutil.iter_modules(tests.bench.__path__)
-        if found.name.startswith(PREFIX)
-    )
-    names = known if not words or words[0].startswith("-") else [words[0]]
-    options = list(words[1:] if words and not words[0].startswith("-") else words)
-    if names[0] not in known:
-        near = get_close_matches(names[0], known, 1, 0.0) if known else []
-        sys.stderr.write(f"error: no bench is named {names[0]!r}\nhint: there are {', '.join(known)}")
-        sys.stderr.write(f"; perhaps {near[0]}\n" if near else "\n")
+    """Run the named bench with its options, or all of them. 2 for a name that none has, else the worst exit status."""
+    names = [words[0]] if words else known()
+    if not set(names) <= set(known()):
+        sys.stderr.write(f"error: no bench is named {names[0]!r}\nhint: there are {', '.join(known())}\n")
         return 2
-    for name in names:
-        report = importlib.import_module(f"tests.bench.{PREFIX}{name}").run(options)
-        sys.stdout.write(f"{report.table()}\n{report.json()}\n")
-        sys.stdout.flush()
-    return 0
+    statuses = [
+        subprocess.run([sys.executable, "-m", f"tests.bench.{PREFIX}{name}", *words[1:]], check=False).returncode
+        for name in names
+    ]
+    return max(map(abs, statuses))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import argparse
 import resource
 import shutil
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,22 +22,27 @@ import msgspec
 from engine.resources import proc
 from tests.bench.report import Report, ratio
 
-TASKS = {1: 10, 10: 60, 50: 150, 200: 400}
+TASKS = {1: 10, 10: 40, 50: 100, 200: 200}
 """How many tasks a swarm of so many workers is given: enough for every worker to have some, and for a bounded time."""
-LONGEST_S = 90.0
-"""One swarm is ended after this time, and what it did until then is counted."""
+LONGEST_S = 40.0
+"""One swarm is stopped after this time, and what it did until then is counted."""
+GRACE_S = 20.0
+"""After that long it is killed."""
 POLL_S = 1.0
 """Between two looks at the memory; one costs some milliseconds."""
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """One swarm. `wall_s` is the run's own time, `cpu_s` of the process and all it started, memory in MiB."""
+    """One swarm. `wall_s` is from its first event to its last landing, `cpu_s` of the process and all it started
+    (unknown when it had to be killed), memory in MiB, `landing_s` the median time from a handoff to its end (waiting for other landings included).
+    """
 
     workers: int
     landed: int
     wall_s: float
-    cpu_s: float
+    cpu_s: float | None
     steps: int
+    landing_s: float
     memory_peak: float
     memory_idle: float
     finished: bool
@@ -47,7 +53,7 @@ class Measured(msgspec.Struct, frozen=True):
 
     @property
     def cpu_ms_per_step(self) -> float | None:
-        return 1000 * self.cpu_s / self.steps if self.steps else None
+        return 1000 * self.cpu_s / self.steps if self.cpu_s is not None and self.steps else None
 
     @property
     def memory_per_worker(self) -> float:
@@ -60,17 +66,28 @@ def run(options: list[str]) -> Report:
     parser.add_argument("--agents", default=",".join(map(str, TASKS)))
     parser.add_argument("--conflicts", type=float, default=0.0)
     arguments = parser.parse_args(options)
-    columns = ("workers", "tasks landed", "landed/s", "steps/s", "CPU ms/step", "peak MiB", "MiB/worker", "wall s")
+    columns = (
+        "workers",
+        "tasks landed",
+        "landed/s",
+        "steps/s",
+        "CPU ms/step",
+        "landing s",
+        "peak MiB",
+        "MiB/worker",
+        "wall s",
+    )
     report = Report("agents", columns)
     found: dict[int, Measured] = {}
     for size in (int(each) for each in arguments.agents.split(",")):
         one = found[size] = measure(size, TASKS.get(size, 3 * size), arguments.conflicts)
         per_s = one.steps / one.wall_s if one.wall_s else 0.0
-        measured = (one.landed_per_s, per_s, one.cpu_ms_per_step, one.memory_peak, one.memory_per_worker, one.wall_s)
-        report.rows.append((size, one.landed, *measured))
+        measured = (one.landed_per_s, per_s, one.cpu_ms_per_step, one.landing_s, one.memory_peak)
+        report.rows.append((size, one.landed, *measured, one.memory_per_worker, one.wall_s))
         report.figures |= {
             f"landed_per_s_{size}": round(one.landed_per_s, 3),
-            f"cpu_ms_per_step_{size}": round(one.cpu_ms_per_step or 0.0, 2),
+            f"cpu_ms_per_step_{size}": one.cpu_ms_per_step and round(one.cpu_ms_per_step, 2),
+            f"landing_s_{size}": round(one.landing_s, 3),
             f"memory_mib_{size}": round(one.memory_peak, 1),
             f"finished_{size}": int(one.finished),
         }
@@ -94,21 +111,17 @@ def measure(workers: int, tasks: int, conflicts: float) -> Measured:
     command += ["--for", f"{LONGEST_S:.0f}s", "--state-dir", str(folder)]
     try:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         idle, peak = _watch(process)
-        assert process.stdout is not None
-        output = process.stdout.read().decode()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        summary: dict[str, Any] = msgspec.json.decode(output.splitlines()[-1])
         return Measured(
             workers=workers,
-            landed=summary["tasks"]["landed"],
-            wall_s=summary["wall_s"],
-            cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-            steps=_steps(Path(summary["db"])),
+            cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            if process.returncode >= 0
+            else None,
             memory_peak=peak / 2**20,
             memory_idle=idle / 2**20,
-            finished=summary["state"] == "finished",
+            **_record(next(folder.rglob("journal.db"))),
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -117,7 +130,7 @@ def measure(workers: int, tasks: int, conflicts: float) -> Measured:
 def _watch(process: subprocess.Popen[bytes]) -> tuple[int, int]:
     """Bytes of memory before the first worker (the least seen of the started program) and at the peak."""
     idle = peak = 0
-    deadline = time.monotonic() + 2 * LONGEST_S
+    deadline = time.monotonic() + LONGEST_S + GRACE_S
     while True:
         try:
             process.wait(POLL_S)
@@ -133,7 +146,25 @@ def _watch(process: subprocess.Popen[bytes]) -> tuple[int, int]:
             return idle, peak
 
 
-def _steps(journal: Path) -> int:
-    """Whole model calls of the run."""
+def _record(journal: Path) -> dict[str, Any]:
+    """What the run's own record says."""
     with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db:
-        return int(db.execute("SELECT count(*) FROM events WHERE kind = 'turn_taken'").fetchone()[0])
+        count = dict(db.execute("SELECT kind, count(*) FROM events GROUP BY kind").fetchall())
+        first, last = db.execute(
+            "SELECT min(at), max(CASE kind WHEN 'landing_finished' THEN at END) FROM events"
+        ).fetchone()
+        landed = db.execute("SELECT count(*) FROM tasks WHERE state = 'landed'").fetchone()[0]
+        state = db.execute("SELECT body ->> 'state' FROM events WHERE kind = 'run_state_changed' ORDER BY seq DESC")
+        handoffs = "SELECT wall_s FROM tool_calls WHERE tool = 'submit_handoff' AND state = 'ok'"
+        waits = [wait for (wait,) in db.execute(handoffs).fetchall() if wait is not None]
+        return {
+            "landed": landed,
+            "wall_s": ((last or first) - first) / 1e6,
+            "steps": count.get("turn_taken", 0),
+            "landing_s": statistics.median(waits) if waits else 0.0,
+            "finished": state.fetchone() == ("finished",),
+        }
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:]).show()

@@ -38,6 +38,10 @@ class Report:
         found = {"bench": self.bench, "machine": machine(), "figures": self.figures, "ratios": self.ratios}
         return msgspec.json.encode(found).decode()
 
+    def show(self) -> None:
+        """Print both: the table for people, the last line for scripts."""
+        sys.stdout.write(f"{self.table()}\n{self.json()}\n")
+
 
 def ratio(value: float | None, base: float | None) -> float | None:
     """One figure as a multiple of another; None when either is missing."""
