@@ -1,6 +1,7 @@
 """The running swarm: takes commands, owns the state, starts and supervises the agents."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -50,6 +51,8 @@ PUBLISH_S = 2.0
 DRAIN_S = 10.0
 """Seconds that agents are given to reach a safe point when the run stops."""
 
+
+log = logging.getLogger("swarm")
 
 Work = Callable[[], Coroutine[None, None, None]]
 
@@ -365,10 +368,13 @@ class Swarm:
             if error.kind is ModelErrorKind.REFUSED:
                 raise
             self._failed(task_id, f"the model gave no answer: {error.message}")
-        except (AttemptFailed, WorkspaceLost, SwarmError) as error:
-            self._failed(task_id, str(error))
         except TimeoutError:
             self._failed(task_id, f"it took longer than {limit}")
+        except (AttemptFailed, WorkspaceLost, SwarmError, OSError) as error:
+            self._failed(task_id, str(error))
+        except Exception as error:  # a fault of this program costs one attempt, not the run
+            log.exception("attempt at %s", task_id)
+            self._failed(task_id, f"the program is at fault: {type(error).__name__}: {error}")
 
     def _failed(self, task_id: TaskId, reason: str) -> None:
         task = self.snapshot.tasks[task_id]

@@ -15,6 +15,7 @@ from engine.agents.prompts import Prompt
 from engine.conversation import Block, Message, Request, StopReason, Text, ToolCall, Turn
 from engine.errors import ModelError, ModelErrorKind
 from engine.events import Draft
+from engine.protocols import WorkspaceError
 from engine.tools.tool import Answer, Tool, refused
 from engine.types import AgentId, AgentState, CallId, MessageId, ToolCallState
 
@@ -243,7 +244,10 @@ class Loop:
         target = clean(tool.target(arguments))
         cause = self._record(e.ToolStarted(call.id, tool.name, call.arguments, tool.writes, target))
         started = self.host.clock.monotonic()
-        answer = await tool.call(self.desk, arguments)
+        try:
+            answer = await tool.call(self.desk, arguments)
+        except WorkspaceError as error:
+            answer = refused(str(error))
         self._answer(call, answer, wall_s=self.host.clock.monotonic() - started, cause=cause)
         if not answer.ends and not answer.sleeps:
             self._watch_for_repeats(call, answer)

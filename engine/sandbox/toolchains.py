@@ -156,6 +156,7 @@ def command_env(tools: Tools, home: str, tmp: str) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTHONPYCACHEPREFIX": f"{tmp}/pycache",  # not beside the sources: few projects' ignore files cover them all
         "DEBIAN_FRONTEND": "noninteractive",
         **tools.env,
     }

@@ -2,7 +2,6 @@
 
 from msgspec import Struct
 
-from engine.protocols import WorkspaceError
 from engine.tools.tool import Answer, Desk, Tool, refused
 
 
@@ -19,18 +18,15 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     if arguments.count < 1:
         return refused("`count` must be at least 1")
     old, new = arguments.old.encode("utf-8", "replace"), arguments.new.encode("utf-8", "replace")
-    try:
-        workspace = await desk.workspace()
-        content = await workspace.read_file(arguments.path)
-        found = content.count(old)
-        if found != arguments.count:
-            return refused(
-                f"`old` stands {found} times in {arguments.path}, not {arguments.count}: "
-                "give more of the text around it, or the right `count`"
-            )
-        await workspace.write_file(arguments.path, content.replace(old, new))
-    except WorkspaceError as error:
-        return refused(str(error))
+    workspace = await desk.workspace()
+    content = await workspace.read_file(arguments.path)
+    found = content.count(old)
+    if found != arguments.count:
+        return refused(
+            f"`old` stands {found} times in {arguments.path}, not {arguments.count}: "
+            "give more of the text around it, or the right `count`"
+        )
+    await workspace.write_file(arguments.path, content.replace(old, new))
     return Answer(f"edited {arguments.path} ({found})", paths=(arguments.path,))
 
 

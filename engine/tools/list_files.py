@@ -2,8 +2,7 @@
 
 from msgspec import Struct
 
-from engine.protocols import WorkspaceError
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Desk, Tool
 
 LIMIT = 500
 """Entries of one answer."""
@@ -15,11 +14,8 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def call(desk: Desk, arguments: Arguments) -> Answer:
-    try:
-        workspace = await desk.workspace()
-        entries = await workspace.list_files(arguments.path, max(1, min(arguments.depth, 20)), LIMIT + 1)
-    except WorkspaceError as error:
-        return refused(str(error))
+    workspace = await desk.workspace()
+    entries = await workspace.list_files(arguments.path, max(1, min(arguments.depth, 20)), LIMIT + 1)
     lines = [entry.path if entry.path.endswith("/") else f"{entry.path} ({entry.size})" for entry in entries[:LIMIT]]
     if len(entries) > LIMIT:
         lines.append(f"(cut at {LIMIT} entries: ask for a folder below, or less depth)")

@@ -2,7 +2,6 @@
 
 from msgspec import Struct
 
-from engine.protocols import WorkspaceError
 from engine.tools.tool import Answer, Desk, Tool, refused
 
 LIMIT = 16_000
@@ -16,10 +15,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def call(desk: Desk, arguments: Arguments) -> Answer:
-    try:
-        content = await (await desk.workspace()).read_file(arguments.path)
-    except WorkspaceError as error:
-        return refused(str(error))
+    content = await (await desk.workspace()).read_file(arguments.path)
     if b"\0" in content:
         return refused(f"{arguments.path} is a binary file of {len(content)} bytes")
     lines = content.decode("utf-8", "replace").split("\n")

@@ -4,7 +4,6 @@ import re
 
 from msgspec import Struct
 
-from engine.protocols import WorkspaceError
 from engine.tools.tool import Answer, Desk, Tool, refused
 
 LIMIT = 200
@@ -23,10 +22,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
         re.compile(arguments.pattern)
     except re.error as error:
         return refused(f"not a regular expression: {error}")
-    try:
-        matches = await (await desk.workspace()).search(arguments.pattern, arguments.path, LIMIT + 1)
-    except WorkspaceError as error:
-        return refused(str(error))
+    matches = await (await desk.workspace()).search(arguments.pattern, arguments.path, LIMIT + 1)
     lines = [f"{match.path}:{match.line}: {match.text[:LINE]}" for match in matches[:LIMIT]]
     if len(matches) > LIMIT:
         lines.append(f"(cut at {LIMIT} matches: narrow the pattern or the path)")

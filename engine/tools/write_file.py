@@ -2,8 +2,7 @@
 
 from msgspec import Struct
 
-from engine.protocols import WorkspaceError
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Desk, Tool
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -12,10 +11,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def call(desk: Desk, arguments: Arguments) -> Answer:
-    try:
-        await (await desk.workspace()).write_file(arguments.path, arguments.content.encode("utf-8", "replace"))
-    except WorkspaceError as error:
-        return refused(str(error))
+    await (await desk.workspace()).write_file(arguments.path, arguments.content.encode("utf-8", "replace"))
     return Answer(f"written {arguments.path}", paths=(arguments.path,))
 
 
