@@ -1,6 +1,7 @@
 """Puts the real world together: a run is started or resumed here, and everything it holds is let go here."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -156,6 +157,7 @@ async def _assemble(
     held: AsyncExitStack,
 ) -> Swarm:
     """A swarm of real parts. What they hold is handed to `held`, to be let go of in reverse order."""
+    _log_to(folder.log, held)
     clock, randomness = SystemClock(), SystemRandomness(settings.swarm.seed)
     models = ModelDesk(settings.providers, environ, clock, randomness)
     held.push_async_callback(models.close)
@@ -205,3 +207,14 @@ def _epoch(swarm: Swarm) -> Draft:
 def _status(swarm: Swarm) -> Status:
     snapshot = swarm.snapshot
     return Status(snapshot.run, snapshot.pid, snapshot.epoch, snapshot.seq, snapshot.state)
+
+
+def _log_to(path: Path, held: AsyncExitStack) -> None:
+    """Faults of the program go into the run's log while this process owns it."""
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("swarm")
+    logger.propagate = False
+    logger.addHandler(handler)
+    held.callback(handler.close)
+    held.callback(logger.removeHandler, handler)

@@ -55,7 +55,8 @@ class Desk(Protocol):
 class Tool(Struct, frozen=True):
     """A tool. `arguments` is a Struct type, `call` runs it with one of those.
 
-    A WorkspaceError that `call` raises is the agent's to read. `writes`: it may change something, so it runs alone. `atomic`: all it changes are the drafts of its answer, so
+    A WorkspaceError that `call` raises is for the agent to read.
+    `writes`: it may change something, so it runs alone. `atomic`: all it changes are the drafts of its answer, so
     a call whose answer is not on record has changed nothing and may be run again; other writing calls may not.
     `target` gives the short text that the screen shows beside the tool's name.
     """
