@@ -7,12 +7,15 @@ process). It is called at once with None when there is a run or an intent to sho
 comes first and its text is handed over when the person begins. It must return at once.
 """
 
+import asyncio
 import difflib
+import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 
@@ -39,6 +42,8 @@ from tui.text import clean, one_line
 from tui.theme import Palette, load_themes
 from tui.view import View
 from tui.widgets.acting import Acting
+
+T = TypeVar("T")
 
 
 class SwarmApp(App[int], inherit_bindings=False):
@@ -81,7 +86,15 @@ class SwarmApp(App[int], inherit_bindings=False):
         if overrides:
             self.set_keymap({id: ",".join(keymap.keys[id]) for id in overrides})
 
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Paste):
+            event.text = clean(event.text)  # a clipboard may hold what an agent printed
+        await super().on_event(event)
+
     def on_mount(self) -> None:
+        if not self.is_headless:
+            # Textual would stop the whole process, and the engine with it.
+            signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         if self._start is not None:
             self.push_screen(StartScreen(self._start))
         else:
@@ -136,9 +149,17 @@ class SwarmApp(App[int], inherit_bindings=False):
     def tell(self, text: str, *, bad: bool = False) -> None:
         self.notify(clean(text), severity="error" if bad else "information", timeout=6 if bad else 3, markup=False)
 
+    def after(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
+        async def wait() -> None:
+            await asyncio.gather(asyncio.wrap_future(future), return_exceptions=True)
+            then(future)
+
+        # A worker, because a plain task would swallow what goes wrong in it.
+        self.run_worker(wait(), exit_on_error=True)
+
     def command(self, command: Command, note: str) -> None:
         future = self.session.submit(command)
-        future.add_done_callback(lambda done: self.call_later(self._answered, done, note))
+        self.after(future, lambda done: self._answered(done, note))
 
     def _answered(self, done: Future[None], note: str) -> None:
         problem = None if done.cancelled() else done.exception()
@@ -226,7 +247,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         if not self.session.ended():
             self.tell("leaving at the next safe points…")
         future = self.session.close(mode)
-        future.add_done_callback(lambda done: self.call_later(self.exit, self.session.exit_status() or 0))
+        self.after(future, lambda done: self.exit(self.session.exit_status() or 0))
 
     def action_act(self, id: str) -> None:
         self.act(id)

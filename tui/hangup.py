@@ -21,6 +21,7 @@ class Hangup:
 
     def __init__(self, app: _App) -> None:
         self._app = app
+        self._sessions: Sequence[Session] = ()
         self.hung_up = False
         self._before = {
             number: signal.signal(number, handler)
@@ -37,6 +38,8 @@ class Hangup:
         self._app.call_later(self._app.exit, 0)
 
     def _terminated(self, number: int, frame: FrameType | None) -> None:
+        for session in self._sessions:
+            session.close(CloseMode.STOP)
         self._app.call_later(self._app.exit, None)
 
     def settle(self, sessions: Sequence[Session]) -> None:
@@ -44,6 +47,7 @@ class Hangup:
 
         Runs after the app, however it ended; a crash of the screen stops the engine cleanly too.
         """
+        self._sessions = sessions
         try:
             for session in sessions:
                 if self.hung_up and session.failure() is None:

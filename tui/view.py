@@ -91,11 +91,11 @@ class View:
     frozen: bool = False
 
     def take(self, version: int, run: Snapshot) -> None:
-        """Show another snapshot; the selection stays where it was."""
+        """Show another snapshot; the selection stays where it was, the tree makes the first one."""
         self.version, self.run = version, run
         self.census = take_census(run)
-        if self.selected is None or self.selected not in run.agents:
-            self.selected = run.root
+        if self.selected not in run.agents:
+            self.selected = None
 
     @property
     def agent(self) -> Agent | None:

@@ -1,22 +1,31 @@
-"""Opens the app on a made-up swarm, to look at it: `python -m tests.tui [AGENTS] [THEME]`."""
+"""Opens the app on a made-up swarm, to look at it: `python -m tests.tui [AGENTS|start|hostile] [THEME]`."""
 
 import sys
 
+from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import swarm
+from tests.tui.test_hostile import hostile_session
 from tui.app import run_app
 from tui.bridge import Settings, Start
 
+START = Start(
+    "/home/ada/src/mdconv",
+    "main",
+    "make test",
+    {"planner": "anthropic:large", "worker": "openai:small"},
+    "namespaced",
+    ("3 changed files are not committed: agents will not see the changes",),
+)
+
+
+def open_session(what: str) -> FakeSession:
+    if what == "hostile":
+        return hostile_session()
+    return swarm(int(what) if what.isdigit() else 60)
+
+
 if __name__ == "__main__":
-    agents = int(sys.argv[1]) if len(sys.argv) > 1 else 60
-    theme = sys.argv[2] if len(sys.argv) > 2 else None
-    start = None
-    if agents == 0:
-        start = Start(
-            "/home/ada/src/mdconv",
-            "main",
-            "make test",
-            {"planner": "anthropic:claude", "worker": "openai:gpt"},
-            "namespaced",
-            ("3 files are not committed: agents will not see them",),
-        )
-    sys.exit(run_app(lambda intent: swarm(agents or 8), settings=Settings(), start=start, theme=theme))
+    what = sys.argv[1] if len(sys.argv) > 1 else "60"
+    theme = sys.argv[2] if len(sys.argv) > 2 else "midnight"
+    start = START if what == "start" else None
+    sys.exit(run_app(lambda intent: open_session(what), settings=Settings(), start=start, theme=theme))

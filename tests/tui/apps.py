@@ -29,10 +29,12 @@ async def settle(pilot: "Pilot[int]") -> None:
     app = pilot.app
     assert isinstance(app, SwarmApp)
     await pilot.pause()
+    await app.workers.wait_for_complete()
     for screen in app.screen_stack:
         if isinstance(screen, MainScreen):
             app.refresh_view()
             screen.refresh_panes()
+    await app.workers.wait_for_complete()
     await pilot.pause()
 
 

@@ -1,6 +1,8 @@
 """What every pane shares: carrying out the registry's actions, and what it needs of the app."""
 
-from typing import ClassVar, Protocol, cast
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import ClassVar, Protocol, TypeVar, cast
 
 from textual.dom import DOMNode
 
@@ -8,6 +10,8 @@ from tui.bridge import Command, Micros, Session
 from tui.keymap import BY_ID, Context, Keymap
 from tui.theme import Palette
 from tui.view import View
+
+T = TypeVar("T")
 
 
 class Host(Protocol):
@@ -20,6 +24,10 @@ class Host(Protocol):
 
     def context(self) -> Context:
         """What decides which actions can run now."""
+        ...
+
+    def after(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
+        """Call `then` on the screen's thread once the future is done, whatever its outcome."""
         ...
 
     def act(self, id: str) -> None:

@@ -35,6 +35,9 @@ class AgentTree(LineView):
         self._rows: list[Row] = []
         self._built: tuple[object, ...] = ()
         self._folds = 0
+        # What a person chose last. Under a filter or a fold the cursor may stand elsewhere, and comes back to it.
+        self._wanted: AgentId | None = None
+        self._syncing = False
 
     # --- rows ------------------------------------------------------------------------------------------------
 
@@ -63,21 +66,20 @@ class AgentTree(LineView):
             self._rows = flatten(
                 run, self.view.census, folded=self._folded, order=self.order, filter=self._filter or None
             )
-            self._follow_selection(run)
+            self._sync(run)
         self.show()
 
-    def _follow_selection(self, run: Snapshot) -> None:
-        """Put the cursor on the selected agent, or on the nearest visible one above it."""
-        wanted = [agent.id for agent in run.ancestors(self.view.selected)] if self.view.selected else []
+    def _sync(self, run: Snapshot) -> None:
+        """Put the cursor on the agent that was chosen, or on the nearest visible one above it."""
+        self._wanted = self._wanted or run.root
         positions = {row.agent: index for index, row in enumerate(self._rows)}
-        for id in wanted:
-            if (index := positions.get(id)) is not None:
-                with self.prevent(self.Moved):
-                    self.show()
-                    self.cursor = index
-                if id != self.view.selected and not self._filter:
-                    self.view.selected = id
-                return
+        above = [agent.id for agent in run.ancestors(self._wanted)] if self._wanted is not None else []
+        self._syncing = True
+        with self.prevent(self.Moved):
+            self.show()
+            self.cursor = next((positions[id] for id in above if id in positions), 0)
+        self._syncing = False
+        self.view.selected = self.current
 
     @property
     def current(self) -> AgentId | None:
@@ -93,7 +95,7 @@ class AgentTree(LineView):
         if above & self._folded:
             self._folded -= above
             self._folds += 1
-        self.view.selected = agent
+        self._wanted = agent
         if self._filter and not self._filter.matches(run.agents[agent]):
             self.set_filter("")
         self._built = ()
@@ -170,6 +172,8 @@ class AgentTree(LineView):
     def watch_cursor(self, old: int, new: int) -> None:
         if (agent := self.current) is not None:
             self.view.selected = agent
+            if not self._syncing:
+                self._wanted = agent
         super().watch_cursor(old, new)
 
     def _fold(self, agent: AgentId, fold: bool) -> None:

@@ -132,8 +132,7 @@ class Detail(Acting, Vertical):
                     self.query_one(DiffView).set(None, "Reading the copy…", keep=False)
                 future = session.diff(agent.id)  # type: ignore[assignment]
         self._waiting = future
-        loop_app = self.app
-        future.add_done_callback(lambda done: loop_app.call_later(self._answered, asked, agent.id, done))
+        self.host.after(future, lambda done: self._answered(asked, agent.id, done))
 
     def _answered(self, asked: tuple[object, ...], agent: AgentId, done: Future[object]) -> None:
         if asked[:2] != self._asked[:2] or not self.is_mounted:

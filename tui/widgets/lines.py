@@ -87,13 +87,14 @@ class LineView(Acting, ScrollView, can_focus=True):
 
     @property
     def cells(self) -> int:
-        """Cells in a line."""
-        return self.scrollable_content_region.width
+        """Cells in a line: of the size that was given last, which a screen that is not laid out yet knows too."""
+        bar = self.styles.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
+        return max(0, self.outer_size.width - self.styles.gutter.width - bar)
 
     @property
     def rows(self) -> int:
         """Visible lines."""
-        return max(1, self.scrollable_content_region.height)
+        return max(1, self.outer_size.height - self.styles.gutter.height)
 
     def render_line(self, y: int) -> Strip:
         index = self.scroll_offset.y + y
