@@ -33,8 +33,10 @@ POLL_S = 1.0
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """One swarm. `wall_s` is from its first event to its last landing, `cpu_s` of the process and all it started
-    (unknown when it had to be killed), memory in MiB, `landing_s` the median time from a handoff to its end (waiting for other landings included).
+    """One swarm.
+
+    `wall_s` is from its first event to its last landing, `cpu_s` of the process and all it started (unknown when it
+    had to be killed), memory in MiB, `landing_s` the median time of a handoff, waiting for other landings included.
     """
 
     workers: int

@@ -22,7 +22,7 @@ from engine.protocols import (
     WorkspaceLost,
     Workspaces,
 )
-from engine.types import AgentId, LandingState, ModelName, TaskId
+from engine.types import AgentId, CommitId, LandingState, ModelName, TaskId
 from tests.simulated import (
     NothingCanHappen,
     Ran,
@@ -256,6 +256,7 @@ def test_a_patch_has_gits_headers() -> None:
         assert (await w.trunk.read_file(tip, "a.txt"), await w.trunk.read_file(tip, "z")) == (b"1\n", None)
         new = w.commits.add(tip, {"a.txt": b"one", "c.txt": b"2\n", "d.txt": b"4\n"}, "new")
         patch = await w.trunk.diff(tip, new)
+        assert patch == await w.trunk.diff(CommitId(f"{new}^"), new)
         assert "diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-1\n+one\n\\ No newline" in patch
         assert "rename from b.txt\nrename to c.txt\n" in patch
         assert "new file mode 100644\n--- /dev/null\n+++ b/d.txt\n" in patch

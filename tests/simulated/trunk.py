@@ -40,6 +40,14 @@ class Commits:
         self.made[commit] = Commit(parent, dict(files), message)
         return commit
 
+    def files_of(self, name: str) -> dict[str, bytes]:
+        """The tree of a commit, or of the parent of one, as git writes it: `COMMIT^`."""
+        made = self.made[CommitId(name.removesuffix("^"))]
+        if name.endswith("^"):
+            assert made.parent is not None, "the first commit has no parent"
+            made = self.made[made.parent]
+        return made.files
+
     def history(self, commit: CommitId | None) -> list[CommitId]:
         """The commit and its ancestors, newest first."""
         found = []
@@ -129,7 +137,7 @@ class MemoryTrunk:
 
     async def diff(self, old: CommitId, new: CommitId) -> str:
         await self._moment()
-        return unified_patch(self.commits.made[old].files, self.commits.made[new].files)
+        return unified_patch(self.commits.files_of(old), self.commits.files_of(new))
 
     async def move_green(self, commit: CommitId) -> None:
         await self._moment()
