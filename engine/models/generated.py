@@ -7,11 +7,13 @@ from msgspec import Struct
 from engine.models.playbook import Move, PlannerScript, Playbook, Step, TaskScript, Words
 
 REGISTER = "parts/register.py"
-ANCHOR = "    # new parts go above this line\n"
+SHELVES = 64
+TOGETHER = 3
+"""Tasks in a row that change the same line: more at once would only wear out the patience for conflicts."""
 
 
 class Load(Struct, frozen=True):
-    """`conflicts`: the share of tasks (0 to 1) that also change one shared line. `planners`: subplanners."""
+    """`conflicts`: the share of tasks (0 to 1) that also change a line that others change. `planners`: subplanners."""
 
     planners: int
     tasks: int
@@ -23,7 +25,9 @@ class Load(Struct, frozen=True):
 def generate(load: Load) -> Playbook:
     """Tasks are dealt to the subplanners in turn; each adds a module and its test to the sample `load`."""
     numbers = range(1, load.tasks + 1)
-    tasks = tuple(_task(number, load) for number in numbers)
+    meeting = [number for number in numbers if _draw(load.seed, number, "conflict") % 10_000 < load.conflicts * 10_000]
+    shelves = {number: place // TOGETHER % SHELVES for place, number in enumerate(meeting)}
+    tasks = tuple(_task(number, load, shelves.get(number)) for number in numbers)
     if not load.planners:
         return Playbook((PlannerScript("root", move=_moves([task.title for task in tasks])),), tasks)
     slices = tuple(
@@ -45,7 +49,8 @@ def _moves(titles: list[str]) -> tuple[Move, ...]:
     return (Move(scratchpad=f"{len(titles)} parts to build.", spawn=tuple(titles)),) if titles else ()
 
 
-def _task(number: int, load: Load) -> TaskScript:
+def _task(number: int, load: Load, shelf: int | None) -> TaskScript:
+    """`shelf`: where in the register its part stands; None when it is not registered."""
     name = f"part_{number:05d}"
     factor, offset = _draw(load.seed, number, "factor") % 9 + 2, _draw(load.seed, number, "offset") % 97
     module = f"parts/{name}.py"
@@ -55,8 +60,9 @@ def _task(number: int, load: Load) -> TaskScript:
         Step(write=module, content=_module(number, factor, offset)),
         Step(write=test, content=_test(number, factor, offset)),
     ]
-    if _draw(load.seed, number, "conflict") % 10_000 < load.conflicts * 10_000:
-        steps.append(Step(edit=REGISTER, old=ANCHOR, new=f'    "{name}",\n{ANCHOR}'))
+    if shelf is not None:
+        heading = f"    # shelf {shelf:02d}\n"
+        steps.append(Step(edit=REGISTER, old=heading, new=f'{heading}    "{name}",\n'))
     if load.shell:
         steps.append(Step(shell=f"python3 -m unittest -q tests.test_{name}"))  # noqa: S604 - a value; nothing runs
     return TaskScript(
