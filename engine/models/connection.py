@@ -1,6 +1,8 @@
 """The one HTTP client of an endpoint: sized to its calls, patient as long as its settings say, never redirected."""
 
+import itertools
 from collections.abc import AsyncIterator
+from urllib.request import getproxies
 
 import httpx2
 
@@ -10,6 +12,32 @@ from engine.settings import ProviderSettings
 CONNECT_TIMEOUT = 15.0
 IDLE_CONNECTION = 20.0
 """Seconds that an unused connection is kept: agents come back within seconds, servers close after a minute."""
+
+CALLS_PER_POOL = 24
+"""A pool looks through all its connections at every event. CPU a call with 200 at once (60 KB up, 40 events down):
+one pool 8.0 ms, pools of this size 6.1 ms, aiohttp's transport 3.9 ms, for eight more packages."""
+
+
+class _Pools(httpx2.AsyncBaseTransport):
+    """Several connection pools behind one client, used in turn; they share their certificates."""
+
+    def __init__(self, calls: int) -> None:
+        number = -(-calls // CALLS_PER_POOL)
+        context = httpx2.create_ssl_context()
+        limits = httpx2.Limits(
+            max_connections=calls + 8,  # any one may get all long calls: how many there are is not a pool's business
+            max_keepalive_connections=CALLS_PER_POOL,
+            keepalive_expiry=IDLE_CONNECTION,
+        )
+        self._pools = [httpx2.AsyncHTTPTransport(verify=context, limits=limits) for _ in range(number)]
+        self._next = itertools.cycle(self._pools)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return await next(self._next).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for pool in self._pools:
+            await pool.aclose()
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -50,11 +78,11 @@ def http_client(settings: ProviderSettings) -> httpx2.AsyncClient:
     Redirects are refused: a key goes to the address it was meant for, or nowhere.
     """
     calls = max(settings.max_concurrent, 1)
+    limits = httpx2.Limits(max_connections=calls + 8, max_keepalive_connections=calls, keepalive_expiry=IDLE_CONNECTION)
     return httpx2.AsyncClient(
         timeout=timeouts(settings),
-        limits=httpx2.Limits(
-            max_connections=calls + 8, max_keepalive_connections=calls, keepalive_expiry=IDLE_CONNECTION
-        ),
+        limits=limits,
+        transport=None if getproxies() else _Pools(calls),  # with a transport of its own a client knows no proxies
         follow_redirects=False,
         headers={"accept-encoding": "identity"},
         event_hooks={"response": [_bound]},
