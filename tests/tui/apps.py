@@ -53,3 +53,8 @@ def painted(app: SwarmApp) -> str:
 
 def main_of(app: SwarmApp) -> MainScreen:
     return next(screen for screen in app.screen_stack if isinstance(screen, MainScreen))
+
+
+def told(app: SwarmApp) -> str:
+    """The notes that are shown to the person."""
+    return "\n".join(note.message for note in app._notifications)

@@ -5,7 +5,7 @@ from textual.widgets import Input
 
 from engine import events as e
 from engine.types import AgentState, Role
-from tests.tui.apps import app_on, main_of, painted, press, settle
+from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
 from tui.bridge import Cancel, CloseMode, Pause, Resume, SetWorkers, Start, Steer, SubmitIntent
@@ -158,7 +158,7 @@ async def test_a_refused_command_shows_its_reason_and_hint() -> None:
         await settle(pilot)
         await press(pilot, "less_than_sign")
         assert session.commands == [SetWorkers(0)]
-        assert "at least one worker" in painted(pilot.app)
+        assert "at least one worker" in told(pilot.app)
 
 
 async def test_enter_drills_from_agent_to_detail_and_escape_goes_back() -> None:
@@ -339,8 +339,9 @@ async def test_the_quit_menu_leaves_in_the_way_that_was_asked_for(key: str, mode
         await press(pilot, "q", "d")
         assert session.closed is None
         assert "another process cannot take this run over" in painted(pilot.app)
-        await press(pilot, key)
-        assert session.closed is mode
+        assert "detach" in told(pilot.app)
+        await pilot.press(key)
+    assert session.closed is mode
 
 
 async def test_the_first_run_starts_with_one_key() -> None:
@@ -370,7 +371,7 @@ async def test_a_run_that_cannot_start_says_why() -> None:
         await pilot.pause()
         await pilot.press("f2")
         await pilot.pause()
-        assert "no model is chosen" in painted(pilot.app)
+        assert "no model is chosen" in told(pilot.app)
         assert isinstance(pilot.app.screen_stack[-1], type(pilot.app.screen))
 
 

@@ -47,7 +47,7 @@ class IntentScreen(Acting, Screen[None]):
 
     def __init__(self, draft: str) -> None:
         super().__init__()
-        self._draft = draft
+        self.draft = clean(draft)
         self._at = -1  # the shown version's index; -1 is the draft
 
     def compose(self) -> ComposeResult:
@@ -55,7 +55,7 @@ class IntentScreen(Acting, Screen[None]):
         with Vertical(id="intent-pane") as pane:
             pane.border_title = "intent"
             yield TabStrip(self._names(), id="intent-tabs")
-            yield TextArea(clean(self._draft), id="intent-text", show_line_numbers=False, soft_wrap=True)
+            yield TextArea(self.draft, id="intent-text", show_line_numbers=False, soft_wrap=True)
             yield Prose(id="intent-version")
         yield Footer(id="footer")
 
@@ -71,9 +71,8 @@ class IntentScreen(Acting, Screen[None]):
     def _names(self) -> list[str]:
         return [*(f"v{intent.version}" for intent in self._intents), "draft"]
 
-    @property
-    def draft(self) -> str:
-        return self.query_one(TextArea).text
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        self.draft = event.text_area.text
 
     def _show(self, at: int) -> None:
         self._at = at
