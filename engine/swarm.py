@@ -1,35 +1,24 @@
-"""The running swarm: takes commands, owns the state, starts and supervises the agents."""
+"""The running swarm: owns the state, gives agents what they need, takes commands, and ends the run."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from engine import commands as c
 from engine import events as e
 from engine import recovery
-from engine.admission import next_task
-from engine.agents import landing
-from engine.agents.context import Conversation
-from engine.agents.host import AttemptFailed
-from engine.agents.planner import Planner
 from engine.agents.prompts import Prompts
 from engine.agents.reconciler import Reconciler, Verdict
-from engine.agents.worker import Attempt, started
 from engine.budget import NEAR, used
 from engine.conversation import Request, Turn
-from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.errors import ErrorKind, ExitStatus, ModelError, SwarmError
 from engine.events import Draft, Event
-from engine.protocols import WorkspaceLost
-from engine.quantities import span_s
 from engine.settings import Settings
 from engine.snapshot import Snapshot
 from engine.steering import agent_at, drafts_for
+from engine.supervisor import Supervisor
 from engine.tools.toolbox import Toolbox
 from engine.types import (
-    ROOT,
-    Agent,
     AgentId,
     AgentState,
     CommitId,
@@ -39,8 +28,6 @@ from engine.types import (
     MessageSource,
     Role,
     RunState,
-    TaskId,
-    TaskState,
 )
 from engine.world import World
 
@@ -50,11 +37,6 @@ PUBLISH_S = 2.0
 """Seconds at least between two writes of trunk and green to the person's repo."""
 DRAIN_S = 10.0
 """Seconds that agents are given to reach a safe point when the run stops."""
-
-
-log = logging.getLogger("swarm")
-
-Work = Callable[[], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True)
@@ -86,12 +68,6 @@ class Swarm:
         self._seq = snapshot.seq
         self._listeners: list[Callable[[Event], None]] = []
         self._watched: tuple[AgentId, Callable[[str], None]] | None = None
-        self._running: dict[AgentId, asyncio.Task[None]] = {}
-        self._attempts: dict[AgentId, Attempt] = {}
-        self._deadlines: dict[AgentId, asyncio.Timeout] = {}
-        self._queued = {id for id, task in snapshot.tasks.items() if task.state is TaskState.QUEUED}
-        self._working: set[TaskId] = set()
-        self._new_planners = [agent.id for agent in snapshot.agents.values() if agent.role is Role.PLANNER]
         self._mail: dict[AgentId, asyncio.Event] = {}
         self._go_on = asyncio.Event()
         self._stirred = asyncio.Event()
@@ -99,6 +75,7 @@ class Swarm:
         self._publish_wanted = asyncio.Event()
         self._landings_unchecked = 0
         self._budget_told = False
+        self.supervisor = Supervisor(self, world.journal, world.governor, self.fail, self._stirred.set)
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
 
@@ -124,19 +101,9 @@ class Swarm:
         await self.journal.durable(seq)
 
     def _react(self, event: Event) -> None:
-        """Note what an event calls for; the supervisor does it."""
+        """Note what an event calls for; `_go` does it."""
+        self.supervisor.react(event)
         match event.body:
-            case e.TaskQueued() | e.TaskRequeued():
-                assert event.task is not None
-                self._queued.add(event.task)
-            case e.TaskStarted():
-                assert event.task is not None
-                self._queued.discard(event.task)
-            case e.TaskEnded(state=TaskState.CANCELLED):
-                assert event.task is not None
-                self._queued.discard(event.task)
-                if event.agent is not None and (task := self._running.get(event.agent)) is not None:
-                    task.cancel()
             case e.MessageQueued(message=message):
                 if (mail := self._mail.get(message.to_agent)) is not None:
                     mail.set()
@@ -150,8 +117,6 @@ class Swarm:
             case e.SubtreeResumed() | e.RunStateChanged(state=RunState.RUNNING):
                 self._go_on.set()
                 self._go_on.clear()
-            case e.AgentSpawned(spawned=agent) if agent.role is Role.PLANNER:
-                self._new_planners.append(agent.id)
             case e.AgentStateChanged(state=AgentState.THINKING):
                 return
             case e.TurnTaken() | e.ToolStarted() | e.ToolFinished() | e.Sampled():
@@ -167,9 +132,7 @@ class Swarm:
         self.record(Draft(e.AgentStateChanged(AgentState.PAUSED), agent, self.snapshot.agents[agent].task))
         while self._held(agent):
             await self._go_on.wait()
-        deadline = self._deadlines.get(agent)
-        if deadline is not None and (when := deadline.when()) is not None:
-            deadline.reschedule(when + self.clock.monotonic() - since)
+        self.supervisor.extend(agent, self.clock.monotonic() - since)
 
     def _held(self, agent: AgentId) -> bool:
         return self._outcome is not None or self.snapshot.is_paused(agent)
@@ -225,7 +188,11 @@ class Swarm:
                 self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
                 return
             case c.Cancel(path=path, reason=reason):
-                self._cancel(agent_at(self, path), reason)
+                agent = agent_at(self, path)
+                if agent.parent is None:
+                    self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
+                    return
+                self.supervisor.cancel(agent, reason)
             case _:
                 drafts = drafts_for(self, command)
                 if drafts:
@@ -235,9 +202,9 @@ class Swarm:
 
     async def diff(self, agent: AgentId) -> str:
         """The agent's change as it stands now, or as it landed; empty when there is none."""
-        attempt = self._attempts.get(agent)
-        if attempt is not None and attempt.desk is not None and attempt.desk.opened is not None:
-            return await attempt.desk.opened.diff()
+        desk = self.supervisor.desk(agent)
+        if desk is not None and desk.opened is not None:
+            return await desk.opened.diff()
         task_id = self.snapshot.agents[agent].task
         commit = self.snapshot.tasks[task_id].commit if task_id else None
         return await self.trunk.diff(CommitId(f"{commit}^"), commit) if commit else ""
@@ -249,22 +216,25 @@ class Swarm:
             self._stirred.set()
 
     def fail(self, error: BaseException) -> None:
-        """End the run because the program itself cannot go on; `run` raises the error."""
-        if self._error is None:
-            self._error = error
-        self.stop(Outcome(RunState.FAILED, ExitStatus.NOT_GREEN, str(error)))
+        """End the run because the program itself, or its provider, cannot go on; `run` raises the error."""
+        if isinstance(error, ModelError):
+            hint = "check the key and the model's name; `swarm-tui doctor` shows what is set"
+            error = SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.REFUSED)
+        self._error = self._error or error
+        status = error.status if isinstance(error, SwarmError) else ExitStatus.NOT_GREEN
+        self.stop(Outcome(RunState.FAILED, status, str(error)))
 
     # --- the run ---------------------------------------------------------------------------------------------
 
     async def run(self) -> Outcome:
         """Work until the run is finished, stopped or failed. Raises SwarmError when the program cannot go on."""
         helpers = [
-            asyncio.create_task(self._guarded(work), name=work.__name__)
+            asyncio.create_task(self.supervisor.guarded(work), name=work.__name__)
             for work in (self._measure, self._reconcile, self._publish)
         ]
         try:
             await recovery.recover(self)
-            await self._supervise()
+            await self._go()
         finally:
             await self._end(helpers)
         if self._error is not None:
@@ -272,10 +242,9 @@ class Swarm:
         assert self._outcome is not None
         return self._outcome
 
-    async def _supervise(self) -> None:
+    async def _go(self) -> None:
         while self._outcome is None:
-            self._start_planners()
-            self._admit()
+            self.supervisor.start_all()
             self._settle_pause()
             await self._conclude()
             if self._outcome is None:
@@ -284,155 +253,13 @@ class Swarm:
     async def _stirring(self) -> None:
         """Wait for a reason to look again: an event that calls for something, or a backoff that has passed."""
         now = self.clock.now()
-        later = [t for id in self._queued if (t := self.snapshot.tasks[id].not_before) > now]
-        timeout = (min(later) - now) / 1_000_000 if later else None
+        later = self.supervisor.next_start(now)
+        timeout = (later - now) / 1_000_000 if later is not None else None
         try:
             await asyncio.wait_for(self._stirred.wait(), timeout)
         except TimeoutError:
             return
         self._stirred.clear()
-
-    def _start(self, agent: AgentId, work: Work, ended: Callable[[bool], None]) -> None:
-        """Run an agent's work beside the supervisor; `ended` is told whether it was cancelled, even before it began."""
-        task = asyncio.create_task(self._guarded(work), name=str(self.snapshot.agents[agent].path))
-        self._running[agent] = task
-
-        def on_end(task: asyncio.Task[None]) -> None:
-            self._running.pop(agent, None)
-            ended(task.cancelled())
-            self._stirred.set()
-
-        task.add_done_callback(on_end)
-
-    async def _guarded(self, work: Work) -> None:
-        """Nothing that runs beside the supervisor fails in silence."""
-        try:
-            await work()
-        except ModelError as error:
-            hint = "check the key and the model's name; `swarm-tui doctor` shows what is set"
-            refused = SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.REFUSED)
-            self._error = self._error or refused
-            self.stop(Outcome(RunState.FAILED, ExitStatus.REFUSED, error.message))
-        except Exception as error:
-            self.fail(error)
-
-    def _start_planners(self) -> None:
-        if self.snapshot.root is None and self.snapshot.intent is not None:
-            self.record(Draft(e.AgentSpawned(self._root()), None))
-        while self._new_planners:
-            agent = self.snapshot.agents[self._new_planners.pop()]
-            if agent.state not in (AgentState.FAILED, AgentState.CANCELLED):
-                self._start(agent.id, partial(self._plan, agent.id), lambda cancelled: None)
-
-    def _root(self) -> Agent:
-        intent = self.snapshot.intent
-        assert intent is not None
-        return Agent(
-            id=AgentId(self.ids.new("a")),
-            path=ROOT,
-            parent=None,
-            role=Role.PLANNER,
-            model=self.snapshot.models[Role.PLANNER],
-            title="root",
-            intent=intent.version,
-            epoch=self.epoch,
-            spawned_at=self.clock.now(),
-        )
-
-    async def _plan(self, agent: AgentId) -> None:
-        conversation = Conversation()
-        for event in await self.journal.agent_events(agent):
-            conversation.apply(event)
-        await Planner(self, agent, conversation).run()
-        self._cancel_below(self.snapshot.agents[agent], "its planner failed")
-
-    def _admit(self) -> None:
-        while len(self._working) < min(self.snapshot.workers_limit, self.governor.limit):
-            task = next_task(self.snapshot, self._queued, self._working, self.clock.now())
-            if task is None or self._outcome is not None:
-                return
-            agent, drafts = started(self, task)
-            self.record(*drafts)
-            self._working.add(task.id)
-            ended = partial(self._attempt_ended, task.id, agent.id)
-            self._start(agent.id, partial(self._attempt, task.id, agent.id), ended)
-
-    async def _attempt(self, task_id: TaskId, agent: AgentId) -> None:
-        attempt = self._attempts[agent] = Attempt(self, task_id, agent)
-        limit = self.settings.task.timeout
-        try:
-            async with asyncio.timeout(span_s(limit)) as deadline:
-                self._deadlines[agent] = deadline
-                await attempt.run()
-        except ModelError as error:
-            if error.kind is ModelErrorKind.REFUSED:
-                raise
-            self._failed(task_id, f"the model gave no answer: {error.message}")
-        except TimeoutError:
-            self._failed(task_id, f"it took longer than {limit}")
-        except (AttemptFailed, WorkspaceLost, SwarmError, OSError) as error:
-            self._failed(task_id, str(error))
-        except Exception as error:  # a fault of this program costs one attempt, not the run
-            log.exception("attempt at %s", task_id)
-            self._failed(task_id, f"the program is at fault: {type(error).__name__}: {error}")
-
-    def _failed(self, task_id: TaskId, reason: str) -> None:
-        task = self.snapshot.tasks[task_id]
-        if not task.ended:
-            self.record(*recovery.failed(self, task, reason))
-
-    def _attempt_ended(self, task_id: TaskId, agent: AgentId, cancelled: bool) -> None:
-        self._working.discard(task_id)
-        self._attempts.pop(agent, None)
-        self._deadlines.pop(agent, None)
-        if cancelled and self._outcome is None:
-            self._close_cancelled(task_id, agent)
-
-    def _close_cancelled(self, task_id: TaskId, agent: AgentId) -> None:
-        """Close the books on a cancelled attempt: its agents end, its planner is told."""
-        task = self.snapshot.tasks[task_id]
-        drafts: list[Draft] = []
-        if not task.ended:
-            drafts.append(Draft(e.TaskEnded(TaskState.CANCELLED, "cancelled"), agent, task_id))
-        text = landing.engine_text(f"Cancelled before it was done: {task.reason or 'cancelled'}")
-        drafts.extend(landing.delivered(self, task, text, None, None, by_engine=True))
-        drafts.extend(
-            Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=task.reason), other.id, task_id)
-            for other in self.snapshot.agents.values()
-            if other.task == task_id and not other.ended
-        )
-        self.record(*drafts)
-
-    def _cancel(self, agent: Agent, reason: str) -> None:
-        """End a subtree for good. A worker's task ends `cancelled`; a planner's whole part of the tree with it."""
-        if agent.parent is None:
-            self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
-            return
-        if agent.role is Role.PLANNER:
-            if agent.state in (AgentState.FAILED, AgentState.CANCELLED):
-                raise SwarmError(ErrorKind.USAGE, f"{agent.path} has ended", "there is nothing to cancel")
-            self._cancel_below(agent, reason)
-            self.record(*Planner(self, agent.id, Conversation()).cancelled(reason))
-            if (running := self._running.get(agent.id)) is not None:
-                running.cancel()
-        elif agent.task is not None and not self.snapshot.tasks[agent.task].ended:
-            self._cancel_task(agent.task, reason)
-        else:
-            raise SwarmError(ErrorKind.USAGE, f"{agent.path} has ended", "there is nothing to cancel")
-
-    def _cancel_below(self, planner: Agent, reason: str) -> None:
-        for task in self.snapshot.open_tasks(planner.id):
-            self._cancel_task(task.id, reason)
-        for child in self.snapshot.open_subplanners(planner.id):
-            self._cancel(child, reason)
-
-    def _cancel_task(self, task_id: TaskId, reason: str) -> None:
-        task = self.snapshot.tasks[task_id]
-        if task.state is TaskState.LANDING and task.agent is not None:
-            if (running := self._running.get(task.agent)) is not None:
-                running.cancel()  # takes effect only if the landing does not go through
-            return
-        self.record(Draft(e.TaskEnded(TaskState.CANCELLED, reason), task.agent, task_id))
 
     def _settle_pause(self) -> None:
         """A pausing run is paused once nobody thinks or acts."""
@@ -465,15 +292,15 @@ class Swarm:
     def _quiet(self) -> bool:
         snapshot = self.snapshot
         return (
-            not self._queued
-            and not self._working
+            self.supervisor.idle
             and not any(snapshot.inboxes.values())
             and all(agent.ended for agent in snapshot.agents.values() if agent.role is Role.PLANNER)
         )
 
     async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
         """Let agents reach a safe point, then end them all, and write the last refs and the outcome."""
-        agents = list(self._running.values())
+        self.supervisor.closing = True
+        agents = list(self.supervisor.running.values())
         if agents and self._error is None and self._outcome is not None:
             await self._drain()
         for task in (*agents, *helpers):
@@ -490,7 +317,7 @@ class Swarm:
         active = (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
         end = self.clock.monotonic() + DRAIN_S
         while self.clock.monotonic() < end:
-            if not any(self.snapshot.agents[id].state in active for id in self._running):
+            if not any(self.snapshot.agents[id].state in active for id in self.supervisor.running):
                 return
             await self.clock.sleep(0.05)
 

@@ -38,7 +38,7 @@ from engine.summary import Summary, summarise
 from engine.swarm import Swarm
 from engine.system import SortableIds, SystemClock, SystemRandomness
 from engine.tools.toolbox import Toolbox
-from engine.types import AgentId, Intent, ModelName, RunState
+from engine.types import AgentId, Intent, ModelName, RunState, TaskState
 from engine.world import World
 
 
@@ -181,7 +181,7 @@ async def _assemble(
         models=models,
         meters=SystemMeters(folder.path, clock, gate, models),
         gate=gate,
-        governor=LoadGovernor(settings, os.cpu_count() or 1),
+        governor=LoadGovernor(settings, lambda: _at_work(snapshot)),
         checker=ContainedChecker(workspaces, clock, check, span_s(settings.repo.check_timeout)) if check else None,
     )
     swarm = Swarm(world, settings, Prompts(files(prompt_files)), Toolbox(), snapshot, snapshot.epoch + 1)
@@ -202,6 +202,10 @@ async def _reader(folder: RunFolder, held: AsyncExitStack) -> JournalReader:
 def _epoch(swarm: Swarm) -> Draft:
     workspaces = swarm.workspaces
     return Draft(e.EpochStarted(os.getpid(), workspaces.level, workspaces.method))
+
+
+def _at_work(snapshot: Snapshot) -> int:
+    return snapshot.task_counts[TaskState.WORKING] + snapshot.task_counts[TaskState.LANDING]
 
 
 def _status(swarm: Swarm) -> Status:

@@ -79,14 +79,13 @@ def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds) -> Load:
 class LoadGovernor:
     """Implements world.Governor: keeps the load between samples.
 
-    `at_work` tells how many workers run; without it as many as the settings allow are taken to. No limit is above
-    `max_agents`; `cores` bounds nothing yet, for workers mostly wait for models, and builds have their own gate.
+    `at_work` tells how many workers run. No limit is above `max_agents`.
     """
 
-    def __init__(self, settings: Settings, cores: int, at_work: Callable[[], int] | None = None) -> None:
+    def __init__(self, settings: Settings, at_work: Callable[[], int]) -> None:
         self.bounds = Bounds(ceiling=max(settings.swarm.max_agents, settings.swarm.workers))
         self.load = Load(self.bounds.ceiling)
-        self._at_work = at_work or (lambda: min(settings.swarm.workers, self.load.limit))
+        self._at_work = at_work
         self._seen = False
 
     @property

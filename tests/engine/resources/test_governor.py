@@ -106,7 +106,7 @@ def test_a_steady_machine_settles(sample: Sample, limit: int, at_work: int) -> N
 
 
 def test_every_change_is_told_in_a_sentence_and_nothing_else_is() -> None:
-    governor = LoadGovernor(Settings(swarm=SwarmSettings(workers=8, max_agents=50)), 2, lambda: 8)
+    governor = LoadGovernor(Settings(swarm=SwarmSettings(workers=8, max_agents=50)), lambda: 8)
     assert governor.limit == 50
     assert governor.consider(CALM) is None
     told = governor.consider(SHORT)
@@ -120,6 +120,6 @@ def test_every_change_is_told_in_a_sentence_and_nothing_else_is() -> None:
 
 def test_a_small_machine_is_not_hot_from_the_start() -> None:
     small = Sample(memory_free=700 * MIB, disk_free=900 * MIB)
-    governor = LoadGovernor(Settings(), 2)
+    governor = LoadGovernor(Settings(), lambda: 16)
     assert governor.consider(small) is None
     assert governor.limit == 500
