@@ -77,7 +77,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         self._start = start
         self._draft = start.draft if start is not None else ""
         self._frozen_at: Micros | None = None
-        self._closing = False
+        self._leaving = False
         self._told_end = False
         self._main: MainScreen | None = None
         for palette in themes.values():
@@ -115,8 +115,8 @@ class SwarmApp(App[int], inherit_bindings=False):
 
     def refresh_view(self) -> bool:
         if failure := self.session.failure():
-            if not self._closing:
-                self._closing = True
+            if not self._leaving:
+                self._leaving = True
                 self.exit(int(failure.status) if isinstance(failure, SwarmError) else int(ExitStatus.NOT_GREEN))
             return False
         if self.view.frozen:
@@ -241,9 +241,9 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.push_screen(Choose("Leave the swarm", "", choices), leave)
 
     def _leave(self, mode: CloseMode) -> None:
-        if self._closing:
+        if self._leaving:
             return
-        self._closing = True
+        self._leaving = True
         if not self.session.ended():
             self.tell("leaving at the next safe points…")
         future = self.session.close(mode)

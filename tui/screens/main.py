@@ -460,12 +460,12 @@ class MainScreen(Acting, Screen[None]):
         )
 
     def do_fewer(self) -> None:
-        self._workers(-1)
+        self._limit_workers(-1)
 
     def do_more(self) -> None:
-        self._workers(1)
+        self._limit_workers(1)
 
-    def _workers(self, by: int) -> None:
+    def _limit_workers(self, by: int) -> None:
         run = self.view.run
         if run is not None:
             limit = max(0, run.workers_limit + by)
