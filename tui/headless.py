@@ -59,16 +59,28 @@ async def _drive(begin: Callable[[], Awaitable[LiveRun]], *, as_json: bool) -> i
     with _Signals(progress) as signals:
         run = await signals.until_asked(begin())
 
+        early: list[Event] = []
+        caught_up = asyncio.Event()
+
         def on_change(event: Event) -> None:
+            if not caught_up.is_set():
+                early.append(event)
+                return
             if as_json:
                 stdout.line(event_line(event))
             progress.tell(event, run.snapshot)
 
+        begun = run.snapshot.seq
+        run.on_change(on_change)
         progress.opening(run.snapshot)
         if as_json:
-            async for event in run.reader.stream():
+            await run.swarm.durable(begun)
+            first = 0 if run.snapshot.epoch == 1 else begun - 1  # a resumed run was told before
+            async for event in run.reader.stream(first, begun):
                 stdout.line(event_line(event))
-        run.on_change(on_change)
+        caught_up.set()
+        for event in early:
+            on_change(event)
         beating = asyncio.ensure_future(_beat(run, progress))
         try:
             broke = await _until_end(run, signals)

@@ -43,6 +43,11 @@ class Answer(msgspec.Struct):
         return found
 
 
+def _without_home(path: str) -> str:
+    """The path without tools in the real home: they look for the rest of themselves in the home they are given."""
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if not folder.startswith(str(Path.home())))
+
+
 class Person:
     """Someone at a shell with an empty home, a repo and no keys."""
 
@@ -55,7 +60,7 @@ class Person:
         self.intent = folder / "INTENT.md"
         self.intent.write_text("A second command that says goodbye.\n")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(KEYS)}
-        self.environ = {**clean, "HOME": str(self.home)}
+        self.environ = {**clean, "HOME": str(self.home), "PATH": _without_home(os.environ["PATH"])}
 
     def git(self, *words: str, cwd: Path | None = None) -> str:
         done = subprocess.run(

@@ -77,7 +77,7 @@ def _settle(arguments: Namespace, sample: SampleProject) -> None:
         value = getattr(arguments, option)
         if value is not None and not least <= value < 1e6:
             raise SwarmError(ErrorKind.USAGE, f"--{option} {value} is out of range", f"write {least:g} or more")
-        if value is not None and option != "agents":
+        if value is not None:
             query[option] = f"{value:g}"
     if arguments.conflicts is not None and arguments.conflicts > 1:
         raise SwarmError(ErrorKind.USAGE, f"--conflicts {arguments.conflicts} is out of range", "write a share, 0 to 1")

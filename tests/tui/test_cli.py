@@ -1,0 +1,195 @@
+"""The command line at work: runs to their end, stops and goes on, lists, exports, steers, and says what it finds."""
+
+import re
+import signal
+import sqlite3
+import subprocess
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.settings import ProviderSettings, Settings
+from engine.settings_check import SECTIONS
+from engine.settings_files import load_settings
+from tests.tui.command_line import PROGRAM, Person
+
+FIELDS = {
+    *("run", "state", "exit_status", "repo", "base", "trunk", "green", "agents", "tasks", "landings", "handoffs"),
+    *("tokens", "usd", "wall_s", "landed_per_hour", "check", "error_rate", "db", "sandbox_level"),
+}
+TEMPLATES = Path(__file__).parent.parent.parent / "tui" / "templates"
+
+
+def test_a_demo_without_the_app_ends_with_one_json_object_and_tells_its_progress(person: Person) -> None:
+    answer = person.swarm("demo", "notes", "--headless", "--speed", "0")
+    assert answer.status == 0, answer.err
+    assert answer.out.count("\n") == 1
+    summary = answer.summary
+    assert set(summary) == FIELDS
+    assert (summary["state"], summary["exit_status"]) == ("finished", 0)
+    assert summary["tasks"] == {"landed": 5, "failed": 0, "cancelled": 0}
+    assert summary["green"] == summary["trunk"]
+    repo = Path(str(summary["repo"]))
+    assert repo.parent == person.state / "demo"
+    assert person.git("rev-parse", f"swarm/{summary['run']}/green", cwd=repo) == summary["green"]
+    assert person.git("status", "--porcelain", cwd=repo) == ""
+    assert "landed" in answer.err
+    assert "rehearsal" in answer.err
+    assert len(answer.err.splitlines()) < 60
+    database = sqlite3.connect(f"file:{summary['db']}?mode=ro", uri=True)
+    assert database.execute("SELECT max(seq) FROM events").fetchone()[0] > 50
+
+    again = person.swarm("demo", "notes", "--headless", "--speed", "0")
+    assert again.status == 0
+    assert again.summary["repo"] != summary["repo"]
+    listed = [msgspec.json.decode(line) for line in person.swarm("runs", "--json").out.splitlines()]
+    assert [run["run"] for run in listed] == [again.summary["run"], summary["run"]]
+    assert [(run["state"], run["landed"], run["live"]) for run in listed] == [("finished", 5, False)] * 2
+    table = person.swarm("runs").out.splitlines()
+    assert table[0].split() == ["RUN", "STATE", "AGE", "LANDED", "FAILED", "COST", "REPO"]
+    assert table[1].split()[:2] == [again.summary["run"], "finished"]
+
+    out = person.home / "record.jsonl"
+    assert person.swarm("export", str(summary["run"]), "--out", str(out)).status == 0
+    records = [msgspec.json.decode(line) for line in out.read_bytes().splitlines()]
+    assert {record["record"] for record in records} == {"event", "handoff", "message"}
+    seqs = [record["seq"] for record in records if record["record"] == "event"]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert sum(record["record"] == "handoff" for record in records) == summary["handoffs"]
+    assert person.swarm("export", str(summary["run"])).out == out.read_text()
+
+
+def test_all_events_are_lines_of_json_and_the_summary_is_the_last(person: Person) -> None:
+    person.commit()
+    answer = person.run("--json", "--model", "rehearsal:load?speed=0&tasks=2&planners=1", "--workers", "2")
+    assert answer.status == 0, answer.err
+    lines = [msgspec.json.decode(line) for line in answer.out.splitlines()]
+    assert set(lines[-1]) == FIELDS
+    assert [line["seq"] for line in lines[:-1]] == list(range(1, len(lines)))
+    assert set(lines[0]) == {"seq", "at", "epoch", "kind", "agent", "task", "cause", "body"}
+    assert lines[0]["kind"] == "run_created"
+
+
+def test_a_run_that_is_steered_and_stopped_is_resumed_to_its_end(person: Person) -> None:
+    words = ["demo", "--tasks", "20", "--agents", "2", "--conflicts", "0", "--headless", "--json", "--speed", "0"]
+    first = subprocess.Popen(
+        [PROGRAM, *words],
+        cwd=person.home,
+        env=person.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert first.stdout is not None
+    created = first.stdout.readline() or pytest.fail(first.communicate()[1])
+    run = msgspec.json.decode(created)["body"]["run"]
+    try:
+        paused = person.swarm("send", run, "pause")
+        assert paused.status == 0, paused.err
+        assert person.swarm("send", run, "workers", "3").status == 0
+        refused = person.swarm("send", run, "steer", "root/nobody", "hello")
+        assert refused.status == 2
+        assert refused.hint
+        assert "(live)" in person.swarm("runs").out
+    finally:
+        first.send_signal(signal.SIGINT)
+        rest, err = first.communicate(timeout=60)
+    assert first.returncode == 4, err
+    lines = [msgspec.json.decode(line) for line in rest.splitlines()]
+    assert any(line.get("kind") == "workers_limited" and line["body"]["workers"] == 3 for line in lines)
+    assert (lines[-1]["state"], lines[-1]["exit_status"]) == ("stopped", 4)
+    assert f"hint: go on: swarm-tui resume {run}" in err
+
+    resumed = person.swarm("resume", run)
+    assert resumed.status == 0, resumed.err
+    assert resumed.summary["run"] == run
+    assert resumed.summary["tasks"] == {"landed": 20, "failed": 0, "cancelled": 0}
+    finished = person.swarm("resume", run)
+    assert finished.status == 2
+    assert "is finished" in finished.error
+
+
+def test_a_budget_stops_a_run_with_status_3(person: Person) -> None:
+    answer = person.swarm("demo", "notes", "--headless", "--speed", "0", "--budget-tokens", "2000")
+    assert answer.status == 3, answer.err
+    assert answer.summary["state"] == "stopped"
+    assert "hint: go on with a larger limit: swarm-tui resume" in answer.err
+
+
+def test_the_run_goes_on_when_nobody_reads_its_output(person: Person) -> None:
+    line = f'"{PROGRAM}" demo notes --headless --json --speed 0 | head -n 1; echo "status ${{PIPESTATUS[0]}}"'
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=person.home, env=person.environ, capture_output=True, text=True, timeout=110
+    )
+    assert done.stdout.splitlines()[-1] == "status 0", done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_the_samples_are_named(person: Person) -> None:
+    answer = person.swarm("demo", "--list")
+    assert answer.status == 0
+    assert {"notes", "load", "markdown"} <= {line.split()[0] for line in answer.out.splitlines() if line[0] != " "}
+
+
+def test_init_writes_two_files_and_overwrites_none(person: Person) -> None:
+    person.commit()
+    assert person.swarm("init", cwd=person.repo).status == 0
+    assert (person.repo / "INTENT.md").read_bytes() == (TEMPLATES / "INTENT.md").read_bytes()
+    expected = Settings(providers={"openai-chat": ProviderSettings()})
+    assert load_settings(person.repo, person.environ).settings == expected
+    (person.repo / "swarm.toml").unlink()
+    (person.repo / "INTENT.md").write_text("mine\n")
+    answer = person.swarm("init", cwd=person.repo)
+    assert answer.status == 2
+    assert "INTENT.md is there already" in answer.error
+    assert not (person.repo / "swarm.toml").exists()
+    assert (person.repo / "INTENT.md").read_text() == "mine\n"
+
+
+def test_the_commented_settings_name_every_key_with_its_default() -> None:
+    text = (TEMPLATES / "swarm.toml").read_text()
+    uncommented = "\n".join(re.sub(r"^# (?=\w+ = )", "", line) for line in text.splitlines())
+    written = tomllib.loads(uncommented)
+    written["models"] = dict.fromkeys(written["models"], "")  # examples, not defaults
+    assert written["providers"]["openai-chat"].pop("base_url")
+    assert set(written["providers"]["openai-chat"]) == set(ProviderSettings.__struct_fields__) - {
+        "base_url",
+        "api_key_env",
+    }
+    defaults = msgspec.to_builtins(Settings())
+    for section in (name for name in SECTIONS if name):
+        assert written[section] == {
+            key: list(value) if isinstance(value, tuple) else value for key, value in defaults[section].items()
+        }, section
+
+
+def test_the_doctor_says_what_is_there_and_never_a_key(person: Person) -> None:
+    person.commit()
+    answer = person.swarm("doctor", str(person.repo), OPENAI_API_KEY="a-very-secret-word")
+    assert answer.status == 0, answer.out
+    lines = answer.out.splitlines()
+    findings = [line for line in lines if not line.startswith("      hint: ")]
+    assert all(re.match(r"(ok|warn|fail) +\S.*: .", line) for line in findings)
+    for what in ("python", "git", "settings", "state folder", "disk", "sandbox", "copies", "models", "terminal"):
+        assert any(re.match(rf"(ok|warn) +{what}: ", line) for line in findings), what
+    assert any("provider openai: OPENAI_API_KEY is set" in line for line in findings)
+    assert any("provider anthropic: ANTHROPIC_API_KEY is not set" in line for line in findings)
+    assert "a-very-secret-word" not in answer.out + answer.err
+    assert person.left() == []
+
+
+def test_the_doctor_fails_where_nothing_can_run(person: Person) -> None:
+    person.commit("swarm.toml", "[swarm\n")
+    answer = person.swarm("doctor", str(person.repo))
+    assert answer.status == 2
+    assert re.search(r"fail +settings: .*swarm.toml:1: not valid TOML", answer.out)
+
+
+@pytest.mark.parametrize("words", [(), ("run",), ("demo",), ("resume",), ("send",), ("doctor",), ("init",)])
+def test_help_is_there_for_every_command(person: Person, words: tuple[str, ...]) -> None:
+    answer = person.swarm(*words, "--help")
+    assert answer.status == 0
+    assert "swarm-tui" in answer.out
+    assert answer.err == ""
