@@ -1,0 +1,87 @@
+"""swarm-tui, but it kills itself at a named point: `python -m tests.faults.dying POINT NTH swarm-tui's arguments`."""
+
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Iterable
+from itertools import count
+from typing import Any
+
+from engine import events as e
+from engine.journal import writer
+from engine.repo import publish, trunk
+from engine.repo.workspace import AgentWorkspace
+from engine.types import CommitId
+from tui.cli import main
+
+
+class Death:
+    """Kills this process at the nth time that it is asked to at its point."""
+
+    def __init__(self, point: str, nth: int) -> None:
+        self._point = point
+        self._nth = nth
+        self._times = count(1)
+
+    def at(self, point: str) -> None:
+        if point == self._point and next(self._times) == self._nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(death: Death) -> None:
+    """Put the points into the engine."""
+    swap, green, fetch = trunk.GitTrunk._swap, trunk.GitTrunk.move_green, publish._fetch
+    transact, rows, advance = writer.SqliteJournal._transact, writer.SqliteJournal._rows, AgentWorkspace.advance
+
+    async def dying_swap(self: trunk.GitTrunk, ref: str, new: CommitId, old: CommitId | None) -> bool:
+        landing = ref == "refs/heads/trunk"
+        if landing:
+            death.at("before-swap")
+        swapped = await swap(self, ref, new, old)
+        if landing and swapped:
+            death.at("after-swap")
+        return swapped
+
+    async def dying_green(self: trunk.GitTrunk, commit: CommitId) -> None:
+        death.at("before-green")
+        await green(self, commit)
+        death.at("after-green")
+
+    async def dying_fetch(*args: Any) -> str:
+        said = await fetch(*args)
+        death.at("in-publish")
+        return said
+
+    def dying_rows(self: writer.SqliteJournal, events: Iterable[e.Event], writes: list[Any]) -> Any:
+        for event, row in zip(events, rows(self, list(events), writes), strict=True):
+            yield row
+            if _landed(event):
+                death.at("in-transaction")
+
+    def dying_transact(self: writer.SqliteJournal, db: sqlite3.Connection, events: list[e.Event]) -> None:
+        transact(self, db, events)
+        if any(map(_landed, events)):
+            death.at("after-commit")
+
+    async def dying_advance(self: AgentWorkspace, commit: CommitId, base: CommitId) -> None:
+        if commit != base:
+            death.at("conflict-told")
+        await advance(self, commit, base)
+
+    trunk.GitTrunk._swap = dying_swap  # type: ignore[method-assign]
+    trunk.GitTrunk.move_green = dying_green  # type: ignore[method-assign]
+    publish._fetch = dying_fetch  # type: ignore[assignment]
+    writer.SqliteJournal._rows = dying_rows  # type: ignore[method-assign]
+    writer.SqliteJournal._transact = dying_transact  # type: ignore[method-assign]
+    AgentWorkspace.advance = dying_advance  # type: ignore[method-assign]
+
+
+def _landed(event: e.Event) -> bool:
+    return isinstance(event.body, e.LandingFinished) and event.body.landing.commit is not None
+
+
+if __name__ == "__main__":
+    arm(Death(sys.argv[1], int(sys.argv[2])))
+    sys.argv = ["swarm-tui", *sys.argv[3:]]
+    sys.exit(main())
