@@ -4,19 +4,18 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
 from msgspec import Struct
 
-from engine.sandbox import launcher
+from engine.sandbox.program import interpreter, stage_program, staged_program
 from engine.sandbox.toolchains import ETC, HOME, SYSTEM_FOLDERS, Tools, proc_entries
 
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 WS = "/ws"
 SHM, TMP, VAR_TMP = "/dev/shm", "/tmp", "/var/tmp"  # noqa: S108 - inside the sandbox, private
-LAUNCHER = "/run/swarm/launcher.py"
+PROGRAM = "/run/swarm"
 ID = "1000"
 
 
@@ -67,7 +66,7 @@ def _examine(path: str) -> Bubblewrap | None:
 
 
 def prepare_stage(stage: Path) -> bool:
-    """Write what sandboxes see of `/etc`, and devices of their own.
+    """Write what sandboxes see of `/etc`, what runs in them, and devices of their own.
 
     Returns whether the devices could be made. Without them a root engine's agents could change the modes of the
     machine's: they are root's to the kernel.
@@ -82,7 +81,7 @@ def prepare_stage(stage: Path) -> bool:
     }
     for name, text in texts.items():
         (stage / name).write_text(text)
-    shutil.copyfile(launcher.__file__, stage / "launcher.py")
+    stage_program(stage)
     (stage / "empty").mkdir(exist_ok=True)
     (stage / "nothing").touch()
     if os.geteuid() != 0:
@@ -102,14 +101,8 @@ def prepare_stage(stage: Path) -> bool:
     return True
 
 
-def python() -> str:
-    """The base interpreter: outside of any virtual environment, so that it starts without one."""
-    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return str(base if base.exists() else Path(os.path.realpath(sys.executable)))
-
-
 def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount) -> tuple[str, ...]:
-    """The whole command line that starts a launcher over `mount`."""
+    """The whole command line that starts a sandbox over `mount`."""
     args = [bwrap.path, "--unshare-user", "--uid", ID, "--gid", ID, "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     args += ["--unshare-cgroup-try", "--hostname", "swarm", "--die-with-parent", "--new-session", "--as-pid-1"]
     args += ["--cap-drop", "ALL", "--disable-userns"]
@@ -134,14 +127,14 @@ def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount) -> tuple[str, ..
     for secret in around.tools.masked:
         hide = "empty" if os.path.isdir(secret) else "nothing"
         args += ["--ro-bind", str(around.stage / hide), secret]
-    args += ["--ro-bind", str(around.stage / "launcher.py"), LAUNCHER]
+    args += ["--ro-bind", str(staged_program(around.stage)), PROGRAM]
     if mount.bind:
         args += ["--bind", mount.bind, WS]
     else:
         for layer in mount.layers:
             args += ["--overlay-src", layer]
         args += ["--overlay", mount.upper, mount.work, WS]
-    args += ["--remount-ro", "/", "--chdir", WS, "--", python(), "-I", "-S", LAUNCHER]
+    args += ["--remount-ro", "/", "--chdir", WS, "--", *interpreter(PROGRAM)]
     return tuple(args)
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engine.sandbox import launcher
-from engine.sandbox.bubblewrap import SHM, TMP, VAR_TMP, WS, Bubblewrap, Mount, Surroundings, argv, python
+from engine.sandbox.bubblewrap import SHM, TMP, VAR_TMP, WS, Bubblewrap, Mount, Surroundings, argv
 from engine.sandbox.levels import Level
+from engine.sandbox.program import interpreter, staged_program
 from engine.sandbox.session import Start
 from engine.sandbox.toolchains import ETC, HOME, command_env
 
@@ -54,11 +54,12 @@ class Containment(Struct, frozen=True):
                 (copy / name).mkdir(exist_ok=True)
             config["tmpfs"] = b""
             env = command_env(self.around.tools, str(copy / "home"), str(copy / "tmp"))
-            command = (python(), "-I", "-S", launcher.__file__)
+            program = str(staged_program(self.around.stage))
+            command = interpreter(program)
             config["guard"] = self.level.value.encode()
             config["writable"] = b"\0".join(os.fsencode(copy / name) for name in ("files", "home", "tmp"))
             etc = (f"/etc/{name}" for name in (*ETC, "passwd", "group", "hosts", "resolv.conf"))
-            readable = (*self.around.tools.folders, *self.around.objects, *etc)
+            readable = (program, *self.around.tools.folders, *self.around.objects, *etc)
             config["readable"] = b"\0".join(os.fsencode(path) for path in readable)
             config["network"] = b"1" if self.around.network else b""
         config |= {f"env.{name}": value.encode() for name, value in env.items()}

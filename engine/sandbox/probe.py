@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from engine.errors import ErrorKind, SwarmError
 from engine.protocols import WorkspaceError, WorkspaceLost
-from engine.sandbox.bubblewrap import Bubblewrap, Mount, Surroundings, find_bubblewrap, prepare_stage, python
+from engine.sandbox.bubblewrap import Bubblewrap, Mount, Surroundings, find_bubblewrap, prepare_stage
 from engine.sandbox.containment import Containment, Limits
 from engine.sandbox.levels import AS_ROOT, NOT_GUARANTEED, CopyMethod, Level, SandboxReport
+from engine.sandbox.program import python
 from engine.sandbox.removal import delete_tree
 from engine.sandbox.session import Session
 from engine.sandbox.sizes import parse_size

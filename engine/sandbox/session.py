@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.protocols import Output, WorkspaceError, WorkspaceLost
-from engine.sandbox.launcher import pack, unpack
+from engine.sandbox.inside.frames import pack, unpack
 
 MAX_ANSWER = 32 << 20
 READY_S = 30.0

@@ -1,6 +1,6 @@
-"""Raised by the launcher around itself where there are no namespaces: Landlock, no new privileges, a subreaper.
+"""The fence that a sandbox's first process raises around itself without namespaces: Landlock and no privileges.
 
-Loaded inside the launcher only at the levels `restricted` and `off`. Numbers are from the kernel's uapi headers
+Loaded only at the levels `restricted` and `off`. Numbers are from the kernel's uapi headers
 (prctl.h, landlock.h); the three Landlock calls have the same numbers on every architecture.
 """
 
@@ -32,13 +32,16 @@ class Unguarded(Exception):  # noqa: N818 - fails closed, told like an exception
     """The kernel refused the fence: nothing may run."""
 
 
-def raise_around(level: bytes, readable: list[bytes], writable: list[bytes], network: bool) -> None:
-    """Fence this process and all it will start. Raises Unguarded."""
+def raise_around(config: dict[bytes, bytes]) -> None:
+    """Fence this process and all it will start. Raises Unguarded.
+
+    `config` has the level (`guard`), lists of paths (`readable`, `writable`) and whether there is a `network`.
+    """
     if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise Unguarded("no subreaper")
-    if level == b"off":
+    if config[b"guard"] == b"off":
         return
-    # Commands become dumpable again when they start a program; the launcher's own memory stays out of their reach.
+    # Commands become dumpable again when they start a program; this process's own memory stays out of their reach.
     if _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 or _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise Unguarded("no_new_privs was refused")
     _drop_capabilities()
@@ -50,17 +53,17 @@ def raise_around(level: bytes, readable: list[bytes], writable: list[bytes], net
     handled = ALL_FILES_V1 | REFER | TRUNCATE | (IOCTL_DEV if version >= 5 else 0)
     ruleset = struct.pack("=Q", handled)
     if version >= 4:
-        ruleset += struct.pack("=Q", 0 if network else NET_TCP)
+        ruleset += struct.pack("=Q", 0 if config[b"network"] else NET_TCP)
     if version >= 6:
         ruleset += struct.pack("=Q", SCOPES)
     fd = _libc.syscall(CREATE_RULESET, ruleset, ctypes.c_size_t(len(ruleset)), 0)
     if fd < 0:
         raise Unguarded(f"Landlock: {os.strerror(ctypes.get_errno())}")
-    for path in (*SYSTEM, *readable):
+    for path in (*SYSTEM, *config[b"readable"].split(b"\0")):
         _allow(fd, path, READ)
     for path in DEVICES:
         _allow(fd, path, READ_FILE | WRITE_FILE | TRUNCATE)
-    for path in writable:
+    for path in config[b"writable"].split(b"\0"):
         _allow(fd, path, handled)
     if _libc.syscall(RESTRICT_SELF, fd, 0) != 0:
         raise Unguarded(f"Landlock: {os.strerror(ctypes.get_errno())}")

@@ -1,0 +1,138 @@
+"""File operations on the copy: each takes and answers fields of bytes, and raises Refused or OSError."""
+
+import os
+
+from .beneath import FOLDER, INTO, LINK, REGULAR, STEP, kind, open_beneath, parts_of, prefix_of, walk
+from .frames import Refused, write_all
+
+OURS = b".swarm"
+MAX_DEPTH = 64
+
+
+def read(root: bytes, path: bytes, most: bytes) -> list[bytes]:
+    """One field: the content of a regular file of at most `most` bytes."""
+    cap = int(most)
+    fd = open_beneath(root, path, os.O_RDONLY)
+    try:
+        info = os.fstat(fd)
+        if kind(info.st_mode) == FOLDER:
+            raise Refused("is a folder")
+        if kind(info.st_mode) != REGULAR:
+            raise Refused("is not a regular file")
+        if info.st_size > cap:
+            raise Refused(f"has {info.st_size} bytes, more than the {cap} that can be read at once")
+        content = bytearray()
+        while len(content) <= cap and (chunk := os.read(fd, min(cap + 1 - len(content), 1 << 20))):
+            content += chunk
+        if len(content) > cap:
+            raise Refused(f"grew beyond the {cap} bytes that can be read at once")
+        return [bytes(content)]
+    finally:
+        os.close(fd)
+
+
+def write(root: bytes, path: bytes, content: bytes) -> list[bytes]:
+    """A new file, or new content of an old one, whose mode stays. Missing folders are made."""
+    if not parts_of(root, path):
+        raise Refused("is a folder")
+    # Not truncated before it is known to be a regular file.
+    fd = open_beneath(root, path, os.O_WRONLY | os.O_CREAT, make=True)
+    try:
+        if kind(os.fstat(fd).st_mode) != REGULAR:
+            raise Refused("is not a regular file")
+        os.ftruncate(fd, 0)
+        write_all(fd, content)
+    finally:
+        os.close(fd)
+    return []
+
+
+def show(root: bytes, path: bytes, depth: bytes, limit: bytes) -> list[bytes]:
+    """Pairs of fields, at most `limit` pairs: path (folders end in `/`), size."""
+    fd = open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY)
+    fields: list[bytes] = []
+    try:
+        for name, info, _ in walk(fd, prefix_of(root, path), min(int(depth), MAX_DEPTH)):
+            if len(fields) >= 2 * int(limit):
+                break
+            if name != OURS:
+                folder = kind(info.st_mode) == FOLDER
+                fields += [name + b"/" if folder else name, b"%d" % (0 if folder else info.st_size)]
+    finally:
+        os.close(fd)
+    return fields
+
+
+def put(root: bytes, path: bytes, mode: bytes, content: bytes) -> list[bytes]:
+    """Make `path` exactly this: a regular file, an executable one or a symbolic link, whatever stood there."""
+    folder = _folder(root, path, make=True)
+    name = path.rpartition(b"/")[2]
+    try:
+        _remove_at(folder, name)
+        if int(mode) == LINK:
+            os.symlink(content, name, dir_fd=folder)
+            return []
+        bits = 0o755 if int(mode) & 0o111 else 0o644
+        new = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, bits, dir_fd=folder)
+        try:
+            write_all(new, content)
+            os.fchmod(new, bits)
+        finally:
+            os.close(new)
+    finally:
+        os.close(folder)
+    return []
+
+
+def remove(root: bytes, path: bytes) -> list[bytes]:
+    """Remove a file or a whole folder, no link followed on the way; nothing there is fine."""
+    try:
+        folder = _folder(root, path, make=False)
+    except OSError:
+        return []
+    try:
+        _remove_at(folder, path.rpartition(b"/")[2])
+    finally:
+        os.close(folder)
+    return []
+
+
+def _folder(root: bytes, path: bytes, *, make: bool) -> int:
+    """The folder that `path` is in, no link followed. `make`: what stands in the way is removed, what lacks is made."""
+    parts = parts_of(root, path)
+    if not parts or b".." in parts:
+        raise Refused("names no file of the workspace")
+    fd = os.open(root, STEP)
+    try:
+        for name in parts[:-1]:
+            try:
+                step = os.open(name, STEP, dir_fd=fd)
+            except (FileNotFoundError, NotADirectoryError):
+                if not make:
+                    raise
+                _remove_at(fd, name)
+                os.mkdir(name, dir_fd=fd)
+                step = os.open(name, STEP, dir_fd=fd)
+            os.close(fd)
+            fd = step
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _remove_at(folder: int, name: bytes) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+        return
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        pass
+    inner = os.open(name, INTO, dir_fd=folder)
+    try:
+        for entry in os.listdir(inner):
+            _remove_at(inner, os.fsencode(entry))
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=folder)

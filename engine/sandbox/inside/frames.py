@@ -1,0 +1,57 @@
+"""Frames between the engine and a sandbox: a big-endian u32 length, then fields, each a u32 length and bytes.
+
+Both sides parse them without trusting the other. The first two fields are a request's number and what is asked.
+"""
+
+import os
+
+MAX_FRAME = 64 << 20
+
+
+def pack(*fields: bytes) -> bytes:
+    body = b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+    return len(body).to_bytes(4, "big") + body
+
+
+def unpack(body: bytes) -> list[bytes]:
+    """Raises ValueError when the fields do not fill the body exactly."""
+    fields = []
+    at = 0
+    while at < len(body):
+        size = int.from_bytes(body[at : at + 4], "big")
+        field = body[at + 4 : at + 4 + size]
+        if len(field) != size:
+            raise ValueError("a field is cut")
+        fields.append(field)
+        at += 4 + size
+    return fields
+
+
+def write_all(fd: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def send(*fields: bytes) -> None:
+    """One frame to whoever reads this process's standard output."""
+    write_all(1, pack(*fields))
+
+
+class Refused(Exception):  # noqa: N818 - an answer, told like an exception
+    """What was asked cannot be done; the text goes to the agent."""
+
+
+def say(error: BaseException) -> bytes:
+    """A failed operation's reason, for the agent."""
+    if isinstance(error, Refused):
+        return str(error).encode()
+    if isinstance(error, FileNotFoundError):
+        return b"no such file or folder"
+    if isinstance(error, IsADirectoryError):
+        return b"is a folder"
+    if isinstance(error, NotADirectoryError):
+        return b"is not a folder"
+    if isinstance(error, OSError) and error.errno == 6:  # ENXIO: a FIFO or socket opened for writing
+        return b"is not a regular file"
+    return (os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)).lower().encode()

@@ -1,0 +1,135 @@
+"""What runs beside the loop: a child process with a pipe, and how all that a sandbox runs is found and killed."""
+
+import os
+import time
+
+from .frames import say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+SIGKILL = 9
+
+
+class Job:
+    """A child process that writes into `pipe`, up to a deadline. `handle` is readable when it has ended."""
+
+    def __init__(self, number: bytes, seconds: float) -> None:
+        self.number = number
+        self.started = time.monotonic()
+        self.deadline = self.started + seconds
+        self.killed = b""
+        self.open = True
+        """Whether anything can still write into the pipe."""
+        self.pipe, inner = os.pipe()
+        os.set_blocking(self.pipe, False)
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self.become(inner)
+            except BaseException as error:
+                os.write(2, b"this cannot be started: " + say(error) + b"\n")
+            finally:
+                os._exit(127)
+        os.close(inner)
+        self.handle = os.pidfd_open(self.pid)
+
+    def become(self, out: int) -> "NoReturn":
+        """What the child does, with its end of the pipe."""
+        raise NotImplementedError
+
+    def take(self, data: bytes) -> None:
+        """What the child has written."""
+        raise NotImplementedError
+
+    def answer(self, status: int | None) -> None:
+        """Send what came of it. `status` is the child's, if it is known."""
+        raise NotImplementedError
+
+    def tell(self, now: float) -> None:
+        """Pass on what is to be seen while it runs."""
+
+    def watch(self, now: float) -> None:
+        """Kill it when it passes a limit."""
+        if now >= self.deadline and not self.killed:
+            self.kill(b"timeout")
+
+    def pump(self) -> bool:
+        """Take some of what has been written; False at the end of the pipe."""
+        for _ in range(16):
+            try:
+                data = os.read(self.pipe, 65536)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            self.take(data)
+        return True
+
+    def kill(self, why: bytes) -> None:
+        if not self.killed:
+            self.killed = why
+        try:
+            os.kill(self.pid, SIGKILL)
+        except OSError:
+            pass
+
+    def finish(self) -> None:
+        """The child has ended: end what it left, take the last output, answer."""
+        status = None
+        try:
+            status = os.waitpid(self.pid, 0)[1]
+        except ChildProcessError:
+            pass
+        self.pump()
+        kill_others()
+        self.pump()
+        os.close(self.handle)
+        os.close(self.pipe)
+        self.answer(status)
+
+
+def others(own: int) -> list[int]:
+    """Every process of the sandbox but the loop's: all of the namespace, or all descendants."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    if own == 1:
+        return [pid for pid in pids if pid != 1]
+    children: dict[int, list[int]] = {}
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+        children.setdefault(parent, []).append(pid)
+    found = []
+    queue = children.get(own, [])
+    while queue:
+        pid = queue.pop()
+        found.append(pid)
+        queue += children.get(pid, [])
+    return found
+
+
+def kill_others() -> None:
+    """Kill everything that was left running, daemons too, and reap it."""
+    own = os.getpid()
+    for _ in range(200):
+        for pid in (-1,) if own == 1 else others(own):
+            try:
+                os.kill(pid, SIGKILL)
+            except OSError:
+                pass
+        _reap()
+        if not others(own):
+            return
+        time.sleep(0.002)
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass

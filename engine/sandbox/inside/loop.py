@@ -1,0 +1,112 @@
+"""Answers the engine's requests, asked over stdin and answered on stdout, until stdin ends: then all in here dies."""
+
+import _signal  # type: ignore[import-not-found]  # `signal` takes longer to import than all else here
+import os
+import select
+import sys
+import time
+
+from .frames import MAX_FRAME, Refused, say, send, unpack
+from .jobs import Job, kill_others
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+TICK_MS = 100
+FILES = {b"read": "read", b"write": "write", b"list": "show", b"put": "put", b"remove": "remove"}
+"""Answered at once, one after the other: the functions of `files`."""
+JOBS = {b"run": ("commands", "Command"), b"search": ("search", "Search")}
+"""Run beside the loop, one at a time: by the classes that do it."""
+
+
+def load(module: str, name: str) -> "Any":
+    """The one place where the rest of this folder is imported, when it is first needed."""
+    return getattr(__import__(f"{__package__}.{module}", fromlist=(name,)), name)
+
+
+class Loop:
+    """`config` is the first frame: what the engine sets once (engine/sandbox/containment.py writes it)."""
+
+    def __init__(self, config: dict[bytes, bytes]) -> None:
+        self.config = config
+        self.job: Job | None = None
+        self.buffer = bytearray()
+
+    def run(self) -> None:
+        while True:
+            poll = select.poll()
+            poll.register(0, select.POLLIN)
+            job = self.job
+            if job is not None:
+                poll.register(job.handle, select.POLLIN)
+                if job.open:
+                    poll.register(job.pipe, select.POLLIN)
+            ready = dict(poll.poll(None if job is None else TICK_MS))
+            if job is not None:
+                self._attend(job, ready)
+            if 0 in ready and not self._take_requests():
+                kill_others()
+                return
+
+    def _attend(self, job: Job, ready: dict[int, int]) -> None:
+        now = time.monotonic()
+        if job.pipe in ready and not job.pump():
+            job.open = False  # nobody writes any more, but it still runs: only its end is left to wait for
+        if job.handle in ready:
+            self.job = None
+            job.finish()
+            return
+        job.tell(now)
+        job.watch(now)
+
+    def _take_requests(self) -> bool:
+        data = os.read(0, 1 << 20)
+        if not data:
+            return False
+        self.buffer += data
+        while len(self.buffer) >= 4:
+            size = int.from_bytes(self.buffer[:4], "big")
+            if size > MAX_FRAME:
+                return False
+            if len(self.buffer) < 4 + size:
+                return True
+            fields = unpack(bytes(self.buffer[4 : 4 + size]))
+            del self.buffer[: 4 + size]
+            self._answer(*fields)
+        return True
+
+    def _answer(self, number: bytes, what: bytes, *rest: bytes) -> None:
+        try:
+            if what in JOBS:
+                self.job = load(*JOBS[what])(self.config, number, *rest)
+            elif what in FILES:
+                send(number, b"ok", *load("files", FILES[what])(self.config[b"root"], *rest))
+            elif what != b"kill":
+                send(number, b"err", b"unknown request")
+            elif self.job is not None and self.job.number == rest[0]:
+                self.job.kill(rest[1])
+        except (Refused, OSError) as error:
+            send(number, b"err", say(error))
+
+
+def main() -> None:
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+    fields = unpack(_read_exactly(int.from_bytes(_read_exactly(4), "big")))
+    config = dict(zip(fields[0::2], fields[1::2], strict=True))
+    if b"guard" in config:
+        load("guard", "raise_around")(config)
+    os.umask(0o022)
+    send(b"0", b"ready")
+    Loop(config).run()
+
+
+def _read_exactly(size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        chunk = os.read(0, size - len(data))
+        if not chunk:
+            sys.exit(1)
+        data += chunk
+    return data
