@@ -70,4 +70,6 @@ def _encode(value: dict[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return json.dumps(value).encode()  # a lone surrogate, which only an escape can hold
+        # A lone surrogate: strict readers of JSON refuse its escape too, so it becomes the replacement character.
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
