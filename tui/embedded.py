@@ -29,6 +29,7 @@ from tui.bridge import (
     Stop,
     Summary,
     SwarmError,
+    TurnTaken,
 )
 from tui.eventlines import describe
 
@@ -164,6 +165,8 @@ class EmbeddedSession:
         if event.seq > last and (line := describe(event)) is not None:
             with self._lock:
                 self._lines.append(line)
+        if event.agent == self._watched and isinstance(event.body, TurnTaken):
+            self._live_text += "\n\n"
         self._changed.set()
 
     async def _publish(self) -> None:
