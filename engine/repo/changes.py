@@ -5,7 +5,7 @@ The copy is hostile: it is walked by descriptor, no link is followed, only regul
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pygit2
@@ -13,12 +13,11 @@ from msgspec import Struct
 
 from engine.protocols import WorkspaceError
 from engine.repo.ignores import Rules, decide, parse
+from engine.repo.trees import EXECUTABLE, FILE, LINK, Changes, Content, entries_of
 
 LARGEST = 64 << 20
 REFUSED_NAMES = frozenset({".git", "git~1"})
 OURS = ".swarm"
-FILE, EXECUTABLE, LINK, FOLDER = 0o100644, 0o100755, 0o120000, 0o040000
-EMPTY_TREE = pygit2.Oid(hex="4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 
 
 class Stamp(Struct, frozen=True):
@@ -31,30 +30,23 @@ class Stamp(Struct, frozen=True):
     mode: int
 
 
-class Content(Struct, frozen=True):
-    """A touched file: its git mode and content (a link's is its target)."""
-
-    mode: int
-    data: bytes
-
-
-Changes = dict[str, Content | None]
-"""By path; None for what is gone (a file, or a folder with all below it)."""
-
-
 class Scan:
     """One walk over a copy that started as `tree`. With `stamps` it holds all files, else it is an overlay's upper.
 
-    `carried`: paths that count as tracked though `tree` lacks them.
+    `carried`: paths that count as tracked though `tree` lacks them. `excludes`: rules that any `.gitignore` overrules.
     """
 
     def __init__(
-        self, repo: pygit2.Repository, tree: pygit2.Tree, stamps: Mapping[str, Stamp] | None, carried: frozenset[str]
+        self,
+        tree: pygit2.Tree,
+        stamps: Mapping[str, Stamp] | None,
+        carried: frozenset[str],
+        excludes: Rules,
     ) -> None:
-        self.repo = repo
         self.tree = tree
         self.stamps = stamps
         self.carried = carried
+        self.excludes = excludes
         self.changes: Changes = {}
         self.too_large: list[str] = []
 
@@ -76,7 +68,7 @@ class Scan:
         """`whole`: what is not here is gone. `chain`: the rules of each folder from the root to above this one."""
         with os.scandir(fd) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-        tracked = _entries(tree)
+        tracked = entries_of(tree)
         chain = (*chain, self._rules(fd, {entry.name for entry in entries}, tracked, whole))
         seen = set()
         for entry in entries:
@@ -146,14 +138,13 @@ class Scan:
             return parse(known.data)
         return ()
 
-    @staticmethod
-    def _ignored(chain: tuple[Rules, ...], path: str, folder: bool) -> bool:
+    def _ignored(self, chain: tuple[Rules, ...], path: str, folder: bool) -> bool:
         names = tuple(path.split("/"))
         for depth in range(len(chain) - 1, -1, -1):
             said = decide(chain[depth], names[depth:], folder)
             if said is not None:
                 return said
-        return False
+        return bool(decide(self.excludes, names, folder))
 
     def _file(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
         if self.stamps is not None and self.stamps.get(path) == stamp(info):
@@ -212,105 +203,3 @@ def _read(fd: int, name: str) -> bytes | None:
         return b"".join(chunks)
     finally:
         os.close(file)
-
-
-def _entries(tree: pygit2.Tree | None) -> dict[str, pygit2.Object]:
-    return {os.fsdecode(entry.raw_name or b""): entry for entry in tree} if tree is not None else {}
-
-
-# --- trees -----------------------------------------------------------------------------------------------------
-
-
-def apply(repo: pygit2.Repository, tree: pygit2.Tree, changes: Changes, attributes: str) -> pygit2.Oid:
-    """Write the tree that `changes` make of `tree`; only folders on the way to a change are written anew.
-
-    `attributes` is the commit whose `.gitattributes` say which line endings are normalised, as `git add` does.
-    """
-    nested: dict[str, Changes] = {}
-    here: Changes = {}
-    for path, content in changes.items():
-        name, _, rest = path.partition("/")
-        if rest:
-            nested.setdefault(name, {})[rest] = content
-        else:
-            here[name] = content
-    return _apply(repo, tree, here, nested, attributes, "")
-
-
-def _apply(
-    repo: pygit2.Repository,
-    tree: pygit2.Tree | None,
-    here: Changes,
-    nested: dict[str, Changes],
-    attributes: str,
-    prefix: str,
-) -> pygit2.Oid:
-    known = _entries(tree)
-    entries = {name: (int(entry.filemode), entry.id) for name, entry in known.items()}
-    for name, content in here.items():
-        entries.pop(name, None)
-        if content is not None:
-            data = _normalised(repo, content, prefix + name, attributes, known.get(name))
-            entries[name] = (content.mode, repo.create_blob(data))
-    for name, inner in nested.items():
-        old = known.get(name)
-        below = old if isinstance(old, pygit2.Tree) and name not in here else None
-        deeper: dict[str, Changes] = {}
-        direct: Changes = {}
-        for path, content in inner.items():
-            first, _, rest = path.partition("/")
-            if rest:
-                deeper.setdefault(first, {})[rest] = content
-            else:
-                direct[first] = content
-        oid = _apply(repo, below, direct, deeper, attributes, f"{prefix}{name}/")
-        if oid != EMPTY_TREE:
-            entries[name] = (FOLDER, oid)
-        elif name not in here:
-            entries.pop(name, None)
-    return _write_tree(repo, entries)
-
-
-def _write_tree(repo: pygit2.Repository, entries: Mapping[str, tuple[int, pygit2.Oid]]) -> pygit2.Oid:
-    """Written by hand: the library's builder knows no names that are not UTF-8."""
-    rows = []
-    for name, (mode, oid) in entries.items():
-        raw = os.fsencode(name)
-        rows.append((raw + b"/" if mode == FOLDER else raw, b"%o %s\0" % (mode, raw) + oid.raw))
-    return repo.write(pygit2.GIT_OBJECT_TREE, b"".join(row for _, row in sorted(rows)))
-
-
-def _normalised(
-    repo: pygit2.Repository, content: Content, path: str, attributes: str, old: pygit2.Object | None
-) -> bytes:
-    data = content.data
-    if content.mode == LINK or b"\r\n" not in data:
-        return data
-    text = _attribute(repo, path, "text", attributes)
-    if text is None and _attribute(repo, path, "eol", attributes) is not None:
-        text = True
-    if text is False or text is None:
-        return data
-    if text == "auto":
-        if b"\0" in data[:8000]:
-            return data
-        if isinstance(old, pygit2.Blob) and b"\r\n" in old.data:
-            return data  # git leaves a file alone that was committed with them
-    return data.replace(b"\r\n", b"\n")
-
-
-def _attribute(repo: pygit2.Repository, path: str, name: str, commit: str) -> bool | str | None:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return None  # the library looks up UTF-8 names only
-    flags = pygit2.enums.AttrCheck.INDEX_ONLY | pygit2.enums.AttrCheck.INCLUDE_COMMIT | pygit2.enums.AttrCheck.NO_SYSTEM
-    value: bool | str | None = repo.get_attr(path, name, flags, commit)
-    return value
-
-
-def deltas(repo: pygit2.Repository, old: pygit2.Tree, new: pygit2.Tree) -> Iterator[tuple[str, pygit2.DiffDelta]]:
-    """Path by path, renames not looked for."""
-    for delta in old.diff_to_tree(new).deltas:
-        raw = delta.new_file.raw_path if delta.status != pygit2.GIT_DELTA_DELETED else delta.old_file.raw_path
-        yield os.fsdecode(raw), delta

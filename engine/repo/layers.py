@@ -15,6 +15,8 @@ import pygit2
 from msgspec import Struct
 
 from engine.errors import ErrorKind, SwarmError
+from engine.repo.alternates import all_objects, write_alternates
+from engine.repo.excludes import Excludes
 from engine.sandbox.removal import delete_tree
 from engine.types import CommitId
 
@@ -53,10 +55,11 @@ class Layer(Struct, frozen=True):
 class Layers:
     """Makes and removes layers in `folder`, counting who uses them."""
 
-    def __init__(self, folder: Path, trunk_git: Path, original: CommitId) -> None:
+    def __init__(self, folder: Path, trunk_git: Path, original: CommitId, excludes: Excludes) -> None:
         self._folder = folder
         self._trunk = trunk_git
         self._original = original
+        self.excludes = excludes
         self._lock = asyncio.Lock()
         self._uses: dict[Path, int] = {}
         self._newest_base: CommitId | None = None
@@ -167,13 +170,12 @@ class Layers:
 
     def _make_git(self, folder: Path, received: str) -> None:
         git = folder / ".git"
-        (git / "objects" / "info").mkdir(parents=True)
-        (git / "objects" / "pack").mkdir()
+        (git / "objects" / "pack").mkdir(parents=True)
         (git / "refs" / "heads").mkdir(parents=True)
         (git / "refs" / "tags").mkdir()
         (git / "info").mkdir()
-        (git / "info" / "exclude").write_text("/.swarm/\n")
-        (git / "objects" / "info" / "alternates").write_text(f"{self._trunk / 'objects'}\n")
+        (git / "info" / "exclude").write_bytes(self.excludes.text)
+        write_alternates(git, all_objects(self._trunk / "objects"))
         (git / "config").write_text(CONFIG)
         (git / "HEAD").write_text(HEAD)
         (git / "refs" / "heads" / "work").write_text(f"{received}\n")

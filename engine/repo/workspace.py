@@ -8,14 +8,17 @@ from pathlib import Path
 import pygit2
 
 from engine.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
-from engine.repo.changes import Scan, apply, deltas
+from engine.repo.changes import Scan
 from engine.repo.copies import Copy
+from engine.repo.endings import checked_out
 from engine.repo.layers import Layer, Layers
+from engine.repo.trees import LINK, Changes, apply, deltas
 from engine.sandbox.containment import Containment
 from engine.sandbox.session import Session
 from engine.types import CommitId
 
 MAX_READ = 8 << 20
+AUTHOR = ("swarm", "swarm@localhost")
 
 
 class AgentWorkspace:
@@ -137,18 +140,28 @@ class AgentWorkspace:
         if self._closed:
             raise WorkspaceLost("the workspace is closed")
         received = self._tree(repo, self.layer.commit)
-        scan = Scan(repo, received, self.copy.stamps, self._carried)
+        scan = Scan(received, self.copy.stamps, self._carried, self._layers.excludes.rules)
         changes = scan.run(self.copy.changed)
         if whole and scan.too_large:
             raise WorkspaceError(f"{scan.too_large[0]}: is too large to land; remove it or let git ignore it")
         try:
-            return repo[apply(repo, received, changes, self.base)].peel(pygit2.Tree)
+            attributes = self._attributes(repo, received, changes)
+            return repo[apply(repo, received, changes, attributes)].peel(pygit2.Tree)
         except (ValueError, pygit2.GitError) as error:
             raise WorkspaceError(f"git cannot store the copy: {error}") from error
 
+    def _attributes(self, repo: pygit2.Repository, received: pygit2.Tree, changes: Changes) -> str:
+        """A commit with the `.gitattributes` of the base, or with those of the agent where it changed some."""
+        own = {path: change for path, change in changes.items() if path.rpartition("/")[2] == ".gitattributes"}
+        if not own:
+            return self.base
+        tree = apply(repo, received, own, self.base)
+        who = pygit2.Signature(*AUTHOR)
+        return str(repo.create_commit(None, who, who, "attributes", tree, []))
+
     def _changed(self) -> tuple[str, ...]:
         repo = pygit2.Repository(str(self._scratch_git))
-        return tuple(sorted(path for path, _ in deltas(repo, self._tree(repo, self.base), self._present(repo))))
+        return tuple(sorted(path for path, _ in deltas(self._tree(repo, self.base), self._present(repo))))
 
     def _diff(self) -> str:
         repo = pygit2.Repository(str(self._scratch_git))
@@ -159,7 +172,7 @@ class AgentWorkspace:
     def _commit(self, message: str) -> CommitId:
         repo = pygit2.Repository(str(self._trunk_git))
         tree = self._present(repo, whole=True)
-        who = pygit2.Signature("swarm", "swarm@localhost")
+        who = pygit2.Signature(*AUTHOR)
         return CommitId(str(repo.create_commit(None, who, who, message, tree.id, [pygit2.Oid(hex=self.base)])))
 
     def _difference(self, commit: CommitId) -> tuple[list[str], list[tuple[str, int, bytes]]]:
@@ -167,11 +180,13 @@ class AgentWorkspace:
         repo = pygit2.Repository(str(self._scratch_git))
         gone: list[str] = []
         put: list[tuple[str, int, bytes]] = []
-        for path, delta in deltas(repo, self._present(repo), self._tree(repo, commit)):
+        for path, delta in deltas(self._present(repo), self._tree(repo, commit)):
             if delta.status == pygit2.GIT_DELTA_DELETED:
                 gone.append(path)
             elif delta.new_file.mode != pygit2.GIT_FILEMODE_COMMIT:
-                put.append((path, int(delta.new_file.mode), repo[delta.new_file.id].peel(pygit2.Blob).data))
+                data = repo[delta.new_file.id].peel(pygit2.Blob).data
+                mode = int(delta.new_file.mode)
+                put.append((path, mode, data if mode == LINK else checked_out(repo, data, path, commit)))
         return gone, put
 
     # --- the end ---

@@ -8,7 +8,9 @@ from pathlib import Path
 import pygit2
 
 from engine.errors import ErrorKind, SwarmError
+from engine.repo.alternates import all_objects, write_alternates
 from engine.repo.copies import make_copy
+from engine.repo.excludes import read_excludes
 from engine.repo.layers import Layers
 from engine.repo.workspace import AgentWorkspace
 from engine.sandbox.levels import SandboxReport
@@ -90,18 +92,19 @@ class CopiedWorkspaces:
 async def open_workspaces(folder: Path, trunk_git: Path, settings: SandboxSettings, base: CommitId) -> CopiedWorkspaces:
     """Workspaces in `folder` (made if missing, one run's own) for the run that started from `base`.
 
-    Raises SwarmError: sandbox and settings as `choose` does, state when the folder cannot be written.
+    Raises SwarmError: sandbox and settings as `choose` does, state when the folder cannot be written, git.
     """
     folder, trunk_git = _real(folder), _real(trunk_git)
+    excludes = await read_excludes(trunk_git)
     try:
         (folder / "copies").mkdir(parents=True, exist_ok=True)
-        layers = Layers(folder, trunk_git, base)
+        layers = Layers(folder, trunk_git, base, excludes)
         _make_scratch(folder / "scratch.git", trunk_git)
     except OSError as error:
         raise SwarmError(
             ErrorKind.STATE, f"the workspaces' folder cannot be written: {error}", "choose another with --state-dir"
         ) from error
-    choice = await choose(folder, _object_stores(trunk_git / "objects"), settings)
+    choice = await choose(folder, tuple(map(str, all_objects(trunk_git / "objects"))), settings)
     return CopiedWorkspaces(folder, trunk_git, choice, layers)
 
 
@@ -113,22 +116,7 @@ def _real(path: Path) -> Path:
 def _make_scratch(scratch: Path, trunk_git: Path) -> None:
     """A place for the objects of what was only looked at, so that they never swell the trunk's."""
     pygit2.init_repository(str(scratch), bare=True)
-    (scratch / "objects" / "info" / "alternates").write_text(f"{trunk_git / 'objects'}\n")
-
-
-def _object_stores(objects: Path) -> tuple[str, ...]:
-    """The folder and all that it borrows from."""
-    found = [str(objects)]
-    for store in found:
-        try:
-            text = (Path(store) / "info" / "alternates").read_text()
-        except (OSError, UnicodeDecodeError):
-            continue
-        for line in text.splitlines():
-            other = os.path.normpath(os.path.join(store, line))
-            if line and not line.startswith("#") and other not in found:
-                found.append(other)
-    return tuple(found)
+    write_alternates(scratch, all_objects(trunk_git / "objects"))
 
 
 def _plain(agent: str) -> str:

@@ -74,8 +74,13 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: "-".join(kind))
-async def workspaces(request: pytest.FixtureRequest, project: Project) -> AsyncIterator[CopiedWorkspaces]:
+async def workspaces(
+    request: pytest.FixtureRequest, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[CopiedWorkspaces]:
     level, method = request.param
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(project.folder / "config"))
+    project.write("../config/git/ignore", ".DS_Store\n*.pyc\nwanted\n*.log\n")
+    project.write(".git/info/exclude", "/notes/\n!wanted\n")
     settings = SandboxSettings(level=level, copies=method, memory="512MiB", output="1MiB")
     try:
         made = await open_workspaces(project.folder / "workspaces", project.trunk, settings, project.base)
@@ -158,6 +163,18 @@ async def test_what_git_ignores_never_lands_but_tracked_files_always_do(
     )  # fmt: skip
 
 
+async def test_what_the_persons_own_git_ignores_never_lands(workspace: AgentWorkspace) -> None:
+    await shell(
+        workspace,
+        "mkdir notes lib; touch .DS_Store lib/.DS_Store x.pyc notes/n wanted lib/notes lib/x.log lib/y.log;"
+        "echo '!y.log' > lib/.gitignore",
+    )
+    assert await workspace.changed() == ("lib/.gitignore", "lib/notes", "lib/y.log", "wanted")
+    assert await shell(workspace, "git status --porcelain --untracked-files=all | cut -c4-") == (
+        "lib/.gitignore\nlib/notes\nlib/y.log\nwanted\n"
+    )
+
+
 async def test_hostile_names_land_and_special_files_do_not(workspace: AgentWorkspace, project: Project) -> None:
     await shell(
         workspace,
@@ -184,6 +201,41 @@ async def test_line_endings_are_normalised_where_the_projects_attributes_say_so(
     landed = await workspace.commit("endings\n")
     assert project.in_trunk("cat-file", "-s", f"{landed}:a.txt") == "8"
     assert project.in_trunk("cat-file", "-s", f"{landed}:a.bin") == "5"
+
+
+async def test_line_endings_survive_landing_and_advancing_without_a_difference(
+    workspaces: CopiedWorkspaces, project: Project
+) -> None:
+    project.write(".gitattributes", "*.bat text eol=crlf\n*.auto text=auto eol=crlf\n")
+    project.write("old.bat", "one\ntwo\n")
+    base = project.commit("attributes")
+    workspace = await workspaces.open(AGENT, base)
+    assert await workspace.read_file("old.bat") == b"one\r\ntwo\r\n"
+    await workspace.write_file("own.bat", b"own\r\n")
+    landed = await workspace.commit("mine\n")
+    project.write("old.bat", "one\nthree\n")
+    project.write("new.auto", "new\n")
+    tip = project.commit("theirs")
+    project.write("own.bat", "own\n")
+    merged = project.commit("merged")
+    await workspace.advance(merged, tip)
+    assert await workspace.read_file("old.bat") == b"one\r\nthree\r\n"
+    assert await workspace.read_file("new.auto") == b"new\r\n"
+    assert await workspace.read_file("own.bat") == b"own\r\n"
+    assert await workspace.changed() == ("own.bat",)
+    assert await shell(workspace, "git status --porcelain") == "?? own.bat\n"
+    again = await workspace.commit("mine again\n")
+    assert project.in_trunk("rev-parse", f"{again}^{{tree}}") == project.in_trunk("rev-parse", f"{merged}^{{tree}}")
+    assert project.in_trunk("cat-file", "-s", f"{landed}:own.bat") == "4"
+
+
+async def test_attributes_that_an_agent_adds_count_for_what_lands_with_them(
+    workspace: AgentWorkspace, project: Project
+) -> None:
+    await workspace.write_file(".gitattributes", b"*.txt text\n")
+    await workspace.write_file("a.txt", b"one\r\n")
+    landed = await workspace.commit("both\n")
+    assert project.in_trunk("cat-file", "-s", f"{landed}:a.txt") == "4"
 
 
 async def test_a_copy_of_a_later_commit_holds_exactly_that_commit(

@@ -1,0 +1,50 @@
+"""Line endings as git keeps them and as a checkout writes them, where a project's `.gitattributes` say so."""
+
+import re
+
+import pygit2
+
+LONE_CR = re.compile(rb"\r(?!\n)")
+LONE_LF = re.compile(rb"(?<!\r)\n")
+UNPRINTABLE = bytes({*range(32), 127} - set(b"\b\t\n\r\033\014"))
+FLAGS = pygit2.enums.AttrCheck.INDEX_ONLY | pygit2.enums.AttrCheck.INCLUDE_COMMIT | pygit2.enums.AttrCheck.NO_SYSTEM
+
+
+def kept(repo: pygit2.Repository, data: bytes, path: str, attributes: str, old: pygit2.Object | None) -> bytes:
+    """What `git add` would keep of a file's content. `attributes` is the commit whose attributes count."""
+    if b"\r\n" not in data:
+        return data
+    text, _ = _treatment(repo, path, attributes)
+    if not text:
+        return data
+    if text == "auto" and (_binary(data) or (isinstance(old, pygit2.Blob) and b"\r\n" in old.data)):
+        return data  # git leaves a file alone that was committed with them
+    return data.replace(b"\r\n", b"\n")
+
+
+def checked_out(repo: pygit2.Repository, data: bytes, path: str, attributes: str) -> bytes:
+    """What a checkout would write of a file's kept content."""
+    text, crlf = _treatment(repo, path, attributes)
+    if not text or not crlf or (text == "auto" and (b"\r" in data or _binary(data))):
+        return data
+    return LONE_LF.sub(b"\r\n", data)
+
+
+def _treatment(repo: pygit2.Repository, path: str, commit: str) -> tuple[bool | str, bool]:
+    """Whether it is text (or `auto`, when it looks like it), and whether a checkout ends its lines with CR LF."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False, False  # the library looks up UTF-8 names only
+    text = repo.get_attr(path, "text", FLAGS, commit)
+    eol = repo.get_attr(path, "eol", FLAGS, commit)
+    return (eol in ("lf", "crlf")) if text is None else text, eol == "crlf"
+
+
+def _binary(data: bytes) -> bool:
+    """By git's own measure: a zero byte, a lone CR, or more than one unprintable byte for 128 that are not."""
+    if b"\0" in data or LONE_CR.search(data):
+        return True
+    unprintable = len(data) - len(data.translate(None, UNPRINTABLE))
+    printable = len(data) - unprintable - data.count(b"\n") - data.count(b"\r")
+    return printable >> 7 < unprintable
