@@ -1,5 +1,6 @@
 """Runs a command and turns whatever goes wrong into two lines and an exit status."""
 
+import errno
 import os
 import pkgutil
 import sys
@@ -13,6 +14,7 @@ from tui.bridge import ExitStatus, SwarmError
 from tui.commands.options import state_dir
 from tui.text import one_line
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 Performed = Callable[[Namespace], int]
 
 
@@ -32,6 +34,10 @@ def perform(target: str, arguments: Namespace) -> int:
     except KeyboardInterrupt:
         return report("interrupted", "nothing is lost: `swarm-tui runs` lists what can be resumed", ExitStatus.STOPPED)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            where = f": {error.filename}" if error.filename else ""
+            hint = "free some disk space, or keep runs on another disk with --state-dir"
+            return report(f"there is no space left on the disk{where}", hint, ExitStatus.UNUSABLE)
         return _unexpected(error, arguments)
 
 
