@@ -1,0 +1,151 @@
+"""Contexts stay inside their model's window: answers are dropped, then the agent sums itself up."""
+
+import asyncio
+
+from engine.agents.context import DROPPED, Conversation
+from engine.conversation import Request, ToolAnswer, ToolCall, Turn
+from engine.errors import ExitStatus, ModelError, ModelErrorKind
+from engine.swarm import Outcome
+from engine.types import ModelName, TaskState, Usage
+from tests import simulated
+from tests.engine.swarms import fresh
+from tests.engine.test_swarm import done, planner_of, said
+from tests.simulated import call, first_line, turn
+
+WINDOW = 40_000
+BIG = "x" * 6_000
+
+
+def size(request: Request) -> int:
+    """Tokens as a server would count them: a quarter of the characters."""
+    texts = [block.text for message in request.messages for block in message.blocks if hasattr(block, "text")]
+    return (len(request.system) + sum(map(len, texts))) // 4
+
+
+def answered(request: Request, *calls: ToolCall, **more: str) -> Turn:
+    return turn(*calls, usage=Usage(input=size(request), output=50), **more)
+
+
+def is_summary(request: Request) -> bool:
+    return "# Compaction" in request.messages[-1].text
+
+
+def check_whole(request: Request) -> None:
+    """What every provider demands: roles alternate, and each call has exactly one answer in the next message."""
+    assert request.messages[0].role == "user"
+    for before, after in zip(request.messages, request.messages[1:], strict=False):
+        assert before.role != after.role
+        if before.role == "assistant":
+            answers = [block.id for block in after.blocks if isinstance(block, ToolAnswer)]
+            assert answers == [made.id for made in before.calls]
+    first = request.messages[0]
+    assert not any(isinstance(block, ToolAnswer) for block in first.blocks)
+
+
+def run(script: simulated.models.Script, files: dict[str, bytes]) -> tuple[simulated.World, Outcome, object]:
+    async def main(clock: simulated.SimulatedClock) -> tuple[simulated.World, Outcome, object]:
+        w = simulated.world(clock, script, files=files)
+        w.models.tokens_in_window = WINDOW
+        swarm = fresh(w)
+        outcome = await asyncio.wait_for(swarm.run(), 100_000)
+        return w, outcome, swarm
+
+    return simulated.simulate(main)
+
+
+def test_a_long_task_stays_inside_the_window_and_keeps_what_is_pinned() -> None:
+    plan = planner_of("long")
+    reads = 0
+
+    def script(model: ModelName, request: Request) -> Turn:
+        nonlocal reads
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        check_whole(request)
+        assert size(request) < WINDOW
+        assert request.messages[0].text.startswith("# Task: long")
+        if is_summary(request):
+            return answered(request, text=f"I have read {reads} files; {'s' * 400}")
+        reads += 1
+        if reads == 1:
+            return answered(request, call("rewrite_scratchpad", text="the bridge is out"))
+        if reads > 90:
+            assert "the bridge is out" in said(request)
+            assert "## So far" in said(request)
+            return done()
+        thought = "t" * 2_000  # what an agent says itself is never dropped, so that dropping is not enough for ever
+        return answered(request, call("read_file", path=f"{reads % 7}.txt", start=1, end=reads), text=thought)
+
+    files = {f"{n}.txt": f"{n}{BIG}\n".encode() * 2 for n in range(7)}
+    w, outcome, swarm = run(script, files)
+    assert outcome.status is ExitStatus.DONE
+    assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
+    kinds = [event.kind for event in w.journal.surviving()]
+    assert kinds.count("context_compacted") >= 1
+    assert kinds.count("answers_dropped") >= 1
+    for asked, following in zip(w.models.asked, w.models.asked[1:], strict=False):
+        assert not (is_summary(asked.request) and is_summary(following.request)), "never twice in a row"
+
+
+def test_a_context_length_error_compacts_and_asks_once_more() -> None:
+    plan = planner_of("long")
+    refusals = 0
+
+    def script(model: ModelName, request: Request) -> Turn | Exception:
+        nonlocal refusals
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        check_whole(request)
+        if is_summary(request):
+            return turn(text="so far so good")
+        if size(request) > 2_000:  # a window smaller than anyone said
+            refusals += 1
+            return ModelError(ModelErrorKind.CONTEXT_LENGTH, "prompt is too long")
+        return done() if "so far so good" in said(request) else turn(call("read_file", path="0.txt"))
+
+    _, outcome, swarm = run(script, {"0.txt": BIG.encode() * 2})
+    assert outcome.status is ExitStatus.DONE
+    assert refusals == 1
+    assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
+
+
+def test_what_must_be_kept_and_does_not_fit_fails_the_attempt_cleanly() -> None:
+    plan = planner_of("hopeless")
+
+    def script(model: ModelName, request: Request) -> Turn | Exception:
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        if is_summary(request):
+            return turn(text="nothing yet")
+        return ModelError(ModelErrorKind.CONTEXT_LENGTH, "prompt is too long")
+
+    w, outcome, swarm = run(script, {"0.txt": b"x\n"})
+    assert outcome.status is ExitStatus.DONE
+    assert swarm.snapshot.task_counts[TaskState.FAILED] == 1
+    assert len(w.models.asked) < 20
+
+
+def test_a_conversation_is_the_same_when_it_is_folded_again() -> None:
+    plan = planner_of("long")
+    reads = 0
+
+    def script(model: ModelName, request: Request) -> Turn:
+        nonlocal reads
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        if is_summary(request):
+            return answered(request, text="summed up")
+        reads += 1
+        return done() if reads > 30 else answered(request, call("read_file", path="0.txt", start=1, end=reads))
+
+    w, _, swarm = run(script, {"0.txt": BIG.encode() * 2})
+    worker = next(agent.id for agent in swarm.snapshot.agents.values() if agent.path == "root/w-1")
+    folded = Conversation()
+    for event in w.journal.surviving():
+        if event.agent == worker:
+            folded.apply(event)
+    last = [asked.request for asked in w.models.asked if asked.request.conversation == worker][-1]
+    assert tuple(folded.messages[:-1]) == last.messages
+    assert any(DROPPED in block.text for m in last.messages for block in m.blocks if isinstance(block, ToolAnswer)) or (
+        "## So far" in last.messages[0].text
+    )
