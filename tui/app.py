@@ -79,6 +79,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         self._frozen_at: Micros | None = None
         self._leaving = False
         self._told_end = False
+        self._noticed = ""
         self._main: MainScreen | None = None
         for palette in themes.values():
             self.register_theme(palette.css())
@@ -119,15 +120,19 @@ class SwarmApp(App[int], inherit_bindings=False):
                 self._leaving = True
                 self.exit(int(failure.status) if isinstance(failure, SwarmError) else int(ExitStatus.NOT_GREEN))
             return False
+        if self.session.notice != self._noticed:
+            self._noticed = self.session.notice
+            if self._noticed:
+                self.tell(self._noticed, bad=True)
         if self.view.frozen:
             return False
         version, run = self.session.latest()
         if version == self.view.version:
             return False
         self.view.take(version, run)
-        if run.ended and not self._told_end:
-            self._told_end = True
+        if run.ended and not self._told_end and not self._noticed:
             self.tell(f"the run {run.state}{f': {run.reason}' if run.reason else ''} · q leaves")
+        self._told_end = run.ended
         return True
 
     def now(self) -> Micros:
@@ -229,7 +234,7 @@ class SwarmApp(App[int], inherit_bindings=False):
             return
         choices = [
             Choice("d", "detach", "the swarm goes on without this screen", self.session.no_detach),
-            Choice("p", "pause and quit", "resuming it starts paused", self.session.read_only),
+            Choice("p", "pause and quit", "it stays paused until it is told to go on", self.session.read_only),
             Choice("s", "stop", "agents end at safe points; `swarm-tui resume` goes on", ""),
         ]
 

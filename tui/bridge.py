@@ -85,6 +85,7 @@ from engine.types import (
     Micros,
     ModelName,
     Role,
+    RunId,
     RunState,
     Sample,
     Scratchpad,
@@ -105,7 +106,7 @@ if TYPE_CHECKING:
     from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
     from engine.repo.git import require_git
     from engine.repo.source import SourceRepo, inspect_repo
-    from engine.runs import RunFolder, RunListing, find_run, list_runs, newest_unfinished
+    from engine.runs import RunFolder, RunListing, find_run, is_live, list_runs, newest_unfinished
     from engine.sandbox.levels import SandboxReport
     from engine.sandbox.probe import probe
     from engine.settings import ProviderSettings
@@ -131,6 +132,7 @@ MACHINERY = {
     "find_run": "engine.runs",
     "has_key": "engine.models.registry",
     "inspect_repo": "engine.repo.source",
+    "is_live": "engine.runs",
     "key_variable": "engine.models.registry",
     "list_runs": "engine.runs",
     "list_samples": "engine.models.playbook",
@@ -197,11 +199,13 @@ class EventLine(Struct, frozen=True):
 class CloseMode(StrEnum):
     """How a person leaves: the run stops and can be resumed, pauses first, or goes on without the screen.
 
-    `wait` is for a terminal that went away: this process stays until the run is over.
+    `wait` is for a terminal that went away: a process that owns the run stays until it is over. `exit` is for a
+    process that has to end: an owner stops the run. Both let a screen that is only attached leave at once.
     """
 
     STOP = "stop"
     WAIT = "wait"
+    EXIT = "exit"
     PAUSE = "pause"
     DETACH = "detach"
 
@@ -210,12 +214,15 @@ class Session(Protocol):
     """A run as the screen sees it.
 
     `mark` is shown in the header (`REPLAY`, for example; empty for a live run). `read_only` says why commands
-    are refused, `no_detach` why the swarm cannot go on without the screen; empty when they are not.
+    are refused, `no_detach` why the swarm cannot go on without the screen; empty when they are not. `notice` is
+    what a person must know of the session now, `farewell` what the terminal says once the screen is gone.
     """
 
     mark: str
     read_only: str
     no_detach: str
+    notice: str
+    farewell: str
 
     def start(self) -> None:
         """Begin the work; called once."""
@@ -329,6 +336,7 @@ __all__ = [
     "Role",
     "RunCreated",
     "RunFolder",
+    "RunId",
     "RunListing",
     "RunState",
     "RunStateChanged",
@@ -376,6 +384,7 @@ __all__ = [
     "find_run",
     "has_key",
     "inspect_repo",
+    "is_live",
     "key_variable",
     "list_runs",
     "list_samples",

@@ -102,6 +102,12 @@ def _resume(parser: ArgumentParser) -> None:
     _common(parser)
 
 
+def _attach(parser: ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run, as `swarm-tui runs` names it")
+    parser.add_argument("--theme", metavar="NAME", help="the screen's theme")
+    _state_dir(parser.add_argument)
+
+
 def _runs(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per run")
     _state_dir(parser.add_argument)
@@ -137,6 +143,7 @@ COMMANDS = (
     CommandLine("run", "REPO --intent FILE", "run without the app, print a summary", "tui.commands.run:run", _run),
     CommandLine("resume", "[RUN]", "go on with a run that stopped or was killed", "tui.commands.run:resume", _resume),
     CommandLine("runs", "", "list runs", "tui.commands.runs:runs", _runs),
+    CommandLine("attach", "RUN", "open the app on a run of another process", "tui.commands.open:attach", _attach),
     CommandLine("send", "RUN VERB …", "pause, steer, cancel, … from elsewhere", "tui.commands.send:send", _send),
     CommandLine("export", "RUN", "a run's record as lines of JSON", "tui.commands.runs:export", _export),
     CommandLine("doctor", "[REPO]", "what this machine gives and lacks", "tui.commands.doctor:doctor", _doctor),

@@ -39,7 +39,7 @@ class Hangup:
 
     def _terminated(self, number: int, frame: FrameType | None) -> None:
         for session in self._sessions:
-            session.close(CloseMode.STOP)
+            session.close(CloseMode.EXIT)
         self._app.call_later(self._app.exit, None)
 
     def settle(self, sessions: Sequence[Session]) -> None:
@@ -51,9 +51,9 @@ class Hangup:
         try:
             for session in sessions:
                 if self.hung_up and session.failure() is None:
-                    session.close(CloseMode.DETACH if not session.no_detach else CloseMode.WAIT).result()
+                    session.close(CloseMode.WAIT).result()
                 else:
-                    session.close(CloseMode.STOP).result()
+                    session.close(CloseMode.EXIT).result()
         finally:
             for number, handler in self._before.items():
                 signal.signal(number, handler)

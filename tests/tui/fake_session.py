@@ -49,6 +49,8 @@ class FakeSession:
     mark = ""
     read_only = ""
     no_detach = "another process cannot take this run over"
+    notice = ""
+    farewell = ""
 
     def __init__(self) -> None:
         self.run = Snapshot()

@@ -1,14 +1,17 @@
-"""`swarm-tui [REPO]`: the app on a repository; and how any command opens the app on a run."""
+"""`swarm-tui [REPO]` and `attach RUN`: the app on a repository or a run; and how any command opens it."""
 
 import asyncio
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from tui.app import run_app
+from tui.attached import AttachedSession
 from tui.bridge import (
     ErrorKind,
     LiveRun,
@@ -20,15 +23,17 @@ from tui.bridge import (
     SwarmError,
     choose_models,
     config_folder,
+    find_run,
     inspect_repo,
     newest_unfinished,
     resettled,
     resume_run,
     start_run,
 )
-from tui.commands.options import options_of, settings_of, state_dir
+from tui.commands.options import as_words, options_of, settings_of, state_dir
 from tui.commands.prepare import require_terminal, top_of
 from tui.embedded import EmbeddedSession
+from tui.handover import hand_over
 
 
 def open_repo(arguments: Namespace) -> int:
@@ -52,6 +57,20 @@ def open_repo(arguments: Namespace) -> int:
     return _show(open_session, loaded.settings, start)
 
 
+def attach(arguments: Namespace) -> int:
+    """The app on a run that another process owns, or that nobody does; returns the exit status."""
+    require_terminal("see where it stands: swarm-tui runs")
+    run = find_run(state_dir(arguments), arguments.run)
+    return _attach(run, settings_of(arguments, None).settings)
+
+
+def _attach(run: RunListing, settings: Settings) -> int:
+    if run.problem:
+        message = f"the journal of {run.run} cannot be read: {run.problem}"
+        raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
+    return _show(lambda _: AttachedSession(run.folder), settings)
+
+
 def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
     """A new run with an intent that is known, in the app; returns the exit status."""
     return _show(lambda _: _new_session(arguments, source, settings, intent), settings)
@@ -59,12 +78,14 @@ def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, inten
 
 def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
     if run.live:
-        who = f"process {run.pid}" if run.pid else "another process"
-        raise SwarmError(
-            ErrorKind.BUSY,
-            f"{who} already runs a swarm on this repo: {run.run}",
-            f"steer it: swarm-tui send {run.run} …",
-        )
+        for path, (option, _) in options_of(arguments).items():
+            if path != ("theme",):
+                raise SwarmError(
+                    ErrorKind.BUSY,
+                    f"{option} cannot change {run.run}, which is live",
+                    f"open it without, or tell it: swarm-tui send {run.run} …",
+                )
+        return _attach(run, settings)
     options = options_of(arguments)
 
     async def begin() -> LiveRun:
@@ -84,7 +105,17 @@ def _new_session(arguments: Namespace, source: SourceRepo, settings: Settings, i
 
 
 def _show(open_session: Callable[[str | None], Session], settings: Settings, start: Start | None = None) -> int:
-    return run_app(open_session, settings=settings, start=start, themes_folder=config_folder(os.environ) / "themes")
+    opened: list[Session] = []
+
+    def open_(intent: str | None) -> Session:
+        opened.append(open_session(intent))
+        return opened[-1]
+
+    status = run_app(open_, settings=settings, start=start, themes_folder=config_folder(os.environ) / "themes")
+    for session in opened:
+        if session.farewell:
+            sys.stderr.write(f"{session.farewell}\n")
+    return status
 
 
 def _session(arguments: Namespace, begin: Callable[[], Awaitable[LiveRun]]) -> Session:
@@ -93,7 +124,7 @@ def _session(arguments: Namespace, begin: Callable[[], Awaitable[LiveRun]]) -> S
         arguments.log = live.folder.log
         return live
 
-    return EmbeddedSession(begun)
+    return EmbeddedSession(begun, partial(hand_over, options=as_words(arguments)))
 
 
 def _start_screen(source: SourceRepo, settings: Settings, warnings: tuple[str, ...]) -> Start:

@@ -38,6 +38,18 @@ def options_of(arguments: Namespace) -> Options:
     return options | named
 
 
+def as_words(arguments: Namespace) -> list[str]:
+    """The common options as they are written, for another process: the state folder always, and what was given."""
+    words = ["--state-dir", str(state_dir(arguments))]
+    for name in (*_PLAIN, "model"):
+        given = getattr(arguments, name, None)
+        option = _NAMES.get(name, f"--{name.replace('_', '-')}")
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None:
+                words += [f"{option}={value}"]
+    return words
+
+
 def split_choice(choice: str) -> tuple[str, str]:
     """`ROLE=PROVIDER:NAME` or `PROVIDER:NAME` as role (empty: all) and model. Raises SwarmError."""
     role, equals, model = choice.partition("=")

@@ -1,0 +1,204 @@
+"""What sessions over a real run share: a thread and a loop of their own, and answers that cross over as frozen values.
+
+The screen's thread and the session's meet only in frozen values and futures: neither ever waits for the other.
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from itertools import takewhile
+from threading import Lock, Thread
+from typing import Any, Protocol, TypeVar
+
+from tui.bridge import (
+    AgentId,
+    CloseMode,
+    ErrorKind,
+    Event,
+    EventLine,
+    EventPage,
+    MessageRow,
+    Micros,
+    Scratchpad,
+    Snapshot,
+    SwarmError,
+)
+from tui.eventlines import describe
+
+T = TypeVar("T")
+PUBLISH_S = 0.2
+"""Seconds at least between two snapshots."""
+KEPT_LINES = 5000
+_EARLIER = 300
+
+
+class Reader(Protocol):
+    """The journal's queries, as far as a session needs them."""
+
+    async def messages(
+        self, agent: AgentId, *, before: int | None = None, limit: int = 100
+    ) -> tuple[MessageRow, ...]: ...
+
+    async def scratchpads(self, agent: AgentId, *, limit: int = 50) -> tuple[Scratchpad, ...]: ...
+
+    async def events(self, *, limit: int = 200) -> EventPage: ...
+
+    async def close(self) -> None: ...
+
+
+class BackgroundSession(ABC):
+    """The screen's side is complete here; `_main` is the session's work and `_present` the snapshot that it keeps."""
+
+    mark = ""
+    read_only = ""
+    no_detach = ""
+    notice = ""
+    farewell = ""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._work, name="session")
+        self._published: tuple[int, Snapshot] = (0, Snapshot())
+        self._changes = 0
+        self._lines: deque[EventLine] = deque(maxlen=KEPT_LINES)
+        self._last_line = 0
+        self._lock = Lock()
+        self._reader: Reader | None = None
+        self._failure: BaseException | None = None
+        self._status: int | None = None
+        self._over = asyncio.Event()
+        self._may_end = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._closed: Future[None] = Future()
+
+    # --- the session's thread --------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def _main(self) -> None:
+        """All the session's work; the thread ends with it. What goes wrong is kept in `_failure`."""
+
+    @abstractmethod
+    def _present(self) -> Snapshot | None:
+        """The snapshot that changes in place; None before there is one."""
+
+    @abstractmethod
+    async def _leave(self, mode: CloseMode) -> None:
+        """Bring `_main` to its end, in the way the person asked for."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._main_and_publish())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        finally:
+            self._loop.close()
+            self._closed.set_result(None)
+
+    async def _main_and_publish(self) -> None:
+        publishing = asyncio.create_task(self._publish())
+        try:
+            await self._main()
+        finally:
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+            if self._reader is not None:
+                await self._reader.close()
+
+    async def _publish(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            self._take()
+            await asyncio.sleep(PUBLISH_S)
+
+    def _take(self) -> None:
+        run = self._present()
+        if run is not None:
+            self._changes += 1
+            self._published = (self._changes, run.copy())
+
+    async def _read_earlier(self, reader: Reader, until: int) -> None:
+        """Fill the list of events with the newest up to `until`."""
+        earlier = await reader.events(limit=_EARLIER)
+        for event in reversed(earlier.events):
+            if event.seq <= until:
+                self._keep(event)
+
+    def _keep(self, event: Event) -> None:
+        """A line for an event that has none yet."""
+        if event.seq <= self._last_line:
+            return
+        self._last_line = event.seq
+        if (line := describe(event)) is not None:
+            with self._lock:
+                self._lines.append(line)
+
+    # --- the screen's thread ---------------------------------------------------------------------------------
+
+    def latest(self) -> tuple[int, Snapshot]:
+        return self._published
+
+    def now(self) -> Micros:
+        return time.time_ns() // 1000
+
+    def events_after(self, seq: int) -> Sequence[EventLine]:
+        with self._lock:
+            new = list(takewhile(lambda line: line.seq > seq, reversed(self._lines)))
+        return new[::-1]
+
+    def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
+        """Have a question answered in the session's thread."""
+        asked = question()
+        try:
+            return asyncio.run_coroutine_threadsafe(asked, self._loop)
+        except RuntimeError:
+            asked.close()
+            answer: Future[T] = Future()
+            answer.set_exception(not_there())
+            return answer
+
+    def messages(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[MessageRow]]":
+        async def messages() -> list[MessageRow]:
+            return list(await self._journal().messages(agent, before=before, limit=limit))
+
+        return self._ask(messages)
+
+    def scratchpads(self, agent: AgentId) -> "Future[list[Scratchpad]]":
+        async def scratchpads() -> list[Scratchpad]:
+            return list(reversed(await self._journal().scratchpads(agent)))
+
+        return self._ask(scratchpads)
+
+    def _journal(self) -> Reader:
+        if self._reader is None:
+            raise not_there()
+        return self._reader
+
+    def ended(self) -> bool:
+        return self._over.is_set()
+
+    def failure(self) -> BaseException | None:
+        return self._failure
+
+    def exit_status(self) -> int | None:
+        return self._status
+
+    def close(self, mode: CloseMode) -> "Future[None]":
+        if not self._thread.is_alive():
+            if not self._closed.done():
+                self._closed.set_result(None)
+            return self._closed
+        self._ask(lambda: self._leave(mode))
+        return self._closed
+
+
+def not_there() -> SwarmError:
+    """What to say when no engine can be asked."""
+    return SwarmError(ErrorKind.STATE, "the engine does not run", "wait until it has started, or resume the run")
