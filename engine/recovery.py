@@ -5,7 +5,7 @@ from engine.agents import landing
 from engine.agents.host import Host
 from engine.events import Draft
 from engine.protocols import LandResult
-from engine.types import AgentState, LandingState, Micros, Role, Task, TaskState
+from engine.types import AgentId, AgentState, LandingState, Micros, Role, Task, TaskState
 
 LOSSES = 10
 """How often a task may be lost with its agent or the program before it counts as the cause and fails."""
@@ -19,7 +19,10 @@ async def recover(host: Host) -> None:
     Planners are left as they are: their conversations go on.
     """
     snapshot = host.snapshot
+    told = {handoff.task for handoff in snapshot.handoffs.values()}
     for task in list(snapshot.tasks.values()):
+        if task.state is TaskState.CANCELLED and task.agent is not None and task.id not in told:
+            host.record(*cancelled(host, task))
         if task.state is TaskState.LANDING and await _landed_already(host, task):
             continue
         if task.state in (TaskState.WORKING, TaskState.LANDING):
@@ -49,11 +52,20 @@ def lost(host: Host, task: Task, reason: str) -> tuple[Draft, ...]:
 
 def failed(host: Host, task: Task, reason: str) -> tuple[Draft, ...]:
     """The attempt failed: another one follows, or, after the last, a handoff that says so."""
+    ended = e.AgentStateChanged(AgentState.FAILED, reason=reason)
+    at_it = [agent.id for agent in host.snapshot.agents.values() if agent.task == task.id and not agent.ended]
     if task.failures + 1 >= host.settings.task.attempts:
         text = landing.engine_text(f"Not done after {task.failures + 1} attempts: {reason}")
-        return landing.failed(host, task, text, by_engine=True)
-    ended = e.AgentStateChanged(AgentState.FAILED, reason=reason)
-    return (Draft(ended, task.agent, task.id), _again(host, task, reason, lost=False, losses=task.failures))
+        others = (Draft(ended, id, task.id) for id in at_it if id != task.agent)
+        return (*others, *landing.failed(host, task, text, by_engine=True))
+    drafts = (Draft(ended, id, task.id) for id in at_it)
+    return (*drafts, _again(host, task, reason, lost=False, losses=task.failures))
+
+
+def cancelled(host: Host, task: Task, agent: AgentId | None = None) -> tuple[Draft, Draft]:
+    """The handoff in which a planner hears of a cancelled task; from `agent` where nobody was at it."""
+    text = landing.engine_text(f"Cancelled before it was done: {task.reason or 'cancelled'}")
+    return landing.delivered(host, task, text, None, None, by_engine=True, agent=agent)
 
 
 def _again(host: Host, task: Task, reason: str, *, lost: bool, losses: int) -> Draft:

@@ -8,7 +8,6 @@ from functools import partial
 from engine import events as e
 from engine import recovery
 from engine.admission import next_task
-from engine.agents import landing
 from engine.agents.context import Conversation
 from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed, Host
@@ -74,11 +73,15 @@ class Supervisor:
         attempt = self._attempts.get(agent)
         return attempt.desk if attempt is not None else None
 
-    def extend(self, agent: AgentId, seconds: float) -> None:
-        """Move an attempt's deadline: it stood still for so long."""
-        deadline = self._deadlines.get(agent)
-        if deadline is not None and (when := deadline.when()) is not None:
-            deadline.reschedule(when + seconds)
+    def stop_clock(self, agent: AgentId) -> Callable[[], None]:
+        """Hold the deadline of the attempt that an agent works at; what is answered lets it run on."""
+        task = self.snapshot.agents[agent].task
+        deadline = self._deadlines.get((task and self.snapshot.tasks[task].agent) or agent)
+        if deadline is None or deadline.expired() or (when := deadline.when()) is None:
+            return lambda: None
+        since = self.host.clock.monotonic()
+        deadline.reschedule(None)
+        return lambda: deadline.reschedule(when + self.host.clock.monotonic() - since)
 
     def react(self, event: Event) -> None:
         """Note what an event calls for. A cancelled attempt ends in this very step, so that it never runs on."""
@@ -112,7 +115,10 @@ class Supervisor:
             if (running := self._running.get(agent.id)) is not None:
                 running.cancel()
         elif agent.task is not None and not self.snapshot.tasks[agent.task].ended:
+            waits = self.snapshot.tasks[agent.task].state is TaskState.QUEUED
             self._cancel_task(agent.task, reason)
+            if waits:  # for its next attempt: no attempt is there whose end its planner would hear of
+                self.host.record(*recovery.cancelled(self.host, self.snapshot.tasks[agent.task], agent.id))
         else:
             raise SwarmError(ErrorKind.USAGE, f"{agent.path} has ended", "there is nothing to cancel")
 
@@ -217,8 +223,7 @@ class Supervisor:
         drafts: list[Draft] = []
         if not task.ended:
             drafts.append(Draft(e.TaskEnded(TaskState.CANCELLED, "cancelled"), agent, task_id))
-        text = landing.engine_text(f"Cancelled before it was done: {task.reason or 'cancelled'}")
-        drafts.extend(landing.delivered(self.host, task, text, None, None, by_engine=True))
+        drafts.extend(recovery.cancelled(self.host, task))
         drafts.extend(
             Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=task.reason), other.id, task_id)
             for other in self.snapshot.agents.values()

@@ -128,11 +128,11 @@ class Swarm:
     async def safe_point(self, agent: AgentId) -> None:
         if not self._held(agent):
             return
-        since = self.clock.monotonic()
+        run_on = self.supervisor.stop_clock(agent)
         self.record(Draft(e.AgentStateChanged(AgentState.PAUSED), agent, self.snapshot.agents[agent].task))
         while self._held(agent):
             await self._go_on.wait()
-        self.supervisor.extend(agent, self.clock.monotonic() - since)
+        run_on()
 
     def _held(self, agent: AgentId) -> bool:
         return self._outcome is not None or self.snapshot.is_paused(agent)
@@ -256,7 +256,8 @@ class Swarm:
         later = self.supervisor.next_start(now)
         timeout = (later - now) / 1_000_000 if later is not None else None
         try:
-            await asyncio.wait_for(self._stirred.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._stirred.wait()
         except TimeoutError:
             return
         self._stirred.clear()
@@ -280,32 +281,46 @@ class Swarm:
         if root.state is not AgentState.DONE:
             self.stop(Outcome(RunState.FINISHED, ExitStatus.NOT_GREEN, root.reason or "the root planner failed"))
             return
-        verdict = await self.reconciler.reconcile()
+        verdict = await self._last_verdict()
         self._landings_unchecked = 0
-        if verdict is Verdict.REPAIRING or not self._quiet():
+        if verdict in (None, Verdict.REPAIRING) or not self._quiet():
             return
         last = next(h for h in reversed(snapshot.handoffs.values()) if h.agent == root.id)
         done = last.text.status is HandoffStatus.DONE and verdict is not Verdict.RED
         reason = f"the root planner handed off {last.text.status}; trunk is {verdict}"
         self.stop(Outcome(RunState.FINISHED, ExitStatus.DONE if done else ExitStatus.NOT_GREEN, reason))
 
+    async def _last_verdict(self) -> Verdict | None:
+        """Check trunk while the swarm still listens; None when the run is to end before the check has."""
+        checking = asyncio.ensure_future(self.reconciler.reconcile())
+        checking.add_done_callback(lambda _: self._stirred.set())
+        try:
+            while not checking.done() and self._outcome is None:
+                await self._stirring()
+                self.supervisor.start_all()
+            return checking.result() if checking.done() else None
+        finally:
+            checking.cancel()
+            await asyncio.gather(checking, return_exceptions=True)
+
     def _quiet(self) -> bool:
-        snapshot = self.snapshot
-        return (
-            self.supervisor.idle
-            and not any(snapshot.inboxes.values())
-            and all(agent.ended for agent in snapshot.agents.values() if agent.role is Role.PLANNER)
+        """Whether nobody works and no planner has anything to read. What a worker left unread, nobody will read."""
+        planners = [agent for agent in self.snapshot.agents.values() if agent.role is Role.PLANNER]
+        return self.supervisor.idle and all(
+            agent.ended and not self.snapshot.inboxes.get(agent.id) for agent in planners
         )
 
     async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
         """Let agents reach a safe point, then end them all, and write the last refs and the outcome."""
         self.supervisor.closing = True
         agents = list(self.supervisor.running.values())
-        if agents and self._error is None and self._outcome is not None:
-            await self._drain()
-        for task in (*agents, *helpers):
-            task.cancel()
-        await asyncio.gather(*agents, *helpers, return_exceptions=True)
+        try:
+            if agents and self._error is None and self._outcome is not None:
+                await self._drain()
+        finally:  # also when a second signal cuts the drain short
+            for task in (*agents, *helpers):
+                task.cancel()
+            await asyncio.gather(*agents, *helpers, return_exceptions=True)
         if self._outcome is not None:
             await self.publish_now()
             o = self._outcome

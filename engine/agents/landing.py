@@ -1,6 +1,7 @@
 """From a finished copy to a landed commit and a delivered handoff: what workers, fixups and resolvers share."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Coroutine, Iterable
 
 import pathspec
 from msgspec.structs import replace
@@ -36,10 +37,13 @@ MARKER = b"<<<<<<< trunk"
 async def offer(host: Host, task: Task, desk: AgentDesk, text: HandoffText) -> LandResult:
     """Offer what the agent's copy holds to trunk, with its start on record before and its result after.
 
-    The result of a landing that took place is not recorded here but with the handoff, atomically.
+    The result of a landing that took place is not recorded here but with the handoff, atomically. A task that has
+    ended meanwhile is refused, and nothing is recorded.
     """
     workspace = desk.opened
     change = desk.commit if workspace is None else await workspace.commit(task.spec.title)
+    if host.snapshot.tasks[task.id].ended:  # cancelled while its copy was read
+        return LandResult(LandingState.REFUSED, base=desk.commit, reason="the task has ended")
     landing = LandingId(host.ids.new("l"))
     owner = task.agent or desk.agent.id
     await host.durable(host.record(Draft(e.LandingStarted(landing, change, text), owner, task.id)))
@@ -51,6 +55,28 @@ async def offer(host: Host, task: Task, desk: AgentDesk, text: HandoffText) -> L
         host.record(Draft(e.LandingFinished(_landing(host, landing, task, owner, result)), owner, task.id))
         if workspace is not None and result.merged is not None:
             await workspace.advance(result.merged, result.base)
+    return result
+
+
+async def to_its_end(offer: Coroutine[None, None, LandResult]) -> LandResult:
+    """Await a landing that cancellation must not tear: what has landed is told, whatever came meanwhile.
+
+    A cancellation that arrives takes effect afterwards, unless the change has landed by then.
+    """
+    landing_task = asyncio.ensure_future(offer)
+    cancelled: asyncio.CancelledError | None = None
+    while not landing_task.done():
+        try:
+            await asyncio.shield(landing_task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    result = landing_task.result()
+    if cancelled is None:
+        return result
+    if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
+        raise cancelled
+    if (me := asyncio.current_task()) is not None:
+        me.uncancel()
     return result
 
 
@@ -116,14 +142,16 @@ def delivered(
     commit: CommitId | None,
     *,
     by_engine: bool = False,
+    agent: AgentId | None = None,
 ) -> tuple[Draft, Draft]:
-    """A task's handoff and the message in which its planner gets it."""
-    assert task.agent is not None
+    """A task's handoff and the message in which its planner gets it; from `agent` where nobody is at the task."""
+    agent = agent or task.agent
+    assert agent is not None
     handoff = Handoff(
         id=HandoffId(host.ids.new("h")),
         at=host.clock.now(),
         task=task.id,
-        agent=task.agent,
+        agent=agent,
         to_agent=task.planner,
         text=text,
         landing=landing,

@@ -12,9 +12,11 @@ def spawned(host: Host, task: Task, role: Role) -> Agent:
     planner = host.snapshot.agents[task.planner]
     prefix = {Role.RESOLVER: "resolver", Role.RECONCILER: "fixup"}.get(role, "w")
     number = 1 + sum(host.snapshot.agents[id].role is role for id in host.snapshot.children.get(planner.id, ()))
+    while (path := AgentPath(f"{planner.path}/{prefix}-{number}")) in host.snapshot.paths:
+        number += 1  # a slice may have a title that reads like that
     return Agent(
         id=AgentId(host.ids.new("a")),
-        path=AgentPath(f"{planner.path}/{prefix}-{number}"),
+        path=path,
         parent=planner.id,
         role=role,
         model=host.snapshot.models[role],

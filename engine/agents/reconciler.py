@@ -6,7 +6,8 @@ from enum import StrEnum
 from engine import events as e
 from engine.agents.host import Host
 from engine.events import Draft
-from engine.types import AgentId, AgentState, Check, Task, TaskId, TaskKind, TaskSpec
+from engine.protocols import Checker, WorkspaceLost
+from engine.types import AgentId, AgentState, Check, CommitId, Task, TaskId, TaskKind, TaskSpec
 
 FIXUPS = 3
 """Fixups in a row that may leave trunk red before the reconciler gives up."""
@@ -37,7 +38,7 @@ class Reconciler:
             tip = await self.host.trunk.tip()
             check = snapshot.last_check
             if check is None or check.commit != tip:
-                check = await checker.check(tip)
+                check = await self._checked(checker, tip)
                 self.host.record(Draft(e.CheckFinished(check)))
             if check.passed:
                 if snapshot.green != tip:
@@ -45,6 +46,15 @@ class Reconciler:
                     self.host.record(Draft(e.GreenMoved(tip)))
                 return Verdict.GREEN
             return self._repair(check)
+
+    async def _checked(self, checker: Checker, tip: CommitId) -> Check:
+        """The check of a commit; one that kills its own sandbox has failed, and the swarm goes on."""
+        since = self.host.clock.monotonic()
+        try:
+            return await checker.check(tip)
+        except WorkspaceLost as error:
+            wall_s = self.host.clock.monotonic() - since
+            return Check(self.host.clock.now(), tip, False, None, f"the check did not come to its end: {error}", wall_s)
 
     def _repair(self, check: Check) -> Verdict:
         snapshot = self.host.snapshot
@@ -84,5 +94,5 @@ class Reconciler:
 
 
 def _report(command: str, check: Check) -> str:
-    outcome = "ran out of time" if check.exit is None else f"ended with exit status {check.exit}"
+    outcome = "did not come to its end" if check.exit is None else f"ended with exit status {check.exit}"
     return f"`{command}` {outcome} on the newest trunk:\n\n```\n{check.output}\n```"

@@ -9,7 +9,7 @@ from engine.agents.loop import Loop
 from engine.agents.newcomer import repository_notes, spawned
 from engine.errors import ModelError, ModelErrorKind
 from engine.events import Draft
-from engine.protocols import LandResult, Workspace, WorkspaceLost
+from engine.protocols import Workspace, WorkspaceError, WorkspaceLost
 from engine.tools.tool import Answer, refused
 from engine.types import (
     AgentState,
@@ -27,13 +27,13 @@ TRIES = 4
 
 
 class Resolution:
-    """One resolver at work on one task's conflict. `result` is set when its resolution has landed."""
+    """One resolver at work on one task's conflict. `landed` is set when its resolution has landed."""
 
     def __init__(self, host: Host, task: TaskId, text: HandoffText) -> None:
         self.host = host
         self.task = task
         self.text = text
-        self.result: LandResult | None = None
+        self.landed = False
         self.desk: AgentDesk | None = None
         self.marked: tuple[str, ...] = ()
         self._tries = 0
@@ -45,10 +45,14 @@ class Resolution:
             return Answer("accepted", drafts=(ended,), ends=True)
         if marked := await landing.still_marked(self.desk.opened, self.marked):
             return refused(self.host.prompts["markers"].render(paths=bullets(marked)))
-        result = await landing.offer(self.host, self.host.snapshot.tasks[self.task], self.desk, self.text)
+        task = self.host.snapshot.tasks[self.task]
+        result = await landing.to_its_end(landing.offer(self.host, task, self.desk, self.text))
         if result.state in (LandingState.MERGED, LandingState.EMPTY):
-            self.result = result
-            return Answer("landed: resolved", drafts=(ended,), ends=True)
+            # The worker's handoff goes with it: between a landing and its record nothing may come.
+            self.landed = True
+            return Answer(
+                "landed: resolved", drafts=(*landing.landed(self.host, task, self.text, result), ended), ends=True
+            )
         self._tries += 1
         if self._tries >= TRIES:
             return Answer("not landed", error=True, drafts=(ended,), ends=True)
@@ -56,10 +60,8 @@ class Resolution:
         return refused(self.host.prompts["conflict"].render(paths=bullets(result.conflicts)))
 
 
-async def resolve(
-    host: Host, task: Task, workspace: Workspace, paths: tuple[str, ...], text: HandoffText
-) -> LandResult | None:
-    """Have a resolver bring the copy's conflict to an end; None when it could not.
+async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str, ...], text: HandoffText) -> bool:
+    """Have a resolver bring the copy's conflict to an end; the task has landed then, or False.
 
     The resolver starts from what the worker's copy holds now: the newest trunk with both sides in `paths`.
     """
@@ -76,10 +78,10 @@ async def resolve(
         await copy.advance(merged, base)
         opening = conflict_opening(task, paths, await repository_notes(host, base))
         await Loop(host, desk, prompt, prompt.render(root=copy.root), opening, host.settings.task.max_steps).run()
-    except (AttemptFailed, ModelError, WorkspaceLost) as error:
+    except (AttemptFailed, ModelError, WorkspaceLost, WorkspaceError) as error:
         if isinstance(error, ModelError) and error.kind is ModelErrorKind.REFUSED:
             raise
         host.record(Draft(e.AgentStateChanged(AgentState.FAILED, reason=str(error)), agent.id, task.id))
     finally:
         await desk.close()
-    return resolution.result
+    return resolution.landed

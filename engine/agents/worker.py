@@ -1,8 +1,5 @@
 """One attempt at a task: a fresh agent and copy, the loop, and a handoff that lands what was done."""
 
-import asyncio
-from collections.abc import Coroutine
-
 from engine import events as e
 from engine.agents import landing
 from engine.agents.context import bullets, repair_opening, task_opening
@@ -62,6 +59,8 @@ class Attempt:
 
     async def _hand_off(self, text: HandoffText) -> Answer:
         assert self.desk is not None
+        if unread := self.host.snapshot.inboxes.get(self.agent):
+            return refused(f"not yet: {len(unread)} messages are unread; they follow")
         if text.status is HandoffStatus.FAILED:
             return Answer("accepted", drafts=landing.failed(self.host, self.task, text, by_engine=False), ends=True)
         if marked := await landing.still_marked(self.desk.opened, self._marked):
@@ -69,7 +68,7 @@ class Attempt:
             if self._failed_resolutions < OWN_RESOLUTIONS:
                 return refused(self.host.prompts["markers"].render(paths=bullets(marked)))
             return await self._resolved_by_another(text)
-        result = await to_its_end(landing.offer(self.host, self.task, self.desk, text))
+        result = await landing.to_its_end(landing.offer(self.host, self.task, self.desk, text))
         if result.state is LandingState.REFUSED:
             return refused(f"refused: {result.reason}; call submit_handoff again")
         if result.state is not LandingState.CONFLICTED:
@@ -83,8 +82,7 @@ class Attempt:
     async def _resolved_by_another(self, text: HandoffText) -> Answer:
         assert self.desk is not None
         workspace = await self.desk.workspace()
-        result = await resolve(self.host, self.task, workspace, self._marked, text)
-        if result is None:
+        if not await resolve(self.host, self.task, workspace, self._marked, text):
             lost = landing.engine_text(
                 "Nothing was landed: the change conflicts with newer work on trunk, "
                 "and neither its worker nor a resolver could bring the two together.",
@@ -93,7 +91,7 @@ class Attempt:
                 findings=text.findings,
             )
             return Answer("not landed", drafts=landing.failed(self.host, self.task, lost, by_engine=True), ends=True)
-        return self._landed(text, result)
+        return Answer("landed: resolved", ends=True)
 
     def _landed(self, text: HandoffText, result: LandResult) -> Answer:
         drafts = landing.landed(self.host, self.task, text, result)
@@ -110,25 +108,3 @@ def started(host: Host, task: Task) -> tuple[Agent, tuple[Draft, Draft]]:
         Draft(e.AgentSpawned(agent), agent.id, task.id),
         Draft(e.TaskStarted(agent.id, agent.attempt), agent.id, task.id),
     )
-
-
-async def to_its_end(offer: Coroutine[None, None, LandResult]) -> LandResult:
-    """Await a landing that cancellation must not tear: what has landed is told, whatever came meanwhile.
-
-    A cancellation that arrives takes effect afterwards, unless the change has landed by then.
-    """
-    landing_task = asyncio.ensure_future(offer)
-    cancelled: asyncio.CancelledError | None = None
-    while not landing_task.done():
-        try:
-            await asyncio.shield(landing_task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    result = landing_task.result()
-    if cancelled is None:
-        return result
-    if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
-        raise cancelled
-    if (me := asyncio.current_task()) is not None:
-        me.uncancel()
-    return result
