@@ -231,8 +231,8 @@ class GitTrunk:
             result = await self._git.run("update-ref", "--no-deref", ref, new, expected, accept=(0, 1, 128))
             if result.exit == 0:
                 return True
-            if await self._ref(ref) != old:
-                return False
+            if (now := await self._ref(ref)) != old:
+                return now == new
             if not self._locked(ref, result):
                 raise SwarmError(ErrorKind.GIT, f"git update-ref: {result.complaint}", "check the run's folder")
             await asyncio.sleep(0.01 * (turn + 1))
