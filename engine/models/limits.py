@@ -17,6 +17,8 @@ from engine.types import ModelName
 FIRST_WAIT = 0.5
 """Seconds; the longest first wait. It doubles with every retry, and the wait is drawn from all of it."""
 
+FIRST_RETRIES = 5
+"""Retries of an endpoint that has not answered once: its address is more likely wrong than its server busy."""
 _SLOW_DOWN = frozenset({429, 529, 503})
 
 
@@ -43,6 +45,7 @@ class ModelDesk:
         self._prices = Prices(providers, addresses)
         self._open: dict[str, asyncio.Task[Provider]] = {}
         self._admissions: dict[str, Admission] = {}
+        self._answered: set[str] = set()
 
     async def prepare(self, models: list[ModelName]) -> None:
         """Open what the models need ahead of the first call. Raises SwarmError: no such provider, no key."""
@@ -76,10 +79,14 @@ class ModelDesk:
                     if error.status in _SLOW_DOWN:
                         admission.rate_limited(started, wait)
                 else:
+                    self._answered.add(name)
                     admission.succeeded()
                     usd = self._prices.price(name, bare, turn.usage)
                     return msgspec.structs.replace(turn, usage=msgspec.structs.replace(turn.usage, usd=usd))
-            if retries >= settings.max_retries:
+            if failed.status is not None:
+                self._answered.add(name)
+            most = settings.max_retries if name in self._answered else min(settings.max_retries, FIRST_RETRIES)
+            if retries >= most:
                 raise failed
             retries += 1
             admission.retried()

@@ -8,7 +8,7 @@ import pytest
 from engine.conversation import Message, Request, StopReason, Text, Turn
 from engine.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
 from engine.models.admission import Admission
-from engine.models.limits import ModelDesk
+from engine.models.limits import FIRST_RETRIES, ModelDesk
 from engine.models.registry import Endpoint
 from engine.settings import ProviderSettings
 from engine.types import ModelName, Usage
@@ -96,6 +96,23 @@ def test_retries_are_bounded() -> None:
         with pytest.raises(ModelError, match="failed with 500"):
             await desk.ask(MODEL, REQUEST, ignore, ignore)
         assert len(provider.asked_at) == 4
+        await desk.close()
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_server_that_never_answered_is_given_up_earlier_than_one_that_did(answered: bool) -> None:
+    async def main(clock: SimulatedClock) -> None:
+        no_answer = [failed(ModelErrorKind.RETRYABLE)] * 100
+        provider = Scripted(clock, [WHOLE, *no_answer] if answered else no_answer)
+        desk = desk_for(provider, clock, ProviderSettings(max_retries=20))
+        if answered:
+            await desk.ask(MODEL, REQUEST, ignore, ignore)
+            provider.asked_at.clear()
+        with pytest.raises(ModelError):
+            await desk.ask(MODEL, REQUEST, ignore, ignore)
+        assert len(provider.asked_at) == 1 + (20 if answered else FIRST_RETRIES)
         await desk.close()
 
     simulate(main)
