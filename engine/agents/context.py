@@ -4,9 +4,12 @@ from collections.abc import Iterable
 
 from engine import events as e
 from engine.conversation import Block, Message, Text, ToolAnswer, ToolCall
-from engine.types import Agent, CallId, Handoff, InboxMessage, Intent, LandingState, Scratchpad, Task
+from engine.snapshot import Snapshot
+from engine.types import Agent, AgentId, CallId, Handoff, InboxMessage, Intent, LandingState, Role, Scratchpad, Task
 
 DROPPED = "(this answer was dropped to save room; call the tool again if it still matters)"
+LISTED = 200
+"""Lines of what has ended that a planner with a fresh context is told."""
 CHARACTERS_PER_TOKEN = 4
 """A rough mean for English and code, used only between two reports of the provider."""
 
@@ -91,6 +94,23 @@ def pinned(opening: str, scratchpad: Scratchpad | None, outstanding: str, summar
     if summary.strip():
         parts.append(f"## So far\n\n{summary.strip()}")
     return "\n\n".join(parts)
+
+
+def outstanding(snapshot: Snapshot, agent: AgentId) -> str:
+    """A planner's tasks and subplanners that have not ended, one a line; empty for others."""
+    tasks = [f"{task.id} {task.spec.title}: {task.state}" for task in snapshot.open_tasks(agent)]
+    return bullets([*tasks, *(f"subplanner {child.title}" for child in snapshot.open_subplanners(agent))])
+
+
+def ended(snapshot: Snapshot, agent: AgentId) -> str:
+    """What became of a planner's newest tasks and subplanners, one a line."""
+    tasks = [snapshot.tasks[id] for id in snapshot.tasks_of.get(agent, ())]
+    below = [snapshot.agents[id] for id in snapshot.children.get(agent, ())]
+    lines = [f"{task.spec.title}: {task.state}" for task in tasks if task.ended]
+    lines += [
+        f"subplanner {child.title}: {child.state}" for child in below if child.role is Role.PLANNER and child.ended
+    ]
+    return bullets(lines[-LISTED:])
 
 
 def bullets(lines: Iterable[str]) -> str:

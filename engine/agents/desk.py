@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from engine.agents.host import Host
-from engine.protocols import Output, Workspace
+from engine.protocols import Output, Workspace, WorkspaceError, WorkspaceLost
 from engine.quantities import span_s
 from engine.tools.tool import Answer
 from engine.types import Agent, AgentId, CommitId, HandoffText
@@ -51,10 +51,13 @@ class AgentDesk:
         return await self._hand_off(text)
 
     async def follow(self, commit: CommitId) -> None:
-        """Bring the copy to a newer commit; what was changed in it is lost."""
+        """Bring the copy to a newer commit; what was changed in it is lost. One that cannot be is made anew later."""
         self.commit = commit
         if self._workspace is not None and self._workspace.base != commit:
-            await self._workspace.advance(commit, commit)
+            try:
+                await self._workspace.advance(commit, commit)
+            except (WorkspaceError, WorkspaceLost):
+                await self.close()
 
     async def close(self) -> None:
         if self._workspace is not None:

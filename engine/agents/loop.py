@@ -8,7 +8,7 @@ from collections import Counter
 import msgspec
 
 from engine import events as e
-from engine.agents.context import Conversation, joined, pinned
+from engine.agents.context import Conversation, joined, outstanding, pinned
 from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed, Host
 from engine.agents.prompts import Prompt
@@ -177,7 +177,7 @@ class Loop:
         opening = pinned(
             self.opening,
             snapshot.scratchpads.get(self.agent),
-            "\n".join(f"- {task.id} {task.spec.title}: {task.state}" for task in snapshot.open_tasks(self.agent)),
+            outstanding(snapshot, self.agent),
             "\n\n".join(block.text for block in summary.message.blocks if isinstance(block, Text)),
         )
         self._record(e.ContextCompacted(clean(opening), summary.usage))

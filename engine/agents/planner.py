@@ -1,7 +1,7 @@
 """A planner: sleeps until a message arrives, plans, hands off, and is woken again by what comes later."""
 
 from engine import events as e
-from engine.agents.context import Conversation, intent_opening, slice_opening
+from engine.agents.context import Conversation, ended, intent_opening, outstanding, pinned, slice_opening
 from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed, Host
 from engine.agents.landing import addressed
@@ -69,7 +69,7 @@ class Planner:
             self.host.record(
                 Draft(e.Warned(f"{self.agent.path} starts again with a fresh context: {error}"), self.agent_id)
             )
-            restarted = e.ContextCompacted(await self._opening(), Usage())
+            restarted = e.ContextCompacted(await self._afresh(), Usage())
             self.host.record(Draft(restarted, self.agent_id))
             self.conversation = Conversation()
             self.conversation.apply(e.Event(0, 0, 0, restarted, self.agent_id))
@@ -89,6 +89,12 @@ class Planner:
             return slice_opening(self.agent, intent, notes)
         assert intent is not None
         return intent_opening(intent, notes)
+
+    async def _afresh(self) -> str:
+        """The opening of a fresh context: what the planner must not ask for again, and what it wrote down."""
+        snapshot, me = self.host.snapshot, self.agent_id
+        pad = snapshot.scratchpads.get(me)
+        return pinned(await self._opening(), pad, outstanding(snapshot, me), ended(snapshot, me))
 
     async def _hand_off(self, text: HandoffText) -> Answer:
         snapshot, me = self.host.snapshot, self.agent_id

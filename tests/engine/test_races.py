@@ -13,7 +13,7 @@ from tests import simulated
 from tests.engine.swarms import fresh, resumed, run
 from tests.engine.test_steering import kind, landing_script, steered
 from tests.engine.test_swarm import done, planner_of, said, tasks, turns, writes
-from tests.simulated import World, call, first_line, turn
+from tests.simulated import World, answers, call, first_line, turn
 
 WORKER = AgentPath("root/w-1")
 
@@ -285,6 +285,51 @@ def test_an_end_at_once_in_the_middle_of_a_drain_leaves_nobody_at_work() -> None
         assert running.cancelled()
         assert not swarm.supervisor.running
         assert all(task.failures == 0 for task in swarm.snapshot.tasks.values())
+
+    simulated.simulate(main)
+
+
+def test_a_planner_that_starts_again_knows_what_it_asked_for_and_what_became_of_it() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Task: b") and turns(request):
+            return turn(text="I think about it")
+        if not heading.startswith("# Intent"):
+            return landing_script([])(model, request)  # type: ignore[return-value]
+        if turns(request) == 0 and "## So far" in said(request):
+            return done(notes=said(request))
+        if turns(request) == 0:
+            return turn(call("rewrite_scratchpad", text="a first, then b"), *tasks("a", "b").message.calls)
+        return turn(call("wait")) if said(request).count("# Handoff: ") < 1 else turn(text="lost my thread")
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        opening = next(said(a.request) for a in w.models.asked if "## So far" in said(a.request))
+        assert "## Your scratchpad\n\na first, then b" in opening
+        assert "- a: landed" in opening
+        assert " b: " in opening.partition("## Outstanding")[2]
+        assert len(swarm.snapshot.tasks) == 2, "nothing was asked for twice"
+
+    run(script, examine)
+
+
+def test_a_planners_broken_copy_is_made_anew_and_does_not_end_the_run() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        def script(model: ModelName, request: Request) -> Turn:
+            if first_line(request).startswith("# Intent") and answers(request)[:1] == ["woken"]:
+                return turn(call("read_file", path="a.txt"))
+            return landing_script(["a"])(model, request)  # type: ignore[return-value]
+
+        w = simulated.world(clock, script)
+        swarm = fresh(w)
+        running = asyncio.ensure_future(swarm.run())
+        while _states(swarm).get("root") is not AgentState.WAITING:
+            await clock.sleep(0.1)
+        [copy] = w.workspaces.opened[swarm.snapshot.root]
+        copy.lose()
+        outcome = await running
+        assert outcome.status is ExitStatus.DONE, outcome
+        read = [answers(asked.request) for asked in w.models.asked if first_line(asked.request).startswith("# Intent")]
+        assert ["1\tx"] in read, "it looked at the newest trunk"
 
     simulated.simulate(main)
 
