@@ -14,6 +14,7 @@ from engine.repo.endings import checked_out
 from engine.repo.layers import Layer, Layers
 from engine.repo.trees import LINK, Changes, apply, deltas
 from engine.sandbox.containment import Containment
+from engine.sandbox.leftovers import record
 from engine.sandbox.session import Session
 from engine.types import CommitId
 
@@ -100,7 +101,7 @@ class AgentWorkspace:
                 raise WorkspaceLost("the workspace is closed")
             if self._session is None:
                 self._session = await Session.start(self._containment.start(self.copy.folder, self.copy.mount))
-                (self.copy.folder / "pid").write_text(f"{self._session.pid} {self._session.started}\n")
+                record(self.copy.folder / "pid", self._session.pid, self._session.started)
             return self._session
 
     # --- what was changed ---

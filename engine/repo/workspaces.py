@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from pathlib import Path
 
 import pygit2
@@ -13,9 +12,9 @@ from engine.repo.copies import make_copy
 from engine.repo.excludes import read_excludes
 from engine.repo.layers import Layers
 from engine.repo.workspace import AgentWorkspace
+from engine.sandbox.leftovers import kill_recorded
 from engine.sandbox.levels import SandboxReport
 from engine.sandbox.probe import Choice, choose
-from engine.sandbox.session import start_time
 from engine.settings import SandboxSettings
 from engine.types import AgentId, CommitId
 
@@ -75,7 +74,7 @@ class CopiedWorkspaces:
         mine = {workspace.copy.folder for workspace in self._open}
         for folder in _entries(self._folder / "copies"):
             if folder not in mine:
-                _kill_recorded(folder / "pid")
+                kill_recorded(folder / "pid")
                 self._layers.discard(folder)
         self._layers.sweep()
         await asyncio.to_thread(self._layers.empty_trash)
@@ -128,15 +127,3 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except FileNotFoundError:
         return []
-
-
-def _kill_recorded(record: Path) -> None:
-    try:
-        pid, started = record.read_text().split()
-    except (OSError, ValueError):
-        return
-    if started and start_time(int(pid)) == started:
-        try:
-            os.kill(int(pid), signal.SIGKILL)
-        except OSError:
-            pass

@@ -1,6 +1,6 @@
 """What a contained command cannot do, level by level: the promises of the sandbox, tried from inside."""
 
-# ruff: noqa: ASYNC220, ASYNC240 - a test may block while it looks from outside
+# ruff: noqa: ASYNC220, ASYNC230, ASYNC240 - a test may block while it looks from outside
 
 import os
 import select
@@ -187,6 +187,44 @@ def test_a_killed_engine_leaves_no_process(level: str, tmp_path: Path) -> None:
     for end in ends:
         with open(end, "rb", buffering=0) as pidfd:
             _wait_readable(pidfd.fileno())
+
+
+@pytest.mark.parametrize("level", ["restricted", "off"])
+async def test_what_a_killed_engine_left_is_swept_by_the_next(level: str, tmp_path: Path) -> None:
+    base = make_trunk(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", ENGINE, str(tmp_path), level, base], stdout=subprocess.PIPE, text=True
+    ) as engine:
+        assert engine.stdout is not None
+        record = Path(engine.stdout.readline().strip())
+        if engine.stdout.readline() != "on\n":
+            pytest.skip("the level does not work here")
+        launcher = int(record.read_text().split()[0])
+        os.kill(launcher, signal.SIGSTOP)  # so that it cannot see that its engine is gone
+        ends = [os.pidfd_open(pid) for pid in _tree(launcher)]
+        engine.send_signal(signal.SIGKILL)
+    assert select.select(ends, [], [], 0)[0] == []
+    made = await open_workspaces(tmp_path / "engine", tmp_path / "trunk.git", SandboxSettings(level=level), base)
+    await made.sweep()
+    for end in ends:
+        with open(end, "rb", buffering=0) as pidfd:
+            _wait_readable(pidfd.fileno())
+    for name in ("copies", "trash"):
+        assert list((tmp_path / "engine" / name).iterdir()) == []
+    await made.close()
+
+
+async def test_a_process_that_took_over_a_recorded_id_is_left_alone(
+    workspaces: CopiedWorkspaces, tmp_path: Path
+) -> None:
+    stale = tmp_path / "workspaces" / "copies" / "stale-1"
+    stale.mkdir()
+    with subprocess.Popen(["sleep", "600"]) as other:
+        (stale / "pid").write_text(f"{other.pid} 1\n")
+        await workspaces.sweep()
+        assert other.poll() is None
+        other.kill()
+    assert not stale.exists()
 
 
 def _tree(pid: int) -> list[int]:
