@@ -1,4 +1,4 @@
-"""Answers the engine's requests, asked over stdin and answered on stdout, until stdin ends: then all in here dies."""
+"""The launcher: answers requests from stdin on stdout until stdin ends, and then takes all in the sandbox with it."""
 
 import _signal  # type: ignore[import-not-found]  # `signal` takes longer to import than all else here
 import os

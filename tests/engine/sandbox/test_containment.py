@@ -77,6 +77,7 @@ async def test_nothing_outside_can_be_written(workspace: AgentWorkspace, tmp_pat
         tmp_path / "x", "/usr/x", "/etc/x", "/x", "/bin/x", "/proc/sys/kernel/core_pattern", "/dev/x", "/run/x",
         "/var/x",
         tmp_path / "trunk.git/objects/x", tmp_path / "source/.git/objects/x", tmp_path / "workspaces/x", "/sys/x",
+        tmp_path / "workspaces/stage/program/inside/x", "/run/swarm/inside/x",
     ]  # fmt: skip
     pattern = Path("/proc/sys/kernel/core_pattern").read_text()
     for target in targets:
