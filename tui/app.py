@@ -77,7 +77,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         self._start = start
         self._draft = start.draft if start is not None else ""
         self._frozen_at: Micros | None = None
-        self._leaving = False
+        self.leaving = False
         self._told_end = False
         self._noticed = ""
         self._main: MainScreen | None = None
@@ -116,8 +116,8 @@ class SwarmApp(App[int], inherit_bindings=False):
 
     def refresh_view(self) -> bool:
         if failure := self.session.failure():
-            if not self._leaving:
-                self._leaving = True
+            if not self.leaving:
+                self.leaving = True
                 self.exit(int(failure.status) if isinstance(failure, SwarmError) else int(ExitStatus.NOT_GREEN))
             return False
         if self.session.notice != self._noticed:
@@ -246,11 +246,13 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.push_screen(Choose("Leave the swarm", "", choices), leave)
 
     def _leave(self, mode: CloseMode) -> None:
-        if self._leaving:
+        if self.leaving:
             return
-        self._leaving = True
+        self.leaving = True
         if not self.session.ended():
             self.tell("leaving at the next safe points…")
+            if self._main is not None:
+                self._main.refresh_panes()
         future = self.session.close(mode)
         self.after(future, lambda done: self.exit(self.session.exit_status() or 0))
 

@@ -14,6 +14,7 @@ from tui.bridge import (
     Event,
     ExitStatus,
     JournalReader,
+    Micros,
     Pause,
     RunFolder,
     RunState,
@@ -135,11 +136,11 @@ class AttachedSession(BackgroundSession):
         how = f"The run's process {went}." if self._attached else "No process works on this run."
         self.read_only = f"no process works on it: swarm-tui resume {name}"
         if run.state is RunState.FINISHED:
-            self.mark, self.read_only = "FINISHED", "the run is finished"
+            self.mark, self.read_only = "", "the run is finished"
             self.notice = f"The run is finished: {run.reason}"
             self.farewell = ""
         else:
-            self.mark = "STOPPED" if run.ended else "CRASHED"
+            self.mark = "" if run.ended else "CRASHED"
             self.notice = f"{how} Go on with: swarm-tui resume {name}"
             self.farewell = f"{how} Go on with `swarm-tui resume {name}`"
         self._over.set()
@@ -183,6 +184,11 @@ class AttachedSession(BackgroundSession):
             await client.close()
 
     # --- the screen's thread ---------------------------------------------------------------------------------
+
+    def now(self) -> Micros:
+        """The time of a run whose process died stands still at the last that it told."""
+        run = self._published[1]
+        return run.at if self._over.is_set() and not run.ended else super().now()
 
     def submit(self, command: Command) -> "Future[None]":
         return self._ask(lambda: self._command(command))

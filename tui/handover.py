@@ -14,8 +14,6 @@ START_S = 120.0
 """Seconds that the new owner is given: it sweeps copies that others left, which can take a while."""
 LOOK_S = 0.05
 _TAIL = 4_000
-_OVER = (0, 1, 3)
-"""Exit statuses of an owner that had its turn: it came to the run's end before anyone looked."""
 
 
 class Folder(Protocol):
@@ -40,8 +38,8 @@ async def hand_over(folder: Folder, options: Sequence[str], program: Sequence[st
         async with asyncio.timeout(START_S):
             while not await _owns(folder, owner.pid):
                 if owner.poll() is not None:
-                    if owner.returncode in _OVER:
-                        break
+                    if owner.returncode == 0:
+                        break  # it came to the run's end before anyone looked
                     raise _cannot(folder, _last_error(folder.log, begun))
                 await asyncio.sleep(LOOK_S)
     except TimeoutError:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from msgspec import Struct
 from textual.binding import Binding
 
-from tui.bridge import Agent, ErrorKind, Role, Snapshot, SwarmError
+from tui.bridge import Agent, AgentState, ErrorKind, Role, Snapshot, SwarmError
 
 
 class Context(Struct, frozen=True):
@@ -39,6 +39,23 @@ def _on_live_agent(c: Context) -> str:
         return reason
     assert c.agent is not None
     return f"{c.agent.path} is {c.agent.state}" if c.agent.ended and c.agent.role is not Role.PLANNER else ""
+
+
+def _on_planner(c: Context) -> str:
+    if reason := _on_agent(c):
+        return reason
+    assert c.agent is not None
+    return "" if c.agent.role is Role.PLANNER else "only planners have queued tasks: choose the one above"
+
+
+def _rescopable(c: Context) -> str:
+    if reason := _on_planner(c):
+        return reason
+    assert c.agent is not None
+    if c.agent.parent is None:
+        return "the root's goal is the intent; i edits it"
+    gone = c.agent.state in (AgentState.FAILED, AgentState.CANCELLED)
+    return f"{c.agent.path} is {c.agent.state}" if gone else ""
 
 
 def _cancellable(c: Context) -> str:
@@ -115,6 +132,9 @@ ACTIONS: tuple[Action, ...] = (
     A("global.more", ("greater_than_sign",), "more", "One worker more at once", unavailable=_commandable),
     A("global.intent", ("i",), "intent", "Edit the intent: its versions, and a new one", footer=80),
     A("global.freeze", ("F",), "freeze", "Freeze the screen, not the swarm"),
+    A("global.copy", ("y",), "copy", "Copy: the agent's path, the handoff, the text or the patch"),
+    A("global.editor", ("e",), "editor", "Open what the pane shows in $EDITOR"),
+    A("global.pager", ("v",), "pager", "Open what the pane shows in $PAGER"),
     A("global.theme", ("T",), "theme", "Next theme"),
     A("global.detail_down", ("J",), "scroll detail", "Scroll the detail down from anywhere"),
     A("global.detail_up", ("K",), "scroll detail", "Scroll the detail up from anywhere"),
@@ -138,6 +158,9 @@ ACTIONS: tuple[Action, ...] = (
     A("agents.steer", ("s",), "steer", "A message to this agent", footer=30, unavailable=_on_live_agent),
     A("agents.steer_marked", ("S",), "steer marked", "A message to all marked agents", unavailable=_on_agent),
     A("agents.cancel", ("x",), "cancel", "Cancel the subtree, after asking", footer=35, unavailable=_cancellable),
+    A("agents.model", ("m",), "model", "Another model for the subtree", unavailable=_on_live_agent),
+    A("agents.priority", ("number_sign",), "priority", "Which planner's tasks come first", unavailable=_on_planner),
+    A("agents.rescope", ("R",), "re-scope", "Another goal for a subplanner", unavailable=_rescopable),
     A("agents.mark", ("space",), "mark", "Mark or unmark the agent"),
     A("agents.fold_all", ("minus",), "fold all", "Fold every planner below the root"),
     A("agents.unfold_all", ("equals_sign",), "unfold all", "Unfold everything"),
@@ -174,6 +197,7 @@ _SHOWN = {
     "greater_than_sign": ">",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
+    "number_sign": "#",
     "plus": "+",
     "minus": "-",
     "underscore": "_",

@@ -9,19 +9,19 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input
 
-from tui.bridge import AgentPath, Cancel, Pause, Resume, Role, RunState, SetWorkers, Steer
 from tui.keymap import DEFAULT
 from tui.screens.layout import PANES, TOO_SMALL, Layout, Pane, layout_for
-from tui.screens.modal import Ask, Choice, Choose
+from tui.screens.outside import Outside
 from tui.screens.reader import HandoffReader
+from tui.screens.steering import Steering
 from tui.text import Line, Span, clean
 from tui.widgets.acting import Acting
 from tui.widgets.agents import AgentTree
 from tui.widgets.detail import Detail, Tab
 from tui.widgets.diff import DiffView
 from tui.widgets.events import EventList
+from tui.widgets.filter_line import FilterLine
 from tui.widgets.handoffs import HandoffList
 from tui.widgets.lines import LineView
 from tui.widgets.resources import Resources
@@ -42,8 +42,8 @@ class TooSmall(StripWidget):
         ]
 
 
-class MainScreen(Acting, Screen[None]):
-    """Panes, the filter's line, and what keys do to the selected agents."""
+class MainScreen(Steering, Outside, Screen[None]):
+    """Panes, which of them is in front, and how one leads to another."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("focus", "global")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("focus", "global")]
@@ -70,12 +70,11 @@ class MainScreen(Acting, Screen[None]):
             with Vertical(id="pane-handoffs", classes="pane"):
                 yield HandoffList(id="handoffs")
         yield TooSmall(id="too-small")
-        yield Input(id="filter", placeholder="text  !not  state:paused  role:planner  under:root/parser", compact=True)
+        yield FilterLine(id="filter")
         yield Footer(id="footer")
 
     def on_mount(self) -> None:
         self.query_one("#pane-detail").add_class("pane")
-        self.query_one("#filter").display = False
         self._lay_out()
         self.agents.focus()
         self.poll()
@@ -134,10 +133,10 @@ class MainScreen(Acting, Screen[None]):
         if not self.view.frozen:
             self.event_list.update()
         self.query_one(Header).update()
-        self._titles()
+        self.retitle()
         self._point()
 
-    def _titles(self) -> None:
+    def retitle(self) -> None:
         run, view = self.view.run, self.view
         agent = view.agent
         total = len(run.agents) if run is not None else 0
@@ -266,7 +265,7 @@ class MainScreen(Acting, Screen[None]):
     def on_line_view_moved(self, event: LineView.Moved) -> None:
         if event.view is self.agents:
             self.detail.update()
-            self._titles()
+            self.retitle()
             self._point()
 
     def on_line_view_opened(self, event: LineView.Opened) -> None:
@@ -291,7 +290,7 @@ class MainScreen(Acting, Screen[None]):
         focused = self.focused
         if isinstance(focused, (AgentTree, HandoffList, EventList)) and focused.filter_text:
             focused.set_filter("")
-            self._titles()
+            self.retitle()
         elif self.view.marked and focused is self.agents:
             self.view.marked.clear()
             self.refresh_panes()
@@ -311,38 +310,13 @@ class MainScreen(Acting, Screen[None]):
 
     def do_filter(self) -> None:
         target = self._filtered()
-        box = self.query_one("#filter", Input)
-        box.value = target.filter_text
-        box.border_title = Content(f"filter {self.pane if target is not self.agents else Pane.AGENTS}")
-        box.display = True
-        box.focus()
+        self.query_one(FilterLine).open(target, self.pane if target is not self.agents else Pane.AGENTS)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        if event.input.id == "filter" and event.input.display:
-            target = self._filtered()
-            target.set_filter(event.value)
-            note = target.filter_error or f"{target.matches} match"
-            event.input.border_subtitle = Content(note)
-            event.input.set_class(bool(target.filter_error), "bad")
-            self._titles()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.input.id == "filter":
-            self._leave_filter(keep=True)
-
-    def on_key(self, event: events.Key) -> None:
-        if event.key == "escape" and isinstance(self.focused, Input):
-            event.stop()
-            self._leave_filter(keep=False)
-
-    def _leave_filter(self, *, keep: bool) -> None:
-        target = self._filtered()
-        if not keep:
-            target.set_filter("")
-        target.filter_error = ""
-        self.query_one("#filter").display = False
-        target.focus()
-        self.refresh_panes()
+    def on_filter_line_filtered(self, event: FilterLine.Filtered) -> None:
+        if event.left:
+            self.refresh_panes()
+        else:
+            self.retitle()
 
     # --- handoffs --------------------------------------------------------------------------------------------
 
@@ -366,7 +340,7 @@ class MainScreen(Acting, Screen[None]):
         if planner is None:
             self.host.tell("reply: this handoff went to you")
             return
-        self._steer([planner.path], f"reply to {planner.path}")
+        self.ask_and_steer([planner.path], f"reply to {planner.path}")
 
     def do_resolve(self) -> None:
         self.handoffs.resolve()
@@ -386,90 +360,13 @@ class MainScreen(Acting, Screen[None]):
             self.go(Pane.AGENTS)
         self.host.tell(f"{self._attention + 1} of {len(wants)}: {want.text}")
 
-    # --- steering --------------------------------------------------------------------------------------------
+    # --- other -----------------------------------------------------------------------------------------------
 
-    def _targets(self) -> list[AgentPath]:
-        """Paths of the marked agents, or of the selected one."""
-        run = self.view.run
-        if run is None:
-            return []
-        marked = [run.agents[id].path for id in self.view.marked if id in run.agents]
-        return marked or ([self.view.agent.path] if self.view.agent is not None else [])
-
-    def do_pause(self) -> None:
-        run = self.view.run
-        assert run is not None
-        agents = [run.agents[run.paths[path]] for path in self._targets()]
-        hold = not all(agent.paused for agent in agents)
-        for agent in agents:
-            above = next((a for a in run.ancestors(agent.id) if a.paused and a.id != agent.id), None)
-            if above is not None:
-                self.host.tell(f"{agent.path} is held by {above.path}: resume that one")
-            elif hold:
-                self.host.command(Pause(agent.path), f"pausing {agent.path} at its next safe points")
-            else:
-                self.host.command(Resume(agent.path), f"resuming {agent.path}")
-
-    def do_pause_all(self) -> None:
-        run = self.view.run
-        if run is not None and run.state is RunState.RUNNING:
-            self.host.command(Pause(), "pausing everything at the next safe points")
-        else:
-            self.host.command(Resume(), "resuming everything")
-
-    def do_steer(self) -> None:
-        if (agent := self.view.agent) is not None:
-            self._steer([agent.path], f"message to {agent.path}")
-
-    def do_steer_marked(self) -> None:
-        targets = self._targets()
-        self._steer(targets, f"message to {len(targets)} agents" if len(targets) > 1 else f"message to {targets[0]}")
-
-    def _steer(self, paths: list[AgentPath], title: str) -> None:
-        def send(text: str | None) -> None:
-            for path in paths if text else ():
-                self.host.command(Steer(path, text or ""), f"sent to {path}")
-
-        self.app.push_screen(Ask(title, placeholder="it is read before the next model call"), send)
-
-    def do_cancel(self) -> None:
-        run = self.view.run
-        assert run is not None
-        targets = self._targets()
-        below = {a.id for path in targets for a in run.subtree(run.paths[path])}
-        live = sum(not run.agents[id].ended for id in below)
-        open_ = sum(not run.tasks[task].ended for id in below for task in run.tasks_of.get(id, ()))
-        named = targets[0] if len(targets) == 1 else f"{len(targets)} subtrees"
-        workers = (
-            "its planner is told"
-            if all(run.agents[run.paths[path]].role is not Role.PLANNER for path in targets)
-            else f"{live} agents end and {open_} open tasks are cancelled; the planner above is told"
-        )
-
-        def go_on(answer: str | None) -> None:
-            for path in targets if answer == "y" else ():
-                self.host.command(Cancel(path), f"cancelling {path}")
-
-        self.app.push_screen(
-            Choose(
-                f"Cancel {named}?",
-                "What has landed stays. This cannot be undone.",
-                [Choice("y", "cancel it", workers), Choice("n", "leave it alone")],
-            ),
-            go_on,
-        )
-
-    def do_fewer(self) -> None:
-        self._limit_workers(-1)
-
-    def do_more(self) -> None:
-        self._limit_workers(1)
-
-    def _limit_workers(self, by: int) -> None:
-        run = self.view.run
-        if run is not None:
-            limit = max(0, run.workers_limit + by)
-            self.host.command(SetWorkers(limit), f"at most {limit} workers at once")
+    def to_read(self) -> tuple[str, str]:
+        """What the focused pane shows; from the tree, what the detail shows of the agent."""
+        focused = self.detail.body if self.focused is self.agents else self.focused
+        name = "change.diff" if isinstance(focused, DiffView) else "text.md"
+        return name, focused.taken() if isinstance(focused, LineView) else ""
 
     def do_refresh(self) -> None:
         self.detail.do_refresh()

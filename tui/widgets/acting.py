@@ -21,6 +21,7 @@ class Host(Protocol):
     keymap: Keymap
     view: View
     session: Session
+    leaving: bool
 
     def context(self) -> Context:
         """What decides which actions can run now."""

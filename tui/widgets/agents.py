@@ -86,6 +86,10 @@ class AgentTree(LineView):
         """The agent under the cursor."""
         return self._rows[self.cursor].agent if 0 <= self.cursor < len(self._rows) else None
 
+    def taken(self) -> str:
+        """The path of the agent under the cursor, as `send` takes it."""
+        return self.view.path_of(self.current)
+
     def select(self, agent: AgentId) -> None:
         """Put the cursor on an agent, opening what is folded above it."""
         run = self.view.run

@@ -41,6 +41,10 @@ class DiffView(LineView):
     def line_count(self) -> int:
         return len(self._rows)
 
+    def taken(self) -> str:
+        """The whole patch."""
+        return self._source or ""
+
     def empty_line(self, row: int) -> Line:
         return (Span("  " + self.note, "dim"),) if row == 1 else EMPTY
 

@@ -48,6 +48,13 @@ class HandoffList(LineView):
     def current(self) -> Handoff | None:
         return self._handoffs[self.cursor] if 0 <= self.cursor < len(self._handoffs) else None
 
+    def taken(self) -> str:
+        """The handoff under the cursor in full."""
+        if self.current is None:
+            return ""
+        told = tell_handoff(self.view, self.current, 100)
+        return "\n".join("".join(span.text for span in line).rstrip() for line in told)
+
     def set_filter(self, text: str) -> None:
         """Filter the list; a bad filter keeps the last good one and says what is wrong."""
         run = self.view.run

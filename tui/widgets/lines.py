@@ -83,6 +83,14 @@ class LineView(Acting, ScrollView, can_focus=True):
             return (Span("  "), Span(texts[from_top], "dim"))
         return EMPTY
 
+    def taken(self) -> str:
+        """What a person takes along from here as text: the line under the cursor, or all lines where there is none."""
+        lines = range(self.line_count())
+        if self.HAS_CURSOR:
+            lines = lines[self.cursor : self.cursor + 1]
+        told = ("".join(span.text for span in self.line(index, self.cells)).rstrip() for index in lines)
+        return "\n".join(told)
+
     # --- painting --------------------------------------------------------------------------------------------
 
     @property

@@ -110,6 +110,7 @@ class Header(StripWidget):
             self.host.session.mark,
             "REHEARSAL" if run.rehearsal else "",
             "FROZEN" if self.view.frozen else "",
+            "LEAVING" if self.host.leaving else "",
         ):
             if mark:
                 left += [Span("  "), Span(f" {mark} ", "on:cursor accent bold")]
@@ -133,7 +134,8 @@ class Header(StripWidget):
     def _second(self, run: Snapshot, cells: int) -> Line:
         now = self.host.now()
         census = self.view.census
-        paused, failed = census.states[AgentState.PAUSED], census.states[AgentState.FAILED]
+        # Agents that ended with a process that stopped are no failure: their tasks begin again.
+        paused, failed = census.states[AgentState.PAUSED], run.task_counts[TaskState.FAILED]
         waiting = census.states[AgentState.WAITING]
         landed = run.task_counts[TaskState.LANDED]
         hours = run.wall(now) / 3_600_000_000

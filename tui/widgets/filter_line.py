@@ -1,0 +1,80 @@
+"""The line in which a filter is typed: it works on a list while it is typed, and tells what it found."""
+
+from typing import ClassVar, Protocol
+
+from textual import events
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input
+
+
+class Filterable(Protocol):
+    """A list that a filter narrows."""
+
+    filter_text: str
+    filter_error: str
+
+    @property
+    def matches(self) -> int: ...
+
+    def set_filter(self, text: str) -> None: ...
+
+    def focus(self, scroll_visible: bool = True) -> Widget: ...
+
+
+class FilterLine(Input):
+    """Hidden until it is opened on a list; enter keeps the filter, escape clears it."""
+
+    HINT: ClassVar[str] = "text  !not  state:paused  role:planner  under:root/parser"
+
+    class Filtered(Message):
+        """The list shows something else; `left` when the line is gone."""
+
+        def __init__(self, left: bool) -> None:
+            super().__init__()
+            self.left = left
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, placeholder=self.HINT, compact=True)
+        self._target: Filterable | None = None
+
+    def on_mount(self) -> None:
+        self.display = False
+
+    def open(self, target: Filterable, label: str) -> None:
+        """Type a filter for this list."""
+        self._target = target
+        self.value = target.filter_text
+        self.border_title = Content(f"filter {label}")
+        self.display = True
+        self.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        target = self._target
+        if target is None or not self.display:
+            return
+        target.set_filter(event.value)
+        self.border_subtitle = Content(target.filter_error or f"{target.matches} match")
+        self.set_class(bool(target.filter_error), "bad")
+        self.post_message(self.Filtered(left=False))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._leave()
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key == "escape":
+            event.stop()
+            if self._target is not None:
+                self._target.set_filter("")
+            self._leave()
+
+    def _leave(self) -> None:
+        target, self._target = self._target, None
+        self.display = False
+        if target is not None:
+            target.filter_error = ""
+            target.focus()
+        self.post_message(self.Filtered(left=True))
