@@ -17,6 +17,7 @@ from msgspec import Struct
 from engine.errors import ErrorKind, SwarmError
 from engine.repo.alternates import all_objects, write_alternates
 from engine.repo.excludes import Excludes
+from engine.repo.trees import differences
 from engine.sandbox.removal import delete_tree
 from engine.types import CommitId
 
@@ -183,17 +184,16 @@ class Layers:
     def _make_delta(self, repo: pygit2.Repository, base: CommitId, commit: CommitId, received: str) -> Path | None:
         """None when so much changed that a new base is the better."""
         tree = repo[commit].peel(pygit2.Commit).tree
-        changes = repo[base].peel(pygit2.Commit).tree.diff_to_tree(tree, swap=False)
         written: list[bytes] = []
         size = 0
         gone: list[bytes] = []
-        for change in changes.deltas:
-            if change.status == pygit2.GIT_DELTA_DELETED:
-                gone.append(change.old_file.raw_path)
+        for path, entry in differences(repo[base].peel(pygit2.Commit).tree, tree):
+            if entry is None:
+                gone.append(os.fsencode(path))
             else:
-                written.append(change.new_file.raw_path)
-                if change.new_file.mode != pygit2.GIT_FILEMODE_COMMIT:
-                    size += repo[change.new_file.id].peel(pygit2.Blob).size
+                written.append(os.fsencode(path))
+                if entry.filemode != pygit2.GIT_FILEMODE_COMMIT:
+                    size += repo[entry.id].peel(pygit2.Blob).size
             if len(written) + len(gone) > MAX_DELTA_FILES or size > MAX_DELTA_BYTES:
                 return None
         folder = self._folder / "deltas" / commit
@@ -217,8 +217,8 @@ class Layers:
             git=git, env=index, given=b"".join(path + b"\0" for path in written),
         )  # fmt: skip
         delete_tree(full)
-        for path in gone:
-            _whiteout(making, path, tree)
+        for hidden in gone:
+            _whiteout(making, hidden, tree)
         making.rename(folder)
         return folder
 

@@ -68,8 +68,23 @@ def _write_tree(repo: pygit2.Repository, entries: Mapping[str, tuple[int, pygit2
     return repo.write(pygit2.GIT_OBJECT_TREE, b"".join(row for _, row in sorted(rows)))
 
 
-def deltas(old: pygit2.Tree, new: pygit2.Tree) -> Iterator[tuple[str, pygit2.DiffDelta]]:
-    """Path by path, renames not looked for."""
-    for delta in old.diff_to_tree(new).deltas:
-        raw = delta.new_file.raw_path if delta.status != pygit2.GIT_DELTA_DELETED else delta.old_file.raw_path
-        yield os.fsdecode(raw), delta
+def differences(
+    old: pygit2.Tree | None, new: pygit2.Tree | None, prefix: str = ""
+) -> Iterator[tuple[str, pygit2.Object | None]]:
+    """Each path where `new` has another file, with its entry there; None where it has none.
+
+    Folders that are the same are not looked into: the library's own comparison walks the whole project.
+    """
+    before, after = entries_of(old), entries_of(new)
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name), after.get(name)
+        if was is not None and now is not None and (was.id, was.filemode) == (now.id, now.filemode):
+            continue
+        left = was if isinstance(was, pygit2.Tree) else None
+        right = now if isinstance(now, pygit2.Tree) else None
+        if now is not None and right is None:
+            yield prefix + name, now
+        elif was is not None and left is None:
+            yield prefix + name, None
+        if left is not None or right is not None:
+            yield from differences(left, right, f"{prefix}{name}/")

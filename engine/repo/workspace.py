@@ -12,7 +12,7 @@ from engine.repo.changes import Scan
 from engine.repo.copies import Copy
 from engine.repo.endings import checked_out
 from engine.repo.layers import Layer, Layers
-from engine.repo.trees import LINK, Changes, apply, deltas
+from engine.repo.trees import LINK, Changes, apply, differences
 from engine.sandbox.containment import Containment
 from engine.sandbox.leftovers import record
 from engine.sandbox.session import Session
@@ -162,7 +162,7 @@ class AgentWorkspace:
 
     def _changed(self) -> tuple[str, ...]:
         repo = pygit2.Repository(str(self._scratch_git))
-        return tuple(sorted(path for path, _ in deltas(self._tree(repo, self.base), self._present(repo))))
+        return tuple(sorted(path for path, _ in differences(self._tree(repo, self.base), self._present(repo))))
 
     def _diff(self) -> str:
         repo = pygit2.Repository(str(self._scratch_git))
@@ -181,12 +181,12 @@ class AgentWorkspace:
         repo = pygit2.Repository(str(self._scratch_git))
         gone: list[str] = []
         put: list[tuple[str, int, bytes]] = []
-        for path, delta in deltas(self._present(repo), self._tree(repo, commit)):
-            if delta.status == pygit2.GIT_DELTA_DELETED:
+        for path, entry in differences(self._present(repo), self._tree(repo, commit)):
+            if entry is None:
                 gone.append(path)
-            elif delta.new_file.mode != pygit2.GIT_FILEMODE_COMMIT:
-                data = repo[delta.new_file.id].peel(pygit2.Blob).data
-                mode = int(delta.new_file.mode)
+            elif entry.filemode != pygit2.GIT_FILEMODE_COMMIT:
+                data = repo[entry.id].peel(pygit2.Blob).data
+                mode = int(entry.filemode)
                 put.append((path, mode, data if mode == LINK else checked_out(repo, data, path, commit)))
         return gone, put
 
