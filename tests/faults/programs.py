@@ -64,6 +64,10 @@ class Case:
             *("--check", CHECK, "--workers", "4", "--json"),
         ]
 
+    def command(self) -> list[str]:
+        """The whole command that goes on with the run, or begins it."""
+        return [PROGRAM, *self.words()]
+
     def started(
         self, *words: str, program: tuple[str, ...] = (PROGRAM,), **variables: str
     ) -> "subprocess.Popen[bytes]":

@@ -1,0 +1,83 @@
+"""Signals and closed streams: the program stops in order, says how to go on, and the run can be resumed."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.faults.programs import Case, Seen
+
+LOAD = "rehearsal:load?speed=0&planners=1&tasks=12&conflicts=0.3&shell=0&seed=3"
+SLOW = "rehearsal:load?speed=5&planners=0&tasks=4&conflicts=0&shell=0&seed=3"
+"""Its model takes longer to answer than a stop waits for."""
+
+
+def until(process: "subprocess.Popen[bytes]", kind: str, times: int = 1) -> None:
+    """Read what a program tells until it has told of so many events of a kind."""
+    assert process.stdout is not None
+    while times:
+        line = process.stdout.readline()
+        assert line, "it ended too soon"
+        times -= msgspec.json.decode(line, type=Seen).kind == kind
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_a_run_that_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
+    case = Case(tmp_path, "load", LOAD)
+    process = case.started()
+    until(process, "landing_finished", 2)
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == 4, case.said[-2000:]
+    case.none_survive()
+    assert f"hint: go on: swarm-tui resume {case.run.run}" in case.said
+    assert (case.run.state, case.run.exit_status, case.run.live) == ("stopped", 4, False)
+    assert case.to_its_end() == 0, case.said[-2000:]
+    case.examine()
+
+
+def test_a_second_signal_ends_the_program_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    case = Case(tmp_path, "load", SLOW)
+    process = case.started()
+    until(process, "task_started", 4)
+    process.send_signal(signal.SIGINT)
+    until(process, "agent_state_changed")
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 4, case.said[-2000:]
+    assert "stopping at once" in case.said
+    assert "Traceback" not in case.said
+    case.none_survive()
+    assert case.run.unfinished
+    assert case.ask("SELECT sum(failures) FROM tasks") == [(0,)]
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_run(tmp_path: Path) -> None:
+    case = Case(tmp_path, "load", LOAD)
+    process = case.started()
+    until(process, "landing_finished")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait() == 0, case.said[-2000:]
+    case.examine()
+
+
+def test_a_run_whose_terminal_is_gone_ends_all_the_same(tmp_path: Path) -> None:
+    case = Case(tmp_path, "load", LOAD)
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        ["sh", "-c", 'exec "$0" "$@"', *case.command()],
+        env=case.environ({}),
+        cwd=case.home,
+        stdin=subprocess.DEVNULL,
+        stdout=write,
+        stderr=write,
+    )
+    os.close(write)
+    os.read(read, 200)
+    os.close(read)
+    assert process.wait() == 0
+    case.examine()
