@@ -134,18 +134,24 @@ class RunLock:
     @classmethod
     def acquire(cls, folder: RunFolder) -> "RunLock":
         """Raises SwarmError (busy) when another process has the run or another run of its repo; (state) otherwise."""
-        return cls._acquire(folder, _take(folder.path.parent / "lock", folder.run))
+        repo_lock = _take(folder.path.parent / "lock", folder.run)
+        try:
+            return cls._acquire(folder, repo_lock)
+        except BaseException:
+            _release([repo_lock])
+            raise
 
     @classmethod
     def _acquire(cls, folder: RunFolder, repo_lock: int) -> "RunLock":
-        held = [repo_lock]
+        """The repo's lock stays the caller's to release when this raises."""
+        held: list[int] = []
         try:
             held.append(_take(folder.lock, folder.run))
             _prepare_socket(folder)
         except BaseException:
             _release(held)
             raise
-        return cls(folder, held)
+        return cls(folder, [repo_lock, *held])
 
     def release(self) -> None:
         _release(self._held)
