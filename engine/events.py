@@ -22,6 +22,7 @@ from engine.types import (
     MessageId,
     Micros,
     ModelName,
+    Role,
     RunId,
     RunState,
     Sample,
@@ -53,11 +54,15 @@ class RunCreated(EventBody, frozen=True, tag="run_created"):
 
 
 class EpochStarted(EventBody, frozen=True, tag="epoch_started"):
-    """A process took the run over. What an older epoch left running counts as lost from here on."""
+    """A process took the run over. What an older epoch left running counts as lost from here on.
+
+    `settings` are those in force from here on, as JSON text without keys; empty: as before.
+    """
 
     pid: int
     sandbox_level: str
     copy_method: str
+    settings: str = ""
 
 
 class RunStateChanged(EventBody, frozen=True, tag="run_state_changed"):
@@ -127,7 +132,11 @@ class PriorityChanged(EventBody, frozen=True, tag="priority_changed"):
 
 
 class ModelChanged(EventBody, frozen=True, tag="model_changed"):
+    """Another model for an agent, and for what is spawned below it; without an agent, for a role of the whole run
+    (None: for all roles)."""
+
     model: ModelName
+    role: Role | None = None
 
 
 class Rescoped(EventBody, frozen=True, tag="rescoped"):

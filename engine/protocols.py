@@ -95,6 +95,10 @@ class Provider(Protocol):
 class Models(Protocol):
     """All providers behind one door: limits, retries and prices included."""
 
+    async def prepare(self, models: Sequence[ModelName]) -> None:
+        """Open what the models need ahead of the first call. Raises SwarmError: no such provider, no key."""
+        ...
+
     async def ask(
         self,
         model: ModelName,

@@ -70,6 +70,8 @@ class Snapshot:
     check_command: str = ""
     version: str = ""
     models: dict[str, ModelName] = field(default_factory=dict)
+    models_below: dict[AgentId, ModelName] = field(default_factory=dict)
+    """Models that a person chose for subtrees; they hold for what is spawned below, too."""
     settings: str = "{}"
     state: RunState = RunState.RUNNING
     reason: str = ""
@@ -167,6 +169,11 @@ class Snapshot:
         """Whether the agent is held: by itself, by an ancestor or by the run."""
         return self.state in (RunState.PAUSING, RunState.PAUSED) or any(above.paused for above in self.ancestors(agent))
 
+    def model_for(self, role: Role, planner: AgentId) -> ModelName:
+        """The model of a new agent below a planner: what was chosen for the nearest subtree, else for the role."""
+        chosen = (self.models_below[above.id] for above in self.ancestors(planner) if above.id in self.models_below)
+        return next(chosen, self.models[role])
+
     def priority(self, task: Task) -> int:
         """A task's priority with what was added to the subtrees it is in."""
         return task.spec.priority + sum(above.priority for above in self.ancestors(task.planner))
@@ -252,6 +259,7 @@ def _(s: Snapshot, event: e.Event, body: e.EpochStarted) -> None:
         s.worked += max(0, s.at - s.epoch_at)  # the epoch before ended by dying at its last event
     s.epoch, s.epoch_at, s.pid = event.epoch, event.at, body.pid
     s.sandbox_level, s.copy_method = body.sandbox_level, body.copy_method
+    s.settings = body.settings or s.settings
     if s.ended:
         check_run(s.state, RunState.RUNNING)
         s.state, s.reason, s.exit_status = RunState.RUNNING, "", None
@@ -331,7 +339,16 @@ def _(s: Snapshot, event: e.Event, body: e.PriorityChanged) -> None:
 
 @_folds(e.ModelChanged)
 def _(s: Snapshot, event: e.Event, body: e.ModelChanged) -> None:
-    s._agent(event, model=body.model)
+    if event.agent is not None:
+        s._agent(event, model=body.model)
+        s.models_below[event.agent] = body.model
+        return
+    for role in Role if body.role is None else (body.role,):
+        s.models[role] = body.model
+    for agent in s.agents.values():
+        if body.role in (None, agent.role) and not (agent.ended and agent.role is not Role.PLANNER):
+            s.agents[agent.id] = replace(agent, model=body.model)
+            s.models_below.pop(agent.id, None)
 
 
 @_folds(e.Rescoped)

@@ -7,8 +7,8 @@ from engine import events as e
 from engine.agents.host import Host
 from engine.errors import ErrorKind, SwarmError
 from engine.events import Draft
+from engine.models.registry import split_model
 from engine.types import (
-    ROOT,
     Agent,
     AgentId,
     AgentPath,
@@ -50,9 +50,10 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
         case c.SetPriority(path=path, priority=priority):
             return (Draft(e.PriorityChanged(priority), _at(host, path).id),)
         case c.SetModel(model=model, path=path):
-            if ":" not in model:
-                raise _refused(f"{model} is not a model", "give PROVIDER:NAME")
-            agents = snapshot.subtree(_at(host, path or ROOT).id)
+            split_model(model)  # raises when there is no such provider
+            if path is None:
+                return (Draft(e.ModelChanged(model)),)
+            agents = snapshot.subtree(_at(host, path).id)
             return tuple(Draft(e.ModelChanged(model), agent.id) for agent in agents if not _gone(agent))
         case c.Rescope(path=path, goal=goal, scope=scope):
             agent = _alive(_at(host, path))

@@ -194,6 +194,8 @@ class Swarm:
                     return
                 self.supervisor.cancel(agent, reason)
             case _:
+                if isinstance(command, c.SetModel):
+                    await self.models.prepare([command.model])
                 drafts = drafts_for(self, command)
                 if drafts:
                     self.record(*drafts)

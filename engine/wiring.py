@@ -38,7 +38,7 @@ from engine.summary import Summary, summarise
 from engine.swarm import Swarm
 from engine.system import SortableIds, SystemClock, SystemRandomness
 from engine.tools.toolbox import Toolbox
-from engine.types import AgentId, Intent, ModelName, RunState, TaskState
+from engine.types import AgentId, Intent, ModelName, Role, RunState, TaskState
 from engine.world import World
 
 
@@ -144,7 +144,8 @@ async def resume_run(
         settings = choose_models(change(stored), environ)
         trunk = await GitTrunk.open(folder.path)
         swarm = await _assemble(folder, trunk, settings, snapshot, environ, held)
-        await swarm.durable(swarm.record(_epoch(swarm)))
+        swarm.record(_epoch(swarm), *_changes(snapshot, stored, settings))
+        await swarm.durable(snapshot.seq)
         return LiveRun(swarm, folder, reader, held.pop_all())
 
 
@@ -201,7 +202,22 @@ async def _reader(folder: RunFolder, held: AsyncExitStack) -> JournalReader:
 
 def _epoch(swarm: Swarm) -> Draft:
     workspaces = swarm.workspaces
-    return Draft(e.EpochStarted(os.getpid(), workspaces.level, workspaces.method))
+    settings = msgspec.json.encode(swarm.settings).decode()
+    return Draft(e.EpochStarted(os.getpid(), workspaces.level, workspaces.method, settings))
+
+
+def _changes(snapshot: Snapshot, stored: Settings, settings: Settings) -> list[Draft]:
+    """What a person changed by resuming: the run is no longer paused, and options win over what was stored."""
+    drafts = []
+    if snapshot.state in (RunState.PAUSING, RunState.PAUSED):
+        drafts.append(Draft(e.RunStateChanged(RunState.RUNNING, "resumed")))
+    for role in Role:
+        model = getattr(settings.models, role)
+        if model != getattr(stored.models, role):
+            drafts.append(Draft(e.ModelChanged(ModelName(model), role)))
+    if settings.swarm.workers != stored.swarm.workers:
+        drafts.append(Draft(e.WorkersLimited(settings.swarm.workers, "settings")))
+    return drafts
 
 
 def _at_work(snapshot: Snapshot) -> int:

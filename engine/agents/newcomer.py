@@ -19,7 +19,7 @@ def spawned(host: Host, task: Task, role: Role) -> Agent:
         path=path,
         parent=planner.id,
         role=role,
-        model=host.snapshot.models[role],
+        model=host.snapshot.model_for(role, planner.id),
         title=task.spec.title,
         goal=task.spec.goal,
         scope=task.spec.scope,

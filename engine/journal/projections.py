@@ -7,7 +7,7 @@ from msgspec import Struct, json
 
 from engine import events as e
 from engine.journal.blobs import Shelf
-from engine.types import Agent, AgentState, LandingState, Sample, Task, TaskState, Usage
+from engine.types import Agent, AgentState, LandingState, Role, Sample, Task, TaskState, Usage
 
 Parameters = Sequence[object]
 
@@ -108,7 +108,8 @@ _EPOCH = Statement(
       reason = CASE WHEN ended IS NULL THEN reason ELSE '' END,
       exit_status = CASE WHEN ended IS NULL THEN exit_status END,
       state = CASE WHEN ended IS NULL THEN state ELSE 'running' END,
-      ended = NULL, epoch = ?, epoch_at = ?, pid = ?, sandbox_level = ?, copy_method = ?""",
+      ended = NULL, epoch = ?, epoch_at = ?, pid = ?, sandbox_level = ?, copy_method = ?,
+      settings = coalesce(nullif(?, ''), settings)""",
 )
 _RUN_STATE = Statement("runs", "UPDATE runs SET state = ?, reason = ?, exit_status = ?")
 _RUN_ENDED = Statement(
@@ -149,7 +150,8 @@ def _(event: e.Event, body: e.RunCreated, shelf: Shelf) -> Iterable[Write]:
 @_projects(e.EpochStarted)
 def _(event: e.Event, body: e.EpochStarted, shelf: Shelf) -> Iterable[Write]:
     # The epoch before may have died: then it worked until its last event.
-    yield _EPOCH, (event.seq - 1, event.epoch, event.at, body.pid, body.sandbox_level, body.copy_method)
+    now = (event.epoch, event.at, body.pid, body.sandbox_level, body.copy_method, body.settings)
+    yield _EPOCH, (event.seq - 1, *now)
 
 
 @_projects(e.RunStateChanged)
@@ -251,6 +253,11 @@ _ACTING = _update("agents", "state = 'acting', doing = ?")
 _PAUSED = _update("agents", "paused = ?")
 _PRIORITY = _update("agents", "priority = ?")
 _MODEL = _update("agents", "model = ?")
+_ROLE_MODEL = Statement(
+    "agents",
+    "UPDATE agents SET model = ? WHERE role = ? AND (role = 'planner' OR state NOT IN ('done', 'failed', 'cancelled'))",
+)
+_RUN_MODEL = Statement("runs", "UPDATE runs SET models = json_set(models, ?, ?)")
 _SCOPE = _update("agents", "goal = ?, scope = ?")
 _AGENT_SPENT = _update(
     "agents",
@@ -295,7 +302,12 @@ def _(event: e.Event, body: e.PriorityChanged, shelf: Shelf) -> Iterable[Write]:
 
 @_projects(e.ModelChanged)
 def _(event: e.Event, body: e.ModelChanged, shelf: Shelf) -> Iterable[Write]:
-    yield _MODEL, (body.model, event.agent)
+    if event.agent is not None:
+        yield _MODEL, (body.model, event.agent)
+        return
+    for role in Role if body.role is None else (body.role,):
+        yield _ROLE_MODEL, (body.model, role)
+        yield _RUN_MODEL, (f"$.{role}", body.model)
 
 
 @_projects(e.Rescoped)

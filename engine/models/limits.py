@@ -1,7 +1,7 @@
 """All providers behind one door: opens them when first asked, paces and retries their calls, prices their turns."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -47,7 +47,7 @@ class ModelDesk:
         self._admissions: dict[str, Admission] = {}
         self._answered: set[str] = set()
 
-    async def prepare(self, models: list[ModelName]) -> None:
+    async def prepare(self, models: Sequence[ModelName]) -> None:
         """Open what the models need ahead of the first call. Raises SwarmError: no such provider, no key."""
         for name in dict.fromkeys(split_model(model)[0] for model in models):
             await self._provider(name)

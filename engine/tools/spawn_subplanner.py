@@ -32,7 +32,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
         path=free_path(snapshot, planner.path, title),
         parent=planner.id,
         role=Role.PLANNER,
-        model=planner.model,
+        model=snapshot.model_for(Role.PLANNER, planner.id),
         title=title,
         goal=arguments.goal,
         scope=arguments.scope,

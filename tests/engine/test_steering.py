@@ -201,7 +201,7 @@ def test_more_workers_priorities_models_and_scopes_can_be_set_while_it_runs() ->
     async def act(swarm: Swarm) -> None:
         await swarm.submit(SetWorkers(4))
         await swarm.submit(SetPriority(ROOT, 7))
-        await swarm.submit(SetModel(ModelName("scripted:other"), ROOT))
+        await swarm.submit(SetModel(ModelName("rehearsal:other")))
         with pytest.raises(SwarmError, match="not a subplanner"):
             await swarm.submit(Rescope(ROOT, "else"))
         with pytest.raises(SwarmError) as raised:
@@ -213,7 +213,9 @@ def test_more_workers_priorities_models_and_scopes_can_be_set_while_it_runs() ->
         assert outcome.status is ExitStatus.DONE
         assert swarm.snapshot.workers_limit == 4
         assert swarm.snapshot.agents[swarm.snapshot.root].priority == 7
-        assert w.models.asked[-1].model == "scripted:other"
+        later = [agent for agent in swarm.snapshot.agents.values() if agent.path in ("root", "root/w-6")]
+        assert {agent.model for agent in later} == {"rehearsal:other"}
+        assert w.models.asked[-1].model == "rehearsal:other"
 
     steered(landing_script(titles), kind("task_started"), act, examine, Settings(swarm=SwarmSettings(workers=1)))
 
@@ -249,3 +251,30 @@ def test_a_budget_that_is_used_up_stops_the_run_with_status_3(budget: BudgetSett
         assert swarm.snapshot.task_counts[TaskState.LANDED] < 40
 
     simulated.simulate(main)
+
+
+def test_a_model_for_a_subtree_holds_for_what_is_spawned_below_it() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                spawn = [call("spawn_subplanner", title=title, goal="own it") for title in ("left", "right")]
+                return turn(*spawn)
+            return done() if said(request).count("# Handoff: ") == 2 else turn(call("wait"))
+        if heading.startswith("# Slice: "):
+            return planner_of(heading[-5:].strip() + "-task")(request)
+        return done()
+
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(SetModel(ModelName("rehearsal:cheap"), AgentPath("root/left")))
+        with pytest.raises(SwarmError, match="there is no provider"):
+            await swarm.submit(SetModel(ModelName("rehersal:cheap"), AgentPath("root/left")))
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        models = {agent.path: agent.model for agent in swarm.snapshot.agents.values()}
+        assert models[AgentPath("root/left/w-1")] == "rehearsal:cheap"
+        assert models[AgentPath("root/right/w-1")] == "scripted:model"
+
+    left_spawned = lambda event: event.kind == "agent_spawned" and event.body.spawned.path == "root/left"  # noqa: E731
+    steered(script, left_spawned, act, examine)

@@ -2,7 +2,7 @@
 
 import inspect
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -61,6 +61,9 @@ class ScriptedModels:
         self._clock = clock
         self._power = power
         self._latency_s = latency_s
+
+    async def prepare(self, models: Sequence[ModelName]) -> None:
+        """Every model is there."""
 
     async def ask(
         self,

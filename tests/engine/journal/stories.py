@@ -189,12 +189,18 @@ class Story:
             ]
         )
         self.tell(body, agent.id)
+        if self._random.random() < 0.1:
+            role = self._random.choice([None, *t.Role])
+            self.tell(e.ModelChanged(t.ModelName(f"rehearsal:{self.words()}"), role))
 
     def _epoch(self) -> None:
         """The process stops or dies, and another goes on."""
         if self._random.random() < 0.5:
             self.tell(e.RunStateChanged(RunState.STOPPED, "by hand", 4))
-        self.tell(e.EpochStarted(self._random.randint(1, 9999), "strict", "clone"), epoch=self.snapshot.epoch + 1)
+        self.tell(
+            e.EpochStarted(self._random.randint(1, 9999), "strict", "clone", self._random.choice(["", "{}"])),
+            epoch=self.snapshot.epoch + 1,
+        )
 
 
 def story(seed: int, length: int = 300, *, text: int = 200) -> Story:

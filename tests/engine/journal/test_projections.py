@@ -1,5 +1,6 @@
 """The tables tell the same story as the fold, and every kind of event has a place in them or none by decision."""
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -51,6 +52,7 @@ async def test_tables_and_fold_agree(seed: int, tmp_path: Path) -> None:
     }
     [run] = rows(path, "SELECT * FROM runs")
     assert run_row(run) == run_value(s)
+    assert (json.loads(run["models"]), run["settings"]) == (s.models, s.settings)
     assert [row["text"] for row in rows(path, "SELECT text FROM intents ORDER BY version")] == [
         i.text for i in s.intents
     ]
