@@ -1,6 +1,7 @@
 """The command line: which commands and options there are. What one does is a module of its own, loaded when used."""
 
 import difflib
+import os
 import pkgutil
 import re
 import sys
@@ -53,7 +54,7 @@ def _common(parser: ArgumentParser) -> None:
     group.add_argument("--for", dest="wall", metavar="SPAN", help="stop after this time, such as 2h")
     group.add_argument("--check", metavar="COMMAND", help="the command that must pass for a commit to be green")
     group.add_argument("--branch", metavar="NAME", help="the branch to start from (default: the checked-out one)")
-    group.add_argument("--sandbox", metavar="LEVEL", help="auto, strict or off")
+    group.add_argument("--sandbox", metavar="LEVEL", help="auto; strict: refuse below namespaced; off: not contained")
     group.add_argument("--theme", metavar="NAME", help="the screen's theme")
     _state_dir(group.add_argument)
 
@@ -138,6 +139,8 @@ def _init(parser: ArgumentParser) -> None:
 
 
 APP = CommandLine("", "[REPO]", "open the app on a repository", "tui.commands.open:open_repo", _open)
+PLANNED = ("replay", "report", "ask", "lint-intent")
+"""Commands that are promised elsewhere and not there yet: told apart from arguments that are wrong."""
 COMMANDS = (
     CommandLine("demo", "[SAMPLE]", "run a sample project: no key, no network", "tui.commands.demo:demo", _demo),
     CommandLine("run", "REPO --intent FILE", "run without the app, print a summary", "tui.commands.run:run", _run),
@@ -172,6 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(command: CommandLine, words: list[str]) -> Namespace:
+    if command is APP and words and words[0] in PLANNED and (words[1:] or not os.path.isdir(words[0])):
+        raise Usage(f"the command {words[0]} does not exist yet", "what there is: swarm-tui --help")
     parser = Parser(prog=f"swarm-tui {command.name}".strip(), description=command.does, allow_abbrev=False)
     command.arguments(parser)
     parsed, unknown = parser.parse_known_args(words)

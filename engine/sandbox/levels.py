@@ -22,6 +22,11 @@ class CopyMethod(StrEnum):
     CHECKOUT = "checkout"
 
 
+_OBJECTS = (
+    "git objects of your repo (unpublished branches and deleted files too) and of other agents' landed work can be "
+    "read by whoever knows their ids"
+)
+
 NOT_GUARANTEED: dict[Level, tuple[str, ...]] = {
     Level.FULL: (),
     Level.NAMESPACED: (
@@ -29,6 +34,7 @@ NOT_GUARANTEED: dict[Level, tuple[str, ...]] = {
         "no system call filter: the whole kernel interface can be reached",
         "a command can tamper with its own sandbox's launcher: then only the engine's deadlines bound it",
         "the number of inodes and the disk space that a copy takes are not bounded",
+        _OBJECTS,
     ),
     Level.RESTRICTED: (
         "modes, times and attributes of files that are yours can be changed anywhere; Landlock does not cover them",
@@ -38,6 +44,7 @@ NOT_GUARANTEED: dict[Level, tuple[str, ...]] = {
         "a process that leaves its parent in the moment it is killed is only found at the next look",
         "names and sizes of files outside can be seen, and so can /etc's public files and `/proc`; other contents not",
         "no system call filter: the whole kernel interface can be reached",
+        _OBJECTS,
     ),
     Level.OFF: (
         "nothing is contained: commands can read and write what you can, and use the network",

@@ -10,13 +10,13 @@ from msgspec import Struct
 
 from engine.errors import ErrorKind, SwarmError
 from engine.protocols import WorkspaceError, WorkspaceLost
+from engine.quantities import size_bytes
 from engine.sandbox.bubblewrap import Bubblewrap, Mount, Surroundings, find_bubblewrap, prepare_stage
 from engine.sandbox.containment import Containment, Limits
 from engine.sandbox.levels import AS_ROOT, NOT_GUARANTEED, CopyMethod, Level, SandboxReport
 from engine.sandbox.program import python
 from engine.sandbox.removal import delete_tree
 from engine.sandbox.session import Session
-from engine.sandbox.sizes import parse_size
 from engine.sandbox.toolchains import find_tools
 from engine.settings import SandboxSettings
 
@@ -114,8 +114,8 @@ def _containment(
     settings: SandboxSettings,
     devices: bool,
 ) -> Containment:
-    memory = parse_size(settings.memory, "sandbox.memory")
-    limits = Limits(memory, settings.processes, parse_size(settings.output, "sandbox.output"))
+    memory = size_bytes(settings.memory)
+    limits = Limits(memory, settings.processes, size_bytes(settings.output))
     home = Path(os.path.expanduser("~"))
     prefix = str(Path(os.path.realpath(python())).parent.parent)
     needed = () if prefix.startswith("/usr") else (prefix,)

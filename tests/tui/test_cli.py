@@ -165,6 +165,11 @@ def test_the_commented_settings_name_every_key_with_its_default() -> None:
         }, section
 
 
+def test_the_template_says_what_strict_refuses() -> None:
+    (line,) = (line for line in (TEMPLATES / "swarm.toml").read_text().splitlines() if line.startswith("# level = "))
+    assert "strict (refuse to run below namespaced)" in line
+
+
 def test_the_doctor_says_what_is_there_and_never_a_key(person: Person) -> None:
     person.commit()
     answer = person.swarm("doctor", str(person.repo), OPENAI_API_KEY="a-very-secret-word")
