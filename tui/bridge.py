@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from engine.models.playbook import SampleProject, list_samples, sample_folder
     from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
     from engine.repo.git import require_git
+    from engine.repo.green import suggest_check
     from engine.repo.source import SourceRepo, inspect_repo
     from engine.runs import RunFolder, RunListing, find_run, is_live, list_runs, newest_unfinished
     from engine.sandbox.levels import SandboxReport
@@ -144,6 +145,7 @@ MACHINERY = {
     "sample_folder": "engine.models.playbook",
     "split_model": "engine.models.registry",
     "start_run": "engine.wiring",
+    "suggest_check": "engine.repo.green",
     "summarise": "engine.summary",
 }
 """What commands need of the engine, by module: loaded when it is first asked for, so that a light command is quick."""
@@ -399,5 +401,6 @@ __all__ = [
     "split_model",
     "start_run",
     "state_folder",
+    "suggest_check",
     "summarise",
 ]

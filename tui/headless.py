@@ -22,6 +22,7 @@ from tui.bridge import (
     SwarmError,
     event_line,
 )
+from tui.parting import parting
 from tui.progress import Progress
 
 HEARTBEAT_S = 10.0
@@ -89,10 +90,12 @@ async def _drive(begin: Callable[[], Awaitable[LiveRun]], *, as_json: bool) -> i
     progress.heartbeat(run.snapshot, _now())
     summary = run.summary()
     stdout.line(msgspec.json.encode(summary))
+    for line in parting(run.snapshot):
+        progress.note(line)
     if broke is not None:
         status = broke.status if summary.exit_status is None else ExitStatus(summary.exit_status)
         raise SwarmError(broke.kind, broke.message, broke.hint, status) from broke
-    return _conclusion(summary, run.snapshot, progress)
+    return _conclusion(summary, run.snapshot)
 
 
 async def _until_end(run: LiveRun, signals: "_Signals") -> SwarmError | None:
@@ -114,19 +117,11 @@ async def _until_end(run: LiveRun, signals: "_Signals") -> SwarmError | None:
     return None
 
 
-def _conclusion(summary: Summary, snapshot: Snapshot, progress: Progress) -> int:
-    """What the exit status means, on stderr, where it is not success; returns it."""
+def _conclusion(summary: Summary, snapshot: Snapshot) -> int:
+    """The exit status. Raises SwarmError for a run that came to its end without being done and green."""
     status = ExitStatus.STOPPED if summary.exit_status is None else ExitStatus(summary.exit_status)
-    reason = snapshot.reason or "stopped at once"
-    match status:
-        case ExitStatus.NOT_GREEN:
-            raise SwarmError(ErrorKind.STATE, reason, _what_to_look_at(snapshot), status)
-        case ExitStatus.BUDGET:
-            progress.note(f"stopped: {reason}")
-            progress.note(f"hint: go on with a larger limit: swarm-tui resume {summary.run} --budget-usd, --for, …")
-        case ExitStatus.STOPPED:
-            progress.note(f"stopped: {reason}")
-            progress.note(f"hint: go on: swarm-tui resume {summary.run}")
+    if status is ExitStatus.NOT_GREEN:
+        raise SwarmError(ErrorKind.STATE, snapshot.reason or "not done", _what_to_look_at(snapshot), status)
     return int(status)
 
 

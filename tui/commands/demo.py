@@ -1,5 +1,7 @@
 """`swarm-tui demo`: a bundled sample project in a scratch repo, run with the rehearsal model."""
 
+import asyncio
+import os
 import pkgutil
 import shutil
 import sys
@@ -8,10 +10,21 @@ from argparse import Namespace
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from tui.bridge import ErrorKind, SampleProject, Settings, SourceRepo, SwarmError, list_samples, sample_folder
+from tui.bridge import (
+    ErrorKind,
+    SampleProject,
+    Settings,
+    SourceRepo,
+    SwarmError,
+    choose_models,
+    list_samples,
+    require_git,
+    sample_folder,
+)
+from tui.commands.options import settings_of
 from tui.commands.prepare import prepared, require_terminal
 from tui.commands.run import start
-from tui.commands.scratch import scratch_repo
+from tui.commands.scratch import BRANCH, scratch_repo
 
 GENERATED = "load"
 """The sample that is generated to measure."""
@@ -26,6 +39,7 @@ def demo(arguments: Namespace) -> int:
     if not arguments.headless:
         require_terminal("print instead: swarm-tui demo --headless")
     _settle(arguments, sample)
+    _require_all(arguments, sample)
     folder = scratch_repo(arguments, sample)
     sys.stderr.write(f"sample: {sample.name}, {sample.title}, in {folder}\n")
     try:
@@ -36,6 +50,14 @@ def demo(arguments: Namespace) -> int:
         if not hasattr(arguments, "log"):  # the run never began: nobody needs its repo
             shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _require_all(arguments: Namespace, sample: SampleProject) -> None:
+    """Raises SwarmError for anything that a run of the sample would be refused for, before there is a repo of it."""
+    if arguments.branch not in (None, "", BRANCH):
+        raise SwarmError(ErrorKind.USAGE, f"the sample has no branch named {arguments.branch}", f"it has {BRANCH}")
+    choose_models(settings_of(arguments, sample.folder / "project").settings, os.environ)
+    asyncio.run(require_git())
 
 
 def _begin(arguments: Namespace) -> Callable[[Namespace, SourceRepo, Settings, str], int]:

@@ -5,6 +5,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -30,10 +31,13 @@ from tui.bridge import (
     resume_run,
     start_run,
 )
+from tui.commands.intent_file import stated
 from tui.commands.options import as_words, options_of, settings_of, state_dir
-from tui.commands.prepare import require_terminal, top_of
+from tui.commands.prepare import require_terminal, top_of, unchecked
 from tui.embedded import EmbeddedSession
 from tui.handover import hand_over
+from tui.parting import farewell
+from tui.text import one_line
 
 
 def open_repo(arguments: Namespace) -> int:
@@ -99,7 +103,8 @@ def _new_session(arguments: Namespace, source: SourceRepo, settings: Settings, i
     root = state_dir(arguments)
 
     async def begin() -> LiveRun:
-        return await start_run(source, settings, intent=intent, state_root=root, environ=os.environ)
+        text = stated(intent, "the intent")
+        return await start_run(source, settings, intent=text, state_root=root, environ=os.environ)
 
     return _session(arguments, begin)
 
@@ -111,11 +116,12 @@ def _show(open_session: Callable[[str | None], Session], settings: Settings, sta
         opened.append(open_session(intent))
         return opened[-1]
 
-    status = run_app(open_, settings=settings, start=start, themes_folder=config_folder(os.environ) / "themes")
-    for session in opened:
-        if session.farewell:
-            sys.stderr.write(f"{session.farewell}\n")
-    return status
+    try:
+        return run_app(open_, settings=settings, start=start, themes_folder=config_folder(os.environ) / "themes")
+    finally:
+        with suppress(OSError):  # the terminal may be gone
+            for session in opened[-1:]:
+                sys.stderr.writelines(f"{one_line(line)}\n" for line in farewell(session))
 
 
 def _session(arguments: Namespace, begin: Callable[[], Awaitable[LiveRun]]) -> Session:
@@ -139,7 +145,7 @@ def _start_screen(source: SourceRepo, settings: Settings, warnings: tuple[str, .
         check=settings.repo.check,
         models={role: model for role, model in msgspec.structs.asdict(settings.models).items() if model},
         sandbox_level=settings.sandbox.level,
-        warnings=(*warnings, *source.warnings),
+        warnings=(*warnings, *source.warnings, *unchecked(source, settings)),
         draft=_draft(source.root / "INTENT.md"),
         problem=problem,
         hint=hint,

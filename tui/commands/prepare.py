@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from tui.bridge import ErrorKind, Settings, SourceRepo, SwarmError, choose_models, inspect_repo
+from tui.bridge import ErrorKind, Settings, SourceRepo, SwarmError, choose_models, inspect_repo, suggest_check
 from tui.commands.options import settings_of
 from tui.text import one_line
 
@@ -15,9 +15,18 @@ def prepared(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
     """The repo and the settings of a new run on it; warnings go to stderr. Raises SwarmError."""
     loaded = settings_of(arguments, top_of(path))
     source = asyncio.run(inspect_repo(path, loaded.settings.repo.branch))
-    for warning in (*loaded.warnings, *source.warnings):
+    for warning in (*loaded.warnings, *source.warnings, *unchecked(source, loaded.settings)):
         sys.stderr.write(f"warning: {one_line(warning)}\n")
     return source, choose_models(loaded.settings, os.environ)
+
+
+def unchecked(source: SourceRepo, settings: Settings) -> tuple[str, ...]:
+    """A warning when the settings name no check, with the command that the project's files point to."""
+    if settings.repo.check:
+        return ()
+    found = asyncio.run(suggest_check(source))
+    what = f"this project looks checkable with: {found}" if found else "--check 'COMMAND' sets one"
+    return (f"no check is configured, so green stays null; {what}",)
 
 
 def top_of(path: Path) -> Path:
