@@ -194,7 +194,10 @@ class ToolStarted(EventBody, frozen=True, tag="tool_started"):
 
 
 class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
-    """`answer` is what the model gets, `paths` what the call changed in the workspace; waits in seconds."""
+    """`answer` is what the model gets; waits in seconds.
+
+    `paths` are those that the call changed in the workspace: for a command, those that differ from the base since.
+    """
 
     call: CallId
     tool: str
@@ -222,12 +225,14 @@ class TaskStarted(EventBody, frozen=True, tag="task_started"):
 class TaskRequeued(EventBody, frozen=True, tag="task_requeued"):
     """An attempt ended without a handoff and another will follow, not before `not_before`.
 
-    `lost`: the agent or the program died; otherwise the attempt failed by its own fault.
+    `lost`: the agent or the program died; otherwise the attempt failed by its own fault. `counts`: it is held
+    against the task.
     """
 
     reason: str
     lost: bool
     not_before: Micros
+    counts: bool = True
 
 
 class TaskEnded(EventBody, frozen=True, tag="task_ended"):

@@ -23,7 +23,7 @@ AGENT_TRANSITIONS: dict[AgentState, frozenset[AgentState]] = {
     AgentState.WAITING: _ACTIVE | _ENDS,
     AgentState.PAUSED: _ACTIVE | _ENDS,
     AgentState.DONE: frozenset({AgentState.THINKING, AgentState.PAUSED, AgentState.CANCELLED}),  # woken
-    AgentState.FAILED: frozenset(),
+    AgentState.FAILED: frozenset({AgentState.STARTING}),  # the root's planner, when its run is resumed
     AgentState.CANCELLED: frozenset(),
 }
 

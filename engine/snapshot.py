@@ -423,7 +423,7 @@ def _(s: Snapshot, event: e.Event, body: e.TaskRequeued) -> None:
         agent=None,
         reason=body.reason,
         not_before=body.not_before,
-        losses=task.losses + body.lost,
+        losses=task.losses + (body.lost and body.counts),
         failures=task.failures + (not body.lost),
     )
 

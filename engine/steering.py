@@ -31,11 +31,14 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
     match command:
         case c.SubmitIntent(text=text, author=author):
             return _new_intent(host, text, author)
+        case c.Pause(path=None) if snapshot.state is not RunState.RUNNING:
+            return ()  # it is paused or about to be
         case c.Pause(path=None):
             return (Draft(e.RunStateChanged(RunState.PAUSING, "paused by a person")),)
         case c.Resume(path=None):
             held = [Draft(e.SubtreeResumed(), agent.id) for agent in snapshot.agents.values() if agent.paused]
-            return (Draft(e.RunStateChanged(RunState.RUNNING)), *held)
+            paused = snapshot.state in (RunState.PAUSING, RunState.PAUSED)
+            return (*([Draft(e.RunStateChanged(RunState.RUNNING))] if paused else []), *held)
         case c.Pause(path=path):
             return (Draft(e.SubtreePaused(), _at(host, path).id),)
         case c.Resume(path=path):
@@ -48,7 +51,10 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
                 raise _refused("the number of workers cannot be negative", "give 0 or more")
             return (Draft(e.WorkersLimited(workers, "person")),)
         case c.SetPriority(path=path, priority=priority):
-            return (Draft(e.PriorityChanged(priority), _at(host, path).id),)
+            agent = _at(host, path)
+            if agent.role is not Role.PLANNER:
+                raise _refused(f"{path} is not a planner", "a priority is a subtree's: give the path of its planner")
+            return (Draft(e.PriorityChanged(priority), agent.id),)
         case c.SetModel(model=model, path=path):
             split_model(model)  # raises when there is no such provider
             if path is None:

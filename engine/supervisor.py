@@ -20,6 +20,9 @@ from engine.quantities import span_s
 from engine.types import ROOT, Agent, AgentId, AgentState, Role, TaskId, TaskState
 from engine.world import Governor
 
+TROUBLE = 5
+"""Attempts in a row that the machine may spoil before the run is ended, to be resumed."""
+
 log = logging.getLogger("swarm")
 
 Work = Callable[[], Coroutine[None, None, None]]
@@ -51,6 +54,7 @@ class Supervisor:
         self._deadlines: dict[AgentId, asyncio.Timeout] = {}
         self._queued = {id for id, task in snapshot.tasks.items() if task.state is TaskState.QUEUED}
         self._working: set[TaskId] = set()
+        self._trouble = 0
         self._new_planners = [agent.id for agent in snapshot.agents.values() if agent.role is Role.PLANNER]
 
     # --- what the swarm asks ---------------------------------------------------------------------------------
@@ -89,6 +93,8 @@ class Supervisor:
             case e.TaskQueued() | e.TaskRequeued():
                 assert event.task is not None
                 self._queued.add(event.task)
+            case e.TaskEnded(state=TaskState.LANDED):
+                self._trouble = 0
             case e.TaskStarted():
                 assert event.task is not None
                 self._queued.discard(event.task)
@@ -111,7 +117,10 @@ class Supervisor:
             if agent.state in (AgentState.FAILED, AgentState.CANCELLED):
                 raise SwarmError(ErrorKind.USAGE, f"{agent.path} has ended", "there is nothing to cancel")
             self._cancel_below(agent, reason)
-            self.host.record(*Planner(self.host, agent.id, Conversation()).cancelled(reason))
+            if agent.state is AgentState.DONE:  # it has handed off: there is nothing more to tell
+                self.host.record(Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=reason), agent.id))
+            else:
+                self.host.record(*Planner(self.host, agent.id, Conversation()).cancelled(reason))
             if (running := self._running.get(agent.id)) is not None:
                 running.cancel()
         elif agent.task is not None and not self.snapshot.tasks[agent.task].ended:
@@ -157,13 +166,17 @@ class Supervisor:
     def _admit(self) -> None:
         while len(self._working) < min(self.snapshot.workers_limit, self._governor.limit):
             task = next_task(self.snapshot, self._queued, self._working, self.host.clock.now())
-            if task is None:
+            if task is None or self._alive() >= self.host.settings.swarm.max_agents:
                 return
             agent, drafts = started(self.host, task)
             self.host.record(*drafts)
             self._working.add(task.id)
             ended = partial(self._attempt_ended, task.id, agent.id)
             self._start(agent.id, partial(self._attempt, task.id, agent.id), ended)
+
+    def _alive(self) -> int:
+        """Agents that run and have not ended; a planner that is done costs nothing."""
+        return sum(not self.snapshot.agents[id].ended for id in self._running)
 
     def _start(self, agent: AgentId, work: Work, ended: Callable[[bool], None]) -> None:
         """Run an agent's work beside the supervisor; `ended` is told whether it was cancelled, even before it began."""
@@ -199,11 +212,22 @@ class Supervisor:
             self._failed(task_id, f"the model gave no answer: {error.message}")
         except TimeoutError:
             self._failed(task_id, f"it took longer than {limit}")
-        except (AttemptFailed, WorkspaceLost, SwarmError, OSError) as error:
+        except (SwarmError, OSError) as error:
+            self._troubled(task_id, error)
+        except (AttemptFailed, WorkspaceLost) as error:
             self._failed(task_id, str(error))
         except Exception as error:  # a fault of this program costs one attempt, not the run
             log.exception("attempt at %s", task_id)
             self._failed(task_id, f"the program is at fault: {type(error).__name__}: {error}")
+
+    def _troubled(self, task_id: TaskId, error: SwarmError | OSError) -> None:
+        """The machine, the disk or git is in the way, not the task: try again later, or end the run if it stays so."""
+        self._trouble += 1
+        if self._trouble > TROUBLE or (isinstance(error, SwarmError) and error.kind is ErrorKind.PROVIDER):
+            raise error
+        task = self.snapshot.tasks[task_id]
+        if not task.ended:
+            self.host.record(*recovery.lost(self.host, task, str(error), wait_s=2.0**self._trouble))
 
     def _failed(self, task_id: TaskId, reason: str) -> None:
         task = self.snapshot.tasks[task_id]
@@ -236,8 +260,10 @@ class Supervisor:
     def _cancel_below(self, planner: Agent, reason: str) -> None:
         for task in self.snapshot.open_tasks(planner.id):
             self._cancel_task(task.id, reason)
-        for child in self.snapshot.open_subplanners(planner.id):
-            self.cancel(child, reason)
+        for id in self.snapshot.children.get(planner.id, ()):
+            child = self.snapshot.agents[id]
+            if child.role is Role.PLANNER and child.state not in (AgentState.FAILED, AgentState.CANCELLED):
+                self.cancel(child, reason)
 
     def _cancel_task(self, task_id: TaskId, reason: str) -> None:
         task = self.snapshot.tasks[task_id]

@@ -11,7 +11,7 @@ from engine.agents.prompts import Prompts
 from engine.agents.reconciler import Reconciler, Verdict
 from engine.budget import NEAR, used
 from engine.conversation import Request, Turn
-from engine.errors import ErrorKind, ExitStatus, ModelError, SwarmError
+from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.events import Draft, Event
 from engine.settings import Settings
 from engine.snapshot import Snapshot
@@ -35,6 +35,9 @@ SAMPLE_S = 5.0
 """Seconds between two resource samples."""
 PUBLISH_S = 2.0
 """Seconds at least between two writes of trunk and green to the person's repo."""
+OUTAGE_S = 30.0
+OUTAGE_MOST_S = 300.0
+"""Seconds before a provider that stopped answering is asked again: the first wait, doubled up to the longest."""
 DRAIN_S = 10.0
 """Seconds that agents are given to reach a safe point when the run stops."""
 
@@ -65,6 +68,7 @@ class Swarm:
         self.reconciler = Reconciler(self)
         self.governor = world.governor
         self.epoch = epoch
+        self._after_crash = not snapshot.ended
         self._seq = snapshot.seq
         self._listeners: list[Callable[[Event], None]] = []
         self._watched: tuple[AgentId, Callable[[str], None]] | None = None
@@ -75,6 +79,7 @@ class Swarm:
         self._publish_wanted = asyncio.Event()
         self._landings_unchecked = 0
         self._budget_told = False
+        self._price_told = False
         self.supervisor = Supervisor(self, world.journal, world.governor, self.fail, self._stirred.set)
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
@@ -83,13 +88,15 @@ class Swarm:
 
     def record(self, *drafts: Draft, cause: int | None = None) -> int:
         now = self.clock.now()
-        events = []
-        for draft in drafts:
-            self._seq += 1
-            event = Event(self._seq, now, self.epoch, draft.body, draft.agent, draft.task, cause)
-            self.snapshot.apply(event)
-            events.append(event)
-        self.journal.append(events)
+        events: list[Event] = []
+        try:
+            for draft in drafts:
+                event = Event(self._seq + 1, now, self.epoch, draft.body, draft.agent, draft.task, cause)
+                self.snapshot.apply(event)
+                self._seq += 1
+                events.append(event)
+        finally:  # an event that the fold refuses is a fault; what was folded before it must still be on record
+            self.journal.append(events)
         seq = self._seq
         for event in events:
             self._react(event)
@@ -144,13 +151,8 @@ class Swarm:
             await mail.wait()
 
     async def ask(self, agent: AgentId, request: Request) -> Turn:
-        share, limit = used(self.settings.budget, self.snapshot, self.clock.now())
-        if share >= 1.0:
-            self.stop(Outcome(RunState.STOPPED, ExitStatus.BUDGET, f"the budget is used up: {limit}"))
-            await self.safe_point(agent)
-        if share >= NEAR and not self._budget_told:
-            self._budget_told = True
-            self._tell_planners(self.prompts["budget"].render(limit=limit))
+        self._watch_budget()
+        await self.safe_point(agent)
         model = self.snapshot.agents[agent].model
 
         def retrying(reason: str, seconds: float) -> None:
@@ -158,7 +160,37 @@ class Swarm:
             waits = e.AgentStateChanged(AgentState.THINKING, f"asks again in {seconds:.0f} s: {reason}")
             self.record(Draft(e.ModelCallRetried(model, reason, seconds), agent, task), Draft(waits, agent, task))
 
-        return await self.models.ask(model, request, lambda text: self.show(agent, text), retrying)
+        outages = 0
+        while True:
+            try:
+                return await self.models.ask(model, request, lambda text: self.show(agent, text), retrying)
+            except ModelError as error:
+                if error.kind is not ModelErrorKind.RETRYABLE:
+                    raise
+                if not self.snapshot.model_calls:
+                    hint = "is its server reachable? `swarm-tui doctor` shows its address; then: swarm-tui resume"
+                    raise SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.NOT_GREEN) from error
+                wait = min(OUTAGE_MOST_S, OUTAGE_S * 2**outages)
+                retrying(f"no answer: {error.message}", wait)
+            run_on = self.supervisor.stop_clock(agent)
+            await self.clock.sleep(wait)
+            run_on()
+            outages += 1
+            await self.safe_point(agent)
+
+    def _watch_budget(self) -> None:
+        """Stop the run at a limit, tell the planners near one, and a person of what cannot be held to one."""
+        budget = self.settings.budget
+        share, limit = used(budget, self.snapshot, self.clock.now())
+        if share >= 1.0:
+            self.stop(Outcome(RunState.STOPPED, ExitStatus.BUDGET, f"the budget is used up: {limit}"))
+        if share >= NEAR and not self._budget_told:
+            self._budget_told = True
+            self._tell_planners(self.prompts["budget"].render(limit=limit))
+        if budget.usd and self.snapshot.usage.usd is None and not self._price_told:
+            self._price_told = True
+            unknown = "a model's price is unknown, so the budget in USD does not hold: set prices, or limit tokens"
+            self.record(Draft(e.Warned(unknown)))
 
     def show(self, agent: AgentId, text: str) -> None:
         if self._watched is not None and self._watched[0] == agent:
@@ -235,8 +267,10 @@ class Swarm:
             for work in (self._measure, self._reconcile, self._publish)
         ]
         try:
-            await recovery.recover(self)
+            await recovery.recover(self, self._after_crash)
             await self._go()
+        except Exception as error:
+            self.fail(error)
         finally:
             await self._end(helpers)
         if self._error is not None:
@@ -278,14 +312,14 @@ class Swarm:
         """Finish the run once the root has handed off, nothing is outstanding and the last check has spoken."""
         snapshot = self.snapshot
         root = snapshot.agents[snapshot.root] if snapshot.root else None
-        if root is None or not root.ended or not self._quiet():
+        if root is None or not root.ended or not self._quiet() or snapshot.state is not RunState.RUNNING:
             return
         if root.state is not AgentState.DONE:
-            self.stop(Outcome(RunState.FINISHED, ExitStatus.NOT_GREEN, root.reason or "the root planner failed"))
+            self.stop(Outcome(RunState.FAILED, ExitStatus.NOT_GREEN, root.reason or "the root planner failed"))
             return
         verdict = await self._last_verdict()
         self._landings_unchecked = 0
-        if verdict in (None, Verdict.REPAIRING) or not self._quiet():
+        if verdict in (None, Verdict.REPAIRING) or not self._quiet() or snapshot.state is not RunState.RUNNING:
             return
         last = next(h for h in reversed(snapshot.handoffs.values()) if h.agent == root.id)
         done = last.text.status is HandoffStatus.DONE and verdict is not Verdict.RED
@@ -344,6 +378,7 @@ class Swarm:
         while True:
             sample = await self.meters.sample()
             self.record(Draft(e.Sampled(sample)))
+            self._watch_budget()
             if (change := self.governor.consider(sample)) is not None:
                 self.record(Draft(e.Warned(change)))
             self._stirred.set()
@@ -364,6 +399,11 @@ class Swarm:
             await self.clock.sleep(PUBLISH_S)
 
     async def publish_now(self) -> None:
-        """Bring trunk and green into the person's repo."""
-        left_alone = await self.trunk.publish()
+        """Bring trunk and green into the person's repo. Trouble with that repo is told and stops nothing."""
+        try:
+            left_alone = await self.trunk.publish()
+        except SwarmError as error:
+            left_alone = f"your repo was not brought up to date: {error.message}"
+        if left_alone and left_alone != self.snapshot.left_alone:
+            self.record(Draft(e.Warned(left_alone)))
         self.record(Draft(e.Published(self.snapshot.trunk, self.snapshot.green, left_alone)))

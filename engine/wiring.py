@@ -38,7 +38,7 @@ from engine.summary import Summary, summarise
 from engine.swarm import Swarm
 from engine.system import SortableIds, SystemClock, SystemRandomness
 from engine.tools.toolbox import Toolbox
-from engine.types import AgentId, Intent, ModelName, Role, RunState, TaskState
+from engine.types import AgentId, AgentState, Intent, ModelName, Role, RunState, TaskState
 from engine.world import World
 
 
@@ -211,6 +211,8 @@ def _changes(snapshot: Snapshot, stored: Settings, settings: Settings) -> list[D
     drafts = []
     if snapshot.state in (RunState.PAUSING, RunState.PAUSED):
         drafts.append(Draft(e.RunStateChanged(RunState.RUNNING, "resumed")))
+    if snapshot.root is not None and snapshot.agents[snapshot.root].state is AgentState.FAILED:
+        drafts.append(Draft(e.AgentStateChanged(AgentState.STARTING, reason="resumed"), snapshot.root))
     for role in Role:
         model = getattr(settings.models, role)
         if model != getattr(stored.models, role):

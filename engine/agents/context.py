@@ -1,6 +1,6 @@
 """What an agent is told: its opening message, messages from others as text, and its conversation so far."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from engine import events as e
 from engine.conversation import Block, Message, Text, ToolAnswer, ToolCall
@@ -75,13 +75,18 @@ def handoff_message(title: str, handoff: Handoff) -> str:
     head = f"Handoff: {title}\n\nfrom: {source}\nstatus: {text.status.value}\nlanding: {landing}"
     return sections(
         head,
-        summary=text.summary,
-        notes=text.notes,
-        concerns=text.concerns,
-        deviations=text.deviations,
-        findings=text.findings,
-        feedback=text.feedback,
+        summary=quoted(text.summary),
+        notes=quoted(text.notes),
+        concerns=quoted(text.concerns),
+        deviations=quoted(text.deviations),
+        findings=quoted(text.findings),
+        feedback=quoted(text.feedback),
     )
+
+
+def quoted(text: str) -> str:
+    """Each line behind `>`: what an agent wrote cannot pass for a heading of ours or for the person's words."""
+    return "\n".join(f"> {line}" for line in text.strip().splitlines())
 
 
 def pinned(opening: str, scratchpad: Scratchpad | None, outstanding: str, summary: str) -> str:
@@ -98,7 +103,7 @@ def pinned(opening: str, scratchpad: Scratchpad | None, outstanding: str, summar
 
 def outstanding(snapshot: Snapshot, agent: AgentId) -> str:
     """A planner's tasks and subplanners that have not ended, one a line; empty for others."""
-    tasks = [f"{task.id} {task.spec.title}: {task.state}" for task in snapshot.open_tasks(agent)]
+    tasks = [f"{task.id} {task.spec.title}" for task in snapshot.open_tasks(agent)]
     return bullets([*tasks, *(f"subplanner {child.title}" for child in snapshot.open_subplanners(agent))])
 
 
@@ -115,6 +120,16 @@ def ended(snapshot: Snapshot, agent: AgentId) -> str:
 
 def bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
+
+
+def readable(inbox: Sequence[InboxMessage], characters: int) -> tuple[InboxMessage, ...]:
+    """The oldest messages that fit into so many characters, at least one."""
+    taken = 0
+    for number, message in enumerate(inbox):
+        taken += len(message.text)
+        if number and taken > characters:
+            return tuple(inbox[:number])
+    return tuple(inbox)
 
 
 def joined(messages: Iterable[InboxMessage]) -> str:

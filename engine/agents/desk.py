@@ -6,7 +6,7 @@ from engine.agents.host import Host
 from engine.protocols import Output, Workspace, WorkspaceError, WorkspaceLost
 from engine.quantities import span_s
 from engine.tools.tool import Answer
-from engine.types import Agent, AgentId, CommitId, HandoffText
+from engine.types import Agent, AgentId, CommitId, HandoffText, Role
 
 HandOff = Callable[[HandoffText], Awaitable[Answer]]
 
@@ -46,6 +46,11 @@ class AgentDesk:
         async with self._host.gate.pass_for(command, self._subtree()) as waited:
             output = await workspace.run(command, timeout, lambda text: self._host.show(self._id, text))
         return output, waited
+
+    async def changed(self) -> frozenset[str]:
+        if self.agent.role is Role.PLANNER:
+            return frozenset()
+        return frozenset(await (await self.workspace()).changed())
 
     async def hand_off(self, text: HandoffText) -> Answer:
         return await self._hand_off(text)

@@ -7,7 +7,7 @@ import pathspec
 from msgspec.structs import replace
 
 from engine import events as e
-from engine.agents.context import handoff_message
+from engine.agents.context import bullets, handoff_message
 from engine.agents.desk import AgentDesk
 from engine.agents.host import Host
 from engine.events import Draft
@@ -32,6 +32,10 @@ from engine.types import (
 )
 
 MARKER = b"<<<<<<< trunk"
+YOURS = ".swarm/yours"
+"""Where a copy keeps the agent's version of a conflicting file that holds no markers; nothing there lands."""
+DETAILS = 2_000
+"""Characters of git's own words about a conflict."""
 
 
 async def offer(host: Host, task: Task, desk: AgentDesk, text: HandoffText) -> LandResult:
@@ -54,8 +58,32 @@ async def offer(host: Host, task: Task, desk: AgentDesk, text: HandoffText) -> L
     if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
         host.record(Draft(e.LandingFinished(_landing(host, landing, task, owner, result)), owner, task.id))
         if workspace is not None and result.merged is not None:
-            await workspace.advance(result.merged, result.base)
+            await _hand_back(workspace, result.merged, result)
     return result
+
+
+async def _hand_back(workspace: Workspace, merged: CommitId, result: LandResult) -> None:
+    """Put both sides into the copy. A file that cannot hold both keeps trunk's; the agent's own is laid beside."""
+    mine = {path: content for path in result.conflicts if (content := await _content(workspace, path)) is not None}
+    await workspace.advance(merged, result.base)
+    marked = await still_marked(workspace, mine)
+    for path, content in mine.items():
+        if path not in marked:
+            await workspace.write_file(f"{YOURS}/{path}", content)
+
+
+async def _content(workspace: Workspace, path: str) -> bytes | None:
+    try:
+        return await workspace.read_file(path)
+    except WorkspaceError:
+        return None
+
+
+def conflict(host: Host, result: LandResult) -> str:
+    """What an agent is told of a conflict that has come back to it."""
+    return host.prompts["conflict"].render(
+        paths=bullets(result.conflicts), yours=YOURS, details=result.reason[:DETAILS] or "(nothing)"
+    )
 
 
 async def to_its_end(offer: Coroutine[None, None, LandResult]) -> LandResult:

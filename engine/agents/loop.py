@@ -4,11 +4,12 @@ import asyncio
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 
 from engine import events as e
-from engine.agents.context import Conversation, joined, outstanding, pinned
+from engine.agents.context import Conversation, joined, outstanding, pinned, readable
 from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed, Host
 from engine.agents.prompts import Prompt
@@ -17,7 +18,7 @@ from engine.errors import ModelError, ModelErrorKind
 from engine.events import Draft
 from engine.protocols import WorkspaceError
 from engine.tools.tool import Answer, Tool, refused
-from engine.types import AgentId, AgentState, CallId, MessageId, ToolCallState
+from engine.types import AgentId, AgentState, CallId, MessageId, ToolCallState, Usage
 
 NUDGES = 3
 """Turns without a tool call that are nudged; the next one fails the attempt."""
@@ -30,12 +31,17 @@ FULL = 0.85
 """Share of the model's window at which the context is compacted."""
 ANSWERS_KEPT = 6
 """The newest tool answers, which compaction leaves whole."""
+INBOX = 0.25
+"""Share of the window that messages may take in one turn."""
+SUMMARY_TRIES = 2
+SUMMARY_MOST = 16_000
+"""Characters of a summary that are kept."""
 WORTH_DROPPING = 0.2
 """Share of the window that dropping old answers must free to be enough by itself."""
 
 
 class Loop:
-    """One agent's loop. `opening` is the pinned first message, `system` the role prompt filled in.
+    """One agent's loop. `opening` makes the pinned first message, `system` is the role prompt filled in.
 
     `run` returns when the agent has handed off. It raises AttemptFailed when going on is of no use, ModelError when
     the model cannot be reached, WorkspaceLost when the copy died. A later `run` goes on with the same conversation.
@@ -47,7 +53,7 @@ class Loop:
         desk: AgentDesk,
         prompt: Prompt,
         system: str,
-        opening: str,
+        opening: Callable[[], str],
         max_steps: int,
         conversation: Conversation | None = None,
     ) -> None:
@@ -66,7 +72,7 @@ class Loop:
         self._malformed = 0
         self._repeats: Counter[bytes] = Counter()
         if not self.conversation.turns and self.conversation.opening is None:
-            self.conversation.opening = opening
+            self.conversation.opening = opening()
 
     async def run(self) -> None:
         self._steps = 0
@@ -116,7 +122,7 @@ class Loop:
         return await self._turn()
 
     async def _turn(self) -> Turn:
-        inbox = tuple(self.host.snapshot.inboxes.get(self.agent, ()))
+        inbox = readable(self.host.snapshot.inboxes.get(self.agent, ()), self._inbox_characters())
         parts = [self.conversation.opening or "", joined(inbox), *self._asides]
         given = clean("\n\n".join(part for part in parts if part)) or None
         started = self.host.clock.monotonic()
@@ -160,10 +166,14 @@ class Loop:
     # --- compaction ------------------------------------------------------------------------------------------
 
     def _too_full(self) -> bool:
-        inbox = self.host.snapshot.inboxes.get(self.agent, ())
+        inbox = readable(self.host.snapshot.inboxes.get(self.agent, ()), self._inbox_characters())
         coming = sum(len(message.text) for message in inbox) // 4 + self.conversation.fresh_tokens(None)
         known = self.desk.agent.tokens_in_context
         return known + coming > FULL * self.host.models.window(self.desk.agent.model)
+
+    def _inbox_characters(self) -> int:
+        """How much of its inbox an agent reads at once; the rest waits for its next turn."""
+        return int(INBOX * 4 * self.host.models.window(self.desk.agent.model))
 
     async def _compact(self, summarise: bool = False) -> None:
         if self.conversation.compacted_last:
@@ -172,25 +182,33 @@ class Loop:
         if not summarise and self.conversation.droppable(ANSWERS_KEPT) / 4 > WORTH_DROPPING * window:
             self._record(e.AnswersDropped(ANSWERS_KEPT))
             return
-        summary = await self._summary()
+        summary, usage = await self._summary()
         snapshot = self.host.snapshot
         opening = pinned(
-            self.opening,
+            self.opening(),
             snapshot.scratchpads.get(self.agent),
             outstanding(snapshot, self.agent),
-            "\n\n".join(block.text for block in summary.message.blocks if isinstance(block, Text)),
+            summary,
         )
-        self._record(e.ContextCompacted(clean(opening), summary.usage))
+        self._record(e.ContextCompacted(clean(opening), usage))
 
-    async def _summary(self) -> Turn:
+    async def _summary(self) -> tuple[str, Usage]:
+        """The agent's summary of itself, and what it cost; where it gives none, the end of what it said so far."""
+        usage = Usage()
         asking = self.host.prompts["compact"].render()
-        try:
-            return await self.host.ask(self.agent, self._request(self.conversation.asking(asking)))
-        except ModelError as error:
-            if error.kind is not ModelErrorKind.CONTEXT_LENGTH:
-                raise
-        self._record(e.AnswersDropped(0))
-        return await self.host.ask(self.agent, self._request(self.conversation.asking(asking)))
+        for _ in range(SUMMARY_TRIES):
+            try:
+                turn = await self.host.ask(self.agent, self._request(self.conversation.asking(asking)))
+            except ModelError as error:
+                if error.kind is not ModelErrorKind.CONTEXT_LENGTH:
+                    raise
+                self._record(e.AnswersDropped(0))
+                continue
+            usage += turn.usage
+            if text := turn.message.text.strip():
+                return text[:SUMMARY_MOST], usage
+        said = [message.text for message in self.conversation.messages if message.role == "assistant"]
+        return "\n\n".join(text for text in said if text)[-SUMMARY_MOST:], usage
 
     # --- act -------------------------------------------------------------------------------------------------
 
@@ -198,6 +216,7 @@ class Loop:
         """Run the calls, reads together, all others one by one; True when the agent has handed off."""
         answers: list[Answer] = []
         reads: list[ToolCall] = []
+        last: list[ToolCall] = []
 
         async def flush() -> None:
             answers.extend(await asyncio.gather(*(self._call(call) for call in reads)))
@@ -208,6 +227,9 @@ class Loop:
                 self._answer(call, refused("not run: you have handed off"))
                 continue
             tool = self.host.toolbox.tools.get(call.tool)
+            if tool is not None and tool.last:
+                last.append(call)
+                continue
             if tool is not None and not tool.writes:
                 reads.append(call)
                 continue
@@ -217,6 +239,7 @@ class Loop:
                 self._answer(call, interrupted, state=ToolCallState.INTERRUPTED)
             else:
                 answers.append(await self._call(call))
+        reads += last
         await flush()
         if any(answer.ends for answer in answers):
             return True
@@ -289,8 +312,8 @@ class Loop:
     def _watch_for_repeats(self, call: ToolCall, answer: Answer) -> None:
         outcome = re.sub(r"\A(.*) after [\d.]+ s", r"\1", answer.text)
         key = hashlib.sha256("\0".join((call.tool, call.arguments, outcome)).encode()).digest()
-        if answer.paths and not self._repeats[key]:
-            self._repeats.clear()
+        if self.host.toolbox.tools[call.tool].writes and not self._repeats[key]:
+            self._repeats.clear()  # something new was done, after which an old question may be asked again
         self._repeats[key] += 1
         times = self._repeats[key]
         if times >= REPEATS_FAILED:

@@ -23,7 +23,8 @@ from engine.types import (
 )
 
 RESTARTS = 2
-"""How often a planner may fail between two handoffs and be started again with a fresh context."""
+WINDOW_S = 3_600.0
+"""How often within so many seconds a planner may fail and be started again with a fresh context."""
 RESTART_S = 5.0
 """Seconds before the first restart; doubled each time."""
 
@@ -35,7 +36,7 @@ class Planner:
         self.host = host
         self.agent_id = agent
         self.conversation = conversation
-        self._failures = 0
+        self._failures: list[float] = []
 
     @property
     def agent(self) -> Agent:
@@ -47,6 +48,7 @@ class Planner:
         try:
             while self.agent.state is not AgentState.FAILED:
                 if self.agent.state is AgentState.DONE:
+                    await desk.close()
                     await self.host.message_for(self.agent_id)
                 await desk.follow(await self.host.trunk.tip())
                 await self._plan(desk)
@@ -57,13 +59,13 @@ class Planner:
         """From a message to a handoff, or to a failure that a fresh context may mend."""
         try:
             await (await self._loop(desk)).run()
-            self._failures = 0
         except (AttemptFailed, ModelError, WorkspaceLost) as error:
             if isinstance(error, ModelError) and error.kind is ModelErrorKind.REFUSED:
                 raise
             await desk.close()
-            self._failures += 1
-            if self._failures > RESTARTS:
+            now = self.host.clock.monotonic()
+            self._failures = [*(at for at in self._failures if now - at < WINDOW_S), now]
+            if len(self._failures) > RESTARTS:
                 self._fail(str(error))
                 return
             self.host.record(
@@ -73,17 +75,18 @@ class Planner:
             self.host.record(Draft(restarted, self.agent_id))
             self.conversation = Conversation()
             self.conversation.apply(e.Event(0, 0, 0, restarted, self.agent_id))
-            await self.host.clock.sleep(RESTART_S * 2 ** (self._failures - 1))
+            await self.host.clock.sleep(RESTART_S * 2 ** (len(self._failures) - 1))
 
     async def _loop(self, desk: AgentDesk) -> Loop:
         host = self.host
         prompt = host.prompts["root_planner" if self.agent.parent is None else "subplanner"]
-        opening = await self._opening()
+        notes = await repository_notes(host, await host.trunk.tip())
         system = prompt.render(root=(await desk.workspace()).root)
-        return Loop(host, desk, prompt, system, opening, host.settings.planner.max_steps, self.conversation)
+        steps = host.settings.planner.max_steps
+        return Loop(host, desk, prompt, system, lambda: self._opening(notes), steps, self.conversation)
 
-    async def _opening(self) -> str:
-        notes = await repository_notes(self.host, await self.host.trunk.tip())
+    def _opening(self, notes: str) -> str:
+        """What the planner is for, as it stands now: intent and scope may have changed since it was told."""
         intent = self.host.snapshot.intent
         if self.agent.parent is not None:
             return slice_opening(self.agent, intent, notes)
@@ -94,7 +97,8 @@ class Planner:
         """The opening of a fresh context: what the planner must not ask for again, and what it wrote down."""
         snapshot, me = self.host.snapshot, self.agent_id
         pad = snapshot.scratchpads.get(me)
-        return pinned(await self._opening(), pad, outstanding(snapshot, me), ended(snapshot, me))
+        notes = await repository_notes(self.host, await self.host.trunk.tip())
+        return pinned(self._opening(notes), pad, outstanding(snapshot, me), ended(snapshot, me))
 
     async def _hand_off(self, text: HandoffText) -> Answer:
         snapshot, me = self.host.snapshot, self.agent_id

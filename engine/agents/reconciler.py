@@ -37,7 +37,7 @@ class Reconciler:
                 return Verdict.UNCHECKED
             tip = await self.host.trunk.tip()
             check = snapshot.last_check
-            if check is None or check.commit != tip:
+            if check is None or check.commit != tip or self._repaired_since(check):
                 check = await self._checked(checker, tip)
                 self.host.record(Draft(e.CheckFinished(check)))
             if check.passed:
@@ -55,6 +55,13 @@ class Reconciler:
         except WorkspaceLost as error:
             wall_s = self.host.clock.monotonic() - since
             return Check(self.host.clock.now(), tip, False, None, f"the check did not come to its end: {error}", wall_s)
+
+    def _repaired_since(self, check: Check) -> bool:
+        """Whether a fixup has ended since a failure: one that landed nothing says that the check was at fault."""
+        if check.passed:
+            return False
+        fixups = (task for task in self.host.snapshot.tasks.values() if task.kind is TaskKind.FIXUP)
+        return any((task.ended_at or 0) > check.at for task in fixups)
 
     def _repair(self, check: Check) -> Verdict:
         snapshot = self.host.snapshot

@@ -57,7 +57,7 @@ class Resolution:
         if self._tries >= TRIES:
             return Answer("not landed", error=True, drafts=(ended,), ends=True)
         self.marked = result.conflicts
-        return refused(self.host.prompts["conflict"].render(paths=bullets(result.conflicts)))
+        return refused(landing.conflict(self.host, result))
 
 
 async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str, ...], text: HandoffText) -> bool:
@@ -77,7 +77,9 @@ async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str
         copy = await desk.workspace()
         await copy.advance(merged, base)
         opening = conflict_opening(task, paths, await repository_notes(host, base))
-        await Loop(host, desk, prompt, prompt.render(root=copy.root), opening, host.settings.task.max_steps).run()
+        await Loop(
+            host, desk, prompt, prompt.render(root=copy.root), lambda: opening, host.settings.task.max_steps
+        ).run()
     except (AttemptFailed, ModelError, WorkspaceLost, WorkspaceError) as error:
         if isinstance(error, ModelError) and error.kind is ModelErrorKind.REFUSED:
             raise

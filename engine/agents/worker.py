@@ -53,7 +53,7 @@ class Attempt:
         try:
             root = (await self.desk.workspace()).root
             system = prompt.render(root=root)
-            await Loop(host, self.desk, prompt, system, opening, host.settings.task.max_steps).run()
+            await Loop(host, self.desk, prompt, system, lambda: opening, host.settings.task.max_steps).run()
         finally:
             await self.desk.close()
 
@@ -76,7 +76,7 @@ class Attempt:
         self._failed_resolutions += bool(self._marked)
         self._marked = result.conflicts
         if self._failed_resolutions < OWN_RESOLUTIONS:
-            return refused(self.host.prompts["conflict"].render(paths=bullets(result.conflicts)))
+            return refused(landing.conflict(self.host, result))
         return await self._resolved_by_another(text)
 
     async def _resolved_by_another(self, text: HandoffText) -> Answer:

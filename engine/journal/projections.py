@@ -412,7 +412,7 @@ def _(event: e.Event, body: e.TaskStarted, shelf: Shelf) -> Iterable[Write]:
 
 @_projects(e.TaskRequeued)
 def _(event: e.Event, body: e.TaskRequeued, shelf: Shelf) -> Iterable[Write]:
-    yield _TASK_REQUEUED, (body.reason, body.not_before, body.lost, body.lost, event.task)
+    yield _TASK_REQUEUED, (body.reason, body.not_before, body.lost and body.counts, body.lost, event.task)
 
 
 @_projects(e.TaskEnded)

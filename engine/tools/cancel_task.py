@@ -19,7 +19,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     if task.ended:
         return refused(f"{task.spec.title} has already ended: {task.state}")
     if task.state is TaskState.LANDING:
-        return refused(f"{task.spec.title} is landing at this moment: its handoff is on the way")
+        return refused(f"{task.spec.title} cannot be taken back any more: its handoff is on the way")
     reason = arguments.reason or "its planner took it back"
     return Answer(
         f"cancelled: {task.spec.title}",

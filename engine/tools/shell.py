@@ -13,12 +13,14 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     if not arguments.command.strip():
         return refused("the command is empty")
+    before = await desk.changed()
     output, waited = await desk.command(arguments.command, arguments.timeout_s)
+    paths = tuple(sorted(before ^ await desk.changed()))
     head = f"killed: {output.killed}" if output.exit is None else f"exit {output.exit}"
     lines = [f"{head} after {output.wall_s:.1f} s", output.text]
     if output.cut:
         lines.append(f"({output.cut} bytes were left out in the middle; all of it is in {output.whole})")
-    return Answer("\n".join(line for line in lines if line), gate_wait_s=waited)
+    return Answer("\n".join(line for line in lines if line), paths=paths, gate_wait_s=waited)
 
 
 TOOL = Tool("shell", Arguments, call, writes=True, target=lambda a: " ".join(a.command.split())[:80])

@@ -1,9 +1,13 @@
 """submit_handoff: the one message with which an agent ends its work."""
 
+import msgspec
 from msgspec import Struct
 
 from engine.tools.tool import Answer, Desk, Tool, refused
 from engine.types import HandoffStatus, HandoffText
+
+MOST = 8_000
+"""Characters of one section: a planner reads many handoffs."""
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,6 +23,9 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     if not arguments.summary.strip():
         return refused("the summary is empty")
+    sizes = {name: len(text) for name, text in msgspec.structs.asdict(arguments).items()}
+    if too_long := [name for name, size in sizes.items() if size > MOST]:
+        return refused(f"too long: {', '.join(too_long)}; at most {MOST} characters each, say what matters")
     return await desk.hand_off(
         HandoffText(
             arguments.status,

@@ -47,6 +47,10 @@ class Desk(Protocol):
         """Run a command in the copy, through the build gate if it builds; with the seconds waited there."""
         ...
 
+    async def changed(self) -> frozenset[str]:
+        """Paths of the copy that differ from where it started, if what the agent changes can land."""
+        ...
+
     async def hand_off(self, text: HandoffText) -> Answer:
         """End the agent's work, or say why it cannot end yet."""
         ...
@@ -55,10 +59,10 @@ class Desk(Protocol):
 class Tool(Struct, frozen=True):
     """A tool. `arguments` is a Struct type, `call` runs it with one of those.
 
-    A WorkspaceError that `call` raises is for the agent to read.
-    `writes`: it may change something, so it runs alone. `atomic`: all it changes are the drafts of its answer, so
-    a call whose answer is not on record has changed nothing and may be run again; other writing calls may not.
-    `target` gives the short text that the screen shows beside the tool's name.
+    A WorkspaceError that `call` raises is for the agent to read. `writes`: it may change something, so it runs alone.
+    `atomic`: all it changes are the drafts of its answer, so a call whose answer is not on record has changed
+    nothing and may be run again; other writing calls may not. `last`: of several calls in one turn it runs after
+    all others. `target` gives the short text that the screen shows beside the tool's name.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Tool(Struct, frozen=True):
     call: Callable[[Desk, Any], Awaitable[Answer]]
     writes: bool = False
     atomic: bool = False
+    last: bool = False
     target: Callable[[Any], str] = lambda _: ""
 
 

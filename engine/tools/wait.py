@@ -2,7 +2,9 @@
 
 from msgspec import Struct
 
+from engine.events import AgentStateChanged, Draft
 from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.types import AgentState
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -13,7 +15,8 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     me, snapshot = desk.agent.id, desk.snapshot
     if not (snapshot.inboxes.get(me) or snapshot.open_tasks(me) or snapshot.open_subplanners(me)):
         return refused("nothing is outstanding, so no message will come: spawn what is missing, or hand off")
-    return Answer("woken", sleeps=True)
+    asleep = Draft(AgentStateChanged(AgentState.WAITING, "for a message"), me)
+    return Answer("woken", drafts=(asleep,), sleeps=True)
 
 
-TOOL = Tool("wait", Arguments, call)
+TOOL = Tool("wait", Arguments, call, last=True)

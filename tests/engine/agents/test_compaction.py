@@ -149,3 +149,27 @@ def test_a_conversation_is_the_same_when_it_is_folded_again() -> None:
     assert any(DROPPED in block.text for m in last.messages for block in m.blocks if isinstance(block, ToolAnswer)) or (
         "## So far" in last.messages[0].text
     )
+
+
+def test_an_agent_that_will_not_sum_itself_up_keeps_the_end_of_what_it_said() -> None:
+    plan = planner_of("mute")
+    reads = summaries = 0
+
+    def script(model: ModelName, request: Request) -> Turn:
+        nonlocal reads, summaries
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        if is_summary(request):
+            summaries += 1
+            return answered(request, call("read_file", path="0.txt"))
+        if "## So far" in said(request):
+            assert "the well is dry" in said(request)
+            return done()
+        reads += 1
+        thought = "the well is dry" if reads == 9 else "t" * 8_000
+        return answered(request, call("read_file", path="0.txt", end=reads), text=thought)
+
+    _, outcome, swarm = run(script, {"0.txt": b"x\n"})
+    assert outcome.status is ExitStatus.DONE
+    assert summaries == 2
+    assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
