@@ -10,6 +10,7 @@ comes first and its text is handed over when the person begins. It must return a
 import asyncio
 import difflib
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -44,6 +45,8 @@ from tui.view import View
 from tui.widgets.acting import Acting
 
 T = TypeVar("T")
+SWITCH_S = 0.001
+"""How long a busy engine's thread may keep the interpreter while the screen's waits: Python's own 5 ms add up."""
 
 
 class SwarmApp(App[int], inherit_bindings=False):
@@ -300,6 +303,7 @@ def run_app(
         overrides=settings.keys,
         start=start,
     )
+    sys.setswitchinterval(SWITCH_S)
     hangup = Hangup(app)
     try:
         status = app.run()

@@ -143,6 +143,7 @@ class AttachedSession(BackgroundSession):
             self.mark = "" if run.ended else "CRASHED"
             self.notice = f"{how} Go on with: swarm-tui resume {name}"
             self.farewell = f"{how} Go on with `swarm-tui resume {name}`"
+        self._take()  # whoever sees that it is over sees its last state too
         self._over.set()
 
     def _present(self) -> Snapshot | None:

@@ -158,7 +158,7 @@ def _keys(terminal: Terminal) -> list[float]:
     found: list[float] = []
     for number in range(KEYS):
         begun = time.perf_counter()
-        terminal.press(b"j" if number % 12 < 6 else b"k")
+        terminal.press(b"k" if number % 2 else b"j")
         answered = terminal.until(TITLE, ANSWER_S)
         found.append(time.perf_counter() - begun if answered else ANSWER_S)
         terminal.rest(PAUSES_S[number % len(PAUSES_S)])

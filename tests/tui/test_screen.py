@@ -4,11 +4,23 @@ import pytest
 from textual.widgets import Input
 
 from engine import events as e
-from engine.types import AgentState, Role
+from engine.types import AgentState, ModelName, Role
 from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
-from tui.bridge import Cancel, CloseMode, Pause, Resume, SetWorkers, Start, Steer, SubmitIntent
+from tui.bridge import (
+    Cancel,
+    CloseMode,
+    Pause,
+    Rescope,
+    Resume,
+    SetModel,
+    SetPriority,
+    SetWorkers,
+    Start,
+    Steer,
+    SubmitIntent,
+)
 from tui.screens.layout import Pane
 from tui.widgets.detail import Tab
 
@@ -411,3 +423,70 @@ async def test_an_agent_that_ends_moves_without_taking_the_selection_along() -> 
         session.record(e.AgentStateChanged(AgentState.DONE), agent=workers[0])
         await settle(pilot)
         assert main_of(pilot.app).agents.current == workers[1]
+
+
+async def test_a_subtree_gets_another_model_rank_and_goal() -> None:
+    session = small()
+    path = session.agent("root/blocks").path
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "m", "ctrl+u", *"nobody:x", "enter")
+        assert session.commands == []
+        await press(pilot, "m", "ctrl+u", *"openai:small", "enter")
+        assert session.commands == [SetModel(ModelName("openai:small"), path)]
+        await press(pilot, "number_sign", "ctrl+u", *"soon", "enter")
+        assert "not a whole number" in told(pilot.app)
+        await press(pilot, "number_sign", "ctrl+u", *"-3", "enter")
+        assert session.commands[-1] == SetPriority(path, -3)
+        await press(pilot, "R", "ctrl+u", *"only fences", "enter")
+        assert session.commands[-1] == Rescope(path, "only fences")
+        count = len(session.commands)
+        main_of(pilot.app).agents.select(session.agent("root").id)
+        await press(pilot, "R")
+        assert "the root's goal is the intent" in told(pilot.app)
+        main_of(pilot.app).agents.select(session.agent("root/blocks/w-4").id)
+        await press(pilot, "number_sign")
+        assert "only planners" in told(pilot.app)
+        assert len(session.commands) == count
+
+
+async def test_copy_takes_what_the_focused_pane_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMUX", raising=False)
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "y")
+        assert pilot.app.clipboard == "root/blocks"
+        main_of(pilot.app).agents.select(session.agent("root/blocks/w-4").id)
+        await press(pilot, "2", "right_square_bracket", "right_square_bracket", "y")
+        assert pilot.app.clipboard.startswith("diff --git a/src/mdconv/blocks.py")
+        await press(pilot, "3", "y")
+        assert "Summary" in pilot.app.clipboard
+
+
+async def test_the_quit_menu_is_in_the_middle_and_takes_keys() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "q")
+        box = pilot.app.screen.query_one("#choose").region
+        assert abs(box.x - (80 - box.right)) <= 1
+        assert box.y > 3
+        await press(pilot, "escape")
+        assert len(pilot.app.screen_stack) == 2
+        await press(pilot, "q", "j", "enter")
+        assert session.closed is CloseMode.STOP
+
+
+async def test_a_session_that_lost_its_owner_says_what_to_do() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        session.mark, session.read_only = "CRASHED", "no process works on it: swarm-tui resume r-4kq2"
+        session.notice = "The run's process died. Go on with: swarm-tui resume r-4kq2"
+        await settle(pilot)
+        assert "The run's process died" in told(pilot.app)
+        assert "CRASHED" in painted(pilot.app).split("\n")[0]
+        await press(pilot, "j", "p")
+        assert session.commands == []
+        assert "swarm-tui resume r-4kq2" in told(pilot.app)

@@ -49,7 +49,7 @@ class Choice(NamedTuple):
     unavailable: str = ""
 
 
-class Choose(Acting, ModalScreen[str | None]):
+class Choose(ModalScreen[str | None], Acting):
     """A few choices, each on a key; None when the person leaves. The answer is the choice's key."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -70,14 +70,15 @@ class Choose(Acting, ModalScreen[str | None]):
         with Vertical(id="choose") as box:
             box.border_title = Content(clean(self._heading))
             box.border_subtitle = Content("a key or enter · esc goes back")
-            yield Prose(id="choices")
+            choices = Prose(id="choices")
+            choices.can_focus = False  # the keys are the screen's
+            yield choices
 
     def on_mount(self) -> None:
         self._draw()
 
     def _draw(self) -> None:
         prose = self.query_one(Prose)
-        prose.can_focus = False
         prose.set(self._tell)
         prose.styles.height = len(self._tell(56))
 
@@ -120,7 +121,7 @@ class Choose(Acting, ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class Page(Acting, ModalScreen[None]):
+class Page(ModalScreen[None], Acting):
     """A page of text to read."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Leave")]

@@ -104,7 +104,7 @@ class Header(StripWidget):
         left: list[Span] = [
             Span(" ◆ ", "accent bold"),
             Span(one_line(run.repo.rstrip("/").rpartition("/")[2] or run.repo), "text bold"),
-            Span(f" {one_line(run.run)}", "dim"),
+            Span(f" {one_line(run.run if cells >= 110 else run.run[-4:])}", "dim"),
         ]
         for mark in (
             self.host.session.mark,
@@ -196,7 +196,7 @@ class Footer(StripWidget):
         spans: list[Span] = [Span(" ")]
         for action in keymap.footer((*self.scopes, "global"), self.context, 8):
             keys = keymap.shown(action.id).split(" ")[0]
-            piece = [Span(keys, "accent bold"), Span(f" {action.label}   ", "dim")]
+            piece = [Span(keys, "accent bold"), Span(f" {action.label}  ", "dim")]
             if width_of([*spans, *piece]) > cells:
                 break
             spans += piece
