@@ -1,7 +1,10 @@
 """Which of the machine's tools and settings agents may use: read-only folders, PATH, and the commands' environment."""
 
 import os
+import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 from msgspec import Struct
@@ -46,6 +49,17 @@ SECRET_NAMES = frozenset(
 )  # fmt: skip
 
 
+# Their shims are scripts that ask a program elsewhere which version to start: they need all of the manager's folder.
+VERSION_MANAGERS = {
+    "pyenv": "PYENV_ROOT", "rbenv": "RBENV_ROOT", "nodenv": "NODENV_ROOT", "goenv": "GOENV_ROOT",
+    "asdf": "ASDF_DATA_DIR",
+}  # fmt: skip
+SHIMS = "shims"
+SHIM_S = 10.0
+"""Seconds that a shim may take to say its version."""
+_ABSOLUTE = re.compile(r"(?<![\w.$}~-])/[\w./+-]+")
+
+
 class Tools(Struct, frozen=True):
     """`folders` are bound read-only at their own place, `masked` files and folders below them are hidden.
 
@@ -67,18 +81,29 @@ def find_tools(path: str, home: Path, extra: tuple[str, ...], needed: tuple[str,
     for part in path.split(":"):
         if not part.startswith("/") or not os.path.isdir(part):
             continue
-        if _under(part, "/usr") or part in SYSTEM_PATH:
+        if part in SYSTEM_PATH:
+            continue
+        if _under(part, "/usr"):
+            dirs.append(part)
+            continue
+        if os.path.basename(part.rstrip("/")) == SHIMS:
+            manager = _manager(Path(part))
+            if manager is not None:
+                folders.append(str(Path(part).parent))
+                dirs.append(part)
+                env |= manager
             continue
         folder = _toolchain(Path(part), home)
         if folder is None:
             continue
         folders.append(str(folder))
         dirs.append(part)
-        if folder.name == ".pyenv":
-            env["PYENV_ROOT"] = str(folder)
-        if part == str(home / ".cargo/bin") and (home / ".rustup").is_dir():
-            folders.append(str(home / ".rustup"))
-            env["RUSTUP_HOME"] = str(home / ".rustup")
+        if folder.name.startswith(".") and folder.name[1:] in VERSION_MANAGERS:
+            env[VERSION_MANAGERS[folder.name[1:]]] = str(folder)
+        rustup = Path(part).parent.parent / ".rustup"
+        if Path(part).parts[-2:] == (".cargo", "bin") and rustup.is_dir():
+            folders.append(str(rustup))
+            env["RUSTUP_HOME"] = str(rustup)
     homes = []
     for text in extra:
         folder = Path(os.path.normpath(home / text[2:] if text.startswith("~/") else Path(text)))
@@ -88,8 +113,69 @@ def find_tools(path: str, home: Path, extra: tuple[str, ...], needed: tuple[str,
         if folder.is_relative_to(home) and folder != home:
             homes.append((str(folder), f"{HOME}/{folder.relative_to(home)}"))
     folders = _outermost(folders)
+    dirs = list(dict.fromkeys([*dirs, *SYSTEM_PATH]))
+    if not _has_python(dirs, folders):
+        dirs.append(str(Path(sys.base_prefix) / "bin"))
+        folders = _outermost([*folders, os.path.realpath(sys.base_prefix), sys.base_prefix])
     masked = tuple(secret for folder in folders for secret in _secrets(Path(folder)))
-    return Tools(tuple(dict.fromkeys([*dirs, *SYSTEM_PATH])), tuple(folders), tuple(homes), masked, env)
+    return Tools(tuple(dirs), tuple(folders), tuple(homes), masked, env)
+
+
+def _manager(shims: Path) -> dict[str, str] | None:
+    """The variables that make a version manager's shims work without the person's home; None when they do not.
+
+    What a shim starts must lie in the manager's own folder, because nothing else of a home is shared. One that says
+    its version with that folder alone speaks for all.
+    """
+    root = shims.parent
+    variable = VERSION_MANAGERS.get(root.name.removeprefix("."))
+    if variable is None:
+        return None
+    try:
+        names = sorted(entry.name for entry in os.scandir(shims) if entry.is_file() and os.access(entry, os.X_OK))
+    except OSError:
+        return None
+    name = next((wanted for wanted in ("python3", "ruby", "node", "go") if wanted in names), names[0] if names else "")
+    env = {variable: str(root)}
+    if not name or not _stays_within(shims / name, root):
+        return None
+    path = ":".join((str(shims), *SYSTEM_PATH))
+    command = [str(shims / name), "version" if name == "go" else "--version"]
+    try:
+        said = subprocess.run(
+            command,
+            env={**env, "PATH": path, "HOME": "/nonexistent"},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SHIM_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return env if said.returncode == 0 else None
+
+
+def _stays_within(script: Path, root: Path) -> bool:
+    """Whether all programs that a shim names lie in `root` or come with the system."""
+    try:
+        with script.open(encoding="utf-8", errors="replace") as stream:
+            text = stream.read(8192)
+    except OSError:
+        return False
+    own = (str(root), os.path.realpath(root), "/usr", "/bin", "/dev")
+    return all(any(_under(named, folder) for folder in own) for named in _ABSOLUTE.findall(text) if named.strip("/"))
+
+
+def _has_python(dirs: list[str], folders: list[str]) -> bool:
+    """Whether a `python3` on the path is there inside too: it, or what it links to, lies in what is shared."""
+    for folder in dirs:
+        program = os.path.join(folder, "python3")
+        real = os.path.realpath(program)
+        seen = any(_under(real, shared) for shared in (*folders, "/usr", "/bin"))
+        if seen and os.path.isfile(real) and os.access(real, os.X_OK):
+            return True
+    return False
 
 
 def _toolchain(part: Path, home: Path) -> Path | None:

@@ -1,0 +1,100 @@
+"""Which tools agents are given: version managers only where they work without a home, and always a `python3`."""
+
+# ruff: noqa: ASYNC221 - a test may block while it makes a repo
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.repo.workspaces import open_workspaces
+from engine.sandbox import toolchains
+from engine.sandbox.toolchains import SYSTEM_PATH, Tools, find_tools
+from engine.settings import SandboxSettings
+from engine.types import AgentId, CommitId
+
+
+def script(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return file
+
+
+def manager(root: Path, starts: Path, says: str = 'exec "$PYENV_ROOT/versions/3/bin/$2" "$3"') -> Path:
+    """A version manager in `root` whose shims start the program `starts`; returns the shims' folder."""
+    script(starts, says)
+    script(root / "versions/3/bin/python3", "echo Python 3.99")
+    return script(root / "shims/python3", f'exec "{starts}" exec "${{0##*/}}" "$@"').parent
+
+
+def tools(*path: Path, home: Path) -> Tools:
+    return find_tools(":".join((*map(str, path), *SYSTEM_PATH)), home, (), ())
+
+
+def test_a_managers_shims_are_kept_with_its_whole_folder_whosever_home_it_is_in(tmp_path: Path) -> None:
+    root = tmp_path / "theirs/.pyenv"
+    shims = manager(root, root / "libexec/pyenv")
+    for home in (tmp_path / "theirs", tmp_path / "mine"):
+        found = tools(shims, home=home)
+        assert found.path[0] == str(shims)
+        assert str(root) in found.folders
+        assert found.env["PYENV_ROOT"] == str(root)
+
+
+def test_shims_that_start_what_is_not_shared_are_left_out(tmp_path: Path) -> None:
+    root = tmp_path / ".pyenv"
+    shims = manager(root, tmp_path / "brew/libexec/pyenv")
+    found = tools(shims, home=tmp_path)
+    assert str(shims) not in found.path
+    assert found.folders == ()
+
+
+def test_shims_that_need_the_persons_home_are_left_out(tmp_path: Path) -> None:
+    root = tmp_path / ".asdf"
+    needs = 'test -f "$HOME/.tool-versions" || { echo No version is set >&2; exit 126; }'
+    shims = manager(root, root / "bin/asdf", needs)
+    assert str(shims) not in tools(shims, home=tmp_path).path
+
+
+def test_a_shims_folder_of_nobody_known_is_left_out(tmp_path: Path) -> None:
+    shims = script(tmp_path / "tool/shims/python3", "echo Python 3.99").parent
+    assert str(shims) not in tools(shims, home=tmp_path / "home").path
+
+
+def test_the_engines_own_python_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchains, "SYSTEM_PATH", ())
+    venv = tmp_path / "venv/bin"
+    venv.mkdir(parents=True)
+    (venv / "python3").symlink_to(script(tmp_path / "elsewhere/python3", "echo no"))  # dangles inside
+    found = find_tools(str(venv), tmp_path / "home", (), ())
+    assert found.path == (str(venv), str(Path(sys.base_prefix) / "bin"))
+    program = Path(found.path[-1]) / "python3"
+    assert any(Path(os.path.realpath(program)).is_relative_to(folder) for folder in found.folders)
+    assert subprocess.run([program, "-c", "print(1)"], capture_output=True, check=True).stdout == b"1\n"
+
+
+async def test_python3_runs_inside_with_another_home_and_shims_that_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "home/.asdf"
+    broken = manager(root, root / "bin/asdf", "exit 127")
+    theirs = os.environ["PATH"]  # with the managers of whoever runs the tests
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", f"{broken}:{theirs}")
+    source = tmp_path / "source"
+    identity = ("-c", "user.name=A", "-c", "user.email=a@localhost")
+    for words in (("init", "-q", str(source)), ("-C", str(source), *identity, "commit", "-qm", "a", "--allow-empty")):
+        subprocess.run(["git", *words], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(source), str(tmp_path / "trunk.git")], check=True)
+    head = subprocess.run(["git", "-C", str(source), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    base = CommitId(head.stdout.strip())
+    workspaces = await open_workspaces(tmp_path / "w", tmp_path / "trunk.git", SandboxSettings(), base)
+    try:
+        workspace = await workspaces.open(AgentId("a"), base)
+        output = await workspace.run("python3 -c 'print(6 * 7)'", 60, lambda _: None)
+    finally:
+        await workspaces.close()
+    assert (output.exit, output.text) == (0, "42\n")
