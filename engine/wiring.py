@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class LiveRun:
             await self.swarm.run()
         finally:
             await self._held.aclose()
+        if self.snapshot.state is RunState.FINISHED:  # nothing will be built on its copies again
+            await asyncio.to_thread(shutil.rmtree, self.folder.workspaces, True)
         return self.summary()
 
     def summary(self) -> Summary:

@@ -51,7 +51,10 @@ async def offer(host: Host, task: Task, desk: AgentDesk, text: HandoffText) -> L
     landing = LandingId(host.ids.new("l"))
     owner = task.agent or desk.agent.id
     await host.durable(host.record(Draft(e.LandingStarted(landing, change, text), owner, task.id)))
-    if workspace is None:
+    if task.attempt > 1 and (earlier := await host.trunk.find_landed(task.id)) is not None:
+        # A process of a dead engine may have moved trunk after recovery had looked: never land a task twice.
+        result = LandResult(LandingState.MERGED, base=desk.commit, commit=earlier)
+    elif workspace is None:
         result = LandResult(LandingState.EMPTY, base=desk.commit)
     else:
         result = await host.trunk.land(change, message(host, task, text))
