@@ -56,7 +56,7 @@ class Steering(Acting):
         else:
             self.host.command(Resume(), "resuming everything")
 
-    def doask_and_steer(self) -> None:
+    def do_steer(self) -> None:
         if (agent := self.view.agent) is not None:
             self.ask_and_steer([agent.path], f"message to {agent.path}")
 
