@@ -3,8 +3,14 @@
 import pytest
 
 from tests.tui.swarms import small
+from tui.app import SwarmApp
 from tui.bridge import SwarmError
-from tui.keymap import ACTIONS, FORBIDDEN, Context, Keymap, shown
+from tui.keymap import ACTIONS, FORBIDDEN, Action, Context, Keymap, shown
+from tui.screens.main import MainScreen
+from tui.widgets.agents import AgentTree
+from tui.widgets.diff import DiffView
+from tui.widgets.events import EventList
+from tui.widgets.handoffs import HandoffList
 
 
 def test_every_action_has_an_id_words_and_keys() -> None:
@@ -68,3 +74,9 @@ def test_the_footer_leaves_out_what_cannot_run_now() -> None:
 def test_symbols_are_shown_as_a_person_types_them() -> None:
     assert shown("question_mark") == "?"
     assert shown("less_than_sign") == "<"
+
+
+@pytest.mark.parametrize("action", [action for action in ACTIONS if action.scope != "intent"], ids=lambda a: a.id)
+def test_every_action_is_done_by_something(action: Action) -> None:
+    doers = (SwarmApp, MainScreen, AgentTree, HandoffList, EventList, DiffView)
+    assert any(hasattr(doer, action.method) for doer in doers)
