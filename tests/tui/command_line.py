@@ -1,12 +1,17 @@
-"""The command line as a person has it: the installed program in a process of its own, in a home of its own."""
+"""The command line as a person has it, in a home of its own: called in this process, or the installed program."""
 
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
+
+from tui.cli import main
 
 PROGRAM = Path(sys.executable).with_name("swarm-tui")
 IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@localhost")
@@ -43,9 +48,23 @@ class Answer(msgspec.Struct):
         return found
 
 
-def _without_home(path: str) -> str:
-    """The path without tools in the real home: they look for the rest of themselves in the home they are given."""
-    return os.pathsep.join(folder for folder in path.split(os.pathsep) if not folder.startswith(str(Path.home())))
+@contextmanager
+def _standing(where: Path, environ: Mapping[str, str], stdin: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
+    """This process as if it had been started there: folder, environment and streams; gives what is written."""
+    out, err = io.BytesIO(), io.BytesIO()
+    before = Path.cwd()
+    streams = {"stdin": io.TextIOWrapper(io.BytesIO(stdin)), "stdout": io.TextIOWrapper(out)}
+    streams["stderr"] = io.TextIOWrapper(err, write_through=True)
+    with patch.dict(os.environ, environ, clear=True), patch.multiple(sys, **streams):
+        os.chdir(where)
+        try:
+            yield out, err
+        finally:
+            os.chdir(before)
+            for name in ("stdout", "stderr"):
+                streams[name].flush()
+            for stream in streams.values():
+                stream.detach()
 
 
 class Person:
@@ -60,7 +79,7 @@ class Person:
         self.intent = folder / "INTENT.md"
         self.intent.write_text("A second command that says goodbye.\n")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(KEYS)}
-        self.environ = {**clean, "HOME": str(self.home), "PATH": _without_home(os.environ["PATH"])}
+        self.environ = {**clean, "HOME": str(self.home)}
 
     def git(self, *words: str, cwd: Path | None = None) -> str:
         done = subprocess.run(
@@ -84,6 +103,13 @@ class Person:
         return {**self.environ, **variables}
 
     def swarm(self, *words: str, cwd: Path | None = None, stdin: bytes = b"", **variables: str) -> Answer:
+        """What the command line answers, without starting a process for it."""
+        with _standing(cwd or self.home, self.environment(variables), stdin) as (out, err):
+            status = main(words)
+        return Answer(status, out.getvalue().decode(), err.getvalue().decode())
+
+    def program(self, *words: str, cwd: Path | None = None, stdin: bytes = b"", **variables: str) -> Answer:
+        """What the installed program answers, in a process of its own."""
         done = subprocess.run(
             [PROGRAM, *words],
             cwd=cwd or self.home,

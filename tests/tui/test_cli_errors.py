@@ -1,6 +1,7 @@
 """Everything that can be wrong before or during a run: its exit status, its two lines, and nothing half made."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.tui.command_line import PROGRAM, Answer, Person
+from tui.commands.intent_file import stated
+
+TEMPLATE = (Path(__file__).parent.parent.parent / "tui/templates/INTENT.md").read_bytes()
 
 
 def refused(person: Person, answer: Answer, error: str, hint: str) -> None:
@@ -22,6 +26,7 @@ def refused(person: Person, answer: Answer, error: str, hint: str) -> None:
     assert hint in answer.hint
     assert answer.out == ""
     assert person.left() == []
+    assert not (person.state / "demo").exists()
     assert "swarm/2" not in (person.refs() if (person.repo / ".git").exists() else "")
 
 
@@ -39,8 +44,8 @@ def test_a_folder_that_is_not_there(person: Person) -> None:
 
 def test_a_bare_repo(person: Person) -> None:
     person.git("init", "-q", "--bare")
-    assert person.run().status == 2
     answer = person.run()
+    assert answer.status == 2
     assert "is a bare repo" in answer.error
     assert person.left() == []
 
@@ -68,10 +73,18 @@ def test_uncommitted_changes_a_detached_head_and_submodules_are_warned_of(person
     (person.repo / "new.txt").write_text("not committed\n")
     answer = person.run("--model", "rehearsal:nots")  # stops after the repo was looked at, before a run is made
     warnings = [line for line in answer.err.splitlines() if line.startswith("warning: ")]
-    assert len(warnings) == 3
+    assert len(warnings) == 4
     assert "1 uncommitted change is not seen" in warnings[0]
     assert "detached" in warnings[1]
     assert "submodules" in warnings[2]
+    assert "no check is configured, so green stays null" in warnings[3]
+
+
+def test_a_run_without_a_check_names_the_one_that_the_project_has(person: Person) -> None:
+    person.commit("Makefile", "test:\n\ttrue\n")
+    answer = person.run("--model", "rehearsal:nots")
+    assert "so green stays null; this project looks checkable with: make test\n" in answer.err
+    assert "no check" not in person.run("--model", "rehearsal:nots", "--check", "true").err
 
 
 # --- the intent ----------------------------------------------------------------------------------------------
@@ -83,6 +96,9 @@ def test_uncommitted_changes_a_detached_head_and_submodules_are_warned_of(person
         (b"", "is empty"),
         (b" \n\t\n", "is empty"),
         (b"\xef\xbb\xbf \n", "is empty"),
+        (b"<!-- nothing\nyet -->\n", "is empty"),
+        (TEMPLATE, "is still the example: say what you want"),
+        (re.sub(rb"(?s)<!--.*?-->", b"", TEMPLATE), "is still the example: say what you want"),
         (b"\x00\x01\x02", "is a binary file"),
         (b"\xff\xfe\x00w", "is not UTF-8 text"),
         (b"more and more\n" * 100_000, "is larger than 1 MiB"),
@@ -94,6 +110,12 @@ def test_what_is_no_intent(person: Person, content: bytes, error: str) -> None:
     refused(person, person.run(), error, " ")
     answer = person.swarm("run", str(person.repo), "--intent", "-", "--model", "rehearsal:notes", stdin=content)
     refused(person, answer, f"the intent on stdin {error}", " ")
+
+
+def test_comments_are_not_part_of_an_intent_but_code_is() -> None:
+    text = "Build <!-- or not -->it.\n\n<!-- why\nthis -->\n\n```html\n<!-- kept -->\n```\nAnd `<!-- this -->` too.\n"
+    wanted = "Build it.\n\n```html\n<!-- kept -->\n```\nAnd `<!-- this -->` too.\n"
+    assert stated(text, "the intent") == wanted
 
 
 def test_an_intent_that_is_not_there_or_a_folder(person: Person) -> None:
@@ -315,6 +337,10 @@ def test_what_a_repo_must_not_decide(person: Person) -> None:
         (("lint-intent",), "the command lint-intent does not exist yet", "swarm-tui --help"),
         (("demo", "--speed", "fast"), "--speed", "swarm-tui demo --help"),
         (("demo", "--headless", "--speed", "-1"), "--speed -1.0 is out of range", "0 or more"),
+        (("demo", "notes", "--headless", "--workers", "0"), "swarm.workers: 0 is out of range", "1"),
+        (("demo", "notes", "--headless", "--for", "banana"), "'banana' is not a span of time", "45m"),
+        (("demo", "notes", "--headless", "--model", "worker=opnai:x"), "no provider 'opnai'", "openai:x"),
+        (("demo", "notes", "--headless", "--branch", "other"), "no branch named other", "main"),
         (("demo", "notes", "--headless", "--tasks", "3"), "--tasks shapes the generated sample", "demo load"),
         (("demo", "nots", "--headless"), "`nots`", "did you mean `notes`?"),
         (("demo",), "there is no terminal", "swarm-tui demo --headless"),
@@ -336,7 +362,7 @@ def test_an_unexpected_fault_leaves_its_traceback_in_a_log_and_not_on_the_screen
     (broken / "sitecustomize.py").write_text(
         "import engine.runs\ndef fault(*_): raise ZeroDivisionError('a fault')\nengine.runs.list_runs = fault\n"
     )
-    answer = person.swarm("runs", PYTHONPATH=str(broken))
+    answer = person.program("runs", PYTHONPATH=str(broken))
     assert answer.status == 1
     assert answer.error == "unexpected: ZeroDivisionError: a fault"
     log = Path(answer.hint.removeprefix("the details are in "))

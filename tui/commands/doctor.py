@@ -21,9 +21,11 @@ from tui.bridge import (
     SwarmError,
     choose_models,
     has_key,
+    inspect_repo,
     key_variable,
     probe,
     require_git,
+    suggest_check,
 )
 from tui.commands.options import settings_of, state_dir
 from tui.commands.prepare import top_of
@@ -31,16 +33,18 @@ from tui.text import one_line
 
 DISK_FLOOR = 5 * 2**30
 """Bytes below which a warning is due: some hundred copies, a journal and a build fit into this."""
+MEND = "mend it in the file or variable that it names"
 OLDEST_PYTHON = (3, 11)
 
 
 class Finding(NamedTuple):
-    """One line. `level` is ok, warn or fail; `hint` what to do, empty when there is nothing to do."""
+    """One line, and `details` below it. `level` is ok, warn or fail; `hint` what to do, always for those two."""
 
     level: str
     what: str
     found: str
     hint: str = ""
+    details: tuple[str, ...] = ()
 
 
 def doctor(arguments: Namespace) -> int:
@@ -48,8 +52,10 @@ def doctor(arguments: Namespace) -> int:
     findings: list[Finding] = []
     for finding in _findings(arguments):
         findings.append(finding)
-        hint = f"\n      hint: {one_line(finding.hint)}" if finding.hint else ""
-        sys.stdout.write(f"{finding.level:<5} {finding.what}: {one_line(finding.found)}{hint}\n")
+        sys.stdout.write(f"{finding.level:<5} {finding.what}: {one_line(finding.found)}\n")
+        sys.stdout.writelines(f"      - {one_line(detail)}\n" for detail in finding.details)
+        if finding.hint:
+            sys.stdout.write(f"      hint: {one_line(finding.hint)}\n")
         sys.stdout.flush()
     return 2 if any(finding.level == "fail" for finding in findings) else 0
 
@@ -63,9 +69,10 @@ def _findings(arguments: Namespace) -> Iterator[Finding]:
         settings = loaded.settings
         read = ", ".join(str(file) for file in loaded.files) or "no files, all defaults"
         yield Finding("ok", "settings", read)
-        yield from (Finding("warn", "settings", warning) for warning in loaded.warnings)
+        yield from (Finding("warn", "settings", warning, MEND) for warning in loaded.warnings)
     except SwarmError as error:
         yield Finding("fail", "settings", error.message, error.hint)
+    yield from asyncio.run(_repo(Path(arguments.repo), settings))
     root = state_dir(arguments)
     yield _state_folder(root)
     yield _disk(root)
@@ -88,6 +95,28 @@ async def _git() -> Finding:
     except SwarmError as error:
         return Finding("fail", "git", error.message, error.hint)
     return Finding("ok", "git", ".".join(map(str, version)))
+
+
+async def _repo(path: Path, settings: Settings) -> list[Finding]:
+    try:
+        source = await inspect_repo(path, settings.repo.branch)
+        suggested = await suggest_check(source)
+    except SwarmError as error:
+        return [Finding("warn", "repo", error.message, error.hint)]
+    found = [Finding("ok", "repo", f"{source.root}, {f'branch {source.branch}' if source.branch else 'detached head'}")]
+    found.extend(
+        Finding("warn", "repo", warning, "mend it first if the swarm should see something else")
+        for warning in source.warnings
+    )
+    if settings.repo.check:
+        found.append(Finding("ok", "check", settings.repo.check))
+    elif suggested:
+        what = f"none is configured, so green stays null; this project looks checkable with: {suggested}"
+        found.append(Finding("warn", "check", what, f'write check = "{suggested}" below [repo] in swarm.toml'))
+    else:
+        what = "none is configured, so green stays null, and the project's files point to none"
+        found.append(Finding("warn", "check", what, "write one below [repo] in swarm.toml, or give --check"))
+    return found
 
 
 def _state_folder(root: Path) -> Finding:
@@ -120,14 +149,21 @@ async def _sandbox(settings: Settings, root: Path) -> list[Finding]:
     except SwarmError as error:
         return [Finding("fail", "sandbox", error.message, error.hint)]
     bwrap = f", bubblewrap {report.version} ({report.bwrap})" if report.bwrap else ""
-    level = "warn" if report.level.value in ("restricted", "off") else "ok"
     why = "; ".join(f"{better}: {reason}" for better, reason in report.reasons.items())
-    found = [
-        Finding(level, "sandbox", f"level {report.level}{bwrap}", f"not better because: {why}" if why else ""),
-        Finding("ok" if report.method.value != "checkout" else "warn", "copies", f"by {report.method}"),
-    ]
-    found.extend(Finding("warn", "sandbox does not guarantee", lack) for lack in report.not_guaranteed)
-    return found
+    found = f"level {report.level}{bwrap}"
+    poor = report.level.value in ("restricted", "off")
+    hint = "--sandbox strict refuses to run like this; what would better it stands here" if poor else ""
+    details = (f"not better because: {why}",) if why else ()
+    findings = [Finding("warn" if poor else "ok", "sandbox", found, hint, details)]
+    if report.method.value == "checkout":
+        slow = "each copy is a whole checkout: overlays, or a state folder on btrfs or XFS, make it quick and small"
+        findings.append(Finding("warn", "copies", f"by {report.method}", slow))
+    else:
+        findings.append(Finding("ok", "copies", f"by {report.method}"))
+    if report.not_guaranteed:
+        lacks, trust = report.not_guaranteed, "run repos that you do not trust on a machine that holds nothing of yours"
+        findings.append(Finding("warn", "sandbox does not guarantee", f"{len(lacks)} things", trust, lacks))
+    return findings
 
 
 def _providers(settings: Settings) -> Iterator[Finding]:
