@@ -105,7 +105,10 @@ class Person:
     def swarm(self, *words: str, cwd: Path | None = None, stdin: bytes = b"", **variables: str) -> Answer:
         """What the command line answers, without starting a process for it."""
         with _standing(cwd or self.home, self.environment(variables), stdin) as (out, err):
-            status = main(words)
+            try:
+                status = main(words)
+            except SystemExit as asked:  # by `--help`
+                status = int(asked.code or 0)
         return Answer(status, out.getvalue().decode(), err.getvalue().decode())
 
     def program(self, *words: str, cwd: Path | None = None, stdin: bytes = b"", **variables: str) -> Answer:

@@ -1,11 +1,17 @@
 """The command line at work: runs to their end, stops and goes on, lists, exports, steers, and says what it finds."""
 
+import itertools
+import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
 import tomllib
+from argparse import Namespace
 from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -13,17 +19,33 @@ import pytest
 from engine.settings import ProviderSettings, Settings
 from engine.settings_check import SECTIONS
 from engine.settings_files import load_settings
-from tests.tui.command_line import PROGRAM, Person
+from tests.tui.command_line import PROGRAM, Answer, Person
+from tui.bridge import list_samples
+from tui.commands.scratch import scratch_repo
 
 FIELDS = {
     *("run", "state", "exit_status", "repo", "base", "trunk", "green", "agents", "tasks", "landings", "handoffs"),
     *("tokens", "usd", "wall_s", "landed_per_hour", "check", "error_rate", "db", "sandbox_level"),
 }
+GIT = shutil.which("git")
 TEMPLATES = Path(__file__).parent.parent.parent / "tui" / "templates"
 
 
-def test_a_demo_without_the_app_ends_with_one_json_object_and_tells_its_progress(person: Person) -> None:
-    answer = person.swarm("demo", "notes", "--headless", "--speed", "0")
+class Demo(NamedTuple):
+    """A demo that the installed program ran to its end, for tests that only read."""
+
+    person: Person
+    answer: Answer
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    person = Person(tmp_path_factory.mktemp("demo"))
+    return Demo(person, person.program("demo", "notes", "--headless", "--speed", "0"))
+
+
+def test_a_demo_without_the_app_ends_with_one_json_object_and_tells_its_progress(demo: Demo) -> None:
+    person, answer = demo
     assert answer.status == 0, answer.err
     assert answer.out.count("\n") == 1
     summary = answer.summary
@@ -32,7 +54,7 @@ def test_a_demo_without_the_app_ends_with_one_json_object_and_tells_its_progress
     assert summary["tasks"] == {"landed": 5, "failed": 0, "cancelled": 0}
     assert summary["green"] == summary["trunk"]
     repo = Path(str(summary["repo"]))
-    assert repo.parent == person.state / "demo"
+    assert repo == person.state / "demo" / "notes-1"
     assert person.git("rev-parse", f"swarm/{summary['run']}/green", cwd=repo) == summary["green"]
     assert person.git("status", "--porcelain", cwd=repo) == ""
     assert "landed" in answer.err
@@ -41,6 +63,52 @@ def test_a_demo_without_the_app_ends_with_one_json_object_and_tells_its_progress
     database = sqlite3.connect(f"file:{summary['db']}?mode=ro", uri=True)
     assert database.execute("SELECT max(seq) FROM events").fetchone()[0] > 50
 
+
+def test_a_finished_run_says_at_its_end_where_the_result_is(demo: Demo) -> None:
+    run = demo.answer.summary["run"]
+    last = demo.answer.err.splitlines()[-3:]
+    assert last[0].startswith(f"run {run}: finished: ")
+    assert f"swarm/{run}/trunk" in last[1]
+    assert f"swarm/{run}/green" in last[1]
+    assert last[2] == f"take it over: git merge swarm/{run}/green"
+    assert "no check is configured" not in demo.answer.err
+
+
+def test_the_samples_repo_has_one_commit_and_nothing_of_the_persons_git(person: Person) -> None:
+    (person.home / ".gitconfig").write_text("[commit]\n\tgpgsign = true\n[init]\n\ttemplateDir = ~/template\n")
+    hook = person.home / "template/hooks/pre-commit"
+    hook.parent.mkdir(parents=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    with patch.dict(os.environ, {**person.environ, "GIT_DIR": "/nowhere", "GIT_WORK_TREE": "/nowhere"}, clear=True):
+        before = dict(os.environ)
+        (sample,) = (sample for sample in list_samples() if sample.name == "notes")
+        folder = scratch_repo(Namespace(state_dir=None), sample)
+        assert dict(os.environ) == before
+    assert person.git("log", "--all", "--format=%an %ae %s", cwd=folder) == (
+        "swarm-tui demo demo@localhost The notes sample"
+    )
+    assert person.git("symbolic-ref", "HEAD", cwd=folder) == "refs/heads/main"
+    assert person.git("status", "--porcelain", "--ignored", cwd=folder) == ""
+    assert not (folder / ".git/hooks/pre-commit").exists()
+    files = {str(file.relative_to(sample.folder / "project")) for file in (sample.folder / "project").rglob("*.*")}
+    assert {name for name in files if ".pyc" not in name} <= set(person.git("ls-files", cwd=folder).splitlines())
+
+
+def test_a_git_that_fails_leaves_no_sample(person: Person) -> None:
+    broken = person.home / "bin/git"
+    broken.parent.mkdir()
+    broken.write_text(f"#!/bin/sh\ncase $* in *init*) echo 'fatal: no room' >&2; exit 128;; esac\nexec {GIT} \"$@\"\n")
+    broken.chmod(0o755)
+    path = f"{broken.parent}:{person.environ['PATH']}"
+    answer = person.program("demo", "notes", "--headless", "--speed", "0", PATH=path)
+    assert answer.status == 2
+    assert answer.error == "git failed: fatal: no room"
+    assert list((person.state / "demo").iterdir()) == []
+
+
+def test_runs_are_listed_newest_first_and_a_second_demo_has_a_repo_of_its_own(demo: Demo) -> None:
+    person, summary = demo.person, demo.answer.summary
     again = person.swarm("demo", "notes", "--headless", "--speed", "0")
     assert again.status == 0
     assert again.summary["repo"] != summary["repo"]
@@ -51,6 +119,9 @@ def test_a_demo_without_the_app_ends_with_one_json_object_and_tells_its_progress
     assert table[0].split() == ["RUN", "STATE", "AGE", "LANDED", "FAILED", "COST", "REPO"]
     assert table[1].split()[:2] == [again.summary["run"], "finished"]
 
+
+def test_a_runs_record_is_exported_whole(demo: Demo) -> None:
+    person, summary = demo.person, demo.answer.summary
     out = person.home / "record.jsonl"
     assert person.swarm("export", str(summary["run"]), "--out", str(out)).status == 0
     records = [msgspec.json.decode(line) for line in out.read_bytes().splitlines()]
@@ -58,7 +129,13 @@ def test_a_demo_without_the_app_ends_with_one_json_object_and_tells_its_progress
     seqs = [record["seq"] for record in records if record["record"] == "event"]
     assert seqs == list(range(1, len(seqs) + 1))
     assert sum(record["record"] == "handoff" for record in records) == summary["handoffs"]
-    assert person.swarm("export", str(summary["run"])).out == out.read_text()
+    assert person.program("export", str(summary["run"])).out == out.read_text()
+
+
+def test_a_finished_run_is_not_resumed(demo: Demo) -> None:
+    answer = demo.person.swarm("resume", str(demo.answer.summary["run"]))
+    assert answer.status == 2
+    assert "is finished" in answer.error
 
 
 def test_all_events_are_lines_of_json_and_the_summary_is_the_last(person: Person) -> None:
@@ -116,6 +193,7 @@ def test_a_budget_stops_a_run_with_status_3(person: Person) -> None:
     assert answer.status == 3, answer.err
     assert answer.summary["state"] == "stopped"
     assert "hint: go on with a larger limit: swarm-tui resume" in answer.err
+    assert f"swarm/{answer.summary['run']}/trunk" in answer.err.splitlines()[-1]
 
 
 def test_the_run_goes_on_when_nobody_reads_its_output(person: Person) -> None:
@@ -148,6 +226,24 @@ def test_init_writes_two_files_and_overwrites_none(person: Person) -> None:
     assert (person.repo / "INTENT.md").read_text() == "mine\n"
 
 
+def test_init_sets_the_check_that_the_project_points_to(person: Person) -> None:
+    person.commit("Makefile", "test:\n\ttrue\n")
+    answer = person.swarm("init", cwd=person.repo)
+    assert "check: make test" in answer.out
+    assert load_settings(person.repo, person.environ).settings.repo.check == "make test"
+    assert "ok    check: make test" in person.swarm("doctor", str(person.repo)).out
+
+
+def test_what_init_wrote_is_no_intent_until_it_is_changed(person: Person) -> None:
+    person.commit()
+    assert person.swarm("init", str(person.repo)).status == 0
+    words = ("run", str(person.repo), "--model", "rehearsal:nots", "--intent", str(person.repo / "INTENT.md"))
+    assert "is still the example: say what you want" in person.swarm(*words).error
+    with (person.repo / "INTENT.md").open("a") as stream:
+        stream.write("And a second table.\n")
+    assert "no sample project" in person.swarm(*words).error
+
+
 def test_the_commented_settings_name_every_key_with_its_default() -> None:
     text = (TEMPLATES / "swarm.toml").read_text()
     uncommented = "\n".join(re.sub(r"^# (?=\w+ = )", "", line) for line in text.splitlines())
@@ -175,7 +271,13 @@ def test_the_doctor_says_what_is_there_and_never_a_key(person: Person) -> None:
     answer = person.swarm("doctor", str(person.repo), OPENAI_API_KEY="a-very-secret-word")
     assert answer.status == 0, answer.out
     lines = answer.out.splitlines()
-    findings = [line for line in lines if not line.startswith("      hint: ")]
+    findings = [line for line in lines if not line.startswith(("      hint: ", "      - "))]
+    for at, line in enumerate(lines):
+        if line.startswith(("warn", "fail")):
+            below = itertools.takewhile(lambda other: other.startswith("      "), lines[at + 1 :])
+            assert sum(other.startswith("      hint: ") for other in below) == 1, line
+    assert sum("does not guarantee" in line for line in findings) <= 1
+    assert "warn  check: none is configured" in answer.out
     assert all(re.match(r"(ok|warn|fail) +\S.*: .", line) for line in findings)
     for what in ("python", "git", "settings", "state folder", "disk", "sandbox", "copies", "models", "terminal"):
         assert any(re.match(rf"(ok|warn) +{what}: ", line) for line in findings), what

@@ -85,7 +85,8 @@ def _commit_all(folder: Path, message: str) -> None:
             author = actor("swarm-tui demo", "demo@localhost")
             repo.index.commit(message, author=author, committer=author, skip_hooks=True)
     except failed as error:
-        lines = str(getattr(error, "stderr", "")).strip().strip("'").splitlines() or [str(error)]
+        said = str(getattr(error, "stderr", "")).strip().removeprefix("stderr: ").strip("'")
+        lines = said.splitlines() or [str(error)]
         raise SwarmError(
             ErrorKind.GIT, f"git failed: {lines[-1].strip()}", f"is {folder.parent} on a disk with space?"
         ) from error
