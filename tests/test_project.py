@@ -49,7 +49,8 @@ def bare_machine(folder: Path, *without: str) -> dict[str, str]:
         (tools / tool).symlink_to(found)
     for name in ("Makefile", "uv.lock", "pyproject.toml"):
         shutil.copy(TOP / name, folder / name)
-    return {**os.environ, "PATH": str(tools), "HOME": str(folder)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return {**kept, "PATH": str(tools), "HOME": str(folder)}
 
 
 def script(folder: Path, name: str, text: str) -> None:

@@ -212,8 +212,7 @@ class Case:
         assert fingerprint(self.repo) == self.before, "the person's work tree, index and branches are as they were"
         locks = [path for above in (self.repo / ".git", self.state) for path in above.rglob("*.lock")]
         assert locks == []
-        for name in ("copies", "trash"):
-            assert list((run.folder.workspaces / name).iterdir()) == []
+        assert not run.folder.workspaces.exists(), "a finished run keeps no copies"
         assert [path.name for path in run.folder.path.parent.iterdir() if path.name.startswith(".")] == []
 
 
