@@ -1,6 +1,7 @@
 """Events, handoffs and messages as lines of JSON, for scripts and other programs. Pure."""
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from msgspec import Raw, Struct
 
 from engine.conversation import Message
 from engine.events import Event, HandedOff, MessageQueued, TurnTaken
+from engine.snapshot import Snapshot
 
 
 def event_line(event: Event) -> bytes:
@@ -35,6 +37,11 @@ def export_lines(event: Event) -> Iterator[bytes]:
             yield _encode({**about, "role": message.role, "text": message.text, "calls": _calls(message)})
 
 
+def snapshot_line(snapshot: Snapshot) -> bytes:
+    """The whole state of a run after event `seq`, its fields as the snapshot names them."""
+    return _encode(msgspec.to_builtins(snapshot, enc_hook=_raw, str_keys=True))
+
+
 def _columns(event: Event) -> dict[str, Any]:
     body = _plain(event.body)
     body.pop("kind")
@@ -56,9 +63,11 @@ def _plain(value: Struct) -> dict[str, Any]:
 
 
 def _raw(value: Any) -> Any:
-    """A provider's own block as the JSON value that it is."""
+    """A provider's own block as the JSON value that it is; what is bounded as a list."""
     if isinstance(value, Raw):
         return msgspec.json.decode(bytes(value))
+    if isinstance(value, deque):
+        return list(value)
     raise NotImplementedError
 
 

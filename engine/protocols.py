@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from engine.conversation import Request, Turn
 from engine.events import Draft, Event
+from engine.snapshot import Snapshot
 from engine.types import (
     AgentId,
     Check,
@@ -54,6 +55,10 @@ class Journal(Protocol):
 
     def append(self, events: Sequence[Event]) -> None:
         """Queue events for one atomic write, in order. Returns at once; raises nothing about the disk."""
+        ...
+
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        """Offer the state after the last appended event: now and then it is kept, so that opening is quick."""
         ...
 
     async def durable(self, seq: int) -> None:

@@ -70,6 +70,7 @@ class Swarm:
         self.epoch = epoch
         self._after_crash = not snapshot.ended
         self._seq = snapshot.seq
+        self._sound = True
         self._listeners: list[Callable[[Event], None]] = []
         self._watched: tuple[AgentId, Callable[[str], None]] | None = None
         self._mail: dict[AgentId, asyncio.Event] = {}
@@ -95,8 +96,13 @@ class Swarm:
                 self.snapshot.apply(event)
                 self._seq += 1
                 events.append(event)
+        except BaseException:
+            self._sound = False  # half of it may be in the snapshot, which is not to be kept
+            raise
         finally:  # an event that the fold refuses is a fault; what was folded before it must still be on record
             self.journal.append(events)
+        if self._sound:
+            self.journal.checkpoint(self.snapshot)
         seq = self._seq
         for event in events:
             self._react(event)

@@ -20,6 +20,7 @@ from engine.commands import Command
 from engine.control import ControlServer, Status
 from engine.errors import ErrorKind, SwarmError
 from engine.events import Draft, Event
+from engine.journal.checkpoints import Chunks
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.models.choice import choose_models
@@ -146,7 +147,7 @@ async def resume_run(
         stored = msgspec.json.decode(snapshot.settings, type=Settings)
         settings = choose_models(change(stored), environ)
         trunk = await GitTrunk.open(folder.path)
-        swarm = await _assemble(folder, trunk, settings, snapshot, environ, held)
+        swarm = await _assemble(folder, trunk, settings, snapshot, environ, held, reader.chunks)
         swarm.record(_epoch(swarm), *_changes(snapshot, stored, settings))
         await swarm.durable(snapshot.seq)
         return LiveRun(swarm, folder, reader, held.pop_all())
@@ -159,6 +160,7 @@ async def _assemble(
     snapshot: Snapshot,
     environ: Mapping[str, str],
     held: AsyncExitStack,
+    chunks: Chunks | None = None,
 ) -> Swarm:
     """A swarm of real parts. What they hold is handed to `held`, to be let go of in reverse order."""
     _log_to(folder.log, held)
@@ -168,7 +170,7 @@ async def _assemble(
     await models.prepare([ModelName(model) for model in msgspec.structs.astuple(settings.models)])
     swarms: list[Swarm] = []
     journal = await SqliteJournal.open(
-        folder.journal, on_failure=lambda error: swarms[0].fail(error) if swarms else None
+        folder.journal, chunks=chunks, on_failure=lambda error: swarms[0].fail(error) if swarms else None
     )
     held.push_async_callback(journal.close)
     workspaces = await open_workspaces(folder.workspaces, folder.trunk, settings.sandbox, trunk.base)

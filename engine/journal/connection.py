@@ -11,14 +11,14 @@ from typing import TypeVar
 import aiosqlite
 
 from engine.errors import ErrorKind, SwarmError
-from engine.journal.schema import APPLICATION_ID, SCHEMA, VERSION
+from engine.journal.schema import APPLICATION_ID, STEPS, VERSION
 
 WAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the write-ahead log is cut back after a checkpoint."""
 _BUSY_MS = 10_000
 _CHECK_S = 1.0
 """Seconds that a look for damage may take."""
-STEPS = 20_000
+LOOK = 20_000
 """Instructions of SQLite between two looks at the clock: well under a millisecond."""
 
 _T = TypeVar("_T")
@@ -41,10 +41,12 @@ async def open_for_writing(path: Path) -> aiosqlite.Connection:
         ):
             await db.execute(f"PRAGMA {pragma}")
         if await _is_empty(db):
-            await _create(db)
-        await _recognise(db, path)
+            await _bring_up(db, 0)
+        known = await _recognise(db, path)
         await db.execute("PRAGMA journal_mode = WAL")
         await _look_for_damage(db, path)
+        if known < VERSION:
+            await _bring_up(db, known)
     except sqlite3.Error as error:
         found = await damage(db)
         await db.close()
@@ -143,10 +145,11 @@ async def _prepare_reader(db: aiosqlite.Connection, path: Path) -> None:
     await _recognise(db, path)
 
 
-async def _create(db: aiosqlite.Connection) -> None:
-    """All in one transaction, so that a crash leaves an empty file or a journal."""
+async def _bring_up(db: aiosqlite.Connection, version: int) -> None:
+    """From an older version, 0 for an empty file, to this one: in one transaction, so that a crash leaves either."""
+    steps = "".join(STEPS[version:])
     await db.executescript(
-        f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};{SCHEMA}COMMIT;"
+        f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};{steps}COMMIT;"
     )
 
 
@@ -161,7 +164,8 @@ async def _is_empty(db: aiosqlite.Connection) -> bool:
     )
 
 
-async def _recognise(db: aiosqlite.Connection, path: Path) -> None:
+async def _recognise(db: aiosqlite.Connection, path: Path) -> int:
+    """The schema's version. Raises SwarmError (journal) for another program's file, or a newer one's."""
     if await _number(db, "PRAGMA application_id") != APPLICATION_ID:
         raise SwarmError(
             ErrorKind.JOURNAL, f"{path} is not a journal of swarm-tui", "name the state folder of a run, or another run"
@@ -174,6 +178,7 @@ async def _recognise(db: aiosqlite.Connection, path: Path) -> None:
             "upgrade swarm-tui",
         )
     await db.execute_fetchall("SELECT seq FROM events ORDER BY seq DESC LIMIT 1")
+    return version
 
 
 # --- damage --------------------------------------------------------------------------------------------------
@@ -199,7 +204,7 @@ async def _look_for_damage(db: aiosqlite.Connection, path: Path) -> None:
 async def limited(db: aiosqlite.Connection, seconds: float, query: Callable[[], Awaitable[_T]]) -> _T:
     """The query's result, or sqlite3.OperationalError (interrupted) when it takes longer. One query at a time."""
     deadline = time.monotonic() + seconds
-    await db.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+    await db.set_progress_handler(lambda: time.monotonic() > deadline, LOOK)
     try:
         return await query()
     finally:

@@ -11,10 +11,12 @@ import aiosqlite
 import msgspec
 from msgspec import json
 
+from engine.errors import SwarmError
 from engine.events import Body, Event
 from engine.journal.blobs import BlobMissing, blob, references, unpack
 from engine.journal.bodies import decode_body, decode_outline
-from engine.journal.connection import STEPS, cannot_read, damaged, open_for_reading
+from engine.journal.checkpoints import Chunks, decode_parts, made_by
+from engine.journal.connection import LOOK, cannot_read, damaged, open_for_reading
 from engine.journal.glance import RUN
 from engine.journal.rows import (
     CheckRow,
@@ -43,6 +45,9 @@ _CALLS = """SELECT c.seq, c.id, c.agent, c.task, c.tool, c.state, c.target, c.wr
   c.gate_wait_s FROM tool_calls c LEFT JOIN messages m ON m.id = c.answer"""
 _BLOBS = "SELECT hash, codec, size, data FROM blobs WHERE hash IN (SELECT value FROM json_each(?))"
 
+_CHECKPOINT = "SELECT seq, parts FROM checkpoints WHERE seq <= ? AND made_by = ? ORDER BY seq DESC LIMIT 1"
+_TABLE = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
+
 _T = TypeVar("_T")
 Row = Sequence[Any]
 
@@ -58,12 +63,14 @@ class JournalReader:
         self._time_limit = time_limit
         self._deadline = 0.0
         self._one_at_a_time = asyncio.Lock()
+        self.chunks = Chunks()
+        """Those of the last snapshot that came from a checkpoint: the next one near it loads only what differs."""
 
     @classmethod
     async def open(cls, path: Path, *, time_limit: float = 5.0) -> "JournalReader":
         """Raises SwarmError (not_found, journal)."""
         reader = cls(path, await open_for_reading(path), time_limit)
-        await reader._db.set_progress_handler(lambda: time.monotonic() > reader._deadline, STEPS)
+        await reader._db.set_progress_handler(lambda: time.monotonic() > reader._deadline, LOOK)
         return reader
 
     async def close(self) -> None:
@@ -143,9 +150,18 @@ class JournalReader:
         return low
 
     async def snapshot(self, until: int | None = None) -> Snapshot:
-        """The fold of all events, or of those up to `until`. Raises SwarmError (journal)."""
-        snapshot = Snapshot()
-        async for rows in self._pages(0, until):
+        """The fold of all events, or of those up to `until`: of the few after the nearest checkpoint.
+
+        Raises SwarmError (journal).
+        """
+        until = await self.last_seq() if until is None else until
+        snapshot = await self.checkpoint(until) or Snapshot()
+        await self.fold(snapshot, until)
+        return snapshot
+
+    async def fold(self, snapshot: Snapshot, until: int) -> None:
+        """Bring a snapshot forward to event `until`. Raises SwarmError (journal)."""
+        async for rows in self._pages(snapshot.seq, until):
             for event in await self._decode(rows, outline=_OUTLINE):
                 if event.seq != snapshot.seq + 1:
                     raise damaged(self.path, f"event {snapshot.seq + 1} is missing")
@@ -153,7 +169,24 @@ class JournalReader:
                     snapshot.apply(event)
                 except Exception as error:
                     raise damaged(self.path, f"event {event.seq} ({event.kind}) does not fit: {error}") from error
-        return snapshot
+
+    async def checkpoint(self, until: int) -> Snapshot | None:
+        """The newest state on record up to event `until`; None when there is none, or none that this program made.
+
+        A checkpoint that cannot be read is as good as none: the events are there.
+        """
+        if not (await self._query(_TABLE, ("checkpoints",)))[0][0]:
+            return None  # of the first version, and not resumed since
+        rows = await self._query(_CHECKPOINT, (until, made_by()))
+        if not rows:
+            return None
+        try:
+            parts = decode_parts(rows[0][1])
+            blobs = await self._load(parts.hashes() - self.chunks.known())
+            return await asyncio.to_thread(self.chunks.put_together, parts, blobs)
+        except (BlobMissing, msgspec.MsgspecError, SwarmError):
+            self.chunks = Chunks()
+            return None
 
     async def _pages(self, after: int, until: int | None) -> AsyncIterator[list[Row]]:
         until = await self.last_seq() if until is None else until

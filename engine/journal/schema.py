@@ -2,10 +2,8 @@
 
 APPLICATION_ID = 0x53574A31
 """Tells a journal from other SQLite files (`PRAGMA application_id`); "SWJ1" in ASCII."""
-VERSION = 1
-"""The schema's version (`PRAGMA user_version`)."""
 
-SCHEMA = """
+_FIRST = """
 CREATE TABLE events (
   seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, epoch INTEGER NOT NULL, kind TEXT NOT NULL,
   agent TEXT, task TEXT, cause INTEGER, body TEXT NOT NULL
@@ -128,3 +126,19 @@ CREATE VIEW landings_per_minute AS
          sum(state IN ('merged', 'resolved')) AS landed, sum(state = 'conflicted') AS conflicted
   FROM landings WHERE state IS NOT NULL GROUP BY at / 60000000;
 """
+
+# Quick ways into the events, made from them: the state after event `seq` as hashes of blobs, made by the fold that
+# `made_by` names; and blobs that were moved out into a file beside the journal.
+_SECOND = """
+CREATE TABLE checkpoints (seq INTEGER PRIMARY KEY, made_by TEXT NOT NULL, parts TEXT NOT NULL);
+CREATE TABLE archived (
+  hash TEXT PRIMARY KEY, codec TEXT NOT NULL, size INTEGER NOT NULL, file TEXT NOT NULL, place INTEGER NOT NULL,
+  length INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+STEPS = (_FIRST, _SECOND)
+"""What each version added: a journal of version 1 becomes one of version 2 by the second step, and so on. What was
+released stays as it is; a new version is a new step."""
+VERSION = len(STEPS)
+"""The schema's version (`PRAGMA user_version`)."""

@@ -16,9 +16,11 @@ from engine.errors import ErrorKind, SwarmError
 from engine.events import Event
 from engine.journal.blobs import Shelf
 from engine.journal.bodies import encode_body
+from engine.journal.checkpoints import EVERY, Chunks, encode_parts, made_by
 from engine.journal.connection import WAL_LIMIT, log_size, open_for_writing
 from engine.journal.projections import TABLES, Write, project
 from engine.journal.queries import JournalReader
+from engine.snapshot import Snapshot
 
 BATCH = 1_000
 """Events after which a transaction takes no further call."""
@@ -28,6 +30,8 @@ RETRY_S = 1.0
 _EVENT = (
     "INSERT INTO events (seq, at, epoch, kind, agent, task, cause, body) VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT))"
 )
+_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints (seq, made_by, parts) VALUES (?, ?, ?)"
+_LAST_CHECKPOINT = "SELECT coalesce(max(seq), 0) FROM checkpoints WHERE made_by = ?"
 _BLOB = "INSERT OR IGNORE INTO blobs (hash, codec, size, data) VALUES (?, ?, ?, ?)"
 _ORDER = {table: place for place, table in enumerate(TABLES)}
 
@@ -48,6 +52,10 @@ class SqliteJournal:
         """Why the last try to write failed; None while all is well."""
         self._db = db
         self._shelf = Shelf()
+        self._chunks = Chunks()
+        self._made_by = made_by()
+        self._next_checkpoint = EVERY
+        self._due: Snapshot | None = None
         self._calls: deque[Sequence[Event]] = deque()
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._waits = 0
@@ -63,16 +71,21 @@ class SqliteJournal:
         cls,
         path: Path,
         *,
+        chunks: Chunks | None = None,
         on_failure: Callable[[SwarmError], None] | None = None,
         on_recovery: Callable[[], None] | None = None,
     ) -> "SqliteJournal":
         """Open or make the journal at `path`; its folder must exist and the caller hold the run's lock.
 
+        `chunks` are those of the reader that made the snapshot: what is in them is not written again.
         Raises SwarmError (journal): not a journal, damaged, of a newer version, or it cannot be opened.
         """
         db = await open_for_writing(path)
         [[last]] = await db.execute_fetchall("SELECT coalesce(max(seq), 0) FROM events")
         journal = cls(path, db, last)
+        [[checkpoint]] = await db.execute_fetchall(_LAST_CHECKPOINT, (journal._made_by,))
+        journal._next_checkpoint = checkpoint + EVERY
+        journal._chunks = chunks.copy() if chunks is not None else Chunks()
         journal._on_failure, journal._on_recovery = on_failure, on_recovery
         journal._owner = asyncio.create_task(journal._own(), name="journal")
         return journal
@@ -92,6 +105,12 @@ class SqliteJournal:
             self._calls.append(tuple(events))
             self.last_seq = seq
             self._work.set()
+
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        """Keep the state after the last appended event, if EVERY events have passed since the last was kept."""
+        if snapshot.seq >= self._next_checkpoint and snapshot.seq == self.last_seq and not self._closing:
+            self._next_checkpoint = snapshot.seq + EVERY
+            self._due = snapshot.copy()
 
     async def durable(self, seq: int) -> None:
         """Wait until all events up to `seq` are on disk.
@@ -157,6 +176,7 @@ class SqliteJournal:
                 await self._pause()
             else:
                 self._wrote(seq)
+                await self._write_checkpoint()
 
     async def _skip_written(self) -> None:
         """A commit that failed may have reached the disk all the same."""
@@ -212,6 +232,30 @@ class SqliteJournal:
             clean = event if body is event.body else replace(event, body=body)
             writes.extend(project(clean, self._shelf))
             yield event.seq, event.at, event.epoch, event.kind, event.agent, event.task, event.cause, text
+
+    async def _write_checkpoint(self) -> None:
+        """Once its events are on disk. It makes opening quick and nothing else: what goes wrong with it costs time."""
+        if self._due is None or self._due.seq > self.durable_seq:
+            return
+        due, self._due = self._due, None
+        in_its_thread: Callable[..., Awaitable[None]] = self._db._execute
+        try:
+            await in_its_thread(self._store, self._db._conn, due)
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError):
+            self._chunks = Chunks()  # of these, some may not have been written
+
+    def _store(self, db: sqlite3.Connection, snapshot: Snapshot) -> None:
+        shelf = Shelf()
+        parts = self._chunks.cut(snapshot, shelf)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(_BLOB, [(b.hash, b.codec, b.size, b.data) for b in shelf.take()])
+            db.execute(_CHECKPOINT, (snapshot.seq, self._made_by, encode_parts(parts)))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
 
     async def _bound_log(self) -> None:
         """A slow reader keeps the log from being taken up; past its limit, wait for the readers of the moment."""

@@ -1,0 +1,168 @@
+"""Checkpoints of the snapshot: its values in chunks under their hash, so that two checkpoints share what is the same.
+
+A run's old agents, tasks and handoffs do not change any more. They are cut, in the order in which they came, into
+chunks that stay equal from one checkpoint to the next and are stored once, as blobs. A checkpoint is a list of hashes.
+"""
+
+import dataclasses
+import gc
+import hashlib
+import typing
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from msgspec import Struct, json, msgpack
+
+from engine.journal.blobs import Shelf, blob
+from engine.snapshot import Snapshot
+from engine.types import Agent, Handoff, Scratchpad, Task
+
+EVERY = 10_000
+"""Events between two checkpoints: what has to be folded on top of one takes a fraction of a second."""
+CHUNK = 256
+"""Values of one chunk."""
+
+_CHUNKED: Mapping[str, tuple[type, str]] = {
+    "agents": (Agent, "id"),
+    "tasks": (Task, "id"),
+    "handoffs": (Handoff, "id"),
+    "scratchpads": (Scratchpad, "agent"),
+}
+"""The snapshot's large dicts, what their values are and which field of these is the key."""
+_DERIVED = ("paths", "children", "tasks_of")
+"""What follows from the agents and tasks."""
+_REST = tuple(field for field in dataclasses.fields(Snapshot) if field.name not in (*_CHUNKED, *_DERIVED))
+
+
+class Parts(Struct, frozen=True):
+    """What a checkpoint consists of: hashes of the chunks of each large dict, and of everything else."""
+
+    chunks: dict[str, tuple[str, ...]]
+    rest: str
+
+    def hashes(self) -> set[str]:
+        return {self.rest, *(hash for hashes in self.chunks.values() for hash in hashes)}
+
+
+def _plain(kind: Any) -> Any:
+    """A field's type as msgspec can decode it."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is deque:
+        return list[arguments]  # type: ignore[valid-type]
+    if origin is Counter:
+        return dict[arguments[0], int]  # type: ignore[valid-type]
+    return kind
+
+
+_HINTS = typing.get_type_hints(Snapshot)
+_REST_DECODER: msgpack.Decoder[tuple[Any, ...]] = msgpack.Decoder(tuple[tuple(_plain(_HINTS[f.name]) for f in _REST)])  # type: ignore[misc]
+_DECODERS: Mapping[str, msgpack.Decoder[tuple[Any, ...]]] = {
+    name: msgpack.Decoder(tuple[kind, ...])  # type: ignore[valid-type]
+    for name, (kind, _) in _CHUNKED.items()
+}
+
+
+def made_by() -> str:
+    """Names the fold that makes a snapshot: the program's version and the shape of all values in it.
+
+    A checkpoint of another fold is left aside, as the same events may mean something else to this one.
+    """
+    shape = repr([msgspec.json.schema(kind) for kind, _ in _CHUNKED.values()]) + repr([(f.name, f.type) for f in _REST])
+    return f"{version('swarm-tui')}+{hashlib.blake2b(shape.encode(), digest_size=6).hexdigest()}"
+
+
+class Chunks:
+    """The chunks of the last checkpoint that was cut or put together. Not for use by two threads at once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[tuple[tuple[Any, ...], str]]] = {name: [] for name in _CHUNKED}
+
+    def copy(self) -> "Chunks":
+        new = Chunks()
+        new._known = dict(self._known)
+        return new
+
+    def cut(self, snapshot: Snapshot, shelf: Shelf) -> Parts:
+        """Put what is new since the last time onto the shelf.
+
+        Raises OverflowError or UnicodeEncodeError for a snapshot that cannot be stored.
+        """
+        hashes: dict[str, tuple[str, ...]] = {}
+        for name in _CHUNKED:
+            values = tuple(getattr(snapshot, name).values())
+            known, now = self._known[name], []
+            for number, at in enumerate(range(0, len(values), CHUNK)):
+                chunk = values[at : at + CHUNK]
+                # Values are frozen, and equal at a glance while they are the same.
+                same = number < len(known) and known[number][0] == chunk
+                now.append(known[number] if same else (chunk, shelf.put(msgpack.encode(chunk))))
+            self._known[name] = now
+            hashes[name] = tuple(hash for _, hash in now)
+        rest = tuple(_builtin(getattr(snapshot, field.name)) for field in _REST)
+        return Parts(hashes, shelf.put(msgpack.encode(rest)))
+
+    def known(self) -> set[str]:
+        """The hashes of chunks that need not be loaded again."""
+        return {hash for chunks in self._known.values() for _, hash in chunks}
+
+    def put_together(self, parts: Parts, blobs: Mapping[str, bytes]) -> Snapshot:
+        """The snapshot as it was cut. Raises BlobMissing, or msgspec.MsgspecError for what is no snapshot."""
+        known = {hash: chunk for chunks in self._known.values() for chunk, hash in chunks}
+        with _no_collection():
+            for name, decoder in _DECODERS.items():
+                self._known[name] = [
+                    (known[hash] if hash in known else decoder.decode(blob(hash, blobs)), hash)
+                    for hash in parts.chunks.get(name, ())
+                ]
+            snapshot = Snapshot()
+            for field, value in zip(_REST, _REST_DECODER.decode(blob(parts.rest, blobs)), strict=True):
+                setattr(snapshot, field.name, _like(getattr(snapshot, field.name), value))
+            for name, (_, key) in _CHUNKED.items():
+                setattr(snapshot, name, {getattr(v, key): v for chunk, _ in self._known[name] for v in chunk})
+            _derive(snapshot)
+        return snapshot
+
+
+def encode_parts(parts: Parts) -> str:
+    return json.encode(parts).decode()
+
+
+def decode_parts(text: str) -> Parts:
+    """Raises msgspec.MsgspecError."""
+    return json.decode(text, type=Parts)
+
+
+def _builtin(value: Any) -> Any:
+    return list(value) if isinstance(value, deque) else value
+
+
+def _like(default: Any, value: Any) -> Any:
+    """The value in the container that the snapshot keeps it in."""
+    if isinstance(default, deque):
+        return deque(value, default.maxlen)
+    return Counter(value) if isinstance(default, Counter) else value
+
+
+def _derive(snapshot: Snapshot) -> None:
+    for agent in snapshot.agents.values():
+        snapshot.paths[agent.path] = agent.id
+        if agent.parent is not None:
+            snapshot.children.setdefault(agent.parent, []).append(agent.id)
+    for task in snapshot.tasks.values():
+        snapshot.tasks_of.setdefault(task.planner, []).append(task.id)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hundreds of thousands of values that all stay: looking for garbage among them takes longer than making them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

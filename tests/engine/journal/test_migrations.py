@@ -1,0 +1,94 @@
+"""Journals of every released version open, say what they said, and go on; reading alone changes nothing in them."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine import events as e
+from engine.export import snapshot_line
+from engine.journal.connection import open_for_writing
+from engine.journal.glance import glance
+from engine.journal.queries import JournalReader, read_snapshot
+from engine.journal.schema import STEPS, VERSION
+from engine.journal.writer import SqliteJournal
+from engine.snapshot import Snapshot
+from tests.engine.journal.freeze import RELEASED, freeze
+
+JOURNALS = sorted(RELEASED.glob("*.db"))
+
+
+@pytest.fixture(params=JOURNALS, ids=lambda path: path.stem)
+def released(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    frozen: Path = request.param
+    shutil.copy(frozen.with_suffix(".json"), tmp_path / "journal.json")
+    return Path(shutil.copy(frozen, tmp_path / "journal.db"))
+
+
+def check_state(path: Path, snapshot: Snapshot) -> None:
+    """Every field that its version knew is as it was."""
+    was = msgspec.json.decode((path.parent / "journal.json").read_bytes())
+    now = msgspec.json.decode(snapshot_line(snapshot))
+    assert {name: now[name] for name in was} == was
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def schema(path: Path) -> list[tuple[str, ...]]:
+    with sqlite3.connect(path) as db:
+        return sorted(db.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+
+
+def test_there_is_a_journal_of_a_released_version() -> None:
+    assert [path.stem for path in JOURNALS][:1] == ["0.1.0"]
+
+
+async def test_it_is_read_as_it_is(released: Path) -> None:
+    before = content(released)
+    check_state(released, await read_snapshot(released))
+    run = glance(released)
+    assert run is not None
+    assert run.last_seq == (await read_snapshot(released)).seq
+    reader = await JournalReader.open(released)
+    assert len((await reader.events(limit=5)).events) == 5
+    assert [event async for event in reader.stream()][-1].seq == run.last_seq
+    await reader.close()
+    assert content(released) == before
+
+
+async def test_it_is_brought_up_to_date_when_its_run_goes_on(released: Path, tmp_path: Path) -> None:
+    snapshot = await read_snapshot(released)
+    journal = await SqliteJournal.open(released)
+    journal.append([e.Event(snapshot.seq + 1, snapshot.at, snapshot.epoch, e.SubtreePaused(), snapshot.root)])
+    await journal.durable(snapshot.seq + 1)
+    await journal.close()
+    again = await read_snapshot(released)
+    assert again.seq == snapshot.seq + 1
+    assert again.is_paused(snapshot.root or "")  # type: ignore[arg-type]
+    fresh = await open_for_writing(tmp_path / "fresh.db")
+    await fresh.close()
+    assert schema(released) == schema(tmp_path / "fresh.db")
+    with sqlite3.connect(released) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+async def test_a_crash_in_the_middle_leaves_the_older_version_whole(
+    released: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.journal.connection.STEPS", (*STEPS[:-1], STEPS[-1] + "CREATE TABLE events (again);"))
+    with pytest.raises(Exception, match="cannot be opened"):
+        await open_for_writing(released)
+    monkeypatch.undo()
+    check_state(released, await read_snapshot(released))
+    await (await open_for_writing(released)).close()
+    check_state(released, await read_snapshot(released))
+
+
+async def test_the_script_that_freezes_them_writes_what_it_says(tmp_path: Path) -> None:
+    path = await freeze(tmp_path, "now")
+    was = msgspec.json.decode((tmp_path / "now.json").read_bytes())
+    assert msgspec.json.decode(snapshot_line(await read_snapshot(path))) == was
