@@ -136,6 +136,8 @@ def _what_to_look_at(snapshot: Snapshot) -> str:
 async def _beat(run: LiveRun, progress: Progress) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_S)
+        if run.snapshot.ended:
+            return
         progress.heartbeat(run.snapshot, _now())
 
 

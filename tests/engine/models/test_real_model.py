@@ -1,62 +1,70 @@
-"""A small real model behind a compatible server: whatever it says, it comes as a turn or as a ModelError."""
+"""A small real model behind a compatible server: whatever it says, a swarm of it ends, bounded and in good order."""
 
-import importlib
 import os
-from typing import Any
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from engine.conversation import Message, Request, Text, ToolAnswer, ToolSpec, Turn
-from engine.errors import ModelError
-from engine.models.limits import ModelDesk
-from engine.settings import ProviderSettings
+from engine.agents.loop import NUDGES
+from engine.settings import ModelsSettings, ProviderSettings
 from engine.types import ModelName
-from tests.engine.models.real_clock import RealClock
-from tests.simulated.time import SeededRandomness
+from tests.engine.models.random_model import WINDOW, write_random_model
+from tests.engine.real_runs import make_repo, settings, started
 
-pytestmark = pytest.mark.real_model
-SHELL = ToolSpec(
-    "shell",
-    "Run a command.",
-    {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
-)
-
-
-@pytest.fixture
-def server() -> Any:
-    """A server of the model file that SWARM_TEST_GGUF names; `listening_address` is where it listens."""
-    path = os.environ.get("SWARM_TEST_GGUF", "")
-    if not os.path.isfile(path):
-        pytest.skip("SWARM_TEST_GGUF names no model file")
-    try:
-        library: Any = importlib.import_module("xllamacpp")
-    except ImportError:
-        pytest.skip("xllamacpp is not installed")
-    settings = library.CommonParams()
-    settings.model.path = path
-    settings.n_ctx = 2048
-    settings.use_jinja = True
-    return library.Server(settings)
+pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
+REAL = ModelName("openai-chat:any")
+REHEARSED = ModelName("rehearsal:notes?speed=0")
+TASKS, ATTEMPTS = 5, 2
+"""What the rehearsed planner of the sample asks for, and how often each is tried."""
 
 
-def ignore(*_: object) -> None:
-    """What nobody watches."""
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A llama.cpp server of the model file that SWARM_TEST_GGUF names, else of one made of random weights."""
+    library = pytest.importorskip("xllamacpp", reason="needs the packages of the group real-model")
+    given = os.environ.get("SWARM_TEST_GGUF", "")
+    path = Path(given) if given else tmp_path_factory.mktemp("model") / "random.gguf"
+    if not given:
+        write_random_model(path)
+    parameters = library.CommonParams()
+    parameters.model.path = str(path)
+    parameters.n_ctx = WINDOW
+    parameters.use_jinja = True
+    server = library.Server(parameters)
+    yield f"{server.listening_address}/v1"
+    del server
 
 
-@pytest.mark.timeout(600)
-async def test_a_terrible_model_gives_turns_or_clean_errors(server: Any) -> None:
-    address = ProviderSettings(base_url=f"{server.listening_address}/v1", max_output=128, max_retries=1)
-    desk = ModelDesk({"openai-chat": address}, {}, RealClock(), SeededRandomness(1))
-    messages: tuple[Message, ...] = (Message("user", (Text("List the files with the shell tool."),)),)
-    for _ in range(3):
-        try:
-            turn = await desk.ask(
-                ModelName("openai-chat:any"), Request("", "You are a worker.", messages, (SHELL,)), ignore, ignore
-            )
-        except ModelError:
-            break
-        assert isinstance(turn, Turn)
-        assert turn.usage.input > 0
-        answers = tuple(ToolAnswer(call.id, "README.md") for call in turn.message.calls)
-        messages = (*messages, turn.message, Message("user", (*answers, Text("Go on."))))
-    await desk.close()
+async def _ended(tmp_path: Path, address: str, models: ModelsSettings) -> tuple[int, sqlite3.Connection]:
+    """The exit status and the journal of a run with these models."""
+    repo = make_repo(tmp_path / "repo", {"README.md": "# Notes\n"})
+    served = ProviderSettings(base_url=address, max_output=64)
+    wanted = replace(settings(REAL, providers={"openai-chat": served}), models=models)
+    run = await started(repo, tmp_path / "state", wanted, {"OPENAI_API_KEY": "any"})
+    summary = await run.run()
+    assert summary.trunk == summary.base, "nothing of a gibbering model lands"
+    assert summary.exit_status is not None
+    return summary.exit_status, sqlite3.connect(f"file:{summary.db}?mode=ro", uri=True)
+
+
+async def test_workers_of_a_terrible_model_end_in_clean_failed_handoffs(tmp_path: Path, address: str) -> None:
+    status, journal = await _ended(tmp_path, address, ModelsSettings(REHEARSED, REAL, REAL, REAL))
+    assert status == 1
+    assert journal.execute("SELECT state, count(*) FROM tasks GROUP BY state").fetchall() == [("failed", TASKS)]
+    handoffs = "SELECT count(*), count(DISTINCT task) FROM handoffs WHERE task IS NOT NULL AND status = 'failed'"
+    assert journal.execute(handoffs).fetchone() == (TASKS, TASKS)
+    steps = "SELECT max(steps) FROM (SELECT count(*) AS steps FROM events WHERE kind = 'turn_taken' GROUP BY agent)"
+    turns = f"{steps[:-1]} HAVING agent IN (SELECT id FROM agents WHERE role = 'worker'))"
+    assert journal.execute(turns).fetchone() == (NUDGES + 1,)
+    assert journal.execute("SELECT count(*) FROM agents WHERE role = 'worker'").fetchone() == (TASKS * ATTEMPTS,)
+
+
+async def test_a_terrible_planner_fails_the_run_after_bounded_steps(tmp_path: Path, address: str) -> None:
+    status, journal = await _ended(tmp_path, address, ModelsSettings(REAL, REAL, REAL, REAL))
+    assert status == 1
+    (turns,) = journal.execute("SELECT count(*) FROM events WHERE kind = 'turn_taken'").fetchone()
+    assert NUDGES < turns <= 3 * (NUDGES + 1)
+    assert journal.execute("SELECT count(*) FROM tasks").fetchone() == (0,)
