@@ -9,9 +9,10 @@ comes first and its text is handed over when the person begins. It must return a
 
 import asyncio
 import difflib
+import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -39,6 +40,7 @@ from tui.screens.intent import IntentScreen
 from tui.screens.main import MainScreen
 from tui.screens.modal import Choice, Choose, Page
 from tui.screens.start import StartScreen
+from tui.screens.themes import ChooseTheme
 from tui.text import clean, one_line
 from tui.theme import Palette, load_themes
 from tui.view import View
@@ -70,12 +72,15 @@ class SwarmApp(App[int], inherit_bindings=False):
         keymap: Keymap,
         overrides: Mapping[str, str] | None = None,
         start: Start | None = None,
+        broken_themes: Sequence[str] = (),
     ) -> None:
         self._themes = themes
+        self._broken_themes = broken_themes
         self.palette = themes[theme]
         self.keymap = keymap
         self.view = View()
-        super().__init__()
+        # Without colour Textual's own greys have to go too, which it does for the terminal's own colours only.
+        super().__init__(ansi_color=True if self.palette.plain else None)
         self._open_session = open_session
         self._start = start
         self._draft = start.draft if start is not None else ""
@@ -99,6 +104,8 @@ class SwarmApp(App[int], inherit_bindings=False):
         if not self.is_headless:
             # Textual would stop the whole process, and the engine with it.
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+        for problem in self._broken_themes:
+            self.tell(f"a theme was left out: {problem}", bad=True)
         if self._start is not None:
             self.push_screen(StartScreen(self._start))
         else:
@@ -217,9 +224,11 @@ class SwarmApp(App[int], inherit_bindings=False):
             self._main.refresh_panes()
 
     def do_theme(self) -> None:
-        names = list(self._themes)
-        self.use_theme(names[(names.index(self.palette.name) + 1) % len(names)])
-        self.tell(f"theme {self.palette.name}")
+        def keep(name: str | None) -> None:
+            self.use_theme(name or self.palette.name)
+            self.tell(f"theme {self.palette.name}")
+
+        self.push_screen(ChooseTheme(self._themes, self.palette.name, self._broken_themes), keep)
 
     def use_theme(self, name: str) -> None:
         """Paint everything in another theme."""
@@ -279,7 +288,7 @@ def run_app(
     `theme` overrides the settings' theme; `themes_folder` is searched for a person's own themes. Raises
     SwarmError for a theme or keys that cannot be used, and for what broke the session.
     """
-    themes, broken = load_themes(themes_folder)
+    themes, broken = load_themes(themes_folder, plain="NO_COLOR" in os.environ)
     name = theme or settings.theme
     if name not in themes:
         near = difflib.get_close_matches(name, themes, n=1)
@@ -302,6 +311,7 @@ def run_app(
         keymap=Keymap(settings.keys),
         overrides=settings.keys,
         start=start,
+        broken_themes=broken,
     )
     sys.setswitchinterval(SWITCH_S)
     hangup = Hangup(app)

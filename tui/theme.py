@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.style import Style
 from textual.theme import Theme as CssTheme
 
@@ -36,23 +37,61 @@ COLOURS = (
     "removed",
     "hunk",
 )
+OPTIONAL = {
+    # what code is made of, in diffs and in the intent
+    "keyword": "planner",
+    "string": "done",
+    "comment": "dim",
+    "number": "accent",
+    "function": "thinking",
+    "type": "acting",
+}
+"""More names that a theme may give, and the colour that each has otherwise."""
+GROUNDS = {
+    "added_line": ("added", 0.13),
+    "removed_line": ("removed", 0.13),
+    "added_word": ("added", 0.36),
+    "removed_word": ("removed", 0.36),
+}
+"""Grounds of a change, which a theme may give too: otherwise a colour, mixed into the background by a share."""
+NAMES = (*COLOURS, *OPTIONAL, *GROUNDS)
+TERMINAL = (
+    *("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"),
+    *(f"bright_{name}" for name in ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")),
+)
+"""The terminal's own colours: a theme is made of these alone, or of #rrggbb alone."""
+PLAIN = {"on:cursor": "reverse", "dim": "dim"}
+"""What tells things apart without colour; states have a glyph and a word everywhere."""
 _KEYS = {"name", "dark", "description", "colours"}
 _HEX = re.compile("#[0-9a-fA-F]{6}")
 
 
 class Palette(Struct, frozen=True):
-    """One theme: its name and a colour for each name of `COLOURS`."""
+    """One theme: its name and a colour for each name of `NAMES`.
+
+    `terminal`: it is made of the terminal's own colours. `plain`: nothing is coloured, whatever the theme says.
+    """
 
     name: str
     dark: bool
     colours: dict[str, str]
+    description: str = ""
+    terminal: bool = False
+    plain: bool = False
+
+    @property
+    def shades(self) -> bool:
+        """Whether there are shades enough for grounds below coloured text."""
+        return not (self.terminal or self.plain)
 
     def css(self) -> CssTheme:
         """The theme in the stylesheet's terms; each of our colours is a variable, `$c-NAME`."""
-        c = self.colours
+        mark = "ansi_" if self.terminal else ""
+        c = {name: mark + value for name, value in self.colours.items()}
         return CssTheme(
             name=self.name,
             dark=self.dark,
+            ansi=self.terminal,
             primary=c["focus"],
             secondary=c["planner"],
             accent=c["accent"],
@@ -68,6 +107,13 @@ class Palette(Struct, frozen=True):
                 "block-cursor-background": c["cursor"],
                 "block-cursor-foreground": c["text"],
                 "input-cursor-background": c["accent"],
+                "input-cursor-foreground": c["background"],
+                "input-selection-background": c["cursor"],
+                "input-selection-foreground": c["text"],
+                "screen-selection-background": c["cursor"],
+                "screen-selection-foreground": c["text"],
+                "ansi-background": c["background"],
+                "ansi-foreground": c["text"],
                 "scrollbar": c["border"],
                 "scrollbar-hover": c["focus"],
                 "scrollbar-active": c["focus"],
@@ -80,11 +126,22 @@ class Palette(Struct, frozen=True):
 
     def style(self, names: str) -> Style:
         """A style for painted lines from names joined by spaces: colours, `bold`, `italic`, `on:COLOUR`."""
-        return _style(self.name, names, tuple(self.colours.items()))
+        return _plain(names) if self.plain else _style(names, tuple(self.colours.items()))
 
 
 @lru_cache(maxsize=4096)
-def _style(theme: str, names: str, colours: tuple[tuple[str, str], ...]) -> Style:
+def _plain(names: str) -> Style:
+    style = Style()
+    for name in names.split():
+        if name in PLAIN:
+            style += Style.parse(PLAIN[name])
+        elif not name.startswith("on:") and name not in NAMES:
+            style += Style.parse(name)
+    return style
+
+
+@lru_cache(maxsize=4096)
+def _style(names: str, colours: tuple[tuple[str, str], ...]) -> Style:
     of = dict(colours)
     style = Style()
     for name in names.split():
@@ -98,9 +155,8 @@ def _style(theme: str, names: str, colours: tuple[tuple[str, str], ...]) -> Styl
 
 
 def _problem(where: str, key: str, message: str) -> SwarmError:
-    return SwarmError(
-        ErrorKind.SETTINGS, f"{where}: {key}: {message}", f"a theme gives each of {', '.join(COLOURS)} as #rrggbb"
-    )
+    hint = f"a theme gives each of {', '.join(COLOURS)} as #rrggbb, or each as one of the terminal's sixteen"
+    return SwarmError(ErrorKind.SETTINGS, f"{where}: {key}: {message}", hint)
 
 
 def read_theme(text: str, where: str) -> Palette:
@@ -117,17 +173,38 @@ def read_theme(text: str, where: str) -> Palette:
         raise _problem(where, "name", "must be lower-case letters, digits and dashes")
     if not isinstance(dark, bool):
         raise _problem(where, "dark", "must be true or false")
+    description = raw.get("description", "")
+    if not isinstance(description, str):
+        raise _problem(where, "description", "must be text")
     if not isinstance(colours, dict):
         raise _problem(where, "colours", "must be a table")
-    for key, value in colours.items():
-        if key not in COLOURS:
-            raise _problem(where, f"colours.{key}", "no such colour")
-        if not isinstance(value, str) or not _HEX.fullmatch(value):
-            raise _problem(where, f"colours.{key}", "must be #rrggbb")
     for key in COLOURS:
         if key not in colours:
             raise _problem(where, f"colours.{key}", "is missing")
-    return Palette(name, dark, {key: colours[key] for key in COLOURS})
+    terminal = colours["background"] in TERMINAL
+    for key, value in colours.items():
+        if key not in NAMES:
+            raise _problem(where, f"colours.{key}", "no such colour")
+        if terminal and value not in TERMINAL:
+            raise _problem(where, f"colours.{key}", f"must be one of {', '.join(TERMINAL)}, as background is")
+        if not terminal and not (isinstance(value, str) and _HEX.fullmatch(value)):
+            raise _problem(where, f"colours.{key}", "must be #rrggbb")
+    return Palette(name, dark, _completed(colours, terminal), description, terminal)
+
+
+def _completed(given: Mapping[str, str], terminal: bool) -> dict[str, str]:
+    """A colour for every name: what the theme leaves out is taken from what it gives."""
+    colours = {key: given[key] for key in COLOURS}
+    colours |= {key: given.get(key, colours[other]) for key, other in OPTIONAL.items()}
+    for key, (other, share) in GROUNDS.items():
+        mixed = colours["background"] if terminal else _mixed(colours["background"], colours[other], share)
+        colours[key] = given.get(key, mixed)
+    return colours
+
+
+def _mixed(ground: str, colour: str, share: float) -> str:
+    pairs = ((int(ground[at : at + 2], 16), int(colour[at : at + 2], 16)) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(under + (over - under) * share):02x}" for under, over in pairs)
 
 
 def _read_all(files: Iterable[Traversable | Path], broken: list[str]) -> dict[str, Palette]:
@@ -144,11 +221,16 @@ def _read_all(files: Iterable[Traversable | Path], broken: list[str]) -> dict[st
     return found
 
 
-def load_themes(folder: Path | None = None) -> tuple[Mapping[str, Palette], tuple[str, ...]]:
-    """All themes, a person's own from `folder` over the bundled ones, and what is wrong with files left out."""
+def load_themes(folder: Path | None = None, *, plain: bool = False) -> tuple[Mapping[str, Palette], tuple[str, ...]]:
+    """All themes, a person's own from `folder` over the bundled ones, and what is wrong with files left out.
+
+    `plain` takes the colour out of all of them.
+    """
     broken: list[str] = []
     bundled = [file for file in resources.files("themes").iterdir() if file.name.endswith(".toml")]
     found = _read_all(bundled, broken)
     if folder is not None and folder.is_dir():
         found |= _read_all(folder.glob("*.toml"), broken)
+    if plain:
+        found = {name: replace(palette, plain=True) for name, palette in found.items()}
     return found, tuple(broken)

@@ -368,6 +368,9 @@ class MainScreen(Steering, Outside, Screen[None]):
         name = "change.diff" if isinstance(focused, DiffView) else "text.md"
         return name, focused.taken() if isinstance(focused, LineView) else ""
 
+    def on_diff_view_commented(self, event: DiffView.Commented) -> None:
+        self.comment_on(event.place)
+
     def do_refresh(self) -> None:
         self.detail.do_refresh()
 

@@ -1,6 +1,7 @@
 """What keys do to agents: hold them, tell them something, end them, and give them another model, rank or goal."""
 
 from tui.bridge import (
+    Agent,
     AgentPath,
     Cancel,
     ModelName,
@@ -17,7 +18,12 @@ from tui.bridge import (
     split_model,
 )
 from tui.screens.modal import Ask, Choice, Choose
+from tui.text import clean
 from tui.widgets.acting import Acting
+from tui.widgets.diff import Place
+
+QUOTED = 200
+"""Characters of a line that a comment on it quotes."""
 
 
 class Steering(Acting):
@@ -74,6 +80,29 @@ class Steering(Acting):
                 self.host.command(Steer(path, text or ""), f"sent to {path}")
 
         self.app.push_screen(Ask(title, placeholder="it is read before the next model call"), send)
+
+    def comment_on(self, place: Place) -> None:
+        """Ask for a comment on a line of the selected agent's change; whom it concerns can still read it."""
+        run, agent = self.view.run, self.view.agent
+        if run is None or agent is None:
+            return
+        reader: Agent | None = agent
+        if agent.ended and agent.role is not Role.PLANNER:  # its planner decides what becomes of it
+            reader = run.agents.get(agent.parent) if agent.parent is not None else None
+        if reader is None:
+            self.host.tell(f"comment: nobody is left to read it: {agent.path} is {agent.state}")
+            return
+        whose = "your change" if reader is agent else f"the change of {agent.path}"
+        where = f"{clean(place.path)}:{place.number}" if place.number else clean(place.path)
+        quoted = f"\n\n    {clean(place.text)[:QUOTED]}" if place.text else ""
+        path = reader.path
+
+        def send(text: str | None) -> None:
+            if text:
+                about = f"About {whose}, {where}:{quoted}\n\n{text}"
+                self.host.command(Steer(path, about), f"sent to {path}")
+
+        self.app.push_screen(Ask(f"comment on {where} to {path}", placeholder="what should be different"), send)
 
     def do_cancel(self) -> None:
         run = self.view.run

@@ -47,6 +47,10 @@ class Host(Protocol):
         """Show a short note to the person."""
         ...
 
+    def use_theme(self, name: str) -> None:
+        """Paint everything in another theme."""
+        ...
+
     def now(self) -> Micros:
         """The time that ages are counted to; it stands still while the screen is frozen."""
         ...

@@ -153,7 +153,7 @@ class Detail(Acting, Vertical):
                 self.query_one(DiffView).set(answer if isinstance(answer, str) else None, note, keep=True)
 
     def do_refresh(self) -> None:
-        self._asked = ()
+        self._asked = (*self._asked[:2], "again")
         self.update()
 
     # --- tabs ------------------------------------------------------------------------------------------------

@@ -1,45 +1,116 @@
 """A patch, line by line: files as bands, hunks with line numbers; only what is visible is ever styled."""
 
+import asyncio
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from typing import ClassVar, NamedTuple
 
+from rich.cells import cell_len
+from textual import events
 from textual.binding import BindingType
+from textual.message import Message
 
-from tui.bridge import FileDiff, Hunk, parse_patch
+from tui.bridge import FileDiff, Patch, parse_patch
 from tui.keymap import DEFAULT
+from tui.patchrows import NONE, Row, Rows, Text, lay_out
+from tui.syntax import Part
 from tui.text import EMPTY, Line, Span, clean, cut, fit, width_of
 from tui.widgets.lines import LineView
 
+SPLIT_CELLS = 96
+"""Cells from which on the two sides stand beside each other, unless the person chose otherwise."""
+LEAST_SPLIT = 50
+LARGE = 200_000
+"""Characters of a patch that is read beside the screen's thread, so that keys are answered meanwhile."""
 
-class _Row(NamedTuple):
-    """`kind`: file, note, hunk, or the patch line's first character; numbers are 0 where a side has no line."""
 
-    kind: str
-    at: int
-    old: int = 0
-    new: int = 0
+class Place(NamedTuple):
+    """A line of a file that a patch is about; `number` counts in the new file, or in the old one of a removed line."""
+
+    path: str
+    number: int
+    text: str
 
 
 class DiffView(LineView):
-    """A unified patch of any length."""
+    """A unified patch of any length, in one column or two, wrapped or cut."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("diff", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("diff")]
 
+    class Commented(Message):
+        """A person wants to say something about a line."""
+
+        def __init__(self, place: Place) -> None:
+            super().__init__()
+            self.place = place
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._source: str | None = None
-        self._lines: list[str] = []
-        self._files: tuple[FileDiff, ...] = ()
-        self._hunks: list[Hunk] = []
-        self._rows: list[_Row] = []
-        self._file_rows: list[int] = []
-        self._hunk_rows: list[int] = []
-        self._digits = 3
+        self._take_over(parse_patch(""))
+        self._wanted_split: bool | None = None
+        self._wrap = False
         self.note = "Reading the copy…"
 
-    def line_count(self) -> int:
-        return len(self._rows)
+    # --- what is shown ---------------------------------------------------------------------------------------
+
+    def set(self, patch: str | None, note: str, *, keep: bool) -> None:
+        """Show a patch; without one (or an empty one) the note says why. `keep`: it is the same thing read again."""
+        self.note = note
+        if patch == self._source and keep:
+            if not self.line_count():
+                self.show(everything=True)
+            return
+        self._source = patch
+        if len(patch or "") < LARGE:
+            self._present(parse_patch(patch or ""), keep)
+            return
+        if not keep:
+            self._present(parse_patch(""), keep)
+        self.run_worker(self._read(patch or "", keep), group="patch", exclusive=True)
+
+    async def _read(self, source: str, keep: bool) -> None:
+        patch = await asyncio.to_thread(parse_patch, source)
+        form = self.split
+        rows = await asyncio.to_thread(lay_out, patch, split=form)
+        if source == self._source:
+            self._present(patch, keep, {form: rows})
+
+    def _present(self, patch: Patch, keep: bool, forms: dict[bool, Rows] | None = None) -> None:
+        here = self.place if keep else None
+        self._take_over(patch, forms)
+        with self.prevent(self.Moved):
+            self.show(everything=True)
+            if not keep:
+                self.cursor = 0
+                self.scroll_to(y=0, animate=False)
+            elif here is not None:
+                self._go_to(here)
+
+    def _take_over(self, patch: Patch, forms: dict[bool, Rows] | None = None) -> None:
+        self._patch = patch
+        self._text = Text(patch)
+        self._forms = forms or {}
+        self._starts: list[int] = []
+        self._starts_for = (0, False)
+        self._hunks = [hunk for file in patch.files for hunk in file.hunks]
+        last = max((max(h.old_start + h.old_count, h.new_start + h.new_count) for h in self._hunks), default=0)
+        self._digits = max(3, len(str(last)))
+
+    @property
+    def split(self) -> bool:
+        """Whether the sides stand beside each other."""
+        cells = self.cells
+        return cells >= SPLIT_CELLS if self._wanted_split is None else self._wanted_split and cells >= LEAST_SPLIT
+
+    @property
+    def _rows(self) -> Rows:
+        split = self.split
+        if split not in self._forms:
+            self._forms[split] = lay_out(self._patch, split=split)
+        return self._forms[split]
 
     def taken(self) -> str:
         """The whole patch."""
@@ -48,96 +119,219 @@ class DiffView(LineView):
     def empty_line(self, row: int) -> Line:
         return (Span("  " + self.note, "dim"),) if row == 1 else EMPTY
 
-    def set(self, patch: str | None, note: str, *, keep: bool) -> None:
-        """Show a patch; without one (or an empty one) the note says why. `keep`: it is the same thing read again."""
-        self.note = note
-        if patch == self._source and keep:
-            if not self._rows:
-                self.show(everything=True)
-            return
-        self._source = patch
-        self._parse(patch or "")
-        with self.prevent(self.Moved):
-            self.show(everything=True)
-            if not keep:
-                self.cursor = 0
-                self.scroll_to(y=0, animate=False)
+    # --- wrapped rows take several lines ---------------------------------------------------------------------
 
-    def _parse(self, text: str) -> None:
-        patch = parse_patch(text)
-        self._lines = text.split("\n")
-        self._files = patch.files
-        self._rows, self._hunks, self._file_rows, self._hunk_rows = [], [], [], []
-        rows = self._rows
-        highest = 99
-        for number, file in enumerate(patch.files):
-            self._file_rows.append(len(rows))
-            rows.append(_Row("file", number))
-            if file.binary:
-                rows.append(_Row("note", number))
-            for hunk in file.hunks:
-                self._hunk_rows.append(len(rows))
-                rows.append(_Row("hunk", len(self._hunks)))
-                self._hunks.append(hunk)
-                old, new = hunk.old_start, hunk.new_start
-                for at in range(hunk.first, hunk.end):
-                    first = self._lines[at][:1] if at < len(self._lines) else ""
-                    if first == "+":
-                        rows.append(_Row("+", at, 0, new))
-                        new += 1
-                    elif first == "-":
-                        rows.append(_Row("-", at, old, 0))
-                        old += 1
-                    elif first == "\\":
-                        rows.append(_Row("\\", at))
-                    else:
-                        rows.append(_Row(" ", at, old, new))
-                        old, new = old + 1, new + 1
-                highest = max(highest, old, new)
-        self._digits = len(str(highest))
+    def line_count(self) -> int:
+        if not self._wrap:
+            return len(self._rows.rows)
+        return self._line_starts()[-1]
+
+    def _line_starts(self) -> list[int]:
+        """The line that each row begins at, and behind the last one the number of lines."""
+        key = (self.cells, self.split)
+        if not self._starts or key != self._starts_for:
+            heights = (self._height(row) for row in self._rows.rows)
+            self._starts, self._starts_for = list(accumulate(heights, initial=0)), key
+        return self._starts
+
+    def _height(self, row: Row) -> int:
+        if row.kind != "line":
+            return 1
+        cells = self._text_cells
+        return max(sum(1 for _ in _pieces(self._text.of(line), cells)) for line in {row.old, row.new} - {NONE})
+
+    def _row_of(self, index: int) -> int:
+        return bisect_right(self._line_starts(), index) - 1 if self._wrap else index
+
+    def _first_line(self, row: int) -> int:
+        return self._line_starts()[row] if self._wrap else row
+
+    @property
+    def _text_cells(self) -> int:
+        """Cells for a line's text, in a column of it."""
+        numbers = self._digits + 1
+        return max(1, (self.cells - 1) // 2 - numbers - 2 if self.split else self.cells - 2 * numbers - 2)
+
+    # --- painting --------------------------------------------------------------------------------------------
 
     def line(self, index: int, cells: int) -> Line:
-        row = self._rows[index]
+        at = self._row_of(index)
+        row = self._rows.rows[at]
+        file = self._patch.files[row.file]
         match row.kind:
             case "file":
-                return self._band(self._files[row.at], cells)
+                return self._band(file, cells)
             case "note":
                 return (Span("   binary file: nothing to show", "dim"),)
             case "hunk":
-                hunk = self._hunks[row.at]
-                return (Span(f" ⋯ line {hunk.new_start} ", "hunk"), Span(hunk.heading, "dim"))
-        digits = self._digits
-        numbers = f"{row.old or '':>{digits}} {row.new or '':>{digits}} "
-        text = clean(self._lines[row.at][1:])
-        style = {"+": "added", "-": "removed", "\\": "dim italic"}.get(row.kind, "text")
-        return (Span(numbers, "dim"), Span(row.kind + " ", style), *cut((Span(text, style),), cells - 2 * digits - 4))
+                hunk = self._hunks[row.hunk]
+                return (Span(f" ⋯ line {hunk.new_start} ", "hunk"), Span(clean(hunk.heading), "dim"))
+        part = index - self._first_line(at)
+        here = index == self.cursor and self.has_focus
+        if not self.split:
+            side = "+" if row.new != NONE else "-"
+            return (*self._numbers(row, part), *self._side(row, side, part, here))
+        left, right = (
+            (*self._numbers(row, part, side), *self._side(row, side, part, here, fill=True)) for side in "-+"
+        )
+        return (*left, Span("│", "border"), *right)
+
+    def _numbers(self, row: Row, part: int, side: str = "") -> Line:
+        """Line numbers, on the first of a row's lines only."""
+        given = {"-": (row.old_at,), "+": (row.new_at,), "": (row.old_at, row.new_at)}[side]
+        shown = "".join(f"{(number if not part else '') or '':>{self._digits}} " for number in given)
+        return (Span(shown, "dim"),)
+
+    def _side(self, row: Row, side: str, part: int, here: bool, *, fill: bool = False) -> list[Span]:
+        """A row's text on one side: the sign, and the text that fits; nothing when the side has no line."""
+        line, cells = (row.old if side == "-" else row.new), self._text_cells
+        if line == NONE:
+            return [Span(" " * (cells + 2))]
+        context = row.old == row.new
+        kind = "" if context else "added" if side == "+" else "removed"
+        shades = self.palette.shades
+        ground = f" on:{kind}_line" if kind and shades and not here else ""
+        base = ("text" if shades or not kind else kind) + ground
+        spans = [Span((" " if context else side) + " ", (kind or "dim") + ground)]
+        text = self._text.of(line, None if self._wrap else 4 * cells)
+        if self._wrap:
+            start, end = next((piece for at, piece in enumerate(_pieces(text, cells)) if at == part), (0, 0))
+        else:
+            start, end = 0, len(text)
+        parts = self._text.colours(line, side) if shades or not kind else []
+        marks = self._marks(row, side, line)
+        styled = list(_styled(text, start, end, base, parts, marks if shades else _reversed(marks)))
+        if self._text.ends_bare(line) and end == len(text):
+            styled.append(Span(" ⊘", "dim"))
+        spans += cut(styled, cells)
+        if (fill or ground) and (left := cells + 2 - width_of(spans)) > 0:
+            spans.append(Span(" " * left, base))
+        return spans
+
+    def _marks(self, row: Row, side: str, line: int) -> list[Part]:
+        if row.old == row.new:
+            return []
+        if row.pair != NONE:
+            old, new = (line, row.pair) if side == "-" else (row.pair, line)
+        elif NONE not in (row.old, row.new):
+            old, new = row.old, row.new
+        else:
+            return []
+        return self._text.changed(old, new)[side == "+"]
 
     def _band(self, file: FileDiff, cells: int) -> Line:
         name = file.new_path or file.old_path
         if file.old_path and file.new_path and file.old_path != file.new_path:
             name = f"{file.old_path} → {file.new_path}"
+        name = clean(name).replace("\n", "␊")
         added, removed = Span(f" +{file.added}", "added"), Span(f" −{file.removed} ", "removed")
         kind = Span(f" {file.kind}", "dim")
-        label = Span(" " + fit(clean(name), min(len(clean(name)), max(8, cells - 28))) + " ", "text bold")
+        label = Span(" " + fit(name, min(cell_len(name), max(8, cells - 28))) + " ", "text bold")
         used = width_of((label, kind, added, removed))
         return (label, Span("─" * max(0, cells - used), "border"), kind, added, removed)
 
-    # --- actions ---------------------------------------------------------------------------------------------
+    # --- places ----------------------------------------------------------------------------------------------
+
+    @property
+    def place(self) -> Place | None:
+        """The line of a file under the cursor; a hunk's or file's own row stands for its first line."""
+        rows = self._rows.rows
+        if not rows:
+            return None
+        row = rows[min(self._row_of(self.cursor), len(rows) - 1)]
+        file = self._patch.files[row.file]
+        if row.kind != "line":
+            start = file.hunks[0].new_start if file.hunks else 0
+            return Place(file.path, start, "")
+        return Place(file.path, row.new_at or row.old_at, self._patch.lines[row.line])
+
+    def _go_to(self, place: Place) -> None:
+        """Put the cursor on a place that was known in an older state of the patch, or near it."""
+        rows, files = self._rows.rows, self._rows.files
+        for start, end in pairwise([*files, len(rows)]):
+            if self._patch.files[rows[start].file].path == place.path:
+                near = (at for at in range(start, end) if (rows[at].new_at or rows[at].old_at) >= place.number)
+                self.cursor = self._first_line(start if not place.text else next(near, end - 1))
+                return
 
     def _jump(self, rows: list[int], forward: bool) -> None:
-        at = bisect_right(rows, self.cursor) if forward else bisect_left(rows, self.cursor) - 1
+        here = self._row_of(self.cursor)
+        at = bisect_right(rows, here) if forward else bisect_left(rows, here) - 1
         if 0 <= at < len(rows):
-            self.cursor = rows[at]
-            self.scroll_to(y=rows[at], animate=False)
+            self.cursor = self._first_line(rows[at])
+            self.scroll_to(y=self.cursor, animate=False)
+
+    def _relay(self) -> None:
+        """Lay the rows out anew; the cursor stays on its line."""
+        here = self.place
+        self.show(everything=True)
+        if here is not None:
+            self._go_to(here)
+            self.reveal()
+
+    # --- actions ---------------------------------------------------------------------------------------------
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self._relay()
+
+    def do_split(self) -> None:
+        if not self.split and self.cells < LEAST_SPLIT:
+            self.host.tell("split: this pane is too narrow; + shows it alone")
+            return
+        here, self._wanted_split = self.place, not self.split
+        self.show(everything=True)
+        if here is not None:
+            self._go_to(here)
+
+    def do_wrap(self) -> None:
+        row = self._row_of(self.cursor)
+        self._wrap = not self._wrap
+        self.show(everything=True)
+        self.cursor = self._first_line(row) if self.line_count() else 0
+        self.reveal()
+
+    def do_comment(self) -> None:
+        if (place := self.place) is not None:
+            self.post_message(self.Commented(place))
 
     def do_next_hunk(self) -> None:
-        self._jump(self._hunk_rows, True)
+        self._jump(self._rows.hunks, True)
 
     def do_previous_hunk(self) -> None:
-        self._jump(self._hunk_rows, False)
+        self._jump(self._rows.hunks, False)
 
     def do_next_file(self) -> None:
-        self._jump(self._file_rows, True)
+        self._jump(self._rows.files, True)
 
     def do_previous_file(self) -> None:
-        self._jump(self._file_rows, False)
+        self._jump(self._rows.files, False)
+
+
+def _pieces(text: str, cells: int) -> Iterator[tuple[int, int]]:
+    """Where a text is broken into lines of so many cells; code is broken anywhere."""
+    if text.isascii():
+        for start in range(0, max(1, len(text)), cells):
+            yield start, min(len(text), start + cells)
+        return
+    start = width = 0
+    for at, char in enumerate(text):
+        width += cell_len(char)
+        if width > cells and at > start:
+            yield start, at
+            start, width = at, cell_len(char)
+    yield start, len(text)
+
+
+def _styled(text: str, start: int, end: int, base: str, parts: list[Part], marks: list[Part]) -> Iterator[Span]:
+    """The characters from `start` to `end`, cut where a colour or a mark begins or ends."""
+    cuts = {start, end}
+    for part in (*parts, *marks):
+        cuts |= {at for at in (part.start, part.end) if start < at < end}
+    for begin, stop in pairwise(sorted(cuts)):
+        style = " ".join(part.style for part in (*parts, *marks) if part.start <= begin < part.end)
+        yield Span(text[begin:stop], f"{base} {style}" if style else base)
+
+
+def _reversed(marks: list[Part]) -> list[Part]:
+    return [mark._replace(style="reverse") for mark in marks]

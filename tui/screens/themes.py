@@ -1,0 +1,90 @@
+"""Choosing a theme: moving shows it at once, enter keeps it, escape brings the old one back."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+
+from tui.text import EMPTY, Line, Span, fit, one_line, wrap
+from tui.theme import Palette
+from tui.widgets.acting import Acting
+from tui.widgets.lines import LineView
+from tui.widgets.prose import Prose
+
+_SHOWN = ("thinking", "acting", "waiting", "paused", "done", "failed", "planner", "accent")
+
+
+class ThemeList(LineView):
+    """All themes, each in a line; the colours beside the names are those of the theme that is shown."""
+
+    def __init__(self, themes: Sequence[Palette], chosen: str) -> None:
+        super().__init__(id="theme-list")
+        self._themes = themes
+        self._chosen = chosen
+
+    def on_mount(self) -> None:
+        self.show()
+        self.cursor = next(i for i, theme in enumerate(self._themes) if theme.name == self._chosen)
+
+    @property
+    def current(self) -> Palette:
+        return self._themes[self.cursor]
+
+    def line_count(self) -> int:
+        return len(self._themes)
+
+    def line(self, index: int, cells: int) -> Line:
+        theme = self._themes[index]
+        samples = [Span("● ", name) for name in _SHOWN] if index == self.cursor else [Span("  " * len(_SHOWN))]
+        return (Span(" " + fit(theme.name, 12), "text bold"), *samples, Span(one_line(theme.description), "dim"))
+
+
+class ChooseTheme(Acting, ModalScreen[str]):
+    """The answer is the name of the theme to keep."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Leave")]
+
+    def __init__(self, themes: Mapping[str, Palette], chosen: str, broken: Sequence[str]) -> None:
+        super().__init__()
+        self._themes = list(themes.values())
+        self._before = chosen
+        self._broken = broken
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="page", classes="low") as box:
+            box.border_title = "theme"
+            box.border_subtitle = Content("j k look · enter keeps · esc goes back")
+            yield ThemeList(self._themes, self._before)
+            yield Prose(id="theme-notes")
+
+    def on_mount(self) -> None:
+        self.query_one(ThemeList).styles.height = min(len(self._themes), 14)
+        notes = self.query_one(Prose)
+        notes.can_focus = False
+        notes.styles.height = len(self._tell(86))
+        notes.set(self._tell)
+        self.query_one(ThemeList).focus()
+
+    def _tell(self, cells: int) -> list[Line]:
+        hint = 'theme = "NAME" in config.toml keeps one for good; your own lie in its folder, in themes/NAME.toml'
+        lines = [EMPTY, *wrap(hint, cells - 2, "dim", first=(Span(" "),), indent=" ")]
+        for problem in self._broken:
+            lines += wrap(f"left out: {problem}", cells - 2, "failed", first=(Span(" "),), indent=" ")
+        return lines
+
+    def on_line_view_moved(self, event: LineView.Moved) -> None:
+        if isinstance(event.view, ThemeList):
+            self.host.use_theme(event.view.current.name)
+
+    def on_line_view_opened(self, event: LineView.Opened) -> None:
+        self.dismiss(self.query_one(ThemeList).current.name)
+
+    def action_leave(self) -> None:
+        self.dismiss(self._before)
+
+    def do_back(self) -> None:
+        self.dismiss(self._before)
