@@ -10,6 +10,7 @@ from engine.types import (
     Agent,
     AgentId,
     AgentState,
+    Break,
     CallId,
     Check,
     CommitId,
@@ -268,6 +269,19 @@ class CheckFinished(EventBody, frozen=True, tag="check_finished"):
     check: Check
 
 
+class BreakTraced(EventBody, frozen=True, tag="break_traced"):
+    """The reconciler looked for the landing that broke the check; recorded about the planner that owns the fixup."""
+
+    broken: Break
+
+
+class FixupsExhausted(EventBody, frozen=True, tag="fixups_exhausted"):
+    """So many fixups left trunk red: it is the planners' from here on, until `green` moves again."""
+
+    tip: CommitId
+    fixups: int
+
+
 class GreenMoved(EventBody, frozen=True, tag="green_moved"):
     commit: CommitId
 
@@ -311,6 +325,8 @@ Body = (
     | LandingFinished
     | HandedOff
     | CheckFinished
+    | BreakTraced
+    | FixupsExhausted
     | GreenMoved
     | Published
 )

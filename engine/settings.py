@@ -52,13 +52,18 @@ class BudgetSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class RepoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`branch`: the base, empty for the checked-out one. `check`: what green means, empty for none.
 
-    The reconciler checks trunk every `check_landings` landings, and at the end.
+    The reconciler checks trunk at the start, every `check_landings` landings, every `check_every` (a span; empty: by
+    landings alone) if it has moved, and at the end. `bisect_checks`: runs of the check to find what broke it.
+    `fixups` in a row that may leave it red.
     """
 
     branch: str = ""
     check: str = ""
     check_timeout: str = "10m"
     check_landings: int = 10
+    check_every: str = ""
+    bisect_checks: int = 6
+    fixups: int = 3
 
 
 class TaskSettings(Struct, frozen=True, forbid_unknown_fields=True):

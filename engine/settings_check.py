@@ -49,7 +49,9 @@ SECTIONS: dict[str, dict[str, Any]] = {
 _TABLES = (*(name for name in SECTIONS if name), "providers", "keys")
 _PROVIDER_KEYS = _fields(ProviderSettings)
 
-SPANS = frozenset({("budget", "wall"), ("repo", "check_timeout"), ("task", "timeout"), ("sandbox", "command_timeout")})
+NO_SPAN = frozenset({("budget", "wall"), ("repo", "check_every")})
+"""Spans that may be empty."""
+SPANS = NO_SPAN | {("repo", "check_timeout"), ("task", "timeout"), ("sandbox", "command_timeout")}
 SIZES = frozenset({("sandbox", "memory"), ("sandbox", "output")})
 LEAST: dict[tuple[str, str], float] = {
     ("swarm", "workers"): 1,
@@ -58,6 +60,8 @@ LEAST: dict[tuple[str, str], float] = {
     ("budget", "usd"): 0,
     ("budget", "tokens"): 0,
     ("repo", "check_landings"): 1,
+    ("repo", "bisect_checks"): 0,
+    ("repo", "fixups"): 0,
     ("task", "max_steps"): 1,
     ("task", "attempts"): 1,
     ("planner", "max_steps"): 1,
@@ -218,7 +222,7 @@ def _check_sense(path: tuple[str, ...], value: Any) -> None:
         and not ((0 if least is None else least) <= value <= MOST)
     ):
         raise broken(f"{value} is out of range", f"write a number from {least or 0:g} to {MOST:g}")
-    if key in SPANS and not (value == "" and key == ("budget", "wall")):
+    if key in SPANS and not (value == "" and key in NO_SPAN):
         span_s(value)
     elif key in SIZES:
         size_bytes(value)

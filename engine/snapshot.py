@@ -15,7 +15,10 @@ from engine.types import (
     AgentId,
     AgentPath,
     AgentState,
+    Break,
     Check,
+    CheckMark,
+    CheckPurpose,
     CommitId,
     Handoff,
     HandoffId,
@@ -105,6 +108,14 @@ class Snapshot:
     last_check: Check | None = None
     checks_passed: int = 0
     checks_failed: int = 0
+    snapshots: int = 0
+    snapshots_failed: int = 0
+    marks: deque[CheckMark] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """The newest snapshots of trunk, oldest first."""
+    broken: Break | None = None
+    """Where trunk broke last, until it is green again."""
+    given_up: bool = False
+    """Fixups have left trunk red and it is the planners' to mend, until green moves."""
     left_alone: str = ""
 
     usage: Usage = field(default_factory=Usage)
@@ -138,9 +149,18 @@ class Snapshot:
 
     @property
     def error_rate(self) -> float | None:
-        """Share of trunk checks that failed; None before the first."""
-        total = self.checks_passed + self.checks_failed
-        return self.checks_failed / total if total else None
+        """Share of trunk's snapshots that failed; None before the first."""
+        return self.snapshots_failed / self.snapshots if self.snapshots else None
+
+    def error_rate_of(self, newest: int) -> float | None:
+        """The error rate of the newest so many snapshots; None before the first."""
+        marks = list(self.marks)[-newest:]
+        return sum(not mark.passed for mark in marks) / len(marks) if marks else None
+
+    @property
+    def red(self) -> bool:
+        """Whether the newest snapshot of trunk failed."""
+        return bool(self.marks) and not self.marks[-1].passed
 
     def wall(self, now: Micros) -> Micros:
         """Microseconds that processes worked on the run, up to `now` while it is live."""
@@ -465,16 +485,31 @@ def _(s: Snapshot, event: e.Event, body: e.HandedOff) -> None:
 
 @_folds(e.CheckFinished)
 def _(s: Snapshot, event: e.Event, body: e.CheckFinished) -> None:
-    s.last_check = body.check
-    if body.check.passed:
-        s.checks_passed += 1
-    else:
-        s.checks_failed += 1
+    check = body.check
+    s.checks_passed += check.passed
+    s.checks_failed += not check.passed
+    if check.purpose is CheckPurpose.SNAPSHOT:
+        s.last_check = check
+        s.snapshots += 1
+        s.snapshots_failed += not check.passed
+        s.marks.append(CheckMark(check.at, check.commit, check.passed, check.exit, check.failing))
+
+
+@_folds(e.BreakTraced)
+def _(s: Snapshot, event: e.Event, body: e.BreakTraced) -> None:
+    s.broken = body.broken
+
+
+@_folds(e.FixupsExhausted)
+def _(s: Snapshot, event: e.Event, body: e.FixupsExhausted) -> None:
+    s.given_up = True
 
 
 @_folds(e.GreenMoved)
 def _(s: Snapshot, event: e.Event, body: e.GreenMoved) -> None:
     s.green, s.green_at = body.commit, event.at
+    if not s.red:
+        s.broken, s.given_up = None, False
 
 
 @_folds(e.Published)

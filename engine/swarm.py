@@ -13,6 +13,7 @@ from engine.budget import NEAR, used
 from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.events import Draft, Event
+from engine.quantities import span_s
 from engine.settings import Settings
 from engine.snapshot import Snapshot
 from engine.steering import agent_at, drafts_for
@@ -28,6 +29,7 @@ from engine.types import (
     MessageSource,
     Role,
     RunState,
+    TaskKind,
 )
 from engine.world import World
 
@@ -127,6 +129,10 @@ class Swarm:
                     self._check_wanted.set()
             case e.GreenMoved():
                 self._publish_wanted.set()
+            case e.TaskEnded() if event.task and self.snapshot.tasks[event.task].kind is TaskKind.FIXUP:
+                self._check_wanted.set()
+            case e.AgentSpawned(spawned=agent) if agent.parent is None:
+                self._check_wanted.set()  # where trunk stands at the start
             case e.SubtreeResumed() | e.RunStateChanged(state=RunState.RUNNING):
                 self._go_on.set()
                 self._go_on.clear()
@@ -334,7 +340,7 @@ class Swarm:
 
     async def _last_verdict(self) -> Verdict | None:
         """Check trunk while the swarm still listens; None when the run is to end before the check has."""
-        checking = asyncio.ensure_future(self.reconciler.reconcile())
+        checking = asyncio.ensure_future(self.reconciler.reconcile(last=True))
         checking.add_done_callback(lambda _: self._stirred.set())
         try:
             while not checking.done() and self._outcome is None:
@@ -391,8 +397,13 @@ class Swarm:
             await self.clock.sleep(SAMPLE_S)
 
     async def _reconcile(self) -> None:
+        every = self.settings.repo.check_every
         while True:
-            await self._check_wanted.wait()
+            try:
+                async with asyncio.timeout(span_s(every) if every else None):
+                    await self._check_wanted.wait()
+            except TimeoutError:
+                pass
             self._check_wanted.clear()
             self._landings_unchecked = 0
             await self.reconciler.reconcile()

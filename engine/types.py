@@ -263,8 +263,19 @@ class Scratchpad(Struct, frozen=True):
     text: str
 
 
+class CheckPurpose(StrEnum):
+    """Why the check ran; the error rate is the share of failed snapshots."""
+
+    SNAPSHOT = "snapshot"  # how trunk stands
+    BISECT = "bisect"  # which landing broke it
+
+
 class Check(Struct, frozen=True):
-    """One run of the project's check on a trunk commit. `exit` is None when it timed out; `wall_s` in seconds."""
+    """One run of the project's check on a trunk commit. `exit` is None when it timed out; `wall_s` in seconds.
+
+    `failing` counts the failed tests where the runner is pytest and said so, else it is None; `failed_tests` names
+    the first of them.
+    """
 
     at: Micros
     commit: CommitId
@@ -272,6 +283,32 @@ class Check(Struct, frozen=True):
     exit: int | None
     output: str
     wall_s: float
+    purpose: CheckPurpose = CheckPurpose.SNAPSHOT
+    failing: int | None = None
+    failed_tests: tuple[str, ...] = ()
+
+
+class CheckMark(Struct, frozen=True):
+    """A snapshot of trunk in short: what the error rate over time is made of."""
+
+    at: Micros
+    commit: CommitId
+    passed: bool
+    exit: int | None
+    failing: int | None = None
+
+
+class Break(Struct, frozen=True):
+    """Where trunk broke: `tip` fails, and of `suspects` (oldest first) one is the landing that broke it.
+
+    There is one suspect when the search came to its end within its `checks`. `tasks` are those that landed them.
+    """
+
+    at: Micros
+    tip: CommitId
+    suspects: tuple[CommitId, ...]
+    tasks: tuple[TaskId, ...]
+    checks: int
 
 
 class Sample(Struct, frozen=True):

@@ -1,36 +1,57 @@
-"""Keeps a green branch: checks trunk, moves green to what passes, and asks for a fixup where trunk fails."""
+"""Keeps a green branch: checks trunk, moves green to what passes, finds what broke it, and asks for a fixup."""
 
 import asyncio
 from enum import StrEnum
 
+from msgspec.structs import replace
+
 from engine import events as e
+from engine.agents.breakage import trace
+from engine.agents.context import bullets
 from engine.agents.host import Host
 from engine.events import Draft
 from engine.protocols import Checker, WorkspaceLost
-from engine.types import AgentId, AgentState, Check, CommitId, Task, TaskId, TaskKind, TaskSpec
+from engine.types import (
+    AgentId,
+    AgentState,
+    Break,
+    Check,
+    CheckPurpose,
+    CommitId,
+    InboxMessage,
+    MessageId,
+    MessageSource,
+    Task,
+    TaskId,
+    TaskKind,
+    TaskSpec,
+    TaskState,
+)
 
-FIXUPS = 3
-"""Fixups in a row that may leave trunk red before the reconciler gives up."""
+LANDINGS_EACH = 20
+"""Landings after which a trunk that stays red gets one more fixup than the settings give."""
 FIXUP_PRIORITY = 1_000
 TITLE = "make the check pass again"
+TOLD = 6_000
+"""Characters of a failed check's output that a planner is told."""
 
 
 class Verdict(StrEnum):
     GREEN = "green"
     RED = "red"  # and nothing more will be tried
-    REPAIRING = "repairing"  # a fixup is under way
+    REPAIRING = "repairing"  # a fixup is under way, or the planners have just been told
     UNCHECKED = "unchecked"  # no check is configured
 
 
 class Reconciler:
-    """The one owner of the green ref."""
+    """The one owner of the green ref: it moves only to commits whose passed check is on record."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
         self._one_at_a_time = asyncio.Lock()
 
-    async def reconcile(self) -> Verdict:
-        """Check the newest trunk, unless its verdict is known, and act on it."""
+    async def reconcile(self, *, last: bool = False) -> Verdict:
+        """Check the newest trunk, unless its verdict is known, and act on it. `last`: the planners are done."""
         async with self._one_at_a_time:
             checker, snapshot = self.host.checker, self.host.snapshot
             if checker is None:
@@ -38,68 +59,146 @@ class Reconciler:
             tip = await self.host.trunk.tip()
             check = snapshot.last_check
             if check is None or check.commit != tip or self._repaired_since(check):
-                check = await self._checked(checker, tip)
-                self.host.record(Draft(e.CheckFinished(check)))
+                check = await self._check(checker, tip, CheckPurpose.SNAPSHOT)
             if check.passed:
-                if snapshot.green != tip:
-                    await self.host.trunk.move_green(tip)
-                    self.host.record(Draft(e.GreenMoved(tip)))
+                await self._move_green(tip)
                 return Verdict.GREEN
-            return self._repair(check)
+            if tip == snapshot.base:
+                self._tell(snapshot.root, "check_red_base", check)
+            if any(not task.ended for task in self._fixups()):
+                return Verdict.REPAIRING
+            if snapshot.green is None and not last:
+                return Verdict.RED  # trunk was never green: getting it there is the planners' work until they are done
+            return await self._repair(checker, check)
 
-    async def _checked(self, checker: Checker, tip: CommitId) -> Check:
-        """The check of a commit; one that kills its own sandbox has failed, and the swarm goes on."""
+    # --- checks ----------------------------------------------------------------------------------------------
+
+    async def _check(self, checker: Checker, commit: CommitId, purpose: CheckPurpose) -> Check:
+        """Run the check and record it; one that kills its own sandbox has failed, and the swarm goes on."""
         since = self.host.clock.monotonic()
         try:
-            return await checker.check(tip)
+            check = await checker.check(commit)
         except WorkspaceLost as error:
             wall_s = self.host.clock.monotonic() - since
-            return Check(self.host.clock.now(), tip, False, None, f"the check did not come to its end: {error}", wall_s)
+            reason = f"the check did not come to its end: {error}"
+            check = Check(self.host.clock.now(), commit, False, None, reason, wall_s)
+        check = replace(check, purpose=purpose)
+        await self.host.durable(self.host.record(Draft(e.CheckFinished(check))))
+        return check
+
+    async def _move_green(self, commit: CommitId) -> None:
+        if self.host.snapshot.green != commit:
+            await self.host.trunk.move_green(commit)
+            self.host.record(Draft(e.GreenMoved(commit)))
 
     def _repaired_since(self, check: Check) -> bool:
         """Whether a fixup has ended since a failure: one that landed nothing says that the check was at fault."""
-        if check.passed:
-            return False
-        fixups = (task for task in self.host.snapshot.tasks.values() if task.kind is TaskKind.FIXUP)
-        return any((task.ended_at or 0) > check.at for task in fixups)
+        return not check.passed and any((task.ended_at or 0) > check.at for task in self._fixups())
 
-    def _repair(self, check: Check) -> Verdict:
+    def _fixups(self) -> list[Task]:
+        return [task for task in self.host.snapshot.tasks.values() if task.kind is TaskKind.FIXUP]
+
+    # --- repairs ---------------------------------------------------------------------------------------------
+
+    async def _repair(self, checker: Checker, check: Check) -> Verdict:
         snapshot = self.host.snapshot
-        fixups = [task for task in snapshot.tasks.values() if task.kind is TaskKind.FIXUP]
-        if any(not task.ended for task in fixups):
-            return Verdict.REPAIRING
-        if sum(task.queued_at > (snapshot.green_at or 0) for task in fixups) >= FIXUPS:
-            return Verdict.RED
-        owner = self._owner(check)
+        since = snapshot.green_at or 0
+        made = sum(task.queued_at > since for task in self._fixups())
+        landings = sum(at > since for at in snapshot.landed_times)
+        if made >= self.host.settings.repo.fixups + landings // LANDINGS_EACH:
+            return self._give_up(check, made)
+        broken = await self._trace(checker, check)
+        owner = self._owner(check, broken)
         if owner is None:
             return Verdict.RED
         intent = snapshot.intent
         task = Task(
             id=TaskId(self.host.ids.new("t")),
-            spec=TaskSpec(TITLE, _report(snapshot.check_command, check), priority=FIXUP_PRIORITY),
+            spec=TaskSpec(TITLE, self._report(check, broken), priority=FIXUP_PRIORITY),
             planner=owner,
             intent=intent.version if intent else 0,
             kind=TaskKind.FIXUP,
             queued_at=self.host.clock.now(),
         )
-        self.host.record(Draft(e.TaskQueued(task), owner, task.id))
+        drafts = [Draft(e.BreakTraced(broken), owner)] if broken else []
+        self.host.record(*drafts, Draft(e.TaskQueued(task), owner, task.id))
         return Verdict.REPAIRING
 
-    def _owner(self, check: Check) -> AgentId | None:
-        """The planner that hears of the fixup: of the newest landing whose files the failure names, else of the
-        newest landing at all, else the root."""
+    def _give_up(self, check: Check, fixups: int) -> Verdict:
+        """Nobody's small change mends trunk: the planners hear of it, once, and plan it as work."""
         snapshot = self.host.snapshot
-        suspects = [landing for landing in reversed(snapshot.landings) if landing.commit is not None]
-        if snapshot.green_at is not None:
-            suspects = [landing for landing in suspects if landing.at > snapshot.green_at] or suspects[:1]
-        named = [landing for landing in suspects if any(path in check.output for path in landing.paths)]
-        for landing in [*named, *suspects]:
+        if snapshot.given_up or not fixups or snapshot.root is None:
+            return Verdict.RED
+        self.host.record(Draft(e.FixupsExhausted(check.commit, fixups)))
+        owner = self._owner(check, snapshot.broken)
+        for planner in dict.fromkeys((snapshot.root, owner)):
+            self._tell(planner, "check_stays_red", check)
+        return Verdict.REPAIRING
+
+    async def _trace(self, checker: Checker, check: Check) -> Break | None:
+        """Find the landing that broke trunk; what passes on the way is the newest green. None: there is no green."""
+        snapshot = self.host.snapshot
+        if snapshot.green is None:
+            return None
+        commits = await self.host.trunk.landed_since(snapshot.green)
+        if check.commit not in commits:
+            return None
+        commits = commits[: commits.index(check.commit) + 1]
+
+        async def passes(commit: CommitId) -> bool:
+            passed = (await self._check(checker, commit, CheckPurpose.BISECT)).passed
+            if passed:
+                await self._move_green(commit)
+            return passed
+
+        repaired = {task.commit for task in self._fixups() if task.commit}
+        suspects, checks = await trace(commits, passes, self.host.settings.repo.bisect_checks, repaired)
+        landed = {task.commit: task.id for task in snapshot.tasks.values() if task.commit}
+        tasks = tuple(landed[commit] for commit in suspects if commit in landed)
+        return Break(self.host.clock.now(), check.commit, suspects, tasks, checks)
+
+    def _owner(self, check: Check, broken: Break | None) -> AgentId | None:
+        """The planner that hears of the fixup: of the newest suspect whose files the failure names, else of the
+        newest suspect, else the root."""
+        snapshot = self.host.snapshot
+        landings = [landing for landing in reversed(snapshot.landings) if landing.commit is not None]
+        if broken is not None:
+            landings = [landing for landing in landings if landing.commit in broken.suspects]
+        elif snapshot.green_at is not None:
+            landings = [landing for landing in landings if landing.at > snapshot.green_at] or landings[:1]
+        named = [landing for landing in landings if any(path in check.output for path in landing.paths)]
+        for landing in [*named, *landings]:
             planner = snapshot.agents.get(snapshot.tasks[landing.task].planner)
             if planner is not None and planner.state not in (AgentState.FAILED, AgentState.CANCELLED):
                 return planner.id
         return snapshot.root
 
+    # --- what is told ----------------------------------------------------------------------------------------
 
-def _report(command: str, check: Check) -> str:
-    outcome = "did not come to its end" if check.exit is None else f"ended with exit status {check.exit}"
-    return f"`{command}` {outcome} on the newest trunk:\n\n```\n{check.output}\n```"
+    def _report(self, check: Check, broken: Break | None) -> str:
+        command = self.host.snapshot.check_command
+        report = f"{outcome(command, check)} on the newest trunk:\n\n```\n{check.output}\n```"
+        if broken is None or not broken.tasks:
+            return report
+        tasks = [self.host.snapshot.tasks[id] for id in broken.tasks]
+        lines = bullets(f"{task.commit}: {task.spec.title}" for task in tasks if task.state is TaskState.LANDED)
+        one = len(broken.suspects) == 1
+        return f"{report}\n\n{'It broke with this change' if one else 'One of these changes broke it'}:\n\n{lines}"
+
+    def _tell(self, planner: AgentId | None, prompt: str, check: Check) -> None:
+        if planner is None:
+            return
+        text = self.host.prompts[prompt].render(
+            outcome=outcome(self.host.snapshot.check_command, check), output=check.output[-TOLD:]
+        )
+        id = MessageId(self.host.ids.new("m"))
+        message = InboxMessage(id, self.host.clock.now(), planner, MessageSource.CHECK, text)
+        self.host.record(Draft(e.MessageQueued(message), planner))
+
+
+def outcome(command: str, check: Check) -> str:
+    """A failed check in a few words."""
+    if check.exit is None:
+        return f"`{command}` did not come to its end"
+    failing = f", {check.failing} tests failing" if check.failing else ""
+    return f"`{command}` ended with exit status {check.exit}{failing}"

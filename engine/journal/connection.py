@@ -236,6 +236,9 @@ def cannot_read(path: Path, error: Exception) -> SwarmError:
         return SwarmError(
             ErrorKind.JOURNAL, f"a query of {path} took too long and was given up", "ask for less at a time"
         )
+    if "no such table" in str(error) or "no such column" in str(error):
+        message = f"{path} was written by an older swarm-tui and does not hold that"
+        return SwarmError(ErrorKind.JOURNAL, message, "resuming the run brings its journal up to date")
     return SwarmError(ErrorKind.JOURNAL, f"{path} cannot be read: {error}", "check the disk")
 
 

@@ -35,10 +35,11 @@ TABLES = (
     "tool_calls",
     "scratchpads",
     "greens",
+    "breaks",
     "samples",
 )
 
-RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped})
+RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped, e.FixupsExhausted})
 """Bodies that only `events` holds."""
 
 _MOST = 2**63 - 1
@@ -451,7 +452,8 @@ def _(event: e.Event, body: e.HandedOff, shelf: Shelf) -> Iterable[Write]:
 
 # --- green ---------------------------------------------------------------------------------------------------
 
-_CHECK = _insert("greens", "seq at commit_oid passed exit wall_s output size blob")
+_CHECK = _insert("greens", "seq at commit_oid passed exit wall_s output size blob purpose failing failed_tests")
+_BREAK = _insert("breaks", "seq at planner tip suspects tasks checks")
 _MOVED = _update(
     "greens", "moved = ?", "seq = (SELECT max(seq) FROM greens WHERE commit_oid = ? AND passed) AND moved IS NULL"
 )
@@ -461,8 +463,15 @@ _MOVED = _update(
 def _(event: e.Event, body: e.CheckFinished, shelf: Shelf) -> Iterable[Write]:
     check = body.check
     outcome = (check.commit, check.passed, check.exit, check.wall_s)
-    yield _CHECK, (event.seq, check.at, *outcome, *shelf.head(check.output))
+    found = (check.purpose, check.failing, _text(check.failed_tests))
+    yield _CHECK, (event.seq, check.at, *outcome, *shelf.head(check.output), *found)
     yield _CHECKED, (check.passed, check.passed)
+
+
+@_projects(e.BreakTraced)
+def _(event: e.Event, body: e.BreakTraced, shelf: Shelf) -> Iterable[Write]:
+    b = body.broken
+    yield _BREAK, (event.seq, b.at, event.agent, b.tip, _text(b.suspects), _text(b.tasks), b.checks)
 
 
 @_projects(e.GreenMoved)

@@ -20,6 +20,7 @@ from engine.journal.connection import LOOK, cannot_read, damaged, open_for_readi
 from engine.journal.glance import RUN
 from engine.journal.rows import (
     CheckRow,
+    ErrorRateRow,
     EventPage,
     MessageRow,
     RunRow,
@@ -28,7 +29,7 @@ from engine.journal.rows import (
     ToolCallRow,
 )
 from engine.snapshot import Snapshot
-from engine.types import AgentId, Check, Handoff, HandoffId, HandoffText, Landing, Micros, Sample, Scratchpad
+from engine.types import AgentId, Break, Check, Handoff, HandoffId, HandoffText, Landing, Micros, Sample, Scratchpad
 
 PAGE = 1_000
 """Events that are read at once."""
@@ -295,6 +296,20 @@ class JournalReader:
             row["passed"], row["wall_s"] = bool(row["passed"]), row["wall_s"] or 0.0
         return tuple(CheckRow(row["seq"], self._convert(row, Check), row["moved"]) for row in rows)
 
+    async def breaks(self, *, limit: int = 100) -> tuple[Break, ...]:
+        """Where trunk broke, newest first."""
+        rows = await self._named("SELECT * FROM breaks ORDER BY seq DESC LIMIT ?", (min(limit, MOST),))
+        return tuple(self._convert(row, Break) for row in rows)
+
+    async def error_rate(self, *, span: Micros = 3_600_000_000, limit: int = 200) -> tuple[ErrorRateRow, ...]:
+        """Snapshots of trunk by stretches of `span` microseconds, the newest stretches, oldest first."""
+        rows = await self._named(
+            """SELECT at / ?1 * ?1 AS at, count(*) AS snapshots, sum(NOT passed) AS failed, max(failing) AS failing
+            FROM greens WHERE purpose = 'snapshot' GROUP BY at / ?1 ORDER BY at DESC LIMIT ?2""",
+            (max(1, span), min(limit, MOST)),
+        )
+        return tuple(self._convert(row, ErrorRateRow) for row in reversed(rows))
+
     # --- rows into values ------------------------------------------------------------------------------------
 
     async def _decode(self, rows: Sequence[Row], outline: frozenset[str] = frozenset()) -> list[Event]:
@@ -335,7 +350,7 @@ class JournalReader:
 
     def _convert(self, row: dict[str, Any], kind: type[_T]) -> _T:
         """A row as a frozen value; JSON columns are read, columns that the value has no field for are left out."""
-        for name in ("models", "paths", "conflicts", "calls"):
+        for name in ("models", "paths", "conflicts", "calls", "failed_tests", "suspects", "tasks"):
             if isinstance(row.get(name), str):
                 row[name] = json.decode(row[name])
         try:

@@ -72,6 +72,21 @@ class CheckRow(Struct, frozen=True):
     moved: Micros | None
 
 
+class ErrorRateRow(Struct, frozen=True):
+    """A stretch of time that begins `at`: snapshots of trunk, how many failed, the most failing tests in one of them
+    (None where the runner does not count).
+    """
+
+    at: Micros
+    snapshots: int
+    failed: int
+    failing: int | None
+
+    @property
+    def rate(self) -> float:
+        return self.failed / self.snapshots
+
+
 class TaskRow(Struct, frozen=True):
     """A task as the tables tell it."""
 

@@ -137,7 +137,23 @@ CREATE TABLE archived (
 ) WITHOUT ROWID;
 """
 
-STEPS = (_FIRST, _SECOND)
+# What a check found and what it was for; where trunk broke: one of `suspects` is the landing that broke `tip`, `tasks`
+# landed them.
+_THIRD = """
+ALTER TABLE greens ADD COLUMN purpose TEXT NOT NULL DEFAULT 'snapshot';
+ALTER TABLE greens ADD COLUMN failing INTEGER;
+ALTER TABLE greens ADD COLUMN failed_tests TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE breaks (
+  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, planner TEXT, tip TEXT NOT NULL, suspects TEXT NOT NULL,
+  tasks TEXT NOT NULL, checks INTEGER NOT NULL
+);
+CREATE VIEW error_rate_per_hour AS
+  SELECT strftime('%Y-%m-%dT%HZ', at / 1000000, 'unixepoch') AS hour, count(*) AS snapshots, sum(NOT passed) AS failed,
+         round(avg(NOT passed), 4) AS error_rate, max(failing) AS most_failing
+  FROM greens WHERE purpose = 'snapshot' GROUP BY at / 3600000000;
+"""
+
+STEPS = (_FIRST, _SECOND, _THIRD)
 """What each version added: a journal of version 1 becomes one of version 2 by the second step, and so on. What was
 released stays as it is; a new version is a new step."""
 VERSION = len(STEPS)

@@ -15,6 +15,11 @@ _KEPT = 16 * 1024
 _LARGEST_FILE = 1024 * 1024
 _NPM_PLACEHOLDER = "no test specified"
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+_SUMMARY = re.compile(r"^(?:=+ )?(?:no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b")
+_COUNT = re.compile(r"\b(\d+) (passed|failed|errors?)\b")
+_FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (\S+?\.py(?:::\S+)?)", re.MULTILINE)
+_NAMED = 50
+"""Failed tests that are named."""
 _TEST_FILE = re.compile(r"^(?:tests?/(?:.*/)?)?(?:test_[^/]*|[^/]*_test)\.py$")
 
 
@@ -63,6 +68,7 @@ class ContainedChecker:
         except asyncio.CancelledError:
             await self._drop()  # what the command was doing there is unknown
             raise
+        failing, failed_tests = pytest_failures(output.text)
         return Check(
             at=self._clock.now(),
             commit=commit,
@@ -70,6 +76,8 @@ class ContainedChecker:
             exit=output.exit,
             output=_told(output, self._timeout_s),
             wall_s=output.wall_s,
+            failing=failing,
+            failed_tests=failed_tests,
         )
 
     async def _drop(self) -> None:
@@ -79,6 +87,20 @@ class ContainedChecker:
                 await workspace.close()
             except WorkspaceLost:
                 pass  # gone already
+
+
+def pytest_failures(output: str) -> tuple[int | None, tuple[str, ...]]:
+    """How many tests failed, and the first of their names, where the output ends as pytest's does; else None.
+
+    Tests that could not be collected count. The summary is pytest's last line with counts and a time, with or
+    without its `=` borders: `1 failed, 2 passed, 1 error in 0.12s`.
+    """
+    summaries = [line for line in output.splitlines() if _SUMMARY.match(line)]
+    if not summaries:
+        return None, ()
+    counts = {what.removesuffix("s"): int(number) for number, what in _COUNT.findall(summaries[-1])}
+    names = dict.fromkeys(match[1] for match in _FAILED_TEST.finditer(output))
+    return counts.get("failed", 0) + counts.get("error", 0), tuple(names)[:_NAMED]
 
 
 async def suggest_check(source: SourceRepo) -> str:

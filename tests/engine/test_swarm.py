@@ -266,8 +266,8 @@ def test_trunk_that_fails_its_check_gets_a_fixup_and_its_planner_is_woken() -> N
         assert outcome.status is ExitStatus.DONE, outcome
         s = swarm.snapshot
         assert s.green == s.trunk == w.commits.tip
-        assert (s.checks_passed, s.checks_failed) == (1, 1)
-        assert s.error_rate == 0.5
+        assert (s.checks_passed, s.checks_failed) == (2, 1), "the base, the landing, the fixup"
+        assert s.error_rate == pytest.approx(1 / 3)
         assert s.handoff_count == 4, "task, root, fixup, root again"
 
     run(script, examine, check=True, verdict=lambda files: files.get("bug.txt") != b"bug\n")
@@ -284,7 +284,8 @@ def test_trunk_that_stays_red_ends_the_run_with_status_1() -> None:
 
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         assert (outcome.state, outcome.status) == (RunState.FINISHED, ExitStatus.NOT_GREEN)
-        assert swarm.snapshot.green is None
+        assert swarm.snapshot.green == w.commits.base
+        assert swarm.snapshot.given_up
 
     run(script, examine, check=True, verdict=lambda files: "bug.txt" not in files)
 

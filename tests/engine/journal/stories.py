@@ -183,6 +183,8 @@ class Story:
                 e.AnswersDropped(3),
                 e.ContextCompacted(self.words(), t.Usage(10, 0, 5, 0.5)),
                 e.CheckFinished(check),
+                e.BreakTraced(t.Break(self.at, self.snapshot.trunk, (self.snapshot.trunk,), (), 3)),
+                e.FixupsExhausted(self.snapshot.trunk, 3),
                 e.GreenMoved(self.snapshot.trunk),
                 e.Published(self.snapshot.trunk, self.snapshot.green),
                 e.IntentVersioned(t.Intent(len(self.snapshot.intents) + 1, self.at, "person", self.words())),

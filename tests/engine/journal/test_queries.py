@@ -20,7 +20,7 @@ from engine.journal.export import export_jsonl
 from engine.journal.queries import JournalReader, read_snapshot
 from engine.journal.writer import SqliteJournal
 from engine.snapshot import Snapshot
-from engine.types import AgentId
+from engine.types import AgentId, Check, CheckPurpose, CommitId
 from tests.engine.journal.bodies import numbered
 from tests.engine.journal.stories import Story, story
 
@@ -291,3 +291,25 @@ async def test_export_has_every_event_whole_and_in_order(tmp_path: Path, told: S
     again = io.BytesIO()
     await export_jsonl(tmp_path / "journal.db", again)
     assert again.getvalue() == out.getvalue()
+
+
+async def test_the_error_rate_over_time_is_of_snapshots_alone(tmp_path: Path) -> None:
+    def check(
+        at: int, passed: bool, purpose: CheckPurpose = CheckPurpose.SNAPSHOT, failing: int | None = None
+    ) -> object:
+        return e.CheckFinished(Check(at, CommitId("c"), passed, 0, "", 1.0, purpose, failing))
+
+    bodies = [
+        check(10, True),
+        check(20, False, failing=2),
+        check(30, False, CheckPurpose.BISECT),
+        check(110, False, failing=7),
+    ]
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    journal.append(numbered(bodies))
+    await journal.close()
+    reader = await JournalReader.open(tmp_path / "journal.db")
+    rates = await reader.error_rate(span=100)
+    assert [(row.at, row.snapshots, row.failed, row.failing) for row in rates] == [(0, 2, 1, 2), (100, 1, 1, 7)]
+    assert rates[0].rate == 0.5
+    await reader.close()

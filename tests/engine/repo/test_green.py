@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.protocols import Output, Workspace, WorkspaceLost
-from engine.repo.green import ContainedChecker, suggest_check
+from engine.repo.green import ContainedChecker, pytest_failures, suggest_check
 from engine.repo.source import inspect_repo
 from engine.types import AgentId, CommitId
 from tests.engine.repo.person import Content, PersonRepo
@@ -131,3 +131,38 @@ async def test_the_check_command_is_found_in_a_projects_files(
     repo = PersonRepo.make(tmp_path / "repo", files)
     repo.write({"Makefile": b"test:\n\ttrue\n"})  # not committed: not seen
     assert await suggest_check(await inspect_repo(repo.root)) == command
+
+
+PYTEST = """....F.
+=========================== short test summary info ============================
+FAILED tests/test_a.py::test_one - AssertionError: 1 != 2
+FAILED tests/test_a.py::test_two[x-y] - boom
+ERROR tests/test_b.py
+{summary}
+"""
+
+
+@pytest.mark.parametrize(
+    ("summary", "failing"),
+    [
+        ("2 failed, 5 passed, 1 error in 0.12s", 3),
+        ("=== 2 failed, 5 passed, 3 warnings, 1 error in 61.10s (0:01:01) ===", 3),
+        ("1 failed in 3s", 1),
+        ("5 passed in 0.12s", 0),
+        ("no tests ran in 0.01s", 0),
+        ("test result: FAILED. 1 passed; 1 failed; finished in 0.00s", None),
+        ("Ran 3 tests in 0.001s", None),
+        ("make: *** [Makefile:3: test] Error 1", None),
+    ],
+)
+def test_failing_tests_are_counted_where_pytest_says_how_many(summary: str, failing: int | None) -> None:
+    count, names = pytest_failures(PYTEST.format(summary=summary))
+    assert count == failing
+    if failing is not None:
+        assert names == ("tests/test_a.py::test_one", "tests/test_a.py::test_two[x-y]", "tests/test_b.py")
+
+
+async def test_a_check_knows_its_failing_tests() -> None:
+    rooms = Rooms(output(1, PYTEST.format(summary="2 failed, 1 error in 0.1s")))
+    check = await ContainedChecker(rooms, SimulatedClock(), "pytest", 60.0).check(ONE)
+    assert (check.failing, check.failed_tests[0]) == (3, "tests/test_a.py::test_one")

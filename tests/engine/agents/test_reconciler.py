@@ -1,0 +1,238 @@
+"""Green: what is checked and when, what broke trunk, who mends it, and that green never stands where nobody looked."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+
+from engine import events as e
+from engine.agents.breakage import trace
+from engine.commands import Stop
+from engine.conversation import Request, Turn
+from engine.errors import ExitStatus
+from engine.settings import RepoSettings, Settings, SwarmSettings
+from engine.swarm import Swarm
+from engine.types import CheckPurpose, CommitId, ModelName, TaskKind, TaskState
+from tests import simulated
+from tests.engine.swarms import fresh
+from tests.engine.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.simulated import answers, call, first_line, turn
+from tests.simulated.merge import Tree
+
+Script = simulated.models.Script
+
+
+def checked(
+    script: Script, verdict: Callable[[Tree], bool], settings: Settings | None = None, limit: int = 0
+) -> tuple[Swarm, simulated.World, list[e.Event]]:
+    """A whole run with a check. At every move of green, the passed check of that commit must be on disk."""
+    events: list[e.Event] = []
+
+    async def main(clock: simulated.SimulatedClock) -> tuple[Swarm, simulated.World]:
+        w = simulated.world(clock, script, verdict=verdict)
+        move_green = w.trunk.move_green
+
+        async def watched(commit: CommitId) -> None:
+            durable = [event.body async for event in w.journal.events() if event.kind == "check_finished"]
+            assert any(body.check.commit == commit and body.check.passed for body in durable)
+            await move_green(commit)
+
+        w.trunk.move_green = watched  # type: ignore[method-assign]
+        swarm = fresh(w, settings, check=True)
+        swarm.on_change(events.append)
+        if limit:
+            asyncio.get_running_loop().call_later(limit, lambda: asyncio.ensure_future(swarm.submit(Stop())))
+        await swarm.run()
+        return swarm, w
+
+    swarm, w = simulated.simulate(main)
+    return swarm, w, events
+
+
+def bodies(events: list[e.Event], kind: type) -> list:
+    return [event.body for event in events if isinstance(event.body, kind)]
+
+
+def one_at_a_time(landings: int, **more: object) -> Settings:
+    return Settings(swarm=SwarmSettings(workers=1), repo=RepoSettings(check_landings=landings, **more))
+
+
+def numbered(count: int, broken: set[int], mend: bool = True) -> Script:
+    """A plan of `count` tasks, one file each; those in `broken` break the check; a fixup mends what is broken."""
+    titles = [f"part {number}" for number in range(count)]
+
+    def plan(request: Request) -> Turn:
+        if turns(request) == 0:
+            chunks = [titles[start : start + 60] for start in range(0, count, 60)]
+            return turn(*(tasks(*chunk).message.calls[0] for chunk in chunks))
+        return done() if said(request).count("# Handoff: part ") == count else turn(call("wait"))
+
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            return plan(request)
+        if heading.startswith("# Repair"):
+            if turns(request) == 0:
+                return turn(call("search", pattern="bug"))
+            found = [line.partition(":")[0] for line in answers(request)[0].splitlines() if line.startswith("part")]
+            mending = [call("write_file", path=path, content="mended\n") for path in found]
+            return turn(*mending) if mend and mending else done("mended")
+        number = int(heading.rpartition(" ")[2])
+        return done() if turns(request) else writes(f"part-{number}.txt", "bug\n" if number in broken else "fine\n")
+
+    return script
+
+
+def passes(files: Tree) -> bool:
+    return b"bug\n" not in files.values()
+
+
+def test_the_landing_that_broke_trunk_is_found_told_and_green_stands_right_before_it() -> None:
+    swarm, w, events = checked(numbered(8, {5}), passes, one_at_a_time(8))
+    [broken] = bodies(events, e.BreakTraced)
+    [culprit] = broken.broken.suspects
+    assert w.commits.made[culprit].files["part-5.txt"] == b"bug\n"
+    assert [swarm.snapshot.tasks[id].spec.title for id in broken.broken.tasks] == ["part 5"]
+    assert broken.broken.checks == 3, "eight commits need three looks"
+    repair = next(asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Repair"))
+    assert "It broke with this change:" in said(repair)
+    assert "part 5" in said(repair)
+    moves = [body.commit for body in bodies(events, e.GreenMoved)]
+    assert w.commits.made[culprit].parent in moves, "what passes on the way is the newest green"
+    assert swarm.snapshot.green == swarm.snapshot.trunk
+    assert swarm.snapshot.broken is None
+    assert swarm.snapshot.error_rate == pytest.approx(1 / 3), "runs of the search are no snapshots"
+
+
+def test_the_search_is_bounded_and_says_which_landings_are_left() -> None:
+    swarm, _w, events = checked(numbered(8, {5}), passes, one_at_a_time(8, bisect_checks=1))
+    [body] = bodies(events, e.BreakTraced)
+    assert (body.broken.checks, len(body.broken.suspects)) == (1, 4)
+    assert swarm.snapshot.green == swarm.snapshot.trunk, "the fixup mends it all the same"
+
+
+def test_a_red_base_leaves_green_null_is_told_to_the_planner_and_the_run_converges() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                return tasks("other")
+            if "# Check" in said(request) and not any(text.endswith(" mend") for text in told(request)):
+                return tasks("mend")
+            return done() if said(request).count("# Handoff: ") == 2 else turn(call("wait"))
+        name = heading.removeprefix("# Task: ")
+        return done() if turns(request) else writes("src/app.py" if name == "mend" else "other.txt", f"{name}\n")
+
+    swarm, w, events = checked(script, lambda files: files["src/app.py"] == b"mend\n")
+    rates = [mark.passed for mark in swarm.snapshot.marks]
+    assert rates[0] is False, "the error rate starts where the base is"
+    assert rates[-1] is True
+    first_green = bodies(events, e.GreenMoved)[0].commit
+    assert w.commits.made[first_green].files["src/app.py"] == b"mend\n"
+    assert swarm.snapshot.green == swarm.snapshot.trunk
+    assert not any(task.kind is TaskKind.FIXUP for task in swarm.snapshot.tasks.values())
+    assert swarm.snapshot.exit_status == ExitStatus.DONE
+
+
+def told(request: Request) -> list[str]:
+    """What its tools ever answered."""
+    return [
+        block.text for m in request.messages for block in m.blocks if isinstance(block, simulated.models.ToolAnswer)
+    ]
+
+
+def test_a_base_that_nobody_mends_ends_red_after_bounded_fixups_with_green_null() -> None:
+    swarm, _w, _events = checked(numbered(2, set(), mend=False), lambda files: False)
+    assert swarm.snapshot.green is None
+    assert swarm.snapshot.exit_status == ExitStatus.NOT_GREEN
+    assert sum(task.kind is TaskKind.FIXUP for task in swarm.snapshot.tasks.values()) == Settings().repo.fixups
+
+
+def test_where_fixups_do_not_help_the_planner_is_told_once_and_mends_it_by_plan() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                return tasks("breaks")
+            if "small repairs did not mend it" in said(request) and not any("mend" in text for text in told(request)):
+                return tasks("mend")
+            return done() if not outstanding(request) else turn(call("wait"))
+        if heading.startswith("# Repair"):
+            return done("nothing found")
+        return done() if turns(request) else writes("part.txt", "bug\n" if heading.endswith("breaks") else "fine\n")
+
+    def outstanding(request: Request) -> bool:
+        asked = sum(text.count("queued: ") for text in told(request))
+        heard = said(request).count("# Handoff: ") - said(request).count("# Handoff: make the check pass again")
+        return heard < asked
+
+    swarm, _w, events = checked(script, passes)
+    assert len(bodies(events, e.FixupsExhausted)) == 1
+    assert swarm.snapshot.green == swarm.snapshot.trunk
+    assert swarm.snapshot.exit_status == ExitStatus.DONE
+
+
+def test_trunk_is_checked_by_time_where_the_settings_say_so_and_only_if_it_moved() -> None:
+    plan = planner_of(*(f"part {number}" for number in range(4)))
+
+    async def slowly(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        await asyncio.sleep(1_000)
+        return done() if turns(request) else writes(f"{first_line(request)[8:]}.txt", "x\n")
+
+    swarm, _w, _events = checked(slowly, passes, one_at_a_time(1_000, check_every="10m"))
+    commits = [mark.commit for mark in swarm.snapshot.marks]
+    assert len(commits) == len(set(commits)) == 5, "the base and each landing, none twice"
+
+
+def test_over_300_landings_of_which_a_tenth_break_the_check_the_error_rate_is_level_and_green_passes() -> None:
+    broken = set(random.Random(7).sample(range(300), 30))
+    settings = Settings(swarm=SwarmSettings(workers=8), repo=RepoSettings(check_landings=5))
+    script = numbered(300, broken)
+
+    async def at_a_models_pace(model: ModelName, request: Request) -> Turn:
+        await asyncio.sleep(60 if first_line(request).startswith("# Task") else 5)
+        return script(model, request)
+
+    swarm, w, events = checked(at_a_models_pace, passes, settings)
+    s = swarm.snapshot
+    fixups = [task for task in s.tasks.values() if task.kind is TaskKind.FIXUP]
+    assert s.task_counts[TaskState.LANDED] == 300 + len(fixups)
+    assert len([task for task in fixups if task.commit]) >= 5, "fixups land themselves"
+    for move in bodies(events, e.GreenMoved):
+        assert passes(w.commits.made[move.commit].files), "green always passes"
+    marks = list(s.marks)
+    thirds = [marks[len(marks) * k // 3 : len(marks) * (k + 1) // 3] for k in range(3)]
+    rates = [sum(not mark.passed for mark in third) / len(third) for third in thirds]
+    assert max(rates) < 0.8, rates
+    assert rates[2] <= rates[0] + 0.25, f"the error rate does not grow: {rates}"
+    assert s.green == s.trunk
+    searches = [mark for mark in bodies(events, e.CheckFinished) if mark.check.purpose is CheckPurpose.BISECT]
+    traced = bodies(events, e.BreakTraced)
+    assert len(searches) == sum(body.broken.checks for body in traced)
+
+
+@pytest.mark.parametrize("bad", range(16))
+async def test_every_place_is_found_in_as_few_looks_as_there_are_halves(bad: int) -> None:
+    commits = [CommitId(str(number)) for number in range(16)]
+
+    async def passes(commit: CommitId) -> bool:
+        return int(commit) < bad
+
+    suspects, made = await trace(commits, passes, 10)
+    assert suspects == (commits[bad],)
+    assert made <= 4
+
+
+async def test_what_broke_after_the_last_repair_is_looked_for_first() -> None:
+    asked = []
+
+    async def passes(commit: CommitId) -> bool:
+        asked.append(commit)
+        return commit == "mended"
+
+    commits = [CommitId(name) for name in ("broke", "x", "y", "mended", "broke again")]
+    assert await trace(commits, passes, 6, {CommitId("mended")}) == ((CommitId("broke again"),), 1)
+    assert asked == ["mended"]
