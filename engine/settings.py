@@ -81,13 +81,23 @@ class PlannerSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`level`: auto, strict, off, or one level's name. `memory` and `output` are sizes per command tree."""
+    """`level`: auto, strict, off, or one level's name.
+
+    `memory`, `processes`, `output`, `cpu` (time), `file_size`, `open_files` and `command_timeout` are for one command
+    and all it starts, `disk` for what an agent's copy grows by, `swarm_memory` (`auto`: three quarters of the
+    machine's) for all commands together.
+    """
 
     level: str = "auto"
     network: bool = False
     memory: str = "4GiB"
+    swarm_memory: str = "auto"
     processes: int = 512
     output: str = "64MiB"
+    cpu: str = "1h"
+    file_size: str = "4GiB"
+    open_files: int = 8192
+    disk: str = "8GiB"
     command_timeout: str = "10m"
     read_only: tuple[str, ...] = ()
     copies: str = "auto"

@@ -51,8 +51,13 @@ _PROVIDER_KEYS = _fields(ProviderSettings)
 
 NO_SPAN = frozenset({("budget", "wall"), ("repo", "check_every")})
 """Spans that may be empty."""
-SPANS = NO_SPAN | {("repo", "check_timeout"), ("task", "timeout"), ("sandbox", "command_timeout")}
-SIZES = frozenset({("sandbox", "memory"), ("sandbox", "output")})
+SPANS = NO_SPAN | {
+    ("repo", "check_timeout"),
+    ("task", "timeout"),
+    ("sandbox", "command_timeout"),
+    ("sandbox", "cpu"),
+}
+SIZES = frozenset(("sandbox", name) for name in ("memory", "swarm_memory", "output", "file_size", "disk"))
 LEAST: dict[tuple[str, str], float] = {
     ("swarm", "workers"): 1,
     ("swarm", "max_depth"): 0,
@@ -66,6 +71,7 @@ LEAST: dict[tuple[str, str], float] = {
     ("task", "attempts"): 1,
     ("planner", "max_steps"): 1,
     ("sandbox", "processes"): 8,
+    ("sandbox", "open_files"): 64,
     ("providers", "max_concurrent"): 1,
     ("providers", "input_price"): 0,
     ("providers", "cached_price"): 0,
@@ -224,7 +230,7 @@ def _check_sense(path: tuple[str, ...], value: Any) -> None:
         raise broken(f"{value} is out of range", f"write a number from {least or 0:g} to {MOST:g}")
     if key in SPANS and not (value == "" and key in NO_SPAN):
         span_s(value)
-    elif key in SIZES:
+    elif key in SIZES and not (value == "auto" and key == ("sandbox", "swarm_memory")):
         size_bytes(value)
     elif path[0] == "models" and value:
         split_model(ModelName(value))

@@ -14,6 +14,7 @@ from engine.repo.endings import checked_out
 from engine.repo.layers import Layer, Layers
 from engine.repo.trees import LINK, Changes, apply, differences
 from engine.sandbox.containment import Containment
+from engine.sandbox.disk import DiskBudget
 from engine.sandbox.leftovers import record
 from engine.sandbox.session import Session
 from engine.types import CommitId
@@ -44,6 +45,7 @@ class AgentWorkspace:
         self._trunk_git = trunk_git
         self._scratch_git = scratch_git
         self._on_close = on_close
+        self._disk = DiskBudget(copy.changed, containment.limits.disk, empty=copy.stamps is None)
         self._session: Session | None = None
         self._starting = asyncio.Lock()
         self._closed = False
@@ -60,7 +62,12 @@ class AgentWorkspace:
     async def run(self, command: str, timeout_s: float, on_output: Callable[[str], None]) -> Output:
         session = await self._live()
         self._outputs += 1
-        return await session.run(command, timeout_s, f".swarm/output-{self._outputs}.txt", on_output)
+        await self._disk.begin()
+        guard = asyncio.create_task(self._disk.guard(lambda: session.end_command("disk")))
+        try:
+            return await session.run(command, timeout_s, f".swarm/output-{self._outputs}.txt", on_output)
+        finally:
+            guard.cancel()
 
     async def read_file(self, path: str) -> bytes:
         [content] = await self._ask(path, b"read", _raw(path), str(MAX_READ).encode(), answers=1)

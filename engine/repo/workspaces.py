@@ -82,6 +82,7 @@ class CopiedWorkspaces:
     async def close(self) -> None:
         self._closed = True
         await asyncio.gather(*(workspace.close() for workspace in list(self._open)))
+        await asyncio.to_thread(self._choice.containment.close)
         if self._cleaning is not None:
             await self._cleaning
         self._layers.discard(self._scratch)

@@ -37,7 +37,10 @@ class Mount(Struct, frozen=True):
 
 
 class Surroundings(Struct, frozen=True):
-    """What all sandboxes of one run share. `stage` is an engine-owned folder that `prepare_stage` filled."""
+    """What all sandboxes of one run share. `stage` is an engine-owned folder that `prepare_stage` filled.
+
+    `tmp_bytes`: the size of `/tmp`. It, and a quarter of it for each of the other private folders, lie in memory.
+    """
 
     stage: Path
     tools: Tools
@@ -101,11 +104,13 @@ def prepare_stage(stage: Path) -> bool:
     return True
 
 
-def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount) -> tuple[str, ...]:
-    """The whole command line that starts a sandbox over `mount`."""
+def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount, seccomp: int | None) -> tuple[str, ...]:
+    """The whole command line that starts a sandbox over `mount`. `seccomp`: the descriptor of a filter."""
     args = [bwrap.path, "--unshare-user", "--uid", ID, "--gid", ID, "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     args += ["--unshare-cgroup-try", "--hostname", "swarm", "--die-with-parent", "--new-session", "--as-pid-1"]
     args += ["--cap-drop", "ALL", "--disable-userns"]
+    if seccomp is not None:
+        args += ["--seccomp", str(seccomp)]
     if not around.network:
         args.append("--unshare-net")
     args += _system(around)
@@ -116,10 +121,10 @@ def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount) -> tuple[str, ..
     if os.geteuid() == 0 and around.private_devices:
         for name in DEVICES:
             args += ["--dev-bind", str(around.stage / "dev" / name), f"/dev/{name}"]
-    size = str(around.tmp_bytes)
-    args += ["--perms", "1777", "--size", size, "--tmpfs", SHM, "--remount-ro", "/dev"]
+    size, rest = str(around.tmp_bytes), str(around.tmp_bytes // 4)
+    args += ["--perms", "1777", "--size", rest, "--tmpfs", SHM, "--remount-ro", "/dev"]
     args += ["--perms", "1777", "--size", size, "--tmpfs", TMP]
-    args += ["--size", size, "--tmpfs", HOME, "--dir", VAR_TMP, "--size", size, "--tmpfs", VAR_TMP]
+    args += ["--size", rest, "--tmpfs", HOME, "--dir", VAR_TMP, "--size", rest, "--tmpfs", VAR_TMP]
     for folder in (*around.tools.folders, *around.objects):
         args += ["--ro-bind-try", folder, folder]
     for source, target in around.tools.homes:

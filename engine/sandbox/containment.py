@@ -5,28 +5,43 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from engine.protocols import WorkspaceLost
 from engine.sandbox.bubblewrap import SHM, TMP, VAR_TMP, WS, Bubblewrap, Mount, Surroundings, argv
+from engine.sandbox.groups import ControlGroups, Descriptors
 from engine.sandbox.levels import Level
+from engine.sandbox.pool import MemoryPool
 from engine.sandbox.program import interpreter, staged_program
+from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Start
 from engine.sandbox.toolchains import ETC, HOME, command_env
 
+FILTER = "filter.bpf"
+SPARE_PROCESSES = 8
+"""What the kernel lets a command start beyond its limit, so that passing the limit is seen, and told as the cause."""
+
 
 class Limits(Struct, frozen=True):
-    """Per command tree; sizes in bytes."""
+    """Per command tree, sizes in bytes. `disk`: what a copy may grow by; `swarm_memory`: of all commands together."""
 
     memory: int
     processes: int
     output: int
+    cpu_s: float
+    file_size: int
+    open_files: int
+    disk: int
+    swarm_memory: int
 
 
 class Containment(Struct, frozen=True):
-    """`bwrap` is None at levels that do without."""
+    """`bwrap` is None at levels that do without, `groups` at all but full; `pool` stands in for the groups' limit."""
 
     level: Level
     bwrap: Bubblewrap | None
     around: Surroundings
     limits: Limits
+    pool: MemoryPool
+    groups: ControlGroups | None = None
 
     @property
     def namespaces(self) -> bool:
@@ -36,32 +51,86 @@ class Containment(Struct, frozen=True):
         """Where a command finds the copy: the same place for all where mounts are possible."""
         return WS if self.namespaces else str(copy / "files")
 
+    def close(self) -> None:
+        """Let go of what the level holds beyond its sandboxes; kills what is left of them in its groups."""
+        if self.groups is not None:
+            self.groups.close()
+
     def start(self, copy: Path, mount: Mount) -> Start:
-        """`copy` is the copy's engine-owned folder, with the full copy (if it is one) in `files`."""
+        """`copy` is the copy's engine-owned folder, with the full copy (if it is one) in `files`.
+
+        Raises WorkspaceLost when the kernel refuses a control group or a descriptor.
+        """
+        limits = self.limits
         config = {
             "root": self.root(copy).encode(),
-            "memory": str(self.limits.memory).encode(),
-            "processes": str(self.limits.processes).encode(),
-            "output": str(self.limits.output).encode(),
+            "memory": b"%d" % limits.memory,
+            "processes": b"%d" % limits.processes,
+            "hard_processes": b"%d" % (limits.processes + SPARE_PROCESSES),
+            "output": b"%d" % limits.output,
+            "cpu": b"%.3f" % limits.cpu_s,
+            "file_size": b"%d" % limits.file_size,
+            "open_files": b"%d" % limits.open_files,
         }
-        if self.namespaces:
-            assert self.bwrap is not None
-            config["tmpfs"] = b"\0".join(path.encode() for path in (TMP, SHM, HOME, VAR_TMP))
-            env = command_env(self.around.tools, HOME, TMP)
-            command = argv(self.bwrap, self.around, mount)
-        else:
-            for name in ("home", "tmp"):
-                (copy / name).mkdir(exist_ok=True)
-            config["tmpfs"] = b""
-            env = command_env(self.around.tools, str(copy / "home"), str(copy / "tmp"))
-            program = str(staged_program(self.around.stage))
-            command = interpreter(program)
-            config["guard"] = self.level.value.encode()
-            config["writable"] = b"\0".join(os.fsencode(copy / name) for name in ("files", "home", "tmp"))
-            etc = (f"/etc/{name}" for name in (*ETC, "passwd", "group", "hosts", "resolv.conf"))
-            readable = (program, *self.around.tools.folders, *self.around.objects, *etc)
-            config["readable"] = b"\0".join(os.fsencode(path) for path in readable)
-            config["network"] = b"1" if self.around.network else b""
+        program = build_filter(namespaces=self.namespaces, network=self.around.network)
+        passed: list[int] = []
+        group = None
+        try:
+            if self.groups is not None:
+                group = self.groups.make(limits.memory, limits.processes + SPARE_PROCESSES)
+                files = group.descriptors()
+                passed += files.all()
+                config |= _told(files)
+            if self.namespaces:
+                assert self.bwrap is not None
+                number = None
+                if program is not None:
+                    number = os.open(self.around.stage / FILTER, os.O_RDONLY | os.O_CLOEXEC)
+                    passed.append(number)
+                config["tmpfs"] = b"\0".join(path.encode() for path in (TMP, SHM, HOME, VAR_TMP))
+                env = command_env(self.around.tools, HOME, TMP)
+                command = argv(self.bwrap, self.around, mount, number)
+            else:
+                env = command_env(self.around.tools, str(copy / "home"), str(copy / "tmp"))
+                command = interpreter(str(staged_program(self.around.stage)))
+                config |= self._fence(copy, program)
+        except OSError as error:
+            for fd in passed:
+                os.close(fd)
+            if group is not None:
+                group.remove()
+            raise WorkspaceLost(f"the sandbox cannot be prepared: {error}") from error
+        config["passed"] = b"%d" % max(passed, default=0)
         config |= {f"env.{name}": value.encode() for name, value in env.items()}
         # The sandbox's own first process is given nothing either: its environment can be read from inside.
-        return Start(command, {"PATH": os.defpath, "LANG": "C.UTF-8"}, config, copy / "sandbox.log", self.namespaces)
+        own_env = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+        pool = None if self.groups is not None else self.pool
+        return Start(command, own_env, config, copy / "sandbox.log", self.namespaces, tuple(passed), group, pool)
+
+    def _fence(self, copy: Path, program: bytes | None) -> dict[str, bytes]:
+        """What the launcher needs to raise a fence around itself where there are no namespaces."""
+        for name in ("home", "tmp"):
+            (copy / name).mkdir(exist_ok=True)
+        etc = (f"/etc/{name}" for name in (*ETC, "passwd", "group", "hosts", "resolv.conf"))
+        staged = str(staged_program(self.around.stage))
+        readable = (staged, *self.around.tools.folders, *self.around.objects, *etc)
+        return {
+            "tmpfs": b"",
+            "guard": self.level.value.encode(),
+            "filter": program or b"",
+            "writable": b"\0".join(os.fsencode(copy / name) for name in ("files", "home", "tmp")),
+            "readable": b"\0".join(os.fsencode(path) for path in readable),
+            "network": b"1" if self.around.network else b"",
+        }
+
+
+def _told(files: Descriptors) -> dict[str, bytes]:
+    config = {
+        "arrive": b" ".join(b"%d" % fd for fd in files.arrive),
+        "enter": b" ".join(b"%d" % fd for fd in files.enter),
+        "events": b"%d" % files.events,
+        "limited": b"%d" % files.limited,
+    }
+    if files.cpu is not None:
+        config["cpu_stat"] = b"%d" % files.cpu
+    return config

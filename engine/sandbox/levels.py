@@ -1,4 +1,4 @@
-"""How well commands are contained: the levels, and what each does not guarantee."""
+"""How well commands are contained: the levels, what each promises, and where it falls short of that."""
 
 from enum import StrEnum
 
@@ -22,37 +22,90 @@ class CopyMethod(StrEnum):
     CHECKOUT = "checkout"
 
 
-_OBJECTS = (
-    "git objects of your repo (unpublished branches and deleted files too) and of other agents' landed work can be "
-    "read by whoever knows their ids"
-)
+class Guarantee(Struct, frozen=True):
+    """What a command does or does not, whatever it tries: for each level how that falls short, empty where it holds."""
 
-NOT_GUARANTEED: dict[Level, tuple[str, ...]] = {
-    Level.FULL: (),
-    Level.NAMESPACED: (
-        "memory is watched by polling: a tree can pass its limit for a moment",
-        "no system call filter: the whole kernel interface can be reached",
-        "a command can tamper with its own sandbox's launcher: then only the engine's deadlines bound it",
-        "the number of inodes and the disk space that a copy takes are not bounded",
-        _OBJECTS,
+    claim: str
+    full: str = ""
+    namespaced: str = ""
+    restricted: str = ""
+    off: str = ""
+
+    def shortfall(self, level: Level) -> str:
+        return str(getattr(self, level.value))
+
+
+_OBJECTS = (
+    "also git objects of your repo (unpublished branches and deleted files too) and of other agents' landed work, "
+    "by their ids"
+)
+_LAUNCHER = "unless it kills its own launcher"
+_SIGNALS = f"before Linux 6.12, {_LAUNCHER}"
+_POLLED = "polled: it can be passed for a moment"
+
+GUARANTEES = (
+    Guarantee(
+        "writes only in its own copy and a private /tmp and home",
+        restricted="contents only: modes, times and attributes of files that are yours can be changed",
+        off="no",
     ),
-    Level.RESTRICTED: (
-        "modes, times and attributes of files that are yours can be changed anywhere; Landlock does not cover them",
-        "processes see each other and the machine's process list",
-        "UDP and Unix sockets can be reached; only TCP is refused, on kernels that can",
-        "memory is watched by polling: a tree can pass its limit for a moment",
-        "a process that leaves its parent in the moment it is killed is only found at the next look",
-        "names and sizes of files outside can be seen, and so can /etc's public files and `/proc`; other contents not",
-        "no system call filter: the whole kernel interface can be reached",
-        _OBJECTS,
+    Guarantee(
+        "reads only its copy, the system and toolchains",
+        full=_OBJECTS,
+        namespaced=_OBJECTS,
+        restricted=f"{_OBJECTS}; `/proc`; names and sizes of all files",
+        off="no",
     ),
-    Level.OFF: (
-        "nothing is contained: commands can read and write what you can, and use the network",
-        "memory is watched by polling: a tree can pass its limit for a moment",
+    Guarantee("reaches no network unless it is granted", off="no"),
+    Guarantee(
+        "reaches no process, socket or message queue of the machine",
+        restricted="sees processes, and before Linux 6.12 signals them",
+        off="no",
     ),
-}
+    Guarantee("gets nothing of your environment"),
+    Guarantee("has no capability and gains none", off="as you"),
+    Guarantee("reaches no keyring, io_uring, bpf, module, mount or other namespace of the kernel", off="no"),
+    Guarantee("dies whole at its deadline, daemons included", restricted=_SIGNALS, off=_LAUNCHER),
+    Guarantee("is gone when the engine ends, however it does", restricted=_SIGNALS, off=_LAUNCHER),
+    Guarantee(
+        "stays below its memory, and all commands below the swarm's",
+        namespaced=_POLLED,
+        restricted=_POLLED,
+        off=_POLLED,
+    ),
+    Guarantee(
+        "stays below its number of processes",
+        namespaced="polled for root: it can be passed for a moment",
+        restricted=_POLLED,
+        off=_POLLED,
+    ),
+    Guarantee(
+        "stays below its CPU time",
+        namespaced="polled, without children whose parent ignores their end",
+        restricted="polled, without children whose parent ignores their end",
+        off="polled, without children whose parent ignores their end",
+    ),
+    Guarantee("stays below its output, file sizes and open files"),
+    Guarantee(
+        "stays below its copy's disk budget",
+        full=_POLLED,
+        namespaced=_POLLED,
+        restricted=_POLLED,
+        off=_POLLED,
+    ),
+)
+"""The table in ARCHITECTURE.md; a test compares them."""
+
+
+def not_guaranteed(level: Level) -> tuple[str, ...]:
+    """What of the above a level does not promise, one line each."""
+    short = ((guarantee.claim, guarantee.shortfall(level)) for guarantee in GUARANTEES)
+    return tuple(f"a command {claim}: {why}" for claim, why in short if why)
+
 
 AS_ROOT = "the program runs as root: agents' processes are root's to the kernel, without capabilities"
+UNFILTERED = "this kind of machine's system calls are not known: none of them is refused"
+DEVICES_SHARED = "agents can change the modes of the machine's basic devices, such as /dev/null"
 
 
 class SandboxReport(Struct, frozen=True):

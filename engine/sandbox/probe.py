@@ -7,22 +7,38 @@ import tempfile
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.errors import ErrorKind, SwarmError
 from engine.protocols import WorkspaceError, WorkspaceLost
-from engine.quantities import size_bytes
+from engine.quantities import size_bytes, span_s
 from engine.sandbox.bubblewrap import Bubblewrap, Mount, Surroundings, find_bubblewrap, prepare_stage
-from engine.sandbox.containment import Containment, Limits
-from engine.sandbox.levels import AS_ROOT, NOT_GUARANTEED, CopyMethod, Level, SandboxReport
+from engine.sandbox.containment import FILTER, Containment, Limits
+from engine.sandbox.groups import ControlGroups, Ungoverned
+from engine.sandbox.levels import (
+    AS_ROOT,
+    DEVICES_SHARED,
+    UNFILTERED,
+    CopyMethod,
+    Level,
+    SandboxReport,
+    not_guaranteed,
+)
+from engine.sandbox.pool import MemoryPool
 from engine.sandbox.program import python
 from engine.sandbox.removal import delete_tree
+from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Session
 from engine.sandbox.toolchains import find_tools
 from engine.settings import SandboxSettings
 
 KEPT = "known to the engine only"
 AS_ROOT_RESTRICTED = "as root it would let agents change the modes of every file; run as an ordinary user"
-NO_CGROUP = "no delegated control group that can be used"
+NO_FILTER = "this kind of machine's system calls are not known, so none can be refused"
+SMALL = 48 << 20
+"""Bytes that the self-test's group may take: what takes more must be ended there."""
+AUTO_SHARE = 0.75
+"""Of the machine's memory: what all commands together may take where no setting says so."""
 
 
 class Choice(Struct, frozen=True):
@@ -38,7 +54,9 @@ async def probe(settings: SandboxSettings, folder: Path | None = None) -> Sandbo
     """
     place = Path(tempfile.mkdtemp(prefix="swarm-probe-", dir=folder))
     try:
-        return (await choose(place, (), settings)).report
+        choice = await choose(place, (), settings)
+        await asyncio.to_thread(choice.containment.close)
+        return choice.report
     finally:
         await asyncio.to_thread(delete_tree, place)
 
@@ -53,31 +71,49 @@ async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettin
     stage = folder / "stage"
     devices = await asyncio.to_thread(prepare_stage, stage)
     bwrap = await asyncio.to_thread(find_bubblewrap)
-    containment = _containment(Level.NAMESPACED, bwrap, stage, objects, settings, devices)
-    reasons: dict[str, str] = {Level.FULL.value: NO_CGROUP}
+    containment = _containment(bwrap, stage, objects, settings, devices)
+    reasons: dict[str, str] = {}
     for level in wanted:
-        if level is Level.FULL:
-            continue
         if level is Level.RESTRICTED and os.geteuid() == 0 and settings.level == "auto":
             reasons[level.value] = AS_ROOT_RESTRICTED
             continue
-        tried = Containment(level, bwrap, containment.around, containment.limits)
+        try:
+            tried = await asyncio.to_thread(_at, containment, level)
+        except Ungoverned as error:
+            reasons[level.value] = str(error)
+            continue
         for method in methods:
             reason = await _refusal(tried, method, folder)
-            if reason:
-                reasons.setdefault(f"{level.value}, {method.value}", reason)
-                continue
-            lacks = NOT_GUARANTEED[level] + ((AS_ROOT,) if os.geteuid() == 0 else ())
-            if os.geteuid() == 0 and not devices:
-                lacks += ("agents can change the modes of the machine's basic devices, such as /dev/null",)
-            found = bwrap if tried.namespaces and bwrap else Bubblewrap("", "", False)
-            report = SandboxReport(level, method, found.path, found.version, lacks, reasons)
-            return Choice(tried, method, report)
+            if not reason:
+                found = bwrap if tried.namespaces and bwrap else Bubblewrap("", "", False)
+                lacks = _lacks(level, devices)
+                return Choice(tried, method, SandboxReport(level, method, found.path, found.version, lacks, reasons))
+            reasons.setdefault(f"{level.value}, {method.value}", reason)
+        await asyncio.to_thread(tried.close)
     raise SwarmError(
         ErrorKind.SANDBOX,
         f"no sandbox of level {settings.level} works here: {'; '.join(reasons.values())}",
         "run `swarm-tui doctor`; `--sandbox off` runs commands without one",
     )
+
+
+def _at(containment: Containment, level: Level) -> Containment:
+    """Raises Ungoverned when the level needs a control group or a filter that is not to be had."""
+    groups = None
+    if level is Level.FULL:
+        if build_filter(namespaces=True, network=containment.around.network) is None:
+            raise Ungoverned(NO_FILTER)
+        groups = ControlGroups.open(containment.limits.swarm_memory)
+    return replace(containment, level=level, groups=groups)
+
+
+def _lacks(level: Level, devices: bool) -> tuple[str, ...]:
+    lacks = list(not_guaranteed(level))
+    if level is Level.NAMESPACED and build_filter(namespaces=True, network=False) is None:
+        lacks.append(UNFILTERED)
+    if os.geteuid() == 0:
+        lacks += [AS_ROOT] if devices else [AS_ROOT, DEVICES_SHARED]
+    return tuple(lacks)
 
 
 def _wanted(settings: SandboxSettings) -> tuple[Level, ...]:
@@ -107,21 +143,36 @@ def _methods(settings: SandboxSettings) -> tuple[CopyMethod, ...]:
 
 
 def _containment(
-    level: Level,
-    bwrap: Bubblewrap | None,
-    stage: Path,
-    objects: tuple[str, ...],
-    settings: SandboxSettings,
-    devices: bool,
+    bwrap: Bubblewrap | None, stage: Path, objects: tuple[str, ...], settings: SandboxSettings, devices: bool
 ) -> Containment:
-    memory = size_bytes(settings.memory)
-    limits = Limits(memory, settings.processes, size_bytes(settings.output))
+    """Of no level yet. Writes the filter of system calls beside what else is staged."""
+    program = build_filter(namespaces=True, network=settings.network)
+    if program is not None:
+        (stage / FILTER).write_bytes(program)
+    limits = _limits(settings)
     home = Path(os.path.expanduser("~"))
     prefix = str(Path(os.path.realpath(python())).parent.parent)
     needed = () if prefix.startswith("/usr") else (prefix,)
     tools = find_tools(os.environ.get("PATH", os.defpath), home, settings.read_only, needed)
-    around = Surroundings(stage, tools, objects, settings.network, max(memory // 2, 64 << 20), devices)
-    return Containment(level, bwrap, around, limits)
+    # All private folders together stay below the memory, so that filling them leaves room to clean up.
+    around = Surroundings(stage, tools, objects, settings.network, max(limits.memory * 3 // 8, 32 << 20), devices)
+    return Containment(Level.OFF, bwrap, around, limits, MemoryPool(limits.swarm_memory))
+
+
+def _limits(settings: SandboxSettings) -> Limits:
+    """Raises SwarmError (settings)."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    swarm = settings.swarm_memory
+    return Limits(
+        memory=size_bytes(settings.memory),
+        processes=settings.processes,
+        output=size_bytes(settings.output),
+        cpu_s=span_s(settings.cpu),
+        file_size=size_bytes(settings.file_size),
+        open_files=settings.open_files,
+        disk=size_bytes(settings.disk),
+        swarm_memory=int(physical * AUTO_SHARE) if swarm == "auto" else size_bytes(swarm),
+    )
 
 
 async def _refusal(tried: Containment, method: CopyMethod, folder: Path) -> str:
@@ -152,7 +203,8 @@ async def _self_test(tried: Containment, method: CopyMethod, place: Path) -> str
     overlay = method is CopyMethod.OVERLAY
     (lower if overlay else files).joinpath("given").write_text("given\n")
     mount = Mount((str(lower),), str(upper), str(work)) if overlay else Mount(bind=str(files))
-    session = await Session.start(tried.start(place, mount))
+    small = replace(tried, limits=replace(tried.limits, memory=SMALL)) if tried.groups is not None else tried
+    session = await Session.start(small.start(place, mount))
     try:
         lines = ["cat given && echo new > new && rm given && echo works"]
         if tried.level is not Level.OFF:
@@ -160,14 +212,20 @@ async def _self_test(tried: Containment, method: CopyMethod, place: Path) -> str
             lines.append(f"echo x 2>/dev/null > '{place}/outside' && echo LEAK")
             lines.append("cat /etc/shadow >/dev/null 2>&1 && echo LEAK")
             lines.append("(: >> /proc/sys/kernel/core_pattern) 2>/dev/null && echo LEAK")
+            lines.append("grep -q '^Seccomp:.*2' /proc/self/status || echo UNFILTERED")
+            lines.append("unshare -r true 2>/dev/null && echo LEAK")
         if tried.namespaces and not tried.around.network:
             lines.append("grep -v -e '|' -e ' lo:' /proc/net/dev && echo LEAK")
         output = await session.run("\n".join([*lines, "true"]), 30.0, ".swarm/self-test.txt", lambda _: None)
+        hog = "head -c 1G /dev/zero | tail"
+        hogged = await session.run(hog, 30.0, ".swarm/hog.txt", lambda _: None) if tried.groups is not None else None
     finally:
         await session.close()
     changed = upper if overlay else files
     if output.text != "given\nworks\n" or not (changed / "new").is_file():
         return f"the self-test failed: {' '.join(output.text.split())[:200] or output.killed or 'no output'}"
+    if hogged is not None and hogged.killed != "memory":
+        return "the self-test failed: its control group does not hold it below its memory"
     return ""
 
 

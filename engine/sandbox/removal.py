@@ -1,25 +1,70 @@
-"""Deletes what sandboxes leave: trees whose folders' modes may forbid it, an overlay's own work folder for one."""
+"""Deletes what sandboxes leave: trees of any depth, whose folders' modes may forbid it. Links are not followed."""
 
 import os
-import shutil
+from contextlib import suppress
+from errno import EEXIST, ENOTDIR, ENOTEMPTY
+from itertools import count
 from pathlib import Path
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def delete_tree(path: Path) -> None:
-    """Links are not followed; what cannot be deleted stays."""
+    """What cannot be deleted stays.
+
+    Folders are emptied where they are only once: what they hold is moved up first, so that no path grows too long.
+    """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    _open_up(str(path))
-    for where, folders, _ in os.walk(path):
-        for name in folders:
-            _open_up(os.path.join(where, name))  # before the walk goes into it
-    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.chmod(0o700)
+        top = os.open(path, FOLDER)
+        try:
+            _delete_below(top)
+        finally:
+            os.close(top)
+        path.rmdir()
 
 
-def _open_up(folder: str) -> None:
-    try:
-        if not os.path.islink(folder):
-            os.chmod(folder, 0o700)
-    except OSError:
-        pass
+def _delete_below(top: int) -> None:
+    numbers = count()
+    waiting = _empty(top, top, numbers)
+    while waiting:
+        name = waiting.pop()
+        with suppress(OSError):
+            folder = os.open(name, FOLDER, dir_fd=top)
+            try:
+                waiting += _empty(folder, top, numbers)
+            finally:
+                os.close(folder)
+            os.rmdir(name, dir_fd=top)
+
+
+def _empty(folder: int, top: int, numbers: "count[int]") -> list[str]:
+    """Delete the files in `folder` and move its folders to `top`; what these are called there."""
+    moved = []
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    for entry in found:
+        with suppress(OSError):
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=folder)
+                continue
+            os.chmod(entry.name, 0o700, dir_fd=folder)
+            name = entry.name if folder == top else _moved(folder, entry.name, top, numbers)
+            moved.append(name)
+    return moved
+
+
+def _moved(folder: int, name: str, top: int, numbers: "count[int]") -> str:
+    """Raises OSError for want of anything but a free name."""
+    while True:
+        new = f"removed-{next(numbers)}"
+        try:
+            os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
+        except OSError as error:
+            if error.errno not in (EEXIST, ENOTEMPTY, ENOTDIR):
+                raise
+        else:
+            return new

@@ -10,7 +10,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.protocols import Output, WorkspaceError, WorkspaceLost
+from engine.sandbox.groups import Group
 from engine.sandbox.inside.frames import pack, unpack
+from engine.sandbox.pool import MemoryPool
+from engine.sandbox.starts import start_time
 
 MAX_ANSWER = 32 << 20
 READY_S = 30.0
@@ -25,6 +28,8 @@ class Start(Struct, frozen=True):
     """How to start a launcher: the program's arguments, its environment, and its first frame's values.
 
     `namespaces`: killing the process that was started kills all; without them the launcher must end its own.
+    `passed`: descriptors that it inherits, closed here once it has; `group`: where its commands run, if in one;
+    `pool`: who is told of the memory that they take.
     """
 
     argv: tuple[str, ...]
@@ -32,6 +37,9 @@ class Start(Struct, frozen=True):
     config: dict[str, bytes]
     log: Path
     namespaces: bool
+    passed: tuple[int, ...] = ()
+    group: Group | None = None
+    pool: MemoryPool | None = None
 
 
 class Session:
@@ -46,16 +54,19 @@ class Session:
         process: "subprocess.Popen[bytes]",
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        namespaces: bool,
+        start: Start,
     ):
         self._process = process
-        self._namespaces = namespaces
+        self._namespaces = start.namespaces
+        self._group = start.group
+        self._pool = start.pool
         self.started = start_time(process.pid)
         self._reader = reader
         self._writer = writer
         self._waiting: dict[int, asyncio.Future[list[bytes]]] = {}
         self._listeners: dict[int, Callable[[bytes], None]] = {}
         self._number = 0
+        self._running = 0
         self._lost = ""
         self._one_job = asyncio.Lock()
         self._pump = asyncio.create_task(self._receive())
@@ -64,8 +75,8 @@ class Session:
     async def start(cls, start: Start) -> "Session":
         """Raises WorkspaceLost, with what the sandbox said, when it does not come up."""
         loop = asyncio.get_running_loop()
-        with start.log.open("wb") as log:
-            try:
+        try:
+            with start.log.open("wb") as log:
                 process = subprocess.Popen(  # noqa: ASYNC220 - spawned by this thread, which outlives it
                     start.argv,
                     env=start.env,
@@ -74,9 +85,15 @@ class Session:
                     stderr=log,
                     cwd="/",
                     start_new_session=True,
+                    pass_fds=start.passed,
                 )
-            except OSError as error:
-                raise WorkspaceLost(f"the sandbox cannot be started: {error}") from error
+        except OSError as error:
+            if start.group is not None:
+                await asyncio.to_thread(start.group.remove)
+            raise WorkspaceLost(f"the sandbox cannot be started: {error}") from error
+        finally:
+            for fd in start.passed:
+                os.close(fd)
         assert process.stdin is not None
         assert process.stdout is not None
         reader = asyncio.StreamReader(limit=MAX_ANSWER)
@@ -84,7 +101,7 @@ class Session:
         await loop.connect_read_pipe(lambda: protocol, process.stdout)
         transport, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, process.stdin)
         writer = asyncio.StreamWriter(transport, flow, None, loop)
-        session = cls(process, reader, writer, start.namespaces)
+        session = cls(process, reader, writer, start)
         ready: asyncio.Future[list[bytes]] = loop.create_future()
         session._waiting[0] = ready
         fields = [part for key, value in start.config.items() for part in (key.encode(), value)]
@@ -109,7 +126,7 @@ class Session:
     async def run(self, command: str, timeout_s: float, whole: str, on_output: Callable[[str], None]) -> Output:
         """One command; cancelling kills it. `whole` is where all output goes when the answer is cut."""
         async with self._one_job:
-            number = self._next()
+            number = self._running = self._next()
             self._listeners[number] = lambda data: on_output(data.decode("utf-8", "replace"))
             asked = self._ask(
                 number, b"run", command.encode("utf-8", "surrogateescape"), b"%.3f" % timeout_s, whole.encode()
@@ -133,6 +150,14 @@ class Session:
                 raise self._broken(f"an answer makes no sense: {error}") from error
             finally:
                 self._listeners.pop(number, None)
+                self._running = 0
+                if self._pool is not None:
+                    self._pool.forget(self)
+
+    def end_command(self, why: str) -> None:
+        """End what `run` runs now, if anything; `why` is its output's `killed`."""
+        if self._running and not self._lost:
+            self._ask(self._next(), b"kill", b"%d" % self._running, why.encode()).cancel()
 
     async def search(self, pattern: str, path: bytes, limit: int) -> list[bytes]:
         async with self._one_job:
@@ -202,12 +227,16 @@ class Session:
                     if listener is not None and len(fields) == 2:
                         listener(fields[1])
                     continue
+                if fields[:1] == [b"memory"]:
+                    if self._pool is not None and at == self._running:
+                        self._pool.note(self, int(fields[1]), lambda: self.end_command("swarm memory"))
+                    continue
                 future = self._waiting.get(at)
                 if future is not None and not future.done():
                     future.set_result(fields)
         except (asyncio.IncompleteReadError, ConnectionError, OSError):
             pass
-        except ValueError:
+        except (ValueError, IndexError):
             reason = "its sandbox sent what is no answer"
         self._lose(reason)
 
@@ -245,11 +274,5 @@ class Session:
             await asyncio.to_thread(self._process.wait)
         self._pump.cancel()
         await asyncio.gather(self._pump, return_exceptions=True)
-
-
-def start_time(pid: int) -> str:
-    """When a process started, in the kernel's ticks: with its id it names the process for good; empty if gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+        if self._group is not None:
+            await asyncio.to_thread(self._group.remove)

@@ -18,6 +18,7 @@ from engine.settings import SandboxSettings
 from engine.types import AgentId, CommitId
 
 KINDS = [
+    ("full", "overlay"),
     ("namespaced", "overlay"),
     ("namespaced", "reflink"),
     ("namespaced", "checkout"),

@@ -7,7 +7,8 @@ import time
 
 from .beneath import open_beneath
 from .frames import Refused, send
-from .jobs import Job, others
+from .jobs import Job, load, others
+from .usage import counted, used_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ KEEP = 8 << 10
 """Bytes of output that are answered from its beginning, and from its end."""
 TELL_S = 0.1
 TELL_BYTES = 16 << 10
-PAGE = os.sysconf("SC_PAGE_SIZE")
+TOLD_MEMORY = 16 << 20
+"""Bytes by which a command's memory changes before the engine is told again."""
 SHELL = b"/bin/bash" if os.access("/bin/bash", os.X_OK) else b"/bin/sh"
 
 
@@ -25,13 +27,19 @@ class Command(Job):
     """`whole` is the file, below the copy, where all output goes when it is too much for the answer."""
 
     def __init__(self, config: dict[bytes, bytes], number: bytes, command: bytes, seconds: bytes, whole: bytes) -> None:
-        self.config = config
         self.command = command
         self.whole = whole
         self.memory = int(config[b"memory"])
         self.processes = int(config[b"processes"])
         self.output = int(config[b"output"])
+        self.cpu_s = float(config[b"cpu"])
         self.tmpfs = [folder for folder in config[b"tmpfs"].split(b"\0") if folder]
+        self.events, self.limited, self.cpu_stat = (
+            int(config[name]) if name in config else None for name in (b"events", b"limited", b"cpu_stat")
+        )
+        self.kills_before, self.limited_before = self._group_kills()
+        self.cpu_before = self._group_cpu_s()
+        self.told_memory = 0
         self.head = bytearray()
         self.tail = bytearray()
         self.total = 0
@@ -39,7 +47,7 @@ class Command(Job):
         """Open on `whole`; -1 when it could not be written."""
         self.untold = bytearray()
         self.told_at = 0.0
-        super().__init__(number, float(seconds))
+        super().__init__(config, number, float(seconds))
 
     def become(self, out: int) -> "NoReturn":
         _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
@@ -47,15 +55,20 @@ class Command(Job):
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        os.closerange(3, 64)
+        os.closerange(3, max(64, int(self.config[b"passed"]) + 1))
         os.setsid()
         os.nice(10)
         _lower(resource.RLIMIT_CORE, 0)
-        _lower(resource.RLIMIT_DATA, self.memory)
-        _lower(resource.RLIMIT_FSIZE, max(self.output, 1 << 32))
+        if self.events is None:
+            # So much is never taken before the next look: what passes the limit is seen, and told as the cause.
+            _lower(resource.RLIMIT_DATA, 2 * self.memory)
+        _lower(resource.RLIMIT_FSIZE, int(self.config[b"file_size"]))
+        _lower(resource.RLIMIT_NOFILE, int(self.config[b"open_files"]))
         if os.getppid() == 1:
             # Counted per user namespace, so that only the sandbox's own processes count.
-            _lower(resource.RLIMIT_NPROC, self.processes)
+            _lower(resource.RLIMIT_NPROC, int(self.config[b"hard_processes"]))
+        if self.config.get(b"guard") == b"restricted":
+            load("guard", "enclose")()
         os.chdir(self.config[b"root"])
         env = {key[4:]: value for key, value in self.config.items() if key.startswith(b"env.")}
         os.execve(SHELL, [SHELL, b"-c", self.command], env)  # noqa: S606 - it is a shell
@@ -99,13 +112,42 @@ class Command(Job):
         super().watch(now)
         if self.killed:
             return
-        pids = others(os.getpid())
-        if len(pids) > self.processes + 8:
+        threads, memory, cpu_s = used_by(others(os.getpid()), self.memory, self.tmpfs)
+        if self.cpu_stat is not None:
+            cpu_s = self._group_cpu_s() - self.cpu_before
+        if threads > self.processes:
             self.kill(b"processes")
-        elif memory_of(pids, self.memory, self.tmpfs) > self.memory:
+        elif cpu_s > self.cpu_s:
+            self.kill(b"cpu")
+        elif self.events is not None:
+            self._look_for_kills()
+        elif memory > self.memory:
             self.kill(b"memory")
+        elif abs(memory - self.told_memory) > TOLD_MEMORY:
+            self.told_memory = memory
+            send(self.number, b"memory", b"%d" % memory)
 
-    def answer(self, status: int | None) -> None:
+    def _look_for_kills(self) -> None:
+        """The kernel ends what passes its group's limit, or the largest where all groups pass theirs."""
+        kills, limited = self._group_kills()
+        if kills > self.kills_before:
+            self.kill(b"memory" if limited > self.limited_before else b"swarm memory")
+
+    def _group_kills(self) -> tuple[int, int]:
+        """How often the kernel killed for want of memory, and how often the group's own limit was met."""
+        if self.events is None or self.limited is None:
+            return 0, 0
+        return counted(self.events, b"oom_kill"), counted(self.limited, b"oom")
+
+    def _group_cpu_s(self) -> float:
+        return counted(self.cpu_stat, b"usage_usec") / 1e6 if self.cpu_stat is not None else 0.0
+
+    def answer(self, status: int | None, largest: int) -> None:
+        if not self.killed and status != 0:
+            if self.events is not None:
+                self._look_for_kills()
+            elif largest >= self.memory:
+                self.killed = b"memory"
         self.told_at = 0.0
         self.tell(time.monotonic())
         kept = self.file is not None and self.file >= 0
@@ -117,35 +159,6 @@ class Command(Job):
         wall = b"%.6f" % (time.monotonic() - self.started)
         whole = self.whole if cut and kept else b""
         send(self.number, b"ok", code, self.killed, bytes(self.head), tail, b"%d" % cut, whole, wall)
-
-
-def memory_of(pids: list[int], limit: int, tmpfs: list[bytes]) -> int:
-    """Bytes in use: resident sizes, and where their sum passes `limit` the exact shared-out ones."""
-    held = 0
-    for folder in tmpfs:
-        try:
-            info = os.statvfs(folder)
-        except OSError:
-            continue
-        held += (info.f_blocks - info.f_bfree) * info.f_frsize
-    resident = held + sum(_resident(pid) for pid in pids)
-    return resident if resident <= limit else held + sum(_shared_out(pid) for pid in pids)
-
-
-def _resident(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * PAGE
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-def _shared_out(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def _lower(what: int, value: int) -> None:

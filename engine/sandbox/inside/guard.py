@@ -1,4 +1,4 @@
-"""The fence that a sandbox's first process raises around itself without namespaces: Landlock and no privileges.
+"""The fence that a sandbox's first process raises around itself without namespaces: Landlock, seccomp, no privileges.
 
 Loaded only at the levels `restricted` and `off`. Numbers are from the kernel's uapi headers
 (prctl.h, landlock.h); the three Landlock calls have the same numbers on every architecture.
@@ -8,7 +8,9 @@ import ctypes
 import os
 import struct
 
-PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 36, 38
+PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 22, 36, 38
+SECCOMP_MODE_FILTER = 2
+INSTRUCTION_BYTES = 8
 PR_CAPBSET_READ, PR_CAPBSET_DROP, CAPABILITY_VERSION_3 = 23, 24, 0x20080522
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 CREATE_RULESET_VERSION = 1
@@ -18,7 +20,7 @@ EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 ALL_FILES_V1 = (1 << 13) - 1
 REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 NET_TCP = 3  # bind and connect
-SCOPES = 3  # abstract Unix sockets and signals stay within
+SCOPE_SOCKETS, SCOPE_SIGNALS = 1, 2  # abstract Unix sockets, and signals, stay within
 READ = EXECUTE | READ_FILE | READ_DIR
 ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 
@@ -41,11 +43,10 @@ def raise_around(config: dict[bytes, bytes]) -> None:
         raise Unguarded("no subreaper")
     if config[b"guard"] == b"off":
         return
-    # Commands become dumpable again when they start a program; this process's own memory stays out of their reach.
-    if _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 or _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+    if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise Unguarded("no_new_privs was refused")
     _drop_capabilities()
-    version = _libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION)
+    version = _landlock_version()
     if version < 1:
         raise Unguarded("the kernel has no Landlock")
     if version < 3:
@@ -55,19 +56,52 @@ def raise_around(config: dict[bytes, bytes]) -> None:
     if version >= 4:
         ruleset += struct.pack("=Q", 0 if config[b"network"] else NET_TCP)
     if version >= 6:
-        ruleset += struct.pack("=Q", SCOPES)
-    fd = _libc.syscall(CREATE_RULESET, ruleset, ctypes.c_size_t(len(ruleset)), 0)
-    if fd < 0:
-        raise Unguarded(f"Landlock: {os.strerror(ctypes.get_errno())}")
+        ruleset += struct.pack("=Q", SCOPE_SOCKETS | SCOPE_SIGNALS)
+    fd = _create(ruleset)
     for path in (*SYSTEM, *config[b"readable"].split(b"\0")):
         _allow(fd, path, READ)
     for path in DEVICES:
         _allow(fd, path, READ_FILE | WRITE_FILE | TRUNCATE)
     for path in config[b"writable"].split(b"\0"):
         _allow(fd, path, handled)
-    if _libc.syscall(RESTRICT_SELF, fd, 0) != 0:
+    _restrict(fd)
+    _filter_calls(config[b"filter"])
+
+
+def enclose() -> None:
+    """Before a command starts: nothing of it can signal or trace this sandbox's launcher. Raises Unguarded.
+
+    Older kernels cannot keep signals back.
+    """
+    if _landlock_version() >= 6:
+        _restrict(_create(struct.pack("=QQQ", 0, 0, SCOPE_SIGNALS)))
+
+
+def _landlock_version() -> int:
+    return int(_libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION))
+
+
+def _create(ruleset: bytes) -> int:
+    fd = int(_libc.syscall(CREATE_RULESET, ruleset, ctypes.c_size_t(len(ruleset)), 0))
+    if fd < 0:
         raise Unguarded(f"Landlock: {os.strerror(ctypes.get_errno())}")
-    os.close(fd)
+    return fd
+
+
+def _restrict(ruleset: int) -> None:
+    if _libc.syscall(RESTRICT_SELF, ruleset, 0) != 0:
+        raise Unguarded(f"Landlock: {os.strerror(ctypes.get_errno())}")
+    os.close(ruleset)
+
+
+def _filter_calls(program: bytes) -> None:
+    """`program` is an array of `struct sock_filter`; engine/sandbox/seccomp.py makes it."""
+    if not program:
+        raise Unguarded("the system calls of this kind of machine are not known, so none can be refused")
+    code = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("@HP", len(program) // INSTRUCTION_BYTES, ctypes.addressof(code))
+    if _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0) != 0:
+        raise Unguarded(f"seccomp: {os.strerror(ctypes.get_errno())}")
 
 
 def _drop_capabilities() -> None:

@@ -7,15 +7,21 @@ from .frames import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 SIGKILL = 9
+
+
+def load(module: str, name: str) -> "Any":
+    """The one place where the rest of this folder is imported, when it is first needed."""
+    return getattr(__import__(f"{__package__}.{module}", fromlist=(name,)), name)
 
 
 class Job:
     """A child process that writes into `pipe`, up to a deadline. `handle` is readable when it has ended."""
 
-    def __init__(self, number: bytes, seconds: float) -> None:
+    def __init__(self, config: dict[bytes, bytes], number: bytes, seconds: float) -> None:
+        self.config = config
         self.number = number
         self.started = time.monotonic()
         self.deadline = self.started + seconds
@@ -27,6 +33,8 @@ class Job:
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                for group in config.get(b"enter", b"").split():
+                    os.write(int(group), b"0")
                 self.become(inner)
             except BaseException as error:
                 os.write(2, b"this cannot be started: " + say(error) + b"\n")
@@ -43,8 +51,11 @@ class Job:
         """What the child has written."""
         raise NotImplementedError
 
-    def answer(self, status: int | None) -> None:
-        """Send what came of it. `status` is the child's, if it is known."""
+    def answer(self, status: int | None, largest: int) -> None:
+        """Send what came of it. `status` is the child's, if it is known.
+
+        `largest`: bytes that the largest of its processes took at most, of those that were waited for.
+        """
         raise NotImplementedError
 
     def tell(self, now: float) -> None:
@@ -77,9 +88,10 @@ class Job:
 
     def finish(self) -> None:
         """The child has ended: end what it left, take the last output, answer."""
-        status = None
+        status, largest = None, 0
         try:
-            status = os.waitpid(self.pid, 0)[1]
+            _, status, used = os.wait4(self.pid, 0)
+            largest = used.ru_maxrss * 1024
         except ChildProcessError:
             pass
         self.pump()
@@ -87,7 +99,7 @@ class Job:
         self.pump()
         os.close(self.handle)
         os.close(self.pipe)
-        self.answer(status)
+        self.answer(status, largest)
 
 
 def others(own: int) -> list[int]:

@@ -29,7 +29,7 @@ class Search(Job):
         self.path = path
         self.limit = int(limit)
         self.frame = bytearray()
-        super().__init__(number, float(seconds))
+        super().__init__(config, number, float(seconds))
 
     def become(self, out: int) -> "NoReturn":
         os.nice(10)
@@ -43,7 +43,7 @@ class Search(Job):
     def take(self, data: bytes) -> None:
         self.frame += data
 
-    def answer(self, status: int | None) -> None:
+    def answer(self, status: int | None, largest: int) -> None:
         if self.killed == b"timeout":
             send(self.number, b"err", b"took too long; search a smaller folder or use a simpler pattern")
         elif status != 0 or len(self.frame) < 4:

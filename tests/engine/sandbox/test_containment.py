@@ -16,6 +16,7 @@ import pytest
 from engine.errors import ErrorKind, SwarmError
 from engine.repo.workspace import AgentWorkspace
 from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
+from engine.sandbox.groups import ControlGroups, Ungoverned
 from engine.sandbox.levels import Level
 from engine.sandbox.probe import probe
 from engine.settings import SandboxSettings
@@ -37,7 +38,7 @@ def make_trunk(folder: Path) -> CommitId:
     return CommitId(git(source, "rev-parse", "HEAD"))
 
 
-@pytest.fixture(params=["namespaced", "restricted"])
+@pytest.fixture(params=["full", "namespaced", "restricted"])
 async def workspaces(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CopiedWorkspaces]:
     base = make_trunk(tmp_path)
     settings = SandboxSettings(level=request.param, memory="1GiB", processes=64)
@@ -133,7 +134,7 @@ async def test_other_processes_are_out_of_reach(workspace: AgentWorkspace) -> No
         bystander.kill()
     assert alive
     if workspace.root == "/ws":
-        assert await shell(workspace, "ls /proc | grep -c '^[0-9]' ") in ("4\n", "5\n")
+        assert int(await shell(workspace, "ls /proc | grep -c '^[0-9]' ")) <= 5
         assert await shell(workspace, "kill -9 1; kill -INT 1; echo still") == "still\n"
 
 
@@ -170,7 +171,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("level", ["namespaced", "restricted", "off"])
+@pytest.mark.parametrize("level", ["full", "namespaced", "restricted", "off"])
 def test_a_killed_engine_leaves_no_process(level: str, tmp_path: Path) -> None:
     base = make_trunk(tmp_path)
     with subprocess.Popen(
@@ -241,14 +242,19 @@ async def test_the_probe_reports_the_level_its_lacks_and_why_no_better(tmp_path:
     report = await probe(SandboxSettings(), tmp_path)
     assert report.level in Level
     assert report.not_guaranteed
-    assert "full" in report.reasons
+    assert report.level is Level.FULL or any(better.startswith("full") for better in report.reasons)
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_level_that_does_not_work_here_is_refused(tmp_path: Path) -> None:
+async def test_a_level_that_does_not_work_here_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(memory: int) -> ControlGroups:
+        raise Ungoverned("none is delegated")
+
+    monkeypatch.setattr(ControlGroups, "open", refused)
     with pytest.raises(SwarmError) as caught:
         await probe(SandboxSettings(level="full"), tmp_path)
     assert caught.value.kind is ErrorKind.SANDBOX
+    assert "none is delegated" in caught.value.message
     with pytest.raises(SwarmError) as caught:
         await probe(SandboxSettings(level="none"), tmp_path)
     assert caught.value.kind is ErrorKind.SETTINGS

@@ -1,20 +1,34 @@
 """What the levels say of themselves: nothing that agents can see is left out, and sizes mean what settings say."""
 
+from pathlib import Path
+
 import pytest
 
 from engine.errors import ErrorKind, SwarmError
-from engine.sandbox.levels import NOT_GUARANTEED, Level
+from engine.sandbox.levels import GUARANTEES, Level, not_guaranteed
 from engine.sandbox.probe import probe
 from engine.settings import SandboxSettings
 
+ARCHITECTURE = Path(__file__).parents[3] / "ARCHITECTURE.md"
 
-@pytest.mark.parametrize("level", [Level.NAMESPACED, Level.RESTRICTED])
+
+@pytest.mark.parametrize("level", [Level.FULL, Level.NAMESPACED, Level.RESTRICTED])
 def test_a_level_whose_copies_borrow_objects_says_that_they_can_be_read(level: Level) -> None:
     assert any(
         "git objects of your repo (unpublished branches and deleted files too)" in lack
         and "other agents' landed work" in lack
-        for lack in NOT_GUARANTEED[level]
+        for lack in not_guaranteed(level)
     )
+
+
+def test_the_table_that_people_read_is_what_the_program_says_of_its_levels() -> None:
+    rows = [
+        " | ".join([guarantee.claim, *(guarantee.shortfall(level) or "yes" for level in Level)])
+        for guarantee in GUARANTEES
+    ]
+    written = ARCHITECTURE.read_text()
+    head = " | ".join(["| a command …", *(level.value for level in Level)])
+    assert f"{head} |\n| --- | --- | --- | --- | --- |\n" + "".join(f"| {row} |\n" for row in rows) in written
 
 
 async def test_a_size_that_is_none_is_refused_as_in_settings() -> None:

@@ -1,0 +1,118 @@
+"""How much of the disk an agent's copy takes, and the end of what makes it grow beyond its budget."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+BLOCK = 512
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+LOOK_S = 1.0
+LEAST_SHARE = 1 / 32
+"""Of the budget: while less of the whole disk was filled since the last walk, there is nothing to find by another."""
+PATIENCE = 20
+"""Times as long as a walk took are waited before the next."""
+
+
+def disk_used(folder: Path) -> int:
+    """Bytes on disk below a folder that may change meanwhile; links are not followed, what cannot be read counts 0.
+
+    Goes down by descriptors and up by `..`, so that no depth is too deep; stops where it was moved on the way.
+    """
+    total = 0
+    try:
+        here = os.open(folder, FOLDER)
+    except OSError:
+        return 0
+    above: list[tuple[tuple[int, int], list[str]]] = []
+    try:
+        used, waiting = _look(here)
+        total += used
+        while True:
+            if waiting:
+                try:
+                    inner = os.open(waiting.pop(), FOLDER, dir_fd=here)
+                except OSError:
+                    continue
+                above.append((_identity(here), waiting))
+                os.close(here)
+                here = inner
+                used, waiting = _look(here)
+                total += used
+            elif above:
+                identity, waiting = above.pop()
+                outer = os.open("..", FOLDER, dir_fd=here)
+                os.close(here)
+                here = outer
+                if _identity(here) != identity:
+                    return total
+            else:
+                return total
+    except OSError:
+        return total
+    finally:
+        os.close(here)
+
+
+def _look(folder: int) -> tuple[int, list[str]]:
+    """Bytes of what is in it, and which of that are folders."""
+    total = 0
+    folders = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                total += entry.stat(follow_symlinks=False).st_blocks * BLOCK
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+            except OSError:
+                continue
+    return total, folders
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    info = os.fstat(fd)
+    return info.st_dev, info.st_ino
+
+
+class DiskBudget:
+    """What the copy in `folder` may grow by, in bytes. `grown` is what a walk found last."""
+
+    def __init__(self, folder: Path, limit: int, *, empty: bool) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._start = 0 if empty else None
+        self._free: int | None = None
+        self.grown = 0
+
+    async def begin(self) -> None:
+        """Before the first command: what is there from the start does not count."""
+        if self._free is None:
+            self._free = self._free_bytes()
+            if self._start is None:
+                self._start = await asyncio.to_thread(disk_used, self._folder)
+
+    async def guard(self, end: Callable[[], None]) -> None:
+        """Look on until cancelled, and call `end` once when the copy grows beyond its budget.
+
+        One that already is beyond may shrink: only further growth is ended.
+        """
+        allowed = max(self._limit, self.grown)
+        while True:
+            began = time.monotonic()
+            free = self._free_bytes()
+            self._free = max(self._free or 0, free)
+            if self._free - free > self._limit * LEAST_SHARE:
+                self._free = free
+                self.grown = await asyncio.to_thread(disk_used, self._folder) - (self._start or 0)
+                if self.grown > allowed:
+                    end()
+                    return
+            await asyncio.sleep(max(LOOK_S, PATIENCE * (time.monotonic() - began)))
+
+    def _free_bytes(self) -> int:
+        try:
+            info = os.statvfs(self._folder)
+        except OSError:  # it is being removed
+            return self._free or 0
+        return info.f_bavail * info.f_frsize

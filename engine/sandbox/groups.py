@@ -1,0 +1,269 @@
+"""Control groups: exact limits for what one sandbox runs and for the whole swarm, and one kill for all of it.
+
+Uses version 2 where memory and pids are handed down to a place that this process may write to, as systemd does below
+a user's own manager; else version 1's memory and pids, with version 2's kill if that is mounted beside them.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.sandbox.starts import start_time
+
+NEEDED = ("memory", "pids")
+PREFIX = "swarm-"
+LAUNCHERS = "launchers"
+V2_EVENTS = ("memory.events", "memory.events")
+V1_EVENTS = ("memory.oom_control", "memory.failcnt")
+SWAPPED = 1 << 20
+GONE_S = 10.0
+"""Seconds that killed processes may take to leave their group."""
+NOT_DELEGATED = (
+    "no control group is handed to this user here: start it below your own systemd with "
+    "`systemd-run --user --scope swarm-tui …`"
+)
+
+
+class Ungoverned(Exception):  # noqa: N818 - a state of the machine, told like an exception
+    """Why no control group can be used."""
+
+
+class Descriptors(Struct, frozen=True):
+    """Open files of groups, for a launcher that sees no control groups itself; to be closed once it has them.
+
+    Whoever writes `0` into `arrive` or `enter` goes into the launchers' group, or into that of the commands.
+    `events` counts kills, `limited` how often the limit was met, `cpu` the time used where that is known.
+    """
+
+    arrive: tuple[int, ...]
+    enter: tuple[int, ...]
+    events: int
+    limited: int
+    cpu: int | None
+
+    def all(self) -> tuple[int, ...]:
+        return (*self.arrive, *self.enter, self.events, self.limited, *(() if self.cpu is None else (self.cpu,)))
+
+
+class Group:
+    """What the commands of one sandbox run in. `folders`: one for each hierarchy, `memory`'s first."""
+
+    def __init__(self, folders: tuple[Path, ...], launchers: tuple[Path, ...]) -> None:
+        self._folders = folders
+        self._launchers = launchers
+
+    def descriptors(self) -> Descriptors:
+        """Raises OSError."""
+        memory = self._folders[0]
+        events, limited = V2_EVENTS if (memory / V2_EVENTS[0]).exists() else V1_EVENTS
+        cpu = self._folders[-1] / "cpu.stat"
+        with ExitStack() as unopened:
+
+            def opened(path: Path, flags: int) -> int:
+                fd = os.open(path, flags | os.O_CLOEXEC)
+                unopened.callback(os.close, fd)
+                return fd
+
+            files = Descriptors(
+                tuple(opened(folder / "cgroup.procs", os.O_WRONLY) for folder in self._launchers),
+                tuple(opened(folder / "cgroup.procs", os.O_WRONLY) for folder in self._folders),
+                opened(memory / events, os.O_RDONLY),
+                opened(memory / limited, os.O_RDONLY),
+                opened(cpu, os.O_RDONLY) if cpu.exists() else None,
+            )
+            unopened.pop_all()
+        return files
+
+    def remove(self) -> None:
+        """Kill what is in it and take it away."""
+        _remove(self._folders)
+
+
+class ControlGroups:
+    """The groups of this process's sandboxes. `memory`: bytes that all of them may take together."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self._folders = folders
+        self._count = 0
+
+    @classmethod
+    def open(cls, memory: int) -> "ControlGroups":
+        """Also takes away what processes that are gone left beside it. Raises Ungoverned."""
+        places = _places()
+        for place in places:
+            _sweep(place)
+        name = f"{PREFIX}{os.getpid()}-{start_time(os.getpid())}-{time.monotonic_ns()}"
+        groups = cls(tuple(place / name for place in places))
+        try:
+            for folder in groups._folders:
+                folder.mkdir()
+                if (folder / "cgroup.subtree_control").exists() and folder == groups._folders[0]:
+                    _write(folder / "cgroup.subtree_control", "+memory +pids")
+            _limit_memory(groups._folders[0], memory)
+            for folder in groups._launchers:
+                folder.mkdir()
+        except OSError as error:
+            groups.close()
+            raise Ungoverned(f"a control group cannot be made or limited: {error}") from error
+        return groups
+
+    @property
+    def _launchers(self) -> tuple[Path, ...]:
+        return tuple(folder / LAUNCHERS for folder in self._folders)
+
+    def make(self, memory: int, processes: int) -> Group:
+        """A group for the commands of one sandbox, of so many bytes and processes (threads count).
+
+        Raises OSError.
+        """
+        self._count += 1
+        folders = tuple(folder / str(self._count) for folder in self._folders)
+        group = Group(folders, self._launchers)
+        try:
+            for folder in folders:
+                folder.mkdir()
+            _limit_memory(folders[0], memory)
+            if (folders[0] / "memory.oom.group").exists():
+                _write(folders[0] / "memory.oom.group", "1")
+            _write(next(folder for folder in folders if (folder / "pids.max").exists()) / "pids.max", str(processes))
+        except OSError:
+            group.remove()
+            raise
+        return group
+
+    def close(self) -> None:
+        """Kill all that is left in any of them and take them away."""
+        inner = {entry.name for folder in self._folders for entry in _folders_in(folder)}
+        for name in inner:
+            _remove(tuple(folder / name for folder in self._folders))
+        _remove(self._folders)
+
+
+def _places() -> tuple[Path, ...]:
+    """Where groups may be made: one folder for version 2, else version 1's `memory` and `pids` and version 2's.
+
+    Raises Ungoverned.
+    """
+    own = dict(_own_groups())
+    unified = own.get("")
+    if unified is not None:
+        for folder in (unified, *unified.parents):
+            if not (folder / "cgroup.procs").exists():
+                break
+            if _hands_down(folder):
+                return (folder,)
+    if all(name in own for name in NEEDED):
+        places = [own[name] for name in NEEDED]
+        if unified is not None and os.access(unified, os.W_OK):
+            places.append(unified)
+        if all(os.access(place, os.W_OK) for place in places):
+            return tuple(places)
+    raise Ungoverned(NOT_DELEGATED if own else "this machine has no control groups")
+
+
+def _hands_down(folder: Path) -> bool:
+    """Whether groups made in `folder` have what is needed, and processes may be moved into them from below it."""
+    if not all(os.access(folder / name, os.W_OK) for name in (".", "cgroup.procs")):
+        return False
+    try:
+        return set(NEEDED) <= set((folder / "cgroup.subtree_control").read_text().split())
+    except OSError:
+        return False
+
+
+def _own_groups() -> Iterator[tuple[str, Path]]:
+    """This process's group in each hierarchy, by controller; version 2's by the empty name."""
+    mounts: dict[str, tuple[str, str]] = {}
+    try:
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            fields, _, kind = line.partition(" - ")
+            root, point = fields.split()[3:5]
+            name, _, options = kind.split(" ", 2)
+            if name == "cgroup2":
+                mounts[""] = (root, point)
+            elif name == "cgroup":
+                mounts |= dict.fromkeys(options.split()[-1].split(","), (root, point))
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, names, path = line.split(":", 2)
+        for name in names.split(","):
+            if name in mounts:
+                root, point = mounts[name]
+                folder = Path(point, os.path.relpath(path, root))
+                if folder.is_relative_to(point) and folder.is_dir():
+                    yield name, folder
+
+
+def _limit_memory(folder: Path, size: int) -> None:
+    """Swap does not widen it. Raises OSError."""
+    if (folder / "memory.max").exists():
+        _write(folder / "memory.max", str(size))
+        swap = folder / "memory.swap.max", "0"
+    else:
+        _write(folder / "memory.limit_in_bytes", str(size))
+        # Memory and swap together; a little more, so that what is met and counted is the limit of the memory.
+        swap = folder / "memory.memsw.limit_in_bytes", str(size + SWAPPED)
+    if swap[0].exists():
+        _write(*swap)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w") as file:
+        file.write(text)
+
+
+def _sweep(place: Path) -> None:
+    for folder in _folders_in(place):
+        pid, _, rest = folder.name.removeprefix(PREFIX).partition("-")
+        if folder.name.startswith(PREFIX) and pid.isdigit() and start_time(int(pid)) != rest.partition("-")[0]:
+            for inner in _folders_in(folder):
+                _remove((inner,))
+            _remove((folder,))
+
+
+def _remove(folders: tuple[Path, ...]) -> None:
+    for folder in folders:
+        _kill(folder)
+    deadline = time.monotonic() + GONE_S
+    for folder in folders:
+        while True:
+            try:
+                folder.rmdir()
+            except OSError as error:
+                if error.errno == errno.EBUSY and time.monotonic() < deadline:
+                    _kill(folder)
+                    time.sleep(0.005)
+                    continue
+            break
+
+
+def _kill(folder: Path) -> None:
+    """Kill all processes of a group; where the kernel does not do it at once, nothing new can start meanwhile."""
+    try:
+        if (folder / "cgroup.kill").exists():
+            _write(folder / "cgroup.kill", "1")
+            return
+        if (folder / "pids.max").exists():
+            _write(folder / "pids.max", "0")
+        left = (folder / "cgroup.procs").read_text().split()
+    except OSError:
+        return
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return [entry for entry in folder.iterdir() if entry.is_dir()]
+    except OSError:
+        return []

@@ -1,0 +1,58 @@
+"""What the processes of a command use: threads, memory and CPU time, by one look at each of them."""
+
+import os
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+TICKS = os.sysconf("SC_CLK_TCK")
+STATE, TIMES, THREADS, RESIDENT = 0, slice(11, 15), 17, 21
+"""Of `/proc/PID/stat`, where fields are counted from the one after the name."""
+
+
+def used_by(pids: list[int], limit: int, tmpfs: list[bytes]) -> tuple[int, int, float]:
+    """How many threads, bytes, and seconds of CPU with those of ended children that were waited for.
+
+    Resident sizes count as memory, and where their sum passes `limit`, the exact shared-out ones.
+
+    What lies in the file systems `tmpfs` is memory, too.
+    """
+    held = sum(_held(folder) for folder in tmpfs)
+    threads = resident = ticks = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            ticks += sum(int(field) for field in fields[TIMES])
+            if fields[STATE] not in b"ZX":
+                threads += int(fields[THREADS])
+                resident += int(fields[RESIDENT]) * PAGE
+        except (OSError, ValueError, IndexError):
+            continue
+    memory = held + resident
+    if memory > limit:
+        memory = held + sum(_shared_out(pid) for pid in pids)
+    return threads, memory, ticks / TICKS
+
+
+def _held(folder: bytes) -> int:
+    try:
+        info = os.statvfs(folder)
+    except OSError:
+        return 0
+    return (info.f_blocks - info.f_bfree) * info.f_frsize
+
+
+def _shared_out(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def counted(file: int, name: bytes) -> int:
+    """The number behind `name` in a control group's open file of names and numbers, or all it holds; 0 without."""
+    for line in os.pread(file, 4096, 0).splitlines():
+        key, _, number = line.rpartition(b" ")
+        if key in (name, b""):
+            return int(number)
+    return 0
