@@ -3,17 +3,20 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from engine.budget import may_start
 from engine.snapshot import Snapshot
+from engine.spending import Mark
 from engine.types import AgentId, Micros, Task, TaskId, TaskState
 
 
 def next_task(snapshot: Snapshot, queued: Iterable[TaskId], working: Iterable[TaskId], now: Micros) -> Task | None:
     """The oldest task of the highest priority, fair between planners: whose planner has fewest at work goes first.
 
-    Tasks of paused subtrees and tasks whose backoff has not passed are left out.
+    Tasks of paused subtrees, tasks whose backoff has not passed and tasks beyond a budget are left out.
     """
     at_work: Counter[AgentId] = Counter(snapshot.tasks[id].planner for id in working)
     held: dict[AgentId, bool] = {}
+    limited = any(mark.mark is Mark.REACHED for mark in snapshot.budget_marks.values())
 
     def is_held(planner: AgentId) -> bool:
         if planner not in held:
@@ -26,6 +29,7 @@ def next_task(snapshot: Snapshot, queued: Iterable[TaskId], working: Iterable[Ta
         if (task := snapshot.tasks[id]).state is TaskState.QUEUED
         and task.not_before <= now
         and not is_held(task.planner)
+        and not (limited and not may_start(snapshot, task))
     )
     return min(
         ready,

@@ -6,6 +6,7 @@ A body's tag is the event's `kind`, in the database as in code. Streamed text is
 from msgspec import Struct
 
 from engine.conversation import Message, StopReason
+from engine.spending import Mark, Part
 from engine.types import (
     Agent,
     AgentId,
@@ -80,6 +81,14 @@ class WorkersLimited(EventBody, frozen=True, tag="workers_limited"):
     workers: int
     by: str
     reason: str = ""
+
+
+class BudgetMarked(EventBody, frozen=True, tag="budget_marked"):
+    """A part of the run came near a limit, reached it, or has room again; `limit` says which, in words."""
+
+    part: Part
+    mark: Mark
+    limit: str
 
 
 class Warned(EventBody, frozen=True, tag="warned"):
@@ -299,6 +308,7 @@ Body = (
     | EpochStarted
     | RunStateChanged
     | WorkersLimited
+    | BudgetMarked
     | Warned
     | Sampled
     | IntentVersioned

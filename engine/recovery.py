@@ -54,12 +54,9 @@ async def _finish_landings(host: Host) -> None:
 
 def lost(host: Host, task: Task, reason: str, *, counts: bool = True, wait_s: float = 0.0) -> tuple[Draft, ...]:
     """The task goes back into the queue through no fault of its own, unless that has happened too often."""
-    at_it = [agent.id for agent in host.snapshot.agents.values() if agent.task == task.id and not agent.ended]
-    drafts = [Draft(e.AgentStateChanged(AgentState.FAILED, reason=reason), id, task.id) for id in at_it]
     if counts and task.losses + 1 >= LOSSES:
-        text = landing.engine_text(f"Lost {LOSSES} times: {reason}")
-        others = (draft for draft in drafts if draft.agent != task.agent)
-        return (*others, *landing.failed(host, task, text, by_engine=True))
+        return given_up(host, task, f"Lost {LOSSES} times: {reason}")
+    drafts = _agents_ended(host, task, reason)
     not_before = host.clock.now() + int(wait_s * 1_000_000)
     again = e.TaskRequeued(reason, lost=True, not_before=not_before, counts=counts)
     return (*drafts, Draft(again, task.agent, task.id))
@@ -67,16 +64,23 @@ def lost(host: Host, task: Task, reason: str, *, counts: bool = True, wait_s: fl
 
 def failed(host: Host, task: Task, reason: str) -> tuple[Draft, ...]:
     """The attempt failed: another one follows, or, after the last, a handoff that says so."""
-    ended = e.AgentStateChanged(AgentState.FAILED, reason=reason)
-    at_it = [agent.id for agent in host.snapshot.agents.values() if agent.task == task.id and not agent.ended]
     if task.failures + 1 >= host.settings.task.attempts:
-        text = landing.engine_text(f"Not done after {task.failures + 1} attempts: {reason}")
-        others = (Draft(ended, id, task.id) for id in at_it if id != task.agent)
-        return (*others, *landing.failed(host, task, text, by_engine=True))
-    drafts = (Draft(ended, id, task.id) for id in at_it)
+        return given_up(host, task, f"Not done after {task.failures + 1} attempts: {reason}")
+    drafts = _agents_ended(host, task, reason)
     wait_s = min(60.0, BACKOFF_S * 2**task.failures)
     not_before = host.clock.now() + int(wait_s * 1_000_000)
     return (*drafts, Draft(e.TaskRequeued(reason, lost=False, not_before=not_before), task.agent, task.id))
+
+
+def given_up(host: Host, task: Task, summary: str) -> tuple[Draft, ...]:
+    """The task has failed for good, with a handoff that the engine writes."""
+    others = (draft for draft in _agents_ended(host, task, summary) if draft.agent != task.agent)
+    return (*others, *landing.failed(host, task, landing.engine_text(summary), by_engine=True))
+
+
+def _agents_ended(host: Host, task: Task, reason: str) -> list[Draft]:
+    at_it = [agent.id for agent in host.snapshot.agents.values() if agent.task == task.id and not agent.ended]
+    return [Draft(e.AgentStateChanged(AgentState.FAILED, reason=reason), id, task.id) for id in at_it]
 
 
 def cancelled(host: Host, task: Task, agent: AgentId | None = None) -> tuple[Draft, Draft]:

@@ -41,12 +41,30 @@ class SwarmSettings(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
 
 
-class BudgetSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits of the whole run; 0 and "" mean none. `wall` is a span such as `8h`."""
+class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a part of the run may use; 0 and "" mean no limit.
+
+    `tokens` are of input and output, `steps` are model calls. `wall` is a span such as `8h`, of the time that the
+    program works on the run since the part began: the run, the first agent of a role, the planner of a subtree.
+    """
 
     usd: float = 0.0
     tokens: int = 0
     wall: str = ""
+    steps: int = 0
+
+
+class BudgetSettings(LimitSettings, frozen=True, forbid_unknown_fields=True):
+    """Limits of the whole run, of roles by name, and of subtrees by their planner's path.
+
+    A token of unknown price counts as `ceiling_price` (USD per million) against limits in USD; with 0 it does not
+    count there, only as a token. At a limit, each agent at work has `grace_steps` model calls to hand off.
+    """
+
+    ceiling_price: float = 25.0
+    grace_steps: int = 5
+    role: dict[str, LimitSettings] = field(default_factory=dict)
+    subtree: dict[str, LimitSettings] = field(default_factory=dict)
 
 
 class RepoSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,11 +85,16 @@ class RepoSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TaskSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`max_steps`: model calls of one attempt. `attempts`: failures after which a task is failed."""
+    """`max_steps` (model calls) and `timeout` limit one attempt. `attempts`: failures after which a task is failed.
+
+    `max_usd` and `max_tokens` limit a task with all its attempts; 0 means no limit.
+    """
 
     max_steps: int = 200
     timeout: str = "45m"
     attempts: int = 2
+    max_usd: float = 0.0
+    max_tokens: int = 0
 
 
 class PlannerSettings(Struct, frozen=True, forbid_unknown_fields=True):

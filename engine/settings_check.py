@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,8 +13,8 @@ from msgspec import Struct
 from engine.errors import ErrorKind, SwarmError
 from engine.models.registry import PROVIDERS, split_model
 from engine.quantities import size_bytes, span_s
-from engine.settings import ProviderSettings, Settings
-from engine.types import ModelName
+from engine.settings import LimitSettings, ProviderSettings, Settings
+from engine.types import ROOT, ModelName, Role
 
 Place = Callable[[tuple[str, ...]], str]
 """Where a key was set, as a person would look for it: `FILE:LINE`, a variable or an option."""
@@ -40,12 +40,15 @@ def _fields(struct: type) -> dict[str, Any]:
 SECTIONS: dict[str, dict[str, Any]] = {
     "": {name: kind for name, kind in _fields(Settings).items() if kind is str},
     **{
-        name: _fields(kind)
+        name: {key: part for key, part in _fields(kind).items() if get_origin(part) is not dict}
         for name, kind in _fields(Settings).items()
         if isinstance(kind, type) and issubclass(kind, Struct)
     },
 }
 """Section, then key, then type. The empty section holds what stands above all sections."""
+LIMITED = ("role", "subtree")
+"""Parts of a run that may have limits of their own, as sections below `budget`."""
+LIMITS = _fields(LimitSettings)
 _TABLES = (*(name for name in SECTIONS if name), "providers", "keys")
 _PROVIDER_KEYS = _fields(ProviderSettings)
 
@@ -64,11 +67,16 @@ LEAST: dict[tuple[str, str], float] = {
     ("swarm", "max_agents"): 2,
     ("budget", "usd"): 0,
     ("budget", "tokens"): 0,
+    ("budget", "steps"): 0,
+    ("budget", "ceiling_price"): 0,
+    ("budget", "grace_steps"): 1,
     ("repo", "check_landings"): 1,
     ("repo", "bisect_checks"): 0,
     ("repo", "fixups"): 0,
     ("task", "max_steps"): 1,
     ("task", "attempts"): 1,
+    ("task", "max_usd"): 0,
+    ("task", "max_tokens"): 0,
     ("planner", "max_steps"): 1,
     ("sandbox", "processes"): 8,
     ("sandbox", "open_files"): 64,
@@ -124,7 +132,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def from_text(path: tuple[str, ...], text: str, place: str) -> object:
     """A variable's or option's text as the key's type; lists are separated by commas. Raises SwarmError."""
-    kind = _PROVIDER_KEYS[path[-1]] if path[0] == "providers" else SECTIONS[path[0] if len(path) > 1 else ""][path[-1]]
+    kind = _kind_of(path)
     text = text.strip()
     if kind is bool:
         if text.lower() not in _YES:
@@ -141,6 +149,14 @@ def from_text(path: tuple[str, ...], text: str, place: str) -> object:
         raise broken(f"{place}: '{text[:40]}' is not {what}", f"write {what}, such as 16") from None
 
 
+def _kind_of(path: tuple[str, ...]) -> Any:
+    if path[0] == "providers":
+        return _PROVIDER_KEYS[path[-1]]
+    if path[0] == "budget" and len(path) > 2:
+        return LIMITS[path[-1]]
+    return SECTIONS[path[0] if len(path) > 1 else ""][path[-1]]
+
+
 def check_layer(layer: Layer) -> None:
     """Raises SwarmError (settings) for the first key that is unknown, mistyped, senseless or not a repo's to set."""
     for name, value in layer.values.items():
@@ -154,29 +170,62 @@ def check_layer(layer: Layer) -> None:
                 f"{layer.place(path)}: '{name}' is a section, not a value", f"write [{name}] on a line of its own"
             )
         elif name == "providers":
-            for provider, table in value.items():
+            for provider in value:
                 if provider not in PROVIDERS:
                     raise _unknown(layer, (name, provider), PROVIDERS)
-                if not isinstance(table, dict):
-                    raise broken(
-                        f"{layer.place((name, provider))}: 'providers.{provider}' is a section, not a value",
-                        f"write [providers.{provider}] on a line of its own",
-                    )
-                _check_table(layer, (name, provider), _PROVIDER_KEYS, table)
+            _check_tables(layer, path, _PROVIDER_KEYS, value)
         elif name == "keys":
             _check_table(layer, path, dict.fromkeys(value, str), value)
+        elif name == "budget":
+            _check_budget(layer, value)
         else:
             _check_table(layer, path, SECTIONS[name], value)
 
 
+def _check_budget(layer: Layer, budget: dict[str, Any]) -> None:
+    for part in LIMITED:
+        tables = budget.get(part, {})
+        if not isinstance(tables, dict):
+            place = layer.place(("budget", part))
+            raise broken(f"{place}: 'budget.{part}' is a section, not a value", f"write [budget.{part}.NAME]")
+        for name in tables:
+            if part == "role" and name not in tuple(Role):
+                raise _unknown(layer, ("budget", part, name), tuple(Role))
+            if part == "subtree" and name != ROOT and not name.startswith(f"{ROOT}/"):
+                raise broken(
+                    f"{layer.place(('budget', part, name))}: '{name[:80]}' is not the path of a planner",
+                    'write one such as [budget.subtree."root/parser"]',
+                )
+        _check_tables(layer, ("budget", part), LIMITS, tables)
+    plain = {key: value for key, value in budget.items() if key not in LIMITED}
+    _check_table(layer, ("budget",), SECTIONS["budget"], plain)
+
+
 def loosened_budget(so_far: Mapping[str, Any], layer: Layer) -> list[str]:
     """Warnings about limits of the person's own that a repo's file lifts."""
-    mine, theirs = so_far.get("budget", {}), layer.values.get("budget", {})
-    return [
-        f"{layer.place(('budget', key))}: budget.{key} = {theirs[key]} replaces your own {mine[key]}"
-        for key in theirs
-        if mine.get(key) and theirs[key] != mine[key]
-    ]
+    return _loosened(("budget",), so_far.get("budget", {}), layer.values.get("budget", {}), layer)
+
+
+def _loosened(path: tuple[str, ...], mine: Mapping[str, Any], theirs: Mapping[str, Any], layer: Layer) -> list[str]:
+    warnings: list[str] = []
+    for key, value in theirs.items():
+        here, own = (*path, key), mine.get(key)
+        if isinstance(value, dict):
+            warnings += _loosened(here, own or {}, value, layer)
+        elif own and value != own:
+            warnings.append(f"{layer.place(here)}: {'.'.join(here)} = {value} replaces your own {own}")
+    return warnings
+
+
+def _check_tables(layer: Layer, section: tuple[str, ...], known: Mapping[str, Any], tables: dict[str, Any]) -> None:
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            written = ".".join((*section, name))
+            raise broken(
+                f"{layer.place((*section, name))}: '{written}' is a section, not a value",
+                f"write [{written}] on a line of its own",
+            )
+        _check_table(layer, (*section, name), known, table)
 
 
 def _check_table(layer: Layer, section: tuple[str, ...], known: Mapping[str, Any], table: dict[str, Any]) -> None:

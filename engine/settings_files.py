@@ -15,6 +15,7 @@ from engine.models.registry import PROVIDERS
 from engine.settings import ProviderSettings, Settings
 from engine.settings_check import PREFIX, Layer, broken, variable_of
 from engine.toml_lines import line_of
+from engine.types import Role
 
 FILE_LIMIT = 1 << 20
 """Bytes of a settings file; a repo may hold anything under that name."""
@@ -147,6 +148,9 @@ def _from_environment(environ: Mapping[str, str]) -> Layer:
     for provider in PROVIDERS:
         for key in ProviderSettings.__struct_fields__:
             names[variable_of(("providers", provider, key))] = ("providers", provider, key)
+    for role in Role:
+        for key in settings_check.LIMITS:
+            names[variable_of(("budget", "role", role, key))] = ("budget", "role", role, key)
 
     values: dict[str, Any] = {}
     origin: dict[tuple[str, ...], str] = {}

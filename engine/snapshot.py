@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from engine import events as e
 from engine.lifecycle import check_agent, check_run, check_task
+from engine.spending import BudgetMark, Part, Spent, began, of_task, parts_of
 from engine.types import (
     ROOT,
     Agent,
@@ -119,6 +120,10 @@ class Snapshot:
     left_alone: str = ""
 
     usage: Usage = field(default_factory=Usage)
+    spent: dict[Part, Spent] = field(default_factory=dict)
+    """What the run, each role, each planner's subtree and each task have used."""
+    budget_marks: dict[Part, BudgetMark] = field(default_factory=dict)
+    """Parts that are or were near a limit."""
     model_calls: int = 0
     tool_calls: int = 0
     retries: int = 0
@@ -231,6 +236,13 @@ class Snapshot:
         self.seq, self.at = event.seq, event.at
         self.epoch = max(self.epoch, event.epoch)
 
+    def _spend(self, event: e.Event, usage: Usage) -> None:
+        assert event.agent is not None
+        self.usage += usage
+        self.model_calls += 1
+        for part in parts_of(self.agents[event.agent]):
+            self.spent[part] = self.spent.get(part, Spent()).plus(usage)
+
     def _agent(self, event: e.Event, **changes: Any) -> Agent:
         assert event.agent is not None
         agent = replace(self.agents[event.agent], **changes)
@@ -299,6 +311,11 @@ def _(s: Snapshot, event: e.Event, body: e.WorkersLimited) -> None:
     s.workers_limit, s.workers_limit_by, s.workers_limit_reason = body.workers, body.by, body.reason
 
 
+@_folds(e.BudgetMarked)
+def _(s: Snapshot, event: e.Event, body: e.BudgetMarked) -> None:
+    s.budget_marks[body.part] = BudgetMark(body.mark, body.limit, event.at)
+
+
 @_folds(e.Warned)
 def _(s: Snapshot, event: e.Event, body: e.Warned) -> None:
     s.warnings.append((event.at, body.text))
@@ -328,6 +345,7 @@ def _(s: Snapshot, event: e.Event, body: e.AgentSpawned) -> None:
     s.paths[agent.path] = agent.id
     if agent.parent is not None:
         s.children.setdefault(agent.parent, []).append(agent.id)
+    s.spent |= began(s.spent, agent, s.wall(event.at))
 
 
 @_folds(e.AgentStateChanged)
@@ -396,8 +414,7 @@ def _(s: Snapshot, event: e.Event, body: e.TurnTaken) -> None:
         tokens_in_context=body.usage.input + body.usage.output,
         stepped_at=event.at,
     )
-    s.usage += body.usage
-    s.model_calls += 1
+    s._spend(event, body.usage)
 
 
 @_folds(e.ModelCallRetried)
@@ -409,8 +426,7 @@ def _(s: Snapshot, event: e.Event, body: e.ModelCallRetried) -> None:
 def _(s: Snapshot, event: e.Event, body: e.ContextCompacted) -> None:
     assert event.agent is not None
     s._agent(event, usage=s.agents[event.agent].usage + body.usage, tokens_in_context=0)
-    s.usage += body.usage
-    s.model_calls += 1
+    s._spend(event, body.usage)
 
 
 @_folds(e.ToolStarted)
@@ -452,6 +468,7 @@ def _(s: Snapshot, event: e.Event, body: e.TaskRequeued) -> None:
 def _(s: Snapshot, event: e.Event, body: e.TaskEnded) -> None:
     task = s._task(event, state=TaskState(body.state), reason=body.reason, commit=body.commit, ended_at=event.at)
     s.pending_landings.pop(task.id, None)
+    s.budget_marks.pop(of_task(task.id), None)
     if task.state is TaskState.LANDED:
         s.landed_times.append(event.at)
 

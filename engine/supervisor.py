@@ -10,9 +10,10 @@ from engine import recovery
 from engine.admission import next_task
 from engine.agents.context import Conversation
 from engine.agents.desk import AgentDesk
-from engine.agents.host import AttemptFailed, Host
+from engine.agents.host import AttemptFailed, BudgetSpent, Host
 from engine.agents.planner import Planner
 from engine.agents.worker import Attempt, started
+from engine.budget import reached
 from engine.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
 from engine.events import Draft, Event
 from engine.protocols import Journal, WorkspaceLost
@@ -62,6 +63,15 @@ class Supervisor:
     @property
     def running(self) -> dict[AgentId, asyncio.Task[None]]:
         return self._running
+
+    @property
+    def queued(self) -> frozenset[TaskId]:
+        return frozenset(self._queued)
+
+    @property
+    def working(self) -> bool:
+        """Whether an attempt runs."""
+        return bool(self._working)
 
     @property
     def idle(self) -> bool:
@@ -136,9 +146,12 @@ class Supervisor:
     def _start_planners(self) -> None:
         if self.snapshot.root is None and self.snapshot.intent is not None:
             self.host.record(Draft(e.AgentSpawned(self._root()), None))
-        while self._new_planners:
-            agent = self.snapshot.agents[self._new_planners.pop()]
-            if agent.state not in (AgentState.FAILED, AgentState.CANCELLED):
+        waiting, self._new_planners = self._new_planners, []
+        for id in reversed(waiting):
+            agent = self.snapshot.agents[id]
+            if agent.state is AgentState.STARTING and reached(self.snapshot, agent) is not None:
+                self._new_planners.append(id)
+            elif agent.state not in (AgentState.FAILED, AgentState.CANCELLED):
                 self._start(agent.id, partial(self._plan, agent.id), lambda cancelled: None)
 
     def _root(self) -> Agent:
@@ -212,6 +225,8 @@ class Supervisor:
             self._failed(task_id, f"the model gave no answer: {error.message}")
         except TimeoutError:
             self._failed(task_id, f"it took longer than {limit}")
+        except BudgetSpent as spent:
+            self._out_of_budget(task_id, spent)
         except (SwarmError, OSError) as error:
             self._troubled(task_id, error)
         except (AttemptFailed, WorkspaceLost) as error:
@@ -228,6 +243,16 @@ class Supervisor:
         task = self.snapshot.tasks[task_id]
         if not task.ended:
             self.host.record(*recovery.lost(self.host, task, str(error), wait_s=2.0**self._trouble))
+
+    def _out_of_budget(self, task_id: TaskId, spent: BudgetSpent) -> None:
+        """At its own limit a task has failed; at that of a larger part it waits for the budget to be raised."""
+        task = self.snapshot.tasks[task_id]
+        if task.ended:
+            return
+        if spent.of_task:
+            self.host.record(*recovery.given_up(self.host, task, str(spent)))
+        else:
+            self.host.record(*recovery.lost(self.host, task, str(spent), counts=False))
 
     def _failed(self, task_id: TaskId, reason: str) -> None:
         task = self.snapshot.tasks[task_id]

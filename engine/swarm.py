@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from engine import commands as c
 from engine import events as e
 from engine import recovery
+from engine.agents.budget_watch import BudgetWatch
+from engine.agents.host import BudgetSpent
 from engine.agents.prompts import Prompts
 from engine.agents.reconciler import Reconciler, Verdict
-from engine.budget import NEAR, used
+from engine.budget import may_start
 from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.events import Draft, Event
@@ -20,13 +22,11 @@ from engine.steering import agent_at, drafts_for
 from engine.supervisor import Supervisor
 from engine.tools.toolbox import Toolbox
 from engine.types import (
+    Agent,
     AgentId,
     AgentState,
     CommitId,
     HandoffStatus,
-    InboxMessage,
-    MessageId,
-    MessageSource,
     Role,
     RunState,
     TaskKind,
@@ -40,6 +40,8 @@ PUBLISH_S = 2.0
 OUTAGE_S = 30.0
 OUTAGE_MOST_S = 300.0
 """Seconds before a provider that stopped answering is asked again: the first wait, doubled up to the longest."""
+GRACE_S = 300.0
+"""Seconds that a run whose budget is used up goes on at most, so that agents at work can hand off."""
 DRAIN_S = 10.0
 """Seconds that agents are given to reach a safe point when the run stops."""
 
@@ -81,8 +83,7 @@ class Swarm:
         self._check_wanted = asyncio.Event()
         self._publish_wanted = asyncio.Event()
         self._landings_unchecked = 0
-        self._budget_told = False
-        self._price_told = False
+        self.budget = BudgetWatch(self)
         self.supervisor = Supervisor(self, world.journal, world.governor, self.fail, self._stirred.set)
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
@@ -154,7 +155,9 @@ class Swarm:
         run_on()
 
     def _held(self, agent: AgentId) -> bool:
-        return self._outcome is not None or self.snapshot.is_paused(agent)
+        if self._outcome is not None or self.snapshot.is_paused(agent):
+            return True
+        return self.snapshot.agents[agent].role is Role.PLANNER and self.budget.holds(agent)
 
     async def message_for(self, agent: AgentId) -> None:
         mail = self._mail.setdefault(agent, asyncio.Event())
@@ -163,8 +166,11 @@ class Swarm:
             await mail.wait()
 
     async def ask(self, agent: AgentId, request: Request) -> Turn:
-        self._watch_budget()
         await self.safe_point(agent)
+        while refusal := self.budget.take(agent):
+            if self.snapshot.agents[agent].role is not Role.PLANNER:
+                raise BudgetSpent(refusal, self.budget.of_task_only(agent))
+            await self.safe_point(agent)
         model = self.snapshot.agents[agent].model
 
         def retrying(reason: str, seconds: float) -> None:
@@ -190,30 +196,9 @@ class Swarm:
             outages += 1
             await self.safe_point(agent)
 
-    def _watch_budget(self) -> None:
-        """Stop the run at a limit, tell the planners near one, and a person of what cannot be held to one."""
-        budget = self.settings.budget
-        share, limit = used(budget, self.snapshot, self.clock.now())
-        if share >= 1.0:
-            self.stop(Outcome(RunState.STOPPED, ExitStatus.BUDGET, f"the budget is used up: {limit}"))
-        if share >= NEAR and not self._budget_told:
-            self._budget_told = True
-            self._tell_planners(self.prompts["budget"].render(limit=limit))
-        if budget.usd and self.snapshot.usage.usd is None and not self._price_told:
-            self._price_told = True
-            unknown = "a model's price is unknown, so the budget in USD does not hold: set prices, or limit tokens"
-            self.record(Draft(e.Warned(unknown)))
-
     def show(self, agent: AgentId, text: str) -> None:
         if self._watched is not None and self._watched[0] == agent:
             self._watched[1](text)
-
-    def _tell_planners(self, text: str) -> None:
-        for agent in list(self.snapshot.agents.values()):
-            if agent.role is Role.PLANNER and not agent.ended:
-                id = MessageId(self.ids.new("m"))
-                note = InboxMessage(id, self.clock.now(), agent.id, MessageSource.REMINDER, text)
-                self.record(Draft(e.MessageQueued(note), agent.id))
 
     # --- what the world may ask ------------------------------------------------------------------------------
 
@@ -292,9 +277,11 @@ class Swarm:
 
     async def _go(self) -> None:
         while self._outcome is None:
+            self.budget.look()
             self.supervisor.start_all()
             self._settle_pause()
             await self._conclude()
+            self._conclude_spent()
             if self._outcome is None:
                 await self._stirring()
 
@@ -337,6 +324,34 @@ class Swarm:
         done = last.text.status is HandoffStatus.DONE and verdict is not Verdict.RED
         reason = f"the root planner handed off {last.text.status}; trunk is {verdict}"
         self.stop(Outcome(RunState.FINISHED, ExitStatus.DONE if done else ExitStatus.NOT_GREEN, reason))
+
+    def _conclude_spent(self) -> None:
+        """Stop the run, to be resumed, once nothing can go on within the budget, or the grace of the run has passed."""
+        used_up = self.budget.used_up()
+        if not used_up or self._outcome is not None:
+            return
+        since = self.budget.ran_out_at
+        late = since is not None and self.clock.monotonic() - since >= GRACE_S
+        if late or not self._can_go_on():
+            part, mark = used_up[0]
+            reason = f"the budget of {part} is used up: {mark.limit}"
+            self.stop(Outcome(RunState.STOPPED, ExitStatus.BUDGET, reason))
+
+    def _can_go_on(self) -> bool:
+        """Whether anybody works, or could: a planner that thinks or has mail, a task that no limit keeps waiting."""
+        snapshot = self.snapshot
+        if self.supervisor.working or any(may_start(snapshot, snapshot.tasks[id]) for id in self.supervisor.queued):
+            return True
+        planners = (agent for agent in snapshot.agents.values() if agent.role is Role.PLANNER)
+        return any(
+            bool(snapshot.inboxes.get(agent.id)) if agent.ended or agent.state is AgentState.WAITING else True
+            for agent in planners
+            if agent.state not in (AgentState.FAILED, AgentState.CANCELLED) and not self._is_out(agent)
+        )
+
+    def _is_out(self, agent: Agent) -> bool:
+        """Whether a planner has come to rest for want of budget."""
+        return agent.state in (AgentState.STARTING, AgentState.PAUSED) and self.budget.holds(agent.id)
 
     async def _last_verdict(self) -> Verdict | None:
         """Check trunk while the swarm still listens; None when the run is to end before the check has."""
@@ -390,7 +405,6 @@ class Swarm:
         while True:
             sample = await self.meters.sample()
             self.record(Draft(e.Sampled(sample)))
-            self._watch_budget()
             if (change := self.governor.consider(sample)) is not None:
                 self.record(Draft(e.Warned(change)))
             self._stirred.set()

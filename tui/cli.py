@@ -51,6 +51,13 @@ def _common(parser: ArgumentParser) -> None:
     group.add_argument("--workers", metavar="N", help="workers at once")
     group.add_argument("--budget-usd", metavar="X", help="stop when this much money is spent")
     group.add_argument("--budget-tokens", metavar="N", help="stop when this many tokens are used")
+    group.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="[PART.]LIMIT=VALUE",
+        help="limit usd, tokens, wall or steps of the run, a role or a subtree (worker.usd=20); repeatable",
+    )
     group.add_argument("--for", dest="wall", metavar="SPAN", help="stop after this time, such as 2h")
     group.add_argument("--check", metavar="COMMAND", help="the command that must pass for a commit to be green")
     group.add_argument("--branch", metavar="NAME", help="the branch to start from (default: the checked-out one)")

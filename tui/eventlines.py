@@ -31,12 +31,20 @@ def _tells(kind: type) -> Callable[[Callable[[Any], Words | None]], Callable[[An
     return register
 
 
+_MARKS = {"room": "has room again", "near": "is nearly used up", "reached": "is used up"}
+
 _tells(b.RunCreated)(lambda e: (Tone.GOOD, f"run created on {e.branch or 'a detached head'} at {e.base[:10]}"))
 _tells(b.EpochStarted)(lambda e: (Tone.QUIET, f"process {e.pid} took the run; sandbox {e.sandbox_level}"))
 _tells(b.WorkersLimited)(
     lambda e: (
         Tone.WARN if e.by == "governor" else Tone.PLAIN,
         f"workers limited to {e.workers} by {e.by}{': ' + e.reason if e.reason else ''}",
+    )
+)
+_tells(b.BudgetMarked)(
+    lambda e: (
+        Tone.GOOD if e.mark == "room" else Tone.WARN,
+        f"the budget of {e.part} {_MARKS[e.mark]}: {e.limit}",
     )
 )
 _tells(b.Warned)(lambda e: (Tone.WARN, e.text))

@@ -26,7 +26,7 @@ def farewell(session: Session) -> tuple[str, ...]:
 
 def _go_on(run: Snapshot) -> str:
     if run.exit_status == ExitStatus.BUDGET:
-        return f"hint: go on with a larger limit: swarm-tui resume {run.run} --budget-usd, --for, …"
+        return f"hint: go on with a larger limit: swarm-tui resume {run.run} --budget-usd, --budget, --for, …"
     return f"hint: go on: swarm-tui resume {run.run}"
 
 

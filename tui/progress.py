@@ -5,6 +5,7 @@ from typing import TextIO
 
 from tui.bridge import (
     AgentSpawned,
+    BudgetMarked,
     Check,
     CheckFinished,
     EpochStarted,
@@ -158,6 +159,12 @@ def _(body: RunStateChanged, event: Event, snapshot: Snapshot) -> News:
 @line_of.register
 def _(body: WorkersLimited, event: Event, snapshot: Snapshot) -> News:
     return f"workers: {body.workers} at once ({body.by}{f', {body.reason}' if body.reason else ''})", False
+
+
+@line_of.register
+def _(body: BudgetMarked, event: Event, snapshot: Snapshot) -> News:
+    now = {"room": "has room again", "near": "is nearly used up", "reached": "is used up"}[body.mark]
+    return f"the budget of {body.part} {now}: {body.limit}", True
 
 
 @line_of.register

@@ -16,6 +16,14 @@ class AttemptFailed(Exception):  # noqa: N818 - an outcome, told like an excepti
     """The agent will not get to its end by going on; the message says why, fit for its planner."""
 
 
+class BudgetSpent(Exception):  # noqa: N818 - an outcome, told like an exception
+    """The agent may make no more model calls. `of_task`: its task's own limit says so, and no larger part's."""
+
+    def __init__(self, reason: str, of_task: bool) -> None:
+        super().__init__(reason)
+        self.of_task = of_task
+
+
 class Gate(Protocol):
     """Lets only so many builds run at once."""
 
@@ -50,7 +58,7 @@ class Host(Recorder, Protocol):
     async def ask(self, agent: AgentId, request: Request) -> Turn:
         """Ask the agent's model, within the budget, showing the text to whoever looks at the agent.
 
-        Raises ModelError.
+        Raises ModelError, and BudgetSpent for an agent at a task.
         """
         ...
 

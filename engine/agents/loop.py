@@ -110,6 +110,9 @@ class Loop:
         every = self.prompt.front.reflect_every
         if every and self._steps % every == 0:
             self._aside("reflect", steps=self._steps)
+        left = min(self.host.settings.budget.grace_steps, self.max_steps // 10)
+        if self.desk.agent.task is not None and self.max_steps - self._steps == left - 1:
+            self._aside("hand_off_now", limit=f"{self.max_steps} steps of one attempt", steps=left)
         if self._too_full():
             await self._compact()
         self._record(e.AgentStateChanged(AgentState.THINKING))

@@ -39,7 +39,7 @@ TABLES = (
     "samples",
 )
 
-RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped, e.FixupsExhausted})
+RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped, e.BudgetMarked, e.FixupsExhausted})
 """Bodies that only `events` holds."""
 
 _MOST = 2**63 - 1

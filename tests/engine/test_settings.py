@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import ErrorKind, SwarmError
 from engine.quantities import size_bytes, span_s
-from engine.settings import Settings
+from engine.settings import LimitSettings, Settings
 from engine.settings_files import FILE_LIMIT, config_folder, load_settings, state_folder
 from engine.toml_lines import line_of
 
@@ -61,6 +61,7 @@ def test_variables_are_read_as_their_keys_types(home: Home) -> None:
     home.environ |= {
         "SWARM_BUDGET_USD": "12.5",
         "SWARM_BUDGET_WALL": "8h",
+        "SWARM_BUDGET_ROLE_WORKER_STEPS": "900",
         "SWARM_SANDBOX_NETWORK": "yes",
         "SWARM_BUILD_GATE": "make*, cargo *",
         "SWARM_PROVIDERS_OPENAI_CHAT_BASE_URL": "http://10.0.0.5/v1",
@@ -69,6 +70,7 @@ def test_variables_are_read_as_their_keys_types(home: Home) -> None:
     }
     settings = home.load()
     assert (settings.budget.usd, settings.budget.wall, settings.sandbox.network) == (12.5, "8h", True)
+    assert settings.budget.role["worker"].steps == 900
     assert settings.build.gate == ("make*", "cargo *")
     assert settings.providers["openai-chat"].base_url == "http://10.0.0.5/v1"
     assert settings.providers["openai-chat"].input_price == 0
@@ -108,6 +110,13 @@ max_agents = 500
 usd = 50
 tokens = 1_000_000
 wall = "8h"
+steps = 10_000
+ceiling_price = 75
+[budget.role.worker]
+usd = 20
+wall = "2h"
+[budget.subtree."root/parser"]
+tokens = 500_000
 [repo]
 branch = "main"
 check = "make test"
@@ -128,6 +137,8 @@ slots = "auto"
     )
     settings = home.load()
     assert settings.budget.usd == 50.0
+    assert settings.budget.role == {"worker": LimitSettings(usd=20.0, wall="2h")}
+    assert settings.budget.subtree == {"root/parser": LimitSettings(tokens=500_000)}
     assert settings.sandbox.read_only == ("~/.cargo/registry",)
 
 
@@ -141,6 +152,9 @@ slots = "auto"
         ("[providers.openai]\nmax_concurent = 3\n", 2, "providers.openai.max_concurent", "max_concurrent"),
         ("[providers.openai]\napi_key = 'x'\n", 2, "providers.openai.api_key", "api_key_env"),
         ("swarm.workrs = 3\n", 1, "swarm.workrs", "workers"),
+        ("[budget.role.wroker]\nusd = 1\n", 1, "budget.role.wroker", "worker"),
+        ("[budget.role.worker]\nusdd = 1\n", 2, "budget.role.worker.usdd", "usd"),
+        ("[budget]\nstep = 1\n", 2, "budget.step", "steps"),
     ],
 )
 def test_an_unknown_key_is_told_with_its_line_and_the_nearest_one(
@@ -162,6 +176,11 @@ def test_an_unknown_key_is_told_with_its_line_and_the_nearest_one(
         ("[budget]\nusd = inf\n", 2, "out of range"),
         ("[budget]\nwall = 3600\n", 2, "'budget.wall' must be text, not a whole number"),
         ("[budget]\nwall = 'soon'\n", 2, "'soon' is not a span of time"),
+        ("[budget.role.worker]\nwall = 'soon'\n", 2, "budget.role.worker.wall: 'soon' is not a span of time"),
+        ("[budget.role.worker]\nusd = -1\n", 2, "out of range"),
+        ("[budget.subtree.parser]\nusd = 1\n", 1, "'parser' is not the path of a planner"),
+        ("[budget.subtree]\n'root/a' = 3\n", 2, "'budget.subtree.root/a' is a section, not a value"),
+        ("[budget]\nrole = 3\n", 2, "'budget.role' is a section, not a value"),
         ("[sandbox]\n# four\nmemory = 'four'\n", 3, "'four' is not a size"),
         ("[sandbox]\nlevel = 'ful'\n", 2, "there is no level 'ful'"),
         ("[build]\ngate = 'make*'\n", 2, "must be a list of texts, not text"),
@@ -210,11 +229,14 @@ def test_what_only_the_person_may_decide_is_refused_in_a_repo_and_taken_from_the
 
 
 def test_a_repo_that_lifts_the_persons_budget_is_told(home: Home) -> None:
-    home.own.write_text("[budget]\nusd = 5.0\n")
-    home.in_repo("[budget]\nusd = 500.0\n")
+    home.own.write_text("[budget]\nusd = 5.0\n[budget.role.worker]\nsteps = 7\n")
+    home.in_repo("[budget]\nusd = 500.0\n[budget.role.worker]\nsteps = 70\n")
     loaded = load_settings(home.repo, home.environ)
     assert loaded.settings.budget.usd == 500.0
-    assert loaded.warnings == (f"{home.repo}/swarm.toml:2: budget.usd = 500.0 replaces your own 5.0",)
+    assert loaded.warnings == (
+        f"{home.repo}/swarm.toml:2: budget.usd = 500.0 replaces your own 5.0",
+        f"{home.repo}/swarm.toml:4: budget.role.worker.steps = 70 replaces your own 7",
+    )
     assert loaded.files == (home.own, home.repo / "swarm.toml")
 
 

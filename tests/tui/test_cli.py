@@ -196,6 +196,15 @@ def test_a_budget_stops_a_run_with_status_3(person: Person) -> None:
     assert f"swarm/{answer.summary['run']}/trunk" in answer.err.splitlines()[-1]
 
 
+def test_a_roles_budget_stops_a_run_that_goes_on_once_it_is_raised(person: Person) -> None:
+    answer = person.swarm("demo", "notes", "--headless", "--speed", "0", "--budget", "worker.steps=4")
+    assert answer.status == 3, answer.err
+    assert "the budget of role worker is used up: " in answer.err
+    resumed = person.swarm("resume", answer.summary["run"], "--budget", "worker.steps=0")
+    assert resumed.status == 0, resumed.err
+    assert resumed.summary["tasks"]["failed"] == 0
+
+
 def test_the_run_goes_on_when_nobody_reads_its_output(person: Person) -> None:
     line = f'"{PROGRAM}" demo notes --headless --json --speed 0 | head -n 1; echo "status ${{PIPESTATUS[0]}}"'
     done = subprocess.run(
@@ -257,7 +266,8 @@ def test_the_commented_settings_name_every_key_with_its_default() -> None:
     defaults = msgspec.to_builtins(Settings())
     for section in (name for name in SECTIONS if name):
         assert written[section] == {
-            key: list(value) if isinstance(value, tuple) else value for key, value in defaults[section].items()
+            key: list(value) if isinstance(value := defaults[section][key], tuple) else value
+            for key in SECTIONS[section]
         }, section
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tui.bridge import ErrorKind, LoadedSettings, Settings, SwarmError, load_settings, state_folder
 
 ROLES = ("planner", "worker", "resolver", "reconciler")
+LIMITS = ("usd", "tokens", "wall", "steps")
 _PLAIN = {
     "workers": ("swarm", "workers"),
     "budget_usd": ("budget", "usd"),
@@ -30,6 +31,9 @@ def options_of(arguments: Namespace) -> Options:
         value = getattr(arguments, name, None)
         if value is not None:
             options[path] = (_NAMES.get(name, f"--{name.replace('_', '-')}"), value)
+    for limit in getattr(arguments, "budget", None) or []:
+        path, value = split_limit(limit)
+        options[path] = (f"--budget {limit}", value)
     named: Options = {}
     for choice in getattr(arguments, "model", []):
         role, model = split_choice(choice)
@@ -41,7 +45,7 @@ def options_of(arguments: Namespace) -> Options:
 def as_words(arguments: Namespace) -> list[str]:
     """The common options as they are written, for another process: the state folder always, and what was given."""
     words = ["--state-dir", str(state_dir(arguments))]
-    for name in (*_PLAIN, "model"):
+    for name in (*_PLAIN, "model", "budget"):
         given = getattr(arguments, name, None)
         option = _NAMES.get(name, f"--{name.replace('_', '-')}")
         for value in given if isinstance(given, list) else [given]:
@@ -60,6 +64,17 @@ def split_choice(choice: str) -> tuple[str, str]:
         hint = f"did you mean {near[0]}={model}?" if near else f"roles: {', '.join(ROLES)}"
         raise SwarmError(ErrorKind.SETTINGS, f"--model {choice}: there is no role '{role}'", hint)
     return role, model
+
+
+def split_limit(limit: str) -> tuple[tuple[str, ...], str]:
+    """`steps=500`, `worker.usd=20` or `root/parser.wall=2h` as a setting's path and its text. Raises SwarmError."""
+    name, equals, value = limit.partition("=")
+    part, dot, key = name.rpartition(".")
+    if not equals or key not in LIMITS or (dot and part not in ROLES and part.split("/")[0] != "root"):
+        hint = f"write [PART.]LIMIT=VALUE: PART is a role or a planner's path, LIMIT one of {', '.join(LIMITS)}"
+        raise SwarmError(ErrorKind.SETTINGS, f"--budget {limit}: there is no such limit", hint)
+    above = () if not dot else ("role", part) if part in ROLES else ("subtree", part)
+    return ("budget", *above, key), value
 
 
 def settings_of(arguments: Namespace, repo: Path | None) -> LoadedSettings:
