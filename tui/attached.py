@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from contextlib import aclosing
 
+from msgspec.structs import replace
+
 from tui.background import BackgroundSession
 from tui.bridge import (
     AgentId,
@@ -14,6 +16,7 @@ from tui.bridge import (
     Event,
     ExitStatus,
     JournalReader,
+    Live,
     Micros,
     Pause,
     RunFolder,
@@ -28,7 +31,7 @@ LOOK_S = 1.0
 """Seconds between two looks for an owner while none answers."""
 STOP_S = 60.0
 """Seconds that this screen waits for an owner that was told to stop."""
-NO_LIVE_TEXT = "Live text stays with the process that owns the run; messages has every turn once it is taken."
+NO_STREAM = "What it streams stays with the process that owns the run; whole turns and answers show here."
 
 
 class AttachedSession(BackgroundSession):
@@ -197,6 +200,5 @@ class AttachedSession(BackgroundSession):
     def diff(self, agent: AgentId) -> "Future[str]":
         return self._ask(lambda: self._diff(agent))
 
-    def live_text(self, agent: AgentId) -> str:
-        known = self._published[1].agents.get(agent)
-        return NO_LIVE_TEXT if known is not None and not known.ended and not self._over.is_set() else ""
+    def watch(self, agent: AgentId) -> Live:
+        return replace(super().watch(agent), note="" if self._over.is_set() else NO_STREAM)

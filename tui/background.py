@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from itertools import takewhile
 from threading import Lock, Thread
 from typing import Any, Protocol, TypeVar
@@ -20,13 +21,16 @@ from tui.bridge import (
     Event,
     EventLine,
     EventPage,
+    Live,
     MessageRow,
     Micros,
     Scratchpad,
     Snapshot,
     SwarmError,
+    ToolCallRow,
 )
 from tui.eventlines import describe
+from tui.watch import Watch
 
 T = TypeVar("T")
 PUBLISH_S = 0.2
@@ -39,12 +43,16 @@ class Reader(Protocol):
     """The journal's queries, as far as a session needs them."""
 
     async def messages(
-        self, agent: AgentId, *, before: int | None = None, limit: int = 100
+        self, agent: AgentId, *, before: int | None = None, limit: int = 100, whole: bool = False
     ) -> tuple[MessageRow, ...]: ...
+
+    async def tool_calls(self, agent: AgentId | None = None, *, limit: int = 100) -> tuple[ToolCallRow, ...]: ...
 
     async def scratchpads(self, agent: AgentId, *, limit: int = 50) -> tuple[Scratchpad, ...]: ...
 
-    async def events(self, *, limit: int = 200) -> EventPage: ...
+    async def events(
+        self, *, before: int | None = None, agent: AgentId | None = None, limit: int = 200
+    ) -> EventPage: ...
 
     async def close(self) -> None: ...
 
@@ -67,6 +75,7 @@ class BackgroundSession(ABC):
         self._last_line = 0
         self._lock = Lock()
         self._reader: Reader | None = None
+        self._watch: Watch | None = None
         self._failure: BaseException | None = None
         self._status: int | None = None
         self._over = asyncio.Event()
@@ -135,6 +144,8 @@ class BackgroundSession(ABC):
         """A line for an event that has none yet."""
         if event.seq <= self._last_line:
             return
+        if self._watch is not None and event.agent == self._watch.agent:
+            self._watch.happened(event)
         self._last_line = event.seq
         if (line := describe(event)) is not None:
             with self._lock:
@@ -164,11 +175,45 @@ class BackgroundSession(ABC):
             answer.set_exception(not_there())
             return answer
 
-    def messages(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[MessageRow]]":
+    def messages(
+        self, agent: AgentId, before: int | None, limit: int, *, whole: bool = False
+    ) -> "Future[list[MessageRow]]":
         async def messages() -> list[MessageRow]:
-            return list(await self._journal().messages(agent, before=before, limit=limit))
+            return list(await self._journal().messages(agent, before=before, limit=limit, whole=whole))
 
         return self._ask(messages)
+
+    def log(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[EventLine]]":
+        async def log() -> list[EventLine]:
+            lines: list[EventLine] = []
+            more, at = True, before
+            while more and len(lines) < limit:
+                page = await self._journal().events(before=at, agent=agent, limit=limit)
+                lines += [line for event in page.events if (line := describe(event)) is not None]
+                more, at = page.more, page.searched
+            return lines[::-1]
+
+        return self._ask(log)
+
+    def watch(self, agent: AgentId) -> Live:
+        watch = self._watch
+        if watch is None or watch.agent != agent:
+            self._watch = watch = Watch(agent)
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._begin_watch, watch)
+        return watch.live
+
+    def _begin_watch(self, watch: Watch) -> None:
+        """In the session's thread: fill in what was before. Sessions with a stream listen to it from here on."""
+        self._recalling = asyncio.create_task(self._recall(watch))
+
+    async def _recall(self, watch: Watch) -> None:
+        if self._reader is None:
+            self._watch = None  # asked too early: the next look asks again
+            return
+        with suppress(SwarmError):  # who opens the messages is told what is wrong with the journal
+            said = await self._reader.messages(watch.agent, limit=8)
+            watch.recall(said, await self._reader.tool_calls(watch.agent, limit=1))
 
     def scratchpads(self, agent: AgentId) -> "Future[list[Scratchpad]]":
         async def scratchpads() -> list[Scratchpad]:

@@ -62,7 +62,7 @@ from engine.events import (
     Warned,
     WorkersLimited,
 )
-from engine.journal.rows import EventPage, MessageRow
+from engine.journal.rows import EventPage, MessageRow, ToolCallRow
 from engine.repo.diff import FileDiff, FileKind, Hunk, Patch, parse_patch
 from engine.settings import Settings
 from engine.settings_files import LoadedSettings, config_folder, load_settings, state_folder
@@ -199,6 +199,22 @@ class EventLine(Struct, frozen=True):
     task: TaskId | None = None
 
 
+class Live(Struct, frozen=True):
+    """What an agent is at. `said` is what it streams while `saying`, else what it said last.
+
+    `call` is the tool that it runs while `running`, or ran last, and since when; `output` what came of it so far.
+    `note` tells why a stream cannot be shown.
+    """
+
+    said: str = ""
+    saying: bool = False
+    call: str = ""
+    output: str = ""
+    running: bool = False
+    since: Micros = 0
+    note: str = ""
+
+
 class CloseMode(StrEnum):
     """How a person leaves: the run stops and can be resumed, pauses first, or goes on without the screen.
 
@@ -247,8 +263,17 @@ class Session(Protocol):
         """Raises SwarmError (through the future) when the command cannot be done."""
         ...
 
-    def messages(self, agent: AgentId, before: int | None, limit: int) -> Future[list[MessageRow]]:
-        """The conversation's last `limit` messages before the message `before`, oldest first; long texts are cut."""
+    def messages(
+        self, agent: AgentId, before: int | None, limit: int, *, whole: bool = False
+    ) -> Future[list[MessageRow]]:
+        """The conversation's last `limit` messages before the message `before`, oldest first.
+
+        Long texts are cut unless `whole`.
+        """
+        ...
+
+    def log(self, agent: AgentId, before: int | None, limit: int) -> Future[list[EventLine]]:
+        """The agent's last events, about `limit` of them, before the sequence number `before`, oldest first."""
         ...
 
     def diff(self, agent: AgentId) -> Future[str]:
@@ -259,8 +284,8 @@ class Session(Protocol):
         """The agent's scratchpad in all its versions, oldest first."""
         ...
 
-    def live_text(self, agent: AgentId) -> str:
-        """The tail of what the agent streams right now; it is watched from the first call on, one at a time."""
+    def watch(self, agent: AgentId) -> Live:
+        """What the agent is at right now; it is watched from the first call on, one at a time."""
         ...
 
     def ended(self) -> bool:
@@ -320,6 +345,7 @@ __all__ = [
     "LandingFinished",
     "LandingStarted",
     "LandingState",
+    "Live",
     "LiveRun",
     "LoadedSettings",
     "MessageQueued",
@@ -373,6 +399,7 @@ __all__ = [
     "TaskStarted",
     "TaskState",
     "Tone",
+    "ToolCallRow",
     "ToolCallState",
     "ToolFinished",
     "ToolStarted",

@@ -21,10 +21,9 @@ from tui.bridge import (
     Snapshot,
     Stop,
     Summary,
-    TurnTaken,
 )
+from tui.watch import Watch
 
-KEPT_LIVE = 16_000
 HANDED_OVER = "handed over: it goes on without the screen"
 
 
@@ -79,8 +78,6 @@ class EmbeddedSession(BackgroundSession):
         self._hand_over = hand_over
         self._handing_over = False
         self._live: Live | None = None
-        self._watched: AgentId | None = None
-        self._live_text = ""
         self._beginning: asyncio.Task[None] | None = None
 
     # --- the engine's thread ---------------------------------------------------------------------------------
@@ -130,8 +127,6 @@ class EmbeddedSession(BackgroundSession):
 
     def _happened(self, event: Event) -> None:
         self._keep(event)
-        if event.agent == self._watched and isinstance(event.body, TurnTaken):
-            self._live_text += "\n\n"
         self._changed.set()
 
     def _present(self) -> Snapshot | None:
@@ -155,23 +150,10 @@ class EmbeddedSession(BackgroundSession):
 
         return self._ask(diff)
 
-    def live_text(self, agent: AgentId) -> str:
-        if agent != self._watched:
-            self._watched = agent
-            self._live_text = ""
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._watch, agent)
-        return self._live_text
-
-    def _watch(self, agent: AgentId) -> None:
+    def _begin_watch(self, watch: Watch) -> None:
+        super()._begin_watch(watch)
         if self._live is not None:
-            self._live.watch(agent, lambda text: self._heard(agent, text))
-        elif not self._over.is_set():
-            self._watched = None  # asked too early: the next look asks again
-
-    def _heard(self, agent: AgentId, text: str) -> None:
-        if agent == self._watched:
-            self._live_text = (self._live_text + text)[-KEPT_LIVE:]
+            self._live.watch(watch.agent, watch.heard)
 
     async def _leave(self, mode: CloseMode) -> None:
         self._may_end.set()

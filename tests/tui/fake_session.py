@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from engine import events as e
 from engine.commands import Cancel, Command, Pause, Resume, SetWorkers, Stop, SubmitIntent
 from engine.errors import ErrorKind, SwarmError
@@ -23,7 +25,7 @@ from engine.types import (
     Scratchpad,
     TaskId,
 )
-from tui.bridge import CloseMode, EventLine
+from tui.bridge import CloseMode, EventLine, Live
 from tui.eventlines import describe
 
 T = TypeVar("T")
@@ -59,8 +61,10 @@ class FakeSession:
         self.closed: CloseMode | None = None
         self.started = False
         self.patches: dict[AgentId, str] = {}
-        self.live: dict[AgentId, str] = {}
+        self.live: dict[AgentId, Live] = {}
         self.said: dict[AgentId, list[MessageRow]] = {}
+        self.whole: dict[int, str] = {}
+        self.pads: dict[AgentId, list[Scratchpad]] = {}
         self._lines: deque[EventLine] = deque(maxlen=5000)
         self._published: tuple[int, Snapshot] = (0, self.run.copy())
 
@@ -71,6 +75,8 @@ class FakeSession:
         self.at += 20_000
         event = e.Event(self.run.seq + 1, self.at, max(1, self.run.epoch), body, agent, task)
         self.run.apply(event)
+        if isinstance(body, e.ScratchpadRewritten) and agent is not None:
+            self.pads.setdefault(agent, []).append(self.run.scratchpads[agent])
         if (line := describe(event)) is not None:
             self._lines.append(line)
 
@@ -124,18 +130,26 @@ class FakeSession:
                 self.record(e.MessageQueued(message), agent=agent)
         return done(None)
 
-    def messages(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[MessageRow]]":
-        return done(self.said.get(agent, [])[-limit:])
+    def messages(
+        self, agent: AgentId, before: int | None, limit: int, *, whole: bool = False
+    ) -> "Future[list[MessageRow]]":
+        rows = [row for row in self.said.get(agent, []) if before is None or row.id < before][-limit:]
+        return done(
+            [replace(row, whole=True, text=self.whole.get(row.id, row.text)) for row in rows] if whole else rows
+        )
+
+    def log(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[EventLine]]":
+        lines = [line for line in self._lines if line.agent == agent and (before is None or line.seq < before)]
+        return done(lines[-limit:])
 
     def diff(self, agent: AgentId) -> "Future[str]":
         return done(self.patches.get(agent, ""))
 
     def scratchpads(self, agent: AgentId) -> "Future[list[Scratchpad]]":
-        pad = self.run.scratchpads.get(agent)
-        return done([pad] if pad is not None else [])
+        return done(list(self.pads.get(agent, [])))
 
-    def live_text(self, agent: AgentId) -> str:
-        return self.live.get(agent, "")
+    def watch(self, agent: AgentId) -> Live:
+        return self.live.get(agent, Live())
 
     def ended(self) -> bool:
         return self.run.ended

@@ -31,6 +31,7 @@ from engine.types import (
     Usage,
 )
 from tests.tui.fake_session import FakeSession, conversation
+from tui.bridge import Live
 
 INTENT = """# Markdown converter
 
@@ -102,6 +103,15 @@ index 0000000..4d0b1aa
 +    assert "```" in convert("~~~\\n```\\n~~~")
 +
 """
+
+
+LIVE = Live(
+    said="The fence regex misses tildes. I add a case for them and run the tests again.\n",
+    call="shell pytest -q tests/test_blocks.py",
+    output="..........F....                                                          [ 41%]\n",
+    running=True,
+    since=1_800_000_000_000_000,
+)
 
 
 def commit(number: int) -> CommitId:
@@ -275,7 +285,7 @@ def swarm(agents: int, *, seed: int = 1, slices: int = 5) -> FakeSession:
         else:
             session.patches[worker] = PATCH
             session.said[worker] = conversation()
-            session.live[worker] = "The fence regex misses tildes. I add a case for them and run the tests again.\n"
+            session.live[worker] = LIVE
             session.record(e.ToolStarted(CallId(f"c{index}"), "shell", "{}", True, "pytest -q"), agent=worker, task=id)
             if index % 4 == 0:
                 session.record(

@@ -16,6 +16,7 @@ from engine.types import AgentId, AgentState, HandoffStatus, HandoffText, Intent
 from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, hand_off, spawn, task
+from tui.bridge import Live
 from tui.widgets.detail import Tab
 
 EVIL = (
@@ -43,7 +44,7 @@ def hostile_session() -> FakeSession:
     session.patches[worker] = (
         f"diff --git a/{EVIL} b/{EVIL}\n--- a/{EVIL}\n+++ b/{EVIL}\n@@ -1 +1 @@ {EVIL}\n-{EVIL}\n+{EVIL}\n"
     )
-    session.live[worker] = EVIL * 20
+    session.live[worker] = Live(EVIL * 20, True, EVIL, EVIL * 20, True, 0, EVIL)
     session.said[worker] = [
         MessageRow(1, 3, session.at, worker, "user", EVIL, EVIL, 9, True),
         MessageRow(2, 4, session.at, worker, "assistant", "model", EVIL, 9, True, calls=(CallRow("c", EVIL, EVIL),)),

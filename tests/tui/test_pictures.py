@@ -23,7 +23,7 @@ def test_the_main_screen(snap_compare: Compare, size: tuple[int, int], theme: st
 @pytest.mark.parametrize(
     "keys",
     [
-        pytest.param(("j", "j", "j", "2", "right_square_bracket", "right_square_bracket"), id="diff"),
+        pytest.param(("j", "j", "j", "2", "right_square_bracket"), id="diff"),
         pytest.param(("3", "enter"), id="handoff"),
         pytest.param(("question_mark",), id="help"),
         pytest.param(("j", "x"), id="cancel"),

@@ -192,10 +192,11 @@ async def test_each_tab_of_the_detail_shows_its_own() -> None:
         main_of(pilot.app).agents.select(worker.id)
         words = {
             Tab.NOW: "shell pytest -q",
-            Tab.MESSAGES: "I look at the failing test",
             Tab.DIFF: "src/mdconv/blocks.py",
+            Tab.MESSAGES: "I look at the failing test",
             Tab.TASK: "Acceptance",
             Tab.SCRATCHPAD: "No scratchpad yet",
+            Tab.LOG: "task started, attempt 1",
         }
         await press(pilot, "2")
         for tab in Tab:
@@ -210,7 +211,7 @@ async def test_a_diff_jumps_by_hunk_and_file() -> None:
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
         main_of(pilot.app).agents.select(session.agent("root/blocks/w-4").id)
-        await press(pilot, "2", "left_square_bracket", "left_square_bracket", "left_square_bracket")
+        await press(pilot, "2", "right_square_bracket")
         view = main_of(pilot.app).detail.body
         kinds = []
         for key in ("l", "l", "n", "N"):
@@ -458,7 +459,7 @@ async def test_copy_takes_what_the_focused_pane_means(monkeypatch: pytest.Monkey
         await press(pilot, "j", "y")
         assert pilot.app.clipboard == "root/blocks"
         main_of(pilot.app).agents.select(session.agent("root/blocks/w-4").id)
-        await press(pilot, "2", "right_square_bracket", "right_square_bracket", "y")
+        await press(pilot, "2", "right_square_bracket", "y")
         assert pilot.app.clipboard.startswith("diff --git a/src/mdconv/blocks.py")
         await press(pilot, "3", "y")
         assert "Summary" in pilot.app.clipboard

@@ -17,19 +17,8 @@ from tui.keymap import DEFAULT
 from tui.screens.modal import Choice, Choose
 from tui.text import EMPTY, Line, Span, clean
 from tui.widgets.acting import Acting
-from tui.widgets.prose import Prose
+from tui.widgets.prose import Prose, tell_change
 from tui.widgets.strips import Footer, Header, TabStrip
-
-
-def tell_change(old: str, new: str) -> list[Line]:
-    """What differs between two texts, as a unified diff."""
-    lines: list[Line] = []
-    for line in difflib.unified_diff(clean(old).splitlines(), clean(new).splitlines(), lineterm="", n=2):
-        if line.startswith(("+++", "---")):
-            continue
-        style = {"+": "added", "-": "removed", "@": "hunk"}.get(line[:1], "dim")
-        lines.append((Span(" " + line, style),))
-    return lines or [(Span("  Nothing differs.", "dim"),)]
 
 
 class IntentScreen(Acting, Screen[None]):

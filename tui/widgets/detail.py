@@ -1,35 +1,38 @@
 """The detail pane: the selected agent, in tabs."""
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.widget import Widget
 
-from tui.bridge import Agent, AgentId, MessageRow, Role, Scratchpad, Snapshot
-from tui.conversation import tell_conversation
-from tui.figures import age, count, dollars, span
+from tui.agentprose import tell_now, tell_task
+from tui.bridge import Agent, AgentId, EventLine, MessageRow, Role, Scratchpad
 from tui.keymap import DEFAULT
-from tui.states import AGENT, TASK
-from tui.text import EMPTY, Line, Span, one_line, wrap
+from tui.text import EMPTY
 from tui.widgets.acting import Acting
 from tui.widgets.diff import DiffView
-from tui.widgets.prose import Prose, fact, heading, paragraph
+from tui.widgets.lines import LineView
+from tui.widgets.prose import Prose, paragraph
+from tui.widgets.scratchpad import ScratchpadView
+from tui.widgets.story import Conversation, Log, Story
 from tui.widgets.strips import TabStrip
 
+T = TypeVar("T")
 PAGE = 60
-_LIVE_CHARS = 6000
+READING = "Reading…"
 
 
 class Tab(StrEnum):
     NOW = "now"
-    MESSAGES = "messages"
     DIFF = "diff"
+    MESSAGES = "messages"
     TASK = "task"
     SCRATCHPAD = "scratchpad"
+    LOG = "log"
 
 
 _TABS = list(Tab)
@@ -48,27 +51,27 @@ class Detail(Acting, Vertical):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.tab = Tab.NOW
-        self._shown: AgentId | None = None
-        self._asked: tuple[object, ...] = ()
-        self._waiting: Future[object] | None = None
-        self._said: list[MessageRow] = []
-        self._scratchpads: list[Scratchpad] = []
+        self._shown: tuple[Tab, AgentId] | None = None
+        self._asked: object = None
+        self._waiting: Future[Any] | None = None
+        self._logged = 0
 
     def compose(self) -> ComposeResult:
         yield TabStrip(_TABS, id="detail-tabs")
         yield AgentProse(id="tab-now", tail=True)
-        yield AgentProse(id="tab-messages", tail=True)
         yield DiffView(id="tab-diff")
+        yield Conversation(id="tab-messages")
         yield AgentProse(id="tab-task")
-        yield AgentProse(id="tab-scratchpad")
+        yield ScratchpadView(id="tab-scratchpad")
+        yield Log(id="tab-log")
 
     def on_mount(self) -> None:
         self.open(self.tab)
 
     @property
-    def body(self) -> Widget:
+    def body(self) -> LineView:
         """The view of the open tab."""
-        return self.query_one(f"#tab-{self.tab}")
+        return self.query_one(f"#tab-{self.tab}", LineView)
 
     def open(self, tab: Tab) -> None:
         """Show a tab; the focus stays in the pane if it was there."""
@@ -77,7 +80,7 @@ class Detail(Acting, Vertical):
         for other in _TABS:
             self.query_one(f"#tab-{other}").display = other is tab
         self.query_one(TabStrip).choose(tab)
-        self._asked = ()
+        self._shown = self._asked = None
         if had_focus:
             self.body.focus()
         self.update()
@@ -88,181 +91,138 @@ class Detail(Acting, Vertical):
 
     def update(self) -> None:
         """Take over the snapshot in view and the selected agent."""
-        run, agent = self.view.run, self.view.agent
+        run, agent, now = self.view.run, self.view.agent, self.host.now()
         if run is None or agent is None or not self.is_mounted:
             return
+        session = self.host.session
+        another = self._shown != (self.tab, agent.id)
+        self._shown = (self.tab, agent.id)
         match self.tab:
             case Tab.NOW:
-                live = self.host.session.live_text(agent.id)[-_LIVE_CHARS:]
-                self._prose(Tab.NOW).set(lambda cells: self._now(run, agent, live, cells), key=agent.id)
+                live = session.watch(agent.id)
+                view = self.view
+                self._prose.set(lambda cells: tell_now(view, run, agent, live, now, cells), key=agent.id)
             case Tab.TASK:
-                self._prose(Tab.TASK).set(lambda cells: self._duty(run, agent, cells), key=agent.id)
+                self._prose.set(lambda cells: tell_task(self.view, run, agent, now, cells), key=agent.id)
             case Tab.MESSAGES:
-                self._ask((Tab.MESSAGES, agent.id, agent.steps), agent)
+                self._blank(self.query_one(Conversation), another)
+                self._ask(another, agent.steps, lambda: session.messages(agent.id, None, PAGE), self._take_messages)
             case Tab.SCRATCHPAD:
                 pad = run.scratchpads.get(agent.id)
-                self._ask((Tab.SCRATCHPAD, agent.id, pad.version if pad else 0), agent)
+                version = pad.version if pad else 0
+                take = self._take_new_scratchpads if another else self._take_scratchpads
+                self._ask(another, version, lambda: session.scratchpads(agent.id), take)
+            case Tab.LOG:
+                self._blank(self.query_one(Log), another)
+                if another:
+                    self._logged = 0
+                    self._ask(True, 0, lambda: session.log(agent.id, None, PAGE), self._take_log)
+                self._log_on(agent.id)
             case Tab.DIFF:
-                self._ask((Tab.DIFF, agent.id, agent.steps, agent.state), agent)
+                if another:
+                    self.query_one(DiffView).set(None, "Reading the copy…", keep=False)
+                state = (agent.steps, agent.state)
+                self._ask(another, state, lambda: session.diff(agent.id), lambda patch: self._take_diff(agent, patch))
 
-    def _prose(self, tab: Tab) -> Prose:
-        return self.query_one(f"#tab-{tab}", Prose)
+    @property
+    def _prose(self) -> Prose:
+        body = self.body
+        assert isinstance(body, Prose)
+        return body
+
+    @staticmethod
+    def _blank(story: "Story[Any]", another: bool) -> None:
+        if another:
+            story.clear(READING)
 
     # --- what must be asked for ------------------------------------------------------------------------------
 
-    def _ask(self, asked: tuple[object, ...], agent: Agent) -> None:
-        """Ask for a tab's content unless this very thing was asked for already; one question at a time."""
-        if asked == self._asked or (
-            self._waiting is not None and not self._waiting.done() and asked[:2] == self._asked[:2]
-        ):
+    def _ask(self, another: bool, state: object, ask: Callable[[], Future[T]], take: Callable[[T], None]) -> None:
+        """Ask for a tab's content unless it was asked for in this state already; one question at a time."""
+        busy = self._waiting is not None and not self._waiting.done()
+        if not another and (state == self._asked or busy):
             return
-        another = asked[:2] != self._asked[:2]
-        self._asked = asked
-        session = self.host.session
-        future: Future[object]
-        match self.tab:
-            case Tab.MESSAGES:
-                if another:
-                    self._prose(Tab.MESSAGES).set(lambda cells: [EMPTY, (Span("  Reading…", "dim"),)], key=None)
-                future = session.messages(agent.id, None, PAGE)  # type: ignore[assignment]
-            case Tab.SCRATCHPAD:
-                future = session.scratchpads(agent.id)  # type: ignore[assignment]
-            case _:
-                if another:
-                    self.query_one(DiffView).set(None, "Reading the copy…", keep=False)
-                future = session.diff(agent.id)  # type: ignore[assignment]
-        self._waiting = future
-        self.host.after(future, lambda done: self._answered(asked, agent.id, done))
+        self._asked = state
+        self._then(ask(), take)
 
-    def _answered(self, asked: tuple[object, ...], agent: AgentId, done: Future[object]) -> None:
-        if asked[:2] != self._asked[:2] or not self.is_mounted:
-            return  # another agent or tab is looked at by now
-        problem = done.exception() if not done.cancelled() else None
-        answer = None if problem is not None or done.cancelled() else done.result()
-        match asked[0]:
-            case Tab.MESSAGES:
-                said: list[MessageRow] = answer if isinstance(answer, list) else []
-                self._prose(Tab.MESSAGES).set(lambda cells: _messages(said, problem, cells), key=agent)
-            case Tab.SCRATCHPAD:
-                pads: list[Scratchpad] = answer if isinstance(answer, list) else []
-                self._prose(Tab.SCRATCHPAD).set(lambda cells: _scratchpad(pads, problem, cells), key=agent)
-            case Tab.DIFF:
-                note = (
-                    str(problem) if problem is not None else "No change yet: this copy is as trunk was when it began."
-                )
-                self.query_one(DiffView).set(answer if isinstance(answer, str) else None, note, keep=True)
+    def _then(self, future: Future[T], take: Callable[[T], None]) -> None:
+        """Take the answer over if the same thing is looked at by then."""
+        shown = self._shown
+        self._waiting = future
+
+        def answered(done: Future[T]) -> None:
+            if shown != self._shown or not self.is_mounted or done.cancelled():
+                return
+            if (problem := done.exception()) is not None:
+                self._fail(problem)
+            else:
+                take(done.result())
+
+        self.host.after(future, answered)
+
+    def _fail(self, problem: BaseException) -> None:
+        body = self.body
+        text = str(problem) or type(problem).__name__
+        match body:
+            case DiffView():
+                body.set(None, text, keep=True)
+            case Story():
+                if not body.items:
+                    body.clear(text)
+            case Prose():
+                body.set(lambda cells: [EMPTY, *paragraph(text, cells, "failed")])
+
+    def _take_messages(self, page: Sequence[MessageRow]) -> None:
+        story = self.query_one(Conversation)
+        story.note = "Nothing was said yet."
+        story.put(page, more=len(page) >= PAGE)
+
+    def _take_log(self, page: Sequence[EventLine]) -> None:
+        log = self.query_one(Log)
+        log.note = "Nothing has happened to it yet."
+        log.put(page, more=bool(page))
+
+    def _log_on(self, agent: AgentId) -> None:
+        """What happened since the log was read is in memory."""
+        new = self.host.session.events_after(self._logged)
+        if new:
+            self._logged = new[-1].seq
+            if mine := [line for line in new if line.agent == agent]:
+                self.query_one(Log).put(mine)
+
+    def _take_scratchpads(self, pads: Sequence[Scratchpad], another: bool = False) -> None:
+        self.query_one(ScratchpadView).put(pads, another=another)
+
+    def _take_new_scratchpads(self, pads: Sequence[Scratchpad]) -> None:
+        self._take_scratchpads(pads, True)
+
+    def _take_diff(self, agent: Agent, patch: str) -> None:
+        if agent.role is Role.PLANNER:
+            note = "A planner changes nothing itself: the changes are those of the workers below it."
+        elif agent.ended:
+            note = "Nothing of this agent landed."
+        else:
+            note = "No change yet: this copy is as trunk was when it began."
+        self.query_one(DiffView).set(patch, note, keep=True)
+
+    # --- pages -----------------------------------------------------------------------------------------------
+
+    def on_story_older(self) -> None:
+        agent, session = self.view.agent, self.host.session
+        story = self.body
+        if agent is None or not isinstance(story, Story) or not story.items:
+            return
+        oldest = story.key(story.items[0])
+        if isinstance(story, Log):
+            self._then(session.log(agent.id, oldest, PAGE), self._take_log)
+        else:
+            self._then(session.messages(agent.id, oldest, PAGE), self._take_messages)
+
+    def on_conversation_whole_wanted(self, event: Conversation.WholeWanted) -> None:
+        row = event.row
+        whole = self.host.session.messages(row.agent, row.id + 1, 1, whole=True)
+        self._then(whole, self.query_one(Conversation).put)
 
     def do_refresh(self) -> None:
-        self._asked = (*self._asked[:2], "again")
+        self._asked = None
         self.update()
-
-    # --- tabs ------------------------------------------------------------------------------------------------
-
-    def _now(self, run: Snapshot, agent: Agent, live: str, cells: int) -> list[Line]:
-        look = AGENT[agent.state]
-        now = self.host.now()
-        lines: list[Line] = [
-            (
-                Span(f" {look.glyph} {look.word}", f"{look.style} bold"),
-                Span(f"  {one_line(agent.doing or agent.reason)}", "text"),
-            )
-        ]
-        if run.is_paused(agent.id) and not agent.ended:
-            above = next((a.path for a in run.ancestors(agent.id) if a.paused), "the run")
-            lines.append((Span(f"   held: {above} is paused", "paused"),))
-        spent = f"{count(agent.usage.input + agent.usage.output)} tokens · {dollars(agent.usage.usd)}"
-        lines += [
-            *fact("agent", f"{agent.path} · {agent.role}", cells=cells),
-            *fact("model", agent.model, cells=cells),
-            *fact(
-                "age",
-                f"{span((agent.ended_at or now) - agent.spawned_at)} · {agent.steps} steps · {spent}",
-                cells=cells,
-            ),
-        ]
-        if agent.tokens_in_context:
-            lines += fact("context", f"{count(agent.tokens_in_context)} tokens", cells=cells)
-        if agent.title:
-            lines += fact("for", agent.title, cells=cells)
-        if agent.role is Role.PLANNER:
-            lines += self._slice(run, agent, cells)
-        inbox = run.inboxes.get(agent.id, [])
-        if inbox:
-            lines += heading(f"Waiting to be read ({len(inbox)})")
-            for message in inbox[-8:]:
-                lines.append((Span(f"  {message.source:<9}", "accent"), Span(one_line(message.text[:300]), "text")))
-        if live.strip():
-            lines += heading("Live")
-            lines += paragraph(live, cells)
-        elif agent.ended and agent.reason:
-            lines += [*heading("How it ended"), *paragraph(agent.reason, cells)]
-        return lines
-
-    def _slice(self, run: Snapshot, agent: Agent, cells: int) -> list[Line]:
-        tasks = [run.tasks[id] for id in run.tasks_of.get(agent.id, ())]
-        if not tasks:
-            return []
-        open_ = [task for task in tasks if not task.ended]
-        lines = heading(f"Tasks: {len(open_)} open of {len(tasks)}")
-        for task in [*open_, *[task for task in reversed(tasks) if task.ended]][:30]:
-            look = TASK[task.state]
-            lines.append(
-                (
-                    Span(f"  {look.glyph} {look.word:<10}", look.style),
-                    Span(one_line(task.spec.title), "text" if not task.ended else "dim"),
-                    Span(f"  attempt {task.attempt}" if task.attempt > 1 else "", "paused"),
-                )
-            )
-        return lines
-
-    def _duty(self, run: Snapshot, agent: Agent, cells: int) -> list[Line]:
-        task = run.tasks.get(agent.task) if agent.task is not None else None
-        if task is None:
-            if not (agent.goal or agent.scope):
-                return [EMPTY, (Span("  No task: the root planner owns the whole intent (i shows it).", "dim"),)]
-            lines: list[Line] = [(Span(f" {one_line(agent.title)}", "text bold"),)]
-            lines += [*heading("Goal"), *paragraph(agent.goal, cells)]
-            return [*lines, *heading("Scope"), *paragraph(agent.scope or "anywhere", cells)]
-        look = TASK[task.state]
-        lines = [
-            (Span(f" {look.glyph} {look.word}  ", f"{look.style} bold"), Span(one_line(task.spec.title), "text bold")),
-            *fact("asked by", f"{self.view.path_of(task.planner)}, intent v{task.intent}", cells=cells),
-            *fact("attempt", f"{task.attempt}, {task.failures} failed, {task.losses} lost", cells=cells),
-            *fact("queued", f"{age(self.host.now() - task.queued_at)} ago", cells=cells),
-            *fact("scope", task.spec.scope or "anywhere", cells=cells),
-        ]
-        if task.conflicts:
-            lines += fact("conflicts", str(task.conflicts), "paused", cells=cells)
-        if task.reason:
-            lines += fact("because", task.reason, "paused", cells=cells)
-        if task.commit:
-            lines += fact("landed as", task.commit[:12], "done", cells=cells)
-        lines += [*heading("Goal"), *paragraph(task.spec.goal, cells)]
-        if task.spec.acceptance:
-            lines += [*heading("Acceptance"), *paragraph(task.spec.acceptance, cells)]
-        return lines
-
-
-def _trouble(problem: BaseException, cells: int) -> list[Line]:
-    return [EMPTY, *paragraph(str(problem), cells, "failed")]
-
-
-def _messages(said: list[MessageRow], problem: BaseException | None, cells: int) -> list[Line]:
-    if problem is not None:
-        return _trouble(problem, cells)
-    if not said:
-        return [EMPTY, (Span("  Nothing was said yet.", "dim"),)]
-    lines = tell_conversation(said, cells)
-    if len(said) >= PAGE:
-        lines.insert(0, (Span(f"  the last {len(said)} messages", "dim"),))
-    return lines
-
-
-def _scratchpad(pads: list[Scratchpad], problem: BaseException | None, cells: int) -> list[Line]:
-    if problem is not None:
-        return _trouble(problem, cells)
-    if not pads:
-        return [EMPTY, (Span("  No scratchpad yet: the agent rewrites it as it learns.", "dim"),)]
-    newest = pads[-1]
-    lines: list[Line] = [(Span(f" version {newest.version} of {len(pads)}", "accent bold"),), EMPTY]
-    return lines + [(Span("  "), *line) for line in wrap(newest.text, cells - 3, "text")]

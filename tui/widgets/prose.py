@@ -1,11 +1,12 @@
 """A scrolling view of wrapped text without a cursor, built anew for each width."""
 
+import difflib
 from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events
 
-from tui.text import EMPTY, Line, Span, wrap
+from tui.text import EMPTY, Line, Span, clean, wrap
 from tui.widgets.lines import LineView
 
 Build = Callable[[int], list[Line]]
@@ -61,3 +62,14 @@ def fact(label: str, value: str, style: str = "text", *, cells: int) -> list[Lin
     """A labelled value; long ones go on below, aligned."""
     first = (Span(f"  {label:<11}", "dim"),)
     return list(wrap(value, cells - 1, style, first=first, indent=" " * 13))
+
+
+def tell_change(old: str, new: str) -> list[Line]:
+    """What differs between two texts, as a unified diff."""
+    lines: list[Line] = []
+    for line in difflib.unified_diff(clean(old).splitlines(), clean(new).splitlines(), lineterm="", n=2):
+        if line.startswith(("+++", "---")):
+            continue
+        style = {"+": "added", "-": "removed", "@": "hunk"}.get(line[:1], "dim")
+        lines.append((Span(" " + line, style),))
+    return lines or [(Span("  Nothing differs.", "dim"),)]
