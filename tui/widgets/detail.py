@@ -9,11 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
-from tui.agentprose import tell_now, tell_task
 from tui.bridge import Agent, AgentId, EventLine, MessageRow, Role, Scratchpad
 from tui.keymap import DEFAULT
 from tui.text import EMPTY
 from tui.widgets.acting import Acting
+from tui.widgets.agentprose import tell_now, tell_task
 from tui.widgets.diff import DiffView
 from tui.widgets.lines import LineView
 from tui.widgets.prose import Prose, paragraph
