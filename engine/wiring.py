@@ -173,7 +173,7 @@ async def _assemble(
         folder.journal, chunks=chunks, on_failure=lambda error: swarms[0].fail(error) if swarms else None
     )
     held.push_async_callback(journal.close)
-    workspaces = await open_workspaces(folder.workspaces, folder.trunk, settings.sandbox, trunk.base)
+    workspaces = await open_workspaces(folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.offers)
     held.push_async_callback(workspaces.close)
     await workspaces.sweep()
     gate = BuildGate(settings.build.gate, settings.build.slots, clock)

@@ -8,16 +8,18 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-import pygit2
 from msgspec import Struct
 
 from engine.protocols import WorkspaceError
 from engine.repo.ignores import Rules, decide, parse
-from engine.repo.trees import EXECUTABLE, FILE, LINK, Changes, Content, entries_of
+from engine.repo.objects import TREE_MODE, Entry, Id, NewObjects
+from engine.repo.trees import EXECUTABLE, FILE, LINK, Changes, Content
 
 LARGEST = 64 << 20
 REFUSED_NAMES = frozenset({".git", "git~1"})
 OURS = ".swarm"
+_SUBMODULE = b"160000"
+_LINK = b"120000"
 
 
 class Stamp(Struct, frozen=True):
@@ -31,19 +33,21 @@ class Stamp(Struct, frozen=True):
 
 
 class Scan:
-    """One walk over a copy that started as `tree`. With `stamps` it holds all files, else it is an overlay's upper.
+    """One walk over a copy that started as `root`, a tree. With `stamps` it holds all files, else it is an upper.
 
-    `carried`: paths that count as tracked though `tree` lacks them. `excludes`: rules that any `.gitignore` overrules.
+    `carried`: paths that count as tracked though `root` lacks them. `excludes`: rules that any `.gitignore` overrules.
     """
 
     def __init__(
         self,
-        tree: pygit2.Tree,
+        objects: NewObjects,
+        root: Id,
         stamps: Mapping[str, Stamp] | None,
         carried: frozenset[str],
         excludes: Rules,
     ) -> None:
-        self.tree = tree
+        self.objects = objects
+        self.root = root
         self.stamps = stamps
         self.carried = carried
         self.excludes = excludes
@@ -57,18 +61,18 @@ class Scan:
         except OSError as error:
             raise WorkspaceError(f"the workspace cannot be read: {error.strerror}") from error
         try:
-            self._folder(fd, "", self.tree, self.stamps is not None, (), False)
+            self._folder(fd, "", self.root, self.stamps is not None, (), False)
         finally:
             os.close(fd)
         return self.changes
 
     def _folder(
-        self, fd: int, prefix: str, tree: pygit2.Tree | None, whole: bool, chain: tuple[Rules, ...], ignored: bool
+        self, fd: int, prefix: str, tree: Id | None, whole: bool, chain: tuple[Rules, ...], ignored: bool
     ) -> None:
         """`whole`: what is not here is gone. `chain`: the rules of each folder from the root to above this one."""
         with os.scandir(fd) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-        tracked = entries_of(tree)
+        tracked = self._tracked(tree)
         chain = (*chain, self._rules(fd, {entry.name for entry in entries}, tracked, whole))
         seen = set()
         for entry in entries:
@@ -81,7 +85,7 @@ class Scan:
                 continue
             path = prefix + name
             known = tracked.get(name)
-            if known is not None and known.filemode == pygit2.GIT_FILEMODE_COMMIT:
+            if known is not None and known[0] == _SUBMODULE:
                 seen.add(name)  # a submodule is left as it is
                 continue
             if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0 and self.stamps is None:
@@ -97,20 +101,20 @@ class Scan:
                 self._file(fd, name, path, info)
         if whole:
             for name, known in tracked.items():
-                if name not in seen and known.filemode != pygit2.GIT_FILEMODE_COMMIT:
+                if name not in seen and known[0] != _SUBMODULE:
                     self.changes.setdefault(prefix + name, None)
 
     def _inner(
         self,
         fd: int,
         path: str,
-        known: pygit2.Object | None,
+        known: Entry | None,
         whole: bool,
         chain: tuple[Rules, ...],
         ignored: bool,
         seen: set[str],
     ) -> None:
-        below = known if isinstance(known, pygit2.Tree) else None
+        below = known[1] if known is not None and known[0] == TREE_MODE else None
         hidden = ignored or self._ignored(chain, path, True)
         if known is not None and below is None:
             self.changes[path] = None  # a file became a folder
@@ -128,15 +132,19 @@ class Scan:
         finally:
             os.close(inner)
 
-    def _rules(self, fd: int, here: set[str], tracked: Mapping[str, pygit2.Object], whole: bool) -> Rules:
+    def _rules(self, fd: int, here: set[str], tracked: Mapping[str, Entry], whole: bool) -> Rules:
         """Those of this folder's `.gitignore` as the agent sees it."""
         if ".gitignore" in here:
             text = _read(fd, ".gitignore")
             return parse(text) if text is not None else ()
         known = tracked.get(".gitignore")
-        if not whole and isinstance(known, pygit2.Blob) and known.filemode != LINK:
-            return parse(known.data)
+        if not whole and known is not None and known[0] not in (TREE_MODE, _LINK, _SUBMODULE):
+            return parse(self.objects.read(known[1]))
         return ()
+
+    def _tracked(self, tree: Id | None) -> dict[str, Entry]:
+        entries = self.objects.folder(tree).entries if tree is not None else {}
+        return {os.fsdecode(name): entry for name, entry in entries.items()}
 
     def _ignored(self, chain: tuple[Rules, ...], path: str, folder: bool) -> bool:
         names = tuple(path.split("/"))

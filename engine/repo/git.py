@@ -110,7 +110,7 @@ class Git(Struct, frozen=True):
             self._argv(args), self.cwd, {**self.environment(), **(env or {})}, stdin, limit, self.timeout_s
         )
         if result.exit not in accept and not result.cut:
-            raise SwarmError(ErrorKind.GIT, f"git {args[0]}: {result.complaint}", _hint(result.err))
+            raise SwarmError(ErrorKind.GIT, f"git {args[0]}: {result.complaint}", hint_of(result.err))
         return result
 
     async def text(self, *args: str, stdin: bytes = b"") -> str:
@@ -262,7 +262,8 @@ def _kill(process: asyncio.subprocess.Process) -> None:
         pass
 
 
-def _hint(err: str) -> str:
+def hint_of(err: str) -> str:
+    """What to do about what git or the system said."""
     if "No space left" in err:
         return "the disk is full: free some space, then resume"
     if "Permission denied" in err or "Read-only file system" in err:

@@ -1,12 +1,17 @@
 """Merges two commits in memory, as `git merge` would in a checkout of the first, with marker labels of our choice."""
 
+import asyncio
 import shutil
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from engine.errors import ErrorKind, SwarmError
 from engine.repo.git import Git
+from engine.repo.group import WHO, Answer, Question
+from engine.repo.objects import Id, NewObjects, ObjectStore
+from engine.repo.pack import packed, write_pack
 from engine.types import CommitId
 
 OURS = "trunk"
@@ -45,8 +50,12 @@ class Merger:
         self._shallow = trunk_git / "shallow"
         self._object_format = object_format
         self._attributes_of: CommitId | None = None
+        self._contents = folder / "objects"
         self._git = Git(
             cwd=self._attributes, git_dir=folder, work_tree=self._attributes, objects=self._objects, timeout_s=120.0
+        )
+        self._contents_git = structs.replace(
+            self._git, objects=self._contents, config=("core.fsync=none", "core.looseCompression=0")
         )
 
     def prepare(self) -> None:
@@ -82,6 +91,43 @@ class Merger:
             raise SwarmError(ErrorKind.GIT, f"git merge-tree: {result.complaint}", "check the repo: git fsck")
         return _parse(result.out, clean=result.exit == 0)
 
+    async def merge_contents(
+        self, tip: CommitId, questions: Collection[Question], new: NewObjects
+    ) -> dict[bytes, Answer]:
+        """Merge files that all three sides have, by the attributes of `tip`; by path, what git makes of each.
+
+        One process for all of them: it sees three commits with just these files. `new` has their contents.
+        Raises SwarmError (git).
+        """
+        if self._attributes_of != tip:
+            await self._write_attributes(tip)
+        side = NewObjects(ObjectStore(self._folder))
+        commits = await asyncio.to_thread(self._pose, questions, new, side)
+        for name, commit in zip((OURS, THEIRS), commits, strict=True):
+            (self._folder / "refs" / "heads" / name).write_text(f"{commit.hex()}\n", encoding="ascii")
+        result = await self._contents_git.run(
+            "merge-tree", "--write-tree", "--no-messages", "-z", OURS, THEIRS, accept=(0, 1)
+        )
+        tree, *conflicts = result.out.split(b"\0")
+        if not tree:
+            raise SwarmError(ErrorKind.GIT, f"git merge-tree: {result.complaint}", "check the repo: git fsck")
+        marked = {entry.partition(b"\t")[2] for entry in conflicts}
+        return await asyncio.to_thread(_answers, questions, side, bytes.fromhex(tree.decode("ascii")), marked)
+
+    def _pose(self, questions: Collection[Question], new: NewObjects, side: NewObjects) -> tuple[Id, Id]:
+        """Write the two commits that are to be merged, with their base, where nothing else is."""
+        shutil.rmtree(self._contents, ignore_errors=True)
+        (self._contents / "pack").mkdir(parents=True)
+        trees = []
+        for which in ("old", "ours", "theirs"):
+            files = {question.path: getattr(question, which) for question in questions}
+            side.made.update((oid, (b"blob", new.read(oid))) for oid in files.values())
+            trees.append(side.edit(side.empty, {path: (b"100644", oid) for path, oid in files.items()}))
+        base = side.commit(trees[0], [], WHO, 0, b"old")
+        ours, theirs = (side.commit(tree, [base.hex()], WHO, 0, b"side") for tree in trees[1:])
+        write_pack(self._contents / "pack", *packed(side), side.store.new_hash, durable=False)
+        return ours, theirs
+
     def moved(self, old: CommitId, new: CommitId, paths: tuple[str, ...]) -> None:
         """Tell that the tip went from `old` to `new`, changing `paths`: spares reading the attributes again."""
         if self._attributes_of == old and not any(PurePosixPath(path).name == ".gitattributes" for path in paths):
@@ -105,6 +151,16 @@ class Merger:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content.out)
         self._attributes_of = commit
+
+
+def _answers(questions: Collection[Question], side: NewObjects, tree: Id, marked: set[bytes]) -> dict[bytes, Answer]:
+    found = {}
+    for question in questions:
+        entry = side.entry(tree, question.path)
+        if entry is None:
+            raise SwarmError(ErrorKind.GIT, "git merge-tree left out a file", "check the run's folder")
+        found[question.path] = Answer(question.path not in marked, side.read(entry[1]))
+    return found
 
 
 def _parse(output: bytes, *, clean: bool) -> Merge:

@@ -4,27 +4,35 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TypeVar
 
 from engine.errors import ErrorKind, SwarmError
 from engine.protocols import LandResult
 from engine.repo.alternates import all_objects, write_alternates
-from engine.repo.git import Git, GitResult
+from engine.repo.git import Git, hint_of
+from engine.repo.group import CONFLICTS, Group, Offer
+from engine.repo.history import History
 from engine.repo.merge import Merger
-from engine.repo.message import trailers_of
+from engine.repo.objects import ObjectStore
+from engine.repo.offers import Offers
+from engine.repo.packs import Packs
 from engine.repo.publish import publish
 from engine.repo.source import SourceRepo
+from engine.repo.swap import loose, swap_loose
 from engine.types import CommitId, LandingState, RunId, TaskId
 
 NAME = "trunk.git"
-TASK_TRAILER = "Swarm-Task"
 
 _TRUNK = "refs/heads/trunk"
 _GREEN = "refs/heads/green"
 _BASE = "refs/swarm/base"
 _TRIES = 20
+_TOGETHER = 256
+"""Landings of one group."""
+_ROUNDS = 4
+"""How often a group asks git about contents; landings that change the same file need a round each."""
 _LONGEST_PATCH = 32 * 1024 * 1024
 _STALE_LOCK_S = 10.0
 _T = TypeVar("_T")
@@ -33,8 +41,8 @@ _T = TypeVar("_T")
 class GitTrunk:
     """Implements protocols.Trunk. Whoever makes one holds the run's lock: it takes all stale git locks away.
 
-    Landings of this process queue up in order. Another process may move the ref at any time; a landing then
-    merges again.
+    Landings of this process queue up; those that wait land together. Another process may move the ref at any time;
+    what is under way is then merged again. `offers` take finished changes from the copies of this process.
     """
 
     def __init__(self, git_dir: Path, source_root: Path, run: RunId, base: CommitId, object_format: str) -> None:
@@ -44,7 +52,12 @@ class GitTrunk:
         self._run = run
         self._git = Git(git_dir, git_dir=git_dir)
         self._merger = Merger(git_dir / "merging", git_dir, object_format)
-        self._landing = asyncio.Lock()
+        self._store = ObjectStore(git_dir, object_format)
+        self._packs = Packs(git_dir / "objects" / "pack", self._store.new_hash)
+        self._history = History(self._git, base)
+        self._waiting: list[Offer] = []
+        self._lander: asyncio.Task[None] | None = None
+        self.offers = Offers(git_dir, self._store)
         self._publishing = asyncio.Lock()
 
     @classmethod
@@ -117,48 +130,143 @@ class GitTrunk:
         return await self._ref(_GREEN)
 
     async def land(self, change: CommitId, message: str) -> LandResult:
-        """See protocols.Trunk. Raises SwarmError (git) when git itself fails; trunk has not moved then."""
-        async with self._landing:
-            for _ in range(_TRIES):
-                tip = await self.tip()
-                result = await self._land_on(tip, change, message)
-                if result is not None:
-                    return result
-            return LandResult(LandingState.REFUSED, tip, reason=f"trunk moved {_TRIES} times meanwhile")
+        """See protocols.Trunk. Raises SwarmError (git) when git or the disk fails; it has not landed then.
 
-    async def _land_on(self, tip: CommitId, change: CommitId, message: str) -> LandResult | None:
-        """One try to land on `tip`; None when trunk has moved."""
-        merge = await self._merger.merge(tip, change)
+        Landings that wait at the same time land as a group: in one pack, by one swap of the ref. Cancelled while it
+        waits, a landing does not take place; cancelled later, it does, and the cancellation arrives afterwards.
+        """
+        offer = Offer(change, self.offers.kept(change), message, asyncio.get_running_loop().create_future())
+        self._waiting.append(offer)
+        if self._lander is None or self._lander.done():
+            self._lander = asyncio.create_task(self._land_waiting(), name="landing")
+        try:
+            return await asyncio.shield(offer.told)
+        except asyncio.CancelledError:
+            if offer in self._waiting:
+                self._waiting.remove(offer)
+            elif not offer.told.done():
+                await asyncio.wait([offer.told])
+                offer.told.cancelled() or offer.told.exception()  # seen
+            raise
+
+    async def _land_waiting(self) -> None:
+        while self._waiting:
+            offers, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+            for offer in await self._told(offers, self._land_together):
+                await self._told([offer], self._land_by_git)
+
+    async def _told(
+        self, offers: list[Offer], land: Callable[[CommitId, list[Offer]], Awaitable[list[Offer] | None]]
+    ) -> list[Offer]:
+        """Land, again while trunk moves meanwhile. Afterwards each offer is told, or waits, or is in the answer."""
+        left: list[Offer] = []
+        try:
+            for _ in range(_TRIES):
+                tip = await self._follow()
+                result = await land(tip, offers)
+                if result is not None:
+                    left = result
+                    return left
+            refused = LandResult(LandingState.REFUSED, tip, reason=f"trunk moved {_TRIES} times meanwhile")
+            for offer in offers:
+                offer.told.set_result(refused)
+        except Exception as error:
+            for offer in offers:
+                if not offer.told.done():
+                    offer.told.set_exception(_trouble(error))
+        finally:
+            for offer in offers:
+                if not offer.told.done() and offer not in left and offer not in self._waiting:
+                    offer.told.cancel()  # the program ends
+        return left
+
+    async def _land_together(self, tip: CommitId, offers: list[Offer]) -> list[Offer] | None:
+        """One try to land on `tip` all that can be merged path by path; None when trunk has moved.
+
+        Returns what git must merge. What took too many rounds of asking git about contents goes back to the queue.
+        """
+        group = await asyncio.to_thread(self._group, tip)
+        if group is None:
+            return offers
+        waiting, left = await asyncio.to_thread(group.decide, offers)
+        for _ in range(_ROUNDS):
+            if not waiting:
+                break
+            answers = await self._merger.merge_contents(tip, group.questions.values(), group.new)
+            group.answer(answers)
+            waiting, more = await asyncio.to_thread(group.decide, waiting)
+            left += more
+        if group.new.made:
+            await asyncio.to_thread(self._packs.add, group.new)
+        if group.tip != tip and not await _whole(self._swap(_TRUNK, group.tip, tip)):
+            return None
+        for offer, result in group.results:
+            if result.commit is not None:
+                self._moved(result, offer.message)
+        self._waiting[:0] = waiting
+        for offer, result in group.results:
+            offer.told.set_result(result)
+        return left
+
+    async def _land_by_git(self, tip: CommitId, offers: list[Offer]) -> list[Offer] | None:
+        """One try to land a single change by git's own merge; None when trunk has moved."""
+        [offer] = offers
+        if offer.kept is not None:
+            await asyncio.to_thread(self.offers.write, offer.kept)
+        result = await self._merge_by_git(tip, offer)
+        if result is None:
+            return None
+        if result.commit is not None:
+            self._moved(result, offer.message)
+        offer.told.set_result(result)
+        return []
+
+    async def _merge_by_git(self, tip: CommitId, offer: Offer) -> LandResult | None:
+        merge = await self._merger.merge(tip, offer.commit)
         if merge.refused:
             return LandResult(LandingState.REFUSED, tip, reason=merge.refused)
         if merge.conflicts:
-            merged = await self._commit(merge.tree, tip, "conflicts of a merge, with markers\n")
+            merged = await self._commit(merge.tree, tip, CONFLICTS)
             return LandResult(
                 LandingState.CONFLICTED, tip, conflicts=merge.conflicts, merged=merged, reason=merge.reason
             )
         paths = await self._changed(tip, merge.tree)
         if not paths:
             return LandResult(LandingState.EMPTY, tip)
-        commit = await self._commit(merge.tree, tip, message)
+        commit = await self._commit(merge.tree, tip, offer.message)
         if not await _whole(self._swap(_TRUNK, commit, tip)):
             return None
-        self._merger.moved(tip, commit, paths)
         return LandResult(LandingState.MERGED, tip, commit=commit, paths=paths)
 
-    async def find_landed(self, task: TaskId) -> CommitId | None:
-        if not task:
+    def _group(self, tip: CommitId) -> Group | None:
+        """None when only git can read this repo: other ids than SHA-1, or paths that the library cannot follow."""
+        try:
+            root = self.offers.tree_of(tip)
+        except KeyError:
             return None
-        log = await self._git.run(
-            *("log", "--first-parent", "-z", "--format=%H%n%B", "--fixed-strings", f"--grep={TASK_TRAILER}: {task}"),
-            f"{self.base}..{_TRUNK}",
-        )
-        for entry in log.out.decode("utf-8", "replace").split("\0"):
-            commit, _, message = entry.partition("\n")
-            if [value for name, value in trailers_of(message) if name == TASK_TRAILER] == [task]:
-                return CommitId(commit)
-        return None
+        return Group(self._store, tip, root, self._history.__contains__, self.offers.on_disk, int(time.time()))
+
+    def _moved(self, result: LandResult, message: str) -> None:
+        """Tell those who keep track of the tip that a landing has moved it."""
+        assert result.commit is not None
+        self._history.landed(result.commit, message)
+        self._merger.moved(result.base, result.commit, result.paths)
+
+    async def _follow(self) -> CommitId:
+        """The tip, with the history known up to it."""
+        tip = await self.tip()
+        await self._history.follow(tip)
+        return tip
+
+    async def find_landed(self, task: TaskId) -> CommitId | None:
+        await self._follow()
+        return self._history.of_task(task)
 
     async def landed_since(self, commit: CommitId) -> list[CommitId]:
+        await self._follow()
+        known = self._history.since(commit)
+        if known is not None:
+            return known
         listing = await self._git.text("rev-list", "--first-parent", "--reverse", _TRUNK, f"^{commit}", "--")
         return [CommitId(line) for line in listing.split("\n") if line]
 
@@ -199,13 +307,8 @@ class GitTrunk:
             return await _whole(publish(self.git_dir, self._source_root, self._run, names))
 
     async def _ref(self, name: str) -> CommitId | None:
-        # A loose ref is one small file: reading it saves a process in every landing.
-        try:
-            text = (self.git_dir / name).read_text(encoding="ascii").strip()
-        except OSError:
-            text = ""
-        if text and not text.startswith("ref:"):
-            return CommitId(text)
+        if (found := loose(self.git_dir, name)) is not None:
+            return found
         result = await self._git.run("rev-parse", "--verify", "--quiet", name, accept=(0, 1))
         return CommitId(result.text) if result.exit == 0 else None
 
@@ -226,28 +329,46 @@ class GitTrunk:
 
         A lock that someone else holds is waited for; one that is old enough to be a dead process's goes.
         """
-        expected = old or "0" * len(new)
         for turn in range(_TRIES):
-            result = await self._git.run("update-ref", "--no-deref", ref, new, expected, accept=(0, 1, 128))
-            if result.exit == 0:
-                return True
-            if (now := await self._ref(ref)) != old:
-                return now == new
-            if not self._locked(ref, result):
-                raise SwarmError(ErrorKind.GIT, f"git update-ref: {result.complaint}", "check the run's folder")
+            if old is not None and loose(self.git_dir, ref) is not None:
+                try:
+                    return await asyncio.to_thread(swap_loose, self.git_dir, ref, new, old)
+                except FileExistsError:
+                    pass
+                except OSError as error:
+                    raise _disk_trouble(f"{ref} cannot be moved", error) from error
+            else:
+                expected = old or "0" * len(new)
+                result = await self._git.run("update-ref", "--no-deref", ref, new, expected, accept=range(256))
+                if result.exit == 0:
+                    return True
+                if (now := await self._ref(ref)) != old:
+                    return now == new
+                if "File exists" not in result.err:
+                    raise SwarmError(ErrorKind.GIT, f"git update-ref: {result.complaint}", hint_of(result.err))
+            self._remove_stale_lock(ref)
             await asyncio.sleep(0.01 * (turn + 1))
         raise SwarmError(ErrorKind.GIT, f"{ref} stays locked", f"remove {self.git_dir / ref}.lock if no git runs")
 
-    def _locked(self, ref: str, result: GitResult) -> bool:
-        if "File exists" not in result.err:
-            return False
+    def _remove_stale_lock(self, ref: str) -> None:
         lock = self.git_dir / f"{ref}.lock"
         try:
             if time.time() - lock.stat().st_mtime > _STALE_LOCK_S:
                 lock.unlink()
         except FileNotFoundError:
             pass
-        return True
+
+
+def _trouble(error: Exception) -> Exception:
+    """One for each who is told."""
+    if isinstance(error, SwarmError):
+        return SwarmError(error.kind, error.message, error.hint)
+    return _disk_trouble("the landing cannot be written", error) if isinstance(error, OSError) else error
+
+
+def _disk_trouble(what: str, error: OSError) -> SwarmError:
+    said = error.strerror or str(error)
+    return SwarmError(ErrorKind.GIT, f"{what}: {said}", hint_of(said))
 
 
 async def _whole(work: Coroutine[object, object, _T]) -> _T:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from engine.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
 from engine.repo.changes import Scan
 from engine.repo.copies import Copy
 from engine.repo.endings import checked_out
+from engine.repo.endings import kept as kept_by_git
 from engine.repo.layers import Layer, Layers
-from engine.repo.trees import LINK, Changes, apply, differences
+from engine.repo.objects import NewObjects
+from engine.repo.offers import Offers
+from engine.repo.trees import LINK, Changes, Content, apply, differences
 from engine.sandbox.containment import Containment
 from engine.sandbox.disk import DiskBudget
 from engine.sandbox.leftovers import record
@@ -34,6 +38,7 @@ class AgentWorkspace:
         containment: Containment,
         trunk_git: Path,
         scratch_git: Path,
+        offers: Offers,
         on_close: Callable[["AgentWorkspace"], None],
     ) -> None:
         self.root = containment.root(copy.folder)
@@ -44,6 +49,8 @@ class AgentWorkspace:
         self._containment = containment
         self._trunk_git = trunk_git
         self._scratch_git = scratch_git
+        self._offers = offers
+        self._offered: CommitId | None = None
         self._on_close = on_close
         self._disk = DiskBudget(copy.changed, containment.limits.disk, empty=copy.stamps is None)
         self._session: Session | None = None
@@ -143,15 +150,20 @@ class AgentWorkspace:
     def _tree(self, repo: pygit2.Repository, commit: CommitId) -> pygit2.Tree:
         return repo[commit].peel(pygit2.Commit).tree
 
-    def _present(self, repo: pygit2.Repository, *, whole: bool = False) -> pygit2.Tree:
-        """The copy's tree as it stands now, its objects written into `repo`."""
+    def _changes(self) -> Scan:
+        """What the copy holds now that it did not receive."""
         if self._closed:
             raise WorkspaceLost("the workspace is closed")
+        objects = NewObjects(self._offers.store)
+        received = self._offers.tree_of(self.layer.commit)
+        scan = Scan(objects, received, self.copy.stamps, self._carried, self._layers.excludes.rules)
+        scan.run(self.copy.changed)
+        return scan
+
+    def _present(self, repo: pygit2.Repository) -> pygit2.Tree:
+        """The copy's tree as it stands now, its objects written into `repo`."""
+        changes = self._changes().changes
         received = self._tree(repo, self.layer.commit)
-        scan = Scan(received, self.copy.stamps, self._carried, self._layers.excludes.rules)
-        changes = scan.run(self.copy.changed)
-        if whole and scan.too_large:
-            raise WorkspaceError(f"{scan.too_large[0]}: is too large to land; remove it or let git ignore it")
         try:
             attributes = self._attributes(repo, received, changes)
             return repo[apply(repo, received, changes, attributes)].peel(pygit2.Tree)
@@ -178,13 +190,43 @@ class AgentWorkspace:
         return (diff.patch or "") if len(diff) else ""
 
     def _commit(self, message: str) -> CommitId:
-        repo = pygit2.Repository(str(self._trunk_git))
-        tree = self._present(repo, whole=True)
-        who = pygit2.Signature(*AUTHOR)
-        return CommitId(str(repo.create_commit(None, who, who, message, tree.id, [pygit2.Oid(hex=self.base)])))
+        scan = self._changes()
+        if scan.too_large:
+            raise WorkspaceError(f"{scan.too_large[0]}: is too large to land; remove it or let git ignore it")
+        self._let_go()
+        try:
+            self._offered = self._offers.make(self.base, self.layer.commit, self._as_git_keeps(scan), message)
+        except (OSError, ValueError, pygit2.GitError) as error:
+            raise WorkspaceError(f"git cannot store the copy: {error}") from error
+        return self._offered
+
+    def _as_git_keeps(self, scan: Scan) -> Changes:
+        """The changes with the line endings that git stores."""
+        if not any(content is not None and b"\r\n" in content.data for content in scan.changes.values()):
+            return scan.changes
+        repo = pygit2.Repository(str(self._scratch_git))
+        attributes = self._attributes(repo, self._tree(repo, self.layer.commit), scan.changes)
+
+        def stored(path: str, content: Content) -> Content:
+            old = scan.objects.entry(scan.root, os.fsencode(path))
+            before = repo.get(pygit2.Oid(raw=old[1])) if old is not None else None
+            return Content(content.mode, kept_by_git(repo, content.data, path, attributes, before))
+
+        return {
+            path: content if content is None or content.mode == LINK else stored(path, content)
+            for path, content in scan.changes.items()
+        }
+
+    def _let_go(self) -> None:
+        """Of the last change that was made here: it has landed, or another follows."""
+        if self._offered is not None:
+            self._offers.forget(self._offered)
+            self._offered = None
 
     def _difference(self, commit: CommitId) -> tuple[list[str], list[tuple[str, int, bytes]]]:
         """What to remove and what to put so that the copy becomes `commit`'s tree."""
+        if (kept := self._offers.kept(commit)) is not None:  # another copy's change, not landed yet
+            self._offers.write(kept)
         repo = pygit2.Repository(str(self._scratch_git))
         gone: list[str] = []
         put: list[tuple[str, int, bytes]] = []
@@ -203,6 +245,7 @@ class AgentWorkspace:
         if self._closed:
             return
         self._closed = True
+        self._let_go()
         async with self._starting:
             if self._session is not None:
                 await self._session.close()

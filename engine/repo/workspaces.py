@@ -11,6 +11,7 @@ from engine.repo.alternates import all_objects, write_alternates
 from engine.repo.copies import make_copy
 from engine.repo.excludes import read_excludes
 from engine.repo.layers import Layers
+from engine.repo.offers import Offers
 from engine.repo.workspace import AgentWorkspace
 from engine.sandbox.leftovers import kill_recorded
 from engine.sandbox.levels import SandboxReport
@@ -22,11 +23,12 @@ from engine.types import AgentId, CommitId
 class CopiedWorkspaces:
     """A protocols.Workspaces over one state folder. All methods are to be called from one event loop."""
 
-    def __init__(self, folder: Path, trunk_git: Path, choice: Choice, layers: Layers) -> None:
+    def __init__(self, folder: Path, trunk_git: Path, choice: Choice, layers: Layers, offers: Offers) -> None:
         self._folder = folder
         self._trunk_git = trunk_git
         self._choice = choice
         self._layers = layers
+        self._offers = offers
         self._open: set[AgentWorkspace] = set()
         self._count = 0
         self._closed = False
@@ -55,7 +57,14 @@ class CopiedWorkspaces:
             self._layers.discard(folder)
             raise
         workspace = AgentWorkspace(
-            copy, layer, self._layers, self._choice.containment, self._trunk_git, self._scratch, self._gone
+            copy,
+            layer,
+            self._layers,
+            self._choice.containment,
+            self._trunk_git,
+            self._scratch,
+            self._offers,
+            self._gone,
         )
         self._open.add(workspace)
         return workspace
@@ -89,8 +98,12 @@ class CopiedWorkspaces:
         await asyncio.to_thread(self._layers.empty_trash)
 
 
-async def open_workspaces(folder: Path, trunk_git: Path, settings: SandboxSettings, base: CommitId) -> CopiedWorkspaces:
+async def open_workspaces(
+    folder: Path, trunk_git: Path, settings: SandboxSettings, base: CommitId, offers: Offers | None = None
+) -> CopiedWorkspaces:
     """Workspaces in `folder` (made if missing, one run's own) for the run that started from `base`.
+
+    `offers` take what is finished; without them it is written into the trunk's repo at once.
 
     Raises SwarmError: sandbox and settings as `choose` does, state when the folder cannot be written, git.
     """
@@ -105,7 +118,7 @@ async def open_workspaces(folder: Path, trunk_git: Path, settings: SandboxSettin
             ErrorKind.STATE, f"the workspaces' folder cannot be written: {error}", "choose another with --state-dir"
         ) from error
     choice = await choose(folder, tuple(map(str, all_objects(trunk_git / "objects"))), settings)
-    return CopiedWorkspaces(folder, trunk_git, choice, layers)
+    return CopiedWorkspaces(folder, trunk_git, choice, layers, offers or Offers(trunk_git, keep=False))
 
 
 def _real(path: Path) -> Path:

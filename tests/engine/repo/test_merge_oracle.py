@@ -113,7 +113,7 @@ class Oracle:
         unmerged = {line.partition("\t")[2] for line in git("ls-files", "-u", "-z").split("\0") if line}
         files = self._files()
         if status == 1:
-            git("merge", "--abort")
+            git("reset", "-q", "--hard")  # --abort refuses where a link stands in for a folder
             return False, "", {path.replace("~HEAD", "~trunk") for path in unmerged}, files
         return True, git("rev-parse", "HEAD^{tree}"), set(), files
 

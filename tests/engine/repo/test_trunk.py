@@ -80,38 +80,39 @@ async def test_a_landed_commit_has_the_swarms_identity_and_the_message_as_given(
     assert told == f"{who}|{who}|{text.rstrip()}"
 
 
-async def test_a_ref_that_someone_else_moves_is_merged_with_again(repo: PersonRepo, trunk: GitTrunk) -> None:
-    made = change(repo, {"a.txt": b"1\n2\nthree\n"})
-    other = bare(trunk)("commit-tree", f"{repo.change('main', {'b.txt': b'B'})}^{{tree}}", "-p", trunk.base, "-m", "x")
-    git_commit = trunk._commit
-    moved = False
+def moved_meanwhile(trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch, to: Callable[[CommitId], str | None]) -> None:
+    """Let someone else move trunk right before each swap, to what `to` makes of the tip (None: not this time)."""
+    swap = trunk._swap
 
-    async def commit_while_trunk_moves(tree: str, parent: CommitId, text: str) -> CommitId:
-        nonlocal moved
-        if not moved:
-            moved = True
+    async def swap_after_another(ref: str, new: CommitId, old: CommitId | None) -> bool:
+        if old is not None and (other := to(old)) is not None:
             bare(trunk)("update-ref", "refs/heads/trunk", other)
-        return await git_commit(tree, parent, text)
+        return await swap(ref, new, old)
 
-    trunk._commit = commit_while_trunk_moves  # type: ignore[method-assign]
-    result = await trunk.land(made, message("t-1"))
-    assert (result.state, result.base) == (LandingState.MERGED, other)
-    assert bare(trunk)("show", "refs/heads/trunk:b.txt") == "B"
-    assert bare(trunk)("show", "refs/heads/trunk:a.txt") == "1\n2\nthree"
+    monkeypatch.setattr(trunk, "_swap", swap_after_another)
+
+
+async def test_a_ref_that_someone_else_moves_is_merged_with_again(
+    repo: PersonRepo, trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = [change(repo, {"a.txt": b"1\n2\nthree\n"}), change(repo, {"new": b"n\n"})]
+    other = bare(trunk)("commit-tree", f"{repo.change('main', {'b.txt': b'B'})}^{{tree}}", "-p", trunk.base, "-m", "x")
+    moves = iter([other])
+    moved_meanwhile(trunk, monkeypatch, lambda _: next(moves, None))
+    first, second = await asyncio.gather(*(trunk.land(made, message("t-1")) for made in changes))
+    assert (first.state, second.state) == (LandingState.MERGED, LandingState.MERGED)
+    assert (first.base, second.base) == (other, first.commit)
+    git = bare(trunk)
+    assert [git("show", f"trunk:{name}") for name in ("a.txt", "b.txt", "new")] == ["1\n2\nthree", "B", "n"]
+    assert git("rev-list", "--count", f"{trunk.base}..trunk") == "3"
 
 
 async def test_a_trunk_that_never_rests_refuses_after_a_bounded_number_of_tries(
-    repo: PersonRepo, trunk: GitTrunk
+    repo: PersonRepo, trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = change(repo, {"a.txt": b"1\n2\nthree\n"})
-    git_commit = trunk._commit
-
-    async def commit_while_trunk_moves(tree: str, parent: CommitId, text: str) -> CommitId:
-        moved = bare(trunk)("commit-tree", f"{parent}^{{tree}}", "-p", parent, "-m", "again")
-        bare(trunk)("update-ref", "refs/heads/trunk", moved)
-        return await git_commit(tree, parent, text)
-
-    trunk._commit = commit_while_trunk_moves  # type: ignore[method-assign]
+    git = bare(trunk)
+    moved_meanwhile(trunk, monkeypatch, lambda tip: git("commit-tree", f"{tip}^{{tree}}", "-p", tip, "-m", "again"))
     result = await trunk.land(made, message("t-1"))
     assert result.state is LandingState.REFUSED
     assert "moved" in result.reason

@@ -1,0 +1,415 @@
+"""Landing: from finished copies to acknowledged landings, beside what a person's own scripts would do.
+
+Run with `python -m tests.bench landing [--landings N] [--files N] [--workers N,N]`. The ways work on one project, one
+after the other, with the same kinds of changes: some to a file of its own, some to a file that others change as well
+(elsewhere in it, or in the same line: a true conflict). All of the engine is real: copies, trunk, journal, snapshot.
+"""
+
+import argparse
+import asyncio
+import gc
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine import events as e
+from engine.agents import landing
+from engine.agents.desk import AgentDesk
+from engine.agents.worker import started
+from engine.errors import ModelError, ModelErrorKind
+from engine.events import Draft
+from engine.journal.writer import SqliteJournal
+from engine.protocols import LandResult, WorkspaceError
+from engine.repo.group import Change, Offer
+from engine.repo.merge import Merger
+from engine.repo.objects import NewObjects
+from engine.repo.pack import packed, write_pack
+from engine.repo.source import inspect_repo
+from engine.repo.trunk import GitTrunk
+from engine.repo.workspace import AgentWorkspace
+from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
+from engine.settings import Settings
+from engine.snapshot import Snapshot
+from engine.swarm import Swarm
+from engine.system import SortableIds, SystemClock
+from engine.tools.tool import Answer
+from engine.types import (
+    Agent,
+    AgentId,
+    AgentPath,
+    CommitId,
+    HandoffStatus,
+    HandoffText,
+    LandingState,
+    ModelName,
+    Role,
+    RunId,
+    Task,
+    TaskId,
+    TaskSpec,
+)
+from engine.world import World
+from tests import simulated
+from tests.bench.report import Report, ratio
+from tests.engine.swarms import PROMPTS, TOOLBOX, Generous, OpenGate
+from tests.simulated.time import SimulatedClock
+
+IN_A_FOLDER = 25
+TASKS_OF_A_PLANNER = 100
+CONFLICTING, BESIDE, NEW, GONE = 0.05, 0.05, 0.10, 0.02
+"""Shares of the changes: the same line as another's, another line of the same file, a new file, a file removed."""
+CHECKED = 1_000
+"""Landings whose verdict and tree are compared with git's own merge, beside all conflicts."""
+MODEL = ModelName("rehearsal:load")
+
+
+def git(where: Path, *args: str, check: bool = True) -> str:
+    return subprocess.run(["git", *args], cwd=where, check=check, capture_output=True, text=True).stdout.strip()
+
+
+def path_of(number: int) -> str:
+    return f"part{number // (IN_A_FOLDER * 20)}/unit{number // IN_A_FOLDER}/file{number}.py"
+
+
+def content(number: int, edits: Sequence[tuple[int, str]] = ()) -> str:
+    lines = [f"VALUE_{number} = {number}", *(f"def value_{line}():  # {line * number}" for line in range(30))]
+    for line, text in edits:
+        lines[line] = text
+    return "\n".join(lines) + "\n"
+
+
+def make_project(folder: Path, files: int) -> None:
+    for number in range(files):
+        path = folder / path_of(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content(number))
+    git(folder.parent, "init", "-q", "-b", "main", folder.name)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "generated")
+    git(folder, "repack", "-adq")
+
+
+class Work(msgspec.Struct, frozen=True):
+    """One change: a file's whole new text by path (None: removed)."""
+
+    files: dict[str, str | None]
+
+
+def changes(count: int, files: int, seed: int) -> list[Work]:
+    """So many changes, each a task's work, in the order in which they are finished."""
+    chance = random.Random(seed)
+    fought_over = [files - 1 - number for number in range(max(1, files // 500))]
+    shared = [files - len(fought_over) - 1 - number for number in range(max(1, files // 50))]
+    own = list(range(files - len(shared) - len(fought_over)))
+    chance.shuffle(own)
+    made = []
+    for number in range(count):
+        kind = chance.random()
+        if kind < CONFLICTING:
+            made.append(Work({path_of(file := chance.choice(fought_over)): content(file, [(3, f"# by {number}")])}))
+        elif kind < CONFLICTING + BESIDE:
+            line = 6 + 2 * chance.randrange(12)
+            made.append(Work({path_of(file := chance.choice(shared)): content(file, [(line, f"# line {line}")])}))
+        else:
+            file = own[number % len(own)]
+            found: dict[str, str | None] = {path_of(file): content(file, [(9, f"# by {number}")])}
+            if kind > 1 - NEW:
+                found[path_of(file).replace(".py", f"_{number}.py")] = content(number)
+            if NEW < 1 - kind < NEW + GONE:
+                found = {path_of(file): None}
+            made.append(Work(found))
+    return made
+
+
+def write(folder: Path, work: Work) -> None:
+    for name, text in work.files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text is not None:
+            path.write_text(text)
+        elif path.exists():
+            path.unlink()
+        else:
+            os.mknod(path, 0o020000, os.makedev(0, 0))  # a whiteout: how an overlay says that a file is gone
+
+
+# --- by hand ---------------------------------------------------------------------------------------------------
+
+
+def by_hand(folder: Path, source: Path, works: list[Work], workers: int) -> dict[str, float | int]:
+    """Each worker has a clone and does `git commit`, `git pull --rebase`, `git push` until it is through."""
+    bare = folder / "by-hand.git"
+    git(folder, "clone", "-q", "--bare", str(source), str(bare))
+    clones = []
+    for number in range(workers):
+        clones.append(folder / f"clone{number}")
+        git(folder, "clone", "-q", "--shared", str(bare), str(clones[-1]))
+    before = size_kb(bare)
+    took: list[float] = []
+    conflicts = 0
+    left = iter(works)
+
+    def work_off(clone: Path) -> None:
+        nonlocal conflicts
+        for work in left:
+            write(clone, work)
+            start = time.perf_counter()
+            git(clone, "add", "-A")
+            git(clone, "commit", "-qm", "change")
+            while True:
+                if subprocess.run(["git", "pull", "-q", "--rebase"], cwd=clone, capture_output=True).returncode:
+                    git(clone, "rebase", "--abort", check=False)
+                    git(clone, "reset", "-q", "--hard", "origin/main")
+                    conflicts += 1
+                    break
+                if not subprocess.run(["git", "push", "-q"], cwd=clone, capture_output=True).returncode:
+                    break
+            took.append(time.perf_counter() - start)
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work_off, clones))
+    return figures(took, time.perf_counter() - start, conflicts, size_kb(bare) - before)
+
+
+# --- the engine ------------------------------------------------------------------------------------------------
+
+
+class Watched(GitTrunk):
+    """The trunk as it is, with what was offered to it and what became of it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.seen: list[tuple[Change | None, CommitId, LandResult]] = []
+
+    async def land(self, change: CommitId, message: str) -> LandResult:
+        result = await super().land(change, message)
+        self.seen.append((self.offers.kept(change), change, result))
+        return result
+
+
+class ByProcesses(Watched):
+    """The trunk without groups: git's own merge for each landing, process by process."""
+
+    async def _land_together(self, tip: CommitId, offers: list[Offer]) -> list[Offer]:
+        return offers
+
+
+class Engine:
+    """A run of real parts, brought to the moment at which workers have finished."""
+
+    def __init__(self, swarm: Swarm, trunk: Watched, workspaces: CopiedWorkspaces, journal: SqliteJournal) -> None:
+        self.swarm, self.trunk, self.workspaces, self.journal = swarm, trunk, workspaces, journal
+        self.finished: list[tuple[TaskId, AgentDesk]] = []
+        self.took: list[float] = []
+
+    @classmethod
+    async def make(cls, folder: Path, source: Path, kind: type[Watched]) -> "Engine":
+        trunk = await kind.create(folder, await inspect_repo(source), RunId("r-1"))
+        assert isinstance(trunk, Watched)
+        settings = Settings()
+        workspaces = await open_workspaces(
+            folder / "workspaces", trunk.git_dir, settings.sandbox, trunk.base, trunk.offers
+        )
+        journal = await SqliteJournal.open(folder / "journal.db")
+        idle = simulated.world(SimulatedClock(), lambda *_: ModelError(ModelErrorKind.REFUSED, "nobody asks here"))
+        world = World(
+            clock=SystemClock(),
+            ids=SortableIds(),
+            journal=journal,
+            trunk=trunk,
+            workspaces=workspaces,
+            models=idle.models,
+            meters=idle.meters,
+            gate=OpenGate(),
+            governor=Generous(),
+            checker=None,
+        )
+        return cls(Swarm(world, settings, PROMPTS, TOOLBOX, Snapshot(), 1), trunk, workspaces, journal)
+
+    async def prepare(self, works: list[Work]) -> None:
+        """Have each change stand finished in a copy of its own, all made at the run's base."""
+        swarm = self.swarm
+        models = dict.fromkeys(map(str, Role), MODEL)
+        swarm.record(Draft(e.RunCreated(RunId("r-1"), "", "main", self.trunk.base, "", models, "{}", "")))
+        for number, work in enumerate(works):
+            if number % TASKS_OF_A_PLANNER == 0:
+                planner = AgentId(swarm.ids.new("a"))
+                about = Agent(planner, AgentPath(f"root-{number}"), None, Role.PLANNER, MODEL, "plan")
+                swarm.record(Draft(e.AgentSpawned(about), planner))
+            task = Task(TaskId(swarm.ids.new("t")), TaskSpec(f"change {number}", "as said"), planner, 1)
+            swarm.record(Draft(e.TaskQueued(task), planner, task.id))
+            agent, drafts = started(swarm, task)
+            swarm.record(*drafts)
+            desk = AgentDesk(swarm, agent.id, self.trunk.base, _refuse)
+            workspace = await desk.workspace()
+            assert isinstance(workspace, AgentWorkspace)
+            write(workspace.copy.changed, work)
+            # What an agent is handed back of a conflict is not timed: it is the cost of its copy.
+            workspace.read_file, workspace.advance = _no_file, _no_advance  # type: ignore[method-assign]
+            self.finished.append((task.id, desk))
+        await swarm.durable(swarm.record(Draft(e.Warned("all have finished"))))
+
+    async def land_all(self, workers: int) -> float:
+        """Land what has finished, so many at once; the seconds until all is acknowledged."""
+        left = iter(self.finished)
+
+        async def work_off() -> None:
+            swarm = self.swarm
+            text = HandoffText(HandoffStatus.DONE, "Done as said, with a sentence or two about it.")
+            for task, desk in left:
+                start = time.perf_counter()
+                result = await landing.offer(swarm, swarm.snapshot.tasks[task], desk, text)
+                if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
+                    seq = swarm.snapshot.seq
+                else:
+                    seq = swarm.record(*landing.landed(swarm, swarm.snapshot.tasks[task], text, result))
+                await swarm.durable(seq)
+                self.took.append(time.perf_counter() - start)
+
+        start = time.perf_counter()
+        await asyncio.gather(*(work_off() for _ in range(workers)))
+        return time.perf_counter() - start
+
+    async def close(self) -> None:
+        await self.workspaces.close()
+        await self.journal.close()
+
+
+async def _refuse(_: HandoffText) -> Answer:
+    raise AssertionError("nobody hands off here")
+
+
+async def _no_file(path: str) -> bytes:
+    raise WorkspaceError(path)
+
+
+async def _no_advance(commit: CommitId, base: CommitId) -> None:
+    pass
+
+
+async def by_engine(
+    folder: Path, source: Path, works: list[Work], workers: int, kind: type[Watched], sample: int
+) -> dict[str, float | int]:
+    await asyncio.to_thread(folder.mkdir)
+    engine = await Engine.make(folder, source, kind)
+    try:
+        await engine.prepare(works)
+        before = size_kb(engine.trunk.git_dir)
+        gc.collect()
+        gc.freeze()  # the prepared copies are the bench's, not the engine's
+        cpu = time.process_time()
+        seconds = await engine.land_all(workers)
+        cpu = time.process_time() - cpu
+        landed = [result for _, _, result in engine.trunk.seen if result.commit]
+        conflicts = [result for _, _, result in engine.trunk.seen if result.state is LandingState.CONFLICTED]
+        found = figures(engine.took, seconds, len(conflicts), size_kb(engine.trunk.git_dir) - before)
+        found["cpu_ms"] = 1_000 * cpu / len(works)
+        found["packs"] = sum(1 for _ in (engine.trunk.git_dir / "objects" / "pack").glob("*.pack"))
+        history = git(engine.trunk.git_dir, "rev-list", "--count", "--no-merges", f"{engine.trunk.base}..trunk")
+        assert int(history) == len(landed), (history, len(landed))
+        found["checked"], found["wrong"] = await compare(engine, sample)
+        git(engine.trunk.git_dir, "fsck", "--connectivity-only", "--no-dangling")
+        return found
+    finally:
+        gc.unfreeze()
+        await engine.close()
+
+
+async def compare(engine: Engine, sample: int) -> tuple[int, int]:
+    """How many landings were decided again by git's own merge on the same commit, and how many it decides otherwise."""
+    trunk = engine.trunk
+    conflicted = [seen for seen in trunk.seen if seen[2].state is LandingState.CONFLICTED]
+    others = [seen for seen in trunk.seen if seen[2].state is not LandingState.CONFLICTED]
+    chosen = conflicted + random.Random(1).sample(others, min(sample, len(others)))
+    offered = NewObjects(trunk.offers.store)
+    for kept, _, _ in chosen:
+        if kept is not None and kept.objects is not None:
+            offered.made.update(kept.objects.made)
+    if offered.made:
+        write_pack(trunk.git_dir / "objects" / "pack", *packed(offered), trunk.offers.store.new_hash)
+    merger = Merger(trunk.git_dir.parent / "comparing", trunk.git_dir, "sha1")
+    merger.prepare()
+    wrong = 0
+    for _, change, result in chosen:
+        said = await merger.merge(result.base, change)
+        told = result.merged or result.commit
+        tree = git(trunk.git_dir, "rev-parse", f"{told}^{{tree}}") if told else said.tree
+        agree = (said.tree, bool(said.conflicts)) == (tree, result.state is LandingState.CONFLICTED)
+        wrong += not agree or said.conflicts != result.conflicts
+    return len(chosen), wrong
+
+
+# --- what was found --------------------------------------------------------------------------------------------
+
+
+def size_kb(folder: Path) -> float:
+    found = subprocess.run(["du", "-sk", str(folder)], check=True, capture_output=True, text=True).stdout
+    return float(found.split("\t")[0])
+
+
+def figures(took: list[float], seconds: float, conflicts: int, kb: float) -> dict[str, float | int]:
+    took = sorted(took)
+    return {
+        "landings": len(took),
+        "per_s": len(took) / seconds,
+        "p50_ms": 1_000 * took[len(took) // 2],
+        "p99_ms": 1_000 * took[int(len(took) * 0.99)],
+        "conflicts": conflicts,
+        "kb_each": kb / max(1, len(took) - conflicts),
+    }
+
+
+def run(options: list[str]) -> Report:
+    """Measure. `--workers` are the numbers of landings at once that this is measured with, the last one longest."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench landing")
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--landings", type=int, default=10_000)
+    parser.add_argument("--workers", default="16,256")
+    parser.add_argument("--few", type=int, default=200, help="landings of the slow ways")
+    parser.add_argument("--only", action="store_true", help="leave out the slow ways")
+    arguments = parser.parse_args(options)
+    folder = Path(tempfile.mkdtemp(prefix="bench-landing-", dir=os.environ.get("BENCH_DIR")))
+    found: dict[str, dict[str, float | int]] = {}
+    try:
+        source = folder / "source"
+        source.mkdir()
+        make_project(source, arguments.files)
+        few = changes(arguments.few, arguments.files, 1)
+        sizes = [int(size) for size in arguments.workers.split(",")]
+        if not arguments.only:
+            found["pull --rebase, push; 16"] = by_hand(folder, source, few, 16)
+            found["merge-tree processes; 16"] = asyncio.run(
+                by_engine(folder / "processes", source, few, 16, ByProcesses, CHECKED)
+            )
+        for size in sizes:
+            count = arguments.landings if size == sizes[-1] else max(arguments.landings // 5, arguments.few)
+            works = changes(count, arguments.files, 2)
+            name = f"this; {size}"
+            found[name] = asyncio.run(by_engine(folder / f"this-{size}", source, works, size, Watched, CHECKED))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    columns = ("per_s", "landings", "p50_ms", "p99_ms", "conflicts", "kb_each", "cpu_ms", "packs", "checked", "wrong")
+    report = Report("landing", ("way; at once", *columns))
+    report.rows = [(name, *(figures.get(column) for column in columns)) for name, figures in found.items()]
+    best = found[f"this; {sizes[-1]}"]
+    report.figures = {"files": arguments.files, "landings_per_s": round(best["per_s"], 1)}
+    report.figures |= {name: round(value, 2) for name, value in best.items() if name != "per_s"}
+    for name, figures in found.items():
+        report.ratios[f"landings_per_s_to_{name}"] = ratio(best["per_s"], figures["per_s"])
+    report.notes.append("checked: how many verdicts and trees were compared with git merge-tree's; wrong: that differ")
+    return report
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:]).show()
