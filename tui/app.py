@@ -159,6 +159,7 @@ class SwarmApp(App[int], inherit_bindings=False):
             no_detach=session.no_detach if session is not None else "",
             attention=len(view.attention()),
             handoffs=int(view.handoff is not None),
+            replaying=session is not None and session.player is not None,
         )
 
     def tell(self, text: str, *, bad: bool = False) -> None:

@@ -24,6 +24,7 @@ from tui.bridge import (
     Live,
     MessageRow,
     Micros,
+    Player,
     Scratchpad,
     Snapshot,
     SwarmError,
@@ -65,6 +66,8 @@ class BackgroundSession(ABC):
     no_detach = ""
     notice = ""
     farewell = ""
+    player: Player | None = None
+    rewinds = 0
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -150,6 +153,13 @@ class BackgroundSession(ABC):
         if (line := describe(event)) is not None:
             with self._lock:
                 self._lines.append(line)
+
+    def _forget(self) -> None:
+        """Empty the list of events: it begins again somewhere else."""
+        with self._lock:
+            self._lines.clear()
+            self._last_line = 0
+            self.rewinds += 1
 
     # --- the screen's thread ---------------------------------------------------------------------------------
 

@@ -99,14 +99,16 @@ from engine.types import (
 
 if TYPE_CHECKING:
     from engine.control_client import ControlClient
-    from engine.export import event_line, export_lines
+    from engine.export import event_line, export_lines, snapshot_line
     from engine.journal.export import export_jsonl
+    from engine.journal.moments import seq_of
     from engine.journal.queries import JournalReader
     from engine.models.choice import choose_models
     from engine.models.playbook import SampleProject, list_samples, sample_folder
     from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
     from engine.repo.git import require_git
     from engine.repo.green import suggest_check
+    from engine.repo.landed import landed_patch
     from engine.repo.source import SourceRepo, inspect_repo
     from engine.runs import RunFolder, RunListing, find_run, is_live, list_runs, newest_unfinished
     from engine.sandbox.levels import SandboxReport
@@ -136,6 +138,7 @@ MACHINERY = {
     "inspect_repo": "engine.repo.source",
     "is_live": "engine.runs",
     "key_variable": "engine.models.registry",
+    "landed_patch": "engine.repo.landed",
     "list_runs": "engine.runs",
     "list_samples": "engine.models.playbook",
     "newest_unfinished": "engine.runs",
@@ -144,6 +147,8 @@ MACHINERY = {
     "resettled": "engine.settings_files",
     "resume_run": "engine.wiring",
     "sample_folder": "engine.models.playbook",
+    "seq_of": "engine.journal.moments",
+    "snapshot_line": "engine.export",
     "split_model": "engine.models.registry",
     "start_run": "engine.wiring",
     "suggest_check": "engine.repo.green",
@@ -229,8 +234,46 @@ class CloseMode(StrEnum):
     DETACH = "detach"
 
 
+class Position(Struct, frozen=True):
+    """Where a replay stands: after event `seq`, at a moment, of so many events so far and from when to when."""
+
+    seq: int
+    last: int
+    began: Micros
+    at: Micros
+    last_at: Micros
+
+
+class Player(Protocol):
+    """What a person does to a replay. `speed` is how much faster than it happened."""
+
+    playing: bool
+    speed: float
+
+    def position(self) -> Position: ...
+
+    def toggle(self) -> None:
+        """Play or pause."""
+        ...
+
+    def change_speed(self, by: int) -> None:
+        """So many notches faster, or slower."""
+        ...
+
+    def step(self, by: int) -> Future[None]:
+        """So many events on, or back; it no longer plays."""
+        ...
+
+    def seek(self, text: str) -> Future[None]:
+        """Go to a moment as a person names it. Raises SwarmError (through the future)."""
+        ...
+
+
 class Session(Protocol):
     """A run as the screen sees it.
+
+    `player` is there for a replay only. `rewinds` grows whenever the lines of events are no longer those that follow
+    from the last ones: what was taken over of them is to be forgotten.
 
     `mark` is shown in the header (`REPLAY`, for example; empty for a live run). `read_only` says why commands
     are refused, `no_detach` why the swarm cannot go on without the screen; empty when they are not. `notice` is
@@ -242,6 +285,8 @@ class Session(Protocol):
     no_detach: str
     notice: str
     farewell: str
+    player: Player | None
+    rewinds: int
 
     def start(self) -> None:
         """Begin the work; called once."""
@@ -357,6 +402,8 @@ __all__ = [
     "ModelName",
     "Patch",
     "Pause",
+    "Player",
+    "Position",
     "PriorityChanged",
     "ProviderSettings",
     "Published",
@@ -417,6 +464,7 @@ __all__ = [
     "inspect_repo",
     "is_live",
     "key_variable",
+    "landed_patch",
     "list_runs",
     "list_samples",
     "load_settings",
@@ -427,6 +475,8 @@ __all__ = [
     "resettled",
     "resume_run",
     "sample_folder",
+    "seq_of",
+    "snapshot_line",
     "split_model",
     "start_run",
     "state_folder",

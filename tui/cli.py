@@ -116,6 +116,19 @@ def _attach(parser: ArgumentParser) -> None:
     _state_dir(parser.add_argument)
 
 
+def _replay(parser: ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run, as `swarm-tui runs` names it; live ones too")
+    parser.add_argument(
+        "--until",
+        default="",
+        metavar="MOMENT",
+        help="where to begin, or, headless, stop: an event's number, a time (UTC), 1h30m (since the start), 50%%",
+    )
+    parser.add_argument("--headless", action="store_true", help="print the state at that moment as JSON")
+    parser.add_argument("--theme", metavar="NAME", help="the screen's theme")
+    _state_dir(parser.add_argument)
+
+
 def _runs(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per run")
     _state_dir(parser.add_argument)
@@ -146,7 +159,7 @@ def _init(parser: ArgumentParser) -> None:
 
 
 APP = CommandLine("", "[REPO]", "open the app on a repository", "tui.commands.open:open_repo", _open)
-PLANNED = ("replay", "report", "ask", "lint-intent")
+PLANNED = ("report", "ask", "lint-intent")
 """Commands that are promised elsewhere and not there yet: told apart from arguments that are wrong."""
 COMMANDS = (
     CommandLine("demo", "[SAMPLE]", "run a sample project: no key, no network", "tui.commands.demo:demo", _demo),
@@ -154,6 +167,7 @@ COMMANDS = (
     CommandLine("resume", "[RUN]", "go on with a run that stopped or was killed", "tui.commands.run:resume", _resume),
     CommandLine("runs", "", "list runs", "tui.commands.runs:runs", _runs),
     CommandLine("attach", "RUN", "open the app on a run of another process", "tui.commands.open:attach", _attach),
+    CommandLine("replay", "RUN", "the app, fed from a run's record", "tui.commands.replay:replay", _replay),
     CommandLine("send", "RUN VERB …", "pause, steer, cancel, … from elsewhere", "tui.commands.send:send", _send),
     CommandLine("export", "RUN", "a run's record as lines of JSON", "tui.commands.runs:export", _export),
     CommandLine("doctor", "[REPO]", "what this machine gives and lacks", "tui.commands.doctor:doctor", _doctor),

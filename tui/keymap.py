@@ -20,6 +20,7 @@ class Context(Struct, frozen=True):
     attention: int = 0
     handoffs: int = 0
     narrow: bool = False
+    replaying: bool = False
 
 
 def _commandable(c: Context) -> str:
@@ -81,6 +82,10 @@ def _has_handoff(c: Context) -> str:
 
 def _replies(c: Context) -> str:
     return _commandable(c) or _has_handoff(c)
+
+
+def _replays(c: Context) -> str:
+    return "" if c.replaying else "only in a replay: swarm-tui replay RUN"
 
 
 def _free(_: Context) -> str:
@@ -172,6 +177,13 @@ ACTIONS: tuple[Action, ...] = (
     A("handoffs.resolve", ("m",), "resolve", "Mark as resolved, or not", unavailable=_has_handoff),
     # events
     A("events.follow", ("f",), "follow", "Follow the newest event again", footer=20),
+    # replay: there, these come before a pane's own
+    A("replay.play", ("space",), "play", "Play or pause", footer=5, unavailable=_replays),
+    A("replay.step", ("full_stop",), "step", "The next event", footer=6, unavailable=_replays),
+    A("replay.step_back", ("comma",), "step back", "The event before", unavailable=_replays),
+    A("replay.slower", ("left_curly_bracket",), "slower", "Slower", unavailable=_replays),
+    A("replay.faster", ("right_curly_bracket",), "faster", "Faster", footer=7, unavailable=_replays),
+    A("replay.seek", ("colon",), "seek", "Go to an event's number, a time or an agent", footer=8, unavailable=_replays),
     # diff
     A("diff.next_hunk", ("l", "right"), "next hunk", "Next hunk", footer=20),
     A("diff.previous_hunk", ("h", "left"), "hunk before", "Hunk before"),
@@ -201,6 +213,11 @@ _SHOWN = {
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "number_sign": "#",
+    "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
+    "full_stop": ".",
+    "comma": ",",
+    "colon": ":",
     "plus": "+",
     "minus": "-",
     "underscore": "_",

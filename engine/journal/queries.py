@@ -29,7 +29,19 @@ from engine.journal.rows import (
     ToolCallRow,
 )
 from engine.snapshot import Snapshot
-from engine.types import AgentId, Break, Check, Handoff, HandoffId, HandoffText, Landing, Micros, Sample, Scratchpad
+from engine.types import (
+    AgentId,
+    AgentPath,
+    Break,
+    Check,
+    Handoff,
+    HandoffId,
+    HandoffText,
+    Landing,
+    Micros,
+    Sample,
+    Scratchpad,
+)
 
 PAGE = 1_000
 """Events that are read at once."""
@@ -149,6 +161,23 @@ class JournalReader:
             [[then]] = await self._query("SELECT at FROM events WHERE seq = ?", (middle,))
             low, high = (middle, high) if then <= at else (low, middle - 1)
         return low
+
+    async def time_of(self, seq: int) -> Micros:
+        """When an event happened; 0 when there is none."""
+        rows = await self._query("SELECT at FROM events WHERE seq = ?", (seq,))
+        return int(rows[0][0]) if rows else 0
+
+    async def spawned(self, path: AgentPath) -> int | None:
+        """The event with which the agent with a path began; the last one, if several had it."""
+        rows = await self._query("SELECT id, spawned FROM agents WHERE path = ? ORDER BY id DESC LIMIT 1", (path,))
+        if not rows:
+            return None
+        # Its event came with its making or a little later.
+        sql = "SELECT seq FROM events WHERE kind = 'agent_spawned' AND seq > ? AND body LIKE ? ORDER BY seq LIMIT 1"
+        found = await self._query(
+            sql, (await self.seq_at(rows[0][1] - 1), f'%"id":{json.encode(rows[0][0]).decode()}%')
+        )
+        return int(found[0][0]) if found else None
 
     async def snapshot(self, until: int | None = None) -> Snapshot:
         """The fold of all events, or of those up to `until`: of the few after the nearest checkpoint.

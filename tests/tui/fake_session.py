@@ -25,7 +25,7 @@ from engine.types import (
     Scratchpad,
     TaskId,
 )
-from tui.bridge import CloseMode, EventLine, Live
+from tui.bridge import CloseMode, EventLine, Live, Player
 from tui.eventlines import describe
 
 T = TypeVar("T")
@@ -53,6 +53,8 @@ class FakeSession:
     no_detach = "another process cannot take this run over"
     notice = ""
     farewell = ""
+    player: Player | None = None
+    rewinds = 0
 
     def __init__(self) -> None:
         self.run = Snapshot()

@@ -331,7 +331,7 @@ def test_what_a_repo_must_not_decide(person: Person) -> None:
         (("run", ".", "--intnet", "x"), "--intent", "swarm-tui run --help"),
         (("runs", "--jsn"), "unknown argument: --jsn", "did you mean --json?"),
         (("rnus",), "'rnus' is neither a command nor a folder", "did you mean: swarm-tui runs?"),
-        (("replay", "x"), "the command replay does not exist yet", "swarm-tui --help"),
+        (("lint-intent", "x"), "the command lint-intent does not exist yet", "swarm-tui --help"),
         (("report", "x", "--json"), "the command report does not exist yet", "swarm-tui --help"),
         (("ask", "x", "why?"), "the command ask does not exist yet", "swarm-tui --help"),
         (("lint-intent",), "the command lint-intent does not exist yet", "swarm-tui --help"),

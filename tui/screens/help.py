@@ -11,6 +11,7 @@ _TITLES = {
     "agents": "Agents",
     "handoffs": "Handoffs",
     "events": "Events",
+    "replay": "Replay",
     "diff": "Diff",
     "intent": "Intent editor",
 }

@@ -14,6 +14,7 @@ from tui.keymap import DEFAULT
 from tui.screens.layout import PANES, TOO_SMALL, Layout, Pane, layout_for
 from tui.screens.outside import Outside
 from tui.screens.reader import HandoffReader
+from tui.screens.replaying import Replaying, Timeline
 from tui.screens.steering import Steering
 from tui.text import Line, Span, clean
 from tui.widgets.acting import Acting
@@ -42,11 +43,11 @@ class TooSmall(StripWidget):
         ]
 
 
-class MainScreen(Steering, Outside, Screen[None]):
+class MainScreen(Steering, Replaying, Outside, Screen[None]):
     """Panes, which of them is in front, and how one leads to another."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("focus", "global")
-    BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("focus", "global")]
+    BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("focus", "global", "replay")]
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,6 +59,7 @@ class MainScreen(Steering, Outside, Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Header(id="header")
+        yield Timeline(id="timeline")
         yield TabStrip(PANES, id="pane-tabs", prefix=lambda index: f"{index + 1} ")
         with Container(id="panes"):
             with Vertical(id="pane-agents", classes="pane"):
@@ -75,6 +77,7 @@ class MainScreen(Steering, Outside, Screen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#pane-detail").add_class("pane")
+        self.query_one(Timeline).display = self.host.session.player is not None
         self._lay_out()
         self.agents.focus()
         self.poll()
@@ -133,6 +136,7 @@ class MainScreen(Steering, Outside, Screen[None]):
         if not self.view.frozen:
             self.event_list.update()
         self.query_one(Header).update()
+        self.query_one(Timeline).update()
         self.retitle()
         self._point()
 
@@ -171,7 +175,7 @@ class MainScreen(Steering, Outside, Screen[None]):
 
     def _point(self) -> None:
         focused = self.focused
-        scopes = focused.SCOPES if isinstance(focused, Acting) else ()
+        scopes = (*(focused.SCOPES if isinstance(focused, Acting) else ()), "replay")
         self.query_one(Footer).point(scopes, self.host.context())
 
     # --- layout and focus ------------------------------------------------------------------------------------

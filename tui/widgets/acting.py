@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol, TypeVar, cast
 from textual.dom import DOMNode
 
 from tui.bridge import Command, Micros, Session
-from tui.keymap import BY_ID, Context, Keymap
+from tui.keymap import BY_ID, Context, Keymap, in_scopes
 from tui.theme import Palette
 from tui.view import View
 
@@ -75,6 +75,17 @@ class Acting(DOMNode):
     @property
     def view(self) -> View:
         return self.host.view
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Give way: a replay's keys come before a pane's own there, and mean nothing elsewhere."""
+        id = str(parameters[0]) if action == "act" and parameters else ""
+        if id not in BY_ID:
+            return True
+        replaying = self.host.context().replaying
+        if BY_ID[id].scope == "replay":
+            return replaying
+        keys = {key for act in in_scopes("replay") for key in self.host.keymap.keys[act.id]}
+        return not (replaying and keys & set(self.host.keymap.keys[id]))
 
     def action_act(self, id: str) -> None:
         """Do an action, or say why it cannot be done now."""

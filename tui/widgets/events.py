@@ -27,6 +27,7 @@ class EventList(LineView):
         self._all: list[EventLine] = []
         self._shown: list[EventLine] = []
         self._seen = 0
+        self._rewinds = 0
         self.follow = True
         self.filter_text = ""
         self.filter_error = ""
@@ -49,7 +50,11 @@ class EventList(LineView):
 
     def update(self) -> None:
         """Take over what happened since the last time."""
-        new = self.host.session.events_after(self._seen)
+        session = self.host.session
+        if session.rewinds != self._rewinds:
+            self._rewinds = session.rewinds
+            self._all, self._shown, self._seen = [], [], 0
+        new = session.events_after(self._seen)
         if not new:
             return
         self._seen = new[-1].seq
