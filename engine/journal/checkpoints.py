@@ -11,28 +11,23 @@ import typing
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
+from itertools import chain
 from typing import Any
 
-import msgspec
 from msgspec import Struct, json, msgpack
 
 from engine.journal.blobs import Shelf, blob
 from engine.snapshot import Snapshot
-from engine.types import Agent, Handoff, Scratchpad, Task
 
 EVERY = 10_000
 """Events between two checkpoints: what has to be folded on top of one takes a fraction of a second."""
 CHUNK = 256
 """Values of one chunk."""
 
-_CHUNKED: Mapping[str, tuple[type, str]] = {
-    "agents": (Agent, "id"),
-    "tasks": (Task, "id"),
-    "handoffs": (Handoff, "id"),
-    "scratchpads": (Scratchpad, "agent"),
-}
-"""The snapshot's large dicts, what their values are and which field of these is the key."""
+_CHUNKED = ("agents", "tasks", "handoffs", "scratchpads", "spent", "inboxes")
+"""The snapshot's dicts that grow with the run; most of their entries do not change any more."""
 _DERIVED = ("paths", "children", "tasks_of")
 """What follows from the agents and tasks."""
 _REST = tuple(field for field in dataclasses.fields(Snapshot) if field.name not in (*_CHUNKED, *_DERIVED))
@@ -59,19 +54,21 @@ def _plain(kind: Any) -> Any:
 
 
 _HINTS = typing.get_type_hints(Snapshot)
-_REST_DECODER: msgpack.Decoder[tuple[Any, ...]] = msgpack.Decoder(tuple[tuple(_plain(_HINTS[f.name]) for f in _REST)])  # type: ignore[misc]
+_REST_TYPE: Any = tuple[tuple(_plain(_HINTS[field.name]) for field in _REST)]  # type: ignore[misc]
+_CHUNK_TYPES: Mapping[str, Any] = {name: tuple[tuple[typing.get_args(_HINTS[name])], ...] for name in _CHUNKED}  # type: ignore[misc]
+_REST_DECODER: msgpack.Decoder[tuple[Any, ...]] = msgpack.Decoder(_REST_TYPE)
 _DECODERS: Mapping[str, msgpack.Decoder[tuple[Any, ...]]] = {
-    name: msgpack.Decoder(tuple[kind, ...])  # type: ignore[valid-type]
-    for name, (kind, _) in _CHUNKED.items()
+    name: msgpack.Decoder(kind) for name, kind in _CHUNK_TYPES.items()
 }
 
 
+@cache
 def made_by() -> str:
     """Names the fold that makes a snapshot: the program's version and the shape of all values in it.
 
     A checkpoint of another fold is left aside, as the same events may mean something else to this one.
     """
-    shape = repr([msgspec.json.schema(kind) for kind, _ in _CHUNKED.values()]) + repr([(f.name, f.type) for f in _REST])
+    shape = repr([json.schema(kind) for kind in _CHUNK_TYPES.values()]) + repr([(f.name, str(f.type)) for f in _REST])
     return f"{version('swarm-tui')}+{hashlib.blake2b(shape.encode(), digest_size=6).hexdigest()}"
 
 
@@ -87,13 +84,13 @@ class Chunks:
         return new
 
     def cut(self, snapshot: Snapshot, shelf: Shelf) -> Parts:
-        """Put what is new since the last time onto the shelf.
+        """Put what is new since the last time onto the shelf; nothing may change the snapshot any more.
 
         Raises OverflowError or UnicodeEncodeError for a snapshot that cannot be stored.
         """
         hashes: dict[str, tuple[str, ...]] = {}
         for name in _CHUNKED:
-            values = tuple(getattr(snapshot, name).values())
+            values = tuple(getattr(snapshot, name).items())
             known, now = self._known[name], []
             for number, at in enumerate(range(0, len(values), CHUNK)):
                 chunk = values[at : at + CHUNK]
@@ -121,8 +118,9 @@ class Chunks:
             snapshot = Snapshot()
             for field, value in zip(_REST, _REST_DECODER.decode(blob(parts.rest, blobs)), strict=True):
                 setattr(snapshot, field.name, _like(getattr(snapshot, field.name), value))
-            for name, (_, key) in _CHUNKED.items():
-                setattr(snapshot, name, {getattr(v, key): v for chunk, _ in self._known[name] for v in chunk})
+            for name in _CHUNKED:
+                setattr(snapshot, name, dict(chain.from_iterable(chunk for chunk, _ in self._known[name])))
+            snapshot.inboxes = {id: list(inbox) for id, inbox in snapshot.inboxes.items()}
             _derive(snapshot)
         return snapshot
 

@@ -333,7 +333,6 @@ def test_what_a_repo_must_not_decide(person: Person) -> None:
         (("rnus",), "'rnus' is neither a command nor a folder", "did you mean: swarm-tui runs?"),
         (("lint-intent", "x"), "the command lint-intent does not exist yet", "swarm-tui --help"),
         (("report", "x", "--json"), "the command report does not exist yet", "swarm-tui --help"),
-        (("ask", "x", "why?"), "the command ask does not exist yet", "swarm-tui --help"),
         (("lint-intent",), "the command lint-intent does not exist yet", "swarm-tui --help"),
         (("demo", "--speed", "fast"), "--speed", "swarm-tui demo --help"),
         (("demo", "--headless", "--speed", "-1"), "--speed -1.0 is out of range", "0 or more"),
