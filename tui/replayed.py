@@ -17,16 +17,15 @@ from tui.bridge import (
     Event,
     ExitStatus,
     JournalReader,
-    MessageRow,
     Micros,
     Position,
     RunFolder,
-    Scratchpad,
     Snapshot,
     SwarmError,
     landed_patch,
     seq_of,
 )
+from tui.until import UntilReader
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0)
 TICK_S = 0.1
@@ -69,7 +68,8 @@ class ReplaySession(BackgroundSession):
 
     async def _main(self) -> None:
         try:
-            self._log = self._reader = await JournalReader.open(self._folder.journal)
+            self._log = await JournalReader.open(self._folder.journal)
+            self._reader = UntilReader(self._log, lambda: self._published[1])
             self._began = await self._log.time_of(1)
             await self._look()
             await self._go(min(self._first, self._last))
@@ -152,6 +152,7 @@ class ReplaySession(BackgroundSession):
                 self._ahead.clear()
                 earlier = await self._log.events(before=seq + 1, limit=_EARLIER)
                 self._forget()
+                self._watch = None  # what was seen of an agent is of another time
                 for event in reversed(earlier.events):
                     self._keep(event)
             self._clock = self._run.at if self._run is not None else 0
@@ -209,20 +210,6 @@ class ReplaySession(BackgroundSession):
 
         return self._ask(refuse)
 
-    def messages(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[MessageRow]]":
-        """Only what had been said by then: messages are numbered as two for each event."""
-        so_far = 2 * (self._published[1].seq + 1)
-        return super().messages(agent, so_far if before is None else min(before, so_far), limit)
-
-    def scratchpads(self, agent: AgentId) -> "Future[list[Scratchpad]]":
-        pad = self._published[1].scratchpads.get(agent)
-
-        async def scratchpads() -> list[Scratchpad]:
-            found = await self._journal().scratchpads(agent, limit=5_000)
-            return [each for each in reversed(found) if pad is not None and each.version <= pad.version]
-
-        return self._ask(scratchpads)
-
     def diff(self, agent: AgentId) -> "Future[str]":
         run = self._published[1]
         task = run.agents[agent].task if agent in run.agents else None
@@ -235,6 +222,3 @@ class ReplaySession(BackgroundSession):
             return await landed_patch(self._folder.trunk, commit)
 
         return self._ask(diff)
-
-    def live_text(self, agent: AgentId) -> str:
-        return ""
