@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from engine.types import AgentPath, ModelName
+from engine.types import AgentPath, ModelName, Role
 
 
 class CommandBody(Struct, frozen=True, tag_field="verb"):
@@ -17,9 +17,13 @@ class SubmitIntent(CommandBody, frozen=True, tag="intent"):
 
 
 class Pause(CommandBody, frozen=True, tag="pause"):
-    """Hold the subtree at its next safe points; without a path, the whole run."""
+    """Hold the subtree at its next safe points; without a path, the whole run.
+
+    `freeze`: what its agents' commands run stands still at once, with the clocks of their deadlines.
+    """
 
     path: AgentPath | None = None
+    freeze: bool = False
 
 
 class Resume(CommandBody, frozen=True, tag="resume"):
@@ -50,10 +54,13 @@ class SetPriority(CommandBody, frozen=True, tag="priority"):
 
 
 class SetModel(CommandBody, frozen=True, tag="model"):
-    """Another model for a subtree, from each agent's next call on; without a path, for the whole run."""
+    """Another model for a subtree, from each agent's next call on; without a path, for the whole run, or for one of
+    its roles.
+    """
 
     model: ModelName
     path: AgentPath | None = None
+    role: Role | None = None
 
 
 class Rescope(CommandBody, frozen=True, tag="rescope"):

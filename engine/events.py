@@ -128,7 +128,10 @@ class AgentStateChanged(EventBody, frozen=True, tag="agent_state_changed"):
 
 
 class SubtreePaused(EventBody, frozen=True, tag="subtree_paused"):
+    """`freeze`: the commands that run below stand still, too."""
+
     by: str = "person"
+    freeze: bool = False
 
 
 class SubtreeResumed(EventBody, frozen=True, tag="subtree_resumed"):

@@ -229,6 +229,14 @@ class Workspace(Protocol):
         """Run a shell command in the copy, contained, with its whole process tree bounded by `timeout_s`."""
         ...
 
+    async def freeze(self) -> None:
+        """Stop the command that runs, with its whole process tree and the clock of its deadline."""
+        ...
+
+    async def thaw(self) -> None:
+        """Let it run on where it stood."""
+        ...
+
     async def read_file(self, path: str) -> bytes: ...
 
     async def write_file(self, path: str, content: bytes) -> None:

@@ -194,6 +194,10 @@ class Snapshot:
         """Whether the agent is held: by itself, by an ancestor or by the run."""
         return self.state in (RunState.PAUSING, RunState.PAUSED) or any(above.paused for above in self.ancestors(agent))
 
+    def is_frozen(self, agent: AgentId) -> bool:
+        """Whether the commands that the agent runs stand still."""
+        return any(above.frozen for above in self.ancestors(agent))
+
     def model_for(self, role: Role, planner: AgentId) -> ModelName:
         """The model of a new agent below a planner: what was chosen for the nearest subtree, else for the role."""
         chosen = (self.models_below[above.id] for above in self.ancestors(planner) if above.id in self.models_below)
@@ -362,12 +366,12 @@ def _(s: Snapshot, event: e.Event, body: e.AgentStateChanged) -> None:
 
 @_folds(e.SubtreePaused)
 def _(s: Snapshot, event: e.Event, body: e.SubtreePaused) -> None:
-    s._agent(event, paused=True)
+    s._agent(event, paused=True, frozen=body.freeze)
 
 
 @_folds(e.SubtreeResumed)
 def _(s: Snapshot, event: e.Event, body: e.SubtreeResumed) -> None:
-    s._agent(event, paused=False)
+    s._agent(event, paused=False, frozen=False)
 
 
 @_folds(e.PriorityChanged)

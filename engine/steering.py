@@ -31,16 +31,17 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
     match command:
         case c.SubmitIntent(text=text, author=author):
             return _new_intent(host, text, author)
-        case c.Pause(path=None) if snapshot.state is not RunState.RUNNING:
-            return ()  # it is paused or about to be
-        case c.Pause(path=None):
-            return (Draft(e.RunStateChanged(RunState.PAUSING, "paused by a person")),)
+        case c.Pause(path=None, freeze=freeze):
+            running = snapshot.state is RunState.RUNNING  # else it is paused or about to be
+            held = [Draft(e.RunStateChanged(RunState.PAUSING, "paused by a person"))] if running else []
+            frozen = [Draft(e.SubtreePaused(freeze=True), snapshot.root)] if freeze and snapshot.root else []
+            return (*held, *frozen)
         case c.Resume(path=None):
-            held = [Draft(e.SubtreeResumed(), agent.id) for agent in snapshot.agents.values() if agent.paused]
+            let_go = [Draft(e.SubtreeResumed(), agent.id) for agent in snapshot.agents.values() if agent.paused]
             paused = snapshot.state in (RunState.PAUSING, RunState.PAUSED)
-            return (*([Draft(e.RunStateChanged(RunState.RUNNING))] if paused else []), *held)
-        case c.Pause(path=path):
-            return (Draft(e.SubtreePaused(), _at(host, path).id),)
+            return (*([Draft(e.RunStateChanged(RunState.RUNNING))] if paused else []), *let_go)
+        case c.Pause(path=path, freeze=freeze):
+            return (Draft(e.SubtreePaused(freeze=freeze), _at(host, path).id),)
         case c.Resume(path=path):
             return (Draft(e.SubtreeResumed(), _at(host, path).id),)
         case c.Steer(path=path, text=text):
@@ -55,10 +56,10 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
             if agent.role is not Role.PLANNER:
                 raise _refused(f"{path} is not a planner", "a priority is a subtree's: give the path of its planner")
             return (Draft(e.PriorityChanged(priority), agent.id),)
-        case c.SetModel(model=model, path=path):
+        case c.SetModel(model=model, path=path, role=role):
             split_model(model)  # raises when there is no such provider
             if path is None:
-                return (Draft(e.ModelChanged(model)),)
+                return (Draft(e.ModelChanged(model, role)),)
             agents = snapshot.subtree(_at(host, path).id)
             return tuple(Draft(e.ModelChanged(model), agent.id) for agent in agents if not _gone(agent))
         case c.Rescope(path=path, goal=goal, scope=scope):

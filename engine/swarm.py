@@ -15,6 +15,7 @@ from engine.budget import may_start
 from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.events import Draft, Event
+from engine.freezer import Freezer
 from engine.quantities import span_s
 from engine.settings import Settings
 from engine.snapshot import Snapshot
@@ -85,6 +86,8 @@ class Swarm:
         self._landings_unchecked = 0
         self.budget = BudgetWatch(self)
         self.supervisor = Supervisor(self, world.journal, world.governor, self.fail, self._stirred.set)
+        self.freezer = Freezer(self, snapshot, self.gate, self.supervisor.stop_clock)
+        self.freezable = self.freezer.freezable
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
 
@@ -153,6 +156,12 @@ class Swarm:
         while self._held(agent):
             await self._go_on.wait()
         run_on()
+
+    async def thawed(self, agent: AgentId) -> None:
+        if self.snapshot.is_frozen(agent):
+            before = self.snapshot.agents[agent]
+            await self.safe_point(agent)
+            self.record(Draft(e.AgentStateChanged(AgentState.ACTING, before.doing), agent, before.task))
 
     def _held(self, agent: AgentId) -> bool:
         if self._outcome is not None or self.snapshot.is_paused(agent):
@@ -228,6 +237,7 @@ class Swarm:
                 drafts = drafts_for(self, command)
                 if drafts:
                     self.record(*drafts)
+                    await self.freezer.settle()
         self._settle_pause()
         await self.durable(self._seq)
 

@@ -166,7 +166,8 @@ class Agent(Struct, frozen=True):
     """An agent and what it is doing now.
 
     `doing` is one short line (a tool and its target, or what it waits for). `paused` is set on the root of a
-    paused subtree only. `tokens_in_context` is what the last model call reported as input.
+    paused subtree only, and so is `frozen`: the commands below stand still, too. `tokens_in_context` is what the last
+    model call reported as input.
     """
 
     id: AgentId
@@ -182,6 +183,7 @@ class Agent(Struct, frozen=True):
     state: AgentState = AgentState.STARTING
     doing: str = ""
     paused: bool = False
+    frozen: bool = False
     priority: int = 0
     steps: int = 0
     usage: Usage = field(default_factory=Usage)

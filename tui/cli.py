@@ -140,6 +140,8 @@ def _send(parser: ArgumentParser) -> None:
         "verb", metavar="VERB", help="pause, resume, steer, cancel, intent, workers, priority, model, rescope, stop"
     )
     parser.add_argument("rest", nargs="*", metavar="PATH|TEXT|NUMBER", help="an agent's path, then what the verb needs")
+    parser.add_argument("--freeze", action="store_true", help="pause: what its commands run stands still at once")
+    parser.add_argument("--scope", default="", metavar="GLOBS", help="rescope: where its changes should stay")
     _state_dir(parser.add_argument)
 
 

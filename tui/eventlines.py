@@ -54,7 +54,7 @@ _tells(b.MessageQueued)(
     lambda e: (Tone.WARN if e.message.source == "steer" else Tone.QUIET, f"{e.message.source}: {e.message.text}")
 )
 _tells(b.AgentSpawned)(lambda e: (Tone.PLAIN, f"spawned {e.spawned.role}: {e.spawned.title}"))
-_tells(b.SubtreePaused)(lambda e: (Tone.WARN, f"paused by {e.by}"))
+_tells(b.SubtreePaused)(lambda e: (Tone.WARN, f"{'frozen' if e.freeze else 'paused'} by {e.by}"))
 _tells(b.SubtreeResumed)(lambda e: (Tone.GOOD, f"resumed by {e.by}"))
 _tells(b.PriorityChanged)(lambda e: (Tone.PLAIN, f"priority {e.priority:+}"))
 _tells(b.ModelChanged)(lambda e: (Tone.PLAIN, f"model is now {e.model}"))
@@ -68,6 +68,8 @@ _tells(b.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}
 _tells(b.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
 _tells(b.TaskRequeued)(lambda e: (Tone.WARN, f"task queued again: {e.reason}"))
 _tells(b.LandingStarted)(lambda e: (Tone.QUIET, f"landing {e.change[:10]}"))
+_tells(b.BreakTraced)(lambda e: (Tone.WARN, f"trunk broke: {_suspects(e.broken)}"))
+_tells(b.FixupsExhausted)(lambda e: (Tone.BAD, f"{e.fixups} fixups left trunk red: its planners are told"))
 _tells(b.GreenMoved)(lambda e: (Tone.GOOD, f"green is at {e.commit[:10]}"))
 
 
@@ -139,3 +141,8 @@ def _(e: b.CheckFinished) -> Words:
 @_tells(b.Published)
 def _(e: b.Published) -> Words | None:
     return (Tone.WARN, f"a ref was left alone: {e.left_alone}") if e.left_alone else None
+
+
+def _suspects(broken: b.Break) -> str:
+    names = ", ".join(commit[:10] for commit in broken.suspects)
+    return f"by {names}" if len(broken.suspects) == 1 else f"by one of {names}"

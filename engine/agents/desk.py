@@ -43,7 +43,11 @@ class AgentDesk:
         limit = span_s(self.settings.sandbox.command_timeout)
         timeout = min(timeout_s, limit) if timeout_s > 0 else limit
         workspace = await self.workspace()
-        async with self._host.gate.pass_for(command, self._subtree()) as waited:
+        await self._host.thawed(self._id)
+        async with (
+            self._host.gate.pass_for(command, self._subtree()) as waited,
+            self._host.freezable(self._id, workspace, command),
+        ):
             output = await workspace.run(command, timeout, lambda text: self._host.show(self._id, text))
         return output, waited
 

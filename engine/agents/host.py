@@ -1,11 +1,12 @@
 """What the roles need of the running swarm."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from engine.agents.prompts import Prompts
 from engine.conversation import Request, Turn
-from engine.protocols import Checker, Clock, Ids, Models, Recorder, Trunk, Workspaces
+from engine.protocols import Checker, Clock, Ids, Models, Recorder, Trunk, Workspace, Workspaces
 from engine.settings import Settings
 from engine.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
@@ -31,6 +32,10 @@ class Gate(Protocol):
         """Wait for a place if the command builds; gives the seconds waited."""
         ...
 
+    def step_aside(self, command: str) -> Callable[[], None]:
+        """Let another build in while this one stands still; what is returned takes the place back."""
+        ...
+
 
 class Host(Recorder, Protocol):
     """The swarm as its agents' code sees it. Everything that changes goes through `record`."""
@@ -49,6 +54,14 @@ class Host(Recorder, Protocol):
 
     async def safe_point(self, agent: AgentId) -> None:
         """Hold the agent here while it is paused."""
+        ...
+
+    async def thawed(self, agent: AgentId) -> None:
+        """Hold the agent here while its subtree is frozen."""
+        ...
+
+    def freezable(self, agent: AgentId, workspace: Workspace, command: str) -> AbstractAsyncContextManager[None]:
+        """While a command of the agent runs: it stands still whenever the agent's subtree is frozen."""
         ...
 
     async def message_for(self, agent: AgentId) -> None:

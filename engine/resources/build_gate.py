@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
@@ -58,6 +58,8 @@ class BuildGate:
         self._patterns = tuple(patterns)
         self._slots = slot_count(slots, os.cpu_count() or 1)
         self._clock = clock
+        self._aside = 0
+        """Builds that hold a place and stand still."""
         self._waiting: dict[str, deque[_Build]] = {}
         self._running: dict[str, int] = {}
         self._served: dict[str, int] = {}
@@ -94,6 +96,19 @@ class BuildGate:
         finally:
             self._leave(build)
 
+    def step_aside(self, command: str) -> Callable[[], None]:
+        """Let another build in while this one stands still. What is returned takes the place back at once, so that for
+        a moment one build more may run than there are places."""
+        if not is_build(command, self._patterns):
+            return lambda: None
+        self._aside += 1
+        self._let_in()
+
+        def back() -> None:
+            self._aside -= 1
+
+        return back
+
     def note_lock_wait(self, seconds: float, subtree: str = "") -> None:
         """Count time that builds spent waiting for file locks, as far as somebody saw it."""
         if seconds > 0:
@@ -120,7 +135,7 @@ class BuildGate:
         return GateFigures(building, waiting, wait_s, run_s, lock_s)
 
     def _let_in(self) -> None:
-        while self._waiting and sum(self._running.values()) < self._slots:
+        while self._waiting and sum(self._running.values()) < self._slots + self._aside:
             subtree = min(self._waiting, key=lambda key: (self._running.get(key, 0), self._served.get(key, 0)))
             queue = self._waiting[subtree]
             build = queue.popleft()

@@ -28,6 +28,9 @@ class OpenGate:
     async def pass_for(self, command: str, subtree: str) -> AsyncIterator[float]:
         yield 0.0
 
+    def step_aside(self, command: str) -> Callable[[], None]:
+        return lambda: None
+
 
 class Generous:
     """A machine that can carry any number of workers."""

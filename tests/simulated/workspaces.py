@@ -53,6 +53,8 @@ class MemoryWorkspace:
         self._power = power
         self._shell = shell
         self._lost = asyncio.Event()
+        self._end: asyncio.Timeout | None = None
+        self._left = 0.0
 
     def lose(self) -> None:
         """Kill the sandbox: what runs in it and all that is asked of it from now on raises WorkspaceLost."""
@@ -67,10 +69,12 @@ class MemoryWorkspace:
         ran = Ran(text=answer) if isinstance(answer, str) else answer
         wall_s = min(ran.wall_s, timeout_s)
         try:
-            async with asyncio.timeout(wall_s):
+            async with asyncio.timeout(wall_s) as self._end:
                 await self._lost.wait()
         except TimeoutError:
             await self._power.needed()
+        finally:
+            self._end = None
         await self._alive()
         if ran.wall_s > timeout_s:
             return Output(None, "", 0, "", "timeout", wall_s)
@@ -81,6 +85,17 @@ class MemoryWorkspace:
         self.files[".swarm/output"] = ran.text.encode()
         half = OUTPUT_LIMIT // 2
         return Output(ran.exit, ran.text[:half] + ran.text[-half:], cut, ".swarm/output", "", wall_s)
+
+    async def freeze(self) -> None:
+        await self._alive()
+        if self._end is not None and (when := self._end.when()) is not None:
+            self._left = when - self._clock.elapsed
+            self._end.reschedule(None)
+
+    async def thaw(self) -> None:
+        await self._alive()
+        if self._end is not None and self._end.when() is None:
+            self._end.reschedule(self._clock.elapsed + self._left)
 
     async def read_file(self, path: str) -> bytes:
         await self._alive()

@@ -17,6 +17,7 @@ from tui.bridge import (
     Pause,
     Rescope,
     Resume,
+    Role,
     SetModel,
     SetPriority,
     SetWorkers,
@@ -35,7 +36,7 @@ Words = list[str]
 
 def send(arguments: Namespace) -> int:
     """Have one command done by the process that owns the run; returns when it is on record."""
-    command = command_of(arguments.verb, arguments.rest)
+    command = command_of(arguments.verb, arguments.rest, freeze=arguments.freeze, scope=arguments.scope)
     run = find_run(state_dir(arguments), arguments.run)
     if not run.live:
         raise SwarmError(ErrorKind.NOT_FOUND, f"{run.run} is not live", f"go on with it: swarm-tui resume {run.run}")
@@ -51,12 +52,19 @@ async def _send(socket: Path, command: Command) -> None:
         await client.close()
 
 
-def command_of(verb: str, words: Words) -> Command:
-    """The command that a verb and the words after it mean. Raises SwarmError (usage)."""
+def command_of(verb: str, words: Words, *, freeze: bool = False, scope: str = "") -> Command:
+    """The command that a verb, the words after it and its options mean. Raises SwarmError (usage)."""
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
         raise _usage(f"there is no verb '{verb}'", f"did you mean {near[0]}?" if near else f"verbs: {', '.join(VERBS)}")
-    return VERBS[verb](verb, words)
+    command = VERBS[verb](verb, words)
+    if freeze and not isinstance(command, Pause):
+        raise _usage(f"{verb} freezes nothing", "--freeze goes with pause")
+    if scope and not isinstance(command, Rescope):
+        raise _usage(f"{verb} takes no scope", "--scope goes with rescope")
+    if isinstance(command, Pause):
+        return Pause(command.path, freeze)
+    return Rescope(command.path, command.goal, scope) if isinstance(command, Rescope) else command
 
 
 def _whole_or_path(words: Words) -> AgentPath | None:
@@ -114,8 +122,18 @@ def _priority(verb: str, words: Words) -> Command:
 
 def _model(verb: str, words: Words) -> Command:
     *path, model = words or [""]
+    role, is_of_role, name = model.partition("=")
+    if is_of_role and ":" not in role:
+        if role not in list(Role):
+            raise _usage(f"there is no role '{role}'", f"roles: {', '.join(Role)}")
+        if path:
+            raise _usage(
+                "a role's model is the whole run's", "write: model [PATH] PROVIDER:NAME, or ROLE=PROVIDER:NAME"
+            )
+        split_model(ModelName(name))
+        return SetModel(ModelName(name), role=Role(role))
     if len(path) > 1:
-        raise _usage("model takes a path and a model", "write: model [PATH] PROVIDER:NAME")
+        raise _usage("model takes a path and a model", "write: model [PATH] PROVIDER:NAME, or ROLE=PROVIDER:NAME")
     split_model(ModelName(model))
     return SetModel(ModelName(model), _whole_or_path(path))
 
