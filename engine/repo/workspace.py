@@ -76,6 +76,12 @@ class AgentWorkspace:
         finally:
             guard.cancel()
 
+    async def freeze(self) -> None:
+        await (await self._live()).freeze()
+
+    async def thaw(self) -> None:
+        await (await self._live()).thaw()
+
     async def read_file(self, path: str) -> bytes:
         [content] = await self._ask(path, b"read", _raw(path), str(MAX_READ).encode(), answers=1)
         return content

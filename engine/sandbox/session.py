@@ -67,6 +67,11 @@ class Session:
         self._listeners: dict[int, Callable[[bytes], None]] = {}
         self._number = 0
         self._running = 0
+        self._frozen = False
+        self._limit: asyncio.Timeout | None = None
+        """What the answer to `run` may take."""
+        self._left = 0.0
+        """Seconds of it that are left, while it stands still."""
         self._lost = ""
         self._one_job = asyncio.Lock()
         self._pump = asyncio.create_task(self._receive())
@@ -131,8 +136,12 @@ class Session:
             asked = self._ask(
                 number, b"run", command.encode("utf-8", "surrogateescape"), b"%.3f" % timeout_s, whole.encode()
             )
+            if self._frozen:
+                self._ask(self._next(), b"freeze", b"%d" % number).cancel()
             try:
-                code, killed, head, tail, cut, path, wall = await self._job(number, asked, timeout_s + GRACE_S)
+                code, killed, head, tail, cut, path, wall = await self._job(
+                    number, asked, timeout_s + GRACE_S, stands_still=True
+                )
                 left_out = int(cut)
                 text = head.decode("utf-8", "replace")
                 if left_out:
@@ -150,9 +159,26 @@ class Session:
                 raise self._broken(f"an answer makes no sense: {error}") from error
             finally:
                 self._listeners.pop(number, None)
-                self._running = 0
+                self._running, self._limit = 0, None
                 if self._pool is not None:
                     self._pool.forget(self)
+
+    async def freeze(self) -> None:
+        """Stop what `run` runs, or is about to run, with its whole process tree and the clock of its deadline."""
+        self._frozen = True
+        if self._limit is not None and (when := self._limit.when()) is not None:
+            self._left = when - asyncio.get_running_loop().time()
+            self._limit.reschedule(None)
+        if self._running:
+            await self.ask(b"freeze", b"%d" % self._running)
+
+    async def thaw(self) -> None:
+        """Let it run on."""
+        self._frozen = False
+        if self._running:
+            await self.ask(b"thaw", b"%d" % self._running)
+        if self._limit is not None and self._limit.when() is None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._left)
 
     def end_command(self, why: str) -> None:
         """End what `run` runs now, if anything; `why` is its output's `killed`."""
@@ -172,9 +198,11 @@ class Session:
         number = self._next()
         return await self._answer(self._ask(number, what, *fields), FILE_S)
 
-    async def _job(self, number: int, asked: "asyncio.Future[list[bytes]]", seconds: float) -> list[bytes]:
+    async def _job(
+        self, number: int, asked: "asyncio.Future[list[bytes]]", seconds: float, stands_still: bool = False
+    ) -> list[bytes]:
         try:
-            return await self._answer(asyncio.shield(asked), seconds)
+            return await self._answer(asyncio.shield(asked), seconds, stands_still)
         except asyncio.CancelledError:
             # The job ends before the next may begin, and even a second cancellation leaves nothing running.
             try:
@@ -186,9 +214,14 @@ class Session:
                 self.kill()
             raise
 
-    async def _answer(self, asked: "asyncio.Future[list[bytes]]", seconds: float) -> list[bytes]:
+    async def _answer(
+        self, asked: "asyncio.Future[list[bytes]]", seconds: float, stands_still: bool = False
+    ) -> list[bytes]:
+        """`stands_still`: freezing holds this limit."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if stands_still and self._frozen else seconds) as limit:
+                if stands_still:
+                    self._limit, self._left = limit, seconds
                 state, *fields = await asked
         except TimeoutError as error:
             raise self._broken("it does not answer") from error

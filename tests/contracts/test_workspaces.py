@@ -369,6 +369,39 @@ async def test_a_cancelled_command_is_killed_and_the_next_one_runs(workspace: Ag
     assert await shell(workspace, "echo next") == "next\n"
 
 
+async def test_a_frozen_command_stands_still_with_all_it_started_and_its_deadline_and_runs_on(
+    workspace: AgentWorkspace,
+) -> None:
+    up = asyncio.Event()
+    ticking = "setsid sh -c 'while :; do echo x >> ticks; sleep 0.02; done' & "
+    waiting = "while [ ! -s ticks ]; do sleep 0.02; done; echo up; while [ ! -e go ]; do sleep 0.05; done; echo went"
+    running = asyncio.ensure_future(workspace.run(ticking + waiting, 1.5, lambda text: up.set()))
+    await up.wait()
+    await workspace.freeze()
+    ticks = len(await workspace.read_file("ticks"))
+    await workspace.write_file("go", b"")
+    await asyncio.sleep(1.6)  # longer than the command may take
+    assert not running.done()
+    assert len(await workspace.read_file("ticks")) == ticks
+    await workspace.thaw()
+    output = await running
+    assert (output.exit, output.killed, output.text) == (0, "", "up\nwent\n")
+    assert output.wall_s < 1.5, "the time that it stood still does not count"
+
+
+async def test_a_copy_frozen_ahead_of_its_command_holds_it_and_a_frozen_command_can_be_cancelled(
+    workspace: AgentWorkspace,
+) -> None:
+    await workspace.freeze()
+    running = asyncio.ensure_future(workspace.run("echo begun > begun; sleep 60", 30, quiet))
+    await asyncio.sleep(0.2)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await workspace.thaw()
+    assert await shell(workspace, "echo next") == "next\n", "one job at a time: the frozen one is gone"
+
+
 async def test_commands_have_no_input_and_a_scrubbed_environment(
     workspace: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

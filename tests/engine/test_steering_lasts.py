@@ -19,8 +19,8 @@ from engine.commands import (
 )
 from engine.conversation import Request, Turn
 from engine.errors import ExitStatus
-from engine.settings import SwarmSettings, TaskSettings
 from engine.settings import Settings as AllSettings
+from engine.settings import SwarmSettings, TaskSettings
 from engine.snapshot import Snapshot
 from engine.swarm import Swarm
 from engine.types import AgentPath, AgentState, ModelName, Role, RunState, TaskState

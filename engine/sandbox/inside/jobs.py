@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-SIGKILL = 9
+SIGKILL, SIGCONT, SIGSTOP = 9, 18, 19
 
 
 def load(module: str, name: str) -> "Any":
@@ -26,6 +26,8 @@ class Job:
         self.started = time.monotonic()
         self.deadline = self.started + seconds
         self.killed = b""
+        self.frozen_at = 0.0
+        """When it was frozen; 0 while it runs."""
         self.open = True
         """Whether anything can still write into the pipe."""
         self.pipe, inner = os.pipe()
@@ -63,8 +65,22 @@ class Job:
 
     def watch(self, now: float) -> None:
         """Kill it when it passes a limit."""
-        if now >= self.deadline and not self.killed:
+        if now >= self.deadline and not self.killed and not self.frozen_at:
             self.kill(b"timeout")
+
+    def freeze(self) -> None:
+        """Stop its whole process tree, and its clock."""
+        if not self.frozen_at:
+            self.frozen_at = time.monotonic()
+            signal_others(SIGSTOP)
+
+    def thaw(self) -> None:
+        if self.frozen_at:
+            stood = time.monotonic() - self.frozen_at
+            self.started += stood
+            self.deadline += stood
+            self.frozen_at = 0.0
+            signal_others(SIGCONT)
 
     def pump(self) -> bool:
         """Take some of what has been written; False at the end of the pipe."""
@@ -122,6 +138,19 @@ def others(own: int) -> list[int]:
         found.append(pid)
         queue += children.get(pid, [])
     return found
+
+
+def signal_others(signal: int) -> None:
+    """To every process, those too that are born meanwhile."""
+    own = os.getpid()
+    told: set[int] = set()
+    while new := {-1} - told if own == 1 else set(others(own)) - told:
+        told |= new
+        for pid in new:
+            try:
+                os.kill(pid, signal)
+            except OSError:
+                pass
 
 
 def kill_others() -> None:

@@ -73,12 +73,23 @@ class Loop:
                 self.job = load(*JOBS[what])(self.config, number, *rest)
             elif what in FILES:
                 send(number, b"ok", *load("files", FILES[what])(self.config[b"root"], *rest))
-            elif what != b"kill":
+            elif what not in (b"kill", b"freeze", b"thaw"):
                 send(number, b"err", b"unknown request")
-            elif self.job is not None and self.job.number == rest[0]:
-                self.job.kill(rest[1])
+            else:
+                self._steer(what, *rest)
+                send(number, b"ok")
         except (Refused, OSError) as error:
             send(number, b"err", say(error))
+
+    def _steer(self, what: bytes, job: bytes, *why: bytes) -> None:
+        if self.job is None or self.job.number != job:
+            return
+        if what == b"kill":
+            self.job.kill(why[0])
+        elif what == b"freeze":
+            self.job.freeze()
+        else:
+            self.job.thaw()
 
 
 def main() -> None:

@@ -208,3 +208,32 @@ def test_auto_is_one_slot_a_core() -> None:
     assert slot_count("3", 7) == slot_count(3, 7) == 3
     with pytest.raises(SwarmError, match="many"):
         slot_count("many", 7)
+
+
+def test_a_build_that_stands_still_lets_another_in_and_takes_its_place_back() -> None:
+    async def main(clock: SimulatedClock) -> None:
+        gate = BuildGate(("make*",), 1, clock)
+        entered: list[str] = []
+
+        async def build(name: str, end: asyncio.Event) -> None:
+            async with gate.pass_for("make", name):
+                entered.append(name)
+                await end.wait()
+
+        first, second, third = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        builds = [asyncio.ensure_future(build(n, e)) for n, e in (("a", first), ("b", second), ("c", third))]
+        await clock.sleep(1)
+        assert entered == ["a"]
+        back = gate.step_aside("make")
+        assert gate.step_aside("ls")() is None, "what is no build holds no place"
+        await clock.sleep(1)
+        assert entered == ["a", "b"]
+        back()
+        second.set()
+        await clock.sleep(1)
+        assert entered == ["a", "b"], "the place is the first one's again"
+        first.set()
+        third.set()
+        await asyncio.gather(*builds)
+
+    simulate(main)
