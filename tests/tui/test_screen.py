@@ -123,6 +123,18 @@ async def test_pause_and_resume_of_a_subtree_are_one_key() -> None:
         assert session.commands[-1] == Resume(session.agent("root/blocks").path)
 
 
+async def test_a_paused_subtree_can_still_be_frozen_and_a_frozen_one_is_resumed_by_the_same_key() -> None:
+    session = small()
+    path = session.agent("root/blocks").path
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "p", "Z")
+        assert session.commands[-1] == Pause(path, freeze=True)
+        session.record(e.SubtreePaused(freeze=True), agent=session.agent("root/blocks").id)
+        await press(pilot, "Z")
+        assert session.commands[-1] == Resume(path)
+
+
 async def test_a_child_of_a_paused_subtree_is_not_paused_again() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
@@ -439,8 +451,10 @@ async def test_a_subtree_gets_another_model_rank_and_goal() -> None:
         assert "not a whole number" in told(pilot.app)
         await press(pilot, "number_sign", "ctrl+u", *"-3", "enter")
         assert session.commands[-1] == SetPriority(path, -3)
-        await press(pilot, "R", "ctrl+u", *"only fences", "enter")
-        assert session.commands[-1] == Rescope(path, "only fences")
+        await press(pilot, "R", "ctrl+u", *"only fences", "enter", "ctrl+u", *"fences/", "enter")
+        assert session.commands[-1] == Rescope(path, "only fences", "fences/")
+        await press(pilot, "m", "ctrl+u", *"worker=openai:small", "enter")
+        assert session.commands[-1] == SetModel(ModelName("openai:small"), role=Role.WORKER)
         count = len(session.commands)
         main_of(pilot.app).agents.select(session.agent("root").id)
         await press(pilot, "R")

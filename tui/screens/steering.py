@@ -42,16 +42,24 @@ class Steering(Acting):
         return targets[0] if len(targets) == 1 else f"{len(targets)} subtrees"
 
     def do_pause(self) -> None:
+        self._pause_or_resume(freeze=False)
+
+    def do_freeze_commands(self) -> None:
+        """What is only paused is frozen, too; what is frozen is resumed."""
+        self._pause_or_resume(freeze=True)
+
+    def _pause_or_resume(self, freeze: bool) -> None:
         run = self.view.run
         assert run is not None
         agents = [run.agents[run.paths[path]] for path in self._targets()]
-        hold = not all(agent.paused for agent in agents)
+        hold = not all(agent.paused and (agent.frozen or not freeze) for agent in agents)
+        how = "freezing {}: its commands stand still" if freeze else "pausing {} at its next safe points"
         for agent in agents:
             above = next((a for a in run.ancestors(agent.id) if a.paused and a.id != agent.id), None)
             if above is not None:
                 self.host.tell(f"{agent.path} is held by {above.path}: resume that one")
             elif hold:
-                self.host.command(Pause(agent.path), f"pausing {agent.path} at its next safe points")
+                self.host.command(Pause(agent.path, freeze), how.format(agent.path))
             else:
                 self.host.command(Resume(agent.path), f"resuming {agent.path}")
 
@@ -149,16 +157,25 @@ class Steering(Acting):
         def change(model: str | None) -> None:
             if model is None:
                 return
+            role, _, of_role = model.partition("=")
             try:
-                split_model(ModelName(model))
+                split_model(ModelName(of_role if role in list(Role) else model))
             except SwarmError as error:
                 self.host.tell(f"{error.message}\n{error.hint}", bad=True)
+                return
+            if role in list(Role):
+                self.host.command(SetModel(ModelName(of_role), role=Role(role)), f"every {role}: {of_role} from now on")
                 return
             for path in self._targets():
                 self.host.command(SetModel(ModelName(model), path), f"{path} and below: {model} from the next call on")
 
         self.app.push_screen(
-            Ask(f"model of {self._named()} and below", value=agent.model, placeholder="PROVIDER:NAME"), change
+            Ask(
+                f"model of {self._named()} and below",
+                value=agent.model,
+                placeholder="PROVIDER:NAME, or ROLE=PROVIDER:NAME",
+            ),
+            change,
         )
 
     def do_priority(self) -> None:
@@ -183,7 +200,14 @@ class Steering(Acting):
         assert agent is not None
 
         def change(goal: str | None) -> None:
-            if goal is not None:
-                self.host.command(Rescope(agent.path, goal), f"{agent.path} is told its new goal")
+            if goal is None:
+                return
+
+            def send(scope: str | None) -> None:
+                if scope is not None:
+                    self.host.command(Rescope(agent.path, goal, scope), f"{agent.path} is told its new goal")
+
+            ask = Ask(f"scope of {agent.path}", value=agent.scope or "**", placeholder="globs, such as src/parser/**")
+            self.app.push_screen(ask, send)
 
         self.app.push_screen(Ask(f"new goal of {agent.path}", value=agent.goal), change)
