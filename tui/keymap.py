@@ -160,7 +160,13 @@ ACTIONS: tuple[Action, ...] = (
     A("list.previous_match", ("N",), "match before", "Match before"),
     # agents
     A("agents.pause", ("p",), "pause", "Pause or resume the subtree", footer=20, unavailable=_on_live_agent),
-    A("agents.freeze_commands", ("Z",), "freeze", "Pause, with running commands stopped at once", unavailable=_on_live_agent),
+    A(
+        "agents.freeze_commands",
+        ("Z",),
+        "freeze",
+        "Pause, with running commands stopped at once",
+        unavailable=_on_live_agent,
+    ),
     A("agents.steer", ("s",), "steer", "A message to this agent", footer=30, unavailable=_on_live_agent),
     A("agents.steer_marked", ("S",), "steer marked", "A message to all marked agents", unavailable=_on_agent),
     A("agents.cancel", ("x",), "cancel", "Cancel the subtree, after asking", footer=35, unavailable=_cancellable),

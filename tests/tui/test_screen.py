@@ -131,6 +131,7 @@ async def test_a_paused_subtree_can_still_be_frozen_and_a_frozen_one_is_resumed_
         await press(pilot, "j", "p", "Z")
         assert session.commands[-1] == Pause(path, freeze=True)
         session.record(e.SubtreePaused(freeze=True), agent=session.agent("root/blocks").id)
+        await settle(pilot)
         await press(pilot, "Z")
         assert session.commands[-1] == Resume(path)
 
