@@ -103,6 +103,7 @@ from engine.types import (
 if TYPE_CHECKING:
     from engine.control_client import ControlClient
     from engine.export import event_line, export_lines, snapshot_line
+    from engine.journal.archive import archive
     from engine.journal.export import export_jsonl
     from engine.journal.moments import seq_of
     from engine.journal.queries import JournalReader
@@ -113,7 +114,7 @@ if TYPE_CHECKING:
     from engine.repo.green import suggest_check
     from engine.repo.landed import landed_patch
     from engine.repo.source import SourceRepo, inspect_repo
-    from engine.runs import RunFolder, RunListing, find_run, is_live, list_runs, newest_unfinished
+    from engine.runs import RunFolder, RunListing, RunLock, find_run, is_live, list_runs, newest_unfinished
     from engine.sandbox.levels import SandboxReport
     from engine.sandbox.probe import probe
     from engine.settings import ProviderSettings
@@ -129,9 +130,11 @@ MACHINERY = {
     "ProviderSettings": "engine.settings",
     "RunFolder": "engine.runs",
     "RunListing": "engine.runs",
+    "RunLock": "engine.runs",
     "SampleProject": "engine.models.playbook",
     "SandboxReport": "engine.sandbox.levels",
     "SourceRepo": "engine.repo.source",
+    "archive": "engine.journal.archive",
     "choose_models": "engine.models.choice",
     "event_line": "engine.export",
     "export_jsonl": "engine.journal.export",
@@ -421,6 +424,7 @@ __all__ = [
     "RunFolder",
     "RunId",
     "RunListing",
+    "RunLock",
     "RunState",
     "RunStateChanged",
     "Sample",
@@ -460,6 +464,7 @@ __all__ = [
     "Usage",
     "Warned",
     "WorkersLimited",
+    "archive",
     "choose_models",
     "config_folder",
     "event_line",

@@ -129,6 +129,12 @@ def _replay(parser: ArgumentParser) -> None:
     _state_dir(parser.add_argument)
 
 
+def _archive(parser: ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run that no process works on")
+    parser.add_argument("--until", default="", metavar="MOMENT", help="of events up to then, as replay takes it")
+    _state_dir(parser.add_argument)
+
+
 def _runs(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per run")
     _state_dir(parser.add_argument)
@@ -172,6 +178,7 @@ COMMANDS = (
     CommandLine("replay", "RUN", "the app, fed from a run's record", "tui.commands.replay:replay", _replay),
     CommandLine("send", "RUN VERB …", "pause, steer, cancel, … from elsewhere", "tui.commands.send:send", _send),
     CommandLine("export", "RUN", "a run's record as lines of JSON", "tui.commands.runs:export", _export),
+    CommandLine("archive", "RUN", "move large old bodies into a file", "tui.commands.archive:archive_run", _archive),
     CommandLine("doctor", "[REPO]", "what this machine gives and lacks", "tui.commands.doctor:doctor", _doctor),
     CommandLine("init", "[REPO]", "write a commented swarm.toml and INTENT.md", "tui.commands.init:init", _init),
 )

@@ -16,7 +16,7 @@ from engine.journal.schema import APPLICATION_ID, STEPS, VERSION
 WAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the write-ahead log is cut back after a checkpoint."""
 _BUSY_MS = 10_000
-_CHECK_S = 1.0
+_CHECK_S = 0.25
 """Seconds that a look for damage may take."""
 LOOK = 20_000
 """Instructions of SQLite between two looks at the clock: well under a millisecond."""

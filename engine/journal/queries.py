@@ -11,8 +11,9 @@ import aiosqlite
 import msgspec
 from msgspec import json
 
-from engine.errors import SwarmError
+from engine.errors import ErrorKind, SwarmError
 from engine.events import Body, Event
+from engine.journal.archive import read_archived
 from engine.journal.blobs import BlobMissing, blob, references, unpack
 from engine.journal.bodies import decode_body, decode_outline
 from engine.journal.checkpoints import Chunks, decode_parts, made_by
@@ -47,8 +48,8 @@ PAGE = 1_000
 """Events that are read at once."""
 MOST = 5_000
 """Rows that one question answers with at most."""
-SEARCH = 20_000
-"""Events that one page of a search looks through at most."""
+SEARCH = 4_000
+"""Events that one page of a search looks through at most, where no index leads to those wanted."""
 
 # The fold needs only small fields of these kinds, which are also the largest: their large texts are not fetched.
 _OUTLINE = frozenset({"turn_taken", "tool_finished", "context_compacted"})
@@ -58,6 +59,8 @@ _CALLS = """SELECT c.seq, c.id, c.agent, c.task, c.tool, c.state, c.target, c.wr
   c.gate_wait_s FROM tool_calls c LEFT JOIN messages m ON m.id = c.answer"""
 _BLOBS = "SELECT hash, codec, size, data FROM blobs WHERE hash IN (SELECT value FROM json_each(?))"
 
+_ARCHIVED = """SELECT hash, codec, size, file, place, length FROM archived
+  WHERE hash IN (SELECT value FROM json_each(?))"""
 _CHECKPOINT = "SELECT seq, parts FROM checkpoints WHERE seq <= ? AND made_by = ? ORDER BY seq DESC LIMIT 1"
 _TABLE = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
 
@@ -111,11 +114,12 @@ class JournalReader:
         """
         last = await self.last_seq()
         forward = after is not None
+        wide = last if agent is not None and not text else SEARCH
         if after is not None:
-            low, high = after + 1, min(last, after + SEARCH)
+            low, high = after + 1, min(last, after + wide)
         else:
             high = last if before is None else min(last, before - 1)
-            low = max(1, high - SEARCH + 1)
+            low = max(1, high - wide + 1)
         if low > high:
             return EventPage((), high if forward else low, more=False)
         wanted = list(kinds)
@@ -205,7 +209,7 @@ class JournalReader:
 
         A checkpoint that cannot be read is as good as none: the events are there.
         """
-        if not (await self._query(_TABLE, ("checkpoints",)))[0][0]:
+        if not await self._has("checkpoints"):
             return None  # of the first version, and not resumed since
         rows = await self._query(_CHECKPOINT, (until, made_by()))
         if not rows:
@@ -360,11 +364,31 @@ class JournalReader:
         """The blobs that exist of those named."""
         if not hashes:
             return {}
-        rows = await self._query(_BLOBS, (json.encode(sorted(hashes)).decode(),))
+        wanted = json.encode(sorted(hashes)).decode()
+        rows = await self._query(_BLOBS, (wanted,))
+        if len(rows) < len(hashes) and await self._has("archived"):
+            rows += await self._archived(await self._query(_ARCHIVED, (wanted,)))
         try:
             return {row[0]: unpack(*row) for row in rows}
         except BlobMissing as error:
             raise damaged(self.path, str(error)) from error
+
+    async def _archived(self, moved: Sequence[Row]) -> list[Row]:
+        """What lies in files beside the journal. Raises SwarmError (journal) for a file that is not there."""
+
+        def read() -> list[Row]:
+            folder = self.path.parent
+            return [(hash, codec, size, read_archived(folder, *where)) for hash, codec, size, *where in moved]
+
+        try:
+            return await asyncio.to_thread(read) if moved else []
+        except OSError as error:
+            message = f"{error.filename} cannot be read: {error.strerror}; bodies of older events are in it"
+            raise SwarmError(ErrorKind.JOURNAL, message, "bring the file back beside the journal") from error
+
+    async def _has(self, table: str) -> bool:
+        """Whether the journal has a table that the first version did not have."""
+        return bool((await self._query(_TABLE, (table,)))[0][0])
 
     def _fill(self, row: dict[str, Any], name: str, hash: str | None, blobs: dict[str, bytes]) -> None:
         if hash and blobs:

@@ -1,28 +1,29 @@
-"""What the journal takes: appends a second (small events, 4 KB bodies), queries meanwhile, and the fold on resume.
+"""What the journal takes: appends a second, a long run's opening, seeking and queries while it is written to.
 
-Run with `python -m tests.bench.bench_journal [EVENTS]`; all ratios compare runs of the same minute on one machine.
+`make bench ONLY=journal ARGS="--calls 10000000 --folder /big/disk"`; all ratios compare runs of the same minute.
 """
 
 import asyncio
-import json
-import os
-import platform
-import random
+import gc
 import sqlite3
-import sys
 import tempfile
 import time
-from itertools import cycle, islice
+from argparse import ArgumentParser
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from random import Random
 
 from engine import events as e
-from engine.journal.queries import JournalReader, read_snapshot
+from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.types import AgentId, CallId, ToolCallState
-from tests.engine.journal.stories import story
+from tests.bench.report import Report, ratio
+from tests.bench.week import Week, words
 
 BURST = 50
 """Appends between two turns of the loop, as many agents at once make them."""
+BEHIND = 5_000
+"""Events that may wait for the disk while a long run is made."""
 
 
 def small(seq: int) -> e.Body:
@@ -30,17 +31,8 @@ def small(seq: int) -> e.Body:
 
 
 def large(texts: list[str]) -> "list[e.Body]":
-    """Tool answers of 4 KB, none like another."""
+    """Tool answers, none like another."""
     return [e.ToolFinished(CallId(f"c-{n}"), "shell", ToolCallState.OK, text) for n, text in enumerate(texts)]
-
-
-def words(count: int, size: int) -> list[str]:
-    """Text that compresses about as command output does."""
-    random_words = random.Random(1)  # repeatable, so that runs compare
-    vocabulary = [
-        "".join(random_words.choices("abcdefghijklmnop_/.", k=random_words.randint(2, 9))) for _ in range(800)
-    ]
-    return [" ".join(random_words.choices(vocabulary, k=size // 6))[:size].ljust(size, ".") for _ in range(count)]
 
 
 async def append_all(path: Path, bodies: list[e.Body]) -> float:
@@ -95,101 +87,146 @@ def bare_sqlite(path: Path, bodies: list[e.Body]) -> float:
     return len(rows) / took
 
 
-async def query_while_writing(path: Path, bodies: list[e.Body]) -> dict[str, float]:
-    """Milliseconds that a screen's questions take while a swarm writes 500 events a second: p50 and p99 of each."""
+# --- a long run ----------------------------------------------------------------------------------------------
+
+
+async def live_through(path: Path, calls: int) -> tuple[Week, float]:
+    """Record a run of so many tool calls as a swarm does: fold, append, offer the state. Events a second."""
+    week = Week()
     journal = await SqliteJournal.open(path)
-    journal.append([e.Event(seq, seq, 1, body, AgentId(f"a-{seq % 50}")) for seq, body in enumerate(bodies, 1)])
-    await journal.durable(len(bodies))
+    start = time.perf_counter()
+    for batch in week.batches():
+        journal.append(batch)
+        journal.checkpoint(week.snapshot)
+        if journal.last_seq - journal.durable_seq > BEHIND:
+            await journal.durable(journal.last_seq - BEHIND // 2)
+        if week.calls >= calls:
+            break
+    await journal.close()
+    return week, week.snapshot.seq / (time.perf_counter() - start)
+
+
+async def timed(ask: Callable[[], Awaitable[object]]) -> float:
+    start = time.perf_counter()
+    await ask()
+    return time.perf_counter() - start
+
+
+async def open_again(path: Path, week: Week) -> dict[str, float]:
+    """Seconds to open a long run for reading and writing, as resuming does, and to seek in it."""
+    start = time.perf_counter()
     reader = await JournalReader.open(path)
+    state = await reader.snapshot()
+    journal = await SqliteJournal.open(path, chunks=reader.chunks)
+    took = time.perf_counter() - start
+    assert (state.seq, state.tool_calls) == (week.snapshot.seq, week.snapshot.tool_calls)
+    await journal.close()
+    await reader.close()
+    draw = Random(1)
+    cold: list[float] = []
+    for _ in range(5):
+        reader = await JournalReader.open(path)
+        cold.append(await timed(lambda reader=reader: reader.snapshot(draw.randint(1, state.seq))))  # type: ignore[misc]
+        await reader.close()
+    reader = await JournalReader.open(path)
+    warm = [await timed(lambda: reader.snapshot(draw.randint(1, state.seq))) for _ in range(10)]
+    await reader.close()
+    return {"open_s": took, "seek_first_s": max(cold), "seek_p50_s": sorted(warm)[5], "seek_most_s": max(warm)}
+
+
+async def query_while_writing(path: Path, week: Week, per_s: int) -> dict[str, float]:
+    """Milliseconds that a screen's questions take while a swarm writes: p50 and p99 of each, and of all."""
+    reader = await JournalReader.open(path)
+    journal = await SqliteJournal.open(path, chunks=reader.chunks)
+    batches = week.batches()
+    written = 0
     done = False
 
     async def write() -> None:
+        nonlocal written
+        began, first = time.perf_counter(), journal.last_seq
         while not done:
-            for body in islice(cycle(bodies), 5):
-                seq = journal.last_seq + 1
-                journal.append([e.Event(seq, seq, 1, body, AgentId(f"a-{seq % 50}"))])
+            while journal.last_seq - first < (time.perf_counter() - began) * per_s:
+                journal.append(next(batches))
+                journal.checkpoint(week.snapshot)
             await asyncio.sleep(0.01)
+        written = int((journal.last_seq - first) / (time.perf_counter() - began))
 
     writing = asyncio.create_task(write())
-    agent = AgentId("a-7")
-    questions = {
-        "messages": lambda: reader.messages(agent, limit=50),
+    draw = Random(2)
+    agents = list(week.snapshot.agents)
+
+    def someone() -> AgentId:
+        return draw.choice(agents)
+
+    questions: dict[str, Callable[[], Awaitable[object]]] = {
+        "messages": lambda: reader.messages(someone(), limit=50),
         "events": lambda: reader.events(limit=100),
-        "events_of_agent": lambda: reader.events(agent=agent, limit=100),
+        "events_of_agent": lambda: reader.events(agent=someone(), limit=100),
+        "tool_calls": lambda: reader.tool_calls(someone(), limit=50),
+        "scratchpads": lambda: reader.scratchpads(someone()),
+        "handoffs": lambda: reader.handoffs(limit=100),
+        "tasks": lambda: reader.tasks(someone()),
+        "landings": lambda: reader.landings(),
+        "run": lambda: reader.run(),
         "text": lambda: reader.events(text="zzzz", limit=50),
-        "tool_calls": lambda: reader.tool_calls(agent, limit=50),
     }
-    figures = {}
+    figures: dict[str, float] = {}
     every: list[float] = []
     for name, ask in questions.items():
-        took = []
-        for _ in range(100):
-            start = time.perf_counter()
-            await ask()
-            took.append((time.perf_counter() - start) * 1_000)
-        took.sort()
-        every += took if name != "text" else []
+        took = sorted([await timed(ask) * 1_000 for _ in range(100)])
+        every += took
         figures[f"query_{name}_p50_ms"], figures[f"query_{name}_p99_ms"] = took[50], took[98]
     every.sort()
     figures["query_p99_ms"] = every[int(len(every) * 0.99)]
     done = True
     await writing
+    figures["written_meanwhile_per_s"] = written
     await reader.close()
     await journal.close()
     return figures
 
 
-async def fold(path: Path, count: int) -> tuple[float, float]:
-    """Seconds to fold a run of so many events from the file, and megabytes of the file."""
-    journal = await SqliteJournal.open(path)
-    told = story(1, count, text=1_000)
-    for event in told.events:
-        journal.append([event])
-    await journal.close()
-    start = time.perf_counter()
-    snapshot = await read_snapshot(path)
-    took = time.perf_counter() - start
-    assert snapshot == told.snapshot
-    return took, size_mb(path)
+# --- all of it -----------------------------------------------------------------------------------------------
 
 
-def size_mb(path: Path) -> float:
-    return path.stat().st_size / 1e6
-
-
-async def measure(count: int, folder: Path) -> tuple[dict[str, float], dict[str, float]]:
-    smalls = [small(seq) for seq in range(count)]
-    larges = large(words(count // 4, 4_000))
-    huges = large(words(count // 16, 16_000))
-    figures = {
+async def measure(events: int, calls: int, folder: Path) -> Report:
+    smalls = [small(seq) for seq in range(events)]
+    larges = large(words(events // 4, 4_000))
+    figures: dict[str, float] = {
         "append_per_s": await append_all(folder / "small.db", smalls),
         "append_4k_per_s": await append_all(folder / "large.db", larges),
-        "append_16k_per_s": await append_all(folder / "huge.db", huges),
-        "durable_1_writer_per_s": await append_and_wait(folder / "one.db", smalls[: count // 40], 1),
-        "durable_64_writers_per_s": await append_and_wait(folder / "many.db", smalls[: count // 4], 64),
+        "durable_1_writer_per_s": await append_and_wait(folder / "one.db", smalls[: events // 40], 1),
+        "durable_64_writers_per_s": await append_and_wait(folder / "many.db", smalls[: events // 4], 64),
         "bare_sqlite_per_s": bare_sqlite(folder / "bare.db", smalls),
         "bare_sqlite_4k_per_s": bare_sqlite(folder / "bare_large.db", larges),
     }
-    figures |= await query_while_writing(folder / "queries.db", larges)
-    figures["fold_s"], figures["fold_mb"] = await fold(folder / "fold.db", count)
-    figures["fold_events"] = count
-    ratios = {
-        "append_to_bare_sqlite": figures["append_per_s"] / figures["bare_sqlite_per_s"],
-        "append_4k_to_bare_sqlite": figures["append_4k_per_s"] / figures["bare_sqlite_4k_per_s"],
-        "group_commit_gain": figures["durable_64_writers_per_s"] / figures["durable_1_writer_per_s"],
+    path = folder / "long.db"
+    week, figures["run_append_per_s"] = await live_through(path, calls)
+    figures |= {"run_calls": week.calls, "run_events": week.snapshot.seq, "run_agents": len(week.snapshot.agents)}
+    figures["run_mb"] = path.stat().st_size / 1e6
+    gc.collect()
+    figures |= await open_again(path, week)
+    figures |= await query_while_writing(path, week, 1_000)
+    report = Report("journal", ("figure", "value"))
+    report.rows = list(figures.items())
+    report.figures = {name: round(value, 3) for name, value in figures.items()}
+    report.ratios = {
+        "append_to_bare_sqlite": ratio(figures["append_per_s"], figures["bare_sqlite_per_s"]),
+        "append_4k_to_bare_sqlite": ratio(figures["append_4k_per_s"], figures["bare_sqlite_4k_per_s"]),
+        "group_commit_gain": ratio(figures["durable_64_writers_per_s"], figures["durable_1_writer_per_s"]),
     }
-    return figures, ratios
+    return report
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
-        figures, ratios = asyncio.run(measure(count, Path(folder)))
-    for name, value in {**figures, **ratios}.items():
-        print(f"{name:32} {value:14,.2f}")
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, SQLite {sqlite3.sqlite_version}"
-    rounded = [{name: round(value, 3) for name, value in part.items()} for part in (figures, ratios)]
-    print(json.dumps({"bench": "journal", "machine": machine, "figures": rounded[0], "ratios": rounded[1]}))
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=20_000, help="events of each kind that are appended")
+    parser.add_argument("--calls", type=int, default=100_000, help="tool calls of the long run")
+    parser.add_argument("--folder", default=None, help="where there is room for it (about 2.5 KB a call)")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+        asyncio.run(measure(chosen.events, chosen.calls, Path(folder))).show()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""Moves large bodies of old events out of a journal into a file beside it, from where they are read as before.
+
+Nothing is removed from the journal before it is on disk in the file, so that a crash at any point loses nothing.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.journal.blobs import references
+from engine.journal.connection import cannot_read
+
+_BODIES = """SELECT seq, CAST(body AS BLOB) FROM events WHERE seq > ? AND seq <= ?
+  AND (body LIKE '%"blob:%' OR body LIKE '%"json:%') ORDER BY seq LIMIT 1000"""
+_ROW = "SELECT hash, codec, size, data FROM blobs WHERE hash = ?"
+_MOVED = "INSERT OR REPLACE INTO archived (hash, codec, size, file, place, length) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+class Archived(Struct, frozen=True):
+    """What was moved: so many bodies, bytes in `file` (None when there was nothing), whether the journal shrank."""
+
+    bodies: int
+    moved: int
+    file: Path | None
+    shrunk: bool
+
+
+def archive(path: Path, until: int) -> Archived:
+    """Move what events up to `until` refer to. The caller holds the run's lock, and no one has it open for writing.
+
+    Raises SwarmError (journal).
+    """
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=10.0)) as db:
+            db.execute("PRAGMA synchronous = FULL")
+            file = _next_file(path)
+            bodies = moved = 0
+            for hashes in _referred(db, until):
+                count, size = _move(db, hashes, file)
+                bodies, moved = bodies + count, moved + size
+            return Archived(bodies, moved, file if bodies else None, bool(bodies) and _shrink(db, path))
+    except (sqlite3.Error, OSError) as error:
+        raise cannot_read(path, error) from error
+
+
+def _next_file(path: Path) -> Path:
+    numbers = [int(each.stem.rpartition("-")[2]) for each in path.parent.glob("bodies-[0-9]*.bin")]
+    return path.with_name(f"bodies-{max(numbers, default=0) + 1:06}.bin")
+
+
+def _referred(db: sqlite3.Connection, until: int) -> Iterator[set[str]]:
+    """Hashes in the bodies of events, a page of events at a time."""
+    after = 0
+    while rows := db.execute(_BODIES, (after, until)).fetchall():
+        yield set().union(*(references(row[1]) for row in rows))
+        after = rows[-1][0]
+
+
+def _move(db: sqlite3.Connection, hashes: set[str], file: Path) -> tuple[int, int]:
+    """Into the file first, and there for good; then out of the journal."""
+    rows = [row for hash in sorted(hashes) if (row := db.execute(_ROW, (hash,)).fetchone()) is not None]
+    if not rows:
+        return 0, 0
+    moved = []
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "ab") as out:
+        for hash, codec, size, data in rows:
+            moved.append((hash, codec, size, file.name, out.tell(), len(data)))
+            out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    db.execute("BEGIN IMMEDIATE")
+    db.executemany(_MOVED, moved)
+    db.executemany("DELETE FROM blobs WHERE hash = ?", [(row[0],) for row in rows])
+    db.execute("COMMIT")
+    return len(rows), sum(len(row[3]) for row in rows)
+
+
+def _shrink(db: sqlite3.Connection, path: Path) -> bool:
+    """Give the room back to the disk, which takes as much for a while; without that, later events use it up."""
+    if shutil.disk_usage(path.parent).free < 2 * path.stat().st_size:
+        return False
+    db.execute("VACUUM")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return True
+
+
+def read_archived(folder: Path, file: str, place: int, length: int) -> bytes:
+    """The bytes of a row of `archived`. Raises OSError; who reads them checks them against their hash."""
+    with (folder / Path(file).name).open("rb") as source:
+        source.seek(place)
+        return source.read(length)
