@@ -176,6 +176,7 @@ async def _assemble(
     workspaces = await open_workspaces(folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.offers)
     held.push_async_callback(workspaces.close)
     await workspaces.sweep()
+    workspaces.prepare(await trunk.tip())
     gate = BuildGate(settings.build.gate, settings.build.slots, clock)
     check = settings.repo.check
     world = World(

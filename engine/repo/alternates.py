@@ -26,6 +26,15 @@ def write_alternates(git_dir: Path, folders: list[Path]) -> None:
     (info / "alternates").write_bytes(b"".join(line + b"\n" for line in lines))
 
 
+def make_borrower(git_dir: Path, objects: list[Path]) -> None:
+    """A bare repo of nothing but what it borrows."""
+    for name in ("objects", "refs"):
+        (git_dir / name).mkdir(parents=True)
+    (git_dir / "HEAD").write_text("ref: refs/heads/none\n")
+    (git_dir / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+    write_alternates(git_dir, objects)
+
+
 def _collect(objects: Path, found: dict[Path, None], depth: int) -> None:
     if objects in found or depth > _DEPTH or not objects.is_dir():
         return

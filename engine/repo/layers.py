@@ -1,49 +1,33 @@
-"""Read-only checkouts of trunk commits, shared by all copies: bases, and thin layers of what changed since.
+"""Read-only layers of trunk commits, shared by all copies: a base, and a short stack of what changed since.
 
-Only git that the engine owns writes here: no config, filter or hook of the person's or of an agent's is in reach.
+The stack is kept as a log-structured merge does: a new layer takes those above it that are not much larger, so that
+opening a copy at a trunk that has moved writes about what moved, however old the base is. When much has changed a
+newer base is made of links, beside the agents.
 """
 
 import asyncio
-import os
-import shutil
-import stat
 import subprocess
-import time
 from pathlib import Path
 
 import pygit2
 from msgspec import Struct
 
 from engine.errors import ErrorKind, SwarmError
-from engine.repo.alternates import all_objects, write_alternates
+from engine.repo.checkout import Head, Origin, check_out, finish_delta, lay_delta, merge_layers, received
 from engine.repo.excludes import Excludes
+from engine.repo.index import Entries, Index, decode, encode
+from engine.repo.trash import Trash
 from engine.repo.trees import differences
-from engine.sandbox.removal import delete_tree
 from engine.types import CommitId
 
-MAX_DELTA_FILES = 400
-MAX_DELTA_BYTES = 16 << 20
-CONFIG = """[core]
-\trepositoryformatversion = 0
-\tbare = false
-\tfilemode = true
-\tcheckStat = minimal
-\ttrustctime = false
-\thooksPath = /dev/null
-[user]
-\tname = agent
-\temail = agent@localhost
-[commit]
-\tgpgSign = false
-[gc]
-\tauto = 0
-[advice]
-\tdetachedHead = false
-"""
-HEAD = "ref: refs/heads/work\n"
-RECEIVED = "The project as you received it"
-PAST_S = 10
-"""A base's files are dated back, so that git's index, which is younger, need not be checked against them."""
+MAX_CHANGED = 400
+"""Entries changed since the base, and bytes, after which a newer one is made."""
+MAX_BYTES = 16 << 20
+GROWTH = 4
+"""How many times larger than what is laid on it a layer must be to stay as it is."""
+DEEPEST = 8
+LONGEST = 2_800
+"""The kernel takes a page of mount options; each layer's path stands there with a little around it."""
 
 
 class Layer(Struct, frozen=True):
@@ -53,89 +37,106 @@ class Layer(Struct, frozen=True):
     folders: tuple[Path, ...]
 
 
-class Layers:
-    """Makes and removes layers in `folder`, counting who uses them."""
+class _Base(Struct, frozen=True):
+    """A whole checkout: its folders and its index."""
 
-    def __init__(self, folder: Path, trunk_git: Path, original: CommitId, excludes: Excludes) -> None:
-        self._folder = folder
-        self._trunk = trunk_git
-        self._original = original
+    layer: Layer
+    index: Index
+
+
+class _Step(Struct, frozen=True):
+    """A layer of the stack. `changed` and `size` are since the base, `own` counts the entries of this layer."""
+
+    layer: Layer
+    head: Head
+    changed: Entries
+    size: int
+    own: int
+
+
+class Layers:
+    """Makes and removes layers in `folder`, counting who uses them. All methods are for one event loop."""
+
+    def __init__(self, folder: Path, trunk_git: Path, original: CommitId, excludes: Excludes, trash: Trash) -> None:
+        self._folder = folder / "layers"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._origin = Origin(trunk_git, original, excludes.text)
         self.excludes = excludes
-        self._lock = asyncio.Lock()
+        self._trash = trash
+        self._turn = asyncio.Lock()
         self._uses: dict[Path, int] = {}
-        self._newest_base: CommitId | None = None
-        self._newest: Layer | None = None
-        self._deltas: dict[CommitId, Layer] = {}
-        for name in ("bases", "deltas", "trash"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        self._number = 0
+        self._base: _Base | None = None
+        self._stack: list[_Step] = []
+        self._made: dict[CommitId, Layer] = {}
+        self._renewing: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def use(self, commit: CommitId) -> Layer:
         """The layer of a trunk commit, made if need be. To be given back with `release`.
 
         Raises SwarmError (git).
         """
-        async with self._lock:
-            layer = self._ready(commit)
+        async with self._turn:
+            layer = self._made.get(commit)
             if layer is None:
-                layer = await asyncio.to_thread(self._make, commit)
-                self._deltas[commit] = layer
-            for folder in layer.folders:
-                self._uses[folder] = self._uses.get(folder, 0) + 1
-            self._newest = layer
-            return layer
+                layer = self._made[commit] = await asyncio.to_thread(self._make, commit)
+            self._hold(layer)
+        self._renew_if_worn()
+        return layer
+
+    def _hold(self, layer: Layer) -> None:
+        for folder in layer.folders:
+            self._uses[folder] = self._uses.get(folder, 0) + 1
 
     def release(self, layer: Layer) -> None:
         """Layers that nobody uses any more and no new copy would start from go to the trash."""
         for folder in layer.folders:
             self._uses[folder] -= 1
-        keep = set(self._newest.folders) if self._newest is not None else set()
-        if self._newest_base is not None:
-            keep.add(self._base_folder(self._newest_base))
-        for folder, uses in list(self._uses.items()):
-            if uses == 0 and folder not in keep:
-                del self._uses[folder]
-                self._deltas = {c: kept for c, kept in self._deltas.items() if folder not in kept.folders}
-                self.discard(folder)
+        self._drop_unused()
 
-    def discard(self, folder: Path) -> None:
-        """Out of the way at once; what is in the trash is deleted by `empty_trash`."""
-        try:
-            folder.rename(self._folder / "trash" / f"{folder.name}.{time.monotonic_ns()}")
-        except FileNotFoundError:
-            pass
+    def _drop_unused(self) -> None:
+        keep = {folder for step in self._stack for folder in step.layer.folders}
+        if self._base is not None:
+            keep.update(self._base.layer.folders)
+        gone = {folder for folder, uses in self._uses.items() if not uses and folder not in keep}
+        if not gone:
+            return
+        self._made = {commit: layer for commit, layer in self._made.items() if gone.isdisjoint(layer.folders)}
+        for folder in gone:
+            del self._uses[folder]
+            self._trash.throw(folder)
 
     def sweep(self) -> None:
-        """Discard layers of an earlier epoch: nobody counts their uses."""
-        kept = set(self._uses)
-        for name in ("bases", "deltas"):
-            for folder in list((self._folder / name).iterdir()):
-                if folder not in kept and not self._lock.locked():
-                    self.discard(folder)
+        """Throw away layers of an earlier epoch: nobody counts their uses. For before the first use."""
+        for folder in list(self._folder.iterdir()):
+            if folder not in self._uses:
+                self._trash.throw(folder)
 
-    def empty_trash(self) -> None:
-        """Slow for big trees: for a thread."""
-        for entry in list((self._folder / "trash").iterdir()):
-            delete_tree(entry)
+    async def close(self) -> None:
+        self._closed = True
+        if self._renewing is not None:
+            await asyncio.wait([self._renewing])
 
-    def _base_folder(self, commit: CommitId) -> Path:
-        return self._folder / "bases" / commit
+    # --- making ----------------------------------------------------------------------------------------------
 
-    def _ready(self, commit: CommitId) -> Layer | None:
-        return self._deltas.get(commit)
+    def _new_folder(self) -> Path:
+        self._number += 1
+        return self._folder / str(self._number)
 
     def _make(self, commit: CommitId) -> Layer:
+        folder = self._new_folder()
         try:
-            repo = pygit2.Repository(str(self._trunk))
-            received = self._received(repo, commit)
-            base = self._newest_base
-            if base is not None:
-                delta = self._make_delta(repo, base, commit, received)
-                if delta is not None:
-                    return Layer(commit, (self._base_folder(base), delta))
-            folder = self._make_base(commit, received)
-            self._newest_base = commit
-            return Layer(commit, (folder,))
-        except (subprocess.CalledProcessError, pygit2.GitError, KeyError, ValueError) as error:
+            repo = pygit2.Repository(str(self._origin.trunk))
+            head = received(self._origin, repo, commit)
+            base = self._base
+            if base is None:
+                layer = Layer(commit, (folder,))
+                self._base = _Base(layer, check_out(self._origin, folder, commit, head))
+                return layer
+            return self._lay(repo, base, folder, commit, head)
+        except (subprocess.CalledProcessError, pygit2.GitError, OSError, KeyError, ValueError) as error:
+            self._trash.throw(folder)
             said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
             raise SwarmError(
                 ErrorKind.GIT,
@@ -143,133 +144,59 @@ class Layers:
                 "check the run's trunk.git and the free disk space",
             ) from error
 
-    def _received(self, repo: pygit2.Repository, commit: CommitId) -> str:
-        """The commit that the agent's HEAD shows: this tree, on the commit that the run started from."""
-        tree = repo[commit].peel(pygit2.Commit).tree_id
-        who = pygit2.Signature("swarm", "swarm@localhost", repo[self._original].peel(pygit2.Commit).commit_time, 0)
-        return str(repo.create_commit(None, who, who, RECEIVED, tree, [pygit2.Oid(hex=self._original)]))
+    def _lay(self, repo: pygit2.Repository, base: _Base, folder: Path, commit: CommitId, head: Head) -> Layer:
+        """Lay what is new on the stack, and take its upper layers in where they are small or too many."""
+        stack = list(self._stack)
+        while stack and (self._deep(stack, folder) or _small(repo, stack[-1], commit)):
+            stack.pop()
+        under = stack[-1].layer if stack else base.layer
+        delta = lay_delta(repo, folder, under.commit, commit)
+        changed = {**(stack[-1].changed if stack else {}), **delta.entries}
+        finish_delta(folder, head, base.index, changed)
+        size = delta.size + (stack[-1].size if stack else 0)
+        step = _Step(Layer(commit, (*under.folders, folder)), head, changed, size, len(delta.entries))
+        self._stack = [*stack, step]
+        return step.layer
 
-    def _make_base(self, commit: CommitId, received: str) -> Path:
-        folder = self._base_folder(commit)
-        if folder.exists():
-            self.discard(folder)
-        making = folder.with_name(f"{commit}.making")
-        if making.exists():
-            self.discard(making)
-        self._make_git(making, received)
-        run_git(making, "read-tree", commit)
-        run_git(making, "checkout-index", "--all", "--force")
-        past = time.time() - PAST_S
-        for where, folders, files in os.walk(making):
-            if where == str(making):
-                folders.remove(".git")
-            for name in files:
-                os.utime(os.path.join(where, name), (past, past), follow_symlinks=False)
-        run_git(making, "update-index", "-q", "--refresh")
-        making.rename(folder)
-        return folder
+    def _deep(self, stack: list[_Step], folder: Path) -> bool:
+        depth = len(stack[-1].layer.folders) + 1
+        return depth > DEEPEST or depth * (len(str(folder)) + 16) > LONGEST
 
-    def _make_git(self, folder: Path, received: str) -> None:
-        git = folder / ".git"
-        (git / "objects" / "pack").mkdir(parents=True)
-        (git / "refs" / "heads").mkdir(parents=True)
-        (git / "refs" / "tags").mkdir()
-        (git / "info").mkdir()
-        (git / "info" / "exclude").write_bytes(self.excludes.text)
-        write_alternates(git, all_objects(self._trunk / "objects"))
-        (git / "config").write_text(CONFIG)
-        (git / "HEAD").write_text(HEAD)
-        (git / "refs" / "heads" / "work").write_text(f"{received}\n")
+    # --- a newer base ----------------------------------------------------------------------------------------
 
-    def _make_delta(self, repo: pygit2.Repository, base: CommitId, commit: CommitId, received: str) -> Path | None:
-        """None when so much changed that a new base is the better."""
-        tree = repo[commit].peel(pygit2.Commit).tree
-        written: list[bytes] = []
-        size = 0
-        gone: list[bytes] = []
-        for path, entry in differences(repo[base].peel(pygit2.Commit).tree, tree):
-            if entry is None:
-                gone.append(os.fsencode(path))
-            else:
-                written.append(os.fsencode(path))
-                if entry.filemode != pygit2.GIT_FILEMODE_COMMIT:
-                    size += repo[entry.id].peel(pygit2.Blob).size
-            if len(written) + len(gone) > MAX_DELTA_FILES or size > MAX_DELTA_BYTES:
-                return None
-        folder = self._folder / "deltas" / commit
-        making = folder.with_name(f"{commit}.making")
-        for stale in (folder, making):
-            if stale.exists():
-                self.discard(stale)
-        (making / ".git" / "refs" / "heads").mkdir(parents=True)
-        (making / ".git" / "refs" / "heads" / "work").write_text(f"{received}\n")
-        shutil.copyfile(self._base_folder(base) / ".git" / "index", making / ".git" / "index")
-        # A whole git folder for git to work with; only its index and its ref are kept.
-        full = folder.with_name(f"{commit}.git")
-        if full.exists():
-            self.discard(full)
-        self._make_git(full, received)
-        git = full / ".git"
-        index = {"GIT_INDEX_FILE": str(making / ".git" / "index")}
-        run_git(making, "read-tree", "-m", commit, git=git, env=index)
-        run_git(
-            making, "checkout-index", "--force", "-u", "-z", "--stdin",
-            git=git, env=index, given=b"".join(path + b"\0" for path in written),
-        )  # fmt: skip
-        delete_tree(full)
-        for hidden in gone:
-            _whiteout(making, hidden, tree)
-        making.rename(folder)
-        return folder
-
-
-def run_git(
-    folder: Path, *args: str, git: Path | None = None, env: dict[str, str] | None = None, given: bytes = b""
-) -> bytes:
-    """Engine-owned git over the work tree `folder`. Raises CalledProcessError."""
-    command = ["git", f"--git-dir={git or folder / '.git'}", f"--work-tree={folder}", *args]
-    return subprocess.run(
-        command,
-        input=given,
-        capture_output=True,
-        check=True,
-        cwd=folder,
-        env={
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": "/nonexistent",
-            "LANG": "C.UTF-8",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_ATTR_NOSYSTEM": "1",
-            **(env or {}),
-        },
-    ).stdout
-
-
-def _whiteout(layer: Path, path: bytes, tree: pygit2.Tree) -> None:
-    """Hide `path`, or the whole folder that went with it, in what lies below the layer."""
-    parts = path.split(b"/")
-    here: pygit2.Object = tree
-    where = os.fsencode(layer)
-    for part in parts:
-        where = os.path.join(where, part)
-        inside = _entry(here, part)
-        if inside is None:
-            if not os.path.lexists(where):
-                os.mknod(where, stat.S_IFCHR, os.makedev(0, 0))
+    def _renew_if_worn(self) -> None:
+        top = self._stack[-1] if self._stack else None
+        if top is None or self._closed or (self._renewing is not None and not self._renewing.done()):
             return
-        if not isinstance(inside, pygit2.Tree):
-            return  # a file stands in the way of the old folder and hides it
-        os.makedirs(where, exist_ok=True)
-        here = inside
+        if len(top.changed) > MAX_CHANGED or top.size > MAX_BYTES:
+            self._renewing = asyncio.create_task(self._renew(top))
+
+    async def _renew(self, top: _Step) -> None:
+        """Make one folder of a layer and start later stacks from it. A failure leaves all as it is."""
+        base = self._base
+        assert base is not None
+        folder = self._new_folder()
+        index = decode(encode(base.index, top.changed))
+        self._hold(top.layer)
+        try:
+            await asyncio.to_thread(merge_layers, self._origin, top.layer.folders, folder, top.head, index)
+        except OSError:  # a full disk: who opens a copy will be told
+            self._trash.throw(folder)
+        else:
+            async with self._turn:
+                self._base = _Base(Layer(top.layer.commit, (folder,)), index)
+                self._stack = []
+                self._made[top.layer.commit] = self._base.layer
+                self._uses.setdefault(folder, 0)
+        finally:
+            self.release(top.layer)
 
 
-def _entry(tree: pygit2.Object, name: bytes) -> pygit2.Object | None:
-    if not isinstance(tree, pygit2.Tree):
-        return None
-    return next((entry for entry in tree if entry.raw_name == name), None)
+def _small(repo: pygit2.Repository, upper: _Step, commit: CommitId) -> bool:
+    """Whether a layer is small beside what would be laid on it."""
+    old = repo[upper.layer.commit].peel(pygit2.Commit).tree
+    new = repo[commit].peel(pygit2.Commit).tree
+    return any(count >= upper.own // GROWTH for count, _ in enumerate(differences(old, new)))
 
 
 def _one_line(said: bytes | str | None) -> str:

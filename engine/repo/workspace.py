@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pygit2
 
 from engine.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
+from engine.repo.alternates import all_objects, make_borrower
 from engine.repo.changes import Scan
+from engine.repo.checkout import agents_git
 from engine.repo.copies import Copy
 from engine.repo.endings import checked_out
 from engine.repo.endings import kept as kept_by_git
@@ -28,7 +31,7 @@ AUTHOR = ("swarm", "swarm@localhost")
 
 
 class AgentWorkspace:
-    """A protocols.Workspace. Its sandbox starts with the first operation that needs it."""
+    """A protocols.Workspace. Its sandbox starts with `start`, or with the first operation that needs it."""
 
     def __init__(
         self,
@@ -37,7 +40,6 @@ class AgentWorkspace:
         layers: Layers,
         containment: Containment,
         trunk_git: Path,
-        scratch_git: Path,
         offers: Offers,
         on_close: Callable[["AgentWorkspace"], None],
     ) -> None:
@@ -48,13 +50,14 @@ class AgentWorkspace:
         self._layers = layers
         self._containment = containment
         self._trunk_git = trunk_git
-        self._scratch_git = scratch_git
         self._offers = offers
         self._offered: CommitId | None = None
+        self._looking = threading.Lock()
         self._on_close = on_close
         self._disk = DiskBudget(copy.changed, containment.limits.disk, empty=copy.stamps is None)
         self._session: Session | None = None
         self._starting = asyncio.Lock()
+        self._starter: asyncio.Task[None] | None = None
         self._closed = False
         self._outputs = 0
         self._carried: frozenset[str] = frozenset()
@@ -114,6 +117,14 @@ class AgentWorkspace:
             raise WorkspaceLost("its sandbox sent what is no answer")
         return answer
 
+    def start(self) -> None:
+        """Begin to start the sandbox while its agent's model is still thinking of what to do in it."""
+        self._starter = asyncio.create_task(self._start())
+
+    async def _start(self) -> None:
+        with contextlib.suppress(WorkspaceLost, OSError):  # who needs it will try, and be told
+            await self._live()
+
     async def _live(self) -> Session:
         """Once it has died it is never started again: what the agent did in it is not to be trusted to be whole."""
         async with self._starting:
@@ -146,12 +157,18 @@ class AgentWorkspace:
         # The agent's own git is to see the new base as what it received; a copy works without it, too.
         layer = await self._layers.use(base)
         try:
-            git = layer.folders[-1] / ".git"
-            for name in ("index", "refs/heads/work"):
-                data = await asyncio.to_thread((git / name).read_bytes)
+            for name, data in await asyncio.to_thread(agents_git, layer.folders[-1]):
                 await self._ask(f".git/{name}", b"put", f".git/{name}".encode(), b"33188", data)
         finally:
             self._layers.release(layer)
+
+    def _scratch(self) -> pygit2.Repository:
+        """Where the objects of what is only looked at go: it is removed with the copy."""
+        folder = self.copy.folder / "scratch.git"
+        with self._looking:
+            if not folder.exists():
+                make_borrower(folder, all_objects(self._trunk_git / "objects"))
+        return pygit2.Repository(str(folder))
 
     def _tree(self, repo: pygit2.Repository, commit: CommitId) -> pygit2.Tree:
         return repo[commit].peel(pygit2.Commit).tree
@@ -186,11 +203,11 @@ class AgentWorkspace:
         return str(repo.create_commit(None, who, who, "attributes", tree, []))
 
     def _changed(self) -> tuple[str, ...]:
-        repo = pygit2.Repository(str(self._scratch_git))
+        repo = self._scratch()
         return tuple(sorted(path for path, _ in differences(self._tree(repo, self.base), self._present(repo))))
 
     def _diff(self) -> str:
-        repo = pygit2.Repository(str(self._scratch_git))
+        repo = self._scratch()
         diff = self._tree(repo, self.base).diff_to_tree(self._present(repo))
         diff.find_similar()
         return (diff.patch or "") if len(diff) else ""
@@ -210,7 +227,7 @@ class AgentWorkspace:
         """The changes with the line endings that git stores."""
         if not any(content is not None and b"\r\n" in content.data for content in scan.changes.values()):
             return scan.changes
-        repo = pygit2.Repository(str(self._scratch_git))
+        repo = self._scratch()
         attributes = self._attributes(repo, self._tree(repo, self.layer.commit), scan.changes)
 
         def stored(path: str, content: Content) -> Content:
@@ -233,7 +250,7 @@ class AgentWorkspace:
         """What to remove and what to put so that the copy becomes `commit`'s tree."""
         if (kept := self._offers.kept(commit)) is not None:  # another copy's change, not landed yet
             self._offers.write(kept)
-        repo = pygit2.Repository(str(self._scratch_git))
+        repo = self._scratch()
         gone: list[str] = []
         put: list[tuple[str, int, bytes]] = []
         for path, entry in differences(self._present(repo), self._tree(repo, commit)):
@@ -255,9 +272,10 @@ class AgentWorkspace:
         async with self._starting:
             if self._session is not None:
                 await self._session.close()
+        if self._starter is not None:
+            await self._starter
         with contextlib.suppress(KeyError):
             self._layers.release(self.layer)
-        self._layers.discard(self.copy.folder)
         self._on_close(self)
 
 

@@ -4,14 +4,13 @@ import asyncio
 import os
 from pathlib import Path
 
-import pygit2
-
 from engine.errors import ErrorKind, SwarmError
-from engine.repo.alternates import all_objects, write_alternates
+from engine.repo.alternates import all_objects
 from engine.repo.copies import make_copy
 from engine.repo.excludes import read_excludes
 from engine.repo.layers import Layers
 from engine.repo.offers import Offers
+from engine.repo.trash import Trash
 from engine.repo.workspace import AgentWorkspace
 from engine.sandbox.leftovers import kill_recorded
 from engine.sandbox.levels import SandboxReport
@@ -23,16 +22,20 @@ from engine.types import AgentId, CommitId
 class CopiedWorkspaces:
     """A protocols.Workspaces over one state folder. All methods are to be called from one event loop."""
 
-    def __init__(self, folder: Path, trunk_git: Path, choice: Choice, layers: Layers, offers: Offers) -> None:
+    def __init__(
+        self, folder: Path, trunk_git: Path, choice: Choice, layers: Layers, trash: Trash, offers: Offers
+    ) -> None:
         self._folder = folder
         self._trunk_git = trunk_git
         self._choice = choice
         self._layers = layers
         self._offers = offers
+        self._trash = trash
         self._open: set[AgentWorkspace] = set()
         self._count = 0
         self._closed = False
         self._cleaning: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self.level = choice.report.level.value
         self.method = choice.report.method.value
 
@@ -40,8 +43,18 @@ class CopiedWorkspaces:
     def report(self) -> SandboxReport:
         return self._choice.report
 
+    def prepare(self, commit: CommitId) -> None:
+        """Begin to make what copies at `commit` stand on, so that the first of them need not wait for all of it."""
+        self._preparing = asyncio.create_task(self._prepare(commit))
+
+    async def _prepare(self, commit: CommitId) -> None:
+        try:
+            self._layers.release(await self._layers.use(commit))
+        except SwarmError:
+            pass  # who opens a copy will be told
+
     async def open(self, agent: AgentId, commit: CommitId) -> AgentWorkspace:
-        """Only folders are made here where copies are overlays; the sandbox starts with the first operation.
+        """Only folders are made here where copies are overlays; the sandbox is up a little later.
 
         Raises SwarmError (git, state).
         """
@@ -54,7 +67,7 @@ class CopiedWorkspaces:
             copy = await asyncio.to_thread(make_copy, self._choice.method, folder, layer)
         except BaseException:
             self._layers.release(layer)
-            self._layers.discard(folder)
+            self._trash.throw(folder)
             raise
         workspace = AgentWorkspace(
             copy,
@@ -62,21 +75,18 @@ class CopiedWorkspaces:
             self._layers,
             self._choice.containment,
             self._trunk_git,
-            self._scratch,
             self._offers,
             self._gone,
         )
         self._open.add(workspace)
+        workspace.start()
         return workspace
 
-    @property
-    def _scratch(self) -> Path:
-        return self._folder / "scratch.git"
-
     def _gone(self, workspace: AgentWorkspace) -> None:
+        self._trash.throw(workspace.copy.folder)
         self._open.discard(workspace)
         if self._cleaning is None or self._cleaning.done():
-            self._cleaning = asyncio.create_task(asyncio.to_thread(self._layers.empty_trash))
+            self._cleaning = asyncio.create_task(asyncio.to_thread(self._trash.empty))
 
     async def sweep(self) -> None:
         """Also kills sandboxes whose start time proves that they are still the ones an earlier epoch recorded."""
@@ -84,18 +94,21 @@ class CopiedWorkspaces:
         for folder in _entries(self._folder / "copies"):
             if folder not in mine:
                 kill_recorded(folder / "pid")
-                self._layers.discard(folder)
+                self._trash.throw(folder)
         self._layers.sweep()
-        await asyncio.to_thread(self._layers.empty_trash)
+        await asyncio.to_thread(self._trash.empty)
 
     async def close(self) -> None:
         self._closed = True
         await asyncio.gather(*(workspace.close() for workspace in list(self._open)))
         await asyncio.to_thread(self._choice.containment.close)
+        if self._preparing is not None:
+            await self._preparing
+        await self._layers.close()
+        self._trash.hurry()
         if self._cleaning is not None:
             await self._cleaning
-        self._layers.discard(self._scratch)
-        await asyncio.to_thread(self._layers.empty_trash)
+        await asyncio.to_thread(self._trash.empty)
 
 
 async def open_workspaces(
@@ -111,25 +124,19 @@ async def open_workspaces(
     excludes = await read_excludes(trunk_git)
     try:
         (folder / "copies").mkdir(parents=True, exist_ok=True)
-        layers = Layers(folder, trunk_git, base, excludes)
-        _make_scratch(folder / "scratch.git", trunk_git)
+        trash = Trash(folder / "trash")
+        layers = Layers(folder, trunk_git, base, excludes, trash)
     except OSError as error:
         raise SwarmError(
             ErrorKind.STATE, f"the workspaces' folder cannot be written: {error}", "choose another with --state-dir"
         ) from error
     choice = await choose(folder, tuple(map(str, all_objects(trunk_git / "objects"))), settings)
-    return CopiedWorkspaces(folder, trunk_git, choice, layers, offers or Offers(trunk_git, keep=False))
+    return CopiedWorkspaces(folder, trunk_git, choice, layers, trash, offers or Offers(trunk_git, keep=False))
 
 
 def _real(path: Path) -> Path:
     """As the kernel names it: mounts inside a sandbox go to the same name."""
     return path.resolve()
-
-
-def _make_scratch(scratch: Path, trunk_git: Path) -> None:
-    """A place for the objects of what was only looked at, so that they never swell the trunk's."""
-    pygit2.init_repository(str(scratch), bare=True)
-    write_alternates(scratch, all_objects(trunk_git / "objects"))
 
 
 def _plain(agent: str) -> str:

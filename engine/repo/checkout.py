@@ -1,0 +1,275 @@
+"""Makes the folders that copies stand on: a whole checkout, a thin layer of what changed since, many layers in one.
+
+Only git that the engine owns writes here: no config, filter or hook of the person's or of an agent's is in reach.
+"""
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import time
+import zlib
+from pathlib import Path
+
+import pygit2
+from msgspec import Struct
+
+from engine.repo.alternates import all_objects, write_alternates
+from engine.repo.endings import checked_out
+from engine.repo.index import Entries, Index, decode, encode, entry
+from engine.repo.trees import EXECUTABLE, LINK, differences
+from engine.sandbox.removal import delete_tree
+from engine.types import CommitId
+
+CONFIG = """[core]
+\trepositoryformatversion = 0
+\tbare = false
+\tfilemode = true
+\tcheckStat = minimal
+\ttrustctime = false
+\thooksPath = /dev/null
+[user]
+\tname = agent
+\temail = agent@localhost
+[commit]
+\tgpgSign = false
+[gc]
+\tauto = 0
+[advice]
+\tdetachedHead = false
+"""
+HEAD = "ref: refs/heads/work\n"
+RECEIVED = "The project as you received it"
+PAST_S = 10
+"""A base's files are dated back: git's index and what is built from them are younger."""
+OPAQUE = "user.overlay.opaque"
+
+
+class Origin(Struct, frozen=True):
+    """What all checkouts of a run share: the trunk, the commit that the run started from, what git ignores."""
+
+    trunk: Path
+    commit: CommitId
+    excludes: bytes
+
+
+class Head(Struct, frozen=True):
+    """The commit that an agent's HEAD shows: the tree it received, on the commit that the run started from."""
+
+    oid: str
+    content: bytes
+
+
+def received(origin: Origin, repo: pygit2.Repository, commit: CommitId) -> Head:
+    """Raises KeyError, pygit2.GitError for what is no commit."""
+    original = repo[origin.commit].peel(pygit2.Commit)
+    who = f"swarm <swarm@localhost> {original.commit_time} +0000"
+    text = f"tree {_tree(repo, commit).id}\nparent {origin.commit}\nauthor {who}\ncommitter {who}\n\n{RECEIVED}\n"
+    content = b"commit %d\0" % len(text) + text.encode()
+    return Head(hashlib.sha1(content, usedforsecurity=False).hexdigest(), content)
+
+
+def check_out(origin: Origin, folder: Path, commit: CommitId, head: Head) -> Index:
+    """Make `folder` a whole checkout with a git folder of its own. Returns its index.
+
+    Raises CalledProcessError, OSError, ValueError.
+    """
+    _make_git(origin, folder / ".git", head)
+    _run_git(folder, "read-tree", commit)
+    _run_git(folder, "checkout-index", "--all", "--force")
+    file = folder / ".git" / "index"
+    index = decode(file.read_bytes())
+    dated = encode(index, _dated(folder, index, time.time_ns() - PAST_S * 1_000_000_000))
+    file.write_bytes(dated)
+    return decode(dated)
+
+
+def _dated(folder: Path, index: Index, modified_ns: int) -> Entries:
+    """Date all files to one moment, and the index with them: nothing needs to be read again to know it unchanged."""
+    root = os.fsencode(folder)
+    found: Entries = {}
+    for path, mode, oid in index.entries():
+        if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+            where = os.path.join(root, path)
+            os.utime(where, ns=(modified_ns, modified_ns), follow_symlinks=False)
+            found[path] = entry(path, mode, oid, os.lstat(where).st_size, modified_ns)
+    return found
+
+
+def _make_git(origin: Origin, git: Path, head: Head) -> None:
+    for name in ("objects/pack", "refs/tags", "info"):
+        (git / name).mkdir(parents=True)
+    (git / "info" / "exclude").write_bytes(origin.excludes)
+    write_alternates(git, all_objects(origin.trunk / "objects"))
+    (git / "config").write_text(CONFIG)
+    (git / "HEAD").write_text(HEAD)
+    _point(git, head)
+
+
+def _point(git: Path, head: Head) -> None:
+    """The agent's branch and the commit it names, which is nowhere else: it goes with the layer."""
+    (git / "refs" / "heads").mkdir(parents=True)
+    (git / "refs" / "heads" / "work").write_text(f"{head.oid}\n")
+    loose = git / "objects" / head.oid[:2] / head.oid[2:]
+    loose.parent.mkdir(parents=True)
+    loose.write_bytes(zlib.compress(head.content))
+
+
+def _run_git(folder: Path, *args: str) -> None:
+    subprocess.run(
+        ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}", "-c", "index.version=2", *args],
+        capture_output=True,
+        check=True,
+        cwd=folder,
+        env={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": "/nonexistent",
+            "LANG": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_ATTR_NOSYSTEM": "1",
+        },
+    )
+
+
+class Delta(Struct, frozen=True):
+    """What a layer holds: its entries of the index, and how many bytes its files have."""
+
+    entries: Entries
+    size: int
+
+
+def lay_delta(repo: pygit2.Repository, folder: Path, old: CommitId, new: CommitId) -> Delta:
+    """Make `folder` what an overlay needs on top of a checkout of `old` to show `new`: files and whiteouts.
+
+    Raises OSError, pygit2.GitError.
+    """
+    folder.mkdir(parents=True)
+    entries: Entries = {}
+    size = 0
+    tree = _tree(repo, new)
+    for path, found in differences(_tree(repo, old), tree):
+        name = os.fsencode(path)
+        if found is None:
+            entries[name] = None
+            continue
+        entries[name] = _write(repo, folder, path, found, new)
+        size += 0 if found.filemode == pygit2.GIT_FILEMODE_COMMIT else repo[found.id].peel(pygit2.Blob).size
+    for name, kept in entries.items():
+        if kept is None:
+            _whiteout(folder, name, tree)
+    return Delta(entries, size)
+
+
+def finish_delta(folder: Path, head: Head, index: Index, changed: Entries) -> None:
+    """The agent's own git as it is to be on this layer. `changed`: since the checkout with `index`."""
+    _point(folder / ".git", head)
+    (folder / ".git" / "index").write_bytes(encode(index, changed))
+
+
+def agents_git(layer: Path) -> list[tuple[str, bytes]]:
+    """The files below `.git` in which a layer's git differs from those of others, in the order to write them in."""
+    git = layer / ".git"
+    oid = (git / "refs" / "heads" / "work").read_text().strip()
+    names = (f"objects/{oid[:2]}/{oid[2:]}", "index", "refs/heads/work")
+    return [(name, (git / name).read_bytes()) for name in names]
+
+
+def _tree(repo: pygit2.Repository, commit: CommitId) -> pygit2.Tree:
+    return repo[commit].peel(pygit2.Commit).tree
+
+
+def _write(repo: pygit2.Repository, folder: Path, path: str, found: pygit2.Object, commit: CommitId) -> bytes:
+    """Write one file of a commit as a checkout would. Returns its entry of the index."""
+    where, name, mode = folder / path, os.fsencode(path), int(found.filemode)
+    oid = bytes.fromhex(str(found.id))
+    where.parent.mkdir(parents=True, exist_ok=True)
+    if mode == pygit2.GIT_FILEMODE_COMMIT:
+        where.mkdir(exist_ok=True)
+        return entry(name, mode, oid, 0, 0)
+    data = repo[found.id].peel(pygit2.Blob).data
+    if mode == LINK:
+        os.symlink(data, os.fsencode(where))
+    else:
+        bits = 0o777 if mode == EXECUTABLE else 0o666
+        with os.fdopen(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, bits), "wb") as file:
+            file.write(checked_out(repo, data, path, commit))
+    info = os.lstat(where)
+    return entry(name, mode, oid, info.st_size, info.st_mtime_ns)
+
+
+def _whiteout(layer: Path, path: bytes, tree: pygit2.Tree) -> None:
+    """Hide `path`, or the whole folder that went with it, in what lies below the layer."""
+    parts = path.split(b"/")
+    here: pygit2.Object = tree
+    where = os.fsencode(layer)
+    for part in parts:
+        where = os.path.join(where, part)
+        inside = _inside(here, part)
+        if inside is None:
+            if not os.path.lexists(where):
+                os.mknod(where, stat.S_IFCHR, os.makedev(0, 0))
+            return
+        if not isinstance(inside, pygit2.Tree):
+            return  # a file stands in the way of the old folder and hides it
+        os.makedirs(where, exist_ok=True)
+        here = inside
+
+
+def _inside(tree: pygit2.Object, name: bytes) -> pygit2.Object | None:
+    if not isinstance(tree, pygit2.Tree):
+        return None
+    return next((found for found in tree if found.raw_name == name), None)
+
+
+def merge_layers(origin: Origin, folders: tuple[Path, ...], target: Path, head: Head, index: Index) -> None:
+    """One checkout that shows what an overlay of `folders` (the lowest first) would, its files linked, not copied.
+
+    Linking is safe because nobody ever writes to a layer. `head` and `index` are what its git is to show.
+    Raises OSError.
+    """
+    _make_git(origin, target / ".git", head)
+    (target / ".git" / "index").write_bytes(encode(index, {}))
+    for folder in folders:
+        _lay_links(str(folder), str(target), skip=".git")
+
+
+def _lay_links(layer: str, target: str, skip: str = "") -> None:
+    os.makedirs(target, exist_ok=True)
+    with os.scandir(layer) as found:
+        for entry in found:
+            there = os.path.join(target, entry.name)
+            if entry.name == skip:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if os.path.lexists(there) and (is_opaque(entry.path) or not _is_folder(there)):
+                    delete_tree(Path(there))
+                _lay_links(entry.path, there)
+                continue
+            if os.path.lexists(there):
+                delete_tree(Path(there))
+            if not stat.S_ISCHR(entry.stat(follow_symlinks=False).st_mode):
+                link(entry.path, there)
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def is_opaque(folder: str) -> bool:
+    """Whether an overlay shows nothing of what lies below a layer's folder."""
+    try:
+        return os.getxattr(folder, OPAQUE, follow_symlinks=False) == b"y"
+    except OSError:
+        return False
+
+
+def link(source: str, target: str) -> None:
+    """The same file under a second name; a copy with the same times where the filesystem knows no second names."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
