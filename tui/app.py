@@ -207,6 +207,9 @@ class SwarmApp(App[int], inherit_bindings=False):
             Page("help", lambda cells: tell_help(self.keymap, context, here, cells), "j k scroll · esc leaves")
         )
 
+    def do_palette(self) -> None:
+        self.action_command_palette()
+
     def do_intent(self) -> None:
         if not self._draft and self.view.run is not None and self.view.run.intent is not None:
             self._draft = self.view.run.intent.text

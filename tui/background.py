@@ -25,9 +25,12 @@ from tui.bridge import (
     MessageRow,
     Micros,
     Player,
+    Sample,
+    SampleRow,
     Scratchpad,
     Snapshot,
     SwarmError,
+    Tone,
     ToolCallRow,
 )
 from tui.eventlines import describe
@@ -37,6 +40,8 @@ T = TypeVar("T")
 PUBLISH_S = 0.2
 """Seconds at least between two snapshots."""
 KEPT_LINES = 5000
+KEPT_ROUTINE = 2000
+"""Lines of steps that follow from others; they are many, and must not push out the rest."""
 _EARLIER = 300
 
 
@@ -54,6 +59,8 @@ class Reader(Protocol):
     async def events(
         self, *, before: int | None = None, agent: AgentId | None = None, limit: int = 200
     ) -> EventPage: ...
+
+    async def spread_samples(self, points: int) -> tuple[SampleRow, ...]: ...
 
     async def close(self) -> None: ...
 
@@ -75,6 +82,7 @@ class BackgroundSession(ABC):
         self._published: tuple[int, Snapshot] = (0, Snapshot())
         self._changes = 0
         self._lines: deque[EventLine] = deque(maxlen=KEPT_LINES)
+        self._routine: deque[EventLine] = deque(maxlen=KEPT_ROUTINE)
         self._last_line = 0
         self._lock = Lock()
         self._reader: Reader | None = None
@@ -150,14 +158,15 @@ class BackgroundSession(ABC):
         if self._watch is not None and event.agent == self._watch.agent:
             self._watch.happened(event)
         self._last_line = event.seq
-        if (line := describe(event)) is not None:
-            with self._lock:
-                self._lines.append(line)
+        line = describe(event)
+        with self._lock:
+            (self._routine if line.tone is Tone.ROUTINE else self._lines).append(line)
 
     def _forget(self) -> None:
         """Empty the list of events: it begins again somewhere else."""
         with self._lock:
             self._lines.clear()
+            self._routine.clear()
             self._last_line = 0
             self.rewinds += 1
 
@@ -171,8 +180,12 @@ class BackgroundSession(ABC):
 
     def events_after(self, seq: int) -> Sequence[EventLine]:
         with self._lock:
-            new = list(takewhile(lambda line: line.seq > seq, reversed(self._lines)))
-        return new[::-1]
+            new = [
+                line
+                for lines in (self._lines, self._routine)
+                for line in takewhile(lambda line: line.seq > seq, reversed(lines))
+            ]
+        return sorted(new, key=lambda line: line.seq)
 
     def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
         """Have a question answered in the session's thread."""
@@ -230,6 +243,12 @@ class BackgroundSession(ABC):
             return list(reversed(await self._journal().scratchpads(agent)))
 
         return self._ask(scratchpads)
+
+    def samples(self, points: int) -> "Future[list[tuple[Micros, Sample]]]":
+        async def samples() -> list[tuple[Micros, Sample]]:
+            return [(row.at, row.sample) for row in await self._journal().spread_samples(points)]
+
+        return self._ask(samples)
 
     def _journal(self) -> Reader:
         if self._reader is None:

@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Sequence
 from concurrent.futures import Future
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from msgspec import Struct, field
 
@@ -30,6 +30,7 @@ from engine.events import (
     AgentSpawned,
     AgentStateChanged,
     AnswersDropped,
+    Body,
     BreakTraced,
     BudgetMarked,
     CheckFinished,
@@ -64,9 +65,10 @@ from engine.events import (
     Warned,
     WorkersLimited,
 )
-from engine.journal.rows import EventPage, MessageRow, ToolCallRow
+from engine.journal.rows import EventPage, MessageRow, SampleRow, ToolCallRow
+from engine.quantities import span_s
 from engine.repo.diff import FileDiff, FileKind, Hunk, Patch, parse_patch
-from engine.settings import Settings
+from engine.settings import ProviderSettings, Settings
 from engine.settings_files import LoadedSettings, config_folder, load_settings, state_folder
 from engine.snapshot import Snapshot
 from engine.summary import Summary
@@ -117,7 +119,6 @@ if TYPE_CHECKING:
     from engine.runs import RunFolder, RunListing, RunLock, find_run, is_live, list_runs, newest_unfinished
     from engine.sandbox.levels import SandboxReport
     from engine.sandbox.probe import probe
-    from engine.settings import ProviderSettings
     from engine.settings_files import resettled
     from engine.summary import summarise
     from engine.wiring import LiveRun, resume_run, start_run
@@ -127,7 +128,6 @@ MACHINERY = {
     "JournalReader": "engine.journal.queries",
     "LiveRun": "engine.wiring",
     "PROVIDERS": "engine.models.registry",
-    "ProviderSettings": "engine.settings",
     "RunFolder": "engine.runs",
     "RunListing": "engine.runs",
     "RunLock": "engine.runs",
@@ -189,13 +189,18 @@ class Start(Struct, frozen=True):
 
 
 class Tone(StrEnum):
-    """How much an event matters to a person; the theme gives each a colour."""
+    """How much an event matters to a person; the theme gives each a colour. What is routine shows on request only."""
 
+    ROUTINE = "routine"
     QUIET = "quiet"
     PLAIN = "plain"
     GOOD = "good"
     WARN = "warn"
     BAD = "bad"
+
+
+EVENT_KINDS = tuple(str(kind.__struct_config__.tag) for kind in get_args(Body))
+"""The kinds of events, as the journal names them."""
 
 
 class EventLine(Struct, frozen=True):
@@ -335,6 +340,10 @@ class Session(Protocol):
         """The agent's scratchpad in all its versions, oldest first."""
         ...
 
+    def samples(self, points: int) -> Future[list[tuple[Micros, Sample]]]:
+        """About so many measurements over the whole run, evenly spread, oldest first."""
+        ...
+
     def watch(self, agent: AgentId) -> Live:
         """What the agent is at right now; it is watched from the first call on, one at a time."""
         ...
@@ -357,6 +366,7 @@ class Session(Protocol):
 
 
 __all__ = [
+    "EVENT_KINDS",
     "PROVIDERS",
     "ROOT",
     "Agent",
@@ -429,6 +439,7 @@ __all__ = [
     "RunStateChanged",
     "Sample",
     "SampleProject",
+    "SampleRow",
     "Sampled",
     "SandboxReport",
     "Scratchpad",
@@ -488,6 +499,7 @@ __all__ = [
     "sample_folder",
     "seq_of",
     "snapshot_line",
+    "span_s",
     "split_model",
     "start_run",
     "state_folder",

@@ -5,26 +5,23 @@ from typing import Any
 
 from tui import bridge as b
 from tui.bridge import Event, EventLine, LandingState, Tone
-from tui.figures import count, dollars
+from tui.figures import count, dollars, size
 from tui.text import one_line
 
 _LONGEST = 300
 
 Words = tuple[Tone, str]
-_TELL: dict[type, Callable[[Any], Words | None]] = {}
+_TELL: dict[type, Callable[[Any], Words]] = {}
 
 
-def describe(event: Event) -> EventLine | None:
-    """The event's line; None for one that only the record needs."""
-    words = _TELL[type(event.body)](event.body)
-    if words is None:
-        return None
-    tone, text = words
+def describe(event: Event) -> EventLine:
+    """The event's line."""
+    tone, text = _TELL[type(event.body)](event.body)
     return EventLine(event.seq, event.at, event.kind, tone, one_line(text[:_LONGEST]), event.agent, event.task)
 
 
-def _tells(kind: type) -> Callable[[Callable[[Any], Words | None]], Callable[[Any], Words | None]]:
-    def register(tell: Callable[[Any], Words | None]) -> Callable[[Any], Words | None]:
+def _tells(kind: type) -> Callable[[Callable[[Any], Words]], Callable[[Any], Words]]:
+    def register(tell: Callable[[Any], Words]) -> Callable[[Any], Words]:
         _TELL[kind] = tell
         return tell
 
@@ -48,7 +45,7 @@ _tells(b.BudgetMarked)(
     )
 )
 _tells(b.Warned)(lambda e: (Tone.WARN, e.text))
-_tells(b.Sampled)(lambda e: None)
+_tells(b.Sampled)(lambda e: (Tone.ROUTINE, f"measured: {size(e.sample.memory)} in use, processor {e.sample.cpu:.0f}%"))
 _tells(b.IntentVersioned)(lambda e: (Tone.GOOD, f"intent version {e.intent.version} by {e.intent.author}"))
 _tells(b.MessageQueued)(
     lambda e: (Tone.WARN if e.message.source == "steer" else Tone.QUIET, f"{e.message.source}: {e.message.text}")
@@ -80,7 +77,7 @@ def _(e: b.RunStateChanged) -> Words:
 
 
 @_tells(b.AgentStateChanged)
-def _(e: b.AgentStateChanged) -> Words | None:
+def _(e: b.AgentStateChanged) -> Words:
     match e.state:
         case b.AgentState.FAILED:
             return Tone.BAD, f"agent failed: {e.reason}"
@@ -91,7 +88,7 @@ def _(e: b.AgentStateChanged) -> Words | None:
         case b.AgentState.PAUSED | b.AgentState.WAITING:
             return Tone.QUIET, f"{e.state} {e.doing}"
         case _:
-            return None  # thinking and acting show in the tree, and with the turn or the tool that follows
+            return Tone.ROUTINE, f"{e.state} {e.doing}"  # shows in the tree, and with the turn or tool that follows
 
 
 @_tells(b.TurnTaken)
@@ -102,9 +99,9 @@ def _(e: b.TurnTaken) -> Words:
 
 
 @_tells(b.ToolFinished)
-def _(e: b.ToolFinished) -> Words | None:
+def _(e: b.ToolFinished) -> Words:
     if e.state is b.ToolCallState.OK:
-        return None if e.wall_s < 1 else (Tone.QUIET, f"{e.tool} took {e.wall_s:.1f} s")
+        return (Tone.ROUTINE if e.wall_s < 1 else Tone.QUIET), f"{e.tool} took {e.wall_s:.1f} s"
     return Tone.WARN, f"{e.tool} {e.state}: {e.answer[:160]}"
 
 
@@ -139,8 +136,10 @@ def _(e: b.CheckFinished) -> Words:
 
 
 @_tells(b.Published)
-def _(e: b.Published) -> Words | None:
-    return (Tone.WARN, f"a ref was left alone: {e.left_alone}") if e.left_alone else None
+def _(e: b.Published) -> Words:
+    if e.left_alone:
+        return Tone.WARN, f"a ref was left alone: {e.left_alone}"
+    return Tone.ROUTINE, f"published trunk {e.trunk[:10]}{f' and green {e.green[:10]}' if e.green else ''}"
 
 
 def _suspects(broken: b.Break) -> str:

@@ -1,5 +1,8 @@
 """Numbers as a person reads them: spans of time, counts, sizes and money, short enough for a column."""
 
+from collections.abc import Sequence
+from math import floor, isnan, log10
+
 from tui.bridge import Micros
 
 _SECOND = 1_000_000
@@ -53,6 +56,15 @@ def size(octets: float) -> str:
     return ""
 
 
+def octets(number: float) -> str:
+    """A size in a few characters, in powers of 1024: `512`, `1.5G`, `118M`."""
+    for unit in ("", "K", "M", "G", "T"):
+        if number < 1000 or unit == "T":
+            return f"{number:.0f}{unit}" if number >= 100 or number == int(number) else f"{number:.1f}{unit}"
+        number /= 1024
+    return ""
+
+
 def dollars(usd: float | None) -> str:
     """`$0.0042`, `$3.21`, `$1,204`; an unknown price is `$?`, never zero."""
     if usd is None:
@@ -60,6 +72,15 @@ def dollars(usd: float | None) -> str:
     if usd >= 1000:
         return f"${usd:,.0f}"
     return f"${usd:.4f}" if 0 < usd < 0.01 else f"${usd:.2f}"
+
+
+def price(usd: float | None) -> str:
+    """Money in a few characters, for a column: `<1¢`, `$3.21`, `$12.3`, `$1.2k`; unknown is `$?`."""
+    if usd is None:
+        return "$?"
+    if usd < 0.01:
+        return "<1¢" if usd > 0 else "$0"
+    return f"${usd:.2f}" if usd < 9.995 else f"${usd:.1f}" if usd < 99.95 else f"${count(usd)}"
 
 
 def percent(share: float | None) -> str:
@@ -79,9 +100,20 @@ def meter(share: float, cells: int) -> str:
     return bar + "·" * (cells - len(bar))
 
 
-def sparkline(values: list[float], cells: int, top: float) -> str:
-    """The newest values as bars, right-aligned; `top` is the value of a full bar."""
-    shown = values[-cells:] if cells > 0 else []
-    highest = top or 1.0
-    bars = "".join(_BARS[min(7, max(0, int(value / highest * 8)))] for value in shown)
-    return bars.rjust(cells)
+def chart(values: Sequence[float], rows: int, top: float) -> list[str]:
+    """Bars from the bottom up in so many rows, the highest first; `top` is the value of a full bar, NaN is a gap."""
+    full = rows * 8
+    heights = [0 if isnan(value) else max(1, min(full, round(value / (top or 1.0) * full))) for value in values]
+    lines = []
+    for row in reversed(range(rows)):
+        parts = (height - row * 8 for height in heights)
+        lines.append("".join(" " if part <= 0 else _BARS[min(8, part) - 1] for part in parts))
+    return lines
+
+
+def ceiling(value: float) -> float:
+    """The least of 1, 2 and 5 times a power of ten that is not below the value: the top of an axis."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** floor(log10(value))
+    return next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= value * 0.999)

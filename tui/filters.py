@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from tui.bridge import Agent, AgentState, Handoff, HandoffStatus, Role, Snapshot
+from tui.bridge import EVENT_KINDS, Agent, AgentState, EventLine, Handoff, HandoffStatus, Role, Snapshot, Tone
 
 Row = TypeVar("Row")
 Test = Callable[[Row], bool]
@@ -63,9 +63,7 @@ def agent_filter(source: str, run: Snapshot) -> Filter[Agent]:
         return lambda agent: agent.role in wanted
 
     def under(value: str) -> Test[Agent]:
-        path = value.rstrip("/")
-        if not path:
-            raise BadFilter("under: takes a path, for example under:root")
+        path = _path(value)
         return lambda agent: agent.path == path or agent.path.startswith(path + "/")
 
     def model(value: str) -> Test[Agent]:
@@ -76,6 +74,43 @@ def agent_filter(source: str, run: Snapshot) -> Filter[Agent]:
         {"state": state, "role": role, "under": under, "model": model},
         lambda agent: f"{agent.path} {agent.title} {agent.doing}",
     )
+
+
+def event_filter(source: str, run: Snapshot) -> Filter[EventLine]:
+    """A filter of events, `tone:bad` for example. Raises BadFilter."""
+
+    def kind(value: str) -> Test[EventLine]:
+        wanted = _one_of("kind", value, list(EVENT_KINDS))
+        return lambda event: event.kind in wanted
+
+    def tone(value: str) -> Test[EventLine]:
+        wanted = _one_of("tone", value, [str(tone) for tone in Tone])
+        return lambda event: event.tone in wanted
+
+    def path(event: EventLine) -> str:
+        agent = run.agents.get(event.agent) if event.agent is not None else None
+        return agent.path if agent is not None else str(event.agent or "")
+
+    def under(value: str) -> Test[EventLine]:
+        top = _path(value)
+        return lambda event: (path(event) + "/").startswith(top + "/")
+
+    def role(value: str) -> Test[EventLine]:
+        wanted = _one_of("role", value, [str(role) for role in Role])
+        return lambda event: event.agent in run.agents and run.agents[event.agent].role in wanted
+
+    return Filter(
+        source,
+        {"kind": kind, "tone": tone, "under": under, "role": role},
+        lambda event: f"{event.kind} {event.text} {path(event)}",
+    )
+
+
+def _path(value: str) -> str:
+    path = value.rstrip("/")
+    if not path:
+        raise BadFilter("under: takes a path, for example under:root")
+    return path
 
 
 def handoff_filter(source: str, run: Snapshot) -> Filter[Handoff]:
@@ -91,7 +126,7 @@ def handoff_filter(source: str, run: Snapshot) -> Filter[Handoff]:
         return lambda handoff: handoff.text.status in wanted
 
     def under(value: str) -> Test[Handoff]:
-        path = value.rstrip("/")
+        path = _path(value)
         return lambda handoff: (run.agents[handoff.agent].path + "/").startswith(path + "/")
 
     return Filter(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from msgspec import Struct
 from textual.binding import Binding
 
-from tui.bridge import Agent, AgentState, ErrorKind, Role, Snapshot, SwarmError
+from tui.bridge import Agent, AgentState, ErrorKind, Role, RunState, Snapshot, SwarmError
 
 
 class Context(Struct, frozen=True):
@@ -92,10 +92,31 @@ def _free(_: Context) -> str:
     return ""
 
 
+def _ordinary(_: Context) -> str:
+    return ""
+
+
+def _to_read(c: Context) -> str:
+    return f"{c.attention} need{'' if c.attention > 1 else 's'} you" if c.attention else ""
+
+
+def _all_held(c: Context) -> str:
+    return "resume all" if c.run is not None and c.run.state in (RunState.PAUSING, RunState.PAUSED) else ""
+
+
+def _held(c: Context) -> str:
+    return "resume" if c.agent is not None and c.agent.paused else ""
+
+
+def _marked(c: Context) -> str:
+    return f"steer {c.marked} marked" if c.marked else ""
+
+
 class Action(Struct, frozen=True):
     """Something that a key does. `keys` are Textual's key names; `footer` ranks it there, 0 keeps it out.
 
-    `unavailable` answers why it cannot run now; an empty string when it can.
+    `unavailable` answers why it cannot run now; an empty string when it can. `pressing` is what it is called where
+    it matters more than any other right now; an empty string when it does not.
     """
 
     id: str
@@ -104,6 +125,7 @@ class Action(Struct, frozen=True):
     description: str
     footer: int = 0
     unavailable: Callable[[Context], str] = _free
+    pressing: Callable[[Context], str] = _ordinary
 
     @property
     def scope(self) -> str:
@@ -115,6 +137,8 @@ class Action(Struct, frozen=True):
         return "do_" + self.id.partition(".")[2]
 
 
+ALWAYS = ("global.help", "global.quit")
+"""Actions that the footer never leaves out."""
 A = Action
 ACTIONS: tuple[Action, ...] = (
     # focus
@@ -131,8 +155,23 @@ ACTIONS: tuple[Action, ...] = (
     A("focus.unzoom", ("underscore",), "unzoom", "Show all panes again"),
     # global
     A("global.help", ("question_mark", "f1"), "help", "Keys of the focused pane", footer=90),
-    A("global.attention", ("exclamation_mark",), "needs you", "Next that needs a person", unavailable=_needs_person),
-    A("global.pause_all", ("P",), "pause all", "Pause or resume the whole run", unavailable=_commandable),
+    A(
+        "global.attention",
+        ("exclamation_mark",),
+        "needs you",
+        "Next that needs a person",
+        unavailable=_needs_person,
+        pressing=_to_read,
+    ),
+    A("global.palette", ("ctrl+p",), "palette", "Find an action by its name"),
+    A(
+        "global.pause_all",
+        ("P",),
+        "pause all",
+        "Pause or resume the whole run",
+        unavailable=_commandable,
+        pressing=_all_held,
+    ),
     A("global.fewer", ("less_than_sign",), "fewer", "One worker less at once", unavailable=_commandable),
     A("global.more", ("greater_than_sign",), "more", "One worker more at once", unavailable=_commandable),
     A("global.intent", ("i",), "intent", "Edit the intent: its versions, and a new one", footer=80),
@@ -159,7 +198,15 @@ ACTIONS: tuple[Action, ...] = (
     A("list.next_match", ("n",), "next match", "Next match"),
     A("list.previous_match", ("N",), "match before", "Match before"),
     # agents
-    A("agents.pause", ("p",), "pause", "Pause or resume the subtree", footer=20, unavailable=_on_live_agent),
+    A(
+        "agents.pause",
+        ("p",),
+        "pause",
+        "Pause or resume the subtree",
+        footer=20,
+        unavailable=_on_live_agent,
+        pressing=_held,
+    ),
     A(
         "agents.freeze_commands",
         ("Z",),
@@ -168,7 +215,14 @@ ACTIONS: tuple[Action, ...] = (
         unavailable=_on_live_agent,
     ),
     A("agents.steer", ("s",), "steer", "A message to this agent", footer=30, unavailable=_on_live_agent),
-    A("agents.steer_marked", ("S",), "steer marked", "A message to all marked agents", unavailable=_on_agent),
+    A(
+        "agents.steer_marked",
+        ("S",),
+        "steer marked",
+        "A message to all marked agents",
+        unavailable=_on_agent,
+        pressing=_marked,
+    ),
     A("agents.cancel", ("x",), "cancel", "Cancel the subtree, after asking", footer=35, unavailable=_cancellable),
     A("agents.model", ("m",), "model", "Another model for the subtree", unavailable=_on_live_agent),
     A("agents.priority", ("number_sign",), "priority", "Which planner's tasks come first", unavailable=_on_planner),
@@ -176,7 +230,7 @@ ACTIONS: tuple[Action, ...] = (
     A("agents.mark", ("space",), "mark", "Mark or unmark the agent"),
     A("agents.fold_all", ("minus",), "fold all", "Fold every planner below the root"),
     A("agents.unfold_all", ("equals_sign",), "unfold all", "Unfold everything"),
-    A("agents.sort", ("o",), "sort", "Next order: live first, as spawned, cost, newest step"),
+    A("agents.sort", ("o",), "sort", "Next order: live first, spawned, tokens, cost, newest step, longest silent"),
     # handoffs
     A("handoffs.diff", ("d",), "diff", "The change that was handed off", footer=20, unavailable=_has_handoff),
     A("handoffs.task", ("t",), "task", "The task it answers", footer=30, unavailable=_has_handoff),
@@ -184,6 +238,9 @@ ACTIONS: tuple[Action, ...] = (
     A("handoffs.resolve", ("m",), "resolve", "Mark as resolved, or not", unavailable=_has_handoff),
     # events
     A("events.follow", ("f",), "follow", "Follow the newest event again", footer=20),
+    A("events.everything", ("a",), "all kinds", "Every kind of event, or without routine steps", footer=30),
+    # resources
+    A("resources.stretch", ("r",), "stretch", "How far back: 1 min, 10 min, 1 h, all", footer=20),
     # replay: there, these come before a pane's own
     A("replay.play", ("space",), "play", "Play or pause", footer=5, unavailable=_replays),
     A("replay.step", ("full_stop",), "step", "The next event", footer=6, unavailable=_replays),
@@ -275,13 +332,23 @@ class Keymap:
         """The action's keys as a person reads them."""
         return " ".join(shown(key) for key in self.keys[id])
 
-    def footer(self, scopes: Iterable[str], context: Context, most: int) -> list[Action]:
-        """The few actions that matter in these scopes now, best first in the order of their rank."""
+    def footer(self, scopes: Iterable[str], context: Context, most: int = 5) -> list[tuple[Action, str]]:
+        """The few actions that matter in these scopes now, each with what it is called.
+
+        What presses comes first, then the scope's own by their rank; how to get help and how to leave always stay.
+        """
         wanted = set(scopes)
-        ranked = [
-            action for action in ACTIONS if action.footer and action.scope in wanted and not action.unavailable(context)
-        ]
-        return sorted(ranked, key=lambda action: action.footer)[:most]
+        ranked: list[tuple[int, Action, str]] = []
+        for action in ACTIONS:
+            if action.scope in wanted and not action.unavailable(context):
+                if pressing := action.pressing(context):
+                    ranked.append((0, action, pressing))
+                elif action.footer:
+                    ranked.append((action.footer, action, action.label))
+        ranked.sort(key=lambda entry: entry[0])
+        always = [entry for entry in ranked if entry[1].id in ALWAYS]
+        chosen = [entry for entry in ranked if entry[1].id not in ALWAYS][: most - len(always)]
+        return [(action, label) for _, action, label in (*chosen, *always)]
 
 
 def shown(key: str) -> str:

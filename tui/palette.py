@@ -9,7 +9,8 @@ from textual.content import Content
 from tui.keymap import ACTIONS, Action
 from tui.widgets.acting import Host
 
-_HIDDEN = {"list"}
+_OFFERED = ("list.filter", "list.enter", "list.back", "list.next_match", "list.previous_match")
+"""What of the lists' actions is no mere moving about."""
 
 
 class ActionProvider(Provider):
@@ -24,7 +25,7 @@ class ActionProvider(Provider):
         context = host.context()
         entries = []
         for action in ACTIONS:
-            if action.scope in _HIDDEN or action.scope == "intent":
+            if action.scope == "intent" or (action.scope == "list" and action.id not in _OFFERED):
                 continue
             reason = action.unavailable(context)
             text = f"{action.description}  [{host.keymap.shown(action.id)}]"
@@ -39,4 +40,7 @@ class ActionProvider(Provider):
         matcher = self.matcher(query)
         for action, text, note in self._entries():
             if (score := matcher.match(text)) > 0:
-                yield Hit(score, matcher.highlight(text), partial(self._host.act, action.id), text=text, help=note)
+                found = Content(text)  # the matcher's own would read `[P]` as markup
+                for offset in matcher.fuzzy_search.match(query, text)[1]:
+                    found = found.stylize(matcher.match_style, offset, offset + 1)
+                yield Hit(score, found, partial(self._host.act, action.id), text=text, help=note)

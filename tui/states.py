@@ -50,6 +50,7 @@ RUN = {
     RunState.FAILED: Look("✗", "failed", "failed"),
 }
 TONE = {
+    Tone.ROUTINE: Look(" ", "", "dim"),
     Tone.QUIET: Look("·", "", "dim"),
     Tone.PLAIN: Look("•", "", "text"),
     Tone.GOOD: Look("✓", "", "done"),

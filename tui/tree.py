@@ -14,8 +14,14 @@ class Order(StrEnum):
 
     LIVE = "live first"
     SPAWNED = "as spawned"
+    TOKENS = "tokens"
     COST = "cost"
     NEWEST = "newest step"
+    SILENT = "longest silent"
+
+
+MOVING = (Order.TOKENS, Order.COST, Order.NEWEST, Order.SILENT)
+"""Orders in which an agent moves with its every step."""
 
 
 class Row(NamedTuple):
@@ -38,10 +44,14 @@ def _key(run: Snapshot, census: Census, order: Order) -> Callable[[AgentId], tup
                 a.role is not Role.PLANNER,
                 -(a.ended_at or 0) if a.role is not Role.PLANNER else 0,
             )
+        case Order.TOKENS:
+            return lambda id: (-below[id].tokens,)
         case Order.COST:
             return lambda id: (-below[id].usd, -below[id].tokens)
         case Order.NEWEST:
             return lambda id: (-agents[id].stepped_at,)
+        case Order.SILENT:
+            return lambda id: (agents[id].ended, agents[id].stepped_at or agents[id].spawned_at)
         case Order.SPAWNED:
             return None
 

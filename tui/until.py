@@ -4,7 +4,17 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from tui.bridge import AgentId, EventPage, JournalReader, MessageRow, Scratchpad, Snapshot, ToolCallRow, ToolCallState
+from tui.bridge import (
+    AgentId,
+    EventPage,
+    JournalReader,
+    MessageRow,
+    SampleRow,
+    Scratchpad,
+    Snapshot,
+    ToolCallRow,
+    ToolCallState,
+)
 
 
 class UntilReader:
@@ -40,6 +50,9 @@ class UntilReader:
     async def events(self, *, before: int | None = None, agent: AgentId | None = None, limit: int = 200) -> EventPage:
         so_far = self._present().seq + 1
         return await self._log.events(before=min(before or so_far, so_far), agent=agent, limit=limit)
+
+    async def spread_samples(self, points: int) -> tuple[SampleRow, ...]:
+        return await self._log.spread_samples(points, until=self._present().at)
 
     async def close(self) -> None:
         await self._log.close()

@@ -1,11 +1,27 @@
 """What the screen knows between two paints: the snapshot in view, what is selected, and what a person marked."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tui.bridge import Agent, AgentId, AgentState, Handoff, HandoffId, HandoffStatus, Role, Snapshot
+from tui.bridge import (
+    Agent,
+    AgentId,
+    AgentState,
+    Handoff,
+    HandoffId,
+    HandoffStatus,
+    Role,
+    RunId,
+    Snapshot,
+    Task,
+    TaskId,
+    TaskState,
+    Usage,
+)
 
 _WORKING = (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
+_ENDED = (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED)
 
 
 @dataclass(slots=True)
@@ -22,44 +38,76 @@ class Below:
 
 @dataclass(slots=True)
 class Census:
-    """Counts over all agents, taken once for each snapshot that is shown."""
+    """Counts over all agents of a run, kept up to date by what differs from the snapshot before."""
 
     states: Counter[AgentState] = field(default_factory=Counter)
     below: dict[AgentId, Below] = field(default_factory=dict)
-    ended: int = 0
+    _at: tuple[RunId, int] = (RunId(""), -1)
+    _agents: dict[AgentId, Agent] = field(default_factory=dict)
+    _tasks: dict[TaskId, Task] = field(default_factory=dict)
 
     @property
     def working(self) -> int:
         return sum(self.states[state] for state in _WORKING)
 
+    @property
+    def ended(self) -> int:
+        return sum(self.states[state] for state in _ENDED)
+
+    def take(self, run: Snapshot) -> None:
+        """Count what changed since the last snapshot; everything anew when this one is older or of another run."""
+        if run.run != self._at[0] or run.seq < self._at[1]:
+            self.states, self.below, self._agents, self._tasks = Counter(), {}, {}, {}
+        for id, agent in run.agents.items():
+            if (before := self._agents.get(id)) is not agent:
+                self._count_agent(run, before, agent)
+        for task_id, task in run.tasks.items():
+            if (known := self._tasks.get(task_id)) is not task:
+                self._count_task(run, known, task)
+        # The values are frozen and a snapshot's dicts are its own, so these stay what they are.
+        self._at, self._agents, self._tasks = (run.run, run.seq), run.agents, run.tasks
+
+    def _count_agent(self, run: Snapshot, before: Agent | None, agent: Agent) -> None:
+        if before is None:
+            self.below[agent.id] = Below()
+        elif before.state is not agent.state:
+            self.states[before.state] -= 1
+        if before is None or before.state is not agent.state:
+            self.states[agent.state] += 1
+        was, usage = (before.usage if before is not None else Usage()), agent.usage
+        if usage is was:
+            return
+        tokens = usage.input + usage.output - was.input - was.output
+        usd = (usage.usd or 0.0) - (was.usd or 0.0)
+        for above in run.ancestors(agent.id):
+            sums = self.below[above.id]
+            sums.tokens += tokens
+            sums.usd += usd
+            sums.unpriced |= usage.usd is None
+
+    def _count_task(self, run: Snapshot, before: Task | None, task: Task) -> None:
+        was, now = (_fate(before) if before is not None else ""), _fate(task)
+        if was == now:
+            return
+        for above in run.ancestors(task.planner):
+            sums = self.below[above.id]
+            if was:
+                setattr(sums, was, getattr(sums, was) - 1)
+            if now:
+                setattr(sums, now, getattr(sums, now) + 1)
+
+
+def _fate(task: Task) -> str:
+    """The sum that a task counts in; a cancelled one counts in none."""
+    if not task.ended:
+        return "open"
+    return {TaskState.LANDED: "landed", TaskState.FAILED: "failed"}.get(task.state, "")
+
 
 def take_census(run: Snapshot) -> Census:
-    """One pass over agents and tasks; parents come before their children in `run.agents`."""
+    """A census of one snapshot."""
     census = Census()
-    below = census.below
-    for id, agent in run.agents.items():
-        census.states[agent.state] += 1
-        usage = agent.usage
-        below[id] = Below(tokens=usage.input + usage.output, usd=usage.usd or 0.0, unpriced=usage.usd is None)
-    census.ended = sum(census.states[state] for state in (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED))
-    for task in run.tasks.values():
-        if (sums := below.get(task.planner)) is not None:
-            if not task.ended:
-                sums.open += 1
-            elif task.state == "landed":
-                sums.landed += 1
-            else:
-                sums.failed += task.state == "failed"
-    for id in reversed(run.agents):
-        parent = run.agents[id].parent
-        if parent is not None and (above := below.get(parent)) is not None:
-            mine = below[id]
-            above.open += mine.open
-            above.landed += mine.landed
-            above.failed += mine.failed
-            above.tokens += mine.tokens
-            above.usd += mine.usd
-            above.unpriced |= mine.unpriced
+    census.take(run)
     return census
 
 
@@ -89,11 +137,12 @@ class View:
     marked: set[AgentId] = field(default_factory=set)
     resolved: set[HandoffId] = field(default_factory=set)
     frozen: bool = False
+    _wants: tuple[object, list[Attention]] = field(default_factory=lambda: (None, []))
 
     def take(self, version: int, run: Snapshot) -> None:
         """Show another snapshot; the selection stays where it was, the tree makes the first one."""
         self.version, self.run = version, run
-        self.census = take_census(run)
+        self.census.take(run)
         if self.selected not in run.agents:
             self.selected = None
 
@@ -104,22 +153,22 @@ class View:
 
     def attention(self) -> list[Attention]:
         """Everything that needs a person, newest handoffs first."""
+        asked = (self.version, len(self.resolved))
+        if self._wants[0] != asked:
+            self._wants = asked, list(self._look_for_wants())
+        return self._wants[1]
+
+    def _look_for_wants(self) -> Iterator[Attention]:
         run = self.run
         if run is None:
-            return []
-        wants = [
-            Attention(f"handoff of {agent.path}", handoff=handoff.id, agent=agent.id)
-            for handoff in reversed(run.handoffs.values())
-            if needs_person(handoff)
-            and handoff.id not in self.resolved
-            and (agent := run.agents.get(handoff.agent)) is not None
-        ]
-        wants += [
-            Attention(f"{agent.path} failed: {agent.reason}", agent=agent.id)
-            for agent in run.agents.values()
-            if agent.role is Role.PLANNER and agent.state is AgentState.FAILED
-        ]
-        return wants
+            return
+        for handoff in reversed(run.handoffs.values()):
+            if needs_person(handoff) and handoff.id not in self.resolved and handoff.agent in run.agents:
+                path = run.agents[handoff.agent].path
+                yield Attention(f"handoff of {path}", handoff=handoff.id, agent=handoff.agent)
+        for agent in run.agents.values():
+            if agent.role is Role.PLANNER and agent.state is AgentState.FAILED:
+                yield Attention(f"{agent.path} failed: {agent.reason}", agent=agent.id)
 
     def path_of(self, agent: AgentId | None) -> str:
         """The agent's path, or its id while it is unknown."""

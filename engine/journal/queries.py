@@ -290,6 +290,17 @@ class JournalReader:
         )
         return tuple(SampleRow(row["seq"], row["at"], self._convert(row, Sample)) for row in reversed(rows))
 
+    async def spread_samples(self, points: int, *, until: Micros | None = None) -> tuple[SampleRow, ...]:
+        """About so many samples over the whole run, or over what was of it at a moment, evenly spread, oldest first."""
+        rows = await self._named(
+            "WITH seen AS (SELECT seq, at FROM samples WHERE at <= ?1),"
+            " run AS (SELECT min(at) AS began, max(1, (max(at) - min(at)) / ?2) AS step FROM seen)"
+            " SELECT * FROM samples WHERE seq IN (SELECT max(seq) FROM seen, run GROUP BY (at - began) / step)"
+            " ORDER BY seq",
+            (2**62 if until is None else until, max(1, min(points, MOST))),
+        )
+        return tuple(SampleRow(row["seq"], row["at"], self._convert(row, Sample)) for row in rows)
+
     async def handoff(self, id: HandoffId) -> Handoff | None:
         rows = await self._named("SELECT * FROM handoffs WHERE id = ?", (id,))
         return self._handoff(rows[0]) if rows else None

@@ -22,6 +22,7 @@ from engine.types import (
     MessageId,
     MessageSource,
     RunState,
+    Sample,
     Scratchpad,
     TaskId,
 )
@@ -79,8 +80,7 @@ class FakeSession:
         self.run.apply(event)
         if isinstance(body, e.ScratchpadRewritten) and agent is not None:
             self.pads.setdefault(agent, []).append(self.run.scratchpads[agent])
-        if (line := describe(event)) is not None:
-            self._lines.append(line)
+        self._lines.append(describe(event))
 
     def agent(self, path: str) -> Agent:
         return self.run.agents[self.run.paths[path]]  # type: ignore[index]
@@ -149,6 +149,9 @@ class FakeSession:
 
     def scratchpads(self, agent: AgentId) -> "Future[list[Scratchpad]]":
         return done(list(self.pads.get(agent, [])))
+
+    def samples(self, points: int) -> "Future[list[tuple[int, Sample]]]":
+        return done(list(self.run.samples)[-points:])
 
     def watch(self, agent: AgentId) -> Live:
         return self.live.get(agent, Live())

@@ -4,13 +4,14 @@ import pytest
 
 from tests.tui.swarms import small
 from tui.app import SwarmApp
-from tui.bridge import SwarmError
+from tui.bridge import ROOT, SwarmError
 from tui.keymap import ACTIONS, FORBIDDEN, Action, Context, Keymap, shown
 from tui.screens.main import MainScreen
 from tui.widgets.agents import AgentTree
 from tui.widgets.diff import DiffView
 from tui.widgets.events import EventList
 from tui.widgets.handoffs import HandoffList
+from tui.widgets.resources import Resources
 
 
 def test_every_action_has_an_id_words_and_keys() -> None:
@@ -68,7 +69,18 @@ def test_a_disabled_action_says_why() -> None:
 
 def test_the_footer_leaves_out_what_cannot_run_now() -> None:
     keymap = Keymap()
-    assert "agents.pause" not in [action.id for action in keymap.footer(("agents",), Context(), 5)]
+    assert "agents.pause" not in [action.id for action, _ in keymap.footer(("agents",), Context())]
+
+
+def test_the_footer_has_five_keys_what_presses_first_help_and_quit_always() -> None:
+    keymap, run = Keymap(), small().run.copy()
+    scopes = ("agents", "list", "global")
+    held = next(agent for agent in run.agents.values() if agent.paused)
+    calm = [action.id for action, _ in keymap.footer(scopes, Context(run=run, agent=run.agents[run.paths[ROOT]]))]
+    assert len(calm) == 5
+    assert calm[-2:] == ["global.help", "global.quit"]
+    pressed = keymap.footer(scopes, Context(run=run, agent=held, attention=2, marked=3))
+    assert [label for _, label in pressed] == ["2 need you", "resume", "steer 3 marked", "help", "quit"]
 
 
 def test_symbols_are_shown_as_a_person_types_them() -> None:
@@ -78,5 +90,5 @@ def test_symbols_are_shown_as_a_person_types_them() -> None:
 
 @pytest.mark.parametrize("action", [action for action in ACTIONS if action.scope != "intent"], ids=lambda a: a.id)
 def test_every_action_is_done_by_something(action: Action) -> None:
-    doers = (SwarmApp, MainScreen, AgentTree, HandoffList, EventList, DiffView)
+    doers = (SwarmApp, MainScreen, AgentTree, HandoffList, EventList, Resources, DiffView)
     assert any(hasattr(doer, action.method) for doer in doers)

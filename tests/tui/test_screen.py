@@ -1,14 +1,18 @@
 """The main screen as a person uses it: keys in, state and screen out."""
 
+import msgspec
 import pytest
+from textual.events import MouseScrollUp
 from textual.widgets import Input
 
 from engine import events as e
-from engine.types import AgentState, ModelName, Role
+from engine.settings import BudgetSettings, Settings
+from engine.types import AgentState, ModelName, Role, Sample
 from tests.tui.apps import app_on, main_of, painted, press, settle, told
-from tests.tui.fake_session import FakeSession
+from tests.tui.fake_session import FakeSession, done
 from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
 from tui.bridge import (
+    EVENT_KINDS,
     Cancel,
     CloseMode,
     Pause,
@@ -21,15 +25,19 @@ from tui.bridge import (
     Steer,
     SubmitIntent,
 )
+from tui.history import Stretch
 from tui.screens.layout import Pane
+from tui.text import width_of
 from tui.widgets.detail import Tab
+from tui.widgets.header import Header
+from tui.widgets.resources import Resources
 
 
 async def test_the_header_says_first_what_a_person_needs() -> None:
     session = small()
     async with app_on(session).run_test(size=(140, 40)) as pilot:
         await settle(pilot)
-        top = "\n".join(painted(pilot.app).split("\n")[:2])
+        top = "\n".join(painted(pilot.app).split("\n")[:3])
         for word in (
             "mdconv",
             "REHEARSAL",
@@ -52,7 +60,7 @@ async def test_the_header_says_first_what_a_person_needs() -> None:
 async def test_a_small_terminal_shows_one_pane_and_a_large_one_all() -> None:
     async with app_on(small()).run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        assert "3 handoffs" in painted(pilot.app).split("\n")[2]
+        assert "3 handoffs" in painted(pilot.app).split("\n")[3]
         assert not main_of(pilot.app).query_one("#pane-events").display
         await pilot.resize_terminal(120, 40)
         await settle(pilot)
@@ -297,6 +305,147 @@ async def test_events_follow_until_a_person_scrolls_up() -> None:
         assert "more 49" in painted(pilot.app)
 
 
+async def test_looking_back_with_the_wheel_lets_the_events_go() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        events = main_of(pilot.app).event_list
+        await pilot._post_mouse_events([MouseScrollUp], "#events", (5, 3))
+        await settle(pilot)
+        top = events.scroll_offset.y
+        for number in range(9):
+            session.record(e.Warned(f"more {number}"))
+        await settle(pilot)
+        assert not events.follow
+        assert events.scroll_offset.y == top
+        assert "held · 9 new · f follows" in painted(pilot.app)
+        await press(pilot, "4", "f")
+        assert "more 8" in painted(pilot.app)
+
+
+async def test_every_kind_of_event_shows_on_request() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "4")
+        events = main_of(pilot.app).event_list
+        few = events.matches
+        await press(pilot, "a")
+        assert events.matches == session.run.seq > few
+        assert {line.kind for line in session.events_after(0)} <= set(EVENT_KINDS)
+        await press(pilot, "a", "slash", *"kind:agent_state", "enter")
+        kinds = {line.kind for line in session.events_after(0) if line.kind.startswith("agent_state")}
+        assert events.matches == sum(line.kind in kinds for line in session.events_after(0))
+        await press(pilot, "slash", *"x:1")
+        assert "x: is not one of kind:, tone:" in painted(pilot.app)
+
+
+async def test_enter_on_an_event_jumps_to_its_agent() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "4", "slash", *"tone:bad kind:task_ended", "enter")
+        agent = main_of(pilot.app).event_list.current.agent  # type: ignore[union-attr]
+        await press(pilot, "enter")
+        assert pilot.app.view.selected == agent
+        assert main_of(pilot.app).pane is Pane.DETAIL
+
+
+async def test_the_frame_of_the_agents_names_the_way_to_the_selected_one() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        main_of(pilot.app).agents.select(session.agent("root/blocks/lists/w-4").id)
+        await settle(pilot)
+        assert "root › blocks › lists › w-4" in painted(pilot.app)
+
+
+async def test_a_click_on_a_triangle_folds_its_planner() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        tree = main_of(pilot.app).agents
+        before = tree.line_count()
+        await pilot.click("#agents", offset=(3, 1))
+        await settle(pilot)
+        assert tree.line_count() < before
+        await pilot.click("#agents", offset=(3, 1))
+        await settle(pilot)
+        assert tree.line_count() == before
+
+
+async def test_resources_show_every_stretch_with_axes_units_and_what_binds() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        await press(pilot, "5", "plus")
+        for stretch in Stretch:
+            text = painted(pilot.app)
+            for word in (
+                "build gate",
+                "3 wait for a place",
+                "free",
+                "/s",
+                "100%",
+                "left",
+                "limited",
+                "ram 0%",
+                "uses most",
+                "root/",
+                f"5 resources · {main_of(pilot.app).query_one(Resources).stretch}",
+            ):
+                assert word in text
+            assert stretch in Stretch
+            await press(pilot, "r")
+        assert main_of(pilot.app).query_one(Resources).stretch is Stretch.TEN_MINUTES
+
+
+async def test_a_long_run_reads_its_older_measurements_from_the_journal() -> None:
+    session = small()
+    for number in range(1100):
+        session.at += 5_000_000
+        session.record(e.Sampled(Sample(cpu=1.0 if number else 99.0, memory_free=1 << 33, disk_free=1 << 36)))
+    asked: list[int] = []
+    older = [(session.run.created_at + 1, Sample(cpu=99.0))]
+    session.samples = lambda points: (asked.append(points), done(older))[1]  # type: ignore[method-assign,func-returns-value]
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        await press(pilot, "5", "r", "r")
+        assert main_of(pilot.app).query_one(Resources).stretch is Stretch.ALL
+        await settle(pilot)
+        assert len(asked) == 1
+        assert main_of(pilot.app).query_one(Resources)._moments(session.run)[0] == older[0]
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 40), (300, 100)])
+async def test_the_header_fits_and_keeps_what_matters_most(size: tuple[int, int]) -> None:
+    session = small()
+    session.run.models = {"planner": ModelName("anthropic:large"), "worker": ModelName("rehearsal:markdown?speed=0")}
+    async with app_on(session).run_test(size=size) as pilot:
+        await settle(pilot)
+        header = main_of(pilot.app).query_one(Header)
+        lines = header.lines(size[0])
+        assert all(width_of(line) <= size[0] for line in lines)
+        text = painted(pilot.app)
+        for word in ("mdconv", "REHEARSAL", "sandbox namespaced", "● 15", "↥ 17", "$2.44", "27s"):
+            assert word in text
+        if size[0] >= 80:
+            for word in ("large", "markdown", "planner", "err", "green", "1.3M", "✗ 1", "◔ 7"):
+                assert word in text
+
+
+async def test_the_header_sets_spending_against_the_budget() -> None:
+    session = small()
+    budget = BudgetSettings(usd=2.5, tokens=10_000_000, wall="8h")
+    session.run.settings = msgspec.json.encode(Settings(budget=budget)).decode()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        line = painted(pilot.app).split("\n")[2]
+        assert "1.3M of 10.0M tokens" in line
+        assert "$2.44 of $2.50" in line
+        assert "27s of 8h00m" in line
+
+
 async def test_a_frozen_screen_stands_still_while_the_swarm_goes_on() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
@@ -409,7 +558,7 @@ async def test_a_remapped_key_works_and_shows_in_the_footer() -> None:
         assert session.commands == []
         await press(pilot, "z")
         assert len(session.commands) == 1
-        assert "z pause" in painted(pilot.app).split("\n")[-1]
+        assert "z resume" in painted(pilot.app).split("\n")[-1]
 
 
 async def test_five_thousand_agents_paint_only_what_is_visible() -> None:

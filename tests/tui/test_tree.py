@@ -4,10 +4,10 @@ import pytest
 
 from engine.types import Role
 from tests.tui.fake_session import FakeSession
-from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
-from tui.filters import BadFilter, agent_filter, handoff_filter
+from tests.tui.swarms import begin, fail, land, small, spawn, swarm, task, work
+from tui.filters import BadFilter, agent_filter, event_filter, handoff_filter
 from tui.tree import Order, flatten
-from tui.view import View, take_census
+from tui.view import Census, View, take_census
 
 
 def test_parents_come_before_children_and_a_folded_planner_hides_its_own() -> None:
@@ -85,6 +85,64 @@ def test_a_census_sums_tasks_up_the_tree() -> None:
     assert (census.below[root].open, census.below[root].landed) == (1, 1)
     assert census.below[root].tokens == 1050
     assert second in session.run.tasks
+
+
+def test_a_census_that_follows_a_run_counts_like_a_new_one() -> None:
+    whole = small(60)
+    following, session = Census(), FakeSession()
+    begin(session)
+    planners = [spawn(session, f"root/p{n}", session.run.root, Role.PLANNER, "p") for n in range(3)]
+    for number in range(24):
+        planner = planners[number % 3]
+        id = task(session, planner, "one")
+        worker = spawn(session, f"root/p{number % 3}/w{number}", planner, Role.WORKER, "one", task=id)
+        work(session, worker, id, "shell true", 1000 + number)
+        following.take(session.run.copy())
+        (land if number % 3 else fail)(session, worker, id)
+        following.take(session.run.copy())
+        anew = take_census(session.run)
+        assert (following.states, following.ended) == (anew.states, anew.ended)
+        for agent, sums in anew.below.items():
+            mine = following.below[agent]
+            assert (mine.open, mine.landed, mine.failed, mine.tokens) == (
+                sums.open,
+                sums.landed,
+                sums.failed,
+                sums.tokens,
+            )
+            assert mine.usd == pytest.approx(sums.usd)
+    following.take(whole.run)  # another run
+    assert following.below.keys() == whole.run.agents.keys()
+
+
+def test_a_census_goes_back_with_the_run() -> None:
+    session = small()
+    early = session.run.copy()
+    census = take_census(early)
+    planner = session.run.paths["root/cli"]  # type: ignore[index]
+    for number in range(5):
+        spawn(session, f"root/cli/late-{number}", planner, Role.WORKER, "late")
+    census.take(session.run.copy())
+    census.take(early)
+    assert (census.states, census.below.keys()) == (take_census(early).states, early.agents.keys())
+
+
+def test_events_are_found_by_kind_tone_role_and_subtree() -> None:
+    session = small()
+    run, lines = session.run, session.events_after(0)
+    for source, holds in (
+        ("kind:task_ended", lambda line: line.kind == "task_ended"),
+        ("tone:bad", lambda line: line.tone == "bad"),
+        ("under:root/blocks", lambda line: bool(line.agent) and run.agents[line.agent].path.startswith("root/blocks")),
+        ("role:planner", lambda line: bool(line.agent) and run.agents[line.agent].role is Role.PLANNER),
+        ("!tone:quiet handoff", lambda line: line.tone != "quiet" and "handoff" in f"{line.kind} {line.text}"),
+    ):
+        found = [line for line in lines if event_filter(source, run).matches(line)]
+        assert found == [line for line in lines if holds(line)]
+        assert found
+    for bad in ("kind:nothing", "tone:loud", "under:"):
+        with pytest.raises(BadFilter, match=r"is one of|takes a path"):
+            event_filter(bad, run)
 
 
 def test_every_order_shows_every_agent() -> None:

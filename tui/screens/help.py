@@ -12,6 +12,7 @@ _TITLES = {
     "handoffs": "Handoffs",
     "events": "Events",
     "replay": "Replay",
+    "resources": "Resources",
     "diff": "Diff",
     "intent": "Intent editor",
 }

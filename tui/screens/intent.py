@@ -17,8 +17,9 @@ from tui.keymap import DEFAULT
 from tui.screens.modal import Choice, Choose
 from tui.text import EMPTY, Line, Span, clean
 from tui.widgets.acting import Acting
+from tui.widgets.header import Header
 from tui.widgets.prose import Prose, tell_change
-from tui.widgets.strips import Footer, Header, TabStrip
+from tui.widgets.strips import Footer, TabStrip
 
 
 class IntentScreen(Acting, Screen[None]):

@@ -18,15 +18,16 @@ from tui.screens.replaying import Replaying, Timeline
 from tui.screens.steering import Steering
 from tui.text import Line, Span, clean
 from tui.widgets.acting import Acting
-from tui.widgets.agents import AgentTree
+from tui.widgets.agents import AgentTree, TreeHeads
 from tui.widgets.detail import Detail, Tab
 from tui.widgets.diff import DiffView
 from tui.widgets.events import EventList
 from tui.widgets.filter_line import FilterLine
 from tui.widgets.handoffs import HandoffList
+from tui.widgets.header import TALL, Header
 from tui.widgets.lines import LineView
 from tui.widgets.resources import Resources
-from tui.widgets.strips import Footer, Header, StripWidget, TabStrip
+from tui.widgets.strips import Footer, StripWidget, TabStrip
 
 POLL_S = 0.2
 
@@ -56,6 +57,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         self.layout_now = TOO_SMALL
         self._attention = -1
         self._ticks = 0
+        self._titles: dict[tuple[str | None, str], Content] = {}
 
     def compose(self) -> ComposeResult:
         yield Header(id="header")
@@ -63,6 +65,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         yield TabStrip(PANES, id="pane-tabs", prefix=lambda index: f"{index + 1} ")
         with Container(id="panes"):
             with Vertical(id="pane-agents", classes="pane"):
+                yield TreeHeads(id="tree-heads")
                 yield AgentTree(id="agents")
             yield Detail(id="pane-detail")
             with Vertical(id="pane-events", classes="pane"):
@@ -155,23 +158,38 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             ],
             Pane.EVENTS: [
                 self._filter_note(self.event_list),
-                "following" if self.event_list.follow else "held · f follows",
+                "all kinds" if self.event_list.everything else "",
+                "following" if self.event_list.follow else self._held(),
             ],
-            Pane.RESOURCES: [],
+            Pane.RESOURCES: [str(self.query_one(Resources).stretch)],
         }
         if view.marked:
             parts[Pane.AGENTS].append(f"{len(view.marked)} marked")
+        self._entitle(self.query_one("#pane-agents"), "border_subtitle", Content(self._breadcrumbs()))
         for number, pane in enumerate(PANES, 1):
             words = [clean(word).replace("\n", " ") for word in parts[pane] if word]
             title = Content.assemble((f"{number} {pane}", "bold"), *(f" · {word}" for word in words))
-            widget = self.query_one(f"#pane-{pane}")
-            if widget.border_title != title.markup:
-                widget.border_title = title
+            self._entitle(self.query_one(f"#pane-{pane}"), "border_title", title)
+
+    def _entitle(self, widget: Widget, where: str, title: Content) -> None:
+        """Set a title that differs; setting one paints the whole frame."""
+        if self._titles.get((widget.id, where)) != title:
+            self._titles[widget.id, where] = title
+            setattr(widget, where, title)
+
+    def _breadcrumbs(self) -> str:
+        """The way from the root to the selected agent."""
+        agent = self.view.agent
+        return clean(" › ".join(agent.path.split("/"))).replace("\n", " ") if agent is not None else ""
+
+    def _held(self) -> str:
+        new = f" · {self.event_list.behind} new" if self.event_list.behind else ""
+        return f"held{new} · f follows"
 
     def _filter_note(self, widget: AgentTree | HandoffList | EventList) -> str:
         if widget.filter_error:
             return widget.filter_error
-        return f"/{widget.filter_text} {widget.matches} match" if widget.filter_text else ""
+        return f"/{widget.filter_text} {widget.matches} of {widget.total}" if widget.filter_text else ""
 
     def _point(self) -> None:
         focused = self.focused
@@ -187,6 +205,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         size = self.app.size
         layout = layout_for(size.width, size.height, self.zoomed)
         self.set_class(layout is TOO_SMALL, TOO_SMALL.name)
+        self.query_one(Header).styles.height = 3 if size.height >= TALL else 2
         for name in ("one", "split", "wide"):
             self.set_class(layout.name == name, name)
         self.layout_now = layout
@@ -385,6 +404,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             "agents": self.agents,
             "handoffs": self.handoffs,
             "events": self.event_list,
+            "resources": self.query_one(Resources),
             "diff": self.query_one(DiffView),
         }
         node = nodes.get(scope, self.focused if isinstance(self.focused, Acting) else self)

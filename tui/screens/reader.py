@@ -13,8 +13,9 @@ from tui.keymap import DEFAULT
 from tui.text import Line
 from tui.widgets.acting import Acting
 from tui.widgets.handoffs import HandoffList, tell_handoff
+from tui.widgets.header import Header
 from tui.widgets.prose import Prose
-from tui.widgets.strips import Footer, Header
+from tui.widgets.strips import Footer
 
 
 class HandoffReader(Acting, Screen[str | None]):

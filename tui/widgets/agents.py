@@ -2,20 +2,28 @@
 
 from typing import ClassVar
 
-from rich.cells import cell_len
+from textual import events
 from textual.binding import BindingType
 
-from tui.bridge import Agent, AgentId, AgentState, Role, Snapshot
-from tui.figures import age, count, dollars
+from tui.agentrow import agent_line, heads
+from tui.bridge import Agent, AgentId, Snapshot
 from tui.filters import BadFilter, Filter, agent_filter
 from tui.keymap import DEFAULT
-from tui.states import AGENT
-from tui.text import Line, Span, fit, one_line, width_of
-from tui.tree import Order, Row, flatten
+from tui.text import Line, Span
+from tui.tree import MOVING, Order, Row, flatten
 from tui.widgets.lines import LineView
+from tui.widgets.strips import StripWidget
 
 _ORDERS = list(Order)
-_STATE_CELLS = 11
+
+
+class TreeHeads(StripWidget):
+    """The names of the tree's columns, above it."""
+
+    GROUND: ClassVar[str] = "background"
+
+    def lines(self, cells: int) -> list[Line]:
+        return [heads(self.screen.query_one(AgentTree).cells)]
 
 
 class AgentTree(LineView):
@@ -23,6 +31,7 @@ class AgentTree(LineView):
 
     SCOPES: ClassVar[tuple[str, ...]] = ("agents", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("agents")]
+    FILTER_HINT: ClassVar[str] = "text  !not  state:paused  role:planner  under:root/parser  model:name"
     EMPTY_TEXT: ClassVar[str] = "The root planner is about to start."
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -54,12 +63,17 @@ class AgentTree(LineView):
         """How many agents the filter matches; all of them without one."""
         return sum(row.matched for row in self._rows)
 
+    @property
+    def total(self) -> int:
+        """How many agents there are."""
+        return len(self.view.run.agents) if self.view.run is not None else 0
+
     def update(self) -> None:
         """Take over the snapshot in view."""
         run = self.view.run
         if run is None:
             return
-        filtered = run.seq if self._filter or self.order in (Order.COST, Order.NEWEST) else 0
+        filtered = run.seq if self._filter or self.order in MOVING else 0
         built = (len(run.agents), self.view.census.ended, self._folds, self.filter_text, self.order, filtered)
         if built != self._built:
             self._built = built
@@ -126,52 +140,27 @@ class AgentTree(LineView):
         run = self.view.run
         assert run is not None
         row = self._rows[index]
-        agent = run.agents[row.agent]
-        look = AGENT[agent.state]
-        below = self.view.census.below[agent.id]
-        planner = agent.role is Role.PLANNER
-
-        mark = Span("◆", "accent") if agent.id in self.view.marked else Span(" ")
-        fold = ("▸ " if row.folded else "▾ ") if row.parent else "  "
-        right: list[Span] = []
-        if cells >= 104:
-            right.append(Span(fit(dollars(below.usd if planner else agent.usage.usd), 9, right=True), "dim"))
-        if cells >= 92:
-            right.append(Span(fit(count(below.tokens), 7, right=True), "dim"))
-        if planner and cells >= 46:
-            right += _tasks(below.open, below.landed, below.failed)
-        elif cells >= 80:
-            right.append(Span(" " * 13))
-        since = self.host.now() - (agent.stepped_at or agent.spawned_at)
-        right.append(Span(fit("" if agent.ended else age(since), 5, right=True), "dim"))
-
-        left_cells = cells - width_of(right) - 1 - _STATE_CELLS
-        name_cells = max(14, min((cells - 15) * 11 // 20, 52))
-        doing_cells = max(0, left_cells - name_cells)
-        name = one_line(agent.path.rpartition("/")[2])
-        head = "  " * min(row.depth, 10) + fold
-        room = max(0, name_cells - len(head) - 2)
-        shown = fit(name, min(room, cell_len(name)))
-        name_style = "planner bold" if planner else "dim" if agent.ended else "text"
-        title = one_line(agent.title) if not name.startswith(one_line(agent.title)) else ""
-        state = Span("held", "paused") if agent.paused else Span(look.word, look.style)
-        doing = agent.reason if agent.ended and agent.reason else agent.doing
-        if agent.state is AgentState.WAITING and doing_cells < cell_len(doing):
-            doing = ""  # the state says it already
-        return (
-            mark,
-            Span(head, "dim"),
-            Span(look.glyph + " ", look.style),
-            Span(shown, name_style if row.matched else "dim"),
-            Span(fit(f" {title}", room - cell_len(shown)), "dim"),
-            Span(" " + fit(state.text, _STATE_CELLS - 1), state.style),
-            Span(
-                fit(one_line(doing), doing_cells), "dim" if agent.ended or agent.state is AgentState.WAITING else "text"
-            ),
-            *right,
+        return agent_line(
+            row,
+            run.agents[row.agent],
+            self.view.census.below[row.agent],
+            marked=row.agent in self.view.marked,
+            now=self.host.now(),
+            cells=cells,
         )
 
     # --- actions ---------------------------------------------------------------------------------------------
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a planner's triangle folds or unfolds it; elsewhere it selects."""
+        at = event.get_content_offset_capture(self)
+        index = self.scroll_offset.y + at.y
+        if 0 <= index < len(self._rows):
+            row = self._rows[index]
+            if row.parent and not self._filter and at.x in (triangle := 1 + 2 * min(row.depth, 10), triangle + 1):
+                self._fold(row.agent, not row.folded)
+                return
+        super().on_click(event)
 
     def watch_cursor(self, old: int, new: int) -> None:
         if (agent := self.current) is not None:
@@ -244,12 +233,3 @@ class AgentTree(LineView):
             if self._rows[index].matched:
                 self.cursor = index
                 return
-
-
-def _tasks(open_: int, landed: int, failed: int) -> list[Span]:
-    """Open, landed and failed tasks below a planner, in 13 cells."""
-    return [
-        Span(fit(count(open_) if open_ else "·", 4, right=True), "thinking" if open_ else "dim"),
-        Span(fit(count(landed) if landed else "·", 5, right=True), "done" if landed else "dim"),
-        Span(fit(count(failed) if failed else "·", 4, right=True), "failed" if failed else "dim"),
-    ]

@@ -1,17 +1,22 @@
 """The events pane: a bounded tail of what happened, which follows until a person scrolls up."""
 
+import heapq
+from bisect import bisect_left, bisect_right
 from typing import ClassVar
 
+from textual import events
 from textual.binding import BindingType
 
-from tui.bridge import EventLine
+from tui.bridge import EventLine, Tone
 from tui.figures import clock
+from tui.filters import BadFilter, Filter, event_filter
 from tui.keymap import DEFAULT
 from tui.states import TONE
 from tui.text import Line, Span, fit, one_line
 from tui.widgets.lines import LineView
 
 KEPT = 5000
+KEPT_ROUTINE = 2000
 _TRIM = 500
 
 
@@ -20,17 +25,22 @@ class EventList(LineView):
 
     SCOPES: ClassVar[tuple[str, ...]] = ("events", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("events")]
+    FILTER_HINT: ClassVar[str] = "text  !not  tone:bad  kind:task_ended  role:planner  under:root/parser"
     EMPTY_TEXT: ClassVar[str] = "Nothing has happened yet."
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._all: list[EventLine] = []
+        self._routine: list[EventLine] = []
         self._shown: list[EventLine] = []
         self._seen = 0
         self._rewinds = 0
+        self._held_at = 0
         self.follow = True
+        self.everything = False
         self.filter_text = ""
         self.filter_error = ""
+        self._filter: Filter[EventLine] | None = None
 
     def line_count(self) -> int:
         return len(self._shown)
@@ -45,36 +55,58 @@ class EventList(LineView):
         return len(self._shown)
 
     @property
+    def total(self) -> int:
+        """How many events are kept."""
+        return len(self._all) + (len(self._routine) if self._shows_routine else 0)
+
+    @property
+    def behind(self) -> int:
+        """How many came since the list stopped to follow."""
+        return 0 if self.follow else len(self._shown) - bisect_right(self._shown, self._held_at, key=_seq)
+
+    @property
     def current(self) -> EventLine | None:
         return self._shown[self.cursor] if 0 <= self.cursor < len(self._shown) else None
+
+    @property
+    def _shows_routine(self) -> bool:
+        """Whether a person wants every kind: asked for it, or filters by kind or tone."""
+        return self.everything or "kind:" in self.filter_text or "tone:routine" in self.filter_text
 
     def update(self) -> None:
         """Take over what happened since the last time."""
         session = self.host.session
         if session.rewinds != self._rewinds:
             self._rewinds = session.rewinds
-            self._all, self._shown, self._seen = [], [], 0
+            self._all, self._routine, self._shown, self._seen = [], [], [], 0
         new = session.events_after(self._seen)
         if not new:
             return
         self._seen = new[-1].seq
-        self._all.extend(new)
-        self._shown.extend(event for event in new if self._matches(event))
-        dropped = 0
-        if len(self._all) > KEPT + _TRIM:
-            del self._all[:-KEPT]
-            oldest = self._all[0].seq
-            dropped = next((i for i, event in enumerate(self._shown) if event.seq >= oldest), len(self._shown))
-            del self._shown[:dropped]
-        if self.follow:
+        routine = [event for event in new if event.tone is Tone.ROUTINE]
+        self._routine.extend(routine)
+        self._all.extend(event for event in new if event.tone is not Tone.ROUTINE)
+        shown = new if self._shows_routine else [event for event in new if event.tone is not Tone.ROUTINE]
+        self._shown.extend(shown if self._filter is None else filter(self._filter.matches, shown))
+        if _trim(self._all, KEPT) | _trim(self._routine, KEPT_ROUTINE):
+            self._choose()
+        elif self.follow:
             self._to_end()
         else:
-            with self.prevent(self.Moved):
-                top = self.scroll_offset.y
-                self.cursor = max(0, self.cursor - dropped)
-                self.show(everything=bool(dropped))
-                if dropped:
-                    self.scroll_to(y=max(0, top - dropped), animate=False)
+            self.show()
+
+    def _choose(self) -> None:
+        """Choose anew what is shown; the cursor stays on its event, or on the one that follows it."""
+        at, top = self.current, self.cursor - self.scroll_offset.y
+        events = heapq.merge(self._all, self._routine, key=_seq) if self._shows_routine else iter(self._all)
+        self._shown = [event for event in events if self._filter is None or self._filter.matches(event)]
+        if self.follow or at is None:
+            self._to_end()
+            return
+        with self.prevent(self.Moved):
+            self.show(everything=True)
+            self.cursor = min(bisect_left(self._shown, at.seq, key=_seq), max(0, len(self._shown) - 1))
+            self.scroll_to(y=max(0, self.cursor - top), animate=False)
 
     def _to_end(self) -> None:
         with self.prevent(self.Moved):
@@ -82,18 +114,20 @@ class EventList(LineView):
             self.cursor = max(0, len(self._shown) - 1)
             self.reveal()
 
-    def _matches(self, event: EventLine) -> bool:
-        text = f"{event.kind} {event.text} {self.view.path_of(event.agent)}".casefold()
-        return all(
-            (word.removeprefix("!").casefold() in text) != word.startswith("!") for word in self.filter_text.split()
-        )
-
     def set_filter(self, text: str) -> None:
-        """Words that an event's kind, text or agent must hold, or with `!` must not."""
-        self.filter_text = text.strip()
-        self._shown = [event for event in self._all if self._matches(event)]
-        self._to_end()
+        """Filter the list; a bad filter keeps the last good one and says what is wrong."""
+        run = self.view.run
+        if run is None:
+            return
+        try:
+            chosen = event_filter(text, run)
+        except BadFilter as error:
+            self.filter_error = str(error)
+            return
+        self.filter_error, self.filter_text = "", chosen.source
+        self._filter = chosen or None
         self.follow = True
+        self._choose()
 
     def line(self, index: int, cells: int) -> Line:
         event = self._shown[index]
@@ -106,18 +140,42 @@ class EventList(LineView):
             Span(clock(event.at) + " ", "dim"),
             Span(look.glyph + " ", look.style),
             Span(fit(one_line(path), path_cells) + " ", "dim"),
-            Span(
-                event.text,
-                look.style if event.tone not in ("quiet", "plain") else "dim" if event.tone == "quiet" else "text",
-            ),
+            Span(event.text, "text" if event.tone is Tone.PLAIN else look.style),
         )
 
     # --- actions ---------------------------------------------------------------------------------------------
 
+    def _hold(self, follow: bool) -> None:
+        if self.follow and not follow:
+            self._held_at = self._seen
+        self.follow = follow
+
     def watch_cursor(self, old: int, new: int) -> None:
-        self.follow = new >= len(self._shown) - 1
+        self._hold(new >= len(self._shown) - 1)
         super().watch_cursor(old, new)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Whoever looks back is not pulled along."""
+        self._hold(follow=False)
 
     def do_follow(self) -> None:
         self.follow = True
         self._to_end()
+
+    def do_everything(self) -> None:
+        """All kinds, or without those that follow from others."""
+        self.everything = not self.everything
+        self._choose()
+        self.host.tell("all kinds of events" if self.everything else "without routine steps")
+
+
+def _trim(lines: list[EventLine], most: int) -> bool:
+    """Drop the oldest once there are clearly too many; whether there were."""
+    if len(lines) <= most + _TRIM:
+        return False
+    del lines[:-most]
+    return True
+
+
+def _seq(event: EventLine) -> int:
+    return event.seq

@@ -12,11 +12,15 @@ from textual.widgets import Input
 class Filterable(Protocol):
     """A list that a filter narrows."""
 
+    FILTER_HINT: ClassVar[str]
     filter_text: str
     filter_error: str
 
     @property
     def matches(self) -> int: ...
+
+    @property
+    def total(self) -> int: ...
 
     def set_filter(self, text: str) -> None: ...
 
@@ -26,8 +30,6 @@ class Filterable(Protocol):
 class FilterLine(Input):
     """Hidden until it is opened on a list; enter keeps the filter, escape clears it."""
 
-    HINT: ClassVar[str] = "text  !not  state:paused  role:planner  under:root/parser"
-
     class Filtered(Message):
         """The list shows something else; `left` when the line is gone."""
 
@@ -36,7 +38,7 @@ class FilterLine(Input):
             self.left = left
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id, placeholder=self.HINT, compact=True)
+        super().__init__(id=id, compact=True)
         self._target: Filterable | None = None
 
     def on_mount(self) -> None:
@@ -45,6 +47,7 @@ class FilterLine(Input):
     def open(self, target: Filterable, label: str) -> None:
         """Type a filter for this list."""
         self._target = target
+        self.placeholder = target.FILTER_HINT
         self.value = target.filter_text
         self.border_title = Content(f"filter {label}")
         self.display = True
@@ -56,7 +59,7 @@ class FilterLine(Input):
         if target is None or not self.display:
             return
         target.set_filter(event.value)
-        self.border_subtitle = Content(target.filter_error or f"{target.matches} match")
+        self.border_subtitle = Content(target.filter_error or f"{target.matches} of {target.total} match")
         self.set_class(bool(target.filter_error), "bad")
         self.post_message(self.Filtered(left=False))
 

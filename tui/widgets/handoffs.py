@@ -20,6 +20,7 @@ class HandoffList(LineView):
 
     SCOPES: ClassVar[tuple[str, ...]] = ("handoffs", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("handoffs")]
+    FILTER_HINT: ClassVar[str] = "text  !not  has:concerns  status:failed  under:root/parser"
     EMPTY_TEXT: ClassVar[str] = (
         "No handoffs yet: each agent ends with one, and it shows here.\nPlanners read them as their next message."
     )
@@ -43,6 +44,11 @@ class HandoffList(LineView):
     @property
     def matches(self) -> int:
         return len(self._handoffs)
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.view.run.handoffs) if self.view.run is not None else 0
 
     @property
     def current(self) -> Handoff | None:

@@ -1,105 +1,241 @@
-"""The resources pane: what the swarm uses of the machine and of the models, as meters and sparklines."""
+"""The resources pane: what the swarm uses of machine and models over time, who uses most, and which limit binds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import ClassVar, NamedTuple
 
-from tui.bridge import Sample, Snapshot, TaskState
-from tui.figures import count, meter, percent, size, sparkline
-from tui.text import EMPTY, Line, Span
+from textual.binding import BindingType
+
+from tui.bridge import Agent, Micros, Sample, Snapshot, TaskState
+from tui.figures import ceiling, chart, count, meter, octets, percent, price
+from tui.history import Moments, Stretch, a_minute, resample
+from tui.keymap import DEFAULT
+from tui.limits import binding
+from tui.text import EMPTY, Line, Span, fit, one_line
 from tui.widgets.prose import Prose
 
-_GIB = 1 << 30
+_STRETCHES = list(Stretch)
+_SECOND: Micros = 1_000_000
+AGAIN: Micros = 30 * _SECOND
+"""Between two looks into the journal for what the snapshot no longer holds."""
+POINTS = 600
+_LABEL, _SCALE, _VALUE, _NOTE = 11, 7, 8, 16
+_USERS = 5
 
 
-def _level(share: float) -> str:
-    return "failed" if share >= 0.9 else "paused" if share >= 0.7 else "done"
+class Meter(NamedTuple):
+    """One measurement: its chart, the value of a full bar and how that is called, its present value, and more."""
 
-
-def _row(label: str, bar: str, bar_style: str, value: str, note: str = "") -> Line:
-    return (Span(f" {label:<10}", "dim"), Span(bar, bar_style), Span(f" {value:<10}", "text"), Span(f" {note}", "dim"))
+    label: str
+    values: list[float]
+    top: float
+    scale: str
+    value: str
+    note: str = ""
+    style: str = "focus"
 
 
 class Resources(Prose):
-    """Meters for shares, sparklines for rates; what binds right now is said in words."""
+    """Meters for shares, charts for what changes; what binds right now is said in words."""
 
+    SCOPES: ClassVar[tuple[str, ...]] = ("resources", "list")
+    BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("resources")]
     EMPTY_TEXT = "No measurements yet: the first comes within seconds."
 
-    def update(self) -> None:
-        """Take over the snapshot in view."""
-        run = self.view.run
-        if run is not None:
-            self.set(lambda cells: self._tell(run, cells), key="resources")
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.stretch = Stretch.TEN_MINUTES
+        self._told: tuple[object, ...] = ()
+        self._older: Moments = ()
+        self._asked_at: Micros = 0
 
-    def _tell(self, run: Snapshot, cells: int) -> list[Line]:
-        bar = max(6, min(40, cells - 11 - 11 - 17))
-        working = self.view.census.working
-        limit = run.workers_limit or 1
-        note = f"limit {run.workers_limit}"
-        if run.workers_limit_by and run.workers_limit_by != "settings":
-            note += f" by {run.workers_limit_by}"
-        queued = run.task_counts[TaskState.QUEUED]
-        lines = [_row("agents", meter(working / limit, bar), "thinking", f"{working} working", note)]
-        lines.append(_row("queue", self._landings(run, bar), "done", f"{queued} queued", "landed a minute"))
-        if run.workers_limit_reason:
-            lines.append((Span(f" ! {run.workers_limit_reason}", "paused"),))
+    def update(self) -> None:
+        """Take over the snapshot in view, at most once a second."""
+        run = self.view.run
+        if run is None:
+            return
+        now = self.host.now()
+        told = (self.stretch, now // _SECOND, run.state, self.view.census.working, len(run.samples), len(self._older))
+        if told != self._told:
+            self._told = told
+            self._ask_for_older(run, now)
+            self.set(lambda cells: self._tell(run, now, cells), key="resources")
+
+    # --- what the snapshot no longer holds -------------------------------------------------------------------
+
+    def _ask_for_older(self, run: Snapshot, now: Micros) -> None:
+        if self.stretch is Stretch.ALL and len(run.samples) == run.samples.maxlen and now - self._asked_at > AGAIN:
+            self._asked_at = now
+            self.host.after(self.host.session.samples(POINTS), self._take_older)
+
+    def _take_older(self, answer: "Future[list[tuple[Micros, Sample]]]") -> None:
+        # Without an answer the charts begin where the snapshot does.
+        if not answer.cancelled() and answer.exception() is None:
+            self._older = answer.result()
+
+    def _moments(self, run: Snapshot) -> Moments:
+        held = list(run.samples)
+        if self.stretch is not Stretch.ALL or not held:
+            return held
+        return [*(moment for moment in self._older if moment[0] < held[0][0]), *held]
+
+    # --- painting --------------------------------------------------------------------------------------------
+
+    def _tell(self, run: Snapshot, now: Micros, cells: int) -> list[Line]:
+        now = min(now, run.at) if run.ended else now
+        bar = max(6, min(120, cells - _LABEL - _SCALE - _VALUE - _NOTE))
+        span = self.stretch.span(now - run.created_at)
+        limits = self._limits(run)
+        meters = [*self._meters(run, now, span, bar)]
+        users = self._users(run)
+        # Charts grow into the room that is there.
+        rows = max(1, min(4, (self.rows - len(limits) - len(users) - 3) // max(1, len(meters))))
+        lines = [self._axis(bar, cells)]
+        for one in meters:
+            lines += _drawn(one, bar, rows)
         if not run.samples:
-            return [*lines, EMPTY, (Span(f"  {self.EMPTY_TEXT}", "dim"),)]
-        newest = run.samples[-1][1]
-        total = newest.memory + newest.memory_free
-        used = newest.memory / total if total else 0.0
-        lines += [
-            _row("memory", meter(used, bar), _level(used), size(newest.memory), f"{size(newest.memory_free)} free"),
-            self._line(run, "cpu", bar, lambda s: s.cpu, 100.0, f"{newest.cpu:.0f}%", _pressure(newest.cpu_pressure)),
-            self._line(
-                run,
-                "disk",
-                bar,
-                lambda s: s.disk_read + s.disk_write,
-                0.0,
-                f"{size(newest.disk_read + newest.disk_write)}/s",
-                f"{size(newest.disk_free)} free" + (" !" if newest.disk_free < 2 * _GIB else ""),
-            ),
-            self._line(
-                run,
-                "builds",
-                bar,
-                lambda s: s.contention,
-                100.0,
-                f"{newest.contention:.0f}% wait",
-                f"{newest.building} run · {newest.gate_waiting} queue",
-            ),
-            self._line(
-                run,
-                "models",
-                bar,
-                lambda s: float(s.model_calls),
-                0.0,
-                f"{newest.model_calls} calls",
-                f"{newest.rate_limited_s:.0f} s limited" if newest.rate_limited_s else "",
-            ),
-            self._line(run, "processes", bar, lambda s: float(s.processes), 0.0, count(newest.processes), ""),
+            lines += [EMPTY, (Span(f"  {self.EMPTY_TEXT}", "dim"),)]
+        return [*limits, *lines, *users]
+
+    def _axis(self, bar: int, cells: int) -> Line:
+        start = f"-{self.stretch}" if self.stretch is not Stretch.ALL else "start"
+        line = f"{start} {'·' * max(0, bar - len(start) - 5)} now" if bar >= 12 else start
+        return (Span(" " * _LABEL + fit(line, bar) + fit(" full", _SCALE) + "now", "dim italic"),)
+
+    def _limits(self, run: Snapshot) -> list[Line]:
+        found = list(binding(run, self.view.census))
+        if not found:
+            return [(Span(" ✓ ", "done"), Span("no limit holds the swarm back", "dim"))]
+        return [
+            (
+                Span(" ! ", "failed bold" if limit.bad else "paused bold"),
+                Span(fit(limit.name, 12), "failed" if limit.bad else "paused"),
+                Span(one_line(limit.text), "text"),
+            )
+            for limit in found
         ]
+
+    def _meters(self, run: Snapshot, now: Micros, span: Micros, bar: int) -> Iterator[Meter]:
+        working, limit = self.view.census.working, run.workers_limit
+        landed = a_minute(run.landed_times, now, span, bar)
+        queued = run.task_counts[TaskState.QUEUED]
+        most = ceiling(max(landed, default=0.0))
+        yield Meter("landed", landed, most, f"{most:g}/m", f"{landed[-1]:.0f}/min", f"{queued} queued", "done")
+        if not run.samples:
+            return
+        moments, newest = self._moments(run), run.samples[-1][1]
+        total = newest.memory + newest.memory_free
+
+        def values(of: Callable[[Sample], float]) -> list[float]:
+            return resample(moments, of, now, span, bar)
+
+        yield Meter(
+            "memory",
+            values(lambda s: float(s.memory)),
+            total,
+            octets(total),
+            octets(newest.memory),
+            f"{octets(newest.memory_free)} free",
+        )
+        yield Meter(
+            "processor",
+            values(lambda s: s.cpu),
+            100,
+            "100%",
+            f"{newest.cpu:.0f}%",
+            f"{working} of {limit} agents",
+        )
+        yield Meter(
+            "pressure",
+            values(lambda s: s.cpu_pressure),
+            100,
+            "100%",
+            f"{newest.cpu_pressure:.0f}%",
+            f"ram {newest.memory_pressure:.0f}% io {newest.io_pressure:.0f}%",
+            _heat(newest.cpu_pressure),
+        )
+        disk = values(lambda s: s.disk_read + s.disk_write)
+        unit = 1024.0 ** max(0, min(4, (int(max(_known(disk))).bit_length() - 1) // 10))
+        most = ceiling(max(_known(disk)) / unit) * unit
+        moved = newest.disk_read + newest.disk_write
+        yield Meter(
+            "disk I/O", disk, most, f"{octets(most)}/s", f"{octets(moved)}/s", f"{octets(newest.disk_free)} left"
+        )
+        yield Meter(
+            "builds",
+            values(lambda s: s.contention),
+            100,
+            "100%",
+            f"{newest.contention:.0f}%",
+            f"{newest.building} run {newest.gate_waiting} wait",
+            _heat(newest.contention),
+        )
+        calls = values(lambda s: float(s.model_calls))
+        most = ceiling(max(_known(calls)))
+        limited = newest.rate_limited_s - next((s.rate_limited_s for at, s in moments if at >= now - span), 0.0)
+        told = f"{newest.model_calls} call{'' if newest.model_calls == 1 else 's'}"
+        yield Meter("models", calls, most, f"{most:g}", told, f"{limited:.0f} s limited")
+        processes = values(lambda s: float(s.processes))
+        most = ceiling(max(_known(processes)))
+        yield Meter("processes", processes, most, count(most), count(newest.processes))
+
+    def _users(self, run: Snapshot) -> list[Line]:
+        """Agents that used most, and how much of what models read was cached."""
+        lines: list[Line] = []
         if (usage := run.usage).input:
             cached = usage.cached / usage.input
+            bar = meter(cached, 12)
             lines.append(
-                _row("cache", meter(cached, bar), "acting", percent(cached), f"of {count(usage.input)} tokens in")
+                (
+                    Span(fit(" cache", _LABEL), "dim"),
+                    Span(bar, "acting"),
+                    Span(f" {percent(cached)}", "text"),
+                    Span(f" of {count(usage.input)} tokens read came from it", "dim"),
+                )
             )
+        most = sorted(run.agents.values(), key=_spent, reverse=True)[:_USERS]
+        if most and _spent(most[0]):
+            lines.append((Span(fit(" uses most", _LABEL), "dim"), Span("tokens   cost  agent", "dim italic")))
+        for agent in most:
+            if spent := _spent(agent):
+                numbers = fit(count(spent), 6, right=True) + fit(price(agent.usage.usd), 7, right=True)
+                path = Span(f"  {one_line(agent.path)}", "dim" if agent.ended else "text")
+                lines.append((Span(" " * _LABEL), Span(numbers, "text"), path))
         return lines
 
-    def _line(
-        self, run: Snapshot, label: str, bar: int, of: Callable[[Sample], float], top: float, value: str, note: str
-    ) -> Line:
-        values = [of(sample) for _, sample in list(run.samples)[-bar:]]
-        return _row(label, sparkline(values, bar, top or max(values, default=1.0)), "focus", value, note)
+    # --- actions ---------------------------------------------------------------------------------------------
 
-    def _landings(self, run: Snapshot, bar: int) -> str:
-        """Landed tasks in each of the last minutes."""
-        now = self.host.now()
-        minutes = [0.0] * bar
-        for at in run.landed_times:
-            if 0 <= (back := (now - at) // 60_000_000) < bar:
-                minutes[bar - 1 - back] += 1
-        return sparkline(minutes, bar, max(minutes))
+    def do_stretch(self) -> None:
+        """The next stretch of time."""
+        self.stretch = _STRETCHES[(_STRETCHES.index(self.stretch) + 1) % len(_STRETCHES)]
+        self.update()
 
 
-def _pressure(share: float) -> str:
-    return f"pressure {share:.0f}%"
+def _drawn(one: Meter, bar: int, rows: int) -> list[Line]:
+    """The chart with its axis: label and present value at the top, what a full bar means beside it, zero below."""
+    drawn = chart(one.values, rows, one.top)
+    first = (
+        Span(fit(f" {one.label}", _LABEL), "dim"),
+        Span(drawn[0], one.style),
+        Span(fit(f" {one.scale}", _SCALE), "dim"),
+        Span(fit(one.value, _VALUE), "text"),
+        Span(one.note, "dim"),
+    )
+    rest = [
+        (Span(" " * _LABEL), Span(bars, one.style), Span(" 0" if index == rows - 2 else "", "dim"))
+        for index, bars in enumerate(drawn[1:])
+    ]
+    return [first, *rest]
+
+
+def _known(values: list[float]) -> list[float]:
+    """The values without gaps; zero when there is none."""
+    return [value for value in values if value == value] or [0.0]
+
+
+def _heat(percent_: float) -> str:
+    return "failed" if percent_ >= 90 else "paused" if percent_ >= 60 else "focus"
+
+
+def _spent(agent: Agent) -> int:
+    return agent.usage.input + agent.usage.output

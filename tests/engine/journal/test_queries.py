@@ -137,6 +137,10 @@ async def test_what_screens_show_comes_as_values(tmp_path: Path, told: Story) ->
     assert pads[0] == pad
     assert [each.version for each in pads] == list(range(pad.version, 0, -1))
     assert [(row.at, row.sample) for row in await reader.samples(limit=1000)] == list(s.samples)
+    spread = [(row.at, row.sample) for row in await reader.spread_samples(3)]
+    assert 0 < len(spread) <= 4
+    assert {at for at, _ in spread} <= {at for at, _ in s.samples}
+    assert spread[-1] == s.samples[-1]
     checks = await reader.checks(limit=1)
     assert checks[0].check == s.last_check
     calls = await reader.tool_calls(limit=5, whole=True)

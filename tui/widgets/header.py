@@ -1,0 +1,182 @@
+"""The header: what a person needs first, in two lines or three, shortened where it does not fit."""
+
+from typing import NamedTuple
+
+from tui.bridge import AgentState, Micros, Snapshot, TaskState
+from tui.figures import age, count, dollars, percent, span
+from tui.limits import NEAR, budget_of
+from tui.states import RUN
+from tui.text import EMPTY, Line, Span, fit, one_line, width_of
+from tui.widgets.strips import StripWidget
+
+TALL = 24
+"""Lines of a terminal from which on the header has a third line."""
+_HOUR = 3_600_000_000
+_SEPARATOR = Span(" │ ", "border")
+
+
+class Group(NamedTuple):
+    """Spans that belong together. Where a line is too long, the groups of the highest rank give their words first
+    (`short` instead of `spans`), and are left out last.
+    """
+
+    rank: int
+    spans: Line
+    short: Line
+
+
+class Header(StripWidget):
+    """The run, the swarm, and what it costs."""
+
+    def lines(self, cells: int) -> list[Line]:
+        run = self.view.run
+        if run is None or not run.run:
+            return [(Span(" ◆ swarm ", "accent bold"), Span("starting…", "dim")), EMPTY, EMPTY]
+        now = self.host.now()
+        swarm, money = _swarm(run, self._counts(), now), _money(run, now)
+        if self.size.height < 3:
+            return [self._first(run, cells), joined([*swarm, *money], cells)]
+        return [self._first(run, cells), joined(swarm, cells), joined([*money, *_models(run)], cells)]
+
+    def _first(self, run: Snapshot, cells: int) -> Line:
+        look = RUN[run.state]
+        left: list[Span] = [
+            Span(" ◆ ", "accent bold"),
+            Span(one_line(run.repo.rstrip("/").rpartition("/")[2] or run.repo), "text bold"),
+            Span("" if cells < 70 else f" {one_line(run.run if cells >= 100 else run.run[-4:])}", "dim"),
+        ]
+        for mark in (
+            self.host.session.mark,
+            "REHEARSAL" if run.rehearsal else "",
+            "FROZEN" if self.view.frozen else "",
+            "LEAVING" if self.host.leaving else "",
+        ):
+            if mark:
+                left += [Span("  "), Span(f" {mark} ", "on:cursor accent bold")]
+        left += [
+            Span("  "),
+            Span(look.glyph if cells < 70 else f"{look.glyph} {look.word}", look.style),
+            Span(f" {span(run.wall(self.host.now()))}", "text"),
+        ]
+        if run.reason:
+            left.append(Span(f" {one_line(run.reason)}", "dim"))
+        right: list[Span] = []
+        if wants := len(self.view.attention()):
+            words = f" ! {wants} need{'' if wants > 1 else 's'} you " if cells >= 100 else f" !{wants} "
+            right += [Span(words, "on:cursor failed bold"), Span(" ")]
+        level = run.sandbox_level or "?"
+        right.append(Span(f"sandbox {level} ", "failed bold" if level == "off" else "dim"))
+        return _ends(left, right, cells)
+
+    def _counts(self) -> tuple[int, int, int]:
+        states = self.view.census.states
+        return self.view.census.working, states[AgentState.WAITING], states[AgentState.PAUSED]
+
+
+def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[Group]:
+    """Who works, and what came of it."""
+    working, waiting, paused = agents
+    # Agents that ended with a process that stopped are no failure: their tasks begin again.
+    failed, landed = run.task_counts[TaskState.FAILED], run.task_counts[TaskState.LANDED]
+    per_hour = Span(f" {count(run.landed_per_hour(now))}/h", "text")
+    error = Span(percent(run.error_rate), "failed" if run.error_rate else "text")
+    if not run.check_command:
+        green = Span("no check", "dim")
+    elif run.green_at is None:
+        green = Span("no green yet", "dim")
+    else:
+        green = Span(f"green {age(now - run.green_at)} ago", "done")
+    return [
+        _counted("●", working, "working", "thinking", 1),
+        _counted("◔", waiting, "waiting", "waiting", 3),
+        _counted("‖", paused, "paused", "paused", 2 if paused else 5),
+        _counted("✗", failed, "failed", "failed", 2 if failed else 5),
+        Group(
+            0, (Span(f"↥ {landed}", "done"), Span(" landed", "dim"), per_hour), (Span(f"↥ {landed}", "done"), per_hour)
+        ),
+        Group(3, (Span("errors ", "dim"), error), (Span("err ", "dim"), error)),
+        Group(3, (green,), (Span(green.text.removesuffix(" ago"), green.style),)),
+    ]
+
+
+def _counted(glyph: str, number: int, word: str, style: str, rank: int) -> Group:
+    short = (Span(f"{glyph} {number}", style if number else "dim"),)
+    return Group(rank, (*short, Span(f" {word}", "dim")), short)
+
+
+def _money(run: Snapshot, now: Micros) -> list[Group]:
+    """Tokens and cost, each against its limit, and the time where that has one."""
+    budget, usage = budget_of(run), run.usage
+    tokens, wall = usage.input + usage.output, run.wall(now)
+    hourly = "" if usage.usd is None or wall < _HOUR // 60 else f"{dollars(usage.usd * _HOUR / wall)}/h"
+    token_span = _against(count(tokens), tokens, count(budget.tokens), budget.tokens)
+    cost = _against(dollars(usage.usd), usage.usd or 0.0, dollars(budget.usd), budget.usd)
+    groups = [
+        Group(4, (*token_span, Span(" tokens", "dim")), (*token_span, Span(" tok", "dim"))),
+        Group(1, (*cost, Span(f" {hourly}" if hourly else "", "text")), cost),
+    ]
+    if budget.wall:
+        time = _against(span(wall), wall, span(budget.wall), budget.wall)
+        groups.append(Group(4, (*time, Span(" of time", "dim")), time))
+    return groups
+
+
+def _against(told: str, used: float, limit_told: str, limit: float) -> Line:
+    """A figure and its limit, which stands out once most of it is used."""
+    if not limit:
+        return (Span(told, "text"),)
+    style = "failed bold" if used >= limit else "paused bold" if used >= NEAR * limit else "text"
+    return (Span(told, style), Span(f" of {limit_told}", "dim"))
+
+
+def _models(run: Snapshot) -> list[Group]:
+    """Each model, and the roles that use it."""
+    roles: dict[str, list[str]] = {}
+    for role, model in run.models.items():
+        if model:
+            roles.setdefault(one_line(model.partition("?")[0]), []).append(role)
+    if len(roles) == 1:
+        roles = {model: ["model"] for model in roles}
+    return [
+        Group(
+            2,
+            (Span(f"{', '.join(names)} ", "dim"), Span(model, "text")),
+            (Span(f"{names[0]} ", "dim"), Span(model.partition(":")[2] or model, "text")),
+        )
+        for model, names in roles.items()
+    ]
+
+
+def joined(groups: list[Group], cells: int) -> Line:
+    """The groups in one line: words go first where it is too long, then whole groups, the highest rank first."""
+    shown: list[Group | None] = list(groups)
+    by_rank = sorted(range(len(groups)), key=lambda index: (-groups[index].rank, -index))
+    for index in by_rank:
+        if _width(shown) <= cells:
+            break
+        shown[index] = groups[index]._replace(spans=groups[index].short)
+    for index in by_rank[:-1]:
+        if _width(shown) <= cells:
+            break
+        shown[index] = None
+    line: list[Span] = []
+    for group in shown:
+        if group is not None:
+            line += [_SEPARATOR if line else Span(" "), *group.spans]
+    return tuple(line)
+
+
+def _width(groups: list[Group | None]) -> int:
+    return 1 + sum(width_of(group.spans) + 3 for group in groups if group is not None) - 3
+
+
+def _ends(left: list[Span], right: list[Span], cells: int) -> Line:
+    """Spans at both ends; the left gives way."""
+    room = cells - width_of(right)
+    line: list[Span] = []
+    for one in left:
+        if width_of([*line, one]) > room - 1:
+            line.append(Span(fit(one.text, max(0, room - 1 - width_of(line))), one.style))
+            break
+        line.append(one)
+    return (*line, Span(" " * max(0, room - width_of(line))), *right)
