@@ -24,6 +24,8 @@ from engine.types import (
     MessageId,
     Micros,
     ModelName,
+    Pathology,
+    Remedy,
     Role,
     RunId,
     RunState,
@@ -157,9 +159,25 @@ class Rescoped(EventBody, frozen=True, tag="rescoped"):
     scope: str
 
 
+class PathologySeen(EventBody, frozen=True, tag="pathology_seen"):
+    """An agent does what agents must not. `times`: since its last good move. `detail`: what was seen."""
+
+    pathology: Pathology
+    times: int
+    remedy: Remedy
+    detail: str
+
+
 class ScratchpadRewritten(EventBody, frozen=True, tag="scratchpad_rewritten"):
     version: int
     text: str
+
+
+class Pivoted(EventBody, frozen=True, tag="pivoted"):
+    """An agent changes course, with its reason; recorded with the scratchpad in which it says what comes now."""
+
+    reason: str
+    version: int
 
 
 class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
@@ -323,7 +341,9 @@ Body = (
     | PriorityChanged
     | ModelChanged
     | Rescoped
+    | PathologySeen
     | ScratchpadRewritten
+    | Pivoted
     | TurnTaken
     | ModelCallRetried
     | AnswersDropped

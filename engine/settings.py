@@ -98,9 +98,13 @@ class TaskSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlannerSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`max_steps`: model calls of a planner between two messages to it."""
+    """`max_steps`: model calls of a planner between two messages to it. Tasks that one planner may have open at once,
+    and ask for within an hour.
+    """
 
     max_steps: int = 100
+    max_open_tasks: int = 500
+    max_tasks_per_hour: int = 1_000
 
 
 class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -78,6 +78,8 @@ LEAST: dict[tuple[str, str], float] = {
     ("task", "max_usd"): 0,
     ("task", "max_tokens"): 0,
     ("planner", "max_steps"): 1,
+    ("planner", "max_open_tasks"): 1,
+    ("planner", "max_tasks_per_hour"): 1,
     ("sandbox", "processes"): 8,
     ("sandbox", "open_files"): 64,
     ("providers", "max_concurrent"): 1,

@@ -31,6 +31,7 @@ from engine.types import (
     LandingState,
     Micros,
     ModelName,
+    Pathology,
     Role,
     RunId,
     RunState,
@@ -102,6 +103,9 @@ class Snapshot:
     pending_landings: dict[TaskId, PendingLanding] = field(default_factory=dict)
     inboxes: dict[AgentId, list[InboxMessage]] = field(default_factory=dict)
     scratchpads: dict[AgentId, Scratchpad] = field(default_factory=dict)
+
+    pathologies: dict[AgentId, dict[Pathology, int]] = field(default_factory=dict)
+    """How often each has shown at an agent since its last good move."""
 
     trunk: CommitId = CommitId("")
     green: CommitId | None = None
@@ -360,6 +364,8 @@ def _(s: Snapshot, event: e.Event, body: e.AgentStateChanged) -> None:
     ended_at = (agent.ended_at or event.at) if agent.ended else None
     if ended_at != agent.ended_at:
         s._agent(event, ended_at=ended_at)
+    if agent.ended or agent.state is AgentState.WAITING:
+        s.pathologies.pop(agent.id, None)
     if agent.state in (AgentState.FAILED, AgentState.CANCELLED):
         s.inboxes.pop(agent.id, None)
 
@@ -398,6 +404,13 @@ def _(s: Snapshot, event: e.Event, body: e.Rescoped) -> None:
     s._agent(event, goal=body.goal, scope=body.scope)
 
 
+@_folds(e.PathologySeen)
+def _(s: Snapshot, event: e.Event, body: e.PathologySeen) -> None:
+    assert event.agent is not None
+    if not s.agents[event.agent].ended:
+        s.pathologies[event.agent] = {**s.pathologies.get(event.agent, {}), body.pathology: body.times}
+
+
 @_folds(e.ScratchpadRewritten)
 def _(s: Snapshot, event: e.Event, body: e.ScratchpadRewritten) -> None:
     assert event.agent is not None
@@ -430,6 +443,7 @@ def _(s: Snapshot, event: e.Event, body: e.ModelCallRetried) -> None:
 def _(s: Snapshot, event: e.Event, body: e.ContextCompacted) -> None:
     assert event.agent is not None
     s._agent(event, usage=s.agents[event.agent].usage + body.usage, tokens_in_context=0)
+    s.pathologies.pop(event.agent, None)
     s._spend(event, body.usage)
 
 
@@ -538,5 +552,5 @@ def _(s: Snapshot, event: e.Event, body: e.Published) -> None:
     s.left_alone = body.left_alone
 
 
-for _kind in (e.AnswersDropped, e.ToolFinished):
+for _kind in (e.Pivoted, e.AnswersDropped, e.ToolFinished):
     _folds(_kind)(_no_change)

@@ -11,6 +11,7 @@ from engine.agents.budget_watch import BudgetWatch
 from engine.agents.host import BudgetSpent
 from engine.agents.prompts import Prompts
 from engine.agents.reconciler import Reconciler, Verdict
+from engine.agents.watch import Watch
 from engine.budget import may_start
 from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
@@ -71,6 +72,7 @@ class Swarm:
         self.workspaces, self.models, self.meters = world.workspaces, world.models, world.meters
         self.gate, self.checker = world.gate, world.checker
         self.reconciler = Reconciler(self)
+        self.watch_over = Watch(self)
         self.governor = world.governor
         self.epoch = epoch
         self._after_crash = not snapshot.ended
@@ -122,6 +124,9 @@ class Swarm:
     def _react(self, event: Event) -> None:
         """Note what an event calls for; `_go` does it."""
         self.supervisor.react(event)
+        self.watch_over.note(event)
+        if self.watch_over.has_something_to_say:
+            self._stirred.set()
         match event.body:
             case e.MessageQueued(message=message):
                 if (mail := self._mail.get(message.to_agent)) is not None:
@@ -288,6 +293,7 @@ class Swarm:
     async def _go(self) -> None:
         while self._outcome is None:
             self.budget.look()
+            self.watch_over.speak()
             self.supervisor.start_all()
             self._settle_pause()
             await self._conclude()

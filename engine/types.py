@@ -91,6 +91,27 @@ class MessageSource(StrEnum):
     SYSTEM = "system"
 
 
+class Pathology(StrEnum):
+    """What goes wrong with an agent as an agent, not as a program."""
+
+    SLEEPS = "sleeps_with_work_open"  # waits with no task, subplanner or message outstanding
+    DOES_THE_WORK = "does_the_work_itself"  # a planner that changes files
+    ONE_AT_A_TIME = "spawns_one_at_a_time"  # one task where many are needed
+    CLAIMS_COMPLETION = "claims_completion"  # with tasks outstanding or a failing check
+    NEVER_MERGES = "never_merges"  # one task after the other that lands nothing
+    SPAWNS_WITHOUT_END = "spawns_without_end"  # too deep, too many, too fast
+    LEAVES_SCOPE = "leaves_scope"  # a worker whose change lies outside its task
+    PILES_UP = "piles_up"  # many agents at the same failure
+
+
+class Remedy(StrEnum):
+    """What follows from a pathology."""
+
+    NUDGE = "nudge"  # the agent is told
+    LIMIT = "limit"  # it cannot go on like that
+    TOLD = "told"  # a planner that can decide is told
+
+
 class ToolCallState(StrEnum):
     RUNNING = "running"
     OK = "ok"

@@ -65,6 +65,13 @@ _tells(b.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}
 _tells(b.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
 _tells(b.TaskRequeued)(lambda e: (Tone.WARN, f"task queued again: {e.reason}"))
 _tells(b.LandingStarted)(lambda e: (Tone.QUIET, f"landing {e.change[:10]}"))
+_tells(b.PathologySeen)(
+    lambda e: (
+        Tone.BAD if e.remedy == "limit" else Tone.WARN,
+        f"{e.pathology.replace('_', ' ')} ({e.remedy}): {e.detail}",
+    )
+)
+_tells(b.Pivoted)(lambda e: (Tone.WARN, f"changes course: {e.reason}"))
 _tells(b.BreakTraced)(lambda e: (Tone.WARN, f"trunk broke: {_suspects(e.broken)}"))
 _tells(b.FixupsExhausted)(lambda e: (Tone.BAD, f"{e.fixups} fixups left trunk red: its planners are told"))
 _tells(b.GreenMoved)(lambda e: (Tone.GOOD, f"green is at {e.commit[:10]}"))

@@ -19,6 +19,7 @@ class AgentDesk:
         self._id = agent
         self._hand_off = hand_off
         self._workspace: Workspace | None = None
+        self._spoiled: frozenset[str] = frozenset()
         self.commit = commit
         self.snapshot = host.snapshot
         self.settings = host.settings
@@ -55,6 +56,13 @@ class AgentDesk:
         if self.agent.role is Role.PLANNER:
             return frozenset()
         return frozenset(await (await self.workspace()).changed())
+
+    async def spoiled(self) -> tuple[str, ...]:
+        if self.agent.role is not Role.PLANNER or self._workspace is None:
+            return ()
+        now = frozenset(await self._workspace.changed())
+        new, self._spoiled = now - self._spoiled, now
+        return tuple(sorted(new))
 
     async def hand_off(self, text: HandoffText) -> Answer:
         return await self._hand_off(text)

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Coroutine, Iterable
 
-import pathspec
 from msgspec.structs import replace
 
 from engine import events as e
 from engine.agents.context import bullets, handoff_message
 from engine.agents.desk import AgentDesk
 from engine.agents.host import Host
+from engine.agents.watch import strays
 from engine.events import Draft
 from engine.protocols import LandResult, Workspace, WorkspaceError
 from engine.repo.message import commit_message
@@ -229,12 +229,8 @@ def _landing(host: Host, id: LandingId, task: Task, owner: AgentId, result: Land
 
 def _with_strays(task: Task, deviations: str, paths: tuple[str, ...]) -> str:
     """The deviations, with the paths that lie outside the task's scope."""
-    globs = task.spec.scope.replace(",", " ").split()
-    if not globs:
+    outside = strays(task.spec.scope, paths)
+    if not outside:
         return deviations
-    scope = pathspec.GitIgnoreSpec.from_lines(globs)
-    strays = [path for path in paths if not scope.match_file(path)]
-    if not strays:
-        return deviations
-    found = f"Changed outside the scope ({task.spec.scope}): {', '.join(strays)}"
+    found = f"Changed outside the scope ({task.spec.scope}): {', '.join(outside)}"
     return f"{deviations}\n\n{found}" if deviations.strip() else found

@@ -16,9 +16,10 @@ from engine.agents.prompts import Prompt
 from engine.conversation import Block, Message, Request, StopReason, Text, ToolCall, Turn
 from engine.errors import ModelError, ModelErrorKind
 from engine.events import Draft
+from engine.hygiene import found
 from engine.protocols import WorkspaceError
 from engine.tools.tool import Answer, Tool, refused
-from engine.types import AgentId, AgentState, CallId, MessageId, ToolCallState, Usage
+from engine.types import AgentId, AgentState, CallId, MessageId, Pathology, ToolCallState, Usage
 
 NUDGES = 3
 """Turns without a tool call that are nudged; the next one fails the attempt."""
@@ -106,12 +107,14 @@ class Loop:
     async def _ask(self) -> Turn:
         self._steps += 1
         if self._steps > self.max_steps:
+            self._never_merges(f"{self.max_steps} steps without a handoff", limit=True)
             raise AttemptFailed(f"{self.max_steps} steps did not lead to a handoff")
         every = self.prompt.front.reflect_every
         if every and self._steps % every == 0:
             self._aside("reflect", steps=self._steps)
         left = min(self.host.settings.budget.grace_steps, self.max_steps // 10)
         if self.desk.agent.task is not None and self.max_steps - self._steps == left - 1:
+            self._never_merges(f"{self._steps} of {self.max_steps} steps without a handoff")
             self._aside("hand_off_now", limit=f"{self.max_steps} steps of one attempt", steps=left)
         if self._too_full():
             await self._compact()
@@ -123,6 +126,12 @@ class Loop:
                 raise
         await self._compact(summarise=True)
         return await self._turn()
+
+    def _never_merges(self, detail: str, limit: bool = False) -> None:
+        """An agent with a task holds on to its work."""
+        if self.desk.agent.task is not None:
+            finding = found(self.host.snapshot, self.agent, Pathology.NEVER_MERGES, detail, limit=limit)
+            self.host.record(finding.draft)
 
     async def _turn(self) -> Turn:
         inbox = readable(self.host.snapshot.inboxes.get(self.agent, ()), self._inbox_characters())
@@ -275,6 +284,8 @@ class Loop:
         except WorkspaceError as error:
             answer = refused(str(error))
         self._answer(call, answer, wall_s=self.host.clock.monotonic() - started, cause=cause)
+        if answer.hopeless:
+            raise AttemptFailed(answer.hopeless)
         if not answer.ends and not answer.sleeps:
             self._watch_for_repeats(call, answer)
         return answer

@@ -1,5 +1,7 @@
 """A planner: sleeps until a message arrives, plans, hands off, and is woken again by what comes later."""
 
+from msgspec.structs import replace
+
 from engine import events as e
 from engine.agents.context import Conversation, ended, intent_opening, outstanding, pinned, slice_opening
 from engine.agents.desk import AgentDesk
@@ -9,8 +11,9 @@ from engine.agents.loop import Loop
 from engine.agents.newcomer import repository_notes
 from engine.errors import ModelError, ModelErrorKind
 from engine.events import Draft
+from engine.hygiene import found
 from engine.protocols import WorkspaceLost
-from engine.tools.tool import Answer, refused
+from engine.tools.tool import Answer, faulted, refused
 from engine.types import (
     Agent,
     AgentId,
@@ -19,6 +22,7 @@ from engine.types import (
     HandoffId,
     HandoffStatus,
     HandoffText,
+    Pathology,
     Usage,
 )
 
@@ -27,6 +31,12 @@ WINDOW_S = 3_600.0
 """How often within so many seconds a planner may fail and be started again with a fresh context."""
 RESTART_S = 5.0
 """Seconds before the first restart; doubled each time."""
+
+
+CHECK_FAILS = (
+    "not yet: the project's check fails on trunk as it stands, and small repairs did not mend it; "
+    "have it mended, or hand off `partial` and say what is left"
+)
 
 
 class Planner:
@@ -105,11 +115,28 @@ class Planner:
         tasks, planners = snapshot.open_tasks(me), snapshot.open_subplanners(me)
         messages = snapshot.inboxes.get(me, [])
         if tasks or planners or messages:
-            return refused(
+            told = (
                 f"not yet: {len(tasks)} tasks and {len(planners)} subplanners are outstanding, "
                 f"{len(messages)} messages are unread; wait for them, or cancel what is not needed"
             )
-        return Answer("accepted", drafts=(*self._delivered(text), self._ended(AgentState.DONE)), ends=True)
+            if not (tasks or planners):
+                return refused(told)
+            open_ends = f"it hands off with {len(tasks)} tasks and {len(planners)} subplanners outstanding"
+            return faulted(found(snapshot, me, Pathology.CLAIMS_COMPLETION, open_ends), told)
+        seen: tuple[Draft, ...] = ()
+        if self.agent.parent is None and text.status is HandoffStatus.DONE and self._red_for_sure():
+            finding = found(snapshot, me, Pathology.CLAIMS_COMPLETION, "it is done, it says, and the check fails")
+            if not finding.limited:
+                return Answer(CHECK_FAILS, error=True, drafts=(finding.draft,))
+            seen, text = (finding.draft,), replace(text, status=HandoffStatus.PARTIAL, concerns=_red(text.concerns))
+        return Answer("accepted", drafts=(*seen, *self._delivered(text), self._ended(AgentState.DONE)), ends=True)
+
+    def _red_for_sure(self) -> bool:
+        """Whether trunk as it stands is known to fail its check, and the reconciler does no more about it."""
+        snapshot = self.host.snapshot
+        check = snapshot.last_check
+        known = check is not None and not check.passed and check.commit == snapshot.trunk
+        return known and (snapshot.given_up or snapshot.green is None)
 
     def _delivered(self, text: HandoffText, *, by_engine: bool = False) -> tuple[Draft, ...]:
         agent = self.agent
@@ -139,3 +166,7 @@ class Planner:
         """The events that end this planner for good, its planner above told."""
         text = HandoffText(HandoffStatus.FAILED, f"Cancelled before it was done: {reason}")
         return (*self._delivered(text, by_engine=True), self._ended(AgentState.CANCELLED, reason))
+
+
+def _red(concerns: str) -> str:
+    return f"{concerns}\n\nThe project's check fails on trunk." if concerns.strip() else "The check fails on trunk."

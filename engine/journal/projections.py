@@ -36,6 +36,8 @@ TABLES = (
     "scratchpads",
     "greens",
     "breaks",
+    "pathologies",
+    "pivots",
     "samples",
 )
 
@@ -265,6 +267,8 @@ _AGENT_SPENT = _update(
     "input_tokens = input_tokens + ?, cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?, "
     "usd = usd + ?, tokens_in_context = ?, steps = steps + ?, stepped = CASE WHEN ? THEN ? ELSE stepped END",
 )
+_PIVOT = _insert("pivots", "seq at agent reason scratchpad")
+_PATHOLOGY = _insert("pathologies", "seq at agent pathology times remedy detail")
 _SCRATCHPAD = _insert("scratchpads", "agent version at text size blob")
 _ENDS = (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED)
 
@@ -316,9 +320,19 @@ def _(event: e.Event, body: e.Rescoped, shelf: Shelf) -> Iterable[Write]:
     yield _SCOPE, (body.goal, body.scope, event.agent)
 
 
+@_projects(e.PathologySeen)
+def _(event: e.Event, body: e.PathologySeen, shelf: Shelf) -> Iterable[Write]:
+    yield _PATHOLOGY, (event.seq, event.at, event.agent, body.pathology, body.times, body.remedy, body.detail)
+
+
 @_projects(e.ScratchpadRewritten)
 def _(event: e.Event, body: e.ScratchpadRewritten, shelf: Shelf) -> Iterable[Write]:
     yield _SCRATCHPAD, (event.agent, body.version, event.at, *shelf.head(body.text))
+
+
+@_projects(e.Pivoted)
+def _(event: e.Event, body: e.Pivoted, shelf: Shelf) -> Iterable[Write]:
+    yield _PIVOT, (event.seq, event.at, event.agent, body.reason, body.version)
 
 
 @_projects(e.ModelCallRetried)

@@ -153,7 +153,18 @@ CREATE VIEW error_rate_per_hour AS
   FROM greens WHERE purpose = 'snapshot' GROUP BY at / 3600000000;
 """
 
-STEPS = (_FIRST, _SECOND, _THIRD)
+# What went wrong with agents as agents; where they changed course and why, and in which version of their scratchpad.
+_FOURTH = """
+CREATE TABLE pathologies (
+  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, agent TEXT NOT NULL, pathology TEXT NOT NULL, times INTEGER NOT NULL,
+  remedy TEXT NOT NULL, detail TEXT NOT NULL
+);
+CREATE TABLE pivots (
+  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, agent TEXT NOT NULL, reason TEXT NOT NULL, scratchpad INTEGER NOT NULL
+);
+"""
+
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """What each version added: a journal of version 1 becomes one of version 2 by the second step, and so on. What was
 released stays as it is; a new version is a new step."""
 VERSION = len(STEPS)

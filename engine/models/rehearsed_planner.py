@@ -180,7 +180,9 @@ def _close(playbook: Playbook, known: Known, conversation: Conversation) -> Line
     out = [title for title in known.asked if title not in known.heard]
     woken_by = [heading for heading, _ in messages_in(last.told)] if last else []
     waited = last is not None and any(done.tool == "wait" for done in last.done)
-    stirred = waited and not any(heading == "Check" or heading.startswith("Handoff: ") for heading in woken_by)
+    stirred = waited and not any(
+        heading in ("Check", "Notice", "Reminder") or heading.startswith("Handoff: ") for heading in woken_by
+    )
     if out and not stirred:
         return Line(f"{len(out)} still out.", (Call("wait", {}),))
     return hand_off(_words(playbook, known), "All is in; I hand off.")

@@ -2,15 +2,19 @@
 
 from msgspec import Struct
 
-from engine.events import Draft, ScratchpadRewritten
+from engine.events import Draft, Pivoted, ScratchpadRewritten
 from engine.tools.tool import Answer, Desk, Tool, refused
 
 LIMIT = 16_000
 """Characters of a scratchpad: it is part of the context that is never cut."""
 
+REASON = 1_000
+"""Characters of a pivot's reason that are kept."""
+
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     text: str
+    pivot: str = ""
 
 
 async def call(desk: Desk, arguments: Arguments) -> Answer:
@@ -19,7 +23,10 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     agent = desk.agent.id
     known = desk.snapshot.scratchpads.get(agent)
     version = known.version + 1 if known else 1
-    return Answer("kept", drafts=(Draft(ScratchpadRewritten(version, arguments.text), agent),))
+    drafts = [Draft(ScratchpadRewritten(version, arguments.text), agent)]
+    if reason := arguments.pivot.strip():
+        drafts.append(Draft(Pivoted(reason[:REASON], version), agent))
+    return Answer("kept", drafts=tuple(drafts))
 
 
 TOOL = Tool("rewrite_scratchpad", Arguments, call, writes=True, atomic=True)

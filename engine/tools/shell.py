@@ -2,8 +2,11 @@
 
 from msgspec import Struct
 
+from engine.events import Draft
+from engine.hygiene import NUDGES, found
 from engine.settings import SandboxSettings
 from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.types import Pathology
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -14,6 +17,12 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     if not arguments.command.strip():
         return refused("the command is empty")
+    me = desk.agent.id
+    if desk.snapshot.pathologies.get(me, {}).get(Pathology.DOES_THE_WORK, 0) > NUDGES:
+        return refused(
+            "you keep changing files, and nothing of it is kept: have the work done; commands are yours again "
+            "after your next message"
+        )
     before = await desk.changed()
     output, waited = await desk.command(arguments.command, arguments.timeout_s)
     paths = tuple(sorted(before ^ await desk.changed()))
@@ -21,7 +30,14 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     lines = [f"{head} after {output.wall_s:.1f} s", output.text]
     if output.cut:
         lines.append(f"({output.cut} bytes were left out in the middle; all of it is in {output.whole})")
-    return Answer("\n".join(line for line in lines if line), paths=paths, gate_wait_s=waited)
+    drafts: tuple[Draft, ...] = ()
+    if spoiled := await desk.spoiled():
+        finding = found(desk.snapshot, me, Pathology.DOES_THE_WORK, f"it changed {', '.join(spoiled[:5])}")
+        drafts = (finding.draft,)
+        lines.append(
+            f"(you have changed {', '.join(spoiled[:5])}: nothing of it is kept; spawn a task for what has to change)"
+        )
+    return Answer("\n".join(line for line in lines if line), paths=paths, gate_wait_s=waited, drafts=drafts)
 
 
 def _cause(killed: str, limits: SandboxSettings) -> str:

@@ -5,9 +5,10 @@ import re
 from msgspec import Struct
 
 from engine.events import AgentSpawned, Draft
+from engine.hygiene import found
 from engine.snapshot import Snapshot
-from engine.tools.tool import Answer, Desk, Tool, refused
-from engine.types import Agent, AgentId, AgentPath, Role
+from engine.tools.tool import Answer, Desk, Tool, faulted, refused
+from engine.types import Agent, AgentId, AgentPath, Pathology, Role
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,9 +24,13 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
         return refused("a subplanner needs a title and a goal")
     depth = sum(1 for _ in snapshot.ancestors(planner.id))
     if depth > limits.max_depth:
-        return refused(f"subplanners may be {limits.max_depth} deep and you are the deepest: spawn tasks instead")
+        finding = found(snapshot, planner.id, Pathology.SPAWNS_WITHOUT_END, f"deeper than {limits.max_depth}")
+        return faulted(
+            finding, f"subplanners may be {limits.max_depth} deep and you are the deepest: spawn tasks instead"
+        )
     if sum(not agent.ended for agent in snapshot.agents.values()) >= limits.max_agents:
-        return refused(f"{limits.max_agents} agents are at work, which is the limit: wait for some to end")
+        finding = found(snapshot, planner.id, Pathology.SPAWNS_WITHOUT_END, f"more than {limits.max_agents} agents")
+        return faulted(finding, f"{limits.max_agents} agents are at work, which is the limit: wait for some to end")
     intent = snapshot.intent
     child = Agent(
         id=AgentId(desk.ids.new("a")),

@@ -1,10 +1,23 @@
 """spawn_tasks: a planner asks for work."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.events import Draft, TaskQueued
+from engine.hygiene import (
+    ALONE_LIMITED,
+    ALONE_NUDGED,
+    BARREN_LIMITED,
+    HOUR,
+    NEAR,
+    Finding,
+    alone_in_a_row,
+    barren_in_a_row,
+    found,
+    spawned_since,
+)
 from engine.tools.tool import Answer, Desk, Tool, refused
-from engine.types import Task, TaskId, TaskSpec
+from engine.types import Pathology, Remedy, Task, TaskId, TaskSpec
 
 MOST = 60
 """Tasks in one call."""
@@ -22,25 +35,80 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     tasks: tuple[Asked, ...]
 
 
+class Caution(Struct, frozen=True):
+    """What is wrong with asking for these tasks, in `text` for the planner. `refuses`: they are not queued."""
+
+    finding: Finding
+    text: str
+    refuses: bool = False
+
+
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     if not 0 < len(arguments.tasks) <= MOST:
         return refused(f"give 1 to {MOST} tasks in one call, not {len(arguments.tasks)}")
     if any(not asked.title.strip() or not asked.goal.strip() for asked in arguments.tasks):
         return refused("every task needs a title and a goal")
-    drafts, lines = [], []
-    intent = desk.snapshot.intent
+    count = len(arguments.tasks)
+    cautions = [caution for look in (_barren, _crowd, _alone) if (caution := look(desk, count)) is not None]
+    for caution in cautions:
+        if caution.refuses:  # for this call only: the planner can go on in another way
+            limit = replace(caution.finding, remedy=Remedy.LIMIT).draft
+            return Answer(f"not queued: {caution.text}", error=True, drafts=(limit,))
+    drafts = [replace(caution.finding, remedy=Remedy.NUDGE).draft for caution in cautions]
+    lines = [f"({caution.text})" for caution in cautions]
+    planner = desk.agent
     for asked in arguments.tasks:
         title = " ".join(asked.title.split())[:120]
         task = Task(
             id=TaskId(desk.ids.new("t")),
             spec=TaskSpec(title, asked.goal, asked.scope, asked.acceptance, asked.priority),
-            planner=desk.agent.id,
-            intent=intent.version if intent else 0,
+            planner=planner.id,
+            intent=planner.intent,
             queued_at=desk.clock.now(),
         )
-        drafts.append(Draft(TaskQueued(task), desk.agent.id, task.id))
+        drafts.append(Draft(TaskQueued(task), planner.id, task.id))
         lines.append(f"queued: {task.id} {title}")
     return Answer("\n".join(lines), drafts=tuple(drafts))
+
+
+def _barren(desk: Desk, asked: int) -> Caution | None:
+    """More of what lands nothing, without a word on what has to be different."""
+    me, snapshot = desk.agent.id, desk.snapshot
+    row = barren_in_a_row(snapshot, me)
+    pad = snapshot.scratchpads.get(me)
+    if len(row) < BARREN_LIMITED or (pad is not None and pad.at >= (row[0].ended_at or 0)):
+        return None
+    why = f"none of the last {len(row)} tasks has landed anything"
+    finding = found(snapshot, me, Pathology.NEVER_MERGES, why)
+    pivot = "say what you now believe is wrong: rewrite your scratchpad with a `pivot`, and spawn what follows from it"
+    return Caution(finding, f"{why}; {pivot}", refuses=True)
+
+
+def _crowd(desk: Desk, asked: int) -> Caution | None:
+    """Too many tasks at once, or too fast."""
+    me, snapshot, limits = desk.agent.id, desk.snapshot, desk.settings.planner
+    told = Pathology.SPAWNS_WITHOUT_END in snapshot.pathologies.get(me, {})
+    for count, most, what in (
+        (len(snapshot.open_tasks(me)) + asked, limits.max_open_tasks, "tasks open at once"),
+        (spawned_since(snapshot, me, desk.clock.now() - HOUR) + asked, limits.max_tasks_per_hour, "tasks in an hour"),
+    ):
+        if count > most or (count > NEAR * most and not told):
+            finding = found(snapshot, me, Pathology.SPAWNS_WITHOUT_END, f"{count} {what}, of at most {most}")
+            text = f"this makes {count} {what} and you may have {most}: let some come in, or cancel some"
+            return Caution(finding, text, refuses=count > most)
+    return None
+
+
+def _alone(desk: Desk, asked: int) -> Caution | None:
+    """One task after the other, each waited for, where several could run together."""
+    me, snapshot = desk.agent.id, desk.snapshot
+    row = alone_in_a_row(snapshot, me) + 1
+    if asked > 1 or row < ALONE_NUDGED or snapshot.open_tasks(me) or snapshot.open_subplanners(me):
+        return None
+    finding = found(snapshot, me, Pathology.ONE_AT_A_TIME, f"{row} tasks in a row, each alone")
+    text = f"{row} tasks in a row that run alone: look further ahead and give all that can run together in one call"
+    refuses = row >= ALONE_LIMITED and finding.times == 1
+    return Caution(finding, f"{text}; if this really is the only one, call again" if refuses else text, refuses)
 
 
 TOOL = Tool("spawn_tasks", Arguments, call, writes=True, atomic=True, target=lambda a: f"{len(a.tasks)} tasks")

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from engine.events import Draft
+from engine.hygiene import Finding
 from engine.protocols import Clock, Ids, Output, Workspace
 from engine.settings import Settings
 from engine.snapshot import Snapshot
@@ -17,6 +18,7 @@ class Answer(Struct, frozen=True):
 
     `drafts` are recorded atomically with the answer. `paths` names what the call changed in the workspace,
     `gate_wait_s` is in seconds. `ends`: the agent has handed off. `sleeps`: it goes on with its next message.
+    `hopeless`: why going on like this is of no use, if it is not.
     """
 
     text: str
@@ -26,6 +28,7 @@ class Answer(Struct, frozen=True):
     gate_wait_s: float = 0.0
     ends: bool = False
     sleeps: bool = False
+    hopeless: str = ""
 
 
 class Desk(Protocol):
@@ -51,6 +54,10 @@ class Desk(Protocol):
         """Paths of the copy that differ from where it started, if what the agent changes can land."""
         ...
 
+    async def spoiled(self) -> tuple[str, ...]:
+        """Paths that a planner's last command changed in its throw-away copy; none for others."""
+        ...
+
     async def hand_off(self, text: HandoffText) -> Answer:
         """End the agent's work, or say why it cannot end yet."""
         ...
@@ -72,6 +79,12 @@ class Tool(Struct, frozen=True):
     atomic: bool = False
     last: bool = False
     target: Callable[[Any], str] = lambda _: ""
+
+
+def faulted(finding: Finding, message: str) -> Answer:
+    """An error answer to a move that is a pathology; beyond its limit the agent does not go on."""
+    hopeless = f"{finding.pathology.replace('_', ' ')}: {finding.detail}" if finding.limited else ""
+    return Answer(message, error=True, drafts=(finding.draft,), hopeless=hopeless)
 
 
 def refused(message: str) -> Answer:

@@ -3,8 +3,9 @@
 from msgspec import Struct
 
 from engine.events import AgentStateChanged, Draft
-from engine.tools.tool import Answer, Desk, Tool, refused
-from engine.types import AgentState
+from engine.hygiene import found
+from engine.tools.tool import Answer, Desk, Tool, faulted
+from engine.types import AgentState, Pathology
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -14,7 +15,8 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     me, snapshot = desk.agent.id, desk.snapshot
     if not (snapshot.inboxes.get(me) or snapshot.open_tasks(me) or snapshot.open_subplanners(me)):
-        return refused("nothing is outstanding, so no message will come: spawn what is missing, or hand off")
+        finding = found(snapshot, me, Pathology.SLEEPS, "it waits with nothing outstanding")
+        return faulted(finding, "nothing is outstanding, so no message will come: spawn what is missing, or hand off")
     asleep = Draft(AgentStateChanged(AgentState.WAITING, "for a message"), me)
     return Answer("woken", drafts=(asleep,), sleeps=True)
 

@@ -1,0 +1,195 @@
+"""Sees what no single agent can: tasks that land nothing, changes outside a scope, many agents at one failure; tells a
+planner that can decide.
+"""
+
+import re
+from collections import deque
+
+import pathspec
+
+from engine import events as e
+from engine.agents.context import bullets
+from engine.agents.host import Host
+from engine.events import Draft, Event
+from engine.hygiene import BARREN_LIMITED, BARREN_NUDGED, HOUR, Finding, barren_in_a_row, found
+from engine.types import (
+    Agent,
+    AgentId,
+    AgentState,
+    InboxMessage,
+    LandingState,
+    MessageId,
+    MessageSource,
+    Micros,
+    Pathology,
+    Remedy,
+    Role,
+    TaskId,
+    TaskState,
+)
+
+PILE = 4
+"""Agents within an hour that make a failure a shared one."""
+KNOWN_FAILURES = 2_000
+_TELLING = re.compile(
+    r"error|exception|failed|failure|fatal|cannot|can't|not found|no such|denied|undefined|panic", re.I
+)
+_SAYS_NOTHING = re.compile(
+    r"\W*\d+ (?:failed|passed|error).* in [\d.]+s|make.*\*\*\*.*Error \d+|FAILED \(.*\)|npm ERR!.*|error: Recipe.*",
+    re.I,
+)
+
+
+class Watch:
+    """Listens to every event; `speak` records what follows from them. What it counts is of the last hour."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._failures: dict[str, deque[tuple[Micros, AgentId]]] = {}
+        self._told: dict[str, Micros] = {}
+        self._drafts: list[Draft] = []
+
+    @property
+    def has_something_to_say(self) -> bool:
+        return bool(self._drafts)
+
+    def note(self, event: Event) -> None:
+        """Look at an event that has just happened."""
+        match event.body:
+            case e.ToolFinished(tool="shell", answer=answer) if event.agent and (line := failure_in(answer)):
+                self._note_failure(line, event.agent, event.at)
+            case e.LandingFinished(landing=landing) if landing.state is LandingState.CONFLICTED:
+                for path in landing.conflicts:
+                    self._note_failure(f"a conflict in {path}", landing.agent, event.at)
+            case e.LandingFinished(landing=landing) if landing.commit is not None:
+                self._note_strays(landing.agent, landing.task, landing.paths)
+            case e.TaskEnded(state=TaskState.FAILED | TaskState.LANDED, commit=None) if event.task:
+                self._note_barren(event.task)
+
+    def speak(self) -> None:
+        """Record what was found since the last time."""
+        drafts, self._drafts = self._drafts, []
+        if drafts:
+            self.host.record(*drafts)
+
+    # --- many agents, one failure ----------------------------------------------------------------------------
+
+    def _note_failure(self, line: str, agent: AgentId, at: Micros) -> None:
+        if len(self._failures) > KNOWN_FAILURES:
+            self._failures.clear()
+        seen = self._failures.setdefault(line, deque(maxlen=10 * PILE))
+        seen.append((at, agent))
+        while seen[0][0] < at - HOUR:
+            seen.popleft()
+        agents = dict.fromkeys(who for _, who in seen)
+        if len(agents) < PILE or at - self._told.get(line, -HOUR) < HOUR:
+            return
+        self._told[line] = at
+        planner = self._above_all(list(agents))
+        if planner is not None:
+            detail = f"{len(agents)} agents: {line}"
+            self._tell(planner, "notice_piling", Pathology.PILES_UP, detail, agents=len(agents), failure=line)
+
+    def _above_all(self, agents: list[AgentId]) -> AgentId | None:
+        """The nearest planner that all of them work below and that can be told."""
+        snapshot = self.host.snapshot
+        shared = [above.id for above in snapshot.ancestors(agents[0])]
+        for other in agents[1:]:
+            above = {one.id for one in snapshot.ancestors(other)}
+            shared = [id for id in shared if id in above]
+        return next((id for id in shared if self._hears(snapshot.agents[id])), None)
+
+    # --- outside the scope -----------------------------------------------------------------------------------
+
+    def _note_strays(self, agent: AgentId, task_id: TaskId, paths: tuple[str, ...]) -> None:
+        snapshot = self.host.snapshot
+        task = snapshot.tasks[task_id]
+        outside = strays(task.spec.scope, paths)
+        if not outside:
+            return
+        planner = snapshot.agents[task.planner]
+        decides = next(
+            (
+                above
+                for above in snapshot.ancestors(planner.id)
+                if not strays(above.scope, outside) and self._hears(above)
+            ),
+            None,
+        )
+        detail = f"{task.spec.title}: {', '.join(outside[:20])}"
+        if decides is None or decides.id == planner.id:  # the handoff says it to the one who can decide
+            self._drafts.append(Finding(agent, Pathology.LEAVES_SCOPE, 1, Remedy.TOLD, detail).draft)
+            return
+        shown = bullets(outside[:20])
+        self._tell(
+            decides.id, "notice_scope", Pathology.LEAVES_SCOPE, detail, about=agent, task=task.spec.title,
+            slice=planner.title, paths=shown,
+        )  # fmt: skip
+
+    # --- nothing lands ---------------------------------------------------------------------------------------
+
+    def _note_barren(self, task: TaskId) -> None:
+        snapshot = self.host.snapshot
+        planner = snapshot.tasks[task].planner
+        row = barren_in_a_row(snapshot, planner)
+        if len(row) not in (BARREN_NUDGED, BARREN_LIMITED) or not self._hears(snapshot.agents[planner]):
+            return
+        reasons = bullets(
+            f"{task.spec.title}: {task.state}{f' ({task.reason[:200]})' if task.reason else ''}" for task in row
+        )
+        detail = f"{len(row)} tasks in a row landed nothing"
+        remedy = Remedy.LIMIT if len(row) == BARREN_LIMITED else Remedy.NUDGE
+        finding = found(snapshot, planner, Pathology.NEVER_MERGES, detail, limit=remedy is Remedy.LIMIT)
+        text = self.host.prompts["notice_barren"].render(count=len(row), tasks=reasons)
+        self._drafts += [finding.draft, self._message(planner, text)]
+
+    # --- telling ---------------------------------------------------------------------------------------------
+
+    def _hears(self, agent: Agent) -> bool:
+        return agent.role is Role.PLANNER and agent.state not in (AgentState.FAILED, AgentState.CANCELLED)
+
+    def _tell(
+        self,
+        planner: AgentId,
+        prompt: str,
+        pathology: Pathology,
+        detail: str,
+        about: AgentId | None = None,
+        **said: object,
+    ) -> None:
+        finding = Finding(about or planner, pathology, 1, Remedy.TOLD, detail[:1_000])
+        self._drafts += [finding.draft, self._message(planner, self.host.prompts[prompt].render(**said))]
+
+    def _message(self, planner: AgentId, text: str) -> Draft:
+        id = MessageId(self.host.ids.new("m"))
+        return Draft(
+            e.MessageQueued(InboxMessage(id, self.host.clock.now(), planner, MessageSource.SYSTEM, text)), planner
+        )
+
+
+def strays(scope: str, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """The paths that lie outside a scope; none where there is no scope."""
+    globs = scope.replace(",", " ").split()
+    if not globs:
+        return ()
+    inside = pathspec.GitIgnoreSpec.from_lines(globs)
+    return tuple(path for path in paths if not inside.match_file(path))
+
+
+def failure_in(answer: str) -> str:
+    """What a failed command's answer says went wrong, without what differs from run to run; empty when nothing does."""
+    head, _, output = answer.partition("\n")
+    if head.startswith("exit 0"):
+        return ""
+    if head.startswith("killed: "):
+        return normalised(head.removeprefix("killed: ").partition(" after ")[0])
+    lines = [line.strip() for line in output[-8_000:].splitlines()]
+    telling = [line for line in lines if _TELLING.search(line) and not _SAYS_NOTHING.match(line)]
+    return normalised(telling[-1]) if telling else ""
+
+
+def normalised(line: str) -> str:
+    """An error's line with numbers, addresses and the copy's folder taken out."""
+    line = re.sub(r"0x[0-9a-f]+|\b[0-9a-f]{12,}\b", "H", line, flags=re.I)
+    line = re.sub(r"/ws/", "", line)
+    return re.sub(r"\d+", "N", line)[:300]
