@@ -16,6 +16,8 @@ from engine.repo.objects import TREE_MODE, Entry, Id, NewObjects
 from engine.repo.trees import EXECUTABLE, FILE, LINK, Changes, Content
 
 LARGEST = 64 << 20
+DEEPEST = 256
+"""Folders within folders that are walked: each costs a descriptor."""
 REFUSED_NAMES = frozenset({".git", "git~1"})
 OURS = ".swarm"
 _SUBMODULE = b"160000"
@@ -52,7 +54,8 @@ class Scan:
         self.carried = carried
         self.excludes = excludes
         self.changes: Changes = {}
-        self.too_large: list[str] = []
+        self.left_out: list[str] = []
+        """What cannot land, and why; a message for each."""
 
     def run(self, folder: Path) -> Changes:
         """Raises WorkspaceError when the copy cannot be read."""
@@ -122,10 +125,14 @@ class Scan:
         seen.add(name)
         if hidden and below is None and not any(carried.startswith(path + "/") for carried in self.carried):
             return
+        if path.count("/") >= DEEPEST:
+            self.left_out.append(f"{path[:80]}…: is nested too deeply to land; remove it")
+            return
         try:
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
         except OSError:
-            raise WorkspaceError(f"the folder {path} cannot be read: its mode forbids it") from None
+            self.left_out.append(f"{path}: is a folder that cannot be read, its mode forbids it")
+            return
         try:
             replaced = whole or below is None or (self.stamps is None and _opaque(inner))
             self._folder(inner, path + "/", below, replaced, chain, hidden)
@@ -164,7 +171,7 @@ class Scan:
                 pass
             return
         if info.st_size > LARGEST:
-            self.too_large.append(path)
+            self.left_out.append(f"{path}: is too large to land; remove it or let git ignore it")
             return
         data = _read(fd, name)
         if data is not None:

@@ -54,7 +54,11 @@ class AgentWorkspace:
         self._offered: CommitId | None = None
         self._looking = threading.Lock()
         self._on_close = on_close
-        self._disk = DiskBudget(copy.changed, containment.limits.disk, empty=copy.stamps is None)
+        self._disk = DiskBudget(
+            (copy.changed, copy.folder / "tmp", copy.folder / "home"),
+            containment.limits.disk,
+            empty=copy.stamps is None,
+        )
         self._session: Session | None = None
         self._starting = asyncio.Lock()
         self._starter: asyncio.Task[None] | None = None
@@ -78,6 +82,7 @@ class AgentWorkspace:
             return await session.run(command, timeout_s, f".swarm/output-{self._outputs}.txt", on_output)
         finally:
             guard.cancel()
+            await self._disk.settle()
 
     async def freeze(self) -> None:
         await (await self._live()).freeze()
@@ -214,8 +219,8 @@ class AgentWorkspace:
 
     def _commit(self, message: str) -> CommitId:
         scan = self._changes()
-        if scan.too_large:
-            raise WorkspaceError(f"{scan.too_large[0]}: is too large to land; remove it or let git ignore it")
+        if scan.left_out:
+            raise WorkspaceError(scan.left_out[0])
         self._let_go()
         try:
             self._offered = self._offers.make(self.base, self.layer.commit, self._as_git_keeps(scan), message)

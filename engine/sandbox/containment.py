@@ -130,6 +130,7 @@ def _told(files: Descriptors) -> dict[str, bytes]:
         "enter": b" ".join(b"%d" % fd for fd in files.enter),
         "events": b"%d" % files.events,
         "limited": b"%d" % files.limited,
+        "forks": b"%d" % files.forks,
     }
     if files.cpu is not None:
         config["cpu_stat"] = b"%d" % files.cpu

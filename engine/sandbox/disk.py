@@ -76,13 +76,14 @@ def _identity(fd: int) -> tuple[int, int]:
 
 
 class DiskBudget:
-    """What the copy in `folder` may grow by, in bytes. `grown` is what a walk found last."""
+    """What a copy may grow by in bytes, in all its `folders`. `grown` is what a walk found last."""
 
-    def __init__(self, folder: Path, limit: int, *, empty: bool) -> None:
-        self._folder = folder
+    def __init__(self, folders: tuple[Path, ...], limit: int, *, empty: bool) -> None:
+        self._folders = folders
         self._limit = limit
         self._start = 0 if empty else None
         self._free: int | None = None
+        self._over = False
         self.grown = 0
 
     async def begin(self) -> None:
@@ -90,7 +91,13 @@ class DiskBudget:
         if self._free is None:
             self._free = self._free_bytes()
             if self._start is None:
-                self._start = await asyncio.to_thread(disk_used, self._folder)
+                self._start = await asyncio.to_thread(self._used)
+
+    async def settle(self) -> None:
+        """After a command: what was written until it had ended is there now, and only more is too much."""
+        if self._over:
+            self._over = False
+            self.grown = await asyncio.to_thread(self._used) - (self._start or 0)
 
     async def guard(self, end: Callable[[], None]) -> None:
         """Look on until cancelled, and call `end` once when the copy grows beyond its budget.
@@ -104,15 +111,19 @@ class DiskBudget:
             self._free = max(self._free or 0, free)
             if self._free - free > self._limit * LEAST_SHARE:
                 self._free = free
-                self.grown = await asyncio.to_thread(disk_used, self._folder) - (self._start or 0)
+                self.grown = await asyncio.to_thread(self._used) - (self._start or 0)
                 if self.grown > allowed:
+                    self._over = True
                     end()
                     return
             await asyncio.sleep(max(LOOK_S, PATIENCE * (time.monotonic() - began)))
 
+    def _used(self) -> int:
+        return sum(map(disk_used, self._folders))
+
     def _free_bytes(self) -> int:
         try:
-            info = os.statvfs(self._folder)
+            info = os.statvfs(self._folders[0])
         except OSError:  # it is being removed
             return self._free or 0
         return info.f_bavail * info.f_frsize

@@ -39,17 +39,26 @@ class Descriptors(Struct, frozen=True):
     """Open files of groups, for a launcher that sees no control groups itself; to be closed once it has them.
 
     Whoever writes `0` into `arrive` or `enter` goes into the launchers' group, or into that of the commands.
-    `events` counts kills, `limited` how often the limit was met, `cpu` the time used where that is known.
+    `events` counts kills, `limited` how often the memory's limit was met, `forks` how often that of processes was,
+    `cpu` the time used where that is known.
     """
 
     arrive: tuple[int, ...]
     enter: tuple[int, ...]
     events: int
     limited: int
+    forks: int
     cpu: int | None
 
     def all(self) -> tuple[int, ...]:
-        return (*self.arrive, *self.enter, self.events, self.limited, *(() if self.cpu is None else (self.cpu,)))
+        return (
+            *self.arrive,
+            *self.enter,
+            self.events,
+            self.limited,
+            self.forks,
+            *(() if self.cpu is None else (self.cpu,)),
+        )
 
 
 class Group:
@@ -76,6 +85,7 @@ class Group:
                 tuple(opened(folder / "cgroup.procs", os.O_WRONLY) for folder in self._folders),
                 opened(memory / events, os.O_RDONLY),
                 opened(memory / limited, os.O_RDONLY),
+                opened(_with(self._folders, "pids.events"), os.O_RDONLY),
                 opened(cpu, os.O_RDONLY) if cpu.exists() else None,
             )
             unopened.pop_all()
@@ -132,7 +142,7 @@ class ControlGroups:
             _limit_memory(folders[0], memory)
             if (folders[0] / "memory.oom.group").exists():
                 _write(folders[0] / "memory.oom.group", "1")
-            _write(next(folder for folder in folders if (folder / "pids.max").exists()) / "pids.max", str(processes))
+            _write(_with(folders, "pids.max"), str(processes))
         except OSError:
             group.remove()
             raise
@@ -201,6 +211,14 @@ def _own_groups() -> Iterator[tuple[str, Path]]:
                 folder = Path(point, os.path.relpath(path, root))
                 if folder.is_relative_to(point) and folder.is_dir():
                     yield name, folder
+
+
+def _with(folders: tuple[Path, ...], name: str) -> Path:
+    """Which of the folders has a file of that name. Raises OSError."""
+    for folder in folders:
+        if (folder / name).exists():
+            return folder / name
+    raise FileNotFoundError(f"the control group has no {name}")
 
 
 def _limit_memory(folder: Path, size: int) -> None:

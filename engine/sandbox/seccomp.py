@@ -21,6 +21,7 @@ NAMESPACES = 0x7E020080
 """clone's and unshare's CLONE_NEW… flags: user, pid, net, ipc, uts, cgroup, mount and time."""
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
+EVERYONE = 0xFFFFFFFF
 PERSONALITIES = (0x0, 0x0040000, 0xFFFFFFFF)
 """The usual one, the one without address randomisation that debuggers use, and the question which it is."""
 
@@ -49,6 +50,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "kexec_file_load": (320, 294),
     "kexec_load": (246, 104),
     "keyctl": (250, 219),
+    "kill": (62, 129),
     "mount": (165, 40),
     "mount_setattr": (442, 442),
     "move_mount": (429, 429),
@@ -144,11 +146,13 @@ def _on_arguments(families: tuple[int, ...], *, namespaces: bool) -> dict[str, l
     rules = {
         "clone": [_argument(0), Instruction(JUMP_ANY_BIT, 0, 1, NAMESPACES), _refuse(errno.EPERM), _allow()],
         "unshare": [_argument(0), Instruction(JUMP_ANY_BIT, 0, 1, NAMESPACES), _refuse(errno.EPERM), _allow()],
-        "ioctl": [_argument(1), *_unless_none_of((TIOCSTI, TIOCLINUX), errno.EPERM)],
+        "ioctl": [_argument(1), *_none_of((TIOCSTI, TIOCLINUX), errno.EPERM)],
         "personality": [_argument(0), *_only((*PERSONALITIES,), errno.EPERM)],
         "socket": [_argument(0), *_sockets(families)],
     }
-    if not namespaces:  # another process of the same user could be starved by its limits
+    if not namespaces:
+        # Processes of the same user are all in sight: neither are all killed at once, nor limits set for another.
+        rules["kill"] = [_argument(0), *_none_of((EVERYONE,), errno.EPERM)]
         rules["prlimit64"] = [_argument(0), *_only((0,), errno.EPERM)]
     return rules
 
@@ -175,7 +179,7 @@ def _only(values: tuple[int, ...], answer: int) -> list[Instruction]:
     return [*tests, _refuse(answer), _allow()]
 
 
-def _unless_none_of(values: tuple[int, ...], answer: int) -> list[Instruction]:
+def _none_of(values: tuple[int, ...], answer: int) -> list[Instruction]:
     tests = [Instruction(JUMP_EQUAL, len(values) - at, 0, value) for at, value in enumerate(values)]
     return [*tests, _allow(), _refuse(answer)]
 

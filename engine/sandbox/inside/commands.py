@@ -34,11 +34,13 @@ class Command(Job):
         self.output = int(config[b"output"])
         self.cpu_s = float(config[b"cpu"])
         self.tmpfs = [folder for folder in config[b"tmpfs"].split(b"\0") if folder]
-        self.events, self.limited, self.cpu_stat = (
-            int(config[name]) if name in config else None for name in (b"events", b"limited", b"cpu_stat")
+        self.events, self.limited, self.forks, self.cpu_stat = (
+            int(config[name]) if name in config else None for name in (b"events", b"limited", b"forks", b"cpu_stat")
         )
         self.kills_before, self.limited_before = self._group_kills()
+        self.refusals_before = self._group_refusals()
         self.cpu_before = self._group_cpu_s()
+        self.ended_cpu_s = 0.0
         self.told_memory = 0
         self.head = bytearray()
         self.tail = bytearray()
@@ -112,7 +114,10 @@ class Command(Job):
         super().watch(now)
         if self.killed:
             return
-        threads, memory, cpu_s = used_by(others(os.getpid()), self.memory, self.tmpfs)
+        threads, memory, cpu_s, ended = used_by(others(os.getpid()), self.memory, self.tmpfs)
+        cpu_s += self.ended_cpu_s
+        for pid in ended:
+            self._take_notice(pid)
         if self.cpu_stat is not None:
             cpu_s = self._group_cpu_s() - self.cpu_before
         if threads > self.processes:
@@ -120,18 +125,33 @@ class Command(Job):
         elif cpu_s > self.cpu_s:
             self.kill(b"cpu")
         elif self.events is not None:
-            self._look_for_kills()
+            self._look_at_group()
         elif memory > self.memory:
             self.kill(b"memory")
         elif abs(memory - self.told_memory) > TOLD_MEMORY:
             self.told_memory = memory
             send(self.number, b"memory", b"%d" % memory)
 
-    def _look_for_kills(self) -> None:
-        """The kernel ends what passes its group's limit, or the largest where all groups pass theirs."""
+    def _take_notice(self, pid: int) -> None:
+        """Of an ended process whose parent has ended before: else it counts as one until the command ends."""
+        if pid != self.pid:
+            try:
+                used = os.wait4(pid, os.WNOHANG)[2]
+                self.ended_cpu_s += used.ru_utime + used.ru_stime
+            except OSError:
+                pass
+
+    def _look_at_group(self) -> None:
+        """The kernel ends what passes its group's memory, or the largest where all groups pass theirs; it refuses
+        processes beyond their number."""
         kills, limited = self._group_kills()
         if kills > self.kills_before:
             self.kill(b"memory" if limited > self.limited_before else b"swarm memory")
+        elif self._group_refusals() > self.refusals_before:
+            self.kill(b"processes")
+
+    def _group_refusals(self) -> int:
+        return counted(self.forks, b"max") if self.forks is not None else 0
 
     def _group_kills(self) -> tuple[int, int]:
         """How often the kernel killed for want of memory, and how often the group's own limit was met."""
@@ -145,7 +165,7 @@ class Command(Job):
     def answer(self, status: int | None, largest: int) -> None:
         if not self.killed and status != 0:
             if self.events is not None:
-                self._look_for_kills()
+                self._look_at_group()
             elif largest >= self.memory:
                 self.killed = b"memory"
         self.told_at = 0.0

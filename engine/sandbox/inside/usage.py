@@ -4,19 +4,20 @@ import os
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
-STATE, TIMES, THREADS, RESIDENT = 0, slice(11, 15), 17, 21
+STATE, PARENT, TIMES, THREADS, RESIDENT = 0, 1, slice(11, 15), 17, 21
 """Of `/proc/PID/stat`, where fields are counted from the one after the name."""
 
 
-def used_by(pids: list[int], limit: int, tmpfs: list[bytes]) -> tuple[int, int, float]:
+def used_by(pids: list[int], limit: int, tmpfs: list[bytes]) -> tuple[int, int, float, list[int]]:
     """How many threads, bytes, and seconds of CPU with those of ended children that were waited for.
 
-    Resident sizes count as memory, and where their sum passes `limit`, the exact shared-out ones.
-
-    What lies in the file systems `tmpfs` is memory, too.
+    Resident sizes count as memory, and where their sum passes `limit`, the exact shared-out ones; what lies in the
+    file systems `tmpfs` is memory, too. The list: ended processes that wait for this one to take notice.
     """
     held = sum(_held(folder) for folder in tmpfs)
+    own = b"%d" % os.getpid()
     threads = resident = ticks = 0
+    ended = []
     for pid in pids:
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
@@ -25,12 +26,14 @@ def used_by(pids: list[int], limit: int, tmpfs: list[bytes]) -> tuple[int, int, 
             if fields[STATE] not in b"ZX":
                 threads += int(fields[THREADS])
                 resident += int(fields[RESIDENT]) * PAGE
+            elif fields[PARENT] == own:
+                ended.append(pid)
         except (OSError, ValueError, IndexError):
             continue
     memory = held + resident
     if memory > limit:
         memory = held + sum(_shared_out(pid) for pid in pids)
-    return threads, memory, ticks / TICKS
+    return threads, memory, ticks / TICKS, ended
 
 
 def _held(folder: bytes) -> int:

@@ -1,0 +1,162 @@
+"""What an agent plants in its copy against the engine that reads it: links, races, special files, its own `.git`."""
+
+import asyncio
+import platform
+
+import pytest
+
+from engine.protocols import WorkspaceError
+from engine.repo.workspace import AgentWorkspace
+from tests.faults.contained import SECRET, Place, git, run, shell
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+RACES = 40
+
+
+async def test_links_fifos_and_devices_lead_file_tools_nowhere(place: Place, agent: AgentWorkspace) -> None:
+    outside = place.outside
+    await shell(
+        agent,
+        f"ln -s {outside} folder; ln -s {outside}/file file; ln -s ../../../../../../../..{outside}/file up;"
+        "ln -s /proc/self/environ env; ln -s /dev/zero zero; ln -s /proc/1/root root; mkfifo fifo; ln -s loop loop;"
+        "mknod disk b 7 0 2>/dev/null; python3 -I -S -c 'import socket; socket.socket(1).bind(\"sock\")' 2>/dev/null;"
+        f"ln {outside}/file hard 2>/dev/null; ln /etc/passwd hard2 2>/dev/null; true",
+    )
+    for path in ("folder/file", "file", "up", "env", "zero", "root/etc/shadow", "fifo", "loop", f"{outside}/file"):
+        with pytest.raises(WorkspaceError):
+            await agent.read_file(path)
+        with pytest.raises(WorkspaceError):
+            await agent.write_file(path, b"x")
+    for path in ("folder", "root"):
+        with pytest.raises(WorkspaceError):
+            await agent.list_files(path, 3, 99)
+        with pytest.raises(WorkspaceError):
+            await agent.search("", path, 99)
+    assert all(SECRET not in match.text for match in await agent.search(SECRET, "", 99))
+    assert (outside / "file").read_text() == f"{SECRET}\n"
+    patch = await agent.diff()
+    assert SECRET not in patch
+    commit = await agent.commit("links\n")
+    assert SECRET not in git(place.folder / "trunk.git", "show", "--format=", commit)
+
+
+async def test_renames_under_the_feet_of_file_tools_lead_nowhere(place: Place, agent: AgentWorkspace) -> None:
+    """A folder becomes a link to the outside and back, as fast as it can, while it is read and written."""
+    await shell(agent, f"mkdir spot; echo inside > spot/file; ln -s {place.outside} trap")
+    renameat2 = {"x86_64": 316, "aarch64": 276}[platform.machine()]
+    swap = (
+        "python3 -I -S -c 'import ctypes\n"
+        "call = ctypes.CDLL(None).syscall\n"
+        f'while call({renameat2}, -100, b"spot", -100, b"trap", 2) == 0: pass\n'
+        'print("cannot")\''
+    )
+    on = asyncio.Event()
+    racing = asyncio.create_task(agent.run(f"echo on; {swap}", 900, lambda _: on.set()))
+    await on.wait()
+    for number in range(RACES):
+        try:
+            assert SECRET.encode() not in await agent.read_file("spot/file")
+        except WorkspaceError:
+            pass
+        try:
+            await agent.write_file(f"spot/new{number}", b"written\n")
+        except WorkspaceError:
+            pass
+        if number % 10 == 0:
+            assert SECRET not in await agent.diff()
+    assert not racing.done()
+    racing.cancel()
+    await asyncio.gather(racing, return_exceptions=True)
+    assert [path.name for path in place.outside.iterdir()] == ["file"]
+
+
+PLANT = """
+cd "$ROOT"
+run="touch $MARK"
+mkdir -p .git/hooks bin
+for hook in pre-commit post-checkout post-commit post-index-change reference-transaction fsmonitor-watchman; do
+  printf '#!/bin/sh\\n%s\\n' "$run" > .git/hooks/$hook; chmod +x .git/hooks/$hook
+done
+git config core.fsmonitor "$run"; git config core.hooksPath .git/hooks; git config diff.external "$run"
+git config core.pager "$run"; git config core.editor "$run"; git config core.sshCommand "$run"
+git config filter.evil.clean "$run"; git config filter.evil.smudge "$run"; git config filter.evil.process "$run"
+git config diff.evil.textconv "$run"; git config diff.evil.command "$run"; git config merge.evil.driver "$run"
+git config gpg.program "$run"; git config commit.gpgSign true; git config alias.status "!$run"
+git config include.path ../included; printf '[core]\\n\\tfsmonitor = %s\\n' "$run" > included
+printf '* filter=evil diff=evil merge=evil\\n' > .gitattributes; mkdir -p .git/info; cp .gitattributes .git/info/
+git init -q nested; printf '#!/bin/sh\\n%s\\n' "$run" > nested/.git/hooks/pre-commit; echo x > nested/file
+mkdir sub; printf 'gitdir: %s\\n' "$OUT" > sub/.git; echo x > sub/file
+printf '[submodule "m"]\\n\\tpath = m\\n\\turl = ext::sh -c "%s"\\n' "$run" > .gitmodules
+echo changed > a.txt
+"""
+
+
+async def test_nothing_that_a_copys_git_names_is_ever_executed(place: Place, agent: AgentWorkspace) -> None:
+    mark = place.folder / "executed"
+    plant = PLANT.replace("$MARK", str(mark)).replace("$ROOT", agent.root).replace("$OUT", str(place.outside))
+    await shell(agent, plant)
+    for trick in (
+        "true",
+        f"echo {place.outside} > .git/commondir",
+        f"echo {place.outside} > .git/objects/info/alternates",
+        "mv .git moved; printf 'gitdir: moved\\n' > .git",
+        f"rm -rf .git; ln -s {place.outside} .git",
+        "rm -rf .git; mkfifo .git",
+    ):
+        await shell(agent, trick)
+        assert "a.txt" in await agent.changed()
+        assert "+changed" in await agent.diff()
+        landed = await agent.commit("planted\n")
+        assert git(place.folder / "trunk.git", "show", f"{landed}:a.txt") == "changed"
+    await agent.advance(landed, place.base)
+    assert await agent.read_file("a.txt") == b"changed\n"
+    assert not mark.exists()
+    assert {path.name for path in place.outside.iterdir()} == {"file"}
+
+
+async def test_a_stale_index_lock_stops_no_landing(place: Place, agent: AgentWorkspace) -> None:
+    await shell(agent, "touch .git/index.lock .git/HEAD.lock .git/refs/heads/work.lock; echo new > new.txt")
+    landed = await agent.commit("locked\n")
+    assert git(place.folder / "trunk.git", "show", f"{landed}:new.txt") == "new"
+    await agent.advance(landed, landed)
+    assert await agent.changed() == ()
+
+
+async def test_folders_three_thousand_deep_stop_only_the_landing_of_themselves(
+    place: Place, agent: AgentWorkspace
+) -> None:
+    dig = 'import os\\nfor _ in range(3000): os.mkdir("d"); os.chdir("d")\\nopen("bottom", "w").write("x" * 9000)'
+    await shell(agent, f"echo new > new.txt; mkdir deep; cd deep; python3 -I -S -c $'{dig}'")
+    assert await agent.changed() == ("new.txt",)
+    assert "new.txt" in await agent.diff()
+    await agent.list_files("", 99, 99)
+    await agent.search("bottom", "", 9)
+    with pytest.raises(WorkspaceError, match="too deeply"):
+        await agent.commit("deep\n")
+    await shell(agent, "echo /deep >> .gitignore")
+    landed = await agent.commit("without\n")
+    assert git(place.folder / "trunk.git", "show", f"{landed}:new.txt") == "new"
+
+
+async def test_folders_of_mode_000_stop_nothing(place: Place, agent: AgentWorkspace) -> None:
+    shut = "mkdir -p shut/in; echo x > shut/in/file; echo new > new.txt; chmod 000 shut/in/file shut/in shut"
+    await shell(agent, shut)
+    assert "new.txt" in await agent.changed()
+    assert "new.txt" in await agent.diff()
+    assert await shell(agent, "echo on") == "on\n"
+    await shell(agent, "chmod -R u+rwX shut")
+    landed = await agent.commit("opened\n")
+    assert git(place.folder / "trunk.git", "show", f"{landed}:shut/in/file") == "x"
+    await shell(agent, "chmod 000 shut")
+
+
+async def test_terminal_escapes_stay_text_in_output_names_and_messages(place: Place, agent: AgentWorkspace) -> None:
+    """The engine hands them on as they are, in values; the screen's own tests show that none is ever painted."""
+    output = await run(agent, "printf '\\033]0;owned\\007\\033[2Jtext\\n'; touch $'\\033[31mred' $'line\\nbreak'")
+    assert output.text == "\x1b]0;owned\x07\x1b[2Jtext\n"
+    names = await agent.changed()
+    assert names == ("\x1b[31mred", "line\nbreak")
+    landed = await agent.commit("escapes \x1b[2J\n\nSwarm-Task: forged\x1b]0;x\x07\n")
+    names_landed = git(place.folder / "trunk.git", "ls-tree", "-z", "--name-only", landed).split("\0")
+    assert set(names) <= set(names_landed)

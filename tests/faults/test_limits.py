@@ -1,0 +1,143 @@
+"""What a command does to use up the machine: each is ended at its limit, and the cause is told."""
+
+import asyncio
+import time
+
+import pytest
+
+from engine.repo.workspace import AgentWorkspace
+from tests.faults.contained import PROCESSES, Place, open_place, processes_with, python, run, shell
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+HOG = "import time\nheld = []\nfor _ in range(%d):\n held.append(b'x' * (8 << 20)); time.sleep(0.01)\ntime.sleep(600)"
+STEPS = 40
+"""Of 8 MiB: beyond the limit by two thirds, and no more, should the limit not hold."""
+
+
+def inline(text: str) -> str:
+    return f"python3 -I -S -c '{text}'".replace("b'x'", 'b"x"')
+
+
+async def test_daemons_and_those_that_ignore_signals_die_at_the_deadline(place: Place, agent: AgentWorkspace) -> None:
+    mark = f"60{time.monotonic_ns() % 10**9}"
+    spawn = (
+        f"(setsid sh -c 'trap \"\" TERM INT HUP; sleep {mark}1 & sleep {mark}2' &) ;"
+        f"(nohup sleep {mark}3 >/dev/null 2>&1 &) ; (setsid setsid sleep {mark}4 & disown) ; sleep {mark}5"
+    )
+    output = await run(agent, spawn, 1.5)
+    assert (output.exit, output.killed) == (None, "timeout")
+    assert processes_with(mark) == []
+    assert await shell(agent, f"(setsid sleep {mark}6 >/dev/null 2>&1 &); echo left") == "left\n"
+    assert processes_with(mark) == []
+
+
+async def test_a_fork_bomb_is_ended(place: Place, agent: AgentWorkspace) -> None:
+    """A real one where the kernel bounds it; else one that stops by itself should the limit not hold."""
+    hard = place.promises("stays below its number of processes")
+    bomb = "bomb() { bomb | bomb & }; bomb; sleep 600"
+    tame = inline("import os,time\nfor _ in range(8): os.fork()\ntime.sleep(600)")
+    assert (await run(agent, bomb if hard else tame, 30)).killed == "processes"
+    assert await shell(agent, "echo on") == "on\n"
+
+
+async def test_threads_count_as_processes(place: Place, agent: AgentWorkspace) -> None:
+    start = "threading.Thread(target=time.sleep, args=(600,)).start()"
+    threads = f"import threading,time\nthreading.stack_size(65536)\nfor _ in range({PROCESSES + 6}): {start}"
+    assert (await run(agent, f"python3 -I -c '{threads}'", 30)).killed == "processes"
+
+
+async def test_a_memory_hog_is_ended_and_told_why(place: Place, agent: AgentWorkspace) -> None:
+    for hog in (inline(HOG % STEPS), f"({inline(HOG % (STEPS // 2))} & {inline(HOG % (STEPS // 2))})"):
+        output = await run(agent, hog, 30)
+        assert (output.exit, output.killed) == (None, "memory")
+    assert await shell(agent, "echo on") == "on\n"
+
+
+async def test_all_commands_together_stay_below_the_swarms_memory(
+    place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("swarm")
+    shared = await open_place(folder, place.level.value, swarm_memory="256MiB")
+    agents = [await shared.open() for _ in range(3)]
+    small, *large = agents
+    half = inline(HOG % 20)  # 160 MiB each: below its own limit
+    idle = asyncio.create_task(run(small, "sleep 600", 900))
+    outputs = [asyncio.create_task(run(agent, half, 30)) for agent in large]
+    ended, going = await asyncio.wait(outputs, return_when=asyncio.FIRST_COMPLETED)
+    assert {task.result().killed for task in ended} == {"swarm memory"}
+    assert not idle.done()
+    for task in (*going, idle):
+        task.cancel()
+    await asyncio.gather(*going, idle, return_exceptions=True)
+    await shared.workspaces.close()
+
+
+async def test_cpu_time_is_limited_over_the_whole_tree(place: Place, tmp_path_factory: pytest.TempPathFactory) -> None:
+    strict = await open_place(tmp_path_factory.mktemp("cpu"), place.level.value, cpu="300ms")
+    agent = await strict.open()
+    output = await run(agent, "for each in 1 2 3 4; do (while :; do :; done) & done; wait", 60)
+    assert (output.exit, output.killed) == (None, "cpu")
+    brief = "for each in 1 2 3 4 5 6 7 8; do (for i in $(seq 50000); do :; done); done; sleep 600"
+    assert (await run(agent, brief, 60)).killed == "cpu", "the time of children that have ended counts"
+    await strict.workspaces.close()
+
+
+async def test_a_full_tmp_and_shm_refuse_more_and_harm_nobody(place: Place, agent: AgentWorkspace) -> None:
+    output = await run(
+        agent,
+        'for each in "$TMPDIR" /dev/shm "$HOME"; do'
+        "  dd if=/dev/zero of=$each/fill bs=1M count=300 2>&1 | grep -ocE 'No space|denied|too large|limit'; done;"
+        'rm -f "$TMPDIR/fill" "$HOME/fill"; echo over',
+    )
+    if agent.root == "/ws":
+        assert output.text == "1\n1\n1\nover\n"
+    else:  # there they lie on the disk, and count as the copy's
+        assert output.killed == "disk" or output.text.endswith("over\n")
+        assert await shell(agent, 'rm -f "$TMPDIR/fill" "$HOME/fill"') == ""
+    assert await shell(agent, "echo on > file; cat file") == "on\n"
+
+
+async def test_a_copy_that_fills_the_disk_is_ended_and_can_be_cleaned_up(place: Place, agent: AgentWorkspace) -> None:
+    output = await run(agent, "for each in 1 2 3; do head -c 50M /dev/zero > big$each; done; sleep 600", 60)
+    assert (output.exit, output.killed) == (None, "disk")
+    assert await shell(agent, "rm big*; echo clean") == "clean\n"
+    assert await agent.changed() == ()
+
+
+async def test_a_petabyte_file_cannot_be_made(place: Place, agent: AgentWorkspace) -> None:
+    await run(agent, "truncate -s 1P huge; fallocate -l 1T huge; head -c 100M /dev/zero > long")
+    sizes = {entry.path: entry.size for entry in await agent.list_files("", 1, 99)}
+    assert max(sizes.get("huge", 0), sizes.get("long", 0)) <= 64 << 20
+    await agent.changed()
+
+
+async def test_endless_output_is_ended(place: Place, agent: AgentWorkspace) -> None:
+    assert (await run(agent, "yes")).killed == "output"
+    assert (await run(agent, "(setsid cat /dev/zero &) ; sleep 600")).killed == "output"
+
+
+async def test_open_files_are_limited(place: Place, agent: AgentWorkspace) -> None:
+    said = await python(
+        agent, "held = []\ntry:\n while True: held.append(open('/dev/null'))\nexcept OSError: print(len(held) < 256)"
+    )
+    assert said == "True\n"
+
+
+async def test_waiting_for_input_ends_at_once(place: Place, agent: AgentWorkspace) -> None:
+    assert await shell(
+        agent, "cat; read line || echo none; python3 -I -S -c 'print(repr(input()))' 2>/dev/null; true"
+    ) == ("none\n")
+
+
+async def test_nothing_of_a_closed_copy_is_left(place: Place) -> None:
+    mark = f"61{time.monotonic_ns() % 10**9}"
+    workspace = await place.open()
+    on = asyncio.Event()
+    command = f"(setsid sleep {mark} &); echo on; sleep {mark}"
+    running = asyncio.create_task(workspace.run(command, 900, lambda _: on.set()))
+    await on.wait()
+    await workspace.close()
+    await asyncio.gather(running, return_exceptions=True)
+    assert processes_with(mark) == []
+    assert not workspace.copy.folder.exists()
