@@ -7,9 +7,6 @@ from pathlib import Path
 
 from engine.sandbox.removal import delete_tree
 
-BATCH = 256
-"""Files deleted before the disk is given a rest, as long as they took."""
-
 
 class Trash:
     """A folder of what nobody may find any more. Its methods may be called from any thread."""
@@ -36,25 +33,12 @@ class Trash:
         """Slow for big trees: for a thread."""
         with self._emptying:
             for entry in list(self._folder.iterdir()):
-                if not self._hurry.is_set():
-                    self._thin_out(entry)
-                delete_tree(entry)
+                delete_tree(entry, self._rest)
 
     def hurry(self) -> None:
         """From now on deletions take no rests: the run is ending."""
         self._hurry.set()
 
-    def _thin_out(self, tree: Path) -> None:
-        """Delete the files of a tree batch by batch. What cannot be deleted so is left to the last step."""
-        done, since = 0, time.monotonic()
-        for where, _, files in os.walk(tree):
-            for name in files:
-                try:
-                    os.unlink(os.path.join(where, name))
-                except OSError:
-                    continue
-                done += 1
-                if done % BATCH == 0:
-                    if self._hurry.wait(time.monotonic() - since):
-                        return
-                    since = time.monotonic()
+    def _rest(self, seconds: float) -> None:
+        """After deleting for so long, as long again, so that others get at the disk."""
+        self._hurry.wait(seconds)

@@ -1,16 +1,20 @@
 """Deletes what sandboxes leave: trees of any depth, whose folders' modes may forbid it. Links are not followed."""
 
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from errno import EEXIST, ENOTDIR, ENOTEMPTY
 from itertools import count
 from pathlib import Path
 
+BATCH_S = 0.1
+"""Of deleting before it is told."""
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-def delete_tree(path: Path) -> None:
-    """What cannot be deleted stays.
+def delete_tree(path: Path, rest: Callable[[float], None] = lambda _: None) -> None:
+    """What cannot be deleted stays. `rest` is called now and then with the seconds since it was last.
 
     Folders are emptied where they are only once: what they hold is moved up first, so that no path grows too long.
     """
@@ -21,14 +25,15 @@ def delete_tree(path: Path) -> None:
         path.chmod(0o700)
         top = os.open(path, FOLDER)
         try:
-            _delete_below(top)
+            _delete_below(top, rest)
         finally:
             os.close(top)
         path.rmdir()
 
 
-def _delete_below(top: int) -> None:
+def _delete_below(top: int, rest: Callable[[float], None]) -> None:
     numbers = count()
+    since = time.monotonic()
     waiting = _empty(top, top, numbers)
     while waiting:
         name = waiting.pop()
@@ -39,6 +44,9 @@ def _delete_below(top: int) -> None:
             finally:
                 os.close(folder)
             os.rmdir(name, dir_fd=top)
+        if (spent := time.monotonic() - since) > BATCH_S:
+            rest(spent)
+            since = time.monotonic()
 
 
 def _empty(folder: int, top: int, numbers: "count[int]") -> list[str]:
