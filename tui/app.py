@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from msgspec.structs import replace
 from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -32,6 +33,7 @@ from tui.bridge import (
     Start,
     SwarmError,
 )
+from tui.drafts import Drafts
 from tui.hangup import Hangup
 from tui.keymap import Context, Keymap
 from tui.palette import ActionProvider
@@ -43,10 +45,13 @@ from tui.screens.start import StartScreen
 from tui.screens.themes import ChooseTheme
 from tui.text import clean, one_line
 from tui.theme import Palette, load_themes
+from tui.undo import History, Step
 from tui.view import View
 from tui.widgets.acting import Acting
 
 T = TypeVar("T")
+DRAFT_S = 0.4
+"""Seconds after which what was typed is on disk."""
 SWITCH_S = 0.001
 """How long a busy engine's thread may keep the interpreter while the screen's waits: Python's own 5 ms add up."""
 
@@ -73,6 +78,9 @@ class SwarmApp(App[int], inherit_bindings=False):
         overrides: Mapping[str, str] | None = None,
         start: Start | None = None,
         broken_themes: Sequence[str] = (),
+        drafts: Drafts | None = None,
+        look: Callable[[], str] | None = None,
+        use_check: Callable[[str], None] | None = None,
     ) -> None:
         self._themes = themes
         self._broken_themes = broken_themes
@@ -83,7 +91,13 @@ class SwarmApp(App[int], inherit_bindings=False):
         super().__init__(ansi_color=True if self.palette.plain else None)
         self._open_session = open_session
         self._start = start
-        self._draft = start.draft if start is not None else ""
+        self._look = look
+        self._use_check = use_check
+        self._drafts = drafts or Drafts()
+        self._draft = self._drafts.read() or (start.draft if start is not None else "")
+        self._draft_due = False
+        self._draft_problem = ""
+        self._history = History()
         self._frozen_at: Micros | None = None
         self.leaving = False
         self._told_end = False
@@ -107,12 +121,14 @@ class SwarmApp(App[int], inherit_bindings=False):
         for problem in self._broken_themes:
             self.tell(f"a theme was left out: {problem}", bad=True)
         if self._start is not None:
-            self.push_screen(StartScreen(self._start))
+            self.push_screen(StartScreen(replace(self._start, draft=self._draft), self._look))
         else:
             self._begin(None)
 
     def on_start_screen_begin(self, event: StartScreen.Begin) -> None:
         self._draft = event.intent
+        if event.check and self._use_check is not None:
+            self._use_check(event.check)
         self.pop_screen()
         self._begin(event.intent)
 
@@ -139,7 +155,11 @@ class SwarmApp(App[int], inherit_bindings=False):
         version, run = self.session.latest()
         if version == self.view.version:
             return False
+        intents = len(self.view.run.intents) if self.view.run is not None else 0
         self.view.take(version, run)
+        if len(run.intents) != intents:  # the draft may be what runs now
+            self._draft_due = True
+            self._write_draft()
         if run.ended and not self._told_end and not self._noticed:
             self.tell(f"the run {run.state}{f': {run.reason}' if run.reason else ''} · q leaves")
         self._told_end = run.ended
@@ -160,6 +180,8 @@ class SwarmApp(App[int], inherit_bindings=False):
             attention=len(view.attention()),
             handoffs=int(view.handoff is not None),
             replaying=session is not None and session.player is not None,
+            undo=self._history.undoes,
+            redo=self._history.redoes,
         )
 
     def tell(self, text: str, *, bad: bool = False) -> None:
@@ -174,14 +196,41 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.run_worker(wait(), exit_on_error=True)
 
     def command(self, command: Command, note: str) -> None:
-        future = self.session.submit(command)
-        self.after(future, lambda done: self._answered(done, note))
+        self._send([command], lambda: self.tell(note))
 
-    def _answered(self, done: Future[None], note: str) -> None:
-        problem = None if done.cancelled() else done.exception()
-        if problem is None:
-            self.tell(note)
-        elif isinstance(problem, SwarmError):
+    def do_undoably(self, do: Sequence[Command], undo: Sequence[Command], note: str, label: str) -> None:
+        def taken() -> None:
+            if undo and label:
+                self._history.did(Step(do, undo, label))
+            self.tell(f"{note} · {self.keymap.shown('global.undo')} undoes" if undo and label else note)
+
+        self._send(do, taken)
+
+    def do_undo(self) -> None:
+        step = self._history.undo()
+        self._send(step.undo, lambda: self.tell(f"undone: {step.label}"))
+
+    def do_redo(self) -> None:
+        step = self._history.redo()
+        self._send(step.do, lambda: self.tell(f"done again: {step.label}"))
+
+    def _send(self, commands: Sequence[Command], taken: Callable[[], None]) -> None:
+        """Send commands in order; `taken` is called when all were, else the first refusal is told."""
+        futures = [self.session.submit(command) for command in commands]
+
+        async def all_of_them() -> None:
+            done = await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
+            problem = next((each for each in done if isinstance(each, BaseException)), None)
+            if problem is None:
+                taken()
+            else:
+                self._refused(problem)
+
+        if futures:
+            self.run_worker(all_of_them(), exit_on_error=True)
+
+    def _refused(self, problem: BaseException) -> None:
+        if isinstance(problem, SwarmError):
             self.tell(f"{problem.message}\n{problem.hint}", bad=True)
         else:
             self.tell(one_line(str(problem)) or type(problem).__name__, bad=True)
@@ -215,10 +264,25 @@ class SwarmApp(App[int], inherit_bindings=False):
             self._draft = self.view.run.intent.text
         screen = IntentScreen(self._draft)
 
-        def keep(_: None) -> None:
-            self._draft = screen.draft
+        self.push_screen(screen)
 
-        self.push_screen(screen, keep)
+    def keep_draft(self, text: str) -> None:
+        self._draft = text
+        if not self._draft_due:
+            self._draft_due = True
+            self.set_timer(DRAFT_S, self._write_draft)
+
+    def _write_draft(self) -> None:
+        """What differs from the running intent is worth keeping."""
+        if not self._draft_due:
+            return
+        self._draft_due = False
+        running = self.view.run.intent if self.view.run is not None else None
+        if not self._draft.strip() or (running is not None and running.text.strip() == self._draft.strip()):
+            self._drafts.drop()
+        elif (problem := self._drafts.keep(self._draft)) and problem != self._draft_problem:
+            self._draft_problem = problem
+            self.tell(problem, bad=True)
 
     def do_freeze(self) -> None:
         self.view.frozen = not self.view.frozen
@@ -264,6 +328,7 @@ class SwarmApp(App[int], inherit_bindings=False):
     def _leave(self, mode: CloseMode) -> None:
         if self.leaving:
             return
+        self._write_draft()
         self.leaving = True
         if not self.session.ended():
             self.tell("leaving at the next safe points…")
@@ -286,8 +351,14 @@ def run_app(
     start: Start | None = None,
     theme: str | None = None,
     themes_folder: Path | None = None,
+    draft_file: Path | None = None,
+    look: Callable[[], str] | None = None,
+    use_check: Callable[[str], None] | None = None,
 ) -> int:
-    """Show the app; returns the exit status.
+    """Show the app; returns the exit status. An intent that is being written is kept in `draft_file`.
+
+    The start screen finds the sandbox level with `look`; `use_check` is told of the check that it found and that the
+    person lets it use.
 
     `theme` overrides the settings' theme; `themes_folder` is searched for a person's own themes. Raises
     SwarmError for a theme or keys that cannot be used, and for what broke the session.
@@ -316,6 +387,9 @@ def run_app(
         overrides=settings.keys,
         start=start,
         broken_themes=broken,
+        drafts=Drafts(draft_file),
+        look=look,
+        use_check=use_check,
     )
     sys.setswitchinterval(SWITCH_S)
     hangup = Hangup(app)

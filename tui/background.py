@@ -21,6 +21,8 @@ from tui.bridge import (
     Event,
     EventLine,
     EventPage,
+    Followed,
+    HandoffId,
     Live,
     MessageRow,
     Micros,
@@ -61,6 +63,8 @@ class Reader(Protocol):
     ) -> EventPage: ...
 
     async def spread_samples(self, points: int) -> tuple[SampleRow, ...]: ...
+
+    async def followed(self, handoff: HandoffId) -> Followed: ...
 
     async def close(self) -> None: ...
 
@@ -217,6 +221,12 @@ class BackgroundSession(ABC):
             return lines[::-1]
 
         return self._ask(log)
+
+    def followed(self, handoff: HandoffId) -> "Future[Followed]":
+        async def followed() -> Followed:
+            return await self._journal().followed(handoff)
+
+        return self._ask(followed)
 
     def watch(self, agent: AgentId) -> Live:
         watch = self._watch

@@ -67,7 +67,7 @@ from engine.events import (
     Warned,
     WorkersLimited,
 )
-from engine.journal.rows import EventPage, MessageRow, SampleRow, ToolCallRow
+from engine.journal.rows import EventPage, Followed, MessageRow, SampleRow, TaskRow, ToolCallRow
 from engine.quantities import span_s
 from engine.repo.diff import FileDiff, FileKind, Hunk, Patch, parse_patch
 from engine.settings import ProviderSettings, Settings
@@ -118,7 +118,16 @@ if TYPE_CHECKING:
     from engine.repo.green import suggest_check
     from engine.repo.landed import landed_patch
     from engine.repo.source import SourceRepo, inspect_repo
-    from engine.runs import RunFolder, RunListing, RunLock, find_run, is_live, list_runs, newest_unfinished
+    from engine.runs import (
+        RunFolder,
+        RunListing,
+        RunLock,
+        find_run,
+        is_live,
+        list_runs,
+        newest_unfinished,
+        repo_id,
+    )
     from engine.sandbox.levels import SandboxReport
     from engine.sandbox.probe import probe
     from engine.settings_files import resettled
@@ -152,6 +161,7 @@ MACHINERY = {
     "newest_unfinished": "engine.runs",
     "probe": "engine.sandbox.probe",
     "require_git": "engine.repo.git",
+    "repo_id": "engine.runs",
     "resettled": "engine.settings_files",
     "resume_run": "engine.wiring",
     "sample_folder": "engine.models.playbook",
@@ -175,8 +185,10 @@ if not TYPE_CHECKING:
 class Start(Struct, frozen=True):
     """What the start screen shows before a run exists.
 
-    `models` names a model per role, `draft` is the intent to begin editing with, `problem` says why no run can
-    start (no key, say) and `hint` what to do about it; both are empty when one can.
+    `models` names a model per role, `keys` says of each provider that they need whether its key is there (never the
+    key), `suggested` is a check that the project's files point to when none is set, `draft` the intent to begin
+    editing with. `problem` says why no run can start (no key, say) and `hint` what to do about it; both are empty
+    when one can.
     """
 
     repo: str
@@ -188,6 +200,8 @@ class Start(Struct, frozen=True):
     draft: str = ""
     problem: str = ""
     hint: str = ""
+    suggested: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
 
 
 class Tone(StrEnum):
@@ -346,6 +360,10 @@ class Session(Protocol):
         """About so many measurements over the whole run, evenly spread, oldest first."""
         ...
 
+    def followed(self, handoff: HandoffId) -> Future[Followed]:
+        """What the planner that got a handoff said to it, and the tasks that it asked for then."""
+        ...
+
     def watch(self, agent: AgentId) -> Live:
         """What the agent is at right now; it is watched from the first call on, one at a time."""
         ...
@@ -398,6 +416,7 @@ __all__ = [
     "FileDiff",
     "FileKind",
     "FixupsExhausted",
+    "Followed",
     "GreenMoved",
     "HandedOff",
     "Handoff",
@@ -468,6 +487,7 @@ __all__ = [
     "TaskId",
     "TaskQueued",
     "TaskRequeued",
+    "TaskRow",
     "TaskStarted",
     "TaskState",
     "Tone",
@@ -497,6 +517,7 @@ __all__ = [
     "newest_unfinished",
     "parse_patch",
     "probe",
+    "repo_id",
     "require_git",
     "resettled",
     "resume_run",

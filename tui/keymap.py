@@ -21,6 +21,8 @@ class Context(Struct, frozen=True):
     handoffs: int = 0
     narrow: bool = False
     replaying: bool = False
+    undo: str = ""
+    redo: str = ""
 
 
 def _commandable(c: Context) -> str:
@@ -74,6 +76,14 @@ def _cancellable(c: Context) -> str:
 
 def _needs_person(c: Context) -> str:
     return "" if c.attention else "nothing needs you"
+
+
+def _undoable(c: Context) -> str:
+    return _commandable(c) or ("" if c.undo else "nothing to undo")
+
+
+def _redoable(c: Context) -> str:
+    return _commandable(c) or ("" if c.redo else "nothing to redo")
 
 
 def _has_handoff(c: Context) -> str:
@@ -179,6 +189,8 @@ ACTIONS: tuple[Action, ...] = (
     A("global.copy", ("y",), "copy", "Copy: the agent's path, the handoff, the text or the patch"),
     A("global.editor", ("e",), "editor", "Open what the pane shows in $EDITOR"),
     A("global.pager", ("v",), "pager", "Open what the pane shows in $PAGER"),
+    A("global.undo", ("u",), "undo", "Undo the last steer, pause or intent", unavailable=_undoable),
+    A("global.redo", ("U",), "redo", "Do it again", unavailable=_redoable),
     A("global.theme", ("T",), "theme", "Choose a theme, seen at once"),
     A("global.detail_down", ("J",), "scroll detail", "Scroll the detail down from anywhere"),
     A("global.detail_up", ("K",), "scroll detail", "Scroll the detail up from anywhere"),
@@ -259,6 +271,9 @@ ACTIONS: tuple[Action, ...] = (
     A("diff.refresh", ("r",), "refresh", "Read the copy again", footer=40),
     # the intent editor
     A("intent.apply", ("f2",), "apply", "Compare with the running version, then apply", footer=10),
+    A("intent.undo_text", ("f3", "ctrl+z"), "undo", "Undo the last edit"),
+    A("intent.redo_text", ("f4", "ctrl+y"), "redo", "Redo it"),
+    A("intent.open_editor", ("e", "f5"), "$EDITOR", "Edit the draft in $EDITOR", footer=15),
     A("intent.leave", ("escape",), "leave", "Leave the text, then the editor", footer=20),
 )
 BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}

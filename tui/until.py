@@ -7,6 +7,8 @@ from msgspec.structs import replace
 from tui.bridge import (
     AgentId,
     EventPage,
+    Followed,
+    HandoffId,
     JournalReader,
     MessageRow,
     SampleRow,
@@ -53,6 +55,14 @@ class UntilReader:
 
     async def spread_samples(self, points: int) -> tuple[SampleRow, ...]:
         return await self._log.spread_samples(points, until=self._present().at)
+
+    async def followed(self, handoff: HandoffId) -> Followed:
+        run = self._present()
+        followed = await self._log.followed(handoff)
+        if followed.answer is None or followed.answer.seq > run.seq:
+            return Followed()
+        tasks = (replace(row, state=run.tasks[row.id].state.value) for row in followed.tasks if row.id in run.tasks)
+        return Followed(followed.answer, tuple(tasks))
 
     async def close(self) -> None:
         await self._log.close()

@@ -23,6 +23,7 @@ from engine.journal.rows import (
     CheckRow,
     ErrorRateRow,
     EventPage,
+    Followed,
     MessageRow,
     RunRow,
     SampleRow,
@@ -320,6 +321,28 @@ class JournalReader:
             (agent, agent, min(limit, MOST)),
         )
         return tuple(self._convert(row, TaskRow) for row in rows)
+
+    async def followed(self, handoff: HandoffId) -> Followed:
+        """What the planner that got a handoff made of it."""
+        inbox = await self._query("SELECT agent, consumed FROM inbox WHERE handoff = ?", (handoff,))
+        if not inbox or inbox[0][1] is None:
+            return Followed()
+        planner, turn = inbox[0]
+        said = await self._named(
+            "SELECT * FROM messages WHERE agent = ? AND role = 'assistant' AND seq >= ? ORDER BY seq LIMIT 2",
+            (planner, turn),
+        )
+        for row in said:
+            row["whole"] = not row["blob"]
+        if not said or said[0]["seq"] != turn:
+            return Followed()
+        until = said[1]["seq"] if len(said) > 1 else 2**62
+        tasks = await self._named(
+            'SELECT *, commit_oid AS "commit" FROM tasks WHERE id IN (SELECT task FROM events '
+            "WHERE agent = ? AND kind = 'task_queued' AND seq > ? AND seq < ?) ORDER BY id",
+            (planner, turn, until),
+        )
+        return Followed(self._convert(said[0], MessageRow), tuple(self._convert(row, TaskRow) for row in tasks))
 
     async def landings(self, *, limit: int = 100) -> tuple[Landing, ...]:
         """The newest landings that came to an end, newest first."""

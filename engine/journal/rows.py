@@ -112,6 +112,16 @@ class TaskRow(Struct, frozen=True):
     ended: Micros | None
 
 
+class Followed(Struct, frozen=True):
+    """What a handoff led to: what its planner said in the turn that it fed, and the tasks that this turn asked for.
+
+    `answer` is None until the planner has read it; whoever has no planner above gets none.
+    """
+
+    answer: MessageRow | None = None
+    tasks: tuple[TaskRow, ...] = ()
+
+
 class EventPage(Struct, frozen=True):
     """Events newest first, or oldest first when asked for those after one.
 

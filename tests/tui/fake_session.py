@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from engine import events as e
 from engine.commands import Cancel, Command, Pause, Resume, SetWorkers, Stop, SubmitIntent
 from engine.errors import ErrorKind, SwarmError
-from engine.journal.rows import CallRow, MessageRow
+from engine.journal.rows import CallRow, Followed, MessageRow
 from engine.snapshot import Snapshot
 from engine.types import (
     Agent,
     AgentId,
     AgentState,
     CallId,
+    HandoffId,
     InboxMessage,
     Intent,
     MessageId,
@@ -66,6 +67,7 @@ class FakeSession:
         self.patches: dict[AgentId, str] = {}
         self.live: dict[AgentId, Live] = {}
         self.said: dict[AgentId, list[MessageRow]] = {}
+        self.led_to: dict[HandoffId, Followed] = {}
         self.whole: dict[int, str] = {}
         self.pads: dict[AgentId, list[Scratchpad]] = {}
         self._lines: deque[EventLine] = deque(maxlen=5000)
@@ -152,6 +154,9 @@ class FakeSession:
 
     def samples(self, points: int) -> "Future[list[tuple[int, Sample]]]":
         return done(list(self.run.samples)[-points:])
+
+    def followed(self, handoff: HandoffId) -> "Future[Followed]":
+        return done(self.led_to.get(handoff, Followed()))
 
     def watch(self, agent: AgentId) -> Live:
         return self.live.get(agent, Live())

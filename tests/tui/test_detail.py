@@ -2,8 +2,8 @@
 
 from engine import events as e
 from engine.conversation import Message, StopReason, Text
-from engine.journal.rows import CallRow, MessageRow, ToolCallRow
-from engine.types import AgentId, AgentState, CallId, ModelName, ToolCallState, Usage
+from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow, ToolCallRow
+from engine.types import AgentId, AgentState, CallId, ModelName, TaskId, TaskKind, ToolCallState, Usage
 from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import START, FakeSession
 from tests.tui.swarms import small
@@ -197,3 +197,26 @@ async def test_a_diff_that_is_empty_says_why() -> None:
         session.record(e.AgentStateChanged(AgentState.FAILED, reason="x"), agent=agent)
         await settle(pilot)
         assert "Nothing of this agent landed" in painted(pilot.app)
+
+
+async def test_a_handoff_leads_to_its_planners_answer_and_the_tasks_that_followed() -> None:
+    session = small()
+    handoff = next(h for h in reversed(session.run.handoffs.values()) if h.task is not None)
+    call = CallRow("c", "spawn_tasks", '{"tasks": [1, 2]}')
+    answer = MessageRow(9, 9, START, AgentId("p"), "assistant", "model", "Then tables.", 9, True, calls=(call,))
+    task = TaskRow(
+        TaskId("t"), "Tables align", "g", "", "", 0, TaskKind.WORK, AgentId("p"), "landed", 1, 0, 0, 0, 1, None, None,
+        "", START, None, None,
+    )  # fmt: skip
+    session.led_to[handoff.id] = Followed(answer, (task,))
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3", "enter")
+        for part in ("Its planner", "Then tables.", "spawn_tasks 2 tasks", "Tasks that followed: 1", "Tables align"):
+            assert part in painted(pilot.app)
+        await press(pilot, "t")
+        assert main_of(pilot.app).detail.tab is Tab.TASK
+        await press(pilot, "plus")
+        assert "Tasks that followed: 1" in painted(pilot.app)
+        await press(pilot, "3", "j", "enter")
+        assert "has not read it yet" in painted(pilot.app)

@@ -466,7 +466,7 @@ async def test_a_new_intent_is_compared_before_it_applies() -> None:
         await settle(pilot)
         await press(pilot, "i", *"Also: ", "f2")
         assert session.commands == []
-        assert "+Also: # Markdown converter" in painted(pilot.app)
+        assert "+ Also: # Markdown converter" in painted(pilot.app)
         await press(pilot, "y")
         command = session.commands[-1]
         assert isinstance(command, SubmitIntent)

@@ -28,7 +28,7 @@ from tui.bridge import (
     suggest_check,
 )
 from tui.commands.options import settings_of, state_dir
-from tui.commands.prepare import top_of
+from tui.commands.prepare import existing, top_of
 from tui.text import one_line
 
 DISK_FLOOR = 5 * 2**30
@@ -121,7 +121,7 @@ async def _repo(path: Path, settings: Settings) -> list[Finding]:
 
 def _state_folder(root: Path) -> Finding:
     """Tries to write where runs would lie, in the nearest folder above that exists; leaves nothing behind."""
-    there = _existing(root)
+    there = existing(root)
     try:
         with tempfile.TemporaryFile(dir=there) as probe_file:
             probe_file.write(b"x")
@@ -132,20 +132,16 @@ def _state_folder(root: Path) -> Finding:
 
 
 def _disk(root: Path) -> Finding:
-    free = shutil.disk_usage(_existing(root)).free
+    free = shutil.disk_usage(existing(root)).free
     found = f"{free / 2**30:.1f} GiB free for the state folder"
     if free < DISK_FLOOR:
         return Finding("warn", "disk", found, "free some space, or name a folder on another disk with --state-dir")
     return Finding("ok", "disk", found)
 
 
-def _existing(folder: Path) -> Path:
-    return next((each for each in (folder, *folder.parents) if each.is_dir()), Path("/"))
-
-
 async def _sandbox(settings: Settings, root: Path) -> list[Finding]:
     try:
-        report: SandboxReport = await probe(settings.sandbox, _existing(root))
+        report: SandboxReport = await probe(settings.sandbox, existing(root))
     except SwarmError as error:
         return [Finding("fail", "sandbox", error.message, error.hint)]
     bwrap = f", bubblewrap {report.version} ({report.bwrap})" if report.bwrap else ""

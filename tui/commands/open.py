@@ -10,12 +10,16 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from tui.app import run_app
 from tui.attached import AttachedSession
 from tui.bridge import (
     ErrorKind,
     LiveRun,
+    ModelName,
+    ProviderSettings,
+    RunFolder,
     RunListing,
     Session,
     Settings,
@@ -25,19 +29,27 @@ from tui.bridge import (
     choose_models,
     config_folder,
     find_run,
+    has_key,
     inspect_repo,
+    key_variable,
     newest_unfinished,
+    probe,
+    repo_id,
     resettled,
     resume_run,
+    split_model,
     start_run,
+    suggest_check,
 )
 from tui.commands.intent_file import stated
 from tui.commands.options import as_words, options_of, settings_of, state_dir
-from tui.commands.prepare import require_terminal, top_of, unchecked
+from tui.commands.prepare import existing, require_terminal, top_of
 from tui.embedded import EmbeddedSession
 from tui.handover import hand_over
 from tui.parting import farewell
 from tui.text import one_line
+
+DRAFT = "draft.md"
 
 
 def open_repo(arguments: Namespace) -> int:
@@ -54,11 +66,21 @@ def open_repo(arguments: Namespace) -> int:
     if open_run is not None:
         return _go_on(arguments, open_run, loaded.settings)
     start = _start_screen(source, loaded.settings, loaded.warnings)
+    chosen = [loaded.settings]
 
     def open_session(intent: str | None) -> Session:
-        return _new_session(arguments, source, loaded.settings, intent or "")
+        return _new_session(arguments, source, chosen[-1], intent or "")
 
-    return _show(open_session, loaded.settings, start)
+    def use_check(check: str) -> None:
+        settings = chosen[-1]
+        chosen.append(replace(settings, repo=replace(settings.repo, check=check)))
+
+    def look() -> str:
+        report = asyncio.run(probe(loaded.settings.sandbox, existing(state_dir(arguments))))
+        return f"{report.level}, copies by {report.method}"
+
+    draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
+    return _show(open_session, loaded.settings, start, draft, look=look, use_check=use_check)
 
 
 def attach(arguments: Namespace) -> int:
@@ -72,12 +94,13 @@ def _attach(run: RunListing, settings: Settings) -> int:
     if run.problem:
         message = f"the journal of {run.run} cannot be read: {run.problem}"
         raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
-    return _show(lambda _: AttachedSession(run.folder), settings)
+    return _show(lambda _: AttachedSession(run.folder), settings, draft=_draft_of(run.folder))
 
 
 def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
     """A new run with an intent that is known, in the app; returns the exit status."""
-    return _show(lambda _: _new_session(arguments, source, settings, intent), settings)
+    draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
+    return _show(lambda _: _new_session(arguments, source, settings, intent), settings, draft=draft)
 
 
 def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
@@ -96,7 +119,7 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
         return await resume_run(run.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
 
     arguments.log = run.folder.log
-    return _show(lambda _: _session(arguments, begin), settings)
+    return _show(lambda _: _session(arguments, begin), settings, draft=_draft_of(run.folder))
 
 
 def _new_session(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> Session:
@@ -109,7 +132,20 @@ def _new_session(arguments: Namespace, source: SourceRepo, settings: Settings, i
     return _session(arguments, begin)
 
 
-def _show(open_session: Callable[[str | None], Session], settings: Settings, start: Start | None = None) -> int:
+def _draft_of(folder: RunFolder) -> Path:
+    """Where the intent that is written for this repo is kept: beside its runs."""
+    return folder.path.parent / DRAFT
+
+
+def _show(
+    open_session: Callable[[str | None], Session],
+    settings: Settings,
+    start: Start | None = None,
+    draft: Path | None = None,
+    *,
+    look: Callable[[], str] | None = None,
+    use_check: Callable[[str], None] | None = None,
+) -> int:
     opened: list[Session] = []
 
     def open_(intent: str | None) -> Session:
@@ -117,7 +153,15 @@ def _show(open_session: Callable[[str | None], Session], settings: Settings, sta
         return opened[-1]
 
     try:
-        return run_app(open_, settings=settings, start=start, themes_folder=config_folder(os.environ) / "themes")
+        return run_app(
+            open_,
+            settings=settings,
+            start=start,
+            themes_folder=config_folder(os.environ) / "themes",
+            draft_file=draft,
+            look=look,
+            use_check=use_check,
+        )
     finally:
         with suppress(OSError):  # the terminal may be gone
             for session in opened[-1:]:
@@ -143,13 +187,30 @@ def _start_screen(source: SourceRepo, settings: Settings, warnings: tuple[str, .
         repo=str(source.root),
         branch=source.branch,
         check=settings.repo.check,
+        suggested="" if settings.repo.check else asyncio.run(suggest_check(source)),
         models={role: model for role, model in msgspec.structs.asdict(settings.models).items() if model},
         sandbox_level=settings.sandbox.level,
-        warnings=(*warnings, *source.warnings, *unchecked(source, settings)),
+        keys=_keys(settings),
+        warnings=(*warnings, *source.warnings),
         draft=_draft(source.root / "INTENT.md"),
         problem=problem,
         hint=hint,
     )
+
+
+def _keys(settings: Settings) -> dict[str, str]:
+    """For each variable that the chosen models need a key in: whether it is set."""
+    keys: dict[str, str] = {}
+    for model in msgspec.structs.astuple(settings.models):
+        try:
+            provider, _ = split_model(ModelName(model))
+        except SwarmError:
+            continue  # no model, or none of ours: the problem is told
+        configured = settings.providers.get(provider, ProviderSettings())
+        if variable := key_variable(provider, configured):
+            there = "is set" if os.environ.get(variable) else "is not set"
+            keys[variable] = there if has_key(provider, configured, os.environ) else "is missing"
+    return keys
 
 
 def _draft(file: Path) -> str:

@@ -39,3 +39,8 @@ def require_terminal(instead: str) -> None:
     """Raises SwarmError (usage) where there is no terminal to open the app in; `instead` is the hint."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise SwarmError(ErrorKind.USAGE, "there is no terminal to open the app in", instead)
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next((each for each in (folder, *folder.parents) if each.is_dir()), Path("/"))

@@ -1,6 +1,6 @@
 """The prompt editor: the intent in all its versions, and a new one, compared with the running one before it applies."""
 
-import difflib
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -11,18 +11,22 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import TextArea
 
-from tui.bridge import Intent, SubmitIntent
+from tui.bridge import Intent, Snapshot, SubmitIntent, TaskState
 from tui.figures import age, clock
 from tui.keymap import DEFAULT
-from tui.screens.modal import Choice, Choose
-from tui.text import EMPTY, Line, Span, clean
-from tui.widgets.acting import Acting
+from tui.screens.apply import Apply
+from tui.screens.outside import Outside
+from tui.states import TASK
+from tui.text import Line, Span, clean, one_line
 from tui.widgets.header import Header
-from tui.widgets.prose import Prose, tell_change
+from tui.widgets.markdown import MarkdownEditor
+from tui.widgets.prose import Prose, heading, paragraph, tell_change
 from tui.widgets.strips import Footer, TabStrip
 
+TASKS = 40
 
-class IntentScreen(Acting, Screen[None]):
+
+class IntentScreen(Outside, Screen[None]):
     """The editor over the main screen. The draft outlives it."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("intent",)
@@ -45,56 +49,61 @@ class IntentScreen(Acting, Screen[None]):
         with Vertical(id="intent-pane") as pane:
             pane.border_title = "intent"
             yield TabStrip(self._names(), id="intent-tabs")
-            yield TextArea(self.draft, id="intent-text", show_line_numbers=False, soft_wrap=True)
+            yield MarkdownEditor(self.draft, id="intent-text")
             yield Prose(id="intent-version")
         yield Footer(id="footer")
 
     def on_mount(self) -> None:
         self._show(-1)
-        self.query_one(TextArea).focus()
         self.query_one(Footer).point(("intent",), self.host.context())
 
     @property
     def _intents(self) -> Sequence[Intent]:
         return self.view.run.intents if self.view.run is not None else ()
 
+    @property
+    def _editor(self) -> MarkdownEditor:
+        return self.query_one(MarkdownEditor)
+
     def _names(self) -> list[str]:
         return [*(f"v{intent.version}" for intent in self._intents), "draft"]
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.draft = event.text_area.text
+        self.host.keep_draft(self.draft)
+
+    # --- versions --------------------------------------------------------------------------------------------
 
     def _show(self, at: int) -> None:
         self._at = at
-        text, version = self.query_one(TextArea), self.query_one("#intent-version", Prose)
+        version = self.query_one("#intent-version", Prose)
         self.query_one(TabStrip).choose("draft" if at < 0 else f"v{self._intents[at].version}")
-        text.display, version.display = at < 0, at >= 0
+        self._editor.display, version.display = at < 0, at >= 0
         pane = self.query_one("#intent-pane")
         if at < 0:
-            pane.border_subtitle = Content("esc leaves the text, then [ ] versions · f2 compares and applies")
-            text.focus()
+            pane.border_subtitle = Content(
+                "f2 compares and applies · f3 f4 undo, redo · f5 $EDITOR · esc, then [ ]: versions"
+            )
+            self._editor.focus()
             return
         pane.border_subtitle = Content("[ ] versions · u rolls back to this one · i the draft · esc leaves")
-        version.set(lambda cells: self._tell(at), key=at)
+        version.set(lambda cells: self._tell(at, cells), key=at)
         version.focus()
 
-    def _tell(self, at: int) -> list[Line]:
-        intent = self._intents[at]
-        led_to = 0
-        if self.view.run is not None:
-            led_to = sum(task.intent == intent.version for task in self.view.run.tasks.values())
+    def _tell(self, at: int, cells: int) -> list[Line]:
+        intent, run = self._intents[at], self.view.run
         ago = age(self.host.now() - intent.at)
         lines: list[Line] = [
             (
                 Span(f" version {intent.version}", "accent bold"),
-                Span(f" by {intent.author}, {clock(intent.at)} UTC, {ago} ago", "dim"),
-            ),
-            (Span(f" led to {led_to} tasks", "dim"),),
-            EMPTY,
+                Span(f" by {one_line(intent.author)}, {clock(intent.at)} UTC, {ago} ago", "dim"),
+            )
         ]
+        if run is not None:
+            lines += _led_to(run, intent, newest=at == len(self._intents) - 1)
         if at:
-            return lines + tell_change(self._intents[at - 1].text, intent.text)
-        return lines + [(Span(" " + line, "text"),) for line in clean(intent.text).split("\n")]
+            lines += [*heading("What it changed"), *tell_change(self._intents[at - 1].text, intent.text)]
+        return [*lines, *heading("The text"), *paragraph(clean(intent.text), cells)]
 
     def action_version(self, step: int) -> None:
         order = [*range(len(self._intents)), -1]
@@ -106,6 +115,11 @@ class IntentScreen(Acting, Screen[None]):
     def action_leave_now(self) -> None:
         self.dismiss(None)
 
+    def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
+        self._show(self._names().index(event.name) if event.name != "draft" else -1)
+
+    # --- actions ---------------------------------------------------------------------------------------------
+
     def do_leave(self) -> None:
         """Out of the text first, then out of the editor."""
         if self.focused is not None and isinstance(self.focused, TextArea):
@@ -116,43 +130,67 @@ class IntentScreen(Acting, Screen[None]):
     def do_back(self) -> None:
         self.dismiss(None)
 
-    def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
-        self._show(self._names().index(event.name) if event.name != "draft" else -1)
+    def do_undo_text(self) -> None:
+        self._editor.undo()
+
+    def do_redo_text(self) -> None:
+        self._editor.redo()
+
+    def do_open_editor(self) -> None:
+        """The draft in the person's own editor; what is saved there is the draft."""
+        self._show(-1)
+        edited = self.edit_outside("intent.md", self.draft)
+        if edited is not None:
+            self._editor.replace_all(edited)
 
     def do_apply(self) -> None:
-        self._confirm(self.draft, "Apply this intent?")
+        self._confirm(self.draft, f"Apply this intent as version {len(self._intents) + 1}?")
 
     def action_roll_back(self) -> None:
-        if self._at >= 0:
-            intent = self._intents[self._at]
-            self._confirm(intent.text, f"Roll back to version {intent.version}? It becomes a new version.")
+        if self._at < 0:
+            self._editor.undo()
+            return
+        intent = self._intents[self._at]
+        self._confirm(
+            intent.text, f"Roll back to version {intent.version}? It becomes version {len(self._intents) + 1}."
+        )
 
     def _confirm(self, text: str, title: str) -> None:
         running = self._intents[-1].text if self._intents else ""
-        if not text.strip():
+        if reason := self.host.context().read_only:
+            self.host.tell(f"apply: {reason}", bad=True)
+        elif not text.strip():
             self.host.tell("the intent is empty", bad=True)
-            return
-        if text.strip() == running.strip():
+        elif text.strip() == running.strip():
             self.host.tell("this is what the swarm works on already")
-            return
-        added = removed = 0
-        shown: list[str] = []
-        for line in difflib.unified_diff(running.splitlines(), text.splitlines(), lineterm="", n=1):
-            if line.startswith(("+++", "---")):
-                continue
-            added += line.startswith("+")
-            removed += line.startswith("-")
-            shown.append(line)
-        preview = "\n".join(shown[:18]) + ("\n…" if len(shown) > 18 else "")
-        self.app.push_screen(
-            Choose(
-                title,
-                f"{added} lines added, {removed} removed\n\n{preview}",
-                [Choice("y", "apply", "planners are told; running work goes on"), Choice("n", "keep editing")],
-            ),
-            lambda answer: self._applied(text) if answer == "y" else None,
-        )
+        else:
+            self.app.push_screen(Apply(title, running, text), lambda yes: self._applied(text) if yes else None)
 
     def _applied(self, text: str) -> None:
-        self.host.command(SubmitIntent(text), "the new intent is on its way to the root planner")
+        running = self._intents[-1].text if self._intents else ""
+        self.host.do_undoably(
+            [SubmitIntent(text)],
+            [SubmitIntent(running)],
+            "the new intent is on its way to the root planner",
+            "the intent of before" if running else "",
+        )
         self.dismiss(None)
+
+
+def _led_to(run: Snapshot, intent: Intent, *, newest: bool) -> list[Line]:
+    """What a version set off, and what still runs on it."""
+    tasks = [task for task in run.tasks.values() if task.intent == intent.version]
+    if not tasks:
+        return [(Span(" led to no task yet", "dim"),)]
+    states = Counter(task.state for task in tasks)
+    counts = ", ".join(f"{states[state]} {TASK[state].word}" for state in TaskState if states[state])
+    open_ = [task for task in tasks if not task.ended]
+    lines: list[Line] = [(Span(f" led to {len(tasks)} tasks: {counts}", "text"),)]
+    if open_ and not newest:
+        lines.append((Span(f" {len(open_)} still go on for this older version", "paused"),))
+    for task in [*open_, *(task for task in reversed(tasks) if task.ended)][:TASKS]:
+        look = TASK[task.state]
+        lines.append((Span(f"   {look.glyph} {look.word:<10}", look.style), Span(one_line(task.spec.title), "text")))
+    if len(tasks) > TASKS:
+        lines.append((Span(f"   … and {len(tasks) - TASKS} more", "dim"),))
+    return lines

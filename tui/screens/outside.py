@@ -43,33 +43,47 @@ class Outside(Acting):
         self.host.tell(f"copied {one_line(text)[:60]}" if lines == 1 else f"copied {lines} lines")
 
     def do_editor(self) -> None:
-        self._open(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi", "EDITOR")
+        name, text = self.to_read()
+        self._open(_editor(), "EDITOR", name, text)
 
     def do_pager(self) -> None:
-        self._open(os.environ.get("PAGER") or "less", "PAGER")
-
-    def _open(self, command: str, variable: str) -> None:
-        """Give the terminal to another program, with a copy of the text; the swarm goes on meanwhile."""
         name, text = self.to_read()
-        if not text:
+        self._open(os.environ.get("PAGER") or "less", "PAGER", name, text)
+
+    def edit_outside(self, name: str, text: str) -> str | None:
+        """Have the person edit a text in their own editor; None when that could not be."""
+        return self._open(_editor(), "EDITOR", name, text, empty=True)
+
+    def _open(self, command: str, variable: str, name: str, text: str, *, empty: bool = False) -> str | None:
+        """Give the terminal to another program, with a copy of the text; the swarm goes on meanwhile.
+
+        Returns what stands in the copy afterwards; None when the program could not be run.
+        """
+        if not text and not empty:
             self.host.tell("there is nothing to read here")
-            return
-        try:
-            words = shlex.split(command)
-        except ValueError as error:
-            self.host.tell(f"${variable} is no command: {error}", bad=True)
-            return
-        problem = ""
+            return None
+        problem, after = "", None
         with tempfile.TemporaryDirectory(prefix="swarm-tui-") as folder:
             file = Path(folder) / name
             file.write_text(clean(text), encoding="utf-8")
             try:
+                words = shlex.split(command)
                 with self.app.suspend():
                     problem = _run([*words, str(file)], variable)
+                after = file.read_text(encoding="utf-8", errors="replace") if not problem else None
+            except ValueError as error:
+                problem = f"${variable} is no command: {error}"
             except SuspendNotSupported:
                 problem = "this terminal cannot be given away"
+            except OSError as error:
+                problem = f"what was edited cannot be read: {error.strerror}"
         if problem:
             self.host.tell(problem, bad=True)
+        return after
+
+
+def _editor() -> str:
+    return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
 
 
 def _run(words: list[str], variable: str) -> str:

@@ -1,5 +1,6 @@
 """One handoff in full, over the main screen."""
 
+from concurrent.futures import Future
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -8,11 +9,11 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
 
-from tui.bridge import Handoff
+from tui.bridge import Followed, Handoff
 from tui.keymap import DEFAULT
 from tui.text import Line
 from tui.widgets.acting import Acting
-from tui.widgets.handoffs import HandoffList, tell_handoff
+from tui.widgets.handoffs import HandoffList, tell_followed, tell_handoff
 from tui.widgets.header import Header
 from tui.widgets.prose import Prose
 from tui.widgets.strips import Footer
@@ -32,6 +33,7 @@ class HandoffReader(Acting, Screen[str | None]):
     def __init__(self, handoffs: HandoffList) -> None:
         super().__init__()
         self._list = handoffs
+        self._followed: Followed | None = None
 
     def compose(self) -> ComposeResult:
         yield Header(id="header")
@@ -52,10 +54,25 @@ class HandoffReader(Acting, Screen[str | None]):
         pane = self.query_one("#reader")
         pane.border_title = Content(f"handoff {self._list.cursor + 1} of {self._list.line_count()}")
         pane.border_subtitle = Content("n older · N newer · esc back")
-        self.query_one(Prose).set(lambda cells: self._tell(handoff, cells), key=handoff.id)
+        self._followed = None
+        self._show(handoff)
+        if handoff.to_agent is not None:
+            self.host.after(self.host.session.followed(handoff.id), lambda done: self._take(handoff, done))
+
+    def _show(self, handoff: Handoff) -> None:
+        self.query_one(Prose).set(lambda cells: self._tell(handoff, min(cells, 110)), key=handoff.id)
+
+    def _take(self, handoff: Handoff, done: "Future[Followed]") -> None:
+        current = self._list.current
+        if current is None or current.id != handoff.id or not self.is_current or done.cancelled():
+            return
+        if done.exception() is None:  # the handoff itself is there whatever became of the journal
+            self._followed = done.result()
+            self._show(handoff)
 
     def _tell(self, handoff: Handoff, cells: int) -> list[Line]:
-        return tell_handoff(self.view, handoff, min(cells, 110))
+        lines = tell_handoff(self.view, handoff, cells)
+        return lines + tell_followed(self._followed, cells) if self._followed is not None else lines
 
     def action_step(self, by: int) -> None:
         self._list.move(by)

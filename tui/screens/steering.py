@@ -24,6 +24,7 @@ from tui.widgets.diff import Place
 
 QUOTED = 200
 """Characters of a line that a comment on it quotes."""
+DISREGARD = "Disregard this earlier message of mine, and go on as if it had not been sent:"
 
 
 class Steering(Acting):
@@ -37,10 +38,6 @@ class Steering(Acting):
         marked = [run.agents[id].path for id in self.view.marked if id in run.agents]
         return marked or ([self.view.agent.path] if self.view.agent is not None else [])
 
-    def _named(self) -> str:
-        targets = self._targets()
-        return targets[0] if len(targets) == 1 else f"{len(targets)} subtrees"
-
     def do_pause(self) -> None:
         self._pause_or_resume(freeze=False)
 
@@ -53,22 +50,30 @@ class Steering(Acting):
         assert run is not None
         agents = [run.agents[run.paths[path]] for path in self._targets()]
         hold = not all(agent.paused and (agent.frozen or not freeze) for agent in agents)
-        how = "freezing {}: its commands stand still" if freeze else "pausing {} at its next safe points"
+        paths: list[AgentPath] = []
         for agent in agents:
             above = next((a for a in run.ancestors(agent.id) if a.paused and a.id != agent.id), None)
             if above is not None:
                 self.host.tell(f"{agent.path} is held by {above.path}: resume that one")
-            elif hold:
-                self.host.command(Pause(agent.path, freeze), how.format(agent.path))
-            else:
-                self.host.command(Resume(agent.path), f"resuming {agent.path}")
+            elif not hold or not (agent.paused and (agent.frozen or not freeze)):
+                paths.append(agent.path)
+        pauses, resumes = [Pause(path, freeze) for path in paths], [Resume(path) for path in paths]
+        named = _named(paths)
+        how = f"freezing {named}: its commands stand still" if freeze else f"pausing {named} at its next safe points"
+        now = [Pause(a.path, a.frozen) if a.paused else Resume(a.path) for a in agents if a.path in paths]
+        if hold:
+            self.host.do_undoably(pauses, now, how, f"pause of {named}")
+        elif paths:
+            self.host.do_undoably(resumes, now, f"resuming {named}", f"resuming {named}")
 
     def do_pause_all(self) -> None:
         run = self.view.run
         if run is not None and run.state is RunState.RUNNING:
-            self.host.command(Pause(), "pausing everything at the next safe points")
-        else:
-            self.host.command(Resume(), "resuming everything")
+            note = "pausing everything at the next safe points"
+            self.host.do_undoably([Pause()], [Resume()], note, "pause of everything")
+        elif run is not None:
+            held = [Pause(agent.path, agent.frozen) for agent in run.agents.values() if agent.paused]
+            self.host.do_undoably([Resume()], [Pause(), *held], "resuming everything", "resuming everything")
 
     def do_steer(self) -> None:
         if (agent := self.view.agent) is not None:
@@ -84,10 +89,20 @@ class Steering(Acting):
         """Ask for a message and send it to all of these agents."""
 
         def send(text: str | None) -> None:
-            for path in paths if text else ():
-                self.host.command(Steer(path, text or ""), f"sent to {path}")
+            if text:
+                self._tell_agents(paths, text)
 
         self.app.push_screen(Ask(title, placeholder="it is read before the next model call"), send)
+
+    def _tell_agents(self, paths: list[AgentPath], text: str) -> None:
+        """Send a message; what was sent cannot be unread, so undoing it is another message."""
+        named = _named(paths)
+        self.host.do_undoably(
+            [Steer(path, text) for path in paths],
+            [Steer(path, f"{DISREGARD}\n\n{text}") for path in paths],
+            f"sent to {named}",
+            f"message to {named}",
+        )
 
     def comment_on(self, place: Place) -> None:
         """Ask for a comment on a line of the selected agent's change; whom it concerns can still read it."""
@@ -107,8 +122,7 @@ class Steering(Acting):
 
         def send(text: str | None) -> None:
             if text:
-                about = f"About {whose}, {where}:{quoted}\n\n{text}"
-                self.host.command(Steer(path, about), f"sent to {path}")
+                self._tell_agents([path], f"About {whose}, {where}:{quoted}\n\n{text}")
 
         self.app.push_screen(Ask(f"comment on {where} to {path}", placeholder="what should be different"), send)
 
@@ -131,7 +145,7 @@ class Steering(Acting):
 
         self.app.push_screen(
             Choose(
-                f"Cancel {self._named()}?",
+                f"Cancel {_named(self._targets())}?",
                 "What has landed stays. This cannot be undone.",
                 [Choice("y", "cancel it", workers), Choice("n", "leave it alone")],
             ),
@@ -147,8 +161,9 @@ class Steering(Acting):
     def _limit_workers(self, by: int) -> None:
         run = self.view.run
         if run is not None:
-            limit = max(0, run.workers_limit + by)
-            self.host.command(SetWorkers(limit), f"at most {limit} workers at once")
+            before, limit = run.workers_limit, max(0, run.workers_limit + by)
+            note = f"at most {limit} workers at once"
+            self.host.do_undoably([SetWorkers(limit)], [SetWorkers(before)], note, f"limit of {limit} workers")
 
     def do_model(self) -> None:
         agent = self.view.agent
@@ -164,19 +179,41 @@ class Steering(Acting):
                 self.host.tell(f"{error.message}\n{error.hint}", bad=True)
                 return
             if role in list(Role):
-                self.host.command(SetModel(ModelName(of_role), role=Role(role)), f"every {role}: {of_role} from now on")
+                of_before = self.view.run.models.get(Role(role)) if self.view.run is not None else None
+                self.host.do_undoably(
+                    [SetModel(ModelName(of_role), role=Role(role))],
+                    [SetModel(of_before, role=Role(role))] if of_before else [],
+                    f"every {role}: {of_role} from now on",
+                    f"model of every {role}",
+                )
                 return
-            for path in self._targets():
-                self.host.command(SetModel(ModelName(model), path), f"{path} and below: {model} from the next call on")
+            paths = self._targets()
+            self.host.do_undoably(
+                [SetModel(ModelName(model), path) for path in paths],
+                [command for path in paths for command in self._models_of(path)],
+                f"{_named(paths)} and below: {model} from the next call on",
+                f"model of {_named(paths)}",
+            )
 
         self.app.push_screen(
             Ask(
-                f"model of {self._named()} and below",
+                f"model of {_named(self._targets())} and below",
                 value=agent.model,
                 placeholder="PROVIDER:NAME, or ROLE=PROVIDER:NAME",
             ),
             change,
         )
+
+    def _models_of(self, path: AgentPath) -> list[SetModel]:
+        """What gives a subtree its present models back: a command wherever the model changes on the way down."""
+        run = self.view.run
+        assert run is not None
+        top = run.paths[path]
+        return [
+            SetModel(agent.model, agent.path)
+            for agent in run.subtree(top)
+            if agent.id == top or agent.parent is None or run.agents[agent.parent].model != agent.model
+        ]
 
     def do_priority(self) -> None:
         agent = self.view.agent
@@ -190,7 +227,12 @@ class Steering(Acting):
             except ValueError:
                 self.host.tell(f"priority: {text} is not a whole number", bad=True)
                 return
-            self.host.command(SetPriority(agent.path, priority), f"{agent.path}: priority {priority}")
+            self.host.do_undoably(
+                [SetPriority(agent.path, priority)],
+                [SetPriority(agent.path, agent.priority)],
+                f"{agent.path}: priority {priority}",
+                f"priority of {agent.path}",
+            )
 
         title = f"priority of {agent.path}: its queued tasks begin earlier with more"
         self.app.push_screen(Ask(title, value=str(agent.priority), placeholder="a whole number"), change)
@@ -205,9 +247,18 @@ class Steering(Acting):
 
             def send(scope: str | None) -> None:
                 if scope is not None:
-                    self.host.command(Rescope(agent.path, goal, scope), f"{agent.path} is told its new goal")
+                    self.host.do_undoably(
+                        [Rescope(agent.path, goal, scope)],
+                        [Rescope(agent.path, agent.goal, agent.scope)] if agent.goal else [],
+                        f"{agent.path} is told its new goal",
+                        f"goal of {agent.path}",
+                    )
 
             ask = Ask(f"scope of {agent.path}", value=agent.scope or "**", placeholder="globs, such as src/parser/**")
             self.app.push_screen(ask, send)
 
         self.app.push_screen(Ask(f"new goal of {agent.path}", value=agent.goal), change)
+
+
+def _named(paths: list[AgentPath]) -> str:
+    return paths[0] if len(paths) == 1 else f"{len(paths)} subtrees"

@@ -43,7 +43,7 @@ class ThemeList(LineView):
         return (Span(" " + fit(theme.name, 12), "text bold"), *samples, Span(one_line(theme.description), "dim"))
 
 
-class ChooseTheme(Acting, ModalScreen[str]):
+class ChooseTheme(ModalScreen[str], Acting):
     """The answer is the name of the theme to keep."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Leave")]

@@ -1,6 +1,6 @@
 """What every pane shares: carrying out the registry's actions, and what it needs of the app."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import ClassVar, Protocol, TypeVar, cast
 
@@ -37,6 +37,14 @@ class Host(Protocol):
 
     def command(self, command: Command, note: str) -> None:
         """Send a command to the run; the note is shown when it was taken, the error when it was not."""
+        ...
+
+    def do_undoably(self, do: Sequence[Command], undo: Sequence[Command], note: str, label: str) -> None:
+        """Send commands; once all are taken, `undo` takes them back on a key. `label` names what was done."""
+        ...
+
+    def keep_draft(self, text: str) -> None:
+        """Keep what is being written where a crash does not reach it."""
         ...
 
     def refresh_view(self) -> bool:

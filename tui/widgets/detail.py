@@ -9,12 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
-from tui.bridge import Agent, AgentId, EventLine, MessageRow, Role, Scratchpad
+from tui.bridge import Agent, AgentId, EventLine, Followed, MessageRow, Role, Scratchpad
 from tui.keymap import DEFAULT
 from tui.text import EMPTY
 from tui.widgets.acting import Acting
 from tui.widgets.agentprose import tell_now, tell_task
 from tui.widgets.diff import DiffView
+from tui.widgets.handoffs import tell_followed
 from tui.widgets.lines import LineView
 from tui.widgets.prose import Prose, paragraph
 from tui.widgets.scratchpad import ScratchpadView
@@ -55,6 +56,7 @@ class Detail(Acting, Vertical):
         self._asked: object = None
         self._waiting: Future[Any] | None = None
         self._logged = 0
+        self._followed: Followed | None = None
 
     def compose(self) -> ComposeResult:
         yield TabStrip(_TABS, id="detail-tabs")
@@ -103,7 +105,20 @@ class Detail(Acting, Vertical):
                 view = self.view
                 self._prose.set(lambda cells: tell_now(view, run, agent, live, now, cells), key=agent.id)
             case Tab.TASK:
-                self._prose.set(lambda cells: tell_task(self.view, run, agent, now, cells), key=agent.id)
+                if another:
+                    self._followed = None
+                followed = self._followed
+                self._prose.set(
+                    lambda cells: [
+                        *tell_task(self.view, run, agent, now, cells),
+                        *(tell_followed(followed, cells) if followed is not None else ()),
+                    ],
+                    key=agent.id,
+                )
+                last = next((h for h in reversed(run.handoffs.values()) if h.agent == agent.id), None)
+                if last is not None and last.to_agent is not None:
+                    steps = run.agents[last.to_agent].steps
+                    self._ask(another, (last.id, steps), lambda: session.followed(last.id), self._take_followed)
             case Tab.MESSAGES:
                 self._blank(self.query_one(Conversation), another)
                 self._ask(another, agent.steps, lambda: session.messages(agent.id, None, PAGE), self._take_messages)
@@ -176,6 +191,11 @@ class Detail(Acting, Vertical):
         story = self.query_one(Conversation)
         story.note = "Nothing was said yet."
         story.put(page, more=len(page) >= PAGE)
+
+    def _take_followed(self, followed: Followed) -> None:
+        if followed != self._followed:
+            self._followed = followed
+            self.update()
 
     def _take_log(self, page: Sequence[EventLine]) -> None:
         log = self.query_one(Log)

@@ -4,12 +4,13 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from tui.bridge import Handoff, HandoffId
+from tui.bridge import Followed, Handoff, HandoffId, TaskState
+from tui.conversation import target_of
 from tui.figures import age, clock
 from tui.filters import BadFilter, Filter, handoff_filter
 from tui.keymap import DEFAULT
-from tui.states import HANDOFF, LANDING
-from tui.text import Line, Span, cut, fit, one_line, width_of
+from tui.states import HANDOFF, LANDING, TASK
+from tui.text import EMPTY, Line, Span, cut, fit, one_line, width_of
 from tui.view import View, needs_person
 from tui.widgets.lines import LineView
 from tui.widgets.prose import fact, heading, paragraph
@@ -187,4 +188,21 @@ def tell_handoff(view: View, handoff: Handoff, cells: int) -> list[Line]:
             lines += [*heading(title), *paragraph(text, cells, style)]
     if task is not None:
         lines += [*heading("Task"), *paragraph(task.spec.goal, cells, "dim")]
+    return lines
+
+
+def tell_followed(followed: Followed, cells: int) -> list[Line]:
+    """What the planner said when it had read a handoff, and the tasks that it asked for then."""
+    answer = followed.answer
+    if answer is None:
+        return [EMPTY, (Span("  Its planner has not read it yet.", "dim"),)]
+    said = answer.text if answer.whole else f"{answer.text} …"
+    lines = [*heading(f"Its planner, {clock(answer.at)} UTC"), *paragraph(said or "(calls tools only)", cells)]
+    for call in answer.calls:
+        target = one_line(target_of(call.arguments))
+        lines.append((Span("  ▶ ", "acting"), Span(one_line(call.tool) + " ", "acting"), Span(target, "dim")))
+    lines += heading(f"Tasks that followed: {len(followed.tasks) or 'none'}")
+    for task in followed.tasks:
+        look = TASK[TaskState(task.state)]
+        lines.append((Span(f"  {look.glyph} {look.word:<10}", look.style), Span(one_line(task.title), "text")))
     return lines

@@ -155,6 +155,53 @@ async def test_what_screens_show_comes_as_values(tmp_path: Path, told: Story) ->
     await reader.close()
 
 
+async def test_what_a_handoff_led_to_is_what_its_planner_said_and_asked_for_then(tmp_path: Path) -> None:
+    planner, worker = AgentId("p"), AgentId("w")
+    text = t.HandoffText(t.HandoffStatus.DONE, "it is done")
+    handoff = t.Handoff(t.HandoffId("h1"), 0, None, worker, planner, text)
+    mail = t.InboxMessage(t.MessageId("m1"), 0, planner, t.MessageSource.HANDOFF, "it is done", handoff.id)
+
+    def agent(id: AgentId, role: t.Role) -> e.AgentSpawned:
+        return e.AgentSpawned(t.Agent(id, t.AgentPath(id), None, role, t.ModelName("m:m"), "x"))
+
+    def turn(words: str, consumed: tuple[t.MessageId, ...] = ()) -> e.TurnTaken:
+        said = Message("assistant", (Text(words),))
+        return e.TurnTaken(t.ModelName("m:m"), None, consumed, said, StopReason.TOOLS, t.Usage(), "planner@1", 0.1)
+
+    def queued(id: str) -> e.TaskQueued:
+        return e.TaskQueued(t.Task(t.TaskId(id), t.TaskSpec(id, "g"), planner, 1))
+
+    bodies: list[tuple[e.Body, AgentId, t.TaskId | None]] = [
+        (agent(planner, t.Role.PLANNER), planner, None),
+        (agent(worker, t.Role.WORKER), worker, None),
+        (turn("first"), planner, None),
+        (queued("before"), planner, t.TaskId("before")),
+        (e.HandedOff(handoff), worker, None),
+        (e.MessageQueued(mail), planner, None),
+    ]
+    events = [e.Event(seq, seq, 1, body, who, task) for seq, (body, who, task) in enumerate(bodies, 1)]
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    journal.append(events)
+    await journal.durable(len(events))
+    reader = await JournalReader.open(tmp_path / "journal.db")
+    assert (await reader.followed(handoff.id)).answer is None
+    later: list[tuple[e.Body, t.TaskId | None]] = [
+        (turn("so I ask for more", (mail.id,)), None),
+        (queued("after"), t.TaskId("after")),
+        (turn("and on"), None),
+        (queued("too late"), t.TaskId("too late")),
+    ]
+    journal.append(
+        [e.Event(seq, seq, 1, body, planner, task) for seq, (body, task) in enumerate(later, len(events) + 1)]
+    )
+    await journal.close()
+    followed = await reader.followed(handoff.id)
+    await reader.close()
+    assert followed.answer is not None
+    assert followed.answer.text == "so I ask for more"
+    assert [task.title for task in followed.tasks] == ["after"]
+
+
 async def test_a_live_journal_is_read_while_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     events = story(2, 500).events

@@ -1,0 +1,60 @@
+"""An editor for Markdown in the palette's colours, with undo on keys that every terminal sends."""
+
+from rich.style import Style
+from textual import events
+from textual.widgets import TextArea
+from textual.widgets.text_area import TextAreaTheme
+
+from tui.text import clean
+from tui.theme import Palette
+from tui.widgets.acting import Acting
+
+_STYLES = {
+    "heading": "keyword bold",
+    "heading.marker": "keyword bold",
+    "list.marker": "accent",
+    "text.literal": "string",
+    "punctuation.delimiter": "dim",
+    "punctuation.special": "dim",
+    "link.label": "function",
+    "link.uri": "function underline",
+    "string.escape": "dim",
+}
+LONGEST = 200_000
+"""Characters of a text that is coloured while it is edited."""
+
+
+def editor_theme(palette: Palette) -> TextAreaTheme:
+    """The palette as the editor knows it."""
+    plain = Style(reverse=True)
+    return TextAreaTheme(
+        name="swarm",
+        base_style=palette.style("on:background text"),
+        cursor_style=plain
+        if palette.plain
+        else palette.style("on:accent") + Style(color=palette.colours["background"]),
+        cursor_line_style=Style(),
+        selection_style=plain if palette.plain else palette.style("on:cursor text"),
+        syntax_styles={name: palette.style(names) for name, names in _STYLES.items()},
+    )
+
+
+class MarkdownEditor(TextArea, Acting):
+    """What is put into it is made harmless first, wherever it comes from."""
+
+    def __init__(self, text: str, *, id: str) -> None:
+        language = "markdown" if len(text) < LONGEST else None
+        super().__init__(clean(text), id=id, show_line_numbers=False, soft_wrap=True, language=language)
+
+    def on_mount(self) -> None:
+        self.register_theme(editor_theme(self.palette))
+        self.theme = "swarm"
+
+    def on_paste(self, event: events.Paste) -> None:
+        event.text = clean(event.text)
+
+    def replace_all(self, text: str) -> None:
+        """Other text in place of the whole, as one step that can be undone."""
+        text = clean(text)
+        if text != self.text:
+            self.replace(text, self.document.start, self.document.end)
