@@ -45,6 +45,7 @@ class MarkdownEditor(TextArea, Acting):
     def __init__(self, text: str, *, id: str) -> None:
         language = "markdown" if len(text) < LONGEST else None
         super().__init__(clean(text), id=id, show_line_numbers=False, soft_wrap=True, language=language)
+        self.cursor_blink = False  # a blink is paint, over slow lines too
 
     def on_mount(self) -> None:
         self.register_theme(editor_theme(self.palette))
