@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.errors import ErrorKind, SwarmError
+from engine.masking import looks_like_key
 from engine.models.registry import PROVIDERS, split_model
 from engine.quantities import size_bytes, span_s
 from engine.settings import LimitSettings, ProviderSettings, Settings
@@ -108,10 +109,6 @@ CACHES = (
 """Folders that hold only what package managers downloaded: a repo may ask to have them readable."""
 
 PREFIX = "SWARM_"
-_SECRET = re.compile(
-    r"\bsk-[A-Za-z0-9_-]{16,}|AIza[\w-]{30,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|xox[abprs]-[\w-]{10,}"
-    r"|\bAKIA[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgsk_\w{20,}|\bhf_\w{20,}|\beyJ[\w-]{10,}\.[\w-]{10,}\."
-)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _YES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -248,8 +245,7 @@ def _unknown(layer: Layer, path: tuple[str, ...], known: Iterable[str]) -> Swarm
 
 def _check_value(layer: Layer, path: tuple[str, ...], kind: Any, value: object) -> None:
     place, name = layer.place(path), ".".join(path)
-    secret = any(_SECRET.search(text) for text in _texts(value))
-    if secret:
+    if any(looks_like_key(text) for text in _texts(value)):
         raise broken(
             f"{place}: the value of '{name}' looks like a key",
             "a key stands in an environment variable, never in a setting; if this one was shared, revoke it",

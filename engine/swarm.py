@@ -17,6 +17,7 @@ from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.events import Draft, Event
 from engine.freezer import Freezer
+from engine.masking import StreamMask
 from engine.quantities import span_s
 from engine.settings import Settings
 from engine.snapshot import Snapshot
@@ -49,6 +50,24 @@ DRAIN_S = 10.0
 
 
 @dataclass(frozen=True)
+class Watched:
+    """The agent that somebody looks at, and where its live text goes, masked."""
+
+    agent: AgentId
+    on_text: Callable[[str], None]
+    masked: StreamMask
+
+    def hear(self, text: str) -> None:
+        if shown := self.masked.feed(text):
+            self.on_text(shown)
+
+    def pause(self, event: Event) -> None:
+        """Show what was held back, once a turn or a command has ended."""
+        if isinstance(event.body, e.TurnTaken | e.ToolFinished) and (rest := self.masked.rest()):
+            self.on_text(rest)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How the run's work in this process ended."""
 
@@ -71,6 +90,7 @@ class Swarm:
         self.clock, self.ids, self.journal, self.trunk = world.clock, world.ids, world.journal, world.trunk
         self.workspaces, self.models, self.meters = world.workspaces, world.models, world.meters
         self.gate, self.checker = world.gate, world.checker
+        self.mask = world.mask
         self.reconciler = Reconciler(self)
         self.watch_over = Watch(self)
         self.governor = world.governor
@@ -79,7 +99,7 @@ class Swarm:
         self._seq = snapshot.seq
         self._sound = True
         self._listeners: list[Callable[[Event], None]] = []
-        self._watched: tuple[AgentId, Callable[[str], None]] | None = None
+        self._watched: Watched | None = None
         self._mail: dict[AgentId, asyncio.Event] = {}
         self._go_on = asyncio.Event()
         self._stirred = asyncio.Event()
@@ -100,7 +120,8 @@ class Swarm:
         events: list[Event] = []
         try:
             for draft in drafts:
-                event = Event(self._seq + 1, now, self.epoch, draft.body, draft.agent, draft.task, cause)
+                body = self.mask.value(draft.body)
+                event = Event(self._seq + 1, now, self.epoch, body, draft.agent, draft.task, cause)
                 self.snapshot.apply(event)
                 self._seq += 1
                 events.append(event)
@@ -127,6 +148,8 @@ class Swarm:
         self.watch_over.note(event)
         if self.watch_over.has_something_to_say:
             self._stirred.set()
+        if self._watched is not None and self._watched.agent == event.agent:
+            self._watched.pause(event)
         match event.body:
             case e.MessageQueued(message=message):
                 if (mail := self._mail.get(message.to_agent)) is not None:
@@ -211,8 +234,8 @@ class Swarm:
             await self.safe_point(agent)
 
     def show(self, agent: AgentId, text: str) -> None:
-        if self._watched is not None and self._watched[0] == agent:
-            self._watched[1](text)
+        if self._watched is not None and self._watched.agent == agent:
+            self._watched.hear(text)
 
     # --- what the world may ask ------------------------------------------------------------------------------
 
@@ -222,7 +245,7 @@ class Swarm:
 
     def watch(self, agent: AgentId | None, on_text: Callable[[str], None]) -> None:
         """Hand the live text and command output of one agent to `on_text`; of none for None."""
-        self._watched = None if agent is None else (agent, on_text)
+        self._watched = None if agent is None else Watched(agent, on_text, self.mask.stream())
 
     async def submit(self, command: c.Command) -> None:
         """Carry a command out; returns once it is on disk. Raises SwarmError when it cannot be done."""
@@ -250,10 +273,10 @@ class Swarm:
         """The agent's change as it stands now, or as it landed; empty when there is none."""
         desk = self.supervisor.desk(agent)
         if desk is not None and desk.opened is not None:
-            return await desk.opened.diff()
+            return self.mask.text(await desk.opened.diff())
         task_id = self.snapshot.agents[agent].task
         commit = self.snapshot.tasks[task_id].commit if task_id else None
-        return await self.trunk.diff(CommitId(f"{commit}^"), commit) if commit else ""
+        return self.mask.text(await self.trunk.diff(CommitId(f"{commit}^"), commit)) if commit else ""
 
     def stop(self, outcome: Outcome) -> None:
         """End this process's work on the run; the first outcome counts."""

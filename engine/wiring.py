@@ -23,8 +23,10 @@ from engine.events import Draft, Event
 from engine.journal.checkpoints import Chunks
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
+from engine.masking import Mask, secrets_of
 from engine.models.choice import choose_models
 from engine.models.limits import ModelDesk
+from engine.models.registry import key_variables
 from engine.quantities import span_s
 from engine.repo.green import ContainedChecker
 from engine.repo.source import SourceRepo
@@ -163,7 +165,8 @@ async def _assemble(
     chunks: Chunks | None = None,
 ) -> Swarm:
     """A swarm of real parts. What they hold is handed to `held`, to be let go of in reverse order."""
-    _log_to(folder.log, held)
+    mask = Mask(secrets_of(environ, key_variables(settings.providers)))
+    _log_to(folder.log, mask, held)
     clock, randomness = SystemClock(), SystemRandomness(settings.swarm.seed)
     models = ModelDesk(settings.providers, environ, clock, randomness)
     held.push_async_callback(models.close)
@@ -190,6 +193,7 @@ async def _assemble(
         gate=gate,
         governor=LoadGovernor(settings, lambda: _at_work(snapshot)),
         checker=ContainedChecker(workspaces, clock, check, span_s(settings.repo.check_timeout)) if check else None,
+        mask=mask,
     )
     swarm = Swarm(world, settings, Prompts(files(prompt_files)), Toolbox(), snapshot, snapshot.epoch + 1)
     swarms.append(swarm)
@@ -237,10 +241,21 @@ def _status(swarm: Swarm) -> Status:
     return Status(snapshot.run, snapshot.pid, snapshot.epoch, snapshot.seq, snapshot.state)
 
 
-def _log_to(path: Path, held: AsyncExitStack) -> None:
+class _MaskedLines(logging.Formatter):
+    """Lines of the log, tracebacks included, without keys."""
+
+    def __init__(self, mask: Mask) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._mask.text(super().format(record))
+
+
+def _log_to(path: Path, mask: Mask, held: AsyncExitStack) -> None:
     """Faults of the program go into the run's log while this process owns it."""
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_MaskedLines(mask))
     logger = logging.getLogger("swarm")
     logger.propagate = False
     logger.addHandler(handler)

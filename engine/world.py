@@ -1,9 +1,10 @@
 """Everything that a swarm needs of the world, as one value: who builds it decides what is real."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from engine.agents.host import Gate
+from engine.masking import Mask
 from engine.protocols import Checker, Clock, Ids, Journal, Meters, Models, Trunk, Workspaces
 from engine.types import Sample
 
@@ -35,3 +36,4 @@ class World:
     gate: Gate
     governor: Governor
     checker: Checker | None
+    mask: Mask = field(default_factory=Mask)

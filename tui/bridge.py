@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     from engine.journal.export import export_jsonl
     from engine.journal.moments import seq_of
     from engine.journal.queries import JournalReader
+    from engine.masking import Mask, secrets_of
     from engine.models.choice import choose_models
     from engine.models.playbook import SampleProject, list_samples, sample_folder
     from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
@@ -138,6 +139,7 @@ MACHINERY = {
     "ControlClient": "engine.control_client",
     "JournalReader": "engine.journal.queries",
     "LiveRun": "engine.wiring",
+    "Mask": "engine.masking",
     "PROVIDERS": "engine.models.registry",
     "RunFolder": "engine.runs",
     "RunListing": "engine.runs",
@@ -164,6 +166,7 @@ MACHINERY = {
     "repo_id": "engine.runs",
     "resettled": "engine.settings_files",
     "resume_run": "engine.wiring",
+    "secrets_of": "engine.masking",
     "sample_folder": "engine.models.playbook",
     "seq_of": "engine.journal.moments",
     "snapshot_line": "engine.export",
@@ -433,6 +436,7 @@ __all__ = [
     "Live",
     "LiveRun",
     "LoadedSettings",
+    "Mask",
     "MessageQueued",
     "MessageRow",
     "MessageSource",
@@ -522,6 +526,7 @@ __all__ = [
     "resettled",
     "resume_run",
     "sample_folder",
+    "secrets_of",
     "seq_of",
     "snapshot_line",
     "span_s",

@@ -65,7 +65,7 @@ class AgentDesk:
         return tuple(sorted(new))
 
     async def hand_off(self, text: HandoffText) -> Answer:
-        return await self._hand_off(text)
+        return await self._hand_off(self._host.mask.value(text))
 
     async def follow(self, commit: CommitId) -> None:
         """Bring the copy to a newer commit; what was changed in it is lost. One that cannot be is made anew later."""

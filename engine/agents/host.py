@@ -6,6 +6,7 @@ from typing import Protocol
 
 from engine.agents.prompts import Prompts
 from engine.conversation import Request, Turn
+from engine.masking import Mask
 from engine.protocols import Checker, Clock, Ids, Models, Recorder, Trunk, Workspace, Workspaces
 from engine.settings import Settings
 from engine.snapshot import Snapshot
@@ -51,6 +52,7 @@ class Host(Recorder, Protocol):
     workspaces: Workspaces
     checker: Checker | None
     gate: Gate
+    mask: Mask
 
     async def safe_point(self, agent: AgentId) -> None:
         """Hold the agent here while it is paused."""

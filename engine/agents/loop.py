@@ -17,6 +17,7 @@ from engine.conversation import Block, Message, Request, StopReason, Text, ToolC
 from engine.errors import ModelError, ModelErrorKind
 from engine.events import Draft
 from engine.hygiene import found
+from engine.masking import marks_in
 from engine.protocols import WorkspaceError
 from engine.tools.tool import Answer, Tool, refused
 from engine.types import AgentId, AgentState, CallId, MessageId, Pathology, ToolCallState, Usage
@@ -136,7 +137,7 @@ class Loop:
     async def _turn(self) -> Turn:
         inbox = readable(self.host.snapshot.inboxes.get(self.agent, ()), self._inbox_characters())
         parts = [self.conversation.opening or "", joined(inbox), *self._asides]
-        given = clean("\n\n".join(part for part in parts if part)) or None
+        given = self.host.mask.text(clean("\n\n".join(part for part in parts if part))) or None
         started = self.host.clock.monotonic()
         turn = self._own(await self.host.ask(self.agent, self._request(self.conversation.asking(given))))
         if inbox:
@@ -280,7 +281,7 @@ class Loop:
         cause = self._record(e.ToolStarted(call.id, tool.name, call.arguments, tool.writes, target))
         started = self.host.clock.monotonic()
         try:
-            answer = await tool.call(self.desk, arguments)
+            answer = self._unwritable(tool, arguments) or await tool.call(self.desk, arguments)
         except WorkspaceError as error:
             answer = refused(str(error))
         self._answer(call, answer, wall_s=self.host.clock.monotonic() - started, cause=cause)
@@ -289,6 +290,12 @@ class Loop:
         if not answer.ends and not answer.sleeps:
             self._watch_for_repeats(call, answer)
         return answer
+
+    def _unwritable(self, tool: Tool, arguments: msgspec.Struct) -> Answer | None:
+        """A refusal where the mark of a masked key would be written into the copy in place of the key."""
+        if not tool.writes or tool.atomic or not (marks := marks_in(arguments)):
+            return None
+        return refused(self.host.prompts["masked"].render(mark=marks[0]))
 
     def _parse(self, call: ToolCall) -> tuple[Tool, msgspec.Struct] | Answer:
         names = self.prompt.front.tools
@@ -338,6 +345,7 @@ class Loop:
     def _record(self, body: e.Body, *drafts: Draft, cause: int | None = None) -> int:
         """Record an event of this agent (and drafts with it), and fold it into the conversation."""
         task = self.desk.agent.task
+        body = self.host.mask.value(body)
         seq = self.host.record(Draft(body, self.agent, task), *drafts, cause=cause)
         self.conversation.apply(e.Event(seq, 0, 0, body, self.agent))
         return seq

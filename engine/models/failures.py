@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from engine.errors import ModelError, ModelErrorKind
+from engine.masking import Mask
 from engine.types import Micros
 
 _MAX_MESSAGE = 400
@@ -59,9 +60,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\
 
 def shown(text: str, secret: str = "") -> str:
     """Text from a server as one short line without keys or anything that could steer a terminal."""
-    if len(secret) >= 8:
-        text = text[: 50 * _MAX_MESSAGE].replace(secret, "***")
-    text = _KEYS.sub("***", _UNPRINTABLE.sub(" ", text[: 4 * _MAX_MESSAGE])).strip()
+    text = Mask({"the key": secret}).text(text[: 50 * _MAX_MESSAGE])
+    text = _KEYS.sub("[masked: key]", _UNPRINTABLE.sub(" ", text[: 4 * _MAX_MESSAGE])).strip()
     return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "…"
 
 

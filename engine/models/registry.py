@@ -82,6 +82,12 @@ def key_variable(name: str, settings: ProviderSettings) -> str:
     return settings.api_key_env or PROVIDERS[name].key_env
 
 
+def key_variables(settings: Mapping[str, ProviderSettings]) -> frozenset[str]:
+    """All variables that may hold a key of a provider."""
+    chosen = {provider.api_key_env for provider in settings.values()}
+    return frozenset(chosen | {listing.key_env for listing in PROVIDERS.values()}) - {""}
+
+
 def has_key(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> bool:
     """Whether the provider can be called as far as its key goes."""
     listing = PROVIDERS[name]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui.bridge import ExitStatus, SwarmError
+from tui.bridge import ExitStatus, Mask, SwarmError, secrets_of
 from tui.commands.options import state_dir
 from tui.text import one_line
 
@@ -42,8 +42,9 @@ def perform(target: str, arguments: Namespace) -> int:
 
 
 def report(message: str, hint: str, status: ExitStatus) -> int:
-    """The two lines of an error on stderr; returns the status."""
-    sys.stderr.write(f"error: {one_line(message)}\nhint: {one_line(hint)}\n")
+    """The two lines of an error on stderr, without keys; returns the status."""
+    masked = Mask(secrets_of(os.environ)).text
+    sys.stderr.write(f"error: {masked(one_line(message))}\nhint: {masked(one_line(hint))}\n")
     sys.stderr.flush()
     return int(status)
 
@@ -56,7 +57,7 @@ def _unexpected(error: Exception, arguments: Namespace) -> int:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(f"{datetime.now(UTC).isoformat()}\n")
-            traceback.print_exception(error, file=stream)
+            stream.write(Mask(secrets_of(os.environ)).text("".join(traceback.format_exception(error))))
         hint = f"the details are in {log}"
     except OSError as unwritable:
         hint = f"the details could not be written to {log}: {unwritable.strerror}"

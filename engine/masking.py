@@ -1,0 +1,223 @@
+"""Takes keys out of text before it is stored, shown or sent to a model, and leaves a mark that says so. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+T = TypeVar("T")
+
+MARK = re.compile(r"\[masked: [A-Za-z][\w .-]{1,80}\]")
+SHORTEST = 16
+"""Characters of the shortest text that any format matches."""
+OWN_SHORTEST = 8
+"""Characters of a key of the engine's own that is looked for."""
+OTHERS_SHORTEST = 12
+"""Characters of another secret variable's value that is looked for: shorter ones are words that stand everywhere."""
+SECRET_NAMES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_PASSWD", "_CREDENTIALS")
+"""Endings of variables that hold a secret."""
+HELD_MOST = 8_192
+"""Characters of a stream that are held back for want of a place where no key can be cut in two."""
+
+
+class Format(Struct, frozen=True):
+    """What one kind of key looks like: one of `starts`, where no word is under way, and what `whole` matches there."""
+
+    kind: str
+    starts: tuple[str, ...]
+    whole: re.Pattern[str]
+
+
+def _format(kind: str, starts: str, whole: str) -> Format:
+    return Format(kind, tuple(starts.split("|")), re.compile(whole))
+
+
+_PEM_NAME = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+_PEM_BODY = r"[A-Za-z0-9+/=\s\\:,.\"'_-]"  # base64, line numbers, file names and quotes: no code
+
+FORMATS = (
+    _format("anthropic key", "sk-ant-", r"sk-ant-[A-Za-z0-9_-]{16,}"),
+    _format("openrouter key", "sk-or-", r"sk-or-[A-Za-z0-9_-]{20,}"),
+    _format("openai key", "sk-proj-|sk-svcacct-|sk-admin-", r"sk-[a-z]+-[A-Za-z0-9_-]{20,}"),
+    _format("api key", "sk-", r"sk-(?=[A-Za-z]{0,60}\d)[A-Za-z0-9]{20,}(?![\w-])"),
+    _format("github token", "gh", r"gh[pousr]_[A-Za-z0-9]{36,255}"),
+    _format("github token", "github_pat_", r"github_pat_[A-Za-z0-9_]{22,255}"),
+    _format("gitlab token", "glpat-|glrt-|gldt-", r"gl[a-z]+-[A-Za-z0-9_=.-]{20,}"),
+    _format("aws key", "AKIA|ASIA", r"A[A-Z]{3}(?![A-Z0-9]{9}EXAMPLE)[A-Z2-7]{16}(?!\w)"),
+    _format("slack token", "xox", r"xox[a-z][-.][A-Za-z0-9.-]{10,}"),
+    _format("slack token", "xapp-", r"xapp-\d-[A-Za-z0-9-]{20,}"),
+    _format("google key", "AIza", r"AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
+    _format("google secret", "GOCSPX-", r"GOCSPX-[A-Za-z0-9_-]{28}"),
+    _format("google token", "ya29.", r"ya29\.[A-Za-z0-9_-]{20,}"),
+    _format("npm token", "npm_", r"npm_[A-Za-z0-9]{36}(?!\w)"),
+    _format("pypi token", "pypi-AgE", r"pypi-AgE[A-Za-z0-9_-]{40,}"),
+    _format("hugging face token", "hf_", r"hf_[A-Za-z0-9]{30,}(?!\w)"),
+    _format("groq key", "gsk_", r"gsk_[A-Za-z0-9]{40,}"),
+    _format("xai key", "xai-", r"xai-[A-Za-z0-9]{40,}"),
+    _format("stripe key", "sk_live_|rk_live_", r"[rs]k_[a-z]+_[A-Za-z0-9]{20,}"),
+    _format("sendgrid key", "SG.", r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}"),
+    _format("docker token", "dckr_", r"dckr_[a-z]+_[A-Za-z0-9_-]{24,}"),
+    _format("digitalocean token", "dop_v1_|doo_v1_", r"do[a-z]_v1_[a-f0-9]{64}"),
+    _format("databricks token", "dapi", r"dapi[a-f0-9]{32}(?!\w)"),
+    _format("vault token", "hvs.", r"hv[a-z]\.[A-Za-z0-9_-]{24,}"),
+    _format("age key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{50,}"),
+    _format("json web token", "eyJ", r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    _format("bearer token", "Bearer |bearer ", r"[Bb]earer (?=[A-Za-z._~+/-]{0,200}\d)[A-Za-z0-9._~+/-]{20,}=*"),
+    _format(
+        "private key",
+        "-----BEGIN ",
+        rf"-----BEGIN {_PEM_NAME}(?:{_PEM_BODY}{{16,20000}}?-----END {_PEM_NAME}"
+        rf"|(?:[\s\"'\d\\]*n?[A-Za-z0-9+/=]{{40,}})+)",
+    ),
+)
+"""Published formats. Most have a prefix of their own; where it is an everyday word, length or digits must fit, too."""
+
+_PEM_UNDER_WAY = re.compile(rf"-----(?:B[A-Z0-9 ]{{0,60}}-{{0,5}}|BEGIN {_PEM_NAME}{_PEM_BODY}*)\Z")
+_BEARER_UNDER_WAY = re.compile(r"[Bb]earer \S*\Z")
+
+
+class Mask:
+    """Masks what looks like a key, and the very values of `secrets` (by the names they go under)."""
+
+    def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
+        named = {value: name for name, value in (secrets or {}).items() if len(value) >= OWN_SHORTEST}
+        self._values = sorted(named.items(), key=lambda item: -len(item[0]))
+        self._known: object = None
+        self._shortest = min((SHORTEST, *(len(value) for value, _ in self._values)))
+
+    def text(self, text: str) -> str:
+        """The text with `[masked: KIND]` in place of every key."""
+        if len(text) < self._shortest or not (spans := self.spans(text)):
+            return text
+        pieces, at = [], 0
+        for start, end, kind in spans:
+            pieces += [text[at:start], f"[masked: {kind}]"]
+            at = end
+        return "".join((*pieces, text[at:]))
+
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """Where keys stand, as (start, end, kind), in order and apart from each other."""
+        found = sorted(self._found(text), key=lambda span: (span[0], -span[1]))
+        apart: list[tuple[int, int, str]] = []
+        for start, end, kind in found:
+            if not apart or start >= apart[-1][1]:
+                apart.append((start, end, kind))
+            elif end > apart[-1][1]:  # a key within a longer secret that begins earlier: nothing of either is left
+                apart[-1] = (apart[-1][0], end, apart[-1][2])
+        return apart
+
+    def value(self, value: T) -> T:
+        """A Struct, tuple, list, dict or text with all text in it masked; the same object where there is no key.
+
+        What only a provider can read (raw data) is left as it is. Masking the last result again costs nothing.
+        """
+        if value is not self._known:
+            self._known = value = cast(T, self._value(value))
+        return value
+
+    def stream(self) -> "StreamMask":
+        return StreamMask(self)
+
+    def _found(self, text: str) -> Iterator[tuple[int, int, str]]:
+        for secret, name in self._values:
+            at = text.find(secret)
+            while at >= 0:
+                yield at, at + len(secret), f"value of {name}"
+                at = text.find(secret, at + len(secret))
+        for format in FORMATS:
+            for start in format.starts:
+                at = text.find(start)
+                while at >= 0:
+                    match = format.whole.match(text, at) if at == 0 or _may_precede(text[at - 1]) else None
+                    if match is not None:
+                        yield at, match.end(), format.kind
+                    at = text.find(start, match.end() if match else at + 1)
+
+    def _value(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is str:
+            return self.text(value)
+        if kind is tuple or kind is list:
+            new = [self._value(item) for item in value]
+            return kind(new) if any(a is not b for a, b in zip(new, value, strict=True)) else value
+        if kind is dict:
+            pairs = {self._value(key): self._value(item) for key, item in value.items()}
+            return pairs if any(pairs.get(key) is not item for key, item in value.items()) else value
+        if isinstance(value, Struct):
+            changes = {}
+            for name in value.__struct_fields__:
+                old = getattr(value, name)
+                if (new := self._value(old)) is not old:
+                    changes[name] = new
+            return replace(value, **changes) if changes else value
+        return value
+
+
+class StreamMask:
+    """Masks text that comes in pieces: a word is held back until it has ended, as it may be the first half of a key."""
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask = mask
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """What can be shown by now."""
+        self._held += text
+        end = self._settled()
+        shown, self._held = self._held[:end], self._held[end:]
+        return self._mask.text(shown)
+
+    def rest(self) -> str:
+        """What is left, once the stream has ended."""
+        shown, self._held = self._held, ""
+        return self._mask.text(shown)
+
+    def _settled(self) -> int:
+        held = self._held
+        end = max(held.rfind(" "), held.rfind("\n"), held.rfind("\t"), held.rfind("\r")) + 1
+        for under_way in (_PEM_UNDER_WAY, _BEARER_UNDER_WAY):
+            if (match := under_way.search(held)) is not None:
+                end = min(end, match.start())
+        for secret, _ in self._mask._values:
+            begun = range(max(0, len(held) - len(secret)), end)
+            end = min(end, next((at for at in begun if secret.startswith(held[at:])), end))
+        if len(held) - end <= HELD_MOST:
+            return end
+        end = len(held) - HELD_MOST // 2
+        return next((start for start, stop, _ in self._mask.spans(held) if start < end < stop), end)
+
+
+def marks_in(value: object) -> list[str]:
+    """The marks of masked keys in the texts of a flat Struct."""
+    texts = (getattr(value, name) for name in getattr(value, "__struct_fields__", ()))
+    return [mark for text in texts if isinstance(text, str) for mark in MARK.findall(text)]
+
+
+def looks_like_key(text: str) -> bool:
+    return bool(_FORMATS_ALONE.spans(text))
+
+
+def secrets_of(environ: Mapping[str, str], own: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The secret values of an environment, by the variables' names.
+
+    `own`: variables whose values the engine sends to providers. Of others, a path or a short word is no secret.
+    """
+    found = {name: value.strip() for name, value in environ.items()}
+    return {name: value for name, value in found.items() if _is_secret(name, value, name in own)}
+
+
+def _is_secret(name: str, value: str, own: bool) -> bool:
+    if own:
+        return len(value) >= OWN_SHORTEST
+    named = name.upper().endswith(SECRET_NAMES)
+    return named and len(value) >= OTHERS_SHORTEST and not value.startswith(("/", "~"))
+
+
+def _may_precede(character: str) -> bool:
+    """Whether a key may begin after the character: not in the middle of a word."""
+    return not (character.isalnum() or character == "_")
+
+
+_FORMATS_ALONE = Mask()
