@@ -71,6 +71,21 @@ def width_of(line: Iterable[Span]) -> int:
     return sum(cell_len(span.text) for span in line)
 
 
+def differing(old: Line, new: Line) -> tuple[int, int]:
+    """The cells, from and to, in which two lines of the same width may differ."""
+    start = 0
+    for before, after in zip(old, new, strict=False):
+        if before != after:
+            break
+        start += cell_len(after.text)
+    end = width_of(new)
+    for before, after in zip(reversed(old), reversed(new), strict=False):
+        if before != after or end <= start:
+            break
+        end -= cell_len(after.text)
+    return start, max(start, end)
+
+
 def fit(text: str, cells: int, *, right: bool = False) -> str:
     """The text in exactly so many cells: cut with an ellipsis, or filled with spaces."""
     if cells <= 0:

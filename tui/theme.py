@@ -3,12 +3,11 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 from rich.style import Style
 from textual.theme import Theme as CssTheme
@@ -78,6 +77,7 @@ class Palette(Struct, frozen=True):
     description: str = ""
     terminal: bool = False
     plain: bool = False
+    _styles: dict[str, Style] = field(default_factory=dict)
 
     @property
     def shades(self) -> bool:
@@ -126,10 +126,11 @@ class Palette(Struct, frozen=True):
 
     def style(self, names: str) -> Style:
         """A style for painted lines from names joined by spaces: colours, `bold`, `italic`, `on:COLOUR`."""
-        return _plain(names) if self.plain else _style(names, tuple(self.colours.items()))
+        if (style := self._styles.get(names)) is None:
+            style = self._styles[names] = _plain(names) if self.plain else _style(names, self.colours)
+        return style
 
 
-@lru_cache(maxsize=4096)
 def _plain(names: str) -> Style:
     style = Style()
     for name in names.split():
@@ -140,9 +141,7 @@ def _plain(names: str) -> Style:
     return style
 
 
-@lru_cache(maxsize=4096)
-def _style(names: str, colours: tuple[tuple[str, str], ...]) -> Style:
-    of = dict(colours)
+def _style(names: str, of: Mapping[str, str]) -> Style:
     style = Style()
     for name in names.split():
         if name.startswith("on:"):

@@ -87,10 +87,11 @@ class EventList(LineView):
         self._routine.extend(routine)
         self._all.extend(event for event in new if event.tone is not Tone.ROUTINE)
         shown = new if self._shows_routine else [event for event in new if event.tone is not Tone.ROUTINE]
+        before = len(self._shown)
         self._shown.extend(shown if self._filter is None else filter(self._filter.matches, shown))
         if _trim(self._all, KEPT) | _trim(self._routine, KEPT_ROUTINE):
             self._choose()
-        elif self.follow:
+        elif self.follow and len(self._shown) > before:
             self._to_end()
         else:
             self.show()
@@ -110,7 +111,7 @@ class EventList(LineView):
 
     def _to_end(self) -> None:
         with self.prevent(self.Moved):
-            self.show(everything=True)
+            self.show()
             self.cursor = max(0, len(self._shown) - 1)
             self.reveal()
 

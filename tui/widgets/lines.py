@@ -1,5 +1,6 @@
 """Views painted line by line: only what is visible is ever rendered, and only what changed is painted again."""
 
+from itertools import groupby
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -9,10 +10,12 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar
 from textual.strip import Strip
+from textual.widget import Widget
 
 from tui.keymap import DEFAULT
-from tui.text import EMPTY, Line, Span, clean, cut, width_of
+from tui.text import EMPTY, Line, Span, clean, cut, differing, width_of
 from tui.theme import Palette
 from tui.widgets.acting import Acting
 
@@ -21,10 +24,34 @@ def strip_of(line: Line, palette: Palette, cells: int, base: str = "on:backgroun
     """A line as the terminal gets it: cleaned, styled, exactly `cells` wide. `base` lies under every span."""
     cleaned = tuple(span._replace(text=clean(span.text).replace("\n", "␊")) for span in line)
     cleaned = cut(cleaned, cells)
-    segments = [Segment(span.text, palette.style(f"{base} {span.style}")) for span in cleaned if span.text]
+    # Each segment costs the terminal a whole style, so neighbours of one style are one.
+    segments = [
+        Segment("".join(span.text for span in spans), palette.style(f"{base} {style}"))
+        for style, spans in groupby(cleaned, key=_style_of)
+    ]
     if (left := cells - width_of(cleaned)) > 0:
         segments.append(Segment(" " * left, palette.style(base)))
-    return Strip(segments, cells)
+    return Strip([segment for segment in segments if segment.text], cells)
+
+
+def _style_of(span: Span) -> str:
+    return span.style
+
+
+class Bar(ScrollBar):
+    """A scrollbar that is painted only when it looks different: lists grow all the time."""
+
+    _look: tuple[object, ...] = ()
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> "Bar":
+        rows, length, window = self.size.height, self.window_virtual_size, self.window_size
+        thumb = max(8, rows * 8 * window // max(1, length))
+        place = int(self.position / max(1, length - window) * (rows * 8 - thumb))
+        look = (rows, thumb, place, self.mouse_over, self.grabbed, self.app.theme)
+        if look != self._look or layout or recompose:
+            self._look = look
+            super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+        return self
 
 
 class LineView(Acting, ScrollView, can_focus=True):
@@ -122,10 +149,9 @@ class LineView(Acting, ScrollView, can_focus=True):
     def show(self, *, everything: bool = False) -> None:
         """Take the present lines over: repaint what is visible and differs from what was painted last."""
         count = self.line_count()
-        size = Size(0, count)
-        if count != self.virtual_size.height:
-            self.virtual_size = size
-            everything = True
+        if count != (before := self.virtual_size.height):
+            everything = everything or not count or not before
+            self._resize_to(count)
         self.cursor = max(0, min(self.cursor, count - 1))
         if everything:
             self._painted.clear()
@@ -134,11 +160,35 @@ class LineView(Acting, ScrollView, can_focus=True):
         cells, top = self.cells, self.scroll_offset.y
         for row in range(self.rows):
             index = top + row
-            if index < count and self._painted.get(index) != self.line(index, cells):
-                self.refresh(Region(0, row, self.size.width, 1))
+            if index >= count:
+                if self._painted.pop(index, None) is not None:
+                    self.refresh(Region(0, row, cells, 1))
+            elif (painted := self._painted.get(index)) is None:
+                self.refresh(Region(0, row, cells, 1))
+            elif painted != (line := self.line(index, cells)):
+                start, end = differing(painted, line) if width_of(painted) == width_of(line) else (0, cells)
+                self.refresh(Region(start, row, end - start, 1))
         if len(self._painted) > 2000:
             self._painted.clear()
             self.refresh()
+
+    def _resize_to(self, count: int) -> None:
+        """Another number of lines. Only a scrollbar that comes or goes lays the screen out again."""
+        size, fits = Size(0, count), count <= self.container_size.height
+        if fits == self.show_vertical_scrollbar:
+            self.virtual_size = size
+        else:
+            self.set_reactive(Widget.virtual_size, size)
+            self._scroll_update(size)
+
+    @property
+    def vertical_scrollbar(self) -> ScrollBar:
+        if self._vertical_scrollbar is None:
+            bar = Bar(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
+            self._vertical_scrollbar = bar
+            bar.display = False
+            self.app._start_widget(self, bar)
+        return self._vertical_scrollbar
 
     def on_resize(self, event: events.Resize) -> None:
         self.show(everything=True)
