@@ -182,7 +182,8 @@ class Pivoted(EventBody, frozen=True, tag="pivoted"):
 
 class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
     """One whole model call. `given` is the text that the agent was told since its last turn (None: only tool
-    answers), `consumed` the inbox messages in it, `prompt` the role prompt's name and version.
+    answers), `consumed` the inbox messages in it, `prompt` the role prompt's name and version. `intent`: the
+    version that the agent knows from here on, where a message brought one (0: as before).
     """
 
     model: ModelName
@@ -193,6 +194,7 @@ class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
     usage: Usage
     prompt: str
     wall_s: float
+    intent: int = 0
 
 
 class ModelCallRetried(EventBody, frozen=True, tag="model_call_retried"):
@@ -267,11 +269,12 @@ class TaskRequeued(EventBody, frozen=True, tag="task_requeued"):
 
 
 class TaskEnded(EventBody, frozen=True, tag="task_ended"):
-    """`state` is landed, failed or cancelled."""
+    """`state` is landed, failed or cancelled. `intent`: the version that its planner knew when it took it back."""
 
     state: str
     reason: str = ""
     commit: CommitId | None = None
+    intent: int = 0
 
 
 class LandingStarted(EventBody, frozen=True, tag="landing_started"):

@@ -33,12 +33,16 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SwarmSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`workers` at once; `max_depth` of subplanners; `max_agents` alive at once; `seed` of all randomness."""
+    """`workers` at once; `max_depth` of subplanners; `max_agents` alive at once; `seed` of all randomness.
+
+    `watch_intent`: a file of the repo whose edits become versions of the intent; empty: none.
+    """
 
     workers: int = 16
     max_depth: int = 4
     max_agents: int = 500
     seed: int = 0
+    watch_intent: str = ""
 
 
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):

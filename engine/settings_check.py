@@ -287,6 +287,8 @@ def _check_sense(path: tuple[str, ...], value: Any) -> None:
         raise broken(
             f"'{value}' is neither auto nor a number of slots", 'write "auto" or a number in quotes, such as "4"'
         )
+    elif key == ("swarm", "watch_intent") and (value.startswith(("/", "~")) or ".." in value.split("/")):
+        raise broken(f"'{value[:80]}' is not a file of the repo", 'write its path from the top, such as "INTENT.md"')
     elif key == ("providers", "base_url") and value:
         _check_address(value)
     elif key == ("providers", "api_key_env") and value and not _VARIABLE.fullmatch(value):

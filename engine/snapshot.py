@@ -223,6 +223,12 @@ class Snapshot:
             if (child := self.agents[id]).role is Role.PLANNER and not child.ended
         ]
 
+    def subplanners(self, planner: AgentId) -> list[Agent]:
+        """The planner's own subplanners that can still be told something, oldest first."""
+        gone = (AgentState.FAILED, AgentState.CANCELLED)
+        below = [self.agents[id] for id in self.children.get(planner, ())]
+        return [child for child in below if child.role is Role.PLANNER and child.state not in gone]
+
     def copy(self) -> "Snapshot":
         """A snapshot that further events do not change."""
         new = object.__new__(Snapshot)
@@ -430,6 +436,7 @@ def _(s: Snapshot, event: e.Event, body: e.TurnTaken) -> None:
         usage=agent.usage + body.usage,
         tokens_in_context=body.usage.input + body.usage.output,
         stepped_at=event.at,
+        intent=max(agent.intent, body.intent),
     )
     s._spend(event, body.usage)
 
@@ -484,7 +491,14 @@ def _(s: Snapshot, event: e.Event, body: e.TaskRequeued) -> None:
 
 @_folds(e.TaskEnded)
 def _(s: Snapshot, event: e.Event, body: e.TaskEnded) -> None:
-    task = s._task(event, state=TaskState(body.state), reason=body.reason, commit=body.commit, ended_at=event.at)
+    task = s._task(
+        event,
+        state=TaskState(body.state),
+        reason=body.reason,
+        commit=body.commit,
+        ended_at=event.at,
+        cancelled_under=body.intent,
+    )
     s.pending_landings.pop(task.id, None)
     s.budget_marks.pop(of_task(task.id), None)
     if task.state is TaskState.LANDED:

@@ -96,11 +96,12 @@ def _new_intent(host: Host, text: str, author: str) -> tuple[Draft, ...]:
         )
     )
     told = host.prompts["intent_changed"].render(version=version, text=text.strip(), diff=changed)
-    return draft, _told(host, root, MessageSource.INTENT, told)
+    return draft, _told(host, root, MessageSource.INTENT, told, version)
 
 
-def _told(host: Host, agent: AgentId, source: MessageSource, text: str) -> Draft:
-    message = InboxMessage(MessageId(host.ids.new("m")), host.clock.now(), agent, source, text)
+def _told(host: Host, agent: AgentId, source: MessageSource, text: str, intent: int = 0) -> Draft:
+    id = MessageId(host.ids.new("m"))
+    message = InboxMessage(id, host.clock.now(), agent, source, text, intent=intent)
     return Draft(e.MessageQueued(message), agent)
 
 

@@ -158,7 +158,8 @@ class Task(Struct, frozen=True):
     """A task and where it stands.
 
     `attempt` counts the attempts started; `failures` those that ended by their own fault, `losses` those that
-    ended with their agent or the whole program. `intent` is the version it came from.
+    ended with their agent or the whole program. `intent` is the version it came from, `cancelled_under` the one
+    that its planner knew when it took it back (0: it did not).
     """
 
     id: TaskId
@@ -177,6 +178,7 @@ class Task(Struct, frozen=True):
     ended_at: Micros | None = None
     conflicts: int = 0
     commit: CommitId | None = None
+    cancelled_under: int = 0
 
     @property
     def ended(self) -> bool:
@@ -267,7 +269,9 @@ class Landing(Struct, frozen=True):
 
 
 class InboxMessage(Struct, frozen=True):
-    """A message that waits for an agent's next model call. `handoff` names the handoff it carries."""
+    """A message that waits for an agent's next model call. `handoff` names the handoff it carries, `intent` the version
+    of the intent that it brings (0: none).
+    """
 
     id: MessageId
     at: Micros
@@ -275,6 +279,7 @@ class InboxMessage(Struct, frozen=True):
     source: MessageSource
     text: str
     handoff: HandoffId | None = None
+    intent: int = 0
 
 
 class Scratchpad(Struct, frozen=True):

@@ -20,6 +20,7 @@ from engine.commands import Command
 from engine.control import ControlServer, Status
 from engine.errors import ErrorKind, SwarmError
 from engine.events import Draft, Event
+from engine.intent_watch import IntentWatch
 from engine.journal.checkpoints import Chunks
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
@@ -64,13 +65,22 @@ class LiveRun:
 
         Raises SwarmError when the program, the disk or the provider does not let it go on.
         """
+        watching = asyncio.create_task(self._watch_intent())
         try:
             await self.swarm.run()
         finally:
+            watching.cancel()
             await self._held.aclose()
         if self.snapshot.state is RunState.FINISHED:  # nothing will be built on its copies again
             await asyncio.to_thread(shutil.rmtree, self.folder.workspaces, True)
         return self.summary()
+
+    async def _watch_intent(self) -> None:
+        """Nothing, unless the settings name a file."""
+        swarm = self.swarm
+        if name := swarm.settings.swarm.watch_intent:
+            file = Path(self.snapshot.repo) / name
+            await IntentWatch(file, swarm.clock, lambda: swarm.snapshot.intent, swarm.submit).run()
 
     def summary(self) -> Summary:
         return summarise(self.snapshot, self.swarm.clock.now(), self.folder.journal)

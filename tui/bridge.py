@@ -67,6 +67,7 @@ from engine.events import (
     Warned,
     WorkersLimited,
 )
+from engine.intent_text import without_comments
 from engine.journal.rows import EventPage, Followed, MessageRow, SampleRow, TaskRow, ToolCallRow
 from engine.quantities import span_s
 from engine.repo.diff import FileDiff, FileKind, Hunk, Patch, parse_patch
@@ -535,4 +536,5 @@ __all__ = [
     "state_folder",
     "suggest_check",
     "summarise",
+    "without_comments",
 ]

@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable
 
 from engine.agents.host import Host
+from engine.events import Draft, MessageQueued, Rescoped
 from engine.protocols import Output, Workspace, WorkspaceError, WorkspaceLost
 from engine.quantities import span_s
 from engine.tools.tool import Answer
-from engine.types import Agent, AgentId, CommitId, HandoffText, Role
+from engine.types import Agent, AgentId, CommitId, HandoffText, InboxMessage, MessageId, MessageSource, Role
 
 HandOff = Callable[[HandoffText], Awaitable[Answer]]
 
@@ -56,6 +57,16 @@ class AgentDesk:
         if self.agent.role is Role.PLANNER:
             return frozenset()
         return frozenset(await (await self.workspace()).changed())
+
+    def passed_on(self, child: Agent, goal: str, scope: str, message: str) -> tuple[Draft, ...]:
+        goal, scope = goal.strip() or child.goal, scope.strip() or child.scope
+        version = self.agent.intent
+        text = self._host.prompts["slice_changed"].render(
+            version=version, message=message.strip(), goal=goal, scope=scope or "as it follows from the goal"
+        )
+        id = MessageId(self.ids.new("m"))
+        told = InboxMessage(id, self.clock.now(), child.id, MessageSource.INTENT, text, intent=version)
+        return (Draft(Rescoped(goal, scope), child.id), Draft(MessageQueued(told), child.id))
 
     async def spoiled(self) -> tuple[str, ...]:
         if self.agent.role is not Role.PLANNER or self._workspace is None:

@@ -153,6 +153,7 @@ class Loop:
                 usage=turn.usage,
                 prompt=self.prompt.label,
                 wall_s=self.host.clock.monotonic() - started,
+                intent=max((message.intent for message in inbox), default=0),
             )
         )
         return turn

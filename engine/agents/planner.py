@@ -147,7 +147,7 @@ class Planner:
             agent=agent.id,
             to_agent=agent.parent,
             text=text,
-            intent=self.host.snapshot.intents[-1].version if self.host.snapshot.intents else 0,
+            intent=agent.intent,
             by_engine=by_engine,
         )
         if agent.parent is None:

@@ -221,6 +221,8 @@ def _(event: e.Event, body: e.TurnTaken, shelf: Shelf) -> Iterable[Write]:
     said = shelf.head(body.message.text)
     who = (_message_id(event, 1), *about, "assistant", "model", None, None, body.stop)
     yield _MESSAGE, (*who, *said, calls)
+    if body.intent:
+        yield _KNOWS, (body.intent, event.agent)
     yield from _spent(event, body.usage, body.usage.input + body.usage.output, step=1)
 
 
@@ -269,6 +271,7 @@ _AGENT_SPENT = _update(
 )
 _PIVOT = _insert("pivots", "seq at agent reason scratchpad")
 _PATHOLOGY = _insert("pathologies", "seq at agent pathology times remedy detail")
+_KNOWS = _update("agents", "intent = max(intent, ?)")
 _SCRATCHPAD = _insert("scratchpads", "agent version at text size blob")
 _ENDS = (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED)
 
@@ -395,7 +398,7 @@ _TASK_REQUEUED = _update(
     "tasks",
     "state = 'queued', agent = NULL, reason = ?, not_before = ?, losses = losses + ?, failures = failures + (1 - ?)",
 )
-_TASK_ENDED = _update("tasks", "state = ?, reason = ?, commit_oid = ?, ended = ?")
+_TASK_ENDED = _update("tasks", "state = ?, reason = ?, commit_oid = ?, ended = ?, cancelled_under = ?")
 _TASK_LANDING = _update("tasks", "state = 'landing'")
 _TASK_HANDED_BACK = _update("tasks", "state = 'working', conflicts = conflicts + ?")
 _LANDING_STARTED = _insert("landings", "id task agent change started", " ON CONFLICT (id) DO NOTHING")
@@ -432,7 +435,7 @@ def _(event: e.Event, body: e.TaskRequeued, shelf: Shelf) -> Iterable[Write]:
 
 @_projects(e.TaskEnded)
 def _(event: e.Event, body: e.TaskEnded, shelf: Shelf) -> Iterable[Write]:
-    yield _TASK_ENDED, (body.state, body.reason, body.commit, event.at, event.task)
+    yield _TASK_ENDED, (body.state, body.reason, body.commit, event.at, body.intent, event.task)
     if counted := _TASK_COUNTED.get(body.state):
         yield counted, ()
 

@@ -24,6 +24,7 @@ from engine.journal.rows import (
     ErrorRateRow,
     EventPage,
     Followed,
+    IntentRow,
     MessageRow,
     RunRow,
     SampleRow,
@@ -362,6 +363,20 @@ class JournalReader:
             self._fill(row, "output", row["blob"], blobs)
             row["passed"], row["wall_s"] = bool(row["passed"]), row["wall_s"] or 0.0
         return tuple(CheckRow(row["seq"], self._convert(row, Check), row["moved"]) for row in rows)
+
+    async def intents(self) -> tuple[IntentRow, ...]:
+        """Every version of the intent, oldest first, with what it set off and what still runs on it."""
+        rows = await self._named(
+            """SELECT i.version, i.at, i.author, i.text, count(t.id) AS tasks,
+              coalesce(sum(t.state = 'landed'), 0) AS landed, coalesce(sum(t.state = 'failed'), 0) AS failed,
+              coalesce(sum(t.state = 'cancelled'), 0) AS cancelled,
+              coalesce(sum(t.state IN ('queued', 'working', 'landing')), 0) AS open,
+              (SELECT count(*) FROM tasks m WHERE m.cancelled_under = i.version AND m.intent < i.version) AS moot,
+              (SELECT count(*) FROM agents a WHERE a.intent = i.version AND a.role = 'planner' AND a.ended IS NULL)
+                AS planners
+            FROM intents i LEFT JOIN tasks t ON t.intent = i.version GROUP BY i.version ORDER BY i.version"""
+        )
+        return tuple(self._convert(row, IntentRow) for row in rows)
 
     async def breaks(self, *, limit: int = 100) -> tuple[Break, ...]:
         """Where trunk broke, newest first."""

@@ -72,6 +72,24 @@ class CheckRow(Struct, frozen=True):
     moved: Micros | None
 
 
+class IntentRow(Struct, frozen=True):
+    """A version of the intent: how many `tasks` it set off and what became of them, how many older ones it made `moot`,
+    and how many planners plan by it now.
+    """
+
+    version: int
+    at: Micros
+    author: str
+    text: str
+    tasks: int
+    landed: int
+    failed: int
+    cancelled: int
+    open: int
+    moot: int
+    planners: int
+
+
 class ErrorRateRow(Struct, frozen=True):
     """A stretch of time that begins `at`: snapshots of trunk, how many failed, the most failing tests in one of them
     (None where the runner does not count).

@@ -155,6 +155,7 @@ CREATE VIEW error_rate_per_hour AS
 
 # What went wrong with agents as agents; where they changed course and why, and in which version of their scratchpad.
 _FOURTH = """
+ALTER TABLE tasks ADD COLUMN cancelled_under INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE pathologies (
   seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, agent TEXT NOT NULL, pathology TEXT NOT NULL, times INTEGER NOT NULL,
   remedy TEXT NOT NULL, detail TEXT NOT NULL

@@ -23,7 +23,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     reason = arguments.reason or "its planner took it back"
     return Answer(
         f"cancelled: {task.spec.title}",
-        drafts=(Draft(TaskEnded(TaskState.CANCELLED, reason), task.agent, task.id),),
+        drafts=(Draft(TaskEnded(TaskState.CANCELLED, reason, intent=desk.agent.intent), task.agent, task.id),),
     )
 
 

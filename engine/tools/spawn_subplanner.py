@@ -31,7 +31,6 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     if sum(not agent.ended for agent in snapshot.agents.values()) >= limits.max_agents:
         finding = found(snapshot, planner.id, Pathology.SPAWNS_WITHOUT_END, f"more than {limits.max_agents} agents")
         return faulted(finding, f"{limits.max_agents} agents are at work, which is the limit: wait for some to end")
-    intent = snapshot.intent
     child = Agent(
         id=AgentId(desk.ids.new("a")),
         path=free_path(snapshot, planner.path, title),
@@ -41,7 +40,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
         title=title,
         goal=arguments.goal,
         scope=arguments.scope,
-        intent=intent.version if intent else 0,
+        intent=planner.intent,
         epoch=snapshot.epoch,
         spawned_at=desk.clock.now(),
     )

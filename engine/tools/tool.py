@@ -58,6 +58,10 @@ class Desk(Protocol):
         """Paths that a planner's last command changed in its throw-away copy; none for others."""
         ...
 
+    def passed_on(self, child: Agent, goal: str, scope: str, message: str) -> tuple[Draft, ...]:
+        """The events by which a subplanner hears of a change of its slice; empty parts stay as they are."""
+        ...
+
     async def hand_off(self, text: HandoffText) -> Answer:
         """End the agent's work, or say why it cannot end yet."""
         ...

@@ -1,16 +1,12 @@
 """The intent as a person gives it to a command: a file or stdin, checked before anything is made."""
 
 import os
-import re
 import sys
 from importlib.resources import files
 from pathlib import Path
 
-from tui.bridge import ErrorKind, SwarmError
+from tui.bridge import ErrorKind, SwarmError, without_comments
 
-_COMMENT_OR_CODE = re.compile(
-    r"(?P<code>^(?P<fence>```+|~~~+).*?(?:^(?P=fence)|\Z)|`[^`\n]*`)|<!--.*?-->", re.MULTILINE | re.DOTALL
-)
 LIMIT = 1 << 20
 """Bytes. A longer text would fill a model's context before the work begins."""
 
@@ -41,19 +37,13 @@ def read_intent(name: str) -> str:
 
 def stated(text: str, told: str) -> str:
     """What a person wrote, without their comments. Raises SwarmError (intent) when that is nothing, or the example."""
-    words = _without_comments(text)
+    words = without_comments(text)
     if not words:
         raise _bad(f"{told} is empty", "write what should exist when the work is done; `swarm-tui init` gives a start")
     example = (files("tui") / "templates" / "INTENT.md").read_text(encoding="utf-8")
-    if words.split() == _without_comments(example).split():
+    if words.split() == without_comments(example).split():
         raise _bad(f"{told} is still the example: say what you want", "replace its text with what should exist")
     return words + "\n"
-
-
-def _without_comments(text: str) -> str:
-    """The text without HTML comments, but for those that are shown as code."""
-    kept = _COMMENT_OR_CODE.sub(lambda found: found["code"] or "", text)
-    return re.sub(r"\n[ \t]*(?:\n[ \t]*)+\n", "\n\n", kept).strip()
 
 
 def _bad(message: str, hint: str) -> SwarmError:

@@ -1,0 +1,13 @@
+"""An intent as a person writes it, and as agents are told it."""
+
+import re
+
+_COMMENT_OR_CODE = re.compile(
+    r"(?P<code>^(?P<fence>```+|~~~+).*?(?:^(?P=fence)|\Z)|`[^`\n]*`)|<!--.*?-->", re.MULTILINE | re.DOTALL
+)
+
+
+def without_comments(text: str) -> str:
+    """The text without HTML comments, but for those that are shown as code."""
+    kept = _COMMENT_OR_CODE.sub(lambda found: found["code"] or "", text)
+    return re.sub(r"\n[ \t]*(?:\n[ \t]*)+\n", "\n\n", kept).strip()

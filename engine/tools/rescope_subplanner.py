@@ -1,0 +1,30 @@
+"""rescope_subplanner: a planner passes a change on to one that it gave a slice to."""
+
+from msgspec import Struct
+
+from engine.tools.tool import Answer, Desk, Tool, refused
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    subplanner: str
+    message: str
+    goal: str = ""
+    scope: str = ""
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    me, snapshot = desk.agent.id, desk.snapshot
+    if not arguments.message.strip():
+        return refused("say in `message` what has changed for it")
+    wanted = arguments.subplanner.strip()
+    mine = snapshot.subplanners(me)
+    named = [child for child in mine if wanted in (child.title, child.path, child.path.rpartition("/")[2])]
+    if not named:
+        titles = ", ".join(child.title for child in mine) or "none"
+        return refused(f"you have no subplanner {wanted}; yours: {titles}")
+    child = next((child for child in reversed(named) if not child.ended), named[-1])
+    drafts = desk.passed_on(child, arguments.goal, arguments.scope, arguments.message)
+    return Answer(f"told: {child.title}", drafts=drafts)
+
+
+TOOL = Tool("rescope_subplanner", Arguments, call, writes=True, atomic=True, target=lambda a: a.subplanner[:60])
