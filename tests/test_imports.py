@@ -21,6 +21,7 @@ LOGIC = (
     "export.py",
     "lifecycle.py",
     "masking.py",
+    "otel.py",
     "protocols.py",
     "quantities.py",
     "recovery.py",

@@ -106,10 +106,12 @@ from engine.types import (
 )
 
 if TYPE_CHECKING:
+    from engine.asking import ask_about
     from engine.control_client import ControlClient
     from engine.export import event_line, export_lines, snapshot_line
+    from engine.inquiry import Answered
     from engine.journal.archive import archive
-    from engine.journal.export import export_jsonl
+    from engine.journal.export import export_jsonl, export_otel
     from engine.journal.moments import seq_of
     from engine.journal.queries import JournalReader
     from engine.masking import Mask, secrets_of
@@ -148,10 +150,13 @@ MACHINERY = {
     "SampleProject": "engine.models.playbook",
     "SandboxReport": "engine.sandbox.levels",
     "SourceRepo": "engine.repo.source",
+    "Answered": "engine.inquiry",
+    "ask_about": "engine.asking",
     "archive": "engine.journal.archive",
     "choose_models": "engine.models.choice",
     "event_line": "engine.export",
     "export_jsonl": "engine.journal.export",
+    "export_otel": "engine.journal.export",
     "export_lines": "engine.export",
     "find_run": "engine.runs",
     "has_key": "engine.models.registry",
@@ -399,6 +404,7 @@ __all__ = [
     "AgentSpawned",
     "AgentState",
     "AgentStateChanged",
+    "Answered",
     "AnswersDropped",
     "Break",
     "BreakTraced",
@@ -505,11 +511,13 @@ __all__ = [
     "Warned",
     "WorkersLimited",
     "archive",
+    "ask_about",
     "choose_models",
     "config_folder",
     "event_line",
     "export_jsonl",
     "export_lines",
+    "export_otel",
     "find_run",
     "has_key",
     "inspect_repo",

@@ -135,6 +135,19 @@ def _archive(parser: ArgumentParser) -> None:
     _state_dir(parser.add_argument)
 
 
+def _ask(parser: ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run, as `swarm-tui runs` names it; live ones too")
+    parser.add_argument("question", metavar="QUESTION", help="in plain words")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="PROVIDER:NAME",
+        help="who answers (default: the planner's)",
+    )
+    _state_dir(parser.add_argument)
+
+
 def _runs(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per run")
     _state_dir(parser.add_argument)
@@ -154,6 +167,12 @@ def _send(parser: ArgumentParser) -> None:
 def _export(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run, as `swarm-tui runs` names it")
     parser.add_argument("--out", default="-", metavar="FILE", help="where to write (default: stdout)")
+    parser.add_argument(
+        "--format",
+        choices=("jsonl", "otel"),
+        default="jsonl",
+        help="otel: OpenTelemetry spans, as lines of OTLP",
+    )
     _state_dir(parser.add_argument)
 
 
@@ -167,7 +186,7 @@ def _init(parser: ArgumentParser) -> None:
 
 
 APP = CommandLine("", "[REPO]", "open the app on a repository", "tui.commands.open:open_repo", _open)
-PLANNED = ("report", "ask", "lint-intent")
+PLANNED = ("report", "lint-intent")
 """Commands that are promised elsewhere and not there yet: told apart from arguments that are wrong."""
 COMMANDS = (
     CommandLine("demo", "[SAMPLE]", "run a sample project: no key, no network", "tui.commands.demo:demo", _demo),
@@ -178,6 +197,7 @@ COMMANDS = (
     CommandLine("replay", "RUN", "the app, fed from a run's record", "tui.commands.replay:replay", _replay),
     CommandLine("send", "RUN VERB …", "pause, steer, cancel, … from elsewhere", "tui.commands.send:send", _send),
     CommandLine("export", "RUN", "a run's record as lines of JSON", "tui.commands.runs:export", _export),
+    CommandLine("ask", "RUN QUESTION", "a model explains a run", "tui.commands.ask:ask", _ask),
     CommandLine("archive", "RUN", "move large old bodies into a file", "tui.commands.archive:archive_run", _archive),
     CommandLine("doctor", "[REPO]", "what this machine gives and lacks", "tui.commands.doctor:doctor", _doctor),
     CommandLine("init", "[REPO]", "write a commented swarm.toml and INTENT.md", "tui.commands.init:init", _init),

@@ -3,10 +3,7 @@
 import asyncio
 import os
 import sqlite3
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
 import aiosqlite
 
@@ -20,8 +17,6 @@ _CHECK_S = 0.25
 """Seconds that a look for damage may take."""
 LOOK = 20_000
 """Instructions of SQLite between two looks at the clock: well under a millisecond."""
-
-_T = TypeVar("_T")
 
 
 async def open_for_writing(path: Path) -> aiosqlite.Connection:
@@ -185,13 +180,19 @@ async def _recognise(db: aiosqlite.Connection, path: Path) -> int:
 
 
 async def damage(db: aiosqlite.Connection) -> str:
-    """The first thing that SQLite finds wrong with the file, looking for a second; empty when it finds nothing."""
+    """The first thing that SQLite finds wrong with the file, looking for a moment; empty when it finds nothing.
+
+    A look at a whole table is one instruction to SQLite, in which it looks at no clock: it must be interrupted.
+    """
+    over = asyncio.get_running_loop().call_later(_CHECK_S, db._conn.interrupt)
     try:
-        rows = await limited(db, _CHECK_S, lambda: db.execute_fetchall("PRAGMA quick_check(1)"))
+        rows = await db.execute_fetchall("PRAGMA quick_check(1)")
     except sqlite3.OperationalError as error:
         return "" if "interrupted" in str(error) else str(error)
     except (sqlite3.Error, ValueError) as error:
         return str(error)
+    finally:
+        over.cancel()
     found = " ".join(str(row[0]) for row in rows)
     return "" if found == "ok" else " ".join(found.split())
 
@@ -199,16 +200,6 @@ async def damage(db: aiosqlite.Connection) -> str:
 async def _look_for_damage(db: aiosqlite.Connection, path: Path) -> None:
     if found := await damage(db):
         raise damaged(path, found)
-
-
-async def limited(db: aiosqlite.Connection, seconds: float, query: Callable[[], Awaitable[_T]]) -> _T:
-    """The query's result, or sqlite3.OperationalError (interrupted) when it takes longer. One query at a time."""
-    deadline = time.monotonic() + seconds
-    await db.set_progress_handler(lambda: time.monotonic() > deadline, LOOK)
-    try:
-        return await query()
-    finally:
-        await asyncio.shield(db.set_progress_handler(lambda: 0, 0))
 
 
 def damaged(path: Path, found: str) -> SwarmError:

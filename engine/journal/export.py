@@ -1,10 +1,11 @@
-"""A whole journal as lines of JSON: its events, and the handoffs and messages in them, in the order they happened."""
+"""A whole journal as lines of JSON: events with their handoffs and messages, as they happened; or spans of OTLP."""
 
 from pathlib import Path
 from typing import BinaryIO
 
 from engine.export import export_lines
 from engine.journal.queries import JournalReader
+from engine.otel import Spans
 
 
 async def export_jsonl(source: JournalReader | Path, out: BinaryIO) -> int:
@@ -22,4 +23,22 @@ async def export_jsonl(source: JournalReader | Path, out: BinaryIO) -> int:
     finally:
         if reader is not source:
             await reader.close()
+    return seq
+
+
+async def export_otel(path: Path, out: BinaryIO) -> int:
+    """Write the run's spans as `engine.otel` makes them, children before parents; how many events they come from.
+
+    Raises SwarmError (not_found, journal), and OSError of `out`.
+    """
+    spans = Spans()
+    seq = 0
+    reader = await JournalReader.open(path)
+    try:
+        async for event in reader.stream():
+            out.writelines(line + b"\n" for line in spans.take(event))
+            seq = event.seq
+        out.writelines(line + b"\n" for line in spans.rest())
+    finally:
+        await reader.close()
     return seq

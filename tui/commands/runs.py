@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, find_run, list_runs
+from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, export_otel, find_run, list_runs
 from tui.commands.options import state_dir
 from tui.text import one_line
 
@@ -35,19 +35,20 @@ def runs(arguments: Namespace) -> int:
 
 
 def export(arguments: Namespace) -> int:
-    """Events, handoffs and messages as lines of JSON, to stdout or a new file."""
+    """Events, handoffs and messages as lines of JSON, or spans as lines of OTLP, to stdout or a new file."""
+    write = export_otel if arguments.format == "otel" else export_jsonl
     run = find_run(state_dir(arguments), arguments.run)
     if run.problem:
         message = f"the journal of {run.run} cannot be read: {run.problem}"
         raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
     if arguments.out == "-":
-        asyncio.run(export_jsonl(run.folder.journal, sys.stdout.buffer))
+        asyncio.run(write(run.folder.journal, sys.stdout.buffer))
         return 0
     out = Path(arguments.out)
     part = out.with_name(f".{out.name}.part")
     try:
         with part.open("wb") as stream:
-            asyncio.run(export_jsonl(run.folder.journal, stream))
+            asyncio.run(write(run.folder.journal, stream))
         part.replace(out)
     except OSError as error:
         raise SwarmError(
