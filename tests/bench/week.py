@@ -122,6 +122,7 @@ class Week:
             for call in calls:
                 self.calls += 1
                 self._tell(e.ToolStarted(call, "shell", '{"command":"make test"}', True, "make test"), worker, id)
+                yield True
                 answer = self._draw.choice(self._answers)
                 self._tell(e.ToolFinished(call, "shell", t.ToolCallState.OK, answer, (), 1.0), worker, id)
                 yield True
