@@ -182,19 +182,6 @@ def stamp(info: os.stat_result) -> Stamp:
     return Stamp(info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_mode)
 
 
-def stamps_of(folder: Path) -> dict[str, Stamp]:
-    """The stamps of all files of a fresh full copy, by path."""
-    found: dict[str, Stamp] = {}
-    root = str(folder)
-    for where, folders, files in os.walk(root):
-        if where == root and ".git" in folders:
-            folders.remove(".git")
-        for name in (*files, *(inner for inner in folders if os.path.islink(os.path.join(where, inner)))):
-            path = os.path.join(where, name)
-            found[os.path.relpath(path, root)] = stamp(os.lstat(path))
-    return found
-
-
 def _opaque(fd: int) -> bool:
     try:
         return os.getxattr(fd, "user.overlay.opaque") == b"y"

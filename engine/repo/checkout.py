@@ -10,6 +10,7 @@ import stat
 import subprocess
 import time
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pygit2
@@ -19,7 +20,6 @@ from engine.repo.alternates import all_objects, write_alternates
 from engine.repo.endings import checked_out
 from engine.repo.index import Entries, Index, decode, encode, entry
 from engine.repo.trees import EXECUTABLE, LINK, differences
-from engine.sandbox.removal import delete_tree
 from engine.types import CommitId
 
 CONFIG = """[core]
@@ -225,38 +225,50 @@ def _inside(tree: pygit2.Object, name: bytes) -> pygit2.Object | None:
     return next((found for found in tree if found.raw_name == name), None)
 
 
+def shown(folders: Sequence[str], prefix: str = "") -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """What an overlay of `folders` (the lowest first) would show, by path, folders before what is in them."""
+    names: dict[str, list[os.DirEntry[str]]] = {}
+    for folder in reversed(folders):
+        with os.scandir(folder) as found:
+            for each in found:
+                names.setdefault(each.name, []).append(each)
+    for name, stack in names.items():
+        top = stack[0]
+        if top.is_dir(follow_symlinks=False):
+            yield prefix + name, top
+            yield from shown(_merged(stack), f"{prefix}{name}/")
+        elif top.is_symlink() or top.is_file(follow_symlinks=False):  # anything else is a whiteout
+            yield prefix + name, top
+
+
+def _merged(stack: list["os.DirEntry[str]"]) -> list[str]:
+    """Of entries of one name, the uppermost first, the folders that show as one; the lowest first."""
+    folders: list[str] = []
+    for each in stack:
+        if not each.is_dir(follow_symlinks=False):
+            break
+        folders.insert(0, each.path)
+        if len(stack) > 1 and is_opaque(each.path):
+            break
+    return folders
+
+
 def merge_layers(origin: Origin, folders: tuple[Path, ...], target: Path, head: Head, index: Index) -> None:
-    """One checkout that shows what an overlay of `folders` (the lowest first) would, its files linked, not copied.
+    """One checkout that shows what an overlay of `folders` would, its files linked, not copied.
 
     Linking is safe because nobody ever writes to a layer. `head` and `index` are what its git is to show.
     Raises OSError.
     """
+    target.mkdir()
+    for path, found in shown([str(folder) for folder in folders]):
+        if path == ".git" or path.startswith(".git/"):
+            continue
+        if found.is_dir(follow_symlinks=False):
+            (target / path).mkdir()
+        else:
+            link(found.path, str(target / path))
     _make_git(origin, target / ".git", head)
     (target / ".git" / "index").write_bytes(encode(index, {}))
-    for folder in folders:
-        _lay_links(str(folder), str(target), skip=".git")
-
-
-def _lay_links(layer: str, target: str, skip: str = "") -> None:
-    os.makedirs(target, exist_ok=True)
-    with os.scandir(layer) as found:
-        for entry in found:
-            there = os.path.join(target, entry.name)
-            if entry.name == skip:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                if os.path.lexists(there) and (is_opaque(entry.path) or not _is_folder(there)):
-                    delete_tree(Path(there))
-                _lay_links(entry.path, there)
-                continue
-            if os.path.lexists(there):
-                delete_tree(Path(there))
-            if not stat.S_ISCHR(entry.stat(follow_symlinks=False).st_mode):
-                link(entry.path, there)
-
-
-def _is_folder(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def is_opaque(folder: str) -> bool:

@@ -31,7 +31,10 @@ AUTHOR = ("swarm", "swarm@localhost")
 
 
 class AgentWorkspace:
-    """A protocols.Workspace. Its sandbox starts with `start`, or with the first operation that needs it."""
+    """A protocols.Workspace. Its sandbox starts with `start`, or with the first operation that needs it.
+
+    `on_close` is told whether it is certain that nothing can touch the copy any more.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,7 @@ class AgentWorkspace:
         containment: Containment,
         trunk_git: Path,
         offers: Offers,
-        on_close: Callable[["AgentWorkspace"], None],
+        on_close: Callable[["AgentWorkspace", bool], None],
     ) -> None:
         self.root = containment.root(copy.folder)
         self.base = layer.commit
@@ -274,14 +277,15 @@ class AgentWorkspace:
             return
         self._closed = True
         self._let_go()
+        quiet = True
         async with self._starting:
-            if self._session is not None:
+            if self._session is not None and self.copy.stamps is not None:
+                quiet = await self._session.end()
+            elif self._session is not None:
                 await self._session.close()
         if self._starter is not None:
             await self._starter
-        with contextlib.suppress(KeyError):
-            self._layers.release(self.layer)
-        self._on_close(self)
+        self._on_close(self, quiet)
 
 
 def _raw(path: str) -> bytes:

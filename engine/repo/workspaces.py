@@ -6,9 +6,9 @@ from pathlib import Path
 
 from engine.errors import ErrorKind, SwarmError
 from engine.repo.alternates import all_objects
-from engine.repo.copies import make_copy
+from engine.repo.copies import Copy, Spare, make_copy
 from engine.repo.excludes import read_excludes
-from engine.repo.layers import Layers
+from engine.repo.layers import Layer, Layers
 from engine.repo.offers import Offers
 from engine.repo.trash import Trash
 from engine.repo.workspace import AgentWorkspace
@@ -17,6 +17,9 @@ from engine.sandbox.levels import SandboxReport
 from engine.sandbox.probe import Choice, choose
 from engine.settings import SandboxSettings
 from engine.types import AgentId, CommitId
+
+SPARES = 8
+"""Full copies that are kept for the next agents. An overlay is made anew: that is quicker than to look through one."""
 
 
 class CopiedWorkspaces:
@@ -32,6 +35,7 @@ class CopiedWorkspaces:
         self._offers = offers
         self._trash = trash
         self._open: set[AgentWorkspace] = set()
+        self._spares: list[tuple[Spare, Layer]] = []
         self._count = 0
         self._closed = False
         self._cleaning: asyncio.Task[None] | None = None
@@ -64,7 +68,7 @@ class CopiedWorkspaces:
         folder = self._folder / "copies" / f"{_plain(agent)}-{os.getpid()}-{self._count}"
         layer = await self._layers.use(commit)
         try:
-            copy = await asyncio.to_thread(make_copy, self._choice.method, folder, layer)
+            copy = await self._copy(folder, layer)
         except BaseException:
             self._layers.release(layer)
             self._trash.throw(folder)
@@ -82,8 +86,29 @@ class CopiedWorkspaces:
         workspace.start()
         return workspace
 
-    def _gone(self, workspace: AgentWorkspace) -> None:
-        self._trash.throw(workspace.copy.folder)
+    async def _copy(self, folder: Path, layer: Layer) -> Copy:
+        """The last agent's brought up to date, where there is one; else a new one."""
+        if self._spares:
+            spare, former = self._spares.pop()
+            try:
+                return await asyncio.to_thread(make_copy, self._choice.method, folder, layer, spare)
+            except SwarmError:  # it cannot be cleaned
+                self._trash.throw(folder)
+                self._trash.throw(spare.files)
+            finally:
+                self._layers.release(former)
+        return await asyncio.to_thread(make_copy, self._choice.method, folder, layer)
+
+    def _gone(self, workspace: AgentWorkspace, quiet: bool) -> None:
+        """Keep or remove a closed copy. What it stood on stays with a spare one: it tells its files by theirs."""
+        copy = workspace.copy
+        if quiet and copy.stamps is not None and not self._closed and len(self._spares) < SPARES:
+            files = self._folder / "spare" / copy.folder.name
+            copy.changed.rename(files)
+            self._spares.append((Spare(files, copy.stamps, copy.sources), workspace.layer))
+        else:
+            self._layers.release(workspace.layer)
+        self._trash.throw(copy.folder)
         self._open.discard(workspace)
         if self._cleaning is None or self._cleaning.done():
             self._cleaning = asyncio.create_task(asyncio.to_thread(self._trash.empty))
@@ -95,6 +120,8 @@ class CopiedWorkspaces:
             if folder not in mine:
                 kill_recorded(folder / "pid")
                 self._trash.throw(folder)
+        for folder in _entries(self._folder / "spare"):
+            self._trash.throw(folder)
         self._layers.sweep()
         await asyncio.to_thread(self._trash.empty)
 
@@ -104,6 +131,9 @@ class CopiedWorkspaces:
         await asyncio.to_thread(self._choice.containment.close)
         if self._preparing is not None:
             await self._preparing
+        for spare, layer in self._spares:
+            self._trash.throw(spare.files)
+            self._layers.release(layer)
         await self._layers.close()
         self._trash.hurry()
         if self._cleaning is not None:
@@ -123,7 +153,8 @@ async def open_workspaces(
     folder, trunk_git = _real(folder), _real(trunk_git)
     excludes = await read_excludes(trunk_git)
     try:
-        (folder / "copies").mkdir(parents=True, exist_ok=True)
+        for name in ("copies", "spare"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
         trash = Trash(folder / "trash")
         layers = Layers(folder, trunk_git, base, excludes, trash)
     except OSError as error:

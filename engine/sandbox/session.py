@@ -73,6 +73,7 @@ class Session:
         self._left = 0.0
         """Seconds of it that are left, while it stands still."""
         self._lost = ""
+        self._ending = False
         self._one_job = asyncio.Lock()
         self._pump = asyncio.create_task(self._receive())
 
@@ -286,11 +287,27 @@ class Session:
                 future.set_exception(WorkspaceLost(self._lost))
                 future.exception()  # waited for or not, it has been told
 
+    async def end(self) -> bool:
+        """Let it end by itself, and close it. Whether it did: then nothing of it runs any more, not even for a moment.
+
+        In namespaces its first process is the one that all others die with, and the one that was started waits for it.
+        """
+        self._ending = self._namespaces
+        self._writer.close()
+        try:
+            await asyncio.to_thread(self._process.wait, CLOSE_S)
+        except subprocess.TimeoutExpired:
+            pass
+        self._ending = False
+        by_itself = self._namespaces and self._process.returncode is not None and self._process.returncode >= 0
+        await self.close()
+        return by_itself
+
     def kill(self) -> None:
         """Kill the sandbox and all in it, now. Without namespaces the launcher does it when its stdin ends."""
         if not self._namespaces and not self._writer.is_closing():
             self._writer.close()
-        elif self._process.poll() is None:
+        elif self._process.poll() is None and not self._ending:
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -4,8 +4,10 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from engine.errors import SwarmError
 from engine.protocols import WorkspaceError, WorkspaceLost
 from engine.repo.workspace import AgentWorkspace
 from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
+from engine.sandbox.probe import can_reflink
 from engine.settings import SandboxSettings
 from engine.types import AgentId, CommitId
 
@@ -69,16 +72,52 @@ class Project:
         return self.git(*args, where=self.trunk)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+@pytest.fixture(scope="session")
+def sharing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+    """A folder on a filesystem whose files can share blocks: an image mounted for it, where that can be done."""
+    place = tmp_path_factory.mktemp("sharing")
+    if can_reflink(place):
+        yield place
+        return
+    image, mounted = place / "image", place / "mounted"
+    mounted.mkdir()
+    image.touch()
+    os.truncate(image, 1 << 30)
+    for make in (["mkfs.xfs", "-q", "-m", "reflink=1"], ["mkfs.btrfs", "-q"]):
+        if shutil.which(make[0]) and os.geteuid() == 0 and not subprocess.run([*make, image], check=False).returncode:
+            break
+    else:
+        yield None
+        return
+    if subprocess.run(["mount", "-o", "loop", image, mounted], check=False, capture_output=True).returncode:
+        yield None
+        return
+    yield mounted
+    subprocess.run(["umount", "--lazy", mounted], check=False)
+    image.unlink()
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: "-".join(kind))
+def kind(request: pytest.FixtureRequest) -> tuple[str, str]:
+    found: tuple[str, str] = request.param
+    return found
+
+
+@pytest.fixture
+def project(tmp_path: Path, kind: tuple[str, str], request: pytest.FixtureRequest) -> Project:
+    if kind[1] != "reflink":
+        return Project(tmp_path)
+    place: Path | None = request.getfixturevalue("sharing")
+    if place is None:
+        pytest.skip("no filesystem here can share blocks, and none can be mounted")
+    return Project(Path(tempfile.mkdtemp(dir=place)))
+
+
+@pytest.fixture
 async def workspaces(
-    request: pytest.FixtureRequest, project: Project, monkeypatch: pytest.MonkeyPatch
+    kind: tuple[str, str], project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[CopiedWorkspaces]:
-    level, method = request.param
+    level, method = kind
     monkeypatch.setenv("XDG_CONFIG_HOME", str(project.folder / "config"))
     project.write("../config/git/ignore", ".DS_Store\n*.pyc\nwanted\n*.log\n")
     project.write(".git/info/exclude", "/notes/\n!wanted\n")
@@ -459,3 +498,52 @@ async def test_closing_and_sweeping_leave_nothing(workspaces: CopiedWorkspaces, 
     await workspaces.sweep()
     assert list((project.folder / "workspaces" / "copies").iterdir()) == []
     assert list((project.folder / "workspaces" / "trash").iterdir()) == []
+
+
+async def test_nothing_of_a_former_task_is_seen_by_the_next(workspaces: CopiedWorkspaces, project: Project) -> None:
+    first = await workspaces.open(AGENT, project.base)
+    await shell(
+        first,
+        "echo secret > untracked; echo secret > secret.o; mkdir -p build/deep src/deep/new; echo secret > build/deep/x;"
+        "echo secret > README.md; git add -A; git commit -qm secret; git stash list; git config user.name secret;"
+        "chmod -x tool.sh; chmod 700 src; rm link; ln -s secret link; rm -r src/deep/er; echo secret > src/deep/er;"
+        "echo hellO > src/greet.py; touch -r .gitignore src/greet.py; mkdir locked; echo secret > locked/x;"
+        "chmod 000 locked; echo secret > $TMPDIR/left; echo secret > ~/left; mkdir .swarm; echo secret > .swarm/notes;"
+        "setfattr -n user.note -v secret src 2>/dev/null; (setsid sleep 600 >/dev/null 2>&1 &)",
+    )
+    await first.close()
+    project.write("src/greet.py", "def greet():\n    return 'later'\n")
+    project.write("later/file.txt", "later\n")
+    later = project.commit("later")
+    second = await workspaces.open(AgentId("agent-2"), later)
+    assert await second.changed() == ()
+    said = await shell(
+        second,
+        "git status --porcelain --ignored; git log --all --format=%s -2; git config user.name; ls -A; ls -A $TMPDIR ~;"
+        "find . -path ./.git -prune -o -type d ! -perm 755 -print; readlink link; ./tool.sh; cat src/greet.py later/*;"
+        "getfattr -d src 2>/dev/null; grep -rl secret . || echo nothing",
+    )
+    assert "secret" not in said
+    assert "left" not in said
+    assert said.splitlines()[:3] == ["The project as you received it", "first", "agent"]
+    assert "README.md\ntool\ndef greet():\n    return 'later'\nlater\nnothing\n" in said
+    await second.write_file("README.md", b"mine\n")
+    assert await second.changed() == ("README.md",)
+
+
+async def test_a_full_copy_is_brought_up_to_date_and_not_made_anew(
+    workspaces: CopiedWorkspaces, project: Project
+) -> None:
+    first = await workspaces.open(AGENT, project.base)
+    kept = (first.copy.changed / "src/greet.py") if first.copy.stamps is not None else None
+    inode = kept.stat().st_ino if kept else None
+    await shell(first, "echo x > README.md")
+    await first.close()
+    second = await workspaces.open(AGENT, project.base)
+    assert await second.read_file("README.md") == b"# Greeter\n"
+    if kept is None:
+        assert list(second.copy.changed.iterdir()) == []
+    elif workspaces.level in ("full", "namespaced"):
+        assert (second.copy.changed / "src/greet.py").stat().st_ino == inode
+    else:  # nobody vouches there for the end of what ran in it
+        assert not (project.folder / "workspaces" / "copies" / first.copy.folder.name).exists()
