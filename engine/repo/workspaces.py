@@ -113,6 +113,13 @@ class CopiedWorkspaces:
         if self._cleaning is None or self._cleaning.done():
             self._cleaning = asyncio.create_task(asyncio.to_thread(self._trash.empty))
 
+    def forget_spares(self) -> None:
+        """The next copies are made anew."""
+        while self._spares:
+            spare, layer = self._spares.pop()
+            self._trash.throw(spare.files)
+            self._layers.release(layer)
+
     async def sweep(self) -> None:
         """Also kills sandboxes whose start time proves that they are still the ones an earlier epoch recorded."""
         mine = {workspace.copy.folder for workspace in self._open}
@@ -131,9 +138,7 @@ class CopiedWorkspaces:
         await asyncio.to_thread(self._choice.containment.close)
         if self._preparing is not None:
             await self._preparing
-        for spare, layer in self._spares:
-            self._trash.throw(spare.files)
-            self._layers.release(layer)
+        self.forget_spares()
         await self._layers.close()
         self._trash.hurry()
         if self._cleaning is not None:

@@ -14,9 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.repo.workspace import AgentWorkspace
 from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
 from engine.settings import SandboxSettings
 from engine.types import AgentId, CommitId
@@ -24,6 +26,7 @@ from tests.bench.report import Report, ratio
 
 IN_A_FOLDER = 25
 CHANGED = 3
+AT_ONCE = (16, 200)
 COPIES = 5
 """Copies for each one that git makes: they are the quicker ones, and a median wants many."""
 GIT_WAYS = {
@@ -48,6 +51,9 @@ class Took:
 
     def p50(self, name: str) -> float:
         return round(statistics.median(self.ms[name]), 2)
+
+    def p99(self, name: str) -> float:
+        return round(statistics.quantiles(self.ms[name], n=100)[-1], 2)
 
     def size(self, name: str) -> float:
         return round(statistics.median(self.kb[name]), 1)
@@ -119,8 +125,78 @@ def by_git(folder: Path, way: str, took: Took) -> None:
         git(folder / "source", "worktree", "prune")
 
 
-async def measure(folder: Path, files: int, rounds: int, took: Took) -> tuple[str, str]:
-    """The sandbox level and the copy method that were used."""
+async def open_moved(workspaces: CopiedWorkspaces, folder: Path, number: int, took: Took) -> None:
+    """A copy at a trunk that has just moved by one small landing, as nearly every task finds it."""
+    source = folder / "source"
+    (source / f"part0/unit{number}/file{number * IN_A_FOLDER}.py").write_text(f"moved {number}\n")
+    git(source, "commit", "-qam", "moved")
+    tip = CommitId(git(source, "rev-parse", "HEAD"))
+    with took.timed("copy, trunk moved: open"):
+        workspace = await workspaces.open(AgentId(f"moved-{number}"), tip)
+    size = kilobytes(workspace.copy.folder) + kilobytes(workspace.layer.folders[-1])
+    took.kb.setdefault("copy, trunk moved", []).append(size)
+    with took.timed("copy, trunk moved: first command"):
+        await workspace.run("true", 60, lambda _: None)
+    await workspace.close()
+
+
+async def open_at_once(workspaces: CopiedWorkspaces, base: CommitId, count: int, took: Took) -> None:
+    """So many agents open a copy in the same moment, and each runs its first command."""
+
+    async def one(number: int) -> AgentWorkspace:
+        with took.timed(f"copy, {count} at once: open"):
+            workspace = await workspaces.open(AgentId(f"crowd-{number}"), base)
+        with took.timed(f"copy, {count} at once: first command"):
+            assert (await workspace.run("git status", 600, lambda _: None)).exit == 0
+        return workspace
+
+    opened = await asyncio.gather(*(one(number) for number in range(count)))
+    await asyncio.gather(*(workspace.close() for workspace in opened))
+
+
+def git_at_once(folder: Path, way: str, count: int, took: Took) -> int:
+    """The same by git; returns how many failed."""
+    args = GIT_WAYS[way]
+    source = folder / "source"
+
+    def one(number: int) -> bool:
+        target = str(folder / f"copy{number}")
+        whole = (*args, str(source), target) if args[0] == "clone" else (*args, target)
+        with took.timed(f"{way}, {count} at once: open"):
+            done = subprocess.run(["git", *whole], cwd=source, capture_output=True, check=False)
+        return done.returncode != 0
+
+    with ThreadPoolExecutor(count) as pool:
+        failed = sum(pool.map(one, range(count)))
+    for number in range(count):
+        shutil.rmtree(folder / f"copy{number}", ignore_errors=True)
+    if args[0] == "worktree":
+        git(source, "worktree", "prune")
+    return failed
+
+
+async def full_copies(folder: Path, base: CommitId, rounds: int, took: Took) -> None:
+    """What a copy takes where no overlay can be mounted: made anew, and the last agent's brought up to date."""
+    settings = SandboxSettings(copies="checkout")
+    workspaces = await open_workspaces(folder / "full", folder / "trunk.git", settings, base)
+    try:
+        for number in range(rounds + 1):
+            with took.timed("whole copy, made anew: open"):
+                first = await workspaces.open(AgentId(f"full-{number}"), base)
+            took.kb.setdefault("whole copy, made anew", []).append(kilobytes(first.copy.folder))
+            await first.run("mkdir build; seq 1000 > build/x; seq 9 > part0/unit0/file0.py", 60, lambda _: None)
+            await first.close()
+            with took.timed("whole copy, brought up to date: open"):
+                second = await workspaces.open(AgentId(f"next-{number}"), base)
+            assert await second.changed() == ()
+            await second.close()
+            workspaces.forget_spares()
+    finally:
+        await workspaces.close()
+
+
+async def measure(folder: Path, files: int, rounds: int, took: Took) -> tuple[str, str, int]:
+    """The sandbox level and the copy method that were used, and how many of git's copies at once failed."""
     base = await asyncio.to_thread(make_project, folder, files)
     small = folder / "small"
     small.mkdir()
@@ -139,29 +215,40 @@ async def measure(folder: Path, files: int, rounds: int, took: Took) -> tuple[st
                 await use(little, small_base, number * COPIES + copy, kept, "small copy")
             for way in GIT_WAYS if number else ():
                 await asyncio.to_thread(by_git, folder, way, took)
+        for number in range(rounds * COPIES):
+            await open_moved(big, folder, number, took)
+        for count in AT_ONCE:
+            await open_at_once(big, base, count, took)
+        failed = sum(
+            [await asyncio.to_thread(git_at_once, folder, way, AT_ONCE[0], took) for way in list(GIT_WAYS)[1:]]
+        )
     finally:
         await big.close()
         await little.close()
-    return big.level, big.method
+    await full_copies(folder, base, rounds, took)
+    return big.level, big.method, failed
 
 
 def run(options: list[str]) -> Report:
     """Measure. `--files` is how big the project is, `--rounds` how often each way is taken."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench workspaces")
-    parser.add_argument("--files", type=int, default=12_000)
+    parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args(options)
     took = Took()
     folder = Path(tempfile.mkdtemp(prefix="bench-workspaces-", dir=os.environ.get("BENCH_DIR")))
     try:
-        level, method = asyncio.run(measure(folder, arguments.files, arguments.rounds, took))
+        level, method, failed = asyncio.run(measure(folder, arguments.files, arguments.rounds, took))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     steps = ("open", "first command", "changed", "commit", "close")
     report = Report("workspaces", ("way", *(f"{step} ms" for step in steps), "KB"))
-    for way in ("copy", "small copy", *GIT_WAYS):
+    crowds = [f"copy, {count} at once" for count in AT_ONCE]
+    crowds += [f"{way}, {AT_ONCE[0]} at once" for way in list(GIT_WAYS)[1:]]
+    whole = ("whole copy, made anew", "whole copy, brought up to date")
+    for way in ("copy", "copy, trunk moved", "small copy", *whole, *GIT_WAYS, *crowds):
         found = [took.p50(f"{way}: {step}") if f"{way}: {step}" in took.ms else None for step in steps]
-        report.rows.append((way, *found, took.size(way)))
+        report.rows.append((way, *found, took.size(way) if way in took.kb else None))
     report.figures = {
         "files": arguments.files,
         "level": level,
@@ -171,6 +258,14 @@ def run(options: list[str]) -> Report:
         "first_open_ms": took.p50("first open of all"),
         **{f"{step.replace(' ', '_')}_ms_p50": took.p50(f"copy: {step}") for step in steps[1:]},
     }
+    for what, way in (("moved", "copy, trunk moved"), ("anew", whole[0]), ("up_to_date", whole[1])):
+        report.figures[f"{what}_ms_p50"] = took.p50(f"{way}: open")
+    report.figures["moved_kb"] = took.size("copy, trunk moved")
+    for count in AT_ONCE:
+        report.figures[f"at_once_{count}_ms_p50"] = took.p50(f"copy, {count} at once: open")
+        report.figures[f"at_once_{count}_ms_p99"] = took.p99(f"copy, {count} at once: open")
+    report.figures["git_at_once_failed"] = failed
+    report.ratios["up_to_date_ms_to_anew"] = ratio(took.p50(f"{whole[1]}: open"), took.p50(f"{whole[0]}: open"))
     for way in GIT_WAYS:
         name = way.removeprefix("git ").replace(" --", "_").replace(" ", "_")
         report.figures |= {f"{name}_ms_p50": took.p50(f"{way}: open"), f"{name}_kb": took.size(way)}
