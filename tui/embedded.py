@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
+from tui import bridge
 from tui.background import BackgroundSession, Reader, not_there
 from tui.bridge import (
     ROOT,
@@ -14,7 +15,6 @@ from tui.bridge import (
     Command,
     Event,
     ExitStatus,
-    JournalReader,
     Pause,
     RunId,
     RunState,
@@ -97,7 +97,7 @@ class EmbeddedSession(BackgroundSession):
             self._take()
             if self._failure is None:
                 # The run has let go of its own reader; the screen still reads what was said.
-                self._reader = await JournalReader.open(self._live.folder.journal)
+                self._reader = await bridge.JournalReader.open(self._live.folder.journal)
         self._over.set()
         if self._failure is None:
             await self._may_end.wait()

@@ -1,7 +1,11 @@
-"""`swarm-tui [REPO]` and `attach RUN`: the app on a repository or a run; and how any command opens it."""
+"""`swarm-tui [REPO]` and `attach RUN`: the app on a repository or a run; and how any command opens it.
+
+The engine proper is reached through `bridge.` when a run begins: the screen is painted before it is loaded.
+"""
 
 import asyncio
 import os
+import pkgutil
 import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
@@ -12,11 +16,10 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from tui import bridge
 from tui.app import run_app
-from tui.attached import AttachedSession
 from tui.bridge import (
     ErrorKind,
-    LiveRun,
     ModelName,
     ProviderSettings,
     RunFolder,
@@ -36,9 +39,7 @@ from tui.bridge import (
     probe,
     repo_id,
     resettled,
-    resume_run,
     split_model,
-    start_run,
     suggest_check,
 )
 from tui.commands.intent_file import stated
@@ -94,7 +95,8 @@ def _attach(run: RunListing, settings: Settings) -> int:
     if run.problem:
         message = f"the journal of {run.run} cannot be read: {run.problem}"
         raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
-    return _show(lambda _: AttachedSession(run.folder), settings, draft=_draft_of(run.folder))
+    session: Callable[[RunFolder], Session] = pkgutil.resolve_name("tui.attached:AttachedSession")
+    return _show(lambda _: session(run.folder), settings, draft=_draft_of(run.folder))
 
 
 def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
@@ -115,8 +117,8 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
         return _attach(run, settings)
     options = options_of(arguments)
 
-    async def begin() -> LiveRun:
-        return await resume_run(run.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
+    async def begin() -> "bridge.LiveRun":
+        return await bridge.resume_run(run.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
 
     arguments.log = run.folder.log
     return _show(lambda _: _session(arguments, begin), settings, draft=_draft_of(run.folder))
@@ -125,9 +127,9 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
 def _new_session(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> Session:
     root = state_dir(arguments)
 
-    async def begin() -> LiveRun:
+    async def begin() -> "bridge.LiveRun":
         text = stated(intent, "the intent")
-        return await start_run(source, settings, intent=text, state_root=root, environ=os.environ)
+        return await bridge.start_run(source, settings, intent=text, state_root=root, environ=os.environ)
 
     return _session(arguments, begin)
 
@@ -168,8 +170,8 @@ def _show(
                 sys.stderr.writelines(f"{one_line(line)}\n" for line in farewell(session))
 
 
-def _session(arguments: Namespace, begin: Callable[[], Awaitable[LiveRun]]) -> Session:
-    async def begun() -> LiveRun:
+def _session(arguments: Namespace, begin: Callable[[], Awaitable["bridge.LiveRun"]]) -> Session:
+    async def begun() -> "bridge.LiveRun":
         live = await begin()
         arguments.log = live.folder.log
         return live
