@@ -75,7 +75,7 @@ class Scan:
         """`whole`: what is not here is gone. `chain`: the rules of each folder from the root to above this one."""
         with os.scandir(fd) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-        tracked = self._tracked(tree)
+        tracked = self.objects.folder(tree).entries if tree is not None else {}
         chain = (*chain, self._rules(fd, {entry.name for entry in entries}, tracked, whole))
         seen = set()
         for entry in entries:
@@ -87,7 +87,7 @@ class Scan:
             except OSError:
                 continue
             path = prefix + name
-            known = tracked.get(name)
+            known = tracked.get(os.fsencode(name))
             if known is not None and known[0] == _SUBMODULE:
                 seen.add(name)  # a submodule is left as it is
                 continue
@@ -103,8 +103,8 @@ class Scan:
                     continue
                 self._file(fd, name, path, info)
         if whole:
-            for name, known in tracked.items():
-                if name not in seen and known[0] != _SUBMODULE:
+            for raw, known in tracked.items():
+                if (name := os.fsdecode(raw)) not in seen and known[0] != _SUBMODULE:
                     self.changes.setdefault(prefix + name, None)
 
     def _inner(
@@ -139,19 +139,15 @@ class Scan:
         finally:
             os.close(inner)
 
-    def _rules(self, fd: int, here: set[str], tracked: Mapping[str, Entry], whole: bool) -> Rules:
+    def _rules(self, fd: int, here: set[str], tracked: Mapping[bytes, Entry], whole: bool) -> Rules:
         """Those of this folder's `.gitignore` as the agent sees it."""
         if ".gitignore" in here:
             text = _read(fd, ".gitignore")
             return parse(text) if text is not None else ()
-        known = tracked.get(".gitignore")
+        known = tracked.get(b".gitignore")
         if not whole and known is not None and known[0] not in (TREE_MODE, _LINK, _SUBMODULE):
             return parse(self.objects.read(known[1]))
         return ()
-
-    def _tracked(self, tree: Id | None) -> dict[str, Entry]:
-        entries = self.objects.folder(tree).entries if tree is not None else {}
-        return {os.fsdecode(name): entry for name, entry in entries.items()}
 
     def _ignored(self, chain: tuple[Rules, ...], path: str, folder: bool) -> bool:
         names = tuple(path.split("/"))

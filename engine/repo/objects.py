@@ -140,29 +140,28 @@ class NewObjects:
     def edit(self, root: Id, changes: dict[bytes, Entry | None]) -> Id:
         """The folder `root` with other entries at some paths (None: nothing there). Folders left empty go."""
         old = self.folder(root)
-        entries = dict(old.entries)
+        edits: dict[bytes, Entry | None] = {}
         inner: dict[bytes, dict[bytes, Entry | None]] = {}
         for path, entry in changes.items():
             name, slash, rest = path.partition(b"/")
             if slash:
                 inner.setdefault(name, {})[rest] = entry
-            elif entry is None:
-                entries.pop(name, None)
             else:
-                entries[name] = entry
+                edits[name] = entry
         for name, below in inner.items():
-            found = entries.get(name)
+            found = edits[name] if name in edits else old.entries.get(name)
             was_folder = found is not None and found[0] == TREE_MODE
             made = self.edit(found[1] if found is not None and was_folder else self.empty, below)
             if made != self.empty:
-                entries[name] = (TREE_MODE, made)
+                edits[name] = (TREE_MODE, made)
             elif was_folder:
-                del entries[name]
-        if entries == old.entries:
+                edits[name] = None
+        edits = {name: entry for name, entry in edits.items() if entry != old.entries.get(name)}
+        if not edits:
             return root
-        raw = _written(old, entries)
-        oid = self.add(b"tree", raw)
-        self.store.remember(oid, Folder(raw, entries))
+        folder = _edited(old, edits)
+        oid = self.add(b"tree", folder.raw)
+        self.store.remember(oid, folder)
         if self.empty not in (root, oid):
             self.derived.setdefault(oid, root)
         return oid
@@ -186,20 +185,26 @@ class NewObjects:
         return found
 
 
-def _written(old: Folder, entries: dict[bytes, Entry]) -> bytes:
-    """The folder as git stores it. Where only ids are others, `old` is patched: far quicker for a big folder."""
+def _edited(old: Folder, edits: dict[bytes, Entry | None]) -> Folder:
+    """A folder with other entries. Where only ids are others, what git stores is patched: quicker for a big folder."""
+    entries = dict(old.entries)
     raw = old.raw
-    if old.entries.keys() == entries.keys():
-        for name, (mode, oid) in entries.items() - old.entries.items():
-            was_mode, was_oid = old.entries[name]
-            if was_mode != mode:
-                break
-            row = b"%s %s\0" % (mode, name)
-            at = raw.index(row + was_oid) + len(row)
-            raw = raw[:at] + oid + raw[at + len(oid) :]
-        else:
-            return raw
+    patched = True
+    for name, entry in edits.items():
+        was = entries.pop(name, None) if entry is None else entries.get(name)
+        if entry is None:
+            patched = False
+            continue
+        entries[name] = entry
+        if was is None or was[0] != entry[0]:
+            patched = False
+        elif patched:
+            row = b"%s %s\0" % (entry[0], name)
+            at = raw.index(row + was[1]) + len(row)
+            raw = raw[:at] + entry[1] + raw[at + len(entry[1]) :]
+    if patched:
+        return Folder(raw, entries)
     rows = sorted(
         (name + b"/" if mode == TREE_MODE else name, name, mode, oid) for name, (mode, oid) in entries.items()
     )
-    return b"".join(b"%s %s\0" % (mode, name) + oid for _, name, mode, oid in rows)
+    return Folder(b"".join([b"%s %s\0" % (mode, name) + oid for _, name, mode, oid in rows]), entries)

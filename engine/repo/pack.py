@@ -7,9 +7,10 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import accumulate
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
@@ -21,6 +22,7 @@ _DEPTH = 40
 """Steps that a reader takes from a folder to one that stands in full; git's own packs have up to 50."""
 _LONGEST_DELTA = 1 << 16
 _LEVEL = 1
+_SHORT = 64
 HEADER = 12
 
 
@@ -39,6 +41,10 @@ class Pack(Struct, frozen=True):
     size: int
     rows: list[Row]
 
+    @property
+    def file(self) -> Path:
+        return self.path.with_suffix(".pack")
+
 
 def packed(new: NewObjects) -> tuple[list[bytes], list[Row]]:
     """The body of a pack of all that was made: pieces, and where each object stands in it, counted from HEADER."""
@@ -51,10 +57,10 @@ def packed(new: NewObjects) -> tuple[list[bytes], list[Row]]:
         offset, depth = places.get(base, (0, _DEPTH)) if base is not None else (0, _DEPTH)
         if base is not None and depth < _DEPTH and len(data) < _LONGEST_DELTA:
             delta = _delta(new.made[base][1], data)
-            piece = _head(_OFS_DELTA, len(delta)) + _distance(at - offset) + zlib.compress(delta, _LEVEL)
+            piece = _head(_OFS_DELTA, len(delta)) + _distance(at - offset) + _deflated(delta)
             places[oid] = (at, depth + 1)
         else:
-            piece = _head(_KINDS[kind], len(data)) + zlib.compress(data, _LEVEL)
+            piece = _head(_KINDS[kind], len(data)) + _deflated(data)
             places[oid] = (at, 0)
         body.append(piece)
         rows.append(Row(oid, at, zlib.crc32(piece)))
@@ -142,8 +148,9 @@ def _distance(back: int) -> bytes:
 def _delta(old: bytes, new: bytes) -> bytes:
     """How `new` comes from `old`: the same beginning, something new, the same end."""
     shorter = min(len(old), len(new))
-    start = _same(shorter, lambda size: old[:size] == new[:size])
-    end = _same(shorter - start, lambda size: old[len(old) - size :] == new[len(new) - size :])
+    start = shorter - _last_other(old[:shorter], new[:shorter], "big")
+    rest = shorter - start
+    end = rest - _last_other(old[len(old) - rest :], new[len(new) - rest :], "little")
     out = [_size(len(old)), _size(len(new))]
     if start:
         out.append(_copy(0, start))
@@ -156,13 +163,17 @@ def _delta(old: bytes, new: bytes) -> bytes:
     return b"".join(out)
 
 
-def _same(most: int, holds: Callable[[int], bool]) -> int:
-    """The greatest size up to `most` for which it holds, given that it holds for all smaller ones then."""
-    low = 0
-    while low < most:
-        middle = (low + most + 1) // 2
-        low, most = (middle, most) if holds(middle) else (low, middle - 1)
-    return low
+def _last_other(old: bytes, new: bytes, order: Literal["big", "little"]) -> int:
+    """Where two texts of one length differ last, counted from the end that `order` puts last; 0 when nowhere."""
+    return ((int.from_bytes(old, order) ^ int.from_bytes(new, order)).bit_length() + 7) // 8
+
+
+def _deflated(data: bytes) -> bytes:
+    """As zlib writes it; what is too short to gain by it is stored as it is (RFC 1950 and 1951)."""
+    if len(data) >= _SHORT:
+        return zlib.compress(data, _LEVEL)
+    stored = struct.pack("<HH", len(data), ~len(data) & 0xFFFF)
+    return b"\x78\x01\x01" + stored + data + struct.pack(">I", zlib.adler32(data))
 
 
 def _size(size: int) -> bytes:

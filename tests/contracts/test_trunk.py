@@ -142,6 +142,16 @@ async def test_landings_at_the_same_time_all_land_in_one_line(bench: Bench) -> N
     assert [by_commit[commit] for commit in landed] == [bench.base, *landed[:-1]]
 
 
+async def test_of_those_that_conflict_at_the_same_time_one_lands(bench: Bench) -> None:
+    changes = [bench.change(bench.base, {"b.txt": b"%d\n" % number}) for number in range(5)]
+    results = await asyncio.gather(*(bench.trunk.land(change, message(f"t-{at}")) for at, change in enumerate(changes)))
+    states = sorted(result.state for result in results)
+    assert states == sorted([LandingState.MERGED] + [LandingState.CONFLICTED] * 4)
+    [landed] = [result.commit for result in results if result.commit]
+    assert {result.base for result in results if not result.commit} == {landed}
+    assert await bench.trunk.tip() == landed
+
+
 async def test_a_file_that_is_not_there_reads_as_none(bench: Bench) -> None:
     assert await bench.trunk.read_file(bench.base, "sub/c.txt") == b"c\n"
     assert await bench.trunk.read_file(bench.base, "sub") is None
