@@ -19,6 +19,9 @@ check: $(ENV)/.ready
 bench: $(ENV)/.ready
 	$(RUN)/python -m tests.bench $(ONLY) $(ARGS)
 
+pictures: $(ENV)/.ready
+	$(RUN)/python -m tests.tui.pictures $(ARGS)
+
 # What is installed follows the lock file: a changed lock syncs again, and what it no longer names is removed.
 $(ENV)/.ready: uv.lock pyproject.toml $(UV)
 	UV_PROJECT_ENVIRONMENT=$(ENV) $(UV) sync --quiet --frozen
@@ -41,4 +44,4 @@ $(UV):
 	@$(PYTHON) -m venv $(ENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --target $(ENV)/.tools 'uv>=0.8'
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench pictures

@@ -2,27 +2,46 @@
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
 import sys
+from concurrent.futures import Future
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from engine import events as e
-from engine.journal.rows import CallRow, MessageRow
-from engine.types import AgentId, AgentState, HandoffStatus, HandoffText, Intent, Role
-from tests.tui.apps import app_on, main_of, painted, press, settle
-from tests.tui.fake_session import FakeSession
+from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow
+from engine.types import (
+    AgentId,
+    AgentState,
+    CallId,
+    Check,
+    CommitId,
+    HandoffStatus,
+    HandoffText,
+    Intent,
+    Role,
+    RunState,
+    TaskKind,
+)
+from tests.tui.apps import app_on, main_of, painted, press, settle, told
+from tests.tui.fake_session import FakeSession, refused
 from tests.tui.swarms import begin, hand_off, spawn, task
-from tui.bridge import Live
-from tui.widgets.detail import Tab
+from tui.bridge import Command, Live, Start
+from tui.theme import load_themes, read_theme
 
 EVIL = (
     "[/x][bold]\x1b]0;OWNED\x07\x1b]52;c;T1dORUQ=\x1b\\\x9b2J\x1b[2J\x9d0;OWNED\x9c\x1bP1$r\x1b\\"
-    "\u202e\u2066\u200d\x00\x08\r👩\u200d💻日本"
+    "\u202e\u2066\u200d\u200b\x00\x08\r👩\u200d💻日本"
 )
+NAME = EVIL + "\nsecond\x85line\u2028third"
+HUGE = EVIL * 500
+NAMES = {"]": "right_square_bracket", "|": "vertical_line"}
 FORBIDDEN = {*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))}
 
 
@@ -39,59 +58,110 @@ def hostile_session() -> FakeSession:
     session.record(e.ScratchpadRewritten(1, EVIL), agent=worker)
     session.record(e.Warned(EVIL))
     session.record(e.WorkersLimited(3, EVIL, EVIL))
-    text = HandoffText(HandoffStatus.FAILED, EVIL, EVIL, EVIL, EVIL, EVIL, EVIL)
+    text = HandoffText(HandoffStatus.FAILED, NAME, EVIL, EVIL, EVIL, HUGE, EVIL)
     hand_off(session, worker, id, text, None)
-    session.patches[worker] = (
-        f"diff --git a/{EVIL} b/{EVIL}\n--- a/{EVIL}\n+++ b/{EVIL}\n@@ -1 +1 @@ {EVIL}\n-{EVIL}\n+{EVIL}\n"
-    )
-    session.live[worker] = Live(EVIL * 20, True, EVIL, EVIL * 20, True, 0, EVIL)
+    session.record(e.ScratchpadRewritten(2, NAME + HUGE), agent=worker)
+    session.record(e.SubtreePaused(EVIL), agent=planner)
+    session.record(e.ToolStarted(CallId("c"), EVIL, EVIL, True, NAME), agent=worker, task=id)
+    session.record(e.CheckFinished(Check(session.at, CommitId(EVIL), False, 1, EVIL, 1.0)))
+    head = f"diff --git a/{EVIL} b/{EVIL}\n--- a/{EVIL}\n+++ b/{EVIL}\n@@ -1,2 +1,2 @@ {EVIL}\n"
+    session.patches[worker] = f"{head}-{EVIL}\n+{EVIL}1\n-{HUGE}\n+{HUGE}2\n"
+    session.live[worker] = Live(EVIL * 20, True, NAME, EVIL * 20, True, 0, EVIL)
+    calls = (CallRow(EVIL, EVIL, EVIL), CallRow("d", NAME, '{"command": "\\u001b[2J"}'))
+    answer = MessageRow(2, 4, session.at, worker, "assistant", NAME, EVIL, 9, True, state=EVIL, calls=calls)
     session.said[worker] = [
-        MessageRow(1, 3, session.at, worker, "user", EVIL, EVIL, 9, True),
-        MessageRow(2, 4, session.at, worker, "assistant", "model", EVIL, 9, True, calls=(CallRow("c", EVIL, EVIL),)),
-        MessageRow(3, 5, session.at, worker, "tool", EVIL, EVIL, 9, True, EVIL, None, "error"),
+        MessageRow(1, 3, session.at, worker, "user", NAME, EVIL, 9, True),
+        answer,
+        MessageRow(3, 5, session.at, worker, "tool", EVIL, NAME, 9, False, EVIL, None, "error"),
     ]
+    session.whole[3] = HUGE
+    handoff = next(iter(session.run.handoffs))
+    row = TaskRow(
+        id, NAME, EVIL, EVIL, EVIL, 0, TaskKind.WORK, planner, "queued", 1, 0, 0, 0, 1, None, None, EVIL,
+        session.at, None, None,
+    )  # fmt: skip
+    session.led_to[handoff] = Followed(answer, (row,))
+    session.record(e.RunStateChanged(RunState.PAUSED, EVIL))
     return session
+
+
+def hostile_start() -> Start:
+    return Start(
+        NAME, NAME, "", {NAME: EVIL}, EVIL, (NAME, HUGE), NAME, "", EVIL, suggested=NAME, keys={NAME: EVIL}
+    )  # fmt: skip
+
+
+class Refusing(FakeSession):
+    """Refuses every command in hostile words."""
+
+    def submit(self, command: Command) -> "Future[None]":
+        return refused(NAME, EVIL)
 
 
 def worker_of(session: FakeSession) -> AgentId:
     return next(agent.id for agent in session.run.agents.values() if agent.role is Role.WORKER)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def check_clean(frame: str) -> None:
+    assert not FORBIDDEN & set(frame.replace("\n", ""))
+    for hidden in "\u202e\u2066\u200b\u200d\u2028":
+        assert hidden not in frame
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
 async def test_every_surface_shows_hostile_text_as_text(size: tuple[int, int]) -> None:
     session = hostile_session()
     async with app_on(session).run_test(size=size) as pilot:
         await settle(pilot)
         seen = [painted(pilot.app)]
         main_of(pilot.app).agents.select(worker_of(session))
-        await press(pilot, "2")
-        for _ in Tab:
-            await press(pilot, "right_square_bracket")
-            seen.append(painted(pilot.app))
-        for keys in (
-            ("3",),
-            ("enter",),
-            ("escape",),
-            ("4",),
-            ("5",),
-            ("1",),
-            ("s",),
-            ("escape",),
-            ("x",),
-            ("n",),
-            ("question_mark",),
-            ("escape",),
-        ):
-            await press(pilot, *keys)
-            seen.append(painted(pilot.app))
-        await press(pilot, "i")
-        seen.append(painted(pilot.app))
-        await press(pilot, "escape", "right_square_bracket")
-        seen.append(painted(pilot.app))
+        tabs = "2 ] | w c escape ] enter k enter equals_sign ] ] h enter ]"
+        lists = "3 enter escape d 3 t 3 r escape m 4 5 1"
+        modals = "s escape x n question_mark escape m escape number_sign escape T escape q escape"
+        editor = "i escape ] ] ] i f2 escape escape escape exclamation_mark F F"
+        for keys in (tabs, lists, modals, editor):
+            for key in keys.split():
+                await press(pilot, NAMES.get(key, key))
+                seen.append(painted(pilot.app))
         for frame in seen:
-            assert not FORBIDDEN & set(frame.replace("\n", ""))
-            assert "\u202e" not in frame
-        assert any("[/x][bold]" in frame for frame in seen)
+            check_clean(frame)
+        assert sum("[/x][bold]" in frame for frame in seen) > len(seen) // 2
+
+
+async def test_a_refusal_and_a_start_in_hostile_words_are_text() -> None:
+    session = hostile_session()
+    session.__class__ = Refusing
+    app = app_on(session, start=hostile_start())
+    app._look = lambda: NAME
+    async with app.run_test(size=(100, 40)) as pilot:
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        check_clean(painted(app))
+        assert "[/x][bold]" in painted(app)
+        await pilot.press("f8", *"go", "f2")
+        await settle(pilot)
+        app.screen.query("*")
+        await press(pilot, "P", "greater_than_sign")
+        check_clean(painted(app))
+        assert "[/x][bold]" in told(app)
+
+
+async def test_themes_of_hostile_files_are_text(tmp_path: Path) -> None:
+    good = read_theme((files("themes") / "midnight.toml").read_text(), "midnight.toml")
+    evil_file = tmp_path / "[x][bold]\x1b]0;OWNED\x07\u202e.toml"
+    evil_file.write_text('name = "x"\n[colours]\n"[/x][bold]\\u001b[2J" = 1')
+    broken = load_themes(tmp_path)[1]
+    assert len(broken) == 1
+    app = app_on(hostile_session())
+    app._themes = {good.name: good, "z": replace(good, name="z", description=NAME)}
+    app.register_theme(app._themes["z"].css())
+    app._broken_themes = broken
+    async with app.run_test(size=(100, 40)) as pilot:
+        await settle(pilot)
+        check_clean(painted(app))
+        await press(pilot, "T", "j")
+        check_clean(painted(app))
+        assert "left out: [x][bold]" in painted(app)
 
 
 def test_a_real_terminal_gets_no_sequence_that_was_not_the_programs_own(tmp_path: Path) -> None:
@@ -104,9 +174,9 @@ def test_a_real_terminal_gets_no_sequence_that_was_not_the_programs_own(tmp_path
     ) as app:  # fmt: skip
         os.close(side)
         written = b""
-        keys = [b"2", b"]", b"]", b"]", b"]", b"3", b"\r", b"q", b"4", b"1"]
+        keys = [bytes([key]) for key in b"2]|w]k=]]h]3\rq4T"] + [b"\x1b", *(bytes([key]) for key in b"5?q1xni")]
         while True:
-            ready, _, _ = select.select([main], [], [], 1.0)
+            ready, _, _ = select.select([main], [], [], 0.4)
             if ready:
                 try:
                     chunk = os.read(main, 65536)
@@ -127,4 +197,6 @@ def test_a_real_terminal_gets_no_sequence_that_was_not_the_programs_own(tmp_path
     poisons = ["\x1b]0;", "\x1b]52;", "\x9b", "\x9d", "\x9c", "\x1bP", "\u202e", "\u2066", "\x00", "\x08"]
     for poison in (text.encode() for text in poisons):
         assert poison not in written
+    # Textual itself sets the shape of the mouse pointer; all else that is written is control sequences with `[`.
+    assert not re.findall(rb"\x1b[^\[].{0,20}", re.sub(rb"\x1b\]22;[a-z-]*\x07", b"", written), re.DOTALL)
     assert b"[/x][bold]" in written

@@ -1,0 +1,54 @@
+"""Takes the README's pictures: the app itself on a made-up swarm, as SVG (`make pictures`)."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from tests.tui.apps import app_on, main_of, press, settle
+from tests.tui.swarms import small
+from tui.widgets.detail import Tab
+
+FOLDER = Path(__file__).parents[2] / "pictures"
+SIZE = (132, 40)
+
+
+async def swarm(pilot: "Pilot[int]") -> None:
+    """The whole screen, one worker's command running."""
+    await press(pilot, *"jjjj")
+
+
+async def diff(pilot: "Pilot[int]") -> None:
+    main = main_of(pilot.app)  # type: ignore[arg-type]
+    await press(pilot, *"jjjj", "2")
+    main.detail.open(Tab.DIFF)
+    await press(pilot, "plus", "l")
+
+
+async def handoff(pilot: "Pilot[int]") -> None:
+    await press(pilot, "3", "exclamation_mark", "enter")
+
+
+async def intent(pilot: "Pilot[int]") -> None:
+    await press(pilot, "i", *"Escape everything. ", "f2")
+
+
+PICTURES = {"swarm": (swarm, "midnight"), "diff": (diff, "midnight"), "handoff": (handoff, "midnight")}
+PICTURES |= {"intent": (intent, "daylight")}
+
+
+async def take(folder: Path) -> None:
+    """Write every picture into a folder."""
+    folder.mkdir(exist_ok=True)
+    for name, (prepare, theme) in PICTURES.items():
+        app = app_on(small(), theme=theme)
+        async with app.run_test(size=SIZE) as pilot:
+            await settle(pilot)
+            await prepare(pilot)
+            await settle(pilot)
+            app.save_screenshot(f"{name}.svg", str(folder))
+
+
+if __name__ == "__main__":
+    asyncio.run(take(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER))
