@@ -39,8 +39,7 @@ PICTURES |= {"intent": (intent, "daylight")}
 
 
 async def take(folder: Path) -> None:
-    """Write every picture into a folder."""
-    folder.mkdir(exist_ok=True)
+    """Write every picture into a folder that exists."""
     for name, (prepare, theme) in PICTURES.items():
         app = app_on(small(), theme=theme)
         async with app.run_test(size=SIZE) as pilot:
@@ -51,4 +50,6 @@ async def take(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(take(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER))
+    chosen = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    chosen.mkdir(exist_ok=True)
+    asyncio.run(take(chosen))
