@@ -1,11 +1,13 @@
 """What happens when the terminal goes away: the screen ends, the engine goes on until the run is over."""
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
+from threading import Thread
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from tui.bridge import CloseMode, Session
 
@@ -16,17 +18,56 @@ class _App(Protocol):
     def call_later(self, callback: Any, *args: Any) -> Any: ...
 
 
+class _Screen:
+    """The stream that the toolkit paints on. Its thread must outlive the terminal: without it painting would block."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            return
+
+
 class Hangup:
-    """Takes SIGHUP and SIGTERM while the app runs, and brings the session to its end afterwards."""
+    """Takes SIGHUP and SIGTERM while the app runs, and brings the session to its end afterwards.
+
+    A terminal that goes away without a signal, because it controls no session, counts as one that sent it.
+    """
 
     def __init__(self, app: _App) -> None:
         self._app = app
         self._sessions: Sequence[Session] = ()
         self.hung_up = False
+        self._painted_on = sys.__stderr__
+        if self._painted_on is not None:
+            vars(sys)["__stderr__"] = _Screen(self._painted_on)  # what the toolkit's driver takes
+        Thread(target=self._watch, name="hangup", daemon=True).start()
         self._before = {
             number: signal.signal(number, handler)
             for number, handler in ((signal.SIGHUP, self._gone), (signal.SIGTERM, self._terminated))
         }
+
+    def _watch(self) -> None:
+        """Wait, without waking up, for the terminal's end; systems whose terminals cannot be polled send the signal."""
+        if sys.__stdin__ is None:
+            return
+        terminal = select.poll()
+        terminal.register(sys.__stdin__.fileno(), 0)
+        for _, happened in terminal.poll():
+            if happened & select.POLLHUP and signal.getsignal(signal.SIGHUP) == self._gone:
+                os.kill(os.getpid(), signal.SIGHUP)
 
     def _gone(self, number: int, frame: FrameType | None) -> None:
         """Nobody looks any more. What is still painted goes nowhere instead of failing."""
@@ -55,5 +96,6 @@ class Hangup:
                 else:
                     session.close(CloseMode.EXIT).result()
         finally:
+            vars(sys)["__stderr__"] = self._painted_on
             for number, handler in self._before.items():
                 signal.signal(number, handler)
