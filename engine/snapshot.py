@@ -133,6 +133,10 @@ class Snapshot:
     retries: int = 0
     landing_counts: Counter[LandingState] = field(default_factory=Counter)
     task_counts: Counter[TaskState] = field(default_factory=Counter)
+    landed_files: Counter[str] = field(default_factory=Counter)
+    """Landings that changed each file."""
+    conflicted_files: Counter[str] = field(default_factory=Counter)
+    """Conflicts in each file."""
     handoff_count: int = 0
     landed_times: deque[Micros] = field(default_factory=lambda: deque(maxlen=RECENT))
     warnings: deque[tuple[Micros, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -517,8 +521,10 @@ def _(s: Snapshot, event: e.Event, body: e.LandingFinished) -> None:
     landing = body.landing
     s.landings.append(landing)
     s.landing_counts[landing.state] += 1
+    s.conflicted_files.update(landing.conflicts)
     if landing.commit is not None:
         s.trunk = landing.commit
+        s.landed_files.update(landing.paths)
     if landing.state in (LandingState.CONFLICTED, LandingState.REFUSED):
         task = s.tasks[landing.task]
         s.pending_landings.pop(task.id, None)

@@ -122,6 +122,7 @@ if TYPE_CHECKING:
     from engine.repo.green import suggest_check
     from engine.repo.landed import landed_patch
     from engine.repo.source import SourceRepo, inspect_repo
+    from engine.report import Report, report_of
     from engine.runs import (
         RunFolder,
         RunListing,
@@ -144,6 +145,8 @@ MACHINERY = {
     "LiveRun": "engine.wiring",
     "Mask": "engine.masking",
     "PROVIDERS": "engine.models.registry",
+    "Report": "engine.report",
+    "report_of": "engine.report",
     "RunFolder": "engine.runs",
     "RunListing": "engine.runs",
     "RunLock": "engine.runs",
@@ -460,6 +463,7 @@ __all__ = [
     "PriorityChanged",
     "ProviderSettings",
     "Published",
+    "Report",
     "Rescope",
     "Rescoped",
     "Resume",
@@ -531,6 +535,7 @@ __all__ = [
     "parse_patch",
     "probe",
     "repo_id",
+    "report_of",
     "require_git",
     "resettled",
     "resume_run",

@@ -129,6 +129,12 @@ def _replay(parser: ArgumentParser) -> None:
     _state_dir(parser.add_argument)
 
 
+def _report(parser: ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run, as `swarm-tui runs` names it; live ones too")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    _state_dir(parser.add_argument)
+
+
 def _archive(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run that no process works on")
     parser.add_argument("--until", default="", metavar="MOMENT", help="of events up to then, as replay takes it")
@@ -186,7 +192,7 @@ def _init(parser: ArgumentParser) -> None:
 
 
 APP = CommandLine("", "[REPO]", "open the app on a repository", "tui.commands.open:open_repo", _open)
-PLANNED = ("report", "lint-intent")
+PLANNED = ("lint-intent",)
 """Commands that are promised elsewhere and not there yet: told apart from arguments that are wrong."""
 COMMANDS = (
     CommandLine("demo", "[SAMPLE]", "run a sample project: no key, no network", "tui.commands.demo:demo", _demo),
@@ -196,6 +202,7 @@ COMMANDS = (
     CommandLine("attach", "RUN", "open the app on a run of another process", "tui.commands.open:attach", _attach),
     CommandLine("replay", "RUN", "the app, fed from a run's record", "tui.commands.replay:replay", _replay),
     CommandLine("send", "RUN VERB …", "pause, steer, cancel, … from elsewhere", "tui.commands.send:send", _send),
+    CommandLine("report", "RUN", "throughput, cost, conflicts, failures", "tui.commands.report:report", _report),
     CommandLine("export", "RUN", "a run's record as lines of JSON", "tui.commands.runs:export", _export),
     CommandLine("ask", "RUN QUESTION", "a model explains a run", "tui.commands.ask:ask", _ask),
     CommandLine("archive", "RUN", "move large old bodies into a file", "tui.commands.archive:archive_run", _archive),

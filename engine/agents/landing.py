@@ -11,6 +11,7 @@ from engine.agents.desk import AgentDesk
 from engine.agents.host import Host
 from engine.agents.watch import strays
 from engine.events import Draft
+from engine.hotspots import newly_hot
 from engine.protocols import LandResult, Workspace, WorkspaceError
 from engine.repo.message import commit_message
 from engine.types import (
@@ -34,6 +35,8 @@ from engine.types import (
 MARKER = b"<<<<<<< trunk"
 YOURS = ".swarm/yours"
 """Where a copy keeps the agent's version of a conflicting file that holds no markers; nothing there lands."""
+NAMED = 5
+"""Files in which changes collide that a planner is told of at once."""
 DETAILS = 2_000
 """Characters of git's own words about a conflict."""
 
@@ -190,17 +193,19 @@ def delivered(
         intent=task.intent,
         by_engine=by_engine,
     )
-    return addressed(host, handoff, task.spec.title, task.planner)
+    hot = newly_hot(host.snapshot, task)
+    note = host.prompts["hotspots"].render(files=bullets(map(str, hot[:NAMED]))) if hot else ""
+    return addressed(host, handoff, task.spec.title, task.planner, note)
 
 
-def addressed(host: Host, handoff: Handoff, title: str, planner: AgentId) -> tuple[Draft, Draft]:
-    """A handoff and the message in which a planner gets it."""
+def addressed(host: Host, handoff: Handoff, title: str, planner: AgentId, more: str = "") -> tuple[Draft, Draft]:
+    """A handoff and the message in which a planner gets it, with `more` of the engine's own at its end."""
     note = InboxMessage(
         id=MessageId(host.ids.new("m")),
         at=host.clock.now(),
         to_agent=planner,
         source=MessageSource.HANDOFF,
-        text=handoff_message(title, handoff),
+        text="\n\n".join(filter(None, (handoff_message(title, handoff), more.strip()))),
         handoff=handoff.id,
     )
     return (

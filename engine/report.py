@@ -1,0 +1,205 @@
+"""What a run's record says of how it went: throughput, cost, conflicts, where time goes, what fails again and again."""
+
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from msgspec import DecodeError, Struct, ValidationError, json
+
+from engine.agents.watch import failure_in, normalised
+from engine.journal.connection import cannot_read
+from engine.repo.sizes import sizes_of
+from engine.resources.build_commands import is_build
+from engine.settings import Settings
+from engine.types import CommitId
+
+LISTED = 10
+LARGE = 32 * 1024
+"""Bytes from which a file is large, when MANY tasks or more have changed it."""
+MANY = 5
+HOUR_S = 3_600.0
+_KINDS = {"shell": "commands", "submit_handoff": "landing"}
+
+
+class FileReport(Struct, frozen=True):
+    """`size` in bytes; None where the run's trunk is gone or does not hold the file."""
+
+    path: str
+    conflicts: int
+    landings: int
+    tasks: int
+    size: int | None
+
+
+class SubtreeReport(Struct, frozen=True):
+    """The tasks of one planner. `conflict_rate`: conflicts for each try to land that merged or conflicted."""
+
+    path: str
+    landed: int
+    conflicts: int
+    conflict_rate: float
+
+
+class FailureReport(Struct, frozen=True):
+    tool: str
+    error: str
+    times: int
+    agents: int
+
+
+class Report(Struct, frozen=True):
+    """Times in seconds of all agents together, `wall_s` of the run; rates are for an hour of it. None: unknown.
+
+    `conflict_rate` is of tries to land, `error_rate` of checks of trunk.
+    """
+
+    run: str
+    state: str
+    wall_s: float
+    landed: int
+    failed: int
+    landed_per_hour: float | None
+    tokens: int
+    tokens_per_hour: float | None
+    usd: float | None
+    usd_per_hour: float | None
+    conflicts: int
+    conflict_rate: float | None
+    checks: int
+    error_rate: float | None
+    contention: float | None
+    time_s: dict[str, float]
+    hottest: tuple[FileReport, ...]
+    large: tuple[FileReport, ...]
+    subtrees: tuple[SubtreeReport, ...]
+    failures: tuple[FailureReport, ...]
+
+
+def report_of(journal: Path, trunk_git: Path) -> Report:
+    """Read a run's journal, live or not, and the sizes of files from its trunk. Raises SwarmError (journal)."""
+    try:
+        with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
+            db.row_factory = sqlite3.Row
+            return _report(db, trunk_git)
+    except (sqlite3.Error, DecodeError, ValidationError, TypeError) as error:
+        raise cannot_read(journal, error) from error
+
+
+def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
+    run = db.execute("SELECT *, (SELECT at FROM events ORDER BY seq DESC LIMIT 1) AS last_at FROM runs").fetchone()
+    running = 0 if run["ended"] or not run["epoch_at"] else max(0, run["last_at"] - run["epoch_at"])
+    wall_s = (run["worked"] + running) / 1e6
+    hours = wall_s / HOUR_S
+    tokens = run["input_tokens"] + run["output_tokens"]
+    states = dict(db.execute("SELECT state, count(*) FROM landings WHERE state IS NOT NULL GROUP BY state"))
+    merged, conflicts = states.get("merged", 0) + states.get("resolved", 0), states.get("conflicted", 0)
+    checks = run["checks_passed"] + run["checks_failed"]
+    files = _files(db, trunk_git, CommitId(run["trunk"]))
+    [contention] = db.execute("SELECT avg(contention) FROM samples WHERE building OR gate_waiting").fetchone()
+    return Report(
+        run=run["id"],
+        state=run["state"],
+        wall_s=wall_s,
+        landed=run["landed"],
+        failed=run["failed"],
+        landed_per_hour=_share(run["landed"], hours),
+        tokens=tokens,
+        tokens_per_hour=_share(tokens, hours),
+        usd=run["usd"],
+        usd_per_hour=None if run["usd"] is None else _share(run["usd"], hours),
+        conflicts=conflicts,
+        conflict_rate=_share(conflicts, merged + conflicts),
+        checks=checks,
+        error_rate=_share(run["checks_failed"], checks),
+        contention=contention,
+        time_s=_times(db, json.decode(run["settings"], type=Settings)),
+        hottest=tuple(file for file in files if file.conflicts)[:LISTED],
+        large=tuple(file for file in files if (file.size or 0) >= LARGE and file.tasks >= MANY)[:LISTED],
+        subtrees=_subtrees(db),
+        failures=_failures(db),
+    )
+
+
+def _share(value: float, of: float) -> float | None:
+    return value / of if of else None
+
+
+def _files(db: sqlite3.Connection, trunk_git: Path, trunk: CommitId) -> list[FileReport]:
+    """All files that had a conflict or that many tasks changed, the most fought over first."""
+    conflicts = Counter(
+        dict(
+            db.execute(
+                "SELECT value, count(*) FROM landings, json_each(conflicts) WHERE state = 'conflicted' GROUP BY value"
+            )
+        )
+    )
+    touched = {
+        path: (landings, tasks)
+        for path, landings, tasks in db.execute(
+            "SELECT value, count(*), count(DISTINCT task) FROM landings, json_each(paths) "
+            "WHERE commit_oid IS NOT NULL GROUP BY value"
+        )
+    }
+    paths = {*conflicts, *(path for path, (_, tasks) in touched.items() if tasks >= MANY)}
+    sizes = sizes_of(trunk_git, trunk, paths)
+    found = [FileReport(path, conflicts[path], *touched.get(path, (0, 0)), sizes.get(path)) for path in paths]
+    return sorted(found, key=lambda file: (-file.conflicts, -file.landings, file.path))
+
+
+def _subtrees(db: sqlite3.Connection) -> tuple[SubtreeReport, ...]:
+    """By planner, the highest rate of conflicts first."""
+    rows = db.execute(
+        "SELECT coalesce(agents.path, tasks.planner), sum(landings.state IN ('merged', 'resolved')) AS landed, "
+        "sum(landings.state = 'conflicted') AS conflicts FROM landings JOIN tasks ON tasks.id = landings.task "
+        "LEFT JOIN agents ON agents.id = tasks.planner WHERE landings.state IS NOT NULL GROUP BY 1"
+    )
+    found = [SubtreeReport(path, landed, hit, hit / (landed + hit)) for path, landed, hit in rows if landed + hit]
+    return tuple(sorted(found, key=lambda part: (-part.conflict_rate, part.path)))
+
+
+def _times(db: sqlite3.Connection, settings: Settings) -> dict[str, float]:
+    """Where agents' time goes. What is not in here is spent between steps."""
+    thinking = "SELECT sum(json_extract(body, '$.wall_s')) FROM events WHERE kind = 'turn_taken'"
+    paused = (
+        "SELECT sum(until - at) / 1e6 FROM (SELECT at, json_extract(body, '$.state') AS state, "
+        "lead(at, 1, (SELECT max(at) FROM events)) OVER (PARTITION BY agent ORDER BY seq) AS until "
+        "FROM events WHERE kind = 'agent_state_changed') WHERE state = 'paused'"
+    )
+    found = {"thinking": db.execute(thinking).fetchone()[0] or 0.0}
+    found |= dict.fromkeys(("commands", "builds", "gate", "landing", "files"), 0.0)
+    calls = "SELECT tool, arguments, coalesce(wall_s, 0), coalesce(gate_wait_s, 0) FROM tool_calls WHERE tool <> 'wait'"
+    for tool, arguments, wall_s, gate_s in db.execute(calls):
+        build = tool == "shell" and (gate_s > 0 or is_build(_command(arguments), settings.build.gate))
+        kind = "builds" if build else _KINDS.get(tool, "files")
+        found[kind] += max(0.0, wall_s - gate_s)
+        found["gate"] += gate_s
+    found["paused"] = db.execute(paused).fetchone()[0] or 0.0
+    return {name: round(float(seconds), 3) for name, seconds in found.items()}
+
+
+def _command(arguments: str) -> str:
+    try:
+        command = json.decode(arguments).get("command", "")
+    except (DecodeError, AttributeError):
+        return ""
+    return command if isinstance(command, str) else ""
+
+
+def _failures(db: sqlite3.Connection) -> tuple[FailureReport, ...]:
+    """Errors of tools and of commands, without what differs from run to run; the most frequent first."""
+    times: Counter[tuple[str, str]] = Counter()
+    agents: dict[tuple[str, str], set[str]] = {}
+    rows = db.execute(
+        "SELECT calls.tool, calls.state, calls.agent, messages.text FROM tool_calls AS calls "
+        "JOIN messages ON messages.id = calls.answer WHERE calls.state = 'error' OR calls.tool = 'shell'"
+    )
+    for tool, state, agent, answer in rows:
+        error = failure_in(answer) if tool == "shell" else ""
+        if not error and state == "error":
+            error = normalised(answer.strip().partition("\n")[0])
+        if error:
+            times[tool, error] += 1
+            agents.setdefault((tool, error), set()).add(agent)
+    found = [FailureReport(tool, error, count, len(agents[tool, error])) for (tool, error), count in times.items()]
+    return tuple(sorted(found, key=lambda failure: (-failure.times, failure.tool, failure.error))[:LISTED])

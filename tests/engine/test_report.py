@@ -1,0 +1,72 @@
+"""The report agrees with what the record says, whatever happened; hot files are told when they become hot, once."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine import events as e
+from engine import types as t
+from engine.errors import SwarmError
+from engine.hotspots import hottest, newly_hot
+from engine.journal.writer import SqliteJournal
+from engine.report import report_of
+from engine.snapshot import Snapshot
+from engine.types import LandingState
+from tests.engine.journal.stories import story
+
+
+def conflict(snapshot: Snapshot, *paths: str) -> None:
+    """One more conflict of the first task, folded in as the snapshot would."""
+    task = next(iter(snapshot.tasks.values()))
+    landing = t.Landing(
+        t.LandingId("l"), 0, task.id, t.AgentId("a"), LandingState.CONFLICTED, t.CommitId("c"), conflicts=paths
+    )
+    snapshot.landings.append(landing)
+    snapshot.conflicted_files.update(paths)
+
+
+async def write(path: Path, events: list[e.Event]) -> None:
+    journal = await SqliteJournal.open(path)
+    journal.append(events)
+    await journal.durable(events[-1].seq)
+    await journal.close()
+
+
+async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> None:
+    told = story(11, 600)
+    events, snapshot = told.events, told.snapshot
+    await write(tmp_path / "journal.db", events)
+    report = report_of(tmp_path / "journal.db", tmp_path / "no-trunk.git")
+    assert report.conflicts == snapshot.landing_counts[LandingState.CONFLICTED]
+    assert report.tokens == snapshot.usage.input + snapshot.usage.output
+    assert report.landed == snapshot.task_counts[t.TaskState.LANDED]
+    assert [(file.path, file.conflicts) for file in report.hottest] == [
+        (file.path, file.conflicts) for file in hottest(snapshot)
+    ]
+    thought = sum(event.body.wall_s for event in events if isinstance(event.body, e.TurnTaken))
+    assert report.time_s["thinking"] == pytest.approx(thought, abs=0.01)
+    assert sum(part.conflicts for part in report.subtrees) == report.conflicts
+    assert msgspec.json.decode(msgspec.json.encode(report))["run"] == "r-1"
+
+
+async def test_what_is_no_journal_is_told(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"no database at all, but long enough to be looked at" * 100)
+    with pytest.raises(SwarmError):
+        report_of(tmp_path / "journal.db", tmp_path)
+
+
+def test_a_planner_hears_of_a_hot_file_at_the_threshold_and_each_time_it_doubles() -> None:
+    snapshot = story(3, 200).snapshot
+    snapshot.landings.clear()
+    snapshot.conflicted_files.clear()
+    task = next(iter(snapshot.tasks.values()))
+    told = []
+    for number in range(1, 14):
+        snapshot.landings.clear()
+        conflict(snapshot, "src/hub.py")
+        if newly_hot(snapshot, task):
+            told.append(number)
+    assert told == [3, 6, 12]
+    snapshot.landings.clear()
+    assert newly_hot(snapshot, task) == []

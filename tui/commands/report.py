@@ -1,0 +1,103 @@
+"""`swarm-tui report RUN`: what a run's record says of how it went, as text or as one JSON object."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from tui.bridge import ErrorKind, Report, SwarmError, find_run, report_of
+from tui.commands.options import state_dir
+from tui.text import one_line
+
+
+def report(arguments: Namespace) -> int:
+    """Returns the exit status. Raises SwarmError: no such run, an unreadable journal."""
+    run = find_run(state_dir(arguments), arguments.run)
+    if run.problem:
+        message = f"the journal of {run.run} cannot be read: {run.problem}"
+        raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
+    found = report_of(run.folder.journal, run.folder.trunk)
+    if arguments.json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(found)) + "\n")
+    return 0
+
+
+def _lines(found: Report) -> Iterator[str]:
+    yield f"{found.run}: {found.state}, {_span(found.wall_s)} of work"
+    yield ""
+    yield f"landed     {found.landed}, {_number(found.landed_per_hour)} an hour; {found.failed} tasks failed"
+    yield f"tokens     {found.tokens}, {_number(found.tokens_per_hour)} an hour"
+    yield f"cost       {_usd(found.usd)}, {_usd(found.usd_per_hour)} an hour"
+    yield f"conflicts  {found.conflicts}, {_percent(found.conflict_rate)} of the tries to land"
+    yield f"checks     {found.checks}, {_percent(found.error_rate)} failed"
+    contention = "no build waited or ran" if found.contention is None else f"{found.contention:.0f}% while building"
+    yield f"contention {contention}"
+    whole = sum(found.time_s.values())
+    yield from _section(
+        "agents' time",
+        ("", "time", "share"),
+        [
+            (name, _span(seconds), _percent(seconds / whole if whole else None))
+            for name, seconds in found.time_s.items()
+        ],
+    )
+    columns = ("file", "conflicts", "landings", "tasks", "bytes")
+    for title, files in (("files fought over", found.hottest), ("large files that many tasks change", found.large)):
+        yield from _section(
+            title,
+            columns,
+            [
+                (one_line(file.path), str(file.conflicts), str(file.landings), str(file.tasks), str(file.size or "-"))
+                for file in files
+            ],
+        )
+    yield from _section(
+        "subtrees",
+        ("planner", "landed", "conflicts", "rate"),
+        [
+            (one_line(part.path), str(part.landed), str(part.conflicts), _percent(part.conflict_rate))
+            for part in found.subtrees
+        ],
+    )
+    yield from _section(
+        "failures",
+        ("tool", "times", "agents", "error"),
+        [
+            (one_line(failure.tool), str(failure.times), str(failure.agents), one_line(failure.error)[:100])
+            for failure in found.failures
+        ],
+    )
+
+
+def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A heading and a table; nothing without rows."""
+    if not rows:
+        return
+    cells = [columns, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
+    yield ""
+    yield title
+    for row in cells:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _span(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes = int(seconds // 60)
+    return f"{minutes // 60}h{minutes % 60:02}m" if minutes >= 60 else f"{minutes}m{seconds % 60:02.0f}s"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f}%"
+
+
+def _usd(value: float | None) -> str:
+    return "unknown" if value is None else f"${value:.2f}"
