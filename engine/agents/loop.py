@@ -33,12 +33,18 @@ FULL = 0.85
 """Share of the model's window at which the context is compacted."""
 ANSWERS_KEPT = 6
 """The newest tool answers, which compaction leaves whole."""
+MAX_OUTPUT = 16_000
+"""Tokens of one answer, where the window has room for them."""
+MARGIN = 0.02
+"""Share of the window by which estimates may be wrong."""
+ALIGNED = 6_000
+"""Characters of what was asked that a reminder repeats."""
 INBOX = 0.25
 """Share of the window that messages may take in one turn."""
 SUMMARY_TRIES = 2
 SUMMARY_MOST = 16_000
 """Characters of a summary that are kept."""
-WORTH_DROPPING = 0.2
+WORTH_DROPPING = 0.15
 """Share of the window that dropping old answers must free to be enough by itself."""
 
 
@@ -110,9 +116,7 @@ class Loop:
         if self._steps > self.max_steps:
             self._never_merges(f"{self.max_steps} steps without a handoff", limit=True)
             raise AttemptFailed(f"{self.max_steps} steps did not lead to a handoff")
-        every = self.prompt.front.reflect_every
-        if every and self._steps % every == 0:
-            self._aside("reflect", steps=self._steps)
+        self._remind(self.conversation.turns + 1)
         left = min(self.host.settings.budget.grace_steps, self.max_steps // 10)
         if self.desk.agent.task is not None and self.max_steps - self._steps == left - 1:
             self._never_merges(f"{self._steps} of {self.max_steps} steps without a handoff")
@@ -127,6 +131,16 @@ class Loop:
                 raise
         await self._compact(summarise=True)
         return await self._turn()
+
+    def _remind(self, turn: int) -> None:
+        """Ask the agent to step back now and then, and show it more rarely what all of it is for."""
+        front = self.prompt.front
+        if front.align_every and turn % front.align_every == 0:
+            me, intent = self.desk.agent, self.host.snapshot.intent
+            whole = me.parent is None and intent is not None
+            self._aside("align", steps=turn, asked=(intent.text if whole and intent else me.goal).strip()[:ALIGNED])
+        elif front.reflect_every and turn % front.reflect_every == 0:
+            self._aside("reflect", steps=turn)
 
     def _never_merges(self, detail: str, limit: bool = False) -> None:
         """An agent with a task holds on to its work."""
@@ -158,9 +172,10 @@ class Loop:
         )
         return turn
 
-    def _request(self, messages: tuple[Message, ...]) -> Request:
+    def _request(self, messages: tuple[Message, ...], summary: bool = False) -> Request:
         model = self.desk.agent.model.partition(":")[2]
-        return Request(model, self.system, messages, self.specs, conversation=str(self.agent))
+        most = self._most_output() // (2 if summary else 1)
+        return Request(model, self.system, messages, self.specs, most, str(self.agent))
 
     def _own(self, turn: Turn) -> Turn:
         """The turn with ids of our own, unique in the run, and with text that any encoder takes."""
@@ -183,7 +198,12 @@ class Loop:
         inbox = readable(self.host.snapshot.inboxes.get(self.agent, ()), self._inbox_characters())
         coming = sum(len(message.text) for message in inbox) // 4 + self.conversation.fresh_tokens(None)
         known = self.desk.agent.tokens_in_context
-        return known + coming > FULL * self.host.models.window(self.desk.agent.model)
+        window = self.host.models.window(self.desk.agent.model)
+        return known + coming > min(FULL * window, (1 - MARGIN) * window - self._most_output())
+
+    def _most_output(self) -> int:
+        """Tokens that one answer may take: a small window leaves less."""
+        return min(MAX_OUTPUT, self.host.models.window(self.desk.agent.model) // 4)
 
     def _inbox_characters(self) -> int:
         """How much of its inbox an agent reads at once; the rest waits for its next turn."""
@@ -212,7 +232,7 @@ class Loop:
         asking = self.host.prompts["compact"].render()
         for _ in range(SUMMARY_TRIES):
             try:
-                turn = await self.host.ask(self.agent, self._request(self.conversation.asking(asking)))
+                turn = await self.host.ask(self.agent, self._request(self.conversation.asking(asking), summary=True))
             except ModelError as error:
                 if error.kind is not ModelErrorKind.CONTEXT_LENGTH:
                     raise

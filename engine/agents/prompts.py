@@ -12,13 +12,14 @@ from engine.types import Role
 
 
 class FrontMatter(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a prompt file declares. `reflect_every` is in model calls, 0 for never."""
+    """What a prompt file declares. `reflect_every` and `align_every` are in model calls, 0 for never."""
 
     version: int
     variables: tuple[str, ...] = ()
     role: Role | None = None
     tools: tuple[str, ...] = ()
     reflect_every: int = 0
+    align_every: int = 0
 
 
 class Prompt(Struct, frozen=True):

@@ -12,7 +12,7 @@ from tests.engine.swarms import fresh
 from tests.engine.test_swarm import done, planner_of, said
 from tests.simulated import call, first_line, turn
 
-WINDOW = 40_000
+WINDOW = 50_000
 BIG = "x" * 6_000
 
 
