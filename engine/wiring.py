@@ -30,6 +30,7 @@ from engine.models.limits import ModelDesk
 from engine.models.registry import key_variables
 from engine.quantities import span_s
 from engine.repo.green import ContainedChecker
+from engine.repo.housekeeping import Housekeeper
 from engine.repo.source import SourceRepo
 from engine.repo.trunk import GitTrunk
 from engine.repo.workspaces import open_workspaces
@@ -211,6 +212,9 @@ async def _assemble(
     await control.start()
     held.push_async_callback(control.close)
     swarm.on_change(control.publish)
+    housekeeper = Housekeeper(folder.trunk)
+    held.push_async_callback(housekeeper.close)
+    swarm.on_change(housekeeper.note)
     return swarm
 
 
