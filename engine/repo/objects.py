@@ -24,7 +24,8 @@ Entry = tuple[bytes, Id]
 TREE_MODE = b"40000"
 REGULAR = (b"100644", b"100755")
 
-_FOLDERS = 20_000
+_ENTRIES = 400_000
+"""Of folders that are remembered: some tens of megabytes."""
 _ROWS = {20: re.compile(rb"(\d+) ([^\0]+)\0(.{20})", re.DOTALL), 32: re.compile(rb"(\d+) ([^\0]+)\0(.{32})", re.DOTALL)}
 
 
@@ -48,27 +49,35 @@ class ObjectStore:
         self._objects = git_dir / "objects"
         self._odb: pygit2.Odb | None = None
         self.folders: dict[Id, Folder] = {}
+        self._entries = 0
         self.new_hash: NewHash = hashlib.sha1 if object_format == "sha1" else hashlib.sha256
         self.id_size = self.new_hash(b"").digest_size
 
     def read(self, oid: Id) -> bytes:
         """An object's content. Raises KeyError when there is none of that id, or the library cannot read it."""
         for _ in range(2 if self.id_size == 20 else 0):
-            if self._odb is None:
-                self._odb = pygit2.Odb(str(self._objects))
+            odb = self._odb
+            if odb is None:
+                odb = self._odb = pygit2.Odb(str(self._objects))
             try:
-                return self._odb.read(pygit2.Oid(raw=oid))[1]
+                return odb.read(pygit2.Oid(raw=oid))[1]
             except pygit2.GitError:
-                self._odb = None  # a folder or pack that vanished under the library: once more, with fresh eyes
+                self.reopen()  # a folder or pack vanished under the library: once more, with fresh eyes
         raise KeyError(oid.hex())
+
+    def reopen(self) -> None:
+        """Let go of packs that are open: the library keeps those that have been removed for as long as it lives."""
+        self._odb = None
 
     def parse(self, raw: bytes) -> Folder:
         return Folder(raw, {name: (mode, oid) for mode, name, oid in _ROWS[self.id_size].findall(raw)})
 
     def remember(self, oid: Id, folder: Folder) -> None:
-        if len(self.folders) >= _FOLDERS:
-            for old in list(self.folders)[: _FOLDERS // 2]:
+        self._entries += len(folder.entries)
+        if self._entries > _ENTRIES:
+            for old in list(self.folders)[: len(self.folders) // 2 + 1]:
                 self.folders.pop(old, None)
+            self._entries = sum(len(kept.entries) for kept in list(self.folders.values())) + len(folder.entries)
         self.folders[oid] = folder
 
 

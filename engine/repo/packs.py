@@ -34,14 +34,17 @@ class Packs:
         self._known.update(row.oid for row in pack.rows)
         self._tiers[0].append(pack)
 
-    def roll_up(self) -> None:
-        """Bring full tiers into a pack each. On a disk that refuses, all stays as it is until the next time."""
+    def roll_up(self) -> bool:
+        """Bring full tiers into a pack each; whether there were any. A disk that refuses leaves all as it is."""
+        joined = False
         for tier in range(len(self._tiers)):
             if len(self._tiers[tier]) >= _AT_ONCE:
                 try:
                     self._join(tier)
+                    joined = True
                 except OSError:
-                    return
+                    break
+        return joined
 
     def _join(self, tier: int) -> None:
         packs = [pack for pack in self._tiers[tier] if pack.file.exists()]

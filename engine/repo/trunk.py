@@ -154,7 +154,8 @@ class GitTrunk:
             offers, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
             for offer in await self._told(offers, self._land_together):
                 await self._told([offer], self._land_by_git)
-            await asyncio.to_thread(self._packs.roll_up)
+            if await asyncio.to_thread(self._packs.roll_up):
+                self._store.reopen()
 
     async def _told(
         self, offers: list[Offer], land: Callable[[CommitId, list[Offer]], Awaitable[list[Offer] | None]]

@@ -7,6 +7,7 @@ after the other, with the same kinds of changes: some to a file of its own, some
 
 import argparse
 import asyncio
+import copy
 import gc
 import os
 import random
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from engine import events as e
 from engine.agents import landing
@@ -36,7 +38,6 @@ from engine.repo.objects import NewObjects
 from engine.repo.pack import packed, write_pack
 from engine.repo.source import inspect_repo
 from engine.repo.trunk import GitTrunk
-from engine.repo.workspace import AgentWorkspace
 from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
 from engine.settings import Settings
 from engine.snapshot import Snapshot
@@ -238,8 +239,12 @@ class Engine:
         return cls(Swarm(world, settings, PROMPTS, TOOLBOX, Snapshot(), 1), trunk, workspaces, journal)
 
     async def prepare(self, works: list[Work]) -> None:
-        """Have each change stand finished in a copy of its own, all made at the run's base."""
+        """Have each change stand finished in a copy of its own, all made at the run's base.
+
+        Only the first copy is opened. The others are like it but for the folder that holds what was changed.
+        """
         swarm = self.swarm
+        first = await self.workspaces.open(AgentId("first"), self.trunk.base)
         models = dict.fromkeys(map(str, Role), MODEL)
         swarm.record(Draft(e.RunCreated(RunId("r-1"), "", "main", self.trunk.base, "", models, "{}", "")))
         for number, work in enumerate(works):
@@ -252,11 +257,13 @@ class Engine:
             agent, drafts = started(swarm, task)
             swarm.record(*drafts)
             desk = AgentDesk(swarm, agent.id, self.trunk.base, _refuse)
-            workspace = await desk.workspace()
-            assert isinstance(workspace, AgentWorkspace)
-            write(workspace.copy.changed, work)
+            workspace = copy.copy(first)
+            changed = first.copy.folder / "changed" / str(number)
+            workspace.copy = structs.replace(first.copy, changed=changed, stamps=None)
+            write(changed, work)
             # What an agent is handed back of a conflict is not timed: it is the cost of its copy.
             workspace.read_file, workspace.advance = _no_file, _no_advance  # type: ignore[method-assign]
+            desk._workspace = workspace
             self.finished.append((task.id, desk))
         await swarm.durable(swarm.record(Draft(e.Warned("all have finished"))))
 
@@ -376,7 +383,7 @@ def run(options: list[str]) -> Report:
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--landings", type=int, default=10_000)
     parser.add_argument("--workers", default="16,256")
-    parser.add_argument("--few", type=int, default=200, help="landings of the slow ways")
+    parser.add_argument("--few", type=int, default=64, help="landings of the slow ways")
     parser.add_argument("--only", action="store_true", help="leave out the slow ways")
     arguments = parser.parse_args(options)
     folder = Path(tempfile.mkdtemp(prefix="bench-landing-", dir=os.environ.get("BENCH_DIR")))

@@ -126,3 +126,23 @@ def test_a_pack_that_cannot_be_written_leaves_nothing(
     with pytest.raises(OSError, match="No space left"):
         write_pack(repo.root / "objects" / "pack", *packed(new), line.store.new_hash)
     assert list((repo.root / "objects" / "pack").iterdir()) == []
+
+
+def test_packs_that_were_joined_are_let_go_of(tmp_path: Path) -> None:
+    repo = bare(tmp_path / "r.git", "sha1")
+    line = Line(ObjectStore(repo.root), 5)
+    packs = Packs(repo.root / "objects" / "pack", line.store.new_hash)
+    for _ in range(50):
+        new = NewObjects(line.store)
+        line.grow(new, 1)
+        packs.add(new)
+        if packs.roll_up():
+            line.store.reopen()
+        assert line.tip
+        assert line.store.read(line.tip).startswith(b"tree ")
+    held = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd.isdigit() and _open(fd)]
+    assert len([path for path in held if str(tmp_path) in path]) < 40
+
+
+def _open(fd: str) -> bool:
+    return os.path.islink(f"/proc/self/fd/{fd}")
