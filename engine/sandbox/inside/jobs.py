@@ -7,6 +7,7 @@ from .frames import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
 SIGKILL, SIGCONT, SIGSTOP = 9, 18, 19
@@ -119,25 +120,49 @@ class Job:
 
 
 def others(own: int) -> list[int]:
-    """Every process of the sandbox but the loop's: all of the namespace, or all descendants."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    """Every process of the sandbox but the loop's: all of the namespace, or all descendants.
+
+    While anything runs, some is found: what loses its parent becomes this process's own child.
+    """
     if own == 1:
-        return [pid for pid in pids if pid != 1]
+        return [pid for pid in _all_pids() if pid != 1]
+    children = _children if os.path.exists(f"/proc/{own}/task/{own}/children") else _found_children()
+    found = []
+    queue = children(own)
+    while queue:
+        pid = queue.pop()
+        found.append(pid)
+        queue += children(pid)
+    return found
+
+
+def _all_pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _children(pid: int) -> list[int]:
+    """As the kernel lists them, of each thread."""
+    found = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                found += [int(child) for child in file.read().split()]
+    except OSError:
+        pass
+    return found
+
+
+def _found_children() -> "Callable[[int], list[int]]":
+    """By one look at all processes of the machine, where the kernel keeps no lists."""
     children: dict[int, list[int]] = {}
-    for pid in pids:
+    for pid in _all_pids():
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 parent = int(file.read().rpartition(b")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             continue
         children.setdefault(parent, []).append(pid)
-    found = []
-    queue = children.get(own, [])
-    while queue:
-        pid = queue.pop()
-        found.append(pid)
-        queue += children.get(pid, [])
-    return found
+    return lambda pid: children.get(pid, [])
 
 
 def signal_others(signal: int) -> None:
