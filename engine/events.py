@@ -60,13 +60,16 @@ class RunCreated(EventBody, frozen=True, tag="run_created"):
 class EpochStarted(EventBody, frozen=True, tag="epoch_started"):
     """A process took the run over. What an older epoch left running counts as lost from here on.
 
-    `settings` are those in force from here on, as JSON text without keys; empty: as before.
+    `settings` are those in force from here on, as JSON text without keys; empty: as before. `not_guaranteed`:
+    promises that the sandbox level does not keep; `granted`: `network`, and folders, that settings let commands reach.
     """
 
     pid: int
     sandbox_level: str
     copy_method: str
     settings: str = ""
+    not_guaranteed: tuple[str, ...] = ()
+    granted: tuple[str, ...] = ()
 
 
 class RunStateChanged(EventBody, frozen=True, tag="run_state_changed"):

@@ -281,10 +281,15 @@ class WorkspaceLost(Exception):  # noqa: N818 - a state of the world, told like 
 
 
 class Workspaces(Protocol):
-    """Makes workspaces. `level` is the sandbox level in force, `method` how copies are made."""
+    """Makes workspaces. `level` is the sandbox level in force, `method` how copies are made.
+
+    `not_guaranteed`: what the level does not promise; `granted`: what settings let commands reach beside it.
+    """
 
     level: str
     method: str
+    not_guaranteed: tuple[str, ...]
+    granted: tuple[str, ...]
 
     async def open(self, agent: AgentId, commit: CommitId) -> Workspace: ...
 

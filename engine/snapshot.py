@@ -83,6 +83,10 @@ class Snapshot:
     exit_status: int | None = None
     sandbox_level: str = ""
     copy_method: str = ""
+    not_guaranteed: tuple[str, ...] = ()
+    """Promises that the sandbox level does not keep."""
+    granted: tuple[str, ...] = ()
+    """What settings let commands reach: `network`, and folders."""
     pid: int = 0
     created_at: Micros = 0
     epoch_at: Micros = 0
@@ -309,6 +313,7 @@ def _(s: Snapshot, event: e.Event, body: e.EpochStarted) -> None:
         s.worked += max(0, s.at - s.epoch_at)  # the epoch before ended by dying at its last event
     s.epoch, s.epoch_at, s.pid = event.epoch, event.at, body.pid
     s.sandbox_level, s.copy_method = body.sandbox_level, body.copy_method
+    s.not_guaranteed, s.granted = body.not_guaranteed, body.granted
     s.settings = body.settings or s.settings
     if s.ended:
         check_run(s.state, RunState.RUNNING)

@@ -72,6 +72,8 @@ class Summary(Struct, frozen=True):
     error_rate: float | None
     db: str
     sandbox_level: str
+    sandbox_not_guaranteed: tuple[str, ...]
+    sandbox_granted: tuple[str, ...]
 
 
 def summarise(snapshot: Snapshot, now: Micros, db: Path) -> Summary:
@@ -104,4 +106,6 @@ def summarise(snapshot: Snapshot, now: Micros, db: Path) -> Summary:
         error_rate=snapshot.error_rate,
         db=str(db.absolute()),
         sandbox_level=snapshot.sandbox_level,
+        sandbox_not_guaranteed=snapshot.not_guaranteed,
+        sandbox_granted=snapshot.granted,
     )

@@ -227,7 +227,8 @@ async def _reader(folder: RunFolder, held: AsyncExitStack) -> JournalReader:
 def _epoch(swarm: Swarm) -> Draft:
     workspaces = swarm.workspaces
     settings = msgspec.json.encode(swarm.settings).decode()
-    return Draft(e.EpochStarted(os.getpid(), workspaces.level, workspaces.method, settings))
+    lacks, granted = workspaces.not_guaranteed, workspaces.granted
+    return Draft(e.EpochStarted(os.getpid(), workspaces.level, workspaces.method, settings, lacks, granted))
 
 
 def _changes(snapshot: Snapshot, stored: Settings, settings: Settings) -> list[Draft]:

@@ -51,6 +51,8 @@ class Progress:
         self._write(f"run {snapshot.run} on {snapshot.repo}")
         self._write(f"{'rehearsal, no model is asked: ' if snapshot.rehearsal else 'models: '}{', '.join(models)}")
         self._write(f"sandbox: {snapshot.sandbox_level}, copies: {snapshot.copy_method}")
+        if snapshot.granted:
+            self._write(f"commands may also reach: {', '.join(snapshot.granted)}")
         if snapshot.sandbox_level == "off":
             self._write("warning: what agents run is not contained and can do all that you can")
 

@@ -42,6 +42,8 @@ class CopiedWorkspaces:
         self._preparing: asyncio.Task[None] | None = None
         self.level = choice.report.level.value
         self.method = choice.report.method.value
+        self.not_guaranteed = choice.report.not_guaranteed
+        self.granted = choice.report.granted
 
     @property
     def report(self) -> SandboxReport:

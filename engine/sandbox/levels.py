@@ -111,7 +111,8 @@ DEVICES_SHARED = "agents can change the modes of the machine's basic devices, su
 class SandboxReport(Struct, frozen=True):
     """What this machine gives. `bwrap` is the path of bubblewrap, empty when there is none.
 
-    `reasons` says for each better level or copy method why it is not used.
+    `reasons` says for each better level or copy method why it is not used; `granted` is what settings let commands
+    reach: `network`, and folders.
     """
 
     level: Level
@@ -120,3 +121,4 @@ class SandboxReport(Struct, frozen=True):
     version: str = ""
     not_guaranteed: tuple[str, ...] = ()
     reasons: dict[str, str] = {}
+    granted: tuple[str, ...] = ()

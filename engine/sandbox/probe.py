@@ -86,8 +86,9 @@ async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettin
             reason = await _refusal(tried, method, folder)
             if not reason:
                 found = bwrap if tried.namespaces and bwrap else Bubblewrap("", "", False)
-                lacks = _lacks(level, devices)
-                return Choice(tried, method, SandboxReport(level, method, found.path, found.version, lacks, reasons))
+                lacks, granted = _lacks(level, devices), _granted(settings)
+                report = SandboxReport(level, method, found.path, found.version, lacks, reasons, granted)
+                return Choice(tried, method, report)
             reasons.setdefault(f"{level.value}, {method.value}", reason)
         await asyncio.to_thread(tried.close)
     raise SwarmError(
@@ -114,6 +115,10 @@ def _lacks(level: Level, devices: bool) -> tuple[str, ...]:
     if os.geteuid() == 0:
         lacks += [AS_ROOT] if devices else [AS_ROOT, DEVICES_SHARED]
     return tuple(lacks)
+
+
+def _granted(settings: SandboxSettings) -> tuple[str, ...]:
+    return (*(("network",) if settings.network else ()), *settings.read_only)
 
 
 def _wanted(settings: SandboxSettings) -> tuple[Level, ...]:

@@ -48,7 +48,8 @@ TURN = e.TurnTaken(
 
 
 def test_a_run_that_did_nothing_yet_has_nulls_where_nothing_is_known() -> None:
-    run = snapshot((CREATED, None), (e.EpochStarted(1, "full", "overlay"), None))
+    epoch = e.EpochStarted(1, "full", "overlay", not_guaranteed=("a lack",), granted=("network",))
+    run = snapshot((CREATED, None), (epoch, None))
     summary = msgspec.to_builtins(summarise(run, 12 * SECOND, Path("journal.db")))
     assert (summary["state"], summary["exit_status"]) == ("running", None)
     assert (summary["base"], summary["trunk"], summary["green"]) == ("b" * 40, "b" * 40, None)
@@ -56,6 +57,7 @@ def test_a_run_that_did_nothing_yet_has_nulls_where_nothing_is_known() -> None:
     assert summary["usd"] == 0.0
     assert summary["db"] == str(Path.cwd() / "journal.db")
     assert summary["sandbox_level"] == "full"
+    assert (summary["sandbox_not_guaranteed"], summary["sandbox_granted"]) == (("a lack",), ("network",))
 
 
 def test_tokens_money_agents_and_checks_are_counted() -> None:

@@ -196,6 +196,8 @@ class MemoryWorkspaces:
 
     def __init__(self, commits: Commits, clock: SimulatedClock, power: Power, shell: Commands) -> None:
         self.level = "simulated"
+        self.not_guaranteed: tuple[str, ...] = ()
+        self.granted: tuple[str, ...] = ()
         self.method = "memory"
         self.opened: dict[AgentId, list[MemoryWorkspace]] = {}
         self.swept = 0

@@ -156,6 +156,9 @@ async def _sandbox(settings: Settings, root: Path) -> list[Finding]:
         findings.append(Finding("warn", "copies", f"by {report.method}", slow))
     else:
         findings.append(Finding("ok", "copies", f"by {report.method}"))
+    if report.granted:
+        what = "unset sandbox.network and sandbox.read_only where agents do not need them"
+        findings.append(Finding("warn", "commands may also reach", ", ".join(report.granted), what))
     if report.not_guaranteed:
         lacks, trust = report.not_guaranteed, "run repos that you do not trust on a machine that holds nothing of yours"
         findings.append(Finding("warn", "sandbox does not guarantee", f"{len(lacks)} things", trust, lacks))

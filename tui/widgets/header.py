@@ -66,6 +66,9 @@ class Header(StripWidget):
             right += [Span(words, "on:cursor failed bold"), Span(" ")]
         level = run.sandbox_level or "?"
         right.append(Span(f"sandbox {level} ", "failed bold" if level == "off" else "dim"))
+        if run.granted:
+            words = ", ".join(one_line(each) for each in run.granted) if cells >= 140 else str(len(run.granted))
+            right.append(Span(f"+{words} ", "accent"))
         return _ends(left, right, cells)
 
     def _counts(self) -> tuple[int, int, int]:
