@@ -109,7 +109,7 @@ class ControlGroups:
         places = _places()
         for place in places:
             _sweep(place)
-        name = f"{PREFIX}{os.getpid()}-{start_time(os.getpid())}-{time.monotonic_ns()}"
+        name = f"{_prefix()}{os.getpid()}-{start_time(os.getpid())}-{time.monotonic_ns()}"
         groups = cls(tuple(place / name for place in places))
         try:
             for folder in groups._folders:
@@ -239,10 +239,16 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
 
 
+def _prefix() -> str:
+    """How the names of groups begin whose owners' process ids mean here what they meant there."""
+    return f"{PREFIX}{os.stat('/proc/self/ns/pid').st_ino}-"
+
+
 def _sweep(place: Path) -> None:
+    ours = _prefix()
     for folder in _folders_in(place):
-        pid, _, rest = folder.name.removeprefix(PREFIX).partition("-")
-        if folder.name.startswith(PREFIX) and pid.isdigit() and start_time(int(pid)) != rest.partition("-")[0]:
+        pid, _, rest = folder.name.removeprefix(ours).partition("-")
+        if folder.name.startswith(ours) and pid.isdigit() and start_time(int(pid)) != rest.partition("-")[0]:
             for inner in _folders_in(folder):
                 _remove((inner,))
             _remove((folder,))
@@ -276,8 +282,9 @@ def _kill(folder: Path) -> None:
     except OSError:
         return
     for pid in left:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)
+        if pid != "0":  # how a process of another pid namespace is listed; to kill it would be to kill ourselves
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
 
 def _folders_in(folder: Path) -> list[Path]:
