@@ -67,6 +67,7 @@ from engine.events import (
     Warned,
     WorkersLimited,
 )
+from engine.intent_lint import lint
 from engine.intent_text import without_comments
 from engine.journal.rows import EventPage, Followed, MessageRow, SampleRow, TaskRow, ToolCallRow
 from engine.quantities import span_s
@@ -123,6 +124,7 @@ if TYPE_CHECKING:
     from engine.repo.landed import landed_patch
     from engine.repo.source import SourceRepo, inspect_repo
     from engine.report import Report, report_of
+    from engine.reviewing import review_intent
     from engine.runs import (
         RunFolder,
         RunListing,
@@ -174,6 +176,7 @@ MACHINERY = {
     "require_git": "engine.repo.git",
     "repo_id": "engine.runs",
     "resettled": "engine.settings_files",
+    "review_intent": "engine.reviewing",
     "resume_run": "engine.wiring",
     "secrets_of": "engine.masking",
     "sample_folder": "engine.models.playbook",
@@ -528,6 +531,7 @@ __all__ = [
     "is_live",
     "key_variable",
     "landed_patch",
+    "lint",
     "list_runs",
     "list_samples",
     "load_settings",
@@ -539,6 +543,7 @@ __all__ = [
     "require_git",
     "resettled",
     "resume_run",
+    "review_intent",
     "sample_folder",
     "secrets_of",
     "seq_of",

@@ -1,7 +1,6 @@
 """The command line: which commands and options there are. What one does is a module of its own, loaded when used."""
 
 import difflib
-import os
 import pkgutil
 import re
 import sys
@@ -191,9 +190,13 @@ def _init(parser: ArgumentParser) -> None:
     parser.add_argument("repo", nargs="?", default=".", metavar="REPO", help="a git repository (default: .)")
 
 
+def _lint_intent(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="an intent as a text file; - reads stdin")
+    parser.add_argument("--rules", action="store_true", help="by rules alone, even where there is a model")
+    _common(parser)
+
+
 APP = CommandLine("", "[REPO]", "open the app on a repository", "tui.commands.open:open_repo", _open)
-PLANNED = ("lint-intent",)
-"""Commands that are promised elsewhere and not there yet: told apart from arguments that are wrong."""
 COMMANDS = (
     CommandLine("demo", "[SAMPLE]", "run a sample project: no key, no network", "tui.commands.demo:demo", _demo),
     CommandLine("run", "REPO --intent FILE", "run without the app, print a summary", "tui.commands.run:run", _run),
@@ -207,6 +210,7 @@ COMMANDS = (
     CommandLine("ask", "RUN QUESTION", "a model explains a run", "tui.commands.ask:ask", _ask),
     CommandLine("archive", "RUN", "move large old bodies into a file", "tui.commands.archive:archive_run", _archive),
     CommandLine("doctor", "[REPO]", "what this machine gives and lacks", "tui.commands.doctor:doctor", _doctor),
+    CommandLine("lint-intent", "FILE", "what it leaves open", "tui.commands.lint_intent:lint_intent", _lint_intent),
     CommandLine("init", "[REPO]", "write a commented swarm.toml and INTENT.md", "tui.commands.init:init", _init),
 )
 
@@ -232,8 +236,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(command: CommandLine, words: list[str]) -> Namespace:
-    if command is APP and words and words[0] in PLANNED and (words[1:] or not os.path.isdir(words[0])):
-        raise Usage(f"the command {words[0]} does not exist yet", "what there is: swarm-tui --help")
     parser = Parser(prog=f"swarm-tui {command.name}".strip(), description=command.does, allow_abbrev=False)
     command.arguments(parser)
     parsed, unknown = parser.parse_known_args(words)

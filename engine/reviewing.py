@@ -1,0 +1,42 @@
+"""Puts together what a model's review of an intent needs: the prompt, and a model of the person's choice."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+import prompts as prompt_files
+from engine.agents.prompts import Prompts
+from engine.conversation import Message, Request, Text
+from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.models.choice import choose_models
+from engine.models.limits import ModelDesk
+from engine.settings import Settings
+from engine.system import SystemClock, SystemRandomness
+from engine.types import ModelName
+
+MOST = 12
+"""Remarks that are kept."""
+
+
+async def review_intent(text: str, settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """The planner's model's remarks, one a line; none when there is nothing to remark.
+
+    Raises SwarmError (provider): no model, or no answer.
+    """
+    model = ModelName(choose_models(settings, environ).models.planner)
+    if model.startswith("rehearsal:"):
+        hint = "name a model with --model PROVIDER:NAME"
+        raise SwarmError(ErrorKind.PROVIDER, "the rehearsal is a script and reads no intents", hint)
+    prompt = Prompts(files(prompt_files))["lint_intent"].render()
+    request = Request(model.partition(":")[2], prompt, (Message("user", (Text(text),)),), (), 4_000)
+    desk = ModelDesk(settings.providers, environ, SystemClock(), SystemRandomness(settings.swarm.seed))
+    try:
+        await desk.prepare([model])
+        turn = await desk.ask(model, request, lambda text: None, lambda reason, seconds: None)
+    except ModelError as error:
+        status = ExitStatus.REFUSED if error.kind is ModelErrorKind.REFUSED else ExitStatus.NOT_GREEN
+        hint = "check the key, the address and the model's name: `swarm-tui doctor` shows what is set"
+        raise SwarmError(ErrorKind.PROVIDER, error.message, hint, status) from error
+    finally:
+        await desk.close()
+    said = [line.strip("-* \t") for line in turn.message.text.splitlines()]
+    return [line for line in said if line.startswith(("vague:", "missing:"))][:MOST]

@@ -1,0 +1,34 @@
+"""`swarm-tui lint-intent`: what is vague or missing in an intent, before money is spent on it."""
+
+import asyncio
+import os
+import sys
+from argparse import Namespace
+
+from tui.bridge import SwarmError, lint, review_intent
+from tui.commands.intent_file import read_intent
+from tui.commands.options import settings_of
+from tui.text import clean, one_line
+
+
+def lint_intent(arguments: Namespace) -> int:
+    """Print the remarks; returns 1 when there are any. A model is asked where one is chosen or a key is there."""
+    text = read_intent(arguments.file)
+    settings = settings_of(arguments, None).settings
+    lines = None
+    if not arguments.rules:
+        try:
+            lines = asyncio.run(review_intent(text, settings, os.environ))
+        except SwarmError as error:
+            if arguments.model:
+                raise
+            sys.stderr.write(f"note: by rules alone: {one_line(error.message)}; a model sees more\n")
+    if lines is None:
+        remarks = lint(text)
+        places = [f"line {remark.line}: " if remark.line else "" for remark in remarks]
+        lines = [
+            f"{place}{remark.kind}: {remark.text} — hint: {remark.hint}"
+            for place, remark in zip(places, remarks, strict=True)
+        ]
+    sys.stdout.writelines(f"{clean(line)}\n" for line in lines or ["nothing to remark"])
+    return 1 if lines else 0
