@@ -16,6 +16,9 @@ check: $(ENV)/.ready
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
+simulate: $(ENV)/.ready
+	$(RUN)/python -m tests.simulated.exploring 0 --count 10000 $(ARGS)
+
 bench: $(ENV)/.ready
 	$(RUN)/python -m tests.bench $(ONLY) $(ARGS)
 
@@ -44,4 +47,4 @@ $(UV):
 	@$(PYTHON) -m venv $(ENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --target $(ENV)/.tools 'uv>=0.8'
 
-.PHONY: demo test check bench pictures
+.PHONY: demo test check simulate bench pictures

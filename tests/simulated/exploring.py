@@ -1,0 +1,404 @@
+"""Random runs of the shipped engine in the simulated world, by seed, and what must hold for every one of them.
+
+A seed decides the tree, what models do, which faults they have, what a person commands, when the program is killed and
+what the budget is. `explore(seed)` raises BrokenError with the command that repeats it.
+`python -m tests.simulated.exploring SEED` shows one, `--count N` runs many.
+"""
+
+import asyncio
+import random
+import sys
+from argparse import ArgumentParser
+from collections import Counter
+from dataclasses import dataclass, field
+
+from engine import commands as c
+from engine import events as e
+from engine.conversation import Request, StopReason, Turn
+from engine.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.settings import BudgetSettings, Settings, SwarmSettings
+from engine.snapshot import Snapshot
+from engine.swarm import Outcome
+from engine.types import ROOT, AgentId, AgentState, ModelName, Role, RunState, Task, TaskState
+from tests import simulated
+from tests.engine import swarms
+from tests.simulated import call, first_line, turn
+
+KILLS = 3
+LONGEST_S = 3_600.0
+"""Simulated seconds by which every one of these small runs has ended."""
+RESUMES = 40
+TURN_TOKENS = 120
+"""What a scripted turn uses (`tests.simulated.models.turn`)."""
+
+
+class BrokenError(AssertionError):
+    """An invariant does not hold; the message says which, and how to see it again."""
+
+
+@dataclass
+class Plan:
+    """What a seed decides. `calm`: nothing but kills happens to it, so every task must land."""
+
+    seed: int
+    calm: bool
+    slices: dict[str, list[str]]
+    """Titles of planners (root: the empty title), each with those of its tasks."""
+    below: dict[str, list[str]]
+    """Titles of planners with those of their subplanners."""
+    kills: int
+    stops: bool
+    steps: int
+    """What a person does, so many times."""
+    workers: int
+    budget: int | None
+    draw: random.Random = field(repr=False, default_factory=random.Random)
+
+    @property
+    def titles(self) -> list[str]:
+        return [title for titles in self.slices.values() for title in titles]
+
+
+def planned(seed: int) -> Plan:
+    draw = random.Random(seed)
+    calm = draw.random() < 0.4
+    slices: dict[str, list[str]] = {"": []}
+    below: dict[str, list[str]] = {"": []}
+    budget = None if calm or draw.random() < 0.85 else draw.randrange(200, 2_000)
+    for number in range(0 if budget else draw.randrange(0, 4)):
+        parent = draw.choice(list(slices))
+        name = f"slice-{number}"
+        slices[name], below[name] = [], []
+        below[parent].append(name)
+    for number in range(9 if budget else draw.randrange(1, 9)):  # far more than the budget allows
+        slices[draw.choice(list(slices))].append(f"task-{number}")
+    return Plan(
+        seed, calm, slices, below,
+        kills=draw.choice((0, 1, KILLS)), stops=draw.random() < 0.3, steps=0 if calm else draw.randrange(0, 6),
+        workers=1 if budget else draw.choice((1, 2, 4, 16)), budget=budget, draw=draw,
+    )  # fmt: skip
+
+
+# --- the model -----------------------------------------------------------------------------------------------
+
+
+class Model:
+    """Answers as the plan says; what it does at a step of an agent depends on the seed and that step alone."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._asked: Counter[str] = Counter()
+
+    def __call__(self, model: ModelName, request: Request) -> Turn | Exception:
+        heading = first_line(request)
+        step = sum(message.role == "assistant" for message in request.messages)
+        self._asked[f"{heading}{step}"] += 1
+        chance = random.Random(f"{self._plan.seed} {heading} {step} {self._asked[f'{heading}{step}']}")
+        if chance.random() < 0.05 and (step or not heading.startswith("# Intent")):  # a first call must go through
+            return ModelError(ModelErrorKind.RETRYABLE, "overloaded", status=529)
+        if not self._plan.calm and chance.random() < 0.04:
+            return chance.choice(
+                (
+                    turn(text="I think about it.", stop=StopReason.END),
+                    turn(call("no_such_tool")),
+                    turn(call("write_file", path="x")),
+                    turn(call("read_file", path="../../etc/passwd")),
+                )
+            )
+        if heading.startswith(("# Intent", "# Slice: ")):
+            return self._plan_on(heading.partition("# Slice: ")[2], request)
+        return self._work(heading.partition(": ")[2], request, chance)
+
+    def _plan_on(self, name: str, request: Request) -> Turn:
+        told = "\n".join(message.text for message in request.messages)
+        asked = {call.tool for message in request.messages for call in message.calls}
+        below, titles = self._plan.below[name], self._plan.slices[name]
+        if below and "spawn_subplanner" not in asked:
+            return turn(*(call("spawn_subplanner", title=title, goal="own it") for title in below))
+        if titles and "spawn_tasks" not in asked:
+            return turn(call("spawn_tasks", tasks=[{"title": title, "goal": f"do {title}"} for title in titles]))
+        last = simulated.answers(request)
+        if told.count("# Handoff: ") < len(below) + len(titles) and not any("nothing" in text for text in last):
+            return turn(call("wait"))
+        return turn(call("submit_handoff", status="done", summary="all there is"))
+
+    def _work(self, title: str, request: Request, chance: random.Random) -> Turn:
+        answers = simulated.answers(request)
+        last = answers[0] if answers else ""
+        wrote = [call for message in request.messages for call in message.calls if call.tool == "write_file"]
+        if last.startswith("conflict:"):
+            return turn(call("read_file", path="src/app.py"))
+        if "<<<<<<< trunk" in last:
+            return turn(call("write_file", path="src/app.py", content=f"print('{title} and others')\n"))
+        if not wrote:
+            return turn(call("write_file", path=f"{title}.txt", content=f"{title}\n"))
+        if len(wrote) == 1 and random.Random(f"{self._plan.seed} {title}").random() < 0.5:
+            return turn(call("write_file", path="src/app.py", content=f"print('{title}')\n"))
+        status = "failed" if not self._plan.calm and chance.random() < 0.1 else "done"
+        return turn(call("submit_handoff", status=status, summary=f"{title}: {status}"))
+
+
+# --- the run -------------------------------------------------------------------------------------------------
+
+
+async def live(plan: Plan, clock: simulated.SimulatedClock) -> tuple[simulated.World, list[int]]:
+    """Run, kill, resume and steer to the end; the world that is left, and the tokens at each stop by the budget."""
+    w = simulated.world(clock, Model(plan), seed=plan.seed)
+    kills, stops, resumes, stopped_at = plan.kills, int(plan.stops), 0, []
+    budget = plan.budget
+    steps = plan.steps
+    while True:
+        resumes += 1
+        if resumes > RESUMES:
+            raise BrokenError(f"it did not end in {RESUMES} processes")
+        settings = Settings(swarm=SwarmSettings(workers=plan.workers), budget=BudgetSettings(tokens=budget))
+        first = not w.journal.surviving()
+        swarm = swarms.fresh(w, settings) if first else await swarms.resumed(w, settings)
+        if not first:
+            _go_on(swarm)
+        if kills:
+            kills -= 1
+            w.journal.crash_after(swarm.snapshot.seq + plan.draw.randrange(1, 120))
+        running = asyncio.ensure_future(swarm.run())
+        person = asyncio.ensure_future(_steer(swarm, plan, steps, bool(stops)))
+        failed = asyncio.ensure_future(w.power.failed.wait())
+        await asyncio.wait({running, failed}, return_when=asyncio.FIRST_COMPLETED)
+        steps, stops = 0, 0
+        dead = not running.done()
+        for task in asyncio.all_tasks() - {asyncio.current_task(), running}:  # type: ignore[arg-type]
+            task.cancel()
+        if dead:
+            running.cancel()
+            w = w.restart()
+            if _ended(w):
+                return w, stopped_at
+            continue
+        person.cancel()
+        outcome: Outcome = running.result()
+        if outcome.state is RunState.FINISHED:
+            await w.journal.close()
+            return w, stopped_at
+        if outcome.status is ExitStatus.BUDGET:
+            stopped_at.append(swarm.snapshot.usage.input + swarm.snapshot.usage.output)
+            budget = None
+        elif outcome.state is not RunState.STOPPED:
+            raise BrokenError(f"the run ended {outcome.state}: {outcome.reason}")
+        await w.journal.close()
+        w = w.restart()
+
+
+def _ended(w: simulated.World) -> bool:
+    """Whether the run had said that it was finished before its process was killed: then nobody resumes it."""
+    states = [event.body.state for event in w.journal.surviving() if isinstance(event.body, e.RunStateChanged)]
+    return states[-1:] == [RunState.FINISHED]
+
+
+def _go_on(swarm: swarms.Swarm) -> None:
+    """What resuming a run does to one that is held."""
+    snapshot = swarm.snapshot
+    if snapshot.state in (RunState.PAUSING, RunState.PAUSED):
+        swarm.record(e.Draft(e.RunStateChanged(RunState.RUNNING, "resumed")))
+    for agent in list(snapshot.agents.values()):
+        if agent.paused:
+            swarm.record(e.Draft(e.SubtreeResumed(), agent.id))
+
+
+async def _steer(swarm: swarms.Swarm, plan: Plan, steps: int, stop: bool) -> None:
+    """A person who does this and that, and lets everything go on in the end."""
+    draw = random.Random(f"{plan.seed} person")
+    for _ in range(steps):
+        await swarm.clock.sleep(draw.random() * 8)
+        path = draw.choice(list(swarm.snapshot.paths) or [ROOT])
+        command = draw.choice(
+            (
+                c.Pause(path), c.Resume(path), c.Pause(), c.Resume(), c.Cancel(path, "not wanted"),
+                c.Cancel(path, "not wanted"), c.Steer(path, "Mind the gap."), c.SetWorkers(draw.randrange(1, 9)),
+                c.SetPriority(path, draw.randrange(-3, 4)), c.SubmitIntent("Do it well."),
+                c.SetModel(ModelName("scripted:other"), path),
+            )
+        )  # fmt: skip
+        if isinstance(command, c.Cancel) and command.path == ROOT:
+            continue
+        try:
+            await swarm.submit(command)
+        except SwarmError:
+            continue
+    for path in list(swarm.snapshot.paths):
+        try:
+            await swarm.submit(c.Resume(path))
+        except SwarmError:
+            continue
+    try:
+        await swarm.submit(c.Resume())
+    except SwarmError:
+        pass
+    if stop:
+        await swarm.clock.sleep(draw.random() * 6)
+        await swarm.submit(c.Stop("enough for today"))
+
+
+# --- what must hold ------------------------------------------------------------------------------------------
+
+
+class Record:
+    """All durable events of a run, and where they lead."""
+
+    def __init__(self, w: simulated.World) -> None:
+        self.world = w
+        self.events = w.journal.surviving()
+        self.end = Snapshot()
+        for event in self.events:
+            self.end.apply(event)
+
+    def history(self) -> list[str]:
+        """Trunk's commits of the run, oldest first."""
+        commits, at = [], self.world.commits.tip
+        while at is not None and at != self.world.commits.base:
+            commits.append(str(at))
+            at = self.world.commits.made[at].parent
+        return commits[::-1]
+
+
+def _each_task_ends_once(record: Record) -> None:
+    ends = Counter(event.task for event in record.events if isinstance(event.body, e.TaskEnded))
+    assert ends == dict.fromkeys(record.end.tasks, 1), "each task ends in exactly one final state"
+    assert all(task.ended for task in record.end.tasks.values())
+
+
+def _trunk_is_the_sum_of_its_landings(record: Record) -> None:
+    landed = [event.body.landing for event in record.events if isinstance(event.body, e.LandingFinished)]
+    told = [str(landing.commit) for landing in landed if landing.commit is not None]
+    assert told == record.history(), "trunk's history is the sum of its landings"
+    trailers = Counter(_task_of(record, commit) for commit in record.history())
+    kept = {task.id for task in record.end.tasks.values() if task.state is TaskState.LANDED and task.commit is not None}
+    assert trailers == dict.fromkeys(kept, 1), "each landed commit belongs to one task, each task has one at most"
+
+
+def _task_of(record: Record, commit: str) -> str:
+    lines = record.world.commits.made[commit].message.splitlines()  # type: ignore[index]
+    [task] = [line.removeprefix("Swarm-Task: ") for line in lines if line.startswith("Swarm-Task: ")]
+    return task
+
+
+def _each_handoff_arrives_once(record: Record) -> None:
+    handoffs = [event.body.handoff for event in record.events if isinstance(event.body, e.HandedOff)]
+    of_tasks = Counter(handoff.task for handoff in handoffs if handoff.task is not None)
+    for task in record.end.tasks.values():
+        gone = record.end.agents[task.planner].state in (AgentState.CANCELLED, AgentState.FAILED)
+        nobody = gone and task.state is TaskState.CANCELLED  # it never began, and nobody is there to be told
+        assert of_tasks[task.id] == 1 or (nobody and not of_tasks[task.id]), "each task has one handoff"
+    queued = [event.body.message for event in record.events if isinstance(event.body, e.MessageQueued)]
+    carried = Counter(message.handoff for message in queued if message.handoff is not None)
+    assert carried == dict.fromkeys((h.id for h in handoffs if h.to_agent is not None), 1), "each is queued once"
+    read = Counter(id for event in record.events if isinstance(event.body, e.TurnTaken) for id in event.body.consumed)
+    assert not read or max(read.values()) == 1, "no message is read twice"
+    for message in queued:
+        reader = record.end.agents[message.to_agent]
+        if reader.role is Role.PLANNER and reader.state is AgentState.DONE:
+            assert read[message.id] == 1, f"{message.source} was never read by {reader.path}"
+
+
+def _nobody_outlives_a_cancelled_ancestor(record: Record) -> None:
+    cancelled: set[AgentId] = set()
+    parents: dict[AgentId, AgentId | None] = {}
+    for event in record.events:
+        match event.body:
+            case e.AgentSpawned(spawned=agent):
+                parents[agent.id] = agent.parent
+            case e.AgentStateChanged(state=AgentState.CANCELLED) if event.agent is not None:
+                cancelled.add(event.agent)
+            case e.TurnTaken() | e.ToolStarted() | e.TaskStarted():
+                at = event.agent
+                while at is not None:
+                    assert at not in cancelled, f"event {event.seq} ({event.kind}) below a cancelled agent"
+                    at = parents.get(at)
+    for agent in record.end.agents.values():
+        assert agent.ended, f"{agent.path} is {agent.state} after the end"
+    done: dict[str, Task] = {}
+    for event in record.events:
+        if isinstance(event.body, e.TaskEnded) and event.task is not None:
+            done[event.task] = record.end.tasks[event.task]
+        if isinstance(event.body, e.TurnTaken) and event.task in done:
+            raise AssertionError(f"event {event.seq}: a turn for a task that has ended")
+
+
+def _nothing_is_asked_for_twice(record: Record, plan: Plan) -> None:
+    titles = Counter(task.spec.title for task in record.end.tasks.values())
+    assert set(titles) <= set(plan.titles)
+    assert not titles or max(titles.values()) == 1, "no task was asked for twice"
+    assert len({agent.title for agent in record.end.agents.values() if agent.role is Role.PLANNER}) == sum(
+        agent.role is Role.PLANNER for agent in record.end.agents.values()
+    ), "no slice was asked for twice"
+
+
+def _a_calm_run_owes_nothing(record: Record, plan: Plan) -> None:
+    if not plan.calm:
+        return
+    landed = sorted(task.spec.title for task in record.end.tasks.values() if task.state is TaskState.LANDED)
+    failed = [(task.spec.title, task.state, task.reason) for task in record.end.tasks.values() if task.failures]
+    assert landed == sorted(plan.titles), f"killed or not, every task lands: {failed}"
+    assert all(record.world.trunk.files.get(f"{title}.txt") for title in plan.titles)
+    assert record.end.exit_status == ExitStatus.DONE
+
+
+def _budgets_hold(record: Record, plan: Plan, stopped_at: list[int]) -> None:
+    if plan.budget is None:
+        return
+    used = record.end.usage.input + record.end.usage.output
+    # At the limit each agent at work may take a few more turns to hand off, and one may be under way.
+    at_once = min(plan.workers, len(plan.titles)) + len(plan.slices) + 1
+    most = plan.budget + at_once * (BudgetSettings().grace_steps + 2) * TURN_TOKENS
+    for tokens in stopped_at or [used]:
+        assert tokens <= most, f"{tokens} tokens of {plan.budget}"
+
+
+def explore(seed: int) -> Record:
+    """One random run. Raises BrokenError."""
+    plan = planned(seed)
+
+    async def main(clock: simulated.SimulatedClock) -> Record:
+        async with asyncio.timeout(LONGEST_S):
+            w, stopped_at = await live(plan, clock)
+        record = Record(w)
+        _each_task_ends_once(record)
+        _trunk_is_the_sum_of_its_landings(record)
+        _each_handoff_arrives_once(record)
+        _nobody_outlives_a_cancelled_ancestor(record)
+        _nothing_is_asked_for_twice(record, plan)
+        _a_calm_run_owes_nothing(record, plan)
+        _budgets_hold(record, plan, stopped_at)
+        return record
+
+    try:
+        return simulated.simulate(main)
+    except Exception as error:
+        again = f"python -m tests.simulated.exploring {seed}"
+        raise BrokenError(f"seed {seed}: {type(error).__name__}: {error}\n{plan}\nsee it again: {again}") from error
+
+
+def main() -> int:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", default=0, help="the first seed")
+    parser.add_argument("--count", type=int, default=1, help="how many seeds from there on")
+    chosen = parser.parse_args()
+    broken = []
+    for seed in range(chosen.seed, chosen.seed + chosen.count):
+        try:
+            record = explore(seed)
+        except BrokenError as error:
+            broken.append(seed)
+            sys.stdout.write(f"{error}\n")
+            if chosen.count == 1:
+                raise
+        else:
+            if chosen.count == 1:
+                counts = {str(state): count for state, count in record.end.task_counts.items() if count}
+                sys.stdout.write(f"{planned(seed)}\n{len(record.events)} events, {record.end.epoch} epochs, {counts}\n")
+    sys.stdout.write(
+        f"{chosen.count - len(broken)} of {chosen.count} seeds hold{f'; broken: {broken}' if broken else ''}\n"
+    )
+    return bool(broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

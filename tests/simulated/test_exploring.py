@@ -1,0 +1,155 @@
+"""Random runs by seed hold what is promised, and ten planted bugs are each found by a few of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine import events as e
+from engine import recovery, snapshot
+from engine.agents import landing
+from engine.agents.budget_watch import BudgetWatch
+from engine.agents.context import Conversation
+from engine.supervisor import Supervisor
+from engine.types import CommitId, TaskId
+from tests.simulated import exploring
+from tests.simulated.exploring import BrokenError, explore, planned
+from tests.simulated.trunk import MemoryTrunk
+
+SEEDS = 120
+"""Of every test run; `make simulate` runs 10,000."""
+WITHIN = 150
+"""Seeds by which a planted bug must be found."""
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_random_runs_hold_what_is_promised(part: int) -> None:
+    for seed in range(part * SEEDS // 4, (part + 1) * SEEDS // 4):
+        explore(seed)
+
+
+def test_a_seed_is_the_same_run_again() -> None:
+    for seed in (3, 17):
+        first, again = explore(seed), explore(seed)
+        assert [(event.kind, event.agent, event.task) for event in first.events] == [
+            (event.kind, event.agent, event.task) for event in again.events
+        ]
+
+
+def test_a_broken_seed_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    landing_that_fails = AssertionError("nothing landed")
+    monkeypatch.setattr(exploring, "_trunk_is_the_sum_of_its_landings", lambda record: _raise(landing_that_fails))
+    with pytest.raises(BrokenError, match=r"python -m tests\.simulated\.exploring 5"):
+        explore(5)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_the_seeds_differ_in_all_that_can_happen() -> None:
+    plans = [planned(seed) for seed in range(SEEDS)]
+    assert {plan.kills for plan in plans} == {0, 1, 3}
+    assert {plan.workers for plan in plans} == {1, 2, 4, 16}
+    assert all(any(mark) and not all(mark) for mark in zip(*((p.calm, p.stops, p.budget) for p in plans), strict=True))
+    assert any(len(plan.slices) > 3 for plan in plans)
+
+
+# --- bugs ----------------------------------------------------------------------------------------------------
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def cancelled_workers_run_on(patch: pytest.MonkeyPatch) -> None:
+    react = Supervisor.react
+
+    def careless(self: Supervisor, event: e.Event) -> None:
+        if not (isinstance(event.body, e.TaskEnded) and event.body.state == "cancelled"):
+            react(self, event)
+        elif event.task is not None:
+            self._queued.discard(event.task)
+
+    patch.setattr(Supervisor, "react", careless)
+
+
+def a_cancelled_planner_leaves_those_below(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Supervisor, "_cancel_below", lambda self, planner, reason: None)
+
+
+def what_landed_is_not_looked_for(patch: pytest.MonkeyPatch) -> None:
+    async def blind(self: MemoryTrunk, task: TaskId) -> CommitId | None:
+        return None
+
+    patch.setattr(MemoryTrunk, "find_landed", blind)
+
+
+def lost_tasks_stay_where_they_were(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "lost", lambda *args, **more: ())
+
+
+def a_handoff_is_queued_twice(patch: pytest.MonkeyPatch) -> None:
+    addressed = landing.addressed
+    patch.setattr(landing, "addressed", lambda *args: (*(twice := addressed(*args)), twice[1]))
+
+
+def a_handoff_is_not_delivered(patch: pytest.MonkeyPatch) -> None:
+    addressed = landing.addressed
+    patch.setattr(landing, "addressed", lambda *args: addressed(*args)[:1])
+
+
+def nobody_is_told_of_a_cancelled_task(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "cancelled", lambda *args: ())
+
+
+def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:
+    fold = snapshot._FOLDS[e.TurnTaken]
+
+    def forgetful(state: Any, event: e.Event, body: e.TurnTaken) -> None:
+        inbox = list(state.inboxes.get(event.agent, []))
+        fold(state, event, body)
+        if event.agent is not None and inbox:
+            state.inboxes[event.agent] = inbox
+
+    patch.setitem(snapshot._FOLDS, e.TurnTaken, forgetful)
+
+
+def budgets_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(BudgetWatch, "look", lambda self: None)
+    patch.setattr(BudgetWatch, "take", lambda self, agent: "")
+    patch.setattr(BudgetWatch, "used_up", lambda self: [])
+
+
+def answered_calls_run_again(patch: pytest.MonkeyPatch) -> None:
+    unanswered = property(lambda self: self.messages[-1].calls if self.messages else ())
+    patch.setattr(Conversation, "unanswered", unanswered)
+
+
+def a_landing_is_not_told(patch: pytest.MonkeyPatch) -> None:
+    landed = landing.landed
+    patch.setattr(landing, "landed", lambda *args: landed(*args)[1:])
+
+
+BUGS: tuple[Plant, ...] = (
+    cancelled_workers_run_on,
+    a_cancelled_planner_leaves_those_below,
+    what_landed_is_not_looked_for,
+    lost_tasks_stay_where_they_were,
+    a_handoff_is_queued_twice,
+    a_handoff_is_not_delivered,
+    nobody_is_told_of_a_cancelled_task,
+    messages_stay_in_the_inbox,
+    budgets_are_not_looked_at,
+    answered_calls_run_again,
+    a_landing_is_not_told,
+)
+
+
+@pytest.mark.parametrize("plant", BUGS, ids=lambda plant: plant.__name__)
+def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    for seed in range(WITHIN):
+        try:
+            explore(seed)
+        except BrokenError:
+            return
+    raise AssertionError(f"{WITHIN} seeds did not find it")
