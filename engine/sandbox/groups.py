@@ -241,7 +241,7 @@ def _write(path: Path, text: str) -> None:
 
 def _prefix() -> str:
     """How the names of groups begin whose owners' process ids mean here what they meant there."""
-    return f"{PREFIX}{os.stat('/proc/self/ns/pid').st_ino}-"
+    return f"{PREFIX}pidns{os.stat('/proc/self/ns/pid').st_ino}-"
 
 
 def _sweep(place: Path) -> None:
