@@ -48,10 +48,29 @@ class FailureReport(Struct, frozen=True):
     agents: int
 
 
+class PromptReport(Struct, frozen=True):
+    """What agents did under one version of a role's prompt, `NAME@VERSION`. Counts are of model calls, tokens, agents.
+
+    `tasks` that were worked on under it, and how many of those it `landed` in the end; `failed` agents. `usd` is None
+    when a price is unknown.
+    """
+
+    prompt: str
+    calls: int
+    input: int
+    cached: int
+    output: int
+    usd: float | None
+    agents: int
+    failed: int
+    tasks: int
+    landed: int
+
+
 class Report(Struct, frozen=True):
     """Times in seconds of all agents together, `wall_s` of the run; rates are for an hour of it. None: unknown.
 
-    `conflict_rate` is of tries to land, `error_rate` of checks of trunk.
+    `conflict_rate` is of tries to land, `error_rate` of snapshots of trunk.
     """
 
     run: str
@@ -74,6 +93,7 @@ class Report(Struct, frozen=True):
     large: tuple[FileReport, ...]
     subtrees: tuple[SubtreeReport, ...]
     failures: tuple[FailureReport, ...]
+    prompts: tuple[PromptReport, ...]
 
 
 def report_of(journal: Path, trunk_git: Path) -> Report:
@@ -95,6 +115,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
     states = dict(db.execute("SELECT state, count(*) FROM landings WHERE state IS NOT NULL GROUP BY state"))
     merged, conflicts = states.get("merged", 0) + states.get("resolved", 0), states.get("conflicted", 0)
     checks = run["checks_passed"] + run["checks_failed"]
+    [red] = db.execute("SELECT avg(NOT passed) FROM greens WHERE purpose = 'snapshot'").fetchone()
     files = _files(db, trunk_git, CommitId(run["trunk"]))
     [contention] = db.execute("SELECT avg(contention) FROM samples WHERE building OR gate_waiting").fetchone()
     return Report(
@@ -111,13 +132,14 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         conflicts=conflicts,
         conflict_rate=_share(conflicts, merged + conflicts),
         checks=checks,
-        error_rate=_share(run["checks_failed"], checks),
+        error_rate=red,
         contention=contention,
         time_s=_times(db, json.decode(run["settings"], type=Settings)),
         hottest=tuple(file for file in files if file.conflicts)[:LISTED],
         large=tuple(file for file in files if (file.size or 0) >= LARGE and file.tasks >= MANY)[:LISTED],
         subtrees=_subtrees(db),
         failures=_failures(db),
+        prompts=_prompts(db),
     )
 
 
@@ -203,3 +225,23 @@ def _failures(db: sqlite3.Connection) -> tuple[FailureReport, ...]:
             agents.setdefault((tool, error), set()).add(agent)
     found = [FailureReport(tool, error, count, len(agents[tool, error])) for (tool, error), count in times.items()]
     return tuple(sorted(found, key=lambda failure: (-failure.times, failure.tool, failure.error))[:LISTED])
+
+
+_PROMPTS = """
+WITH turns AS (
+  SELECT json_extract(body, '$.prompt') AS prompt, agent, task, count(*) AS calls,
+    sum(json_extract(body, '$.usage.input')) AS input, sum(json_extract(body, '$.usage.cached')) AS cached,
+    sum(json_extract(body, '$.usage.output')) AS output, sum(json_extract(body, '$.usage.usd')) AS usd,
+    count(json_extract(body, '$.usage.usd')) AS priced
+  FROM events WHERE kind = 'turn_taken' GROUP BY prompt, agent, task)
+SELECT prompt, sum(calls) AS calls, sum(input) AS input, sum(cached) AS cached, sum(output) AS output,
+  CASE WHEN sum(calls) = sum(priced) THEN sum(turns.usd) END AS usd, count(DISTINCT turns.agent) AS agents,
+  count(DISTINCT CASE WHEN a.state = 'failed' THEN a.id END) AS failed, count(DISTINCT turns.task) AS tasks,
+  count(DISTINCT CASE WHEN t.state = 'landed' AND t.agent = turns.agent THEN t.id END) AS landed
+FROM turns LEFT JOIN agents a ON a.id = turns.agent LEFT JOIN tasks t ON t.id = turns.task
+GROUP BY prompt ORDER BY prompt"""
+
+
+def _prompts(db: sqlite3.Connection) -> tuple[PromptReport, ...]:
+    """Each version of each prompt that was used, so that two of them can be compared."""
+    return tuple(PromptReport(**dict(row)) for row in db.execute(_PROMPTS))

@@ -1,5 +1,6 @@
 """The report agrees with what the record says, whatever happened; hot files are told when they become hot, once."""
 
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 
 from engine import events as e
 from engine import types as t
+from engine.conversation import Message, StopReason, Text
 from engine.errors import SwarmError
 from engine.hotspots import hottest, newly_hot
 from engine.journal.writer import SqliteJournal
@@ -48,6 +50,27 @@ async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> Non
     assert report.time_s["thinking"] == pytest.approx(thought, abs=0.01)
     assert sum(part.conflicts for part in report.subtrees) == report.conflicts
     assert msgspec.json.decode(msgspec.json.encode(report))["run"] == "r-1"
+
+
+async def test_versions_of_prompts_are_compared(tmp_path: Path) -> None:
+    told = story(12, 300)
+    s = told.snapshot
+    for prompt, usd in (("worker@1", 0.5), ("worker@2", 0.25), ("worker@2", None)):
+        task = next(iter(s.tasks.values()))
+        usage = t.Usage(100, 40, 10, usd)
+        said = Message("assistant", (Text("x"),))
+        turn = e.TurnTaken(t.ModelName("m:n"), None, (), said, StopReason.END, usage, f"other/{prompt}", 1.0)
+        told.tell(turn, told._spawn(task.id, t.Role.WORKER), task.id)
+    await write(tmp_path / "journal.db", told.events)
+    report = report_of(tmp_path / "journal.db", tmp_path)
+    turns = [event.body for event in told.events if isinstance(event.body, e.TurnTaken)]
+    assert {used.prompt: used.calls for used in report.prompts} == Counter(turn.prompt for turn in turns)
+    one, two = (used for used in report.prompts if used.prompt.startswith("other/"))
+    assert (one.prompt, one.calls, one.agents, one.tasks, one.input, one.cached, one.usd) == (
+        *("other/worker@1", 1, 1, 1),
+        *(100, 40, 0.5),
+    )
+    assert (two.calls, two.agents, two.output, two.usd) == (2, 2, 20, None)
 
 
 async def test_what_is_no_journal_is_told(tmp_path: Path) -> None:

@@ -70,6 +70,20 @@ def _lines(found: Report) -> Iterator[str]:
             for failure in found.failures
         ],
     )
+    yield from _section(
+        "prompts",
+        ("version", "agents", "failed", "tasks", "landed", "calls", "tokens", "cached", "cost"),
+        [
+            (
+                one_line(used.prompt),
+                *(str(number) for number in (used.agents, used.failed, used.tasks, used.landed, used.calls)),
+                str(used.input + used.output),
+                _percent(used.cached / used.input if used.input else None),
+                _usd(used.usd),
+            )
+            for used in found.prompts
+        ],
+    )
 
 
 def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
