@@ -11,7 +11,7 @@ from tui.text import Line, Span, fit, one_line
 from tui.tree import Row
 from tui.view import Below
 
-_MARK, _STATE, _TOKENS, _COST, _AGE = 1, 10, 6, 6, 5
+_MARK, _STATE, _TOKENS, _COST, _AGE = 1, 10, 7, 6, 5
 _TITLE = 5
 """Cells that a title needs at least."""
 _TASK = 5

@@ -1,156 +1,172 @@
 """How the screen keeps up with a busy swarm: the real program in a terminal of its own, with keys sent to it.
 
-A key is `j` or `k` in the agent tree; it is answered when the detail's title names the other agent, which nothing
-but a moved selection paints. The same keys are sent again while the run is paused, to tell the screen's own time
-from what a busy engine in the same process adds. The machine's other load is in both.
+The swarm is rehearsed, the engine runs in the same process, and what it recorded meanwhile is read from its journal: a
+change of state is an event that changes what an agent's line says, a log line one that the list of events shows. A key
+is `j` or `k` in the agent tree; it is answered when the detail's title names the other agent, which nothing but a
+moved selection paints. The same keys are sent again while the run is paused, to tell the screen's own time from what
+a busy engine in the same process adds. The machine's other load is in all figures; `wait_share` says how much of the
+time the screen's thread was ready and did not run.
+
+Memory is of a replay of a run of many events at the greatest speed, after a quarter of them and at their end; the
+same run, of 5,000 agents, is opened on the screen. First paint is that of the start screen.
 """
 
-import fcntl
-import os
-import pty
-import select
+import argparse
+import asyncio
+import re
 import shutil
-import signal
+import sqlite3
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tests.bench.report import Report, ratio
+from git import Repo
 
-COLUMNS, ROWS = 120, 40
+from engine.journal.writer import SqliteJournal
+from tests.bench.report import Report, ratio
+from tests.bench.terminal import Terminal
+from tests.bench.week import Week
+
 KEYS = 150
 WATCH_S = 12.0
 """How long the screen is watched without touching it."""
-LONGEST_S = 60.0
+LONGEST_S = 240.0
 """For anything that is waited for once."""
 ANSWER_S = 5.0
 """A key that is not answered by then counts with this time."""
 PAUSES_S = (0.031, 0.113, 0.067, 0.211)
 """Between two keys, in turn: no multiple of the screen's own rhythm."""
+STARTS = 3
+AN_HOUR = 3600 * 120
+"""Events of an hour with 100 changes of state and 20 log lines a second."""
 TITLE = b"2 detail"
-WORKING = b"working"
+STATES = ("agent_state_changed", "agent_spawned", "tool_started", "turn_taken", "task_started", "task_ended")
+_EVENT = re.compile(rb"event ([0-9,]+) of")
+QUIET = ("agent_state_changed", "tool_finished", "sampled", "published")
+"""Kinds that the list of events mostly leaves out."""
 
 
-class Terminal:
-    """The program in a pseudo terminal, and every byte that it paints."""
-
-    def __init__(self, words: list[str]) -> None:
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        self.started = time.perf_counter()
-        environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        self.process = subprocess.Popen(
-            words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environ
-        )
-        os.close(slave)
-        self.painted = 0
-
-    def read(self, seconds: float) -> bytes:
-        """What is painted within that time, as soon as there is something; empty when nothing is."""
-        ready, _, _ = select.select([self.master], [], [], max(0.0, seconds))
-        if not ready:
-            return b""
-        try:
-            piece = os.read(self.master, 1 << 16)
-        except OSError as error:  # the program has ended
-            raise SystemExit("the program ended too early") from error
-        self.painted += len(piece)
-        return piece
-
-    def until(self, mark: bytes, seconds: float) -> bool:
-        """Read until the mark is painted; False when it was not in time. A mark may come in two pieces."""
-        end = time.perf_counter() + seconds
-        seen = b""
-        while (left := end - time.perf_counter()) > 0:
-            seen = seen[-len(mark) :] + self.read(left)
-            if mark in seen:
-                return True
-        return False
-
-    def rest(self, seconds: float) -> None:
-        """Read on for some time."""
-        end = time.perf_counter() + seconds
-        while (left := end - time.perf_counter()) > 0:
-            self.read(left)
-
-    def press(self, keys: bytes) -> None:
-        os.write(self.master, keys)
-
-    def cpu_s(self) -> float:
-        """Processor time of the screen's thread, the first of the process; the engine has another."""
-        stat = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/stat").read_text()
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-    def end(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        os.close(self.master)
-
-
-def run() -> Report:
-    """Measure one busy swarm."""
-    report = Report("screen", ("", "key p50 ms", "key p99 ms", "core share", "kB/s painted"))
-    with _opened() as (terminal, first_paint):
-        if not terminal.until(WORKING, LONGEST_S):
-            raise SystemExit("the swarm did not begin to work")
-        terminal.press(b"o")  # as spawned: rows stay where they are
-        terminal.rest(3.0)
-        busy_share, busy_bytes = _watch(terminal)
-        busy = _keys(terminal)
-        terminal.press(b"P")
-        terminal.rest(3.0)
-        idle_share, idle_bytes = _watch(terminal)
-        idle = _keys(terminal)
-    report.rows += [
-        ("busy", *_spread(busy), busy_share, busy_bytes / 1000),
-        ("paused", *_spread(idle), idle_share, idle_bytes / 1000),
-    ]
-    p50, p99 = _spread(busy)
-    report.figures |= {
-        "key_to_paint_p99_ms": round(p99, 1),
-        "key_to_paint_p50_ms": round(p50, 1),
-        "core_share": round(busy_share, 3),
-        "bytes_per_s": round(busy_bytes),
-        "first_paint_ms": round(first_paint * 1000),
-        "keys_unanswered": sum(time >= ANSWER_S for time in (*busy, *idle)),
-    }
-    report.ratios |= {
-        "key_to_paint_p50_busy_to_paused": ratio(p50, _spread(idle)[0]),
-        "core_share_busy_to_paused": ratio(busy_share, idle_share),
-    }
-    report.notes.append("core share: processor time of the screen's thread; first paint: from the program's start")
+def run(options: list[str]) -> Report:
+    """Measure one busy swarm, one start, and one long run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench screen")
+    parser.add_argument("--agents", type=int, default=1000)
+    parser.add_argument("--speed", type=float, default=8.0, help="of the rehearsed model: what its waits are times")
+    parser.add_argument("--events", type=int, default=AN_HOUR, help="of the long run")
+    parser.add_argument("--long-agents", type=int, default=5000)
+    arguments = parser.parse_args(options)
+    columns = ("", "key p50 ms", "key p99 ms", "core share", "kB/s painted", "changes/s", "log lines/s")
+    report = Report("screen", columns)
+    _start(report)
+    _long(report, arguments.long_agents, arguments.events)
+    _busy(report, arguments.agents, arguments.speed)
     return report
 
 
+# --- a busy swarm ------------------------------------------------------------------------------------------------
+
+
+def _busy(report: Report, agents: int, speed: float) -> None:
+    with _folder() as folder, _swarm(folder, agents, speed) as terminal:
+        at_work = _until_at_work(terminal, folder, agents)
+        terminal.press(b"o")  # as spawned: rows stay where they are
+        terminal.rest(3.0)
+        busy = _watch(terminal, folder)
+        keys = _keys(terminal)
+        terminal.press(b"P")
+        terminal.rest(5.0)
+        paused = _watch(terminal, folder)
+        still = _keys(terminal)
+    report.rows += [("busy", *_spread(keys), *busy[:4]), ("paused", *_spread(still), *paused[:4])]
+    p50, p99 = _spread(keys)
+    report.figures |= {
+        "agents": at_work,
+        "key_to_paint_p99_ms": round(p99, 1),
+        "key_to_paint_p50_ms": round(p50, 1),
+        "key_to_paint_p99_ms_paused": round(_spread(still)[1], 1),
+        "core_share": round(busy[0], 3),
+        "bytes_per_s": round(busy[1] * 1000),
+        "state_changes_per_s": round(busy[2], 1),
+        "log_lines_per_s": round(busy[3], 1),
+        "wait_share": round(busy[4], 3),
+        "keys_unanswered": sum(time >= ANSWER_S for time in (*keys, *still)),
+    }
+    report.ratios |= {
+        "key_to_paint_p50_busy_to_paused": ratio(p50, _spread(still)[0]),
+        "core_share_busy_to_paused": ratio(busy[0], paused[0]),
+    }
+    report.notes.append("core share: processor time of the screen's thread")
+
+
 @contextmanager
-def _opened() -> Iterator[tuple[Terminal, float]]:
-    """The program on the generated sample, and the seconds until it painted its first pane."""
-    folder = tempfile.mkdtemp(prefix="bench-screen-")
-    words = [sys.executable, "-m", "tui", "demo", "load", "--agents", "50", "--tasks", "150", "--state-dir", folder]
-    terminal = Terminal(words)
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="bench-screen-"))
     try:
-        if not terminal.until(b"1 agents", LONGEST_S):
-            raise SystemExit("nothing was painted")
-        yield terminal, time.perf_counter() - terminal.started
+        yield folder
     finally:
-        terminal.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _watch(terminal: Terminal) -> tuple[float, float]:
-    """The screen's share of a core and the bytes it paints a second, untouched."""
-    cpu, painted, begun = terminal.cpu_s(), terminal.painted, time.perf_counter()
+@contextmanager
+def _swarm(folder: Path, agents: int, speed: float) -> Iterator[Terminal]:
+    """The generated sample: every agent has tasks for longer than it is looked at, and none runs a test."""
+    model = f"rehearsal:load?agents={agents}&tasks={4 * agents}&shell=0&speed={speed:g}"
+    environ = {
+        "SWARM_MAX_AGENTS": str(2 * agents),
+        "SWARM_PROVIDERS_REHEARSAL_MAX_CONCURRENT": str(2 * agents),
+    }
+    words = ("demo", "load", "--model", model, "--workers", str(agents), "--check", "", "--state-dir", str(folder))
+    terminal = Terminal(*words, environ=environ)
+    try:
+        yield terminal
+    finally:
+        terminal.end()
+
+
+def _until_at_work(terminal: Terminal, folder: Path, agents: int) -> int:
+    """Read on until so many agents were spawned, or for the longest time; how many there are."""
+    there = 0
+    while there < agents and terminal.age() < LONGEST_S:
+        terminal.rest(1.0)
+        for journal in folder.rglob("journal.db"):
+            there = _kinds(journal).get("agent_spawned", 0)
+    return there
+
+
+def _watch(terminal: Terminal, folder: Path) -> tuple[float, float, float, float, float]:
+    """The screen untouched: its share of a core, kB painted, changes and log lines a second, share of waiting."""
+    journal = next(folder.rglob("journal.db"))
+    cpu, waited, painted, begun = terminal.cpu_s(), terminal.waited_s(), terminal.painted, time.perf_counter()
+    before = _recorded(journal)
     terminal.rest(WATCH_S)
     passed = time.perf_counter() - begun
-    return (terminal.cpu_s() - cpu) / passed, (terminal.painted - painted) / passed
+    after = _recorded(journal)
+    return (
+        (terminal.cpu_s() - cpu) / passed,
+        (terminal.painted - painted) / passed / 1000,
+        (after[0] - before[0]) / passed,
+        (after[1] - before[1]) / passed,
+        (terminal.waited_s() - waited) / passed,
+    )
+
+
+def _recorded(journal: Path) -> tuple[int, int]:
+    """Changes of state and log lines that are on record."""
+    kinds = _kinds(journal)
+    return sum(kinds.get(kind, 0) for kind in STATES), sum(kinds.values()) - sum(kinds.get(kind, 0) for kind in QUIET)
+
+
+def _kinds(journal: Path) -> dict[str, int]:
+    """How many events of each kind are on record; none before the journal is made."""
+    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db:
+        try:
+            return dict(db.execute("SELECT kind, count(*) FROM events GROUP BY kind").fetchall())
+        except sqlite3.OperationalError:
+            return {}
 
 
 def _keys(terminal: Terminal) -> list[float]:
@@ -170,5 +186,104 @@ def _spread(seconds: list[float]) -> tuple[float, float]:
     return statistics.median(seconds) * 1000, statistics.quantiles(seconds, n=100)[98] * 1000
 
 
+# --- starting ----------------------------------------------------------------------------------------------------
+
+
+def _start(report: Report) -> None:
+    """From the program's start to its first frame, beside what loading the screen library takes alone."""
+    bare: list[float] = []
+    painted: list[float] = []
+    with _folder() as folder:
+        repo = Repo.init(folder / "repo", initial_branch="main")
+        (folder / "repo" / "README.md").write_text("# A project\n")
+        repo.index.add(["README.md"])
+        repo.index.commit("Begin")
+        for _ in range(STARTS):
+            begun = time.perf_counter()
+            subprocess.run([sys.executable, "-c", "import textual.app"], check=True)
+            bare.append(time.perf_counter() - begun)
+            words = (str(folder / "repo"), "--model", "rehearsal:notes", "--check", "", "--state-dir", str(folder))
+            terminal = Terminal(*words)
+            try:
+                if not terminal.until(b"swarm", LONGEST_S):
+                    raise SystemExit("nothing was painted")
+                painted.append(terminal.age())
+            finally:
+                terminal.end()
+    report.figures |= {
+        "first_paint_ms": round(1000 * statistics.median(painted)),
+        "first_paint_least_ms": round(1000 * min(painted)),
+        "library_alone_ms": round(1000 * statistics.median(bare)),
+    }
+    report.ratios["first_paint_to_library_alone"] = ratio(min(painted), min(bare))
+
+
+# --- a long run --------------------------------------------------------------------------------------------------
+
+
+def _long(report: Report, agents: int, events: int) -> None:
+    """A run of many agents and events, opened and replayed from end to end."""
+    with _folder() as folder:
+        week = asyncio.run(_record(folder, agents, events))
+        run = week.snapshot.run
+        many = f" · {len(week.snapshot.agents)} · ".encode()
+        opened: list[float] = []
+        for _ in range(3):
+            terminal = Terminal("attach", run, "--state-dir", str(folder))
+            try:
+                if not terminal.until(many, LONGEST_S):
+                    raise SystemExit("the long run was not opened")
+                opened.append(terminal.age())
+            finally:
+                terminal.end()
+        quarter, end = _replay(folder, run, week.snapshot.seq)
+    report.figures |= {
+        "opened_long_ms": round(1000 * statistics.median(opened)),
+        "long_agents": len(week.snapshot.agents),
+        "long_events": week.snapshot.seq,
+        "memory_mib_quarter": round(quarter / 2**20, 1),
+        "memory_mib_end": round(end / 2**20, 1),
+    }
+    report.ratios["memory_end_to_quarter"] = ratio(end, quarter)
+
+
+async def _record(folder: Path, agents: int, events: int) -> Week:
+    week = Week(workers=agents)
+    batches = week.batches()
+    batch = next(batches)
+    path = folder / "bench-0" / week.snapshot.run
+    path.mkdir(parents=True)
+    journal = await SqliteJournal.open(path / "journal.db")
+    while True:
+        journal.append(batch)
+        journal.checkpoint(week.snapshot)
+        if journal.last_seq - journal.durable_seq > 5_000:
+            await journal.durable(journal.last_seq - 2_500)
+        if week.snapshot.seq >= events and len(week.snapshot.agents) > agents:
+            break
+        batch = next(batches)
+    await journal.close()
+    return week
+
+
+def _replay(folder: Path, run: str, events: int) -> tuple[int, int]:
+    """Bytes of memory after a quarter of the events, and after all: what grows is what is kept of each."""
+    terminal = Terminal("replay", run, "--state-dir", str(folder))
+    try:
+        if not terminal.until(b"event ", LONGEST_S):
+            raise SystemExit("the replay did not begin")
+        terminal.press(b"}" * 20)  # as fast as it goes
+        quarter, at, tail, deadline = 0, 0, b"", time.perf_counter() + 4 * LONGEST_S
+        while at < events and time.perf_counter() < deadline:
+            tail = (tail + terminal.read(1.0))[-65_536:]
+            at = max((int(found.replace(b",", b"")) for found in _EVENT.findall(tail)), default=at)
+            if not quarter and at >= events // 4:
+                quarter = terminal.memory()
+        terminal.rest(3.0)
+        return quarter, terminal.memory()
+    finally:
+        terminal.end()
+
+
 if __name__ == "__main__":
-    run().show()
+    run(sys.argv[1:]).show()

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 from textual.events import MouseScrollUp
 from textual.widgets import Input
 
@@ -69,6 +70,24 @@ async def test_a_small_terminal_shows_one_pane_and_a_large_one_all() -> None:
         await settle(pilot)
         assert "too small" in painted(pilot.app)
         assert "mdconv" in painted(pilot.app)
+        await pilot.resize_terminal(60, 15)
+        await settle(pilot)
+        await press(pilot, "j")
+        assert main_of(pilot.app).agents.cursor == 1
+
+
+async def test_every_size_up_to_a_wall_is_painted_whole_while_it_changes() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for size in ((300, 100), (61, 15), (200, 20), (100, 30), (59, 40), (170, 44), (99, 29), (80, 24)):
+            await pilot.resize_terminal(*size)
+            session.record(e.Warned(f"at {size}"))
+            await settle(pilot)
+            lines = painted(pilot.app).split("\n")
+            assert len(lines) == size[1]
+            assert {cell_len(line) for line in lines} == {size[0]}
+            assert "mdconv" in lines[0]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])

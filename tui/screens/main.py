@@ -209,6 +209,8 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         for name in ("one", "split", "wide"):
             self.set_class(layout.name == name, name)
         self.layout_now = layout
+        if layout is not TOO_SMALL and self.focused is None and self.is_mounted:
+            self.call_after_refresh(self._view_of(self.pane).focus)  # it was hidden, and lost the keys
         self._show_panes(layout)
 
     def _show_panes(self, layout: Layout) -> None:
