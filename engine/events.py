@@ -11,6 +11,7 @@ from engine.types import (
     Agent,
     AgentId,
     AgentState,
+    AgentUse,
     Break,
     CallId,
     Check,
@@ -21,6 +22,7 @@ from engine.types import (
     Intent,
     Landing,
     LandingId,
+    LoadLimit,
     MessageId,
     Micros,
     ModelName,
@@ -100,6 +102,18 @@ class Warned(EventBody, frozen=True, tag="warned"):
     """Something that a person should know and that stops nothing."""
 
     text: str
+
+
+class LoadLimited(EventBody, frozen=True, tag="load_limited"):
+    """The governor lets the machine carry more or less than before; `at` in the limit is left at 0."""
+
+    limit: LoadLimit
+
+
+class AgentsSampled(EventBody, frozen=True, tag="agents_sampled"):
+    """What each agent uses at this moment; who is missing uses nothing."""
+
+    uses: dict[AgentId, AgentUse]
 
 
 class Sampled(EventBody, frozen=True, tag="sampled"):
@@ -338,6 +352,8 @@ Body = (
     | BudgetMarked
     | Warned
     | Sampled
+    | LoadLimited
+    | AgentsSampled
     | IntentVersioned
     | MessageQueued
     | AgentSpawned

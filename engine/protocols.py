@@ -13,6 +13,7 @@ from engine.events import Draft, Event
 from engine.snapshot import Snapshot
 from engine.types import (
     AgentId,
+    AgentUse,
     Check,
     CommitId,
     LandingState,
@@ -311,6 +312,10 @@ class Checker(Protocol):
 
 class Meters(Protocol):
     async def sample(self) -> Sample: ...
+
+    def uses(self) -> dict[AgentId, AgentUse]:
+        """What agents' commands used at the last sample; who is missing used nothing."""
+        ...
 
 
 # --- the engine's state --------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from engine.types import (
     AgentId,
     AgentPath,
     AgentState,
+    AgentUse,
     Break,
     Check,
     CheckMark,
@@ -29,6 +30,7 @@ from engine.types import (
     Landing,
     LandingId,
     LandingState,
+    LoadLimit,
     Micros,
     ModelName,
     Pathology,
@@ -130,6 +132,12 @@ class Snapshot:
     usage: Usage = field(default_factory=Usage)
     spent: dict[Part, Spent] = field(default_factory=dict)
     """What the run, each role, each planner's subtree and each task have used."""
+    load_limit: LoadLimit | None = None
+    """What the governor has said in this epoch."""
+    uses: dict[AgentId, AgentUse] = field(default_factory=dict)
+    """What agents' commands use, as of the last look at them."""
+    index_lock_failures: int = 0
+    """Commands that found git's index locked by another: it never waits, it fails."""
     budget_marks: dict[Part, BudgetMark] = field(default_factory=dict)
     """Parts that are or were near a limit."""
     model_calls: int = 0
@@ -218,6 +226,10 @@ class Snapshot:
     def priority(self, task: Task) -> int:
         """A task's priority with what was added to the subtrees it is in."""
         return task.spec.priority + sum(above.priority for above in self.ancestors(task.planner))
+
+    def use_of(self, agent: AgentId) -> AgentUse:
+        """What the agent and all below it use."""
+        return sum((self.uses[each.id] for each in self.subtree(agent) if each.id in self.uses), AgentUse())
 
     def open_tasks(self, planner: AgentId) -> list[Task]:
         """The planner's own tasks that have not ended, oldest first."""
@@ -312,6 +324,7 @@ def _(s: Snapshot, event: e.Event, body: e.EpochStarted) -> None:
     if s.epoch_at and not s.ended:
         s.worked += max(0, s.at - s.epoch_at)  # the epoch before ended by dying at its last event
     s.epoch, s.epoch_at, s.pid = event.epoch, event.at, body.pid
+    s.load_limit, s.uses = None, {}
     s.sandbox_level, s.copy_method = body.sandbox_level, body.copy_method
     s.not_guaranteed, s.granted = body.not_guaranteed, body.granted
     s.settings = body.settings or s.settings
@@ -347,6 +360,21 @@ def _(s: Snapshot, event: e.Event, body: e.Warned) -> None:
 @_folds(e.Sampled)
 def _(s: Snapshot, event: e.Event, body: e.Sampled) -> None:
     s.samples.append((event.at, body.sample))
+
+
+@_folds(e.LoadLimited)
+def _(s: Snapshot, event: e.Event, body: e.LoadLimited) -> None:
+    s.load_limit = replace(body.limit, at=event.at)
+
+
+@_folds(e.AgentsSampled)
+def _(s: Snapshot, event: e.Event, body: e.AgentsSampled) -> None:
+    s.uses = dict(body.uses)
+
+
+@_folds(e.ToolFinished)
+def _(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
+    s.index_lock_failures += body.tool == "shell" and "index.lock': File exists" in body.answer
 
 
 @_folds(e.IntentVersioned)
@@ -577,5 +605,5 @@ def _(s: Snapshot, event: e.Event, body: e.Published) -> None:
     s.left_alone = body.left_alone
 
 
-for _kind in (e.Pivoted, e.AnswersDropped, e.ToolFinished):
+for _kind in (e.Pivoted, e.AnswersDropped):
     _folds(_kind)(_no_change)

@@ -149,7 +149,8 @@ class Supervisor:
         waiting, self._new_planners = self._new_planners, []
         for id in reversed(waiting):
             agent = self.snapshot.agents[id]
-            if agent.state is AgentState.STARTING and reached(self.snapshot, agent) is not None:
+            held = self._governor.limit == 0 or reached(self.snapshot, agent) is not None
+            if agent.state is AgentState.STARTING and held:
                 self._new_planners.append(id)
             elif agent.state not in (AgentState.FAILED, AgentState.CANCELLED):
                 self._start(agent.id, partial(self._plan, agent.id), lambda cancelled: None)

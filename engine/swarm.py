@@ -36,6 +36,10 @@ from engine.types import (
 )
 from engine.world import World
 
+AGENTS_SAMPLED_S = 15.0
+"""Seconds at least between two records of what each agent uses."""
+AGENTS_PER_S = 4.0
+"""Agents a second, on average, whose use is recorded at most: a week with hundreds of them stays small."""
 SAMPLE_S = 5.0
 """Seconds between two resource samples."""
 PUBLISH_S = 2.0
@@ -170,7 +174,7 @@ class Swarm:
                 self._go_on.clear()
             case e.AgentStateChanged(state=AgentState.THINKING):
                 return
-            case e.TurnTaken() | e.ToolStarted() | e.ToolFinished() | e.Sampled():
+            case e.TurnTaken() | e.ToolStarted() | e.ToolFinished() | e.Sampled() | e.AgentsSampled():
                 return
         self._stirred.set()
 
@@ -441,11 +445,17 @@ class Swarm:
     # --- beside the agents -----------------------------------------------------------------------------------
 
     async def _measure(self) -> None:
+        due = 0.0
         while True:
             sample = await self.meters.sample()
-            self.record(Draft(e.Sampled(sample)))
+            drafts = [Draft(e.Sampled(sample))]
+            uses, now = self.meters.uses(), self.clock.monotonic()
+            if now >= due and (uses or self.snapshot.uses):
+                drafts.append(Draft(e.AgentsSampled(uses)))
+                due = now + max(AGENTS_SAMPLED_S, len(uses) / AGENTS_PER_S)
+            self.record(*drafts)
             if (change := self.governor.consider(sample)) is not None:
-                self.record(Draft(e.Warned(change)))
+                self.record(Draft(e.LoadLimited(change)))
             self._stirred.set()
             await self.clock.sleep(SAMPLE_S)
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from engine.agents.host import Gate
 from engine.masking import Mask
 from engine.protocols import Checker, Clock, Ids, Journal, Meters, Models, Trunk, Workspaces
-from engine.types import Sample
+from engine.types import LoadLimit, Sample
 
 
 class Governor(Protocol):
@@ -17,8 +17,8 @@ class Governor(Protocol):
         """How many workers the machine can carry at this moment."""
         ...
 
-    def consider(self, sample: Sample) -> str | None:
-        """Look at a sample; a sentence when the limit has changed, else None."""
+    def consider(self, sample: Sample) -> LoadLimit | None:
+        """Look at a sample; what is allowed from now on when that has changed, else None."""
         ...
 
 

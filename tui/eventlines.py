@@ -20,6 +20,12 @@ def describe(event: Event) -> EventLine:
     return EventLine(event.seq, event.at, event.kind, tone, one_line(text[:_LONGEST]), event.agent, event.task)
 
 
+def load_limit(limit: b.LoadLimit) -> str:
+    """What the governor allows, in one line."""
+    workers = "any number of" if limit.workers is None else "no" if limit.workers == 0 else str(limit.workers)
+    return f"the governor allows {workers} workers and {limit.builds} builds at once: {limit.reason}"
+
+
 def _tells(kind: type) -> Callable[[Callable[[Any], Words]], Callable[[Any], Words]]:
     def register(tell: Callable[[Any], Words]) -> Callable[[Any], Words]:
         _TELL[kind] = tell
@@ -45,6 +51,8 @@ _tells(b.BudgetMarked)(
     )
 )
 _tells(b.Warned)(lambda e: (Tone.WARN, e.text))
+_tells(b.AgentsSampled)(lambda e: (Tone.ROUTINE, f"measured: {len(e.uses)} agents run commands"))
+_tells(b.LoadLimited)(lambda e: (Tone.WARN, load_limit(e.limit)))
 _tells(b.Sampled)(lambda e: (Tone.ROUTINE, f"measured: {size(e.sample.memory)} in use, processor {e.sample.cpu:.0f}%"))
 _tells(b.IntentVersioned)(lambda e: (Tone.GOOD, f"intent version {e.intent.version} by {e.intent.author}"))
 _tells(b.MessageQueued)(

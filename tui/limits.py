@@ -73,8 +73,9 @@ def _workers(run: Snapshot, census: Census) -> Iterator[Limit]:
         why = f": {run.workers_limit_reason}" if run.workers_limit_reason else ""
         taken = f"all {run.workers_limit} places are taken" if run.workers_limit else "no worker may start"
         yield Limit("workers", f"{taken} ({who}{why}); {queued} tasks wait", bad=not run.workers_limit)
-    elif queued and "lets" in (held := next((text for _, text in reversed(run.warnings) if "governor" in text), "")):
-        yield Limit("governor", f"{held}; {queued} tasks wait", bad=not at_work)
+    elif queued and (held := run.load_limit) is not None and held.workers is not None and at_work >= held.workers:
+        allowed = f"the governor lets {held.workers} workers run" if held.workers else "nothing new starts"
+        yield Limit("governor", f"{allowed}: {held.reason}; {queued} tasks wait", bad=not held.workers)
     most = settings_in(run.settings).swarm.max_agents
     if (alive := len(run.agents) - census.ended) >= most:
         yield Limit("agents", f"{alive} are alive, [swarm] max_agents is {most}")

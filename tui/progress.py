@@ -16,6 +16,7 @@ from tui.bridge import (
     IntentVersioned,
     LandingFinished,
     LandingState,
+    LoadLimited,
     Micros,
     ModelCallRetried,
     Published,
@@ -28,6 +29,7 @@ from tui.bridge import (
     Warned,
     WorkersLimited,
 )
+from tui.eventlines import load_limit
 from tui.text import one_line
 
 LINES_PER_SECOND = 10
@@ -167,6 +169,11 @@ def _(body: WorkersLimited, event: Event, snapshot: Snapshot) -> News:
 def _(body: BudgetMarked, event: Event, snapshot: Snapshot) -> News:
     now = {"room": "has room again", "near": "is nearly used up", "reached": "is used up"}[body.mark]
     return f"the budget of {body.part} {now}: {body.limit}", True
+
+
+@line_of.register
+def _(body: LoadLimited, event: Event, snapshot: Snapshot) -> News:
+    return load_limit(body.limit), True
 
 
 @line_of.register

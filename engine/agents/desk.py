@@ -1,13 +1,14 @@
 """An agent's desk: its own copy of the repository, made when first used, and the commands it runs there."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from engine.agents.host import Host
-from engine.events import Draft, MessageQueued, Rescoped
+from engine.events import AgentStateChanged, Draft, MessageQueued, Rescoped
 from engine.protocols import Output, Workspace, WorkspaceError, WorkspaceLost
 from engine.quantities import span_s
 from engine.tools.tool import Answer
-from engine.types import Agent, AgentId, CommitId, HandoffText, InboxMessage, MessageId, MessageSource, Role
+from engine.types import Agent, AgentId, AgentState, CommitId, HandoffText, InboxMessage, MessageId, MessageSource, Role
 
 HandOff = Callable[[HandoffText], Awaitable[Answer]]
 
@@ -47,11 +48,27 @@ class AgentDesk:
         workspace = await self.workspace()
         await self._host.thawed(self._id)
         async with (
-            self._host.gate.pass_for(command, self._subtree()) as waited,
+            self._gate(command) as waited,
             self._host.freezable(self._id, workspace, command),
         ):
             output = await workspace.run(command, timeout, lambda text: self._host.show(self._id, text))
         return output, waited
+
+    @asynccontextmanager
+    async def _gate(self, command: str) -> AsyncIterator[float]:
+        """A place at the build gate; while there is none, that is what the agent does."""
+        doing = self.agent.doing
+
+        def act(doing: str) -> None:
+            self._host.record(Draft(AgentStateChanged(AgentState.ACTING, doing), self._id, self.agent.task))
+
+        def waits(others: int) -> None:
+            act(f"waits at the build gate ({others} others): {doing}")
+
+        async with self._host.gate.pass_for(command, self._subtree(), self._id, waits) as waited:
+            if self.agent.doing != doing:
+                act(doing)
+            yield waited
 
     async def changed(self) -> frozenset[str]:
         if self.agent.role is Role.PLANNER:

@@ -29,8 +29,13 @@ class BudgetSpent(Exception):  # noqa: N818 - an outcome, told like an exception
 class Gate(Protocol):
     """Lets only so many builds run at once."""
 
-    def pass_for(self, command: str, subtree: str) -> AbstractAsyncContextManager[float]:
-        """Wait for a place if the command builds; gives the seconds waited."""
+    def pass_for(
+        self, command: str, subtree: str, agent: str = ..., on_wait: Callable[[int], None] = ...
+    ) -> AbstractAsyncContextManager[float]:
+        """Wait for a place if the command builds; gives the seconds waited.
+
+        `on_wait` is told, when there is no place at once, how many others wait.
+        """
         ...
 
     def step_aside(self, command: str) -> Callable[[], None]:

@@ -7,7 +7,7 @@ from msgspec import Struct, json
 
 from engine import events as e
 from engine.journal.blobs import Shelf
-from engine.types import Agent, AgentState, LandingState, Role, Sample, Task, TaskState, Usage
+from engine.types import Agent, AgentState, AgentUse, LandingState, Role, Sample, Task, TaskState, Usage
 
 Parameters = Sequence[object]
 
@@ -39,9 +39,10 @@ TABLES = (
     "pathologies",
     "pivots",
     "samples",
+    "agent_samples",
 )
 
-RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped, e.BudgetMarked, e.FixupsExhausted})
+RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped, e.BudgetMarked, e.LoadLimited, e.FixupsExhausted})
 """Bodies that only `events` holds."""
 
 _MOST = 2**63 - 1
@@ -178,6 +179,16 @@ _SAMPLE = _insert("samples", "seq at " + " ".join(_SAMPLE_FIELDS))
 @_projects(e.Sampled)
 def _(event: e.Event, body: e.Sampled, shelf: Shelf) -> Iterable[Write]:
     yield _SAMPLE, (event.seq, event.at, *(getattr(body.sample, name) for name in _SAMPLE_FIELDS))
+
+
+_USE_FIELDS = AgentUse.__struct_fields__
+_USE = _insert("agent_samples", "seq at agent " + " ".join(_USE_FIELDS))
+
+
+@_projects(e.AgentsSampled)
+def _(event: e.Event, body: e.AgentsSampled, shelf: Shelf) -> Iterable[Write]:
+    for agent, use in body.uses.items():
+        yield _USE, (event.seq, event.at, agent, *(getattr(use, name) for name in _USE_FIELDS))
 
 
 # --- intent and messages -------------------------------------------------------------------------------------

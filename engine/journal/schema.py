@@ -165,7 +165,29 @@ CREATE TABLE pivots (
 );
 """
 
-STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_FIFTH = """
+-- What each agent's commands used at a moment: bytes, bytes a second, percent of a core; waits over the last minute.
+CREATE TABLE agent_samples (
+  seq INTEGER NOT NULL, at INTEGER NOT NULL, agent TEXT NOT NULL, memory INTEGER, cpu REAL, disk_read REAL,
+  disk_write REAL, processes INTEGER, gate_s REAL, lock_s REAL, build_s REAL, PRIMARY KEY (seq, agent)
+) WITHOUT ROWID;
+CREATE INDEX agent_samples_of_agent ON agent_samples (agent);
+CREATE VIEW samples_per_minute AS
+  SELECT strftime('%Y-%m-%dT%H:%MZ', at / 60000000 * 60, 'unixepoch') AS minute, count(*) AS samples,
+         max(memory) AS memory, min(memory_free) AS memory_free, avg(disk_read) AS disk_read,
+         avg(disk_write) AS disk_write, min(disk_free) AS disk_free, avg(cpu) AS cpu, avg(cpu_pressure) AS cpu_pressure,
+         avg(memory_pressure) AS memory_pressure, avg(io_pressure) AS io_pressure, max(processes) AS processes,
+         avg(building) AS building, avg(gate_waiting) AS gate_waiting, avg(contention) AS contention
+  FROM samples GROUP BY at / 60000000;
+CREATE VIEW subtree_use AS
+  SELECT p.path, s.seq, s.at, sum(s.memory) AS memory, sum(s.cpu) AS cpu, sum(s.disk_read) AS disk_read,
+         sum(s.disk_write) AS disk_write, sum(s.processes) AS processes,
+         min(100.0, 100.0 * (sum(s.gate_s) + sum(s.lock_s)) / nullif(sum(s.gate_s) + sum(s.build_s), 0)) AS contention
+  FROM agents p JOIN agents a ON a.path = p.path OR a.path LIKE p.path || '/%' JOIN agent_samples s ON s.agent = a.id
+  WHERE p.role = 'planner' GROUP BY p.id, s.seq;
+"""
+
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """What each version added: a journal of version 1 becomes one of version 2 by the second step, and so on. What was
 released stays as it is; a new version is a new step."""
 VERSION = len(STEPS)

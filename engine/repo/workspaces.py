@@ -34,6 +34,7 @@ class CopiedWorkspaces:
         self._layers = layers
         self._offers = offers
         self._trash = trash
+        self._of_agent: dict[AgentId, AgentWorkspace] = {}
         self._open: set[AgentWorkspace] = set()
         self._spares: list[tuple[Spare, Layer]] = []
         self._count = 0
@@ -85,8 +86,13 @@ class CopiedWorkspaces:
             self._gone,
         )
         self._open.add(workspace)
+        self._of_agent[agent] = workspace
         workspace.start()
         return workspace
+
+    def sandboxes(self) -> dict[AgentId, int]:
+        """The process at the top of each agent's newest sandbox."""
+        return {agent: pid for agent, workspace in self._of_agent.items() if (pid := workspace.sandbox_pid) is not None}
 
     async def _copy(self, folder: Path, layer: Layer) -> Copy:
         """The last agent's brought up to date, where there is one; else a new one."""
@@ -112,6 +118,8 @@ class CopiedWorkspaces:
             self._layers.release(workspace.layer)
         self._trash.throw(copy.folder)
         self._open.discard(workspace)
+        for agent in [agent for agent, other in self._of_agent.items() if other is workspace]:
+            del self._of_agent[agent]
         if self._cleaning is None or self._cleaning.done():
             self._cleaning = asyncio.create_task(asyncio.to_thread(self._trash.empty))
 

@@ -37,10 +37,11 @@ class GateFigures(Struct, frozen=True):
 class _Build:
     """One command at the gate: when it came, went in and left, on the monotonic clock."""
 
-    __slots__ = ("came", "entered", "left", "place", "subtree")
+    __slots__ = ("agent", "came", "entered", "left", "place", "subtree")
 
-    def __init__(self, subtree: str, came: float, place: asyncio.Future[None]) -> None:
+    def __init__(self, subtree: str, agent: str, came: float, place: asyncio.Future[None]) -> None:
         self.subtree = subtree
+        self.agent = agent
         self.came = came
         self.place = place
         self.entered: float | None = None
@@ -66,7 +67,7 @@ class BuildGate:
         self._turn = 0
         self._known: deque[_Build] = deque()
         """Builds at the gate, running, or ended within the window; oldest first."""
-        self._locks: deque[tuple[float, str, float]] = deque()
+        self._locks: deque[tuple[float, str, str, float]] = deque()
 
     @property
     def slots(self) -> int:
@@ -79,15 +80,19 @@ class BuildGate:
         self._let_in()
 
     @asynccontextmanager
-    async def pass_for(self, command: str, subtree: str) -> AsyncIterator[float]:
+    async def pass_for(
+        self, command: str, subtree: str, agent: str = "", on_wait: Callable[[int], None] = lambda others: None
+    ) -> AsyncIterator[float]:
         """Hold a place while a build runs; gives the seconds waited for it."""
         if not is_build(command, self._patterns):
             yield 0.0
             return
-        build = _Build(subtree, self._clock.monotonic(), asyncio.get_running_loop().create_future())
+        build = _Build(subtree, agent, self._clock.monotonic(), asyncio.get_running_loop().create_future())
         self._known.append(build)
         self._waiting.setdefault(subtree, deque()).append(build)
         self._let_in()
+        if build.entered is None:
+            on_wait(sum(map(len, self._waiting.values())) - 1)
         try:
             await build.place
             entered = build.entered
@@ -109,20 +114,20 @@ class BuildGate:
 
         return back
 
-    def note_lock_wait(self, seconds: float, subtree: str = "") -> None:
+    def note_lock_wait(self, seconds: float, subtree: str = "", agent: str = "") -> None:
         """Count time that builds spent waiting for file locks, as far as somebody saw it."""
         if seconds > 0:
-            self._locks.append((self._clock.monotonic(), subtree, seconds))
+            self._locks.append((self._clock.monotonic(), subtree, agent, seconds))
 
-    def figures(self, subtree: str | None = None) -> GateFigures:
-        """The state of the gate and the last minute's cost: of one subtree, or of all."""
+    def figures(self, subtree: str | None = None, agent: str | None = None) -> GateFigures:
+        """The state of the gate and the last minute's cost: of one subtree or agent, or of all."""
         now = self._clock.monotonic()
         start = now - WINDOW_S
         self._forget(start)
         building = waiting = 0
         wait_s = run_s = 0.0
         for build in self._known:
-            if subtree is not None and build.subtree != subtree:
+            if subtree not in (None, build.subtree) or agent not in (None, build.agent):
                 continue
             end = now if build.left is None else build.left
             entered = end if build.entered is None else build.entered
@@ -131,7 +136,9 @@ class BuildGate:
             if build.left is None:
                 waiting += build.entered is None
                 building += build.entered is not None
-        lock_s = sum(seconds for _, where, seconds in self._locks if subtree in (None, where))
+        lock_s = sum(
+            seconds for _, where, who, seconds in self._locks if subtree in (None, where) and agent in (None, who)
+        )
         return GateFigures(building, waiting, wait_s, run_s, lock_s)
 
     def _let_in(self) -> None:

@@ -1,12 +1,13 @@
-"""The governor: how many workers the machine can carry. It admits work or holds it back; it never kills any."""
+"""The governor: how many workers and builds the machine can carry. It admits or holds back; it never kills any."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.settings import Settings
-from engine.types import Sample
+from engine.types import LoadLimit, Sample
 
 GIB = 2**30
 MIB = 2**20
@@ -76,15 +77,51 @@ def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds) -> Load:
     return Load(min(bounds.ceiling, load.limit + step), "calm again", calm=load.calm) if step > 0 else load
 
 
+class Builds(Struct, frozen=True):
+    """How many builds may run at once, why, and how many samples ago that changed or calm began."""
+
+    slots: int
+    reason: str = ""
+    since: int = 0
+    calm: int = 0
+
+
+def decide_builds(sample: Sample, builds: Builds, ceiling: int, bounds: Bounds) -> Builds:
+    """The build slots after one more sample. Pure. One fewer while the machine is hot, one more while it is calm.
+
+    Pressure on the processors is no heat: builds are there to use them. One place is always left.
+    """
+    builds = replace(builds, since=builds.since + 1)
+    settled = builds.since >= bounds.settle or not builds.reason
+    if heat := _heat(sample, bounds):
+        builds = replace(builds, calm=0)
+        return Builds(builds.slots - 1, heat) if settled and builds.slots > 1 else builds
+    if builds.slots >= ceiling or not _is_calm(sample, bounds):
+        return replace(builds, calm=0)
+    builds = replace(builds, calm=builds.calm + 1)
+    if builds.calm < bounds.settle or not settled:
+        return builds
+    return Builds(builds.slots + 1, "calm again", calm=builds.calm)
+
+
+class Slots(Protocol):
+    """What the governor needs of the build gate: how many builds may run at once."""
+
+    slots: int
+
+
 class LoadGovernor:
-    """Implements world.Governor: keeps the load between samples.
+    """Implements world.Governor: keeps the load between samples, and the gate's slots below what was set at first.
 
     `at_work` tells how many workers run. No limit is above `max_agents`.
     """
 
-    def __init__(self, settings: Settings, at_work: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, at_work: Callable[[], int], gate: Slots) -> None:
         self.bounds = Bounds(ceiling=max(settings.swarm.max_agents, settings.swarm.workers))
         self.load = Load(self.bounds.ceiling)
+        self.builds = Builds(gate.slots)
+        self._gate = gate
+        self._most_builds = gate.slots
         self._at_work = at_work
         self._seen = False
 
@@ -92,18 +129,20 @@ class LoadGovernor:
     def limit(self) -> int:
         return self.load.limit
 
-    def consider(self, sample: Sample) -> str | None:
-        """Look at a sample; a sentence when the limit has changed, else None."""
+    def consider(self, sample: Sample) -> LoadLimit | None:
+        """Look at a sample; what is allowed from now on when that has changed, else None."""
         if not self._seen:
             self._seen = True
             self.bounds = _fitted(self.bounds, sample)
-        before = self.load
-        self.load = decide(sample, before, self._at_work(), self.bounds)
-        if self.load.limit == before.limit:
+        load, builds = self.load, self.builds
+        self.load = decide(sample, load, self._at_work(), self.bounds)
+        self.builds = decide_builds(sample, builds, self._most_builds, self.bounds)
+        self._gate.slots = self.builds.slots
+        reason = self.load.reason if self.load.limit != load.limit else self.builds.reason
+        if (self.load.limit, self.builds.slots) == (load.limit, builds.slots):
             return None
-        if self.load.limit >= self.bounds.ceiling:
-            return f"the machine is {self.load.reason}: the governor limits workers no more"
-        return f"the governor lets {self.load.limit} workers run: {self.load.reason}"
+        workers = None if self.load.limit >= self.bounds.ceiling else self.load.limit
+        return LoadLimit(workers, self.builds.slots, reason)
 
 
 def _fitted(bounds: Bounds, sample: Sample) -> Bounds:

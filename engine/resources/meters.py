@@ -3,7 +3,8 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 from engine.protocols import Clock
 from engine.resources import proc
 from engine.resources.build_gate import GateFigures
-from engine.types import Sample
+from engine.types import AgentId, AgentUse, Sample
 
 SMAPS_BUDGET_S = 0.015
 """Seconds of one sample for exact memory of the biggest processes; the rest are estimated."""
@@ -22,9 +23,9 @@ SMAPS_BUDGET_S = 0.015
 class GateMeter(Protocol):
     """What the meters need of the build gate."""
 
-    def figures(self, subtree: str | None = None) -> GateFigures: ...
+    def figures(self, subtree: str | None = None, agent: str | None = None) -> GateFigures: ...
 
-    def note_lock_wait(self, seconds: float, subtree: str = "") -> None: ...
+    def note_lock_wait(self, seconds: float, subtree: str = "", agent: str = "") -> None: ...
 
 
 class EndpointMeter(Protocol):
@@ -44,6 +45,17 @@ class ModelMeter(Protocol):
     def statistics(self) -> Mapping[str, EndpointMeter]: ...
 
 
+class AgentReading(Struct, frozen=True):
+    """The processes of one agent's sandbox: totals that only their growth makes sense of, and memory in bytes."""
+
+    cpu_s: float = 0.0
+    disk_read: int = 0
+    disk_write: int = 0
+    memory: int = 0
+    processes: int = 0
+    lock_waiters: int = 0
+
+
 class Reading(Struct, frozen=True):
     """What one look at the machine gave. `cpu_s` and disk bytes are totals that only their growth makes sense of."""
 
@@ -59,6 +71,7 @@ class Reading(Struct, frozen=True):
     io_pressure: float
     processes: int
     lock_waiters: int
+    agents: dict[AgentId, AgentReading]
 
 
 class SystemMeters:
@@ -70,19 +83,29 @@ class SystemMeters:
     """
 
     def __init__(
-        self, folder: Path, clock: Clock, gate: GateMeter | None = None, models: ModelMeter | None = None
+        self,
+        folder: Path,
+        clock: Clock,
+        gate: GateMeter | None = None,
+        models: ModelMeter | None = None,
+        sandboxes: Callable[[], Mapping[AgentId, int]] = dict,
+        subtree_of: Callable[[AgentId], str] = str,
     ) -> None:
         self._folder = folder
         self._clock = clock
         self._gate = gate
         self._models = models
+        self._sandboxes = sandboxes
+        self._subtree_of = subtree_of
         self._root = os.getpid()
+        self._uses: dict[AgentId, AgentUse] = {}
         self._cores = os.cpu_count() or 1
         self._last: Reading | None = None
         self._known_memory: dict[int, tuple[int, int]] = {}
 
     async def sample(self) -> Sample:
-        reading = await asyncio.to_thread(self._read)
+        sandboxes = dict(self._sandboxes())
+        reading = await asyncio.to_thread(self._read, sandboxes)
         last, self._last = self._last, reading
         span = reading.at - last.at if last is not None else 0.0
         cpu = read = written = 0.0
@@ -92,8 +115,12 @@ class SystemMeters:
             written = max(0, reading.disk_write - last.disk_write) / span
         gate = GateFigures()
         if self._gate is not None:
-            self._gate.note_lock_wait(span * reading.lock_waiters)
+            for agent, of_agent in reading.agents.items():
+                self._gate.note_lock_wait(span * of_agent.lock_waiters, self._subtree_of(agent), agent)
+            others = reading.lock_waiters - sum(of_agent.lock_waiters for of_agent in reading.agents.values())
+            self._gate.note_lock_wait(span * others)
             gate = self._gate.figures()
+        self._uses = {agent: self._use(agent, now, last, span) for agent, now in reading.agents.items()}
         endpoints = self._models.statistics.values() if self._models is not None else ()
         return Sample(
             memory=reading.memory,
@@ -113,10 +140,31 @@ class SystemMeters:
             rate_limited_s=sum(endpoint.rate_limited_s for endpoint in endpoints),
         )
 
-    def _read(self) -> Reading:
+    def uses(self) -> dict[AgentId, AgentUse]:
+        """What each agent used at the last sample: those that used anything at all."""
+        return {agent: use for agent, use in self._uses.items() if use.processes or use.gate_s}
+
+    def _use(self, agent: AgentId, now: AgentReading, last: Reading | None, span: float) -> AgentUse:
+        before = last.agents.get(agent, now) if last is not None else now
+        rate = 1 / span if span > 0 else 0.0
+        gate = self._gate.figures(agent=agent) if self._gate is not None else GateFigures()
+        return AgentUse(
+            memory=now.memory,
+            cpu=round(100 * rate * max(0.0, now.cpu_s - before.cpu_s), 1),
+            disk_read=round(rate * max(0, now.disk_read - before.disk_read)),
+            disk_write=round(rate * max(0, now.disk_write - before.disk_write)),
+            processes=now.processes,
+            gate_s=round(gate.wait_s, 2),
+            lock_s=round(gate.lock_s, 2),
+            build_s=round(gate.run_s, 2),
+        )
+
+    def _read(self, sandboxes: Mapping[AgentId, int]) -> Reading:
         everyone = proc.processes() if os.path.isdir(f"{proc.PROC}/self") else _portable_processes(self._root)
         tree = proc.tree(self._root, everyone)
-        disk = [proc.disk_bytes(process.pid) for process in tree]
+        disk = {process.pid: proc.disk_bytes(process.pid) for process in tree}
+        memory = self._memory(tree)
+        waiters = Counter(waiting for waiting, _ in proc.lock_waits(disk))
         free = proc.memory_free()
         try:
             disk_free = shutil.disk_usage(self._folder).free
@@ -124,21 +172,25 @@ class SystemMeters:
             disk_free = 0
         return Reading(
             at=self._clock.monotonic(),
-            memory=self._memory(tree),
+            memory=sum(memory.values()),
             memory_free=psutil.virtual_memory().available if free is None else free,
             cpu_s=sum(process.cpu_s for process in tree),
-            disk_read=sum(read for read, _ in disk),
-            disk_write=sum(written for _, written in disk),
+            disk_read=sum(read for read, _ in disk.values()),
+            disk_write=sum(written for _, written in disk.values()),
             disk_free=disk_free,
             cpu_pressure=proc.pressure("cpu"),
             memory_pressure=proc.pressure("memory"),
             io_pressure=proc.pressure("io"),
             processes=len(tree),
-            lock_waiters=len(proc.lock_waits(process.pid for process in tree)),
+            lock_waiters=waiters.total(),
+            agents={
+                agent: _of_agent(members, disk, memory, waiters)
+                for agent, members in _by_sandbox(tree, sandboxes).items()
+            },
         )
 
-    def _memory(self, tree: list[proc.Process]) -> int:
-        """Bytes of the tree: proportional for the biggest while the budget lasts, without shared pages for the rest.
+    def _memory(self, tree: list[proc.Process]) -> dict[int, int]:
+        """Bytes by process: proportional for the biggest while the budget lasts, without shared pages for the rest.
 
         What was read of a process holds until its size changes: most are asleep.
         """
@@ -151,7 +203,37 @@ class SystemMeters:
                 memory = proc.own_memory(process.pid) if exact is None else exact
             known[process.pid] = (process.rss, memory)
         self._known_memory = known
-        return sum(memory for _, memory in known.values())
+        return {pid: memory for pid, (_, memory) in known.items()}
+
+
+def _by_sandbox(tree: list[proc.Process], sandboxes: Mapping[AgentId, int]) -> dict[AgentId, list[proc.Process]]:
+    """The processes of each agent's sandbox. `tree` has parents first, so that each is known before its children."""
+    owners = {pid: agent for agent, pid in sandboxes.items()}
+    owner: dict[int, AgentId] = {}
+    found: dict[AgentId, list[proc.Process]] = {}
+    for process in tree:
+        agent = owners.get(process.pid) or owner.get(process.parent)
+        if agent is not None:
+            owner[process.pid] = agent
+            found.setdefault(agent, []).append(process)
+    return found
+
+
+def _of_agent(
+    members: list[proc.Process],
+    disk: Mapping[int, tuple[int, int]],
+    memory: Mapping[int, int],
+    waiters: Mapping[int, int],
+) -> AgentReading:
+    pids = [process.pid for process in members]
+    return AgentReading(
+        cpu_s=sum(process.cpu_s for process in members),
+        disk_read=sum(disk[pid][0] for pid in pids),
+        disk_write=sum(disk[pid][1] for pid in pids),
+        memory=sum(memory[pid] for pid in pids),
+        processes=len(pids),
+        lock_waiters=sum(waiters.get(pid, 0) for pid in pids),
+    )
 
 
 def _portable_processes(root: int) -> dict[int, proc.Process]:

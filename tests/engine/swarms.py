@@ -13,7 +13,7 @@ from engine.settings import Settings
 from engine.snapshot import Snapshot
 from engine.swarm import Outcome, Swarm
 from engine.tools.toolbox import Toolbox
-from engine.types import Intent, ModelName, Role, RunId, Sample
+from engine.types import Intent, LoadLimit, ModelName, Role, RunId, Sample
 from engine.world import World
 from tests import simulated
 
@@ -25,7 +25,9 @@ class OpenGate:
     """Lets every command through at once."""
 
     @asynccontextmanager
-    async def pass_for(self, command: str, subtree: str) -> AsyncIterator[float]:
+    async def pass_for(
+        self, command: str, subtree: str, agent: str = "", on_wait: Callable[[int], None] = lambda others: None
+    ) -> AsyncIterator[float]:
         yield 0.0
 
     def step_aside(self, command: str) -> Callable[[], None]:
@@ -37,7 +39,7 @@ class Generous:
 
     limit = 10_000
 
-    def consider(self, sample: Sample) -> str | None:
+    def consider(self, sample: Sample) -> LoadLimit | None:
         return None
 
 

@@ -1,15 +1,21 @@
 """The whole swarm in a simulated world: planning, work, handoffs, conflicts, failures and steering."""
 
+import asyncio
+
 import pytest
+from msgspec.structs import replace
 
 from engine.agents import loop
 from engine.conversation import Request, Turn
 from engine.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.resources.build_gate import BuildGate
+from engine.resources.governor import LoadGovernor
 from engine.settings import Settings, SwarmSettings, TaskSettings
 from engine.swarm import Outcome, Swarm
-from engine.types import AgentState, LandingState, ModelName, Role, RunState, TaskState
-from tests.engine.swarms import run
-from tests.simulated import World, answers, call, first_line, turn
+from engine.types import AgentId, AgentState, AgentUse, LandingState, ModelName, Role, RunState, TaskState
+from tests import simulated
+from tests.engine.swarms import fresh, run
+from tests.simulated import Ran, World, answers, call, first_line, turn
 
 
 def said(request: Request) -> str:
@@ -395,3 +401,36 @@ def test_agents_end_where_their_tasks_end() -> None:
         assert swarm.snapshot.landing_counts[LandingState.EMPTY] == 2
 
     run(script, examine)
+
+
+def test_a_build_that_waits_at_the_gate_says_so_and_who_governs_is_on_record() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        plan = planner_of("a", "b", "c")
+
+        def script(model: ModelName, request: Request) -> Turn:
+            if first_line(request).startswith("# Intent"):
+                return plan(request)
+            return done() if turns(request) else turn(call("shell", command="make all"))
+
+        w = simulated.world(clock, script, shell=lambda workspace, command: Ran(0, "built", 30.0))
+        gate = BuildGate(("make*",), "1", clock)
+        swarm = fresh(w)
+        swarm.gate = gate
+        governor = LoadGovernor(swarm.settings, lambda: 3, gate)
+        swarm.governor = swarm.supervisor._governor = governor
+        w.meters.used = {AgentId("a1"): AgentUse(memory=7, gate_s=3.0, build_s=1.0)}
+        outcome = asyncio.ensure_future(swarm.run())
+        while not [agent for agent in swarm.snapshot.agents.values() if "waits at the build gate" in agent.doing]:
+            await clock.sleep(0.1)
+        w.meters.current = replace(w.meters.current, disk_free=1)
+        await clock.sleep(12)
+        assert swarm.snapshot.load_limit is not None
+        assert swarm.snapshot.load_limit.workers == 0
+        assert "free on the state folder's disk" in swarm.snapshot.load_limit.reason
+        assert swarm.snapshot.uses[AgentId("a1")].contention == 75.0
+        w.meters.current = simulated.PLENTY
+        assert (await outcome).status is ExitStatus.DONE
+        waited = sorted(e.body.gate_wait_s for e in w.journal.surviving() if e.kind == "tool_finished" and e.task)
+        assert max(waited) >= 30.0
+
+    simulated.simulate(main)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from engine.types import Check, CommitId, Sample
+from engine.types import AgentId, AgentUse, Check, CommitId, Sample
 from tests.simulated.merge import Tree
 from tests.simulated.power import Power
 from tests.simulated.time import SimulatedClock
@@ -17,11 +17,15 @@ class SteadyMeters:
 
     def __init__(self, power: Power) -> None:
         self.current = PLENTY
+        self.used: dict[AgentId, AgentUse] = {}
         self._power = power
 
     async def sample(self) -> Sample:
         await self._power.needed()
         return self.current
+
+    def uses(self) -> dict[AgentId, AgentUse]:
+        return self.used
 
 
 class ScriptedChecker:

@@ -199,6 +199,8 @@ class Story:
 
     def _epoch(self) -> None:
         """The process stops or dies, and another goes on."""
+        self.tell(e.AgentsSampled({agent: t.AgentUse(memory=self.at, cpu=3.5) for agent in self.snapshot.agents}))
+        self.tell(e.LoadLimited(t.LoadLimit(None, 2, "why")))
         if self._random.random() < 0.5:
             self.tell(e.RunStateChanged(RunState.STOPPED, "by hand", 4))
         self.tell(

@@ -5,8 +5,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.resources.governor import GIB, MIB, Bounds, Load, LoadGovernor, decide
+from engine.resources.build_gate import BuildGate
+from engine.resources.governor import GIB, MIB, Bounds, Builds, Load, LoadGovernor, decide, decide_builds
 from engine.settings import Settings, SwarmSettings
+from engine.system import SystemClock
 from engine.types import Sample
 
 BOUNDS = Bounds(ceiling=100)
@@ -105,21 +107,35 @@ def test_a_steady_machine_settles(sample: Sample, limit: int, at_work: int) -> N
     assert changes(course[300:]) == 0
 
 
-def test_every_change_is_told_in_a_sentence_and_nothing_else_is() -> None:
-    governor = LoadGovernor(Settings(swarm=SwarmSettings(workers=8, max_agents=50)), lambda: 8)
+def test_every_change_is_told_with_its_reason_and_nothing_else_is() -> None:
+    gate = BuildGate(("make*",), "4", SystemClock())
+    governor = LoadGovernor(Settings(swarm=SwarmSettings(workers=8, max_agents=50)), lambda: 8, gate)
     assert governor.limit == 50
     assert governor.consider(CALM) is None
     told = governor.consider(SHORT)
     assert told is not None
-    assert told.startswith("the governor lets 6 workers run: 512 MiB of memory free")
-    assert governor.limit == 6
+    assert (told.workers, told.builds) == (6, 3)
+    assert told.reason.startswith("512 MiB of memory free")
+    assert (governor.limit, gate.slots) == (6, 3)
     assert governor.consider(SHORT) is None
     freed = [governor.consider(CALM) for _ in range(3)]
     assert freed[0] is freed[1] is None
 
 
+def test_build_slots_go_down_one_by_one_to_one_and_come_back() -> None:
+    builds, course = Builds(4), []
+    for sample in [SHORT] * 20 + [BETWEEN] * 20 + [CALM] * 40:
+        builds = decide_builds(sample, builds, 4, BOUNDS)
+        course.append(builds.slots)
+    assert course[0] == 3
+    assert course[19] == course[39] == 1, "what is neither hot nor calm changes nothing"
+    assert course[-1] == 4
+    assert changes(course) == 5
+    assert builds.reason == "calm again"
+
+
 def test_a_small_machine_is_not_hot_from_the_start() -> None:
     small = Sample(memory_free=700 * MIB, disk_free=900 * MIB)
-    governor = LoadGovernor(Settings(), lambda: 16)
+    governor = LoadGovernor(Settings(), lambda: 16, BuildGate((), "2", SystemClock()))
     assert governor.consider(small) is None
     assert governor.limit == 500

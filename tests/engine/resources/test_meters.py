@@ -16,7 +16,7 @@ from engine.resources import proc
 from engine.resources.build_gate import BuildGate
 from engine.resources.meters import SystemMeters
 from engine.system import SystemClock
-from engine.types import Sample
+from engine.types import AgentId, Sample
 
 MIB = 2**20
 
@@ -201,3 +201,55 @@ async def test_a_sample_of_many_processes_reads_each_once_and_sleepers_from_memo
         assert first.processes >= 101
         assert second.processes == first.processes
         assert abs(second.memory - first.memory) < 50 * MIB
+
+
+@linux
+async def test_what_each_agent_uses_is_told_apart(tmp_path: Path) -> None:
+    clock = TurnedClock()
+    gate = BuildGate(("make*",), "2", clock)
+    eats = (
+        "import subprocess, sys; x = bytearray(60 << 20); p = subprocess.Popen(['sleep', '1000'], stdout=-3)\n"
+        "print('ready', flush=True); sys.stdin.read(); p.kill()"
+    )
+    rests = "import sys; print('ready', flush=True); sys.stdin.read()"
+    async with running(eats) as hungry, running(rests) as modest:
+        sandboxes = {AgentId("hungry"): hungry.pid, AgentId("modest"): modest.pid, AgentId("gone"): 2**30}
+        meters = SystemMeters(tmp_path, clock, gate, sandboxes=lambda: sandboxes)
+        async with gate.pass_for("make", "planner", "hungry"):
+            clock.turned += 10.0
+            whole = await meters.sample()
+        uses = meters.uses()
+        assert set(uses) == {"hungry", "modest"}
+        assert uses[AgentId("hungry")].processes == 2
+        assert uses[AgentId("modest")].processes == 1
+        assert uses[AgentId("hungry")].memory > uses[AgentId("modest")].memory + 50 * MIB
+        assert sum(use.memory for use in uses.values()) <= whole.memory
+        assert uses[AgentId("hungry")].build_s == 10.0
+        assert uses[AgentId("modest")].build_s == 0.0
+
+
+@linux
+async def test_waits_for_locks_count_for_the_agent_that_waits_and_its_subtree(tmp_path: Path) -> None:
+    clock = TurnedClock()
+    gate = BuildGate(("make*",), "2", clock)
+    lock = tmp_path / "lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waits = (
+            "import fcntl, sys; f = open(sys.argv[1]); print('ready', flush=True)\n"
+            "fcntl.flock(f, fcntl.LOCK_EX); sys.stdin.read()"
+        )
+        async with running(waits, str(lock)) as waiter:
+            agent = AgentId("waiter")
+            meters = SystemMeters(
+                tmp_path, clock, gate, sandboxes=lambda: {agent: waiter.pid}, subtree_of=lambda agent: "planner"
+            )
+            while not proc.lock_waits([waiter.pid]):
+                await asyncio.to_thread(os.sched_yield)
+            await meters.sample()
+            clock.turned += 4.0
+            await meters.sample()
+            assert meters.uses()[agent].lock_s == 4.0
+            assert gate.figures("planner").lock_s == gate.figures().lock_s == 4.0
+            assert gate.figures("another").lock_s == 0.0
+            fcntl.flock(held, fcntl.LOCK_UN)
