@@ -18,11 +18,12 @@ from engine.repo.git import Git
 
 EVERY = 2_000
 """Landings between two rounds."""
-LOOSE = 500
+LOOSE = 2_000
 """Loose objects that are left alone."""
-PACKS = 8
-"""Packs that are left alone."""
+PACKS = 128
+"""Packs that are left alone: more than landings leave in one process, which join their own as they go."""
 GROWTH = 2
+TRIES = 5
 HOURS = 3_600.0
 
 log = logging.getLogger("swarm")
@@ -57,24 +58,33 @@ class Housekeeper:
         for path in self._replaced:
             path.unlink(missing_ok=True)
         self._replaced = []
+        for left in range(TRIES, 0, -1):
+            try:
+                self._replaced = await self._join()
+                return
+            except (SwarmError, FileNotFoundError):  # landings join their own packs at times, under our hands
+                if left == 1:
+                    raise
+
+    async def _join(self) -> list[Path]:
+        """Write one pack of what is small; returns the files that it replaces."""
         packs, loose = await asyncio.to_thread(self._found)
         packs = small(packs)
         if len(packs) < PACKS and len(loose) < LOOSE:
-            return
-        names = "".join(f"{pack.name}\n" for pack in packs)
+            return []
         before = [await self._listed(pack) for pack in packs]
         written = await self._git.text(
             *("-c", "pack.threads=1", "pack-objects", "--quiet", "--delta-base-offset", "--stdin-packs", "--unpacked"),
             str(self._objects / "pack" / "pack"),
-            stdin=names.encode(),
+            stdin="".join(f"{pack.name}\n" for pack in packs).encode(),
         )
         if not written:
-            return
+            return []
         new = self._objects / "pack" / f"pack-{written}.pack"
         have = await self._listed(new)
         done = [pack for pack, held in zip(packs, before, strict=True) if pack != new and held <= have]
-        self._replaced = [pack.with_suffix(ending) for pack in done for ending in (".idx", ".pack")]
-        self._replaced += [path for path in loose if path.parent.name + path.name in have]
+        files = [pack.with_suffix(ending) for pack in done for ending in (".idx", ".pack")]
+        return [*files, *(path for path in loose if path.parent.name + path.name in have)]
 
     async def close(self) -> None:
         """A round under way is given up: what it was writing is no pack yet."""

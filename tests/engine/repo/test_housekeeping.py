@@ -50,6 +50,7 @@ async def test_small_packs_and_loose_objects_become_one_pack_and_every_object_st
     trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "LOOSE", 5)
+    monkeypatch.setattr(housekeeping, "PACKS", 4)
     for number in range(6):
         trunk.pack(3, f"pack {number}")
     for number in range(7):
@@ -61,7 +62,7 @@ async def test_small_packs_and_loose_objects_become_one_pack_and_every_object_st
     assert trunk.packs() == 7  # the old ones stay for a round
     trunk.pack(2, "landed meanwhile")
     trunk.loose("loose meanwhile")
-    await keeper.tidy()
+    await keeper.tidy()  # too little for another pack; what was replaced goes
     assert trunk.packs() == 2
     assert len(list((trunk.path / "objects").glob("[0-9a-f][0-9a-f]/*"))) == 1
     for oid in trunk.ids:
