@@ -20,7 +20,7 @@ class Screen:
         self.start: Start | None = None
 
     def __call__(
-        self, open_session: Callable[[str | None], Session], *, settings: Settings, start: Start, themes_folder: Path
+        self, open_session: Callable[[str | None], Session], *, settings: Settings, start: Start, **_: Path | None
     ) -> int:
         self.start = start
         session = open_session(self.intent)
@@ -49,7 +49,7 @@ def test_the_unchanged_example_begins_no_run(person: Person, monkeypatch: pytest
     assert person.left() == []
     assert screen.start is not None
     assert screen.start.check == ""
-    assert any("looks checkable with: make test" in warning for warning in screen.start.warnings)
+    assert screen.start.suggested == "make test"
 
 
 def test_leaving_says_the_state_how_to_go_on_and_the_branches(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
