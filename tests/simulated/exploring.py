@@ -7,6 +7,7 @@ what the budget is. `explore(seed)` raises BrokenError with the command that rep
 
 import asyncio
 import random
+import re
 import sys
 from argparse import ArgumentParser
 from collections import Counter
@@ -118,7 +119,8 @@ class Model:
         if titles and "spawn_tasks" not in asked:
             return turn(call("spawn_tasks", tasks=[{"title": title, "goal": f"do {title}"} for title in titles]))
         last = simulated.answers(request)
-        if told.count("# Handoff: ") < len(below) + len(titles) and not any("nothing" in text for text in last):
+        heard = set(re.findall("# Handoff: (.*)", told))  # who is woken hands off again
+        if len(heard) < len(below) + len(titles) and not any("nothing" in text for text in last):
             return turn(call("wait"))
         return turn(call("submit_handoff", status="done", summary="all there is"))
 
