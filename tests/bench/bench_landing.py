@@ -33,7 +33,6 @@ from engine.events import Draft
 from engine.journal.writer import SqliteJournal
 from engine.protocols import LandResult, WorkspaceError
 from engine.repo.group import Change, Offer
-from engine.repo.merge import Merger
 from engine.repo.objects import NewObjects
 from engine.repo.pack import packed, write_pack
 from engine.repo.source import inspect_repo
@@ -325,7 +324,7 @@ async def by_engine(
         found["packs"] = sum(1 for _ in (engine.trunk.git_dir / "objects" / "pack").glob("*.pack"))
         history = git(engine.trunk.git_dir, "rev-list", "--count", "--no-merges", f"{engine.trunk.base}..trunk")
         assert int(history) == len(landed), (history, len(landed))
-        found["checked"], found["wrong"] = await compare(engine, sample)
+        found["checked"], found["wrong"] = await asyncio.to_thread(compare, engine, sample)
         git(engine.trunk.git_dir, "fsck", "--connectivity-only", "--no-dangling")
         return found
     finally:
@@ -333,7 +332,7 @@ async def by_engine(
         await engine.close()
 
 
-async def compare(engine: Engine, sample: int) -> tuple[int, int]:
+def compare(engine: Engine, sample: int) -> tuple[int, int]:
     """How many landings were decided again by git's own merge on the same commit, and how many it decides otherwise."""
     trunk = engine.trunk
     conflicted = [seen for seen in trunk.seen if seen[2].state is LandingState.CONFLICTED]
@@ -345,15 +344,17 @@ async def compare(engine: Engine, sample: int) -> tuple[int, int]:
             offered.made.update(kept.objects.made)
     if offered.made:
         write_pack(trunk.git_dir / "objects" / "pack", *packed(offered), trunk.offers.store.new_hash)
-    merger = Merger(trunk.git_dir.parent / "comparing", trunk.git_dir, "sha1")
-    merger.prepare()
+    question = ("git", "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
     wrong = 0
     for _, change, result in chosen:
-        said = await merger.merge(result.base, change)
-        told = result.merged or result.commit
-        tree = git(trunk.git_dir, "rev-parse", f"{told}^{{tree}}") if told else said.tree
-        agree = (said.tree, bool(said.conflicts)) == (tree, result.state is LandingState.CONFLICTED)
-        wrong += not agree or said.conflicts != result.conflicts
+        said = subprocess.run([*question, result.base, change], cwd=trunk.git_dir, check=False, capture_output=True)
+        tree, *names = said.stdout.decode().rstrip("\0").split("\0")
+        if result.state is LandingState.CONFLICTED:
+            wrong += said.returncode != 1 or tuple(sorted(names)) != result.conflicts
+        else:
+            wrong += said.returncode != 0 or tree != git(
+                trunk.git_dir, "rev-parse", f"{result.commit or result.base}^{{tree}}"
+            )
     return len(chosen), wrong
 
 
