@@ -273,7 +273,7 @@ ACTIONS: tuple[Action, ...] = (
     A("intent.apply", ("f2",), "apply", "Compare with the running version, then apply", footer=10),
     A("intent.undo_text", ("f3", "ctrl+z"), "undo", "Undo the last edit"),
     A("intent.redo_text", ("f4", "ctrl+y"), "redo", "Redo it"),
-    A("intent.open_editor", ("e", "f5"), "$EDITOR", "Edit the draft in $EDITOR", footer=15),
+    A("intent.open_editor", ("f5", "e"), "$EDITOR", "Edit the draft in $EDITOR", footer=15),
     A("intent.leave", ("escape",), "leave", "Leave the text, then the editor", footer=20),
 )
 BY_ID: Mapping[str, Action] = {action.id: action for action in ACTIONS}

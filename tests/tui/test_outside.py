@@ -85,3 +85,66 @@ def test_a_person_detaches_attaches_again_and_quits(tmux: Tmux, tmp_path: Path) 
     [run] = list_runs(tmux.state)
     assert not run.live
     assert run.unfinished
+
+
+def test_a_person_reads_and_steers_a_run_by_keys(tmux: Tmux) -> None:
+    tmux.program("demo notes --speed 1")
+    tmux.shows("[1-9]\\d* working")
+    tmux.keys("P")
+    tmux.shows("paus(ing|ed)")
+    tmux.keys("u")
+    tmux.shows("undone: pause of everything")
+    tmux.keys("P")
+    tmux.shows("‖ paused")
+    tmux.keys("2", "+")
+    for mark in ("A planner changes nothing", "opening|intent", "owns the whole intent", "crat", "turn \\("):
+        tmux.keys("]")
+        tmux.shows(mark)
+    tmux.keys("_", "T")
+    tmux.shows("enter keeps")
+    tmux.keys("k", "Escape", "i")
+    tmux.shows("f2 compares and applies")
+    tmux("send-keys", "-l", "Above all: be quick. ")
+    tmux.keys("F2")
+    tmux.shows("Apply this intent as version 2")
+    tmux.shows("\\+ .*Above all: be quick")
+    tmux.keys("y")
+    tmux.shows("u undoes")
+    tmux.keys("i", "Escape", "[")
+    tmux.shows("version 2 by person")
+    tmux.keys("q", "u")
+    tmux.shows("undone: the intent of before")
+    tmux.keys("q", "s")
+    tmux.shows("swarm-tui resume")
+
+
+def test_a_first_run_starts_with_one_key_and_a_draft_survives_a_kill(tmux: Tmux, tmp_path: Path) -> None:
+    repo = tmp_path / "project"
+    repo.mkdir()
+    (repo / "Makefile").write_text("test:\n\ttrue\n")
+    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "first"]):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-C", str(repo)]
+        subprocess.run(["git", *who, *words], check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"})
+    words = f"{repo} --model rehearsal:notes"
+    tmux.program(words)
+    for mark in (
+        "what should the swarm build",
+        "make test +\\(found in the project",
+        "rehearsal:notes",
+        "off, copies by",
+    ):
+        tmux.shows(mark)
+    tmux("send-keys", "-l", "Five commands.")
+    until(lambda: any(file.read_text() == "Five commands." for file in tmux.state.glob("*/draft.md")))
+    [pid] = tmux("list-panes", "-F", "#{pane_pid}").split()
+    [app] = subprocess.run(["pgrep", "-P", pid], capture_output=True, text=True, check=True).stdout.split()
+    os.kill(int(app), 9)
+    tmux.shows("[Kk]illed")
+    tmux("send-keys", "-l", "\n stty sane; reset\n")
+    tmux.program(words)
+    tmux.shows("Five commands\\.")
+    tmux.keys("F2")
+    tmux.shows("1 agents|[1-9]\\d* working")
+    until(lambda: not list(tmux.state.glob("*/draft.md")))
+    tmux.keys("q", "s")
+    tmux.shows("swarm-tui resume")

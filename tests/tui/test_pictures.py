@@ -1,45 +1,71 @@
-"""What the main screens look like, at three sizes; `pytest --snapshot-update` takes new pictures."""
+"""What every pane and screen looks like, at three sizes in two themes; `pytest --snapshot-update` takes new pictures.
 
-from collections.abc import Callable
+One app walks through all surfaces of a size and theme: starting an app for each would cost ten times as much.
+"""
 
 import pytest
-from textual.pilot import Pilot
+from pytest_textual_snapshot import SVGImageExtension
+from syrupy.assertion import SnapshotAssertion
 
-from tests.tui.apps import app_on, press, settle
+from tests.tui.apps import app_on, main_of, press, settle
 from tests.tui.swarms import small
-from tui.bridge import Start
+from tui.app import SwarmApp
+from tui.bridge import Start, SubmitIntent
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
-Compare = Callable[..., bool]
+SURFACES = {
+    "agents": ("j j j", ""),
+    "now": ("2", ""),
+    "diff": ("]", ""),
+    "messages": ("]", ""),
+    "task": ("]", ""),
+    "scratchpad": ("]", ""),
+    "log": ("]", ""),
+    "handoffs": ("3", ""),
+    "handoff": ("enter", "escape"),
+    "events": ("4", ""),
+    "resources": ("5", ""),
+    "help": ("1 ?", "escape"),
+    "steer": ("s", "escape"),
+    "cancel": ("x", "escape"),
+    "themes": ("T", "escape"),
+    "quit": ("q", "escape"),
+    "intent": ("i x", ""),
+    "apply": ("f2", "escape"),
+    "version": ("escape ]", "q"),
+}
+"""The keys that lead from each surface to the next, and those that lead out of it again."""
+_KEYS = {"]": "right_square_bracket", "?": "question_mark"}
+
+
+def taken(app: SwarmApp) -> str:
+    """The screen as it stands, without notes that come and go."""
+    app.clear_notifications()
+    return app.export_screenshot()
 
 
 @pytest.mark.parametrize("theme", ["midnight", "daylight"])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_the_main_screen(snap_compare: Compare, size: tuple[int, int], theme: str) -> None:
-    assert snap_compare(app_on(small(), theme=theme), terminal_size=size, run_before=settle)
-
-
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize(
-    "keys",
-    [
-        pytest.param(("j", "j", "j", "2", "right_square_bracket"), id="diff"),
-        pytest.param(("3", "enter"), id="handoff"),
-        pytest.param(("question_mark",), id="help"),
-        pytest.param(("j", "x"), id="cancel"),
-        pytest.param(("i",), id="intent"),
-        pytest.param(("q",), id="quit"),
-    ],
-)
-def test_other_screens(snap_compare: Compare, size: tuple[int, int], keys: tuple[str, ...]) -> None:
-    async def before(pilot: "Pilot[int]") -> None:
+async def test_every_pane_and_screen(snapshot: SnapshotAssertion, size: tuple[int, int], theme: str) -> None:
+    pictures = snapshot.use_extension(SVGImageExtension)
+    session = small()
+    session.submit(SubmitIntent(session.run.intents[0].text + "- benchmarks against other converters\n"))
+    app = app_on(session, theme=theme)
+    different = []
+    async with app.run_test(size=size, notifications=False) as pilot:
         await settle(pilot)
-        await press(pilot, *keys)
+        for name, (there, back) in SURFACES.items():
+            await press(pilot, *(_KEYS.get(key, key) for key in there.split()))
+            if taken(app) != pictures(name=name):
+                different.append(name)
+            await press(pilot, *back.split())
+        assert app.screen is main_of(app)
+    assert not different
 
-    assert snap_compare(app_on(small()), terminal_size=size, run_before=before)
 
-
-def test_the_start_screen(snap_compare: Compare) -> None:
+@pytest.mark.parametrize("theme", ["midnight", "daylight"])
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_the_start_screen(snapshot: SnapshotAssertion, size: tuple[int, int], theme: str) -> None:
     start = Start(
         "/home/ada/src/mdconv",
         "main",
@@ -47,5 +73,9 @@ def test_the_start_screen(snap_compare: Compare) -> None:
         {"planner": "anthropic:large", "worker": "openai:small"},
         "namespaced",
         ("3 changed files are not committed: agents will not see the changes",),
+        keys={"ANTHROPIC_API_KEY": "is set", "OPENAI_API_KEY": "is set"},
     )
-    assert snap_compare(app_on(small(), start=start), terminal_size=(100, 30))
+    app = app_on(small(), theme=theme, start=start)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        assert taken(app) == snapshot.use_extension(SVGImageExtension)

@@ -23,7 +23,7 @@ from tui.widgets.markdown import MarkdownEditor
 from tui.widgets.prose import Prose, heading, paragraph, tell_change
 from tui.widgets.strips import Footer, TabStrip
 
-TASKS = 40
+TASKS = 12
 
 
 class IntentScreen(Outside, Screen[None]):

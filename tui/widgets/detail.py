@@ -200,7 +200,7 @@ class Detail(Acting, Vertical):
     def _take_log(self, page: Sequence[EventLine]) -> None:
         log = self.query_one(Log)
         log.note = "Nothing has happened to it yet."
-        log.put(page, more=bool(page))
+        log.put(page, more=len(page) >= PAGE)
 
     def _log_on(self, agent: AgentId) -> None:
         """What happened since the log was read is in memory."""
