@@ -87,37 +87,6 @@ def test_a_person_detaches_attaches_again_and_quits(tmux: Tmux, tmp_path: Path) 
     assert run.unfinished
 
 
-def test_a_person_reads_and_steers_a_run_by_keys(tmux: Tmux) -> None:
-    tmux.program("demo notes --speed 1")
-    tmux.shows("[1-9]\\d* working")
-    tmux.keys("P")
-    tmux.shows("paus(ing|ed)")
-    tmux.keys("u")
-    tmux.shows("undone: pause of everything")
-    tmux.keys("P")
-    tmux.shows("‖ paused")
-    tmux.keys("2", "+")
-    for mark in ("A planner changes nothing", "opening|intent", "owns the whole intent", "crat", "turn \\("):
-        tmux.keys("]")
-        tmux.shows(mark)
-    tmux.keys("_", "T")
-    tmux.shows("enter keeps")
-    tmux.keys("k", "Escape", "i")
-    tmux.shows("f2 compares and applies")
-    tmux("send-keys", "-l", "Above all: be quick. ")
-    tmux.keys("F2")
-    tmux.shows("Apply this intent as version 2")
-    tmux.shows("\\+ .*Above all: be quick")
-    tmux.keys("y")
-    tmux.shows("u undoes")
-    tmux.keys("i", "Escape", "[")
-    tmux.shows("version 2 by person")
-    tmux.keys("q", "u")
-    tmux.shows("undone: the intent of before")
-    tmux.keys("q", "s")
-    tmux.shows("swarm-tui resume")
-
-
 def test_a_first_run_starts_with_one_key_and_a_draft_survives_a_kill(tmux: Tmux, tmp_path: Path) -> None:
     repo = tmp_path / "project"
     repo.mkdir()

@@ -31,7 +31,9 @@ class Ask(ModalScreen[str | None]):
         with Vertical(id="ask") as box:
             box.border_title = Content(clean(self._heading))
             box.border_subtitle = Content("enter sends · esc leaves")
-            yield Input(clean(self._value), placeholder=self._placeholder)
+            line = Input(clean(self._value), placeholder=self._placeholder)
+            line.cursor_blink = False  # a blink is paint, over slow lines too
+            yield line
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value.strip() or None)
