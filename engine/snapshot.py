@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from msgspec.structs import replace
@@ -45,6 +46,8 @@ from engine.types import (
     Usage,
 )
 
+OVERTAKING = 256
+"""Among how many of the newest landings one may be recorded before another that it was made on top of."""
 RECENT = 1_000
 """How many of the newest landings, warnings and samples a snapshot keeps; the journal has them all."""
 
@@ -556,13 +559,22 @@ def _(s: Snapshot, event: e.Event, body: e.LandingFinished) -> None:
     s.landing_counts[landing.state] += 1
     s.conflicted_files.update(landing.conflicts)
     if landing.commit is not None:
-        s.trunk = landing.commit
+        s.trunk = _end_of_trunk(s, landing.commit)
         s.landed_files.update(landing.paths)
     if landing.state in (LandingState.CONFLICTED, LandingState.REFUSED):
         task = s.tasks[landing.task]
         s.pending_landings.pop(task.id, None)
         conflicts = task.conflicts + (landing.state is LandingState.CONFLICTED)
         s._task(event, state=TaskState.WORKING, conflicts=conflicts)
+
+
+def _end_of_trunk(s: Snapshot, commit: CommitId) -> CommitId:
+    """What trunk ends in after a landing: one that was made on top of it may have been recorded before it."""
+    landed = ((landing.base, landing.commit) for landing in reversed(s.landings) if landing.commit is not None)
+    upon = dict(islice(landed, OVERTAKING))
+    while (next_one := upon.get(commit)) is not None:
+        commit = next_one
+    return commit
 
 
 @_folds(e.HandedOff)

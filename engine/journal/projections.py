@@ -7,6 +7,7 @@ from msgspec import Struct, json
 
 from engine import events as e
 from engine.journal.blobs import Shelf
+from engine.snapshot import OVERTAKING
 from engine.types import Agent, AgentState, AgentUse, LandingState, Role, Sample, Task, TaskState, Usage
 
 Parameters = Sequence[object]
@@ -29,6 +30,7 @@ TABLES = (
     "tasks",
     "handoffs",
     "landings",
+    "trunk",  # after the landings that it follows to their end
     "inbox",
     "messages",
     "inbox_consumed",  # after the messages that ask for the sources of what they consume
@@ -139,7 +141,17 @@ _TASK_COUNTED: dict[str, Statement] = {
 _CHECKED = Statement(
     "runs", "UPDATE runs SET checks_passed = checks_passed + ?, checks_failed = checks_failed + (1 - ?)"
 )
-_TRUNK = Statement("runs", "UPDATE runs SET trunk = ?")
+_TRUNK = Statement(
+    "trunk",
+    """
+    WITH RECURSIVE landed(base, commit_oid) AS MATERIALIZED (
+      SELECT base, commit_oid FROM landings WHERE commit_oid IS NOT NULL ORDER BY id DESC LIMIT ?
+    ), trunk(tip, height) AS (
+      SELECT ?, 0 UNION ALL SELECT commit_oid, height + 1 FROM trunk JOIN landed ON base = tip
+    )
+    UPDATE runs SET trunk = (SELECT tip FROM trunk ORDER BY height DESC LIMIT 1)
+    """,
+)
 _GREEN = Statement("runs", "UPDATE runs SET green = ?, green_at = ?")
 _PUBLISHED = Statement("runs", "UPDATE runs SET published = ?, left_alone = ?")
 
@@ -464,7 +476,7 @@ def _(event: e.Event, body: e.LandingFinished, shelf: Shelf) -> Iterable[Write]:
     row = (done.id, done.task, done.agent, done.state, done.base, done.commit, *named, done.reason)
     yield _LANDING_FINISHED, (*row, None, done.at)
     if done.commit is not None:
-        yield _TRUNK, (done.commit,)
+        yield _TRUNK, (OVERTAKING, done.commit)
     if done.state in (LandingState.CONFLICTED, LandingState.REFUSED):
         yield _TASK_HANDED_BACK, (done.state is LandingState.CONFLICTED, event.task)
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import closing
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from engine.conversation import Message, StopReason, Text
 from engine.journal.projections import RECORD_ONLY, TABLES, decided
 from engine.journal.writer import SqliteJournal
 from engine.snapshot import Snapshot
-from engine.types import AgentId, LandingState, TaskState
+from engine.types import AgentId, CommitId, LandingState, TaskState
 from tests.engine.journal.bodies import KINDS, numbered
-from tests.engine.journal.stories import story
+from tests.engine.journal.stories import Story, story
 
 
 async def written(folder: Path, events: list[e.Event]) -> Path:
@@ -111,6 +112,28 @@ def run_value(s: Snapshot) -> tuple[Any, ...]:
     return (s.state, s.reason, s.exit_status, s.epoch, s.pid, s.trunk, s.green, *ended, s.handoff_count, *checks)
 
 
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+async def test_trunk_ends_in_its_last_landing_whatever_the_order_of_the_records(
+    order: tuple[int, ...], tmp_path: Path
+) -> None:
+    told = Story(1)
+    chain = [told.snapshot.trunk, *(CommitId(f"{place:040}") for place in range(4))]
+    for place in order:
+        landed = t.Landing(
+            t.LandingId(f"l{place}"),
+            0,
+            t.TaskId("t"),
+            AgentId("a"),
+            LandingState.MERGED,
+            chain[place],
+            chain[place + 1],
+        )
+        told.tell(e.LandingFinished(landed))
+    assert told.snapshot.trunk == chain[-1]
+    [run] = rows(await written(tmp_path, told.events), "SELECT trunk FROM runs")
+    assert run["trunk"] == chain[-1]
+
+
 async def test_the_tables_do_not_depend_on_how_calls_fall_into_transactions(tmp_path: Path) -> None:
     events = story(7, 300).events
     (tmp_path / "one").mkdir()
@@ -122,7 +145,7 @@ async def test_the_tables_do_not_depend_on_how_calls_fall_into_transactions(tmp_
         journal.append([event])
         await journal.durable(event.seq)
     await journal.close()
-    for table in (*(table for table in TABLES if table != "inbox_consumed"), "events"):
+    for table in (*(table for table in TABLES if table not in ("inbox_consumed", "trunk")), "events"):
         assert rows(one, f"SELECT * FROM {table}") == rows(many, f"SELECT * FROM {table}"), table
 
 
