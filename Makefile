@@ -1,5 +1,7 @@
 # The environment comes from uv.lock; uv itself lives in it too, and nothing outside .venv is touched.
 PYTHON ?= python3
+# Test files that run at a time. Most of a test's time is waiting, so one more than two cores pays.
+JOBS ?= 3
 ENV := .venv
 RUN := $(ENV)/bin
 UV := $(ENV)/.tools/bin/uv
@@ -8,7 +10,7 @@ demo: $(ENV)/.ready
 	$(RUN)/swarm-tui demo $(ARGS)
 
 test: $(ENV)/.ready
-	$(RUN)/pytest $(ARGS)
+	$(RUN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(ENV)/.ready
 	$(RUN)/ruff format --check .
