@@ -6,7 +6,7 @@ import pytest
 from engine import events as e
 from engine.settings import Settings
 from engine.spending import Mark, Part
-from engine.types import AgentState, ModelName, RunState, Sample
+from engine.types import AgentState, LoadLimit, ModelName, RunState, Sample
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, small, spawn, task, work
 from tui.bridge import Role
@@ -74,9 +74,11 @@ def test_tasks_that_wait_for_a_worker_say_who_limits_them() -> None:
 def test_what_the_governor_holds_back_is_told_with_its_reason() -> None:
     session = started()
     task(session, session.run.paths["root"], "one")  # type: ignore[index]
-    session.record(e.Warned("the governor lets 3 workers run: memory pressure 20%"))
-    assert "memory pressure 20%" in told(session)["governor"]
-    session.record(e.Warned("the machine is calm again: the governor limits workers no more"))
+    session.record(e.LoadLimited(LoadLimit(3, 2, "memory pressure 20%")))
+    assert told(session) == {}, "three could work and none does"
+    session.record(e.LoadLimited(LoadLimit(0, 1, "memory pressure 40%")))
+    assert told(session)["governor"] == "nothing new starts: memory pressure 40%; 1 tasks wait"
+    session.record(e.LoadLimited(LoadLimit(None, 2, "the machine is calm again")))
     assert told(session) == {}
 
 
