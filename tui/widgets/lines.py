@@ -214,14 +214,14 @@ class LineView(Acting, ScrollView, can_focus=True):
             self.refresh(Region(0, row, self.size.width, 1))
 
     def reveal(self) -> None:
-        """Scroll so that the cursor is visible."""
+        """Scroll so that the cursor is visible, also before the scrollbar is laid out that the lines call for."""
         if not self.HAS_CURSOR:
             return
         top, rows = self.scroll_offset.y, self.rows
         if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False)
+            self.scroll_to(y=self.cursor, animate=False, force=True)
         elif self.cursor >= top + rows:
-            self.scroll_to(y=self.cursor - rows + 1, animate=False)
+            self.scroll_to(y=self.cursor - rows + 1, animate=False, force=True)
 
     def move(self, by: int) -> None:
         """Move the cursor, or scroll a view that has none."""
