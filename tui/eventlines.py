@@ -8,7 +8,7 @@ from tui.bridge import Event, EventLine, LandingState, Tone
 from tui.figures import count, dollars, size
 from tui.text import one_line
 
-_LONGEST = 300
+_LONGEST = 1_000
 
 Words = tuple[Tone, str]
 _TELL: dict[type, Callable[[Any], Words]] = {}
@@ -18,6 +18,12 @@ def describe(event: Event) -> EventLine:
     """The event's line."""
     tone, text = _TELL[type(event.body)](event.body)
     return EventLine(event.seq, event.at, event.kind, tone, one_line(text[:_LONGEST]), event.agent, event.task)
+
+
+def _took_over(started: b.EpochStarted) -> str:
+    """Who works on the run from here on, and what the sandbox it found does not promise."""
+    short = (f"not guaranteed: {promise}" for promise in started.not_guaranteed)
+    return "; ".join((f"process {started.pid} took the run; sandbox {started.sandbox_level}", *short))
 
 
 def load_limit(limit: b.LoadLimit) -> str:
@@ -37,7 +43,7 @@ def _tells(kind: type) -> Callable[[Callable[[Any], Words]], Callable[[Any], Wor
 _MARKS = {"room": "has room again", "near": "is nearly used up", "reached": "is used up"}
 
 _tells(b.RunCreated)(lambda e: (Tone.GOOD, f"run created on {e.branch or 'a detached head'} at {e.base[:10]}"))
-_tells(b.EpochStarted)(lambda e: (Tone.QUIET, f"process {e.pid} took the run; sandbox {e.sandbox_level}"))
+_tells(b.EpochStarted)(lambda e: (Tone.QUIET, _took_over(e)))
 _tells(b.WorkersLimited)(
     lambda e: (
         Tone.WARN if e.by == "governor" else Tone.PLAIN,

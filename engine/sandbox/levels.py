@@ -105,6 +105,7 @@ def not_guaranteed(level: Level) -> tuple[str, ...]:
 
 AS_ROOT = "the program runs as root: agents' processes are root's to the kernel, without capabilities"
 UNFILTERED = "this kind of machine's system calls are not known: none of them is refused"
+NETWORK_GRANTED = "with the network granted, agents reach all of it: services and abstract sockets of this machine too"
 DEVICES_SHARED = "agents can change the modes of the machine's basic devices, such as /dev/null"
 
 

@@ -18,6 +18,7 @@ from engine.sandbox.groups import ControlGroups, Ungoverned
 from engine.sandbox.levels import (
     AS_ROOT,
     DEVICES_SHARED,
+    NETWORK_GRANTED,
     UNFILTERED,
     CopyMethod,
     Level,
@@ -86,7 +87,7 @@ async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettin
             reason = await _refusal(tried, method, folder)
             if not reason:
                 found = bwrap if tried.namespaces and bwrap else Bubblewrap("", "", False)
-                lacks, granted = _lacks(level, devices), _granted(settings)
+                lacks, granted = _lacks(level, devices, settings.network), _granted(settings)
                 report = SandboxReport(level, method, found.path, found.version, lacks, reasons, granted)
                 return Choice(tried, method, report)
             reasons.setdefault(f"{level.value}, {method.value}", reason)
@@ -108,10 +109,12 @@ def _at(containment: Containment, level: Level) -> Containment:
     return replace(containment, level=level, groups=groups)
 
 
-def _lacks(level: Level, devices: bool) -> tuple[str, ...]:
+def _lacks(level: Level, devices: bool, network: bool) -> tuple[str, ...]:
     lacks = list(not_guaranteed(level))
     if level is Level.NAMESPACED and build_filter(namespaces=True, network=False) is None:
         lacks.append(UNFILTERED)
+    if network:
+        lacks.append(NETWORK_GRANTED)
     if os.geteuid() == 0:
         lacks += [AS_ROOT] if devices else [AS_ROOT, DEVICES_SHARED]
     return tuple(lacks)

@@ -453,6 +453,19 @@ async def test_the_header_fits_and_keeps_what_matters_most(size: tuple[int, int]
                 assert word in text
 
 
+@pytest.mark.parametrize(("size", "words"), [((80, 24), "sandbox full −2 "), ((140, 40), "full · 2 not guaranteed ")])
+async def test_the_header_says_that_a_sandbox_falls_short_and_the_events_how(size: tuple[int, int], words: str) -> None:
+    session = small()
+    async with app_on(session).run_test(size=size) as pilot:
+        session.record(e.EpochStarted(1, "full", "overlay", "", ("memory is polled", "no filter")))
+        await settle(pilot)
+        assert words in painted(pilot.app)
+        told = [each.text for each in session.events_after(0) if "not guaranteed" in each.text]
+        assert told == [
+            "process 1 took the run; sandbox full; not guaranteed: memory is polled; not guaranteed: no filter"
+        ]
+
+
 async def test_the_header_sets_spending_against_the_budget() -> None:
     session = small()
     budget = BudgetSettings(usd=2.5, tokens=10_000_000, wall="8h")

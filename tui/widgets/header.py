@@ -66,6 +66,8 @@ class Header(StripWidget):
             right += [Span(words, "on:cursor failed bold"), Span(" ")]
         level = run.sandbox_level or "?"
         right.append(Span(f"sandbox {level} ", "failed bold" if level == "off" else "dim"))
+        if short := len(run.not_guaranteed):
+            right.append(Span(f"· {short} not guaranteed " if cells >= 120 else f"−{short} ", "dim"))
         if run.granted:
             words = ", ".join(one_line(each) for each in run.granted) if cells >= 140 else str(len(run.granted))
             right.append(Span(f"+{words} ", "accent"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ErrorKind, SwarmError
-from engine.sandbox.levels import GUARANTEES, Level, not_guaranteed
+from engine.sandbox.levels import GUARANTEES, NETWORK_GRANTED, Level, not_guaranteed
 from engine.sandbox.probe import probe
 from engine.settings import SandboxSettings
 
@@ -29,6 +29,13 @@ def test_the_table_that_people_read_is_what_the_program_says_of_its_levels() -> 
     written = ARCHITECTURE.read_text()
     head = " | ".join(["| a command …", *(level.value for level in Level)])
     assert f"{head} |\n| --- | --- | --- | --- | --- |\n" + "".join(f"| {row} |\n" for row in rows) in written
+
+
+@pytest.mark.parametrize("network", [False, True])
+async def test_what_a_granted_network_reaches_is_told(network: bool) -> None:
+    report = await probe(SandboxSettings(network=network))
+    assert ("network" in report.granted) == network
+    assert (NETWORK_GRANTED in report.not_guaranteed) == network
 
 
 async def test_a_size_that_is_none_is_refused_as_in_settings() -> None:
