@@ -24,7 +24,8 @@ class Tmux:
         self.state = folder / "state"
         self.socket = folder / "tmux"
         self.environ = {**os.environ, "SWARM_SANDBOX_LEVEL": "off", "PS1": "$ ", "EDITOR": "cp -t ."}
-        self.environ.pop("TMUX", None)
+        for name in ("TMUX", "COLUMNS", "LINES"):  # the window's own count here
+            self.environ.pop(name, None)
         self("new-session", "-d", "-x", "120", "-y", "40", "-c", str(folder), "sh")
 
     def __call__(self, *words: str) -> str:
