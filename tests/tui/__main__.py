@@ -9,7 +9,7 @@ from tui.app import run_app
 from tui.bridge import Settings, Start
 
 START = Start(
-    "/home/ada/src/mdconv",
+    "/home/me/src/mdconv",
     "main",
     "make test",
     {"planner": "anthropic:large", "worker": "openai:small"},

@@ -122,7 +122,7 @@ def begin(session: FakeSession, *, model: str = "rehearsal:markdown") -> AgentId
     """A run with an intent and its root planner."""
     models = dict.fromkeys(("planner", "worker"), ModelName(model))
     session.record(
-        e.RunCreated(RunId("r-4kq2"), "/home/ada/src/mdconv", "main", commit(0), "make test", models, "{}", "0.1.0")
+        e.RunCreated(RunId("r-4kq2"), "/home/me/src/mdconv", "main", commit(0), "make test", models, "{}", "0.1.0")
     )
     session.record(e.EpochStarted(4711, "namespaced", "overlay"))
     session.record(e.WorkersLimited(16, "settings"))

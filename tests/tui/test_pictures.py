@@ -67,7 +67,7 @@ async def test_every_pane_and_screen(snapshot: SnapshotAssertion, size: tuple[in
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 async def test_the_start_screen(snapshot: SnapshotAssertion, size: tuple[int, int], theme: str) -> None:
     start = Start(
-        "/home/ada/src/mdconv",
+        "/home/me/src/mdconv",
         "main",
         "make test",
         {"planner": "anthropic:large", "worker": "openai:small"},

@@ -554,13 +554,13 @@ async def test_the_quit_menu_leaves_in_the_way_that_was_asked_for(key: str, mode
 async def test_the_first_run_starts_with_one_key() -> None:
     session = small()
     opened: list[str | None] = []
-    start = Start("/home/ada/src/mdconv", "main", "make test", {"planner": "rehearsal:markdown"}, "namespaced")
+    start = Start("/home/me/src/mdconv", "main", "make test", {"planner": "rehearsal:markdown"}, "namespaced")
     app = app_on(session, start=start)
     app._open_session = lambda intent: (opened.append(intent), session)[1]  # type: ignore[func-returns-value]
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         text = painted(app)
-        for word in ("/home/ada/src/mdconv", "make test", "rehearsal:markdown", "namespaced"):
+        for word in ("/home/me/src/mdconv", "make test", "rehearsal:markdown", "namespaced"):
             assert word in text
         await pilot.press("f2")
         await pilot.pause()
