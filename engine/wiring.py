@@ -28,6 +28,7 @@ from engine.masking import Mask, secrets_of
 from engine.models.choice import choose_models
 from engine.models.limits import ModelDesk
 from engine.models.registry import key_variables
+from engine.new_run import new_run
 from engine.quantities import span_s
 from engine.repo.green import ContainedChecker
 from engine.repo.housekeeping import Housekeeper
@@ -37,7 +38,8 @@ from engine.repo.workspaces import open_workspaces
 from engine.resources.build_gate import BuildGate
 from engine.resources.governor import LoadGovernor
 from engine.resources.meters import SystemMeters
-from engine.runs import RunFolder, RunLock, new_run
+from engine.run_folder import RunFolder
+from engine.run_lock import RunLock
 from engine.settings import Settings
 from engine.snapshot import Snapshot
 from engine.summary import Summary, summarise

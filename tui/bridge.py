@@ -128,16 +128,9 @@ if TYPE_CHECKING:
     from engine.repo.source import SourceRepo, inspect_repo
     from engine.report import Report, report_of
     from engine.reviewing import review_intent
-    from engine.runs import (
-        RunFolder,
-        RunListing,
-        RunLock,
-        find_run,
-        is_live,
-        list_runs,
-        newest_unfinished,
-        repo_id,
-    )
+    from engine.run_folder import RunFolder, repo_id
+    from engine.run_lock import RunLock, is_live
+    from engine.runs import RunListing, find_run, list_runs, newest_unfinished
     from engine.sandbox.levels import SandboxReport
     from engine.sandbox.probe import probe
     from engine.settings_files import resettled
@@ -152,9 +145,9 @@ MACHINERY = {
     "PROVIDERS": "engine.models.registry",
     "Report": "engine.report",
     "report_of": "engine.report",
-    "RunFolder": "engine.runs",
+    "RunFolder": "engine.run_folder",
     "RunListing": "engine.runs",
-    "RunLock": "engine.runs",
+    "RunLock": "engine.run_lock",
     "SampleProject": "engine.models.playbook",
     "SandboxReport": "engine.sandbox.levels",
     "SourceRepo": "engine.repo.source",
@@ -169,7 +162,7 @@ MACHINERY = {
     "find_run": "engine.runs",
     "has_key": "engine.models.registry",
     "inspect_repo": "engine.repo.source",
-    "is_live": "engine.runs",
+    "is_live": "engine.run_lock",
     "key_variable": "engine.models.registry",
     "landed_patch": "engine.repo.landed",
     "list_runs": "engine.runs",
@@ -177,7 +170,7 @@ MACHINERY = {
     "newest_unfinished": "engine.runs",
     "probe": "engine.sandbox.probe",
     "require_git": "engine.repo.git",
-    "repo_id": "engine.runs",
+    "repo_id": "engine.run_folder",
     "resettled": "engine.settings_files",
     "review_intent": "engine.reviewing",
     "resume_run": "engine.wiring",

@@ -14,17 +14,10 @@ import pytest
 from engine import events as e
 from engine.errors import ErrorKind, SwarmError
 from engine.journal.writer import SqliteJournal
-from engine.runs import (
-    RunFolder,
-    RunLock,
-    cannot_write,
-    find_run,
-    is_live,
-    list_runs,
-    new_run,
-    newest_unfinished,
-    repo_id,
-)
+from engine.new_run import new_run
+from engine.run_folder import RunFolder, cannot_write, repo_id
+from engine.run_lock import RunLock, is_live
+from engine.runs import find_run, list_runs, newest_unfinished
 from engine.system import SystemClock, SystemRandomness
 from engine.types import CommitId, ModelName, RunId, RunState
 from tests.engine.journal.stories import story
@@ -33,7 +26,7 @@ OWN = """
 import sys
 from pathlib import Path
 from engine.errors import SwarmError
-from engine.runs import new_run
+from engine.new_run import new_run
 from engine.system import SystemClock, SystemRandomness
 print("ready", flush=True)
 sys.stdin.readline()

@@ -11,7 +11,7 @@ from msgspec import json
 
 from engine.export import snapshot_line
 from engine.journal import writer
-from engine.runs import RunFolder
+from engine.run_folder import RunFolder
 from engine.snapshot import Snapshot
 from engine.types import LandingState
 from tests.engine.real_runs import make_repo, settings, started
