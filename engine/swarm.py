@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine import commands as c
+from engine import conclusion, recovery
 from engine import events as e
-from engine import recovery
 from engine.agents.budget_watch import BudgetWatch
 from engine.agents.host import BudgetSpent
 from engine.agents.prompts import Prompts
 from engine.agents.reconciler import Reconciler, Verdict
 from engine.agents.watch import Watch
-from engine.budget import may_start
+from engine.conclusion import Outcome
 from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.events import Draft, Event
@@ -25,11 +25,9 @@ from engine.steering import agent_at, drafts_for
 from engine.supervisor import Supervisor
 from engine.tools.toolbox import Toolbox
 from engine.types import (
-    Agent,
     AgentId,
     AgentState,
     CommitId,
-    HandoffStatus,
     Role,
     RunState,
     TaskKind,
@@ -47,8 +45,6 @@ PUBLISH_S = 2.0
 OUTAGE_S = 30.0
 OUTAGE_MOST_S = 300.0
 """Seconds before a provider that stopped answering is asked again: the first wait, doubled up to the longest."""
-GRACE_S = 300.0
-"""Seconds that a run whose budget is used up goes on at most, so that agents at work can hand off."""
 DRAIN_S = 10.0
 """Seconds that agents are given to reach a safe point when the run stops."""
 
@@ -69,15 +65,6 @@ class Watched:
         """Show what was held back, once a turn or a command has ended."""
         if isinstance(event.body, e.TurnTaken | e.ToolFinished) and (rest := self.masked.rest()):
             self.on_text(rest)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How the run's work in this process ended."""
-
-    state: RunState
-    status: ExitStatus
-    reason: str
 
 
 class Swarm:
@@ -351,50 +338,21 @@ class Swarm:
     # --- the end ---------------------------------------------------------------------------------------------
 
     async def _conclude(self) -> None:
-        """Finish the run once the root has handed off, nothing is outstanding and the last check has spoken."""
-        snapshot = self.snapshot
-        root = snapshot.agents[snapshot.root] if snapshot.root else None
-        if root is None or not root.ended or not self._quiet() or snapshot.state is not RunState.RUNNING:
+        """End the run once it is done and the last check has spoken."""
+        if not conclusion.is_done(self.snapshot, self.supervisor):
             return
-        if root.state is not AgentState.DONE:
-            self.stop(Outcome(RunState.FAILED, ExitStatus.NOT_GREEN, root.reason or "the root planner failed"))
+        if (failed := conclusion.root_failed(self.snapshot)) is not None:
+            self.stop(failed)
             return
         verdict = await self._last_verdict()
         self._landings_unchecked = 0
-        if verdict in (None, Verdict.REPAIRING) or not self._quiet() or snapshot.state is not RunState.RUNNING:
-            return
-        last = next(h for h in reversed(snapshot.handoffs.values()) if h.agent == root.id)
-        done = last.text.status is HandoffStatus.DONE and verdict is not Verdict.RED
-        reason = f"the root planner handed off {last.text.status}; trunk is {verdict}"
-        self.stop(Outcome(RunState.FINISHED, ExitStatus.DONE if done else ExitStatus.NOT_GREEN, reason))
+        if verdict not in (None, Verdict.REPAIRING) and conclusion.is_done(self.snapshot, self.supervisor):
+            self.stop(conclusion.finished(self.snapshot, verdict))
 
     def _conclude_spent(self) -> None:
-        """Stop the run, to be resumed, once nothing can go on within the budget, or the grace of the run has passed."""
-        used_up = self.budget.used_up()
-        if not used_up or self._outcome is not None:
-            return
-        since = self.budget.ran_out_at
-        late = since is not None and self.clock.monotonic() - since >= GRACE_S
-        if late or not self._can_go_on():
-            part, mark = used_up[0]
-            reason = f"the budget of {part} is used up: {mark.limit}"
-            self.stop(Outcome(RunState.STOPPED, ExitStatus.BUDGET, reason))
-
-    def _can_go_on(self) -> bool:
-        """Whether anybody works, or could: a planner that thinks or has mail, a task that no limit keeps waiting."""
-        snapshot = self.snapshot
-        if self.supervisor.working or any(may_start(snapshot, snapshot.tasks[id]) for id in self.supervisor.queued):
-            return True
-        planners = (agent for agent in snapshot.agents.values() if agent.role is Role.PLANNER)
-        return any(
-            bool(snapshot.inboxes.get(agent.id)) if agent.ended or agent.state is AgentState.WAITING else True
-            for agent in planners
-            if agent.state not in (AgentState.FAILED, AgentState.CANCELLED) and not self._is_out(agent)
-        )
-
-    def _is_out(self, agent: Agent) -> bool:
-        """Whether a planner has come to rest for want of budget."""
-        return agent.state in (AgentState.STARTING, AgentState.PAUSED) and self.budget.holds(agent.id)
+        now = self.clock.monotonic()
+        if self._outcome is None and (spent := conclusion.spent(self.snapshot, self.supervisor, self.budget, now)):
+            self.stop(spent)
 
     async def _last_verdict(self) -> Verdict | None:
         """Check trunk while the swarm still listens; None when the run is to end before the check has."""
@@ -408,13 +366,6 @@ class Swarm:
         finally:
             checking.cancel()
             await asyncio.gather(checking, return_exceptions=True)
-
-    def _quiet(self) -> bool:
-        """Whether nobody works and no planner has anything to read. What a worker left unread, nobody will read."""
-        planners = [agent for agent in self.snapshot.agents.values() if agent.role is Role.PLANNER]
-        return self.supervisor.idle and all(
-            agent.ended and not self.snapshot.inboxes.get(agent.id) for agent in planners
-        )
 
     async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
         """Let agents reach a safe point, then end them all, and write the last refs and the outcome."""

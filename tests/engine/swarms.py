@@ -8,10 +8,11 @@ from pathlib import Path
 import prompts as prompt_files
 from engine import events as e
 from engine.agents.prompts import Prompts
+from engine.conclusion import Outcome
 from engine.events import Draft
 from engine.settings import Settings
 from engine.snapshot import Snapshot
-from engine.swarm import Outcome, Swarm
+from engine.swarm import Swarm
 from engine.tools.toolbox import Toolbox
 from engine.types import Intent, LoadLimit, ModelName, Role, RunId, Sample
 from engine.world import World

@@ -6,12 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from engine.commands import Pause
+from engine.conclusion import Outcome
 from engine.conversation import Request, Turn
 from engine.errors import ExitStatus
 from engine.events import BudgetMarked
 from engine.settings import BudgetSettings, LimitSettings, Settings, SwarmSettings, TaskSettings
 from engine.spending import RUN, Mark, Part
-from engine.swarm import Outcome, Swarm
+from engine.swarm import Swarm
 from engine.types import AgentPath, AgentState, HandoffStatus, ModelName, Role, RunState, TaskState, Usage
 from tests import simulated
 from tests.engine.swarms import fresh, resumed, run

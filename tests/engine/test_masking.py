@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from engine.conclusion import Outcome
 from engine.conversation import Message, Opaque, Request, Text, ToolCall, Turn
 from engine.errors import ExitStatus
 from engine.events import ToolFinished
 from engine.masking import FORMATS, MARK, Mask, looks_like_key, secrets_of
-from engine.swarm import Outcome, Swarm
+from engine.swarm import Swarm
 from engine.tools.tool import Answer
 from engine.types import CallId, HandoffStatus, HandoffText, ModelName, TaskState, ToolCallState
 from tests import simulated

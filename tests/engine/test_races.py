@@ -3,11 +3,12 @@
 import asyncio
 
 from engine.commands import Cancel, Pause, Resume, Steer, Stop
+from engine.conclusion import Outcome
 from engine.conversation import Request, Turn
 from engine.errors import ExitStatus
 from engine.protocols import WorkspaceLost
 from engine.settings import Settings, TaskSettings
-from engine.swarm import Outcome, Swarm
+from engine.swarm import Swarm
 from engine.types import AgentPath, AgentState, CommitId, ModelName, Role, RunState, TaskState
 from tests import simulated
 from tests.engine.swarms import fresh, resumed, run

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from engine.commands import Cancel, Pause, Rescope, Resume, SetModel, SetPriority, SetWorkers, Steer, Stop, SubmitIntent
+from engine.conclusion import Outcome
 from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, SwarmError
 from engine.events import Event
 from engine.settings import BudgetSettings, Settings, SwarmSettings
-from engine.swarm import Outcome, Swarm
+from engine.swarm import Swarm
 from engine.types import AgentPath, AgentState, ModelName, RunState, TaskState
 from tests import simulated
 from tests.engine.swarms import fresh, resumed

@@ -6,12 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from engine.agents import loop
+from engine.conclusion import Outcome
 from engine.conversation import Request, Turn
 from engine.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.resources.build_gate import BuildGate
 from engine.resources.governor import LoadGovernor
 from engine.settings import Settings, SwarmSettings, TaskSettings
-from engine.swarm import Outcome, Swarm
+from engine.swarm import Swarm
 from engine.types import AgentId, AgentState, AgentUse, LandingState, ModelName, Role, RunState, TaskState
 from tests import simulated
 from tests.engine.swarms import fresh, run

@@ -6,12 +6,13 @@ import pytest
 
 from engine.agents.planner import RESTARTS
 from engine.commands import Cancel, Pause, Resume, Steer
+from engine.conclusion import Outcome
 from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.events import AgentStateChanged, Draft, Warned
 from engine.lifecycle import IllegalTransition
 from engine.settings import BudgetSettings, Settings, SwarmSettings
-from engine.swarm import Outcome, Swarm
+from engine.swarm import Swarm
 from engine.types import AgentPath, AgentState, LandingState, ModelName, RunState, TaskState, Usage
 from tests import simulated
 from tests.engine.agents.test_compaction import answered

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 from engine import commands as c
 from engine import events as e
+from engine.conclusion import Outcome
 from engine.conversation import Request, StopReason, Turn
 from engine.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.settings import BudgetSettings, Settings, SwarmSettings
 from engine.snapshot import Snapshot
-from engine.swarm import Outcome
 from engine.types import ROOT, AgentId, AgentState, ModelName, Role, RunState, Task, TaskState
 from tests import simulated
 from tests.engine import swarms

@@ -3,9 +3,9 @@
 import asyncio
 
 from engine.agents.context import DROPPED, Conversation
+from engine.conclusion import Outcome
 from engine.conversation import Request, ToolAnswer, ToolCall, Turn
 from engine.errors import ExitStatus, ModelError, ModelErrorKind
-from engine.swarm import Outcome
 from engine.types import ModelName, TaskState, Usage
 from tests import simulated
 from tests.engine.swarms import fresh
