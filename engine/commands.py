@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from engine.types import AgentPath, ModelName, Role
+from engine.types import AgentPath, HandoffId, ModelName, Role
 
 
 class CommandBody(Struct, frozen=True, tag_field="verb"):
@@ -71,10 +71,19 @@ class Rescope(CommandBody, frozen=True, tag="rescope"):
     scope: str = ""
 
 
+class Resolve(CommandBody, frozen=True, tag="resolve"):
+    """A handoff needs nobody's attention any more, or does again."""
+
+    handoff: HandoffId
+    resolved: bool = True
+
+
 class Stop(CommandBody, frozen=True, tag="stop"):
     """End this process's work at the next safe points; the run can be resumed."""
 
     reason: str = "stopped by a person"
 
 
-Command = SubmitIntent | Pause | Resume | Steer | Cancel | SetWorkers | SetPriority | SetModel | Rescope | Stop
+Command = (
+    SubmitIntent | Pause | Resume | Steer | Cancel | SetWorkers | SetPriority | SetModel | Rescope | Resolve | Stop
+)

@@ -17,6 +17,7 @@ from engine.types import (
     Check,
     CommitId,
     Handoff,
+    HandoffId,
     HandoffText,
     InboxMessage,
     Intent,
@@ -312,6 +313,13 @@ class HandedOff(EventBody, frozen=True, tag="handed_off"):
     handoff: Handoff
 
 
+class HandoffResolved(EventBody, frozen=True, tag="handoff_resolved"):
+    """A person has dealt with a handoff, or takes that back."""
+
+    handoff: HandoffId
+    resolved: bool = True
+
+
 # --- green ---------------------------------------------------------------------------------------------------
 
 
@@ -379,6 +387,7 @@ Body = (
     | LandingStarted
     | LandingFinished
     | HandedOff
+    | HandoffResolved
     | CheckFinished
     | BreakTraced
     | FixupsExhausted

@@ -108,6 +108,8 @@ class Snapshot:
     tasks: dict[TaskId, Task] = field(default_factory=dict)
     tasks_of: dict[AgentId, list[TaskId]] = field(default_factory=dict)
     handoffs: dict[HandoffId, Handoff] = field(default_factory=dict)
+    resolved: dict[HandoffId, Micros] = field(default_factory=dict)
+    """Handoffs that a person has dealt with, and when."""
     landings: deque[Landing] = field(default_factory=lambda: deque(maxlen=RECENT))
     pending_landings: dict[TaskId, PendingLanding] = field(default_factory=dict)
     inboxes: dict[AgentId, list[InboxMessage]] = field(default_factory=dict)
@@ -581,6 +583,14 @@ def _end_of_trunk(s: Snapshot, commit: CommitId) -> CommitId:
 def _(s: Snapshot, event: e.Event, body: e.HandedOff) -> None:
     s.handoffs[body.handoff.id] = body.handoff
     s.handoff_count += 1
+
+
+@_folds(e.HandoffResolved)
+def _(s: Snapshot, event: e.Event, body: e.HandoffResolved) -> None:
+    if body.resolved:
+        s.resolved[body.handoff] = event.at
+    else:
+        s.resolved.pop(body.handoff, None)
 
 
 @_folds(e.CheckFinished)

@@ -13,6 +13,7 @@ from engine.types import (
     AgentId,
     AgentPath,
     AgentState,
+    HandoffId,
     InboxMessage,
     Intent,
     MessageId,
@@ -71,8 +72,20 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
                 Draft(e.Rescoped(goal, scope or agent.scope), agent.id),
                 _told(host, agent.id, MessageSource.STEER, text),
             )
+        case c.Resolve(handoff=handoff, resolved=resolved):
+            return _resolved(host, handoff, resolved)
         case _:
             return ()
+
+
+def _resolved(host: Host, handoff: HandoffId, resolved: bool) -> tuple[Draft, ...]:
+    known = host.snapshot.handoffs.get(handoff)
+    if known is None:
+        hint = "a handoff's id stands in its head on the screen, and in `export`"
+        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no handoff {handoff}", hint)
+    if (handoff in host.snapshot.resolved) is resolved:
+        return ()
+    return (Draft(e.HandoffResolved(handoff, resolved), known.agent, known.task),)
 
 
 def agent_at(host: Host, path: AgentPath) -> Agent:

@@ -161,7 +161,9 @@ def _runs(parser: ArgumentParser) -> None:
 def _send(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a live run, as `swarm-tui runs` names it")
     parser.add_argument(
-        "verb", metavar="VERB", help="pause, resume, steer, cancel, intent, workers, priority, model, rescope, stop"
+        "verb",
+        metavar="VERB",
+        help="pause, resume, steer, cancel, intent, workers, priority, model, rescope, resolve, stop",
     )
     parser.add_argument("rest", nargs="*", metavar="PATH|TEXT|NUMBER", help="an agent's path, then what the verb needs")
     parser.add_argument("--freeze", action="store_true", help="pause: what its commands run stands still at once")

@@ -88,6 +88,7 @@ _tells(b.PathologySeen)(
 _tells(b.Pivoted)(lambda e: (Tone.WARN, f"changes course: {e.reason}"))
 _tells(b.BreakTraced)(lambda e: (Tone.WARN, f"trunk broke: {_suspects(e.broken)}"))
 _tells(b.FixupsExhausted)(lambda e: (Tone.BAD, f"{e.fixups} fixups left trunk red: its planners are told"))
+_tells(b.HandoffResolved)(lambda e: (Tone.PLAIN, f"handoff {'resolved' if e.resolved else 'to be read again'}"))
 _tells(b.GreenMoved)(lambda e: (Tone.GOOD, f"green is at {e.commit[:10]}"))
 
 

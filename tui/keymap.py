@@ -247,7 +247,7 @@ ACTIONS: tuple[Action, ...] = (
     A("handoffs.diff", ("d",), "diff", "The change that was handed off", footer=20, unavailable=_has_handoff),
     A("handoffs.task", ("t",), "task", "The task it answers", footer=30, unavailable=_has_handoff),
     A("handoffs.reply", ("r",), "reply", "A message to the planner that got it", footer=35, unavailable=_replies),
-    A("handoffs.resolve", ("m",), "resolve", "Mark as resolved, or not", unavailable=_has_handoff),
+    A("handoffs.resolve", ("m",), "resolve", "Mark as resolved, or not", unavailable=_replies),
     # events
     A("events.follow", ("f",), "follow", "Follow the newest event again", footer=20),
     A("events.everything", ("a",), "all kinds", "Every kind of event, or without routine steps", footer=30),

@@ -135,9 +135,8 @@ class View:
     selected: AgentId | None = None
     handoff: HandoffId | None = None
     marked: set[AgentId] = field(default_factory=set)
-    resolved: set[HandoffId] = field(default_factory=set)
     frozen: bool = False
-    _wants: tuple[object, list[Attention]] = field(default_factory=lambda: (None, []))
+    _wants: tuple[int, list[Attention]] = (-1, [])
 
     def take(self, version: int, run: Snapshot) -> None:
         """Show another snapshot; the selection stays where it was, the tree makes the first one."""
@@ -153,9 +152,8 @@ class View:
 
     def attention(self) -> list[Attention]:
         """Everything that needs a person, newest handoffs first."""
-        asked = (self.version, len(self.resolved))
-        if self._wants[0] != asked:
-            self._wants = asked, list(self._look_for_wants())
+        if self._wants[0] != self.version:
+            self._wants = self.version, list(self._look_for_wants())
         return self._wants[1]
 
     def _look_for_wants(self) -> Iterator[Attention]:
@@ -163,7 +161,7 @@ class View:
         if run is None:
             return
         for handoff in reversed(run.handoffs.values()):
-            if needs_person(handoff) and handoff.id not in self.resolved and handoff.agent in run.agents:
+            if needs_person(handoff) and handoff.id not in run.resolved and handoff.agent in run.agents:
                 path = run.agents[handoff.agent].path
                 yield Attention(f"handoff of {path}", handoff=handoff.id, agent=handoff.agent)
         for agent in run.agents.values():

@@ -436,6 +436,7 @@ _HANDOFF = _insert(
     "id at task agent to_agent status summary notes concerns deviations findings feedback landing commit_oid intent "
     "by_engine",
 )
+_RESOLVED = _update("handoffs", "resolved = ?")
 
 
 @_projects(e.TaskQueued)
@@ -488,6 +489,11 @@ def _(event: e.Event, body: e.HandedOff, shelf: Shelf) -> Iterable[Write]:
     about = (h.id, h.at, h.task, h.agent, h.to_agent)
     yield _HANDOFF, (*about, *said, h.text.feedback, h.landing, h.commit, h.intent, h.by_engine)
     yield _ONE_MORE_HANDOFF, ()
+
+
+@_projects(e.HandoffResolved)
+def _(event: e.Event, body: e.HandoffResolved, shelf: Shelf) -> Iterable[Write]:
+    yield _RESOLVED, (event.at if body.resolved else None, body.handoff)
 
 
 # --- green ---------------------------------------------------------------------------------------------------

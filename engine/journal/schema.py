@@ -187,7 +187,12 @@ CREATE VIEW subtree_use AS
   WHERE p.role = 'planner' GROUP BY p.id, s.seq;
 """
 
-STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+# When a person had dealt with a handoff.
+_SIXTH = """
+ALTER TABLE handoffs ADD COLUMN resolved INTEGER;
+"""
+
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 """What each version added: a journal of version 1 becomes one of version 2 by the second step, and so on. What was
 released stays as it is; a new version is a new step."""
 VERSION = len(STEPS)

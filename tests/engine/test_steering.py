@@ -5,14 +5,26 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from engine.commands import Cancel, Pause, Rescope, Resume, SetModel, SetPriority, SetWorkers, Steer, Stop, SubmitIntent
+from engine.commands import (
+    Cancel,
+    Pause,
+    Rescope,
+    Resolve,
+    Resume,
+    SetModel,
+    SetPriority,
+    SetWorkers,
+    Steer,
+    Stop,
+    SubmitIntent,
+)
 from engine.conclusion import Outcome
 from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, SwarmError
 from engine.events import Event
 from engine.settings import BudgetSettings, Settings, SwarmSettings
 from engine.swarm import Swarm
-from engine.types import AgentPath, AgentState, ModelName, RunState, TaskState
+from engine.types import AgentPath, AgentState, HandoffId, ModelName, RunState, TaskState
 from tests import simulated
 from tests.engine.swarms import fresh, resumed
 from tests.engine.test_swarm import done, planner_of, said, tasks, turns, writes
@@ -205,6 +217,8 @@ def test_more_workers_priorities_models_and_scopes_can_be_set_while_it_runs() ->
         await swarm.submit(SetModel(ModelName("rehearsal:other")))
         with pytest.raises(SwarmError, match="not a subplanner"):
             await swarm.submit(Rescope(ROOT, "else"))
+        with pytest.raises(SwarmError, match="no handoff h9"):
+            await swarm.submit(Resolve(HandoffId("h9")))
         with pytest.raises(SwarmError) as raised:
             await swarm.submit(Pause(AgentPath("root/w-l")))
         assert raised.value.kind is ErrorKind.NOT_FOUND

@@ -8,7 +8,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from engine import events as e
-from engine.commands import Cancel, Command, Pause, Resume, SetWorkers, Stop, SubmitIntent
+from engine.commands import Cancel, Command, Pause, Resolve, Resume, SetWorkers, Stop, SubmitIntent
 from engine.errors import ErrorKind, SwarmError
 from engine.journal.rows import CallRow, Followed, MessageRow
 from engine.snapshot import Snapshot
@@ -124,6 +124,8 @@ class FakeSession:
                 self.record(e.WorkersLimited(workers, "person"))
             case SubmitIntent(text=text):
                 self.record(e.IntentVersioned(Intent(len(self.run.intents) + 1, self.at, "person", text)))
+            case Resolve(handoff=handoff, resolved=resolved):
+                self.record(e.HandoffResolved(handoff, resolved), agent=self.run.handoffs[handoff].agent)
             case Stop():
                 self.record(e.RunStateChanged(RunState.STOPPED, exit_status=4))
             case _ if getattr(command, "path", None):

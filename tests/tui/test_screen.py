@@ -18,6 +18,7 @@ from tui.bridge import (
     CloseMode,
     Pause,
     Rescope,
+    Resolve,
     Resume,
     SetModel,
     SetPriority,
@@ -272,8 +273,14 @@ async def test_a_handoff_is_read_with_every_section() -> None:
         for word in ("Summary", "six times", "Concerns", "port is closed", "Findings", "Feedback", "Task"):
             assert word in text
         assert "Deviations" not in text
-        await press(pilot, "m", "escape")
-        assert len(pilot.app.view.attention()) == 1
+        wants = len(pilot.app.view.attention())
+        await press(pilot, "m")
+        assert isinstance(session.commands[-1], Resolve)
+        assert len(pilot.app.view.attention()) == wants - 1
+        await press(pilot, "escape", "u")
+        assert len(pilot.app.view.attention()) == wants
+        await press(pilot, "U", "enter")
+        assert "resolved at" in painted(pilot.app)
 
 
 async def test_attention_goes_to_what_needs_a_person() -> None:

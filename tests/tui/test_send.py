@@ -2,7 +2,18 @@
 
 import pytest
 
-from tui.bridge import AgentPath, Command, ModelName, Pause, Rescope, Role, SetModel, SwarmError
+from tui.bridge import (
+    AgentPath,
+    Command,
+    HandoffId,
+    ModelName,
+    Pause,
+    Rescope,
+    Resolve,
+    Role,
+    SetModel,
+    SwarmError,
+)
 from tui.commands.send import command_of
 
 PARSER = AgentPath("root/parser")
@@ -20,6 +31,7 @@ PARSER = AgentPath("root/parser")
         ("model", ["rehearsal:a?speed=0"], {}, SetModel(ModelName("rehearsal:a?speed=0"))),
         ("rescope", ["root/parser", "own", "it"], {}, Rescope(PARSER, "own it")),
         ("rescope", ["root/parser", "own it"], {"scope": "src/**"}, Rescope(PARSER, "own it", "src/**")),
+        ("resolve", ["h1"], {}, Resolve(HandoffId("h1"))),
     ],
 )
 def test_words_become_commands(verb: str, words: list[str], options: dict[str, str], command: Command) -> None:

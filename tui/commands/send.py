@@ -13,9 +13,11 @@ from tui.bridge import (
     Command,
     ControlClient,
     ErrorKind,
+    HandoffId,
     ModelName,
     Pause,
     Rescope,
+    Resolve,
     Resume,
     Role,
     SetModel,
@@ -144,6 +146,12 @@ def _rescope(verb: str, words: Words) -> Command:
     return Rescope(_path(words[0]), _text(verb, words[1:], "PATH TEXT"))
 
 
+def _resolve(verb: str, words: Words) -> Command:
+    if len(words) != 1:
+        raise _usage("resolve needs one handoff", "write: resolve HANDOFF; its id stands in its head on the screen")
+    return Resolve(HandoffId(words[0]))
+
+
 def _stop(verb: str, words: Words) -> Command:
     return Stop(" ".join(words)) if words else Stop()
 
@@ -158,6 +166,7 @@ VERBS: dict[str, Callable[[str, Words], Command]] = {
     "priority": _priority,
     "model": _model,
     "rescope": _rescope,
+    "resolve": _resolve,
     "stop": _stop,
 }
 

@@ -23,7 +23,7 @@ from tui.widgets.detail import Detail, Tab
 from tui.widgets.diff import DiffView
 from tui.widgets.events import EventList
 from tui.widgets.filter_line import FilterLine
-from tui.widgets.handoffs import HandoffList
+from tui.widgets.handoffs import HandoffList, mark_resolved
 from tui.widgets.header import TALL, Header
 from tui.widgets.lines import LineView
 from tui.widgets.resources import Resources
@@ -368,8 +368,8 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         self.ask_and_steer([planner.path], f"reply to {planner.path}")
 
     def do_resolve(self) -> None:
-        self.handoffs.resolve()
-        self.refresh_panes()
+        if (handoff := self.handoffs.current) is not None:
+            mark_resolved(self.host, handoff)
 
     def do_attention(self) -> None:
         wants = self.view.attention()

@@ -13,7 +13,7 @@ from tui.bridge import Followed, Handoff
 from tui.keymap import DEFAULT
 from tui.text import Line
 from tui.widgets.acting import Acting
-from tui.widgets.handoffs import HandoffList, tell_followed, tell_handoff
+from tui.widgets.handoffs import HandoffList, mark_resolved, tell_followed, tell_handoff
 from tui.widgets.header import Header
 from tui.widgets.prose import Prose
 from tui.widgets.strips import Footer
@@ -100,5 +100,5 @@ class HandoffReader(Acting, Screen[str | None]):
         self.dismiss("handoffs.reply")
 
     def do_resolve(self) -> None:
-        self._list.resolve()
-        self._draw()
+        if (handoff := self._list.current) is not None:
+            mark_resolved(self.host, handoff)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from tui.bridge import Followed, Handoff, HandoffId, TaskState
+from tui.bridge import Followed, Handoff, HandoffId, Resolve, TaskState
 from tui.conversation import target_of
 from tui.figures import age, clock
 from tui.filters import BadFilter, Filter, handoff_filter
@@ -12,6 +12,7 @@ from tui.keymap import DEFAULT
 from tui.states import HANDOFF, LANDING, TASK
 from tui.text import EMPTY, Line, Span, cut, fit, one_line, width_of
 from tui.view import View, needs_person
+from tui.widgets.acting import Host
 from tui.widgets.lines import LineView
 from tui.widgets.prose import fact, heading, paragraph
 
@@ -114,19 +115,13 @@ class HandoffList(LineView):
         task = run.tasks.get(handoff.task) if handoff.task is not None else None
         return one_line(task.spec.title if task is not None else run.agents[handoff.agent].title)
 
-    def resolve(self) -> None:
-        """Mark the handoff as resolved, or not; what needs a person counts on it."""
-        if self.view.handoff is not None:
-            self.view.resolved ^= {self.view.handoff}
-            self.show()
-
     def line(self, index: int, cells: int) -> Line:
         handoff = self._handoffs[index]
         look = HANDOFF[handoff.text.status]
         wanted = needs_person(handoff)
-        mark = Span(" ")
-        if wanted:
-            mark = Span("✓", "dim") if handoff.id in self.view.resolved else Span("!", "failed bold")
+        mark = Span("!", "failed bold") if wanted else Span(" ")
+        if self.view.run is not None and handoff.id in self.view.run.resolved:
+            mark = Span("✓", "dim")
         path = self.view.path_of(handoff.agent)
         path_cells = min(34, max(16, cells // 4))
         if len(path) > path_cells:
@@ -171,6 +166,8 @@ def tell_handoff(view: View, handoff: Handoff, cells: int) -> list[Line]:
         *fact("to", view.path_of(handoff.to_agent) or "the person: this ends the run", cells=cells),
         *fact("at", f"{clock(handoff.at)} UTC · intent v{handoff.intent}", cells=cells),
     ]
+    resolved = run.resolved.get(handoff.id) if run is not None else None
+    lines += fact("id", f"{handoff.id}{f' · resolved at {clock(resolved)} UTC' if resolved else ''}", cells=cells)
     if handoff.landing is not None:
         landing = LANDING[handoff.landing]
         commit = f" as {handoff.commit[:10]}" if handoff.commit else ""
@@ -189,6 +186,14 @@ def tell_handoff(view: View, handoff: Handoff, cells: int) -> list[Line]:
     if task is not None:
         lines += [*heading("Task"), *paragraph(task.spec.goal, cells, "dim")]
     return lines
+
+
+def mark_resolved(host: Host, handoff: Handoff) -> None:
+    """Mark the handoff as resolved, or not; what needs a person counts on it."""
+    run, path = host.view.run, host.view.path_of(handoff.agent)
+    do = run is not None and handoff.id not in run.resolved
+    note = f"handoff of {path} {'is resolved' if do else 'is to be read again'}"
+    host.do_undoably([Resolve(handoff.id, do)], [Resolve(handoff.id, not do)], note, f"mark on the handoff of {path}")
 
 
 def tell_followed(followed: Followed, cells: int) -> list[Line]:

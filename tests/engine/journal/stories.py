@@ -123,6 +123,8 @@ class Story:
         handoff = t.Handoff(t.HandoffId(self._id("h")), self.at, task.id, task.agent, task.planner, said, state, commit)
         self.tell(e.HandedOff(handoff), task.agent, task.id)
         self.tell(e.AgentStateChanged(AgentState.DONE), task.agent, task.id)
+        for resolved in (True, False)[: len(self.snapshot.handoffs) % 3]:
+            self.tell(e.HandoffResolved(handoff.id, resolved), task.agent, task.id)
 
     def _requeue(self) -> None:
         if task := self._one(TaskState.WORKING):

@@ -61,7 +61,10 @@ async def test_tables_and_fold_agree(seed: int, tmp_path: Path) -> None:
     assert [(row["id"], row["state"], row["commit_oid"]) for row in landed] == [
         (landing.id, landing.state, landing.commit) for landing in s.landings
     ]
-    assert {row["id"] for row in rows(path, "SELECT id FROM handoffs")} == set(s.handoffs)
+    handoffs = rows(path, "SELECT id, resolved FROM handoffs")
+    assert {row["id"] for row in handoffs} == set(s.handoffs)
+    assert {row["id"]: row["resolved"] for row in handoffs if row["resolved"] is not None} == s.resolved
+    assert s.resolved
     waiting = {row["id"] for row in rows(path, "SELECT id FROM inbox WHERE consumed IS NULL")}
     assert waiting == {message.id for inbox in s.inboxes.values() for message in inbox}
     pads = rows(path, "SELECT agent, max(version) AS version, text FROM scratchpads GROUP BY agent")
