@@ -31,10 +31,14 @@ class Resume(CommandBody, frozen=True, tag="resume"):
 
 
 class Steer(CommandBody, frozen=True, tag="steer"):
-    """A message to one agent, which reads it before its next model call."""
+    """A message to one agent, which reads it before its next model call.
+
+    `taken_back`: the text is that of an earlier message, which the agent is to disregard.
+    """
 
     path: AgentPath
     text: str
+    taken_back: bool = False
 
 
 class Cancel(CommandBody, frozen=True, tag="cancel"):
@@ -45,7 +49,10 @@ class Cancel(CommandBody, frozen=True, tag="cancel"):
 
 
 class SetWorkers(CommandBody, frozen=True, tag="workers"):
-    workers: int
+    """How many workers may be at work at once, in the whole run or below one planner; None lifts a planner's limit."""
+
+    workers: int | None
+    path: AgentPath | None = None
 
 
 class SetPriority(CommandBody, frozen=True, tag="priority"):

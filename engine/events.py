@@ -158,6 +158,13 @@ class SubtreeResumed(EventBody, frozen=True, tag="subtree_resumed"):
     by: str = "person"
 
 
+class SubtreeLimited(EventBody, frozen=True, tag="subtree_limited"):
+    """How many workers may be at work at once below a planner; None: as many as the run has."""
+
+    workers: int | None
+    by: str = "person"
+
+
 class PriorityChanged(EventBody, frozen=True, tag="priority_changed"):
     """Added to the priority of every task below the agent."""
 
@@ -368,6 +375,7 @@ Body = (
     | AgentStateChanged
     | SubtreePaused
     | SubtreeResumed
+    | SubtreeLimited
     | PriorityChanged
     | ModelChanged
     | Rescoped

@@ -100,6 +100,8 @@ class Snapshot:
     workers_limit: int = 0
     workers_limit_by: str = ""
     workers_limit_reason: str = ""
+    workers_below: dict[AgentId, int] = field(default_factory=dict)
+    """How many workers may be at work at once below each planner that has a limit of its own."""
 
     intents: list[Intent] = field(default_factory=list)
     agents: dict[AgentId, Agent] = field(default_factory=dict)
@@ -426,6 +428,15 @@ def _(s: Snapshot, event: e.Event, body: e.SubtreePaused) -> None:
 @_folds(e.SubtreeResumed)
 def _(s: Snapshot, event: e.Event, body: e.SubtreeResumed) -> None:
     s._agent(event, paused=False, frozen=False)
+
+
+@_folds(e.SubtreeLimited)
+def _(s: Snapshot, event: e.Event, body: e.SubtreeLimited) -> None:
+    assert event.agent is not None
+    if body.workers is None:
+        s.workers_below.pop(event.agent, None)
+    else:
+        s.workers_below[event.agent] = body.workers
 
 
 @_folds(e.PriorityChanged)

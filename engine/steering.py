@@ -45,18 +45,21 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
             return (Draft(e.SubtreePaused(freeze=freeze), _at(host, path).id),)
         case c.Resume(path=path):
             return (Draft(e.SubtreeResumed(), _at(host, path).id),)
-        case c.Steer(path=path, text=text):
+        case c.Steer(path=path, text=text, taken_back=taken_back):
             agent = _alive(_at(host, path))
-            return (_told(host, agent.id, MessageSource.STEER, f"# Message from the person\n\n{_filled(text)}"),)
-        case c.SetWorkers(workers=workers):
-            if workers < 0:
+            said = host.prompts["steer_taken_back" if taken_back else "steer"].render(text=_filled(text))
+            return (_told(host, agent.id, MessageSource.STEER, said),)
+        case c.SetWorkers(workers=workers, path=path):
+            if workers is not None and workers < 0:
                 raise _refused("the number of workers cannot be negative", "give 0 or more")
+            planner = _planner(host, path, "a limit of workers") if path is not None else None
+            if planner is not None and planner.parent is not None:
+                return (Draft(e.SubtreeLimited(workers), planner.id),)
+            if workers is None:
+                raise _refused("the whole run needs a limit", "give a number of workers")
             return (Draft(e.WorkersLimited(workers, "person")),)
         case c.SetPriority(path=path, priority=priority):
-            agent = _at(host, path)
-            if agent.role is not Role.PLANNER:
-                raise _refused(f"{path} is not a planner", "a priority is a subtree's: give the path of its planner")
-            return (Draft(e.PriorityChanged(priority), agent.id),)
+            return (Draft(e.PriorityChanged(priority), _planner(host, path, "a priority").id),)
         case c.SetModel(model=model, path=path, role=role):
             split_model(model)  # raises when there is no such provider
             if path is None:
@@ -126,6 +129,13 @@ def _at(host: Host, path: AgentPath | None) -> Agent:
         hint = f"did you mean {near[0]}?" if near else "the paths are those of the agent tree, from root down"
         raise SwarmError(ErrorKind.NOT_FOUND, f"there is no agent {path}", hint)
     return snapshot.agents[id]
+
+
+def _planner(host: Host, path: AgentPath, what: str) -> Agent:
+    agent = _at(host, path)
+    if agent.role is not Role.PLANNER:
+        raise _refused(f"{path} is not a planner", f"{what} is a subtree's: give the path of its planner")
+    return agent
 
 
 def _alive(agent: Agent) -> Agent:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from msgspec import Struct, field
 
+from engine.admission import full_subtrees
 from engine.commands import (
     Cancel,
     Command,
@@ -59,6 +60,7 @@ from engine.events import (
     RunStateChanged,
     Sampled,
     ScratchpadRewritten,
+    SubtreeLimited,
     SubtreePaused,
     SubtreeResumed,
     TaskEnded,
@@ -499,6 +501,7 @@ __all__ = [
     "Steer",
     "Stop",
     "SubmitIntent",
+    "SubtreeLimited",
     "SubtreePaused",
     "SubtreeResumed",
     "Summary",
@@ -529,6 +532,7 @@ __all__ = [
     "export_lines",
     "export_otel",
     "find_run",
+    "full_subtrees",
     "has_key",
     "inspect_repo",
     "is_live",

@@ -67,6 +67,9 @@ _tells(b.MessageQueued)(
 _tells(b.AgentSpawned)(lambda e: (Tone.PLAIN, f"spawned {e.spawned.role}: {e.spawned.title}"))
 _tells(b.SubtreePaused)(lambda e: (Tone.WARN, f"{'frozen' if e.freeze else 'paused'} by {e.by}"))
 _tells(b.SubtreeResumed)(lambda e: (Tone.GOOD, f"resumed by {e.by}"))
+_tells(b.SubtreeLimited)(
+    lambda e: (Tone.PLAIN, "workers no longer limited" if e.workers is None else f"workers limited to {e.workers}")
+)
 _tells(b.PriorityChanged)(lambda e: (Tone.PLAIN, f"priority {e.priority:+}"))
 _tells(b.ModelChanged)(lambda e: (Tone.PLAIN, f"model is now {e.model}"))
 _tells(b.Rescoped)(lambda e: (Tone.PLAIN, f"new scope: {e.goal}"))

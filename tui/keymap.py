@@ -238,6 +238,7 @@ ACTIONS: tuple[Action, ...] = (
     A("agents.cancel", ("x",), "cancel", "Cancel the subtree, after asking", footer=35, unavailable=_cancellable),
     A("agents.model", ("m",), "model", "Another model for the subtree", unavailable=_on_live_agent),
     A("agents.priority", ("number_sign",), "priority", "Which planner's tasks come first", unavailable=_on_planner),
+    A("agents.workers", ("w",), "workers", "How many workers at once below a planner", unavailable=_on_planner),
     A("agents.rescope", ("R",), "re-scope", "Another goal for a subplanner", unavailable=_rescopable),
     A("agents.mark", ("space",), "mark", "Mark or unmark the agent"),
     A("agents.fold_all", ("minus",), "fold all", "Fold every planner below the root"),

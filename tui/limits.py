@@ -1,12 +1,25 @@
 """Limits of a run as the screen tells them: what the run may use, and what holds the swarm back right now."""
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
-from tui.bridge import Micros, ProviderSettings, Role, RunState, Sample, Settings, Snapshot, TaskState, span_s
+from tui.bridge import (
+    AgentId,
+    Micros,
+    ProviderSettings,
+    Role,
+    RunState,
+    Sample,
+    Settings,
+    Snapshot,
+    TaskState,
+    full_subtrees,
+    span_s,
+)
 from tui.figures import size
 from tui.view import Census
 
@@ -55,6 +68,7 @@ def binding(run: Snapshot, census: Census) -> Iterator[Limit]:
         yield Limit("paused", "the whole run is held: P resumes it", bad=True)
     yield from _budgets(run)
     yield from _workers(run, census)
+    yield from _subtrees(run)
     if run.samples and not run.ended:
         yield from _machine(run, run.samples[-1][1])
 
@@ -79,6 +93,22 @@ def _workers(run: Snapshot, census: Census) -> Iterator[Limit]:
     most = settings_in(run.settings).swarm.max_agents
     if (alive := len(run.agents) - census.ended) >= most:
         yield Limit("agents", f"{alive} are alive, [swarm] max_agents is {most}")
+
+
+def _subtrees(run: Snapshot) -> Iterator[Limit]:
+    if not run.workers_below:
+        return
+    at_work, queued = Counter[AgentId](), Counter[AgentId]()
+    for task in run.tasks.values():
+        at_work[task.planner] += task.state in (TaskState.WORKING, TaskState.LANDING)
+        queued[task.planner] += task.state is TaskState.QUEUED
+    full = full_subtrees(run, at_work)
+    for id, places in run.workers_below.items():
+        waiting = sum(queued[below.id] for below in run.subtree(id)) if id in full else 0
+        if waiting:
+            path = run.agents[id].path
+            taken = f"all {places} places below {path} are taken" if places else f"no worker may start below {path}"
+            yield Limit("workers", f"{taken} (set by a person); {waiting} tasks wait", bad=not places)
 
 
 def _machine(run: Snapshot, now: Sample) -> Iterator[Limit]:

@@ -23,6 +23,7 @@ from tui.bridge import (
     Role,
     RunStateChanged,
     Snapshot,
+    SubtreeLimited,
     TaskEnded,
     TaskRequeued,
     TaskState,
@@ -163,6 +164,12 @@ def _(body: RunStateChanged, event: Event, snapshot: Snapshot) -> News:
 @line_of.register
 def _(body: WorkersLimited, event: Event, snapshot: Snapshot) -> News:
     return f"workers: {body.workers} at once ({body.by}{f', {body.reason}' if body.reason else ''})", False
+
+
+@line_of.register
+def _(body: SubtreeLimited, event: Event, snapshot: Snapshot) -> News:
+    many = "any number" if body.workers is None else body.workers
+    return f"workers below {_who(event, snapshot)}: {many} at once", False
 
 
 @line_of.register

@@ -280,6 +280,7 @@ _AGENT_ENDED = _update("agents", "state = ?, doing = ?, reason = ?, ended = coal
 _ACTING = _update("agents", "state = 'acting', doing = ?")
 _PAUSED = _update("agents", "paused = ?")
 _PRIORITY = _update("agents", "priority = ?")
+_WORKERS_BELOW = _update("agents", "workers_limit = ?")
 _MODEL = _update("agents", "model = ?")
 _ROLE_MODEL = Statement(
     "agents",
@@ -324,6 +325,11 @@ def _(event: e.Event, body: e.SubtreePaused, shelf: Shelf) -> Iterable[Write]:
 @_projects(e.SubtreeResumed)
 def _(event: e.Event, body: e.SubtreeResumed, shelf: Shelf) -> Iterable[Write]:
     yield _PAUSED, (0, event.agent)
+
+
+@_projects(e.SubtreeLimited)
+def _(event: e.Event, body: e.SubtreeLimited, shelf: Shelf) -> Iterable[Write]:
+    yield _WORKERS_BELOW, (body.workers, event.agent)
 
 
 @_projects(e.PriorityChanged)

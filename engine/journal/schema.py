@@ -192,7 +192,12 @@ _SIXTH = """
 ALTER TABLE handoffs ADD COLUMN resolved INTEGER;
 """
 
-STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
+# How many workers may be at work at once below a planner; null: as many as the run has.
+_SEVENTH = """
+ALTER TABLE agents ADD COLUMN workers_limit INTEGER;
+"""
+
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)
 """What each version added: a journal of version 1 becomes one of version 2 by the second step, and so on. What was
 released stays as it is; a new version is a new step."""
 VERSION = len(STEPS)

@@ -18,7 +18,7 @@ from engine.commands import (
     SubmitIntent,
 )
 from engine.conversation import Request, Turn
-from engine.errors import ExitStatus
+from engine.errors import ExitStatus, SwarmError
 from engine.settings import Settings as AllSettings
 from engine.settings import SwarmSettings, TaskSettings
 from engine.snapshot import Snapshot
@@ -87,6 +87,7 @@ CASES: list[tuple[Command, Callable[[Snapshot], bool]]] = [
     (Cancel(LEFT, "not wanted"), lambda s: s.agents[s.paths[LEFT]].state is AgentState.CANCELLED),
     (SubmitIntent("Do more."), lambda s: s.intents[-1].text == "Do more." and bool(s.inboxes[s.paths[ROOT]])),
     (SetWorkers(2), lambda s: s.workers_limit == 2),
+    (SetWorkers(1, LEFT), lambda s: s.workers_below == {s.paths[LEFT]: 1}),
     (SetPriority(LEFT, 5), lambda s: s.agents[s.paths[LEFT]].priority == 5),
     (SetModel(ModelName("rehearsal:a"), LEFT), lambda s: s.agents[s.paths[LEFT]].model == "rehearsal:a"),
     (
@@ -130,6 +131,55 @@ def test_a_command_that_was_answered_holds_after_a_kill(command: Command, holds:
         if isinstance(command, Steer | SubmitIntent):
             root = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Intent")]
             assert said(root[0]).count("mind the gap" if isinstance(command, Steer) else "+Do more.") == 1
+
+    simulated.simulate(main)
+
+
+def at_work_below(swarm: Swarm, path: AgentPath) -> int:
+    s = swarm.snapshot
+    busy = [task for task in s.tasks.values() if task.state in (TaskState.WORKING, TaskState.LANDING)]
+    return sum(s.agents[task.planner].path == path for task in busy)
+
+
+def test_a_limit_of_workers_holds_below_its_planner_alone_until_it_is_lifted() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        most = dict.fromkeys((LEFT, RIGHT), 0)
+        w = simulated.world(clock, two_sides, shell=a_minute)
+        swarm = fresh(w, Settings)
+
+        def count(event: object) -> None:
+            most.update({path: max(most[path], at_work_below(swarm, path)) for path in most})
+
+        swarm.on_change(count)
+        running = asyncio.ensure_future(swarm.run())
+        await until(swarm, lambda s: LEFT in s.snapshot.paths)
+        await swarm.submit(SetWorkers(0, LEFT))
+        await clock.sleep(3_600)
+        assert (most[LEFT], swarm.snapshot.agents[swarm.snapshot.paths[RIGHT]].state) == (0, AgentState.DONE)
+        await swarm.submit(SetWorkers(1, LEFT))
+        await until(swarm, lambda s: s.snapshot.task_counts[TaskState.LANDED] == 3)
+        await swarm.submit(SetWorkers(None, LEFT))
+        assert swarm.snapshot.workers_below == {}
+        assert (await running).status is ExitStatus.DONE
+        assert most == {LEFT: 1, RIGHT: 2}
+
+    simulated.simulate(main)
+
+
+def test_a_limit_of_workers_is_of_a_planner_and_the_roots_is_the_whole_runs() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        swarm = fresh(simulated.world(clock, two_sides, shell=a_minute), Settings)
+        running = asyncio.ensure_future(swarm.run())
+        await until(swarm, all_at_work)
+        with pytest.raises(SwarmError, match="not a planner"):
+            await swarm.submit(SetWorkers(1, AgentPath("root/left/w-1")))
+        with pytest.raises(SwarmError, match="negative"):
+            await swarm.submit(SetWorkers(-1, LEFT))
+        with pytest.raises(SwarmError, match="needs a limit"):
+            await swarm.submit(SetWorkers(None, ROOT))
+        await swarm.submit(SetWorkers(3, ROOT))
+        assert (swarm.snapshot.workers_limit, swarm.snapshot.workers_below) == (3, {})
+        await running
 
     simulated.simulate(main)
 

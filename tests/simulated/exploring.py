@@ -205,6 +205,10 @@ def _go_on(swarm: swarms.Swarm) -> None:
     for agent in list(snapshot.agents.values()):
         if agent.paused:
             swarm.record(e.Draft(e.SubtreeResumed(), agent.id))
+    for id in list(snapshot.workers_below):
+        swarm.record(e.Draft(e.SubtreeLimited(None), id))
+    if not snapshot.workers_limit:
+        swarm.record(e.Draft(e.WorkersLimited(1, "person")))
 
 
 async def _steer(swarm: swarms.Swarm, plan: Plan, steps: int, stop: bool) -> None:
@@ -218,7 +222,7 @@ async def _steer(swarm: swarms.Swarm, plan: Plan, steps: int, stop: bool) -> Non
                 c.Pause(path), c.Resume(path), c.Pause(), c.Resume(), c.Cancel(path, "not wanted"),
                 c.Cancel(path, "not wanted"), c.Steer(path, "Mind the gap."), c.SetWorkers(draw.randrange(1, 9)),
                 c.SetPriority(path, draw.randrange(-3, 4)), c.SubmitIntent("Do it well."),
-                c.SetModel(ModelName("scripted:other"), path),
+                c.SetModel(ModelName("scripted:other"), path), c.SetWorkers(draw.choice((None, 0, 1, 2)), path),
             )
         )  # fmt: skip
         if isinstance(command, c.Cancel) and command.path == ROOT:
@@ -228,10 +232,12 @@ async def _steer(swarm: swarms.Swarm, plan: Plan, steps: int, stop: bool) -> Non
         except SwarmError:
             continue
     for path in list(swarm.snapshot.paths):
-        try:
-            await swarm.submit(c.Resume(path))
-        except SwarmError:
-            continue
+        for command in (c.Resume(path), c.SetWorkers(None, path)):
+            try:
+                await swarm.submit(command)
+            except SwarmError:
+                continue
+    await swarm.submit(c.SetWorkers(swarm.snapshot.workers_limit or 1))
     try:
         await swarm.submit(c.Resume())
     except SwarmError:

@@ -120,8 +120,11 @@ class FakeSession:
                         self.record(e.AgentStateChanged(AgentState.CANCELLED, reason=command.reason), agent=agent.id)
             case SetWorkers(workers=0):
                 return refused("a swarm needs at least one worker", "P pauses everything")
-            case SetWorkers(workers=workers):
-                self.record(e.WorkersLimited(workers, "person"))
+            case SetWorkers(workers=workers, path=path):
+                if path is not None:
+                    self.record(e.SubtreeLimited(workers), agent=self.agent(path).id)
+                elif workers is not None:
+                    self.record(e.WorkersLimited(workers, "person"))
             case SubmitIntent(text=text):
                 self.record(e.IntentVersioned(Intent(len(self.run.intents) + 1, self.at, "person", text)))
             case Resolve(handoff=handoff, resolved=resolved):

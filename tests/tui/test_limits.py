@@ -71,6 +71,22 @@ def test_tasks_that_wait_for_a_worker_say_who_limits_them() -> None:
     assert told(session)["workers"] == "all 1 places are taken (set by a person); 1 tasks wait"
 
 
+def test_a_subtree_whose_places_are_taken_says_so_while_its_tasks_wait() -> None:
+    session = started()
+    root = session.run.paths["root"]  # type: ignore[index]
+    left = spawn(session, "root/left", root, Role.PLANNER, "left")
+    first = task(session, left, "one")
+    session.record(e.SubtreeLimited(0), agent=left)
+    assert told(session)["workers"] == "no worker may start below root/left (set by a person); 1 tasks wait"
+    session.record(e.SubtreeLimited(1), agent=left)
+    assert told(session) == {}
+    work(session, spawn(session, "root/left/w-1", left, Role.WORKER, "one", task=first), first, "shell true", 10)
+    task(session, left, "two")
+    assert told(session)["workers"] == "all 1 places below root/left are taken (set by a person); 1 tasks wait"
+    session.record(e.SubtreeLimited(None), agent=left)
+    assert told(session) == {}
+
+
 def test_what_the_governor_holds_back_is_told_with_its_reason() -> None:
     session = started()
     task(session, session.run.paths["root"], "one")  # type: ignore[index]

@@ -640,6 +640,12 @@ async def test_a_subtree_gets_another_model_rank_and_goal() -> None:
         assert "not a whole number" in told(pilot.app)
         await press(pilot, "number_sign", "ctrl+u", *"-3", "enter")
         assert session.commands[-1] == SetPriority(path, -3)
+        await press(pilot, "w", "ctrl+u", *"few", "enter")
+        assert "any lifts the limit" in told(pilot.app)
+        await press(pilot, "w", "ctrl+u", *"2", "enter", "u", "U")
+        assert session.commands[-3:] == [SetWorkers(2, path), SetWorkers(None, path), SetWorkers(2, path)]
+        await press(pilot, "w", "ctrl+u", *"any", "enter")
+        assert session.commands[-1] == SetWorkers(None, path)
         await press(pilot, "R", "ctrl+u", *"only fences", "enter", "ctrl+u", *"fences/", "enter")
         assert session.commands[-1] == Rescope(path, "only fences", "fences/")
         await press(pilot, "m", "ctrl+u", *"worker=openai:small", "enter")

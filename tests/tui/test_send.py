@@ -12,6 +12,7 @@ from tui.bridge import (
     Resolve,
     Role,
     SetModel,
+    SetWorkers,
     SwarmError,
 )
 from tui.commands.send import command_of
@@ -29,6 +30,9 @@ PARSER = AgentPath("root/parser")
         ("model", ["root/parser", "rehearsal:notes"], {}, SetModel(ModelName("rehearsal:notes"), PARSER)),
         ("model", ["worker=rehearsal:a?speed=0"], {}, SetModel(ModelName("rehearsal:a?speed=0"), role=Role.WORKER)),
         ("model", ["rehearsal:a?speed=0"], {}, SetModel(ModelName("rehearsal:a?speed=0"))),
+        ("workers", ["8"], {}, SetWorkers(8)),
+        ("workers", ["root/parser", "2"], {}, SetWorkers(2, PARSER)),
+        ("workers", ["root/parser", "any"], {}, SetWorkers(None, PARSER)),
         ("rescope", ["root/parser", "own", "it"], {}, Rescope(PARSER, "own it")),
         ("rescope", ["root/parser", "own it"], {"scope": "src/**"}, Rescope(PARSER, "own it", "src/**")),
         ("resolve", ["h1"], {}, Resolve(HandoffId("h1"))),
@@ -44,6 +48,10 @@ def test_words_become_commands(verb: str, words: list[str], options: dict[str, s
         ("resume", [], {"freeze": True}, "--freeze goes with pause"),
         ("steer", ["hello"], {"scope": "x"}, "--scope goes with rescope"),
         ("model", ["root/parser", "worker=rehearsal:a"], {}, "ROLE=PROVIDER:NAME"),
+        ("workers", ["root/parser"], {}, "such as: workers 8"),
+        ("workers", ["root/parser", "0"], {}, "pause"),
+        ("workers", ["any"], {}, "write a number"),
+        ("workers", [], {}, "workers root/parser 2"),
         ("model", ["wroker=rehearsal:a"], {}, "roles: planner"),
     ],
 )

@@ -34,6 +34,8 @@ from tui.commands.intent_file import read_intent
 from tui.commands.options import state_dir
 
 Words = list[str]
+ANY = "any"
+"""Instead of a number of workers: as many as the whole run has."""
 
 
 def send(arguments: Namespace) -> int:
@@ -111,9 +113,12 @@ def _intent(verb: str, words: Words) -> Command:
 
 
 def _workers(verb: str, words: Words) -> Command:
-    if len(words) != 1:
-        raise _usage("workers needs one number", "write: workers 8")
-    return SetWorkers(_number(verb, words[0], least=1))
+    *path, number = words or [""]
+    if not number or len(path) > 1:
+        raise _usage("workers needs one number", f"write: workers 8, or workers root/parser 2 (or {ANY})")
+    if path and number == ANY:
+        return SetWorkers(None, _path(path[0]))
+    return SetWorkers(_number(verb, number, least=1), _whole_or_path(path))
 
 
 def _priority(verb: str, words: Words) -> Command:

@@ -24,7 +24,8 @@ from tui.widgets.diff import Place
 
 QUOTED = 200
 """Characters of a line that a comment on it quotes."""
-DISREGARD = "Disregard this earlier message of mine, and go on as if it had not been sent:"
+ANY = "any"
+"""Instead of a number of workers: as many as the whole run has."""
 
 
 class Steering(Acting):
@@ -99,7 +100,7 @@ class Steering(Acting):
         named = _named(paths)
         self.host.do_undoably(
             [Steer(path, text) for path in paths],
-            [Steer(path, f"{DISREGARD}\n\n{text}") for path in paths],
+            [Steer(path, text, taken_back=True) for path in paths],
             f"sent to {named}",
             f"message to {named}",
         )
@@ -236,6 +237,31 @@ class Steering(Acting):
 
         title = f"priority of {agent.path}: its queued tasks begin earlier with more"
         self.app.push_screen(Ask(title, value=str(agent.priority), placeholder="a whole number"), change)
+
+    def do_workers(self) -> None:
+        run, agent = self.view.run, self.view.agent
+        assert run is not None
+        assert agent is not None
+        before = run.workers_limit if agent.parent is None else run.workers_below.get(agent.id)
+
+        def change(text: str | None) -> None:
+            if text is None:
+                return
+            if text != ANY and not text.isdecimal():
+                self.host.tell(f"workers: {text} is not a whole number; {ANY} lifts the limit", bad=True)
+                return
+            wanted = None if text == ANY else int(text)
+            many = "any number of workers" if wanted is None else f"at most {wanted} workers at once"
+            self.host.do_undoably(
+                [SetWorkers(wanted, agent.path)],
+                [SetWorkers(before, agent.path)],
+                f"{agent.path}: {many}",
+                f"workers below {agent.path}",
+            )
+
+        title = f"workers at once below {agent.path}"
+        value = ANY if before is None else str(before)
+        self.app.push_screen(Ask(title, value=value, placeholder=f"a whole number, or {ANY}"), change)
 
     def do_rescope(self) -> None:
         agent = self.view.agent

@@ -37,6 +37,8 @@ def tell_now(view: View, run: Snapshot, agent: Agent, live: Live, now: Micros, c
         lines += fact("context", f"{count(agent.tokens_in_context)} tokens", cells=cells)
     if agent.title:
         lines += fact("for", agent.title, cells=cells)
+    if (places := run.workers_below.get(agent.id)) is not None:
+        lines += fact("workers", f"at most {places} below at once", "paused", cells=cells)
     if agent.role is Role.PLANNER:
         lines += _slice(run, agent)
     inbox = run.inboxes.get(agent.id, [])

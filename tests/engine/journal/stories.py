@@ -177,6 +177,7 @@ class Story:
                 e.WorkersLimited(self._random.randint(1, 64), "governor"),
                 e.SubtreePaused(),
                 e.SubtreeResumed(),
+                e.SubtreeLimited(self._random.choice([None, 0, 3])),
                 e.PriorityChanged(self._random.randint(-3, 3)),
                 e.ModelChanged(t.ModelName("rehearsal:other")),
                 e.Rescoped(self.words(), "docs/**"),

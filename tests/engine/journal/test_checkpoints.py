@@ -10,6 +10,7 @@ from engine.journal import checkpoints, writer
 from engine.journal.queries import JournalReader, read_snapshot
 from engine.journal.writer import SqliteJournal
 from engine.snapshot import Snapshot
+from engine.types import Intent
 from tests.engine.journal.stories import Story, story
 
 
@@ -122,7 +123,7 @@ async def test_a_checkpoint_that_cannot_be_used_is_as_good_as_none(tmp_path: Pat
 async def test_a_state_that_cannot_be_stored_costs_nothing_but_time(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     told = story(10, 200, text=60)
-    told.tell(e.ScratchpadRewritten(99, "a lone \ud800 surrogate"), told.snapshot.root)
+    told.tell(e.IntentVersioned(Intent(99, told.at, "person", "a lone \ud800 surrogate")))  # nothing replaces it
     told.go_on(400)
     assert await written(path, told.events) == told.snapshot
     assert max(marks(path)) <= 250

@@ -46,7 +46,7 @@ async def test_tables_and_fold_agree(seed: int, tmp_path: Path) -> None:
     path = await written(tmp_path, told.events)
     s = told.snapshot
     assert {row["id"]: agent_row(row) for row in rows(path, "SELECT * FROM agents")} == {
-        agent.id: agent_value(agent) for agent in s.agents.values()
+        agent.id: agent_value(agent, s.workers_below.get(agent.id)) for agent in s.agents.values()
     }
     assert {row["id"]: task_row(row) for row in rows(path, "SELECT * FROM tasks")} == {
         task.id: task_value(task) for task in s.tasks.values()
@@ -80,14 +80,14 @@ def agent_row(row: dict[str, Any]) -> tuple[Any, ...]:
 
 AGENT = (
     *("path", "parent", "role", "model", "state", "doing", "reason", "paused", "priority", "steps"),
-    *("tokens_in_context", "goal", "scope", "ended"),
+    *("tokens_in_context", "goal", "scope", "ended", "workers_limit"),
 )
 
 
-def agent_value(a: t.Agent) -> tuple[Any, ...]:
+def agent_value(a: t.Agent, places: int | None) -> tuple[Any, ...]:
     tokens = a.usage.input + a.usage.output
     where = (a.path, a.parent, a.role, a.model, a.state, a.doing, a.reason, a.paused, a.priority, a.steps)
-    return (*where, a.tokens_in_context, a.goal, a.scope, a.ended_at, tokens, tokens, a.usage.usd)
+    return (*where, a.tokens_in_context, a.goal, a.scope, a.ended_at, places, tokens, tokens, a.usage.usd)
 
 
 def task_row(row: dict[str, Any]) -> tuple[Any, ...]:
