@@ -28,6 +28,8 @@ def hottest(snapshot: Snapshot, most: int = 10) -> list[HotFile]:
 
 def newly_hot(snapshot: Snapshot, task: Task) -> list[HotFile]:
     """The files that this task's conflicts made hot, or twice as hot as when a planner last heard of them."""
+    if not snapshot.tasks[task.id].conflicts:
+        return []
     own: dict[str, int] = {}
     for landing in snapshot.landings:
         if landing.task == task.id and landing.state is LandingState.CONFLICTED:

@@ -3,7 +3,6 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from msgspec.structs import replace
@@ -114,6 +113,8 @@ class Snapshot:
     """Handoffs that a person has dealt with, and when."""
     landings: deque[Landing] = field(default_factory=lambda: deque(maxlen=RECENT))
     pending_landings: dict[TaskId, PendingLanding] = field(default_factory=dict)
+    made_on: dict[CommitId, CommitId] = field(default_factory=dict)
+    """The newest landed commits, by the commit that each was made on top of."""
     inboxes: dict[AgentId, list[InboxMessage]] = field(default_factory=dict)
     scratchpads: dict[AgentId, Scratchpad] = field(default_factory=dict)
 
@@ -572,7 +573,7 @@ def _(s: Snapshot, event: e.Event, body: e.LandingFinished) -> None:
     s.landing_counts[landing.state] += 1
     s.conflicted_files.update(landing.conflicts)
     if landing.commit is not None:
-        s.trunk = _end_of_trunk(s, landing.commit)
+        s.trunk = _end_of_trunk(s, landing.base, landing.commit)
         s.landed_files.update(landing.paths)
     if landing.state in (LandingState.CONFLICTED, LandingState.REFUSED):
         task = s.tasks[landing.task]
@@ -581,13 +582,21 @@ def _(s: Snapshot, event: e.Event, body: e.LandingFinished) -> None:
         s._task(event, state=TaskState.WORKING, conflicts=conflicts)
 
 
-def _end_of_trunk(s: Snapshot, commit: CommitId) -> CommitId:
-    """What trunk ends in after a landing: one that was made on top of it may have been recorded before it."""
-    landed = ((landing.base, landing.commit) for landing in reversed(s.landings) if landing.commit is not None)
-    upon = dict(islice(landed, OVERTAKING))
-    while (next_one := upon.get(commit)) is not None:
-        commit = next_one
-    return commit
+def _end_of_trunk(s: Snapshot, base: CommitId, commit: CommitId) -> CommitId:
+    """What trunk ends in after a landing: one that was made on top of it may have been recorded before it.
+
+    One that was found on trunk afterwards has a base that may come after it.
+    """
+    s.made_on[base] = commit
+    if len(s.made_on) > OVERTAKING:
+        del s.made_on[next(iter(s.made_on))]
+    end = commit
+    for _ in range(OVERTAKING):
+        next_one = s.made_on.get(end, commit)
+        if next_one == commit:
+            break
+        end = next_one
+    return end
 
 
 @_folds(e.HandedOff)

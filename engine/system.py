@@ -41,16 +41,13 @@ class SortableIds:
 
     def __init__(self) -> None:
         self._last = 0
+        self._random = random.Random(secrets.randbits(128))  # noqa: S311 - tells ids of two clocks apart, no secret
 
     def new(self, prefix: str) -> str:
         self._last = max(self._last + 1, time.time_ns() // 1_000)
-        return prefix + base32(self._last, 11) + base32(secrets.randbits(15), 3)
+        return prefix + base32(self._last << 15 | self._random.getrandbits(15), 14)
 
 
 def base32(number: int, width: int) -> str:
     """The number in `width` base-32 digits that sort like it."""
-    digits = ""
-    for _ in range(width):
-        number, digit = divmod(number, 32)
-        digits = _DIGITS[digit] + digits
-    return digits
+    return "".join([_DIGITS[number >> 5 * place & 31] for place in range(width - 1, -1, -1)])

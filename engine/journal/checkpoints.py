@@ -19,7 +19,7 @@ from typing import Any
 from msgspec import Struct, json, msgpack
 
 from engine.journal.blobs import Shelf, blob
-from engine.snapshot import Snapshot
+from engine.snapshot import OVERTAKING, Snapshot
 
 EVERY = 10_000
 """Events between two checkpoints: what has to be folded on top of one takes a fraction of a second."""
@@ -28,8 +28,8 @@ CHUNK = 256
 
 _CHUNKED = ("agents", "tasks", "handoffs", "scratchpads", "spent", "inboxes")
 """The snapshot's dicts that grow with the run; most of their entries do not change any more."""
-_DERIVED = ("paths", "children", "tasks_of")
-"""What follows from the agents and tasks."""
+_DERIVED = ("paths", "children", "tasks_of", "made_on")
+"""What follows from the agents, tasks and landings."""
 _REST = tuple(field for field in dataclasses.fields(Snapshot) if field.name not in (*_CHUNKED, *_DERIVED))
 
 
@@ -152,6 +152,8 @@ def _derive(snapshot: Snapshot) -> None:
             snapshot.children.setdefault(agent.parent, []).append(agent.id)
     for task in snapshot.tasks.values():
         snapshot.tasks_of.setdefault(task.planner, []).append(task.id)
+    landed = [landing for landing in snapshot.landings if landing.commit is not None][-OVERTAKING:]
+    snapshot.made_on = {landing.base: landing.commit for landing in landed if landing.commit is not None}
 
 
 @contextmanager

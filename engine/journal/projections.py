@@ -1,6 +1,7 @@
 """What each kind of event writes into the tables that plain SQL reads: one table of functions, a decision per kind."""
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from msgspec import Struct, json
@@ -15,10 +16,16 @@ Parameters = Sequence[object]
 
 class Statement(Struct, frozen=True, eq=False):
     """One prepared write. Statements on different tables may change places within a transaction unless the later
-    table reads the earlier one: `TABLES` is the order in which they are run."""
+    table reads the earlier one: `TABLES` is the order in which they are run.
+
+    `row`: the part of an INSERT that may be repeated for more rows. `once`: makes one write of all of a transaction,
+    to be run after all others, where that comes to the same.
+    """
 
     table: str
     sql: str
+    row: str = ""
+    once: Callable[[list[Parameters]], Parameters] | None = None
 
 
 Write = tuple[Statement, Parameters]
@@ -86,7 +93,13 @@ def _insert(table: str, columns: str, rest: str = "") -> Statement:
     names = columns.split()
     marks = ", ".join("?" * len(names))
     verb = "INSERT" if rest else "INSERT OR REPLACE"
-    return Statement(table, f"{verb} INTO {table} ({', '.join(names)}) VALUES ({marks}){rest}")
+    return Statement(table, f"{verb} INTO {table} ({', '.join(names)}) VALUES ({marks}){rest}", f"({marks})")
+
+
+def _count(column: str) -> Statement:
+    """One more; how many of a transaction are added up."""
+    sql = f"UPDATE runs SET {column} = {column} + ?"  # noqa: S608
+    return Statement("runs", sql, once=lambda counted: (len(counted),))
 
 
 def _update(table: str, changes: str, where: str = "id = ?") -> Statement:
@@ -130,13 +143,13 @@ _RUN_SPENT = Statement(
     "UPDATE runs SET model_calls = model_calls + 1, input_tokens = input_tokens + ?, "
     "cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?, usd = usd + ?",
 )
-_RETRIED = Statement("runs", "UPDATE runs SET retries = retries + 1")
-_ONE_MORE_AGENT = Statement("runs", "UPDATE runs SET agents = agents + 1")
-_ONE_MORE_HANDOFF = Statement("runs", "UPDATE runs SET handoffs = handoffs + 1")
+_RETRIED = _count("retries")
+_ONE_MORE_AGENT = _count("agents")
+_ONE_MORE_HANDOFF = _count("handoffs")
 _TASK_COUNTED: dict[str, Statement] = {
-    TaskState.LANDED: Statement("runs", "UPDATE runs SET landed = landed + 1"),
-    TaskState.FAILED: Statement("runs", "UPDATE runs SET failed = failed + 1"),
-    TaskState.CANCELLED: Statement("runs", "UPDATE runs SET cancelled = cancelled + 1"),
+    TaskState.LANDED: _count("landed"),
+    TaskState.FAILED: _count("failed"),
+    TaskState.CANCELLED: _count("cancelled"),
 }
 _CHECKED = Statement(
     "runs", "UPDATE runs SET checks_passed = checks_passed + ?, checks_failed = checks_failed + (1 - ?)"
@@ -145,12 +158,14 @@ _TRUNK = Statement(
     "trunk",
     """
     WITH RECURSIVE landed(base, commit_oid) AS MATERIALIZED (
-      SELECT base, commit_oid FROM landings WHERE commit_oid IS NOT NULL ORDER BY id DESC LIMIT ?
+      SELECT base, commit_oid FROM landings WHERE commit_oid IS NOT NULL ORDER BY id DESC LIMIT ?1
     ), trunk(tip, height) AS (
-      SELECT ?, 0 UNION ALL SELECT commit_oid, height + 1 FROM trunk JOIN landed ON base = tip
+      SELECT ?2, 0 UNION ALL
+      SELECT commit_oid, height + 1 FROM trunk JOIN landed ON base = tip WHERE commit_oid <> ?2 AND height < ?1
     )
     UPDATE runs SET trunk = (SELECT tip FROM trunk ORDER BY height DESC LIMIT 1)
     """,
+    once=itemgetter(-1),  # each looks from its own landing on, and overwrites what was before
 )
 _GREEN = Statement("runs", "UPDATE runs SET green = ?, green_at = ?")
 _PUBLISHED = Statement("runs", "UPDATE runs SET published = ?, left_alone = ?")

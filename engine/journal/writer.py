@@ -5,8 +5,6 @@ import heapq
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
 import aiosqlite
@@ -14,11 +12,12 @@ from msgspec.structs import replace
 
 from engine.errors import ErrorKind, SwarmError
 from engine.events import Event
+from engine.journal import bulk
 from engine.journal.blobs import Shelf
 from engine.journal.bodies import encode_body
 from engine.journal.checkpoints import EVERY, Chunks, encode_parts, made_by
 from engine.journal.connection import WAL_LIMIT, log_size, open_for_writing
-from engine.journal.projections import TABLES, Write, project
+from engine.journal.projections import Write, project
 from engine.journal.queries import JournalReader
 from engine.snapshot import Snapshot
 
@@ -30,10 +29,10 @@ RETRY_S = 1.0
 _EVENT = (
     "INSERT INTO events (seq, at, epoch, kind, agent, task, cause, body) VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT))"
 )
+_ROW = _EVENT.partition(" VALUES ")[2]
 _CHECKPOINT = "INSERT OR REPLACE INTO checkpoints (seq, made_by, parts) VALUES (?, ?, ?)"
 _LAST_CHECKPOINT = "SELECT coalesce(max(seq), 0) FROM checkpoints WHERE made_by = ?"
 _BLOB = "INSERT OR IGNORE INTO blobs (hash, codec, size, data) VALUES (?, ?, ?, ?)"
-_ORDER = {table: place for place, table in enumerate(TABLES)}
 
 
 class SqliteJournal:
@@ -211,11 +210,9 @@ class SqliteJournal:
         writes: list[Write] = []
         try:
             db.execute("BEGIN IMMEDIATE")
-            db.executemany(_EVENT, self._rows(events, writes))
+            bulk.insert(db, _EVENT, _ROW, list(self._rows(events, writes)))
             db.executemany(_BLOB, [(b.hash, b.codec, b.size, b.data) for b in self._shelf.take()])
-            writes.sort(key=lambda write: _ORDER[write[0].table])
-            for statement, group in groupby(writes, key=itemgetter(0)):
-                db.executemany(statement.sql, [parameters for _, parameters in group])
+            bulk.run(db, writes)
             db.execute("COMMIT")
         except BaseException:
             self._shelf.take()

@@ -137,6 +137,17 @@ async def test_trunk_ends_in_its_last_landing_whatever_the_order_of_the_records(
     assert run["trunk"] == chain[-1]
 
 
+async def test_a_landing_that_was_found_on_trunk_afterwards_leaves_its_end_where_it_is(tmp_path: Path) -> None:
+    told = Story(0)
+    first, second, third = (CommitId(f"{place:040}") for place in range(3))
+    for name, base, commit in (("l1", first, second), ("l2", second, third), ("l3", third, second)):
+        task, agent = t.TaskId("t"), AgentId("a")
+        told.tell(e.LandingFinished(t.Landing(t.LandingId(name), 0, task, agent, LandingState.MERGED, base, commit)))
+    assert told.snapshot.trunk == third
+    [run] = rows(await written(tmp_path, told.events), "SELECT trunk FROM runs")
+    assert run["trunk"] == third
+
+
 async def test_the_tables_do_not_depend_on_how_calls_fall_into_transactions(tmp_path: Path) -> None:
     events = story(7, 300).events
     (tmp_path / "one").mkdir()
