@@ -187,8 +187,9 @@ class Output(Struct, frozen=True):
 
     `text` is head and tail of what it wrote (stdout and stderr as they came), `cut` the number of bytes left
     out between them, `whole` where in the workspace all of it stands (empty when nothing was cut). `exit` is
-    None when it was killed, then `killed` says why: `timeout`, `memory`, `swarm memory` (all commands together took
-    too much), `processes`, `cpu`, `output`, `disk`, `cancelled`.
+    None when it was killed, then `killed` says why: `timeout`, `memory`, `processes`, `cpu`, `output`, `disk`,
+    `cancelled`, or where all commands or copies together took too much, `swarm memory`, `swarm processes` or
+    `swarm disk`.
     """
 
     exit: int | None

@@ -115,8 +115,9 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`level`: auto, strict, off, or one level's name.
 
     `memory`, `processes`, `output`, `cpu` (time), `file_size`, `open_files` and `command_timeout` are for one command
-    and all it starts, `disk` for what an agent's copy grows by, `swarm_memory` (`auto`: three quarters of the
-    machine's) for all commands together.
+    and all it starts, `disk` for what an agent's copy grows by. `swarm_memory` (`auto`: three quarters of the
+    machine's), `swarm_processes` and `swarm_cpu` (cores; 0: what the program and others leave) are for all commands
+    together, `swarm_disk` (`auto`: three quarters of what is free at the start) for all copies.
     """
 
     level: str = "auto"
@@ -124,11 +125,14 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
     memory: str = "4GiB"
     swarm_memory: str = "auto"
     processes: int = 512
+    swarm_processes: int = 8192
     output: str = "64MiB"
     cpu: str = "1h"
+    swarm_cpu: float = 0.0
     file_size: str = "4GiB"
     open_files: int = 8192
     disk: str = "8GiB"
+    swarm_disk: str = "auto"
     command_timeout: str = "10m"
     read_only: tuple[str, ...] = ()
     copies: str = "auto"

@@ -61,7 +61,8 @@ SPANS = NO_SPAN | {
     ("sandbox", "command_timeout"),
     ("sandbox", "cpu"),
 }
-SIZES = frozenset(("sandbox", name) for name in ("memory", "swarm_memory", "output", "file_size", "disk"))
+AUTO_SIZES = frozenset({("sandbox", "swarm_memory"), ("sandbox", "swarm_disk")})
+SIZES = AUTO_SIZES | {("sandbox", name) for name in ("memory", "output", "file_size", "disk")}
 LEAST: dict[tuple[str, str], float] = {
     ("swarm", "workers"): 1,
     ("swarm", "max_depth"): 0,
@@ -82,6 +83,8 @@ LEAST: dict[tuple[str, str], float] = {
     ("planner", "max_open_tasks"): 1,
     ("planner", "max_tasks_per_hour"): 1,
     ("sandbox", "processes"): 8,
+    ("sandbox", "swarm_processes"): 64,
+    ("sandbox", "swarm_cpu"): 0,
     ("sandbox", "open_files"): 64,
     ("providers", "max_concurrent"): 1,
     ("providers", "input_price"): 0,
@@ -277,7 +280,7 @@ def _check_sense(path: tuple[str, ...], value: Any) -> None:
         raise broken(f"{value} is out of range", f"write a number from {least or 0:g} to {MOST:g}")
     if key in SPANS and not (value == "" and key in NO_SPAN):
         span_s(value)
-    elif key in SIZES and not (value == "auto" and key == ("sandbox", "swarm_memory")):
+    elif key in SIZES and not (value == "auto" and key in AUTO_SIZES):
         size_bytes(value)
     elif path[0] == "models" and value:
         split_model(ModelName(value))

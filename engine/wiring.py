@@ -206,7 +206,7 @@ async def _assemble(
             folder.path, clock, gate, models, workspaces.sandboxes, lambda agent: _subtree_of(snapshot, agent)
         ),
         gate=gate,
-        governor=LoadGovernor(settings, lambda: _at_work(snapshot), gate),
+        governor=LoadGovernor(settings, lambda: _at_work(snapshot), gate, workspaces.limits_met),
         checker=ContainedChecker(workspaces, clock, check, span_s(settings.repo.check_timeout)) if check else None,
         mask=mask,
     )

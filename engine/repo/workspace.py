@@ -60,6 +60,7 @@ class AgentWorkspace:
         self._disk = DiskBudget(
             (copy.changed, copy.folder / "tmp", copy.folder / "home"),
             containment.limits.disk,
+            containment.pools.disk,
             empty=copy.stamps is None,
         )
         self._session: Session | None = None
@@ -80,7 +81,7 @@ class AgentWorkspace:
         session = await self._live()
         self._outputs += 1
         await self._disk.begin()
-        guard = asyncio.create_task(self._disk.guard(lambda: session.end_command("disk")))
+        guard = asyncio.create_task(self._disk.guard(session.end_command))
         try:
             return await session.run(command, timeout_s, f".swarm/output-{self._outputs}.txt", on_output)
         finally:
@@ -285,6 +286,7 @@ class AgentWorkspace:
                 await self._session.close()
         if self._starter is not None:
             await self._starter
+        self._disk.forget()
         self._on_close(self, quiet)
 
 

@@ -94,6 +94,10 @@ class CopiedWorkspaces:
         """The process at the top of each agent's newest sandbox."""
         return {agent: pid for agent, workspace in self._of_agent.items() if (pid := workspace.sandbox_pid) is not None}
 
+    def limits_met(self) -> tuple[str, ...]:
+        """The limits of all commands or copies together that were met since this was asked last."""
+        return self._choice.containment.pools.met()
+
     async def _copy(self, folder: Path, layer: Layer) -> Copy:
         """The last agent's brought up to date, where there is one; else a new one."""
         if self._spares:

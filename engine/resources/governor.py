@@ -43,8 +43,9 @@ class Load(Struct, frozen=True):
     """The disk is below its floor: nothing starts until it is well above."""
 
 
-def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds) -> Load:
-    """What to admit after one more sample. Pure. `at_work` is the number of workers that run now.
+def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds, met: str = "") -> Load:
+    """What to admit after one more sample. Pure. `at_work` is the number of workers that run now, `met` which limits
+    of all commands together some met since the last sample.
 
     A hot machine keeps at least one worker (it may be others who heat it); a full disk keeps none.
     """
@@ -54,7 +55,7 @@ def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds) -> Load:
         return load if load.starved else Load(0, reason, starved=True)
     if load.starved:
         return Load(max(1, min(at_work or bounds.ceiling, bounds.ceiling)), "the disk has room again")
-    heat = _heat(sample, bounds)
+    heat = _heat(sample, bounds, met)
     if heat:
         load = replace(load, calm=0)
         target = max(1, min(load.limit, at_work, bounds.ceiling) * 3 // 4)
@@ -86,14 +87,14 @@ class Builds(Struct, frozen=True):
     calm: int = 0
 
 
-def decide_builds(sample: Sample, builds: Builds, ceiling: int, bounds: Bounds) -> Builds:
+def decide_builds(sample: Sample, builds: Builds, ceiling: int, bounds: Bounds, met: str = "") -> Builds:
     """The build slots after one more sample. Pure. One fewer while the machine is hot, one more while it is calm.
 
     Pressure on the processors is no heat: builds are there to use them. One place is always left.
     """
     builds = replace(builds, since=builds.since + 1)
     settled = builds.since >= bounds.settle or not builds.reason
-    if heat := _heat(sample, bounds):
+    if heat := _heat(sample, bounds, met):
         builds = replace(builds, calm=0)
         return Builds(builds.slots - 1, heat) if settled and builds.slots > 1 else builds
     if builds.slots >= ceiling or not _is_calm(sample, bounds):
@@ -113,16 +114,20 @@ class Slots(Protocol):
 class LoadGovernor:
     """Implements world.Governor: keeps the load between samples, and the gate's slots below what was set at first.
 
-    `at_work` tells how many workers run. No limit is above `max_agents`.
+    `at_work` tells how many workers run, `met` which limits of all commands together were met since it was asked
+    last. No limit is above `max_agents`.
     """
 
-    def __init__(self, settings: Settings, at_work: Callable[[], int], gate: Slots) -> None:
+    def __init__(
+        self, settings: Settings, at_work: Callable[[], int], gate: Slots, met: Callable[[], tuple[str, ...]] = tuple
+    ) -> None:
         self.bounds = Bounds(ceiling=max(settings.swarm.max_agents, settings.swarm.workers))
         self.load = Load(self.bounds.ceiling)
         self.builds = Builds(gate.slots)
         self._gate = gate
         self._most_builds = gate.slots
         self._at_work = at_work
+        self._met = met
         self._seen = False
 
     @property
@@ -135,8 +140,9 @@ class LoadGovernor:
             self._seen = True
             self.bounds = _fitted(self.bounds, sample)
         load, builds = self.load, self.builds
-        self.load = decide(sample, load, self._at_work(), self.bounds)
-        self.builds = decide_builds(sample, builds, self._most_builds, self.bounds)
+        met = " and ".join(self._met())
+        self.load = decide(sample, load, self._at_work(), self.bounds, met)
+        self.builds = decide_builds(sample, builds, self._most_builds, self.bounds, met)
         self._gate.slots = self.builds.slots
         reason = self.load.reason if self.load.limit != load.limit else self.builds.reason
         if (self.load.limit, self.builds.slots) == (load.limit, builds.slots):
@@ -154,8 +160,10 @@ def _fitted(bounds: Bounds, sample: Sample) -> Bounds:
     )
 
 
-def _heat(sample: Sample, bounds: Bounds) -> str:
+def _heat(sample: Sample, bounds: Bounds, met: str) -> str:
     """Why the machine is too hot for what runs now; empty when it is not."""
+    if met:
+        return f"all commands together met their limit of {met}"
     if sample.memory_free < bounds.memory_floor:
         return f"{_size(sample.memory_free)} of memory free, {_size(bounds.memory_floor)} are kept"
     if sample.memory_pressure > bounds.memory_pressure_high:

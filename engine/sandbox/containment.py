@@ -9,7 +9,7 @@ from engine.protocols import WorkspaceLost
 from engine.sandbox.bubblewrap import SHM, TMP, VAR_TMP, WS, Bubblewrap, Mount, Surroundings, argv
 from engine.sandbox.groups import ControlGroups, Descriptors
 from engine.sandbox.levels import Level
-from engine.sandbox.pool import MemoryPool
+from engine.sandbox.pools import Pools
 from engine.sandbox.program import interpreter, staged_program
 from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Start
@@ -21,7 +21,10 @@ SPARE_PROCESSES = 8
 
 
 class Limits(Struct, frozen=True):
-    """Per command tree, sizes in bytes. `disk`: what a copy may grow by; `swarm_memory`: of all commands together."""
+    """Per command tree, sizes in bytes. `disk`: what a copy may grow by.
+
+    `swarm_…`: of all together; `swarm_cpu` in cores, 0 for no limit.
+    """
 
     memory: int
     processes: int
@@ -31,16 +34,19 @@ class Limits(Struct, frozen=True):
     open_files: int
     disk: int
     swarm_memory: int
+    swarm_processes: int
+    swarm_cpu: float
+    swarm_disk: int
 
 
 class Containment(Struct, frozen=True):
-    """`bwrap` is None at levels that do without, `groups` at all but full; `pool` stands in for the groups' limit."""
+    """`bwrap` is None at levels that do without, `groups` at all but full; `pools` are what no group sees to."""
 
     level: Level
     bwrap: Bubblewrap | None
     around: Surroundings
     limits: Limits
-    pool: MemoryPool
+    pools: Pools
     groups: ControlGroups | None = None
 
     @property
@@ -104,8 +110,8 @@ class Containment(Struct, frozen=True):
         config |= {f"env.{name}": value.encode() for name, value in env.items()}
         # The sandbox's own first process is given nothing either: its environment can be read from inside.
         own_env = {"PATH": os.defpath, "LANG": "C.UTF-8"}
-        pool = None if self.groups is not None else self.pool
-        return Start(command, own_env, config, copy / "sandbox.log", self.namespaces, tuple(passed), group, pool)
+        log = copy / "sandbox.log"
+        return Start(command, own_env, config, log, self.namespaces, self.pools, tuple(passed), group)
 
     def _fence(self, copy: Path, program: bytes | None) -> dict[str, bytes]:
         """What the launcher needs to raise a fence around itself where there are no namespaces."""
@@ -132,6 +138,8 @@ def _told(files: Descriptors) -> dict[str, bytes]:
         "limited": b"%d" % files.limited,
         "forks": b"%d" % files.forks,
     }
+    if files.most is not None:
+        config["most"] = b"%d" % files.most
     if files.cpu is not None:
         config["cpu_stat"] = b"%d" % files.cpu
     return config

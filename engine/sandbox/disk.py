@@ -3,8 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
+
+from engine.sandbox.pools import End, Pool
 
 BLOCK = 512
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -76,11 +77,15 @@ def _identity(fd: int) -> tuple[int, int]:
 
 
 class DiskBudget:
-    """What a copy may grow by in bytes, in all its `folders`. `grown` is what a walk found last."""
+    """What a copy may grow by in bytes, in all its `folders`, and all copies of `pool` together.
 
-    def __init__(self, folders: tuple[Path, ...], limit: int, *, empty: bool) -> None:
+    `grown` is what a walk found last.
+    """
+
+    def __init__(self, folders: tuple[Path, ...], limit: int, pool: Pool, *, empty: bool) -> None:
         self._folders = folders
         self._limit = limit
+        self._pool = pool
         self._start = 0 if empty else None
         self._free: int | None = None
         self._over = False
@@ -98,24 +103,37 @@ class DiskBudget:
         if self._over:
             self._over = False
             self.grown = await asyncio.to_thread(self._used) - (self._start or 0)
+        self._pool.hold(self, self.grown)
 
-    async def guard(self, end: Callable[[], None]) -> None:
-        """Look on until cancelled, and call `end` once when the copy grows beyond its budget.
+    def forget(self) -> None:
+        """The copy is removed."""
+        self._pool.forget(self)
+
+    async def guard(self, end: End) -> None:
+        """Look on until cancelled, and call `end` once when the copy grows beyond its budget, or all do together.
 
         One that already is beyond may shrink: only further growth is ended.
         """
+
+        def stop(why: str) -> None:
+            self._over = True
+            end(why)
+
         allowed = max(self._limit, self.grown)
-        while True:
+        least = min(self._limit, self._pool.limit) * LEAST_SHARE
+        self._pool.hold(self, self.grown, stop)
+        while not self._over:
             began = time.monotonic()
             free = self._free_bytes()
             self._free = max(self._free or 0, free)
-            if self._free - free > self._limit * LEAST_SHARE:
+            if self._free - free > least:
                 self._free = free
-                self.grown = await asyncio.to_thread(self._used) - (self._start or 0)
+                before, self.grown = self.grown, await asyncio.to_thread(self._used) - (self._start or 0)
                 if self.grown > allowed:
-                    self._over = True
-                    end()
+                    stop("disk")
                     return
+                tell = self._pool.note if self.grown > before else self._pool.hold
+                tell(self, self.grown, stop)
             await asyncio.sleep(max(LOOK_S, PATIENCE * (time.monotonic() - began)))
 
     def _used(self) -> int:

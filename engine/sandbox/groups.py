@@ -1,7 +1,10 @@
 """Control groups: exact limits for what one sandbox runs and for the whole swarm, and one kill for all of it.
 
 Uses version 2 where memory and pids are handed down to a place that this process may write to, as systemd does below
-a user's own manager; else version 1's memory and pids, with version 2's kill if that is mounted beside them.
+a user's own manager; else version 1's memory and pids, with version 2's kill if that is mounted beside them. Where
+there is `cpu` as well, commands leave the processors to others that want them.
+
+The group of all has two inside: `launchers`, and `commands` with one for each sandbox.
 """
 
 import contextlib
@@ -19,7 +22,13 @@ from engine.sandbox.starts import start_time
 
 NEEDED = ("memory", "pids")
 PREFIX = "swarm-"
-LAUNCHERS = "launchers"
+LAUNCHERS, COMMANDS = "launchers", "commands"
+WEIGHT = 20
+"""Of all commands together, where the program and its screen have 100; in version 1's measure, 1024."""
+SPARE = 8
+"""The kernel lets all commands start an eighth more than they may, and a few, so that who has the most can be ended."""
+PERIOD_US = 100_000
+"""In which commands may use their number of cores."""
 V2_EVENTS = ("memory.events", "memory.events")
 V1_EVENTS = ("memory.oom_control", "memory.failcnt")
 SWAPPED = 1 << 20
@@ -39,8 +48,8 @@ class Descriptors(Struct, frozen=True):
     """Open files of groups, for a launcher that sees no control groups itself; to be closed once it has them.
 
     Whoever writes `0` into `arrive` or `enter` goes into the launchers' group, or into that of the commands.
-    `events` counts kills, `limited` how often the memory's limit was met, `forks` how often that of processes was,
-    `cpu` the time used where that is known.
+    `events` counts kills, `limited` how often the memory's limit was met, `forks` how often processes were refused.
+    Where it is known, `most` is how many processes there were, and `cpu` the time used.
     """
 
     arrive: tuple[int, ...]
@@ -48,17 +57,12 @@ class Descriptors(Struct, frozen=True):
     events: int
     limited: int
     forks: int
+    most: int | None
     cpu: int | None
 
     def all(self) -> tuple[int, ...]:
-        return (
-            *self.arrive,
-            *self.enter,
-            self.events,
-            self.limited,
-            self.forks,
-            *(() if self.cpu is None else (self.cpu,)),
-        )
+        known = (file for file in (self.most, self.cpu) if file is not None)
+        return (*self.arrive, *self.enter, self.events, self.limited, self.forks, *known)
 
 
 class Group:
@@ -70,9 +74,10 @@ class Group:
 
     def descriptors(self) -> Descriptors:
         """Raises OSError."""
-        memory = self._folders[0]
+        memory, last = self._folders[0], self._folders[-1]
         events, limited = V2_EVENTS if (memory / V2_EVENTS[0]).exists() else V1_EVENTS
-        cpu = self._folders[-1] / "cpu.stat"
+        forks = _with(self._folders, "pids.events")
+        most, cpu = forks.with_name("pids.peak"), last / "cpu.stat"
         with ExitStack() as unopened:
 
             def opened(path: Path, flags: int) -> int:
@@ -81,12 +86,13 @@ class Group:
                 return fd
 
             files = Descriptors(
-                tuple(opened(folder / "cgroup.procs", os.O_WRONLY) for folder in self._launchers),
-                tuple(opened(folder / "cgroup.procs", os.O_WRONLY) for folder in self._folders),
+                tuple(opened(_entrance(folder), os.O_WRONLY) for folder in self._launchers),
+                tuple(opened(_entrance(folder), os.O_WRONLY) for folder in self._folders),
                 opened(memory / events, os.O_RDONLY),
                 opened(memory / limited, os.O_RDONLY),
-                opened(_with(self._folders, "pids.events"), os.O_RDONLY),
-                opened(cpu, os.O_RDONLY) if cpu.exists() else None,
+                opened(forks, os.O_RDONLY),
+                opened(most, os.O_RDONLY) if most.exists() else None,
+                opened(cpu, os.O_RDONLY) if _is_unified(last) and cpu.exists() else None,
             )
             unopened.pop_all()
         return files
@@ -97,15 +103,23 @@ class Group:
 
 
 class ControlGroups:
-    """The groups of this process's sandboxes. `memory`: bytes that all of them may take together."""
+    """The groups of this process's sandboxes.
+
+    `weighed`: whether others come before their commands where the processors are wanted, and a limit on cores holds.
+    """
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
         self._folders = folders
         self._count = 0
+        self.weighed = False
 
     @classmethod
-    def open(cls, memory: int) -> "ControlGroups":
-        """Also takes away what processes that are gone left beside it. Raises Ungoverned."""
+    def open(cls, memory: int, processes: int, cores: float = 0.0) -> "ControlGroups":
+        """All sandboxes together may take `memory` (bytes, launchers included), their commands have `processes`
+        (threads count) and use so many `cores` (0: all that is left).
+
+        Also takes away what processes that are gone left beside it. Raises Ungoverned.
+        """
         places = _places()
         for place in places:
             _sweep(place)
@@ -113,12 +127,13 @@ class ControlGroups:
         groups = cls(tuple(place / name for place in places))
         try:
             for folder in groups._folders:
-                folder.mkdir()
-                if (folder / "cgroup.subtree_control").exists() and folder == groups._folders[0]:
-                    _write(folder / "cgroup.subtree_control", "+memory +pids")
+                for made in (folder, folder / COMMANDS, folder / LAUNCHERS):
+                    made.mkdir()
+                    if _is_unified(folder) and folder == groups._folders[0] and made.name != LAUNCHERS:
+                        _write(made / "cgroup.subtree_control", _handed_on(made))
             _limit_memory(groups._folders[0], memory)
-            for folder in groups._launchers:
-                folder.mkdir()
+            _write(_with(groups._commands, "pids.max"), str(processes + processes // SPARE + SPARE))
+            groups.weighed = all(_weigh(made, cores) for made in (groups._folders, groups._commands))
         except OSError as error:
             groups.close()
             raise Ungoverned(f"a control group cannot be made or limited: {error}") from error
@@ -128,13 +143,17 @@ class ControlGroups:
     def _launchers(self) -> tuple[Path, ...]:
         return tuple(folder / LAUNCHERS for folder in self._folders)
 
+    @property
+    def _commands(self) -> tuple[Path, ...]:
+        return tuple(folder / COMMANDS for folder in self._folders)
+
     def make(self, memory: int, processes: int) -> Group:
         """A group for the commands of one sandbox, of so many bytes and processes (threads count).
 
         Raises OSError.
         """
         self._count += 1
-        folders = tuple(folder / str(self._count) for folder in self._folders)
+        folders = tuple(folder / str(self._count) for folder in self._commands)
         group = Group(folders, self._launchers)
         try:
             for folder in folders:
@@ -150,14 +169,12 @@ class ControlGroups:
 
     def close(self) -> None:
         """Kill all that is left in any of them and take them away."""
-        inner = {entry.name for folder in self._folders for entry in _folders_in(folder)}
-        for name in inner:
-            _remove(tuple(folder / name for folder in self._folders))
         _remove(self._folders)
 
 
 def _places() -> tuple[Path, ...]:
-    """Where groups may be made: one folder for version 2, else version 1's `memory` and `pids` and version 2's.
+    """Where groups may be made: one folder for version 2, else version 1's `memory`, `pids` and what there is of its
+    `cpu` and version 2's.
 
     Raises Ungoverned.
     """
@@ -171,10 +188,10 @@ def _places() -> tuple[Path, ...]:
                 return (folder,)
     if all(name in own for name in NEEDED):
         places = [own[name] for name in NEEDED]
-        if unified is not None and os.access(unified, os.W_OK):
-            places.append(unified)
+        useful = (own.get("cpu"), unified)
+        places += [place for place in useful if place is not None and os.access(place, os.W_OK)]
         if all(os.access(place, os.W_OK) for place in places):
-            return tuple(places)
+            return tuple(dict.fromkeys(places))
     raise Ungoverned(NOT_DELEGATED if own else "this machine has no control groups")
 
 
@@ -221,6 +238,39 @@ def _with(folders: tuple[Path, ...], name: str) -> Path:
     raise FileNotFoundError(f"the control group has no {name}")
 
 
+def _is_unified(folder: Path) -> bool:
+    return (folder / "cgroup.controllers").exists()
+
+
+def _entrance(folder: Path) -> Path:
+    """What a process writes itself into. Version 1 has one for single threads, at which no other process need wait."""
+    threads = folder / "tasks"
+    return threads if threads.exists() else folder / "cgroup.procs"
+
+
+def _handed_on(folder: Path) -> str:
+    """To the groups in a folder of version 2: what is needed, and `cpu` if it is there. Raises OSError."""
+    there = (folder / "cgroup.controllers").read_text().split()
+    return " ".join(f"+{name}" for name in (*NEEDED, "cpu") if name in (*NEEDED, *there))
+
+
+def _weigh(folders: tuple[Path, ...], cores: float) -> bool:
+    """Make a group give way, and keep it to its cores. False where it has no `cpu`. Raises OSError."""
+    for folder in folders:
+        if (folder / "cpu.weight").exists():
+            _write(folder / "cpu.weight", str(WEIGHT))
+            if cores and (folder / "cpu.max").exists():
+                _write(folder / "cpu.max", f"{round(cores * PERIOD_US)} {PERIOD_US}")
+            return True
+        if (folder / "cpu.shares").exists():
+            _write(folder / "cpu.shares", str(1024 * WEIGHT // 100))
+            if cores and (folder / "cpu.cfs_quota_us").exists():
+                _write(folder / "cpu.cfs_period_us", str(PERIOD_US))
+                _write(folder / "cpu.cfs_quota_us", str(round(cores * PERIOD_US)))
+            return True
+    return False
+
+
 def _limit_memory(folder: Path, size: int) -> None:
     """Swap does not widen it. Raises OSError."""
     if (folder / "memory.max").exists():
@@ -249,12 +299,13 @@ def _sweep(place: Path) -> None:
     for folder in _folders_in(place):
         pid, _, rest = folder.name.removeprefix(ours).partition("-")
         if folder.name.startswith(ours) and pid.isdigit() and start_time(int(pid)) != rest.partition("-")[0]:
-            for inner in _folders_in(folder):
-                _remove((inner,))
             _remove((folder,))
 
 
 def _remove(folders: tuple[Path, ...]) -> None:
+    """With what is in it."""
+    for name in {inner.name for folder in folders for inner in _folders_in(folder)}:
+        _remove(tuple(folder / name for folder in folders))
     for folder in folders:
         _kill(folder)
     deadline = time.monotonic() + GONE_S

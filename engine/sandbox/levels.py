@@ -41,6 +41,7 @@ _OBJECTS = (
 )
 _LAUNCHER = "unless it kills its own launcher"
 _SIGNALS = f"before Linux 6.12, {_LAUNCHER}"
+_NICE = "unless it undoes its niceness"
 _POLLED = "polled: it can be passed for a moment"
 
 GUARANTEES = (
@@ -74,8 +75,8 @@ GUARANTEES = (
         off=_POLLED,
     ),
     Guarantee(
-        "stays below its number of processes",
-        namespaced="polled for root: it can be passed for a moment",
+        "stays below its number of processes, and all commands below the swarm's",
+        namespaced="polled for root and for all: it can be passed for a moment",
         restricted=_POLLED,
         off=_POLLED,
     ),
@@ -85,9 +86,15 @@ GUARANTEES = (
         restricted="polled, without children whose parent ignores their end",
         off="polled, without children whose parent ignores their end",
     ),
+    Guarantee(
+        "leaves the processors to the program and the screen where they want them",
+        namespaced=_NICE,
+        restricted=_NICE,
+        off=_NICE,
+    ),
     Guarantee("stays below its output, file sizes and open files"),
     Guarantee(
-        "stays below its copy's disk budget",
+        "stays below its copy's disk budget, and all copies below the swarm's",
         full=_POLLED,
         namespaced=_POLLED,
         restricted=_POLLED,
@@ -106,6 +113,8 @@ def not_guaranteed(level: Level) -> tuple[str, ...]:
 AS_ROOT = "the program runs as root: agents' processes are root's to the kernel, without capabilities"
 UNFILTERED = "this kind of machine's system calls are not known: none of them is refused"
 NETWORK_GRANTED = "with the network granted, agents reach all of it: services and abstract sockets of this machine too"
+UNWEIGHED = "no control group of processors is handed down here: commands leave them to others by niceness alone"
+UNLIMITED_CPU = "`swarm_cpu` does not hold: it needs a control group of processors"
 DEVICES_SHARED = "agents can change the modes of the machine's basic devices, such as /dev/null"
 
 

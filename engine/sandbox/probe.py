@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -20,12 +21,14 @@ from engine.sandbox.levels import (
     DEVICES_SHARED,
     NETWORK_GRANTED,
     UNFILTERED,
+    UNLIMITED_CPU,
+    UNWEIGHED,
     CopyMethod,
     Level,
     SandboxReport,
     not_guaranteed,
 )
-from engine.sandbox.pool import MemoryPool
+from engine.sandbox.pools import Pools
 from engine.sandbox.program import python
 from engine.sandbox.removal import delete_tree
 from engine.sandbox.seccomp import build_filter
@@ -39,7 +42,7 @@ NO_FILTER = "this kind of machine's system calls are not known, so none can be r
 SMALL = 48 << 20
 """Bytes that the self-test's group may take: what takes more must be ended there."""
 AUTO_SHARE = 0.75
-"""Of the machine's memory: what all commands together may take where no setting says so."""
+"""Of the machine's memory and of its free disk: what all commands, or copies, may take where no setting says so."""
 
 
 class Choice(Struct, frozen=True):
@@ -87,7 +90,7 @@ async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettin
             reason = await _refusal(tried, method, folder)
             if not reason:
                 found = bwrap if tried.namespaces and bwrap else Bubblewrap("", "", False)
-                lacks, granted = _lacks(level, devices, settings.network), _granted(settings)
+                lacks, granted = _lacks(tried, devices), _granted(settings)
                 report = SandboxReport(level, method, found.path, found.version, lacks, reasons, granted)
                 return Choice(tried, method, report)
             reasons.setdefault(f"{level.value}, {method.value}", reason)
@@ -105,15 +108,21 @@ def _at(containment: Containment, level: Level) -> Containment:
     if level is Level.FULL:
         if build_filter(namespaces=True, network=containment.around.network) is None:
             raise Ungoverned(NO_FILTER)
-        groups = ControlGroups.open(containment.limits.swarm_memory)
+        limits = containment.limits
+        groups = ControlGroups.open(limits.swarm_memory, limits.swarm_processes, limits.swarm_cpu)
     return replace(containment, level=level, groups=groups)
 
 
-def _lacks(level: Level, devices: bool, network: bool) -> tuple[str, ...]:
+def _lacks(containment: Containment, devices: bool) -> tuple[str, ...]:
+    level, groups = containment.level, containment.groups
     lacks = list(not_guaranteed(level))
     if level is Level.NAMESPACED and build_filter(namespaces=True, network=False) is None:
         lacks.append(UNFILTERED)
-    if network:
+    if groups is not None and not groups.weighed:
+        lacks.append(UNWEIGHED)
+    if containment.limits.swarm_cpu and not (groups is not None and groups.weighed):
+        lacks.append(UNLIMITED_CPU)
+    if containment.around.network:
         lacks.append(NETWORK_GRANTED)
     if os.geteuid() == 0:
         lacks += [AS_ROOT] if devices else [AS_ROOT, DEVICES_SHARED]
@@ -157,20 +166,22 @@ def _containment(
     program = build_filter(namespaces=True, network=settings.network)
     if program is not None:
         (stage / FILTER).write_bytes(program)
-    limits = _limits(settings)
+    limits = _limits(settings, stage)
     home = Path(os.path.expanduser("~"))
     prefix = str(Path(os.path.realpath(python())).parent.parent)
     needed = () if prefix.startswith("/usr") else (prefix,)
     tools = find_tools(os.environ.get("PATH", os.defpath), home, settings.read_only, needed)
     # All private folders together stay below the memory, so that filling them leaves room to clean up.
     around = Surroundings(stage, tools, objects, settings.network, max(limits.memory * 3 // 8, 32 << 20), devices)
-    return Containment(Level.OFF, bwrap, around, limits, MemoryPool(limits.swarm_memory))
+    pools = Pools(limits.swarm_memory, limits.swarm_processes, limits.swarm_disk)
+    return Containment(Level.OFF, bwrap, around, limits, pools)
 
 
-def _limits(settings: SandboxSettings) -> Limits:
-    """Raises SwarmError (settings)."""
+def _limits(settings: SandboxSettings, folder: Path) -> Limits:
+    """For copies on the disk of `folder`. Raises SwarmError (settings)."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    swarm = settings.swarm_memory
+    free = shutil.disk_usage(folder).free
+    memory, disk = settings.swarm_memory, settings.swarm_disk
     return Limits(
         memory=size_bytes(settings.memory),
         processes=settings.processes,
@@ -179,7 +190,10 @@ def _limits(settings: SandboxSettings) -> Limits:
         file_size=size_bytes(settings.file_size),
         open_files=settings.open_files,
         disk=size_bytes(settings.disk),
-        swarm_memory=int(physical * AUTO_SHARE) if swarm == "auto" else size_bytes(swarm),
+        swarm_memory=int(physical * AUTO_SHARE) if memory == "auto" else size_bytes(memory),
+        swarm_processes=settings.swarm_processes,
+        swarm_cpu=settings.swarm_cpu,
+        swarm_disk=int(free * AUTO_SHARE) if disk == "auto" else size_bytes(disk),
     )
 
 

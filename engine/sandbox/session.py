@@ -12,7 +12,7 @@ from msgspec import Struct
 from engine.protocols import Output, WorkspaceError, WorkspaceLost
 from engine.sandbox.groups import Group
 from engine.sandbox.inside.frames import pack, unpack
-from engine.sandbox.pool import MemoryPool
+from engine.sandbox.pools import Pools
 from engine.sandbox.starts import start_time
 
 MAX_ANSWER = 32 << 20
@@ -28,8 +28,8 @@ class Start(Struct, frozen=True):
     """How to start a launcher: the program's arguments, its environment, and its first frame's values.
 
     `namespaces`: killing the process that was started kills all; without them the launcher must end its own.
-    `passed`: descriptors that it inherits, closed here once it has; `group`: where its commands run, if in one;
-    `pool`: who is told of the memory that they take.
+    `pools` are told what its commands take. `passed`: descriptors that it inherits, closed here once it has;
+    `group`: where its commands run, if in one.
     """
 
     argv: tuple[str, ...]
@@ -37,9 +37,9 @@ class Start(Struct, frozen=True):
     config: dict[str, bytes]
     log: Path
     namespaces: bool
+    pools: Pools
     passed: tuple[int, ...] = ()
     group: Group | None = None
-    pool: MemoryPool | None = None
 
 
 class Session:
@@ -59,7 +59,7 @@ class Session:
         self._process = process
         self._namespaces = start.namespaces
         self._group = start.group
-        self._pool = start.pool
+        self._pools = start.pools
         self.started = start_time(process.pid)
         self._reader = reader
         self._writer = writer
@@ -148,12 +148,14 @@ class Session:
                 if left_out:
                     text += f"\n[... {left_out} bytes left out; all of it is in {path.decode() or 'no file'} ...]\n"
                 text += tail.decode("utf-8", "replace")
+                why = killed.decode("utf-8", "replace")
+                self._pools.ended(why)
                 return Output(
                     exit=int(code) if code else None,
                     text=text,
                     cut=left_out,
                     whole=path.decode("utf-8", "replace"),
-                    killed=killed.decode("utf-8", "replace"),
+                    killed=why,
                     wall_s=float(wall),
                 )
             except ValueError as error:
@@ -161,8 +163,8 @@ class Session:
             finally:
                 self._listeners.pop(number, None)
                 self._running, self._limit = 0, None
-                if self._pool is not None:
-                    self._pool.forget(self)
+                self._pools.memory.forget(self)
+                self._pools.processes.forget(self)
 
     async def freeze(self) -> None:
         """Stop what `run` runs, or is about to run, with its whole process tree and the clock of its deadline."""
@@ -261,9 +263,10 @@ class Session:
                     if listener is not None and len(fields) == 2:
                         listener(fields[1])
                     continue
-                if fields[:1] == [b"memory"]:
-                    if self._pool is not None and at == self._running:
-                        self._pool.note(self, int(fields[1]), lambda: self.end_command("swarm memory"))
+                if fields[:1] == [b"uses"]:
+                    if at == self._running:
+                        self._pools.memory.note(self, int(fields[1]), self.end_command)
+                        self._pools.processes.note(self, int(fields[2]), self.end_command)
                     continue
                 future = self._waiting.get(at)
                 if future is not None and not future.done():

@@ -45,6 +45,8 @@ def _cause(killed: str, limits: SandboxSettings) -> str:
     limit = {
         "memory": f"it and all it started may take {limits.memory}",
         "swarm memory": "all agents' commands together took too much, and it was the largest",
+        "swarm processes": f"all agents' commands together may have {limits.swarm_processes}, and it had the most",
+        "swarm disk": "all agents' copies together may grow no more, and yours is the largest; delete what you can",
         "processes": f"it may have {limits.processes} processes and threads at once",
         "output": f"it may write {limits.output}",
         "cpu": f"it may use {limits.cpu} of processor time",

@@ -73,6 +73,43 @@ async def test_all_commands_together_stay_below_the_swarms_memory(
     await shared.workspaces.close()
 
 
+async def test_all_commands_together_stay_below_the_swarms_processes(
+    place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shared = await open_place(tmp_path_factory.mktemp("crowd"), place.level.value, swarm_processes=64)
+    agents = [await shared.open() for _ in range(3)]
+    many = "for each in $(seq 30); do sleep 600 & done; wait"  # below its own limit
+    outputs = [asyncio.create_task(run(agent, many, 900)) for agent in agents]
+    ended, going = await asyncio.wait(outputs, return_when=asyncio.FIRST_COMPLETED)
+    assert {task.result().killed for task in ended} == {"swarm processes"}
+    for task in going:
+        task.cancel()
+    await asyncio.gather(*going, return_exceptions=True)
+    assert shared.workspaces.limits_met() == ("processes",)
+    assert await shell(agents[0], "echo on") == "on\n"
+    await shared.workspaces.close()
+
+
+async def test_all_copies_together_stay_below_the_swarms_disk(
+    place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shared = await open_place(tmp_path_factory.mktemp("disk"), place.level.value, swarm_disk="100MiB")
+    idle, busy = [await shared.open() for _ in range(2)]
+    write = "head -c 40M /dev/zero > big1; head -c 20M /dev/zero > big2"
+    assert await shell(idle, f"{write}; sleep 1.2") == ""  # until it has been looked at
+    output = await run(busy, f"{write}; sleep 600", 900)
+    assert (output.exit, output.killed) == (None, "swarm disk")
+    assert shared.workspaces.limits_met() == ("disk",)
+    assert await shell(busy, "rm big*; echo clean") == "clean\n"
+    await shared.workspaces.close()
+
+
+async def test_commands_give_way_to_the_program_and_the_screen(place: Place, agent: AgentWorkspace) -> None:
+    """The kernel, asked: what it weighs a command by against the rest of the machine."""
+    file = "/proc/self/autogroup"  # where the kernel has none, there is nothing to set
+    assert await shell(agent, f"while [ -e {file} ] && ! grep -q 'nice 10' {file}; do sleep 0.05; done; nice") == "10\n"
+
+
 async def test_cpu_time_is_limited_over_the_whole_tree(place: Place, tmp_path_factory: pytest.TempPathFactory) -> None:
     strict = await open_place(tmp_path_factory.mktemp("cpu"), place.level.value, cpu="300ms")
     agent = await strict.open()

@@ -8,6 +8,7 @@ import time
 from .beneath import open_beneath
 from .frames import Refused, send
 from .jobs import Job, load, others
+from .niceness import NICE, lowered
 from .usage import counted, used_by
 
 TYPE_CHECKING = False
@@ -19,7 +20,7 @@ KEEP = 8 << 10
 TELL_S = 0.1
 TELL_BYTES = 16 << 10
 TOLD_MEMORY = 16 << 20
-"""Bytes by which a command's memory changes before the engine is told again."""
+"""Bytes by which a command's memory changes before the engine is told again; of its threads, an eighth."""
 SHELL = b"/bin/bash" if os.access("/bin/bash", os.X_OK) else b"/bin/sh"
 
 
@@ -34,14 +35,16 @@ class Command(Job):
         self.output = int(config[b"output"])
         self.cpu_s = float(config[b"cpu"])
         self.tmpfs = [folder for folder in config[b"tmpfs"].split(b"\0") if folder]
-        self.events, self.limited, self.forks, self.cpu_stat = (
-            int(config[name]) if name in config else None for name in (b"events", b"limited", b"forks", b"cpu_stat")
+        self.events, self.limited, self.forks, self.most, self.cpu_stat = (
+            int(config[name]) if name in config else None
+            for name in (b"events", b"limited", b"forks", b"most", b"cpu_stat")
         )
         self.kills_before, self.limited_before = self._group_kills()
         self.refusals_before = self._group_refusals()
         self.cpu_before = self._group_cpu_s()
         self.ended_cpu_s = 0.0
-        self.told_memory = 0
+        self.told = (0, 0)
+        """Bytes and threads that the engine knows of."""
         self.head = bytearray()
         self.tail = bytearray()
         self.total = 0
@@ -58,8 +61,8 @@ class Command(Job):
         os.dup2(out, 1)
         os.dup2(out, 2)
         os.closerange(3, max(64, int(self.config[b"passed"]) + 1))
-        os.setsid()
-        os.nice(10)
+        os.setpgid(0, 0)  # the session stays the sandbox's, whose niceness is set
+        os.nice(NICE)
         _lower(resource.RLIMIT_CORE, 0)
         if self.events is None:
             # So much is never taken before the next look: what passes the limit is seen, and told as the cause.
@@ -112,6 +115,8 @@ class Command(Job):
 
     def watch(self, now: float) -> None:
         super().watch(now)
+        if (session := int(self.config.get(b"session", b"-1"))) >= 0 and lowered(session):
+            self.config[b"session"] = b"-1"
         if self.killed:
             return
         threads, memory, cpu_s, ended = used_by(others(os.getpid()), self.memory, self.tmpfs)
@@ -126,11 +131,17 @@ class Command(Job):
             self.kill(b"cpu")
         elif self.events is not None:
             self._look_at_group()
+            memory = 0  # of all commands together, the kernel sees to that as well
         elif memory > self.memory:
             self.kill(b"memory")
-        elif abs(memory - self.told_memory) > TOLD_MEMORY:
-            self.told_memory = memory
-            send(self.number, b"memory", b"%d" % memory)
+        if not self.killed:
+            self._tell_use(memory, threads)
+
+    def _tell_use(self, memory: int, threads: int) -> None:
+        told_memory, told_threads = self.told
+        if abs(memory - told_memory) > TOLD_MEMORY or abs(threads - told_threads) * 8 > told_threads:
+            self.told = (memory, threads)
+            send(self.number, b"uses", b"%d" % memory, b"%d" % threads)
 
     def _take_notice(self, pid: int) -> None:
         """Of an ended process whose parent has ended before: else it counts as one until the command ends."""
@@ -143,12 +154,13 @@ class Command(Job):
 
     def _look_at_group(self) -> None:
         """The kernel ends what passes its group's memory, or the largest where all groups pass theirs; it refuses
-        processes beyond their number."""
+        processes beyond their number, and beyond that of all groups."""
         kills, limited = self._group_kills()
         if kills > self.kills_before:
             self.kill(b"memory" if limited > self.limited_before else b"swarm memory")
         elif self._group_refusals() > self.refusals_before:
-            self.kill(b"processes")
+            own = self.most is None or counted(self.most, b"") > self.processes
+            self.kill(b"processes" if own else b"swarm processes")
 
     def _group_refusals(self) -> int:
         return counted(self.forks, b"max") if self.forks is not None else 0

@@ -25,6 +25,15 @@ class Loop:
         self.buffer = bytearray()
 
     def run(self) -> None:
+        """Until the engine is gone or lets go. Whatever ends it, all in the sandbox ends with it."""
+        try:
+            self._serve()
+        except BrokenPipeError:
+            pass  # what there was to tell, nobody hears any more
+        finally:
+            kill_others()
+
+    def _serve(self) -> None:
         while True:
             poll = select.poll()
             poll.register(0, select.POLLIN)
@@ -37,7 +46,6 @@ class Loop:
             if job is not None:
                 self._attend(job, ready)
             if 0 in ready and not self._take_requests():
-                kill_others()
                 return
 
     def _attend(self, job: Job, ready: dict[int, int]) -> None:
@@ -100,6 +108,7 @@ def main() -> None:
     for place in config.get(b"arrive", b"").split():
         os.write(int(place), b"0")
         os.close(int(place))
+    config[b"session"] = b"%d" % load("niceness", "session")()
     load("privacy", "hide")()
     if b"guard" in config:
         load("guard", "raise_around")(config)

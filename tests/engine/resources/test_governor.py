@@ -53,6 +53,17 @@ def test_short_memory_cuts_in_steps_down_to_one_and_never_to_none() -> None:
     assert course == sorted(course, reverse=True)
 
 
+def test_a_limit_of_all_commands_that_was_met_is_heat_and_told_by_name() -> None:
+    met = [("processes", "disk")]
+    gate = BuildGate((), "4", SystemClock())
+    governor = LoadGovernor(Settings(), lambda: 40, gate, lambda: met.pop() if met else ())
+    change = governor.consider(CALM)
+    assert change is not None
+    assert (change.workers, change.builds) == (30, 3)
+    assert change.reason == "all commands together met their limit of processes and disk"
+    assert governor.consider(CALM) is None
+
+
 def test_a_cut_waits_for_the_last_one_to_take_effect() -> None:
     load = Load(BOUNDS.ceiling)
     for _ in range(20):

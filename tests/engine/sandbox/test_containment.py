@@ -247,7 +247,7 @@ async def test_the_probe_reports_the_level_its_lacks_and_why_no_better(tmp_path:
 
 
 async def test_a_level_that_does_not_work_here_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(memory: int) -> ControlGroups:
+    def refused(memory: int, processes: int, cores: float) -> ControlGroups:
         raise Ungoverned("none is delegated")
 
     monkeypatch.setattr(ControlGroups, "open", refused)
