@@ -302,6 +302,12 @@ class TaskEnded(EventBody, frozen=True, tag="task_ended"):
     intent: int = 0
 
 
+class TaskUnwanted(EventBody, frozen=True, tag="task_unwanted"):
+    """The task is taken back while its landing is under way: it ends cancelled unless the landing goes through."""
+
+    reason: str
+
+
 class LandingStarted(EventBody, frozen=True, tag="landing_started"):
     """A worker's change is about to be merged. With `text`, a crash from here on can be repaired:
     if the task is found on trunk, this handoff is delivered.
@@ -392,6 +398,7 @@ Body = (
     | TaskStarted
     | TaskRequeued
     | TaskEnded
+    | TaskUnwanted
     | LandingStarted
     | LandingFinished
     | HandedOff

@@ -1,12 +1,15 @@
 """What a new epoch makes of what the one before left (DESIGN: journal and state)."""
 
+from msgspec.structs import replace
+
 from engine import events as e
-from engine.agents import landing
+from engine.agents import cancelling, landing
+from engine.agents.handoffs import engine_text
 from engine.agents.host import Host
 from engine.events import Draft
 from engine.protocols import LandResult
 from engine.repo.diff import parse_patch
-from engine.types import AgentId, AgentState, LandingState, Role, Task, TaskState
+from engine.types import AgentState, LandingState, Role, Task, TaskState
 
 LOSSES = 10
 """How often a task may be lost with its agent or the program before it counts as the cause and fails."""
@@ -25,7 +28,7 @@ async def recover(host: Host, crashed: bool) -> None:
     await _finish_landings(host)
     for task in list(snapshot.tasks.values()):
         if task.state is TaskState.CANCELLED and task.agent is not None and task.id not in told:
-            host.record(*cancelled(host, task))
+            host.record(*cancelling.told(host, task))
         if task.state in (TaskState.WORKING, TaskState.LANDING):
             host.record(*lost(host, task, "the program was stopped or killed", counts=crashed))
     for agent in list(snapshot.agents.values()):
@@ -54,6 +57,8 @@ async def _finish_landings(host: Host) -> None:
 
 def lost(host: Host, task: Task, reason: str, *, counts: bool = True, wait_s: float = 0.0) -> tuple[Draft, ...]:
     """The task goes back into the queue through no fault of its own, unless that has happened too often."""
+    if task.unwanted:
+        return _cancelled(host, task)
     if counts and task.losses + 1 >= LOSSES:
         return given_up(host, task, f"Lost {LOSSES} times: {reason}")
     drafts = _agents_ended(host, task, reason)
@@ -64,6 +69,8 @@ def lost(host: Host, task: Task, reason: str, *, counts: bool = True, wait_s: fl
 
 def failed(host: Host, task: Task, reason: str) -> tuple[Draft, ...]:
     """The attempt failed: another one follows, or, after the last, a handoff that says so."""
+    if task.unwanted:
+        return _cancelled(host, task)
     if task.failures + 1 >= host.settings.task.attempts:
         return given_up(host, task, f"Not done after {task.failures + 1} attempts: {reason}")
     drafts = _agents_ended(host, task, reason)
@@ -75,7 +82,7 @@ def failed(host: Host, task: Task, reason: str) -> tuple[Draft, ...]:
 def given_up(host: Host, task: Task, summary: str) -> tuple[Draft, ...]:
     """The task has failed for good, with a handoff that the engine writes."""
     others = (draft for draft in _agents_ended(host, task, summary) if draft.agent != task.agent)
-    return (*others, *landing.failed(host, task, landing.engine_text(summary), by_engine=True))
+    return (*others, *landing.failed(host, task, engine_text(summary), by_engine=True))
 
 
 def _agents_ended(host: Host, task: Task, reason: str) -> list[Draft]:
@@ -83,7 +90,8 @@ def _agents_ended(host: Host, task: Task, reason: str) -> list[Draft]:
     return [Draft(e.AgentStateChanged(AgentState.FAILED, reason=reason), id, task.id) for id in at_it]
 
 
-def cancelled(host: Host, task: Task, agent: AgentId | None = None) -> tuple[Draft, Draft]:
-    """The handoff in which a planner hears of a cancelled task; from `agent` where nobody was at it."""
-    text = landing.engine_text(f"Cancelled before it was done: {task.reason or 'cancelled'}")
-    return landing.delivered(host, task, text, None, None, by_engine=True, agent=agent)
+def _cancelled(host: Host, task: Task) -> tuple[Draft, ...]:
+    """The end of a task that was taken back while it landed, and did not land."""
+    ends = Draft(e.TaskEnded(TaskState.CANCELLED, task.unwanted), task.agent, task.id)
+    drafts = _agents_ended(host, task, task.unwanted)
+    return (*drafts, ends, *cancelling.told(host, replace(task, reason=task.unwanted)))

@@ -257,6 +257,13 @@ class Snapshot:
         below = [self.agents[id] for id in self.children.get(planner, ())]
         return [child for child in below if child.role is Role.PLANNER and child.state not in gone]
 
+    def subplanner(self, planner: AgentId, name: str) -> Agent | None:
+        """The planner's own subplanner of that title, path or end of its path: one that is at work, else the newest."""
+        named = [
+            each for each in self.subplanners(planner) if name in (each.title, each.path, each.path.rpartition("/")[2])
+        ]
+        return next((each for each in reversed(named) if not each.ended), named[-1] if named else None)
+
     def copy(self) -> "Snapshot":
         """A snapshot that further events do not change."""
         new = object.__new__(Snapshot)
@@ -557,6 +564,11 @@ def _(s: Snapshot, event: e.Event, body: e.TaskEnded) -> None:
     s.budget_marks.pop(of_task(task.id), None)
     if task.state is TaskState.LANDED:
         s.landed_times.append(event.at)
+
+
+@_folds(e.TaskUnwanted)
+def _(s: Snapshot, event: e.Event, body: e.TaskUnwanted) -> None:
+    s._task(event, unwanted=body.reason or "cancelled")
 
 
 @_folds(e.LandingStarted)

@@ -4,6 +4,7 @@ import difflib
 
 from engine import commands as c
 from engine import events as e
+from engine.agents.cancelling import cancelled
 from engine.agents.host import Host
 from engine.errors import ErrorKind, SwarmError
 from engine.events import Draft
@@ -24,9 +25,9 @@ from engine.types import (
 
 
 def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
-    """The events that carry the command out. Raises SwarmError when it cannot be.
+    """The events that carry the command out, one batch. Raises SwarmError when it cannot be.
 
-    Cancel and Stop end what runs, which is more than events: the swarm does that.
+    Stop ends this process's work, which is no event: the swarm does that.
     """
     snapshot = host.snapshot
     match command:
@@ -49,6 +50,10 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
             agent = _alive(_at(host, path))
             said = host.prompts["steer_taken_back" if taken_back else "steer"].render(text=_filled(text))
             return (_told(host, agent.id, MessageSource.STEER, said),)
+        case c.Cancel(path=path, reason=reason):
+            if not (drafts := cancelled(host, _at(host, path), reason)):
+                raise _refused(f"{path} has ended", "there is nothing to cancel")
+            return drafts
         case c.SetWorkers(workers=workers, path=path):
             if workers is not None and workers < 0:
                 raise _refused("the number of workers cannot be negative", "give 0 or more")
@@ -91,11 +96,6 @@ def _resolved(host: Host, handoff: HandoffId, resolved: bool) -> tuple[Draft, ..
     return (Draft(e.HandoffResolved(handoff, resolved), known.agent, known.task),)
 
 
-def agent_at(host: Host, path: AgentPath) -> Agent:
-    """Raises SwarmError (not found) that names the nearest path."""
-    return _at(host, path)
-
-
 def _new_intent(host: Host, text: str, author: str) -> tuple[Draft, ...]:
     snapshot = host.snapshot
     root = snapshot.root
@@ -122,6 +122,7 @@ def _told(host: Host, agent: AgentId, source: MessageSource, text: str, intent: 
 
 
 def _at(host: Host, path: AgentPath | None) -> Agent:
+    """Raises SwarmError (not found) that names the nearest path."""
     snapshot = host.snapshot
     id = snapshot.paths.get(path) if path else None
     if id is None:

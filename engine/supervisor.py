@@ -5,9 +5,12 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 
+from msgspec.structs import replace
+
 from engine import events as e
 from engine import recovery
 from engine.admission import next_task
+from engine.agents import cancelling
 from engine.agents.context import Conversation
 from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed, BudgetSpent, Host
@@ -111,8 +114,9 @@ class Supervisor:
             case e.TaskEnded(state=TaskState.CANCELLED):
                 assert event.task is not None
                 self._queued.discard(event.task)
-                if event.agent is not None and (task := self._running.get(event.agent)) is not None:
-                    task.cancel()
+                self._cancel(event.agent)
+            case e.TaskUnwanted() | e.AgentStateChanged(state=AgentState.CANCELLED):
+                self._cancel(event.agent)
             case e.AgentSpawned(spawned=agent) if agent.role is Role.PLANNER:
                 self._new_planners.append(agent.id)
 
@@ -121,25 +125,9 @@ class Supervisor:
         self._start_planners()
         self._admit()
 
-    def cancel(self, agent: Agent, reason: str) -> None:
-        """End a subtree for good. A worker's task ends `cancelled`; a planner's whole part of the tree with it."""
-        if agent.role is Role.PLANNER:
-            if agent.state in (AgentState.FAILED, AgentState.CANCELLED):
-                raise SwarmError(ErrorKind.USAGE, f"{agent.path} has ended", "there is nothing to cancel")
-            self._cancel_below(agent, reason)
-            if agent.state is AgentState.DONE:  # it has handed off: there is nothing more to tell
-                self.host.record(Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=reason), agent.id))
-            else:
-                self.host.record(*Planner(self.host, agent.id, Conversation()).cancelled(reason))
-            if (running := self._running.get(agent.id)) is not None:
-                running.cancel()
-        elif agent.task is not None and not self.snapshot.tasks[agent.task].ended:
-            waits = self.snapshot.tasks[agent.task].state is TaskState.QUEUED
-            self._cancel_task(agent.task, reason)
-            if waits:  # for its next attempt: no attempt is there whose end its planner would hear of
-                self.host.record(*recovery.cancelled(self.host, self.snapshot.tasks[agent.task], agent.id))
-        else:
-            raise SwarmError(ErrorKind.USAGE, f"{agent.path} has ended", "there is nothing to cancel")
+    def _cancel(self, agent: AgentId | None) -> None:
+        if agent is not None and (task := self._running.get(agent)) is not None:
+            task.cancel()
 
     # --- starting --------------------------------------------------------------------------------------------
 
@@ -175,7 +163,6 @@ class Supervisor:
         for event in await self._journal.agent_events(agent):
             conversation.apply(event)
         await Planner(self.host, agent, conversation).run()
-        self._cancel_below(self.snapshot.agents[agent], "its planner failed")
 
     def _admit(self) -> None:
         while len(self._working) < min(self.snapshot.workers_limit, self._governor.limit):
@@ -272,29 +259,12 @@ class Supervisor:
         task = self.snapshot.tasks[task_id]
         drafts: list[Draft] = []
         if not task.ended:
-            drafts.append(Draft(e.TaskEnded(TaskState.CANCELLED, "cancelled"), agent, task_id))
-        drafts.extend(recovery.cancelled(self.host, task))
+            task = replace(task, reason=task.unwanted or "cancelled")
+            drafts.append(Draft(e.TaskEnded(TaskState.CANCELLED, task.reason), agent, task_id))
+        drafts.extend(cancelling.told(self.host, task))
         drafts.extend(
             Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=task.reason), other.id, task_id)
             for other in self.snapshot.agents.values()
             if other.task == task_id and not other.ended
         )
         self.host.record(*drafts)
-
-    # --- cancelling ------------------------------------------------------------------------------------------
-
-    def _cancel_below(self, planner: Agent, reason: str) -> None:
-        for task in self.snapshot.open_tasks(planner.id):
-            self._cancel_task(task.id, reason)
-        for id in self.snapshot.children.get(planner.id, ()):
-            child = self.snapshot.agents[id]
-            if child.role is Role.PLANNER and child.state not in (AgentState.FAILED, AgentState.CANCELLED):
-                self.cancel(child, reason)
-
-    def _cancel_task(self, task_id: TaskId, reason: str) -> None:
-        task = self.snapshot.tasks[task_id]
-        if task.state is TaskState.LANDING and task.agent is not None:
-            if (running := self._running.get(task.agent)) is not None:
-                running.cancel()  # takes effect only if the landing does not go through
-            return
-        self.host.record(Draft(e.TaskEnded(TaskState.CANCELLED, reason), task.agent, task_id))

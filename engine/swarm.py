@@ -21,10 +21,11 @@ from engine.masking import StreamMask
 from engine.quantities import span_s
 from engine.settings import Settings
 from engine.snapshot import Snapshot
-from engine.steering import agent_at, drafts_for
+from engine.steering import drafts_for
 from engine.supervisor import Supervisor
 from engine.tools.toolbox import Toolbox
 from engine.types import (
+    ROOT,
     AgentId,
     AgentState,
     CommitId,
@@ -244,12 +245,9 @@ class Swarm:
             case c.Stop(reason=reason):
                 self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
                 return
-            case c.Cancel(path=path, reason=reason):
-                agent = agent_at(self, path)
-                if agent.parent is None:
-                    self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
-                    return
-                self.supervisor.cancel(agent, reason)
+            case c.Cancel(path=path, reason=reason) if path == ROOT:
+                self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
+                return
             case _:
                 if isinstance(command, c.SetModel):
                     await self.models.prepare([command.model])

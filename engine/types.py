@@ -160,7 +160,7 @@ class Task(Struct, frozen=True):
 
     `attempt` counts the attempts started; `failures` those that ended by their own fault, `losses` those that
     ended with their agent or the whole program. `intent` is the version it came from, `cancelled_under` the one
-    that its planner knew when it took it back (0: it did not).
+    that its planner knew when it took it back (0: it did not). `unwanted`: why it was taken back while it landed.
     """
 
     id: TaskId
@@ -180,6 +180,7 @@ class Task(Struct, frozen=True):
     conflicts: int = 0
     commit: CommitId | None = None
     cancelled_under: int = 0
+    unwanted: str = ""
 
     @property
     def ended(self) -> bool:

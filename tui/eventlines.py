@@ -81,6 +81,7 @@ _tells(b.ToolStarted)(lambda e: (Tone.QUIET, f"{e.tool} {e.target}"))
 _tells(b.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}"))
 _tells(b.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
 _tells(b.TaskRequeued)(lambda e: (Tone.WARN, f"task queued again: {e.reason}"))
+_tells(b.TaskUnwanted)(lambda e: (Tone.WARN, f"taken back while it lands: {e.reason}"))
 _tells(b.LandingStarted)(lambda e: (Tone.QUIET, f"landing {e.change[:10]}"))
 _tells(b.PathologySeen)(
     lambda e: (

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from engine.agents.cancelling import cancelled
 from engine.agents.host import Host
 from engine.events import AgentStateChanged, Draft, MessageQueued, Rescoped
 from engine.protocols import Output, Workspace, WorkspaceError, WorkspaceLost
@@ -84,6 +85,9 @@ class AgentDesk:
         id = MessageId(self.ids.new("m"))
         told = InboxMessage(id, self.clock.now(), child.id, MessageSource.INTENT, text, intent=version)
         return (Draft(Rescoped(goal, scope), child.id), Draft(MessageQueued(told), child.id))
+
+    def cancelled(self, child: Agent, reason: str) -> tuple[Draft, ...]:
+        return cancelled(self._host, child, reason, self.agent.intent)
 
     async def spoiled(self) -> tuple[str, ...]:
         if self.agent.role is not Role.PLANNER or self._workspace is None:

@@ -6,28 +6,22 @@ from collections.abc import Coroutine, Iterable
 from msgspec.structs import replace
 
 from engine import events as e
-from engine.agents.context import bullets, handoff_message
+from engine.agents.context import bullets
 from engine.agents.desk import AgentDesk
+from engine.agents.handoffs import delivered
 from engine.agents.host import Host
 from engine.agents.watch import strays
 from engine.events import Draft
-from engine.hotspots import newly_hot
 from engine.protocols import LandResult, Workspace, WorkspaceError
 from engine.repo.message import commit_message
 from engine.types import (
     AgentId,
     AgentState,
     CommitId,
-    Handoff,
-    HandoffId,
-    HandoffStatus,
     HandoffText,
-    InboxMessage,
     Landing,
     LandingId,
     LandingState,
-    MessageId,
-    MessageSource,
     Task,
     TaskState,
 )
@@ -35,8 +29,6 @@ from engine.types import (
 MARKER = b"<<<<<<< trunk"
 YOURS = ".swarm/yours"
 """Where a copy keeps the agent's version of a conflicting file that holds no markers; nothing there lands."""
-NAMED = 5
-"""Files in which changes collide that a planner is told of at once."""
 DETAILS = 2_000
 """Characters of git's own words about a conflict."""
 
@@ -160,57 +152,6 @@ def failed(host: Host, task: Task, text: HandoffText, *, by_engine: bool) -> tup
         *delivered(host, task, text, None, None, by_engine=by_engine),
         Draft(e.TaskEnded(TaskState.FAILED, text.summary), task.agent, task.id),
         Draft(e.AgentStateChanged(state, reason=text.summary if by_engine else ""), task.agent, task.id),
-    )
-
-
-def engine_text(summary: str, **parts: str) -> HandoffText:
-    """A handoff that the engine writes for an agent that cannot."""
-    return HandoffText(HandoffStatus.FAILED, summary, **parts)
-
-
-def delivered(
-    host: Host,
-    task: Task,
-    text: HandoffText,
-    landing: LandingState | None,
-    commit: CommitId | None,
-    *,
-    by_engine: bool = False,
-    agent: AgentId | None = None,
-) -> tuple[Draft, Draft]:
-    """A task's handoff and the message in which its planner gets it; from `agent` where nobody is at the task."""
-    agent = agent or task.agent
-    assert agent is not None
-    handoff = Handoff(
-        id=HandoffId(host.ids.new("h")),
-        at=host.clock.now(),
-        task=task.id,
-        agent=agent,
-        to_agent=task.planner,
-        text=text,
-        landing=landing,
-        commit=commit,
-        intent=task.intent,
-        by_engine=by_engine,
-    )
-    hot = newly_hot(host.snapshot, task)
-    note = host.prompts["hotspots"].render(files=bullets(map(str, hot[:NAMED]))) if hot else ""
-    return addressed(host, handoff, task.spec.title, task.planner, note)
-
-
-def addressed(host: Host, handoff: Handoff, title: str, planner: AgentId, more: str = "") -> tuple[Draft, Draft]:
-    """A handoff and the message in which a planner gets it, with `more` of the engine's own at its end."""
-    note = InboxMessage(
-        id=MessageId(host.ids.new("m")),
-        at=host.clock.now(),
-        to_agent=planner,
-        source=MessageSource.HANDOFF,
-        text="\n\n".join(filter(None, (handoff_message(title, handoff), more.strip()))),
-        handoff=handoff.id,
-    )
-    return (
-        Draft(e.HandedOff(handoff), handoff.agent, handoff.task),
-        Draft(e.MessageQueued(note), planner, handoff.task),
     )
 
 

@@ -3,10 +3,11 @@
 from msgspec.structs import replace
 
 from engine import events as e
+from engine.agents import cancelling
 from engine.agents.context import Conversation, ended, intent_opening, outstanding, pinned, slice_opening
 from engine.agents.desk import AgentDesk
+from engine.agents.handoffs import slice_delivered
 from engine.agents.host import AttemptFailed, Host
-from engine.agents.landing import addressed
 from engine.agents.loop import Loop
 from engine.agents.newcomer import repository_notes
 from engine.errors import ModelError, ModelErrorKind
@@ -18,8 +19,6 @@ from engine.types import (
     Agent,
     AgentId,
     AgentState,
-    Handoff,
-    HandoffId,
     HandoffStatus,
     HandoffText,
     Pathology,
@@ -129,7 +128,11 @@ class Planner:
             if not finding.limited:
                 return Answer(CHECK_FAILS, error=True, drafts=(finding.draft,))
             seen, text = (finding.draft,), replace(text, status=HandoffStatus.PARTIAL, concerns=_red(text.concerns))
-        return Answer("accepted", drafts=(*seen, *self._delivered(text), self._ended(AgentState.DONE)), ends=True)
+        return Answer(
+            "accepted",
+            drafts=(*seen, *slice_delivered(self.host, self.agent, text), self._ended(AgentState.DONE)),
+            ends=True,
+        )
 
     def _red_for_sure(self) -> bool:
         """Whether trunk as it stands is known to fail its check, and the reconciler does no more about it."""
@@ -138,34 +141,17 @@ class Planner:
         known = check is not None and not check.passed and check.commit == snapshot.trunk
         return known and (snapshot.given_up or snapshot.green is None)
 
-    def _delivered(self, text: HandoffText, *, by_engine: bool = False) -> tuple[Draft, ...]:
-        agent = self.agent
-        handoff = Handoff(
-            id=HandoffId(self.host.ids.new("h")),
-            at=self.host.clock.now(),
-            task=None,
-            agent=agent.id,
-            to_agent=agent.parent,
-            text=text,
-            intent=agent.intent,
-            by_engine=by_engine,
-        )
-        if agent.parent is None:
-            return (Draft(e.HandedOff(handoff), agent.id),)
-        return addressed(self.host, handoff, agent.title, agent.parent)
-
     def _ended(self, state: AgentState, reason: str = "") -> Draft:
         return Draft(e.AgentStateChanged(state, reason=reason), self.agent_id)
 
     def _fail(self, reason: str) -> None:
-        """Give up: what is below ends too (the swarm sees to it), and the planner above is told."""
+        """Give up: what is below ends too, and the planner above is told."""
         text = HandoffText(HandoffStatus.FAILED, f"The planner of this slice could not go on: {reason}")
-        self.host.record(*self._delivered(text, by_engine=True), self._ended(AgentState.FAILED, reason))
-
-    def cancelled(self, reason: str) -> tuple[Draft, ...]:
-        """The events that end this planner for good, its planner above told."""
-        text = HandoffText(HandoffStatus.FAILED, f"Cancelled before it was done: {reason}")
-        return (*self._delivered(text, by_engine=True), self._ended(AgentState.CANCELLED, reason))
+        self.host.record(
+            *cancelling.below(self.host, self.agent_id, "its planner failed"),
+            *slice_delivered(self.host, self.agent, text, by_engine=True),
+            self._ended(AgentState.FAILED, reason),
+        )
 
 
 def _red(concerns: str) -> str:

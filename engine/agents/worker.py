@@ -4,6 +4,7 @@ from engine import events as e
 from engine.agents import landing
 from engine.agents.context import bullets, repair_opening, task_opening
 from engine.agents.desk import AgentDesk
+from engine.agents.handoffs import engine_text
 from engine.agents.host import Host
 from engine.agents.loop import Loop
 from engine.agents.newcomer import repository_notes, spawned
@@ -83,7 +84,7 @@ class Attempt:
         assert self.desk is not None
         workspace = await self.desk.workspace()
         if not await resolve(self.host, self.task, workspace, self._marked, text):
-            lost = landing.engine_text(
+            lost = engine_text(
                 "Nothing was landed: the change conflicts with newer work on trunk, "
                 "and neither its worker nor a resolver could bring the two together.",
                 notes=text.summary,

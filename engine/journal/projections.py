@@ -51,7 +51,7 @@ TABLES = (
     "agent_samples",
 )
 
-RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped, e.BudgetMarked, e.LoadLimited, e.FixupsExhausted})
+RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped, e.BudgetMarked, e.LoadLimited, e.FixupsExhausted, e.TaskUnwanted})
 """Bodies that only `events` holds."""
 
 _MOST = 2**63 - 1

@@ -17,12 +17,10 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     if not arguments.message.strip():
         return refused("say in `message` what has changed for it")
     wanted = arguments.subplanner.strip()
-    mine = snapshot.subplanners(me)
-    named = [child for child in mine if wanted in (child.title, child.path, child.path.rpartition("/")[2])]
-    if not named:
-        titles = ", ".join(child.title for child in mine) or "none"
+    child = snapshot.subplanner(me, wanted)
+    if child is None:
+        titles = ", ".join(each.title for each in snapshot.subplanners(me)) or "none"
         return refused(f"you have no subplanner {wanted}; yours: {titles}")
-    child = next((child for child in reversed(named) if not child.ended), named[-1])
     drafts = desk.passed_on(child, arguments.goal, arguments.scope, arguments.message)
     return Answer(f"told: {child.title}", drafts=drafts)
 

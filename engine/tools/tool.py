@@ -62,6 +62,10 @@ class Desk(Protocol):
         """The events by which a subplanner hears of a change of its slice; empty parts stay as they are."""
         ...
 
+    def cancelled(self, child: Agent, reason: str) -> tuple[Draft, ...]:
+        """The events that end a subplanner with all below it, by the version of the intent that its planner knows."""
+        ...
+
     async def hand_off(self, text: HandoffText) -> Answer:
         """End the agent's work, or say why it cannot end yet."""
         ...

@@ -7,7 +7,7 @@ import pytest
 
 from engine import events as e
 from engine import recovery, snapshot
-from engine.agents import landing
+from engine.agents import cancelling, handoffs, landing
 from engine.agents.budget_watch import BudgetWatch
 from engine.agents.context import Conversation
 from engine.supervisor import Supervisor
@@ -73,7 +73,7 @@ def cancelled_workers_run_on(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_cancelled_planner_leaves_those_below(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Supervisor, "_cancel_below", lambda self, planner, reason: None)
+    patch.setattr(cancelling, "below", lambda *args: ())
 
 
 def what_landed_is_not_looked_for(patch: pytest.MonkeyPatch) -> None:
@@ -88,17 +88,17 @@ def lost_tasks_stay_where_they_were(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_handoff_is_queued_twice(patch: pytest.MonkeyPatch) -> None:
-    addressed = landing.addressed
-    patch.setattr(landing, "addressed", lambda *args: (*(twice := addressed(*args)), twice[1]))
+    addressed = handoffs.addressed
+    patch.setattr(handoffs, "addressed", lambda *args: (*(twice := addressed(*args)), twice[1]))
 
 
 def a_handoff_is_not_delivered(patch: pytest.MonkeyPatch) -> None:
-    addressed = landing.addressed
-    patch.setattr(landing, "addressed", lambda *args: addressed(*args)[:1])
+    addressed = handoffs.addressed
+    patch.setattr(handoffs, "addressed", lambda *args: addressed(*args)[:1])
 
 
 def nobody_is_told_of_a_cancelled_task(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recovery, "cancelled", lambda *args: ())
+    patch.setattr(cancelling, "told", lambda *args: ())
 
 
 def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from engine.types import Role
 from tests.engine.swarms import PROMPTS, TOOLBOX
 
 WRITING = {"write_file", "edit_file"}
-PLANNING = {"spawn_tasks", "spawn_subplanner", "rescope_subplanner", "cancel_task", "wait"}
+PLANNING = {"spawn_tasks", "spawn_subplanner", "rescope_subplanner", "cancel_subplanner", "cancel_task", "wait"}
 
 
 def load(folder: Path, text: str) -> Prompts:

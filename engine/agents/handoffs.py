@@ -1,0 +1,92 @@
+"""A handoff on its way up the tree: its record, and the message in which a planner gets it."""
+
+from engine import events as e
+from engine.agents.context import bullets, handoff_message
+from engine.agents.host import Host
+from engine.events import Draft
+from engine.hotspots import newly_hot
+from engine.types import (
+    Agent,
+    AgentId,
+    CommitId,
+    Handoff,
+    HandoffId,
+    HandoffStatus,
+    HandoffText,
+    InboxMessage,
+    LandingState,
+    MessageId,
+    MessageSource,
+    Task,
+)
+
+NAMED = 5
+"""Files in which changes collide that a planner is told of at once."""
+
+
+def engine_text(summary: str, **parts: str) -> HandoffText:
+    """A handoff that the engine writes for an agent that cannot."""
+    return HandoffText(HandoffStatus.FAILED, summary, **parts)
+
+
+def delivered(
+    host: Host,
+    task: Task,
+    text: HandoffText,
+    landing: LandingState | None,
+    commit: CommitId | None,
+    *,
+    by_engine: bool = False,
+    agent: AgentId | None = None,
+) -> tuple[Draft, Draft]:
+    """A task's handoff and the message in which its planner gets it; from `agent` where nobody is at the task."""
+    agent = agent or task.agent
+    assert agent is not None
+    handoff = Handoff(
+        id=HandoffId(host.ids.new("h")),
+        at=host.clock.now(),
+        task=task.id,
+        agent=agent,
+        to_agent=task.planner,
+        text=text,
+        landing=landing,
+        commit=commit,
+        intent=task.intent,
+        by_engine=by_engine,
+    )
+    hot = newly_hot(host.snapshot, task)
+    note = host.prompts["hotspots"].render(files=bullets(map(str, hot[:NAMED]))) if hot else ""
+    return addressed(host, handoff, task.spec.title, task.planner, note)
+
+
+def slice_delivered(host: Host, planner: Agent, text: HandoffText, *, by_engine: bool = False) -> tuple[Draft, ...]:
+    """A planner's handoff, and the message in which the planner above gets it, if there is one."""
+    handoff = Handoff(
+        id=HandoffId(host.ids.new("h")),
+        at=host.clock.now(),
+        task=None,
+        agent=planner.id,
+        to_agent=planner.parent,
+        text=text,
+        intent=planner.intent,
+        by_engine=by_engine,
+    )
+    if planner.parent is None:
+        return (Draft(e.HandedOff(handoff), planner.id),)
+    return addressed(host, handoff, planner.title, planner.parent)
+
+
+def addressed(host: Host, handoff: Handoff, title: str, planner: AgentId, more: str = "") -> tuple[Draft, Draft]:
+    """A handoff and the message in which a planner gets it, with `more` of the engine's own at its end."""
+    note = InboxMessage(
+        id=MessageId(host.ids.new("m")),
+        at=host.clock.now(),
+        to_agent=planner,
+        source=MessageSource.HANDOFF,
+        text="\n\n".join(filter(None, (handoff_message(title, handoff), more.strip()))),
+        handoff=handoff.id,
+    )
+    return (
+        Draft(e.HandedOff(handoff), handoff.agent, handoff.task),
+        Draft(e.MessageQueued(note), planner, handoff.task),
+    )

@@ -1,0 +1,25 @@
+"""cancel_subplanner: a planner takes back a slice that it gave away, with all that is below it."""
+
+from msgspec import Struct
+
+from engine.tools.tool import Answer, Desk, Tool, refused
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    subplanner: str
+    reason: str = ""
+
+
+async def call(desk: Desk, arguments: Arguments) -> Answer:
+    me, snapshot = desk.agent.id, desk.snapshot
+    wanted = arguments.subplanner.strip()
+    child = snapshot.subplanner(me, wanted)
+    if child is None:
+        titles = ", ".join(each.title for each in snapshot.subplanners(me)) or "none"
+        return refused(f"you have no subplanner {wanted}; yours: {titles}")
+    open_tasks = sum(len(snapshot.open_tasks(below.id)) for below in snapshot.subtree(child.id))
+    drafts = desk.cancelled(child, arguments.reason.strip() or "its planner took it back")
+    return Answer(f"cancelled: {child.title}, with {open_tasks} open tasks; what has landed stays", drafts=drafts)
+
+
+TOOL = Tool("cancel_subplanner", Arguments, call, writes=True, atomic=True, target=lambda a: a.subplanner[:60])
