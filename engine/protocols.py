@@ -292,8 +292,18 @@ class Workspaces(Protocol):
     method: str
     not_guaranteed: tuple[str, ...]
     granted: tuple[str, ...]
+    warm: bool
+    """Whether copies begin with what `keep_builds` kept."""
 
-    async def open(self, agent: AgentId, commit: CommitId) -> Workspace: ...
+    async def open(self, agent: AgentId, commit: CommitId, *, anew: bool = False) -> Workspace:
+        """A copy of a trunk commit. `anew`: without what was built before."""
+        ...
+
+    async def keep_builds(self, workspace: Workspace) -> None:
+        """Close the copy in which a check of a trunk commit has come to its end; what it built there is where later
+        copies begin. For the engine's own checks alone: what is kept, everyone's commands will trust.
+        """
+        ...
 
     async def sweep(self) -> None:
         """Remove what agents of an earlier epoch left."""

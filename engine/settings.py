@@ -139,10 +139,16 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BuildSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Commands that pass the build gate (globs), and how many at once (`auto`: one for each core)."""
+    """Commands that pass the build gate (globs), and how many at once (`auto`: one for each core).
+
+    `warm`: names (globs) of what git ignores, of which copies begin with what the check has built; `warm_size`: what
+    all of that may take on disk.
+    """
 
     gate: tuple[str, ...] = ("cargo *", "make*", "npm *", "pytest*", "*gcc*")
     slots: str = "auto"
+    warm: tuple[str, ...] = ("target", "node_modules", ".venv", "venv", "build", "_build")
+    warm_size: str = "16GiB"
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

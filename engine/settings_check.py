@@ -62,7 +62,9 @@ SPANS = NO_SPAN | {
     ("sandbox", "cpu"),
 }
 AUTO_SIZES = frozenset({("sandbox", "swarm_memory"), ("sandbox", "swarm_disk")})
-SIZES = AUTO_SIZES | {("sandbox", name) for name in ("memory", "output", "file_size", "disk")}
+SIZES = (
+    AUTO_SIZES | {("sandbox", name) for name in ("memory", "output", "file_size", "disk")} | {("build", "warm_size")}
+)
 LEAST: dict[tuple[str, str], float] = {
     ("swarm", "workers"): 1,
     ("swarm", "max_depth"): 0,
@@ -290,6 +292,8 @@ def _check_sense(path: tuple[str, ...], value: Any) -> None:
         raise broken(
             f"'{value}' is neither auto nor a number of slots", 'write "auto" or a number in quotes, such as "4"'
         )
+    elif key == ("build", "warm") and (paths := [name for name in value if not name or "/" in name.rstrip("/")]):
+        raise broken(f"'{paths[0][:80]}' is not a name", 'name the folder itself, such as "target"; globs are known')
     elif key == ("swarm", "watch_intent") and (value.startswith(("/", "~")) or ".." in value.split("/")):
         raise broken(f"'{value[:80]}' is not a file of the repo", 'write its path from the top, such as "INTENT.md"')
     elif key == ("providers", "base_url") and value:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from engine.resources.governor import LoadGovernor
 from engine.resources.meters import SystemMeters
 from engine.run_folder import RunFolder
 from engine.run_lock import RunLock
+from engine.sandbox.removal import delete_tree
 from engine.settings import Settings
 from engine.snapshot import Snapshot
 from engine.summary import Summary, summarise
@@ -75,7 +75,7 @@ class LiveRun:
             watching.cancel()
             await self._held.aclose()
         if self.snapshot.state is RunState.FINISHED:  # nothing will be built on its copies again
-            await asyncio.to_thread(shutil.rmtree, self.folder.workspaces, True)
+            await asyncio.to_thread(delete_tree, self.folder.workspaces)
         return self.summary()
 
     async def _watch_intent(self) -> None:
@@ -189,7 +189,9 @@ async def _assemble(
         folder.journal, chunks=chunks, on_failure=lambda error: swarms[0].fail(error) if swarms else None
     )
     held.push_async_callback(journal.close)
-    workspaces = await open_workspaces(folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.offers)
+    workspaces = await open_workspaces(
+        folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.offers, settings.build
+    )
     held.push_async_callback(workspaces.close)
     await workspaces.sweep()
     workspaces.prepare(await trunk.tip())

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.protocols import WorkspaceError
-from engine.repo.ignores import Rules, decide, parse
+from engine.repo.ignores import Rules, ignored, parse
 from engine.repo.objects import TREE_MODE, Entry, Id, NewObjects
 from engine.repo.trees import EXECUTABLE, FILE, LINK, Changes, Content
 
@@ -56,6 +56,8 @@ class Scan:
         self.changes: Changes = {}
         self.left_out: list[str] = []
         """What cannot land, and why; a message for each."""
+        self.aside: list[str] = []
+        """What git ignores, a folder for all below it; in an upper also what is gone of that."""
 
     def run(self, folder: Path) -> Changes:
         """Raises WorkspaceError when the copy cannot be read."""
@@ -70,7 +72,7 @@ class Scan:
         return self.changes
 
     def _folder(
-        self, fd: int, prefix: str, tree: Id | None, whole: bool, chain: tuple[Rules, ...], ignored: bool
+        self, fd: int, prefix: str, tree: Id | None, whole: bool, chain: tuple[Rules, ...], hidden: bool
     ) -> None:
         """`whole`: what is not here is gone. `chain`: the rules of each folder from the root to above this one."""
         with os.scandir(fd) as found:
@@ -94,12 +96,15 @@ class Scan:
             if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0 and self.stamps is None:
                 if known is not None:
                     self.changes[path] = None
+                else:
+                    self.aside.append(path)
                 continue
             if stat.S_ISDIR(info.st_mode):
-                self._inner(fd, path, known, whole, chain, ignored, seen)
+                self._inner(fd, path, known, whole, chain, hidden, seen)
             elif stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
                 seen.add(name)
-                if known is None and path not in self.carried and (ignored or self._ignored(chain, path, False)):
+                if known is None and path not in self.carried and (hidden or self._ignored(chain, path, False)):
+                    self.aside.append(path)
                     continue
                 self._file(fd, name, path, info)
         if whole:
@@ -114,16 +119,17 @@ class Scan:
         known: Entry | None,
         whole: bool,
         chain: tuple[Rules, ...],
-        ignored: bool,
+        hidden: bool,
         seen: set[str],
     ) -> None:
         below = known[1] if known is not None and known[0] == TREE_MODE else None
-        hidden = ignored or self._ignored(chain, path, True)
+        hidden = hidden or self._ignored(chain, path, True)
         if known is not None and below is None:
             self.changes[path] = None  # a file became a folder
         name = path.rpartition("/")[2]
         seen.add(name)
         if hidden and below is None and not any(carried.startswith(path + "/") for carried in self.carried):
+            self.aside.append(path)
             return
         if path.count("/") >= DEEPEST:
             self.left_out.append(f"{path[:80]}…: is nested too deeply to land; remove it")
@@ -150,12 +156,7 @@ class Scan:
         return ()
 
     def _ignored(self, chain: tuple[Rules, ...], path: str, folder: bool) -> bool:
-        names = tuple(path.split("/"))
-        for depth in range(len(chain) - 1, -1, -1):
-            said = decide(chain[depth], names[depth:], folder)
-            if said is not None:
-                return said
-        return bool(decide(self.excludes, names, folder))
+        return ignored(chain, self.excludes, path, folder)
 
     def _file(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
         if self.stamps is not None and self.stamps.get(path) == stamp(info):

@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from engine.repo.alternates import all_objects, write_alternates
 from engine.repo.endings import checked_out
-from engine.repo.index import Entries, Index, decode, encode, entry
-from engine.repo.trees import EXECUTABLE, LINK, differences
+from engine.repo.index import Entries, Index, Mark, Marks, decode, encode, entry
+from engine.repo.trees import EXECUTABLE, LINK
 from engine.types import CommitId
 
 CONFIG = """[core]
@@ -142,22 +142,21 @@ class Delta(Struct, frozen=True):
     size: int
 
 
-def lay_delta(repo: pygit2.Repository, folder: Path, old: CommitId, new: CommitId) -> Delta:
-    """Make `folder` what an overlay needs on top of a checkout of `old` to show `new`: files and whiteouts.
+def lay_delta(repo: pygit2.Repository, folder: Path, commit: CommitId, marks: Marks) -> Delta:
+    """Make `folder` a layer that shows these files of `commit`, each with its time, and hides what is None.
 
-    Raises OSError, pygit2.GitError.
+    Raises OSError, pygit2.GitError, KeyError.
     """
     folder.mkdir(parents=True)
     entries: Entries = {}
     size = 0
-    tree = _tree(repo, new)
-    for path, found in differences(_tree(repo, old), tree):
-        name = os.fsencode(path)
-        if found is None:
+    for name, mark in marks.items():
+        if mark is None:
             entries[name] = None
             continue
-        entries[name] = _write(repo, folder, path, found, new)
-        size += 0 if found.filemode == pygit2.GIT_FILEMODE_COMMIT else repo[found.id].peel(pygit2.Blob).size
+        entries[name] = _write(repo, folder, os.fsdecode(name), mark, commit)
+        size += 0 if mark.mode == pygit2.GIT_FILEMODE_COMMIT else repo[pygit2.Oid(raw=mark.oid)].peel(pygit2.Blob).size
+    tree = _tree(repo, commit)
     for name, kept in entries.items():
         if kept is None:
             _whiteout(folder, name, tree)
@@ -182,23 +181,22 @@ def _tree(repo: pygit2.Repository, commit: CommitId) -> pygit2.Tree:
     return repo[commit].peel(pygit2.Commit).tree
 
 
-def _write(repo: pygit2.Repository, folder: Path, path: str, found: pygit2.Object, commit: CommitId) -> bytes:
+def _write(repo: pygit2.Repository, folder: Path, path: str, mark: Mark, commit: CommitId) -> bytes:
     """Write one file of a commit as a checkout would. Returns its entry of the index."""
-    where, name, mode = folder / path, os.fsencode(path), int(found.filemode)
-    oid = bytes.fromhex(str(found.id))
+    where, name, mode = folder / path, os.fsencode(path), mark.mode
     where.parent.mkdir(parents=True, exist_ok=True)
     if mode == pygit2.GIT_FILEMODE_COMMIT:
         where.mkdir(exist_ok=True)
-        return entry(name, mode, oid, 0, 0)
-    data = repo[found.id].peel(pygit2.Blob).data
+        return entry(name, mode, mark.oid, 0, 0)
+    data = repo[pygit2.Oid(raw=mark.oid)].peel(pygit2.Blob).data
     if mode == LINK:
         os.symlink(data, os.fsencode(where))
     else:
         bits = 0o777 if mode == EXECUTABLE else 0o666
         with os.fdopen(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, bits), "wb") as file:
             file.write(checked_out(repo, data, path, commit))
-    info = os.lstat(where)
-    return entry(name, mode, oid, info.st_size, info.st_mtime_ns)
+    os.utime(where, ns=(mark.modified_ns, mark.modified_ns), follow_symlinks=False)
+    return entry(name, mode, mark.oid, os.lstat(where).st_size, mark.modified_ns)
 
 
 def _whiteout(layer: Path, path: bytes, tree: pygit2.Tree) -> None:
@@ -254,21 +252,34 @@ def _merged(stack: list["os.DirEntry[str]"]) -> list[str]:
 
 
 def merge_layers(origin: Origin, folders: tuple[Path, ...], target: Path, head: Head, index: Index) -> None:
-    """One checkout that shows what an overlay of `folders` would, its files linked, not copied.
+    """One checkout that shows what an overlay of `folders` would. `head` and `index` are what its git is to show.
 
-    Linking is safe because nobody ever writes to a layer. `head` and `index` are what its git is to show.
     Raises OSError.
     """
+    link_shown(folders, target)
+    _make_git(origin, target / ".git", head)
+    (target / ".git" / "index").write_bytes(encode(index, {}))
+
+
+def link_shown(folders: Sequence[Path], target: Path) -> None:
+    """Make `target` what an overlay of `folders` would show, but for `.git`, its files linked, not copied.
+
+    Linking is safe because nobody ever writes to a layer. Folders keep their modes and times, too.
+    Raises OSError; RecursionError for a hostile depth.
+    """
     target.mkdir()
+    made: list[tuple[Path, os.stat_result]] = []
     for path, found in shown([str(folder) for folder in folders]):
         if path == ".git" or path.startswith(".git/"):
             continue
         if found.is_dir(follow_symlinks=False):
             (target / path).mkdir()
+            made.append((target / path, found.stat(follow_symlinks=False)))
         else:
             link(found.path, str(target / path))
-    _make_git(origin, target / ".git", head)
-    (target / ".git" / "index").write_bytes(encode(index, {}))
+    for folder, info in reversed(made):
+        folder.chmod(stat.S_IMODE(info.st_mode))
+        os.utime(folder, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def is_opaque(folder: str) -> bool:

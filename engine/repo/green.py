@@ -23,10 +23,16 @@ _NAMED = 50
 _TEST_FILE = re.compile(r"^(?:tests?/(?:.*/)?)?(?:test_[^/]*|[^/]*_test)\.py$")
 
 
-class ContainedChecker:
-    """Implements protocols.Checker: one workspace, brought from commit to commit so that builds stay warm.
+SUSPECT = 3
+"""Failures in a row, each on what earlier checks had built, after which a check builds all anew."""
 
-    Checks of one checker run one after the other. `timeout_s` is what the check command may take.
+
+class ContainedChecker:
+    """Implements protocols.Checker: each check goes on from what the last one built.
+
+    Where copies can begin with that, each has a copy of its own, and agents' copies begin there as well; else one
+    workspace is brought from commit to commit. Checks of one checker run one after the other. `timeout_s` is what the
+    check command may take.
     """
 
     def __init__(
@@ -38,6 +44,7 @@ class ContainedChecker:
         self._timeout_s = timeout_s
         self._agent = agent or AgentId("check")
         self._workspace: Workspace | None = None
+        self._failures = 0
         self._turn = asyncio.Lock()
 
     async def check(self, commit: CommitId) -> Check:
@@ -60,7 +67,7 @@ class ContainedChecker:
 
     async def _check(self, commit: CommitId) -> Check:
         if self._workspace is None:
-            self._workspace = await self._workspaces.open(self._agent, commit)
+            self._workspace = await self._workspaces.open(self._agent, commit, anew=self._suspect)
         else:
             await self._workspace.advance(commit, commit)
         try:
@@ -68,6 +75,7 @@ class ContainedChecker:
         except asyncio.CancelledError:
             await self._drop()  # what the command was doing there is unknown
             raise
+        await self._leave(output)
         failing, failed_tests = pytest_failures(output.text)
         return Check(
             at=self._clock.now(),
@@ -79,6 +87,24 @@ class ContainedChecker:
             failing=failing,
             failed_tests=failed_tests,
         )
+
+    @property
+    def _suspect(self) -> bool:
+        return self._failures > 0 and self._failures % SUSPECT == 0
+
+    async def _leave(self, output: Output) -> None:
+        """Pass on what was built, if the command came to its end by itself.
+
+        What was built outlives the code that built it: lest it fail check after check, some failures in a row make the
+        next one build all anew.
+        """
+        self._failures = self._failures + 1 if output.exit != 0 else 0
+        workspace = self._workspace
+        if workspace is not None and self._workspaces.warm:
+            self._workspace = None
+            await (self._workspaces.keep_builds(workspace) if output.exit is not None else workspace.close())
+        elif self._suspect:
+            await self._drop()
 
     async def _drop(self) -> None:
         workspace, self._workspace = self._workspace, None

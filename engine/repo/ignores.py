@@ -61,6 +61,16 @@ def decide(rules: Rules, names: tuple[str, ...], folder: bool) -> bool | None:
     return None
 
 
+def ignored(chain: tuple[Rules, ...], excludes: Rules, path: str, folder: bool) -> bool:
+    """Whether git ignores an untracked path. `chain`: the rules of each folder on the way, from the top down."""
+    names = tuple(path.split("/"))
+    for depth in range(len(chain) - 1, -1, -1):
+        said = decide(chain[depth], names[depth:], folder)
+        if said is not None:
+            return said
+    return bool(decide(excludes, names, folder))
+
+
 def _matches(parts: tuple[str, ...], names: tuple[str, ...]) -> bool:
     """Whether the pattern covers the whole path; `reached` are the counts of names that its parts so far can take."""
     reached = {0}

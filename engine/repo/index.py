@@ -32,6 +32,29 @@ class Index(Struct, frozen=True):
             mode = int.from_bytes(self.body[at + _MODE_AT : at + _MODE_AT + 4], "big")
             yield path, mode, self.body[at + _OID_AT : at + _OID_AT + 20]
 
+    def mark(self, path: bytes) -> "Mark | None":
+        """What is said of one file; None when it is not there."""
+        where = bisect_left(self.paths, path)
+        known = where < len(self.paths) and self.paths[where] == path
+        return mark(self.body[self.starts[where] : self.starts[where + 1]]) if known else None
+
+
+class Mark(Struct, frozen=True):
+    """What an entry says of a file: mode and raw object id as git has them, and the time that its content is of."""
+
+    mode: int
+    oid: bytes
+    modified_ns: int
+
+
+Marks = dict[bytes, Mark | None]
+"""By path; None for what is gone."""
+
+
+def mark(entry: bytes) -> Mark:
+    seconds, rest, mode, _, oid, _ = _ENTRY.unpack_from(entry)
+    return Mark(mode, oid, seconds * 1_000_000_000 + rest)
+
 
 def entry(path: bytes, mode: int, oid: bytes, size: int, modified_ns: int) -> bytes:
     """One entry. Of the file's state only what `core.checkStat=minimal` compares is filled in."""

@@ -1,4 +1,5 @@
-"""Read-only layers of trunk commits, shared by all copies: a base, and a short stack of what changed since.
+"""Read-only layers of trunk commits, shared by all copies: a base, a short stack of what changed since, and below both
+what checks have built.
 
 The stack is kept as a log-structured merge does: a new layer takes those above it that are not much larger, so that
 opening a copy at a trunk that has moved writes about what moved, however old the base is. When much has changed a
@@ -6,18 +7,24 @@ newer base is made of links, beside the agents.
 """
 
 import asyncio
+import logging
+import re
 import subprocess
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pygit2
 from msgspec import Struct
 
 from engine.errors import ErrorKind, SwarmError
-from engine.repo.checkout import Head, Origin, check_out, finish_delta, lay_delta, merge_layers, received
+from engine.repo.builds import Builds, hide, masked, misfits, take
+from engine.repo.checkout import Head, Origin, check_out, finish_delta, lay_delta, link_shown, merge_layers, received
 from engine.repo.excludes import Excludes
-from engine.repo.index import Entries, Index, decode, encode
+from engine.repo.index import Entries, Index, Marks, decode, encode
+from engine.repo.times import Times, moved, rebased
 from engine.repo.trash import Trash
-from engine.repo.trees import differences
+from engine.sandbox.disk import disk_used
 from engine.types import CommitId
 
 MAX_CHANGED = 400
@@ -28,13 +35,18 @@ GROWTH = 4
 DEEPEST = 8
 LONGEST = 2_800
 """The kernel takes a page of mount options; each layer's path stands there with a little around it."""
+DEEPEST_BUILDS = 4
+"""Layers of what checks have built that are kept apart."""
+
+log = logging.getLogger("swarm")
 
 
 class Layer(Struct, frozen=True):
-    """What a copy at `commit` stands on: folders, the lowest first."""
+    """What a copy at `commit` stands on: folders, the lowest first; those of `builds`, if any, come first."""
 
     commit: CommitId
     folders: tuple[Path, ...]
+    builds: Builds | None = None
 
 
 class _Base(Struct, frozen=True):
@@ -49,6 +61,7 @@ class _Step(Struct, frozen=True):
 
     layer: Layer
     head: Head
+    times: Times
     changed: Entries
     size: int
     own: int
@@ -68,12 +81,15 @@ class Layers:
         self._number = 0
         self._base: _Base | None = None
         self._stack: list[_Step] = []
+        self._times: Times | None = None
+        """At the commit that a layer was asked of last."""
+        self._builds: Builds | None = None
         self._made: dict[CommitId, Layer] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def use(self, commit: CommitId) -> Layer:
-        """The layer of a trunk commit, made if need be. To be given back with `release`.
+    async def use(self, commit: CommitId, *, anew: bool = False) -> Layer:
+        """The layer of a trunk commit, made if need be. To be given back with `release`. `anew`: without builds.
 
         Raises SwarmError (git).
         """
@@ -81,6 +97,8 @@ class Layers:
             layer = self._made.get(commit)
             if layer is None:
                 layer = self._made[commit] = await asyncio.to_thread(self._make, commit)
+            if anew and layer.builds is not None:
+                layer = Layer(commit, layer.folders[len(layer.builds.folders) :])
             self._hold(layer)
         self._renew_if_worn()
         return layer
@@ -97,6 +115,8 @@ class Layers:
 
     def _drop_unused(self) -> None:
         keep = {folder for step in self._stack for folder in step.layer.folders}
+        if self._builds is not None:
+            keep.update(self._builds.folders)
         if self._base is not None:
             keep.update(self._base.layer.folders)
         gone = {folder for folder, uses in self._uses.items() if not uses and folder not in keep}
@@ -117,6 +137,7 @@ class Layers:
         self._closed = True
         if self._renewing is not None:
             await asyncio.wait([self._renewing])
+        self._begin_from(None)
 
     # --- making ----------------------------------------------------------------------------------------------
 
@@ -130,11 +151,15 @@ class Layers:
             repo = pygit2.Repository(str(self._origin.trunk))
             head = received(self._origin, repo, commit)
             base = self._base
-            if base is None:
+            if base is None or self._times is None:
                 layer = Layer(commit, (folder,))
-                self._base = _Base(layer, check_out(self._origin, folder, commit, head))
+                index = check_out(self._origin, folder, commit, head)
+                self._base, self._times = _Base(layer, index), Times(commit, index, {})
                 return layer
-            return self._lay(repo, base, folder, commit, head)
+            times = moved(repo, self._times, commit, time.time_ns(), self._builds)
+            layer = self._lay(repo, base, times, folder, head)
+            self._times = times
+            return self._on_builds(repo, layer)
         except (subprocess.CalledProcessError, pygit2.GitError, OSError, KeyError, ValueError) as error:
             self._trash.throw(folder)
             said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
@@ -144,23 +169,91 @@ class Layers:
                 "check the run's trunk.git and the free disk space",
             ) from error
 
-    def _lay(self, repo: pygit2.Repository, base: _Base, folder: Path, commit: CommitId, head: Head) -> Layer:
+    def _lay(self, repo: pygit2.Repository, base: _Base, times: Times, folder: Path, head: Head) -> Layer:
         """Lay what is new on the stack, and take its upper layers in where they are small or too many."""
         stack = list(self._stack)
-        while stack and (self._deep(stack, folder) or _small(repo, stack[-1], commit)):
+        while True:
+            under = stack[-1].layer if stack else base.layer
+            new = _new(times, stack[-1].times if stack else Times(base.layer.commit, base.index, {}))
+            if not new:
+                return Layer(times.commit, under.folders)
+            if not stack or (not self._deep(under, folder) and len(new) < stack[-1].own // GROWTH):
+                break
             stack.pop()
-        under = stack[-1].layer if stack else base.layer
-        delta = lay_delta(repo, folder, under.commit, commit)
+        delta = lay_delta(repo, folder, times.commit, new)
         changed = {**(stack[-1].changed if stack else {}), **delta.entries}
         finish_delta(folder, head, base.index, changed)
         size = delta.size + (stack[-1].size if stack else 0)
-        step = _Step(Layer(commit, (*under.folders, folder)), head, changed, size, len(delta.entries))
-        self._stack = [*stack, step]
-        return step.layer
+        layer = Layer(times.commit, (*under.folders, folder))
+        self._stack = [*stack, _Step(layer, head, times, changed, size, len(delta.entries))]
+        return layer
 
-    def _deep(self, stack: list[_Step], folder: Path) -> bool:
-        depth = len(stack[-1].layer.folders) + 1
-        return depth > DEEPEST or depth * (len(str(folder)) + 16) > LONGEST
+    def _deep(self, under: Layer, folder: Path) -> bool:
+        depth = len(under.folders) + 1
+        return depth > DEEPEST or _too_long(depth + DEEPEST_BUILDS + 1, folder)
+
+    # --- what checks have built ------------------------------------------------------------------------------
+
+    def _on_builds(self, repo: pygit2.Repository, layer: Layer) -> Layer:
+        """A layer with what was built below it, but for what makes no sense at its commit."""
+        builds = self._builds
+        if builds is None or _too_long(len(layer.folders) + len(builds.folders) + 1, builds.folders[0]):
+            return layer
+        if hidden := misfits(repo, builds, layer.commit, self.excludes.rules):
+            mask = self._new_folder()
+            hide(mask, hidden)
+            builds = masked(builds, mask, hidden)
+        return Layer(layer.commit, (*builds.folders, *layer.folders), builds)
+
+    async def keep_builds(
+        self, stood_on: Layer, upper: Path, aside: Sequence[str], names: re.Pattern[str], limit: int
+    ) -> None:
+        """What a check built in a copy that nothing can write to any more is where copies begin from now on.
+
+        `aside`: the paths in its `upper` that git ignores, of which those are moved away that `names` matches.
+        All of it together may have `limit` bytes; where there is more, or it cannot be kept, copies begin without.
+        """
+        async with self._turn:
+            made = (self._new_folder(), self._new_folder())
+            try:
+                builds = await asyncio.to_thread(self._taken, stood_on, upper, aside, names, made)
+                size = await asyncio.to_thread(_size, builds)
+            except (OSError, RecursionError) as error:  # a full disk, or what was made to be in the way
+                log.warning("what the check has built is not kept: %s", error)
+                builds, size = None, 0
+            if size > limit:
+                log.warning("what checks have built takes %d MiB: builds begin anew", size >> 20)
+                builds = None
+            for folder in made:
+                if builds is None or folder not in builds.folders:
+                    self._trash.throw(folder)
+            self._begin_from(builds)
+
+    def _begin_from(self, builds: Builds | None) -> None:
+        self._builds = builds
+        self._made.clear()
+        for folder in builds.folders if builds is not None else ():
+            self._uses.setdefault(folder, 0)
+        self._drop_unused()
+
+    def _taken(
+        self,
+        stood_on: Layer,
+        upper: Path,
+        aside: Sequence[str],
+        names: re.Pattern[str],
+        made: tuple[Path, Path],
+    ) -> Builds | None:
+        """`made`: where to put what is new, and all in one when there are too many layers."""
+        before = stood_on.builds or Builds(stood_on.commit, (), frozenset(), 0)
+        folders = before.folders
+        here, gone = take(upper, aside, names, made[0])
+        if here or gone:
+            folders = (*folders, made[0])
+        if len(folders) > DEEPEST_BUILDS:
+            link_shown(folders, made[1])
+            folders = (made[1],)
+        return Builds(stood_on.commit, folders, before.roots - gone | here, time.time_ns()) if folders else None
 
     # --- a newer base ----------------------------------------------------------------------------------------
 
@@ -184,19 +277,28 @@ class Layers:
             self._trash.throw(folder)
         else:
             async with self._turn:
-                self._base = _Base(Layer(top.layer.commit, (folder,)), index)
-                self._stack = []
-                self._made[top.layer.commit] = self._base.layer
+                assert self._times is not None
+                self._base, self._stack = _Base(Layer(top.layer.commit, (folder,)), index), []
+                self._times = rebased(self._times, index)
                 self._uses.setdefault(folder, 0)
+                self._made.pop(top.layer.commit, None)
         finally:
             self.release(top.layer)
 
 
-def _small(repo: pygit2.Repository, upper: _Step, commit: CommitId) -> bool:
-    """Whether a layer is small beside what would be laid on it."""
-    old = repo[upper.layer.commit].peel(pygit2.Commit).tree
-    new = repo[commit].peel(pygit2.Commit).tree
-    return any(count >= upper.own // GROWTH for count, _ in enumerate(differences(old, new)))
+def _new(times: Times, under: Times) -> Marks:
+    """What is not shown as it is to be by what lies `under`, which has the same base and came before."""
+    return {path: mark for path, mark in times.marks.items() if mark != under.of(path)}
+
+
+def _size(builds: Builds | None) -> int:
+    """Bytes on disk."""
+    return sum(map(disk_used, builds.folders)) if builds is not None else 0
+
+
+def _too_long(depth: int, folder: Path) -> bool:
+    """Whether so many layers with such paths are more than the kernel takes."""
+    return depth * (len(str(folder)) + 16) > LONGEST
 
 
 def _one_line(said: bytes | str | None) -> str:

@@ -67,6 +67,8 @@ class AgentWorkspace:
         self._starting = asyncio.Lock()
         self._starter: asyncio.Task[None] | None = None
         self._closed = False
+        """Nothing more may be asked of it."""
+        self._gone = False
         self._outputs = 0
         self._carried: frozenset[str] = frozenset()
 
@@ -186,6 +188,9 @@ class AgentWorkspace:
         """What the copy holds now that it did not receive."""
         if self._closed:
             raise WorkspaceLost("the workspace is closed")
+        return self._scan()
+
+    def _scan(self) -> Scan:
         objects = NewObjects(self._offers.store)
         received = self._offers.tree_of(self.layer.commit)
         scan = Scan(objects, received, self.copy.stamps, self._carried, self._layers.excludes.rules)
@@ -273,17 +278,30 @@ class AgentWorkspace:
 
     # --- the end ---
 
-    async def close(self) -> None:
-        if self._closed:
-            return
+    async def end(self) -> bool:
+        """End the sandbox. Whether it is certain that nothing can touch the copy any more."""
         self._closed = True
-        self._let_go()
-        quiet = True
         async with self._starting:
-            if self._session is not None and self.copy.stamps is not None:
-                quiet = await self._session.end()
-            elif self._session is not None:
-                await self._session.close()
+            if self._session is None:
+                return True
+            return await self._session.end()
+
+    def aside(self) -> list[str]:
+        """The paths in an ended copy's upper that git ignores, and what is gone of such. Raises WorkspaceError."""
+        return self._scan().aside
+
+    async def close(self) -> None:
+        if self._gone:
+            return
+        self._gone = True
+        self._let_go()
+        if self.copy.stamps is not None:
+            quiet = await self.end()
+        else:
+            self._closed = quiet = True
+            async with self._starting:
+                if self._session is not None:
+                    await self._session.close()
         if self._starter is not None:
             await self._starter
         self._disk.forget()

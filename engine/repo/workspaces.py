@@ -1,11 +1,15 @@
 """Makes agents' copies for one run, and removes what they and earlier epochs left."""
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 
 from engine.errors import ErrorKind, SwarmError
+from engine.protocols import Workspace, WorkspaceError
+from engine.quantities import size_bytes
 from engine.repo.alternates import all_objects
+from engine.repo.builds import kept_names
 from engine.repo.copies import Copy, Spare, make_copy
 from engine.repo.excludes import read_excludes
 from engine.repo.layers import Layer, Layers
@@ -13,20 +17,29 @@ from engine.repo.offers import Offers
 from engine.repo.trash import Trash
 from engine.repo.workspace import AgentWorkspace
 from engine.sandbox.leftovers import kill_recorded
-from engine.sandbox.levels import SandboxReport
+from engine.sandbox.levels import CopyMethod, SandboxReport
 from engine.sandbox.probe import Choice, choose
-from engine.settings import SandboxSettings
+from engine.settings import BuildSettings, SandboxSettings
 from engine.types import AgentId, CommitId
 
 SPARES = 8
 """Full copies that are kept for the next agents. An overlay is made anew: that is quicker than to look through one."""
+
+log = logging.getLogger("swarm")
 
 
 class CopiedWorkspaces:
     """A protocols.Workspaces over one state folder. All methods are to be called from one event loop."""
 
     def __init__(
-        self, folder: Path, trunk_git: Path, choice: Choice, layers: Layers, trash: Trash, offers: Offers
+        self,
+        folder: Path,
+        trunk_git: Path,
+        choice: Choice,
+        layers: Layers,
+        trash: Trash,
+        offers: Offers,
+        build: BuildSettings,
     ) -> None:
         self._folder = folder
         self._trunk_git = trunk_git
@@ -45,6 +58,9 @@ class CopiedWorkspaces:
         self.method = choice.report.method.value
         self.not_guaranteed = choice.report.not_guaranteed
         self.granted = choice.report.granted
+        self._build_names = kept_names(build.warm)
+        self._build_limit = size_bytes(build.warm_size)
+        self.warm = bool(build.warm) and choice.method is CopyMethod.OVERLAY
 
     @property
     def report(self) -> SandboxReport:
@@ -60,7 +76,7 @@ class CopiedWorkspaces:
         except SwarmError:
             pass  # who opens a copy will be told
 
-    async def open(self, agent: AgentId, commit: CommitId) -> AgentWorkspace:
+    async def open(self, agent: AgentId, commit: CommitId, *, anew: bool = False) -> AgentWorkspace:
         """Only folders are made here where copies are overlays; the sandbox is up a little later.
 
         Raises SwarmError (git, state).
@@ -69,7 +85,7 @@ class CopiedWorkspaces:
             raise SwarmError(ErrorKind.STATE, "the workspaces are closed", "start the run again")
         self._count += 1
         folder = self._folder / "copies" / f"{_plain(agent)}-{os.getpid()}-{self._count}"
-        layer = await self._layers.use(commit)
+        layer = await self._layers.use(commit, anew=anew)
         try:
             copy = await self._copy(folder, layer)
         except BaseException:
@@ -89,6 +105,17 @@ class CopiedWorkspaces:
         self._of_agent[agent] = workspace
         workspace.start()
         return workspace
+
+    async def keep_builds(self, workspace: Workspace) -> None:
+        own = next(each for each in self._open if each is workspace)
+        try:
+            if self.warm and await own.end():
+                aside = await asyncio.to_thread(own.aside)
+                await self._layers.keep_builds(own.layer, own.copy.changed, aside, self._build_names, self._build_limit)
+        except (WorkspaceError, OSError) as error:
+            log.warning("what the check has built cannot be looked through: %s", error)
+        finally:
+            await own.close()
 
     def sandboxes(self) -> dict[AgentId, int]:
         """The process at the top of each agent's newest sandbox."""
@@ -161,11 +188,17 @@ class CopiedWorkspaces:
 
 
 async def open_workspaces(
-    folder: Path, trunk_git: Path, settings: SandboxSettings, base: CommitId, offers: Offers | None = None
+    folder: Path,
+    trunk_git: Path,
+    settings: SandboxSettings,
+    base: CommitId,
+    offers: Offers | None = None,
+    build: BuildSettings | None = None,
 ) -> CopiedWorkspaces:
     """Workspaces in `folder` (made if missing, one run's own) for the run that started from `base`.
 
-    `offers` take what is finished; without them it is written into the trunk's repo at once.
+    `offers` take what is finished; without them it is written into the trunk's repo at once. `build` says what of a
+    check's copy later copies begin with.
 
     Raises SwarmError: sandbox and settings as `choose` does, state when the folder cannot be written, git.
     """
@@ -181,7 +214,8 @@ async def open_workspaces(
             ErrorKind.STATE, f"the workspaces' folder cannot be written: {error}", "choose another with --state-dir"
         ) from error
     choice = await choose(folder, tuple(map(str, all_objects(trunk_git / "objects"))), settings)
-    return CopiedWorkspaces(folder, trunk_git, choice, layers, trash, offers or Offers(trunk_git, keep=False))
+    offers = offers or Offers(trunk_git, keep=False)
+    return CopiedWorkspaces(folder, trunk_git, choice, layers, trash, offers, build or BuildSettings())
 
 
 def _real(path: Path) -> Path:

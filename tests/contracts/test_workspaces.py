@@ -547,3 +547,26 @@ async def test_a_full_copy_is_brought_up_to_date_and_not_made_anew(
         assert (second.copy.changed / "src/greet.py").stat().st_ino == inode
     else:  # nobody vouches there for the end of what ran in it
         assert not (project.folder / "workspaces" / "copies" / first.copy.folder.name).exists()
+
+
+async def test_copies_begin_with_what_the_check_has_built_where_they_can_share_it(
+    workspaces: CopiedWorkspaces, project: Project
+) -> None:
+    check = await workspaces.open(AgentId("check"), project.base)
+    await shell(check, "mkdir -p build/deep; echo built > build/deep/x; echo ignored > a.o; echo seen > untracked")
+    await workspaces.keep_builds(check)
+    with pytest.raises(WorkspaceLost):
+        await check.read_file("README.md")
+    first = await workspaces.open(AGENT, project.base)
+    begins_with = "build\nx\n" if workspaces.warm else ""
+    assert await shell(first, "ls -d build a.o untracked 2>/dev/null; ls build/deep 2>/dev/null; true") == begins_with
+    assert await shell(first, "git status --porcelain") == ""
+    await shell(first, "mkdir -p build/deep; echo mine > build/deep/x; echo mine > build/mine; echo mine > README.md")
+    assert await first.changed() == ("README.md",)
+    await first.close()
+    second = await workspaces.open(AgentId("agent-2"), project.base)
+    assert await shell(second, "cat README.md build/mine build/deep/x 2>/dev/null; true") == (
+        "# Greeter\nbuilt\n" if workspaces.warm else "# Greeter\n"
+    )
+    anew = await workspaces.open(AgentId("agent-3"), project.base, anew=True)
+    assert await shell(anew, "ls build 2>/dev/null; true") == ""

@@ -185,6 +185,8 @@ def test_an_unknown_key_is_told_with_its_line_and_the_nearest_one(
         ("[sandbox]\nlevel = 'ful'\n", 2, "there is no level 'ful'"),
         ("[build]\ngate = 'make*'\n", 2, "must be a list of texts, not text"),
         ("[build]\nslots = '0'\n", 2, "neither auto nor"),
+        ("[build]\nwarm = ['target/', 'out/debug']\n", 2, "'out/debug' is not a name"),
+        ("[build]\nwarm_size = 'much'\n", 2, "much"),
         ("[models]\nworker = 'opnai:x'\n", 2, "there is no provider 'opnai'"),
         ("[models]\nworker = 'gpt'\n", 2, "is not a model name"),
         ("swarm = 3\n", 1, "'swarm' is a section, not a value"),

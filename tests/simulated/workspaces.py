@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from posixpath import normpath
 
-from engine.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
+from engine.protocols import Entry, Match, Output, Workspace, WorkspaceError, WorkspaceLost
 from engine.types import AgentId, CommitId
 from tests.simulated.patch import unified_patch
 from tests.simulated.power import Power
@@ -199,6 +199,7 @@ class MemoryWorkspaces:
         self.not_guaranteed: tuple[str, ...] = ()
         self.granted: tuple[str, ...] = ()
         self.method = "memory"
+        self.warm = False
         self.opened: dict[AgentId, list[MemoryWorkspace]] = {}
         self.swept = 0
         self.delay_s = 0.01
@@ -212,13 +213,16 @@ class MemoryWorkspaces:
         """The workspaces that are open now."""
         return [made for each in self.opened.values() for made in each if not made.closed]
 
-    async def open(self, agent: AgentId, commit: CommitId) -> MemoryWorkspace:
+    async def open(self, agent: AgentId, commit: CommitId, *, anew: bool = False) -> MemoryWorkspace:
         await self._power.needed()
         await self._clock.sleep(self.delay_s)
         await self._power.needed()
         made = MemoryWorkspace(agent, commit, self._commits, self._clock, self._power, self.shell)
         self.opened.setdefault(agent, []).append(made)
         return made
+
+    async def keep_builds(self, workspace: Workspace) -> None:
+        await workspace.close()
 
     async def sweep(self) -> None:
         await self._power.needed()

@@ -290,7 +290,18 @@ def test_the_doctor_says_what_is_there_and_never_a_key(person: Person) -> None:
     assert sum("does not guarantee" in line for line in findings) <= 1
     assert "warn  check: none is configured" in answer.out
     assert all(re.match(r"(ok|warn|fail) +\S.*: .", line) for line in findings)
-    for what in ("python", "git", "settings", "state folder", "disk", "sandbox", "copies", "models", "terminal"):
+    for what in (
+        "python",
+        "git",
+        "settings",
+        "state folder",
+        "disk",
+        "sandbox",
+        "copies",
+        "builds",
+        "models",
+        "terminal",
+    ):
         assert any(re.match(rf"(ok|warn) +{what}: ", line) for line in findings), what
     assert any("provider openai: OPENAI_API_KEY is set" in line for line in findings)
     assert any("provider anthropic: ANTHROPIC_API_KEY is not set" in line for line in findings)

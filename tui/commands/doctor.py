@@ -156,6 +156,7 @@ async def _sandbox(settings: Settings, root: Path) -> list[Finding]:
         findings.append(Finding("warn", "copies", f"by {report.method}", slow))
     else:
         findings.append(Finding("ok", "copies", f"by {report.method}"))
+    findings.append(_builds(settings, report.method.value == "overlay"))
     if report.granted:
         what = "unset sandbox.network and sandbox.read_only where agents do not need them"
         findings.append(Finding("warn", "commands may also reach", ", ".join(report.granted), what))
@@ -163,6 +164,22 @@ async def _sandbox(settings: Settings, root: Path) -> list[Finding]:
         lacks, trust = report.not_guaranteed, "run repos that you do not trust on a machine that holds nothing of yours"
         findings.append(Finding("warn", "sandbox does not guarantee", f"{len(lacks)} things", trust, lacks))
     return findings
+
+
+def _builds(settings: Settings, shared: bool) -> Finding:
+    """Whether a copy's first build is a small one."""
+    names = ", ".join(settings.build.warm)
+    if not names:
+        return Finding("ok", "builds", "each copy's first begins with nothing, as build.warm says")
+    if not shared:
+        what = "each copy's first begins with nothing: only copies by overlay share what the check has built"
+        return Finding("warn", "builds", what, "levels namespaced and full mount overlays, where bubblewrap can")
+    if not settings.repo.check:
+        what = (
+            "each copy's first begins with nothing: what they could share is what the check builds, and there is none"
+        )
+        return Finding("warn", "builds", what, "give a check that builds")
+    return Finding("ok", "builds", f"each copy's first begins with what the check has built in {names}")
 
 
 def _providers(settings: Settings) -> Iterator[Finding]:

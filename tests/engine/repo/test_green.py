@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.protocols import Output, Workspace, WorkspaceLost
-from engine.repo.green import ContainedChecker, pytest_failures, suggest_check
+from engine.repo.green import SUSPECT, ContainedChecker, pytest_failures, suggest_check
 from engine.repo.source import inspect_repo
 from engine.types import AgentId, CommitId
 from tests.engine.repo.person import Content, PersonRepo
@@ -42,14 +42,18 @@ class Room:
 class Rooms:
     level = "off"
     method = "none"
+    warm = False
 
     def __init__(self, *answers: Output | Exception) -> None:
         self.answers = list(answers)
         self.told: list[str] = []
 
-    async def open(self, agent: AgentId, commit: CommitId) -> Workspace:
-        self.told.append(f"open {agent} {commit[0]}")
+    async def open(self, agent: AgentId, commit: CommitId, *, anew: bool = False) -> Workspace:
+        self.told.append(f"open {agent} {commit[0]}{' anew' if anew else ''}")
         return Room(commit, self.answers, self.told)  # type: ignore[return-value]
+
+    async def keep_builds(self, workspace: Workspace) -> None:
+        self.told.append("keep builds")
 
     async def sweep(self) -> None: ...
 
@@ -90,6 +94,40 @@ async def test_the_workspace_is_kept_between_checks_and_closed_at_the_end() -> N
         "run make test 60 at 2",
         "close",
     ]
+
+
+async def test_each_check_begins_with_what_the_last_has_built_where_copies_can() -> None:
+    rooms = Rooms(output(0), output(1), output(None, killed="timeout"), output(0))
+    rooms.warm = True
+    checks = checker(rooms)
+    for commit in (ONE, TWO, ONE, TWO):
+        await checks.check(commit)
+    assert rooms.told == [
+        "open check 1",
+        "run make test 60 at 1",
+        "keep builds",
+        "open check 2",
+        "run make test 60 at 2",
+        "keep builds",  # a failed test says nothing against what was built
+        "open check 1",
+        "run make test 60 at 1",
+        "close",  # it was cut off: what it left may be half written
+        "open check 2",
+        "run make test 60 at 2",
+        "keep builds",
+    ]
+
+
+@pytest.mark.parametrize("warm", [True, False])
+async def test_some_failures_in_a_row_make_the_next_check_build_all_anew(warm: bool) -> None:
+    rooms = Rooms(*[output(1)] * SUSPECT, output(1), output(0))
+    rooms.warm = warm
+    checks = checker(rooms)
+    for _ in range(SUSPECT + 2):
+        await checks.check(ONE)
+    opened = [line for line in rooms.told if line.startswith("open")]
+    again = ["open check 1"] * (SUSPECT - 1) if warm else []
+    assert opened == ["open check 1", *again, "open check 1 anew", *(["open check 1"] if warm else [])]
 
 
 async def test_a_lost_workspace_is_replaced_once() -> None:
