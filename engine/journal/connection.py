@@ -12,6 +12,8 @@ from engine.journal.schema import APPLICATION_ID, STEPS, VERSION
 
 WAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the write-ahead log is cut back after a checkpoint."""
+WAL_PAGES = 4_000
+"""Pages of 4 KB in the log after which it is brought into the file: pages that change often are written once."""
 _BUSY_MS = 10_000
 _CHECK_S = 0.25
 """Seconds that a look for damage may take."""
@@ -31,6 +33,7 @@ async def open_for_writing(path: Path) -> aiosqlite.Connection:
             f"busy_timeout = {_BUSY_MS}",
             "synchronous = FULL",
             f"journal_size_limit = {WAL_LIMIT}",
+            f"wal_autocheckpoint = {WAL_PAGES}",
             "cache_size = -16384",
             "temp_store = MEMORY",
         ):

@@ -12,13 +12,13 @@ from msgspec.structs import replace
 
 from engine.errors import ErrorKind, SwarmError
 from engine.events import Event
-from engine.journal import bulk
 from engine.journal.blobs import Shelf
 from engine.journal.bodies import encode_body
 from engine.journal.checkpoints import EVERY, Chunks, encode_parts, made_by
 from engine.journal.connection import WAL_LIMIT, log_size, open_for_writing
-from engine.journal.projections import Write, project
+from engine.journal.projections import project
 from engine.journal.queries import JournalReader
+from engine.journal.statements import BLOB, EVENT, Write, execute, write
 from engine.snapshot import Snapshot
 
 BATCH = 1_000
@@ -26,13 +26,8 @@ BATCH = 1_000
 RETRY_S = 1.0
 """Seconds between two tries to write what could not be written."""
 
-_EVENT = (
-    "INSERT INTO events (seq, at, epoch, kind, agent, task, cause, body) VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT))"
-)
-_ROW = _EVENT.partition(" VALUES ")[2]
 _CHECKPOINT = "INSERT OR REPLACE INTO checkpoints (seq, made_by, parts) VALUES (?, ?, ?)"
 _LAST_CHECKPOINT = "SELECT coalesce(max(seq), 0) FROM checkpoints WHERE made_by = ?"
-_BLOB = "INSERT OR IGNORE INTO blobs (hash, codec, size, data) VALUES (?, ?, ?, ?)"
 
 
 class SqliteJournal:
@@ -188,7 +183,7 @@ class SqliteJournal:
         events: list[Event] = []
         calls = 0
         for call in self._calls:
-            if events and len(events) + len(call) > BATCH:
+            if events and (len(events) + len(call) > BATCH or call[0].epoch != events[0].epoch):
                 break
             events.extend(call)
             calls += 1
@@ -210,9 +205,9 @@ class SqliteJournal:
         writes: list[Write] = []
         try:
             db.execute("BEGIN IMMEDIATE")
-            bulk.insert(db, _EVENT, _ROW, list(self._rows(events, writes)))
-            db.executemany(_BLOB, [(b.hash, b.codec, b.size, b.data) for b in self._shelf.take()])
-            bulk.run(db, writes)
+            write(db, EVENT, list(self._rows(events, writes)))
+            write(db, BLOB, [(b.hash, b.codec, b.size, b.data) for b in self._shelf.take()])
+            execute(db, writes)
             db.execute("COMMIT")
         except BaseException:
             self._shelf.take()
@@ -246,7 +241,7 @@ class SqliteJournal:
         parts = self._chunks.cut(snapshot, shelf)
         try:
             db.execute("BEGIN IMMEDIATE")
-            db.executemany(_BLOB, [(b.hash, b.codec, b.size, b.data) for b in shelf.take()])
+            write(db, BLOB, [(b.hash, b.codec, b.size, b.data) for b in shelf.take()])
             db.execute(_CHECKPOINT, (snapshot.seq, self._made_by, encode_parts(parts)))
             db.execute("COMMIT")
         except BaseException:

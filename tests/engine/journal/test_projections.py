@@ -12,7 +12,8 @@ import pytest
 from engine import events as e
 from engine import types as t
 from engine.conversation import Message, StopReason, Text
-from engine.journal.projections import RECORD_ONLY, TABLES, decided
+from engine.journal.projections import RECORD_ONLY, decided
+from engine.journal.statements import TABLES
 from engine.journal.writer import SqliteJournal
 from engine.snapshot import Snapshot
 from engine.types import AgentId, CommitId, LandingState, TaskState
@@ -159,8 +160,11 @@ async def test_the_tables_do_not_depend_on_how_calls_fall_into_transactions(tmp_
         journal.append([event])
         await journal.durable(event.seq)
     await journal.close()
-    for table in (*(table for table in TABLES if table not in ("inbox_consumed", "trunk")), "events"):
-        assert rows(one, f"SELECT * FROM {table}") == rows(many, f"SELECT * FROM {table}"), table
+    for table in (*TABLES, "events"):
+        here, there = rows(one, f"SELECT * FROM {table}"), rows(many, f"SELECT * FROM {table}")
+        if table == "runs":  # sums of floats, added up in another order
+            assert here[0].pop("usd") == pytest.approx(there[0].pop("usd"))
+        assert here == there, table
 
 
 async def test_an_answer_goes_to_the_open_call_of_its_agent_and_an_answer_alone_has_its_own_row(tmp_path: Path) -> None:

@@ -1,0 +1,24 @@
+"""What each kind of event writes into the tables that plain SQL reads: a decision for every kind."""
+
+from collections.abc import Iterable
+
+from engine import events as e
+from engine.journal.blobs import Shelf
+from engine.journal.projections import agents, messages, run, tasks
+from engine.journal.statements import Write
+
+RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped, e.BudgetMarked, e.LoadLimited, e.FixupsExhausted, e.TaskUnwanted})
+"""Bodies that only `events` holds."""
+
+_PROJECTIONS = {**run.PROJECTIONS, **agents.PROJECTIONS, **messages.PROJECTIONS, **tasks.PROJECTIONS}
+
+
+def project(event: e.Event, shelf: Shelf) -> Iterable[Write]:
+    """The writes that follow from one event; large texts go onto the shelf. All strings must be valid UTF-8."""
+    body = event.body
+    return () if type(body) in RECORD_ONLY else _PROJECTIONS[type(body)](event, body, shelf)
+
+
+def decided() -> frozenset[type]:
+    """The bodies that are projected or explicitly not."""
+    return RECORD_ONLY | _PROJECTIONS.keys()

@@ -1,0 +1,106 @@
+"""What events of agents write: their rows, scratchpads, changes of course, and what went wrong with them."""
+
+from collections.abc import Iterable
+
+from engine import events as e
+from engine.journal.blobs import Shelf
+from engine.journal.projections.counts import count, tokens
+from engine.journal.statements import Projections, Statement, Write, insert
+from engine.types import Agent, AgentState, Role
+
+PROJECTIONS = Projections()
+
+
+_AGENT = insert(
+    "agents",
+    "id path parent role model title goal scope task attempt state doing reason paused priority intent epoch steps "
+    "tokens_in_context input_tokens cached_tokens output_tokens usd spawned stepped ended",
+)
+_AGENT_STATE = Statement(
+    "agents",
+    "UPDATE agents SET state = ?, doing = ?, reason = coalesce(?, reason), "
+    "ended = CASE ? WHEN 'at work' THEN NULL WHEN 'ended' THEN coalesce(ended, ?) ELSE ended END WHERE id = ?",
+)
+_PAUSED = Statement("agents", "UPDATE agents SET paused = ? WHERE id = ?")
+_PRIORITY = Statement("agents", "UPDATE agents SET priority = ? WHERE id = ?")
+_MODEL = Statement("agents", "UPDATE agents SET model = ? WHERE id = ?")
+_ROLE_MODEL = Statement(
+    "agents",
+    "UPDATE agents SET model = ? WHERE role = ? AND (role = 'planner' OR state NOT IN ('done', 'failed', 'cancelled'))",
+)
+_RUN_MODEL = Statement("runs", "UPDATE runs SET models = json_set(models, ?, ?)")
+_SCOPE = Statement("agents", "UPDATE agents SET goal = ?, scope = ? WHERE id = ?")
+_PIVOT = insert("pivots", "seq at agent reason scratchpad")
+_PATHOLOGY = insert("pathologies", "seq at agent pathology times remedy detail")
+_SCRATCHPAD = insert("scratchpads", "agent version at text size blob")
+_ENDS = (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED)
+
+
+@PROJECTIONS.of(e.AgentSpawned)
+def _(event: e.Event, body: e.AgentSpawned, shelf: Shelf) -> Iterable[Write]:
+    a: Agent = body.spawned
+    who = (a.id, a.path, a.parent, a.role, a.model, a.title, a.goal, a.scope, a.task, a.attempt)
+    how = (a.state, a.doing, a.reason, a.paused, a.priority, a.intent, a.epoch, a.steps, a.tokens_in_context)
+    yield _AGENT, (*who, *how, *tokens(a.usage), a.spawned_at, a.stepped_at or None, a.ended_at)
+    yield count(agents=1)
+
+
+@PROJECTIONS.of(e.AgentStateChanged)
+def _(event: e.Event, body: e.AgentStateChanged, shelf: Shelf) -> Iterable[Write]:
+    stands = "ended" if body.state in _ENDS else "at work"
+    yield _AGENT_STATE, (body.state, body.doing, body.reason, stands, event.at, event.agent)
+
+
+def acts(event: e.Event, doing: str) -> Write:
+    """An agent that runs a tool."""
+    return _AGENT_STATE, (AgentState.ACTING, doing, None, None, None, event.agent)
+
+
+@PROJECTIONS.of(e.SubtreePaused)
+def _(event: e.Event, body: e.SubtreePaused, shelf: Shelf) -> Iterable[Write]:
+    yield _PAUSED, (1, event.agent)
+
+
+@PROJECTIONS.of(e.SubtreeResumed)
+def _(event: e.Event, body: e.SubtreeResumed, shelf: Shelf) -> Iterable[Write]:
+    yield _PAUSED, (0, event.agent)
+
+
+@PROJECTIONS.of(e.PriorityChanged)
+def _(event: e.Event, body: e.PriorityChanged, shelf: Shelf) -> Iterable[Write]:
+    yield _PRIORITY, (body.priority, event.agent)
+
+
+@PROJECTIONS.of(e.ModelChanged)
+def _(event: e.Event, body: e.ModelChanged, shelf: Shelf) -> Iterable[Write]:
+    if event.agent is not None:
+        yield _MODEL, (body.model, event.agent)
+        return
+    for role in Role if body.role is None else (body.role,):
+        yield _ROLE_MODEL, (body.model, role)
+        yield _RUN_MODEL, (f"$.{role}", body.model)
+
+
+@PROJECTIONS.of(e.Rescoped)
+def _(event: e.Event, body: e.Rescoped, shelf: Shelf) -> Iterable[Write]:
+    yield _SCOPE, (body.goal, body.scope, event.agent)
+
+
+@PROJECTIONS.of(e.PathologySeen)
+def _(event: e.Event, body: e.PathologySeen, shelf: Shelf) -> Iterable[Write]:
+    yield _PATHOLOGY, (event.seq, event.at, event.agent, body.pathology, body.times, body.remedy, body.detail)
+
+
+@PROJECTIONS.of(e.ScratchpadRewritten)
+def _(event: e.Event, body: e.ScratchpadRewritten, shelf: Shelf) -> Iterable[Write]:
+    yield _SCRATCHPAD, (event.agent, body.version, event.at, *shelf.head(body.text))
+
+
+@PROJECTIONS.of(e.Pivoted)
+def _(event: e.Event, body: e.Pivoted, shelf: Shelf) -> Iterable[Write]:
+    yield _PIVOT, (event.seq, event.at, event.agent, body.reason, body.version)
+
+
+@PROJECTIONS.of(e.ModelCallRetried)
+def _(event: e.Event, body: e.ModelCallRetried, shelf: Shelf) -> Iterable[Write]:
+    yield count(retries=1)

@@ -1,0 +1,120 @@
+"""What events of the run itself write: its row and its intent, checks of trunk, samples of the machine."""
+
+from collections.abc import Iterable
+
+from engine import events as e
+from engine.journal.blobs import Shelf
+from engine.journal.projections.counts import count
+from engine.journal.statements import Projections, Statement, Write, insert, json_text
+from engine.types import AgentUse, Sample
+
+PROJECTIONS = Projections()
+
+
+# A journal holds one run, so its row needs no key.
+_RUN = insert("runs", "id repo branch base check_command models settings version trunk created")
+_EPOCH = Statement(
+    "runs",
+    """UPDATE runs SET
+      worked = worked + CASE WHEN epoch_at IS NOT NULL AND ended IS NULL
+                        THEN max(0, (SELECT at FROM events WHERE seq = ?) - epoch_at) ELSE 0 END,
+      reason = CASE WHEN ended IS NULL THEN reason ELSE '' END,
+      exit_status = CASE WHEN ended IS NULL THEN exit_status END,
+      state = CASE WHEN ended IS NULL THEN state ELSE 'running' END,
+      ended = NULL, epoch = ?, epoch_at = ?, pid = ?, sandbox_level = ?, copy_method = ?,
+      settings = coalesce(nullif(?, ''), settings)""",
+)
+_RUN_STATE = Statement("runs", "UPDATE runs SET state = ?, reason = ?, exit_status = ?")
+_RUN_ENDED = Statement(
+    "runs",
+    "UPDATE runs SET state = ?, reason = ?, exit_status = ?, "
+    "worked = worked + CASE WHEN ended IS NULL THEN max(0, ? - coalesce(epoch_at, 0)) ELSE 0 END, "
+    "ended = coalesce(ended, ?)",
+)
+_WORKERS = Statement("runs", "UPDATE runs SET workers_limit = ?, workers_limit_by = ?")
+_GREEN = Statement("runs", "UPDATE runs SET green = ?, green_at = ?")
+_PUBLISHED = Statement("runs", "UPDATE runs SET published = ?, left_alone = ?")
+
+
+@PROJECTIONS.of(e.RunCreated)
+def _(event: e.Event, body: e.RunCreated, shelf: Shelf) -> Iterable[Write]:
+    models = json_text(body.models)
+    row = (body.run, body.repo, body.branch, body.base, body.check, models, body.settings, body.version)
+    yield _RUN, (*row, body.base, event.at)
+
+
+@PROJECTIONS.of(e.EpochStarted)
+def _(event: e.Event, body: e.EpochStarted, shelf: Shelf) -> Iterable[Write]:
+    # The epoch before may have died: then it worked until its last event.
+    now = (event.epoch, event.at, body.pid, body.sandbox_level, body.copy_method, body.settings)
+    yield _EPOCH, (event.seq - 1, *now)
+
+
+@PROJECTIONS.of(e.RunStateChanged)
+def _(event: e.Event, body: e.RunStateChanged, shelf: Shelf) -> Iterable[Write]:
+    row = (body.state, body.reason, body.exit_status)
+    if body.state in ("finished", "stopped", "failed"):
+        yield _RUN_ENDED, (*row, event.at, event.at)
+    else:
+        yield _RUN_STATE, row
+
+
+@PROJECTIONS.of(e.WorkersLimited)
+def _(event: e.Event, body: e.WorkersLimited, shelf: Shelf) -> Iterable[Write]:
+    yield _WORKERS, (body.workers, body.by)
+
+
+_SAMPLE_FIELDS = Sample.__struct_fields__
+_SAMPLE = insert("samples", "seq at " + " ".join(_SAMPLE_FIELDS))
+
+
+@PROJECTIONS.of(e.Sampled)
+def _(event: e.Event, body: e.Sampled, shelf: Shelf) -> Iterable[Write]:
+    yield _SAMPLE, (event.seq, event.at, *(getattr(body.sample, name) for name in _SAMPLE_FIELDS))
+
+
+_USE_FIELDS = AgentUse.__struct_fields__
+_USE = insert("agent_samples", "seq at agent " + " ".join(_USE_FIELDS))
+
+
+@PROJECTIONS.of(e.AgentsSampled)
+def _(event: e.Event, body: e.AgentsSampled, shelf: Shelf) -> Iterable[Write]:
+    for agent, use in body.uses.items():
+        yield _USE, (event.seq, event.at, agent, *(getattr(use, name) for name in _USE_FIELDS))
+
+
+# --- green ---------------------------------------------------------------------------------------------------
+
+_CHECK = insert("greens", "seq at commit_oid passed exit wall_s output size blob purpose failing failed_tests")
+_BREAK = insert("breaks", "seq at planner tip suspects tasks checks")
+_MOVED = Statement(
+    "greens",
+    "UPDATE greens SET moved = ? "
+    "WHERE seq = (SELECT max(seq) FROM greens WHERE commit_oid = ? AND passed) AND moved IS NULL",
+)
+
+
+@PROJECTIONS.of(e.CheckFinished)
+def _(event: e.Event, body: e.CheckFinished, shelf: Shelf) -> Iterable[Write]:
+    check = body.check
+    outcome = (check.commit, check.passed, check.exit, check.wall_s)
+    found = (check.purpose, check.failing, json_text(check.failed_tests))
+    yield _CHECK, (event.seq, check.at, *outcome, *shelf.head(check.output), *found)
+    yield count(checks_passed=check.passed, checks_failed=not check.passed)
+
+
+@PROJECTIONS.of(e.BreakTraced)
+def _(event: e.Event, body: e.BreakTraced, shelf: Shelf) -> Iterable[Write]:
+    b = body.broken
+    yield _BREAK, (event.seq, b.at, event.agent, b.tip, json_text(b.suspects), json_text(b.tasks), b.checks)
+
+
+@PROJECTIONS.of(e.GreenMoved)
+def _(event: e.Event, body: e.GreenMoved, shelf: Shelf) -> Iterable[Write]:
+    yield _MOVED, (event.at, body.commit)
+    yield _GREEN, (body.commit, event.at)
+
+
+@PROJECTIONS.of(e.Published)
+def _(event: e.Event, body: e.Published, shelf: Shelf) -> Iterable[Write]:
+    yield _PUBLISHED, (body.trunk, body.left_alone)

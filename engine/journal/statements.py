@@ -1,0 +1,114 @@
+"""The writes of a transaction: prepared statements, and an order in which many at once do what one by one would."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Any
+
+from msgspec import Struct, json
+
+from engine.events import Event
+from engine.journal.blobs import Shelf
+
+TABLES = (
+    "runs",
+    "intents",
+    "agents",
+    "tasks",
+    "handoffs",
+    "landings",
+    "inbox",
+    "messages",
+    "tool_calls",
+    "scratchpads",
+    "greens",
+    "breaks",
+    "pathologies",
+    "pivots",
+    "samples",
+    "agent_samples",
+)
+"""In the order in which they are written: a statement may read tables before its own."""
+
+MOST = 2**63 - 1
+"""What SQLite's integers hold."""
+WIDE = 50
+"""Rows that one step inserts where there are so many."""
+_APART = 8
+
+Parameters = Sequence[Any]
+
+
+class Statement(Struct, frozen=True, eq=False):
+    """A prepared write. Those of one table run in the order of their events, unless they are `apart`.
+
+    Statements apart run after the table's others, one kind after another by their number, each for all of its events
+    at once: with each step into SQLite, Python's other threads wait for it and it for them. They must come to the same
+    in that order. `once` makes one row of all, and `wide` is the statement for WIDE rows.
+    """
+
+    table: str
+    sql: str
+    apart: int = 0
+    once: Callable[[list[Parameters]], Parameters] | None = None
+    wide: str = ""
+
+    @property
+    def rank(self) -> int:
+        return TABLES.index(self.table) * _APART + self.apart
+
+
+Write = tuple[Statement, Parameters]
+Projection = Callable[[Event, Any, Shelf], Iterable[Write]]
+
+
+class Projections(dict[type, Projection]):
+    """What each kind of event's body writes, by the body's type."""
+
+    def of(self, kind: type) -> Callable[[Projection], Projection]:
+        def register(projection: Projection) -> Projection:
+            self[kind] = projection
+            return projection
+
+        return register
+
+
+def insert(table: str, columns: str, rest: str = "", apart: int = 0) -> Statement:
+    """Like the fold, a later value of the same id replaces the earlier one, unless `rest` says otherwise."""
+    names = columns.split()
+    verb = "INSERT" if rest else "INSERT OR REPLACE"
+    return _insert(table, f"{verb} INTO {table} ({', '.join(names)}) VALUES ", ", ".join("?" * len(names)), rest, apart)
+
+
+def _insert(table: str, head: str, row: str, rest: str = "", apart: int = 0) -> Statement:
+    return Statement(table, f"{head}({row}){rest}", apart, wide=f"{head}{', '.join([f'({row})'] * WIDE)}{rest}")
+
+
+EVENT = _insert(
+    "events",
+    "INSERT INTO events (seq, at, epoch, kind, agent, task, cause, body) VALUES ",
+    "?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT)",
+)
+BLOB = _insert("blobs", "INSERT OR IGNORE INTO blobs (hash, codec, size, data) VALUES ", "?, ?, ?, ?")
+
+
+def json_text(value: object) -> str:
+    return json.encode(value).decode()
+
+
+def execute(db: sqlite3.Connection, writes: list[Write]) -> None:
+    """Run the writes of events of one epoch, given in the events' order."""
+    ranks = {statement: statement.rank for statement, _ in writes}
+    writes.sort(key=lambda write: ranks[write[0]])
+    for statement, group in groupby(writes, key=itemgetter(0)):
+        rows = [parameters for _, parameters in group]
+        write(db, statement, [statement.once(rows)] if statement.once is not None else rows)
+
+
+def write(db: sqlite3.Connection, statement: Statement, rows: list[Parameters]) -> None:
+    """Run one statement for many rows, as many at a time as it takes: each step into SQLite is paid for."""
+    wide = len(rows) // WIDE * WIDE if statement.wide else 0
+    for at in range(0, wide, WIDE):
+        db.execute(statement.wide, list(chain.from_iterable(rows[at : at + WIDE])))
+    db.executemany(statement.sql, rows[wide:])
