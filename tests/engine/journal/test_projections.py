@@ -150,7 +150,7 @@ async def test_a_landing_that_was_found_on_trunk_afterwards_leaves_its_end_where
 
 
 async def test_the_tables_do_not_depend_on_how_calls_fall_into_transactions(tmp_path: Path) -> None:
-    events = story(7, 300).events
+    events = story(7, 600).events
     (tmp_path / "one").mkdir()
     (tmp_path / "many").mkdir()
     many = await written(tmp_path / "many", events)
