@@ -23,6 +23,7 @@ _AGENT_STATE = Statement(
 )
 _PAUSED = Statement("agents", "UPDATE agents SET paused = ? WHERE id = ?")
 _PRIORITY = Statement("agents", "UPDATE agents SET priority = ? WHERE id = ?")
+_WORKERS_BELOW = Statement("agents", "UPDATE agents SET workers_limit = ? WHERE id = ?")
 _MODEL = Statement("agents", "UPDATE agents SET model = ? WHERE id = ?")
 _ROLE_MODEL = Statement(
     "agents",
@@ -64,6 +65,11 @@ def _(event: e.Event, body: e.SubtreePaused, shelf: Shelf) -> Iterable[Write]:
 @PROJECTIONS.of(e.SubtreeResumed)
 def _(event: e.Event, body: e.SubtreeResumed, shelf: Shelf) -> Iterable[Write]:
     yield _PAUSED, (0, event.agent)
+
+
+@PROJECTIONS.of(e.SubtreeLimited)
+def _(event: e.Event, body: e.SubtreeLimited, shelf: Shelf) -> Iterable[Write]:
+    yield _WORKERS_BELOW, (body.workers, event.agent)
 
 
 @PROJECTIONS.of(e.PriorityChanged)
