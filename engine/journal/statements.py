@@ -43,9 +43,9 @@ Parameters = Sequence[Any]
 class Statement(Struct, frozen=True, eq=False):
     """A prepared write. Those of one table run in the order of their events, unless they are `apart`.
 
-    Statements apart run after the table's others, one kind after another by their number, each for all of its events
-    at once: with each step into SQLite, Python's other threads wait for it and it for them. They must come to the same
-    in that order. `once` makes one row of all, and `wide` is the statement for WIDE rows.
+    Statements apart run after the table's others, by their number, where that comes to the same: rows of one kind that
+    follow each other take one step into SQLite, and with each step it and Python's other threads wait for each other.
+    `once` makes one row of all, and `wide` is the statement for WIDE rows.
     """
 
     table: str

@@ -93,13 +93,13 @@ def _spent(event: e.Event, usage: Usage, in_context: int, step: int) -> Iterable
 _TOOL_STARTED = insert(
     "tool_calls",
     "seq epoch id agent task tool state target writes arguments arguments_size arguments_blob started",
-    apart=2,
+    apart=1,
 )
 # After a restart the same call may start again, when its answer was not on record.
 _TOOL_AGAIN = Statement(
     "tool_calls",
     "UPDATE tool_calls SET state = 'interrupted', ended = ? WHERE agent = ? AND id = ? AND ended IS NULL AND epoch < ?",
-    apart=1,
+    apart=2,  # between answers, which close calls, too
 )
 # A model's call ids need not be unique: the answer belongs to the oldest open call of that id. An answer to a call
 # that never started (it was malformed) has a row of its own.
@@ -111,13 +111,14 @@ _TOOL_FINISHED = Statement(
     "?10, ?11, ?11, ?12, ?13) ON CONFLICT (seq) DO UPDATE SET state = excluded.state, answer = excluded.answer, "
     "answer_size = excluded.answer_size, paths = excluded.paths, ended = excluded.ended, wall_s = excluded.wall_s, "
     "gate_wait_s = excluded.gate_wait_s",
-    apart=3,
+    apart=2,
 )
 
 
 @PROJECTIONS.of(e.ToolStarted)
 def _(event: e.Event, body: e.ToolStarted, shelf: Shelf) -> Iterable[Write]:
-    yield _TOOL_AGAIN, (event.at, event.agent, body.call, event.epoch)
+    if event.epoch > 1:
+        yield _TOOL_AGAIN, (event.at, event.agent, body.call, event.epoch)
     who = (event.seq, event.epoch, body.call, event.agent, event.task)
     what = (body.tool, "running", body.target, body.writes)
     yield _TOOL_STARTED, (*who, *what, *shelf.head(body.arguments), event.at)
