@@ -8,6 +8,7 @@ import fnmatch
 import os
 import re
 import stat
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,10 +16,14 @@ import pygit2
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.repo.checkout import OPAQUE, is_opaque
+from engine.repo.checkout import OPAQUE, is_opaque, link_shown
 from engine.repo.ignores import Rules, ignored, parse
 from engine.repo.trees import differences
+from engine.sandbox.disk import disk_used
 from engine.types import CommitId
+
+DEEPEST = 4
+"""Layers that are kept apart."""
 
 
 class Builds(Struct, frozen=True):
@@ -36,6 +41,35 @@ class Builds(Struct, frozen=True):
 def kept_names(names: Iterable[str]) -> re.Pattern[str]:
     """Matches a name that one of the settings' globs stands for."""
     return re.compile("|".join(fnmatch.translate(name.rstrip("/")) for name in names) or r"(?!)")
+
+
+def kept(
+    before: Builds | None,
+    commit: CommitId,
+    upper: Path,
+    aside: Sequence[str],
+    names: re.Pattern[str],
+    new: Path,
+    flat: Path,
+) -> Builds | None:
+    """What is built once the check of a commit, which began with `before`, has left this upper; None: nothing.
+
+    `new` is where to put what is new, `flat` where to put all in one when there are too many layers. Raises OSError,
+    and RecursionError for a hostile depth.
+    """
+    folders, roots = (before.folders, before.roots) if before is not None else ((), frozenset())
+    here, gone = take(upper, aside, names, new)
+    if here or gone:
+        folders = (*folders, new)
+    if len(folders) > DEEPEST:
+        link_shown(folders, flat)
+        folders = (flat,)
+    return Builds(commit, folders, roots - gone | here, time.time_ns()) if folders else None
+
+
+def disk_size(builds: Builds | None) -> int:
+    """Bytes on disk."""
+    return sum(map(disk_used, builds.folders)) if builds is not None else 0
 
 
 def take(upper: Path, aside: Sequence[str], names: re.Pattern[str], target: Path) -> tuple[set[str], set[str]]:

@@ -7,6 +7,7 @@ newer base is made of links, beside the agents.
 """
 
 import asyncio
+import itertools
 import logging
 import re
 import subprocess
@@ -18,13 +19,13 @@ import pygit2
 from msgspec import Struct
 
 from engine.errors import ErrorKind, SwarmError
-from engine.repo.builds import Builds, hide, masked, misfits, take
-from engine.repo.checkout import Head, Origin, check_out, finish_delta, lay_delta, link_shown, merge_layers, received
+from engine.repo.builds import DEEPEST as DEEPEST_BUILDS
+from engine.repo.builds import Builds, disk_size, hide, kept, masked, misfits
+from engine.repo.checkout import Head, Origin, check_out, finish_delta, lay_delta, merge_layers, received
 from engine.repo.excludes import Excludes
 from engine.repo.index import Entries, Index, Marks, decode, encode
 from engine.repo.times import Times, moved, rebased
 from engine.repo.trash import Trash
-from engine.sandbox.disk import disk_used
 from engine.types import CommitId
 
 MAX_CHANGED = 400
@@ -35,8 +36,6 @@ GROWTH = 4
 DEEPEST = 8
 LONGEST = 2_800
 """The kernel takes a page of mount options; each layer's path stands there with a little around it."""
-DEEPEST_BUILDS = 4
-"""Layers of what checks have built that are kept apart."""
 
 log = logging.getLogger("swarm")
 
@@ -78,7 +77,7 @@ class Layers:
         self._trash = trash
         self._turn = asyncio.Lock()
         self._uses: dict[Path, int] = {}
-        self._number = 0
+        self._numbers = itertools.count(1)
         self._base: _Base | None = None
         self._stack: list[_Step] = []
         self._times: Times | None = None
@@ -142,8 +141,7 @@ class Layers:
     # --- making ----------------------------------------------------------------------------------------------
 
     def _new_folder(self) -> Path:
-        self._number += 1
-        return self._folder / str(self._number)
+        return self._folder / str(next(self._numbers))
 
     def _make(self, commit: CommitId) -> Layer:
         folder = self._new_folder()
@@ -213,20 +211,20 @@ class Layers:
         `aside`: the paths in its `upper` that git ignores, of which those are moved away that `names` matches.
         All of it together may have `limit` bytes; where there is more, or it cannot be kept, copies begin without.
         """
+        new, flat = self._new_folder(), self._new_folder()
+        try:
+            builds = await asyncio.to_thread(kept, stood_on.builds, stood_on.commit, upper, aside, names, new, flat)
+            size = await asyncio.to_thread(disk_size, builds)
+        except (OSError, RecursionError) as error:  # a full disk, or what was made to be in the way
+            log.warning("what the check has built is not kept: %s", error)
+            builds, size = None, 0
+        if size > limit:
+            log.warning("what checks have built takes %d MiB: builds begin anew", size >> 20)
+            builds = None
+        for folder in (new, flat):
+            if builds is None or folder not in builds.folders:
+                self._trash.throw(folder)
         async with self._turn:
-            made = (self._new_folder(), self._new_folder())
-            try:
-                builds = await asyncio.to_thread(self._taken, stood_on, upper, aside, names, made)
-                size = await asyncio.to_thread(_size, builds)
-            except (OSError, RecursionError) as error:  # a full disk, or what was made to be in the way
-                log.warning("what the check has built is not kept: %s", error)
-                builds, size = None, 0
-            if size > limit:
-                log.warning("what checks have built takes %d MiB: builds begin anew", size >> 20)
-                builds = None
-            for folder in made:
-                if builds is None or folder not in builds.folders:
-                    self._trash.throw(folder)
             self._begin_from(builds)
 
     def _begin_from(self, builds: Builds | None) -> None:
@@ -235,25 +233,6 @@ class Layers:
         for folder in builds.folders if builds is not None else ():
             self._uses.setdefault(folder, 0)
         self._drop_unused()
-
-    def _taken(
-        self,
-        stood_on: Layer,
-        upper: Path,
-        aside: Sequence[str],
-        names: re.Pattern[str],
-        made: tuple[Path, Path],
-    ) -> Builds | None:
-        """`made`: where to put what is new, and all in one when there are too many layers."""
-        before = stood_on.builds or Builds(stood_on.commit, (), frozenset(), 0)
-        folders = before.folders
-        here, gone = take(upper, aside, names, made[0])
-        if here or gone:
-            folders = (*folders, made[0])
-        if len(folders) > DEEPEST_BUILDS:
-            link_shown(folders, made[1])
-            folders = (made[1],)
-        return Builds(stood_on.commit, folders, before.roots - gone | here, time.time_ns()) if folders else None
 
     # --- a newer base ----------------------------------------------------------------------------------------
 
@@ -289,11 +268,6 @@ class Layers:
 def _new(times: Times, under: Times) -> Marks:
     """What is not shown as it is to be by what lies `under`, which has the same base and came before."""
     return {path: mark for path, mark in times.marks.items() if mark != under.of(path)}
-
-
-def _size(builds: Builds | None) -> int:
-    """Bytes on disk."""
-    return sum(map(disk_used, builds.folders)) if builds is not None else 0
 
 
 def _too_long(depth: int, folder: Path) -> bool:

@@ -23,6 +23,7 @@ from engine.repo.trees import LINK, Changes, Content, apply, differences
 from engine.sandbox.containment import Containment
 from engine.sandbox.disk import DiskBudget
 from engine.sandbox.leftovers import record
+from engine.sandbox.places import Places
 from engine.sandbox.session import Session
 from engine.types import CommitId
 
@@ -44,6 +45,7 @@ class AgentWorkspace:
         containment: Containment,
         trunk_git: Path,
         offers: Offers,
+        places: Places,
         on_close: Callable[["AgentWorkspace", bool], None],
     ) -> None:
         self.root = containment.root(copy.folder)
@@ -54,6 +56,7 @@ class AgentWorkspace:
         self._containment = containment
         self._trunk_git = trunk_git
         self._offers = offers
+        self._places = places
         self._offered: CommitId | None = None
         self._looking = threading.Lock()
         self._on_close = on_close
@@ -66,6 +69,7 @@ class AgentWorkspace:
         self._session: Session | None = None
         self._starting = asyncio.Lock()
         self._starter: asyncio.Task[None] | None = None
+        self._started_ahead = False
         self._closed = False
         """Nothing more may be asked of it."""
         self._gone = False
@@ -133,10 +137,18 @@ class AgentWorkspace:
         self._starter = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
-        with contextlib.suppress(WorkspaceLost, OSError):  # who needs it will try, and be told
-            await self._live()
+        async with self._places.place(needed=False):
+            self._started_ahead = True
+            with contextlib.suppress(WorkspaceLost, OSError):  # who needs it will try, and be told
+                await self._up()
 
     async def _live(self) -> Session:
+        if self._session is not None and not self._closed:
+            return self._session
+        async with self._places.place(needed=True):
+            return await self._up()
+
+    async def _up(self) -> Session:
         """Once it has died it is never started again: what the agent did in it is not to be trusted to be whole."""
         async with self._starting:
             if self._closed:

@@ -12,16 +12,20 @@ from engine.repo.alternates import all_objects
 from engine.repo.builds import kept_names
 from engine.repo.copies import Copy, Spare, make_copy
 from engine.repo.excludes import read_excludes
+from engine.repo.git import Git
 from engine.repo.layers import Layer, Layers
 from engine.repo.offers import Offers
 from engine.repo.trash import Trash
 from engine.repo.workspace import AgentWorkspace
 from engine.sandbox.leftovers import kill_recorded
 from engine.sandbox.levels import CopyMethod, SandboxReport
+from engine.sandbox.places import Places
 from engine.sandbox.probe import Choice, choose
 from engine.settings import BuildSettings, SandboxSettings
 from engine.types import AgentId, CommitId
 
+STARTS = 2
+"""Sandboxes that start at once, for each core."""
 SPARES = 8
 """Full copies that are kept for the next agents. An overlay is made anew: that is quicker than to look through one."""
 
@@ -47,6 +51,7 @@ class CopiedWorkspaces:
         self._layers = layers
         self._offers = offers
         self._trash = trash
+        self._places = Places(STARTS * (os.cpu_count() or 1))
         self._of_agent: dict[AgentId, AgentWorkspace] = {}
         self._open: set[AgentWorkspace] = set()
         self._spares: list[tuple[Spare, Layer]] = []
@@ -99,6 +104,7 @@ class CopiedWorkspaces:
             self._choice.containment,
             self._trunk_git,
             self._offers,
+            self._places,
             self._gone,
         )
         self._open.add(workspace)
@@ -200,9 +206,11 @@ async def open_workspaces(
     `offers` take what is finished; without them it is written into the trunk's repo at once. `build` says what of a
     check's copy later copies begin with.
 
-    Raises SwarmError: sandbox and settings as `choose` does, state when the folder cannot be written, git.
+    Raises SwarmError: sandbox and settings as `choose` does, state when the folder cannot be written, git, repo when
+    no copies can be made of it.
     """
     folder, trunk_git = _real(folder), _real(trunk_git)
+    await _require_sha1(trunk_git)
     excludes = await read_excludes(trunk_git)
     try:
         for name in ("copies", "spare"):
@@ -216,6 +224,14 @@ async def open_workspaces(
     choice = await choose(folder, tuple(map(str, all_objects(trunk_git / "objects"))), settings)
     offers = offers or Offers(trunk_git, keep=False)
     return CopiedWorkspaces(folder, trunk_git, choice, layers, trash, offers, build or BuildSettings())
+
+
+async def _require_sha1(trunk_git: Path) -> None:
+    """The library that reads objects here knows no others."""
+    found = await Git(trunk_git, git_dir=trunk_git).text("rev-parse", "--show-object-format")
+    if found != "sha1":
+        hint = "a copy of the project with ids of SHA-1: git init, and git fast-export --all | git fast-import"
+        raise SwarmError(ErrorKind.REPO, f"agents' copies cannot be made of a repo with ids of {found} yet", hint)
 
 
 def _real(path: Path) -> Path:

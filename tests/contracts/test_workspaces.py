@@ -409,7 +409,7 @@ async def test_a_cancelled_command_is_killed_and_the_next_one_runs(workspace: Ag
 
 
 async def test_a_frozen_command_stands_still_with_all_it_started_and_its_deadline_and_runs_on(
-    workspace: AgentWorkspace,
+    workspace: AgentWorkspace, workspaces: CopiedWorkspaces, project: Project
 ) -> None:
     up = asyncio.Event()
     ticking = "setsid sh -c 'while :; do echo x >> ticks; sleep 0.02; done' & "
@@ -419,7 +419,9 @@ async def test_a_frozen_command_stands_still_with_all_it_started_and_its_deadlin
     await workspace.freeze()
     ticks = len(await workspace.read_file("ticks"))
     await workspace.write_file("go", b"")
-    await asyncio.sleep(1.6)  # longer than the command may take
+    other = await workspaces.open(AgentId("agent-2"), project.base)
+    later = await other.run("sleep 600", 1.5, quiet)
+    assert later.killed == "timeout", "what began later and may take as long is over"
     assert not running.done()
     assert len(await workspace.read_file("ticks")) == ticks
     await workspace.thaw()
@@ -433,7 +435,10 @@ async def test_a_copy_frozen_ahead_of_its_command_holds_it_and_a_frozen_command_
 ) -> None:
     await workspace.freeze()
     running = asyncio.ensure_future(workspace.run("echo begun > begun; sleep 60", 30, quiet))
-    await asyncio.sleep(0.2)
+    assert workspace._session is not None
+    while not workspace._session._running:
+        await workspace.list_files("", 1, 1)
+    await workspace.list_files("", 1, 1)  # it comes after the command: that has reached the sandbox
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

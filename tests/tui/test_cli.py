@@ -309,6 +309,16 @@ def test_the_doctor_says_what_is_there_and_never_a_key(person: Person) -> None:
     assert person.left() == []
 
 
+def test_a_repo_with_ids_of_sha256_is_refused_and_no_run_is_left(person: Person) -> None:
+    person.git("init", "-q", "-b", "main", "--object-format=sha256")
+    person.commit()
+    answer = person.run("--model", "rehearsal:load?speed=0&tasks=2&planners=1")
+    assert answer.status == 2
+    assert "agents' copies cannot be made of a repo with ids of sha256" in answer.error
+    assert [file for file in person.left() if not file.endswith("/lock")] == []
+    assert "fail  repo: its ids are sha256" in person.swarm("doctor", str(person.repo)).out
+
+
 def test_the_doctor_fails_where_nothing_can_run(person: Person) -> None:
     person.commit("swarm.toml", "[swarm\n")
     answer = person.swarm("doctor", str(person.repo))

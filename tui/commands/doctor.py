@@ -104,6 +104,9 @@ async def _repo(path: Path, settings: Settings) -> list[Finding]:
     except SwarmError as error:
         return [Finding("warn", "repo", error.message, error.hint)]
     found = [Finding("ok", "repo", f"{source.root}, {f'branch {source.branch}' if source.branch else 'detached head'}")]
+    if source.object_format != "sha1":
+        what = f"its ids are {source.object_format}, and agents' copies need SHA-1 yet"
+        found = [Finding("fail", "repo", what, "make one with SHA-1: git fast-export --all | git fast-import")]
     found.extend(
         Finding("warn", "repo", warning, "mend it first if the swarm should see something else")
         for warning in source.warnings

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import SwarmError
+from engine.repo import builds as builds_module
 from engine.repo import layers as layers_module
 from engine.repo.builds import kept_names
 from engine.repo.workspace import AgentWorkspace
@@ -165,7 +166,7 @@ async def test_any_build_in_any_copy_is_what_a_build_from_nothing_makes(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layers_module, "MAX_CHANGED", 6)
-    monkeypatch.setattr(layers_module, "DEEPEST_BUILDS", 2)
+    monkeypatch.setattr(builds_module, "DEEPEST", 2)
     chance = random.Random(11)
     commits = [project.base]
     checking: tuple[AgentWorkspace, bool] | None = None
@@ -270,10 +271,10 @@ async def test_layers_of_builds_stay_few_and_none_outlives_its_copies(project: P
         held.append(await project.open(project.base))
     assert [await shell(copy, "cat build/deep/x") for copy in held] == [f"{number}\n" for number in range(8)]
     assert await shell(held[7], "ls build") == "0\n1\n2\n3\n4\n5\n6\n7\ndeep\n"
-    assert max(len(copy.layer.folders) for copy in held) <= layers_module.DEEPEST_BUILDS + 1
+    assert max(len(copy.layer.folders) for copy in held) <= builds_module.DEEPEST + 1
     for copy in held:
         await copy.close()
-    assert project.layers() <= layers_module.DEEPEST_BUILDS + 1
+    assert project.layers() <= builds_module.DEEPEST + 1
 
 
 async def test_more_than_may_be_kept_begins_anew(project: Project) -> None:
@@ -298,7 +299,7 @@ async def test_nothing_is_kept_where_the_settings_name_nothing(project: Project)
 
 async def test_a_hostile_build_costs_itself_only(project: Project) -> None:
     deep = "import os\nos.makedirs('build')\nos.chdir('build')\nfor _ in range(3000):\n os.mkdir('d'); os.chdir('d')"
-    for _ in range(layers_module.DEEPEST_BUILDS + 2):
+    for _ in range(builds_module.DEEPEST + 2):
         workspace = await project.open(project.base)
         await shell(workspace, f'rm -rf build; python3 -I -S -c "{deep}"; touch build/x; chmod 000 build')
         await project.workspaces.keep_builds(workspace)
