@@ -13,13 +13,17 @@ TOGETHER = 3
 
 
 class Load(Struct, frozen=True):
-    """`conflicts`: the share of tasks (0 to 1) that also change a line that others change. `planners`: subplanners."""
+    """`conflicts`: the share of tasks (0 to 1) that also change a line that others change. `planners`: subplanners.
+
+    `drafts`: how often a worker writes its module before it is right, a turn each.
+    """
 
     planners: int
     tasks: int
     conflicts: float
     shell: bool
     seed: int
+    drafts: int = 0
 
 
 def generate(load: Load) -> Playbook:
@@ -57,6 +61,7 @@ def _task(number: int, load: Load, shelf: int | None) -> TaskScript:
     test = f"tests/test_{name}.py"
     steps = [
         Step(read=("parts/part_00000.py",)),
+        *(Step(write=module, content=f"# draft {draft}\n") for draft in range(1, load.drafts + 1)),
         Step(write=module, content=_module(number, factor, offset)),
         Step(write=test, content=_test(number, factor, offset)),
     ]

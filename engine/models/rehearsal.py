@@ -31,11 +31,15 @@ _PLANNERS = ("intent", "slice")
 
 
 class Rehearsed(Struct, frozen=True):
-    """A model name, understood. `speed` scales all waits (0: none); `seed` shifts the random ones."""
+    """A model name, understood. `speed` scales all waits (0: none); `seed` shifts the random ones.
+
+    `turn_s`: what every turn takes, all its text at once, instead of such waits; 0: as they come.
+    """
 
     playbook: Playbook
     speed: float
     seed: int
+    turn_s: float = 0.0
 
 
 def open_rehearsal(name: str) -> Rehearsed:
@@ -46,20 +50,23 @@ def open_rehearsal(name: str) -> Rehearsed:
     """
     place, _, query = name.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    speed, seed = _number(options.pop("speed", "1"), "speed"), int(_number(options.pop("seed", "0"), "seed"))
+    speed, turn_s = _number(options.pop("speed", "1"), "speed"), _number(options.pop("turn_s", "0"), "turn_s")
+    seed = int(_number(options.pop("seed", "0"), "seed"))
+    if turn_s:
+        speed = 0.0
     samples = {sample.name: sample.folder for sample in list_samples()}
     if place == "load":
-        return Rehearsed(generate(_load(options, seed)), speed, seed)
+        return Rehearsed(generate(_load(options, seed)), speed, seed, turn_s)
     if options:
         raise SwarmError(
             ErrorKind.PROVIDER,
             f"the rehearsal `{place}` has no option `{next(iter(options))}`",
-            "options: speed, seed; `load` also knows planners, tasks, conflicts, shell",
+            "options: speed, seed, turn_s; `load` also knows planners, tasks, conflicts, shell, drafts",
         )
     folder = samples.get(place) or Path(place).expanduser()
     if place not in samples and not folder.exists():
         raise unknown_sample(place, ErrorKind.PROVIDER)
-    return Rehearsed(load_playbook(folder), speed, seed)
+    return Rehearsed(load_playbook(folder), speed, seed, turn_s)
 
 
 class RehearsalProvider:
@@ -75,6 +82,8 @@ class RehearsalProvider:
         rehearsed = self._open(request.model)
         line = next_line(rehearsed.playbook, request)
         draw = _draws(request, rehearsed.seed)
+        if rehearsed.turn_s:
+            await self._clock.sleep(rehearsed.turn_s)
         await self._wait(rehearsed, _THINKING_S[0] + (_THINKING_S[1] - _THINKING_S[0]) * draw**2)
         if line.crash:
             raise ModelError(ModelErrorKind.BAD_REQUEST, line.crash, status=400)
@@ -168,7 +177,7 @@ def _draws(request: Request, seed: int) -> float:
 
 def _load(options: dict[str, str], seed: int) -> Load:
     numbers = {name: _number(text, name) for name, text in options.items()}
-    known = {"planners", "agents", "tasks", "conflicts", "shell"}
+    known = {"planners", "agents", "tasks", "conflicts", "shell", "drafts"}
     if unknown := sorted(set(numbers) - known):
         raise SwarmError(
             ErrorKind.PROVIDER,
@@ -183,6 +192,7 @@ def _load(options: dict[str, str], seed: int) -> Load:
         conflicts=min(1.0, max(0.0, numbers.get("conflicts", 0.1))),
         shell=bool(numbers.get("shell", 1)),
         seed=seed,
+        drafts=int(numbers.get("drafts", 0)),
     )
 
 

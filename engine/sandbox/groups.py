@@ -169,7 +169,7 @@ class ControlGroups:
 
     def close(self) -> None:
         """Kill all that is left in any of them and take them away."""
-        _remove(self._folders)
+        _remove_all(self._folders)
 
 
 def _places() -> tuple[Path, ...]:
@@ -299,13 +299,17 @@ def _sweep(place: Path) -> None:
     for folder in _folders_in(place):
         pid, _, rest = folder.name.removeprefix(ours).partition("-")
         if folder.name.startswith(ours) and pid.isdigit() and start_time(int(pid)) != rest.partition("-")[0]:
-            _remove((folder,))
+            _remove_all((folder,))
+
+
+def _remove_all(folders: tuple[Path, ...]) -> None:
+    """With the groups inside."""
+    for name in {inner.name for folder in folders for inner in _folders_in(folder)}:
+        _remove_all(tuple(folder / name for folder in folders))
+    _remove(folders)
 
 
 def _remove(folders: tuple[Path, ...]) -> None:
-    """With what is in it."""
-    for name in {inner.name for folder in folders for inner in _folders_in(folder)}:
-        _remove(tuple(folder / name for folder in folders))
     for folder in folders:
         _kill(folder)
     deadline = time.monotonic() + GONE_S
@@ -340,6 +344,7 @@ def _kill(folder: Path) -> None:
 
 def _folders_in(folder: Path) -> list[Path]:
     try:
-        return [entry for entry in folder.iterdir() if entry.is_dir()]
+        with os.scandir(folder) as entries:
+            return [folder / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
