@@ -12,6 +12,7 @@ from engine.journal.connection import cannot_read
 from engine.repo.sizes import sizes_of
 from engine.resources.build_commands import is_build
 from engine.settings import Settings
+from engine.snapshot import INDEX_LOCKED
 from engine.types import CommitId
 
 LISTED = 10
@@ -19,6 +20,14 @@ LARGE = 32 * 1024
 """Bytes from which a file is large, when MANY tasks or more have changed it."""
 MANY = 5
 HOUR_S = 3_600.0
+_USES = """
+  SELECT p.path, max(u.memory), avg(u.cpu),
+    min(100.0, 100.0 * (sum(u.gate_s) + sum(u.lock_s)) / nullif(sum(u.gate_s) + sum(u.build_s), 0))
+  FROM (
+    SELECT a.parent, sum(s.memory) AS memory, sum(s.cpu) AS cpu, sum(s.gate_s) AS gate_s, sum(s.lock_s) AS lock_s,
+      sum(s.build_s) AS build_s
+    FROM agent_samples s JOIN agents a ON a.id = s.agent WHERE a.parent IS NOT NULL GROUP BY a.parent, s.seq
+  ) u JOIN agents p ON p.id = u.parent GROUP BY p.path"""
 _KINDS = {"shell": "commands", "submit_handoff": "landing"}
 
 
@@ -33,12 +42,19 @@ class FileReport(Struct, frozen=True):
 
 
 class SubtreeReport(Struct, frozen=True):
-    """The tasks of one planner. `conflict_rate`: conflicts for each try to land that merged or conflicted."""
+    """The tasks of one planner. `conflict_rate`: conflicts for each try to land that merged or conflicted.
+
+    What its workers' commands used, of the moments that were sampled: bytes of memory at most, percent of a core on
+    average, and percent of the time of builds that was spent waiting. None: nothing was sampled.
+    """
 
     path: str
     landed: int
     conflicts: int
-    conflict_rate: float
+    conflict_rate: float | None
+    memory: int | None = None
+    cpu: float | None = None
+    contention: float | None = None
 
 
 class FailureReport(Struct, frozen=True):
@@ -70,7 +86,8 @@ class PromptReport(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """Times in seconds of all agents together, `wall_s` of the run; rates are for an hour of it. None: unknown.
 
-    `conflict_rate` is of tries to land, `error_rate` of snapshots of trunk.
+    `conflict_rate` is of tries to land, `error_rate` of snapshots of trunk; `index_lock_failures` are commands that
+    found git's index locked, which never waits but fails.
     """
 
     run: str
@@ -88,6 +105,7 @@ class Report(Struct, frozen=True):
     checks: int
     error_rate: float | None
     contention: float | None
+    index_lock_failures: int
     time_s: dict[str, float]
     hottest: tuple[FileReport, ...]
     large: tuple[FileReport, ...]
@@ -118,6 +136,9 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
     [red] = db.execute("SELECT avg(NOT passed) FROM greens WHERE purpose = 'snapshot'").fetchone()
     files = _files(db, trunk_git, CommitId(run["trunk"]))
     [contention] = db.execute("SELECT avg(contention) FROM samples WHERE building OR gate_waiting").fetchone()
+    [locked] = db.execute(
+        "SELECT count(*) FROM messages WHERE tool = 'shell' AND instr(text, ?)", (INDEX_LOCKED,)
+    ).fetchone()
     return Report(
         run=run["id"],
         state=run["state"],
@@ -134,6 +155,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         checks=checks,
         error_rate=red,
         contention=contention,
+        index_lock_failures=locked,
         time_s=_times(db, json.decode(run["settings"], type=Settings)),
         hottest=tuple(file for file in files if file.conflicts)[:LISTED],
         large=tuple(file for file in files if (file.size or 0) >= LARGE and file.tasks >= MANY)[:LISTED],
@@ -170,14 +192,19 @@ def _files(db: sqlite3.Connection, trunk_git: Path, trunk: CommitId) -> list[Fil
 
 
 def _subtrees(db: sqlite3.Connection) -> tuple[SubtreeReport, ...]:
-    """By planner, the highest rate of conflicts first."""
+    """By planner, the highest rate of conflicts first; those too whose workers used something and landed nothing."""
     rows = db.execute(
         "SELECT coalesce(agents.path, tasks.planner), sum(landings.state IN ('merged', 'resolved')) AS landed, "
         "sum(landings.state = 'conflicted') AS conflicts FROM landings JOIN tasks ON tasks.id = landings.task "
         "LEFT JOIN agents ON agents.id = tasks.planner WHERE landings.state IS NOT NULL GROUP BY 1"
     )
-    found = [SubtreeReport(path, landed, hit, hit / (landed + hit)) for path, landed, hit in rows if landed + hit]
-    return tuple(sorted(found, key=lambda part: (-part.conflict_rate, part.path)))
+    tries = {path: (landed, hit) for path, landed, hit in rows if landed + hit}
+    uses = {path: use for path, *use in db.execute(_USES)}
+    found = []
+    for path in {*tries, *uses}:
+        landed, hit = tries.get(path, (0, 0))
+        found.append(SubtreeReport(path, landed, hit, _share(hit, landed + hit), *uses.get(path, ())))
+    return tuple(sorted(found, key=lambda part: (-(part.conflict_rate or 0), part.path)))
 
 
 def _times(db: sqlite3.Connection, settings: Settings) -> dict[str, float]:

@@ -47,6 +47,8 @@ from engine.types import (
 
 OVERTAKING = 256
 """Among how many of the newest landings one may be recorded before another that it was made on top of."""
+INDEX_LOCKED = "index.lock': File exists"
+"""What git says when another holds its index: it never waits for it."""
 RECENT = 1_000
 """How many of the newest landings, warnings and samples a snapshot keeps; the journal has them all."""
 
@@ -389,7 +391,7 @@ def _(s: Snapshot, event: e.Event, body: e.AgentsSampled) -> None:
 
 @_folds(e.ToolFinished)
 def _(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
-    s.index_lock_failures += body.tool == "shell" and "index.lock': File exists" in body.answer
+    s.index_lock_failures += body.tool == "shell" and INDEX_LOCKED in body.answer
 
 
 @_folds(e.IntentVersioned)

@@ -52,6 +52,30 @@ async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> Non
     assert msgspec.json.decode(msgspec.json.encode(report))["run"] == "r-1"
 
 
+async def test_what_subtrees_use_and_locked_indexes_are_told(tmp_path: Path) -> None:
+    told = story(13, 300)
+    s = told.snapshot
+    workers = [agent for agent in s.agents.values() if agent.parent is not None]
+    planner = s.agents[t.AgentId(str(workers[0].parent))]
+    mine = [worker for worker in workers if worker.parent == planner.id][:2]
+    use = t.AgentUse(memory=2**60, cpu=50.0, gate_s=1.0, build_s=3.0)
+    told.tell(e.AgentsSampled({worker.id: use for worker in mine}))
+    before = s.index_lock_failures
+    for answer in ("exit 128\nfatal: Unable to create '/ws/.git/index.lock': File exists.", "exit 0\nindex.lock"):
+        call = t.CallId("git")
+        told.tell(e.ToolStarted(call, "shell", "{}", True, "git add ."), mine[0].id)
+        told.tell(e.ToolFinished(call, "shell", t.ToolCallState.OK, answer), mine[0].id)
+    assert s.index_lock_failures == before + 1
+    await write(tmp_path / "journal.db", told.events)
+    report = report_of(tmp_path / "journal.db", tmp_path)
+    assert report.index_lock_failures == s.index_lock_failures
+    [part] = [part for part in report.subtrees if part.path == planner.path]
+    assert part.memory == len(mine) * 2**60
+    assert part.cpu is not None
+    assert part.contention is not None
+    assert part.contention > 0
+
+
 async def test_versions_of_prompts_are_compared(tmp_path: Path) -> None:
     told = story(12, 300)
     s = told.snapshot

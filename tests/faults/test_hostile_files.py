@@ -7,6 +7,7 @@ import pytest
 
 from engine.protocols import WorkspaceError
 from engine.repo.workspace import AgentWorkspace
+from engine.snapshot import INDEX_LOCKED
 from tests.faults.contained import SECRET, Place, git, run, shell
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -117,6 +118,7 @@ async def test_nothing_that_a_copys_git_names_is_ever_executed(place: Place, age
 
 async def test_a_stale_index_lock_stops_no_landing(place: Place, agent: AgentWorkspace) -> None:
     await shell(agent, "touch .git/index.lock .git/HEAD.lock .git/refs/heads/work.lock; echo new > new.txt")
+    assert INDEX_LOCKED in await shell(agent, "git add new.txt"), "so it is told and counted"
     landed = await agent.commit("locked\n")
     assert git(place.folder / "trunk.git", "show", f"{landed}:new.txt") == "new"
     await agent.advance(landed, landed)

@@ -35,6 +35,8 @@ def _lines(found: Report) -> Iterator[str]:
     yield f"checks     {found.checks}, {_percent(found.error_rate)} failed"
     contention = "no build waited or ran" if found.contention is None else f"{found.contention:.0f}% while building"
     yield f"contention {contention}"
+    if found.index_lock_failures:
+        yield f"git        {found.index_lock_failures} commands found its index locked"
     whole = sum(found.time_s.values())
     yield from _section(
         "agents' time",
@@ -56,9 +58,13 @@ def _lines(found: Report) -> Iterator[str]:
         )
     yield from _section(
         "subtrees",
-        ("planner", "landed", "conflicts", "rate"),
+        ("planner", "landed", "conflicts", "rate", "memory at most", "processor", "contention"),
         [
-            (one_line(part.path), str(part.landed), str(part.conflicts), _percent(part.conflict_rate))
+            (
+                *(one_line(part.path), str(part.landed), str(part.conflicts), _percent(part.conflict_rate)),
+                "-" if part.memory is None else f"{part.memory / 2**20:.0f} MiB",
+                *(_percent(None if value is None else value / 100) for value in (part.cpu, part.contention)),
+            )
             for part in found.subtrees
         ],
     )

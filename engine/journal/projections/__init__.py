@@ -4,13 +4,17 @@ from collections.abc import Iterable
 
 from engine import events as e
 from engine.journal.blobs import Shelf
-from engine.journal.projections import agents, messages, run, tasks
+from engine.journal.projections import agents, messages, run, samples, tasks
 from engine.journal.statements import Write
 
 RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped, e.BudgetMarked, e.LoadLimited, e.FixupsExhausted, e.TaskUnwanted})
 """Bodies that only `events` holds."""
 
-_PROJECTIONS = {**run.PROJECTIONS, **agents.PROJECTIONS, **messages.PROJECTIONS, **tasks.PROJECTIONS}
+_PROJECTIONS = {
+    kind: projection
+    for part in (run, samples, agents, messages, tasks)
+    for kind, projection in part.PROJECTIONS.items()
+}
 
 
 def project(event: e.Event, shelf: Shelf) -> Iterable[Write]:

@@ -1,4 +1,4 @@
-"""What events of the run itself write: its row and its intent, checks of trunk, samples of the machine."""
+"""What events of the run itself write: its row and its intent, checks of trunk."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,6 @@ from engine import events as e
 from engine.journal.blobs import Shelf
 from engine.journal.projections.counts import count
 from engine.journal.statements import Projections, Statement, Write, insert, json_text
-from engine.types import AgentUse, Sample
 
 PROJECTIONS = Projections()
 
@@ -62,25 +61,6 @@ def _(event: e.Event, body: e.RunStateChanged, shelf: Shelf) -> Iterable[Write]:
 @PROJECTIONS.of(e.WorkersLimited)
 def _(event: e.Event, body: e.WorkersLimited, shelf: Shelf) -> Iterable[Write]:
     yield _WORKERS, (body.workers, body.by)
-
-
-_SAMPLE_FIELDS = Sample.__struct_fields__
-_SAMPLE = insert("samples", "seq at " + " ".join(_SAMPLE_FIELDS))
-
-
-@PROJECTIONS.of(e.Sampled)
-def _(event: e.Event, body: e.Sampled, shelf: Shelf) -> Iterable[Write]:
-    yield _SAMPLE, (event.seq, event.at, *(getattr(body.sample, name) for name in _SAMPLE_FIELDS))
-
-
-_USE_FIELDS = AgentUse.__struct_fields__
-_USE = insert("agent_samples", "seq at agent " + " ".join(_USE_FIELDS))
-
-
-@PROJECTIONS.of(e.AgentsSampled)
-def _(event: e.Event, body: e.AgentsSampled, shelf: Shelf) -> Iterable[Write]:
-    for agent, use in body.uses.items():
-        yield _USE, (event.seq, event.at, agent, *(getattr(use, name) for name in _USE_FIELDS))
 
 
 # --- green ---------------------------------------------------------------------------------------------------
