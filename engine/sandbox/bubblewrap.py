@@ -5,6 +5,8 @@ import shutil
 import stat
 import subprocess
 import sysconfig
+import time
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,6 +19,8 @@ WS = "/ws"
 SHM, TMP, VAR_TMP = "/dev/shm", "/tmp", "/var/tmp"  # noqa: S108 - inside the sandbox, private
 PROGRAM = "/run/swarm"
 ID = "1000"
+LOOK_S = 60.0
+"""For how long what the system has is taken to be the same: a sandbox lives longer."""
 
 
 class Bubblewrap(Struct, frozen=True):
@@ -113,9 +117,10 @@ def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount, seccomp: int | N
         args += ["--seccomp", str(seccomp)]
     if not around.network:
         args.append("--unshare-net")
-    args += _system(around)
+    minute = int(time.monotonic() / LOOK_S)
+    args += _system(around.stage, around.network, minute)
     args += ["--proc", "/proc"]
-    for entry in proc_entries():
+    for entry in _proc(minute):
         args += ["--ro-bind-try", entry, entry]
     args += ["--dev", "/dev"]
     if os.geteuid() == 0 and around.private_devices:
@@ -143,7 +148,13 @@ def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount, seccomp: int | N
     return tuple(args)
 
 
-def _system(around: Surroundings) -> list[str]:
+@lru_cache(maxsize=1)
+def _proc(minute: int) -> tuple[str, ...]:
+    return tuple(proc_entries())
+
+
+@lru_cache(maxsize=4)
+def _system(stage: Path, network: bool, minute: int) -> tuple[str, ...]:
     args = ["--ro-bind", "/usr", "/usr"]
     for name in SYSTEM_FOLDERS:
         path = f"/{name}"
@@ -158,7 +169,7 @@ def _system(around: Surroundings) -> list[str]:
         elif os.path.exists(path):
             args += ["--ro-bind-try", path, path]
     for name in ("passwd", "group", "hosts", "hostname"):
-        args += ["--ro-bind", str(around.stage / name), f"/etc/{name}"]
-    if around.network and os.path.exists("/etc/resolv.conf"):
+        args += ["--ro-bind", str(stage / name), f"/etc/{name}"]
+    if network and os.path.exists("/etc/resolv.conf"):
         args += ["--ro-bind", os.path.realpath("/etc/resolv.conf"), "/etc/resolv.conf"]
-    return args
+    return tuple(args)
