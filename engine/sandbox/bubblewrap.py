@@ -111,7 +111,7 @@ def prepare_stage(stage: Path) -> bool:
 def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount, seccomp: int | None) -> tuple[str, ...]:
     """The whole command line that starts a sandbox over `mount`. `seccomp`: the descriptor of a filter."""
     args = [bwrap.path, "--unshare-user", "--uid", ID, "--gid", ID, "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    args += ["--unshare-cgroup-try", "--hostname", "swarm", "--die-with-parent", "--new-session", "--as-pid-1"]
+    args += ["--unshare-cgroup-try", "--hostname", "swarm", "--die-with-parent", "--as-pid-1"]
     args += ["--cap-drop", "ALL", "--disable-userns"]
     if seccomp is not None:
         args += ["--seccomp", str(seccomp)]

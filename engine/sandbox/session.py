@@ -1,6 +1,7 @@
 """One live sandbox, seen from the engine: starts the launcher, asks it, and knows when it died."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from msgspec import Struct
 from engine.protocols import Output, WorkspaceError, WorkspaceLost
 from engine.sandbox.groups import Group
 from engine.sandbox.inside.frames import pack, unpack
+from engine.sandbox.inside.niceness import NICE
 from engine.sandbox.pools import Pools
 from engine.sandbox.starts import start_time
 
@@ -100,6 +102,7 @@ class Session:
         finally:
             for fd in start.passed:
                 os.close(fd)
+        _give_way(process.pid)
         assert process.stdin is not None
         assert process.stdout is not None
         reader = asyncio.StreamReader(limit=MAX_ANSWER)
@@ -329,3 +332,13 @@ class Session:
         await asyncio.gather(self._pump, return_exceptions=True)
         if self._group is not None:
             await asyncio.to_thread(self._group.remove)
+
+
+def _give_way(pid: int) -> None:
+    """Let a session that has just begun leave the processors to the program and its screen, its start included.
+
+    Where the kernel groups processes by session, many that start at once would each get as much as the whole program.
+    """
+    with contextlib.suppress(OSError):  # no such groups, or too many set in this moment: the launcher tries, too
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+        Path(f"/proc/{pid}/autogroup").write_bytes(b"%d" % NICE)
