@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from msgspec.structs import replace
+from rich.console import Console
 from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -363,7 +364,8 @@ def run_app(
     `theme` overrides the settings' theme; `themes_folder` is searched for a person's own themes. Raises
     SwarmError for a theme or keys that cannot be used, and for what broke the session.
     """
-    themes, broken = load_themes(themes_folder, plain="NO_COLOR" in os.environ)
+    few = Console(force_terminal=True).color_system in (None, "standard")
+    themes, broken = load_themes(themes_folder, plain="NO_COLOR" in os.environ, few=few)
     name = theme or settings.theme
     if name not in themes:
         near = difflib.get_close_matches(name, themes, n=1)

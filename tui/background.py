@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from tui.bridge import (
     AgentId,
     CloseMode,
+    Earlier,
     ErrorKind,
     Event,
     EventLine,
@@ -45,6 +46,8 @@ KEPT_LINES = 5000
 KEPT_ROUTINE = 2000
 """Lines of steps that follow from others; they are many, and must not push out the rest."""
 _EARLIER = 300
+_PAGES = 20
+"""Pages of events that are looked through at most for one question."""
 
 
 class Reader(Protocol):
@@ -221,6 +224,20 @@ class BackgroundSession(ABC):
             return lines[::-1]
 
         return self._ask(log)
+
+    def earlier(self, before: int, wanted: Callable[[EventLine], bool], limit: int) -> "Future[Earlier]":
+        async def earlier() -> Earlier:
+            lines: list[EventLine] = []
+            more, at = True, before
+            for _ in range(_PAGES):
+                page = await self._journal().events(before=at, limit=limit)
+                lines += filter(wanted, map(describe, page.events))
+                more, at = page.more, page.searched
+                if not more or len(lines) >= limit:
+                    break
+            return Earlier(tuple(reversed(lines)), at, more)
+
+        return self._ask(earlier)
 
     def followed(self, handoff: HandoffId) -> "Future[Followed]":
         async def followed() -> Followed:

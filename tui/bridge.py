@@ -5,7 +5,7 @@ method may be called from the screen's thread and returns at once; what takes ti
 """
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, get_args
@@ -89,6 +89,7 @@ from engine.types import (
     AgentId,
     AgentPath,
     AgentState,
+    AgentUse,
     Break,
     Check,
     CommitId,
@@ -247,6 +248,14 @@ class EventLine(Struct, frozen=True):
     task: TaskId | None = None
 
 
+class Earlier(Struct, frozen=True):
+    """A page of older events, oldest first. All from `searched` on were looked at; `more`: there are some before."""
+
+    lines: tuple[EventLine, ...]
+    searched: int
+    more: bool
+
+
 class Live(Struct, frozen=True):
     """What an agent is at. `said` is what it streams while `saying`, else what it said last.
 
@@ -364,6 +373,12 @@ class Session(Protocol):
         """The agent's last events, about `limit` of them, before the sequence number `before`, oldest first."""
         ...
 
+    def earlier(self, before: int, wanted: Callable[[EventLine], bool], limit: int) -> Future[Earlier]:
+        """About `limit` events before the sequence number `before` that are wanted; fewer where looking for more
+        would take long. `wanted` is called in another thread.
+        """
+        ...
+
     def diff(self, agent: AgentId) -> Future[str]:
         """The agent's copy as it stands now, or what it landed, as a unified patch."""
         ...
@@ -411,6 +426,7 @@ __all__ = [
     "AgentSpawned",
     "AgentState",
     "AgentStateChanged",
+    "AgentUse",
     "AgentsSampled",
     "Answered",
     "AnswersDropped",
@@ -425,6 +441,7 @@ __all__ = [
     "CommitId",
     "ContextCompacted",
     "ControlClient",
+    "Earlier",
     "EpochStarted",
     "ErrorKind",
     "Event",

@@ -254,6 +254,7 @@ ACTIONS: tuple[Action, ...] = (
     A("events.everything", ("a",), "all kinds", "Every kind of event, or without routine steps", footer=30),
     # resources
     A("resources.stretch", ("r",), "stretch", "How far back: 1 min, 10 min, 1 h, all", footer=20),
+    A("resources.rank", ("o",), "rank", "Rank agents by tokens, cost, memory, cpu or disk", footer=30),
     # replay: there, these come before a pane's own
     A("replay.play", ("space",), "play", "Play or pause", footer=5, unavailable=_replays),
     A("replay.step", ("full_stop",), "step", "The next event", footer=6, unavailable=_replays),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 from msgspec.structs import replace
+from rich.color import Color, ColorSystem
 from rich.style import Style
 from textual.theme import Theme as CssTheme
 
@@ -61,6 +62,8 @@ TERMINAL = (
 """The terminal's own colours: a theme is made of these alone, or of #rrggbb alone."""
 PLAIN = {"on:cursor": "reverse", "dim": "dim"}
 """What tells things apart without colour; states have a glyph and a word everywhere."""
+LOST = {"on:cursor": "reverse", "on:panel": "underline"}
+"""Grounds that must be seen, and what tells them apart where few colours make them equal to the background."""
 _KEYS = {"name", "dark", "description", "colours"}
 _HEX = re.compile("#[0-9a-fA-F]{6}")
 
@@ -69,6 +72,7 @@ class Palette(Struct, frozen=True):
     """One theme: its name and a colour for each name of `NAMES`.
 
     `terminal`: it is made of the terminal's own colours. `plain`: nothing is coloured, whatever the theme says.
+    `few`: the terminal shows the nearest of sixteen colours.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Palette(Struct, frozen=True):
     description: str = ""
     terminal: bool = False
     plain: bool = False
+    few: bool = False
     _styles: dict[str, Style] = field(default_factory=dict)
 
     @property
@@ -127,8 +132,21 @@ class Palette(Struct, frozen=True):
     def style(self, names: str) -> Style:
         """A style for painted lines from names joined by spaces: colours, `bold`, `italic`, `on:COLOUR`."""
         if (style := self._styles.get(names)) is None:
-            style = self._styles[names] = _plain(names) if self.plain else _style(names, self.colours)
+            style = self._styles[names] = _plain(names) if self.plain else self._coloured(names)
         return style
+
+    def _coloured(self, names: str) -> Style:
+        style = _style(names, self.colours)
+        for ground in set(names.split()) & LOST.keys() if self.few else ():
+            if nearest(self.colours[ground[3:]]) == nearest(self.colours["background"]):
+                style = Style(bold=style.bold, italic=style.italic) if LOST[ground] == "reverse" else style
+                return style + Style.parse(LOST[ground])
+        return style
+
+
+def nearest(colour: str) -> Color:
+    """What a terminal of sixteen colours shows for #rrggbb."""
+    return Color.parse(colour).downgrade(ColorSystem.STANDARD)
 
 
 def _plain(names: str) -> Style:
@@ -220,10 +238,12 @@ def _read_all(files: Iterable[Traversable | Path], broken: list[str]) -> dict[st
     return found
 
 
-def load_themes(folder: Path | None = None, *, plain: bool = False) -> tuple[Mapping[str, Palette], tuple[str, ...]]:
+def load_themes(
+    folder: Path | None = None, *, plain: bool = False, few: bool = False
+) -> tuple[Mapping[str, Palette], tuple[str, ...]]:
     """All themes, a person's own from `folder` over the bundled ones, and what is wrong with files left out.
 
-    `plain` takes the colour out of all of them.
+    `plain` takes the colour out of all of them; `few` is for a terminal of sixteen colours.
     """
     broken: list[str] = []
     bundled = [file for file in resources.files("themes").iterdir() if file.name.endswith(".toml")]
@@ -232,4 +252,6 @@ def load_themes(folder: Path | None = None, *, plain: bool = False) -> tuple[Map
         found |= _read_all(folder.glob("*.toml"), broken)
     if plain:
         found = {name: replace(palette, plain=True) for name, palette in found.items()}
+    if few:
+        found = {name: replace(palette, few=not palette.terminal) for name, palette in found.items()}
     return found, tuple(broken)

@@ -1,7 +1,7 @@
 """A session over folded events, in this thread and with a clock that only the test moves."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ from engine.types import (
     Scratchpad,
     TaskId,
 )
-from tui.bridge import CloseMode, EventLine, Live, Player
+from tui.bridge import CloseMode, Earlier, EventLine, Live, Player
 from tui.eventlines import describe
 
 T = TypeVar("T")
@@ -150,6 +150,11 @@ class FakeSession:
     def log(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[EventLine]]":
         lines = [line for line in self._lines if line.agent == agent and (before is None or line.seq < before)]
         return done(lines[-limit:])
+
+    def earlier(self, before: int, wanted: Callable[[EventLine], bool], limit: int) -> "Future[Earlier]":
+        lines = [line for line in self._lines if line.seq < before][-limit:]
+        searched = lines[0].seq if lines else 1
+        return done(Earlier(tuple(filter(wanted, lines)), searched, searched > 1))
 
     def diff(self, agent: AgentId) -> "Future[str]":
         return done(self.patches.get(agent, ""))

@@ -8,7 +8,7 @@ from textual.widgets import Input
 
 from engine import events as e
 from engine.settings import BudgetSettings, Settings
-from engine.types import AgentState, ModelName, Role, Sample
+from engine.types import AgentState, AgentUse, ModelName, Role, Sample
 from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession, done
 from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
@@ -331,6 +331,33 @@ async def test_events_follow_until_a_person_scrolls_up() -> None:
         assert "more 49" in painted(pilot.app)
 
 
+async def test_older_events_are_read_from_the_journal_when_a_person_goes_on_upwards() -> None:
+    session = swarm(60)
+    kept = session.events_after
+    session.events_after = lambda seq: kept(max(seq, session.run.seq - 60))  # type: ignore[method-assign]
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        events = main_of(pilot.app).event_list
+        await press(pilot, "4", "g")
+        first, top = events.current, events.line_count()
+        assert first is not None
+        assert first.seq > session.run.seq - 60
+        await press(pilot, "k", "k")
+        assert events.current is not None
+        assert events.current.seq < first.seq
+        while events.cursor:
+            await press(pilot, "g")
+        assert events.current == next(line for line in kept(0) if line.tone != "routine")
+        assert events.line_count() == sum(line.tone != "routine" for line in kept(0)) > top
+        await press(pilot, "slash", *"kind:task_queued", "enter", "g", "g", "g", "g", "g", "g")
+        assert events.matches == sum(line.kind == "task_queued" for line in kept(0))
+        await press(pilot, "escape", "4", "f")
+        assert events.follow
+        session.record(e.Warned("new"))
+        await settle(pilot)
+        assert events.line_count() <= 62
+
+
 async def test_looking_back_with_the_wheel_lets_the_events_go() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
@@ -424,6 +451,34 @@ async def test_resources_show_every_stretch_with_axes_units_and_what_binds() -> 
             assert stretch in Stretch
             await press(pilot, "r")
         assert main_of(pilot.app).query_one(Resources).stretch is Stretch.TEN_MINUTES
+
+
+async def test_resources_rank_agents_by_what_a_person_chooses() -> None:
+    session = small()
+    hungry, busy = session.agent("root/cli"), session.agent("root/blocks")
+    uses = {hungry.id: AgentUse(memory=3 << 29, disk_read=2048.0), busy.id: AgentUse(memory=1 << 20, cpu=87.0)}
+    session.record(e.AgentsSampled(uses))
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        await press(pilot, "5", "plus")
+
+        def first() -> str:
+            table = painted(pilot.app).partition("uses most")[2]
+            return table.splitlines()[1]
+
+        agents = session.run.agents.values()
+        tokens = max(agents, key=lambda agent: agent.usage.input + agent.usage.output)
+        cost = max(agents, key=lambda agent: agent.usage.usd or 0.0)
+        for path, told in (
+            (tokens.path, ""),
+            (cost.path, ""),
+            (hungry.path, "1.5G"),
+            (busy.path, "87%"),
+            (hungry.path, "2K/s"),
+        ):
+            assert f" {path} " in first()
+            assert told in first()
+            await press(pilot, "o")
 
 
 async def test_a_long_run_reads_its_older_measurements_from_the_journal() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from rich.color import ColorSystem
 from textual.color import Color
 
 from tests.tui.apps import app_on, painted, press, settle, told
@@ -124,3 +125,21 @@ async def test_a_broken_theme_is_told_when_the_app_opens_and_where_themes_are_ch
         assert "mine.toml: colours.text" in told(app)
         await press(pilot, "T")
         assert "left out: mine.toml: colours.text" in painted(app)
+
+
+def test_the_line_under_the_cursor_is_seen_with_few_colours_in_every_theme() -> None:
+    themes, _ = load_themes(few=True)
+    for palette in themes.values():
+        for focus in ("cursor", "panel"):
+            row, other = (palette.style(f"on:{ground} text") for ground in (focus, "background"))
+            shown = [
+                (
+                    style.bgcolor.downgrade(ColorSystem.STANDARD) if style.bgcolor else None,
+                    style.reverse,
+                    style.underline,
+                )
+                for style in (row, other)
+            ]
+            assert shown[0] != shown[1], palette.name
+    assert themes["midnight"].style("on:cursor text bold").bold
+    assert not load_themes()[0]["midnight"].style("on:cursor text").reverse

@@ -5,7 +5,7 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
@@ -23,6 +23,7 @@ from tui.widgets.detail import Detail, Tab
 from tui.widgets.diff import DiffView
 from tui.widgets.events import EventList
 from tui.widgets.filter_line import FilterLine
+from tui.widgets.frame import Frame
 from tui.widgets.handoffs import HandoffList, mark_resolved
 from tui.widgets.header import TALL, Header
 from tui.widgets.lines import LineView
@@ -57,29 +58,27 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         self.layout_now = TOO_SMALL
         self._attention = -1
         self._ticks = 0
-        self._titles: dict[tuple[str | None, str], Content] = {}
 
     def compose(self) -> ComposeResult:
         yield Header(id="header")
         yield Timeline(id="timeline")
         yield TabStrip(PANES, id="pane-tabs", prefix=lambda index: f"{index + 1} ")
         with Container(id="panes"):
-            with Vertical(id="pane-agents", classes="pane"):
+            with Frame(id="pane-agents"):
                 yield TreeHeads(id="tree-heads")
-                yield AgentTree(id="agents")
+                yield AgentTree(self._selected, id="agents")
             yield Detail(id="pane-detail")
-            with Vertical(id="pane-events", classes="pane"):
+            with Frame(id="pane-events"):
                 yield EventList(id="events")
-            with Vertical(id="pane-resources", classes="pane"):
+            with Frame(id="pane-resources"):
                 yield Resources(id="resources")
-            with Vertical(id="pane-handoffs", classes="pane"):
+            with Frame(id="pane-handoffs"):
                 yield HandoffList(id="handoffs")
         yield TooSmall(id="too-small")
         yield FilterLine(id="filter")
         yield Footer(id="footer")
 
     def on_mount(self) -> None:
-        self.query_one("#pane-detail").add_class("pane")
         self.query_one(Timeline).display = self.host.session.player is not None
         self._lay_out()
         self.agents.focus()
@@ -165,17 +164,11 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         }
         if view.marked:
             parts[Pane.AGENTS].append(f"{len(view.marked)} marked")
-        self._entitle(self.query_one("#pane-agents"), "border_subtitle", Content(self._breadcrumbs()))
         for number, pane in enumerate(PANES, 1):
             words = [clean(word).replace("\n", " ") for word in parts[pane] if word]
             title = Content.assemble((f"{number} {pane}", "bold"), *(f" · {word}" for word in words))
-            self._entitle(self.query_one(f"#pane-{pane}"), "border_title", title)
-
-    def _entitle(self, widget: Widget, where: str, title: Content) -> None:
-        """Set a title that differs; setting one paints the whole frame."""
-        if self._titles.get((widget.id, where)) != title:
-            self._titles[widget.id, where] = title
-            setattr(widget, where, title)
+            below = self._breadcrumbs() if pane is Pane.AGENTS else ""
+            self.query_one(f"#pane-{pane}", Frame).entitle(title, below)
 
     def _breadcrumbs(self) -> str:
         """The way from the root to the selected agent."""
@@ -287,11 +280,11 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
 
     # --- lists -----------------------------------------------------------------------------------------------
 
-    def on_line_view_moved(self, event: LineView.Moved) -> None:
-        if event.view is self.agents:
-            self.detail.update()
-            self.retitle()
-            self._point()
+    def _selected(self) -> None:
+        """Another agent was chosen."""
+        self.detail.update()
+        self.retitle()
+        self._point()
 
     def on_line_view_opened(self, event: LineView.Opened) -> None:
         view = event.view

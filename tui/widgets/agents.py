@@ -1,5 +1,6 @@
 """The agent tree: one row an agent, with its state, what it does now, and what stands below it."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events
@@ -34,8 +35,10 @@ class AgentTree(LineView):
     FILTER_HINT: ClassVar[str] = "text  !not  state:paused  role:planner  under:root/parser  model:name"
     EMPTY_TEXT: ClassVar[str] = "The root planner is about to start."
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, selected: Callable[[], None], *, id: str | None = None) -> None:
+        """`selected` is called once a person has chosen another agent: at once, so that all is painted together."""
         super().__init__(id=id)
+        self._selected = selected
         self.order = Order.LIVE
         self.filter_text = ""
         self.filter_error = ""
@@ -89,9 +92,8 @@ class AgentTree(LineView):
         positions = {row.agent: index for index, row in enumerate(self._rows)}
         above = [agent.id for agent in run.ancestors(self._wanted)] if self._wanted is not None else []
         self._syncing = True
-        with self.prevent(self.Moved):
-            self.show()
-            self.cursor = next((positions[id] for id in above if id in positions), 0)
+        self.show()
+        self.cursor = next((positions[id] for id in above if id in positions), 0)
         self._syncing = False
         self.view.selected = self.current
 
@@ -118,7 +120,7 @@ class AgentTree(LineView):
             self.set_filter("")
         self._built = ()
         self.update()
-        self.post_message(self.Moved(self, self.cursor))
+        self._selected()
 
     def set_filter(self, text: str) -> None:
         """Filter the tree; a bad filter keeps the last good one and says what is wrong."""
@@ -168,6 +170,8 @@ class AgentTree(LineView):
             if not self._syncing:
                 self._wanted = agent
         super().watch_cursor(old, new)
+        if not self._syncing:
+            self._selected()
 
     def _fold(self, agent: AgentId, fold: bool) -> None:
         if fold == (agent in self._folded):

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 
 from tui.bridge import Agent, AgentId, EventLine, Followed, MessageRow, Role, Scratchpad
 from tui.keymap import DEFAULT
@@ -15,6 +14,7 @@ from tui.text import EMPTY
 from tui.widgets.acting import Acting
 from tui.widgets.agentprose import tell_now, tell_task
 from tui.widgets.diff import DiffView
+from tui.widgets.frame import Frame
 from tui.widgets.handoffs import tell_followed
 from tui.widgets.lines import LineView
 from tui.widgets.prose import Prose, paragraph
@@ -46,7 +46,7 @@ class AgentProse(Prose):
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("agents")]
 
 
-class Detail(Acting, Vertical):
+class Detail(Acting, Frame):
     """Tabs over what is known of one agent. What must be asked for is asked for only while its tab is open."""
 
     def __init__(self, *, id: str | None = None) -> None:

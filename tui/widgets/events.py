@@ -1,13 +1,14 @@
-"""The events pane: a bounded tail of what happened, which follows until a person scrolls up."""
+"""The events pane: a bounded tail of what happened, which follows until a person scrolls up; older ones on request."""
 
 import heapq
 from bisect import bisect_left, bisect_right
+from concurrent.futures import Future
 from typing import ClassVar
 
 from textual import events
 from textual.binding import BindingType
 
-from tui.bridge import EventLine, Tone
+from tui.bridge import Earlier, EventLine, Tone
 from tui.figures import clock
 from tui.filters import BadFilter, Filter, event_filter
 from tui.keymap import DEFAULT
@@ -18,6 +19,10 @@ from tui.widgets.lines import LineView
 KEPT = 5000
 KEPT_ROUTINE = 2000
 _TRIM = 500
+HELD = 4 * KEPT
+"""Events that are kept at most while older ones are being read."""
+OLDER = 200
+"""Older events that are asked for at once."""
 
 
 class EventList(LineView):
@@ -41,13 +46,15 @@ class EventList(LineView):
         self.filter_text = ""
         self.filter_error = ""
         self._filter: Filter[EventLine] | None = None
+        self._forget_older()
 
     def line_count(self) -> int:
         return len(self._shown)
 
     def empty_line(self, row: int) -> Line:
         if self.filter_text and row == 1:
-            return (Span("  No event matches. esc clears the filter.", "dim"),)
+            further = "k looks further back, " if self._more else ""
+            return (Span(f"  No event matches. {further}esc clears the filter.", "dim"),)
         return super().empty_line(row)
 
     @property
@@ -57,7 +64,7 @@ class EventList(LineView):
     @property
     def total(self) -> int:
         """How many events are kept."""
-        return len(self._all) + (len(self._routine) if self._shows_routine else 0)
+        return len(self._older) + len(self._all) + (len(self._routine) if self._shows_routine else 0)
 
     @property
     def behind(self) -> int:
@@ -79,6 +86,7 @@ class EventList(LineView):
         if session.rewinds != self._rewinds:
             self._rewinds = session.rewinds
             self._all, self._routine, self._shown, self._seen = [], [], [], 0
+            self._forget_older()
         new = session.events_after(self._seen)
         if not new:
             return
@@ -89,7 +97,11 @@ class EventList(LineView):
         shown = new if self._shows_routine else [event for event in new if event.tone is not Tone.ROUTINE]
         before = len(self._shown)
         self._shown.extend(shown if self._filter is None else filter(self._filter.matches, shown))
-        if _trim(self._all, KEPT) | _trim(self._routine, KEPT_ROUTINE):
+        # Older events that are read begin where memory ends: it stays whole as long as that takes.
+        done = bool(self._older) and (self.follow or len(self._all) > HELD)
+        if done:
+            self._forget_older()
+        if done or (not self._older and _trim(self._all, KEPT) | _trim(self._routine, KEPT_ROUTINE)):
             self._choose()
         elif self.follow and len(self._shown) > before:
             self._to_end()
@@ -99,8 +111,10 @@ class EventList(LineView):
     def _choose(self) -> None:
         """Choose anew what is shown; the cursor stays on its event, or on the one that follows it."""
         at, top = self.current, self.cursor - self.scroll_offset.y
-        events = heapq.merge(self._all, self._routine, key=_seq) if self._shows_routine else iter(self._all)
-        self._shown = [event for event in events if self._filter is None or self._filter.matches(event)]
+        kept = heapq.merge(self._all, self._routine, key=_seq) if self._shows_routine else iter(self._all)
+        last = self._older[-1].seq if self._older else 0
+        new = (event for event in kept if event.seq > last and (self._filter is None or self._filter.matches(event)))
+        self._shown = [*self._older, *new]
         if self.follow or at is None:
             self._to_end()
             return
@@ -128,7 +142,54 @@ class EventList(LineView):
         self.filter_error, self.filter_text = "", chosen.source
         self._filter = chosen or None
         self.follow = True
+        self._forget_older()
         self._choose()
+
+    # --- older ones ------------------------------------------------------------------------------------------
+
+    def _forget_older(self) -> None:
+        """Look no further back than memory reaches, until a person asks for it."""
+        self._older: list[EventLine] = []
+        self._searched = 0
+        self._more = True
+        self._asked: object = None
+
+    @property
+    def _begins(self) -> int:
+        """The event from which on memory has all that may be shown."""
+        kinds = (self._all, self._routine) if self._shows_routine else (self._all,)
+        return max((lines[0].seq for lines in kinds if lines), default=self._seen + 1)
+
+    def _look_back(self) -> None:
+        """A person is at the top: ask the journal for what was before."""
+        if self._asked is not None or not self._more:
+            return
+        chosen, routine = self._filter, self._shows_routine
+
+        def wanted(event: EventLine) -> bool:
+            return (routine or event.tone is not Tone.ROUTINE) and (chosen is None or chosen.matches(event))
+
+        asked = self._asked = object()
+        earlier = self.host.session.earlier(self._searched or self._begins, wanted, OLDER)
+        self.host.after(earlier, lambda done: self._take_older(asked, done))
+
+    def _take_older(self, asked: object, done: "Future[Earlier]") -> None:
+        if asked is not self._asked or done.cancelled():
+            return
+        self._asked = None
+        if (problem := done.exception()) is not None:
+            self.host.tell(str(problem), bad=True)
+            return
+        earlier = done.result()
+        self._older = [*earlier.lines, *self._older]
+        self._searched, self._more = earlier.searched, earlier.more
+        self._hold(follow=False)
+        self._choose()
+
+    def move(self, by: int) -> None:
+        if by < 0 and self.cursor == 0:
+            self._look_back()
+        super().move(by)
 
     def line(self, index: int, cells: int) -> Line:
         event = self._shown[index]
@@ -154,10 +215,14 @@ class EventList(LineView):
     def watch_cursor(self, old: int, new: int) -> None:
         self._hold(new >= len(self._shown) - 1)
         super().watch_cursor(old, new)
+        if new == 0 and new < old:
+            self._look_back()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Whoever looks back is not pulled along."""
         self._hold(follow=False)
+        if self.scroll_offset.y == 0:
+            self._look_back()
 
     def do_follow(self) -> None:
         self.follow = True
@@ -166,6 +231,7 @@ class EventList(LineView):
     def do_everything(self) -> None:
         """All kinds, or without those that follow from others."""
         self.everything = not self.everything
+        self._forget_older()
         self._choose()
         self.host.tell("all kinds of events" if self.everything else "without routine steps")
 

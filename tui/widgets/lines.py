@@ -10,7 +10,6 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
-from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -38,24 +37,21 @@ def _style_of(span: Span) -> str:
     return span.style
 
 
-class Bar(ScrollBar):
-    """A scrollbar that is painted only when it looks different: lists grow all the time."""
-
-    _look: tuple[object, ...] = ()
-
-    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> "Bar":
-        rows, length, window = self.size.height, self.window_virtual_size, self.window_size
-        thumb = max(8, rows * 8 * window // max(1, length))
-        place = int(self.position / max(1, length - window) * (rows * 8 - thumb))
-        look = (rows, thumb, place, self.mouse_over, self.grabbed, self.app.theme)
-        if look != self._look or layout or recompose:
-            self._look = look
-            super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
-        return self
+def thumb(top: int, rows: int, count: int) -> range:
+    """The rows of a scrollbar that are filled, for `count` lines of which `rows` from `top` on are visible."""
+    if count <= rows:
+        return range(0)
+    length = max(1, rows * rows // count)
+    start = round(top / (count - rows) * (rows - length))
+    return range(start, start + length)
 
 
 class LineView(Acting, ScrollView, can_focus=True):
-    """A list of lines with a cursor. Subclasses say how many lines there are and what each looks like."""
+    """A list of lines with a cursor. Subclasses say how many lines there are and what each looks like.
+
+    The last column is the scrollbar's, painted here: the toolkit's own would lay out the whole screen anew whenever
+    it comes or goes, or the number of lines changes.
+    """
 
     SCOPES: ClassVar[tuple[str, ...]] = ("list",)
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("list")]
@@ -91,6 +87,7 @@ class LineView(Acting, ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._painted: dict[int, Line] = {}
+        self._thumb = range(0)
 
     # --- for subclasses --------------------------------------------------------------------------------------
 
@@ -123,8 +120,7 @@ class LineView(Acting, ScrollView, can_focus=True):
     @property
     def cells(self) -> int:
         """Cells in a line: of the size that was given last, which a screen that is not laid out yet knows too."""
-        bar = self.styles.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
-        return max(0, self.outer_size.width - self.styles.gutter.width - bar)
+        return max(0, self.outer_size.width - self.styles.gutter.width - 1)
 
     @property
     def rows(self) -> int:
@@ -136,23 +132,28 @@ class LineView(Acting, ScrollView, can_focus=True):
         cells = self.cells
         count = self.line_count()
         if not count:
-            return strip_of(self.empty_line(y), self.palette, cells)
+            return strip_of(self.empty_line(y), self.palette, cells + 1)
         if index >= count:
-            return strip_of(EMPTY, self.palette, cells)
+            return strip_of(EMPTY, self.palette, cells + 1)
         line = self.line(index, cells)
         self._painted[index] = line
         base = "on:background"
         if self.HAS_CURSOR and index == self.cursor:
             base = "on:cursor" if self.has_focus else "on:panel"
-        return strip_of(line, self.palette, cells, base)
+        strip = strip_of(line, self.palette, cells, base)
+        if y in self._thumb:
+            return Strip([*strip, Segment("▐", self.palette.style("on:background border"))], cells + 1)
+        return strip.extend_cell_length(cells + 1, self.palette.style(base))
 
     def show(self, *, everything: bool = False) -> None:
         """Take the present lines over: repaint what is visible and differs from what was painted last."""
         count = self.line_count()
         if count != (before := self.virtual_size.height):
             everything = everything or not count or not before
-            self._resize_to(count)
+            self.set_reactive(Widget.virtual_size, Size(0, count))  # plainly set it would lay out the screen
+            self.scroll_y = self.validate_scroll_y(self.scroll_y)
         self.cursor = max(0, min(self.cursor, count - 1))
+        self._move_thumb()
         if everything:
             self._painted.clear()
             self.refresh()
@@ -172,23 +173,20 @@ class LineView(Acting, ScrollView, can_focus=True):
             self._painted.clear()
             self.refresh()
 
-    def _resize_to(self, count: int) -> None:
-        """Another number of lines. Only a scrollbar that comes or goes lays the screen out again."""
-        size, fits = Size(0, count), count <= self.container_size.height
-        if fits == self.show_vertical_scrollbar:
-            self.virtual_size = size
-        else:
-            self.set_reactive(Widget.virtual_size, size)
-            self._scroll_update(size)
+    def _move_thumb(self) -> None:
+        """Paint the scrollbar where it looks different."""
+        moved = thumb(self.scroll_offset.y, self.rows, self.line_count())
+        for row in set(moved) ^ set(self._thumb):
+            self.refresh(Region(self.cells, row, 1, 1))
+        self._thumb = moved
 
     @property
-    def vertical_scrollbar(self) -> ScrollBar:
-        if self._vertical_scrollbar is None:
-            bar = Bar(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
-            self._vertical_scrollbar = bar
-            bar.display = False
-            self.app._start_widget(self, bar)
-        return self._vertical_scrollbar
+    def allow_vertical_scroll(self) -> bool:
+        return self.line_count() > self.rows
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        self._move_thumb()
+        super().watch_scroll_y(old_value, new_value)
 
     def on_resize(self, event: events.Resize) -> None:
         self.show(everything=True)
@@ -230,8 +228,28 @@ class LineView(Acting, ScrollView, can_focus=True):
         else:
             self.scroll_to(y=self.scroll_offset.y + by, animate=False)
 
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        if event.get_content_offset_capture(self).x >= self.cells and self.allow_vertical_scroll:
+            self.capture_mouse()
+            self._drag_to(event)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self.app.mouse_captured is self:
+            self._drag_to(event)
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        self.release_mouse()
+
+    def _drag_to(self, event: events.MouseEvent) -> None:
+        """The scrollbar was taken hold of: show what stands at that share of all lines."""
+        share = event.get_content_offset_capture(self).y / max(1, self.rows - 1)
+        self.scroll_to(y=round(share * (self.line_count() - self.rows)), animate=False)
+
     def on_click(self, event: events.Click) -> None:
-        index = self.scroll_offset.y + event.get_content_offset_capture(self).y
+        at = event.get_content_offset_capture(self)
+        index = self.scroll_offset.y + at.y
+        if at.x >= self.cells:
+            return
         if self.HAS_CURSOR and 0 <= index < self.line_count():
             again = index == self.cursor
             self.cursor = index

@@ -36,7 +36,7 @@ class Prose(LineView):
         fresh = key != self._key
         self._key, self._build = key, build
         self._lines = build(self.cells)
-        self.show(everything=fresh)
+        self.show()
         if self._tail and (fresh or at_end):
             self.scroll_to(y=max(0, len(self._lines) - self.rows), animate=False)
         elif fresh:

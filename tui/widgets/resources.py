@@ -6,15 +6,17 @@ from typing import ClassVar, NamedTuple
 
 from textual.binding import BindingType
 
-from tui.bridge import Agent, Micros, Sample, Snapshot, TaskState
-from tui.figures import ceiling, chart, count, meter, octets, percent, price
+from tui.bridge import Micros, Sample, Snapshot, TaskState
+from tui.figures import ceiling, chart, count, meter, octets, percent
 from tui.history import Moments, Stretch, a_minute, resample
 from tui.keymap import DEFAULT
 from tui.limits import binding
 from tui.text import EMPTY, Line, Span, fit, one_line
+from tui.usage import Rank, tell_users
 from tui.widgets.prose import Prose
 
 _STRETCHES = list(Stretch)
+_RANKS = list(Rank)
 _SECOND: Micros = 1_000_000
 AGAIN: Micros = 30 * _SECOND
 """Between two looks into the journal for what the snapshot no longer holds."""
@@ -45,6 +47,7 @@ class Resources(Prose):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.stretch = Stretch.TEN_MINUTES
+        self.rank = Rank.TOKENS
         self._told: tuple[object, ...] = ()
         self._older: Moments = ()
         self._asked_at: Micros = 0
@@ -55,7 +58,15 @@ class Resources(Prose):
         if run is None:
             return
         now = self.host.now()
-        told = (self.stretch, now // _SECOND, run.state, self.view.census.working, len(run.samples), len(self._older))
+        told = (
+            self.stretch,
+            self.rank,
+            now // _SECOND,
+            run.state,
+            self.view.census.working,
+            len(run.samples),
+            len(self._older),
+        )
         if told != self._told:
             self._told = told
             self._ask_for_older(run, now)
@@ -87,7 +98,7 @@ class Resources(Prose):
         span = self.stretch.span(now - run.created_at)
         limits = self._limits(run)
         meters = [*self._meters(run, now, span, bar)]
-        users = self._users(run)
+        users = self._users(run, cells)
         # Charts grow into the room that is there.
         rows = max(1, min(4, (self.rows - len(limits) - len(users) - 3) // max(1, len(meters))))
         lines = [self._axis(bar, cells)]
@@ -179,7 +190,7 @@ class Resources(Prose):
         most = ceiling(max(_known(processes)))
         yield Meter("processes", processes, most, count(most), count(newest.processes))
 
-    def _users(self, run: Snapshot) -> list[Line]:
+    def _users(self, run: Snapshot, cells: int) -> list[Line]:
         """Agents that used most, and how much of what models read was cached."""
         lines: list[Line] = []
         if (usage := run.usage).input:
@@ -193,21 +204,18 @@ class Resources(Prose):
                     Span(f" of {count(usage.input)} tokens read came from it", "dim"),
                 )
             )
-        most = sorted(run.agents.values(), key=_spent, reverse=True)[:_USERS]
-        if most and _spent(most[0]):
-            lines.append((Span(fit(" uses most", _LABEL), "dim"), Span("tokens   cost  agent", "dim italic")))
-        for agent in most:
-            if spent := _spent(agent):
-                numbers = fit(count(spent), 6, right=True) + fit(price(agent.usage.usd), 7, right=True)
-                path = Span(f"  {one_line(agent.path)}", "dim" if agent.ended else "text")
-                lines.append((Span(" " * _LABEL), Span(numbers, "text"), path))
-        return lines
+        return lines + tell_users(run, self.rank, _USERS, cells)
 
     # --- actions ---------------------------------------------------------------------------------------------
 
     def do_stretch(self) -> None:
         """The next stretch of time."""
         self.stretch = _STRETCHES[(_STRETCHES.index(self.stretch) + 1) % len(_STRETCHES)]
+        self.update()
+
+    def do_rank(self) -> None:
+        """The next column to rank agents by."""
+        self.rank = _RANKS[(_RANKS.index(self.rank) + 1) % len(_RANKS)]
         self.update()
 
 
@@ -235,7 +243,3 @@ def _known(values: list[float]) -> list[float]:
 
 def _heat(percent_: float) -> str:
     return "failed" if percent_ >= 90 else "paused" if percent_ >= 60 else "focus"
-
-
-def _spent(agent: Agent) -> int:
-    return agent.usage.input + agent.usage.output

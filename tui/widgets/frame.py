@@ -1,0 +1,36 @@
+"""A framed part of the screen; a title that changes paints its line of the frame alone."""
+
+from textual.containers import Vertical
+from textual.content import Content
+from textual.geometry import Region
+
+from tui.text import clean
+
+
+class Frame(Vertical):
+    """Titles are plain words: what agents wrote is cleaned and never read as markup."""
+
+    DEFAULT_CLASSES = "pane"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._top = self._bottom = Content()
+        self._line: Region | None = None
+
+    def entitle(self, top: Content, bottom: str = "") -> None:
+        """Set the words in the frame above and below."""
+        width = self.outer_size.width
+        below = Content(clean(bottom).replace("\n", " "))
+        if top != self._top:
+            self._top, self._line = top, Region(-1, -1, width, 1)
+            self.border_title = top
+        if below != self._bottom:
+            self._bottom, self._line = below, Region(-1, self.size.height, width, 1)
+            self.border_subtitle = below
+        self._line = None
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> "Frame":
+        if self._line is not None:
+            regions = (self._line,)
+        super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+        return self
