@@ -50,7 +50,7 @@ PAGE = 1_000
 """Events that are read at once."""
 MOST = 5_000
 """Rows that one question answers with at most."""
-SEARCH = 4_000
+SEARCH = 500
 """Events that one page of a search looks through at most, where no index leads to those wanted."""
 
 # The fold needs only small fields of these kinds, which are also the largest: their large texts are not fetched.

@@ -5,6 +5,7 @@
 
 import asyncio
 import gc
+import math
 import sqlite3
 import tempfile
 import time
@@ -16,6 +17,7 @@ from random import Random
 from engine import events as e
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
+from engine.report import report_of
 from engine.types import AgentId, CallId, ToolCallState
 from tests.bench.report import Report, ratio
 from tests.bench.week import Week, words
@@ -90,9 +92,8 @@ def bare_sqlite(path: Path, bodies: list[e.Body]) -> float:
 # --- a long run ----------------------------------------------------------------------------------------------
 
 
-async def live_through(path: Path, calls: int) -> tuple[Week, float]:
+async def live_through(path: Path, week: Week, calls: int, minutes: float = math.inf) -> float:
     """Record a run of so many tool calls as a swarm does: fold, append, offer the state. Events a second."""
-    week = Week()
     journal = await SqliteJournal.open(path)
     start = time.perf_counter()
     for batch in week.batches():
@@ -100,10 +101,10 @@ async def live_through(path: Path, calls: int) -> tuple[Week, float]:
         journal.checkpoint(week.snapshot)
         if journal.last_seq - journal.durable_seq > BEHIND:
             await journal.durable(journal.last_seq - BEHIND // 2)
-        if week.calls >= calls:
+        if week.calls >= calls or time.perf_counter() - start > minutes * 60:
             break
     await journal.close()
-    return week, week.snapshot.seq / (time.perf_counter() - start)
+    return week.snapshot.seq / (time.perf_counter() - start)
 
 
 async def timed(ask: Callable[[], Awaitable[object]]) -> float:
@@ -190,7 +191,7 @@ async def query_while_writing(path: Path, week: Week, per_s: int) -> dict[str, f
 # --- all of it -----------------------------------------------------------------------------------------------
 
 
-async def measure(events: int, calls: int, folder: Path) -> Report:
+async def measure(events: int, calls: int, folder: Path, minutes: float, short: bool) -> Report:
     smalls = [small(seq) for seq in range(events)]
     larges = large(words(events // 4, 4_000))
     figures: dict[str, float] = {
@@ -202,12 +203,18 @@ async def measure(events: int, calls: int, folder: Path) -> Report:
         "bare_sqlite_4k_per_s": bare_sqlite(folder / "bare_large.db", larges),
     }
     path = folder / "long.db"
-    week, figures["run_append_per_s"] = await live_through(path, calls)
+    week = Week(short=short)
+    cpu = time.process_time()
+    figures["run_append_per_s"] = await live_through(path, week, calls, minutes)
+    figures["run_append_per_cpu_s"] = week.snapshot.seq / (time.process_time() - cpu)
     figures |= {"run_calls": week.calls, "run_events": week.snapshot.seq, "run_agents": len(week.snapshot.agents)}
     figures["run_mb"] = path.stat().st_size / 1e6
     gc.collect()
     figures |= await open_again(path, week)
     figures |= await query_while_writing(path, week, 1_000)
+    start = time.perf_counter()
+    report_of(path, folder / "no-trunk.git")
+    figures["report_s"] = time.perf_counter() - start
     report = Report("journal", ("figure", "value"))
     report.rows = list(figures.items())
     report.figures = {name: round(value, 3) for name, value in figures.items()}
@@ -224,9 +231,13 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=20_000, help="events of each kind that are appended")
     parser.add_argument("--calls", type=int, default=100_000, help="tool calls of the long run")
     parser.add_argument("--folder", default=None, help="where there is room for it (about 2.5 KB a call)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="when the long run ends at the latest")
+    parser.add_argument(
+        "--short", action="store_true", help="what agents and tools say is a line (about 1.4 KB a call)"
+    )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-        asyncio.run(measure(chosen.events, chosen.calls, Path(folder))).show()
+        asyncio.run(measure(chosen.events, chosen.calls, Path(folder), chosen.minutes, chosen.short)).show()
 
 
 if __name__ == "__main__":

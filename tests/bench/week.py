@@ -29,16 +29,18 @@ def words(count: int, size: int) -> list[str]:
 class Week:
     """Yields batches of events, each as one step of a swarm records them, folded into `snapshot` already."""
 
-    def __init__(self, workers: int = 50, seed: int = 1, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self, workers: int = 50, seed: int = 1, snapshot: Snapshot | None = None, *, short: bool = False
+    ) -> None:
         self.snapshot = snapshot or Snapshot()
         self.calls = self.snapshot.tool_calls
         self._draw = random.Random(seed)
         self._workers = workers
         self._at = self.snapshot.at or 1_800_000_000_000_000
         self._made = self.snapshot.seq
-        # Three quarters of what tools answer is short, the rest is kept apart.
-        self._answers = words(150, 600) + words(50, 6_000)
-        self._said = words(50, 300)
+        # Three quarters of what tools answer is short, the rest is kept apart; or all of it is a line.
+        self._answers = words(50, 60) if short else words(150, 600) + words(50, 6_000)
+        self._said = words(50, 60 if short else 300)
         self._batch: list[e.Event] = []
 
     def batches(self) -> Iterator[list[e.Event]]:
