@@ -37,11 +37,11 @@ async def open_for_writing(path: Path) -> aiosqlite.Connection:
             "cache_size = -16384",
             "temp_store = MEMORY",
         ):
-            await db.execute(f"PRAGMA {pragma}")
+            await db.execute_fetchall(f"PRAGMA {pragma}")
         if await _is_empty(db):
             await _bring_up(db, 0)
         known = await _recognise(db, path)
-        await db.execute("PRAGMA journal_mode = WAL")
+        await db.execute_fetchall("PRAGMA journal_mode = WAL")  # a row left unread would keep an interruption alive
         await _look_for_damage(db, path)
         if known < VERSION:
             await _bring_up(db, known)

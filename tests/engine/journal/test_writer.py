@@ -12,7 +12,7 @@ import pytest
 
 from engine.errors import ErrorKind, SwarmError
 from engine.events import Event, Warned
-from engine.journal import writer
+from engine.journal import connection, writer
 from engine.journal.connection import open_for_writing
 from engine.journal.queries import read_snapshot
 from engine.journal.schema import VERSION
@@ -216,3 +216,17 @@ async def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: 
     with pytest.raises(SwarmError):
         await read_snapshot(path)
     assert path.read_bytes() == before
+
+
+async def test_a_look_for_damage_that_is_cut_short_leaves_the_journal_usable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.db"
+    journal = await SqliteJournal.open(path)
+    journal.append([Event(seq, seq, 1, Warned("x" * 500)) for seq in range(1, 20_001)])
+    await journal.close()
+    monkeypatch.setattr(connection, "_CHECK_S", 0.001)
+    for _ in range(3):
+        again = await SqliteJournal.open(path)
+        assert again.last_seq == 20_000
+        await again.close()
