@@ -24,9 +24,12 @@ repeated. Nothing here touches the disk, a process, a thread or the network.
 - `w.trunk.move({...})` is someone else's commit; `w.trunk.before_swap = ...` puts it where it hurts.
 - `w.journal.crash_after(seq)`, or `w.crash()`, kills the process: await `w.power.failed.wait()`, cancel the swarm's
   task, and go on with `w.restart()`, which has the durable events, the commits and nothing else.
+- `disk=Disk(clock, [Trouble(3.0, 20.0, errno.ENOSPC)])` is full for a while; `clock.jumps = [(5.0, -60.0)]` sets UTC
+  back a minute.
 - `workspace.lose()` kills one agent's sandbox. `w.meters.current = Sample(...)` changes what the meters show.
 """
 
+from tests.simulated.disk import Disk, Trouble
 from tests.simulated.journal import MemoryJournal
 from tests.simulated.merge import merge_lines, merge_trees
 from tests.simulated.models import Asked, ScriptedModels, answers, call, first_line, turn
@@ -50,6 +53,7 @@ __all__ = [
     "Commit",
     "Commits",
     "CountingIds",
+    "Disk",
     "MemoryJournal",
     "MemoryTrunk",
     "MemoryWorkspace",
@@ -63,6 +67,7 @@ __all__ = [
     "SimulatedClock",
     "SimulatedLoop",
     "SteadyMeters",
+    "Trouble",
     "World",
     "answers",
     "call",

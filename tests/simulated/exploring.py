@@ -1,7 +1,8 @@
 """Random runs of the shipped engine in the simulated world, by seed, and what must hold for every one of them.
 
-A seed decides the tree, what models do, which faults they have, what a person commands, when the program is killed and
-what the budget is. `explore(seed)` raises BrokenError with the command that repeats it.
+A seed decides the tree, what models and commands do, which faults they have, when the disk takes no writes, how the
+clock is set, what a person commands, when the program is killed and what the budget is. `explore(seed)` raises
+BrokenError with the command that repeats it.
 `python -m tests.simulated.exploring SEED` shows one, `--count N` runs many.
 """
 
@@ -9,9 +10,13 @@ import asyncio
 import random
 import re
 import sys
+import tempfile
 from argparse import ArgumentParser
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 from engine import commands as c
 from engine import events as e
@@ -20,13 +25,15 @@ from engine.conversation import Request, StopReason, Turn
 from engine.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.settings import BudgetSettings, Settings, SwarmSettings
 from engine.snapshot import Snapshot
-from engine.types import ROOT, AgentId, AgentState, ModelName, Role, RunState, Task, TaskState
+from engine.types import ROOT, AgentId, AgentState, CommitId, ModelName, Role, RunState, Task, TaskId, TaskState
 from tests import simulated
 from tests.engine import swarms
-from tests.simulated import call, first_line, turn
+from tests.simulated import Trouble, call, first_line, turn
+from tests.simulated.disk import CODES, PARTS
+from tests.simulated.on_disk import world_on_disk
 
 KILLS = 3
-LONGEST_S = 3_600.0
+LONGEST_S = 7_200.0
 """Simulated seconds by which every one of these small runs has ended."""
 RESUMES = 40
 TURN_TOKENS = 120
@@ -39,7 +46,8 @@ class BrokenError(AssertionError):
 
 @dataclass
 class Plan:
-    """What a seed decides. `calm`: nothing but kills happens to it, so every task must land."""
+    """What a seed decides. `calm`: nothing happens to it but kills and trouble with disks, clocks and providers, so
+    every task must land."""
 
     seed: int
     calm: bool
@@ -53,6 +61,12 @@ class Plan:
     """What a person does, so many times."""
     workers: int
     budget: int | None
+    troubles: tuple[Trouble, ...]
+    """When the disk takes no writes."""
+    jumps: tuple[tuple[float, float], ...]
+    """When the clock is set forward or back: simulated seconds, and by how many."""
+    outage: tuple[float, float]
+    """From when to when no model answers."""
     draw: random.Random = field(repr=False, default_factory=random.Random)
 
     @property
@@ -73,11 +87,23 @@ def planned(seed: int) -> Plan:
         below[parent].append(name)
     for number in range(9 if budget else draw.randrange(1, 9)):  # far more than the budget allows
         slices[draw.choice(list(slices))].append(f"task-{number}")
-    return Plan(
+    plan = Plan(
         seed, calm, slices, below,
         kills=draw.choice((0, 1, KILLS)), stops=draw.random() < 0.3, steps=0 if calm else draw.randrange(0, 6),
-        workers=1 if budget else draw.choice((1, 2, 4, 16)), budget=budget, draw=draw,
+        workers=1 if budget else draw.choice((1, 2, 4, 16)), budget=budget, troubles=(), jumps=(), outage=(0.0, 0.0),
+        draw=draw,
     )  # fmt: skip
+    if draw.random() < 0.3:
+        plan.troubles = tuple(
+            Trouble(draw.random() * 30, draw.choice((0.2, 3.0, 60.0)), draw.choice(CODES), draw.choice(("", *PARTS)))
+            for _ in range(draw.randrange(1, 4))
+        )
+    if draw.random() < 0.2:
+        plan.jumps = tuple((draw.random() * 30, draw.choice((-600.0, -5.0, 5.0, 28_800.0))) for _ in range(2))
+    if draw.random() < 0.1:
+        start = 5 + draw.random() * 20
+        plan.outage = (start, start + draw.choice((10.0, 400.0)))
+    return plan
 
 
 # --- the model -----------------------------------------------------------------------------------------------
@@ -86,8 +112,9 @@ def planned(seed: int) -> Plan:
 class Model:
     """Answers as the plan says; what it does at a step of an agent depends on the seed and that step alone."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, clock: simulated.SimulatedClock) -> None:
         self._plan = plan
+        self._clock = clock
         self._asked: Counter[str] = Counter()
 
     def __call__(self, model: ModelName, request: Request) -> Turn | Exception:
@@ -95,6 +122,8 @@ class Model:
         step = sum(message.role == "assistant" for message in request.messages)
         self._asked[f"{heading}{step}"] += 1
         chance = random.Random(f"{self._plan.seed} {heading} {step} {self._asked[f'{heading}{step}']}")
+        if self._plan.outage[0] <= self._clock.elapsed < self._plan.outage[1]:
+            return ModelError(ModelErrorKind.RETRYABLE, "no answer: connection refused")
         if chance.random() < 0.05 and (step or not heading.startswith("# Intent")):  # a first call must go through
             return ModelError(ModelErrorKind.RETRYABLE, "overloaded", status=529)
         if not self._plan.calm and chance.random() < 0.04:
@@ -134,6 +163,9 @@ class Model:
             return turn(call("read_file", path="src/app.py"))
         if "<<<<<<< trunk" in last:
             return turn(call("write_file", path="src/app.py", content=f"print('{title} and others')\n"))
+        ran = any(call.tool == "shell" for message in request.messages for call in message.calls)
+        if not ran and random.Random(f"{self._plan.seed} {title} shell").random() < 0.3:
+            return turn(call("shell", command="make test", timeout_s=60))
         if not wrote:
             return turn(call("write_file", path=f"{title}.txt", content=f"{title}\n"))
         if len(wrote) == 1 and random.Random(f"{self._plan.seed} {title}").random() < 0.5:
@@ -142,12 +174,42 @@ class Model:
         return turn(call("submit_handoff", status=status, summary=f"{title}: {status}"))
 
 
+class Shell:
+    """What commands do: most end well, some fail, hang, print a lot; in runs that are not calm, some sandboxes die."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._ran = 0
+
+    def __call__(self, workspace: simulated.MemoryWorkspace, command: str) -> simulated.Ran:
+        self._ran += 1
+        chance = random.Random(f"{self._plan.seed} command {self._ran}")
+        if not self._plan.calm and chance.random() < 0.1:
+            workspace.lose()
+        ran = chance.random()
+        if ran < 0.1:
+            return simulated.Ran(wall_s=10_000.0)
+        return simulated.Ran(int(ran < 0.3), "x" * (50_000 if ran > 0.9 else 20), wall_s=chance.random() * 5)
+
+
 # --- the run -------------------------------------------------------------------------------------------------
 
 
-async def live(plan: Plan, clock: simulated.SimulatedClock) -> tuple[simulated.World, list[int]]:
+Seen = Callable[[Snapshot], None]
+"""Is told of the living run's state after each step."""
+
+
+async def live(
+    plan: Plan, clock: simulated.SimulatedClock, seen: Seen | None, folder: Path | None
+) -> tuple[simulated.World, list[int]]:
     """Run, kill, resume and steer to the end; the world that is left, and the tokens at each stop by the budget."""
-    w = simulated.world(clock, Model(plan), seed=plan.seed)
+    clock.jumps = plan.jumps
+    disk = simulated.Disk(clock, plan.troubles)
+    w: simulated.World
+    if folder is None:
+        w = simulated.world(clock, Model(plan, clock), seed=plan.seed, shell=Shell(plan), disk=disk)
+    else:
+        w = await world_on_disk(folder, clock, Model(plan, clock), seed=plan.seed, shell=Shell(plan), disk=disk)
     kills, stops, resumes, stopped_at = plan.kills, int(plan.stops), 0, []
     budget = plan.budget
     steps = plan.steps
@@ -156,6 +218,8 @@ async def live(plan: Plan, clock: simulated.SimulatedClock) -> tuple[simulated.W
         if resumes > RESUMES:
             raise BrokenError(f"it did not end in {RESUMES} processes")
         settings = Settings(swarm=SwarmSettings(workers=plan.workers), budget=BudgetSettings(tokens=budget))
+        await clock.sleep(disk.well_in_s)  # nobody can begin or resume a run before
+        await w.open()
         first = not w.journal.surviving()
         swarm = swarms.fresh(w, settings) if first else await swarms.resumed(w, settings)
         if not first:
@@ -163,32 +227,57 @@ async def live(plan: Plan, clock: simulated.SimulatedClock) -> tuple[simulated.W
         if kills:
             kills -= 1
             w.journal.crash_after(swarm.snapshot.seq + plan.draw.randrange(1, 120))
+        w.journal.on_failure = swarm.fail
+        if seen is not None:
+            swarm.on_change(partial(_told, swarm.snapshot, seen))
         running = asyncio.ensure_future(swarm.run())
         person = asyncio.ensure_future(_steer(swarm, plan, steps, bool(stops)))
         failed = asyncio.ensure_future(w.power.failed.wait())
         await asyncio.wait({running, failed}, return_when=asyncio.FIRST_COMPLETED)
         steps, stops = 0, 0
         dead = not running.done()
-        for task in asyncio.all_tasks() - {asyncio.current_task(), running}:  # type: ignore[arg-type]
-            task.cancel()
+        person.cancel()
+        failed.cancel()
         if dead:
-            running.cancel()
+            await w.bury([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
             w = w.restart()
             if _ended(w):
                 return w, stopped_at
             continue
-        person.cancel()
-        outcome: Outcome = running.result()
-        if outcome.state is RunState.FINISHED:
+        try:
+            outcome: Outcome = running.result()
             await w.journal.close()
+        except (SwarmError, OSError) as error:
+            if not plan.troubles and not plan.outage[1]:
+                raise BrokenError(f"the program cannot go on: {error}") from error
+            w = w.restart()
+            if _ended(w):
+                return w, stopped_at
+            continue
+        if outcome.state is RunState.FINISHED:
             return w, stopped_at
         if outcome.status is ExitStatus.BUDGET:
             stopped_at.append(swarm.snapshot.usage.input + swarm.snapshot.usage.output)
             budget = None
         elif outcome.state is not RunState.STOPPED:
             raise BrokenError(f"the run ended {outcome.state}: {outcome.reason}")
-        await w.journal.close()
         w = w.restart()
+
+
+async def _let_go(clock: simulated.SimulatedClock) -> None:
+    """End what killed processes have left waiting, some of it for ever in its own end."""
+    while clock.working:
+        await clock.sleep(0.01)
+    me = asyncio.current_task()
+    while left := [task for task in asyncio.all_tasks() if task is not me]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=0.01)
+
+
+def _told(snapshot: Snapshot, seen: Seen, event: e.Event) -> None:
+    if snapshot.seq == event.seq:  # the last of those that were recorded together
+        seen(snapshot)
 
 
 def _ended(w: simulated.World) -> bool:
@@ -281,9 +370,23 @@ def _trunk_is_the_sum_of_its_landings(record: Record) -> None:
     history = record.history()
     assert sorted(told) == sorted(history), "trunk's history is the sum of its landings"
     assert record.end.trunk == (history or [str(record.world.commits.base)])[-1], "trunk on record is trunk"
+    _landings_keep_their_order(record, history)
     trailers = Counter(_task_of(record, commit) for commit in record.history())
     kept = {task.id for task in record.end.tasks.values() if task.state is TaskState.LANDED and task.commit is not None}
     assert trailers == dict.fromkeys(kept, 1), "each landed commit belongs to one task, each task has one at most"
+
+
+def _landings_keep_their_order(record: Record, history: list[str]) -> None:
+    """Landings that overlap may be recorded in any order; one that began when another was on record comes after it."""
+    place = {commit: number for number, commit in enumerate(history)}
+    newest, before = -1, dict[TaskId, int]()
+    for event in record.events:
+        match event.body:
+            case e.LandingStarted() if event.task is not None:
+                before.setdefault(event.task, newest)  # what an earlier process began may have gone through
+            case e.LandingFinished(landing=landing) if landing.commit is not None:
+                assert place[landing.commit] > before[landing.task], "a landing lies before one that was on record"
+                newest = max(newest, place[landing.commit])
 
 
 def _task_of(record: Record, commit: str) -> str:
@@ -365,13 +468,38 @@ def _budgets_hold(record: Record, plan: Plan, stopped_at: list[int]) -> None:
         assert tokens <= most, f"{tokens} tokens of {plan.budget}"
 
 
+def owed(record: Record) -> dict[str, object]:
+    """What a run owes to who asked for it, however often it was interrupted."""
+    return {
+        "status": record.end.exit_status,
+        "tasks": sorted((task.spec.title, task.state) for task in record.end.tasks.values()),
+        "planners": sorted((a.title, a.state) for a in record.end.agents.values() if a.role is Role.PLANNER),
+        "files": sorted(record.world.trunk.files),
+        "landed": Counter(
+            record.world.commits.made[CommitId(commit)].message.splitlines()[0] for commit in record.history()
+        ),
+    }
+
+
+def undisturbed(plan: Plan) -> Plan:
+    """The same work, with nothing in its way."""
+    return replace(plan, kills=0, stops=False, steps=0, troubles=(), jumps=(), outage=(0.0, 0.0))
+
+
 def explore(seed: int) -> Record:
     """One random run. Raises BrokenError."""
-    plan = planned(seed)
+    return explore_plan(planned(seed))
+
+
+def explore_plan(plan: Plan, seen: Seen | None = None, folder: Path | None = None) -> Record:
+    """A run by its plan, with the shipped journal and trunk in `folder` if that is given. Raises BrokenError."""
 
     async def main(clock: simulated.SimulatedClock) -> Record:
-        async with asyncio.timeout(LONGEST_S):
-            w, stopped_at = await live(plan, clock)
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                w, stopped_at = await live(plan, clock, seen, folder)
+        finally:
+            await _let_go(clock)
         record = Record(w)
         _each_task_ends_once(record)
         _trunk_is_the_sum_of_its_landings(record)
@@ -385,19 +513,27 @@ def explore(seed: int) -> Record:
     try:
         return simulated.simulate(main)
     except Exception as error:
-        again = f"python -m tests.simulated.exploring {seed}"
-        raise BrokenError(f"seed {seed}: {type(error).__name__}: {error}\n{plan}\nsee it again: {again}") from error
+        again = f"python -m tests.simulated.exploring {plan.seed}"
+        raise BrokenError(
+            f"seed {plan.seed}: {type(error).__name__}: {error}\n{plan}\nsee it again: {again}"
+        ) from error
+
+
+def _explored(seed: int, on_disk: bool) -> Record:
+    with tempfile.TemporaryDirectory() as folder:
+        return explore_plan(planned(seed), folder=Path(folder) if on_disk else None)
 
 
 def main() -> int:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("seed", type=int, nargs="?", default=0, help="the first seed")
+    parser.add_argument("--on-disk", action="store_true", help="with the shipped journal and trunk, in real folders")
     parser.add_argument("--count", type=int, default=1, help="how many seeds from there on")
     chosen = parser.parse_args()
     broken = []
     for seed in range(chosen.seed, chosen.seed + chosen.count):
         try:
-            record = explore(seed)
+            record = _explored(seed, chosen.on_disk)
         except BrokenError as error:
             broken.append(seed)
             sys.stdout.write(f"{error}\n")

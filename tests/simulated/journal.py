@@ -1,12 +1,17 @@
 """A journal in memory whose durability comes late, as a disk's does, and that can lose what was not yet durable."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from engine.errors import ErrorKind, SwarmError
 from engine.events import Event
 from engine.snapshot import Snapshot
 from engine.types import AgentId
+from tests.simulated.disk import Disk
 from tests.simulated.power import Power
+
+RETRY_S = 1.0
 
 
 class MemoryJournal:
@@ -14,9 +19,15 @@ class MemoryJournal:
 
     Batches become durable together, `delay()` seconds after the oldest was appended. With `crash_after`, the
     power fails once that event is durable; the batch of a later event is lost whole, and so is all after it.
+
+    While the disk takes no writes, what waits stays, `durable` fails, `on_failure` is told once, and writing is tried
+    again. With an error of the disk (EIO) a write may have reached it all the same: it is not written twice.
     """
 
-    def __init__(self, power: Power, delay: Callable[[], float], kept: Sequence[Event] = ()) -> None:
+    def __init__(self, power: Power, disk: Disk, delay: Callable[[], float], kept: Sequence[Event] = ()) -> None:
+        self.on_failure: Callable[[SwarmError], None] = lambda error: None
+        self.failure: SwarmError | None = None
+        self._disk = disk
         self._power = power
         self._delay = delay
         self._durable: list[Event] = list(kept)
@@ -60,6 +71,8 @@ class MemoryJournal:
             await self._power.needed()
             grew = self._grew
             await grew.wait()
+            if self.failure is not None and (not self._durable or self._durable[-1].seq < seq):
+                raise self.failure
         await self._power.needed()
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
@@ -75,20 +88,49 @@ class MemoryJournal:
         await self._power.needed()
         self._flush()
         self.closed = True
+        if self._flushing is not None:
+            self._flushing.cancel()
+        if self.failure is not None:
+            raise self.failure
 
     def _flush(self) -> None:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
+        if not self._power.on:
+            return
+        try:
+            self._disk.write_as(ErrorKind.JOURNAL, "journal")
+        except SwarmError as error:
+            self._failed(error)
+            return
+        self.failure = None
         batches, self._waiting = self._waiting, []
         for batch in batches:
             if not self._power.on:
                 return
+            if batch[-1].seq <= len(self._durable):
+                continue  # it had been written though its write failed
             if self._crash_seq is not None and batch[-1].seq > self._crash_seq:
                 self._power.fail()
                 return
             self._durable.extend(batch)
             if batch[-1].seq == self._crash_seq:
                 self._power.fail()
+        self._wake()
+
+    def _failed(self, error: SwarmError) -> None:
+        trouble = self._disk.trouble("journal")
+        if trouble is not None and trouble.code == errno.EIO and self._waiting:
+            first = self._waiting[0]
+            if first[-1].seq > len(self._durable) and first[-1].seq % 2:
+                self._durable.extend(first)
+        told, self.failure = self.failure is not None, error
+        self._wake()
+        self._flushing = asyncio.get_running_loop().call_later(RETRY_S, self._flush)
+        if not told:
+            self.on_failure(error)
+
+    def _wake(self) -> None:
         grew, self._grew = self._grew, asyncio.Event()
         grew.set()

@@ -1,6 +1,8 @@
 """Random runs by seed hold what is promised, and ten planted bugs are each found by a few of them."""
 
+import errno
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +15,13 @@ from engine.agents.context import Conversation
 from engine.supervisor import Supervisor
 from engine.types import CommitId, TaskId
 from tests.simulated import exploring
-from tests.simulated.exploring import BrokenError, explore, planned
+from tests.simulated.exploring import BrokenError, explore, explore_plan, owed, planned, undisturbed
 from tests.simulated.trunk import MemoryTrunk
 
 SEEDS = 120
 """Of every test run; `make simulate` runs 10,000."""
+ON_DISK = range(6)
+"""Those that every test run tries with real SQLite and git."""
 WITHIN = 150
 """Seeds by which a planted bug must be found."""
 
@@ -26,6 +30,20 @@ WITHIN = 150
 def test_random_runs_hold_what_is_promised(part: int) -> None:
     for seed in range(part * SEEDS // 4, (part + 1) * SEEDS // 4):
         explore(seed)
+
+
+@pytest.mark.parametrize("seed", ON_DISK)
+def test_the_shipped_journal_and_trunk_hold_it_too(seed: int, tmp_path: Path) -> None:
+    explore_plan(planned(seed), folder=tmp_path)
+
+
+def test_a_run_that_was_interrupted_owes_what_an_undisturbed_one_does() -> None:
+    plans = [
+        plan for plan in map(planned, range(SEEDS)) if plan.calm and (plan.kills or plan.troubles or plan.outage[1])
+    ]
+    assert len(plans) > 20
+    for plan in plans[:20]:
+        assert owed(explore_plan(plan)) == owed(explore_plan(undisturbed(planned(plan.seed)))), plan
 
 
 def test_a_seed_is_the_same_run_again() -> None:
@@ -53,6 +71,9 @@ def test_the_seeds_differ_in_all_that_can_happen() -> None:
     assert {plan.workers for plan in plans} == {1, 2, 4, 16}
     assert all(any(mark) and not all(mark) for mark in zip(*((p.calm, p.stops, p.budget) for p in plans), strict=True))
     assert any(len(plan.slices) > 3 for plan in plans)
+    assert {trouble.code for plan in plans for trouble in plan.troubles} == {errno.ENOSPC, errno.EROFS, errno.EIO}
+    assert any(plan.jumps for plan in plans)
+    assert any(plan.outage[1] for plan in plans)
 
 
 # --- bugs ----------------------------------------------------------------------------------------------------
@@ -129,6 +150,10 @@ def a_landing_is_not_told(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(landing, "landed", lambda *args: landed(*args)[1:])
 
 
+def trouble_with_the_disk_strands_a_task(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Supervisor, "_troubled", lambda self, task, error: None)
+
+
 BUGS: tuple[Plant, ...] = (
     cancelled_workers_run_on,
     a_cancelled_planner_leaves_those_below,
@@ -141,6 +166,7 @@ BUGS: tuple[Plant, ...] = (
     budgets_are_not_looked_at,
     answered_calls_run_again,
     a_landing_is_not_told,
+    trouble_with_the_disk_strands_a_task,
 )
 
 

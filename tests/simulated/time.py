@@ -3,7 +3,8 @@
 import asyncio
 import random
 import selectors
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from engine.types import Micros
@@ -13,26 +14,45 @@ T = TypeVar("T")
 EPOCH: Micros = 1_767_225_600_000_000
 """Where simulated UTC begins: 2026-01-01 00:00."""
 
+REAL_S = 0.01
+"""Seconds between two looks at real work."""
+
 
 class NothingCanHappen(RuntimeError):  # noqa: N818 - a state of the world
     """All tasks wait for each other: no timer runs and nothing is ready. A test failed by being stuck."""
 
 
 class SimulatedClock:
-    """Implements `Clock`. `elapsed` is in seconds and moves only when the loop is idle, or by `advance`."""
+    """Implements `Clock`. `elapsed` is in seconds and moves only when the loop is idle, or by `advance`.
+
+    `jumps`: from so many simulated seconds on, UTC is off by so many more: a clock that is set, a machine that slept.
+    """
 
     def __init__(self, limit_s: float = 30 * 86_400.0) -> None:
         self.elapsed = 0.0
         self.limit_s = limit_s
+        self.jumps: Sequence[tuple[float, float]] = ()
+        self.working = 0
+        """Pieces of work under way in threads and processes."""
 
     def now(self) -> Micros:
-        return EPOCH + round(self.elapsed * 1_000_000)
+        off = sum(seconds for at, seconds in self.jumps if at <= self.elapsed)
+        return EPOCH + round((self.elapsed + off) * 1_000_000)
 
     def monotonic(self) -> float:
         return self.elapsed
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
+
+    @contextmanager
+    def waits_for_real_work(self) -> Iterator[None]:
+        """Inside, time passes as it does in reality."""
+        self.working += 1
+        try:
+            yield
+        finally:
+            self.working -= 1
 
     def advance(self, seconds: float) -> None:
         """Let time pass. Raises NothingCanHappen past the limit: something polls for what never comes."""
@@ -79,6 +99,11 @@ class _IdleSelector(selectors.BaseSelector):
         ready = self._inner.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
+        if self._clock.working:
+            real = REAL_S if timeout is None else min(timeout, REAL_S)
+            ready = self._inner.select(real)
+            self._clock.advance(0.0 if ready else real)
+            return ready
         if timeout is None:
             raise NothingCanHappen("all tasks wait and no timer runs")
         self._clock.advance(timeout)
@@ -103,7 +128,7 @@ class _IdleSelector(selectors.BaseSelector):
 class SimulatedLoop(asyncio.SelectorEventLoop):
     """An asyncio loop on a simulated clock: `asyncio.sleep`, `timeout` and `call_later` cost no real time.
 
-    No threads and no processes: what they would report arrives after time has jumped on.
+    What threads and processes report arrives after time has jumped on, unless the clock waits for real work.
     """
 
     def __init__(self, clock: SimulatedClock) -> None:
@@ -121,4 +146,7 @@ def simulate(main: Callable[[SimulatedClock], Coroutine[Any, Any, T]], clock: Si
     """
     clock = clock or SimulatedClock()
     with asyncio.Runner(loop_factory=lambda: SimulatedLoop(clock)) as runner:
-        return runner.run(main(clock))
+        try:
+            return runner.run(main(clock))
+        finally:
+            clock.working += 1  # closing waits for threads

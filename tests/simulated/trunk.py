@@ -4,8 +4,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from engine.errors import ErrorKind
 from engine.protocols import LandResult
 from engine.types import CommitId, LandingState, TaskId
+from tests.simulated.disk import Disk
 from tests.simulated.merge import Tree, merge_trees
 from tests.simulated.patch import unified_patch
 from tests.simulated.power import Power
@@ -66,8 +68,11 @@ class MemoryTrunk:
 
     ATTEMPTS = 16
 
-    def __init__(self, commits: Commits, clock: SimulatedClock, power: Power, delay: Callable[[], float]) -> None:
+    def __init__(
+        self, commits: Commits, clock: SimulatedClock, power: Power, disk: Disk, delay: Callable[[], float]
+    ) -> None:
         self.commits = commits
+        self._disk = disk
         self._clock = clock
         self._power = power
         self._delay = delay
@@ -107,8 +112,10 @@ class MemoryTrunk:
                 )
             if not paths:
                 return LandResult(LandingState.EMPTY, tip)
+            self._disk.write_as(ErrorKind.GIT, "objects")
             landed = self.commits.add(tip, merged, message)
             await self._moment()
+            self._disk.write_as(ErrorKind.GIT, "objects")
             self.before_swap()
             if self.commits.tip == tip:
                 self.commits.tip = landed
@@ -142,10 +149,12 @@ class MemoryTrunk:
     async def move_green(self, commit: CommitId) -> None:
         await self._moment()
         assert commit in self.commits.history(self.commits.tip), "green is a commit of trunk"
+        self._disk.write_as(ErrorKind.GIT, "objects")
         self.commits.green = commit
 
     async def publish(self) -> str:
         await self._moment()
+        self._disk.write_as(ErrorKind.GIT, "objects")
         self.commits.published = (self.commits.tip, self.commits.green)
         return self.left_alone
 

@@ -9,6 +9,7 @@ from posixpath import normpath
 
 from engine.protocols import Entry, Match, Output, Workspace, WorkspaceError, WorkspaceLost
 from engine.types import AgentId, CommitId
+from tests.simulated.disk import Disk
 from tests.simulated.patch import unified_patch
 from tests.simulated.power import Power
 from tests.simulated.time import SimulatedClock
@@ -39,8 +40,16 @@ class MemoryWorkspace:
     """Implements `Workspace`. `files` is the copy as it stands now; `commands` lists what was run in it."""
 
     def __init__(
-        self, agent: AgentId, base: CommitId, commits: Commits, clock: SimulatedClock, power: Power, shell: Commands
+        self,
+        agent: AgentId,
+        base: CommitId,
+        commits: Commits,
+        clock: SimulatedClock,
+        power: Power,
+        disk: Disk,
+        shell: Commands,
     ) -> None:
+        self._disk = disk
         self.root = "/ws"
         self.agent = agent
         self.base = base
@@ -111,6 +120,7 @@ class MemoryWorkspace:
         name = self._beneath(path)
         if not name or any(known.startswith(f"{name}/") for known in self.files):
             raise WorkspaceError(f"{path} is a folder")
+        self._disk.write("copies")
         self.files[name] = content
 
     async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
@@ -159,10 +169,12 @@ class MemoryWorkspace:
 
     async def commit(self, message: str) -> CommitId:
         await self._alive()
+        self._disk.write("copies")
         return self._commits.add(self.base, self._kept(), message)
 
     async def advance(self, commit: CommitId, base: CommitId) -> None:
         await self._alive()
+        self._disk.write("copies")
         kept = {path: content for path, content in self.files.items() if self._ignores(path)}
         self.files = {**kept, **self._commits.made[commit].files}
         self.base = base
@@ -194,7 +206,8 @@ class MemoryWorkspace:
 class MemoryWorkspaces:
     """Implements `Workspaces`. `opened` holds every workspace ever made, by agent, newest last."""
 
-    def __init__(self, commits: Commits, clock: SimulatedClock, power: Power, shell: Commands) -> None:
+    def __init__(self, commits: Commits, clock: SimulatedClock, power: Power, disk: Disk, shell: Commands) -> None:
+        self._disk = disk
         self.level = "simulated"
         self.not_guaranteed: tuple[str, ...] = ()
         self.granted: tuple[str, ...] = ()
@@ -217,7 +230,8 @@ class MemoryWorkspaces:
         await self._power.needed()
         await self._clock.sleep(self.delay_s)
         await self._power.needed()
-        made = MemoryWorkspace(agent, commit, self._commits, self._clock, self._power, self.shell)
+        self._disk.write("copies")
+        made = MemoryWorkspace(agent, commit, self._commits, self._clock, self._power, self._disk, self.shell)
         self.opened.setdefault(agent, []).append(made)
         return made
 

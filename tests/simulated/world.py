@@ -1,9 +1,12 @@
 """Builds a whole simulated world as one value, and the world that a killed process's successor finds."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from engine.events import Event
+from tests.simulated.disk import Disk
 from tests.simulated.journal import MemoryJournal
 from tests.simulated.merge import Tree
 from tests.simulated.models import Script, ScriptedModels
@@ -31,6 +34,10 @@ class World:
     meters: SteadyMeters
     checker: ScriptedChecker
     power: Power
+    disk: Disk
+
+    async def open(self) -> None:
+        """Make it ready for a process."""
 
     def crash(self) -> None:
         """Kill the process now: what is not durable is lost, and nothing it does has an effect any more.
@@ -38,6 +45,13 @@ class World:
         Its tasks still stand in the loop, each waiting for ever: cancel them.
         """
         self.power.fail()
+
+    async def bury(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """End what a killed process was at; some of it waits again in its own end."""
+        while left := [task for task in tasks if not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.sleep(0)
 
     def restart(self) -> "World":
         """The world as the next process finds it: durable events, commits, the clock; workspaces are gone."""
@@ -51,6 +65,7 @@ class World:
             self.models.script,
             self.workspaces.shell,
             self.checker.verdict,
+            self.disk,
         )
 
 
@@ -62,11 +77,14 @@ def world(
     files: Tree = FILES,
     shell: Commands = no_commands,
     verdict: Callable[[Tree], bool] = lambda files: True,
+    disk: Disk | None = None,
 ) -> World:
     """A fresh world with one base commit of `files`; call it inside the loop. The same seed, the same run."""
     commits = Commits()
     commits.base = commits.tip = commits.add(None, files, "base")
-    return _assemble(clock, SeededRandomness(seed), CountingIds(), commits, list, script, shell, verdict)
+    return _assemble(
+        clock, SeededRandomness(seed), CountingIds(), commits, list, script, shell, verdict, disk or Disk(clock)
+    )
 
 
 def _assemble(
@@ -78,6 +96,7 @@ def _assemble(
     script: Script,
     shell: Commands,
     verdict: Callable[[Tree], bool],
+    disk: Disk,
 ) -> World:
     power = Power()
     jitter = SeededRandomness(int(randomness.random() * 2**32))
@@ -85,12 +104,13 @@ def _assemble(
         clock=clock,
         randomness=randomness,
         ids=ids,
-        journal=MemoryJournal(power, lambda: 0.02 * jitter.random(), kept()),
+        journal=MemoryJournal(power, disk, lambda: 0.02 * jitter.random(), kept()),
         commits=commits,
-        trunk=MemoryTrunk(commits, clock, power, lambda: 0.02 * jitter.random()),
-        workspaces=MemoryWorkspaces(commits, clock, power, shell),
+        trunk=MemoryTrunk(commits, clock, power, disk, lambda: 0.02 * jitter.random()),
+        workspaces=MemoryWorkspaces(commits, clock, power, disk, shell),
         models=ScriptedModels(script, clock, power, lambda: 0.5 + jitter.random()),
         meters=SteadyMeters(power),
         checker=ScriptedChecker(verdict, commits, clock, power),
         power=power,
+        disk=disk,
     )
