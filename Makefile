@@ -21,6 +21,9 @@ check: $(ENV)/.ready
 simulate: $(ENV)/.ready
 	$(RUN)/python -m tests.simulated.exploring 0 --count 10000 $(ARGS)
 
+faults: $(ENV)/.ready
+	$(RUN)/python -m tests.faults.many_kills $(ARGS)
+
 bench: $(ENV)/.ready
 	$(RUN)/python -m tests.bench $(ONLY) $(ARGS)
 
@@ -49,4 +52,4 @@ $(UV):
 	@$(PYTHON) -m venv $(ENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --target $(ENV)/.tools 'uv>=0.8'
 
-.PHONY: demo test check simulate bench pictures
+.PHONY: demo test check simulate faults bench pictures

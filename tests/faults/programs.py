@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
@@ -35,7 +36,7 @@ class Seen(msgspec.Struct):
 class Case:
     """A person's repo with a sample project, and the runs of swarm-tui on it."""
 
-    def __init__(self, folder: Path, sample: str, model: str, *, state: Path | None = None) -> None:
+    def __init__(self, folder: Path, sample: str, model: str, *, state: Path | None = None, workers: int = 4) -> None:
         project = files(sample_projects) / sample
         self.intent = folder / "INTENT.md"
         self.intent.write_text((project / "INTENT.md").read_text())
@@ -44,6 +45,7 @@ class Case:
         (self.repo / "untracked.txt").write_text("mine\n")
         self.state = state or folder / "state"
         self.model = model
+        self.workers = workers
         self.home = folder / "home"
         self.home.mkdir()
         self.kills = 0
@@ -61,7 +63,7 @@ class Case:
             return ["resume", self.run.run, "--json"]
         return [
             *("run", str(self.repo), "--intent", str(self.intent), "--model", self.model),
-            *("--check", CHECK, "--workers", "4", "--json"),
+            *("--check", CHECK, "--workers", str(self.workers), "--json"),
         ]
 
     def command(self) -> list[str]:
@@ -102,13 +104,17 @@ class Case:
         process.communicate()
         return process.returncode
 
-    def killed_after(self, events: int) -> bool:
-        """Start or go on, and SIGKILL the program once it has told of so many new events; False if it ended before."""
+    def killed_after(self, events: int, wait_s: float = 0.0) -> bool:
+        """Start or go on, and SIGKILL the program once it has told of so many new events, and a moment has passed.
+
+        False if it ended before.
+        """
         process = self.started()
         new = 0
         for line in _lines(process):
             new += bool(line.kind) and line.epoch > self.kills
             if new >= events:
+                time.sleep(wait_s)
                 process.kill()
                 break
         ended = self._over(process)
@@ -141,7 +147,7 @@ class Case:
 
     def none_survive(self) -> None:
         """No process that has to do with the run's state outlives its program."""
-        for pid in self._processes():
+        for pid in self.processes():
             try:
                 fd = os.pidfd_open(pid)
             except ProcessLookupError:
@@ -150,7 +156,8 @@ class Case:
             os.close(fd)
             assert gone, f"process {pid} lives on"
 
-    def _processes(self) -> list[int]:
+    def processes(self) -> list[int]:
+        """Those that have to do with the run's state."""
         mark = str(self.state).encode()
         found = []
         for folder in Path("/proc").iterdir():

@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -36,6 +38,34 @@ def test_a_signal_stops_a_run_that_can_be_resumed(tmp_path: Path, number: signal
     assert f"hint: go on: swarm-tui resume {case.run.run}" in case.said
     assert (case.run.state, case.run.exit_status, case.run.live) == ("stopped", 4, False)
     assert case.to_its_end() == 0, case.said[-2000:]
+    case.examine()
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["the program", "all that it has started"])
+def test_a_run_that_is_stopped_and_let_go_goes_on(tmp_path: Path, whole: bool) -> None:
+    """As by ctrl+z and `fg`, or as on a machine that sleeps and wakes."""
+    case = Case(tmp_path, "load", LOAD)
+    process = case.started()
+    until(process, "landing_finished")
+    for _ in range(3):
+        until(process, "tool_started", 4)
+        stopped = [process.pid]
+        process.send_signal(signal.SIGTSTP)
+        if whole:
+            for pid in case.processes():
+                with suppress(ProcessLookupError):  # a command that has just ended
+                    os.kill(pid, signal.SIGSTOP)
+                    stopped.append(pid)
+        while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.01)
+        time.sleep(0.3)  # for which nothing of it moves
+        for pid in reversed(stopped):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    process.communicate()
+    assert process.returncode == 0, case.said[-2000:]
+    case.none_survive()
+    assert case.ask("SELECT sum(losses), sum(failures) FROM tasks") == [(0, 0)]
     case.examine()
 
 
