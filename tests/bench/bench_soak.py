@@ -1,7 +1,8 @@
-"""Whether a long run stays level from its first tenth to its last: memory, descriptors, threads, disk, queries.
+"""Whether a long run stays level from its first tenth to its last: memory, descriptors, disk, queries, landings.
 
-A made-up week goes through the real fold and journal as fast as it can be written:
-`make bench ONLY=soak ARGS="--calls 1000000 --folder /big/disk"`. Models, git and sandboxes are not part of it.
+A made-up week goes through the real fold and journal as fast as it can be written, and as many small changes land on a
+real trunk: `make bench ONLY=soak ARGS="--calls 1000000 --folder /big/disk"`. Models and sandboxes are
+not part of it.
 """
 
 import asyncio
@@ -15,13 +16,25 @@ from random import Random
 
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
+from engine.repo.housekeeping import EVERY, Housekeeper
+from engine.repo.source import inspect_repo
+from engine.repo.trees import FILE, Content
+from engine.repo.trunk import GitTrunk
+from engine.types import LandingState, RunId
+from tests.bench.bench_housekeeping import taken
+from tests.bench.bench_landing import content, make_project, path_of
 from tests.bench.report import Report, ratio
-from tests.bench.week import Week
+from tests.bench.week import CALLS, Week
 
 TENTHS = 10
 BEHIND = 2_000
 """Events that may wait for the disk."""
-COLUMNS = ("calls", "rss_mb", "fds", "threads", "kb_per_call", "log_mb", "append_per_cpu_s", "query_p50_ms", "agents")
+COLUMNS = (
+    *("calls", "rss_mb", "fds", "threads", "kb_per_call", "log_mb", "append_per_cpu_s", "query_p50_ms"),
+    *("landing_p50_ms", "landing_p99_ms", "trunk_kb_per_landing", "agents"),
+)
+FILES = 2_000
+"""Of the project that is landed on."""
 
 
 def rss_mb() -> float:
@@ -41,8 +54,49 @@ async def query_ms(reader: JournalReader, week: Week, draw: Random) -> float:
     return sorted(took)[len(took) // 2]
 
 
+class Landings:
+    """Small changes, one after the other, onto a trunk of their own."""
+
+    def __init__(self, trunk: GitTrunk) -> None:
+        self._trunk = trunk
+        self._keeper = Housekeeper(trunk.git_dir)
+        self.done = 0
+
+    @classmethod
+    async def on(cls, folder: Path) -> "Landings":
+        make_project(folder / "project", FILES)
+        return cls(await GitTrunk.create(folder, await inspect_repo(folder / "project"), RunId("r-1")))
+
+    async def land(self, count: int) -> tuple[float, float, float]:
+        """So many more: milliseconds p50 and p99, and KB on disk for each."""
+        before, took = self._kb(), []
+        for _ in range(count):
+            self.done += 1
+            took.append(await self._land(self.done))
+            if self.done % EVERY == 0:
+                await self._keeper.tidy()
+        took.sort()
+        return took[len(took) // 2], took[len(took) * 99 // 100], (self._kb() - before) / len(took)
+
+    async def _land(self, number: int) -> float:
+        file = number % FILES
+        text = content(file, [(number % 30 + 1, f"# by {number}")]).encode()
+        tip = await self._trunk.tip()
+        change = self._trunk.offers.make(tip, tip, {path_of(file): Content(FILE, text)}, "change\n")
+        start = time.perf_counter()
+        result = await self._trunk.land(change, f"change {number}\n")
+        took = time.perf_counter() - start
+        assert result.state is LandingState.MERGED, result
+        self._trunk.offers.forget(change)
+        return took * 1_000
+
+    def _kb(self) -> float:
+        return taken(self._trunk.git_dir / "objects")[0] * 1_024
+
+
 async def soak(path: Path, calls: int) -> Report:
     week, draw = Week(), Random(1)
+    landings = await Landings.on(path.parent)
     journal = await SqliteJournal.open(path)
     batches = week.batches()
     journal.append(next(batches))
@@ -58,11 +112,13 @@ async def soak(path: Path, calls: int) -> Report:
                 await journal.durable(journal.last_seq - BEHIND // 2)
         await journal.durable(journal.last_seq)
         rate = (journal.last_seq - first) / (time.process_time() - began)
+        landed = await landings.land(max(20, calls // CALLS // TENTHS))
         grown = (disk(path) - size) / 1e3 / (week.calls - before)
         log = disk(Path(f"{path}-wal")) / 1e6
         fds, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
         asked = await query_ms(reader, week, draw)
-        report.rows.append((week.calls, rss_mb(), fds, threads, grown, log, rate, asked, len(week.snapshot.agents)))
+        levels = (rss_mb(), fds, threads, grown, log, rate, asked, *landed)
+        report.rows.append((week.calls, *levels, len(week.snapshot.agents)))
     await reader.close()
     await journal.close()
     for name, one, other in zip(COLUMNS, report.rows[0], report.rows[-1], strict=True):
