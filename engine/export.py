@@ -68,7 +68,7 @@ def _raw(value: Any) -> Any:
         return msgspec.json.decode(bytes(value))
     if isinstance(value, deque):
         return list(value)
-    raise NotImplementedError
+    raise TypeError(f"there is no JSON for {type(value).__name__}")
 
 
 def _calls(message: Message) -> list[dict[str, str]]:

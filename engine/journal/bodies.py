@@ -111,19 +111,15 @@ def _restore_raw(raw: Raw, blobs: Mapping[str, bytes]) -> Raw:
 # --- lone surrogates -----------------------------------------------------------------------------------------
 
 
-def _map_leaves(value: _T, change: Callable[[Any], Any]) -> _T:
+def _map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
     """The value with everything in it changed that is no container, in the order of its fields."""
-    here: Any = value
-    new: Any
-    if isinstance(here, Struct):
-        new = replace(here, **{name: _map_leaves(getattr(here, name), change) for name in here.__struct_fields__})
-    elif isinstance(here, tuple):
-        new = tuple(_map_leaves(item, change) for item in here)
-    elif isinstance(here, dict):
-        new = {_map_leaves(key, change): _map_leaves(item, change) for key, item in here.items()}
-    else:
-        new = change(here)
-    return new  # type: ignore[no-any-return]
+    if isinstance(value, Struct):
+        return replace(value, **{name: _map_leaves(getattr(value, name), change) for name in value.__struct_fields__})
+    if isinstance(value, tuple):
+        return tuple(_map_leaves(item, change) for item in value)
+    if isinstance(value, dict):
+        return {_map_leaves(key, change): _map_leaves(item, change) for key, item in value.items()}
+    return change(value)
 
 
 def _without_surrogates(body: _T) -> tuple[_T, tuple[tuple[int, int, int], ...]]:
@@ -159,4 +155,5 @@ def _with_surrogates(body: _T, lost: tuple[tuple[int, int, int], ...]) -> _T:
             letters[at] = chr(code)
         return "".join(letters)
 
-    return _map_leaves(body, spoil)
+    whole: _T = _map_leaves(body, spoil)
+    return whole

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from itertools import chain
+from types import GenericAlias
 from typing import Any
 
 from msgspec import Struct, json, msgpack
@@ -47,15 +48,17 @@ def _plain(kind: Any) -> Any:
     """A field's type as msgspec can decode it."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is deque:
-        return list[arguments]  # type: ignore[valid-type]
+        return GenericAlias(list, arguments)
     if origin is Counter:
-        return dict[arguments[0], int]  # type: ignore[valid-type]
+        return GenericAlias(dict, (arguments[0], int))
     return kind
 
 
 _HINTS = typing.get_type_hints(Snapshot)
-_REST_TYPE: Any = tuple[tuple(_plain(_HINTS[field.name]) for field in _REST)]  # type: ignore[misc]
-_CHUNK_TYPES: Mapping[str, Any] = {name: tuple[tuple[typing.get_args(_HINTS[name])], ...] for name in _CHUNKED}  # type: ignore[misc]
+_REST_TYPE: Any = GenericAlias(tuple, tuple(_plain(_HINTS[field.name]) for field in _REST))
+_CHUNK_TYPES: Mapping[str, Any] = {
+    name: GenericAlias(tuple, (GenericAlias(tuple, typing.get_args(_HINTS[name])), ...)) for name in _CHUNKED
+}
 _REST_DECODER: msgpack.Decoder[tuple[Any, ...]] = msgpack.Decoder(_REST_TYPE)
 _DECODERS: Mapping[str, msgpack.Decoder[tuple[Any, ...]]] = {
     name: msgpack.Decoder(kind) for name, kind in _CHUNK_TYPES.items()
