@@ -215,16 +215,25 @@ def damaged(path: Path, found: str) -> SwarmError:
 
 def cannot_open(path: Path, error: Exception, found: str = "") -> SwarmError:
     """What to say of a journal that does not open; `found` is what a look for damage found."""
-    if found or _is_damage(error):
+    if found or is_damage(error):
         return damaged(path, found or str(error))
     return SwarmError(
         ErrorKind.JOURNAL, f"{path} cannot be opened: {error}", "check the folder's permissions and the free disk space"
     )
 
 
+def cannot_write(path: Path, error: Exception) -> SwarmError:
+    """What to say while events cannot be written."""
+    return SwarmError(
+        ErrorKind.JOURNAL,
+        f"{path} cannot be written: {error}",
+        "free some disk space and check the folder's permissions; the run goes on when it can be written again",
+    )
+
+
 def cannot_read(path: Path, error: Exception) -> SwarmError:
     """What to say when a query fails."""
-    if _is_damage(error):
+    if is_damage(error):
         return damaged(path, str(error))
     if "interrupted" in str(error):
         return SwarmError(
@@ -236,7 +245,8 @@ def cannot_read(path: Path, error: Exception) -> SwarmError:
     return SwarmError(ErrorKind.JOURNAL, f"{path} cannot be read: {error}", "check the disk")
 
 
-def _is_damage(error: Exception) -> bool:
+def is_damage(error: Exception) -> bool:
+    """Whether SQLite says with it that the file is not what it should be."""
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(
         error, (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.IntegrityError)
     )

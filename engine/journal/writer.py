@@ -15,7 +15,7 @@ from engine.events import Event
 from engine.journal.blobs import Shelf
 from engine.journal.bodies import encode_body
 from engine.journal.checkpoints import EVERY, Chunks, encode_parts, made_by
-from engine.journal.connection import WAL_LIMIT, log_size, open_for_writing
+from engine.journal.connection import WAL_LIMIT, cannot_write, damaged, is_damage, log_size, open_for_writing
 from engine.journal.projections import project
 from engine.journal.queries import JournalReader
 from engine.journal.statements import BLOB, EVENT, Write, execute, write
@@ -34,7 +34,8 @@ class SqliteJournal:
     """engine.protocols.Journal over one SQLite file. Use from one event loop.
 
     While the file cannot be written, what was queued stays queued, every `durable` fails, `on_failure` is told
-    once, and writing is tried again every RETRY_S seconds; `on_recovery` is told when it succeeds again.
+    once, and writing is tried again every RETRY_S seconds; `on_recovery` is told when it succeeds again. A file that is
+    seen to be damaged is left as it is: nothing more is written to it.
     """
 
     def __init__(self, path: Path, db: aiosqlite.Connection, last_seq: int) -> None:
@@ -55,6 +56,7 @@ class SqliteJournal:
         self._waits = 0
         self._work = asyncio.Event()
         self._closing = False
+        self._damaged = False
         self._on_failure: Callable[[SwarmError], None] | None = None
         self._on_recovery: Callable[[], None] | None = None
         self._reader: JournalReader | None = None
@@ -115,6 +117,8 @@ class SqliteJournal:
             return
         if seq > self.last_seq:
             raise ValueError(f"event {seq} was never appended")
+        if self._damaged and self.failure is not None:
+            raise self.failure
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waits += 1
         heapq.heappush(self._waiters, (seq, self._waits, waiter))
@@ -165,7 +169,7 @@ class SqliteJournal:
                 seq = await self._write_next()
             except Exception as error:
                 self._failed(error)
-                if self._closing:
+                if self._closing or self._damaged:
                     return
                 await self._pause()
             else:
@@ -270,11 +274,8 @@ class SqliteJournal:
 
     def _failed(self, error: Exception) -> None:
         first = self.failure is None
-        self.failure = SwarmError(
-            ErrorKind.JOURNAL,
-            f"{self.path} cannot be written: {error}",
-            "free some disk space and check the folder's permissions; the run goes on when it can be written again",
-        )
+        self._damaged = is_damage(error)
+        self.failure = damaged(self.path, str(error)) if self._damaged else cannot_write(self.path, error)
         self._fail_waiters(self.failure)
         if first and self._on_failure is not None:
             self._on_failure(self.failure)

@@ -230,3 +230,28 @@ async def test_a_look_for_damage_that_is_cut_short_leaves_the_journal_usable(
         again = await SqliteJournal.open(path)
         assert again.last_seq == 20_000
         await again.close()
+
+
+async def test_nothing_more_is_written_to_a_journal_that_is_seen_to_be_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[SwarmError] = []
+    tries = 0
+
+    def malformed(self: SqliteJournal, db: sqlite3.Connection, events: list[Event]) -> None:
+        nonlocal tries
+        tries += 1
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(writer, "RETRY_S", 0.0)
+    journal = await SqliteJournal.open(tmp_path / "journal.db", on_failure=told.append)
+    monkeypatch.setattr(SqliteJournal, "_transact", malformed)
+    for seq in (1, 2, 3):
+        journal.append([Event(seq, seq, 1, Warned("x"))])
+        with pytest.raises(SwarmError, match=r"journal\.db is damaged: database disk image is malformed") as raised:
+            await journal.durable(seq)
+        assert "restore the file" in raised.value.hint
+    with pytest.raises(SwarmError, match="is damaged"):
+        await journal.close()
+    assert tries == 1
+    assert len(told) == 1
