@@ -113,7 +113,9 @@ class CopiedWorkspaces:
         return workspace
 
     async def keep_builds(self, workspace: Workspace) -> None:
-        own = next(each for each in self._open if each is workspace)
+        own = next((each for each in self._open if each is workspace), None)
+        if own is None:  # the run is ending, and closed it
+            return
         try:
             if self.warm and await own.end():
                 aside = await asyncio.to_thread(own.aside)

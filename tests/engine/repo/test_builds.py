@@ -289,6 +289,14 @@ async def test_more_than_may_be_kept_begins_anew(project: Project) -> None:
     assert await project.compiled_in_a_copy(project.base) == []
 
 
+async def test_a_copy_that_the_end_of_the_run_has_closed_leaves_nothing(project: Project) -> None:
+    check = await project.open(project.base)
+    await project.built(check)
+    await project.workspaces.close()
+    await project.workspaces.keep_builds(check)
+    assert project.layers() == 1
+
+
 async def test_nothing_is_kept_where_the_settings_name_nothing(project: Project) -> None:
     await project.workspaces.close()
     await reopen(project, BuildSettings(warm=()))
