@@ -1,0 +1,282 @@
+"""Events of a journal, read and folded: for replay, resume and whoever walks through a run. Bounded in time."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import aiosqlite
+import msgspec
+from msgspec import json
+
+from engine.errors import ErrorKind, SwarmError
+from engine.events import Body, Event
+from engine.journal.archive import read_archived
+from engine.journal.blobs import BlobMissing, references, unpack
+from engine.journal.bodies import decode_body, decode_outline
+from engine.journal.checkpoints import Chunks, decode_parts, made_by
+from engine.journal.connection import LOOK, cannot_read, damaged, open_for_reading
+from engine.journal.rows import EventPage
+from engine.snapshot import Snapshot
+from engine.types import AgentId, AgentPath, Micros
+
+PAGE = 1_000
+"""Events that are read at once."""
+MOST = 5_000
+"""Rows that one question answers with at most."""
+SEARCH = 500
+"""Events that one page of a search looks through at most, where no index leads to those wanted."""
+
+# The fold needs only small fields of these kinds, which are also the largest: their large texts are not fetched.
+_OUTLINE = frozenset({"turn_taken", "tool_finished", "context_compacted"})
+_EVENTS = "SELECT seq, at, epoch, kind, agent, task, cause, CAST(body AS BLOB) FROM events"
+_BLOBS = "SELECT hash, codec, size, data FROM blobs WHERE hash IN (SELECT value FROM json_each(?))"
+
+_ARCHIVED = """SELECT hash, codec, size, file, place, length FROM archived
+  WHERE hash IN (SELECT value FROM json_each(?))"""
+_CHECKPOINT = "SELECT seq, parts FROM checkpoints WHERE seq <= ? AND made_by = ? ORDER BY seq DESC LIMIT 1"
+_TABLE = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
+
+_T = TypeVar("_T")
+Row = Sequence[Any]
+
+
+class EventReader:
+    """Reads one journal, live or not, from this or another process. Every question raises SwarmError (journal)
+    when the file is damaged or the answer takes longer than `time_limit` seconds.
+    """
+
+    def __init__(self, path: Path, db: aiosqlite.Connection, time_limit: float) -> None:
+        self.path = path
+        self._db = db
+        self._time_limit = time_limit
+        self._deadline = 0.0
+        self._one_at_a_time = asyncio.Lock()
+        self.chunks = Chunks()
+        """Those of the last snapshot that came from a checkpoint: the next one near it loads only what differs."""
+
+    @classmethod
+    async def open(cls, path: Path, *, time_limit: float = 5.0) -> Self:
+        """Raises SwarmError (not_found, journal)."""
+        reader = cls(path, await open_for_reading(path), time_limit)
+        await reader._db.set_progress_handler(lambda: time.monotonic() > reader._deadline, LOOK)
+        return reader
+
+    async def close(self) -> None:
+        await self._db.close()
+
+    # --- events ----------------------------------------------------------------------------------------------
+
+    async def last_seq(self) -> int:
+        """0 for an empty journal."""
+        return int((await self._query("SELECT coalesce(max(seq), 0) FROM events"))[0][0])
+
+    async def events(
+        self,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        kinds: Iterable[str] = (),
+        agent: AgentId | None = None,
+        text: str = "",
+        limit: int = 200,
+    ) -> EventPage:
+        """Events that match, newest first; oldest first from `after` on when that is given.
+
+        `text` is looked for, whatever the case of ASCII letters, in the body's JSON without its large strings.
+        """
+        last = await self.last_seq()
+        forward = after is not None
+        wide = last if agent is not None and not text else SEARCH
+        if after is not None:
+            low, high = after + 1, min(last, after + wide)
+        else:
+            high = last if before is None else min(last, before - 1)
+            low = max(1, high - wide + 1)
+        if low > high:
+            return EventPage((), high if forward else low, more=False)
+        wanted = list(kinds)
+        conditions: list[tuple[str, object]] = [("seq >= ?", low), ("seq <= ?", high)]
+        if wanted:
+            conditions.append(("kind IN (SELECT value FROM json_each(?))", json.encode(wanted).decode()))
+        if agent is not None:
+            conditions.append(("agent = ?", agent))
+        if text:
+            conditions.append(("body LIKE ? ESCAPE '\\'", _pattern(text)))
+        where = " AND ".join(condition for condition, _ in conditions)
+        limit = min(limit, MOST)
+        rows = await self._query(
+            f"{_EVENTS} WHERE {where} ORDER BY seq {'ASC' if forward else 'DESC'} LIMIT ?",
+            [*(value for _, value in conditions), limit],
+        )
+        searched = rows[-1][0] if len(rows) == limit else (high if forward else low)
+        return EventPage(tuple(await self._decode(rows)), searched, searched < last if forward else searched > 1)
+
+    async def stream(self, after: int = 0, until: int | None = None) -> AsyncIterator[Event]:
+        """All events with a greater sequence number, in order, bodies whole; up to `until` if given."""
+        async for rows in self._pages(after, until):
+            for event in await self._decode(rows):
+                yield event
+
+    async def agent_events(self, agent: AgentId | str) -> list[Event]:
+        """The events of one agent, in order, bodies whole."""
+        found: list[Event] = []
+        after = 0
+        while True:
+            sql = f"{_EVENTS} WHERE agent = ? AND seq > ? ORDER BY seq LIMIT ?"
+            rows = await self._query(sql, (agent, after, PAGE))
+            found.extend(await self._decode(rows))
+            if len(rows) < PAGE:
+                return found
+            after = rows[-1][0]
+
+    async def seq_at(self, at: Micros) -> int:
+        """The last event at or before a moment, 0 if none was; found by halving, as times rise with the numbers."""
+        low, high = 0, await self.last_seq()
+        while low < high:
+            middle = (low + high + 1) // 2
+            [[then]] = await self._query("SELECT at FROM events WHERE seq = ?", (middle,))
+            low, high = (middle, high) if then <= at else (low, middle - 1)
+        return low
+
+    async def time_of(self, seq: int) -> Micros:
+        """When an event happened; 0 when there is none."""
+        rows = await self._query("SELECT at FROM events WHERE seq = ?", (seq,))
+        return int(rows[0][0]) if rows else 0
+
+    async def spawned(self, path: AgentPath) -> int | None:
+        """The event with which the agent with a path began; the last one, if several had it."""
+        rows = await self._query("SELECT id, spawned FROM agents WHERE path = ? ORDER BY id DESC LIMIT 1", (path,))
+        if not rows:
+            return None
+        # Its event came with its making or a little later.
+        sql = "SELECT seq FROM events WHERE kind = 'agent_spawned' AND seq > ? AND body LIKE ? ORDER BY seq LIMIT 1"
+        found = await self._query(
+            sql, (await self.seq_at(rows[0][1] - 1), f'%"id":{json.encode(rows[0][0]).decode()}%')
+        )
+        return int(found[0][0]) if found else None
+
+    async def snapshot(self, until: int | None = None) -> Snapshot:
+        """The fold of all events, or of those up to `until`: of the few after the nearest checkpoint.
+
+        Raises SwarmError (journal).
+        """
+        until = await self.last_seq() if until is None else until
+        snapshot = await self.checkpoint(until) or Snapshot()
+        await self.fold(snapshot, until)
+        return snapshot
+
+    async def fold(self, snapshot: Snapshot, until: int) -> None:
+        """Bring a snapshot forward to event `until`. Raises SwarmError (journal)."""
+        async for rows in self._pages(snapshot.seq, until):
+            for event in await self._decode(rows, outline=_OUTLINE):
+                if event.seq != snapshot.seq + 1:
+                    raise damaged(self.path, f"event {snapshot.seq + 1} is missing")
+                try:
+                    snapshot.apply(event)
+                except Exception as error:
+                    raise damaged(self.path, f"event {event.seq} ({event.kind}) does not fit: {error}") from error
+
+    async def checkpoint(self, until: int) -> Snapshot | None:
+        """The newest state on record up to event `until`; None when there is none, or none that this program made.
+
+        A checkpoint that cannot be read is as good as none: the events are there.
+        """
+        if not await self._has("checkpoints"):
+            return None  # of the first version, and not resumed since
+        rows = await self._query(_CHECKPOINT, (until, made_by()))
+        if not rows:
+            return None
+        try:
+            parts = decode_parts(rows[0][1])
+            blobs = await self._load(parts.hashes() - self.chunks.known())
+            return await asyncio.to_thread(self.chunks.put_together, parts, blobs)
+        except (BlobMissing, msgspec.MsgspecError, SwarmError):
+            self.chunks = Chunks()
+            return None
+
+    async def _pages(self, after: int, until: int | None) -> AsyncIterator[list[Row]]:
+        until = await self.last_seq() if until is None else until
+        while after < until:
+            sql = f"{_EVENTS} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+            rows = await self._query(sql, (after, until, PAGE))
+            if not rows:
+                return
+            yield rows
+            after = rows[-1][0]
+
+    # --- rows into events --------------------------------------------------------------------------------
+
+    async def _decode(self, rows: Sequence[Row], outline: frozenset[str] = frozenset()) -> list[Event]:
+        hashes: set[str] = set()
+        for row in rows:
+            if row[3] not in outline and (b'"blob:' in row[7] or b'"json:' in row[7]):
+                hashes |= references(row[7])
+        blobs = await self._load(hashes)
+        events = []
+        for seq, at, epoch, kind, agent, task, cause, text in rows:
+            try:
+                body: Body = decode_outline(text) if kind in outline else decode_body(text, blobs)
+            except (BlobMissing, msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise damaged(self.path, f"event {seq} ({kind}): {error}") from error
+            events.append(Event(seq, at, epoch, body, agent, task, cause))
+        return events
+
+    async def _load(self, hashes: set[str]) -> dict[str, bytes]:
+        """The blobs that exist of those named."""
+        if not hashes:
+            return {}
+        wanted = json.encode(sorted(hashes)).decode()
+        rows = await self._query(_BLOBS, (wanted,))
+        if len(rows) < len(hashes) and await self._has("archived"):
+            rows += await self._archived(await self._query(_ARCHIVED, (wanted,)))
+        try:
+            return {row[0]: unpack(*row) for row in rows}
+        except BlobMissing as error:
+            raise damaged(self.path, str(error)) from error
+
+    async def _archived(self, moved: Sequence[Row]) -> list[Row]:
+        """What lies in files beside the journal. Raises SwarmError (journal) for a file that is not there."""
+
+        def read() -> list[Row]:
+            folder = self.path.parent
+            return [(hash, codec, size, read_archived(folder, *where)) for hash, codec, size, *where in moved]
+
+        try:
+            return await asyncio.to_thread(read) if moved else []
+        except OSError as error:
+            message = f"{error.filename} cannot be read: {error.strerror}; bodies of older events are in it"
+            raise SwarmError(ErrorKind.JOURNAL, message, "bring the file back beside the journal") from error
+
+    async def _has(self, table: str) -> bool:
+        """Whether the journal has a table that the first version did not have."""
+        return bool((await self._query(_TABLE, (table,)))[0][0])
+
+    # --- the connection --------------------------------------------------------------------------------------
+
+    async def _query(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        return list(await self._ask(lambda: self._db.execute_fetchall(sql, parameters)))
+
+    async def _named(self, sql: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        async def ask() -> list[dict[str, Any]]:
+            async with self._db.execute(sql, parameters) as cursor:
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+
+        return await self._ask(ask)
+
+    async def _ask(self, query: Callable[[], Awaitable[_T]]) -> _T:
+        async with self._one_at_a_time:
+            self._deadline = time.monotonic() + self._time_limit
+            try:
+                return await query()
+            except (sqlite3.Error, ValueError) as error:
+                raise cannot_read(self.path, error) from error
+
+
+def _pattern(text: str) -> str:
+    """A LIKE pattern for a text as it stands inside a JSON string."""
+    inside = json.encode(text.encode(errors="replace").decode()).decode()[1:-1]
+    return "%" + inside.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
