@@ -20,7 +20,6 @@ from typing import ClassVar, TypeVar
 from msgspec.structs import replace
 from rich.console import Console
 from textual import events
-from textual.app import App
 from textual.binding import Binding, BindingType
 
 from tui.bridge import (
@@ -36,6 +35,7 @@ from tui.bridge import (
 )
 from tui.drafts import Drafts
 from tui.hangup import Hangup
+from tui.inturn import KeysInTurn
 from tui.keymap import Context, Keymap
 from tui.palette import ActionProvider
 from tui.screens.help import tell_help
@@ -57,7 +57,7 @@ SWITCH_S = 0.001
 """How long a busy engine's thread may keep the interpreter while the screen's waits: Python's own 5 ms add up."""
 
 
-class SwarmApp(App[int], inherit_bindings=False):
+class SwarmApp(KeysInTurn, inherit_bindings=False):
     """Holds what all screens share: session, view, palette and keys."""
 
     CSS_PATH = "swarm.tcss"

@@ -25,6 +25,7 @@ from tui.bridge import (
     Stop,
     SwarmError,
     is_live,
+    landed_patch,
 )
 
 LOOK_S = 1.0
@@ -181,11 +182,20 @@ class AttachedSession(BackgroundSession):
             await client.close()
 
     async def _diff(self, agent: AgentId) -> str:
+        if self._over.is_set():
+            return await self._landed(agent)
         client = await ControlClient.connect(self._folder.socket)
         try:
             return await client.diff(agent)
         finally:
             await client.close()
+
+    async def _landed(self, agent: AgentId) -> str:
+        """What the agent has landed, of a run that nobody works on; its copy waits for the next owner."""
+        run = self._published[1]
+        task = run.agents[agent].task if agent in run.agents else None
+        commit = run.tasks[task].commit if task is not None else None
+        return await landed_patch(self._folder.trunk, commit) if commit is not None else ""
 
     # --- the screen's thread ---------------------------------------------------------------------------------
 

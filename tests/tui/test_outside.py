@@ -1,63 +1,23 @@
 """What leaves the screen, with a real terminal: the program in a private tmux server, as a person has it."""
 
 import os
-import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.tui.owners import until
+from tests.tui.tmux import TMUX, Tmux, in_tmux
 from tui.bridge import list_runs
 
-TMUX = shutil.which("tmux")
 pytestmark = pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
-
-
-class Tmux:
-    """A server of its own with one window."""
-
-    def __init__(self, folder: Path) -> None:
-        self.state = folder / "state"
-        self.socket = folder / "tmux"
-        self.environ = {**os.environ, "SWARM_SANDBOX_LEVEL": "off", "PS1": "$ ", "EDITOR": "cp -t ."}
-        for name in ("TMUX", "COLUMNS", "LINES"):  # the window's own count here
-            self.environ.pop(name, None)
-        self("new-session", "-d", "-x", "120", "-y", "40", "-c", str(folder), "sh")
-
-    def __call__(self, *words: str) -> str:
-        command = [str(TMUX), "-S", str(self.socket), "-f", "/dev/null", *words]
-        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=20, check=True)
-        return done.stdout
-
-    def keys(self, *keys: str) -> None:
-        self("send-keys", *keys)
-
-    def program(self, words: str) -> None:
-        self("send-keys", "-l", f"clear; {sys.executable} -m tui {words} --state-dir {self.state}")
-        self.keys("Enter")
-
-    def shows(self, pattern: str) -> None:
-        """Wait until the screen matches."""
-        try:
-            until(lambda: re.search(pattern, self("capture-pane", "-p")))
-        except AssertionError:
-            raise AssertionError(self("capture-pane", "-p")) from None
 
 
 @pytest.fixture
 def tmux(tmp_path: Path) -> Iterator[Tmux]:
-    server = Tmux(tmp_path)
-    try:
+    with in_tmux(tmp_path) as server:
         yield server
-    finally:
-        for run in list_runs(server.state):
-            if run.live and run.pid is not None:
-                os.kill(run.pid, 9)
-        server("kill-server")
 
 
 def test_a_person_detaches_attaches_again_and_quits(tmux: Tmux, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 from rich.cells import cell_len
-from textual.events import MouseScrollUp
+from textual.events import Key, MouseScrollUp
 from textual.widgets import Input
 
 from engine import events as e
@@ -755,3 +755,19 @@ async def test_a_session_that_lost_its_owner_says_what_to_do() -> None:
         await press(pilot, "j", "p")
         assert session.commands == []
         assert "swarm-tui resume r-4kq2" in told(pilot.app)
+
+
+async def test_keys_that_come_at_once_go_to_what_the_first_of_them_opens() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        for key in ("slash", *"role:worker", "enter", "s", *"go on", "enter", "question_mark", "escape", "j"):
+            character = {"slash": "/", "question_mark": "?", " ": " "}.get(key, key if len(key) == 1 else None)
+            pilot.app.post_message(Key({" ": "space", ":": "colon"}.get(key, key), character))
+        for _ in range(60):
+            await settle(pilot)
+        assert main_of(pilot.app).agents.filter_text == "role:worker"
+        steer = next(command for command in session.commands if isinstance(command, Steer))
+        assert steer.text == "go on"
+        assert pilot.app.screen is main_of(pilot.app)
+        assert len(session.commands) == 1

@@ -26,8 +26,8 @@ class HandoffReader(Acting, Screen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *DEFAULT.bindings("handoffs"),
         Binding("escape,q", "leave", "Back to the list"),
-        Binding("n", "step(1)", "Older handoff"),
-        Binding("N", "step(-1)", "Newer handoff"),
+        Binding("n", "step(1)", "Older handoff", priority=True),
+        Binding("N", "step(-1)", "Newer handoff", priority=True),
     ]
 
     def __init__(self, handoffs: HandoffList) -> None:
