@@ -193,6 +193,19 @@ class PathologySeen(EventBody, frozen=True, tag="pathology_seen"):
     detail: str
 
 
+class FailureNoted(EventBody, frozen=True, tag="failure_noted"):
+    """An agent met a failure, in words without what differs from run to run: once for each agent and hour."""
+
+    failure: str
+
+
+class FailureShared(EventBody, frozen=True, tag="failure_shared"):
+    """So many agents met the same failure within an hour that a planner is told of it."""
+
+    failure: str
+    agents: int
+
+
 class ScratchpadRewritten(EventBody, frozen=True, tag="scratchpad_rewritten"):
     version: int
     text: str
@@ -386,6 +399,8 @@ Body = (
     | ModelChanged
     | Rescoped
     | PathologySeen
+    | FailureNoted
+    | FailureShared
     | ScratchpadRewritten
     | Pivoted
     | TurnTaken

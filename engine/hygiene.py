@@ -24,7 +24,6 @@ BARREN_LIMITED = 10
 """A planner's tasks in a row that landed nothing."""
 NEAR = 0.8
 """Share of a bound on spawning at which the planner is told."""
-HOUR: Micros = 3_600_000_000
 
 
 class Finding(Struct, frozen=True):

@@ -11,6 +11,7 @@ from engine import events as e
 from engine.lifecycle import check_agent, check_run, check_task
 from engine.spending import BudgetMark, Part, Spent, began, of_task, parts_of
 from engine.types import (
+    HOUR,
     ROOT,
     Agent,
     AgentId,
@@ -49,6 +50,8 @@ OVERTAKING = 256
 """Among how many of the newest landings one may be recorded before another that it was made on top of."""
 INDEX_LOCKED = "index.lock': File exists"
 """What git says when another holds its index: it never waits for it."""
+KNOWN_FAILURES = 2_000
+"""How many failures are remembered, the newest."""
 RECENT = 1_000
 """How many of the newest landings, warnings and samples a snapshot keeps; the journal has them all."""
 
@@ -122,6 +125,11 @@ class Snapshot:
 
     pathologies: dict[AgentId, dict[Pathology, int]] = field(default_factory=dict)
     """How often each has shown at an agent since its last good move."""
+
+    failures: dict[str, dict[AgentId, Micros]] = field(default_factory=dict)
+    """Who met each failure lately, and when; those met last come last."""
+    failures_told: dict[str, Micros] = field(default_factory=dict)
+    """Failures of many agents that a planner was told of, and when."""
 
     trunk: CommitId = CommitId("")
     green: CommitId | None = None
@@ -478,6 +486,23 @@ def _(s: Snapshot, event: e.Event, body: e.PathologySeen) -> None:
     assert event.agent is not None
     if not s.agents[event.agent].ended:
         s.pathologies[event.agent] = {**s.pathologies.get(event.agent, {}), body.pathology: body.times}
+
+
+@_folds(e.FailureNoted)
+def _(s: Snapshot, event: e.Event, body: e.FailureNoted) -> None:
+    assert event.agent is not None
+    known = s.failures.pop(body.failure, {})
+    recent = {agent: at for agent, at in known.items() if at > event.at - HOUR}
+    s.failures[body.failure] = {**recent, event.agent: event.at}
+    if len(s.failures) > KNOWN_FAILURES:
+        oldest = next(iter(s.failures))
+        s.failures.pop(oldest)
+        s.failures_told.pop(oldest, None)
+
+
+@_folds(e.FailureShared)
+def _(s: Snapshot, event: e.Event, body: e.FailureShared) -> None:
+    s.failures_told[body.failure] = event.at
 
 
 @_folds(e.ScratchpadRewritten)

@@ -19,6 +19,7 @@ ModelName = NewType("ModelName", str)
 """`PROVIDER:NAME`, for example `anthropic:claude-sonnet-4-5`."""
 Micros = int
 """A moment in UTC, or a span, in integer microseconds."""
+HOUR: Micros = 3_600_000_000
 
 ROOT = AgentPath("root")
 

@@ -89,6 +89,8 @@ _tells(b.PathologySeen)(
         f"{e.pathology.replace('_', ' ')} ({e.remedy}): {e.detail}",
     )
 )
+_tells(b.FailureNoted)(lambda e: (Tone.ROUTINE, f"met a failure: {e.failure}"))
+_tells(b.FailureShared)(lambda e: (Tone.WARN, f"{e.agents} agents met the same failure: {e.failure}"))
 _tells(b.Pivoted)(lambda e: (Tone.WARN, f"changes course: {e.reason}"))
 _tells(b.BreakTraced)(lambda e: (Tone.WARN, f"trunk broke: {_suspects(e.broken)}"))
 _tells(b.FixupsExhausted)(lambda e: (Tone.BAD, f"{e.fixups} fixups left trunk red: its planners are told"))

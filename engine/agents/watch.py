@@ -3,7 +3,6 @@ planner that can decide.
 """
 
 import re
-from collections import deque
 
 import pathspec
 
@@ -11,8 +10,9 @@ from engine import events as e
 from engine.agents.context import bullets
 from engine.agents.host import Host
 from engine.events import Draft, Event
-from engine.hygiene import BARREN_LIMITED, BARREN_NUDGED, HOUR, Finding, barren_in_a_row, found
+from engine.hygiene import BARREN_LIMITED, BARREN_NUDGED, Finding, barren_in_a_row, found
 from engine.types import (
+    HOUR,
     Agent,
     AgentId,
     AgentState,
@@ -20,7 +20,6 @@ from engine.types import (
     LandingState,
     MessageId,
     MessageSource,
-    Micros,
     Pathology,
     Remedy,
     Role,
@@ -30,7 +29,6 @@ from engine.types import (
 
 PILE = 4
 """Agents within an hour that make a failure a shared one."""
-KNOWN_FAILURES = 2_000
 _TELLING = re.compile(
     r"error|exception|failed|failure|fatal|cannot|can't|not found|no such|denied|undefined|panic", re.I
 )
@@ -41,26 +39,24 @@ _SAYS_NOTHING = re.compile(
 
 
 class Watch:
-    """Listens to every event; `speak` records what follows from them. What it counts is of the last hour."""
+    """Listens to every event; `speak` records what follows from them. What it counts is in the snapshot."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._failures: dict[str, deque[tuple[Micros, AgentId]]] = {}
-        self._told: dict[str, Micros] = {}
+        self._met: list[tuple[str, AgentId]] = []
         self._drafts: list[Draft] = []
 
     @property
     def has_something_to_say(self) -> bool:
-        return bool(self._drafts)
+        return bool(self._drafts or self._met)
 
     def note(self, event: Event) -> None:
         """Look at an event that has just happened."""
         match event.body:
             case e.ToolFinished(tool="shell", answer=answer) if event.agent and (line := failure_in(answer)):
-                self._note_failure(line, event.agent, event.at)
+                self._met.append((line, event.agent))
             case e.LandingFinished(landing=landing) if landing.state is LandingState.CONFLICTED:
-                for path in landing.conflicts:
-                    self._note_failure(f"a conflict in {path}", landing.agent, event.at)
+                self._met += ((f"a conflict in {path}", landing.agent) for path in landing.conflicts)
             case e.LandingFinished(landing=landing) if landing.commit is not None:
                 self._note_strays(landing.agent, landing.task, landing.paths)
             case e.TaskEnded(state=TaskState.FAILED | TaskState.LANDED, commit=None) if event.task:
@@ -68,27 +64,30 @@ class Watch:
 
     def speak(self) -> None:
         """Record what was found since the last time."""
+        met, self._met = self._met, []
+        for line, agent in met:
+            self._note_failure(line, agent)
         drafts, self._drafts = self._drafts, []
         if drafts:
             self.host.record(*drafts)
 
     # --- many agents, one failure ----------------------------------------------------------------------------
 
-    def _note_failure(self, line: str, agent: AgentId, at: Micros) -> None:
-        if len(self._failures) > KNOWN_FAILURES:
-            self._failures.clear()
-        seen = self._failures.setdefault(line, deque(maxlen=10 * PILE))
-        seen.append((at, agent))
-        while seen[0][0] < at - HOUR:
-            seen.popleft()
-        agents = dict.fromkeys(who for _, who in seen)
-        if len(agents) < PILE or at - self._told.get(line, -HOUR) < HOUR:
+    def _note_failure(self, line: str, agent: AgentId) -> None:
+        snapshot, since = self.host.snapshot, self.host.clock.now() - HOUR
+        if snapshot.failures.get(line, {}).get(agent, since) > since:
             return
-        self._told[line] = at
-        planner = self._above_all(list(agents))
+        self.host.record(Draft(e.FailureNoted(line), agent))
+        agents = list(snapshot.failures[line])
+        if len(agents) < PILE or snapshot.failures_told.get(line, since) > since:
+            return
+        planner = self._above_all(agents)
         if planner is not None:
+            self._drafts.append(Draft(e.FailureShared(line, len(agents)), planner))
             detail = f"{len(agents)} agents: {line}"
             self._tell(planner, "notice_piling", Pathology.PILES_UP, detail, agents=len(agents), failure=line)
+            self.host.record(*self._drafts)
+            self._drafts = []
 
     def _above_all(self, agents: list[AgentId]) -> AgentId | None:
         """The nearest planner that all of them work below and that can be told."""

@@ -8,7 +8,6 @@ from engine.hygiene import (
     ALONE_LIMITED,
     ALONE_NUDGED,
     BARREN_LIMITED,
-    HOUR,
     NEAR,
     Finding,
     alone_in_a_row,
@@ -17,7 +16,7 @@ from engine.hygiene import (
     spawned_since,
 )
 from engine.tools.tool import Answer, Desk, Tool, refused
-from engine.types import Pathology, Remedy, Task, TaskId, TaskSpec
+from engine.types import HOUR, Pathology, Remedy, Task, TaskId, TaskSpec
 
 MOST = 60
 """Tasks in one call."""

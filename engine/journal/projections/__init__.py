@@ -7,7 +7,18 @@ from engine.journal.blobs import Shelf
 from engine.journal.projections import agents, messages, run, samples, tasks
 from engine.journal.statements import Write
 
-RECORD_ONLY = frozenset({e.Warned, e.AnswersDropped, e.BudgetMarked, e.LoadLimited, e.FixupsExhausted, e.TaskUnwanted})
+RECORD_ONLY = frozenset(
+    {
+        e.Warned,
+        e.AnswersDropped,
+        e.BudgetMarked,
+        e.LoadLimited,
+        e.FixupsExhausted,
+        e.TaskUnwanted,
+        e.FailureNoted,
+        e.FailureShared,
+    }
+)
 """Bodies that only `events` holds."""
 
 _PROJECTIONS = {

@@ -12,7 +12,8 @@ from engine.settings import PlannerSettings, RepoSettings, Settings, SwarmSettin
 from engine.swarm import Swarm
 from engine.types import AgentState, ModelName, Pathology, Remedy, TaskState
 from tests import simulated
-from tests.engine.swarms import fresh
+from tests.engine.swarms import fresh, resumed
+from tests.engine.test_steering_lasts import until
 from tests.engine.test_swarm import done, planner_of, said, tasks, turns, writes
 from tests.simulated import Ran, answers, call, first_line, turn
 
@@ -267,6 +268,41 @@ def test_many_agents_at_one_failure_are_told_once_to_the_planner_above_them_all(
     assert found.count((Pathology.PILES_UP, Remedy.TOLD, "root")) == 1
     assert "4 agents below you have run into the same failure" in said(roots(w)[-1])
     assert "> src/x.c:N: fatal error: zlib.h: No such file" in said(roots(w)[-1])
+
+
+def test_the_count_of_agents_at_one_failure_survives_a_restart() -> None:
+    """Two met it in the process that was killed, two more in the next one: together they are many."""
+    met = [0]
+
+    def shell(workspace: simulated.MemoryWorkspace, command: str) -> Ran:
+        met[0] += 1
+        return Ran(2, "fatal error: zlib.h: No such file\n", 60.0 * met[0])
+
+    plan = planner_of("a", "b", "c", "d")
+
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        return done() if turns(request) else turn(call("shell", command="make", timeout_s=900))
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, script, shell=shell)
+        swarm = fresh(w)
+        running = asyncio.ensure_future(swarm.run())
+        await until(swarm, lambda s: len(s.snapshot.failures.get("fatal error: zlib.h: No such file", ())) == 2)
+        await swarm.durable(swarm.snapshot.seq)
+        w.crash()
+        running.cancel()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        w = w.restart()
+        again = await resumed(w)
+        assert (await again.run()).status is ExitStatus.DONE
+        found = [event.body for event in w.journal.surviving() if isinstance(event.body, e.PathologySeen)]
+        assert [(body.pathology, body.remedy) for body in found] == [(Pathology.PILES_UP, Remedy.TOLD)]
+        assert "4 agents below you have run into the same failure" in said(roots(w)[-1])
+
+    simulated.simulate(main)
 
 
 @pytest.mark.parametrize(

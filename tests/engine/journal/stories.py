@@ -190,6 +190,8 @@ class Story:
                 e.FixupsExhausted(self.snapshot.trunk, 3),
                 e.PathologySeen(t.Pathology.SLEEPS, 1, t.Remedy.NUDGE, self.words()),
                 e.Pivoted(self.words(), 1),
+                e.FailureNoted(self.words()),
+                e.FailureShared(self.words(), 4),
                 e.GreenMoved(self.snapshot.trunk),
                 e.Published(self.snapshot.trunk, self.snapshot.green),
                 e.IntentVersioned(t.Intent(len(self.snapshot.intents) + 1, self.at, "person", self.words())),
