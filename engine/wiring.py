@@ -83,7 +83,11 @@ class LiveRun:
         swarm = self.swarm
         if name := swarm.settings.swarm.watch_intent:
             file = Path(self.snapshot.repo) / name
-            await IntentWatch(file, swarm.clock, lambda: swarm.snapshot.intent, swarm.submit).run()
+
+            def warn(text: str) -> None:
+                swarm.record(Draft(e.Warned(text)))
+
+            await IntentWatch(file, swarm.clock, lambda: swarm.snapshot.intent, swarm.submit, warn).run()
 
     def summary(self) -> Summary:
         return summarise(self.snapshot, self.swarm.clock.now(), self.folder.journal)

@@ -2,16 +2,17 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from engine.commands import SetWorkers, SubmitIntent
 from engine.conversation import Request, Turn
-from engine.errors import ErrorKind, ExitStatus, SwarmError
+from engine.errors import ExitStatus, SwarmError
 from engine.events import Event
 from engine.intent_effects import intent_effects
-from engine.intent_watch import LOOK_S, IntentWatch
+from engine.intent_watch import LOOK_S, MOST, IntentWatch
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.settings import Settings, SwarmSettings
@@ -174,51 +175,117 @@ class Steps:
         await self.looked.wait()
 
 
+def tick(folder: Path) -> int:
+    """Microseconds of the file system's clock, once it has moved on: what is saved later is newer."""
+    probe = folder / "clock"
+    probe.touch()
+    before = now = probe.stat().st_ctime_ns
+    while now == before:
+        probe.touch()
+        now = probe.stat().st_ctime_ns
+    while probe.stat().st_ctime_ns == now:
+        probe.touch()
+    return now // 1_000
+
+
+class Watching:
+    """A watch over `file`, looked at as often as the test says. The running version is newer than what was saved."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.submitted: list[str] = []
+        self.warned: list[str] = []
+        self.intent = Intent(1, tick(file.parent), "person", "Do it.\n")
+        self._steps = Steps()
+        watch = IntentWatch(file, self._steps, lambda: self.intent, self.submit, self.warned.append)  # type: ignore[arg-type]
+        self._task = asyncio.ensure_future(watch.run())
+
+    async def submit(self, command: SubmitIntent) -> None:
+        self.submitted.append(f"{command.author}: {command.text}")
+        self.intent = Intent(self.intent.version + 1, tick(self.file.parent), command.author, command.text)
+
+    async def looks(self, times: int) -> None:
+        for _ in range(times):
+            await self._steps.look()
+
+
 async def test_saving_the_watched_file_submits_it_once_it_stands_still(tmp_path: Path) -> None:
     file = tmp_path / "INTENT.md"
-    intent = Intent(1, 2_000_000, "person", "Do it.\n")
-    submitted: list[str] = []
+    file.write_text("Do something else.")
+    watching = Watching(file)
+    await watching.looks(3)
+    assert watching.submitted == [], "older than the running version: what the run began with, say"
+    file.write_text("<!-- a hint -->\nDo it.\n")
+    await watching.looks(3)
+    assert watching.submitted == [], "only a comment has changed"
+    file.write_text("Do it.\nAnd mo")
+    await watching.looks(1)
+    file.write_text("Do it.\nAnd more.\n")
+    await watching.looks(1)
+    assert watching.submitted == [], "it is still being written"
+    await watching.looks(2)
+    assert watching.submitted == ["file INTENT.md: Do it.\nAnd more."]
+    assert watching.warned == []
 
-    async def submit(command: SubmitIntent) -> None:
-        nonlocal intent
-        if "refused" in command.text:
-            raise SwarmError(ErrorKind.USAGE, "no", "no")
-        submitted.append(f"{command.author}: {command.text}")
-        intent = Intent(intent.version + 1, 9_000_000, command.author, command.text)
 
-    def save(text: str, at_s: float) -> None:
-        file.write_text(text)
-        os.utime(file, (at_s, at_s))
+async def test_a_file_that_is_moved_into_place_counts_from_then_on_however_old_it_is(tmp_path: Path) -> None:
+    file, draft = tmp_path / "INTENT.md", tmp_path / "draft"
+    draft.write_text("Written long ago.\n")
+    os.utime(draft, (1, 1))
+    watching = Watching(file)
+    draft.rename(file)
+    await watching.looks(3)
+    assert watching.submitted == ["file INTENT.md: Written long ago."]
 
-    steps = Steps()
-    watching = asyncio.ensure_future(IntentWatch(file, steps, lambda: intent, submit).run())  # type: ignore[arg-type]
-    await steps.look()  # it is not there
-    save("Do something else.", 1)
-    await steps.look()
-    await steps.look()
-    assert submitted == [], "older than the running version: what the run began with, say"
-    save("<!-- a hint -->\nDo it.\n", 3)
-    await steps.look()
-    await steps.look()
-    assert submitted == [], "only a comment has changed"
-    save("Do it.\nAnd mo", 4)
-    await steps.look()
-    save("Do it.\nAnd more.\n", 5)
-    await steps.look()
-    assert submitted == [], "it is still being written"
-    await steps.look()
-    await steps.look()
-    assert submitted == ["file INTENT.md: Do it.\nAnd more."]
-    for text in ("", "refused"):
-        save(text, 10)
-        await steps.look()
-        await steps.look()
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def empty(file: Path) -> None:
+    file.write_text("<!-- nothing but a hint -->\n")
+
+
+def fill(file: Path) -> None:
+    file.write_bytes(b"x" * (MOST + 1))
+
+
+def garble(file: Path) -> None:
+    file.write_bytes(b"Caf\xe9 au lait.\n")
+
+
+def link_out(file: Path) -> None:
     file.unlink()
     file.symlink_to("/etc/hostname")
-    await steps.look()
-    await steps.look()
-    assert len(submitted) == 1
-    watching.cancel()
+
+
+def pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (remove, "is not there"), (empty, "is empty"), (fill, "is larger than 256 KiB"), (garble, "is not UTF-8 text"),
+        (link_out, "is a link or cannot be read"), (pipe, "is no regular file"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_taken_is_told_once_and_changes_nothing(
+    harm: Callable[[Path], None], says: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "INTENT.md"
+    file.write_text("Do it.\n")
+    watching = Watching(file)
+    await watching.looks(2)
+    harm(file)
+    await watching.looks(5)
+    assert watching.warned == [f"INTENT.md {says}: the intent stays as it is"]
+    assert watching.submitted == []
+    file.unlink(missing_ok=True)
+    file.write_text("Do it again.\n")
+    await watching.looks(3)
+    assert watching.submitted == ["file INTENT.md: Do it again."]
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "~/x"])
