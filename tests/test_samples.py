@@ -36,7 +36,7 @@ def needs(playbook: Playbook) -> dict[str, set[str]]:
             before = before.union(*({title} if title in tasks else all_of(title) for title in waited))
             needed.update({title: set(before) for title in move.spawn})
             asked = asked | set(move.spawn) | {title for inner in move.slice for title in all_of(inner)}
-    return needed
+    return {title: set() for change in playbook.on_intent for title in change.spawn} | needed
 
 
 def apply(task: TaskScript, project: Path) -> None:

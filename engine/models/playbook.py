@@ -110,9 +110,12 @@ class Repair(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IntentChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the root planner does on the first, second, … change of the intent."""
+    """What the root planner does on the first, second, … change of the intent: what it asks for, and which of its
+    slices it tells of it.
+    """
 
     spawn: tuple[str, ...] = ()
+    tell: tuple[str, ...] = ()
     scratchpad: str = ""
 
 
@@ -281,6 +284,7 @@ def _check_names(playbook: Playbook, file: Path) -> None:
         _known(task.instead, tasks, f"task[{number}].instead", file)
     for number, change in enumerate(playbook.on_intent):
         _known(change.spawn, tasks, f"on_intent[{number}].spawn", file)
+        _known(change.tell, planners - {"root"}, f"on_intent[{number}].tell", file)
 
 
 def _unique(titles: Iterable[str], key: str, file: Path) -> set[str]:

@@ -14,7 +14,9 @@ from engine.conversation import Request, Text, ToolAnswer, ToolCall
 
 HEADING = re.compile(r"^# (?:(Intent) \(version (\d+)\)|(Slice|Task|Conflict|Repair): (.+))$", re.M)
 _MESSAGE = re.compile(
-    r"^# (Handoff: .+|Intent \(version \d+\)|Message from the person|Reminder|Nudge|Compaction|Check|Notice)$", re.M
+    r"^# (Handoff: .+|Intent \(version \d+\)|Message from the person|Message from your planner \(.+\)|Reminder|Nudge"
+    r"|Compaction|Check|Notice)$",
+    re.M,
 )
 _KEPT = re.compile(r"^Position: (\{.*\})$", re.M)
 _SECTION = re.compile(r"^## (Summary|Notes|Concerns|Deviations|Findings|Feedback)$", re.M)

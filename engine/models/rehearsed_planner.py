@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import Struct
 
-from engine.models.playbook import Move, PlannerScript, Playbook, TaskScript, Words
+from engine.models.playbook import IntentChange, Move, PlannerScript, Playbook, TaskScript, Words
 from engine.models.position import Call, Conversation, Exchange, Kept, Report, messages_in, reports_in
 from engine.models.rehearsed_worker import Line, find_task, hand_off, was_made
 from engine.types import HandoffStatus
@@ -92,7 +92,7 @@ def _hear(known: Known, text: str) -> None:
             known.fresh.append(report)
             known.digest += notable or [f"- {report.title}: {report.status}"]
     for heading, _ in messages_in(text):
-        if heading.startswith("Intent"):
+        if heading.startswith(("Intent", "Message from your planner")):
             known.intents += 1
             known.changed = known.news = True
         elif heading == "Message from the person":
@@ -107,9 +107,10 @@ def _react(playbook: Playbook, known: Known) -> Line | None:
         if missing:
             return Line(f"`{title}` has failed. Another way: {', '.join(missing)}.", _spawn(playbook, missing))
     change = playbook.on_intent[: known.intents] if known.script.title == "root" else ()
-    wanted = [name for one in change for name in one.spawn if name not in known.asked]
-    if wanted:
-        return Line("The intent has changed; this serves it now.", _spawn(playbook, wanted))
+    for one in change:
+        if wanted := [name for name in one.spawn if name not in known.asked]:
+            told = tuple(_pass_on(title, one) for title in one.tell if title in known.asked)
+            return Line("The intent has changed; this serves it now.", (*_spawn(playbook, wanted), *told))
     if known.changed:
         note = change[-1].scratchpad if change and change[-1].scratchpad else ""
         text = _notes(
@@ -123,6 +124,11 @@ def _react(playbook: Playbook, known: Known) -> Line | None:
             (Call("rewrite_scratchpad", {"text": _notes(known, "Heard from handoffs:")}),),
         )
     return None
+
+
+def _pass_on(title: str, change: IntentChange) -> Call:
+    message = change.scratchpad or "The intent has changed; go on with what still serves it."
+    return Call("rescope_subplanner", {"subplanner": title, "message": message})
 
 
 def _notes(known: Known, heading: str) -> str:
