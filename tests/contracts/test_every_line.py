@@ -44,7 +44,7 @@ def edited(draw: random.Random, lines: Lines, name: str) -> tuple[Lines, set[str
     return now, added - gone, gone - added
 
 
-@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_every_landed_line_is_there_until_a_landed_change_that_knew_it_takes_it_away(
     bench: Bench, seed: int
 ) -> None:

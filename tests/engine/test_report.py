@@ -1,21 +1,33 @@
 """The report agrees with what the record says, whatever happened; hot files are told when they become hot, once."""
 
+import asyncio
+import shutil
 from collections import Counter
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 import pytest
 
+import prompts as prompt_files
 from engine import events as e
 from engine import types as t
-from engine.conversation import Message, StopReason, Text
+from engine.agents.prompts import Prompts
+from engine.commands import Stop
+from engine.conversation import Message, Request, StopReason, Text, Turn
 from engine.errors import SwarmError
 from engine.hotspots import hottest, newly_hot
 from engine.journal.writer import SqliteJournal
 from engine.report import report_of
+from engine.settings import Settings, SwarmSettings
 from engine.snapshot import Snapshot
-from engine.types import LandingState
+from engine.types import LandingState, ModelName
+from tests import simulated
 from tests.engine.journal.stories import story
+from tests.engine.swarms import PROMPTS, fresh, resumed
+from tests.engine.test_steering_lasts import until
+from tests.engine.test_swarm import done, planner_of, turns, writes
+from tests.simulated import call, first_line, turn
 
 
 def conflict(snapshot: Snapshot, *paths: str) -> None:
@@ -95,6 +107,47 @@ async def test_versions_of_prompts_are_compared(tmp_path: Path) -> None:
         *(100, 40, 0.5),
     )
     assert (two.calls, two.agents, two.output, two.usd) == (2, 2, 20, None)
+
+
+def test_two_versions_of_a_prompt_that_lead_to_different_work_stand_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second half of a run is worked on by a newer program, whose workers are told to look before they write."""
+    newer = tmp_path / "prompts"
+    shutil.copytree(Path(str(files(prompt_files))), newer, ignore=shutil.ignore_patterns("*.py*", "__pycache__"))
+    text = (newer / "worker.md").read_text()
+    old = f"version = {PROMPTS['worker'].front.version}\n"
+    (newer / "worker.md").write_text(text.replace(old, "version = 99\n") + "\nLook before you write.\n")
+    plan = planner_of(*(f"part {number}" for number in range(8)))
+
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            return plan(request)
+        if "Look before you write." in request.system:
+            return done() if turns(request) else writes(f"{heading[8:].replace(' ', '-')}.txt", "right\n")
+        if turns(request) < 4:
+            return writes("guess.txt", f"{turns(request)}\n")
+        return turn(call("submit_handoff", status="failed", summary="it does not work"))
+
+    async def main(clock: simulated.SimulatedClock) -> list[e.Event]:
+        w, one_worker = simulated.world(clock, script), Settings(swarm=SwarmSettings(workers=1))
+        swarm = fresh(w, one_worker)
+        running = asyncio.ensure_future(swarm.run())
+        await until(swarm, lambda s: s.snapshot.task_counts[t.TaskState.FAILED] == 4)
+        await swarm.submit(Stop())
+        await running
+        monkeypatch.setattr("tests.engine.swarms.PROMPTS", Prompts(newer))
+        w = w.restart()
+        again = await resumed(w, one_worker)
+        await again.run()
+        return w.journal.surviving()
+
+    asyncio.run(write(tmp_path / "journal.db", simulated.simulate(main)))
+    used = {each.prompt: each for each in report_of(tmp_path / "journal.db", tmp_path).prompts}
+    before, after = used[PROMPTS["worker"].label], used["worker@99"]
+    assert (before.landed, after.landed) == (0, 4)
+    assert before.calls / before.tasks >= 5 > after.calls / after.tasks == 2
 
 
 async def test_what_is_no_journal_is_told(tmp_path: Path) -> None:

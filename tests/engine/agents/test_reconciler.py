@@ -200,7 +200,7 @@ def test_over_300_landings_of_which_a_tenth_break_the_check_the_error_rate_is_le
     s = swarm.snapshot
     fixups = [task for task in s.tasks.values() if task.kind is TaskKind.FIXUP]
     assert s.task_counts[TaskState.LANDED] == 300 + len(fixups)
-    assert len([task for task in fixups if task.commit]) >= 5, "fixups land themselves"
+    assert len([task for task in fixups if task.commit]) >= 10, "fixups land themselves"
     for move in bodies(events, e.GreenMoved):
         assert passes(w.commits.made[move.commit].files), "green always passes"
     marks = list(s.marks)
