@@ -316,9 +316,13 @@ class TaskEnded(EventBody, frozen=True, tag="task_ended"):
 
 
 class TaskUnwanted(EventBody, frozen=True, tag="task_unwanted"):
-    """The task is taken back while its landing is under way: it ends cancelled unless the landing goes through."""
+    """The task is taken back while its landing is under way: it ends cancelled unless the landing goes through.
+
+    `intent`: as in TaskEnded.
+    """
 
     reason: str
+    intent: int = 0
 
 
 class LandingStarted(EventBody, frozen=True, tag="landing_started"):

@@ -92,6 +92,10 @@ def _agents_ended(host: Host, task: Task, reason: str) -> list[Draft]:
 
 def _cancelled(host: Host, task: Task) -> tuple[Draft, ...]:
     """The end of a task that was taken back while it landed, and did not land."""
-    ends = Draft(e.TaskEnded(TaskState.CANCELLED, task.unwanted), task.agent, task.id)
+    taken_back = e.TaskEnded(TaskState.CANCELLED, task.unwanted, intent=task.cancelled_under)
     drafts = _agents_ended(host, task, task.unwanted)
-    return (*drafts, ends, *cancelling.told(host, replace(task, reason=task.unwanted)))
+    return (
+        *drafts,
+        Draft(taken_back, task.agent, task.id),
+        *cancelling.told(host, replace(task, reason=task.unwanted)),
+    )

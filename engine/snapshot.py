@@ -595,7 +595,7 @@ def _(s: Snapshot, event: e.Event, body: e.TaskEnded) -> None:
 
 @_folds(e.TaskUnwanted)
 def _(s: Snapshot, event: e.Event, body: e.TaskUnwanted) -> None:
-    s._task(event, unwanted=body.reason or "cancelled")
+    s._task(event, unwanted=body.reason or "cancelled", cancelled_under=body.intent)
 
 
 @_folds(e.LandingStarted)

@@ -260,7 +260,9 @@ class Supervisor:
         drafts: list[Draft] = []
         if not task.ended:
             task = replace(task, reason=task.unwanted or "cancelled")
-            drafts.append(Draft(e.TaskEnded(TaskState.CANCELLED, task.reason), agent, task_id))
+            drafts.append(
+                Draft(e.TaskEnded(TaskState.CANCELLED, task.reason, intent=task.cancelled_under), agent, task_id)
+            )
         drafts.extend(cancelling.told(self.host, task))
         drafts.extend(
             Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=task.reason), other.id, task_id)

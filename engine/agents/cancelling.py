@@ -52,7 +52,7 @@ def _subtree(host: Host, planner: Agent, reason: str, intent: int) -> tuple[Draf
 def _task(task: Task, reason: str, intent: int) -> Draft:
     """A landing under way is not torn: the task ends cancelled unless it goes through."""
     if task.state is TaskState.LANDING:
-        return Draft(e.TaskUnwanted(reason), task.agent, task.id)
+        return Draft(e.TaskUnwanted(reason, intent), task.agent, task.id)
     return Draft(e.TaskEnded(TaskState.CANCELLED, reason, intent=intent), task.agent, task.id)
 
 
