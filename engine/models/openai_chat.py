@@ -58,8 +58,10 @@ class OpenAIChatProvider:
             body["stream_options"] = {"include_usage": True}
 
         def open_stream() -> AbstractAsyncContextManager[StreamedResponse]:
+            # As an argument the conversation would be looked through message by message, which takes long.
             create = cast(Any, self._client.chat.completions.with_streaming_response.create)
-            return cast(AbstractAsyncContextManager[StreamedResponse], create(**body, stream=True))
+            opened = create(model=request.model, messages=[], stream=True, extra_body=body)
+            return cast(AbstractAsyncContextManager[StreamedResponse], opened)
 
         try:
             await exchange(self._endpoint, open_stream, reader)
