@@ -84,14 +84,17 @@ class Scan:
             name = entry.name
             if name.lower() in REFUSED_NAMES or (not prefix and name == OURS):
                 continue
-            try:
-                info = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
             path = prefix + name
             known = tracked.get(os.fsencode(name))
             if known is not None and known[0] == _SUBMODULE:
                 seen.add(name)  # a submodule is left as it is
+                continue
+            try:
+                info = None if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if info is None:
+                self._inner(fd, path, known, whole, chain, hidden, seen)
                 continue
             if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0 and self.stamps is None:
                 if known is not None:
@@ -99,9 +102,7 @@ class Scan:
                 else:
                     self.aside.append(path)
                 continue
-            if stat.S_ISDIR(info.st_mode):
-                self._inner(fd, path, known, whole, chain, hidden, seen)
-            elif stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
+            if stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
                 seen.add(name)
                 if known is None and path not in self.carried and (hidden or self._ignored(chain, path, False)):
                     self.aside.append(path)
@@ -192,11 +193,13 @@ def _read(fd: int, name: str) -> bytes | None:
     except OSError:
         return None
     try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
+        info = os.fstat(file)
+        if not stat.S_ISREG(info.st_mode):
             return None
+        at_once = min(info.st_size + 1, 1 << 20)
         chunks = []
         left = LARGEST
-        while left > 0 and (chunk := os.read(file, min(left, 1 << 20))):
+        while left > 0 and (chunk := os.read(file, min(left, at_once))):
             chunks.append(chunk)
             left -= len(chunk)
         return b"".join(chunks)

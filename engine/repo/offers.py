@@ -3,26 +3,24 @@
 What nobody lands is forgotten with its process: a task that had not landed is done again.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from engine.repo.group import Change, message_bytes
-from engine.repo.objects import Entry, Id, NewObjects, ObjectStore
+from engine.repo.maker import Maker
+from engine.repo.making import LARGEST, Made, build, size_of
+from engine.repo.objects import Id, NewObjects, ObjectStore
 from engine.repo.pack import packed, write_pack
 from engine.repo.trees import Content
 from engine.types import CommitId
 
-WHO = "swarm <swarm@localhost>"
-_LARGEST = 4 << 20
-"""Bytes of a change that stay in memory; a larger one is written at once."""
 _ROOTS = 10_000
 
 
 class Offers:
-    """The changes of one run. For any thread.
+    """The changes of one run. For any thread; `maker` for one event loop.
 
     Without `keep` every change is written at once, for whoever has no trunk that takes them.
     """
@@ -30,6 +28,7 @@ class Offers:
     def __init__(self, git_dir: Path, store: ObjectStore | None = None, *, keep: bool = True) -> None:
         self._packs = git_dir / "objects" / "pack"
         self.store = store or ObjectStore(git_dir)
+        self.maker = Maker(git_dir, usable=keep)
         self._keep = keep
         self._kept: dict[CommitId, Change] = {}
         self._holders: Counter[CommitId] = Counter()
@@ -43,16 +42,20 @@ class Offers:
         Raises ValueError for content that git would not read, OSError when a large one cannot be written.
         """
         new = NewObjects(self.store)
-        changes: dict[bytes, Entry | None] = {}
-        for path, content in contents.items():
-            if content is not None:
-                changes[os.fsencode(path)] = (b"%o" % content.mode, new.add(b"blob", content.data))
-            else:
-                changes[os.fsencode(path)] = None
-        tree = new.edit(self.tree_of(received), changes)
-        commit = CommitId(new.commit(tree, [base], WHO, int(time.time()), message_bytes(message)).hex())
+        root = self.tree_of(received)
+        made, tree = build(new, root, base, contents, message_bytes(message), int(time.time()))
+        return self._take(made, base, tree, new)
+
+    def keep(self, base: CommitId, made: Made) -> CommitId:
+        """Take a change that was made elsewhere. Raises OSError when it cannot be written."""
+        new = NewObjects(self.store)
+        new.made, new.derived = made.objects, made.derived
+        return self._take(made.commit, base, made.tree, new)
+
+    def _take(self, made: Id, base: CommitId, tree: Id, new: NewObjects) -> CommitId:
+        commit = CommitId(made.hex())
         change = Change(commit, base, self.tree_of(base), tree, new)
-        if not self._keep or sum(len(data) for _, data in new.made.values()) > _LARGEST:
+        if not self._keep or size_of(new) > LARGEST:
             self.write(change)
         else:
             self._kept[commit] = change

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from engine.repo.checkout import agents_git
 from engine.repo.copies import Copy
 from engine.repo.endings import checked_out
 from engine.repo.endings import kept as kept_by_git
+from engine.repo.group import message_bytes
 from engine.repo.layers import Layer, Layers
+from engine.repo.making import Made, Order, has_crlf
 from engine.repo.objects import NewObjects
 from engine.repo.offers import Offers
 from engine.repo.trees import LINK, Changes, Content, apply, differences
@@ -167,6 +170,10 @@ class AgentWorkspace:
         return await asyncio.to_thread(self._diff)
 
     async def commit(self, message: str) -> CommitId:
+        if self.copy.stamps is None:
+            return await self._offers.maker.make(
+                self._order(message), self._layers.excludes.rules, self._made, lambda: self._commit(message)
+            )
         return await asyncio.to_thread(self._commit, message)
 
     async def advance(self, commit: CommitId, base: CommitId) -> None:
@@ -249,9 +256,28 @@ class AgentWorkspace:
             raise WorkspaceError(f"git cannot store the copy: {error}") from error
         return self._offered
 
+    def _order(self, message: str) -> Order:
+        """What `_commit` does, for another process."""
+        root = self._offers.tree_of(self.layer.commit)
+        carried = tuple(map(os.fsencode, self._carried))
+        at = int(time.time())
+        return Order(os.fsencode(self.copy.changed), root, carried, self.base, message_bytes(message), at)
+
+    def _made(self, made: Made) -> CommitId:
+        if self._closed:
+            raise WorkspaceLost("the workspace is closed")
+        if made.refused:
+            raise WorkspaceError(made.refused)
+        self._let_go()
+        try:
+            self._offered = self._offers.keep(self.base, made)
+        except OSError as error:
+            raise WorkspaceError(f"git cannot store the copy: {error}") from error
+        return self._offered
+
     def _as_git_keeps(self, scan: Scan) -> Changes:
         """The changes with the line endings that git stores."""
-        if not any(content is not None and b"\r\n" in content.data for content in scan.changes.values()):
+        if not has_crlf(scan.changes):
             return scan.changes
         repo = self._scratch()
         attributes = self._attributes(repo, self._tree(repo, self.layer.commit), scan.changes)

@@ -184,6 +184,7 @@ class CopiedWorkspaces:
     async def close(self) -> None:
         self._closed = True
         await asyncio.gather(*(workspace.close() for workspace in list(self._open)))
+        await self._offers.maker.close()
         await asyncio.to_thread(self._choice.containment.close)
         if self._preparing is not None:
             await self._preparing

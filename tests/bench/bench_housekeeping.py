@@ -7,6 +7,7 @@ changes, one after the other on one machine.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
@@ -59,9 +60,13 @@ async def land(folder: Path, landings: int, files: int, *, tidied: bool) -> list
 
 def taken(objects: Path) -> tuple[float, int, int]:
     """MB on disk, packs, loose objects."""
-    size = sum((Path(where) / name).stat().st_blocks for where, _, names in os.walk(objects) for name in names) / 2048
+    blocks = 0
+    for where, _, names in os.walk(objects):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # packs are joined while we look
+                blocks += (Path(where) / name).stat().st_blocks
     loose = sum(1 for _ in objects.glob("[0-9a-f][0-9a-f]/*"))
-    return round(size, 1), len(list((objects / "pack").glob("*.pack"))), loose
+    return round(blocks / 2048, 1), len(list((objects / "pack").glob("*.pack"))), loose
 
 
 def run(options: list[str]) -> Report:
