@@ -133,7 +133,8 @@ class LandResult(Struct, frozen=True):
 
     `base` is the tip it was merged on, `commit` the new tip (None unless merged). On a conflict `conflicts` names
     the paths and `merged` is a commit on `base` whose tree is the merge with conflict markers in those paths.
-    `state` is never `resolved`: whether a conflict came before is the caller's knowledge.
+    `state` is never `resolved`: whether a conflict came before is the caller's knowledge. `large` are the bytes of
+    those files among `paths` that are large (engine.contention).
     """
 
     state: LandingState
@@ -143,6 +144,7 @@ class LandResult(Struct, frozen=True):
     conflicts: tuple[str, ...] = ()
     merged: CommitId | None = None
     reason: str = ""
+    large: dict[str, int] = {}
 
 
 class Trunk(Protocol):

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import DecodeError, Struct, ValidationError, json
 
 from engine.agents.watch import failure_in, normalised
+from engine.contention import LARGE, MANY
 from engine.journal.connection import cannot_read
 from engine.repo.sizes import sizes_of
 from engine.resources.build_commands import is_build
@@ -16,9 +17,6 @@ from engine.snapshot import INDEX_LOCKED
 from engine.types import CommitId
 
 LISTED = 10
-LARGE = 32 * 1024
-"""Bytes from which a file is large, when MANY tasks or more have changed it."""
-MANY = 5
 HOUR_S = 3_600.0
 _USES = """
   SELECT p.path, max(u.memory), avg(u.cpu),

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from engine import events as e
+from engine.contention import Contention
 from engine.lifecycle import check_agent, check_run, check_task
 from engine.spending import BudgetMark, Part, Spent, began, of_task, parts_of
 from engine.types import (
@@ -163,10 +164,7 @@ class Snapshot:
     retries: int = 0
     landing_counts: Counter[LandingState] = field(default_factory=Counter)
     task_counts: Counter[TaskState] = field(default_factory=Counter)
-    landed_files: Counter[str] = field(default_factory=Counter)
-    """Landings that changed each file."""
-    conflicted_files: Counter[str] = field(default_factory=Counter)
-    """Conflicts in each file."""
+    contention: Contention = field(default_factory=Contention)
     handoff_count: int = 0
     landed_times: deque[Micros] = field(default_factory=lambda: deque(maxlen=RECENT))
     warnings: deque[tuple[Micros, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -279,7 +277,7 @@ class Snapshot:
         new = object.__new__(Snapshot)
         for name in Snapshot.__slots__:
             value = getattr(self, name)
-            if isinstance(value, (dict, list, deque, Counter)):
+            if isinstance(value, (dict, list, deque, Counter, Contention)):
                 value = value.copy()
             setattr(new, name, value)
         new.children = {id: list(below) for id, below in self.children.items()}
@@ -610,10 +608,10 @@ def _(s: Snapshot, event: e.Event, body: e.LandingFinished) -> None:
     landing = body.landing
     s.landings.append(landing)
     s.landing_counts[landing.state] += 1
-    s.conflicted_files.update(landing.conflicts)
+    if (its_task := s.tasks.get(landing.task)) is not None:
+        s.contention.add(landing, its_task.planner)
     if landing.commit is not None:
         s.trunk = _end_of_trunk(s, landing.base, landing.commit)
-        s.landed_files.update(landing.paths)
     if landing.state in (LandingState.CONFLICTED, LandingState.REFUSED):
         task = s.tasks[landing.task]
         s.pending_landings.pop(task.id, None)

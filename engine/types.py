@@ -257,7 +257,10 @@ class Handoff(Struct, frozen=True):
 
 
 class Landing(Struct, frozen=True):
-    """One try to bring a worker's change onto trunk. `base` is the tip that it was merged on."""
+    """One try to bring a worker's change onto trunk. `base` is the tip that it was merged on.
+
+    `large`: the bytes of those files among `paths` that are large (engine.contention).
+    """
 
     id: LandingId
     at: Micros
@@ -269,6 +272,7 @@ class Landing(Struct, frozen=True):
     paths: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     reason: str = ""
+    large: dict[str, int] = {}
 
 
 class InboxMessage(Struct, frozen=True):

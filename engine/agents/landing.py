@@ -170,6 +170,7 @@ def _landing(host: Host, id: LandingId, task: Task, owner: AgentId, result: Land
         paths=result.paths,
         conflicts=result.conflicts,
         reason=result.reason,
+        large=result.large,
     )
 
 

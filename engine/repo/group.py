@@ -5,11 +5,12 @@ file's contents, for all changes of a group at once.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from msgspec import Struct
 
+from engine.contention import LARGE
 from engine.protocols import LandResult
 from engine.repo.objects import REGULAR, TREE_MODE, Entry, Id, NewObjects, ObjectStore
 from engine.types import CommitId, LandingState
@@ -149,7 +150,8 @@ class Group:
             )
         commit = CommitId(self.new.commit(tree, [self.tip], WHO, self._at, message_bytes(offer.message)).hex())
         paths = tuple(sorted(_shown(path) for path in edits))
-        result = LandResult(LandingState.MERGED, self.tip, commit=commit, paths=paths)
+        large = large_files(self.new, edits)
+        result = LandResult(LandingState.MERGED, self.tip, commit=commit, paths=paths, large=large)
         self._attributes_moved |= any(path.rpartition(b"/")[2] == _ATTRIBUTES for path in edits)
         self.tip, self._root = commit, tree
         return result
@@ -213,6 +215,12 @@ class _Merge:
             if left is None or left[0] != TREE_MODE:
                 return self._new.entry(self._root, folder) == self._new.entry(self._change.base_tree, folder)
         return True
+
+
+def large_files(new: NewObjects, edits: Mapping[bytes, Entry | None]) -> dict[str, int]:
+    """The sizes of the files among those that are large."""
+    kept = [(path, entry[1]) for path, entry in edits.items() if entry is not None and entry[0] in REGULAR]
+    return {_shown(path): size for path, oid in kept if (size := len(new.read(oid))) >= LARGE}
 
 
 def message_bytes(message: str) -> bytes:

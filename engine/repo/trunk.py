@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TypeVar
 
+from engine.contention import LARGE
 from engine.errors import ErrorKind, SwarmError
 from engine.protocols import LandResult
 from engine.repo.alternates import all_objects, write_alternates
@@ -19,6 +20,7 @@ from engine.repo.objects import ObjectStore
 from engine.repo.offers import Offers
 from engine.repo.packs import Packs
 from engine.repo.publish import publish
+from engine.repo.sizes import sizes_of
 from engine.repo.source import SourceRepo
 from engine.repo.swap import loose, swap_loose
 from engine.types import CommitId, LandingState, RunId, TaskId
@@ -238,7 +240,9 @@ class GitTrunk:
         commit = await self._commit(merge.tree, tip, offer.message)
         if not await _whole(self._swap(_TRUNK, commit, tip)):
             return None
-        return LandResult(LandingState.MERGED, tip, commit=commit, paths=paths)
+        sizes = await asyncio.to_thread(sizes_of, self.git_dir, commit, paths)
+        large = {path: size for path, size in sizes.items() if size >= LARGE}
+        return LandResult(LandingState.MERGED, tip, commit=commit, paths=paths, large=large)
 
     def _group(self, tip: CommitId) -> Group | None:
         """None when only git can read this repo: other ids than SHA-1, or paths that the library cannot follow."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.contention import LARGE
 from engine.protocols import Trunk
 from engine.repo.message import commit_message
 from engine.repo.source import inspect_repo
@@ -122,6 +123,19 @@ async def test_deleting_what_trunk_changed_is_a_conflict(bench: Bench) -> None:
     await bench.trunk.land(bench.change(bench.base, {"b.txt": b"theirs\n"}), message("t-1"))
     result = await bench.trunk.land(bench.change(bench.base, {"b.txt": None}), message("t-2"))
     assert (result.state, result.conflicts) == (LandingState.CONFLICTED, ("b.txt",))
+
+
+async def test_a_landing_says_which_of_its_files_are_large(bench: Bench) -> None:
+    lines = [b"line %d\n" % n for n in range(LARGE // 8)]
+    first = bench.change(bench.base, {"big": b"".join(lines), "small": b"s\n"})
+    landed = await bench.trunk.land(first, message("t-1"))
+    assert landed.large == {"big": len(b"".join(lines))}
+    assert landed.commit is not None
+    moved = bench.change(landed.commit, {"big": None, "renamed": b"".join(lines)})
+    edited = bench.change(landed.commit, {"big": b"".join([b"first\n", *lines])})
+    assert (await bench.trunk.land(edited, message("t-2"))).large == {"big": len(b"".join(lines)) + 6}
+    result = await bench.trunk.land(moved, message("t-3"))
+    assert result.large == ({"renamed": len(b"".join(lines)) + 6} if result.commit else {}), "git follows the rename"
 
 
 async def test_a_landed_task_is_found_by_its_id(bench: Bench) -> None:

@@ -14,9 +14,10 @@ from engine import events as e
 from engine import types as t
 from engine.agents.prompts import Prompts
 from engine.commands import Stop
+from engine.contention import LARGE, MANY
 from engine.conversation import Message, Request, StopReason, Text, Turn
 from engine.errors import SwarmError
-from engine.hotspots import hottest, newly_hot
+from engine.hotspots import hottest, large, newly_hot, tries_below
 from engine.journal.writer import SqliteJournal
 from engine.report import report_of
 from engine.settings import Settings, SwarmSettings
@@ -37,7 +38,7 @@ def conflict(snapshot: Snapshot, *paths: str) -> None:
         t.LandingId("l"), 0, task.id, t.AgentId("a"), LandingState.CONFLICTED, t.CommitId("c"), conflicts=paths
     )
     snapshot.landings.append(landing)
-    snapshot.conflicted_files.update(paths)
+    snapshot.contention.add(landing, task.planner)
 
 
 async def write(path: Path, events: list[e.Event]) -> None:
@@ -61,6 +62,13 @@ async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> Non
     thought = sum(event.body.wall_s for event in events if isinstance(event.body, e.TurnTaken))
     assert report.time_s["thinking"] == pytest.approx(thought, abs=0.01)
     assert sum(part.conflicts for part in report.subtrees) == report.conflicts
+    paths = {agent.path: agent.id for agent in snapshot.agents.values()}
+    for part in report.subtrees:
+        tries = snapshot.contention.of_planner[paths[t.AgentPath(part.path)]]
+        assert (tries.landed, tries.conflicts, tries.conflict_rate) == (part.landed, part.conflicts, part.conflict_rate)
+    root = snapshot.root
+    assert root is not None
+    assert tries_below(snapshot, root).conflicts == report.conflicts
     assert msgspec.json.decode(msgspec.json.encode(report))["run"] == "r-1"
 
 
@@ -159,7 +167,7 @@ async def test_what_is_no_journal_is_told(tmp_path: Path) -> None:
 def test_a_planner_hears_of_a_hot_file_at_the_threshold_and_each_time_it_doubles() -> None:
     snapshot = story(3, 200).snapshot
     snapshot.landings.clear()
-    snapshot.conflicted_files.clear()
+    snapshot.contention.conflicted.clear()
     task = next(iter(snapshot.tasks.values()))
     told = []
     for number in range(1, 14):
@@ -170,3 +178,19 @@ def test_a_planner_hears_of_a_hot_file_at_the_threshold_and_each_time_it_doubles
     assert told == [3, 6, 12]
     snapshot.landings.clear()
     assert newly_hot(snapshot, task) == []
+
+
+def test_large_files_that_many_landings_change_are_known_until_they_shrink() -> None:
+    snapshot = story(3, 200).snapshot
+    task = next(iter(snapshot.tasks.values()))
+
+    def land(*paths: str, **sizes: int) -> None:
+        about = (t.LandingId("l"), 0, task.id, t.AgentId("a"), LandingState.MERGED, t.CommitId("c"), t.CommitId("d"))
+        snapshot.contention.add(t.Landing(*about, paths=paths, large=sizes), task.planner)
+
+    for number in range(MANY):
+        assert large(snapshot) == []
+        land("hub", "once", hub=LARGE + number)
+    assert [str(file) for file in large(snapshot)] == [f"hub: 0 conflicts, {MANY} landings, 32 KiB"]
+    land("hub")
+    assert large(snapshot) == []

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from engine.contention import LARGE
 from engine.errors import ErrorKind
 from engine.protocols import LandResult
 from engine.types import CommitId, LandingState, TaskId
@@ -120,7 +121,8 @@ class MemoryTrunk:
             if self.commits.tip == tip:
                 self.commits.tip = landed
                 await self._moment()
-                return LandResult(LandingState.MERGED, tip, commit=landed, paths=paths)
+                large = {path: len(merged[path]) for path in paths if len(merged.get(path, b"")) >= LARGE}
+                return LandResult(LandingState.MERGED, tip, commit=landed, paths=paths, large=large)
             self.retries += 1
         return LandResult(LandingState.REFUSED, self.commits.tip, reason="trunk moved too often")
 
