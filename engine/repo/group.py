@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from engine.contention import LARGE
 from engine.protocols import LandResult
+from engine.repo import certain
 from engine.repo.objects import REGULAR, TREE_MODE, Entry, Id, NewObjects, ObjectStore
 from engine.types import CommitId, LandingState
 
@@ -99,9 +100,9 @@ class Group:
             merge = self._merge(offer)
             if merge is None or (merge.questions and self._attributes_moved):
                 left.append(offer)
-            elif any(question not in self._answers for question in merge.questions):
+            elif open_ones := [question for question in merge.questions if not self._knows_answer(question)]:
                 waiting.append(offer)
-                for question in merge.questions:
+                for question in open_ones:
                     self.questions.setdefault(question.path, question)
             else:
                 self.results.append((offer, self._finish(offer, merge)))
@@ -119,12 +120,40 @@ class Group:
         except KeyError:
             return None  # git will say which object is missing, to this one alone
 
+    def _knows_answer(self, question: Question) -> bool:
+        if question in self._answers:
+            return True
+        try:
+            old, ours, theirs = (self.new.read(oid) for oid in (question.old, question.ours, question.theirs))
+            data = None if self._have_a_say(question.path) else certain.merged(old, ours, theirs)
+        except KeyError:
+            return False  # git will say which object is missing
+        if data is None:
+            return False
+        self._keep(question, Answer(True, data))
+        return True
+
+    def _have_a_say(self, path: bytes) -> bool:
+        """Whether the tip's `.gitattributes` may say how a file's contents are merged."""
+        for folder in (b"", *(above + b"/" for above in _above(path))):
+            found = self.new.entry(self._root, folder + _ATTRIBUTES)
+            if (
+                found is not None
+                and found[0] in REGULAR
+                and any(word in self.new.read(found[1]) for word in certain.TELLING)
+            ):
+                return True
+        return False
+
     def answer(self, answers: dict[bytes, Answer]) -> None:
         """Take what git made of the questions, by path."""
         for path, answer in answers.items():
-            oid = self.new.id_of(b"blob", answer.data)
-            self.new.borrowed[oid] = (b"blob", answer.data)
-            self._answers[self.questions[path]] = (answer.clean, oid)
+            self._keep(self.questions[path], answer)
+
+    def _keep(self, question: Question, answer: Answer) -> None:
+        oid = self.new.id_of(b"blob", answer.data)
+        self.new.borrowed[oid] = (b"blob", answer.data)
+        self._answers[question] = (answer.clean, oid)
 
     def _finish(self, offer: Offer, merge: "_Merge") -> LandResult:
         edits = dict(merge.edits)
