@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from engine.protocols import WorkspaceError
 from engine.repo.ignores import Rules, ignored, parse
-from engine.repo.objects import TREE_MODE, Entry, Id, NewObjects
+from engine.repo.objects import LINK_MODE, SUBMODULE_MODE, TREE_MODE, Entry, Id, NewObjects
 from engine.repo.trees import EXECUTABLE, FILE, LINK, Changes, Content
 
 LARGEST = 64 << 20
@@ -20,8 +20,6 @@ DEEPEST = 256
 """Folders within folders that are walked: each costs a descriptor."""
 REFUSED_NAMES = frozenset({".git", "git~1"})
 OURS = ".swarm"
-_SUBMODULE = b"160000"
-_LINK = b"120000"
 
 
 class Stamp(Struct, frozen=True):
@@ -86,7 +84,7 @@ class Scan:
                 continue
             path = prefix + name
             known = tracked.get(os.fsencode(name))
-            if known is not None and known[0] == _SUBMODULE:
+            if known is not None and known[0] == SUBMODULE_MODE:
                 seen.add(name)  # a submodule is left as it is
                 continue
             try:
@@ -110,7 +108,7 @@ class Scan:
                 self._file(fd, name, path, info)
         if whole:
             for raw, known in tracked.items():
-                if (name := os.fsdecode(raw)) not in seen and known[0] != _SUBMODULE:
+                if (name := os.fsdecode(raw)) not in seen and known[0] != SUBMODULE_MODE:
                     self.changes.setdefault(prefix + name, None)
 
     def _inner(
@@ -152,7 +150,7 @@ class Scan:
             text = _read(fd, ".gitignore")
             return parse(text) if text is not None else ()
         known = tracked.get(b".gitignore")
-        if not whole and known is not None and known[0] not in (TREE_MODE, _LINK, _SUBMODULE):
+        if not whole and known is not None and known[0] not in (TREE_MODE, LINK_MODE, SUBMODULE_MODE):
             return parse(self.objects.read(known[1]))
         return ()
 

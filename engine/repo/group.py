@@ -13,13 +13,12 @@ from msgspec import Struct
 from engine.contention import LARGE
 from engine.protocols import LandResult
 from engine.repo import certain
-from engine.repo.objects import REGULAR, TREE_MODE, Entry, Id, NewObjects, ObjectStore
+from engine.repo.objects import REGULAR, SUBMODULE_MODE, TREE_MODE, Entry, Id, NewObjects, ObjectStore
 from engine.types import CommitId, LandingState
 
 WHO = "swarm-tui <swarm@localhost>"
 CONFLICTS = "conflicts of a merge, with markers\n"
 
-_SUBMODULE = b"160000"
 _ATTRIBUTES = b".gitattributes"
 
 
@@ -209,7 +208,7 @@ class _Merge:
 
     def _path(self, path: bytes, was: Entry | None, theirs: Entry | None) -> bool:
         ours = self._new.entry(self._root, path)
-        if any(entry is not None and entry[0] == _SUBMODULE for entry in (was, theirs, ours)):
+        if any(entry is not None and entry[0] == SUBMODULE_MODE for entry in (was, theirs, ours)):
             return False
         if ours == was:
             self.edits[path] = theirs

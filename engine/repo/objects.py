@@ -22,6 +22,8 @@ Entry = tuple[bytes, Id]
 """What a folder says of a name: its mode as git writes it (`100644`), and the object."""
 
 TREE_MODE = b"40000"
+LINK_MODE = b"120000"
+SUBMODULE_MODE = b"160000"
 REGULAR = (b"100644", b"100755")
 
 _ENTRIES = 400_000
