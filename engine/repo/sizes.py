@@ -18,8 +18,8 @@ def sizes_of(git_dir: Path, commit: CommitId, paths: Iterable[str]) -> dict[str,
     for path in paths:
         try:
             entry = tree[path]
-        except (KeyError, ValueError, UnicodeEncodeError):
+            if isinstance(entry, pygit2.Blob):
+                found[path] = entry.size
+        except (pygit2.GitError, KeyError, ValueError):
             continue
-        if isinstance(entry, pygit2.Blob):
-            found[path] = entry.size
     return found
