@@ -238,10 +238,10 @@ class GitTrunk:
         if not paths:
             return LandResult(LandingState.EMPTY, tip)
         commit = await self._commit(merge.tree, tip, offer.message)
-        if not await _whole(self._swap(_TRUNK, commit, tip)):
-            return None
         sizes = await asyncio.to_thread(sizes_of, self.git_dir, commit, paths)
         large = {path: size for path, size in sizes.items() if size >= LARGE}
+        if not await _whole(self._swap(_TRUNK, commit, tip)):
+            return None
         return LandResult(LandingState.MERGED, tip, commit=commit, paths=paths, large=large)
 
     def _group(self, tip: CommitId) -> Group | None:
