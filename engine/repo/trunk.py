@@ -1,6 +1,7 @@
 """The trunk of one run: lands changes by model-free merge and compare-and-swap, in a bare repo of its own."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import time
@@ -103,7 +104,7 @@ class GitTrunk:
         git_dir = (folder / NAME).absolute()
         if not git_dir.is_dir():
             raise SwarmError(ErrorKind.STATE, f"no trunk in {folder}", "was the run's folder moved or removed?")
-        _remove_stale_locks(git_dir)
+        _remove_leftovers(git_dir)
         git = Git(git_dir, git_dir=git_dir)
         try:
             base = CommitId(await git.text("rev-parse", "--verify", f"{_BASE}^{{commit}}"))
@@ -387,10 +388,14 @@ async def _whole(work: Coroutine[object, object, _T]) -> _T:
         raise
 
 
-def _remove_stale_locks(git_dir: Path) -> None:
-    """Remove what killed git processes left, outside `objects`: whoever holds the run's lock is alone here."""
+def _remove_leftovers(git_dir: Path) -> None:
+    """Remove what killed processes left, locks and half a pack: whoever holds the run's lock is alone here."""
     for folder, folders, files in os.walk(git_dir):
         folders[:] = [name for name in folders if name != "objects"]
         for name in files:
             if name.endswith(".lock"):
                 (Path(folder) / name).unlink(missing_ok=True)
+    for half in (git_dir / "objects" / "pack").glob("tmp_*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - half.stat().st_mtime > _STALE_LOCK_S:  # a git that outlived its engine may be at work
+                half.unlink()

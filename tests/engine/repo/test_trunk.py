@@ -1,6 +1,8 @@
 """The trunk in git: one line of commits, markers, trailers, green, stale locks, and what the person's repo keeps."""
 
 import asyncio
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -242,6 +244,15 @@ async def test_locks_of_killed_processes_are_gone_after_opening(repo: PersonRepo
         (trunk.git_dir / name).write_bytes(b"")
     again = await GitTrunk.open(trunk.git_dir.parent)
     assert (await again.land(change(repo, {"f": b"1\n"}), message("t-1"))).state is LandingState.MERGED
+
+
+async def test_half_written_packs_of_killed_processes_are_gone_after_opening(trunk: GitTrunk) -> None:
+    packs = trunk.git_dir / "objects" / "pack"
+    for name, age in (("tmp_pack_old", 3_600), ("tmp_idx_old", 3_600), ("tmp_pack_new", 0)):
+        (packs / name).write_bytes(b"half")
+        os.utime(packs / name, (time.time() - age,) * 2)
+    await GitTrunk.open(trunk.git_dir.parent)
+    assert [path.name for path in packs.glob("tmp_*")] == ["tmp_pack_new"], "a process may be at work on it"
 
 
 async def test_a_lock_that_is_let_go_is_waited_for(repo: PersonRepo, trunk: GitTrunk) -> None:
