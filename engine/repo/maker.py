@@ -21,11 +21,12 @@ TOGETHER = 64
 LONGEST_S = 60.0
 """Seconds for one answer; then all is done without the process."""
 _ANSWERS = msgpack.Decoder(list[Made | None])
+TROUBLE = (OSError, EOFError, TimeoutError, ValueError, msgspec.MsgspecError)
 _TOP = Path(__file__).parent.parent.parent
 
 
 class Maker:
-    """Use from one event loop. Without a process, or when it fails, whoever asks makes the change in a thread."""
+    """Use from one event loop. Without the process, at first and once it has failed, changes are made in threads."""
 
     def __init__(self, git_dir: Path, *, usable: bool) -> None:
         self._git_dir = git_dir
@@ -33,6 +34,7 @@ class Maker:
         self._at_once = 0
         self._waiting: list[tuple[Order, asyncio.Future[Made | None]]] = []
         self._process: asyncio.subprocess.Process | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
 
     async def make(
@@ -41,34 +43,54 @@ class Maker:
         """`keep` takes what the process made; `here` makes it in this one, in a thread. Raises what they raise."""
         self._at_once += 1
         try:
-            if self._usable and (self._process is not None or self._at_once >= MANY):
-                made = await self._ask(order, excludes)
-                if made is not None:
+            if self._process is not None:
+                if (made := await self._ask(order)) is not None:
                     return keep(made)
+            elif self._usable and self._at_once >= MANY:
+                self._usable = False  # it is started once
+                self._starting = asyncio.create_task(self._start(excludes), name="making changes")
             return await asyncio.to_thread(here)
         finally:
             self._at_once -= 1
 
-    async def _ask(self, order: Order, excludes: Rules) -> Made | None:
+    async def _start(self, excludes: Rules) -> None:
+        process = None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "engine.repo.making"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(_TOP)},
+                start_new_session=True,
+            )
+            assert process.stdin is not None
+            process.stdin.write(frame(Setting(os.fsencode(self._git_dir), excludes)))
+            await _asked(process, [])
+            self._process, process = process, None
+        except TROUBLE:
+            pass
+        finally:
+            if process is not None:
+                await _killed(process)
+
+    async def _ask(self, order: Order) -> Made | None:
         told: asyncio.Future[Made | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((order, told))
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._answer(excludes), name="making changes")
+            self._asking = asyncio.create_task(self._answer(), name="making changes")
         return await told
 
-    async def _answer(self, excludes: Rules) -> None:
+    async def _answer(self) -> None:
         asked: list[tuple[Order, asyncio.Future[Made | None]]] = []
         try:
-            while self._waiting:
-                process = self._process or await self._start(excludes)
+            while self._waiting and self._process is not None:
                 asked, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-                async with asyncio.timeout(LONGEST_S):
-                    answers = await _asked(process, [order for order, _ in asked])
+                answers = await _asked(self._process, [order for order, _ in asked])
                 for (_, told), answer in zip(asked, answers, strict=True):
                     if not told.done():
                         told.set_result(answer)
-        except (OSError, EOFError, TimeoutError, ValueError, msgspec.MsgspecError):
-            self._usable = False
+        except TROUBLE:
             await self._end()
         finally:
             for _, told in (*asked, *self._waiting):
@@ -76,34 +98,26 @@ class Maker:
                     told.set_result(None)
             self._waiting = []
 
-    async def _start(self, excludes: Rules) -> asyncio.subprocess.Process:
-        self._process = process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "engine.repo.making"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(_TOP)},
-            start_new_session=True,
-        )
-        assert process.stdin is not None
-        process.stdin.write(frame(Setting(os.fsencode(self._git_dir), excludes)))
-        return process
-
     async def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await _killed(process)
 
     async def close(self) -> None:
         """End the process; what it was making is made here."""
         self._usable = False
-        if self._asking is not None:
-            self._asking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._asking
+        for task in (self._starting, self._asking):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         await self._end()
+
+
+async def _killed(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
 async def _asked(process: asyncio.subprocess.Process, orders: list[Order]) -> list[Made | None]:
