@@ -14,6 +14,7 @@ from engine.repo.source import inspect_repo
 from engine.repo.trunk import GitTrunk
 from engine.types import CommitId, LandingState, RunId, TaskId
 from tests.engine.repo.person import PersonRepo
+from tests.simulated.disk import Disk
 from tests.simulated.power import Power
 from tests.simulated.time import SimulatedClock
 from tests.simulated.trunk import Commits, MemoryTrunk
@@ -56,7 +57,8 @@ async def memory_bench(_: Path) -> Bench:
         tree = {**commits.made[parent].files, **files}
         return commits.add(parent, {path: data for path, data in tree.items() if data is not None}, "change")
 
-    return Bench(MemoryTrunk(commits, SimulatedClock(), Power(), lambda: 0.0), commits.base, change)
+    clock = SimulatedClock()
+    return Bench(MemoryTrunk(commits, clock, Power(), Disk(clock), lambda: 0.0), commits.base, change)
 
 
 @pytest.fixture(params=[git_bench, memory_bench], ids=["git", "memory"])
