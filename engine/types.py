@@ -16,7 +16,7 @@ MessageId = NewType("MessageId", str)
 CallId = NewType("CallId", str)
 CommitId = NewType("CommitId", str)
 ModelName = NewType("ModelName", str)
-"""`PROVIDER:NAME`, for example `anthropic:claude-sonnet-4-5`."""
+"""`PROVIDER:NAME`, for example `anthropic:claude-sonnet-5-5`."""
 Micros = int
 """A moment in UTC, or a span, in integer microseconds."""
 HOUR: Micros = 3_600_000_000

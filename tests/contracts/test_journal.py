@@ -11,8 +11,10 @@ from engine.journal.writer import SqliteJournal
 from engine.protocols import Journal
 from engine.types import AgentId
 from tests.engine.journal.stories import story
+from tests.simulated.disk import Disk
 from tests.simulated.journal import MemoryJournal
 from tests.simulated.power import Power
+from tests.simulated.time import SimulatedClock
 
 Open = Callable[[Path], Awaitable[Journal]]
 
@@ -22,7 +24,7 @@ async def in_sqlite(folder: Path) -> Journal:
 
 
 async def in_memory(_: Path) -> Journal:
-    return MemoryJournal(Power(), lambda: 0.0)
+    return MemoryJournal(Power(), Disk(SimulatedClock()), lambda: 0.0)
 
 
 @pytest.fixture(params=[in_sqlite, in_memory], ids=["sqlite", "memory"])

@@ -22,7 +22,7 @@ SERVE = (
     "import sys; from llmock.testing import LLMockServer\n"
     "with LLMockServer() as server: print(server.url, flush=True); sys.stdin.read()"
 )
-MODELS = ["anthropic:claude-sonnet-4-5", "openai:gpt-4o", "openai-chat:gpt-4o"]
+MODELS = ["anthropic:claude-sonnet-4-6", "openai:gpt-4o", "openai-chat:gpt-4o"]
 SHELL = ToolSpec("shell", "Run.", {"type": "object", "properties": {"command": {"type": "string"}}})
 REQUEST = Request("", "You are a worker.", (Message("user", (Text("Do it."),)),), (SHELL,), conversation="agent-1")
 FAULTS: list[dict[str, Any]] = [
