@@ -79,9 +79,14 @@ def _budgets(run: Snapshot) -> Iterator[Limit]:
             yield Limit("budget", f"{part}: {mark.limit}", bad=mark.mark == "reached")
 
 
+def workers_at_work(run: Snapshot) -> int:
+    """How many of the places for workers are taken."""
+    return run.task_counts[TaskState.WORKING] + run.task_counts[TaskState.LANDING]
+
+
 def _workers(run: Snapshot, census: Census) -> Iterator[Limit]:
     queued = run.task_counts[TaskState.QUEUED]
-    at_work = run.task_counts[TaskState.WORKING] + run.task_counts[TaskState.LANDING]
+    at_work = workers_at_work(run)
     if queued and at_work >= run.workers_limit:
         who = {"settings": "[swarm] workers", "person": "set by a person"}.get(run.workers_limit_by, "the governor")
         why = f": {run.workers_limit_reason}" if run.workers_limit_reason else ""

@@ -169,8 +169,6 @@ class View:
                 yield Attention(f"{agent.path} failed: {agent.reason}", agent=agent.id)
 
     def path_of(self, agent: AgentId | None) -> str:
-        """The agent's path, or its id while it is unknown."""
-        if agent is None or self.run is None:
-            return ""
-        known = self.run.agents.get(agent)
-        return known.path if known is not None else str(agent)
+        """The agent's path; empty while the snapshot does not know the agent yet."""
+        known = self.run.agents.get(agent) if agent is not None and self.run is not None else None
+        return known.path if known is not None else ""

@@ -10,7 +10,7 @@ from tui.bridge import Micros, Sample, Snapshot, TaskState
 from tui.figures import ceiling, chart, count, meter, octets, percent
 from tui.history import Moments, Stretch, a_minute, resample
 from tui.keymap import DEFAULT
-from tui.limits import binding
+from tui.limits import binding, workers_at_work
 from tui.text import EMPTY, Line, Span, fit, one_line
 from tui.usage import Rank, tell_users
 from tui.widgets.prose import Prose
@@ -127,7 +127,7 @@ class Resources(Prose):
         ]
 
     def _meters(self, run: Snapshot, now: Micros, span: Micros, bar: int) -> Iterator[Meter]:
-        working, limit = self.view.census.working, run.workers_limit
+        at_work, limit = workers_at_work(run), run.workers_limit
         landed = a_minute(run.landed_times, now, span, bar)
         queued = run.task_counts[TaskState.QUEUED]
         most = ceiling(max(landed, default=0.0))
@@ -154,7 +154,7 @@ class Resources(Prose):
             100,
             "100%",
             f"{newest.cpu:.0f}%",
-            f"{working} of {limit} agents",
+            f"{at_work} of {limit} workers",
         )
         yield Meter(
             "pressure",
