@@ -73,7 +73,10 @@ class Case:
     def started(
         self, *words: str, program: tuple[str, ...] = (PROGRAM,), **variables: str
     ) -> "subprocess.Popen[bytes]":
-        """The program at work; without `words` it goes on with the run, or begins it."""
+        """The program at work; without `words` it goes on with the run, or begins it.
+
+        In a process group of its own, as a shell starts it: in the tests' own group, ctrl+z may have no effect.
+        """
         with (self.home.parent / "stderr.txt").open("ab") as log:
             return subprocess.Popen(
                 [*program, *(words or self.words())],
@@ -82,6 +85,7 @@ class Case:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                process_group=0,
             )
 
     @property
