@@ -36,6 +36,8 @@ KILLS = 3
 LONGEST_S = 7_200.0
 """Simulated seconds by which every one of these small runs has ended."""
 RESUMES = 40
+AGAIN_S = 60.0
+"""Simulated seconds after which a run is resumed that could not go on, for want of a disk or a provider."""
 TURN_TOKENS = 120
 """What a scripted turn uses (`tests.simulated.models.turn`)."""
 
@@ -250,6 +252,7 @@ async def live(
         except (SwarmError, OSError) as error:
             if not plan.troubles and not plan.outage[1]:
                 raise BrokenError(f"the program cannot go on: {error}") from error
+            await clock.sleep(AGAIN_S)
             w = w.restart()
             if _ended(w):
                 return w, stopped_at
