@@ -4,14 +4,12 @@ Every step waits for what the journal says, and what must not end meanwhile is h
 a fast machine and on a slow one.
 """
 
-import os
 import re
 import shlex
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +17,7 @@ import pytest
 
 from tests.engine.real_runs import git
 from tests.tui.owners import Owner, until
-from tests.tui.test_outside import TMUX, Tmux
+from tests.tui.tmux import TMUX, Tmux, in_tmux
 from tui.bridge import RunListing, list_runs
 
 STARTED = "demo markdown --speed 0.3 --workers 8 --check ''"
@@ -280,21 +278,9 @@ def test_by_send(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
 def test_by_keys(tmp_path: Path) -> None:
-    with terminal(tmp_path) as tmux:
+    with in_tmux(tmp_path) as tmux:
         tmux.program(STARTED)
         tmux.shows("[1-9]\\d* working")
         journal = Journal(tmux.state)
         worker = steered(journal, Typist(tmux))
         examine(journal, worker)
-
-
-@contextmanager
-def terminal(folder: Path) -> Iterator[Tmux]:
-    server = Tmux(folder)
-    try:
-        yield server
-    finally:
-        for run in list_runs(server.state):
-            if run.live and run.pid is not None:
-                os.kill(run.pid, 9)
-        server("kill-server")

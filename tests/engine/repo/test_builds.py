@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from engine.repo.workspace import AgentWorkspace
 from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
 from engine.settings import BuildSettings, SandboxSettings
 from engine.types import AgentId, CommitId
+from tests.engine.repo.projects import SmallRepo
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
@@ -31,13 +31,11 @@ build/%.o: src/%.c
 CHECK = "make"
 
 
-class Project:
+class Project(SmallRepo):
     """A repo with a Makefile, a trunk that borrows from it, and copies of it."""
 
     def __init__(self, folder: Path, units: int = 5) -> None:
-        self.folder = folder
-        self.source = folder / "source"
-        self.git(folder, "init", "-q", "-b", "main", "source")
+        super().__init__(folder)
         self.write("Makefile", MAKEFILE)
         self.write(".gitignore", "build/\nnode_modules\n*.log\n")
         for number in range(units):
@@ -46,19 +44,6 @@ class Project:
         self.git(folder, "clone", "-q", "--bare", "--shared", "source", "trunk.git")
         self.workspaces: CopiedWorkspaces
         self.opened = 0
-
-    def git(self, where: Path, *args: str) -> str:
-        return subprocess.run(["git", *args], cwd=where, check=True, capture_output=True, text=True).stdout.strip()
-
-    def write(self, path: str, text: str) -> None:
-        file = self.source / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-    def commit(self) -> CommitId:
-        self.git(self.source, "add", "-A")
-        self.git(self.source, "commit", "-q", "--allow-empty", "-m", "edit")
-        return CommitId(self.git(self.source, "rev-parse", "HEAD"))
 
     async def open(self, commit: CommitId, *, anew: bool = False) -> AgentWorkspace:
         self.opened += 1

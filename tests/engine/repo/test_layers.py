@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import shutil
-import subprocess
 from pathlib import Path
 
 import pygit2
@@ -17,36 +16,22 @@ from engine.repo.index import decode
 from engine.repo.layers import Layer, Layers
 from engine.repo.trash import Trash
 from engine.types import CommitId
+from tests.engine.repo.projects import SmallRepo
 
 
-class Project:
+class Project(SmallRepo):
     """A repo whose commits come from edits at random, and a trunk that borrows from it."""
 
     def __init__(self, folder: Path, files: int = 60) -> None:
-        self.folder = folder
-        self.source = folder / "source"
+        super().__init__(folder)
         self.trunk = folder / "trunk.git"
         self.random = random.Random(7)
-        self.git(folder, "init", "-q", "-b", "main", "source")
         for number in range(files):
             self.write(f"part{number % 5}/unit{number % 7}/file{number}.txt", f"{number}\n")
         self.base = self.commit()
         self.git(folder, "clone", "-q", "--bare", "--shared", "source", "trunk.git")
         self.trash = Trash(folder / "trash")
         self.layers = Layers(folder, self.trunk, self.base, Excludes(), self.trash)
-
-    def git(self, where: Path, *args: str) -> str:
-        return subprocess.run(["git", *args], cwd=where, check=True, capture_output=True, text=True).stdout.strip()
-
-    def write(self, path: str, text: str) -> None:
-        file = self.source / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-    def commit(self) -> CommitId:
-        self.git(self.source, "add", "-A")
-        self.git(self.source, "commit", "-q", "--allow-empty", "-m", "edit")
-        return CommitId(self.git(self.source, "rev-parse", "HEAD"))
 
     def edit(self) -> CommitId:
         """A few changes of every kind: new content, new and removed files and folders, links, modes, kinds."""

@@ -1,0 +1,28 @@
+"""A person's repo as small as a test wants it, to be edited and committed to."""
+
+import subprocess
+from pathlib import Path
+
+from engine.types import CommitId
+
+
+class SmallRepo:
+    """The repo `source` in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.source = folder / "source"
+        self.git(folder, "init", "-q", "-b", "main", "source")
+
+    def git(self, where: Path, *args: str) -> str:
+        return subprocess.run(["git", *args], cwd=where, check=True, capture_output=True, text=True).stdout.strip()
+
+    def write(self, path: str, text: str) -> None:
+        file = self.source / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def commit(self) -> CommitId:
+        self.git(self.source, "add", "-A")
+        self.git(self.source, "commit", "-q", "--allow-empty", "-m", "edit")
+        return CommitId(self.git(self.source, "rev-parse", "HEAD"))
