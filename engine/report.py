@@ -9,11 +9,11 @@ from msgspec import DecodeError, Struct, ValidationError, json
 
 from engine.agents.watch import failure_in, normalised
 from engine.contention import LARGE, MANY
+from engine.fold.agents import INDEX_LOCKED
 from engine.journal.connection import cannot_read
 from engine.repo.sizes import sizes_of
 from engine.resources.build_commands import is_build
 from engine.settings import Settings
-from engine.snapshot import INDEX_LOCKED
 from engine.types import CommitId
 
 LISTED = 10

@@ -16,6 +16,7 @@ from engine.conclusion import Outcome
 from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.events import Draft, Event
+from engine.fold import fold
 from engine.freezer import Freezer
 from engine.masking import StreamMask
 from engine.quantities import span_s
@@ -114,7 +115,7 @@ class Swarm:
             for draft in drafts:
                 body = self.mask.value(draft.body)
                 event = Event(self._seq + 1, now, self.epoch, body, draft.agent, draft.task, cause)
-                self.snapshot.apply(event)
+                fold(self.snapshot, event)
                 self._seq += 1
                 events.append(event)
         except BaseException:

@@ -24,6 +24,7 @@ from tui.bridge import (
     Snapshot,
     Stop,
     SwarmError,
+    fold,
     is_live,
     landed_patch,
 )
@@ -109,7 +110,7 @@ class AttachedSession(BackgroundSession):
 
     def _apply(self, event: Event) -> None:
         assert self._run is not None
-        self._run.apply(event)
+        fold(self._run, event)
         self._keep(event)
         self._changed.set()
 

@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from engine.asking import ask_about
     from engine.control_client import ControlClient
     from engine.export import event_line, export_lines, snapshot_line
+    from engine.fold import fold
     from engine.inquiry import Answered
     from engine.journal.archive import archive
     from engine.journal.export import export_jsonl, export_otel
@@ -168,6 +169,7 @@ MACHINERY = {
     "export_otel": "engine.journal.export",
     "export_lines": "engine.export",
     "find_run": "engine.runs",
+    "fold": "engine.fold",
     "has_key": "engine.models.registry",
     "inspect_repo": "engine.repo.source",
     "is_live": "engine.run_lock",
@@ -555,6 +557,7 @@ __all__ = [
     "export_lines",
     "export_otel",
     "find_run",
+    "fold",
     "full_subtrees",
     "has_key",
     "inspect_repo",

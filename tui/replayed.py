@@ -22,6 +22,7 @@ from tui.bridge import (
     RunFolder,
     Snapshot,
     SwarmError,
+    fold,
     landed_patch,
     seq_of,
 )
@@ -138,7 +139,7 @@ class ReplaySession(BackgroundSession):
     def _apply(self, event: Event) -> None:
         assert self._run is not None
         self._ahead.popleft()
-        self._run.apply(event)
+        fold(self._run, event)
         self._keep(event)
         self._changed.set()
 

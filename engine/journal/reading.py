@@ -13,6 +13,7 @@ from msgspec import json
 
 from engine.errors import ErrorKind, SwarmError
 from engine.events import Body, Event
+from engine.fold import fold
 from engine.journal.archive import read_archived
 from engine.journal.blobs import BlobMissing, references, unpack
 from engine.journal.bodies import decode_body, decode_outline
@@ -175,7 +176,7 @@ class EventReader:
                 if event.seq != snapshot.seq + 1:
                     raise damaged(self.path, f"event {snapshot.seq + 1} is missing")
                 try:
-                    snapshot.apply(event)
+                    fold(snapshot, event)
                 except Exception as error:
                     raise damaged(self.path, f"event {event.seq} ({event.kind}) does not fit: {error}") from error
 

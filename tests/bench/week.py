@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from engine import events as e
 from engine import types as t
 from engine.conversation import Message, StopReason, Text, ToolCall
+from engine.fold import fold
 from engine.snapshot import Snapshot
 
 MODEL = t.ModelName("rehearsal:week")
@@ -62,7 +63,7 @@ class Week:
 
     def _tell(self, body: e.Body, agent: t.AgentId | None = None, task: t.TaskId | None = None) -> None:
         event = e.Event(self.snapshot.seq + 1, self._at, 1, body, agent, task)
-        self.snapshot.apply(event)
+        fold(self.snapshot, event)
         self._batch.append(event)
 
     def _id(self, prefix: str) -> str:

@@ -10,6 +10,7 @@ from engine import events as e
 from engine.agents.prompts import Prompts
 from engine.conclusion import Outcome
 from engine.events import Draft
+from engine.fold import fold
 from engine.settings import Settings
 from engine.snapshot import Snapshot
 from engine.swarm import Swarm
@@ -90,7 +91,7 @@ async def resumed(w: simulated.World, settings: Settings | None = None, *, check
     """A swarm that takes over what the durable events of `w` tell of."""
     snapshot = Snapshot()
     async for event in w.journal.events():
-        snapshot.apply(event)
+        fold(snapshot, event)
     epoch = snapshot.epoch + 1
     swarm = Swarm(engine_world(w, check), settings or Settings(), PROMPTS, TOOLBOX, snapshot, epoch)
     swarm.record(Draft(e.EpochStarted(2, "simulated", "memory")))

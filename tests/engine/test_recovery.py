@@ -8,6 +8,7 @@ import pytest
 
 from engine.conversation import Request, Turn
 from engine.errors import ExitStatus
+from engine.fold import fold
 from engine.snapshot import Snapshot
 from engine.types import AgentState, LandingState, ModelName, TaskState
 from tests import simulated
@@ -76,7 +77,7 @@ def test_a_killed_run_resumes_to_the_same_end(seed: int) -> None:
             w = w.restart()
             snapshot = Snapshot()
             async for event in w.journal.events():
-                snapshot.apply(event)
+                fold(snapshot, event)
             at = snapshot.seq + draw.randrange(1, 90) if kills < 4 else None
             outcome = await live(w, snapshot, at)
         assert outcome.status is ExitStatus.DONE, outcome
@@ -85,7 +86,7 @@ def test_a_killed_run_resumes_to_the_same_end(seed: int) -> None:
     def examine(w: simulated.World) -> None:
         end = Snapshot()
         for event in w.journal.surviving():
-            end.apply(event)
+            fold(end, event)
         assert {task.state for task in end.tasks.values()} == {TaskState.LANDED}
         landed = [end.tasks[id].spec.title for id in end.tasks]
         assert sorted(landed) == TITLES, "no task is lost, none asked for twice"

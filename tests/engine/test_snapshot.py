@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from engine import events as e
 from engine import types as t
+from engine.fold import fold
+from engine.fold.table import FOLDS
 from engine.lifecycle import (
     AGENT_TRANSITIONS,
     RUN_TRANSITIONS,
@@ -18,7 +20,7 @@ from engine.lifecycle import (
     check_run,
     check_task,
 )
-from engine.snapshot import _FOLDS, Snapshot
+from engine.snapshot import Snapshot
 from engine.types import AgentId, AgentState, RunState, TaskState
 from tests.engine.journal.bodies import KINDS
 from tests.engine.journal.stories import SECOND, Story, story
@@ -46,7 +48,7 @@ def test_a_copy_does_not_change_with_the_original_nor_the_original_with_it(seed:
     assert frozen(copy) == before
     after = frozen(told.snapshot)
     for event in told.events[copy.seq :]:
-        copy.apply(event)
+        fold(copy, event)
     assert frozen(told.snapshot) == after
     assert copy == told.snapshot
 
@@ -57,7 +59,7 @@ def test_the_same_events_lead_to_the_same_state(seed: int) -> None:
     told = story(seed, 200, text=10)
     again = Snapshot()
     for event in told.events:
-        again.apply(event)
+        fold(again, event)
     assert again == told.snapshot
 
 
@@ -73,7 +75,7 @@ def test_counts_agree_with_what_they_count(seed: int) -> None:
 
 
 def test_every_kind_of_event_is_folded() -> None:
-    assert set(_FOLDS) == set(KINDS)
+    assert set(FOLDS) == set(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_time_between_epochs_is_not_worked_time() -> None:
     def tell(body: Any, later: int, epoch: int) -> None:
         nonlocal at
         at += later
-        s.apply(e.Event(s.seq + 1, at, epoch, body))
+        fold(s, e.Event(s.seq + 1, at, epoch, body))
 
     tell(e.RunCreated(t.RunId("r"), "/r", "main", t.CommitId("c"), "", {}, "{}", "0"), 0, 1)
     tell(e.EpochStarted(1, "", ""), 10, 1)

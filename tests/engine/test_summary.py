@@ -7,6 +7,7 @@ import msgspec
 from engine import events as e
 from engine.conversation import Message, Opaque, StopReason, Text, ToolCall
 from engine.export import event_line, export_lines
+from engine.fold import fold
 from engine.snapshot import Snapshot
 from engine.summary import summarise
 from engine.types import (
@@ -29,7 +30,7 @@ SECOND = 1_000_000
 def snapshot(*bodies: tuple[e.Body, AgentId | None]) -> Snapshot:
     folded = Snapshot()
     for seq, (body, agent) in enumerate(bodies, start=1):
-        folded.apply(e.Event(seq=seq, at=seq * SECOND, epoch=1, body=body, agent=agent))
+        fold(folded, e.Event(seq=seq, at=seq * SECOND, epoch=1, body=body, agent=agent))
     return folded
 
 

@@ -23,6 +23,7 @@ from engine import events as e
 from engine.conclusion import Outcome
 from engine.conversation import Request, StopReason, Turn
 from engine.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.fold import fold
 from engine.settings import BudgetSettings, Settings, SwarmSettings
 from engine.snapshot import Snapshot
 from engine.types import ROOT, AgentId, AgentState, CommitId, ModelName, Role, RunState, Task, TaskId, TaskState
@@ -350,7 +351,7 @@ class Record:
         self.events = w.journal.surviving()
         self.end = Snapshot()
         for event in self.events:
-            self.end.apply(event)
+            fold(self.end, event)
 
     def history(self) -> list[str]:
         """Trunk's commits of the run, oldest first."""

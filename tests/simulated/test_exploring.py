@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from engine import events as e
-from engine import recovery, snapshot
+from engine import recovery
 from engine.agents import cancelling, handoffs, landing
 from engine.agents.budget_watch import BudgetWatch
 from engine.agents.context import Conversation
+from engine.fold.table import FOLDS
 from engine.supervisor import Supervisor
 from engine.types import CommitId, TaskId
 from tests.simulated import exploring
@@ -123,7 +124,7 @@ def nobody_is_told_of_a_cancelled_task(patch: pytest.MonkeyPatch) -> None:
 
 
 def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:
-    fold = snapshot._FOLDS[e.TurnTaken]
+    fold = FOLDS[e.TurnTaken]
 
     def forgetful(state: Any, event: e.Event, body: e.TurnTaken) -> None:
         inbox = list(state.inboxes.get(event.agent, []))
@@ -131,7 +132,7 @@ def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:
         if event.agent is not None and inbox:
             state.inboxes[event.agent] = inbox
 
-    patch.setitem(snapshot._FOLDS, e.TurnTaken, forgetful)
+    patch.setitem(FOLDS, e.TurnTaken, forgetful)
 
 
 def budgets_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:

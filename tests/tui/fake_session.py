@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from engine import events as e
 from engine.commands import Cancel, Command, Pause, Resolve, Resume, SetWorkers, Stop, SubmitIntent
 from engine.errors import ErrorKind, SwarmError
+from engine.fold import fold
 from engine.journal.rows import CallRow, Followed, MessageRow
 from engine.snapshot import Snapshot
 from engine.types import (
@@ -79,7 +80,7 @@ class FakeSession:
         """Fold one event in, a little later than the one before."""
         self.at += 20_000
         event = e.Event(self.run.seq + 1, self.at, max(1, self.run.epoch), body, agent, task)
-        self.run.apply(event)
+        fold(self.run, event)
         if isinstance(body, e.ScratchpadRewritten) and agent is not None:
             self.pads.setdefault(agent, []).append(self.run.scratchpads[agent])
         self._lines.append(describe(event))

@@ -7,6 +7,7 @@ from typing import Any
 from engine import events as e
 from engine import types as t
 from engine.conversation import Message, StopReason, Text, ToolCall
+from engine.fold import fold
 from engine.lifecycle import AGENT_TRANSITIONS
 from engine.snapshot import Snapshot
 from engine.types import AgentId, AgentState, LandingState, RunState, TaskId, TaskState
@@ -41,7 +42,7 @@ class Story:
     def tell(self, body: Any, agent: AgentId | None = None, task: TaskId | None = None, epoch: int = 0) -> None:
         at = self.snapshot.at + self._random.randint(0, SECOND)
         event = e.Event(self.snapshot.seq + 1, at, epoch or max(1, self.snapshot.epoch), body, agent, task)
-        self.snapshot.apply(event)
+        fold(self.snapshot, event)
         self.events.append(event)
 
     def go_on(self, length: int) -> list[e.Event]:

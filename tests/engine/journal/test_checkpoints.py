@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine import events as e
+from engine.fold import fold
 from engine.journal import checkpoints, writer
 from engine.journal.queries import JournalReader, read_snapshot
 from engine.journal.writer import SqliteJournal
@@ -31,7 +32,7 @@ async def written(path: Path, events: list[e.Event]) -> Snapshot:
     snapshot = await reader.snapshot() if reader else Snapshot()
     journal = await SqliteJournal.open(path, chunks=reader.chunks if reader else None)
     for event in events:
-        snapshot.apply(event)
+        fold(snapshot, event)
         journal.append([event])
         journal.checkpoint(snapshot)
         if event.seq % 10 == 0:
@@ -45,7 +46,7 @@ async def written(path: Path, events: list[e.Event]) -> Snapshot:
 def folded(told: Story, until: int) -> Snapshot:
     snapshot = Snapshot()
     for event in told.events[:until]:
-        snapshot.apply(event)
+        fold(snapshot, event)
     return snapshot
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from engine.events import Event
 from engine.export import snapshot_line
+from engine.fold import fold
 from engine.journal import writer
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
@@ -42,7 +43,7 @@ def test_a_moment_of_a_run_is_as_it_was(plan: Plan, tmp_path: Path, monkeypatch:
         path = tmp_path / "journal.db"
         journal, snapshot = await SqliteJournal.open(path), Snapshot()
         for event in events:
-            snapshot.apply(event)
+            fold(snapshot, event)
             journal.append([event])
             journal.checkpoint(snapshot)
             await journal.durable(event.seq)

@@ -16,6 +16,7 @@ from engine import events as e
 from engine import types as t
 from engine.conversation import Message, StopReason, Text, ToolCall
 from engine.errors import ErrorKind, SwarmError
+from engine.fold import fold
 from engine.journal.export import export_jsonl
 from engine.journal.queries import JournalReader, read_snapshot
 from engine.journal.writer import SqliteJournal
@@ -46,7 +47,7 @@ async def test_the_fold_of_the_file_is_the_fold_of_the_events(tmp_path: Path, to
 async def test_the_fold_stops_where_it_is_told(tmp_path: Path, told: Story) -> None:
     expected = Snapshot()
     for event in told.events[:250]:
-        expected.apply(event)
+        fold(expected, event)
     assert await read_snapshot(tmp_path / "journal.db", until=250) == expected
 
 
