@@ -364,8 +364,10 @@ def run_app(
     `theme` overrides the settings' theme; `themes_folder` is searched for a person's own themes. Raises
     SwarmError for a theme or keys that cannot be used, and for what broke the session.
     """
-    few = Console(force_terminal=True).color_system in (None, "standard")
-    themes, broken = load_themes(themes_folder, plain="NO_COLOR" in os.environ, few=few)
+    colours = Console(force_terminal=True).color_system
+    themes, broken = load_themes(
+        themes_folder, plain="NO_COLOR" in os.environ, few=colours in (None, "standard"), fixed=colours == "256"
+    )
     name = theme or settings.theme
     if name not in themes:
         near = difflib.get_close_matches(name, themes, n=1)

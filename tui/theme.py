@@ -14,6 +14,7 @@ from rich.style import Style
 from textual.theme import Theme as CssTheme
 
 from tui.bridge import ErrorKind, SwarmError
+from tui.shades import nearest_of_256
 
 COLOURS = (
     "background",  # behind everything
@@ -224,6 +225,15 @@ def _mixed(ground: str, colour: str, share: float) -> str:
     return "#" + "".join(f"{round(under + (over - under) * share):02x}" for under, over in pairs)
 
 
+def _fixed(palette: Palette) -> Palette:
+    """The theme in the nearest of 256 colours. Grounds of changed words keep a hue: what else would tell them apart?"""
+    colours = {
+        name: nearest_of_256(colour, grey=name not in ("added_word", "removed_word"))
+        for name, colour in palette.colours.items()
+    }
+    return replace(palette, colours=colours)
+
+
 def _read_all(files: Iterable[Traversable | Path], broken: list[str]) -> dict[str, Palette]:
     found: dict[str, Palette] = {}
     for file in sorted(files, key=lambda file: file.name):
@@ -239,11 +249,11 @@ def _read_all(files: Iterable[Traversable | Path], broken: list[str]) -> dict[st
 
 
 def load_themes(
-    folder: Path | None = None, *, plain: bool = False, few: bool = False
+    folder: Path | None = None, *, plain: bool = False, few: bool = False, fixed: bool = False
 ) -> tuple[Mapping[str, Palette], tuple[str, ...]]:
     """All themes, a person's own from `folder` over the bundled ones, and what is wrong with files left out.
 
-    `plain` takes the colour out of all of them; `few` is for a terminal of sixteen colours.
+    `plain` takes the colour out of all of them; `few` is for a terminal of sixteen colours, `fixed` for one of 256.
     """
     broken: list[str] = []
     bundled = [file for file in resources.files("themes").iterdir() if file.name.endswith(".toml")]
@@ -254,4 +264,6 @@ def load_themes(
         found = {name: replace(palette, plain=True) for name, palette in found.items()}
     if few:
         found = {name: replace(palette, few=not palette.terminal) for name, palette in found.items()}
+    if fixed:
+        found = {name: palette if palette.terminal else _fixed(palette) for name, palette in found.items()}
     return found, tuple(broken)

@@ -22,9 +22,10 @@ def test_a_dark_a_light_and_a_high_contrast_theme_are_bundled() -> None:
     assert not themes["daylight"].dark
 
 
+@pytest.mark.parametrize("fixed", [False, True], ids=["all colours", "256 colours"])
 @pytest.mark.parametrize("name", ["midnight", "daylight", "contrast", "bluegold"])
-def test_every_text_colour_stands_out_from_the_background(name: str) -> None:
-    palette = load_themes()[0][name]
+def test_every_text_colour_stands_out_from_the_background(name: str, fixed: bool) -> None:
+    palette = load_themes(fixed=fixed)[0][name]
     ground = Color.parse(palette.colours["background"])
     least = 7.0 if name == "contrast" else 3.9
     for colour in set(COLOURS) - {"background", "surface", "panel", "cursor", "border"} | set(OPTIONAL):
@@ -90,6 +91,22 @@ def test_a_theme_of_the_terminals_colours_uses_nothing_else() -> None:
     style = palette.style("on:cursor failed bold")
     assert style.color is not None
     assert style.color.is_system_defined
+
+
+def test_on_256_colours_each_theme_takes_the_nearest_that_the_terminal_has_and_grounds_stay_apart() -> None:
+    steps = (0, 95, 135, 175, 215, 255)
+    for palette in load_themes(fixed=True)[0].values():
+        if palette.terminal:
+            continue
+        for name, colour in palette.colours.items():
+            rgb = Color.parse(colour).rgb
+            assert set(rgb) <= set(steps) or (len(set(rgb)) == 1 and rgb[0] % 10 == 8), (palette.name, name)
+        grounds = [palette.colours[name] for name in ("background", "cursor", "panel", "added_word", "removed_word")]
+        assert len(set(grounds)) == len(grounds), palette.name
+    colours = load_themes(fixed=True)[0]["midnight"].colours
+    assert colours["background"] == "#121212"  # no hue where there is none near: a dark blue is no teal
+    assert colours["border"] == colours["cursor"] == "#3a3a3a"
+    assert colours["focus"] == "#5fafff"
 
 
 def test_without_colour_the_cursor_is_reversed_and_nothing_is_coloured() -> None:

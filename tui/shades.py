@@ -1,0 +1,54 @@
+"""The colours that all terminals of 256 share, and which of them looks most like another one."""
+
+from functools import cache
+from itertools import product
+
+_STEPS = (0, 95, 135, 175, 215, 255)
+_HUE = 2.0
+"""How much more a difference of hue counts than one of lightness: a state's colour has to be recognised."""
+
+Rgb = tuple[int, ...]
+Lab = tuple[float, float, float]
+
+
+@cache
+def nearest_of_256(colour: str, *, grey: bool = True) -> str:
+    """What to show for #rrggbb on a terminal of 256 colours, as #rrggbb.
+
+    The sixteen that every terminal has its own of are left out; without `grey`, all that have no hue are.
+    """
+    parts = tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    offered = [each for each in product(*map(_around, parts)) if grey or len(set(each)) > 1]
+    if grey:
+        middle = sum(parts) // 3
+        offered += [(8 + 10 * step,) * 3 for step in range(24) if abs(8 + 10 * step - middle) <= 25]
+    wanted = _oklab(parts)
+    red, green, blue = min(offered, key=lambda each: _apart(wanted, _oklab(each)))
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _around(part: int) -> tuple[int, int]:
+    """The steps of the cube's side that are next to a part of a colour."""
+    below = max(step for step in _STEPS[:-1] if step <= part)
+    return below, next(step for step in _STEPS if step > below)
+
+
+def _apart(one: Lab, other: Lab) -> float:
+    lightness, *hue = ((a - b) ** 2 for a, b in zip(one, other, strict=True))
+    return lightness + _HUE * sum(hue)
+
+
+@cache
+def _oklab(colour: Rgb) -> Lab:
+    """Lightness and two axes of hue in which equal distances look equal; Ottosson 2020, from sRGB."""
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (each / 255 for each in colour)
+    )
+    long = (0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue) ** (1 / 3)
+    medium = (0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue) ** (1 / 3)
+    short = (0.0883024619 * red + 0.2817188376 * green + 0.6299787005 * blue) ** (1 / 3)
+    return (
+        0.2104542553 * long + 0.7936177850 * medium - 0.0040720468 * short,
+        1.9779984951 * long - 2.4285922050 * medium + 0.4505937099 * short,
+        0.0259040371 * long + 0.7827717662 * medium - 0.8086757660 * short,
+    )
