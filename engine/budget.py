@@ -51,11 +51,11 @@ def reached(snapshot: Snapshot, agent: Agent) -> Part | None:
 
 
 def may_start(snapshot: Snapshot, task: Task) -> bool:
-    """Whether no limit keeps a task from being worked at."""
+    """Whether no limit keeps a task from being worked at; at its own, the next attempt ends it with a handoff."""
     planner = snapshot.agents[task.planner]
     role = Role.RECONCILER if task.kind is TaskKind.FIXUP else Role.WORKER
     parts = [part for part in parts_of(planner) if part != of_role(planner.role)]
-    return not any(_is_reached(snapshot, part) for part in (*parts, of_role(role), of_task(task.id)))
+    return not any(_is_reached(snapshot, part) for part in (*parts, of_role(role)))
 
 
 def _is_reached(snapshot: Snapshot, part: Part) -> bool:

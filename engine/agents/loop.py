@@ -273,8 +273,12 @@ class Loop:
                 self._answer(call, interrupted, state=ToolCallState.INTERRUPTED)
             else:
                 answers.append(await self._call(call))
-        reads += last
         await flush()
+        for call in last:
+            if any(answer.ends for answer in answers):
+                self._answer(call, refused("not run: you have handed off"))
+            else:
+                answers.append(await self._call(call))
         if any(answer.ends for answer in answers):
             return True
         if any(answer.sleeps for answer in answers):

@@ -58,12 +58,13 @@ class Reconciler:
                 return Verdict.UNCHECKED
             tip = await self.host.trunk.tip()
             check = snapshot.last_check
-            if check is None or check.commit != tip or self._repaired_since(check):
+            known = check is not None and check.commit == tip and not self._repaired_since(check)
+            if check is None or not known:
                 check = await self._check(checker, tip, CheckPurpose.SNAPSHOT)
             if check.passed:
                 await self._move_green(tip)
                 return Verdict.GREEN
-            if tip == snapshot.base:
+            if tip == snapshot.base and not known:  # told once: a planner that is done would be woken without end
                 self._tell(snapshot.root, "check_red_base", check)
             if any(not task.ended for task in self._fixups()):
                 return Verdict.REPAIRING

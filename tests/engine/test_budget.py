@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from engine.commands import Pause
 from engine.conclusion import Outcome
-from engine.conversation import Request, Turn
+from engine.conversation import Request, StopReason, Turn
 from engine.errors import ExitStatus
 from engine.events import BudgetMarked
 from engine.settings import BudgetSettings, LimitSettings, Settings, SwarmSettings, TaskSettings
-from engine.spending import RUN, Mark, Part
+from engine.spending import RUN, Mark, Part, of_task
 from engine.swarm import Swarm
 from engine.types import AgentPath, AgentState, HandoffStatus, ModelName, Role, RunState, TaskState, Usage
 from tests import simulated
@@ -297,3 +297,21 @@ def test_what_is_spent_is_the_same_for_who_folds_the_journal() -> None:
         assert left.steps == sum(agent.steps for agent in agents if agent.path.startswith("root/left"))
 
     run(two_slices(2), examine)
+
+
+def test_a_task_at_its_own_limit_whose_attempt_fails_ends_and_does_not_wait_for_ever() -> None:
+    plan = planner_of("broken")
+
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        return turn(stop=StopReason.REFUSAL) if turns(request) > 3 else writes("a.txt", f"{turns(request)}\n")
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        assert outcome.state is RunState.FINISHED
+        [task] = swarm.snapshot.tasks.values()
+        assert task.state is TaskState.FAILED
+        assert "of 0.00 USD" in task.reason
+        assert swarm.snapshot.spent[of_task(task.id)].steps == 5, "the second attempt asks nothing"
+
+    run(script, examine, settings=Settings(task=TaskSettings(max_usd=0.003)))

@@ -265,6 +265,17 @@ def test_wait_beside_other_calls_comes_last() -> None:
     run(script, examine)
 
 
+def test_a_wait_beside_the_handoff_is_not_run_and_the_planner_is_not_asked_again() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        return turn(call("wait"), call("submit_handoff", status="done", summary="all of it"))
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        assert (len(w.models.asked), len(swarm.snapshot.handoffs)) == (1, 1)
+
+    run(script, examine)
+
+
 def test_agents_alive_are_bounded_workers_too() -> None:
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         assert outcome.status is ExitStatus.DONE

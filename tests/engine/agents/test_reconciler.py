@@ -149,6 +149,19 @@ def test_a_base_that_nobody_mends_ends_red_after_bounded_fixups_with_green_null(
     assert sum(task.kind is TaskKind.FIXUP for task in swarm.snapshot.tasks.values()) == Settings().repo.fixups
 
 
+def test_a_red_base_on_which_nothing_lands_wakes_a_planner_that_is_done_no_more_than_the_fixups_do() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        return turn(call("submit_handoff", status="partial", summary="nothing that I could change"))
+
+    swarm, w, events = checked(script, lambda files: False, limit=3_600)
+    assert swarm.snapshot.exit_status == ExitStatus.NOT_GREEN
+    told = [
+        body for body in bodies(events, e.MessageQueued) if "on the commit this run starts from" in body.message.text
+    ]
+    assert len(told) == 1 + Settings().repo.fixups, "at the start, and where a fixup made a new check worth while"
+    assert len(w.models.asked) < 20
+
+
 def test_where_fixups_do_not_help_the_planner_is_told_once_and_mends_it_by_plan() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
