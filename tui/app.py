@@ -1,6 +1,6 @@
 """The terminal app: `run_app` opens the screen on a session and returns when the person leaves it.
 
-    run_app(open_session, settings=settings, start=None, theme=None, themes_folder=None) -> exit status
+    run_app(open_session, settings=settings, themes=themes, start=None) -> exit status
 
 `open_session(intent)` makes a session that has not started (`tui.embedded.EmbeddedSession` for an engine in this
 process). It is called at once with None when there is a run or an intent to show; with `start`, the start screen
@@ -8,8 +8,6 @@ comes first and its text is handed over when the person begins. It must return a
 """
 
 import asyncio
-import difflib
-import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,14 +16,12 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from msgspec.structs import replace
-from rich.console import Console
 from textual import events
 from textual.binding import Binding, BindingType
 
 from tui.bridge import (
     CloseMode,
     Command,
-    ErrorKind,
     ExitStatus,
     Micros,
     Session,
@@ -44,8 +40,9 @@ from tui.screens.main import MainScreen
 from tui.screens.modal import Choice, Choose, Page
 from tui.screens.start import StartScreen
 from tui.screens.themes import ChooseTheme
+from tui.stylesheet import css_theme
 from tui.text import clean, one_line
-from tui.theme import Palette, load_themes
+from tui.theme import Palette, Themes
 from tui.undo import History, Step
 from tui.view import View
 from tui.widgets.acting import Acting
@@ -105,7 +102,7 @@ class SwarmApp(KeysInTurn, inherit_bindings=False):
         self._noticed = ""
         self._main: MainScreen | None = None
         for palette in themes.values():
-            self.register_theme(palette.css())
+            self.register_theme(css_theme(palette))
         self.theme = theme
         if overrides:
             self.set_keymap({id: ",".join(keymap.keys[id]) for id in overrides})
@@ -135,9 +132,14 @@ class SwarmApp(KeysInTurn, inherit_bindings=False):
 
     def _begin(self, intent: str | None) -> None:
         self.session = self._open_session(intent)
-        self.session.start()
         self._main = MainScreen()
         self.push_screen(self._main)
+        # Not before the screen is painted: an engine that is being loaded in its thread would hold that up.
+        self._main.call_after_refresh(self._start_session)
+
+    def _start_session(self) -> None:
+        if not self.leaving:
+            self.session.start()
 
     # --- what panes need -------------------------------------------------------------------------------------
 
@@ -349,34 +351,20 @@ def run_app(
     open_session: Callable[[str | None], Session],
     *,
     settings: Settings,
+    themes: Themes,
     start: Start | None = None,
-    theme: str | None = None,
-    themes_folder: Path | None = None,
     draft_file: Path | None = None,
     look: Callable[[], str] | None = None,
     use_check: Callable[[str], None] | None = None,
+    before: Callable[[], None] | None = None,
 ) -> int:
     """Show the app; returns the exit status. An intent that is being written is kept in `draft_file`.
 
     The start screen finds the sandbox level with `look`; `use_check` is told of the check that it found and that the
-    person lets it use.
+    person lets it use. `before` is called once, when the terminal is taken.
 
-    `theme` overrides the settings' theme; `themes_folder` is searched for a person's own themes. Raises
-    SwarmError for a theme or keys that cannot be used, and for what broke the session.
+    Raises SwarmError for keys that cannot be used, and for what broke the session.
     """
-    colours = Console(force_terminal=True).color_system
-    themes, broken = load_themes(
-        themes_folder, plain="NO_COLOR" in os.environ, few=colours in (None, "standard"), fixed=colours == "256"
-    )
-    name = theme or settings.theme
-    if name not in themes:
-        near = difflib.get_close_matches(name, themes, n=1)
-        why = next((f": {text}" for text in broken if text.startswith(f"{name}.toml")), "")
-        raise SwarmError(
-            ErrorKind.SETTINGS,
-            f"no theme named {name}{why}",
-            f"did you mean {near[0]}?" if near else f"there are {', '.join(themes)}",
-        )
     opened: list[Session] = []
 
     def open_(intent: str | None) -> Session:
@@ -385,12 +373,12 @@ def run_app(
 
     app = SwarmApp(
         open_,
-        themes=themes,
-        theme=name,
+        themes=themes.all,
+        theme=themes.chosen.name,
         keymap=Keymap(settings.keys),
         overrides=settings.keys,
         start=start,
-        broken_themes=broken,
+        broken_themes=themes.broken,
         drafts=Drafts(draft_file),
         look=look,
         use_check=use_check,
@@ -398,6 +386,8 @@ def run_app(
     sys.setswitchinterval(SWITCH_S)
     hangup = Hangup(app)
     try:
+        if before is not None:
+            before()
         status = app.run()
     finally:
         hangup.settle(opened)

@@ -1,17 +1,18 @@
-"""Themes: colours read from `themes/*.toml`, checked key by key, for the stylesheet and for painted lines."""
+"""Themes: colours read from `themes/*.toml`, checked key by key, and the one that a person chose."""
 
+import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 from rich.color import Color, ColorSystem
 from rich.style import Style
-from textual.theme import Theme as CssTheme
 
 from tui.bridge import ErrorKind, SwarmError
 from tui.shades import nearest_of_256
@@ -65,6 +66,7 @@ PLAIN = {"on:cursor": "reverse", "dim": "dim"}
 """What tells things apart without colour; states have a glyph and a word everywhere."""
 LOST = {"on:cursor": "reverse", "on:panel": "underline"}
 """Grounds that must be seen, and what tells them apart where few colours make them equal to the background."""
+_BY_TERM = {"kitty": ColorSystem.EIGHT_BIT, "256color": ColorSystem.EIGHT_BIT}
 _KEYS = {"name", "dark", "description", "colours"}
 _HEX = re.compile("#[0-9a-fA-F]{6}")
 
@@ -90,46 +92,6 @@ class Palette(Struct, frozen=True):
         """Whether there are shades enough for grounds below coloured text."""
         return not (self.terminal or self.plain)
 
-    def css(self) -> CssTheme:
-        """The theme in the stylesheet's terms; each of our colours is a variable, `$c-NAME`."""
-        mark = "ansi_" if self.terminal else ""
-        c = {name: mark + value for name, value in self.colours.items()}
-        return CssTheme(
-            name=self.name,
-            dark=self.dark,
-            ansi=self.terminal,
-            primary=c["focus"],
-            secondary=c["planner"],
-            accent=c["accent"],
-            warning=c["paused"],
-            error=c["failed"],
-            success=c["done"],
-            foreground=c["text"],
-            background=c["background"],
-            surface=c["surface"],
-            panel=c["panel"],
-            variables={f"c-{name}": value for name, value in c.items()}
-            | {
-                "block-cursor-background": c["cursor"],
-                "block-cursor-foreground": c["text"],
-                "input-cursor-background": c["accent"],
-                "input-cursor-foreground": c["background"],
-                "input-selection-background": c["cursor"],
-                "input-selection-foreground": c["text"],
-                "screen-selection-background": c["cursor"],
-                "screen-selection-foreground": c["text"],
-                "ansi-background": c["background"],
-                "ansi-foreground": c["text"],
-                "scrollbar": c["border"],
-                "scrollbar-hover": c["focus"],
-                "scrollbar-active": c["focus"],
-                "scrollbar-background": c["background"],
-                "scrollbar-background-hover": c["background"],
-                "scrollbar-background-active": c["background"],
-                "scrollbar-corner-color": c["background"],
-            },
-        )
-
     def style(self, names: str) -> Style:
         """A style for painted lines from names joined by spaces: colours, `bold`, `italic`, `on:COLOUR`."""
         if (style := self._styles.get(names)) is None:
@@ -143,6 +105,14 @@ class Palette(Struct, frozen=True):
                 style = Style(bold=style.bold, italic=style.italic) if LOST[ground] == "reverse" else style
                 return style + Style.parse(LOST[ground])
         return style
+
+
+class Themes(NamedTuple):
+    """All themes that can be used, by name, the one in use, and what is wrong with those that were left out."""
+
+    all: Mapping[str, Palette]
+    chosen: Palette
+    broken: tuple[str, ...]
 
 
 def nearest(colour: str) -> Color:
@@ -267,3 +237,29 @@ def load_themes(
     if fixed:
         found = {name: palette if palette.terminal else _fixed(palette) for name, palette in found.items()}
     return found, tuple(broken)
+
+
+def choose_theme(name: str, folder: Path | None, environ: Mapping[str, str]) -> Themes:
+    """The theme of that name among all, as this terminal can show it. Raises SwarmError (settings)."""
+    colours = colours_of(environ)
+    few, fixed = colours in (None, ColorSystem.STANDARD), colours is ColorSystem.EIGHT_BIT
+    themes, broken = load_themes(folder, plain="NO_COLOR" in environ, few=few, fixed=fixed)
+    if name not in themes:
+        near = difflib.get_close_matches(name, themes, n=1)
+        why = next((f": {text}" for text in broken if text.startswith(f"{name}.toml")), "")
+        raise SwarmError(
+            ErrorKind.SETTINGS,
+            f"no theme named {name}{why}",
+            f"did you mean {near[0]}?" if near else f"there are {', '.join(themes)}",
+        )
+    return Themes(themes, themes[name], broken)
+
+
+def colours_of(environ: Mapping[str, str]) -> ColorSystem | None:
+    """How many colours the terminal has, told as `rich.console` tells it, which takes a while to load."""
+    term = environ.get("TERM", "").strip().lower()
+    if term in ("dumb", "unknown"):
+        return None
+    if environ.get("COLORTERM", "").strip().lower() in ("truecolor", "24bit"):
+        return ColorSystem.TRUECOLOR
+    return _BY_TERM.get(term.rpartition("-")[2], ColorSystem.STANDARD)

@@ -1,5 +1,6 @@
 """Opens the app on a made-up swarm, to look at it: `python -m tests.tui [AGENTS|start|hostile] [THEME]`."""
 
+import os
 import sys
 
 from tests.tui.fake_session import FakeSession
@@ -7,6 +8,7 @@ from tests.tui.swarms import swarm
 from tests.tui.test_hostile import hostile_session
 from tui.app import run_app
 from tui.bridge import Settings, Start
+from tui.theme import choose_theme
 
 START = Start(
     "/home/me/src/mdconv",
@@ -26,6 +28,6 @@ def open_session(what: str) -> FakeSession:
 
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "60"
-    theme = sys.argv[2] if len(sys.argv) > 2 else "midnight"
+    themes = choose_theme(sys.argv[2] if len(sys.argv) > 2 else "midnight", None, os.environ)
     start = START if what == "start" else None
-    sys.exit(run_app(lambda intent: open_session(what), settings=Settings(), start=start, theme=theme))
+    sys.exit(run_app(lambda intent: open_session(what), settings=Settings(), themes=themes, start=start))

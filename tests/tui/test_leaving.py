@@ -20,9 +20,14 @@ class Screen:
         self.start: Start | None = None
 
     def __call__(
-        self, open_session: Callable[[str | None], Session], *, settings: Settings, start: Start, **_: Path | None
+        self,
+        open_session: Callable[[str | None], Session],
+        *,
+        settings: Settings,
+        start: Callable[[], Start],
+        **_: Path | None,
     ) -> int:
-        self.start = start
+        self.start = start()
         session = open_session(self.intent)
         session.start()
         look = Signal()
@@ -35,7 +40,7 @@ class Screen:
 
 
 def through(screen: Screen, person: Person, monkeypatch: pytest.MonkeyPatch, *options: str) -> Answer:
-    monkeypatch.setattr(opening, "run_app", screen)
+    monkeypatch.setattr(opening, "open_app", screen)
     monkeypatch.setattr(opening, "require_terminal", lambda _: None)
     return person.swarm(str(person.repo), "--model", "rehearsal:notes?speed=50", *options)
 

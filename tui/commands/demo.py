@@ -23,7 +23,6 @@ from tui.bridge import (
 )
 from tui.commands.options import settings_of
 from tui.commands.prepare import prepared, require_terminal
-from tui.commands.run import start
 from tui.commands.scratch import BRANCH, scratch_repo
 
 GENERATED = "load"
@@ -61,11 +60,11 @@ def _require_all(arguments: Namespace, sample: SampleProject) -> None:
 
 
 def _begin(arguments: Namespace) -> Callable[[Namespace, SourceRepo, Settings, str], int]:
-    """How the run is shown. The app is loaded only when it is wanted."""
-    if arguments.headless:
-        return start
-    show_new: Callable[[Namespace, SourceRepo, Settings, str], int] = pkgutil.resolve_name("tui.commands.open:show_new")
-    return show_new
+    """How the run is shown. Only what that needs is loaded."""
+    begin: Callable[[Namespace, SourceRepo, Settings, str], int] = pkgutil.resolve_name(
+        "tui.commands.run:start" if arguments.headless else "tui.commands.open:show_new"
+    )
+    return begin
 
 
 def _list() -> int:

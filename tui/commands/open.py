@@ -1,6 +1,7 @@
 """`swarm-tui [REPO]` and `attach RUN`: the app on a repository or a run; and how any command opens it.
 
-The engine proper is reached through `bridge.` when a run begins: the screen is painted before it is loaded.
+The engine proper is reached through `bridge.` when a run begins: the screen is painted before it is loaded. So is
+what tells of models and sandboxes, which the start screen shows.
 """
 
 import asyncio
@@ -17,7 +18,6 @@ import msgspec
 from msgspec.structs import replace
 
 from tui import bridge
-from tui.app import run_app
 from tui.bridge import (
     ErrorKind,
     ModelName,
@@ -29,24 +29,18 @@ from tui.bridge import (
     SourceRepo,
     Start,
     SwarmError,
-    choose_models,
     config_folder,
     find_run,
-    has_key,
     inspect_repo,
-    key_variable,
     newest_unfinished,
-    probe,
     repo_id,
-    resettled,
-    split_model,
-    suggest_check,
 )
 from tui.commands.intent_file import stated
 from tui.commands.options import as_words, options_of, settings_of, state_dir
 from tui.commands.prepare import existing, require_terminal, top_of
 from tui.embedded import EmbeddedSession
 from tui.handover import hand_over
+from tui.opening import open_app
 from tui.parting import farewell
 from tui.text import one_line
 
@@ -66,7 +60,6 @@ def open_repo(arguments: Namespace) -> int:
     open_run = newest_unfinished(state_dir(arguments), source.common_dir)
     if open_run is not None:
         return _go_on(arguments, open_run, loaded.settings)
-    start = _start_screen(source, loaded.settings, loaded.warnings)
     chosen = [loaded.settings]
 
     def open_session(intent: str | None) -> Session:
@@ -77,10 +70,11 @@ def open_repo(arguments: Namespace) -> int:
         chosen.append(replace(settings, repo=replace(settings.repo, check=check)))
 
     def look() -> str:
-        report = asyncio.run(probe(loaded.settings.sandbox, existing(state_dir(arguments))))
+        report = asyncio.run(bridge.probe(loaded.settings.sandbox, existing(state_dir(arguments))))
         return f"{report.level}, copies by {report.method}"
 
     draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
+    start = partial(_start_screen, source, loaded.settings, loaded.warnings)
     return _show(open_session, loaded.settings, start, draft, look=look, use_check=use_check)
 
 
@@ -118,6 +112,7 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
     options = options_of(arguments)
 
     async def begin() -> "bridge.LiveRun":
+        resettled = bridge.resettled
         return await bridge.resume_run(run.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
 
     arguments.log = run.folder.log
@@ -142,7 +137,7 @@ def _draft_of(folder: RunFolder) -> Path:
 def _show(
     open_session: Callable[[str | None], Session],
     settings: Settings,
-    start: Start | None = None,
+    start: Callable[[], Start] | None = None,
     draft: Path | None = None,
     *,
     look: Callable[[], str] | None = None,
@@ -155,11 +150,11 @@ def _show(
         return opened[-1]
 
     try:
-        return run_app(
+        return open_app(
             open_,
             settings=settings,
-            start=start,
             themes_folder=config_folder(os.environ) / "themes",
+            start=start,
             draft_file=draft,
             look=look,
             use_check=use_check,
@@ -182,14 +177,14 @@ def _session(arguments: Namespace, begin: Callable[[], Awaitable["bridge.LiveRun
 def _start_screen(source: SourceRepo, settings: Settings, warnings: tuple[str, ...]) -> Start:
     problem = hint = ""
     try:
-        settings = choose_models(settings, os.environ)
+        settings = bridge.choose_models(settings, os.environ)
     except SwarmError as error:
         problem, hint = error.message, error.hint
     return Start(
         repo=str(source.root),
         branch=source.branch,
         check=settings.repo.check,
-        suggested="" if settings.repo.check else asyncio.run(suggest_check(source)),
+        suggested="" if settings.repo.check else asyncio.run(bridge.suggest_check(source)),
         models={role: model for role, model in msgspec.structs.asdict(settings.models).items() if model},
         sandbox_level=settings.sandbox.level,
         keys=_keys(settings),
@@ -205,13 +200,13 @@ def _keys(settings: Settings) -> dict[str, str]:
     keys: dict[str, str] = {}
     for model in msgspec.structs.astuple(settings.models):
         try:
-            provider, _ = split_model(ModelName(model))
+            provider, _ = bridge.split_model(ModelName(model))
         except SwarmError:
             continue  # no model, or none of ours: the problem is told
         configured = settings.providers.get(provider, ProviderSettings())
-        if variable := key_variable(provider, configured):
+        if variable := bridge.key_variable(provider, configured):
             there = "is set" if os.environ.get(variable) else "is not set"
-            keys[variable] = there if has_key(provider, configured, os.environ) else "is missing"
+            keys[variable] = there if bridge.has_key(provider, configured, os.environ) else "is missing"
     return keys
 
 

@@ -5,10 +5,10 @@ import os
 import sys
 from argparse import Namespace
 
-from tui.app import run_app
 from tui.bridge import ErrorKind, JournalReader, RunFolder, SwarmError, config_folder, find_run, seq_of, snapshot_line
 from tui.commands.options import settings_of, state_dir
 from tui.commands.prepare import require_terminal
+from tui.opening import open_app
 from tui.replayed import ReplaySession
 
 
@@ -23,7 +23,7 @@ def replay(arguments: Namespace) -> int:
         return 0
     require_terminal("print a state without the app: swarm-tui replay RUN --headless --until MOMENT")
     at = asyncio.run(_seq(run.folder, arguments.until)) if arguments.until else 0
-    return run_app(
+    return open_app(
         lambda _: ReplaySession(run.folder, at),
         settings=settings_of(arguments, None).settings,
         themes_folder=config_folder(os.environ) / "themes",

@@ -5,9 +5,9 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
+from tui import bridge
 from tui.bridge import (
     ErrorKind,
-    LiveRun,
     RunListing,
     Settings,
     SourceRepo,
@@ -15,9 +15,6 @@ from tui.bridge import (
     find_run,
     inspect_repo,
     newest_unfinished,
-    resettled,
-    resume_run,
-    start_run,
 )
 from tui.commands.intent_file import read_intent
 from tui.commands.options import options_of, state_dir
@@ -46,8 +43,11 @@ def resume(arguments: Namespace) -> int:
         )
     options = options_of(arguments)
 
-    async def begin() -> LiveRun:
-        return await resume_run(listing.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
+    async def begin() -> "bridge.LiveRun":
+        resettled = bridge.resettled
+        return await bridge.resume_run(
+            listing.folder, os.environ, lambda stored: resettled(stored, os.environ, options)
+        )
 
     arguments.log = listing.folder.log
     return drive(begin, as_json=arguments.json)
@@ -56,8 +56,10 @@ def resume(arguments: Namespace) -> int:
 def start(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
     """Run a new swarm without the app to its end; returns the exit status."""
 
-    async def begin() -> LiveRun:
-        live = await start_run(source, settings, intent=intent, state_root=state_dir(arguments), environ=os.environ)
+    async def begin() -> "bridge.LiveRun":
+        live = await bridge.start_run(
+            source, settings, intent=intent, state_root=state_dir(arguments), environ=os.environ
+        )
         arguments.log = live.folder.log
         return live
 

@@ -13,9 +13,10 @@ from textual.screen import Screen
 from textual.widgets import TextArea
 
 from tui.bridge import Start, SwarmError
+from tui.opening import title
 from tui.screens.apply import KeyBar
 from tui.screens.outside import Outside
-from tui.text import Line, Span
+from tui.text import Line
 from tui.widgets.markdown import MarkdownEditor
 from tui.widgets.prose import Prose, fact
 from tui.widgets.strips import StripWidget
@@ -25,7 +26,7 @@ class StartTitle(StripWidget):
     """The program's name."""
 
     def lines(self, cells: int) -> list[Line]:
-        return [(Span(" ◆ swarm ", "accent bold"), Span("a new run", "dim"))]
+        return [title("a new run")]
 
 
 class StartScreen(Outside, Screen[None]):

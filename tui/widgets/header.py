@@ -5,6 +5,7 @@ from typing import NamedTuple
 from tui.bridge import AgentState, Micros, Snapshot, TaskState
 from tui.figures import age, count, dollars, percent, span
 from tui.limits import NEAR, budget_of
+from tui.opening import title
 from tui.states import RUN
 from tui.text import EMPTY, Line, Span, fit, one_line, width_of
 from tui.widgets.strips import StripWidget
@@ -31,7 +32,7 @@ class Header(StripWidget):
     def lines(self, cells: int) -> list[Line]:
         run = self.view.run
         if run is None or not run.run:
-            return [(Span(" ◆ swarm ", "accent bold"), Span("starting…", "dim")), EMPTY, EMPTY]
+            return [title("starting…"), EMPTY, EMPTY]
         now = self.host.now()
         swarm, money = _swarm(run, self._counts(), now), _money(run, now)
         if self.size.height < 3:
