@@ -12,10 +12,15 @@ from msgspec import Struct
 
 from engine.protocols import WorkspaceError
 from engine.repo.ignores import Rules, ignored, parse
+from engine.repo.names import refusal
 from engine.repo.objects import LINK_MODE, SUBMODULE_MODE, TREE_MODE, Entry, Id, NewObjects
 from engine.repo.trees import EXECUTABLE, FILE, LINK, Changes, Content
 
 LARGEST = 64 << 20
+WHOLE = 256 << 20
+"""Bytes of all files that can land at once, as they are held in memory: files with holes take no room in a copy."""
+EACH = 1 << 10
+"""What a file counts beside its content."""
 DEEPEST = 256
 """Folders within folders that are walked: each costs a descriptor."""
 REFUSED_NAMES = frozenset({".git", "git~1"})
@@ -54,6 +59,8 @@ class Scan:
         self.changes: Changes = {}
         self.left_out: list[str] = []
         """What cannot land, and why; a message for each."""
+        self._size = 0
+        self._full = False
         self.aside: list[str] = []
         """What git ignores, a folder for all below it; in an upper also what is gone of that."""
 
@@ -160,18 +167,25 @@ class Scan:
     def _file(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
         if self.stamps is not None and self.stamps.get(path) == stamp(info):
             return
-        if stat.S_ISLNK(info.st_mode):
-            try:
-                self.changes[path] = Content(LINK, os.fsencode(os.readlink(name, dir_fd=fd)))
-            except OSError:
-                pass
-            return
         if info.st_size > LARGEST:
             self.left_out.append(f"{path}: is too large to land; remove it or let git ignore it")
             return
-        data = _read(fd, name)
-        if data is not None:
-            self.changes[path] = Content(EXECUTABLE if info.st_mode & 0o100 else FILE, data)
+        link = stat.S_ISLNK(info.st_mode)
+        data = None
+        if self._size + info.st_size + EACH <= WHOLE:
+            data = _target(fd, name) if link else _read(fd, name)
+        elif not self._full:
+            self._full = True
+            more = f"{path}: is more than can land at once, {WHOLE >> 20} MiB; remove files or let git ignore them"
+            self.left_out.append(more)
+        if data is None:
+            return
+        self._size += len(data) + EACH
+        if reason := refusal(path, data, link=link):
+            self.left_out.append(reason)
+        else:
+            mode = LINK if link else EXECUTABLE if info.st_mode & 0o100 else FILE
+            self.changes[path] = Content(mode, data)
 
 
 def stamp(info: os.stat_result) -> Stamp:
@@ -183,6 +197,13 @@ def _opaque(fd: int) -> bool:
         return os.getxattr(fd, "user.overlay.opaque") == b"y"
     except OSError:
         return False
+
+
+def _target(fd: int, name: str) -> bytes | None:
+    try:
+        return os.fsencode(os.readlink(name, dir_fd=fd))
+    except OSError:
+        return None
 
 
 def _read(fd: int, name: str) -> bytes | None:

@@ -107,12 +107,12 @@ def lock_waits(pids: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _process(pid: int) -> Process | None:
-    for line in _lines(f"{PROC}/{pid}/stat"):
-        # The name in parentheses may hold anything; what follows the last one is numbers.
-        fields = line[line.rindex(")") + 2 :].split()
-        ticks = sum(int(field) for field in fields[11:15])
-        return Process(pid, int(fields[1]), ticks / _TICKS, max(0, int(fields[21])) * _PAGE)
-    return None
+    # The name in parentheses may hold anything, ends of lines too; what follows the last one is numbers.
+    fields = " ".join(_lines(f"{PROC}/{pid}/stat")).rpartition(")")[2].split()
+    if not fields:
+        return None
+    ticks = sum(int(field) for field in fields[11:15])
+    return Process(pid, int(fields[1]), ticks / _TICKS, max(0, int(fields[21])) * _PAGE)
 
 
 def _group_memory_free() -> int | None:

@@ -175,8 +175,9 @@ def test_what_is_gone_or_forbidden_reads_as_nothing() -> None:
 
 
 @linux
-async def test_a_name_full_of_parentheses_does_not_confuse(tmp_path: Path) -> None:
-    odd = tmp_path / ") R 1 (x"
+@pytest.mark.parametrize("name", [") R 1 (x", "a\nb", "1\x0b2)\n("], ids=repr)
+async def test_a_name_full_of_parentheses_or_line_ends_does_not_confuse(tmp_path: Path, name: str) -> None:
+    odd = tmp_path / name
     odd.symlink_to("/bin/sleep")
     process = await asyncio.create_subprocess_exec(str(odd), "60")
     try:
