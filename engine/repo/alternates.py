@@ -1,9 +1,15 @@
 """Reads and writes lists of borrowed object folders (`objects/info/alternates`)."""
 
 import os
+import re
 from pathlib import Path
 
 _DEPTH = 5  # as deep as git itself follows
+
+_OWN = re.compile(
+    r"[0-9a-f]{2}|pack|info|loose-object-idx|(?:tmp_|incoming-|\.nfs).*|.*\.(?:lock|tmp)|\.DS_Store|desktop\.ini"
+)
+"""What lies in an object folder: of git, and of those who put something into every folder."""
 
 _ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
 
@@ -11,11 +17,20 @@ _ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34,
 def all_objects(objects: Path) -> list[Path]:
     """An object folder and all that it borrows from, absolute and real, each once.
 
-    Flat because git refuses relative paths in the lists of borrowed folders.
+    Flat because git refuses relative paths in the lists of borrowed folders. A folder of other things than objects is
+    left out: agents can read what is listed here, and the list comes with a repo that may be anyone's.
     """
     found: dict[Path, None] = {}
     _collect(objects.resolve(), found, 0)
     return list(found)
+
+
+def stray(objects: Path) -> str:
+    """What is in an object folder that is neither git's nor known to lie anywhere; empty when nothing is."""
+    try:
+        return next((name for name in sorted(os.listdir(objects)) if not _OWN.fullmatch(name)), "")
+    except OSError:
+        return ""
 
 
 def write_alternates(git_dir: Path, folders: list[Path]) -> None:
@@ -36,7 +51,7 @@ def make_borrower(git_dir: Path, objects: list[Path]) -> None:
 
 
 def _collect(objects: Path, found: dict[Path, None], depth: int) -> None:
-    if objects in found or depth > _DEPTH or not objects.is_dir():
+    if objects in found or depth > _DEPTH or not objects.is_dir() or stray(objects):
         return
     found[objects] = None
     try:

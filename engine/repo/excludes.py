@@ -22,23 +22,33 @@ class Excludes(Struct, frozen=True):
 async def read_excludes(trunk_git: Path) -> Excludes:
     """Of the repo whose objects `trunk_git` borrows. Files that are not there have no rules.
 
+    Agents see them. So a repo, which may be anyone's, can name no file outside of its own folder.
+
     Raises SwarmError (git) when git cannot be asked.
     """
     [_, *borrowed] = all_objects(trunk_git / "objects") or [trunk_git]
     texts = [OURS]
     for common in [objects.parent for objects in borrowed[:1] if (objects.parent / "HEAD").exists()]:
         # The person's own file comes first: what the repo says counts for more, as it does for git.
-        texts += [_text(await _person_file(common)), _text(common / "info" / "exclude")]
+        own = common / "info" / "exclude"
+        texts += [_text(await _person_file(common)), _text(own) if _is_inside(own, common) else b""]
     return Excludes(b"\n".join(texts), tuple(rule for text in texts[1:] for rule in parse(text)))
 
 
 async def _person_file(common: Path) -> Path:
     git = Git(common, git_dir=common, as_person=True)
-    said = await git.run("config", "--type=path", "--get", "core.excludesFile", accept=range(256))
-    if told := said.out.removesuffix(b"\n"):
-        return common.parent / os.fsdecode(told)
+    command = ("config", "--show-scope", "-z", "--type=path", "--get", "core.excludesFile")
+    scope, _, told = (await git.run(*command, accept=range(256))).out.removesuffix(b"\0").partition(b"\0")
+    if told:
+        file = common.parent / os.fsdecode(told)
+        return file if scope in (b"system", b"global") or _is_inside(file, common) else Path(os.devnull)
     settings = os.environ.get("XDG_CONFIG_HOME") or f"{os.environ.get('HOME', '')}/.config"
     return Path(settings) / "git" / "ignore"
+
+
+def _is_inside(file: Path, common: Path) -> bool:
+    """Whether a file really lies in the repo's folder."""
+    return file.resolve().is_relative_to(common.parent.resolve())
 
 
 def _text(path: Path) -> bytes:

@@ -24,6 +24,7 @@ _CONFIG = (
     "core.quotePath=false",
     "core.askPass=",
     "core.attributesFile=/dev/null",
+    "core.alternateRefsCommand=true",
     "credential.helper=",
     "protocol.allow=never",
     "protocol.file.allow=always",

@@ -5,11 +5,13 @@ formats, and it would run git with the caller's environment.
 """
 
 import difflib
+import os
 from pathlib import Path
 
 from msgspec import Struct
 
 from engine.errors import ErrorKind, SwarmError
+from engine.repo.alternates import stray
 from engine.repo.git import Git, GitResult, require_git
 from engine.types import CommitId
 
@@ -51,6 +53,11 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
         raise _error(f"{path} is not in a work tree", "give the folder that the repo's files are in")
     root = Path(_one_path(found))
     git = Git(root)
+    if name := stray(common_dir / "objects"):
+        raise _error(
+            f"{common_dir / 'objects'} holds more than git's objects: {name[:80]!r}",
+            "move it away: agents can read what is in that folder",
+        )
     if await _text_or_none(git, "config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$"):
         raise _error(f"{root} is a partial clone", "fetch all objects first: git fetch --refetch --no-filter")
     base_branch, base = await _base(git, branch)
@@ -119,9 +126,11 @@ async def _near(git: Git, branch: str) -> str:
 
 async def _warnings(root: Path, branch: str, base: CommitId) -> tuple[str, ...]:
     warnings: list[str] = []
-    status = await Git(root, as_person=True).run(
+    git = Git(root, as_person=True)
+    status = await git.run(
         *("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=all", "--no-renames"),
         accept=range(256),
+        env=await _without_filters(git),
         limit=1_000_000,
     )
     if count := status.out.count(b"\0"):
@@ -132,6 +141,18 @@ async def _warnings(root: Path, branch: str, base: CommitId) -> tuple[str, ...]:
     if await _text_or_none(Git(root), "rev-parse", "--verify", "--quiet", f"{base}:.gitmodules"):
         warnings.append("the repo has submodules: agents see their folders empty and cannot change them")
     return tuple(warnings)
+
+
+async def _without_filters(git: Git) -> dict[str, str]:
+    """An environment in which git runs no filter: what a repo's own config names may be anyone's program."""
+    listed = await git.run("config", "-z", "--name-only", "--get-regexp", r"^filter\.", accept=range(256))
+    names = {name.rpartition(b".")[0] for name in listed.out.split(b"\0") if name}
+    values = {"clean": "", "smudge": "", "process": "", "required": "false"}
+    settings = [(f"{os.fsdecode(name)}.{key}", value) for name in sorted(names) for key, value in values.items()]
+    env = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (key, value) in enumerate(settings):
+        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return env
 
 
 async def _text_or_none(git: Git, *args: str) -> str | None:

@@ -33,11 +33,24 @@ async def test_the_file_that_the_config_names_counts(
 ) -> None:
     (tmp_path / "mine").write_text("*.pyc\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    command = ["git", "config", "core.excludesFile", told.format(tmp_path)]
-    subprocess.run(command, cwd=tmp_path / "source", check=True)
+    subprocess.run(["git", "config", "--global", "core.excludesFile", told.format(tmp_path)], check=True)
     excludes = await read_excludes(trunk)
     assert decide(excludes.rules, ("a.pyc",), False) is True
     assert b"*.pyc" in excludes.text
+
+
+async def test_a_repo_names_files_of_its_own_only(trunk: Path, tmp_path: Path) -> None:
+    source, secret = tmp_path / "source", tmp_path / "id_rsa"
+    secret.write_text("SECRET\n")
+    (source / "mine").write_text("*.pyc\n")
+    (source / "leads-out").symlink_to(secret)
+    (source / ".git" / "info").mkdir(exist_ok=True)
+    (source / ".git" / "info" / "exclude").symlink_to(secret)
+    for told in ("../id_rsa", str(secret), "leads-out"):
+        subprocess.run(["git", "config", "core.excludesFile", told], cwd=source, check=True)
+        assert (await read_excludes(trunk)).text.strip() == OURS.strip()
+    subprocess.run(["git", "config", "core.excludesFile", "mine"], cwd=source, check=True)
+    assert b"*.pyc" in (await read_excludes(trunk)).text
 
 
 async def test_a_rule_file_that_is_no_file_counts_as_none(trunk: Path, tmp_path: Path) -> None:

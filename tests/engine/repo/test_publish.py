@@ -79,6 +79,15 @@ async def test_all_but_the_runs_refs_and_objects_stays_byte_for_byte(
     assert repo.git("rev-parse", "swarm/r-1/trunk", "swarm/r-1/green").split("\n") == [await trunk.tip()] * 2
 
 
+async def test_no_program_runs_that_lists_what_is_borrowed(repo: PersonRepo, trunk: GitTrunk, tmp_path: Path) -> None:
+    other = PersonRepo.make(tmp_path / "other", {"x": b"1"})
+    (repo.root / ".git" / "objects" / "info" / "alternates").write_text(f"{other.root}/.git/objects\n")
+    repo.git("config", "core.alternateRefsCommand", f"touch '{tmp_path}/ran'; true")
+    await land(repo, trunk, "c.txt")
+    assert await trunk.publish() == ""
+    assert not (tmp_path / "ran").exists()
+
+
 async def test_the_first_publish_pins_base(repo: PersonRepo, trunk: GitTrunk) -> None:
     await trunk.publish()
     repo.git("checkout", "-q", "--detach", "HEAD^")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ErrorKind, ExitStatus, SwarmError
+from engine.repo.alternates import all_objects
 from engine.repo.git import check_version
 from engine.repo.source import inspect_repo
 from tests.engine.repo.person import PersonRepo
@@ -162,3 +163,29 @@ def test_an_old_git_is_refused_and_odd_versions_are_read() -> None:
     assert check_version("git version 2.45.1.windows.1") == (2, 45)
     with pytest.raises(SwarmError):
         check_version("what?")
+
+
+async def test_no_program_runs_that_a_repos_config_names(repo: PersonRepo, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    repo.commit({".gitattributes": b"a.txt filter=a=b\n*.md filter=c.d\n", "a.txt": b"a", "b.md": b"b"}, "filtered")
+    for name, key in (("a=b", "clean"), ("c.d", "process")):
+        repo.git("config", f"filter.{name}.required", "true")
+        repo.git("config", f"filter.{name}.{key}", f"touch '{ran}'; cat")
+    for name in ("a.txt", "b.md"):
+        os.utime(repo.root / name, (1, 1))  # so that git has to look into it
+    assert (await inspect_repo(repo.root)).warnings == ()
+    assert not ran.exists()
+
+
+async def test_folders_of_other_things_than_objects_are_not_borrowed_from(repo: PersonRepo, tmp_path: Path) -> None:
+    home, other = tmp_path / "home", PersonRepo.make(tmp_path / "other", {"x": b"1"})
+    (home / "pack").mkdir(parents=True)
+    (home / ".ssh").mkdir()
+    (home / ".ssh" / "id_rsa").touch()
+    objects = repo.root / ".git" / "objects"
+    (objects / "info" / "alternates").write_text(f"{home}\n../../../home/.ssh\n{other.root}/.git/objects\n")
+    found = all_objects((await inspect_repo(repo.root)).objects)
+    assert found == [objects, other.root / ".git" / "objects"]
+    (objects / ".ssh").mkdir()
+    with pytest.raises(SwarmError, match="holds more than git's objects"):
+        await inspect_repo(repo.root)
