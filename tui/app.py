@@ -19,16 +19,7 @@ from msgspec.structs import replace
 from textual import events
 from textual.binding import Binding, BindingType
 
-from tui.bridge import (
-    CloseMode,
-    Command,
-    ExitStatus,
-    Micros,
-    Session,
-    Settings,
-    Start,
-    SwarmError,
-)
+from tui.bridge import Command, ExitStatus, Micros, Settings, SwarmError
 from tui.drafts import Drafts
 from tui.hangup import Hangup
 from tui.inturn import KeysInTurn
@@ -40,6 +31,7 @@ from tui.screens.main import MainScreen
 from tui.screens.modal import Choice, Choose, Page
 from tui.screens.start import StartScreen
 from tui.screens.themes import ChooseTheme
+from tui.session import CloseMode, Session, Start
 from tui.stylesheet import css_theme
 from tui.text import clean, one_line
 from tui.theme import Palette, Themes

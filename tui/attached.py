@@ -8,26 +8,9 @@ from contextlib import aclosing
 from msgspec.structs import replace
 
 from tui.background import BackgroundSession
-from tui.bridge import (
-    AgentId,
-    CloseMode,
-    Command,
-    ControlClient,
-    Event,
-    ExitStatus,
-    JournalReader,
-    Live,
-    Micros,
-    Pause,
-    RunFolder,
-    RunState,
-    Snapshot,
-    Stop,
-    SwarmError,
-    fold,
-    is_live,
-    landed_patch,
-)
+from tui.bridge import AgentId, Command, Event, ExitStatus, Micros, Pause, RunState, Snapshot, Stop, SwarmError
+from tui.machinery import ControlClient, JournalReader, RunFolder, fold, is_live, landed_patch
+from tui.session import CloseMode, Live
 
 LOOK_S = 1.0
 """Seconds between two looks for an owner while none answers."""

@@ -16,27 +16,22 @@ from typing import Any, Protocol, TypeVar
 
 from tui.bridge import (
     AgentId,
-    CloseMode,
-    Earlier,
     ErrorKind,
     Event,
-    EventLine,
     EventPage,
     Followed,
     HandoffId,
-    Live,
     MessageRow,
     Micros,
-    Player,
     Sample,
     SampleRow,
     Scratchpad,
     Snapshot,
     SwarmError,
-    Tone,
     ToolCallRow,
 )
 from tui.eventlines import describe
+from tui.session import CloseMode, Earlier, EventLine, Live, Player, Tone
 from tui.watch import Watch
 
 T = TypeVar("T")

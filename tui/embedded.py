@@ -6,22 +6,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
-from tui import bridge
+from tui import machinery
 from tui.background import BackgroundSession, Reader, not_there
-from tui.bridge import (
-    ROOT,
-    AgentId,
-    CloseMode,
-    Command,
-    Event,
-    ExitStatus,
-    Pause,
-    RunId,
-    RunState,
-    Snapshot,
-    Stop,
-    Summary,
-)
+from tui.bridge import ROOT, AgentId, Command, Event, ExitStatus, Pause, RunId, RunState, Snapshot, Stop, Summary
+from tui.session import CloseMode
 from tui.watch import Watch
 
 HANDED_OVER = "handed over: it goes on without the screen"
@@ -97,7 +85,7 @@ class EmbeddedSession(BackgroundSession):
             self._take()
             if self._failure is None:
                 # The run has let go of its own reader; the screen still reads what was said.
-                self._reader = await bridge.JournalReader.open(self._live.folder.journal)
+                self._reader = await machinery.JournalReader.open(self._live.folder.journal)
         self._over.set()
         if self._failure is None:
             await self._may_end.wait()

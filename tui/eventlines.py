@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tui import bridge as b
-from tui.bridge import Event, EventLine, LandingState, Tone
+from tui.bridge import Event, LandingState
 from tui.figures import count, dollars, size
+from tui.session import EventLine, Tone
 from tui.text import one_line
 
 _LONGEST = 1_000

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from tui.bridge import EVENT_KINDS, Agent, AgentState, EventLine, Handoff, HandoffStatus, Role, Snapshot, Tone
+from tui.bridge import Agent, AgentState, Handoff, HandoffStatus, Role, Snapshot
+from tui.session import EVENT_KINDS, EventLine, Tone
 
 Row = TypeVar("Row")
 Test = Callable[[Row], bool]

@@ -9,7 +9,7 @@ from threading import Thread
 from types import FrameType
 from typing import Any, Protocol, TextIO
 
-from tui.bridge import CloseMode, Session
+from tui.session import CloseMode, Session
 
 
 class _App(Protocol):

@@ -10,18 +10,9 @@ from contextlib import suppress
 
 import msgspec
 
-from tui import bridge
-from tui.bridge import (
-    ErrorKind,
-    Event,
-    ExitStatus,
-    Micros,
-    Snapshot,
-    Stop,
-    Summary,
-    SwarmError,
-    event_line,
-)
+from tui import machinery
+from tui.bridge import ErrorKind, Event, ExitStatus, Micros, Snapshot, Stop, Summary, SwarmError
+from tui.machinery import event_line
 from tui.parting import parting
 from tui.progress import Progress
 
@@ -46,7 +37,7 @@ class Stdout:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
+def drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json: bool) -> int:
     """Run the swarm that `begin` opens to its end and print its summary; returns the exit status.
 
     The first SIGINT, SIGTERM or SIGHUP stops it at the next safe points, a second one at once; both leave a run
@@ -55,7 +46,7 @@ def drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) ->
     return asyncio.run(_drive(begin, as_json=as_json))
 
 
-async def _drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
+async def _drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json: bool) -> int:
     stdout, progress = Stdout(), Progress(sys.stderr)
     with _Signals(progress) as signals:
         run = await signals.until_asked(begin())
@@ -98,7 +89,7 @@ async def _drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: b
     return _conclusion(summary, run.snapshot)
 
 
-async def _until_end(run: "bridge.LiveRun", signals: "_Signals") -> SwarmError | None:
+async def _until_end(run: "machinery.LiveRun", signals: "_Signals") -> SwarmError | None:
     """Work to the end; what broke the run, if something did that a person can mend."""
     running = asyncio.ensure_future(run.run())
 
@@ -133,7 +124,7 @@ def _what_to_look_at(snapshot: Snapshot) -> str:
     return f"what the agents said of it: swarm-tui export {snapshot.run}"
 
 
-async def _beat(run: "bridge.LiveRun", progress: Progress) -> None:
+async def _beat(run: "machinery.LiveRun", progress: Progress) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_S)
         if run.snapshot.ended:
@@ -155,7 +146,7 @@ class _Signals:
         self._progress = progress
         self._stopping: asyncio.Future[None] | None = None
 
-    async def until_asked(self, beginning: Awaitable["bridge.LiveRun"]) -> "bridge.LiveRun":
+    async def until_asked(self, beginning: Awaitable["machinery.LiveRun"]) -> "machinery.LiveRun":
         """Await what comes before the run; a signal ends it. Raises SwarmError (stopped) then."""
         task = asyncio.ensure_future(beginning)
         self.second = task.cancel

@@ -17,7 +17,8 @@ from typing import TextIO
 
 from rich.style import Style
 
-from tui.bridge import Session, Settings, Start
+from tui.bridge import Settings
+from tui.session import Session, Start
 from tui.text import EMPTY, Line, Span, cut, width_of
 from tui.theme import Palette, choose_theme, colours_of
 

@@ -1,6 +1,7 @@
 """What the terminal says of a run when the program leaves it: how it stands, how to go on, where the result is."""
 
-from tui.bridge import ExitStatus, RunState, Session, Snapshot
+from tui.bridge import ExitStatus, RunState, Snapshot
+from tui.session import Session
 
 
 def parting(run: Snapshot) -> tuple[str, ...]:

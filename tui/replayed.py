@@ -9,23 +9,9 @@ from collections import deque
 from concurrent.futures import Future
 
 from tui.background import BackgroundSession
-from tui.bridge import (
-    AgentId,
-    CloseMode,
-    Command,
-    ErrorKind,
-    Event,
-    ExitStatus,
-    JournalReader,
-    Micros,
-    Position,
-    RunFolder,
-    Snapshot,
-    SwarmError,
-    fold,
-    landed_patch,
-    seq_of,
-)
+from tui.bridge import AgentId, Command, ErrorKind, Event, ExitStatus, Micros, Snapshot, SwarmError
+from tui.machinery import JournalReader, RunFolder, fold, landed_patch, seq_of
+from tui.session import CloseMode, Position
 from tui.until import UntilReader
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0)

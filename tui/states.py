@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from tui.bridge import AgentState, HandoffStatus, LandingState, Role, RunState, TaskState, Tone
+from tui.bridge import AgentState, HandoffStatus, LandingState, Role, RunState, TaskState
+from tui.session import Tone
 
 
 class Look(NamedTuple):

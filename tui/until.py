@@ -9,7 +9,6 @@ from tui.bridge import (
     EventPage,
     Followed,
     HandoffId,
-    JournalReader,
     MessageRow,
     SampleRow,
     Scratchpad,
@@ -17,6 +16,7 @@ from tui.bridge import (
     ToolCallRow,
     ToolCallState,
 )
+from tui.machinery import JournalReader
 
 
 class UntilReader:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from tui.bridge import AgentId, Event, Live, MessageRow, ToolCallRow, ToolFinished, ToolStarted, TurnTaken
+from tui.bridge import AgentId, Event, MessageRow, ToolCallRow, ToolFinished, ToolStarted, TurnTaken
+from tui.session import Live
 
 KEPT = 16_000
 """Characters of a text that are kept, from its end."""

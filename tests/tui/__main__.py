@@ -7,7 +7,8 @@ from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import swarm
 from tests.tui.test_hostile import hostile_session
 from tui.app import run_app
-from tui.bridge import Settings, Start
+from tui.bridge import Settings
+from tui.session import Start
 from tui.theme import choose_theme
 
 START = Start(

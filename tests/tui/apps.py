@@ -6,9 +6,9 @@ from textual.pilot import Pilot
 
 from tests.tui.fake_session import FakeSession
 from tui.app import SwarmApp
-from tui.bridge import Start
 from tui.keymap import Keymap
 from tui.screens.main import MainScreen
+from tui.session import Start
 from tui.theme import load_themes
 
 

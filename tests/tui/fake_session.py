@@ -28,8 +28,8 @@ from engine.types import (
     Scratchpad,
     TaskId,
 )
-from tui.bridge import CloseMode, Earlier, EventLine, Live, Player
 from tui.eventlines import describe
+from tui.session import CloseMode, Earlier, EventLine, Live, Player
 
 T = TypeVar("T")
 START = 1_800_000_000_000_000

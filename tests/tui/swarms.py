@@ -31,7 +31,7 @@ from engine.types import (
     Usage,
 )
 from tests.tui.fake_session import FakeSession, conversation
-from tui.bridge import Live
+from tui.session import Live
 
 INTENT = """# Markdown converter
 

@@ -7,7 +7,9 @@ import pytest
 
 from tests.tui.owners import WAIT_S, Owner, owned, resumed, until
 from tui.attached import AttachedSession
-from tui.bridge import AgentPath, CloseMode, JournalReader, Pause, RunState, Steer, SwarmError, TaskState, list_runs
+from tui.bridge import AgentPath, Pause, RunState, Steer, SwarmError, TaskState
+from tui.machinery import JournalReader, list_runs
+from tui.session import CloseMode
 
 
 def attached(owner: Owner) -> AttachedSession:

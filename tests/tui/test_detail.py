@@ -7,7 +7,8 @@ from engine.types import AgentId, AgentState, CallId, ModelName, TaskId, TaskKin
 from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import START, FakeSession
 from tests.tui.swarms import small
-from tui.bridge import Event, Live
+from tui.bridge import Event
+from tui.session import Live
 from tui.watch import Watch
 from tui.widgets.detail import PAGE, Tab
 from tui.widgets.story import Conversation

@@ -9,20 +9,11 @@ from threading import Event as Signal
 import msgspec
 import pytest
 
-from tui.bridge import (
-    CloseMode,
-    LiveRun,
-    Pause,
-    RunState,
-    SampleProject,
-    Settings,
-    SwarmError,
-    inspect_repo,
-    list_samples,
-    start_run,
-)
+from tui.bridge import Pause, RunState, Settings, SwarmError
 from tui.commands.scratch import scratch_repo
 from tui.embedded import EmbeddedSession
+from tui.machinery import LiveRun, SampleProject, inspect_repo, list_samples, start_run
+from tui.session import CloseMode
 
 WAIT_S = 100
 

@@ -9,9 +9,11 @@ import pytest
 
 from tests.tui.owners import SLOW, WAIT_S, until
 from tests.tui.test_embedded import beginning
-from tui.bridge import CloseMode, RunState, SwarmError, find_run, list_runs
+from tui.bridge import RunState, SwarmError
 from tui.embedded import EmbeddedSession
 from tui.handover import hand_over
+from tui.machinery import find_run, list_runs
+from tui.session import CloseMode
 
 
 def working(tmp_path: Path, *program: str) -> EmbeddedSession:

@@ -32,7 +32,8 @@ from engine.types import (
 from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession, refused
 from tests.tui.swarms import begin, hand_off, spawn, task
-from tui.bridge import Command, Live, Start
+from tui.bridge import Command
+from tui.session import Live, Start
 from tui.theme import load_themes, read_theme
 
 EVIL = (

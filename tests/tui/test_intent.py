@@ -9,11 +9,12 @@ from tests.tui.apps import app_on, painted, press, settle, told
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import INTENT, small
 from tui.app import SwarmApp
-from tui.bridge import Pause, Resume, SetModel, SetWorkers, Start, Steer, SubmitIntent
+from tui.bridge import Pause, Resume, SetModel, SetWorkers, Steer, SubmitIntent
 from tui.drafts import Drafts
 from tui.screens.apply import Apply
 from tui.screens.intent import IntentScreen
 from tui.screens.start import StartScreen
+from tui.session import Start
 from tui.widgets.markdown import MarkdownEditor
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from tests.tui.command_line import Answer, Person
 from tests.tui.test_cli_errors import TEMPLATE
-from tui.bridge import CloseMode, Session, Settings, Start
+from tui.bridge import Settings
 from tui.commands import open as opening
+from tui.session import CloseMode, Session, Start
 
 
 class Screen:

@@ -19,9 +19,10 @@ from tests.tui.apps import main_of, painted, press, settle, told
 from tests.tui.command_line import Person
 from tests.tui.owners import WAIT_S, until
 from tui.app import SwarmApp
-from tui.bridge import CloseMode, Pause, SwarmError
+from tui.bridge import Pause, SwarmError
 from tui.keymap import Keymap
 from tui.replayed import ReplaySession
+from tui.session import CloseMode
 from tui.theme import load_themes
 
 MODEL = "rehearsal:load?speed=0&planners=1&tasks=5&conflicts=0.5&shell=0&seed=3"

@@ -12,23 +12,10 @@ from engine.types import AgentState, AgentUse, ModelName, Role, Sample
 from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession, done
 from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
-from tui.bridge import (
-    EVENT_KINDS,
-    Cancel,
-    CloseMode,
-    Pause,
-    Rescope,
-    Resolve,
-    Resume,
-    SetModel,
-    SetPriority,
-    SetWorkers,
-    Start,
-    Steer,
-    SubmitIntent,
-)
+from tui.bridge import Cancel, Pause, Rescope, Resolve, Resume, SetModel, SetPriority, SetWorkers, Steer, SubmitIntent
 from tui.history import Stretch
 from tui.screens.layout import Pane
+from tui.session import EVENT_KINDS, CloseMode, Start
 from tui.text import width_of
 from tui.widgets.detail import Tab
 from tui.widgets.header import Header

@@ -5,9 +5,10 @@ import os
 import sys
 from argparse import Namespace
 
-from tui.bridge import ErrorKind, SwarmError, ask_about, find_run
+from tui.bridge import ErrorKind, SwarmError
 from tui.commands.options import settings_of, state_dir
 from tui.figures import count, dollars
+from tui.machinery import ask_about, find_run
 from tui.text import clean, one_line
 
 WIDTH = 160

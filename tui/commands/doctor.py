@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from tui.bridge import (
+from tui.bridge import ModelName, ProviderSettings, Settings, SwarmError
+from tui.commands.options import settings_of, state_dir
+from tui.commands.prepare import existing, top_of
+from tui.machinery import (
     PROVIDERS,
-    ModelName,
-    ProviderSettings,
     SandboxReport,
-    Settings,
-    SwarmError,
     choose_models,
     has_key,
     inspect_repo,
@@ -27,8 +26,6 @@ from tui.bridge import (
     require_git,
     suggest_check,
 )
-from tui.commands.options import settings_of, state_dir
-from tui.commands.prepare import existing, top_of
 from tui.text import one_line
 
 DISK_FLOOR = 5 * 2**30

@@ -5,9 +5,10 @@ import os
 import sys
 from argparse import Namespace
 
-from tui.bridge import SwarmError, lint, review_intent
+from tui.bridge import SwarmError, lint
 from tui.commands.intent_file import read_intent
 from tui.commands.options import settings_of
+from tui.machinery import review_intent
 from tui.text import clean, one_line
 
 

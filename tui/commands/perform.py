@@ -10,8 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui.bridge import ExitStatus, Mask, SwarmError, secrets_of
+from tui.bridge import ExitStatus, SwarmError
 from tui.commands.options import state_dir
+from tui.machinery import Mask, secrets_of
 from tui.text import one_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT)

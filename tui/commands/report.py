@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from tui.bridge import ErrorKind, Report, SwarmError, find_run, report_of
+from tui.bridge import ErrorKind, SwarmError
 from tui.commands.options import state_dir
+from tui.machinery import Report, find_run, report_of
 from tui.text import one_line
 
 

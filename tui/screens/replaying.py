@@ -2,9 +2,10 @@
 
 from concurrent.futures import Future
 
-from tui.bridge import Player, SwarmError
+from tui.bridge import SwarmError
 from tui.figures import span
 from tui.screens.modal import Ask
+from tui.session import Player
 from tui.text import Line, Span
 from tui.widgets.acting import Acting
 from tui.widgets.strips import StripWidget

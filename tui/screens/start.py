@@ -12,10 +12,11 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import TextArea
 
-from tui.bridge import Start, SwarmError
+from tui.bridge import SwarmError
 from tui.opening import title
 from tui.screens.apply import KeyBar
 from tui.screens.outside import Outside
+from tui.session import Start
 from tui.text import Line
 from tui.widgets.markdown import MarkdownEditor
 from tui.widgets.prose import Prose, fact

@@ -15,8 +15,8 @@ from tui.bridge import (
     SetWorkers,
     Steer,
     SwarmError,
-    split_model,
 )
+from tui.machinery import split_model
 from tui.screens.modal import Ask, Choice, Choose
 from tui.text import clean
 from tui.widgets.acting import Acting

@@ -1,7 +1,8 @@
 """What is known of one agent, in prose: what it is at, and its task."""
 
-from tui.bridge import Agent, Handoff, Live, Micros, Role, Snapshot
+from tui.bridge import Agent, Handoff, Micros, Role, Snapshot
 from tui.figures import age, count, dollars, span
+from tui.session import Live
 from tui.states import AGENT, HANDOFF, LANDING, TASK
 from tui.text import EMPTY, Line, Span, one_line
 from tui.view import View

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, TypeVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from tui.bridge import Agent, AgentId, EventLine, Followed, MessageRow, Role, Scratchpad
+from tui.bridge import Agent, AgentId, Followed, MessageRow, Role, Scratchpad
 from tui.keymap import DEFAULT
+from tui.session import EventLine
 from tui.text import EMPTY
 from tui.widgets.acting import Acting
 from tui.widgets.agentprose import tell_now, tell_task

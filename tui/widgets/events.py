@@ -8,10 +8,10 @@ from typing import ClassVar
 from textual import events
 from textual.binding import BindingType
 
-from tui.bridge import Earlier, EventLine, Tone
 from tui.figures import clock
 from tui.filters import BadFilter, Filter, event_filter
 from tui.keymap import DEFAULT
+from tui.session import Earlier, EventLine, Tone
 from tui.states import TONE
 from tui.text import Line, Span, fit, one_line
 from tui.widgets.lines import LineView

@@ -7,10 +7,11 @@ from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 
-from tui.bridge import EventLine, MessageRow
+from tui.bridge import MessageRow
 from tui.conversation import folds, tell_message
 from tui.figures import clock
 from tui.keymap import DEFAULT
+from tui.session import EventLine
 from tui.states import TONE
 from tui.text import Line, Span, wrap
 from tui.widgets.lines import LineView
