@@ -268,6 +268,7 @@ class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
     """`answer` is what the model gets; waits in seconds.
 
     `paths` are those that the call changed in the workspace: for a command, those that differ from the base since.
+    `build`: it was a command that passes the build gate.
     """
 
     call: CallId
@@ -277,6 +278,7 @@ class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
     paths: tuple[str, ...] = ()
     wall_s: float = 0.0
     gate_wait_s: float = 0.0
+    build: bool = False
 
 
 # --- tasks ---------------------------------------------------------------------------------------------------

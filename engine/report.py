@@ -5,15 +5,11 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec import Struct
 
-from engine.agents.watch import failure_in, normalised
 from engine.contention import LARGE, MANY
-from engine.fold.agents import INDEX_LOCKED
 from engine.journal.connection import cannot_read
 from engine.repo.sizes import sizes_of
-from engine.resources.build_commands import is_build
-from engine.settings import Settings
 from engine.types import CommitId
 
 LISTED = 10
@@ -118,7 +114,7 @@ def report_of(journal: Path, trunk_git: Path) -> Report:
         with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
             db.row_factory = sqlite3.Row
             return _report(db, trunk_git)
-    except (sqlite3.Error, DecodeError, ValidationError, TypeError) as error:
+    except (sqlite3.Error, TypeError) as error:
         raise cannot_read(journal, error) from error
 
 
@@ -134,9 +130,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
     [red] = db.execute("SELECT avg(NOT passed) FROM greens WHERE purpose = 'snapshot'").fetchone()
     files = _files(db, trunk_git, CommitId(run["trunk"]))
     [contention] = db.execute("SELECT avg(contention) FROM samples WHERE building OR gate_waiting").fetchone()
-    [locked] = db.execute(
-        "SELECT count(*) FROM messages WHERE tool = 'shell' AND instr(text, ?)", (INDEX_LOCKED,)
-    ).fetchone()
+    [locked] = db.execute("SELECT coalesce(sum(index_locked), 0) FROM tool_use").fetchone()
     return Report(
         run=run["id"],
         state=run["state"],
@@ -154,12 +148,12 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         error_rate=red,
         contention=contention,
         index_lock_failures=locked,
-        time_s=_times(db, json.decode(run["settings"], type=Settings)),
+        time_s=_times(db, run["last_at"]),
         hottest=tuple(file for file in files if file.conflicts)[:LISTED],
         large=tuple(file for file in files if (file.size or 0) >= LARGE and file.tasks >= MANY)[:LISTED],
         subtrees=_subtrees(db),
-        failures=_failures(db),
-        prompts=_prompts(db),
+        failures=tuple(FailureReport(**dict(row)) for row in db.execute(_FAILURES, (LISTED,))),
+        prompts=tuple(PromptReport(**dict(row)) for row in db.execute(_PROMPTS)),
     )
 
 
@@ -205,68 +199,30 @@ def _subtrees(db: sqlite3.Connection) -> tuple[SubtreeReport, ...]:
     return tuple(sorted(found, key=lambda part: (-(part.conflict_rate or 0), part.path)))
 
 
-def _times(db: sqlite3.Connection, settings: Settings) -> dict[str, float]:
+def _times(db: sqlite3.Connection, last_at: int) -> dict[str, float]:
     """Where agents' time goes. What is not in here is spent between steps."""
-    thinking = "SELECT sum(json_extract(body, '$.wall_s')) FROM events WHERE kind = 'turn_taken'"
-    paused = (
-        "SELECT sum(until - at) / 1e6 FROM (SELECT at, json_extract(body, '$.state') AS state, "
-        "lead(at, 1, (SELECT max(at) FROM events)) OVER (PARTITION BY agent ORDER BY seq) AS until "
-        "FROM events WHERE kind = 'agent_state_changed') WHERE state = 'paused'"
-    )
-    found = {"thinking": db.execute(thinking).fetchone()[0] or 0.0}
+    [thinking] = db.execute("SELECT sum(wall_s) FROM prompt_use").fetchone()
+    [paused] = db.execute("SELECT sum(coalesce(until, ?) - at) / 1e6 FROM pauses", (last_at,)).fetchone()
+    found = {"thinking": thinking or 0.0}
     found |= dict.fromkeys(("commands", "builds", "gate", "landing", "files"), 0.0)
-    calls = "SELECT tool, arguments, coalesce(wall_s, 0), coalesce(gate_wait_s, 0) FROM tool_calls WHERE tool <> 'wait'"
-    for tool, arguments, wall_s, gate_s in db.execute(calls):
-        build = tool == "shell" and (gate_s > 0 or is_build(_command(arguments), settings.build.gate))
-        kind = "builds" if build else _KINDS.get(tool, "files")
-        found[kind] += max(0.0, wall_s - gate_s)
+    uses = "SELECT tool, build, wall_s, gate_wait_s FROM tool_use WHERE tool <> 'wait'"
+    for tool, build, wall_s, gate_s in db.execute(uses):
+        found["builds" if build else _KINDS.get(tool, "files")] += max(0.0, wall_s - gate_s)
         found["gate"] += gate_s
-    found["paused"] = db.execute(paused).fetchone()[0] or 0.0
+    found["paused"] = paused or 0.0
     return {name: round(float(seconds), 3) for name, seconds in found.items()}
 
 
-def _command(arguments: str) -> str:
-    try:
-        command = json.decode(arguments).get("command", "")
-    except (DecodeError, AttributeError):
-        return ""
-    return command if isinstance(command, str) else ""
-
-
-def _failures(db: sqlite3.Connection) -> tuple[FailureReport, ...]:
-    """Errors of tools and of commands, without what differs from run to run; the most frequent first."""
-    times: Counter[tuple[str, str]] = Counter()
-    agents: dict[tuple[str, str], set[str]] = {}
-    rows = db.execute(
-        "SELECT calls.tool, calls.state, calls.agent, messages.text FROM tool_calls AS calls "
-        "JOIN messages ON messages.id = calls.answer WHERE calls.state = 'error' OR calls.tool = 'shell'"
-    )
-    for tool, state, agent, answer in rows:
-        error = failure_in(answer) if tool == "shell" else ""
-        if not error and state == "error":
-            error = normalised(answer.strip().partition("\n")[0])
-        if error:
-            times[tool, error] += 1
-            agents.setdefault((tool, error), set()).add(agent)
-    found = [FailureReport(tool, error, count, len(agents[tool, error])) for (tool, error), count in times.items()]
-    return tuple(sorted(found, key=lambda failure: (-failure.times, failure.tool, failure.error))[:LISTED])
-
-
+_FAILURES = """
+SELECT tool, error, sum(times) AS times, count(*) AS agents FROM failures
+GROUP BY tool, error ORDER BY times DESC, tool, error LIMIT ?"""
+"""Errors of tools and of commands, the most frequent first."""
 _PROMPTS = """
-WITH turns AS (
-  SELECT json_extract(body, '$.prompt') AS prompt, agent, task, count(*) AS calls,
-    sum(json_extract(body, '$.usage.input')) AS input, sum(json_extract(body, '$.usage.cached')) AS cached,
-    sum(json_extract(body, '$.usage.output')) AS output, sum(json_extract(body, '$.usage.usd')) AS usd,
-    count(json_extract(body, '$.usage.usd')) AS priced
-  FROM events WHERE kind = 'turn_taken' GROUP BY prompt, agent, task)
-SELECT prompt, sum(calls) AS calls, sum(input) AS input, sum(cached) AS cached, sum(output) AS output,
-  CASE WHEN sum(calls) = sum(priced) THEN sum(turns.usd) END AS usd, count(DISTINCT turns.agent) AS agents,
-  count(DISTINCT CASE WHEN a.state = 'failed' THEN a.id END) AS failed, count(DISTINCT turns.task) AS tasks,
-  count(DISTINCT CASE WHEN t.state = 'landed' AND t.agent = turns.agent THEN t.id END) AS landed
-FROM turns LEFT JOIN agents a ON a.id = turns.agent LEFT JOIN tasks t ON t.id = turns.task
+SELECT prompt, sum(calls) AS calls, sum(u.input_tokens) AS input, sum(u.cached_tokens) AS cached,
+  sum(u.output_tokens) AS output, CASE WHEN sum(calls) = sum(priced) THEN sum(u.usd) END AS usd,
+  count(DISTINCT u.agent) AS agents, count(DISTINCT CASE WHEN a.state = 'failed' THEN a.id END) AS failed,
+  count(DISTINCT nullif(u.task, '')) AS tasks,
+  count(DISTINCT CASE WHEN t.state = 'landed' AND t.agent = u.agent THEN t.id END) AS landed
+FROM prompt_use u LEFT JOIN agents a ON a.id = u.agent LEFT JOIN tasks t ON t.id = u.task
 GROUP BY prompt ORDER BY prompt"""
-
-
-def _prompts(db: sqlite3.Connection) -> tuple[PromptReport, ...]:
-    """Each version of each prompt that was used, so that two of them can be compared."""
-    return tuple(PromptReport(**dict(row)) for row in db.execute(_PROMPTS))
+"""Each version of each prompt that was used, so that two of them can be compared."""

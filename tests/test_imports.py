@@ -19,6 +19,7 @@ LOGIC = (
     "errors.py",
     "events.py",
     "export.py",
+    "failures.py",
     "lifecycle.py",
     "masking.py",
     "otel.py",

@@ -352,6 +352,7 @@ class Loop:
             paths=answer.paths,
             wall_s=wall_s,
             gate_wait_s=answer.gate_wait_s,
+            build=answer.build,
         )
         self._record(finished, *answer.drafts, cause=cause)
 

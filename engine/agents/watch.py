@@ -2,14 +2,13 @@
 planner that can decide.
 """
 
-import re
-
 import pathspec
 
 from engine import events as e
 from engine.agents.context import bullets
 from engine.agents.host import Host
 from engine.events import Draft, Event
+from engine.failures import failure_in
 from engine.hygiene import BARREN_LIMITED, BARREN_NUDGED, Finding, barren_in_a_row, found
 from engine.types import (
     HOUR,
@@ -29,13 +28,6 @@ from engine.types import (
 
 PILE = 4
 """Agents within an hour that make a failure a shared one."""
-_TELLING = re.compile(
-    r"error|exception|failed|failure|fatal|cannot|can't|not found|no such|denied|undefined|panic", re.I
-)
-_SAYS_NOTHING = re.compile(
-    r"\W*\d+ (?:failed|passed|error).* in [\d.]+s|make.*\*\*\*.*Error \d+|FAILED \(.*\)|npm ERR!.*|error: Recipe.*",
-    re.I,
-)
 
 
 class Watch:
@@ -173,22 +165,3 @@ def strays(scope: str, paths: tuple[str, ...]) -> tuple[str, ...]:
         return ()
     inside = pathspec.GitIgnoreSpec.from_lines(globs)
     return tuple(path for path in paths if not inside.match_file(path))
-
-
-def failure_in(answer: str) -> str:
-    """What a failed command's answer says went wrong, without what differs from run to run; empty when nothing does."""
-    head, _, output = answer.partition("\n")
-    if head.startswith("exit 0"):
-        return ""
-    if head.startswith("killed: "):
-        return normalised(head.removeprefix("killed: ").partition(" after ")[0])
-    lines = [line.strip() for line in output[-8_000:].splitlines()]
-    telling = [line for line in lines if _TELLING.search(line) and not _SAYS_NOTHING.match(line)]
-    return normalised(telling[-1]) if telling else ""
-
-
-def normalised(line: str) -> str:
-    """An error's line with numbers, addresses and the copy's folder taken out."""
-    line = re.sub(r"0x[0-9a-f]+|\b[0-9a-f]{12,}\b", "H", line, flags=re.I)
-    line = re.sub(r"/ws/", "", line)
-    return re.sub(r"\d+", "N", line)[:300]

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import aiosqlite
 
 from engine.errors import ErrorKind, SwarmError
+from engine.journal.backfill import backfill
 from engine.journal.schema import APPLICATION_ID, STEPS, VERSION
 
 WAL_LIMIT = 64 * 1024 * 1024
@@ -145,10 +147,33 @@ async def _prepare_reader(db: aiosqlite.Connection, path: Path) -> None:
 
 async def _bring_up(db: aiosqlite.Connection, version: int) -> None:
     """From an older version, 0 for an empty file, to this one: in one transaction, so that a crash leaves either."""
-    steps = "".join(STEPS[version:])
-    await db.executescript(
-        f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};{steps}COMMIT;"
-    )
+    in_its_thread: Callable[..., Awaitable[None]] = db._execute
+    await in_its_thread(_step_up, db._conn, version)
+
+
+def _step_up(db: sqlite3.Connection, version: int) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {VERSION}")
+        for step in STEPS[version:]:
+            for statement in _statements(step):
+                db.execute(statement)
+        backfill(db, version)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 async def _number(db: aiosqlite.Connection, sql: str) -> int:

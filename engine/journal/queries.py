@@ -139,8 +139,8 @@ class JournalReader(EventReader):
             return Followed()
         planner, turn = inbox[0]
         said = await self._named(
-            "SELECT * FROM messages WHERE agent = ? AND role = 'assistant' AND seq >= ? ORDER BY seq LIMIT 2",
-            (planner, turn),
+            "SELECT * FROM messages WHERE agent = ? AND role = 'assistant' AND id >= ? ORDER BY id LIMIT 2",
+            (planner, turn * 2),
         )
         for row in said:
             row["whole"] = not row["blob"]
@@ -176,11 +176,12 @@ class JournalReader(EventReader):
     async def intents(self) -> tuple[IntentRow, ...]:
         """Every version of the intent, oldest first, with what it set off and what still runs on it."""
         rows = await self._named(
-            """SELECT i.version, i.at, i.author, i.text, count(t.id) AS tasks,
+            """SELECT i.version, i.at, i.author, i.text, count(t.intent) AS tasks,
               coalesce(sum(t.state = 'landed'), 0) AS landed, coalesce(sum(t.state = 'failed'), 0) AS failed,
               coalesce(sum(t.state = 'cancelled'), 0) AS cancelled,
               coalesce(sum(t.state IN ('queued', 'working', 'landing')), 0) AS open,
-              (SELECT count(*) FROM tasks m WHERE m.cancelled_under = i.version AND m.intent < i.version) AS moot,
+              (SELECT count(*) FROM tasks m WHERE m.cancelled_under = i.version AND m.cancelled_under > 0
+                AND m.intent < i.version) AS moot,
               (SELECT count(*) FROM agents a WHERE a.intent = i.version AND a.role = 'planner' AND a.ended IS NULL)
                 AS planners
             FROM intents i LEFT JOIN tasks t ON t.intent = i.version GROUP BY i.version ORDER BY i.version"""

@@ -197,7 +197,46 @@ _SEVENTH = """
 ALTER TABLE agents ADD COLUMN workers_limit INTEGER;
 """
 
-STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH)
+# What calls of models and tools add up to; when agents were paused; ways into what screens ask for.
+_EIGHTH = """
+-- Calls that were answered. `build`: commands that passed the build gate; `index_locked`: those that found git's index
+-- locked.
+CREATE TABLE tool_use (
+  tool TEXT NOT NULL, build INTEGER NOT NULL, calls INTEGER NOT NULL, errors INTEGER NOT NULL,
+  interrupted INTEGER NOT NULL, index_locked INTEGER NOT NULL, wall_s REAL NOT NULL, gate_wait_s REAL NOT NULL,
+  longest_s REAL NOT NULL, PRIMARY KEY (tool, build)
+) WITHOUT ROWID;
+-- Turns that were taken, by the version of the prompt; `priced` of the calls have a price, whose sum is `usd`.
+CREATE TABLE prompt_use (
+  agent TEXT NOT NULL, prompt TEXT NOT NULL, task TEXT NOT NULL, calls INTEGER NOT NULL, priced INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, usd REAL NOT NULL,
+  wall_s REAL NOT NULL, PRIMARY KEY (agent, prompt, task)
+) WITHOUT ROWID;
+-- What went wrong with tools and commands, without what differs from time to time.
+CREATE TABLE failures (
+  tool TEXT NOT NULL, error TEXT NOT NULL, agent TEXT NOT NULL, times INTEGER NOT NULL,
+  PRIMARY KEY (tool, error, agent)
+) WITHOUT ROWID;
+-- `until` is null while the agent is paused.
+CREATE TABLE pauses (seq INTEGER PRIMARY KEY, agent TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER);
+CREATE INDEX pauses_open ON pauses (agent) WHERE until IS NULL;
+CREATE INDEX inbox_of_handoff ON inbox (handoff) WHERE handoff IS NOT NULL;
+CREATE INDEX tasks_of_intent ON tasks (intent, state);
+CREATE INDEX tasks_moot ON tasks (cancelled_under, intent) WHERE cancelled_under > 0;
+CREATE INDEX agents_of_path ON agents (path);
+CREATE INDEX agents_planning ON agents (intent) WHERE role = 'planner' AND ended IS NULL;
+DROP VIEW tool_times;
+CREATE VIEW tool_times AS
+  SELECT tool, sum(calls) AS calls, sum(errors) AS errors, sum(interrupted) AS interrupted, sum(wall_s) AS wall_s,
+         max(longest_s) AS longest_s, sum(gate_wait_s) AS gate_wait_s
+  FROM tool_use GROUP BY tool;
+DROP TRIGGER events_have_no_holes;
+CREATE TRIGGER events_have_no_holes BEFORE INSERT ON events
+  WHEN NEW.seq <> coalesce((SELECT seq FROM events ORDER BY seq DESC LIMIT 1), 0) + 1
+  BEGIN SELECT RAISE(ABORT, 'events are numbered from 1 without holes'); END;
+"""
+
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH)
 """What each version added: a journal of version 1 becomes one of version 2 by the second step, and so on. What was
 released stays as it is; a new version is a new step."""
 VERSION = len(STEPS)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
@@ -28,6 +29,10 @@ TABLES = (
     "pivots",
     "samples",
     "agent_samples",
+    "tool_use",
+    "prompt_use",
+    "failures",
+    "pauses",
 )
 """In the order in which they are written: a statement may read tables before its own."""
 
@@ -45,18 +50,15 @@ class Statement(Struct, frozen=True, eq=False):
 
     Statements apart run after the table's others, by their number, where that comes to the same: rows of one kind that
     follow each other take one step into SQLite, and with each step it and Python's other threads wait for each other.
-    `once` makes one row of all, and `wide` is the statement for WIDE rows.
+    `fold` makes fewer rows that come to the same of rows that follow each other, and `wide` is the statement for WIDE
+    rows.
     """
 
     table: str
     sql: str
     apart: int = 0
-    once: Callable[[list[Parameters]], Parameters] | None = None
+    fold: "Callable[[list[Parameters]], Iterable[Parameters]] | None" = None
     wide: str = ""
-
-    @property
-    def rank(self) -> int:
-        return TABLES.index(self.table) * _APART + self.apart
 
 
 Write = tuple[Statement, Parameters]
@@ -85,6 +87,37 @@ def _insert(table: str, head: str, row: str, rest: str = "", apart: int = 0) -> 
     return Statement(table, f"{head}({row}){rest}", apart, wide=f"{head}{', '.join([f'({row})'] * WIDE)}{rest}")
 
 
+def added(keys: int, *columns: "Callable[[Iterable[Any]], Any]") -> "Callable[[list[Parameters]], list[Parameters]]":
+    """A fold of rows whose first `keys` parameters are the same: the others are brought together column by column."""
+
+    def fold(rows: list[Parameters]) -> list[Parameters]:
+        of: dict[Parameters, list[Parameters]] = {}
+        for row in rows:
+            of.setdefault(tuple(row[:keys]), []).append(row[keys:])
+        return [
+            (*key, *(one(values) for one, values in zip(columns, zip(*same, strict=True), strict=True)))
+            for key, same in of.items()
+        ]
+
+    return fold
+
+
+def total(values: "Iterable[Any]") -> Any:
+    """The sum, as far as SQLite's integers go; None, for what is not known, stays None."""
+    known = list(values)
+    return None if None in known else min(sum(known), MOST)
+
+
+def last(values: "Iterable[Any]") -> Any:
+    *_, value = values
+    return value
+
+
+def last_known(values: "Iterable[Any]") -> Any:
+    """The last that is not None, if any is."""
+    return next((value for value in reversed(tuple(values)) if value is not None), None)
+
+
 EVENT = _insert(
     "events",
     "INSERT INTO events (seq, at, epoch, kind, agent, task, cause, body) VALUES ",
@@ -99,11 +132,18 @@ def json_text(value: object) -> str:
 
 def execute(db: sqlite3.Connection, writes: list[Write]) -> None:
     """Run the writes of events of one epoch, given in the events' order."""
-    ranks = {statement: statement.rank for statement, _ in writes}
-    writes.sort(key=lambda write: ranks[write[0]])
-    for statement, group in groupby(writes, key=itemgetter(0)):
-        rows = [parameters for _, parameters in group]
-        write(db, statement, [statement.once(rows)] if statement.once is not None else rows)
+    ranked: dict[int, list[Write]] = {}
+    for each in writes:
+        ranked.setdefault(_rank(each[0]), []).append(each)
+    for rank in sorted(ranked):
+        for statement, group in groupby(ranked[rank], key=itemgetter(0)):
+            rows = [parameters for _, parameters in group]
+            write(db, statement, rows if statement.fold is None else list(statement.fold(rows)))
+
+
+@cache
+def _rank(statement: Statement) -> int:
+    return TABLES.index(statement.table) * _APART + statement.apart
 
 
 def write(db: sqlite3.Connection, statement: Statement, rows: list[Parameters]) -> None:

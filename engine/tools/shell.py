@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from engine.events import Draft
 from engine.hygiene import NUDGES, found
+from engine.resources.build_commands import is_build
 from engine.settings import SandboxSettings
 from engine.tools.tool import Answer, Desk, Tool, refused
 from engine.types import Pathology
@@ -37,7 +38,9 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
         lines.append(
             f"(you have changed {', '.join(spoiled[:5])}: nothing of it is kept; spawn a task for what has to change)"
         )
-    return Answer("\n".join(line for line in lines if line), paths=paths, gate_wait_s=waited, drafts=drafts)
+    text = "\n".join(line for line in lines if line)
+    build = is_build(arguments.command, desk.settings.build.gate)
+    return Answer(text, paths=paths, gate_wait_s=waited, build=build, drafts=drafts)
 
 
 def _cause(killed: str, limits: SandboxSettings) -> str:

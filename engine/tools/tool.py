@@ -17,7 +17,8 @@ class Answer(Struct, frozen=True):
     """What a tool call came to.
 
     `drafts` are recorded atomically with the answer. `paths` names what the call changed in the workspace,
-    `gate_wait_s` is in seconds. `ends`: the agent has handed off. `sleeps`: it goes on with its next message.
+    `gate_wait_s` is in seconds. `build`: it was a command that passes the build gate. `ends`: the agent has handed off.
+    `sleeps`: it goes on with its next message.
     `hopeless`: why going on like this is of no use, if it is not.
     """
 
@@ -26,6 +27,7 @@ class Answer(Struct, frozen=True):
     drafts: tuple[Draft, ...] = ()
     paths: tuple[str, ...] = ()
     gate_wait_s: float = 0.0
+    build: bool = False
     ends: bool = False
     sleeps: bool = False
     hopeless: str = ""

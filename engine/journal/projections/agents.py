@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from engine import events as e
 from engine.journal.blobs import Shelf
 from engine.journal.projections.counts import count, tokens
-from engine.journal.statements import Projections, Statement, Write, insert
+from engine.journal.statements import Parameters, Projections, Statement, Write, insert
 from engine.types import Agent, AgentState, Role
 
 PROJECTIONS = Projections()
@@ -16,11 +16,32 @@ _AGENT = insert(
     "id path parent role model title goal scope task attempt state doing reason paused priority intent epoch steps "
     "tokens_in_context input_tokens cached_tokens output_tokens usd spawned stepped ended",
 )
+
+
+def _in_the_end(rows: list[Parameters]) -> Iterable[Parameters]:
+    """Of the states that agents went through, the last of each, with what the others leave behind."""
+    last: dict[str, Parameters] = {}
+    for row in rows:
+        id, state, doing, reason, stands, at = row
+        if (before := last.get(id)) is not None:
+            _, _, _, why, stood, then = before
+            reason = why if reason is None else reason
+            if stands == "ended" and stood == "at work":
+                stands = "ended again"
+            elif stands is None or (stands == "ended" and stood is not None):
+                stands, at = stood, then
+        last[id] = (id, state, doing, reason, stands, at)
+    return last.values()
+
+
 _AGENT_STATE = Statement(
     "agents",
-    "UPDATE agents SET state = ?, doing = ?, reason = coalesce(?, reason), "
-    "ended = CASE ? WHEN 'at work' THEN NULL WHEN 'ended' THEN coalesce(ended, ?) ELSE ended END WHERE id = ?",
+    "UPDATE agents SET state = ?2, doing = ?3, reason = coalesce(?4, reason), ended = CASE ?5 WHEN 'at work' THEN NULL "
+    "WHEN 'ended' THEN coalesce(ended, ?6) WHEN 'ended again' THEN ?6 ELSE ended END WHERE id = ?1",
+    fold=_in_the_end,
 )
+_PAUSE = insert("pauses", "seq agent at")
+_PAUSE_OVER = Statement("pauses", "UPDATE pauses SET until = ? WHERE agent = ? AND until IS NULL")
 _PAUSED = Statement("agents", "UPDATE agents SET paused = ? WHERE id = ?")
 _PRIORITY = Statement("agents", "UPDATE agents SET priority = ? WHERE id = ?")
 _WORKERS_BELOW = Statement("agents", "UPDATE agents SET workers_limit = ? WHERE id = ?")
@@ -49,12 +70,20 @@ def _(event: e.Event, body: e.AgentSpawned, shelf: Shelf) -> Iterable[Write]:
 @PROJECTIONS.of(e.AgentStateChanged)
 def _(event: e.Event, body: e.AgentStateChanged, shelf: Shelf) -> Iterable[Write]:
     stands = "ended" if body.state in _ENDS else "at work"
-    yield _AGENT_STATE, (body.state, body.doing, body.reason, stands, event.at, event.agent)
+    yield _AGENT_STATE, (event.agent, body.state, body.doing, body.reason, stands, event.at)
+    yield from pauses(event, body)
+
+
+def pauses(event: e.Event, body: e.AgentStateChanged) -> Iterable[Write]:
+    """A pause lasts until the agent's next state."""
+    yield _PAUSE_OVER, (event.at, event.agent)
+    if body.state is AgentState.PAUSED:
+        yield _PAUSE, (event.seq, event.agent, event.at)
 
 
 def acts(event: e.Event, doing: str) -> Write:
     """An agent that runs a tool."""
-    return _AGENT_STATE, (AgentState.ACTING, doing, None, None, None, event.agent)
+    return _AGENT_STATE, (event.agent, AgentState.ACTING, doing, None, None, None)
 
 
 @PROJECTIONS.of(e.SubtreePaused)

@@ -1,14 +1,12 @@
 """What the run's row counts, added up for all events of a transaction."""
 
-from engine.journal.statements import MOST, Parameters, Statement, Write
+from engine.journal.statements import MOST, Statement, Write, added, total
 from engine.types import Usage
 
-
-def _sum(rows: list[Parameters]) -> Parameters:
-    """Column by column; None, for what is not known, stays None."""
-    return [None if None in column else min(sum(column), MOST) for column in zip(*rows, strict=True)]
-
-
+_COUNTED = (
+    *("agents", "landed", "failed", "cancelled", "handoffs", "checks_passed", "checks_failed"),
+    *("model_calls", "retries", "input_tokens", "cached_tokens", "output_tokens", "usd"),
+)
 _COUNTS = Statement(
     "runs",
     "UPDATE runs SET agents = agents + ?, landed = landed + ?, failed = failed + ?, cancelled = cancelled + ?, "
@@ -16,11 +14,7 @@ _COUNTS = Statement(
     "model_calls = model_calls + ?, retries = retries + ?, input_tokens = input_tokens + ?, "
     "cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?, usd = usd + ?",
     apart=1,
-    once=_sum,
-)
-_COUNTED = (
-    *("agents", "landed", "failed", "cancelled", "handoffs", "checks_passed", "checks_failed"),
-    *("model_calls", "retries", "input_tokens", "cached_tokens", "output_tokens", "usd"),
+    fold=added(0, *[total] * len(_COUNTED)),
 )
 _NONE: dict[str, float | None] = dict.fromkeys(_COUNTED, 0)
 
@@ -28,6 +22,11 @@ _NONE: dict[str, float | None] = dict.fromkeys(_COUNTED, 0)
 def count(**more: float | None) -> Write:
     """So much more of each; None for dollars makes them unknown for good."""
     return _COUNTS, tuple((_NONE | more).values())
+
+
+def called(usage: tuple[int, int, int, float | None]) -> Write:
+    """One model call more, and what it used."""
+    return _COUNTS, (0, 0, 0, 0, 0, 0, 0, 1, 0, *usage)
 
 
 def tokens(usage: Usage) -> tuple[int, int, int, float | None]:

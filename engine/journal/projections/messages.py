@@ -5,8 +5,20 @@ from collections.abc import Iterable
 from engine import events as e
 from engine.journal.blobs import Shelf
 from engine.journal.projections.agents import acts
-from engine.journal.projections.counts import count, tokens
-from engine.journal.statements import MOST, Projections, Statement, Write, insert, json_text
+from engine.journal.projections.counts import called, tokens
+from engine.journal.projections.totals import prompted, used
+from engine.journal.statements import (
+    MOST,
+    Projections,
+    Statement,
+    Write,
+    added,
+    insert,
+    json_text,
+    last,
+    last_known,
+    total,
+)
 from engine.types import Usage
 
 PROJECTIONS = Projections()
@@ -31,10 +43,11 @@ _GIVEN = Statement(
 )
 _AGENT_SPENT = Statement(
     "agents",
-    "UPDATE agents SET input_tokens = input_tokens + ?, cached_tokens = cached_tokens + ?, "
-    "output_tokens = output_tokens + ?, usd = usd + ?, tokens_in_context = ?, steps = steps + ?, "
-    "stepped = CASE WHEN ? THEN ? ELSE stepped END WHERE id = ?",
+    "UPDATE agents SET input_tokens = input_tokens + ?2, cached_tokens = cached_tokens + ?3, "
+    "output_tokens = output_tokens + ?4, usd = usd + ?5, tokens_in_context = ?6, steps = steps + ?7, "
+    "stepped = coalesce(?8, stepped) WHERE id = ?1",
     apart=1,
+    fold=added(1, *[total] * 4, last, total, last_known),
 )
 _KNOWS = Statement("agents", "UPDATE agents SET intent = max(intent, ?) WHERE id = ?", apart=2)
 
@@ -66,6 +79,7 @@ def _(event: e.Event, body: e.TurnTaken, shelf: Shelf) -> Iterable[Write]:
     if body.intent:
         yield _KNOWS, (body.intent, event.agent)
     yield from _spent(event, body.usage, body.usage.input + body.usage.output, step=1)
+    yield from prompted(event, body)
 
 
 @PROJECTIONS.of(e.ContextCompacted)
@@ -83,9 +97,8 @@ def _message_id(event: e.Event, place: int) -> int:
 
 def _spent(event: e.Event, usage: Usage, in_context: int, step: int) -> Iterable[Write]:
     spent = tokens(usage)
-    yield _AGENT_SPENT, (*spent, min(in_context, MOST), step, step, event.at, event.agent)
-    names = ("input_tokens", "cached_tokens", "output_tokens", "usd")
-    yield count(model_calls=1, **dict(zip(names, spent, strict=True)))
+    yield _AGENT_SPENT, (event.agent, *spent, min(in_context, MOST), step, event.at if step else None)
+    yield called(spent)
 
 
 # --- tools ---------------------------------------------------------------------------------------------------
@@ -134,3 +147,4 @@ def _(event: e.Event, body: e.ToolFinished, shelf: Shelf) -> Iterable[Write]:
     yield _TOOL_FINISHED, (*about, *done)
     who = (told, event.seq, event.at, event.agent, "tool", "tool", body.tool, body.call, body.state)
     yield _MESSAGE, (*who, *answer, "[]")
+    yield from used(event.agent, body)

@@ -1,7 +1,6 @@
 """What events of tasks write: their rows, landings and handoffs."""
 
 from collections.abc import Iterable
-from operator import itemgetter
 
 from engine import events as e
 from engine.journal.blobs import Shelf
@@ -50,7 +49,7 @@ _TRUNK = Statement(
     UPDATE runs SET trunk = (SELECT tip FROM trunk ORDER BY height DESC LIMIT 1)
     """,
     apart=1,
-    once=itemgetter(-1),  # each looks from its own landing on, and overwrites what was before
+    fold=lambda rows: rows[-1:],  # each looks from its own landing on, and overwrites what was before
 )
 _HANDOFF = insert(
     "handoffs",

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from engine import events as e
-from engine.agents.watch import failure_in, strays
+from engine.agents.watch import strays
 from engine.conversation import Request, Turn
 from engine.errors import ExitStatus
+from engine.failures import failure_in
 from engine.settings import PlannerSettings, RepoSettings, Settings, SwarmSettings
 from engine.swarm import Swarm
 from engine.types import AgentState, ModelName, Pathology, Remedy, TaskState

@@ -1,0 +1,91 @@
+"""Fills what a newer schema adds up while it writes, from what an older one has written."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from msgspec import DecodeError, ValidationError, json
+
+from engine import events as e
+from engine.journal.bodies import decode_outline
+from engine.journal.projections.agents import pauses
+from engine.journal.projections.totals import prompted, used
+from engine.journal.statements import Write, execute
+from engine.resources.build_commands import is_build
+from engine.settings import Settings
+from engine.types import CallId, ToolCallState
+
+TOTALS = 8
+"""The version that brought totals."""
+_PAGE = 1_000
+_EVENTS = """SELECT seq, at, epoch, agent, task, cause, CAST(body AS BLOB) FROM events
+  WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?"""
+_CALLS = """SELECT c.seq, c.id, c.tool, c.state, c.agent, c.arguments, c.wall_s, c.gate_wait_s, m.text
+  FROM tool_calls c JOIN messages m ON m.id = c.answer WHERE c.seq > ? ORDER BY c.seq LIMIT ?"""
+
+
+def backfill(db: sqlite3.Connection, version: int) -> None:
+    """Within the transaction that brings a journal of an older version up to date."""
+    if not 0 < version < TOTALS:
+        return
+    for write in (_prompted, _paused, _used):
+        for writes in write(db):
+            execute(db, writes)
+
+
+def _prompted(db: sqlite3.Connection) -> Iterator[list[Write]]:
+    return _projected(db, "turn_taken", prompted)
+
+
+def _paused(db: sqlite3.Connection) -> Iterator[list[Write]]:
+    return _projected(db, "agent_state_changed", pauses)
+
+
+def _projected(
+    db: sqlite3.Connection, kind: str, project: Callable[[e.Event, Any], Iterable[Write]]
+) -> Iterator[list[Write]]:
+    after = 0
+    while rows := db.execute(_EVENTS, (kind, after, _PAGE)).fetchall():
+        writes: list[Write] = []
+        for seq, at, epoch, agent, task, cause, text in rows:
+            body = decode_outline(text)
+            writes.extend(project(e.Event(seq, at, epoch, body, agent, task, cause), body))
+        yield writes
+        after = rows[-1][0]
+
+
+def _used(db: sqlite3.Connection) -> Iterator[list[Write]]:
+    """Of what calls answered, the beginning: the tables have no more of it. Which were builds follows from the gate."""
+    [[settings]] = db.execute("SELECT coalesce((SELECT settings FROM runs), '{}')")
+    gate = _settings(settings).build.gate
+
+    @lru_cache(maxsize=10_000)
+    def builds(arguments: str) -> bool:
+        return is_build(_command(arguments), gate)
+
+    after = 0
+    while rows := db.execute(_CALLS, (after, _PAGE)).fetchall():
+        writes: list[Write] = []
+        for _, id, tool, state, agent, arguments, wall_s, gate_s, answer in rows:
+            build = tool == "shell" and builds(arguments)
+            took = (wall_s or 0.0, gate_s or 0.0, build)
+            writes.extend(used(agent, e.ToolFinished(CallId(id), tool, ToolCallState(state), answer, (), *took)))
+        yield writes
+        after = rows[-1][0]
+
+
+def _settings(text: str) -> Settings:
+    """Another version's may not be what this one takes for settings."""
+    try:
+        return json.decode(text, type=Settings)
+    except (DecodeError, ValidationError):
+        return Settings()
+
+
+def _command(arguments: str) -> str:
+    try:
+        command = json.decode(arguments).get("command", "")
+    except (DecodeError, AttributeError):
+        return ""
+    return command if isinstance(command, str) else ""

@@ -1,0 +1,46 @@
+"""What calls of models and tools add up to, so that a report need not read them all."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from engine import events as e
+from engine.failures import failure_of
+from engine.fold.agents import INDEX_LOCKED
+from engine.journal.projections.counts import tokens
+from engine.journal.statements import Statement, Write, added, insert, total
+from engine.types import AgentId, ToolCallState
+
+
+def _totals(table: str, keys: str, sums: str, most: str = "") -> Statement:
+    """Adds to the row of its keys, all columns in the table's order: the sums, then what is kept of the most."""
+    names = (keys, sums, most)
+    adds = [f"{name} = {name} + excluded.{name}" for name in sums.split()]
+    adds += [f"{name} = max({name}, excluded.{name})" for name in most.split()]
+    rest = f" ON CONFLICT ({', '.join(keys.split())}) DO UPDATE SET {', '.join(adds)}"
+    fold = added(len(keys.split()), *[total] * len(sums.split()), *[max] * len(most.split()))
+    return replace(insert(table, " ".join(names), rest), fold=fold)
+
+
+_TOOL_USE = _totals("tool_use", "tool build", "calls errors interrupted index_locked wall_s gate_wait_s", "longest_s")
+_PROMPT_USE = _totals(
+    "prompt_use", "agent prompt task", "calls priced input_tokens cached_tokens output_tokens usd wall_s"
+)
+_FAILURE = _totals("failures", "tool error agent", "times")
+
+
+def prompted(event: e.Event, turn: e.TurnTaken) -> Iterable[Write]:
+    """What a turn adds to what its agent used under its prompt."""
+    *counted, usd = tokens(turn.usage)
+    who = (event.agent or "", turn.prompt, event.task or "")
+    yield _PROMPT_USE, (*who, 1, usd is not None, *counted, usd or 0.0, turn.wall_s)
+
+
+def used(agent: AgentId | str | None, call: e.ToolFinished) -> Iterable[Write]:
+    """What a call adds to what its tool took, and to how often its failure was met."""
+    tool, state, wall_s, gate_s = call.tool, call.state, call.wall_s, call.gate_wait_s
+    failed, cut = state is ToolCallState.ERROR, state is ToolCallState.INTERRUPTED
+    locked = tool == "shell" and INDEX_LOCKED in call.answer
+    yield _TOOL_USE, (tool, call.build or gate_s > 0, 1, failed, cut, locked, wall_s, gate_s, wall_s)
+    if error := failure_of(tool, state, call.answer):
+        yield _FAILURE, (tool, error, agent or "", 1)

@@ -1,0 +1,154 @@
+"""What the journal adds up while it writes is what its events add up to, also of an older version's journal."""
+
+import shutil
+import sqlite3
+from collections import Counter, defaultdict
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import events as e
+from engine import types as t
+from engine.failures import failure_of
+from engine.fold.agents import INDEX_LOCKED
+from engine.journal.backfill import TOTALS
+from engine.journal.connection import open_for_writing
+from engine.journal.queries import JournalReader
+from engine.journal.writer import SqliteJournal
+from tests.engine.journal.bodies import numbered
+from tests.engine.journal.freeze import RELEASED
+from tests.engine.journal.stories import story
+
+TABLES = ("tool_use", "prompt_use", "failures", "pauses")
+OLD = sorted(RELEASED.glob("*.db"))
+
+
+async def written(path: Path, events: list[e.Event]) -> Path:
+    journal = await SqliteJournal.open(path)
+    for event in events:
+        journal.append([event])
+    await journal.close()
+    return path
+
+
+def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as db:
+        return [tuple(pytest.approx(v) if isinstance(v, float) else v for v in row) for row in db.execute(sql)]
+
+
+async def test_totals_are_what_the_events_add_up_to(tmp_path: Path) -> None:
+    told = story(3, 800)
+    locked = f"exit 128\nfatal: Unable to create '/ws/.git/{INDEX_LOCKED}.\nerror: line 7 is wrong"
+    for call in (
+        e.ToolFinished(t.CallId("b"), "shell", t.ToolCallState.OK, "exit 0 after 1.0 s", (), 3.0, 1.0, True),
+        e.ToolFinished(t.CallId("b"), "shell", t.ToolCallState.OK, "exit 0 after 1.0 s", (), 5.0, 0.0, True),
+        e.ToolFinished(t.CallId("l"), "shell", t.ToolCallState.OK, locked, (), 1.0),
+        e.ToolFinished(t.CallId("r"), "read_file", t.ToolCallState.ERROR, "there is no a.py at 17", (), 0.5),
+        e.ToolFinished(t.CallId("w"), "wait", t.ToolCallState.INTERRUPTED, "", (), 0.0),
+    ):
+        told.tell(call, told.snapshot.root)
+    path = await written(tmp_path / "journal.db", told.events)
+    calls = [event.body for event in told.events if isinstance(event.body, e.ToolFinished)]
+    of: dict[tuple[str, bool], list[e.ToolFinished]] = defaultdict(list)
+    for call in calls:
+        of[call.tool, call.build or call.gate_wait_s > 0].append(call)
+    assert rows(path, "SELECT * FROM tool_use") == [
+        (
+            *(tool, build, len(same), sum(c.state == "error" for c in same)),
+            *(sum(c.state == "interrupted" for c in same), sum(INDEX_LOCKED in c.answer for c in same)),
+            *(sum(c.wall_s for c in same), sum(c.gate_wait_s for c in same), max(c.wall_s for c in same)),
+        )
+        for (tool, build), same in sorted(of.items())
+    ]
+    assert ("shell", True) in of
+    failed = Counter(
+        (event.body.tool, error)
+        for event in told.events
+        if isinstance(event.body, e.ToolFinished)
+        and (error := failure_of(event.body.tool, event.body.state, event.body.answer))
+    )
+    assert {(tool, error): times for tool, error, times in rows(path, _TIMES)} == failed
+    assert failed["shell", "error: line N is wrong"] == failed["read_file", "there is no a.py at N"] == 1
+    turns = [(event, event.body) for event in told.events if isinstance(event.body, e.TurnTaken)]
+    assert rows(path, "SELECT sum(calls), sum(input_tokens), sum(wall_s) FROM prompt_use") == [
+        (len(turns), sum(turn.usage.input for _, turn in turns), sum(turn.wall_s for _, turn in turns))
+    ]
+    assert {row[:2] for row in rows(path, "SELECT agent, prompt FROM prompt_use")} == {
+        (event.agent, turn.prompt) for event, turn in turns
+    }
+
+
+_TIMES = "SELECT tool, error, sum(times) FROM failures GROUP BY 1, 2"
+
+
+async def test_a_pause_lasts_until_the_agents_next_state(tmp_path: Path) -> None:
+    states = (
+        *("thinking", "paused", "paused", "acting", "thinking", "paused"),
+        "thinking",
+    )
+    events = numbered([e.AgentStateChanged(t.AgentState(state)) for state in states])
+    path = await written(tmp_path / "journal.db", events)
+    at = [event.at for event in events]
+    assert rows(path, "SELECT seq, at, until FROM pauses") == [
+        (2, at[1], at[2]),
+        (3, at[2], at[3]),
+        (6, at[5], at[6]),
+    ]
+
+
+@pytest.mark.parametrize("old", OLD, ids=lambda path: path.stem)
+async def test_an_older_journal_is_added_up_when_it_is_brought_up_to_date(old: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(old, tmp_path / "old.db"))
+    reader = await JournalReader.open(path)
+    events = [event async for event in reader.stream()]
+    await reader.close()
+    await (await open_for_writing(path)).close()
+    anew = await written(tmp_path / "anew.db", events)
+    for table in TABLES:
+        assert rows(path, f"SELECT * FROM {table}") == rows(anew, f"SELECT * FROM {table}"), table
+    assert rows(path, "SELECT sum(calls) > 0 FROM tool_use") == [(1,)]
+
+
+async def test_old_commands_that_pass_the_gate_were_builds(tmp_path: Path) -> None:
+    created = e.RunCreated(t.RunId("r"), "/r", "main", t.CommitId("c"), "", {}, '{"build":{"gate":["make*"]}}', "0")
+    events = [created]
+    for call, command in (("a", "make -j4"), ("b", "ls"), ("c", "cd x && make")):
+        arguments = f'{{"command":"{command}"}}'
+        events.append(e.ToolStarted(t.CallId(call), "shell", arguments, True, command))
+        events.append(e.ToolFinished(t.CallId(call), "shell", t.ToolCallState.OK, "exit 0", (), 1.0))
+    path = await written(tmp_path / "journal.db", numbered(events))
+    with closing(sqlite3.connect(path)) as db:
+        step_back(db)
+    await (await open_for_writing(path)).close()
+    assert rows(path, "SELECT build, calls FROM tool_use") == [(0, 1), (1, 2)]
+
+
+async def test_a_crash_while_it_is_added_up_leaves_the_older_version_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(shutil.copy(OLD[0], tmp_path / "old.db"))
+    before = rows(path, "SELECT name FROM sqlite_schema")
+
+    def dies(db: sqlite3.Connection, version: int) -> None:
+        db.execute("INSERT INTO failures VALUES ('shell', 'x', 'a', 1)")
+        raise OSError("no room")
+
+    monkeypatch.setattr("engine.journal.connection.backfill", dies)
+    with pytest.raises(OSError, match="no room"):
+        await open_for_writing(path)
+    assert rows(path, "SELECT name FROM sqlite_schema") == before
+    monkeypatch.undo()
+    await (await open_for_writing(path)).close()
+    assert rows(path, "PRAGMA user_version")[0][0] >= TOTALS
+    assert rows(path, "SELECT sum(times) FROM failures WHERE error = 'x'") == [(None,)]
+
+
+def step_back(db: sqlite3.Connection) -> None:
+    """To the version before totals, as far as bringing it up to date again goes."""
+    for table in TABLES:
+        db.execute(f"DROP TABLE {table}")
+    for index in ("inbox_of_handoff", "tasks_of_intent", "tasks_moot", "agents_of_path", "agents_planning"):
+        db.execute(f"DROP INDEX {index}")
+    db.execute(f"PRAGMA user_version = {TOTALS - 1}")
