@@ -21,7 +21,7 @@ from engine.journal.queries import JournalReader
 from engine.journal.statements import BLOB, EVENT, Write, execute, write
 from engine.snapshot import Snapshot
 
-BATCH = 1_000
+BATCH = 2_000
 """Events after which a transaction takes no further call."""
 RETRY_S = 1.0
 """Seconds between two tries to write what could not be written."""

@@ -40,7 +40,8 @@ class Week:
         self._at = self.snapshot.at or 1_800_000_000_000_000
         self._made = self.snapshot.seq
         # Three quarters of what tools answer is short, the rest is kept apart; or all of it is a line.
-        self._answers = words(50, 60) if short else words(150, 600) + words(50, 6_000)
+        texts = words(50, 60) if short else words(150, 600) + words(50, 6_000)
+        self._answers = [f"exit 0 after 1.0 s\n{text}" for text in texts]
         self._said = words(50, 60 if short else 300)
         self._batch: list[e.Event] = []
 
