@@ -15,8 +15,9 @@ class ModelsSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """One endpoint. `api_key_env` names the variable that holds the key; a key never stands in a file.
 
-    Prices are in USD per million tokens; None means what the price list says, or unknown. `window` and
-    `max_output` are in tokens, 0 means the known or default value; the waits are in seconds.
+    Prices are in USD per million tokens; None means what the price list says, or unknown. Input that a provider says it
+    has written to its cache costs a quarter more than other input. `window` and `max_output` are in tokens, 0 means
+    the known or default value; the waits are in seconds.
     """
 
     base_url: str = ""

@@ -122,16 +122,25 @@ class ToolCallState(StrEnum):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens and money of model calls. `input` includes `cached`; `usd` is None when a price is unknown."""
+    """Tokens and money of model calls. `input` includes `cached`, read from the provider's cache, and `written`, stored
+    in it; `usd` is None when a price is unknown.
+    """
 
     input: int = 0
     cached: int = 0
     output: int = 0
     usd: float | None = 0.0
+    written: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
-        return Usage(self.input + other.input, self.cached + other.cached, self.output + other.output, usd)
+        return Usage(
+            self.input + other.input,
+            self.cached + other.cached,
+            self.output + other.output,
+            usd,
+            self.written + other.written,
+        )
 
 
 class Intent(Struct, frozen=True):

@@ -61,8 +61,9 @@ class AnthropicProvider:
 def message_body(request: Request, provider: str, limit: int) -> Json:
     """The request as Messages takes it.
 
-    Two cache breakpoints: one ends what never changes (tools and system prompt), one moves along with the last
-    user message.
+    Three cache breakpoints: one ends what never changes (tools and system prompt), two move along with the last two
+    user messages. The server looks for what it has cached at most 20 blocks before a breakpoint: after a turn of many
+    calls only the breakpoint where the request before ended finds it.
     """
     system: list[Json] = [{"type": "text", "text": wire.clean(request.system)}] if request.system.strip() else []
     tools: list[Json] = [
@@ -76,10 +77,8 @@ def message_body(request: Request, provider: str, limit: int) -> Json:
     messages: list[Json] = []
     for role, blocks in wire.merged(request.messages, provider):
         messages.append({"role": role, "content": [_content(block) for block in blocks]})
-    for message in reversed(messages):
-        if message["role"] == "user":
-            cast(list[Json], message["content"])[-1]["cache_control"] = _CACHED
-            break
+    for message in [message for message in messages if message["role"] == "user"][-2:]:
+        cast(list[Json], message["content"])[-1]["cache_control"] = _CACHED
     body: Json = {"model": request.model, "max_tokens": wire.max_output(request, limit), "messages": messages}
     return body | ({"system": system} if system else {}) | ({"tools": tools} if tools else {})
 
@@ -176,7 +175,7 @@ class _Reader:
         read = self._usage.get("cache_read_input_tokens", 0)
         written = self._usage.get("cache_creation_input_tokens", 0)
         total = None if fresh is None else fresh + read + written
-        used = wire.usage(self._request, blocks, (total, read, self._usage.get("output_tokens")))
+        used = wire.usage(self._request, blocks, (total, read, written, self._usage.get("output_tokens")))
         return Turn(Message("assistant", tuple(blocks)), stop, used)
 
     def _extend(self, part: _Part, delta: Json) -> None:

@@ -205,8 +205,13 @@ class _Reader:
 
     def _used(self, blocks: list[Block]) -> Usage:
         given = _object(self._final and self._final.get("usage"))
-        cached = wire.count(_object(given.get("input_tokens_details")).get("cached_tokens"))
-        counts = (wire.count(given.get("input_tokens")), cached, wire.count(given.get("output_tokens")))
+        details = _object(given.get("input_tokens_details"))
+        counts = (
+            wire.count(given.get("input_tokens")),
+            wire.count(details.get("cached_tokens")),
+            wire.count(details.get("cache_write_tokens")),
+            wire.count(given.get("output_tokens")),
+        )
         return wire.usage(self._request, blocks, counts)
 
 

@@ -210,10 +210,11 @@ class _Reader:
         elif not self._calls and stop is StopReason.TOOLS:
             stop = StopReason.END
         details = self._usage.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        details = details if isinstance(details, dict) else {}
         counts = (
             wire.count(self._usage.get("prompt_tokens")),
-            wire.count(cached),
+            wire.count(details.get("cached_tokens")),
+            wire.count(details.get("cache_write_tokens")),
             wire.count(self._usage.get("completion_tokens")),
         )
         return Turn(Message("assistant", tuple(blocks)), stop, wire.usage(self._request, blocks, counts))

@@ -16,6 +16,10 @@ DEFAULT_WINDOW = 128_000
 COMPATIBLE_WINDOW = 32_000
 """For a model that nobody knows on a compatible server: such servers are often started with short windows."""
 
+WRITTEN = 1.25
+"""What input that is written to a cache costs, where it has a price of its own: times that of other input, with
+Anthropic (for five minutes) as with OpenAI (from GPT-5.6 on)."""
+
 _PER_MILLION = 1_000_000
 
 
@@ -27,17 +31,13 @@ class Prices:
         self._base_urls = base_urls
 
     def price(self, provider: str, model: str, usage: Usage) -> float | None:
-        """USD of the given usage; None when the price is unknown. The rehearsal costs nothing.
-
-        Anthropic bills input that is written to its cache a quarter higher. The adapter marks the end of every
-        request as a cache point, so all input that was not read from the cache counts as written.
-        """
+        """USD of the given usage; None when the price is unknown. The rehearsal costs nothing."""
         if not PROVIDERS[provider].paid:
             return 0.0
         own = self._settings.get(provider, ProviderSettings())
         if own.input_price is not None and own.output_price is not None:
             cached_price = own.input_price if own.cached_price is None else own.cached_price
-            fresh = usage.input - usage.cached
+            fresh = usage.input - usage.cached + (WRITTEN - 1) * usage.written
             total = fresh * own.input_price + usage.cached * cached_price + usage.output * own.output_price
             return total / _PER_MILLION
         found = self._find(provider, model)
@@ -47,7 +47,7 @@ class Prices:
         counted = usage_type(
             input_tokens=usage.input,
             cache_read_tokens=usage.cached,
-            cache_write_tokens=usage.input - usage.cached if provider == "anthropic" else None,
+            cache_write_tokens=usage.written,
             output_tokens=usage.output,
         )
         service, listed = found

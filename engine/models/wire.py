@@ -26,12 +26,13 @@ def clean(text: str) -> str:
 def merged(messages: tuple[Message, ...], provider: str) -> list[tuple[Literal["user", "assistant"], list[Block]]]:
     """The conversation as alternating messages: neighbours of one role joined, answers before text, nothing empty.
 
-    Blocks of other providers are left out.
+    Blocks of other providers are left out, and thoughts that nothing follows (the model was cut off, or fell silent):
+    servers refuse them for good.
     """
     turns: list[tuple[Literal["user", "assistant"], list[Block]]] = []
     for message in messages:
         blocks = [block for block in message.blocks if _sendable(block, provider)]
-        if not blocks:
+        if all(isinstance(block, Opaque) for block in blocks):
             continue
         if turns and turns[-1][0] == message.role:
             turns[-1][1].extend(blocks)
@@ -126,14 +127,15 @@ def count(value: object) -> int | None:
     return int(value)
 
 
-def usage(request: Request, blocks: list[Block], given: tuple[int | None, int | None, int | None]) -> Usage:
-    """Input, cached and output tokens as the server gave them; what it left out is estimated from lengths."""
-    given_input, given_cached, given_output = given
+def usage(request: Request, blocks: list[Block], given: tuple[int | None, int | None, int | None, int | None]) -> Usage:
+    """Input, cached, written and output tokens as the server gave them; what it left out is estimated from lengths."""
+    given_input, given_cached, given_written, given_output = given
     if not given_input:  # no call has an empty input: zero means that the server does not count
         given_input = estimate(request)
     if given_output is None or (given_output == 0 and blocks):
         given_output = sum(map(_length, blocks)) // _CHARS_PER_TOKEN + 1
-    return Usage(given_input, min(given_cached or 0, given_input), given_output)
+    cached = min(given_cached or 0, given_input)
+    return Usage(given_input, cached, given_output, written=min(given_written or 0, given_input - cached))
 
 
 def estimate(request: Request) -> int:

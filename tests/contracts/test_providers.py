@@ -77,7 +77,7 @@ async def test_text_arrives_in_pieces_and_the_turn_is_whole(dialect: Dialect) ->
     async with facing(dialect, stream(dialect.answer("Hel", "lo ☀", "."))) as (provider, server):
         turn = await provider.ask(FIRST, heard.append)
     assert heard == ["Hel", "lo ☀", "."]
-    assert turn == Turn(Message("assistant", (Text("Hello ☀."),)), StopReason.END, Usage(120, 100, 7))
+    assert turn == Turn(Message("assistant", (Text("Hello ☀."),)), StopReason.END, Usage(120, 100, 7, written=15))
     assert server.seen[0].path == dialect.path
     assert server.seen[0].body["stream"] is True
     assert server.seen[0].body["model"] == "a-model"

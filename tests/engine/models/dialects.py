@@ -49,7 +49,8 @@ class Dialect(ABC):
 
     @abstractmethod
     def answer(self, *pieces: str, calls: tuple[Called, ...] = ()) -> list[bytes]:
-        """The events of a whole turn with text (in pieces) and calls, 120 tokens in, 100 of them cached, 7 out."""
+        """The events of a whole turn with text (in pieces) and calls: 120 tokens in, of which 100 were read from the
+        cache and 15 written to it, and 7 out."""
 
     @abstractmethod
     def cut_at_limit(self, text: str) -> list[bytes]:
@@ -192,7 +193,8 @@ class ResponsesDialect(Dialect):
         ]
 
     def end(self, kind: str, items: list[dict[str, Any]], **more: Any) -> bytes:
-        usage = {"input_tokens": 120, "input_tokens_details": {"cached_tokens": 100}, "output_tokens": 7}
+        details = {"cached_tokens": 100, "cache_write_tokens": 15}
+        usage = {"input_tokens": 120, "input_tokens_details": details, "output_tokens": 7}
         response = {"id": "resp_1", "status": kind.split(".")[1], "output": items, "usage": usage, **more}
         return named({"type": kind, "response": response})
 
@@ -218,7 +220,11 @@ class ChatDialect(Dialect):
     name = "openai-chat"
     path = "/v1/chat/completions"
     overloaded = "server_is_overloaded"
-    usage = {"prompt_tokens": 120, "prompt_tokens_details": {"cached_tokens": 100}, "completion_tokens": 7}
+    usage = {
+        "prompt_tokens": 120,
+        "prompt_tokens_details": {"cached_tokens": 100, "cache_write_tokens": 15},
+        "completion_tokens": 7,
+    }
 
     def answer(self, *pieces: str, calls: tuple[Called, ...] = ()) -> list[bytes]:
         events = [self.delta(role="assistant", content="")]

@@ -32,15 +32,40 @@ def without_breakpoints(value: Any) -> Any:
     return [without_breakpoints(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_one_breakpoint_stays_and_one_moves_along() -> None:
+def test_one_breakpoint_stays_and_two_move_along() -> None:
     short = message_body(FIRST, "anthropic", 0)
     answered = Message("user", (ToolAnswer(CALL.id, "files"), Text("# Reminder")))
     longer = msgspec.structs.replace(FIRST, messages=(*FIRST.messages, Message("assistant", (CALL,)), answered))
     long = message_body(longer, "anthropic", 0)
     assert breakpoints(short) == ["/messages/0/content/0", "/system/0"]
-    assert breakpoints(long) == ["/messages/2/content/1", "/system/0"]
+    assert breakpoints(long) == ["/messages/0/content/0", "/messages/2/content/1", "/system/0"]
     assert without_breakpoints(long["messages"])[:1] == without_breakpoints(short["messages"])
     assert (long["system"], long["tools"]) == (short["system"], short["tools"])
+
+
+def test_after_a_turn_of_many_calls_a_breakpoint_stands_where_the_request_before_ended() -> None:
+    """What is cached is looked for at most 20 blocks before a breakpoint."""
+    messages = FIRST.messages
+    for turn in range(5):
+        calls = tuple(ToolCall(CallId(f"call_{turn}_{n:06}"), "read_file", '{"path": "a"}') for n in range(30))
+        before = message_body(msgspec.structs.replace(FIRST, messages=messages), "anthropic", 0)
+        answers = Message("user", tuple(ToolAnswer(call.id, "a") for call in calls))
+        messages = (*messages, Message("assistant", calls), answers)
+        after = message_body(msgspec.structs.replace(FIRST, messages=messages), "anthropic", 0)
+        assert breakpoints(before)[-2] in breakpoints(after)
+        assert len(breakpoints(after)) <= 4, "more are refused"
+
+
+async def test_a_turn_of_thoughts_alone_does_not_go_back() -> None:
+    script = [*thinking_turn()[:6], *DIALECT.end("end_turn")]
+    async with serving(lambda _: stream(script)) as server:
+        provider = DIALECT.open(server.url)
+        turn = await provider.ask(FIRST, ignore)
+        await provider.close()
+    assert {type(block) for block in turn.message.blocks} == {Opaque}
+    nudged = (*FIRST.messages, turn.message, Message("user", (Text("# Nudge"),)))
+    [told] = message_body(msgspec.structs.replace(FIRST, messages=nudged), "anthropic", 0)["messages"]
+    assert (told["role"], len(told["content"])) == ("user", 2)
 
 
 def test_without_a_system_prompt_the_tools_are_cached() -> None:

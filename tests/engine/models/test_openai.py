@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.conversation import Message, Opaque, StopReason, ToolAnswer, ToolCall
+from engine.conversation import Message, Opaque, StopReason, Text, ToolAnswer, ToolCall
 from engine.errors import ModelError, ModelErrorKind
 from engine.types import CallId
 from tests.engine.models.dialects import FIRST, TWO_CALLS, ResponsesDialect, named
@@ -51,6 +51,19 @@ async def test_encrypted_reasoning_goes_back_unchanged() -> None:
         await provider.close()
     assert [type(block) for block in turn.message.blocks] == [Opaque, ToolCall]
     assert server.seen[1].body["input"][1] == REASONING
+
+
+async def test_reasoning_that_the_output_limit_cut_off_does_not_go_back() -> None:
+    """An item of reasoning without one that follows it is refused."""
+    ended = DIALECT.end("response.incomplete", [REASONING], incomplete_details={"reason": "max_output_tokens"})
+    async with serving(lambda _: stream([*DIALECT.item(0, REASONING), ended])) as server:
+        provider = DIALECT.open(server.url)
+        turn = await provider.ask(FIRST, ignore)
+        assert turn.stop is StopReason.LENGTH
+        nudged = (*FIRST.messages, turn.message, Message("user", (Text("# Nudge"),)))
+        await provider.ask(msgspec.structs.replace(FIRST, messages=nudged), ignore)
+        await provider.close()
+    assert [item["type"] for item in server.seen[1].body["input"]] == ["message"] * (len(FIRST.messages) + 1)
 
 
 async def test_reasoning_that_only_the_server_could_read_is_left_out() -> None:

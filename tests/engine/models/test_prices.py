@@ -31,10 +31,21 @@ def test_known_models_have_prices_and_windows() -> None:
     assert prices.window("anthropic", "claude-sonnet-4-5") == 200_000
 
 
-def test_what_anthropic_writes_to_its_cache_costs_more() -> None:
+def written(tokens: int) -> Usage:
+    return Usage(tokens, 0, 0, written=tokens)
+
+
+def test_what_is_written_to_a_cache_costs_more_where_the_provider_says_so() -> None:
     prices = Prices({}, {})
-    assert prices.price("anthropic", "claude-sonnet-4-5", Usage(100_000, 0, 0)) == pytest.approx(0.375)
+    assert prices.price("anthropic", "claude-sonnet-4-5", Usage(100_000, 0, 0)) == pytest.approx(0.3)
+    assert prices.price("anthropic", "claude-sonnet-4-5", written(100_000)) == pytest.approx(0.375)
     assert prices.price("anthropic", "claude-sonnet-4-5", Usage(100_000, 100_000, 0)) == pytest.approx(0.03)
+    for model, times in (("gpt-4o", 1.0), ("gpt-5.6-terra", 1.25)):
+        plain = prices.price("openai", model, Usage(100_000, 0, 0))
+        assert plain
+        assert prices.price("openai", model, written(100_000)) == pytest.approx(times * plain)
+    own = Prices({"anthropic": ProviderSettings(input_price=2.0, output_price=10.0)}, {})
+    assert own.price("anthropic", "x", written(MILLION)) == pytest.approx(2.5)
 
 
 def test_an_unknown_model_has_no_price_rather_than_none_at_all() -> None:
