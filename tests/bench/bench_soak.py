@@ -2,18 +2,20 @@
 
 A made-up week goes through the real fold and journal as fast as it can be written, and as many small changes land on a
 real trunk: `make bench ONLY=soak ARGS="--calls 1000000 --folder /big/disk"`. Models and sandboxes are
-not part of it.
+not part of it. Each tenth is shown when it is done. CPU time is what a busy machine does not falsify; times beside it
+are for one that does nothing else.
 """
 
 import asyncio
 import os
+import sys
 import tempfile
-import threading
 import time
 from argparse import ArgumentParser
 from pathlib import Path
 from random import Random
 
+from engine.journal.connection import log_size
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.repo.housekeeping import EVERY, Housekeeper
@@ -29,29 +31,40 @@ from tests.bench.week import CALLS, Week
 TENTHS = 10
 BEHIND = 2_000
 """Events that may wait for the disk."""
+ASKED = 60
+"""How often a tenth asks each query."""
 COLUMNS = (
-    *("calls", "rss_mb", "fds", "threads", "kb_per_call", "log_mb", "append_per_cpu_s", "query_p50_ms"),
-    *("landing_p50_ms", "landing_p99_ms", "trunk_kb_per_landing", "agents"),
+    *("calls", "agents", "rss_mb", "own_mb", "fds", "threads", "mb_per_1000_calls", "log_mb", "event_cpu_us"),
+    *("query_cpu_ms", "query_p50_ms", "landing_cpu_ms", "landing_p50_ms", "landing_p99_ms", "trunk_kb_per_landing"),
 )
 FILES = 2_000
 """Of the project that is landed on."""
 
 
-def rss_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+def status(name: str) -> int:
+    """A number from /proc/self/status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-async def query_ms(reader: JournalReader, week: Week, draw: Random) -> float:
-    """The median of what a screen asks for, in milliseconds."""
+async def query_ms(reader: JournalReader, week: Week, draw: Random) -> tuple[float, float]:
+    """Of what a screen asks for: milliseconds of CPU on average, and the median time."""
     agents = list(week.snapshot.agents)
-    took = []
-    for _ in range(30):
+    took, began = [], time.process_time()
+    for _ in range(ASKED):
         agent = draw.choice(agents)
-        for ask in (reader.messages(agent, limit=50), reader.events(limit=100), reader.tool_calls(agent, limit=50)):
+        for ask in (
+            reader.messages(agent, limit=50),
+            reader.events(limit=100),
+            reader.tool_calls(agent, limit=50),
+            reader.handoffs(),
+            reader.landings(),
+            reader.spread_samples(200),
+        ):
             start = time.perf_counter()
             await ask
             took.append((time.perf_counter() - start) * 1_000)
-    return sorted(took)[len(took) // 2]
+    return (time.process_time() - began) * 1_000 / len(took), sorted(took)[len(took) // 2]
 
 
 class Landings:
@@ -67,16 +80,19 @@ class Landings:
         make_project(folder / "project", FILES)
         return cls(await GitTrunk.create(folder, await inspect_repo(folder / "project"), RunId("r-1")))
 
-    async def land(self, count: int) -> tuple[float, float, float]:
-        """So many more: milliseconds p50 and p99, and KB on disk for each."""
-        before, took = self._kb(), []
+    async def land(self, count: int) -> tuple[float, float, float, float]:
+        """So many more: milliseconds of CPU, p50 and p99, and KB on disk for each."""
+        before, took, cpu = self._kb(), [], 0.0
         for _ in range(count):
             self.done += 1
+            began = time.process_time()
             took.append(await self._land(self.done))
+            cpu += time.process_time() - began
             if self.done % EVERY == 0:
                 await self._keeper.tidy()
         took.sort()
-        return took[len(took) // 2], took[len(took) * 99 // 100], (self._kb() - before) / len(took)
+        grown = (self._kb() - before) / count
+        return cpu * 1_000 / count, took[count // 2], took[count * 99 // 100], grown
 
     async def _land(self, number: int) -> float:
         file = number % FILES
@@ -103,6 +119,7 @@ async def soak(path: Path, calls: int) -> Report:
     await journal.durable(journal.last_seq)
     reader = await JournalReader.open(path)
     report = Report("soak", COLUMNS)
+    sys.stderr.write("  ".join(COLUMNS) + "\n")
     for tenth in range(1, TENTHS + 1):
         began, first, size, before = time.process_time(), journal.last_seq, disk(path), week.calls
         while week.calls < calls * tenth // TENTHS:
@@ -111,14 +128,16 @@ async def soak(path: Path, calls: int) -> Report:
             if journal.last_seq - journal.durable_seq > BEHIND:
                 await journal.durable(journal.last_seq - BEHIND // 2)
         await journal.durable(journal.last_seq)
-        rate = (journal.last_seq - first) / (time.process_time() - began)
-        landed = await landings.land(max(20, calls // CALLS // TENTHS))
+        cpu_us = (time.process_time() - began) * 1e6 / (journal.last_seq - first)
         grown = (disk(path) - size) / 1e3 / (week.calls - before)
-        log = disk(Path(f"{path}-wal")) / 1e6
-        fds, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+        log = log_size(path) / 1e6
+        landed = await landings.land(max(20, calls // CALLS // TENTHS))
         asked = await query_ms(reader, week, draw)
-        levels = (rss_mb(), fds, threads, grown, log, rate, asked, *landed)
-        report.rows.append((week.calls, *levels, len(week.snapshot.agents)))
+        memory = (status("VmRSS") / 1e3, status("RssAnon") / 1e3)
+        held = (len(os.listdir("/proc/self/fd")), status("Threads"))
+        row = (week.calls, len(week.snapshot.agents), *memory, *held, grown, log, cpu_us, *asked, *landed)
+        report.rows.append(row)
+        sys.stderr.write("  ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row) + "\n")
     await reader.close()
     await journal.close()
     for name, one, other in zip(COLUMNS, report.rows[0], report.rows[-1], strict=True):
@@ -129,7 +148,8 @@ async def soak(path: Path, calls: int) -> Report:
 
 
 def disk(path: Path) -> int:
-    return path.stat().st_size
+    """Bytes of the journal, with its log: what is not yet in the file would count for the next tenth."""
+    return path.stat().st_size + log_size(path)
 
 
 def main() -> None:
