@@ -1,12 +1,13 @@
 """An agent's desk: its own copy of the repository, made when first used, and the commands it runs there."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from engine.agents.cancelling import cancelled
 from engine.agents.host import Host
 from engine.events import AgentStateChanged, Draft, MessageQueued, Rescoped
-from engine.protocols import Output, Workspace, WorkspaceError, WorkspaceLost
+from engine.protocols import Output, Workspace
 from engine.quantities import span_s
 from engine.tools.tool import Answer
 from engine.types import Agent, AgentId, AgentState, CommitId, HandoffText, InboxMessage, MessageId, MessageSource, Role
@@ -22,6 +23,7 @@ class AgentDesk:
         self._id = agent
         self._hand_off = hand_off
         self._workspace: Workspace | None = None
+        self._opening = asyncio.Lock()
         self._spoiled: frozenset[str] = frozenset()
         self.commit = commit
         self.snapshot = host.snapshot
@@ -39,9 +41,10 @@ class AgentDesk:
         return self._workspace
 
     async def workspace(self) -> Workspace:
-        if self._workspace is None:
-            self._workspace = await self._host.workspaces.open(self._id, self.commit)
-        return self._workspace
+        async with self._opening:
+            if self._workspace is None:
+                self._workspace = await self._host.workspaces.open(self._id, self.commit)
+            return self._workspace
 
     async def command(self, command: str, timeout_s: float) -> tuple[Output, float]:
         limit = span_s(self.settings.sandbox.command_timeout)
@@ -100,18 +103,16 @@ class AgentDesk:
         return await self._hand_off(self._host.mask.value(text))
 
     async def follow(self, commit: CommitId) -> None:
-        """Bring the copy to a newer commit; what was changed in it is lost. One that cannot be is made anew later."""
-        self.commit = commit
-        if self._workspace is not None and self._workspace.base != commit:
-            try:
-                await self._workspace.advance(commit, commit)
-            except (WorkspaceError, WorkspaceLost):
-                await self.close()
+        """Go on from a newer commit, in a new copy once one is needed; what was changed in the old one is lost."""
+        if commit != self.commit:
+            self.commit = commit
+            await self.close()
 
     async def close(self) -> None:
+        """Let go of the copy, if there is one."""
         if self._workspace is not None:
             await self._workspace.close()
-            self._workspace = None
+            self._workspace, self._spoiled = None, frozenset()
 
     def _subtree(self) -> str:
         """Whom the build gate is fair between: the planners."""

@@ -288,6 +288,8 @@ class Loop:
     async def _sleep(self) -> None:
         """Wait for a message, at no cost, and wake up to the newest trunk."""
         self._record(e.AgentStateChanged(AgentState.WAITING, "for a message"))
+        if not self.host.snapshot.inboxes.get(self.agent):
+            await self.desk.close()
         await self.host.message_for(self.agent)
         await self.desk.follow(await self.host.trunk.tip())
         self._steps = 0

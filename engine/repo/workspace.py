@@ -75,7 +75,7 @@ class AgentWorkspace:
         self._started_ahead = False
         self._closed = False
         """Nothing more may be asked of it."""
-        self._gone = False
+        self._closing: asyncio.Task[None] | None = None
         self._outputs = 0
         self._carried: frozenset[str] = frozenset()
 
@@ -329,9 +329,12 @@ class AgentWorkspace:
         return self._scan().aside
 
     async def close(self) -> None:
-        if self._gone:
-            return
-        self._gone = True
+        """To its end, even where whoever asks for it is cancelled meanwhile."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         self._let_go()
         if self.copy.stamps is not None:
             quiet = await self.end()

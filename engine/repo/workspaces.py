@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from itertools import count
 from pathlib import Path
 
 from engine.errors import ErrorKind, SwarmError
@@ -55,7 +56,8 @@ class CopiedWorkspaces:
         self._of_agent: dict[AgentId, AgentWorkspace] = {}
         self._open: set[AgentWorkspace] = set()
         self._spares: list[tuple[Spare, Layer]] = []
-        self._count = 0
+        self._names: set[str] = set()
+        """Of copies that are there, or about to be."""
         self._closed = False
         self._cleaning: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
@@ -88,14 +90,13 @@ class CopiedWorkspaces:
         """
         if self._closed:
             raise SwarmError(ErrorKind.STATE, "the workspaces are closed", "start the run again")
-        self._count += 1
-        folder = self._folder / "copies" / f"{_plain(agent)}-{os.getpid()}-{self._count}"
         layer = await self._layers.use(commit, anew=anew)
+        folder = self._folder_for(agent)
         try:
             copy = await self._copy(folder, layer)
         except BaseException:
             self._layers.release(layer)
-            self._trash.throw(folder)
+            self._throw(folder)
             raise
         workspace = AgentWorkspace(
             copy,
@@ -124,6 +125,20 @@ class CopiedWorkspaces:
             log.warning("what the check has built cannot be looked through: %s", error)
         finally:
             await own.close()
+
+    def _folder_for(self, agent: AgentId) -> Path:
+        """The same for one copy of an agent after the other: without namespaces it shows, and the agent knows it."""
+        name = first = f"{_plain(agent)}-{os.getpid()}"
+        for number in count(2):
+            if name not in self._names:
+                break
+            name = f"{first}-{number}"
+        self._names.add(name)
+        return self._folder / "copies" / name
+
+    def _throw(self, folder: Path) -> None:
+        self._trash.throw(folder)
+        self._names.discard(folder.name)
 
     def sandboxes(self) -> dict[AgentId, int]:
         """The process at the top of each agent's newest sandbox."""
@@ -155,7 +170,7 @@ class CopiedWorkspaces:
             self._spares.append((Spare(files, copy.stamps, copy.sources), workspace.layer))
         else:
             self._layers.release(workspace.layer)
-        self._trash.throw(copy.folder)
+        self._throw(copy.folder)
         self._open.discard(workspace)
         for agent in [agent for agent, other in self._of_agent.items() if other is workspace]:
             del self._of_agent[agent]

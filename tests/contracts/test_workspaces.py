@@ -539,19 +539,43 @@ async def test_nothing_of_a_former_task_is_seen_by_the_next(workspaces: CopiedWo
 async def test_a_full_copy_is_brought_up_to_date_and_not_made_anew(
     workspaces: CopiedWorkspaces, project: Project
 ) -> None:
+    def made() -> tuple[int, int]:
+        found = (project.folder / "workspaces/copies").glob("*/files/src/greet.py")
+        return next((info.st_ino, info.st_ctime_ns) for info in map(os.stat, found))
+
     first = await workspaces.open(AGENT, project.base)
-    kept = (first.copy.changed / "src/greet.py") if first.copy.stamps is not None else None
-    inode = kept.stat().st_ino if kept else None
+    before = made() if first.copy.stamps is not None else None
     await shell(first, "echo x > README.md")
     await first.close()
     second = await workspaces.open(AGENT, project.base)
+    assert second.root == first.root
     assert await second.read_file("README.md") == b"# Greeter\n"
-    if kept is None:
+    if before is None:
         assert list(second.copy.changed.iterdir()) == []
     elif workspaces.level in ("full", "namespaced"):
-        assert (second.copy.changed / "src/greet.py").stat().st_ino == inode
+        assert made() == before
     else:  # nobody vouches there for the end of what ran in it
-        assert not (project.folder / "workspaces" / "copies" / first.copy.folder.name).exists()
+        assert made() != before
+
+
+async def test_a_copy_is_closed_whole_though_its_agent_is_cancelled_meanwhile(
+    workspaces: CopiedWorkspaces, project: Project
+) -> None:
+    workspace = await workspaces.open(AGENT, project.base)
+    await workspace.read_file("README.md")
+    closing = asyncio.create_task(workspace.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    await workspace.close()
+    assert workspaces.sandboxes() == {}
+    assert list((project.folder / "workspaces/copies").iterdir()) == []
+
+
+async def test_two_copies_of_one_agent_are_two(workspaces: CopiedWorkspaces, project: Project) -> None:
+    one, other = await asyncio.gather(*(workspaces.open(AGENT, project.base) for _ in range(2)))
+    await one.write_file("README.md", b"mine\n")
+    assert await other.read_file("README.md") == b"# Greeter\n"
 
 
 async def test_copies_begin_with_what_the_check_has_built_where_they_can_share_it(
