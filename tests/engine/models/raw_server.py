@@ -36,6 +36,13 @@ class Chunk:
     data: bytes
 
 
+@dataclass(frozen=True)
+class Wait:
+    """Nothing for so many seconds."""
+
+    seconds: float
+
+
 class Stall:
     """Nothing more, until the client goes away."""
 
@@ -55,7 +62,7 @@ class Flood:
     data: bytes
 
 
-Step = Send | Chunk | Stall | Abort | Reset | Flood
+Step = Send | Chunk | Wait | Stall | Abort | Reset | Flood
 Script = Callable[[Seen], list[Step]]
 END = Send(b"0\r\n\r\n")
 
@@ -107,6 +114,8 @@ class RawServer:
                 writer.write(step.data)
             case Chunk():
                 writer.write(b"%x\r\n%s\r\n" % (len(step.data), step.data))
+            case Wait():
+                await asyncio.sleep(step.seconds)
             case Flood():
                 while True:
                     writer.write(b"%x\r\n%s\r\n" % (len(step.data), step.data))
