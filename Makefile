@@ -23,6 +23,7 @@ simulate: $(ENV)/.ready
 
 faults: $(ENV)/.ready
 	$(RUN)/python -m tests.faults.many_kills $(ARGS)
+	$(RUN)/python -m tests.faults.bad_provider
 
 bench: $(ENV)/.ready
 	$(RUN)/python -m tests.bench $(ONLY) $(ARGS)

@@ -122,6 +122,10 @@ class Models(Protocol):
         """Tokens that fit into the model's context, input and output together."""
         ...
 
+    def longest_wait(self, model: ModelName) -> float:
+        """Seconds between two tries of one call at most, as the settings of the model's provider have it."""
+        ...
+
     async def close(self) -> None: ...
 
 

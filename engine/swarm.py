@@ -44,9 +44,9 @@ SAMPLE_S = 5.0
 """Seconds between two resource samples."""
 PUBLISH_S = 2.0
 """Seconds at least between two writes of trunk and green to the person's repo."""
-OUTAGE_S = 30.0
-OUTAGE_MOST_S = 300.0
-"""Seconds before a provider that stopped answering is asked again: the first wait, doubled up to the longest."""
+OUTAGE = 0.5
+OUTAGE_MOST = 5.0
+"""Before a provider that stopped answering is asked again, in longest waits of a call: the first, and the last."""
 DRAIN_S = 10.0
 """Seconds that agents are given to reach a safe point when the run stops."""
 
@@ -218,7 +218,7 @@ class Swarm:
                 if not self.snapshot.model_calls:
                     hint = "is its server reachable? `swarm-tui doctor` shows its address; then: swarm-tui resume"
                     raise SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.NOT_GREEN) from error
-                wait = min(OUTAGE_MOST_S, OUTAGE_S * 2**outages)
+                wait = min(OUTAGE_MOST, OUTAGE * 2**outages) * self.models.longest_wait(model)
                 retrying(f"no answer: {error.message}", wait)
             run_on = self.supervisor.stop_clock(agent)
             await self.clock.sleep(wait)

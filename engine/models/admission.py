@@ -10,6 +10,10 @@ from msgspec import Struct
 from engine.protocols import Clock
 
 _DECREASE = 0.5
+IN_A_ROW = 8
+"""Failures without a whole answer between them that make an endpoint one that is down."""
+PROBES = 2
+"""Calls that look whether such an endpoint is back: one of them may hang."""
 
 
 class EndpointStatistics(Struct, frozen=True):
@@ -26,7 +30,9 @@ class EndpointStatistics(Struct, frozen=True):
 class Admission:
     """Concurrency that adapts as TCP does: a little more after each success, half after a rate limit.
 
-    A burst of rate limits halves it once: those of calls that were let in before the last cut say nothing new.
+    A burst of rate limits halves it once: those of calls that were let in before the last cut say nothing new. An
+    endpoint that is down gets a few calls that look for it, further and further apart, whoever else waits; once it
+    answers, as many more with each success, up to what it bore before.
     """
 
     def __init__(self, clock: Clock, max_concurrent: int) -> None:
@@ -39,6 +45,11 @@ class Admission:
         self._cool_until = clock.monotonic()
         self._cooled_s = 0.0
         self._cut_at = float("-inf")
+        self._bore = self._limit
+        """Up to here each success lets one more in."""
+        self._answered = True
+        """Whether a whole answer came since the last cut."""
+        self._failures = 0
         self._thawing: asyncio.Task[None] | None = None
         self._calls = 0
         self._retries = 0
@@ -59,15 +70,34 @@ class Admission:
             self._leave()
 
     def succeeded(self) -> None:
-        """One more at once for every round of successes."""
-        self._limit = min(float(self._max), self._limit + 1 / self._limit)
+        """One more at once for every round of successes; for each of them after the endpoint was down."""
+        self._failures, self._answered = 0, True
+        more = 1.0 if self._limit < self._bore else 1 / self._limit
+        self._limit = min(float(self._max), self._limit + more)
 
     def rate_limited(self, started: float, wait: float) -> None:
         """A call that was let in at `started` was told to slow down: nothing more goes out for `wait` seconds."""
         now = self._clock.monotonic()
         if started > self._cut_at:
             self._limit = max(1.0, self._limit * _DECREASE)
+            if self._answered:  # a row of cuts says no more of what it bears than the first
+                self._bore = self._limit
+            self._answered = False
             self._cut_at = now
+        self._cool(wait)
+
+    def failed(self, started: float, wait: float) -> None:
+        """A call that was let in at `started` got no whole answer, and will be tried again in `wait` seconds."""
+        self._failures += 1
+        if self._failures < IN_A_ROW:
+            return
+        if self._limit > PROBES:
+            self._bore, self._limit = self._limit, float(PROBES)
+        if started >= self._cool_until:  # what was under way already says nothing new
+            self._cool(wait)
+
+    def _cool(self, wait: float) -> None:
+        now = self._clock.monotonic()
         until = now + wait
         if until > self._cool_until:
             self._cooled_s += until - max(now, self._cool_until)

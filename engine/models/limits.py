@@ -78,6 +78,8 @@ class ModelDesk:
                     wait = self._wait(error, retries, settings.max_retry_wait)
                     if error.status in _SLOW_DOWN:
                         admission.rate_limited(started, wait)
+                    else:
+                        admission.failed(started, wait)
                 else:
                     self._answered.add(name)
                     admission.succeeded()
@@ -97,6 +99,9 @@ class ModelDesk:
         """Tokens that fit into the model's context. The first call for a paid provider takes half a second."""
         name, bare = split_model(model)
         return self._prices.window(name, bare)
+
+    def longest_wait(self, model: ModelName) -> float:
+        return self._of(split_model(model)[0]).max_retry_wait
 
     @property
     def statistics(self) -> dict[str, EndpointStatistics]:

@@ -24,6 +24,8 @@ PACKS = 128
 """Packs that are left alone: more than landings leave in one process, which join their own as they go."""
 GROWTH = 2
 TRIES = 5
+AGAIN_S = 0.2
+"""Seconds between two tries: landings take away many packs in a row."""
 HOURS = 3_600.0
 
 log = logging.getLogger("swarm")
@@ -65,6 +67,7 @@ class Housekeeper:
             except (SwarmError, FileNotFoundError):  # landings join their own packs at times, under our hands
                 if left == 1:
                     raise
+                await asyncio.sleep(AGAIN_S)
 
     async def _join(self) -> list[Path]:
         """Write one pack of what is small; returns the files that it replaces."""
@@ -113,7 +116,11 @@ def small(packs: list[Path]) -> list[Path]:
     """Those that are to become one: from the smallest up, each that is not much larger than all before together."""
     taken: list[Path] = []
     total = 0
-    for size, pack in sorted((pack.stat().st_size, pack) for pack in packs):
+    sizes: list[tuple[int, Path]] = []
+    for pack in packs:
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append((pack.stat().st_size, pack))
+    for size, pack in sorted(sizes):
         if taken and size > GROWTH * total:
             break
         taken.append(pack)

@@ -88,5 +88,8 @@ class ScriptedModels:
     def window(self, model: ModelName) -> int:
         return self.tokens_in_window
 
+    def longest_wait(self, model: ModelName) -> float:
+        return 60.0
+
     async def close(self) -> None:
         await self._power.needed()

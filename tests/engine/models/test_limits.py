@@ -200,6 +200,51 @@ def test_a_burst_of_rate_limits_halves_the_concurrency_once_and_success_raises_i
     simulate(main)
 
 
+@pytest.mark.parametrize("status", [500, None, 429])
+def test_an_endpoint_that_is_down_for_minutes_is_looked_for_by_few_and_soon_found(status: int | None) -> None:
+    async def main(clock: SimulatedClock) -> None:
+        agents, down_s = 100, 1_200.0
+        provider = Scripted(clock, [])
+        desk = desk_for(provider, clock, ProviderSettings(max_concurrent=64))
+        await desk.ask(MODEL, REQUEST, ignore, ignore)
+        provider.answers = [failed(ModelErrorKind.RETRYABLE, status)] * 100_000
+        provider.asked_at.clear()
+
+        async def insist() -> None:
+            while True:
+                try:
+                    await desk.ask(MODEL, REQUEST, ignore, ignore)
+                    return
+                except ModelError:
+                    await clock.sleep(30)
+
+        calls = [asyncio.create_task(insist()) for _ in range(agents)]
+        await clock.sleep(down_s)
+        later = [at for at in provider.asked_at if at > 60]
+        assert len(provider.asked_at) < 3 * agents
+        assert len(later) / (down_s / 60) < 60, "about one a second, for all of them together"
+        assert len(later) > down_s / 60
+        provider.answers.clear()
+        await asyncio.gather(*calls)
+        assert clock.monotonic() < down_s + 90
+        assert desk.statistics["rehearsal"].limit > 30
+        await desk.close()
+
+    simulate(main)
+
+
+def test_a_failure_now_and_then_says_nothing_of_the_endpoint() -> None:
+    async def main(clock: SimulatedClock) -> None:
+        cut = failed(ModelErrorKind.RETRYABLE)
+        provider = Scripted(clock, [cut if number % 8 else WHOLE for number in range(200)])
+        desk = desk_for(provider, clock, ProviderSettings(max_concurrent=16, max_retries=50))
+        await asyncio.gather(*(desk.ask(MODEL, REQUEST, ignore, ignore) for _ in range(16)))
+        assert desk.statistics["rehearsal"].limit == 16
+        await desk.close()
+
+    simulate(main)
+
+
 def test_cancelled_calls_leave_no_hole_in_the_line() -> None:
     async def main(clock: SimulatedClock) -> None:
         provider = Scripted(clock, [])

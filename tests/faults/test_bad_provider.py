@@ -1,0 +1,21 @@
+"""A provider in trouble: 429, 5xx, silence, half streams, garbage. The long version is `make faults`."""
+
+import asyncio
+from pathlib import Path
+
+from tests.engine.models.dialects import DIALECTS
+from tests.faults.bad_provider import Weather, endure, playbook
+
+TASKS = 8
+SPELL = 12
+"""Requests of each trouble, the fair ones before it included."""
+
+
+async def test_a_provider_in_trouble_costs_time_and_nothing_else(tmp_path: Path) -> None:
+    weathers = {each.name: Weather(playbook(TASKS, 2), SPELL, in_seconds=False, answer_s=0.0) for each in DIALECTS}
+    await asyncio.gather(
+        *(
+            endure(tmp_path / name, name, weather, TASKS, max_retry_wait=0.2, stall_timeout=0.3)
+            for name, weather in weathers.items()
+        )
+    )
