@@ -6,7 +6,7 @@ from rich.cells import cell_len
 
 from tui.bridge import Agent, AgentState, Micros, Role
 from tui.figures import age, count, price
-from tui.states import AGENT
+from tui.states import AGENT, look_of
 from tui.text import Line, Span, fit, one_line
 from tui.tree import Row
 from tui.view import Below
@@ -96,10 +96,9 @@ def _title(agent: Agent, name: str) -> str:
 
 
 def _state(agent: Agent) -> Line:
-    """Its state in a word; what holds a subtree says so instead."""
-    look = AGENT[agent.state]
-    word, style = ("held", "paused") if agent.paused and not agent.ended else (look.word, look.style)
-    return (Span(" " + fit(word, _STATE - 1), style),)
+    """Its state in a word."""
+    look = look_of(agent)
+    return (Span(" " + fit(look.word, _STATE - 1), look.style),)
 
 
 def _doing(agent: Agent, below: Below, at: Columns, *, planner: bool, quiet: bool) -> Line:

@@ -26,7 +26,7 @@ def target_of(arguments: str) -> str:
         if isinstance(value := given.get(name), str):
             return value
     if isinstance(tasks := given.get("tasks"), list):
-        return f"{len(tasks)} tasks"
+        return f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
     return ""
 
 

@@ -62,9 +62,7 @@ _tells(b.AgentsSampled)(lambda e: (Tone.ROUTINE, f"measured: {len(e.uses)} agent
 _tells(b.LoadLimited)(lambda e: (Tone.WARN, load_limit(e.limit)))
 _tells(b.Sampled)(lambda e: (Tone.ROUTINE, f"measured: {size(e.sample.memory)} in use, processor {e.sample.cpu:.0f}%"))
 _tells(b.IntentVersioned)(lambda e: (Tone.GOOD, f"intent version {e.intent.version} by {e.intent.author}"))
-_tells(b.MessageQueued)(
-    lambda e: (Tone.WARN if e.message.source == "steer" else Tone.QUIET, f"{e.message.source}: {e.message.text}")
-)
+_tells(b.MessageQueued)(lambda e: (Tone.WARN if e.message.source == "steer" else Tone.QUIET, _message(e.message)))
 _tells(b.AgentSpawned)(lambda e: (Tone.PLAIN, f"spawned {e.spawned.role}: {e.spawned.title}"))
 _tells(b.SubtreePaused)(lambda e: (Tone.WARN, f"{'frozen' if e.freeze else 'paused'} by {e.by}"))
 _tells(b.SubtreeResumed)(lambda e: (Tone.GOOD, f"resumed by {e.by}"))
@@ -101,8 +99,8 @@ _tells(b.GreenMoved)(lambda e: (Tone.GOOD, f"green is at {e.commit[:10]}"))
 
 @_tells(b.RunStateChanged)
 def _(e: b.RunStateChanged) -> Words:
-    tone = Tone.BAD if e.state is b.RunState.FAILED else Tone.GOOD
-    return tone, f"run {e.state}{': ' + e.reason if e.reason else ''}"
+    tone = {b.RunState.FAILED: Tone.BAD, b.RunState.RUNNING: Tone.GOOD, b.RunState.FINISHED: Tone.GOOD}
+    return tone.get(e.state, Tone.WARN), f"run {e.state}{': ' + e.reason if e.reason else ''}"
 
 
 @_tells(b.AgentStateChanged)
@@ -124,7 +122,7 @@ def _(e: b.AgentStateChanged) -> Words:
 def _(e: b.TurnTaken) -> Words:
     said = e.message.text or ", ".join(call.tool for call in e.message.calls)
     usage = f"{count(e.usage.input)} in, {count(e.usage.output)} out, {dollars(e.usage.usd)}"
-    return Tone.QUIET, f"turn ({usage}): {said[:160]}"
+    return Tone.QUIET, f"turn: {said[:160]} ({usage})"
 
 
 @_tells(b.ToolFinished)
@@ -137,7 +135,7 @@ def _(e: b.ToolFinished) -> Words:
 @_tells(b.TaskEnded)
 def _(e: b.TaskEnded) -> Words:
     tone = {"landed": Tone.GOOD, "failed": Tone.BAD}.get(e.state, Tone.WARN)
-    return tone, f"task {e.state}{': ' + e.reason if e.reason else ''}"
+    return tone, f"task {e.state}{': ' + e.reason if e.reason not in ('', 'done') else ''}"
 
 
 @_tells(b.LandingFinished)
@@ -147,7 +145,7 @@ def _(e: b.LandingFinished) -> Words:
         return Tone.WARN, f"conflict in {', '.join(landing.conflicts)}"
     if landing.state is LandingState.REFUSED:
         return Tone.BAD, f"landing refused: {landing.reason}"
-    return Tone.GOOD, f"landing {landing.state}{f': {len(landing.paths)} files' if landing.paths else ''}"
+    return Tone.GOOD, f"landing {landing.state}{f': {_files(len(landing.paths))}' if landing.paths else ''}"
 
 
 @_tells(b.HandedOff)
@@ -169,6 +167,18 @@ def _(e: b.Published) -> Words:
     if e.left_alone:
         return Tone.WARN, f"a ref was left alone: {e.left_alone}"
     return Tone.ROUTINE, f"published trunk {e.trunk[:10]}{f' and green {e.green[:10]}' if e.green else ''}"
+
+
+def _message(message: b.InboxMessage) -> str:
+    """A handoff was told in full by who handed it off: here it is named."""
+    text = message.text
+    if message.source == "handoff":
+        text = text.lstrip().partition("\n")[0].removeprefix("# Handoff: ")
+    return f"{message.source}: {text}"
+
+
+def _files(number: int) -> str:
+    return f"{number} file{'' if number == 1 else 's'}"
 
 
 def _suspects(broken: b.Break) -> str:

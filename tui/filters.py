@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from tui.bridge import Agent, AgentState, Handoff, HandoffStatus, Role, Snapshot
+from tui.bridge import Agent, AgentId, AgentState, Handoff, HandoffStatus, Role
 from tui.session import EVENT_KINDS, EventLine, Tone
 
 Row = TypeVar("Row")
 Test = Callable[[Row], bool]
 Field = Callable[[str], Test[Row]]
+Find = Callable[[AgentId | None], Agent | None]
+"""Looks an agent up by its id in the newest snapshot: a filter outlives the one that it was made under."""
 
 
 class BadFilter(ValueError):  # noqa: N818 - says what the filter is
@@ -50,7 +52,7 @@ def _one_of(name: str, value: str, known: list[str]) -> list[str]:
     return found
 
 
-def agent_filter(source: str, run: Snapshot) -> Filter[Agent]:
+def agent_filter(source: str) -> Filter[Agent]:
     """A filter of agents. `state:working` stands for all who work. Raises BadFilter."""
 
     def state(value: str) -> Test[Agent]:
@@ -77,7 +79,7 @@ def agent_filter(source: str, run: Snapshot) -> Filter[Agent]:
     )
 
 
-def event_filter(source: str, run: Snapshot) -> Filter[EventLine]:
+def event_filter(source: str, find: Find) -> Filter[EventLine]:
     """A filter of events, `tone:bad` for example. Raises BadFilter."""
 
     def kind(value: str) -> Test[EventLine]:
@@ -89,7 +91,7 @@ def event_filter(source: str, run: Snapshot) -> Filter[EventLine]:
         return lambda event: event.tone in wanted
 
     def path(event: EventLine) -> str:
-        agent = run.agents.get(event.agent) if event.agent is not None else None
+        agent = find(event.agent)
         return agent.path if agent is not None else str(event.agent or "")
 
     def under(value: str) -> Test[EventLine]:
@@ -98,7 +100,7 @@ def event_filter(source: str, run: Snapshot) -> Filter[EventLine]:
 
     def role(value: str) -> Test[EventLine]:
         wanted = _one_of("role", value, [str(role) for role in Role])
-        return lambda event: event.agent in run.agents and run.agents[event.agent].role in wanted
+        return lambda event: (agent := find(event.agent)) is not None and agent.role in wanted
 
     return Filter(
         source,
@@ -114,8 +116,17 @@ def _path(value: str) -> str:
     return path
 
 
-def handoff_filter(source: str, run: Snapshot) -> Filter[Handoff]:
+def handoff_filter(source: str, find: Find) -> Filter[Handoff]:
     """A filter of handoffs. Raises BadFilter."""
+
+    def words(handoff: Handoff) -> str:
+        agent = find(handoff.agent)
+        return f"{agent.path} {agent.title}" if agent is not None else str(handoff.agent)
+
+    def path(handoff: Handoff) -> str:
+        agent = find(handoff.agent)
+        return agent.path if agent is not None else str(handoff.agent)
+
     sections = ["notes", "concerns", "deviations", "findings", "feedback"]
 
     def has(value: str) -> Test[Handoff]:
@@ -127,11 +138,11 @@ def handoff_filter(source: str, run: Snapshot) -> Filter[Handoff]:
         return lambda handoff: handoff.text.status in wanted
 
     def under(value: str) -> Test[Handoff]:
-        path = _path(value)
-        return lambda handoff: (run.agents[handoff.agent].path + "/").startswith(path + "/")
+        top = _path(value)
+        return lambda handoff: (path(handoff) + "/").startswith(top + "/")
 
     return Filter(
         source,
         {"has": has, "status": status, "under": under},
-        lambda handoff: f"{run.agents[handoff.agent].path} {run.agents[handoff.agent].title} {handoff.text.summary}",
+        lambda handoff: f"{words(handoff)} {handoff.text.summary}",
     )

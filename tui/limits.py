@@ -62,10 +62,24 @@ def budget_of(run: Snapshot) -> Budget:
     return Budget(budget.usd, budget.tokens, int(span_s(budget.wall) * 1_000_000) if budget.wall else 0)
 
 
+def of_parts(run: Snapshot) -> Iterator[Limit]:
+    """Limits of parts of the run: workers below a planner, and budgets of roles and subtrees that run low."""
+    for id, places in run.workers_below.items():
+        yield Limit("workers", f"≤{places} below {run.agents[id].path}", bad=not places)
+    for part, mark in run.budget_marks.items():
+        if mark.mark != "room" and part != "run" and not part.startswith("task "):
+            how = "used up" if mark.mark == "reached" else "low"
+            yield Limit("budget", f"{part.removeprefix('subtree ')} {how}", bad=mark.mark == "reached")
+
+
 def binding(run: Snapshot, census: Census) -> Iterator[Limit]:
     """Every limit that holds the swarm back now, the hardest first."""
     if run.state in (RunState.PAUSING, RunState.PAUSED):
         yield Limit("paused", "the whole run is held: P resumes it", bad=True)
+    for agent in run.agents.values():
+        if agent.paused and not agent.ended:
+            how = "frozen, with its commands" if agent.frozen else "held"
+            yield Limit("paused", f"{agent.path} is {how}: p on it resumes it", bad=agent.parent is None)
     yield from _budgets(run)
     yield from _workers(run, census)
     yield from _subtrees(run)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tui.bridge import AgentState, HandoffStatus, LandingState, Role, RunState, TaskState
+from tui.bridge import Agent, AgentState, HandoffStatus, LandingState, Role, RunState, TaskState
 from tui.session import Tone
 
 
@@ -22,6 +22,14 @@ AGENT = {
     AgentState.FAILED: Look("✗", "failed", "failed"),
     AgentState.CANCELLED: Look("⊘", "cancelled", "cancelled"),
 }
+
+
+def look_of(agent: Agent) -> Look:
+    """How an agent's state looks; what holds its subtree says so instead of the state's word."""
+    look = AGENT[agent.state]
+    return look._replace(word="held", style="paused") if agent.paused and not agent.ended else look
+
+
 TASK = {
     TaskState.QUEUED: Look("○", "queued", "dim"),
     TaskState.WORKING: Look("●", "working", "thinking"),

@@ -10,7 +10,7 @@ from tui.figures import count, octets, price
 from tui.text import Line, Span, fit, one_line
 
 _CELLS = 7
-"""Of each column of figures."""
+"""Of each column of figures; that of the disk has one more, for `/s`."""
 _PATH = 48
 """Cells of a path at most."""
 
@@ -53,15 +53,17 @@ def tell_users(run: Snapshot, rank: Rank, most: int, cells: int) -> list[Line]:
     shown = [agent for agent in ranked[:most] if amount(agent, uses[agent.id])]
     if not shown and not any(agent.usage.input + agent.usage.output for agent in ranked):
         return []
-    heads = [Span(fit(each, _CELLS, right=True), "accent bold" if each is rank else "dim italic") for each in Rank]
-    room = max(10, min(_PATH, cells - len(heads) * _CELLS))
+    wide = {each: _CELLS + (each is Rank.DISK) for each in Rank}
+    heads = [Span(fit(each, wide[each], right=True), "accent bold" if each is rank else "dim italic") for each in Rank]
+    room = max(10, min(_PATH, cells - sum(wide.values())))
     lines: list[Line] = [(Span(fit(" uses most", room), "dim"), *heads)]
     if not shown:
-        lines.append((Span("   no command runs that uses any", "dim"),))
+        none_used = "nothing has cost anything" if rank is Rank.COST else "no command runs that uses any"
+        lines.append((Span(f"   {none_used}", "dim"),))
     for agent in shown:
         values = ((each, _OF[each](agent, uses[agent.id])) for each in Rank)
         figures = [
-            Span(fit(_TOLD[each](agent, value) if value else "·", _CELLS, right=True), "text" if value else "dim")
+            Span(fit(_TOLD[each](agent, value) if value else "·", wide[each], right=True), "text" if value else "dim")
             for each, value in values
         ]
         path = one_line(agent.path)

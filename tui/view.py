@@ -168,7 +168,11 @@ class View:
             if agent.role is Role.PLANNER and agent.state is AgentState.FAILED:
                 yield Attention(f"{agent.path} failed: {agent.reason}", agent=agent.id)
 
+    def find(self, agent: AgentId | None) -> Agent | None:
+        """The agent as the newest snapshot has it; None while that does not know it."""
+        return self.run.agents.get(agent) if agent is not None and self.run is not None else None
+
     def path_of(self, agent: AgentId | None) -> str:
         """The agent's path; empty while the snapshot does not know the agent yet."""
-        known = self.run.agents.get(agent) if agent is not None and self.run is not None else None
+        known = self.find(agent)
         return known.path if known is not None else ""

@@ -287,7 +287,8 @@ class Loop:
 
     async def _sleep(self) -> None:
         """Wait for a message, at no cost, and wake up to the newest trunk."""
-        self._record(e.AgentStateChanged(AgentState.WAITING, "for a message"))
+        if self.desk.agent.state is not AgentState.WAITING:  # `wait` has said so already
+            self._record(e.AgentStateChanged(AgentState.WAITING, "for a message"))
         if not self.host.snapshot.inboxes.get(self.agent):
             await self.desk.close()
         await self.host.message_for(self.agent)

@@ -110,4 +110,8 @@ def _alone(desk: Desk, asked: int) -> Caution | None:
     return Caution(finding, f"{text}; if this really is the only one, call again" if refuses else text, refuses)
 
 
-TOOL = Tool("spawn_tasks", Arguments, call, writes=True, atomic=True, target=lambda a: f"{len(a.tasks)} tasks")
+def _target(arguments: Arguments) -> str:
+    return f"{len(arguments.tasks)} task{'' if len(arguments.tasks) == 1 else 's'}"
+
+
+TOOL = Tool("spawn_tasks", Arguments, call, writes=True, atomic=True, target=_target)

@@ -10,7 +10,7 @@ from engine.types import AgentState, LoadLimit, ModelName, RunState, Sample
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, small, spawn, task, work
 from tui.bridge import Role
-from tui.limits import binding, budget_of, settings_in
+from tui.limits import binding, budget_of, of_parts, settings_in
 from tui.view import take_census
 
 CALM = Sample(memory_free=8 << 30, disk_free=80 << 30)
@@ -85,6 +85,24 @@ def test_a_subtree_whose_places_are_taken_says_so_while_its_tasks_wait() -> None
     assert told(session)["workers"] == "all 1 places below root/left are taken (set by a person); 1 tasks wait"
     session.record(e.SubtreeLimited(None), agent=left)
     assert told(session) == {}
+
+
+def test_limits_of_parts_are_told_whether_they_bind_or_not() -> None:
+    session = started()
+    left = spawn(session, "root/left", session.run.root, Role.PLANNER, "left")
+    session.record(e.SubtreeLimited(3), agent=left)
+    session.record(e.BudgetMarked(Part("subtree root/left"), Mark.REACHED, "4.60 of 4.50 USD"))
+    session.record(e.BudgetMarked(Part("run"), Mark.NEAR, "9.60 of 10.00 USD"))
+    assert [limit.text for limit in of_parts(session.run)] == ["≤3 below root/left", "root/left used up"]
+
+
+def test_a_held_subtree_is_told_with_the_key_that_resumes_it() -> None:
+    session = started()
+    root = session.run.root
+    session.record(e.SubtreePaused(), agent=root)
+    assert told(session)["paused"] == "root is held: p on it resumes it"
+    session.record(e.SubtreePaused(freeze=True), agent=root)
+    assert told(session)["paused"] == "root is frozen, with its commands: p on it resumes it"
 
 
 def test_what_the_governor_holds_back_is_told_with_its_reason() -> None:

@@ -8,7 +8,7 @@ from textual.widgets import Input
 
 from engine import events as e
 from engine.settings import BudgetSettings, Settings
-from engine.types import AgentState, AgentUse, ModelName, Role, Sample
+from engine.types import AgentId, AgentState, AgentUse, ModelName, Role, Sample
 from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession, done
 from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
@@ -20,6 +20,7 @@ from tui.text import width_of
 from tui.widgets.detail import Tab
 from tui.widgets.header import Header
 from tui.widgets.resources import Resources
+from tui.widgets.story import Log
 
 
 async def test_the_header_says_first_what_a_person_needs() -> None:
@@ -296,6 +297,47 @@ async def test_the_handoff_list_stays_on_its_handoff_when_others_arrive() -> Non
         assert main_of(pilot.app).handoffs.current == chosen
 
 
+async def test_what_is_read_stays_the_selected_handoff_when_a_newer_one_arrives() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3", "enter")
+        read = main_of(pilot.app).handoffs.current
+        assert read is not None
+        _hand_off_another(session)
+        await settle(pilot)
+        await press(pilot, "m")
+        assert session.commands[-1] == Resolve(read.id, True)
+        await press(pilot, "escape", "1")
+        _hand_off_another(session)
+        await settle(pilot)
+        await press(pilot, "3")
+        assert main_of(pilot.app).handoffs.cursor > 0, "the list keeps to what a person chose"
+
+
+def _hand_off_another(session: FakeSession) -> AgentId:
+    planner = session.agent("root/cli").id
+    number = len(session.run.agents)
+    id = task(session, planner, "late")
+    worker = spawn(session, f"root/cli/late-{number}", planner, Role.WORKER, "late", task=id)
+    work(session, worker, id, "shell true", 100)
+    land(session, worker, id)
+    return worker
+
+
+async def test_a_filter_knows_agents_that_came_after_it_was_set() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        main = main_of(pilot.app)
+        main.handoffs.set_filter("under:root/cli")
+        main.event_list.set_filter("under:root/cli role:worker")
+        worker = _hand_off_another(session)
+        await settle(pilot)
+        assert any(handoff.agent == worker for handoff in main.handoffs._handoffs)
+        assert any(event.agent == worker for event in main.event_list._shown)
+
+
 async def test_events_follow_until_a_person_scrolls_up() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
@@ -388,7 +430,12 @@ async def test_enter_on_an_event_jumps_to_its_agent() -> None:
         agent = main_of(pilot.app).event_list.current.agent  # type: ignore[union-attr]
         await press(pilot, "enter")
         assert pilot.app.view.selected == agent
-        assert main_of(pilot.app).pane is Pane.DETAIL
+        main = main_of(pilot.app)
+        assert main.pane is Pane.DETAIL
+        log = main.query_one(Log)
+        assert main.detail.body is log
+        assert log.current is not None
+        assert log.current.kind == "task_ended"
 
 
 async def test_the_frame_of_the_agents_names_the_way_to_the_selected_one() -> None:
@@ -525,6 +572,40 @@ async def test_the_header_sets_spending_against_the_budget() -> None:
         assert "1.3M of 10.0M tokens" in line
         assert "$2.44 of $2.50" in line
         assert "27s of 8h00m" in line
+
+
+async def test_the_header_says_what_still_goes_on_while_the_root_is_paused() -> None:
+    session = FakeSession()
+    root = begin(session)
+    id = task(session, root, "one")
+    worker = spawn(session, "root/w-1", root, Role.WORKER, "one", task=id)
+    work(session, worker, id, "shell make", 10)
+    session.record(e.AgentStateChanged(AgentState.WAITING, "for a message"), agent=root)
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        for change, words in (
+            (None, "● running 0s"),
+            (e.SubtreePaused(), "‖ pausing, 1 command ends"),
+            (e.SubtreePaused(freeze=True), "‖ frozen 0s"),
+            (e.SubtreePaused(), "‖ pausing, 1 command ends"),
+        ):
+            if change is not None:
+                session.record(change, agent=root)
+            await settle(pilot)
+            assert words in painted(pilot.app).split("\n")[0]
+        session.record(e.AgentStateChanged(AgentState.PAUSED), agent=worker)
+        await settle(pilot)
+        assert "‖ paused 0s" in painted(pilot.app).split("\n")[0]
+
+
+async def test_the_header_tells_the_limit_of_a_subtree_or_how_many_there_are() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        session.record(e.SubtreeLimited(3), agent=session.agent("root/blocks").id)
+        await settle(pilot)
+        assert "≤3 below root/blocks" in painted(pilot.app).split("\n")[2]
+        session.record(e.SubtreeLimited(0), agent=session.agent("root/cli").id)
+        await settle(pilot)
+        assert "2 limits of parts" in painted(pilot.app).split("\n")[2]
 
 
 async def test_a_frozen_screen_stands_still_while_the_swarm_goes_on() -> None:

@@ -36,7 +36,7 @@ def test_live_agents_stand_before_ended_ones() -> None:
 
 def test_a_filter_keeps_what_stands_above_its_matches() -> None:
     run = small().run
-    rows = flatten(run, take_census(run), filter=agent_filter("state:failed", run), folded={run.root or ""})
+    rows = flatten(run, take_census(run), filter=agent_filter("state:failed"), folded={run.root or ""})
     matched = [run.agents[row.agent].path for row in rows if row.matched]
     assert len(matched) == 1
     assert rows[0].agent == run.root
@@ -54,7 +54,7 @@ def test_a_filter_keeps_what_stands_above_its_matches() -> None:
 )
 def test_words_of_a_filter_all_hold(source: str, holds: "object") -> None:
     run = small().run
-    filter = agent_filter(source, run)
+    filter = agent_filter(source)
     assert callable(holds)
     assert [a.id for a in run.agents.values() if filter.matches(a)] == [a.id for a in run.agents.values() if holds(a)]
 
@@ -62,16 +62,18 @@ def test_words_of_a_filter_all_hold(source: str, holds: "object") -> None:
 @pytest.mark.parametrize("source", ["state:sleeping", "colour:red", "under:"])
 def test_a_bad_filter_says_what_would_do(source: str) -> None:
     with pytest.raises(BadFilter, match=r"is one of|is not one of|takes a path"):
-        agent_filter(source, small().run)
+        agent_filter(source)
 
 
 def test_handoffs_are_found_by_what_they_hold() -> None:
     run = small().run
-    found = [h for h in run.handoffs.values() if handoff_filter("has:concerns", run).matches(h)]
+    found = [h for h in run.handoffs.values() if handoff_filter("has:concerns", View(run).find).matches(h)]
     assert found
     assert all(h.text.concerns for h in found)
     assert all(
-        h.text.status == "failed" for h in run.handoffs.values() if handoff_filter("status:failed", run).matches(h)
+        h.text.status == "failed"
+        for h in run.handoffs.values()
+        if handoff_filter("status:failed", View(run).find).matches(h)
     )
 
 
@@ -139,12 +141,12 @@ def test_events_are_found_by_kind_tone_role_and_subtree() -> None:
         ("role:planner", lambda line: bool(line.agent) and run.agents[line.agent].role is Role.PLANNER),
         ("!tone:quiet handoff", lambda line: line.tone != "quiet" and "handoff" in f"{line.kind} {line.text}"),
     ):
-        found = [line for line in lines if event_filter(source, run).matches(line)]
+        found = [line for line in lines if event_filter(source, View(run).find).matches(line)]
         assert found == [line for line in lines if holds(line)]
         assert found
     for bad in ("kind:nothing", "tone:loud", "under:"):
         with pytest.raises(BadFilter, match=r"is one of|takes a path"):
-            event_filter(bad, run)
+            event_filter(bad, View(run).find)
 
 
 def test_every_order_shows_every_agent() -> None:

@@ -1,7 +1,7 @@
 """Help: the keys of the focused pane first, then those that work everywhere, with the reason where one is disabled."""
 
 from tui.keymap import Context, Keymap, in_scopes
-from tui.text import EMPTY, Line, Span, fit
+from tui.text import EMPTY, Line, Span, fit, wrap
 from tui.widgets.prose import heading
 
 _TITLES = {
@@ -17,6 +17,8 @@ _TITLES = {
     "intent": "Intent editor",
 }
 
+_INDENT = " " * 16
+
 
 def tell_help(keymap: Keymap, context: Context, here: tuple[str, ...], cells: int) -> list[Line]:
     """All actions by scope; `here` are the focused pane's scopes."""
@@ -27,11 +29,8 @@ def tell_help(keymap: Keymap, context: Context, here: tuple[str, ...], cells: in
         lines += heading(_TITLES[scope] + (" · this pane" if scope in here and scope != "list" else ""))
         for action in in_scopes(scope):
             reason = action.unavailable(context)
-            lines.append(
-                (
-                    Span("  " + fit(keymap.shown(action.id), 14), "dim" if reason else "accent"),
-                    Span(action.description, "dim" if reason else "text"),
-                    Span(f"  ({reason})" if reason else "", "dim italic"),
-                )
-            )
+            keys = Span("  " + fit(keymap.shown(action.id), 14), "dim" if reason else "accent")
+            lines += wrap(action.description, cells, "dim" if reason else "text", first=(keys,), indent=_INDENT)
+            if reason:
+                lines += wrap(f"not now: {reason}", cells, "dim italic", first=(Span(_INDENT),), indent=_INDENT)
     return [*lines, EMPTY]

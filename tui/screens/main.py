@@ -16,6 +16,7 @@ from tui.screens.outside import Outside
 from tui.screens.reader import HandoffReader
 from tui.screens.replaying import Replaying, Timeline
 from tui.screens.steering import Steering
+from tui.states import look_of
 from tui.text import Line, Span, clean
 from tui.widgets.acting import Acting
 from tui.widgets.agents import AgentTree, TreeHeads
@@ -149,7 +150,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         unread = sum(1 for want in view.attention() if want.handoff is not None)
         parts = {
             Pane.AGENTS: [str(total), self._filter_note(self.agents), str(self.agents.order)],
-            Pane.DETAIL: [agent.path if agent is not None else ""],
+            Pane.DETAIL: [f"{look_of(agent).glyph} {look_of(agent).word}", agent.path] if agent is not None else [],
             Pane.HANDOFFS: [
                 str(run.handoff_count if run else 0),
                 self._filter_note(self.handoffs),
@@ -162,6 +163,8 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             ],
             Pane.RESOURCES: [str(self.query_one(Resources).stretch)],
         }
+        if self.zoomed:
+            parts[self.pane].append(f"{self.host.keymap.shown('focus.unzoom')} shows all panes")
         if view.marked:
             parts[Pane.AGENTS].append(f"{len(view.marked)} marked")
         for number, pane in enumerate(PANES, 1):
@@ -296,6 +299,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             happened = self.event_list.current
             if happened is not None and happened.agent is not None:
                 self.agents.select(happened.agent)
+                self.detail.look_up(happened.seq)
                 self.go(Pane.DETAIL)
 
     def _after_reading(self, action: str | None) -> None:

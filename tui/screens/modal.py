@@ -77,12 +77,15 @@ class Choose(ModalScreen[str | None], Acting):
             yield choices
 
     def on_mount(self) -> None:
-        self._draw()
+        self.call_after_refresh(self._draw)  # its height follows from its width
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
         prose = self.query_one(Prose)
         prose.set(self._tell)
-        prose.styles.height = len(self._tell(56))
+        prose.styles.height = len(self._tell(prose.cells))
 
     def _tell(self, cells: int) -> list[Line]:
         lines: list[Line] = []

@@ -100,7 +100,11 @@ class StartScreen(Outside, Screen[None]):
 
     def _tell(self, cells: int) -> list[Line]:
         start = self._start
-        lines = [
+        lines: list[Line] = []
+        if start.problem:
+            lines += fact("✗ problem", start.problem, "failed bold", cells=cells)
+            lines += fact("", start.hint, cells=cells)
+        lines += [
             *fact("repo", start.repo, "text bold", cells=cells),
             *fact("branch", start.branch or "detached head", cells=cells),
         ]
@@ -113,17 +117,14 @@ class StartScreen(Outside, Screen[None]):
             lines += fact("check", f"none, so nothing becomes green: {how} {start.suggested}", "paused", cells=cells)
         for role, model in start.models.items():
             lines += fact(role, model or "none chosen", "text" if model else "paused", cells=cells)
-        for name, state in start.keys.items():
-            lines += fact("key", f"{name} {state}", "text", cells=cells)
+        if keys := ", ".join(f"{name} {state}" for name, state in start.keys.items()):
+            lines += fact("keys", keys, "text", cells=cells)
         level = self._level or start.sandbox_level
         asked = " (asked for; trying it…)" if self._look is not None and not self._level else ""
         style = "failed bold" if level.startswith(("off", "none")) else "text"
         lines += fact("sandbox", (level or "unknown") + asked, style, cells=cells)
         for warning in start.warnings:
             lines += fact("! warning", warning, "paused", cells=cells)
-        if start.problem:
-            lines += fact("✗ problem", start.problem, "failed bold", cells=cells)
-            lines += fact("", start.hint, cells=cells)
         return lines
 
     def action_begin(self) -> None:

@@ -128,7 +128,7 @@ class AgentTree(LineView):
         if run is None:
             return
         try:
-            self._filter = agent_filter(text, run)
+            self._filter = agent_filter(text)
         except BadFilter as error:
             self.filter_error = str(error)
         else:

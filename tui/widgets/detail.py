@@ -61,7 +61,7 @@ class Detail(Acting, Frame):
 
     def compose(self) -> ComposeResult:
         yield TabStrip(_TABS, id="detail-tabs")
-        yield AgentProse(id="tab-now", tail=True)
+        yield AgentProse(id="tab-now")
         yield DiffView(id="tab-diff")
         yield Conversation(id="tab-messages")
         yield AgentProse(id="tab-task")
@@ -88,6 +88,11 @@ class Detail(Acting, Frame):
             self.body.focus()
         self.update()
 
+    def look_up(self, seq: int) -> None:
+        """Show an event of the agent in its log."""
+        self.query_one(Log).seek(seq)
+        self.open(Tab.LOG)
+
     def turn(self, step: int) -> None:
         """The next tab, round and round."""
         self.open(_TABS[(_TABS.index(self.tab) + step) % len(_TABS)])
@@ -104,7 +109,8 @@ class Detail(Acting, Frame):
             case Tab.NOW:
                 live = session.watch(agent.id)
                 view = self.view
-                self._prose.set(lambda cells: tell_now(view, run, agent, live, now, cells), key=agent.id)
+                streams = (live.saying or live.running) and not agent.ended
+                self._prose.set(lambda cells: tell_now(view, run, agent, live, now, cells), key=agent.id, tail=streams)
             case Tab.TASK:
                 if another:
                     self._followed = None

@@ -2,6 +2,7 @@
 
 import heapq
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import ClassVar
 
@@ -41,6 +42,7 @@ class EventList(LineView):
         self._seen = 0
         self._rewinds = 0
         self._held_at = 0
+        self._longest = 0
         self.follow = True
         self.everything = False
         self.filter_text = ""
@@ -96,6 +98,7 @@ class EventList(LineView):
         self._all.extend(event for event in new if event.tone is not Tone.ROUTINE)
         shown = new if self._shows_routine else [event for event in new if event.tone is not Tone.ROUTINE]
         before = len(self._shown)
+        self._longest = max(self._longest, self._longest_path(shown))
         self._shown.extend(shown if self._filter is None else filter(self._filter.matches, shown))
         # Older events that are read begin where memory ends: it stays whole as long as that takes.
         done = bool(self._older) and (self.follow or len(self._all) > HELD)
@@ -115,6 +118,7 @@ class EventList(LineView):
         last = self._older[-1].seq if self._older else 0
         new = (event for event in kept if event.seq > last and (self._filter is None or self._filter.matches(event)))
         self._shown = [*self._older, *new]
+        self._longest = self._longest_path(self._shown)
         if self.follow or at is None:
             self._to_end()
             return
@@ -122,6 +126,9 @@ class EventList(LineView):
             self.show(everything=True)
             self.cursor = min(bisect_left(self._shown, at.seq, key=_seq), max(0, len(self._shown) - 1))
             self.scroll_to(y=max(0, self.cursor - top), animate=False)
+
+    def _longest_path(self, shown: Sequence[EventLine]) -> int:
+        return max((len(self.view.path_of(agent)) for agent in {event.agent for event in shown}), default=0)
 
     def _to_end(self) -> None:
         with self.prevent(self.Moved):
@@ -135,7 +142,7 @@ class EventList(LineView):
         if run is None:
             return
         try:
-            chosen = event_filter(text, run)
+            chosen = event_filter(text, self.view.find)
         except BadFilter as error:
             self.filter_error = str(error)
             return
@@ -194,14 +201,14 @@ class EventList(LineView):
     def line(self, index: int, cells: int) -> Line:
         event = self._shown[index]
         look = TONE[event.tone]
-        path = self.view.path_of(event.agent)
-        path_cells = min(26, max(10, cells // 4))
+        path = one_line(self.view.path_of(event.agent))
+        path_cells = min(26, max(10, cells // 4), self._longest)
         if len(path) > path_cells:
             path = "…" + path[-(path_cells - 1) :]
         return (
             Span(clock(event.at) + " ", "dim"),
             Span(look.glyph + " ", look.style),
-            Span(fit(one_line(path), path_cells) + " ", "dim"),
+            Span(fit(path, path_cells) + " " if path else "", "dim"),
             Span(event.text, "text" if event.tone is Tone.PLAIN else look.style),
         )
 

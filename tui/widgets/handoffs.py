@@ -69,7 +69,7 @@ class HandoffList(LineView):
         if run is None:
             return
         try:
-            self._filter = handoff_filter(text, run)
+            self._filter = handoff_filter(text, self.view.find)
         except BadFilter as error:
             self.filter_error = str(error)
         else:
@@ -85,7 +85,8 @@ class HandoffList(LineView):
         built = (run.handoff_count, len(run.handoffs), self.filter_text)
         if built != self._built:
             self._built = built
-            wanted = self.view.handoff if self.cursor else None
+            held = self.cursor or self.screen.focused is self  # whoever looks at the newest looks at that one
+            wanted = self.view.handoff if held else None
             self._handoffs = [h for h in reversed(run.handoffs.values()) if not self._filter or self._filter.matches(h)]
             with self.prevent(self.Moved):
                 self.show()
@@ -141,9 +142,10 @@ class HandoffList(LineView):
             f" {name}" for name in ("concerns", "deviations", "findings") if getattr(handoff.text, name).strip()
         )
         title = self._title(handoff)
+        summary = one_line(handoff.text.summary).removeprefix(f"{title}: ")
         text = (
             Span(title, "text"),
-            Span(f" — {one_line(handoff.text.summary)}", "dim"),
+            Span(f" — {summary}", "dim"),
             Span(f"  +{flags}" if flags else "", "accent"),
         )
         body = cut(text, left)

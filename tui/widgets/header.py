@@ -1,18 +1,21 @@
 """The header: what a person needs first, in two lines or three, shortened where it does not fit."""
 
+from collections import Counter
 from typing import NamedTuple
 
-from tui.bridge import AgentState, Micros, Snapshot, TaskState
+from tui.bridge import AgentState, Micros, RunState, Snapshot, TaskState
 from tui.figures import age, count, dollars, percent, span
-from tui.limits import NEAR, budget_of
+from tui.limits import NEAR, budget_of, of_parts
 from tui.opening import title
-from tui.states import RUN
+from tui.states import RUN, Look
 from tui.text import EMPTY, Line, Span, fit, one_line, width_of
 from tui.widgets.strips import StripWidget
 
 TALL = 24
 """Lines of a terminal from which on the header has a third line."""
 _HOUR = 3_600_000_000
+_WORTH = 8
+"""Cells of a text that is cut which are still worth reading."""
 _SEPARATOR = Span(" │ ", "border")
 
 
@@ -36,11 +39,11 @@ class Header(StripWidget):
         now = self.host.now()
         swarm, money = _swarm(run, self._counts(), now), _money(run, now)
         if self.size.height < 3:
-            return [self._first(run, cells), joined([*swarm, *money], cells)]
-        return [self._first(run, cells), joined(swarm, cells), joined([*money, *_models(run)], cells)]
+            return [self._first(run, cells), joined([*swarm, *money, *_parts(run)], cells)]
+        return [self._first(run, cells), joined(swarm, cells), joined([*money, *_models(run), *_parts(run)], cells)]
 
     def _first(self, run: Snapshot, cells: int) -> Line:
-        look = RUN[run.state]
+        look, ending = _state(run)
         left: list[Span] = [
             Span(" ◆ ", "accent bold"),
             Span(one_line(run.repo.rstrip("/").rpartition("/")[2] or run.repo), "text bold"),
@@ -57,6 +60,7 @@ class Header(StripWidget):
         left += [
             Span("  "),
             Span(look.glyph if cells < 70 else f"{look.glyph} {look.word}", look.style),
+            Span(f", {ending}" if ending and cells >= 100 else "", look.style),
             Span(f" {span(run.wall(self.host.now()))}", "text"),
         ]
         if run.reason:
@@ -77,6 +81,23 @@ class Header(StripWidget):
     def _counts(self) -> tuple[int, int, int]:
         states = self.view.census.states
         return self.view.census.working, states[AgentState.WAITING], states[AgentState.PAUSED]
+
+
+def _state(run: Snapshot) -> tuple[Look, str]:
+    """The run's state, with what still goes on while it is paused; pausing the root holds all of it, too."""
+    root = run.agents.get(run.root) if run.root is not None else None
+    held = run.state is RunState.RUNNING and root is not None and root.paused
+    if not held and run.state is not RunState.PAUSING:
+        return RUN[run.state], ""
+    frozen = root is not None and root.frozen
+    states = Counter(agent.state for agent in run.agents.values())
+    calls = states[AgentState.STARTING] + states[AgentState.THINKING]
+    commands = 0 if frozen else states[AgentState.ACTING]
+    if not calls + commands:
+        return RUN[RunState.PAUSED]._replace(word="frozen" if frozen else "paused"), ""
+    what = "model call" if not commands else "command" if not calls else "step"
+    number = calls + commands
+    return RUN[RunState.PAUSING], f"{number} {what}{'s end' if number > 1 else ' ends'}"
 
 
 def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[Group]:
@@ -125,6 +146,17 @@ def _money(run: Snapshot, now: Micros) -> list[Group]:
         time = _against(span(wall), wall, span(budget.wall), budget.wall)
         groups.append(Group(4, (*time, Span(" of time", "dim")), time))
     return groups
+
+
+def _parts(run: Snapshot) -> list[Group]:
+    """Limits of subtrees and roles: the one there is, or how many."""
+    limits = list(of_parts(run))
+    if not limits:
+        return []
+    style = "failed bold" if any(limit.bad for limit in limits) else "paused"
+    number = f"{len(limits)} limit{'' if len(limits) == 1 else 's'}"
+    told = one_line(limits[0].text) if len(limits) == 1 else f"{number} of parts"
+    return [Group(3, (Span(told, style),), (Span(number, style),))]
 
 
 def _against(told: str, used: float, limit_told: str, limit: float) -> Line:
@@ -182,6 +214,8 @@ def _ends(left: list[Span], right: list[Span], cells: int) -> Line:
     line: list[Span] = []
     for one in left:
         if width_of([*line, one]) > room - 1:
+            if room - width_of(line) <= _WORTH:
+                break
             line.append(Span(fit(one.text, max(0, room - 1 - width_of(line))), one.style))
             break
         line.append(one)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events
+from textual.strip import Strip
 
 from tui.text import EMPTY, Line, Span, clean, wrap
 from tui.widgets.lines import LineView
@@ -13,16 +14,17 @@ Build = Callable[[int], list[Line]]
 
 
 class Prose(LineView):
-    """Shows what a builder gives for a number of cells. `tail` keeps the end in sight until a person scrolls up."""
+    """Shows what a builder gives for a number of cells."""
 
     HAS_CURSOR: ClassVar[bool] = False
 
-    def __init__(self, *, id: str | None = None, tail: bool = False) -> None:
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._tail = tail
         self._build: Build = lambda cells: []
         self._lines: list[Line] = []
         self._key: object = None
+        self._made_for = 0
+        self._left_at = 0
 
     def line_count(self) -> int:
         return len(self._lines)
@@ -30,20 +32,37 @@ class Prose(LineView):
     def line(self, index: int, cells: int) -> Line:
         return self._lines[index]
 
-    def set(self, build: Build, key: object = None) -> None:
-        """Show other content. Another `key` means another thing to read: it starts at its beginning."""
-        at_end = self.scroll_offset.y + self.rows >= len(self._lines)
+    def set(self, build: Build, key: object = None, *, tail: bool = False) -> None:
+        """Show other content. Another `key` means another thing to read: it starts at its beginning.
+
+        `tail` starts it at its end, and keeps that in sight until a person scrolls up.
+        """
+        top = self.scroll_offset.y
+        untouched = top == self._left_at or top + self.rows >= len(self._lines)
         fresh = key != self._key
         self._key, self._build = key, build
-        self._lines = build(self.cells)
+        self._make()
         self.show()
-        if self._tail and (fresh or at_end):
-            self.scroll_to(y=max(0, len(self._lines) - self.rows), animate=False)
+        if tail and (fresh or untouched):
+            self._leave_at(max(0, len(self._lines) - self.rows))
         elif fresh:
-            self.scroll_to(y=0, animate=False)
+            self._leave_at(0)
+
+    def _leave_at(self, top: int) -> None:
+        self._left_at = top
+        self.scroll_to(y=top, animate=False)
+
+    def _make(self) -> None:
+        self._made_for = self.cells
+        self._lines = self._build(self._made_for)
+
+    def render_line(self, y: int) -> Strip:
+        if self._made_for != self.cells:  # it is painted in its new place before it is told of that
+            self._make()
+        return super().render_line(y)
 
     def on_resize(self, event: events.Resize) -> None:
-        self._lines = self._build(self.cells)
+        self._make()
         super().on_resize(event)
 
 

@@ -11,7 +11,7 @@ from tui.figures import ceiling, chart, count, meter, octets, percent
 from tui.history import Moments, Stretch, a_minute, resample
 from tui.keymap import DEFAULT
 from tui.limits import binding, workers_at_work
-from tui.text import EMPTY, Line, Span, fit, one_line
+from tui.text import EMPTY, Line, Span, fit, one_line, wrap
 from tui.usage import Rank, tell_users
 from tui.widgets.prose import Prose
 
@@ -21,7 +21,7 @@ _SECOND: Micros = 1_000_000
 AGAIN: Micros = 30 * _SECOND
 """Between two looks into the journal for what the snapshot no longer holds."""
 POINTS = 600
-_LABEL, _SCALE, _VALUE, _NOTE = 11, 7, 8, 16
+_LABEL, _SCALE, _VALUE, _NOTE = 11, 8, 8, 16
 _USERS = 5
 
 
@@ -96,7 +96,7 @@ class Resources(Prose):
         now = min(now, run.at) if run.ended else now
         bar = max(6, min(120, cells - _LABEL - _SCALE - _VALUE - _NOTE))
         span = self.stretch.span(now - run.created_at)
-        limits = self._limits(run)
+        limits = self._limits(run, cells)
         meters = [*self._meters(run, now, span, bar)]
         users = self._users(run, cells)
         # Charts grow into the room that is there.
@@ -113,18 +113,13 @@ class Resources(Prose):
         line = f"{start} {'·' * max(0, bar - len(start) - 5)} now" if bar >= 12 else start
         return (Span(" " * _LABEL + fit(line, bar) + fit(" full", _SCALE) + "now", "dim italic"),)
 
-    def _limits(self, run: Snapshot) -> list[Line]:
-        found = list(binding(run, self.view.census))
-        if not found:
-            return [(Span(" ✓ ", "done"), Span("no limit holds the swarm back", "dim"))]
-        return [
-            (
-                Span(" ! ", "failed bold" if limit.bad else "paused bold"),
-                Span(fit(limit.name, 12), "failed" if limit.bad else "paused"),
-                Span(one_line(limit.text), "text"),
-            )
-            for limit in found
-        ]
+    def _limits(self, run: Snapshot, cells: int) -> list[Line]:
+        lines: list[Line] = []
+        for limit in binding(run, self.view.census):
+            mark = Span(" ! ", "failed bold" if limit.bad else "paused bold")
+            name = Span(fit(limit.name, 12), "failed" if limit.bad else "paused")
+            lines += wrap(one_line(limit.text), cells, "text", first=(mark, name), indent=" " * 15)
+        return lines or [(Span(" ✓ ", "done"), Span("no limit holds the swarm back", "dim"))]
 
     def _meters(self, run: Snapshot, now: Micros, span: Micros, bar: int) -> Iterator[Meter]:
         at_work, limit = workers_at_work(run), run.workers_limit

@@ -41,6 +41,7 @@ class Story(LineView, Generic[T]):
         self._told: list[Line] = []
         self._key_of: list[int] = []
         self._made: dict[Hashable, list[Line]] = {}
+        self._sought: int | None = None
 
     # --- for subclasses --------------------------------------------------------------------------------------
 
@@ -74,6 +75,19 @@ class Story(LineView, Generic[T]):
             self.more = more
         self.items = [known[key] for key in sorted(known)]
         self._lay_out()
+        self._find()
+        if more is not None:  # a page from the record: what is not on it is further back than anyone asked for
+            self._sought = None
+
+    def seek(self, key: int) -> None:
+        """Put the cursor on an item as soon as it is there."""
+        self._sought = key
+        self._find()
+
+    def _find(self) -> None:
+        if self._sought in self._key_of:
+            self.cursor = self._line_of(self._sought, 0)
+            self._sought = None
 
     def _lay_out(self) -> None:
         """Make the lines anew; the cursor stays on its line of its item, or at the end."""
