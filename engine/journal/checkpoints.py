@@ -8,19 +8,21 @@ import dataclasses
 import gc
 import hashlib
 import typing
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from itertools import chain
+from pathlib import Path
 from types import GenericAlias
 from typing import Any
 
 from msgspec import Struct, json, msgpack
 
+from engine import contention, fold, lifecycle, snapshot, spending
 from engine.journal.blobs import Shelf, blob
 from engine.snapshot import OVERTAKING, Snapshot
+from engine.types import AgentId, TaskId
 
 EVERY = 10_000
 """Events between two checkpoints: what has to be folded on top of one takes a fraction of a second."""
@@ -67,12 +69,25 @@ _DECODERS: Mapping[str, msgpack.Decoder[tuple[Any, ...]]] = {
 
 @cache
 def made_by() -> str:
-    """Names the fold that makes a snapshot: the program's version and the shape of all values in it.
+    """Names the fold that makes a snapshot: its program text and the shape of all values in it.
 
-    A checkpoint of another fold is left aside, as the same events may mean something else to this one.
+    A checkpoint of another fold is left aside, as the same events may mean something else to this one. A newer program
+    that folds as this one does goes on from this one's.
     """
-    shape = repr([json.schema(kind) for kind in _CHUNK_TYPES.values()]) + repr([(f.name, str(f.type)) for f in _REST])
-    return f"{version('swarm-tui')}+{hashlib.blake2b(shape.encode(), digest_size=6).hexdigest()}"
+    shapes = [json.schema(kind) for kind in (*_CHUNK_TYPES.values(), _REST_TYPE)]
+    shape = repr((_undescribed(shapes), [field.name for field in _REST]))
+    made = hashlib.blake2b(shape.encode(), digest_size=10)
+    files = [Path(str(module.__file__)) for module in (snapshot, contention, lifecycle, spending)]
+    for file in (*files, *sorted(Path(str(fold.__file__)).parent.glob("*.py"))):
+        made.update(file.read_bytes())
+    return made.hexdigest()
+
+
+def _undescribed(schema: Any) -> Any:
+    """A schema without what is there for people."""
+    if isinstance(schema, dict):
+        return {name: _undescribed(value) for name, value in schema.items() if name != "description"}
+    return [_undescribed(value) for value in schema] if isinstance(schema, list) else schema
 
 
 class Chunks:
@@ -149,12 +164,15 @@ def _like(default: Any, value: Any) -> Any:
 
 
 def _derive(snapshot: Snapshot) -> None:
-    for agent in snapshot.agents.values():
-        snapshot.paths[agent.path] = agent.id
-        if agent.parent is not None:
-            snapshot.children.setdefault(agent.parent, []).append(agent.id)
-    for task in snapshot.tasks.values():
-        snapshot.tasks_of.setdefault(task.planner, []).append(task.id)
+    snapshot.paths = {agent.path: id for id, agent in snapshot.agents.items()}
+    children: defaultdict[AgentId | None, list[AgentId]] = defaultdict(list)
+    for id, agent in snapshot.agents.items():
+        children[agent.parent].append(id)
+    snapshot.children = {id: below for id, below in children.items() if id is not None}
+    tasks: defaultdict[AgentId, list[TaskId]] = defaultdict(list)
+    for task_id, task in snapshot.tasks.items():
+        tasks[task.planner].append(task_id)
+    snapshot.tasks_of = dict(tasks)
     landed = [landing for landing in snapshot.landings if landing.commit is not None][-OVERTAKING:]
     snapshot.made_on = {landing.base: landing.commit for landing in landed if landing.commit is not None}
 

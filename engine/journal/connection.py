@@ -17,7 +17,7 @@ WAL_LIMIT = 64 * 1024 * 1024
 WAL_PAGES = 4_000
 """Pages of 4 KB in the log after which it is brought into the file: pages that change often are written once."""
 _BUSY_MS = 10_000
-_CHECK_S = 0.25
+_CHECK_S = 0.1
 """Seconds that a look for damage may take."""
 LOOK = 20_000
 """Instructions of SQLite between two looks at the clock: well under a millisecond."""

@@ -27,7 +27,7 @@ RETRY_S = 1.0
 """Seconds between two tries to write what could not be written."""
 
 _CHECKPOINT = "INSERT OR REPLACE INTO checkpoints (seq, made_by, parts) VALUES (?, ?, ?)"
-_LAST_CHECKPOINT = "SELECT coalesce(max(seq), 0) FROM checkpoints WHERE made_by = ?"
+_LAST_CHECKPOINT = "SELECT coalesce((SELECT seq FROM checkpoints WHERE made_by = ? ORDER BY seq DESC LIMIT 1), 0)"
 
 
 class SqliteJournal:

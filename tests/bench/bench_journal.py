@@ -18,6 +18,7 @@ from engine import events as e
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.report import report_of
+from engine.snapshot import Snapshot
 from engine.types import AgentId, CallId, ToolCallState
 from tests.bench.report import Report, ratio
 from tests.bench.week import Week, words
@@ -49,6 +50,26 @@ async def append_all(path: Path, bodies: list[e.Body]) -> float:
     took = time.perf_counter() - start
     await journal.close()
     return len(bodies) / took
+
+
+async def append_mix(path: Path, calls: int, short: bool) -> dict[str, float]:
+    """What a swarm records, made beforehand: events a second, and for each second of all threads' processor time."""
+    week, batches = Week(short=short), []
+    for batch in week.batches():
+        batches.append(batch)
+        if week.calls >= calls:
+            break
+    gc.collect()
+    journal = await SqliteJournal.open(path)
+    start, cpu = time.perf_counter(), time.process_time()
+    for batch in batches:
+        journal.append(batch)
+        if journal.last_seq - journal.durable_seq > BEHIND:
+            await journal.durable(journal.last_seq - BEHIND // 2)
+    await journal.durable(journal.last_seq)
+    took, cpu = time.perf_counter() - start, time.process_time() - cpu
+    await journal.close()
+    return {"append_mix_per_s": journal.last_seq / took, "append_mix_per_cpu_s": journal.last_seq / cpu}
 
 
 async def append_and_wait(path: Path, bodies: list[e.Body], writers: int) -> float:
@@ -113,14 +134,14 @@ async def timed(ask: Callable[[], Awaitable[object]]) -> float:
     return time.perf_counter() - start
 
 
-async def open_again(path: Path, week: Week) -> dict[str, float]:
+async def open_again(path: Path) -> dict[str, float]:
     """Seconds to open a long run for reading and writing, as resuming does, and to seek in it."""
-    start = time.perf_counter()
+    cpu, start = time.process_time(), time.perf_counter()
     reader = await JournalReader.open(path)
     state = await reader.snapshot()
     journal = await SqliteJournal.open(path, chunks=reader.chunks)
-    took = time.perf_counter() - start
-    assert (state.seq, state.tool_calls) == (week.snapshot.seq, week.snapshot.tool_calls)
+    took, cpu = time.perf_counter() - start, time.process_time() - cpu
+    assert journal.last_seq == state.seq
     await journal.close()
     await reader.close()
     draw = Random(1)
@@ -132,12 +153,53 @@ async def open_again(path: Path, week: Week) -> dict[str, float]:
     reader = await JournalReader.open(path)
     warm = [await timed(lambda: reader.snapshot(draw.randint(1, state.seq))) for _ in range(10)]
     await reader.close()
-    return {"open_s": took, "seek_first_s": max(cold), "seek_p50_s": sorted(warm)[5], "seek_most_s": max(warm)}
+    seeks = {"seek_first_s": max(cold), "seek_p50_s": sorted(warm)[5], "seek_most_s": max(warm)}
+    return {"open_s": took, "open_cpu_s": cpu, **seeks}
 
 
-async def query_while_writing(path: Path, week: Week, per_s: int) -> dict[str, float]:
+def questions(reader: JournalReader, state: Snapshot) -> dict[str, Callable[[], Awaitable[object]]]:
+    """All that screens ask of a journal, about agents, handoffs and moments anywhere in the run."""
+    draw = Random(2)
+    agents, handoffs = list(state.agents.values()), list(state.handoffs)
+
+    def someone() -> AgentId:
+        return draw.choice(agents).id
+
+    def sometime() -> int:
+        return draw.randint(1, state.seq)
+
+    return {
+        "messages": lambda: reader.messages(someone(), limit=50),
+        "messages_before": lambda: reader.messages(someone(), before=2 * sometime(), limit=50),
+        "events": lambda: reader.events(limit=100),
+        "events_before": lambda: reader.events(before=sometime(), limit=100),
+        "events_of_agent": lambda: reader.events(agent=someone(), limit=100),
+        "tool_calls": lambda: reader.tool_calls(someone(), limit=50),
+        "tool_calls_of_all": lambda: reader.tool_calls(before=sometime(), limit=50),
+        "scratchpads": lambda: reader.scratchpads(someone()),
+        "handoff": lambda: reader.handoff(draw.choice(handoffs)),
+        "handoffs": lambda: reader.handoffs(limit=100),
+        "handoffs_before": lambda: reader.handoffs(before=draw.choice(handoffs), limit=100),
+        "followed": lambda: reader.followed(draw.choice(handoffs)),
+        "tasks": lambda: reader.tasks(someone()),
+        "landings": lambda: reader.landings(),
+        "intents": lambda: reader.intents(),
+        "checks": lambda: reader.checks(),
+        "error_rate": lambda: reader.error_rate(),
+        "samples": lambda: reader.samples(limit=500),
+        "spread_samples": lambda: reader.spread_samples(200),
+        "seq_at": lambda: reader.seq_at(state.created_at + (state.at - state.created_at) // draw.randint(1, 100)),
+        "spawned": lambda: reader.spawned(draw.choice(agents).path),
+        "run": lambda: reader.run(),
+        "text": lambda: reader.events(text="zzzz", limit=50),
+    }
+
+
+async def query_while_writing(path: Path, per_s: int, short: bool) -> dict[str, float]:
     """Milliseconds that a screen's questions take while a swarm writes: p50 and p99 of each, and of all."""
     reader = await JournalReader.open(path)
+    week = Week(snapshot=await reader.snapshot(), short=short)
+    asked = questions(reader, week.snapshot.copy())
     journal = await SqliteJournal.open(path, chunks=reader.chunks)
     batches = week.batches()
     written = 0
@@ -154,27 +216,9 @@ async def query_while_writing(path: Path, week: Week, per_s: int) -> dict[str, f
         written = int((journal.last_seq - first) / (time.perf_counter() - began))
 
     writing = asyncio.create_task(write())
-    draw = Random(2)
-    agents = list(week.snapshot.agents)
-
-    def someone() -> AgentId:
-        return draw.choice(agents)
-
-    questions: dict[str, Callable[[], Awaitable[object]]] = {
-        "messages": lambda: reader.messages(someone(), limit=50),
-        "events": lambda: reader.events(limit=100),
-        "events_of_agent": lambda: reader.events(agent=someone(), limit=100),
-        "tool_calls": lambda: reader.tool_calls(someone(), limit=50),
-        "scratchpads": lambda: reader.scratchpads(someone()),
-        "handoffs": lambda: reader.handoffs(limit=100),
-        "tasks": lambda: reader.tasks(someone()),
-        "landings": lambda: reader.landings(),
-        "run": lambda: reader.run(),
-        "text": lambda: reader.events(text="zzzz", limit=50),
-    }
     figures: dict[str, float] = {}
     every: list[float] = []
-    for name, ask in questions.items():
+    for name, ask in asked.items():
         took = sorted([await timed(ask) * 1_000 for _ in range(100)])
         every += took
         figures[f"query_{name}_p50_ms"], figures[f"query_{name}_p99_ms"] = took[50], took[98]
@@ -191,7 +235,15 @@ async def query_while_writing(path: Path, week: Week, per_s: int) -> dict[str, f
 # --- all of it -----------------------------------------------------------------------------------------------
 
 
-async def measure(events: int, calls: int, folder: Path, minutes: float, short: bool) -> Report:
+async def long_run(path: Path, calls: int, minutes: float, short: bool) -> dict[str, float]:
+    week = Week(short=short)
+    cpu = time.process_time()
+    per_s = await live_through(path, week, calls, minutes)
+    # With the making and folding of events, which a swarm's agents and its process do.
+    return {"run_append_per_s": per_s, "run_append_per_cpu_s": week.snapshot.seq / (time.process_time() - cpu)}
+
+
+async def measure(events: int, calls: int, folder: Path, minutes: float, short: bool, there: Path | None) -> Report:
     smalls = [small(seq) for seq in range(events)]
     larges = large(words(events // 4, 4_000))
     figures: dict[str, float] = {
@@ -202,16 +254,20 @@ async def measure(events: int, calls: int, folder: Path, minutes: float, short: 
         "bare_sqlite_per_s": bare_sqlite(folder / "bare.db", smalls),
         "bare_sqlite_4k_per_s": bare_sqlite(folder / "bare_large.db", larges),
     }
-    path = folder / "long.db"
-    week = Week(short=short)
-    cpu = time.process_time()
-    figures["run_append_per_s"] = await live_through(path, week, calls, minutes)
-    figures["run_append_per_cpu_s"] = week.snapshot.seq / (time.process_time() - cpu)
-    figures |= {"run_calls": week.calls, "run_events": week.snapshot.seq, "run_agents": len(week.snapshot.agents)}
-    figures["run_mb"] = path.stat().st_size / 1e6
+    figures |= await append_mix(folder / "mix.db", events, short)
+    path = there or folder / "long.db"
+    if there is None:
+        figures |= await long_run(path, calls, minutes, short)
     gc.collect()
-    figures |= await open_again(path, week)
-    figures |= await query_while_writing(path, week, 1_000)
+    figures |= await open_again(path)
+    reader = await JournalReader.open(path)
+    state = await reader.snapshot()
+    await reader.close()
+    figures |= {"run_calls": state.tool_calls, "run_events": state.seq, "run_agents": len(state.agents)}
+    figures["run_mb"] = path.stat().st_size / 1e6
+    del state
+    gc.collect()
+    figures |= await query_while_writing(path, 1_000, short)
     start = time.perf_counter()
     report_of(path, folder / "no-trunk.git")
     figures["report_s"] = time.perf_counter() - start
@@ -235,9 +291,13 @@ def main() -> None:
     parser.add_argument(
         "--short", action="store_true", help="what agents and tools say is a line (about 1.4 KB a call)"
     )
+    parser.add_argument(
+        "--journal", type=Path, help="take this one, which gets some seconds of events, for the long run"
+    )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-        asyncio.run(measure(chosen.events, chosen.calls, Path(folder), chosen.minutes, chosen.short)).show()
+        long = (chosen.minutes, chosen.short, chosen.journal)
+        asyncio.run(measure(chosen.events, chosen.calls, Path(folder), *long)).show()
 
 
 if __name__ == "__main__":

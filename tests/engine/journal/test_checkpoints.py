@@ -1,11 +1,13 @@
 """A state that comes from a checkpoint is the state that the events lead to, at every moment of a run."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from engine import events as e
+from engine import fold as fold_package
 from engine.fold import fold
 from engine.journal import checkpoints, writer
 from engine.journal.queries import JournalReader, read_snapshot
@@ -129,3 +131,19 @@ async def test_a_state_that_cannot_be_stored_costs_nothing_but_time(tmp_path: Pa
     assert await written(path, told.events) == told.snapshot
     assert max(marks(path)) <= 250
     assert await read_snapshot(path) == told.snapshot
+
+
+def test_another_fold_has_another_name_and_what_is_there_for_people_has_no_part_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = checkpoints.made_by()
+    package = Path(str(fold_package.__file__)).parent
+    copy = Path(shutil.copytree(package, tmp_path / "fold", ignore=shutil.ignore_patterns("__pycache__")))
+    monkeypatch.setattr(fold_package, "__file__", str(copy / "__init__.py"))
+    monkeypatch.setattr(Snapshot, "__doc__", "Something else.")
+    checkpoints.made_by.cache_clear()
+    assert checkpoints.made_by() == name
+    (copy / "tasks.py").write_text((copy / "tasks.py").read_text().replace("+=", "-="))
+    checkpoints.made_by.cache_clear()
+    assert checkpoints.made_by() != name
+    checkpoints.made_by.cache_clear()
