@@ -9,7 +9,6 @@ comes first and its text is handed over when the person begins. It must return a
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -25,6 +24,7 @@ from tui.hangup import Hangup
 from tui.inturn import KeysInTurn
 from tui.keymap import Context, Keymap
 from tui.palette import ActionProvider
+from tui.priority import ScreenSelector, put_first
 from tui.screens.help import tell_help
 from tui.screens.intent import IntentScreen
 from tui.screens.main import MainScreen
@@ -42,8 +42,6 @@ from tui.widgets.acting import Acting
 T = TypeVar("T")
 DRAFT_S = 0.4
 """Seconds after which what was typed is on disk."""
-SWITCH_S = 0.001
-"""How long a busy engine's thread may keep the interpreter while the screen's waits: Python's own 5 ms add up."""
 
 
 class SwarmApp(KeysInTurn, inherit_bindings=False):
@@ -71,7 +69,9 @@ class SwarmApp(KeysInTurn, inherit_bindings=False):
         drafts: Drafts | None = None,
         look: Callable[[], str] | None = None,
         use_check: Callable[[str], None] | None = None,
+        painted: Callable[[], None] | None = None,
     ) -> None:
+        """`painted` is called once the run's screen stands, before its session begins."""
         self._themes = themes
         self._broken_themes = broken_themes
         self.palette = themes[theme]
@@ -83,6 +83,7 @@ class SwarmApp(KeysInTurn, inherit_bindings=False):
         self._start = start
         self._look = look
         self._use_check = use_check
+        self._painted = painted
         self._drafts = drafts or Drafts()
         self._draft = self._drafts.read() or (start.draft if start is not None else "")
         self._draft_due = False
@@ -131,6 +132,8 @@ class SwarmApp(KeysInTurn, inherit_bindings=False):
 
     def _start_session(self) -> None:
         if not self.leaving:
+            if self._painted is not None:
+                self._painted()
             self.session.start()
 
     # --- what panes need -------------------------------------------------------------------------------------
@@ -374,13 +377,14 @@ def run_app(
         drafts=Drafts(draft_file),
         look=look,
         use_check=use_check,
+        painted=put_first,
     )
-    sys.setswitchinterval(SWITCH_S)
     hangup = Hangup(app)
     try:
         if before is not None:
             before()
-        status = app.run()
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(ScreenSelector())) as runner:
+            status = runner.run(app.run_async())
     finally:
         hangup.settle(opened)
     if opened and (failure := opened[-1].failure()) is not None:

@@ -200,7 +200,7 @@ def _start(report: Report) -> None:
         repo.index.add(["README.md"])
         repo.index.commit("Begin")
         words = (str(folder / "repo"), "--model", "rehearsal:notes", "--check", "", "--state-dir", str(folder))
-        kept = {"PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+        kept = _bytecode(folder)
         for _ in range(1 + STARTS):
             begun = time.perf_counter()
             subprocess.run([sys.executable, "-c", "import textual.app"], check=True, env={**os.environ, **kept})
@@ -226,6 +226,11 @@ def _start(report: Report) -> None:
     report.ratios["screen_to_library_alone"] = ratio(min(whole), min(bare))
 
 
+def _bytecode(folder: Path) -> dict[str, str]:
+    """What makes Python keep its bytecode, apart from what the machine has already."""
+    return {"PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+
+
 # --- a long run --------------------------------------------------------------------------------------------------
 
 
@@ -236,8 +241,8 @@ def _long(report: Report, agents: int, events: int) -> None:
         run = week.snapshot.run
         many = f" · {len(week.snapshot.agents)} · ".encode()
         opened: list[float] = []
-        for _ in range(3):
-            terminal = Terminal("attach", run, "--state-dir", str(folder))
+        for _ in range(1 + STARTS):
+            terminal = Terminal("attach", run, "--state-dir", str(folder), environ=_bytecode(folder))
             try:
                 if not terminal.until(many, LONGEST_S):
                     raise SystemExit("the long run was not opened")
@@ -246,7 +251,8 @@ def _long(report: Report, agents: int, events: int) -> None:
                 terminal.end()
         quarter, end = _replay(folder, run, week.snapshot.seq)
     report.figures |= {
-        "opened_long_ms": round(1000 * statistics.median(opened)),
+        "opened_long_ms": round(1000 * statistics.median(opened[1:])),
+        "opened_long_least_ms": round(1000 * min(opened[1:])),
         "long_agents": len(week.snapshot.agents),
         "long_events": week.snapshot.seq,
         "memory_mib_quarter": round(quarter / 2**20, 1),
@@ -256,7 +262,7 @@ def _long(report: Report, agents: int, events: int) -> None:
 
 
 async def _record(folder: Path, agents: int, events: int) -> Week:
-    week = Week(workers=agents)
+    week = Week(workers=agents // 2)  # each has a subplanner
     batches = week.batches()
     batch = next(batches)
     path = folder / "bench-0" / week.snapshot.run

@@ -75,8 +75,12 @@ def _attach(run: RunListing, settings: Settings) -> int:
     if run.problem:
         message = f"the journal of {run.run} cannot be read: {run.problem}"
         raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
-    session: Callable[[RunFolder], Session] = pkgutil.resolve_name("tui.attached:AttachedSession")
-    return _show(lambda _: session(run.folder), settings, draft=_draft_of(run.folder))
+
+    def open_session(_: str | None) -> Session:
+        session: Callable[[RunFolder], Session] = pkgutil.resolve_name("tui.attached:AttachedSession")
+        return session(run.folder)
+
+    return _show(open_session, settings, draft=_draft_of(run.folder))
 
 
 def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:

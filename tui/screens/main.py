@@ -32,6 +32,8 @@ from tui.widgets.resources import Resources
 from tui.widgets.strips import Footer, StripWidget, TabStrip
 
 POLL_S = 0.2
+FIRST_POLL_S = 0.02
+"""Until there is a run to show: nothing is as long as waiting for the first."""
 
 
 class TooSmall(StripWidget):
@@ -85,6 +87,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         self.agents.focus()
         self.poll()
         self.set_interval(POLL_S, self.poll)
+        self._waiting = self.set_interval(FIRST_POLL_S, self._wait_for_run)
 
     # --- parts -----------------------------------------------------------------------------------------------
 
@@ -126,6 +129,11 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             self.refresh_panes()
         elif not self.view.frozen:
             self.detail.update()
+
+    def _wait_for_run(self) -> None:
+        if self.host.session.latest()[1].run:
+            self._waiting.stop()
+            self.poll()
 
     def refresh_panes(self) -> None:
         """Bring every visible pane up to the snapshot in view."""
