@@ -45,7 +45,7 @@ async def _finish_landings(host: Host) -> None:
         for id in snapshot.pending_landings
         if (commit := await host.trunk.find_landed(id)) is not None
     }
-    base = snapshot.trunk
+    base = snapshot.base  # not the last on record: one that was made on top of another may be there without it
     for commit in await host.trunk.landed_since(base) if pending else ():
         if (task := pending.get(commit)) is not None:
             patch = parse_patch(await host.trunk.diff(base, commit))

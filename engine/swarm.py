@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from engine import commands as c
 from engine import conclusion, recovery
@@ -30,6 +31,7 @@ from engine.types import (
     AgentId,
     AgentState,
     CommitId,
+    ModelName,
     Role,
     RunState,
     TaskKind,
@@ -196,22 +198,13 @@ class Swarm:
             await mail.wait()
 
     async def ask(self, agent: AgentId, request: Request) -> Turn:
-        await self.safe_point(agent)
-        while refusal := self.budget.take(agent):
-            if self.snapshot.agents[agent].role is not Role.PLANNER:
-                raise BudgetSpent(refusal, self.budget.of_task_only(agent))
-            await self.safe_point(agent)
-        model = self.snapshot.agents[agent].model
-
-        def retrying(reason: str, seconds: float) -> None:
-            task = self.snapshot.agents[agent].task
-            waits = e.AgentStateChanged(AgentState.THINKING, f"asks again in {seconds:.0f} s: {reason}")
-            self.record(Draft(e.ModelCallRetried(model, reason, seconds), agent, task), Draft(waits, agent, task))
-
         outages = 0
         while True:
+            await self._may_ask(agent)
+            model = self.snapshot.agents[agent].model  # after an outage perhaps another: a person's way out of it
+            retrying = partial(self._asks_again, agent, model)
             try:
-                return await self.models.ask(model, request, lambda text: self.show(agent, text), retrying)
+                return await self.models.ask(model, request, partial(self.show, agent), retrying)
             except ModelError as error:
                 if error.kind is not ModelErrorKind.RETRYABLE:
                     raise
@@ -224,7 +217,19 @@ class Swarm:
             await self.clock.sleep(wait)
             run_on()
             outages += 1
+
+    async def _may_ask(self, agent: AgentId) -> None:
+        """Hold the agent while it is paused, and a planner while the budget has no call for it. Raises BudgetSpent."""
+        await self.safe_point(agent)
+        while refusal := self.budget.take(agent):
+            if self.snapshot.agents[agent].role is not Role.PLANNER:
+                raise BudgetSpent(refusal, self.budget.of_task_only(agent))
             await self.safe_point(agent)
+
+    def _asks_again(self, agent: AgentId, model: ModelName, reason: str, seconds: float) -> None:
+        task = self.snapshot.agents[agent].task
+        waits = e.AgentStateChanged(AgentState.THINKING, f"asks again in {seconds:.0f} s: {reason}")
+        self.record(Draft(e.ModelCallRetried(model, reason, seconds), agent, task), Draft(waits, agent, task))
 
     def show(self, agent: AgentId, text: str) -> None:
         if self._watched is not None and self._watched.agent == agent:

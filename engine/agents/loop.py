@@ -11,7 +11,7 @@ import msgspec
 from engine import events as e
 from engine.agents.context import Conversation, joined, outstanding, pinned, readable
 from engine.agents.desk import AgentDesk
-from engine.agents.host import AttemptFailed, Host
+from engine.agents.host import AttemptFailed, BudgetSpent, Host
 from engine.agents.prompts import Prompt
 from engine.conversation import Block, Message, Request, StopReason, Text, ToolCall, Turn
 from engine.errors import ModelError, ModelErrorKind
@@ -25,7 +25,7 @@ from engine.types import AgentId, AgentState, CallId, MessageId, Pathology, Tool
 NUDGES = 3
 """Turns without a tool call that are nudged; the next one fails the attempt."""
 MALFORMED = 3
-"""Malformed calls in a row that fail the attempt."""
+"""Turns in a row of which no call makes sense that fail the attempt."""
 REPEATS_NUDGED = 3
 REPEATS_FAILED = 6
 """How often the same call may get the same answer."""
@@ -78,6 +78,7 @@ class Loop:
         self._steps = 0
         self._silent = 0
         self._malformed = 0
+        self._odd: list[str] = []
         self._repeats: Counter[bytes] = Counter()
         if not self.conversation.turns and self.conversation.opening is None:
             self.conversation.opening = opening()
@@ -100,14 +101,22 @@ class Loop:
                     self._answer(call, refused("not run: your answer was cut off at its length limit"))
             elif calls:
                 self._silent = 0
+                self._odd.clear()
                 if await self._act(calls):
                     return
+                self._count_malformed(len(calls))
                 continue
             self._silent += 1
             if self._silent > NUDGES:
                 raise AttemptFailed(f"{self._silent} turns in a row called no tool")
             if turn.stop is not StopReason.LENGTH:
                 self._aside("nudge_no_call")
+
+    def _count_malformed(self, calls: int) -> None:
+        """A turn counts once, however many calls it made: the model had not heard yet that they make no sense."""
+        self._malformed = self._malformed + 1 if len(self._odd) == calls else 0
+        if self._malformed >= MALFORMED:
+            raise AttemptFailed(f"{self._malformed} turns in a row of malformed tool calls: {self._odd[-1]}")
 
     # --- ask -------------------------------------------------------------------------------------------------
 
@@ -233,8 +242,10 @@ class Loop:
         for _ in range(SUMMARY_TRIES):
             try:
                 turn = await self.host.ask(self.agent, self._request(self.conversation.asking(asking), summary=True))
-            except ModelError as error:
-                if error.kind is not ModelErrorKind.CONTEXT_LENGTH:
+            except (ModelError, BudgetSpent) as error:
+                if usage.input:
+                    break  # what was spent goes on record, with the summary that there is
+                if not isinstance(error, ModelError) or error.kind is not ModelErrorKind.CONTEXT_LENGTH:
                     raise
                 self._record(e.AnswersDropped(0))
                 continue
@@ -253,8 +264,13 @@ class Loop:
         last: list[ToolCall] = []
 
         async def flush() -> None:
-            answers.extend(await asyncio.gather(*(self._call(call) for call in reads)))
+            """All of them come to their end before one that failed ends the attempt."""
+            ended = await asyncio.gather(*(self._call(call) for call in reads), return_exceptions=True)
             reads.clear()
+            for each in ended:
+                if isinstance(each, BaseException):
+                    raise each
+                answers.append(each)
 
         for call in calls:
             if any(answer.ends for answer in answers):
@@ -299,11 +315,8 @@ class Loop:
         parsed = self._parse(call)
         if isinstance(parsed, Answer):
             self._answer(call, parsed)
-            self._malformed += 1
-            if self._malformed >= MALFORMED:
-                raise AttemptFailed(f"{self._malformed} malformed tool calls in a row: {parsed.text}")
+            self._odd.append(parsed.text)
             return parsed
-        self._malformed = 0
         tool, arguments = parsed
         target = clean(tool.target(arguments))
         cause = self._record(e.ToolStarted(call.id, tool.name, call.arguments, tool.writes, target))

@@ -9,8 +9,9 @@ import pytest
 from engine.conversation import Request, Turn
 from engine.errors import ExitStatus
 from engine.fold import fold
+from engine.protocols import LandResult
 from engine.snapshot import Snapshot
-from engine.types import AgentState, LandingState, ModelName, TaskState
+from engine.types import AgentState, CommitId, LandingState, ModelName, TaskState
 from tests import simulated
 from tests.engine.swarms import fresh, resumed
 from tests.engine.test_swarm import done, planner_of, said, tasks, turns, writes
@@ -102,6 +103,48 @@ def test_a_killed_run_resumes_to_the_same_end(seed: int) -> None:
         states = end.landing_counts
         assert states[LandingState.MERGED] + states[LandingState.RESOLVED] == len(TITLES)
         assert all(agent.state in (AgentState.DONE, AgentState.FAILED) for agent in end.agents.values())
+
+    simulated.simulate(main)
+
+
+def test_a_landing_that_was_on_trunk_before_another_but_not_yet_on_record_is_not_made_again() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, lambda model, request: alone(request))
+        swarm = fresh(w)
+        land, swapped = w.trunk.land, asyncio.Event()
+
+        async def overtaken(change: CommitId, message: str) -> LandResult:
+            if not message.startswith("early"):
+                await swapped.wait()
+                return await land(change, message)
+            result = await land(change, message)
+            swapped.set()
+            await w.power.needed()
+            await w.power.failed.wait()
+            await w.power.needed()
+            return result
+
+        w.trunk.land = overtaken  # type: ignore[method-assign]
+        swarm.on_change(lambda event: w.journal.crash_after(event.seq + 1) if event.kind == "task_ended" else None)
+        running = asyncio.ensure_future(swarm.run())
+        await w.power.failed.wait()
+        for task in {running, *asyncio.all_tasks()} - {asyncio.current_task()}:
+            task.cancel()
+        again = await resumed(w.restart())
+        assert again.snapshot.task_counts[TaskState.LANDED] == 1
+        assert (await again.run()).status is ExitStatus.DONE
+        assert {task.spec.title: (task.state, task.attempt) for task in again.snapshot.tasks.values()} == {
+            "early": (TaskState.LANDED, 1),
+            "late": (TaskState.LANDED, 1),
+        }
+        assert again.snapshot.trunk == w.commits.tip
+
+    plan = planner_of("early", "late")
+
+    def alone(request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        return done() if turns(request) else writes(f"{first_line(request)[8:]}.txt", "x\n")
 
     simulated.simulate(main)
 

@@ -17,6 +17,7 @@ from engine.types import AgentId, AgentState, AgentUse, LandingState, ModelName,
 from tests import simulated
 from tests.engine.swarms import fresh, run
 from tests.simulated import Ran, World, answers, call, first_line, turn
+from tests.simulated.workspaces import MemoryWorkspace
 
 
 def said(request: Request) -> str:
@@ -218,6 +219,55 @@ def test_a_model_that_never_makes_sense_ends_in_a_clean_failed_handoff() -> None
         assert outcome.status is ExitStatus.DONE
         assert swarm.snapshot.task_counts[TaskState.FAILED] == 2
         assert len(w.models.asked) < 40
+
+    run(script, examine)
+
+
+def test_many_malformed_calls_in_one_turn_are_one_mistake_and_the_model_hears_of_it() -> None:
+    plan = planner_of("guesses")
+
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        if turns(request) == 0:
+            return turn(*(call("read_file", file=f"{n}.py") for n in range(8)))
+        if turns(request) == 1:
+            assert all(text.startswith("the arguments of read_file are not right") for text in answers(request))
+        return done()
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        [task] = swarm.snapshot.tasks.values()
+        assert (task.failures, task.state) == (0, TaskState.LANDED)
+
+    run(script, examine)
+
+
+def test_what_else_a_turn_asked_for_has_ended_before_its_attempt_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planner_of("repeats")
+
+    async def slowly(*_: object) -> list[object]:
+        await asyncio.sleep(5)
+        return []
+
+    monkeypatch.setattr(MemoryWorkspace, "search", slowly)
+
+    async def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        if "## Earlier attempt" in said(request):
+            await asyncio.sleep(10)
+            return done()
+        return turn(*(call("read_file", path="none") for _ in range(6)), call("search", pattern="x"))
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        [task] = swarm.snapshot.tasks.values()
+        assert (task.failures, task.state) == (1, TaskState.LANDED)
+        ended = set()
+        for event in w.journal.surviving():
+            assert not (event.kind == "tool_finished" and event.agent in ended)
+            if event.kind == "agent_state_changed" and event.body.state is AgentState.FAILED:
+                ended.add(event.agent)
 
     run(script, examine)
 

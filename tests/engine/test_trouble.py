@@ -5,14 +5,14 @@ import asyncio
 import pytest
 
 from engine.agents.planner import RESTARTS
-from engine.commands import Cancel, Pause, Resume, Steer
+from engine.commands import Cancel, Pause, Resume, SetModel, Steer
 from engine.conclusion import Outcome
 from engine.conversation import Request, Turn
 from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.events import AgentStateChanged, Draft, Warned
 from engine.lifecycle import IllegalTransition
 from engine.settings import BudgetSettings, Settings, SwarmSettings
-from engine.swarm import Swarm
+from engine.swarm import OUTAGE_MOST_S, Swarm
 from engine.types import AgentPath, AgentState, LandingState, ModelName, RunState, TaskState, Usage
 from tests import simulated
 from tests.engine.agents.test_compaction import answered
@@ -109,6 +109,22 @@ def test_an_outage_of_the_provider_costs_time_and_no_attempt() -> None:
         assert swarm.snapshot.retries >= 20
 
     run(script, examine)
+
+
+def test_another_model_ends_the_outage_of_the_one_before() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        def script(model: ModelName, request: Request) -> Turn | Exception:
+            if model == "scripted:model" and turns(request):
+                return ModelError(ModelErrorKind.RETRYABLE, "connection refused")
+            return done() if turns(request) else turn(call("rewrite_scratchpad", text="x"))
+
+        swarm = fresh(simulated.world(clock, script))
+        running = asyncio.ensure_future(swarm.run())
+        await clock.sleep(1_000)
+        await swarm.submit(SetModel(ModelName("rehearsal:other")))
+        assert (await asyncio.wait_for(running, OUTAGE_MOST_S + 10)).status is ExitStatus.DONE
+
+    simulated.simulate(main)
 
 
 def test_a_provider_that_never_answered_fails_the_run_and_it_can_be_resumed() -> None:

@@ -173,3 +173,26 @@ def test_an_agent_that_will_not_sum_itself_up_keeps_the_end_of_what_it_said() ->
     assert outcome.status is ExitStatus.DONE
     assert summaries == 2
     assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
+
+
+def test_what_a_first_try_at_a_summary_cost_is_on_record_though_the_second_fails() -> None:
+    plan = planner_of("dear")
+    summaries = 0
+
+    def script(model: ModelName, request: Request) -> Turn | Exception:
+        nonlocal summaries
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        if is_summary(request):
+            summaries += 1
+            silent = turn(call("read_file", path="0.txt"), usage=Usage(45_000, 0, 10, 1.0))
+            return silent if summaries == 1 else ModelError(ModelErrorKind.BAD_REQUEST, "odd")
+        if summaries:
+            return done()
+        return turn(call("rewrite_scratchpad", text="x"), usage=Usage(45_000, 0, 10, 0.5))
+
+    _, outcome, swarm = run(script, {"0.txt": b"x\n"})
+    assert outcome.status is ExitStatus.DONE
+    assert summaries == 2
+    assert swarm.snapshot.usage.usd > 1.5
+    assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
