@@ -10,19 +10,18 @@ comes first and its text is handed over when the person begins. It must return a
 import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from msgspec.structs import replace
 from textual import events
 from textual.binding import Binding, BindingType
 
-from tui.bridge import Command, ExitStatus, Micros, Settings, SwarmError
+from tui.actions import Context
+from tui.bridge import ExitStatus, Micros, Settings, SwarmError
 from tui.drafts import Drafts
 from tui.hangup import Hangup
-from tui.inturn import KeysInTurn
-from tui.keymap import Context, Keymap
+from tui.keymap import Keymap
 from tui.palette import ActionProvider
 from tui.priority import ScreenSelector, put_first
 from tui.screens.help import tell_help
@@ -31,20 +30,19 @@ from tui.screens.main import MainScreen
 from tui.screens.modal import Choice, Choose, Page
 from tui.screens.start import StartScreen
 from tui.screens.themes import ChooseTheme
+from tui.sending import Sending
 from tui.session import CloseMode, Session, Start
 from tui.stylesheet import css_theme
-from tui.text import clean, one_line
+from tui.text import clean
 from tui.theme import Palette, Themes
-from tui.undo import History, Step
 from tui.view import View
 from tui.widgets.acting import Acting
 
-T = TypeVar("T")
 DRAFT_S = 0.4
 """Seconds after which what was typed is on disk."""
 
 
-class SwarmApp(KeysInTurn, inherit_bindings=False):
+class SwarmApp(Sending, inherit_bindings=False):
     """Holds what all screens share: session, view, palette and keys."""
 
     CSS_PATH = "swarm.tcss"
@@ -53,8 +51,6 @@ class SwarmApp(KeysInTurn, inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "act('global.quit')", "Leave", show=False, priority=True)
     ]
-
-    session: Session
 
     def __init__(
         self,
@@ -88,7 +84,6 @@ class SwarmApp(KeysInTurn, inherit_bindings=False):
         self._draft = self._drafts.read() or (start.draft if start is not None else "")
         self._draft_due = False
         self._draft_problem = ""
-        self._history = History()
         self._frozen_at: Micros | None = None
         self.leaving = False
         self._told_end = False
@@ -178,60 +173,9 @@ class SwarmApp(KeysInTurn, inherit_bindings=False):
             attention=len(view.attention()),
             handoffs=int(view.handoff is not None),
             replaying=session is not None and session.player is not None,
-            undo=self._history.undoes,
-            redo=self._history.redoes,
+            undo=self.history.undoes,
+            redo=self.history.redoes,
         )
-
-    def tell(self, text: str, *, bad: bool = False) -> None:
-        self.notify(clean(text), severity="error" if bad else "information", timeout=6 if bad else 3, markup=False)
-
-    def after(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
-        async def wait() -> None:
-            await asyncio.gather(asyncio.wrap_future(future), return_exceptions=True)
-            then(future)
-
-        # A worker, because a plain task would swallow what goes wrong in it.
-        self.run_worker(wait(), exit_on_error=True)
-
-    def command(self, command: Command, note: str) -> None:
-        self._send([command], lambda: self.tell(note))
-
-    def do_undoably(self, do: Sequence[Command], undo: Sequence[Command], note: str, label: str) -> None:
-        def taken() -> None:
-            if undo and label:
-                self._history.did(Step(do, undo, label))
-            self.tell(f"{note} · {self.keymap.shown('global.undo')} undoes" if undo and label else note)
-
-        self._send(do, taken)
-
-    def do_undo(self) -> None:
-        step = self._history.undo()
-        self._send(step.undo, lambda: self.tell(f"undone: {step.label}"))
-
-    def do_redo(self) -> None:
-        step = self._history.redo()
-        self._send(step.do, lambda: self.tell(f"done again: {step.label}"))
-
-    def _send(self, commands: Sequence[Command], taken: Callable[[], None]) -> None:
-        """Send commands in order; `taken` is called when all were, else the first refusal is told."""
-        futures = [self.session.submit(command) for command in commands]
-
-        async def all_of_them() -> None:
-            done = await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
-            problem = next((each for each in done if isinstance(each, BaseException)), None)
-            if problem is None:
-                taken()
-            else:
-                self._refused(problem)
-
-        if futures:
-            self.run_worker(all_of_them(), exit_on_error=True)
-
-    def _refused(self, problem: BaseException) -> None:
-        if isinstance(problem, SwarmError):
-            self.tell(f"{problem.message}\n{problem.hint}", bad=True)
-        else:
-            self.tell(one_line(str(problem)) or type(problem).__name__, bad=True)
 
     # --- actions that work everywhere ------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from tui.keymap import ACTIONS, Action
+from tui.actions import ACTIONS, Action
 from tui.widgets.acting import Host
 
 _OFFERED = ("list.filter", "list.enter", "list.back", "list.next_match", "list.previous_match")

@@ -3,9 +3,10 @@
 import pytest
 
 from tests.tui.swarms import small
+from tui.actions import ACTIONS, Action, Context
 from tui.app import SwarmApp
 from tui.bridge import ROOT, SwarmError
-from tui.keymap import ACTIONS, FORBIDDEN, Action, Context, Keymap, shown
+from tui.keymap import FORBIDDEN, Keymap, shown
 from tui.screens.main import MainScreen
 from tui.widgets.agents import AgentTree
 from tui.widgets.diff import DiffView

@@ -1,6 +1,7 @@
 """Help: the keys of the focused pane first, then those that work everywhere, with the reason where one is disabled."""
 
-from tui.keymap import Context, Keymap, in_scopes
+from tui.actions import Context, in_scopes
+from tui.keymap import Keymap
 from tui.text import EMPTY, Line, Span, fit, wrap
 from tui.widgets.prose import heading
 

@@ -6,8 +6,9 @@ from typing import ClassVar, Protocol, TypeVar, cast
 
 from textual.dom import DOMNode
 
+from tui.actions import BY_ID, Context, in_scopes
 from tui.bridge import Command, Micros
-from tui.keymap import BY_ID, Context, Keymap, in_scopes
+from tui.keymap import Keymap
 from tui.session import Session
 from tui.theme import Palette
 from tui.view import View

@@ -8,7 +8,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.keymap import Context
+from tui.actions import Context
 from tui.text import EMPTY, Line, Span, width_of
 from tui.widgets.acting import Acting
 from tui.widgets.lines import strip_of
