@@ -12,7 +12,7 @@ from engine.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, Swa
 from engine.events import AgentStateChanged, Draft, Warned
 from engine.lifecycle import IllegalTransition
 from engine.settings import BudgetSettings, Settings, SwarmSettings
-from engine.swarm import OUTAGE_MOST_S, Swarm
+from engine.swarm import OUTAGE_MOST, Swarm
 from engine.types import AgentPath, AgentState, LandingState, ModelName, RunState, TaskState, Usage
 from tests import simulated
 from tests.engine.agents.test_compaction import answered
@@ -122,7 +122,7 @@ def test_another_model_ends_the_outage_of_the_one_before() -> None:
         running = asyncio.ensure_future(swarm.run())
         await clock.sleep(1_000)
         await swarm.submit(SetModel(ModelName("rehearsal:other")))
-        assert (await asyncio.wait_for(running, OUTAGE_MOST_S + 10)).status is ExitStatus.DONE
+        assert (await asyncio.wait_for(running, 60 * OUTAGE_MOST + 10)).status is ExitStatus.DONE
 
     simulated.simulate(main)
 
