@@ -1,6 +1,7 @@
 """The command line: which commands and options there are. What one does is a module of its own, loaded when used."""
 
 import difflib
+import os
 import pkgutil
 import re
 import sys
@@ -219,6 +220,7 @@ COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
+    _open_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in ("-h", "--help", "help"):
         sys.stdout.write(_help())
@@ -235,6 +237,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UNUSABLE
     perform: Callable[[str, Namespace], int] = pkgutil.resolve_name("tui.commands.perform:perform")
     return perform(command.target, parsed)
+
+
+def _open_streams() -> None:
+    """Lead those of the three streams that were closed nowhere; the next file to be opened would take their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _parse(command: CommandLine, words: list[str]) -> Namespace:

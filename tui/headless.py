@@ -21,10 +21,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stdout:
-    """Lines of JSON on stdout. When its reader goes away the run goes on and the rest is not printed."""
+    """Lines of JSON on stdout. When its reader goes away, or its disk is full, the run goes on, the rest unprinted."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._open = True
+        self._progress = progress
 
     def line(self, content: bytes) -> None:
         if not self._open:
@@ -32,9 +33,11 @@ class Stdout:
         try:
             sys.stdout.buffer.write(content + b"\n")
             sys.stdout.buffer.flush()
-        except BrokenPipeError:
+        except OSError as error:
             self._open = False
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                self._progress.note(f"warning: the rest is not printed: {error.strerror}")
 
 
 def drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json: bool) -> int:
@@ -47,7 +50,8 @@ def drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json: bool)
 
 
 async def _drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json: bool) -> int:
-    stdout, progress = Stdout(), Progress(sys.stderr)
+    progress = Progress(sys.stderr)
+    stdout = Stdout(progress)
     with _Signals(progress) as signals:
         run = await signals.until_asked(begin())
 

@@ -133,6 +133,21 @@ def test_a_runs_record_is_exported_whole(demo: Demo) -> None:
     assert person.program("export", str(summary["run"])).out == out.read_text()
 
 
+def test_an_export_writes_into_pipes_and_behind_links_and_replaces_neither(demo: Demo) -> None:
+    person, run = demo.person, str(demo.answer.summary["run"])
+    pipe, link, file, read = (person.home / name for name in ("pipe", "link", "file", "read"))
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    with read.open("wb") as out, subprocess.Popen(["cat", pipe], stdout=out) as reader:
+        assert person.swarm("export", run, "--out", str(pipe)).status == 0
+        assert reader.wait(timeout=60) == 0
+    assert person.swarm("export", run, "--out", str(link)).status == 0
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert read.read_bytes() == file.read_bytes() != b""
+    assert person.swarm("export", run, "--out", "").error.endswith("cannot be written: Is a directory")
+
+
 def test_a_finished_run_is_not_resumed(demo: Demo) -> None:
     answer = demo.person.swarm("resume", str(demo.answer.summary["run"]))
     assert answer.status == 2
@@ -213,6 +228,23 @@ def test_the_run_goes_on_when_nobody_reads_its_output(person: Person) -> None:
     )
     assert done.stdout.splitlines()[-1] == "status 0", done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_streams_that_are_closed_are_as_good_as_none(person: Person) -> None:
+    for line, status in (("runs >&-", 0), ("runs <&- >&- 2>&-", 0), ("--help >&-", 0), ("nowhere 2>&-", 2)):
+        command = ["bash", "-c", f'"{PROGRAM}" {line}']
+        done = subprocess.run(command, cwd=person.home, env=person.environ, capture_output=True, timeout=110)
+        assert done.returncode == status, (line, done.stderr)
+        assert b"Error" not in done.stderr
+
+
+def test_a_full_disk_behind_stdout_does_not_end_the_run(person: Person) -> None:
+    line = f'"{PROGRAM}" demo notes --headless --json --speed 0 > /dev/full'
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=person.home, env=person.environ, capture_output=True, text=True, timeout=110
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("warning: the rest is not printed: No space left on device") == 1
 
 
 def test_the_samples_are_named(person: Person) -> None:

@@ -45,18 +45,21 @@ def export(arguments: Namespace) -> int:
     if arguments.out == "-":
         asyncio.run(write(run.folder.journal, sys.stdout.buffer))
         return 0
-    out = Path(arguments.out)
-    part = out.with_name(f".{out.name}.part")
+    out = Path(os.path.realpath(arguments.out))
+    whole = not out.exists() or out.is_file()  # a pipe or a device is not replaced but written to
+    part = out.with_name(f".{out.name}.part") if whole else Path(arguments.out)
     try:
         with part.open("wb") as stream:
             asyncio.run(write(run.folder.journal, stream))
-        part.replace(out)
+        if whole:
+            part.replace(out)
     except OSError as error:
         raise SwarmError(
             ErrorKind.STATE, f"{out} cannot be written: {os.strerror(error.errno or 0)}", "name another file with --out"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        if whole:
+            part.unlink(missing_ok=True)
     return 0
 
 
