@@ -64,7 +64,7 @@ class AgentWorkspace:
         self._looking = threading.Lock()
         self._on_close = on_close
         self._disk = DiskBudget(
-            (copy.changed, copy.folder / "tmp", copy.folder / "home"),
+            (copy.changed, *(copy.folder / name for name in ("tmp", "home", "scratch.git"))),
             containment.limits.disk,
             containment.pools.disk,
             empty=copy.stamps is None,
@@ -90,7 +90,7 @@ class AgentWorkspace:
         session = await self._live()
         self._outputs += 1
         await self._disk.begin()
-        guard = asyncio.create_task(self._disk.guard(session.end_command))
+        guard = asyncio.create_task(self._disk.guard(session.end_command, session.pid, self.root))
         try:
             return await session.run(command, timeout_s, f".swarm/output-{self._outputs}.txt", on_output)
         finally:

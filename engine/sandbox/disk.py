@@ -2,12 +2,19 @@
 
 import asyncio
 import os
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from engine.sandbox.inside.jobs import others
 from engine.sandbox.pools import End, Pool
 
 BLOCK = 512
+EACH = 4096
+"""What a file or folder counts at least: a disk has only so many, and empty ones take no blocks."""
+MOST_OPEN = 100_000
+"""Open files that one look for removed ones goes through."""
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 LOOK_S = 1.0
 LEAST_SHARE = 1 / 32
@@ -18,6 +25,8 @@ PATIENCE = 20
 
 def disk_used(folder: Path) -> int:
     """Bytes on disk below a folder that may change meanwhile; links are not followed, what cannot be read counts 0.
+
+    A folder whose mode forbids to look into it is given one that does not: it could hide anything.
 
     Goes down by descriptors and up by `..`, so that no depth is too deep; stops where it was moved on the way.
     """
@@ -33,7 +42,7 @@ def disk_used(folder: Path) -> int:
         while True:
             if waiting:
                 try:
-                    inner = os.open(waiting.pop(), FOLDER, dir_fd=here)
+                    inner = _opened(waiting.pop(), here)
                 except OSError:
                     continue
                 above.append((_identity(here), waiting))
@@ -56,6 +65,35 @@ def disk_used(folder: Path) -> int:
         os.close(here)
 
 
+def _opened(name: str, folder: int) -> int:
+    """Of an inner folder. Raises OSError."""
+    place = os.open(name, os.O_PATH | FOLDER, dir_fd=folder)
+    try:
+        itself = f"/proc/self/fd/{place}"  # not the name, which may lead elsewhere by now
+        mode = stat.S_IMODE(os.fstat(place).st_mode)
+        if mode & 0o500 != 0o500:
+            os.chmod(itself, mode | 0o500)
+        return os.open(itself, FOLDER & ~os.O_NOFOLLOW)
+    finally:
+        os.close(place)
+
+
+def removed_bytes(pid: int, root: str) -> int:
+    """Bytes on the disk of `root` in files without a name that processes below `pid` hold open: no walk finds them."""
+    sizes: dict[tuple[int, int], int] = {}
+    left = MOST_OPEN
+    for each in others(pid):
+        with suppress(OSError):
+            disk = os.stat(f"/proc/{each}/root{root}").st_dev
+            for name in os.listdir(f"/proc/{each}/fd")[:left]:
+                left -= 1
+                with suppress(OSError):
+                    info = os.stat(f"/proc/{each}/fd/{name}")
+                    if not info.st_nlink and info.st_dev == disk and stat.S_ISREG(info.st_mode):
+                        sizes[info.st_dev, info.st_ino] = info.st_blocks * BLOCK
+    return sum(sizes.values())
+
+
 def _look(folder: int) -> tuple[int, list[str]]:
     """Bytes of what is in it, and which of that are folders."""
     total = 0
@@ -63,7 +101,7 @@ def _look(folder: int) -> tuple[int, list[str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
-                total += entry.stat(follow_symlinks=False).st_blocks * BLOCK
+                total += max(entry.stat(follow_symlinks=False).st_blocks * BLOCK, EACH)
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.name)
             except OSError:
@@ -109,8 +147,10 @@ class DiskBudget:
         """The copy is removed."""
         self._pool.forget(self)
 
-    async def guard(self, end: End) -> None:
+    async def guard(self, end: End, pid: int, root: str) -> None:
         """Look on until cancelled, and call `end` once when the copy grows beyond its budget, or all do together.
+
+        `pid` is the sandbox's process, `root` where its commands see the copy.
 
         One that already is beyond may shrink: only further growth is ended.
         """
@@ -122,18 +162,21 @@ class DiskBudget:
         allowed = max(self._limit, self.grown)
         least = min(self._limit, self._pool.limit) * LEAST_SHARE
         self._pool.hold(self, self.grown, stop)
+        before = self.grown
         while not self._over:
             began = time.monotonic()
             free = self._free_bytes()
             self._free = max(self._free or 0, free)
             if self._free - free > least:
                 self._free = free
-                before, self.grown = self.grown, await asyncio.to_thread(self._used) - (self._start or 0)
-                if self.grown > allowed:
+                self.grown = await asyncio.to_thread(self._used) - (self._start or 0)
+                taken = self.grown + await asyncio.to_thread(removed_bytes, pid, root)
+                if taken > allowed:
                     stop("disk")
                     return
-                tell = self._pool.note if self.grown > before else self._pool.hold
-                tell(self, self.grown, stop)
+                tell = self._pool.note if taken > before else self._pool.hold
+                tell(self, taken, stop)
+                before = taken
             await asyncio.sleep(max(LOOK_S, PATIENCE * (time.monotonic() - began)))
 
     def _used(self) -> int:
@@ -144,4 +187,4 @@ class DiskBudget:
             info = os.statvfs(self._folders[0])
         except OSError:  # it is being removed
             return self._free or 0
-        return info.f_bavail * info.f_frsize
+        return info.f_bavail * info.f_frsize + info.f_favail * EACH

@@ -143,6 +143,20 @@ async def test_a_copy_that_fills_the_disk_is_ended_and_can_be_cleaned_up(place: 
     assert await agent.changed() == ()
 
 
+@pytest.mark.parametrize(
+    "fill",
+    [
+        "exec 3> a 4> b; rm a b; head -c 60M /dev/zero >&3; head -c 50M /dev/zero >&4",
+        "mkdir empty; cd empty; seq 30000 | xargs touch",
+    ],
+    ids=["removed files", "empty files"],
+)
+async def test_what_no_size_tells_of_counts_as_well(place: Place, agent: AgentWorkspace, fill: str) -> None:
+    output = await run(agent, f"{fill}; sleep 600", 60)
+    assert (output.exit, output.killed) == (None, "disk")
+    assert await shell(agent, "rm -rf empty; echo on") == "on\n"
+
+
 async def test_a_petabyte_file_cannot_be_made(place: Place, agent: AgentWorkspace) -> None:
     await run(agent, "truncate -s 1P huge; fallocate -l 1T huge; head -c 100M /dev/zero > long")
     sizes = {entry.path: entry.size for entry in await agent.list_files("", 1, 99)}
