@@ -206,8 +206,18 @@ def _check_budget(layer: Layer, budget: dict[str, Any]) -> None:
 
 
 def loosened_budget(so_far: Mapping[str, Any], layer: Layer) -> list[str]:
-    """Warnings about limits of the person's own that a repo's file lifts."""
-    return _loosened(("budget",), so_far.get("budget", {}), layer.values.get("budget", {}), layer)
+    """Warnings about limits of the person's own that a repo's file lifts, also by saying what tokens cost."""
+    theirs = layer.values.get("budget", {})
+    prices: list[tuple[str, ...]] = [
+        ("providers", provider, key)
+        for provider, table in layer.values.get("providers", {}).items()
+        for key in table
+        if key.endswith("_price")
+    ]
+    if "ceiling_price" in theirs and "ceiling_price" not in so_far.get("budget", {}):
+        prices.append(("budget", "ceiling_price"))
+    said = [f"{layer.place(path)}: {'.'.join(path)} decides how limits in USD count" for path in prices]
+    return [*_loosened(("budget",), so_far.get("budget", {}), theirs, layer), *said]
 
 
 def _loosened(path: tuple[str, ...], mine: Mapping[str, Any], theirs: Mapping[str, Any], layer: Layer) -> list[str]:

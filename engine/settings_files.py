@@ -120,6 +120,8 @@ def _read_file(file: Path, *, trusted: bool) -> Layer | None:
         raise broken(
             f"{file}:{place}: not valid TOML: {message}", "mend that line; `swarm-tui init` writes a commented example"
         ) from error
+    except ValueError as error:
+        raise broken(f"{file}: a number of too many digits", "settings are sections with plain values") from error
     except RecursionError as error:
         raise broken(f"{file}: nested too deeply", "settings are sections with plain values") from error
     return Layer(

@@ -242,6 +242,19 @@ def test_a_repo_that_lifts_the_persons_budget_is_told(home: Home) -> None:
     assert loaded.files == (home.own, home.repo / "swarm.toml")
 
 
+def test_a_repo_that_says_what_tokens_cost_is_told(home: Home) -> None:
+    home.in_repo("[providers.anthropic]\ninput_price = 0.0\n[budget]\nceiling_price = 0.1\n")
+    assert load_settings(home.repo, home.environ).warnings == (
+        f"{home.repo}/swarm.toml:2: providers.anthropic.input_price decides how limits in USD count",
+        f"{home.repo}/swarm.toml:4: budget.ceiling_price decides how limits in USD count",
+    )
+
+
+def test_a_number_without_end_is_refused(home: Home) -> None:
+    home.in_repo(f"[swarm]\nworkers = {'9' * 5_000}\n")
+    assert home.refusal().message == f"{home.repo}/swarm.toml: a number of too many digits"
+
+
 def test_a_value_that_looks_like_a_key_is_refused_and_not_repeated(home: Home) -> None:
     secret = "sk-" + "proj-" + "a1B2" * 10
     for text in (f"[repo]\ncheck = 'KEY={secret} make'\n", f"[providers.openai]\napi_key_env = '{secret}'\n"):
