@@ -134,9 +134,9 @@ def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount, seccomp: int | N
         args += ["--ro-bind-try", folder, folder]
     for source, target in around.tools.homes:
         args += ["--ro-bind-try", source, target]
-    for secret in around.tools.masked:
+    for secret, place in around.tools.hidden():
         hide = "empty" if os.path.isdir(secret) else "nothing"
-        args += ["--ro-bind", str(around.stage / hide), secret]
+        args += ["--ro-bind", str(around.stage / hide), place]
     args += ["--ro-bind", str(staged_program(around.stage)), PROGRAM]
     if mount.bind:
         args += ["--bind", mount.bind, WS]

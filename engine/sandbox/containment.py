@@ -119,7 +119,7 @@ class Containment(Struct, frozen=True):
             (copy / name).mkdir(exist_ok=True)
         etc = (f"/etc/{name}" for name in (*ETC, "passwd", "group", "hosts", "resolv.conf"))
         staged = str(staged_program(self.around.stage))
-        readable = (staged, *self.around.tools.folders, *self.around.objects, *etc)
+        readable = (staged, *self.around.tools.readable(), *self.around.objects, *etc)
         return {
             "tmpfs": b"",
             "guard": self.level.value.encode(),

@@ -63,7 +63,7 @@ _ABSOLUTE = re.compile(r"(?<![\w.$}~-])/[\w./+-]+")
 class Tools(Struct, frozen=True):
     """`folders` are bound read-only at their own place, `masked` files and folders below them are hidden.
 
-    `homes` maps what lies in the person's home to the same place in the agent's.
+    `homes` maps what lies in the person's home to the same place in the agent's, where they are hidden, too.
     """
 
     path: tuple[str, ...]
@@ -71,6 +71,18 @@ class Tools(Struct, frozen=True):
     homes: tuple[tuple[str, str], ...]
     masked: tuple[str, ...]
     env: dict[str, str]
+
+    def hidden(self) -> list[tuple[str, str]]:
+        """What is masked and there by now, and each place where it would be seen."""
+        found = []
+        for secret in filter(os.path.exists, self.masked):
+            also = [target + secret[len(source) :] for source, target in self.homes if _under(secret, source)]
+            found += [(secret, place) for place in (secret, *also)]
+        return found
+
+    def readable(self) -> list[str]:
+        """What can be read where nothing can be hidden: of folders that hold something masked only all else."""
+        return [path for folder in self.folders for path in _without(folder, self.masked)]
 
 
 def find_tools(path: str, home: Path, extra: tuple[str, ...], needed: tuple[str, ...]) -> Tools:
@@ -117,7 +129,8 @@ def find_tools(path: str, home: Path, extra: tuple[str, ...], needed: tuple[str,
     if not _has_python(dirs, folders):
         dirs.append(str(Path(sys.base_prefix) / "bin"))
         folders = _outermost([*folders, os.path.realpath(sys.base_prefix), sys.base_prefix])
-    masked = tuple(secret for folder in folders for secret in _secrets(Path(folder)))
+    secrets = (_within(secret, folders) for folder in folders for secret in _secrets(Path(folder)))
+    masked = tuple(dict.fromkeys(secret for secret in secrets if secret))
     return Tools(tuple(dirs), tuple(folders), tuple(homes), masked, env)
 
 
@@ -220,6 +233,29 @@ def _secrets(folder: Path) -> list[str]:
     except OSError:
         pass
     return found
+
+
+def _within(secret: str, folders: list[str]) -> str:
+    """Where a secret itself is to be found in what is shared; empty for a link that leads out, or nowhere."""
+    if not os.path.islink(secret):
+        return secret
+    real = os.path.realpath(secret)
+    if not os.path.exists(real):
+        return ""
+    tops = ((folder, os.path.realpath(folder)) for folder in folders)
+    return next((folder + real[len(top) :] for folder, top in tops if _under(real, top)), "")
+
+
+def _without(path: str, masked: tuple[str, ...]) -> list[str]:
+    if path in masked:
+        return []
+    if not any(_under(secret, path) for secret in masked):
+        return [path]
+    try:
+        inner = [entry.path for entry in os.scandir(path) if not entry.is_symlink()]
+    except OSError:
+        return []
+    return [each for entry in inner for each in _without(entry, masked)]
 
 
 def command_env(tools: Tools, home: str, tmp: str) -> dict[str, str]:

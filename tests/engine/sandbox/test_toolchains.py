@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import SwarmError
 from engine.repo.workspaces import open_workspaces
 from engine.sandbox import toolchains
 from engine.sandbox.toolchains import SYSTEM_PATH, Tools, find_tools
@@ -76,6 +77,50 @@ def test_the_engines_own_python_is_the_last_resort(tmp_path: Path, monkeypatch: 
     assert subprocess.run([program, "-c", "print(1)"], capture_output=True, check=True).stdout == b"1\n"
 
 
+def project(folder: Path) -> CommitId:
+    """A repo with one commit, and the trunk that borrows from it."""
+    source = folder / "source"
+    identity = ("-c", "user.name=A", "-c", "user.email=a@localhost")
+    for words in (("init", "-q", str(source)), ("-C", str(source), *identity, "commit", "-qm", "a", "--allow-empty")):
+        subprocess.run(["git", *words], check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(source), str(folder / "trunk.git")], check=True)
+    head = subprocess.run(["git", "-C", str(source), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return CommitId(head.stdout.strip())
+
+
+@pytest.mark.parametrize("level", ["namespaced", "restricted"])
+async def test_credentials_beside_tools_stay_unseen_wherever_they_really_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    home, dotfiles = tmp_path / "home", tmp_path / "dotfiles"
+    cargo = home / ".cargo"
+    script(cargo / "bin/tool", "echo works")
+    (cargo / "kept").mkdir()
+    for file in (cargo / "credentials", cargo / "kept/token", dotfiles / "netrc", cargo / "registry/auth.json"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("SECRET\n")
+    (cargo / "credentials.toml").symlink_to(cargo / "kept/token")
+    (cargo / ".netrc").symlink_to(dotfiles / "netrc")
+    (cargo / ".npmrc").symlink_to(dotfiles / "nowhere")
+    monkeypatch.setenv("HOME", str(home))
+    settings = SandboxSettings(level=level, read_only=("~/.cargo",))
+    base = project(tmp_path)
+    try:
+        workspaces = await open_workspaces(tmp_path / "w", tmp_path / "trunk.git", settings, base)
+    except SwarmError as error:
+        pytest.skip(error.message)
+    try:
+        look = f"{cargo}/bin/tool; cat {cargo}/*/* {cargo}/.*rc {cargo}/* ~/.cargo/*/* ~/.cargo/.*rc ~/.cargo/*"
+        for agent in ("a", "b"):
+            workspace = await workspaces.open(AgentId(agent), base)
+            output = await workspace.run(look, 60, lambda _: None)
+            assert "works" in output.text
+            assert "SECRET" not in output.text
+            (cargo / "credentials").unlink(missing_ok=True)  # as when the person logs out
+    finally:
+        await workspaces.close()
+
+
 async def test_python3_runs_inside_with_another_home_and_shims_that_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,13 +129,7 @@ async def test_python3_runs_inside_with_another_home_and_shims_that_do_not(
     theirs = os.environ["PATH"]  # with the managers of whoever runs the tests
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", f"{broken}:{theirs}")
-    source = tmp_path / "source"
-    identity = ("-c", "user.name=A", "-c", "user.email=a@localhost")
-    for words in (("init", "-q", str(source)), ("-C", str(source), *identity, "commit", "-qm", "a", "--allow-empty")):
-        subprocess.run(["git", *words], check=True)
-    subprocess.run(["git", "clone", "-q", "--bare", str(source), str(tmp_path / "trunk.git")], check=True)
-    head = subprocess.run(["git", "-C", str(source), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    base = CommitId(head.stdout.strip())
+    base = project(tmp_path)
     workspaces = await open_workspaces(tmp_path / "w", tmp_path / "trunk.git", SandboxSettings(), base)
     try:
         workspace = await workspaces.open(AgentId("a"), base)
