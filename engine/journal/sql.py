@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,6 +21,9 @@ WHOLE = 12_000
 """Characters of one answer."""
 _LENGTH = 8 * 1024 * 1024
 """Bytes of any value on the way; what makes larger ones fails."""
+
+_COLUMNS = 100
+"""Of an answer: what a row of it takes is in memory at once."""
 
 _MAY = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
 _MAY_NOT_CALL = frozenset({"load_extension", "fts3_tokenizer"})
@@ -63,7 +67,7 @@ class ReadOnlySql:
             try:
                 cursor = db.execute(sql)
                 names = [column[0] for column in cursor.description or ()]
-                rows = cursor.fetchmany(ROWS + 1)
+                rows = [[_cell(value) for value in row] for row in islice(cursor, ROWS + 1)]  # no more than one held
             except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError) as error:
                 why = f"it took longer than {TIME_S:.0f} s" if "interrupted" in str(error) else str(error)
                 raise BadQuery(why) from error
@@ -74,6 +78,7 @@ class ReadOnlySql:
         db = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA query_only = ON")
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LENGTH)
+        db.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, _COLUMNS)
         db.create_function("blob_text", 1, self._blob_text)
         return db
 
@@ -99,11 +104,11 @@ def _authorise(action: int, first: str | None, second: str | None, database: str
     return sqlite3.SQLITE_OK
 
 
-def _table(names: list[str], rows: list[tuple[object, ...]]) -> Table:
+def _table(names: list[str], rows: list[list[str]]) -> Table:
     lines = [" | ".join(names)]
     size = len(lines[0])
     for row in rows[:ROWS]:
-        line = " | ".join(_cell(value) for value in row)
+        line = " | ".join(row)
         size += len(line) + 1
         if size > WHOLE:
             return Table("\n".join(lines), len(lines) - 1, f"cut after {len(lines) - 1} rows: the answer grew too long")

@@ -1,5 +1,6 @@
 """Untrusted SQL over a journal reads and does nothing else, within bounds of time, rows and size."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,19 @@ def test_long_answers_are_cut_and_say_so(journal: Path, monkeypatch: pytest.Monk
     wide = sql.query("SELECT text FROM messages WHERE size > 3000")
     assert len(wide.text) <= module.WHOLE + 10
     assert "grew too long" in wide.cut
+
+
+def test_large_values_are_not_held_all_at_once(journal: Path) -> None:
+    numbers = "WITH t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t LIMIT 150)"
+    sql = ReadOnlySql(journal)
+    tracemalloc.start()
+    try:
+        assert sql.query(f"{numbers} SELECT zeroblob(1000000 + n) FROM t").rows == 150
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(BadQuery, match="too many columns"):
+        sql.query(f"SELECT {', '.join(['zeroblob(8000000)'] * 101)}")
 
 
 def test_whole_texts_are_there_archived_or_not(journal: Path) -> None:

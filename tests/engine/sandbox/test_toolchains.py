@@ -12,6 +12,7 @@ import pytest
 from engine.errors import SwarmError
 from engine.repo.workspaces import open_workspaces
 from engine.sandbox import toolchains
+from engine.sandbox.probe import probe
 from engine.sandbox.toolchains import SYSTEM_PATH, Tools, find_tools
 from engine.settings import SandboxSettings
 from engine.types import AgentId, CommitId
@@ -92,6 +93,10 @@ def project(folder: Path) -> CommitId:
 async def test_credentials_beside_tools_stay_unseen_wherever_they_really_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
+    try:
+        await probe(SandboxSettings(level=level))
+    except SwarmError as error:
+        pytest.skip(error.message)
     home, dotfiles = tmp_path / "home", tmp_path / "dotfiles"
     cargo = home / ".cargo"
     script(cargo / "bin/tool", "echo works")
@@ -105,10 +110,7 @@ async def test_credentials_beside_tools_stay_unseen_wherever_they_really_lie(
     monkeypatch.setenv("HOME", str(home))
     settings = SandboxSettings(level=level, read_only=("~/.cargo",))
     base = project(tmp_path)
-    try:
-        workspaces = await open_workspaces(tmp_path / "w", tmp_path / "trunk.git", settings, base)
-    except SwarmError as error:
-        pytest.skip(error.message)
+    workspaces = await open_workspaces(tmp_path / "w", tmp_path / "trunk.git", settings, base)
     try:
         look = f"{cargo}/bin/tool; cat {cargo}/*/* {cargo}/.*rc {cargo}/* ~/.cargo/*/* ~/.cargo/.*rc ~/.cargo/*"
         for agent in ("a", "b"):
