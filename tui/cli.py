@@ -233,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = _parse(command, words if command is APP else words[1:])
     except Usage as usage:
-        sys.stderr.write(f"error: {usage.message}\nhint: {usage.hint}\n")
+        sys.stderr.write(f"error: {' '.join(usage.message.split())}\nhint: {usage.hint}\n")
         return UNUSABLE
     perform: Callable[[str, Namespace], int] = pkgutil.resolve_name("tui.commands.perform:perform")
     return perform(command.target, parsed)

@@ -347,6 +347,11 @@ def test_what_a_repo_must_not_decide(person: Person) -> None:
         (("export", "nothing"), "there is no run 'nothing'", "swarm-tui runs"),
         (("send", "nothing", "pause"), "there is no run 'nothing'", "swarm-tui runs"),
         (("send", "x", "paws"), "there is no verb 'paws'", "did you mean pause?"),
+        (("runs", "--state-dir", "~nobody-here/x"), "the state folder ~nobody-here/x is in the home of", "whole path"),
+        (("run", ".", "--intent", "~nobody-here/x"), "no such file: ~nobody-here/x", "init"),
+        (("run", "x" * 5_000, "--intent", "INTENT.md"), "", ""),
+        (("init", "x" * 5_000), "File name too long", "name another path"),
+        (("runs", "--a\nb"), "unknown argument: --a b", "runs --help"),
     ],
 )
 def test_arguments_that_cannot_be_used(person: Person, words: tuple[str, ...], error: str, hint: str) -> None:

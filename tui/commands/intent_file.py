@@ -3,7 +3,6 @@
 import os
 import sys
 from importlib.resources import files
-from pathlib import Path
 
 from tui.bridge import ErrorKind, SwarmError, without_comments
 
@@ -18,7 +17,7 @@ def read_intent(name: str) -> str:
         if name == "-":
             content = sys.stdin.buffer.read(LIMIT + 1)
         else:
-            with Path(name).expanduser().open("rb") as stream:
+            with open(os.path.expanduser(name), "rb") as stream:
                 content = stream.read(LIMIT + 1)
     except FileNotFoundError:
         raise _bad(f"no such file: {name}", "write what you want into a file; `swarm-tui init` gives one") from None

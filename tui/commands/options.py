@@ -83,9 +83,13 @@ def settings_of(arguments: Namespace, repo: Path | None) -> LoadedSettings:
 
 
 def state_dir(arguments: Namespace) -> Path:
-    """The folder that holds all runs: `--state-dir`, else the environment's."""
+    """The folder that holds all runs: `--state-dir`, else the environment's. Raises SwarmError (usage)."""
     named: str | None = getattr(arguments, "state_dir", None)
-    return Path(named).expanduser().absolute() if named else state_folder(os.environ)
+    try:
+        return Path(named).expanduser().absolute() if named else state_folder(os.environ)
+    except RuntimeError as error:
+        message = f"the state folder {named or os.environ['SWARM_STATE_DIR']} is in the home of nobody known"
+        raise SwarmError(ErrorKind.USAGE, message, "write the whole path") from error
 
 
 def require_models(settings: Settings) -> None:

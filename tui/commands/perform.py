@@ -16,6 +16,8 @@ from tui.machinery import Mask, secrets_of
 from tui.text import one_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+BARRED = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+"""What a path may be that a person names."""
 Performed = Callable[[Namespace], int]
 
 
@@ -39,6 +41,9 @@ def perform(target: str, arguments: Namespace) -> int:
             where = f": {error.filename}" if error.filename else ""
             hint = "free some disk space, or keep runs on another disk with --state-dir"
             return report(f"there is no space left on the disk{where}", hint, ExitStatus.UNUSABLE)
+        if isinstance(error, OSError) and error.errno in BARRED and error.filename:
+            told = f"{str(error.filename)[:200]}: {error.strerror}"
+            return report(told, "name another path, or see to its permissions", ExitStatus.UNUSABLE)
         return _unexpected(error, arguments)
 
 

@@ -5,7 +5,8 @@ Both sides parse them without trusting the other. The first two fields are a req
 
 import os
 
-MAX_FRAME = 64 << 20
+MAX_FRAME = 65 << 20
+"""Bytes: the largest file that can land goes into one, with its name."""
 
 
 def pack(*fields: bytes) -> bytes:

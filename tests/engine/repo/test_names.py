@@ -10,6 +10,7 @@ from engine.repo.changes import Scan
 from engine.repo.ignores import parse
 from engine.repo.names import LONGEST, refusal
 from engine.repo.objects import NewObjects, ObjectStore
+from engine.sandbox.inside.frames import MAX_FRAME
 
 NAMES = (
     ".git ", ".git.", ".git . ", ".GIT:x", "git~1", "Git~1.", "git~2", ".gitt", ".git-x", "x.git", "a\\.git", "a\\b",
@@ -58,6 +59,10 @@ def test_attributes_that_stop_every_checkout_do_not_land(tmp_path: Path, text: s
     ]
     good = b"# a working-tree-encoding\n*.a working-tree-encoding=UTF-16\nworking-tree-encoding text\n"
     assert refusal(".gitattributes", good + b"*.c !working-tree-encoding\n", link=False) == ""
+
+
+def test_the_largest_file_that_lands_goes_into_a_copy_in_one_frame() -> None:
+    assert changes.LARGEST + LONGEST + 1_024 < MAX_FRAME
 
 
 def test_a_path_that_fits_into_no_checkout_does_not_land(tmp_path: Path) -> None:
