@@ -1,7 +1,5 @@
 """Which tools agents are given: version managers only where they work without a home, and always a `python3`."""
 
-# ruff: noqa: ASYNC221 - a test may block while it makes a repo
-
 import os
 import subprocess
 import sys
