@@ -16,6 +16,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.widgets import Input
 
 from tui.actions import Context
 from tui.bridge import ExitStatus, Micros, Settings, SwarmError
@@ -38,6 +39,8 @@ from tui.theme import Palette, Themes
 from tui.view import View
 from tui.widgets.acting import Acting
 
+PASTED = 4_000
+"""Characters that are pasted into a line of input at most."""
 DRAFT_S = 0.4
 """Seconds after which what was typed is on disk."""
 
@@ -98,7 +101,16 @@ class SwarmApp(Sending, inherit_bindings=False):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Paste):
             event.text = clean(event.text)  # a clipboard may hold what an agent printed
+            if isinstance(self.focused, Input):
+                event.text = self._for_one_line(event.text, min(PASTED, self.focused.max_length or PASTED))
         await super().on_event(event)
+
+    def _for_one_line(self, text: str, most: int) -> str:
+        """What of a pasted text a line of input takes: all its lines as one; a huge one would hold up the screen."""
+        line = " ".join(text[: 4 * most].split())
+        if len(text) > 4 * most or len(line) > most:
+            self.tell(f"only the first {most} characters are pasted here")
+        return line[:most]
 
     def on_mount(self) -> None:
         if not self.is_headless:

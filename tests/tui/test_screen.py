@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 from rich.cells import cell_len
-from textual.events import Key, MouseScrollUp
+from textual.events import Key, MouseScrollUp, Paste
 from textual.widgets import Input
 
 from engine import events as e
@@ -19,6 +19,7 @@ from tui.session import EVENT_KINDS, CloseMode, Start
 from tui.text import width_of
 from tui.widgets.detail import Tab
 from tui.widgets.header import Header
+from tui.widgets.markdown import MOST, MarkdownEditor
 from tui.widgets.resources import Resources
 from tui.widgets.story import Log
 
@@ -823,6 +824,27 @@ async def test_a_session_that_lost_its_owner_says_what_to_do() -> None:
         await press(pilot, "j", "p")
         assert session.commands == []
         assert "swarm-tui resume r-4kq2" in told(pilot.app)
+
+
+async def test_a_huge_paste_is_taken_in_part_by_every_input_and_lines_become_one() -> None:
+    async with app_on(small()).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        app = pilot.app
+        for key, taken in (("slash", 500), ("s", 4000), ("ctrl+p", 4000)):
+            await press(pilot, key)
+            app.post_message(Paste("lorem ipsum\n" * 80_000))
+            await settle(pilot)
+            assert isinstance(app.focused, Input)
+            assert app.focused.value.startswith("lorem ipsum lorem ipsum")
+            assert len(app.focused.value) == taken
+            assert f"only the first {taken} characters" in told(app)
+            await press(pilot, "escape")
+        await press(pilot, "i")
+        app.post_message(Paste("lorem ipsum\n" * 80_000))
+        await settle(pilot)
+        editor = app.screen.query_one(MarkdownEditor)
+        assert len(editor.text) == MOST
+        assert "pasted only in part" in told(app)
 
 
 async def test_keys_that_come_at_once_go_to_what_the_first_of_them_opens() -> None:

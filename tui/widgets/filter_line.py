@@ -8,6 +8,9 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
 
+LONGEST = 500
+"""Characters of a filter: each word is looked for in every row, at each key."""
+
 
 class Filterable(Protocol):
     """A list that a filter narrows."""
@@ -38,7 +41,7 @@ class FilterLine(Input):
             self.left = left
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id, compact=True)
+        super().__init__(id=id, compact=True, max_length=LONGEST)
         self._target: Filterable | None = None
 
     def on_mount(self) -> None:

@@ -20,6 +20,8 @@ _STYLES = {
     "link.uri": "function underline",
     "string.escape": "dim",
 }
+MOST = 256 * 1024
+"""Characters of a text that pasting makes: a larger one would hold up the screen, and no model reads it."""
 LONGEST = 200_000
 """Characters of a text that is coloured while it is edited."""
 
@@ -52,7 +54,11 @@ class MarkdownEditor(TextArea, Acting):
         self.theme = "swarm"
 
     def on_paste(self, event: events.Paste) -> None:
-        event.text = clean(event.text)
+        text = clean(event.text)
+        room = max(0, MOST - len(self.text))
+        if len(text) > room:
+            self.host.tell(f"pasted only in part: an intent has {MOST} characters at most", bad=True)
+        event.text = text[:room]
 
     def replace_all(self, text: str) -> None:
         """Other text in place of the whole, as one step that can be undone."""
