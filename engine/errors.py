@@ -2,6 +2,8 @@
 
 from enum import IntEnum, StrEnum
 
+from engine.types import Usage
+
 
 class ExitStatus(IntEnum):
     """Exit statuses of the command line (INTERFACE: command line)."""
@@ -53,7 +55,8 @@ class ModelErrorKind(StrEnum):
 class ModelError(Exception):
     """A failed model call. `retry_after` is in seconds, None when the server named no time.
 
-    `status` is the HTTP status, None when no answer arrived.
+    `status` is the HTTP status, None when no answer arrived. `usage` is what an answer that began and broke off has
+    used, as far as it can be known: it is charged for like a whole one.
     """
 
     def __init__(
@@ -69,3 +72,4 @@ class ModelError(Exception):
         self.message = message
         self.status = status
         self.retry_after = retry_after
+        self.usage = Usage()

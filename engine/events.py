@@ -236,9 +236,12 @@ class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
 
 
 class ModelCallRetried(EventBody, frozen=True, tag="model_call_retried"):
+    """A call came to nothing and follows again. `usage`: of an answer that began and broke off."""
+
     model: ModelName
     reason: str
     wait_s: float
+    usage: Usage = Usage()
 
 
 class AnswersDropped(EventBody, frozen=True, tag="answers_dropped"):

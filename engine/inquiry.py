@@ -88,7 +88,7 @@ class Inquiry:
         names = ", ".join(sorted(prompt.name for prompt in self._prompts.all() if prompt.name != "ask"))
         return self._prompts["ask"].render(schema=self._sql.schema(), prompts=names, run=run.text)
 
-    def _waits(self, reason: str, seconds: float) -> None:
+    def _waits(self, reason: str, seconds: float, spent: Usage) -> None:
         self._on_step(f"asks again in {seconds:.0f} s: {reason}")
 
     async def _answer(self, call: ToolCall) -> ToolAnswer:

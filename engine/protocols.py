@@ -21,6 +21,7 @@ from engine.types import (
     ModelName,
     Sample,
     TaskId,
+    Usage,
 )
 
 
@@ -110,11 +111,12 @@ class Models(Protocol):
         model: ModelName,
         request: Request,
         on_text: Callable[[str], None],
-        on_retry: Callable[[str, float], None],
+        on_retry: Callable[[str, float, Usage], None],
     ) -> Turn:
-        """Ask until a whole turn arrives; `on_retry(reason, seconds)` is told of each wait before a retry.
+        """Ask until a whole turn arrives; `on_retry(reason, seconds, spent)` is told of each wait before a retry, and
+        of what the try before it has used though it came to nothing.
 
-        The turn's usage has `usd` filled in where the price is known. Raises ModelError for good.
+        Every usage has `usd` filled in where the price is known. Raises ModelError for good, with that of the last try.
         """
         ...
 

@@ -31,7 +31,7 @@ async def review_intent(text: str, settings: Settings, environ: Mapping[str, str
     desk = ModelDesk(settings.providers, environ, SystemClock(), SystemRandomness(settings.swarm.seed))
     try:
         await desk.prepare([model])
-        turn = await desk.ask(model, request, lambda text: None, lambda reason, seconds: None)
+        turn = await desk.ask(model, request, lambda text: None, lambda reason, seconds, spent: None)
     except ModelError as error:
         status = ExitStatus.REFUSED if error.kind is ModelErrorKind.REFUSED else ExitStatus.NOT_GREEN
         hint = "check the key, the address and the model's name: `swarm-tui doctor` shows what is set"

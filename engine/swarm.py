@@ -35,6 +35,7 @@ from engine.types import (
     Role,
     RunState,
     TaskKind,
+    Usage,
 )
 from engine.world import World
 
@@ -212,7 +213,7 @@ class Swarm:
                     hint = "is its server reachable? `swarm-tui doctor` shows its address; then: swarm-tui resume"
                     raise SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.NOT_GREEN) from error
                 wait = min(OUTAGE_MOST, OUTAGE * 2**outages) * self.models.longest_wait(model)
-                retrying(f"no answer: {error.message}", wait)
+                retrying(f"no answer: {error.message}", wait, error.usage)
             run_on = self.supervisor.stop_clock(agent)
             await self.clock.sleep(wait)
             run_on()
@@ -226,10 +227,11 @@ class Swarm:
                 raise BudgetSpent(refusal, self.budget.of_task_only(agent))
             await self.safe_point(agent)
 
-    def _asks_again(self, agent: AgentId, model: ModelName, reason: str, seconds: float) -> None:
+    def _asks_again(self, agent: AgentId, model: ModelName, reason: str, seconds: float, spent: Usage) -> None:
         task = self.snapshot.agents[agent].task
         waits = e.AgentStateChanged(AgentState.THINKING, f"asks again in {seconds:.0f} s: {reason}")
-        self.record(Draft(e.ModelCallRetried(model, reason, seconds), agent, task), Draft(waits, agent, task))
+        again = e.ModelCallRetried(model, reason, seconds, spent)
+        self.record(Draft(again, agent, task), Draft(waits, agent, task))
 
     def show(self, agent: AgentId, text: str) -> None:
         if self._watched is not None and self._watched.agent == agent:

@@ -148,6 +148,10 @@ def _(s: Snapshot, event: e.Event, body: e.TurnTaken) -> None:
 @folds(e.ModelCallRetried)
 def _(s: Snapshot, event: e.Event, body: e.ModelCallRetried) -> None:
     s.retries += 1
+    if body.usage.input:
+        assert event.agent is not None
+        _agent(s, event, usage=s.agents[event.agent].usage + body.usage)
+        _spend(s, event, body.usage)
 
 
 @folds(e.ContextCompacted)

@@ -14,6 +14,7 @@ from engine.models.exchange import StreamedResponse, exchange
 from engine.models.failures import cut_short, stream_failure
 from engine.models.registry import Endpoint
 from engine.models.wire import Json
+from engine.types import Usage
 
 _STOPS = {
     "end_turn": StopReason.END,
@@ -51,8 +52,7 @@ class AnthropicProvider:
             create = cast(Any, self._client.messages.with_streaming_response.create)
             return cast(AbstractAsyncContextManager[StreamedResponse], create(**body, stream=True))
 
-        await exchange(self._endpoint, open_stream, reader)
-        return reader.turn()
+        return await exchange(self._endpoint, open_stream, reader)
 
     async def close(self) -> None:
         await self._client.close()
@@ -171,12 +171,20 @@ class _Reader:
             stop = StopReason.TOOLS
         elif not calls and stop is StopReason.TOOLS:
             stop = StopReason.END
+        used = wire.usage(self._request, blocks, (*self._input(), self._usage.get("output_tokens")))
+        return Turn(Message("assistant", tuple(blocks)), stop, used)
+
+    def spent(self) -> Usage:
+        """What is reported of the output before its end is no count of it."""
+        heard = "".join(piece for part in self._parts.values() for piece in part.pieces)
+        return wire.cut_usage(self._request, heard, self._input()) if self._answer_id or heard else Usage()
+
+    def _input(self) -> tuple[int | None, int, int]:
+        """All input, and what of it was read from the cache and written to it."""
         fresh = self._usage.get("input_tokens")
         read = self._usage.get("cache_read_input_tokens", 0)
         written = self._usage.get("cache_creation_input_tokens", 0)
-        total = None if fresh is None else fresh + read + written
-        used = wire.usage(self._request, blocks, (total, read, written, self._usage.get("output_tokens")))
-        return Turn(Message("assistant", tuple(blocks)), stop, used)
+        return None if fresh is None else fresh + read + written, read, written
 
     def _extend(self, part: _Part, delta: Json) -> None:
         match delta.get("type"):

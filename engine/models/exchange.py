@@ -10,11 +10,13 @@ from typing import Protocol
 
 import msgspec
 
+from engine.conversation import Turn
 from engine.errors import ModelError
 from engine.models.failures import cut_short, status_failure, transport_failure
 from engine.models.registry import Endpoint
 from engine.models.streams import ServerEvent, read_events
 from engine.models.wire import Json
+from engine.types import Usage
 
 _GRACE = 0.25
 """Seconds for a server to end its stream after its terminal event."""
@@ -46,11 +48,31 @@ class Reader(Protocol):
         """Whether the turn is whole even if the connection drops now."""
         ...
 
+    def turn(self) -> Turn:
+        """Raises ModelError when it is not whole."""
+        ...
+
+    def spent(self) -> Usage:
+        """What an answer that broke off has used so far; nothing when it has not begun."""
+        ...
+
 
 async def exchange(
     endpoint: Endpoint, open_stream: Callable[[], AbstractAsyncContextManager[StreamedResponse]], reader: Reader
+) -> Turn:
+    """One call's turn, as `reader` builds it. Raises ModelError, with what was spent all the same."""
+    try:
+        await _receive(endpoint, open_stream, reader)
+        return reader.turn()
+    except ModelError as error:
+        error.usage = reader.spent()
+        raise
+
+
+async def _receive(
+    endpoint: Endpoint, open_stream: Callable[[], AbstractAsyncContextManager[StreamedResponse]], reader: Reader
 ) -> None:
-    """Feed one call's events to `reader` until it has finished or the stream ends. Raises ModelError."""
+    """Feed the call's events to `reader` until it has finished or the stream ends. Raises ModelError."""
     patience = max(endpoint.settings.stall_timeout, 0.1)
     try:
         opening = asyncio.timeout(patience)

@@ -12,13 +12,15 @@ from engine.models.prices import Prices
 from engine.models.registry import PROVIDERS, Endpoint, base_url, endpoint, open_provider, split_model
 from engine.protocols import Clock, Provider, Randomness
 from engine.settings import ProviderSettings
-from engine.types import ModelName
+from engine.types import ModelName, Usage
 
 FIRST_WAIT = 0.5
 """Seconds; the longest first wait. It doubles with every retry, and the wait is drawn from all of it."""
 
 FIRST_RETRIES = 5
 """Retries of an endpoint that has not answered once: its address is more likely wrong than its server busy."""
+PAID_RETRIES = 3
+"""Retries of answers that began and broke off: each is charged for."""
 _SLOW_DOWN = frozenset({429, 529, 503})
 
 
@@ -57,7 +59,7 @@ class ModelDesk:
         model: ModelName,
         request: Request,
         on_text: Callable[[str], None],
-        on_retry: Callable[[str, float], None],
+        on_retry: Callable[[str, float, Usage], None],
     ) -> Turn:
         """Ask until a whole turn arrives (see Models). Raises ModelError, and SwarmError when there is no key."""
         name, bare = split_model(model)
@@ -66,12 +68,13 @@ class ModelDesk:
         admission = self._admission(name)
         request = msgspec.structs.replace(request, model=bare)
         ticket = admission.ticket()
-        retries = 0
+        retries = paid = 0
         while True:
             async with admission.slot(ticket) as started:
                 try:
                     turn = await provider.ask(request, on_text)
                 except ModelError as error:
+                    error.usage = self._priced(name, bare, error.usage)
                     if error.kind is not ModelErrorKind.RETRYABLE:
                         raise
                     failed = error
@@ -83,16 +86,16 @@ class ModelDesk:
                 else:
                     self._answered.add(name)
                     admission.succeeded()
-                    usd = self._prices.price(name, bare, turn.usage)
-                    return msgspec.structs.replace(turn, usage=msgspec.structs.replace(turn.usage, usd=usd))
+                    return msgspec.structs.replace(turn, usage=self._priced(name, bare, turn.usage))
             if failed.status is not None:
                 self._answered.add(name)
             most = settings.max_retries if name in self._answered else min(settings.max_retries, FIRST_RETRIES)
-            if retries >= most:
+            paid += failed.usage.input > 0
+            if retries >= most or paid > PAID_RETRIES:
                 raise failed
             retries += 1
             admission.retried()
-            on_retry(failed.message, wait)
+            on_retry(failed.message, wait, failed.usage)
             await self._clock.sleep(wait)
 
     def window(self, model: ModelName) -> int:
@@ -115,6 +118,9 @@ class ModelDesk:
             if not isinstance(opened, BaseException):
                 await opened.close()
         self._open.clear()
+
+    def _priced(self, name: str, model: str, usage: Usage) -> Usage:
+        return msgspec.structs.replace(usage, usd=self._prices.price(name, model, usage)) if usage.input else usage
 
     def _wait(self, error: ModelError, retries: int, longest: float) -> float:
         """Seconds before the next try: what the server asks for and a little more, else full jitter."""

@@ -52,7 +52,7 @@ class OpenAIProvider:
             return cast(AbstractAsyncContextManager[StreamedResponse], create(stream=True, extra_body=body))
 
         try:
-            await exchange(self._endpoint, open_stream, reader)
+            return await exchange(self._endpoint, open_stream, reader)
         except ModelError as error:
             if error.kind is ModelErrorKind.BAD_REQUEST and _NO_REASONING in error.message.lower():
                 self._unreasoning.add(request.model)
@@ -60,7 +60,6 @@ class OpenAIProvider:
                     ModelErrorKind.RETRYABLE, error.message, status=error.status, retry_after=0.0
                 ) from None
             raise
-        return reader.turn()
 
     async def close(self) -> None:
         await self._client.close()
@@ -128,6 +127,7 @@ class _Reader:
         self._secret = secret
         self._items: dict[int, Json] = {}
         self._opened: set[int] = set()
+        self._heard: list[str] = []
         self._final: Json | None = None
         self._stop = StopReason.END
 
@@ -140,9 +140,11 @@ class _Reader:
         return self._final is not None
 
     def take(self, name: str, event: Json) -> None:
+        delta = event.get("delta")
+        if isinstance(delta, str):
+            self._heard.append(delta)
         match event.get("type") or name:
             case "response.output_text.delta" | "response.refusal.delta":
-                delta = event.get("delta")
                 if isinstance(delta, str) and delta:
                     self._on_text(delta)
             case "response.output_item.added":
@@ -195,6 +197,11 @@ class _Reader:
                     if item.get("encrypted_content"):  # without it only the server could know it, and it forgot
                         blocks.append(wire.opaque(self._provider, item))
         return Turn(Message("assistant", tuple(blocks)), self._reason(blocks, refused), self._used(blocks))
+
+    def spent(self) -> Usage:
+        """What the server counts, it says only at the end."""
+        begun = self._opened or self._items or self._heard
+        return wire.cut_usage(self._request, "".join(self._heard)) if begun else Usage()
 
     def _reason(self, blocks: list[Block], refused: bool) -> StopReason:
         if self._stop is not StopReason.END:

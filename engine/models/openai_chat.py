@@ -15,6 +15,7 @@ from engine.models.exchange import StreamedResponse, exchange
 from engine.models.failures import cut_short, stream_failure
 from engine.models.registry import Endpoint
 from engine.models.wire import Json
+from engine.types import Usage
 
 _STOPS = {
     "stop": StopReason.END,
@@ -64,14 +65,13 @@ class OpenAIChatProvider:
             return cast(AbstractAsyncContextManager[StreamedResponse], opened)
 
         try:
-            await exchange(self._endpoint, open_stream, reader)
+            return await exchange(self._endpoint, open_stream, reader)
         except ModelError as error:
             if error.kind is ModelErrorKind.BAD_REQUEST and self._yields(error.message, body):
                 raise ModelError(
                     ModelErrorKind.RETRYABLE, error.message, status=error.status, retry_after=0.0
                 ) from None
             raise
-        return reader.turn()
 
     def _yields(self, message: str, sent: Json) -> bool:
         """Leave out from now on what the server refused; whether a retry can go better than `sent` did."""
@@ -218,6 +218,11 @@ class _Reader:
             wire.count(self._usage.get("completion_tokens")),
         )
         return Turn(Message("assistant", tuple(blocks)), stop, wire.usage(self._request, blocks, counts))
+
+    def spent(self) -> Usage:
+        """What the server counts, it says only at the end."""
+        heard = "".join((*self._text, *(piece for call in self._calls.values() for piece in call.pieces)))
+        return wire.cut_usage(self._request, heard) if self._answer_id or heard else Usage()
 
     def _choose(self, choice: Json) -> None:
         delta = choice.get("delta")

@@ -138,6 +138,11 @@ def usage(request: Request, blocks: list[Block], given: tuple[int | None, int | 
     return Usage(given_input, cached, given_output, written=min(given_written or 0, given_input - cached))
 
 
+def cut_usage(request: Request, heard: str, given: tuple[int | None, int | None, int | None] = (None,) * 3) -> Usage:
+    """Of an answer that broke off after `heard`; `given` are input, cached and written tokens."""
+    return usage(request, [Text(heard)], (*given, None))
+
+
 def estimate(request: Request) -> int:
     """Input tokens of a request, estimated at four characters each."""
     length = len(request.system) + sum(_length(block) for message in request.messages for block in message.blocks)

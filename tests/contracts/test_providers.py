@@ -12,6 +12,7 @@ import pytest
 from engine.conversation import Message, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
 from engine.errors import ModelError, ModelErrorKind
 from engine.models.streams import MAX_BYTES
+from engine.models.wire import estimate
 from engine.protocols import Provider
 from engine.types import CallId, Usage
 from tests.engine.models.dialects import DIALECTS, FIRST, KEY, TWO_CALLS, Called, Dialect
@@ -173,6 +174,18 @@ async def test_a_stream_cut_anywhere_gives_no_turn(dialect: Dialect, last: Step)
     for length in range(terminal + 1):
         error = await failure(dialect, stream(events[:length], last))
         assert error.kind is RETRYABLE
+
+
+async def test_an_answer_that_broke_off_has_used_what_a_whole_one_does_up_to_there(dialect: Dialect) -> None:
+    refused = await failure(dialect, refusal(500, dialect.error_body("api_error", "oops")))
+    assert refused.usage == Usage()
+    assert (await failure(dialect, stream([]))).usage == Usage(), "nothing was begun"
+    events = dialect.answer("x" * 400)
+    said = next(place for place, event in enumerate(events) if b"xxx" in event)
+    error = await failure(dialect, stream(events[: said + 1], Reset()))
+    assert error.usage.output >= 100
+    reported = dialect.name == "anthropic"
+    assert (error.usage.input, error.usage.cached) == ((120, 100) if reported else (estimate(FIRST), 0))
 
 
 async def test_a_stream_cut_inside_an_event_gives_no_turn(dialect: Dialect) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from engine.commands import Pause
 from engine.conclusion import Outcome
 from engine.conversation import Request, StopReason, Turn
-from engine.errors import ExitStatus
+from engine.errors import ExitStatus, ModelError, ModelErrorKind
 from engine.events import BudgetMarked
 from engine.settings import BudgetSettings, LimitSettings, Settings, SwarmSettings, TaskSettings
 from engine.spending import RUN, Mark, Part, of_task
@@ -297,6 +297,22 @@ def test_what_is_spent_is_the_same_for_who_folds_the_journal() -> None:
         assert left.steps == sum(agent.steps for agent in agents if agent.path.startswith("root/left"))
 
     run(two_slices(2), examine)
+
+
+def test_answers_that_always_break_off_end_at_the_budget_though_no_turn_is_ever_whole() -> None:
+    def script(model: ModelName, request: Request) -> Turn | Exception:
+        if not turns(request):
+            return turn(call("rewrite_scratchpad", text="x"))
+        error = ModelError(ModelErrorKind.RETRYABLE, "the answer was cut short")
+        error.usage = Usage(100_000, 0, 50, 0.4)
+        return error
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        assert (outcome.state, outcome.status) == (RunState.STOPPED, ExitStatus.BUDGET)
+        assert swarm.snapshot.usage.usd == pytest.approx(0.001 + 0.4 * (len(w.models.asked) - 1))
+        assert swarm.snapshot.usage.usd < 2.0 + 0.4 * 2
+
+    run(script, examine, settings=with_budget(usd=2.0, grace_steps=1))
 
 
 def test_a_task_at_its_own_limit_whose_attempt_fails_ends_and_does_not_wait_for_ever() -> None:

@@ -70,7 +70,7 @@ class ScriptedModels:
         model: ModelName,
         request: Request,
         on_text: Callable[[str], None],
-        on_retry: Callable[[str, float], None],
+        on_retry: Callable[[str, float, Usage], None],
     ) -> Turn:
         await self._power.needed()
         self.asked.append(Asked(model, request, msgspec.json.encode(request)))

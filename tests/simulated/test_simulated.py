@@ -22,7 +22,7 @@ from engine.protocols import (
     WorkspaceLost,
     Workspaces,
 )
-from engine.types import AgentId, CommitId, LandingState, ModelName, TaskId
+from engine.types import AgentId, CommitId, LandingState, ModelName, TaskId, Usage
 from tests.simulated import (
     NothingCanHappen,
     Ran,
@@ -42,7 +42,7 @@ def quiet(text: str) -> None:
     """Takes live text and drops it."""
 
 
-def waited(reason: str, seconds: float) -> None:
+def waited(reason: str, seconds: float, spent: Usage) -> None:
     """Takes a retry and drops it."""
 
 

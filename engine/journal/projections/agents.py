@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from engine import events as e
 from engine.journal.blobs import Shelf
-from engine.journal.projections.counts import count, tokens
+from engine.journal.projections.counts import called, count, tokens
 from engine.journal.statements import Parameters, Projections, Statement, Write, insert
 from engine.types import Agent, AgentState, Role
 
@@ -55,6 +55,12 @@ _SCOPE = Statement("agents", "UPDATE agents SET goal = ?, scope = ? WHERE id = ?
 _PIVOT = insert("pivots", "seq at agent reason scratchpad")
 _PATHOLOGY = insert("pathologies", "seq at agent pathology times remedy detail")
 _SCRATCHPAD = insert("scratchpads", "agent version at text size blob")
+_LOST = Statement(
+    "agents",
+    "UPDATE agents SET input_tokens = input_tokens + ?2, cached_tokens = cached_tokens + ?3, "
+    "output_tokens = output_tokens + ?4, usd = usd + ?5 WHERE id = ?1",
+    apart=1,
+)
 _ENDS = (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED)
 
 
@@ -139,3 +145,7 @@ def _(event: e.Event, body: e.Pivoted, shelf: Shelf) -> Iterable[Write]:
 @PROJECTIONS.of(e.ModelCallRetried)
 def _(event: e.Event, body: e.ModelCallRetried, shelf: Shelf) -> Iterable[Write]:
     yield count(retries=1)
+    if body.usage.input:
+        spent = tokens(body.usage)
+        yield _LOST, (event.agent, *spent)
+        yield called(spent)

@@ -184,6 +184,7 @@ class Story:
                 e.Rescoped(self.words(), "docs/**"),
                 e.ScratchpadRewritten(pad.version + 1 if pad else 1, self.words()),
                 e.ModelCallRetried(agent.model, "503", 1.0),
+                e.ModelCallRetried(agent.model, "cut off", 1.0, t.Usage(30, 10, 2, 0.25)),
                 e.AnswersDropped(3),
                 e.ContextCompacted(self.words(), t.Usage(10, 0, 5, 0.5)),
                 e.CheckFinished(check),

@@ -124,7 +124,9 @@ async def test_reasoning_does_not_disturb_the_conversation(address: str, model: 
 async def test_a_busy_server_is_asked_again_when_it_said(address: str, model: str) -> None:
     desk = desk_at(address)
     told: list[tuple[str, float]] = []
-    turn = await desk.ask(ModelName(model), opening("Busy"), ignore, lambda reason, wait: told.append((reason, wait)))
+    turn = await desk.ask(
+        ModelName(model), opening("Busy"), ignore, lambda reason, wait, _: told.append((reason, wait))
+    )
     assert turn.message.text == "Now I can."
     assert [reason for reason, _ in told] == ["429: slow down"]
     assert told[0][1] >= 1

@@ -8,7 +8,7 @@ import pytest
 from engine.conversation import Message, Request, StopReason, Text, Turn
 from engine.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
 from engine.models.admission import Admission
-from engine.models.limits import FIRST_RETRIES, ModelDesk
+from engine.models.limits import FIRST_RETRIES, PAID_RETRIES, ModelDesk
 from engine.models.registry import Endpoint
 from engine.settings import ProviderSettings
 from engine.types import ModelName, Usage
@@ -75,7 +75,7 @@ def test_a_failed_turn_is_asked_again_and_the_waits_are_told() -> None:
         provider = Scripted(clock, [cut, cut, cut])
         desk = desk_for(provider, clock)
         told: list[tuple[str, float]] = []
-        turn = await desk.ask(MODEL, REQUEST, ignore, lambda reason, wait: told.append((reason, wait)))
+        turn = await desk.ask(MODEL, REQUEST, ignore, lambda reason, wait, _: told.append((reason, wait)))
         assert turn.message == WHOLE.message
         assert len(provider.asked_at) == 4
         assert [reason for reason, _ in told] == ["failed with None"] * 3
@@ -113,6 +113,27 @@ def test_a_server_that_never_answered_is_given_up_earlier_than_one_that_did(answ
         with pytest.raises(ModelError):
             await desk.ask(MODEL, REQUEST, ignore, ignore)
         assert len(provider.asked_at) == 1 + (20 if answered else FIRST_RETRIES)
+        await desk.close()
+
+    simulate(main)
+
+
+def test_answers_that_break_off_are_charged_for_told_and_not_asked_for_again_and_again() -> None:
+    async def main(clock: SimulatedClock) -> None:
+        def cut() -> ModelError:
+            error = failed(ModelErrorKind.RETRYABLE)
+            error.usage = Usage(1_000, 0, 200)
+            return error
+
+        provider = Scripted(
+            clock, [failed(ModelErrorKind.RETRYABLE, 500) for _ in range(4)] + [cut() for _ in range(9)]
+        )
+        desk = desk_for(provider, clock, ProviderSettings(max_retries=20))
+        told: list[Usage] = []
+        with pytest.raises(ModelError) as raised:
+            await desk.ask(MODEL, REQUEST, ignore, lambda _reason, _wait, spent: told.append(spent))
+        assert len(provider.asked_at) == 4 + 1 + PAID_RETRIES
+        assert [spent.output for spent in (*told, raised.value.usage)] == [0] * 4 + [200] * (1 + PAID_RETRIES)
         await desk.close()
 
     simulate(main)
@@ -289,7 +310,7 @@ def test_the_same_seed_waits_the_same() -> None:
 
         async def main(clock: SimulatedClock) -> None:
             desk = desk_for(Scripted(clock, [failed(ModelErrorKind.RETRYABLE)] * 5), clock)
-            await desk.ask(MODEL, REQUEST, ignore, lambda _, wait: told.append(wait))
+            await desk.ask(MODEL, REQUEST, ignore, lambda _reason, wait, _spent: told.append(wait))
             await desk.close()
 
         simulate(main)

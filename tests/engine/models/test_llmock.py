@@ -83,7 +83,9 @@ async def test_every_fault_is_ridden_out_without_a_finding(address: str, model: 
         for fault in FAULTS:
             (await judge.post("/scenario", json={"behaviors": [fault]})).raise_for_status()
             retries: list[float] = []
-            turn = await desk.ask(ModelName(model), REQUEST, ignore, lambda _, wait, told=retries: told.append(wait))
+            turn = await desk.ask(
+                ModelName(model), REQUEST, ignore, lambda _reason, wait, _spent, told=retries: told.append(wait)
+            )
             assert turn.stop is StopReason.TOOLS
             assert turn.message.calls[0].tool == "shell"
             assert len(retries) == (fault["type"] != "slow_first_token")
