@@ -12,10 +12,9 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from types import GenericAlias
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct, json, msgpack
 
@@ -90,11 +89,19 @@ def _undescribed(schema: Any) -> Any:
     return [_undescribed(value) for value in schema] if isinstance(schema, list) else schema
 
 
+class _Chunk(NamedTuple):
+    """A stretch of a dict, as lists: two of them are compared in no time while what is in them is the same."""
+
+    keys: list[Any]
+    values: list[Any]
+    hash: str
+
+
 class Chunks:
     """The chunks of the last checkpoint that was cut or put together. Not for use by two threads at once."""
 
     def __init__(self) -> None:
-        self._known: dict[str, list[tuple[tuple[Any, ...], str]]] = {name: [] for name in _CHUNKED}
+        self._known: dict[str, list[_Chunk]] = {name: [] for name in _CHUNKED}
 
     def copy(self) -> "Chunks":
         new = Chunks()
@@ -108,39 +115,49 @@ class Chunks:
         """
         hashes: dict[str, tuple[str, ...]] = {}
         for name in _CHUNKED:
-            values = tuple(getattr(snapshot, name).items())
-            known, now = self._known[name], []
-            for number, at in enumerate(range(0, len(values), CHUNK)):
-                chunk = values[at : at + CHUNK]
-                # Values are frozen, and equal at a glance while they are the same.
-                same = number < len(known) and known[number][0] == chunk
-                now.append(known[number] if same else (chunk, shelf.put(msgpack.encode(chunk))))
+            of = getattr(snapshot, name)
+            all_keys, all_values = list(of), list(of.values())
+            before, now = self._known[name], []
+            for number, at in enumerate(range(0, len(of), CHUNK)):
+                keys, values = all_keys[at : at + CHUNK], all_values[at : at + CHUNK]
+                known = before[number] if number < len(before) else None
+                if known is None or known.values != values or known.keys != keys:
+                    pairs = msgpack.encode(list(zip(keys, values, strict=True)))
+                    known = _Chunk(keys, values, shelf.put(pairs))
+                now.append(known)
             self._known[name] = now
-            hashes[name] = tuple(hash for _, hash in now)
+            hashes[name] = tuple(chunk.hash for chunk in now)
         rest = tuple(_builtin(getattr(snapshot, field.name)) for field in _REST)
         return Parts(hashes, shelf.put(msgpack.encode(rest)))
 
     def known(self) -> set[str]:
         """The hashes of chunks that need not be loaded again."""
-        return {hash for chunks in self._known.values() for _, hash in chunks}
+        return {chunk.hash for chunks in self._known.values() for chunk in chunks}
 
     def put_together(self, parts: Parts, blobs: Mapping[str, bytes]) -> Snapshot:
         """The snapshot as it was cut. Raises BlobMissing, or msgspec.MsgspecError for what is no snapshot."""
-        known = {hash: chunk for chunks in self._known.values() for chunk, hash in chunks}
+        known = {chunk.hash: chunk for chunks in self._known.values() for chunk in chunks}
         with _no_collection():
             for name, decoder in _DECODERS.items():
                 self._known[name] = [
-                    (known[hash] if hash in known else decoder.decode(blob(hash, blobs)), hash)
+                    known[hash] if hash in known else _chunk(decoder.decode(blob(hash, blobs)), hash)
                     for hash in parts.chunks.get(name, ())
                 ]
             snapshot = Snapshot()
             for field, value in zip(_REST, _REST_DECODER.decode(blob(parts.rest, blobs)), strict=True):
                 setattr(snapshot, field.name, _like(getattr(snapshot, field.name), value))
             for name in _CHUNKED:
-                setattr(snapshot, name, dict(chain.from_iterable(chunk for chunk, _ in self._known[name])))
+                of: dict[Any, Any] = {}
+                for chunk in self._known[name]:
+                    of.update(zip(chunk.keys, chunk.values, strict=True))
+                setattr(snapshot, name, of)
             snapshot.inboxes = {id: list(inbox) for id, inbox in snapshot.inboxes.items()}
             _derive(snapshot)
         return snapshot
+
+
+def _chunk(pairs: tuple[tuple[Any, Any], ...], hash: str) -> _Chunk:
+    return _Chunk([key for key, _ in pairs], [value for _, value in pairs], hash)
 
 
 def encode_parts(parts: Parts) -> str:

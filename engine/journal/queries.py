@@ -39,6 +39,9 @@ _CALLS = """SELECT c.seq, c.id, c.agent, c.task, c.tool, c.state, c.target, c.wr
   c.arguments_blob, m.text AS answer, m.blob AS answer_blob, c.answer_size, c.paths, c.started, c.ended, c.wall_s,
   c.gate_wait_s FROM tool_calls c LEFT JOIN messages m ON m.id = c.answer"""
 
+_LAST = "\U0010ffff"
+"""Comes after every id."""
+
 _T = TypeVar("_T")
 
 
@@ -119,8 +122,7 @@ class JournalReader(EventReader):
     async def handoffs(self, *, before: HandoffId | None = None, limit: int = 100) -> tuple[Handoff, ...]:
         """The newest handoffs before one of them, newest first."""
         rows = await self._named(
-            "SELECT * FROM handoffs WHERE ? IS NULL OR id < ? ORDER BY id DESC LIMIT ?",
-            (before, before, min(limit, MOST)),
+            "SELECT * FROM handoffs WHERE id < ? ORDER BY id DESC LIMIT ?", (before or _LAST, min(limit, MOST))
         )
         return tuple(self._handoff(row) for row in rows)
 
@@ -176,15 +178,17 @@ class JournalReader(EventReader):
     async def intents(self) -> tuple[IntentRow, ...]:
         """Every version of the intent, oldest first, with what it set off and what still runs on it."""
         rows = await self._named(
-            """SELECT i.version, i.at, i.author, i.text, count(t.intent) AS tasks,
-              coalesce(sum(t.state = 'landed'), 0) AS landed, coalesce(sum(t.state = 'failed'), 0) AS failed,
-              coalesce(sum(t.state = 'cancelled'), 0) AS cancelled,
-              coalesce(sum(t.state IN ('queued', 'working', 'landing')), 0) AS open,
+            """WITH t AS (SELECT intent, state, count(*) AS tasks FROM tasks GROUP BY intent, state)
+            SELECT i.version, i.at, i.author, i.text, coalesce(sum(t.tasks), 0) AS tasks,
+              coalesce(sum(t.tasks) FILTER (WHERE t.state = 'landed'), 0) AS landed,
+              coalesce(sum(t.tasks) FILTER (WHERE t.state = 'failed'), 0) AS failed,
+              coalesce(sum(t.tasks) FILTER (WHERE t.state = 'cancelled'), 0) AS cancelled,
+              coalesce(sum(t.tasks) FILTER (WHERE t.state IN ('queued', 'working', 'landing')), 0) AS open,
               (SELECT count(*) FROM tasks m WHERE m.cancelled_under = i.version AND m.cancelled_under > 0
                 AND m.intent < i.version) AS moot,
               (SELECT count(*) FROM agents a WHERE a.intent = i.version AND a.role = 'planner' AND a.ended IS NULL)
                 AS planners
-            FROM intents i LEFT JOIN tasks t ON t.intent = i.version GROUP BY i.version ORDER BY i.version"""
+            FROM intents i LEFT JOIN t ON t.intent = i.version GROUP BY i.version ORDER BY i.version"""
         )
         return tuple(self._convert(row, IntentRow) for row in rows)
 

@@ -37,6 +37,12 @@ _BLOBS = "SELECT hash, codec, size, data FROM blobs WHERE hash IN (SELECT value 
 
 _ARCHIVED = """SELECT hash, codec, size, file, place, length FROM archived
   WHERE hash IN (SELECT value FROM json_each(?))"""
+_SEQ_AT = """WITH RECURSIVE halved(low, high) AS (
+    SELECT 0, coalesce((SELECT max(seq) FROM events), 0) UNION ALL
+    SELECT iif((SELECT at FROM events WHERE seq = (low + high + 1) / 2) <= ?1, (low + high + 1) / 2, low),
+           iif((SELECT at FROM events WHERE seq = (low + high + 1) / 2) <= ?1, high, (low + high + 1) / 2 - 1)
+    FROM halved WHERE low < high
+  ) SELECT low FROM halved WHERE low = high"""
 _CHECKPOINT = "SELECT seq, parts FROM checkpoints WHERE seq <= ? AND made_by = ? ORDER BY seq DESC LIMIT 1"
 _TABLE = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
 
@@ -135,12 +141,7 @@ class EventReader:
 
     async def seq_at(self, at: Micros) -> int:
         """The last event at or before a moment, 0 if none was; found by halving, as times rise with the numbers."""
-        low, high = 0, await self.last_seq()
-        while low < high:
-            middle = (low + high + 1) // 2
-            [[then]] = await self._query("SELECT at FROM events WHERE seq = ?", (middle,))
-            low, high = (middle, high) if then <= at else (low, middle - 1)
-        return low
+        return int((await self._query(_SEQ_AT, (at,)))[0][0])
 
     async def time_of(self, seq: int) -> Micros:
         """When an event happened; 0 when there is none."""
