@@ -24,6 +24,7 @@ simulate: $(ENV)/.ready
 faults: $(ENV)/.ready
 	$(RUN)/python -m tests.faults.many_kills $(ARGS)
 	$(RUN)/python -m tests.faults.bad_provider
+	FAULT_SEEDS=20 $(RUN)/pytest -q tests/faults/test_kill_steered.py
 
 bench: $(ENV)/.ready
 	$(RUN)/python -m tests.bench $(ONLY) $(ARGS)

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+import pygit2
 from msgspec import Struct, msgpack
 
+from engine.protocols import WorkspaceError
 from engine.repo.changes import Scan
 from engine.repo.ignores import Rules
 from engine.repo.objects import Entry, Id, NewObjects, ObjectStore
@@ -85,7 +87,7 @@ def make(store: ObjectStore, excludes: Rules, order: Order) -> Made | None:
             return None
         new = NewObjects(store)
         commit, tree = build(new, order.root, order.base, contents, order.message, order.at)
-    except Exception:
+    except (WorkspaceError, OSError, ValueError, KeyError, pygit2.GitError):
         return None  # whoever asked will see for themselves
     return Made(commit, tree, new.made, new.derived) if size_of(new) <= LARGEST else None
 

@@ -184,9 +184,11 @@ def steered(journal: Journal, hand: Hand) -> str:
     for effect in (
         "SELECT 1 FROM tasks t JOIN agents a ON a.task = t.id WHERE a.path = ? AND t.state = 'landed'",
         "SELECT 1 FROM agents WHERE path = 'root/blocks' AND intent = 2 AND ? <> ''",
-        "SELECT 1 FROM tasks WHERE title = 'version option' AND state = 'landed' AND ? <> ''",
+        "SELECT 1 FROM tasks WHERE title = 'version option' AND intent = 3 AND ? <> ''",
     ):
         journal.until(effect, worker)
+    quick = "SELECT count(*) AS turns FROM events WHERE kind = 'turn_taken' AND body ->> 'model' = ?"
+    journal.until(f"SELECT 1 FROM ({quick}) WHERE turns > 30", QUICK)
     hand.stop()
     journal.until("SELECT 1 FROM runs WHERE state = 'stopped'")
     return str(worker)
