@@ -17,7 +17,7 @@ from engine.repo.git import Git, hint_of
 from engine.repo.group import CONFLICTS, Group, Offer
 from engine.repo.history import History
 from engine.repo.merge import Merger
-from engine.repo.objects import ObjectStore
+from engine.repo.objects import NewObjects, ObjectStore
 from engine.repo.offers import Offers
 from engine.repo.packs import Packs
 from engine.repo.publish import publish
@@ -278,11 +278,20 @@ class GitTrunk:
         return [CommitId(line) for line in listing.split("\n") if line]
 
     async def read_file(self, commit: CommitId, path: str) -> bytes | None:
+        try:
+            return await asyncio.to_thread(self._content, commit, os.fsencode(path))
+        except (KeyError, ValueError):
+            pass  # the library cannot read it; git can
         listing = await self._git.run("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
         about, _, name = listing.out.rstrip(b"\0").partition(b"\t")
         if not about.startswith(b"100") or name != os.fsencode(path):
             return None
         return (await self._git.run("cat-file", "blob", about.split(b" ")[2].decode("ascii"))).out
+
+    def _content(self, commit: CommitId, path: bytes) -> bytes | None:
+        """A regular file's content. Raises KeyError or ValueError where git has to be asked."""
+        entry = NewObjects(self._store).entry(self.offers.tree_of(commit), path)
+        return self._store.read(entry[1]) if entry is not None and entry[0].startswith(b"100") else None
 
     async def diff(self, old: CommitId, new: CommitId) -> str:
         """See protocols.Trunk. A patch over 32 MiB is cut at the end of a line."""

@@ -38,7 +38,8 @@ LONGEST_S = 40.0
 GRACE_S = 20.0
 """After that long it is killed."""
 POLL_S = 1.0
-"""Between two looks at the memory; one costs some milliseconds."""
+"""Between two looks at the memory at least, and POLL_TIMES what the last one took: hundreds of sandboxes are many."""
+POLL_TIMES = 30
 DRAFTS = 20
 """Steps more that a task takes where the cost of a step is measured, and where calls have latency."""
 SPLIT = 50
@@ -50,9 +51,9 @@ IN_TURN = 2
 class Measured(msgspec.Struct, frozen=True):
     """One swarm.
 
-    `wall_s` is from its first event to its last landing, `engine_s` and `started_s` the CPU time of the process and of
-    all it started, memory in MiB, `landing_s` the median time of a handoff, waiting for other landings included,
-    `task_s` the mean time of a task from its start to its end.
+    `wall_s` is from its first task's start to its last landing, `engine_s` and `started_s` the CPU time of the process
+    and of all it started, memory in MiB, `landing_s` the median time of a handoff, waiting for other landings included,
+    `task_s` the mean time of a task from its start to its end, `working_s` that of all tasks together.
     """
 
     workers: int
@@ -61,6 +62,7 @@ class Measured(msgspec.Struct, frozen=True):
     engine_s: float
     started_s: float
     task_s: float
+    working_s: float
     steps: int
     landing_s: float
     memory_peak: float
@@ -154,7 +156,10 @@ def _tell_apart(report: Report) -> None:
 
 def _with_latency(sizes: list[int], latency: float) -> Report:
     """How landed work grows. Landed a second: workers divided by the mean time of a task, once all are at work."""
-    columns = ("workers", "tasks landed", "task s", "landed/s", "of N times one", "engine CPU of a core", "peak MiB")
+    columns = (
+        *("workers", "tasks landed", "at work", "task s", "landed/s", "of N times one", "engine CPU of a core"),
+        *("engine CPU ms/step", "peak MiB"),
+    )
     report = Report("agents", columns)
     base: float | None = None
     for size in sizes:
@@ -163,12 +168,16 @@ def _with_latency(sizes: list[int], latency: float) -> Report:
         per_s = size / one.task_s if one.task_s else 0.0
         base = base or per_s / size
         share = ratio(per_s, size * base)
-        core = one.engine_s / one.wall_s
-        report.rows.append((size, one.landed, one.task_s, per_s, share, core, one.memory_peak))
+        core = ratio(one.engine_s, one.wall_s)
+        at_work = one.working_s / one.wall_s if one.wall_s else 0.0
+        step_ms = one.engine_ms_per_step
+        report.rows.append((size, one.landed, at_work, one.task_s, per_s, share, core, step_ms, one.memory_peak))
         report.figures |= {
             f"full_crew_landed_per_s_{size}": round(per_s, 4),
             f"task_s_{size}": round(one.task_s, 2),
-            f"engine_cores_{size}": round(core, 3),
+            f"at_work_{size}": round(at_work, 1),
+            f"engine_cores_{size}": core,
+            f"engine_cpu_ms_per_step_{size}": _rounded(step_ms),
             f"memory_mib_{size}": round(one.memory_peak, 1),
             f"finished_{size}": int(one.finished),
         }
@@ -223,8 +232,10 @@ def _watch(process: subprocess.Popen[bytes], longest_s: float) -> tuple[int, int
     idle = peak = 0
     deadline = time.monotonic() + longest_s
     pidfd = os.pidfd_open(process.pid)
+    pause = POLL_S
     try:
-        while not select.select([pidfd], [], [], POLL_S)[0]:
+        while not select.select([pidfd], [], [], pause)[0]:
+            began = time.monotonic()
             tree = proc.tree(process.pid, proc.processes())
             memory = sum(proc.proportional_memory(each.pid) or proc.own_memory(each.pid) for each in tree)
             own = proc.proportional_memory(process.pid) or memory
@@ -232,6 +243,7 @@ def _watch(process: subprocess.Popen[bytes], longest_s: float) -> tuple[int, int
             peak = max(peak, memory)
             if time.monotonic() > deadline:
                 process.kill()
+            pause = max(POLL_S, POLL_TIMES * (time.monotonic() - began))
         return idle, peak
     finally:
         os.close(pidfd)
@@ -242,18 +254,21 @@ def _record(journal: Path) -> dict[str, Any]:
     with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db:
         count = dict(db.execute("SELECT kind, count(*) FROM events GROUP BY kind").fetchall())
         first, last = db.execute(
-            "SELECT min(at), max(CASE kind WHEN 'landing_finished' THEN at END) FROM events"
+            "SELECT min(CASE kind WHEN 'task_started' THEN at END), max(CASE kind WHEN 'landing_finished' THEN at END) "
+            "FROM events"
         ).fetchone()
         landed = db.execute("SELECT count(*) FROM tasks WHERE state = 'landed'").fetchone()[0]
         state = db.execute("SELECT body ->> 'state' FROM events WHERE kind = 'run_state_changed' ORDER BY seq DESC")
         times = "SELECT avg(ended - started) / 1e6 FROM tasks WHERE state = 'landed'"
+        spans = "SELECT sum(ended - started) / 1e6 FROM tasks WHERE started IS NOT NULL"
         handoffs = "SELECT wall_s FROM tool_calls WHERE tool = 'submit_handoff' AND state = 'ok'"
         waits = [wait for (wait,) in db.execute(handoffs).fetchall() if wait is not None]
         return {
             "landed": landed,
-            "wall_s": ((last or first) - first) / 1e6,
+            "wall_s": (last - first) / 1e6 if first and last else 0.0,
             "steps": count.get("turn_taken", 0),
             "task_s": db.execute(times).fetchone()[0] or 0.0,
+            "working_s": db.execute(spans).fetchone()[0] or 0.0,
             "landing_s": statistics.median(waits) if waits else 0.0,
             "finished": state.fetchone() == ("finished",),
         }
