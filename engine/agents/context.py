@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from engine import events as e
 from engine.conversation import Block, Message, Text, ToolAnswer, ToolCall
 from engine.snapshot import Snapshot
@@ -123,13 +125,20 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def readable(inbox: Sequence[InboxMessage], characters: int) -> tuple[InboxMessage, ...]:
-    """The oldest messages that fit into so many characters, at least one."""
+    """The oldest messages that fit into so many characters, at least one: of one that is longer, head and tail."""
     taken = 0
     for number, message in enumerate(inbox):
         taken += len(message.text)
-        if number and taken > characters:
-            return tuple(inbox[:number])
+        if taken > characters:
+            return tuple(inbox[:number]) or (replace(message, text=shortened(message.text, characters)),)
     return tuple(inbox)
+
+
+def shortened(text: str, characters: int) -> str:
+    """Head and tail of a text, and how much is missing between them."""
+    tail = characters // 4
+    left_out = f"\n\n({len(text) - characters} characters were left out here: they do not fit into your context)\n\n"
+    return text[: characters - tail] + left_out + text[len(text) - tail :]
 
 
 def joined(messages: Iterable[InboxMessage]) -> str:

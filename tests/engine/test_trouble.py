@@ -15,7 +15,7 @@ from engine.settings import BudgetSettings, Settings, SwarmSettings
 from engine.swarm import OUTAGE_MOST, Swarm
 from engine.types import AgentPath, AgentState, LandingState, ModelName, RunState, TaskState, Usage
 from tests import simulated
-from tests.engine.agents.test_compaction import answered
+from tests.engine.agents.test_compaction import answered, size
 from tests.engine.swarms import fresh, resumed, run
 from tests.engine.test_steering import kind, landing_script, steered
 from tests.engine.test_swarm import done, planner_of, said, turns, writes
@@ -219,6 +219,29 @@ def test_messages_that_pile_up_are_read_in_parts() -> None:
         assert (await running).status is ExitStatus.DONE
         largest = max(len(asked.data) for asked in w.models.asked)
         assert largest < 4 * 20_000 + 20_000, "the window, and the tools' descriptions"
+
+    simulated.simulate(main)
+
+
+def test_a_message_larger_than_the_window_is_read_by_its_head_and_tail() -> None:
+    window = 50_000
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        def script(model: ModelName, request: Request) -> Turn | Exception:
+            if size(request) > window:
+                return ModelError(ModelErrorKind.CONTEXT_LENGTH, "prompt is too long")
+            read = "first words" in said(request) and "last words" in said(request)
+            return done() if read else answered(request, call("rewrite_scratchpad", text=f"{turns(request)}"))
+
+        w = simulated.world(clock, script)
+        w.models.tokens_in_window = window
+        swarm = fresh(w)
+        running = asyncio.ensure_future(swarm.run())
+        while not swarm.snapshot.model_calls:
+            await clock.sleep(0.1)
+        await swarm.submit(Steer(AgentPath("root"), f"first words {'x' * 300_000} last words"))
+        assert (await running).status is ExitStatus.DONE
+        assert "characters were left out here" in said(w.models.asked[-1].request)
 
     simulated.simulate(main)
 
