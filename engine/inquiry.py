@@ -52,33 +52,33 @@ class Inquiry:
         self._model = model
         self._on_step = on_step
         self._queries = 0
+        self.usage = Usage()
 
     async def ask(self, question: str) -> Answered:
         """Raises SwarmError (provider) when the model gives no answer, ModelError when it cannot be reached."""
         system = await asyncio.to_thread(self._system)
         messages: list[Message] = [Message("user", (Text(question),))]
-        usage = Usage()
         for step in range(1, STEPS + 1):
             request = Request(self._model, system, tuple(messages), _specs())
             turn = await self._models.ask(self._model, request, lambda _: None, self._waits)
-            usage += turn.usage
+            self.usage += turn.usage
             messages.append(turn.message)
             if turn.stop is StopReason.REFUSAL or not turn.message.calls:
-                return self._done(turn.message.text, turn.stop, usage)
+                return self._done(turn.message.text, turn.stop)
             answers: list[Block] = [await self._answer(call) for call in turn.message.calls]
             messages.append(Message("user", (*answers, *([Text(_ENOUGH)] if step == STEPS - 1 else []))))
         raise SwarmError(
             ErrorKind.PROVIDER,
-            f"{self._model} found no answer in {STEPS} steps",
+            f"{self._model} found no answer in {STEPS} steps and {self.usage.input + self.usage.output} tokens",
             "ask for less at a time, or another model with --model",
         )
 
-    def _done(self, text: str, stop: StopReason, usage: Usage) -> Answered:
+    def _done(self, text: str, stop: StopReason) -> Answered:
         if stop is StopReason.REFUSAL or not text.strip():
             why = "refused to answer" if stop is StopReason.REFUSAL else "said nothing"
             raise SwarmError(ErrorKind.PROVIDER, f"{self._model} {why}", "ask in other words, or another model")
         cut = "\n\n(cut: the model's answer grew too long)" if stop is StopReason.LENGTH else ""
-        return Answered(text.strip() + cut, self._queries, usage)
+        return Answered(text.strip() + cut, self._queries, self.usage)
 
     def _system(self) -> str:
         run = self._sql.query(
@@ -89,6 +89,7 @@ class Inquiry:
         return self._prompts["ask"].render(schema=self._sql.schema(), prompts=names, run=run.text)
 
     def _waits(self, reason: str, seconds: float, spent: Usage) -> None:
+        self.usage += spent
         self._on_step(f"asks again in {seconds:.0f} s: {reason}")
 
     async def _answer(self, call: ToolCall) -> ToolAnswer:

@@ -1,6 +1,6 @@
 """Puts together what a model's review of an intent needs: the prompt, and a model of the person's choice."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 
 import prompts as prompt_files
@@ -11,16 +11,18 @@ from engine.models.choice import choose_models
 from engine.models.limits import ModelDesk
 from engine.settings import Settings
 from engine.system import SystemClock, SystemRandomness
-from engine.types import ModelName
+from engine.types import ModelName, Usage
 
 MOST = 12
 """Remarks that are kept."""
 
 
-async def review_intent(text: str, settings: Settings, environ: Mapping[str, str]) -> list[str]:
-    """The planner's model's remarks, one a line; none when there is nothing to remark.
+async def review_intent(
+    text: str, settings: Settings, environ: Mapping[str, str], on_waits: Callable[[str], None]
+) -> tuple[list[str], Usage]:
+    """The planner's model's remarks, one a line, and what they took; none when there is nothing to remark.
 
-    Raises SwarmError (provider): no model, or no answer.
+    `on_waits` is told why the model is asked again. Raises SwarmError (provider): no model, or no answer.
     """
     model = ModelName(choose_models(settings, environ).models.planner)
     if model.startswith("rehearsal:"):
@@ -28,10 +30,17 @@ async def review_intent(text: str, settings: Settings, environ: Mapping[str, str
         raise SwarmError(ErrorKind.PROVIDER, "the rehearsal is a script and reads no intents", hint)
     prompt = Prompts(files(prompt_files))["lint_intent"].render()
     request = Request(model.partition(":")[2], prompt, (Message("user", (Text(text),)),), (), 4_000)
+    lost = Usage()
+
+    def waits(reason: str, seconds: float, spent: Usage) -> None:
+        nonlocal lost
+        lost += spent
+        on_waits(f"asks again in {seconds:.0f} s: {reason}")
+
     desk = ModelDesk(settings.providers, environ, SystemClock(), SystemRandomness(settings.swarm.seed))
     try:
         await desk.prepare([model])
-        turn = await desk.ask(model, request, lambda text: None, lambda reason, seconds, spent: None)
+        turn = await desk.ask(model, request, lambda text: None, waits)
     except ModelError as error:
         status = ExitStatus.REFUSED if error.kind is ModelErrorKind.REFUSED else ExitStatus.NOT_GREEN
         hint = "check the key, the address and the model's name: `swarm-tui doctor` shows what is set"
@@ -39,4 +48,4 @@ async def review_intent(text: str, settings: Settings, environ: Mapping[str, str
     finally:
         await desk.close()
     said = [line.strip("-* \t") for line in turn.message.text.splitlines()]
-    return [line for line in said if line.startswith(("vague:", "missing:"))][:MOST]
+    return [line for line in said if line.startswith(("vague:", "missing:"))][:MOST], turn.usage + lost

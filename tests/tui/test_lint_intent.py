@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.types import Usage
 from tui.bridge import SwarmError
 from tui.cli import COMMANDS, _parse
 from tui.commands import lint_intent as command
@@ -43,13 +44,15 @@ def test_a_model_is_asked_where_there_is_one(
 ) -> None:
     asked: list[str] = []
 
-    async def review(text: str, settings: object, environ: object) -> list[str]:
+    async def review(text: str, settings: object, environ: object, on_waits: object) -> tuple[list[str], Usage]:
         asked.append(text)
-        return ["missing: what “it” is — hint: name it"]
+        return ["missing: what “it” is — hint: name it"], Usage(1_000, 0, 200, 0.02)
 
     monkeypatch.setattr(command, "review_intent", review)
     assert command.lint_intent(parsed(wish)) == 1
-    assert capsys.readouterr().out == "missing: what “it” is — hint: name it\n"
+    told = capsys.readouterr()
+    assert told.out == "missing: what “it” is — hint: name it\n"
+    assert "$0.02" in told.err, "what it cost"
     assert asked == ["Make it fast.\n"], "without the person's comments"
     assert command.lint_intent(parsed(wish, "--rules")) == 1
     assert len(asked) == 1

@@ -8,6 +8,7 @@ from argparse import Namespace
 from tui.bridge import SwarmError, lint
 from tui.commands.intent_file import read_intent
 from tui.commands.options import settings_of
+from tui.figures import count, dollars
 from tui.machinery import review_intent
 from tui.text import clean, one_line
 
@@ -19,7 +20,8 @@ def lint_intent(arguments: Namespace) -> int:
     lines = None
     if not arguments.rules:
         try:
-            lines = asyncio.run(review_intent(text, settings, os.environ))
+            lines, usage = asyncio.run(review_intent(text, settings, os.environ, _tell))
+            _tell(f"{count(usage.input + usage.output)} tokens · {dollars(usage.usd)}")
         except SwarmError as error:
             if arguments.model:
                 raise
@@ -33,3 +35,7 @@ def lint_intent(arguments: Namespace) -> int:
         ]
     sys.stdout.writelines(f"{clean(line)}\n" for line in lines or ["nothing to remark"])
     return 1 if lines else 0
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{one_line(line)}\n")
