@@ -21,6 +21,12 @@ WHOLE = 256 << 20
 """Bytes of all files that can land at once, as they are held in memory: files with holes take no room in a copy."""
 EACH = 1 << 10
 """What a file counts beside its content."""
+MOST_RULES = 4_000
+"""Of all `.gitignore`s on the way to a file; further ones are not read."""
+WORK = 10_000_000
+"""Rules that names are held against in one walk, counted more for deep paths: half a minute at most."""
+PARSED = 30
+"""What it takes to read a rule, in the same measure."""
 DEEPEST = 256
 """Folders within folders that are walked: each costs a descriptor."""
 REFUSED_NAMES = frozenset({".git", "git~1"})
@@ -61,6 +67,8 @@ class Scan:
         """What cannot land, and why; a message for each."""
         self._size = 0
         self._full = False
+        self._work = 0
+        self._worn = False
         self.aside: list[str] = []
         """What git ignores, a folder for all below it; in an upper also what is gone of that."""
 
@@ -83,7 +91,9 @@ class Scan:
         with os.scandir(fd) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         tracked = self.objects.folder(tree).entries if tree is not None else {}
-        chain = (*chain, self._rules(fd, {entry.name for entry in entries}, tracked, whole))
+        rules = self._rules(fd, {entry.name for entry in entries}, tracked, whole)
+        chain = (*chain, rules[: MOST_RULES - sum(map(len, chain))])
+        self._work += PARSED * len(chain[-1])
         seen = set()
         for entry in entries:
             name = entry.name
@@ -129,7 +139,7 @@ class Scan:
         seen: set[str],
     ) -> None:
         below = known[1] if known is not None and known[0] == TREE_MODE else None
-        hidden = hidden or self._ignored(chain, path, True)
+        hidden = hidden or self._ignored(chain, path, True, tracked=known is not None)
         if known is not None and below is None:
             self.changes[path] = None  # a file became a folder
         name = path.rpartition("/")[2]
@@ -161,8 +171,17 @@ class Scan:
             return parse(self.objects.read(known[1]))
         return ()
 
-    def _ignored(self, chain: tuple[Rules, ...], path: str, folder: bool) -> bool:
-        return ignored(chain, self.excludes, path, folder)
+    def _ignored(self, chain: tuple[Rules, ...], path: str, folder: bool, *, tracked: bool = False) -> bool:
+        """Once that has taken too much work nothing counts as ignored, and what is there cannot land. Of folders that
+        are tracked there are only so many."""
+        if not tracked:
+            self._work += (sum(map(len, chain)) + len(self.excludes)) * (1 + path.count("/") // 4)
+        if self._work <= WORK:
+            return ignored(chain, self.excludes, path, folder)
+        if not self._worn:
+            self._worn = True
+            self.left_out.append(f"{path}: is one file too many for so many ignore rules; remove some of either")
+        return False
 
     def _file(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
         if self.stamps is not None and self.stamps.get(path) == stamp(info):

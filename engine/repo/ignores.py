@@ -21,6 +21,8 @@ class Rule(Struct, frozen=True):
 Rules = tuple[Rule, ...]
 MAX_BYTES = 256 << 10
 MAX_PART = 1024
+MAX_PARTS = 64
+"""Names of one pattern, from the top down; one with more matches nothing."""
 
 
 def parse(text: bytes) -> Rules:
@@ -49,6 +51,8 @@ def _parse_line(line: str) -> Rule | None:
     parts = line.removeprefix("/").split("/")
     if not anchored:
         parts = ["**", *parts]
+    if len(parts) > MAX_PARTS:
+        return None
     merged = [part for at, part in enumerate(parts) if not (part == "**" and at and parts[at - 1] == "**")]
     return Rule(tuple(merged), ignore, folders_only)
 
@@ -87,7 +91,7 @@ def _matches(parts: tuple[str, ...], names: tuple[str, ...]) -> bool:
     return len(names) in reached
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _compiled(part: str) -> re.Pattern[str]:
     """A glob of one name. The translation of `fnmatch` does not backtrack across stars."""
     glob = re.sub(r"\\(.)", lambda found: f"[{found[1]}]" if found[1] in "*?[" else found[1], part).replace("[^", "[!")

@@ -7,7 +7,7 @@ import pytest
 
 from engine.repo import changes
 from engine.repo.changes import Scan
-from engine.repo.ignores import parse
+from engine.repo.ignores import Rules, parse
 from engine.repo.names import LONGEST, refusal
 from engine.repo.objects import NewObjects, ObjectStore
 from engine.sandbox.inside.frames import MAX_FRAME
@@ -88,3 +88,26 @@ def test_files_of_holes_are_not_read_into_memory_without_end(tmp_path: Path, mon
     assert sorted(scan.changes) == ["0.bin", "1.bin", "2.bin"]
     assert scan.left_out == ["3.bin: is more than can land at once, 1 MiB; remove files or let git ignore them"]
     assert scan.aside == ["9.log"]
+
+
+def test_rules_and_files_without_end_take_no_time_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "MOST_RULES", 100)
+    monkeypatch.setattr(changes, "WORK", 5_000)
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    (upper / ".gitignore").write_text("".join(f"{number}-*.x\n" for number in range(20_000)) + "*/a" * 300)
+    for number in range(40):
+        (upper / f"file-{number:02}").touch()
+    held: list[int] = []
+    real = changes.ignored
+
+    def counted(chain: tuple[Rules, ...], excludes: Rules, path: str, folder: bool) -> bool:
+        held.append(sum(map(len, chain)) + len(excludes))
+        return real(chain, excludes, path, folder)
+
+    monkeypatch.setattr(changes, "ignored", counted)
+    scan = scanned(tmp_path, upper)
+    assert sum(held) <= 5_000 - changes.PARSED * 100
+    assert len(scan.changes) == 41
+    [said] = scan.left_out
+    assert said.endswith("is one file too many for so many ignore rules; remove some of either")
