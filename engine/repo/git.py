@@ -57,6 +57,10 @@ _PERSON_VARIABLES = (
 _SAID_NO = "see the message of git above, then try again"
 
 
+class TookTooLongError(SwarmError):
+    """git took too long and was killed."""
+
+
 class GitResult(Struct, frozen=True):
     """What a git process did. `cut` says that its output was longer than the limit and that it was killed."""
 
@@ -183,7 +187,7 @@ async def _run(
             )
             status = await process.wait()
     except TimeoutError as error:
-        raise SwarmError(
+        raise TookTooLongError(
             ErrorKind.GIT, f"git took longer than {timeout_s:g} s and was killed", "is the disk or the machine stuck?"
         ) from error
     finally:

@@ -13,7 +13,7 @@ from engine.contention import LARGE
 from engine.errors import ErrorKind, SwarmError
 from engine.protocols import LandResult
 from engine.repo.alternates import all_objects, write_alternates
-from engine.repo.git import Git, hint_of
+from engine.repo.git import Git, TookTooLongError, hint_of
 from engine.repo.group import CONFLICTS, Group, Offer
 from engine.repo.history import History
 from engine.repo.merge import Merger
@@ -38,6 +38,7 @@ _ROUNDS = 4
 """How often a group asks git about contents; landings that change the same file need a round each."""
 _LONGEST_PATCH = 32 * 1024 * 1024
 _STALE_LOCK_S = 10.0
+_TOO_LONG = "git took too long to merge it: a large file in which lines repeat was changed on trunk as well"
 _T = TypeVar("_T")
 
 
@@ -197,7 +198,11 @@ class GitTrunk:
         for _ in range(_ROUNDS):
             if not waiting:
                 break
-            answers = await self._merger.merge_contents(tip, group.questions.values(), group.new)
+            try:
+                answers = await self._merger.merge_contents(tip, group.questions.values(), group.new)
+            except TookTooLongError:  # one by one, so that the file that takes so long stops no other landing
+                waiting, left = [], [*left, *waiting]
+                break
             group.answer(answers)
             waiting, more = await asyncio.to_thread(group.decide, waiting)
             left += more
@@ -227,7 +232,10 @@ class GitTrunk:
         return []
 
     async def _merge_by_git(self, tip: CommitId, offer: Offer) -> LandResult | None:
-        merge = await self._merger.merge(tip, offer.commit)
+        try:
+            merge = await self._merger.merge(tip, offer.commit)
+        except TookTooLongError:
+            return LandResult(LandingState.REFUSED, tip, reason=_TOO_LONG)
         if merge.refused:
             return LandResult(LandingState.REFUSED, tip, reason=merge.refused)
         if merge.conflicts:

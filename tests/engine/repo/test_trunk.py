@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from engine.errors import ErrorKind, SwarmError
+from engine.repo.git import TookTooLongError
+from engine.repo.merge import Merge
 from engine.repo.message import commit_message
 from engine.repo.source import inspect_repo
 from engine.repo.trunk import GitTrunk
@@ -170,6 +173,31 @@ async def test_paths_of_any_bytes_land(repo: PersonRepo, trunk: GitTrunk) -> Non
     result = await trunk.land(change(repo, dict.fromkeys(names, b"x\n")), message("t-1"))
     assert result.paths == tuple(sorted(names))
     assert [await trunk.read_file(await trunk.tip(), name) for name in names] == [b"x\n"] * 5
+
+
+async def test_a_file_that_takes_too_long_to_merge_stops_its_own_landing_only(
+    repo: PersonRepo, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [b"%d\n" % (number % 3) for number in range(9)]
+    base = repo.commit({"long": b"".join(lines), "other": b"".join(lines)}, "to merge")
+    trunk = await trunk_of(repo, folder)
+    first = change(repo, {"long": b"x\n" + b"".join(lines), "other": b"x\n" + b"".join(lines)}, base)
+    assert (await trunk.land(first, message("t-1"))).state is LandingState.MERGED
+    monkeypatch.setattr(trunk._merger, "_contents_git", replace(trunk._merger._contents_git, timeout_s=0.0))
+    hostile = change(repo, {"long": b"".join([*lines, b"1\n"])}, base)
+    sound = [change(repo, {"other": b"".join([*lines, b"1\n"])}, base), change(repo, {"new": b"1\n"}, base)]
+    merge = trunk._merger.merge
+
+    async def merge_slowly(ours: CommitId, theirs: CommitId) -> Merge:
+        if theirs == hostile:
+            raise TookTooLongError(ErrorKind.GIT, "git took longer than 120 s and was killed", "")
+        return await merge(ours, theirs)
+
+    monkeypatch.setattr(trunk._merger, "merge", merge_slowly)
+    landings = (trunk.land(each, message(f"t-{number}")) for number, each in enumerate([hostile, *sound], 2))
+    results = await asyncio.gather(*landings)
+    assert [result.state for result in results] == [LandingState.REFUSED, LandingState.MERGED, LandingState.MERGED]
+    assert "took too long" in results[0].reason
 
 
 async def test_cancelling_a_landing_leaves_a_trunk_that_lands(repo: PersonRepo, trunk: GitTrunk) -> None:
