@@ -38,7 +38,7 @@ def size_bytes(text: str) -> int:
     Raises SwarmError (settings).
     """
     match = _SIZE.fullmatch(text.strip().lower())
-    if match is None or match[2] not in _BYTES:
+    if match is None or match[2] not in _BYTES or len(match[1]) > 100:
         raise _unreadable("size", text, "write a number with a unit: 512MiB, 4GiB, 64MB")
     size = int(float(match[1]) * _BYTES[match[2]])
     if not 0 < size < 1 << 62:

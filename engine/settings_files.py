@@ -17,7 +17,7 @@ from engine.settings_check import PREFIX, Layer, broken, variable_of
 from engine.toml_lines import line_of
 from engine.types import Role
 
-FILE_LIMIT = 1 << 20
+FILE_LIMIT = 64 << 10
 """Bytes of a settings file; a repo may hold anything under that name."""
 NOT_SETTINGS = frozenset({"SWARM_STATE_DIR"})
 """Variables that are read elsewhere."""
@@ -108,7 +108,7 @@ def _read_file(file: Path, *, trusted: bool) -> Layer | None:
     with os.fdopen(descriptor, "rb") as stream:
         content = stream.read(FILE_LIMIT + 1)
     if len(content) > FILE_LIMIT:
-        raise broken(f"{file}: larger than {FILE_LIMIT >> 20} MiB", "settings are a short text file; mend or remove it")
+        raise broken(f"{file}: larger than {FILE_LIMIT >> 10} KiB", "settings are a short text file; mend or remove it")
     try:
         text = content.decode()
         values = tomllib.loads(text)

@@ -2,7 +2,8 @@
 
 import re
 
-_HEADER = re.compile(r"\s*\[{1,2}\s*(?P<name>[^\[\]#]+?)\s*\]{1,2}\s*(?:#.*)?$")
+# A file may be anyone's: what matches it takes a time that grows with a line's length and no faster.
+_HEADER = re.compile(r"\s*\[{1,2}(?P<name>[^\[\]#]+)\]{1,2}\s*(?:#.*)?$")
 _KEY = re.compile(
     r"""\s*(?P<name>(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*="""
 )
@@ -35,4 +36,9 @@ def line_of(text: str, path: tuple[str, ...]) -> int | None:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    return tuple(next(part for part in found if part) if any(found) else "" for found in _PART.findall(name))
+    parts: list[str] = []
+    at = 0
+    while at < len(name) and (found := _PART.match(name, at)) is not None:
+        parts.append(next((part for part in found.groups() if part), ""))
+        at = found.end()
+    return tuple(parts)

@@ -151,7 +151,7 @@ def read_theme(text: str, where: str) -> Palette:
     """Parse one theme file. Raises SwarmError (settings) that names the file and the key."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise _problem(where, "syntax", str(error)) from error
     for key in raw:
         if key not in _KEYS:

@@ -205,7 +205,7 @@ def _read_toml(file: Path) -> dict[str, object]:
         raise SwarmError(
             ErrorKind.SETTINGS, f"{file}: cannot be read: {error.strerror}", "name a playbook.toml or its folder"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SwarmError(ErrorKind.SETTINGS, f"{file}: not valid TOML: {error}", "correct the file") from error
 
 

@@ -156,7 +156,7 @@ async def _pytest(git: Git, base: CommitId, top: set[str]) -> bool:
     if "pyproject.toml" in top:
         try:
             tools = tomllib.loads(await _read(git, base, "pyproject.toml")).get("tool", {})
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             tools = {}
         if isinstance(tools, dict) and "pytest" in tools:
             return True

@@ -326,10 +326,17 @@ def test_sizes(text: str, size: int) -> None:
     assert size_bytes(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GiB", "4XB", "-1MB", "0", "9999999999TB", "4 i"])
+@pytest.mark.parametrize("text", ["", "GiB", "4XB", "-1MB", "0", "9999999999TB", "4 i", "9" * 400])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(SwarmError):
         size_bytes(text)
+
+
+def test_lines_of_hostile_files_are_found_in_no_time() -> None:
+    gap = " " * 30_000
+    lines = (f'[{gap}"a"],', f"[ 1,{gap}2, ],", f'[ "a\\"{gap}b",', f"[ {{ a{gap}= 1 }},", f"a{gap}b", f"[a{gap}.")
+    assert line_of("\n".join((*lines, "[build]", "gate = 1")), ("build", "gate")) == len(lines) + 2
+    assert line_of('[ budget . "subtree" . "root/a" ] # mine\nusd = 1', ("budget", "subtree", "root/a", "usd")) == 2
 
 
 def test_lines_are_found_past_texts_of_many_lines() -> None:

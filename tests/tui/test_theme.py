@@ -45,6 +45,8 @@ def _luminance(colour: Color) -> float:
     ("text", "key"),
     [
         ("name = ", "syntax"),
+        ("name = " + "9" * 5_000, "syntax"),
+        ("name = " + "[" * 5_000, "syntax"),
         (GOOD.replace("mine", "No Good"), "name"),
         (GOOD.replace('text = "#102030"', 'text = "red"'), "colours.text"),
         (GOOD.replace('text = "#102030"\n', ""), "colours.text"),

@@ -158,6 +158,8 @@ async def test_long_output_keeps_head_and_tail() -> None:
         ({"package.json": b"[" * 100_000}, ""),
         ({"pyproject.toml": b"[tool.pytest.ini_options]\n"}, "python3 -m pytest -q"),
         ({"pyproject.toml": b"not toml"}, ""),
+        ({"pyproject.toml": b"many = " + b"9" * 5_000}, ""),
+        ({"pyproject.toml": b"deep = " + b"[" * 5_000}, ""),
         ({"setup.cfg": b"[tool:pytest]\n"}, "python3 -m pytest -q"),
         ({"lib.py": b"", "tests/unit/test_a.py": b""}, "python3 -m pytest -q"),
         ({"README": b"r"}, ""),
