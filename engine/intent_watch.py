@@ -65,7 +65,9 @@ class IntentWatch:
         return intent is not None and now.written > intent.at and now.text.strip() != intent.text.strip()
 
     def _look(self) -> Look:
-        """Follows no link."""
+        """Follows no link, not on the way either: a repo's settings may name the file."""
+        if os.path.realpath(self._file.parent) != str(self._file.parent):
+            return Look(problem="is a link or cannot be read")
         try:
             fd = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -288,6 +288,16 @@ async def test_what_cannot_be_taken_is_told_once_and_changes_nothing(
     assert watching.submitted == ["file INTENT.md: Do it again."]
 
 
+async def test_a_file_behind_a_linked_folder_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "docs").symlink_to("private")
+    watching = Watching(tmp_path / "docs" / "INTENT.md")
+    (tmp_path / "private" / "INTENT.md").write_text("A secret.\n")
+    await watching.looks(3)
+    assert watching.submitted == []
+    assert watching.warned == ["INTENT.md is a link or cannot be read: the intent stays as it is"]
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "~/x"])
 def test_only_a_file_of_the_repo_can_be_watched(path: str, tmp_path: Path) -> None:
     with pytest.raises(SwarmError, match="not a file of the repo"):
