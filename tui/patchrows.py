@@ -4,7 +4,10 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from difflib import SequenceMatcher
+from itertools import accumulate
 from typing import NamedTuple
+
+from rich.cells import cell_len
 
 from tui.bridge import FileDiff, Hunk, Patch
 from tui.syntax import CHUNK, Part, Reader
@@ -108,6 +111,21 @@ def _hunk_rows(lines: tuple[str, ...], file: int, number: int, hunk: Hunk, split
     yield from block()
 
 
+def pieces(text: str, cells: int) -> Iterator[tuple[int, int]]:
+    """Where a text is broken into lines of so many cells; code is broken anywhere."""
+    if text.isascii():
+        for start in range(0, max(1, len(text)), cells):
+            yield start, min(len(text), start + cells)
+        return
+    start = width = 0
+    for at, char in enumerate(text):
+        width += cell_len(char)
+        if width > cells and at > start:
+            yield start, at
+            start, width = at, cell_len(char)
+    yield start, len(text)
+
+
 class Text:
     """The text of a patch's lines as it is shown: harmless, coloured by its language, what changed in a line marked.
 
@@ -184,3 +202,14 @@ def _mark(parts: list[Part], words: list[str], first: int, end: int, style: str)
     if first < end:
         start = sum(map(len, words[:first]))
         parts.append(Part(start, start + sum(map(len, words[first:end])), style))
+
+
+def line_starts(rows: list[Row], text: Text, cells: int) -> list[int]:
+    """The line that each row begins at where texts are broken after so many cells, and the number of all lines."""
+    return list(accumulate((_height(row, text, cells) for row in rows), initial=0))
+
+
+def _height(row: Row, text: Text, cells: int) -> int:
+    if row.kind != "line":
+        return 1
+    return max(sum(1 for _ in pieces(text.of(line), cells)) for line in {row.old, row.new} - {NONE})

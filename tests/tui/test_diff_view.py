@@ -1,13 +1,16 @@
 """The diff view: one column or two, wrapped or cut, coloured, and quick whatever the size of the patch."""
 
+import threading
+
 import pytest
 
 from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import PATCH, small
 from tui.bridge import Steer, parse_patch
-from tui.patchrows import NONE, Text, lay_out
+from tui.patchrows import NONE, Row, Text, lay_out, line_starts
 from tui.syntax import language_of
+from tui.widgets import diff
 from tui.widgets.detail import Tab
 from tui.widgets.diff import DiffView
 
@@ -168,3 +171,39 @@ async def test_a_patch_without_sense_is_shown_as_far_as_it_goes() -> None:
         for key in ("l", "n", "w", "vertical_line", "G", "N", "h"):
             await press(pilot, key)
         assert any("binary file" in line for line in told(view))
+
+
+async def test_a_large_patch_is_wrapped_beside_the_screens_thread_at_every_width(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: set[int] = set()
+    whole = line_starts
+
+    def watched(rows: list[Row], text: Text, cells: int) -> list[int]:
+        threads.add(threading.get_ident())
+        return whole(rows, text, cells)
+
+    monkeypatch.setattr(diff, "line_starts", watched)
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        view = await shown(pilot, session, added_file(5000, "value = compute(1, 'two')  # " + "three " * 12))
+        cut = view.line_count()
+        assert cut == 5002
+        await press(pilot, *"jjjj", "w")
+        place, narrow = view.place, view.line_count()
+        assert narrow > 2 * cut
+        assert place is not None
+        await pilot.resize_terminal(190, 60)
+        await settle(pilot)
+        await settle(pilot)
+        assert cut < view.line_count() < narrow
+        assert view.place == place
+        await press(pilot, "vertical_line", "vertical_line")
+        session.patches[session.agent(WORKER).id] = added_file(6000, "another " * 30)
+        await press(pilot, "r")
+        assert view.line_count() > 6002
+        await press(pilot, "w")
+        assert view.line_count() == 6002
+    assert threads
+    assert threading.get_ident() not in threads

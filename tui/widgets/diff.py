@@ -2,8 +2,8 @@
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len
@@ -13,7 +13,7 @@ from textual.message import Message
 
 from tui.bridge import FileDiff, Patch, parse_patch
 from tui.keymap import DEFAULT
-from tui.patchrows import NONE, Row, Rows, Text, lay_out
+from tui.patchrows import NONE, Row, Rows, Text, lay_out, line_starts, pieces
 from tui.syntax import Part
 from tui.text import EMPTY, Line, Span, clean, cut, fit, width_of
 from tui.widgets.lines import LineView
@@ -52,6 +52,7 @@ class DiffView(LineView):
         self._take_over(parse_patch(""))
         self._wanted_split: bool | None = None
         self._wrap = False
+        self._measuring: tuple[int, bool] | None = None
         self.note = "Reading the copy…"
 
     # --- what is shown ---------------------------------------------------------------------------------------
@@ -72,15 +73,26 @@ class DiffView(LineView):
         self.run_worker(self._read(patch or "", keep), group="patch", exclusive=True)
 
     async def _read(self, source: str, keep: bool) -> None:
+        """All that takes its time with a large patch, in both forms, before any of it is shown."""
         patch = await asyncio.to_thread(parse_patch, source)
-        form = self.split
-        rows = await asyncio.to_thread(lay_out, patch, split=form)
+        forms = {split: await asyncio.to_thread(lay_out, patch, split=split) for split in (False, True)}
+        wrapped = (self._text_cells(_digits(patch), self.split), self.split) if self._wrap else None
+        starts: list[int] = []
+        if wrapped is not None:
+            starts = await asyncio.to_thread(line_starts, forms[wrapped[1]].rows, Text(patch), wrapped[0])
         if source == self._source:
-            self._present(patch, keep, {form: rows})
+            self._present(patch, keep, forms, starts, wrapped)
 
-    def _present(self, patch: Patch, keep: bool, forms: dict[bool, Rows] | None = None) -> None:
+    def _present(
+        self,
+        patch: Patch,
+        keep: bool,
+        forms: dict[bool, Rows] | None = None,
+        starts: Sequence[int] = (),
+        starts_for: tuple[int, bool] | None = None,
+    ) -> None:
         here = self.place if keep else None
-        self._take_over(patch, forms)
+        self._take_over(patch, forms, starts, starts_for)
         with self.prevent(self.Moved):
             self.show(everything=True)
             if not keep:
@@ -89,15 +101,20 @@ class DiffView(LineView):
             elif here is not None:
                 self._go_to(here)
 
-    def _take_over(self, patch: Patch, forms: dict[bool, Rows] | None = None) -> None:
+    def _take_over(
+        self,
+        patch: Patch,
+        forms: dict[bool, Rows] | None = None,
+        starts: Sequence[int] = (),
+        starts_for: tuple[int, bool] | None = None,
+    ) -> None:
         self._patch = patch
         self._text = Text(patch)
         self._forms = forms or {}
-        self._starts: list[int] = []
-        self._starts_for = (0, False)
+        self._starts = starts
+        self._starts_for = starts_for
         self._hunks = [hunk for file in patch.files for hunk in file.hunks]
-        last = max((max(h.old_start + h.old_count, h.new_start + h.new_count) for h in self._hunks), default=0)
-        self._digits = max(3, len(str(last)))
+        self._digits = _digits(patch)
 
     @property
     def split(self) -> bool:
@@ -126,19 +143,48 @@ class DiffView(LineView):
             return len(self._rows.rows)
         return self._line_starts()[-1]
 
-    def _line_starts(self) -> list[int]:
-        """The line that each row begins at, and behind the last one the number of lines."""
-        key = (self.cells, self.split)
-        if not self._starts or key != self._starts_for:
-            heights = (self._height(row) for row in self._rows.rows)
-            self._starts, self._starts_for = list(accumulate(heights, initial=0)), key
+    def _line_starts(self) -> Sequence[int]:
+        """The line that each row begins at, and behind the last one the number of lines.
+
+        Of a large patch they are those of the width before until the present one's are known.
+        """
+        wanted = self._wrapped(self.split)
+        if wanted == self._starts_for:
+            return self._starts
+        if self._is_large and self._starts_for is not None and self._starts_for[1] == wanted[1]:
+            self._measure(wanted, lambda: None)
+            return self._starts
+        self._starts = line_starts(self._rows.rows, self._text, wanted[0])
+        self._starts_for = wanted
         return self._starts
 
-    def _height(self, row: Row) -> int:
-        if row.kind != "line":
-            return 1
-        cells = self._text_cells
-        return max(sum(1 for _ in _pieces(self._text.of(line), cells)) for line in {row.old, row.new} - {NONE})
+    def _wrapped(self, split: bool) -> tuple[int, bool]:
+        """What the lines depend on: the cells of a text, and whether there are two columns."""
+        return self._text_cells(self._digits, split), split
+
+    @property
+    def _is_large(self) -> bool:
+        return len(self._source or "") >= LARGE
+
+    def _measure(self, wanted: tuple[int, bool], then: Callable[[], None]) -> None:
+        """Find out, beside the screen's thread, how many lines each row takes; `then` has it shown so."""
+        if wanted == self._measuring:
+            return
+        self._measuring = wanted
+        patch, text = self._patch, self._text
+        rows = self._forms[wanted[1]].rows
+
+        def take(starts: Sequence[int]) -> None:
+            self._starts, self._starts_for = starts, wanted
+            then()
+
+        async def measure() -> None:
+            starts = await asyncio.to_thread(line_starts, rows, text, wanted[0])
+            self._measuring = None
+            if patch is self._patch:
+                self._relay(lambda: take(starts))
+
+        self.run_worker(measure())
 
     def _row_of(self, index: int) -> int:
         return bisect_right(self._line_starts(), index) - 1 if self._wrap else index
@@ -146,11 +192,10 @@ class DiffView(LineView):
     def _first_line(self, row: int) -> int:
         return self._line_starts()[row] if self._wrap else row
 
-    @property
-    def _text_cells(self) -> int:
-        """Cells for a line's text, in a column of it."""
-        numbers = self._digits + 1
-        return max(1, (self.cells - 1) // 2 - numbers - 2 if self.split else self.cells - 2 * numbers - 2)
+    def _text_cells(self, digits: int, split: bool) -> int:
+        """Cells for a line's text, in a column of it, beside numbers of so many digits."""
+        numbers = digits + 1
+        return max(1, (self.cells - 1) // 2 - numbers - 2 if split else self.cells - 2 * numbers - 2)
 
     # --- painting --------------------------------------------------------------------------------------------
 
@@ -184,7 +229,7 @@ class DiffView(LineView):
 
     def _side(self, row: Row, side: str, part: int, here: bool, *, fill: bool = False) -> list[Span]:
         """A row's text on one side: the sign, and the text that fits; nothing when the side has no line."""
-        line, cells = (row.old if side == "-" else row.new), self._text_cells
+        line, cells = (row.old if side == "-" else row.new), self._text_cells(self._digits, self.split)
         if line == NONE:
             return [Span(" " * (cells + 2))]
         context = row.old == row.new
@@ -195,7 +240,7 @@ class DiffView(LineView):
         spans = [Span((" " if context else side) + " ", (kind or "dim") + ground)]
         text = self._text.of(line, None if self._wrap else 4 * cells)
         if self._wrap:
-            start, end = next((piece for at, piece in enumerate(_pieces(text, cells)) if at == part), (0, 0))
+            start, end = next((piece for at, piece in enumerate(pieces(text, cells)) if at == part), (0, 0))
         else:
             start, end = 0, len(text)
         parts = self._text.colours(line, side) if shades or not kind else []
@@ -261,13 +306,16 @@ class DiffView(LineView):
             self.cursor = self._first_line(rows[at])
             self.scroll_to(y=self.cursor, animate=False)
 
-    def _relay(self) -> None:
-        """Lay the rows out anew; the cursor stays on its line."""
-        here = self.place
+    def _relay(self, change: Callable[[], None] = lambda: None) -> None:
+        """Lay the rows out anew, after a change of how; the cursor stays on its line."""
+        place, split, row = self.place, self.split, self._row_of(self.cursor)
+        change()
         self.show(everything=True)
-        if here is not None:
-            self._go_to(here)
-            self.reveal()
+        if split == self.split and self.line_count():
+            self.cursor = self._first_line(row)
+        elif place is not None:
+            self._go_to(place)
+        self.reveal()
 
     # --- actions ---------------------------------------------------------------------------------------------
 
@@ -279,17 +327,24 @@ class DiffView(LineView):
         if not self.split and self.cells < LEAST_SPLIT:
             self.host.tell("split: this pane is too narrow; + shows it alone")
             return
-        here, self._wanted_split = self.place, not self.split
-        self.show(everything=True)
-        if here is not None:
-            self._go_to(here)
+        self._change(self._wrap, not self.split)
 
     def do_wrap(self) -> None:
-        row = self._row_of(self.cursor)
-        self._wrap = not self._wrap
-        self.show(everything=True)
-        self.cursor = self._first_line(row) if self.line_count() else 0
-        self.reveal()
+        self._change(not self._wrap, self.split)
+
+    def _change(self, wrap: bool, split: bool) -> None:
+        """Wrap or cut, in one column or two."""
+
+        def change() -> None:
+            if split != self.split:
+                self._wanted_split = split
+            self._wrap = wrap
+
+        wanted = self._wrapped(split)
+        if wrap and self._is_large and wanted != self._starts_for:
+            self._measure(wanted, change)
+        else:
+            self._relay(change)
 
     def do_comment(self) -> None:
         if (place := self.place) is not None:
@@ -308,19 +363,11 @@ class DiffView(LineView):
         self._jump(self._rows.files, False)
 
 
-def _pieces(text: str, cells: int) -> Iterator[tuple[int, int]]:
-    """Where a text is broken into lines of so many cells; code is broken anywhere."""
-    if text.isascii():
-        for start in range(0, max(1, len(text)), cells):
-            yield start, min(len(text), start + cells)
-        return
-    start = width = 0
-    for at, char in enumerate(text):
-        width += cell_len(char)
-        if width > cells and at > start:
-            yield start, at
-            start, width = at, cell_len(char)
-    yield start, len(text)
+def _digits(patch: Patch) -> int:
+    """Of the largest line number."""
+    hunks = (hunk for file in patch.files for hunk in file.hunks)
+    last = max((max(h.old_start + h.old_count, h.new_start + h.new_count) for h in hunks), default=0)
+    return max(3, len(str(last)))
 
 
 def _styled(text: str, start: int, end: int, base: str, parts: list[Part], marks: list[Part]) -> Iterator[Span]:
