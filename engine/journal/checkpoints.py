@@ -90,10 +90,10 @@ def _undescribed(schema: Any) -> Any:
 
 
 class _Chunk(NamedTuple):
-    """A stretch of a dict, as lists: two of them are compared in no time while what is in them is the same."""
+    """A stretch of a dict: two of them are compared in no time while what is in them is the same."""
 
-    keys: list[Any]
-    values: list[Any]
+    keys: tuple[Any, ...]
+    values: tuple[Any, ...]
     hash: str
 
 
@@ -116,7 +116,7 @@ class Chunks:
         hashes: dict[str, tuple[str, ...]] = {}
         for name in _CHUNKED:
             of = getattr(snapshot, name)
-            all_keys, all_values = list(of), list(of.values())
+            all_keys, all_values = tuple(of), tuple(of.values())
             before, now = self._known[name], []
             for number, at in enumerate(range(0, len(of), CHUNK)):
                 keys, values = all_keys[at : at + CHUNK], all_values[at : at + CHUNK]
@@ -153,11 +153,14 @@ class Chunks:
                 setattr(snapshot, name, of)
             snapshot.inboxes = {id: list(inbox) for id, inbox in snapshot.inboxes.items()}
             _derive(snapshot)
+            if not known:
+                gc.freeze()  # they stay: three looks for garbage among what is new take a quarter of the whole
         return snapshot
 
 
 def _chunk(pairs: tuple[tuple[Any, Any], ...], hash: str) -> _Chunk:
-    return _Chunk([key for key, _ in pairs], [value for _, value in pairs], hash)
+    keys, values = zip(*pairs, strict=True) if pairs else ((), ())
+    return _Chunk(keys, values, hash)
 
 
 def encode_parts(parts: Parts) -> str:

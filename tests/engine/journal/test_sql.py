@@ -71,8 +71,10 @@ def test_what_is_no_plain_reading_is_refused(journal: Path, tmp_path: Path, sql:
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".db"] == ["journal.db"]
 
 
-def test_a_query_without_end_is_given_up(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("look", [module.LOOK, 2**31 - 1], ids=["looks at the clock", "is at one long step"])
+def test_a_query_without_end_is_given_up(journal: Path, monkeypatch: pytest.MonkeyPatch, look: int) -> None:
     monkeypatch.setattr(module, "TIME_S", 0.1)
+    monkeypatch.setattr(module, "LOOK", look)
     with pytest.raises(BadQuery, match="longer than"):
         ReadOnlySql(journal).query("WITH t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t")
 
