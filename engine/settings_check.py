@@ -14,7 +14,7 @@ from engine.errors import ErrorKind, SwarmError
 from engine.masking import looks_like_key
 from engine.models.registry import PROVIDERS, split_model
 from engine.quantities import size_bytes, span_s
-from engine.settings import LimitSettings, ProviderSettings, Settings
+from engine.settings import LimitSettings, ProviderSettings, SandboxSettings, Settings
 from engine.types import ROOT, ModelName, Role
 
 Place = Callable[[tuple[str, ...]], str]
@@ -98,6 +98,11 @@ LEAST: dict[tuple[str, str], float] = {
     ("providers", "max_retry_wait"): 0,
     ("providers", "max_retries"): 0,
 }
+TAKEN = (
+    *("memory", "processes", "output", "cpu", "file_size", "open_files", "disk"),
+    *("swarm_memory", "swarm_processes", "swarm_cpu", "swarm_disk"),
+)
+"""Keys of `sandbox` that limit what is taken of the machine."""
 MOST = 1e15
 LEVELS = ("auto", "strict", "full", "namespaced", "restricted", "off")
 REPO_LEVELS = ("auto", "strict", "full")
@@ -218,6 +223,24 @@ def loosened_budget(so_far: Mapping[str, Any], layer: Layer) -> list[str]:
         prices.append(("budget", "ceiling_price"))
     said = [f"{layer.place(path)}: {'.'.join(path)} decides how limits in USD count" for path in prices]
     return [*_loosened(("budget",), so_far.get("budget", {}), theirs, layer), *said]
+
+
+def lifted_limits(so_far: Mapping[str, Any], layer: Layer) -> list[str]:
+    """Warnings about limits of what commands may take of the machine that a repo's file lifts."""
+    defaults = SandboxSettings()
+    warnings: list[str] = []
+    for key, value in layer.values.get("sandbox", {}).items():
+        own = so_far.get("sandbox", {}).get(key, getattr(defaults, key))
+        if key in TAKEN and _amount(key, value) > _amount(key, own):
+            warnings.append(f"{layer.place(('sandbox', key))}: sandbox.{key} = {value} lifts your limit of {own}")
+    return warnings
+
+
+def _amount(key: str, value: Any) -> float:
+    """How much a limit allows; what is chosen for the machine counts as less than any that is written."""
+    if isinstance(value, str):
+        return 0 if value == "auto" else span_s(value) if ("sandbox", key) in SPANS else size_bytes(value)
+    return float(value) if value or key != "swarm_cpu" else MOST
 
 
 def _loosened(path: tuple[str, ...], mine: Mapping[str, Any], theirs: Mapping[str, Any], layer: Layer) -> list[str]:

@@ -67,6 +67,7 @@ def load_settings(
         settings_check.check_layer(layer)
         if not layer.trusted:
             warnings.extend(settings_check.loosened_budget(merged, layer))
+            warnings.extend(settings_check.lifted_limits(merged, layer))
         merged = _merge(merged, layer.values)
     return LoadedSettings(
         settings=msgspec.convert(merged, Settings),

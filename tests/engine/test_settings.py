@@ -250,6 +250,20 @@ def test_a_repo_that_says_what_tokens_cost_is_told(home: Home) -> None:
     )
 
 
+def test_a_repo_that_lifts_what_commands_may_take_is_told(home: Home) -> None:
+    home.own.write_text("[sandbox]\nswarm_cpu = 2\n")
+    home.in_repo(
+        '[sandbox]\nmemory = "512GiB"\nswarm_memory = "1TB"\nprocesses = 64\ncpu = "2h"\ndisk = "1GiB"\n'
+        'swarm_disk = "auto"\nswarm_cpu = 0\n'
+    )
+    assert load_settings(home.repo, home.environ).warnings == (
+        f"{home.repo}/swarm.toml:2: sandbox.memory = 512GiB lifts your limit of 4GiB",
+        f"{home.repo}/swarm.toml:3: sandbox.swarm_memory = 1TB lifts your limit of auto",
+        f"{home.repo}/swarm.toml:5: sandbox.cpu = 2h lifts your limit of 1h",
+        f"{home.repo}/swarm.toml:8: sandbox.swarm_cpu = 0 lifts your limit of 2",
+    )
+
+
 def test_a_number_without_end_is_refused(home: Home) -> None:
     home.in_repo(f"[swarm]\nworkers = {'9' * 5_000}\n")
     assert home.refusal().message == f"{home.repo}/swarm.toml: a number of too many digits"
