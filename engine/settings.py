@@ -22,7 +22,7 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     base_url: str = ""
     api_key_env: str = ""
-    max_concurrent: int = 64
+    max_concurrent: int = 512
     input_price: float | None = None
     cached_price: float | None = None
     output_price: float | None = None
