@@ -211,11 +211,15 @@ class _Reader:
             stop = StopReason.END
         details = self._usage.get("prompt_tokens_details")
         details = details if isinstance(details, dict) else {}
+        prompt, total = wire.count(self._usage.get("prompt_tokens")), wire.count(self._usage.get("total_tokens"))
+        output = wire.count(self._usage.get("completion_tokens"))
+        if prompt and total:  # some services (Gemini, xAI) count what was thought only in the total
+            output = max(output or 0, total - prompt)
         counts = (
-            wire.count(self._usage.get("prompt_tokens")),
+            prompt,
             wire.count(details.get("cached_tokens")),
             wire.count(details.get("cache_write_tokens")),
-            wire.count(self._usage.get("completion_tokens")),
+            output,
         )
         return Turn(Message("assistant", tuple(blocks)), stop, wire.usage(self._request, blocks, counts))
 

@@ -34,6 +34,12 @@ async def test_a_server_without_usage_and_without_done_gives_a_turn_with_an_esti
     assert 90 < turn.usage.output < 150
 
 
+async def test_thoughts_that_only_the_total_counts_are_output() -> None:
+    usage = {"prompt_tokens": 758, "completion_tokens": 102, "total_tokens": 1725}
+    events = [*DIALECT.answer("ok")[:-2], unnamed({"choices": [], "usage": usage}), b"data: [DONE]\n\n"]
+    assert (await ask(events=events)).usage.output == 1725 - 758
+
+
 async def test_a_connection_lost_after_the_finish_reason_loses_only_the_usage() -> None:
     turn = await ask(Abort(), events=DIALECT.answer("ok", calls=TWO_CALLS)[:-2])
     assert len(turn.message.calls) == 2
