@@ -1,9 +1,14 @@
-"""The colours that all terminals of 256 share, and which of them looks most like another one."""
+"""What terminals of few colours show for another one: of 256 that all share, or of sixteen of their own."""
 
 from functools import cache
 from itertools import product
+from math import atan2, degrees, hypot
 
 _STEPS = (0, 95, 135, 175, 215, 255)
+_HUES = {"red": 29, "yellow": 110, "green": 142, "cyan": 195, "blue": 264, "magenta": 328}
+"""Degrees, of the hues that terminals have a plain and a bright colour of."""
+_GREY = 0.04
+"""Distance from the axis of greys below which a colour is told as one."""
 _HUE = 2.0
 """How much more a difference of hue counts than one of lightness: a state's colour has to be recognised."""
 
@@ -25,6 +30,19 @@ def nearest_of_256(colour: str, *, grey: bool = True) -> str:
     wanted = _oklab(parts)
     red, green, blue = min(offered, key=lambda each: _apart(wanted, _oklab(each)))
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def nearest_of_16(colour: str, *, dark: bool) -> str:
+    """The terminal's own colour for ink of #rrggbb, by name; on a light ground without those that none can read."""
+    lightness, green_red, blue_yellow = _oklab(tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)))
+    if hypot(green_red, blue_yellow) < _GREY:
+        if dark:
+            return "bright_white" if lightness > 0.97 else "white"
+        return "black" if lightness < 0.45 else "bright_black"
+    angle = degrees(atan2(blue_yellow, green_red))
+    offered = [hue for hue in _HUES if dark or hue not in ("yellow", "cyan")]
+    hue = min(offered, key=lambda hue: abs((_HUES[hue] - angle + 180) % 360 - 180))
+    return f"bright_{hue}" if dark else hue
 
 
 def _around(part: int) -> tuple[int, int]:

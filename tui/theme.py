@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import replace
-from rich.color import Color, ColorSystem
+from rich.color import ColorSystem
 from rich.style import Style
 
 from tui.bridge import ErrorKind, SwarmError
-from tui.shades import nearest_of_256
+from tui.shades import nearest_of_16, nearest_of_256
 
 COLOURS = (
     "background",  # behind everything
@@ -64,8 +64,11 @@ TERMINAL = (
 """The terminal's own colours: a theme is made of these alone, or of #rrggbb alone."""
 PLAIN = {"on:cursor": "reverse", "dim": "dim"}
 """What tells things apart without colour; states have a glyph and a word everywhere."""
-LOST = {"on:cursor": "reverse", "on:panel": "underline"}
-"""Grounds that must be seen, and what tells them apart where few colours make them equal to the background."""
+SIXTEEN = {
+    True: {"background": "black", "surface": "black", "panel": "bright_black", "cursor": "blue"},
+    False: {"background": "bright_white", "surface": "bright_white", "panel": "white", "cursor": "bright_cyan"},
+}
+"""Grounds of dark and of light themes on a terminal of sixteen colours: the nearest ones would not tell them apart."""
 _BY_TERM = {"kitty": ColorSystem.EIGHT_BIT, "256color": ColorSystem.EIGHT_BIT}
 _KEYS = {"name", "dark", "description", "colours"}
 _HEX = re.compile("#[0-9a-fA-F]{6}")
@@ -75,7 +78,6 @@ class Palette(Struct, frozen=True):
     """One theme: its name and a colour for each name of `NAMES`.
 
     `terminal`: it is made of the terminal's own colours. `plain`: nothing is coloured, whatever the theme says.
-    `few`: the terminal shows the nearest of sixteen colours.
     """
 
     name: str
@@ -84,7 +86,6 @@ class Palette(Struct, frozen=True):
     description: str = ""
     terminal: bool = False
     plain: bool = False
-    few: bool = False
     _styles: dict[str, Style] = field(default_factory=dict)
 
     @property
@@ -95,15 +96,7 @@ class Palette(Struct, frozen=True):
     def style(self, names: str) -> Style:
         """A style for painted lines from names joined by spaces: colours, `bold`, `italic`, `on:COLOUR`."""
         if (style := self._styles.get(names)) is None:
-            style = self._styles[names] = _plain(names) if self.plain else self._coloured(names)
-        return style
-
-    def _coloured(self, names: str) -> Style:
-        style = _style(names, self.colours)
-        for ground in set(names.split()) & LOST.keys() if self.few else ():
-            if nearest(self.colours[ground[3:]]) == nearest(self.colours["background"]):
-                style = Style(bold=style.bold, italic=style.italic) if LOST[ground] == "reverse" else style
-                return style + Style.parse(LOST[ground])
+            style = self._styles[names] = _plain(names) if self.plain else _style(names, self.colours)
         return style
 
 
@@ -113,11 +106,6 @@ class Themes(NamedTuple):
     all: Mapping[str, Palette]
     chosen: Palette
     broken: tuple[str, ...]
-
-
-def nearest(colour: str) -> Color:
-    """What a terminal of sixteen colours shows for #rrggbb."""
-    return Color.parse(colour).downgrade(ColorSystem.STANDARD)
 
 
 def _plain(names: str) -> Style:
@@ -204,6 +192,15 @@ def _fixed(palette: Palette) -> Palette:
     return replace(palette, colours=colours)
 
 
+def _sixteen(palette: Palette) -> Palette:
+    """The theme in the terminal's own colours: ink by its hue, grounds by what they are for."""
+    dark = palette.dark
+    colours = {name: nearest_of_16(colour, dark=dark) for name, colour in palette.colours.items()}
+    colours |= {**SIXTEEN[dark], "border": "bright_black"}
+    colours |= dict.fromkeys(GROUNDS, colours["background"])
+    return replace(palette, colours=colours, terminal=True)
+
+
 def _read_all(files: Iterable[Traversable | Path], broken: list[str]) -> dict[str, Palette]:
     found: dict[str, Palette] = {}
     for file in sorted(files, key=lambda file: file.name):
@@ -233,7 +230,7 @@ def load_themes(
     if plain:
         found = {name: replace(palette, plain=True) for name, palette in found.items()}
     if few:
-        found = {name: replace(palette, few=not palette.terminal) for name, palette in found.items()}
+        found = {name: palette if palette.terminal else _sixteen(palette) for name, palette in found.items()}
     if fixed:
         found = {name: palette if palette.terminal else _fixed(palette) for name, palette in found.items()}
     return found, tuple(broken)

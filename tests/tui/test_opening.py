@@ -44,7 +44,7 @@ opening._paint = paint
 command.require_terminal = lambda _: None
 main([])
 """
-THEMES = choose_theme("midnight", None, {})
+THEMES = choose_theme("midnight", None, {"COLORTERM": "truecolor"})
 
 
 class Pty(NamedTuple):

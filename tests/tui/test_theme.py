@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from rich.color import ColorSystem
 from textual.color import Color
 
 from tests.tui.apps import app_on, painted, press, settle, told
@@ -146,19 +145,15 @@ async def test_a_broken_theme_is_told_when_the_app_opens_and_where_themes_are_ch
         assert "left out: mine.toml: colours.text" in painted(app)
 
 
-def test_the_line_under_the_cursor_is_seen_with_few_colours_in_every_theme() -> None:
+def test_with_sixteen_colours_every_theme_is_made_of_the_terminals_own_and_grounds_and_states_stay_apart() -> None:
     themes, _ = load_themes(few=True)
     for palette in themes.values():
-        for focus in ("cursor", "panel"):
-            row, other = (palette.style(f"on:{ground} text") for ground in (focus, "background"))
-            shown = [
-                (
-                    style.bgcolor.downgrade(ColorSystem.STANDARD) if style.bgcolor else None,
-                    style.reverse,
-                    style.underline,
-                )
-                for style in (row, other)
-            ]
-            assert shown[0] != shown[1], palette.name
-    assert themes["midnight"].style("on:cursor text bold").bold
-    assert not load_themes()[0]["midnight"].style("on:cursor text").reverse
+        assert set(palette.colours.values()) <= set(TERMINAL), palette.name
+        assert len({palette.colours[name] for name in ("background", "panel", "cursor")}) == 3, palette.name
+        ink = {palette.colours[name] for name in COLOURS if name not in ("background", "surface", "panel", "cursor")}
+        assert not ink & {palette.colours[name] for name in ("background", "cursor")}, palette.name
+        assert len({palette.colours[name] for name in ("done", "failed", "planner")}) == 3, palette.name
+    assert themes["midnight"].colours["done"] == "bright_green"
+    assert themes["daylight"].colours["failed"] == "red"
+    assert themes["daylight"].colours["text"] == "black"
+    assert themes["bluegold"].colours["done"] == "bright_blue"
