@@ -37,13 +37,17 @@ class KeysInTurn(App[int]):
         self._waiting: deque[events.Key] = deque()
         self._taken_at: float | None = None
 
+    @property
+    def answering(self) -> bool:
+        """Whether a key is being answered."""
+        return self._taken_at is not None and asyncio.get_running_loop().time() - self._taken_at <= STUCK_S
+
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key) or event.is_forwarded:
             await super().on_event(event)
             return
         self._waiting.append(event)
-        now = asyncio.get_running_loop().time()
-        if self._taken_at is None or now - self._taken_at > STUCK_S:
+        if not self.answering:
             await self._take()
 
     async def _take(self) -> None:

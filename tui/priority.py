@@ -21,7 +21,7 @@ WORKING_S = 0.005
 """How long the screen's keeps it: Python's own measure."""
 LOOK_S = 0.002
 """How long the screen's loop works on what it has before it looks for what came in."""
-FULL_EVERY = 50
+FULL_EVERY = 100
 """Smaller collections to a full one, which stops all threads while it looks at everything that the engine keeps."""
 SLICE_NS = 100_000
 """Who asks the scheduler for short turns has them soon; Linux 6.12 and later, anyone may."""

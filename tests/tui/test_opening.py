@@ -15,7 +15,10 @@ from typing import NamedTuple, TextIO
 import pytest
 from rich.console import Console
 
+from tests.tui.apps import app_on, painted
 from tests.tui.command_line import Person
+from tests.tui.swarms import small
+from tui.bridge import Snapshot
 from tui.opening import first_frame
 from tui.theme import choose_theme, colours_of
 
@@ -132,3 +135,17 @@ def test_colours_are_counted_as_the_library_counts_them(term: str, more: str) ->
     environ = {"TERM": term, "COLORTERM": more}
     console = Console(force_terminal=True, _environ=environ)
     assert colours_of(environ) is console._color_system
+
+
+async def test_an_opened_run_shows_as_soon_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.screens.main.POLL_S", 3600.0)
+    session = small()
+    read = session.latest()
+    monkeypatch.setattr(session, "latest", lambda: (0, Snapshot()))
+    app = app_on(session)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        assert "starting…" in painted(app)
+        monkeypatch.setattr(session, "latest", lambda: read)
+        while f"· {len(read[1].agents)} ·" not in painted(app):
+            await pilot.pause(0.02)

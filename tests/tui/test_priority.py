@@ -8,7 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine import events as e
+from tests.tui.apps import app_on, main_of, settle
+from tests.tui.swarms import small
 from tui.priority import LOOK_S, WAITING_S, WORKING_S, ScreenSelector
+from tui.screens.main import PATIENCE
 
 FIRST = """
 import gc, os, threading
@@ -73,3 +77,31 @@ def test_between_two_steps_the_screen_keeps_the_interpreter(monkeypatch: pytest.
 def test_the_threads_that_there_are_get_short_turns_and_later_ones_do_not() -> None:
     done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[True, True, False]", "True True True"]
+
+
+@pytest.mark.parametrize("looks", [3, 10_000], ids=["a short answer", "an endless one"])
+async def test_a_key_that_is_being_answered_goes_before_the_next_pane_up_to_a_moment(
+    looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.screens.main.POLL_S", 3600.0)
+    monkeypatch.setattr("tui.screens.main.KEY_S", 0.0)
+    session = small()
+    app = app_on(session)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        main = main_of(app)
+        happened: list[str] = []
+        left = iter(range(looks, 0, -1))
+
+        def answering(_: object) -> bool:
+            happened.append("look")
+            return next(left, 0) > 1
+
+        monkeypatch.setattr(type(app), "answering", property(answering))
+        monkeypatch.setattr(main.agents, "update", lambda: happened.append("agents"))
+        monkeypatch.setattr(main.handoffs, "update", lambda: happened.append("handoffs"))
+        session.record(e.WorkersLimited(1, "person"))
+        await main.poll()
+    waited = min(looks, PATIENCE + 1)
+    assert happened[: waited + 1] == ["look"] * waited + ["agents"]
+    assert "handoffs" in happened

@@ -1,5 +1,7 @@
 """The main screen: five panes on one run."""
 
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from textual import events
@@ -34,6 +36,9 @@ from tui.widgets.strips import Footer, StripWidget, TabStrip
 POLL_S = 0.2
 FIRST_POLL_S = 0.02
 """Until there is a run to show: nothing is as long as waiting for the first."""
+KEY_S = 0.005
+PATIENCE = 20
+"""How often a poll looks again whether a key is answered, before it goes on nevertheless."""
 
 
 class TooSmall(StripWidget):
@@ -85,7 +90,8 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         self.query_one(Timeline).display = self.host.session.player is not None
         self._lay_out()
         self.agents.focus()
-        self.poll()
+        self.host.refresh_view()
+        self.refresh_panes()
         self.set_interval(POLL_S, self.poll)
         self._waiting = self.set_interval(FIRST_POLL_S, self._wait_for_run)
 
@@ -118,38 +124,48 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
 
     # --- what is shown ---------------------------------------------------------------------------------------
 
-    def poll(self) -> None:
-        """Take over what is new, a few times a second; ages go on once a second."""
+    async def poll(self) -> None:
+        """Take over what is new, a few times a second; ages go on once a second. A key goes before the next pane."""
+        patience = PATIENCE
         self._ticks += 1
         changed = self.host.refresh_view()
         if not self.is_current and not changed:
             return
         slow = self._ticks % 5 == 1
         if changed or slow:
-            self.refresh_panes()
+            for update in self._updates():
+                await asyncio.sleep(0)
+                while self.host.answering and patience:
+                    patience -= 1
+                    await asyncio.sleep(KEY_S)
+                update()
         elif not self.view.frozen:
             self.detail.update()
 
-    def _wait_for_run(self) -> None:
+    async def _wait_for_run(self) -> None:
         if self.host.session.latest()[1].run:
-            self._waiting.stop()
-            self.poll()
+            await self.poll()
+            self._waiting.stop()  # and with it whoever does this
 
     def refresh_panes(self) -> None:
         """Bring every visible pane up to the snapshot in view."""
+        for update in self._updates():
+            update()
+
+    def _updates(self) -> Iterator[Callable[[], None]]:
         # The tree follows the selection and the handoffs are counted even while another pane stands in front.
-        self.agents.update()
-        self.handoffs.update()
+        yield self.agents.update
+        yield self.handoffs.update
         if not self.layout_now.one or self.pane is Pane.DETAIL:
-            self.detail.update()
+            yield self.detail.update
         if not self.layout_now.one or self.pane is Pane.RESOURCES:
-            self.query_one(Resources).update()
+            yield self.query_one(Resources).update
         if not self.view.frozen:
-            self.event_list.update()
-        self.query_one(Header).update()
-        self.query_one(Timeline).update()
-        self.retitle()
-        self._point()
+            yield self.event_list.update
+        yield self.query_one(Header).update
+        yield self.query_one(Timeline).update
+        yield self.retitle
+        yield self._point
 
     def retitle(self) -> None:
         run, view = self.view.run, self.view

@@ -25,6 +25,11 @@ class Host(Protocol):
     session: Session
     leaving: bool
 
+    @property
+    def answering(self) -> bool:
+        """Whether a key is being answered: what can wait waits for that."""
+        ...
+
     def context(self) -> Context:
         """What decides which actions can run now."""
         ...

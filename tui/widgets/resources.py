@@ -63,7 +63,6 @@ class Resources(Prose):
             self.rank,
             now // _SECOND,
             run.state,
-            self.view.census.working,
             len(run.samples),
             len(self._older),
         )
