@@ -9,7 +9,9 @@ from engine.models.failures import retry_after
 from engine.models.streams import EventParser, ServerEvent
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["", "ping", "message_start"]), st.text(st.characters(exclude_characters="\r\n"))),
+    st.tuples(
+        st.sampled_from(["", "ping", "message_start"]), st.text(st.characters(codec="utf-8", exclude_characters="\r\n"))
+    ),
     max_size=8,
 )
 
