@@ -50,6 +50,8 @@ class SwarmApp(Sending, inherit_bindings=False):
 
     CSS_PATH = "swarm.tcss"
     TITLE = "swarm"
+    ALLOW_SELECT = False
+    """The toolkit's marking of text knows nothing of painted lines: `y` copies, and terminals mark text with shift."""
     COMMANDS: ClassVar[set[Callable[[], type[ActionProvider]]]] = {lambda: ActionProvider}  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "act('global.quit')", "Leave", show=False, priority=True)

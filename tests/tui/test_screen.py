@@ -826,6 +826,24 @@ async def test_a_session_that_lost_its_owner_says_what_to_do() -> None:
         assert "swarm-tui resume r-4kq2" in told(pilot.app)
 
 
+async def test_a_mouse_may_click_twice_thrice_and_drag_anywhere() -> None:
+    async with app_on(small()).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        for key in ("", "question_mark", "s", "T", "i", "x"):
+            if key:
+                await press(pilot, key)
+            for x, y in ((0, 0), (30, 0), (15, 3), (30, 9), (60, 20), (59, 21), (100, 30), (15, 38), (119, 39)):
+                await pilot.click(offset=(x, y), times=3)
+                await pilot.mouse_down(offset=(x, y))
+                await pilot.hover(offset=(119 - x, 39 - y))
+                await pilot.mouse_up(offset=(119 - x, 39 - y))
+            await settle(pilot)
+            while len(pilot.app.screen_stack) > 2:
+                await press(pilot, "escape")
+        assert pilot.app.is_running
+        assert pilot.app.return_value is None
+
+
 async def test_a_huge_paste_is_taken_in_part_by_every_input_and_lines_become_one() -> None:
     async with app_on(small()).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
