@@ -134,14 +134,14 @@ def _until_at_work(terminal: Terminal, folder: Path, agents: int) -> int:
     there = 0
     while there < agents and terminal.age() < LONGEST_S:
         terminal.rest(1.0)
-        for journal in folder.rglob("journal.db"):
+        for journal in folder.glob("*/*/journal.db"):
             there = _kinds(journal).get("agent_spawned", 0)
     return there
 
 
 def _watch(terminal: Terminal, folder: Path) -> tuple[float, float, float, float, float]:
     """The screen untouched: its share of a core, kB painted, changes and log lines a second, share of waiting."""
-    journal = next(folder.rglob("journal.db"))
+    journal = next(folder.glob("*/*/journal.db"))
     cpu, waited, painted, begun = terminal.cpu_s(), terminal.waited_s(), terminal.painted, time.perf_counter()
     before = _recorded(journal)
     terminal.rest(WATCH_S)
