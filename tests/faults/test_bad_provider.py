@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tests.engine.models.dialects import DIALECTS
-from tests.faults.bad_provider import Weather, endure, playbook
+from tests.faults.bad_provider import FAIR, TROUBLES, Weather, endure, playbook
 
 TASKS = 8
 SPELL = 12
@@ -19,3 +19,4 @@ async def test_a_provider_in_trouble_costs_time_and_nothing_else(tmp_path: Path)
             for name, weather in weathers.items()
         )
     )
+    assert all(set(weather.asked) == {FAIR, *TROUBLES} for weather in weathers.values()), "each trouble was met"

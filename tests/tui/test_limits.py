@@ -40,7 +40,7 @@ def test_a_calm_run_has_no_limit() -> None:
     ("changes", "name", "says"),
     [
         ({"building": 2, "gate_waiting": 3}, "build gate", "2 builds run, 3 wait"),
-        ({"model_calls": 64}, "model calls", "all 64 places"),
+        ({"model_calls": 512}, "model calls", "all 512 places"),
         ({"disk_free": 1 << 30}, "disk", "1.0 GiB left"),
         ({"memory_pressure": 20.0}, "memory", "20%"),
         ({"io_pressure": 70.0}, "disk I/O", "70%"),
