@@ -1,4 +1,4 @@
-"""What a run's record says of how it went: throughput, cost, conflicts, where time goes, what fails again and again."""
+"""What a run's record says of how it went: throughput, cost and waste, conflicts, where time goes, what fails."""
 
 import sqlite3
 from collections import Counter
@@ -14,14 +14,6 @@ from engine.types import CommitId
 
 LISTED = 10
 HOUR_S = 3_600.0
-_USES = """
-  SELECT p.path, max(u.memory), avg(u.cpu),
-    min(100.0, 100.0 * (sum(u.gate_s) + sum(u.lock_s)) / nullif(sum(u.gate_s) + sum(u.build_s), 0))
-  FROM (
-    SELECT a.parent, sum(s.memory) AS memory, sum(s.cpu) AS cpu, sum(s.gate_s) AS gate_s, sum(s.lock_s) AS lock_s,
-      sum(s.build_s) AS build_s
-    FROM agent_samples s JOIN agents a ON a.id = s.agent WHERE a.parent IS NOT NULL GROUP BY a.parent, s.seq
-  ) u JOIN agents p ON p.id = u.parent GROUP BY p.path"""
 _KINDS = {"shell": "commands", "submit_handoff": "landing"}
 
 
@@ -35,20 +27,53 @@ class FileReport(Struct, frozen=True):
     size: int | None
 
 
+class RoleReport(Struct, frozen=True):
+    """What all agents of a role used. `wasted`: tokens of those whose work came to nothing, as their task failed, was
+    cancelled, or was done by another attempt. `usd` is None when a price is unknown.
+    """
+
+    role: str
+    agents: int
+    tokens: int
+    usd: float | None
+    wasted: int
+
+
 class SubtreeReport(Struct, frozen=True):
-    """The tasks of one planner. `conflict_rate`: conflicts for each try to land that merged or conflicted.
+    """A planner: `tokens` and `usd` (None: a price is unknown) of it and all below it; the rest is of its own tasks.
+
+    `conflict_rate`: conflicts for each try to land that merged or conflicted.
 
     What its workers' commands used, of the moments that were sampled: bytes of memory at most, percent of a core on
     average, and percent of the time of builds that was spent waiting. None: nothing was sampled.
     """
 
     path: str
+    tokens: int
+    usd: float | None
     landed: int
     conflicts: int
     conflict_rate: float | None
     memory: int | None = None
     cpu: float | None = None
     contention: float | None = None
+
+
+class HeatReport(Struct, frozen=True):
+    """How many files of a folder the tasks of a planner have collided in, each landing by itself."""
+
+    planner: str
+    folder: str
+    conflicts: int
+
+
+class StepReport(Struct, frozen=True):
+    """A model call, or a tool call with its `tool` and `target`."""
+
+    agent: str
+    tool: str
+    target: str
+    wall_s: float
 
 
 class FailureReport(Struct, frozen=True):
@@ -80,6 +105,7 @@ class PromptReport(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """Times in seconds of all agents together, `wall_s` of the run; rates are for an hour of it. None: unknown.
 
+    `wasted_tokens` are of agents whose work came to nothing (`RoleReport`), `heat` has where most conflicts are first.
     `conflict_rate` is of tries to land, `error_rate` of snapshots of trunk; `index_lock_failures` are commands that
     found git's index locked, which never waits but fails.
     """
@@ -94,6 +120,7 @@ class Report(Struct, frozen=True):
     tokens_per_hour: float | None
     usd: float | None
     usd_per_hour: float | None
+    wasted_tokens: int
     conflicts: int
     conflict_rate: float | None
     checks: int
@@ -103,7 +130,10 @@ class Report(Struct, frozen=True):
     time_s: dict[str, float]
     hottest: tuple[FileReport, ...]
     large: tuple[FileReport, ...]
+    roles: tuple[RoleReport, ...]
     subtrees: tuple[SubtreeReport, ...]
+    heat: tuple[HeatReport, ...]
+    slowest: tuple[StepReport, ...]
     failures: tuple[FailureReport, ...]
     prompts: tuple[PromptReport, ...]
 
@@ -128,6 +158,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
     merged, conflicts = states.get("merged", 0) + states.get("resolved", 0), states.get("conflicted", 0)
     checks = run["checks_passed"] + run["checks_failed"]
     [red] = db.execute("SELECT avg(NOT passed) FROM greens WHERE purpose = 'snapshot'").fetchone()
+    roles = tuple(RoleReport(*row) for row in db.execute(_ROLES))
     files = _files(db, trunk_git, CommitId(run["trunk"]))
     [contention] = db.execute("SELECT avg(contention) FROM samples WHERE building OR gate_waiting").fetchone()
     [locked] = db.execute("SELECT coalesce(sum(index_locked), 0) FROM tool_use").fetchone()
@@ -142,6 +173,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         tokens_per_hour=_share(tokens, hours),
         usd=run["usd"],
         usd_per_hour=None if run["usd"] is None else _share(run["usd"], hours),
+        wasted_tokens=sum(role.wasted for role in roles),
         conflicts=conflicts,
         conflict_rate=_share(conflicts, merged + conflicts),
         checks=checks,
@@ -151,7 +183,10 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         time_s=_times(db, run["last_at"]),
         hottest=tuple(file for file in files if file.conflicts)[:LISTED],
         large=tuple(file for file in files if (file.size or 0) >= LARGE and file.tasks >= MANY)[:LISTED],
+        roles=roles,
         subtrees=_subtrees(db),
+        heat=_heat(db),
+        slowest=tuple(StepReport(*row) for row in db.execute(_SLOWEST)),
         failures=tuple(FailureReport(**dict(row)) for row in db.execute(_FAILURES, (LISTED,))),
         prompts=tuple(PromptReport(**dict(row)) for row in db.execute(_PROMPTS)),
     )
@@ -184,19 +219,35 @@ def _files(db: sqlite3.Connection, trunk_git: Path, trunk: CommitId) -> list[Fil
 
 
 def _subtrees(db: sqlite3.Connection) -> tuple[SubtreeReport, ...]:
-    """By planner, the highest rate of conflicts first; those too whose workers used something and landed nothing."""
-    rows = db.execute(
-        "SELECT coalesce(agents.path, tasks.planner), sum(landings.state IN ('merged', 'resolved')) AS landed, "
-        "sum(landings.state = 'conflicted') AS conflicts FROM landings JOIN tasks ON tasks.id = landings.task "
-        "LEFT JOIN agents ON agents.id = tasks.planner WHERE landings.state IS NOT NULL GROUP BY 1"
-    )
-    tries = {path: (landed, hit) for path, landed, hit in rows if landed + hit}
-    uses = {path: use for path, *use in db.execute(_USES)}
+    """By planner, the most expensive first."""
+    tries = {planner: (landed, hit) for planner, landed, hit in db.execute(_TRIES)}
+    uses = {planner: use for planner, *use in db.execute(_USES)}
+    agents = db.execute("SELECT id, parent, role, path, tokens, usd FROM agents").fetchall()
+    spent: dict[str, tuple[int, float | None]] = {}
     found = []
-    for path in {*tries, *uses}:
-        landed, hit = tries.get(path, (0, 0))
-        found.append(SubtreeReport(path, landed, hit, _share(hit, landed + hit), *uses.get(path, ())))
-    return tuple(sorted(found, key=lambda part: (-(part.conflict_rate or 0), part.path)))
+    for id, parent, role, path, tokens, usd in sorted(agents, key=lambda agent: -agent["path"].count("/")):
+        in_all = _sum(spent.pop(id, (0, 0.0)), (tokens, usd))
+        if parent is not None:
+            spent[parent] = _sum(spent.get(parent, (0, 0.0)), in_all)
+        if role == "planner":
+            landed, hit = tries.get(id, (0, 0))
+            rest = (landed, hit, _share(hit, landed + hit), *uses.get(id, ()))
+            found.append(SubtreeReport(path, *in_all, *rest))
+    return tuple(sorted(found, key=lambda part: (-part.tokens, part.path)))
+
+
+def _sum(one: tuple[int, float | None], other: tuple[int, float | None]) -> tuple[int, float | None]:
+    usd = None if one[1] is None or other[1] is None else one[1] + other[1]
+    return one[0] + other[0], usd
+
+
+def _heat(db: sqlite3.Connection) -> tuple[HeatReport, ...]:
+    """By planner and folder, as deep as two folders."""
+    heat: Counter[tuple[str, str]] = Counter()
+    for planner, path, times in db.execute(_COLLISIONS):
+        heat[planner, "/".join(path.split("/")[:-1][:2]) or "."] += times
+    hottest = sorted(heat.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(HeatReport(*where, conflicts) for where, conflicts in hottest)
 
 
 def _times(db: sqlite3.Connection, last_at: int) -> dict[str, float]:
@@ -213,6 +264,30 @@ def _times(db: sqlite3.Connection, last_at: int) -> dict[str, float]:
     return {name: round(float(seconds), 3) for name, seconds in found.items()}
 
 
+_ROLES = """
+SELECT role, count(*), sum(tokens), CASE WHEN count(*) = count(usd) THEN sum(usd) END,
+  sum(CASE WHEN t.state IN ('failed', 'cancelled') OR t.agent <> a.id AND a.role <> 'resolver' THEN tokens ELSE 0 END)
+FROM agents a LEFT JOIN tasks t ON t.id = a.task GROUP BY role ORDER BY sum(tokens) DESC, role"""
+_TRIES = """
+SELECT t.planner, sum(l.state IN ('merged', 'resolved')), sum(l.state = 'conflicted')
+FROM landings l JOIN tasks t ON t.id = l.task WHERE l.state IS NOT NULL GROUP BY t.planner"""
+_USES = """
+SELECT parent, max(memory), avg(cpu),
+  min(100.0, 100.0 * (sum(gate_s) + sum(lock_s)) / nullif(sum(gate_s) + sum(build_s), 0))
+FROM (
+  SELECT a.parent, sum(s.memory) AS memory, sum(s.cpu) AS cpu, sum(s.gate_s) AS gate_s, sum(s.lock_s) AS lock_s,
+    sum(s.build_s) AS build_s
+  FROM agent_samples s JOIN agents a ON a.id = s.agent WHERE a.parent IS NOT NULL GROUP BY a.parent, s.seq
+) GROUP BY parent"""
+_COLLISIONS = """
+SELECT coalesce(p.path, t.planner), value, count(*)
+FROM landings l JOIN json_each(l.conflicts) JOIN tasks t ON t.id = l.task LEFT JOIN agents p ON p.id = t.planner
+WHERE l.state = 'conflicted' GROUP BY 1, 2"""
+_SLOWEST = """
+SELECT coalesce(a.path, ''), s.tool, coalesce(c.target, ''), s.wall_s
+FROM slow_steps s LEFT JOIN agents a ON a.id = s.agent
+LEFT JOIN tool_calls c ON c.agent = s.agent AND c.id = s.call AND s.call <> ''
+ORDER BY s.wall_s DESC, s.seq"""
 _FAILURES = """
 SELECT tool, error, sum(times) AS times, count(*) AS agents FROM failures
 GROUP BY tool, error ORDER BY times DESC, tool, error LIMIT ?"""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.repo.green import suggest_check
     from engine.repo.landed import landed_patch
     from engine.repo.source import SourceRepo, inspect_repo
-    from engine.report import Report, report_of
+    from engine.report import HeatReport, Report, report_of
     from engine.reviewing import review_intent
     from engine.run_folder import RunFolder, repo_id
     from engine.run_lock import RunLock, is_live
@@ -42,6 +42,7 @@ MACHINERY = {
     "LiveRun": "engine.wiring",
     "Mask": "engine.masking",
     "PROVIDERS": "engine.models.registry",
+    "HeatReport": "engine.report",
     "Report": "engine.report",
     "report_of": "engine.report",
     "RunFolder": "engine.run_folder",
@@ -97,6 +98,7 @@ __all__ = [
     "PROVIDERS",
     "Answered",
     "ControlClient",
+    "HeatReport",
     "JournalReader",
     "LiveRun",
     "Mask",

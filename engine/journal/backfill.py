@@ -21,7 +21,8 @@ TOTALS = 8
 _PAGE = 1_000
 _EVENTS = """SELECT seq, at, epoch, agent, task, cause, CAST(body AS BLOB) FROM events
   WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?"""
-_CALLS = """SELECT c.seq, c.id, c.tool, c.state, c.agent, c.arguments, c.wall_s, c.gate_wait_s, m.text
+_CALLS = """SELECT c.seq, c.id, c.tool, c.state, c.agent, c.arguments, c.wall_s, c.gate_wait_s, m.text,
+  m.seq, m.at, c.epoch, c.task
   FROM tool_calls c JOIN messages m ON m.id = c.answer WHERE c.seq > ? ORDER BY c.seq LIMIT ?"""
 
 
@@ -67,10 +68,11 @@ def _used(db: sqlite3.Connection) -> Iterator[list[Write]]:
     after = 0
     while rows := db.execute(_CALLS, (after, _PAGE)).fetchall():
         writes: list[Write] = []
-        for _, id, tool, state, agent, arguments, wall_s, gate_s, answer in rows:
+        for _, id, tool, state, agent, arguments, wall_s, gate_s, answer, seq, at, epoch, task in rows:
             build = tool == "shell" and builds(arguments)
             took = (wall_s or 0.0, gate_s or 0.0, build)
-            writes.extend(used(agent, e.ToolFinished(CallId(id), tool, ToolCallState(state), answer, (), *took)))
+            body = e.ToolFinished(CallId(id), tool, ToolCallState(state), answer, (), *took)
+            writes.extend(used(e.Event(seq, at, epoch, body, agent, task), body))
         yield writes
         after = rows[-1][0]
 

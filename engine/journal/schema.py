@@ -217,6 +217,14 @@ CREATE TABLE failures (
   tool TEXT NOT NULL, error TEXT NOT NULL, agent TEXT NOT NULL, times INTEGER NOT NULL,
   PRIMARY KEY (tool, error, agent)
 ) WITHOUT ROWID;
+-- The slowest model calls and, where there is a `tool`, tool calls; no more than 20.
+CREATE TABLE slow_steps (
+  seq INTEGER PRIMARY KEY, agent TEXT NOT NULL, tool TEXT NOT NULL, call TEXT NOT NULL, wall_s REAL NOT NULL
+);
+CREATE INDEX slow_steps_by_time ON slow_steps (wall_s, seq DESC);
+CREATE TRIGGER slow_steps_are_few AFTER INSERT ON slow_steps
+  WHEN (SELECT count(*) FROM slow_steps) > 20
+  BEGIN DELETE FROM slow_steps WHERE seq = (SELECT seq FROM slow_steps ORDER BY wall_s, seq DESC LIMIT 1); END;
 -- `until` is null while the agent is paused.
 CREATE TABLE pauses (seq INTEGER PRIMARY KEY, agent TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER);
 CREATE INDEX pauses_open ON pauses (agent) WHERE until IS NULL;

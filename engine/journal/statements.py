@@ -32,6 +32,7 @@ TABLES = (
     "tool_use",
     "prompt_use",
     "failures",
+    "slow_steps",
     "pauses",
 )
 """In the order in which they are written: a statement may read tables before its own."""

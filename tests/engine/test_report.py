@@ -14,7 +14,7 @@ from engine import events as e
 from engine import types as t
 from engine.agents.prompts import Prompts
 from engine.commands import Stop
-from engine.contention import LARGE, MANY
+from engine.contention import LARGE, MANY, Tries
 from engine.conversation import Message, Request, StopReason, Text, Turn
 from engine.errors import SwarmError
 from engine.hotspots import hottest, large, newly_hot, tries_below
@@ -24,7 +24,7 @@ from engine.settings import Settings, SwarmSettings
 from engine.snapshot import Snapshot
 from engine.types import LandingState, ModelName
 from tests import simulated
-from tests.engine.journal.stories import story
+from tests.engine.journal.stories import Story, story
 from tests.engine.swarms import PROMPTS, fresh, resumed
 from tests.engine.test_steering_lasts import until
 from tests.engine.test_swarm import done, planner_of, turns, writes
@@ -63,13 +63,101 @@ async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> Non
     assert report.time_s["thinking"] == pytest.approx(thought, abs=0.01)
     assert sum(part.conflicts for part in report.subtrees) == report.conflicts
     paths = {agent.path: agent.id for agent in snapshot.agents.values()}
+    planners = [agent for agent in snapshot.agents.values() if agent.role is t.Role.PLANNER]
+    assert {part.path for part in report.subtrees} == {planner.path for planner in planners}
     for part in report.subtrees:
-        tries = snapshot.contention.of_planner[paths[t.AgentPath(part.path)]]
+        tries = snapshot.contention.of_planner.get(paths[t.AgentPath(part.path)], Tries())
         assert (tries.landed, tries.conflicts, tries.conflict_rate) == (part.landed, part.conflicts, part.conflict_rate)
     root = snapshot.root
     assert root is not None
     assert tries_below(snapshot, root).conflicts == report.conflicts
     assert msgspec.json.decode(msgspec.json.encode(report))["run"] == "r-1"
+
+
+def subplanner(told: Story) -> t.Agent:
+    """A planner below the root with a task that is worked at and that has cost something."""
+    assert told.snapshot.root is not None
+    planner = t.AgentId("a-sub")
+    task = t.Task(t.TaskId("t-sub"), t.TaskSpec("a part", "do it"), planner, 1, queued_at=told.at)
+    for id, path, parent, role in (
+        (planner, "root/sub", told.snapshot.root, t.Role.PLANNER),
+        (t.AgentId("a-sub-w"), "root/sub/w", planner, t.Role.WORKER),
+    ):
+        of = None if role is t.Role.PLANNER else task.id
+        agent = t.Agent(id, t.AgentPath(path), parent, role, t.ModelName("m:n"), "part", task=of, spawned_at=told.at)
+        told.tell(e.AgentSpawned(agent), id, of)
+    told.tell(e.TaskQueued(task), planner, task.id)
+    told.tell(e.TaskStarted(t.AgentId("a-sub-w"), 1), t.AgentId("a-sub-w"), task.id)
+    for id, of in ((planner, None), (t.AgentId("a-sub-w"), task.id)):
+        said = Message("assistant", (Text("x"),))
+        turn = e.TurnTaken(
+            t.ModelName("m:n"), None, (), said, StopReason.END, t.Usage(100, 40, 10, None), "worker@1", 1.0
+        )
+        told.tell(turn, id, of)
+    return told.snapshot.agents[planner]
+
+
+async def test_what_roles_and_subtrees_cost_and_what_of_it_came_to_nothing(tmp_path: Path) -> None:
+    told = story(7, 400)
+    s = told.snapshot
+    planner = subplanner(told)
+    for state in (t.TaskState.FAILED, t.TaskState.CANCELLED):
+        at_work = [task for task in s.tasks.values() if task.state is t.TaskState.WORKING]
+        told.tell(e.TaskEnded(state, "no"), at_work[0].agent, at_work[0].id)
+    await write(tmp_path / "journal.db", told.events)
+    report = report_of(tmp_path / "journal.db", tmp_path)
+
+    def tokens(agents: list[t.Agent]) -> int:
+        return sum(agent.usage.input + agent.usage.output for agent in agents)
+
+    agents = list(s.agents.values())
+    roles = {role.role: role for role in report.roles}
+    assert {role: used.tokens for role, used in roles.items()} == {
+        role: tokens([agent for agent in agents if agent.role is role]) for role in {agent.role for agent in agents}
+    }
+    assert sum(used.tokens for used in roles.values()) == report.tokens
+    below = {part.path: (part.tokens, part.usd) for part in report.subtrees}
+    assert below == {t.ROOT: (report.tokens, None), planner.path: (tokens(list(s.subtree(planner.id))), None)}
+    vain = [
+        agent
+        for agent in agents
+        if agent.task is not None
+        and (
+            (task := s.tasks[agent.task]).state in (t.TaskState.FAILED, t.TaskState.CANCELLED)
+            or (agent.role is not t.Role.RESOLVER and task.agent not in (None, agent.id))
+        )
+    ]
+    assert report.wasted_tokens == tokens(vain)
+    assert 0 < report.wasted_tokens < report.tokens
+
+
+async def test_conflicts_by_folder_and_the_slowest_steps_are_told(tmp_path: Path) -> None:
+    told = story(11, 600)
+    s = told.snapshot
+    root = s.root
+    assert root is not None
+    told.tell(e.ToolStarted(t.CallId("slow"), "shell", "{}", True, "make all"), root)
+    told.tell(e.ToolFinished(t.CallId("slow"), "shell", t.ToolCallState.OK, "exit 0", (), 7_000.0), root)
+    subplanner(told)
+    working = [task for task in s.tasks.values() if task.state is t.TaskState.WORKING]
+    first, second = working[0], working[-1]
+    for number, task in enumerate((first, first, second)):
+        files = ("src/deep/er/a.py", "src/deep/b.py", "c.py")[: 3 - number]
+        conflicted = (LandingState.CONFLICTED, t.CommitId("c"))
+        landing = t.Landing(t.LandingId(f"l{number}"), 0, task.id, t.AgentId("a"), *conflicted, conflicts=files)
+        text = t.HandoffText(t.HandoffStatus.DONE, "done")
+        told.tell(e.LandingStarted(landing.id, t.CommitId("d"), text), task.agent, task.id)
+        told.tell(e.LandingFinished(landing), task.agent, task.id)
+    await write(tmp_path / "journal.db", told.events)
+    report = report_of(tmp_path / "journal.db", tmp_path)
+    above, beside = s.agents[first.planner].path, s.agents[second.planner].path
+    assert [(heat.planner, heat.folder, heat.conflicts) for heat in report.heat] == [
+        (above, "src/deep", 4),
+        *sorted([(above, ".", 1), (beside, "src/deep", 1)]),
+    ]
+    slowest = report.slowest[0]
+    assert (slowest.agent, slowest.tool, slowest.target, slowest.wall_s) == (t.ROOT, "shell", "make all", 7_000.0)
+    assert [step.wall_s for step in report.slowest] == sorted((step.wall_s for step in report.slowest), reverse=True)
 
 
 async def test_what_subtrees_use_and_locked_indexes_are_told(tmp_path: Path) -> None:

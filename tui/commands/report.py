@@ -8,8 +8,15 @@ import msgspec
 
 from tui.bridge import ErrorKind, SwarmError
 from tui.commands.options import state_dir
-from tui.machinery import Report, find_run, report_of
+from tui.machinery import HeatReport, Report, find_run, report_of
 from tui.text import one_line
+
+MOST = 20
+"""Subtrees that the text lists."""
+SLOWEST = 10
+"""Steps that the text lists."""
+WARM = 8
+"""Planners and folders of the conflicts by folder."""
 
 
 def report(arguments: Namespace) -> int:
@@ -32,6 +39,8 @@ def _lines(found: Report) -> Iterator[str]:
     yield f"landed     {found.landed}, {_number(found.landed_per_hour)} an hour; {found.failed} tasks failed"
     yield f"tokens     {found.tokens}, {_number(found.tokens_per_hour)} an hour"
     yield f"cost       {_usd(found.usd)}, {_usd(found.usd_per_hour)} an hour"
+    wasted = _percent(found.wasted_tokens / found.tokens if found.tokens else None)
+    yield f"wasted     {found.wasted_tokens} tokens, {wasted}, of agents whose work came to nothing"
     yield f"conflicts  {found.conflicts}, {_percent(found.conflict_rate)} of the tries to land"
     yield f"checks     {found.checks}, {_percent(found.error_rate)} failed"
     contention = "no build waited or ran" if found.contention is None else f"{found.contention:.0f}% while building"
@@ -58,15 +67,31 @@ def _lines(found: Report) -> Iterator[str]:
             ],
         )
     yield from _section(
+        "roles",
+        ("role", "agents", "tokens", "wasted", "cost"),
+        [(role.role, str(role.agents), str(role.tokens), str(role.wasted), _usd(role.usd)) for role in found.roles],
+    )
+    yield from _section(
         "subtrees",
-        ("planner", "landed", "conflicts", "rate", "memory at most", "processor", "contention"),
+        ("planner", "tokens", "cost", "landed", "conflicts", "rate", "memory at most", "processor", "contention"),
         [
             (
-                *(one_line(part.path), str(part.landed), str(part.conflicts), _percent(part.conflict_rate)),
-                "-" if part.memory is None else f"{part.memory / 2**20:.0f} MiB",
+                *(one_line(part.path), str(part.tokens), _usd(part.usd), str(part.landed), str(part.conflicts)),
+                *(_percent(part.conflict_rate), "-" if part.memory is None else f"{part.memory / 2**20:.0f} MiB"),
                 *(_percent(None if value is None else value / 100) for value in (part.cpu, part.contention)),
             )
-            for part in found.subtrees
+            for part in found.subtrees[:MOST]
+        ],
+    )
+    if (more := len(found.subtrees) - MOST) > 0:
+        yield f"  and {more} more; --json lists all"
+    yield from _heat(found.heat)
+    yield from _section(
+        "slowest steps",
+        ("took", "agent", "step"),
+        [
+            (_span(step.wall_s), one_line(step.agent), one_line(f"{step.tool} {step.target}".strip() or "model")[:100])
+            for step in found.slowest[:SLOWEST]
         ],
     )
     yield from _section(
@@ -90,6 +115,18 @@ def _lines(found: Report) -> Iterator[str]:
             )
             for used in found.prompts
         ],
+    )
+
+
+def _heat(heat: Sequence[HeatReport]) -> Iterator[str]:
+    """Conflicts by planner and folder: those that have most, downwards and to the right."""
+    planners = list(dict.fromkeys(each.planner for each in heat))[:WARM]
+    folders = list(dict.fromkeys(each.folder for each in heat))[:WARM]
+    conflicts = {(each.planner, each.folder): str(each.conflicts) for each in heat}
+    yield from _section(
+        "conflicts by folder",
+        ("planner", *(one_line(folder) for folder in folders)),
+        [(one_line(planner), *(conflicts.get((planner, folder), "·") for folder in folders)) for planner in planners],
     )
 
 

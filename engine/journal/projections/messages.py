@@ -147,4 +147,4 @@ def _(event: e.Event, body: e.ToolFinished, shelf: Shelf) -> Iterable[Write]:
     yield _TOOL_FINISHED, (*about, *done)
     who = (told, event.seq, event.at, event.agent, "tool", "tool", body.tool, body.call, body.state)
     yield _MESSAGE, (*who, *answer, "[]")
-    yield from used(event.agent, body)
+    yield from used(event, body)

@@ -1,6 +1,7 @@
 """What calls of models and tools add up to, so that a report need not read them all."""
 
 from collections.abc import Iterable
+from heapq import nlargest
 
 from msgspec.structs import replace
 
@@ -8,8 +9,8 @@ from engine import events as e
 from engine.failures import failure_of
 from engine.fold.agents import INDEX_LOCKED
 from engine.journal.projections.counts import tokens
-from engine.journal.statements import Statement, Write, added, insert, total
-from engine.types import AgentId, ToolCallState
+from engine.journal.statements import Parameters, Statement, Write, added, insert, total
+from engine.types import ToolCallState
 
 
 def _totals(table: str, keys: str, sums: str, most: str = "") -> Statement:
@@ -27,6 +28,16 @@ _PROMPT_USE = _totals(
     "prompt_use", "agent prompt task", "calls priced input_tokens cached_tokens output_tokens usd wall_s"
 )
 _FAILURE = _totals("failures", "tool error agent", "times")
+SLOWEST = 20
+"""How many of the slowest steps are kept; the table's trigger removes others."""
+
+
+def _slowest(rows: list[Parameters]) -> list[Parameters]:
+    """Those of many steps that can be among the slowest of all; of equal ones the first."""
+    return nlargest(SLOWEST, rows, key=lambda row: (row[-1], -row[0]))
+
+
+_SLOW = replace(insert("slow_steps", "seq agent tool call wall_s"), fold=_slowest)
 
 
 def prompted(event: e.Event, turn: e.TurnTaken) -> Iterable[Write]:
@@ -34,13 +45,16 @@ def prompted(event: e.Event, turn: e.TurnTaken) -> Iterable[Write]:
     *counted, usd = tokens(turn.usage)
     who = (event.agent or "", turn.prompt, event.task or "")
     yield _PROMPT_USE, (*who, 1, usd is not None, *counted, usd or 0.0, turn.wall_s)
+    yield _SLOW, (event.seq, event.agent or "", "", "", turn.wall_s)
 
 
-def used(agent: AgentId | str | None, call: e.ToolFinished) -> Iterable[Write]:
-    """What a call adds to what its tool took, and to how often its failure was met."""
+def used(event: e.Event, call: e.ToolFinished) -> Iterable[Write]:
+    """What a call adds to what its tool took, to how often its failure was met, and to the slowest steps."""
     tool, state, wall_s, gate_s = call.tool, call.state, call.wall_s, call.gate_wait_s
     failed, cut = state is ToolCallState.ERROR, state is ToolCallState.INTERRUPTED
     locked = tool == "shell" and INDEX_LOCKED in call.answer
     yield _TOOL_USE, (tool, call.build or gate_s > 0, 1, failed, cut, locked, wall_s, gate_s, wall_s)
     if error := failure_of(tool, state, call.answer):
-        yield _FAILURE, (tool, error, agent or "", 1)
+        yield _FAILURE, (tool, error, event.agent or "", 1)
+    if tool != "wait":  # whose time is that of others
+        yield _SLOW, (event.seq, event.agent or "", tool, call.call, wall_s)

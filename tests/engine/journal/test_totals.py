@@ -15,13 +15,14 @@ from engine.failures import failure_of
 from engine.fold.agents import INDEX_LOCKED
 from engine.journal.backfill import TOTALS
 from engine.journal.connection import open_for_writing
+from engine.journal.projections.totals import SLOWEST
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from tests.engine.journal.bodies import numbered
 from tests.engine.journal.freeze import RELEASED
 from tests.engine.journal.stories import story
 
-TABLES = ("tool_use", "prompt_use", "failures", "pauses")
+TABLES = ("tool_use", "prompt_use", "failures", "slow_steps", "pauses")
 OLD = sorted(RELEASED.glob("*.db"))
 
 
@@ -81,6 +82,27 @@ async def test_totals_are_what_the_events_add_up_to(tmp_path: Path) -> None:
 
 
 _TIMES = "SELECT tool, error, sum(times) FROM failures GROUP BY 1, 2"
+
+
+async def test_the_slowest_steps_are_kept_however_they_come(tmp_path: Path) -> None:
+    took = [float(number * 37 % 101) for number in range(300)]  # each time thrice
+    events = numbered(
+        [
+            e.ToolFinished(t.CallId(f"c{n}"), "shell", t.ToolCallState.OK, "", (), wall_s)
+            for n, wall_s in enumerate(took)
+        ]
+        + [e.ToolFinished(t.CallId("w"), "wait", t.ToolCallState.OK, "", (), 9_000.0)]
+    )
+    slowest = sorted(((wall_s, -event.seq) for event, wall_s in zip(events, took, strict=False)), reverse=True)[
+        :SLOWEST
+    ]
+    one_by_one = await written(tmp_path / "one-by-one.db", events)
+    journal = await SqliteJournal.open(tmp_path / "at-once.db")
+    journal.append(events)
+    await journal.close()
+    for path in (one_by_one, tmp_path / "at-once.db"):
+        assert rows(path, "SELECT wall_s, -seq FROM slow_steps ORDER BY wall_s DESC, seq") == slowest
+        assert rows(path, "SELECT DISTINCT tool FROM slow_steps") == [("shell",)]
 
 
 async def test_a_pause_lasts_until_the_agents_next_state(tmp_path: Path) -> None:
