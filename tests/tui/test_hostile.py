@@ -34,6 +34,7 @@ from tests.tui.fake_session import FakeSession, refused
 from tests.tui.swarms import begin, hand_off, spawn, task
 from tui.bridge import Command
 from tui.session import Live, Start
+from tui.stylesheet import css_theme
 from tui.theme import load_themes, read_theme
 
 EVIL = (
@@ -155,7 +156,7 @@ async def test_themes_of_hostile_files_are_text(tmp_path: Path) -> None:
     assert len(broken) == 1
     app = app_on(hostile_session())
     app._themes = {good.name: good, "z": replace(good, name="z", description=NAME)}
-    app.register_theme(app._themes["z"].css())
+    app.register_theme(css_theme(app._themes["z"]))
     app._broken_themes = broken
     async with app.run_test(size=(100, 40)) as pilot:
         await settle(pilot)
