@@ -100,9 +100,9 @@ class Snapshot:
     intents: list[Intent] = field(default_factory=list)
     agents: dict[AgentId, Agent] = field(default_factory=dict)
     paths: dict[AgentPath, AgentId] = field(default_factory=dict)
-    children: dict[AgentId, list[AgentId]] = field(default_factory=dict)
+    children: dict[AgentId, tuple[AgentId, ...]] = field(default_factory=dict)
     tasks: dict[TaskId, Task] = field(default_factory=dict)
-    tasks_of: dict[AgentId, list[TaskId]] = field(default_factory=dict)
+    tasks_of: dict[AgentId, tuple[TaskId, ...]] = field(default_factory=dict)
     handoffs: dict[HandoffId, Handoff] = field(default_factory=dict)
     resolved: dict[HandoffId, Micros] = field(default_factory=dict)
     """Handoffs that a person has dealt with, and when."""
@@ -110,7 +110,7 @@ class Snapshot:
     pending_landings: dict[TaskId, PendingLanding] = field(default_factory=dict)
     made_on: dict[CommitId, CommitId] = field(default_factory=dict)
     """The newest landed commits, by the commit that each was made on top of."""
-    inboxes: dict[AgentId, list[InboxMessage]] = field(default_factory=dict)
+    inboxes: dict[AgentId, tuple[InboxMessage, ...]] = field(default_factory=dict)
     scratchpads: dict[AgentId, Scratchpad] = field(default_factory=dict)
 
     pathologies: dict[AgentId, dict[Pathology, int]] = field(default_factory=dict)
@@ -267,7 +267,4 @@ class Snapshot:
             if isinstance(value, (dict, list, deque, Counter, Contention)):
                 value = value.copy()
             setattr(new, name, value)
-        new.children = {id: list(below) for id, below in self.children.items()}
-        new.tasks_of = {id: list(tasks) for id, tasks in self.tasks_of.items()}
-        new.inboxes = {id: list(inbox) for id, inbox in self.inboxes.items()}
         return new

@@ -112,7 +112,7 @@ class Planner:
     async def _hand_off(self, text: HandoffText) -> Answer:
         snapshot, me = self.host.snapshot, self.agent_id
         tasks, planners = snapshot.open_tasks(me), snapshot.open_subplanners(me)
-        messages = snapshot.inboxes.get(me, [])
+        messages = snapshot.inboxes.get(me, ())
         if tasks or planners or messages:
             told = (
                 f"not yet: {len(tasks)} tasks and {len(planners)} subplanners are outstanding, "

@@ -26,7 +26,7 @@ def _(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
 def _(s: Snapshot, event: e.Event, body: e.MessageQueued) -> None:
     if s.agents[body.message.to_agent].state in (AgentState.FAILED, AgentState.CANCELLED):
         return  # nobody is there to read it; it stays on record
-    s.inboxes.setdefault(body.message.to_agent, []).append(body.message)
+    s.inboxes[body.message.to_agent] = (*s.inboxes.get(body.message.to_agent, ()), body.message)
 
 
 @folds(e.AgentSpawned)
@@ -35,7 +35,7 @@ def _(s: Snapshot, event: e.Event, body: e.AgentSpawned) -> None:
     s.agents[agent.id] = agent
     s.paths[agent.path] = agent.id
     if agent.parent is not None:
-        s.children.setdefault(agent.parent, []).append(agent.id)
+        s.children[agent.parent] = (*s.children.get(agent.parent, ()), agent.id)
     s.spent |= began(s.spent, agent, s.wall(event.at))
 
 
@@ -130,8 +130,8 @@ def _(s: Snapshot, event: e.Event, body: e.ScratchpadRewritten) -> None:
 def _(s: Snapshot, event: e.Event, body: e.TurnTaken) -> None:
     assert event.agent is not None
     if body.consumed:
-        inbox = s.inboxes.get(event.agent, [])
-        s.inboxes[event.agent] = [message for message in inbox if message.id not in body.consumed]
+        inbox = s.inboxes.get(event.agent, ())
+        s.inboxes[event.agent] = tuple(message for message in inbox if message.id not in body.consumed)
     agent = s.agents[event.agent]
     _agent(
         s,

@@ -16,7 +16,7 @@ from engine.types import CommitId, LandingState, Task, TaskState
 def _(s: Snapshot, event: e.Event, body: e.TaskQueued) -> None:
     task = body.queued
     s.tasks[task.id] = task
-    s.tasks_of.setdefault(task.planner, []).append(task.id)
+    s.tasks_of[task.planner] = (*s.tasks_of.get(task.planner, ()), task.id)
     s.task_counts[task.state] += 1
 
 

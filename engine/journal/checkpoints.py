@@ -151,7 +151,6 @@ class Chunks:
                 for chunk in self._known[name]:
                     of.update(zip(chunk.keys, chunk.values, strict=True))
                 setattr(snapshot, name, of)
-            snapshot.inboxes = {id: list(inbox) for id, inbox in snapshot.inboxes.items()}
             _derive(snapshot)
             if not known:
                 gc.freeze()  # they stay: three looks for garbage among what is new take a quarter of the whole
@@ -188,11 +187,11 @@ def _derive(snapshot: Snapshot) -> None:
     children: defaultdict[AgentId | None, list[AgentId]] = defaultdict(list)
     for id, agent in snapshot.agents.items():
         children[agent.parent].append(id)
-    snapshot.children = {id: below for id, below in children.items() if id is not None}
+    snapshot.children = {id: tuple(below) for id, below in children.items() if id is not None}
     tasks: defaultdict[AgentId, list[TaskId]] = defaultdict(list)
     for task_id, task in snapshot.tasks.items():
         tasks[task.planner].append(task_id)
-    snapshot.tasks_of = dict(tasks)
+    snapshot.tasks_of = {id: tuple(of) for id, of in tasks.items()}
     landed = [landing for landing in snapshot.landings if landing.commit is not None][-OVERTAKING:]
     snapshot.made_on = {landing.base: landing.commit for landing in landed if landing.commit is not None}
 

@@ -127,7 +127,7 @@ def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:
     fold = FOLDS[e.TurnTaken]
 
     def forgetful(state: Any, event: e.Event, body: e.TurnTaken) -> None:
-        inbox = list(state.inboxes.get(event.agent, []))
+        inbox = state.inboxes.get(event.agent, ())
         fold(state, event, body)
         if event.agent is not None and inbox:
             state.inboxes[event.agent] = inbox

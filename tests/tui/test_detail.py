@@ -81,6 +81,11 @@ async def test_now_shows_the_command_that_runs_with_its_output_and_what_is_said(
         await settle(pilot)
         text = painted(pilot.app)
         assert text.index("ran last") < text.index("Says now")
+        session.live[agent] = Live("I wait for it", False, "wait", "woken", False, START)
+        await settle(pilot)
+        text = painted(pilot.app)
+        assert "I wait for it" in text
+        assert "woken" not in text
 
 
 async def test_answers_are_folded_until_they_are_asked_for_and_then_whole() -> None:

@@ -42,7 +42,7 @@ def tell_now(view: View, run: Snapshot, agent: Agent, live: Live, now: Micros, c
         lines += fact("workers", f"at most {places} below at once", "paused", cells=cells)
     if agent.role is Role.PLANNER:
         lines += _slice(run, agent)
-    inbox = run.inboxes.get(agent.id, [])
+    inbox = run.inboxes.get(agent.id, ())
     if inbox:
         lines += heading(f"Waiting to be read ({len(inbox)})")
         for message in inbox[-8:]:
@@ -64,7 +64,7 @@ def _said(agent: Agent, live: Live, cells: int) -> list[Line]:
 
 
 def _call(agent: Agent, live: Live, now: Micros, cells: int) -> list[Line]:
-    if not live.call:
+    if not live.call or live.call == "wait":  # it is answered at once; that the agent waits, its state tells
         return []
     running = live.running and not agent.ended
     how = f"runs for {span(max(0, now - live.since))}" if running else "ran last"
