@@ -137,7 +137,8 @@ class Steering(Acting):
         workers = (
             "its planner is told"
             if all(run.agents[run.paths[path]].role is not Role.PLANNER for path in targets)
-            else f"{live} agents end and {open_} open tasks are cancelled; the planner above is told"
+            else f"{'1 agent ends' if live == 1 else f'{live} agents end'} and "
+            f"{'1 open task is' if open_ == 1 else f'{open_} open tasks are'} cancelled; the planner above is told"
         )
 
         def go_on(answer: str | None) -> None:
