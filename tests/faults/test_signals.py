@@ -100,7 +100,7 @@ def test_a_run_whose_terminal_is_gone_ends_all_the_same(tmp_path: Path) -> None:
     read, write = os.pipe()
     process = subprocess.Popen(
         ["sh", "-c", 'exec "$0" "$@"', *case.command()],
-        env=case.environ({}),
+        env={name: value for name, value in case.environ({}).items() if name != "PYTHONUNBUFFERED"},
         cwd=case.home,
         stdin=subprocess.DEVNULL,
         stdout=write,

@@ -24,6 +24,17 @@ Performed = Callable[[Namespace], int]
 def perform(target: str, arguments: Namespace) -> int:
     """Call the command's function; returns the exit status. A person never sees a traceback."""
     try:
+        return _perform(target, arguments)
+    finally:
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            # Nobody reads it. What is still buffered would fail again when Python exits, which has a status for that.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _perform(target: str, arguments: Namespace) -> int:
+    try:
         command: Performed = pkgutil.resolve_name(target)
         status = command(arguments)
         sys.stdout.flush()
