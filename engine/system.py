@@ -5,7 +5,7 @@ import random
 import secrets
 import time
 
-from engine.types import Micros
+from engine.domain.types import Micros
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 

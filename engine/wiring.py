@@ -13,41 +13,41 @@ from pathlib import Path
 import msgspec
 
 import prompts as prompt_files
-from engine import events as e
 from engine.agents.prompts import Prompts
-from engine.commands import Command
-from engine.control import ControlServer, Status
-from engine.errors import ErrorKind, SwarmError
-from engine.events import Draft, Event
-from engine.intent_watch import IntentWatch
+from engine.control.server import ControlServer, Status
+from engine.domain import events as e
+from engine.domain.commands import Command
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.events import Draft, Event
+from engine.domain.masking import Mask, secrets_of
+from engine.domain.settings import Settings
+from engine.domain.types import AgentId, AgentState, Intent, ModelName, Role, RunState, TaskState
+from engine.domain.units import span_s
+from engine.intent.file_watcher import IntentWatch
 from engine.journal.checkpoints import Chunks
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
-from engine.masking import Mask, secrets_of
-from engine.models.choice import choose_models
-from engine.models.limits import ModelDesk
+from engine.models.client import ModelDesk
 from engine.models.registry import key_variables
-from engine.new_run import new_run
-from engine.quantities import span_s
-from engine.repo.green import ContainedChecker
-from engine.repo.housekeeping import Housekeeper
-from engine.repo.source import SourceRepo
-from engine.repo.trunk import GitTrunk
-from engine.repo.workspaces import open_workspaces
+from engine.models.selection import choose_models
+from engine.orchestrator.swarm import Swarm
+from engine.ports.world import World
+from engine.repo.check import ContainedChecker
+from engine.repo.git.source import SourceRepo
+from engine.repo.landing.housekeeping import Housekeeper
+from engine.repo.landing.trunk import GitTrunk
+from engine.repo.workspaces.pool import open_workspaces
+from engine.reports.summary import Summary, summarise
 from engine.resources.build_gate import BuildGate
 from engine.resources.governor import LoadGovernor
 from engine.resources.meters import SystemMeters
-from engine.run_folder import RunFolder
-from engine.run_lock import RunLock
+from engine.runs.create import new_run
+from engine.runs.folder import RunFolder
+from engine.runs.lock import RunLock
 from engine.sandbox.removal import delete_tree
-from engine.settings import Settings
-from engine.snapshot import Snapshot
-from engine.summary import Summary, summarise
-from engine.swarm import Swarm
+from engine.state.snapshot import Snapshot
 from engine.system import SortableIds, SystemClock, SystemRandomness
 from engine.tools.toolbox import Toolbox
-from engine.types import AgentId, AgentState, Intent, ModelName, Role, RunState, TaskState
-from engine.world import World
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def test_everything_the_program_reads_is_shipped_with_it() -> None:
     assert set(shipped) == {"engine", "tui", "prompts", "themes", "sample_projects"}
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True, check=False).stdout.decode()
     if tracked:
-        for needed in ("tui/swarm.tcss", "tui/templates/swarm.toml", "tui/templates/INTENT.md", "uv.lock"):
+        for needed in ("tui/style/swarm.tcss", "tui/templates/swarm.toml", "tui/templates/INTENT.md", "uv.lock"):
             assert needed in tracked.split("\0"), needed
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.models.playbook import Playbook, SampleProject, TaskScript, list_samples, load_playbook
-from engine.models.position import Call
-from engine.models.rehearsed_worker import step_calls
+from engine.models.rehearsal.playbook import Playbook, SampleProject, TaskScript, list_samples, load_playbook
+from engine.models.rehearsal.script_position import Call
+from engine.models.rehearsal.worker_script import step_calls
 
 SAMPLES = {sample.name: sample for sample in list_samples()}
 

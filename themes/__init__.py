@@ -1,1 +1,1 @@
-"""Colour themes of the screen, one TOML file each; loaded by tui.theme."""
+"""Colour themes of the screen, one TOML file each; loaded by tui.style.theme."""

@@ -2,9 +2,9 @@
 
     run_app(open_session, settings=settings, themes=themes, start=None) -> exit status
 
-`open_session(intent)` makes a session that has not started (`tui.embedded.EmbeddedSession` for an engine in this
-process). It is called at once with None when there is a run or an intent to show; with `start`, the start screen
-comes first and its text is handed over when the person begins. It must return at once.
+`open_session(intent)` makes a session that has not started (`EmbeddedSession` for an engine in this process). It is
+called at once with None when there is a run or an intent to show; with `start`, the start screen comes first and its
+text is handed over when the person begins. It must return at once.
 """
 
 import asyncio
@@ -18,26 +18,26 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from tui.actions import Context
 from tui.bridge import ExitStatus, Micros, Settings, SwarmError
-from tui.drafts import Drafts
-from tui.hangup import Hangup
-from tui.keymap import Keymap
-from tui.palette import ActionProvider
-from tui.priority import ScreenSelector, put_first
+from tui.format.text import clean
+from tui.format.view import View
+from tui.input.actions import Context
+from tui.input.drafts import Drafts
+from tui.input.keymap import Keymap
 from tui.screens.help import tell_help
 from tui.screens.intent import IntentScreen
 from tui.screens.main import MainScreen
 from tui.screens.modal import Choice, Choose, Page
+from tui.screens.palette import ActionProvider
 from tui.screens.start import StartScreen
 from tui.screens.themes import ChooseTheme
-from tui.sending import Sending
-from tui.session import CloseMode, Session, Start
-from tui.stylesheet import css_theme
-from tui.text import clean
-from tui.theme import Palette, Themes
-from tui.view import View
-from tui.widgets.acting import Acting
+from tui.sessions.command_sender import Sending
+from tui.sessions.session import CloseMode, Session, Start
+from tui.style.css import css_theme
+from tui.style.theme import Palette, Themes
+from tui.terminal.hangup import Hangup
+from tui.terminal.thread_priority import ScreenSelector, put_first
+from tui.widgets.actionable import Acting
 
 PASTED = 4_000
 """Characters that are pasted into a line of input at most."""
@@ -48,7 +48,7 @@ DRAFT_S = 0.4
 class SwarmApp(Sending, inherit_bindings=False):
     """Holds what all screens share: session, view, palette and keys."""
 
-    CSS_PATH = "swarm.tcss"
+    CSS_PATH = "style/swarm.tcss"
     TITLE = "swarm"
     ALLOW_SELECT = False
     """The toolkit's marking of text knows nothing of painted lines: `y` copies, and terminals mark text with shift."""

@@ -3,8 +3,8 @@
 What does the engine's work is behind another one, `machinery.py`, which is opened when it is needed.
 """
 
-from engine.admission import full_subtrees
-from engine.commands import (
+from engine.config.load import LoadedSettings, config_folder, load_settings, state_folder
+from engine.domain.commands import (
     Cancel,
     Command,
     Pause,
@@ -18,8 +18,8 @@ from engine.commands import (
     Stop,
     SubmitIntent,
 )
-from engine.errors import ErrorKind, ExitStatus, SwarmError
-from engine.events import (
+from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
+from engine.domain.events import (
     AgentSpawned,
     AgentsSampled,
     AgentStateChanged,
@@ -67,16 +67,9 @@ from engine.events import (
     Warned,
     WorkersLimited,
 )
-from engine.intent_lint import lint
-from engine.intent_text import without_comments
-from engine.journal.rows import EventPage, Followed, MessageRow, SampleRow, TaskRow, ToolCallRow
-from engine.quantities import span_s
-from engine.repo.diff import FileDiff, FileKind, Hunk, Patch, parse_patch
-from engine.settings import ProviderSettings, Settings
-from engine.settings_files import LoadedSettings, config_folder, load_settings, state_folder
-from engine.snapshot import Snapshot
-from engine.summary import Summary
-from engine.types import (
+from engine.domain.patch import FileDiff, FileKind, Hunk, Patch, parse_patch
+from engine.domain.settings import ProviderSettings, Settings
+from engine.domain.types import (
     ROOT,
     Agent,
     AgentId,
@@ -107,6 +100,13 @@ from engine.types import (
     ToolCallState,
     Usage,
 )
+from engine.domain.units import span_s
+from engine.intent.lint import lint
+from engine.intent.text import without_comments
+from engine.journal.rows import EventPage, Followed, MessageRow, SampleRow, TaskRow, ToolCallRow
+from engine.policy.scheduling import full_subtrees
+from engine.reports.summary import Summary
+from engine.state.snapshot import Snapshot
 
 __all__ = [
     "ROOT",

@@ -8,81 +8,80 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.asking import ask_about
-    from engine.control_client import ControlClient
-    from engine.export import event_line, export_lines, snapshot_line
-    from engine.fold import fold
-    from engine.inquiry import Answered
+    from engine.config.load import resettled
+    from engine.control.client import ControlClient
+    from engine.domain.masking import Mask, secrets_of
+    from engine.intent.review import review_intent
     from engine.journal.archive import archive
-    from engine.journal.export import export_jsonl, export_otel
-    from engine.journal.moments import seq_of
     from engine.journal.queries import JournalReader
-    from engine.masking import Mask, secrets_of
-    from engine.models.choice import choose_models
-    from engine.models.playbook import SampleProject, list_samples, sample_folder
+    from engine.journal.seek import seq_of
     from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
-    from engine.repo.git import require_git
-    from engine.repo.green import suggest_check
-    from engine.repo.landed import landed_patch
-    from engine.repo.source import SourceRepo, inspect_repo
-    from engine.report import HeatReport, Report, report_of
-    from engine.reviewing import review_intent
-    from engine.run_folder import RunFolder, repo_id
-    from engine.run_lock import RunLock, is_live
-    from engine.runs import RunListing, find_run, list_runs, newest_unfinished
+    from engine.models.rehearsal.playbook import SampleProject, list_samples, sample_folder
+    from engine.models.selection import choose_models
+    from engine.repo.check import suggest_check
+    from engine.repo.git.commit_patch import landed_patch
+    from engine.repo.git.git import require_git
+    from engine.repo.git.source import SourceRepo, inspect_repo
+    from engine.reports.export import export_jsonl, export_otel
+    from engine.reports.inquiry import Answered, ask_about
+    from engine.reports.json_lines import event_line, export_lines, snapshot_line
+    from engine.reports.report import HeatReport, Report, report_of
+    from engine.reports.summary import summarise
+    from engine.runs.folder import RunFolder, repo_id
+    from engine.runs.listing import RunListing, find_run, list_runs, newest_unfinished
+    from engine.runs.lock import RunLock, is_live
     from engine.sandbox.levels import SandboxReport
     from engine.sandbox.probe import probe
-    from engine.settings_files import resettled
-    from engine.summary import summarise
+    from engine.state.fold import fold
     from engine.wiring import LiveRun, resume_run, start_run
 
 MACHINERY = {
-    "ControlClient": "engine.control_client",
+    "ControlClient": "engine.control.client",
     "JournalReader": "engine.journal.queries",
     "LiveRun": "engine.wiring",
-    "Mask": "engine.masking",
+    "Mask": "engine.domain.masking",
     "PROVIDERS": "engine.models.registry",
-    "HeatReport": "engine.report",
-    "Report": "engine.report",
-    "report_of": "engine.report",
-    "RunFolder": "engine.run_folder",
-    "RunListing": "engine.runs",
-    "RunLock": "engine.run_lock",
-    "SampleProject": "engine.models.playbook",
+    "HeatReport": "engine.reports.report",
+    "Report": "engine.reports.report",
+    "report_of": "engine.reports.report",
+    "RunFolder": "engine.runs.folder",
+    "RunListing": "engine.runs.listing",
+    "RunLock": "engine.runs.lock",
+    "SampleProject": "engine.models.rehearsal.playbook",
     "SandboxReport": "engine.sandbox.levels",
-    "SourceRepo": "engine.repo.source",
-    "Answered": "engine.inquiry",
-    "ask_about": "engine.asking",
+    "SourceRepo": "engine.repo.git.source",
+    "Answered": "engine.reports.inquiry",
+    "ask_about": "engine.reports.inquiry",
     "archive": "engine.journal.archive",
-    "choose_models": "engine.models.choice",
-    "event_line": "engine.export",
-    "export_jsonl": "engine.journal.export",
-    "export_otel": "engine.journal.export",
-    "export_lines": "engine.export",
-    "find_run": "engine.runs",
-    "fold": "engine.fold",
+    "choose_models": "engine.models.selection",
+    "event_line": "engine.reports.json_lines",
+    "export_jsonl": "engine.reports.export",
+    "export_otel": "engine.reports.export",
+    "export_lines": "engine.reports.json_lines",
+    "find_run": "engine.runs.listing",
+    "fold": "engine.state.fold",
     "has_key": "engine.models.registry",
-    "inspect_repo": "engine.repo.source",
-    "is_live": "engine.run_lock",
+    "inspect_repo": "engine.repo.git.source",
+    "is_live": "engine.runs.lock",
     "key_variable": "engine.models.registry",
-    "landed_patch": "engine.repo.landed",
-    "list_runs": "engine.runs",
-    "list_samples": "engine.models.playbook",
-    "newest_unfinished": "engine.runs",
+    "landed_patch": "engine.repo.git.commit_patch",
+    "list_runs": "engine.runs.listing",
+    "list_samples": "engine.models.rehearsal.playbook",
+    "newest_unfinished": "engine.runs.listing",
     "probe": "engine.sandbox.probe",
-    "require_git": "engine.repo.git",
-    "repo_id": "engine.run_folder",
-    "resettled": "engine.settings_files",
-    "review_intent": "engine.reviewing",
+    "require_git": "engine.repo.git.git",
+    "repo_id": "engine.runs.folder",
+    "resettled": "engine.config.load",
+    "review_intent": "engine.intent.review",
     "resume_run": "engine.wiring",
-    "secrets_of": "engine.masking",
-    "sample_folder": "engine.models.playbook",
-    "seq_of": "engine.journal.moments",
-    "snapshot_line": "engine.export",
+    "secrets_of": "engine.domain.masking",
+    "sample_folder": "engine.models.rehearsal.playbook",
+    "seq_of": "engine.journal.seek",
+    "snapshot_line": "engine.reports.json_lines",
     "split_model": "engine.models.registry",
     "start_run": "engine.wiring",
-    "suggest_check": "engine.repo.green",
-    "summarise": "engine.summary",
+    "suggest_check": "engine.repo.check",
+    "summarise": "engine.reports.summary",
 }
 """Each name's module."""
 

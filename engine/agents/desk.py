@@ -4,13 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from engine.agents.cancelling import cancelled
+from engine.agents.cancellation import cancelled
 from engine.agents.host import Host
-from engine.events import AgentStateChanged, Draft, MessageQueued, Rescoped
-from engine.protocols import Output, Workspace
-from engine.quantities import span_s
+from engine.domain.events import AgentStateChanged, Draft, MessageQueued, Rescoped
+from engine.domain.types import (
+    Agent,
+    AgentId,
+    AgentState,
+    CommitId,
+    HandoffText,
+    InboxMessage,
+    MessageId,
+    MessageSource,
+    Role,
+)
+from engine.domain.units import span_s
+from engine.ports.protocols import Output, Workspace
 from engine.tools.tool import Answer
-from engine.types import Agent, AgentId, AgentState, CommitId, HandoffText, InboxMessage, MessageId, MessageSource, Role
 
 HandOff = Callable[[HandoffText], Awaitable[Answer]]
 

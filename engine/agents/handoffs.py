@@ -1,11 +1,10 @@
 """A handoff on its way up the tree: its record, and the message in which a planner gets it."""
 
-from engine import events as e
-from engine.agents.context import bullets, handoff_message
+from engine.agents.conversation_log import bullets, handoff_message
 from engine.agents.host import Host
-from engine.events import Draft
-from engine.hotspots import newly_hot
-from engine.types import (
+from engine.domain import events as e
+from engine.domain.events import Draft
+from engine.domain.types import (
     Agent,
     AgentId,
     CommitId,
@@ -19,6 +18,7 @@ from engine.types import (
     MessageSource,
     Task,
 )
+from engine.policy.hotspots import newly_hot
 
 NAMED = 5
 """Files in which changes collide that a planner is told of at once."""

@@ -1,17 +1,17 @@
 """What the roles need of the running swarm."""
 
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from engine.agents.prompts import Prompts
-from engine.conversation import Request, Turn
-from engine.masking import Mask
-from engine.protocols import Checker, Clock, Ids, Models, Recorder, Trunk, Workspace, Workspaces
-from engine.settings import Settings
-from engine.snapshot import Snapshot
+from engine.domain.conversation import Request, Turn
+from engine.domain.masking import Mask
+from engine.domain.settings import Settings
+from engine.domain.types import AgentId
+from engine.ports.machine import Gate
+from engine.ports.protocols import Checker, Clock, Ids, Models, Recorder, Trunk, Workspace, Workspaces
+from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
-from engine.types import AgentId
 
 
 class AttemptFailed(Exception):  # noqa: N818 - an outcome, told like an exception
@@ -24,23 +24,6 @@ class BudgetSpent(Exception):  # noqa: N818 - an outcome, told like an exception
     def __init__(self, reason: str, of_task: bool) -> None:
         super().__init__(reason)
         self.of_task = of_task
-
-
-class Gate(Protocol):
-    """Lets only so many builds run at once."""
-
-    def pass_for(
-        self, command: str, subtree: str, agent: str = ..., on_wait: Callable[[int], None] = ...
-    ) -> AbstractAsyncContextManager[float]:
-        """Wait for a place if the command builds; gives the seconds waited.
-
-        `on_wait` is told, when there is no place at once, how many others wait.
-        """
-        ...
-
-    def step_aside(self, command: str) -> Callable[[], None]:
-        """Let another build in while this one stands still; what is returned takes the place back."""
-        ...
 
 
 class Host(Recorder, Protocol):

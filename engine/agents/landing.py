@@ -5,16 +5,14 @@ from collections.abc import Coroutine, Iterable
 
 from msgspec.structs import replace
 
-from engine import events as e
-from engine.agents.context import bullets
+from engine.agents.conversation_log import bullets
 from engine.agents.desk import AgentDesk
 from engine.agents.handoffs import delivered
 from engine.agents.host import Host
-from engine.agents.watch import strays
-from engine.events import Draft
-from engine.protocols import LandResult, Workspace, WorkspaceError
-from engine.repo.message import commit_message
-from engine.types import (
+from engine.domain import events as e
+from engine.domain.commit_message import commit_message
+from engine.domain.events import Draft
+from engine.domain.types import (
     AgentId,
     AgentState,
     CommitId,
@@ -25,6 +23,8 @@ from engine.types import (
     Task,
     TaskState,
 )
+from engine.policy.scope import strays
+from engine.ports.protocols import LandResult, Workspace, WorkspaceError
 
 MARKER = b"<<<<<<< trunk"
 YOURS = ".swarm/yours"

@@ -8,19 +8,20 @@ from collections.abc import Callable
 
 import msgspec
 
-from engine import events as e
-from engine.agents.context import Conversation, joined, outstanding, pinned, readable
+from engine.agents.conversation_log import Conversation, joined, outstanding, pinned, readable
 from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed, BudgetSpent, Host
 from engine.agents.prompts import Prompt
-from engine.conversation import Block, Message, Request, StopReason, Text, ToolCall, Turn
-from engine.errors import ModelError, ModelErrorKind
-from engine.events import Draft
-from engine.hygiene import found
-from engine.masking import marks_in
-from engine.protocols import WorkspaceError
+from engine.domain import events as e
+from engine.domain.conversation import Block, Message, Request, StopReason, Text, ToolCall, Turn
+from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.events import Draft
+from engine.domain.masking import marks_in
+from engine.domain.types import AgentId, AgentState, CallId, MessageId, Pathology, ToolCallState, Usage
+from engine.domain.utf8 import clean
+from engine.policy.pathologies import found
+from engine.ports.protocols import WorkspaceError
 from engine.tools.tool import Answer, Tool, refused
-from engine.types import AgentId, AgentState, CallId, MessageId, Pathology, ToolCallState, Usage
 
 NUDGES = 3
 """Turns without a tool call that are nudged; the next one fails the attempt."""
@@ -391,8 +392,3 @@ class Loop:
         seq = self.host.record(Draft(body, self.agent, task), *drafts, cause=cause)
         self.conversation.apply(e.Event(seq, 0, 0, body, self.agent))
         return seq
-
-
-def clean(text: str) -> str:
-    """Text that UTF-8 can hold: lone surrogates become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")

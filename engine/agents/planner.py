@@ -2,20 +2,17 @@
 
 from msgspec.structs import replace
 
-from engine import events as e
-from engine.agents import cancelling
-from engine.agents.context import Conversation, ended, intent_opening, outstanding, pinned, slice_opening
+from engine.agents import cancellation
+from engine.agents.conversation_log import Conversation, ended, intent_opening, outstanding, pinned, slice_opening
 from engine.agents.desk import AgentDesk
 from engine.agents.handoffs import slice_delivered
 from engine.agents.host import AttemptFailed, Host
 from engine.agents.loop import Loop
-from engine.agents.newcomer import repository_notes
-from engine.errors import ModelError, ModelErrorKind
-from engine.events import Draft
-from engine.hygiene import found
-from engine.protocols import WorkspaceLost
-from engine.tools.tool import Answer, faulted, refused
-from engine.types import (
+from engine.agents.spawning import repository_notes
+from engine.domain import events as e
+from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.events import Draft
+from engine.domain.types import (
     Agent,
     AgentId,
     AgentState,
@@ -24,6 +21,9 @@ from engine.types import (
     Pathology,
     Usage,
 )
+from engine.policy.pathologies import found
+from engine.ports.protocols import WorkspaceLost
+from engine.tools.tool import Answer, faulted, refused
 
 RESTARTS = 2
 WINDOW_S = 3_600.0
@@ -148,7 +148,7 @@ class Planner:
         """Give up: what is below ends too, and the planner above is told."""
         text = HandoffText(HandoffStatus.FAILED, f"The planner of this slice could not go on: {reason}")
         self.host.record(
-            *cancelling.below(self.host, self.agent_id, "its planner failed"),
+            *cancellation.below(self.host, self.agent_id, "its planner failed"),
             *slice_delivered(self.host, self.agent, text, by_engine=True),
             self._ended(AgentState.FAILED, reason),
         )

@@ -7,8 +7,8 @@ from string import Template
 import msgspec
 from msgspec import Struct
 
-from engine.errors import ErrorKind, SwarmError
-from engine.types import Role
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.types import Role
 
 
 class FrontMatter(Struct, frozen=True, forbid_unknown_fields=True):

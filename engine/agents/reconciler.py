@@ -5,13 +5,11 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from engine import events as e
-from engine.agents.breakage import trace
-from engine.agents.context import bullets
+from engine.agents.conversation_log import bullets
 from engine.agents.host import Host
-from engine.events import Draft
-from engine.protocols import Checker, WorkspaceLost
-from engine.types import (
+from engine.domain import events as e
+from engine.domain.events import Draft
+from engine.domain.types import (
     AgentId,
     AgentState,
     Break,
@@ -27,6 +25,8 @@ from engine.types import (
     TaskSpec,
     TaskState,
 )
+from engine.policy.bisection import trace
+from engine.ports.protocols import Checker, WorkspaceLost
 
 LANDINGS_EACH = 20
 """Landings after which a trunk that stays red gets one more fixup than the settings give."""

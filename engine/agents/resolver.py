@@ -1,17 +1,15 @@
 """A fresh, neutral agent that resolves a conflict which the change's own worker could not."""
 
-from engine import events as e
 from engine.agents import landing
-from engine.agents.context import bullets, conflict_opening
+from engine.agents.conversation_log import bullets, conflict_opening
 from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed, Host
 from engine.agents.loop import Loop
-from engine.agents.newcomer import repository_notes, spawned
-from engine.errors import ModelError, ModelErrorKind
-from engine.events import Draft
-from engine.protocols import Workspace, WorkspaceError, WorkspaceLost
-from engine.tools.tool import Answer, refused
-from engine.types import (
+from engine.agents.spawning import repository_notes, spawned
+from engine.domain import events as e
+from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.events import Draft
+from engine.domain.types import (
     AgentState,
     CommitId,
     HandoffStatus,
@@ -21,6 +19,8 @@ from engine.types import (
     Task,
     TaskId,
 )
+from engine.ports.protocols import Workspace, WorkspaceError, WorkspaceLost
+from engine.tools.tool import Answer, refused
 
 TRIES = 4
 """How often the resolver may offer its resolution."""

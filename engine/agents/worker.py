@@ -1,18 +1,16 @@
 """One attempt at a task: a fresh agent and copy, the loop, and a handoff that lands what was done."""
 
-from engine import events as e
 from engine.agents import landing
-from engine.agents.context import bullets, repair_opening, task_opening
+from engine.agents.conversation_log import bullets, repair_opening, task_opening
 from engine.agents.desk import AgentDesk
 from engine.agents.handoffs import engine_text
 from engine.agents.host import Host
 from engine.agents.loop import Loop
-from engine.agents.newcomer import repository_notes, spawned
 from engine.agents.resolver import resolve
-from engine.events import Draft
-from engine.protocols import LandResult
-from engine.tools.tool import Answer, refused
-from engine.types import (
+from engine.agents.spawning import repository_notes, spawned
+from engine.domain import events as e
+from engine.domain.events import Draft
+from engine.domain.types import (
     Agent,
     AgentId,
     HandoffStatus,
@@ -23,6 +21,8 @@ from engine.types import (
     TaskId,
     TaskKind,
 )
+from engine.ports.protocols import LandResult
+from engine.tools.tool import Answer, refused
 
 OWN_RESOLUTIONS = 2
 """How often the worker may fail to resolve a conflict before a resolver takes it."""

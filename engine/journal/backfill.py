@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec import DecodeError, ValidationError, json
 
-from engine import events as e
-from engine.journal.bodies import decode_outline
+from engine.domain import events as e
+from engine.domain.settings import Settings
+from engine.domain.types import CallId, ToolCallState
+from engine.journal.body_codec import decode_outline
 from engine.journal.projections.agents import pauses
 from engine.journal.projections.totals import prompted, used
 from engine.journal.statements import Write, execute
-from engine.resources.build_commands import is_build
-from engine.settings import Settings
-from engine.types import CallId, ToolCallState
+from engine.policy.build_commands import is_build
 
 TOTALS = 8
 """The version that brought totals."""

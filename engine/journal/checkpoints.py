@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct, json, msgpack
 
-from engine import contention, fold, lifecycle, snapshot, spending
+from engine.domain import collisions, lifecycle, spending
+from engine.domain.types import AgentId, TaskId
 from engine.journal.blobs import Shelf, blob
-from engine.snapshot import OVERTAKING, Snapshot
-from engine.types import AgentId, TaskId
+from engine.state import fold, snapshot
+from engine.state.snapshot import OVERTAKING, Snapshot
 
 EVERY = 10_000
 """Events between two checkpoints: what has to be folded on top of one takes a fraction of a second."""
@@ -76,7 +77,7 @@ def made_by() -> str:
     shapes = [json.schema(kind) for kind in (*_CHUNK_TYPES.values(), _REST_TYPE)]
     shape = repr((_undescribed(shapes), [field.name for field in _REST]))
     made = hashlib.blake2b(shape.encode(), digest_size=10)
-    files = [Path(str(module.__file__)) for module in (snapshot, contention, lifecycle, spending)]
+    files = [Path(str(module.__file__)) for module in (snapshot, collisions, lifecycle, spending)]
     for file in (*files, *sorted(Path(str(fold.__file__)).parent.glob("*.py"))):
         made.update(file.read_bytes())
     return made.hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from engine.errors import ErrorKind, SwarmError
+from engine.domain.errors import ErrorKind, SwarmError
 from engine.journal.backfill import backfill
 from engine.journal.schema import APPLICATION_ID, STEPS, VERSION
 

@@ -6,9 +6,20 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import json
 
+from engine.domain.types import (
+    AgentId,
+    Break,
+    Check,
+    Handoff,
+    HandoffId,
+    HandoffText,
+    Landing,
+    Micros,
+    Sample,
+    Scratchpad,
+)
 from engine.journal.blobs import BlobMissing, blob
 from engine.journal.connection import damaged
-from engine.journal.glance import RUN
 from engine.journal.reading import MOST, EventReader
 from engine.journal.rows import (
     CheckRow,
@@ -21,19 +32,8 @@ from engine.journal.rows import (
     TaskRow,
     ToolCallRow,
 )
-from engine.snapshot import Snapshot
-from engine.types import (
-    AgentId,
-    Break,
-    Check,
-    Handoff,
-    HandoffId,
-    HandoffText,
-    Landing,
-    Micros,
-    Sample,
-    Scratchpad,
-)
+from engine.journal.run_row import RUN
+from engine.state.snapshot import Snapshot
 
 _CALLS = """SELECT c.seq, c.id, c.agent, c.task, c.tool, c.state, c.target, c.writes, c.arguments, c.arguments_size,
   c.arguments_blob, m.text AS answer, m.blob AS answer_blob, c.answer_size, c.paths, c.started, c.ended, c.wall_s,

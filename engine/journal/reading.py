@@ -11,17 +11,17 @@ import aiosqlite
 import msgspec
 from msgspec import json
 
-from engine.errors import ErrorKind, SwarmError
-from engine.events import Body, Event
-from engine.fold import fold
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.events import Body, Event
+from engine.domain.types import AgentId, AgentPath, Micros
 from engine.journal.archive import read_archived
 from engine.journal.blobs import BlobMissing, references, unpack
-from engine.journal.bodies import decode_body, decode_outline
+from engine.journal.body_codec import decode_body, decode_outline
 from engine.journal.checkpoints import Chunks, decode_parts, made_by
 from engine.journal.connection import LOOK, cannot_read, damaged, open_for_reading
 from engine.journal.rows import EventPage
-from engine.snapshot import Snapshot
-from engine.types import AgentId, AgentPath, Micros
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
 
 PAGE = 1_000
 """Events that are read at once."""

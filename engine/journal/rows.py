@@ -2,8 +2,20 @@
 
 from msgspec import Struct
 
-from engine.events import Event
-from engine.types import AgentId, CallId, Check, CommitId, Micros, ModelName, RunId, RunState, Sample, TaskId, TaskKind
+from engine.domain.events import Event
+from engine.domain.types import (
+    AgentId,
+    CallId,
+    Check,
+    CommitId,
+    Micros,
+    ModelName,
+    RunId,
+    RunState,
+    Sample,
+    TaskId,
+    TaskKind,
+)
 
 
 class CallRow(Struct, frozen=True):

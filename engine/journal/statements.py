@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct, json
 
-from engine.events import Event
+from engine.domain.events import Event
 from engine.journal.blobs import Shelf
 
 TABLES = (

@@ -10,16 +10,16 @@ from pathlib import Path
 import aiosqlite
 from msgspec.structs import replace
 
-from engine.errors import ErrorKind, SwarmError
-from engine.events import Event
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.events import Event
 from engine.journal.blobs import Shelf
-from engine.journal.bodies import encode_body
+from engine.journal.body_codec import encode_body
 from engine.journal.checkpoints import EVERY, Chunks, encode_parts, made_by
 from engine.journal.connection import WAL_LIMIT, cannot_write, damaged, is_damage, log_size, open_for_writing
 from engine.journal.projections import project
 from engine.journal.queries import JournalReader
 from engine.journal.statements import BLOB, EVENT, Write, execute, write
-from engine.snapshot import Snapshot
+from engine.state.snapshot import Snapshot
 
 BATCH = 2_000
 """Events after which a transaction takes no further call."""
@@ -31,7 +31,7 @@ _LAST_CHECKPOINT = "SELECT coalesce((SELECT seq FROM checkpoints WHERE made_by =
 
 
 class SqliteJournal:
-    """engine.protocols.Journal over one SQLite file. Use from one event loop.
+    """engine.ports.protocols.Journal over one SQLite file. Use from one event loop.
 
     While the file cannot be written, what was queued stays queued, every `durable` fails, `on_failure` is told
     once, and writing is tried again every RETRY_S seconds; `on_recovery` is told when it succeeds again. A file that is

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from engine.domain.settings import ProviderSettings
+from engine.domain.types import Usage
 from engine.models.registry import PROVIDERS
-from engine.settings import ProviderSettings
-from engine.types import Usage
 
 DEFAULT_WINDOW = 128_000
 COMPATIBLE_WINDOW = 32_000

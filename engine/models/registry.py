@@ -10,10 +10,10 @@ from typing import cast
 
 from msgspec import Struct
 
-from engine.errors import ErrorKind, ExitStatus, SwarmError
-from engine.protocols import Clock, Provider, Randomness
-from engine.settings import ProviderSettings
-from engine.types import ModelName
+from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
+from engine.domain.settings import ProviderSettings
+from engine.domain.types import ModelName
+from engine.ports.protocols import Clock, Provider, Randomness
 
 NO_KEY = "none"
 """Sent as the key to a compatible server that needs none."""
@@ -52,12 +52,17 @@ class Listing(Struct, frozen=True):
 
 
 PROVIDERS: dict[str, Listing] = {
-    "anthropic": Listing("engine.models.anthropic:AnthropicProvider", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
-    "openai": Listing("engine.models.openai:OpenAIProvider", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
-    "openai-chat": Listing(
-        "engine.models.openai_chat:OpenAIChatProvider", "OPENAI_API_KEY", "OPENAI_BASE_URL", keyless_elsewhere=True
+    "anthropic": Listing(
+        "engine.models.adapters.anthropic:AnthropicProvider", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"
     ),
-    "rehearsal": Listing("engine.models.rehearsal:RehearsalProvider", paid=False),
+    "openai": Listing("engine.models.adapters.openai:OpenAIProvider", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "openai-chat": Listing(
+        "engine.models.adapters.openai_chat:OpenAIChatProvider",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        keyless_elsewhere=True,
+    ),
+    "rehearsal": Listing("engine.models.rehearsal.provider:RehearsalProvider", paid=False),
 }
 
 

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from engine.errors import ErrorKind, SwarmError
-from engine.protocols import Clock
-from engine.resources.build_commands import is_build
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.policy.build_commands import is_build
+from engine.ports.protocols import Clock
 
 WINDOW_S = 60.0
 """Contention is over this last stretch of time."""

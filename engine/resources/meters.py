@@ -11,10 +11,10 @@ from typing import Protocol
 import psutil  # type: ignore[import-untyped]
 from msgspec import Struct
 
-from engine.protocols import Clock
+from engine.domain.types import AgentId, AgentUse, Sample
+from engine.ports.protocols import Clock
 from engine.resources import proc
 from engine.resources.build_gate import GateFigures
-from engine.types import AgentId, AgentUse, Sample
 
 SMAPS_BUDGET_S = 0.015
 """Seconds of one sample for exact memory of the biggest processes; the rest are estimated."""

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engine.protocols import WorkspaceLost
+from engine.ports.protocols import WorkspaceLost
 from engine.sandbox.bubblewrap import SHM, TMP, VAR_TMP, WS, Bubblewrap, Mount, Surroundings, argv
-from engine.sandbox.groups import ControlGroups, Descriptors
+from engine.sandbox.cgroups import ControlGroups, Descriptors
 from engine.sandbox.levels import Level
-from engine.sandbox.pools import Pools
 from engine.sandbox.program import interpreter, staged_program
 from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Start
+from engine.sandbox.shared_limits import Pools
 from engine.sandbox.toolchains import ETC, HOME, command_env
 
 FILTER = "filter.bpf"

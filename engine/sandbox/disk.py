@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.sandbox.inside.jobs import others
-from engine.sandbox.pools import End, Pool
+from engine.sandbox.shared_limits import End, Pool
 
 BLOCK = 512
 EACH = 4096

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from engine.sandbox.inside.jobs import others
-from engine.sandbox.starts import start_time
+from engine.sandbox.process_identity import start_time
 
 
 def record(path: Path, pid: int, started: str) -> None:

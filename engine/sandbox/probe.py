@@ -10,12 +10,13 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.errors import ErrorKind, SwarmError
-from engine.protocols import WorkspaceError, WorkspaceLost
-from engine.quantities import size_bytes, span_s
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.settings import SandboxSettings
+from engine.domain.units import size_bytes, span_s
+from engine.ports.protocols import WorkspaceError, WorkspaceLost
 from engine.sandbox.bubblewrap import Bubblewrap, Mount, Surroundings, find_bubblewrap, prepare_stage
+from engine.sandbox.cgroups import ControlGroups, Ungoverned
 from engine.sandbox.containment import FILTER, Containment, Limits
-from engine.sandbox.groups import ControlGroups, Ungoverned
 from engine.sandbox.levels import (
     AS_ROOT,
     DEVICES_SHARED,
@@ -28,13 +29,12 @@ from engine.sandbox.levels import (
     SandboxReport,
     not_guaranteed,
 )
-from engine.sandbox.pools import Pools
 from engine.sandbox.program import python
 from engine.sandbox.removal import delete_tree
 from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Session
+from engine.sandbox.shared_limits import Pools
 from engine.sandbox.toolchains import find_tools
-from engine.settings import SandboxSettings
 
 KEPT = "known to the engine only"
 AS_ROOT_RESTRICTED = "as root it would let agents change the modes of every file; run as an ordinary user"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engine.protocols import Output, WorkspaceError, WorkspaceLost
-from engine.sandbox.groups import Group
+from engine.ports.protocols import Output, WorkspaceError, WorkspaceLost
+from engine.sandbox.cgroups import Group
 from engine.sandbox.inside.frames import pack, unpack
 from engine.sandbox.inside.niceness import NICE
-from engine.sandbox.pools import Pools
-from engine.sandbox.starts import start_time
+from engine.sandbox.process_identity import start_time
+from engine.sandbox.shared_limits import Pools
 
 MAX_ANSWER = 32 << 20
 READY_S = 30.0

@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
-from engine.events import Draft, TaskEnded
+from engine.domain.events import Draft, TaskEnded
+from engine.domain.types import TaskId, TaskState
 from engine.tools.tool import Answer, Desk, Tool, refused
-from engine.types import TaskId, TaskState
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from engine.events import Draft, Pivoted, ScratchpadRewritten
+from engine.domain.events import Draft, Pivoted, ScratchpadRewritten
 from engine.tools.tool import Answer, Desk, Tool, refused
 
 LIMIT = 16_000

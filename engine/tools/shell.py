@@ -2,12 +2,12 @@
 
 from msgspec import Struct
 
-from engine.events import Draft
-from engine.hygiene import NUDGES, found
-from engine.resources.build_commands import is_build
-from engine.settings import SandboxSettings
+from engine.domain.events import Draft
+from engine.domain.settings import SandboxSettings
+from engine.domain.types import Pathology
+from engine.policy.build_commands import is_build
+from engine.policy.pathologies import NUDGES, found
 from engine.tools.tool import Answer, Desk, Tool, refused
-from engine.types import Pathology
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):

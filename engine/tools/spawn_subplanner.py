@@ -4,11 +4,11 @@ import re
 
 from msgspec import Struct
 
-from engine.events import AgentSpawned, Draft
-from engine.hygiene import found
-from engine.snapshot import Snapshot
+from engine.domain.events import AgentSpawned, Draft
+from engine.domain.types import Agent, AgentId, AgentPath, Pathology, Role
+from engine.policy.pathologies import found
+from engine.state.snapshot import Snapshot
 from engine.tools.tool import Answer, Desk, Tool, faulted, refused
-from engine.types import Agent, AgentId, AgentPath, Pathology, Role
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,8 +3,9 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engine.events import Draft, TaskQueued
-from engine.hygiene import (
+from engine.domain.events import Draft, TaskQueued
+from engine.domain.types import HOUR, Pathology, Remedy, Task, TaskId, TaskSpec
+from engine.policy.pathologies import (
     ALONE_LIMITED,
     ALONE_NUDGED,
     BARREN_LIMITED,
@@ -16,7 +17,6 @@ from engine.hygiene import (
     spawned_since,
 )
 from engine.tools.tool import Answer, Desk, Tool, refused
-from engine.types import HOUR, Pathology, Remedy, Task, TaskId, TaskSpec
 
 MOST = 60
 """Tasks in one call."""

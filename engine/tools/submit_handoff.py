@@ -3,8 +3,8 @@
 import msgspec
 from msgspec import Struct
 
+from engine.domain.types import HandoffStatus, HandoffText
 from engine.tools.tool import Answer, Desk, Tool, refused
-from engine.types import HandoffStatus, HandoffText
 
 MOST = 8_000
 """Characters of one section: a planner reads many handoffs."""

@@ -5,12 +5,12 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from engine.events import Draft
-from engine.hygiene import Finding
-from engine.protocols import Clock, Ids, Output, Workspace
-from engine.settings import Settings
-from engine.snapshot import Snapshot
-from engine.types import Agent, HandoffText
+from engine.domain.events import Draft
+from engine.domain.settings import Settings
+from engine.domain.types import Agent, HandoffText
+from engine.policy.pathologies import Finding
+from engine.ports.protocols import Clock, Ids, Output, Workspace
+from engine.state.snapshot import Snapshot
 
 
 class Answer(Struct, frozen=True):

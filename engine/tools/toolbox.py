@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from engine import tools
-from engine.conversation import ToolSpec
+from engine.domain.conversation import ToolSpec
 from engine.tools.tool import Tool
 
 _NOT_TOOLS = {"tool", "toolbox"}

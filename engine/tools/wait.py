@@ -2,10 +2,10 @@
 
 from msgspec import Struct
 
-from engine.events import AgentStateChanged, Draft
-from engine.hygiene import found
+from engine.domain.events import AgentStateChanged, Draft
+from engine.domain.types import AgentState, Pathology
+from engine.policy.pathologies import found
 from engine.tools.tool import Answer, Desk, Tool, faulted
-from engine.types import AgentState, Pathology
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,13 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine.repo.workspace import AgentWorkspace
-from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
+from engine.domain.settings import SandboxSettings
+from engine.domain.types import AgentId, CommitId
+from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.resources.build_gate import BuildGate
 from engine.resources.meters import SystemMeters
-from engine.settings import SandboxSettings
 from engine.system import SystemClock
-from engine.types import AgentId, CommitId
 from tests.bench.bench_workspaces import git
 from tests.bench.report import Report, ratio
 

@@ -14,17 +14,24 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from engine.conversation import Request, Text, Turn
-from engine.errors import ExitStatus
-from engine.settings import ModelsSettings, ProviderSettings, SandboxSettings, Settings, SwarmSettings, TaskSettings
+from engine.domain.conversation import Request, Text, Turn
+from engine.domain.errors import ExitStatus
+from engine.domain.settings import (
+    ModelsSettings,
+    ProviderSettings,
+    SandboxSettings,
+    Settings,
+    SwarmSettings,
+    TaskSettings,
+)
 from tests.bench.report import Report
 from tests.engine.agents.test_compaction import is_summary
 from tests.engine.agents.test_freshness import common
 from tests.engine.model_server import BY_PATH, decoded
 from tests.engine.models.dialects import Called
 from tests.engine.models.raw_server import Seen, Step, serving, stream
+from tests.engine.orchestrator.test_swarm import done, tasks, turns, writes
 from tests.engine.real_runs import make_repo, started
-from tests.engine.test_swarm import done, tasks, turns, writes
 from tests.simulated import call, first_line, turn
 
 WINDOWS = (("anthropic", 200_000), ("openai", 128_000), ("openai-chat", 32_768), ("openai-chat", 8_192))

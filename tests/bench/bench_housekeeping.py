@@ -15,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine.repo.housekeeping import EVERY, Housekeeper
-from engine.repo.source import inspect_repo
-from engine.repo.trees import FILE, Content
-from engine.repo.trunk import GitTrunk
-from engine.types import CommitId, LandingState, RunId
+from engine.domain.types import CommitId, LandingState, RunId
+from engine.repo.git.source import inspect_repo
+from engine.repo.git.trees import FILE, Content
+from engine.repo.landing.housekeeping import EVERY, Housekeeper
+from engine.repo.landing.trunk import GitTrunk
 from tests.bench.bench_landing import content, git, make_project, path_of
 from tests.bench.report import Report, ratio
 

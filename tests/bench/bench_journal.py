@@ -14,12 +14,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
-from engine import events as e
+from engine.domain import events as e
+from engine.domain.types import AgentId, CallId, ToolCallState
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
-from engine.report import report_of
-from engine.snapshot import Snapshot
-from engine.types import AgentId, CallId, ToolCallState
+from engine.reports.report import report_of
+from engine.state.snapshot import Snapshot
 from tests.bench.report import Report, ratio
 from tests.bench.week import Week, words
 

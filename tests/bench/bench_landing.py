@@ -25,26 +25,14 @@ import msgspec
 import psutil
 from msgspec import structs
 
-from engine import events as e
 from engine.agents import landing
 from engine.agents.desk import AgentDesk
 from engine.agents.worker import started
-from engine.errors import ModelError, ModelErrorKind
-from engine.events import Draft
-from engine.journal.writer import SqliteJournal
-from engine.protocols import LandResult, WorkspaceError
-from engine.repo.group import Change, Offer
-from engine.repo.objects import NewObjects
-from engine.repo.pack import packed, write_pack
-from engine.repo.source import inspect_repo
-from engine.repo.trunk import GitTrunk
-from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
-from engine.settings import Settings
-from engine.snapshot import Snapshot
-from engine.swarm import Swarm
-from engine.system import SortableIds, SystemClock
-from engine.tools.tool import Answer
-from engine.types import (
+from engine.domain import events as e
+from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.events import Draft
+from engine.domain.settings import Settings
+from engine.domain.types import (
     Agent,
     AgentId,
     AgentPath,
@@ -59,7 +47,20 @@ from engine.types import (
     TaskId,
     TaskSpec,
 )
-from engine.world import World
+from engine.journal.writer import SqliteJournal
+from engine.orchestrator.swarm import Swarm
+from engine.ports.protocols import LandResult, WorkspaceError
+from engine.ports.world import World
+from engine.repo.changes.change import Change
+from engine.repo.git.objects import NewObjects
+from engine.repo.git.pack_writer import packed, write_pack
+from engine.repo.git.source import inspect_repo
+from engine.repo.landing.group_merge import Offer
+from engine.repo.landing.trunk import GitTrunk
+from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.state.snapshot import Snapshot
+from engine.system import SortableIds, SystemClock
+from engine.tools.tool import Answer
 from tests import simulated
 from tests.bench.report import Report, ratio
 from tests.engine.swarms import PROMPTS, TOOLBOX, Generous, OpenGate

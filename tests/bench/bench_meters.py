@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.domain.types import AgentId
+from engine.orchestrator.swarm import SAMPLE_S
 from engine.resources.build_gate import BuildGate
 from engine.resources.meters import SystemMeters
-from engine.swarm import SAMPLE_S
 from engine.system import SystemClock
-from engine.types import AgentId
 from tests.bench.report import Report, ratio
 
 SIZES = (0, 100, 500)

@@ -16,12 +16,12 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from engine.errors import SwarmError
-from engine.protocols import Workspace
-from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
+from engine.domain.errors import SwarmError
+from engine.domain.settings import SandboxSettings
+from engine.domain.types import AgentId, CommitId
+from engine.ports.protocols import Workspace
+from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
 from engine.sandbox.levels import Level
-from engine.settings import SandboxSettings
-from engine.types import AgentId, CommitId
 from tests.bench.report import Report, ratio
 
 PLAIN = "plain"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
-from engine.settings import BuildSettings, SandboxSettings
-from engine.types import AgentId, CommitId
+from engine.domain.settings import BuildSettings, SandboxSettings
+from engine.domain.types import AgentId, CommitId
+from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
 from tests.bench.bench_workspaces import git, kilobytes
 from tests.bench.report import Report, ratio
 

@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.repo.workspace import AgentWorkspace
-from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
-from engine.settings import SandboxSettings
-from engine.types import AgentId, CommitId
+from engine.domain.settings import SandboxSettings
+from engine.domain.types import AgentId, CommitId
+from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.workspace import AgentWorkspace
 from tests.bench.report import Report, ratio
 
 IN_A_FOLDER = 25

@@ -6,11 +6,11 @@ Legal and level: every event folds, and the number of agents at work stays the s
 import random
 from collections.abc import Iterator
 
-from engine import events as e
-from engine import types as t
-from engine.conversation import Message, StopReason, Text, ToolCall
-from engine.fold import fold
-from engine.snapshot import Snapshot
+from engine.domain import events as e
+from engine.domain import types as t
+from engine.domain.conversation import Message, StopReason, Text, ToolCall
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
 
 MODEL = t.ModelName("rehearsal:week")
 CALLS = 100

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from engine.protocols import LandResult
-from engine.types import CommitId, LandingState
+from engine.domain.types import CommitId, LandingState
+from engine.ports.protocols import LandResult
 from tests.contracts.test_trunk import Bench, bench, message
 
 __all__ = ["bench"]

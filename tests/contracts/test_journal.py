@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.events import Event, Warned
+from engine.domain.events import Event, Warned
+from engine.domain.types import AgentId
 from engine.journal.writer import SqliteJournal
-from engine.protocols import Journal
-from engine.types import AgentId
+from engine.ports.protocols import Journal
 from tests.engine.journal.stories import story
 from tests.simulated.disk import Disk
 from tests.simulated.journal import MemoryJournal

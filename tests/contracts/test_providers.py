@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.conversation import Message, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
-from engine.errors import ModelError, ModelErrorKind
-from engine.models.streams import MAX_BYTES
-from engine.models.wire import estimate
-from engine.protocols import Provider
-from engine.types import CallId, Usage
+from engine.domain.conversation import Message, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
+from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.types import CallId, Usage
+from engine.models.adapters.sse import MAX_BYTES
+from engine.models.adapters.wire_format import estimate
+from engine.ports.protocols import Provider
 from tests.engine.models.dialects import DIALECTS, FIRST, KEY, TWO_CALLS, Called, Dialect
 from tests.engine.models.raw_server import (
     END,

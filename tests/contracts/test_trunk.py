@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.contention import LARGE
-from engine.protocols import Trunk
-from engine.repo.message import commit_message
-from engine.repo.source import inspect_repo
-from engine.repo.trunk import GitTrunk
-from engine.types import CommitId, LandingState, RunId, TaskId
+from engine.domain.collisions import LARGE
+from engine.domain.commit_message import commit_message
+from engine.domain.types import CommitId, LandingState, RunId, TaskId
+from engine.ports.protocols import Trunk
+from engine.repo.git.source import inspect_repo
+from engine.repo.landing.trunk import GitTrunk
 from tests.engine.repo.person import PersonRepo
 from tests.simulated.disk import Disk
 from tests.simulated.power import Power

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import SwarmError
-from engine.protocols import WorkspaceError, WorkspaceLost
-from engine.repo.workspace import AgentWorkspace
-from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
+from engine.domain.errors import SwarmError
+from engine.domain.settings import SandboxSettings
+from engine.domain.types import AgentId, CommitId
+from engine.ports.protocols import WorkspaceError, WorkspaceLost
+from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.probe import can_reflink
-from engine.settings import SandboxSettings
-from engine.types import AgentId, CommitId
 
 KINDS = [
     ("full", "overlay"),

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from engine.conversation import Block, Message, Request, Text, ToolAnswer, ToolCall, Turn
-from engine.types import CallId
+from engine.domain.conversation import Block, Message, Request, Text, ToolAnswer, ToolCall, Turn
+from engine.domain.types import CallId
 from tests.engine.models.dialects import DIALECTS, Called, Dialect
 from tests.engine.models.raw_server import RawServer, Step, serving, stream
 

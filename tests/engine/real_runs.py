@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine import wiring
-from engine.repo.source import inspect_repo
-from engine.settings import ModelsSettings, RepoSettings, Settings
+from engine.domain.settings import ModelsSettings, RepoSettings, Settings
+from engine.repo.git.source import inspect_repo
 from engine.wiring import LiveRun
 
 

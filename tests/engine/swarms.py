@@ -6,17 +6,17 @@ from importlib.resources import files
 from pathlib import Path
 
 import prompts as prompt_files
-from engine import events as e
 from engine.agents.prompts import Prompts
-from engine.conclusion import Outcome
-from engine.events import Draft
-from engine.fold import fold
-from engine.settings import Settings
-from engine.snapshot import Snapshot
-from engine.swarm import Swarm
+from engine.domain import events as e
+from engine.domain.events import Draft
+from engine.domain.settings import Settings
+from engine.domain.types import Intent, LoadLimit, ModelName, Role, RunId, Sample
+from engine.orchestrator.completion import Outcome
+from engine.orchestrator.swarm import Swarm
+from engine.ports.world import World
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
-from engine.types import Intent, LoadLimit, ModelName, Role, RunId, Sample
-from engine.world import World
 from tests import simulated
 
 PROMPTS = Prompts(files(prompt_files))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.conversation import Request, Turn
-from engine.types import AgentState
+from engine.domain.conversation import Request, Turn
+from engine.domain.types import AgentState
 from tests.engine.model_server import model_server
+from tests.engine.orchestrator.test_swarm import done, planner_of, turns, writes
 from tests.engine.real_runs import fingerprint, git, make_repo, settings, started
-from tests.engine.test_swarm import done, planner_of, turns, writes
 from tests.simulated import answers, call, first_line, turn
 
 FILES = {

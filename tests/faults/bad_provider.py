@@ -20,9 +20,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.models.playbook import Playbook
-from engine.models.rehearsal import next_line, open_rehearsal
-from engine.settings import ProviderSettings, SwarmSettings
+from engine.domain.settings import ProviderSettings, SwarmSettings
+from engine.models.rehearsal.playbook import Playbook
+from engine.models.rehearsal.provider import next_line, open_rehearsal
 from tests.engine.model_server import BY_PATH, ModelServer, decoded
 from tests.engine.models.dialects import DIALECTS, Called, Dialect
 from tests.engine.models.raw_server import (

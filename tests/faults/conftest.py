@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from engine.errors import ErrorKind, SwarmError
-from engine.repo.workspace import AgentWorkspace
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.repo.workspaces.workspace import AgentWorkspace
 from tests.faults.contained import Place, open_place, shell
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.protocols import Output
-from engine.repo.workspace import AgentWorkspace
-from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
+from engine.domain.settings import SandboxSettings
+from engine.domain.types import AgentId, CommitId
+from engine.ports.protocols import Output
+from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.levels import GUARANTEES, Level
-from engine.settings import SandboxSettings
-from engine.types import AgentId, CommitId
 
 MEMORY = "192MiB"
 PROCESSES = 48

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
-from engine import events as e
+from engine.domain import events as e
+from engine.domain.types import CommitId
 from engine.journal import writer
-from engine.repo import publish, trunk
-from engine.repo.workspace import AgentWorkspace
-from engine.types import CommitId
+from engine.repo.landing import publish, trunk
+from engine.repo.workspaces.workspace import AgentWorkspace
 from tui.cli import main
 
 

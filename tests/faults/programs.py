@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 import sample_projects
-from engine.runs import RunListing, list_runs
+from engine.runs.listing import RunListing, list_runs
 from tests.engine.real_runs import fingerprint, git, make_repo
 
 PROGRAM = str(Path(sys.executable).with_name("swarm-tui"))

@@ -6,9 +6,9 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from engine.repo.message import commit_message
-from engine.repo.trees import FILE, Content
-from engine.repo.trunk import GitTrunk
+from engine.domain.commit_message import commit_message
+from engine.repo.git.trees import FILE, Content
+from engine.repo.landing.trunk import GitTrunk
 
 AT_ONCE = 24
 

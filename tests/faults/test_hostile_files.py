@@ -5,9 +5,9 @@ import platform
 
 import pytest
 
-from engine.fold.agents import INDEX_LOCKED
-from engine.protocols import WorkspaceError
-from engine.repo.workspace import AgentWorkspace
+from engine.ports.protocols import WorkspaceError
+from engine.repo.workspaces.workspace import AgentWorkspace
+from engine.state.fold.agents import INDEX_LOCKED
 from tests.faults.contained import SECRET, Place, git, run, shell
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.repo.workspace import AgentWorkspace
+from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.seccomp import ABSENT, FORBIDDEN, NUMBERS, QUEUES, build_filter
 from tests.faults.contained import CALL, Place, bystander, python, shell
 

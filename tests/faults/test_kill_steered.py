@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.commands import Cancel, Command, Pause, Resume, SetPriority, SetWorkers, Steer, SubmitIntent
-from engine.control_client import ControlClient
-from engine.errors import ErrorKind, SwarmError
+from engine.control.client import ControlClient
+from engine.domain.commands import Cancel, Command, Pause, Resume, SetPriority, SetWorkers, Steer, SubmitIntent
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.types import ROOT, AgentPath
 from engine.journal.queries import read_snapshot
-from engine.types import ROOT, AgentPath
 from tests.faults.programs import Case
 from tests.tui.owners import until
 

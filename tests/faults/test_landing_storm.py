@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engine.repo.source import inspect_repo
-from engine.repo.trees import FILE, Content
-from engine.repo.trunk import GitTrunk
-from engine.types import LandingState, RunId, TaskId
+from engine.domain.types import LandingState, RunId, TaskId
+from engine.repo.git.source import inspect_repo
+from engine.repo.git.trees import FILE, Content
+from engine.repo.landing.trunk import GitTrunk
 from tests.engine.repo.person import PersonRepo
 
 KILLED_AFTER = (1, 40, 130)

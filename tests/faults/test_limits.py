@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from engine.repo.workspace import AgentWorkspace
+from engine.repo.workspaces.workspace import AgentWorkspace
 from tests.faults.contained import PROCESSES, Place, open_place, processes_with, python, run, shell
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

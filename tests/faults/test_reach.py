@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.repo.workspace import AgentWorkspace
+from engine.repo.workspaces.workspace import AgentWorkspace
 from tests.faults.contained import SECRET, Place, bystander, python, shell
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from engine.commands import Pause, Resume
-from engine.control_client import ControlClient
-from engine.events import ToolFinished
+from engine.control.client import ControlClient
+from engine.domain.commands import Pause, Resume
+from engine.domain.events import ToolFinished
 from tests.engine.real_runs import git, make_repo
 from tests.faults.programs import PROGRAM, Case
 

@@ -7,8 +7,8 @@ and on a conflict takes trunk's version of the file and puts its own change into
 import re
 from collections.abc import Callable
 
-from engine.conversation import Request, ToolCall, Turn
-from tests.engine.test_swarm import done, said, turns
+from engine.domain.conversation import Request, ToolCall, Turn
+from tests.engine.orchestrator.test_swarm import done, said, turns
 from tests.real_library.additions import ADDITIONS, Addition
 from tests.simulated import answers, call, first_line, turn
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.settings import SwarmSettings
+from engine.domain.settings import SwarmSettings
 from tests.engine.model_server import model_server
 from tests.engine.real_runs import fingerprint, git, settings, started
 from tests.real_library.additions import ADDITIONS

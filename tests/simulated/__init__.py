@@ -1,4 +1,4 @@
-"""A simulated world for fast tests of the engine's logic: every protocol of `engine.protocols`, in memory.
+"""A simulated world for fast tests of the engine's logic: every protocol of `engine.ports.protocols`, in memory.
 
 Time is virtual: a day of a run passes in milliseconds, and a seed decides all delays, so that a failing run can be
 repeated. Nothing here touches the disk, a process, a thread or the network.

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.errors import ErrorKind, SwarmError
+from engine.domain.errors import ErrorKind, SwarmError
 from tests.simulated.time import SimulatedClock
 
 

@@ -18,15 +18,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from engine import commands as c
-from engine import events as e
-from engine.conclusion import Outcome
-from engine.conversation import Request, StopReason, Turn
-from engine.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
-from engine.fold import fold
-from engine.settings import BudgetSettings, Settings, SwarmSettings
-from engine.snapshot import Snapshot
-from engine.types import ROOT, AgentId, AgentState, CommitId, ModelName, Role, RunState, Task, TaskId, TaskState
+from engine.domain import commands as c
+from engine.domain import events as e
+from engine.domain.conversation import Request, StopReason, Turn
+from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
+from engine.domain.types import ROOT, AgentId, AgentState, CommitId, ModelName, Role, RunState, Task, TaskId, TaskState
+from engine.orchestrator.completion import Outcome
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
 from tests import simulated
 from tests.engine import swarms
 from tests.simulated import Trouble, call, first_line, turn

@@ -4,10 +4,10 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from engine.errors import ErrorKind, SwarmError
-from engine.events import Event
-from engine.snapshot import Snapshot
-from engine.types import AgentId
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.events import Event
+from engine.domain.types import AgentId
+from engine.state.snapshot import Snapshot
 from tests.simulated.disk import Disk
 from tests.simulated.power import Power
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from engine.conversation import Message, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
-from engine.types import CallId, ModelName, Usage
+from engine.domain.conversation import Message, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
+from engine.domain.types import CallId, ModelName, Usage
+from engine.models.registry import split_model
 from tests.simulated.power import Power
 from tests.simulated.time import SimulatedClock
 
@@ -61,6 +62,9 @@ class ScriptedModels:
         self._clock = clock
         self._power = power
         self._latency_s = latency_s
+
+    def check(self, model: ModelName) -> None:
+        split_model(model)
 
     async def prepare(self, models: Sequence[ModelName]) -> None:
         """Every model is there."""

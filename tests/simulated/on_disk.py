@@ -16,16 +16,16 @@ from typing import Any, TypeVar
 
 import pygit2
 
-from engine.errors import ErrorKind
-from engine.events import Event
+from engine.domain.errors import ErrorKind
+from engine.domain.events import Event
+from engine.domain.types import AgentId, CommitId, RunId, TaskId
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
-from engine.protocols import LandResult
-from engine.repo.source import inspect_repo
-from engine.repo.trees import FILE, Content
-from engine.repo.trunk import GitTrunk
-from engine.snapshot import Snapshot
-from engine.types import AgentId, CommitId, RunId, TaskId
+from engine.ports.protocols import LandResult
+from engine.repo.git.source import inspect_repo
+from engine.repo.git.trees import FILE, Content
+from engine.repo.landing.trunk import GitTrunk
+from engine.state.snapshot import Snapshot
 from tests.engine.real_runs import make_repo
 from tests.simulated.disk import Disk
 from tests.simulated.journal import MemoryJournal

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from engine.types import AgentId, AgentUse, Check, CommitId, Sample
+from engine.domain.types import AgentId, AgentUse, Check, CommitId, Sample
 from tests.simulated.merge import Tree
 from tests.simulated.power import Power
 from tests.simulated.time import SimulatedClock

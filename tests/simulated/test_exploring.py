@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from engine import events as e
-from engine import recovery
-from engine.agents import cancelling, handoffs, landing
-from engine.agents.budget_watch import BudgetWatch
-from engine.agents.context import Conversation
-from engine.fold.table import FOLDS
-from engine.supervisor import Supervisor
-from engine.types import CommitId, TaskId
+from engine.agents import cancellation, handoffs, landing
+from engine.agents.conversation_log import Conversation
+from engine.domain import events as e
+from engine.domain.types import CommitId, TaskId
+from engine.orchestrator import recovery
+from engine.orchestrator.budget_enforcer import BudgetWatch
+from engine.orchestrator.supervisor import Supervisor
+from engine.state.fold.table import FOLDS
 from tests.simulated import exploring
 from tests.simulated.exploring import BrokenError, explore, explore_plan, owed, planned, undisturbed
 from tests.simulated.trunk import MemoryTrunk
@@ -95,7 +95,7 @@ def cancelled_workers_run_on(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_cancelled_planner_leaves_those_below(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cancelling, "below", lambda *args: ())
+    patch.setattr(cancellation, "below", lambda *args: ())
 
 
 def what_landed_is_not_looked_for(patch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def a_handoff_is_not_delivered(patch: pytest.MonkeyPatch) -> None:
 
 
 def nobody_is_told_of_a_cancelled_task(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cancelling, "told", lambda *args: ())
+    patch.setattr(cancellation, "told", lambda *args: ())
 
 
 def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:

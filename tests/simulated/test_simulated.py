@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.conversation import Message, Request, Text, Turn
-from engine.errors import ModelError, ModelErrorKind
-from engine.events import Event, Warned
-from engine.protocols import (
+from engine.domain.conversation import Message, Request, Text, Turn
+from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.events import Event, Warned
+from engine.domain.types import AgentId, CommitId, LandingState, ModelName, TaskId, Usage
+from engine.ports.protocols import (
     Checker,
     Clock,
     Ids,
@@ -22,7 +23,6 @@ from engine.protocols import (
     WorkspaceLost,
     Workspaces,
 )
-from engine.types import AgentId, CommitId, LandingState, ModelName, TaskId, Usage
 from tests.simulated import (
     NothingCanHappen,
     Ran,

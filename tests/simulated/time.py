@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from engine.types import Micros
+from engine.domain.types import Micros
 
 T = TypeVar("T")
 

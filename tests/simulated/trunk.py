@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from engine.contention import LARGE
-from engine.errors import ErrorKind
-from engine.protocols import LandResult
-from engine.types import CommitId, LandingState, TaskId
+from engine.domain.collisions import LARGE
+from engine.domain.errors import ErrorKind
+from engine.domain.types import CommitId, LandingState, TaskId
+from engine.ports.protocols import LandResult
 from tests.simulated.disk import Disk
 from tests.simulated.merge import Tree, merge_trees
 from tests.simulated.patch import unified_patch

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from posixpath import normpath
 
-from engine.protocols import Entry, Match, Output, Workspace, WorkspaceError, WorkspaceLost
-from engine.types import AgentId, CommitId
+from engine.domain.types import AgentId, CommitId
+from engine.ports.protocols import Entry, Match, Output, Workspace, WorkspaceError, WorkspaceLost
 from tests.simulated.disk import Disk
 from tests.simulated.patch import unified_patch
 from tests.simulated.power import Power

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.events import Event
+from engine.domain.events import Event
 from tests.simulated.disk import Disk
 from tests.simulated.journal import MemoryJournal
 from tests.simulated.merge import Tree

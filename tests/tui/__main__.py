@@ -8,8 +8,8 @@ from tests.tui.swarms import swarm
 from tests.tui.test_hostile import hostile_session
 from tui.app import run_app
 from tui.bridge import Settings
-from tui.session import Start
-from tui.theme import choose_theme
+from tui.sessions.session import Start
+from tui.style.theme import choose_theme
 
 START = Start(
     "/home/me/src/mdconv",

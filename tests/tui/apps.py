@@ -6,10 +6,10 @@ from textual.pilot import Pilot
 
 from tests.tui.fake_session import FakeSession
 from tui.app import SwarmApp
-from tui.keymap import Keymap
+from tui.input.keymap import Keymap
 from tui.screens.main import MainScreen
-from tui.session import Start
-from tui.theme import load_themes
+from tui.sessions.session import Start
+from tui.style.theme import load_themes
 
 
 def app_on(

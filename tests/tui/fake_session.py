@@ -7,13 +7,10 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from engine import events as e
-from engine.commands import Cancel, Command, Pause, Resolve, Resume, SetWorkers, Stop, SubmitIntent
-from engine.errors import ErrorKind, SwarmError
-from engine.fold import fold
-from engine.journal.rows import CallRow, Followed, MessageRow
-from engine.snapshot import Snapshot
-from engine.types import (
+from engine.domain import events as e
+from engine.domain.commands import Cancel, Command, Pause, Resolve, Resume, SetWorkers, Stop, SubmitIntent
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.types import (
     Agent,
     AgentId,
     AgentState,
@@ -28,8 +25,12 @@ from engine.types import (
     Scratchpad,
     TaskId,
 )
-from tui.eventlines import describe
-from tui.session import CloseMode, Earlier, EventLine, Live, Player
+from engine.journal.rows import CallRow, Followed, MessageRow
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
+from tui.format.event_line import EventLine
+from tui.format.event_lines import describe
+from tui.sessions.session import CloseMode, Earlier, Live, Player
 
 T = TypeVar("T")
 START = 1_800_000_000_000_000

@@ -11,7 +11,7 @@ from threading import Event as Signal
 
 from tui.commands.scratch import scratch_repo
 from tui.machinery import RunListing, SampleProject, list_runs, list_samples
-from tui.session import Session
+from tui.sessions.session import Session
 
 WAIT_S = 100
 SLOW = "rehearsal:notes?speed=2"

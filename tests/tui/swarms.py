@@ -2,9 +2,9 @@
 
 from random import Random
 
-from engine import events as e
-from engine.conversation import Message, StopReason, Text
-from engine.types import (
+from engine.domain import events as e
+from engine.domain.conversation import Message, StopReason, Text
+from engine.domain.types import (
     Agent,
     AgentId,
     AgentPath,
@@ -31,7 +31,7 @@ from engine.types import (
     Usage,
 )
 from tests.tui.fake_session import FakeSession, conversation
-from tui.session import Live
+from tui.sessions.session import Live
 
 INTENT = """# Markdown converter
 

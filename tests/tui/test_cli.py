@@ -16,9 +16,9 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
-from engine.settings import ProviderSettings, Settings
-from engine.settings_check import SECTIONS
-from engine.settings_files import load_settings
+from engine.config.load import load_settings
+from engine.config.validate import SECTIONS
+from engine.domain.settings import ProviderSettings, Settings
 from tests.tui.command_line import PROGRAM, Answer, Person
 from tui.commands.scratch import scratch_repo
 from tui.machinery import list_samples

@@ -362,7 +362,7 @@ def test_an_unexpected_fault_leaves_its_traceback_in_a_log_and_not_on_the_screen
     broken = person.home / "broken"
     broken.mkdir()
     (broken / "sitecustomize.py").write_text(
-        "import engine.runs\ndef fault(*_): raise ZeroDivisionError('a fault')\nengine.runs.list_runs = fault\n"
+        "import engine.runs.listing\ndef fault(*_): raise ZeroDivisionError('a fault')\nengine.runs.list_runs = fault\n"
     )
     answer = person.program("runs", PYTHONPATH=str(broken))
     assert answer.status == 1

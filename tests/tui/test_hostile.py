@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from engine import events as e
-from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow
-from engine.types import (
+from engine.domain import events as e
+from engine.domain.types import (
     AgentId,
     AgentState,
     CallId,
@@ -29,13 +28,14 @@ from engine.types import (
     RunState,
     TaskKind,
 )
+from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow
 from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession, refused
 from tests.tui.swarms import begin, hand_off, spawn, task
 from tui.bridge import Command
-from tui.session import Live, Start
-from tui.stylesheet import css_theme
-from tui.theme import load_themes, read_theme
+from tui.sessions.session import Live, Start
+from tui.style.css import css_theme
+from tui.style.theme import load_themes, read_theme
 
 EVIL = (
     "[/x][bold]\x1b]0;OWNED\x07\x1b]52;c;T1dORUQ=\x1b\\\x9b2J\x1b[2J\x9d0;OWNED\x9c\x1bP1$r\x1b\\"

@@ -11,7 +11,7 @@ from tests.tui.apps import app_on, main_of, press, settle
 from tests.tui.swarms import small
 from tui.app import SwarmApp
 from tui.bridge import SubmitIntent
-from tui.session import Start
+from tui.sessions.session import Start
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 SURFACES = {

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from tui.bridge import ErrorKind, SwarmError
 from tui.commands.options import state_dir
-from tui.figures import size
+from tui.format.numbers import size
 from tui.machinery import JournalReader, RunFolder, RunLock, archive, find_run, seq_of
 
 

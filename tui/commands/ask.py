@@ -7,9 +7,9 @@ from argparse import Namespace
 
 from tui.bridge import ErrorKind, SwarmError
 from tui.commands.options import settings_of, state_dir
-from tui.figures import count, dollars
+from tui.format.numbers import count, dollars
+from tui.format.text import clean, one_line
 from tui.machinery import ask_about, find_run
-from tui.text import clean, one_line
 
 WIDTH = 160
 

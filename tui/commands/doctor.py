@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tui.bridge import ModelName, ProviderSettings, Settings, SwarmError
 from tui.commands.options import settings_of, state_dir
 from tui.commands.prepare import existing, top_of
+from tui.format.text import one_line
 from tui.machinery import (
     PROVIDERS,
     SandboxReport,
@@ -26,7 +27,6 @@ from tui.machinery import (
     require_git,
     suggest_check,
 )
-from tui.text import one_line
 
 DISK_FLOOR = 5 * 2**30
 """Bytes below which a warning is due: some hundred copies, a journal and a build fit into this."""

@@ -8,9 +8,9 @@ from argparse import Namespace
 from tui.bridge import SwarmError, lint
 from tui.commands.intent_file import read_intent
 from tui.commands.options import settings_of
-from tui.figures import count, dollars
+from tui.format.numbers import count, dollars
+from tui.format.text import clean, one_line
 from tui.machinery import review_intent
-from tui.text import clean, one_line
 
 
 def lint_intent(arguments: Namespace) -> int:

@@ -22,13 +22,13 @@ from tui.bridge import ErrorKind, ModelName, ProviderSettings, Settings, SwarmEr
 from tui.commands.intent_file import stated
 from tui.commands.options import as_words, options_of, settings_of, state_dir
 from tui.commands.prepare import existing, require_terminal, top_of
-from tui.embedded import EmbeddedSession
-from tui.handover import hand_over
+from tui.format.text import one_line
 from tui.machinery import RunFolder, RunListing, SourceRepo, find_run, inspect_repo, newest_unfinished, repo_id
-from tui.opening import open_app
-from tui.parting import farewell
-from tui.session import Session, Start
-from tui.text import one_line
+from tui.sessions.detach import hand_over
+from tui.sessions.embedded import EmbeddedSession
+from tui.sessions.exit_message import farewell
+from tui.sessions.session import Session, Start
+from tui.terminal.first_frame import open_app
 
 DRAFT = "draft.md"
 
@@ -77,7 +77,7 @@ def _attach(run: RunListing, settings: Settings) -> int:
         raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
 
     def open_session(_: str | None) -> Session:
-        session: Callable[[RunFolder], Session] = pkgutil.resolve_name("tui.attached:AttachedSession")
+        session: Callable[[RunFolder], Session] = pkgutil.resolve_name("tui.sessions.attached:AttachedSession")
         return session(run.folder)
 
     return _show(open_session, settings, draft=_draft_of(run.folder))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tui.bridge import ExitStatus, SwarmError
 from tui.commands.options import state_dir
+from tui.format.text import one_line
 from tui.machinery import Mask, secrets_of
-from tui.text import one_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 BARRED = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)

@@ -9,8 +9,8 @@ from pathlib import Path
 from tui import machinery
 from tui.bridge import ErrorKind, Settings, SwarmError
 from tui.commands.options import settings_of
+from tui.format.text import one_line
 from tui.machinery import SourceRepo, inspect_repo
-from tui.text import one_line
 
 
 def prepared(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:

@@ -9,8 +9,8 @@ from tui.bridge import ErrorKind, SwarmError, config_folder
 from tui.commands.options import settings_of, state_dir
 from tui.commands.prepare import require_terminal
 from tui.machinery import JournalReader, RunFolder, find_run, seq_of, snapshot_line
-from tui.opening import open_app
-from tui.replayed import ReplaySession
+from tui.sessions.replay import ReplaySession
+from tui.terminal.first_frame import open_app
 
 
 def replay(arguments: Namespace) -> int:

@@ -8,8 +8,8 @@ import msgspec
 
 from tui.bridge import ErrorKind, SwarmError
 from tui.commands.options import state_dir
+from tui.format.text import one_line
 from tui.machinery import HeatReport, Report, find_run, report_of
-from tui.text import one_line
 
 MOST = 20
 """Subtrees that the text lists."""

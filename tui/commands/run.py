@@ -10,7 +10,7 @@ from tui.bridge import ErrorKind, Settings, SwarmError
 from tui.commands.intent_file import read_intent
 from tui.commands.options import options_of, state_dir
 from tui.commands.prepare import prepared
-from tui.headless import drive
+from tui.headless.run import drive
 from tui.machinery import RunListing, SourceRepo, find_run, inspect_repo, newest_unfinished
 
 

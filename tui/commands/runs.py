@@ -11,8 +11,8 @@ import msgspec
 
 from tui.bridge import ErrorKind, SwarmError
 from tui.commands.options import state_dir
+from tui.format.text import one_line
 from tui.machinery import RunListing, export_jsonl, export_otel, find_run, list_runs
-from tui.text import one_line
 
 COLUMNS = ("RUN", "STATE", "AGE", "LANDED", "FAILED", "COST", "REPO")
 

@@ -1,8 +1,8 @@
 """Help: the keys of the focused pane first, then those that work everywhere, with the reason where one is disabled."""
 
-from tui.actions import Context, in_scopes
-from tui.keymap import Keymap
-from tui.text import EMPTY, Line, Span, fit, wrap
+from tui.format.text import EMPTY, Line, Span, fit, wrap
+from tui.input.actions import Context, in_scopes
+from tui.input.keymap import Keymap
 from tui.widgets.prose import heading
 
 _TITLES = {

@@ -12,16 +12,16 @@ from textual.screen import Screen
 from textual.widgets import TextArea
 
 from tui.bridge import Intent, Snapshot, SubmitIntent, TaskState
-from tui.figures import age, clock
-from tui.keymap import DEFAULT
-from tui.screens.apply import Apply
-from tui.screens.outside import Outside
-from tui.states import TASK
-from tui.text import Line, Span, clean, one_line
+from tui.format.numbers import age, clock
+from tui.format.state_styles import TASK
+from tui.format.text import Line, Span, clean, one_line
+from tui.input.keymap import DEFAULT
+from tui.screens.clipboard_and_editor import Outside
+from tui.screens.confirm_intent import Apply
 from tui.widgets.header import Header
 from tui.widgets.markdown import MarkdownEditor
 from tui.widgets.prose import Prose, heading, paragraph, tell_change
-from tui.widgets.strips import Footer, TabStrip
+from tui.widgets.tab_strip import Footer, TabStrip
 
 TASKS = 12
 

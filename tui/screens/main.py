@@ -12,15 +12,15 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui.keymap import DEFAULT
+from tui.format.state_styles import look_of
+from tui.format.text import Line, Span, clean
+from tui.input.keymap import DEFAULT
+from tui.screens.clipboard_and_editor import Outside
+from tui.screens.handoff import HandoffReader
 from tui.screens.layout import PANES, TOO_SMALL, Layout, Pane, layout_for
-from tui.screens.outside import Outside
-from tui.screens.reader import HandoffReader
-from tui.screens.replaying import Replaying, Timeline
+from tui.screens.replay_bar import Replaying, Timeline
 from tui.screens.steering import Steering
-from tui.states import look_of
-from tui.text import Line, Span, clean
-from tui.widgets.acting import Acting
+from tui.widgets.actionable import Acting
 from tui.widgets.agents import AgentTree, TreeHeads
 from tui.widgets.detail import Detail, Tab
 from tui.widgets.diff import DiffView
@@ -31,7 +31,7 @@ from tui.widgets.handoffs import HandoffList, mark_resolved
 from tui.widgets.header import TALL, Header
 from tui.widgets.lines import LineView
 from tui.widgets.resources import Resources
-from tui.widgets.strips import Footer, StripWidget, TabStrip
+from tui.widgets.tab_strip import Footer, StripWidget, TabStrip
 
 POLL_S = 0.2
 FIRST_POLL_S = 0.02

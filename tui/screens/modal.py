@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tui.text import Line, Span, clean, wrap
-from tui.widgets.acting import Acting
+from tui.format.text import Line, Span, clean, wrap
+from tui.widgets.actionable import Acting
 from tui.widgets.prose import Prose
 
 

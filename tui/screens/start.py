@@ -13,14 +13,14 @@ from textual.screen import Screen
 from textual.widgets import TextArea
 
 from tui.bridge import SwarmError
-from tui.opening import title
-from tui.screens.apply import KeyBar
-from tui.screens.outside import Outside
-from tui.session import Start
-from tui.text import Line
+from tui.format.text import Line
+from tui.format.title import title
+from tui.screens.clipboard_and_editor import Outside
+from tui.screens.confirm_intent import KeyBar
+from tui.sessions.session import Start
 from tui.widgets.markdown import MarkdownEditor
 from tui.widgets.prose import Prose, fact
-from tui.widgets.strips import StripWidget
+from tui.widgets.tab_strip import StripWidget
 
 
 class StartTitle(StripWidget):

@@ -16,10 +16,10 @@ from tui.bridge import (
     Steer,
     SwarmError,
 )
+from tui.format.text import clean
 from tui.machinery import split_model
 from tui.screens.modal import Ask, Choice, Choose
-from tui.text import clean
-from tui.widgets.acting import Acting
+from tui.widgets.actionable import Acting
 from tui.widgets.diff import Place
 
 QUOTED = 200

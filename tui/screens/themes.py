@@ -9,9 +9,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from tui.text import EMPTY, Line, Span, fit, one_line, wrap
-from tui.theme import Palette
-from tui.widgets.acting import Acting
+from tui.format.text import EMPTY, Line, Span, fit, one_line, wrap
+from tui.style.theme import Palette
+from tui.widgets.actionable import Acting
 from tui.widgets.lines import LineView
 from tui.widgets.prose import Prose
 

@@ -6,14 +6,14 @@ from typing import ClassVar
 from textual import events
 from textual.binding import BindingType
 
-from tui.agentrow import agent_line, heads
 from tui.bridge import Agent, AgentId, Snapshot
-from tui.filters import BadFilter, Filter, agent_filter
-from tui.keymap import DEFAULT
-from tui.text import Line, Span
-from tui.tree import MOVING, Order, Row, flatten
+from tui.format.agent_row import agent_line, heads
+from tui.format.filters import BadFilter, Filter, agent_filter
+from tui.format.text import Line, Span
+from tui.format.tree_rows import MOVING, Order, Row, flatten
+from tui.input.keymap import DEFAULT
 from tui.widgets.lines import LineView
-from tui.widgets.strips import StripWidget
+from tui.widgets.tab_strip import StripWidget
 
 _ORDERS = list(Order)
 

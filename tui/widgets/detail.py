@@ -9,19 +9,19 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from tui.bridge import Agent, AgentId, Followed, MessageRow, Role, Scratchpad
-from tui.keymap import DEFAULT
-from tui.session import EventLine
-from tui.text import EMPTY
-from tui.widgets.acting import Acting
-from tui.widgets.agentprose import tell_now, tell_task
+from tui.format.event_line import EventLine
+from tui.format.text import EMPTY
+from tui.input.keymap import DEFAULT
+from tui.widgets.actionable import Acting
+from tui.widgets.agent_prose import tell_now, tell_task
 from tui.widgets.diff import DiffView
 from tui.widgets.frame import Frame
 from tui.widgets.handoffs import tell_followed
 from tui.widgets.lines import LineView
 from tui.widgets.prose import Prose, paragraph
 from tui.widgets.scratchpad import ScratchpadView
-from tui.widgets.story import Conversation, Log, Story
-from tui.widgets.strips import TabStrip
+from tui.widgets.tab_strip import TabStrip
+from tui.widgets.transcript import Conversation, Log, Story
 
 T = TypeVar("T")
 PAGE = 60

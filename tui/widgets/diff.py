@@ -12,10 +12,10 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from tui.bridge import FileDiff, Patch, parse_patch
-from tui.keymap import DEFAULT
-from tui.patchrows import NONE, Row, Rows, Text, lay_out, line_starts, pieces
-from tui.syntax import Part
-from tui.text import EMPTY, Line, Span, clean, cut, fit, width_of
+from tui.format.diff_rows import NONE, Row, Rows, Text, lay_out, line_starts, pieces
+from tui.format.text import EMPTY, Line, Span, clean, cut, fit, width_of
+from tui.input.keymap import DEFAULT
+from tui.style.syntax import Part
 from tui.widgets.lines import LineView
 
 SPLIT_CELLS = 96

@@ -9,12 +9,13 @@ from typing import ClassVar
 from textual import events
 from textual.binding import BindingType
 
-from tui.figures import clock
-from tui.filters import BadFilter, Filter, event_filter
-from tui.keymap import DEFAULT
-from tui.session import Earlier, EventLine, Tone
-from tui.states import TONE
-from tui.text import Line, Span, fit, one_line
+from tui.format.event_line import EventLine, Tone
+from tui.format.filters import BadFilter, Filter, event_filter
+from tui.format.numbers import clock
+from tui.format.state_styles import TONE
+from tui.format.text import Line, Span, fit, one_line
+from tui.input.keymap import DEFAULT
+from tui.sessions.session import Earlier
 from tui.widgets.lines import LineView
 
 KEPT = 5000

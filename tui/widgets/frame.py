@@ -4,7 +4,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.geometry import Region
 
-from tui.text import clean
+from tui.format.text import clean
 
 
 class Frame(Vertical):

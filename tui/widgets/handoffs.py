@@ -5,14 +5,14 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from tui.bridge import Followed, Handoff, HandoffId, Resolve, TaskState
-from tui.conversation import target_of
-from tui.figures import age, clock
-from tui.filters import BadFilter, Filter, handoff_filter
-from tui.keymap import DEFAULT
-from tui.states import HANDOFF, LANDING, TASK
-from tui.text import EMPTY, Line, Span, cut, fit, one_line, width_of
-from tui.view import View, needs_person
-from tui.widgets.acting import Host
+from tui.format.filters import BadFilter, Filter, handoff_filter
+from tui.format.message_lines import target_of
+from tui.format.numbers import age, clock
+from tui.format.state_styles import HANDOFF, LANDING, TASK
+from tui.format.text import EMPTY, Line, Span, cut, fit, one_line, width_of
+from tui.format.view import View, needs_person
+from tui.input.keymap import DEFAULT
+from tui.widgets.actionable import Host
 from tui.widgets.lines import LineView
 from tui.widgets.prose import fact, heading, paragraph
 

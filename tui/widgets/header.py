@@ -4,12 +4,12 @@ from collections import Counter
 from typing import NamedTuple
 
 from tui.bridge import AgentState, Micros, RunState, Snapshot, TaskState
-from tui.figures import age, count, dollars, percent, span
-from tui.limits import NEAR, budget_of, of_parts
-from tui.opening import title
-from tui.states import RUN, Look
-from tui.text import EMPTY, Line, Span, fit, one_line, width_of
-from tui.widgets.strips import StripWidget
+from tui.format.limits import NEAR, budget_of, of_parts
+from tui.format.numbers import age, count, dollars, percent, span
+from tui.format.state_styles import RUN, Look
+from tui.format.text import EMPTY, Line, Span, fit, one_line, width_of
+from tui.format.title import title
+from tui.widgets.tab_strip import StripWidget
 
 TALL = 24
 """Lines of a terminal from which on the header has a third line."""

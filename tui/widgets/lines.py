@@ -13,10 +13,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.keymap import DEFAULT
-from tui.text import EMPTY, Line, Span, clean, cut, differing, width_of
-from tui.theme import Palette
-from tui.widgets.acting import Acting
+from tui.format.text import EMPTY, Line, Span, clean, cut, differing, width_of
+from tui.input.keymap import DEFAULT
+from tui.style.theme import Palette
+from tui.widgets.actionable import Acting
 
 
 def strip_of(line: Line, palette: Palette, cells: int, base: str = "on:background") -> Strip:

@@ -5,9 +5,9 @@ from textual import events
 from textual.widgets import TextArea
 from textual.widgets.text_area import TextAreaTheme
 
-from tui.text import clean
-from tui.theme import Palette
-from tui.widgets.acting import Acting
+from tui.format.text import clean
+from tui.style.theme import Palette
+from tui.widgets.actionable import Acting
 
 _STYLES = {
     "heading": "keyword bold",

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual import events
 from textual.strip import Strip
 
-from tui.text import EMPTY, Line, Span, clean, wrap
+from tui.format.text import EMPTY, Line, Span, clean, wrap
 from tui.widgets.lines import LineView
 
 Build = Callable[[int], list[Line]]

@@ -7,12 +7,12 @@ from typing import ClassVar, NamedTuple
 from textual.binding import BindingType
 
 from tui.bridge import Micros, Sample, Snapshot, TaskState
-from tui.figures import ceiling, chart, count, meter, octets, percent
-from tui.history import Moments, Stretch, a_minute, resample
-from tui.keymap import DEFAULT
-from tui.limits import binding, workers_at_work
-from tui.text import EMPTY, Line, Span, fit, one_line, wrap
-from tui.usage import Rank, tell_users
+from tui.format.chart import Moments, Stretch, a_minute, resample
+from tui.format.limits import binding, workers_at_work
+from tui.format.numbers import ceiling, chart, count, meter, octets, percent
+from tui.format.text import EMPTY, Line, Span, fit, one_line, wrap
+from tui.format.top_users import Rank, tell_users
+from tui.input.keymap import DEFAULT
 from tui.widgets.prose import Prose
 
 _STRETCHES = list(Stretch)

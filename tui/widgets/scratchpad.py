@@ -6,9 +6,9 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from tui.bridge import Scratchpad
-from tui.figures import age, clock
-from tui.keymap import DEFAULT
-from tui.text import EMPTY, Line, Span, clean, wrap
+from tui.format.numbers import age, clock
+from tui.format.text import EMPTY, Line, Span, clean, wrap
+from tui.input.keymap import DEFAULT
 from tui.widgets.prose import Prose, tell_change
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from engine import events as e
+from engine.domain import events as e
+from engine.domain.types import Agent, AgentState, Role
 from engine.journal.blobs import Shelf
 from engine.journal.projections.counts import called, count, tokens
 from engine.journal.statements import Parameters, Projections, Statement, Write, insert
-from engine.types import Agent, AgentState, Role
 
 PROJECTIONS = Projections()
 

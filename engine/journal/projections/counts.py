@@ -1,7 +1,7 @@
 """What the run's row counts, added up for all events of a transaction."""
 
+from engine.domain.types import Usage
 from engine.journal.statements import MOST, Statement, Write, added, total
-from engine.types import Usage
 
 _COUNTED = (
     *("agents", "landed", "failed", "cancelled", "handoffs", "checks_passed", "checks_failed"),

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from engine import events as e
+from engine.domain import events as e
+from engine.domain.types import Usage
 from engine.journal.blobs import Shelf
 from engine.journal.projections.agents import acts
 from engine.journal.projections.counts import called, tokens
@@ -19,7 +20,6 @@ from engine.journal.statements import (
     last_known,
     total,
 )
-from engine.types import Usage
 
 PROJECTIONS = Projections()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from engine import events as e
+from engine.domain import events as e
 from engine.journal.blobs import Shelf
 from engine.journal.projections.counts import count
 from engine.journal.statements import Projections, Statement, Write, insert, json_text

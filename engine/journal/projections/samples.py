@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from engine import events as e
+from engine.domain import events as e
+from engine.domain.types import AgentUse, Micros, Sample
 from engine.journal.blobs import Shelf
 from engine.journal.statements import Projections, Statement, Write, insert
-from engine.types import AgentUse, Micros, Sample
 
 PROJECTIONS = Projections()
 

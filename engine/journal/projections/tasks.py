@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from engine import events as e
+from engine.domain import events as e
+from engine.domain.types import LandingState, Task
 from engine.journal.blobs import Shelf
 from engine.journal.projections.counts import count
 from engine.journal.statements import Projections, Statement, Write, insert, json_text
-from engine.snapshot import OVERTAKING
-from engine.types import LandingState, Task
+from engine.state.snapshot import OVERTAKING
 
 PROJECTIONS = Projections()
 

@@ -5,12 +5,12 @@ from heapq import nlargest
 
 from msgspec.structs import replace
 
-from engine import events as e
-from engine.failures import failure_of
-from engine.fold.agents import INDEX_LOCKED
+from engine.domain import events as e
+from engine.domain.failure_signature import failure_of
+from engine.domain.types import ToolCallState
 from engine.journal.projections.counts import tokens
 from engine.journal.statements import Parameters, Statement, Write, added, insert, total
-from engine.types import ToolCallState
+from engine.state.fold.agents import INDEX_LOCKED
 
 
 def _totals(table: str, keys: str, sums: str, most: str = "") -> Statement:

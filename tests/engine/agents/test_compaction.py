@@ -2,14 +2,14 @@
 
 import asyncio
 
-from engine.agents.context import DROPPED, Conversation
-from engine.conclusion import Outcome
-from engine.conversation import Request, ToolAnswer, ToolCall, Turn
-from engine.errors import ExitStatus, ModelError, ModelErrorKind
-from engine.types import ModelName, TaskState, Usage
+from engine.agents.conversation_log import DROPPED, Conversation
+from engine.domain.conversation import Request, ToolAnswer, ToolCall, Turn
+from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind
+from engine.domain.types import ModelName, TaskState, Usage
+from engine.orchestrator.completion import Outcome
 from tests import simulated
+from tests.engine.orchestrator.test_swarm import done, planner_of, said
 from tests.engine.swarms import fresh
-from tests.engine.test_swarm import done, planner_of, said
 from tests.simulated import call, first_line, turn
 
 WINDOW = 50_000

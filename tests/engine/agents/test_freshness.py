@@ -5,17 +5,17 @@ import asyncio
 import msgspec
 import pytest
 
-from engine.conversation import Request, Turn
-from engine.errors import ExitStatus
+from engine.domain.conversation import Request, Turn
+from engine.domain.errors import ExitStatus
+from engine.domain.settings import Settings, SwarmSettings, TaskSettings
+from engine.domain.types import ModelName, TaskState, Usage
 from engine.models.prices import Prices
 from engine.models.registry import PROVIDERS
-from engine.settings import Settings, SwarmSettings, TaskSettings
-from engine.swarm import Swarm
-from engine.types import ModelName, TaskState, Usage
+from engine.orchestrator.swarm import Swarm
 from tests import simulated
 from tests.engine.agents.test_compaction import check_whole, is_summary, size
+from tests.engine.orchestrator.test_swarm import done, said, tasks, turns, writes
 from tests.engine.swarms import fresh
-from tests.engine.test_swarm import done, said, tasks, turns, writes
 from tests.simulated import Asked, Ran, call, first_line, turn
 
 INTENT = "Keep the lighthouse burning. The lamp is never out for more than 3 seconds."

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.agents.prompts import Prompts
-from engine.errors import SwarmError
-from engine.types import Role
+from engine.domain.errors import SwarmError
+from engine.domain.types import Role
 from tests.engine.swarms import PROMPTS, TOOLBOX
 
 WRITING = {"write_file", "edit_file"}

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import pytest
 
-from engine import events as e
-from engine.agents.breakage import trace
-from engine.commands import Stop
-from engine.conversation import Request, Turn
-from engine.errors import ExitStatus
-from engine.settings import RepoSettings, Settings, SwarmSettings
-from engine.swarm import Swarm
-from engine.types import CheckPurpose, CommitId, ModelName, TaskKind, TaskState
+from engine.domain import events as e
+from engine.domain.commands import Stop
+from engine.domain.conversation import Request, Turn
+from engine.domain.errors import ExitStatus
+from engine.domain.settings import RepoSettings, Settings, SwarmSettings
+from engine.domain.types import CheckPurpose, CommitId, ModelName, TaskKind, TaskState
+from engine.orchestrator.swarm import Swarm
+from engine.policy.bisection import trace
 from tests import simulated
+from tests.engine.orchestrator.test_swarm import done, planner_of, said, tasks, turns, writes
 from tests.engine.swarms import fresh
-from tests.engine.test_swarm import done, planner_of, said, tasks, turns, writes
 from tests.simulated import answers, call, first_line, turn
 from tests.simulated.merge import Tree
 

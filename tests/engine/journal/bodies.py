@@ -7,8 +7,8 @@ from typing import Any, Literal, NewType, Union, get_args, get_origin, get_type_
 from hypothesis import strategies as st
 from msgspec import Raw, Struct, json
 
-from engine.events import Body, Event
-from engine.types import AgentId, TaskId
+from engine.domain.events import Body, Event
+from engine.domain.types import AgentId, TaskId
 
 HOSTILE = (
     "",

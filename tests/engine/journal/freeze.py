@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from engine import events as e
-from engine.export import snapshot_line
+from engine.domain import events as e
 from engine.journal.writer import SqliteJournal
+from engine.reports.json_lines import snapshot_line
 from tests.engine.journal.stories import story
 
 RELEASED = Path(__file__).parent / "released"

@@ -4,13 +4,13 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from engine import events as e
-from engine import types as t
-from engine.conversation import Message, StopReason, Text, ToolCall
-from engine.fold import fold
-from engine.lifecycle import AGENT_TRANSITIONS
-from engine.snapshot import Snapshot
-from engine.types import AgentId, AgentState, LandingState, RunState, TaskId, TaskState
+from engine.domain import events as e
+from engine.domain import types as t
+from engine.domain.conversation import Message, StopReason, Text, ToolCall
+from engine.domain.lifecycle import AGENT_TRANSITIONS
+from engine.domain.types import AgentId, AgentState, LandingState, RunState, TaskId, TaskState
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
 
 SECOND = 1_000_000
 

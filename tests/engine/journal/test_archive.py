@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as e
-from engine.errors import SwarmError
+from engine.domain import events as e
+from engine.domain.errors import SwarmError
 from engine.journal import archive as module
 from engine.journal.archive import archive
 from engine.journal.queries import JournalReader, read_snapshot

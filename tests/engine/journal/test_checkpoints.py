@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as e
-from engine import fold as fold_package
-from engine.fold import fold
+from engine.domain import events as e
+from engine.domain.types import Intent
 from engine.journal import checkpoints, writer
 from engine.journal.queries import JournalReader, read_snapshot
 from engine.journal.writer import SqliteJournal
-from engine.snapshot import Snapshot
-from engine.types import Intent
+from engine.state import fold as fold_package
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
 from tests.engine.journal.stories import Story, story
 
 

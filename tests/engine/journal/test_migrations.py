@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine import events as e
-from engine.export import snapshot_line
+from engine.domain import events as e
 from engine.journal.connection import open_for_writing
-from engine.journal.glance import glance
 from engine.journal.queries import JournalReader, read_snapshot
+from engine.journal.run_row import glance
 from engine.journal.schema import STEPS, VERSION
 from engine.journal.writer import SqliteJournal
-from engine.snapshot import Snapshot
+from engine.reports.json_lines import snapshot_line
+from engine.state.snapshot import Snapshot
 from tests.engine.journal.freeze import RELEASED, freeze
 
 JOURNALS = sorted(RELEASED.glob("*.db"))

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from engine import events as e
-from engine import types as t
-from engine.conversation import Message, StopReason, Text
+from engine.domain import events as e
+from engine.domain import types as t
+from engine.domain.conversation import Message, StopReason, Text
+from engine.domain.types import AgentId, CommitId, LandingState, TaskState
 from engine.journal.projections import RECORD_ONLY, decided
 from engine.journal.statements import TABLES
 from engine.journal.writer import SqliteJournal
-from engine.snapshot import Snapshot
-from engine.types import AgentId, CommitId, LandingState, TaskState
+from engine.state.snapshot import Snapshot
 from tests.engine.journal.bodies import KINDS, numbered
 from tests.engine.journal.stories import Story, story
 

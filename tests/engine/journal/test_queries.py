@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from msgspec import json
 
-from engine import events as e
-from engine import types as t
-from engine.conversation import Message, StopReason, Text, ToolCall
-from engine.errors import ErrorKind, SwarmError
-from engine.fold import fold
-from engine.journal.export import export_jsonl
+from engine.domain import events as e
+from engine.domain import types as t
+from engine.domain.conversation import Message, StopReason, Text, ToolCall
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.types import AgentId, Check, CheckPurpose, CommitId
 from engine.journal.queries import JournalReader, read_snapshot
 from engine.journal.writer import SqliteJournal
-from engine.snapshot import Snapshot
-from engine.types import AgentId, Check, CheckPurpose, CommitId
+from engine.reports.export import export_jsonl
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
 from tests.engine.journal.bodies import numbered
 from tests.engine.journal.stories import Story, story
 
@@ -312,7 +312,7 @@ async def test_a_crashed_journal_in_a_read_only_folder_says_what_to_do(tmp_path:
     clean = tmp_path / "clean"
     clean.mkdir()
     shutil.copy(path, clean / "journal.db")
-    script = "import asyncio,sys,pathlib; from engine.errors import SwarmError\n"
+    script = "import asyncio,sys,pathlib; from engine.domain.errors import SwarmError\n"
     script += "from engine.journal.queries import read_snapshot\n"
     script += "try: print(asyncio.run(read_snapshot(pathlib.Path(sys.argv[1]))).seq)\n"
     script += "except SwarmError as error: print(error.message)"

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw, json
 
-from engine import events as e
-from engine.conversation import Message, Opaque, StopReason, Text
+from engine.domain import events as e
+from engine.domain.conversation import Message, Opaque, StopReason, Text
+from engine.domain.types import ModelName, Sample, Usage
 from engine.journal.blobs import LIMIT, BlobMissing, Shelf, unpack
-from engine.journal.bodies import decode_body, encode_body
+from engine.journal.body_codec import decode_body, encode_body
 from engine.journal.writer import SqliteJournal
-from engine.types import ModelName, Sample, Usage
 from tests.engine.journal.bodies import HOSTILE, KINDS, numbered, strategy
 
 SLOW = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from engine import events as e
+from engine.domain import events as e
+from engine.domain.types import AgentId, AgentUse, Sample
 from engine.journal.projections.samples import BACK, KEPT, MINUTE, SECOND, TEN_MINUTES
 from engine.journal.writer import SqliteJournal
-from engine.types import AgentId, AgentUse, Sample
 from tests.engine.journal.test_projections import rows
 
 HOURS = 26

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from engine import events as e
-from engine import types as t
-from engine.failures import failure_of
-from engine.fold.agents import INDEX_LOCKED
+from engine.domain import events as e
+from engine.domain import types as t
+from engine.domain.failure_signature import failure_of
 from engine.journal.backfill import TOTALS
 from engine.journal.connection import open_for_writing
 from engine.journal.projections.totals import SLOWEST
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
+from engine.state.fold.agents import INDEX_LOCKED
 from tests.engine.journal.bodies import numbered
 from tests.engine.journal.freeze import RELEASED
 from tests.engine.journal.stories import story

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ErrorKind, SwarmError
-from engine.events import Event, Warned
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.events import Event, Warned
 from engine.journal import connection, writer
 from engine.journal.connection import open_for_writing
 from engine.journal.queries import read_snapshot

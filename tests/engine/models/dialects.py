@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from engine.conversation import Message, Request, Text, ToolSpec
+from engine.domain.conversation import Message, Request, Text, ToolSpec
+from engine.domain.settings import ProviderSettings
 from engine.models.registry import Endpoint, open_provider
-from engine.protocols import Provider
-from engine.settings import ProviderSettings
+from engine.ports.protocols import Provider
 from tests.engine.models.real_clock import RealClock
 from tests.simulated.time import SeededRandomness
 

@@ -8,9 +8,9 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.conversation import Block, Message, Request, Text, ToolAnswer, ToolCall, ToolSpec
-from engine.errors import ModelError
-from engine.models.rehearsal import RehearsalProvider
+from engine.domain.conversation import Block, Message, Request, Text, ToolAnswer, ToolCall, ToolSpec
+from engine.domain.errors import ModelError
+from engine.models.rehearsal.provider import RehearsalProvider
 
 COMMON = ("shell", "read_file", "list_files", "search", "rewrite_scratchpad", "submit_handoff")
 PLANNER = (*COMMON, "spawn_tasks", "spawn_subplanner", "cancel_task", "wait")

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.conversation import Message, Opaque, Request, StopReason, Text, ToolAnswer, ToolSpec, Turn
-from engine.models.limits import ModelDesk
-from engine.settings import ProviderSettings
-from engine.types import ModelName
+from engine.domain.conversation import Message, Opaque, Request, StopReason, Text, ToolAnswer, ToolSpec, Turn
+from engine.domain.settings import ProviderSettings
+from engine.domain.types import ModelName
+from engine.models.client import ModelDesk
 from tests.engine.models.real_clock import RealClock
 from tests.simulated.time import SeededRandomness
 

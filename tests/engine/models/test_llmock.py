@@ -10,11 +10,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from engine.conversation import Message, Request, StopReason, Text, ToolAnswer, ToolSpec
-from engine.errors import ModelError, ModelErrorKind
-from engine.models.limits import ModelDesk
-from engine.settings import ProviderSettings
-from engine.types import ModelName
+from engine.domain.conversation import Message, Request, StopReason, Text, ToolAnswer, ToolSpec
+from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.settings import ProviderSettings
+from engine.domain.types import ModelName
+from engine.models.client import ModelDesk
 from tests.engine.models.real_clock import RealClock
 from tests.simulated.time import SeededRandomness
 

@@ -5,9 +5,9 @@ from typing import NoReturn
 
 import pytest
 
+from engine.domain.settings import ProviderSettings
+from engine.domain.types import Usage
 from engine.models.prices import COMPATIBLE_WINDOW, DEFAULT_WINDOW, Prices
-from engine.settings import ProviderSettings
-from engine.types import Usage
 
 MILLION = 1_000_000
 

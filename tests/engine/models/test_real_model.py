@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from engine.agents.loop import NUDGES
-from engine.settings import ModelsSettings, ProviderSettings
-from engine.types import ModelName
+from engine.domain.settings import ModelsSettings, ProviderSettings
+from engine.domain.types import ModelName
 from tests.engine.models.random_model import WINDOW, write_random_model
 from tests.engine.real_runs import make_repo, settings, started
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from engine.errors import SwarmError
+from engine.domain.errors import SwarmError
+from engine.domain.settings import ProviderSettings
+from engine.domain.types import ModelName
 from engine.models.registry import PROVIDERS, Endpoint, endpoint, has_key, open_provider, split_model
-from engine.settings import ProviderSettings
-from engine.types import ModelName
 from tests.simulated.time import SeededRandomness, SimulatedClock
 
 DEFAULT = ProviderSettings()
@@ -77,6 +77,6 @@ async def test_every_listed_provider_opens(name: str) -> None:
 
 def test_the_registry_loads_no_sdk() -> None:
     look = (
-        "import sys, engine.models.limits; print({'anthropic', 'openai', 'httpx2', 'genai_prices'} & set(sys.modules))"
+        "import sys, engine.models.client; print({'anthropic', 'openai', 'httpx2', 'genai_prices'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout.strip() == "set()"

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from engine.types import CommitId
+from engine.domain.types import CommitId
 
 
 class SmallRepo:

@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from engine.errors import SwarmError
-from engine.resources.build_commands import is_build, simple_commands
+from engine.domain.errors import SwarmError
+from engine.domain.settings import BuildSettings
+from engine.policy.build_commands import is_build, simple_commands
 from engine.resources.build_gate import BuildGate, slot_count
-from engine.settings import BuildSettings
 from tests.simulated import SimulatedClock, simulate
 
 PATTERNS = BuildSettings().gate

@@ -5,11 +5,11 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.domain.settings import Settings, SwarmSettings
+from engine.domain.types import Sample
 from engine.resources.build_gate import BuildGate
 from engine.resources.governor import GIB, MIB, Bounds, Builds, Load, LoadGovernor, decide, decide_builds
-from engine.settings import Settings, SwarmSettings
 from engine.system import SystemClock
-from engine.types import Sample
 
 BOUNDS = Bounds(ceiling=100)
 CALM = Sample(memory=2 * GIB, memory_free=16 * GIB, disk_free=50 * GIB)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from engine.domain.types import AgentId, Sample
 from engine.resources import proc
 from engine.resources.build_gate import BuildGate
 from engine.resources.meters import SystemMeters
 from engine.system import SystemClock
-from engine.types import AgentId, Sample
 
 MIB = 2**20
 

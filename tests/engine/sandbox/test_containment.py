@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ErrorKind, SwarmError
-from engine.repo.workspace import AgentWorkspace
-from engine.repo.workspaces import CopiedWorkspaces, open_workspaces
-from engine.sandbox.groups import ControlGroups, Ungoverned
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.settings import SandboxSettings
+from engine.domain.types import AgentId, CommitId
+from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.workspace import AgentWorkspace
+from engine.sandbox.cgroups import ControlGroups, Ungoverned
 from engine.sandbox.levels import Level
 from engine.sandbox.probe import probe
-from engine.settings import SandboxSettings
-from engine.types import AgentId, CommitId
 
 
 def git(where: Path, *args: str) -> str:
@@ -157,8 +157,8 @@ async def test_what_the_sandbox_makes_stays_owned_by_the_person(workspace: Agent
 ENGINE = """
 import asyncio, sys
 from pathlib import Path
-from engine.repo.workspaces import open_workspaces
-from engine.settings import SandboxSettings
+from engine.repo.workspaces.pool import open_workspaces
+from engine.domain.settings import SandboxSettings
 
 async def main():
     folder, level, base = Path(sys.argv[1]), sys.argv[2], sys.argv[3]

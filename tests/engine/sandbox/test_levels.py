@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ErrorKind, SwarmError
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.settings import SandboxSettings
 from engine.sandbox.levels import GUARANTEES, NETWORK_GRANTED, Level, not_guaranteed
 from engine.sandbox.probe import probe
-from engine.settings import SandboxSettings
 
 ARCHITECTURE = Path(__file__).parents[3] / "ARCHITECTURE.md"
 

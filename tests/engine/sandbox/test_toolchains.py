@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import SwarmError
-from engine.repo.workspaces import open_workspaces
+from engine.domain.errors import SwarmError
+from engine.domain.settings import SandboxSettings
+from engine.domain.types import AgentId, CommitId
+from engine.repo.workspaces.pool import open_workspaces
 from engine.sandbox import toolchains
 from engine.sandbox.probe import probe
 from engine.sandbox.toolchains import SYSTEM_PATH, Tools, find_tools
-from engine.settings import SandboxSettings
-from engine.types import AgentId, CommitId
 
 
 def script(file: Path, text: str) -> Path:

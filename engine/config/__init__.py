@@ -1,0 +1,1 @@
+"""Settings from files and variables, checked, with errors that name the line."""

@@ -1,0 +1,1 @@
+"""The run's Unix socket: commands in, events and snapshots out."""

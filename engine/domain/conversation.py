@@ -1,0 +1,93 @@
+"""What is said between an agent and its model, in no provider's dialect."""
+
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+from engine.domain.types import CallId, Usage
+
+
+class Text(Struct, frozen=True, tag="text"):
+    text: str
+
+
+class ToolCall(Struct, frozen=True, tag="tool_call"):
+    """A model asks for a tool. `arguments` is the JSON text exactly as the model wrote it, valid or not."""
+
+    id: CallId
+    tool: str
+    arguments: str
+
+
+class ToolAnswer(Struct, frozen=True, tag="tool_answer"):
+    """What a tool answered; every call gets exactly one."""
+
+    id: CallId
+    text: str
+    error: bool = False
+
+
+class Opaque(Struct, frozen=True, tag="opaque"):
+    """A provider's own block (signed thinking, encrypted reasoning) that must go back to it unchanged.
+
+    Other providers leave it out.
+    """
+
+    provider: str
+    data: Raw
+
+
+Block = Text | ToolCall | ToolAnswer | Opaque
+
+
+class Message(Struct, frozen=True):
+    """One message of a conversation. Answers to tools stand in a `user` message, before any text."""
+
+    role: Literal["user", "assistant"]
+    blocks: tuple[Block, ...]
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join(block.text for block in self.blocks if isinstance(block, Text))
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        return tuple(block for block in self.blocks if isinstance(block, ToolCall))
+
+
+class ToolSpec(Struct, frozen=True):
+    """A tool as a model sees it; `schema` is a JSON Schema object for the arguments."""
+
+    name: str
+    description: str
+    schema: dict[str, object]
+
+
+class Request(Struct, frozen=True):
+    """One model call. `model` is the name without its provider; `max_output` is in tokens.
+
+    `conversation` identifies the conversation to a provider's prompt cache; it says nothing else.
+    """
+
+    model: str
+    system: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...]
+    max_output: int = 16_000
+    conversation: str = ""
+
+
+class StopReason(StrEnum):
+    END = "end"
+    TOOLS = "tools"
+    LENGTH = "length"
+    REFUSAL = "refusal"
+
+
+class Turn(Struct, frozen=True):
+    """A model's whole answer: it exists only after a terminal event with a stop reason arrived."""
+
+    message: Message
+    stop: StopReason
+    usage: Usage

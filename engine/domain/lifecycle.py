@@ -1,0 +1,61 @@
+"""Which transitions are legal. Pure: tables and predicates over states, no effects."""
+
+from engine.domain.types import AgentState, RunState, TaskState
+
+TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
+    TaskState.QUEUED: frozenset({TaskState.WORKING, TaskState.CANCELLED}),
+    TaskState.WORKING: frozenset({TaskState.LANDING, TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELLED}),
+    TaskState.LANDING: frozenset(
+        {TaskState.LANDED, TaskState.WORKING, TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELLED}
+    ),
+    TaskState.LANDED: frozenset(),
+    TaskState.FAILED: frozenset(),
+    TaskState.CANCELLED: frozenset(),
+}
+
+_ACTIVE = frozenset({AgentState.THINKING, AgentState.ACTING, AgentState.WAITING, AgentState.PAUSED})
+_ENDS = frozenset({AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED})
+
+AGENT_TRANSITIONS: dict[AgentState, frozenset[AgentState]] = {
+    AgentState.STARTING: _ACTIVE | _ENDS,
+    AgentState.THINKING: _ACTIVE | _ENDS,
+    AgentState.ACTING: _ACTIVE | _ENDS,
+    AgentState.WAITING: _ACTIVE | _ENDS,
+    AgentState.PAUSED: _ACTIVE | _ENDS,
+    AgentState.DONE: frozenset({AgentState.THINKING, AgentState.PAUSED, AgentState.CANCELLED}),  # woken
+    AgentState.FAILED: frozenset({AgentState.STARTING}),  # the root's planner, when its run is resumed
+    AgentState.CANCELLED: frozenset(),
+}
+
+RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.RUNNING: frozenset(
+        {RunState.PAUSING, RunState.PAUSED, RunState.FINISHED, RunState.STOPPED, RunState.FAILED}
+    ),
+    RunState.PAUSING: frozenset({RunState.RUNNING, RunState.PAUSED, RunState.STOPPED, RunState.FAILED}),
+    RunState.PAUSED: frozenset({RunState.RUNNING, RunState.STOPPED, RunState.FAILED}),
+    RunState.STOPPED: frozenset({RunState.RUNNING}),  # resumed
+    RunState.FAILED: frozenset({RunState.RUNNING}),
+    RunState.FINISHED: frozenset(),
+}
+
+
+class IllegalTransition(Exception):  # noqa: N818 - names what happened
+    """An event asks for a transition that the tables do not know: a bug of the engine, never of an agent."""
+
+
+def check_task(old: TaskState, new: TaskState) -> None:
+    """Raises IllegalTransition."""
+    if new not in TASK_TRANSITIONS[old]:
+        raise IllegalTransition(f"task {old} -> {new}")
+
+
+def check_agent(old: AgentState, new: AgentState) -> None:
+    """Staying in a state is legal: only `doing` changes. Raises IllegalTransition."""
+    if new is not old and new not in AGENT_TRANSITIONS[old]:
+        raise IllegalTransition(f"agent {old} -> {new}")
+
+
+def check_run(old: RunState, new: RunState) -> None:
+    """Raises IllegalTransition."""
+    if new is not old and new not in RUN_TRANSITIONS[old]:
+        raise IllegalTransition(f"run {old} -> {new}")

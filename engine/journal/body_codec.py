@@ -1,0 +1,159 @@
+"""Event bodies as JSON text and back, bit-exactly: large strings on a shelf, what UTF-8 cannot hold on the side."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct, json
+from msgspec.structs import replace
+
+from engine.domain.conversation import Opaque
+from engine.domain.events import Body, TurnTaken
+from engine.journal.blobs import LIMIT, BlobMissing, Shelf, blob, restore
+
+_DECODER: json.Decoder[Body] = json.Decoder(Body)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LOST = '"$surrogates"'
+_T = TypeVar("_T")
+
+
+class _Lost(Struct, frozen=True):
+    """Lone surrogates of a body, which neither UTF-8 nor SQLite can hold: (string, character, code point).
+
+    The body itself has U+FFFD in their place; strings count in the order in which `_map_leaves` meets them.
+    """
+
+    lost: tuple[tuple[int, int, int], ...] = msgspec.field(name="$surrogates", default=())
+
+
+def encode_body(body: Body, shelf: Shelf) -> tuple[Body, bytes]:
+    """A body as JSON text, and the body itself fit for SQLite (lone surrogates replaced)."""
+    exact: Any = body
+    if isinstance(body, TurnTaken) and any(isinstance(block, Opaque) for block in body.message.blocks):
+        exact = _map_raw(body, lambda raw: _shelve_raw(raw, shelf))
+    try:
+        text = json.encode(exact)
+        if b":null" in text and not _readable(text):
+            body, exact = _map_leaves(body, _finite), _map_leaves(exact, _finite)
+            text = json.encode(exact)
+        return body, shelf.shelve(text)
+    except UnicodeEncodeError:
+        exact, lost = _without_surrogates(exact)
+        marks = json.encode(_Lost(lost))
+        return _without_surrogates(body)[0], shelf.shelve(json.encode(exact)[:-1] + b"," + marks[1:])
+
+
+def decode_body(text: bytes, blobs: Mapping[str, bytes]) -> Body:
+    """The body as it was given to `encode_body`. Raises BlobMissing, or msgspec.MsgspecError for what is no body."""
+    text = restore(text, blobs)
+    body = _DECODER.decode(text)
+    if _LOST.encode() in text and (lost := json.decode(text, type=_Lost).lost):
+        body = _with_surrogates(body, lost)
+    if isinstance(body, TurnTaken) and b'"json:' in text:
+        body = _map_raw(body, lambda raw: _restore_raw(raw, blobs))
+    return body
+
+
+def decode_outline(text: bytes) -> Body:
+    """The body with references where large strings were: enough where only its small fields matter."""
+    return _DECODER.decode(text)
+
+
+def _readable(text: bytes) -> bool:
+    """Whether each null stands where the body may have one: JSON has no other word for NaN and infinity."""
+    try:
+        _DECODER.decode(text)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _finite(leaf: Any) -> Any:
+    return 0.0 if isinstance(leaf, float) and not math.isfinite(leaf) else leaf
+
+
+# --- raw JSON of providers -----------------------------------------------------------------------------------
+
+
+def _map_raw(body: TurnTaken, change: Callable[[Raw], Raw]) -> TurnTaken:
+    blocks = tuple(
+        replace(block, data=change(block.data)) if isinstance(block, Opaque) else block for block in body.message.blocks
+    )
+    return replace(body, message=replace(body.message, blocks=blocks))
+
+
+def _shelve_raw(raw: Raw, shelf: Shelf) -> Raw:
+    """Raw JSON stays in the text only if it is sure to be read back as the same bytes."""
+    data = bytes(raw)
+    if len(data) <= LIMIT and data == data.strip() and b'"blob:' not in data and not data.startswith(b'"json:'):
+        try:
+            json.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            return raw
+    return Raw(b'"json:%s:%d"' % (shelf.put(data).encode(), len(data)))
+
+
+def _restore_raw(raw: Raw, blobs: Mapping[str, bytes]) -> Raw:
+    data = bytes(raw)
+    if not data.startswith(b'"json:'):
+        return raw
+    try:
+        _, hash, _ = data.decode().split(":")
+    except ValueError:
+        raise BlobMissing("a reference to raw JSON is broken") from None
+    return Raw(blob(hash, blobs))
+
+
+# --- lone surrogates -----------------------------------------------------------------------------------------
+
+
+def _map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The value with everything in it changed that is no container, in the order of its fields."""
+    if isinstance(value, Struct):
+        return replace(value, **{name: _map_leaves(getattr(value, name), change) for name in value.__struct_fields__})
+    if isinstance(value, tuple):
+        return tuple(_map_leaves(item, change) for item in value)
+    if isinstance(value, dict):
+        return {_map_leaves(key, change): _map_leaves(item, change) for key, item in value.items()}
+    return change(value)
+
+
+def _without_surrogates(body: _T) -> tuple[_T, tuple[tuple[int, int, int], ...]]:
+    lost: list[tuple[int, int, int]] = []
+    count = -1
+
+    def clean(text: Any) -> Any:
+        nonlocal count
+        if not isinstance(text, str):
+            return text
+        count += 1
+        lost.extend((count, match.start(), ord(match[0])) for match in _SURROGATE.finditer(text))
+        return _SURROGATE.sub("\ufffd", text) if _SURROGATE.search(text) else text
+
+    return _map_leaves(body, clean), tuple(lost)
+
+
+def _with_surrogates(body: _T, lost: tuple[tuple[int, int, int], ...]) -> _T:
+    places: dict[int, list[tuple[int, int]]] = {}
+    for string, at, code in lost:
+        places.setdefault(string, []).append((at, code))
+    count = -1
+
+    def spoil(text: Any) -> Any:
+        nonlocal count
+        if not isinstance(text, str):
+            return text
+        count += 1
+        if count not in places:
+            return text
+        letters = list(text)
+        for at, code in places[count]:
+            letters[at] = chr(code)
+        return "".join(letters)
+
+    whole: _T = _map_leaves(body, spoil)
+    return whole

@@ -1,0 +1,83 @@
+"""Moments of a run as people name them: a sequence number, a time, a span since the start, a share, an agent."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.types import ROOT, AgentPath, Micros
+from engine.domain.units import span_s
+from engine.journal.queries import JournalReader
+
+_SECOND = 1_000_000
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+_HINT = "name an event's number, 14:05:30, 2026-11-25T14:05, 1h30m (since the start), +5m, 50%, end, or an agent's path"
+
+
+async def seq_of(reader: JournalReader, text: str, here: int = 0) -> int:
+    """The sequence number of the last event at a moment; times are UTC, as the screen shows them.
+
+    `here` is what `+5m` and `-30s` count from, and the day that a time of day is on. Raises SwarmError (usage).
+    """
+    text = text.strip()
+    last = await reader.last_seq()
+    if not last:
+        raise SwarmError(ErrorKind.USAGE, "nothing has happened yet", "wait for the run's first event")
+    if text in ("", "end"):
+        return last
+    if text == "start":
+        return 1
+    if number := re.fullmatch(r"#?(\d{1,18})", text):
+        if not 1 <= int(number[1]) <= last:
+            raise SwarmError(ErrorKind.USAGE, f"there is no event {number[1]}", f"the events are 1 to {last}")
+        return int(number[1])
+    if share := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", text):
+        return max(1, min(last, round(last * float(share[1]) / 100)))
+    if text == ROOT or text.startswith(f"{ROOT}/"):
+        began = await reader.spawned(AgentPath(text))
+        if began is None:
+            raise SwarmError(ErrorKind.USAGE, f"there is no agent {text}", "name its whole path, such as root/w-3")
+        return began
+    start, now = await reader.time_of(1), await reader.time_of(here or 1)
+    at = _moment(text, start, now)
+    if at is None:
+        raise SwarmError(ErrorKind.USAGE, f"'{text[:40]}' is no moment of a run", _HINT)
+    if at < start and text[0] not in "+-":
+        raise SwarmError(
+            ErrorKind.USAGE, f"the run began after {text}", f"its first event was at {_written(start)}, UTC"
+        )
+    return max(1, await reader.seq_at(at))
+
+
+def _moment(text: str, start: Micros, now: Micros) -> Micros | None:
+    """A time as microseconds; None for what is no time."""
+    if clock := _CLOCK.fullmatch(text):
+        hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        if hours > 23 or minutes > 59 or seconds > 59:
+            return None
+        day = datetime.fromtimestamp(now // _SECOND, UTC).replace(hour=hours, minute=minutes, second=seconds)
+        at = _micros(day)
+        return at if at >= start else at + _micros_of(timedelta(days=1))
+    try:
+        when = datetime.fromisoformat(text)
+        return _micros(when if when.tzinfo is not None else when.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        pass
+    sign, span = (text[0], text[1:]) if text[0] in "+-" else ("", text)
+    try:
+        micros = int(span_s(span) * _SECOND)
+    except SwarmError:
+        return None
+    return {"+": now + micros, "-": now - micros}.get(sign, start + micros)
+
+
+def _micros(when: datetime) -> Micros:
+    """The end of the second that was named: what happened in it has happened."""
+    return _micros_of(when.replace(microsecond=0) - datetime(1970, 1, 1, tzinfo=UTC)) + _SECOND - 1
+
+
+def _micros_of(span: timedelta) -> Micros:
+    return (span.days * 86_400 + span.seconds) * _SECOND
+
+
+def _written(at: Micros) -> str:
+    return datetime.fromtimestamp(at // _SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S")

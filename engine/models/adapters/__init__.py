@@ -1,0 +1,1 @@
+"""Provider adapters over the official SDKs, and what they share."""

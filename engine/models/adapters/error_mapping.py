@@ -1,0 +1,155 @@
+"""What a failed call means: statuses, error bodies and exceptions as ModelErrors that are safe to show."""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.masking import Mask
+from engine.domain.types import Micros
+
+_MAX_MESSAGE = 400
+_MAX_WAIT = 86_400.0
+
+_CONTEXT_CODES = frozenset(
+    {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length", "request_too_large"}
+)
+_CONTEXT_WORDS = re.compile(
+    r"prompt is too long|context[ _-]?(length|window|size)|maximum (context|prompt|input|model) (length|size)"
+    r"|too many (input )?tokens|input (is|was) too (long|large)|exceeds? (the )?(available |model'?s? )?context"
+    r"|reduce the length of the (messages|prompt|input)|input length and `?max_tokens`? exceed"
+    r"|request (entity )?too large|longer than the model'?s? context",
+    re.IGNORECASE,
+)
+_REFUSED_WORDS = re.compile(r"credit balance is too low|exceeded your current quota", re.IGNORECASE)
+_REFUSED_CODES = frozenset(
+    {
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "account_deactivated",
+        "invalid_api_key",
+        "model_not_found",
+        "not_found_error",
+        "authentication_error",
+        "permission_error",
+        "billing_error",
+    }
+)
+_STATUS_OF_CODE = {
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "overloaded_error": 529,
+    "server_is_overloaded": 529,
+    "slow_down": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "timeout_error": 504,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "invalid_request_error": 400,
+    "request_too_large": 413,
+    "invalid_prompt": 400,
+}
+_KEYS = re.compile(r"\b(sk|pk|key|gsk|xai)-[\w*.\-]{6,}|(?i:bearer)\s+\S+")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+
+
+def shown(text: str, secret: str = "") -> str:
+    """Text from a server as one short line without keys or anything that could steer a terminal."""
+    text = Mask({"the key": secret}).text(text[: 50 * _MAX_MESSAGE])
+    text = _KEYS.sub("[masked: key]", _UNPRINTABLE.sub(" ", text[: 4 * _MAX_MESSAGE])).strip()
+    return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "…"
+
+
+def status_failure(status: int, body: object, headers: Mapping[str, str], now: Micros, secret: str = "") -> ModelError:
+    """An answer with an error status. `body` is the decoded JSON, or text."""
+    code, message = _code_and_message(body)
+    kind = _kind(status, code, message)
+    wait = retry_after(headers, now) if kind is ModelErrorKind.RETRYABLE else None
+    return ModelError(kind, f"{status}: {shown(message, secret) or 'no reason given'}", status=status, retry_after=wait)
+
+
+def stream_failure(error: object, secret: str = "") -> ModelError:
+    """An error that a server reported inside a stream that began well. Unknown ones can be retried."""
+    code, message = _code_and_message(error)
+    status = _STATUS_OF_CODE.get(code)
+    kind = _kind(status or 500, code, message)
+    said = shown(message, secret) or "no reason given"
+    named = f"{shown(code, secret)}: {said}" if code else said
+    return ModelError(kind, f"the server broke off: {named}", status=status)
+
+
+def transport_failure(error: BaseException, secret: str = "") -> ModelError:
+    """No answer, or one that was cut: connection errors, timeouts, broken HTTP."""
+    said = shown(str(error), secret)
+    cause = error.__cause__
+    if cause is not None and type(error).__module__.partition(".")[0] in ("anthropic", "openai"):
+        said = shown(str(cause), secret) or type(cause).__name__
+    name = type(error).__name__
+    return ModelError(ModelErrorKind.RETRYABLE, f"no whole answer: {said or name}")
+
+
+def cut_short(what: str) -> ModelError:
+    """A stream that ended, or lost its thread, without a proper end."""
+    return ModelError(ModelErrorKind.RETRYABLE, f"the answer was cut short: {what}")
+
+
+def retry_after(headers: Mapping[str, str], now: Micros) -> float | None:
+    """How long the server asks to wait, in seconds; None when it names no sensible time."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return min(milliseconds / 1000, _MAX_WAIT)
+    named = headers.get("retry-after", "").strip()
+    seconds = _number(named)
+    if seconds is None and named:
+        try:
+            seconds = max(0.0, parsedate_to_datetime(named).timestamp() - now / 1_000_000)
+        except (ValueError, OverflowError, TypeError, OSError):
+            return None
+    return None if seconds is None else min(seconds, _MAX_WAIT)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _kind(status: int, code: str, message: str) -> ModelErrorKind:
+    too_long = status in (400, 422, 500) and _CONTEXT_WORDS.search(message)
+    beyond_any_minute = status == 429 and message.startswith("Request too large")  # of the tokens of one minute
+    if code in _CONTEXT_CODES or status == 413 or too_long or beyond_any_minute:
+        return ModelErrorKind.CONTEXT_LENGTH
+    if code in _REFUSED_CODES or status in (401, 402, 403, 404) or _REFUSED_WORDS.search(message):
+        return ModelErrorKind.REFUSED
+    if status in (408, 409, 429) or status >= 500:
+        return ModelErrorKind.RETRYABLE
+    return ModelErrorKind.BAD_REQUEST
+
+
+def _code_and_message(body: object) -> tuple[str, str]:
+    """The most telling code and the message of an error body of any of the providers' shapes."""
+    if isinstance(body, bytes | str):
+        try:
+            decoded = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return "", body if isinstance(body, str) else body[: 8 * _MAX_MESSAGE].decode("utf-8", "replace")
+        return _code_and_message(decoded) if isinstance(decoded, dict) else ("", str(body))
+    if not isinstance(body, dict):
+        return "", "" if body is None else str(body)[:_MAX_MESSAGE]
+    inner = body.get("error")
+    if isinstance(inner, dict):
+        body = inner
+    elif isinstance(inner, str) and not body.get("message"):
+        return "", inner
+    codes = [value for key in ("code", "type") if isinstance(value := body.get(key), str)]
+    known = (code for code in codes if code in _CONTEXT_CODES or code in _REFUSED_CODES)
+    code = next(known, codes[0] if codes and codes[0] != "error" else "")
+    message = body.get("message") or body.get("detail") or body.get("msg") or code
+    return code, message if isinstance(message, str) else str(message)[:_MAX_MESSAGE]

@@ -1,0 +1,165 @@
+"""What all wire protocols need of a conversation: ids, names and arguments that fit, and honest token counts."""
+
+import hashlib
+import re
+from typing import Literal
+
+import msgspec
+from msgspec import Raw
+
+from engine.domain.conversation import Block, Message, Opaque, Request, Text, ToolAnswer, ToolCall
+from engine.domain.types import CallId, Usage
+
+_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_NOT_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_MAX_TOKENS = 1_000_000_000
+_CHARS_PER_TOKEN = 4
+
+Json = dict[str, object]
+
+
+def clean(text: str) -> str:
+    """Text that can be sent: lone surrogates, which have no UTF-8, are replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def merged(messages: tuple[Message, ...], provider: str) -> list[tuple[Literal["user", "assistant"], list[Block]]]:
+    """The conversation as alternating messages: neighbours of one role joined, answers before text, nothing empty.
+
+    Blocks of other providers are left out, and thoughts that nothing follows (the model was cut off, or fell silent):
+    servers refuse them for good.
+    """
+    turns: list[tuple[Literal["user", "assistant"], list[Block]]] = []
+    for message in messages:
+        blocks = [block for block in message.blocks if _sendable(block, provider)]
+        if all(isinstance(block, Opaque) for block in blocks):
+            continue
+        if turns and turns[-1][0] == message.role:
+            turns[-1][1].extend(blocks)
+        else:
+            turns.append((message.role, blocks))
+    for role, blocks in turns:
+        if role == "user":
+            blocks.sort(key=lambda block: not isinstance(block, ToolAnswer))  # stable: keeps the order otherwise
+    return turns
+
+
+def _sendable(block: Block, provider: str) -> bool:
+    match block:
+        case Text():
+            return bool(block.text.strip())
+        case Opaque():
+            return block.provider == provider
+        case _:
+            return True
+
+
+def wire_id(call: CallId) -> str:
+    """The id as any provider takes it: an odd one (of another provider, say) always becomes the same fitting one."""
+    return call if _ID.fullmatch(call) else "call_" + _digest(call)
+
+
+def wire_name(tool: str) -> str:
+    """The name as any provider takes it; a model may have made it up."""
+    return _NOT_NAME.sub("_", tool)[:64] or "unknown"
+
+
+def wire_arguments(arguments: str) -> str:
+    """The arguments of an earlier call as a JSON object, which servers insist on even where the model did not."""
+    if isinstance(arguments_object(arguments), dict):
+        return clean(arguments)
+    return msgspec.json.encode({"invalid_json": clean(arguments)}).decode()
+
+
+def arguments_object(arguments: str) -> object:
+    """The decoded arguments, or None where they are no JSON."""
+    try:
+        decoded: object = msgspec.json.decode(clean(arguments))
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return decoded
+
+
+class CallIds:
+    """Gives the calls of one turn ids that are unique in its conversation.
+
+    A server's own id is kept where it is usable. Where there is none, or a repeated or a very short one
+    (`call_0`), it is made from the conversation and the answer's place in it: the same stream, the same id.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._taken = {call.id for message in request.messages for call in message.calls}
+        self._seed = ""
+        self._count = 0
+
+    def take(self, given: object, answer_id: str) -> CallId:
+        self._count += 1
+        if isinstance(given, str) and _ID.fullmatch(given) and given not in self._taken:
+            call = CallId(given)
+        else:
+            call = CallId("call_" + _digest(f"{self._place()}\0{answer_id}\0{self._count}"))
+        self._taken.add(call)
+        return call
+
+    def _place(self) -> str:
+        if not self._seed:
+            last = self._request.messages[-1:]
+            self._seed = f"{self._request.conversation}\0{len(self._request.messages)}\0" + msgspec.json.encode(
+                last
+            ).decode("utf-8", "replace")
+        return self._seed
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def opaque(provider: str, data: object) -> Opaque:
+    """A provider's block kept for its way back."""
+    return Opaque(provider, Raw(msgspec.json.encode(data)))
+
+
+def count(value: object) -> int | None:
+    """A token count from a server: None unless it is a sensible number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_TOKENS:
+        return None
+    return int(value)
+
+
+def usage(request: Request, blocks: list[Block], given: tuple[int | None, int | None, int | None, int | None]) -> Usage:
+    """Input, cached, written and output tokens as the server gave them; what it left out is estimated from lengths."""
+    given_input, given_cached, given_written, given_output = given
+    if not given_input:  # no call has an empty input: zero means that the server does not count
+        given_input = estimate(request)
+    if given_output is None or (given_output == 0 and blocks):
+        given_output = sum(map(_length, blocks)) // _CHARS_PER_TOKEN + 1
+    cached = min(given_cached or 0, given_input)
+    return Usage(given_input, cached, given_output, written=min(given_written or 0, given_input - cached))
+
+
+def cut_usage(request: Request, heard: str, given: tuple[int | None, int | None, int | None] = (None,) * 3) -> Usage:
+    """Of an answer that broke off after `heard`; `given` are input, cached and written tokens."""
+    return usage(request, [Text(heard)], (*given, None))
+
+
+def estimate(request: Request) -> int:
+    """Input tokens of a request, estimated at four characters each."""
+    length = len(request.system) + sum(_length(block) for message in request.messages for block in message.blocks)
+    length += sum(len(tool.name) + len(tool.description) + len(str(tool.schema)) for tool in request.tools)
+    return length // _CHARS_PER_TOKEN + 1
+
+
+def _length(block: Block) -> int:
+    match block:
+        case Text() | ToolAnswer():
+            return len(block.text)
+        case ToolCall():
+            return len(block.tool) + len(block.arguments)
+        case Opaque():
+            return len(bytes(block.data))
+
+
+def max_output(request: Request, limit: int) -> int:
+    """How much the model may write: what was asked for, at most `limit` where one is set."""
+    return max(1, min(request.max_output, limit) if limit > 0 else request.max_output)

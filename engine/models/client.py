@@ -1,0 +1,158 @@
+"""All providers behind one door: opens them when first asked, paces and retries their calls, prices their turns."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from engine.domain.conversation import Request, Turn
+from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.settings import ProviderSettings
+from engine.domain.types import ModelName, Usage
+from engine.models.call_queue import Admission, EndpointStatistics
+from engine.models.prices import Prices
+from engine.models.registry import PROVIDERS, Endpoint, base_url, endpoint, open_provider, split_model
+from engine.ports.protocols import Clock, Provider, Randomness
+
+FIRST_WAIT = 0.5
+"""Seconds; the longest first wait. It doubles with every retry, and the wait is drawn from all of it."""
+
+FIRST_RETRIES = 5
+"""Retries of an endpoint that has not answered once: its address is more likely wrong than its server busy."""
+PAID_RETRIES = 3
+"""Retries of answers that began and broke off: each is charged for."""
+_SLOW_DOWN = frozenset({429, 529, 503})
+
+
+class ModelDesk:
+    """The engine's `Models`. One for each run.
+
+    `providers` are the settings' sections; `environ` holds the keys and is kept out of sight.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, ProviderSettings],
+        environ: Mapping[str, str],
+        clock: Clock,
+        randomness: Randomness,
+        opener: Callable[[Endpoint], Provider] = open_provider,
+    ) -> None:
+        self._settings = providers
+        self._environ = environ
+        self._clock = clock
+        self._randomness = randomness
+        self._opener = opener
+        addresses = {name: base_url(name, self._of(name), environ) for name in PROVIDERS}
+        self._prices = Prices(providers, addresses)
+        self._open: dict[str, asyncio.Task[Provider]] = {}
+        self._admissions: dict[str, Admission] = {}
+        self._answered: set[str] = set()
+
+    def check(self, model: ModelName) -> None:
+        """Raises SwarmError (provider) unless the name is `PROVIDER:NAME` with a provider that exists."""
+        split_model(model)
+
+    async def prepare(self, models: Sequence[ModelName]) -> None:
+        """Open what the models need ahead of the first call. Raises SwarmError: no such provider, no key."""
+        for name in dict.fromkeys(split_model(model)[0] for model in models):
+            await self._provider(name)
+
+    async def ask(
+        self,
+        model: ModelName,
+        request: Request,
+        on_text: Callable[[str], None],
+        on_retry: Callable[[str, float, Usage], None],
+    ) -> Turn:
+        """Ask until a whole turn arrives (see Models). Raises ModelError, and SwarmError when there is no key."""
+        name, bare = split_model(model)
+        provider = await self._provider(name)
+        settings = self._of(name)
+        admission = self._admission(name)
+        request = msgspec.structs.replace(request, model=bare)
+        ticket = admission.ticket()
+        retries = paid = 0
+        while True:
+            async with admission.slot(ticket) as started:
+                try:
+                    turn = await provider.ask(request, on_text)
+                except ModelError as error:
+                    error.usage = self._priced(name, bare, error.usage)
+                    if error.kind is not ModelErrorKind.RETRYABLE:
+                        raise
+                    failed = error
+                    wait = self._wait(error, retries, settings.max_retry_wait)
+                    if error.status in _SLOW_DOWN:
+                        admission.rate_limited(started, wait)
+                    else:
+                        admission.failed(started, wait)
+                else:
+                    self._answered.add(name)
+                    admission.succeeded()
+                    return msgspec.structs.replace(turn, usage=self._priced(name, bare, turn.usage))
+            if failed.status is not None:
+                self._answered.add(name)
+            most = settings.max_retries if name in self._answered else min(settings.max_retries, FIRST_RETRIES)
+            paid += failed.usage.input > 0
+            if retries >= most or paid > PAID_RETRIES:
+                raise failed
+            retries += 1
+            admission.retried()
+            on_retry(failed.message, wait, failed.usage)
+            await self._clock.sleep(wait)
+
+    def window(self, model: ModelName) -> int:
+        """Tokens that fit into the model's context. The first call for a paid provider takes half a second."""
+        name, bare = split_model(model)
+        return self._prices.window(name, bare)
+
+    def longest_wait(self, model: ModelName) -> float:
+        return self._of(split_model(model)[0]).max_retry_wait
+
+    @property
+    def statistics(self) -> dict[str, EndpointStatistics]:
+        """By provider, for those that were asked."""
+        return {name: admission.statistics for name, admission in self._admissions.items()}
+
+    async def close(self) -> None:
+        for admission in self._admissions.values():
+            await admission.close()
+        for opened in await asyncio.gather(*self._open.values(), return_exceptions=True):
+            if not isinstance(opened, BaseException):
+                await opened.close()
+        self._open.clear()
+
+    def _priced(self, name: str, model: str, usage: Usage) -> Usage:
+        return msgspec.structs.replace(usage, usd=self._prices.price(name, model, usage)) if usage.input else usage
+
+    def _wait(self, error: ModelError, retries: int, longest: float) -> float:
+        """Seconds before the next try: what the server asks for and a little more, else full jitter."""
+        jitter = self._randomness.random()
+        if error.retry_after is not None:
+            asked = min(error.retry_after, longest)
+            return asked + jitter * min(1.0, asked * 0.1)
+        return min(longest, FIRST_WAIT * 2.0 ** min(retries, 30)) * jitter
+
+    def _of(self, name: str) -> ProviderSettings:
+        return self._settings.get(name, ProviderSettings())
+
+    def _admission(self, name: str) -> Admission:
+        if name not in self._admissions:
+            self._admissions[name] = Admission(self._clock, self._of(name).max_concurrent)
+        return self._admissions[name]
+
+    async def _provider(self, name: str) -> Provider:
+        opening = self._open.get(name)
+        if opening is None:
+            made_from = endpoint(name, self._of(name), self._environ, self._clock, self._randomness)
+            opening = self._open[name] = asyncio.create_task(self._load(made_from))
+        return await asyncio.shield(opening)
+
+    async def _load(self, made_from: Endpoint) -> Provider:
+        """A thread for what imports an SDK or the price list; the screen goes on meanwhile."""
+        if not PROVIDERS[made_from.name].paid:
+            return self._opener(made_from)
+        provider = await asyncio.to_thread(self._opener, made_from)
+        await asyncio.to_thread(self._prices.load)
+        return provider

@@ -1,0 +1,1 @@
+"""The scripted stand-in for a model, and the playbooks it follows."""

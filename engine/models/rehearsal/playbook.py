@@ -1,0 +1,304 @@
+"""Playbooks of the rehearsal: their shape, how they are read from a folder and what makes one valid."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.types import HandoffStatus
+
+
+class Words(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is said in a handoff; an empty `summary` is filled in from what was done."""
+
+    status: HandoffStatus = HandoffStatus.DONE
+    summary: str = ""
+    notes: str = ""
+    concerns: str = ""
+    deviations: str = ""
+    findings: str = ""
+    feedback: str = ""
+
+
+class Step(Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
+    """One turn of a worker: what it says and the one thing it does.
+
+    `write` takes its content from `content`, or from the file `from` (default: the same path) in `files/`.
+    A `shell` step with `breaks` is expected to fail: the steps after it are the repair.
+    """
+
+    say: str = ""
+    read: tuple[str, ...] = ()
+    list: str = ""
+    search: str = ""
+    write: str = ""
+    source: str = ""
+    content: str | None = None
+    edit: str = ""
+    old: str = ""
+    new: str = ""
+    shell: str = ""
+    scratchpad: str = ""
+    breaks: bool = False
+
+
+class TaskScript(Struct, frozen=True, forbid_unknown_fields=True):
+    """A task as its planner words it, and what its worker does.
+
+    `read`, `write` (paths whose content stands in `files/`) and `edit` are short for steps, done in this order
+    and followed by `test`; `step` replaces them all. `misbehave`: one of MISBEHAVIOURS, at step `at` (from 0),
+    every time or, with `recovers`, only on the first attempt. `instead` names the tasks that the planner asks
+    for when this one fails; `resolve` is the rule for conflicts.
+    """
+
+    title: str
+    goal: str
+    scope: str = ""
+    acceptance: str = ""
+    priority: int = 0
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    edit: tuple[Step, ...] = ()
+    test: str | None = None
+    step: tuple[Step, ...] = ()
+    handoff: Words = field(default_factory=Words)
+    misbehave: str = ""
+    at: int = 1
+    recovers: bool = True
+    instead: tuple[str, ...] = ()
+    resolve: str = ""
+
+
+class Move(Struct, frozen=True, forbid_unknown_fields=True):
+    """One turn of a planner. `spawn` names tasks, `slice` planners; `wait_for` names tasks and slices whose
+    handoffs must have come before the move is made (`*`: all that were asked for so far).
+    """
+
+    say: str = ""
+    wait_for: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    shell: str = ""
+    scratchpad: str = ""
+    slice: tuple[str, ...] = ()
+    spawn: tuple[str, ...] = ()
+
+
+class PlannerScript(Struct, frozen=True, forbid_unknown_fields=True):
+    """A planner: `root`, or a slice with the goal and scope that its parent gives it."""
+
+    title: str
+    goal: str = ""
+    scope: str = ""
+    move: tuple[Move, ...] = ()
+    handoff: Words = field(default_factory=Words)
+
+
+class Repair(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a fixup worker does when the check's output matches the regular expression `when`."""
+
+    when: str
+    step: tuple[Step, ...]
+    handoff: Words = field(default_factory=Words)
+
+
+class IntentChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the root planner does on the first, second, … change of the intent: what it asks for, and which of its
+    slices it tells of it.
+    """
+
+    spawn: tuple[str, ...] = ()
+    tell: tuple[str, ...] = ()
+    scratchpad: str = ""
+
+
+class Playbook(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """A whole playbook. `test` is the command that workers run when their task names none."""
+
+    planner: tuple[PlannerScript, ...]
+    task: tuple[TaskScript, ...]
+    test: str = ""
+    resolve: str = "union"
+    repair: tuple[Repair, ...] = ()
+    on_intent: tuple[IntentChange, ...] = ()
+
+    @cached_property
+    def tasks_by_title(self) -> dict[str, TaskScript]:
+        """Made once: a generated playbook has thousands of tasks and is asked at every turn."""
+        return {task.title: task for task in self.task}
+
+
+class SampleProject(Struct, frozen=True, forbid_unknown_fields=True):
+    """A bundled sample. `folder` holds `project/`, `INTENT.md` and its playbook; `check` is what green means."""
+
+    name: str
+    title: str
+    description: str
+    check: str
+    folder: Path
+
+
+MISBEHAVIOURS = ("crash", "loop", "malformed", "hog", "idle")
+RULES = ("union", "ours", "theirs")
+T = TypeVar("T")
+_ACTIONS = ("read", "list", "search", "write", "edit", "shell", "scratchpad")
+
+
+def sample_folder(name: str) -> Path:
+    """The folder of a bundled sample. Raises SwarmError (not_found) naming the nearest."""
+    for sample in list_samples():
+        if sample.name == name:
+            return sample.folder
+    raise unknown_sample(name, ErrorKind.NOT_FOUND)
+
+
+def list_samples() -> list[SampleProject]:
+    """The bundled samples, sorted by name. Raises SwarmError (settings) for a broken `sample.toml`."""
+    base = Path(str(files("sample_projects")))
+    found = []
+    for described in sorted(base.glob("*/sample.toml")):
+        values = {**_read_toml(described), "folder": described.parent}
+        found.append(_convert(values, SampleProject, described))
+    return found
+
+
+def unknown_sample(name: str, kind: ErrorKind) -> SwarmError:
+    names = [sample.name for sample in list_samples()]
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+    hint = f"did you mean `{nearest[0]}`? " if nearest else ""
+    return SwarmError(
+        kind, f"no sample project or playbook `{name}`", f"{hint}samples: {', '.join(names)}; or a playbook's path"
+    )
+
+
+def load_playbook(path: Path) -> Playbook:
+    """Read and validate a playbook: a `playbook.toml` or the folder that holds one, next to its `files/`.
+
+    Raises SwarmError (settings) that names the file and the key.
+    """
+    file = path / "playbook.toml" if path.is_dir() else path
+    playbook = _convert(_read_toml(file), Playbook, file)
+    tasks = tuple(_whole_task(task, index, playbook, file) for index, task in enumerate(playbook.task))
+    repairs = tuple(_whole_repair(repair, index, file) for index, repair in enumerate(playbook.repair))
+    playbook = msgspec.structs.replace(playbook, task=tasks, repair=repairs)
+    _check_names(playbook, file)
+    return playbook
+
+
+def broken(file: Path, key: str, problem: str) -> SwarmError:
+    return SwarmError(
+        ErrorKind.SETTINGS, f"{file}: {key}: {problem}", "correct the playbook; the bundled samples show every key"
+    )
+
+
+def _read_toml(file: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SwarmError(
+            ErrorKind.SETTINGS, f"{file}: cannot be read: {error.strerror}", "name a playbook.toml or its folder"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise SwarmError(ErrorKind.SETTINGS, f"{file}: not valid TOML: {error}", "correct the file") from error
+
+
+def _convert(values: object, kind: type[T], file: Path) -> T:
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        problem, _, at = str(error).partition(" - at `$")
+        raise broken(file, at.strip(".`") or "(top)", problem.lower()) from error
+
+
+def _whole_task(task: TaskScript, index: int, playbook: Playbook, file: Path) -> TaskScript:
+    """The task with its short forms as steps and every step's content in it."""
+    key = f"task[{index}]"
+    if task.step and (task.read or task.write or task.edit):
+        raise broken(file, f"{key}.step", "a task has either `step` or `read`, `write` and `edit`")
+    if task.misbehave not in ("", *MISBEHAVIOURS):
+        raise broken(file, f"{key}.misbehave", f"one of {', '.join(MISBEHAVIOURS)}, not `{task.misbehave}`")
+    if task.resolve not in ("", *RULES):
+        raise broken(file, f"{key}.resolve", f"one of {', '.join(RULES)}, not `{task.resolve}`")
+    steps = task.step
+    if not steps:
+        test = playbook.test if task.test is None else task.test
+        steps = (
+            *((Step(read=task.read),) if task.read else ()),
+            *(Step(write=path) for path in task.write),
+            *task.edit,
+            *((Step(shell=test),) if test else ()),
+        )
+    whole = tuple(_whole_step(step, f"{key}.step[{number}]", file) for number, step in enumerate(steps))
+    return msgspec.structs.replace(task, step=whole, read=(), write=(), edit=())
+
+
+def _whole_repair(repair: Repair, index: int, file: Path) -> Repair:
+    try:
+        re.compile(repair.when)
+    except re.error as error:
+        raise broken(file, f"repair[{index}].when", f"not a regular expression: {error}") from error
+    steps = (_whole_step(step, f"repair[{index}].step[{number}]", file) for number, step in enumerate(repair.step))
+    return msgspec.structs.replace(repair, step=tuple(steps))
+
+
+def _whole_step(step: Step, key: str, file: Path) -> Step:
+    actions = [name for name in _ACTIONS if getattr(step, name)]
+    if len(actions) != 1:
+        raise broken(file, key, f"exactly one of {', '.join(_ACTIONS)} is needed, found {len(actions)}")
+    if step.edit and (not step.old or step.old == step.new):
+        raise broken(file, f"{key}.old", "an edit needs `old`, and `new` that differs from it")
+    if step.breaks and not step.shell:
+        raise broken(file, f"{key}.breaks", "only a `shell` step can be expected to fail")
+    if not step.write or step.content is not None:
+        return step
+    content = file.parent / "files" / (step.source or step.write)
+    try:
+        return msgspec.structs.replace(step, content=content.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise broken(file, f"{key}.write", f"{content} cannot be read") from error
+
+
+def _check_names(playbook: Playbook, file: Path) -> None:
+    planners = _unique((planner.title for planner in playbook.planner), "planner", file)
+    tasks = _unique((task.title for task in playbook.task), "task", file)
+    if "root" not in planners:
+        raise broken(file, "planner", "no planner is titled `root`")
+    if playbook.resolve not in RULES:
+        raise broken(file, "resolve", f"one of {', '.join(RULES)}, not `{playbook.resolve}`")
+    for number, planner in enumerate(playbook.planner):
+        for place, move in enumerate(planner.move):
+            key = f"planner[{number}].move[{place}]"
+            if not (move.read or move.shell or move.scratchpad or move.slice or move.spawn):
+                raise broken(file, key, "one of read, shell, scratchpad, slice, spawn is needed")
+            _known(move.spawn, tasks, f"{key}.spawn", file)
+            _known(move.slice, planners - {"root"}, f"{key}.slice", file)
+            _known(move.wait_for, planners | tasks | {"*"}, f"{key}.wait_for", file)
+    for number, task in enumerate(playbook.task):
+        _known(task.instead, tasks, f"task[{number}].instead", file)
+    for number, change in enumerate(playbook.on_intent):
+        _known(change.spawn, tasks, f"on_intent[{number}].spawn", file)
+        _known(change.tell, planners - {"root"}, f"on_intent[{number}].tell", file)
+
+
+def _unique(titles: Iterable[str], key: str, file: Path) -> set[str]:
+    found: set[str] = set()
+    for index, title in enumerate(titles):
+        if title in found or not title or title != " ".join(title.split())[:120]:
+            raise broken(file, f"{key}[{index}].title", f"one line, at most 120 characters and used once: `{title}`")
+        found.add(title)
+    return found
+
+
+def _known(names: Iterable[str], known: set[str], key: str, file: Path) -> None:
+    for name in names:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1)
+            also = f", did you mean `{nearest[0]}`?" if nearest else ""
+            raise broken(file, key, f"there is no `{name}`{also}")

@@ -1,0 +1,312 @@
+"""What the rehearsal's workers do next: their steps, conflicts, failing tests, repairs and misbehaviour."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from engine.domain.types import HandoffStatus
+from engine.models.rehearsal.playbook import Playbook, Step, TaskScript, Words
+from engine.models.rehearsal.script_position import (
+    Call,
+    Conversation,
+    Done,
+    Exchange,
+    Kept,
+    exit_of,
+    file_text,
+    first_line,
+    paths_in,
+)
+
+_HOG = "python3 -c \"held = []\nfor _ in range(6144): held.append(b'x' * 2**20)\""
+"""Takes up to 6 GiB, more than a command may have by default."""
+_MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
+
+
+class Line(Struct, frozen=True):
+    """What an actor says and does in one turn. `crash` stands for a call that the provider refuses."""
+
+    text: str
+    calls: tuple[Call, ...] = ()
+    crash: str = ""
+
+
+def worker_line(playbook: Playbook, conversation: Conversation) -> Line:
+    """The next line of a worker, a resolver or a fixup worker."""
+    if (colliding := _conflict(conversation)) is not None:
+        since, paths = colliding
+        return _resolve(playbook, conversation, since, paths)
+    if conversation.kind == "repair":
+        return _repair(playbook, conversation)
+    script = find_task(playbook, conversation.title)
+    if script is None:
+        return _no_script(conversation)
+    made = steps_made(script.step, conversation)
+    again = "## Earlier attempt" in conversation.first and script.recovers
+    if script.misbehave and made == min(script.at, len(script.step)) and not again:
+        line = _misbehave(script, conversation)
+        if line is not None:
+            return line
+    if (trouble := _trouble(script.step, made, conversation)) is not None:
+        return trouble
+    if made < len(script.step):
+        return _take(script.step[made])
+    return hand_off(_filled(script.handoff, f"{script.title}: done, with its tests."))
+
+
+def find_task(playbook: Playbook, title: str) -> TaskScript | None:
+    return playbook.tasks_by_title.get(title)
+
+
+def worker_kept(playbook: Playbook, conversation: Conversation) -> Kept:
+    """What a worker keeps in its summary."""
+    colliding = _conflict(conversation)
+    paths = tuple(colliding[1]) if colliding and conversation.kind != "conflict" else ()
+    if conversation.kind == "repair":
+        return Kept(steps_made(_repair_steps(playbook, conversation), conversation), conflict=paths)
+    script = find_task(playbook, conversation.title)
+    return Kept(steps_made(script.step, conversation) if script else 0, conflict=paths)
+
+
+def step_calls(step: Step) -> tuple[Call, ...]:
+    if step.read:
+        return tuple(Call("read_file", {"path": path}) for path in step.read)
+    if step.list:
+        return (Call("list_files", {"path": step.list}),)
+    if step.search:
+        return (Call("search", {"pattern": step.search}),)
+    if step.write:
+        return (Call("write_file", {"path": step.write, "content": step.content or ""}),)
+    if step.edit:
+        return (Call("edit_file", {"path": step.edit, "old": step.old, "new": step.new}),)
+    if step.shell:
+        return (Call("shell", {"command": step.shell}),)
+    return (Call("rewrite_scratchpad", {"text": step.scratchpad}),)
+
+
+def steps_made(steps: Sequence[Step], conversation: Conversation) -> int:
+    """How many of the steps were made, in order; whatever else was done in between is passed over."""
+    made = conversation.kept.steps
+    for exchange in conversation.exchanges:
+        if made < len(steps) and was_made(step_calls(steps[made]), exchange):
+            made += 1
+    return made
+
+
+def was_made(calls: tuple[Call, ...], exchange: Exchange) -> bool:
+    """Whether the turn made exactly these calls and no restart hid what came of them."""
+    return bool(calls) and calls == tuple(done.call for done in exchange.done) and not _lost(exchange)
+
+
+def hand_off(words: Words, say: str = "") -> Line:
+    arguments: dict[str, object] = {"status": words.status.value, "summary": words.summary}
+    for name in ("notes", "concerns", "deviations", "findings", "feedback"):
+        if getattr(words, name):
+            arguments[name] = getattr(words, name)
+    return Line(say or "That is all; handing off.", (Call("submit_handoff", arguments),))
+
+
+def failed(summary: str, concerns: str = "") -> Line:
+    return hand_off(Words(HandoffStatus.FAILED, summary, concerns=concerns))
+
+
+def merge_lines(text: str, rule: str) -> str:
+    """A file with conflict markers, resolved: `union` keeps trunk's lines and then those of the other side that
+    trunk's lack; `ours` keeps the worker's own, `theirs` trunk's.
+    """
+    kept: list[str] = []
+    sides: dict[str, list[str]] = {}
+    side = ""
+    for line in text.splitlines():
+        marker = line[:7] if line[:7] in _MARKERS and line[7:8] in ("", " ") else ""
+        if marker == "<<<<<<<":
+            side, sides = "trunk", {"trunk": [], "base": [], "yours": []}
+        elif side and marker == "|||||||":
+            side = "base"
+        elif side and marker == "=======":
+            side = "yours"
+        elif side and marker == ">>>>>>>":
+            kept += _one_side(sides["trunk"], sides["yours"], rule)
+            side = ""
+        elif side:
+            sides[side].append(line)
+        else:
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+def _one_side(trunk: list[str], yours: list[str], rule: str) -> list[str]:
+    if rule == "ours":
+        return yours
+    if rule == "theirs":
+        return trunk
+    return trunk + [line for line in yours if line not in trunk]
+
+
+def _take(step: Step) -> Line:
+    return Line(step.say or _says(step), step_calls(step))
+
+
+def _says(step: Step) -> str:
+    if step.read:
+        return f"First I read {', '.join(step.read)}."
+    if step.list or step.search:
+        return "Let me see what there is."
+    if step.write:
+        return f"Now I write {step.write}."
+    if step.edit:
+        return f"I change {step.edit} where it belongs."
+    if step.shell:
+        return f"I run `{step.shell}`."
+    return "I note where I stand."
+
+
+def _trouble(steps: Sequence[Step], made: int, conversation: Conversation) -> Line | None:
+    """What to do when the command of the step just made has failed against the plan."""
+    last = conversation.last
+    if not made or last is None or not last.done or not steps[made - 1].shell or steps[made - 1].breaks:
+        return None
+    done = last.done[0]
+    if done.call is None or done.tool != "shell" or done.call.arguments.get("command") != steps[made - 1].shell:
+        return None
+    if done.error or exit_of(done) == 0:
+        return None
+    tried = sum(one.call == done.call for exchange in conversation.exchanges[-2:] for one in exchange.done)
+    if exit_of(done) is None and tried < 2:
+        return Line("It was killed. Once more, in case the machine was busy.", (done.call,))
+    return failed(f"`{done.call.arguments['command']}` does not pass.", done.answer[-1500:])
+
+
+def _misbehave(script: TaskScript, conversation: Conversation) -> Line | None:
+    if script.misbehave == "crash":
+        return Line("", crash="rehearsed crash")
+    if script.misbehave == "loop":
+        return Line("Let me look at the files once more.", (Call("list_files", {"path": "."}),))
+    if script.misbehave == "idle":
+        nudged = any("# Nudge" in exchange.told for exchange in conversation.exchanges)
+        return None if nudged else Line("I think about how to go on.")
+    if script.misbehave == "hog":
+        hog = Call("shell", {"command": _HOG})
+        taken = any(done.call == hog for exchange in conversation.exchanges for done in exchange.done)
+        return None if taken else Line("A quick measurement of the largest input.", (hog,))
+    tools = [done.tool for exchange in conversation.exchanges for done in exchange.done]
+    if "open_file" not in tools:
+        return Line("I open the file.", (Call("open_file", {"file": "AGENTS.md"}),))
+    if not any(done.call is None for exchange in conversation.exchanges for done in exchange.done):
+        return Line("I read it with the right tool.", (Call("read_file", {}, raw='{"path": "AGENTS.md'),))
+    return None
+
+
+def _no_script(conversation: Conversation) -> Line:
+    if conversation.kind == "conflict":
+        return failed("There is no conflict to resolve in what I was given.")
+    return failed(
+        f"The playbook has no task `{conversation.title}`.",
+        "The rehearsal only plays what its playbook holds; a real model would have done this.",
+    )
+
+
+def _conflict(conversation: Conversation) -> tuple[list[Exchange], list[str]] | None:
+    """The turns since the newest conflict and its paths; None when there is no open conflict."""
+    for index in range(len(conversation.exchanges) - 1, -1, -1):
+        for done in conversation.exchanges[index].done:
+            if done.tool == "submit_handoff" and done.answer.startswith("conflict:"):
+                return list(conversation.exchanges[index + 1 :]), paths_in(done.answer)
+    if conversation.kept.conflict:
+        return list(conversation.exchanges), list(conversation.kept.conflict)
+    if conversation.kind == "conflict":
+        return list(conversation.exchanges), paths_in(conversation.first)
+    return None
+
+
+def _resolve(playbook: Playbook, conversation: Conversation, since: list[Exchange], paths: list[str]) -> Line:
+    script = find_task(playbook, conversation.title)
+    done = [one for exchange in since for one in exchange.done if one.call is not None and not one.lost]
+    reads: list[Call] = []
+    writes: list[Call] = []
+    for path in paths:
+        pieces = [one for one in done if one.tool == "read_file" and _path(one) == path]
+        text, more = file_text(one.answer for one in pieces if not one.error)
+        if not pieces:
+            reads.append(_read(path))
+        elif more:
+            reads.append(Call("read_file", {"path": path, "start": more}))
+        elif "<<<<<<<" in text and not any(one.tool == "write_file" and _path(one) == path for one in done):
+            rule = (script.resolve if script else "") or playbook.resolve
+            writes.append(Call("write_file", {"path": path, "content": merge_lines(text, rule)}))
+    if reads:
+        return Line("Trunk has moved under me. I look at both sides of the conflict.", tuple(reads))
+    if writes:
+        return Line("Both sides meant something; I keep what both need.", tuple(writes))
+    test = _test_of(script) or playbook.test
+    runs = [one for one in done if one.tool == "shell"]
+    if test and (not runs or (exit_of(runs[-1]) is None and len(runs) < 2)):
+        return Line("Now the tests, on the merged files.", (Call("shell", {"command": test}),))
+    if runs and exit_of(runs[-1]) != 0:
+        return failed("The merged files do not pass the tests.", runs[-1].answer[-1500:])
+    words = script.handoff if script else Words()
+    merged = f"{conversation.title}: done; both sides of the conflict in {', '.join(paths)} are kept."
+    return hand_off(_filled(words, merged), "The merged files pass; I submit again.")
+
+
+def _test_of(script: TaskScript | None) -> str:
+    commands = [step.shell for step in script.step if step.shell] if script else []
+    return commands[-1] if commands else ""
+
+
+def _repair_steps(playbook: Playbook, conversation: Conversation) -> tuple[Step, ...]:
+    """Run the check, then what the matching repair says, then the check again."""
+    check = Step(shell=playbook.test, say="First I see for myself what fails.")
+    output = "\n".join(_outputs(conversation.exchanges[:3]))
+    for repair in playbook.repair:
+        if re.search(repair.when, output or conversation.first):
+            return (check, *repair.step, Step(shell=playbook.test, say="Now the whole check again."))
+    return (check,)
+
+
+def _repair(playbook: Playbook, conversation: Conversation) -> Line:
+    steps = _repair_steps(playbook, conversation)
+    made = steps_made(steps, conversation)
+    if not made:
+        return _take(steps[0])
+    runs = [
+        one
+        for exchange in conversation.exchanges
+        for one in exchange.done
+        if one.call == Call("shell", {"command": playbook.test})
+    ]
+    if made in (1, len(steps)) and runs and exit_of(runs[-1]) == 0:
+        found = next((one for one in playbook.repair if re.search(one.when, "\n".join(_outputs_of(runs)))), None)
+        words = found.handoff if found and made == len(steps) else Words()
+        fallback = "The check passes again." if made == len(steps) > 1 else "The check passes here; nothing to repair."
+        return hand_off(_filled(words, fallback))
+    if made < len(steps):
+        return _take(steps[made])
+    output = runs[-1].answer[-1500:] if runs else ""
+    return failed("The check still fails, and the playbook knows no other repair.", output)
+
+
+def _outputs(exchanges: Iterable[Exchange]) -> list[str]:
+    return _outputs_of(one for exchange in exchanges for one in exchange.done)
+
+
+def _outputs_of(done: Iterable[Done]) -> list[str]:
+    return [one.answer for one in done if one.tool == "shell" and first_line(one.answer).startswith("exit ")]
+
+
+def _filled(words: Words, summary: str) -> Words:
+    return words if words.summary else msgspec.structs.replace(words, summary=summary)
+
+
+def _lost(exchange: Exchange) -> bool:
+    return any(done.lost for done in exchange.done)
+
+
+def _read(path: str) -> Call:
+    return Call("read_file", {"path": path})
+
+
+def _path(done: Done) -> str:
+    return str(done.call.arguments.get("path", "")) if done.call else ""

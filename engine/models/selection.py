@@ -1,0 +1,65 @@
+"""Which model each role gets: what the person chose, else a default of a provider whose key is present."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.settings import ModelsSettings, ProviderSettings, Settings
+from engine.domain.types import ModelName
+from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
+from engine.models.rehearsal.provider import open_rehearsal
+
+
+class Pair(NamedTuple):
+    """A strong model that plans and a cheaper one of the same house that does the many small tasks."""
+
+    planner: str
+    worker: str
+
+
+DEFAULTS = {
+    "anthropic": Pair("anthropic:claude-opus-5-5", "anthropic:claude-sonnet-5-5"),
+    "openai": Pair("openai:gpt-5.6-sol", "openai:gpt-5.6-terra"),
+}
+"""In the order in which their keys are looked for."""
+
+
+def choose_models(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with a model for every role.
+
+    Planner and worker fill in for each other, resolver and reconciler take the worker's. Raises SwarmError
+    (provider) when nothing was chosen and no key is present, when a chosen provider's key is missing, or for a
+    rehearsal of what there is not: the rehearsal itself is never chosen here.
+    """
+    chosen = settings.models
+    if not chosen.planner and not chosen.worker:
+        provider = next((name for name in DEFAULTS if has_key(name, _endpoint(settings, name), environ)), None)
+        if provider is None:
+            keys = " or ".join(PROVIDERS[name].key_env for name in DEFAULTS)
+            raise SwarmError(
+                ErrorKind.PROVIDER,
+                f"no model is chosen and no key is present ({keys})",
+                "export a key or give --model PROVIDER:NAME; to try it without a key: swarm-tui demo",
+            )
+        planner, worker = DEFAULTS[provider]
+    else:
+        planner, worker = chosen.planner or chosen.worker, chosen.worker or chosen.planner
+    models = ModelsSettings(planner, worker, chosen.resolver or worker, chosen.reconciler or worker)
+    for model in dict.fromkeys((models.planner, models.worker, models.resolver, models.reconciler)):
+        provider, name = split_model(ModelName(model))
+        if provider == "rehearsal":
+            open_rehearsal(name)
+        endpoint = _endpoint(settings, provider)
+        if not has_key(provider, endpoint, environ):
+            raise SwarmError(
+                ErrorKind.PROVIDER,
+                f"there is no key for {model}: the variable {key_variable(provider, endpoint)} is not set",
+                "export it, or choose another model with --model; to try it without a key: swarm-tui demo",
+            )
+    return replace(settings, models=models)
+
+
+def _endpoint(settings: Settings, provider: str) -> ProviderSettings:
+    return settings.providers.get(provider, ProviderSettings())

@@ -1,0 +1,1 @@
+"""The running swarm: supervision, commands, recovery, completion."""

@@ -1,0 +1,158 @@
+"""What a person's commands do: each becomes events, or is refused with a hint."""
+
+import difflib
+
+from engine.agents.cancellation import cancelled
+from engine.agents.host import Host
+from engine.domain import commands as c
+from engine.domain import events as e
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.events import Draft
+from engine.domain.types import (
+    Agent,
+    AgentId,
+    AgentPath,
+    AgentState,
+    HandoffId,
+    InboxMessage,
+    Intent,
+    MessageId,
+    MessageSource,
+    Role,
+    RunState,
+)
+
+
+def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
+    """The events that carry the command out, one batch. Raises SwarmError when it cannot be.
+
+    Stop ends this process's work, which is no event: the swarm does that.
+    """
+    snapshot = host.snapshot
+    match command:
+        case c.SubmitIntent(text=text, author=author):
+            return _new_intent(host, text, author)
+        case c.Pause(path=None, freeze=freeze):
+            running = snapshot.state is RunState.RUNNING  # else it is paused or about to be
+            held = [Draft(e.RunStateChanged(RunState.PAUSING, "paused by a person"))] if running else []
+            frozen = [Draft(e.SubtreePaused(freeze=True), snapshot.root)] if freeze and snapshot.root else []
+            return (*held, *frozen)
+        case c.Resume(path=None):
+            let_go = [Draft(e.SubtreeResumed(), agent.id) for agent in snapshot.agents.values() if agent.paused]
+            paused = snapshot.state in (RunState.PAUSING, RunState.PAUSED)
+            return (*([Draft(e.RunStateChanged(RunState.RUNNING))] if paused else []), *let_go)
+        case c.Pause(path=path, freeze=freeze):
+            return (Draft(e.SubtreePaused(freeze=freeze), _at(host, path).id),)
+        case c.Resume(path=path):
+            return (Draft(e.SubtreeResumed(), _at(host, path).id),)
+        case c.Steer(path=path, text=text, taken_back=taken_back):
+            agent = _alive(_at(host, path))
+            said = host.prompts["steer_taken_back" if taken_back else "steer"].render(text=_filled(text))
+            return (_told(host, agent.id, MessageSource.STEER, said),)
+        case c.Cancel(path=path, reason=reason):
+            if not (drafts := cancelled(host, _at(host, path), reason)):
+                raise _refused(f"{path} has ended", "there is nothing to cancel")
+            return drafts
+        case c.SetWorkers(workers=workers, path=path):
+            if workers is not None and workers < 0:
+                raise _refused("the number of workers cannot be negative", "give 0 or more")
+            planner = _planner(host, path, "a limit of workers") if path is not None else None
+            if planner is not None and planner.parent is not None:
+                return (Draft(e.SubtreeLimited(workers), planner.id),)
+            if workers is None:
+                raise _refused("the whole run needs a limit", "give a number of workers")
+            return (Draft(e.WorkersLimited(workers, "person")),)
+        case c.SetPriority(path=path, priority=priority):
+            return (Draft(e.PriorityChanged(priority), _planner(host, path, "a priority").id),)
+        case c.SetModel(model=model, path=path, role=role):
+            host.models.check(model)
+            if path is None:
+                return (Draft(e.ModelChanged(model, role)),)
+            agents = snapshot.subtree(_at(host, path).id)
+            return tuple(Draft(e.ModelChanged(model), agent.id) for agent in agents if not _gone(agent))
+        case c.Rescope(path=path, goal=goal, scope=scope):
+            agent = _alive(_at(host, path))
+            if agent.role is not Role.PLANNER or agent.parent is None:
+                raise _refused(f"{path} is not a subplanner", "the root's scope is the intent: edit that instead")
+            text = host.prompts["rescoped"].render(goal=_filled(goal), scope=scope or "as before")
+            return (
+                Draft(e.Rescoped(goal, scope or agent.scope), agent.id),
+                _told(host, agent.id, MessageSource.STEER, text),
+            )
+        case c.Resolve(handoff=handoff, resolved=resolved):
+            return _resolved(host, handoff, resolved)
+        case _:
+            return ()
+
+
+def _resolved(host: Host, handoff: HandoffId, resolved: bool) -> tuple[Draft, ...]:
+    known = host.snapshot.handoffs.get(handoff)
+    if known is None:
+        hint = "a handoff's id stands in its head on the screen, and in `export`"
+        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no handoff {handoff}", hint)
+    if (handoff in host.snapshot.resolved) is resolved:
+        return ()
+    return (Draft(e.HandoffResolved(handoff, resolved), known.agent, known.task),)
+
+
+def _new_intent(host: Host, text: str, author: str) -> tuple[Draft, ...]:
+    snapshot = host.snapshot
+    root = snapshot.root
+    old = snapshot.intent
+    if old is not None and old.text == text:
+        raise _refused("the intent is unchanged", "edit it before you submit it")
+    version = old.version + 1 if old else 1
+    draft = Draft(e.IntentVersioned(Intent(version, host.clock.now(), author, _filled(text))))
+    if root is None or old is None:
+        return (draft,)
+    changed = "\n".join(
+        difflib.unified_diff(
+            old.text.splitlines(), text.splitlines(), f"version {old.version}", f"version {version}", lineterm=""
+        )
+    )
+    told = host.prompts["intent_changed"].render(version=version, text=text.strip(), diff=changed)
+    return draft, _told(host, root, MessageSource.INTENT, told, version)
+
+
+def _told(host: Host, agent: AgentId, source: MessageSource, text: str, intent: int = 0) -> Draft:
+    id = MessageId(host.ids.new("m"))
+    message = InboxMessage(id, host.clock.now(), agent, source, text, intent=intent)
+    return Draft(e.MessageQueued(message), agent)
+
+
+def _at(host: Host, path: AgentPath | None) -> Agent:
+    """Raises SwarmError (not found) that names the nearest path."""
+    snapshot = host.snapshot
+    id = snapshot.paths.get(path) if path else None
+    if id is None:
+        near = difflib.get_close_matches(path or "", list(snapshot.paths), 1, 0.3)
+        hint = f"did you mean {near[0]}?" if near else "the paths are those of the agent tree, from root down"
+        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no agent {path}", hint)
+    return snapshot.agents[id]
+
+
+def _planner(host: Host, path: AgentPath, what: str) -> Agent:
+    agent = _at(host, path)
+    if agent.role is not Role.PLANNER:
+        raise _refused(f"{path} is not a planner", f"{what} is a subtree's: give the path of its planner")
+    return agent
+
+
+def _alive(agent: Agent) -> Agent:
+    if _gone(agent) or (agent.ended and agent.role is not Role.PLANNER):
+        raise _refused(f"{agent.path} has ended", "a planner that is done can still be told; others cannot")
+    return agent
+
+
+def _gone(agent: Agent) -> bool:
+    return agent.state in (AgentState.FAILED, AgentState.CANCELLED)
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise _refused("the text is empty", "say what should be done")
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _refused(message: str, hint: str) -> SwarmError:
+    return SwarmError(ErrorKind.USAGE, message, hint)

@@ -1,0 +1,157 @@
+"""Sees what no single agent can: tasks that land nothing, changes outside a scope, many agents at one failure; tells a
+planner that can decide.
+"""
+
+from engine.agents.conversation_log import bullets
+from engine.agents.host import Host
+from engine.domain import events as e
+from engine.domain.events import Draft, Event
+from engine.domain.failure_signature import failure_in
+from engine.domain.types import (
+    HOUR,
+    Agent,
+    AgentId,
+    AgentState,
+    InboxMessage,
+    LandingState,
+    MessageId,
+    MessageSource,
+    Pathology,
+    Remedy,
+    Role,
+    TaskId,
+    TaskState,
+)
+from engine.policy.pathologies import BARREN_LIMITED, BARREN_NUDGED, Finding, barren_in_a_row, found
+from engine.policy.scope import strays
+
+PILE = 4
+"""Agents within an hour that make a failure a shared one."""
+
+
+class Watch:
+    """Listens to every event; `speak` records what follows from them. What it counts is in the snapshot."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._met: list[tuple[str, AgentId]] = []
+        self._drafts: list[Draft] = []
+
+    @property
+    def has_something_to_say(self) -> bool:
+        return bool(self._drafts or self._met)
+
+    def note(self, event: Event) -> None:
+        """Look at an event that has just happened."""
+        match event.body:
+            case e.ToolFinished(tool="shell", answer=answer) if event.agent and (line := failure_in(answer)):
+                self._met.append((line, event.agent))
+            case e.LandingFinished(landing=landing) if landing.state is LandingState.CONFLICTED:
+                self._met += ((f"a conflict in {path}", landing.agent) for path in landing.conflicts)
+            case e.LandingFinished(landing=landing) if landing.commit is not None:
+                self._note_strays(landing.agent, landing.task, landing.paths)
+            case e.TaskEnded(state=TaskState.FAILED | TaskState.LANDED, commit=None) if event.task:
+                self._note_barren(event.task)
+
+    def speak(self) -> None:
+        """Record what was found since the last time."""
+        met, self._met = self._met, []
+        for line, agent in met:
+            self._note_failure(line, agent)
+        drafts, self._drafts = self._drafts, []
+        if drafts:
+            self.host.record(*drafts)
+
+    # --- many agents, one failure ----------------------------------------------------------------------------
+
+    def _note_failure(self, line: str, agent: AgentId) -> None:
+        snapshot, since = self.host.snapshot, self.host.clock.now() - HOUR
+        if snapshot.failures.get(line, {}).get(agent, since) > since:
+            return
+        self.host.record(Draft(e.FailureNoted(line), agent))
+        agents = list(snapshot.failures[line])
+        if len(agents) < PILE or snapshot.failures_told.get(line, since) > since:
+            return
+        planner = self._above_all(agents)
+        if planner is not None:
+            self._drafts.append(Draft(e.FailureShared(line, len(agents)), planner))
+            detail = f"{len(agents)} agents: {line}"
+            self._tell(planner, "notice_piling", Pathology.PILES_UP, detail, agents=len(agents), failure=line)
+            self.host.record(*self._drafts)
+            self._drafts = []
+
+    def _above_all(self, agents: list[AgentId]) -> AgentId | None:
+        """The nearest planner that all of them work below and that can be told."""
+        snapshot = self.host.snapshot
+        shared = [above.id for above in snapshot.ancestors(agents[0])]
+        for other in agents[1:]:
+            above = {one.id for one in snapshot.ancestors(other)}
+            shared = [id for id in shared if id in above]
+        return next((id for id in shared if self._hears(snapshot.agents[id])), None)
+
+    # --- outside the scope -----------------------------------------------------------------------------------
+
+    def _note_strays(self, agent: AgentId, task_id: TaskId, paths: tuple[str, ...]) -> None:
+        snapshot = self.host.snapshot
+        task = snapshot.tasks[task_id]
+        outside = strays(task.spec.scope, paths)
+        if not outside:
+            return
+        planner = snapshot.agents[task.planner]
+        decides = next(
+            (
+                above
+                for above in snapshot.ancestors(planner.id)
+                if not strays(above.scope, outside) and self._hears(above)
+            ),
+            None,
+        )
+        detail = f"{task.spec.title}: {', '.join(outside[:20])}"
+        if decides is None or decides.id == planner.id:  # the handoff says it to the one who can decide
+            self._drafts.append(Finding(agent, Pathology.LEAVES_SCOPE, 1, Remedy.TOLD, detail).draft)
+            return
+        shown = bullets(outside[:20])
+        self._tell(
+            decides.id, "notice_scope", Pathology.LEAVES_SCOPE, detail, about=agent, task=task.spec.title,
+            slice=planner.title, paths=shown,
+        )  # fmt: skip
+
+    # --- nothing lands ---------------------------------------------------------------------------------------
+
+    def _note_barren(self, task: TaskId) -> None:
+        snapshot = self.host.snapshot
+        planner = snapshot.tasks[task].planner
+        row = barren_in_a_row(snapshot, planner)
+        if len(row) not in (BARREN_NUDGED, BARREN_LIMITED) or not self._hears(snapshot.agents[planner]):
+            return
+        reasons = bullets(
+            f"{task.spec.title}: {task.state}{f' ({task.reason[:200]})' if task.reason else ''}" for task in row
+        )
+        detail = f"{len(row)} tasks in a row landed nothing"
+        remedy = Remedy.LIMIT if len(row) == BARREN_LIMITED else Remedy.NUDGE
+        finding = found(snapshot, planner, Pathology.NEVER_MERGES, detail, limit=remedy is Remedy.LIMIT)
+        text = self.host.prompts["notice_barren"].render(count=len(row), tasks=reasons)
+        self._drafts += [finding.draft, self._message(planner, text)]
+
+    # --- telling ---------------------------------------------------------------------------------------------
+
+    def _hears(self, agent: Agent) -> bool:
+        return agent.role is Role.PLANNER and agent.state not in (AgentState.FAILED, AgentState.CANCELLED)
+
+    def _tell(
+        self,
+        planner: AgentId,
+        prompt: str,
+        pathology: Pathology,
+        detail: str,
+        about: AgentId | None = None,
+        **said: object,
+    ) -> None:
+        finding = Finding(about or planner, pathology, 1, Remedy.TOLD, detail[:1_000])
+        self._drafts += [finding.draft, self._message(planner, self.host.prompts[prompt].render(**said))]
+
+    def _message(self, planner: AgentId, text: str) -> Draft:
+        id = MessageId(self.host.ids.new("m"))
+        return Draft(
+            e.MessageQueued(InboxMessage(id, self.host.clock.now(), planner, MessageSource.SYSTEM, text)), planner
+        )

@@ -1,0 +1,271 @@
+"""Starts the agents of a run, watches over them, and ends them: planners, attempts at tasks, cancelled subtrees."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
+
+from msgspec.structs import replace
+
+from engine.agents import cancellation, outcomes
+from engine.agents.conversation_log import Conversation
+from engine.agents.desk import AgentDesk
+from engine.agents.host import AttemptFailed, BudgetSpent, Host
+from engine.agents.planner import Planner
+from engine.agents.worker import Attempt, started
+from engine.domain import events as e
+from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
+from engine.domain.events import Draft, Event
+from engine.domain.types import ROOT, Agent, AgentId, AgentState, Role, TaskId, TaskState
+from engine.domain.units import span_s
+from engine.policy.budget import reached
+from engine.policy.scheduling import next_task
+from engine.ports.machine import Governor
+from engine.ports.protocols import Journal, WorkspaceLost
+
+TROUBLE = 5
+"""Attempts in a row that the machine may spoil before the run is ended, to be resumed."""
+
+log = logging.getLogger("swarm")
+
+Work = Callable[[], Coroutine[None, None, None]]
+
+
+class Supervisor:
+    """The agents that run in this process. `fail` is told what broke the program itself, `stir` that an agent ended.
+
+    Once `closing` is set, agents that end leave no events behind: the next process takes them for lost.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        journal: Journal,
+        governor: Governor,
+        fail: Callable[[BaseException], None],
+        stir: Callable[[], None],
+    ) -> None:
+        self.host = host
+        self.snapshot = snapshot = host.snapshot
+        self.closing = False
+        self._journal = journal
+        self._governor = governor
+        self._fail = fail
+        self._stir = stir
+        self._running: dict[AgentId, asyncio.Task[None]] = {}
+        self._attempts: dict[AgentId, Attempt] = {}
+        self._deadlines: dict[AgentId, asyncio.Timeout] = {}
+        self._queued = {id for id, task in snapshot.tasks.items() if task.state is TaskState.QUEUED}
+        self._working: set[TaskId] = set()
+        self._trouble = 0
+        self._new_planners = [agent.id for agent in snapshot.agents.values() if agent.role is Role.PLANNER]
+
+    # --- what the swarm asks ---------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> dict[AgentId, asyncio.Task[None]]:
+        return self._running
+
+    @property
+    def queued(self) -> frozenset[TaskId]:
+        return frozenset(self._queued)
+
+    @property
+    def working(self) -> bool:
+        """Whether an attempt runs."""
+        return bool(self._working)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no task waits or is worked on."""
+        return not self._queued and not self._working
+
+    def next_start(self, now: int) -> int | None:
+        """When the next task whose backoff has not passed may start."""
+        return min((t for id in self._queued if (t := self.snapshot.tasks[id].not_before) > now), default=None)
+
+    def desk(self, agent: AgentId) -> AgentDesk | None:
+        """The desk of an agent that works on a task now."""
+        attempt = self._attempts.get(agent)
+        return attempt.desk if attempt is not None else None
+
+    def stop_clock(self, agent: AgentId) -> Callable[[], None]:
+        """Hold the deadline of the attempt that an agent works at; what is answered lets it run on."""
+        task = self.snapshot.agents[agent].task
+        deadline = self._deadlines.get((task and self.snapshot.tasks[task].agent) or agent)
+        if deadline is None or deadline.expired() or (when := deadline.when()) is None:
+            return lambda: None
+        since = self.host.clock.monotonic()
+        deadline.reschedule(None)
+        return lambda: deadline.reschedule(when + self.host.clock.monotonic() - since)
+
+    def react(self, event: Event) -> None:
+        """Note what an event calls for. A cancelled attempt ends in this very step, so that it never runs on."""
+        match event.body:
+            case e.TaskQueued() | e.TaskRequeued():
+                assert event.task is not None
+                self._queued.add(event.task)
+            case e.TaskEnded(state=TaskState.LANDED):
+                self._trouble = 0
+            case e.TaskStarted():
+                assert event.task is not None
+                self._queued.discard(event.task)
+            case e.TaskEnded(state=TaskState.CANCELLED):
+                assert event.task is not None
+                self._queued.discard(event.task)
+                self._cancel(event.agent)
+            case e.TaskUnwanted() | e.AgentStateChanged(state=AgentState.CANCELLED):
+                self._cancel(event.agent)
+            case e.AgentSpawned(spawned=agent) if agent.role is Role.PLANNER:
+                self._new_planners.append(agent.id)
+
+    def start_all(self) -> None:
+        """Start the planners that are new and as many attempts as there are slots."""
+        self._start_planners()
+        self._admit()
+
+    def _cancel(self, agent: AgentId | None) -> None:
+        if agent is not None and (task := self._running.get(agent)) is not None:
+            task.cancel()
+
+    # --- starting --------------------------------------------------------------------------------------------
+
+    def _start_planners(self) -> None:
+        if self.snapshot.root is None and self.snapshot.intent is not None:
+            self.host.record(Draft(e.AgentSpawned(self._root()), None))
+        waiting, self._new_planners = self._new_planners, []
+        for id in reversed(waiting):
+            agent = self.snapshot.agents[id]
+            held = self._governor.limit == 0 or reached(self.snapshot, agent) is not None
+            if agent.state is AgentState.STARTING and held:
+                self._new_planners.append(id)
+            elif agent.state not in (AgentState.FAILED, AgentState.CANCELLED):
+                self._start(agent.id, partial(self._plan, agent.id), lambda cancelled: None)
+
+    def _root(self) -> Agent:
+        intent = self.snapshot.intent
+        assert intent is not None
+        return Agent(
+            id=AgentId(self.host.ids.new("a")),
+            path=ROOT,
+            parent=None,
+            role=Role.PLANNER,
+            model=self.snapshot.models[Role.PLANNER],
+            title="root",
+            intent=intent.version,
+            epoch=self.snapshot.epoch,
+            spawned_at=self.host.clock.now(),
+        )
+
+    async def _plan(self, agent: AgentId) -> None:
+        conversation = Conversation()
+        for event in await self._journal.agent_events(agent):
+            conversation.apply(event)
+        await Planner(self.host, agent, conversation).run()
+
+    def _admit(self) -> None:
+        while len(self._working) < min(self.snapshot.workers_limit, self._governor.limit):
+            task = next_task(self.snapshot, self._queued, self._working, self.host.clock.now())
+            if task is None or self._alive() >= self.host.settings.swarm.max_agents:
+                return
+            agent, drafts = started(self.host, task)
+            self.host.record(*drafts)
+            self._working.add(task.id)
+            ended = partial(self._attempt_ended, task.id, agent.id)
+            self._start(agent.id, partial(self._attempt, task.id, agent.id), ended)
+
+    def _alive(self) -> int:
+        """Agents that run and have not ended; a planner that is done costs nothing."""
+        return sum(not self.snapshot.agents[id].ended for id in self._running)
+
+    def _start(self, agent: AgentId, work: Work, ended: Callable[[bool], None]) -> None:
+        """Run an agent's work beside the supervisor; `ended` is told whether it was cancelled, even before it began."""
+        task = asyncio.create_task(self.guarded(work), name=str(self.snapshot.agents[agent].path))
+        self._running[agent] = task
+
+        def on_end(task: asyncio.Task[None]) -> None:
+            self._running.pop(agent, None)
+            ended(task.cancelled())
+            self._stir()
+
+        task.add_done_callback(on_end)
+
+    async def guarded(self, work: Work) -> None:
+        """Nothing that runs beside the supervisor fails in silence."""
+        try:
+            await work()
+        except Exception as error:
+            self._fail(error)
+
+    # --- attempts --------------------------------------------------------------------------------------------
+
+    async def _attempt(self, task_id: TaskId, agent: AgentId) -> None:
+        attempt = self._attempts[agent] = Attempt(self.host, task_id, agent)
+        limit = self.host.settings.task.timeout
+        try:
+            async with asyncio.timeout(span_s(limit)) as deadline:
+                self._deadlines[agent] = deadline
+                await attempt.run()
+        except ModelError as error:
+            if error.kind is ModelErrorKind.REFUSED:
+                raise
+            self._failed(task_id, f"the model gave no answer: {error.message}")
+        except TimeoutError:
+            self._failed(task_id, f"it took longer than {limit}")
+        except BudgetSpent as spent:
+            self._out_of_budget(task_id, spent)
+        except (SwarmError, OSError) as error:
+            self._troubled(task_id, error)
+        except (AttemptFailed, WorkspaceLost) as error:
+            self._failed(task_id, str(error))
+        except Exception as error:  # a fault of this program costs one attempt, not the run
+            log.exception("attempt at %s", task_id)
+            self._failed(task_id, f"the program is at fault: {type(error).__name__}: {error}")
+
+    def _troubled(self, task_id: TaskId, error: SwarmError | OSError) -> None:
+        """The machine, the disk or git is in the way, not the task: try again later, or end the run if it stays so."""
+        self._trouble += 1
+        if self._trouble > TROUBLE or (isinstance(error, SwarmError) and error.kind is ErrorKind.PROVIDER):
+            raise error
+        task = self.snapshot.tasks[task_id]
+        if not task.ended:
+            self.host.record(*outcomes.lost(self.host, task, str(error), wait_s=2.0**self._trouble))
+
+    def _out_of_budget(self, task_id: TaskId, spent: BudgetSpent) -> None:
+        """At its own limit a task has failed; at that of a larger part it waits for the budget to be raised."""
+        task = self.snapshot.tasks[task_id]
+        if task.ended:
+            return
+        if spent.of_task:
+            self.host.record(*outcomes.given_up(self.host, task, str(spent)))
+        else:
+            self.host.record(*outcomes.lost(self.host, task, str(spent), counts=False))
+
+    def _failed(self, task_id: TaskId, reason: str) -> None:
+        task = self.snapshot.tasks[task_id]
+        if not task.ended:
+            self.host.record(*outcomes.failed(self.host, task, reason))
+
+    def _attempt_ended(self, task_id: TaskId, agent: AgentId, cancelled: bool) -> None:
+        self._working.discard(task_id)
+        self._attempts.pop(agent, None)
+        self._deadlines.pop(agent, None)
+        if cancelled and not self.closing:
+            self._close_cancelled(task_id, agent)
+
+    def _close_cancelled(self, task_id: TaskId, agent: AgentId) -> None:
+        """Close the books on a cancelled attempt: its agents end, its planner is told."""
+        task = self.snapshot.tasks[task_id]
+        drafts: list[Draft] = []
+        if not task.ended:
+            task = replace(task, reason=task.unwanted or "cancelled")
+            drafts.append(
+                Draft(e.TaskEnded(TaskState.CANCELLED, task.reason, intent=task.cancelled_under), agent, task_id)
+            )
+        drafts.extend(cancellation.told(self.host, task))
+        drafts.extend(
+            Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=task.reason), other.id, task_id)
+            for other in self.snapshot.agents.values()
+            if other.task == task_id and not other.ended
+        )
+        self.host.record(*drafts)

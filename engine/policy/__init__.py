@@ -1,0 +1,1 @@
+"""Pure decisions: what starts next, what may still be spent, what has gone wrong."""

@@ -1,0 +1,28 @@
+"""Which landing broke the check: a bounded binary search between a commit that passes and one that fails. Pure."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+from engine.domain.types import CommitId
+
+
+async def trace(
+    commits: Sequence[CommitId],
+    passes: Callable[[CommitId], Awaitable[bool]],
+    most: int,
+    repaired: Collection[CommitId] = (),
+) -> tuple[tuple[CommitId, ...], int]:
+    """The suspects, oldest first, and how many checks it took, at most `most`.
+
+    `commits` are oldest first; what is before them passes and the last one fails. Trunk may have broken and been
+    mended in between: the newest of the `repaired` commits is asked first, so that the search is for what broke last.
+    """
+    low, high, made = -1, len(commits) - 1, 0
+    mended = [place for place, commit in enumerate(commits[:-1]) if commit in repaired]
+    while high - low > 1 and made < most:
+        middle = mended[-1] if mended and not made else (low + high) // 2
+        made += 1
+        if await passes(commits[middle]):
+            low = middle
+        else:
+            high = middle
+    return tuple(commits[low + 1 : high + 1]), made

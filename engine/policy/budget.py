@@ -1,0 +1,84 @@
+"""Whether a part of a run may still spend. Pure; enforced by the engine before each model call, never by a prompt."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from engine.domain.settings import LimitSettings, Settings
+from engine.domain.spending import RUN, Mark, Part, Spent, of_role, of_subtree, of_task, parts_of
+from engine.domain.types import Agent, AgentPath, Micros, Role, Task, TaskId, TaskKind
+from engine.domain.units import span_s
+from engine.state.snapshot import Snapshot
+
+NEAR = 0.9
+"""Share of a limit at which the planners are told."""
+
+
+class Standing(Struct, frozen=True):
+    """How near a part of the run is to the nearest of its limits. `share` is 1.0 at the limit, `limit` in words."""
+
+    part: Part
+    share: float
+    limit: str
+
+    @property
+    def mark(self) -> Mark:
+        return Mark.REACHED if self.share >= 1.0 else Mark.NEAR if self.share >= NEAR else Mark.ROOM
+
+
+def standings(settings: Settings, snapshot: Snapshot, now: Micros) -> Iterator[Standing]:
+    """Of every part that has a limit, tasks apart."""
+    budget = settings.budget
+    limited: dict[Part, LimitSettings] = {RUN: budget}
+    limited |= {of_role(Role(role)): limits for role, limits in budget.role.items()}
+    limited |= {of_subtree(AgentPath(path)): limits for path, limits in budget.subtree.items()}
+    for part, limits in limited.items():
+        spent = snapshot.spent.get(part)
+        if spent is not None or part == RUN:
+            yield _standing(part, limits, spent or Spent(), snapshot.wall(now), budget.ceiling_price)
+
+
+def task_standing(settings: Settings, snapshot: Snapshot, task: TaskId) -> Standing:
+    """Of one task, with all its attempts."""
+    part = of_task(task)
+    limits = LimitSettings(usd=settings.task.max_usd, tokens=settings.task.max_tokens)
+    return _standing(part, limits, snapshot.spent.get(part, Spent()), 0, settings.budget.ceiling_price)
+
+
+def reached(snapshot: Snapshot, agent: Agent) -> Part | None:
+    """The part with a used-up limit that an agent is in, the largest first."""
+    return next((part for part in parts_of(agent) if _is_reached(snapshot, part)), None)
+
+
+def may_start(snapshot: Snapshot, task: Task) -> bool:
+    """Whether no limit keeps a task from being worked at; at its own, the next attempt ends it with a handoff."""
+    planner = snapshot.agents[task.planner]
+    role = Role.RECONCILER if task.kind is TaskKind.FIXUP else Role.WORKER
+    parts = [part for part in parts_of(planner) if part != of_role(planner.role)]
+    return not any(_is_reached(snapshot, part) for part in (*parts, of_role(role)))
+
+
+def _is_reached(snapshot: Snapshot, part: Part) -> bool:
+    mark = snapshot.budget_marks.get(part)
+    return mark is not None and mark.mark is Mark.REACHED
+
+
+def _standing(part: Part, limits: LimitSettings, spent: Spent, wall: Micros, ceiling_price: float) -> Standing:
+    shares = [(0.0, "")]
+    if limits.usd:
+        usd = spent.usd + spent.unpriced * ceiling_price / 1_000_000
+        guessed = ", unknown prices at their ceiling" if spent.unpriced and ceiling_price else ""
+        shares.append((usd / limits.usd, f"{usd:.2f} of {limits.usd:.2f} USD{guessed}"))
+    if limits.tokens:
+        shares.append((spent.tokens / limits.tokens, f"{spent.tokens} of {limits.tokens} tokens"))
+    if limits.steps:
+        shares.append((spent.steps / limits.steps, f"{spent.steps} of {limits.steps} model calls"))
+    if limits.wall:
+        wall_s = (wall - spent.since) / 1_000_000
+        shares.append((wall_s / span_s(limits.wall), f"{_span(wall_s)} of {limits.wall}"))
+    share, words = max(shares)
+    return Standing(part, share, words)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,69 @@
+"""Where landings collide: which files are touched and fought over most, and when a planner is to hear of it. Pure."""
+
+from msgspec import Struct
+
+from engine.domain.collisions import MANY, Tries
+from engine.domain.types import AgentId, LandingState, Task
+from engine.state.snapshot import Snapshot
+
+HOT = 3
+"""Conflicts in one file at which its planner is told; and again whenever they have doubled."""
+
+
+class HotFile(Struct, frozen=True):
+    """`landings` that changed the file, `conflicts` that were in it. `size` in bytes where it is large, else 0."""
+
+    path: str
+    conflicts: int
+    landings: int
+    size: int = 0
+
+    def __str__(self) -> str:
+        large = f", {self.size // 1024} KiB" if self.size else ""
+        return f"{self.path}: {self.conflicts} conflicts, {self.landings} landings{large}"
+
+
+def hottest(snapshot: Snapshot, most: int = 10) -> list[HotFile]:
+    """The files with the most conflicts, then the most landings; only such as had a conflict."""
+    files = [_file(snapshot, path) for path in snapshot.contention.conflicted]
+    return sorted(files, key=lambda file: (-file.conflicts, -file.landings, file.path))[:most]
+
+
+def large(snapshot: Snapshot, most: int = 10) -> list[HotFile]:
+    """The large files that many landings have changed, those of most landings first."""
+    files = [_file(snapshot, path) for path in snapshot.contention.large]
+    many = [file for file in files if file.landings >= MANY]
+    return sorted(many, key=lambda file: (-file.landings, file.path))[:most]
+
+
+def tries_below(snapshot: Snapshot, planner: AgentId) -> Tries:
+    """What became of the landings of a planner's whole subtree."""
+    counted = snapshot.contention.of_planner
+    return sum((counted.get(agent.id, Tries()) for agent in snapshot.subtree(planner)), Tries())
+
+
+def newly_hot(snapshot: Snapshot, task: Task) -> list[HotFile]:
+    """The files that this task's conflicts made hot, or twice as hot as when a planner last heard of them."""
+    if not snapshot.tasks[task.id].conflicts:
+        return []
+    own: dict[str, int] = {}
+    for landing in snapshot.landings:
+        if landing.task == task.id and landing.state is LandingState.CONFLICTED:
+            for path in landing.conflicts:
+                own[path] = own.get(path, 0) + 1
+    found = [
+        _file(snapshot, path)
+        for path, count in own.items()
+        if _level(snapshot, path, 0) > _level(snapshot, path, count)
+    ]
+    return sorted(found, key=lambda file: (-file.conflicts, file.path))
+
+
+def _file(snapshot: Snapshot, path: str) -> HotFile:
+    counted = snapshot.contention
+    return HotFile(path, counted.conflicted.get(path, 0), counted.landed.get(path, 0), counted.large.get(path, 0))
+
+
+def _level(snapshot: Snapshot, path: str, without: int) -> int:
+    """How often the count of conflicts has reached the threshold and doubled since."""
+    return ((snapshot.contention.conflicted.get(path, 0) - without) // HOT).bit_length()

@@ -1,0 +1,54 @@
+"""Which queued task starts next. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from engine.domain.spending import Mark
+from engine.domain.types import AgentId, Micros, Task, TaskId, TaskState
+from engine.policy.budget import may_start
+from engine.state.snapshot import Snapshot
+
+
+def next_task(snapshot: Snapshot, queued: Iterable[TaskId], working: Iterable[TaskId], now: Micros) -> Task | None:
+    """The oldest task of the highest priority, fair between planners: whose planner has fewest at work goes first.
+
+    Tasks of paused subtrees and of those whose own limit of workers is reached, tasks whose backoff has not passed and
+    tasks beyond a budget are left out.
+    """
+    at_work: Counter[AgentId] = Counter(snapshot.tasks[id].planner for id in working)
+    full = full_subtrees(snapshot, at_work)
+    held: dict[AgentId, bool] = {}
+    limited = any(mark.mark is Mark.REACHED for mark in snapshot.budget_marks.values())
+
+    def is_held(planner: AgentId) -> bool:
+        if planner not in held:
+            held[planner] = snapshot.is_paused(planner) or any(
+                above.id in full for above in snapshot.ancestors(planner)
+            )
+        return held[planner]
+
+    ready = (
+        task
+        for id in queued
+        if (task := snapshot.tasks[id]).state is TaskState.QUEUED
+        and task.not_before <= now
+        and not is_held(task.planner)
+        and not (limited and not may_start(snapshot, task))
+    )
+    return min(
+        ready,
+        key=lambda task: (-snapshot.priority(task), at_work[task.planner], task.queued_at, task.id),
+        default=None,
+    )
+
+
+def full_subtrees(snapshot: Snapshot, at_work: Mapping[AgentId, int]) -> frozenset[AgentId]:
+    """The planners with a limit of their own that so many workers, counted by their planners, fill."""
+    if not snapshot.workers_below:
+        return frozenset()
+    left = dict(snapshot.workers_below)
+    for planner, count in at_work.items():
+        for above in snapshot.ancestors(planner):
+            if above.id in left:
+                left[above.id] -= count
+    return frozenset(id for id, places in left.items() if places <= 0)

@@ -1,0 +1,1 @@
+"""Protocols for everything the engine's logic needs from the world."""

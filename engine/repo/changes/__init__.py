@@ -1,0 +1,1 @@
+"""What an agent changed: scanned, built into a commit, waiting to land."""

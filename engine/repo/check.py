@@ -1,0 +1,205 @@
+"""Runs the project's check on a trunk commit, contained; finds the check command of a project."""
+
+import asyncio
+import json
+import re
+import tomllib
+from pathlib import PurePosixPath
+
+from engine.domain.types import AgentId, Check, CommitId
+from engine.ports.protocols import Clock, Output, Workspace, WorkspaceLost, Workspaces
+from engine.repo.git.git import Git
+from engine.repo.git.source import SourceRepo
+
+_KEPT = 16 * 1024
+_LARGEST_FILE = 1024 * 1024
+_NPM_PLACEHOLDER = "no test specified"
+_MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+_SUMMARY = re.compile(r"^(?:=+ )?(?:no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b")
+_COUNT = re.compile(r"\b(\d+) (passed|failed|errors?)\b")
+_FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (\S+?\.py(?:::\S+)?)", re.MULTILINE)
+_NAMED = 50
+"""Failed tests that are named."""
+_TEST_FILE = re.compile(r"^(?:tests?/(?:.*/)?)?(?:test_[^/]*|[^/]*_test)\.py$")
+
+
+SUSPECT = 3
+"""Failures in a row, each on what earlier checks had built, after which a check builds all anew."""
+
+
+class ContainedChecker:
+    """Implements protocols.Checker: each check goes on from what the last one built.
+
+    Where copies can begin with that, each has a copy of its own, and agents' copies begin there as well; else one
+    workspace is brought from commit to commit. Checks of one checker run one after the other. `timeout_s` is what the
+    check command may take.
+    """
+
+    def __init__(
+        self, workspaces: Workspaces, clock: Clock, command: str, timeout_s: float, agent: AgentId | None = None
+    ) -> None:
+        self._workspaces = workspaces
+        self._clock = clock
+        self._command = command
+        self._timeout_s = timeout_s
+        self._agent = agent or AgentId("check")
+        self._workspace: Workspace | None = None
+        self._failures = 0
+        self._turn = asyncio.Lock()
+
+    async def check(self, commit: CommitId) -> Check:
+        """Run the check on a commit. Raises WorkspaceLost when its workspace dies twice in a row."""
+        async with self._turn:
+            try:
+                return await self._check(commit)
+            except WorkspaceLost:
+                await self._drop()
+            try:
+                return await self._check(commit)
+            except WorkspaceLost:
+                await self._drop()
+                raise
+
+    async def close(self) -> None:
+        """Remove the workspace; the next check makes a new one."""
+        async with self._turn:
+            await self._drop()
+
+    async def _check(self, commit: CommitId) -> Check:
+        if self._workspace is None:
+            self._workspace = await self._workspaces.open(self._agent, commit, anew=self._suspect)
+        else:
+            await self._workspace.advance(commit, commit)
+        try:
+            output = await self._workspace.run(self._command, self._timeout_s, _ignore)
+        except asyncio.CancelledError:
+            await self._drop()  # what the command was doing there is unknown
+            raise
+        await self._leave(output)
+        failing, failed_tests = pytest_failures(output.text)
+        return Check(
+            at=self._clock.now(),
+            commit=commit,
+            passed=output.exit == 0,
+            exit=output.exit,
+            output=_told(output, self._timeout_s),
+            wall_s=output.wall_s,
+            failing=failing,
+            failed_tests=failed_tests,
+        )
+
+    @property
+    def _suspect(self) -> bool:
+        return self._failures > 0 and self._failures % SUSPECT == 0
+
+    async def _leave(self, output: Output) -> None:
+        """Pass on what was built, if the command came to its end by itself.
+
+        What was built outlives the code that built it: lest it fail check after check, some failures in a row make the
+        next one build all anew.
+        """
+        self._failures = self._failures + 1 if output.exit != 0 else 0
+        workspace = self._workspace
+        if workspace is not None and self._workspaces.warm:
+            self._workspace = None
+            await (self._workspaces.keep_builds(workspace) if output.exit is not None else workspace.close())
+        elif self._suspect:
+            await self._drop()
+
+    async def _drop(self) -> None:
+        workspace, self._workspace = self._workspace, None
+        if workspace is not None:
+            try:
+                await workspace.close()
+            except WorkspaceLost:
+                pass  # gone already
+
+
+def pytest_failures(output: str) -> tuple[int | None, tuple[str, ...]]:
+    """How many tests failed, and the first of their names, where the output ends as pytest's does; else None.
+
+    Tests that could not be collected count. The summary is pytest's last line with counts and a time, with or
+    without its `=` borders: `1 failed, 2 passed, 1 error in 0.12s`.
+    """
+    summaries = [line for line in output.splitlines() if _SUMMARY.match(line)]
+    if not summaries:
+        return None, ()
+    counts = {what.removesuffix("s"): int(number) for number, what in _COUNT.findall(summaries[-1])}
+    names = dict.fromkeys(match[1] for match in _FAILED_TEST.finditer(output))
+    return counts.get("failed", 0) + counts.get("error", 0), tuple(names)[:_NAMED]
+
+
+async def suggest_check(source: SourceRepo) -> str:
+    """The check command that a project's files at base point to; empty when none does.
+
+    Looks at the committed files, not at the work tree, because that is what the swarm starts from.
+    """
+    git = Git(source.root)
+    top = await _names(git, source.base, deep=False)
+    for name in _MAKEFILES:
+        if name in top and re.search(r"^test\s*:(?!=)", await _read(git, source.base, name), re.MULTILINE):
+            return "make test"
+    if "Cargo.toml" in top:
+        return "cargo test"
+    if "go.mod" in top:
+        return "go test ./..."
+    if "package.json" in top and _npm_tests(await _read(git, source.base, "package.json")):
+        return "npm test"
+    if await _pytest(git, source.base, top):
+        return "python3 -m pytest -q"
+    return ""
+
+
+async def _pytest(git: Git, base: CommitId, top: set[str]) -> bool:
+    if top & {"pytest.ini", ".pytest.ini", "conftest.py"}:
+        return True
+    if "pyproject.toml" in top:
+        try:
+            tools = tomllib.loads(await _read(git, base, "pyproject.toml")).get("tool", {})
+        except (ValueError, RecursionError):
+            tools = {}
+        if isinstance(tools, dict) and "pytest" in tools:
+            return True
+    for name, section in (("setup.cfg", "[tool:pytest]"), ("tox.ini", "[pytest]")):
+        if name in top and section in await _read(git, base, name):
+            return True
+    if not any(PurePosixPath(name).suffix == ".py" or name in ("test", "tests") for name in top):
+        return False
+    return any(_TEST_FILE.match(name) for name in await _names(git, base, deep=True))
+
+
+def _npm_tests(text: str) -> bool:
+    try:
+        package = json.loads(text)
+        script = package["scripts"]["test"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return isinstance(script, str) and bool(script.strip()) and _NPM_PLACEHOLDER not in script
+
+
+async def _names(git: Git, base: CommitId, *, deep: bool) -> set[str]:
+    listing = await git.run("ls-tree", "-z", "--full-tree", "--name-only", *(["-r"] if deep else []), base)
+    return {name.decode("utf-8", "replace") for name in listing.out.split(b"\0") if name}
+
+
+async def _read(git: Git, base: CommitId, name: str) -> str:
+    result = await git.run("cat-file", "blob", f"{base}:{name}", accept=range(256), limit=_LARGEST_FILE)
+    return "" if result.exit and not result.cut else result.out.decode("utf-8", "replace")
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+def _told(output: Output, timeout_s: float) -> str:
+    """Head and tail of what the check wrote, and why it was killed if it was."""
+    text = output.text
+    left_out = output.cut
+    if len(text) > _KEPT:
+        half = _KEPT // 2
+        left_out += len(text[half:-half].encode("utf-8", "replace"))
+        text = f"{text[:half]}\n[… {left_out} bytes left out …]\n{text[-half:]}"
+    if output.killed:
+        reason = f"timeout after {timeout_s:g} s" if output.killed == "timeout" else output.killed
+        text = f"{text.rstrip()}\n[killed: {reason}]\n".lstrip("\n")
+    return text

@@ -1,0 +1,1 @@
+"""Git's formats and commands: objects, index, packs, refs, diffs."""

@@ -1,0 +1,1 @@
+"""From finished work to trunk: merging, group commit, history, publishing, housekeeping."""

@@ -1,0 +1,68 @@
+"""What has landed: trunk's commits since the run's base and the tasks they carry, read from git once, then kept."""
+
+import asyncio
+
+from engine.domain.commit_message import trailers_of
+from engine.domain.types import CommitId, TaskId
+from engine.repo.git.git import Git
+
+TASK_TRAILER = "Swarm-Task"
+
+
+class History:
+    """First parents only, oldest first. `follow` must be told of every tip before anything else is asked."""
+
+    def __init__(self, git: Git, base: CommitId) -> None:
+        self._git = git
+        self._following = asyncio.Lock()
+        self._start([base])
+
+    def _start(self, order: list[CommitId]) -> None:
+        self._order = order
+        self._place = {commit: place for place, commit in enumerate(order)}
+        self._tasks: dict[TaskId, CommitId] = {}
+
+    async def follow(self, tip: CommitId) -> None:
+        """Read what is new up to `tip`, which someone else may have set. Raises SwarmError (git)."""
+        async with self._following:
+            known = self._order[-1]
+            if tip == known:
+                return
+            log = await self._log(f"{known}..{tip}")
+            if not log or log[0][1] != known:  # it does not go on from there
+                log = await self._log(f"{self._order[0]}..{tip}")
+                self._start(self._order[:1])
+            for commit, _, message in log:
+                self.landed(commit, message)
+
+    def landed(self, commit: CommitId, message: str) -> None:
+        """Add a commit on top, unless it is known."""
+        if commit in self._place:
+            return
+        self._place[commit] = len(self._order)
+        self._order.append(commit)
+        named = [value for name, value in trailers_of(message) if name == TASK_TRAILER]
+        if len(named) == 1:
+            self._tasks[TaskId(named[0])] = commit
+
+    def __contains__(self, commit: CommitId) -> bool:
+        return commit in self._place
+
+    def of_task(self, task: TaskId) -> CommitId | None:
+        return self._tasks.get(task)
+
+    def since(self, commit: CommitId) -> list[CommitId] | None:
+        """The commits after one; None when it is not among those known."""
+        place = self._place.get(commit)
+        return None if place is None else self._order[place + 1 :]
+
+    async def _log(self, commits: str) -> list[tuple[CommitId, str, str]]:
+        """Id, first parent and message, oldest first."""
+        log = await self._git.run("log", "--first-parent", "--reverse", "-z", "--format=%H %P%n%B", commits, "--")
+        found = []
+        for entry in log.out.decode("utf-8", "replace").split("\0"):
+            ids, _, message = entry.partition("\n")
+            if ids:
+                commit, *parents = ids.split(" ")
+                found.append((CommitId(commit), parents[0] if parents else "", message))
+        return found

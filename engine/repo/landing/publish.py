@@ -1,0 +1,61 @@
+"""Brings trunk and green into the person's repo as two refs, and touches nothing else there."""
+
+from pathlib import Path
+
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.repo.git.git import Git
+
+_FETCH = (
+    "fetch",  # not --quiet: it hides which ref was rejected, and why
+    "--no-auto-maintenance",
+    "--no-write-fetch-head",
+    "--no-write-commit-graph",
+    "--no-tags",
+    "--no-recurse-submodules",
+    "--no-prune",
+    "--show-forced-updates",  # without the check git takes any update for a fast-forward
+)
+_CONFIG = ("fetch.prune=false", "fetch.fsckObjects=false", "transfer.fsckObjects=false", "fetch.output=full")
+
+
+async def publish(trunk_git: Path, root: Path, run: str, names: list[str]) -> str:
+    """Fetch `refs/heads/NAME` of the trunk repo as `refs/heads/swarm/RUN/NAME` of the repo at `root`.
+
+    A ref that is checked out in a work tree, or that someone moved elsewhere, is left alone. Returns one line for
+    each of those, or an empty string. Raises SwarmError (git) when git fails for another reason.
+    """
+    git = Git(root, config=_CONFIG)
+    targets = {name: f"refs/heads/swarm/{run}/{name}" for name in names}
+    taken = await _checked_out(git)
+    left = [_left(targets[name], "it is checked out") for name in names if targets[name] in taken]
+    for name in [name for name in names if targets[name] not in taken]:
+        # One by one: git refuses a fetch as a whole when it refuses one of its refs.
+        if reason := await _fetch(git, trunk_git, f"refs/heads/{name}", targets[name]):
+            left.append(_left(targets[name], reason))
+    return "\n".join(left)
+
+
+async def _fetch(git: Git, trunk_git: Path, source: str, target: str) -> str:
+    result = await git.run(*_FETCH, str(trunk_git), f"{source}:{target}", accept=range(256))
+    if result.exit == 0:
+        return ""
+    if "refusing to fetch into" in result.err:
+        return "it is checked out"
+    if "non-fast-forward" in result.err or "[rejected]" in result.err:
+        return "someone moved it"
+    if "cannot lock ref" in result.err or ".lock': File exists" in result.err:
+        return "another git process holds it"
+    raise SwarmError(
+        ErrorKind.GIT, f"cannot publish {target}: {result.complaint}", "check that the repo is there and can be written"
+    )
+
+
+async def _checked_out(git: Git) -> set[str]:
+    """The branches that any work tree of the repo has checked out, as full names of refs."""
+    listing = await git.run("worktree", "list", "--porcelain", "-z")
+    lines = listing.out.decode("utf-8", "replace").split("\0")
+    return {line.removeprefix("branch ") for line in lines if line.startswith("branch ")}
+
+
+def _left(target: str, reason: str) -> str:
+    return f"{target.removeprefix('refs/heads/')} is left alone: {reason}"

@@ -1,0 +1,1 @@
+"""Agents' copies of the repository: overlays, checkouts, warm builds."""

@@ -1,0 +1,1 @@
+"""What a run's record tells: summary, report, exports, questions answered by a model."""

@@ -1,0 +1,84 @@
+"""Events, handoffs and messages as lines of JSON, for scripts and other programs. Pure."""
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from engine.domain.conversation import Message
+from engine.domain.events import Event, HandedOff, MessageQueued, TurnTaken
+from engine.state.snapshot import Snapshot
+
+
+def event_line(event: Event) -> bytes:
+    """One event: `seq, at, epoch, kind, agent, task, cause, body`, as the journal's columns are named."""
+    return _encode(_columns(event))
+
+
+def export_lines(event: Event) -> Iterator[bytes]:
+    """The event, then the handoff and the messages in it; `record` says which a line is.
+
+    `message` lines have `agent`, `role` (`user` or `assistant`), `text` and `calls`; those that wait in an inbox
+    have `role` `inbox` and `source`.
+    """
+    yield _encode({"record": "event", **_columns(event)})
+    match event.body:
+        case HandedOff(handoff):
+            yield _encode({"record": "handoff", "seq": event.seq, **_plain(handoff)})
+        case MessageQueued(queued):
+            yield _encode({"record": "message", "seq": event.seq, "role": "inbox", **_plain(queued)})
+        case TurnTaken(given=given, message=message):
+            about = {"record": "message", "seq": event.seq, "at": event.at, "agent": event.agent}
+            if given is not None:
+                yield _encode({**about, "role": "user", "text": given, "calls": []})
+            yield _encode({**about, "role": message.role, "text": message.text, "calls": _calls(message)})
+
+
+def snapshot_line(snapshot: Snapshot) -> bytes:
+    """The whole state of a run after event `seq`, its fields as the snapshot names them."""
+    return _encode(msgspec.to_builtins(snapshot, enc_hook=_raw, str_keys=True))
+
+
+def _columns(event: Event) -> dict[str, Any]:
+    body = _plain(event.body)
+    body.pop("kind")
+    return {
+        "seq": event.seq,
+        "at": event.at,
+        "epoch": event.epoch,
+        "kind": event.kind,
+        "agent": event.agent,
+        "task": event.task,
+        "cause": event.cause,
+        "body": body,
+    }
+
+
+def _plain(value: Struct) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(value, enc_hook=_raw)
+    return plain
+
+
+def _raw(value: Any) -> Any:
+    """A provider's own block as the JSON value that it is; what is bounded as a list."""
+    if isinstance(value, Raw):
+        return msgspec.json.decode(bytes(value))
+    if isinstance(value, deque):
+        return list(value)
+    raise TypeError(f"there is no JSON for {type(value).__name__}")
+
+
+def _calls(message: Message) -> list[dict[str, str]]:
+    return [{"id": call.id, "tool": call.tool, "arguments": call.arguments} for call in message.calls]
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # A lone surrogate: strict readers of JSON refuse its escape too, so it becomes the replacement character.
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

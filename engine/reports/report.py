@@ -1,0 +1,303 @@
+"""What a run's record says of how it went: throughput, cost and waste, conflicts, where time goes, what fails."""
+
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.domain.collisions import LARGE, MANY
+from engine.domain.types import CommitId
+from engine.journal.connection import cannot_read
+from engine.repo.git.sizes import sizes_of
+
+LISTED = 10
+HOUR_S = 3_600.0
+_KINDS = {"shell": "commands", "submit_handoff": "landing"}
+
+
+class FileReport(Struct, frozen=True):
+    """`size` in bytes; None where the run's trunk is gone or does not hold the file."""
+
+    path: str
+    conflicts: int
+    landings: int
+    tasks: int
+    size: int | None
+
+
+class RoleReport(Struct, frozen=True):
+    """What all agents of a role used. `wasted`: tokens of those whose work came to nothing, as their task failed, was
+    cancelled, or was done by another attempt. `usd` is None when a price is unknown.
+    """
+
+    role: str
+    agents: int
+    tokens: int
+    usd: float | None
+    wasted: int
+
+
+class SubtreeReport(Struct, frozen=True):
+    """A planner: `tokens` and `usd` (None: a price is unknown) of it and all below it; the rest is of its own tasks.
+
+    `conflict_rate`: conflicts for each try to land that merged or conflicted.
+
+    What its workers' commands used, of the moments that were sampled: bytes of memory at most, percent of a core on
+    average, and percent of the time of builds that was spent waiting. None: nothing was sampled.
+    """
+
+    path: str
+    tokens: int
+    usd: float | None
+    landed: int
+    conflicts: int
+    conflict_rate: float | None
+    memory: int | None = None
+    cpu: float | None = None
+    contention: float | None = None
+
+
+class HeatReport(Struct, frozen=True):
+    """How many files of a folder the tasks of a planner have collided in, each landing by itself."""
+
+    planner: str
+    folder: str
+    conflicts: int
+
+
+class StepReport(Struct, frozen=True):
+    """A model call, or a tool call with its `tool` and `target`."""
+
+    agent: str
+    tool: str
+    target: str
+    wall_s: float
+
+
+class FailureReport(Struct, frozen=True):
+    tool: str
+    error: str
+    times: int
+    agents: int
+
+
+class PromptReport(Struct, frozen=True):
+    """What agents did under one version of a role's prompt, `NAME@VERSION`. Counts are of model calls, tokens, agents.
+
+    `tasks` that were worked on under it, and how many of those it `landed` in the end; `failed` agents. `usd` is None
+    when a price is unknown.
+    """
+
+    prompt: str
+    calls: int
+    input: int
+    cached: int
+    output: int
+    usd: float | None
+    agents: int
+    failed: int
+    tasks: int
+    landed: int
+
+
+class Report(Struct, frozen=True):
+    """Times in seconds of all agents together, `wall_s` of the run; rates are for an hour of it. None: unknown.
+
+    `wasted_tokens` are of agents whose work came to nothing (`RoleReport`), `heat` has where most conflicts are first.
+    `conflict_rate` is of tries to land, `error_rate` of snapshots of trunk; `index_lock_failures` are commands that
+    found git's index locked, which never waits but fails.
+    """
+
+    run: str
+    state: str
+    wall_s: float
+    landed: int
+    failed: int
+    landed_per_hour: float | None
+    tokens: int
+    tokens_per_hour: float | None
+    usd: float | None
+    usd_per_hour: float | None
+    wasted_tokens: int
+    conflicts: int
+    conflict_rate: float | None
+    checks: int
+    error_rate: float | None
+    contention: float | None
+    index_lock_failures: int
+    time_s: dict[str, float]
+    hottest: tuple[FileReport, ...]
+    large: tuple[FileReport, ...]
+    roles: tuple[RoleReport, ...]
+    subtrees: tuple[SubtreeReport, ...]
+    heat: tuple[HeatReport, ...]
+    slowest: tuple[StepReport, ...]
+    failures: tuple[FailureReport, ...]
+    prompts: tuple[PromptReport, ...]
+
+
+def report_of(journal: Path, trunk_git: Path) -> Report:
+    """Read a run's journal, live or not, and the sizes of files from its trunk. Raises SwarmError (journal)."""
+    try:
+        with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
+            db.row_factory = sqlite3.Row
+            return _report(db, trunk_git)
+    except (sqlite3.Error, TypeError) as error:
+        raise cannot_read(journal, error) from error
+
+
+def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
+    run = db.execute("SELECT *, (SELECT at FROM events ORDER BY seq DESC LIMIT 1) AS last_at FROM runs").fetchone()
+    running = 0 if run["ended"] or not run["epoch_at"] else max(0, run["last_at"] - run["epoch_at"])
+    wall_s = (run["worked"] + running) / 1e6
+    hours = wall_s / HOUR_S
+    tokens = run["input_tokens"] + run["output_tokens"]
+    states = dict(db.execute("SELECT state, count(*) FROM landings WHERE state IS NOT NULL GROUP BY state"))
+    merged, conflicts = states.get("merged", 0) + states.get("resolved", 0), states.get("conflicted", 0)
+    checks = run["checks_passed"] + run["checks_failed"]
+    [red] = db.execute("SELECT avg(NOT passed) FROM greens WHERE purpose = 'snapshot'").fetchone()
+    roles = tuple(RoleReport(*row) for row in db.execute(_ROLES))
+    files = _files(db, trunk_git, CommitId(run["trunk"]))
+    [contention] = db.execute("SELECT avg(contention) FROM samples WHERE building OR gate_waiting").fetchone()
+    [locked] = db.execute("SELECT coalesce(sum(index_locked), 0) FROM tool_use").fetchone()
+    return Report(
+        run=run["id"],
+        state=run["state"],
+        wall_s=wall_s,
+        landed=run["landed"],
+        failed=run["failed"],
+        landed_per_hour=_share(run["landed"], hours),
+        tokens=tokens,
+        tokens_per_hour=_share(tokens, hours),
+        usd=run["usd"],
+        usd_per_hour=None if run["usd"] is None else _share(run["usd"], hours),
+        wasted_tokens=sum(role.wasted for role in roles),
+        conflicts=conflicts,
+        conflict_rate=_share(conflicts, merged + conflicts),
+        checks=checks,
+        error_rate=red,
+        contention=contention,
+        index_lock_failures=locked,
+        time_s=_times(db, run["last_at"]),
+        hottest=tuple(file for file in files if file.conflicts)[:LISTED],
+        large=tuple(file for file in files if (file.size or 0) >= LARGE and file.tasks >= MANY)[:LISTED],
+        roles=roles,
+        subtrees=_subtrees(db),
+        heat=_heat(db),
+        slowest=tuple(StepReport(*row) for row in db.execute(_SLOWEST)),
+        failures=tuple(FailureReport(**dict(row)) for row in db.execute(_FAILURES, (LISTED,))),
+        prompts=tuple(PromptReport(**dict(row)) for row in db.execute(_PROMPTS)),
+    )
+
+
+def _share(value: float, of: float) -> float | None:
+    return value / of if of else None
+
+
+def _files(db: sqlite3.Connection, trunk_git: Path, trunk: CommitId) -> list[FileReport]:
+    """All files that had a conflict or that many tasks changed, the most fought over first."""
+    conflicts = Counter(
+        dict(
+            db.execute(
+                "SELECT value, count(*) FROM landings, json_each(conflicts) WHERE state = 'conflicted' GROUP BY value"
+            )
+        )
+    )
+    touched = {
+        path: (landings, tasks)
+        for path, landings, tasks in db.execute(
+            "SELECT value, count(*), count(DISTINCT task) FROM landings, json_each(paths) "
+            "WHERE commit_oid IS NOT NULL GROUP BY value"
+        )
+    }
+    paths = {*conflicts, *(path for path, (_, tasks) in touched.items() if tasks >= MANY)}
+    sizes = sizes_of(trunk_git, trunk, paths)
+    found = [FileReport(path, conflicts[path], *touched.get(path, (0, 0)), sizes.get(path)) for path in paths]
+    return sorted(found, key=lambda file: (-file.conflicts, -file.landings, file.path))
+
+
+def _subtrees(db: sqlite3.Connection) -> tuple[SubtreeReport, ...]:
+    """By planner, the most expensive first."""
+    tries = {planner: (landed, hit) for planner, landed, hit in db.execute(_TRIES)}
+    uses = {planner: use for planner, *use in db.execute(_USES)}
+    agents = db.execute("SELECT id, parent, role, path, tokens, usd FROM agents").fetchall()
+    spent: dict[str, tuple[int, float | None]] = {}
+    found = []
+    for id, parent, role, path, tokens, usd in sorted(agents, key=lambda agent: -agent["path"].count("/")):
+        in_all = _sum(spent.pop(id, (0, 0.0)), (tokens, usd))
+        if parent is not None:
+            spent[parent] = _sum(spent.get(parent, (0, 0.0)), in_all)
+        if role == "planner":
+            landed, hit = tries.get(id, (0, 0))
+            rest = (landed, hit, _share(hit, landed + hit), *uses.get(id, ()))
+            found.append(SubtreeReport(path, *in_all, *rest))
+    return tuple(sorted(found, key=lambda part: (-part.tokens, part.path)))
+
+
+def _sum(one: tuple[int, float | None], other: tuple[int, float | None]) -> tuple[int, float | None]:
+    usd = None if one[1] is None or other[1] is None else one[1] + other[1]
+    return one[0] + other[0], usd
+
+
+def _heat(db: sqlite3.Connection) -> tuple[HeatReport, ...]:
+    """By planner and folder, as deep as two folders."""
+    heat: Counter[tuple[str, str]] = Counter()
+    for planner, path, times in db.execute(_COLLISIONS):
+        heat[planner, "/".join(path.split("/")[:-1][:2]) or "."] += times
+    hottest = sorted(heat.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(HeatReport(*where, conflicts) for where, conflicts in hottest)
+
+
+def _times(db: sqlite3.Connection, last_at: int) -> dict[str, float]:
+    """Where agents' time goes. What is not in here is spent between steps."""
+    [thinking] = db.execute("SELECT sum(wall_s) FROM prompt_use").fetchone()
+    [paused] = db.execute("SELECT sum(coalesce(until, ?) - at) / 1e6 FROM pauses", (last_at,)).fetchone()
+    found = {"thinking": thinking or 0.0}
+    found |= dict.fromkeys(("commands", "builds", "gate", "landing", "files"), 0.0)
+    uses = "SELECT tool, build, wall_s, gate_wait_s FROM tool_use WHERE tool <> 'wait'"
+    for tool, build, wall_s, gate_s in db.execute(uses):
+        found["builds" if build else _KINDS.get(tool, "files")] += max(0.0, wall_s - gate_s)
+        found["gate"] += gate_s
+    found["paused"] = paused or 0.0
+    return {name: round(float(seconds), 3) for name, seconds in found.items()}
+
+
+_ROLES = """
+SELECT role, count(*), sum(tokens), CASE WHEN count(*) = count(usd) THEN sum(usd) END,
+  sum(CASE WHEN t.state IN ('failed', 'cancelled') OR t.agent <> a.id AND a.role <> 'resolver' THEN tokens ELSE 0 END)
+FROM agents a LEFT JOIN tasks t ON t.id = a.task GROUP BY role ORDER BY sum(tokens) DESC, role"""
+_TRIES = """
+SELECT t.planner, sum(l.state IN ('merged', 'resolved')), sum(l.state = 'conflicted')
+FROM landings l JOIN tasks t ON t.id = l.task WHERE l.state IS NOT NULL GROUP BY t.planner"""
+_USES = """
+SELECT parent, max(memory), avg(cpu),
+  min(100.0, 100.0 * (sum(gate_s) + sum(lock_s)) / nullif(sum(gate_s) + sum(build_s), 0))
+FROM (
+  SELECT a.parent, sum(s.memory) AS memory, sum(s.cpu) AS cpu, sum(s.gate_s) AS gate_s, sum(s.lock_s) AS lock_s,
+    sum(s.build_s) AS build_s
+  FROM agent_samples s JOIN agents a ON a.id = s.agent WHERE a.parent IS NOT NULL GROUP BY a.parent, s.seq
+) GROUP BY parent"""
+_COLLISIONS = """
+SELECT coalesce(p.path, t.planner), value, count(*)
+FROM landings l JOIN json_each(l.conflicts) JOIN tasks t ON t.id = l.task LEFT JOIN agents p ON p.id = t.planner
+WHERE l.state = 'conflicted' GROUP BY 1, 2"""
+_SLOWEST = """
+SELECT coalesce(a.path, ''), s.tool, coalesce(c.target, ''), s.wall_s
+FROM slow_steps s LEFT JOIN agents a ON a.id = s.agent
+LEFT JOIN tool_calls c ON c.agent = s.agent AND c.id = s.call AND s.call <> ''
+ORDER BY s.wall_s DESC, s.seq"""
+_FAILURES = """
+SELECT tool, error, sum(times) AS times, count(*) AS agents FROM failures
+GROUP BY tool, error ORDER BY times DESC, tool, error LIMIT ?"""
+"""Errors of tools and of commands, the most frequent first."""
+_PROMPTS = """
+SELECT prompt, sum(calls) AS calls, sum(u.input_tokens) AS input, sum(u.cached_tokens) AS cached,
+  sum(u.output_tokens) AS output, CASE WHEN sum(calls) = sum(priced) THEN sum(u.usd) END AS usd,
+  count(DISTINCT u.agent) AS agents, count(DISTINCT CASE WHEN a.state = 'failed' THEN a.id END) AS failed,
+  count(DISTINCT nullif(u.task, '')) AS tasks,
+  count(DISTINCT CASE WHEN t.state = 'landed' AND t.agent = u.agent THEN t.id END) AS landed
+FROM prompt_use u LEFT JOIN agents a ON a.id = u.agent LEFT JOIN tasks t ON t.id = u.task
+GROUP BY prompt ORDER BY prompt"""
+"""Each version of each prompt that was used, so that two of them can be compared."""

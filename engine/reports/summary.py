@@ -1,0 +1,111 @@
+"""What a run came to, as one value: printed at its end, for scripts. Pure."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.domain.types import CommitId, LandingState, Micros, Role, RunId, RunState, TaskState
+from engine.state.snapshot import Snapshot
+
+
+class AgentCounts(Struct, frozen=True):
+    """Agents that ever lived; `total` includes resolvers and reconcilers."""
+
+    planners: int
+    workers: int
+    total: int
+
+
+class TaskCounts(Struct, frozen=True):
+    landed: int
+    failed: int
+    cancelled: int
+
+
+class LandingCounts(Struct, frozen=True):
+    merged: int
+    resolved: int
+    conflicted: int
+    empty: int
+    refused: int
+
+
+class TokenCounts(Struct, frozen=True):
+    """`input` includes `cached`."""
+
+    input: int
+    cached: int
+    output: int
+
+
+class CheckCounts(Struct, frozen=True):
+    """Runs of the project's check on trunk."""
+
+    passed: int
+    failed: int
+
+
+class Summary(Struct, frozen=True):
+    """Counts are cumulative over resumes.
+
+    `repo` and `db` are absolute paths; `base`, `trunk`, `green` full commit ids or None; `usd` None when a price
+    is unknown; `wall_s` seconds that processes worked on the run; `error_rate` the share of failed checks, None
+    before the first; `exit_status` None while the run goes on.
+    """
+
+    run: RunId
+    state: RunState
+    exit_status: int | None
+    repo: str
+    base: CommitId | None
+    trunk: CommitId | None
+    green: CommitId | None
+    agents: AgentCounts
+    tasks: TaskCounts
+    landings: LandingCounts
+    handoffs: int
+    tokens: TokenCounts
+    usd: float | None
+    wall_s: float
+    landed_per_hour: float
+    check: CheckCounts
+    error_rate: float | None
+    db: str
+    sandbox_level: str
+    sandbox_not_guaranteed: tuple[str, ...]
+    sandbox_granted: tuple[str, ...]
+
+
+def summarise(snapshot: Snapshot, now: Micros, db: Path) -> Summary:
+    """The summary of a run as it stands at `now`."""
+    roles = [agent.role for agent in snapshot.agents.values()]
+    tasks, landings, usage = snapshot.task_counts, snapshot.landing_counts, snapshot.usage
+    return Summary(
+        run=snapshot.run,
+        state=snapshot.state,
+        exit_status=snapshot.exit_status,
+        repo=snapshot.repo,
+        base=snapshot.base or None,
+        trunk=snapshot.trunk or None,
+        green=snapshot.green,
+        agents=AgentCounts(roles.count(Role.PLANNER), roles.count(Role.WORKER), len(roles)),
+        tasks=TaskCounts(tasks[TaskState.LANDED], tasks[TaskState.FAILED], tasks[TaskState.CANCELLED]),
+        landings=LandingCounts(
+            merged=landings[LandingState.MERGED],
+            resolved=landings[LandingState.RESOLVED],
+            conflicted=landings[LandingState.CONFLICTED],
+            empty=landings[LandingState.EMPTY],
+            refused=landings[LandingState.REFUSED],
+        ),
+        handoffs=snapshot.handoff_count,
+        tokens=TokenCounts(usage.input, usage.cached, usage.output),
+        usd=None if usage.usd is None else round(usage.usd, 6),
+        wall_s=round(snapshot.wall(now) / 1_000_000, 3),
+        landed_per_hour=round(snapshot.landed_per_hour(now), 2),
+        check=CheckCounts(snapshot.checks_passed, snapshot.checks_failed),
+        error_rate=snapshot.error_rate,
+        db=str(db.absolute()),
+        sandbox_level=snapshot.sandbox_level,
+        sandbox_not_guaranteed=snapshot.not_guaranteed,
+        sandbox_granted=snapshot.granted,
+    )

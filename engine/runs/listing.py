@@ -1,0 +1,117 @@
+"""Which runs there are below a state folder, and how each stands."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.types import Micros, RunId, RunState
+from engine.journal.run_row import Unreadable, glance
+from engine.runs.folder import RUN_NAME, RunFolder, repo_id
+from engine.runs.lock import is_live, owner_of
+
+
+class RunListing(Struct, frozen=True):
+    """One line of the list of runs. `live`: a process owns it, `pid`. `usd` is None when a price is unknown.
+
+    `problem` says why its journal cannot be read; then only `run`, `live` and `folder` mean anything.
+    """
+
+    run: RunId
+    folder: RunFolder
+    live: bool
+    pid: int | None = None
+    repo: str = ""
+    state: RunState = RunState.RUNNING
+    created: Micros = 0
+    last_at: Micros = 0
+    landed: int = 0
+    failed: int = 0
+    agents: int = 0
+    usd: float | None = 0.0
+    last_seq: int = 0
+    exit_status: int | None = None
+    intent: str = ""
+    rehearsal: bool = False
+    problem: str = ""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is something to go on with."""
+        return not self.problem and self.state is not RunState.FINISHED
+
+    @property
+    def crashed(self) -> bool:
+        """Whether its process died: nobody owns it, and it never said that it stopped."""
+        return (
+            not self.problem and not self.live and self.state in (RunState.RUNNING, RunState.PAUSING, RunState.PAUSED)
+        )
+
+
+def list_runs(root: Path, git_dir: Path | None = None) -> list[RunListing]:
+    """The runs below a state folder, or those of one repo, newest first. Raises SwarmError (state)."""
+    try:
+        repos = [root / repo_id(git_dir)] if git_dir else [each for each in root.iterdir() if each.is_dir()]
+        paths = [path for repo in repos if repo.is_dir() for path in repo.iterdir() if RUN_NAME.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise SwarmError(
+            ErrorKind.STATE,
+            f"the state folder {root} cannot be read: {error.strerror}",
+            "check its permissions, or name another with --state-dir",
+        ) from error
+    listed = (_list(RunFolder(path)) for path in sorted(paths, key=lambda path: path.name, reverse=True))
+    return [each for each in listed if each is not None]
+
+
+def find_run(root: Path, text: str, git_dir: Path | None = None) -> RunListing:
+    """The run with an id, or whose id alone begins or ends with `text`. Raises SwarmError (not_found)."""
+    runs = list_runs(root, git_dir)
+    for found in (
+        [run for run in runs if run.run == text],
+        [run for run in runs if text and run.run.startswith(text)],
+        [run for run in runs if text and run.run.endswith(text)],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            some = ", ".join(run.run for run in found[:5])
+            raise SwarmError(ErrorKind.NOT_FOUND, f"more than one run is called '{text}'", f"name one whole: {some}")
+    raise SwarmError(ErrorKind.NOT_FOUND, f"there is no run '{text}'", "see `swarm-tui runs` for the runs")
+
+
+def newest_unfinished(root: Path, git_dir: Path | None = None) -> RunListing | None:
+    """The newest run that has not finished, live or not."""
+    return next((run for run in list_runs(root, git_dir) if run.unfinished), None)
+
+
+def _list(folder: RunFolder) -> RunListing | None:
+    """None for a run that never began."""
+    live = is_live(folder)
+    owner = owner_of(folder.lock) if live else None
+    pid = owner.pid if owner else None
+    try:
+        row = glance(folder.journal)
+    except Unreadable as error:
+        return RunListing(folder.run, folder, live, pid, problem=str(error))
+    if row is None:
+        return None
+    return RunListing(
+        run=folder.run,
+        folder=folder,
+        live=live,
+        pid=pid,
+        repo=row.repo,
+        state=row.state,
+        created=row.created,
+        last_at=row.last_at,
+        landed=row.landed,
+        failed=row.failed,
+        agents=row.agents,
+        usd=row.usd,
+        last_seq=row.last_seq,
+        exit_status=row.exit_status,
+        intent=row.intent,
+        rehearsal=any(model.startswith("rehearsal:") for model in row.models.values()),
+    )

@@ -1,0 +1,350 @@
+"""Control groups: exact limits for what one sandbox runs and for the whole swarm, and one kill for all of it.
+
+Uses version 2 where memory and pids are handed down to a place that this process may write to, as systemd does below
+a user's own manager; else version 1's memory and pids, with version 2's kill if that is mounted beside them. Where
+there is `cpu` as well, commands leave the processors to others that want them.
+
+The group of all has two inside: `launchers`, and `commands` with one for each sandbox.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.sandbox.process_identity import start_time
+
+NEEDED = ("memory", "pids")
+PREFIX = "swarm-"
+LAUNCHERS, COMMANDS = "launchers", "commands"
+WEIGHT = 20
+"""Of all commands together, where the program and its screen have 100; in version 1's measure, 1024."""
+SPARE = 8
+"""The kernel lets all commands start an eighth more than they may, and a few, so that who has the most can be ended."""
+PERIOD_US = 100_000
+"""In which commands may use their number of cores."""
+V2_EVENTS = ("memory.events", "memory.events")
+V1_EVENTS = ("memory.oom_control", "memory.failcnt")
+SWAPPED = 1 << 20
+GONE_S = 10.0
+"""Seconds that killed processes may take to leave their group."""
+NOT_DELEGATED = (
+    "no control group is handed to this user here: start it below your own systemd with "
+    "`systemd-run --user --scope swarm-tui …`"
+)
+
+
+class Ungoverned(Exception):  # noqa: N818 - a state of the machine, told like an exception
+    """Why no control group can be used."""
+
+
+class Descriptors(Struct, frozen=True):
+    """Open files of groups, for a launcher that sees no control groups itself; to be closed once it has them.
+
+    Whoever writes `0` into `arrive` or `enter` goes into the launchers' group, or into that of the commands.
+    `events` counts kills, `limited` how often the memory's limit was met, `forks` how often processes were refused.
+    Where it is known, `most` is how many processes there were, and `cpu` the time used.
+    """
+
+    arrive: tuple[int, ...]
+    enter: tuple[int, ...]
+    events: int
+    limited: int
+    forks: int
+    most: int | None
+    cpu: int | None
+
+    def all(self) -> tuple[int, ...]:
+        known = (file for file in (self.most, self.cpu) if file is not None)
+        return (*self.arrive, *self.enter, self.events, self.limited, self.forks, *known)
+
+
+class Group:
+    """What the commands of one sandbox run in. `folders`: one for each hierarchy, `memory`'s first."""
+
+    def __init__(self, folders: tuple[Path, ...], launchers: tuple[Path, ...]) -> None:
+        self._folders = folders
+        self._launchers = launchers
+
+    def descriptors(self) -> Descriptors:
+        """Raises OSError."""
+        memory, last = self._folders[0], self._folders[-1]
+        events, limited = V2_EVENTS if (memory / V2_EVENTS[0]).exists() else V1_EVENTS
+        forks = _with(self._folders, "pids.events")
+        most, cpu = forks.with_name("pids.peak"), last / "cpu.stat"
+        with ExitStack() as unopened:
+
+            def opened(path: Path, flags: int) -> int:
+                fd = os.open(path, flags | os.O_CLOEXEC)
+                unopened.callback(os.close, fd)
+                return fd
+
+            files = Descriptors(
+                tuple(opened(_entrance(folder), os.O_WRONLY) for folder in self._launchers),
+                tuple(opened(_entrance(folder), os.O_WRONLY) for folder in self._folders),
+                opened(memory / events, os.O_RDONLY),
+                opened(memory / limited, os.O_RDONLY),
+                opened(forks, os.O_RDONLY),
+                opened(most, os.O_RDONLY) if most.exists() else None,
+                opened(cpu, os.O_RDONLY) if _is_unified(last) and cpu.exists() else None,
+            )
+            unopened.pop_all()
+        return files
+
+    def remove(self) -> None:
+        """Kill what is in it and take it away."""
+        _remove(self._folders)
+
+
+class ControlGroups:
+    """The groups of this process's sandboxes.
+
+    `weighed`: whether others come before their commands where the processors are wanted, and a limit on cores holds.
+    """
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self._folders = folders
+        self._count = 0
+        self.weighed = False
+
+    @classmethod
+    def open(cls, memory: int, processes: int, cores: float = 0.0) -> "ControlGroups":
+        """All sandboxes together may take `memory` (bytes, launchers included), their commands have `processes`
+        (threads count) and use so many `cores` (0: all that is left).
+
+        Also takes away what processes that are gone left beside it. Raises Ungoverned.
+        """
+        places = _places()
+        for place in places:
+            _sweep(place)
+        name = f"{_prefix()}{os.getpid()}-{start_time(os.getpid())}-{time.monotonic_ns()}"
+        groups = cls(tuple(place / name for place in places))
+        try:
+            for folder in groups._folders:
+                for made in (folder, folder / COMMANDS, folder / LAUNCHERS):
+                    made.mkdir()
+                    if _is_unified(folder) and folder == groups._folders[0] and made.name != LAUNCHERS:
+                        _write(made / "cgroup.subtree_control", _handed_on(made))
+            _limit_memory(groups._folders[0], memory)
+            _write(_with(groups._commands, "pids.max"), str(processes + processes // SPARE + SPARE))
+            groups.weighed = all(_weigh(made, cores) for made in (groups._folders, groups._commands))
+        except OSError as error:
+            groups.close()
+            raise Ungoverned(f"a control group cannot be made or limited: {error}") from error
+        return groups
+
+    @property
+    def _launchers(self) -> tuple[Path, ...]:
+        return tuple(folder / LAUNCHERS for folder in self._folders)
+
+    @property
+    def _commands(self) -> tuple[Path, ...]:
+        return tuple(folder / COMMANDS for folder in self._folders)
+
+    def make(self, memory: int, processes: int) -> Group:
+        """A group for the commands of one sandbox, of so many bytes and processes (threads count).
+
+        Raises OSError.
+        """
+        self._count += 1
+        folders = tuple(folder / str(self._count) for folder in self._commands)
+        group = Group(folders, self._launchers)
+        try:
+            for folder in folders:
+                folder.mkdir()
+            _limit_memory(folders[0], memory)
+            if (folders[0] / "memory.oom.group").exists():
+                _write(folders[0] / "memory.oom.group", "1")
+            _write(_with(folders, "pids.max"), str(processes))
+        except OSError:
+            group.remove()
+            raise
+        return group
+
+    def close(self) -> None:
+        """Kill all that is left in any of them and take them away."""
+        _remove_all(self._folders)
+
+
+def _places() -> tuple[Path, ...]:
+    """Where groups may be made: one folder for version 2, else version 1's `memory`, `pids` and what there is of its
+    `cpu` and version 2's.
+
+    Raises Ungoverned.
+    """
+    own = dict(_own_groups())
+    unified = own.get("")
+    if unified is not None:
+        for folder in (unified, *unified.parents):
+            if not (folder / "cgroup.procs").exists():
+                break
+            if _hands_down(folder):
+                return (folder,)
+    if all(name in own for name in NEEDED):
+        places = [own[name] for name in NEEDED]
+        useful = (own.get("cpu"), unified)
+        places += [place for place in useful if place is not None and os.access(place, os.W_OK)]
+        if all(os.access(place, os.W_OK) for place in places):
+            return tuple(dict.fromkeys(places))
+    raise Ungoverned(NOT_DELEGATED if own else "this machine has no control groups")
+
+
+def _hands_down(folder: Path) -> bool:
+    """Whether groups made in `folder` have what is needed, and processes may be moved into them from below it."""
+    if not all(os.access(folder / name, os.W_OK) for name in (".", "cgroup.procs")):
+        return False
+    try:
+        return set(NEEDED) <= set((folder / "cgroup.subtree_control").read_text().split())
+    except OSError:
+        return False
+
+
+def _own_groups() -> Iterator[tuple[str, Path]]:
+    """This process's group in each hierarchy, by controller; version 2's by the empty name."""
+    mounts: dict[str, tuple[str, str]] = {}
+    try:
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            fields, _, kind = line.partition(" - ")
+            root, point = fields.split()[3:5]
+            name, _, options = kind.split(" ", 2)
+            if name == "cgroup2":
+                mounts[""] = (root, point)
+            elif name == "cgroup":
+                mounts |= dict.fromkeys(options.split()[-1].split(","), (root, point))
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, names, path = line.split(":", 2)
+        for name in names.split(","):
+            if name in mounts:
+                root, point = mounts[name]
+                folder = Path(point, os.path.relpath(path, root))
+                if folder.is_relative_to(point) and folder.is_dir():
+                    yield name, folder
+
+
+def _with(folders: tuple[Path, ...], name: str) -> Path:
+    """Which of the folders has a file of that name. Raises OSError."""
+    for folder in folders:
+        if (folder / name).exists():
+            return folder / name
+    raise FileNotFoundError(f"the control group has no {name}")
+
+
+def _is_unified(folder: Path) -> bool:
+    return (folder / "cgroup.controllers").exists()
+
+
+def _entrance(folder: Path) -> Path:
+    """What a process writes itself into. Version 1 has one for single threads, at which no other process need wait."""
+    threads = folder / "tasks"
+    return threads if threads.exists() else folder / "cgroup.procs"
+
+
+def _handed_on(folder: Path) -> str:
+    """To the groups in a folder of version 2: what is needed, and `cpu` if it is there. Raises OSError."""
+    there = (folder / "cgroup.controllers").read_text().split()
+    return " ".join(f"+{name}" for name in (*NEEDED, "cpu") if name in (*NEEDED, *there))
+
+
+def _weigh(folders: tuple[Path, ...], cores: float) -> bool:
+    """Make a group give way, and keep it to its cores. False where it has no `cpu`. Raises OSError."""
+    for folder in folders:
+        if (folder / "cpu.weight").exists():
+            _write(folder / "cpu.weight", str(WEIGHT))
+            if cores and (folder / "cpu.max").exists():
+                _write(folder / "cpu.max", f"{round(cores * PERIOD_US)} {PERIOD_US}")
+            return True
+        if (folder / "cpu.shares").exists():
+            _write(folder / "cpu.shares", str(1024 * WEIGHT // 100))
+            if cores and (folder / "cpu.cfs_quota_us").exists():
+                _write(folder / "cpu.cfs_period_us", str(PERIOD_US))
+                _write(folder / "cpu.cfs_quota_us", str(round(cores * PERIOD_US)))
+            return True
+    return False
+
+
+def _limit_memory(folder: Path, size: int) -> None:
+    """Swap does not widen it. Raises OSError."""
+    if (folder / "memory.max").exists():
+        _write(folder / "memory.max", str(size))
+        swap = folder / "memory.swap.max", "0"
+    else:
+        _write(folder / "memory.limit_in_bytes", str(size))
+        # Memory and swap together; a little more, so that what is met and counted is the limit of the memory.
+        swap = folder / "memory.memsw.limit_in_bytes", str(size + SWAPPED)
+    if swap[0].exists():
+        _write(*swap)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w") as file:
+        file.write(text)
+
+
+def _prefix() -> str:
+    """How the names of groups begin whose owners' process ids mean here what they meant there."""
+    return f"{PREFIX}pidns{os.stat('/proc/self/ns/pid').st_ino}-"
+
+
+def _sweep(place: Path) -> None:
+    ours = _prefix()
+    for folder in _folders_in(place):
+        pid, _, rest = folder.name.removeprefix(ours).partition("-")
+        if folder.name.startswith(ours) and pid.isdigit() and start_time(int(pid)) != rest.partition("-")[0]:
+            _remove_all((folder,))
+
+
+def _remove_all(folders: tuple[Path, ...]) -> None:
+    """With the groups inside."""
+    for name in {inner.name for folder in folders for inner in _folders_in(folder)}:
+        _remove_all(tuple(folder / name for folder in folders))
+    _remove(folders)
+
+
+def _remove(folders: tuple[Path, ...]) -> None:
+    for folder in folders:
+        _kill(folder)
+    deadline = time.monotonic() + GONE_S
+    for folder in folders:
+        while True:
+            try:
+                folder.rmdir()
+            except OSError as error:
+                if error.errno == errno.EBUSY and time.monotonic() < deadline:
+                    _kill(folder)
+                    time.sleep(0.005)
+                    continue
+            break
+
+
+def _kill(folder: Path) -> None:
+    """Kill all processes of a group; where the kernel does not do it at once, nothing new can start meanwhile."""
+    try:
+        if (folder / "cgroup.kill").exists():
+            _write(folder / "cgroup.kill", "1")
+            return
+        if (folder / "pids.max").exists():
+            _write(folder / "pids.max", "0")
+        left = (folder / "cgroup.procs").read_text().split()
+    except OSError:
+        return
+    for pid in left:
+        if pid != "0":  # how a process of another pid namespace is listed; to kill it would be to kill ourselves
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [folder / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []

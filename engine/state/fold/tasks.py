@@ -1,0 +1,130 @@
+"""What happens to tasks, up to their landings and handoffs."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from engine.domain import events as e
+from engine.domain.lifecycle import check_task
+from engine.domain.spending import of_task
+from engine.domain.types import CommitId, LandingState, Task, TaskState
+from engine.state.fold.table import folds
+from engine.state.snapshot import OVERTAKING, PendingLanding, Snapshot
+
+
+@folds(e.TaskQueued)
+def _(s: Snapshot, event: e.Event, body: e.TaskQueued) -> None:
+    task = body.queued
+    s.tasks[task.id] = task
+    s.tasks_of[task.planner] = (*s.tasks_of.get(task.planner, ()), task.id)
+    s.task_counts[task.state] += 1
+
+
+@folds(e.TaskStarted)
+def _(s: Snapshot, event: e.Event, body: e.TaskStarted) -> None:
+    _task(s, event, state=TaskState.WORKING, agent=body.worker, attempt=body.attempt)
+
+
+@folds(e.TaskRequeued)
+def _(s: Snapshot, event: e.Event, body: e.TaskRequeued) -> None:
+    assert event.task is not None
+    task = s.tasks[event.task]
+    s.pending_landings.pop(task.id, None)
+    _task(
+        s,
+        event,
+        state=TaskState.QUEUED,
+        agent=None,
+        reason=body.reason,
+        not_before=body.not_before,
+        losses=task.losses + (body.lost and body.counts),
+        failures=task.failures + (not body.lost),
+    )
+
+
+@folds(e.TaskEnded)
+def _(s: Snapshot, event: e.Event, body: e.TaskEnded) -> None:
+    task = _task(
+        s,
+        event,
+        state=TaskState(body.state),
+        reason=body.reason,
+        commit=body.commit,
+        ended_at=event.at,
+        cancelled_under=body.intent,
+    )
+    s.pending_landings.pop(task.id, None)
+    s.budget_marks.pop(of_task(task.id), None)
+    if task.state is TaskState.LANDED:
+        s.landed_times.append(event.at)
+
+
+@folds(e.TaskUnwanted)
+def _(s: Snapshot, event: e.Event, body: e.TaskUnwanted) -> None:
+    _task(s, event, unwanted=body.reason or "cancelled", cancelled_under=body.intent)
+
+
+@folds(e.LandingStarted)
+def _(s: Snapshot, event: e.Event, body: e.LandingStarted) -> None:
+    assert event.agent is not None
+    task = _task(s, event, state=TaskState.LANDING)
+    s.pending_landings[task.id] = PendingLanding(body.landing, task.id, event.agent, body.change, body.text)
+
+
+@folds(e.LandingFinished)
+def _(s: Snapshot, event: e.Event, body: e.LandingFinished) -> None:
+    landing = body.landing
+    s.landings.append(landing)
+    s.landing_counts[landing.state] += 1
+    if (its_task := s.tasks.get(landing.task)) is not None:
+        s.contention.add(landing, its_task.planner)
+    if landing.commit is not None:
+        s.trunk = _end_of_trunk(s, landing.base, landing.commit)
+    if landing.state in (LandingState.CONFLICTED, LandingState.REFUSED):
+        task = s.tasks[landing.task]
+        s.pending_landings.pop(task.id, None)
+        conflicts = task.conflicts + (landing.state is LandingState.CONFLICTED)
+        _task(s, event, state=TaskState.WORKING, conflicts=conflicts)
+
+
+@folds(e.HandedOff)
+def _(s: Snapshot, event: e.Event, body: e.HandedOff) -> None:
+    s.handoffs[body.handoff.id] = body.handoff
+    s.handoff_count += 1
+
+
+@folds(e.HandoffResolved)
+def _(s: Snapshot, event: e.Event, body: e.HandoffResolved) -> None:
+    if body.resolved:
+        s.resolved[body.handoff] = event.at
+    else:
+        s.resolved.pop(body.handoff, None)
+
+
+def _end_of_trunk(s: Snapshot, base: CommitId, commit: CommitId) -> CommitId:
+    """What trunk ends in after a landing: one that was made on top of it may have been recorded before it.
+
+    One that was found on trunk afterwards has a base that may come after it.
+    """
+    s.made_on[base] = commit
+    if len(s.made_on) > OVERTAKING:
+        del s.made_on[next(iter(s.made_on))]
+    end = commit
+    for _ in range(OVERTAKING):
+        next_one = s.made_on.get(end, commit)
+        if next_one == commit:
+            break
+        end = next_one
+    return end
+
+
+def _task(s: Snapshot, event: e.Event, **changes: Any) -> Task:
+    assert event.task is not None
+    old = s.tasks[event.task]
+    if "state" in changes:
+        check_task(old.state, changes["state"])
+        s.task_counts[old.state] -= 1
+        s.task_counts[changes["state"]] += 1
+    task = replace(old, **changes)
+    s.tasks[event.task] = task
+    return task

@@ -1,0 +1,40 @@
+"""What becomes of trunk: checks, breaks, and green."""
+
+from engine.domain import events as e
+from engine.domain.types import CheckMark, CheckPurpose
+from engine.state.fold.table import folds
+from engine.state.snapshot import Snapshot
+
+
+@folds(e.CheckFinished)
+def _(s: Snapshot, event: e.Event, body: e.CheckFinished) -> None:
+    check = body.check
+    s.checks_passed += check.passed
+    s.checks_failed += not check.passed
+    if check.purpose is CheckPurpose.SNAPSHOT:
+        s.last_check = check
+        s.snapshots += 1
+        s.snapshots_failed += not check.passed
+        s.marks.append(CheckMark(check.at, check.commit, check.passed, check.exit, check.failing))
+
+
+@folds(e.BreakTraced)
+def _(s: Snapshot, event: e.Event, body: e.BreakTraced) -> None:
+    s.broken = body.broken
+
+
+@folds(e.FixupsExhausted)
+def _(s: Snapshot, event: e.Event, body: e.FixupsExhausted) -> None:
+    s.given_up = True
+
+
+@folds(e.GreenMoved)
+def _(s: Snapshot, event: e.Event, body: e.GreenMoved) -> None:
+    s.green, s.green_at = body.commit, event.at
+    if not s.red:
+        s.broken, s.given_up = None, False
+
+
+@folds(e.Published)
+def _(s: Snapshot, event: e.Event, body: e.Published) -> None:
+    s.left_alone = body.left_alone

@@ -1,0 +1,270 @@
+"""The read model: what a run looks like now, and questions about it."""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from engine.domain.collisions import Contention
+from engine.domain.spending import BudgetMark, Part, Spent
+from engine.domain.types import (
+    ROOT,
+    Agent,
+    AgentId,
+    AgentPath,
+    AgentState,
+    AgentUse,
+    Break,
+    Check,
+    CheckMark,
+    CommitId,
+    Handoff,
+    HandoffId,
+    HandoffText,
+    InboxMessage,
+    Intent,
+    Landing,
+    LandingId,
+    LandingState,
+    LoadLimit,
+    Micros,
+    ModelName,
+    Pathology,
+    Role,
+    RunId,
+    RunState,
+    Sample,
+    Scratchpad,
+    Task,
+    TaskId,
+    TaskState,
+    Usage,
+)
+
+OVERTAKING = 256
+"""Among how many of the newest landings one may be recorded before another that it was made on top of."""
+RECENT = 1_000
+"""How many of the newest landings, warnings and samples a snapshot keeps; the journal has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingLanding:
+    """A landing under way: what to finish or repeat after a crash."""
+
+    id: LandingId
+    task: TaskId
+    agent: AgentId
+    change: CommitId
+    text: HandoffText
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """State of one run after event `seq`. `fold` changes it in place; `copy` is for handing it to another thread.
+
+    All values in the dicts are frozen, so a shallow copy is a true one.
+    """
+
+    seq: int = 0
+    at: Micros = 0
+    epoch: int = 0
+    run: RunId = RunId("")
+    repo: str = ""
+    branch: str = ""
+    base: CommitId = CommitId("")
+    check_command: str = ""
+    version: str = ""
+    models: dict[str, ModelName] = field(default_factory=dict)
+    models_below: dict[AgentId, ModelName] = field(default_factory=dict)
+    """Models that a person chose for subtrees; they hold for what is spawned below, too."""
+    settings: str = "{}"
+    state: RunState = RunState.RUNNING
+    reason: str = ""
+    exit_status: int | None = None
+    sandbox_level: str = ""
+    copy_method: str = ""
+    not_guaranteed: tuple[str, ...] = ()
+    """Promises that the sandbox level does not keep."""
+    granted: tuple[str, ...] = ()
+    """What settings let commands reach: `network`, and folders."""
+    pid: int = 0
+    created_at: Micros = 0
+    epoch_at: Micros = 0
+    worked: Micros = 0
+    """Microseconds that processes worked on the run, up to the present epoch."""
+    workers_limit: int = 0
+    workers_limit_by: str = ""
+    workers_limit_reason: str = ""
+    workers_below: dict[AgentId, int] = field(default_factory=dict)
+    """How many workers may be at work at once below each planner that has a limit of its own."""
+
+    intents: list[Intent] = field(default_factory=list)
+    agents: dict[AgentId, Agent] = field(default_factory=dict)
+    paths: dict[AgentPath, AgentId] = field(default_factory=dict)
+    children: dict[AgentId, tuple[AgentId, ...]] = field(default_factory=dict)
+    tasks: dict[TaskId, Task] = field(default_factory=dict)
+    tasks_of: dict[AgentId, tuple[TaskId, ...]] = field(default_factory=dict)
+    handoffs: dict[HandoffId, Handoff] = field(default_factory=dict)
+    resolved: dict[HandoffId, Micros] = field(default_factory=dict)
+    """Handoffs that a person has dealt with, and when."""
+    landings: deque[Landing] = field(default_factory=lambda: deque(maxlen=RECENT))
+    pending_landings: dict[TaskId, PendingLanding] = field(default_factory=dict)
+    made_on: dict[CommitId, CommitId] = field(default_factory=dict)
+    """The newest landed commits, by the commit that each was made on top of."""
+    inboxes: dict[AgentId, tuple[InboxMessage, ...]] = field(default_factory=dict)
+    scratchpads: dict[AgentId, Scratchpad] = field(default_factory=dict)
+
+    pathologies: dict[AgentId, dict[Pathology, int]] = field(default_factory=dict)
+    """How often each has shown at an agent since its last good move."""
+
+    failures: dict[str, dict[AgentId, Micros]] = field(default_factory=dict)
+    """Who met each failure lately, and when; those met last come last."""
+    failures_told: dict[str, Micros] = field(default_factory=dict)
+    """Failures of many agents that a planner was told of, and when."""
+
+    trunk: CommitId = CommitId("")
+    green: CommitId | None = None
+    green_at: Micros | None = None
+    last_check: Check | None = None
+    checks_passed: int = 0
+    checks_failed: int = 0
+    snapshots: int = 0
+    snapshots_failed: int = 0
+    marks: deque[CheckMark] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """The newest snapshots of trunk, oldest first."""
+    broken: Break | None = None
+    """Where trunk broke last, until it is green again."""
+    given_up: bool = False
+    """Fixups have left trunk red and it is the planners' to mend, until green moves."""
+    left_alone: str = ""
+
+    usage: Usage = field(default_factory=Usage)
+    spent: dict[Part, Spent] = field(default_factory=dict)
+    """What the run, each role, each planner's subtree and each task have used."""
+    load_limit: LoadLimit | None = None
+    """What the governor has said in this epoch."""
+    uses: dict[AgentId, AgentUse] = field(default_factory=dict)
+    """What agents' commands use, as of the last look at them."""
+    index_lock_failures: int = 0
+    """Commands that found git's index locked by another: it never waits, it fails."""
+    budget_marks: dict[Part, BudgetMark] = field(default_factory=dict)
+    """Parts that are or were near a limit."""
+    model_calls: int = 0
+    tool_calls: int = 0
+    retries: int = 0
+    landing_counts: Counter[LandingState] = field(default_factory=Counter)
+    task_counts: Counter[TaskState] = field(default_factory=Counter)
+    contention: Contention = field(default_factory=Contention)
+    handoff_count: int = 0
+    landed_times: deque[Micros] = field(default_factory=lambda: deque(maxlen=RECENT))
+    warnings: deque[tuple[Micros, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    samples: deque[tuple[Micros, Sample]] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    @property
+    def root(self) -> AgentId | None:
+        return self.paths.get(ROOT)
+
+    @property
+    def intent(self) -> Intent | None:
+        return self.intents[-1] if self.intents else None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
+
+    @property
+    def rehearsal(self) -> bool:
+        return any(model.startswith("rehearsal:") for model in self.models.values())
+
+    @property
+    def error_rate(self) -> float | None:
+        """Share of trunk's snapshots that failed; None before the first."""
+        return self.snapshots_failed / self.snapshots if self.snapshots else None
+
+    def error_rate_of(self, newest: int) -> float | None:
+        """The error rate of the newest so many snapshots; None before the first."""
+        marks = list(self.marks)[-newest:]
+        return sum(not mark.passed for mark in marks) / len(marks) if marks else None
+
+    @property
+    def red(self) -> bool:
+        """Whether the newest snapshot of trunk failed."""
+        return bool(self.marks) and not self.marks[-1].passed
+
+    def wall(self, now: Micros) -> Micros:
+        """Microseconds that processes worked on the run, up to `now` while it is live."""
+        return self.worked + (0 if self.ended or not self.epoch_at else max(0, now - self.epoch_at))
+
+    def landed_per_hour(self, now: Micros) -> float:
+        """Tasks landed per hour of work, over the whole run."""
+        wall = self.wall(now)
+        return self.task_counts[TaskState.LANDED] * 3_600_000_000 / wall if wall else 0.0
+
+    def ancestors(self, agent: AgentId) -> Iterator[Agent]:
+        """The agent and all above it, upwards."""
+        at: AgentId | None = agent
+        while at is not None and (here := self.agents.get(at)) is not None:
+            yield here
+            at = here.parent
+
+    def subtree(self, agent: AgentId) -> Iterator[Agent]:
+        """The agent and all below it, parents first."""
+        if (here := self.agents.get(agent)) is not None:
+            yield here
+            for child in self.children.get(agent, ()):
+                yield from self.subtree(child)
+
+    def is_paused(self, agent: AgentId) -> bool:
+        """Whether the agent is held: by itself, by an ancestor or by the run."""
+        return self.state in (RunState.PAUSING, RunState.PAUSED) or any(above.paused for above in self.ancestors(agent))
+
+    def is_frozen(self, agent: AgentId) -> bool:
+        """Whether the commands that the agent runs stand still."""
+        return any(above.frozen for above in self.ancestors(agent))
+
+    def model_for(self, role: Role, planner: AgentId) -> ModelName:
+        """The model of a new agent below a planner: what was chosen for the nearest subtree, else for the role."""
+        chosen = (self.models_below[above.id] for above in self.ancestors(planner) if above.id in self.models_below)
+        return next(chosen, self.models[role])
+
+    def priority(self, task: Task) -> int:
+        """A task's priority with what was added to the subtrees it is in."""
+        return task.spec.priority + sum(above.priority for above in self.ancestors(task.planner))
+
+    def use_of(self, agent: AgentId) -> AgentUse:
+        """What the agent and all below it use."""
+        return sum((self.uses[each.id] for each in self.subtree(agent) if each.id in self.uses), AgentUse())
+
+    def open_tasks(self, planner: AgentId) -> list[Task]:
+        """The planner's own tasks that have not ended, oldest first."""
+        return [task for id in self.tasks_of.get(planner, ()) if not (task := self.tasks[id]).ended]
+
+    def open_subplanners(self, planner: AgentId) -> list[Agent]:
+        """The planner's own subplanners that have not ended, oldest first."""
+        return [
+            child
+            for id in self.children.get(planner, ())
+            if (child := self.agents[id]).role is Role.PLANNER and not child.ended
+        ]
+
+    def subplanners(self, planner: AgentId) -> list[Agent]:
+        """The planner's own subplanners that can still be told something, oldest first."""
+        gone = (AgentState.FAILED, AgentState.CANCELLED)
+        below = [self.agents[id] for id in self.children.get(planner, ())]
+        return [child for child in below if child.role is Role.PLANNER and child.state not in gone]
+
+    def subplanner(self, planner: AgentId, name: str) -> Agent | None:
+        """The planner's own subplanner of that title, path or end of its path: one that is at work, else the newest."""
+        named = [
+            each for each in self.subplanners(planner) if name in (each.title, each.path, each.path.rpartition("/")[2])
+        ]
+        return next((each for each in reversed(named) if not each.ended), named[-1] if named else None)
+
+    def copy(self) -> "Snapshot":
+        """A snapshot that further events do not change."""
+        new = object.__new__(Snapshot)
+        for name in Snapshot.__slots__:
+            value = getattr(self, name)
+            if isinstance(value, (dict, list, deque, Counter, Contention)):
+                value = value.copy()
+            setattr(new, name, value)
+        return new

@@ -1,0 +1,130 @@
+"""Taking back: a planner's slice or a person's subtree ends whole, in one batch, with handoffs that say so."""
+
+import asyncio
+
+import pytest
+
+from engine.domain.commands import Cancel, SubmitIntent
+from engine.domain.conversation import Request, Turn
+from engine.domain.errors import ExitStatus
+from engine.domain.events import TaskUnwanted
+from engine.domain.types import AgentPath, AgentState, CommitId, ModelName, TaskState
+from engine.intent.effects import intent_effects
+from engine.ports.protocols import LandResult
+from tests import simulated
+from tests.engine.orchestrator.test_steering_lasts import (
+    LEFT,
+    Settings,
+    a_minute,
+    all_at_work,
+    left_open,
+    two_sides,
+    until,
+)
+from tests.engine.orchestrator.test_swarm import done, said, tasks, turns, writes
+from tests.engine.swarms import fresh, resumed
+from tests.simulated import answers, call, first_line, turn
+
+
+def moot_slice(model: ModelName, request: Request) -> Turn:
+    """A root that takes the slice `left` back when the intent changes; below it are a task and a slice with one."""
+    heading = first_line(request)
+    if heading.startswith("# Intent"):
+        if turns(request) == 0:
+            return turn(call("spawn_subplanner", title="left", goal="own it"), *tasks("kept").message.calls)
+        if "# Intent (version 2)" not in said(request):
+            return turn(call("wait"))
+        tried = [c for message in request.messages for c in message.calls if c.tool == "cancel_subplanner"]
+        if len(tried) < 2:
+            assert not tried or answers(request) == ["you have no subplanner lefft; yours: left"]
+            named = "left" if tried else "lefft"
+            return turn(call("cancel_subplanner", subplanner=named, reason="version 2 wants none of it"))
+        both = "# Handoff: left" in said(request) and "# Handoff: kept" in said(request)
+        return done() if both else turn(call("wait"))
+    if heading.startswith("# Slice: left"):
+        deep = call("spawn_subplanner", title="deep", goal="own it")
+        return turn(deep, *tasks("moot").message.calls) if turns(request) == 0 else turn(call("wait"))
+    if heading.startswith("# Slice: deep"):
+        return tasks("moot too") if turns(request) == 0 else turn(call("wait"))
+    if turns(request) == 0:
+        return turn(call("shell", command="make", timeout_s=90))
+    return writes(f"{heading[8:]}.txt", "x\n") if turns(request) == 1 else done()
+
+
+def test_a_planner_takes_a_moot_slice_back_with_all_that_is_below_it() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, moot_slice, shell=a_minute)
+        swarm = fresh(w, Settings)
+        running = asyncio.ensure_future(swarm.run())
+        await until(swarm, lambda s: s.snapshot.task_counts[TaskState.WORKING] == 3)
+        await swarm.submit(SubmitIntent("Do less."))
+        assert (await running).status is ExitStatus.DONE
+        s = swarm.snapshot
+        states = {task.spec.title: (task.state, task.cancelled_under) for task in s.tasks.values()}
+        moot = (TaskState.CANCELLED, 2)
+        assert states == {"kept": (TaskState.LANDED, 0), "moot": moot, "moot too": moot}
+        gone = [agent for agent in s.agents.values() if agent.path.startswith(LEFT)]
+        assert {agent.state for agent in gone} == {AgentState.CANCELLED}
+        assert len(intent_effects(s)[1].moot) == 2
+        told = said(w.models.asked[-1].request)
+        assert "# Handoff: left" in told
+        assert "> Cancelled before it was done: version 2 wants none of it" in told
+        assert "> Of its tasks 0 have landed and 1 end with it." in told
+        assert set(w.trunk.files) >= {"kept.txt"}
+        assert not {"moot.txt", "moot too.txt"} & set(w.trunk.files)
+
+    simulated.simulate(main)
+
+
+@pytest.mark.parametrize("path", [LEFT, AgentPath("root/left/w-1")])
+def test_a_person_cancels_in_one_batch(path: AgentPath) -> None:
+    """So that a kill leaves the whole of it or nothing."""
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, two_sides, shell=a_minute)
+        swarm = fresh(w, Settings)
+        running = asyncio.ensure_future(swarm.run())
+        await until(swarm, all_at_work)
+        batches: list[int] = []
+        append = w.journal.append
+        w.journal.append = lambda events: (batches.append(len(events)), append(events))[1]  # type: ignore[method-assign]
+        command = asyncio.ensure_future(swarm.submit(Cancel(path, "no longer")))
+        await asyncio.sleep(0)
+        assert len(batches) == 1
+        await command
+        assert (await running).status is ExitStatus.DONE
+
+    simulated.simulate(main)
+
+
+@pytest.mark.parametrize("path", [LEFT, AgentPath("root/left/w-1")])
+def test_what_is_cancelled_while_it_lands_is_not_done_again_after_a_kill(path: AgentPath) -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, two_sides, shell=a_minute)
+
+        async def never(change: CommitId, message: str) -> LandResult:
+            return await asyncio.get_running_loop().create_future()
+
+        w.trunk.land = never  # type: ignore[method-assign]
+        swarm = fresh(w, Settings)
+        running = asyncio.ensure_future(swarm.run())
+        await until(swarm, lambda s: s.snapshot.task_counts[TaskState.LANDING] == 4)
+        await swarm.submit(Cancel(path, "no longer"))
+        unwanted = {task.spec.title for task in swarm.snapshot.tasks.values() if task.unwanted}
+        assert unwanted <= {"left 1", "left 2"}
+        assert len(unwanted) == (2 if path == LEFT else 1)
+        assert any(isinstance(event.body, TaskUnwanted) for event in w.journal.surviving())
+        w.crash()
+        running.cancel()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        w = w.restart()
+        again = await resumed(w, Settings)
+        assert (await again.run()).status is ExitStatus.DONE
+        assert left_open(again.snapshot) == set()
+        ended = {task.spec.title: task.state for task in again.snapshot.tasks.values()}
+        assert {title for title, state in ended.items() if state is TaskState.CANCELLED} == unwanted
+        told = [h.text.summary for h in again.snapshot.handoffs.values() if h.by_engine]
+        assert set(told) == {"Cancelled before it was done: no longer"}
+
+    simulated.simulate(main)

@@ -1,0 +1,56 @@
+"""What replay shows of a moment is the state that the living run had then, whatever had happened to it."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from engine.domain.events import Event
+from engine.journal import writer
+from engine.journal.queries import JournalReader
+from engine.journal.writer import SqliteJournal
+from engine.reports.json_lines import snapshot_line
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
+from tests.simulated.exploring import Plan, explore_plan, planned
+
+EVERY = 60
+"""Events between two checkpoints: some moments lie before the first, most between two."""
+MOMENTS = 10
+PLANS = [plan for plan in map(planned, range(400)) if plan.kills > 1 and plan.steps > 2 and len(plan.titles) > 4][:6]
+"""Runs that are killed, resumed, steered, paused and cancelled in part."""
+
+
+def states_of(plan: Plan) -> tuple[list[Event], dict[tuple[int, int], bytes]]:
+    """The events that outlived it, and the state that the living run had after each step, by epoch and event."""
+    states: dict[tuple[int, int], bytes] = {}  # what a kill has lost, the next epoch numbers again
+
+    def seen(snapshot: Snapshot) -> None:
+        states[snapshot.epoch, snapshot.seq] = snapshot_line(snapshot)
+
+    return explore_plan(plan, seen).events, states
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: str(plan.seed))
+def test_a_moment_of_a_run_is_as_it_was(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "EVERY", EVERY)
+    events, states = states_of(plan)
+    moments = [(event.epoch, event.seq) for event in events if (event.epoch, event.seq) in states]
+    assert {event.epoch for event in events} > {1}
+
+    async def replayed() -> None:
+        path = tmp_path / "journal.db"
+        journal, snapshot = await SqliteJournal.open(path), Snapshot()
+        for event in events:
+            fold(snapshot, event)
+            journal.append([event])
+            journal.checkpoint(snapshot)
+            await journal.durable(event.seq)
+        await journal.close()
+        reader = await JournalReader.open(path)
+        for epoch, seq in random.Random(plan.seed).sample(moments, MOMENTS):
+            assert snapshot_line(await reader.snapshot(seq)) == states[epoch, seq], f"event {seq}"
+        await reader.close()
+
+    asyncio.run(replayed())

@@ -1,0 +1,221 @@
+"""Playbooks: what is wrong with one is said with its file and key; the rehearsal's answers to what it is told."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.domain.conversation import Message, Request, Text, ToolAnswer, ToolCall, ToolSpec
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.types import CallId
+from engine.models.rehearsal.playbook import Playbook, list_samples, load_playbook, sample_folder
+from engine.models.rehearsal.provider import next_line, open_rehearsal
+from engine.models.rehearsal.worker_script import Line, merge_lines
+
+SMALL = """
+test = "true"
+[[planner]]
+title = "root"
+[[planner.move]]
+spawn = ["a", "b"]
+[[task]]
+title = "a"
+goal = "A"
+instead = ["a differently"]
+step = [{ read = ["x"] }, { shell = "true" }]
+[[task]]
+title = "b"
+goal = "B"
+misbehave = "crash"
+step = [{ read = ["x"] }, { shell = "true" }]
+[[task]]
+title = "a differently"
+goal = "A2"
+step = [{ shell = "true" }]
+[[task]]
+title = "late"
+goal = "L"
+step = [{ shell = "true" }]
+[[on_intent]]
+spawn = ["late"]
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "playbook.toml").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Playbook:
+    return load_playbook(written(tmp_path, SMALL))
+
+
+class Talk:
+    """One conversation, spoken turn by turn."""
+
+    def __init__(self, playbook: Playbook, first: str) -> None:
+        self.playbook = playbook
+        self.messages = [Message("user", (Text(first),))]
+        self.number = 0
+
+    def next(self) -> Line:
+        request = Request("small", "", tuple(self.messages), (ToolSpec("shell", "", {}),))
+        return next_line(self.playbook, request)
+
+    def go(self, *answers: str, told: str = "", error: bool = False) -> Line:
+        """Take the next turn, have its calls answered, be told something; the turn after that."""
+        line = self.next()
+        ids = [CallId(f"{self.number}-{index}") for index, _ in enumerate(line.calls)]
+        self.number += 1
+        calls = [
+            ToolCall(id, call.tool, call.raw or msgspec.json.encode(call.arguments).decode())
+            for id, call in zip(ids, line.calls, strict=True)
+        ]
+        self.messages.append(Message("assistant", (Text(line.text or "."), *calls)))
+        blocks = [ToolAnswer(id, text, error) for id, text in zip(ids, answers, strict=True)]
+        self.messages.append(Message("user", (*blocks, *((Text(told),) if told else ()))))
+        return self.next()
+
+
+def tools(line: Line) -> list[str]:
+    return [call.tool for call in line.calls]
+
+
+def handoff(title: str, status: str = "done", more: str = "") -> str:
+    return f"# Handoff: {title}\nfrom: task\nstatus: {status}\nlanding: merged\n\n## Summary\n\nx\n{more}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('title = "late"', 'title = "late"\ntitel = 1', "task[3]"),
+        ('spawn = ["a", "b"]', 'spawn = ["a", "bb"]', "planner[0].move[0].spawn"),
+        ('{ read = ["x"] }, { shell = "true" }', '{ read = ["x"], shell = "true" }', "task[0].step[0]"),
+        ('misbehave = "crash"', 'misbehave = "crahs"', "task[1].misbehave"),
+        ('title = "late"', 'title = "a"', "task[3].title"),
+        ('[{ read = ["x"] }, { shell = "true" }]', '[{ write = "no/such" }]', "task[0].step[0].write"),
+        ('title = "root"', 'title = "roo"', "planner"),
+    ],
+)
+def test_a_broken_playbook_names_file_and_key(tmp_path: Path, old: str, new: str, key: str) -> None:
+    folder = written(tmp_path, SMALL.replace(old, new, 1))
+    with pytest.raises(SwarmError) as raised:
+        load_playbook(folder)
+    assert raised.value.kind is ErrorKind.SETTINGS
+    assert f"{folder}/playbook.toml: {key}" in raised.value.message
+
+
+def test_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(SwarmError) as raised:
+        open_rehearsal("markdwn?speed=0")
+    assert raised.value.kind is ErrorKind.PROVIDER
+    assert "did you mean `markdown`" in raised.value.hint
+    with pytest.raises(SwarmError):
+        open_rehearsal("notes?sped=0")
+    with pytest.raises(SwarmError):
+        open_rehearsal("load?tasks=many")
+
+
+def test_samples_are_listed_and_their_folders_work_as_names() -> None:
+    assert [sample.name for sample in list_samples()] == ["load", "markdown", "notes"]
+    assert open_rehearsal(f"{sample_folder('notes')}?speed=0").playbook == open_rehearsal("notes").playbook
+    assert len(open_rehearsal("load?planners=4&tasks=40&conflicts=0.1&seed=1").playbook.task) == 40
+
+
+def test_a_failed_task_is_replaced_and_the_planner_is_content(small: Playbook) -> None:
+    talk = Talk(small, "# Intent (version 1)\n\nx")
+    assert tools(talk.next()) == ["spawn_tasks"]
+    assert tools(talk.go("queued: 1 a\nqueued: 2 b")) == ["wait"]
+    line = talk.go("woken", told=f"{handoff('a', 'failed')}\n\n{handoff('b')}")
+    assert line.calls[0].arguments["tasks"] == [{"title": "a differently", "goal": "A2"}]
+    assert tools(talk.go("queued: 3 a differently")) == ["rewrite_scratchpad"]
+    assert tools(talk.go("kept")) == ["wait"]
+    line = talk.go("woken", told=handoff("a differently"))
+    assert line.calls[0].arguments["status"] == "done"
+
+
+def test_a_refused_handoff_is_waited_out(small: Playbook) -> None:
+    talk = Talk(small, "# Intent (version 1)\n\nx")
+    talk.go("queued: 1 a\nqueued: 2 b")
+    assert tools(talk.go("woken", told=f"{handoff('a')}\n\n{handoff('b')}")) == ["submit_handoff"]
+    assert tools(talk.go("not yet: 1 task is outstanding", error=True)) == ["wait"]
+    assert tools(talk.go("woken", told=handoff("make the check pass again"))) == ["submit_handoff"]
+
+
+def test_a_planner_that_was_done_reads_late_news_and_hands_off_again(small: Playbook) -> None:
+    talk = Talk(small, "# Intent (version 1)\n\nx")
+    talk.go("queued: 1 a\nqueued: 2 b")
+    talk.go("woken", told=f"{handoff('a')}\n\n{handoff('b')}")
+    assert tools(talk.go("handed off", told=handoff("make the check pass again"))) == ["shell"]
+    assert tools(talk.go("exit 0 after 0.1 s\nabc One")) == ["rewrite_scratchpad"]
+    assert tools(talk.go("kept")) == ["submit_handoff"]
+
+
+def test_a_changed_intent_is_planned_and_noted(small: Playbook) -> None:
+    talk = Talk(small, "# Intent (version 1)\n\nx")
+    line = talk.go("queued: 1 a\nqueued: 2 b", told="# Intent (version 2)\n\ny")
+    assert line.calls[0].arguments["tasks"] == [{"title": "late", "goal": "L"}]
+    assert tools(talk.go("queued: 3 late")) == ["rewrite_scratchpad"]
+    assert tools(talk.go("kept")) == ["wait"]
+
+
+def test_reminders_and_steering_do_not_derail(small: Playbook) -> None:
+    talk = Talk(small, "# Task: a\n\n## Goal\n\nA")
+    line = talk.go("1\tx", told="# Reminder\n\nStep back.\n\n# Message from the person\n\nBe quick")
+    assert "Be quick" in line.text
+    assert tools(line) == ["shell"]
+    assert tools(talk.go("exit 0 after 0.1 s", told="# Nudge\n\nGo on.")) == ["submit_handoff"]
+
+
+def test_a_position_survives_compaction(small: Playbook) -> None:
+    planner = Talk(small, "# Intent (version 1)\n\nx")
+    summary = planner.go("queued: 1 a\nqueued: 2 b", told=f"{handoff('a')}\n\n# Compaction\n\nSum up.").text
+    again = Talk(small, f"# Intent (version 1)\n\nx\n\n## So far\n\n{summary}")
+    assert tools(again.next()) == ["wait"]
+    assert tools(again.go("woken", told=handoff("b"))) == ["submit_handoff"]
+    worker = Talk(small, "# Task: a\n\n## Goal\n\nA")
+    summary = worker.go("1\tx", told="# Compaction\n\nSum up.").text
+    again = Talk(small, f"# Task: a\n\n## Goal\n\nA\n\n## So far\n\n{summary}")
+    assert tools(again.next()) == ["shell"]
+
+
+def test_a_call_whose_outcome_a_restart_hid_is_made_again(small: Playbook) -> None:
+    talk = Talk(small, "# Intent (version 1)\n\nx")
+    assert tools(talk.go("interrupted, outcome unknown: restarted", error=True)) == ["spawn_tasks"]
+
+
+def test_a_crash_happens_on_the_first_attempt_only(small: Playbook) -> None:
+    assert Talk(small, "# Task: b\n\n## Goal\n\nB").go("1\tx").crash
+    assert not Talk(small, "# Task: b\n\n## Goal\n\nB\n\n## Earlier attempt\n\nx").go("1\tx").crash
+
+
+def test_a_failing_test_fails_the_task_with_its_output(small: Playbook) -> None:
+    talk = Talk(small, "# Task: a\n\n## Goal\n\nA")
+    talk.go("1\tx")
+    line = talk.go("exit 1 after 0.1 s\nAssertionError")
+    assert line.calls[0].arguments["status"] == "failed"
+    assert "AssertionError" in str(line.calls[0].arguments["concerns"])
+
+
+@pytest.mark.parametrize("heading", ["Task: unheard of", "Slice: unheard of", "Repair: make the check pass again"])
+def test_what_no_playbook_holds_is_handed_off_as_failed(small: Playbook, heading: str) -> None:
+    talk = Talk(small, f"# {heading}\n\n## Check\n\nfalse")
+    line = talk.go("exit 1 after 0.1 s\nx") if heading.startswith("Repair") else talk.next()
+    assert line.calls[0].arguments["status"] == "failed"
+
+
+def test_a_resolver_reads_merges_tests_and_submits(small: Playbook) -> None:
+    talk = Talk(small, "# Conflict: a\n\n- x.py\n")
+    assert tools(talk.next()) == ["read_file"]
+    text = "1\ta\n2\t<<<<<<< trunk\n3\tb\n4\t=======\n5\tc\n6\t>>>>>>> yours"
+    line = talk.go(text)
+    assert line.calls[0].arguments == {"path": "x.py", "content": "a\nb\nc\n"}
+    assert tools(talk.go("written x.py")) == ["shell"]
+    assert tools(talk.go("exit 0 after 0.1 s")) == ["submit_handoff"]
+
+
+@pytest.mark.parametrize(("rule", "lines"), [("union", "b c d"), ("ours", "b d"), ("theirs", "b c")])
+def test_conflicts_are_resolved_by_rule(rule: str, lines: str) -> None:
+    text = "a\n<<<<<<< trunk\nb\nc\n||||||| base\n=======\nb\nd\n>>>>>>> yours\ne\n"
+    assert merge_lines(text, rule) == "\n".join(["a", *lines.split(), "e"]) + "\n"

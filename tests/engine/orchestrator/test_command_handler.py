@@ -1,0 +1,295 @@
+"""What a person's commands do to a running swarm, in a simulated world."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from engine.domain.commands import (
+    Cancel,
+    Pause,
+    Rescope,
+    Resolve,
+    Resume,
+    SetModel,
+    SetPriority,
+    SetWorkers,
+    Steer,
+    Stop,
+    SubmitIntent,
+)
+from engine.domain.conversation import Request, Turn
+from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
+from engine.domain.events import Event
+from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
+from engine.domain.types import AgentPath, AgentState, HandoffId, ModelName, RunState, TaskState
+from engine.orchestrator.completion import Outcome
+from engine.orchestrator.swarm import Swarm
+from tests import simulated
+from tests.engine.orchestrator.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.engine.swarms import fresh, resumed
+from tests.simulated import call, first_line, turn
+
+ROOT = AgentPath("root")
+When = Callable[[Event], bool]
+Act = Callable[[Swarm], Awaitable[None]]
+
+
+def steered(
+    script: simulated.models.Script,
+    when: When,
+    act: Act,
+    examine: Callable[[Swarm, simulated.World, Outcome], None],
+    settings: Settings | None = None,
+) -> None:
+    """Run a swarm, do `act` once the first event that `when` knows has happened, examine the end."""
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, script)
+        swarm = fresh(w, settings)
+        happened = asyncio.Event()
+        swarm.on_change(lambda event: happened.set() if when(event) else None)
+        running = asyncio.ensure_future(swarm.run())
+        await happened.wait()
+        await act(swarm)
+        examine(swarm, w, await running)
+
+    simulated.simulate(main)
+
+
+def landing_script(titles: list[str]) -> simulated.models.Script:
+    plan = planner_of(*titles)
+
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            return plan(request)
+        name = heading.removeprefix("# Task: ")
+        return done() if turns(request) else writes(f"{name}.txt", "x\n")
+
+    return script
+
+
+def kind(name: str, nth: int = 1) -> When:
+    seen = 0
+
+    def when(event: Event) -> bool:
+        nonlocal seen
+        seen += event.kind == name
+        return seen == nth and event.kind == name
+
+    return when
+
+
+def test_a_paused_run_stands_still_and_goes_on_where_it_was() -> None:
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(Pause())
+        while swarm.snapshot.state is not RunState.PAUSED:
+            await swarm.clock.sleep(0.1)
+        before = swarm.snapshot.model_calls
+        await swarm.clock.sleep(3_600)
+        assert swarm.snapshot.model_calls == before
+        await swarm.submit(Resume())
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        assert swarm.snapshot.task_counts[TaskState.LANDED] == 3
+
+    steered(landing_script(["a", "b", "c"]), kind("task_started"), act, examine)
+
+
+def test_a_paused_subtree_is_held_while_its_siblings_run_on() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                spawn = [call("spawn_subplanner", title=title, goal="own it") for title in ("left", "right")]
+                return turn(*spawn)
+            return done() if said(request).count("# Handoff: ") == 2 else turn(call("wait"))
+        if heading.startswith("# Slice: "):
+            return planner_of(heading[-5:].strip() + "-task")(request)
+        return done() if turns(request) else writes(f"{heading[8:]}.txt", "x\n")
+
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(Pause(AgentPath("root/left")))
+        await swarm.clock.sleep(600)
+        states = {agent.path: agent.state for agent in swarm.snapshot.agents.values()}
+        assert states[AgentPath("root/right")] is AgentState.DONE
+        assert states[AgentPath("root/left")] is AgentState.PAUSED
+        await swarm.submit(Resume(AgentPath("root/left")))
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        assert swarm.snapshot.task_counts[TaskState.LANDED] == 2
+
+    left_spawned = lambda event: event.kind == "agent_spawned" and event.body.spawned.path == "root/left"  # noqa: E731
+    steered(script, left_spawned, act, examine)
+
+
+def test_a_steered_agent_reads_the_message_before_its_next_call() -> None:
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(Steer(AgentPath("root/w-1"), "mind the gap"))
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        worker = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Task")]
+        assert "# Message from the person\n\nmind the gap" in said(worker[-1])
+
+    steered(landing_script(["a"]), kind("task_started"), act, examine)
+
+
+def test_a_cancelled_subtree_ends_and_its_planner_is_told() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                return turn(call("spawn_subplanner", title="doomed", goal="own it"))
+            return done() if "# Handoff: doomed" in said(request) else turn(call("wait"))
+        if heading.startswith("# Slice"):
+            return tasks("a", "b") if turns(request) == 0 else turn(call("wait"))
+        return turn(call("read_file", path=f"{turns(request)}.txt"))  # never comes to an end
+
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(Cancel(AgentPath("root/doomed"), "no longer wanted"))
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        s = swarm.snapshot
+        assert s.task_counts[TaskState.CANCELLED] == 2
+        below = [agent for agent in s.agents.values() if agent.path.startswith("root/")]
+        assert {agent.state for agent in below} == {AgentState.CANCELLED}
+        handoff = next(h for h in s.handoffs.values() if s.agents[h.agent].path == "root/doomed")
+        assert "no longer wanted" in handoff.text.summary
+
+    steered(script, kind("turn_taken", 5), act, examine)
+
+
+def test_a_cancelled_worker_lands_nothing_and_hands_off_once() -> None:
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(Cancel(AgentPath("root/w-1")))
+        with pytest.raises(SwarmError, match="has ended"):
+            await swarm.submit(Cancel(AgentPath("root/w-1")))
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        assert swarm.snapshot.task_counts[TaskState.CANCELLED] == 1
+        assert [h.by_engine for h in swarm.snapshot.handoffs.values()] == [True, False]
+        assert "a.txt" not in w.trunk.files
+
+    steered(landing_script(["a"]), kind("task_started"), act, examine)
+
+
+def test_a_changed_intent_wakes_the_root_with_the_difference() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            if "# Intent (version 2)" not in said(request):
+                return done() if turns(request) else tasks("a")
+            assert "+And more." in said(request)
+            return done()
+        return done() if turns(request) else writes("a.txt", "x\n")
+
+    def script2(model: ModelName, request: Request) -> Turn:
+        answer = script(model, request)
+        if answer.message.calls[0].tool == "submit_handoff" and first_line(request).startswith("# Intent"):
+            waits = said(request).count("# Handoff: ") < 1
+            return turn(call("wait")) if waits else answer
+        return answer
+
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(SubmitIntent("Do it.\nAnd more."))
+        with pytest.raises(SwarmError, match="unchanged"):
+            await swarm.submit(SubmitIntent("Do it.\nAnd more."))
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        assert [intent.version for intent in swarm.snapshot.intents] == [1, 2]
+        root = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Intent")]
+        assert "# Intent (version 2)" in said(root[-1])
+
+    steered(script2, kind("task_started"), act, examine)
+
+
+def test_more_workers_priorities_models_and_scopes_can_be_set_while_it_runs() -> None:
+    titles = [f"t{n}" for n in range(6)]
+
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(SetWorkers(4))
+        await swarm.submit(SetPriority(ROOT, 7))
+        await swarm.submit(SetModel(ModelName("rehearsal:other")))
+        with pytest.raises(SwarmError, match="not a subplanner"):
+            await swarm.submit(Rescope(ROOT, "else"))
+        with pytest.raises(SwarmError, match="no handoff h9"):
+            await swarm.submit(Resolve(HandoffId("h9")))
+        with pytest.raises(SwarmError) as raised:
+            await swarm.submit(Pause(AgentPath("root/w-l")))
+        assert raised.value.kind is ErrorKind.NOT_FOUND
+        assert "did you mean root/w-" in raised.value.hint
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        assert swarm.snapshot.workers_limit == 4
+        assert swarm.snapshot.agents[swarm.snapshot.root].priority == 7
+        later = [agent for agent in swarm.snapshot.agents.values() if agent.path in ("root", "root/w-6")]
+        assert {agent.model for agent in later} == {"rehearsal:other"}
+        assert w.models.asked[-1].model == "rehearsal:other"
+
+    steered(landing_script(titles), kind("task_started"), act, examine, Settings(swarm=SwarmSettings(workers=1)))
+
+
+def test_a_stopped_run_can_be_resumed() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, landing_script(["a", "b", "c"]))
+        swarm = fresh(w)
+        running = asyncio.ensure_future(swarm.run())
+        while not swarm.snapshot.task_counts[TaskState.WORKING]:
+            await clock.sleep(0.01)
+        await swarm.submit(Stop())
+        outcome = await running
+        assert (outcome.state, outcome.status) == (RunState.STOPPED, ExitStatus.STOPPED)
+        w = w.restart()
+        again = await resumed(w)
+        outcome = await again.run()
+        assert outcome.status is ExitStatus.DONE
+        assert again.snapshot.task_counts[TaskState.LANDED] == 3
+
+    simulated.simulate(main)
+
+
+@pytest.mark.parametrize(
+    "budget", [BudgetSettings(usd=0.0035), BudgetSettings(tokens=500), BudgetSettings(wall="2s")], ids=str
+)
+def test_a_budget_that_is_used_up_stops_the_run_with_status_3(budget: BudgetSettings) -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, landing_script([f"t{n}" for n in range(40)]))
+        swarm = fresh(w, Settings(budget=budget, swarm=SwarmSettings(workers=1)))
+        outcome = await swarm.run()
+        assert (outcome.state, outcome.status) == (RunState.STOPPED, ExitStatus.BUDGET)
+        assert swarm.snapshot.task_counts[TaskState.LANDED] < 40
+
+    simulated.simulate(main)
+
+
+def test_a_model_for_a_subtree_holds_for_what_is_spawned_below_it() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                spawn = [call("spawn_subplanner", title=title, goal="own it") for title in ("left", "right")]
+                return turn(*spawn)
+            return done() if said(request).count("# Handoff: ") == 2 else turn(call("wait"))
+        if heading.startswith("# Slice: "):
+            return planner_of(heading[-5:].strip() + "-task")(request)
+        return done()
+
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(SetModel(ModelName("rehearsal:cheap"), AgentPath("root/left")))
+        with pytest.raises(SwarmError, match="there is no provider"):
+            await swarm.submit(SetModel(ModelName("rehersal:cheap"), AgentPath("root/left")))
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        models = {agent.path: agent.model for agent in swarm.snapshot.agents.values()}
+        assert models[AgentPath("root/left/w-1")] == "rehearsal:cheap"
+        assert models[AgentPath("root/right/w-1")] == "scripted:model"
+
+    left_spawned = lambda event: event.kind == "agent_spawned" and event.body.spawned.path == "root/left"  # noqa: E731
+    steered(script, left_spawned, act, examine)

@@ -1,0 +1,331 @@
+"""Planners and workers that go wrong as agents: each pathology is an event, is nudged first and limited then."""
+
+import asyncio
+
+import pytest
+
+from engine.domain import events as e
+from engine.domain.conversation import Request, Turn
+from engine.domain.errors import ExitStatus
+from engine.domain.failure_signature import failure_in
+from engine.domain.settings import PlannerSettings, RepoSettings, Settings, SwarmSettings
+from engine.domain.types import AgentState, ModelName, Pathology, Remedy, TaskState
+from engine.orchestrator.swarm import Swarm
+from engine.policy.scope import strays
+from tests import simulated
+from tests.engine.orchestrator.test_steering_lasts import until
+from tests.engine.orchestrator.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.engine.swarms import fresh, resumed
+from tests.simulated import Ran, answers, call, first_line, turn
+
+Script = simulated.models.Script
+ONE_WORKER = Settings(swarm=SwarmSettings(workers=1))
+
+
+def seen(
+    script: Script, settings: Settings | None = None, check: bool = False, **world: object
+) -> tuple[Swarm, simulated.World, list[tuple[Pathology, Remedy, str]]]:
+    """A whole run, and the pathologies it showed: which, what followed, and the path of whom it is about."""
+    found: list[tuple[Pathology, Remedy, str]] = []
+
+    async def main(clock: simulated.SimulatedClock) -> tuple[Swarm, simulated.World]:
+        w = simulated.world(clock, script, **world)  # type: ignore[arg-type]
+        swarm = fresh(w, settings, check=check)
+
+        def note(event: e.Event) -> None:
+            if isinstance(event.body, e.PathologySeen) and event.agent is not None:
+                found.append((event.body.pathology, event.body.remedy, swarm.snapshot.agents[event.agent].path))
+
+        swarm.on_change(note)
+        await swarm.run()
+        return swarm, w
+
+    swarm, w = simulated.simulate(main)
+    return swarm, w, found
+
+
+def of(found: list[tuple[Pathology, Remedy, str]], pathology: Pathology) -> list[Remedy]:
+    return [remedy for what, remedy, _ in found if what is pathology]
+
+
+def told(request: Request) -> list[str]:
+    return [
+        block.text for m in request.messages for block in m.blocks if isinstance(block, simulated.models.ToolAnswer)
+    ]
+
+
+def roots(w: simulated.World) -> list[Request]:
+    return [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Intent")]
+
+
+def worker(request: Request) -> Turn:
+    return done() if turns(request) else writes(f"{first_line(request)[8:]}.txt", "x\n")
+
+
+def test_sleeping_with_nothing_outstanding_is_nudged_then_ends_in_a_fresh_context_and_a_failure() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        return turn(call("wait"))
+
+    swarm, _, found = seen(script)
+    remedies = of(found, Pathology.SLEEPS)
+    assert remedies[:4] == [Remedy.NUDGE, Remedy.NUDGE, Remedy.NUDGE, Remedy.LIMIT]
+    assert remedies == remedies[:4] * 3, "each fresh context begins anew, and there are two"
+    assert swarm.snapshot.agents[swarm.snapshot.root].state is AgentState.FAILED
+
+
+def test_sleeping_for_a_task_or_a_message_is_no_pathology() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        return planner_of("a", "b")(request) if first_line(request).startswith("# Intent") else worker(request)
+
+    assert seen(script)[2] == []
+
+
+def test_a_planner_that_changes_files_is_told_then_loses_commands_until_it_sleeps() -> None:
+    def shell(workspace: simulated.MemoryWorkspace, command: str) -> Ran:
+        if command.startswith("edit "):
+            workspace.files[command.removeprefix("edit ")] = b"mine\n"
+        return Ran(0, "ok\n")
+
+    def script(model: ModelName, request: Request) -> Turn:
+        if not first_line(request).startswith("# Intent"):
+            return worker(request)
+        at = turns(request)
+        if at < 6:
+            return turn(call("shell", command=f"edit {at}.py"))
+        if at == 6:
+            return tasks("a")
+        if "# Handoff: " not in said(request):
+            return turn(call("wait"))
+        return turn(call("shell", command="git log")) if not told(request)[-1].startswith("exit") else done()
+
+    _, w, found = seen(script, shell=shell)
+    assert of(found, Pathology.DOES_THE_WORK) == [*[Remedy.NUDGE] * 3, Remedy.LIMIT]
+    said_to_it = told(roots(w)[-1])
+    assert "you have changed 0.py: nothing of it is kept" in said_to_it[0]
+    assert said_to_it[4].startswith("you keep changing files")
+    assert said_to_it[-1].startswith("exit 0"), "after its next message commands are there again"
+    assert set(w.trunk.files) == {"README.md", "src/app.py", "a.txt"}
+
+
+def test_looking_around_with_commands_is_no_work() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        return turn(call("shell", command=f"grep {turns(request)}")) if turns(request) < 9 else done()
+
+    assert seen(script)[2] == []
+
+
+def test_one_task_after_the_other_is_nudged_then_refused_once() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if not first_line(request).startswith("# Intent"):
+            return worker(request)
+        queued = sum("queued: " in text and not text.startswith("not") for text in told(request))
+        heard = said(request).count("# Handoff: ")
+        if queued > heard:
+            return turn(call("wait"))
+        return done() if queued == 7 else tasks(f"step {queued}")
+
+    swarm, w, found = seen(script)
+    assert of(found, Pathology.ONE_AT_A_TIME) == [
+        *[Remedy.NUDGE] * 3,
+        Remedy.LIMIT,
+        Remedy.NUDGE,
+        Remedy.LIMIT,
+        Remedy.NUDGE,
+    ]
+    assert sum(text.startswith("not queued: 6 tasks in a row") for text in told(roots(w)[-1])) == 1
+    assert swarm.snapshot.task_counts[TaskState.LANDED] == 7, "a plan that really is a row of single tasks goes through"
+
+
+def test_claiming_completion_with_work_outstanding_is_refused_every_time_then_ends_the_context() -> None:
+    async def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            if "## Outstanding" in said(request):
+                return done() if "# Handoff: a" in said(request) else turn(call("wait"))
+            return tasks("a") if turns(request) == 0 else done()
+        return worker(request) if turns(request) > 3 else turn(call("shell", command=f"look {turns(request)}"))
+
+    swarm, _, found = seen(script, shell=lambda workspace, command: Ran(0, "", 100.0))
+    assert of(found, Pathology.CLAIMS_COMPLETION) == [*[Remedy.NUDGE] * 3, Remedy.LIMIT]
+    assert swarm.snapshot.exit_status == ExitStatus.DONE
+
+
+def test_claiming_completion_with_a_failing_check_is_refused_and_in_the_end_only_partial() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return planner_of("a")(request)
+        return done("nothing to mend") if first_line(request).startswith("# Repair") else worker(request)
+
+    settings = Settings(repo=RepoSettings(fixups=1, check_landings=1))
+    swarm, _w, found = seen(script, settings, check=True, verdict=lambda files: "a.txt" not in files)
+    assert of(found, Pathology.CLAIMS_COMPLETION) == [*[Remedy.NUDGE] * 3, Remedy.LIMIT]
+    last = [h for h in swarm.snapshot.handoffs.values() if h.agent == swarm.snapshot.root][-1]
+    assert (last.text.status, last.text.concerns) == ("partial", "The check fails on trunk.")
+    assert swarm.snapshot.exit_status == ExitStatus.NOT_GREEN
+
+
+def test_a_planner_whose_tasks_land_nothing_is_told_and_then_has_to_change_course() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if not first_line(request).startswith("# Intent"):
+            return worker(request) if "works" in first_line(request) else done("nothing to do")
+        at, answered = turns(request), told(request)
+        if answered and answered[-1].startswith("not queued: none of"):
+            return turn(call("rewrite_scratchpad", text="smaller steps", pivot="the tasks were too large"))
+        if answered and answered[-1] == "kept":
+            return tasks("works 1", "works 2")
+        asked = sum(text.count("\nqueued: ") + text.startswith("queued: ") for text in answered)
+        if said(request).count("# Handoff: ") < asked:
+            return turn(call("wait"))
+        return done() if any("works 1" in text for text in answered) else tasks(f"{at} a", f"{at} b")
+
+    swarm, w, found = seen(script)
+    assert of(found, Pathology.NEVER_MERGES) == [Remedy.NUDGE, Remedy.LIMIT, Remedy.LIMIT]
+    assert "None of your last 5 tasks has landed anything" in said(roots(w)[-1])
+    assert swarm.snapshot.exit_status == ExitStatus.DONE
+    assert "works 2.txt" in w.trunk.files
+
+
+@pytest.mark.parametrize(
+    "limits", [PlannerSettings(max_open_tasks=10), PlannerSettings(max_tasks_per_hour=10)], ids=["at once", "an hour"]
+)
+def test_spawning_without_end_is_nudged_near_a_bound_and_refused_at_it(limits: PlannerSettings) -> None:
+    async def script(model: ModelName, request: Request) -> Turn:
+        if not first_line(request).startswith("# Intent"):
+            await asyncio.sleep(60)
+            return worker(request)
+        if turns(request) < 4:
+            return tasks(*(f"{turns(request)}-{n}" for n in range(3)))
+        return done() if said(request).count("# Handoff: ") == 9 else turn(call("wait"))
+
+    settings = Settings(planner=limits, swarm=SwarmSettings(workers=1))
+    swarm, w, found = seen(script, settings)
+    assert of(found, Pathology.SPAWNS_WITHOUT_END) == [Remedy.NUDGE, Remedy.LIMIT]
+    assert len(swarm.snapshot.tasks) == 9
+    assert any(text.startswith("not queued: this makes 12 tasks") for text in told(roots(w)[-1]))
+
+
+def test_spawning_too_deep_is_refused_and_seen() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if turns(request) == 0:
+            return turn(call("spawn_subplanner", title="deeper", goal="own it"))
+        if answers(request) and answers(request)[0].startswith("subplanners may be"):
+            return done()
+        return done() if "# Handoff: " in said(request) else turn(call("wait"))
+
+    swarm, _, found = seen(script, Settings(swarm=SwarmSettings(max_depth=2)))
+    assert of(found, Pathology.SPAWNS_WITHOUT_END) == [Remedy.NUDGE]
+    assert max(path.count("/") for path in swarm.snapshot.paths) == 2
+
+
+def sliced(goal_scope: str, task_scope: str, path: str) -> Script:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                return turn(call("spawn_subplanner", title="left", goal="own it", scope=goal_scope))
+            return done() if "# Handoff: left" in said(request) else turn(call("wait"))
+        if heading.startswith("# Slice"):
+            if turns(request) == 0:
+                return tasks("a", scope=task_scope)
+            return done() if "# Handoff: a" in said(request) else turn(call("wait"))
+        return done() if turns(request) else writes(path, "x\n")
+
+    return script
+
+
+def test_a_change_outside_the_slice_is_told_to_the_planner_that_can_decide() -> None:
+    _, w, found = seen(sliced("left/**", "left/a.txt", "right/b.txt"))
+    assert found == [(Pathology.LEAVES_SCOPE, Remedy.TOLD, "root/left/w-1")]
+    assert "# Notice" in said(roots(w)[-1])
+    assert "right/b.txt" in said(roots(w)[-1])
+
+
+def test_a_change_outside_the_task_but_inside_the_slice_is_its_own_planners() -> None:
+    _, w, found = seen(sliced("left/**", "left/a.txt", "left/b.txt"))
+    assert found == [(Pathology.LEAVES_SCOPE, Remedy.TOLD, "root/left/w-1")]
+    assert "# Notice" not in said(roots(w)[-1])
+    slices = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Slice")]
+    assert "Changed outside the scope (left/a.txt): left/b.txt" in said(slices[-1])
+
+
+def test_many_agents_at_one_failure_are_told_once_to_the_planner_above_them_all() -> None:
+    names = [f"{side} {n}" for side in ("left", "right") for n in range(3)]
+
+    def shell(workspace: simulated.MemoryWorkspace, command: str) -> Ran:
+        return Ran(
+            2, f"compiling\nsrc/x.c:{len(workspace.commands)}: fatal error: zlib.h: No such file\n1 failed in 0.1s\n"
+        )
+
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                return turn(*(call("spawn_subplanner", title=side, goal="own it") for side in ("left", "right")))
+            return done() if said(request).count("# Handoff: ") == 2 else turn(call("wait"))
+        if heading.startswith("# Slice: "):
+            return planner_of(*(name for name in names if name.startswith(heading[9:])))(request)
+        return turn(call("shell", command="make")) if turns(request) < 2 else done()
+
+    _, w, found = seen(script, shell=shell)
+    assert found.count((Pathology.PILES_UP, Remedy.TOLD, "root")) == 1
+    assert "4 agents below you have run into the same failure" in said(roots(w)[-1])
+    assert "> src/x.c:N: fatal error: zlib.h: No such file" in said(roots(w)[-1])
+
+
+def test_the_count_of_agents_at_one_failure_survives_a_restart() -> None:
+    """Two met it in the process that was killed, two more in the next one: together they are many."""
+    met = [0]
+
+    def shell(workspace: simulated.MemoryWorkspace, command: str) -> Ran:
+        met[0] += 1
+        return Ran(2, "fatal error: zlib.h: No such file\n", 60.0 * met[0])
+
+    plan = planner_of("a", "b", "c", "d")
+
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        return done() if turns(request) else turn(call("shell", command="make", timeout_s=900))
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, script, shell=shell)
+        swarm = fresh(w)
+        running = asyncio.ensure_future(swarm.run())
+        await until(swarm, lambda s: len(s.snapshot.failures.get("fatal error: zlib.h: No such file", ())) == 2)
+        await swarm.durable(swarm.snapshot.seq)
+        w.crash()
+        running.cancel()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        w = w.restart()
+        again = await resumed(w)
+        assert (await again.run()).status is ExitStatus.DONE
+        found = [event.body for event in w.journal.surviving() if isinstance(event.body, e.PathologySeen)]
+        assert [(body.pathology, body.remedy) for body in found] == [(Pathology.PILES_UP, Remedy.TOLD)]
+        assert "4 agents below you have run into the same failure" in said(roots(w)[-1])
+
+    simulated.simulate(main)
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        ("exit 0 after 1.0 s\nerror: none at all", ""),
+        ("exit 1 after 1.0 s\nnothing telling", ""),
+        (
+            "exit 1 after 0.1 s\n/ws/a/b.py:12: ImportError: no module 'x' at 0x7f12\n3 failed, 2 passed in 1.22s",
+            "a/b.py:N: ImportError: no module 'x' at H",
+        ),
+        ("exit 2 after 1 s\ncc: error: x.c: No such file\nmake: *** [a:3: a] Error 1", "cc: error: x.c: No such file"),
+        ("killed: timeout after 60.0 s\n", "timeout"),
+    ],
+)  # fmt: skip
+def test_failures_are_compared_without_what_differs_from_run_to_run(answer: str, failure: str) -> None:
+    assert failure_in(answer) == failure
+
+
+def test_strays_are_told_apart_by_globs() -> None:
+    assert strays("src/** tests/*.py", ("src/a/b.c", "tests/x.py", "tests/y/z.py", "Makefile")) == (
+        "tests/y/z.py",
+        "Makefile",
+    )
+    assert strays("", ("anything",)) == ()

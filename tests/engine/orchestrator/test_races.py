@@ -1,0 +1,340 @@
+"""Moments at which two things happen at once: none of them may tear a landing, lose a wake-up or end the run."""
+
+import asyncio
+
+from engine.domain.commands import Cancel, Pause, Resume, Steer, Stop
+from engine.domain.conversation import Request, Turn
+from engine.domain.errors import ExitStatus
+from engine.domain.settings import Settings, TaskSettings
+from engine.domain.types import AgentPath, AgentState, CommitId, ModelName, Role, RunState, TaskState
+from engine.orchestrator.completion import Outcome
+from engine.orchestrator.swarm import Swarm
+from engine.ports.protocols import WorkspaceLost
+from tests import simulated
+from tests.engine.orchestrator.test_command_handler import kind, landing_script, steered
+from tests.engine.orchestrator.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.engine.swarms import fresh, resumed, run
+from tests.simulated import World, answers, call, first_line, turn
+
+WORKER = AgentPath("root/w-1")
+
+
+def test_a_task_cancelled_while_its_copy_is_committed_ends_cancelled_and_the_run_goes_on() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, landing_script(["a", "b"]))
+        swarm = fresh(w)
+        running = asyncio.ensure_future(swarm.run())
+        worker = None
+        while worker is None or not w.workspaces.opened.get(worker):
+            await clock.sleep(0.01)
+            worker = swarm.snapshot.paths.get(WORKER)
+        [copy] = w.workspaces.opened[worker]
+        committing, go_on = asyncio.Event(), asyncio.Event()
+        commit = copy.commit
+
+        async def slow_commit(message: str) -> CommitId:
+            committing.set()
+            await go_on.wait()
+            return await commit(message)
+
+        copy.commit = slow_commit  # type: ignore[method-assign]
+        await committing.wait()
+        await swarm.submit(Cancel(WORKER, "no longer needed"))
+        await clock.sleep(1)
+        go_on.set()
+        outcome = await running
+        assert outcome.status is ExitStatus.DONE, outcome
+        counts = swarm.snapshot.task_counts
+        assert (counts[TaskState.CANCELLED], counts[TaskState.LANDED]) == (1, 1)
+        assert all(agent.ended for agent in swarm.snapshot.agents.values())
+        assert swarm.snapshot.handoff_count == 3, "its planner was told"
+
+    simulated.simulate(main)
+
+
+def colliding(model: ModelName, request: Request) -> Turn:
+    """Two workers collide; who loses hands off with the markers left in, so that a resolver takes over."""
+    heading = first_line(request)
+    if heading.startswith("# Intent"):
+        return planner_of("left", "right")(request)
+    name = heading.partition(": ")[2]
+    if heading.startswith("# Conflict: "):
+        return done() if turns(request) else writes("src/app.py", "print('both')\n")
+    return done() if turns(request) else writes("src/app.py", f"print('{name}')\n")
+
+
+def test_a_resolved_landing_that_is_cancelled_half_way_counts_as_landed() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, colliding)
+        swarm = fresh(w)
+        cancelled: list[asyncio.Task[None]] = []
+
+        def before_swap() -> None:
+            resolver = next((a for a in swarm.snapshot.agents.values() if a.role is Role.RESOLVER), None)
+            if resolver is not None and not cancelled:
+                task = swarm.snapshot.tasks[resolver.task]
+                worker = swarm.snapshot.agents[task.agent]
+                cancelled.append(asyncio.ensure_future(swarm.submit(Cancel(worker.path, "too late"))))
+
+        w.trunk.before_swap = before_swap
+        outcome = await swarm.run()
+        assert cancelled
+        assert outcome.status is ExitStatus.DONE, outcome
+        assert swarm.snapshot.task_counts[TaskState.LANDED] == 2
+        assert w.trunk.files["src/app.py"] == b"print('both')\n"
+        assert swarm.snapshot.handoff_count == 3
+        assert all(agent.ended for agent in swarm.snapshot.agents.values())
+
+    simulated.simulate(main)
+
+
+def test_a_resolver_ends_with_the_attempt_that_ran_out_of_time() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Conflict: "):
+            return turn(call("read_file", path="src/app.py"), text=str(turns(request)))
+        return colliding(model, request)
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        async def slowly(model: ModelName, request: Request) -> Turn:
+            if first_line(request).startswith("# Conflict: "):
+                await clock.sleep(3_000)
+            return script(model, request)
+
+        w = simulated.world(clock, slowly)
+        swarm = fresh(w, Settings(task=TaskSettings(timeout="30m", attempts=1)))
+        outcome = await swarm.run()
+        assert outcome.status is ExitStatus.DONE, outcome
+        assert swarm.snapshot.task_counts[TaskState.FAILED] == 1
+        assert all(agent.ended for agent in swarm.snapshot.agents.values())
+
+    simulated.simulate(main)
+
+
+def test_a_pause_longer_than_the_time_limit_of_a_task_costs_no_attempt() -> None:
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(Pause())
+        await swarm.clock.sleep(7_200)
+        await swarm.submit(Resume())
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        assert swarm.snapshot.task_counts[TaskState.LANDED] == 2
+        assert [task.failures for task in swarm.snapshot.tasks.values()] == [0, 0]
+
+    settings = Settings(task=TaskSettings(timeout="45m", attempts=1))
+    steered(landing_script(["a", "b"]), kind("task_started"), act, examine, settings)
+
+
+def test_a_message_to_a_worker_that_lands_at_this_moment_does_not_keep_the_run_from_ending() -> None:
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(Steer(WORKER, "one more thing"))
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
+
+    steered(landing_script(["a"]), kind("landing_started"), act, examine)
+
+
+def test_a_worker_reads_what_it_is_told_before_it_may_hand_off() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            return planner_of("a")(request)
+        if "one more thing" in said(request) and "more.txt" not in str(request.messages):
+            return writes("more.txt", "x\n")
+        return done() if turns(request) else writes("a.txt", "x\n")
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        told: list[asyncio.Task[None]] = []
+
+        async def slowly(model: ModelName, request: Request) -> Turn:
+            answer = script(model, request)
+            if not first_line(request).startswith("# Intent") and turns(request) == 1 and not told:
+                told.append(asyncio.ensure_future(swarm.submit(Steer(WORKER, "one more thing"))))
+                await clock.sleep(1)
+            return answer
+
+        w = simulated.world(clock, slowly)
+        swarm = fresh(w)
+        outcome = await swarm.run()
+        assert outcome.status is ExitStatus.DONE
+        assert w.trunk.files["more.txt"] == b"x\n"
+
+    simulated.simulate(main)
+
+
+def test_a_stop_does_not_wait_for_the_last_check() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, landing_script(["a"]))
+        swarm = fresh(w, check=True)
+        checking = asyncio.Event()
+        check = w.checker.check
+
+        async def slow_check(commit: CommitId) -> object:
+            checking.set()
+            await clock.sleep(86_400)
+            return await check(commit)
+
+        w.checker.check = slow_check  # type: ignore[method-assign, assignment]
+        running = asyncio.ensure_future(swarm.run())
+        await checking.wait()
+        since = clock.monotonic()
+        await swarm.submit(Stop("enough"))
+        outcome = await running
+        assert outcome.state is RunState.STOPPED
+        assert clock.monotonic() - since < 60
+
+    simulated.simulate(main)
+
+
+def test_a_planner_hears_of_a_cancelled_task_though_the_program_died_in_between() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        async def slowly(model: ModelName, request: Request) -> Turn:
+            if first_line(request).startswith("# Task: "):
+                await clock.sleep(3_000)
+            return script(model, request)
+
+        script = landing_script(["a"])
+        w = simulated.world(clock, slowly)
+        swarm = fresh(w)
+        running = asyncio.ensure_future(swarm.run())
+        while _states(swarm) != {"root": AgentState.WAITING, "root/w-1": AgentState.THINKING}:
+            await clock.sleep(1)
+        swarm.on_change(lambda event: w.journal.crash_after(event.seq) if event.kind == "task_ended" else None)
+        cancelling = asyncio.ensure_future(swarm.submit(Cancel(WORKER, "enough")))
+        await w.power.failed.wait()
+        while not (running.done() and cancelling.done()):  # a copy that is being closed waits for power, too
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+        w = w.restart()
+        assert w.journal.surviving()[-1].kind == "task_ended"
+        swarm = await resumed(w)
+        outcome = await swarm.run()
+        assert outcome.status is ExitStatus.DONE, outcome
+        assert [handoff.by_engine for handoff in swarm.snapshot.handoffs.values()] == [True, False]
+
+    simulated.simulate(main)
+
+
+def test_a_planner_hears_of_a_task_that_is_cancelled_between_two_attempts() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Task: "):
+            return turn(text="I will not")  # four times; then the attempt fails and waits for its next one
+        return landing_script(["a"])(model, request)  # type: ignore[return-value]
+
+    async def act(swarm: Swarm) -> None:
+        await swarm.submit(Cancel(WORKER, "enough"))
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        assert swarm.snapshot.task_counts[TaskState.CANCELLED] == 1
+        assert swarm.snapshot.handoff_count == 2
+
+    steered(script, kind("task_requeued"), act, examine)
+
+
+def test_a_slice_titled_like_a_worker_takes_no_workers_place() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent") and turns(request) == 0:
+            return turn(call("spawn_subplanner", title="W 1", goal="own it"), *tasks("a").message.calls)
+        if heading.startswith("# Intent"):
+            return done() if said(request).count("# Handoff: ") == 2 else turn(call("wait"))
+        return done()
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        assert len(swarm.snapshot.paths) == len(swarm.snapshot.agents) == 3
+
+    run(script, examine)
+
+
+def test_a_check_that_kills_its_own_sandbox_is_a_failed_check_and_not_the_end() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, landing_script(["a"]))
+        swarm = fresh(w, check=True)
+
+        async def dies(commit: CommitId) -> object:
+            raise WorkspaceLost("its sandbox ended")
+
+        w.checker.check = dies  # type: ignore[method-assign, assignment]
+        outcome = await swarm.run()
+        assert outcome.state is RunState.FINISHED
+        assert outcome.status is ExitStatus.NOT_GREEN
+        assert "its sandbox ended" in swarm.snapshot.last_check.output
+
+    simulated.simulate(main)
+
+
+def test_an_end_at_once_in_the_middle_of_a_drain_leaves_nobody_at_work() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        async def slowly(model: ModelName, request: Request) -> Turn:
+            if first_line(request).startswith("# Task: "):
+                await clock.sleep(3_000)
+            return script(model, request)
+
+        script = landing_script(["a", "b"])
+        swarm = fresh(simulated.world(clock, slowly))
+        running = asyncio.ensure_future(swarm.run())
+        while list(_states(swarm).values()).count(AgentState.THINKING) != 2:
+            await clock.sleep(1)
+        await swarm.submit(Stop("first signal"))
+        await clock.sleep(1)
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+        assert not swarm.supervisor.running
+        assert all(task.failures == 0 for task in swarm.snapshot.tasks.values())
+
+    simulated.simulate(main)
+
+
+def test_a_planner_that_starts_again_knows_what_it_asked_for_and_what_became_of_it() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Task: b") and turns(request):
+            return turn(text="I think about it")
+        if not heading.startswith("# Intent"):
+            return landing_script([])(model, request)  # type: ignore[return-value]
+        if turns(request) == 0 and "## So far" in said(request):
+            return done(notes=said(request))
+        if turns(request) == 0:
+            return turn(call("rewrite_scratchpad", text="a first, then b"), *tasks("a", "b").message.calls)
+        return turn(call("wait")) if said(request).count("# Handoff: ") < 1 else turn(text="lost my thread")
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        opening = next(said(a.request) for a in w.models.asked if "## So far" in said(a.request))
+        assert "## Your scratchpad\n\na first, then b" in opening
+        assert "- a: landed" in opening
+        assert " b\n" in opening.partition("## Outstanding")[2], "and not whether somebody has it"
+        assert len(swarm.snapshot.tasks) == 2, "nothing was asked for twice"
+
+    run(script, examine)
+
+
+def test_a_planners_broken_copy_is_made_anew_and_does_not_end_the_run() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        def script(model: ModelName, request: Request) -> Turn:
+            if first_line(request).startswith("# Intent") and answers(request)[:1] == ["woken"]:
+                return turn(call("read_file", path="a.txt"))
+            return landing_script(["a"])(model, request)  # type: ignore[return-value]
+
+        w = simulated.world(clock, script)
+        swarm = fresh(w)
+        running = asyncio.ensure_future(swarm.run())
+        while _states(swarm).get("root") is not AgentState.WAITING:
+            await clock.sleep(0.1)
+        [copy] = w.workspaces.opened[swarm.snapshot.root]
+        copy.lose()
+        outcome = await running
+        assert outcome.status is ExitStatus.DONE, outcome
+        read = [answers(asked.request) for asked in w.models.asked if first_line(asked.request).startswith("# Intent")]
+        assert ["1\tx"] in read, "it looked at the newest trunk"
+
+    simulated.simulate(main)
+
+
+def _states(swarm: Swarm) -> dict[str, AgentState]:
+    return {str(agent.path): agent.state for agent in swarm.snapshot.agents.values()}

@@ -1,0 +1,158 @@
+"""A run that is killed at any moment and resumed lands every task exactly once and delivers every handoff once."""
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+
+from engine.domain.conversation import Request, Turn
+from engine.domain.errors import ExitStatus
+from engine.domain.types import AgentState, CommitId, LandingState, ModelName, TaskState
+from engine.ports.protocols import LandResult
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
+from tests import simulated
+from tests.engine.orchestrator.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.engine.swarms import fresh, resumed
+from tests.simulated import answers, call, first_line, turn
+
+TITLES = [f"task-{n}" for n in range(6)]
+
+
+def script(model: ModelName, request: Request) -> Turn:
+    """A root with a subplanner; all workers collide in one file and resolve it."""
+    heading = first_line(request)
+    if heading.startswith("# Intent"):
+        if turns(request) == 0:
+            return turn(call("spawn_subplanner", title="Half", goal="own half"), call("rewrite_scratchpad", text="1"))
+        if turns(request) == 1:
+            return tasks(*TITLES[:3])
+        if said(request).count("# Handoff: ") < 4:
+            return turn(call("wait"))
+        return done()
+    if heading.startswith("# Slice"):
+        return planner_of(*TITLES[3:])(request)
+    name = heading.partition(": ")[2]
+    if turns(request) == 0 and heading.startswith("# Conflict: "):
+        return turn(call("read_file", path="src/app.py"))
+    if turns(request) == 0:
+        return writes(f"{name}.txt", f"{name}\n")
+    if turns(request) == 1 and heading.startswith("# Task: "):
+        return writes("src/app.py", f"print('{name}')\n")
+    last = answers(request)[0]
+    if last.startswith("conflict:"):
+        return turn(call("read_file", path="src/app.py"))
+    if "<<<<<<< trunk" in last:
+        return writes("src/app.py", f"print('{name} and others')\n")
+    return done(findings=name)
+
+
+async def live(w: simulated.World, snapshot: Snapshot | None, crash_at: int | None) -> object:
+    """Run until the end, or until the power fails once event `crash_at` is durable; the outcome, None when killed."""
+    swarm = fresh(w) if snapshot is None else await resumed(w)
+    if crash_at is not None:
+        w.journal.crash_after(crash_at)
+    running = asyncio.ensure_future(swarm.run())
+    failed = asyncio.ensure_future(w.power.failed.wait())
+    await asyncio.wait({running, failed}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        failed.cancel()
+        return running.result()
+    everyone = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in everyone:
+        task.cancel()
+    return None
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_killed_run_resumes_to_the_same_end(seed: int) -> None:
+    draw = random.Random(seed)
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, script, seed=seed)
+        outcome, snapshot, kills = await live(w, None, draw.randrange(5, 120)), None, 0
+        while outcome is None:
+            kills += 1
+            assert kills < 20
+            w = w.restart()
+            snapshot = Snapshot()
+            async for event in w.journal.events():
+                fold(snapshot, event)
+            at = snapshot.seq + draw.randrange(1, 90) if kills < 4 else None
+            outcome = await live(w, snapshot, at)
+        assert outcome.status is ExitStatus.DONE, outcome
+        examine(w)
+
+    def examine(w: simulated.World) -> None:
+        end = Snapshot()
+        for event in w.journal.surviving():
+            fold(end, event)
+        assert {task.state for task in end.tasks.values()} == {TaskState.LANDED}
+        landed = [end.tasks[id].spec.title for id in end.tasks]
+        assert sorted(landed) == TITLES, "no task is lost, none asked for twice"
+        commits = [w.commits.made[commit] for commit in history(w)]
+        trailers = Counter(
+            line for commit in commits for line in commit.message.splitlines() if line.startswith("Swarm-Task: ")
+        )
+        assert sorted(trailers) == sorted(f"Swarm-Task: {id}" for id in end.tasks)
+        assert set(trailers.values()) == {1}, "each task landed exactly once"
+        assert all(w.trunk.files[f"{title}.txt"] for title in TITLES)
+        assert Counter(h.task for h in end.handoffs.values() if h.task) == dict.fromkeys(end.tasks, 1)
+        assert not any(end.inboxes.values()), "every message was read"
+        states = end.landing_counts
+        assert states[LandingState.MERGED] + states[LandingState.RESOLVED] == len(TITLES)
+        assert all(agent.state in (AgentState.DONE, AgentState.FAILED) for agent in end.agents.values())
+
+    simulated.simulate(main)
+
+
+def test_a_landing_that_was_on_trunk_before_another_but_not_yet_on_record_is_not_made_again() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, lambda model, request: alone(request))
+        swarm = fresh(w)
+        land, swapped = w.trunk.land, asyncio.Event()
+
+        async def overtaken(change: CommitId, message: str) -> LandResult:
+            if not message.startswith("early"):
+                await swapped.wait()
+                return await land(change, message)
+            result = await land(change, message)
+            swapped.set()
+            await w.power.needed()
+            await w.power.failed.wait()
+            await w.power.needed()
+            return result
+
+        w.trunk.land = overtaken  # type: ignore[method-assign]
+        swarm.on_change(lambda event: w.journal.crash_after(event.seq + 1) if event.kind == "task_ended" else None)
+        running = asyncio.ensure_future(swarm.run())
+        await w.power.failed.wait()
+        for task in {running, *asyncio.all_tasks()} - {asyncio.current_task()}:
+            task.cancel()
+        again = await resumed(w.restart())
+        assert again.snapshot.task_counts[TaskState.LANDED] == 1
+        assert (await again.run()).status is ExitStatus.DONE
+        assert {task.spec.title: (task.state, task.attempt) for task in again.snapshot.tasks.values()} == {
+            "early": (TaskState.LANDED, 1),
+            "late": (TaskState.LANDED, 1),
+        }
+        assert again.snapshot.trunk == w.commits.tip
+
+    plan = planner_of("early", "late")
+
+    def alone(request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        return done() if turns(request) else writes(f"{first_line(request)[8:]}.txt", "x\n")
+
+    simulated.simulate(main)
+
+
+def history(w: simulated.World) -> list[str]:
+    """Trunk's commits of the run, newest first."""
+    commits, at = [], w.commits.tip
+    while at != w.commits.base:
+        commits.append(at)
+        at = w.commits.made[at].parent
+    return commits

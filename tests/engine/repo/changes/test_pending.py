@@ -1,0 +1,210 @@
+"""Changes that are in memory only, and the groups in which they land."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from engine.domain.commit_message import commit_message
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.types import CommitId, LandingState, RunId, TaskId
+from engine.repo.git.source import inspect_repo
+from engine.repo.git.trees import EXECUTABLE, FILE, LINK, Content
+from engine.repo.landing.group_merge import Offer
+from engine.repo.landing.trunk import GitTrunk
+from tests.engine.repo.person import PersonRepo
+
+FILES = {"a.txt": b"1\n2\n3\n4\n5\n6\n7\n8\n9\n", "d/x.txt": b"x\n", "d/y.txt": b"y\n", "z": b"z\n"}
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> PersonRepo:
+    return PersonRepo.make(tmp_path / "repo", FILES)
+
+
+@pytest.fixture
+async def trunk(repo: PersonRepo, tmp_path: Path) -> GitTrunk:
+    (tmp_path / "run").mkdir()
+    return await GitTrunk.create(tmp_path / "run", await inspect_repo(repo.root), RunId("r-1"))
+
+
+def message(task: str) -> str:
+    return commit_message(f"do {task}", "", {"Swarm-Task": task})
+
+
+def offer(trunk: GitTrunk, files: Mapping[str, bytes | Content | None]) -> CommitId:
+    """A change of the run's base, as a copy makes it."""
+    contents = {path: Content(FILE, data) if isinstance(data, bytes) else data for path, data in files.items()}
+    return trunk.offers.make(trunk.base, trunk.base, contents, "a change")
+
+
+def line(number: int, text: bytes) -> bytes:
+    lines = FILES["a.txt"].splitlines(keepends=True)
+    lines[number] = text
+    return b"".join(lines)
+
+
+def packs(trunk: GitTrunk) -> int:
+    return len(list((trunk.git_dir / "objects" / "pack").glob("*.pack")))
+
+
+async def test_what_waits_lands_in_one_pack_each_as_its_own_commit(repo: PersonRepo, trunk: GitTrunk) -> None:
+    changes = [offer(trunk, {f"new/{at}": b"%d\n" % at, "d/z": b"z\n"}) for at in range(40)]
+    again = offer(trunk, {"d/z": b"z\n"})
+    git = PersonRepo(trunk.git_dir).git
+    assert git("cat-file", "-t", changes[1], check=False) == "", "nothing is written before it lands"
+    before = packs(trunk)
+    results = await asyncio.gather(*(trunk.land(made, message(f"t-{at}")) for at, made in enumerate(changes)))
+    assert packs(trunk) <= before + 2
+    assert {result.state for result in results} == {LandingState.MERGED}
+    assert results[0].paths == ("d/z", "new/0")
+    assert results[-1].paths == ("new/39",), "the same file with the same content is there already"
+    assert (await trunk.land(again, message("t-40"))).state is LandingState.EMPTY
+    git("fsck", "--full", "--strict", "--no-dangling")
+    assert git("rev-list", "--merges", "trunk") == ""
+
+
+async def test_conflicts_and_merges_of_one_file_in_one_group(repo: PersonRepo, trunk: GitTrunk) -> None:
+    texts = [line(0, b"one\n"), line(4, b"five\n"), line(8, b"nine\n"), line(0, b"eins\n"), line(4, b"five\n")]
+    results = await asyncio.gather(*(trunk.land(offer(trunk, {"a.txt": text}), message("t")) for text in texts))
+    states = [result.state for result in results]
+    assert states[:3] == [LandingState.MERGED] * 3
+    assert states[3:] == [LandingState.CONFLICTED, LandingState.EMPTY]
+    tip = await trunk.read_file(await trunk.tip(), "a.txt")
+    assert tip == b"one\n2\n3\n4\nfive\n6\n7\n8\nnine\n"
+    conflicted = results[3]
+    assert conflicted.merged
+    assert conflicted.base in {result.commit for result in results}
+    marked = await trunk.read_file(conflicted.merged, "a.txt")
+    assert marked is not None
+    assert marked.startswith(b"<<<<<<< trunk\none\n=======\neins\n>>>>>>> yours\n2\n")
+    assert conflicted.reason == "CONFLICT (content): Merge conflict in a.txt"
+
+
+async def test_modes_links_and_names_land_as_they_are(repo: PersonRepo, trunk: GitTrunk) -> None:
+    files = {
+        "d/x.txt": Content(EXECUTABLE, b"x\n"),
+        "link": Content(LINK, b"d/x.txt"),
+        os.fsdecode(b"\xff\n"): Content(FILE, b"\0\1"),
+        "d/y.txt/inner": Content(FILE, b"a folder now\n"),
+        "d/y.txt": None,
+    }
+    result = await trunk.land(offer(trunk, files), message("t-1"))
+    assert result.state is LandingState.MERGED
+    listing = PersonRepo(trunk.git_dir).git("ls-tree", "-r", "-z", "trunk").split("\0")
+    assert [line.partition(" ")[0] for line in listing if line] == [
+        "100644",
+        "100755",
+        "100644",
+        "120000",
+        "100644",
+        "100644",
+    ]
+
+
+async def test_a_rename_that_trunk_changed_lands_by_git_from_memory_too(repo: PersonRepo, trunk: GitTrunk) -> None:
+    renames = offer(trunk, {"a.txt": None, "b.txt": FILES["a.txt"]})
+    edits = offer(trunk, {"a.txt": line(0, b"one\n")})
+    first, second = await asyncio.gather(trunk.land(edits, message("t-1")), trunk.land(renames, message("t-2")))
+    assert (first.state, second.state) == (LandingState.MERGED, LandingState.MERGED)
+    assert second.paths == ("a.txt", "b.txt")
+    assert await trunk.read_file(await trunk.tip(), "b.txt") == line(0, b"one\n")
+
+
+async def test_the_very_same_change_of_two_copies_lands_once(repo: PersonRepo, trunk: GitTrunk) -> None:
+    made = [trunk.offers.make(trunk.base, trunk.base, {"n": Content(FILE, b"n\n")}, "same") for _ in range(2)]
+    first = await trunk.land(made[0], message("t-1"))
+    trunk.offers.forget(made[0])
+    second = await trunk.land(made[1], message("t-2"))
+    assert (first.state, second.state) == (LandingState.MERGED, LandingState.EMPTY)
+    trunk.offers.forget(made[1])
+    assert trunk.offers.kept(made[1]) is None
+
+
+async def test_a_large_change_does_not_wait_in_memory(repo: PersonRepo, trunk: GitTrunk) -> None:
+    made = offer(trunk, {"large": os.urandom(5 << 20)})
+    assert trunk.offers.kept(made) is None
+    assert (await trunk.land(made, message("t-1"))).state is LandingState.MERGED
+
+
+async def test_no_driver_that_a_repo_names_runs(repo: PersonRepo, trunk: GitTrunk, tmp_path: Path) -> None:
+    for git in (repo.git, PersonRepo(trunk.git_dir).git):
+        git("config", "merge.evil.driver", f"touch {tmp_path}/ran")
+    await trunk.land(offer(trunk, {".gitattributes": b"*.txt merge=evil\n"}), message("t-0"))
+    texts = [line(0, b"one\n"), line(8, b"nine\n"), line(8, b"neun\n")]
+    results = await asyncio.gather(*(trunk.land(offer(trunk, {"a.txt": text}), message("t")) for text in texts))
+    assert [result.state for result in results] == [LandingState.MERGED] * 2 + [LandingState.CONFLICTED]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+async def test_a_group_that_cannot_be_written_is_told_so_and_lands_later(
+    repo: PersonRepo, trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    changes = [offer(trunk, {f"f{at}": b"x\n"}) for at in range(8)]
+    before = await trunk.tip(), sorted(path.name for path in (trunk.git_dir / "objects" / "pack").iterdir())
+
+    def full(fd: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        told = await asyncio.gather(*(trunk.land(made, message("t")) for made in changes), return_exceptions=True)
+    for error in told:
+        assert isinstance(error, SwarmError)
+        assert error.kind is ErrorKind.GIT
+        assert os.strerror(code) in error.message
+        assert error.hint.startswith(("the disk is full", "the folder cannot be written"))
+    after = await trunk.tip(), sorted(path.name for path in (trunk.git_dir / "objects" / "pack").iterdir())
+    assert after == before
+    results = await asyncio.gather(*(trunk.land(made, message(f"t-{at}")) for at, made in enumerate(changes)))
+    assert {result.state for result in results} == {LandingState.MERGED}
+
+
+async def test_one_change_that_cannot_be_read_does_not_hold_up_the_others(repo: PersonRepo, trunk: GitTrunk) -> None:
+    nothing = CommitId("1" * 40)
+    good = [offer(trunk, {f"f{at}": b"x\n"}) for at in range(3)]
+    results = await asyncio.gather(*(trunk.land(made, message("t")) for made in [good[0], nothing, *good[1:]]))
+    states = [result.state for result in results]
+    assert states == [LandingState.MERGED, LandingState.REFUSED, LandingState.MERGED, LandingState.MERGED]
+
+
+async def test_a_landing_that_is_cancelled_while_it_waits_does_not_land(
+    repo: PersonRepo, trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    land = trunk._land_together
+
+    async def held(tip: CommitId, offers: list[Offer]) -> list[Offer] | None:
+        begun.set()
+        await go_on.wait()
+        return await land(tip, offers)
+
+    monkeypatch.setattr(trunk, "_land_together", held)
+    first = asyncio.create_task(trunk.land(offer(trunk, {"f": b"x\n"}), message("t-1")))
+    await begun.wait()
+    second = asyncio.create_task(trunk.land(offer(trunk, {"g": b"x\n"}), message("t-2")))
+    await asyncio.sleep(0)
+    for landing in (first, second):  # the first one's group is on its way: that one lands all the same
+        landing.cancel()
+    go_on.set()
+    told = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(error) for error in told] == [asyncio.CancelledError] * 2
+    assert await trunk.read_file(await trunk.tip(), "f") == b"x\n"
+    assert await trunk.read_file(await trunk.tip(), "g") is None
+    assert await trunk.find_landed(TaskId("t-2")) is None
+
+
+async def test_what_others_put_on_trunk_is_found_as_well(repo: PersonRepo, trunk: GitTrunk) -> None:
+    own = await trunk.land(offer(trunk, {"f": b"x\n"}), message("t-1"))
+    git = PersonRepo(trunk.git_dir).git
+    theirs = git("commit-tree", "trunk^{tree}", "-p", "trunk", "-m", message("t-2"))
+    git("update-ref", "refs/heads/trunk", theirs)
+    assert await trunk.find_landed(TaskId("t-2")) == theirs
+    assert await trunk.landed_since(trunk.base) == [own.commit, theirs]
+    git("update-ref", "refs/heads/trunk", str(own.commit))
+    assert await trunk.find_landed(TaskId("t-2")) is None
+    assert await trunk.landed_since(trunk.base) == [own.commit]

@@ -1,0 +1,59 @@
+"""Where a person's own rules of what to ignore are found."""
+
+# ruff: noqa: ASYNC221 - a test may block while it prepares
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine.repo.git.excludes import OURS, read_excludes
+from engine.repo.git.ignores import decide
+
+
+@pytest.fixture
+def trunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    source = tmp_path / "source"
+    subprocess.run(["git", "init", "-q", source], check=True)
+    (source / ".git" / "info" / "exclude").unlink(missing_ok=True)
+    subprocess.run(["git", "clone", "-q", "--bare", "--shared", source, tmp_path / "trunk.git"], check=True)
+    return tmp_path / "trunk.git"
+
+
+async def test_without_such_files_there_are_no_rules(trunk: Path) -> None:
+    excludes = await read_excludes(trunk)
+    assert excludes.rules == ()
+    assert excludes.text.startswith(OURS)
+
+
+@pytest.mark.parametrize("told", ["{}/mine", "~/mine", "../mine"])
+async def test_the_file_that_the_config_names_counts(
+    told: str, trunk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").write_text("*.pyc\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    subprocess.run(["git", "config", "--global", "core.excludesFile", told.format(tmp_path)], check=True)
+    excludes = await read_excludes(trunk)
+    assert decide(excludes.rules, ("a.pyc",), False) is True
+    assert b"*.pyc" in excludes.text
+
+
+async def test_a_repo_names_files_of_its_own_only(trunk: Path, tmp_path: Path) -> None:
+    source, secret = tmp_path / "source", tmp_path / "id_rsa"
+    secret.write_text("SECRET\n")
+    (source / "mine").write_text("*.pyc\n")
+    (source / "leads-out").symlink_to(secret)
+    (source / ".git" / "info").mkdir(exist_ok=True)
+    (source / ".git" / "info" / "exclude").symlink_to(secret)
+    for told in ("../id_rsa", str(secret), "leads-out"):
+        subprocess.run(["git", "config", "core.excludesFile", told], cwd=source, check=True)
+        assert (await read_excludes(trunk)).text.strip() == OURS.strip()
+    subprocess.run(["git", "config", "core.excludesFile", "mine"], cwd=source, check=True)
+    assert b"*.pyc" in (await read_excludes(trunk)).text
+
+
+async def test_a_rule_file_that_is_no_file_counts_as_none(trunk: Path, tmp_path: Path) -> None:
+    (tmp_path / "source" / ".git" / "info").mkdir(exist_ok=True)
+    (tmp_path / "source" / ".git" / "info" / "exclude").mkdir()
+    assert (await read_excludes(trunk)).rules == ()

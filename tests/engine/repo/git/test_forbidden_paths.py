@@ -1,0 +1,113 @@
+"""What an agent made lands only if everybody can check it out afterwards, and reading it never takes all memory."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine.repo.changes import scan as scan_module
+from engine.repo.changes.scan import Scan
+from engine.repo.git.forbidden_paths import LONGEST, refusal
+from engine.repo.git.ignores import Rules, parse
+from engine.repo.git.objects import NewObjects, ObjectStore
+from engine.sandbox.inside.frames import MAX_FRAME
+
+NAMES = (
+    ".git ", ".git.", ".git . ", ".GIT:x", "git~1", "Git~1.", "git~2", ".gitt", ".git-x", "x.git", "a\\.git", "a\\b",
+    "a\\git~1:y", "src/.git ", "src/x/Git~1", ".git /config", ".g\u200cit", "\u206f.giT", "src/.g\ufeffit/x", "...",
+    ".gitmodules", ".gitMODULES", ".gitmodules ", "gitmod~1", "GITMOD~4", "gi7eba~1", "gi7eb~12", "gi~12345",
+    ".gitignore", ".gitmod", "a:b", "src/.gitmodules", "git", "gi7eba", "g\u0131t~1", ".g\u0131t",
+)  # fmt: skip
+"""Names that git takes, and names that it does not."""
+
+
+def store(folder: Path) -> ObjectStore:
+    subprocess.run(["git", "init", "-q", "--bare", str(folder)], check=True)
+    return ObjectStore(folder)
+
+
+def scanned(folder: Path, upper: Path) -> Scan:
+    objects = NewObjects(store(folder / "trunk.git"))
+    scan = Scan(objects, objects.empty, None, frozenset(), parse(b"*.log\n"))
+    scan.run(upper)
+    return scan
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["files", "links"])
+def test_what_git_refuses_to_check_out_does_not_land(tmp_path: Path, link: bool) -> None:
+    def refuses(name: str) -> bool:
+        entry = f"{'120000' if link else '100644'},{'1' * 40},{name}"
+        strict = ["-c", "core.protectHFS=true", "-c", "core.protectNTFS=true"]
+        command = ["git", *strict, "update-index", "--add", "--info-only", "--cacheinfo", entry]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0
+
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    landing = [name for name in NAMES if not refusal(name, b"", link=link)]
+    assert landing == [name for name in NAMES if not refuses(name)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["* working-tree-encoding\n", "*.txt text -working-tree-encoding\r\n", "[attr]utf working-tree-encoding eol=lf"],
+)
+def test_attributes_that_stop_every_checkout_do_not_land(tmp_path: Path, text: str) -> None:
+    upper = tmp_path / "upper"
+    (upper / "src").mkdir(parents=True)
+    (upper / "src" / ".gitattributes").write_bytes(text.encode())
+    assert scanned(tmp_path, upper).left_out == [
+        "src/.gitattributes: names no encoding after working-tree-encoding, which git refuses; name one"
+    ]
+    good = b"# a working-tree-encoding\n*.a working-tree-encoding=UTF-16\nworking-tree-encoding text\n"
+    assert refusal(".gitattributes", good + b"*.c !working-tree-encoding\n", link=False) == ""
+
+
+def test_the_largest_file_that_lands_goes_into_a_copy_in_one_frame() -> None:
+    assert scan_module.LARGEST + LONGEST + 1_024 < MAX_FRAME
+
+
+def test_a_path_that_fits_into_no_checkout_does_not_land(tmp_path: Path) -> None:
+    path = "/".join(["x" * 200] * (LONGEST // 201 + 1))
+    upper = tmp_path / "upper"
+    (upper / path).mkdir(parents=True)
+    (upper / path / "file").touch()
+    scan = scanned(tmp_path, upper)
+    assert not scan.changes
+    [said] = scan.left_out
+    assert said.endswith("…: is too long a path to land; make it shorter")
+
+
+def test_files_of_holes_are_not_read_into_memory_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_module, "WHOLE", 1 << 20)
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    for number in range(8):
+        with (upper / f"{number}.bin").open("wb") as file:
+            file.truncate(300 << 10)
+    (upper / "9.log").write_bytes(b"x" * (2 << 20))
+    scan = scanned(tmp_path, upper)
+    assert sorted(scan.changes) == ["0.bin", "1.bin", "2.bin"]
+    assert scan.left_out == ["3.bin: is more than can land at once, 1 MiB; remove files or let git ignore them"]
+    assert scan.aside == ["9.log"]
+
+
+def test_rules_and_files_without_end_take_no_time_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_module, "MOST_RULES", 100)
+    monkeypatch.setattr(scan_module, "WORK", 5_000)
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    (upper / ".gitignore").write_text("".join(f"{number}-*.x\n" for number in range(20_000)) + "*/a" * 300)
+    for number in range(40):
+        (upper / f"file-{number:02}").touch()
+    held: list[int] = []
+    real = scan_module.ignored
+
+    def counted(chain: tuple[Rules, ...], excludes: Rules, path: str, folder: bool) -> bool:
+        held.append(sum(map(len, chain)) + len(excludes))
+        return real(chain, excludes, path, folder)
+
+    monkeypatch.setattr(scan_module, "ignored", counted)
+    scan = scanned(tmp_path, upper)
+    assert sum(held) <= 5_000 - scan_module.PARSED * 100
+    assert len(scan.changes) == 41
+    [said] = scan.left_out
+    assert said.endswith("is one file too many for so many ignore rules; remove some of either")

@@ -1,0 +1,145 @@
+"""Publishing into the person's repo: two refs, their objects, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.domain.errors import SwarmError
+from engine.domain.types import CommitId, RunId
+from engine.repo.git.source import inspect_repo
+from engine.repo.landing.trunk import GitTrunk
+from tests.engine.repo.person import PersonRepo
+
+RUN = RunId("r-1")
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> PersonRepo:
+    repo = PersonRepo.make(tmp_path / "repo", {"a.txt": b"a\n", "b.txt": b"b\n"})
+    repo.commit({"a.txt": b"A\n"}, "second")
+    return repo
+
+
+@pytest.fixture
+async def trunk(repo: PersonRepo, tmp_path: Path) -> GitTrunk:
+    (tmp_path / "run").mkdir()
+    return await GitTrunk.create(tmp_path / "run", await inspect_repo(repo.root), RUN)
+
+
+async def land(repo: PersonRepo, trunk: GitTrunk, name: str) -> CommitId:
+    result = await trunk.land(CommitId(repo.change(trunk.base, {name: b"x\n"})), "landed\n")
+    assert result.commit
+    return result.commit
+
+
+async def test_all_but_the_runs_refs_and_objects_stays_byte_for_byte(
+    repo: PersonRepo, trunk: GitTrunk, tmp_path: Path
+) -> None:
+    commits = [CommitId(repo.change("main", {f"f{at}": b"x\n"})) for at in range(3)]
+    ran = tmp_path / "a hook ran"
+    hooks = repo.root / ".git" / "hooks"
+    hooks.mkdir(exist_ok=True)
+    for hook in ("reference-transaction", "post-merge", "post-checkout", "pre-auto-gc", "update", "post-index-change"):
+        (hooks / hook).write_text(f"#!/bin/sh\ntouch '{ran}'\n")
+        (hooks / hook).chmod(0o755)
+    for key, value in (
+        ("core.logAllRefUpdates", "always"),
+        ("core.fsmonitor", f"touch '{ran}'"),
+        ("core.untrackedCache", "true"),
+        ("fetch.writeCommitGraph", "true"),
+        ("fetch.prune", "true"),
+        ("gc.auto", "1"),
+        ("gc.autoDetach", "false"),
+        ("maintenance.auto", "true"),
+        ("remote.origin.url", str(repo.root)),
+    ):
+        repo.git("config", key, value)
+    repo.git("tag", "v1")
+    repo.git("pack-refs", "--all")
+    repo.write({"a.txt": b"not committed\n", "untracked": b"u\n"})
+    before = repo.fingerprint(RUN)
+    graphs = sorted((repo.root / ".git/objects/info").iterdir())
+    ran.unlink(missing_ok=True)
+    source = await inspect_repo(repo.root)
+    assert source.warnings
+    assert await trunk.publish() == ""
+    for commit in commits:
+        await trunk.land(commit, "landed\n")
+        await trunk.move_green(await trunk.tip())
+        assert await trunk.publish() == ""
+    assert not ran.exists()
+    assert repo.fingerprint(RUN) == before
+    assert sorted((repo.root / ".git/objects/info").iterdir()) == graphs
+    assert repo.git("for-each-ref", "--format=%(refname)").split("\n") == [
+        "refs/heads/main",
+        "refs/heads/swarm/r-1/green",
+        "refs/heads/swarm/r-1/trunk",
+        "refs/tags/v1",
+    ]
+    assert repo.git("rev-parse", "swarm/r-1/trunk", "swarm/r-1/green").split("\n") == [await trunk.tip()] * 2
+
+
+async def test_no_program_runs_that_lists_what_is_borrowed(repo: PersonRepo, trunk: GitTrunk, tmp_path: Path) -> None:
+    other = PersonRepo.make(tmp_path / "other", {"x": b"1"})
+    (repo.root / ".git" / "objects" / "info" / "alternates").write_text(f"{other.root}/.git/objects\n")
+    repo.git("config", "core.alternateRefsCommand", f"touch '{tmp_path}/ran'; true")
+    await land(repo, trunk, "c.txt")
+    assert await trunk.publish() == ""
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_the_first_publish_pins_base(repo: PersonRepo, trunk: GitTrunk) -> None:
+    await trunk.publish()
+    repo.git("checkout", "-q", "--detach", "HEAD^")
+    repo.git("branch", "-q", "-f", "main", "HEAD")
+    repo.git("reflog", "expire", "--expire=now", "--all")
+    repo.git("gc", "-q", "--prune=now")
+    assert repo.git("cat-file", "-t", trunk.base) == "commit"
+    assert (await land(repo, trunk, "new")) == await trunk.tip()
+
+
+async def test_a_checked_out_ref_is_left_alone_and_the_other_is_published(
+    repo: PersonRepo, trunk: GitTrunk, tmp_path: Path
+) -> None:
+    await trunk.publish()
+    repo.git("worktree", "add", "-q", str(tmp_path / "looking"), "swarm/r-1/trunk")
+    tip = await land(repo, trunk, "new")
+    await trunk.move_green(tip)
+    assert await trunk.publish() == "swarm/r-1/trunk is left alone: it is checked out"
+    assert repo.git("rev-parse", "swarm/r-1/trunk", "swarm/r-1/green").split("\n") == [trunk.base, tip]
+    assert PersonRepo(tmp_path / "looking").git("status", "--porcelain") == ""
+    repo.git("worktree", "remove", str(tmp_path / "looking"))
+    assert await trunk.publish() == ""
+    assert repo.git("rev-parse", "swarm/r-1/trunk") == tip
+
+
+async def test_a_ref_in_the_middle_of_a_rebase_is_left_alone(repo: PersonRepo, trunk: GitTrunk) -> None:
+    await trunk.publish()
+    repo.git("checkout", "-q", "swarm/r-1/trunk")
+    repo.git("rebase", "-q", "--exec", "false", "HEAD^", check=False)
+    await land(repo, trunk, "new")
+    assert "left alone" in await trunk.publish()
+    assert repo.git("rev-parse", "swarm/r-1/trunk") == trunk.base
+
+
+async def test_a_ref_that_a_person_committed_to_is_left_alone(repo: PersonRepo, trunk: GitTrunk) -> None:
+    await trunk.publish()
+    own = repo.change("main", {"own": b"o\n"})
+    repo.git("update-ref", "refs/heads/swarm/r-1/trunk", own)
+    await land(repo, trunk, "new")
+    assert await trunk.publish() == "swarm/r-1/trunk is left alone: someone moved it"
+    assert repo.git("rev-parse", "swarm/r-1/trunk") == own
+
+
+async def test_a_deleted_ref_comes_back(repo: PersonRepo, trunk: GitTrunk) -> None:
+    await trunk.publish()
+    repo.git("update-ref", "-d", "refs/heads/swarm/r-1/trunk")
+    assert await trunk.publish() == ""
+    assert repo.git("rev-parse", "swarm/r-1/trunk") == trunk.base
+
+
+async def test_a_repo_that_is_gone_is_an_error_with_a_hint(repo: PersonRepo, trunk: GitTrunk, tmp_path: Path) -> None:
+    repo.root.rename(tmp_path / "elsewhere")
+    with pytest.raises(SwarmError) as told:
+        await trunk.publish()
+    assert told.value.hint

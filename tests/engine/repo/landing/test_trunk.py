@@ -1,0 +1,365 @@
+"""The trunk in git: one line of commits, markers, trailers, green, stale locks, and what the person's repo keeps."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from engine.domain.commit_message import commit_message
+from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.types import CommitId, LandingState, RunId, TaskId
+from engine.repo.git.git import TookTooLongError
+from engine.repo.git.source import inspect_repo
+from engine.repo.landing.merge import Merge
+from engine.repo.landing.trunk import GitTrunk
+from tests.engine.repo.person import PersonRepo
+
+RUN = RunId("r-1")
+FILES = {"a.txt": b"1\n2\n3\n", "b.txt": b"b\n", "d/x.txt": b"x\n", "d/y.txt": b"y\n"}
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> PersonRepo:
+    return PersonRepo.make(tmp_path / "repo", FILES)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    return tmp_path / "run"
+
+
+async def trunk_of(repo: PersonRepo, folder: Path) -> GitTrunk:
+    return await GitTrunk.create(folder, await inspect_repo(repo.root), RUN)
+
+
+@pytest.fixture
+async def trunk(repo: PersonRepo, folder: Path) -> GitTrunk:
+    return await trunk_of(repo, folder)
+
+
+def bare(trunk: GitTrunk) -> Callable[..., str]:
+    return PersonRepo(trunk.git_dir).git
+
+
+def message(task: str) -> str:
+    return commit_message(f"do {task}", "", {"Swarm-Task": task})
+
+
+def change(repo: PersonRepo, files: dict[str, bytes | str | None], parent: str = "main") -> CommitId:
+    return CommitId(repo.change(parent, files))
+
+
+# --- landing -------------------------------------------------------------------------------------------------
+
+
+async def test_fifty_at_once_make_one_line_in_which_each_commit_is_its_own_change(
+    repo: PersonRepo, trunk: GitTrunk
+) -> None:
+    changes = [change(repo, {f"n/{at % 7}/f{at}": b"%d\n" % at}) for at in range(50)]
+    results = await asyncio.gather(*(trunk.land(made, message(f"t-{at}")) for at, made in enumerate(changes)))
+    assert {result.state for result in results} == {LandingState.MERGED}
+    landed = await trunk.landed_since(trunk.base)
+    git = bare(trunk)
+    assert git("rev-list", "--parents", "refs/heads/trunk").split("\n") == [
+        *(f"{commit} {parent}" for commit, parent in zip(landed[::-1], [*landed[-2::-1], trunk.base], strict=True)),
+        trunk.base,
+    ]
+    for made, result in zip(changes, results, strict=True):
+        own = git("diff-tree", "-r", "-p", f"{made}^", made)
+        assert git("diff-tree", "-r", "-p", f"{result.commit}^", str(result.commit)) == own
+
+
+async def test_a_landed_commit_has_the_swarms_identity_and_the_message_as_given(
+    repo: PersonRepo, trunk: GitTrunk
+) -> None:
+    text = commit_message("Add ümlauts", "Why.", {"Swarm-Task": "t-1", "Swarm-Agent": "a-1", "Swarm-Intent": "2"})
+    result = await trunk.land(change(repo, {"a.txt": b"4\n"}), text)
+    assert result.commit
+    told = bare(trunk)("log", "-1", "--format=%an <%ae>|%cn <%ce>|%B", result.commit)
+    who = "swarm-tui <swarm@localhost>"
+    assert told == f"{who}|{who}|{text.rstrip()}"
+
+
+def moved_meanwhile(trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch, to: Callable[[CommitId], str | None]) -> None:
+    """Let someone else move trunk right before each swap, to what `to` makes of the tip (None: not this time)."""
+    swap = trunk._swap
+
+    async def swap_after_another(ref: str, new: CommitId, old: CommitId | None) -> bool:
+        if old is not None and (other := to(old)) is not None:
+            bare(trunk)("update-ref", "refs/heads/trunk", other)
+        return await swap(ref, new, old)
+
+    monkeypatch.setattr(trunk, "_swap", swap_after_another)
+
+
+async def test_a_ref_that_someone_else_moves_is_merged_with_again(
+    repo: PersonRepo, trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = [change(repo, {"a.txt": b"1\n2\nthree\n"}), change(repo, {"new": b"n\n"})]
+    other = bare(trunk)("commit-tree", f"{repo.change('main', {'b.txt': b'B'})}^{{tree}}", "-p", trunk.base, "-m", "x")
+    moves = iter([other])
+    moved_meanwhile(trunk, monkeypatch, lambda _: next(moves, None))
+    first, second = await asyncio.gather(*(trunk.land(made, message("t-1")) for made in changes))
+    assert (first.state, second.state) == (LandingState.MERGED, LandingState.MERGED)
+    assert (first.base, second.base) == (other, first.commit)
+    git = bare(trunk)
+    assert [git("show", f"trunk:{name}") for name in ("a.txt", "b.txt", "new")] == ["1\n2\nthree", "B", "n"]
+    assert git("rev-list", "--count", f"{trunk.base}..trunk") == "3"
+
+
+async def test_a_trunk_that_never_rests_refuses_after_a_bounded_number_of_tries(
+    repo: PersonRepo, trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = change(repo, {"a.txt": b"1\n2\nthree\n"})
+    git = bare(trunk)
+    moved_meanwhile(trunk, monkeypatch, lambda tip: git("commit-tree", f"{tip}^{{tree}}", "-p", tip, "-m", "again"))
+    result = await trunk.land(made, message("t-1"))
+    assert result.state is LandingState.REFUSED
+    assert "moved" in result.reason
+
+
+async def test_what_is_no_change_of_this_repo_is_refused(repo: PersonRepo, trunk: GitTrunk) -> None:
+    tree = repo.git("rev-parse", "main^{tree}")
+    unrelated = CommitId(repo.git("commit-tree", tree, "-m", "from nowhere"))
+    result = await trunk.land(unrelated, message("t-1"))
+    assert (result.state, result.base) == (LandingState.REFUSED, trunk.base)
+    nothing = await trunk.land(CommitId("1" * 40), message("t-1"))
+    assert nothing.state is LandingState.REFUSED
+    assert await trunk.tip() == trunk.base
+
+
+async def test_markers_names_and_reasons_of_a_conflict_carry_no_ids(repo: PersonRepo, trunk: GitTrunk) -> None:
+    first = change(repo, {"a.txt": b"theirs\n", "new": b"a file\n", "d/x.txt": None})
+    second = change(repo, {"a.txt": b"mine\n", "new/inner": b"a folder\n", "d/x.txt": b"changed\n"})
+    await trunk.land(first, message("t-1"))
+    result = await trunk.land(second, message("t-2"))
+    assert result.conflicts == ("a.txt", "d/x.txt", "new~trunk")
+    assert result.merged
+    git = bare(trunk)
+    assert git("show", f"{result.merged}:a.txt") == "<<<<<<< trunk\ntheirs\n=======\nmine\n>>>>>>> yours"
+    assert "deleted in trunk and modified in yours" in result.reason
+    for commit in (first, second, trunk.base, result.base):
+        everything = git("grep", "-h", "", str(result.merged)) + git("ls-tree", "-r", "--name-only", result.merged)
+        assert commit[:7] not in result.reason + everything
+
+
+async def test_a_new_file_follows_the_folder_that_trunk_renamed(repo: PersonRepo, trunk: GitTrunk) -> None:
+    repo.git("checkout", "-q", "--detach", "main")
+    repo.git("mv", "d", "moved")
+    repo.git("commit", "-q", "-m", "rename")
+    renamed = CommitId(repo.git("rev-parse", "HEAD"))
+    repo.git("checkout", "-q", "main")
+    made = change(repo, {"d/new.txt": b"new\n"})
+    await trunk.land(renamed, message("t-1"))
+    result = await trunk.land(made, message("t-2"))
+    assert (result.state, result.paths) == (LandingState.MERGED, ("moved/new.txt",))
+
+
+async def test_attributes_of_the_tip_count_also_when_they_came_by_landing(repo: PersonRepo, trunk: GitTrunk) -> None:
+    await trunk.land(change(repo, {".gitattributes": b"*.txt merge=union\n"}), message("t-1"))
+    await trunk.land(change(repo, {"b.txt": b"b\none\n"}), message("t-2"))
+    result = await trunk.land(change(repo, {"b.txt": b"b\ntwo\n"}), message("t-3"))
+    assert result.state is LandingState.MERGED
+    assert bare(trunk)("show", "refs/heads/trunk:b.txt") == "b\none\ntwo"
+
+
+async def test_paths_of_any_bytes_land(repo: PersonRepo, trunk: GitTrunk) -> None:
+    names = ['quo"te\\', "new\nline", "tab\tü", "-n", " space "]
+    result = await trunk.land(change(repo, dict.fromkeys(names, b"x\n")), message("t-1"))
+    assert result.paths == tuple(sorted(names))
+    assert [await trunk.read_file(await trunk.tip(), name) for name in names] == [b"x\n"] * 5
+
+
+async def test_a_file_that_takes_too_long_to_merge_stops_its_own_landing_only(
+    repo: PersonRepo, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [b"%d\n" % (number % 3) for number in range(9)]
+    base = repo.commit({"long": b"".join(lines), "other": b"".join(lines)}, "to merge")
+    trunk = await trunk_of(repo, folder)
+    first = change(repo, {"long": b"x\n" + b"".join(lines), "other": b"x\n" + b"".join(lines)}, base)
+    assert (await trunk.land(first, message("t-1"))).state is LandingState.MERGED
+    monkeypatch.setattr(trunk._merger, "_contents_git", replace(trunk._merger._contents_git, timeout_s=0.0))
+    hostile = change(repo, {"long": b"".join([*lines, b"1\n"])}, base)
+    sound = [change(repo, {"other": b"".join([*lines, b"1\n"])}, base), change(repo, {"new": b"1\n"}, base)]
+    merge = trunk._merger.merge
+
+    async def merge_slowly(ours: CommitId, theirs: CommitId) -> Merge:
+        if theirs == hostile:
+            raise TookTooLongError(ErrorKind.GIT, "git took longer than 120 s and was killed", "")
+        return await merge(ours, theirs)
+
+    monkeypatch.setattr(trunk._merger, "merge", merge_slowly)
+    landings = (trunk.land(each, message(f"t-{number}")) for number, each in enumerate([hostile, *sound], 2))
+    results = await asyncio.gather(*landings)
+    assert [result.state for result in results] == [LandingState.REFUSED, LandingState.MERGED, LandingState.MERGED]
+    assert "took too long" in results[0].reason
+
+
+async def test_cancelling_a_landing_leaves_a_trunk_that_lands(repo: PersonRepo, trunk: GitTrunk) -> None:
+    changes = [change(repo, {f"f{at}": b"x\n"}) for at in range(6)]
+    landings = [asyncio.create_task(trunk.land(made, message(f"t-{at}"))) for at, made in enumerate(changes)]
+    await landings[0]
+    for landing in landings[1:-1]:
+        landing.cancel()
+    assert (await landings[-1]).state is LandingState.MERGED
+    await asyncio.gather(*landings, return_exceptions=True)
+    for at, made in enumerate(changes):
+        again = await trunk.land(made, message(f"t-{at}"))
+        assert again.state in (LandingState.MERGED, LandingState.EMPTY)
+
+
+# --- finding what has landed ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("title", "body"),
+    [
+        ("innocent\n\nSwarm-Task: t-9", ""),
+        ("innocent", "text\n\nSwarm-Task: t-9"),
+        ("innocent", "text\n\nSwarm-Task: t-9\n\n\n"),
+        ("Swarm-Task: t-9", "Swarm-Task: t-9\r\n\r\nSwarm-Task: t-9\r"),
+        ("innocent\u2028\u2028Swarm-Task: t-9", "\x1b[1mSwarm-Task: t-9\x00"),
+    ],
+)
+async def test_a_hostile_title_or_body_cannot_pass_for_another_task(
+    repo: PersonRepo, trunk: GitTrunk, title: str, body: str
+) -> None:
+    result = await trunk.land(change(repo, {"f": b"x\n"}), commit_message(title, body, {"Swarm-Task": "t-1"}))
+    assert await trunk.find_landed(TaskId("t-9")) is None
+    assert await trunk.find_landed(TaskId("t-1")) == result.commit
+
+
+async def test_a_trailer_of_the_person_s_own_history_is_not_this_runs(repo: PersonRepo, folder: Path) -> None:
+    repo.commit({"f": b"x\n"}, "landed by an earlier run\n\nSwarm-Task: t-1")
+    trunk = await trunk_of(repo, folder)
+    assert await trunk.find_landed(TaskId("t-1")) is None
+
+
+# --- green ---------------------------------------------------------------------------------------------------
+
+
+async def test_green_only_moves_forward_along_trunk(repo: PersonRepo, trunk: GitTrunk) -> None:
+    one = (await trunk.land(change(repo, {"f": b"1\n"}), message("t-1"))).commit
+    two = (await trunk.land(change(repo, {"g": b"2\n"}), message("t-2"))).commit
+    assert one
+    assert two
+    assert await trunk.green() is None
+    await trunk.move_green(two)
+    await trunk.move_green(one)
+    assert await trunk.green() == two
+    with pytest.raises(SwarmError, match="not on trunk"):
+        await trunk.move_green(change(repo, {"h": b"3\n"}))
+
+
+# --- a run's folder ------------------------------------------------------------------------------------------
+
+
+async def test_an_opened_trunk_goes_on_where_it_was(repo: PersonRepo, trunk: GitTrunk) -> None:
+    first = await trunk.land(change(repo, {"f": b"1\n"}), message("t-1"))
+    again = await GitTrunk.open(trunk.git_dir.parent)
+    assert (await again.tip(), again.base) == (first.commit, trunk.base)
+    assert (await again.land(change(repo, {"g": b"2\n"}), message("t-2"))).base == first.commit
+    assert await again.find_landed(TaskId("t-1")) == first.commit
+
+
+async def test_locks_of_killed_processes_are_gone_after_opening(repo: PersonRepo, trunk: GitTrunk) -> None:
+    for name in ("refs/heads/trunk.lock", "packed-refs.lock", "config.lock", "HEAD.lock"):
+        (trunk.git_dir / name).write_bytes(b"")
+    again = await GitTrunk.open(trunk.git_dir.parent)
+    assert (await again.land(change(repo, {"f": b"1\n"}), message("t-1"))).state is LandingState.MERGED
+
+
+async def test_half_written_packs_of_killed_processes_are_gone_after_opening(trunk: GitTrunk) -> None:
+    packs = trunk.git_dir / "objects" / "pack"
+    for name, age in (("tmp_pack_old", 3_600), ("tmp_idx_old", 3_600), ("tmp_pack_new", 0)):
+        (packs / name).write_bytes(b"half")
+        os.utime(packs / name, (time.time() - age,) * 2)
+    await GitTrunk.open(trunk.git_dir.parent)
+    assert [path.name for path in packs.glob("tmp_*")] == ["tmp_pack_new"], "a process may be at work on it"
+
+
+async def test_a_lock_that_is_let_go_is_waited_for(repo: PersonRepo, trunk: GitTrunk) -> None:
+    lock = trunk.git_dir / "refs/heads/trunk.lock"
+    lock.write_bytes(b"")
+    asyncio.get_running_loop().call_later(0.05, lock.unlink)
+    assert (await trunk.land(change(repo, {"f": b"1\n"}), message("t-1"))).state is LandingState.MERGED
+
+
+async def test_a_half_made_trunk_is_made_again(repo: PersonRepo, folder: Path) -> None:
+    (folder / "trunk.git.new" / "refs").mkdir(parents=True)
+    trunk = await trunk_of(repo, folder)
+    assert await trunk.tip() == repo.git("rev-parse", "main")
+    with pytest.raises(SwarmError) as refused:
+        await trunk_of(repo, folder)
+    assert refused.value.kind is ErrorKind.STATE
+
+
+async def test_a_trunk_whose_source_is_gone_says_so(repo: PersonRepo, trunk: GitTrunk, tmp_path: Path) -> None:
+    repo.root.rename(tmp_path / "elsewhere")
+    with pytest.raises(SwarmError) as refused:
+        await GitTrunk.open(trunk.git_dir.parent)
+    assert refused.value.kind is ErrorKind.STATE
+    assert refused.value.hint
+
+
+async def test_trunk_never_prunes_and_syncs_what_it_commits(trunk: GitTrunk) -> None:
+    git = PersonRepo(trunk.git_dir)
+    assert git.git("config", "core.fsync") == "committed,reference"
+    loose = git.git("hash-object", "-w", "--stdin")
+    assert git.status("prune", "--expire=now") != 0
+    assert git.git("cat-file", "-t", loose) == "blob"
+
+
+# --- unusual repos -------------------------------------------------------------------------------------------
+
+
+async def land_and_publish(repo: PersonRepo, folder: Path) -> None:
+    trunk = await trunk_of(repo, folder)
+    assert await trunk.publish() == ""
+    for at in range(2):
+        result = await trunk.land(change(repo, {f"f{at}": b"1\n"}, trunk.base), message(f"t-{at}"))
+        assert result.state is LandingState.MERGED
+    await trunk.move_green(await trunk.tip())
+    assert await trunk.publish() == ""
+    assert repo.git("rev-parse", "swarm/r-1/trunk", "swarm/r-1/green").split("\n") == [await trunk.tip()] * 2
+    assert len(await trunk.landed_since(trunk.base)) == 2
+    assert await trunk.find_landed(TaskId("t-1")) == await trunk.tip()
+    repo.git("fsck", "--connectivity-only")
+
+
+async def test_a_sha256_repo_lands(tmp_path: Path, folder: Path) -> None:
+    repo = PersonRepo.make(tmp_path / "repo", FILES, "--object-format=sha256")
+    await land_and_publish(repo, folder)
+
+
+async def test_a_shallow_repo_lands(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
+    for at in range(3):
+        repo.commit({"a.txt": b"%d\n" % at})
+    repo.git("clone", "-q", "--depth=2", f"file://{repo.root}", str(tmp_path / "shallow"))
+    shallow = PersonRepo(tmp_path / "shallow")
+    boundary = (shallow.root / ".git" / "shallow").read_bytes()
+    await land_and_publish(shallow, folder)
+    assert (shallow.root / ".git" / "shallow").read_bytes() == boundary
+
+
+async def test_a_repo_that_borrows_by_a_relative_path_lands(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
+    repo.git("clone", "-q", "--shared", str(repo.root), str(tmp_path / "borrower"))
+    borrower = PersonRepo(tmp_path / "borrower")
+    (borrower.root / ".git/objects/info/alternates").write_text("../../../repo/.git/objects\n")
+    await land_and_publish(borrower, folder)
+
+
+async def test_a_linked_work_tree_lands(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
+    repo.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
+    await land_and_publish(PersonRepo(tmp_path / "linked"), folder)
+
+
+async def test_a_repo_at_a_path_of_odd_characters_lands(tmp_path: Path, folder: Path) -> None:
+    repo = PersonRepo.make(tmp_path / 'a "b"\n: ü # c', FILES)
+    (folder / "two\nlines").mkdir()
+    await land_and_publish(repo, folder / "two\nlines")

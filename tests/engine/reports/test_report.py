@@ -1,0 +1,284 @@
+"""The report agrees with what the record says, whatever happened; hot files are told when they become hot, once."""
+
+import asyncio
+import shutil
+from collections import Counter
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import prompts as prompt_files
+from engine.agents.prompts import Prompts
+from engine.domain import events as e
+from engine.domain import types as t
+from engine.domain.collisions import LARGE, MANY, Tries
+from engine.domain.commands import Stop
+from engine.domain.conversation import Message, Request, StopReason, Text, Turn
+from engine.domain.errors import SwarmError
+from engine.domain.settings import Settings, SwarmSettings
+from engine.domain.types import LandingState, ModelName
+from engine.journal.writer import SqliteJournal
+from engine.policy.hotspots import hottest, large, newly_hot, tries_below
+from engine.reports.report import report_of
+from engine.state.snapshot import Snapshot
+from tests import simulated
+from tests.engine.journal.stories import Story, story
+from tests.engine.orchestrator.test_steering_lasts import until
+from tests.engine.orchestrator.test_swarm import done, planner_of, turns, writes
+from tests.engine.swarms import PROMPTS, fresh, resumed
+from tests.simulated import call, first_line, turn
+
+
+def conflict(snapshot: Snapshot, *paths: str) -> None:
+    """One more conflict of the first task, folded in as the snapshot would."""
+    task = next(iter(snapshot.tasks.values()))
+    landing = t.Landing(
+        t.LandingId("l"), 0, task.id, t.AgentId("a"), LandingState.CONFLICTED, t.CommitId("c"), conflicts=paths
+    )
+    snapshot.landings.append(landing)
+    snapshot.contention.add(landing, task.planner)
+
+
+async def write(path: Path, events: list[e.Event]) -> None:
+    journal = await SqliteJournal.open(path)
+    journal.append(events)
+    await journal.durable(events[-1].seq)
+    await journal.close()
+
+
+async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> None:
+    told = story(11, 600)
+    events, snapshot = told.events, told.snapshot
+    await write(tmp_path / "journal.db", events)
+    report = report_of(tmp_path / "journal.db", tmp_path / "no-trunk.git")
+    assert report.conflicts == snapshot.landing_counts[LandingState.CONFLICTED]
+    assert report.tokens == snapshot.usage.input + snapshot.usage.output
+    assert report.landed == snapshot.task_counts[t.TaskState.LANDED]
+    assert [(file.path, file.conflicts) for file in report.hottest] == [
+        (file.path, file.conflicts) for file in hottest(snapshot)
+    ]
+    thought = sum(event.body.wall_s for event in events if isinstance(event.body, e.TurnTaken))
+    assert report.time_s["thinking"] == pytest.approx(thought, abs=0.01)
+    assert sum(part.conflicts for part in report.subtrees) == report.conflicts
+    paths = {agent.path: agent.id for agent in snapshot.agents.values()}
+    planners = [agent for agent in snapshot.agents.values() if agent.role is t.Role.PLANNER]
+    assert {part.path for part in report.subtrees} == {planner.path for planner in planners}
+    for part in report.subtrees:
+        tries = snapshot.contention.of_planner.get(paths[t.AgentPath(part.path)], Tries())
+        assert (tries.landed, tries.conflicts, tries.conflict_rate) == (part.landed, part.conflicts, part.conflict_rate)
+    root = snapshot.root
+    assert root is not None
+    assert tries_below(snapshot, root).conflicts == report.conflicts
+    assert msgspec.json.decode(msgspec.json.encode(report))["run"] == "r-1"
+
+
+def subplanner(told: Story) -> t.Agent:
+    """A planner below the root with a task that is worked at and that has cost something."""
+    assert told.snapshot.root is not None
+    planner = t.AgentId("a-sub")
+    task = t.Task(t.TaskId("t-sub"), t.TaskSpec("a part", "do it"), planner, 1, queued_at=told.at)
+    for id, path, parent, role in (
+        (planner, "root/sub", told.snapshot.root, t.Role.PLANNER),
+        (t.AgentId("a-sub-w"), "root/sub/w", planner, t.Role.WORKER),
+    ):
+        of = None if role is t.Role.PLANNER else task.id
+        agent = t.Agent(id, t.AgentPath(path), parent, role, t.ModelName("m:n"), "part", task=of, spawned_at=told.at)
+        told.tell(e.AgentSpawned(agent), id, of)
+    told.tell(e.TaskQueued(task), planner, task.id)
+    told.tell(e.TaskStarted(t.AgentId("a-sub-w"), 1), t.AgentId("a-sub-w"), task.id)
+    for id, of in ((planner, None), (t.AgentId("a-sub-w"), task.id)):
+        said = Message("assistant", (Text("x"),))
+        turn = e.TurnTaken(
+            t.ModelName("m:n"), None, (), said, StopReason.END, t.Usage(100, 40, 10, None), "worker@1", 1.0
+        )
+        told.tell(turn, id, of)
+    return told.snapshot.agents[planner]
+
+
+async def test_what_roles_and_subtrees_cost_and_what_of_it_came_to_nothing(tmp_path: Path) -> None:
+    told = story(7, 400)
+    s = told.snapshot
+    planner = subplanner(told)
+    for state in (t.TaskState.FAILED, t.TaskState.CANCELLED):
+        at_work = [task for task in s.tasks.values() if task.state is t.TaskState.WORKING]
+        told.tell(e.TaskEnded(state, "no"), at_work[0].agent, at_work[0].id)
+    await write(tmp_path / "journal.db", told.events)
+    report = report_of(tmp_path / "journal.db", tmp_path)
+
+    def tokens(agents: list[t.Agent]) -> int:
+        return sum(agent.usage.input + agent.usage.output for agent in agents)
+
+    agents = list(s.agents.values())
+    roles = {role.role: role for role in report.roles}
+    assert {role: used.tokens for role, used in roles.items()} == {
+        role: tokens([agent for agent in agents if agent.role is role]) for role in {agent.role for agent in agents}
+    }
+    assert sum(used.tokens for used in roles.values()) == report.tokens
+    below = {part.path: (part.tokens, part.usd) for part in report.subtrees}
+    assert below == {t.ROOT: (report.tokens, None), planner.path: (tokens(list(s.subtree(planner.id))), None)}
+    vain = [
+        agent
+        for agent in agents
+        if agent.task is not None
+        and (
+            (task := s.tasks[agent.task]).state in (t.TaskState.FAILED, t.TaskState.CANCELLED)
+            or (agent.role is not t.Role.RESOLVER and task.agent not in (None, agent.id))
+        )
+    ]
+    assert report.wasted_tokens == tokens(vain)
+    assert 0 < report.wasted_tokens < report.tokens
+
+
+async def test_conflicts_by_folder_and_the_slowest_steps_are_told(tmp_path: Path) -> None:
+    told = story(11, 600)
+    s = told.snapshot
+    root = s.root
+    assert root is not None
+    told.tell(e.ToolStarted(t.CallId("slow"), "shell", "{}", True, "make all"), root)
+    told.tell(e.ToolFinished(t.CallId("slow"), "shell", t.ToolCallState.OK, "exit 0", (), 7_000.0), root)
+    subplanner(told)
+    working = [task for task in s.tasks.values() if task.state is t.TaskState.WORKING]
+    first, second = working[0], working[-1]
+    for number, task in enumerate((first, first, second)):
+        files = ("src/deep/er/a.py", "src/deep/b.py", "c.py")[: 3 - number]
+        conflicted = (LandingState.CONFLICTED, t.CommitId("c"))
+        landing = t.Landing(t.LandingId(f"l{number}"), 0, task.id, t.AgentId("a"), *conflicted, conflicts=files)
+        text = t.HandoffText(t.HandoffStatus.DONE, "done")
+        told.tell(e.LandingStarted(landing.id, t.CommitId("d"), text), task.agent, task.id)
+        told.tell(e.LandingFinished(landing), task.agent, task.id)
+    await write(tmp_path / "journal.db", told.events)
+    report = report_of(tmp_path / "journal.db", tmp_path)
+    above, beside = s.agents[first.planner].path, s.agents[second.planner].path
+    assert [(heat.planner, heat.folder, heat.conflicts) for heat in report.heat] == [
+        (above, "src/deep", 4),
+        *sorted([(above, ".", 1), (beside, "src/deep", 1)]),
+    ]
+    slowest = report.slowest[0]
+    assert (slowest.agent, slowest.tool, slowest.target, slowest.wall_s) == (t.ROOT, "shell", "make all", 7_000.0)
+    assert [step.wall_s for step in report.slowest] == sorted((step.wall_s for step in report.slowest), reverse=True)
+
+
+async def test_what_subtrees_use_and_locked_indexes_are_told(tmp_path: Path) -> None:
+    told = story(13, 300)
+    s = told.snapshot
+    workers = [agent for agent in s.agents.values() if agent.parent is not None]
+    planner = s.agents[t.AgentId(str(workers[0].parent))]
+    mine = [worker for worker in workers if worker.parent == planner.id][:2]
+    use = t.AgentUse(memory=2**60, cpu=50.0, gate_s=1.0, build_s=3.0)
+    told.tell(e.AgentsSampled({worker.id: use for worker in mine}))
+    before = s.index_lock_failures
+    for answer in ("exit 128\nfatal: Unable to create '/ws/.git/index.lock': File exists.", "exit 0\nindex.lock"):
+        call = t.CallId("git")
+        told.tell(e.ToolStarted(call, "shell", "{}", True, "git add ."), mine[0].id)
+        told.tell(e.ToolFinished(call, "shell", t.ToolCallState.OK, answer), mine[0].id)
+    assert s.index_lock_failures == before + 1
+    await write(tmp_path / "journal.db", told.events)
+    report = report_of(tmp_path / "journal.db", tmp_path)
+    assert report.index_lock_failures == s.index_lock_failures
+    [part] = [part for part in report.subtrees if part.path == planner.path]
+    assert part.memory == len(mine) * 2**60
+    assert part.cpu is not None
+    assert part.contention is not None
+    assert part.contention > 0
+
+
+async def test_versions_of_prompts_are_compared(tmp_path: Path) -> None:
+    told = story(12, 300)
+    s = told.snapshot
+    for prompt, usd in (("worker@1", 0.5), ("worker@2", 0.25), ("worker@2", None)):
+        task = next(iter(s.tasks.values()))
+        usage = t.Usage(100, 40, 10, usd)
+        said = Message("assistant", (Text("x"),))
+        turn = e.TurnTaken(t.ModelName("m:n"), None, (), said, StopReason.END, usage, f"other/{prompt}", 1.0)
+        told.tell(turn, told._spawn(task.id, t.Role.WORKER), task.id)
+    await write(tmp_path / "journal.db", told.events)
+    report = report_of(tmp_path / "journal.db", tmp_path)
+    turns = [event.body for event in told.events if isinstance(event.body, e.TurnTaken)]
+    assert {used.prompt: used.calls for used in report.prompts} == Counter(turn.prompt for turn in turns)
+    one, two = (used for used in report.prompts if used.prompt.startswith("other/"))
+    assert (one.prompt, one.calls, one.agents, one.tasks, one.input, one.cached, one.usd) == (
+        *("other/worker@1", 1, 1, 1),
+        *(100, 40, 0.5),
+    )
+    assert (two.calls, two.agents, two.output, two.usd) == (2, 2, 20, None)
+
+
+def test_two_versions_of_a_prompt_that_lead_to_different_work_stand_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second half of a run is worked on by a newer program, whose workers are told to look before they write."""
+    newer = tmp_path / "prompts"
+    shutil.copytree(Path(str(files(prompt_files))), newer, ignore=shutil.ignore_patterns("*.py*", "__pycache__"))
+    text = (newer / "worker.md").read_text()
+    old = f"version = {PROMPTS['worker'].front.version}\n"
+    (newer / "worker.md").write_text(text.replace(old, "version = 99\n") + "\nLook before you write.\n")
+    plan = planner_of(*(f"part {number}" for number in range(8)))
+
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            return plan(request)
+        if "Look before you write." in request.system:
+            return done() if turns(request) else writes(f"{heading[8:].replace(' ', '-')}.txt", "right\n")
+        if turns(request) < 4:
+            return writes("guess.txt", f"{turns(request)}\n")
+        return turn(call("submit_handoff", status="failed", summary="it does not work"))
+
+    async def main(clock: simulated.SimulatedClock) -> list[e.Event]:
+        w, one_worker = simulated.world(clock, script), Settings(swarm=SwarmSettings(workers=1))
+        swarm = fresh(w, one_worker)
+        running = asyncio.ensure_future(swarm.run())
+        await until(swarm, lambda s: s.snapshot.task_counts[t.TaskState.FAILED] == 4)
+        await swarm.submit(Stop())
+        await running
+        monkeypatch.setattr("tests.engine.swarms.PROMPTS", Prompts(newer))
+        w = w.restart()
+        again = await resumed(w, one_worker)
+        await again.run()
+        return w.journal.surviving()
+
+    asyncio.run(write(tmp_path / "journal.db", simulated.simulate(main)))
+    used = {each.prompt: each for each in report_of(tmp_path / "journal.db", tmp_path).prompts}
+    before, after = used[PROMPTS["worker"].label], used["worker@99"]
+    assert (before.landed, after.landed) == (0, 4)
+    assert before.calls / before.tasks >= 5 > after.calls / after.tasks == 2
+
+
+async def test_what_is_no_journal_is_told(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"no database at all, but long enough to be looked at" * 100)
+    with pytest.raises(SwarmError):
+        report_of(tmp_path / "journal.db", tmp_path)
+
+
+def test_a_planner_hears_of_a_hot_file_at_the_threshold_and_each_time_it_doubles() -> None:
+    snapshot = story(3, 200).snapshot
+    snapshot.landings.clear()
+    snapshot.contention.conflicted.clear()
+    task = next(iter(snapshot.tasks.values()))
+    told = []
+    for number in range(1, 14):
+        snapshot.landings.clear()
+        conflict(snapshot, "src/hub.py")
+        if newly_hot(snapshot, task):
+            told.append(number)
+    assert told == [3, 6, 12]
+    snapshot.landings.clear()
+    assert newly_hot(snapshot, task) == []
+
+
+def test_large_files_that_many_landings_change_are_known_until_they_shrink() -> None:
+    snapshot = story(3, 200).snapshot
+    task = next(iter(snapshot.tasks.values()))
+
+    def land(*paths: str, **sizes: int) -> None:
+        about = (t.LandingId("l"), 0, task.id, t.AgentId("a"), LandingState.MERGED, t.CommitId("c"), t.CommitId("d"))
+        snapshot.contention.add(t.Landing(*about, paths=paths, large=sizes), task.planner)
+
+    for number in range(MANY):
+        assert large(snapshot) == []
+        land("hub", "once", hub=LARGE + number)
+    assert [str(file) for file in large(snapshot)] == [f"hub: 0 conflicts, {MANY} landings, 32 KiB"]
+    land("hub")
+    assert large(snapshot) == []

@@ -1,0 +1,51 @@
+"""What all commands may take together: the largest that runs is ended, once, and others go on."""
+
+from engine.sandbox.shared_limits import Pool, Pools
+
+
+class Command:
+    """One that tells a pool what it takes, and notes why it was ended."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.ended: list[str] = []
+
+    def takes(self, size: int) -> None:
+        self.pool.note(self, size, self.ended.append)
+
+
+def test_beyond_the_limit_the_largest_is_ended_and_told_why() -> None:
+    pool = Pool("memory", 100)
+    small, large, late = (Command(pool) for _ in range(3))
+    small.takes(30)
+    large.takes(70)
+    assert not large.ended
+    late.takes(1)
+    assert (small.ended, large.ended, late.ended) == ([], ["swarm memory"], [])
+    late.takes(40)
+    assert (small.ended, large.ended, late.ended) == ([], ["swarm memory"], []), "what was ended counts no more"
+
+
+def test_what_has_ended_makes_room() -> None:
+    pool = Pool("memory", 100)
+    first, second = Command(pool), Command(pool)
+    first.takes(90)
+    pool.forget(first)
+    second.takes(90)
+    assert not second.ended
+
+
+def test_what_is_held_without_running_counts_and_is_not_ended() -> None:
+    pool = Pool("disk", 100)
+    idle, running = Command(pool), Command(pool)
+    pool.hold(idle, 90)
+    running.takes(20)
+    assert (idle.ended, running.ended) == ([], ["swarm disk"])
+
+
+def test_which_limits_were_met_is_told_once() -> None:
+    pools = Pools(memory=1, processes=1, disk=1)
+    for killed in ("", "memory", "swarm memory", "swarm disk", "swarm memory"):
+        pools.ended(killed)
+    assert pools.met() == ("memory", "disk")
+    assert pools.met() == ()

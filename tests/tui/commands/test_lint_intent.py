@@ -1,0 +1,58 @@
+"""`swarm-tui lint-intent`: rules without a model, a model where there is one, and nothing asked of the rehearsal."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from engine.domain.types import Usage
+from tui.bridge import SwarmError
+from tui.cli import COMMANDS, _parse
+from tui.commands import lint_intent as command
+
+
+def parsed(*words: str) -> Namespace:
+    [line] = [line for line in COMMANDS if line.name == "lint-intent"]
+    return _parse(line, list(words))
+
+
+@pytest.fixture
+def wish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    file = tmp_path / "INTENT.md"
+    file.write_text("<!-- a comment -->\nMake it fast.\n")
+    return str(file)
+
+
+def test_without_a_model_the_rules_speak_and_say_so(wish: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.lint_intent(parsed(wish)) == 1
+    told = capsys.readouterr()
+    assert "line 1: vague: “fast” — hint: how fast, how large: give a number" in told.out
+    assert "missing: it does not say when it is done" in told.out
+    assert told.err.startswith("note: by rules alone: no model is chosen")
+
+
+def test_a_model_that_was_asked_for_and_cannot_answer_is_an_error(wish: str) -> None:
+    with pytest.raises(SwarmError, match="reads no intents"):
+        command.lint_intent(parsed(wish, "--model", "rehearsal:notes"))
+
+
+def test_a_model_is_asked_where_there_is_one(
+    wish: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def review(text: str, settings: object, environ: object, on_waits: object) -> tuple[list[str], Usage]:
+        asked.append(text)
+        return ["missing: what “it” is — hint: name it"], Usage(1_000, 0, 200, 0.02)
+
+    monkeypatch.setattr(command, "review_intent", review)
+    assert command.lint_intent(parsed(wish)) == 1
+    told = capsys.readouterr()
+    assert told.out == "missing: what “it” is — hint: name it\n"
+    assert "$0.02" in told.err, "what it cost"
+    assert asked == ["Make it fast.\n"], "without the person's comments"
+    assert command.lint_intent(parsed(wish, "--rules")) == 1
+    assert len(asked) == 1

@@ -1,0 +1,167 @@
+"""The tree as rows, its filter language, and what a census counts."""
+
+from dataclasses import replace
+
+import pytest
+
+from engine.domain.types import Role
+from tests.tui.fake_session import FakeSession
+from tests.tui.swarms import begin, fail, land, small, spawn, swarm, task, work
+from tui.format.filters import BadFilter, agent_filter, event_filter, handoff_filter
+from tui.format.tree_rows import Order, flatten
+from tui.format.view import Census, View, take_census
+
+
+def test_parents_come_before_children_and_a_folded_planner_hides_its_own() -> None:
+    run = small().run
+    census = take_census(run)
+    rows = flatten(run, census)
+    assert len(rows) == len(run.agents)
+    seen = set()
+    for row in rows:
+        parent = run.agents[row.agent].parent
+        assert parent is None or parent in seen
+        seen.add(row.agent)
+    blocks = run.paths["root/blocks"]  # type: ignore[index]
+    below = sum(1 for _ in run.subtree(blocks)) - 1
+    assert len(flatten(run, census, folded={blocks})) == len(rows) - below
+
+
+def test_live_agents_stand_before_ended_ones() -> None:
+    run = small().run
+    rows = flatten(run, take_census(run))
+    workers = [run.agents[r.agent] for r in rows if run.agents[r.agent].parent == run.paths["root/cli"]]  # type: ignore[index]
+    assert [agent.ended for agent in workers] == sorted(agent.ended for agent in workers)
+
+
+def test_a_filter_keeps_what_stands_above_its_matches() -> None:
+    run = small().run
+    rows = flatten(run, take_census(run), filter=agent_filter("state:failed"), folded={run.root or ""})
+    matched = [run.agents[row.agent].path for row in rows if row.matched]
+    assert len(matched) == 1
+    assert rows[0].agent == run.root
+    assert not rows[0].matched
+
+
+@pytest.mark.parametrize(
+    ("source", "holds"),
+    [
+        ("state:working", lambda a: a.state in ("starting", "thinking", "acting")),
+        ("role:planner", lambda a: a.role == "planner"),
+        ("under:root/blocks !role:planner", lambda a: a.path.startswith("root/blocks/") and a.role == "worker"),
+        ("!state:done fenced", lambda a: a.state != "done" and "fenced" in f"{a.path} {a.title} {a.doing}".lower()),
+    ],
+)
+def test_words_of_a_filter_all_hold(source: str, holds: "object") -> None:
+    run = small().run
+    filter = agent_filter(source)
+    assert callable(holds)
+    assert [a.id for a in run.agents.values() if filter.matches(a)] == [a.id for a in run.agents.values() if holds(a)]
+
+
+@pytest.mark.parametrize("source", ["state:sleeping", "colour:red", "under:"])
+def test_a_bad_filter_says_what_would_do(source: str) -> None:
+    with pytest.raises(BadFilter, match=r"is one of|is not one of|takes a path"):
+        agent_filter(source)
+
+
+def test_handoffs_are_found_by_what_they_hold() -> None:
+    run = small().run
+    found = [h for h in run.handoffs.values() if handoff_filter("has:concerns", View(run).find).matches(h)]
+    assert found
+    assert all(h.text.concerns for h in found)
+    assert all(
+        h.text.status == "failed"
+        for h in run.handoffs.values()
+        if handoff_filter("status:failed", View(run).find).matches(h)
+    )
+
+
+def test_a_census_sums_tasks_up_the_tree() -> None:
+    session = FakeSession()
+    root = begin(session)
+    slice_ = spawn(session, "root/a", root, Role.PLANNER, "a")
+    first, second = task(session, slice_, "one"), task(session, slice_, "two")
+    worker = spawn(session, "root/a/w-1", slice_, Role.WORKER, "one", task=first)
+    work(session, worker, first, "shell true", 1000)
+    land(session, worker, first)
+    census = take_census(session.run)
+    assert (census.below[root].open, census.below[root].landed) == (1, 1)
+    assert census.below[root].tokens == 1050
+    assert second in session.run.tasks
+
+
+def test_a_census_that_follows_a_run_counts_like_a_new_one() -> None:
+    whole = small(60)
+    following, session = Census(), FakeSession()
+    begin(session)
+    planners = [spawn(session, f"root/p{n}", session.run.root, Role.PLANNER, "p") for n in range(3)]
+    for number in range(24):
+        planner = planners[number % 3]
+        id = task(session, planner, "one")
+        worker = spawn(session, f"root/p{number % 3}/w{number}", planner, Role.WORKER, "one", task=id)
+        work(session, worker, id, "shell true", 1000 + number)
+        following.take(session.run.copy())
+        (land if number % 3 else fail)(session, worker, id)
+        following.take(session.run.copy())
+        anew = take_census(session.run)
+        assert (following.states, following.ended) == (anew.states, anew.ended)
+        for agent, sums in anew.below.items():
+            mine = following.below[agent]
+            assert (mine.open, mine.landed, mine.failed, mine.tokens) == (
+                sums.open,
+                sums.landed,
+                sums.failed,
+                sums.tokens,
+            )
+            assert mine.usd == pytest.approx(sums.usd)
+    following.take(whole.run)  # another run
+    assert following.below.keys() == whole.run.agents.keys()
+
+
+def test_a_census_goes_back_with_the_run() -> None:
+    session = small()
+    early = session.run.copy()
+    census = take_census(early)
+    planner = session.run.paths["root/cli"]  # type: ignore[index]
+    for number in range(5):
+        spawn(session, f"root/cli/late-{number}", planner, Role.WORKER, "late")
+    census.take(session.run.copy())
+    census.take(early)
+    assert (census.states, census.below.keys()) == (take_census(early).states, early.agents.keys())
+
+
+def test_events_are_found_by_kind_tone_role_and_subtree() -> None:
+    session = small()
+    run, lines = session.run, session.events_after(0)
+    for source, holds in (
+        ("kind:task_ended", lambda line: line.kind == "task_ended"),
+        ("tone:bad", lambda line: line.tone == "bad"),
+        ("under:root/blocks", lambda line: bool(line.agent) and run.agents[line.agent].path.startswith("root/blocks")),
+        ("role:planner", lambda line: bool(line.agent) and run.agents[line.agent].role is Role.PLANNER),
+        ("!tone:quiet handoff", lambda line: line.tone != "quiet" and "handoff" in f"{line.kind} {line.text}"),
+    ):
+        found = [line for line in lines if event_filter(source, View(run).find).matches(line)]
+        assert found == [line for line in lines if holds(line)]
+        assert found
+    for bad in ("kind:nothing", "tone:loud", "under:"):
+        with pytest.raises(BadFilter, match=r"is one of|takes a path"):
+            event_filter(bad, View(run).find)
+
+
+def test_every_order_shows_every_agent() -> None:
+    run = small().run
+    census = take_census(run)
+    for order in Order:
+        assert {row.agent for row in flatten(run, census, order=order)} == set(run.agents)
+
+
+def test_what_needs_a_person_is_told_until_it_is_resolved() -> None:
+    view = View()
+    view.take(1, swarm(40).run.copy())
+    wants = view.attention()
+    assert [want.handoff is not None for want in wants].count(True) == 2
+    assert wants[0].handoff is not None
+    assert view.run is not None
+    view.take(2, replace(view.run, resolved={wants[0].handoff: 1}))
+    assert len(view.attention()) == len(wants) - 1

@@ -1,0 +1,50 @@
+"""Progress on a plain terminal: what is told, how often, and that nothing of an agent's moves the cursor."""
+
+import io
+
+from engine.domain import events as e
+from engine.domain.types import Agent, AgentId, AgentPath, Micros, ModelName, Role
+from engine.state.snapshot import Snapshot
+from tui.headless.progress import LINES_PER_SECOND, WIDTH, Progress
+
+
+def spawned(number: int, at: Micros, title: str = "a part") -> e.Event:
+    id = AgentId(f"a{number}")
+    agent = Agent(id, AgentPath(f"root/p-{number}"), AgentId("a0"), Role.PLANNER, ModelName("m:m"), title)
+    return e.Event(number, at, 1, e.AgentSpawned(agent), id)
+
+
+def test_a_flood_is_told_as_a_number() -> None:
+    stream, snapshot = io.StringIO(), Snapshot()
+    progress = Progress(stream)
+    for number in range(1, 1_001):
+        progress.tell(spawned(number, 1_000_000), snapshot)
+    progress.tell(spawned(1_001, 2_500_000), snapshot)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == LINES_PER_SECOND + 2
+    assert f"… and {1_000 - LINES_PER_SECOND} more like these" in lines[-2]
+
+
+def test_warnings_are_told_in_a_flood() -> None:
+    stream, snapshot = io.StringIO(), Snapshot()
+    progress = Progress(stream)
+    for number in range(1, 100):
+        progress.tell(spawned(number, 1_000_000), snapshot)
+    progress.tell(e.Event(100, 1_000_000, 1, e.Warned("the disk is nearly full")), snapshot)
+    assert "warning: the disk is nearly full" in stream.getvalue()
+
+
+def test_what_agents_wrote_is_one_harmless_line() -> None:
+    stream = io.StringIO()
+    Progress(stream).tell(spawned(1, 0, "evil \x1b[2J\x1b]52;c;x\x07 title\nerror: faked " + "long " * 100), Snapshot())
+    (line,) = stream.getvalue().splitlines()
+    assert line.isprintable()
+    assert len(line) <= WIDTH
+
+
+def test_a_stream_that_is_gone_does_not_matter() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream)
+    stream.close()
+    progress.note("nobody hears this")
+    progress.heartbeat(Snapshot(), 0)

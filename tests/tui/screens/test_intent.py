@@ -1,0 +1,212 @@
+"""The prompt editor: versions and what each led to, the change before it applies, drafts that survive, undo."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.domain import events as e
+from tests.tui.apps import app_on, painted, press, settle, told
+from tests.tui.fake_session import FakeSession
+from tests.tui.swarms import INTENT, small
+from tui.app import SwarmApp
+from tui.bridge import Pause, Resume, SetModel, SetWorkers, Steer, SubmitIntent
+from tui.input.drafts import Drafts
+from tui.screens.confirm_intent import Apply
+from tui.screens.intent import IntentScreen
+from tui.screens.start import StartScreen
+from tui.sessions.session import Start
+from tui.widgets.markdown import MarkdownEditor
+
+
+def drafting(session: FakeSession, file: Path, start: Start | None = None) -> SwarmApp:
+    app = app_on(session, start=start)
+    app._drafts = Drafts(file)
+    app._draft = app._drafts.read() or (start.draft if start else "")
+    return app
+
+
+def editor_of(app: SwarmApp) -> MarkdownEditor:
+    return app.screen.query_one(MarkdownEditor)
+
+
+async def test_a_version_tells_who_when_what_it_led_to_and_what_it_changed() -> None:
+    session = small()
+    session.submit(SubmitIntent(INTENT.replace("tables as an extension", "no tables")))
+    async with app_on(session).run_test(size=(120, 60)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i", "escape", "right_square_bracket")
+        text = painted(pilot.app)
+        led_to = f"led to {len(session.run.tasks)} tasks"
+        for part in ("version 1", "by person", led_to, "landed", "still go on for this older version"):
+            assert part in text
+        await press(pilot, "right_square_bracket")
+        text = painted(pilot.app)
+        assert "led to no task yet" in text
+        assert "-- CommonMark's blocks and inlines, tables as an extension" in text
+        assert "+- CommonMark's blocks and inlines, no tables" in text
+
+
+async def test_the_change_is_shown_as_a_diff_and_escape_keeps_editing() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i", *"No: ", "f2")
+        assert isinstance(pilot.app.screen, Apply)
+        assert "as version 2" in painted(pilot.app)
+        assert "- # Markdown converter" in painted(pilot.app)
+        await press(pilot, "escape")
+        assert session.commands == []
+        assert isinstance(pilot.app.screen, IntentScreen)
+        await press(pilot, "f2", "y")
+        assert isinstance(session.commands[0], SubmitIntent)
+
+
+async def test_edits_are_undone_and_done_again() -> None:
+    async with app_on(small()).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i", "x")
+        assert editor_of(pilot.app).text.startswith("x#")
+        await press(pilot, "f3")
+        assert editor_of(pilot.app).text.startswith("#")
+        await press(pilot, "f4")
+        assert editor_of(pilot.app).text.startswith("x#")
+
+
+async def test_an_intent_of_before_is_one_key_away() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i", "x", "f2", "y", "u")
+        assert session.commands[-1] == SubmitIntent(INTENT)
+        assert [intent.version for intent in session.run.intents] == [1, 2, 3]
+
+
+async def test_the_editor_of_the_person_gets_the_draft_and_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def edit(screen: IntentScreen, name: str, text: str) -> str:
+        seen.append((name, text))
+        return text + "\nfrom outside \x1b[2J"
+
+    monkeypatch.setattr(IntentScreen, "edit_outside", edit)
+    async with app_on(small()).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i", "escape", "e")
+        assert seen == [("intent.md", INTENT)]
+        assert editor_of(pilot.app).text.endswith("from outside ␛")
+        await press(pilot, "f3")
+        assert editor_of(pilot.app).text == INTENT
+
+
+async def test_a_draft_is_on_disk_while_it_is_written_and_gone_once_it_runs(tmp_path: Path) -> None:
+    file = tmp_path / "repo" / "draft.md"
+    session = small()
+    async with drafting(session, file).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        assert not file.exists()
+        await press(pilot, "i", *"New: ")
+        pilot.app._write_draft()  # what the timer does
+        assert file.read_text().startswith("New: # Markdown")
+    async with drafting(session, file).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i")
+        assert editor_of(pilot.app).text.startswith("New: # Markdown")
+        await press(pilot, "f2", "y")
+        await settle(pilot)
+        assert not file.exists()
+
+
+async def test_a_disk_that_refuses_a_draft_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    session = small()
+    async with drafting(session, tmp_path / "file" / "draft.md").run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i", "x")
+        pilot.app._write_draft()
+        assert "the draft cannot be kept" in pilot.app._draft_problem
+        await press(pilot, "f2", "y")
+        assert len(session.commands) == 1
+
+
+async def test_headings_lists_and_code_are_coloured_while_writing() -> None:
+    async with app_on(small()).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i")
+        styles = {
+            str(segment.style.color)
+            for strip in (editor_of(pilot.app).render_line(row) for row in range(6))
+            for segment in strip
+            if segment.style is not None
+        }
+        assert len(styles) >= 3
+
+
+async def test_the_start_screen_finds_check_keys_and_sandbox_and_keeps_a_draft(tmp_path: Path) -> None:
+    start = Start(
+        "/r", "main", suggested="make test", models={"planner": "openai:big"}, keys={"OPENAI_API_KEY": "is set"},
+        sandbox_level="auto",
+    )  # fmt: skip
+    session, file = small(), tmp_path / "draft.md"
+    app = drafting(session, file, start)
+    used: list[str] = []
+    app._look, app._use_check = lambda: "namespaced, copies by overlay", used.append
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        text = painted(app)
+        for part in ("make test   (found in the project", "OPENAI_API_KEY is set", "namespaced, copies by overlay"):
+            assert part in text
+        await pilot.press("f8")
+        await pilot.pause()
+        assert "nothing becomes green" in painted(app)
+        await pilot.press(*"build", "f8")
+        app._write_draft()
+        assert file.read_text() == "build"
+        await pilot.press("f2")
+        await settle(pilot)
+        assert used == ["make test"]
+        assert not isinstance(app.screen, StartScreen)
+
+
+async def test_what_was_steered_is_taken_back_and_done_again() -> None:
+    session = small()
+    path = session.agent("root/blocks").path
+    limit = session.run.workers_limit
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "u")
+        assert "nothing to undo" in told(pilot.app)
+        await press(pilot, "j", "p", "greater_than_sign", "u")
+        assert session.commands == [Pause(path), SetWorkers(limit + 1), SetWorkers(limit)]
+        await press(pilot, "u")
+        assert session.commands[-1] == Resume(path)
+        assert not session.agent("root/blocks").paused
+        await press(pilot, "U")
+        assert session.commands[-1] == Pause(path)
+        await press(pilot, "s", *"go left", "enter", "u")
+        assert session.commands[-1] == Steer(path, "go left", taken_back=True)
+        await press(pilot, "U", "U")
+        assert session.commands[-1] == Steer(path, "go left")
+
+
+async def test_undoing_a_model_gives_each_agent_of_the_subtree_its_own_back() -> None:
+    session = small()
+    worker = session.agent("root/blocks/w-4")
+    session.record(e.ModelChanged("openai:other"), agent=worker.id)  # type: ignore[arg-type]
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "j", "m", "ctrl+u", *"openai:small", "enter", "u")
+        back = session.commands[1:]
+        assert back == [
+            SetModel(session.agent("root/blocks").model, session.agent("root/blocks").path),
+            SetModel("openai:other", worker.path),  # type: ignore[arg-type]
+        ]
+
+
+async def test_a_command_that_was_refused_cannot_be_undone() -> None:
+    session = small()
+    session.record(e.WorkersLimited(1, "person"))
+    async with app_on(session).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "less_than_sign", "u")
+        assert session.commands == [SetWorkers(0)]

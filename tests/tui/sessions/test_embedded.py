@@ -1,0 +1,84 @@
+"""The embedded session: a real engine in a thread of its own, seen from outside."""
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event as Signal
+
+import msgspec
+import pytest
+
+from tui.bridge import Pause, RunState, Settings, SwarmError
+from tui.commands.scratch import scratch_repo
+from tui.machinery import LiveRun, SampleProject, inspect_repo, list_samples, start_run
+from tui.sessions.embedded import EmbeddedSession
+from tui.sessions.session import CloseMode
+
+WAIT_S = 100
+
+
+def notes() -> SampleProject:
+    return next(sample for sample in list_samples() if sample.name == "notes")
+
+
+def beginning(tmp_path: Path, model: str = "rehearsal:notes?speed=0") -> Callable[[], "asyncio.Future[LiveRun]"]:
+    folder = scratch_repo(Namespace(state_dir=str(tmp_path)), notes())
+    models = dict.fromkeys(("planner", "worker"), model)
+    settings = msgspec.convert({"models": models}, Settings)
+
+    async def begin() -> LiveRun:
+        source = await inspect_repo(folder, "")
+        return await start_run(source, settings, intent="five commands", state_root=tmp_path / "state", environ={})
+
+    return begin  # type: ignore[return-value]
+
+
+def test_a_run_lives_through_and_can_still_be_read_afterwards(tmp_path: Path) -> None:
+    session = EmbeddedSession(beginning(tmp_path))
+    session.start()
+    try:
+        over = Signal()
+        while not session.ended():
+            assert session.failure() is None
+            over.wait(0.05)
+        version, run = session.latest()
+        assert run.state is RunState.FINISHED
+        assert version > 0
+        assert session.exit_status() == 0
+        assert session.events_after(0)
+        assert session.events_after(session.events_after(0)[-1].seq) == []
+        assert run.root is not None
+        said = session.messages(run.root, None, 20).result(WAIT_S)
+        assert said
+        worker = next(task.agent for task in run.tasks.values() if task.commit)
+        assert worker is not None
+        assert session.diff(worker).result(WAIT_S).startswith("diff --git")
+        with pytest.raises(SwarmError):
+            session.submit(Pause()).result(WAIT_S)
+    finally:
+        session.close(CloseMode.STOP).result(WAIT_S)
+
+
+def test_closing_early_stops_the_run_so_that_it_can_be_resumed(tmp_path: Path) -> None:
+    session = EmbeddedSession(beginning(tmp_path, "rehearsal:notes?speed=1"))
+    session.start()
+    waiting = Signal()
+    while session.latest()[0] == 0:
+        waiting.wait(0.02)
+    session.close(CloseMode.STOP).result(WAIT_S)
+    assert session.latest()[1].state is RunState.STOPPED
+    assert session.exit_status() == 4
+    session.close(CloseMode.STOP).result(WAIT_S)
+
+
+def test_what_breaks_the_beginning_reaches_the_person(tmp_path: Path) -> None:
+    session = EmbeddedSession(beginning(tmp_path, "rehearsal:no-such-sample"))
+    session.start()
+    session.close(CloseMode.WAIT).result(WAIT_S)
+    assert isinstance(session.failure(), SwarmError)
+
+
+def test_a_session_that_never_started_closes_at_once(tmp_path: Path) -> None:
+    session = EmbeddedSession(beginning(tmp_path))
+    session.close(CloseMode.STOP).result(WAIT_S)

@@ -1,0 +1,228 @@
+"""The detail's tabs: what an agent is at, what was said, its scratchpad's versions, its log."""
+
+from engine.domain import events as e
+from engine.domain.conversation import Message, StopReason, Text
+from engine.domain.types import AgentId, AgentState, CallId, ModelName, TaskId, TaskKind, ToolCallState, Usage
+from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow, ToolCallRow
+from tests.tui.apps import app_on, main_of, painted, press, settle
+from tests.tui.fake_session import START, FakeSession
+from tests.tui.swarms import small
+from tui.bridge import Event
+from tui.sessions.live_agent import Watch
+from tui.sessions.session import Live
+from tui.widgets.detail import PAGE, Tab
+from tui.widgets.transcript import Conversation
+
+WORKER = "root/blocks/w-4"
+
+
+def select(pilot, session: FakeSession, tab: Tab, path: str = WORKER) -> AgentId:  # type: ignore[no-untyped-def]
+    main = main_of(pilot.app)
+    agent = session.agent(path).id
+    main.agents.select(agent)
+    main.detail.open(tab)
+    return agent
+
+
+def said(number: int, text: str) -> MessageRow:
+    return MessageRow(number, number, START + number, AgentId("a"), "user", "system", text, len(text), True)
+
+
+def event(body: e.Body) -> Event:
+    return Event(1, START, 1, body, AgentId("a"))
+
+
+def turn(text: str) -> e.TurnTaken:
+    message = Message("assistant", (Text(text),))
+    return e.TurnTaken(ModelName("m:m"), None, (), message, StopReason.TOOLS, Usage(), "worker@1", 1.0)
+
+
+def test_a_watch_tells_speech_from_output_and_keeps_both() -> None:
+    watch = Watch(AgentId("a"))
+    watch.heard("I lo")
+    watch.heard("ok.")
+    assert watch.live == Live(said="I look.", saying=True)
+    watch.happened(event(turn("I look.")))
+    watch.happened(event(e.ToolStarted(CallId("c"), "shell", "{}", True, "make")))
+    watch.heard("cc a.c\n")
+    watch.heard("cc b.c\n")
+    assert watch.live == Live("I look.", False, "shell make", "cc a.c\ncc b.c\n", True, START)
+    watch.happened(event(e.ToolFinished(CallId("c"), "shell", ToolCallState.OK, "exit 0")))
+    assert not watch.live.running
+    assert watch.live.output == "exit 0"
+    watch.heard("Next")
+    assert watch.live.said == "Next"
+    assert watch.live.call == "shell make"
+
+
+def test_a_watch_recalls_what_was_before_and_not_over_what_is_newer() -> None:
+    spoken = MessageRow(1, 1, START, AgentId("a"), "assistant", "model", "earlier", 7, True)
+    ran = ToolCallRow(
+        3, CallId("c"), AgentId("a"), None, "shell", "ok", "ls", False, "{}", 2, "README", 6, (), START, START, 0.1, 0.0
+    )
+    watch = Watch(AgentId("a"))
+    watch.recall([spoken, said(2, "told")], [ran])
+    assert watch.live == Live("earlier", False, "shell ls", "README", False, START)
+    watch.heard("newer")
+    watch.recall([spoken], [])
+    assert watch.live.said == "newer"
+
+
+async def test_now_shows_the_command_that_runs_with_its_output_and_what_is_said() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        agent = select(pilot, session, Tab.NOW)
+        await press(pilot, "2")
+        text = painted(pilot.app)
+        for part in ("runs for", "▶ shell pytest -q tests/test_blocks.py", "[ 41%]", "The fence regex misses tildes"):
+            assert part in text
+        session.live[agent] = Live("I see it now", True, "shell pytest", "exit 1", False, START)
+        await settle(pilot)
+        text = painted(pilot.app)
+        assert text.index("ran last") < text.index("Says now")
+        session.live[agent] = Live("I wait for it", False, "wait", "woken", False, START)
+        await settle(pilot)
+        text = painted(pilot.app)
+        assert "I wait for it" in text
+        assert "woken" not in text
+
+
+async def test_answers_are_folded_until_they_are_asked_for_and_then_whole() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        agent = session.agent(WORKER).id
+        call = CallRow("c1", "shell", '{"command": "make"}')
+        session.said[agent] = [
+            MessageRow(1, 1, START, agent, "assistant", "model", "I build.", 8, True, state="tools", calls=(call,)),
+            MessageRow(2, 2, START, agent, "tool", "tool", "first\nsecond", 9000, False, "shell", CallId("c1"), "ok"),
+        ]
+        session.whole[2] = "first\nsecond\nthe last line"
+        select(pilot, session, Tab.MESSAGES)
+        await press(pilot, "2")
+        text = painted(pilot.app)
+        assert "▶ shell make" in text
+        assert "▸ first  2+ lines" in text
+        assert "second" not in text
+        await press(pilot, "enter")
+        text = painted(pilot.app)
+        assert "second" in text
+        assert "the last line" in text
+        await press(pilot, "h")
+        assert "second" not in painted(pilot.app)
+        await press(pilot, "equals_sign")
+        assert "second" in painted(pilot.app)
+        await press(pilot, "minus")
+        assert "second" not in painted(pilot.app)
+
+
+async def test_a_conversation_is_read_back_page_by_page_and_follows_its_end() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        agent = session.agent(WORKER).id
+        session.said[agent] = [said(number, f"word {number}") for number in range(1, 151)]
+        select(pilot, session, Tab.MESSAGES)
+        await press(pilot, "2")
+        view = main_of(pilot.app).detail.body
+        assert isinstance(view, Conversation)
+        assert [row.id for row in view.items] == list(range(151 - PAGE, 151))
+        assert "word 150" in painted(pilot.app)
+        await press(pilot, "g")
+        assert len(view.items) == 2 * PAGE
+        assert "word 91" in painted(pilot.app)  # the place that was read is still in view
+        await press(pilot, "g", "g")
+        assert [row.id for row in view.items] == list(range(1, 151))
+        await press(pilot, "g")
+        assert "earlier ones" not in painted(pilot.app)
+        session.said[agent].append(said(151, "the newest"))
+        session.record(turn("x"), agent=agent)
+        await settle(pilot)
+        assert "the newest" not in painted(pilot.app)
+        await press(pilot, "G")
+        assert "the newest" in painted(pilot.app)
+        session.said[agent].append(said(152, "newer still"))
+        session.record(turn("y"), agent=agent)
+        await settle(pilot)
+        assert "newer still" in painted(pilot.app)
+
+
+async def test_a_scratchpad_is_read_in_every_version_with_what_each_changed() -> None:
+    session = small()
+    planner = session.agent("root/blocks").id
+    session.record(e.ScratchpadRewritten(2, "# Where I am\n\nThe parser is done.\nTests come next."), agent=planner)
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        select(pilot, session, Tab.SCRATCHPAD, "root/blocks")
+        await press(pilot, "2")
+        assert "version 2 of 2" in painted(pilot.app)
+        assert "The parser is done." in painted(pilot.app)
+        await press(pilot, "enter")
+        text = painted(pilot.app)
+        assert "-The parser comes first, then its tests." in text
+        assert "+Tests come next." in text
+        await press(pilot, "h", "enter")
+        assert "version 1 of 2" in painted(pilot.app)
+        assert "The parser comes first" in painted(pilot.app)
+        session.record(e.ScratchpadRewritten(3, "Something else."), agent=planner)
+        await settle(pilot)
+        assert "version 1 of 3" in painted(pilot.app)
+        await press(pilot, "l", "l", "l")
+        assert "Something else." in painted(pilot.app)
+
+
+async def test_the_log_has_the_agents_own_events_and_goes_on() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        agent = select(pilot, session, Tab.LOG)
+        await press(pilot, "2")
+        log = "\n".join(painted(pilot.app).split("\n")[2:18])
+        assert "task started, attempt 1" in log
+        session.record(e.SubtreePaused(), agent=agent)
+        session.record(e.SubtreePaused(), agent=session.agent("root").id)
+        await settle(pilot)
+        view = main_of(pilot.app).detail.body
+        assert [line.agent for line in view.items] == [agent] * len(view.items)  # type: ignore[attr-defined]
+        assert view.items[-1].text == "paused by person"  # type: ignore[attr-defined]
+
+
+async def test_a_diff_that_is_empty_says_why() -> None:
+    session = small()
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        select(pilot, session, Tab.DIFF, "root/blocks")
+        await settle(pilot)
+        assert "A planner changes nothing itself" in painted(pilot.app)
+        agent = select(pilot, session, Tab.DIFF, WORKER)
+        session.patches[agent] = ""
+        main_of(pilot.app).detail.do_refresh()
+        await settle(pilot)
+        assert "No change yet" in painted(pilot.app)
+        session.record(e.AgentStateChanged(AgentState.FAILED, reason="x"), agent=agent)
+        await settle(pilot)
+        assert "Nothing of this agent landed" in painted(pilot.app)
+
+
+async def test_a_handoff_leads_to_its_planners_answer_and_the_tasks_that_followed() -> None:
+    session = small()
+    handoff = next(h for h in reversed(session.run.handoffs.values()) if h.task is not None)
+    call = CallRow("c", "spawn_tasks", '{"tasks": [1, 2]}')
+    answer = MessageRow(9, 9, START, AgentId("p"), "assistant", "model", "Then tables.", 9, True, calls=(call,))
+    task = TaskRow(
+        TaskId("t"), "Tables align", "g", "", "", 0, TaskKind.WORK, AgentId("p"), "landed", 1, 0, 0, 0, 1, None, None,
+        "", START, None, None,
+    )  # fmt: skip
+    session.led_to[handoff.id] = Followed(answer, (task,))
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3", "enter")
+        for part in ("Its planner", "Then tables.", "spawn_tasks 2 tasks", "Tasks that followed: 1", "Tables align"):
+            assert part in painted(pilot.app)
+        await press(pilot, "t")
+        assert main_of(pilot.app).detail.tab is Tab.TASK
+        await press(pilot, "plus")
+        assert "Tasks that followed: 1" in painted(pilot.app)
+        await press(pilot, "3", "j", "enter")
+        assert "has not read it yet" in painted(pilot.app)

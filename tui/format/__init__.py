@@ -1,0 +1,1 @@
+"""Engine values as text and rows, without widgets."""

@@ -1,0 +1,128 @@
+"""One agent as a line of the tree: which columns fit, what stands in each, and how the columns are called."""
+
+from typing import NamedTuple
+
+from rich.cells import cell_len
+
+from tui.bridge import Agent, AgentState, Micros, Role
+from tui.format.numbers import age, count, price
+from tui.format.state_styles import AGENT, look_of
+from tui.format.text import Line, Span, fit, one_line
+from tui.format.tree_rows import Row
+from tui.format.view import Below
+
+_MARK, _STATE, _TOKENS, _COST, _AGE = 1, 10, 7, 6, 5
+_TITLE = 5
+"""Cells that a title needs at least."""
+_TASK = 5
+"""Cells of each of the three counts of tasks, where they have columns of their own."""
+SILENT = 300_000_000
+"""Microseconds without a step after which an agent at work stands out."""
+
+
+class Columns(NamedTuple):
+    """Cells for each column; `tasks` is 0 where a planner's tasks stand in the column of what it does."""
+
+    name: int
+    doing: int
+    tasks: int
+
+
+def columns(cells: int) -> Columns:
+    """The columns of a tree of so many cells."""
+    room = max(0, cells - _MARK - _STATE - _TOKENS - _COST - _AGE)
+    name = max(14, min(room * 9 // 20, 48))
+    tasks = 3 * _TASK if room - name >= 3 * _TASK + 24 else 0
+    return Columns(name, max(0, room - name - tasks), tasks)
+
+
+def heads(cells: int) -> Line:
+    """The columns' names."""
+    at = columns(cells)
+    tasks = "".join(fit(name, _TASK, right=True) for name in ("open", "land", "fail")) if at.tasks else ""
+    doing = "doing" if at.tasks else "doing · tasks"
+    words = (
+        " " * (_MARK + 4) + fit("agent", at.name - 4),
+        fit(" state", _STATE),
+        fit(doing, at.doing),
+        tasks,
+        fit("tokens", _TOKENS, right=True),
+        fit("cost", _COST, right=True),
+        fit("step", _AGE, right=True),
+    )
+    return (Span("".join(words), "dim italic"),)
+
+
+def agent_line(row: Row, agent: Agent, below: Below, *, marked: bool, now: Micros, cells: int) -> Line:
+    """The agent's line: sums over its subtree where it has one."""
+    at = columns(cells)
+    planner = agent.role is Role.PLANNER
+    quiet = agent.ended or agent.state is AgentState.WAITING
+    since = now - (agent.stepped_at or agent.spawned_at)
+    silent = since > SILENT and not quiet and not agent.paused
+    usd = None if below.unpriced else below.usd
+    return (
+        Span("◆", "accent") if marked else Span(" "),
+        *_name(row, agent, at.name),
+        *_state(agent),
+        *_doing(agent, below, at, planner=planner, quiet=quiet),
+        *(_counts(below) if planner and at.tasks else (Span(" " * at.tasks),)),
+        Span(fit(count(below.tokens) if below.tokens else "·", _TOKENS, right=True), "dim"),
+        Span(fit(price(usd) if usd != 0 else "·", _COST, right=True), "dim"),
+        Span(fit(age(since), _AGE, right=True), "paused bold" if silent else "dim"),
+    )
+
+
+def _name(row: Row, agent: Agent, cells: int) -> Line:
+    look = AGENT[agent.state]
+    head = "  " * min(row.depth, 10) + (("▸ " if row.folded else "▾ ") if row.parent else "  ")
+    room = max(0, cells - len(head) - 2)
+    name = one_line(agent.path.rpartition("/")[2])
+    shown = fit(name, min(room, cell_len(name)))
+    title = _title(agent, name) if room - cell_len(shown) > _TITLE else ""
+    style = "planner bold" if agent.role is Role.PLANNER else "dim" if agent.ended else "text"
+    return (
+        Span(head[:cells], "dim"),
+        Span(look.glyph + " ", look.style),
+        Span(shown, style if row.matched else "dim"),
+        Span(fit(f" {title}" if title else "", room - cell_len(shown)), "dim"),
+    )
+
+
+def _title(agent: Agent, name: str) -> str:
+    """Its title, unless its name says that already."""
+    title = one_line(agent.title)
+    return "" if name.startswith(title) else title
+
+
+def _state(agent: Agent) -> Line:
+    """Its state in a word."""
+    look = look_of(agent)
+    return (Span(" " + fit(look.word, _STATE - 1), look.style),)
+
+
+def _doing(agent: Agent, below: Below, at: Columns, *, planner: bool, quiet: bool) -> Line:
+    spans: list[Span] = []
+    if planner and not at.tasks:
+        spans = [Span(f"{glyph}{count(number)} ", style) for glyph, number, style in _fates(below) if number]
+    room = at.doing - sum(cell_len(span.text) for span in spans)
+    doing = one_line(agent.reason if agent.ended and agent.reason else agent.doing)
+    if agent.ended and not doing:
+        doing = _title(agent, one_line(agent.path.rpartition("/")[2]))  # what it was there for
+    if agent.state is AgentState.WAITING and (spans or room < cell_len(doing)):
+        doing = ""  # its state says it already
+    if room < 0:
+        return (Span(fit("".join(span.text for span in spans), at.doing), "dim"),)
+    return (*spans, Span(fit(doing, room), "dim" if quiet else "text"))
+
+
+def _fates(below: Below) -> tuple[tuple[str, int, str], ...]:
+    """Open, landed and failed tasks, each with its glyph and style."""
+    return (("○", below.open, "thinking"), ("✓", below.landed, "done"), ("✗", below.failed, "failed"))
+
+
+def _counts(below: Below) -> Line:
+    return tuple(
+        Span(fit(count(number) if number else "·", _TASK, right=True), style if number else "dim")
+        for _, number, style in _fates(below)
+    )

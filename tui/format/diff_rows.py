@@ -1,0 +1,215 @@
+"""A patch as rows, side by side or one below the other, with the lines that replace each other paired."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from itertools import accumulate
+from typing import NamedTuple
+
+from rich.cells import cell_len
+
+from tui.bridge import FileDiff, Hunk, Patch
+from tui.format.text import clean
+from tui.style.syntax import CHUNK, Part, Reader
+
+NONE = -1
+WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+LONGEST_COMPARED = 400
+"""Characters of a line that is compared with its pair word by word."""
+LEAST_ALIKE = 0.4
+"""Lines that share less than this are not the same line, changed."""
+
+
+class Row(NamedTuple):
+    """One row. `kind`: file, note, hunk, or line.
+
+    Of a line, `old` and `new` index the patch's lines on either side, NONE where a side has none, and `old_at` and
+    `new_at` are their numbers in the files; a context line is the same on both. In the unified form a changed line
+    has one side, and `pair` indexes the line that it replaces or that replaces it.
+    """
+
+    kind: str
+    file: int
+    hunk: int = NONE
+    old: int = NONE
+    new: int = NONE
+    old_at: int = 0
+    new_at: int = 0
+    pair: int = NONE
+
+    @property
+    def line(self) -> int:
+        """The patch's line that the row is about; the new side's where there are two."""
+        return self.new if self.new != NONE else self.old
+
+
+class Rows(NamedTuple):
+    """All rows of a patch in one form, and which of them begin files and hunks."""
+
+    rows: list[Row]
+    files: list[int]
+    hunks: list[int]
+
+
+def lay_out(patch: Patch, *, split: bool) -> Rows:
+    """The rows of a patch: changed lines side by side, or removed ones above added ones."""
+    rows: list[Row] = []
+    files: list[int] = []
+    hunks: list[int] = []
+    number = 0
+    for index, file in enumerate(patch.files):
+        files.append(len(rows))
+        rows.append(Row("file", index))
+        if file.binary:
+            rows.append(Row("note", index))
+        for hunk in file.hunks:
+            hunks.append(len(rows))
+            rows.append(Row("hunk", index, number))
+            rows += _hunk_rows(patch.lines, index, number, hunk, split)
+            number += 1
+    return Rows(rows, files, hunks)
+
+
+def _hunk_rows(lines: tuple[str, ...], file: int, number: int, hunk: Hunk, split: bool) -> Iterator[Row]:
+    old_at, new_at = hunk.old_start, hunk.new_start
+    removed: list[tuple[int, int]] = []
+    added: list[tuple[int, int]] = []
+
+    def block() -> Iterator[Row]:
+        """The changed lines gathered so far: the n-th removed is taken to have become the n-th added."""
+        pairs = min(len(removed), len(added))
+        if split:
+            for at in range(max(len(removed), len(added))):
+                old, before = removed[at] if at < len(removed) else (NONE, 0)
+                new, after = added[at] if at < len(added) else (NONE, 0)
+                yield Row("line", file, number, old, new, before, after)
+            return
+        for at, (old, before) in enumerate(removed):
+            yield Row("line", file, number, old=old, old_at=before, pair=added[at][0] if at < pairs else NONE)
+        for at, (new, after) in enumerate(added):
+            yield Row("line", file, number, new=new, new_at=after, pair=removed[at][0] if at < pairs else NONE)
+
+    for at in range(hunk.first, min(hunk.end, len(lines))):
+        sign = lines[at][:1]
+        if sign == "-":
+            if added:  # a removal after an addition begins another block
+                yield from block()
+                removed, added = [], []
+            removed.append((at, old_at))
+            old_at += 1
+        elif sign == "+":
+            added.append((at, new_at))
+            new_at += 1
+        elif sign == "\\":
+            continue  # "no newline at the end of the file" belongs to the line above, which `ends_bare` tells
+        else:
+            yield from block()
+            removed, added = [], []
+            yield Row("line", file, number, at, at, old_at, new_at)
+            old_at, new_at = old_at + 1, new_at + 1
+    yield from block()
+
+
+def pieces(text: str, cells: int) -> Iterator[tuple[int, int]]:
+    """Where a text is broken into lines of so many cells; code is broken anywhere."""
+    if text.isascii():
+        for start in range(0, max(1, len(text)), cells):
+            yield start, min(len(text), start + cells)
+        return
+    start = width = 0
+    for at, char in enumerate(text):
+        width += cell_len(char)
+        if width > cells and at > start:
+            yield start, at
+            start, width = at, cell_len(char)
+    yield start, len(text)
+
+
+class Text:
+    """The text of a patch's lines as it is shown: harmless, coloured by its language, what changed in a line marked.
+
+    All of it is made when a line is first looked at.
+    """
+
+    def __init__(self, patch: Patch) -> None:
+        self._patch = patch
+        self._hunks = [(file, hunk) for file in range(len(patch.files)) for hunk in patch.files[file].hunks]
+        self._firsts = [hunk.first for _, hunk in self._hunks]
+        self._readers: dict[tuple[int, str], Reader] = {}
+        self._parts: dict[tuple[int, str], list[Part]] = {}
+        self._changed: dict[tuple[int, int], tuple[list[Part], list[Part]]] = {}
+
+    def of(self, line: int, longest: int | None = None) -> str:
+        """A line without its sign; at most about `longest` characters of it."""
+        text = self._patch.lines[line][1:]
+        return clean(text if longest is None else text[:longest]).replace("\n", " ")
+
+    def ends_bare(self, line: int) -> bool:
+        """Whether the file ends with this line without a newline."""
+        lines = self._patch.lines
+        return line + 1 < len(lines) and lines[line + 1].startswith("\\")
+
+    def colours(self, line: int, side: str) -> list[Part]:
+        """The parts of a line that its language colours; `side` is + or -."""
+        key = (line, side)
+        if key not in self._parts:
+            at = bisect_right(self._firsts, line) - 1
+            file, hunk = self._hunks[at]
+            first = hunk.first + (line - hunk.first) // CHUNK * CHUNK
+            chunk = [
+                here
+                for here in range(first, min(first + CHUNK, hunk.end, len(self._patch.lines)))
+                if self._patch.lines[here][:1] not in ("-" if side == "+" else "+", "\\")
+            ]
+            reader = self._reader(file, self._patch.files[file], side)
+            read = reader.read([self.of(here, LONGEST_COMPARED) for here in chunk])
+            self._parts.update(((here, side), parts) for here, parts in zip(chunk, read, strict=True))
+        return self._parts.get(key, [])
+
+    def _reader(self, number: int, file: FileDiff, side: str) -> Reader:
+        key = (number, side)
+        if key not in self._readers:
+            self._readers[key] = Reader(file.new_path or file.old_path if side == "+" else file.old_path)
+        return self._readers[key]
+
+    def changed(self, old: int, new: int) -> tuple[list[Part], list[Part]]:
+        """The parts of two paired lines that differ; none when they have too little in common."""
+        key = (old, new)
+        if key not in self._changed:
+            self._changed[key] = _differences(self.of(old), self.of(new))
+        return self._changed[key]
+
+
+def _differences(old: str, new: str) -> tuple[list[Part], list[Part]]:
+    if max(len(old), len(new)) > LONGEST_COMPARED:
+        return [], []
+    before, after = WORDS.findall(old), WORDS.findall(new)
+    matcher = SequenceMatcher(None, before, after, autojunk=False)
+    if matcher.ratio() < LEAST_ALIKE:
+        return [], []
+    gone: list[Part] = []
+    came: list[Part] = []
+    for tag, i, i_end, j, j_end in matcher.get_opcodes():
+        if tag == "equal":
+            continue
+        _mark(gone, before, i, i_end, "on:removed_word")
+        _mark(came, after, j, j_end, "on:added_word")
+    return gone, came
+
+
+def _mark(parts: list[Part], words: list[str], first: int, end: int, style: str) -> None:
+    if first < end:
+        start = sum(map(len, words[:first]))
+        parts.append(Part(start, start + sum(map(len, words[first:end])), style))
+
+
+def line_starts(rows: list[Row], text: Text, cells: int) -> list[int]:
+    """The line that each row begins at where texts are broken after so many cells, and the number of all lines."""
+    return list(accumulate((_height(row, text, cells) for row in rows), initial=0))
+
+
+def _height(row: Row, text: Text, cells: int) -> int:
+    if row.kind != "line":
+        return 1
+    return max(sum(1 for _ in pieces(text.of(line), cells)) for line in {row.old, row.new} - {NONE})

@@ -1,0 +1,74 @@
+"""How each state looks: a glyph, a word and a style, the same wherever it shows."""
+
+from typing import NamedTuple
+
+from tui.bridge import Agent, AgentState, HandoffStatus, LandingState, Role, RunState, TaskState
+from tui.format.event_line import Tone
+
+
+class Look(NamedTuple):
+    glyph: str
+    word: str
+    style: str
+
+
+AGENT = {
+    AgentState.STARTING: Look("◌", "starting", "dim"),
+    AgentState.THINKING: Look("●", "thinking", "thinking"),
+    AgentState.ACTING: Look("▶", "acting", "acting"),
+    AgentState.WAITING: Look("◔", "waiting", "waiting"),
+    AgentState.PAUSED: Look("‖", "paused", "paused"),
+    AgentState.DONE: Look("✓", "done", "done"),
+    AgentState.FAILED: Look("✗", "failed", "failed"),
+    AgentState.CANCELLED: Look("⊘", "cancelled", "cancelled"),
+}
+
+
+def look_of(agent: Agent) -> Look:
+    """How an agent's state looks; what holds its subtree says so instead of the state's word."""
+    look = AGENT[agent.state]
+    return look._replace(word="held", style="paused") if agent.paused and not agent.ended else look
+
+
+TASK = {
+    TaskState.QUEUED: Look("○", "queued", "dim"),
+    TaskState.WORKING: Look("●", "working", "thinking"),
+    TaskState.LANDING: Look("↥", "landing", "acting"),
+    TaskState.LANDED: Look("✓", "landed", "done"),
+    TaskState.FAILED: Look("✗", "failed", "failed"),
+    TaskState.CANCELLED: Look("⊘", "cancelled", "cancelled"),
+}
+HANDOFF = {
+    HandoffStatus.DONE: Look("✓", "done", "done"),
+    HandoffStatus.PARTIAL: Look("◐", "partial", "paused"),
+    HandoffStatus.FAILED: Look("✗", "failed", "failed"),
+}
+LANDING = {
+    LandingState.MERGED: Look("↥", "merged", "done"),
+    LandingState.RESOLVED: Look("⤨", "resolved", "acting"),
+    LandingState.CONFLICTED: Look("≠", "conflicted", "paused"),
+    LandingState.EMPTY: Look("∅", "empty", "dim"),
+    LandingState.REFUSED: Look("✗", "refused", "failed"),
+}
+RUN = {
+    RunState.RUNNING: Look("●", "running", "done"),
+    RunState.PAUSING: Look("‖", "pausing", "paused"),
+    RunState.PAUSED: Look("‖", "paused", "paused"),
+    RunState.FINISHED: Look("✓", "finished", "done"),
+    RunState.STOPPED: Look("■", "stopped", "paused"),
+    RunState.FAILED: Look("✗", "failed", "failed"),
+}
+TONE = {
+    Tone.ROUTINE: Look(" ", "", "dim"),
+    Tone.QUIET: Look("·", "", "dim"),
+    Tone.PLAIN: Look("•", "", "text"),
+    Tone.GOOD: Look("✓", "", "done"),
+    Tone.WARN: Look("!", "", "paused"),
+    Tone.BAD: Look("✗", "", "failed"),
+}
+ROLE = {
+    Role.PLANNER: "planner",
+    Role.WORKER: "worker",
+    Role.RESOLVER: "resolver",
+    Role.RECONCILER: "reconciler",
+}

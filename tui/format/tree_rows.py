@@ -1,0 +1,92 @@
+"""The agent tree as a flat list of rows: folding, order and filter, without any widget."""
+
+from collections.abc import Callable, Collection
+from enum import StrEnum
+from typing import NamedTuple
+
+from tui.bridge import Agent, AgentId, Role, Snapshot
+from tui.format.filters import Filter
+from tui.format.view import Census
+
+
+class Order(StrEnum):
+    """How siblings stand."""
+
+    LIVE = "live first"
+    SPAWNED = "as spawned"
+    TOKENS = "tokens"
+    COST = "cost"
+    NEWEST = "newest step"
+    SILENT = "longest silent"
+
+
+MOVING = (Order.TOKENS, Order.COST, Order.NEWEST, Order.SILENT)
+"""Orders in which an agent moves with its every step."""
+
+
+class Row(NamedTuple):
+    """One visible agent. `matched` is False for one that shows only because something below it matches."""
+
+    agent: AgentId
+    depth: int
+    parent: bool
+    folded: bool
+    matched: bool = True
+
+
+def _key(run: Snapshot, census: Census, order: Order) -> Callable[[AgentId], tuple[object, ...]] | None:
+    agents, below = run.agents, census.below
+    match order:
+        case Order.LIVE:
+            # Planners carry the structure, so they lead; ended workers sink, the newest of them first.
+            return lambda id: (
+                (a := agents[id]).ended and a.role is not Role.PLANNER,
+                a.role is not Role.PLANNER,
+                -(a.ended_at or 0) if a.role is not Role.PLANNER else 0,
+            )
+        case Order.TOKENS:
+            return lambda id: (-below[id].tokens,)
+        case Order.COST:
+            return lambda id: (-below[id].usd, -below[id].tokens)
+        case Order.NEWEST:
+            return lambda id: (-agents[id].stepped_at,)
+        case Order.SILENT:
+            return lambda id: (agents[id].ended, agents[id].stepped_at or agents[id].spawned_at)
+        case Order.SPAWNED:
+            return None
+
+
+def flatten(
+    run: Snapshot,
+    census: Census,
+    *,
+    folded: Collection[AgentId] = (),
+    order: Order = Order.LIVE,
+    filter: Filter[Agent] | None = None,
+) -> list[Row]:
+    """All visible rows, parents before children. A filter opens what is folded above its matches."""
+    if run.root is None:
+        return []
+    hits: set[AgentId] | None = None
+    shown: set[AgentId] = set()
+    if filter:
+        hits = {agent.id for agent in run.agents.values() if filter.matches(agent)}
+        for hit in hits:
+            at: AgentId | None = hit
+            while at is not None and at not in shown:
+                shown.add(at)
+                at = run.agents[at].parent
+    key = _key(run, census, order)
+    rows: list[Row] = []
+    stack: list[tuple[AgentId, int]] = [(id, 0) for id, agent in run.agents.items() if agent.parent is None][::-1]
+    while stack:
+        id, depth = stack.pop()
+        if hits is not None and id not in shown:
+            continue
+        below = run.children.get(id, ())
+        is_folded = hits is None and id in folded
+        rows.append(Row(id, depth, bool(below), is_folded, hits is None or id in hits))
+        if below and not is_folded:
+            ordered = sorted(below, key=key) if key is not None else below
+            stack.extend((child, depth + 1) for child in reversed(ordered))
+    return rows

@@ -1,0 +1,185 @@
+"""A run without the screen: progress lines on stderr, one JSON object (or all events) on stdout, and signals."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import msgspec
+
+from tui import machinery
+from tui.bridge import ErrorKind, Event, ExitStatus, Micros, Snapshot, Stop, Summary, SwarmError
+from tui.headless.progress import Progress
+from tui.machinery import event_line
+from tui.sessions.exit_message import parting
+
+HEARTBEAT_S = 10.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stdout:
+    """Lines of JSON on stdout. When its reader goes away, or its disk is full, the run goes on, the rest unprinted."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._open = True
+        self._progress = progress
+
+    def line(self, content: bytes) -> None:
+        if not self._open:
+            return
+        try:
+            sys.stdout.buffer.write(content + b"\n")
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            self._open = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                self._progress.note(f"warning: the rest is not printed: {error.strerror}")
+
+
+def drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json: bool) -> int:
+    """Run the swarm that `begin` opens to its end and print its summary; returns the exit status.
+
+    The first SIGINT, SIGTERM or SIGHUP stops it at the next safe points, a second one at once; both leave a run
+    that can be resumed. Raises what `begin` raises, and SwarmError when the run could not go on.
+    """
+    return asyncio.run(_drive(begin, as_json=as_json))
+
+
+async def _drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json: bool) -> int:
+    progress = Progress(sys.stderr)
+    stdout = Stdout(progress)
+    with _Signals(progress) as signals:
+        run = await signals.until_asked(begin())
+
+        early: list[Event] = []
+        caught_up = asyncio.Event()
+
+        def on_change(event: Event) -> None:
+            if not caught_up.is_set():
+                early.append(event)
+                return
+            if as_json:
+                stdout.line(event_line(event))
+            progress.tell(event, run.snapshot)
+
+        begun = run.snapshot.seq
+        run.on_change(on_change)
+        progress.opening(run.snapshot)
+        if as_json:
+            await run.swarm.durable(begun)
+            first = 0 if run.snapshot.epoch == 1 else begun - 1  # a resumed run was told before
+            async for event in run.reader.stream(first, begun):
+                stdout.line(event_line(event))
+        caught_up.set()
+        for event in early:
+            on_change(event)
+        beating = asyncio.ensure_future(_beat(run, progress))
+        try:
+            broke = await _until_end(run, signals)
+        finally:
+            beating.cancel()
+    progress.heartbeat(run.snapshot, _now())
+    summary = run.summary()
+    stdout.line(msgspec.json.encode(summary))
+    for line in parting(run.snapshot):
+        progress.note(line)
+    if broke is not None:
+        status = broke.status if summary.exit_status is None else ExitStatus(summary.exit_status)
+        raise SwarmError(broke.kind, broke.message, broke.hint, status) from broke
+    return _conclusion(summary, run.snapshot)
+
+
+async def _until_end(run: "machinery.LiveRun", signals: "_Signals") -> SwarmError | None:
+    """Work to the end; what broke the run, if something did that a person can mend."""
+    running = asyncio.ensure_future(run.run())
+
+    async def stop(name: str) -> None:
+        with suppress(SwarmError):
+            await run.submit(Stop(reason=f"stopped by {name}"))
+
+    signals.first, signals.second = stop, running.cancel
+    try:
+        await running
+    except SwarmError as error:
+        return error
+    except asyncio.CancelledError:
+        if not signals.asked:
+            raise
+    return None
+
+
+def _conclusion(summary: Summary, snapshot: Snapshot) -> int:
+    """The exit status. Raises SwarmError for a run that came to its end without being done and green."""
+    status = ExitStatus.STOPPED if summary.exit_status is None else ExitStatus(summary.exit_status)
+    if status is ExitStatus.NOT_GREEN:
+        raise SwarmError(ErrorKind.STATE, snapshot.reason or "not done", _what_to_look_at(snapshot), status)
+    return int(status)
+
+
+def _what_to_look_at(snapshot: Snapshot) -> str:
+    if not snapshot.usage.input and snapshot.retries:
+        return "no model ever answered: is its server reachable? `swarm-tui doctor` shows what is set"
+    if snapshot.last_check is not None and not snapshot.last_check.passed:
+        return f"the check `{snapshot.check_command}` fails on branch swarm/{snapshot.run}/trunk"
+    return f"what the agents said of it: swarm-tui export {snapshot.run}"
+
+
+async def _beat(run: "machinery.LiveRun", progress: Progress) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_S)
+        if run.snapshot.ended:
+            return
+        progress.heartbeat(run.snapshot, _now())
+
+
+def _now() -> Micros:
+    return time.time_ns() // 1_000
+
+
+class _Signals:
+    """Turns the first signal into a request to stop and the second into an end at once, while it is entered."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.asked = 0
+        self.first: Callable[[str], Awaitable[None]] | None = None
+        self.second: Callable[[], object] | None = None
+        self._progress = progress
+        self._stopping: asyncio.Future[None] | None = None
+
+    async def until_asked(self, beginning: Awaitable["machinery.LiveRun"]) -> "machinery.LiveRun":
+        """Await what comes before the run; a signal ends it. Raises SwarmError (stopped) then."""
+        task = asyncio.ensure_future(beginning)
+        self.second = task.cancel
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not self.asked:
+                raise
+            raise SwarmError(
+                ErrorKind.STATE, "stopped before the run began", "start it again", ExitStatus.STOPPED
+            ) from None
+
+    def __enter__(self) -> "_Signals":
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asked for the signal to be ignored
+                loop.add_signal_handler(number, self._on_signal, number)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self.asked += 1
+        if self.asked == 1 and self.first is not None:
+            self._progress.note(f"{number.name}: stopping at the next safe points; once more stops at once")
+            self._stopping = asyncio.ensure_future(self.first(number.name))
+        elif self.second is not None:
+            self._progress.note(f"{number.name}: stopping at once")
+            self.second()

@@ -1,0 +1,1 @@
+"""Actions, keys, undo and drafts."""

@@ -1,0 +1,109 @@
+"""What leaves the screen: text to the clipboard, to the person's editor and to their pager."""
+
+import asyncio
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from textual.app import SuspendNotSupported
+
+from tui.format.text import clean, one_line
+from tui.widgets.actionable import Acting
+from tui.widgets.lines import LineView
+
+TMUX_S = 2.0
+"""Seconds that tmux is given to take a text."""
+
+
+class Outside(Acting):
+    """A screen's actions on what the focused pane shows."""
+
+    def to_copy(self) -> str:
+        """The text that `copy` takes along; empty for nothing."""
+        focused = self.screen.focused
+        return focused.taken() if isinstance(focused, LineView) else ""
+
+    def to_read(self) -> tuple[str, str]:
+        """A name and the text that the editor or the pager opens."""
+        return "text", self.to_copy()
+
+    def do_copy(self) -> None:
+        text = clean(self.to_copy())
+        if not text:
+            self.host.tell("copy: there is nothing here")
+            return
+        self.app.copy_to_clipboard(text)  # an escape sequence, which not every terminal takes
+        if "TMUX" in os.environ:
+            # tmux at its defaults takes the clipboard from no program inside: it is told directly.
+            self.app.run_worker(_to_tmux(text), exit_on_error=False)
+        lines = text.count("\n") + 1
+        self.host.tell(f"copied {one_line(text)[:60]}" if lines == 1 else f"copied {lines} lines")
+
+    def do_editor(self) -> None:
+        name, text = self.to_read()
+        self._open(_editor(), "EDITOR", name, text)
+
+    def do_pager(self) -> None:
+        name, text = self.to_read()
+        self._open(os.environ.get("PAGER") or "less", "PAGER", name, text)
+
+    def edit_outside(self, name: str, text: str) -> str | None:
+        """Have the person edit a text in their own editor; None when that could not be."""
+        return self._open(_editor(), "EDITOR", name, text, empty=True)
+
+    def _open(self, command: str, variable: str, name: str, text: str, *, empty: bool = False) -> str | None:
+        """Give the terminal to another program, with a copy of the text; the swarm goes on meanwhile.
+
+        Returns what stands in the copy afterwards; None when the program could not be run.
+        """
+        if not text and not empty:
+            self.host.tell("there is nothing to read here")
+            return None
+        problem, after = "", None
+        with tempfile.TemporaryDirectory(prefix="swarm-tui-") as folder:
+            file = Path(folder) / name
+            file.write_text(clean(text), encoding="utf-8")
+            try:
+                words = shlex.split(command)
+                with self.app.suspend():
+                    problem = _run([*words, str(file)], variable)
+                after = file.read_text(encoding="utf-8", errors="replace") if not problem else None
+            except ValueError as error:
+                problem = f"${variable} is no command: {error}"
+            except SuspendNotSupported:
+                problem = "this terminal cannot be given away"
+            except OSError as error:
+                problem = f"what was edited cannot be read: {error.strerror}"
+        if problem:
+            self.host.tell(problem, bad=True)
+        return after
+
+
+def _editor() -> str:
+    return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+
+
+def _run(words: list[str], variable: str) -> str:
+    """Run a program in the foreground; returns what went wrong. ctrl+c is the program's, not the swarm's."""
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        subprocess.run(words, check=False)
+    except OSError as error:
+        return f"{words[0]} cannot be run: {error.strerror}\nset ${variable}"
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return ""
+
+
+async def _to_tmux(text: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        "tmux", "load-buffer", "-w", "-",
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        await asyncio.wait_for(process.communicate(text.encode()), TMUX_S)
+    except TimeoutError:
+        process.kill()

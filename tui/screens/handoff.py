@@ -1,0 +1,104 @@
+"""One handoff in full, over the main screen."""
+
+from concurrent.futures import Future
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import Screen
+
+from tui.bridge import Followed, Handoff
+from tui.format.text import Line
+from tui.input.keymap import DEFAULT
+from tui.widgets.actionable import Acting
+from tui.widgets.handoffs import HandoffList, mark_resolved, tell_followed, tell_handoff
+from tui.widgets.header import Header
+from tui.widgets.prose import Prose
+from tui.widgets.tab_strip import Footer
+
+
+class HandoffReader(Acting, Screen[str | None]):
+    """Reads the list's handoffs one by one; the answer is the action to go on with on the main screen."""
+
+    SCOPES: ClassVar[tuple[str, ...]] = ("handoffs",)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *DEFAULT.bindings("handoffs"),
+        Binding("escape,q", "leave", "Back to the list"),
+        Binding("n", "step(1)", "Older handoff", priority=True),
+        Binding("N", "step(-1)", "Newer handoff", priority=True),
+    ]
+
+    def __init__(self, handoffs: HandoffList) -> None:
+        super().__init__()
+        self._list = handoffs
+        self._followed: Followed | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Header(id="header")
+        with Vertical(id="reader", classes="pane"):
+            yield Prose(id="reader-text")
+        yield Footer(id="footer")
+
+    def on_mount(self) -> None:
+        self.query_one(Prose).focus()
+        self.query_one(Footer).point(("handoffs",), self.host.context())
+        self._draw()
+
+    def _draw(self) -> None:
+        handoff = self._list.current
+        if handoff is None:
+            self.dismiss(None)
+            return
+        pane = self.query_one("#reader")
+        pane.border_title = Content(f"handoff {self._list.cursor + 1} of {self._list.line_count()}")
+        pane.border_subtitle = Content("n older · N newer · esc back")
+        self._followed = None
+        self._show(handoff)
+        if handoff.to_agent is not None:
+            self.host.after(self.host.session.followed(handoff.id), lambda done: self._take(handoff, done))
+
+    def _show(self, handoff: Handoff) -> None:
+        self.query_one(Prose).set(lambda cells: self._tell(handoff, min(cells, 110)), key=handoff.id)
+
+    def _take(self, handoff: Handoff, done: "Future[Followed]") -> None:
+        current = self._list.current
+        if current is None or current.id != handoff.id or not self.is_current or done.cancelled():
+            return
+        if done.exception() is None:  # the handoff itself is there whatever became of the journal
+            self._followed = done.result()
+            self._show(handoff)
+
+    def _tell(self, handoff: Handoff, cells: int) -> list[Line]:
+        lines = tell_handoff(self.view, handoff, cells)
+        return lines + tell_followed(self._followed, cells) if self._followed is not None else lines
+
+    def action_step(self, by: int) -> None:
+        self._list.move(by)
+        self._draw()
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def do_back(self) -> None:
+        self.dismiss(None)
+
+    def do_next_match(self) -> None:
+        self.action_step(1)
+
+    def do_previous_match(self) -> None:
+        self.action_step(-1)
+
+    def do_diff(self) -> None:
+        self.dismiss("handoffs.diff")
+
+    def do_task(self) -> None:
+        self.dismiss("handoffs.task")
+
+    def do_reply(self) -> None:
+        self.dismiss("handoffs.reply")
+
+    def do_resolve(self) -> None:
+        if (handoff := self._list.current) is not None:
+            mark_resolved(self.host, handoff)

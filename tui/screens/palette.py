@@ -1,0 +1,46 @@
+"""The command palette's entries: the action registry, with its keys, and the reason where one is disabled."""
+
+from functools import partial
+from typing import cast
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from tui.input.actions import ACTIONS, Action
+from tui.widgets.actionable import Host
+
+_OFFERED = ("list.filter", "list.enter", "list.back", "list.next_match", "list.previous_match")
+"""What of the lists' actions is no mere moving about."""
+
+
+class ActionProvider(Provider):
+    """Searches the registry."""
+
+    @property
+    def _host(self) -> Host:
+        return cast("Host", self.app)
+
+    def _entries(self) -> list[tuple[Action, str, str]]:
+        host = self._host
+        context = host.context()
+        entries = []
+        for action in ACTIONS:
+            if action.scope == "intent" or (action.scope == "list" and action.id not in _OFFERED):
+                continue
+            reason = action.unavailable(context)
+            text = f"{action.description}  [{host.keymap.shown(action.id)}]"
+            entries.append((action, text, f"not now: {reason}" if reason else action.scope))
+        return entries
+
+    async def discover(self) -> Hits:
+        for action, text, note in self._entries():
+            yield DiscoveryHit(Content(text), partial(self._host.act, action.id), text=text, help=note)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for action, text, note in self._entries():
+            if (score := matcher.match(text)) > 0:
+                found = Content(text)  # the matcher's own would read `[P]` as markup
+                for offset in matcher.fuzzy_search.match(query, text)[1]:
+                    found = found.stylize(matcher.match_style, offset, offset + 1)
+                yield Hit(score, found, partial(self._host.act, action.id), text=text, help=note)

@@ -1,0 +1,85 @@
+"""A replay on the main screen: its keys, and the line that shows where in the run the screen stands."""
+
+from concurrent.futures import Future
+
+from tui.bridge import SwarmError
+from tui.format.numbers import span
+from tui.format.text import Line, Span
+from tui.screens.modal import Ask
+from tui.sessions.session import Player
+from tui.widgets.actionable import Acting
+from tui.widgets.tab_strip import StripWidget
+
+
+class Timeline(StripWidget):
+    """Play or pause, speed, time since the start, event, and a bar over all events so far."""
+
+    def lines(self, cells: int) -> list[Line]:
+        player = self.host.session.player
+        if player is None:
+            return []
+        where = player.position()
+        speed = f"{player.speed:g}x".rjust(7)
+        text = f" {span(where.at - where.began)} of {span(where.last_at - where.began)}"
+        text += f" · event {where.seq:,} of {where.last:,} "
+        room = max(0, cells - len(text) - 12)
+        done = round(room * where.seq / where.last) if where.last else 0
+        return [
+            (
+                Span(" ▶" if player.playing else " ‖", "accent bold"),
+                Span(speed, "text"),
+                Span(text, "text"),
+                Span("━" * done, "accent"),
+                Span("─" * (room - done), "dim"),
+            )
+        ]
+
+
+class Replaying(Acting):
+    """The replay's actions; each says nothing where nothing is replayed."""
+
+    def _player(self) -> Player | None:
+        return self.host.session.player
+
+    def do_play(self) -> None:
+        if (player := self._player()) is not None:
+            player.toggle()
+            self._show()
+
+    def do_faster(self) -> None:
+        self._change_speed(1)
+
+    def do_slower(self) -> None:
+        self._change_speed(-1)
+
+    def do_step(self) -> None:
+        self._step(1)
+
+    def do_step_back(self) -> None:
+        self._step(-1)
+
+    def do_seek(self) -> None:
+        def go(text: str | None) -> None:
+            if text and (player := self._player()) is not None:
+                self.host.after(player.seek(text), self._gone)
+
+        hint = "1234 · 14:05:30 · 1h30m · +5m · 50% · end · root/parser"
+        self.app.push_screen(Ask("go to", placeholder=hint), go)
+
+    def _change_speed(self, by: int) -> None:
+        if (player := self._player()) is not None:
+            player.change_speed(by)
+            self._show()
+
+    def _step(self, by: int) -> None:
+        if (player := self._player()) is not None:
+            self.host.after(player.step(by), self._gone)
+
+    def _gone(self, done: "Future[None]") -> None:
+        problem = None if done.cancelled() else done.exception()
+        if isinstance(problem, SwarmError):
+            self.host.tell(f"{problem.message}\n{problem.hint}", bad=True)
+        self._show()
+
+    def _show(self) -> None:
+        self.screen.query_one(Timeline).refresh()

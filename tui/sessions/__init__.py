@@ -1,0 +1,1 @@
+"""A run as the screen sees it: embedded, attached or replayed."""

@@ -1,0 +1,68 @@
+"""A journal's queries as they would have been answered at an earlier moment of the run."""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from tui.bridge import (
+    AgentId,
+    EventPage,
+    Followed,
+    HandoffId,
+    MessageRow,
+    SampleRow,
+    Scratchpad,
+    Snapshot,
+    ToolCallRow,
+    ToolCallState,
+)
+from tui.machinery import JournalReader
+
+
+class UntilReader:
+    """tui.sessions.threaded.Reader over a journal that goes on after the state that `present` gives."""
+
+    def __init__(self, log: JournalReader, present: Callable[[], Snapshot]) -> None:
+        self._log = log
+        self._present = present
+
+    async def messages(
+        self, agent: AgentId, *, before: int | None = None, limit: int = 100, whole: bool = False
+    ) -> tuple[MessageRow, ...]:
+        so_far = 2 * (self._present().seq + 1)  # messages are numbered as two for each event
+        return await self._log.messages(agent, before=min(before or so_far, so_far), limit=limit, whole=whole)
+
+    async def tool_calls(self, agent: AgentId | None = None, *, limit: int = 100) -> tuple[ToolCallRow, ...]:
+        at = self._present().at
+        calls = await self._log.tool_calls(agent, before=self._present().seq + 1, limit=limit)
+        return tuple(
+            replace(call, state=ToolCallState.RUNNING.value, answer=None, answer_size=None, ended=None)
+            if call.ended is not None and call.ended > at
+            else call
+            for call in calls
+        )
+
+    async def scratchpads(self, agent: AgentId, *, limit: int = 50) -> tuple[Scratchpad, ...]:
+        pad = self._present().scratchpads.get(agent)
+        if pad is None:
+            return ()
+        found = await self._log.scratchpads(agent, limit=5_000)
+        return tuple(each for each in found if each.version <= pad.version)[:limit]
+
+    async def events(self, *, before: int | None = None, agent: AgentId | None = None, limit: int = 200) -> EventPage:
+        so_far = self._present().seq + 1
+        return await self._log.events(before=min(before or so_far, so_far), agent=agent, limit=limit)
+
+    async def spread_samples(self, points: int) -> tuple[SampleRow, ...]:
+        return await self._log.spread_samples(points, until=self._present().at)
+
+    async def followed(self, handoff: HandoffId) -> Followed:
+        run = self._present()
+        followed = await self._log.followed(handoff)
+        if followed.answer is None or followed.answer.seq > run.seq:
+            return Followed()
+        tasks = (replace(row, state=run.tasks[row.id].state.value) for row in followed.tasks if row.id in run.tasks)
+        return Followed(followed.answer, tuple(tasks))
+
+    async def close(self) -> None:
+        await self._log.close()

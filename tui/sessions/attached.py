@@ -1,0 +1,198 @@
+"""A session on a run that another process owns: the journal up to now, then that process's events over its socket."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from concurrent.futures import Future
+from contextlib import aclosing
+
+from msgspec.structs import replace
+
+from tui.bridge import AgentId, Command, Event, ExitStatus, Micros, Pause, RunState, Snapshot, Stop, SwarmError
+from tui.machinery import ControlClient, JournalReader, RunFolder, fold, is_live, landed_patch
+from tui.sessions.session import CloseMode, Live
+from tui.sessions.threaded import BackgroundSession
+
+LOOK_S = 1.0
+"""Seconds between two looks for an owner while none answers."""
+STOP_S = 60.0
+"""Seconds that this screen waits for an owner that was told to stop."""
+NO_STREAM = "What it streams stays with the process that owns the run; whole turns and answers show here."
+
+
+class AttachedSession(BackgroundSession):
+    """Folds the run's events as its owner records them. When the owner ends or dies the last state stays in view,
+    and a later owner is followed again.
+    """
+
+    mark = "ATTACHED"
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__()
+        self._folder = folder
+        self._run: Snapshot | None = None
+        self._log: JournalReader | None = None
+        self._attached = False
+
+    # --- the session's thread --------------------------------------------------------------------------------
+
+    async def _main(self) -> None:
+        following = asyncio.create_task(self._follow())
+        leaving = asyncio.create_task(self._may_end.wait())
+        await asyncio.wait((following, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            self._failure = following.exception()
+        for task in (following, leaving):
+            task.cancel()
+        await asyncio.gather(following, leaving, return_exceptions=True)
+        self._over.set()
+
+    async def _follow(self) -> None:
+        """Follow one owner after another. Raises SwarmError when the journal cannot be read."""
+        self._log = self._reader = await JournalReader.open(self._folder.journal)
+        while True:
+            if not (is_live(self._folder) and await self._follow_owner(self._log)):
+                await self._catch_up(self._log)
+                self._without_owner()
+                await asyncio.sleep(LOOK_S)
+
+    async def _follow_owner(self, log: JournalReader) -> bool:
+        """All events of one owner, until it hangs up; False when it does not answer."""
+        try:
+            client = await ControlClient.connect(self._folder.socket)
+        except SwarmError:
+            return False
+        try:
+            seq, events = await client.subscribe()
+        except SwarmError:
+            return False
+        finally:
+            await client.close()
+        async with aclosing(events):
+            await self._begin_at(log, seq)
+            self._with_owner()
+            await self._take_all(events)
+        return True
+
+    async def _begin_at(self, log: JournalReader, seq: int) -> None:
+        """Fold what the journal has up to `seq`, on top of what is known, or anew when that ran ahead of the disk."""
+        if self._run is None or self._run.seq > seq:
+            self._run = await log.snapshot(seq)
+            await self._read_earlier(log, seq)
+        else:
+            async for event in log.stream(self._run.seq, seq):
+                self._apply(event)
+        self._take()
+
+    async def _take_all(self, events: AsyncGenerator[Event, None]) -> None:
+        assert self._run is not None
+        async for event in events:
+            if event.seq > self._run.seq + 1:
+                return  # a hole: the journal has what is missing
+            if event.seq == self._run.seq + 1:
+                self._apply(event)
+
+    def _apply(self, event: Event) -> None:
+        assert self._run is not None
+        fold(self._run, event)
+        self._keep(event)
+        self._changed.set()
+
+    async def _catch_up(self, log: JournalReader) -> None:
+        """The journal decides what happened: its owner may have told more than it came to write."""
+        last = await log.last_seq()
+        if self._run is None or self._run.seq != last:
+            await self._begin_at(log, last)
+
+    def _with_owner(self) -> None:
+        self._attached = True
+        self.mark, self.read_only, self.notice, self.farewell = "ATTACHED", "", "", ""
+        self._over.clear()
+        self._status = None
+
+    def _without_owner(self) -> None:
+        """Say plainly that nobody works on the run, and what to do about it."""
+        run, name = self._run, self._folder.run
+        assert run is not None
+        self._status = run.exit_status if run.ended else None
+        if is_live(self._folder):
+            if run.ended:
+                return  # it is letting go of the run
+            self.mark, self.read_only = "NO ANSWER", "the run's process does not answer"
+            self.notice = "The run's process does not answer. Trying again."
+            return
+        went = "ended" if run.ended else "died"
+        how = f"The run's process {went}." if self._attached else "No process works on this run."
+        self.read_only = f"no process works on it: swarm-tui resume {name}"
+        if run.state is RunState.FINISHED:
+            self.mark, self.read_only = "", "the run is finished"
+            self.notice = f"The run is finished: {run.reason}"
+            self.farewell = ""
+        else:
+            self.mark = "" if run.ended else "CRASHED"
+            self.notice = f"{how} Go on with: swarm-tui resume {name}"
+            self.farewell = f"{how} Go on with `swarm-tui resume {name}`"
+        self._take()  # whoever sees that it is over sees its last state too
+        self._over.set()
+
+    def _present(self) -> Snapshot | None:
+        return self._run
+
+    async def _leave(self, mode: CloseMode) -> None:
+        """Leaving is not stopping, unless the person asks for it."""
+        try:
+            if not self._over.is_set() and mode in (CloseMode.STOP, CloseMode.PAUSE):
+                if mode is CloseMode.PAUSE:
+                    # Here the run stays with its owner, which holds it: that is all pausing needs.
+                    await self._command(Pause())
+                else:
+                    await self._command(Stop())
+                    async with asyncio.timeout(STOP_S):
+                        await self._over.wait()
+        except SwarmError as error:
+            self._failure = error
+        except TimeoutError:
+            self.farewell = f"{self._folder.run} was told to stop and is still at it: see `swarm-tui runs`"
+        if mode in (CloseMode.DETACH, CloseMode.PAUSE) and not self._over.is_set():
+            self._status = int(ExitStatus.DONE)
+            held = "is held" if mode is CloseMode.PAUSE else "goes on"
+            self.farewell = f"the swarm {held}: look at it with `swarm-tui attach {self._folder.run}`"
+        self._may_end.set()
+
+    async def _command(self, command: Command) -> None:
+        client = await ControlClient.connect(self._folder.socket)
+        try:
+            await client.send(command)
+        finally:
+            await client.close()
+
+    async def _diff(self, agent: AgentId) -> str:
+        if self._over.is_set():
+            return await self._landed(agent)
+        client = await ControlClient.connect(self._folder.socket)
+        try:
+            return await client.diff(agent)
+        finally:
+            await client.close()
+
+    async def _landed(self, agent: AgentId) -> str:
+        """What the agent has landed, of a run that nobody works on; its copy waits for the next owner."""
+        run = self._published[1]
+        task = run.agents[agent].task if agent in run.agents else None
+        commit = run.tasks[task].commit if task is not None else None
+        return await landed_patch(self._folder.trunk, commit) if commit is not None else ""
+
+    # --- the screen's thread ---------------------------------------------------------------------------------
+
+    def now(self) -> Micros:
+        """The time of a run whose process died stands still at the last that it told."""
+        run = self._published[1]
+        return run.at if self._over.is_set() and not run.ended else super().now()
+
+    def submit(self, command: Command) -> "Future[None]":
+        return self._ask(lambda: self._command(command))
+
+    def diff(self, agent: AgentId) -> "Future[str]":
+        return self._ask(lambda: self._diff(agent))
+
+    def watch(self, agent: AgentId) -> Live:
+        return replace(super().watch(agent), note="" if self._over.is_set() else NO_STREAM)

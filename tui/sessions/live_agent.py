@@ -1,0 +1,60 @@
+"""What one agent is at: what it says, and the tool that it runs, with the output as it comes.
+
+Folded from the agent's events and, where there is one, from the stream of its text. The journal fills in what was
+before the first look.
+"""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from tui.bridge import AgentId, Event, MessageRow, ToolCallRow, ToolFinished, ToolStarted, TurnTaken
+from tui.sessions.session import Live
+
+KEPT = 16_000
+"""Characters of a text that are kept, from its end."""
+
+
+class Watch:
+    """Lives in the session's thread; `live` is replaced whole, so that the screen's thread may read it."""
+
+    def __init__(self, agent: AgentId) -> None:
+        self.agent = agent
+        self.live = Live()
+        self._turn_over = True
+
+    def recall(self, said: Sequence[MessageRow], calls: Sequence[ToolCallRow]) -> None:
+        """Fill in from the record what no event has told meanwhile."""
+        if not self.live.said and (texts := [row.text for row in said if row.role == "assistant" and row.text.strip()]):
+            self.live = replace(self.live, said=texts[-1][-KEPT:])
+        if not self.live.call and calls:
+            call = calls[0]
+            self.live = replace(
+                self.live,
+                call=f"{call.tool} {call.target}".rstrip(),
+                output=call.answer or "",
+                running=call.answer is None,
+                since=call.started,
+            )
+
+    def heard(self, text: str) -> None:
+        """Take in a piece of the stream: of a running command's output, else of what the model says."""
+        live = self.live
+        if live.running:
+            self.live = replace(live, output=(live.output + text)[-KEPT:])
+            return
+        said = text if self._turn_over else live.said + text
+        self._turn_over = False
+        self.live = replace(live, said=said[-KEPT:], saying=True)
+
+    def happened(self, event: Event) -> None:
+        """Take in one of the agent's events."""
+        match event.body:
+            case TurnTaken(message=message):
+                self._turn_over = True
+                self.live = replace(self.live, said=message.text[-KEPT:] or self.live.said, saying=False)
+            case ToolStarted(tool=tool, target=target):
+                call = f"{tool} {target}".rstrip()
+                self.live = replace(self.live, call=call, output="", running=True, saying=False, since=event.at)
+            case ToolFinished(answer=answer):
+                self.live = replace(self.live, output=answer[-KEPT:], running=False)

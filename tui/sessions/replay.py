@@ -1,0 +1,211 @@
+"""A session fed from a journal alone: any moment of any run, live ones included, and from there on as it went.
+
+Nothing runs and nothing is written. The cursor is the last event that has happened; the clock goes from event to
+event at the chosen speed, and leaps over time in which nothing happened.
+"""
+
+import asyncio
+from collections import deque
+from concurrent.futures import Future
+
+from tui.bridge import AgentId, Command, ErrorKind, Event, ExitStatus, Micros, Snapshot, SwarmError
+from tui.machinery import JournalReader, RunFolder, fold, landed_patch, seq_of
+from tui.sessions.as_of_reader import UntilReader
+from tui.sessions.session import CloseMode, Position
+from tui.sessions.threaded import BackgroundSession
+
+SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0)
+TICK_S = 0.1
+GAP_S = 2.0
+"""Real seconds without an event after which the clock leaps to the next one."""
+LOOK_S = 1.0
+"""Seconds between two looks for what a live run has added."""
+MOST = 2_000
+"""Events that are folded in one tick at most; a greater speed cannot be kept up with."""
+_PAGE = 1_000
+_EARLIER = 300
+_BACK = 500
+"""Events before the cursor that a step back keeps a state of, so that the next steps are quick."""
+
+
+class ReplaySession(BackgroundSession):
+    """Begins at event `at`, paused, or at the run's first event, playing."""
+
+    mark = "REPLAY"
+    read_only = "this is a replay: nothing runs"
+    no_detach = "this is a replay: nothing runs"
+
+    def __init__(self, folder: RunFolder, at: int = 0) -> None:
+        super().__init__()
+        self.player = self
+        self.playing = not at
+        self.speed = 1.0
+        self._folder = folder
+        self._first = at or 1
+        self._run: Snapshot | None = None
+        self._near: Snapshot | None = None
+        self._ahead: deque[Event] = deque()
+        self._clock: Micros = 0
+        self._last = 0
+        self._began: Micros = 0
+        self._last_at: Micros = 0
+        self._moving = asyncio.Lock()
+
+    # --- the session's thread --------------------------------------------------------------------------------
+
+    async def _main(self) -> None:
+        try:
+            self._log = await JournalReader.open(self._folder.journal)
+            self._reader = UntilReader(self._log, lambda: self._published[1])
+            self._began = await self._log.time_of(1)
+            await self._look()
+            await self._go(min(self._first, self._last))
+            playing = asyncio.create_task(self._play())
+            leaving = asyncio.create_task(self._may_end.wait())
+            await asyncio.wait((playing, leaving), return_when=asyncio.FIRST_COMPLETED)
+            for task in (playing, leaving):
+                task.cancel()
+            await asyncio.gather(playing, leaving, return_exceptions=True)
+            if not playing.cancelled():
+                self._failure = playing.exception()
+        except Exception as error:
+            # Whatever broke the replay must reach the person, not die with this thread.
+            self._failure = error
+        self._status = int(ExitStatus.DONE)
+
+    def _present(self) -> Snapshot | None:
+        return self._run
+
+    async def _leave(self, mode: CloseMode) -> None:
+        self._may_end.set()
+
+    async def _look(self) -> None:
+        """See how far the journal reaches: that of a live run grows."""
+        self._last = await self._log.last_seq()
+        self._last_at = await self._log.time_of(self._last)
+
+    async def _play(self) -> None:
+        loop = asyncio.get_running_loop()
+        then = looked = loop.time()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = loop.time()
+            if now - looked >= LOOK_S:
+                looked = now
+                await self._look()
+            if self.playing:
+                async with self._moving:
+                    await self._advance(now - then)
+            then = now
+
+    async def _advance(self, seconds: float) -> None:
+        """Let the clock go on, and everything happen that it passes."""
+        assert self._run is not None
+        self._clock += int(seconds * self.speed * 1_000_000)
+        for _ in range(MOST):
+            event = await self._next()
+            if event is None:
+                self._clock = self._run.at  # the end so far
+                return
+            if event.at - self._run.at > GAP_S * self.speed * 1_000_000:
+                self._clock = max(self._clock, event.at)
+            if event.at > self._clock:
+                return
+            self._apply(event)
+        self._clock = self._run.at
+
+    async def _next(self) -> Event | None:
+        """The event after the cursor, which stays where it is."""
+        assert self._run is not None
+        if not self._ahead and self._run.seq < self._last:
+            page = await self._log.events(after=self._run.seq, limit=_PAGE)
+            self._ahead.extend(page.events)
+        return self._ahead[0] if self._ahead else None
+
+    def _apply(self, event: Event) -> None:
+        assert self._run is not None
+        self._ahead.popleft()
+        fold(self._run, event)
+        self._keep(event)
+        self._changed.set()
+
+    async def _go(self, seq: int) -> None:
+        """Be at the moment after event `seq`."""
+        async with self._moving:
+            if self._run is not None and seq == self._run.seq + 1 and (event := await self._next()) is not None:
+                self._apply(event)
+            else:
+                self._run = await self._state(seq)
+                self._ahead.clear()
+                earlier = await self._log.events(before=seq + 1, limit=_EARLIER)
+                self._forget()
+                self._watch = None  # what was seen of an agent is of another time
+                for event in reversed(earlier.events):
+                    self._keep(event)
+            self._clock = self._run.at if self._run is not None else 0
+        self._take()
+
+    async def _state(self, seq: int) -> Snapshot:
+        """The state after an event; one a little before it is kept for the next time."""
+        near = self._near
+        if near is None or not near.seq <= seq <= near.seq + 2 * _BACK:
+            near = await self._log.snapshot(max(1, seq - _BACK))
+            self._near = near
+        state = near.copy()
+        await self._log.fold(state, seq)
+        return state
+
+    # --- the screen's thread ---------------------------------------------------------------------------------
+
+    def now(self) -> Micros:
+        return self._clock
+
+    def position(self) -> Position:
+        run = self._published[1]
+        return Position(run.seq, max(self._last, run.seq), self._began, run.at, max(self._last_at, run.at))
+
+    def toggle(self) -> None:
+        self.playing = not self.playing
+
+    def change_speed(self, by: int) -> None:
+        at = min(range(len(SPEEDS)), key=lambda index: abs(SPEEDS[index] - self.speed))
+        self.speed = SPEEDS[max(0, min(len(SPEEDS) - 1, at + by))]
+
+    def step(self, by: int) -> "Future[None]":
+        self.playing = False
+
+        async def step() -> None:
+            if self._run is not None:
+                await self._look()
+                await self._go(max(1, min(self._last, self._run.seq + by)))
+
+        return self._ask(step)
+
+    def seek(self, text: str) -> "Future[None]":
+        async def seek() -> None:
+            await self._go(await seq_of(self._log, text, self._run.seq if self._run is not None else 1))
+
+        return self._ask(seek)
+
+    def ended(self) -> bool:
+        """Nothing is lost by leaving."""
+        return True
+
+    def submit(self, command: Command) -> "Future[None]":
+        async def refuse() -> None:
+            raise SwarmError(ErrorKind.STATE, self.read_only, "a live run is steered where it is: swarm-tui attach")
+
+        return self._ask(refuse)
+
+    def diff(self, agent: AgentId) -> "Future[str]":
+        run = self._published[1]
+        task = run.agents[agent].task if agent in run.agents else None
+        commit = run.tasks[task].commit if task is not None else None
+
+        async def diff() -> str:
+            if commit is None:
+                hint = "go on to where its task has landed"
+                raise SwarmError(ErrorKind.STATE, "a replay has no copies, only what landed", hint)
+            return await landed_patch(self._folder.trunk, commit)
+
+        return self._ask(diff)

@@ -1,0 +1,301 @@
+"""What sessions over a real run share: a thread and a loop of their own, and answers that cross over as frozen values.
+
+The screen's thread and the session's meet only in frozen values and futures: neither ever waits for the other.
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from itertools import takewhile
+from threading import Lock, Thread
+from typing import Any, Protocol, TypeVar
+
+from tui.bridge import (
+    AgentId,
+    ErrorKind,
+    Event,
+    EventPage,
+    Followed,
+    HandoffId,
+    MessageRow,
+    Micros,
+    Sample,
+    SampleRow,
+    Scratchpad,
+    Snapshot,
+    SwarmError,
+    ToolCallRow,
+)
+from tui.format.event_line import EventLine, Tone
+from tui.format.event_lines import describe
+from tui.sessions.live_agent import Watch
+from tui.sessions.session import CloseMode, Earlier, Live, Player
+
+T = TypeVar("T")
+PUBLISH_S = 0.2
+"""Seconds at least between two snapshots."""
+KEPT_LINES = 5000
+KEPT_ROUTINE = 2000
+"""Lines of steps that follow from others; they are many, and must not push out the rest."""
+_EARLIER = 300
+_PAGES = 20
+"""Pages of events that are looked through at most for one question."""
+
+
+class Reader(Protocol):
+    """The journal's queries, as far as a session needs them."""
+
+    async def messages(
+        self, agent: AgentId, *, before: int | None = None, limit: int = 100, whole: bool = False
+    ) -> tuple[MessageRow, ...]: ...
+
+    async def tool_calls(self, agent: AgentId | None = None, *, limit: int = 100) -> tuple[ToolCallRow, ...]: ...
+
+    async def scratchpads(self, agent: AgentId, *, limit: int = 50) -> tuple[Scratchpad, ...]: ...
+
+    async def events(
+        self, *, before: int | None = None, agent: AgentId | None = None, limit: int = 200
+    ) -> EventPage: ...
+
+    async def spread_samples(self, points: int) -> tuple[SampleRow, ...]: ...
+
+    async def followed(self, handoff: HandoffId) -> Followed: ...
+
+    async def close(self) -> None: ...
+
+
+class BackgroundSession(ABC):
+    """The screen's side is complete here; `_main` is the session's work and `_present` the snapshot that it keeps."""
+
+    mark = ""
+    read_only = ""
+    no_detach = ""
+    notice = ""
+    farewell = ""
+    player: Player | None = None
+    rewinds = 0
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._work, name="session")
+        self._published: tuple[int, Snapshot] = (0, Snapshot())
+        self._changes = 0
+        self._lines: deque[EventLine] = deque(maxlen=KEPT_LINES)
+        self._routine: deque[EventLine] = deque(maxlen=KEPT_ROUTINE)
+        self._last_line = 0
+        self._lock = Lock()
+        self._reader: Reader | None = None
+        self._watch: Watch | None = None
+        self._failure: BaseException | None = None
+        self._status: int | None = None
+        self._over = asyncio.Event()
+        self._may_end = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._closed: Future[None] = Future()
+
+    # --- the session's thread --------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def _main(self) -> None:
+        """All the session's work; the thread ends with it. What goes wrong is kept in `_failure`."""
+
+    @abstractmethod
+    def _present(self) -> Snapshot | None:
+        """The snapshot that changes in place; None before there is one."""
+
+    @abstractmethod
+    async def _leave(self, mode: CloseMode) -> None:
+        """Bring `_main` to its end, in the way the person asked for."""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._main_and_publish())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        finally:
+            self._loop.close()
+            self._closed.set_result(None)
+
+    async def _main_and_publish(self) -> None:
+        publishing = asyncio.create_task(self._publish())
+        try:
+            await self._main()
+        finally:
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+            if self._reader is not None:
+                await self._reader.close()
+
+    async def _publish(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            self._take()
+            await asyncio.sleep(PUBLISH_S)
+
+    def _take(self) -> None:
+        run = self._present()
+        if run is not None:
+            self._changes += 1
+            self._published = (self._changes, run.copy())
+
+    async def _read_earlier(self, reader: Reader, until: int) -> None:
+        """Fill the list of events with the newest up to `until`."""
+        earlier = await reader.events(limit=_EARLIER)
+        for event in reversed(earlier.events):
+            if event.seq <= until:
+                self._keep(event)
+
+    def _keep(self, event: Event) -> None:
+        """A line for an event that has none yet."""
+        if event.seq <= self._last_line:
+            return
+        if self._watch is not None and event.agent == self._watch.agent:
+            self._watch.happened(event)
+        self._last_line = event.seq
+        line = describe(event)
+        with self._lock:
+            (self._routine if line.tone is Tone.ROUTINE else self._lines).append(line)
+
+    def _forget(self) -> None:
+        """Empty the list of events: it begins again somewhere else."""
+        with self._lock:
+            self._lines.clear()
+            self._routine.clear()
+            self._last_line = 0
+            self.rewinds += 1
+
+    # --- the screen's thread ---------------------------------------------------------------------------------
+
+    def latest(self) -> tuple[int, Snapshot]:
+        return self._published
+
+    def now(self) -> Micros:
+        return time.time_ns() // 1000
+
+    def events_after(self, seq: int) -> Sequence[EventLine]:
+        with self._lock:
+            new = [
+                line
+                for lines in (self._lines, self._routine)
+                for line in takewhile(lambda line: line.seq > seq, reversed(lines))
+            ]
+        return sorted(new, key=lambda line: line.seq)
+
+    def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
+        """Have a question answered in the session's thread."""
+        asked = question()
+        try:
+            return asyncio.run_coroutine_threadsafe(asked, self._loop)
+        except RuntimeError:
+            asked.close()
+            answer: Future[T] = Future()
+            answer.set_exception(not_there())
+            return answer
+
+    def messages(
+        self, agent: AgentId, before: int | None, limit: int, *, whole: bool = False
+    ) -> "Future[list[MessageRow]]":
+        async def messages() -> list[MessageRow]:
+            return list(await self._journal().messages(agent, before=before, limit=limit, whole=whole))
+
+        return self._ask(messages)
+
+    def log(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[EventLine]]":
+        async def log() -> list[EventLine]:
+            lines: list[EventLine] = []
+            more, at = True, before
+            while more and len(lines) < limit:
+                page = await self._journal().events(before=at, agent=agent, limit=limit)
+                lines += [line for event in page.events if (line := describe(event)) is not None]
+                more, at = page.more, page.searched
+            return lines[::-1]
+
+        return self._ask(log)
+
+    def earlier(self, before: int, wanted: Callable[[EventLine], bool], limit: int) -> "Future[Earlier]":
+        async def earlier() -> Earlier:
+            lines: list[EventLine] = []
+            more, at = True, before
+            for _ in range(_PAGES):
+                page = await self._journal().events(before=at, limit=limit)
+                lines += filter(wanted, map(describe, page.events))
+                more, at = page.more, page.searched
+                if not more or len(lines) >= limit:
+                    break
+            return Earlier(tuple(reversed(lines)), at, more)
+
+        return self._ask(earlier)
+
+    def followed(self, handoff: HandoffId) -> "Future[Followed]":
+        async def followed() -> Followed:
+            return await self._journal().followed(handoff)
+
+        return self._ask(followed)
+
+    def watch(self, agent: AgentId) -> Live:
+        watch = self._watch
+        if watch is None or watch.agent != agent:
+            self._watch = watch = Watch(agent)
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._begin_watch, watch)
+        return watch.live
+
+    def _begin_watch(self, watch: Watch) -> None:
+        """In the session's thread: fill in what was before. Sessions with a stream listen to it from here on."""
+        self._recalling = asyncio.create_task(self._recall(watch))
+
+    async def _recall(self, watch: Watch) -> None:
+        if self._reader is None:
+            self._watch = None  # asked too early: the next look asks again
+            return
+        with suppress(SwarmError):  # who opens the messages is told what is wrong with the journal
+            said = await self._reader.messages(watch.agent, limit=8)
+            watch.recall(said, await self._reader.tool_calls(watch.agent, limit=1))
+
+    def scratchpads(self, agent: AgentId) -> "Future[list[Scratchpad]]":
+        async def scratchpads() -> list[Scratchpad]:
+            return list(reversed(await self._journal().scratchpads(agent)))
+
+        return self._ask(scratchpads)
+
+    def samples(self, points: int) -> "Future[list[tuple[Micros, Sample]]]":
+        async def samples() -> list[tuple[Micros, Sample]]:
+            return [(row.at, row.sample) for row in await self._journal().spread_samples(points)]
+
+        return self._ask(samples)
+
+    def _journal(self) -> Reader:
+        if self._reader is None:
+            raise not_there()
+        return self._reader
+
+    def ended(self) -> bool:
+        return self._over.is_set()
+
+    def failure(self) -> BaseException | None:
+        return self._failure
+
+    def exit_status(self) -> int | None:
+        return self._status
+
+    def close(self, mode: CloseMode) -> "Future[None]":
+        if not self._thread.is_alive():
+            if not self._closed.done():
+                self._closed.set_result(None)
+            return self._closed
+        self._ask(lambda: self._leave(mode))
+        return self._closed
+
+
+def not_there() -> SwarmError:
+    """What to say when no engine can be asked."""
+    return SwarmError(ErrorKind.STATE, "the engine does not run", "wait until it has started, or resume the run")

@@ -1,0 +1,1 @@
+"""Themes, colours, style sheet and syntax colours."""

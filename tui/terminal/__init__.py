@@ -1,0 +1,1 @@
+"""The terminal itself: the first frame, hang-ups, key order, thread priority."""

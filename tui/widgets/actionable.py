@@ -1,0 +1,115 @@
+"""What every pane shares: carrying out the registry's actions, and what it needs of the app."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import ClassVar, Protocol, TypeVar, cast
+
+from textual.dom import DOMNode
+
+from tui.bridge import Command, Micros
+from tui.format.view import View
+from tui.input.actions import BY_ID, Context, in_scopes
+from tui.input.keymap import Keymap
+from tui.sessions.session import Session
+from tui.style.theme import Palette
+
+T = TypeVar("T")
+
+
+class Host(Protocol):
+    """The app as its panes know it."""
+
+    palette: Palette
+    keymap: Keymap
+    view: View
+    session: Session
+    leaving: bool
+
+    @property
+    def answering(self) -> bool:
+        """Whether a key is being answered: what can wait waits for that."""
+        ...
+
+    def context(self) -> Context:
+        """What decides which actions can run now."""
+        ...
+
+    def after(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
+        """Call `then` on the screen's thread once the future is done, whatever its outcome."""
+        ...
+
+    def act(self, id: str) -> None:
+        """Do an action by its id on the screen in front."""
+        ...
+
+    def command(self, command: Command, note: str) -> None:
+        """Send a command to the run; the note is shown when it was taken, the error when it was not."""
+        ...
+
+    def do_undoably(self, do: Sequence[Command], undo: Sequence[Command], note: str, label: str) -> None:
+        """Send commands; once all are taken, `undo` takes them back on a key. `label` names what was done."""
+        ...
+
+    def keep_draft(self, text: str) -> None:
+        """Keep what is being written where a crash does not reach it."""
+        ...
+
+    def refresh_view(self) -> bool:
+        """Take over the session's latest snapshot; whether there was a new one."""
+        ...
+
+    def tell(self, text: str, *, bad: bool = False) -> None:
+        """Show a short note to the person."""
+        ...
+
+    def use_theme(self, name: str) -> None:
+        """Paint everything in another theme."""
+        ...
+
+    def now(self) -> Micros:
+        """The time that ages are counted to; it stands still while the screen is frozen."""
+        ...
+
+
+class Acting(DOMNode):
+    """A node whose bindings are actions of some scopes.
+
+    An action's method is looked for on the node, then on the screen, then on the app.
+    """
+
+    SCOPES: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def host(self) -> Host:
+        return cast("Host", self.app)
+
+    @property
+    def palette(self) -> Palette:
+        return self.host.palette
+
+    @property
+    def view(self) -> View:
+        return self.host.view
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Give way: a replay's keys come before a pane's own there, and mean nothing elsewhere."""
+        id = str(parameters[0]) if action == "act" and parameters else ""
+        if id not in BY_ID:
+            return True
+        replaying = self.host.context().replaying
+        if BY_ID[id].scope == "replay":
+            return replaying
+        keys = {key for act in in_scopes("replay") for key in self.host.keymap.keys[act.id]}
+        return not (replaying and keys & set(self.host.keymap.keys[id]))
+
+    def action_act(self, id: str) -> None:
+        """Do an action, or say why it cannot be done now."""
+        action = BY_ID[id]
+        if reason := action.unavailable(self.host.context()):
+            self.host.tell(f"{action.label}: {reason}")
+            return
+        for node in (self, self.screen, self.app):
+            method = getattr(node, action.method, None)
+            if method is not None:
+                method()
+                return
