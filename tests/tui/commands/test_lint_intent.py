@@ -7,13 +7,13 @@ import pytest
 
 from engine.domain.types import Usage
 from tui.bridge import SwarmError
-from tui.cli import COMMANDS, _parse
+from tui.cli import COMMANDS, parse
 from tui.commands import lint_intent as command
 
 
 def parsed(*words: str) -> Namespace:
     [line] = [line for line in COMMANDS if line.name == "lint-intent"]
-    return _parse(line, list(words))
+    return parse(line, list(words))
 
 
 @pytest.fixture
