@@ -35,73 +35,65 @@ class Guarantee(Struct, frozen=True):
         return str(getattr(self, level.value))
 
 
-_OBJECTS = (
-    "also git objects of your repo (unpublished branches and deleted files too) and of other agents' landed work, "
-    "by their ids"
-)
+_OBJECTS = "also, by id, git objects of your repo (unpublished branches and deleted files too) and of other agents' landed work"
 _LAUNCHER = "unless it kills its own launcher"
 _SIGNALS = f"before Linux 6.12, {_LAUNCHER}"
-_NICE = "unless it undoes its niceness"
-_POLLED = "polled: it can be passed for a moment"
+_NICE = "unless it resets its niceness"
+_POLLED = "polled: may be exceeded briefly"
+_UNSEEN = "polled: children whose parent ignores their exit are not counted"
 
 GUARANTEES = (
     Guarantee(
-        "writes only in its own copy and a private /tmp and home",
-        restricted="contents only: modes, times and attributes of files that are yours can be changed",
+        "writes only in its own workspace and in a private /tmp and home",
+        restricted="true of contents, but it can change modes, times and attributes of files you own",
         off="no",
     ),
     Guarantee(
-        "reads only its copy, the system and toolchains",
+        "reads only its own workspace, the system and the toolchains",
         full=_OBJECTS,
         namespaced=_OBJECTS,
-        restricted=f"{_OBJECTS}; `/proc`; names and sizes of all files",
+        restricted=f"{_OBJECTS}; also `/proc`, and the names and sizes of all files",
         off="no",
     ),
-    Guarantee("reaches no network unless it is granted", off="no"),
+    Guarantee("reaches no network unless you grant it", off="no"),
     Guarantee(
-        "reaches no process, socket or message queue of the machine",
-        restricted="sees processes, and before Linux 6.12 signals them",
+        "reaches no other process, socket or message queue on the machine",
+        restricted="it sees other processes, and before Linux 6.12 it can signal them",
         off="no",
     ),
-    Guarantee("gets nothing of your environment"),
-    Guarantee("has no capability and gains none", off="as you"),
-    Guarantee("reaches no keyring, io_uring, bpf, module, mount or other namespace of the kernel", off="no"),
-    Guarantee("dies whole at its deadline, daemons included", restricted=_SIGNALS, off=_LAUNCHER),
-    Guarantee("is gone when the engine ends, however it does", restricted=_SIGNALS, off=_LAUNCHER),
+    Guarantee("sees none of your environment variables"),
+    Guarantee("has no capabilities and cannot gain any", off="it has yours"),
+    Guarantee("cannot use keyrings, io_uring or bpf, load modules, mount, or create namespaces", off="no"),
     Guarantee(
-        "stays below its memory, and all commands below the swarm's",
+        "is killed at its timeout with everything it started, daemons included", restricted=_SIGNALS, off=_LAUNCHER
+    ),
+    Guarantee("is gone when the engine ends, however it ends", restricted=_SIGNALS, off=_LAUNCHER),
+    Guarantee(
+        "stays within its memory limit, and all commands together within the swarm's",
         namespaced=_POLLED,
         restricted=_POLLED,
         off=_POLLED,
     ),
     Guarantee(
-        "stays below its number of processes, and all commands below the swarm's",
-        namespaced="polled for root and for all: it can be passed for a moment",
+        "stays within its process limit, and all commands together within the swarm's",
+        namespaced="for root, and for the swarm's limit, polled: may be exceeded briefly",
         restricted=_POLLED,
         off=_POLLED,
     ),
+    Guarantee("stays within its CPU time limit", namespaced=_UNSEEN, restricted=_UNSEEN, off=_UNSEEN),
     Guarantee(
-        "stays below its CPU time",
-        namespaced="polled, without children whose parent ignores their end",
-        restricted="polled, without children whose parent ignores their end",
-        off="polled, without children whose parent ignores their end",
+        "yields the CPU to the engine and the screen when they need it", namespaced=_NICE, restricted=_NICE, off=_NICE
     ),
+    Guarantee("stays within its limits on output, file size and open files"),
     Guarantee(
-        "leaves the processors to the program and the screen where they want them",
-        namespaced=_NICE,
-        restricted=_NICE,
-        off=_NICE,
-    ),
-    Guarantee("stays below its output, file sizes and open files"),
-    Guarantee(
-        "stays below its copy's disk budget, and all copies below the swarm's",
+        "stays within its workspace's disk limit, and all workspaces together within the swarm's",
         full=_POLLED,
         namespaced=_POLLED,
         restricted=_POLLED,
         off=_POLLED,
     ),
 )
-"""The table in ARCHITECTURE.md; a test compares them."""
+"""The table in docs/safety.md; a test compares them."""
 
 
 def not_guaranteed(level: Level) -> tuple[str, ...]:
@@ -110,12 +102,12 @@ def not_guaranteed(level: Level) -> tuple[str, ...]:
     return tuple(f"a command {claim}: {why}" for claim, why in short if why)
 
 
-AS_ROOT = "the program runs as root: agents' processes are root's to the kernel, without capabilities"
-UNFILTERED = "this kind of machine's system calls are not known: none of them is refused"
-NETWORK_GRANTED = "with the network granted, agents reach all of it: services and abstract sockets of this machine too"
-UNWEIGHED = "no control group of processors is handed down here: commands leave them to others by niceness alone"
-UNLIMITED_CPU = "`swarm_cpu` does not hold: it needs a control group of processors"
-DEVICES_SHARED = "agents can change the modes of the machine's basic devices, such as /dev/null"
+AS_ROOT = "swarm-tui runs as root, so agents' processes belong to root too, though without capabilities"
+UNFILTERED = "system calls are not filtered: swarm-tui does not know this CPU architecture's"
+NETWORK_GRANTED = "with network access agents reach all of it, including services and abstract sockets on this machine"
+UNWEIGHED = "no CPU control group is available here: commands yield the CPU by niceness alone"
+UNLIMITED_CPU = "`swarm_cpu` has no effect: it needs a CPU control group"
+DEVICES_SHARED = "agents can change the modes of basic devices such as /dev/null"
 
 
 class SandboxReport(Struct, frozen=True):

@@ -34,7 +34,7 @@ async def test_daemons_and_those_that_ignore_signals_die_at_the_deadline(place: 
 
 async def test_a_fork_bomb_is_ended(place: Place, agent: AgentWorkspace) -> None:
     """A real one where the kernel bounds it; else one that stops by itself should the limit not hold."""
-    hard = place.promises("stays below its number of processes")
+    hard = place.promises("stays within its process limit")
     bomb = "bomb() { bomb | bomb & }; bomb; sleep 600"
     tame = inline("import os,time\nfor _ in range(8): os.fork()\ntime.sleep(600)")
     assert (await run(agent, bomb if hard else tame, 30)).killed == "processes"

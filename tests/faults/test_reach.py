@@ -66,7 +66,7 @@ async def test_modes_outside_stay_where_the_level_promises_it(place: Place, agen
     await shell(agent, f"chmod 777 {target} 2>/dev/null; true")
     changed = target.stat().st_mode & 0o777 == 0o777
     target.chmod(0o644)
-    assert not changed or not place.promises("writes only in its own copy")
+    assert not changed or not place.promises("writes only in its own workspace")
 
 
 async def test_sockets_of_the_machine_cannot_be_reached(

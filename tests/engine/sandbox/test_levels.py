@@ -9,7 +9,7 @@ from engine.domain.settings import SandboxSettings
 from engine.sandbox.levels import GUARANTEES, NETWORK_GRANTED, Level, not_guaranteed
 from engine.sandbox.probe import probe
 
-ARCHITECTURE = Path(__file__).parents[3] / "ARCHITECTURE.md"
+SAFETY = Path(__file__).parents[3] / "docs" / "safety.md"
 
 
 @pytest.mark.parametrize("level", [Level.FULL, Level.NAMESPACED, Level.RESTRICTED])
@@ -21,12 +21,12 @@ def test_a_level_whose_copies_borrow_objects_says_that_they_can_be_read(level: L
     )
 
 
-def test_the_table_that_people_read_is_what_the_program_says_of_its_levels() -> None:
+def test_the_table_in_safety_md_is_what_the_program_says_of_its_levels() -> None:
     rows = [
         " | ".join([guarantee.claim, *(guarantee.shortfall(level) or "yes" for level in Level)])
         for guarantee in GUARANTEES
     ]
-    written = ARCHITECTURE.read_text()
+    written = SAFETY.read_text(encoding="utf-8")
     head = " | ".join(["| a command …", *(level.value for level in Level)])
     assert f"{head} |\n| --- | --- | --- | --- | --- |\n" + "".join(f"| {row} |\n" for row in rows) in written
 
