@@ -35,7 +35,10 @@ class Guarantee(Struct, frozen=True):
         return str(getattr(self, level.value))
 
 
-_OBJECTS = "also, by id, git objects of your repo (unpublished branches and deleted files too) and of other agents' landed work"
+_OBJECTS = (
+    "also, by id, git objects of your repo (unpublished branches and deleted files too) "
+    "and of other agents' landed work"
+)
 _LAUNCHER = "unless it kills its own launcher"
 _SIGNALS = f"before Linux 6.12, {_LAUNCHER}"
 _NICE = "unless it resets its niceness"
