@@ -250,7 +250,7 @@ def _message(journal: Journal, worker: str) -> None:
         "SELECT body ->> 'given', body ->> 'consumed' FROM events WHERE kind = 'turn_taken' AND agent = ? AND seq > ?"
     )
     given, consumed = journal(f"{turn} ORDER BY seq", agent, queued)[0]
-    assert f"# Message from the person\n\n{WORD}" in given, "in the very next request"
+    assert f"# Message from the user\n\n{WORD}" in given, "in the very next request"
     assert message in consumed
 
 

@@ -95,7 +95,7 @@ def _hear(known: Known, text: str) -> None:
         if heading.startswith(("Intent", "Message from your planner")):
             known.intents += 1
             known.changed = known.news = True
-        elif heading == "Message from the person":
+        elif heading == "Message from the user":
             known.news = True
 
 

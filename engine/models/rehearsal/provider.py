@@ -117,7 +117,7 @@ def next_line(playbook: Playbook, request: Request) -> Line:
     if any(heading == "Compaction" for heading, _ in told):
         return Line(_summary(playbook, conversation))
     line = planner_line(playbook, conversation) if planner else worker_line(playbook, conversation)
-    words = [body for heading, body in told if heading == "Message from the person"]
+    words = [body for heading, body in told if heading == "Message from the user"]
     if words and not line.crash:
         heard = re.sub(r"\s+", " ", words[-1])[:80]
         return msgspec.structs.replace(line, text=f"Understood: “{heard}”. I keep to my playbook. {line.text}")

@@ -49,7 +49,7 @@ class Requests(list[Asked]):
             return
         told = request.messages[-1].text
         self.reminders += "Does what you are doing still serve" in told
-        self.alignments += "This is what all of it is for" in told and INTENT in told
+        self.alignments += "This is what they are for" in told and INTENT in told
         if len(request.messages) == 1 and self.turns > 1:
             self.compactions += 1
             assert INTENT in told, "it still knows the intent"

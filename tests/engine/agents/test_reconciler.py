@@ -168,7 +168,7 @@ def test_where_fixups_do_not_help_the_planner_is_told_once_and_mends_it_by_plan(
         if heading.startswith("# Intent"):
             if turns(request) == 0:
                 return tasks("breaks")
-            if "small repairs did not mend it" in said(request) and not any("mend" in text for text in told(request)):
+            if "fixups did not repair it" in said(request) and not any("mend" in text for text in told(request)):
                 return tasks("mend")
             return done() if not outstanding(request) else turn(call("wait"))
         if heading.startswith("# Repair"):

@@ -132,7 +132,7 @@ def test_a_steered_agent_reads_the_message_before_its_next_call() -> None:
 
     def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
         worker = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Task")]
-        assert "# Message from the person\n\nmind the gap" in said(worker[-1])
+        assert "# Message from the user\n\nmind the gap" in said(worker[-1])
 
     steered(landing_script(["a"]), kind("task_started"), act, examine)
 

@@ -130,7 +130,7 @@ def test_a_failed_task_is_replaced_and_the_planner_is_content(small: Playbook) -
     line = talk.go("woken", told=f"{handoff('a', 'failed')}\n\n{handoff('b')}")
     assert line.calls[0].arguments["tasks"] == [{"title": "a differently", "goal": "A2"}]
     assert tools(talk.go("queued: 3 a differently")) == ["rewrite_scratchpad"]
-    assert tools(talk.go("kept")) == ["wait"]
+    assert tools(talk.go("saved")) == ["wait"]
     line = talk.go("woken", told=handoff("a differently"))
     assert line.calls[0].arguments["status"] == "done"
 
@@ -149,7 +149,7 @@ def test_a_planner_that_was_done_reads_late_news_and_hands_off_again(small: Play
     talk.go("woken", told=f"{handoff('a')}\n\n{handoff('b')}")
     assert tools(talk.go("handed off", told=handoff("make the check pass again"))) == ["shell"]
     assert tools(talk.go("exit 0 after 0.1 s\nabc One")) == ["rewrite_scratchpad"]
-    assert tools(talk.go("kept")) == ["submit_handoff"]
+    assert tools(talk.go("saved")) == ["submit_handoff"]
 
 
 def test_a_changed_intent_is_planned_and_noted(small: Playbook) -> None:
@@ -157,12 +157,12 @@ def test_a_changed_intent_is_planned_and_noted(small: Playbook) -> None:
     line = talk.go("queued: 1 a\nqueued: 2 b", told="# Intent (version 2)\n\ny")
     assert line.calls[0].arguments["tasks"] == [{"title": "late", "goal": "L"}]
     assert tools(talk.go("queued: 3 late")) == ["rewrite_scratchpad"]
-    assert tools(talk.go("kept")) == ["wait"]
+    assert tools(talk.go("saved")) == ["wait"]
 
 
 def test_reminders_and_steering_do_not_derail(small: Playbook) -> None:
     talk = Talk(small, "# Task: a\n\n## Goal\n\nA")
-    line = talk.go("1\tx", told="# Reminder\n\nStep back.\n\n# Message from the person\n\nBe quick")
+    line = talk.go("1\tx", told="# Reminder\n\nStep back.\n\n# Message from the user\n\nBe quick")
     assert "Be quick" in line.text
     assert tools(line) == ["shell"]
     assert tools(talk.go("exit 0 after 0.1 s", told="# Nudge\n\nGo on.")) == ["submit_handoff"]
