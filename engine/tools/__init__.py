@@ -1,1 +1,1 @@
-"""What an agent may call: one module and one description (.md) for each tool."""
+"""The tools agents may call: for each, one module and one description (.md)."""

@@ -1,4 +1,4 @@
-"""cancel_subplanner: a planner takes back a slice that it gave away, with all that is below it."""
+"""cancel_subplanner: a planner cancels one of its subplanners, with everything below it."""
 
 from msgspec import Struct
 
@@ -16,10 +16,10 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     child = snapshot.subplanner(me, wanted)
     if child is None:
         titles = ", ".join(each.title for each in snapshot.subplanners(me)) or "none"
-        return refused(f"you have no subplanner {wanted}; yours: {titles}")
+        return refused(f"you have no subplanner {wanted}; your subplanners: {titles}")
     open_tasks = sum(len(snapshot.open_tasks(below.id)) for below in snapshot.subtree(child.id))
-    drafts = desk.cancelled(child, arguments.reason.strip() or "its planner took it back")
-    return Answer(f"cancelled: {child.title}, with {open_tasks} open tasks; what has landed stays", drafts=drafts)
+    drafts = desk.cancelled(child, arguments.reason.strip() or "cancelled by its planner")
+    return Answer(f"cancelled: {child.title} (open tasks: {open_tasks}); what has landed stays on trunk", drafts=drafts)
 
 
 TOOL = Tool("cancel_subplanner", Arguments, call, writes=True, atomic=True, target=lambda a: a.subplanner[:60])

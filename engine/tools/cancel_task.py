@@ -1,4 +1,4 @@
-"""cancel_task: a planner takes back what it asked for."""
+"""cancel_task: a planner cancels one of its tasks."""
 
 from msgspec import Struct
 
@@ -15,12 +15,12 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     task = desk.snapshot.tasks.get(TaskId(arguments.task.strip()))
     if task is None or task.planner != desk.agent.id:
-        return refused(f"you have no task {arguments.task}; spawn_tasks answered with the ids of yours")
+        return refused(f"you have no task {arguments.task}; use an id that spawn_tasks returned")
     if task.ended:
         return refused(f"{task.spec.title} has already ended: {task.state}")
     if task.state is TaskState.LANDING:
-        return refused(f"{task.spec.title} cannot be taken back any more: its handoff is on the way")
-    reason = arguments.reason or "its planner took it back"
+        return refused(f"{task.spec.title} can no longer be cancelled: it is already landing")
+    reason = arguments.reason or "cancelled by its planner"
     return Answer(
         f"cancelled: {task.spec.title}",
         drafts=(Draft(TaskEnded(TaskState.CANCELLED, reason, intent=desk.agent.intent), task.agent, task.id),),

@@ -1,4 +1,4 @@
-"""edit_file: replace a piece of text in a file of the agent's own copy."""
+"""edit_file: replace text in a file of the agent's copy."""
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     if not arguments.old:
-        return refused("`old` is empty; use write_file for a new file")
+        return refused("`old` is empty; to create a file, use write_file")
     if arguments.count < 1:
         return refused("`count` must be at least 1")
     old, new = arguments.old.encode("utf-8", "replace"), arguments.new.encode("utf-8", "replace")
@@ -23,8 +23,8 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     found = content.count(old)
     if found != arguments.count:
         return refused(
-            f"`old` stands {found} times in {arguments.path}, not {arguments.count}: "
-            "give more of the text around it, or the right `count`"
+            f"`old` occurs {found} times in {arguments.path}, not {arguments.count}: "
+            "include more of the surrounding text, or pass the right `count`"
         )
     await workspace.write_file(arguments.path, content.replace(old, new))
     return Answer(f"edited {arguments.path} ({found})", paths=(arguments.path,))

@@ -1,11 +1,11 @@
-"""list_files: what lies below a folder of the agent's own copy."""
+"""list_files: the files and folders under a folder of the agent's copy."""
 
 from msgspec import Struct
 
 from engine.tools.tool import Answer, Desk, Tool
 
 LIMIT = 500
-"""Entries of one answer."""
+"""Entries in one answer."""
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -18,8 +18,8 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     entries = await workspace.list_files(arguments.path, max(1, min(arguments.depth, 20)), LIMIT + 1)
     lines = [entry.path if entry.path.endswith("/") else f"{entry.path} ({entry.size})" for entry in entries[:LIMIT]]
     if len(entries) > LIMIT:
-        lines.append(f"(cut at {LIMIT} entries: ask for a folder below, or less depth)")
-    return Answer("\n".join(lines) or "(nothing there)")
+        lines.append(f"(cut at {LIMIT} entries: list a subfolder, or use a smaller depth)")
+    return Answer("\n".join(lines) or "(the folder is empty)")
 
 
 TOOL = Tool("list_files", Arguments, call, target=lambda a: a.path)

@@ -1,11 +1,11 @@
-"""read_file: a file of the agent's own copy, with line numbers."""
+"""read_file: a file of the agent's copy, with line numbers."""
 
 from msgspec import Struct
 
 from engine.tools.tool import Answer, Desk, Tool, refused
 
 LIMIT = 16_000
-"""Characters of one answer; the rest is asked for by line."""
+"""Characters in one answer; the model asks for the rest by line."""
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,7 +26,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     start = max(1, arguments.start)
     end = min(len(lines), arguments.end or len(lines))
     if start > end:
-        return refused(f"{arguments.path} has {len(lines)} lines; nothing stands in {start}–{arguments.end or end}")
+        return refused(f"{arguments.path} has {len(lines)} lines; there are none in {start}–{arguments.end or end}")
     shown: list[str] = []
     size = 0
     for number in range(start, end + 1):
@@ -36,7 +36,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
             if not shown:
                 shown.append(line[:LIMIT])
                 number += 1
-            shown.append(f"(cut: the file has {len(lines)} lines; go on with start={number})")
+            shown.append(f"(cut: the file has {len(lines)} lines; continue with start={number})")
             break
         shown.append(line)
     return Answer("\n".join(shown))

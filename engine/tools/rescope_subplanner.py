@@ -1,4 +1,4 @@
-"""rescope_subplanner: a planner passes a change on to one that it gave a slice to."""
+"""rescope_subplanner: a planner changes what one of its subplanners owns, or tells it what has changed."""
 
 from msgspec import Struct
 
@@ -15,14 +15,14 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     me, snapshot = desk.agent.id, desk.snapshot
     if not arguments.message.strip():
-        return refused("say in `message` what has changed for it")
+        return refused("`message` is empty; say what has changed for the subplanner")
     wanted = arguments.subplanner.strip()
     child = snapshot.subplanner(me, wanted)
     if child is None:
         titles = ", ".join(each.title for each in snapshot.subplanners(me)) or "none"
-        return refused(f"you have no subplanner {wanted}; yours: {titles}")
+        return refused(f"you have no subplanner {wanted}; your subplanners: {titles}")
     drafts = desk.passed_on(child, arguments.goal, arguments.scope, arguments.message)
-    return Answer(f"told: {child.title}", drafts=drafts)
+    return Answer(f"sent to {child.title}", drafts=drafts)
 
 
 TOOL = Tool("rescope_subplanner", Arguments, call, writes=True, atomic=True, target=lambda a: a.subplanner[:60])

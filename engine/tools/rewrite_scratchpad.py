@@ -1,4 +1,4 @@
-"""rewrite_scratchpad: replace the agent's own notes as a whole."""
+"""rewrite_scratchpad: replace all of the agent's notes."""
 
 from msgspec import Struct
 
@@ -6,10 +6,10 @@ from engine.domain.events import Draft, Pivoted, ScratchpadRewritten
 from engine.tools.tool import Answer, Desk, Tool, refused
 
 LIMIT = 16_000
-"""Characters of a scratchpad: it is part of the context that is never cut."""
+"""Characters in a scratchpad, which is never cut from the context."""
 
 REASON = 1_000
-"""Characters of a pivot's reason that are kept."""
+"""Characters kept of the reason for a pivot."""
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,14 +19,14 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     if len(arguments.text) > LIMIT:
-        return refused(f"too long: {len(arguments.text)} characters of at most {LIMIT}; keep what still matters")
+        return refused(f"too long: {len(arguments.text)} characters, at most {LIMIT}; keep what still matters")
     agent = desk.agent.id
     known = desk.snapshot.scratchpads.get(agent)
     version = known.version + 1 if known else 1
     drafts = [Draft(ScratchpadRewritten(version, arguments.text), agent)]
     if reason := arguments.pivot.strip():
         drafts.append(Draft(Pivoted(reason[:REASON], version), agent))
-    return Answer("kept", drafts=tuple(drafts))
+    return Answer("saved", drafts=tuple(drafts))
 
 
 TOOL = Tool("rewrite_scratchpad", Arguments, call, writes=True, atomic=True)

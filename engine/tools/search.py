@@ -1,4 +1,4 @@
-"""search: lines of the agent's own copy that match a regular expression."""
+"""search: lines of the agent's copy that match a regular expression."""
 
 import re
 
@@ -7,9 +7,9 @@ from msgspec import Struct
 from engine.tools.tool import Answer, Desk, Tool, refused
 
 LIMIT = 200
-"""Matches of one answer."""
+"""Matches in one answer."""
 LINE = 200
-"""Characters of a line that are shown."""
+"""Characters shown of a line."""
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,7 +21,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     try:
         re.compile(arguments.pattern)
     except re.error as error:
-        return refused(f"not a regular expression: {error}")
+        return refused(f"invalid regular expression: {error}")
     matches = await (await desk.workspace()).search(arguments.pattern, arguments.path, LIMIT + 1)
     lines = [f"{match.path}:{match.line}: {match.text[:LINE]}" for match in matches[:LIMIT]]
     if len(matches) > LIMIT:

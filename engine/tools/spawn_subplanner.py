@@ -1,4 +1,4 @@
-"""spawn_subplanner: a planner gives a slice away, completely."""
+"""spawn_subplanner: a planner hands a slice to a new subplanner."""
 
 import re
 
@@ -26,11 +26,12 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     if depth > limits.max_depth:
         finding = found(snapshot, planner.id, Pathology.SPAWNS_WITHOUT_END, f"deeper than {limits.max_depth}")
         return faulted(
-            finding, f"subplanners may be {limits.max_depth} deep and you are the deepest: spawn tasks instead"
+            finding,
+            f"subplanners may be {limits.max_depth} levels deep, and you are at the deepest: spawn tasks instead",
         )
     if sum(not agent.ended for agent in snapshot.agents.values()) >= limits.max_agents:
         finding = found(snapshot, planner.id, Pathology.SPAWNS_WITHOUT_END, f"more than {limits.max_agents} agents")
-        return faulted(finding, f"{limits.max_agents} agents are at work, which is the limit: wait for some to end")
+        return faulted(finding, f"the limit of {limits.max_agents} agents at once is reached: wait for some to end")
     child = Agent(
         id=AgentId(desk.ids.new("a")),
         path=free_path(snapshot, planner.path, title),
@@ -48,7 +49,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
 
 
 def free_path(snapshot: Snapshot, above: AgentPath, title: str) -> AgentPath:
-    """A path below `above` that reads like the title; a second one of the same name gets `-2`."""
+    """An unused path below `above`, made from the title; a second one of the same name ends in `-2`."""
     name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:24].strip("-") or "slice"
     path = AgentPath(f"{above}/{name}")
     number = 1

@@ -1,4 +1,4 @@
-"""spawn_tasks: a planner asks for work."""
+"""spawn_tasks: a planner queues tasks for workers."""
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from engine.policy.pathologies import (
 from engine.tools.tool import Answer, Desk, Tool, refused
 
 MOST = 60
-"""Tasks in one call."""
+"""Most tasks in one call."""
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +35,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Caution(Struct, frozen=True):
-    """What is wrong with asking for these tasks, in `text` for the planner. `refuses`: they are not queued."""
+    """What is wrong with spawning these tasks, in `text` for the planner. `refuses`: they are not queued."""
 
     finding: Finding
     text: str
@@ -44,13 +44,13 @@ class Caution(Struct, frozen=True):
 
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     if not 0 < len(arguments.tasks) <= MOST:
-        return refused(f"give 1 to {MOST} tasks in one call, not {len(arguments.tasks)}")
+        return refused(f"spawn 1 to {MOST} tasks in one call, not {len(arguments.tasks)}")
     if any(not asked.title.strip() or not asked.goal.strip() for asked in arguments.tasks):
         return refused("every task needs a title and a goal")
     count = len(arguments.tasks)
     cautions = [caution for look in (_barren, _crowd, _alone) if (caution := look(desk, count)) is not None]
     for caution in cautions:
-        if caution.refuses:  # for this call only: the planner can go on in another way
+        if caution.refuses:  # this call only: the planner can continue in another way
             limit = replace(caution.finding, remedy=Remedy.LIMIT).draft
             return Answer(f"not queued: {caution.text}", error=True, drafts=(limit,))
     drafts = [replace(caution.finding, remedy=Remedy.NUDGE).draft for caution in cautions]
@@ -71,43 +71,45 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
 
 
 def _barren(desk: Desk, asked: int) -> Caution | None:
-    """More of what lands nothing, without a word on what has to be different."""
+    """More tasks after a row that landed nothing, with no change of plan on record."""
     me, snapshot = desk.agent.id, desk.snapshot
     row = barren_in_a_row(snapshot, me)
     pad = snapshot.scratchpads.get(me)
     if len(row) < BARREN_LIMITED or (pad is not None and pad.at >= (row[0].ended_at or 0)):
         return None
-    why = f"none of the last {len(row)} tasks has landed anything"
+    why = f"none of the last {len(row)} tasks landed anything"
     finding = found(snapshot, me, Pathology.NEVER_MERGES, why)
-    pivot = "say what you now believe is wrong: rewrite your scratchpad with a `pivot`, and spawn what follows from it"
+    pivot = (
+        "rewrite your scratchpad with a `pivot` that says what you now think is wrong, then spawn what follows from it"
+    )
     return Caution(finding, f"{why}; {pivot}", refuses=True)
 
 
 def _crowd(desk: Desk, asked: int) -> Caution | None:
-    """Too many tasks at once, or too fast."""
+    """Too many open tasks, or too many in an hour."""
     me, snapshot, limits = desk.agent.id, desk.snapshot, desk.settings.planner
     told = Pathology.SPAWNS_WITHOUT_END in snapshot.pathologies.get(me, {})
     for count, most, what in (
-        (len(snapshot.open_tasks(me)) + asked, limits.max_open_tasks, "tasks open at once"),
+        (len(snapshot.open_tasks(me)) + asked, limits.max_open_tasks, "open tasks"),
         (spawned_since(snapshot, me, desk.clock.now() - HOUR) + asked, limits.max_tasks_per_hour, "tasks in an hour"),
     ):
         if count > most or (count > NEAR * most and not told):
-            finding = found(snapshot, me, Pathology.SPAWNS_WITHOUT_END, f"{count} {what}, of at most {most}")
-            text = f"this makes {count} {what} and you may have {most}: let some come in, or cancel some"
+            finding = found(snapshot, me, Pathology.SPAWNS_WITHOUT_END, f"{count} {what}, at most {most}")
+            text = f"this makes {count} {what}, and the limit is {most}: wait for handoffs, or cancel some"
             return Caution(finding, text, refuses=count > most)
     return None
 
 
 def _alone(desk: Desk, asked: int) -> Caution | None:
-    """One task after the other, each waited for, where several could run together."""
+    """One task after another, each waited for, where several could run together."""
     me, snapshot = desk.agent.id, desk.snapshot
     row = alone_in_a_row(snapshot, me) + 1
     if asked > 1 or row < ALONE_NUDGED or snapshot.open_tasks(me) or snapshot.open_subplanners(me):
         return None
-    finding = found(snapshot, me, Pathology.ONE_AT_A_TIME, f"{row} tasks in a row, each alone")
-    text = f"{row} tasks in a row that run alone: look further ahead and give all that can run together in one call"
+    finding = found(snapshot, me, Pathology.ONE_AT_A_TIME, f"{row} tasks in a row, one at a time")
+    text = f"{row} tasks in a row ran alone: look further ahead and spawn all that can run together in one call"
     refuses = row >= ALONE_LIMITED and finding.times == 1
-    return Caution(finding, f"{text}; if this really is the only one, call again" if refuses else text, refuses)
+    return Caution(finding, f"{text}; if this really is the only task, call again" if refuses else text, refuses)
 
 
 def _target(arguments: Arguments) -> str:

@@ -1,4 +1,4 @@
-"""submit_handoff: the one message with which an agent ends its work."""
+"""submit_handoff: the one report that ends an agent's work."""
 
 import msgspec
 from msgspec import Struct
@@ -7,7 +7,7 @@ from engine.domain.types import HandoffStatus, HandoffText
 from engine.tools.tool import Answer, Desk, Tool, refused
 
 MOST = 8_000
-"""Characters of one section: a planner reads many handoffs."""
+"""Characters in one section: a planner reads many handoffs."""
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,7 +25,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
         return refused("the summary is empty")
     sizes = {name: len(text) for name, text in msgspec.structs.asdict(arguments).items()}
     if too_long := [name for name, size in sizes.items() if size > MOST]:
-        return refused(f"too long: {', '.join(too_long)}; at most {MOST} characters each, say what matters")
+        return refused(f"too long: {', '.join(too_long)}; at most {MOST} characters each: keep what matters")
     return await desk.hand_off(
         HandoffText(
             arguments.status,

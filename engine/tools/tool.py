@@ -1,4 +1,4 @@
-"""What a tool is, what it may use (`Desk`) and what it answers."""
+"""The contract of a tool: `Tool`, what it may use (`Desk`) and what it returns (`Answer`)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -14,12 +14,12 @@ from engine.state.snapshot import Snapshot
 
 
 class Answer(Struct, frozen=True):
-    """What a tool call came to.
+    """The result of a tool call.
 
-    `drafts` are recorded atomically with the answer. `paths` names what the call changed in the workspace,
-    `gate_wait_s` is in seconds. `build`: it was a command that passes the build gate. `ends`: the agent has handed off.
-    `sleeps`: it goes on with its next message.
-    `hopeless`: why going on like this is of no use, if it is not.
+    `drafts` are recorded atomically with the answer. `paths` are the files the call changed in the workspace.
+    `gate_wait_s` is the time spent at the build gate, in seconds; `build` marks a command that passes that gate.
+    `ends`: the agent has handed off. `sleeps`: the agent waits for its next message.
+    `hopeless`: why the attempt should end; empty if it should continue.
     """
 
     text: str
@@ -34,7 +34,7 @@ class Answer(Struct, frozen=True):
 
 
 class Desk(Protocol):
-    """What a tool may do on behalf of the agent that calls it. There is no way from here to trunk but `hand_off`."""
+    """What a tool may do on behalf of the agent that calls it. `hand_off` is the only way to trunk."""
 
     snapshot: Snapshot
     settings: Settings
@@ -45,27 +45,27 @@ class Desk(Protocol):
     def agent(self) -> Agent: ...
 
     async def workspace(self) -> Workspace:
-        """The agent's own copy, made at its first use."""
+        """The agent's copy, created on first use."""
         ...
 
     async def command(self, command: str, timeout_s: float) -> tuple[Output, float]:
-        """Run a command in the copy, through the build gate if it builds; with the seconds waited there."""
+        """Run a command in the copy, through the build gate if it builds. Returns the seconds waited there too."""
         ...
 
     async def changed(self) -> frozenset[str]:
-        """Paths of the copy that differ from where it started, if what the agent changes can land."""
+        """Paths that differ from the start of the copy; none for a planner, whose changes cannot land."""
         ...
 
     async def spoiled(self) -> tuple[str, ...]:
-        """Paths that a planner's last command changed in its throw-away copy; none for others."""
+        """Paths that a planner's last command changed in its throwaway copy; none for other roles."""
         ...
 
     def passed_on(self, child: Agent, goal: str, scope: str, message: str) -> tuple[Draft, ...]:
-        """The events by which a subplanner hears of a change of its slice; empty parts stay as they are."""
+        """The events that change a subplanner's slice and tell it so; an empty `goal` or `scope` stays as it is."""
         ...
 
     def cancelled(self, child: Agent, reason: str) -> tuple[Draft, ...]:
-        """The events that end a subplanner with all below it, by the version of the intent that its planner knows."""
+        """The events that cancel a subplanner and everything below it, under the planner's intent version."""
         ...
 
     async def hand_off(self, text: HandoffText) -> Answer:
@@ -74,12 +74,12 @@ class Desk(Protocol):
 
 
 class Tool(Struct, frozen=True):
-    """A tool. `arguments` is a Struct type, `call` runs it with one of those.
+    """A tool. `arguments` is the Struct type that `call` takes.
 
-    A WorkspaceError that `call` raises is for the agent to read. `writes`: it may change something, so it runs alone.
-    `atomic`: all it changes are the drafts of its answer, so a call whose answer is not on record has changed
-    nothing and may be run again; other writing calls may not. `last`: of several calls in one turn it runs after
-    all others. `target` gives the short text that the screen shows beside the tool's name.
+    A WorkspaceError raised by `call` is returned to the agent. `writes`: the tool may change something, so it runs
+    alone. `atomic`: the drafts of its answer are its only effect, so a call without a recorded answer has changed
+    nothing and may run again; other writing calls may not. `last`: the tool runs after all other calls of its turn.
+    `target` returns the short text that the screen shows beside the tool's name.
     """
 
     name: str
@@ -92,11 +92,11 @@ class Tool(Struct, frozen=True):
 
 
 def faulted(finding: Finding, message: str) -> Answer:
-    """An error answer to a move that is a pathology; beyond its limit the agent does not go on."""
+    """An error answer to a pathology; past the limit, it ends the attempt."""
     hopeless = f"{finding.pathology.replace('_', ' ')}: {finding.detail}" if finding.limited else ""
     return Answer(message, error=True, drafts=(finding.draft,), hopeless=hopeless)
 
 
 def refused(message: str) -> Answer:
-    """An error answer: the agent reads it and goes on."""
+    """An error answer: the agent reads it and continues."""
     return Answer(message, error=True)

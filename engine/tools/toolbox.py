@@ -1,4 +1,4 @@
-"""All tools by name, found in this folder: adding a module and its description adds a tool."""
+"""All tools by name. Adding a module and its description to this folder adds a tool."""
 
 import importlib
 import pkgutil
@@ -15,7 +15,7 @@ _NOT_TOOLS = {"tool", "toolbox"}
 
 
 class Toolbox:
-    """The tools and how models see them."""
+    """The tools, and the specs that models receive."""
 
     def __init__(self) -> None:
         names = sorted(module.name for module in pkgutil.iter_modules(tools.__path__) if module.name not in _NOT_TOOLS)
@@ -23,7 +23,7 @@ class Toolbox:
         self._specs = {name: _spec(tool) for name, tool in self.tools.items()}
 
     def specs(self, names: tuple[str, ...]) -> tuple[ToolSpec, ...]:
-        """How a model sees the named tools. Raises KeyError for a name that is no tool."""
+        """The specs of the named tools. Raises KeyError for an unknown name."""
         return tuple(self._specs[name] for name in names)
 
 
@@ -33,7 +33,7 @@ def _spec(tool: Tool) -> ToolSpec:
 
 
 def _inline(schema: dict[str, Any]) -> dict[str, object]:
-    """Replace `$ref`s by what they name and drop titles: providers differ in what they make of `$defs`."""
+    """Replace each `$ref` with its definition and drop titles: not every provider handles `$defs`."""
     definitions = schema.get("$defs", {})
 
     def walk(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""wait: a planner sleeps until its next message, at no cost."""
+"""wait: a planner sleeps until its next message and makes no model calls meanwhile."""
 
 from msgspec import Struct
 
@@ -15,7 +15,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     me, snapshot = desk.agent.id, desk.snapshot
     if not (snapshot.inboxes.get(me) or snapshot.open_tasks(me) or snapshot.open_subplanners(me)):
-        finding = found(snapshot, me, Pathology.SLEEPS, "it waits with nothing outstanding")
+        finding = found(snapshot, me, Pathology.SLEEPS, "waits with nothing outstanding")
         return faulted(finding, "nothing is outstanding, so no message will come: spawn what is missing, or hand off")
     asleep = Draft(AgentStateChanged(AgentState.WAITING, "for a message"), me)
     return Answer("woken", drafts=(asleep,), sleeps=True)

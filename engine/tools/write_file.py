@@ -1,4 +1,4 @@
-"""write_file: a whole file of the agent's own copy."""
+"""write_file: write a whole file of the agent's copy."""
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def call(desk: Desk, arguments: Arguments) -> Answer:
     await (await desk.workspace()).write_file(arguments.path, arguments.content.encode("utf-8", "replace"))
-    return Answer(f"written {arguments.path}", paths=(arguments.path,))
+    return Answer(f"wrote {arguments.path}", paths=(arguments.path,))
 
 
 TOOL = Tool("write_file", Arguments, call, writes=True, target=lambda a: a.path)

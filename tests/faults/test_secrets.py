@@ -127,7 +127,7 @@ async def _listened_to(planted: Planted) -> bytes:
         await client.send(Resume())
         async for event in events:
             heard += msgspec.json.encode(event)
-            if isinstance(event.body, ToolFinished) and event.body.answer == "written names.txt":
+            if isinstance(event.body, ToolFinished) and event.body.answer == "wrote names.txt":
                 assert event.agent
                 heard += (await client.diff(event.agent)).encode()
                 break

@@ -36,7 +36,7 @@ def moot_slice(model: ModelName, request: Request) -> Turn:
             return turn(call("wait"))
         tried = [c for message in request.messages for c in message.calls if c.tool == "cancel_subplanner"]
         if len(tried) < 2:
-            assert not tried or answers(request) == ["you have no subplanner lefft; yours: left"]
+            assert not tried or answers(request) == ["you have no subplanner lefft; your subplanners: left"]
             named = "left" if tried else "lefft"
             return turn(call("cancel_subplanner", subplanner=named, reason="version 2 wants none of it"))
         both = "# Handoff: left" in said(request) and "# Handoff: kept" in said(request)

@@ -149,7 +149,7 @@ def test_a_subplanner_of_another_cannot_be_rescoped() -> None:
         await fresh(simulated.world(clock, nosy)).run()
 
     simulated.simulate(main)
-    assert answers == ["you have no subplanner nobody; yours: none"]
+    assert answers == ["you have no subplanner nobody; your subplanners: none"]
 
 
 # --- the watched file ----------------------------------------------------------------------------------------

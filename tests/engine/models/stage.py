@@ -166,18 +166,18 @@ class Stage:
     def _write_file(self, actor: Actor, path: str, content: str) -> tuple[str, bool]:
         (actor.copy / path).parent.mkdir(parents=True, exist_ok=True)
         (actor.copy / path).write_text(content)
-        return f"written {path}", False
+        return f"wrote {path}", False
 
     def _edit_file(self, actor: Actor, path: str, old: str, new: str) -> tuple[str, bool]:
         text = (actor.copy / path).read_text()
         if text.count(old) != 1:
-            return f"`old` stands {text.count(old)} times", True
+            return f"`old` occurs {text.count(old)} times", True
         (actor.copy / path).write_text(text.replace(old, new))
         return f"edited {path} (1)", False
 
     def _rewrite_scratchpad(self, actor: Actor, text: str) -> tuple[str, bool]:
         actor.scratchpads.append(text)
-        return "kept", False
+        return "saved", False
 
     def _spawn_tasks(self, actor: Actor, tasks: list[dict[str, str]]) -> tuple[str, bool]:
         for task in tasks:
