@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -164,3 +165,9 @@ assert threading.active_count() == 1, threading.enumerate()
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("source", list(sources("tests")), ids=lambda p: str(p.relative_to(TOP)))
+def test_no_test_module_is_imported(source: Path) -> None:
+    for module, line in imported(ast.parse(source.read_text())):
+        assert not re.search(r"(^|\.)test_\w+$", module), f"{source}:{line} imports {module}: helpers are modules"

@@ -25,13 +25,12 @@ from engine.domain.settings import (
     TaskSettings,
 )
 from tests.bench.report import Report
-from tests.engine.agents.test_compaction import is_summary
-from tests.engine.agents.test_freshness import common
 from tests.engine.model_server import BY_PATH, decoded
 from tests.engine.models.dialects import Called
 from tests.engine.models.raw_server import Seen, Step, serving, stream
-from tests.engine.orchestrator.test_swarm import done, tasks, turns, writes
 from tests.engine.real_runs import make_repo, started
+from tests.engine.scripts import done, tasks, turns, writes
+from tests.engine.windows import common, is_summary
 from tests.simulated import call, first_line, turn
 
 WINDOWS = (("anthropic", 200_000), ("openai", 128_000), ("openai-chat", 32_768), ("openai-chat", 8_192))

@@ -22,10 +22,9 @@ from engine.domain.conversation import Request, Turn
 from engine.domain.settings import ModelsSettings, RepoSettings, SandboxSettings, Settings, SwarmSettings
 from engine.domain.types import ModelName
 from tests.bench.report import Report
-from tests.engine.agents.test_reconciler import numbered
 from tests.engine.model_server import model_server
-from tests.engine.orchestrator.test_swarm import turns
 from tests.engine.real_runs import git, make_repo, started
+from tests.engine.scripts import numbered, turns
 from tests.simulated import call, first_line, turn
 
 CHECK = "! grep -l bug part-*.txt"

@@ -7,7 +7,7 @@ import pytest
 
 from engine.domain.types import CommitId, LandingState
 from engine.ports.protocols import LandResult
-from tests.contracts.test_trunk import Bench, bench, message
+from tests.contracts.trunks import Bench, message
 
 __all__ = ["bench"]
 FILES = ("one.txt", "sub/two.txt")

@@ -8,8 +8,8 @@ import pytest
 from engine.domain.conversation import Request, Turn
 from engine.domain.types import AgentState
 from tests.engine.model_server import model_server
-from tests.engine.orchestrator.test_swarm import done, planner_of, turns, writes
 from tests.engine.real_runs import fingerprint, git, make_repo, settings, started
+from tests.engine.scripts import done, planner_of, turns, writes
 from tests.simulated import answers, call, first_line, turn
 
 FILES = {

@@ -247,3 +247,15 @@ def _is_ours(folder: Path) -> bool:
             return True
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     return False
+
+
+LOAD = "rehearsal:load?speed=0&planners=1&tasks=12&conflicts=0.3&shell=0&seed=3"
+
+
+def until(process: "subprocess.Popen[bytes]", kind: str, times: int = 1) -> None:
+    """Read what a program tells until it has told of so many events of a kind."""
+    assert process.stdout is not None
+    while times:
+        line = process.stdout.readline()
+        assert line, "it ended too soon"
+        times -= msgspec.json.decode(line, type=Seen).kind == kind

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.programs import Case
-from tests.faults.test_signals import LOAD, until
+from tests.faults.programs import LOAD, Case, until
 
 SIZE = 8 << 30
 """Of the disk while there is room: where little is free, no work is taken in. Only what is written takes memory."""

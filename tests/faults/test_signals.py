@@ -7,23 +7,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from tests.faults.programs import Case, Seen
+from tests.faults.programs import LOAD, Case, until
 
-LOAD = "rehearsal:load?speed=0&planners=1&tasks=12&conflicts=0.3&shell=0&seed=3"
 SLOW = "rehearsal:load?speed=5&planners=0&tasks=4&conflicts=0&shell=0&seed=3"
 """Its model takes longer to answer than a stop waits for."""
-
-
-def until(process: "subprocess.Popen[bytes]", kind: str, times: int = 1) -> None:
-    """Read what a program tells until it has told of so many events of a kind."""
-    assert process.stdout is not None
-    while times:
-        line = process.stdout.readline()
-        assert line, "it ended too soon"
-        times -= msgspec.json.decode(line, type=Seen).kind == kind
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from engine.domain.conversation import Request, ToolCall, Turn
-from tests.engine.orchestrator.test_swarm import done, said, turns
+from tests.engine.scripts import done, said, turns
 from tests.real_library.additions import ADDITIONS, Addition
 from tests.simulated import answers, call, first_line, turn
 

@@ -4,8 +4,8 @@ import os
 import sys
 
 from tests.tui.fake_session import FakeSession
+from tests.tui.hostile import hostile_session
 from tests.tui.swarms import swarm
-from tests.tui.test_hostile import hostile_session
 from tui.app import run_app
 from tui.bridge import Settings
 from tui.sessions.session import Start

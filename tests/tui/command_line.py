@@ -135,3 +135,6 @@ class Person:
 
     def refs(self) -> str:
         return self.git("for-each-ref", "--format=%(refname)")
+
+
+TEMPLATE = (Path(__file__).parent.parent.parent / "tui/templates/INTENT.md").read_bytes()

@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.command_line import PROGRAM, Answer, Person
+from tests.tui.command_line import PROGRAM, TEMPLATE, Answer, Person
 from tui.commands.intent_file import stated
-
-TEMPLATE = (Path(__file__).parent.parent.parent / "tui/templates/INTENT.md").read_bytes()
 
 
 def refused(person: Person, answer: Answer, error: str, hint: str) -> None:

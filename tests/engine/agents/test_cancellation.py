@@ -12,16 +12,8 @@ from engine.domain.types import AgentPath, AgentState, CommitId, ModelName, Task
 from engine.intent.effects import intent_effects
 from engine.ports.protocols import LandResult
 from tests import simulated
-from tests.engine.orchestrator.test_steering_lasts import (
-    LEFT,
-    Settings,
-    a_minute,
-    all_at_work,
-    left_open,
-    two_sides,
-    until,
-)
-from tests.engine.orchestrator.test_swarm import done, said, tasks, turns, writes
+from tests.engine.scripts import done, said, tasks, turns, writes
+from tests.engine.steering import FOUR_WORKERS, LEFT, a_minute, all_at_work, left_open, two_sides, until
 from tests.engine.swarms import fresh, resumed
 from tests.simulated import answers, call, first_line, turn
 
@@ -54,7 +46,7 @@ def moot_slice(model: ModelName, request: Request) -> Turn:
 def test_a_planner_takes_a_moot_slice_back_with_all_that_is_below_it() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, moot_slice, shell=a_minute)
-        swarm = fresh(w, Settings)
+        swarm = fresh(w, FOUR_WORKERS)
         running = asyncio.ensure_future(swarm.run())
         await until(swarm, lambda s: s.snapshot.task_counts[TaskState.WORKING] == 3)
         await swarm.submit(SubmitIntent("Do less."))
@@ -82,7 +74,7 @@ def test_a_person_cancels_in_one_batch(path: AgentPath) -> None:
 
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, two_sides, shell=a_minute)
-        swarm = fresh(w, Settings)
+        swarm = fresh(w, FOUR_WORKERS)
         running = asyncio.ensure_future(swarm.run())
         await until(swarm, all_at_work)
         batches: list[int] = []
@@ -106,7 +98,7 @@ def test_what_is_cancelled_while_it_lands_is_not_done_again_after_a_kill(path: A
             return await asyncio.get_running_loop().create_future()
 
         w.trunk.land = never  # type: ignore[method-assign]
-        swarm = fresh(w, Settings)
+        swarm = fresh(w, FOUR_WORKERS)
         running = asyncio.ensure_future(swarm.run())
         await until(swarm, lambda s: s.snapshot.task_counts[TaskState.LANDING] == 4)
         await swarm.submit(Cancel(path, "no longer"))
@@ -119,7 +111,7 @@ def test_what_is_cancelled_while_it_lands_is_not_done_again_after_a_kill(path: A
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         w = w.restart()
-        again = await resumed(w, Settings)
+        again = await resumed(w, FOUR_WORKERS)
         assert (await again.run()).status is ExitStatus.DONE
         assert left_open(again.snapshot) == set()
         ended = {task.spec.title: task.state for task in again.snapshot.tasks.values()}

@@ -3,43 +3,18 @@
 import asyncio
 
 from engine.agents.conversation_log import DROPPED, Conversation
-from engine.domain.conversation import Request, ToolAnswer, ToolCall, Turn
+from engine.domain.conversation import Request, ToolAnswer, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind
 from engine.domain.types import ModelName, TaskState, Usage
 from engine.orchestrator.completion import Outcome
 from tests import simulated
-from tests.engine.orchestrator.test_swarm import done, planner_of, said
+from tests.engine.scripts import done, planner_of, said
 from tests.engine.swarms import fresh
+from tests.engine.windows import answered, check_whole, is_summary, size
 from tests.simulated import call, first_line, turn
 
 WINDOW = 50_000
 BIG = "x" * 6_000
-
-
-def size(request: Request) -> int:
-    """Tokens as a server would count them: a quarter of the characters."""
-    texts = [block.text for message in request.messages for block in message.blocks if hasattr(block, "text")]
-    return (len(request.system) + sum(map(len, texts))) // 4
-
-
-def answered(request: Request, *calls: ToolCall, **more: str) -> Turn:
-    return turn(*calls, usage=Usage(input=size(request), output=50), **more)
-
-
-def is_summary(request: Request) -> bool:
-    return "# Compaction" in request.messages[-1].text
-
-
-def check_whole(request: Request) -> None:
-    """What every provider demands: roles alternate, and each call has exactly one answer in the next message."""
-    assert request.messages[0].role == "user"
-    for before, after in zip(request.messages, request.messages[1:], strict=False):
-        assert before.role != after.role
-        if before.role == "assistant":
-            answers = [block.id for block in after.blocks if isinstance(block, ToolAnswer)]
-            assert answers == [made.id for made in before.calls]
-    first = request.messages[0]
-    assert not any(isinstance(block, ToolAnswer) for block in first.blocks)
 
 
 def run(script: simulated.models.Script, files: dict[str, bytes]) -> tuple[simulated.World, Outcome, object]:

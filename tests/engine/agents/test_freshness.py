@@ -13,9 +13,9 @@ from engine.models.prices import Prices
 from engine.models.registry import PROVIDERS
 from engine.orchestrator.swarm import Swarm
 from tests import simulated
-from tests.engine.agents.test_compaction import check_whole, is_summary, size
-from tests.engine.orchestrator.test_swarm import done, said, tasks, turns, writes
+from tests.engine.scripts import done, said, tasks, turns, writes
 from tests.engine.swarms import fresh
+from tests.engine.windows import check_whole, common, is_summary, size
 from tests.simulated import Asked, Ran, call, first_line, turn
 
 INTENT = "Keep the lighthouse burning. The lamp is never out for more than 3 seconds."
@@ -61,15 +61,6 @@ class Requests(list[Asked]):
 def window_share(window: int) -> int:
     """Characters by which a request must be shorter than the one before for room to have been made: a tenth."""
     return 4 * window // 10
-
-
-def common(one: bytes, other: bytes) -> int:
-    """Bytes at the beginning of both."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
-    return low
 
 
 def watched(script: simulated.models.Script, window: int, answer: int = 2_000) -> tuple[Requests, Swarm]:

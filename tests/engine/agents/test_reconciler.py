@@ -15,12 +15,10 @@ from engine.domain.types import CheckPurpose, CommitId, ModelName, TaskKind, Tas
 from engine.orchestrator.swarm import Swarm
 from engine.policy.bisection import trace
 from tests import simulated
-from tests.engine.orchestrator.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.engine.scripts import Script, done, numbered, planner_of, said, tasks, turns, writes
 from tests.engine.swarms import fresh
-from tests.simulated import answers, call, first_line, turn
+from tests.simulated import call, first_line, turn
 from tests.simulated.merge import Tree
-
-Script = simulated.models.Script
 
 
 def checked(
@@ -56,32 +54,6 @@ def bodies(events: list[e.Event], kind: type) -> list:
 
 def one_at_a_time(landings: int, **more: object) -> Settings:
     return Settings(swarm=SwarmSettings(workers=1), repo=RepoSettings(check_landings=landings, **more))
-
-
-def numbered(count: int, broken: set[int], mend: bool = True) -> Script:
-    """A plan of `count` tasks, one file each; those in `broken` break the check; a fixup mends what is broken."""
-    titles = [f"part {number}" for number in range(count)]
-
-    def plan(request: Request) -> Turn:
-        if turns(request) == 0:
-            chunks = [titles[start : start + 60] for start in range(0, count, 60)]
-            return turn(*(tasks(*chunk).message.calls[0] for chunk in chunks))
-        return done() if said(request).count("# Handoff: part ") == count else turn(call("wait"))
-
-    def script(model: ModelName, request: Request) -> Turn:
-        heading = first_line(request)
-        if heading.startswith("# Intent"):
-            return plan(request)
-        if heading.startswith("# Repair"):
-            if turns(request) == 0:
-                return turn(call("search", pattern="bug"))
-            found = [line.partition(":")[0] for line in answers(request)[0].splitlines() if line.startswith("part")]
-            mending = [call("write_file", path=path, content="mended\n") for path in found]
-            return turn(*mending) if mend and mending else done("mended")
-        number = int(heading.rpartition(" ")[2])
-        return done() if turns(request) else writes(f"part-{number}.txt", "bug\n" if number in broken else "fine\n")
-
-    return script
 
 
 def passes(files: Tree) -> bool:

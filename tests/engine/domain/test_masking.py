@@ -17,7 +17,7 @@ from engine.orchestrator.completion import Outcome
 from engine.orchestrator.swarm import Swarm
 from engine.tools.tool import Answer
 from tests import simulated
-from tests.engine.orchestrator.test_swarm import done, planner_of, turns, writes
+from tests.engine.scripts import done, planner_of, turns, writes
 from tests.engine.swarms import fresh, run
 from tests.simulated import Ran, World, answers, call, first_line, turn
 

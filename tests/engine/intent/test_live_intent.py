@@ -20,8 +20,8 @@ from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.orchestrator.swarm import Swarm
 from tests import simulated
-from tests.engine.orchestrator.test_steering_lasts import until
-from tests.engine.orchestrator.test_swarm import done, said, tasks, turns, writes
+from tests.engine.scripts import done, said, tasks, turns, writes
+from tests.engine.steering import until
 from tests.engine.swarms import fresh
 from tests.simulated import call, first_line, turn
 from tests.simulated.models import ToolAnswer

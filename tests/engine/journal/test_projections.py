@@ -19,6 +19,7 @@ from engine.journal.writer import SqliteJournal
 from engine.state.snapshot import Snapshot
 from tests.engine.journal.bodies import KINDS, numbered
 from tests.engine.journal.stories import Story, story
+from tests.engine.journal.tables import rows
 
 
 async def written(folder: Path, events: list[e.Event]) -> Path:
@@ -28,12 +29,6 @@ async def written(folder: Path, events: list[e.Event]) -> Path:
         journal.append([event])
     await journal.close()
     return path
-
-
-def rows(path: Path, sql: str, *parameters: object) -> list[dict[str, Any]]:
-    with closing(sqlite3.connect(path)) as db:
-        db.row_factory = sqlite3.Row
-        return [dict(row) for row in db.execute(sql, parameters)]
 
 
 def test_every_kind_of_event_has_a_decision() -> None:

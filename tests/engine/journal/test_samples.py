@@ -6,7 +6,7 @@ from engine.domain import events as e
 from engine.domain.types import AgentId, AgentUse, Sample
 from engine.journal.projections.samples import BACK, KEPT, MINUTE, SECOND, TEN_MINUTES
 from engine.journal.writer import SqliteJournal
-from tests.engine.journal.test_projections import rows
+from tests.engine.journal.tables import rows
 
 HOURS = 26
 EVERY = 15 * SECOND

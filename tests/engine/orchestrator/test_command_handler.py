@@ -1,7 +1,6 @@
 """What a person's commands do to a running swarm, in a simulated world."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -20,65 +19,17 @@ from engine.domain.commands import (
 )
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
-from engine.domain.events import Event
 from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
 from engine.domain.types import AgentPath, AgentState, HandoffId, ModelName, RunState, TaskState
 from engine.orchestrator.completion import Outcome
 from engine.orchestrator.swarm import Swarm
 from tests import simulated
-from tests.engine.orchestrator.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
+from tests.engine.steering import kind, landing_script, steered
 from tests.engine.swarms import fresh, resumed
 from tests.simulated import call, first_line, turn
 
 ROOT = AgentPath("root")
-When = Callable[[Event], bool]
-Act = Callable[[Swarm], Awaitable[None]]
-
-
-def steered(
-    script: simulated.models.Script,
-    when: When,
-    act: Act,
-    examine: Callable[[Swarm, simulated.World, Outcome], None],
-    settings: Settings | None = None,
-) -> None:
-    """Run a swarm, do `act` once the first event that `when` knows has happened, examine the end."""
-
-    async def main(clock: simulated.SimulatedClock) -> None:
-        w = simulated.world(clock, script)
-        swarm = fresh(w, settings)
-        happened = asyncio.Event()
-        swarm.on_change(lambda event: happened.set() if when(event) else None)
-        running = asyncio.ensure_future(swarm.run())
-        await happened.wait()
-        await act(swarm)
-        examine(swarm, w, await running)
-
-    simulated.simulate(main)
-
-
-def landing_script(titles: list[str]) -> simulated.models.Script:
-    plan = planner_of(*titles)
-
-    def script(model: ModelName, request: Request) -> Turn:
-        heading = first_line(request)
-        if heading.startswith("# Intent"):
-            return plan(request)
-        name = heading.removeprefix("# Task: ")
-        return done() if turns(request) else writes(f"{name}.txt", "x\n")
-
-    return script
-
-
-def kind(name: str, nth: int = 1) -> When:
-    seen = 0
-
-    def when(event: Event) -> bool:
-        nonlocal seen
-        seen += event.kind == name
-        return seen == nth and event.kind == name
-
-    return when
 
 
 def test_a_paused_run_stands_still_and_goes_on_where_it_was() -> None:

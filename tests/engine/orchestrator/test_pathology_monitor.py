@@ -13,8 +13,8 @@ from engine.domain.types import AgentState, ModelName, Pathology, Remedy, TaskSt
 from engine.orchestrator.swarm import Swarm
 from engine.policy.scope import strays
 from tests import simulated
-from tests.engine.orchestrator.test_steering_lasts import until
-from tests.engine.orchestrator.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
+from tests.engine.steering import until
 from tests.engine.swarms import fresh, resumed
 from tests.simulated import Ran, answers, call, first_line, turn
 

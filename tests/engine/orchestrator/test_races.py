@@ -11,8 +11,8 @@ from engine.orchestrator.completion import Outcome
 from engine.orchestrator.swarm import Swarm
 from engine.ports.protocols import WorkspaceLost
 from tests import simulated
-from tests.engine.orchestrator.test_command_handler import kind, landing_script, steered
-from tests.engine.orchestrator.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
+from tests.engine.steering import kind, landing_script, steered
 from tests.engine.swarms import fresh, resumed, run
 from tests.simulated import World, answers, call, first_line, turn
 

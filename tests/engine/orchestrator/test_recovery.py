@@ -13,7 +13,7 @@ from engine.ports.protocols import LandResult
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 from tests import simulated
-from tests.engine.orchestrator.test_swarm import done, planner_of, said, tasks, turns, writes
+from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
 from tests.engine.swarms import fresh, resumed
 from tests.simulated import answers, call, first_line, turn
 

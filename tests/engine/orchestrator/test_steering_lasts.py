@@ -17,66 +17,15 @@ from engine.domain.commands import (
     Steer,
     SubmitIntent,
 )
-from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus, SwarmError
-from engine.domain.settings import Settings as AllSettings
-from engine.domain.settings import SwarmSettings, TaskSettings
 from engine.domain.types import AgentPath, AgentState, ModelName, Role, RunState, TaskState
 from engine.orchestrator.swarm import Swarm
 from engine.state.snapshot import Snapshot
 from tests import simulated
-from tests.engine.orchestrator.test_swarm import done, said, tasks, turns, writes
+from tests.engine.scripts import said
+from tests.engine.steering import FOUR_WORKERS, LEFT, RIGHT, ROOT, a_minute, all_at_work, left_open, two_sides, until
 from tests.engine.swarms import fresh, resumed
-from tests.simulated import Ran, answers, call, first_line, turn
-
-LEFT, RIGHT, ROOT = AgentPath("root/left"), AgentPath("root/right"), AgentPath("root")
-Settings = AllSettings(swarm=SwarmSettings(workers=4), task=TaskSettings(timeout="45m"))
-
-
-def two_sides(model: ModelName, request: Request) -> Turn:
-    """Two subplanners with two tasks each; a worker runs a command of a minute, writes a file and hands off."""
-    heading = first_line(request)
-    if heading.startswith("# Intent"):
-        if turns(request) == 0:
-            return turn(*(call("spawn_subplanner", title=side, goal="own it") for side in ("left", "right")))
-        heard = sum(f"# Handoff: {side}\n" in said(request) for side in ("left", "right"))
-        return done() if heard == 2 else turn(call("wait"))
-    if heading.startswith("# Slice: "):
-        side = heading.removeprefix("# Slice: ")
-        if turns(request) == 0:
-            return tasks(f"{side} 1", f"{side} 2")
-        return done() if said(request).count("# Handoff: ") >= 2 else turn(call("wait"))
-    match turns(request):
-        case 0:
-            return turn(call("shell", command="make", timeout_s=90))
-        case 1:
-            assert answers(request)[0].startswith("exit 0"), answers(request)
-            return writes(f"{heading.removeprefix('# Task: ')}.txt", "x\n")
-        case _:
-            return done()
-
-
-def a_minute(workspace: simulated.MemoryWorkspace, command: str) -> Ran:
-    return Ran(0, "built\n", 60.0)
-
-
-def all_at_work(swarm: Swarm) -> bool:
-    acting = [a for a in swarm.snapshot.agents.values() if a.role is Role.WORKER and a.state is AgentState.ACTING]
-    return len(acting) == 4
-
-
-async def until(swarm: Swarm, true: Callable[[Swarm], bool]) -> None:
-    """Wait for the event after which it is true."""
-    changed = asyncio.Event()
-    swarm.on_change(lambda event: changed.set())
-    while not true(swarm):
-        changed.clear()
-        await changed.wait()
-
-
-def left_open(s: Snapshot) -> set[str]:
-    return {task.spec.title for task in s.tasks.values() if not task.ended}
-
+from tests.simulated import first_line
 
 CASES: list[tuple[Command, Callable[[Snapshot], bool]]] = [
     (Pause(), lambda s: s.state in (RunState.PAUSING, RunState.PAUSED)),
@@ -103,7 +52,7 @@ CASES: list[tuple[Command, Callable[[Snapshot], bool]]] = [
 def test_a_command_that_was_answered_holds_after_a_kill(command: Command, holds: Callable[[Snapshot], bool]) -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, two_sides, shell=a_minute)
-        swarm = fresh(w, Settings)
+        swarm = fresh(w, FOUR_WORKERS)
         running = asyncio.ensure_future(swarm.run())
         await until(swarm, all_at_work)
         await swarm.submit(command)
@@ -112,7 +61,7 @@ def test_a_command_that_was_answered_holds_after_a_kill(command: Command, holds:
             task.cancel()  # each waits for ever, as nothing of a killed process has an effect any more
 
         w = w.restart()
-        again = await resumed(w, Settings)
+        again = await resumed(w, FOUR_WORKERS)
         assert holds(again.snapshot)
         running = asyncio.ensure_future(again.run())
         if isinstance(command, Pause):
@@ -145,7 +94,7 @@ def test_a_limit_of_workers_holds_below_its_planner_alone_until_it_is_lifted() -
     async def main(clock: simulated.SimulatedClock) -> None:
         most = dict.fromkeys((LEFT, RIGHT), 0)
         w = simulated.world(clock, two_sides, shell=a_minute)
-        swarm = fresh(w, Settings)
+        swarm = fresh(w, FOUR_WORKERS)
 
         def count(event: object) -> None:
             most.update({path: max(most[path], at_work_below(swarm, path)) for path in most})
@@ -168,7 +117,7 @@ def test_a_limit_of_workers_holds_below_its_planner_alone_until_it_is_lifted() -
 
 def test_a_limit_of_workers_is_of_a_planner_and_the_roots_is_the_whole_runs() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
-        swarm = fresh(simulated.world(clock, two_sides, shell=a_minute), Settings)
+        swarm = fresh(simulated.world(clock, two_sides, shell=a_minute), FOUR_WORKERS)
         running = asyncio.ensure_future(swarm.run())
         await until(swarm, all_at_work)
         with pytest.raises(SwarmError, match="not a planner"):
@@ -188,7 +137,7 @@ def test_a_limit_of_workers_is_of_a_planner_and_the_roots_is_the_whole_runs() ->
 def test_frozen_commands_stand_still_with_their_clocks_and_run_on(path: AgentPath | None) -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, two_sides, shell=a_minute)
-        swarm = fresh(w, Settings)
+        swarm = fresh(w, FOUR_WORKERS)
         running = asyncio.ensure_future(swarm.run())
         await until(swarm, all_at_work)
         await swarm.submit(Pause(path, freeze=True))
@@ -219,7 +168,7 @@ def test_frozen_commands_stand_still_with_their_clocks_and_run_on(path: AgentPat
 def test_a_frozen_subtree_starts_no_further_command_and_can_be_cancelled() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, two_sides, shell=a_minute)
-        swarm = fresh(w, Settings)
+        swarm = fresh(w, FOUR_WORKERS)
         running = asyncio.ensure_future(swarm.run())
         await until(swarm, lambda s: LEFT in s.snapshot.paths)
         await swarm.submit(Pause(LEFT, freeze=True))
@@ -237,7 +186,7 @@ def test_a_frozen_subtree_starts_no_further_command_and_can_be_cancelled() -> No
 def test_a_command_frozen_while_it_is_cancelled_ends_with_its_agent() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, two_sides, shell=a_minute)
-        swarm = fresh(w, Settings)
+        swarm = fresh(w, FOUR_WORKERS)
         running = asyncio.ensure_future(swarm.run())
         await until(swarm, all_at_work)
         await swarm.submit(Pause(LEFT, freeze=True))

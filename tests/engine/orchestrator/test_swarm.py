@@ -15,43 +15,10 @@ from engine.orchestrator.swarm import Swarm
 from engine.resources.build_gate import BuildGate
 from engine.resources.governor import LoadGovernor
 from tests import simulated
+from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
 from tests.engine.swarms import fresh, run
 from tests.simulated import Ran, World, answers, call, first_line, turn
 from tests.simulated.workspaces import MemoryWorkspace
-
-
-def said(request: Request) -> str:
-    """Everything that the agent was ever told as text."""
-    return "\n".join(message.text for message in request.messages if message.role == "user")
-
-
-def turns(request: Request) -> int:
-    return sum(message.role == "assistant" for message in request.messages)
-
-
-def tasks(*titles: str, **more: object) -> Turn:
-    return turn(call("spawn_tasks", tasks=[{"title": title, "goal": f"do {title}", **more} for title in titles]))
-
-
-def done(summary: str = "it is done", **more: object) -> Turn:
-    return turn(call("submit_handoff", status="done", summary=summary, **more))
-
-
-def writes(path: str, content: str) -> Turn:
-    return turn(call("write_file", path=path, content=content))
-
-
-def planner_of(*titles: str):
-    """A root planner that spawns the tasks, waits for all handoffs and hands off."""
-
-    def script(request: Request) -> Turn:
-        if turns(request) == 0:
-            return tasks(*titles)
-        if said(request).count("# Handoff: ") < len(titles):
-            return turn(call("wait"))
-        return done()
-
-    return script
 
 
 def test_an_intent_becomes_landed_commits() -> None:

@@ -15,10 +15,10 @@ from engine.domain.types import AgentPath, AgentState, LandingState, ModelName, 
 from engine.orchestrator.completion import Outcome
 from engine.orchestrator.swarm import OUTAGE_MOST, Swarm
 from tests import simulated
-from tests.engine.agents.test_compaction import answered, size
-from tests.engine.orchestrator.test_command_handler import kind, landing_script, steered
-from tests.engine.orchestrator.test_swarm import done, planner_of, said, turns, writes
+from tests.engine.scripts import done, planner_of, said, turns, writes
+from tests.engine.steering import kind, landing_script, steered
 from tests.engine.swarms import fresh, resumed, run
+from tests.engine.windows import answered, size
 from tests.simulated import World, answers, call, first_line, turn
 
 

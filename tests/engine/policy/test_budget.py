@@ -15,8 +15,8 @@ from engine.domain.types import AgentPath, AgentState, HandoffStatus, ModelName,
 from engine.orchestrator.completion import Outcome
 from engine.orchestrator.swarm import Swarm
 from tests import simulated
-from tests.engine.orchestrator.test_command_handler import landing_script
-from tests.engine.orchestrator.test_swarm import done, planner_of, said, turns, writes
+from tests.engine.scripts import done, planner_of, said, turns, writes
+from tests.engine.steering import landing_script
 from tests.engine.swarms import fresh, resumed, run
 from tests.simulated import World, call, first_line, turn
 

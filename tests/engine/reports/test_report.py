@@ -25,8 +25,8 @@ from engine.reports.report import report_of
 from engine.state.snapshot import Snapshot
 from tests import simulated
 from tests.engine.journal.stories import Story, story
-from tests.engine.orchestrator.test_steering_lasts import until
-from tests.engine.orchestrator.test_swarm import done, planner_of, turns, writes
+from tests.engine.scripts import done, planner_of, turns, writes
+from tests.engine.steering import until
 from tests.engine.swarms import PROMPTS, fresh, resumed
 from tests.simulated import call, first_line, turn
 

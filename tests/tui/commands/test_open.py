@@ -6,8 +6,7 @@ from threading import Event as Signal
 
 import pytest
 
-from tests.tui.command_line import Answer, Person
-from tests.tui.test_cli_errors import TEMPLATE
+from tests.tui.command_line import TEMPLATE, Answer, Person
 from tui.bridge import Settings
 from tui.commands import open as command
 from tui.sessions.session import CloseMode, Session, Start

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tui.embedded import beginning
 from tests.tui.owners import SLOW, WAIT_S, until
-from tests.tui.sessions.test_embedded import beginning
 from tui.bridge import RunState, SwarmError
 from tui.machinery import find_run, list_runs
 from tui.sessions.detach import hand_over

@@ -1,37 +1,16 @@
 """The embedded session: a real engine in a thread of its own, seen from outside."""
 
-import asyncio
-from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Signal
 
-import msgspec
 import pytest
 
-from tui.bridge import Pause, RunState, Settings, SwarmError
-from tui.commands.scratch import scratch_repo
-from tui.machinery import LiveRun, SampleProject, inspect_repo, list_samples, start_run
+from tests.tui.embedded import beginning
+from tui.bridge import Pause, RunState, SwarmError
 from tui.sessions.embedded import EmbeddedSession
 from tui.sessions.session import CloseMode
 
 WAIT_S = 100
-
-
-def notes() -> SampleProject:
-    return next(sample for sample in list_samples() if sample.name == "notes")
-
-
-def beginning(tmp_path: Path, model: str = "rehearsal:notes?speed=0") -> Callable[[], "asyncio.Future[LiveRun]"]:
-    folder = scratch_repo(Namespace(state_dir=str(tmp_path)), notes())
-    models = dict.fromkeys(("planner", "worker"), model)
-    settings = msgspec.convert({"models": models}, Settings)
-
-    async def begin() -> LiveRun:
-        source = await inspect_repo(folder, "")
-        return await start_run(source, settings, intent="five commands", state_root=tmp_path / "state", environ={})
-
-    return begin  # type: ignore[return-value]
 
 
 def test_a_run_lives_through_and_can_still_be_read_afterwards(tmp_path: Path) -> None:

@@ -3,21 +3,18 @@
 import asyncio
 import errno
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from engine.domain.commit_message import commit_message
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId, LandingState, RunId, TaskId
 from engine.repo.git.source import inspect_repo
 from engine.repo.git.trees import EXECUTABLE, FILE, LINK, Content
 from engine.repo.landing.group_merge import Offer
 from engine.repo.landing.trunk import GitTrunk
+from tests.engine.repo.offers import FILES, message, offer
 from tests.engine.repo.person import PersonRepo
-
-FILES = {"a.txt": b"1\n2\n3\n4\n5\n6\n7\n8\n9\n", "d/x.txt": b"x\n", "d/y.txt": b"y\n", "z": b"z\n"}
 
 
 @pytest.fixture
@@ -29,16 +26,6 @@ def repo(tmp_path: Path) -> PersonRepo:
 async def trunk(repo: PersonRepo, tmp_path: Path) -> GitTrunk:
     (tmp_path / "run").mkdir()
     return await GitTrunk.create(tmp_path / "run", await inspect_repo(repo.root), RunId("r-1"))
-
-
-def message(task: str) -> str:
-    return commit_message(f"do {task}", "", {"Swarm-Task": task})
-
-
-def offer(trunk: GitTrunk, files: Mapping[str, bytes | Content | None]) -> CommitId:
-    """A change of the run's base, as a copy makes it."""
-    contents = {path: Content(FILE, data) if isinstance(data, bytes) else data for path, data in files.items()}
-    return trunk.offers.make(trunk.base, trunk.base, contents, "a change")
 
 
 def line(number: int, text: bytes) -> bytes:

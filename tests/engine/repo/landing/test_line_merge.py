@@ -11,7 +11,7 @@ from engine.repo.git.source import inspect_repo
 from engine.repo.landing.group_merge import Question
 from engine.repo.landing.line_merge import merged
 from engine.repo.landing.trunk import GitTrunk
-from tests.engine.repo.changes.test_pending import message, offer
+from tests.engine.repo.offers import message, offer
 from tests.engine.repo.person import PersonRepo
 
 CASES = 2_000

@@ -1,0 +1,69 @@
+"""What scripted models say: plans, tasks, writes and handoffs."""
+
+from engine.domain.conversation import Request, Turn
+from engine.domain.types import ModelName
+from tests import simulated
+from tests.simulated import answers, call, first_line, turn
+
+
+def said(request: Request) -> str:
+    """Everything that the agent was ever told as text."""
+    return "\n".join(message.text for message in request.messages if message.role == "user")
+
+
+def turns(request: Request) -> int:
+    return sum(message.role == "assistant" for message in request.messages)
+
+
+def tasks(*titles: str, **more: object) -> Turn:
+    return turn(call("spawn_tasks", tasks=[{"title": title, "goal": f"do {title}", **more} for title in titles]))
+
+
+def done(summary: str = "it is done", **more: object) -> Turn:
+    return turn(call("submit_handoff", status="done", summary=summary, **more))
+
+
+def writes(path: str, content: str) -> Turn:
+    return turn(call("write_file", path=path, content=content))
+
+
+def planner_of(*titles: str):
+    """A root planner that spawns the tasks, waits for all handoffs and hands off."""
+
+    def script(request: Request) -> Turn:
+        if turns(request) == 0:
+            return tasks(*titles)
+        if said(request).count("# Handoff: ") < len(titles):
+            return turn(call("wait"))
+        return done()
+
+    return script
+
+
+Script = simulated.models.Script
+
+
+def numbered(count: int, broken: set[int], mend: bool = True) -> Script:
+    """A plan of `count` tasks, one file each; those in `broken` break the check; a fixup mends what is broken."""
+    titles = [f"part {number}" for number in range(count)]
+
+    def plan(request: Request) -> Turn:
+        if turns(request) == 0:
+            chunks = [titles[start : start + 60] for start in range(0, count, 60)]
+            return turn(*(tasks(*chunk).message.calls[0] for chunk in chunks))
+        return done() if said(request).count("# Handoff: part ") == count else turn(call("wait"))
+
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            return plan(request)
+        if heading.startswith("# Repair"):
+            if turns(request) == 0:
+                return turn(call("search", pattern="bug"))
+            found = [line.partition(":")[0] for line in answers(request)[0].splitlines() if line.startswith("part")]
+            mending = [call("write_file", path=path, content="mended\n") for path in found]
+            return turn(*mending) if mend and mending else done("mended")
+        number = int(heading.rpartition(" ")[2])
+        return done() if turns(request) else writes(f"part-{number}.txt", "bug\n" if number in broken else "fine\n")
+
+    return script

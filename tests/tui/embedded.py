@@ -1,0 +1,28 @@
+"""Real runs for an embedded session."""
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from tui.bridge import Settings
+from tui.commands.scratch import scratch_repo
+from tui.machinery import LiveRun, SampleProject, inspect_repo, list_samples, start_run
+
+
+def notes() -> SampleProject:
+    return next(sample for sample in list_samples() if sample.name == "notes")
+
+
+def beginning(tmp_path: Path, model: str = "rehearsal:notes?speed=0") -> Callable[[], "asyncio.Future[LiveRun]"]:
+    folder = scratch_repo(Namespace(state_dir=str(tmp_path)), notes())
+    models = dict.fromkeys(("planner", "worker"), model)
+    settings = msgspec.convert({"models": models}, Settings)
+
+    async def begin() -> LiveRun:
+        source = await inspect_repo(folder, "")
+        return await start_run(source, settings, intent="five commands", state_root=tmp_path / "state", environ={})
+
+    return begin  # type: ignore[return-value]
