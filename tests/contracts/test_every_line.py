@@ -9,7 +9,6 @@ from engine.domain.types import CommitId, LandingState
 from engine.ports.protocols import LandResult
 from tests.contracts.trunks import Bench, message
 
-__all__ = ["bench"]
 FILES = ("one.txt", "sub/two.txt")
 Lines = dict[str, list[str]]
 
