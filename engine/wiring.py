@@ -208,9 +208,7 @@ async def _assemble(
         trunk=trunk,
         workspaces=workspaces,
         models=models,
-        meters=SystemMeters(
-            folder.path, clock, gate, models, workspaces.sandboxes, lambda agent: _subtree_of(snapshot, agent)
-        ),
+        meters=SystemMeters(folder.path, clock, gate, models, workspaces.sandboxes, snapshot.planner_of),
         gate=gate,
         governor=LoadGovernor(settings, lambda: _at_work(snapshot), gate, workspaces.limits_met),
         checker=ContainedChecker(workspaces, clock, check, span_s(settings.repo.check_timeout)) if check else None,
@@ -255,12 +253,6 @@ def _changes(snapshot: Snapshot, stored: Settings, settings: Settings) -> list[D
     if settings.swarm.workers != stored.swarm.workers:
         drafts.append(Draft(e.WorkersLimited(settings.swarm.workers, "settings")))
     return drafts
-
-
-def _subtree_of(snapshot: Snapshot, agent: AgentId) -> str:
-    """Whom the build gate is fair between: the planners."""
-    known = snapshot.agents.get(agent)
-    return str((known and known.parent) or agent)
 
 
 def _at_work(snapshot: Snapshot) -> int:

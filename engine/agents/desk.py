@@ -6,18 +6,9 @@ from contextlib import asynccontextmanager
 
 from engine.agents.cancellation import cancelled
 from engine.agents.host import Host
-from engine.domain.events import AgentStateChanged, Draft, MessageQueued, Rescoped
-from engine.domain.types import (
-    Agent,
-    AgentId,
-    AgentState,
-    CommitId,
-    HandoffText,
-    InboxMessage,
-    MessageId,
-    MessageSource,
-    Role,
-)
+from engine.agents.inbox import message_to
+from engine.domain.events import AgentStateChanged, Draft, Rescoped
+from engine.domain.types import Agent, AgentId, AgentState, CommitId, HandoffText, MessageSource, Role
 from engine.domain.units import span_s
 from engine.ports.protocols import Output, Workspace
 from engine.tools.tool import Answer
@@ -79,7 +70,7 @@ class AgentDesk:
         def waits(others: int) -> None:
             act(f"waits at the build gate ({others} others): {doing}")
 
-        async with self._host.gate.pass_for(command, self._subtree(), self._id, waits) as waited:
+        async with self._host.gate.pass_for(command, self.snapshot.planner_of(self._id), self._id, waits) as waited:
             if self.agent.doing != doing:
                 act(doing)
             yield waited
@@ -95,9 +86,10 @@ class AgentDesk:
         text = self._host.prompts["slice_changed"].render(
             version=version, message=message.strip(), goal=goal, scope=scope or "as it follows from the goal"
         )
-        id = MessageId(self.ids.new("m"))
-        told = InboxMessage(id, self.clock.now(), child.id, MessageSource.INTENT, text, intent=version)
-        return (Draft(Rescoped(goal, scope), child.id), Draft(MessageQueued(told), child.id))
+        return (
+            Draft(Rescoped(goal, scope), child.id),
+            message_to(self._host, child.id, MessageSource.INTENT, text, intent=version),
+        )
 
     def cancelled(self, child: Agent, reason: str) -> tuple[Draft, ...]:
         return cancelled(self._host, child, reason, self.agent.intent)
@@ -123,8 +115,3 @@ class AgentDesk:
         if self._workspace is not None:
             await self._workspace.close()
             self._workspace, self._spoiled = None, frozenset()
-
-    def _subtree(self) -> str:
-        """Whom the build gate is fair between: the planners."""
-        agent = self.agent
-        return str(agent.parent or agent.id)

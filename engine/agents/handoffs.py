@@ -1,7 +1,8 @@
 """A handoff on its way up the tree: its record, and the message in which a planner gets it."""
 
 from engine.agents.conversation_log import bullets, handoff_message
-from engine.agents.host import Host
+from engine.agents.host import RunContext
+from engine.agents.inbox import message_to
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import (
@@ -12,9 +13,7 @@ from engine.domain.types import (
     HandoffId,
     HandoffStatus,
     HandoffText,
-    InboxMessage,
     LandingState,
-    MessageId,
     MessageSource,
     Task,
 )
@@ -30,7 +29,7 @@ def engine_text(summary: str, **parts: str) -> HandoffText:
 
 
 def delivered(
-    host: Host,
+    run: RunContext,
     task: Task,
     text: HandoffText,
     landing: LandingState | None,
@@ -43,8 +42,8 @@ def delivered(
     agent = agent or task.agent
     assert agent is not None
     handoff = Handoff(
-        id=HandoffId(host.ids.new("h")),
-        at=host.clock.now(),
+        id=HandoffId(run.ids.new("h")),
+        at=run.clock.now(),
         task=task.id,
         agent=agent,
         to_agent=task.planner,
@@ -54,16 +53,18 @@ def delivered(
         intent=task.intent,
         by_engine=by_engine,
     )
-    hot = newly_hot(host.snapshot, task)
-    note = host.prompts["hotspots"].render(files=bullets(map(str, hot[:NAMED]))) if hot else ""
-    return addressed(host, handoff, task.spec.title, task.planner, note)
+    hot = newly_hot(run.snapshot, task)
+    note = run.prompts["hotspots"].render(files=bullets(map(str, hot[:NAMED]))) if hot else ""
+    return addressed(run, handoff, task.spec.title, task.planner, note)
 
 
-def slice_delivered(host: Host, planner: Agent, text: HandoffText, *, by_engine: bool = False) -> tuple[Draft, ...]:
+def slice_delivered(
+    run: RunContext, planner: Agent, text: HandoffText, *, by_engine: bool = False
+) -> tuple[Draft, ...]:
     """A planner's handoff, and the message in which the planner above gets it, if there is one."""
     handoff = Handoff(
-        id=HandoffId(host.ids.new("h")),
-        at=host.clock.now(),
+        id=HandoffId(run.ids.new("h")),
+        at=run.clock.now(),
         task=None,
         agent=planner.id,
         to_agent=planner.parent,
@@ -73,20 +74,13 @@ def slice_delivered(host: Host, planner: Agent, text: HandoffText, *, by_engine:
     )
     if planner.parent is None:
         return (Draft(e.HandedOff(handoff), planner.id),)
-    return addressed(host, handoff, planner.title, planner.parent)
+    return addressed(run, handoff, planner.title, planner.parent)
 
 
-def addressed(host: Host, handoff: Handoff, title: str, planner: AgentId, more: str = "") -> tuple[Draft, Draft]:
+def addressed(run: RunContext, handoff: Handoff, title: str, planner: AgentId, more: str = "") -> tuple[Draft, Draft]:
     """A handoff and the message in which a planner gets it, with `more` of the engine's own at its end."""
-    note = InboxMessage(
-        id=MessageId(host.ids.new("m")),
-        at=host.clock.now(),
-        to_agent=planner,
-        source=MessageSource.HANDOFF,
-        text="\n\n".join(filter(None, (handoff_message(title, handoff), more.strip()))),
-        handoff=handoff.id,
-    )
+    text = "\n\n".join(filter(None, (handoff_message(title, handoff), more.strip())))
     return (
         Draft(e.HandedOff(handoff), handoff.agent, handoff.task),
-        Draft(e.MessageQueued(note), planner, handoff.task),
+        message_to(run, planner, MessageSource.HANDOFF, text, task=handoff.task, handoff=handoff.id),
     )

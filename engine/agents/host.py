@@ -26,15 +26,20 @@ class BudgetSpent(Exception):  # noqa: N818 - an outcome, told like an exception
         self.of_task = of_task
 
 
-class Host(Recorder, Protocol):
-    """The swarm as its agents' code sees it. Everything that changes goes through `record`."""
+class RunContext(Protocol):
+    """What it takes to write events: the run's state and settings, and where times, ids and texts come from."""
 
     snapshot: Snapshot
     settings: Settings
     clock: Clock
     ids: Ids
-    models: Models
     prompts: Prompts
+
+
+class Host(RunContext, Recorder, Protocol):
+    """The swarm as its agents' code sees it. Everything that changes goes through `record`."""
+
+    models: Models
     toolbox: Toolbox
     trunk: Trunk
     workspaces: Workspaces

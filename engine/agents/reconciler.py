@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from engine.agents.conversation_log import bullets
 from engine.agents.host import Host
+from engine.agents.inbox import message_to
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import (
@@ -16,8 +17,6 @@ from engine.domain.types import (
     Check,
     CheckPurpose,
     CommitId,
-    InboxMessage,
-    MessageId,
     MessageSource,
     Task,
     TaskId,
@@ -192,9 +191,7 @@ class Reconciler:
         text = self.host.prompts[prompt].render(
             outcome=outcome(self.host.snapshot.check_command, check), output=check.output[-TOLD:]
         )
-        id = MessageId(self.host.ids.new("m"))
-        message = InboxMessage(id, self.host.clock.now(), planner, MessageSource.CHECK, text)
-        self.host.record(Draft(e.MessageQueued(message), planner))
+        self.host.record(message_to(self.host, planner, MessageSource.CHECK, text))
 
 
 def outcome(command: str, check: Check) -> str:

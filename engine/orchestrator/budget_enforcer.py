@@ -1,10 +1,11 @@
 """Holds the agents to the budget: marks what comes near a limit or reaches it, tells whom it concerns, counts grace."""
 
 from engine.agents.host import Host
+from engine.agents.inbox import message_to
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.spending import RUN, BudgetMark, Mark, Part, of_role, parts_of
-from engine.domain.types import Agent, AgentId, InboxMessage, MessageId, MessageSource, Role, TaskId
+from engine.domain.types import Agent, AgentId, MessageSource, Role, TaskId
 from engine.policy.budget import reached, standings, task_standing
 
 
@@ -117,15 +118,7 @@ class BudgetWatch:
 
     def _tell(self, agents: list[Agent], prompt: str, **values: object) -> list[Draft]:
         text = self.host.prompts[prompt].render(**values)
-        now, new = self.host.clock.now(), self.host.ids.new
-        return [
-            Draft(
-                e.MessageQueued(InboxMessage(MessageId(new("m")), now, agent.id, MessageSource.REMINDER, text)),
-                agent.id,
-                agent.task,
-            )
-            for agent in agents
-        ]
+        return [message_to(self.host, agent.id, MessageSource.REMINDER, text, task=agent.task) for agent in agents]
 
     def _watch_prices(self) -> None:
         """Say once in this process that a limit in USD meets calls of unknown price."""

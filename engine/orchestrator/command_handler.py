@@ -4,19 +4,17 @@ import difflib
 
 from engine.agents.cancellation import cancelled
 from engine.agents.host import Host
+from engine.agents.inbox import message_to
 from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Draft
 from engine.domain.types import (
     Agent,
-    AgentId,
     AgentPath,
     AgentState,
     HandoffId,
-    InboxMessage,
     Intent,
-    MessageId,
     MessageSource,
     Role,
     RunState,
@@ -48,7 +46,7 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
         case c.Steer(path=path, text=text, taken_back=taken_back):
             agent = _alive(_at(host, path))
             said = host.prompts["steer_taken_back" if taken_back else "steer"].render(text=_filled(text))
-            return (_told(host, agent.id, MessageSource.STEER, said),)
+            return (message_to(host, agent.id, MessageSource.STEER, said),)
         case c.Cancel(path=path, reason=reason):
             if not (drafts := cancelled(host, _at(host, path), reason)):
                 raise _refused(f"{path} has ended", "there is nothing to cancel")
@@ -77,7 +75,7 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
             text = host.prompts["rescoped"].render(goal=_filled(goal), scope=scope or "as before")
             return (
                 Draft(e.Rescoped(goal, scope or agent.scope), agent.id),
-                _told(host, agent.id, MessageSource.STEER, text),
+                message_to(host, agent.id, MessageSource.STEER, text),
             )
         case c.Resolve(handoff=handoff, resolved=resolved):
             return _resolved(host, handoff, resolved)
@@ -111,13 +109,7 @@ def _new_intent(host: Host, text: str, author: str) -> tuple[Draft, ...]:
         )
     )
     told = host.prompts["intent_changed"].render(version=version, text=text.strip(), diff=changed)
-    return draft, _told(host, root, MessageSource.INTENT, told, version)
-
-
-def _told(host: Host, agent: AgentId, source: MessageSource, text: str, intent: int = 0) -> Draft:
-    id = MessageId(host.ids.new("m"))
-    message = InboxMessage(id, host.clock.now(), agent, source, text, intent=intent)
-    return Draft(e.MessageQueued(message), agent)
+    return draft, message_to(host, root, MessageSource.INTENT, told, intent=version)
 
 
 def _at(host: Host, path: AgentPath | None) -> Agent:

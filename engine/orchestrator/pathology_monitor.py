@@ -4,6 +4,7 @@ planner that can decide.
 
 from engine.agents.conversation_log import bullets
 from engine.agents.host import Host
+from engine.agents.inbox import message_to
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
 from engine.domain.failure_signature import failure_in
@@ -12,9 +13,7 @@ from engine.domain.types import (
     Agent,
     AgentId,
     AgentState,
-    InboxMessage,
     LandingState,
-    MessageId,
     MessageSource,
     Pathology,
     Remedy,
@@ -131,7 +130,7 @@ class Watch:
         remedy = Remedy.LIMIT if len(row) == BARREN_LIMITED else Remedy.NUDGE
         finding = found(snapshot, planner, Pathology.NEVER_MERGES, detail, limit=remedy is Remedy.LIMIT)
         text = self.host.prompts["notice_barren"].render(count=len(row), tasks=reasons)
-        self._drafts += [finding.draft, self._message(planner, text)]
+        self._drafts += [finding.draft, message_to(self.host, planner, MessageSource.SYSTEM, text)]
 
     # --- telling ---------------------------------------------------------------------------------------------
 
@@ -148,10 +147,5 @@ class Watch:
         **said: object,
     ) -> None:
         finding = Finding(about or planner, pathology, 1, Remedy.TOLD, detail[:1_000])
-        self._drafts += [finding.draft, self._message(planner, self.host.prompts[prompt].render(**said))]
-
-    def _message(self, planner: AgentId, text: str) -> Draft:
-        id = MessageId(self.host.ids.new("m"))
-        return Draft(
-            e.MessageQueued(InboxMessage(id, self.host.clock.now(), planner, MessageSource.SYSTEM, text)), planner
-        )
+        text = self.host.prompts[prompt].render(**said)
+        self._drafts += [finding.draft, message_to(self.host, planner, MessageSource.SYSTEM, text)]

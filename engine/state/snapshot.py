@@ -206,6 +206,11 @@ class Snapshot:
             yield here
             at = here.parent
 
+    def planner_of(self, agent: AgentId) -> AgentId:
+        """The planner above an agent; the agent itself when there is none."""
+        known = self.agents.get(agent)
+        return (known and known.parent) or agent
+
     def subtree(self, agent: AgentId) -> Iterator[Agent]:
         """The agent and all below it, parents first."""
         if (here := self.agents.get(agent)) is not None:
