@@ -1,7 +1,6 @@
 """Keeps a green branch: checks trunk, moves green to what passes, finds what broke it, and asks for a fixup."""
 
 import asyncio
-from enum import StrEnum
 
 from msgspec.structs import replace
 
@@ -25,6 +24,7 @@ from engine.domain.types import (
     TaskState,
 )
 from engine.policy.bisection import trace
+from engine.policy.completion import Verdict
 from engine.ports.protocols import Checker, WorkspaceLost
 
 LANDINGS_EACH = 20
@@ -33,13 +33,6 @@ FIXUP_PRIORITY = 1_000
 TITLE = "make the check pass again"
 TOLD = 6_000
 """Characters of a failed check's output that a planner is told."""
-
-
-class Verdict(StrEnum):
-    GREEN = "green"
-    RED = "red"  # and nothing more will be tried
-    REPAIRING = "repairing"  # a fixup is under way, or the planners have just been told
-    UNCHECKED = "unchecked"  # no check is configured
 
 
 class Reconciler:

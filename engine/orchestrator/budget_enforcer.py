@@ -1,12 +1,14 @@
 """Holds the agents to the budget: marks what comes near a limit or reaches it, tells whom it concerns, counts grace."""
 
+from collections.abc import Mapping
+
 from engine.agents.host import Host
 from engine.agents.inbox import message_to
 from engine.domain import events as e
 from engine.domain.events import Draft
-from engine.domain.spending import RUN, BudgetMark, Mark, Part, of_role, parts_of
+from engine.domain.spending import RUN, Mark, Part, of_role, parts_of
 from engine.domain.types import Agent, AgentId, MessageSource, Role, TaskId
-from engine.policy.budget import reached, standings, task_standing
+from engine.policy.budget import is_held, is_reached, reached, standings, task_standing
 
 
 class BudgetWatch:
@@ -19,8 +21,7 @@ class BudgetWatch:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.snapshot = host.snapshot
-        self.ran_out_at: float | None = None
-        """When the limit of the run itself was found to be reached, on the monotonic clock."""
+        self._ran_out_at: float | None = None
         self._grace: dict[AgentId, int] = {}
         self._price_told = False
 
@@ -32,10 +33,10 @@ class BudgetWatch:
             self._mark(part, standing.mark, standing.limit)
         for part in [part for part, old in marks.items() if part not in now and not part.startswith("task ")]:
             self._mark(part, Mark.ROOM, "no limit any more")
-        if self.is_reached(RUN):
-            self.ran_out_at = self.host.clock.monotonic() if self.ran_out_at is None else self.ran_out_at
+        if is_reached(self.snapshot, RUN):
+            self._ran_out_at = self.host.clock.monotonic() if self._ran_out_at is None else self._ran_out_at
         else:
-            self.ran_out_at = None
+            self._ran_out_at = None
         self._watch_prices()
 
     def take(self, agent: AgentId) -> str:
@@ -55,22 +56,22 @@ class BudgetWatch:
 
     def holds(self, agent: AgentId) -> bool:
         """Whether an agent must not make a call at this moment."""
-        part = reached(self.snapshot, self.snapshot.agents[agent])
-        return part is not None and self._grace.get(agent, 0) <= 0
+        return is_held(self.snapshot, self.snapshot.agents[agent], self._grace)
+
+    @property
+    def grace(self) -> Mapping[AgentId, int]:
+        """Model calls that agents may still make beyond the budget."""
+        return self._grace
+
+    @property
+    def overrun_s(self) -> float:
+        """Seconds since the limit of the run itself was found to be reached; 0 while it is not."""
+        return 0.0 if self._ran_out_at is None else self.host.clock.monotonic() - self._ran_out_at
 
     def of_task_only(self, agent: AgentId) -> bool:
         """Whether it is the task's own limit that refuses an agent's call, and no larger part's."""
         part = reached(self.snapshot, self.snapshot.agents[agent])
         return part is not None and part.startswith("task ")
-
-    def is_reached(self, part: Part) -> bool:
-        mark = self.snapshot.budget_marks.get(part)
-        return mark is not None and mark.mark is Mark.REACHED
-
-    def used_up(self) -> list[tuple[Part, BudgetMark]]:
-        """The parts whose limits are reached, tasks apart; the run first."""
-        found = [(part, mark) for part, mark in self.snapshot.budget_marks.items() if mark.mark is Mark.REACHED]
-        return sorted((each for each in found if not each[0].startswith("task ")), key=lambda each: each[0] != RUN)
 
     # --- marking ---------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from engine.domain.events import Draft, Event
 from engine.domain.types import ROOT, Agent, AgentId, AgentState, Role, TaskId, TaskState
 from engine.domain.units import span_s
 from engine.policy.budget import reached
+from engine.policy.completion import Activity
 from engine.policy.scheduling import next_task
 from engine.ports.machine import Governor
 from engine.ports.protocols import Journal, WorkspaceLost
@@ -67,18 +68,9 @@ class Supervisor:
         return self._running
 
     @property
-    def queued(self) -> frozenset[TaskId]:
-        return frozenset(self._queued)
-
-    @property
-    def working(self) -> bool:
-        """Whether an attempt runs."""
-        return bool(self._working)
-
-    @property
-    def idle(self) -> bool:
-        """Whether no task waits or is worked on."""
-        return not self._queued and not self._working
+    def activity(self) -> Activity:
+        """What is left to do in this process."""
+        return Activity(self._queued, bool(self._working))
 
     def next_start(self, now: int) -> int | None:
         """When the next task whose backoff has not passed may start."""

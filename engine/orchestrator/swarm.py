@@ -7,7 +7,7 @@ from functools import partial
 
 from engine.agents.host import BudgetSpent
 from engine.agents.prompts import Prompts
-from engine.agents.reconciler import Reconciler, Verdict
+from engine.agents.reconciler import Reconciler
 from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.conversation import Request, Turn
@@ -27,13 +27,14 @@ from engine.domain.types import (
     Usage,
 )
 from engine.domain.units import span_s
-from engine.orchestrator import completion, recovery
+from engine.orchestrator import recovery
 from engine.orchestrator.budget_enforcer import BudgetWatch
 from engine.orchestrator.command_handler import drafts_for
-from engine.orchestrator.completion import Outcome
 from engine.orchestrator.freezer import Freezer
 from engine.orchestrator.pathology_monitor import Watch
 from engine.orchestrator.supervisor import Supervisor
+from engine.policy import completion
+from engine.policy.completion import Outcome, Verdict
 from engine.ports.world import World
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
@@ -345,19 +346,21 @@ class Swarm:
 
     async def _conclude(self) -> None:
         """End the run once it is done and the last check has spoken."""
-        if not completion.is_done(self.snapshot, self.supervisor):
+        if not completion.is_done(self.snapshot, self.supervisor.activity):
             return
         if (failed := completion.root_failed(self.snapshot)) is not None:
             self.stop(failed)
             return
         verdict = await self._last_verdict()
         self._landings_unchecked = 0
-        if verdict not in (None, Verdict.REPAIRING) and completion.is_done(self.snapshot, self.supervisor):
+        if verdict not in (None, Verdict.REPAIRING) and completion.is_done(self.snapshot, self.supervisor.activity):
             self.stop(completion.finished(self.snapshot, verdict))
 
     def _conclude_spent(self) -> None:
-        now = self.clock.monotonic()
-        if self._outcome is None and (spent := completion.spent(self.snapshot, self.supervisor, self.budget, now)):
+        spent = completion.out_of_budget(
+            self.snapshot, self.supervisor.activity, self.budget.grace, self.budget.overrun_s
+        )
+        if spent is not None:
             self.stop(spent)
 
     async def _last_verdict(self) -> Verdict | None:

@@ -1,12 +1,12 @@
 """Whether a part of a run may still spend. Pure; enforced by the engine before each model call, never by a prompt."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
 from engine.domain.settings import LimitSettings, Settings
-from engine.domain.spending import RUN, Mark, Part, Spent, of_role, of_subtree, of_task, parts_of
-from engine.domain.types import Agent, AgentPath, Micros, Role, Task, TaskId, TaskKind
+from engine.domain.spending import RUN, BudgetMark, Mark, Part, Spent, of_role, of_subtree, of_task, parts_of
+from engine.domain.types import Agent, AgentId, AgentPath, Micros, Role, Task, TaskId, TaskKind
 from engine.domain.units import span_s
 from engine.state.snapshot import Snapshot
 
@@ -47,7 +47,24 @@ def task_standing(settings: Settings, snapshot: Snapshot, task: TaskId) -> Stand
 
 def reached(snapshot: Snapshot, agent: Agent) -> Part | None:
     """The part with a used-up limit that an agent is in, the largest first."""
-    return next((part for part in parts_of(agent) if _is_reached(snapshot, part)), None)
+    return next((part for part in parts_of(agent) if is_reached(snapshot, part)), None)
+
+
+def is_held(snapshot: Snapshot, agent: Agent, grace: Mapping[AgentId, int]) -> bool:
+    """Whether an agent may make no model call now: a limit of its parts is reached and its grace calls are used."""
+    return reached(snapshot, agent) is not None and grace.get(agent.id, 0) <= 0
+
+
+def used_up(snapshot: Snapshot) -> list[tuple[Part, BudgetMark]]:
+    """The parts whose limits are reached, without tasks; the run first."""
+    found = [(part, mark) for part, mark in snapshot.budget_marks.items() if mark.mark is Mark.REACHED]
+    return sorted((each for each in found if not each[0].startswith("task ")), key=lambda each: each[0] != RUN)
+
+
+def is_reached(snapshot: Snapshot, part: Part) -> bool:
+    """Whether a limit of the part is reached."""
+    mark = snapshot.budget_marks.get(part)
+    return mark is not None and mark.mark is Mark.REACHED
 
 
 def may_start(snapshot: Snapshot, task: Task) -> bool:
@@ -55,12 +72,7 @@ def may_start(snapshot: Snapshot, task: Task) -> bool:
     planner = snapshot.agents[task.planner]
     role = Role.RECONCILER if task.kind is TaskKind.FIXUP else Role.WORKER
     parts = [part for part in parts_of(planner) if part != of_role(planner.role)]
-    return not any(_is_reached(snapshot, part) for part in (*parts, of_role(role)))
-
-
-def _is_reached(snapshot: Snapshot, part: Part) -> bool:
-    mark = snapshot.budget_marks.get(part)
-    return mark is not None and mark.mark is Mark.REACHED
+    return not any(is_reached(snapshot, part) for part in (*parts, of_role(role)))
 
 
 def _standing(part: Part, limits: LimitSettings, spent: Spent, wall: Micros, ceiling_price: float) -> Standing:

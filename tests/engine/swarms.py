@@ -11,8 +11,8 @@ from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.settings import Settings
 from engine.domain.types import Intent, LoadLimit, ModelName, Role, RunId, Sample
-from engine.orchestrator.completion import Outcome
 from engine.orchestrator.swarm import Swarm
+from engine.policy.completion import Outcome
 from engine.ports.world import World
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot

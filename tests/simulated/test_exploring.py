@@ -138,7 +138,6 @@ def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:
 def budgets_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BudgetWatch, "look", lambda self: None)
     patch.setattr(BudgetWatch, "take", lambda self, agent: "")
-    patch.setattr(BudgetWatch, "used_up", lambda self: [])
 
 
 def answered_calls_run_again(patch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.domain.settings import Settings, SwarmSettings, TaskSettings
 from engine.domain.types import AgentId, AgentState, AgentUse, LandingState, ModelName, Role, RunState, TaskState
-from engine.orchestrator.completion import Outcome
 from engine.orchestrator.swarm import Swarm
+from engine.policy.completion import Outcome
 from engine.resources.build_gate import BuildGate
 from engine.resources.governor import LoadGovernor
 from tests import simulated

@@ -12,8 +12,8 @@ from engine.domain.events import BudgetMarked
 from engine.domain.settings import BudgetSettings, LimitSettings, Settings, SwarmSettings, TaskSettings
 from engine.domain.spending import RUN, Mark, Part, of_task
 from engine.domain.types import AgentPath, AgentState, HandoffStatus, ModelName, Role, RunState, TaskState, Usage
-from engine.orchestrator.completion import Outcome
 from engine.orchestrator.swarm import Swarm
+from engine.policy.completion import Outcome
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, turns, writes
 from tests.engine.steering import landing_script
