@@ -188,10 +188,7 @@ async def _assemble(
     models = ModelDesk(settings.providers, environ, clock, randomness)
     held.push_async_callback(models.close)
     await models.prepare([ModelName(model) for model in msgspec.structs.astuple(settings.models)])
-    swarms: list[Swarm] = []
-    journal = await SqliteJournal.open(
-        folder.journal, chunks=chunks, on_failure=lambda error: swarms[0].fail(error) if swarms else None
-    )
+    journal = await SqliteJournal.open(folder.journal, chunks=chunks)
     held.push_async_callback(journal.close)
     workspaces = await open_workspaces(
         folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.offers, settings.build
@@ -215,7 +212,7 @@ async def _assemble(
         mask=mask,
     )
     swarm = Swarm(world, settings, Prompts(files(prompt_files)), Toolbox(), snapshot, snapshot.epoch + 1)
-    swarms.append(swarm)
+    journal.on_failure = swarm.fail
     control = ControlServer(folder.socket, swarm.submit, lambda: _status(swarm), swarm.diff, swarm.durable)
     await control.start()
     held.push_async_callback(control.close)

@@ -57,7 +57,8 @@ class SqliteJournal:
         self._work = asyncio.Event()
         self._closing = False
         self._damaged = False
-        self._on_failure: Callable[[SwarmError], None] | None = None
+        self.on_failure: Callable[[SwarmError], None] | None = None
+        """Called with the error when writing begins to fail."""
         self._on_recovery: Callable[[], None] | None = None
         self._reader: JournalReader | None = None
         self._owner: asyncio.Task[None] | None = None
@@ -82,7 +83,7 @@ class SqliteJournal:
         [[checkpoint]] = await db.execute_fetchall(_LAST_CHECKPOINT, (journal._made_by,))
         journal._next_checkpoint = checkpoint + EVERY
         journal._chunks = chunks.copy() if chunks is not None else Chunks()
-        journal._on_failure, journal._on_recovery = on_failure, on_recovery
+        journal.on_failure, journal._on_recovery = on_failure, on_recovery
         journal._owner = asyncio.create_task(journal._own(), name="journal")
         return journal
 
@@ -277,8 +278,8 @@ class SqliteJournal:
         self._damaged = is_damage(error)
         self.failure = damaged(self.path, str(error)) if self._damaged else cannot_write(self.path, error)
         self._fail_waiters(self.failure)
-        if first and self._on_failure is not None:
-            self._on_failure(self.failure)
+        if first and self.on_failure is not None:
+            self.on_failure(self.failure)
 
     def _fail_waiters(self, error: SwarmError) -> None:
         waiters, self._waiters = self._waiters, []
