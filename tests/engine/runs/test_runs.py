@@ -215,9 +215,12 @@ def test_another_repo_is_not_held_up(tmp_path: Path, git_dir: Path) -> None:
     _, first = make(tmp_path, git_dir)
     other = tmp_path / "other" / ".git"
     other.mkdir(parents=True)
-    _, second = make(tmp_path, other)
+    folder, second = make(tmp_path, other)
+    assert is_live(folder)
     first.release()
+    assert is_live(folder)
     second.release()
+    assert not is_live(folder)
 
 
 def test_commands_that_a_run_starts_do_not_keep_its_lock(tmp_path: Path, git_dir: Path) -> None:

@@ -31,7 +31,7 @@ def test_no_action_depends_on_a_key_that_tmux_keeps() -> None:
 
 
 def test_the_registry_has_no_clash_within_a_scope() -> None:
-    Keymap()
+    assert set(Keymap().keys) == {action.id for action in ACTIONS}
 
 
 def test_a_remapped_key_is_in_force_everywhere() -> None:

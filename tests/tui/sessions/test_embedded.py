@@ -61,3 +61,5 @@ def test_what_breaks_the_beginning_reaches_the_person(tmp_path: Path) -> None:
 def test_a_session_that_never_started_closes_at_once(tmp_path: Path) -> None:
     session = EmbeddedSession(beginning(tmp_path))
     session.close(CloseMode.STOP).result(WAIT_S)
+    assert (session.exit_status(), session.failure()) == (None, None)
+    assert not (tmp_path / "state").exists()
