@@ -19,8 +19,8 @@ from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.resources.build_gate import BuildGate
 from engine.resources.meters import SystemMeters
 from engine.system import SystemClock
-from tests.bench.bench_workspaces import git
 from tests.bench.report import Report, ratio
+from tests.git import git
 
 BUILD = "make -s -j2"
 UNGATED = "1000"

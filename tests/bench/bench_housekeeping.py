@@ -20,8 +20,9 @@ from engine.repo.git.source import inspect_repo
 from engine.repo.git.trees import FILE, Content
 from engine.repo.landing.housekeeping import EVERY, Housekeeper
 from engine.repo.landing.trunk import GitTrunk
-from tests.bench.bench_landing import content, git, make_project, path_of
+from tests.bench.bench_landing import content, make_project, path_of
 from tests.bench.report import Report, ratio
+from tests.git import git
 
 TOGETHER = 32
 STARTS = 100

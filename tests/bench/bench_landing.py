@@ -64,6 +64,7 @@ from engine.tools.tool import Answer
 from tests import simulated
 from tests.bench.report import Report, ratio
 from tests.engine.swarms import PROMPTS, TOOLBOX, Generous, OpenGate
+from tests.git import IDENTITY, git
 from tests.simulated.time import SimulatedClock
 
 IN_A_FOLDER = 25
@@ -73,10 +74,6 @@ CONFLICTING, BESIDE, NEW, GONE = 0.05, 0.05, 0.10, 0.02
 CHECKED = 1_000
 """Landings whose verdict and tree are compared with git's own merge, beside all conflicts."""
 MODEL = ModelName("rehearsal:load")
-
-
-def git(where: Path, *args: str, check: bool = True) -> str:
-    return subprocess.run(["git", *args], cwd=where, check=check, capture_output=True, text=True).stdout.strip()
 
 
 def path_of(number: int) -> str:
@@ -169,7 +166,8 @@ def by_hand(folder: Path, source: Path, works: list[Work], workers: int) -> dict
             git(clone, "add", "-A")
             git(clone, "commit", "-qm", "change")
             while True:
-                if subprocess.run(["git", "pull", "-q", "--rebase"], cwd=clone, capture_output=True).returncode:
+                pull = ["git", *IDENTITY, "pull", "-q", "--rebase"]
+                if subprocess.run(pull, cwd=clone, capture_output=True).returncode:
                     git(clone, "rebase", "--abort", check=False)
                     git(clone, "reset", "-q", "--hard", "origin/main")
                     conflicts += 1

@@ -23,16 +23,13 @@ from engine.ports.protocols import Workspace
 from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
 from engine.sandbox.levels import Level
 from tests.bench.report import Report, ratio
+from tests.git import git
 
 PLAIN = "plain"
 COMMAND = "true"
 
 Way = Callable[[int], Awaitable[None]]
 """Runs the command once; the number tells commands that run at once apart."""
-
-
-def git(where: Path, *args: str) -> str:
-    return subprocess.run(["git", *args], cwd=where, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def make_trunk(folder: Path) -> CommitId:

@@ -20,8 +20,9 @@ from msgspec import Struct
 from engine.domain.settings import BuildSettings, SandboxSettings
 from engine.domain.types import AgentId, CommitId
 from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
-from tests.bench.bench_workspaces import git, kilobytes
+from tests.bench.bench_workspaces import kilobytes
 from tests.bench.report import Report, ratio
+from tests.git import git
 
 WAYS = ("from nothing", "from the check's", "from the check's, one file changed since")
 COMPILED = re.compile(r"^\s*(?:cc|gcc|clang|Compiling)\b", re.MULTILINE)

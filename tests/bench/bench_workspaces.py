@@ -23,6 +23,7 @@ from engine.domain.types import AgentId, CommitId
 from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from tests.bench.report import Report, ratio
+from tests.git import git
 
 IN_A_FOLDER = 25
 CHANGED = 3
@@ -59,10 +60,6 @@ class Took:
 
     def size(self, name: str) -> float:
         return round(statistics.median(self.kb[name]), 1)
-
-
-def git(where: Path, *args: str) -> str:
-    return subprocess.run(["git", *args], cwd=where, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def make_project(folder: Path, files: int) -> CommitId:

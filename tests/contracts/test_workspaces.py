@@ -19,6 +19,7 @@ from engine.ports.protocols import WorkspaceError, WorkspaceLost
 from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.probe import can_reflink
+from tests.git import git
 
 KINDS = [
     ("full", "overlay"),
@@ -55,8 +56,7 @@ class Project:
         subprocess.run(["git", "clone", "-q", "--bare", "--shared", self.source, self.trunk], check=True)
 
     def git(self, *args: str, where: Path | None = None) -> str:
-        done = subprocess.run(["git", *args], cwd=where or self.source, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
+        return git(where or self.source, *args)
 
     def write(self, path: str, text: str) -> None:
         file = self.source / path

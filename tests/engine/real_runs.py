@@ -10,12 +10,12 @@ from engine import wiring
 from engine.domain.settings import ModelsSettings, RepoSettings, Settings
 from engine.repo.git.source import inspect_repo
 from engine.wiring import LiveRun
+from tests.git import IDENTITY
 
 
 def git(repo: Path, *words: str) -> str:
     """Run git in a test's repo; its output."""
-    identity = ("-c", "user.name=A Tester", "-c", "user.email=tester@example.invalid")
-    done = subprocess.run(["git", *identity, *words], cwd=repo, check=True, capture_output=True, text=True)
+    done = subprocess.run(["git", *IDENTITY, *words], cwd=repo, check=True, capture_output=True, text=True)
     return done.stdout
 
 

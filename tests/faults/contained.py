@@ -12,6 +12,7 @@ from engine.ports.protocols import Output
 from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.levels import GUARANTEES, Level
+from tests.git import git
 
 MEMORY = "192MiB"
 PROCESSES = 48
@@ -20,10 +21,6 @@ SETTINGS = {
     "disk": "96MiB",
 }  # fmt: skip
 SECRET = "nobody-may-know-this"
-
-
-def git(where: Path, *args: str) -> str:
-    return subprocess.run(["git", *args], cwd=where, check=True, capture_output=True, text=True).stdout.strip()
 
 
 class Place:
@@ -60,7 +57,7 @@ def make_project(folder: Path) -> CommitId:
     (source / "src").mkdir()
     (source / "src/b.txt").write_text("b\n")
     git(source, "add", "-A")
-    git(source, "-c", "user.name=p", "-c", "user.email=p@localhost", "commit", "-qm", "first")
+    git(source, "commit", "-qm", "first")
     git(folder, "clone", "-q", "--bare", "--shared", str(source), "trunk.git")
     return CommitId(git(source, "rev-parse", "HEAD"))
 

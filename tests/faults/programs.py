@@ -55,7 +55,8 @@ class Case:
 
     def environ(self, variables: Mapping[str, str]) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(KEYS)}
-        return {**clean, "XDG_CONFIG_HOME": str(self.home), "SWARM_STATE_DIR": str(self.state), **variables}
+        own = {"XDG_CONFIG_HOME": str(self.home), "SWARM_STATE_DIR": str(self.state), "GIT_CONFIG_NOSYSTEM": "1"}
+        return {**clean, **own, **variables}
 
     def words(self) -> list[str]:
         """What goes on with the run, or begins it."""

@@ -8,7 +8,8 @@ import pytest
 from engine.ports.protocols import WorkspaceError
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.state.fold.agents import INDEX_LOCKED
-from tests.faults.contained import SECRET, Place, git, run, shell
+from tests.faults.contained import SECRET, Place, run, shell
+from tests.git import git
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

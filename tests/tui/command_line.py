@@ -11,10 +11,10 @@ from unittest.mock import patch
 
 import msgspec
 
+from tests.git import IDENTITY
 from tui.cli import main
 
 PROGRAM = Path(sys.executable).with_name("swarm-tui")
-IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@localhost")
 KEYS = ("ANTHROPIC_", "OPENAI_", "SWARM_", "GIT_", "XDG_")
 
 
@@ -79,13 +79,13 @@ class Person:
         self.intent = folder / "INTENT.md"
         self.intent.write_text("A second command that says goodbye.\n")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(KEYS)}
-        self.environ = {**clean, "HOME": str(self.home)}
+        self.environ = {**clean, "HOME": str(self.home), "GIT_CONFIG_NOSYSTEM": "1"}
 
     def git(self, *words: str, cwd: Path | None = None) -> str:
         done = subprocess.run(
             ["git", *IDENTITY, *words],
             cwd=cwd or self.repo,
-            env={**self.environ, "GIT_CONFIG_NOSYSTEM": "1"},
+            env=self.environ,
             capture_output=True,
             text=True,
             check=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.domain.conversation import Block, Message, Request, Text, ToolAnswer, ToolCall, ToolSpec
 from engine.domain.errors import ModelError
 from engine.models.rehearsal.provider import RehearsalProvider
+from tests.git import IDENTITY
 
 COMMON = ("shell", "read_file", "list_files", "search", "rewrite_scratchpad", "submit_handoff")
 PLANNER = (*COMMON, "spawn_tasks", "spawn_subplanner", "cancel_task", "wait")
@@ -19,7 +20,7 @@ SECTIONS = ("summary", "notes", "concerns", "deviations", "findings", "feedback"
 
 
 def git(folder: Path, *arguments: str) -> str:
-    run = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+    run = subprocess.run(["git", *IDENTITY, "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
     return run.stdout
 
 
@@ -238,7 +239,7 @@ class Stage:
         work = git(actor.copy, "rev-parse", "HEAD").strip()
         git(actor.copy, "fetch", "-q", "origin")
         git(actor.copy, "checkout", "-q", "-B", "land", "origin/main")
-        merge = subprocess.run(["git", "merge", "-q", "--squash", work], cwd=actor.copy, capture_output=True)
+        merge = subprocess.run(["git", *IDENTITY, "merge", "-q", "--squash", work], cwd=actor.copy, capture_output=True)
         if merge.returncode:
             paths = git(actor.copy, "diff", "--name-only", "--diff-filter=U").split()
             for path in paths:

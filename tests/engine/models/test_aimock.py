@@ -1,9 +1,9 @@
 """Whole conversations against a server that is not this project's own, whose answers depend on what it is told."""
 
 import hashlib
-import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,12 +26,12 @@ TOOLS = tuple(ToolSpec(name, name, {"type": "object"}) for name in ("shell", "re
 
 @pytest.fixture(scope="session")
 def installed() -> Path:
-    """The server, installed once per lock file into the user's cache."""
+    """The server, installed once per lock file beside the tests' packages."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         pytest.skip("node and npm are needed to run this server")
     version = hashlib.blake2b(b"".join((SERVERS / name).read_bytes() for name in SHIPPED), digest_size=8).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swarm-tui-tests"
+    cache = Path(sys.prefix) / "test-servers"
     folder = cache / f"aimock-{version}"
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """A person's repo as small as a test wants it, to be edited and committed to."""
 
-import subprocess
 from pathlib import Path
 
 from engine.domain.types import CommitId
+from tests.git import git
 
 
 class SmallRepo:
@@ -15,7 +15,7 @@ class SmallRepo:
         self.git(folder, "init", "-q", "-b", "main", "source")
 
     def git(self, where: Path, *args: str) -> str:
-        return subprocess.run(["git", *args], cwd=where, check=True, capture_output=True, text=True).stdout.strip()
+        return git(where, *args)
 
     def write(self, path: str, text: str) -> None:
         file = self.source / path

@@ -21,10 +21,7 @@ from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.cgroups import ControlGroups, Ungoverned
 from engine.sandbox.levels import Level
 from engine.sandbox.probe import probe
-
-
-def git(where: Path, *args: str) -> str:
-    return subprocess.run(["git", *args], cwd=where, check=True, capture_output=True, text=True).stdout.strip()
+from tests.git import git
 
 
 def make_trunk(folder: Path) -> CommitId:

@@ -14,6 +14,7 @@ from engine.repo.workspaces.pool import open_workspaces
 from engine.sandbox import toolchains
 from engine.sandbox.probe import probe
 from engine.sandbox.toolchains import SYSTEM_PATH, Tools, find_tools
+from tests.git import git
 
 
 def script(file: Path, text: str) -> Path:
@@ -79,12 +80,10 @@ def test_the_engines_own_python_is_the_last_resort(tmp_path: Path, monkeypatch: 
 def project(folder: Path) -> CommitId:
     """A repo with one commit, and the trunk that borrows from it."""
     source = folder / "source"
-    identity = ("-c", "user.name=A", "-c", "user.email=a@localhost")
-    for words in (("init", "-q", str(source)), ("-C", str(source), *identity, "commit", "-qm", "a", "--allow-empty")):
-        subprocess.run(["git", *words], check=True)
-    subprocess.run(["git", "clone", "-q", "--bare", str(source), str(folder / "trunk.git")], check=True)
-    head = subprocess.run(["git", "-C", str(source), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    return CommitId(head.stdout.strip())
+    git(folder, "init", "-q", "source")
+    git(source, "commit", "-qm", "a", "--allow-empty")
+    git(folder, "clone", "-q", "--bare", "source", "trunk.git")
+    return CommitId(git(source, "rev-parse", "HEAD"))
 
 
 @pytest.mark.parametrize("level", ["namespaced", "restricted"])

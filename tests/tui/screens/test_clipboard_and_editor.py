@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.git import git
 from tests.tui.owners import until
 from tests.tui.tmux import TMUX, Tmux, in_tmux
 from tui.machinery import list_runs
@@ -53,8 +54,7 @@ def test_a_first_run_starts_with_one_key_and_a_draft_survives_a_kill(tmux: Tmux,
     repo.mkdir()
     (repo / "Makefile").write_text("test:\n\ttrue\n")
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "first"]):
-        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-C", str(repo)]
-        subprocess.run(["git", *who, *words], check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"})
+        git(repo, *words)
     words = f"{repo} --model rehearsal:notes"
     tmux.program(words)
     for mark in (

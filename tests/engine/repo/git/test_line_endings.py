@@ -7,6 +7,7 @@ import pygit2
 import pytest
 
 from engine.repo.git.line_endings import checked_out, kept
+from tests.git import IDENTITY
 
 CONTENTS = [
     b"", b"one\n", b"one\r\n", b"one\r\ntwo\n", b"one\rtwo\r\n", b"\0one\r\n", b"\0one\n", b"\x01\x02\r\n", b"\x01\n",
@@ -21,7 +22,8 @@ CONTENTS = [
 )  # fmt: skip
 def test_files_are_kept_and_checked_out_as_by_git(attributes: str, tmp_path: Path) -> None:
     def git(*args: str, given: bytes = b"") -> bytes:
-        return subprocess.run(["git", *args], cwd=tmp_path, input=given, capture_output=True, check=True).stdout.strip()
+        command = ["git", *IDENTITY, *args]
+        return subprocess.run(command, cwd=tmp_path, input=given, capture_output=True, check=True).stdout.strip()
 
     git("init", "-q")
     (tmp_path / ".gitattributes").write_text(f"file {attributes}\n")
