@@ -3,14 +3,22 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from threading import Thread, Timer
+from typing import Concatenate, ParamSpec, TypeVar
 
 import aiosqlite
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.journal.backfill import backfill
 from engine.journal.schema import APPLICATION_ID, STEPS, VERSION
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 WAL_LIMIT = 64 * 1024 * 1024
 """Bytes to which the write-ahead log is cut back after a checkpoint."""
@@ -23,11 +31,40 @@ LOOK = 20_000
 """Instructions of SQLite between two looks at the clock: well under a millisecond."""
 
 
-async def open_for_writing(path: Path) -> aiosqlite.Connection:
-    """The one write connection of a journal, which is made when there is none. Raises SwarmError (journal)."""
+class WriteConnection:
+    """The one write connection of a journal, which lives in a thread of its own.
+
+    A transaction is one function that runs there: a switch of threads for each statement costs more than the
+    statements do.
+    """
+
+    def __init__(self, db: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+        self._db = db
+        self._thread = thread
+
+    async def run(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `work` with the connection, in its thread. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, self._db, *args, **kwargs))
+
+    async def close(self) -> None:
+        await self.run(sqlite3.Connection.close)
+        self._thread.shutdown(wait=False)
+
+
+async def open_for_writing(path: Path) -> WriteConnection:
+    """The write connection of a journal, which is created if it does not exist. Raises SwarmError (journal)."""
+    thread = ThreadPoolExecutor(1, "journal")
+    try:
+        return WriteConnection(await asyncio.get_running_loop().run_in_executor(thread, _open_writer, path), thread)
+    except BaseException:
+        thread.shutdown(wait=False)
+        raise
+
+
+def _open_writer(path: Path) -> sqlite3.Connection:
     try:
         _make_private(path)
-        db = await _connect(str(path))
+        db = _connect(str(path))
     except (OSError, sqlite3.Error) as error:
         raise cannot_open(path, error) from error
     try:
@@ -39,20 +76,21 @@ async def open_for_writing(path: Path) -> aiosqlite.Connection:
             "cache_size = -16384",
             "temp_store = MEMORY",
         ):
-            await db.execute_fetchall(f"PRAGMA {pragma}")
-        if await _is_empty(db):
-            await _bring_up(db, 0)
-        known = await _recognise(db, path)
-        await db.execute_fetchall("PRAGMA journal_mode = WAL")  # a row left unread would keep an interruption alive
-        await _look_for_damage(db, path)
+            db.execute(f"PRAGMA {pragma}").fetchall()
+        if not _number(db, "SELECT EXISTS (SELECT 1 FROM sqlite_schema)") and not _number(db, "PRAGMA application_id"):
+            _migrate(db, 0)
+        known = _recognise(db, path)
+        db.execute("PRAGMA journal_mode = WAL").fetchall()  # an unread row would keep an interrupt pending
+        if found := damage(db):
+            raise damaged(path, found)
         if known < VERSION:
-            await _bring_up(db, known)
+            _migrate(db, known)
     except sqlite3.Error as error:
-        found = await damage(db)
-        await db.close()
+        found = damage(db)
+        db.close()
         raise cannot_open(path, error, found) from error
     except BaseException:
-        await db.close()
+        db.close()
         raise
     return db
 
@@ -62,60 +100,79 @@ async def open_for_reading(path: Path) -> aiosqlite.Connection:
 
     Raises SwarmError (journal, not_found).
     """
-    if not _size(path):
-        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no journal at {path}", "see `swarm-tui runs` for the runs")
-    uri = _uri(path)
+    address = await asyncio.to_thread(_readable, path)
     try:
-        db = await _connect(f"{uri}?mode=ro")
+        db = await _in_a_daemon_thread(address)
     except sqlite3.Error as error:
         raise cannot_open(path, error) from error
-    try:
-        await _prepare_reader(db, path)
-    except sqlite3.OperationalError as error:
-        await db.close()
-        if "unable to open" not in str(error) and "readonly" not in str(error):
-            raise cannot_open(path, error) from error
-        return await _open_in_read_only_folder(path, uri)
-    except sqlite3.Error as error:
-        found = await damage(db)
-        await db.close()
-        raise cannot_open(path, error, found) from error
-    except BaseException:
-        await db.close()
-        raise
+    await db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    await db.execute("PRAGMA query_only = ON")
     return db
 
 
-async def _open_in_read_only_folder(path: Path, uri: str) -> aiosqlite.Connection:
-    """Without a log beside it the file is whole and can be read as it is; a log needs a folder to write in."""
+def _readable(path: Path) -> str:
+    """The address under which a journal can be read. Raises SwarmError (journal, not_found)."""
+    if not _size(path):
+        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no journal at {path}", "see `swarm-tui runs` for the runs")
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        _examine(address, path)
+    except sqlite3.OperationalError as error:
+        if "unable to open" not in str(error) and "readonly" not in str(error):
+            raise cannot_open(path, error) from error
+        return _readable_in_read_only_folder(path, address)
+    except sqlite3.Error as error:
+        raise cannot_open(path, error) from error
+    return address
+
+
+def _readable_in_read_only_folder(path: Path, address: str) -> str:
+    """Without a log beside it the file is complete and can be read as it is; reading a log needs a writable folder."""
     if log_size(path):
         raise SwarmError(
             ErrorKind.JOURNAL,
             f"{path} was left by a crash, in a folder that cannot be written to",
             "copy the folder to where you may write and open the copy",
         )
+    address += "&immutable=1"
     try:
-        db = await _connect(f"{uri}?mode=ro&immutable=1")
+        _examine(address, path)
     except sqlite3.Error as error:
         raise cannot_open(path, error) from error
-    try:
-        await _prepare_reader(db, path)
-    except sqlite3.Error as error:
-        await db.close()
-        raise cannot_open(path, error) from error
-    except BaseException:
-        await db.close()
-        raise
-    return db
+    return address
+
+
+def _examine(address: str, path: Path) -> None:
+    with closing(_connect(address)) as db:
+        try:
+            _recognise(db, path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.Error as error:
+            raise cannot_open(path, error, damage(db)) from error
+
+
+async def _in_a_daemon_thread(address: str) -> aiosqlite.Connection:
+    """A connection whose thread does not outlive the program when an error ends it before the journal is closed.
+
+    aiosqlite's thread is a daemon if the thread that creates it is one.
+    """
+    made: list[aiosqlite.Connection] = []
+    maker = Thread(target=lambda: made.append(aiosqlite.connect(address, uri=True, isolation_level=None)), daemon=True)
+    maker.start()
+    maker.join()
+    return await made[0]
+
+
+def _connect(address: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        address, uri=address.startswith("file:"), timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+    )
 
 
 def _make_private(path: Path) -> None:
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
-def _uri(path: Path) -> str:
-    return path.absolute().as_uri()
 
 
 def _size(path: Path) -> int:
@@ -130,28 +187,8 @@ def log_size(path: Path) -> int:
     return _size(Path(f"{path}-wal"))
 
 
-async def _connect(file: str) -> aiosqlite.Connection:
-    db = aiosqlite.connect(file, uri=file.startswith("file:"), isolation_level=None)
-    # A program that ends by an error, without closing its journals, must not wait for their threads for ever.
-    thread = getattr(db, "_thread", None)
-    if thread is not None:
-        thread.daemon = True
-    return await db
-
-
-async def _prepare_reader(db: aiosqlite.Connection, path: Path) -> None:
-    await db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    await db.execute("PRAGMA query_only = ON")
-    await _recognise(db, path)
-
-
-async def _bring_up(db: aiosqlite.Connection, version: int) -> None:
+def _migrate(db: sqlite3.Connection, version: int) -> None:
     """From an older version, 0 for an empty file, to this one: in one transaction, so that a crash leaves either."""
-    in_its_thread: Callable[..., Awaitable[None]] = db._execute
-    await in_its_thread(_step_up, db._conn, version)
-
-
-def _step_up(db: sqlite3.Connection, version: int) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -176,58 +213,49 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-async def _number(db: aiosqlite.Connection, sql: str) -> int:
-    [[value]] = await db.execute_fetchall(sql)
+def _number(db: sqlite3.Connection, sql: str) -> int:
+    [[value]] = db.execute(sql).fetchall()
     return int(value)
 
 
-async def _is_empty(db: aiosqlite.Connection) -> bool:
-    return not await _number(db, "SELECT EXISTS (SELECT 1 FROM sqlite_schema)") and not await _number(
-        db, "PRAGMA application_id"
-    )
-
-
-async def _recognise(db: aiosqlite.Connection, path: Path) -> int:
-    """The schema's version. Raises SwarmError (journal) for another program's file, or a newer one's."""
-    if await _number(db, "PRAGMA application_id") != APPLICATION_ID:
+def _recognise(db: sqlite3.Connection, path: Path) -> int:
+    """The schema's version. Raises SwarmError (journal) for another program's file, or a newer version's."""
+    if _number(db, "PRAGMA application_id") != APPLICATION_ID:
         raise SwarmError(
             ErrorKind.JOURNAL, f"{path} is not a journal of swarm-tui", "name the state folder of a run, or another run"
         )
-    version = await _number(db, "PRAGMA user_version")
+    version = _number(db, "PRAGMA user_version")
     if version > VERSION:
         raise SwarmError(
             ErrorKind.JOURNAL,
             f"{path} was written by a newer swarm-tui (journal version {version}, this one knows {VERSION})",
             "upgrade swarm-tui",
         )
-    await db.execute_fetchall("SELECT seq FROM events ORDER BY seq DESC LIMIT 1")
+    db.execute("SELECT seq FROM events ORDER BY seq DESC LIMIT 1").fetchall()
     return version
 
 
 # --- damage --------------------------------------------------------------------------------------------------
 
 
-async def damage(db: aiosqlite.Connection) -> str:
-    """The first thing that SQLite finds wrong with the file, looking for a moment; empty when it finds nothing.
+def damage(db: sqlite3.Connection) -> str:
+    """The first thing that SQLite finds wrong with the file within _CHECK_S; empty when it finds nothing.
 
-    A look at a whole table is one instruction to SQLite, in which it looks at no clock: it must be interrupted.
+    SQLite checks a whole table in one instruction, within which no progress handler runs: it must be interrupted.
     """
-    over = asyncio.get_running_loop().call_later(_CHECK_S, db._conn.interrupt)
+    over = Timer(_CHECK_S, db.interrupt)
+    over.start()
     try:
-        rows = await db.execute_fetchall("PRAGMA quick_check(1)")
+        rows = db.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.OperationalError as error:
         return "" if "interrupted" in str(error) else str(error)
     except (sqlite3.Error, ValueError) as error:
         return str(error)
     finally:
         over.cancel()
+        over.join()
     found = " ".join(str(row[0]) for row in rows)
     return "" if found == "ok" else " ".join(found.split())
-
-
-async def _look_for_damage(db: aiosqlite.Connection, path: Path) -> None:
-    if found := await damage(db):
-        raise damaged(path, found)
 
 
 def damaged(path: Path, found: str) -> SwarmError:

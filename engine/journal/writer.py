@@ -4,10 +4,10 @@ import asyncio
 import heapq
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-import aiosqlite
 from msgspec.structs import replace
 
 from engine.domain.errors import ErrorKind, SwarmError
@@ -15,7 +15,15 @@ from engine.domain.events import Event
 from engine.journal.blobs import Shelf
 from engine.journal.body_codec import encode_body
 from engine.journal.checkpoints import EVERY, Chunks, encode_parts, made_by
-from engine.journal.connection import WAL_LIMIT, cannot_write, damaged, is_damage, log_size, open_for_writing
+from engine.journal.connection import (
+    WAL_LIMIT,
+    WriteConnection,
+    cannot_write,
+    damaged,
+    is_damage,
+    log_size,
+    open_for_writing,
+)
 from engine.journal.projections import project
 from engine.journal.queries import JournalReader
 from engine.journal.statements import BLOB, EVENT, Write, execute, write
@@ -38,7 +46,7 @@ class SqliteJournal:
     seen to be damaged is left as it is: nothing more is written to it.
     """
 
-    def __init__(self, path: Path, db: aiosqlite.Connection, last_seq: int) -> None:
+    def __init__(self, path: Path, db: WriteConnection, last_seq: int) -> None:
         self.path = path
         self.last_seq = last_seq
         """The greatest sequence number that was appended, durable or not."""
@@ -78,9 +86,8 @@ class SqliteJournal:
         Raises SwarmError (journal): not a journal, damaged, of a newer version, or it cannot be opened.
         """
         db = await open_for_writing(path)
-        [[last]] = await db.execute_fetchall("SELECT coalesce(max(seq), 0) FROM events")
-        journal = cls(path, db, last)
-        [[checkpoint]] = await db.execute_fetchall(_LAST_CHECKPOINT, (journal._made_by,))
+        journal = cls(path, db, await db.run(_last_seq))
+        [[checkpoint]] = await db.run(_rows_of, _LAST_CHECKPOINT, (journal._made_by,))
         journal._next_checkpoint = checkpoint + EVERY
         journal._chunks = chunks.copy() if chunks is not None else Chunks()
         journal.on_failure, journal._on_recovery = on_failure, on_recovery
@@ -179,7 +186,7 @@ class SqliteJournal:
 
     async def _skip_written(self) -> None:
         """A commit that failed may have reached the disk all the same."""
-        [[last]] = await self._db.execute_fetchall("SELECT coalesce(max(seq), 0) FROM events")
+        last = await self._db.run(_last_seq)
         while self._calls and self._calls[0][-1].seq <= last:
             self._calls.popleft()
 
@@ -201,9 +208,7 @@ class SqliteJournal:
 
     async def _write(self, events: list[Event]) -> None:
         """One transaction. Raises whatever goes wrong, with nothing of it written."""
-        # In one piece in SQLite's thread: a step there and back for each statement costs more than the statements.
-        in_its_thread: Callable[..., Awaitable[None]] = self._db._execute
-        await in_its_thread(self._transact, self._db._conn, events)
+        await self._db.run(self._transact, events)
         await self._bound_log()
 
     def _transact(self, db: sqlite3.Connection, events: list[Event]) -> None:
@@ -235,9 +240,8 @@ class SqliteJournal:
         if self._due is None or self._due.seq > self.durable_seq:
             return
         due, self._due = self._due, None
-        in_its_thread: Callable[..., Awaitable[None]] = self._db._execute
         try:
-            await in_its_thread(self._store, self._db._conn, due)
+            await self._db.run(self._store, due)
         except (sqlite3.Error, OverflowError, UnicodeEncodeError):
             self._chunks = Chunks()  # of these, some may not have been written
 
@@ -258,7 +262,7 @@ class SqliteJournal:
         """A slow reader keeps the log from being taken up; past its limit, wait for the readers of the moment."""
         if log_size(self.path) > 2 * WAL_LIMIT:
             try:
-                await self._db.execute_fetchall("PRAGMA wal_checkpoint(RESTART)")
+                await self._db.run(_rows_of, "PRAGMA wal_checkpoint(RESTART)")
             except sqlite3.Error:
                 pass  # what was written is safe in the log; the next write shows whether the disk is well
 
@@ -298,3 +302,12 @@ class SqliteJournal:
         except TimeoutError:
             pass
         self._work.set()
+
+
+def _last_seq(db: sqlite3.Connection) -> int:
+    [[last]] = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()
+    return int(last)
+
+
+def _rows_of(db: sqlite3.Connection, sql: str, parameters: Sequence[object] = ()) -> list[Sequence[Any]]:
+    return db.execute(sql, parameters).fetchall()

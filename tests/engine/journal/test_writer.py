@@ -6,19 +6,22 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Event, Warned
 from engine.journal import connection, writer
-from engine.journal.connection import open_for_writing
+from engine.journal.connection import WriteConnection, open_for_writing
 from engine.journal.queries import read_snapshot
 from engine.journal.schema import VERSION
 from engine.journal.writer import SqliteJournal
 from tests.engine.journal.stories import story
 
+T = TypeVar("T")
 WRITE_UNTIL_KILLED = """
 import asyncio, sys
 from pathlib import Path
@@ -39,6 +42,38 @@ asyncio.run(main())
 
 def warned(seq: int, text: str = "") -> Event:
     return Event(seq, seq, 1, Warned(text or f"number {seq}"))
+
+
+async def pragma(db: WriteConnection, words: str) -> list[tuple[object, ...]]:
+    return await db.run(lambda db: db.execute(f"PRAGMA {words}").fetchall())
+
+
+class Faulty(WriteConnection):
+    """A connection whose disk fails `times` times: `instead` of a piece of work, or `after` the disk has it."""
+
+    def __init__(
+        self,
+        sound: WriteConnection,
+        *,
+        instead: sqlite3.Error | None = None,
+        after: sqlite3.Error | None = None,
+        times: int = 1,
+    ) -> None:
+        super().__init__(sound._db, sound._thread)
+        self.failed = 0
+        self._instead = instead
+        self._after = after
+        self._times = times
+
+    async def run(self, work: Callable[..., T], *args: object, **kwargs: object) -> T:
+        failing = self.failed < self._times and work.__name__ != "close"
+        self.failed += failing
+        if failing and self._instead is not None:
+            raise self._instead
+        done = await super().run(work, *args, **kwargs)
+        if failing and self._after is not None:
+            raise self._after
+        return done
 
 
 async def test_a_killed_process_loses_nothing_that_it_was_told_is_durable(tmp_path: Path) -> None:
@@ -79,8 +114,8 @@ async def test_a_full_disk_fails_who_waits_and_keeps_the_queue_until_there_is_ro
     journal = await SqliteJournal.open(tmp_path / "journal.db", on_failure=on_failure, on_recovery=recovered.set)
     journal.append([warned(1)])
     await journal.durable(1)
-    [[pages]] = await journal._db.execute_fetchall("PRAGMA page_count")
-    await journal._db.execute_fetchall(f"PRAGMA max_page_count = {pages}")
+    [[pages]] = await pragma(journal._db, "page_count")
+    await pragma(journal._db, f"max_page_count = {pages}")
     for seq in range(2, 200):
         journal.append([warned(seq, os.urandom(1000).hex())])
     with pytest.raises(SwarmError) as raised:
@@ -93,7 +128,7 @@ async def test_a_full_disk_fails_who_waits_and_keeps_the_queue_until_there_is_ro
     with pytest.raises(SwarmError):  # it is told at each further try, too
         await journal.durable(199)
     assert len(failures) == 1
-    await journal._db.execute_fetchall("PRAGMA max_page_count = 1000000")
+    await pragma(journal._db, "max_page_count = 1000000")
     await recovered.wait()
     await journal.durable(199)
     assert journal.failure is None
@@ -103,8 +138,8 @@ async def test_a_full_disk_fails_who_waits_and_keeps_the_queue_until_there_is_ro
 
 async def test_closing_while_the_disk_is_full_says_so(tmp_path: Path) -> None:
     journal = await SqliteJournal.open(tmp_path / "journal.db")
-    [[pages]] = await journal._db.execute_fetchall("PRAGMA page_count")
-    await journal._db.execute_fetchall(f"PRAGMA max_page_count = {pages}")
+    [[pages]] = await pragma(journal._db, "page_count")
+    await pragma(journal._db, f"max_page_count = {pages}")
     journal.append([warned(seq, os.urandom(1000).hex()) for seq in range(1, 200)])
     with pytest.raises(SwarmError):
         await journal.close()
@@ -138,14 +173,7 @@ async def test_a_commit_that_failed_but_reached_the_disk_is_not_written_twice(
     monkeypatch.setattr(writer, "RETRY_S", 0.01)
     recovered = asyncio.Event()
     journal = await SqliteJournal.open(tmp_path / "journal.db", on_recovery=recovered.set)
-    write = journal._write
-
-    async def write_and_fail(events: list[Event]) -> None:
-        await write(events)
-        monkeypatch.setattr(journal, "_write", write)
-        raise sqlite3.OperationalError("disk I/O error")
-
-    monkeypatch.setattr(journal, "_write", write_and_fail)
+    journal._db = Faulty(journal._db, after=sqlite3.OperationalError("disk I/O error"))
     journal.append([warned(1), warned(2)])
     with pytest.raises(SwarmError):
         await journal.durable(2)
@@ -192,8 +220,8 @@ async def test_reopening_goes_on_where_it_ended(tmp_path: Path) -> None:
 
 async def test_the_file_is_safe_against_power_cuts(tmp_path: Path) -> None:
     db = await open_for_writing(tmp_path / "journal.db")
-    assert [tuple(row) for row in await db.execute_fetchall("PRAGMA synchronous")] == [(2,)]
-    assert [tuple(row) for row in await db.execute_fetchall("PRAGMA journal_mode")] == [("wal",)]
+    assert await pragma(db, "synchronous") == [(2,)]
+    assert await pragma(db, "journal_mode") == [("wal",)]
     await db.close()
 
 
@@ -236,16 +264,10 @@ async def test_nothing_more_is_written_to_a_journal_that_is_seen_to_be_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[SwarmError] = []
-    tries = 0
-
-    def malformed(self: SqliteJournal, db: sqlite3.Connection, events: list[Event]) -> None:
-        nonlocal tries
-        tries += 1
-        raise sqlite3.DatabaseError("database disk image is malformed")
-
     monkeypatch.setattr(writer, "RETRY_S", 0.0)
     journal = await SqliteJournal.open(tmp_path / "journal.db", on_failure=told.append)
-    monkeypatch.setattr(SqliteJournal, "_transact", malformed)
+    malformed = sqlite3.DatabaseError("database disk image is malformed")
+    journal._db = faulty = Faulty(journal._db, instead=malformed, times=3)
     for seq in (1, 2, 3):
         journal.append([Event(seq, seq, 1, Warned("x"))])
         with pytest.raises(SwarmError, match=r"journal\.db is damaged: database disk image is malformed") as raised:
@@ -253,5 +275,5 @@ async def test_nothing_more_is_written_to_a_journal_that_is_seen_to_be_damaged(
         assert "restore the file" in raised.value.hint
     with pytest.raises(SwarmError, match="is damaged"):
         await journal.close()
-    assert tries == 1
+    assert faulty.failed == 1
     assert len(told) == 1
