@@ -60,6 +60,4 @@ def _left(host: Host, planner: Agent) -> str:
     """What became of a slice's own tasks."""
     tasks = [host.snapshot.tasks[id] for id in host.snapshot.tasks_of.get(planner.id, ())]
     landed = sum(task.state is TaskState.LANDED for task in tasks)
-    return (
-        f"Of its tasks {landed} have landed and {sum(not task.ended for task in tasks)} end with it." if tasks else ""
-    )
+    return f"Tasks landed: {landed}. Tasks still open: {sum(not task.ended for task in tasks)}." if tasks else ""

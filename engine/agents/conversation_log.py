@@ -20,7 +20,7 @@ from engine.domain.types import (
 )
 from engine.state.snapshot import Snapshot
 
-DROPPED = "(this answer was dropped to save room; call the tool again if it still matters)"
+DROPPED = "(this answer was dropped to save context; call the tool again if you still need it)"
 LISTED = 200
 """Lines of what has ended that a planner with a fresh context is told."""
 CHARACTERS_PER_TOKEN = 4
@@ -47,27 +47,29 @@ def task_opening(task: Task, notes: str) -> str:
         goal=task.spec.goal,
         scope=task.spec.scope,
         acceptance=task.spec.acceptance,
-        earlier_attempt=f"It ended without a result: {task.reason}" if task.failures and task.reason else "",
-        notes_of_the_repository=notes,
+        earlier_attempt=f"An earlier attempt at this task ended without a result: {task.reason}"
+        if task.failures and task.reason
+        else "",
+        repository_notes=notes,
     )
 
 
 def repair_opening(task: Task, notes: str) -> str:
-    return sections(f"Repair: {task.spec.title}", check=task.spec.goal, notes_of_the_repository=notes)
+    return sections(f"Repair: {task.spec.title}", check=task.spec.goal, repository_notes=notes)
 
 
 def conflict_opening(task: Task, paths: Iterable[str], notes: str) -> str:
     return f"# Conflict: {task.spec.title}\n\n{bullets(paths)}\n\n" + sections(
-        "The newer change",
+        "The change marked `yours`",
         goal=task.spec.goal,
         acceptance=task.spec.acceptance,
-        notes_of_the_repository=notes,
+        repository_notes=notes,
     )
 
 
 def intent_opening(intent: Intent, notes: str) -> str:
     text = f"# Intent (version {intent.version})\n\n{intent.text.strip()}"
-    return f"{text}\n\n## Notes of the repository\n\n{notes.strip()}" if notes.strip() else text
+    return f"{text}\n\n## Repository notes\n\n{notes.strip()}" if notes.strip() else text
 
 
 def slice_opening(agent: Agent, intent: Intent | None, notes: str) -> str:
@@ -76,7 +78,7 @@ def slice_opening(agent: Agent, intent: Intent | None, notes: str) -> str:
         goal=agent.goal,
         scope=agent.scope,
         the_whole_intent=intent.text if intent else "",
-        notes_of_the_repository=notes,
+        repository_notes=notes,
     )
 
 
@@ -148,7 +150,9 @@ def readable(inbox: Sequence[InboxMessage], characters: int) -> tuple[InboxMessa
 def shortened(text: str, characters: int) -> str:
     """Head and tail of a text, and how much is missing between them."""
     tail = characters // 4
-    left_out = f"\n\n({len(text) - characters} characters were left out here: they do not fit into your context)\n\n"
+    left_out = (
+        f"\n\n({len(text) - characters} characters were left out here because they do not fit into your context)\n\n"
+    )
     return text[: characters - tail] + left_out + text[len(text) - tail :]
 
 

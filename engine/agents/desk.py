@@ -84,7 +84,7 @@ class AgentDesk:
         goal, scope = goal.strip() or child.goal, scope.strip() or child.scope
         version = self.agent.intent
         text = self._host.prompts["slice_changed"].render(
-            version=version, message=message.strip(), goal=goal, scope=scope or "as it follows from the goal"
+            version=version, message=message.strip(), goal=goal, scope=scope or "whatever the goal requires"
         )
         return (
             Draft(Rescoped(goal, scope), child.id),

@@ -95,7 +95,7 @@ class Loop:
             turn = await self._ask()
             calls = turn.message.calls
             if turn.stop is StopReason.REFUSAL:
-                raise AttemptFailed("the model refused to go on")
+                raise AttemptFailed("the model refused to continue")
             if turn.stop is StopReason.LENGTH:
                 self._aside("nudge_cut")
                 for call in calls:
@@ -125,12 +125,12 @@ class Loop:
         self._steps += 1
         if self._steps > self.max_steps:
             self._never_merges(f"{self.max_steps} steps without a handoff", limit=True)
-            raise AttemptFailed(f"{self.max_steps} steps did not lead to a handoff")
+            raise AttemptFailed(f"no handoff within {self.max_steps} steps")
         self._remind(self.conversation.turns + 1)
         left = min(self.host.settings.budget.grace_steps, self.max_steps // 10)
         if self.desk.agent.task is not None and self.max_steps - self._steps == left - 1:
             self._never_merges(f"{self._steps} of {self.max_steps} steps without a handoff")
-            self._aside("hand_off_now", limit=f"{self.max_steps} steps of one attempt", steps=left)
+            self._aside("hand_off_now", limit=f"{self.max_steps} steps per attempt", steps=left)
         if self._too_full():
             await self._compact()
         self._record(e.AgentStateChanged(AgentState.THINKING))
@@ -221,7 +221,7 @@ class Loop:
 
     async def _compact(self, summarise: bool = False) -> None:
         if self.conversation.compacted_last:
-            raise AttemptFailed("what must be kept in mind does not fit into the model's context")
+            raise AttemptFailed("what the context has to keep does not fit into the model's window")
         window = self.host.models.window(self.desk.agent.model)
         if not summarise and self.conversation.droppable(ANSWERS_KEPT) / 4 > WORTH_DROPPING * window:
             self._record(e.AnswersDropped(ANSWERS_KEPT))
@@ -275,7 +275,7 @@ class Loop:
 
         for call in calls:
             if any(answer.ends for answer in answers):
-                self._answer(call, refused("not run: you have handed off"))
+                self._answer(call, refused("not run: you have already handed off"))
                 continue
             tool = self.host.toolbox.tools.get(call.tool)
             if tool is not None and tool.last:
@@ -293,7 +293,7 @@ class Loop:
         await flush()
         for call in last:
             if any(answer.ends for answer in answers):
-                self._answer(call, refused("not run: you have handed off"))
+                self._answer(call, refused("not run: you have already handed off"))
             else:
                 answers.append(await self._call(call))
         if any(answer.ends for answer in answers):
@@ -342,12 +342,12 @@ class Loop:
     def _parse(self, call: ToolCall) -> tuple[Tool, msgspec.Struct] | Answer:
         names = self.prompt.front.tools
         if call.tool not in names:
-            return refused(f"there is no tool {call.tool!r}; there are {', '.join(names)}")
+            return refused(f"there is no tool {call.tool!r}; your tools: {', '.join(names)}")
         tool = self.host.toolbox.tools[call.tool]
         try:
             return tool, msgspec.json.decode(call.arguments.strip() or "{}", type=tool.arguments)
         except (msgspec.DecodeError, RecursionError) as error:
-            return refused(f"the arguments of {call.tool} are not right: {error}")
+            return refused(f"invalid arguments for {call.tool}: {error}")
 
     def _answer(
         self,
@@ -381,7 +381,7 @@ class Loop:
         self._repeats[key] += 1
         times = self._repeats[key]
         if times >= REPEATS_FAILED:
-            raise AttemptFailed(f"the same call to {call.tool} got the same answer {times} times")
+            raise AttemptFailed(f"the same call to {call.tool} returned the same answer {times} times")
         if times >= REPEATS_NUDGED:
             self._aside("nudge_repeat", tool=call.tool, times=times)
 

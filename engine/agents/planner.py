@@ -33,8 +33,8 @@ RESTART_S = 5.0
 
 
 CHECK_FAILS = (
-    "not yet: the project's check fails on trunk as it stands, and small repairs did not mend it; "
-    "have it mended, or hand off `partial` and say what is left"
+    "not yet: the project's check fails on the newest trunk, and fixups did not repair it; "
+    "spawn tasks that fix it, or hand off `partial` and say what is left"
 )
 
 
@@ -115,8 +115,8 @@ class Planner:
         messages = snapshot.inboxes.get(me, ())
         if tasks or planners or messages:
             told = (
-                f"not yet: {len(tasks)} tasks and {len(planners)} subplanners are outstanding, "
-                f"{len(messages)} messages are unread; wait for them, or cancel what is not needed"
+                f"not yet: tasks outstanding: {len(tasks)}, subplanners outstanding: {len(planners)}, "
+                f"unread messages: {len(messages)}; wait for them, or cancel what is not needed"
             )
             if not (tasks or planners):
                 return refused(told)
@@ -146,7 +146,7 @@ class Planner:
 
     def _fail(self, reason: str) -> None:
         """Give up: what is below ends too, and the planner above is told."""
-        text = HandoffText(HandoffStatus.FAILED, f"The planner of this slice could not go on: {reason}")
+        text = HandoffText(HandoffStatus.FAILED, f"The planner of this slice could not continue: {reason}")
         self.host.record(
             *cancellation.below(self.host, self.agent_id, "its planner failed"),
             *slice_delivered(self.host, self.agent, text, by_engine=True),

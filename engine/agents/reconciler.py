@@ -73,7 +73,7 @@ class Reconciler:
             check = await checker.check(commit)
         except WorkspaceLost as error:
             wall_s = self.host.clock.monotonic() - since
-            reason = f"the check did not come to its end: {error}"
+            reason = f"the check did not finish: {error}"
             check = Check(self.host.clock.now(), commit, False, None, reason, wall_s)
         check = replace(check, purpose=purpose)
         await self.host.durable(self.host.record(Draft(e.CheckFinished(check))))
@@ -190,6 +190,6 @@ class Reconciler:
 def outcome(command: str, check: Check) -> str:
     """A failed check in a few words."""
     if check.exit is None:
-        return f"`{command}` did not come to its end"
-    failing = f", {check.failing} tests failing" if check.failing else ""
-    return f"`{command}` ended with exit status {check.exit}{failing}"
+        return f"`{command}` did not finish"
+    failing = f" (failing tests: {check.failing})" if check.failing else ""
+    return f"`{command}` exited with status {check.exit}{failing}"

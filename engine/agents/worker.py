@@ -61,7 +61,7 @@ class Attempt:
     async def _hand_off(self, text: HandoffText) -> Answer:
         assert self.desk is not None
         if unread := self.host.snapshot.inboxes.get(self.agent):
-            return refused(f"not yet: {len(unread)} messages are unread; they follow")
+            return refused(f"not yet: read the messages that follow first (unread: {len(unread)})")
         if text.status is HandoffStatus.FAILED:
             return Answer("accepted", drafts=landing.failed(self.host, self.task, text, by_engine=False), ends=True)
         if marked := await landing.still_marked(self.desk.opened, self._marked):
@@ -86,7 +86,7 @@ class Attempt:
         if not await resolve(self.host, self.task, workspace, self._marked, text):
             lost = engine_text(
                 "Nothing was landed: the change conflicts with newer work on trunk, "
-                "and neither its worker nor a resolver could bring the two together.",
+                "and neither its worker nor a resolver could merge the two.",
                 notes=text.summary,
                 concerns=bullets(self._marked),
                 findings=text.findings,

@@ -61,7 +61,7 @@ def test_a_planner_takes_a_moot_slice_back_with_all_that_is_below_it() -> None:
         told = said(w.models.asked[-1].request)
         assert "# Handoff: left" in told
         assert "> Cancelled before it was done: version 2 wants none of it" in told
-        assert "> Of its tasks 0 have landed and 1 end with it." in told
+        assert "> Tasks landed: 0. Tasks still open: 1." in told
         assert set(w.trunk.files) >= {"kept.txt"}
         assert not {"moot.txt", "moot too.txt"} & set(w.trunk.files)
 
