@@ -1,1 +1,157 @@
-"""The orchestration engine of swarm-tui; it knows no screen."""
+"""The orchestration engine of swarm-tui, and its face: all that a screen may use of it.
+
+The engine knows no screen. `from engine import NAME` loads the one module that NAME is from, so that a program which
+lists runs does not load the providers. The imports below are that list for type checkers, import contracts and the
+program alike.
+"""
+
+import ast
+import pkgutil
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.config.load import LoadedSettings, config_folder, load_settings, resettled, state_folder
+    from engine.control.client import ControlClient
+    from engine.domain.commands import (
+        Cancel,
+        Command,
+        Pause,
+        Rescope,
+        Resolve,
+        Resume,
+        SetModel,
+        SetPriority,
+        SetWorkers,
+        Steer,
+        Stop,
+        SubmitIntent,
+    )
+    from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
+    from engine.domain.events import (
+        AgentSpawned,
+        AgentsSampled,
+        AgentStateChanged,
+        AnswersDropped,
+        Body,
+        BreakTraced,
+        BudgetMarked,
+        CheckFinished,
+        ContextCompacted,
+        EpochStarted,
+        Event,
+        FailureNoted,
+        FailureShared,
+        FixupsExhausted,
+        GreenMoved,
+        HandedOff,
+        HandoffResolved,
+        IntentVersioned,
+        LandingFinished,
+        LandingStarted,
+        LoadLimited,
+        MessageQueued,
+        ModelCallRetried,
+        ModelChanged,
+        PathologySeen,
+        Pivoted,
+        PriorityChanged,
+        Published,
+        Rescoped,
+        RunCreated,
+        RunStateChanged,
+        Sampled,
+        ScratchpadRewritten,
+        SubtreeLimited,
+        SubtreePaused,
+        SubtreeResumed,
+        TaskEnded,
+        TaskQueued,
+        TaskRequeued,
+        TaskStarted,
+        TaskUnwanted,
+        ToolFinished,
+        ToolStarted,
+        TurnTaken,
+        Warned,
+        WorkersLimited,
+    )
+    from engine.domain.masking import Mask, secrets_of
+    from engine.domain.patch import FileDiff, Hunk, Patch, parse_patch
+    from engine.domain.settings import ProviderSettings, Settings
+    from engine.domain.types import (
+        ROOT,
+        Agent,
+        AgentId,
+        AgentPath,
+        AgentState,
+        AgentUse,
+        Break,
+        Check,
+        Handoff,
+        HandoffId,
+        HandoffStatus,
+        InboxMessage,
+        Intent,
+        LandingState,
+        LoadLimit,
+        Micros,
+        ModelName,
+        Role,
+        RunId,
+        RunState,
+        Sample,
+        Scratchpad,
+        Task,
+        TaskId,
+        TaskState,
+        ToolCallState,
+        Usage,
+    )
+    from engine.domain.units import span_s
+    from engine.intent.lint import lint
+    from engine.intent.review import review_intent
+    from engine.intent.text import without_comments
+    from engine.journal.archive import archive
+    from engine.journal.queries import JournalReader
+    from engine.journal.rows import EventPage, Followed, MessageRow, SampleRow, ToolCallRow
+    from engine.journal.seek import seq_of
+    from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
+    from engine.models.rehearsal.playbook import SampleProject, list_samples, sample_folder
+    from engine.models.selection import choose_models
+    from engine.policy.scheduling import full_subtrees
+    from engine.repo.check import suggest_check
+    from engine.repo.git.commit_patch import landed_patch
+    from engine.repo.git.git import require_git
+    from engine.repo.git.source import SourceRepo, inspect_repo
+    from engine.reports.export import export_jsonl, export_otel
+    from engine.reports.inquiry import ask_about
+    from engine.reports.json_lines import event_line, snapshot_line
+    from engine.reports.report import HeatReport, Report, report_of
+    from engine.reports.summary import Summary
+    from engine.runs.folder import RunFolder, repo_id
+    from engine.runs.listing import RunListing, find_run, list_runs, newest_unfinished
+    from engine.runs.lock import RunLock, is_live
+    from engine.sandbox.levels import SandboxReport
+    from engine.sandbox.probe import probe
+    from engine.state.fold import fold
+    from engine.state.snapshot import Snapshot
+    from engine.wiring import LiveRun, resume_run, start_run
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in face():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return pkgutil.resolve_name(f"{face()[name]}:{name}")
+
+
+@cache
+def face() -> dict[str, str]:
+    """Each name of the face and the module that it is from, read from the imports above."""
+    tree = ast.parse(pkgutil.get_data(__name__, "__init__.py") or b"")
+    return {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("engine.")
+        for alias in node.names
+    }

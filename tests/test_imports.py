@@ -1,7 +1,9 @@
 """What may import what: the engine's logic sees the world through protocols only, and light commands stay light."""
 
 import ast
+import importlib
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -9,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import engine
+from tui import bridge
 
 TOP = Path(__file__).parent.parent
 LOGIC = (
@@ -101,6 +106,20 @@ def test_nothing_is_imported_inside_a_function(source: Path) -> None:
 def test_every_file_says_what_it_is_for(source: Path) -> None:
     docstring = ast.get_docstring(ast.parse(source.read_text()))
     assert docstring, source
+
+
+@pytest.mark.parametrize(("name", "module"), engine.face().items())
+def test_every_name_of_the_engines_face_resolves(name: str, module: str) -> None:
+    assert getattr(bridge, name) is getattr(importlib.import_module(module), name)
+
+
+def test_no_name_of_the_engines_face_hides_one_of_its_packages() -> None:
+    assert not {module.name for module in pkgutil.iter_modules(engine.__path__)} & set(engine.face())
+
+
+def test_the_face_has_no_name_that_it_does_not_list() -> None:
+    with pytest.raises(ImportError, match="Swarmm"):
+        exec("from tui.bridge import Swarmm")
 
 
 def fresh(program: str, **variables: str) -> str:

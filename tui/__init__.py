@@ -1,1 +1,1 @@
-"""The terminal app and the command line; only bridge.py and machinery.py import the engine."""
+"""The terminal app and the command line; only bridge.py imports the engine, and of it only the face."""

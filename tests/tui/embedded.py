@@ -7,9 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from tui.bridge import Settings
+from tui.bridge import LiveRun, SampleProject, Settings, inspect_repo, list_samples, start_run
 from tui.commands.scratch import scratch_repo
-from tui.machinery import LiveRun, SampleProject, inspect_repo, list_samples, start_run
 
 
 def notes() -> SampleProject:

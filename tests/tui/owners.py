@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Signal
 
+from tui.bridge import RunListing, SampleProject, list_runs, list_samples
 from tui.commands.scratch import scratch_repo
-from tui.machinery import RunListing, SampleProject, list_runs, list_samples
 from tui.sessions.session import Session
 
 WAIT_S = 100

@@ -20,8 +20,8 @@ from engine.config.load import load_settings
 from engine.config.validate import SECTIONS
 from engine.domain.settings import ProviderSettings, Settings
 from tests.tui.command_line import PROGRAM, Answer, Person
+from tui.bridge import list_samples
 from tui.commands.scratch import scratch_repo
-from tui.machinery import list_samples
 
 FIELDS = {
     *("run", "state", "exit_status", "repo", "base", "trunk", "green", "agents", "tasks", "landings", "handoffs"),

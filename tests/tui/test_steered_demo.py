@@ -18,7 +18,7 @@ import pytest
 from tests.engine.real_runs import git
 from tests.tui.owners import Owner, until
 from tests.tui.tmux import TMUX, Tmux, in_tmux
-from tui.machinery import RunListing, list_runs
+from tui.bridge import RunListing, list_runs
 
 STARTED = "demo markdown --speed 0.3 --workers 8 --check ''"
 QUICK = "rehearsal:markdown?speed=0"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.tmux import TMUX, Tmux, in_tmux
-from tui.machinery import list_runs
+from tui.bridge import list_runs
 
 pytestmark = pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.tui.owners import until
-from tui.machinery import list_runs
+from tui.bridge import list_runs
 
 TMUX = shutil.which("tmux")
 

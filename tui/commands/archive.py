@@ -4,10 +4,9 @@ import asyncio
 import sys
 from argparse import Namespace
 
-from tui.bridge import ErrorKind, SwarmError
+from tui.bridge import ErrorKind, JournalReader, RunFolder, RunLock, SwarmError, archive, find_run, seq_of
 from tui.commands.options import state_dir
 from tui.format.numbers import size
-from tui.machinery import JournalReader, RunFolder, RunLock, archive, find_run, seq_of
 
 
 def archive_run(arguments: Namespace) -> int:

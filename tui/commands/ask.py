@@ -5,11 +5,10 @@ import os
 import sys
 from argparse import Namespace
 
-from tui.bridge import ErrorKind, SwarmError
+from tui.bridge import ErrorKind, SwarmError, ask_about, find_run
 from tui.commands.options import settings_of, state_dir
 from tui.format.numbers import count, dollars
 from tui.format.text import clean, one_line
-from tui.machinery import ask_about, find_run
 
 WIDTH = 160
 

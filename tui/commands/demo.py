@@ -10,11 +10,20 @@ from argparse import Namespace
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from tui.bridge import ErrorKind, Settings, SwarmError
+from tui.bridge import (
+    ErrorKind,
+    SampleProject,
+    Settings,
+    SourceRepo,
+    SwarmError,
+    choose_models,
+    list_samples,
+    require_git,
+    sample_folder,
+)
 from tui.commands.options import settings_of
 from tui.commands.prepare import prepared, require_terminal
 from tui.commands.scratch import BRANCH, scratch_repo
-from tui.machinery import SampleProject, SourceRepo, choose_models, list_samples, require_git, sample_folder
 
 GENERATED = "load"
 """The sample that is generated to measure."""

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from tui.bridge import ModelName, ProviderSettings, Settings, SwarmError
-from tui.commands.options import settings_of, state_dir
-from tui.commands.prepare import existing, top_of
-from tui.format.text import one_line
-from tui.machinery import (
+from tui.bridge import (
     PROVIDERS,
+    ModelName,
+    ProviderSettings,
     SandboxReport,
+    Settings,
+    SwarmError,
     choose_models,
     has_key,
     inspect_repo,
@@ -27,6 +27,9 @@ from tui.machinery import (
     require_git,
     suggest_check,
 )
+from tui.commands.options import settings_of, state_dir
+from tui.commands.prepare import existing, top_of
+from tui.format.text import one_line
 
 DISK_FLOOR = 5 * 2**30
 """Bytes below which a warning is due: some hundred copies, a journal and a build fit into this."""

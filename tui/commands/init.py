@@ -9,8 +9,7 @@ from argparse import Namespace
 from importlib.resources import files
 from pathlib import Path
 
-from tui.bridge import ErrorKind, SwarmError
-from tui.machinery import inspect_repo, suggest_check
+from tui.bridge import ErrorKind, SwarmError, inspect_repo, suggest_check
 
 NAMES = ("swarm.toml", "INTENT.md")
 

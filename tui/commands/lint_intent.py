@@ -5,12 +5,11 @@ import os
 import sys
 from argparse import Namespace
 
-from tui.bridge import SwarmError, lint
+from tui.bridge import SwarmError, lint, review_intent
 from tui.commands.intent_file import read_intent
 from tui.commands.options import settings_of
 from tui.format.numbers import count, dollars
 from tui.format.text import clean, one_line
-from tui.machinery import review_intent
 
 
 def lint_intent(arguments: Namespace) -> int:

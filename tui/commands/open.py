@@ -1,6 +1,6 @@
 """`swarm-tui [REPO]` and `attach RUN`: the app on a repository or a run; and how any command opens it.
 
-The engine proper is reached through `machinery.` when a run begins: the screen is painted before it is loaded. So is
+The engine proper is reached through `bridge.` when a run begins: the screen is painted before it is loaded. So is
 what tells of models and sandboxes, which the start screen shows.
 """
 
@@ -17,13 +17,26 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from tui import machinery
-from tui.bridge import ErrorKind, ModelName, ProviderSettings, Settings, SwarmError, config_folder
+from tui import bridge
+from tui.bridge import (
+    ErrorKind,
+    ModelName,
+    ProviderSettings,
+    RunFolder,
+    RunListing,
+    Settings,
+    SourceRepo,
+    SwarmError,
+    config_folder,
+    find_run,
+    inspect_repo,
+    newest_unfinished,
+    repo_id,
+)
 from tui.commands.intent_file import stated
 from tui.commands.options import as_words, options_of, settings_of, state_dir
 from tui.commands.prepare import existing, require_terminal, top_of
 from tui.format.text import one_line
-from tui.machinery import RunFolder, RunListing, SourceRepo, find_run, inspect_repo, newest_unfinished, repo_id
 from tui.sessions.detach import hand_over
 from tui.sessions.embedded import EmbeddedSession
 from tui.sessions.exit_message import farewell
@@ -56,7 +69,7 @@ def open_repo(arguments: Namespace) -> int:
         chosen.append(replace(settings, repo=replace(settings.repo, check=check)))
 
     def look() -> str:
-        report = asyncio.run(machinery.probe(loaded.settings.sandbox, existing(state_dir(arguments))))
+        report = asyncio.run(bridge.probe(loaded.settings.sandbox, existing(state_dir(arguments))))
         return f"{report.level}, copies by {report.method}"
 
     draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
@@ -101,9 +114,9 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
         return _attach(run, settings)
     options = options_of(arguments)
 
-    async def begin() -> "machinery.LiveRun":
-        resettled = machinery.resettled
-        return await machinery.resume_run(run.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
+    async def begin() -> "bridge.LiveRun":
+        resettled = bridge.resettled
+        return await bridge.resume_run(run.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
 
     arguments.log = run.folder.log
     return _show(lambda _: _session(arguments, begin), settings, draft=_draft_of(run.folder))
@@ -112,9 +125,9 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
 def _new_session(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> Session:
     root = state_dir(arguments)
 
-    async def begin() -> "machinery.LiveRun":
+    async def begin() -> "bridge.LiveRun":
         text = stated(intent, "the intent")
-        return await machinery.start_run(source, settings, intent=text, state_root=root, environ=os.environ)
+        return await bridge.start_run(source, settings, intent=text, state_root=root, environ=os.environ)
 
     return _session(arguments, begin)
 
@@ -155,8 +168,8 @@ def _show(
                 sys.stderr.writelines(f"{one_line(line)}\n" for line in farewell(session))
 
 
-def _session(arguments: Namespace, begin: Callable[[], Awaitable["machinery.LiveRun"]]) -> Session:
-    async def begun() -> "machinery.LiveRun":
+def _session(arguments: Namespace, begin: Callable[[], Awaitable["bridge.LiveRun"]]) -> Session:
+    async def begun() -> "bridge.LiveRun":
         live = await begin()
         arguments.log = live.folder.log
         return live
@@ -167,14 +180,14 @@ def _session(arguments: Namespace, begin: Callable[[], Awaitable["machinery.Live
 def _start_screen(source: SourceRepo, settings: Settings, warnings: tuple[str, ...]) -> Start:
     problem = hint = ""
     try:
-        settings = machinery.choose_models(settings, os.environ)
+        settings = bridge.choose_models(settings, os.environ)
     except SwarmError as error:
         problem, hint = error.message, error.hint
     return Start(
         repo=str(source.root),
         branch=source.branch,
         check=settings.repo.check,
-        suggested="" if settings.repo.check else asyncio.run(machinery.suggest_check(source)),
+        suggested="" if settings.repo.check else asyncio.run(bridge.suggest_check(source)),
         models={role: model for role, model in msgspec.structs.asdict(settings.models).items() if model},
         sandbox_level=settings.sandbox.level,
         keys=_keys(settings),
@@ -190,13 +203,13 @@ def _keys(settings: Settings) -> dict[str, str]:
     keys: dict[str, str] = {}
     for model in msgspec.structs.astuple(settings.models):
         try:
-            provider, _ = machinery.split_model(ModelName(model))
+            provider, _ = bridge.split_model(ModelName(model))
         except SwarmError:
             continue  # no model, or none of ours: the problem is told
         configured = settings.providers.get(provider, ProviderSettings())
-        if variable := machinery.key_variable(provider, configured):
+        if variable := bridge.key_variable(provider, configured):
             there = "is set" if os.environ.get(variable) else "is not set"
-            keys[variable] = there if machinery.has_key(provider, configured, os.environ) else "is missing"
+            keys[variable] = there if bridge.has_key(provider, configured, os.environ) else "is missing"
     return keys
 
 

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui.bridge import ExitStatus, SwarmError
+from tui.bridge import ExitStatus, Mask, SwarmError, secrets_of
 from tui.commands.options import state_dir
 from tui.format.text import one_line
-from tui.machinery import Mask, secrets_of
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 BARRED = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)

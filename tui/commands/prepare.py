@@ -6,11 +6,10 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from tui import machinery
-from tui.bridge import ErrorKind, Settings, SwarmError
+from tui import bridge
+from tui.bridge import ErrorKind, Settings, SourceRepo, SwarmError, inspect_repo
 from tui.commands.options import settings_of
 from tui.format.text import one_line
-from tui.machinery import SourceRepo, inspect_repo
 
 
 def prepared(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
@@ -19,14 +18,14 @@ def prepared(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
     source = asyncio.run(inspect_repo(path, loaded.settings.repo.branch))
     for warning in (*loaded.warnings, *source.warnings, *unchecked(source, loaded.settings)):
         sys.stderr.write(f"warning: {one_line(warning)}\n")
-    return source, machinery.choose_models(loaded.settings, os.environ)
+    return source, bridge.choose_models(loaded.settings, os.environ)
 
 
 def unchecked(source: SourceRepo, settings: Settings) -> tuple[str, ...]:
     """A warning when the settings name no check, with the command that the project's files point to."""
     if settings.repo.check:
         return ()
-    found = asyncio.run(machinery.suggest_check(source))
+    found = asyncio.run(bridge.suggest_check(source))
     what = f"this project looks checkable with: {found}" if found else "--check 'COMMAND' sets one"
     return (f"no check is configured, so green stays null; {what}",)
 

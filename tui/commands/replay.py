@@ -5,10 +5,9 @@ import os
 import sys
 from argparse import Namespace
 
-from tui.bridge import ErrorKind, SwarmError, config_folder
+from tui.bridge import ErrorKind, JournalReader, RunFolder, SwarmError, config_folder, find_run, seq_of, snapshot_line
 from tui.commands.options import settings_of, state_dir
 from tui.commands.prepare import require_terminal
-from tui.machinery import JournalReader, RunFolder, find_run, seq_of, snapshot_line
 from tui.sessions.replay import ReplaySession
 from tui.terminal.first_frame import open_app
 

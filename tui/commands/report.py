@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from tui.bridge import ErrorKind, SwarmError
+from tui.bridge import ErrorKind, HeatReport, Report, SwarmError, find_run, report_of
 from tui.commands.options import state_dir
 from tui.format.text import one_line
-from tui.machinery import HeatReport, Report, find_run, report_of
 
 MOST = 20
 """Subtrees that the text lists."""

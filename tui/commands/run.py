@@ -5,13 +5,21 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from tui import machinery
-from tui.bridge import ErrorKind, Settings, SwarmError
+from tui import bridge
+from tui.bridge import (
+    ErrorKind,
+    RunListing,
+    Settings,
+    SourceRepo,
+    SwarmError,
+    find_run,
+    inspect_repo,
+    newest_unfinished,
+)
 from tui.commands.intent_file import read_intent
 from tui.commands.options import options_of, state_dir
 from tui.commands.prepare import prepared
 from tui.headless.run import drive
-from tui.machinery import RunListing, SourceRepo, find_run, inspect_repo, newest_unfinished
 
 
 def run(arguments: Namespace) -> int:
@@ -35,9 +43,9 @@ def resume(arguments: Namespace) -> int:
         )
     options = options_of(arguments)
 
-    async def begin() -> "machinery.LiveRun":
-        resettled = machinery.resettled
-        return await machinery.resume_run(
+    async def begin() -> "bridge.LiveRun":
+        resettled = bridge.resettled
+        return await bridge.resume_run(
             listing.folder, os.environ, lambda stored: resettled(stored, os.environ, options)
         )
 
@@ -48,8 +56,8 @@ def resume(arguments: Namespace) -> int:
 def start(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
     """Run a new swarm without the app to its end; returns the exit status."""
 
-    async def begin() -> "machinery.LiveRun":
-        live = await machinery.start_run(
+    async def begin() -> "bridge.LiveRun":
+        live = await bridge.start_run(
             source, settings, intent=intent, state_root=state_dir(arguments), environ=os.environ
         )
         arguments.log = live.folder.log

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from tui.bridge import ErrorKind, SwarmError
+from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, export_otel, find_run, list_runs
 from tui.commands.options import state_dir
 from tui.format.text import one_line
-from tui.machinery import RunListing, export_jsonl, export_otel, find_run, list_runs
 
 COLUMNS = ("RUN", "STATE", "AGE", "LANDED", "FAILED", "COST", "REPO")
 

@@ -10,9 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui.bridge import ErrorKind, SwarmError
+from tui.bridge import ErrorKind, SampleProject, SwarmError
 from tui.commands.options import state_dir
-from tui.machinery import SampleProject
 
 if TYPE_CHECKING:
     import git

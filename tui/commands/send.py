@@ -11,6 +11,7 @@ from tui.bridge import (
     AgentPath,
     Cancel,
     Command,
+    ControlClient,
     ErrorKind,
     HandoffId,
     ModelName,
@@ -26,10 +27,11 @@ from tui.bridge import (
     Stop,
     SubmitIntent,
     SwarmError,
+    find_run,
+    split_model,
 )
 from tui.commands.intent_file import read_intent
 from tui.commands.options import state_dir
-from tui.machinery import ControlClient, find_run, split_model
 
 Words = list[str]
 ANY = "any"

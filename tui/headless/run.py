@@ -10,10 +10,9 @@ from contextlib import suppress
 
 import msgspec
 
-from tui import machinery
-from tui.bridge import ErrorKind, Event, ExitStatus, Micros, Snapshot, Stop, Summary, SwarmError
+from tui import bridge
+from tui.bridge import ErrorKind, Event, ExitStatus, Micros, Snapshot, Stop, Summary, SwarmError, event_line
 from tui.headless.progress import Progress
-from tui.machinery import event_line
 from tui.sessions.exit_message import parting
 
 HEARTBEAT_S = 10.0
@@ -40,7 +39,7 @@ class Stdout:
                 self._progress.note(f"warning: the rest is not printed: {error.strerror}")
 
 
-def drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json: bool) -> int:
+def drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
     """Run the swarm that `begin` opens to its end and print its summary; returns the exit status.
 
     The first SIGINT, SIGTERM or SIGHUP stops it at the next safe points, a second one at once; both leave a run
@@ -49,7 +48,7 @@ def drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json: bool)
     return asyncio.run(_drive(begin, as_json=as_json))
 
 
-async def _drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json: bool) -> int:
+async def _drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
     progress = Progress(sys.stderr)
     stdout = Stdout(progress)
     with _Signals(progress) as signals:
@@ -93,7 +92,7 @@ async def _drive(begin: Callable[[], Awaitable["machinery.LiveRun"]], *, as_json
     return _conclusion(summary, run.snapshot)
 
 
-async def _until_end(run: "machinery.LiveRun", signals: "_Signals") -> SwarmError | None:
+async def _until_end(run: "bridge.LiveRun", signals: "_Signals") -> SwarmError | None:
     """Work to the end; what broke the run, if something did that a person can mend."""
     running = asyncio.ensure_future(run.run())
 
@@ -128,7 +127,7 @@ def _what_to_look_at(snapshot: Snapshot) -> str:
     return f"what the agents said of it: swarm-tui export {snapshot.run}"
 
 
-async def _beat(run: "machinery.LiveRun", progress: Progress) -> None:
+async def _beat(run: "bridge.LiveRun", progress: Progress) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_S)
         if run.snapshot.ended:
@@ -150,7 +149,7 @@ class _Signals:
         self._progress = progress
         self._stopping: asyncio.Future[None] | None = None
 
-    async def until_asked(self, beginning: Awaitable["machinery.LiveRun"]) -> "machinery.LiveRun":
+    async def until_asked(self, beginning: Awaitable["bridge.LiveRun"]) -> "bridge.LiveRun":
         """Await what comes before the run; a signal ends it. Raises SwarmError (stopped) then."""
         task = asyncio.ensure_future(beginning)
         self.second = task.cancel

@@ -15,9 +15,9 @@ from tui.bridge import (
     SetWorkers,
     Steer,
     SwarmError,
+    split_model,
 )
 from tui.format.text import clean
-from tui.machinery import split_model
 from tui.screens.modal import Ask, Choice, Choose
 from tui.widgets.actionable import Acting
 from tui.widgets.diff import Place

@@ -9,6 +9,7 @@ from tui.bridge import (
     EventPage,
     Followed,
     HandoffId,
+    JournalReader,
     MessageRow,
     SampleRow,
     Scratchpad,
@@ -16,7 +17,6 @@ from tui.bridge import (
     ToolCallRow,
     ToolCallState,
 )
-from tui.machinery import JournalReader
 
 
 class UntilReader:

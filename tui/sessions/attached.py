@@ -7,8 +7,24 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from tui.bridge import AgentId, Command, Event, ExitStatus, Micros, Pause, RunState, Snapshot, Stop, SwarmError
-from tui.machinery import ControlClient, JournalReader, RunFolder, fold, is_live, landed_patch
+from tui.bridge import (
+    AgentId,
+    Command,
+    ControlClient,
+    Event,
+    ExitStatus,
+    JournalReader,
+    Micros,
+    Pause,
+    RunFolder,
+    RunState,
+    Snapshot,
+    Stop,
+    SwarmError,
+    fold,
+    is_live,
+    landed_patch,
+)
 from tui.sessions.session import CloseMode, Live
 from tui.sessions.threaded import BackgroundSession
 

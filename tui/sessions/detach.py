@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tui.bridge import ErrorKind, RunId, SwarmError
-from tui.machinery import ControlClient
+from tui.bridge import ControlClient, ErrorKind, RunId, SwarmError
 
 PROGRAM = (sys.executable, "-P", "-m", "tui")
 START_S = 120.0

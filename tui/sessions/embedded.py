@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
-from tui import machinery
+from tui import bridge
 from tui.bridge import ROOT, AgentId, Command, Event, ExitStatus, Pause, RunId, RunState, Snapshot, Stop, Summary
 from tui.sessions.live_agent import Watch
 from tui.sessions.session import CloseMode
@@ -85,7 +85,7 @@ class EmbeddedSession(BackgroundSession):
             self._take()
             if self._failure is None:
                 # The run has let go of its own reader; the screen still reads what was said.
-                self._reader = await machinery.JournalReader.open(self._live.folder.journal)
+                self._reader = await bridge.JournalReader.open(self._live.folder.journal)
         self._over.set()
         if self._failure is None:
             await self._may_end.wait()

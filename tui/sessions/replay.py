@@ -8,8 +8,21 @@ import asyncio
 from collections import deque
 from concurrent.futures import Future
 
-from tui.bridge import AgentId, Command, ErrorKind, Event, ExitStatus, Micros, Snapshot, SwarmError
-from tui.machinery import JournalReader, RunFolder, fold, landed_patch, seq_of
+from tui.bridge import (
+    AgentId,
+    Command,
+    ErrorKind,
+    Event,
+    ExitStatus,
+    JournalReader,
+    Micros,
+    RunFolder,
+    Snapshot,
+    SwarmError,
+    fold,
+    landed_patch,
+    seq_of,
+)
 from tui.sessions.as_of_reader import UntilReader
 from tui.sessions.session import CloseMode, Position
 from tui.sessions.threaded import BackgroundSession

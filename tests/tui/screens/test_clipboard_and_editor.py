@@ -10,7 +10,7 @@ import pytest
 from tests.git import git
 from tests.tui.owners import until
 from tests.tui.tmux import TMUX, Tmux, in_tmux
-from tui.machinery import list_runs
+from tui.bridge import list_runs
 
 pytestmark = pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.owners import WAIT_S, Owner, owned, resumed, until
-from tui.bridge import AgentPath, Pause, RunState, Steer, SwarmError, TaskState
-from tui.machinery import JournalReader, list_runs
+from tui.bridge import AgentPath, JournalReader, Pause, RunState, Steer, SwarmError, TaskState, list_runs
 from tui.sessions.attached import AttachedSession
 from tui.sessions.session import CloseMode
 
