@@ -75,13 +75,13 @@ def test_uncommitted_changes_a_detached_head_and_submodules_are_warned_of(person
     assert "1 uncommitted change is not seen" in warnings[0]
     assert "detached" in warnings[1]
     assert "submodules" in warnings[2]
-    assert "no check is configured, so green stays null" in warnings[3]
+    assert "no check is configured, so green stays empty" in warnings[3]
 
 
 def test_a_run_without_a_check_names_the_one_that_the_project_has(person: Person) -> None:
     person.commit("Makefile", "test:\n\ttrue\n")
     answer = person.run("--model", "rehearsal:nots")
-    assert "so green stays null; this project looks checkable with: make test\n" in answer.err
+    assert "so green stays empty; for this project, try --check 'make test'\n" in answer.err
     assert "no check" not in person.run("--model", "rehearsal:nots", "--check", "true").err
 
 
@@ -95,8 +95,8 @@ def test_a_run_without_a_check_names_the_one_that_the_project_has(person: Person
         (b" \n\t\n", "is empty"),
         (b"\xef\xbb\xbf \n", "is empty"),
         (b"<!-- nothing\nyet -->\n", "is empty"),
-        (TEMPLATE, "is still the example: say what you want"),
-        (re.sub(rb"(?s)<!--.*?-->", b"", TEMPLATE), "is still the example: say what you want"),
+        (TEMPLATE, "is still the example"),
+        (re.sub(rb"(?s)<!--.*?-->", b"", TEMPLATE), "is still the example"),
         (b"\x00\x01\x02", "is a binary file"),
         (b"\xff\xfe\x00w", "is not UTF-8 text"),
         (b"more and more\n" * 100_000, "is larger than 1 MiB"),
@@ -139,7 +139,7 @@ def test_without_a_key_and_a_model_it_points_to_the_demo_and_does_not_rehearse(p
     [
         ("opnai:gpt", "there is no provider 'opnai'", "did you mean openai:gpt?"),
         ("gpt", "'gpt' is not a model name", "PROVIDER:NAME"),
-        ("wroker=openai:gpt", "there is no role 'wroker'", "did you mean worker=openai:gpt?"),
+        ("wroker=openai:gpt", "unknown role 'wroker'", "did you mean worker=openai:gpt?"),
         ("rehearsal:nots", "no sample project or playbook `nots`", "did you mean `notes`?"),
         ("anthropic:some-model", "no key for anthropic:some-model: the variable ANTHROPIC_API_KEY", "export it"),
     ],
@@ -213,7 +213,7 @@ def test_a_file_in_the_state_folders_way(person: Person) -> None:
     in_the_way.write_text("mine\n")
     refused(person, person.run("--state-dir", str(in_the_way)), "the state folder", "--state-dir")
     answer = person.swarm("demo", "notes", "--headless", "--state-dir", str(in_the_way))
-    refused(person, answer, "cannot be written", "--state-dir")
+    refused(person, answer, "cannot write to", "--state-dir")
     assert in_the_way.read_text() == "mine\n"
 
 
@@ -245,7 +245,7 @@ def test_a_read_only_state_folder(person: Person) -> None:
     person.commit()
     mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"'
     answer = in_mount(person, mount, "run", str(person.repo), "--intent", str(person.intent), *RUN)
-    refused(person, answer, "cannot be written: Read-only file system", "--state-dir")
+    refused(person, answer, "Read-only file system", "--state-dir")
 
 
 @pytest.mark.parametrize("size", ["16k", "120k", "300k"])
@@ -330,25 +330,29 @@ def test_what_a_repo_must_not_decide(person: Person) -> None:
         (("runs", "--jsn"), "unknown argument: --jsn", "did you mean --json?"),
         (("rnus",), "'rnus' is neither a command nor a folder", "did you mean: swarm-tui runs?"),
         (("demo", "--speed", "fast"), "--speed", "swarm-tui demo --help"),
-        (("demo", "--headless", "--speed", "-1"), "--speed -1.0 is out of range", "0 or more"),
+        (("demo", "--headless", "--speed", "-1"), "--speed -1.0 is out of range", "use 0 or more"),
         (("demo", "notes", "--headless", "--workers", "0"), "swarm.workers: 0 is out of range", "1"),
-        (("demo", "notes", "--headless", "--budget", "wroker.usd=2"), "there is no such limit", "PART is a role"),
+        (("demo", "notes", "--headless", "--budget", "wroker.usd=2"), "unknown limit", "TARGET is a role"),
         (("demo", "notes", "--headless", "--for", "banana"), "'banana' is not a span of time", "45m"),
         (("demo", "notes", "--headless", "--model", "worker=opnai:x"), "no provider 'opnai'", "openai:x"),
         (("demo", "notes", "--headless", "--branch", "other"), "no branch named other", "main"),
-        (("demo", "notes", "--headless", "--tasks", "3"), "--tasks shapes the generated sample", "demo load"),
+        (
+            ("demo", "notes", "--headless", "--tasks", "3"),
+            "--tasks applies only to the sample load",
+            "demo load --tasks",
+        ),
         (("demo", "nots", "--headless"), "`nots`", "did you mean `notes`?"),
-        (("demo",), "there is no terminal", "swarm-tui demo --headless"),
+        (("demo",), "the app needs a terminal", "swarm-tui demo --headless"),
         (("run", "REPO", "--intent", "x", "--for", "soon"), "", ""),
         (("resume",), "there is no unfinished run", "swarm-tui runs"),
         (("resume", "nothing"), "there is no run 'nothing'", "swarm-tui runs"),
         (("export", "nothing"), "there is no run 'nothing'", "swarm-tui runs"),
         (("send", "nothing", "pause"), "there is no run 'nothing'", "swarm-tui runs"),
-        (("send", "x", "paws"), "there is no verb 'paws'", "did you mean pause?"),
-        (("runs", "--state-dir", "~nobody-here/x"), "the state folder ~nobody-here/x is in the home of", "whole path"),
+        (("send", "x", "paws"), "unknown verb 'paws'", "did you mean pause?"),
+        (("runs", "--state-dir", "~nobody-here/x"), "state folder ~nobody-here/x: unknown user", "full path"),
         (("run", ".", "--intent", "~nobody-here/x"), "no such file: ~nobody-here/x", "init"),
         (("run", "x" * 5_000, "--intent", "INTENT.md"), "", ""),
-        (("init", "x" * 5_000), "File name too long", "name another path"),
+        (("init", "x" * 5_000), "File name too long", "use another path"),
         (("runs", "--a\nb"), "unknown argument: --a b", "runs --help"),
     ],
 )
@@ -360,11 +364,13 @@ def test_an_unexpected_fault_leaves_its_traceback_in_a_log_and_not_on_the_screen
     broken = person.home / "broken"
     broken.mkdir()
     (broken / "sitecustomize.py").write_text(
-        "import engine.runs.listing\ndef fault(*_): raise ZeroDivisionError('a fault')\nengine.runs.list_runs = fault\n"
+        "from engine.runs import listing\n"
+        "def fault(*_): raise ZeroDivisionError('a fault')\n"
+        "listing.list_runs = fault\n"
     )
     answer = person.program("runs", PYTHONPATH=str(broken))
     assert answer.status == 1
-    assert answer.error == "unexpected: ZeroDivisionError: a fault"
-    log = Path(answer.hint.removeprefix("the details are in "))
+    assert answer.error == "unexpected error: ZeroDivisionError: a fault"
+    log = Path(answer.hint.removeprefix("details are in "))
     assert log == person.state / "errors.log"
     assert "Traceback" in log.read_text()

@@ -1,40 +1,27 @@
-"""`swarm-tui archive RUN`: large bodies of old events out of the journal, into a file that replay still reads."""
+"""`swarm-tui archive RUN`: moves large old event bodies out of the journal into a file that replay still reads."""
 
-import asyncio
 import sys
 from argparse import Namespace
 
-from tui.bridge import ErrorKind, JournalReader, RunFolder, RunLock, SwarmError, archive, find_run, seq_of
-from tui.commands.options import state_dir
-from tui.format.numbers import size
+from tui.bridge import ErrorKind, RunLock, SwarmError, archive
+from tui.commands.recorded_run import recorded_run, seq_at
+from tui.format.numbers import counted, size
 
 
 def archive_run(arguments: Namespace) -> int:
-    """Returns the exit status. Raises SwarmError: no such run, one that is live, a journal that cannot be written."""
-    run = find_run(state_dir(arguments), arguments.run)
-    if run.problem:
-        message = f"the journal of {run.run} cannot be read: {run.problem}"
-        raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
+    """Returns the exit status. Raises SwarmError: no such run, a live run, a journal that cannot be written."""
+    run = recorded_run(arguments)
     if run.live:
-        raise SwarmError(ErrorKind.BUSY, f"{run.run} is live", "stop it first: what is written to cannot be moved")
+        raise SwarmError(ErrorKind.BUSY, f"{run.run} is live", f"stop it first: swarm-tui send {run.run} stop")
     lock = RunLock.acquire(run.folder)
     try:
-        until = asyncio.run(_seq(run.folder, arguments.until))
-        done = archive(run.folder.journal, until)
+        done = archive(run.folder.journal, seq_at(run.folder, arguments.until))
     finally:
         lock.release()
     if done.file is None:
-        sys.stderr.write("nothing to move: no event up to then has a large body in the journal\n")
+        sys.stderr.write("nothing to archive: no event in that range has a large body in the journal\n")
         return 0
-    sys.stdout.write(f"moved {done.bodies} bodies ({size(done.moved)}) to {done.file}\n")
+    sys.stdout.write(f"moved {counted(done.bodies, 'body', 'bodies')} ({size(done.moved)}) to {done.file}\n")
     if not done.shrunk:
-        sys.stderr.write("the journal keeps its size for now: there is too little free disk space to write it anew\n")
+        sys.stderr.write("the journal file keeps its size: there is too little free disk space to rewrite it\n")
     return 0
-
-
-async def _seq(folder: RunFolder, until: str) -> int:
-    reader = await JournalReader.open(folder.journal)
-    try:
-        return await seq_of(reader, until)
-    finally:
-        await reader.close()

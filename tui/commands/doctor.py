@@ -1,4 +1,4 @@
-"""`swarm-tui doctor`: what this machine gives a swarm, and what to do about what it lacks."""
+"""`swarm-tui doctor`: checks this machine, the settings and a repository, with a hint for each problem."""
 
 import asyncio
 import os
@@ -29,16 +29,19 @@ from tui.bridge import (
 )
 from tui.commands.options import settings_of, state_dir
 from tui.commands.prepare import existing, top_of
+from tui.format.numbers import counted
 from tui.format.text import one_line
 
 DISK_FLOOR = 5 * 2**30
-"""Bytes below which a warning is due: some hundred copies, a journal and a build fit into this."""
-MEND = "mend it in the file or variable that it names"
+"""Bytes of free disk below which doctor warns: enough for a few hundred workspaces, a journal and a build."""
+FIX_SETTING = "correct it in the file or variable that the warning names"
 OLDEST_PYTHON = (3, 11)
+COMMITTED = "the swarm starts from committed files: commit, stash or switch branches first"
+NO_CHECK = "not configured, so green stays empty"
 
 
 class Finding(NamedTuple):
-    """One line, and `details` below it. `level` is ok, warn or fail; `hint` what to do, always for those two."""
+    """One line, with `details` below it. `level` is ok, warn or fail; warn and fail always have a `hint`."""
 
     level: str
     what: str
@@ -48,7 +51,7 @@ class Finding(NamedTuple):
 
 
 def doctor(arguments: Namespace) -> int:
-    """Print the findings; returns 2 when a swarm cannot run here at all, else 0."""
+    """Prints the findings; returns 2 if a swarm cannot run here at all, else 0."""
     findings: list[Finding] = []
     for finding in _findings(arguments):
         findings.append(finding)
@@ -67,9 +70,9 @@ def _findings(arguments: Namespace) -> Iterator[Finding]:
     try:
         loaded = settings_of(arguments, top_of(Path(arguments.repo)))
         settings = loaded.settings
-        read = ", ".join(str(file) for file in loaded.files) or "no files, all defaults"
+        read = ", ".join(str(file) for file in loaded.files) or "no files, defaults only"
         yield Finding("ok", "settings", read)
-        yield from (Finding("warn", "settings", warning, MEND) for warning in loaded.warnings)
+        yield from (Finding("warn", "settings", warning, FIX_SETTING) for warning in loaded.warnings)
     except SwarmError as error:
         yield Finding("fail", "settings", error.message, error.hint)
     yield from asyncio.run(_repo(Path(arguments.repo), settings))
@@ -103,42 +106,38 @@ async def _repo(path: Path, settings: Settings) -> list[Finding]:
         suggested = await suggest_check(source)
     except SwarmError as error:
         return [Finding("warn", "repo", error.message, error.hint)]
-    found = [Finding("ok", "repo", f"{source.root}, {f'branch {source.branch}' if source.branch else 'detached head'}")]
+    found = [Finding("ok", "repo", f"{source.root}, {f'branch {source.branch}' if source.branch else 'detached HEAD'}")]
     if source.object_format != "sha1":
-        what = f"its ids are {source.object_format}, and agents' copies need SHA-1 yet"
-        found = [Finding("fail", "repo", what, "make one with SHA-1: git fast-export --all | git fast-import")]
-    found.extend(
-        Finding("warn", "repo", warning, "mend it first if the swarm should see something else")
-        for warning in source.warnings
-    )
+        what = f"object ids are {source.object_format}; agents' workspaces need SHA-1"
+        found = [Finding("fail", "repo", what, "convert it to SHA-1: git fast-export --all | git fast-import")]
+    found.extend(Finding("warn", "repo", warning, COMMITTED) for warning in source.warnings)
     if settings.repo.check:
         found.append(Finding("ok", "check", settings.repo.check))
     elif suggested:
-        what = f"none is configured, so green stays null; this project looks checkable with: {suggested}"
-        found.append(Finding("warn", "check", what, f'write check = "{suggested}" below [repo] in swarm.toml'))
+        hint = f'for this project, try check = "{suggested}" in section [repo] of swarm.toml'
+        found.append(Finding("warn", "check", NO_CHECK, hint))
     else:
-        what = "none is configured, so green stays null, and the project's files point to none"
-        found.append(Finding("warn", "check", what, "write one below [repo] in swarm.toml, or give --check"))
+        found.append(Finding("warn", "check", NO_CHECK, "set one in section [repo] of swarm.toml, or with --check"))
     return found
 
 
 def _state_folder(root: Path) -> Finding:
-    """Tries to write where runs would lie, in the nearest folder above that exists; leaves nothing behind."""
+    """Tries to write where runs would be kept, in the nearest folder above that exists; leaves nothing behind."""
     there = existing(root)
     try:
         with tempfile.TemporaryFile(dir=there) as probe_file:
             probe_file.write(b"x")
     except OSError as error:
-        hint = "name another with --state-dir or SWARM_STATE_DIR"
-        return Finding("fail", "state folder", f"{root} cannot be written: {error.strerror}", hint)
+        hint = "choose another folder with --state-dir or SWARM_STATE_DIR"
+        return Finding("fail", "state folder", f"cannot write to {root}: {error.strerror}", hint)
     return Finding("ok", "state folder", str(root))
 
 
 def _disk(root: Path) -> Finding:
     free = shutil.disk_usage(existing(root)).free
-    found = f"{free / 2**30:.1f} GiB free for the state folder"
+    found = f"{free / 2**30:.1f} GiB free in the state folder"
     if free < DISK_FLOOR:
-        return Finding("warn", "disk", found, "free some space, or name a folder on another disk with --state-dir")
+        return Finding("warn", "disk", found, "free some space, or use another disk with --state-dir")
     return Finding("ok", "disk", found)
 
 
@@ -148,56 +147,56 @@ async def _sandbox(settings: Settings, root: Path) -> list[Finding]:
     except SwarmError as error:
         return [Finding("fail", "sandbox", error.message, error.hint)]
     bwrap = f", bubblewrap {report.version} ({report.bwrap})" if report.bwrap else ""
-    why = "; ".join(f"{better}: {reason}" for better, reason in report.reasons.items())
     found = f"level {report.level}{bwrap}"
     poor = report.level.value in ("restricted", "off")
-    hint = "--sandbox strict refuses to run like this; what would better it stands here" if poor else ""
-    details = (f"not better because: {why}",) if why else ()
+    details = tuple(f"{better} is not available: {reason}" for better, reason in report.reasons.items())
+    hint = "make a better level available; --sandbox strict refuses to run at this one" if poor else ""
     findings = [Finding("warn" if poor else "ok", "sandbox", found, hint, details)]
     if report.method.value == "checkout":
-        slow = "each copy is a whole checkout: overlays, or a state folder on btrfs or XFS, make it quick and small"
-        findings.append(Finding("warn", "copies", f"by {report.method}", slow))
+        hint = "overlays, or a state folder on btrfs or XFS, make workspaces quick to create and small"
+        findings.append(Finding("warn", "workspaces", "by checkout, each a full copy of the repository", hint))
     else:
-        findings.append(Finding("ok", "copies", f"by {report.method}"))
+        findings.append(Finding("ok", "workspaces", f"by {report.method}"))
     findings.append(_builds(settings, report.method.value == "overlay"))
     if report.granted:
-        what = "unset sandbox.network and sandbox.read_only where agents do not need them"
-        findings.append(Finding("warn", "commands may also reach", ", ".join(report.granted), what))
+        hint = "unset sandbox.network and sandbox.read_only unless agents need them"
+        findings.append(Finding("warn", "commands may also reach", ", ".join(report.granted), hint))
     if report.not_guaranteed:
-        lacks, trust = report.not_guaranteed, "run repos that you do not trust on a machine that holds nothing of yours"
-        findings.append(Finding("warn", "sandbox does not guarantee", f"{len(lacks)} things", trust, lacks))
+        limits = report.not_guaranteed
+        found = f"{counted(len(limits), 'guarantee does', 'guarantees do')} not hold at this level"
+        hint = "run untrusted repositories on a machine that holds nothing of yours"
+        findings.append(Finding("warn", "sandbox limits", found, hint, limits))
     return findings
 
 
 def _builds(settings: Settings, shared: bool) -> Finding:
-    """Whether a copy's first build is a small one."""
+    """Whether the first build in a workspace starts from what the check has built."""
     names = ", ".join(settings.build.warm)
     if not names:
-        return Finding("ok", "builds", "each copy's first begins with nothing, as build.warm says")
+        return Finding("ok", "builds", "each workspace builds from scratch, because build.warm is empty")
     if not shared:
-        what = "each copy's first begins with nothing: only copies by overlay share what the check has built"
-        return Finding("warn", "builds", what, "levels namespaced and full mount overlays, where bubblewrap can")
+        what = "each workspace builds from scratch: only workspaces by overlay start from what the check has built"
+        hint = "overlays need sandbox level namespaced or full, and a bubblewrap that can mount them"
+        return Finding("warn", "builds", what, hint)
     if not settings.repo.check:
-        what = (
-            "each copy's first begins with nothing: what they could share is what the check builds, and there is none"
-        )
-        return Finding("warn", "builds", what, "give a check that builds")
-    return Finding("ok", "builds", f"each copy's first begins with what the check has built in {names}")
+        what = "each workspace builds from scratch: there is no check whose build it could start from"
+        return Finding("warn", "builds", what, "configure a check that builds the project")
+    return Finding("ok", "builds", f"each workspace starts from what the check has built in {names}")
 
 
 def _providers(settings: Settings) -> Iterator[Finding]:
-    """Whether keys are there; never the keys."""
+    """Whether API keys are set; never the keys themselves."""
     for name, listing in PROVIDERS.items():
         configured = settings.providers.get(name, ProviderSettings())
         variable = key_variable(name, configured)
         address = configured.base_url or os.environ.get(listing.base_url_env, "") if listing.base_url_env else ""
         at = f" at {_without_password(address)}" if address else ""
         if not variable:
-            yield Finding("ok", f"provider {name}", "needs no key")
+            yield Finding("ok", f"provider {name}", "needs no API key")
         elif os.environ.get(variable):
             yield Finding("ok", f"provider {name}", f"{variable} is set{at}")
         elif has_key(name, configured, os.environ):
-            yield Finding("ok", f"provider {name}", f"{variable} is not set; the server{at} may need none")
+            yield Finding("ok", f"provider {name}", f"{variable} is not set; the server{at} may not need it")
         else:
             yield Finding("warn", f"provider {name}", f"{variable} is not set{at}", f"export {variable} to use it")
 
@@ -217,7 +216,7 @@ def _models(settings: Settings) -> Finding:
 
 def _terminal() -> Iterator[Finding]:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        yield Finding("warn", "terminal", "none here", "the app needs one; run and demo --headless do not")
+        yield Finding("warn", "terminal", "none", "the app needs one; `swarm-tui run` and `demo --headless` do not")
         return
     term, size = os.environ.get("TERM", ""), shutil.get_terminal_size()
     full = os.environ.get("COLORTERM", "") in ("truecolor", "24bit")
@@ -225,8 +224,8 @@ def _terminal() -> Iterator[Finding]:
     where = ", in tmux" if os.environ.get("TMUX") else ", in screen" if term.startswith("screen") else ""
     found = f"{term or 'unknown'}, {colours}, {size.columns}x{size.lines}{where}"
     if term in ("", "dumb"):
-        yield Finding("warn", "terminal", found, "set TERM to what the terminal is, such as xterm-256color")
+        yield Finding("warn", "terminal", found, "set TERM to the terminal's type, such as xterm-256color")
     elif size.columns < 80 or size.lines < 24:
-        yield Finding("warn", "terminal", found, "the app needs 80x24 or more")
+        yield Finding("warn", "terminal", found, "enlarge it: the app needs at least 80x24")
     else:
         yield Finding("ok", "terminal", found)

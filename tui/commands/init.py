@@ -15,17 +15,19 @@ NAMES = ("swarm.toml", "INTENT.md")
 
 
 def init(arguments: Namespace) -> int:
-    """Both files or none. Raises SwarmError when one is there already or cannot be written."""
+    """Writes both files or neither. Raises SwarmError if one exists already or cannot be written."""
     folder = Path(arguments.repo)
     if not folder.is_dir():
-        raise SwarmError(ErrorKind.REPO, f"not a folder: {folder}", "give the folder of a git repo")
+        raise SwarmError(ErrorKind.REPO, f"not a folder: {folder}", "give the folder of a git repository")
     for name in NAMES:
         if os.path.lexists(folder / name):
             raise SwarmError(
-                ErrorKind.USAGE, f"{folder / name} is there already", "nothing was written; move it away first"
+                ErrorKind.USAGE, f"{folder / name} already exists", "nothing was written; move the file away first"
             )
     if not (folder / ".git").exists():
-        sys.stderr.write(f"note: {folder.absolute()} is not the top of a git repo; the swarm reads these files there\n")
+        sys.stderr.write(
+            f"note: {folder.absolute()} is not the top folder of a git repository: swarm-tui reads the files there\n"
+        )
     check = _suggested(folder)
     written: list[Path] = []
     try:
@@ -38,18 +40,18 @@ def init(arguments: Namespace) -> int:
             file.unlink(missing_ok=True)
         raise SwarmError(
             ErrorKind.STATE,
-            f"{folder / NAMES[len(written) - 1]}: {error.strerror}",
-            "nothing was written; is the folder yours and the disk not full?",
+            f"cannot write {folder / NAMES[len(written) - 1]}: {error.strerror}",
+            "nothing was written; check the folder's permissions and the free disk space",
         ) from error
     sys.stdout.write(f"wrote {folder / 'swarm.toml'} and {folder / 'INTENT.md'}\n")
     if check:
-        sys.stdout.write(f"check: {check}, which this project's files point to; swarm.toml says so\n")
-    sys.stdout.write(f"next: edit INTENT.md, commit both, then swarm-tui run {arguments.repo} --intent INTENT.md\n")
+        sys.stdout.write(f"check: {check} (found in this project's files; to change it, edit swarm.toml)\n")
+    sys.stdout.write(f"next: write what you want into INTENT.md, commit both files, then: swarm-tui {arguments.repo}\n")
     return 0
 
 
 def _suggested(folder: Path) -> str:
-    """The check that the project's committed files point to; empty when none does, or nothing is committed."""
+    """The check that the project's committed files suggest; empty if they suggest none, or nothing is committed."""
     try:
         return asyncio.run(_suggest(folder))
     except SwarmError:
@@ -61,10 +63,10 @@ async def _suggest(folder: Path) -> str:
 
 
 def _content(name: str, check: str) -> bytes:
-    """A template, with the check set where one was found."""
+    """A template, with the check filled in if one was found."""
     text = (files("tui") / "templates" / name).read_text(encoding="utf-8")
     if name == "swarm.toml" and check:
         line = f"check = {json.dumps(check)}"
-        told = f"{line:<32} # found in this project: what green means; empty: nothing is checked"
-        text = re.sub(r"^# check = .*$", lambda _: told, text, flags=re.MULTILINE)
+        described = f"{line:<32} # found in this project; commits that pass it are green; empty: nothing is checked"
+        text = re.sub(r"^# check = .*$", lambda _: described, text, flags=re.MULTILINE)
     return text.encode()

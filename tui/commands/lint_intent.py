@@ -1,4 +1,4 @@
-"""`swarm-tui lint-intent`: what is vague or missing in an intent, before money is spent on it."""
+"""`swarm-tui lint-intent`: reports what is vague or missing in an intent, before it costs money."""
 
 import asyncio
 import os
@@ -13,18 +13,18 @@ from tui.format.text import clean, one_line
 
 
 def lint_intent(arguments: Namespace) -> int:
-    """Print the remarks; returns 1 when there are any. A model is asked where one is chosen or a key is there."""
+    """Prints the remarks; returns 1 if there are any. Asks a model if one is configured or an API key is set."""
     text = read_intent(arguments.file)
     settings = settings_of(arguments, None).settings
     lines = None
     if not arguments.rules:
         try:
-            lines, usage = asyncio.run(review_intent(text, settings, os.environ, _tell))
-            _tell(f"{count(usage.input + usage.output)} tokens · {dollars(usage.usd)}")
+            lines, usage = asyncio.run(review_intent(text, settings, os.environ, _note))
+            _note(f"{count(usage.input + usage.output)} tokens · {dollars(usage.usd)}")
         except SwarmError as error:
             if arguments.model:
                 raise
-            sys.stderr.write(f"note: by rules alone: {one_line(error.message)}; a model sees more\n")
+            sys.stderr.write(f"note: checked by rules only, a model would find more: {one_line(error.message)}\n")
     if lines is None:
         remarks = lint(text)
         places = [f"line {remark.line}: " if remark.line else "" for remark in remarks]
@@ -32,9 +32,9 @@ def lint_intent(arguments: Namespace) -> int:
             f"{place}{remark.kind}: {remark.text} — hint: {remark.hint}"
             for place, remark in zip(places, remarks, strict=True)
         ]
-    sys.stdout.writelines(f"{clean(line)}\n" for line in lines or ["nothing to remark"])
+    sys.stdout.writelines(f"{clean(line)}\n" for line in lines or ["no remarks"])
     return 1 if lines else 0
 
 
-def _tell(line: str) -> None:
+def _note(line: str) -> None:
     sys.stderr.write(f"{one_line(line)}\n")

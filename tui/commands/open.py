@@ -1,7 +1,7 @@
-"""`swarm-tui [REPO]` and `attach RUN`: the app on a repository or a run; and how any command opens it.
+"""`swarm-tui [REPO]` and `attach RUN`: opens the app on a repository or a run.
 
-The engine proper is reached through `bridge.` when a run begins: the screen is painted before it is loaded. So is
-what tells of models and sandboxes, which the start screen shows.
+Everything that would load the engine's heavy parts is reached through `bridge.` at the time of the call, so that
+the first frame is painted before they are loaded.
 """
 
 import asyncio
@@ -36,6 +36,7 @@ from tui.bridge import (
 from tui.commands.intent_file import stated
 from tui.commands.options import as_words, options_of, settings_of, state_dir
 from tui.commands.prepare import existing, require_terminal, top_of
+from tui.commands.recorded_run import require_readable
 from tui.format.text import one_line
 from tui.sessions.detach import hand_over
 from tui.sessions.embedded import EmbeddedSession
@@ -47,13 +48,13 @@ DRAFT = "draft.md"
 
 
 def open_repo(arguments: Namespace) -> int:
-    """The run that is open on the repo, else the start screen for a new one; returns the exit status."""
+    """Opens the repository's unfinished run, or else the start screen for a new one; returns the exit status."""
     path = Path(arguments.repo)
     if not path.exists() and (near := getattr(arguments, "near", "")):
         raise SwarmError(
             ErrorKind.USAGE, f"'{path}' is neither a command nor a folder", f"did you mean: swarm-tui {near}?"
         )
-    require_terminal("run without the app: swarm-tui run REPO --intent FILE")
+    require_terminal("to run without the app: swarm-tui run REPO --intent FILE")
     loaded = settings_of(arguments, top_of(path))
     source = asyncio.run(inspect_repo(path, loaded.settings.repo.branch))
     open_run = newest_unfinished(state_dir(arguments), source.common_dir)
@@ -70,7 +71,7 @@ def open_repo(arguments: Namespace) -> int:
 
     def look() -> str:
         report = asyncio.run(bridge.probe(loaded.settings.sandbox, existing(state_dir(arguments))))
-        return f"{report.level}, copies by {report.method}"
+        return f"{report.level}, workspaces by {report.method}"
 
     draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
     start = partial(_start_screen, source, loaded.settings, loaded.warnings)
@@ -78,16 +79,14 @@ def open_repo(arguments: Namespace) -> int:
 
 
 def attach(arguments: Namespace) -> int:
-    """The app on a run that another process owns, or that nobody does; returns the exit status."""
-    require_terminal("see where it stands: swarm-tui runs")
+    """Opens the app on a run, whether or not another process owns it; returns the exit status."""
+    require_terminal("to list runs and their states: swarm-tui runs")
     run = find_run(state_dir(arguments), arguments.run)
     return _attach(run, settings_of(arguments, None).settings)
 
 
 def _attach(run: RunListing, settings: Settings) -> int:
-    if run.problem:
-        message = f"the journal of {run.run} cannot be read: {run.problem}"
-        raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
+    require_readable(run)
 
     def open_session(_: str | None) -> Session:
         session: Callable[[RunFolder], Session] = pkgutil.resolve_name("tui.sessions.attached:AttachedSession")
@@ -97,7 +96,7 @@ def _attach(run: RunListing, settings: Settings) -> int:
 
 
 def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
-    """A new run with an intent that is known, in the app; returns the exit status."""
+    """Opens the app on a new run whose intent is given; returns the exit status."""
     draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
     return _show(lambda _: _new_session(arguments, source, settings, intent), settings, draft=draft)
 
@@ -108,8 +107,8 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
             if path != ("theme",):
                 raise SwarmError(
                     ErrorKind.BUSY,
-                    f"{option} cannot change {run.run}, which is live",
-                    f"open it without, or tell it: swarm-tui send {run.run} …",
+                    f"{option} cannot change {run.run}: it is live",
+                    f"open it without this option, or change it: swarm-tui send {run.run} …",
                 )
         return _attach(run, settings)
     options = options_of(arguments)
@@ -133,7 +132,7 @@ def _new_session(arguments: Namespace, source: SourceRepo, settings: Settings, i
 
 
 def _draft_of(folder: RunFolder) -> Path:
-    """Where the intent that is written for this repo is kept: beside its runs."""
+    """The file that keeps the unsent intent of this repository, beside its runs."""
     return folder.path.parent / DRAFT
 
 
@@ -163,7 +162,7 @@ def _show(
             use_check=use_check,
         )
     finally:
-        with suppress(OSError):  # the terminal may be gone
+        with suppress(OSError):  # the terminal may have closed
             for session in opened[-1:]:
                 sys.stderr.writelines(f"{one_line(line)}\n" for line in farewell(session))
 
@@ -199,13 +198,13 @@ def _start_screen(source: SourceRepo, settings: Settings, warnings: tuple[str, .
 
 
 def _keys(settings: Settings) -> dict[str, str]:
-    """For each variable that the chosen models need a key in: whether it is set."""
+    """For each environment variable that the chosen models read a key from, whether it is set."""
     keys: dict[str, str] = {}
     for model in msgspec.structs.astuple(settings.models):
         try:
             provider, _ = bridge.split_model(ModelName(model))
         except SwarmError:
-            continue  # no model, or none of ours: the problem is told
+            continue  # no model, or an unknown one, which `problem` reports
         configured = settings.providers.get(provider, ProviderSettings())
         if variable := bridge.key_variable(provider, configured):
             there = "is set" if os.environ.get(variable) else "is not set"
@@ -214,7 +213,7 @@ def _keys(settings: Settings) -> dict[str, str]:
 
 
 def _draft(file: Path) -> str:
-    """The repo's own INTENT.md to begin editing with, if it has a readable one."""
+    """The repository's own INTENT.md as a first draft; empty if there is none that can be read."""
     try:
         return file.read_text(encoding="utf-8") if file.is_file() and file.stat().st_size < 1 << 20 else ""
     except (OSError, UnicodeDecodeError):

@@ -1,11 +1,11 @@
-"""Options as settings: what a person wrote on the command line, in the shape that settings are loaded in."""
+"""Turns command-line options into settings, in the shape that the settings loader takes."""
 
 import difflib
 import os
 from argparse import Namespace
 from pathlib import Path
 
-from tui.bridge import ErrorKind, LoadedSettings, Settings, SwarmError, load_settings, state_folder
+from tui.bridge import ErrorKind, LoadedSettings, SwarmError, load_settings, state_folder
 
 ROLES = ("planner", "worker", "resolver", "reconciler")
 LIMITS = ("usd", "tokens", "wall", "steps")
@@ -25,7 +25,7 @@ Options = dict[tuple[str, ...], tuple[str, object]]
 
 
 def options_of(arguments: Namespace) -> Options:
-    """Key paths, each with its option's name and text. Raises SwarmError for a role that is not known."""
+    """Setting paths, each with the option that sets it and the value. Raises SwarmError for an unknown role."""
     options: Options = {}
     for name, path in _PLAIN.items():
         value = getattr(arguments, name, None)
@@ -43,7 +43,7 @@ def options_of(arguments: Namespace) -> Options:
 
 
 def as_words(arguments: Namespace) -> list[str]:
-    """The common options as they are written, for another process: the state folder always, and what was given."""
+    """The common options as command-line words for another process. Always includes the state folder."""
     words = ["--state-dir", str(state_dir(arguments))]
     for name in (*_PLAIN, "model", "budget"):
         given = getattr(arguments, name, None)
@@ -55,25 +55,25 @@ def as_words(arguments: Namespace) -> list[str]:
 
 
 def split_choice(choice: str) -> tuple[str, str]:
-    """`ROLE=PROVIDER:NAME` or `PROVIDER:NAME` as role (empty: all) and model. Raises SwarmError."""
+    """Splits `ROLE=PROVIDER:NAME` or `PROVIDER:NAME` into role (empty: all) and model. Raises SwarmError."""
     role, equals, model = choice.partition("=")
     if not equals or ":" in role:
         return "", choice
     if role not in ROLES:
         near = difflib.get_close_matches(role, ROLES, n=1)
         hint = f"did you mean {near[0]}={model}?" if near else f"roles: {', '.join(ROLES)}"
-        raise SwarmError(ErrorKind.SETTINGS, f"--model {choice}: there is no role '{role}'", hint)
+        raise SwarmError(ErrorKind.SETTINGS, f"--model {choice}: unknown role '{role}'", hint)
     return role, model
 
 
 def split_limit(limit: str) -> tuple[tuple[str, ...], str]:
-    """`steps=500`, `worker.usd=20` or `root/parser.wall=2h` as a setting's path and its text. Raises SwarmError."""
+    """Splits `steps=500`, `worker.usd=20` or `root/parser.wall=2h` into setting path and value. Raises SwarmError."""
     name, equals, value = limit.partition("=")
-    part, dot, key = name.rpartition(".")
-    if not equals or key not in LIMITS or (dot and part not in ROLES and part.split("/")[0] != "root"):
-        hint = f"write [PART.]LIMIT=VALUE: PART is a role or a planner's path, LIMIT one of {', '.join(LIMITS)}"
-        raise SwarmError(ErrorKind.SETTINGS, f"--budget {limit}: there is no such limit", hint)
-    above = () if not dot else ("role", part) if part in ROLES else ("subtree", part)
+    target, dot, key = name.rpartition(".")
+    if not equals or key not in LIMITS or (dot and target not in ROLES and target.split("/")[0] != "root"):
+        hint = f"write [TARGET.]LIMIT=VALUE: TARGET is a role or a planner's path, LIMIT one of {', '.join(LIMITS)}"
+        raise SwarmError(ErrorKind.SETTINGS, f"--budget {limit}: unknown limit", hint)
+    above = () if not dot else ("role", target) if target in ROLES else ("subtree", target)
     return ("budget", *above, key), value
 
 
@@ -83,21 +83,10 @@ def settings_of(arguments: Namespace, repo: Path | None) -> LoadedSettings:
 
 
 def state_dir(arguments: Namespace) -> Path:
-    """The folder that holds all runs: `--state-dir`, else the environment's. Raises SwarmError (usage)."""
+    """The folder that keeps all runs: `--state-dir`, or else the environment's. Raises SwarmError (usage)."""
     named: str | None = getattr(arguments, "state_dir", None)
     try:
         return Path(named).expanduser().absolute() if named else state_folder(os.environ)
     except RuntimeError as error:
-        message = f"the state folder {named or os.environ['SWARM_STATE_DIR']} is in the home of nobody known"
-        raise SwarmError(ErrorKind.USAGE, message, "write the whole path") from error
-
-
-def require_models(settings: Settings) -> None:
-    """Raises SwarmError (provider) when no model was chosen: there is no default that costs money or pretends."""
-    if not settings.models.planner or not settings.models.worker:
-        role = "planner" if not settings.models.planner else "worker"
-        raise SwarmError(
-            ErrorKind.PROVIDER,
-            f"no model is chosen for the role '{role}'",
-            "--model anthropic:NAME with ANTHROPIC_API_KEY set, or --model openai:NAME; without a key: swarm-tui demo",
-        )
+        message = f"state folder {named or os.environ['SWARM_STATE_DIR']}: unknown user's home folder"
+        raise SwarmError(ErrorKind.USAGE, message, "write the full path") from error

@@ -1,4 +1,4 @@
-"""Runs a command and turns whatever goes wrong into two lines and an exit status."""
+"""Runs a command, and turns whatever goes wrong into an error line, a hint line and an exit status."""
 
 import errno
 import os
@@ -14,21 +14,21 @@ from tui.bridge import ExitStatus, Mask, SwarmError, secrets_of
 from tui.commands.options import state_dir
 from tui.format.text import one_line
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-BARRED = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
-"""What a path may be that a person names."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+BAD_PATH = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+"""Errors of a path that a person names, which are not faults of this program."""
 Performed = Callable[[Namespace], int]
 
 
 def perform(target: str, arguments: Namespace) -> int:
-    """Call the command's function; returns the exit status. A person never sees a traceback."""
+    """Calls the command's function; returns the exit status. Never prints a traceback."""
     try:
         return _perform(target, arguments)
     finally:
         try:
             sys.stderr.flush()
         except (OSError, ValueError):
-            # Nobody reads it. What is still buffered would fail again when Python exits, which has a status for that.
+            # Nobody reads stderr. What is still buffered would fail again when Python exits, with a status of its own.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
@@ -41,24 +41,26 @@ def _perform(target: str, arguments: Namespace) -> int:
     except SwarmError as error:
         return report(error.message, error.hint, error.status)
     except BrokenPipeError:
-        # The reader of stdout has seen enough. What is still buffered must not fail again when Python exits.
+        # The reader of stdout closed it. What is still buffered must not fail again when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitStatus.DONE)
     except KeyboardInterrupt:
-        return report("interrupted", "nothing is lost: `swarm-tui runs` lists what can be resumed", ExitStatus.STOPPED)
+        return report(
+            "interrupted", "nothing is lost; to list runs that you can resume: swarm-tui runs", ExitStatus.STOPPED
+        )
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
             where = f": {error.filename}" if error.filename else ""
-            hint = "free some disk space, or keep runs on another disk with --state-dir"
-            return report(f"there is no space left on the disk{where}", hint, ExitStatus.UNUSABLE)
-        if isinstance(error, OSError) and error.errno in BARRED and error.filename:
-            told = f"{str(error.filename)[:200]}: {error.strerror}"
-            return report(told, "name another path, or see to its permissions", ExitStatus.UNUSABLE)
+            hint = "free some disk space, or use another disk with --state-dir"
+            return report(f"no space left on the disk{where}", hint, ExitStatus.UNUSABLE)
+        if isinstance(error, OSError) and error.errno in BAD_PATH and error.filename:
+            message = f"{str(error.filename)[:200]}: {error.strerror}"
+            return report(message, "use another path, or check its permissions", ExitStatus.UNUSABLE)
         return _unexpected(error, arguments)
 
 
 def report(message: str, hint: str, status: ExitStatus) -> int:
-    """The two lines of an error on stderr, without keys; returns the status."""
+    """Prints an error and its hint to stderr, with API keys masked; returns the status."""
     masked = Mask(secrets_of(os.environ)).text
     sys.stderr.write(f"error: {masked(one_line(message))}\nhint: {masked(one_line(hint))}\n")
     sys.stderr.flush()
@@ -66,7 +68,7 @@ def report(message: str, hint: str, status: ExitStatus) -> int:
 
 
 def _unexpected(error: Exception, arguments: Namespace) -> int:
-    """A fault of this program: the traceback goes to a log, of the run if one is known."""
+    """A fault of this program: writes the traceback to the run's log, or to a general one if there is no run."""
     known: Path | None = getattr(arguments, "log", None)
     log = known or state_dir(arguments) / "errors.log"
     try:
@@ -74,7 +76,7 @@ def _unexpected(error: Exception, arguments: Namespace) -> int:
         with log.open("a", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(f"{datetime.now(UTC).isoformat()}\n")
             stream.write(Mask(secrets_of(os.environ)).text("".join(traceback.format_exception(error))))
-        hint = f"the details are in {log}"
+        hint = f"details are in {log}"
     except OSError as unwritable:
-        hint = f"the details could not be written to {log}: {unwritable.strerror}"
-    return report(f"unexpected: {type(error).__name__}: {error}", hint, ExitStatus.NOT_GREEN)
+        hint = f"cannot write details to {log}: {unwritable.strerror}"
+    return report(f"unexpected error: {type(error).__name__}: {error}", hint, ExitStatus.NOT_GREEN)

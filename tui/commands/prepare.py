@@ -1,4 +1,4 @@
-"""What a new run needs before it begins: the repo, looked at, and the settings that hold for it."""
+"""Prepares a new run: inspects the repository, loads the settings that apply to it, and prints warnings."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from tui.format.text import one_line
 
 
 def prepared(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
-    """The repo and the settings of a new run on it; warnings go to stderr. Raises SwarmError."""
+    """The repository and the settings of a new run on it; prints warnings to stderr. Raises SwarmError."""
     loaded = settings_of(arguments, top_of(path))
     source = asyncio.run(inspect_repo(path, loaded.settings.repo.branch))
     for warning in (*loaded.warnings, *source.warnings, *unchecked(source, loaded.settings)):
@@ -22,24 +22,24 @@ def prepared(arguments: Namespace, path: Path) -> tuple[SourceRepo, Settings]:
 
 
 def unchecked(source: SourceRepo, settings: Settings) -> tuple[str, ...]:
-    """A warning when the settings name no check, with the command that the project's files point to."""
+    """A warning if no check is configured, with the command that the project's files suggest."""
     if settings.repo.check:
         return ()
     found = asyncio.run(bridge.suggest_check(source))
-    what = f"this project looks checkable with: {found}" if found else "--check 'COMMAND' sets one"
-    return (f"no check is configured, so green stays null; {what}",)
+    how = f"for this project, try --check '{found}'" if found else "set one with --check 'COMMAND'"
+    return (f"no check is configured, so green stays empty; {how}",)
 
 
 def top_of(path: Path) -> Path:
-    """The folder whose swarm.toml counts: the work tree's top, or the folder itself when it is in none."""
+    """The folder whose swarm.toml applies: the top of the work tree, or the folder itself outside of one."""
     here = path.absolute()
     return next((above for above in (here, *here.parents) if (above / ".git").exists()), here)
 
 
 def require_terminal(instead: str) -> None:
-    """Raises SwarmError (usage) where there is no terminal to open the app in; `instead` is the hint."""
+    """Raises SwarmError (usage) without a terminal to open the app in; `instead` is the hint."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise SwarmError(ErrorKind.USAGE, "there is no terminal to open the app in", instead)
+        raise SwarmError(ErrorKind.USAGE, "the app needs a terminal", instead)
 
 
 def existing(folder: Path) -> Path:

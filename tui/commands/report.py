@@ -1,4 +1,4 @@
-"""`swarm-tui report RUN`: what a run's record says of how it went, as text or as one JSON object."""
+"""`swarm-tui report RUN`: what a run's journal says about how it went, as text or one JSON object."""
 
 import sys
 from argparse import Namespace
@@ -6,24 +6,22 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from tui.bridge import ErrorKind, HeatReport, Report, SwarmError, find_run, report_of
-from tui.commands.options import state_dir
+from tui.bridge import HeatReport, Report, report_of
+from tui.commands.recorded_run import recorded_run
+from tui.format.numbers import counted
 from tui.format.text import one_line
 
 MOST = 20
-"""Subtrees that the text lists."""
+"""How many subtrees the text lists; `--json` has all."""
 SLOWEST = 10
-"""Steps that the text lists."""
-WARM = 8
-"""Planners and folders of the conflicts by folder."""
+"""How many steps the text lists."""
+HEAT_CELLS = 8
+"""How many planners and folders the table of conflicts by folder shows."""
 
 
 def report(arguments: Namespace) -> int:
     """Returns the exit status. Raises SwarmError: no such run, an unreadable journal."""
-    run = find_run(state_dir(arguments), arguments.run)
-    if run.problem:
-        message = f"the journal of {run.run} cannot be read: {run.problem}"
-        raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
+    run = recorded_run(arguments)
     found = report_of(run.folder.journal, run.folder.trunk)
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
@@ -33,19 +31,19 @@ def report(arguments: Namespace) -> int:
 
 
 def _lines(found: Report) -> Iterator[str]:
-    yield f"{found.run}: {found.state}, {_span(found.wall_s)} of work"
+    yield f"{found.run}: {found.state}, ran for {_span(found.wall_s)}"
     yield ""
-    yield f"landed     {found.landed}, {_number(found.landed_per_hour)} an hour; {found.failed} tasks failed"
+    yield f"landed     {found.landed}, {_number(found.landed_per_hour)} an hour; {counted(found.failed, 'task')} failed"
     yield f"tokens     {found.tokens}, {_number(found.tokens_per_hour)} an hour"
     yield f"cost       {_usd(found.usd)}, {_usd(found.usd_per_hour)} an hour"
     wasted = _percent(found.wasted_tokens / found.tokens if found.tokens else None)
-    yield f"wasted     {found.wasted_tokens} tokens, {wasted}, of agents whose work came to nothing"
-    yield f"conflicts  {found.conflicts}, {_percent(found.conflict_rate)} of the tries to land"
+    yield f"wasted     {found.wasted_tokens} tokens, {wasted}, by agents whose work did not land"
+    yield f"conflicts  {found.conflicts}, {_percent(found.conflict_rate)} of landing attempts"
     yield f"checks     {found.checks}, {_percent(found.error_rate)} failed"
-    contention = "no build waited or ran" if found.contention is None else f"{found.contention:.0f}% while building"
-    yield f"contention {contention}"
+    contended = "unknown, nothing was built" if found.contention is None else f"{found.contention:.0f}% of build time"
+    yield f"contention {contended}"
     if found.index_lock_failures:
-        yield f"git        {found.index_lock_failures} commands found its index locked"
+        yield f"index lock {counted(found.index_lock_failures, 'command')} failed because git's index was locked"
     whole = sum(found.time_s.values())
     yield from _section(
         "agents' time",
@@ -56,7 +54,10 @@ def _lines(found: Report) -> Iterator[str]:
         ],
     )
     columns = ("file", "conflicts", "landings", "tasks", "bytes")
-    for title, files in (("files fought over", found.hottest), ("large files that many tasks change", found.large)):
+    for title, files in (
+        ("files with most conflicts", found.hottest),
+        ("large files that many tasks change", found.large),
+    ):
         yield from _section(
             title,
             columns,
@@ -72,7 +73,7 @@ def _lines(found: Report) -> Iterator[str]:
     )
     yield from _section(
         "subtrees",
-        ("planner", "tokens", "cost", "landed", "conflicts", "rate", "memory at most", "processor", "contention"),
+        ("planner", "tokens", "cost", "landed", "conflicts", "rate", "peak memory", "CPU", "contention"),
         [
             (
                 *(one_line(part.path), str(part.tokens), _usd(part.usd), str(part.landed), str(part.conflicts)),
@@ -83,7 +84,7 @@ def _lines(found: Report) -> Iterator[str]:
         ],
     )
     if (more := len(found.subtrees) - MOST) > 0:
-        yield f"  and {more} more; --json lists all"
+        yield f"  and {more} more: use --json to list all"
     yield from _heat(found.heat)
     yield from _section(
         "slowest steps",
@@ -118,9 +119,9 @@ def _lines(found: Report) -> Iterator[str]:
 
 
 def _heat(heat: Sequence[HeatReport]) -> Iterator[str]:
-    """Conflicts by planner and folder: those that have most, downwards and to the right."""
-    planners = list(dict.fromkeys(each.planner for each in heat))[:WARM]
-    folders = list(dict.fromkeys(each.folder for each in heat))[:WARM]
+    """Conflicts by planner and folder, most first."""
+    planners = list(dict.fromkeys(each.planner for each in heat))[:HEAT_CELLS]
+    folders = list(dict.fromkeys(each.folder for each in heat))[:HEAT_CELLS]
     conflicts = {(each.planner, each.folder): str(each.conflicts) for each in heat}
     yield from _section(
         "conflicts by folder",
@@ -130,7 +131,7 @@ def _heat(heat: Sequence[HeatReport]) -> Iterator[str]:
 
 
 def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A heading and a table; nothing without rows."""
+    """A heading and a table; nothing if there are no rows."""
     if not rows:
         return
     cells = [columns, *rows]

@@ -1,4 +1,4 @@
-"""`swarm-tui run` and `resume`: the engine without the app."""
+"""`swarm-tui run` and `resume`: a run without the app."""
 
 import asyncio
 import os
@@ -19,27 +19,27 @@ from tui.bridge import (
 from tui.commands.intent_file import read_intent
 from tui.commands.options import options_of, state_dir
 from tui.commands.prepare import prepared
+from tui.commands.recorded_run import require_readable
 from tui.headless.run import drive
 
 
 def run(arguments: Namespace) -> int:
-    """A new run on a repo; returns the exit status."""
+    """Starts a run on a repository; returns the exit status."""
     intent = read_intent(arguments.intent)
     source, settings = prepared(arguments, Path(arguments.repo))
     return start(arguments, source, settings, intent)
 
 
 def resume(arguments: Namespace) -> int:
-    """Go on with a run that nobody owns; returns the exit status."""
+    """Continues a run that no process owns; returns the exit status."""
     listing = _to_resume(arguments)
-    if listing.problem:
-        raise SwarmError(
-            ErrorKind.JOURNAL, f"the journal of {listing.run} cannot be read: {listing.problem}", "is the disk well?"
-        )
+    require_readable(listing)
     if listing.live:
         who = f" in process {listing.pid}" if listing.pid else ""
         raise SwarmError(
-            ErrorKind.BUSY, f"{listing.run} is live{who}", f"tell it something with: swarm-tui send {listing.run} …"
+            ErrorKind.BUSY,
+            f"{listing.run} is live{who}",
+            f"to change it: swarm-tui send {listing.run} …; to watch it: swarm-tui attach {listing.run}",
         )
     options = options_of(arguments)
 
@@ -54,7 +54,7 @@ def resume(arguments: Namespace) -> int:
 
 
 def start(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
-    """Run a new swarm without the app to its end; returns the exit status."""
+    """Runs a new swarm without the app until it ends; returns the exit status."""
 
     async def begin() -> "bridge.LiveRun":
         live = await bridge.start_run(
@@ -73,8 +73,8 @@ def _to_resume(arguments: Namespace) -> RunListing:
     try:
         here = asyncio.run(inspect_repo(Path.cwd())).common_dir
     except SwarmError:
-        here = None  # not in a repo that runs could belong to
+        here = None  # the current folder is in no repository
     found = (newest_unfinished(root, here) if here else None) or newest_unfinished(root)
     if found is None:
-        raise SwarmError(ErrorKind.NOT_FOUND, "there is no unfinished run", "`swarm-tui runs` lists all runs")
+        raise SwarmError(ErrorKind.NOT_FOUND, "there is no unfinished run", "to list all runs: swarm-tui runs")
     return found

@@ -1,4 +1,4 @@
-"""`swarm-tui runs` and `export`: which runs there are, and a run's whole record."""
+"""`swarm-tui runs` and `export`: lists runs, and writes a run's whole journal."""
 
 import asyncio
 import os
@@ -9,15 +9,16 @@ from pathlib import Path
 
 import msgspec
 
-from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, export_otel, find_run, list_runs
+from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, export_otel, list_runs
 from tui.commands.options import state_dir
+from tui.commands.recorded_run import recorded_run
 from tui.format.text import one_line
 
 COLUMNS = ("RUN", "STATE", "AGE", "LANDED", "FAILED", "COST", "REPO")
 
 
 def runs(arguments: Namespace) -> int:
-    """A table, or one JSON object a line, of all runs, newest first."""
+    """Lists all runs, newest first, as a table or as one JSON object a line."""
     listed = list_runs(state_dir(arguments))
     if arguments.json:
         for run in listed:
@@ -35,17 +36,14 @@ def runs(arguments: Namespace) -> int:
 
 
 def export(arguments: Namespace) -> int:
-    """Events, handoffs and messages as lines of JSON, or spans as lines of OTLP, to stdout or a new file."""
+    """Writes events, handoffs and messages as lines of JSON, or spans as lines of OTLP, to stdout or a file."""
     write = export_otel if arguments.format == "otel" else export_jsonl
-    run = find_run(state_dir(arguments), arguments.run)
-    if run.problem:
-        message = f"the journal of {run.run} cannot be read: {run.problem}"
-        raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
+    run = recorded_run(arguments)
     if arguments.out == "-":
         asyncio.run(write(run.folder.journal, sys.stdout.buffer))
         return 0
     out = Path(os.path.realpath(arguments.out))
-    whole = not out.exists() or out.is_file()  # a pipe or a device is not replaced but written to
+    whole = not out.exists() or out.is_file()  # a pipe or a device is written to, not replaced
     part = out.with_name(f".{out.name}.part") if whole else Path(arguments.out)
     try:
         with part.open("wb") as stream:
@@ -54,7 +52,7 @@ def export(arguments: Namespace) -> int:
             part.replace(out)
     except OSError as error:
         raise SwarmError(
-            ErrorKind.STATE, f"{out} cannot be written: {os.strerror(error.errno or 0)}", "name another file with --out"
+            ErrorKind.STATE, f"cannot write {out}: {os.strerror(error.errno or 0)}", "choose another file with --out"
         ) from error
     finally:
         if whole:
@@ -63,7 +61,7 @@ def export(arguments: Namespace) -> int:
 
 
 def state_of(run: RunListing) -> str:
-    """A run's state in a word, as a person would ask for it."""
+    """A run's state in one word."""
     if run.problem:
         return "unreadable"
     if run.crashed:

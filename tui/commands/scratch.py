@@ -1,4 +1,4 @@
-"""A scratch repo for the demo: a sample's files, committed, in a new folder below the state folder."""
+"""Creates the demo's scratch repository: a sample's files, committed, in a new folder inside the state folder."""
 
 import os
 import pkgutil
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import git
 
 BRANCH = "main"
-ALONE = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TEMPLATE_DIR": ""}
+ISOLATED = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TEMPLATE_DIR": ""}
 
 
 def scratch_repo(arguments: Namespace, sample: SampleProject) -> Path:
-    """Make the repo; returns its folder. Raises SwarmError (state, git), and nothing of it is left then.
+    """Creates the repository; returns its folder. Raises SwarmError (state, git) and then leaves nothing behind.
 
-    Not for a process with other threads: its environment has no git variables meanwhile.
+    Not safe with other threads: it removes git's variables from the process's environment for a while.
     """
     above = state_dir(arguments) / "demo"
     folder = above
@@ -31,13 +31,13 @@ def scratch_repo(arguments: Namespace, sample: SampleProject) -> Path:
         above.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = _free(above, sample.name)
         shutil.copytree(sample.folder / "project", folder, dirs_exist_ok=True)
-        with _without_the_persons_git():
+        with _without_user_git_config():
             _commit_all(folder, f"The {sample.name} sample")
     except (OSError, shutil.Error) as error:
         _remove(folder, above)
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise SwarmError(
-            ErrorKind.STATE, f"the folder {above} cannot be written: {reason}", "name another with --state-dir"
+            ErrorKind.STATE, f"cannot write to {above}: {reason}", "choose another folder with --state-dir"
         ) from error
     except BaseException:
         _remove(folder, above)
@@ -62,20 +62,20 @@ def _remove(folder: Path, above: Path) -> None:
 
 
 @contextmanager
-def _without_the_persons_git() -> Iterator[None]:
-    """The person's own configuration and repo (hooks, signing, templates, GIT_DIR) have no part in a sample."""
-    theirs = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("GIT_")}
-    os.environ.update(ALONE)
+def _without_user_git_config() -> Iterator[None]:
+    """Keeps the user's git configuration (hooks, signing, templates, GIT_DIR) out of the sample."""
+    saved = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("GIT_")}
+    os.environ.update(ISOLATED)
     try:
         yield
     finally:
-        for name in ALONE:
+        for name in ISOLATED:
             os.environ.pop(name, None)
-        os.environ.update(theirs)
+        os.environ.update(saved)
 
 
 def _commit_all(folder: Path, message: str) -> None:
-    """GitPython is loaded here, so that naming the samples and the help stay quick without it."""
+    """GitPython is loaded here, so that `--list` and `--help` stay quick."""
     make: type[git.Repo] = pkgutil.resolve_name("git:Repo")
     actor: type[git.Actor] = pkgutil.resolve_name("git:Actor")
     failed: type[git.GitError] = pkgutil.resolve_name("git:GitError")
@@ -85,8 +85,8 @@ def _commit_all(folder: Path, message: str) -> None:
             author = actor("swarm-tui demo", "demo@localhost")
             repo.index.commit(message, author=author, committer=author, skip_hooks=True)
     except failed as error:
-        said = str(getattr(error, "stderr", "")).strip().removeprefix("stderr: ").strip("'")
-        lines = said.splitlines() or [str(error)]
+        stderr = str(getattr(error, "stderr", "")).strip().removeprefix("stderr: ").strip("'")
+        lines = stderr.splitlines() or [str(error)]
         raise SwarmError(
-            ErrorKind.GIT, f"git failed: {lines[-1].strip()}", f"is {folder.parent} on a disk with space?"
+            ErrorKind.GIT, f"git failed: {lines[-1].strip()}", f"check the free disk space of {folder.parent}"
         ) from error

@@ -1,4 +1,4 @@
-"""`swarm-tui send`: a command to a live run, from another terminal or a script."""
+"""`swarm-tui send`: sends a command to a live run from another terminal or a script."""
 
 import asyncio
 import difflib
@@ -35,15 +35,15 @@ from tui.commands.options import state_dir
 
 Words = list[str]
 ANY = "any"
-"""Instead of a number of workers: as many as the whole run has."""
+"""Instead of a number of workers: no limit but that of the whole run."""
 
 
 def send(arguments: Namespace) -> int:
-    """Have one command done by the process that owns the run; returns when it is on record."""
+    """Sends one command to the process that owns the run; returns once the run has recorded it."""
     command = command_of(arguments.verb, arguments.rest, freeze=arguments.freeze, scope=arguments.scope)
     run = find_run(state_dir(arguments), arguments.run)
     if not run.live:
-        raise SwarmError(ErrorKind.NOT_FOUND, f"{run.run} is not live", f"go on with it: swarm-tui resume {run.run}")
+        raise SwarmError(ErrorKind.NOT_FOUND, f"{run.run} is not live", f"to continue it: swarm-tui resume {run.run}")
     asyncio.run(_send(run.folder.socket, command))
     return 0
 
@@ -57,27 +57,27 @@ async def _send(socket: Path, command: Command) -> None:
 
 
 def command_of(verb: str, words: Words, *, freeze: bool = False, scope: str = "") -> Command:
-    """The command that a verb, the words after it and its options mean. Raises SwarmError (usage)."""
+    """The command for a verb, the words after it and its options. Raises SwarmError (usage)."""
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
-        raise _usage(f"there is no verb '{verb}'", f"did you mean {near[0]}?" if near else f"verbs: {', '.join(VERBS)}")
+        raise _usage(f"unknown verb '{verb}'", f"did you mean {near[0]}?" if near else f"verbs: {', '.join(VERBS)}")
     command = VERBS[verb](verb, words)
     if freeze and not isinstance(command, Pause):
-        raise _usage(f"{verb} freezes nothing", "--freeze goes with pause")
+        raise _usage(f"{verb} does not take --freeze", "--freeze goes with pause")
     if scope and not isinstance(command, Rescope):
-        raise _usage(f"{verb} takes no scope", "--scope goes with rescope")
+        raise _usage(f"{verb} does not take --scope", "--scope goes with rescope")
     if isinstance(command, Pause):
         return Pause(command.path, freeze)
     return Rescope(command.path, command.goal, scope) if isinstance(command, Rescope) else command
 
 
-def _whole_or_path(words: Words) -> AgentPath | None:
+def _optional_path(words: Words) -> AgentPath | None:
     return _path(words[0]) if words else None
 
 
 def _path(word: str) -> AgentPath:
     if word != ROOT and not word.startswith(f"{ROOT}/"):
-        raise _usage(f"'{word}' is not an agent's path", "paths begin at the root, such as root/parser/w-3")
+        raise _usage(f"'{word}' is not an agent's path", "write the full path, such as root/parser/w-3")
     return AgentPath(word)
 
 
@@ -87,12 +87,12 @@ def _is_path(word: str) -> bool:
 
 def _pause(verb: str, words: Words) -> Command:
     _at_most(verb, words, 1, "[PATH]")
-    return Pause(_whole_or_path(words))
+    return Pause(_optional_path(words))
 
 
 def _resume(verb: str, words: Words) -> Command:
     _at_most(verb, words, 1, "[PATH]")
-    return Resume(_whole_or_path(words))
+    return Resume(_optional_path(words))
 
 
 def _steer(verb: str, words: Words) -> Command:
@@ -102,23 +102,25 @@ def _steer(verb: str, words: Words) -> Command:
 
 def _cancel(verb: str, words: Words) -> Command:
     if not words:
-        raise _usage("cancel needs the path of a subtree", "write: cancel PATH [REASON]; to end the whole run: stop")
+        raise _usage("cancel needs an agent's path", "write: cancel PATH [REASON]; to stop the whole run: stop")
     return Cancel(_path(words[0]), " ".join(words[1:])) if words[1:] else Cancel(_path(words[0]))
 
 
 def _intent(verb: str, words: Words) -> Command:
     if len(words) != 1:
-        raise _usage("intent needs one file", "write: intent FILE, or - for stdin")
+        raise _usage("intent needs one file", "write: intent FILE; - reads stdin")
     return SubmitIntent(read_intent(words[0]))
 
 
 def _workers(verb: str, words: Words) -> Command:
     *path, number = words or [""]
     if not number or len(path) > 1:
-        raise _usage("workers needs one number", f"write: workers 8, or workers root/parser 2 (or {ANY})")
+        raise _usage(
+            "workers needs one number", f"write: workers 8, workers root/parser 2 or workers root/parser {ANY}"
+        )
     if path and number == ANY:
         return SetWorkers(None, _path(path[0]))
-    return SetWorkers(_number(verb, number, least=1), _whole_or_path(path))
+    return SetWorkers(_number(verb, number, least=1), _optional_path(path))
 
 
 def _priority(verb: str, words: Words) -> Command:
@@ -132,17 +134,18 @@ def _model(verb: str, words: Words) -> Command:
     role, is_of_role, name = model.partition("=")
     if is_of_role and ":" not in role:
         if role not in list(Role):
-            raise _usage(f"there is no role '{role}'", f"roles: {', '.join(Role)}")
+            raise _usage(f"unknown role '{role}'", f"roles: {', '.join(Role)}")
         if path:
             raise _usage(
-                "a role's model is the whole run's", "write: model [PATH] PROVIDER:NAME, or ROLE=PROVIDER:NAME"
+                "the model of a role applies to the whole run",
+                "write: model [PATH] PROVIDER:NAME, or ROLE=PROVIDER:NAME",
             )
         split_model(ModelName(name))
         return SetModel(ModelName(name), role=Role(role))
     if len(path) > 1:
         raise _usage("model takes a path and a model", "write: model [PATH] PROVIDER:NAME, or ROLE=PROVIDER:NAME")
     split_model(ModelName(model))
-    return SetModel(ModelName(model), _whole_or_path(path))
+    return SetModel(ModelName(model), _optional_path(path))
 
 
 def _rescope(verb: str, words: Words) -> Command:
@@ -153,7 +156,7 @@ def _rescope(verb: str, words: Words) -> Command:
 
 def _resolve(verb: str, words: Words) -> Command:
     if len(words) != 1:
-        raise _usage("resolve needs one handoff", "write: resolve HANDOFF; its id stands in its head on the screen")
+        raise _usage("resolve needs one handoff", "write: resolve HANDOFF; the app shows its id in the handoff's title")
     return Resolve(HandoffId(words[0]))
 
 
@@ -178,7 +181,7 @@ VERBS: dict[str, Callable[[str, Words], Command]] = {
 
 def _at_most(verb: str, words: Words, count: int, takes: str) -> None:
     if len(words) > count:
-        raise _usage(f"{verb} does not take '{words[count]}'", f"write: {verb} {takes}")
+        raise _usage(f"{verb}: unexpected argument '{words[count]}'", f"write: {verb} {takes}")
 
 
 def _text(verb: str, words: Words, takes: str) -> str:
@@ -194,7 +197,7 @@ def _number(verb: str, word: str, least: int | None = None) -> int:
     except ValueError:
         raise _usage(f"{verb}: '{word}' is not a whole number", f"write a number, such as: {verb} 8") from None
     if least is not None and number < least:
-        raise _usage(f"{verb}: {number} is too small", f"write {least} or more; to hold the run: pause")
+        raise _usage(f"{verb}: {number} is too small", f"use {least} or more; to pause the run: pause")
     return number
 
 

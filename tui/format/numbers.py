@@ -47,6 +47,11 @@ def count(number: float) -> str:
     return f"{number:.0f}"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """The number with its noun: `1 task`, `2 tasks`."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def size(octets: float) -> str:
     """`512 B`, `1.5 GiB`."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):

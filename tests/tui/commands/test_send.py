@@ -15,7 +15,8 @@ from tui.bridge import (
     SetWorkers,
     SwarmError,
 )
-from tui.commands.send import command_of
+from tui.commands import arguments
+from tui.commands.send import VERBS, command_of
 
 PARSER = AgentPath("root/parser")
 
@@ -59,3 +60,7 @@ def test_what_does_not_go_together_is_refused(verb: str, words: list[str], optio
     with pytest.raises(SwarmError) as raised:
         command_of(verb, words, **options)  # type: ignore[arg-type]
     assert hint in raised.value.hint
+
+
+def test_the_help_names_every_verb() -> None:
+    assert {written.split()[0] for written, _ in arguments.VERBS} == set(VERBS)

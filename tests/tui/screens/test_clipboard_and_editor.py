@@ -61,7 +61,7 @@ def test_a_first_run_starts_with_one_key_and_a_draft_survives_a_kill(tmux: Tmux,
         "what should the swarm build",
         "make test +\\(found in the project",
         "rehearsal:notes",
-        "off, copies by",
+        "off, workspaces by",
     ):
         tmux.shows(mark)
     tmux("send-keys", "-l", "Five commands.")

@@ -149,12 +149,12 @@ async def test_the_start_screen_finds_check_keys_and_sandbox_and_keeps_a_draft(t
     session, file = small(), tmp_path / "draft.md"
     app = drafting(session, file, start)
     used: list[str] = []
-    app._look, app._use_check = lambda: "namespaced, copies by overlay", used.append
+    app._look, app._use_check = lambda: "namespaced, workspaces by overlay", used.append
     async with app.run_test(size=(120, 40)) as pilot:
         await app.workers.wait_for_complete()
         await pilot.pause()
         text = painted(app)
-        for part in ("make test   (found in the project", "OPENAI_API_KEY is set", "namespaced, copies by overlay"):
+        for part in ("make test   (found in the project", "OPENAI_API_KEY is set", "namespaced, workspaces by overlay"):
             assert part in text
         await pilot.press("f8")
         await pilot.pause()

@@ -1,0 +1,34 @@
+"""The run that a command names: found in the state folder, with a journal that can be read."""
+
+import asyncio
+from argparse import Namespace
+
+from tui.bridge import ErrorKind, JournalReader, RunFolder, RunListing, SwarmError, find_run, seq_of
+from tui.commands.options import state_dir
+
+
+def recorded_run(arguments: Namespace) -> RunListing:
+    """The run that `arguments.run` names. Raises SwarmError: no such run, an unreadable journal."""
+    run = find_run(state_dir(arguments), arguments.run)
+    require_readable(run)
+    return run
+
+
+def require_readable(run: RunListing) -> None:
+    """Raises SwarmError (journal) with the reason when the run's journal cannot be read."""
+    if run.problem:
+        message = f"cannot read the journal of {run.run}: {run.problem}"
+        raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
+
+
+def seq_at(folder: RunFolder, moment: str) -> int:
+    """The last event at a moment of the run; empty: the end. Raises SwarmError (usage)."""
+    return asyncio.run(_seq_at(folder, moment))
+
+
+async def _seq_at(folder: RunFolder, moment: str) -> int:
+    reader = await JournalReader.open(folder.journal)
+    try:
+        return await seq_of(reader, moment)
+    finally:
+        await reader.close()
