@@ -59,7 +59,7 @@ def repair_opening(task: Task, notes: str) -> str:
 
 
 def conflict_opening(task: Task, paths: Iterable[str], notes: str) -> str:
-    return f"# Conflict: {task.spec.title}\n\n{bullets(paths)}\n\n" + sections(
+    return f"# Conflict: {task.spec.title}\n\nFiles in conflict:\n\n{bullets(paths)}\n\n" + sections(
         "The change marked `yours`",
         goal=task.spec.goal,
         acceptance=task.spec.acceptance,

@@ -113,18 +113,15 @@ class Planner:
         snapshot, me = self.host.snapshot, self.agent_id
         tasks, planners = snapshot.open_tasks(me), snapshot.open_subplanners(me)
         messages = snapshot.inboxes.get(me, ())
-        if tasks or planners or messages:
-            told = (
-                f"not yet: tasks outstanding: {len(tasks)}, subplanners outstanding: {len(planners)}, "
-                f"unread messages: {len(messages)}; wait for them, or cancel what is not needed"
-            )
-            if not (tasks or planners):
-                return refused(told)
-            open_ends = f"it hands off with {len(tasks)} tasks and {len(planners)} subplanners outstanding"
-            return faulted(found(snapshot, me, Pathology.CLAIMS_COMPLETION, open_ends), told)
+        if tasks or planners:
+            open_ends = f"tasks outstanding: {len(tasks)}, subplanners outstanding: {len(planners)}"
+            finding = found(snapshot, me, Pathology.CLAIMS_COMPLETION, f"hands off with {open_ends}")
+            return faulted(finding, f"not yet: {open_ends}; wait for them, or cancel what is not needed")
+        if messages:
+            return refused(f"not yet: read the messages that follow first (unread: {len(messages)})")
         seen: tuple[Draft, ...] = ()
         if self.agent.parent is None and text.status is HandoffStatus.DONE and self._red_for_sure():
-            finding = found(snapshot, me, Pathology.CLAIMS_COMPLETION, "it is done, it says, and the check fails")
+            finding = found(snapshot, me, Pathology.CLAIMS_COMPLETION, "hands off `done` while the check fails")
             if not finding.limited:
                 return Answer(CHECK_FAILS, error=True, drafts=(finding.draft,))
             seen, text = (finding.draft,), replace(text, status=HandoffStatus.PARTIAL, concerns=_red(text.concerns))
