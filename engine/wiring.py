@@ -143,7 +143,7 @@ async def start_run(
             first = Intent(1, swarm.clock.now(), author, intent)
             await swarm.durable(swarm.record(Draft(e.IntentVersioned(first))))
             reader = await _reader(folder, held)
-            await swarm.publish_now()
+            await swarm.publisher.publish()
             unmade.pop_all()
             return LiveRun(swarm, folder, reader, held.pop_all())
 
@@ -230,7 +230,7 @@ async def _reader(folder: RunFolder, held: AsyncExitStack) -> JournalReader:
 
 
 def _epoch(swarm: Swarm) -> Draft:
-    workspaces = swarm.workspaces
+    workspaces = swarm.host.workspaces
     settings = msgspec.json.encode(swarm.settings).decode()
     lacks, granted = workspaces.not_guaranteed, workspaces.granted
     return Draft(e.EpochStarted(os.getpid(), workspaces.level, workspaces.method, settings, lacks, granted))

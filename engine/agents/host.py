@@ -9,7 +9,7 @@ from engine.domain.masking import Mask
 from engine.domain.settings import Settings
 from engine.domain.types import AgentId
 from engine.ports.machine import Gate
-from engine.ports.protocols import Checker, Clock, Ids, Models, Recorder, Trunk, Workspace, Workspaces
+from engine.ports.protocols import Clock, Ids, Models, Recorder, Trunk, Workspace, Workspaces
 from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
 
@@ -36,14 +36,17 @@ class RunContext(Protocol):
     prompts: Prompts
 
 
-class Host(RunContext, Recorder, Protocol):
+class RunRecorder(RunContext, Recorder, Protocol):
+    """The run, and the one way to change it."""
+
+
+class Host(RunRecorder, Protocol):
     """The swarm as its agents' code sees it. Everything that changes goes through `record`."""
 
     models: Models
     toolbox: Toolbox
     trunk: Trunk
     workspaces: Workspaces
-    checker: Checker | None
     gate: Gate
     mask: Mask
 

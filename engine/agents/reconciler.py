@@ -5,7 +5,7 @@ import asyncio
 from msgspec.structs import replace
 
 from engine.agents.conversation_log import bullets
-from engine.agents.host import Host
+from engine.agents.host import RunRecorder
 from engine.agents.inbox import message_to
 from engine.domain import events as e
 from engine.domain.events import Draft
@@ -25,7 +25,7 @@ from engine.domain.types import (
 )
 from engine.policy.bisection import trace
 from engine.policy.completion import Verdict
-from engine.ports.protocols import Checker, WorkspaceLost
+from engine.ports.protocols import Checker, Trunk, WorkspaceLost
 
 LANDINGS_EACH = 20
 """Landings after which a trunk that stays red gets one more fixup than the settings give."""
@@ -38,17 +38,19 @@ TOLD = 6_000
 class Reconciler:
     """The one owner of the green ref: it moves only to commits whose passed check is on record."""
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, run: RunRecorder, trunk: Trunk, checker: Checker | None) -> None:
+        self._run = run
+        self._trunk = trunk
+        self._checker = checker
         self._one_at_a_time = asyncio.Lock()
 
     async def reconcile(self, *, last: bool = False) -> Verdict:
         """Check the newest trunk, unless its verdict is known, and act on it. `last`: the planners are done."""
         async with self._one_at_a_time:
-            checker, snapshot = self.host.checker, self.host.snapshot
+            checker, snapshot = self._checker, self._run.snapshot
             if checker is None:
                 return Verdict.UNCHECKED
-            tip = await self.host.trunk.tip()
+            tip = await self._trunk.tip()
             check = snapshot.last_check
             known = check is not None and check.commit == tip and not self._repaired_since(check)
             if check is None or not known:
@@ -68,37 +70,37 @@ class Reconciler:
 
     async def _check(self, checker: Checker, commit: CommitId, purpose: CheckPurpose) -> Check:
         """Run the check and record it; one that kills its own sandbox has failed, and the swarm goes on."""
-        since = self.host.clock.monotonic()
+        since = self._run.clock.monotonic()
         try:
             check = await checker.check(commit)
         except WorkspaceLost as error:
-            wall_s = self.host.clock.monotonic() - since
+            wall_s = self._run.clock.monotonic() - since
             reason = f"the check did not finish: {error}"
-            check = Check(self.host.clock.now(), commit, False, None, reason, wall_s)
+            check = Check(self._run.clock.now(), commit, False, None, reason, wall_s)
         check = replace(check, purpose=purpose)
-        await self.host.durable(self.host.record(Draft(e.CheckFinished(check))))
+        await self._run.durable(self._run.record(Draft(e.CheckFinished(check))))
         return check
 
     async def _move_green(self, commit: CommitId) -> None:
-        if self.host.snapshot.green != commit:
-            await self.host.trunk.move_green(commit)
-            self.host.record(Draft(e.GreenMoved(commit)))
+        if self._run.snapshot.green != commit:
+            await self._trunk.move_green(commit)
+            self._run.record(Draft(e.GreenMoved(commit)))
 
     def _repaired_since(self, check: Check) -> bool:
         """Whether a fixup has ended since a failure: one that landed nothing says that the check was at fault."""
         return not check.passed and any((task.ended_at or 0) > check.at for task in self._fixups())
 
     def _fixups(self) -> list[Task]:
-        return [task for task in self.host.snapshot.tasks.values() if task.kind is TaskKind.FIXUP]
+        return [task for task in self._run.snapshot.tasks.values() if task.kind is TaskKind.FIXUP]
 
     # --- repairs ---------------------------------------------------------------------------------------------
 
     async def _repair(self, checker: Checker, check: Check) -> Verdict:
-        snapshot = self.host.snapshot
+        snapshot = self._run.snapshot
         since = snapshot.green_at or 0
         made = sum(task.queued_at > since for task in self._fixups())
         landings = sum(at > since for at in snapshot.landed_times)
-        if made >= self.host.settings.repo.fixups + landings // LANDINGS_EACH:
+        if made >= self._run.settings.repo.fixups + landings // LANDINGS_EACH:
             return self._give_up(check, made)
         broken = await self._trace(checker, check)
         owner = self._owner(check, broken)
@@ -106,23 +108,23 @@ class Reconciler:
             return Verdict.RED
         intent = snapshot.intent
         task = Task(
-            id=TaskId(self.host.ids.new("t")),
+            id=TaskId(self._run.ids.new("t")),
             spec=TaskSpec(TITLE, self._report(check, broken), priority=FIXUP_PRIORITY),
             planner=owner,
             intent=intent.version if intent else 0,
             kind=TaskKind.FIXUP,
-            queued_at=self.host.clock.now(),
+            queued_at=self._run.clock.now(),
         )
         drafts = [Draft(e.BreakTraced(broken), owner)] if broken else []
-        self.host.record(*drafts, Draft(e.TaskQueued(task), owner, task.id))
+        self._run.record(*drafts, Draft(e.TaskQueued(task), owner, task.id))
         return Verdict.REPAIRING
 
     def _give_up(self, check: Check, fixups: int) -> Verdict:
         """Nobody's small change mends trunk: the planners hear of it, once, and plan it as work."""
-        snapshot = self.host.snapshot
+        snapshot = self._run.snapshot
         if snapshot.given_up or not fixups or snapshot.root is None:
             return Verdict.RED
-        self.host.record(Draft(e.FixupsExhausted(check.commit, fixups)))
+        self._run.record(Draft(e.FixupsExhausted(check.commit, fixups)))
         owner = self._owner(check, snapshot.broken)
         for planner in dict.fromkeys((snapshot.root, owner)):
             self._tell(planner, "check_stays_red", check)
@@ -130,10 +132,10 @@ class Reconciler:
 
     async def _trace(self, checker: Checker, check: Check) -> Break | None:
         """Find the landing that broke trunk; what passes on the way is the newest green. None: there is no green."""
-        snapshot = self.host.snapshot
+        snapshot = self._run.snapshot
         if snapshot.green is None:
             return None
-        commits = await self.host.trunk.landed_since(snapshot.green)
+        commits = await self._trunk.landed_since(snapshot.green)
         if check.commit not in commits:
             return None
         commits = commits[: commits.index(check.commit) + 1]
@@ -145,15 +147,15 @@ class Reconciler:
             return passed
 
         repaired = {task.commit for task in self._fixups() if task.commit}
-        suspects, checks = await trace(commits, passes, self.host.settings.repo.bisect_checks, repaired)
+        suspects, checks = await trace(commits, passes, self._run.settings.repo.bisect_checks, repaired)
         landed = {task.commit: task.id for task in snapshot.tasks.values() if task.commit}
         tasks = tuple(landed[commit] for commit in suspects if commit in landed)
-        return Break(self.host.clock.now(), check.commit, suspects, tasks, checks)
+        return Break(self._run.clock.now(), check.commit, suspects, tasks, checks)
 
     def _owner(self, check: Check, broken: Break | None) -> AgentId | None:
         """The planner that hears of the fixup: of the newest suspect whose files the failure names, else of the
         newest suspect, else the root."""
-        snapshot = self.host.snapshot
+        snapshot = self._run.snapshot
         landings = [landing for landing in reversed(snapshot.landings) if landing.commit is not None]
         if broken is not None:
             landings = [landing for landing in landings if landing.commit in broken.suspects]
@@ -169,11 +171,11 @@ class Reconciler:
     # --- what is told ----------------------------------------------------------------------------------------
 
     def _report(self, check: Check, broken: Break | None) -> str:
-        command = self.host.snapshot.check_command
+        command = self._run.snapshot.check_command
         report = f"{outcome(command, check)} on the newest trunk:\n\n```\n{check.output}\n```"
         if broken is None or not broken.tasks:
             return report
-        tasks = [self.host.snapshot.tasks[id] for id in broken.tasks]
+        tasks = [self._run.snapshot.tasks[id] for id in broken.tasks]
         lines = bullets(f"{task.commit}: {task.spec.title}" for task in tasks if task.state is TaskState.LANDED)
         one = len(broken.suspects) == 1
         return f"{report}\n\n{'It broke with this change' if one else 'One of these changes broke it'}:\n\n{lines}"
@@ -181,10 +183,10 @@ class Reconciler:
     def _tell(self, planner: AgentId | None, prompt: str, check: Check) -> None:
         if planner is None:
             return
-        text = self.host.prompts[prompt].render(
-            outcome=outcome(self.host.snapshot.check_command, check), output=check.output[-TOLD:]
+        text = self._run.prompts[prompt].render(
+            outcome=outcome(self._run.snapshot.check_command, check), output=check.output[-TOLD:]
         )
-        self.host.record(message_to(self.host, planner, MessageSource.CHECK, text))
+        self._run.record(message_to(self._run, planner, MessageSource.CHECK, text))
 
 
 def outcome(command: str, check: Check) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from engine.agents.host import Host
+from engine.agents.host import RunRecorder
 from engine.agents.inbox import message_to
 from engine.domain import events as e
 from engine.domain.events import Draft
@@ -11,30 +11,29 @@ from engine.domain.types import Agent, AgentId, MessageSource, Role, TaskId
 from engine.policy.budget import is_held, is_reached, reached, standings, task_standing
 
 
-class BudgetWatch:
+class BudgetEnforcer:
     """One for the swarm. `look` keeps the marks on record true; `take` is asked before every model call.
 
     An agent in a part whose limit is reached may make `grace_steps` more calls, counted from that moment in this
     process: whoever starts later, or after a restart, has none.
     """
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self.snapshot = host.snapshot
+    def __init__(self, run: RunRecorder) -> None:
+        self._run = run
         self._ran_out_at: float | None = None
         self._grace: dict[AgentId, int] = {}
         self._price_told = False
 
     def look(self) -> None:
         """Compare what is spent with the limits."""
-        settings, marks = self.host.settings, self.snapshot.budget_marks
-        now = {standing.part: standing for standing in standings(settings, self.snapshot, self.host.clock.now())}
+        settings, marks = self._run.settings, self._run.snapshot.budget_marks
+        now = {standing.part: standing for standing in standings(settings, self._run.snapshot, self._run.clock.now())}
         for part, standing in now.items():
             self._mark(part, standing.mark, standing.limit)
         for part in [part for part, old in marks.items() if part not in now and not part.startswith("task ")]:
             self._mark(part, Mark.ROOM, "no limit any more")
-        if is_reached(self.snapshot, RUN):
-            self._ran_out_at = self.host.clock.monotonic() if self._ran_out_at is None else self._ran_out_at
+        if is_reached(self._run.snapshot, RUN):
+            self._ran_out_at = self._run.clock.monotonic() if self._ran_out_at is None else self._ran_out_at
         else:
             self._ran_out_at = None
         self._watch_prices()
@@ -42,21 +41,21 @@ class BudgetWatch:
     def take(self, agent: AgentId) -> str:
         """Whether an agent may make one more model call: empty if so, else why not."""
         self.look()
-        me = self.snapshot.agents[agent]
+        me = self._run.snapshot.agents[agent]
         if me.task is not None:
             self._look_at_task(me, me.task)
-        part = reached(self.snapshot, me)
+        part = reached(self._run.snapshot, me)
         if part is None:
             self._grace.pop(agent, None)
             return ""
         if self._grace.get(agent, 0) > 0:
             self._grace[agent] -= 1
             return ""
-        return f"the budget of {part} is used up: {self.snapshot.budget_marks[part].limit}"
+        return f"the budget of {part} is used up: {self._run.snapshot.budget_marks[part].limit}"
 
     def holds(self, agent: AgentId) -> bool:
         """Whether an agent must not make a call at this moment."""
-        return is_held(self.snapshot, self.snapshot.agents[agent], self._grace)
+        return is_held(self._run.snapshot, self._run.snapshot.agents[agent], self._grace)
 
     @property
     def grace(self) -> Mapping[AgentId, int]:
@@ -66,50 +65,50 @@ class BudgetWatch:
     @property
     def overrun_s(self) -> float:
         """Seconds since the limit of the run itself was found to be reached; 0 while it is not."""
-        return 0.0 if self._ran_out_at is None else self.host.clock.monotonic() - self._ran_out_at
+        return 0.0 if self._ran_out_at is None else self._run.clock.monotonic() - self._ran_out_at
 
     def of_task_only(self, agent: AgentId) -> bool:
         """Whether it is the task's own limit that refuses an agent's call, and no larger part's."""
-        part = reached(self.snapshot, self.snapshot.agents[agent])
+        part = reached(self._run.snapshot, self._run.snapshot.agents[agent])
         return part is not None and part.startswith("task ")
 
     # --- marking ---------------------------------------------------------------------------------------------
 
     def _mark(self, part: Part, mark: Mark, limit: str) -> None:
-        old = self.snapshot.budget_marks.get(part)
+        old = self._run.snapshot.budget_marks.get(part)
         if mark is (old.mark if old else Mark.ROOM):
             return
         drafts = [Draft(e.BudgetMarked(part, mark, limit))]
-        inside = [agent for agent in self.snapshot.agents.values() if not agent.ended and part in parts_of(agent)]
+        inside = [agent for agent in self._run.snapshot.agents.values() if not agent.ended and part in parts_of(agent)]
         if mark is Mark.NEAR:
             drafts += self._tell(self._planners(part, inside), "budget", part=part, limit=limit)
         elif mark is Mark.REACHED:
-            grace = self.host.settings.budget.grace_steps
+            grace = self._run.settings.budget.grace_steps
             self._grace |= {agent.id: grace for agent in inside}
             workers = [agent for agent in inside if agent.role is not Role.PLANNER]
             drafts += self._tell(workers, "hand_off_now", limit=limit, steps=grace)
             if part != RUN:  # what a planner does about a run that ends, it does when the run goes on
                 told = self._planners(part, inside)
                 drafts += self._tell(told, "budget_reached", part=part, limit=limit, steps=grace)
-        self.host.record(*drafts)
+        self._run.record(*drafts)
 
     def _look_at_task(self, agent: Agent, task: TaskId) -> None:
-        standing = task_standing(self.host.settings, self.snapshot, task)
-        old = self.snapshot.budget_marks.get(standing.part)
+        standing = task_standing(self._run.settings, self._run.snapshot, task)
+        old = self._run.snapshot.budget_marks.get(standing.part)
         if standing.mark is (old.mark if old else Mark.ROOM):
             return
         drafts = [Draft(e.BudgetMarked(standing.part, standing.mark, standing.limit), agent.id, task)]
-        grace = self.host.settings.budget.grace_steps
+        grace = self._run.settings.budget.grace_steps
         if standing.mark is Mark.NEAR:
             drafts += self._tell([agent], "task_budget", limit=standing.limit)
         elif standing.mark is Mark.REACHED:
             self._grace[agent.id] = grace
             drafts += self._tell([agent], "hand_off_now", limit=standing.limit, steps=grace)
-        self.host.record(*drafts)
+        self._run.record(*drafts)
 
     def _planners(self, part: Part, inside: list[Agent]) -> list[Agent]:
         """Whom a part's limit concerns: its own planners, and the one above them; all of them for a role."""
-        agents = self.snapshot.agents
+        agents = self._run.snapshot.agents
         everyone = [agent for agent in agents.values() if agent.role is Role.PLANNER and not agent.ended]
         if part.startswith("role "):
             return [] if part == of_role(Role.PLANNER) else everyone
@@ -118,18 +117,18 @@ class BudgetWatch:
         return [agent for agent in everyone if agent.id in within or agent.id in above]
 
     def _tell(self, agents: list[Agent], prompt: str, **values: object) -> list[Draft]:
-        text = self.host.prompts[prompt].render(**values)
-        return [message_to(self.host, agent.id, MessageSource.REMINDER, text, task=agent.task) for agent in agents]
+        text = self._run.prompts[prompt].render(**values)
+        return [message_to(self._run, agent.id, MessageSource.REMINDER, text, task=agent.task) for agent in agents]
 
     def _watch_prices(self) -> None:
         """Say once in this process that a limit in USD meets calls of unknown price."""
-        spent, budget = self.snapshot.spent.get(RUN), self.host.settings.budget
+        spent, budget = self._run.snapshot.spent.get(RUN), self._run.settings.budget
         limits = (budget, *budget.role.values(), *budget.subtree.values())
-        in_usd = any(each.usd for each in limits) or self.host.settings.task.max_usd
+        in_usd = any(each.usd for each in limits) or self._run.settings.task.max_usd
         if self._price_told or spent is None or not spent.unpriced or not in_usd:
             return
         self._price_told = True
         how = "their tokens do not count against limits in USD: limit tokens, or set a ceiling_price"
         if budget.ceiling_price:
             how = f"their tokens count as {budget.ceiling_price:g} USD per million: set prices to know better"
-        self.host.record(Draft(e.Warned(f"a model's price is unknown; {how}")))
+        self._run.record(Draft(e.Warned(f"a model's price is unknown; {how}")))

@@ -3,7 +3,7 @@
 import difflib
 
 from engine.agents.cancellation import cancelled
-from engine.agents.host import Host
+from engine.agents.host import RunContext
 from engine.agents.inbox import message_to
 from engine.domain import commands as c
 from engine.domain import events as e
@@ -21,15 +21,15 @@ from engine.domain.types import (
 )
 
 
-def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
+def drafts_for(run: RunContext, command: c.Command) -> tuple[Draft, ...]:
     """The events that carry the command out, one batch. Raises SwarmError when it cannot be.
 
     Stop ends this process's work, which is no event: the swarm does that.
     """
-    snapshot = host.snapshot
+    snapshot = run.snapshot
     match command:
         case c.SubmitIntent(text=text, author=author):
-            return _new_intent(host, text, author)
+            return _new_intent(run, text, author)
         case c.Pause(path=None, freeze=freeze):
             running = snapshot.state is RunState.RUNNING  # else it is paused or about to be
             held = [Draft(e.RunStateChanged(RunState.PAUSING, "paused by a person"))] if running else []
@@ -40,67 +40,66 @@ def drafts_for(host: Host, command: c.Command) -> tuple[Draft, ...]:
             paused = snapshot.state in (RunState.PAUSING, RunState.PAUSED)
             return (*([Draft(e.RunStateChanged(RunState.RUNNING))] if paused else []), *let_go)
         case c.Pause(path=path, freeze=freeze):
-            return (Draft(e.SubtreePaused(freeze=freeze), _at(host, path).id),)
+            return (Draft(e.SubtreePaused(freeze=freeze), _at(run, path).id),)
         case c.Resume(path=path):
-            return (Draft(e.SubtreeResumed(), _at(host, path).id),)
+            return (Draft(e.SubtreeResumed(), _at(run, path).id),)
         case c.Steer(path=path, text=text, taken_back=taken_back):
-            agent = _alive(_at(host, path))
-            said = host.prompts["steer_taken_back" if taken_back else "steer"].render(text=_filled(text))
-            return (message_to(host, agent.id, MessageSource.STEER, said),)
+            agent = _alive(_at(run, path))
+            said = run.prompts["steer_taken_back" if taken_back else "steer"].render(text=_filled(text))
+            return (message_to(run, agent.id, MessageSource.STEER, said),)
         case c.Cancel(path=path, reason=reason):
-            if not (drafts := cancelled(host, _at(host, path), reason)):
+            if not (drafts := cancelled(run, _at(run, path), reason)):
                 raise _refused(f"{path} has ended", "there is nothing to cancel")
             return drafts
         case c.SetWorkers(workers=workers, path=path):
             if workers is not None and workers < 0:
                 raise _refused("the number of workers cannot be negative", "give 0 or more")
-            planner = _planner(host, path, "a limit of workers") if path is not None else None
+            planner = _planner(run, path, "a limit of workers") if path is not None else None
             if planner is not None and planner.parent is not None:
                 return (Draft(e.SubtreeLimited(workers), planner.id),)
             if workers is None:
                 raise _refused("the whole run needs a limit", "give a number of workers")
             return (Draft(e.WorkersLimited(workers, "person")),)
         case c.SetPriority(path=path, priority=priority):
-            return (Draft(e.PriorityChanged(priority), _planner(host, path, "a priority").id),)
+            return (Draft(e.PriorityChanged(priority), _planner(run, path, "a priority").id),)
         case c.SetModel(model=model, path=path, role=role):
-            host.models.check(model)
             if path is None:
                 return (Draft(e.ModelChanged(model, role)),)
-            agents = snapshot.subtree(_at(host, path).id)
+            agents = snapshot.subtree(_at(run, path).id)
             return tuple(Draft(e.ModelChanged(model), agent.id) for agent in agents if not _gone(agent))
         case c.Rescope(path=path, goal=goal, scope=scope):
-            agent = _alive(_at(host, path))
+            agent = _alive(_at(run, path))
             if agent.role is not Role.PLANNER or agent.parent is None:
                 raise _refused(f"{path} is not a subplanner", "the root's scope is the intent: edit that instead")
-            text = host.prompts["rescoped"].render(goal=_filled(goal), scope=scope or "as before")
+            text = run.prompts["rescoped"].render(goal=_filled(goal), scope=scope or "as before")
             return (
                 Draft(e.Rescoped(goal, scope or agent.scope), agent.id),
-                message_to(host, agent.id, MessageSource.STEER, text),
+                message_to(run, agent.id, MessageSource.STEER, text),
             )
         case c.Resolve(handoff=handoff, resolved=resolved):
-            return _resolved(host, handoff, resolved)
+            return _resolved(run, handoff, resolved)
         case _:
             return ()
 
 
-def _resolved(host: Host, handoff: HandoffId, resolved: bool) -> tuple[Draft, ...]:
-    known = host.snapshot.handoffs.get(handoff)
+def _resolved(run: RunContext, handoff: HandoffId, resolved: bool) -> tuple[Draft, ...]:
+    known = run.snapshot.handoffs.get(handoff)
     if known is None:
         hint = "a handoff's id stands in its head on the screen, and in `export`"
         raise SwarmError(ErrorKind.NOT_FOUND, f"there is no handoff {handoff}", hint)
-    if (handoff in host.snapshot.resolved) is resolved:
+    if (handoff in run.snapshot.resolved) is resolved:
         return ()
     return (Draft(e.HandoffResolved(handoff, resolved), known.agent, known.task),)
 
 
-def _new_intent(host: Host, text: str, author: str) -> tuple[Draft, ...]:
-    snapshot = host.snapshot
+def _new_intent(run: RunContext, text: str, author: str) -> tuple[Draft, ...]:
+    snapshot = run.snapshot
     root = snapshot.root
     old = snapshot.intent
     if old is not None and old.text == text:
         raise _refused("the intent is unchanged", "edit it before you submit it")
     version = old.version + 1 if old else 1
-    draft = Draft(e.IntentVersioned(Intent(version, host.clock.now(), author, _filled(text))))
+    draft = Draft(e.IntentVersioned(Intent(version, run.clock.now(), author, _filled(text))))
     if root is None or old is None:
         return (draft,)
     changed = "\n".join(
@@ -108,13 +107,13 @@ def _new_intent(host: Host, text: str, author: str) -> tuple[Draft, ...]:
             old.text.splitlines(), text.splitlines(), f"version {old.version}", f"version {version}", lineterm=""
         )
     )
-    told = host.prompts["intent_changed"].render(version=version, text=text.strip(), diff=changed)
-    return draft, message_to(host, root, MessageSource.INTENT, told, intent=version)
+    told = run.prompts["intent_changed"].render(version=version, text=text.strip(), diff=changed)
+    return draft, message_to(run, root, MessageSource.INTENT, told, intent=version)
 
 
-def _at(host: Host, path: AgentPath | None) -> Agent:
+def _at(run: RunContext, path: AgentPath | None) -> Agent:
     """Raises SwarmError (not found) that names the nearest path."""
-    snapshot = host.snapshot
+    snapshot = run.snapshot
     id = snapshot.paths.get(path) if path else None
     if id is None:
         near = difflib.get_close_matches(path or "", list(snapshot.paths), 1, 0.3)
@@ -123,8 +122,8 @@ def _at(host: Host, path: AgentPath | None) -> Agent:
     return snapshot.agents[id]
 
 
-def _planner(host: Host, path: AgentPath, what: str) -> Agent:
-    agent = _at(host, path)
+def _planner(run: RunContext, path: AgentPath, what: str) -> Agent:
+    agent = _at(run, path)
     if agent.role is not Role.PLANNER:
         raise _refused(f"{path} is not a planner", f"{what} is a subtree's: give the path of its planner")
     return agent

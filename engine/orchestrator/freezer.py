@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from engine.agents.host import RunRecorder
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import AgentId, AgentState
+from engine.orchestrator.deadlines import Deadlines
 from engine.ports.machine import Gate
-from engine.ports.protocols import Recorder, Workspace, WorkspaceLost
-from engine.state.snapshot import Snapshot
+from engine.ports.protocols import Workspace, WorkspaceLost
 
 
 class _Running:
@@ -22,15 +23,12 @@ class _Running:
 
 
 class Freezer:
-    """Knows every command that agents run. `stop_clock` holds the deadline of an agent's attempt."""
+    """Knows every command that agents run."""
 
-    def __init__(
-        self, host: Recorder, snapshot: Snapshot, gate: Gate, stop_clock: Callable[[AgentId], Callable[[], None]]
-    ) -> None:
-        self._host = host
-        self._snapshot = snapshot
+    def __init__(self, run: RunRecorder, gate: Gate, deadlines: Deadlines) -> None:
+        self._run = run
         self._gate = gate
-        self._stop_clock = stop_clock
+        self._deadlines = deadlines
         self._running: dict[AgentId, _Running] = {}
         self._one_at_a_time = asyncio.Lock()
 
@@ -39,7 +37,7 @@ class Freezer:
         """Around one command of an agent."""
         running = self._running[agent] = _Running(workspace, command)
         try:
-            if self._snapshot.is_frozen(agent):  # since it waited at the gate
+            if self._run.snapshot.is_frozen(agent):  # since it waited at the gate
                 asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(self.settle()))
             yield
         finally:
@@ -51,7 +49,7 @@ class Freezer:
         """Freeze and thaw what the snapshot says; returns when it is done."""
         async with self._one_at_a_time:
             for agent, running in list(self._running.items()):
-                frozen = self._snapshot.is_frozen(agent)
+                frozen = self._run.snapshot.is_frozen(agent)
                 if frozen == (running.go_on is not None) or self._running.get(agent) is not running:
                     continue
                 try:
@@ -60,7 +58,7 @@ class Freezer:
                     pass  # the agent hears of it from the command itself
 
     async def _freeze(self, agent: AgentId, running: _Running) -> None:
-        clock, place = self._stop_clock(agent), self._gate.step_aside(running.command)
+        clock, place = self._deadlines.stop_clock(agent), self._gate.step_aside(running.command)
 
         def go_on() -> None:
             running.go_on = None
@@ -80,7 +78,7 @@ class Freezer:
             self._state(agent, AgentState.ACTING, "")
 
     def _state(self, id: AgentId, state: AgentState, mark: str) -> None:
-        agent = self._snapshot.agents[id]
+        agent = self._run.snapshot.agents[id]
         if not agent.ended:
             doing = mark + agent.doing.removeprefix("frozen: ")
-            self._host.record(Draft(e.AgentStateChanged(state, doing), id, agent.task))
+            self._run.record(Draft(e.AgentStateChanged(state, doing), id, agent.task))

@@ -2,8 +2,10 @@
 planner that can decide.
 """
 
+from collections.abc import Callable
+
 from engine.agents.conversation_log import bullets
-from engine.agents.host import Host
+from engine.agents.host import RunRecorder
 from engine.agents.inbox import message_to
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
@@ -28,46 +30,53 @@ PILE = 4
 """Agents within an hour that make a failure a shared one."""
 
 
-class Watch:
-    """Listens to every event; `speak` records what follows from them. What it counts is in the snapshot."""
+class PathologyMonitor:
+    """Notes what events show; `report` records what follows. All that it counts is in the snapshot.
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    `look_again` is called where a finding has to be reported though its event calls for nothing else.
+    """
+
+    def __init__(self, run: RunRecorder, look_again: Callable[[], None]) -> None:
+        self._run = run
+        self._look_again = look_again
         self._met: list[tuple[str, AgentId]] = []
         self._drafts: list[Draft] = []
 
-    @property
-    def has_something_to_say(self) -> bool:
-        return bool(self._drafts or self._met)
+    def tool_finished(self, event: Event, body: e.ToolFinished) -> None:
+        """Note the failure that a command has met, if any."""
+        if body.tool == "shell" and event.agent and (line := failure_in(body.answer)):
+            self._met.append((line, event.agent))
+            self._look_again()
 
-    def note(self, event: Event) -> None:
-        """Look at an event that has just happened."""
-        match event.body:
-            case e.ToolFinished(tool="shell", answer=answer) if event.agent and (line := failure_in(answer)):
-                self._met.append((line, event.agent))
-            case e.LandingFinished(landing=landing) if landing.state is LandingState.CONFLICTED:
-                self._met += ((f"a conflict in {path}", landing.agent) for path in landing.conflicts)
-            case e.LandingFinished(landing=landing) if landing.commit is not None:
-                self._note_strays(landing.agent, landing.task, landing.paths)
-            case e.TaskEnded(state=TaskState.FAILED | TaskState.LANDED, commit=None) if event.task:
-                self._note_barren(event.task)
+    def landing_finished(self, event: Event, body: e.LandingFinished) -> None:
+        """Note conflicts, and changed paths outside the task's scope."""
+        landing = body.landing
+        if landing.state is LandingState.CONFLICTED:
+            self._met += ((f"a conflict in {path}", landing.agent) for path in landing.conflicts)
+        elif landing.commit is not None:
+            self._note_strays(landing.agent, landing.task, landing.paths)
 
-    def speak(self) -> None:
+    def task_ended(self, event: Event, body: e.TaskEnded) -> None:
+        """Note a task that has landed nothing."""
+        if event.task and body.state in (TaskState.FAILED, TaskState.LANDED) and body.commit is None:
+            self._note_barren(event.task)
+
+    def report(self) -> None:
         """Record what was found since the last time."""
         met, self._met = self._met, []
         for line, agent in met:
             self._note_failure(line, agent)
         drafts, self._drafts = self._drafts, []
         if drafts:
-            self.host.record(*drafts)
+            self._run.record(*drafts)
 
     # --- many agents, one failure ----------------------------------------------------------------------------
 
     def _note_failure(self, line: str, agent: AgentId) -> None:
-        snapshot, since = self.host.snapshot, self.host.clock.now() - HOUR
+        snapshot, since = self._run.snapshot, self._run.clock.now() - HOUR
         if snapshot.failures.get(line, {}).get(agent, since) > since:
             return
-        self.host.record(Draft(e.FailureNoted(line), agent))
+        self._run.record(Draft(e.FailureNoted(line), agent))
         agents = list(snapshot.failures[line])
         if len(agents) < PILE or snapshot.failures_told.get(line, since) > since:
             return
@@ -76,12 +85,12 @@ class Watch:
             self._drafts.append(Draft(e.FailureShared(line, len(agents)), planner))
             detail = f"{len(agents)} agents: {line}"
             self._tell(planner, "notice_piling", Pathology.PILES_UP, detail, agents=len(agents), failure=line)
-            self.host.record(*self._drafts)
+            self._run.record(*self._drafts)
             self._drafts = []
 
     def _above_all(self, agents: list[AgentId]) -> AgentId | None:
         """The nearest planner that all of them work below and that can be told."""
-        snapshot = self.host.snapshot
+        snapshot = self._run.snapshot
         shared = [above.id for above in snapshot.ancestors(agents[0])]
         for other in agents[1:]:
             above = {one.id for one in snapshot.ancestors(other)}
@@ -91,7 +100,7 @@ class Watch:
     # --- outside the scope -----------------------------------------------------------------------------------
 
     def _note_strays(self, agent: AgentId, task_id: TaskId, paths: tuple[str, ...]) -> None:
-        snapshot = self.host.snapshot
+        snapshot = self._run.snapshot
         task = snapshot.tasks[task_id]
         outside = strays(task.spec.scope, paths)
         if not outside:
@@ -118,7 +127,7 @@ class Watch:
     # --- nothing lands ---------------------------------------------------------------------------------------
 
     def _note_barren(self, task: TaskId) -> None:
-        snapshot = self.host.snapshot
+        snapshot = self._run.snapshot
         planner = snapshot.tasks[task].planner
         row = barren_in_a_row(snapshot, planner)
         if len(row) not in (BARREN_NUDGED, BARREN_LIMITED) or not self._hears(snapshot.agents[planner]):
@@ -129,8 +138,8 @@ class Watch:
         detail = f"{len(row)} tasks in a row landed nothing"
         remedy = Remedy.LIMIT if len(row) == BARREN_LIMITED else Remedy.NUDGE
         finding = found(snapshot, planner, Pathology.NEVER_MERGES, detail, limit=remedy is Remedy.LIMIT)
-        text = self.host.prompts["notice_barren"].render(count=len(row), tasks=reasons)
-        self._drafts += [finding.draft, message_to(self.host, planner, MessageSource.SYSTEM, text)]
+        text = self._run.prompts["notice_barren"].render(count=len(row), tasks=reasons)
+        self._drafts += [finding.draft, message_to(self._run, planner, MessageSource.SYSTEM, text)]
 
     # --- telling ---------------------------------------------------------------------------------------------
 
@@ -147,5 +156,5 @@ class Watch:
         **said: object,
     ) -> None:
         finding = Finding(about or planner, pathology, 1, Remedy.TOLD, detail[:1_000])
-        text = self.host.prompts[prompt].render(**said)
-        self._drafts += [finding.draft, message_to(self.host, planner, MessageSource.SYSTEM, text)]
+        text = self._run.prompts[prompt].render(**said)
+        self._drafts += [finding.draft, message_to(self._run, planner, MessageSource.SYSTEM, text)]

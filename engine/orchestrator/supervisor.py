@@ -18,6 +18,7 @@ from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmErr
 from engine.domain.events import Draft, Event
 from engine.domain.types import ROOT, Agent, AgentId, AgentState, Role, TaskId, TaskState
 from engine.domain.units import span_s
+from engine.orchestrator.deadlines import Deadlines
 from engine.policy.budget import reached
 from engine.policy.completion import Activity
 from engine.policy.scheduling import next_task
@@ -33,8 +34,9 @@ Work = Callable[[], Coroutine[None, None, None]]
 
 
 class Supervisor:
-    """The agents that run in this process. `fail` is told what broke the program itself, `stir` that an agent ended.
+    """The agents that run in this process.
 
+    `fail` is told what broke the program itself; `look_again` is called when an agent has ended.
     Once `closing` is set, agents that end leave no events behind: the next process takes them for lost.
     """
 
@@ -43,8 +45,9 @@ class Supervisor:
         host: Host,
         journal: Journal,
         governor: Governor,
+        deadlines: Deadlines,
         fail: Callable[[BaseException], None],
-        stir: Callable[[], None],
+        look_again: Callable[[], None],
     ) -> None:
         self.host = host
         self.snapshot = snapshot = host.snapshot
@@ -52,10 +55,10 @@ class Supervisor:
         self._journal = journal
         self._governor = governor
         self._fail = fail
-        self._stir = stir
+        self._deadlines = deadlines
+        self._look_again = look_again
         self._running: dict[AgentId, asyncio.Task[None]] = {}
         self._attempts: dict[AgentId, Attempt] = {}
-        self._deadlines: dict[AgentId, asyncio.Timeout] = {}
         self._queued = {id for id, task in snapshot.tasks.items() if task.state is TaskState.QUEUED}
         self._working: set[TaskId] = set()
         self._trouble = 0
@@ -81,35 +84,42 @@ class Supervisor:
         attempt = self._attempts.get(agent)
         return attempt.desk if attempt is not None else None
 
-    def stop_clock(self, agent: AgentId) -> Callable[[], None]:
-        """Hold the deadline of the attempt that an agent works at; what is answered lets it run on."""
-        task = self.snapshot.agents[agent].task
-        deadline = self._deadlines.get((task and self.snapshot.tasks[task].agent) or agent)
-        if deadline is None or deadline.expired() or (when := deadline.when()) is None:
-            return lambda: None
-        since = self.host.clock.monotonic()
-        deadline.reschedule(None)
-        return lambda: deadline.reschedule(when + self.host.clock.monotonic() - since)
+    # --- reactions to events ---------------------------------------------------------------------------------
 
-    def react(self, event: Event) -> None:
-        """Note what an event calls for. A cancelled attempt ends in this very step, so that it never runs on."""
-        match event.body:
-            case e.TaskQueued() | e.TaskRequeued():
-                assert event.task is not None
-                self._queued.add(event.task)
-            case e.TaskEnded(state=TaskState.LANDED):
-                self._trouble = 0
-            case e.TaskStarted():
-                assert event.task is not None
-                self._queued.discard(event.task)
-            case e.TaskEnded(state=TaskState.CANCELLED):
-                assert event.task is not None
-                self._queued.discard(event.task)
-                self._cancel(event.agent)
-            case e.TaskUnwanted() | e.AgentStateChanged(state=AgentState.CANCELLED):
-                self._cancel(event.agent)
-            case e.AgentSpawned(spawned=agent) if agent.role is Role.PLANNER:
-                self._new_planners.append(agent.id)
+    def agent_spawned(self, event: Event, body: e.AgentSpawned) -> None:
+        """Start a new planner with the next look."""
+        if body.spawned.role is Role.PLANNER:
+            self._new_planners.append(body.spawned.id)
+
+    def agent_changed(self, event: Event, body: e.AgentStateChanged) -> None:
+        """Stop an agent that is cancelled."""
+        if body.state is AgentState.CANCELLED:
+            self._cancel(event.agent)
+
+    def task_queued(self, event: Event, body: e.TaskQueued | e.TaskRequeued) -> None:
+        """Start the task as soon as there is a slot."""
+        assert event.task is not None
+        self._queued.add(event.task)
+
+    def task_started(self, event: Event, body: e.TaskStarted) -> None:
+        """Take the task off the queue."""
+        assert event.task is not None
+        self._queued.discard(event.task)
+
+    def task_ended(self, event: Event, body: e.TaskEnded) -> None:
+        """Stop the attempt of a cancelled task in this very step, so that it never goes on."""
+        assert event.task is not None
+        if body.state == TaskState.LANDED:
+            self._trouble = 0
+        elif body.state == TaskState.CANCELLED:
+            self._queued.discard(event.task)
+            self._cancel(event.agent)
+
+    def task_unwanted(self, event: Event, body: e.TaskUnwanted) -> None:
+        """Stop the attempt, once its landing is over."""
+        self._cancel(event.agent)
+
+    # --- starting --------------------------------------------------------------------------------------------
 
     def start_all(self) -> None:
         """Start the planners that are new and as many attempts as there are slots."""
@@ -119,8 +129,6 @@ class Supervisor:
     def _cancel(self, agent: AgentId | None) -> None:
         if agent is not None and (task := self._running.get(agent)) is not None:
             task.cancel()
-
-    # --- starting --------------------------------------------------------------------------------------------
 
     def _start_planners(self) -> None:
         if self.snapshot.root is None and self.snapshot.intent is not None:
@@ -178,7 +186,7 @@ class Supervisor:
         def on_end(task: asyncio.Task[None]) -> None:
             self._running.pop(agent, None)
             ended(task.cancelled())
-            self._stir()
+            self._look_again()
 
         task.add_done_callback(on_end)
 
@@ -195,8 +203,7 @@ class Supervisor:
         attempt = self._attempts[agent] = Attempt(self.host, task_id, agent)
         limit = self.host.settings.task.timeout
         try:
-            async with asyncio.timeout(span_s(limit)) as deadline:
-                self._deadlines[agent] = deadline
+            async with self._deadlines.limit(agent, span_s(limit)):
                 await attempt.run()
         except ModelError as error:
             if error.kind is ModelErrorKind.REFUSED:
@@ -241,7 +248,6 @@ class Supervisor:
     def _attempt_ended(self, task_id: TaskId, agent: AgentId, cancelled: bool) -> None:
         self._working.discard(task_id)
         self._attempts.pop(agent, None)
-        self._deadlines.pop(agent, None)
         if cancelled and not self.closing:
             self._close_cancelled(task_id, agent)
 

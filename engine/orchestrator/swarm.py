@@ -1,255 +1,96 @@
-"""The running swarm: owns the state, gives agents what they need, takes commands, and ends the run."""
+"""The running swarm: one run in one process, from its start to its outcome."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 
-from engine.agents.host import BudgetSpent
 from engine.agents.prompts import Prompts
 from engine.agents.reconciler import Reconciler
 from engine.domain import commands as c
 from engine.domain import events as e
-from engine.domain.conversation import Request, Turn
-from engine.domain.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.domain.errors import ErrorKind, ExitStatus, ModelError, SwarmError
 from engine.domain.events import Draft, Event
-from engine.domain.masking import StreamMask
 from engine.domain.settings import Settings
-from engine.domain.types import (
-    ROOT,
-    AgentId,
-    AgentState,
-    CommitId,
-    ModelName,
-    Role,
-    RunState,
-    TaskKind,
-    Usage,
-)
-from engine.domain.units import span_s
+from engine.domain.types import ROOT, AgentId, CommitId, RunState
 from engine.orchestrator import recovery
-from engine.orchestrator.budget_enforcer import BudgetWatch
+from engine.orchestrator.agent_host import AgentHost
+from engine.orchestrator.budget_enforcer import BudgetEnforcer
+from engine.orchestrator.check_schedule import CheckSchedule
 from engine.orchestrator.command_handler import drafts_for
+from engine.orchestrator.deadlines import Deadlines
 from engine.orchestrator.freezer import Freezer
-from engine.orchestrator.pathology_monitor import Watch
+from engine.orchestrator.live_text import LiveText
+from engine.orchestrator.mailboxes import Mailboxes
+from engine.orchestrator.model_calls import ModelCalls
+from engine.orchestrator.pathology_monitor import PathologyMonitor
+from engine.orchestrator.pauses import ACTIVE, Pauses
+from engine.orchestrator.publisher import Publisher
+from engine.orchestrator.reactions import reactions
+from engine.orchestrator.recorder import EventRecorder
+from engine.orchestrator.sampler import Sampler
 from engine.orchestrator.supervisor import Supervisor
 from engine.policy import completion
 from engine.policy.completion import Outcome, Verdict
 from engine.ports.world import World
-from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
 
-AGENTS_SAMPLED_S = 15.0
-"""Seconds at least between two records of what each agent uses."""
-AGENTS_PER_S = 4.0
-"""Agents a second, on average, whose use is recorded at most: a week with hundreds of them stays small."""
-SAMPLE_S = 5.0
-"""Seconds between two resource samples."""
-PUBLISH_S = 2.0
-"""Seconds at least between two writes of trunk and green to the person's repo."""
-OUTAGE = 0.5
-OUTAGE_MOST = 5.0
-"""Before a provider that stopped answering is asked again, in longest waits of a call: the first, and the last."""
 DRAIN_S = 10.0
-"""Seconds that agents are given to reach a safe point when the run stops."""
-
-
-@dataclass(frozen=True)
-class Watched:
-    """The agent that somebody looks at, and where its live text goes, masked."""
-
-    agent: AgentId
-    on_text: Callable[[str], None]
-    masked: StreamMask
-
-    def hear(self, text: str) -> None:
-        if shown := self.masked.feed(text):
-            self.on_text(shown)
-
-    def pause(self, event: Event) -> None:
-        """Show what was held back, once a turn or a command has ended."""
-        if isinstance(event.body, e.TurnTaken | e.ToolFinished) and (rest := self.masked.rest()):
-            self.on_text(rest)
+"""Seconds for which agents may go on to a safe point when the run stops."""
 
 
 class Swarm:
-    """One run in one process. Implements agents.host.Host; all of it lives on one event loop.
+    """Starts agents, carries out commands and ends the run. All of it lives on one event loop.
 
-    `run` may be called once. `submit` takes commands meanwhile; `on_change` tells of every event, after it is
-    folded into `snapshot`.
+    `run` may be called once; meanwhile `submit` takes commands. `record` is the one way in which state changes,
+    `on_change` tells of every event once it is in `snapshot`, `watch` of one agent's live text.
     """
 
     def __init__(
         self, world: World, settings: Settings, prompts: Prompts, toolbox: Toolbox, snapshot: Snapshot, epoch: int
     ) -> None:
-        self.settings, self.prompts, self.toolbox, self.snapshot = settings, prompts, toolbox, snapshot
-        self.clock, self.ids, self.journal, self.trunk = world.clock, world.ids, world.journal, world.trunk
-        self.workspaces, self.models, self.meters = world.workspaces, world.models, world.meters
-        self.gate, self.checker = world.gate, world.checker
-        self.mask = world.mask
-        self.reconciler = Reconciler(self)
-        self.watch_over = Watch(self)
-        self.governor = world.governor
-        self.epoch = epoch
+        self.snapshot, self.settings, self.clock = snapshot, settings, world.clock
         self._after_crash = not snapshot.ended
-        self._seq = snapshot.seq
-        self._sound = True
-        self._listeners: list[Callable[[Event], None]] = []
-        self._watched: Watched | None = None
-        self._mail: dict[AgentId, asyncio.Event] = {}
-        self._go_on = asyncio.Event()
-        self._stirred = asyncio.Event()
-        self._check_wanted = asyncio.Event()
-        self._publish_wanted = asyncio.Event()
-        self._landings_unchecked = 0
-        self.budget = BudgetWatch(self)
-        self.supervisor = Supervisor(self, world.journal, world.governor, self.fail, self._stirred.set)
-        self.freezer = Freezer(self, snapshot, self.gate, self.supervisor.stop_clock)
-        self.freezable = self.freezer.freezable
+        self._wake = asyncio.Event()
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
 
-    # --- the one way in which state changes ------------------------------------------------------------------
-
-    def record(self, *drafts: Draft, cause: int | None = None) -> int:
-        now = self.clock.now()
-        events: list[Event] = []
-        try:
-            for draft in drafts:
-                body = self.mask.value(draft.body)
-                event = Event(self._seq + 1, now, self.epoch, body, draft.agent, draft.task, cause)
-                fold(self.snapshot, event)
-                self._seq += 1
-                events.append(event)
-        except BaseException:
-            self._sound = False  # half of it may be in the snapshot, which is not to be kept
-            raise
-        finally:  # an event that the fold refuses is a fault; what was folded before it must still be on record
-            self.journal.append(events)
-        if self._sound:
-            self.journal.checkpoint(self.snapshot)
-        seq = self._seq
-        for event in events:
-            self._react(event)
-            for listener in self._listeners:
-                listener(event)
-        return seq
-
-    async def durable(self, seq: int) -> None:
-        await self.journal.durable(seq)
+        recorder = EventRecorder(world, settings, prompts, snapshot, epoch)
+        self.record, self.durable, self.on_change = recorder.record, recorder.durable, recorder.on_event
+        deadlines = Deadlines(snapshot, world.clock)
+        live, mailboxes = LiveText(world.mask), Mailboxes(snapshot)
+        self.watch = live.watch
+        self._budget = BudgetEnforcer(recorder)
+        self._pauses = Pauses(recorder, self._budget, deadlines)
+        self._freezer = Freezer(recorder, world.gate, deadlines)
+        calls = ModelCalls(recorder, world.models, self._budget, self._pauses, deadlines, live)
+        self.host = AgentHost(
+            world, recorder, toolbox, pauses=self._pauses, freezer=self._freezer, mailboxes=mailboxes, calls=calls,
+            live=live,
+        )  # fmt: skip
+        self.supervisor = Supervisor(self.host, world.journal, world.governor, deadlines, self.fail, self._wake.set)
+        self._pathologies = PathologyMonitor(recorder, self._wake.set)
+        self._checks = CheckSchedule(recorder, Reconciler(recorder, world.trunk, world.checker))
+        self.publisher = Publisher(recorder, world.trunk)
+        self._sampler = Sampler(recorder, world.meters, world.governor, self._wake.set)
+        self.reactions = reactions(
+            supervisor=self.supervisor,
+            pathologies=self._pathologies,
+            checks=self._checks,
+            publisher=self.publisher,
+            pauses=self._pauses,
+            mailboxes=mailboxes,
+            live=live,
+            look_again=self._wake.set,
+        )
+        recorder.on_event(self._react)
 
     def _react(self, event: Event) -> None:
-        """Note what an event calls for; `_go` does it."""
-        self.supervisor.react(event)
-        self.watch_over.note(event)
-        if self.watch_over.has_something_to_say:
-            self._stirred.set()
-        if self._watched is not None and self._watched.agent == event.agent:
-            self._watched.pause(event)
-        match event.body:
-            case e.MessageQueued(message=message):
-                if (mail := self._mail.get(message.to_agent)) is not None:
-                    mail.set()
-            case e.LandingFinished(landing=done) if done.commit is not None:
-                self._landings_unchecked += 1
-                self._publish_wanted.set()
-                if self._landings_unchecked >= self.settings.repo.check_landings:
-                    self._check_wanted.set()
-            case e.GreenMoved():
-                self._publish_wanted.set()
-            case e.TaskEnded() if event.task and self.snapshot.tasks[event.task].kind is TaskKind.FIXUP:
-                self._check_wanted.set()
-            case e.AgentSpawned(spawned=agent) if agent.parent is None:
-                self._check_wanted.set()  # where trunk stands at the start
-            case e.SubtreeResumed() | e.RunStateChanged(state=RunState.RUNNING):
-                self._go_on.set()
-                self._go_on.clear()
-            case e.AgentStateChanged(state=AgentState.THINKING):
-                return
-            case e.TurnTaken() | e.ToolStarted() | e.ToolFinished() | e.Sampled() | e.AgentsSampled():
-                return
-        self._stirred.set()
+        for reaction in self.reactions[type(event.body)]:
+            reaction(event, event.body)
 
-    # --- what agents need (agents.host.Host) -----------------------------------------------------------------
-
-    async def safe_point(self, agent: AgentId) -> None:
-        if not self._held(agent):
-            return
-        run_on = self.supervisor.stop_clock(agent)
-        self.record(Draft(e.AgentStateChanged(AgentState.PAUSED), agent, self.snapshot.agents[agent].task))
-        while self._held(agent):
-            await self._go_on.wait()
-        run_on()
-
-    async def thawed(self, agent: AgentId) -> None:
-        if self.snapshot.is_frozen(agent):
-            before = self.snapshot.agents[agent]
-            await self.safe_point(agent)
-            self.record(Draft(e.AgentStateChanged(AgentState.ACTING, before.doing), agent, before.task))
-
-    def _held(self, agent: AgentId) -> bool:
-        if self._outcome is not None or self.snapshot.is_paused(agent):
-            return True
-        return self.snapshot.agents[agent].role is Role.PLANNER and self.budget.holds(agent)
-
-    async def message_for(self, agent: AgentId) -> None:
-        mail = self._mail.setdefault(agent, asyncio.Event())
-        while not self.snapshot.inboxes.get(agent):
-            mail.clear()
-            await mail.wait()
-
-    async def ask(self, agent: AgentId, request: Request) -> Turn:
-        outages = 0
-        while True:
-            await self._may_ask(agent)
-            model = self.snapshot.agents[agent].model  # after an outage perhaps another: a person's way out of it
-            retrying = partial(self._asks_again, agent, model)
-            try:
-                return await self.models.ask(model, request, partial(self.show, agent), retrying)
-            except ModelError as error:
-                if error.kind is not ModelErrorKind.RETRYABLE:
-                    raise
-                if not self.snapshot.model_calls:
-                    hint = "is its server reachable? `swarm-tui doctor` shows its address; then: swarm-tui resume"
-                    raise SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.NOT_GREEN) from error
-                wait = min(OUTAGE_MOST, OUTAGE * 2**outages) * self.models.longest_wait(model)
-                retrying(f"no answer: {error.message}", wait, error.usage)
-            run_on = self.supervisor.stop_clock(agent)
-            await self.clock.sleep(wait)
-            run_on()
-            outages += 1
-
-    async def _may_ask(self, agent: AgentId) -> None:
-        """Hold the agent while it is paused, and a planner while the budget has no call for it. Raises BudgetSpent."""
-        await self.safe_point(agent)
-        while refusal := self.budget.take(agent):
-            if self.snapshot.agents[agent].role is not Role.PLANNER:
-                raise BudgetSpent(refusal, self.budget.of_task_only(agent))
-            await self.safe_point(agent)
-
-    def _asks_again(self, agent: AgentId, model: ModelName, reason: str, seconds: float, spent: Usage) -> None:
-        task = self.snapshot.agents[agent].task
-        waits = e.AgentStateChanged(AgentState.THINKING, f"asks again in {seconds:.0f} s: {reason}")
-        again = e.ModelCallRetried(model, reason, seconds, spent)
-        self.record(Draft(again, agent, task), Draft(waits, agent, task))
-
-    def show(self, agent: AgentId, text: str) -> None:
-        if self._watched is not None and self._watched.agent == agent:
-            self._watched.hear(text)
-
-    # --- what the world may ask ------------------------------------------------------------------------------
-
-    def on_change(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener` with every event from now on, on the swarm's loop; it must not block."""
-        self._listeners.append(listener)
-
-    def watch(self, agent: AgentId | None, on_text: Callable[[str], None]) -> None:
-        """Hand the live text and command output of one agent to `on_text`; of none for None."""
-        self._watched = None if agent is None else Watched(agent, on_text, self.mask.stream())
+    # --- what a person may ask -------------------------------------------------------------------------------
 
     async def submit(self, command: c.Command) -> None:
-        """Carry a command out; returns once it is on disk. Raises SwarmError when it cannot be done."""
+        """Carry out a command; returns once it is on disk. Raises SwarmError when it cannot be done."""
         match command:
             case c.Stop(reason=reason):
                 self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
@@ -257,30 +98,30 @@ class Swarm:
             case c.Cancel(path=path, reason=reason) if path == ROOT:
                 self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
                 return
-            case _:
-                if isinstance(command, c.SetModel):
-                    await self.models.prepare([command.model])
-                drafts = drafts_for(self, command)
-                if drafts:
-                    self.record(*drafts)
-                    await self.freezer.settle()
-        self._settle_pause()
-        await self.durable(self._seq)
+            case c.SetModel(model=model):
+                await self.host.models.prepare([model])
+                self.host.models.check(model)
+        if drafts := drafts_for(self.host, command):
+            self.record(*drafts)
+            await self._freezer.settle()
+        self._pauses.settle()
+        await self.durable(self.snapshot.seq)
 
     async def diff(self, agent: AgentId) -> str:
-        """The agent's change as it stands now, or as it landed; empty when there is none."""
+        """The agent's change as it is now, or as it landed; empty when there is none."""
         desk = self.supervisor.desk(agent)
         if desk is not None and desk.opened is not None:
-            return self.mask.text(await desk.opened.diff())
+            return self.host.mask.text(await desk.opened.diff())
         task_id = self.snapshot.agents[agent].task
         commit = self.snapshot.tasks[task_id].commit if task_id else None
-        return self.mask.text(await self.trunk.diff(CommitId(f"{commit}^"), commit)) if commit else ""
+        return self.host.mask.text(await self.host.trunk.diff(CommitId(f"{commit}^"), commit)) if commit else ""
 
     def stop(self, outcome: Outcome) -> None:
         """End this process's work on the run; the first outcome counts."""
         if self._outcome is None:
             self._outcome = outcome
-            self._stirred.set()
+            self._pauses.ending = True
+            self._wake.set()
 
     def fail(self, error: BaseException) -> None:
         """End the run because the program itself, or its provider, cannot go on; `run` raises the error."""
@@ -296,12 +137,13 @@ class Swarm:
     async def run(self) -> Outcome:
         """Work until the run is finished, stopped or failed. Raises SwarmError when the program cannot go on."""
         helpers = [
-            asyncio.create_task(self.supervisor.guarded(work), name=work.__name__)
-            for work in (self._measure, self._reconcile, self._publish)
+            asyncio.create_task(self.supervisor.guarded(helper.run), name=type(helper).__name__)
+            for helper in (self._sampler, self._checks, self.publisher)
         ]
         try:
-            await recovery.recover(self, self._after_crash)
-            await self._go()
+            await recovery.recover(self.host, self._after_crash)
+            while self._outcome is None:
+                await self._step()
         except Exception as error:
             self.fail(error)
         finally:
@@ -311,65 +153,53 @@ class Swarm:
         assert self._outcome is not None
         return self._outcome
 
-    async def _go(self) -> None:
-        while self._outcome is None:
-            self.budget.look()
-            self.watch_over.speak()
-            self.supervisor.start_all()
-            self._settle_pause()
-            await self._conclude()
-            self._conclude_spent()
-            if self._outcome is None:
-                await self._stirring()
+    async def _step(self) -> None:
+        """Look at everything once: enforce, report, start what can start, end what is done. Then wait."""
+        self._budget.look()
+        self._pathologies.report()
+        self.supervisor.start_all()
+        self._pauses.settle()
+        await self._conclude()
+        if self._outcome is None:
+            await self._wait()
 
-    async def _stirring(self) -> None:
-        """Wait for a reason to look again: an event that calls for something, or a backoff that has passed."""
+    async def _wait(self) -> None:
+        """Wait for a reason to look again: a reaction to an event, or a backoff that has passed."""
         now = self.clock.now()
         later = self.supervisor.next_start(now)
         timeout = (later - now) / 1_000_000 if later is not None else None
         try:
             async with asyncio.timeout(timeout):
-                await self._stirred.wait()
+                await self._wake.wait()
         except TimeoutError:
             return
-        self._stirred.clear()
-
-    def _settle_pause(self) -> None:
-        """A pausing run is paused once nobody thinks or acts."""
-        if self.snapshot.state is RunState.PAUSING and not any(
-            agent.state in (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
-            for agent in self.snapshot.agents.values()
-        ):
-            self.record(Draft(e.RunStateChanged(RunState.PAUSED, self.snapshot.reason)))
+        self._wake.clear()
 
     # --- the end ---------------------------------------------------------------------------------------------
 
     async def _conclude(self) -> None:
-        """End the run once it is done and the last check has spoken."""
-        if not completion.is_done(self.snapshot, self.supervisor.activity):
-            return
-        if (failed := completion.root_failed(self.snapshot)) is not None:
-            self.stop(failed)
-            return
-        verdict = await self._last_verdict()
-        self._landings_unchecked = 0
-        if verdict not in (None, Verdict.REPAIRING) and completion.is_done(self.snapshot, self.supervisor.activity):
-            self.stop(completion.finished(self.snapshot, verdict))
-
-    def _conclude_spent(self) -> None:
+        """End the run if it is done, once the last check has passed or failed, or if its budget lets nobody go on."""
+        if completion.is_done(self.snapshot, self.supervisor.activity):
+            if (failed := completion.root_failed(self.snapshot)) is not None:
+                self.stop(failed)
+                return
+            verdict = await self._last_verdict()
+            done = completion.is_done(self.snapshot, self.supervisor.activity)
+            if done and verdict not in (None, Verdict.REPAIRING):
+                self.stop(completion.finished(self.snapshot, verdict))
         spent = completion.out_of_budget(
-            self.snapshot, self.supervisor.activity, self.budget.grace, self.budget.overrun_s
+            self.snapshot, self.supervisor.activity, self._budget.grace, self._budget.overrun_s
         )
         if spent is not None:
             self.stop(spent)
 
     async def _last_verdict(self) -> Verdict | None:
-        """Check trunk while the swarm still listens; None when the run is to end before the check has."""
-        checking = asyncio.ensure_future(self.reconciler.reconcile(last=True))
-        checking.add_done_callback(lambda _: self._stirred.set())
+        """Check trunk while the swarm still listens; None when the run ends before the check does."""
+        checking = asyncio.ensure_future(self._checks.last_verdict())
+        checking.add_done_callback(lambda _: self._wake.set())
         try:
             while not checking.done() and self._outcome is None:
-                await self._stirring()
+                await self._wait()
                 self.supervisor.start_all()
             return checking.result() if checking.done() else None
         finally:
@@ -377,7 +207,7 @@ class Swarm:
             await asyncio.gather(checking, return_exceptions=True)
 
     async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
-        """Let agents reach a safe point, then end them all, and write the last refs and the outcome."""
+        """Let agents reach a safe point, end them all, then write the last refs and the outcome."""
         self.supervisor.closing = True
         agents = list(self.supervisor.running.values())
         try:
@@ -387,63 +217,15 @@ class Swarm:
             for task in (*agents, *helpers):
                 task.cancel()
             await asyncio.gather(*agents, *helpers, return_exceptions=True)
-        if self._outcome is not None:
-            await self.publish_now()
-            o = self._outcome
-            self.record(Draft(e.RunStateChanged(o.state, o.reason, int(o.status))))
-            await self.durable(self._seq)
+        if (outcome := self._outcome) is not None:
+            await self.publisher.publish()
+            ended = e.RunStateChanged(outcome.state, outcome.reason, int(outcome.status))
+            await self.durable(self.record(Draft(ended)))
 
     async def _drain(self) -> None:
-        """Wait until nobody thinks or acts, at most DRAIN_S."""
-        active = (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
+        """Wait until no agent is active, at most DRAIN_S."""
         end = self.clock.monotonic() + DRAIN_S
         while self.clock.monotonic() < end:
-            if not any(self.snapshot.agents[id].state in active for id in self.supervisor.running):
+            if not any(self.snapshot.agents[id].state in ACTIVE for id in self.supervisor.running):
                 return
             await self.clock.sleep(0.05)
-
-    # --- beside the agents -----------------------------------------------------------------------------------
-
-    async def _measure(self) -> None:
-        due = 0.0
-        while True:
-            sample = await self.meters.sample()
-            drafts = [Draft(e.Sampled(sample))]
-            uses, now = self.meters.uses(), self.clock.monotonic()
-            if now >= due and (uses or self.snapshot.uses):
-                drafts.append(Draft(e.AgentsSampled(uses)))
-                due = now + max(AGENTS_SAMPLED_S, len(uses) / AGENTS_PER_S)
-            self.record(*drafts)
-            if (change := self.governor.consider(sample)) is not None:
-                self.record(Draft(e.LoadLimited(change)))
-            self._stirred.set()
-            await self.clock.sleep(SAMPLE_S)
-
-    async def _reconcile(self) -> None:
-        every = self.settings.repo.check_every
-        while True:
-            try:
-                async with asyncio.timeout(span_s(every) if every else None):
-                    await self._check_wanted.wait()
-            except TimeoutError:
-                pass
-            self._check_wanted.clear()
-            self._landings_unchecked = 0
-            await self.reconciler.reconcile()
-
-    async def _publish(self) -> None:
-        while True:
-            await self._publish_wanted.wait()
-            self._publish_wanted.clear()
-            await self.publish_now()
-            await self.clock.sleep(PUBLISH_S)
-
-    async def publish_now(self) -> None:
-        """Bring trunk and green into the person's repo. Trouble with that repo is told and stops nothing."""
-        try:
-            left_alone = await self.trunk.publish()
-        except SwarmError as error:
-            left_alone = f"your repo was not brought up to date: {error.message}"
-        if left_alone and left_alone != self.snapshot.left_alone:
-            self.record(Draft(e.Warned(left_alone)))
-        self.record(Draft(e.Published(self.snapshot.trunk, self.snapshot.green, left_alone)))

@@ -248,14 +248,14 @@ class Engine:
         swarm.record(Draft(e.RunCreated(RunId("r-1"), "", "main", self.trunk.base, "", models, "{}", "")))
         for number, work in enumerate(works):
             if number % TASKS_OF_A_PLANNER == 0:
-                planner = AgentId(swarm.ids.new("a"))
+                planner = AgentId(swarm.host.ids.new("a"))
                 about = Agent(planner, AgentPath(f"root-{number}"), None, Role.PLANNER, MODEL, "plan")
                 swarm.record(Draft(e.AgentSpawned(about), planner))
-            task = Task(TaskId(swarm.ids.new("t")), TaskSpec(f"change {number}", "as said"), planner, 1)
+            task = Task(TaskId(swarm.host.ids.new("t")), TaskSpec(f"change {number}", "as said"), planner, 1)
             swarm.record(Draft(e.TaskQueued(task), planner, task.id))
-            agent, drafts = started(swarm, task)
+            agent, drafts = started(swarm.host, task)
             swarm.record(*drafts)
-            desk = AgentDesk(swarm, agent.id, self.trunk.base, _refuse)
+            desk = AgentDesk(swarm.host, agent.id, self.trunk.base, _refuse)
             workspace = copy.copy(first)
             changed = first.copy.folder / "changed" / str(number)
             workspace.copy = structs.replace(first.copy, changed=changed, stamps=None)
@@ -275,11 +275,11 @@ class Engine:
             text = HandoffText(HandoffStatus.DONE, "Done as said, with a sentence or two about it.")
             for task, desk in left:
                 start = time.perf_counter()
-                result = await landing.offer(swarm, swarm.snapshot.tasks[task], desk, text)
+                result = await landing.offer(swarm.host, swarm.snapshot.tasks[task], desk, text)
                 if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
                     seq = swarm.snapshot.seq
                 else:
-                    seq = swarm.record(*landing.landed(swarm, swarm.snapshot.tasks[task], text, result))
+                    seq = swarm.record(*landing.landed(swarm.host, swarm.snapshot.tasks[task], text, result))
                 await swarm.durable(seq)
                 self.took.append(time.perf_counter() - start)
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.domain.types import AgentId
-from engine.orchestrator.swarm import SAMPLE_S
+from engine.orchestrator.sampler import SAMPLE_S
 from engine.resources.build_gate import BuildGate
 from engine.resources.meters import SystemMeters
 from engine.system import SystemClock

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -45,8 +46,9 @@ class Generous:
         return None
 
 
-def engine_world(w: simulated.World, check: bool = False) -> World:
-    return World(
+def engine_world(w: simulated.World, check: bool = False, **parts: object) -> World:
+    """The simulated world as the engine gets it; `parts` replace some of it."""
+    world = World(
         clock=w.clock,
         ids=w.ids,
         journal=w.journal,
@@ -58,14 +60,20 @@ def engine_world(w: simulated.World, check: bool = False) -> World:
         governor=Generous(),
         checker=w.checker if check else None,
     )
+    return replace(world, **parts)  # type: ignore[arg-type]
 
 
 def fresh(
-    w: simulated.World, settings: Settings | None = None, *, intent: str = "Do it.", check: bool = False
+    w: simulated.World,
+    settings: Settings | None = None,
+    *,
+    intent: str = "Do it.",
+    check: bool = False,
+    **parts: object,
 ) -> Swarm:
     """A swarm at the start of a new run."""
     settings = settings or Settings()
-    swarm = Swarm(engine_world(w, check), settings, PROMPTS, TOOLBOX, Snapshot(), epoch=1)
+    swarm = Swarm(engine_world(w, check, **parts), settings, PROMPTS, TOOLBOX, Snapshot(), epoch=1)
     models = {role.value: ModelName("scripted:model") for role in Role}
     swarm.record(
         Draft(

@@ -12,7 +12,7 @@ from engine.agents.conversation_log import Conversation
 from engine.domain import events as e
 from engine.domain.types import CommitId, TaskId
 from engine.orchestrator import recovery
-from engine.orchestrator.budget_enforcer import BudgetWatch
+from engine.orchestrator.budget_enforcer import BudgetEnforcer
 from engine.orchestrator.supervisor import Supervisor
 from engine.state.fold.table import FOLDS
 from tests.simulated import exploring
@@ -83,15 +83,15 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def cancelled_workers_run_on(patch: pytest.MonkeyPatch) -> None:
-    react = Supervisor.react
+    task_ended = Supervisor.task_ended
 
-    def careless(self: Supervisor, event: e.Event) -> None:
-        if not (isinstance(event.body, e.TaskEnded) and event.body.state == "cancelled"):
-            react(self, event)
+    def careless(self: Supervisor, event: e.Event, body: e.TaskEnded) -> None:
+        if body.state != "cancelled":
+            task_ended(self, event, body)
         elif event.task is not None:
             self._queued.discard(event.task)
 
-    patch.setattr(Supervisor, "react", careless)
+    patch.setattr(Supervisor, "task_ended", careless)
 
 
 def a_cancelled_planner_leaves_those_below(patch: pytest.MonkeyPatch) -> None:
@@ -136,8 +136,8 @@ def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:
 
 
 def budgets_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(BudgetWatch, "look", lambda self: None)
-    patch.setattr(BudgetWatch, "take", lambda self, agent: "")
+    patch.setattr(BudgetEnforcer, "look", lambda self: None)
+    patch.setattr(BudgetEnforcer, "take", lambda self, agent: "")
 
 
 def answered_calls_run_again(patch: pytest.MonkeyPatch) -> None:

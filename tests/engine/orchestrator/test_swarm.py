@@ -432,10 +432,8 @@ def test_a_build_that_waits_at_the_gate_says_so_and_who_governs_is_on_record() -
 
         w = simulated.world(clock, script, shell=lambda workspace, command: Ran(0, "built", 30.0))
         gate = BuildGate(("make*",), "1", clock)
-        swarm = fresh(w)
-        swarm.gate = gate
-        governor = LoadGovernor(swarm.settings, lambda: 3, gate)
-        swarm.governor = swarm.supervisor._governor = governor
+        settings = Settings()
+        swarm = fresh(w, settings, gate=gate, governor=LoadGovernor(settings, lambda: 3, gate))
         w.meters.used = {AgentId("a1"): AgentUse(memory=7, gate_s=3.0, build_s=1.0)}
         outcome = asyncio.ensure_future(swarm.run())
         while not [agent for agent in swarm.snapshot.agents.values() if "waits at the build gate" in agent.doing]:

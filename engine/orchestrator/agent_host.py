@@ -1,0 +1,36 @@
+"""Puts together what agents get of the running swarm."""
+
+from engine.orchestrator.freezer import Freezer
+from engine.orchestrator.live_text import LiveText
+from engine.orchestrator.mailboxes import Mailboxes
+from engine.orchestrator.model_calls import ModelCalls
+from engine.orchestrator.pauses import Pauses
+from engine.orchestrator.recorder import EventRecorder
+from engine.ports.world import World
+from engine.tools.toolbox import Toolbox
+
+
+class AgentHost:
+    """Implements agents.host.Host: each of its parts by the object that owns it."""
+
+    def __init__(
+        self,
+        world: World,
+        recorder: EventRecorder,
+        toolbox: Toolbox,
+        *,
+        pauses: Pauses,
+        freezer: Freezer,
+        mailboxes: Mailboxes,
+        calls: ModelCalls,
+        live: LiveText,
+    ) -> None:
+        self.snapshot, self.settings, self.prompts = recorder.snapshot, recorder.settings, recorder.prompts
+        self.clock, self.ids, self.mask = world.clock, world.ids, world.mask
+        self.trunk, self.workspaces, self.gate, self.models = world.trunk, world.workspaces, world.gate, world.models
+        self.toolbox = toolbox
+        self.record, self.durable = recorder.record, recorder.durable
+        self.safe_point, self.thawed = pauses.safe_point, pauses.thawed
+        self.freezable = freezer.freezable
+        self.message_for = mailboxes.message_for
+        self.ask, self.show = calls.ask, live.show

@@ -1,0 +1,58 @@
+"""When trunk is checked: at the start, after so many landings, after a fixup, and at intervals."""
+
+import asyncio
+
+from engine.agents.host import RunContext
+from engine.agents.reconciler import Reconciler
+from engine.domain import events as e
+from engine.domain.events import Event
+from engine.domain.types import TaskKind
+from engine.domain.units import span_s
+from engine.policy.completion import Verdict
+
+
+class CheckSchedule:
+    """Starts the reconciler when a check is due."""
+
+    def __init__(self, run: RunContext, reconciler: Reconciler) -> None:
+        self._run = run
+        self._reconciler = reconciler
+        self._due = asyncio.Event()
+        self._unchecked_landings = 0
+
+    def agent_spawned(self, event: Event, body: e.AgentSpawned) -> None:
+        """Check trunk as the run found it, once the root planner is there."""
+        if body.spawned.parent is None:
+            self._due.set()
+
+    def task_ended(self, event: Event, body: e.TaskEnded) -> None:
+        """Check trunk once a fixup has ended."""
+        if event.task and self._run.snapshot.tasks[event.task].kind is TaskKind.FIXUP:
+            self._due.set()
+
+    def landing_finished(self, event: Event, body: e.LandingFinished) -> None:
+        """Check trunk after as many landings as the settings say."""
+        if body.landing.commit is None:
+            return
+        self._unchecked_landings += 1
+        if self._unchecked_landings >= self._run.settings.repo.check_landings:
+            self._due.set()
+
+    async def run(self) -> None:
+        """Reconcile whenever a check is due, until cancelled."""
+        every = self._run.settings.repo.check_every
+        while True:
+            try:
+                async with asyncio.timeout(span_s(every) if every else None):
+                    await self._due.wait()
+            except TimeoutError:
+                pass
+            self._due.clear()
+            self._unchecked_landings = 0
+            await self._reconciler.reconcile()
+
+    async def last_verdict(self) -> Verdict:
+        """Reconcile once more, as the planners are done."""
+        verdict = await self._reconciler.reconcile(last=True)
+        self._unchecked_landings = 0
+        return verdict

@@ -1,0 +1,80 @@
+"""Calls the model for an agent: once it may, within the budget, and again after a provider's outage."""
+
+from functools import partial
+
+from engine.agents.host import BudgetSpent, RunRecorder
+from engine.domain import events as e
+from engine.domain.conversation import Request, Turn
+from engine.domain.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.domain.events import Draft
+from engine.domain.types import AgentId, AgentState, ModelName, Role, Usage
+from engine.orchestrator.budget_enforcer import BudgetEnforcer
+from engine.orchestrator.deadlines import Deadlines
+from engine.orchestrator.live_text import LiveText
+from engine.orchestrator.pauses import Pauses
+from engine.ports.protocols import Models
+
+OUTAGE_FIRST = 0.5
+OUTAGE_MOST = 5.0
+"""The first and the longest wait for a provider that stopped answering, as multiples of a call's longest wait."""
+
+
+class ModelCalls:
+    """What agents ask of models. Retries within one call are the models' own; an outage is what outlasts those."""
+
+    def __init__(
+        self,
+        run: RunRecorder,
+        models: Models,
+        budget: BudgetEnforcer,
+        pauses: Pauses,
+        deadlines: Deadlines,
+        live: LiveText,
+    ) -> None:
+        self._run = run
+        self._models = models
+        self._budget = budget
+        self._pauses = pauses
+        self._deadlines = deadlines
+        self._live = live
+
+    async def ask(self, agent: AgentId, request: Request) -> Turn:
+        """Ask the agent's model, within the budget, showing the text to whoever watches the agent.
+
+        Raises ModelError, BudgetSpent for an agent with a task, and SwarmError where not even the run's first call
+        finds the provider.
+        """
+        outages = 0
+        while True:
+            await self._wait_for_permission(agent)
+            model = self._run.snapshot.agents[agent].model  # a person may have chosen another during an outage
+            note_retry = partial(self._note_retry, agent, model)
+            try:
+                return await self._models.ask(model, request, partial(self._live.show, agent), note_retry)
+            except ModelError as error:
+                if error.kind is not ModelErrorKind.RETRYABLE:
+                    raise
+                if not self._run.snapshot.model_calls:
+                    hint = "is its server reachable? `swarm-tui doctor` shows its address; then: swarm-tui resume"
+                    raise SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.NOT_GREEN) from error
+                wait_s = min(OUTAGE_MOST, OUTAGE_FIRST * 2**outages) * self._models.longest_wait(model)
+                note_retry(f"no answer: {error.message}", wait_s, error.usage)
+            start_clock = self._deadlines.stop_clock(agent)
+            await self._run.clock.sleep(wait_s)
+            start_clock()
+            outages += 1
+
+    async def _wait_for_permission(self, agent: AgentId) -> None:
+        """Hold the agent while it is paused, and a planner while the budget is used up. Raises BudgetSpent."""
+        await self._pauses.safe_point(agent)
+        while refusal := self._budget.take(agent):
+            if self._run.snapshot.agents[agent].role is not Role.PLANNER:
+                raise BudgetSpent(refusal, self._budget.of_task_only(agent))
+            await self._pauses.safe_point(agent)
+
+    def _note_retry(self, agent: AgentId, model: ModelName, reason: str, seconds: float, spent: Usage) -> None:
+        task = self._run.snapshot.agents[agent].task
+        waits = e.AgentStateChanged(AgentState.THINKING, f"retries in {seconds:.0f} s: {reason}")
+        self._run.record(
+            Draft(e.ModelCallRetried(model, reason, seconds, spent), agent, task), Draft(waits, agent, task)
+        )

@@ -1,0 +1,64 @@
+"""Holds agents at safe points: what is paused, what the budget stops, and everyone once the run ends."""
+
+import asyncio
+
+from engine.agents.host import RunRecorder
+from engine.domain import events as e
+from engine.domain.events import Draft, Event
+from engine.domain.types import AgentId, AgentState, Role, RunState
+from engine.orchestrator.budget_enforcer import BudgetEnforcer
+from engine.orchestrator.deadlines import Deadlines
+
+ACTIVE = (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
+"""States of an agent that has not reached a safe point."""
+
+
+class Pauses:
+    """Agents call `safe_point` between two steps and wait there while they are held."""
+
+    def __init__(self, run: RunRecorder, budget: BudgetEnforcer, deadlines: Deadlines) -> None:
+        self._run = run
+        self._budget = budget
+        self._deadlines = deadlines
+        self._resumed = asyncio.Event()
+        self.ending = False
+        """Whether the run ends: then every agent is held at its next safe point."""
+
+    async def safe_point(self, agent: AgentId) -> None:
+        """Hold the agent here while it is paused."""
+        if not self._holds(agent):
+            return
+        start_clock = self._deadlines.stop_clock(agent)
+        self._run.record(Draft(e.AgentStateChanged(AgentState.PAUSED), agent, self._run.snapshot.agents[agent].task))
+        while self._holds(agent):
+            await self._resumed.wait()
+        start_clock()
+
+    async def thawed(self, agent: AgentId) -> None:
+        """Hold the agent here while its subtree is frozen."""
+        if self._run.snapshot.is_frozen(agent):
+            before = self._run.snapshot.agents[agent]
+            await self.safe_point(agent)
+            self._run.record(Draft(e.AgentStateChanged(AgentState.ACTING, before.doing), agent, before.task))
+
+    def run_changed(self, event: Event, body: e.RunStateChanged) -> None:
+        """Wake those who are held once the run goes on."""
+        if body.state is RunState.RUNNING:
+            self.wake(event, body)
+
+    def wake(self, event: Event, body: e.Body) -> None:
+        """Let everyone who is held look again whether that is still so."""
+        self._resumed.set()
+        self._resumed.clear()
+
+    def settle(self) -> None:
+        """A pausing run is paused once no agent is active."""
+        snapshot = self._run.snapshot
+        if snapshot.state is RunState.PAUSING and not any(agent.state in ACTIVE for agent in snapshot.agents.values()):
+            self._run.record(Draft(e.RunStateChanged(RunState.PAUSED, snapshot.reason)))
+
+    def _holds(self, agent: AgentId) -> bool:
+        snapshot = self._run.snapshot
+        if self.ending or snapshot.is_paused(agent):
+            return True
+        return snapshot.agents[agent].role is Role.PLANNER and self._budget.holds(agent)

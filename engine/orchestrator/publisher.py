@@ -1,0 +1,49 @@
+"""Brings trunk and green into the person's repo as they move."""
+
+import asyncio
+
+from engine.agents.host import RunRecorder
+from engine.domain import events as e
+from engine.domain.errors import SwarmError
+from engine.domain.events import Draft, Event
+from engine.ports.protocols import Trunk
+
+PUBLISH_S = 2.0
+"""Seconds at least between two writes to the person's repo."""
+
+
+class Publisher:
+    """Writes the run's refs into the person's repo. A failure there is reported and stops nothing."""
+
+    def __init__(self, run: RunRecorder, trunk: Trunk) -> None:
+        self._run = run
+        self._trunk = trunk
+        self._wanted = asyncio.Event()
+
+    def landing_finished(self, event: Event, body: e.LandingFinished) -> None:
+        """Publish soon if the landing moved trunk."""
+        if body.landing.commit is not None:
+            self._wanted.set()
+
+    def green_moved(self, event: Event, body: e.GreenMoved) -> None:
+        """Publish soon."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Publish whenever a ref has moved, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self.publish()
+            await self._run.clock.sleep(PUBLISH_S)
+
+    async def publish(self) -> None:
+        """Write trunk and green into the person's repo now."""
+        snapshot = self._run.snapshot
+        try:
+            left_alone = await self._trunk.publish()
+        except SwarmError as error:
+            left_alone = f"your repo was not updated: {error.message}"
+        if left_alone and left_alone != snapshot.left_alone:
+            self._run.record(Draft(e.Warned(left_alone)))
+        self._run.record(Draft(e.Published(snapshot.trunk, snapshot.green, left_alone)))

@@ -1,0 +1,96 @@
+"""What each kind of event sets in motion in the running swarm, in one table.
+
+What an event changes in the snapshot stands in `engine.state.fold`; a reaction follows once that has happened.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.domain import events as e
+from engine.domain.events import Event
+from engine.domain.types import AgentState
+from engine.orchestrator.check_schedule import CheckSchedule
+from engine.orchestrator.live_text import LiveText
+from engine.orchestrator.mailboxes import Mailboxes
+from engine.orchestrator.pathology_monitor import PathologyMonitor
+from engine.orchestrator.pauses import Pauses
+from engine.orchestrator.publisher import Publisher
+from engine.orchestrator.supervisor import Supervisor
+
+Reaction = Callable[[Event, Any], None]
+"""Is given an event and its body. Returns at once and records nothing: it only notes what there is to do."""
+Reactions = Mapping[type, tuple[Reaction, ...]]
+NOTHING: tuple[Reaction, ...] = ()
+
+
+def reactions(
+    *,
+    supervisor: Supervisor,
+    pathologies: PathologyMonitor,
+    checks: CheckSchedule,
+    publisher: Publisher,
+    pauses: Pauses,
+    mailboxes: Mailboxes,
+    live: LiveText,
+    look_again: Callable[[], None],
+) -> Reactions:
+    """The reactions to each kind of event, in order. `look_again` has the swarm start what can start, or end."""
+
+    def look(event: Event, body: e.Body) -> None:
+        look_again()
+
+    def look_unless_thinking(event: Event, body: e.AgentStateChanged) -> None:
+        if body.state is not AgentState.THINKING:
+            look_again()
+
+    return {
+        # the run
+        e.RunCreated: (look,),
+        e.EpochStarted: (look,),
+        e.RunStateChanged: (pauses.run_changed, look),
+        e.WorkersLimited: (look,),
+        e.LoadLimited: (look,),
+        e.BudgetMarked: (look,),
+        e.Warned: (look,),
+        e.Sampled: NOTHING,
+        e.AgentsSampled: NOTHING,
+        # intent and messages
+        e.IntentVersioned: (look,),
+        e.MessageQueued: (mailboxes.wake, look),
+        # agents
+        e.AgentSpawned: (supervisor.agent_spawned, checks.agent_spawned, look),
+        e.AgentStateChanged: (supervisor.agent_changed, look_unless_thinking),
+        e.SubtreePaused: (look,),
+        e.SubtreeResumed: (pauses.wake, look),
+        e.SubtreeLimited: (look,),
+        e.PriorityChanged: (look,),
+        e.ModelChanged: (look,),
+        e.Rescoped: (look,),
+        e.PathologySeen: (look,),
+        e.FailureNoted: (look,),
+        e.FailureShared: (look,),
+        e.ScratchpadRewritten: (look,),
+        e.Pivoted: (look,),
+        e.TurnTaken: (live.flush,),
+        e.ModelCallRetried: (look,),
+        e.AnswersDropped: (look,),
+        e.ContextCompacted: (look,),
+        e.ToolStarted: NOTHING,
+        e.ToolFinished: (pathologies.tool_finished, live.flush),
+        # tasks
+        e.TaskQueued: (supervisor.task_queued, look),
+        e.TaskStarted: (supervisor.task_started, look),
+        e.TaskRequeued: (supervisor.task_queued, look),
+        e.TaskEnded: (supervisor.task_ended, pathologies.task_ended, checks.task_ended, look),
+        e.TaskUnwanted: (supervisor.task_unwanted, look),
+        e.LandingStarted: (look,),
+        e.LandingFinished: (pathologies.landing_finished, publisher.landing_finished, checks.landing_finished, look),
+        e.HandedOff: (look,),
+        e.HandoffResolved: (look,),
+        # trunk
+        e.CheckFinished: (look,),
+        e.BreakTraced: (look,),
+        e.FixupsExhausted: (look,),
+        e.GreenMoved: (publisher.green_moved, look),
+        e.Published: (look,),
+    }

@@ -1,0 +1,53 @@
+"""The one way in which a run's state changes: events are folded into the snapshot, journaled, then passed on."""
+
+from collections.abc import Callable
+
+from engine.agents.prompts import Prompts
+from engine.domain.events import Draft, Event
+from engine.domain.settings import Settings
+from engine.ports.world import World
+from engine.state.fold import fold
+from engine.state.snapshot import Snapshot
+
+
+class EventRecorder:
+    """Implements agents.host.RunRecorder. Owns the snapshot: nobody else changes it."""
+
+    def __init__(self, world: World, settings: Settings, prompts: Prompts, snapshot: Snapshot, epoch: int) -> None:
+        self.snapshot, self.settings, self.prompts = snapshot, settings, prompts
+        self.clock, self.ids = world.clock, world.ids
+        self._mask, self._journal = world.mask, world.journal
+        self._epoch = epoch
+        self._listeners: list[Callable[[Event], None]] = []
+        self._consistent = True
+
+    def on_event(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with each event from now on, once it is in the snapshot. It must not block."""
+        self._listeners.append(listener)
+
+    def record(self, *drafts: Draft, cause: int | None = None) -> int:
+        """Record events atomically; returns the last one's sequence number. Raises IllegalTransition."""
+        now, snapshot = self.clock.now(), self.snapshot
+        events: list[Event] = []
+        try:
+            for draft in drafts:
+                body = self._mask.value(draft.body)
+                event = Event(snapshot.seq + 1, now, self._epoch, body, draft.agent, draft.task, cause)
+                fold(snapshot, event)
+                events.append(event)
+        except BaseException:
+            self._consistent = False  # the refused event may be half in the snapshot: never keep it as a checkpoint
+            raise
+        finally:  # the fold refuses an event only through a bug; those before it are in the snapshot, so keep them
+            self._journal.append(events)
+        if self._consistent:
+            self._journal.checkpoint(snapshot)
+        seq = snapshot.seq
+        for event in events:
+            for listener in self._listeners:
+                listener(event)
+        return seq
+
+    async def durable(self, seq: int) -> None:
+        """Wait until all events up to `seq` are on disk."""
+        await self._journal.durable(seq)
