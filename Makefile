@@ -5,6 +5,8 @@ JOBS ?= 3
 ENV := .venv
 RUN := $(ENV)/bin
 UV := $(ENV)/.tools/bin/uv
+# uv trusts the certificates that the machine trusts, as pip does; where the machine has none, uv uses its own.
+CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem)
 
 demo: $(ENV)/.ready
 	$(RUN)/swarm-tui demo $(ARGS)
@@ -34,7 +36,7 @@ pictures: $(ENV)/.ready
 
 # What is installed follows the lock file: a changed lock syncs again, and what it no longer names is removed.
 $(ENV)/.ready: uv.lock pyproject.toml $(UV)
-	UV_PROJECT_ENVIRONMENT=$(ENV) $(UV) sync --quiet --frozen
+	$(if $(CERTIFICATES),UV_SYSTEM_CERTS=true )UV_PROJECT_ENVIRONMENT=$(ENV) $(UV) sync --quiet --frozen
 	@touch $@
 
 # Apart from the packages, so that a sync does not remove it.
