@@ -1,5 +1,6 @@
 """Apps for pilot tests: on a made-up swarm, with a clock that stands still, and words to wait and look with."""
 
+import re
 from collections.abc import Mapping
 
 from textual.pilot import Pilot
@@ -49,6 +50,11 @@ def painted(app: SwarmApp) -> str:
     """What stands on the screen, line by line."""
     strips = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+def svg_of(app: SwarmApp) -> str:
+    """The screen as SVG, without the number that Rich makes from all of it: one letter would change every line."""
+    return re.sub(r"terminal-\d+-", "", app.export_screenshot())
 
 
 def main_of(app: SwarmApp) -> MainScreen:

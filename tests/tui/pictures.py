@@ -6,7 +6,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from tests.tui.apps import app_on, main_of, press, settle
+from tests.tui.apps import app_on, main_of, press, settle, svg_of
 from tests.tui.swarms import small
 from tui.widgets.detail import Tab
 
@@ -46,7 +46,7 @@ async def take(folder: Path) -> None:
             await settle(pilot)
             await prepare(pilot)
             await settle(pilot)
-            app.save_screenshot(f"{name}.svg", str(folder))
+            (folder / f"{name}.svg").write_text(svg_of(app), encoding="utf-8")
 
 
 if __name__ == "__main__":
