@@ -33,6 +33,7 @@ bench: $(ENV)/.ready
 
 pictures: $(ENV)/.ready
 	$(RUN)/python -m tests.tui.pictures $(ARGS)
+	$(RUN)/pytest tests/tui/test_pictures.py --snapshot-update
 
 # What is installed follows the lock file: a changed lock syncs again, and what it no longer names is removed.
 $(ENV)/.ready: uv.lock pyproject.toml $(UV)

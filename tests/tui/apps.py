@@ -10,7 +10,7 @@ from tui.app import SwarmApp
 from tui.input.keymap import Keymap
 from tui.screens.main import MainScreen
 from tui.sessions.session import Start
-from tui.style.theme import load_themes
+from tui.style.theme import Palette, load_themes
 
 
 def app_on(
@@ -19,9 +19,11 @@ def app_on(
     theme: str = "midnight",
     start: Start | None = None,
     keys: Mapping[str, str] | None = None,
+    themes: Mapping[str, Palette] | None = None,
 ) -> SwarmApp:
-    themes, broken = load_themes()
-    assert not broken
+    if themes is None:
+        themes, broken = load_themes()
+        assert not broken
     return SwarmApp(lambda _: session, themes=themes, theme=theme, keymap=Keymap(keys), overrides=keys, start=start)
 
 
