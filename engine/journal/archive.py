@@ -1,6 +1,6 @@
-"""Moves large bodies of old events out of a journal into a file beside it, from where they are read as before.
+"""Moves large bodies of old events from a journal into a file beside it; readers find them there.
 
-Nothing is removed from the journal before it is on disk in the file, so that a crash at any point loses nothing.
+A body leaves the journal only after the file is synced, so a crash at any point loses nothing.
 """
 
 import os
@@ -22,7 +22,7 @@ _MOVED = "INSERT OR REPLACE INTO archived (hash, codec, size, file, place, lengt
 
 
 class Archived(Struct, frozen=True):
-    """What was moved: so many bodies, bytes in `file` (None when there was nothing), whether the journal shrank."""
+    """What was moved: how many bodies, their bytes in `file` (None if nothing), and whether the journal shrank."""
 
     bodies: int
     moved: int
@@ -31,7 +31,7 @@ class Archived(Struct, frozen=True):
 
 
 def archive(path: Path, until: int) -> Archived:
-    """Move what events up to `until` refer to. The caller holds the run's lock, and no one has it open for writing.
+    """Move the blobs that events up to `until` refer to. The caller holds the run's lock; no writer is open.
 
     Raises SwarmError (journal).
     """
@@ -54,7 +54,7 @@ def _next_file(path: Path) -> Path:
 
 
 def _referred(db: sqlite3.Connection, until: int) -> Iterator[set[str]]:
-    """Hashes in the bodies of events, a page of events at a time."""
+    """The hashes in event bodies, one page of events at a time."""
     after = 0
     while rows := db.execute(_BODIES, (after, until)).fetchall():
         yield set().union(*(references(row[1]) for row in rows))
@@ -62,7 +62,7 @@ def _referred(db: sqlite3.Connection, until: int) -> Iterator[set[str]]:
 
 
 def _move(db: sqlite3.Connection, hashes: set[str], file: Path) -> tuple[int, int]:
-    """Into the file first, and there for good; then out of the journal."""
+    """Write to the file and sync it, then delete from the journal; returns the number of blobs and bytes."""
     rows = [row for hash in sorted(hashes) if (row := db.execute(_ROW, (hash,)).fetchone()) is not None]
     if not rows:
         return 0, 0
@@ -87,7 +87,7 @@ def _move(db: sqlite3.Connection, hashes: set[str], file: Path) -> tuple[int, in
 
 
 def _shrink(db: sqlite3.Connection, path: Path) -> bool:
-    """Give the room back to the disk, which takes as much for a while; without that, later events use it up."""
+    """Return free pages to the disk if there is room for VACUUM's copy; otherwise later events reuse them."""
     if shutil.disk_usage(path.parent).free < 2 * path.stat().st_size:
         return False
     db.execute("VACUUM")
@@ -96,7 +96,7 @@ def _shrink(db: sqlite3.Connection, path: Path) -> bool:
 
 
 def read_archived(folder: Path, file: str, place: int, length: int) -> bytes:
-    """The bytes of a row of `archived`. Raises OSError; who reads them checks them against their hash."""
+    """The bytes of a row of `archived`. Raises OSError; the caller checks them against their hash."""
     with (folder / Path(file).name).open("rb") as source:
         source.seek(place)
         return source.read(length)

@@ -1,4 +1,4 @@
-"""Fills what a newer schema adds up while it writes, from what an older one has written."""
+"""Computes totals for a journal whose older schema did not keep them."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ from engine.journal.statements import Write, execute
 from engine.policy.build_commands import is_build
 
 TOTALS = 8
-"""The version that brought totals."""
+"""The schema version that added totals."""
 _PAGE = 1_000
 _EVENTS = """SELECT seq, at, epoch, agent, task, cause, CAST(body AS BLOB) FROM events
   WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?"""
@@ -27,7 +27,7 @@ _CALLS = """SELECT c.seq, c.id, c.tool, c.state, c.agent, c.arguments, c.wall_s,
 
 
 def backfill(db: sqlite3.Connection, version: int) -> None:
-    """Within the transaction that brings a journal of an older version up to date."""
+    """Fill the totals, within the transaction that migrates a journal from an older `version`."""
     if not 0 < version < TOTALS:
         return
     for write in (_prompted, _paused, _used):
@@ -57,7 +57,7 @@ def _projected(
 
 
 def _used(db: sqlite3.Connection) -> Iterator[list[Write]]:
-    """Of what calls answered, the beginning: the tables have no more of it. Which were builds follows from the gate."""
+    """From the first 4 KB of each answer, all that the tables hold; the gate's patterns say which were builds."""
     [[settings]] = db.execute("SELECT coalesce((SELECT settings FROM runs), '{}')")
     gate = _settings(settings).build.gate
 
@@ -78,7 +78,7 @@ def _used(db: sqlite3.Connection) -> Iterator[list[Write]]:
 
 
 def _settings(text: str) -> Settings:
-    """Another version's may not be what this one takes for settings."""
+    """The defaults if another version's settings are not valid in this one."""
     try:
         return json.decode(text, type=Settings)
     except (DecodeError, ValidationError):

@@ -1,4 +1,4 @@
-"""Large texts: stored once under their hash, compressed, with a short reference in their place."""
+"""Large texts, stored once under their hash and compressed; a short reference takes their place."""
 
 import hashlib
 import re
@@ -8,20 +8,20 @@ import zstandard
 from msgspec import Struct, json
 
 LIMIT = 4096
-"""Bytes of a JSON string, quotes left out, above which it moves to `blobs`."""
+"""Bytes of a JSON string, without quotes, above which it moves to `blobs`."""
 HEAD = 4096
-"""Bytes of a large text that its projection keeps, for plain SQL to read."""
+"""Bytes of a large text that its projection keeps for plain SQL."""
 
-# Strings of a JSON text, one after the other; possessive, so that a long one needs no backtracking stack.
+# The strings of a JSON text; possessive, so that a long one needs no backtracking stack.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-# A quote after a backslash stands inside a string; every other one opens or closes one.
+# A quote after a backslash is inside a string; every other quote opens or closes one.
 _REFERENCE = re.compile(rb'(?<!\\)"blob:([0-9a-f]{40}):[0-9]+"')
 _ANY_REFERENCE = re.compile(rb'"(?:blob|json):([0-9a-f]{40}):[0-9]+"')
 _MARK = b'"blob:'
 
 
-class BlobMissing(Exception):  # noqa: N818 - a finding about the file, turned into a SwarmError by its readers
-    """A reference leads nowhere, or to other bytes than it names."""
+class BlobMissing(Exception):  # noqa: N818 - readers turn it into a SwarmError
+    """A referenced blob does not exist, or its bytes do not match its hash."""
 
 
 class Blob(Struct, frozen=True):
@@ -38,14 +38,14 @@ def hash_of(data: bytes) -> str:
 
 
 class Shelf:
-    """Collects the blobs of one write. Not for use by two threads at once."""
+    """Collects the blobs of one transaction. Not thread-safe."""
 
     def __init__(self) -> None:
         self._compressor = zstandard.ZstdCompressor(level=3)
         self._blobs: dict[str, Blob] = {}
 
     def put(self, data: bytes) -> str:
-        """Keep `data`; returns its hash."""
+        """Add `data`; returns its hash."""
         hash = hash_of(data)
         if hash not in self._blobs:
             packed = self._compressor.compress(data)
@@ -59,7 +59,7 @@ class Shelf:
         return blobs
 
     def shelve(self, text: bytes) -> bytes:
-        """A JSON text with every string over LIMIT moved out. A string that only looks like a reference moves too."""
+        """The JSON text with references for strings over LIMIT, and for strings that look like a reference."""
         if len(text) <= LIMIT and _MARK not in text:
             return text
         return _STRING.sub(self._shelve_string, text)
@@ -72,7 +72,7 @@ class Shelf:
         return b'"blob:%s:%d"' % (self.put(text).encode(), len(text))
 
     def head(self, text: str) -> tuple[str, int, str | None]:
-        """A text for a projection: its first HEAD bytes, its whole size in bytes, and its blob if that is more."""
+        """A text for a projection: its first HEAD bytes, its size in bytes, and its blob if it is longer."""
         if len(text) * 4 <= HEAD:
             return text, len(text) if text.isascii() else len(text.encode()), None
         data = text.encode()
@@ -82,12 +82,12 @@ class Shelf:
 
 
 def references(text: bytes) -> set[str]:
-    """The hashes that a JSON text may refer to; hostile text can name some that do not exist."""
+    """The hashes that a JSON text may refer to; hostile text can name hashes that do not exist."""
     return {hash.decode() for hash in _ANY_REFERENCE.findall(text)}
 
 
 def restore(text: bytes, blobs: Mapping[str, bytes]) -> bytes:
-    """The JSON text with the strings back in it. Raises BlobMissing."""
+    """The JSON text with its references replaced by their strings. Raises BlobMissing."""
 
     def whole(match: re.Match[bytes]) -> bytes:
         return json.encode(blob(match[1].decode(), blobs).decode())
@@ -104,11 +104,11 @@ def blob(hash: str, blobs: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(hash: str, codec: str, size: int, data: bytes) -> bytes:
-    """The bytes of a row of `blobs`. Raises BlobMissing when they are not what the hash says."""
+    """The uncompressed bytes of a row of `blobs`. Raises BlobMissing if they do not match the hash."""
     try:
         whole = zstandard.ZstdDecompressor().decompress(data, max_output_size=size) if codec == "zstd" else data
     except zstandard.ZstdError as error:
         raise BlobMissing(f"blob {hash} cannot be unpacked: {error}") from error
     if hash_of(whole) != hash:
-        raise BlobMissing(f"blob {hash} holds other bytes than its name says")
+        raise BlobMissing(f"blob {hash} does not match its hash")
     return whole

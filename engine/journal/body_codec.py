@@ -1,4 +1,4 @@
-"""Event bodies as JSON text and back, bit-exactly: large strings on a shelf, what UTF-8 cannot hold on the side."""
+"""Event bodies as JSON text and back, bit for bit. Large strings become blobs; lone surrogates are kept separately."""
 
 import math
 import re
@@ -20,16 +20,16 @@ _T = TypeVar("_T")
 
 
 class _Lost(Struct, frozen=True):
-    """Lone surrogates of a body, which neither UTF-8 nor SQLite can hold: (string, character, code point).
+    """Lone surrogates of a body, which UTF-8 and SQLite cannot hold: (string, character, code point).
 
-    The body itself has U+FFFD in their place; strings count in the order in which `_map_leaves` meets them.
+    The body has U+FFFD in their place; strings are numbered in the order in which `_map_leaves` visits them.
     """
 
     lost: tuple[tuple[int, int, int], ...] = msgspec.field(name="$surrogates", default=())
 
 
 def encode_body(body: Body, shelf: Shelf) -> tuple[Body, bytes]:
-    """A body as JSON text, and the body itself fit for SQLite (lone surrogates replaced)."""
+    """The body with lone surrogates replaced, as SQLite needs it, and its exact JSON text."""
     exact: Any = body
     if isinstance(body, TurnTaken) and any(isinstance(block, Opaque) for block in body.message.blocks):
         exact = _map_raw(body, lambda raw: _shelve_raw(raw, shelf))
@@ -46,7 +46,7 @@ def encode_body(body: Body, shelf: Shelf) -> tuple[Body, bytes]:
 
 
 def decode_body(text: bytes, blobs: Mapping[str, bytes]) -> Body:
-    """The body as it was given to `encode_body`. Raises BlobMissing, or msgspec.MsgspecError for what is no body."""
+    """The body as `encode_body` got it. Raises BlobMissing, or msgspec.MsgspecError if the text is not a body."""
     text = restore(text, blobs)
     body = _DECODER.decode(text)
     if _LOST.encode() in text and (lost := json.decode(text, type=_Lost).lost):
@@ -57,12 +57,12 @@ def decode_body(text: bytes, blobs: Mapping[str, bytes]) -> Body:
 
 
 def decode_outline(text: bytes) -> Body:
-    """The body with references where large strings were: enough where only its small fields matter."""
+    """The body with references in place of large strings, for callers that need only its small fields."""
     return _DECODER.decode(text)
 
 
 def _readable(text: bytes) -> bool:
-    """Whether each null stands where the body may have one: JSON has no other word for NaN and infinity."""
+    """Whether each null is where the body allows one: msgspec encodes NaN and infinity as null, too."""
     try:
         _DECODER.decode(text)
     except msgspec.ValidationError:
@@ -85,7 +85,7 @@ def _map_raw(body: TurnTaken, change: Callable[[Raw], Raw]) -> TurnTaken:
 
 
 def _shelve_raw(raw: Raw, shelf: Shelf) -> Raw:
-    """Raw JSON stays in the text only if it is sure to be read back as the same bytes."""
+    """Raw JSON stays in the text only if decoding is certain to give back the same bytes."""
     data = bytes(raw)
     if len(data) <= LIMIT and data == data.strip() and b'"blob:' not in data and not data.startswith(b'"json:'):
         try:
@@ -112,7 +112,7 @@ def _restore_raw(raw: Raw, blobs: Mapping[str, bytes]) -> Raw:
 
 
 def _map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
-    """The value with everything in it changed that is no container, in the order of its fields."""
+    """The value with `change` applied to everything in it that is not a container, in field order."""
     if isinstance(value, Struct):
         return replace(value, **{name: _map_leaves(getattr(value, name), change) for name in value.__struct_fields__})
     if isinstance(value, tuple):

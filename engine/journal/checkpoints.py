@@ -1,7 +1,7 @@
-"""Checkpoints of the snapshot: its values in chunks under their hash, so that two checkpoints share what is the same.
+"""Checkpoints of the snapshot, in chunks stored under their hash, so that checkpoints share what is equal.
 
-A run's old agents, tasks and handoffs do not change any more. They are cut, in the order in which they came, into
-chunks that stay equal from one checkpoint to the next and are stored once, as blobs. A checkpoint is a list of hashes.
+A run's older agents, tasks and handoffs no longer change. In order of creation they are cut into chunks, which stay
+equal from one checkpoint to the next and are stored once, as blobs. A checkpoint is a list of hashes.
 """
 
 import dataclasses
@@ -25,19 +25,19 @@ from engine.state import fold, snapshot
 from engine.state.snapshot import OVERTAKING, Snapshot
 
 EVERY = 10_000
-"""Events between two checkpoints: what has to be folded on top of one takes a fraction of a second."""
+"""Events between two checkpoints: folding that many takes a fraction of a second."""
 CHUNK = 256
-"""Values of one chunk."""
+"""Values per chunk."""
 
 _CHUNKED = ("agents", "tasks", "handoffs", "scratchpads", "spent", "inboxes")
-"""The snapshot's dicts that grow with the run; most of their entries do not change any more."""
+"""The snapshot's dicts that grow with the run; most of their entries no longer change."""
 _DERIVED = ("paths", "children", "tasks_of", "made_on")
-"""What follows from the agents, tasks and landings."""
+"""Fields computed from the agents, tasks and landings."""
 _REST = tuple(field for field in dataclasses.fields(Snapshot) if field.name not in (*_CHUNKED, *_DERIVED))
 
 
 class Parts(Struct, frozen=True):
-    """What a checkpoint consists of: hashes of the chunks of each large dict, and of everything else."""
+    """A checkpoint: the hashes of each large dict's chunks, and the hash of everything else."""
 
     chunks: dict[str, tuple[str, ...]]
     rest: str
@@ -47,7 +47,7 @@ class Parts(Struct, frozen=True):
 
 
 def _plain(kind: Any) -> Any:
-    """A field's type as msgspec can decode it."""
+    """The field's type in a form that msgspec can decode."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is deque:
         return GenericAlias(list, arguments)
@@ -69,10 +69,10 @@ _DECODERS: Mapping[str, msgpack.Decoder[tuple[Any, ...]]] = {
 
 @cache
 def made_by() -> str:
-    """Names the fold that makes a snapshot: its program text and the shape of all values in it.
+    """A hash of the fold's program text and of the shape of all values in a snapshot.
 
-    A checkpoint of another fold is left aside, as the same events may mean something else to this one. A newer program
-    that folds as this one does goes on from this one's.
+    A checkpoint that another fold made is ignored, because the same events may mean something else to this one. A
+    newer program with the same fold continues from existing checkpoints.
     """
     shapes = [json.schema(kind) for kind in (*_CHUNK_TYPES.values(), _REST_TYPE)]
     shape = repr((_undescribed(shapes), [field.name for field in _REST]))
@@ -84,14 +84,14 @@ def made_by() -> str:
 
 
 def _undescribed(schema: Any) -> Any:
-    """A schema without what is there for people."""
+    """The schema without descriptions, which may change without changing a value."""
     if isinstance(schema, dict):
         return {name: _undescribed(value) for name, value in schema.items() if name != "description"}
     return [_undescribed(value) for value in schema] if isinstance(schema, list) else schema
 
 
 class _Chunk(NamedTuple):
-    """A stretch of a dict: two of them are compared in no time while what is in them is the same."""
+    """A run of a dict's entries. Comparing two is quick while they hold the same objects."""
 
     keys: tuple[Any, ...]
     values: tuple[Any, ...]
@@ -99,7 +99,7 @@ class _Chunk(NamedTuple):
 
 
 class Chunks:
-    """The chunks of the last checkpoint that was cut or put together. Not for use by two threads at once."""
+    """The chunks of the last checkpoint that was cut or put together. Not thread-safe."""
 
     def __init__(self) -> None:
         self._known: dict[str, list[_Chunk]] = {name: [] for name in _CHUNKED}
@@ -110,7 +110,7 @@ class Chunks:
         return new
 
     def cut(self, snapshot: Snapshot, shelf: Shelf) -> Parts:
-        """Put what is new since the last time onto the shelf; nothing may change the snapshot any more.
+        """Put new chunks on the shelf. The snapshot must not change meanwhile.
 
         Raises OverflowError or UnicodeEncodeError for a snapshot that cannot be stored.
         """
@@ -132,11 +132,11 @@ class Chunks:
         return Parts(hashes, shelf.put(msgpack.encode(rest)))
 
     def known(self) -> set[str]:
-        """The hashes of chunks that need not be loaded again."""
+        """The hashes of chunks that are in memory."""
         return {chunk.hash for chunks in self._known.values() for chunk in chunks}
 
     def put_together(self, parts: Parts, blobs: Mapping[str, bytes]) -> Snapshot:
-        """The snapshot as it was cut. Raises BlobMissing, or msgspec.MsgspecError for what is no snapshot."""
+        """The snapshot of `parts`. Raises BlobMissing, or msgspec.MsgspecError if they are not a snapshot."""
         known = {chunk.hash: chunk for chunks in self._known.values() for chunk in chunks}
         with _no_collection():
             for name, decoder in _DECODERS.items():
@@ -154,7 +154,7 @@ class Chunks:
                 setattr(snapshot, name, of)
             _derive(snapshot)
             if not known:
-                gc.freeze()  # they stay: three looks for garbage among what is new take a quarter of the whole
+                gc.freeze()  # all of it stays: three collections over it would take a quarter of the loading time
         return snapshot
 
 
@@ -177,7 +177,7 @@ def _builtin(value: Any) -> Any:
 
 
 def _like(default: Any, value: Any) -> Any:
-    """The value in the container that the snapshot keeps it in."""
+    """The value in the container type of `default`."""
     if isinstance(default, deque):
         return deque(value, default.maxlen)
     return Counter(value) if isinstance(default, Counter) else value
@@ -199,7 +199,7 @@ def _derive(snapshot: Snapshot) -> None:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Hundreds of thousands of values that all stay: looking for garbage among them takes longer than making them."""
+    """Pause the garbage collector: it would take longer than creating the values, all of which stay."""
     was_on = gc.isenabled()
     gc.disable()
     try:

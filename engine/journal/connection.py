@@ -1,4 +1,4 @@
-"""Opening a journal file: for writing or for reading, and what is said when it cannot be."""
+"""Opens a journal for writing or reading, and makes errors of what goes wrong with the file."""
 
 import asyncio
 import os
@@ -21,14 +21,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WAL_LIMIT = 64 * 1024 * 1024
-"""Bytes to which the write-ahead log is cut back after a checkpoint."""
+"""Bytes to which the write-ahead log is truncated after a checkpoint."""
 WAL_PAGES = 4_000
-"""Pages of 4 KB in the log after which it is brought into the file: pages that change often are written once."""
+"""Pages of 4 KB in the log that trigger a checkpoint; a large number writes frequently changed pages less often."""
 _BUSY_MS = 10_000
 _CHECK_S = 0.1
-"""Seconds that a look for damage may take."""
+"""Seconds that the check for damage may take."""
 LOOK = 20_000
-"""Instructions of SQLite between two looks at the clock: well under a millisecond."""
+"""SQLite instructions between two calls of the progress handler: well under a millisecond."""
 
 
 class WriteConnection:
@@ -131,8 +131,8 @@ def _readable_in_read_only_folder(path: Path, address: str) -> str:
     if log_size(path):
         raise SwarmError(
             ErrorKind.JOURNAL,
-            f"{path} was left by a crash, in a folder that cannot be written to",
-            "copy the folder to where you may write and open the copy",
+            f"{path} was left by a crash, in a read-only folder",
+            "copy the folder to a writable place and open the copy",
         )
     address += "&immutable=1"
     try:
@@ -262,12 +262,12 @@ def damaged(path: Path, found: str) -> SwarmError:
     return SwarmError(
         ErrorKind.JOURNAL,
         f"{path} is damaged: {found}",
-        "nothing was changed; restore the file from a copy, or start a new run",
+        "nothing was changed; restore the file from a backup, or start a new run",
     )
 
 
 def cannot_open(path: Path, error: Exception, found: str = "") -> SwarmError:
-    """What to say of a journal that does not open; `found` is what a look for damage found."""
+    """The error for a journal that cannot be opened; `found` is the damage found in it, if any."""
     if found or is_damage(error):
         return damaged(path, found or str(error))
     return SwarmError(
@@ -276,30 +276,28 @@ def cannot_open(path: Path, error: Exception, found: str = "") -> SwarmError:
 
 
 def cannot_write(path: Path, error: Exception) -> SwarmError:
-    """What to say while events cannot be written."""
+    """The error while events cannot be written."""
     return SwarmError(
         ErrorKind.JOURNAL,
         f"{path} cannot be written: {error}",
-        "free some disk space and check the folder's permissions; the run goes on when it can be written again",
+        "free some disk space and check the folder's permissions; the run continues once writing works",
     )
 
 
 def cannot_read(path: Path, error: Exception) -> SwarmError:
-    """What to say when a query fails."""
+    """The error for a failed query."""
     if is_damage(error):
         return damaged(path, str(error))
     if "interrupted" in str(error):
-        return SwarmError(
-            ErrorKind.JOURNAL, f"a query of {path} took too long and was given up", "ask for less at a time"
-        )
+        return SwarmError(ErrorKind.JOURNAL, f"a query of {path} timed out", "ask for less at a time")
     if "no such table" in str(error) or "no such column" in str(error):
-        message = f"{path} was written by an older swarm-tui and does not hold that"
-        return SwarmError(ErrorKind.JOURNAL, message, "resuming the run brings its journal up to date")
+        message = f"{path} was written by an older swarm-tui and lacks the data for this query"
+        return SwarmError(ErrorKind.JOURNAL, message, "resume the run once: that migrates its journal")
     return SwarmError(ErrorKind.JOURNAL, f"{path} cannot be read: {error}", "check the disk")
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether SQLite says with it that the file is not what it should be."""
+    """Whether SQLite reports with it that the file is damaged."""
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(
         error, (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.IntegrityError)
     )

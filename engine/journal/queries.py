@@ -1,4 +1,4 @@
-"""Questions to a journal that screens ask: read-only, paged, bounded in time."""
+"""The queries behind the screens: read-only, paged, limited in time."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,13 +40,13 @@ _CALLS = """SELECT c.seq, c.id, c.agent, c.task, c.tool, c.state, c.target, c.wr
   c.gate_wait_s FROM tool_calls c LEFT JOIN messages m ON m.id = c.answer"""
 
 _LAST = "\U0010ffff"
-"""Comes after every id."""
+"""Sorts after every id."""
 
 _T = TypeVar("_T")
 
 
 class JournalReader(EventReader):
-    """An EventReader that answers a screen's questions, too."""
+    """An EventReader that also answers the screens' queries."""
 
     async def run(self) -> RunRow | None:
         """The run's row; None before its first event."""
@@ -56,7 +56,7 @@ class JournalReader(EventReader):
     async def messages(
         self, agent: AgentId, *, before: int | None = None, limit: int = 100, whole: bool = False
     ) -> tuple[MessageRow, ...]:
-        """The newest messages of an agent's conversation before the message id `before`, oldest first.
+        """The newest messages of an agent's conversation with ids below `before`, oldest first.
 
         Texts are cut at 4 KB unless `whole`.
         """
@@ -73,7 +73,7 @@ class JournalReader(EventReader):
     async def tool_calls(
         self, agent: AgentId | None = None, *, before: int | None = None, limit: int = 100, whole: bool = False
     ) -> tuple[ToolCallRow, ...]:
-        """The newest tool calls of an agent, or of all, before the sequence number `before`, newest first."""
+        """The newest tool calls of one agent or of all with sequence numbers below `before`, newest first."""
         rows = await self._named(
             f"{_CALLS} WHERE c.seq < ? ORDER BY c.seq DESC LIMIT ?"
             if agent is None
@@ -98,14 +98,14 @@ class JournalReader(EventReader):
         return tuple(self._convert(row, Scratchpad) for row in rows)
 
     async def samples(self, *, since: Micros = 0, limit: int = 1_000) -> tuple[SampleRow, ...]:
-        """The newest samples from a moment on, oldest first."""
+        """The newest samples taken at or after `since`, oldest first."""
         rows = await self._named(
             "SELECT * FROM samples WHERE at >= ? ORDER BY at DESC LIMIT ?", (since, min(limit, MOST))
         )
         return tuple(SampleRow(row["seq"], row["at"], self._convert(row, Sample)) for row in reversed(rows))
 
     async def spread_samples(self, points: int, *, until: Micros | None = None) -> tuple[SampleRow, ...]:
-        """About so many samples over the whole run, or over what was of it at a moment, evenly spread, oldest first."""
+        """About `points` samples, evenly spread over the run up to `until`, oldest first."""
         rows = await self._named(
             "WITH seen AS (SELECT seq, at FROM samples WHERE at <= ?1),"
             " run AS (SELECT min(at) AS began, max(1, (max(at) - min(at)) / ?2) AS step FROM seen)"
@@ -120,14 +120,14 @@ class JournalReader(EventReader):
         return self._handoff(rows[0]) if rows else None
 
     async def handoffs(self, *, before: HandoffId | None = None, limit: int = 100) -> tuple[Handoff, ...]:
-        """The newest handoffs before one of them, newest first."""
+        """The newest handoffs, or those before `before`, newest first."""
         rows = await self._named(
             "SELECT * FROM handoffs WHERE id < ? ORDER BY id DESC LIMIT ?", (before or _LAST, min(limit, MOST))
         )
         return tuple(self._handoff(row) for row in rows)
 
     async def tasks(self, agent: AgentId, *, limit: int = 200) -> tuple[TaskRow, ...]:
-        """The newest tasks that an agent asked for or works on, newest first."""
+        """The newest tasks that an agent spawned or works on, newest first."""
         rows = await self._named(
             'SELECT *, commit_oid AS "commit" FROM tasks WHERE planner = ? OR agent = ? ORDER BY id DESC LIMIT ?',
             (agent, agent, min(limit, MOST)),
@@ -135,7 +135,7 @@ class JournalReader(EventReader):
         return tuple(self._convert(row, TaskRow) for row in rows)
 
     async def followed(self, handoff: HandoffId) -> Followed:
-        """What the planner that got a handoff made of it."""
+        """The planner's turn that a handoff fed, and the tasks that this turn spawned."""
         inbox = await self._query("SELECT agent, consumed FROM inbox WHERE handoff = ?", (handoff,))
         if not inbox or inbox[0][1] is None:
             return Followed()
@@ -157,7 +157,7 @@ class JournalReader(EventReader):
         return Followed(self._convert(said[0], MessageRow), tuple(self._convert(row, TaskRow) for row in tasks))
 
     async def landings(self, *, limit: int = 100) -> tuple[Landing, ...]:
-        """The newest landings that came to an end, newest first."""
+        """The newest finished landings, newest first."""
         rows = await self._named(
             'SELECT *, commit_oid AS "commit" FROM landings WHERE state IS NOT NULL ORDER BY id DESC LIMIT ?',
             (min(limit, MOST),),
@@ -165,7 +165,7 @@ class JournalReader(EventReader):
         return tuple(self._convert(row, Landing) for row in rows)
 
     async def checks(self, *, limit: int = 100) -> tuple[CheckRow, ...]:
-        """The newest checks of trunk, newest first; output whole."""
+        """The newest checks of trunk, newest first, with their whole output."""
         rows = await self._named(
             'SELECT *, commit_oid AS "commit" FROM greens ORDER BY seq DESC LIMIT ?', (min(limit, MOST),)
         )
@@ -176,7 +176,7 @@ class JournalReader(EventReader):
         return tuple(CheckRow(row["seq"], self._convert(row, Check), row["moved"]) for row in rows)
 
     async def intents(self) -> tuple[IntentRow, ...]:
-        """Every version of the intent, oldest first, with what it set off and what still runs on it."""
+        """Every version of the intent, oldest first, with the tasks it led to and those still open."""
         rows = await self._named(
             """WITH t AS (SELECT intent, state, count(*) AS tasks FROM tasks GROUP BY intent, state)
             SELECT i.version, i.at, i.author, i.text, coalesce(sum(t.tasks), 0) AS tasks,
@@ -193,12 +193,12 @@ class JournalReader(EventReader):
         return tuple(self._convert(row, IntentRow) for row in rows)
 
     async def breaks(self, *, limit: int = 100) -> tuple[Break, ...]:
-        """Where trunk broke, newest first."""
+        """The breaks of trunk, newest first."""
         rows = await self._named("SELECT * FROM breaks ORDER BY seq DESC LIMIT ?", (min(limit, MOST),))
         return tuple(self._convert(row, Break) for row in rows)
 
     async def error_rate(self, *, span: Micros = 3_600_000_000, limit: int = 200) -> tuple[ErrorRateRow, ...]:
-        """Snapshots of trunk by stretches of `span` microseconds, the newest stretches, oldest first."""
+        """Failed checks of trunk per `span` microseconds: the newest spans, oldest first."""
         rows = await self._named(
             """SELECT at / ?1 * ?1 AS at, count(*) AS snapshots, sum(NOT passed) AS failed, max(failing) AS failing
             FROM greens WHERE purpose = 'snapshot' GROUP BY at / ?1 ORDER BY at DESC LIMIT ?2""",
@@ -220,7 +220,7 @@ class JournalReader(EventReader):
         return self._convert(row, Handoff)
 
     def _convert(self, row: dict[str, Any], kind: type[_T]) -> _T:
-        """A row as a frozen value; JSON columns are read, columns that the value has no field for are left out."""
+        """A row as a frozen value. JSON columns are decoded; columns without a field are ignored."""
         for name in ("models", "paths", "conflicts", "calls", "failed_tests", "suspects", "tasks"):
             if isinstance(row.get(name), str):
                 row[name] = json.decode(row[name])

@@ -1,4 +1,4 @@
-"""Events of a journal, read and folded: for replay, resume and whoever walks through a run. Bounded in time."""
+"""Reads and folds a journal's events, for replay, resume and screens. Every query has a time limit."""
 
 import asyncio
 import sqlite3
@@ -24,15 +24,15 @@ from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 
 PAGE = 1_000
-"""Events that are read at once."""
+"""Events per query."""
 MOST = 5_000
-"""Rows that one question answers with at most."""
+"""The most rows that one query returns."""
 MANY_BLOBS = 100
-"""Blobs above which two threads unpack them."""
+"""From this many blobs on, two threads unpack them."""
 SEARCH = 500
-"""Events that one page of a search looks through at most, where no index leads to those wanted."""
+"""The most events that one page of a search reads where no index helps."""
 
-# The fold needs only small fields of these kinds, which are also the largest: their large texts are not fetched.
+# The fold needs only small fields of these kinds, which have the largest bodies: their blobs are not read.
 _OUTLINE = frozenset({"turn_taken", "tool_finished", "context_compacted"})
 _EVENTS = "SELECT seq, at, epoch, kind, agent, task, cause, CAST(body AS BLOB) FROM events"
 _BLOBS = "SELECT hash, codec, size, data FROM blobs WHERE hash IN (SELECT value FROM json_each(?))"
@@ -53,8 +53,9 @@ Row = Sequence[Any]
 
 
 class EventReader:
-    """Reads one journal, live or not, from this or another process. Every question raises SwarmError (journal)
-    when the file is damaged or the answer takes longer than `time_limit` seconds.
+    """Reads one journal, whether live or not, and whichever process writes it.
+
+    Every query raises SwarmError (journal) if the file is damaged or the query takes longer than `time_limit` seconds.
     """
 
     def __init__(self, path: Path, db: aiosqlite.Connection, time_limit: float) -> None:
@@ -64,7 +65,7 @@ class EventReader:
         self._deadline = 0.0
         self._one_at_a_time = asyncio.Lock()
         self.chunks = Chunks()
-        """Those of the last snapshot that came from a checkpoint: the next one near it loads only what differs."""
+        """Those of the last snapshot read from a checkpoint; a snapshot close to it loads only what differs."""
 
     @classmethod
     async def open(cls, path: Path, *, time_limit: float = 5.0) -> Self:
@@ -79,7 +80,7 @@ class EventReader:
     # --- events ----------------------------------------------------------------------------------------------
 
     async def last_seq(self) -> int:
-        """0 for an empty journal."""
+        """The newest sequence number; 0 for an empty journal."""
         return int((await self._query("SELECT coalesce(max(seq), 0) FROM events"))[0][0])
 
     async def events(
@@ -92,9 +93,9 @@ class EventReader:
         text: str = "",
         limit: int = 200,
     ) -> EventPage:
-        """Events that match, newest first; oldest first from `after` on when that is given.
+        """Events that match, newest first; with `after`, oldest first from there.
 
-        `text` is looked for, whatever the case of ASCII letters, in the body's JSON without its large strings.
+        `text` is searched, ignoring the case of ASCII letters, in the body's JSON without its blobs.
         """
         last = await self.last_seq()
         forward = after is not None
@@ -124,13 +125,13 @@ class EventReader:
         return EventPage(tuple(await self._decode(rows)), searched, searched < last if forward else searched > 1)
 
     async def stream(self, after: int = 0, until: int | None = None) -> AsyncIterator[Event]:
-        """All events with a greater sequence number, in order, bodies whole; up to `until` if given."""
+        """All events after `after`, up to `until` if given, in order, with whole bodies."""
         async for rows in self._pages(after, until):
             for event in await self._decode(rows):
                 yield event
 
     async def agent_events(self, agent: AgentId | str) -> list[Event]:
-        """The events of one agent, in order, bodies whole."""
+        """The events of one agent, in order, with whole bodies."""
         found: list[Event] = []
         after = 0
         while True:
@@ -142,20 +143,20 @@ class EventReader:
             after = rows[-1][0]
 
     async def seq_at(self, at: Micros) -> int:
-        """The last event at or before a moment, 0 if none was; found by halving, as times rise with the numbers."""
+        """The last event at or before `at`, 0 if there is none. A binary search: times rise with sequence numbers."""
         return int((await self._query(_SEQ_AT, (at,)))[0][0])
 
     async def time_of(self, seq: int) -> Micros:
-        """When an event happened; 0 when there is none."""
+        """When event `seq` happened; 0 if there is no such event."""
         rows = await self._query("SELECT at FROM events WHERE seq = ?", (seq,))
         return int(rows[0][0]) if rows else 0
 
     async def spawned(self, path: AgentPath) -> int | None:
-        """The event with which the agent with a path began; the last one, if several had it."""
+        """The event that spawned the agent at `path`; the newest agent if there were several."""
         rows = await self._query("SELECT id, spawned FROM agents WHERE path = ? ORDER BY id DESC LIMIT 1", (path,))
         if not rows:
             return None
-        # Its event came with its making or a little later.
+        # The event is as old as the agent or slightly younger.
         sql = "SELECT seq FROM events WHERE kind = 'agent_spawned' AND seq > ? AND body LIKE ? ORDER BY seq LIMIT 1"
         found = await self._query(
             sql, (await self.seq_at(rows[0][1] - 1), f'%"id":{json.encode(rows[0][0]).decode()}%')
@@ -163,7 +164,7 @@ class EventReader:
         return int(found[0][0]) if found else None
 
     async def snapshot(self, until: int | None = None) -> Snapshot:
-        """The fold of all events, or of those up to `until`: of the few after the nearest checkpoint.
+        """The fold of all events, or of those up to `until`, starting from the nearest checkpoint.
 
         Raises SwarmError (journal).
         """
@@ -184,12 +185,12 @@ class EventReader:
                     raise damaged(self.path, f"event {event.seq} ({event.kind}) does not fit: {error}") from error
 
     async def checkpoint(self, until: int) -> Snapshot | None:
-        """The newest state on record up to event `until`; None when there is none, or none that this program made.
+        """The newest checkpoint up to event `until`; None if there is none that this program's fold made.
 
-        A checkpoint that cannot be read is as good as none: the events are there.
+        A checkpoint that cannot be read is ignored: the events are there.
         """
         if not await self._has("checkpoints"):
-            return None  # of the first version, and not resumed since
+            return None  # a journal of schema version 1 that was never resumed
         rows = await self._query(_CHECKPOINT, (until, made_by()))
         if not rows:
             return None
@@ -229,7 +230,7 @@ class EventReader:
         return events
 
     async def _load(self, hashes: set[str]) -> dict[str, bytes]:
-        """The blobs that exist of those named."""
+        """Those of the blobs that exist."""
         if not hashes:
             return {}
         wanted = json.encode(sorted(hashes)).decode()
@@ -239,14 +240,14 @@ class EventReader:
         try:
             if len(rows) <= MANY_BLOBS:
                 return _unpacked(rows)
-            # The libraries that do it let go of Python's lock: two threads take half the time of one.
+            # Hashing and decompression release the GIL: two threads take half the time.
             parts = await asyncio.gather(*(asyncio.to_thread(_unpacked, rows[part::2]) for part in range(2)))
             return parts[0] | parts[1]
         except BlobMissing as error:
             raise damaged(self.path, str(error)) from error
 
     async def _archived(self, moved: Sequence[Row]) -> list[Row]:
-        """What lies in files beside the journal. Raises SwarmError (journal) for a file that is not there."""
+        """Blobs from archive files beside the journal. Raises SwarmError (journal) if a file is missing."""
 
         def read() -> list[Row]:
             folder = self.path.parent
@@ -255,11 +256,11 @@ class EventReader:
         try:
             return await asyncio.to_thread(read) if moved else []
         except OSError as error:
-            message = f"{error.filename} cannot be read: {error.strerror}; bodies of older events are in it"
-            raise SwarmError(ErrorKind.JOURNAL, message, "bring the file back beside the journal") from error
+            message = f"{error.filename} cannot be read: {error.strerror}; it holds bodies of older events"
+            raise SwarmError(ErrorKind.JOURNAL, message, "restore the file to the journal's folder") from error
 
     async def _has(self, table: str) -> bool:
-        """Whether the journal has a table that the first version did not have."""
+        """Whether the journal has a table that schema version 1 lacked."""
         return bool((await self._query(_TABLE, (table,)))[0][0])
 
     # --- the connection --------------------------------------------------------------------------------------
@@ -289,6 +290,6 @@ def _unpacked(rows: Sequence[Row]) -> dict[str, bytes]:
 
 
 def _pattern(text: str) -> str:
-    """A LIKE pattern for a text as it stands inside a JSON string."""
+    """A LIKE pattern for a text inside a JSON string."""
     inside = json.encode(text.encode(errors="replace").decode()).decode()[1:-1]
     return "%" + inside.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"

@@ -1,4 +1,4 @@
-"""Plain SQL over a journal for someone who is not trusted: reading only, bounded in time, rows and size."""
+"""Read-only SQL over a journal for untrusted callers, with limits on time, rows and size."""
 
 import sqlite3
 import threading
@@ -18,44 +18,44 @@ from engine.journal.run_row import Unreadable, glance
 TIME_S = 5.0
 ROWS = 200
 CELL = 2_000
-"""Characters of one value."""
+"""Characters shown of one value."""
 WHOLE = 12_000
-"""Characters of one answer."""
+"""Characters of one result."""
 _LENGTH = 8 * 1024 * 1024
-"""Bytes of any value on the way; what makes larger ones fails."""
+"""Bytes of any intermediate value; a query that makes a larger one fails."""
 
 _COLUMNS = 100
-"""Of an answer: what a row of it takes is in memory at once."""
+"""Columns of a result: a whole row is in memory at once."""
 
 _MAY = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
 _MAY_NOT_CALL = frozenset({"load_extension", "fts3_tokenizer"})
 
 
 class Table(Struct, frozen=True):
-    """What a query came to. `text` has a header and a line for each row, `cut` says what was left out of it."""
+    """A query's result: `text` has a header and a line per row; `cut` says what was left out."""
 
     text: str
     rows: int
     cut: str = ""
 
 
-class BadQuery(Exception):  # noqa: N818 - told to whoever wrote the query
-    """The query cannot be answered; the message says why."""
+class BadQuery(Exception):  # noqa: N818 - the message goes to the author of the query
+    """The query failed; the message says why."""
 
 
 class ReadOnlySql:
-    """Answers queries over one journal. `blob_text(HASH)` is there for large texts. Raises SwarmError (journal)."""
+    """Runs queries over one journal; `blob_text(HASH)` returns a large text. Raises SwarmError (journal)."""
 
     def __init__(self, path: Path) -> None:
         try:
             if glance(path) is None:
-                raise Unreadable("nothing is in it yet")
+                raise Unreadable("it is empty")
         except Unreadable as error:
             raise cannot_open(path, error) from error
         self._path = path
 
     def schema(self) -> str:
-        """The statements that made its tables and views, with their comments."""
+        """The CREATE statements of its tables and views, with their comments."""
         with closing(self._connect()) as db:
             rows = db.execute("SELECT sql FROM sqlite_schema WHERE type IN ('table', 'view') AND sql IS NOT NULL")
             return "\n".join(row[0] for row in rows if "sqlite_" not in row[0])
@@ -67,7 +67,7 @@ class ReadOnlySql:
             try:
                 cursor = db.execute(sql)
                 names = [column[0] for column in cursor.description or ()]
-                rows = [[_cell(value) for value in row] for row in islice(cursor, ROWS + 1)]  # no more than one held
+                rows = [[_cell(value) for value in row] for row in islice(cursor, ROWS + 1)]
             except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError) as error:
                 why = f"it took longer than {TIME_S:.0f} s" if "interrupted" in str(error) else str(error)
                 raise BadQuery(why) from error
@@ -100,7 +100,7 @@ class ReadOnlySql:
 
 @contextmanager
 def _interrupted_after(seconds: float, db: sqlite3.Connection) -> Iterator[None]:
-    """Looks at the clock as SQLite goes, and interrupts it where it does not: counting a table is one step to it."""
+    """A time limit: a progress handler checks the clock, and a timer interrupts long single steps (count(*))."""
     deadline = time.monotonic() + seconds
     db.set_progress_handler(lambda: time.monotonic() > deadline, LOOK)
     timer = threading.Timer(seconds, db.interrupt)
@@ -126,7 +126,7 @@ def _table(names: list[str], rows: list[list[str]]) -> Table:
         line = " | ".join(row)
         size += len(line) + 1
         if size > WHOLE:
-            return Table("\n".join(lines), len(lines) - 1, f"cut after {len(lines) - 1} rows: the answer grew too long")
+            return Table("\n".join(lines), len(lines) - 1, f"cut after {len(lines) - 1} rows: the result is too long")
         lines.append(line)
     return Table("\n".join(lines), len(lines) - 1, f"cut after {ROWS} rows" if len(rows) > ROWS else "")
 

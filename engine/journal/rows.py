@@ -1,4 +1,4 @@
-"""What the journal's reader answers with: frozen values, one for each kind of row that a screen shows."""
+"""Rows that the journal's reader returns, as frozen values."""
 
 from msgspec import Struct
 
@@ -19,7 +19,7 @@ from engine.domain.types import (
 
 
 class CallRow(Struct, frozen=True):
-    """A tool that a model asked for; `arguments` is the beginning of what it wrote."""
+    """A tool call in a model's turn; `arguments` holds the first 500 characters."""
 
     id: str
     tool: str
@@ -27,10 +27,10 @@ class CallRow(Struct, frozen=True):
 
 
 class MessageRow(Struct, frozen=True):
-    """One message of a conversation. `id` pages; `role` is user, assistant or tool.
+    """One message of a conversation. Page by `id`; `role` is user, assistant or tool.
 
-    `source` says who spoke (opening, intent, handoff, steer, system, ..., model, tool, summary; several joined by
-    `+`), `state` how an assistant's turn stopped or a tool ended. `size` is of the whole text in bytes.
+    `source` is the origin (opening, intent, handoff, steer, system, ..., model, tool, summary; several are joined by
+    `+`), `state` how an assistant's turn or a tool call ended. `size` is the whole text's, in bytes.
     """
 
     id: int
@@ -49,7 +49,7 @@ class MessageRow(Struct, frozen=True):
 
 
 class ToolCallRow(Struct, frozen=True):
-    """One tool call. `seq` pages. `answer` is None while it runs; sizes in bytes, waits in seconds."""
+    """One tool call. Page by `seq`. `answer` is None while it runs; sizes are in bytes, times in seconds."""
 
     seq: int
     id: CallId
@@ -77,7 +77,7 @@ class SampleRow(Struct, frozen=True):
 
 
 class CheckRow(Struct, frozen=True):
-    """One check of trunk; `moved` is when green went there."""
+    """One check of trunk; `moved` is when green moved to its commit."""
 
     seq: int
     check: Check
@@ -85,8 +85,8 @@ class CheckRow(Struct, frozen=True):
 
 
 class IntentRow(Struct, frozen=True):
-    """A version of the intent: how many `tasks` it set off and what became of them, how many older ones it made `moot`,
-    and how many planners plan by it now.
+    """A version of the intent: how many tasks it led to and their outcomes, how many older tasks it cancelled (`moot`),
+    and how many planners follow it now.
     """
 
     version: int
@@ -103,8 +103,8 @@ class IntentRow(Struct, frozen=True):
 
 
 class ErrorRateRow(Struct, frozen=True):
-    """A stretch of time that begins `at`: snapshots of trunk, how many failed, the most failing tests in one of them
-    (None where the runner does not count).
+    """A span of time from `at` on: checks of trunk, how many failed, and the most failing tests in one of them (None if
+    the test runner does not report a number).
     """
 
     at: Micros
@@ -118,7 +118,7 @@ class ErrorRateRow(Struct, frozen=True):
 
 
 class TaskRow(Struct, frozen=True):
-    """A task as the tables tell it."""
+    """A task's row."""
 
     id: TaskId
     title: str
@@ -143,9 +143,9 @@ class TaskRow(Struct, frozen=True):
 
 
 class Followed(Struct, frozen=True):
-    """What a handoff led to: what its planner said in the turn that it fed, and the tasks that this turn asked for.
+    """What a handoff led to: the planner's turn that it fed, and the tasks that this turn spawned.
 
-    `answer` is None until the planner has read it; whoever has no planner above gets none.
+    `answer` is None until the planner has read the handoff, and for the root's own handoff.
     """
 
     answer: MessageRow | None = None
@@ -153,9 +153,9 @@ class Followed(Struct, frozen=True):
 
 
 class EventPage(Struct, frozen=True):
-    """Events newest first, or oldest first when asked for those after one.
+    """A page of events, newest first, or oldest first if the query had `after`.
 
-    `searched` is the last sequence number that was looked at: ask on from there while `more`.
+    `searched` is the last sequence number that was examined: continue from there while `more`.
     """
 
     events: tuple[Event, ...]
@@ -164,9 +164,9 @@ class EventPage(Struct, frozen=True):
 
 
 class RunRow(Struct, frozen=True):
-    """The run as the journal's tables tell it, without a fold. `usd` is None when a price is unknown.
+    """The run's row, read without a fold. `usd` is None if a price is unknown.
 
-    `last_at` is when its newest event happened, `worked` microseconds up to the present epoch.
+    `last_at` is the time of its newest event, `worked` the microseconds of work before the current epoch.
     """
 
     id: RunId

@@ -1,4 +1,4 @@
-"""One look at a journal: its run's row, without a fold and without an event loop, for lists of many runs."""
+"""Reads the run's row of a journal without a fold or an event loop, for lists of many runs."""
 
 import sqlite3
 from contextlib import closing
@@ -15,12 +15,12 @@ RUN = """SELECT runs.*, coalesce((SELECT text FROM intents ORDER BY version DESC
   FROM runs ORDER BY created LIMIT 1"""
 
 
-class Unreadable(Exception):  # noqa: N818 - told in a list of runs, where it ends nothing
-    """The journal cannot be read; the message says why in a few words."""
+class Unreadable(Exception):  # noqa: N818 - a list of runs shows it and goes on
+    """The journal cannot be read; the message says why, briefly."""
 
 
 def glance(path: Path) -> RunRow | None:
-    """The run of the journal at `path`; None when there is no journal or no run in it yet. Raises Unreadable."""
+    """The run's row of the journal at `path`; None if there is no journal or no run yet. Raises Unreadable."""
     if not path.exists() or not path.stat().st_size:
         return None
     uri = path.absolute().as_uri()
@@ -29,7 +29,7 @@ def glance(path: Path) -> RunRow | None:
         try:
             return _look(f"{uri}?mode=ro")
         except sqlite3.OperationalError:
-            # A folder that cannot be written to, perhaps: without a log the file is whole as it is.
+            # Perhaps the folder is read-only: without a log, the file is complete as it is.
             if log.exists() and log.stat().st_size:
                 raise
             return _look(f"{uri}?mode=ro&immutable=1")

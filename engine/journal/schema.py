@@ -1,7 +1,7 @@
-"""The tables of a journal: `events` is the truth, all others answer questions in plain SQL."""
+"""The tables of a journal: `events` is the source of truth, the others make it easy to query with SQL."""
 
 APPLICATION_ID = 0x53574A31
-"""Tells a journal from other SQLite files (`PRAGMA application_id`); "SWJ1" in ASCII."""
+"""Identifies a journal among SQLite files (`PRAGMA application_id`); "SWJ1" in ASCII."""
 
 _FIRST = """
 CREATE TABLE events (
@@ -127,8 +127,8 @@ CREATE VIEW landings_per_minute AS
   FROM landings WHERE state IS NOT NULL GROUP BY at / 60000000;
 """
 
-# Quick ways into the events, made from them: the state after event `seq` as hashes of blobs, made by the fold that
-# `made_by` names; and blobs that were moved out into a file beside the journal.
+# Checkpoints: the state after event `seq` as hashes of blobs, made by the fold that `made_by` identifies. And blobs
+# that were moved into a file beside the journal.
 _SECOND = """
 CREATE TABLE checkpoints (seq INTEGER PRIMARY KEY, made_by TEXT NOT NULL, parts TEXT NOT NULL);
 CREATE TABLE archived (
@@ -137,7 +137,7 @@ CREATE TABLE archived (
 ) WITHOUT ROWID;
 """
 
-# What a check found and what it was for; where trunk broke: one of `suspects` is the landing that broke `tip`, `tasks`
+# A check's purpose and failing tests. Breaks of trunk: one of `suspects` is the landing that broke `tip`; `tasks`
 # landed them.
 _THIRD = """
 ALTER TABLE greens ADD COLUMN purpose TEXT NOT NULL DEFAULT 'snapshot';
@@ -153,7 +153,7 @@ CREATE VIEW error_rate_per_hour AS
   FROM greens WHERE purpose = 'snapshot' GROUP BY at / 3600000000;
 """
 
-# What went wrong with agents as agents; where they changed course and why, and in which version of their scratchpad.
+# Agents' pathologies; their pivots, with the reason and the version of the scratchpad.
 _FOURTH = """
 ALTER TABLE tasks ADD COLUMN cancelled_under INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE pathologies (
@@ -187,17 +187,17 @@ CREATE VIEW subtree_use AS
   WHERE p.role = 'planner' GROUP BY p.id, s.seq;
 """
 
-# When a person had dealt with a handoff.
+# When a person resolved a handoff.
 _SIXTH = """
 ALTER TABLE handoffs ADD COLUMN resolved INTEGER;
 """
 
-# How many workers may be at work at once below a planner; null: as many as the run has.
+# The limit of workers at work below a planner; null: only the run's own limit.
 _SEVENTH = """
 ALTER TABLE agents ADD COLUMN workers_limit INTEGER;
 """
 
-# What calls of models and tools add up to; when agents were paused; ways into what screens ask for.
+# Totals of model and tool calls, agents' pauses, and indexes for the screens' queries.
 _EIGHTH = """
 -- Calls that were answered. `build`: commands that passed the build gate; `index_locked`: those that found git's index
 -- locked.
@@ -245,7 +245,7 @@ CREATE TRIGGER events_have_no_holes BEFORE INSERT ON events
 """
 
 STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH)
-"""What each version added: a journal of version 1 becomes one of version 2 by the second step, and so on. What was
-released stays as it is; a new version is a new step."""
+"""What each version added: the second step turns a journal of version 1 into version 2, and so on. Released steps never
+change; a new version is a new step."""
 VERSION = len(STEPS)
 """The schema's version (`PRAGMA user_version`)."""

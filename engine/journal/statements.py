@@ -1,4 +1,4 @@
-"""The writes of a transaction: prepared statements, and an order in which many at once do what one by one would."""
+"""The writes of a transaction: prepared statements, batched in an order that gives the same result as one by one."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -35,24 +35,23 @@ TABLES = (
     "slow_steps",
     "pauses",
 )
-"""In the order in which they are written: a statement may read tables before its own."""
+"""In the order in which they are written: a statement may read tables that come before its own."""
 
 MOST = 2**63 - 1
-"""What SQLite's integers hold."""
+"""SQLite's largest integer."""
 WIDE = 50
-"""Rows that one step inserts where there are so many."""
+"""Rows per multi-row INSERT."""
 _APART = 8
 
 Parameters = Sequence[Any]
 
 
 class Statement(Struct, frozen=True, eq=False):
-    """A prepared write. Those of one table run in the order of their events, unless they are `apart`.
+    """A prepared write. The writes of one table run in the order of their events, unless they are `apart`.
 
-    Statements apart run after the table's others, by their number, where that comes to the same: rows of one kind that
-    follow each other take one step into SQLite, and with each step it and Python's other threads wait for each other.
-    `fold` makes fewer rows that come to the same of rows that follow each other, and `wide` is the statement for WIDE
-    rows.
+    Statements with `apart` run after the table's others, in order of that number, where the result is the same:
+    consecutive rows of one statement take one call into SQLite, and each call waits for the GIL. `fold` merges
+    consecutive rows into fewer with the same effect; `wide` is the statement for WIDE rows.
     """
 
     table: str
@@ -67,7 +66,7 @@ Projection = Callable[[Event, Any, Shelf], Iterable[Write]]
 
 
 class Projections(dict[type, Projection]):
-    """What each kind of event's body writes, by the body's type."""
+    """Maps the type of an event body to the function that yields its writes."""
 
     def of(self, kind: type) -> Callable[[Projection], Projection]:
         def register(projection: Projection) -> Projection:
@@ -78,7 +77,7 @@ class Projections(dict[type, Projection]):
 
 
 def insert(table: str, columns: str, rest: str = "", apart: int = 0) -> Statement:
-    """Like the fold, a later value of the same id replaces the earlier one, unless `rest` says otherwise."""
+    """A later row with the same id replaces the earlier one, as in the fold, unless `rest` says otherwise."""
     names = columns.split()
     verb = "INSERT" if rest else "INSERT OR REPLACE"
     return _insert(table, f"{verb} INTO {table} ({', '.join(names)}) VALUES ", ", ".join("?" * len(names)), rest, apart)
@@ -89,7 +88,7 @@ def _insert(table: str, head: str, row: str, rest: str = "", apart: int = 0) -> 
 
 
 def added(keys: int, *columns: "Callable[[Iterable[Any]], Any]") -> "Callable[[list[Parameters]], list[Parameters]]":
-    """A fold of rows whose first `keys` parameters are the same: the others are brought together column by column."""
+    """A fold that merges rows with equal first `keys` parameters; each other column is combined by its function."""
 
     def fold(rows: list[Parameters]) -> list[Parameters]:
         of: dict[Parameters, list[Parameters]] = {}
@@ -104,7 +103,7 @@ def added(keys: int, *columns: "Callable[[Iterable[Any]], Any]") -> "Callable[[l
 
 
 def total(values: "Iterable[Any]") -> Any:
-    """The sum, as far as SQLite's integers go; None, for what is not known, stays None."""
+    """The sum, capped at SQLite's largest integer; None (unknown) if any value is None."""
     known = list(values)
     return None if None in known else min(sum(known), MOST)
 
@@ -115,7 +114,7 @@ def last(values: "Iterable[Any]") -> Any:
 
 
 def last_known(values: "Iterable[Any]") -> Any:
-    """The last that is not None, if any is."""
+    """The last value that is not None, or None."""
     return next((value for value in reversed(tuple(values)) if value is not None), None)
 
 
@@ -132,7 +131,7 @@ def json_text(value: object) -> str:
 
 
 def execute(db: sqlite3.Connection, writes: list[Write]) -> None:
-    """Run the writes of events of one epoch, given in the events' order."""
+    """Run the writes of one epoch's events, given in event order."""
     ranked: dict[int, list[Write]] = {}
     for each in writes:
         ranked.setdefault(_rank(each[0]), []).append(each)
@@ -148,7 +147,7 @@ def _rank(statement: Statement) -> int:
 
 
 def write(db: sqlite3.Connection, statement: Statement, rows: list[Parameters]) -> None:
-    """Run one statement for many rows, as many at a time as it takes: each step into SQLite is paid for."""
+    """Run one statement for many rows, WIDE at a time where possible: each call into SQLite has a cost."""
     wide = len(rows) // WIDE * WIDE if statement.wide else 0
     for at in range(0, wide, WIDE):
         db.execute(statement.wide, list(chain.from_iterable(rows[at : at + WIDE])))

@@ -1,4 +1,4 @@
-"""The journal of a live run: one task owns the only write connection and commits what was queued, in order."""
+"""The journal of a live run: one task owns the only write connection and commits queued events in order."""
 
 import asyncio
 import heapq
@@ -30,9 +30,9 @@ from engine.journal.statements import BLOB, EVENT, Write, execute, write
 from engine.state.snapshot import Snapshot
 
 BATCH = 2_000
-"""Events after which a transaction takes no further call."""
+"""A transaction with this many events takes no further batch."""
 RETRY_S = 1.0
-"""Seconds between two tries to write what could not be written."""
+"""Seconds between attempts after a failed write."""
 
 _CHECKPOINT = "INSERT OR REPLACE INTO checkpoints (seq, made_by, parts) VALUES (?, ?, ?)"
 _LAST_CHECKPOINT = "SELECT coalesce((SELECT seq FROM checkpoints WHERE made_by = ? ORDER BY seq DESC LIMIT 1), 0)"
@@ -41,18 +41,18 @@ _LAST_CHECKPOINT = "SELECT coalesce((SELECT seq FROM checkpoints WHERE made_by =
 class SqliteJournal:
     """engine.ports.protocols.Journal over one SQLite file. Use from one event loop.
 
-    While the file cannot be written, what was queued stays queued, every `durable` fails, `on_failure` is told
-    once, and writing is tried again every RETRY_S seconds; `on_recovery` is told when it succeeds again. A file that is
-    seen to be damaged is left as it is: nothing more is written to it.
+    While the file cannot be written, events stay queued, every `durable` fails, and writing is retried every RETRY_S
+    seconds; `on_failure` is called once, `on_recovery` when a write succeeds again. Nothing more is written to a file
+    that turns out to be damaged.
     """
 
     def __init__(self, path: Path, db: WriteConnection, last_seq: int) -> None:
         self.path = path
         self.last_seq = last_seq
-        """The greatest sequence number that was appended, durable or not."""
+        """The last sequence number that was appended, durable or not."""
         self.durable_seq = last_seq
         self.failure: SwarmError | None = None
-        """Why the last try to write failed; None while all is well."""
+        """Why the last write failed; None if it succeeded."""
         self._db = db
         self._shelf = Shelf()
         self._chunks = Chunks()
@@ -80,10 +80,10 @@ class SqliteJournal:
         on_failure: Callable[[SwarmError], None] | None = None,
         on_recovery: Callable[[], None] | None = None,
     ) -> "SqliteJournal":
-        """Open or make the journal at `path`; its folder must exist and the caller hold the run's lock.
+        """Open or create the journal at `path`; its folder must exist and the caller must hold the run's lock.
 
-        `chunks` are those of the reader that made the snapshot: what is in them is not written again.
-        Raises SwarmError (journal): not a journal, damaged, of a newer version, or it cannot be opened.
+        `chunks` are those of the reader that loaded the snapshot: they are not written again. Raises SwarmError
+        (journal): not a journal, damaged, written by a newer version, or it cannot be opened.
         """
         db = await open_for_writing(path)
         journal = cls(path, db, await db.run(_last_seq))
@@ -97,13 +97,13 @@ class SqliteJournal:
     # --- the protocol ----------------------------------------------------------------------------------------
 
     def append(self, events: Sequence[Event]) -> None:
-        """Queue events for one atomic write. Raises ValueError for a hole in the sequence or a closed journal."""
+        """Queue events for one atomic write. Raises ValueError for a gap in the sequence or a closed journal."""
         if self._closing:
             raise ValueError("the journal is closed")
         seq = self.last_seq
         for event in events:
             if event.seq != seq + 1:
-                raise ValueError(f"event {event.seq} was given after event {seq}")
+                raise ValueError(f"event {event.seq} was appended after event {seq}")
             seq = event.seq
         if events:
             self._calls.append(tuple(events))
@@ -111,7 +111,7 @@ class SqliteJournal:
             self._work.set()
 
     def checkpoint(self, snapshot: Snapshot) -> None:
-        """Keep the state after the last appended event, if EVERY events have passed since the last was kept."""
+        """Queue a checkpoint of the state after the last event, if EVERY events have passed since the last one."""
         if snapshot.seq >= self._next_checkpoint and snapshot.seq == self.last_seq and not self._closing:
             self._next_checkpoint = snapshot.seq + EVERY
             self._due = snapshot.copy()
@@ -119,7 +119,7 @@ class SqliteJournal:
     async def durable(self, seq: int) -> None:
         """Wait until all events up to `seq` are on disk.
 
-        Raises SwarmError (journal) when a try to write them failed, and ValueError when there is no such event.
+        Raises SwarmError (journal) if an attempt to write them failed, and ValueError if there is no such event.
         """
         if seq <= self.durable_seq:
             return
@@ -133,17 +133,17 @@ class SqliteJournal:
         await waiter
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
-        """All durable events with a greater sequence number, in order, bodies whole."""
+        """All durable events after `after`, in order, with whole bodies."""
         reader = await self._read()
         async for event in reader.stream(after):
             yield event
 
     async def agent_events(self, agent: str) -> list[Event]:
-        """The durable events of one agent, in order, bodies whole."""
+        """The durable events of one agent, in order, with whole bodies."""
         return await (await self._read()).agent_events(agent)
 
     async def close(self) -> None:
-        """Write what is queued, and close. Raises SwarmError (journal) when it cannot be written."""
+        """Write what is queued, then close. Raises SwarmError (journal) if that fails."""
         self._closing = True
         self._work.set()
         if self._owner is not None:
@@ -185,13 +185,13 @@ class SqliteJournal:
                 await self._write_checkpoint()
 
     async def _skip_written(self) -> None:
-        """A commit that failed may have reached the disk all the same."""
+        """Drop queued batches that are on disk: a commit that failed may have reached it all the same."""
         last = await self._db.run(_last_seq)
         while self._calls and self._calls[0][-1].seq <= last:
             self._calls.popleft()
 
     async def _write_next(self) -> int:
-        """One transaction of as many whole calls as fit; they leave the queue once it is committed."""
+        """Write as many whole batches as fit into one transaction; they leave the queue after the commit."""
         events: list[Event] = []
         calls = 0
         for call in self._calls:
@@ -207,7 +207,7 @@ class SqliteJournal:
         return events[-1].seq
 
     async def _write(self, events: list[Event]) -> None:
-        """One transaction. Raises whatever goes wrong, with nothing of it written."""
+        """Write one transaction, or nothing of it: raises whatever goes wrong."""
         await self._db.run(self._transact, events)
         await self._bound_log()
 
@@ -236,14 +236,14 @@ class SqliteJournal:
             yield event.seq, event.at, event.epoch, event.kind, event.agent, event.task, event.cause, text
 
     async def _write_checkpoint(self) -> None:
-        """Once its events are on disk. It makes opening quick and nothing else: what goes wrong with it costs time."""
+        """Write the due checkpoint once its events are on disk. It only speeds up opening: failures are ignored."""
         if self._due is None or self._due.seq > self.durable_seq:
             return
         due, self._due = self._due, None
         try:
             await self._db.run(self._store, due)
         except (sqlite3.Error, OverflowError, UnicodeEncodeError):
-            self._chunks = Chunks()  # of these, some may not have been written
+            self._chunks = Chunks()  # some of these may not have been written
 
     def _store(self, db: sqlite3.Connection, snapshot: Snapshot) -> None:
         shelf = Shelf()
@@ -259,12 +259,12 @@ class SqliteJournal:
             raise
 
     async def _bound_log(self) -> None:
-        """A slow reader keeps the log from being taken up; past its limit, wait for the readers of the moment."""
+        """Bound the write-ahead log: slow readers block checkpoints; past the limit, wait for them."""
         if log_size(self.path) > 2 * WAL_LIMIT:
             try:
                 await self._db.run(_rows_of, "PRAGMA wal_checkpoint(RESTART)")
             except sqlite3.Error:
-                pass  # what was written is safe in the log; the next write shows whether the disk is well
+                pass  # the events are safe in the log; the next write shows whether the disk works
 
     def _wrote(self, seq: int) -> None:
         self.durable_seq = seq
@@ -292,7 +292,7 @@ class SqliteJournal:
                 waiter.set_exception(error)
 
     async def _pause(self) -> None:
-        """Until it is time to try again, or the journal closes (which is one last try)."""
+        """Wait for the next attempt; closing the journal makes it at once."""
         self._work.clear()
         try:
             async with asyncio.timeout(RETRY_S):

@@ -1,4 +1,4 @@
-"""What each kind of event writes into the tables that plain SQL reads: a decision for every kind."""
+"""What each kind of event writes into the tables for SQL. Every kind has an entry."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ RECORD_ONLY = frozenset(
         e.FailureShared,
     }
 )
-"""Bodies that only `events` holds."""
+"""Bodies that are stored in `events` alone."""
 
 _PROJECTIONS = {
     kind: projection
@@ -29,11 +29,11 @@ _PROJECTIONS = {
 
 
 def project(event: e.Event, shelf: Shelf) -> Iterable[Write]:
-    """The writes that follow from one event; large texts go onto the shelf. All strings must be valid UTF-8."""
+    """The writes of one event; large texts go on the shelf. All strings must be valid UTF-8."""
     body = event.body
     return () if type(body) in RECORD_ONLY else _PROJECTIONS[type(body)](event, body, shelf)
 
 
 def decided() -> frozenset[type]:
-    """The bodies that are projected or explicitly not."""
+    """The bodies that have an entry, including those that write nothing."""
     return RECORD_ONLY | _PROJECTIONS.keys()

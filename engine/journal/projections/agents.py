@@ -1,4 +1,4 @@
-"""What events of agents write: their rows, scratchpads, changes of course, and what went wrong with them."""
+"""What agent events write: agents' rows, scratchpads, pivots, pauses and pathologies."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ _AGENT = insert(
 
 
 def _in_the_end(rows: list[Parameters]) -> Iterable[Parameters]:
-    """Of the states that agents went through, the last of each, with what the others leave behind."""
+    """The last state of each agent, with the reason and end time that earlier states leave behind."""
     last: dict[str, Parameters] = {}
     for row in rows:
         id, state, doing, reason, stands, at = row
@@ -81,14 +81,14 @@ def _(event: e.Event, body: e.AgentStateChanged, shelf: Shelf) -> Iterable[Write
 
 
 def pauses(event: e.Event, body: e.AgentStateChanged) -> Iterable[Write]:
-    """A pause lasts until the agent's next state."""
+    """A pause lasts until the agent's next state change."""
     yield _PAUSE_OVER, (event.at, event.agent)
     if body.state is AgentState.PAUSED:
         yield _PAUSE, (event.seq, event.agent, event.at)
 
 
 def acts(event: e.Event, doing: str) -> Write:
-    """An agent that runs a tool."""
+    """The state of an agent that starts a tool."""
     return _AGENT_STATE, (event.agent, AgentState.ACTING, doing, None, None, None)
 
 

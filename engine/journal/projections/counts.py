@@ -1,4 +1,4 @@
-"""What the run's row counts, added up for all events of a transaction."""
+"""The counters of the run's row, summed over the events of a transaction."""
 
 from engine.domain.types import Usage
 from engine.journal.statements import MOST, Statement, Write, added, total
@@ -20,15 +20,15 @@ _NONE: dict[str, float | None] = dict.fromkeys(_COUNTED, 0)
 
 
 def count(**more: float | None) -> Write:
-    """So much more of each; None for dollars makes them unknown for good."""
+    """Add to the counters; None for `usd` makes the cost unknown for good."""
     return _COUNTS, tuple((_NONE | more).values())
 
 
 def called(usage: tuple[int, int, int, float | None]) -> Write:
-    """One model call more, and what it used."""
+    """Count one model call and its usage."""
     return _COUNTS, (0, 0, 0, 0, 0, 0, 0, 1, 0, *usage)
 
 
 def tokens(usage: Usage) -> tuple[int, int, int, float | None]:
-    """What a server claims may be more than SQLite's integers hold."""
+    """The usage, capped: a server may claim more than SQLite's integers hold."""
     return min(usage.input, MOST), min(usage.cached, MOST), min(usage.output, MOST), usage.usd

@@ -1,4 +1,4 @@
-"""What events of conversations write: messages on their way, turns, tool calls and their answers."""
+"""What conversation events write: queued messages, turns, tool calls and their answers."""
 
 from collections.abc import Iterable
 
@@ -29,7 +29,7 @@ _CALL_TEXT = 500
 _INTENT = insert("intents", "version at author text")
 _INBOX = insert("inbox", "id at agent source handoff text size")
 _CONSUMED = Statement(
-    "messages",  # after those that ask for the sources of what they consume
+    "messages",  # runs after the statements that read the sources of the consumed messages
     "UPDATE inbox SET consumed = ? WHERE id IN (SELECT value FROM json_each(?)) AND consumed IS NULL",
     apart=1,
 )
@@ -91,7 +91,7 @@ def _(event: e.Event, body: e.ContextCompacted, shelf: Shelf) -> Iterable[Write]
 
 
 def _message_id(event: e.Event, place: int) -> int:
-    """Messages are numbered like the events they came with; one event has at most two."""
+    """A message id, derived from the event's number; one event has at most two messages."""
     return event.seq * 2 + place
 
 
@@ -108,14 +108,14 @@ _TOOL_STARTED = insert(
     "seq epoch id agent task tool state target writes arguments arguments_size arguments_blob started",
     apart=1,
 )
-# After a restart the same call may start again, when its answer was not on record.
+# After a restart, a call whose answer was not recorded may start again.
 _TOOL_AGAIN = Statement(
     "tool_calls",
     "UPDATE tool_calls SET state = 'interrupted', ended = ? WHERE agent = ? AND id = ? AND ended IS NULL AND epoch < ?",
-    apart=2,  # between answers, which close calls, too
+    apart=2,  # in event order with the answers, which close calls, too
 )
-# A model's call ids need not be unique: the answer belongs to the oldest open call of that id. An answer to a call
-# that never started (it was malformed) has a row of its own.
+# A model's call ids need not be unique: the answer belongs to the oldest open call with that id. An answer to a
+# malformed call, which never started, gets a row of its own.
 _TOOL_FINISHED = Statement(
     "tool_calls",
     "INSERT INTO tool_calls (seq, epoch, id, agent, task, tool, state, target, arguments, arguments_size, answer, "

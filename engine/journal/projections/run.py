@@ -1,4 +1,4 @@
-"""What events of the run itself write: its row and its intent, checks of trunk."""
+"""What run events write: the run's row, checks of trunk, breaks and green."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from engine.journal.statements import Projections, Statement, Write, insert, jso
 PROJECTIONS = Projections()
 
 
-# A journal holds one run, so its row needs no key.
+# A journal holds one run, so the updates need no key.
 _RUN = insert("runs", "id repo branch base check_command models settings version trunk created")
 _EPOCH = Statement(
     "runs",
@@ -44,7 +44,7 @@ def _(event: e.Event, body: e.RunCreated, shelf: Shelf) -> Iterable[Write]:
 
 @PROJECTIONS.of(e.EpochStarted)
 def _(event: e.Event, body: e.EpochStarted, shelf: Shelf) -> Iterable[Write]:
-    # The epoch before may have died: then it worked until its last event.
+    # If the previous epoch crashed, it counts as working until its last event.
     now = (event.epoch, event.at, body.pid, body.sandbox_level, body.copy_method, body.settings)
     yield _EPOCH, (event.seq - 1, *now)
 

@@ -1,4 +1,4 @@
-"""What samples of the machine and of agents' commands write, and how old ones are rolled up, so that they stay few."""
+"""What samples of the machine and of agents' commands write, and how old samples are rolled up."""
 
 from collections.abc import Iterable
 
@@ -13,15 +13,16 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 TEN_MINUTES = 10 * MINUTE
 KEPT = 24 * 60 * MINUTE
-"""How long each sample is kept. Older ones make one a minute, and of each agent one in ten minutes."""
+"""How long every sample is kept. Older ones are rolled up to one a minute, per agent to one every ten minutes."""
 BACK = 60 * MINUTE
-"""How far before that is looked for what is not rolled up yet: the program may have stood still."""
+"""How far back to look for samples that are not rolled up yet: the program may have been stopped."""
 OFTEN = 6 * SECOND
-"""At least as long as from one sample to the next."""
+"""At least the time between two samples."""
 
 _SAMPLE_FIELDS = Sample.__struct_fields__
 _SAMPLE = insert("samples", "seq at " + " ".join(_SAMPLE_FIELDS))
-# Of what one has too much of, the most; of what one has too little of, the least; else the mean. All columns in order.
+# The maximum of what runs out by growing, the minimum of what runs out by shrinking, else the mean. All columns in
+# order.
 _ROLL = Statement(
     "samples",
     """INSERT OR REPLACE INTO samples
@@ -39,7 +40,7 @@ _DROP = Statement(
 
 _USE_FIELDS = AgentUse.__struct_fields__
 _USE = insert("agent_samples", "seq at agent " + " ".join(_USE_FIELDS))
-# By number, which the table is ordered by. Rows of agents that were sampled in one span get one number.
+# By number, the table's order. Rows of agents sampled in one span get the same number.
 _ROLL_USES = Statement(
     "agent_samples",
     """INSERT OR REPLACE INTO agent_samples
@@ -78,7 +79,7 @@ def _(event: e.Event, body: e.AgentsSampled, shelf: Shelf) -> Iterable[Write]:
 
 
 def _roll(now: Micros, span: int, *statements: Statement) -> Iterable[Write]:
-    """Of whole spans only."""
+    """Roll up whole spans only."""
     until = (now - KEPT) // span * span
     for statement in statements:
         yield statement, (until - BACK, until)

@@ -1,4 +1,4 @@
-"""What events of tasks write: their rows, landings and handoffs."""
+"""What task events write: tasks, landings and handoffs."""
 
 from collections.abc import Iterable
 
@@ -38,7 +38,7 @@ _LANDING_FINISHED = insert(
     "paths = excluded.paths, conflicts = excluded.conflicts, reason = excluded.reason, at = excluded.at",
 )
 _TRUNK = Statement(
-    "landings",  # after the one that it follows to its end
+    "landings",  # runs after the landing's own row is written
     """
     WITH RECURSIVE landed(base, commit_oid) AS MATERIALIZED (
       SELECT base, commit_oid FROM landings WHERE commit_oid IS NOT NULL ORDER BY id DESC LIMIT ?1
@@ -49,7 +49,7 @@ _TRUNK = Statement(
     UPDATE runs SET trunk = (SELECT tip FROM trunk ORDER BY height DESC LIMIT 1)
     """,
     apart=1,
-    fold=lambda rows: rows[-1:],  # each looks from its own landing on, and overwrites what was before
+    fold=lambda rows: rows[-1:],  # each starts from its own landing and overwrites the result of the one before
 )
 _HANDOFF = insert(
     "handoffs",

@@ -1,4 +1,4 @@
-"""What calls of models and tools add up to, so that a report need not read them all."""
+"""Totals of model and tool calls, so that a report need not read every call."""
 
 from collections.abc import Iterable
 from heapq import nlargest
@@ -14,7 +14,7 @@ from engine.state.fold.agents import INDEX_LOCKED
 
 
 def _totals(table: str, keys: str, sums: str, most: str = "") -> Statement:
-    """Adds to the row of its keys, all columns in the table's order: the sums, then what is kept of the most."""
+    """An upsert that adds `sums` and keeps the maximum of `most`; all columns in the table's order."""
     names = (keys, sums, most)
     adds = [f"{name} = {name} + excluded.{name}" for name in sums.split()]
     adds += [f"{name} = max({name}, excluded.{name})" for name in most.split()]
@@ -29,11 +29,11 @@ _PROMPT_USE = _totals(
 )
 _FAILURE = _totals("failures", "tool error agent", "times")
 SLOWEST = 20
-"""How many of the slowest steps are kept; the table's trigger removes others."""
+"""How many of the slowest steps are kept; a trigger removes the others."""
 
 
 def _slowest(rows: list[Parameters]) -> list[Parameters]:
-    """Those of many steps that can be among the slowest of all; of equal ones the first."""
+    """The steps that can be among the slowest of all; of equal ones, the first."""
     return nlargest(SLOWEST, rows, key=lambda row: (row[-1], -row[0]))
 
 
@@ -41,7 +41,7 @@ _SLOW = replace(insert("slow_steps", "seq agent tool call wall_s"), fold=_slowes
 
 
 def prompted(event: e.Event, turn: e.TurnTaken) -> Iterable[Write]:
-    """What a turn adds to what its agent used under its prompt."""
+    """Add a turn to its agent's usage under its prompt."""
     *counted, usd = tokens(turn.usage)
     who = (event.agent or "", turn.prompt, event.task or "")
     yield _PROMPT_USE, (*who, 1, usd is not None, *counted, usd or 0.0, turn.wall_s)
@@ -49,12 +49,12 @@ def prompted(event: e.Event, turn: e.TurnTaken) -> Iterable[Write]:
 
 
 def used(event: e.Event, call: e.ToolFinished) -> Iterable[Write]:
-    """What a call adds to what its tool took, to how often its failure was met, and to the slowest steps."""
+    """Add a call to its tool's totals, to its failure's count and to the slowest steps."""
     tool, state, wall_s, gate_s = call.tool, call.state, call.wall_s, call.gate_wait_s
     failed, cut = state is ToolCallState.ERROR, state is ToolCallState.INTERRUPTED
     locked = tool == "shell" and INDEX_LOCKED in call.answer
     yield _TOOL_USE, (tool, call.build or gate_s > 0, 1, failed, cut, locked, wall_s, gate_s, wall_s)
     if error := failure_of(tool, state, call.answer):
         yield _FAILURE, (tool, error, event.agent or "", 1)
-    if tool != "wait":  # whose time is that of others
+    if tool != "wait":  # its time is spent by others
         yield _SLOW, (event.seq, event.agent or "", tool, call.call, wall_s)

@@ -84,7 +84,7 @@ def test_the_printed_state_is_the_one_that_the_live_run_had(lived: Lived, tmp_pa
         assert done.status == 0, done.err
         assert done.summary == json.decode(snapshot_line(lived.states[seq]))
     wrong = person.swarm("replay", lived.folder.run, "--headless", "--until", "soon", "--state-dir", str(lived.state))
-    assert (wrong.status, wrong.error) == (2, "'soon' is no moment of a run")
+    assert (wrong.status, wrong.error) == (2, "invalid moment 'soon'")
     assert "no terminal" in person.swarm("replay", lived.folder.run, "--state-dir", str(lived.state)).error
 
 
