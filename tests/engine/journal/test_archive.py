@@ -85,7 +85,7 @@ async def test_a_missing_archive_is_named(tmp_path: Path, told: Story) -> None:
     done.file.rename(tmp_path / "elsewhere")
     with pytest.raises(SwarmError, match=done.file.name) as raised:
         await read(path)
-    assert "bring the file back" in raised.value.hint
+    assert "restore the file" in raised.value.hint
     (tmp_path / "elsewhere").rename(done.file)
     assert await read(path) == told.events
 
