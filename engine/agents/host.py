@@ -62,6 +62,10 @@ class Host(RunRecorder, Protocol):
         """While a command of the agent runs: it stands still whenever the agent's subtree is frozen."""
         ...
 
+    def time_limit(self, agent: AgentId, seconds: float) -> AbstractAsyncContextManager[None]:
+        """Limit the agent's attempt to so many seconds, without those for which it is held. Raises TimeoutError."""
+        ...
+
     async def message_for(self, agent: AgentId) -> None:
         """Return once the agent's inbox holds a message."""
         ...

@@ -1,29 +1,23 @@
 """From a finished copy to a landed commit and a delivered handoff: what workers, fixups and resolvers share."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-
-from msgspec.structs import replace
+from collections.abc import Iterable
 
 from engine.agents.conversation_log import bullets
 from engine.agents.desk import AgentDesk
-from engine.agents.handoffs import delivered
-from engine.agents.host import Host
+from engine.agents.host import Host, RunContext
 from engine.domain import events as e
 from engine.domain.commit_message import commit_message
 from engine.domain.events import Draft
 from engine.domain.types import (
     AgentId,
-    AgentState,
     CommitId,
     HandoffText,
     Landing,
     LandingId,
     LandingState,
     Task,
-    TaskState,
 )
-from engine.policy.scope import strays
 from engine.ports.protocols import LandResult, Workspace, WorkspaceError
 
 MARKER = b"<<<<<<< trunk"
@@ -54,7 +48,7 @@ async def offer(host: Host, task: Task, desk: AgentDesk, text: HandoffText) -> L
     else:
         result = await host.trunk.land(change, message(host, task, text))
     if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
-        host.record(Draft(e.LandingFinished(_landing(host, landing, task, owner, result)), owner, task.id))
+        host.record(Draft(e.LandingFinished(landing_of(host, landing, task, owner, result)), owner, task.id))
         if workspace is not None and result.merged is not None:
             await _hand_back(workspace, result.merged, result)
     return result
@@ -84,12 +78,12 @@ def conflict(host: Host, result: LandResult) -> str:
     )
 
 
-async def to_its_end(offer: Coroutine[None, None, LandResult]) -> LandResult:
-    """Await a landing that cancellation must not tear: what has landed is told, whatever came meanwhile.
+async def land(host: Host, task: Task, desk: AgentDesk, text: HandoffText) -> LandResult:
+    """Offer the change so that cancellation cannot stop it halfway: what has landed is reported, whatever else happens.
 
     A cancellation that arrives takes effect afterwards, unless the change has landed by then.
     """
-    landing_task = asyncio.ensure_future(offer)
+    landing_task = asyncio.ensure_future(offer(host, task, desk, text))
     cancelled: asyncio.CancelledError | None = None
     while not landing_task.done():
         try:
@@ -130,38 +124,14 @@ async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> lis
     return marked
 
 
-def landed(host: Host, task: Task, text: HandoffText, result: LandResult) -> tuple[Draft, ...]:
-    """The events of a task that ended `landed`: landing, handoff, the planner's message, the task's end."""
-    assert task.agent is not None
-    pending = host.snapshot.pending_landings[task.id]
-    landing = _landing(host, pending.id, task, task.agent, result)
-    text = replace(text, deviations=_with_strays(task, text.deviations, landing.paths))
-    return (
-        Draft(e.LandingFinished(landing), task.agent, task.id),
-        *delivered(host, task, text, landing.state, landing.commit),
-        Draft(e.TaskEnded(TaskState.LANDED, text.status.value, landing.commit), task.agent, task.id),
-        Draft(e.AgentStateChanged(AgentState.DONE), task.agent, task.id),
-    )
-
-
-def failed(host: Host, task: Task, text: HandoffText, *, by_engine: bool) -> tuple[Draft, ...]:
-    """The events of a task that ended without landing anything, with its handoff."""
-    assert task.agent is not None
-    state = AgentState.FAILED if by_engine else AgentState.DONE
-    return (
-        *delivered(host, task, text, None, None, by_engine=by_engine),
-        Draft(e.TaskEnded(TaskState.FAILED, text.summary), task.agent, task.id),
-        Draft(e.AgentStateChanged(state, reason=text.summary if by_engine else ""), task.agent, task.id),
-    )
-
-
-def _landing(host: Host, id: LandingId, task: Task, owner: AgentId, result: LandResult) -> Landing:
+def landing_of(run: RunContext, id: LandingId, task: Task, owner: AgentId, result: LandResult) -> Landing:
+    """The record of a landing that has ended; one that follows a conflict counts as resolved."""
     state = result.state
-    if state is LandingState.MERGED and host.snapshot.tasks[task.id].conflicts:
+    if state is LandingState.MERGED and run.snapshot.tasks[task.id].conflicts:
         state = LandingState.RESOLVED
     return Landing(
         id=id,
-        at=host.clock.now(),
+        at=run.clock.now(),
         task=task.id,
         agent=owner,
         state=state,
@@ -172,12 +142,3 @@ def _landing(host: Host, id: LandingId, task: Task, owner: AgentId, result: Land
         reason=result.reason,
         large=result.large,
     )
-
-
-def _with_strays(task: Task, deviations: str, paths: tuple[str, ...]) -> str:
-    """The deviations, with the paths that lie outside the task's scope."""
-    outside = strays(task.spec.scope, paths)
-    if not outside:
-        return deviations
-    found = f"Changed outside the scope ({task.spec.scope}): {', '.join(outside)}"
-    return f"{deviations}\n\n{found}" if deviations.strip() else found

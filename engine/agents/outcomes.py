@@ -1,61 +1,106 @@
-"""What becomes of a task whose attempt was lost or failed: queued again, or given up with a handoff."""
+"""The events that end an attempt: its change landed, its task failed, or the task goes back into the queue."""
 
 from msgspec.structs import replace
 
-from engine.agents import cancellation, landing
-from engine.agents.handoffs import engine_text
-from engine.agents.host import Host
+from engine.agents import cancellation
+from engine.agents.handoffs import delivered, engine_text
+from engine.agents.host import RunContext
+from engine.agents.landing import landing_of
 from engine.domain import events as e
 from engine.domain.events import Draft
-from engine.domain.types import AgentState, Task, TaskState
+from engine.domain.types import AgentState, HandoffText, Task, TaskState
+from engine.policy.scope import strays
+from engine.ports.protocols import LandResult
 
 LOSSES = 10
-"""How often a task may be lost with its agent or the program before it counts as the cause and fails."""
+"""Times that a task may be lost with its agent or the program before the task counts as the cause and fails."""
 BACKOFF_S = 2.0
-"""Seconds before a failed task starts again the first time; doubled each time, up to a minute."""
+"""Seconds before the first retry of a failed task; doubled each time, up to a minute."""
 
 
-def lost(host: Host, task: Task, reason: str, *, counts: bool = True, wait_s: float = 0.0) -> tuple[Draft, ...]:
-    """The task goes back into the queue through no fault of its own, unless that has happened too often."""
+def landed(run: RunContext, task: Task, text: HandoffText, result: LandResult) -> tuple[Draft, ...]:
+    """The task has ended `landed`: its landing, its handoff with the planner's message, and its end."""
+    assert task.agent is not None
+    pending = run.snapshot.pending_landings[task.id]
+    landing = landing_of(run, pending.id, task, task.agent, result)
+    text = replace(text, deviations=_with_strays(task, text.deviations, landing.paths))
+    return (
+        Draft(e.LandingFinished(landing), task.agent, task.id),
+        *delivered(run, task, text, landing.state, landing.commit),
+        Draft(e.TaskEnded(TaskState.LANDED, text.status.value, landing.commit), task.agent, task.id),
+        Draft(e.AgentStateChanged(AgentState.DONE), task.agent, task.id),
+    )
+
+
+def failed(run: RunContext, task: Task, text: HandoffText, *, by_engine: bool = False) -> tuple[Draft, ...]:
+    """The task has failed for good, with a handoff by its agent or by the engine."""
+    assert task.agent is not None
+    state = AgentState.FAILED if by_engine else AgentState.DONE
+    return (
+        *delivered(run, task, text, None, None, by_engine=by_engine),
+        Draft(e.TaskEnded(TaskState.FAILED, text.summary), task.agent, task.id),
+        Draft(e.AgentStateChanged(state, reason=text.summary if by_engine else ""), task.agent, task.id),
+    )
+
+
+def given_up(run: RunContext, task: Task, text: HandoffText) -> tuple[Draft, ...]:
+    """The task has failed for good, with a handoff that the engine writes; all agents at it end."""
+    others = (draft for draft in _agents_ended(run, task, text.summary) if draft.agent != task.agent)
+    return (*others, *failed(run, task, text, by_engine=True))
+
+
+def attempt_failed(run: RunContext, task: Task, reason: str) -> tuple[Draft, ...]:
+    """The attempt failed by its own fault: another one follows after a backoff, or the task is given up."""
     if task.unwanted:
-        return _cancelled(host, task)
-    if counts and task.losses + 1 >= LOSSES:
-        return given_up(host, task, f"Lost {LOSSES} times: {reason}")
-    drafts = _agents_ended(host, task, reason)
-    not_before = host.clock.now() + int(wait_s * 1_000_000)
-    again = e.TaskRequeued(reason, lost=True, not_before=not_before, counts=counts)
-    return (*drafts, Draft(again, task.agent, task.id))
-
-
-def failed(host: Host, task: Task, reason: str) -> tuple[Draft, ...]:
-    """The attempt failed: another one follows, or, after the last, a handoff that says so."""
-    if task.unwanted:
-        return _cancelled(host, task)
-    if task.failures + 1 >= host.settings.task.attempts:
-        return given_up(host, task, f"Not done after {task.failures + 1} attempts: {reason}")
-    drafts = _agents_ended(host, task, reason)
+        return _cancelled(run, task)
+    if task.failures + 1 >= run.settings.task.attempts:
+        return given_up(run, task, engine_text(f"Not done after {task.failures + 1} attempts: {reason}"))
     wait_s = min(60.0, BACKOFF_S * 2**task.failures)
-    not_before = host.clock.now() + int(wait_s * 1_000_000)
-    return (*drafts, Draft(e.TaskRequeued(reason, lost=False, not_before=not_before), task.agent, task.id))
+    return _requeued(run, task, reason, wait_s, lost=False)
 
 
-def given_up(host: Host, task: Task, summary: str) -> tuple[Draft, ...]:
-    """The task has failed for good, with a handoff that the engine writes."""
-    others = (draft for draft in _agents_ended(host, task, summary) if draft.agent != task.agent)
-    return (*others, *landing.failed(host, task, engine_text(summary), by_engine=True))
+def attempt_lost(
+    run: RunContext, task: Task, reason: str, *, counts: bool = True, wait_s: float = 0.0
+) -> tuple[Draft, ...]:
+    """The attempt ended by no fault of the task, which goes back into the queue unless that happens too often.
+
+    `counts`: whether it is counted as such a loss.
+    """
+    if task.unwanted:
+        return _cancelled(run, task)
+    if counts and task.losses + 1 >= LOSSES:
+        return given_up(run, task, engine_text(f"Lost {LOSSES} times: {reason}"))
+    return _requeued(run, task, reason, wait_s, lost=True, counts=counts)
 
 
-def _agents_ended(host: Host, task: Task, reason: str) -> list[Draft]:
-    at_it = [agent.id for agent in host.snapshot.agents.values() if agent.task == task.id and not agent.ended]
+def _requeued(
+    run: RunContext, task: Task, reason: str, wait_s: float, *, lost: bool, counts: bool = True
+) -> tuple[Draft, ...]:
+    not_before = run.clock.now() + int(wait_s * 1_000_000)
+    again = e.TaskRequeued(reason, lost=lost, not_before=not_before, counts=counts)
+    return (*_agents_ended(run, task, reason), Draft(again, task.agent, task.id))
+
+
+def _cancelled(run: RunContext, task: Task) -> tuple[Draft, ...]:
+    """The task was cancelled while its landing was under way, and the landing did not go through."""
+    ended = e.TaskEnded(TaskState.CANCELLED, task.unwanted, intent=task.cancelled_under)
+    return (
+        *_agents_ended(run, task, task.unwanted),
+        Draft(ended, task.agent, task.id),
+        *cancellation.told(run, replace(task, reason=task.unwanted)),
+    )
+
+
+def _agents_ended(run: RunContext, task: Task, reason: str) -> list[Draft]:
+    """The end of every agent that works on the task."""
+    at_it = [agent.id for agent in run.snapshot.agents.values() if agent.task == task.id and not agent.ended]
     return [Draft(e.AgentStateChanged(AgentState.FAILED, reason=reason), id, task.id) for id in at_it]
 
 
-def _cancelled(host: Host, task: Task) -> tuple[Draft, ...]:
-    """The end of a task that was taken back while it landed, and did not land."""
-    taken_back = e.TaskEnded(TaskState.CANCELLED, task.unwanted, intent=task.cancelled_under)
-    drafts = _agents_ended(host, task, task.unwanted)
-    return (
-        *drafts,
-        Draft(taken_back, task.agent, task.id),
-        *cancellation.told(host, replace(task, reason=task.unwanted)),
-    )
+def _with_strays(task: Task, deviations: str, paths: tuple[str, ...]) -> str:
+    """The deviations, with the changed paths that lie outside the task's scope."""
+    outside = strays(task.spec.scope, paths)
+    if not outside:
+        return deviations
+    found = f"Changed outside the scope ({task.spec.scope}): {', '.join(outside)}"
+    return f"{deviations}\n\n{found}" if deviations.strip() else found

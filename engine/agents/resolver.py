@@ -1,11 +1,10 @@
 """A fresh, neutral agent that resolves a conflict which the change's own worker could not."""
 
-from engine.agents import landing
+from engine.agents import landing, outcomes
 from engine.agents.conversation_log import bullets, conflict_opening
 from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed, Host
-from engine.agents.loop import Loop
-from engine.agents.spawning import repository_notes, spawned
+from engine.agents.spawning import repository_notes, spawned, task_loop
 from engine.domain import events as e
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.events import Draft
@@ -46,12 +45,12 @@ class Resolution:
         if marked := await landing.still_marked(self.desk.opened, self.marked):
             return refused(self.host.prompts["markers"].render(paths=bullets(marked)))
         task = self.host.snapshot.tasks[self.task]
-        result = await landing.to_its_end(landing.offer(self.host, task, self.desk, self.text))
+        result = await landing.land(self.host, task, self.desk, self.text)
         if result.state in (LandingState.MERGED, LandingState.EMPTY):
             # The worker's handoff goes with it: between a landing and its record nothing may come.
             self.landed = True
             return Answer(
-                "landed: resolved", drafts=(*landing.landed(self.host, task, self.text, result), ended), ends=True
+                "landed: resolved", drafts=(*outcomes.landed(self.host, task, self.text, result), ended), ends=True
             )
         self._tries += 1
         if self._tries >= TRIES:
@@ -72,14 +71,12 @@ async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str
     resolution = Resolution(host, task.id, text)
     desk = resolution.desk = AgentDesk(host, agent.id, base, resolution.hand_off)
     resolution.marked = paths
-    prompt = host.prompts[Role.RESOLVER]
     try:
         copy = await desk.workspace()
         await copy.advance(merged, base)
         opening = conflict_opening(task, paths, await repository_notes(host, base))
-        await Loop(
-            host, desk, prompt, prompt.render(root=copy.root), lambda: opening, host.settings.task.max_steps
-        ).run()
+        loop = await task_loop(host, desk, Role.RESOLVER, opening)
+        await loop.run()
     except (AttemptFailed, ModelError, WorkspaceLost, WorkspaceError) as error:
         if isinstance(error, ModelError) and error.kind is ModelErrorKind.REFUSED:
             raise

@@ -1,6 +1,8 @@
 """A new agent below a planner: its place in the tree, its model, and what the repository tells it."""
 
+from engine.agents.desk import AgentDesk
 from engine.agents.host import Host
+from engine.agents.loop import Loop
 from engine.domain.types import Agent, AgentId, AgentPath, AgentState, CommitId, Role, Task
 
 NOTES = ("AGENTS.md", "CLAUDE.md")
@@ -30,6 +32,13 @@ def spawned(host: Host, task: Task, role: Role) -> Agent:
         epoch=host.snapshot.epoch,
         spawned_at=host.clock.now(),
     )
+
+
+async def task_loop(host: Host, desk: AgentDesk, role: Role, opening: str) -> Loop:
+    """The loop of a new agent that works on a task, with its workspace open."""
+    prompt = host.prompts[role]
+    system = prompt.render(root=(await desk.workspace()).root)
+    return Loop(host, desk, prompt, system, lambda: opening, host.settings.task.max_steps)
 
 
 async def repository_notes(host: Host, commit: CommitId) -> str:

@@ -196,6 +196,11 @@ class Task(Struct, frozen=True):
     def ended(self) -> bool:
         return self.state in (TaskState.LANDED, TaskState.FAILED, TaskState.CANCELLED)
 
+    @property
+    def role(self) -> Role:
+        """The role of the agents that attempt the task."""
+        return Role.RECONCILER if self.kind is TaskKind.FIXUP else Role.WORKER
+
 
 class Agent(Struct, frozen=True):
     """An agent and what it is doing now.

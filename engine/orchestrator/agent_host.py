@@ -1,5 +1,6 @@
 """Puts together what agents get of the running swarm."""
 
+from engine.orchestrator.deadlines import Deadlines
 from engine.orchestrator.freezer import Freezer
 from engine.orchestrator.live_text import LiveText
 from engine.orchestrator.mailboxes import Mailboxes
@@ -20,6 +21,7 @@ class AgentHost:
         toolbox: Toolbox,
         *,
         pauses: Pauses,
+        deadlines: Deadlines,
         freezer: Freezer,
         mailboxes: Mailboxes,
         calls: ModelCalls,
@@ -31,6 +33,6 @@ class AgentHost:
         self.toolbox = toolbox
         self.record, self.durable = recorder.record, recorder.durable
         self.safe_point, self.thawed = pauses.safe_point, pauses.thawed
-        self.freezable = freezer.freezable
+        self.freezable, self.time_limit = freezer.freezable, deadlines.limit
         self.message_for = mailboxes.message_for
         self.ask, self.show = calls.ask, live.show

@@ -1,8 +1,8 @@
 """What a new epoch makes of what the one before left (DESIGN: journal and state)."""
 
-from engine.agents import cancellation, landing
+from engine.agents import cancellation, outcomes
 from engine.agents.host import Host
-from engine.agents.outcomes import lost
+from engine.agents.outcomes import attempt_lost
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.patch import parse_patch
@@ -23,7 +23,7 @@ async def recover(host: Host, crashed: bool) -> None:
         if task.state is TaskState.CANCELLED and task.agent is not None and task.id not in told:
             host.record(*cancellation.told(host, task))
         if task.state in (TaskState.WORKING, TaskState.LANDING):
-            host.record(*lost(host, task, "the program was stopped or killed", counts=crashed))
+            host.record(*attempt_lost(host, task, "the program was stopped or killed", counts=crashed))
     for agent in list(snapshot.agents.values()):
         if not agent.ended and agent.role is not Role.PLANNER:
             died = e.AgentStateChanged(AgentState.FAILED, reason="the program was stopped or killed")
@@ -44,5 +44,5 @@ async def _finish_landings(host: Host) -> None:
             patch = parse_patch(await host.trunk.diff(base, commit))
             paths = tuple(sorted({path for file in patch.files for path in (file.old_path, file.new_path) if path}))
             result = LandResult(LandingState.MERGED, base=base, commit=commit, paths=paths)
-            host.record(*landing.landed(host, task, snapshot.pending_landings[task.id].text, result))
+            host.record(*outcomes.landed(host, task, snapshot.pending_landings[task.id].text, result))
         base = commit

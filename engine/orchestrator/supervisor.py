@@ -1,34 +1,22 @@
 """Starts the agents of a run, watches over them, and ends them: planners, attempts at tasks, cancelled subtrees."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 
-from msgspec.structs import replace
-
-from engine.agents import cancellation, outcomes
+from engine.agents.attempt import Attempt, MachineTrouble
 from engine.agents.conversation_log import Conversation
 from engine.agents.desk import AgentDesk
-from engine.agents.host import AttemptFailed, BudgetSpent, Host
+from engine.agents.host import Host
 from engine.agents.planner import Planner
-from engine.agents.worker import Attempt, started
 from engine.domain import events as e
-from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
 from engine.domain.events import Draft, Event
-from engine.domain.types import ROOT, Agent, AgentId, AgentState, Role, TaskId, TaskState
-from engine.domain.units import span_s
-from engine.orchestrator.deadlines import Deadlines
+from engine.domain.types import ROOT, Agent, AgentId, AgentState, Role, TaskState
 from engine.policy.budget import reached
 from engine.policy.completion import Activity
 from engine.policy.scheduling import next_task
 from engine.ports.machine import Governor
-from engine.ports.protocols import Journal, WorkspaceLost
-
-TROUBLE = 5
-"""Attempts in a row that the machine may spoil before the run is ended, to be resumed."""
-
-log = logging.getLogger("swarm")
+from engine.ports.protocols import Journal
 
 Work = Callable[[], Coroutine[None, None, None]]
 
@@ -45,7 +33,6 @@ class Supervisor:
         host: Host,
         journal: Journal,
         governor: Governor,
-        deadlines: Deadlines,
         fail: Callable[[BaseException], None],
         look_again: Callable[[], None],
     ) -> None:
@@ -55,13 +42,11 @@ class Supervisor:
         self._journal = journal
         self._governor = governor
         self._fail = fail
-        self._deadlines = deadlines
         self._look_again = look_again
         self._running: dict[AgentId, asyncio.Task[None]] = {}
         self._attempts: dict[AgentId, Attempt] = {}
         self._queued = {id for id, task in snapshot.tasks.items() if task.state is TaskState.QUEUED}
-        self._working: set[TaskId] = set()
-        self._trouble = 0
+        self._trouble = MachineTrouble()
         self._new_planners = [agent.id for agent in snapshot.agents.values() if agent.role is Role.PLANNER]
 
     # --- what the swarm asks ---------------------------------------------------------------------------------
@@ -73,7 +58,7 @@ class Supervisor:
     @property
     def activity(self) -> Activity:
         """What is left to do in this process."""
-        return Activity(self._queued, bool(self._working))
+        return Activity(self._queued, bool(self._attempts))
 
     def next_start(self, now: int) -> int | None:
         """When the next task whose backoff has not passed may start."""
@@ -110,7 +95,7 @@ class Supervisor:
         """Stop the attempt of a cancelled task in this very step, so that it never goes on."""
         assert event.task is not None
         if body.state == TaskState.LANDED:
-            self._trouble = 0
+            self._trouble.in_a_row = 0
         elif body.state == TaskState.CANCELLED:
             self._queued.discard(event.task)
             self._cancel(event.agent)
@@ -164,15 +149,19 @@ class Supervisor:
         await Planner(self.host, agent, conversation).run()
 
     def _admit(self) -> None:
-        while len(self._working) < min(self.snapshot.workers_limit, self._governor.limit):
-            task = next_task(self.snapshot, self._queued, self._working, self.host.clock.now())
+        while len(self._attempts) < min(self.snapshot.workers_limit, self._governor.limit):
+            working = [attempt.task_id for attempt in self._attempts.values()]
+            task = next_task(self.snapshot, self._queued, working, self.host.clock.now())
             if task is None or self._alive() >= self.host.settings.swarm.max_agents:
                 return
-            agent, drafts = started(self.host, task)
-            self.host.record(*drafts)
-            self._working.add(task.id)
-            ended = partial(self._attempt_ended, task.id, agent.id)
-            self._start(agent.id, partial(self._attempt, task.id, agent.id), ended)
+            attempt = Attempt.begin(self.host, task, self._trouble)
+            self._attempts[attempt.agent] = attempt
+            self._start(attempt.agent, attempt.run, partial(self._attempt_ended, attempt))
+
+    def _attempt_ended(self, attempt: Attempt, cancelled: bool) -> None:
+        del self._attempts[attempt.agent]
+        if cancelled and not self.closing:
+            attempt.settle_cancelled()
 
     def _alive(self) -> int:
         """Agents that run and have not ended; a planner that is done costs nothing."""
@@ -196,74 +185,3 @@ class Supervisor:
             await work()
         except Exception as error:
             self._fail(error)
-
-    # --- attempts --------------------------------------------------------------------------------------------
-
-    async def _attempt(self, task_id: TaskId, agent: AgentId) -> None:
-        attempt = self._attempts[agent] = Attempt(self.host, task_id, agent)
-        limit = self.host.settings.task.timeout
-        try:
-            async with self._deadlines.limit(agent, span_s(limit)):
-                await attempt.run()
-        except ModelError as error:
-            if error.kind is ModelErrorKind.REFUSED:
-                raise
-            self._failed(task_id, f"the model gave no answer: {error.message}")
-        except TimeoutError:
-            self._failed(task_id, f"it took longer than {limit}")
-        except BudgetSpent as spent:
-            self._out_of_budget(task_id, spent)
-        except (SwarmError, OSError) as error:
-            self._troubled(task_id, error)
-        except (AttemptFailed, WorkspaceLost) as error:
-            self._failed(task_id, str(error))
-        except Exception as error:  # a fault of this program costs one attempt, not the run
-            log.exception("attempt at %s", task_id)
-            self._failed(task_id, f"the program is at fault: {type(error).__name__}: {error}")
-
-    def _troubled(self, task_id: TaskId, error: SwarmError | OSError) -> None:
-        """The machine, the disk or git is in the way, not the task: try again later, or end the run if it stays so."""
-        self._trouble += 1
-        if self._trouble > TROUBLE or (isinstance(error, SwarmError) and error.kind is ErrorKind.PROVIDER):
-            raise error
-        task = self.snapshot.tasks[task_id]
-        if not task.ended:
-            self.host.record(*outcomes.lost(self.host, task, str(error), wait_s=2.0**self._trouble))
-
-    def _out_of_budget(self, task_id: TaskId, spent: BudgetSpent) -> None:
-        """At its own limit a task has failed; at that of a larger part it waits for the budget to be raised."""
-        task = self.snapshot.tasks[task_id]
-        if task.ended:
-            return
-        if spent.of_task:
-            self.host.record(*outcomes.given_up(self.host, task, str(spent)))
-        else:
-            self.host.record(*outcomes.lost(self.host, task, str(spent), counts=False))
-
-    def _failed(self, task_id: TaskId, reason: str) -> None:
-        task = self.snapshot.tasks[task_id]
-        if not task.ended:
-            self.host.record(*outcomes.failed(self.host, task, reason))
-
-    def _attempt_ended(self, task_id: TaskId, agent: AgentId, cancelled: bool) -> None:
-        self._working.discard(task_id)
-        self._attempts.pop(agent, None)
-        if cancelled and not self.closing:
-            self._close_cancelled(task_id, agent)
-
-    def _close_cancelled(self, task_id: TaskId, agent: AgentId) -> None:
-        """Close the books on a cancelled attempt: its agents end, its planner is told."""
-        task = self.snapshot.tasks[task_id]
-        drafts: list[Draft] = []
-        if not task.ended:
-            task = replace(task, reason=task.unwanted or "cancelled")
-            drafts.append(
-                Draft(e.TaskEnded(TaskState.CANCELLED, task.reason, intent=task.cancelled_under), agent, task_id)
-            )
-        drafts.extend(cancellation.told(self.host, task))
-        drafts.extend(
-            Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=task.reason), other.id, task_id)
-            for other in self.snapshot.agents.values()
-            if other.task == task_id and not other.ended
-        )
-        self.host.record(*drafts)

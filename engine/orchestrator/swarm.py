@@ -63,10 +63,17 @@ class Swarm:
         self._freezer = Freezer(recorder, world.gate, deadlines)
         calls = ModelCalls(recorder, world.models, self._budget, self._pauses, deadlines, live)
         self.host = AgentHost(
-            world, recorder, toolbox, pauses=self._pauses, freezer=self._freezer, mailboxes=mailboxes, calls=calls,
+            world,
+            recorder,
+            toolbox,
+            pauses=self._pauses,
+            deadlines=deadlines,
+            freezer=self._freezer,
+            mailboxes=mailboxes,
+            calls=calls,
             live=live,
-        )  # fmt: skip
-        self.supervisor = Supervisor(self.host, world.journal, world.governor, deadlines, self.fail, self._wake.set)
+        )
+        self.supervisor = Supervisor(self.host, world.journal, world.governor, self.fail, self._wake.set)
         self._pathologies = PathologyMonitor(recorder, self._wake.set)
         self._checks = CheckSchedule(recorder, Reconciler(recorder, world.trunk, world.checker))
         self.publisher = Publisher(recorder, world.trunk)

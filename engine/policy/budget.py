@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from engine.domain.settings import LimitSettings, Settings
 from engine.domain.spending import RUN, BudgetMark, Mark, Part, Spent, of_role, of_subtree, of_task, parts_of
-from engine.domain.types import Agent, AgentId, AgentPath, Micros, Role, Task, TaskId, TaskKind
+from engine.domain.types import Agent, AgentId, AgentPath, Micros, Role, Task, TaskId
 from engine.domain.units import span_s
 from engine.state.snapshot import Snapshot
 
@@ -70,9 +70,8 @@ def is_reached(snapshot: Snapshot, part: Part) -> bool:
 def may_start(snapshot: Snapshot, task: Task) -> bool:
     """Whether no limit keeps a task from being worked at; at its own, the next attempt ends it with a handoff."""
     planner = snapshot.agents[task.planner]
-    role = Role.RECONCILER if task.kind is TaskKind.FIXUP else Role.WORKER
     parts = [part for part in parts_of(planner) if part != of_role(planner.role)]
-    return not any(is_reached(snapshot, part) for part in (*parts, of_role(role)))
+    return not any(is_reached(snapshot, part) for part in (*parts, of_role(task.role)))
 
 
 def _standing(part: Part, limits: LimitSettings, spent: Spent, wall: Micros, ceiling_price: float) -> Standing:

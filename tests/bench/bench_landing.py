@@ -25,9 +25,9 @@ import msgspec
 import psutil
 from msgspec import structs
 
-from engine.agents import landing
+from engine.agents import landing, outcomes
+from engine.agents.attempt import Attempt, MachineTrouble
 from engine.agents.desk import AgentDesk
-from engine.agents.worker import started
 from engine.domain import events as e
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.events import Draft
@@ -253,9 +253,8 @@ class Engine:
                 swarm.record(Draft(e.AgentSpawned(about), planner))
             task = Task(TaskId(swarm.host.ids.new("t")), TaskSpec(f"change {number}", "as said"), planner, 1)
             swarm.record(Draft(e.TaskQueued(task), planner, task.id))
-            agent, drafts = started(swarm.host, task)
-            swarm.record(*drafts)
-            desk = AgentDesk(swarm.host, agent.id, self.trunk.base, _refuse)
+            agent = Attempt.begin(swarm.host, task, MachineTrouble()).agent
+            desk = AgentDesk(swarm.host, agent, self.trunk.base, _refuse)
             workspace = copy.copy(first)
             changed = first.copy.folder / "changed" / str(number)
             workspace.copy = structs.replace(first.copy, changed=changed, stamps=None)
@@ -279,7 +278,7 @@ class Engine:
                 if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
                     seq = swarm.snapshot.seq
                 else:
-                    seq = swarm.record(*landing.landed(swarm.host, swarm.snapshot.tasks[task], text, result))
+                    seq = swarm.record(*outcomes.landed(swarm.host, swarm.snapshot.tasks[task], text, result))
                 await swarm.durable(seq)
                 self.took.append(time.perf_counter() - start)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.agents import cancellation, handoffs, landing
+from engine.agents import cancellation, handoffs, outcomes
+from engine.agents.attempt import Attempt
 from engine.agents.conversation_log import Conversation
 from engine.domain import events as e
 from engine.domain.types import CommitId, TaskId
@@ -106,7 +107,7 @@ def what_landed_is_not_looked_for(patch: pytest.MonkeyPatch) -> None:
 
 
 def lost_tasks_stay_where_they_were(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recovery, "lost", lambda *args, **more: ())
+    patch.setattr(recovery, "attempt_lost", lambda *args, **more: ())
 
 
 def a_handoff_is_queued_twice(patch: pytest.MonkeyPatch) -> None:
@@ -146,12 +147,12 @@ def answered_calls_run_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_landing_is_not_told(patch: pytest.MonkeyPatch) -> None:
-    landed = landing.landed
-    patch.setattr(landing, "landed", lambda *args: landed(*args)[1:])
+    landed = outcomes.landed
+    patch.setattr(outcomes, "landed", lambda *args: landed(*args)[1:])
 
 
 def trouble_with_the_disk_strands_a_task(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Supervisor, "_troubled", lambda self, task, error: None)
+    patch.setattr(Attempt, "_spoiled", lambda self, error: None)
 
 
 BUGS: tuple[Plant, ...] = (

@@ -1,0 +1,204 @@
+"""One attempt at a task, as a pipeline of named steps.
+
+begin     an agent is spawned for the task
+prepare   it gets a workspace on the newest trunk and its first message
+work      its loop runs, until a handoff is accepted
+hand off  each handoff is checked, and its change landed; a conflict goes back to the loop, then to a resolver
+deliver   landing, handoff and the end of the task are recorded together, with the loop's last answer
+settle    whatever stops the attempt earlier ends the task or puts it back into the queue
+"""
+
+import logging
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from engine.agents import cancellation, landing, outcomes
+from engine.agents.conversation_log import bullets, repair_opening, task_opening
+from engine.agents.desk import AgentDesk
+from engine.agents.handoffs import engine_text
+from engine.agents.host import AttemptFailed, BudgetSpent, Host
+from engine.agents.loop import Loop
+from engine.agents.resolver import resolve
+from engine.agents.spawning import repository_notes, spawned, task_loop
+from engine.domain import events as e
+from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
+from engine.domain.events import Draft
+from engine.domain.types import (
+    AgentId,
+    AgentState,
+    HandoffStatus,
+    HandoffText,
+    LandingState,
+    Task,
+    TaskId,
+    TaskKind,
+    TaskState,
+)
+from engine.domain.units import span_s
+from engine.ports.protocols import LandResult, WorkspaceLost
+from engine.tools.tool import Answer, refused
+
+OWN_RESOLUTIONS = 2
+"""Failed resolutions of a conflict after which a resolver takes it over from the worker."""
+TROUBLE = 5
+"""Attempts in a row that the machine may spoil before the run ends, to be resumed."""
+
+log = logging.getLogger("swarm")
+
+
+@dataclass
+class MachineTrouble:
+    """Attempts in a row, over all tasks, that the machine, the disk or git has spoiled."""
+
+    in_a_row: int = 0
+
+
+class Attempt:
+    """One attempt at one task, by one agent."""
+
+    def __init__(self, host: Host, task: TaskId, agent: AgentId, trouble: MachineTrouble) -> None:
+        self.host = host
+        self.task_id = task
+        self.agent = agent
+        self.desk: AgentDesk | None = None
+        self._trouble = trouble
+        self._conflicting: tuple[str, ...] = ()
+        self._failed_resolutions = 0
+
+    @classmethod
+    def begin(cls, host: Host, task: Task, trouble: MachineTrouble) -> "Attempt":
+        """Spawn an agent for the task's next attempt."""
+        agent = spawned(host, task, task.role)
+        host.record(
+            Draft(e.AgentSpawned(agent), agent.id, task.id),
+            Draft(e.TaskStarted(agent.id, agent.attempt), agent.id, task.id),
+        )
+        return cls(host, task.id, agent.id, trouble)
+
+    @property
+    def task(self) -> Task:
+        return self.host.snapshot.tasks[self.task_id]
+
+    async def run(self) -> None:
+        """All steps after the first; the task has ended then or is queued again. Raises only what ends the run."""
+        try:
+            async with self.host.time_limit(self.agent, span_s(self.host.settings.task.timeout)):
+                self.desk = desk = AgentDesk(self.host, self.agent, await self.host.trunk.tip(), self._hand_off)
+                try:
+                    loop = await self._prepare(desk)
+                    await loop.run()
+                finally:
+                    await desk.close()
+        except Exception as error:
+            self._settle(error)
+
+    # --- prepare ---------------------------------------------------------------------------------------------
+
+    async def _prepare(self, desk: AgentDesk) -> Loop:
+        notes = await repository_notes(self.host, desk.commit)
+        opening = repair_opening if self.task.kind is TaskKind.FIXUP else task_opening
+        return await task_loop(self.host, desk, self.task.role, opening(self.task, notes))
+
+    # --- hand off --------------------------------------------------------------------------------------------
+
+    async def _hand_off(self, text: HandoffText) -> Answer:
+        assert self.desk is not None
+        if unread := self.host.snapshot.inboxes.get(self.agent):
+            return refused(f"not yet: read the messages that follow first (unread: {len(unread)})")
+        if text.status is HandoffStatus.FAILED:
+            return Answer("accepted", drafts=outcomes.failed(self.host, self.task, text), ends=True)
+        if marked := await landing.still_marked(self.desk.opened, self._conflicting):
+            self._failed_resolutions += 1
+            return await self._conflict_again(text, self.host.prompts["markers"].render(paths=bullets(marked)))
+        result = await landing.land(self.host, self.task, self.desk, text)
+        if result.state is LandingState.REFUSED:
+            return refused(f"refused: {result.reason}; call submit_handoff again")
+        if result.state is not LandingState.CONFLICTED:
+            return self._deliver(text, result)
+        self._failed_resolutions += bool(self._conflicting)
+        self._conflicting = result.conflicts
+        return await self._conflict_again(text, landing.conflict(self.host, result))
+
+    async def _conflict_again(self, text: HandoffText, said: str) -> Answer:
+        """Give the conflict back to the agent with what is `said` about it, or to a resolver after OWN_RESOLUTIONS."""
+        assert self.desk is not None
+        if self._failed_resolutions < OWN_RESOLUTIONS:
+            return refused(said)
+        if await resolve(self.host, self.task, await self.desk.workspace(), self._conflicting, text):
+            return Answer("landed: resolved", ends=True)
+        lost = engine_text(
+            "Nothing was landed: the change conflicts with newer work on trunk, "
+            "and neither its worker nor a resolver could merge the two.",
+            notes=text.summary,
+            concerns=bullets(self._conflicting),
+            findings=text.findings,
+        )
+        return Answer("not landed", drafts=outcomes.given_up(self.host, self.task, lost), ends=True)
+
+    # --- deliver ---------------------------------------------------------------------------------------------
+
+    def _deliver(self, text: HandoffText, result: LandResult) -> Answer:
+        drafts = outcomes.landed(self.host, self.task, text, result)
+        body = drafts[0].body
+        state = body.landing.state if isinstance(body, e.LandingFinished) else result.state
+        return Answer(f"landed: {state}", drafts=drafts, ends=True)
+
+    # --- settle ----------------------------------------------------------------------------------------------
+
+    def _settle(self, error: Exception) -> None:
+        """Record what an error makes of the task; raises those that are not the task's alone."""
+        match error:
+            case ModelError(kind=ModelErrorKind.REFUSED):
+                raise error
+            case ModelError():
+                self._failed(f"the model gave no answer: {error.message}")
+            case TimeoutError():
+                self._failed(f"it took longer than {self.host.settings.task.timeout}")
+            case BudgetSpent():
+                self._out_of_budget(error)
+            case SwarmError() | OSError():
+                self._spoiled(error)
+            case AttemptFailed() | WorkspaceLost():
+                self._failed(str(error))
+            case _:  # a bug in this program costs one attempt, not the run
+                log.exception("attempt at %s", self.task_id)
+                self._failed(f"a bug in swarm-tui: {type(error).__name__}: {error}")
+
+    def _failed(self, reason: str) -> None:
+        if not self.task.ended:
+            self.host.record(*outcomes.attempt_failed(self.host, self.task, reason))
+
+    def _out_of_budget(self, spent: BudgetSpent) -> None:
+        """At its own limit a task has failed; at that of a larger part it waits until the budget is raised."""
+        if self.task.ended:
+            return
+        if spent.of_task:
+            self.host.record(*outcomes.given_up(self.host, self.task, engine_text(str(spent))))
+        else:
+            self.host.record(*outcomes.attempt_lost(self.host, self.task, str(spent), counts=False))
+
+    def _spoiled(self, error: SwarmError | OSError) -> None:
+        """Not the task is at fault but the machine, the disk or git: retry later, or end the run if it stays so."""
+        self._trouble.in_a_row += 1
+        if self._trouble.in_a_row > TROUBLE or (isinstance(error, SwarmError) and error.kind is ErrorKind.PROVIDER):
+            raise error
+        if not self.task.ended:
+            wait_s = 2.0**self._trouble.in_a_row
+            self.host.record(*outcomes.attempt_lost(self.host, self.task, str(error), wait_s=wait_s))
+
+    def settle_cancelled(self) -> None:
+        """Record the end of a cancelled attempt, which may not even have begun: its agents end, its planner is told."""
+        task = self.task
+        drafts: list[Draft] = []
+        if not task.ended:
+            task = replace(task, reason=task.unwanted or "cancelled")
+            ended = e.TaskEnded(TaskState.CANCELLED, task.reason, intent=task.cancelled_under)
+            drafts.append(Draft(ended, self.agent, task.id))
+        drafts.extend(cancellation.told(self.host, task))
+        drafts.extend(
+            Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=task.reason), other.id, task.id)
+            for other in self.host.snapshot.agents.values()
+            if other.task == task.id and not other.ended
+        )
+        self.host.record(*drafts)
