@@ -36,7 +36,7 @@ class Guarantee(Struct, frozen=True):
 
 
 _OBJECTS = (
-    "also, by id, git objects of your repo (unpublished branches and deleted files too) "
+    "it can also read, by id, git objects of your repo (unpublished branches and deleted files too) "
     "and of other agents' landed work"
 )
 _LAUNCHER = "unless it kills its own launcher"
@@ -55,7 +55,7 @@ GUARANTEES = (
         "reads only its own workspace, the system and the toolchains",
         full=_OBJECTS,
         namespaced=_OBJECTS,
-        restricted=f"{_OBJECTS}; also `/proc`, and the names and sizes of all files",
+        restricted=f"{_OBJECTS}, `/proc`, and the names and sizes of all files",
         off="no",
     ),
     Guarantee("reaches no network unless you grant it", off="no"),
