@@ -1,4 +1,4 @@
-"""The build gate: only so many builds run at once, fairly between subtrees, and what the waiting costs is known."""
+"""The build gate: limits how many builds run at once, fairly between subtrees, and measures contention."""
 
 import asyncio
 import os
@@ -13,13 +13,13 @@ from engine.policy.build_commands import is_build
 from engine.ports.protocols import Clock
 
 WINDOW_S = 60.0
-"""Contention is over this last stretch of time."""
+"""Contention is measured over this time."""
 
 
 class GateFigures(Struct, frozen=True):
-    """Builds now, and seconds spent over the last minute.
+    """The number of builds now, and the seconds spent in the last minute.
 
-    `contention` is (wait + locks) / (wait + run) in percent, at most 100; 0 when nothing was built.
+    `contention` is (wait + locks) / (wait + run) in percent, at most 100; 0 if nothing was built.
     """
 
     building: int = 0
@@ -35,7 +35,7 @@ class GateFigures(Struct, frozen=True):
 
 
 class _Build:
-    """One command at the gate: when it came, went in and left, on the monotonic clock."""
+    """One build command: when it arrived, entered and left, on the monotonic clock."""
 
     __slots__ = ("agent", "came", "entered", "left", "place", "subtree")
 
@@ -49,10 +49,10 @@ class _Build:
 
 
 class BuildGate:
-    """Implements agents.host.Gate.
+    """Implements ports.machine.Gate.
 
-    Commands that match none of `patterns` pass at once. Of those that do, at most `slots` run; a free place goes
-    to the subtree with the fewest builds running, then to the one served longest ago, there to who came first.
+    Commands that match none of `patterns` pass at once. At most `slots` of the others run; a free slot goes to the
+    subtree with the fewest running builds, then to the one served longest ago, and there to the oldest command.
     """
 
     def __init__(self, patterns: Sequence[str], slots: str | int, clock: Clock) -> None:
@@ -60,13 +60,13 @@ class BuildGate:
         self._slots = slot_count(slots, os.cpu_count() or 1)
         self._clock = clock
         self._aside = 0
-        """Builds that hold a place and stand still."""
+        """Suspended builds that hold a slot."""
         self._waiting: dict[str, deque[_Build]] = {}
         self._running: dict[str, int] = {}
         self._served: dict[str, int] = {}
         self._turn = 0
         self._known: deque[_Build] = deque()
-        """Builds at the gate, running, or ended within the window; oldest first."""
+        """Builds that wait, run, or ended within the window; oldest first."""
         self._locks: deque[tuple[float, str, str, float]] = deque()
 
     @property
@@ -75,7 +75,7 @@ class BuildGate:
 
     @slots.setter
     def slots(self, slots: int) -> None:
-        """More places are taken at once; fewer take effect as builds end."""
+        """A higher number takes effect at once, a lower one as builds end."""
         self._slots = max(1, slots)
         self._let_in()
 
@@ -83,7 +83,7 @@ class BuildGate:
     async def pass_for(
         self, command: str, subtree: str, agent: str = "", on_wait: Callable[[int], None] = lambda others: None
     ) -> AsyncIterator[float]:
-        """Hold a place while a build runs; gives the seconds waited for it."""
+        """Hold a slot while a build runs; yields the seconds waited for it."""
         if not is_build(command, self._patterns):
             yield 0.0
             return
@@ -102,8 +102,8 @@ class BuildGate:
             self._leave(build)
 
     def step_aside(self, command: str) -> Callable[[], None]:
-        """Let another build in while this one stands still. What is returned takes the place back at once, so that for
-        a moment one build more may run than there are places."""
+        """Free the slot of a suspended build. The returned function takes it back at once, so one build too many may run
+        for a while."""
         if not is_build(command, self._patterns):
             return lambda: None
         self._aside += 1
@@ -115,12 +115,12 @@ class BuildGate:
         return back
 
     def note_lock_wait(self, seconds: float, subtree: str = "", agent: str = "") -> None:
-        """Count time that builds spent waiting for file locks, as far as somebody saw it."""
+        """Count time that builds spent waiting for file locks."""
         if seconds > 0:
             self._locks.append((self._clock.monotonic(), subtree, agent, seconds))
 
     def figures(self, subtree: str | None = None, agent: str | None = None) -> GateFigures:
-        """The state of the gate and the last minute's cost: of one subtree or agent, or of all."""
+        """The state of the gate and the last minute's times, of one subtree, of one agent, or of all."""
         now = self._clock.monotonic()
         start = now - WINDOW_S
         self._forget(start)
@@ -156,7 +156,7 @@ class BuildGate:
                 build.place.set_result(None)
 
     def _leave(self, build: _Build) -> None:
-        """Give a place back, or leave the queue: also when the command was cancelled between the two."""
+        """Free the slot or leave the queue, also when the command was cancelled between the two."""
         build.left = self._clock.monotonic()
         if build.entered is None:
             queue = self._waiting[build.subtree]
@@ -170,7 +170,7 @@ class BuildGate:
         self._let_in()
 
     def _forget(self, start: float) -> None:
-        """Drop what ended before `start`."""
+        """Drop builds that ended before `start`."""
         if any(build.left is not None and build.left < start for build in self._known):
             self._known = deque(build for build in self._known if build.left is None or build.left >= start)
         while self._locks and self._locks[0][0] < start:
@@ -178,12 +178,12 @@ class BuildGate:
 
 
 def slot_count(slots: str | int, cores: int) -> int:
-    """The setting `[build] slots`: a number, or `auto` for one a core. Raises SwarmError (settings)."""
+    """The setting `[build] slots`: a number, or `auto` for one per core. Raises SwarmError (settings)."""
     if slots == "auto":
         return max(1, cores)
     try:
         return max(1, int(slots))
     except ValueError:
         raise SwarmError(
-            ErrorKind.SETTINGS, f'[build] slots = "{slots}" is no number', 'write "auto" or a number such as "4"'
+            ErrorKind.SETTINGS, f'[build] slots = "{slots}" is not a number', 'write "auto" or a number such as "4"'
         ) from None

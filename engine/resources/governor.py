@@ -1,4 +1,4 @@
-"""The governor: how many workers and builds the machine can carry. It admits or holds back; it never kills any."""
+"""The governor: limits how many workers and builds start under load. It never kills running ones."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -14,9 +14,9 @@ MIB = 2**20
 
 
 class Bounds(Struct, frozen=True):
-    """What the governor steers by: free space in bytes, pressure (some, 10 s average) in percent, counts in samples.
+    """The governor's thresholds: free space in bytes, pressure (`some`, 10 s average) in percent, counts in samples.
 
-    What lies between a floor and its half above, or between low and high pressure, changes nothing.
+    Between a floor and one and a half times the floor, and between low and high pressure, nothing changes.
     """
 
     ceiling: int
@@ -27,41 +27,42 @@ class Bounds(Struct, frozen=True):
     io_pressure_high: float = 80.0
     io_pressure_low: float = 50.0
     settle: int = 3
-    """Samples after a change before the next one: what was done must show first."""
+    """Samples to wait after a change, so that its effect shows before the next one."""
     release: int = 12
-    """Calm samples, with places to spare, after which the limit is lifted whole."""
+    """Calm samples with unused worker slots after which the limit is removed."""
 
 
 class Load(Struct, frozen=True):
-    """Where the governor stands: the limit, why, and how many samples ago that changed or calm began."""
+    """The limit of workers, its reason, and how many samples ago it changed and calm began."""
 
     limit: int
     reason: str = ""
     since: int = 0
     calm: int = 0
     starved: bool = False
-    """The disk is below its floor: nothing starts until it is well above."""
+    """Free disk space is below its floor: nothing starts until it is well above."""
 
 
 def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds, met: str = "") -> Load:
-    """What to admit after one more sample. Pure. `at_work` is the number of workers that run now, `met` which limits
-    of all commands together some met since the last sample.
+    """The limit of workers after one more sample. Pure.
 
-    A hot machine keeps at least one worker (it may be others who heat it); a full disk keeps none.
+    `at_work` is the number of running workers, `met` names the limits on all commands together that were reached
+    since the last sample. A loaded machine keeps at least one worker, as the load may come from other programs; a full
+    disk keeps none.
     """
     load = replace(load, since=load.since + 1)
     if sample.disk_free < bounds.disk_floor or (load.starved and sample.disk_free < 1.5 * bounds.disk_floor):
-        reason = f"{_size(sample.disk_free)} free on the state folder's disk, {_size(bounds.disk_floor)} are needed"
+        reason = f"{_size(sample.disk_free)} free on the state folder's disk, {_size(bounds.disk_floor)} needed"
         return load if load.starved else Load(0, reason, starved=True)
     if load.starved:
-        return Load(max(1, min(at_work or bounds.ceiling, bounds.ceiling)), "the disk has room again")
+        return Load(max(1, min(at_work or bounds.ceiling, bounds.ceiling)), "enough disk space again")
     heat = _heat(sample, bounds, met)
     if heat:
         load = replace(load, calm=0)
         target = max(1, min(load.limit, at_work, bounds.ceiling) * 3 // 4)
         if target >= load.limit or (load.reason and load.since < bounds.settle):
             return load
-        if at_work > load.limit:  # the last cut still takes effect, as workers end
+        if at_work > load.limit:  # the last reduction is still taking effect as workers end
             return load
         return Load(target, heat)
     if load.limit >= bounds.ceiling:
@@ -79,7 +80,7 @@ def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds, met: str = 
 
 
 class Builds(Struct, frozen=True):
-    """How many builds may run at once, why, and how many samples ago that changed or calm began."""
+    """The build slots, the reason, and how many samples ago they changed and calm began."""
 
     slots: int
     reason: str = ""
@@ -88,9 +89,9 @@ class Builds(Struct, frozen=True):
 
 
 def decide_builds(sample: Sample, builds: Builds, ceiling: int, bounds: Bounds, met: str = "") -> Builds:
-    """The build slots after one more sample. Pure. One fewer while the machine is hot, one more while it is calm.
+    """The build slots after one more sample: one fewer under load, one more while calm, at least one. Pure.
 
-    Pressure on the processors is no heat: builds are there to use them. One place is always left.
+    CPU pressure does not count as load: builds are meant to use the CPU.
     """
     builds = replace(builds, since=builds.since + 1)
     settled = builds.since >= bounds.settle or not builds.reason
@@ -106,16 +107,16 @@ def decide_builds(sample: Sample, builds: Builds, ceiling: int, bounds: Bounds, 
 
 
 class Slots(Protocol):
-    """What the governor needs of the build gate: how many builds may run at once."""
+    """What the governor needs of the build gate: the number of build slots."""
 
     slots: int
 
 
 class LoadGovernor:
-    """Implements world.Governor: keeps the load between samples, and the gate's slots below what was set at first.
+    """Implements ports.machine.Governor; keeps the state between samples and sets the gate's slots.
 
-    `at_work` tells how many workers run, `met` which limits of all commands together were met since it was asked
-    last. No limit is above `max_agents`.
+    `at_work` returns the number of running workers, `met` the limits on all commands together that were reached since
+    its last call. No limit exceeds `max_agents`, and the gate never gets more slots than it began with.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class LoadGovernor:
         return self.load.limit
 
     def consider(self, sample: Sample) -> LoadLimit | None:
-        """Look at a sample; what is allowed from now on when that has changed, else None."""
+        """Take a sample into account; returns the new limits if they changed, else None."""
         if not self._seen:
             self._seen = True
             self.bounds = _fitted(self.bounds, sample)
@@ -152,7 +153,7 @@ class LoadGovernor:
 
 
 def _fitted(bounds: Bounds, sample: Sample) -> Bounds:
-    """Floors for a machine that is small to begin with: at most half of what was free at the start."""
+    """Lower floors for a small machine: at most a quarter of the free memory and half of the free disk at the start."""
     return replace(
         bounds,
         memory_floor=min(bounds.memory_floor, sample.memory_free // 4),
@@ -161,11 +162,11 @@ def _fitted(bounds: Bounds, sample: Sample) -> Bounds:
 
 
 def _heat(sample: Sample, bounds: Bounds, met: str) -> str:
-    """Why the machine is too hot for what runs now; empty when it is not."""
+    """Why the machine is overloaded; empty if it is not."""
     if met:
-        return f"all commands together met their limit of {met}"
+        return f"all commands together reached their limit of {met}"
     if sample.memory_free < bounds.memory_floor:
-        return f"{_size(sample.memory_free)} of memory free, {_size(bounds.memory_floor)} are kept"
+        return f"{_size(sample.memory_free)} of memory free, {_size(bounds.memory_floor)} needed"
     if sample.memory_pressure > bounds.memory_pressure_high:
         return f"memory pressure {sample.memory_pressure:.0f}%"
     if sample.io_pressure > bounds.io_pressure_high:

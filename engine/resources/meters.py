@@ -17,7 +17,7 @@ from engine.resources import proc
 from engine.resources.build_gate import GateFigures
 
 SMAPS_BUDGET_S = 0.015
-"""Seconds of one sample for exact memory of the biggest processes; the rest are estimated."""
+"""Seconds per sample for measuring the largest processes' memory exactly; the others are estimated."""
 
 
 class GateMeter(Protocol):
@@ -29,7 +29,7 @@ class GateMeter(Protocol):
 
 
 class EndpointMeter(Protocol):
-    """How one model endpoint is doing."""
+    """Calls in flight to one model endpoint, and seconds of rate limiting."""
 
     @property
     def in_flight(self) -> int: ...
@@ -46,7 +46,7 @@ class ModelMeter(Protocol):
 
 
 class AgentReading(Struct, frozen=True):
-    """The processes of one agent's sandbox: totals that only their growth makes sense of, and memory in bytes."""
+    """The processes of one agent's sandbox. Memory is in bytes; `cpu_s` and disk bytes are running totals."""
 
     cpu_s: float = 0.0
     disk_read: int = 0
@@ -57,7 +57,7 @@ class AgentReading(Struct, frozen=True):
 
 
 class Reading(Struct, frozen=True):
-    """What one look at the machine gave. `cpu_s` and disk bytes are totals that only their growth makes sense of."""
+    """One measurement of the machine. `cpu_s` and disk bytes are running totals: only differences mean something."""
 
     at: float
     memory: int
@@ -77,8 +77,8 @@ class Reading(Struct, frozen=True):
 class SystemMeters:
     """Implements `Meters` for the tree of processes below `root` (this process).
 
-    A child's CPU and disk totals move to its parent when that has waited for it, so sums over the live tree go on
-    growing through its end; where a child was never waited for, what it did since the last sample is lost.
+    A child's CPU and disk totals move to its parent once the parent has waited for it, so sums over the live tree keep
+    growing when it ends; if nobody waits for it, its use since the last sample is lost.
     Outside Linux, disk rates, pressure and lock waits are 0.
     """
 
@@ -141,7 +141,7 @@ class SystemMeters:
         )
 
     def uses(self) -> dict[AgentId, AgentUse]:
-        """What each agent used at the last sample: those that used anything at all."""
+        """Each agent's use at the last sample, without agents that used nothing."""
         return {agent: use for agent, use in self._uses.items() if use.processes or use.gate_s}
 
     def _use(self, agent: AgentId, now: AgentReading, last: Reading | None, span: float) -> AgentUse:
@@ -190,9 +190,9 @@ class SystemMeters:
         )
 
     def _memory(self, tree: list[proc.Process]) -> dict[int, int]:
-        """Bytes by process: proportional for the biggest while the budget lasts, without shared pages for the rest.
+        """Bytes by process: proportional for the largest within the time budget, without shared pages for the others.
 
-        What was read of a process holds until its size changes: most are asleep.
+        A value is kept until the process's size changes, as most processes are asleep.
         """
         deadline = self._clock.monotonic() + SMAPS_BUDGET_S
         known: dict[int, tuple[int, int]] = {}
@@ -207,7 +207,7 @@ class SystemMeters:
 
 
 def _by_sandbox(tree: list[proc.Process], sandboxes: Mapping[AgentId, int]) -> dict[AgentId, list[proc.Process]]:
-    """The processes of each agent's sandbox. `tree` has parents first, so that each is known before its children."""
+    """The processes of each agent's sandbox. `tree` lists parents before children."""
     owners = {pid: agent for agent, pid in sandboxes.items()}
     owner: dict[int, AgentId] = {}
     found: dict[AgentId, list[proc.Process]] = {}
@@ -237,7 +237,7 @@ def _of_agent(
 
 
 def _portable_processes(root: int) -> dict[int, proc.Process]:
-    """The tree by psutil, where there is no /proc."""
+    """The process tree from psutil, for systems without /proc."""
     found = {}
     top = psutil.Process(root)
     for process in (top, *top.children(recursive=True)):

@@ -1,4 +1,4 @@
-"""Linux's /proc as values: processes, what they use, memory and pressure. Missing files read as nothing."""
+"""Reads Linux's /proc: processes and their use, memory, pressure, locks. Missing files read as empty."""
 
 import os
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Process(Struct, frozen=True):
-    """One process. `cpu_s`: seconds of it and of its ended children; `rss`: bytes, shared pages included."""
+    """One process. `cpu_s`: its CPU seconds and those of ended children; `rss`: bytes, with shared pages."""
 
     pid: int
     parent: int
@@ -20,7 +20,7 @@ class Process(Struct, frozen=True):
 
 
 def processes() -> dict[int, Process]:
-    """All processes that can be seen, by pid."""
+    """All visible processes, by pid."""
     found = {}
     for name in os.listdir(PROC):
         if name.isdigit():
@@ -31,7 +31,7 @@ def processes() -> dict[int, Process]:
 
 
 def tree(root: int, among: dict[int, Process]) -> list[Process]:
-    """The process and all below it, parents first."""
+    """The process and its descendants, parents first."""
     children: dict[int, list[Process]] = {}
     for process in among.values():
         children.setdefault(process.parent, []).append(process)
@@ -42,7 +42,7 @@ def tree(root: int, among: dict[int, Process]) -> list[Process]:
 
 
 def proportional_memory(pid: int) -> int | None:
-    """Bytes, shared pages divided by their users (PSS); None where it may not be read. Slow for big processes."""
+    """Bytes, with shared pages divided among their users (PSS); None if not permitted. Slow for large processes."""
     for line in _lines(f"{PROC}/{pid}/smaps_rollup"):
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
@@ -50,7 +50,7 @@ def proportional_memory(pid: int) -> int | None:
 
 
 def own_memory(pid: int) -> int:
-    """Bytes without those that are shared with a file or another process; cheap."""
+    """Bytes not shared with a file or another process; cheap."""
     for line in _lines(f"{PROC}/{pid}/statm"):
         fields = line.split()
         return (int(fields[1]) - int(fields[2])) * _PAGE
@@ -58,7 +58,7 @@ def own_memory(pid: int) -> int:
 
 
 def disk_bytes(pid: int) -> tuple[int, int]:
-    """Bytes read from and written to disk, by the process and by its children that it has waited for."""
+    """Bytes read from and written to disk by the process and by children that it has waited for."""
     read = written = 0
     for line in _lines(f"{PROC}/{pid}/io"):
         key, _, value = line.partition(": ")
@@ -72,7 +72,7 @@ def disk_bytes(pid: int) -> tuple[int, int]:
 
 
 def memory_free() -> int | None:
-    """Bytes that can still be used: of the machine, or of this process's control group where that is less."""
+    """Available bytes of the machine, or of this process's control group if that is less."""
     machine = None
     for line in _lines(f"{PROC}/meminfo"):
         if line.startswith("MemAvailable:"):
@@ -82,7 +82,7 @@ def memory_free() -> int | None:
 
 
 def pressure(resource: str) -> float:
-    """Percent of the last 10 s in which something waited for `cpu`, `memory` or `io`; 0 where it is not measured."""
+    """Percent of the last 10 s in which some process waited for `cpu`, `memory` or `io`; 0 if not measured."""
     for line in _lines(f"{PROC}/pressure/{resource}"):
         if line.startswith("some "):
             return float(line.split()[1].removeprefix("avg10="))
@@ -90,9 +90,9 @@ def pressure(resource: str) -> float:
 
 
 def lock_waits(pids: Iterable[int]) -> list[tuple[int, int]]:
-    """Who waits for whom on file locks, as (waiting, holding) pids, for waiters among `pids`.
+    """File lock waits as (waiting, holding) pids, for waiters among `pids`; an invisible holder is 0.
 
-    A holder that cannot be seen from here is 0.
+    Source: the format of /proc/locks in proc(5).
     """
     wanted = set(pids)
     holders: dict[str, int] = {}
@@ -107,7 +107,7 @@ def lock_waits(pids: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _process(pid: int) -> Process | None:
-    # The name in parentheses may hold anything, ends of lines too; what follows the last one is numbers.
+    # The name in parentheses may contain anything, even line ends; only numbers follow the last parenthesis.
     fields = " ".join(_lines(f"{PROC}/{pid}/stat")).rpartition(")")[2].split()
     if not fields:
         return None
@@ -116,7 +116,7 @@ def _process(pid: int) -> Process | None:
 
 
 def _group_memory_free() -> int | None:
-    """What the control group (version 2) of this process has left; None when it has no limit."""
+    """Bytes left in this process's control group (version 2); None if it has no limit."""
     for line in _lines(f"{PROC}/self/cgroup"):
         if not line.startswith("0::"):
             continue
@@ -134,7 +134,7 @@ def _first(path: str) -> str:
 
 
 def _lines(path: str) -> list[str]:
-    """A file's lines; none when it is absent, forbidden, or its process has ended meanwhile."""
+    """A file's lines; empty if it is absent or forbidden, or its process has ended."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # plain calls: a sample reads a thousand such files
     except OSError:

@@ -60,7 +60,7 @@ def test_a_limit_of_all_commands_that_was_met_is_heat_and_told_by_name() -> None
     change = governor.consider(CALM)
     assert change is not None
     assert (change.workers, change.builds) == (30, 3)
-    assert change.reason == "all commands together met their limit of processes and disk"
+    assert change.reason == "all commands together reached their limit of processes and disk"
     assert governor.consider(CALM) is None
 
 
