@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from engine.agents.loop import NUDGES
+from engine.agents.nudges import SILENT_TURNS
 from engine.domain.settings import ModelsSettings, ProviderSettings
 from engine.domain.types import ModelName
 from tests.engine.models.random_model import WINDOW, write_random_model
@@ -58,7 +58,7 @@ async def test_workers_of_a_terrible_model_end_in_clean_failed_handoffs(tmp_path
     assert journal.execute(handoffs).fetchone() == (TASKS, TASKS)
     steps = "SELECT max(steps) FROM (SELECT count(*) AS steps FROM events WHERE kind = 'turn_taken' GROUP BY agent)"
     turns = f"{steps[:-1]} HAVING agent IN (SELECT id FROM agents WHERE role = 'worker'))"
-    assert journal.execute(turns).fetchone() == (NUDGES + 1,)
+    assert journal.execute(turns).fetchone() == (SILENT_TURNS + 1,)
     assert journal.execute("SELECT count(*) FROM agents WHERE role = 'worker'").fetchone() == (TASKS * ATTEMPTS,)
 
 
@@ -66,5 +66,5 @@ async def test_a_terrible_planner_fails_the_run_after_bounded_steps(tmp_path: Pa
     status, journal = await _ended(tmp_path, address, ModelsSettings(REAL, REAL, REAL, REAL))
     assert status == 1
     (turns,) = journal.execute("SELECT count(*) FROM events WHERE kind = 'turn_taken'").fetchone()
-    assert NUDGES < turns <= 3 * (NUDGES + 1)
+    assert SILENT_TURNS < turns <= 3 * (SILENT_TURNS + 1)
     assert journal.execute("SELECT count(*) FROM tasks").fetchone() == (0,)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from engine.agents import loop
+from engine.agents import nudges
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.domain.settings import Settings, SwarmSettings, TaskSettings
@@ -164,7 +164,7 @@ def test_a_worker_that_repeats_itself_is_nudged_then_failed_and_its_planner_told
         assert swarm.snapshot.task_counts[TaskState.FAILED] == 1
         handoff = next(iter(swarm.snapshot.handoffs.values()))
         assert handoff.by_engine
-        assert f"{loop.REPEATS_FAILED} times" in handoff.text.summary
+        assert f"{nudges.REPEATS_FAILED} times" in handoff.text.summary
         worker = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Task")]
         assert any("# Nudge" in said(request) for request in worker)
 

@@ -1,0 +1,95 @@
+"""Keeps a conversation within its model's window: drops old tool answers, then starts it again with a summary."""
+
+from collections.abc import Callable
+
+from engine.agents.conversation_log import outstanding, pinned, readable
+from engine.agents.host import AttemptFailed, BudgetSpent
+from engine.agents.transcript import Transcript
+from engine.domain import events as e
+from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.types import InboxMessage, Usage
+from engine.domain.utf8 import clean
+
+FULL = 0.85
+"""Share of the model's window at which the conversation is compacted."""
+MARGIN = 0.02
+"""Share of the window by which estimates may be wrong."""
+MAX_OUTPUT = 16_000
+"""Tokens of one answer, where the window has room for them."""
+INBOX = 0.25
+"""Share of the window that messages may take in one turn."""
+ANSWERS_KEPT = 6
+"""The newest tool answers, which dropping leaves whole."""
+WORTH_DROPPING = 0.15
+"""Share of the window that dropping old answers must free to be enough by itself."""
+SUMMARY_TRIES = 2
+SUMMARY_MOST = 16_000
+"""Characters of a summary that are kept."""
+
+
+class Compaction:
+    """One conversation against its window. `opening` makes the first message of a conversation that starts again."""
+
+    def __init__(self, transcript: Transcript, opening: Callable[[], str]) -> None:
+        self._transcript = transcript
+        self._conversation = transcript.conversation
+        self._host = transcript.host
+        self._opening = opening
+
+    @property
+    def _window(self) -> int:
+        return self._host.models.window(self._transcript.agent.model)
+
+    @property
+    def max_output(self) -> int:
+        """Tokens that one answer may take; a small window leaves less."""
+        return min(MAX_OUTPUT, self._window // 4)
+
+    @property
+    def inbox(self) -> tuple[InboxMessage, ...]:
+        """The messages that the agent reads with its next turn; the rest waits for the one after."""
+        messages = self._host.snapshot.inboxes.get(self._transcript.agent_id, ())
+        return readable(messages, int(INBOX * 4 * self._window))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next request may not fit into the window."""
+        coming = sum(len(message.text) for message in self.inbox) // 4 + self._conversation.fresh_tokens(None)
+        known = self._transcript.agent.tokens_in_context
+        return known + coming > min(FULL * self._window, (1 - MARGIN) * self._window - self.max_output)
+
+    async def compact(self, *, summarise: bool = False) -> None:
+        """Drop old answers if that frees enough, else start the conversation again with a summary.
+
+        Raises AttemptFailed right after a compaction: what an agent must keep does not fit.
+        """
+        if self._conversation.compacted_last:
+            raise AttemptFailed("the task and the agent's notes do not fit into the model's context window")
+        if not summarise and self._conversation.droppable(ANSWERS_KEPT) / 4 > WORTH_DROPPING * self._window:
+            self._transcript.record(e.AnswersDropped(ANSWERS_KEPT))
+            return
+        summary, usage = await self._summary()
+        snapshot, agent = self._host.snapshot, self._transcript.agent_id
+        opening = pinned(self._opening(), snapshot.scratchpads.get(agent), outstanding(snapshot, agent), summary)
+        self._transcript.record(e.ContextCompacted(clean(opening), usage))
+
+    async def _summary(self) -> tuple[str, Usage]:
+        """The agent's own summary and what it cost; if it gives none, the end of what it has said so far."""
+        usage = Usage()
+        asked = self._host.prompts["compact"].render()
+        for _ in range(SUMMARY_TRIES):
+            request = self._transcript.request(asked, self.max_output // 2)
+            try:
+                turn = await self._host.ask(self._transcript.agent_id, request)
+            except (ModelError, BudgetSpent) as error:
+                if usage.input:
+                    break  # so that what was spent is recorded, with the summary there is
+                if not isinstance(error, ModelError) or error.kind is not ModelErrorKind.CONTEXT_LENGTH:
+                    raise
+                self._transcript.record(e.AnswersDropped(0))
+                continue
+            usage += turn.usage
+            if text := turn.message.text.strip():
+                return text[:SUMMARY_MOST], usage
+        said = [message.text for message in self._conversation.messages if message.role == "assistant"]
+        return "\n\n".join(text for text in said if text)[-SUMMARY_MOST:], usage

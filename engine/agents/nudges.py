@@ -1,0 +1,99 @@
+"""Keeps an agent moving: limits its steps, reminds it of its goal, nudges it out of repetition, and then gives up."""
+
+import hashlib
+import re
+from collections import Counter
+
+from engine.agents.host import AttemptFailed
+from engine.agents.transcript import Transcript
+from engine.domain.conversation import StopReason, ToolCall, Turn
+from engine.domain.types import Pathology
+from engine.policy.pathologies import found
+
+SILENT_TURNS = 3
+"""Turns in a row without a tool call that are nudged; the next one fails the attempt."""
+MALFORMED_TURNS = 3
+"""Turns in a row with nothing but malformed calls that fail the attempt."""
+REPEATS_NUDGED = 3
+REPEATS_FAILED = 6
+"""How often the same call may get the same answer."""
+GOAL_SHOWN = 6_000
+"""Characters of the goal that a reminder repeats."""
+
+
+class Nudges:
+    """Counts what one agent does. Each method raises AttemptFailed when going on is of no use."""
+
+    def __init__(self, transcript: Transcript, max_steps: int) -> None:
+        self._transcript = transcript
+        self._max_steps = max_steps
+        self._steps = 0
+        self._silent = 0
+        self._malformed = 0
+        self._repeats: Counter[bytes] = Counter()
+
+    def start_over(self) -> None:
+        """Give the agent all its steps again: it begins, or goes on with a message it has waited for."""
+        self._steps = 0
+
+    def messages_read(self) -> None:
+        """After new messages an old question may be asked again."""
+        self._repeats.clear()
+
+    def step(self) -> None:
+        """Count a model call that comes next, with the reminders due."""
+        transcript, host = self._transcript, self._transcript.host
+        self._steps += 1
+        if self._steps > self._max_steps:
+            self._note_no_handoff(f"{self._max_steps} steps without a handoff", limit=True)
+            raise AttemptFailed(f"no handoff within {self._max_steps} steps")
+        self._remind_of_goal(transcript.conversation.turns + 1)
+        left = min(host.settings.budget.grace_steps, self._max_steps // 10)
+        if transcript.agent.task is not None and self._max_steps - self._steps == left - 1:
+            self._note_no_handoff(f"{self._steps} of {self._max_steps} steps without a handoff")
+            transcript.remind("hand_off_now", limit=f"{self._max_steps} steps per attempt", steps=left)
+
+    def observe(self, turn: Turn, malformed: list[str]) -> None:
+        """Count turns without a usable call. `malformed`: what was wrong with each call that could not be read."""
+        calls = len(turn.message.calls)
+        if calls and turn.stop is not StopReason.LENGTH:
+            self._silent = 0
+            # A turn counts once, however many calls it makes: the model has not yet been told what is wrong.
+            self._malformed = self._malformed + 1 if len(malformed) == calls else 0
+            if self._malformed >= MALFORMED_TURNS:
+                raise AttemptFailed(f"{self._malformed} turns in a row of malformed tool calls: {malformed[-1]}")
+            return
+        self._silent += 1
+        if self._silent > SILENT_TURNS:
+            raise AttemptFailed(f"{self._silent} turns in a row called no tool")
+        self._transcript.remind("nudge_cut" if turn.stop is StopReason.LENGTH else "nudge_no_call")
+
+    def call_answered(self, call: ToolCall, answer: str, *, writes: bool) -> None:
+        """Count how often a call has got the same answer since the agent last did something new."""
+        outcome = re.sub(r"\A(.*) after [\d.]+ s", r"\1", answer)
+        key = hashlib.sha256("\0".join((call.tool, call.arguments, outcome)).encode()).digest()
+        if writes and not self._repeats[key]:
+            self._repeats.clear()
+        self._repeats[key] += 1
+        times = self._repeats[key]
+        if times >= REPEATS_FAILED:
+            raise AttemptFailed(f"the same call to {call.tool} got the same answer {times} times")
+        if times >= REPEATS_NUDGED:
+            self._transcript.remind("nudge_repeat", tool=call.tool, times=times)
+
+    def _remind_of_goal(self, turn: int) -> None:
+        """Have the agent reflect now and then; more rarely, show it again what it works towards."""
+        front, agent = self._transcript.prompt.front, self._transcript.agent
+        if front.align_every and turn % front.align_every == 0:
+            intent = self._transcript.host.snapshot.intent
+            asked = intent.text if agent.parent is None and intent is not None else agent.goal
+            self._transcript.remind("align", steps=turn, asked=asked.strip()[:GOAL_SHOWN])
+        elif front.reflect_every and turn % front.reflect_every == 0:
+            self._transcript.remind("reflect", steps=turn)
+
+    def _note_no_handoff(self, detail: str, *, limit: bool = False) -> None:
+        """Put on record that an agent with a task does not hand it off."""
+        transcript = self._transcript
+        if transcript.agent.task is not None:
+            finding = found(transcript.host.snapshot, transcript.agent_id, Pathology.NEVER_MERGES, detail, limit=limit)
+            transcript.host.record(finding.draft)

@@ -1,0 +1,33 @@
+"""Makes what a model writes safe to record and to carry out."""
+
+import msgspec
+
+from engine.agents.prompts import Prompts
+from engine.domain.conversation import Block, Message, Text, ToolCall, Turn
+from engine.domain.masking import marks_in
+from engine.domain.types import CallId
+from engine.domain.utf8 import clean
+from engine.ports.protocols import Ids
+from engine.tools.tool import Answer, Tool, refused
+
+TOOL_NAME = 100
+"""Characters of a tool's name that are kept; models may make up any."""
+
+
+def sanitised(turn: Turn, ids: Ids) -> Turn:
+    """The turn with call ids of our own, unique in the run, and text that can be encoded."""
+    blocks: list[Block] = []
+    for block in turn.message.blocks:
+        if isinstance(block, ToolCall):
+            block = ToolCall(CallId(ids.new("c")), clean(block.tool)[:TOOL_NAME], clean(block.arguments))
+        elif isinstance(block, Text):
+            block = Text(clean(block.text))
+        blocks.append(block)
+    return Turn(Message("assistant", tuple(blocks)), turn.stop, turn.usage)
+
+
+def masked_key(prompts: Prompts, tool: Tool, arguments: msgspec.Struct) -> Answer | None:
+    """A refusal of a call that would write the mark of a masked key into the workspace in place of the key."""
+    if not tool.writes or tool.atomic or not (marks := marks_in(arguments)):
+        return None
+    return refused(prompts["masked"].render(mark=marks[0]))

@@ -1,0 +1,124 @@
+"""Runs the tool calls of one turn and records their answers."""
+
+import asyncio
+
+import msgspec
+
+from engine.agents.desk import AgentDesk
+from engine.agents.host import AttemptFailed
+from engine.agents.nudges import Nudges
+from engine.agents.sanitising import masked_key
+from engine.agents.transcript import Transcript
+from engine.domain import events as e
+from engine.domain.conversation import ToolCall
+from engine.domain.types import ToolCallState
+from engine.domain.utf8 import clean
+from engine.ports.protocols import WorkspaceError
+from engine.tools.tool import Answer, Tool, refused
+
+
+class ToolCalls:
+    """One agent's tool calls. `malformed` says what is wrong with those of the last turn that could not be read."""
+
+    def __init__(self, transcript: Transcript, desk: AgentDesk, nudges: Nudges) -> None:
+        self.malformed: list[str] = []
+        self._transcript = transcript
+        self._prompts = transcript.host.prompts
+        self._tools = transcript.host.toolbox.tools
+        self._desk = desk
+        self._nudges = nudges
+
+    async def run(self, calls: tuple[ToolCall, ...], *, resumed: bool = False) -> list[Answer]:
+        """Run the calls: reads at once, all others one by one, those that come `last` after all others.
+
+        Once the agent has handed off, no further call runs. `resumed`: the calls may have begun in a process that has
+        died; those that may have changed something do not run again.
+        """
+        self.malformed.clear()
+        answers: list[Answer] = []
+        reads: list[ToolCall] = []
+
+        async def flush() -> None:
+            """Run the reads; all of them end before one that fails ends the attempt."""
+            ended = await asyncio.gather(*(self._call(call) for call in reads), return_exceptions=True)
+            reads.clear()
+            for each in ended:
+                if isinstance(each, BaseException):
+                    raise each
+                answers.append(each)
+
+        for call in sorted(calls, key=self._is_last):
+            tool = self._tools.get(call.tool)
+            if any(answer.ends for answer in answers):
+                self.answer(call, refused("not run: you have already handed off"))
+            elif tool is not None and not tool.writes and not tool.last:
+                reads.append(call)
+            else:
+                await flush()
+                if resumed and tool is not None and tool.writes and not tool.atomic:
+                    interrupted = refused(self._prompts["interrupted"].render())
+                    self.answer(call, interrupted, state=ToolCallState.INTERRUPTED)
+                else:
+                    answers.append(await self._call(call))
+        await flush()
+        return answers
+
+    def answer(
+        self,
+        call: ToolCall,
+        answer: Answer,
+        *,
+        state: ToolCallState | None = None,
+        wall_s: float = 0.0,
+        cause: int | None = None,
+    ) -> None:
+        """Record the answer to a call and, atomically with it, what the call has changed."""
+        if state is None:
+            state = ToolCallState.ERROR if answer.error else ToolCallState.OK
+        finished = e.ToolFinished(
+            call=call.id,
+            tool=call.tool,
+            state=state,
+            answer=clean(answer.text),
+            paths=answer.paths,
+            wall_s=wall_s,
+            gate_wait_s=answer.gate_wait_s,
+            build=answer.build,
+        )
+        self._transcript.record(finished, *answer.drafts, cause=cause)
+
+    async def _call(self, call: ToolCall) -> Answer:
+        parsed = self._parse(call)
+        if isinstance(parsed, Answer):
+            self.answer(call, parsed)
+            self.malformed.append(parsed.text)
+            return parsed
+        tool, arguments = parsed
+        target = clean(tool.target(arguments))
+        cause = self._transcript.record(e.ToolStarted(call.id, tool.name, call.arguments, tool.writes, target))
+        clock = self._transcript.host.clock
+        started = clock.monotonic()
+        try:
+            answer = masked_key(self._prompts, tool, arguments) or await tool.call(self._desk, arguments)
+        except WorkspaceError as error:
+            answer = refused(str(error))
+        self.answer(call, answer, wall_s=clock.monotonic() - started, cause=cause)
+        if answer.hopeless:
+            raise AttemptFailed(answer.hopeless)
+        if not answer.ends and not answer.sleeps:
+            self._nudges.call_answered(call, answer.text, writes=tool.writes)
+        return answer
+
+    def _parse(self, call: ToolCall) -> tuple[Tool, msgspec.Struct] | Answer:
+        names = self._transcript.prompt.front.tools
+        if call.tool not in names:
+            return refused(f"there is no tool {call.tool!r}; your tools: {', '.join(names)}")
+        tool = self._tools[call.tool]
+        try:
+            return tool, msgspec.json.decode(call.arguments.strip() or "{}", type=tool.arguments)
+        except (msgspec.DecodeError, RecursionError) as error:
+            return refused(f"invalid arguments for {call.tool}: {error}")
+
+    def _is_last(self, call: ToolCall) -> bool:
+        tool = self._tools.get(call.tool)
+        return tool is not None and tool.last

@@ -1,0 +1,53 @@
+"""One agent's part of the record: its conversation, what it is told with its next turn, and its events."""
+
+from engine.agents.conversation_log import Conversation, joined
+from engine.agents.host import Host
+from engine.agents.prompts import Prompt
+from engine.domain import events as e
+from engine.domain.conversation import Request
+from engine.domain.events import Draft
+from engine.domain.types import Agent, AgentId, InboxMessage
+from engine.domain.utf8 import clean
+
+
+class Transcript:
+    """Shared by the parts of an agent's loop. `system` is the role prompt with its variables filled in."""
+
+    def __init__(self, host: Host, agent: AgentId, prompt: Prompt, system: str, conversation: Conversation) -> None:
+        self.host = host
+        self.agent_id = agent
+        self.prompt = prompt
+        self.conversation = conversation
+        self._system = system
+        self._tools = host.toolbox.specs(prompt.front.tools)
+        self._reminders: list[str] = []
+
+    @property
+    def agent(self) -> Agent:
+        return self.host.snapshot.agents[self.agent_id]
+
+    def remind(self, prompt: str, **values: object) -> None:
+        """Tell the agent something with its next turn."""
+        self._reminders.append(self.host.prompts[prompt].render(**values))
+
+    def reminders_given(self) -> None:
+        """The turn that was to carry the reminders has been taken."""
+        self._reminders.clear()
+
+    def given(self, inbox: tuple[InboxMessage, ...]) -> str | None:
+        """What the agent is told with its next turn beside the answers of its tools: opening, messages, reminders."""
+        parts = [self.conversation.opening or "", joined(inbox), *self._reminders]
+        return self.host.mask.text(clean("\n\n".join(part for part in parts if part))) or None
+
+    def request(self, given: str | None, max_output: int) -> Request:
+        """The next model call: the conversation so far, the answers of its tools, and what the agent is given."""
+        model = self.agent.model.partition(":")[2]
+        messages = self.conversation.asking(given)
+        return Request(model, self._system, messages, self._tools, max_output, str(self.agent_id))
+
+    def record(self, body: e.Body, *drafts: Draft, cause: int | None = None) -> int:
+        """Record an event of this agent, with drafts beside it, and fold it into the conversation."""
+        body = self.host.mask.value(body)
+        seq = self.host.record(Draft(body, self.agent_id, self.agent.task), *drafts, cause=cause)
+        self.conversation.apply(e.Event(seq, 0, 0, body, self.agent_id))
+        return seq
