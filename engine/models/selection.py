@@ -15,13 +15,13 @@ from engine.models.rehearsal.provider import open_rehearsal
 class Pair(NamedTuple):
     """A strong model that plans and a cheaper one of the same house that does the many small tasks."""
 
-    planner: str
-    worker: str
+    planner: ModelName
+    worker: ModelName
 
 
 DEFAULTS = {
-    "anthropic": Pair("anthropic:claude-opus-5-5", "anthropic:claude-sonnet-5-5"),
-    "openai": Pair("openai:gpt-5.6-sol", "openai:gpt-5.6-terra"),
+    "anthropic": Pair(ModelName("anthropic:claude-opus-5-5"), ModelName("anthropic:claude-sonnet-5-5")),
+    "openai": Pair(ModelName("openai:gpt-5.6-sol"), ModelName("openai:gpt-5.6-terra")),
 }
 """In the order in which their keys are looked for."""
 
@@ -48,7 +48,7 @@ def choose_models(settings: Settings, environ: Mapping[str, str]) -> Settings:
         planner, worker = chosen.planner or chosen.worker, chosen.worker or chosen.planner
     models = ModelsSettings(planner, worker, chosen.resolver or worker, chosen.reconciler or worker)
     for model in dict.fromkeys((models.planner, models.worker, models.resolver, models.reconciler)):
-        provider, name = split_model(ModelName(model))
+        provider, name = split_model(model)
         if provider == "rehearsal":
             open_rehearsal(name)
         endpoint = _endpoint(settings, provider)

@@ -1,16 +1,19 @@
-"""Settings: which origin wins, and what each mistake in one is told."""
+"""Settings: which origin wins, and what the error for each mistake says."""
 
 import os
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from engine.config.load import FILE_LIMIT, config_folder, load_settings, state_folder
 from engine.config.toml_positions import line_of
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.setting_types import CopyChoice, LevelChoice
 from engine.domain.settings import LimitSettings, Settings
 from engine.domain.units import size_bytes, span_s
+from engine.sandbox.levels import CopyMethod, Level
 
 
 class Home:
@@ -43,11 +46,11 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def test_without_any_origin_the_defaults_hold(home: Home) -> None:
+def test_without_any_file_variable_or_option_the_defaults_apply(home: Home) -> None:
     assert home.load() == Settings()
 
 
-def test_each_later_origin_wins_key_by_key(home: Home) -> None:
+def test_later_origins_win_key_by_key(home: Home) -> None:
     home.own.write_text("[swarm]\nworkers = 2\nmax_depth = 2\n[task]\nattempts = 5\n[models]\nplanner = 'openai:own'\n")
     home.in_repo("[swarm]\nworkers = 3\nmax_depth = 3\n[models]\nworker = 'openai:repo'\n")
     home.environ["SWARM_WORKERS"] = "4"
@@ -57,7 +60,7 @@ def test_each_later_origin_wins_key_by_key(home: Home) -> None:
     assert (settings.models.planner, settings.models.worker) == ("openai:own", "openai:repo")
 
 
-def test_variables_are_read_as_their_keys_types(home: Home) -> None:
+def test_a_variable_is_converted_to_the_type_of_its_key(home: Home) -> None:
     home.environ |= {
         "SWARM_BUDGET_USD": "12.5",
         "SWARM_BUDGET_WALL": "8h",
@@ -78,7 +81,7 @@ def test_variables_are_read_as_their_keys_types(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "said"),
     [
         ("SWARM_BUGDET_USD", "1", "did you mean SWARM_BUDGET_USD?"),
         ("SWARM_WORKERS", "many", "write a whole number"),
@@ -86,14 +89,14 @@ def test_variables_are_read_as_their_keys_types(home: Home) -> None:
         ("SWARM_TASK_TIMEOUT", "45", "write a number with a unit"),
     ],
 )
-def test_a_bad_variable_is_named(home: Home, variable: str, value: str, told: str) -> None:
+def test_an_error_names_the_bad_variable(home: Home, variable: str, value: str, said: str) -> None:
     home.environ[variable] = value
     error = home.refusal()
     assert variable in error.message
-    assert told in error.hint
+    assert said in error.hint
 
 
-def test_a_whole_example_of_every_section_is_accepted(home: Home) -> None:
+def test_an_example_with_every_section_is_accepted(home: Home) -> None:
     home.in_repo(
         """
 [models]
@@ -157,7 +160,7 @@ slots = "auto"
         ("[budget]\nstep = 1\n", 2, "budget.step", "steps"),
     ],
 )
-def test_an_unknown_key_is_told_with_its_line_and_the_nearest_one(
+def test_the_error_for_an_unknown_key_names_its_line_and_the_nearest_key(
     home: Home, text: str, line: int, key: str, hint: str
 ) -> None:
     home.in_repo(text)
@@ -167,7 +170,7 @@ def test_an_unknown_key_is_told_with_its_line_and_the_nearest_one(
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "told"),
+    ("text", "line", "said"),
     [
         ("[swarm]\nworkers = '3'\n", 2, "'swarm.workers' must be a whole number, not text"),
         ("[swarm]\nworkers = true\n", 2, "'swarm.workers' must be a whole number, not true or false"),
@@ -182,7 +185,7 @@ def test_an_unknown_key_is_told_with_its_line_and_the_nearest_one(
         ("[budget.subtree]\n'root/a' = 3\n", 2, "'budget.subtree.root/a' is a section, not a value"),
         ("[budget]\nrole = 3\n", 2, "'budget.role' is a section, not a value"),
         ("[sandbox]\n# four\nmemory = 'four'\n", 3, "'four' is not a size"),
-        ("[sandbox]\nlevel = 'ful'\n", 2, "there is no level 'ful'"),
+        ("[sandbox]\nlevel = 'ful'\n", 2, "'sandbox.level' cannot be 'ful'"),
         ("[build]\ngate = 'make*'\n", 2, "must be a list of texts, not text"),
         ("[build]\nslots = '0'\n", 2, "neither auto nor"),
         ("[build]\nwarm = ['target/', 'out/debug']\n", 2, "'out/debug' is not a name"),
@@ -197,11 +200,11 @@ def test_an_unknown_key_is_told_with_its_line_and_the_nearest_one(
         ("x = '''\n\n", 2, "not valid TOML"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_line(home: Home, text: str, line: int, told: str) -> None:
+def test_the_error_for_a_wrong_value_names_its_line(home: Home, text: str, line: int, said: str) -> None:
     home.in_repo(text)
     error = home.refusal()
     assert error.message.startswith(f"{home.repo}/swarm.toml:{line}: ")
-    assert told in error.message
+    assert said in error.message
 
 
 @pytest.mark.parametrize(
@@ -218,7 +221,7 @@ def test_a_wrong_value_is_told_with_its_line(home: Home, text: str, line: int, t
         "[keys]\nquit = 'x'\n",
     ],
 )
-def test_what_only_the_person_may_decide_is_refused_in_a_repo_and_taken_from_their_own_file(
+def test_what_only_the_person_may_set_is_refused_in_a_repos_file_and_accepted_in_their_own(
     home: Home, text: str
 ) -> None:
     home.in_repo(text)
@@ -230,7 +233,7 @@ def test_what_only_the_person_may_decide_is_refused_in_a_repo_and_taken_from_the
     home.load()
 
 
-def test_a_repo_that_lifts_the_persons_budget_is_told(home: Home) -> None:
+def test_a_repos_file_that_replaces_the_persons_budget_causes_a_warning(home: Home) -> None:
     home.own.write_text("[budget]\nusd = 5.0\n[budget.role.worker]\nsteps = 7\n")
     home.in_repo("[budget]\nusd = 500.0\n[budget.role.worker]\nsteps = 70\n")
     loaded = load_settings(home.repo, home.environ)
@@ -242,31 +245,31 @@ def test_a_repo_that_lifts_the_persons_budget_is_told(home: Home) -> None:
     assert loaded.files == (home.own, home.repo / "swarm.toml")
 
 
-def test_a_repo_that_says_what_tokens_cost_is_told(home: Home) -> None:
+def test_a_repos_file_that_sets_token_prices_causes_a_warning(home: Home) -> None:
     home.in_repo("[providers.anthropic]\ninput_price = 0.0\n[budget]\nceiling_price = 0.1\n")
     assert load_settings(home.repo, home.environ).warnings == (
-        f"{home.repo}/swarm.toml:2: providers.anthropic.input_price decides how limits in USD count",
-        f"{home.repo}/swarm.toml:4: budget.ceiling_price decides how limits in USD count",
+        f"{home.repo}/swarm.toml:2: providers.anthropic.input_price changes what counts towards budgets in USD",
+        f"{home.repo}/swarm.toml:4: budget.ceiling_price changes what counts towards budgets in USD",
     )
 
 
-def test_a_repo_that_lifts_what_commands_may_take_is_told(home: Home) -> None:
+def test_a_repos_file_that_raises_machine_limits_causes_a_warning(home: Home) -> None:
     home.own.write_text("[sandbox]\nswarm_cpu = 2\n")
     home.in_repo(
         '[sandbox]\nmemory = "512GiB"\nswarm_memory = "1TB"\nprocesses = 64\ncpu = "2h"\ndisk = "1GiB"\n'
         'swarm_disk = "auto"\nswarm_cpu = 0\n'
     )
     assert load_settings(home.repo, home.environ).warnings == (
-        f"{home.repo}/swarm.toml:2: sandbox.memory = 512GiB lifts your limit of 4GiB",
-        f"{home.repo}/swarm.toml:3: sandbox.swarm_memory = 1TB lifts your limit of auto",
-        f"{home.repo}/swarm.toml:5: sandbox.cpu = 2h lifts your limit of 1h",
-        f"{home.repo}/swarm.toml:8: sandbox.swarm_cpu = 0 lifts your limit of 2",
+        f"{home.repo}/swarm.toml:2: sandbox.memory = 512GiB raises your limit of 4GiB",
+        f"{home.repo}/swarm.toml:3: sandbox.swarm_memory = 1TB raises your limit of auto",
+        f"{home.repo}/swarm.toml:5: sandbox.cpu = 2h raises your limit of 1h",
+        f"{home.repo}/swarm.toml:8: sandbox.swarm_cpu = 0 raises your limit of 2",
     )
 
 
-def test_a_number_without_end_is_refused(home: Home) -> None:
+def test_a_number_of_thousands_of_digits_is_refused(home: Home) -> None:
     home.in_repo(f"[swarm]\nworkers = {'9' * 5_000}\n")
-    assert home.refusal().message == f"{home.repo}/swarm.toml: a number of too many digits"
+    assert home.refusal().message == f"{home.repo}/swarm.toml: a number has too many digits"
 
 
 def test_a_value_that_looks_like_a_key_is_refused_and_not_repeated(home: Home) -> None:
@@ -274,7 +277,7 @@ def test_a_value_that_looks_like_a_key_is_refused_and_not_repeated(home: Home) -
     for text in (f"[repo]\ncheck = 'KEY={secret} make'\n", f"[providers.openai]\napi_key_env = '{secret}'\n"):
         home.own.write_text(text)
         error = home.refusal()
-        assert "looks like a key" in error.message
+        assert "looks like an API key" in error.message
         assert secret not in error.message + error.hint
     home.own.write_text("[providers.openai]\nbase_url = 'https://me:hunter2@host/v1'\n")
     assert "hunter2" not in home.refusal().message
@@ -282,7 +285,7 @@ def test_a_value_that_looks_like_a_key_is_refused_and_not_repeated(home: Home) -
     home.load()
 
 
-def test_a_file_that_is_no_text_is_refused(home: Home) -> None:
+def test_a_file_that_is_not_text_is_refused(home: Home) -> None:
     file = home.repo / "swarm.toml"
     file.write_bytes(b"theme = 'x'\n\xff\xfe\n")
     assert home.refusal().message == f"{file}:2: not UTF-8 text"
@@ -298,7 +301,7 @@ def test_a_file_that_is_no_text_is_refused(home: Home) -> None:
     assert "not a regular file" in home.refusal().message
 
 
-def test_options_are_named_as_the_person_wrote_them(home: Home) -> None:
+def test_an_error_names_the_option_as_the_person_wrote_it(home: Home) -> None:
     error = home.refusal({("budget", "wall"): ("--for", "soon")})
     assert error.message == "--for: budget.wall: 'soon' is not a span of time"
 
@@ -320,7 +323,7 @@ def test_spans(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "5", "h", "5x", "-5m", "0s", "1h30", "99999999999h", "1e3s"])
-def test_what_is_no_span_is_refused(text: str) -> None:
+def test_text_that_is_not_a_span_is_refused(text: str) -> None:
     with pytest.raises(SwarmError):
         span_s(text)
 
@@ -341,23 +344,28 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "4XB", "-1MB", "0", "9999999999TB", "4 i", "9" * 400])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_text_that_is_not_a_size_is_refused(text: str) -> None:
     with pytest.raises(SwarmError):
         size_bytes(text)
 
 
-def test_lines_of_hostile_files_are_found_in_no_time() -> None:
+def test_lines_are_found_quickly_in_hostile_files() -> None:
     gap = " " * 30_000
     lines = (f'[{gap}"a"],', f"[ 1,{gap}2, ],", f'[ "a\\"{gap}b",', f"[ {{ a{gap}= 1 }},", f"a{gap}b", f"[a{gap}.")
     assert line_of("\n".join((*lines, "[build]", "gate = 1")), ("build", "gate")) == len(lines) + 2
     assert line_of('[ budget . "subtree" . "root/a" ] # mine\nusd = 1', ("budget", "subtree", "root/a", "usd")) == 2
 
 
-def test_lines_are_found_past_texts_of_many_lines() -> None:
+def test_lines_are_found_after_multi_line_text() -> None:
     text = 'a = """\n[b]\nc = 1\n"""\n[b] # here\n"c" = 2\nd.e = 3\n[[f]]\n'
     tomllib.loads(text)
     assert [line_of(text, path) for path in (("b", "c"), ("b",), ("b", "d", "e"), ("f",), ("z",))] == [6, 5, 7, 8, None]
     assert line_of(text, ("b", "missing")) == 5
+
+
+def test_the_choices_of_a_setting_are_those_that_the_sandbox_has() -> None:
+    assert get_args(LevelChoice) == ("auto", "strict", *Level)
+    assert get_args(CopyChoice) == ("auto", *CopyMethod)
 
 
 def test_folders_follow_the_environment(tmp_path: Path) -> None:
