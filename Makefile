@@ -31,6 +31,9 @@ faults: $(ENV)/.ready
 bench: $(ENV)/.ready
 	$(RUN)/python -m tests.bench $(ONLY) $(ARGS)
 
+docs: $(ENV)/.ready
+	$(RUN)/python -m tests.docs
+
 pictures: $(ENV)/.ready
 	$(RUN)/python -m tests.tui.pictures $(ARGS)
 	$(RUN)/pytest tests/tui/test_pictures.py --snapshot-update
@@ -57,4 +60,4 @@ $(UV):
 	@$(PYTHON) -m venv $(ENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --target $(ENV)/.tools 'uv>=0.8'
 
-.PHONY: demo test check simulate faults bench pictures
+.PHONY: demo test check simulate faults bench docs pictures

@@ -86,6 +86,7 @@ COMMANDS = (
         arguments.lint_intent,
     ),
     CommandLine("init", "[REPO]", "write swarm.toml and INTENT.md", "tui.commands.init:init", arguments.init),
+    CommandLine("help", "[TOPIC]", "read the documentation", "tui.commands.help:help_topic", arguments.help_topic),
 )
 
 
@@ -93,7 +94,9 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
     _open_streams()
     words = list(sys.argv[1:] if words is None else words)
-    if words and words[0] in ("-h", "--help", "help"):
+    if words[:1] == ["help"] and words[1:] and any(command.name == words[1] for command in COMMANDS):
+        words = [words[1], "--help"]
+    if words and words[0] in ("-h", "--help"):
         sys.stdout.write(_help())
         return 0
     if words and words[0] == "--version":
@@ -151,4 +154,6 @@ def _help() -> str:
     for command in (APP, *COMMANDS):
         call = " ".join(word for word in ("swarm-tui", command.name, command.takes) if word)
         lines.append(f"  {call:<40}{command.does}")
-    return "\n".join((*lines, "", "Options of a command: swarm-tui COMMAND --help", ""))
+    return "\n".join(
+        (*lines, "", "Options of a command: swarm-tui COMMAND --help", "Documentation: swarm-tui help", "")
+    )

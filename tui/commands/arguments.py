@@ -69,7 +69,7 @@ def common(parser: ArgumentParser) -> None:
 def state_dir(add_argument: Callable[..., object]) -> None:
     """The folder of all runs, which every command that deals with runs has to find."""
     add_argument(
-        "--state-dir", metavar="DIR", help="the folder that keeps all runs (default: $XDG_STATE_HOME/swarm-tui)"
+        "--state-dir", metavar="DIR", help="the folder that keeps all runs (default: ~/.local/state/swarm-tui)"
     )
 
 
@@ -285,3 +285,13 @@ def lint_intent(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="an intent; - reads it from stdin")
     parser.add_argument("--rules", action="store_true", help="use the rules even if there is a model")
     common(parser)
+
+
+def help_topic(parser: ArgumentParser) -> None:
+    _describe(
+        parser,
+        """Show a page of the documentation through your pager ($PAGER, or else less or more), or list all pages. For
+        the name of a command, show its options.""",
+    )
+    parser.add_argument("topic", nargs="?", default="", metavar="TOPIC", help="a page or a command (default: list all)")
+    parser.add_argument("--man", action="store_true", help="print the man page: swarm-tui help --man | man -l -")
