@@ -102,8 +102,8 @@ class BuildGate:
             self._leave(build)
 
     def step_aside(self, command: str) -> Callable[[], None]:
-        """Free the slot of a suspended build. The returned function takes it back at once, so one build too many may run
-        for a while."""
+        """Free the slot of a suspended build. The returned function takes it back at once, so for a while one build
+        too many may run."""
         if not is_build(command, self._patterns):
             return lambda: None
         self._aside += 1
