@@ -15,12 +15,12 @@ from msgspec.structs import replace
 
 from engine.agents import cancellation, landing, outcomes
 from engine.agents.conversation_log import bullets, repair_opening, task_opening
-from engine.agents.desk import AgentDesk
 from engine.agents.handoffs import engine_text
 from engine.agents.host import AttemptFailed, BudgetSpent, Host
 from engine.agents.loop import Loop
 from engine.agents.resolver import resolve
 from engine.agents.spawning import repository_notes, spawned, task_loop
+from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
 from engine.domain.events import Draft
@@ -61,7 +61,7 @@ class Attempt:
         self.host = host
         self.task_id = task
         self.agent = agent
-        self.desk: AgentDesk | None = None
+        self.context: AgentToolContext | None = None
         self._trouble = trouble
         self._conflicting: tuple[str, ...] = ()
         self._failed_resolutions = 0
@@ -84,34 +84,36 @@ class Attempt:
         """All steps after the first; the task has ended then or is queued again. Raises only what ends the run."""
         try:
             async with self.host.time_limit(self.agent, span_s(self.host.settings.task.timeout)):
-                self.desk = desk = AgentDesk(self.host, self.agent, await self.host.trunk.tip(), self._hand_off)
+                self.context = context = AgentToolContext(
+                    self.host, self.agent, await self.host.trunk.tip(), self._hand_off
+                )
                 try:
-                    loop = await self._prepare(desk)
+                    loop = await self._prepare(context)
                     await loop.run()
                 finally:
-                    await desk.close()
+                    await context.close()
         except Exception as error:
             self._settle(error)
 
     # --- prepare ---------------------------------------------------------------------------------------------
 
-    async def _prepare(self, desk: AgentDesk) -> Loop:
-        notes = await repository_notes(self.host, desk.commit)
+    async def _prepare(self, context: AgentToolContext) -> Loop:
+        notes = await repository_notes(self.host, context.commit)
         opening = repair_opening if self.task.kind is TaskKind.FIXUP else task_opening
-        return await task_loop(self.host, desk, self.task.role, opening(self.task, notes))
+        return await task_loop(self.host, context, self.task.role, opening(self.task, notes))
 
     # --- hand off --------------------------------------------------------------------------------------------
 
     async def _hand_off(self, text: HandoffText) -> Answer:
-        assert self.desk is not None
+        assert self.context is not None
         if unread := self.host.snapshot.inboxes.get(self.agent):
             return refused(f"not yet: read the messages that follow first (unread: {len(unread)})")
         if text.status is HandoffStatus.FAILED:
             return Answer("accepted", drafts=outcomes.failed(self.host, self.task, text), ends=True)
-        if marked := await landing.still_marked(self.desk.opened, self._conflicting):
+        if marked := await landing.still_marked(self.context.opened, self._conflicting):
             self._failed_resolutions += 1
             return await self._conflict_again(text, self.host.prompts["markers"].render(paths=bullets(marked)))
-        result = await landing.land(self.host, self.task, self.desk, text)
+        result = await landing.land(self.host, self.task, self.context, text)
         if result.state is LandingState.REFUSED:
             return refused(f"refused: {result.reason}; call submit_handoff again")
         if result.state is not LandingState.CONFLICTED:
@@ -122,10 +124,10 @@ class Attempt:
 
     async def _conflict_again(self, text: HandoffText, said: str) -> Answer:
         """Give the conflict back to the agent with what is `said` about it, or to a resolver after OWN_RESOLUTIONS."""
-        assert self.desk is not None
+        assert self.context is not None
         if self._failed_resolutions < OWN_RESOLUTIONS:
             return refused(said)
-        if await resolve(self.host, self.task, await self.desk.workspace(), self._conflicting, text):
+        if await resolve(self.host, self.task, await self.context.workspace(), self._conflicting, text):
             return Answer("landed: resolved", ends=True)
         lost = engine_text(
             "Nothing was landed: the change conflicts with newer work on trunk, "

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable
 
 from engine.agents.conversation_log import bullets
-from engine.agents.desk import AgentDesk
 from engine.agents.host import Host, RunContext
+from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.commit_message import commit_message
 from engine.domain.events import Draft
@@ -27,24 +27,24 @@ DETAILS = 2_000
 """Characters of git's own words about a conflict."""
 
 
-async def offer(host: Host, task: Task, desk: AgentDesk, text: HandoffText) -> LandResult:
+async def offer(host: Host, task: Task, context: AgentToolContext, text: HandoffText) -> LandResult:
     """Offer what the agent's copy holds to trunk, with its start on record before and its result after.
 
     The result of a landing that took place is not recorded here but with the handoff, atomically. A task that has
     ended meanwhile is refused, and nothing is recorded.
     """
-    workspace = desk.opened
-    change = desk.commit if workspace is None else await workspace.commit(task.spec.title)
+    workspace = context.opened
+    change = context.commit if workspace is None else await workspace.commit(task.spec.title)
     if host.snapshot.tasks[task.id].ended:  # cancelled while its copy was read
-        return LandResult(LandingState.REFUSED, base=desk.commit, reason="the task has ended")
+        return LandResult(LandingState.REFUSED, base=context.commit, reason="the task has ended")
     landing = LandingId(host.ids.new("l"))
-    owner = task.agent or desk.agent.id
+    owner = task.agent or context.agent.id
     await host.durable(host.record(Draft(e.LandingStarted(landing, change, text), owner, task.id)))
     if task.attempt > 1 and (earlier := await host.trunk.find_landed(task.id)) is not None:
         # A process of a dead engine may have moved trunk after recovery had looked: never land a task twice.
-        result = LandResult(LandingState.MERGED, base=desk.commit, commit=earlier)
+        result = LandResult(LandingState.MERGED, base=context.commit, commit=earlier)
     elif workspace is None:
-        result = LandResult(LandingState.EMPTY, base=desk.commit)
+        result = LandResult(LandingState.EMPTY, base=context.commit)
     else:
         result = await host.trunk.land(change, message(host, task, text))
     if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
@@ -78,12 +78,12 @@ def conflict(host: Host, result: LandResult) -> str:
     )
 
 
-async def land(host: Host, task: Task, desk: AgentDesk, text: HandoffText) -> LandResult:
+async def land(host: Host, task: Task, context: AgentToolContext, text: HandoffText) -> LandResult:
     """Offer the change so that cancellation cannot stop it halfway: what has landed is reported, whatever else happens.
 
     A cancellation that arrives takes effect afterwards, unless the change has landed by then.
     """
-    landing_task = asyncio.ensure_future(offer(host, task, desk, text))
+    landing_task = asyncio.ensure_future(offer(host, task, context, text))
     cancelled: asyncio.CancelledError | None = None
     while not landing_task.done():
         try:

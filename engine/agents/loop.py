@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from engine.agents.compaction import Compaction
 from engine.agents.conversation_log import Conversation
-from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed, Host
 from engine.agents.nudges import Nudges
 from engine.agents.prompts import Prompt
 from engine.agents.sanitising import sanitised
 from engine.agents.tool_calls import ToolCalls
+from engine.agents.tool_context import AgentToolContext
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
 from engine.domain.conversation import StopReason, ToolCall, Turn
@@ -28,7 +28,7 @@ class Loop:
     def __init__(
         self,
         host: Host,
-        desk: AgentDesk,
+        context: AgentToolContext,
         prompt: Prompt,
         system: str,
         opening: Callable[[], str],
@@ -36,23 +36,23 @@ class Loop:
         conversation: Conversation | None = None,
     ) -> None:
         self.host = host
-        self.desk = desk
+        self.context = context
         self.conversation = conversation or Conversation()
         if not self.conversation.turns and self.conversation.opening is None:
             self.conversation.opening = opening()
-        self._transcript = Transcript(host, desk.agent.id, prompt, system, self.conversation)
+        self._transcript = Transcript(host, context.agent.id, prompt, system, self.conversation)
         self._compaction = Compaction(self._transcript, opening)
         self._nudges = Nudges(self._transcript, max_steps)
-        self._tools = ToolCalls(self._transcript, desk, self._nudges)
+        self._tools = ToolCalls(self._transcript, context, self._nudges)
 
     async def run(self) -> None:
         self._nudges.start_over()
         if await self._run_calls(self.conversation.unanswered, resumed=True):
             return
-        if self.desk.agent.state is AgentState.WAITING:
+        if self.context.agent.state is AgentState.WAITING:
             await self._sleep()
         while True:
-            await self.host.safe_point(self.desk.agent.id)
+            await self.host.safe_point(self.context.agent.id)
             turn = await self._ask()
             if await self._act(turn):
                 return
@@ -80,13 +80,13 @@ class Loop:
         given = self._transcript.given(inbox)
         request = self._transcript.request(given, self._compaction.max_output)
         started = self.host.clock.monotonic()
-        turn = sanitised(await self.host.ask(self.desk.agent.id, request), self.host.ids)
+        turn = sanitised(await self.host.ask(self.context.agent.id, request), self.host.ids)
         if inbox:
             self._nudges.messages_read()
         self._transcript.reminders_given()
         self._transcript.record(
             e.TurnTaken(
-                model=self.desk.agent.model,
+                model=self.context.agent.model,
                 given=given,
                 consumed=tuple(message.id for message in inbox),
                 message=turn.message,
@@ -121,11 +121,11 @@ class Loop:
 
     async def _sleep(self) -> None:
         """Wait for a message, at no cost, and wake up to the newest trunk."""
-        agent = self.desk.agent
+        agent = self.context.agent
         if agent.state is not AgentState.WAITING:  # the `wait` tool records it itself
             self._transcript.record(e.AgentStateChanged(AgentState.WAITING, "for a message"))
         if not self.host.snapshot.inboxes.get(agent.id):
-            await self.desk.close()
+            await self.context.close()
         await self.host.message_for(agent.id)
-        await self.desk.follow(await self.host.trunk.tip())
+        await self.context.follow(await self.host.trunk.tip())
         self._nudges.start_over()

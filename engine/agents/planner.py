@@ -4,11 +4,11 @@ from msgspec.structs import replace
 
 from engine.agents import cancellation
 from engine.agents.conversation_log import Conversation, ended, intent_opening, outstanding, pinned, slice_opening
-from engine.agents.desk import AgentDesk
 from engine.agents.handoffs import slice_delivered
 from engine.agents.host import AttemptFailed, Host
 from engine.agents.loop import Loop
 from engine.agents.spawning import repository_notes
+from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.events import Draft
@@ -53,25 +53,25 @@ class Planner:
 
     async def run(self) -> None:
         """Until cancelled, or until the planner has failed for good."""
-        desk = AgentDesk(self.host, self.agent_id, await self.host.trunk.tip(), self._hand_off)
+        context = AgentToolContext(self.host, self.agent_id, await self.host.trunk.tip(), self._hand_off)
         try:
             while self.agent.state is not AgentState.FAILED:
                 if self.agent.state is AgentState.DONE:
-                    await desk.close()
+                    await context.close()
                     await self.host.message_for(self.agent_id)
-                await desk.follow(await self.host.trunk.tip())
-                await self._plan(desk)
+                await context.follow(await self.host.trunk.tip())
+                await self._plan(context)
         finally:
-            await desk.close()
+            await context.close()
 
-    async def _plan(self, desk: AgentDesk) -> None:
+    async def _plan(self, context: AgentToolContext) -> None:
         """From a message to a handoff, or to a failure that a fresh context may mend."""
         try:
-            await (await self._loop(desk)).run()
+            await (await self._loop(context)).run()
         except (AttemptFailed, ModelError, WorkspaceLost) as error:
             if isinstance(error, ModelError) and error.kind is ModelErrorKind.REFUSED:
                 raise
-            await desk.close()
+            await context.close()
             now = self.host.clock.monotonic()
             self._failures = [*(at for at in self._failures if now - at < WINDOW_S), now]
             if len(self._failures) > RESTARTS:
@@ -86,13 +86,13 @@ class Planner:
             self.conversation.apply(e.Event(0, 0, 0, restarted, self.agent_id))
             await self.host.clock.sleep(RESTART_S * 2 ** (len(self._failures) - 1))
 
-    async def _loop(self, desk: AgentDesk) -> Loop:
+    async def _loop(self, context: AgentToolContext) -> Loop:
         host = self.host
         prompt = host.prompts["root_planner" if self.agent.parent is None else "subplanner"]
         notes = await repository_notes(host, await host.trunk.tip())
-        system = prompt.render(root=(await desk.workspace()).root)
+        system = prompt.render(root=(await context.workspace()).root)
         steps = host.settings.planner.max_steps
-        return Loop(host, desk, prompt, system, lambda: self._opening(notes), steps, self.conversation)
+        return Loop(host, context, prompt, system, lambda: self._opening(notes), steps, self.conversation)
 
     def _opening(self, notes: str) -> str:
         """What the planner is for, as it stands now: intent and scope may have changed since it was told."""

@@ -2,9 +2,9 @@
 
 from engine.agents import landing, outcomes
 from engine.agents.conversation_log import bullets, conflict_opening
-from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed, Host
 from engine.agents.spawning import repository_notes, spawned, task_loop
+from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.events import Draft
@@ -33,19 +33,19 @@ class Resolution:
         self.task = task
         self.text = text
         self.landed = False
-        self.desk: AgentDesk | None = None
+        self.context: AgentToolContext | None = None
         self.marked: tuple[str, ...] = ()
         self._tries = 0
 
     async def hand_off(self, text: HandoffText) -> Answer:
-        assert self.desk is not None
-        ended = Draft(e.AgentStateChanged(AgentState.DONE), self.desk.agent.id, self.task)
+        assert self.context is not None
+        ended = Draft(e.AgentStateChanged(AgentState.DONE), self.context.agent.id, self.task)
         if text.status is HandoffStatus.FAILED:
             return Answer("accepted", drafts=(ended,), ends=True)
-        if marked := await landing.still_marked(self.desk.opened, self.marked):
+        if marked := await landing.still_marked(self.context.opened, self.marked):
             return refused(self.host.prompts["markers"].render(paths=bullets(marked)))
         task = self.host.snapshot.tasks[self.task]
-        result = await landing.land(self.host, task, self.desk, self.text)
+        result = await landing.land(self.host, task, self.context, self.text)
         if result.state in (LandingState.MERGED, LandingState.EMPTY):
             # The worker's handoff goes with it: between a landing and its record nothing may come.
             self.landed = True
@@ -69,18 +69,18 @@ async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str
     agent = spawned(host, task, Role.RESOLVER)
     host.record(Draft(e.AgentSpawned(agent), agent.id, task.id))
     resolution = Resolution(host, task.id, text)
-    desk = resolution.desk = AgentDesk(host, agent.id, base, resolution.hand_off)
+    context = resolution.context = AgentToolContext(host, agent.id, base, resolution.hand_off)
     resolution.marked = paths
     try:
-        copy = await desk.workspace()
+        copy = await context.workspace()
         await copy.advance(merged, base)
         opening = conflict_opening(task, paths, await repository_notes(host, base))
-        loop = await task_loop(host, desk, Role.RESOLVER, opening)
+        loop = await task_loop(host, context, Role.RESOLVER, opening)
         await loop.run()
     except (AttemptFailed, ModelError, WorkspaceLost, WorkspaceError) as error:
         if isinstance(error, ModelError) and error.kind is ModelErrorKind.REFUSED:
             raise
         host.record(Draft(e.AgentStateChanged(AgentState.FAILED, reason=str(error)), agent.id, task.id))
     finally:
-        await desk.close()
+        await context.close()
     return resolution.landed

@@ -1,8 +1,8 @@
 """A new agent below a planner: its place in the tree, its model, and what the repository tells it."""
 
-from engine.agents.desk import AgentDesk
 from engine.agents.host import Host
 from engine.agents.loop import Loop
+from engine.agents.tool_context import AgentToolContext
 from engine.domain.types import Agent, AgentId, AgentPath, AgentState, CommitId, Role, Task
 
 NOTES = ("AGENTS.md", "CLAUDE.md")
@@ -34,11 +34,11 @@ def spawned(host: Host, task: Task, role: Role) -> Agent:
     )
 
 
-async def task_loop(host: Host, desk: AgentDesk, role: Role, opening: str) -> Loop:
+async def task_loop(host: Host, context: AgentToolContext, role: Role, opening: str) -> Loop:
     """The loop of a new agent that works on a task, with its workspace open."""
     prompt = host.prompts[role]
-    system = prompt.render(root=(await desk.workspace()).root)
-    return Loop(host, desk, prompt, system, lambda: opening, host.settings.task.max_steps)
+    system = prompt.render(root=(await context.workspace()).root)
+    return Loop(host, context, prompt, system, lambda: opening, host.settings.task.max_steps)
 
 
 async def repository_notes(host: Host, commit: CommitId) -> str:

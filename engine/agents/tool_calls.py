@@ -4,10 +4,10 @@ import asyncio
 
 import msgspec
 
-from engine.agents.desk import AgentDesk
 from engine.agents.host import AttemptFailed
 from engine.agents.nudges import Nudges
 from engine.agents.sanitising import masked_key
+from engine.agents.tool_context import AgentToolContext
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
 from engine.domain.conversation import ToolCall
@@ -20,12 +20,12 @@ from engine.tools.tool import Answer, Tool, refused
 class ToolCalls:
     """One agent's tool calls. `malformed` says what is wrong with those of the last turn that could not be read."""
 
-    def __init__(self, transcript: Transcript, desk: AgentDesk, nudges: Nudges) -> None:
+    def __init__(self, transcript: Transcript, context: AgentToolContext, nudges: Nudges) -> None:
         self.malformed: list[str] = []
         self._transcript = transcript
         self._prompts = transcript.host.prompts
         self._tools = transcript.host.toolbox.tools
-        self._desk = desk
+        self._context = context
         self._nudges = nudges
 
     async def run(self, calls: tuple[ToolCall, ...], *, resumed: bool = False) -> list[Answer]:
@@ -99,7 +99,7 @@ class ToolCalls:
         clock = self._transcript.host.clock
         started = clock.monotonic()
         try:
-            answer = masked_key(self._prompts, tool, arguments) or await tool.call(self._desk, arguments)
+            answer = masked_key(self._prompts, tool, arguments) or await tool.call(self._context, arguments)
         except WorkspaceError as error:
             answer = refused(str(error))
         self.answer(call, answer, wall_s=clock.monotonic() - started, cause=cause)

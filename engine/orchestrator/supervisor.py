@@ -6,9 +6,9 @@ from functools import partial
 
 from engine.agents.attempt import Attempt, MachineTrouble
 from engine.agents.conversation_log import Conversation
-from engine.agents.desk import AgentDesk
 from engine.agents.host import Host
 from engine.agents.planner import Planner
+from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
 from engine.domain.types import ROOT, Agent, AgentId, AgentState, Role, TaskState
@@ -64,10 +64,10 @@ class Supervisor:
         """When the next task whose backoff has not passed may start."""
         return min((t for id in self._queued if (t := self.snapshot.tasks[id].not_before) > now), default=None)
 
-    def desk(self, agent: AgentId) -> AgentDesk | None:
-        """The desk of an agent that works on a task now."""
+    def context(self, agent: AgentId) -> AgentToolContext | None:
+        """What the tools of an agent work with that attempts a task now."""
         attempt = self._attempts.get(agent)
-        return attempt.desk if attempt is not None else None
+        return attempt.context if attempt is not None else None
 
     # --- reactions to events ---------------------------------------------------------------------------------
 

@@ -116,9 +116,9 @@ class Swarm:
 
     async def diff(self, agent: AgentId) -> str:
         """The agent's change as it is now, or as it landed; empty when there is none."""
-        desk = self.supervisor.desk(agent)
-        if desk is not None and desk.opened is not None:
-            return self.host.mask.text(await desk.opened.diff())
+        context = self.supervisor.context(agent)
+        if context is not None and context.opened is not None:
+            return self.host.mask.text(await context.opened.diff())
         task_id = self.snapshot.agents[agent].task
         commit = self.snapshot.tasks[task_id].commit if task_id else None
         return self.host.mask.text(await self.host.trunk.diff(CommitId(f"{commit}^"), commit)) if commit else ""

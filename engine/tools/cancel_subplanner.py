@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -10,15 +10,15 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
-    me, snapshot = desk.agent.id, desk.snapshot
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
+    me, snapshot = context.agent.id, context.snapshot
     wanted = arguments.subplanner.strip()
     child = snapshot.subplanner(me, wanted)
     if child is None:
         titles = ", ".join(each.title for each in snapshot.subplanners(me)) or "none"
         return refused(f"you have no subplanner {wanted}; your subplanners: {titles}")
     open_tasks = sum(len(snapshot.open_tasks(below.id)) for below in snapshot.subtree(child.id))
-    drafts = desk.cancelled(child, arguments.reason.strip() or "cancelled by its planner")
+    drafts = context.cancelled(child, arguments.reason.strip() or "cancelled by its planner")
     return Answer(f"cancelled: {child.title} (open tasks: {open_tasks}); what has landed stays on trunk", drafts=drafts)
 
 

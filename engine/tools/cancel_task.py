@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from engine.domain.events import Draft, TaskEnded
 from engine.domain.types import TaskId, TaskState
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -12,9 +12,9 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
-    task = desk.snapshot.tasks.get(TaskId(arguments.task.strip()))
-    if task is None or task.planner != desk.agent.id:
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
+    task = context.snapshot.tasks.get(TaskId(arguments.task.strip()))
+    if task is None or task.planner != context.agent.id:
         return refused(f"you have no task {arguments.task}; use an id that spawn_tasks returned")
     if task.ended:
         return refused(f"{task.spec.title} has already ended: {task.state}")
@@ -23,7 +23,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     reason = arguments.reason or "cancelled by its planner"
     return Answer(
         f"cancelled: {task.spec.title}",
-        drafts=(Draft(TaskEnded(TaskState.CANCELLED, reason, intent=desk.agent.intent), task.agent, task.id),),
+        drafts=(Draft(TaskEnded(TaskState.CANCELLED, reason, intent=context.agent.intent), task.agent, task.id),),
     )
 
 

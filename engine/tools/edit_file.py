@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -12,13 +12,13 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     count: int = 1
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if not arguments.old:
         return refused("`old` is empty; to create a file, use write_file")
     if arguments.count < 1:
         return refused("`count` must be at least 1")
     old, new = arguments.old.encode("utf-8", "replace"), arguments.new.encode("utf-8", "replace")
-    workspace = await desk.workspace()
+    workspace = await context.workspace()
     content = await workspace.read_file(arguments.path)
     found = content.count(old)
     if found != arguments.count:

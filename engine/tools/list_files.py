@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from engine.tools.tool import Answer, Desk, Tool
+from engine.tools.tool import Answer, Tool, ToolContext
 
 LIMIT = 500
 """Entries in one answer."""
@@ -13,8 +13,8 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     depth: int = 2
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
-    workspace = await desk.workspace()
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
+    workspace = await context.workspace()
     entries = await workspace.list_files(arguments.path, max(1, min(arguments.depth, 20)), LIMIT + 1)
     lines = [entry.path if entry.path.endswith("/") else f"{entry.path} ({entry.size})" for entry in entries[:LIMIT]]
     if len(entries) > LIMIT:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 LIMIT = 16_000
 """Characters in one answer; the model asks for the rest by line."""
@@ -14,8 +14,8 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     end: int = 0
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
-    content = await (await desk.workspace()).read_file(arguments.path)
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
+    content = await (await context.workspace()).read_file(arguments.path)
     if b"\0" in content:
         return refused(f"{arguments.path} is a binary file of {len(content)} bytes")
     lines = content.decode("utf-8", "replace").split("\n")

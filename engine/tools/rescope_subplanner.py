@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -12,8 +12,8 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     scope: str = ""
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
-    me, snapshot = desk.agent.id, desk.snapshot
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
+    me, snapshot = context.agent.id, context.snapshot
     if not arguments.message.strip():
         return refused("`message` is empty; say what has changed for the subplanner")
     wanted = arguments.subplanner.strip()
@@ -21,7 +21,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
     if child is None:
         titles = ", ".join(each.title for each in snapshot.subplanners(me)) or "none"
         return refused(f"you have no subplanner {wanted}; your subplanners: {titles}")
-    drafts = desk.passed_on(child, arguments.goal, arguments.scope, arguments.message)
+    drafts = context.passed_on(child, arguments.goal, arguments.scope, arguments.message)
     return Answer(f"sent to {child.title}", drafts=drafts)
 
 

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from engine.domain.events import Draft, Pivoted, ScratchpadRewritten
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 LIMIT = 16_000
 """Characters in a scratchpad, which is never cut from the context."""
@@ -17,11 +17,11 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     pivot: str = ""
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if len(arguments.text) > LIMIT:
         return refused(f"too long: {len(arguments.text)} characters, at most {LIMIT}; keep what still matters")
-    agent = desk.agent.id
-    known = desk.snapshot.scratchpads.get(agent)
+    agent = context.agent.id
+    known = context.snapshot.scratchpads.get(agent)
     version = known.version + 1 if known else 1
     drafts = [Draft(ScratchpadRewritten(version, arguments.text), agent)]
     if reason := arguments.pivot.strip():

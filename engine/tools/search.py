@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 LIMIT = 200
 """Matches in one answer."""
@@ -17,12 +17,12 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     path: str = "."
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
     try:
         re.compile(arguments.pattern)
     except re.error as error:
         return refused(f"invalid regular expression: {error}")
-    matches = await (await desk.workspace()).search(arguments.pattern, arguments.path, LIMIT + 1)
+    matches = await (await context.workspace()).search(arguments.pattern, arguments.path, LIMIT + 1)
     lines = [f"{match.path}:{match.line}: {match.text[:LINE]}" for match in matches[:LIMIT]]
     if len(matches) > LIMIT:
         lines.append(f"(cut at {LIMIT} matches: narrow the pattern or the path)")

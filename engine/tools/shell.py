@@ -7,7 +7,7 @@ from engine.domain.settings import SandboxSettings
 from engine.domain.types import Pathology
 from engine.policy.build_commands import is_build
 from engine.policy.pathologies import NUDGES, found
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -15,27 +15,29 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: float = 0.0
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if not arguments.command.strip():
         return refused("the command is empty")
-    me = desk.agent.id
-    if desk.snapshot.pathologies.get(me, {}).get(Pathology.DOES_THE_WORK, 0) > NUDGES:
+    me = context.agent.id
+    if context.snapshot.pathologies.get(me, {}).get(Pathology.DOES_THE_WORK, 0) > NUDGES:
         return refused(
             "you keep changing files, and nothing you change is kept: spawn tasks for the changes; "
             "commands run again after your next message"
         )
-    before = await desk.changed()
-    output, waited = await desk.command(arguments.command, arguments.timeout_s)
-    paths = tuple(sorted(before ^ await desk.changed()))
-    head = f"killed: {_cause(output.killed, desk.settings.sandbox)}" if output.exit is None else f"exit {output.exit}"
+    before = await context.changed()
+    output, waited = await context.command(arguments.command, arguments.timeout_s)
+    paths = tuple(sorted(before ^ await context.changed()))
+    head = (
+        f"killed: {_cause(output.killed, context.settings.sandbox)}" if output.exit is None else f"exit {output.exit}"
+    )
     lines = [f"{head} after {output.wall_s:.1f} s", output.text]
     drafts: tuple[Draft, ...] = ()
-    if spoiled := await desk.spoiled():
-        finding = found(desk.snapshot, me, Pathology.DOES_THE_WORK, f"changed {', '.join(spoiled[:5])}")
+    if spoiled := await context.spoiled():
+        finding = found(context.snapshot, me, Pathology.DOES_THE_WORK, f"changed {', '.join(spoiled[:5])}")
         drafts = (finding.draft,)
         lines.append(f"(you changed {', '.join(spoiled[:5])}; nothing you change is kept: spawn a task for the change)")
     text = "\n".join(line for line in lines if line)
-    build = is_build(arguments.command, desk.settings.build.gate)
+    build = is_build(arguments.command, context.settings.build.gate)
     return Answer(text, paths=paths, gate_wait_s=waited, build=build, drafts=drafts)
 
 

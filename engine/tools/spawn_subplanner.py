@@ -8,7 +8,7 @@ from engine.domain.events import AgentSpawned, Draft
 from engine.domain.types import Agent, AgentId, AgentPath, Pathology, Role
 from engine.policy.pathologies import found
 from engine.state.snapshot import Snapshot
-from engine.tools.tool import Answer, Desk, Tool, faulted, refused
+from engine.tools.tool import Answer, Tool, ToolContext, faulted, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,8 +17,8 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     scope: str = ""
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
-    planner, snapshot, limits = desk.agent, desk.snapshot, desk.settings.swarm
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
+    planner, snapshot, limits = context.agent, context.snapshot, context.settings.swarm
     title = " ".join(arguments.title.split())[:120]
     if not title or not arguments.goal.strip():
         return refused("a subplanner needs a title and a goal")
@@ -33,7 +33,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
         finding = found(snapshot, planner.id, Pathology.SPAWNS_WITHOUT_END, f"more than {limits.max_agents} agents")
         return faulted(finding, f"the limit of {limits.max_agents} agents at once is reached: wait for some to end")
     child = Agent(
-        id=AgentId(desk.ids.new("a")),
+        id=AgentId(context.ids.new("a")),
         path=free_path(snapshot, planner.path, title),
         parent=planner.id,
         role=Role.PLANNER,
@@ -43,7 +43,7 @@ async def call(desk: Desk, arguments: Arguments) -> Answer:
         scope=arguments.scope,
         intent=planner.intent,
         epoch=snapshot.epoch,
-        spawned_at=desk.clock.now(),
+        spawned_at=context.clock.now(),
     )
     return Answer(f"spawned: {title}", drafts=(Draft(AgentSpawned(child), child.id),))
 

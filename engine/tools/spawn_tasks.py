@@ -16,7 +16,7 @@ from engine.policy.pathologies import (
     found,
     spawned_since,
 )
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 MOST = 60
 """Most tasks in one call."""
@@ -42,37 +42,37 @@ class Caution(Struct, frozen=True):
     refuses: bool = False
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if not 0 < len(arguments.tasks) <= MOST:
         return refused(f"spawn 1 to {MOST} tasks in one call, not {len(arguments.tasks)}")
     if any(not asked.title.strip() or not asked.goal.strip() for asked in arguments.tasks):
         return refused("every task needs a title and a goal")
     count = len(arguments.tasks)
-    cautions = [caution for look in (_barren, _crowd, _alone) if (caution := look(desk, count)) is not None]
+    cautions = [caution for look in (_barren, _crowd, _alone) if (caution := look(context, count)) is not None]
     for caution in cautions:
         if caution.refuses:  # this call only: the planner can continue in another way
             limit = replace(caution.finding, remedy=Remedy.LIMIT).draft
             return Answer(f"not queued: {caution.text}", error=True, drafts=(limit,))
     drafts = [replace(caution.finding, remedy=Remedy.NUDGE).draft for caution in cautions]
     lines = [f"({caution.text})" for caution in cautions]
-    planner = desk.agent
+    planner = context.agent
     for asked in arguments.tasks:
         title = " ".join(asked.title.split())[:120]
         task = Task(
-            id=TaskId(desk.ids.new("t")),
+            id=TaskId(context.ids.new("t")),
             spec=TaskSpec(title, asked.goal, asked.scope, asked.acceptance, asked.priority),
             planner=planner.id,
             intent=planner.intent,
-            queued_at=desk.clock.now(),
+            queued_at=context.clock.now(),
         )
         drafts.append(Draft(TaskQueued(task), planner.id, task.id))
         lines.append(f"queued: {task.id} {title}")
     return Answer("\n".join(lines), drafts=tuple(drafts))
 
 
-def _barren(desk: Desk, asked: int) -> Caution | None:
+def _barren(context: ToolContext, asked: int) -> Caution | None:
     """More tasks after a row that landed nothing, with no change of plan on record."""
-    me, snapshot = desk.agent.id, desk.snapshot
+    me, snapshot = context.agent.id, context.snapshot
     row = barren_in_a_row(snapshot, me)
     pad = snapshot.scratchpads.get(me)
     if len(row) < BARREN_LIMITED or (pad is not None and pad.at >= (row[0].ended_at or 0)):
@@ -85,13 +85,14 @@ def _barren(desk: Desk, asked: int) -> Caution | None:
     return Caution(finding, f"{why}; {pivot}", refuses=True)
 
 
-def _crowd(desk: Desk, asked: int) -> Caution | None:
+def _crowd(context: ToolContext, asked: int) -> Caution | None:
     """Too many open tasks, or too many in an hour."""
-    me, snapshot, limits = desk.agent.id, desk.snapshot, desk.settings.planner
+    me, snapshot, limits = context.agent.id, context.snapshot, context.settings.planner
+    in_an_hour = spawned_since(snapshot, me, context.clock.now() - HOUR)
     told = Pathology.SPAWNS_WITHOUT_END in snapshot.pathologies.get(me, {})
     for count, most, what in (
         (len(snapshot.open_tasks(me)) + asked, limits.max_open_tasks, "open tasks"),
-        (spawned_since(snapshot, me, desk.clock.now() - HOUR) + asked, limits.max_tasks_per_hour, "tasks in an hour"),
+        (in_an_hour + asked, limits.max_tasks_per_hour, "tasks in an hour"),
     ):
         if count > most or (count > NEAR * most and not told):
             finding = found(snapshot, me, Pathology.SPAWNS_WITHOUT_END, f"{count} {what}, at most {most}")
@@ -100,9 +101,9 @@ def _crowd(desk: Desk, asked: int) -> Caution | None:
     return None
 
 
-def _alone(desk: Desk, asked: int) -> Caution | None:
+def _alone(context: ToolContext, asked: int) -> Caution | None:
     """One task after another, each waited for, where several could run together."""
-    me, snapshot = desk.agent.id, desk.snapshot
+    me, snapshot = context.agent.id, context.snapshot
     row = alone_in_a_row(snapshot, me) + 1
     if asked > 1 or row < ALONE_NUDGED or snapshot.open_tasks(me) or snapshot.open_subplanners(me):
         return None

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.domain.types import HandoffStatus, HandoffText
-from engine.tools.tool import Answer, Desk, Tool, refused
+from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 MOST = 8_000
 """Characters in one section: a planner reads many handoffs."""
@@ -20,13 +20,13 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     feedback: str = ""
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if not arguments.summary.strip():
         return refused("the summary is empty")
     sizes = {name: len(text) for name, text in msgspec.structs.asdict(arguments).items()}
     if too_long := [name for name, size in sizes.items() if size > MOST]:
         return refused(f"too long: {', '.join(too_long)}; at most {MOST} characters each: keep what matters")
-    return await desk.hand_off(
+    return await context.hand_off(
         HandoffText(
             arguments.status,
             arguments.summary,

@@ -1,4 +1,4 @@
-"""The contract of a tool: `Tool`, what it may use (`Desk`) and what it returns (`Answer`)."""
+"""The contract of a tool: `Tool`, what it may use (`ToolContext`) and what it returns (`Answer`)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -33,7 +33,7 @@ class Answer(Struct, frozen=True):
     hopeless: str = ""
 
 
-class Desk(Protocol):
+class ToolContext(Protocol):
     """What a tool may do on behalf of the agent that calls it. `hand_off` is the only way to trunk."""
 
     snapshot: Snapshot
@@ -84,7 +84,7 @@ class Tool(Struct, frozen=True):
 
     name: str
     arguments: type[Struct]
-    call: Callable[[Desk, Any], Awaitable[Answer]]
+    call: Callable[[ToolContext, Any], Awaitable[Answer]]
     writes: bool = False
     atomic: bool = False
     last: bool = False

@@ -5,15 +5,15 @@ from msgspec import Struct
 from engine.domain.events import AgentStateChanged, Draft
 from engine.domain.types import AgentState, Pathology
 from engine.policy.pathologies import found
-from engine.tools.tool import Answer, Desk, Tool, faulted
+from engine.tools.tool import Answer, Tool, ToolContext, faulted
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
-    me, snapshot = desk.agent.id, desk.snapshot
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
+    me, snapshot = context.agent.id, context.snapshot
     if not (snapshot.inboxes.get(me) or snapshot.open_tasks(me) or snapshot.open_subplanners(me)):
         finding = found(snapshot, me, Pathology.SLEEPS, "waits with nothing outstanding")
         return faulted(finding, "nothing is outstanding, so no message will come: spawn what is missing, or hand off")

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from engine.tools.tool import Answer, Desk, Tool
+from engine.tools.tool import Answer, Tool, ToolContext
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -10,8 +10,8 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     content: str
 
 
-async def call(desk: Desk, arguments: Arguments) -> Answer:
-    await (await desk.workspace()).write_file(arguments.path, arguments.content.encode("utf-8", "replace"))
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
+    await (await context.workspace()).write_file(arguments.path, arguments.content.encode("utf-8", "replace"))
     return Answer(f"wrote {arguments.path}", paths=(arguments.path,))
 
 

@@ -27,7 +27,7 @@ from msgspec import structs
 
 from engine.agents import landing, outcomes
 from engine.agents.attempt import Attempt, MachineTrouble
-from engine.agents.desk import AgentDesk
+from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.events import Draft
@@ -210,7 +210,7 @@ class Engine:
 
     def __init__(self, swarm: Swarm, trunk: Watched, workspaces: CopiedWorkspaces, journal: SqliteJournal) -> None:
         self.swarm, self.trunk, self.workspaces, self.journal = swarm, trunk, workspaces, journal
-        self.finished: list[tuple[TaskId, AgentDesk]] = []
+        self.finished: list[tuple[TaskId, AgentToolContext]] = []
         self.took: list[float] = []
 
     @classmethod
@@ -254,15 +254,15 @@ class Engine:
             task = Task(TaskId(swarm.host.ids.new("t")), TaskSpec(f"change {number}", "as said"), planner, 1)
             swarm.record(Draft(e.TaskQueued(task), planner, task.id))
             agent = Attempt.begin(swarm.host, task, MachineTrouble()).agent
-            desk = AgentDesk(swarm.host, agent, self.trunk.base, _refuse)
+            context = AgentToolContext(swarm.host, agent, self.trunk.base, _refuse)
             workspace = copy.copy(first)
             changed = first.copy.folder / "changed" / str(number)
             workspace.copy = structs.replace(first.copy, changed=changed, stamps=None)
             write(changed, work)
             # What an agent is handed back of a conflict is not timed: it is the cost of its copy.
             workspace.read_file, workspace.advance = _no_file, _no_advance  # type: ignore[method-assign]
-            desk._workspace = workspace
-            self.finished.append((task.id, desk))
+            context._workspace = workspace
+            self.finished.append((task.id, context))
         await swarm.durable(swarm.record(Draft(e.Warned("all have finished"))))
 
     async def land_all(self, workers: int) -> float:
@@ -272,9 +272,9 @@ class Engine:
         async def work_off() -> None:
             swarm = self.swarm
             text = HandoffText(HandoffStatus.DONE, "Done as said, with a sentence or two about it.")
-            for task, desk in left:
+            for task, context in left:
                 start = time.perf_counter()
-                result = await landing.offer(swarm.host, swarm.snapshot.tasks[task], desk, text)
+                result = await landing.offer(swarm.host, swarm.snapshot.tasks[task], context, text)
                 if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
                     seq = swarm.snapshot.seq
                 else:

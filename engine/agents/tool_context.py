@@ -1,4 +1,4 @@
-"""An agent's desk: its own copy of the repository, made when first used, and the commands it runs there."""
+"""What one agent's tools work with: its workspace, opened when first used, and the commands it runs there."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,8 +16,8 @@ from engine.tools.tool import Answer
 HandOff = Callable[[HandoffText], Awaitable[Answer]]
 
 
-class AgentDesk:
-    """Implements tools.tool.Desk. `hand_off` is what the agent's role makes of a handoff."""
+class AgentToolContext:
+    """Implements tools.tool.ToolContext. `hand_off` is what the agent's role makes of a handoff."""
 
     def __init__(self, host: Host, agent: AgentId, commit: CommitId, hand_off: HandOff) -> None:
         self._host = host
