@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from engine.agents import cancellation, landing, outcomes
-from engine.agents.conversation_log import bullets, repair_opening, task_opening
 from engine.agents.handoffs import engine_text
 from engine.agents.host import AttemptFailed, BudgetSpent, Host
 from engine.agents.loop import Loop
+from engine.agents.markdown import bullets
+from engine.agents.openings import repair_opening, task_opening
 from engine.agents.resolver import resolve
 from engine.agents.spawning import repository_notes, spawned, task_loop
 from engine.agents.tool_context import AgentToolContext

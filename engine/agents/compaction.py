@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from engine.agents.conversation_log import outstanding, pinned, readable
 from engine.agents.host import AttemptFailed, BudgetSpent
+from engine.agents.inbox import readable
+from engine.agents.openings import pinned
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
 from engine.domain.errors import ModelError, ModelErrorKind
@@ -69,8 +70,7 @@ class Compaction:
             self._transcript.record(e.AnswersDropped(ANSWERS_KEPT))
             return
         summary, usage = await self._summary()
-        snapshot, agent = self._host.snapshot, self._transcript.agent_id
-        opening = pinned(self._opening(), snapshot.scratchpads.get(agent), outstanding(snapshot, agent), summary)
+        opening = pinned(self._host.snapshot, self._transcript.agent_id, self._opening(), summary)
         self._transcript.record(e.ContextCompacted(clean(opening), usage))
 
     async def _summary(self) -> tuple[str, Usage]:

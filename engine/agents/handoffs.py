@@ -1,8 +1,8 @@
 """A handoff on its way up the tree: its record, and the message in which a planner gets it."""
 
-from engine.agents.conversation_log import bullets, handoff_message
 from engine.agents.host import RunContext
 from engine.agents.inbox import message_to
+from engine.agents.markdown import bullets, quoted, sections
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import (
@@ -83,4 +83,21 @@ def addressed(run: RunContext, handoff: Handoff, title: str, planner: AgentId, m
     return (
         Draft(e.HandedOff(handoff), handoff.agent, handoff.task),
         message_to(run, planner, MessageSource.HANDOFF, text, task=handoff.task, handoff=handoff.id),
+    )
+
+
+def handoff_message(title: str, handoff: Handoff) -> str:
+    """A handoff as the planner reads it."""
+    text = handoff.text
+    source = "slice" if handoff.task is None else "task"
+    landing = "none" if handoff.landing in (None, LandingState.REFUSED) else handoff.landing.value
+    head = f"Handoff: {title}\n\nfrom: {source}\nstatus: {text.status.value}\nlanding: {landing}"
+    return sections(
+        head,
+        summary=quoted(text.summary),
+        notes=quoted(text.notes),
+        concerns=quoted(text.concerns),
+        deviations=quoted(text.deviations),
+        findings=quoted(text.findings),
+        feedback=quoted(text.feedback),
     )

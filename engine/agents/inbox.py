@@ -1,4 +1,8 @@
-"""Messages into an agent's inbox."""
+"""Messages for agents: into an inbox, and out of it as far as they fit."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
 
 from engine.agents.host import RunContext
 from engine.domain.events import Draft, MessageQueued
@@ -20,3 +24,26 @@ def message_to(
         MessageId(run.ids.new("m")), run.clock.now(), agent, source, text, handoff=handoff, intent=intent
     )
     return Draft(MessageQueued(message), agent, task)
+
+
+def readable(inbox: Sequence[InboxMessage], characters: int) -> tuple[InboxMessage, ...]:
+    """The oldest messages that fit into so many characters, at least one: of one that is longer, head and tail."""
+    taken = 0
+    for number, message in enumerate(inbox):
+        taken += len(message.text)
+        if taken > characters:
+            return tuple(inbox[:number]) or (replace(message, text=shortened(message.text, characters)),)
+    return tuple(inbox)
+
+
+def shortened(text: str, characters: int) -> str:
+    """Head and tail of a text, and how much is missing between them."""
+    tail = characters // 4
+    left_out = (
+        f"\n\n({len(text) - characters} characters were left out here because they do not fit into your context)\n\n"
+    )
+    return text[: characters - tail] + left_out + text[len(text) - tail :]
+
+
+def joined(messages: Iterable[InboxMessage]) -> str:
+    return "\n\n".join(message.text for message in messages)

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 
-from engine.agents.conversation_log import bullets
 from engine.agents.host import Host, RunContext
+from engine.agents.markdown import bullets
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.commit_message import commit_message

@@ -3,10 +3,11 @@
 from msgspec.structs import replace
 
 from engine.agents import cancellation
-from engine.agents.conversation_log import Conversation, ended, intent_opening, outstanding, pinned, slice_opening
+from engine.agents.conversation_log import Conversation
 from engine.agents.handoffs import slice_delivered
 from engine.agents.host import AttemptFailed, Host
 from engine.agents.loop import Loop
+from engine.agents.openings import ended, intent_opening, pinned, slice_opening
 from engine.agents.spawning import repository_notes
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
@@ -105,9 +106,8 @@ class Planner:
     async def _afresh(self) -> str:
         """The opening of a fresh context: what the planner must not ask for again, and what it wrote down."""
         snapshot, me = self.host.snapshot, self.agent_id
-        pad = snapshot.scratchpads.get(me)
         notes = await repository_notes(self.host, await self.host.trunk.tip())
-        return pinned(self._opening(notes), pad, outstanding(snapshot, me), ended(snapshot, me))
+        return pinned(snapshot, me, self._opening(notes), ended(snapshot, me))
 
     async def _hand_off(self, text: HandoffText) -> Answer:
         snapshot, me = self.host.snapshot, self.agent_id

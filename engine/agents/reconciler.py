@@ -4,9 +4,9 @@ import asyncio
 
 from msgspec.structs import replace
 
-from engine.agents.conversation_log import bullets
 from engine.agents.host import RunRecorder
 from engine.agents.inbox import message_to
+from engine.agents.markdown import bullets
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import (

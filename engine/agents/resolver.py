@@ -1,8 +1,9 @@
 """A fresh, neutral agent that resolves a conflict which the change's own worker could not."""
 
 from engine.agents import landing, outcomes
-from engine.agents.conversation_log import bullets, conflict_opening
 from engine.agents.host import AttemptFailed, Host
+from engine.agents.markdown import bullets
+from engine.agents.openings import conflict_opening
 from engine.agents.spawning import repository_notes, spawned, task_loop
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e

@@ -1,7 +1,8 @@
 """One agent's part of the record: its conversation, what it is told with its next turn, and its events."""
 
-from engine.agents.conversation_log import Conversation, joined
+from engine.agents.conversation_log import Conversation
 from engine.agents.host import Host
+from engine.agents.inbox import joined
 from engine.agents.prompts import Prompt
 from engine.domain import events as e
 from engine.domain.conversation import Request

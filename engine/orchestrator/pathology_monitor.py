@@ -4,9 +4,9 @@ planner that can decide.
 
 from collections.abc import Callable
 
-from engine.agents.conversation_log import bullets
 from engine.agents.host import RunRecorder
 from engine.agents.inbox import message_to
+from engine.agents.markdown import bullets
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
 from engine.domain.failure_signature import failure_in

@@ -1,0 +1,85 @@
+"""The first message of each role's conversation: what the agent is told beyond its prompt and its repository."""
+
+from collections.abc import Iterable
+
+from engine.agents.markdown import bullets, sections
+from engine.domain.types import Agent, AgentId, Intent, Role, Task
+from engine.state.snapshot import Snapshot
+
+LISTED = 200
+"""Ended tasks and subplanners that a planner with a fresh context is told of, the newest."""
+
+
+def task_opening(task: Task, notes: str) -> str:
+    """A worker's."""
+    retried = bool(task.failures and task.reason)
+    return sections(
+        f"Task: {task.spec.title}",
+        goal=task.spec.goal,
+        scope=task.spec.scope,
+        acceptance=task.spec.acceptance,
+        earlier_attempt=f"An earlier attempt at this task ended without a result: {task.reason}" if retried else "",
+        repository_notes=notes,
+    )
+
+
+def repair_opening(task: Task, notes: str) -> str:
+    """A reconciler's: the failed check."""
+    return sections(f"Repair: {task.spec.title}", check=task.spec.goal, repository_notes=notes)
+
+
+def conflict_opening(task: Task, paths: Iterable[str], notes: str) -> str:
+    """A resolver's: the files, and what the change that is to land was for."""
+    return f"# Conflict: {task.spec.title}\n\nFiles in conflict:\n\n{bullets(paths)}\n\n" + sections(
+        "The change marked `yours`",
+        goal=task.spec.goal,
+        acceptance=task.spec.acceptance,
+        repository_notes=notes,
+    )
+
+
+def intent_opening(intent: Intent, notes: str) -> str:
+    """The root planner's."""
+    text = f"# Intent (version {intent.version})\n\n{intent.text.strip()}"
+    return f"{text}\n\n## Repository notes\n\n{notes.strip()}" if notes.strip() else text
+
+
+def slice_opening(agent: Agent, intent: Intent | None, notes: str) -> str:
+    """A subplanner's."""
+    return sections(
+        f"Slice: {agent.title}",
+        goal=agent.goal,
+        scope=agent.scope,
+        the_whole_intent=intent.text if intent else "",
+        repository_notes=notes,
+    )
+
+
+def pinned(snapshot: Snapshot, agent: AgentId, opening: str, so_far: str) -> str:
+    """The first message of a conversation that starts again: the opening, the agent's own notes and open work."""
+    parts = [opening]
+    scratchpad = snapshot.scratchpads.get(agent)
+    if scratchpad is not None and scratchpad.text.strip():
+        parts.append(f"## Your scratchpad\n\n{scratchpad.text.strip()}")
+    if open_work := _outstanding(snapshot, agent):
+        parts.append(f"## Outstanding\n\n{open_work}")
+    if so_far.strip():
+        parts.append(f"## So far\n\n{so_far.strip()}")
+    return "\n\n".join(parts)
+
+
+def ended(snapshot: Snapshot, agent: AgentId) -> str:
+    """How a planner's newest tasks and subplanners ended, one a line."""
+    tasks = [snapshot.tasks[id] for id in snapshot.tasks_of.get(agent, ())]
+    below = [snapshot.agents[id] for id in snapshot.children.get(agent, ())]
+    lines = [f"{task.spec.title}: {task.state}" for task in tasks if task.ended]
+    lines += [
+        f"subplanner {child.title}: {child.state}" for child in below if child.role is Role.PLANNER and child.ended
+    ]
+    return bullets(lines[-LISTED:])
+
+
+def _outstanding(snapshot: Snapshot, agent: AgentId) -> str:
+    """A planner's open tasks and subplanners, one a line; empty for other roles."""
+    tasks = [f"{task.id} {task.spec.title}" for task in snapshot.open_tasks(agent)]
+    return bullets([*tasks, *(f"subplanner {child.title}" for child in snapshot.open_subplanners(agent))])
