@@ -27,7 +27,7 @@ from engine.intent.file_watcher import IntentWatch
 from engine.journal.checkpoints import Chunks
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
-from engine.models.client import ModelDesk
+from engine.models.client import ModelClient
 from engine.models.registry import key_variables
 from engine.models.selection import choose_models
 from engine.orchestrator.swarm import Swarm
@@ -185,7 +185,7 @@ async def _assemble(
     mask = Mask(secrets_of(environ, key_variables(settings.providers)))
     _log_to(folder.log, mask, held)
     clock, randomness = SystemClock(), SystemRandomness(settings.swarm.seed)
-    models = ModelDesk(settings.providers, environ, clock, randomness)
+    models = ModelClient(settings.providers, environ, clock, randomness)
     held.push_async_callback(models.close)
     await models.prepare([ModelName(model) for model in msgspec.structs.astuple(settings.models)])
     journal = await SqliteJournal.open(folder.journal, chunks=chunks)

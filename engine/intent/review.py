@@ -9,7 +9,7 @@ from engine.domain.conversation import Message, Request, Text
 from engine.domain.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.domain.settings import Settings
 from engine.domain.types import ModelName, Usage
-from engine.models.client import ModelDesk
+from engine.models.client import ModelClient
 from engine.models.selection import choose_models
 from engine.system import SystemClock, SystemRandomness
 
@@ -37,7 +37,7 @@ async def review_intent(
         lost += spent
         on_waits(f"asks again in {seconds:.0f} s: {reason}")
 
-    desk = ModelDesk(settings.providers, environ, SystemClock(), SystemRandomness(settings.swarm.seed))
+    desk = ModelClient(settings.providers, environ, SystemClock(), SystemRandomness(settings.swarm.seed))
     try:
         await desk.prepare([model])
         turn = await desk.ask(model, request, lambda text: None, waits)

@@ -1,4 +1,4 @@
-"""Lets calls to one endpoint in: first come, first served, as many at once as it bears, none while it cools down."""
+"""Admits calls to one endpoint: first come, first served, with adaptive concurrency and pauses after rate limits."""
 
 import asyncio
 import heapq
@@ -11,13 +11,13 @@ from engine.ports.protocols import Clock
 
 _DECREASE = 0.5
 IN_A_ROW = 8
-"""Failures without a whole answer between them that make an endpoint one that is down."""
+"""Consecutive failures after which an endpoint counts as down."""
 PROBES = 2
-"""Calls that look whether such an endpoint is back: one of them may hang."""
+"""Concurrent calls that probe an endpoint that is down; two, because one may hang."""
 
 
 class EndpointStatistics(Struct, frozen=True):
-    """How an endpoint is doing. `limit` is how many calls are let in at once, waits are in seconds."""
+    """An endpoint's statistics. `limit` is the number of concurrent calls admitted; waits are in seconds."""
 
     in_flight: int = 0
     waiting: int = 0
@@ -27,12 +27,12 @@ class EndpointStatistics(Struct, frozen=True):
     rate_limited_s: float = 0.0
 
 
-class Admission:
-    """Concurrency that adapts as TCP does: a little more after each success, half after a rate limit.
+class CallQueue:
+    """Adapts the number of concurrent calls as TCP does: slightly more after each success, half after a rate limit.
 
-    A burst of rate limits halves it once: those of calls that were let in before the last cut say nothing new. An
-    endpoint that is down gets a few calls that look for it, further and further apart, whoever else waits; once it
-    answers, as many more with each success, up to what it bore before.
+    A burst of rate limits halves the number once: calls admitted before the last cut carry no new information. An
+    endpoint that is down gets PROBES calls at growing intervals, however many wait; once it answers, each success
+    admits one more, up to the number that it handled before.
     """
 
     def __init__(self, clock: Clock, max_concurrent: int) -> None:
@@ -46,22 +46,22 @@ class Admission:
         self._cooled_s = 0.0
         self._cut_at = float("-inf")
         self._bore = self._limit
-        """Up to here each success lets one more in."""
+        """Up to this number, each success admits one more call."""
         self._answered = True
-        """Whether a whole answer came since the last cut."""
+        """Whether an answer has completed since the last cut."""
         self._failures = 0
         self._thawing: asyncio.Task[None] | None = None
         self._calls = 0
         self._retries = 0
 
     def ticket(self) -> int:
-        """A call's place in the line; it keeps it over its retries."""
+        """A call's place in the queue; retries keep it."""
         self._tickets += 1
         return self._tickets
 
     @asynccontextmanager
     async def slot(self, ticket: int) -> AsyncIterator[float]:
-        """Wait for a place among the calls in flight, and hold it; yields when it was given (monotonic)."""
+        """Wait for a slot among the calls in flight and hold it; yields the time of queue (monotonic)."""
         await self._enter(ticket)
         self._calls += 1
         try:
@@ -70,30 +70,30 @@ class Admission:
             self._leave()
 
     def succeeded(self) -> None:
-        """One more at once for every round of successes; for each of them after the endpoint was down."""
+        """Admit one more call for each round of successes, or for each success after the endpoint was down."""
         self._failures, self._answered = 0, True
         more = 1.0 if self._limit < self._bore else 1 / self._limit
         self._limit = min(float(self._max), self._limit + more)
 
     def rate_limited(self, started: float, wait: float) -> None:
-        """A call that was let in at `started` was told to slow down: nothing more goes out for `wait` seconds."""
+        """A call admitted at `started` was rate limited: no call starts for `wait` seconds."""
         now = self._clock.monotonic()
         if started > self._cut_at:
             self._limit = max(1.0, self._limit * _DECREASE)
-            if self._answered:  # a row of cuts says no more of what it bears than the first
+            if self._answered:  # of consecutive cuts, only the first says what the endpoint handles
                 self._bore = self._limit
             self._answered = False
             self._cut_at = now
         self._cool(wait)
 
     def failed(self, started: float, wait: float) -> None:
-        """A call that was let in at `started` got no whole answer, and will be tried again in `wait` seconds."""
+        """A call admitted at `started` got no complete answer and will be retried in `wait` seconds."""
         self._failures += 1
         if self._failures < IN_A_ROW:
             return
         if self._limit > PROBES:
             self._bore, self._limit = self._limit, float(PROBES)
-        if started >= self._cool_until:  # what was under way already says nothing new
+        if started >= self._cool_until:  # calls already in flight carry no new information
             self._cool(wait)
 
     def _cool(self, wait: float) -> None:
@@ -131,7 +131,7 @@ class Admission:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave()  # the place came together with the cancellation
+                self._leave()  # the slot was granted just before the cancellation
             else:
                 self._queue = [entry for entry in self._queue if entry[1] is not turn]
                 heapq.heapify(self._queue)

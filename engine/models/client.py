@@ -1,4 +1,4 @@
-"""All providers behind one door: opens them when first asked, paces and retries their calls, prices their turns."""
+"""The engine's client for all providers: opens them on first use, limits and retries calls, prices turns."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -9,25 +9,26 @@ from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName, Usage
-from engine.models.call_queue import Admission, EndpointStatistics
+from engine.models.call_queue import CallQueue, EndpointStatistics
 from engine.models.prices import Prices
 from engine.models.registry import PROVIDERS, Endpoint, base_url, endpoint, open_provider, split_model
 from engine.ports.protocols import Clock, Provider, Randomness
 
 FIRST_WAIT = 0.5
-"""Seconds; the longest first wait. It doubles with every retry, and the wait is drawn from all of it."""
+"""The longest first wait, in seconds. It doubles with every retry; the actual wait is random between 0 and it."""
 
 FIRST_RETRIES = 5
-"""Retries of an endpoint that has not answered once: its address is more likely wrong than its server busy."""
+"""Retries of an endpoint that has never answered: a wrong address is likelier than a busy server."""
 PAID_RETRIES = 3
-"""Retries of answers that began and broke off: each is charged for."""
+"""Retries of answers that broke off midway: each of them costs money."""
 _SLOW_DOWN = frozenset({429, 529, 503})
 
 
-class ModelDesk:
-    """The engine's `Models`. One for each run.
+class ModelClient:
+    """Implements `Models`. One per run.
 
-    `providers` are the settings' sections; `environ` holds the keys and is kept out of sight.
+    `providers` are the settings' provider sections; `environ` holds the keys, which never leave this class but to a
+    provider.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class ModelDesk:
         addresses = {name: base_url(name, self._of(name), environ) for name in PROVIDERS}
         self._prices = Prices(providers, addresses)
         self._open: dict[str, asyncio.Task[Provider]] = {}
-        self._admissions: dict[str, Admission] = {}
+        self._queues: dict[str, CallQueue] = {}
         self._answered: set[str] = set()
 
     def check(self, model: ModelName) -> None:
@@ -54,7 +55,7 @@ class ModelDesk:
         split_model(model)
 
     async def prepare(self, models: Sequence[ModelName]) -> None:
-        """Open what the models need ahead of the first call. Raises SwarmError: no such provider, no key."""
+        """Open the models' providers before the first call. Raises SwarmError: no such provider, no key."""
         for name in dict.fromkeys(split_model(model)[0] for model in models):
             await self._provider(name)
 
@@ -65,16 +66,16 @@ class ModelDesk:
         on_text: Callable[[str], None],
         on_retry: Callable[[str, float, Usage], None],
     ) -> Turn:
-        """Ask until a whole turn arrives (see Models). Raises ModelError, and SwarmError when there is no key."""
+        """Ask until a complete turn arrives (see Models). Raises ModelError, and SwarmError if there is no key."""
         name, bare = split_model(model)
         provider = await self._provider(name)
         settings = self._of(name)
-        admission = self._admission(name)
+        queue = self._queue_of(name)
         request = msgspec.structs.replace(request, model=bare)
-        ticket = admission.ticket()
+        ticket = queue.ticket()
         retries = paid = 0
         while True:
-            async with admission.slot(ticket) as started:
+            async with queue.slot(ticket) as started:
                 try:
                     turn = await provider.ask(request, on_text)
                 except ModelError as error:
@@ -84,12 +85,12 @@ class ModelDesk:
                     failed = error
                     wait = self._wait(error, retries, settings.max_retry_wait)
                     if error.status in _SLOW_DOWN:
-                        admission.rate_limited(started, wait)
+                        queue.rate_limited(started, wait)
                     else:
-                        admission.failed(started, wait)
+                        queue.failed(started, wait)
                 else:
                     self._answered.add(name)
-                    admission.succeeded()
+                    queue.succeeded()
                     return msgspec.structs.replace(turn, usage=self._priced(name, bare, turn.usage))
             if failed.status is not None:
                 self._answered.add(name)
@@ -98,12 +99,12 @@ class ModelDesk:
             if retries >= most or paid > PAID_RETRIES:
                 raise failed
             retries += 1
-            admission.retried()
+            queue.retried()
             on_retry(failed.message, wait, failed.usage)
             await self._clock.sleep(wait)
 
     def window(self, model: ModelName) -> int:
-        """Tokens that fit into the model's context. The first call for a paid provider takes half a second."""
+        """The model's context window in tokens. The first call for a paid provider takes half a second."""
         name, bare = split_model(model)
         return self._prices.window(name, bare)
 
@@ -112,12 +113,12 @@ class ModelDesk:
 
     @property
     def statistics(self) -> dict[str, EndpointStatistics]:
-        """By provider, for those that were asked."""
-        return {name: admission.statistics for name, admission in self._admissions.items()}
+        """Statistics by provider, for providers that were asked."""
+        return {name: queue.statistics for name, queue in self._queues.items()}
 
     async def close(self) -> None:
-        for admission in self._admissions.values():
-            await admission.close()
+        for queue in self._queues.values():
+            await queue.close()
         for opened in await asyncio.gather(*self._open.values(), return_exceptions=True):
             if not isinstance(opened, BaseException):
                 await opened.close()
@@ -127,7 +128,7 @@ class ModelDesk:
         return msgspec.structs.replace(usage, usd=self._prices.price(name, model, usage)) if usage.input else usage
 
     def _wait(self, error: ModelError, retries: int, longest: float) -> float:
-        """Seconds before the next try: what the server asks for and a little more, else full jitter."""
+        """Seconds before the next attempt: what the server asks for plus jitter, else backoff with full jitter."""
         jitter = self._randomness.random()
         if error.retry_after is not None:
             asked = min(error.retry_after, longest)
@@ -137,10 +138,10 @@ class ModelDesk:
     def _of(self, name: str) -> ProviderSettings:
         return self._settings.get(name, ProviderSettings())
 
-    def _admission(self, name: str) -> Admission:
-        if name not in self._admissions:
-            self._admissions[name] = Admission(self._clock, self._of(name).max_concurrent)
-        return self._admissions[name]
+    def _queue_of(self, name: str) -> CallQueue:
+        if name not in self._queues:
+            self._queues[name] = CallQueue(self._clock, self._of(name).max_concurrent)
+        return self._queues[name]
 
     async def _provider(self, name: str) -> Provider:
         opening = self._open.get(name)
@@ -150,7 +151,7 @@ class ModelDesk:
         return await asyncio.shield(opening)
 
     async def _load(self, made_from: Endpoint) -> Provider:
-        """A thread for what imports an SDK or the price list; the screen goes on meanwhile."""
+        """Import the SDK and the price list in a thread, so that the event loop keeps running."""
         if not PROVIDERS[made_from.name].paid:
             return self._opener(made_from)
         provider = await asyncio.to_thread(self._opener, made_from)

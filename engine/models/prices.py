@@ -1,6 +1,6 @@
-"""What model calls cost and how much a model reads at once: from the settings, else from a list that ships offline.
+"""Prices and context windows, from the settings or from the offline list of the package genai-prices.
 
-The list is slow to load (half a second), so it is loaded when first asked; nothing is ever fetched.
+The list takes half a second to load, so it is loaded on first use. Nothing is ever fetched.
 """
 
 import pkgutil
@@ -14,24 +14,24 @@ from engine.models.registry import PROVIDERS
 
 DEFAULT_WINDOW = 128_000
 COMPATIBLE_WINDOW = 32_000
-"""For a model that nobody knows on a compatible server: such servers are often started with short windows."""
+"""For an unknown model on a compatible server: such servers are often started with short windows."""
 
 WRITTEN = 1.25
-"""What input that is written to a cache costs, where it has a price of its own: times that of other input, with
-Anthropic (for five minutes) as with OpenAI (from GPT-5.6 on)."""
+"""The price of input written to a cache, relative to other input, where writing is charged: the same for Anthropic (its
+five-minute cache) and OpenAI (from GPT-5.6 on)."""
 
 _PER_MILLION = 1_000_000
 
 
 class Prices:
-    """Prices and windows. `base_urls` says which service stands behind a compatible endpoint, by its address."""
+    """Prices and windows. `base_urls` identifies the service behind a compatible endpoint by its address."""
 
     def __init__(self, settings: Mapping[str, ProviderSettings], base_urls: Mapping[str, str]) -> None:
         self._settings = settings
         self._base_urls = base_urls
 
     def price(self, provider: str, model: str, usage: Usage) -> float | None:
-        """USD of the given usage; None when the price is unknown. The rehearsal costs nothing."""
+        """The usage's cost in USD; None if the price is unknown. The rehearsal costs nothing."""
         if not PROVIDERS[provider].paid:
             return 0.0
         own = self._settings.get(provider, ProviderSettings())
@@ -57,7 +57,7 @@ class Prices:
             return None
 
     def window(self, provider: str, model: str) -> int:
-        """Tokens of input and output together."""
+        """The context window in tokens, input and output together."""
         own = self._settings.get(provider, ProviderSettings())
         if own.window > 0:
             return own.window
@@ -68,7 +68,7 @@ class Prices:
         return COMPATIBLE_WINDOW if provider == "openai-chat" else DEFAULT_WINDOW
 
     def load(self) -> None:
-        """Load the list now, in whatever thread this is called. Takes half a second once."""
+        """Load the price list in the calling thread. Takes half a second the first time."""
         _price_list()
 
     def _find(self, provider: str, model: str) -> tuple[Any, Any] | None:
@@ -84,6 +84,6 @@ class Prices:
 
 @cache
 def _price_list() -> tuple[Any, Any]:
-    """The list and its type for usage."""
+    """The price list and its usage type."""
     snapshot = pkgutil.resolve_name("genai_prices.data_snapshot:get_snapshot")()
     return snapshot, pkgutil.resolve_name("genai_prices:Usage")

@@ -1,6 +1,6 @@
-"""Which providers there are, what each needs, and how one is made. A new provider is a module and a line here.
+"""The registry of providers. A new provider is a module in `adapters/` and a line here.
 
-Light on purpose: a provider's module, and with it its SDK, is loaded only when the provider is opened.
+A provider's module, and with it its SDK, is imported only when the provider is opened.
 """
 
 import difflib
@@ -16,15 +16,14 @@ from engine.domain.types import ModelName
 from engine.ports.protocols import Clock, Provider, Randomness
 
 NO_KEY = "none"
-"""Sent as the key to a compatible server that needs none."""
+"""Sent as the key to a compatible server that needs no key."""
 
 
 class Endpoint(Struct, frozen=True):
-    """All that a provider is made from. An empty `base_url` means the SDK's own.
+    """The argument of a provider's constructor. An empty `base_url` means the SDK's default.
 
-    Every provider is called as `PROVIDER(endpoint)`, for example `RehearsalProvider(endpoint)`: one positional
-    argument, no I/O, and SwarmError (provider) when the settings cannot work. `name` becomes `Provider.name`.
-    A provider waits only by `clock.sleep` and draws only from `randomness`.
+    A constructor takes this one argument, does no I/O, and raises SwarmError (provider) for settings that cannot
+    work. `name` becomes `Provider.name`. A provider waits only with `clock.sleep` and uses only `randomness`.
     """
 
     name: str
@@ -39,9 +38,9 @@ class Endpoint(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """A provider's line: where its class is, which variables hold its key and address, whether it has a price.
+    """A registry line: the provider's class, the variables with its key and address, and whether it costs money.
 
-    `keyless_elsewhere`: a server at an address of one's own may need no key.
+    `keyless_elsewhere`: a server at a configured address may need no key.
     """
 
     target: str
@@ -67,7 +66,7 @@ PROVIDERS: dict[str, Listing] = {
 
 
 def split_model(model: ModelName) -> tuple[str, str]:
-    """`PROVIDER:NAME` as its two parts. Raises SwarmError (provider) when it is not one of ours."""
+    """Split `PROVIDER:NAME`. Raises SwarmError (provider) if it is malformed or the provider is unknown."""
     provider, colon, name = model.partition(":")
     if not colon or not name or not provider:
         raise SwarmError(
@@ -83,18 +82,18 @@ def split_model(model: ModelName) -> tuple[str, str]:
 
 
 def key_variable(name: str, settings: ProviderSettings) -> str:
-    """The environment variable that holds the provider's key; empty when it needs none."""
+    """The environment variable with the provider's key; empty if it needs none."""
     return settings.api_key_env or PROVIDERS[name].key_env
 
 
 def key_variables(settings: Mapping[str, ProviderSettings]) -> frozenset[str]:
-    """All variables that may hold a key of a provider."""
+    """All environment variables that may hold a provider's key."""
     chosen = {provider.api_key_env for provider in settings.values()}
     return frozenset(chosen | {listing.key_env for listing in PROVIDERS.values()}) - {""}
 
 
 def has_key(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> bool:
-    """Whether the provider can be called as far as its key goes."""
+    """Whether the provider's key is set or not needed."""
     listing = PROVIDERS[name]
     if not listing.key_env or environ.get(key_variable(name, settings)):
         return True
@@ -104,33 +103,33 @@ def has_key(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -
 def endpoint(
     name: str, settings: ProviderSettings, environ: Mapping[str, str], clock: Clock, randomness: Randomness
 ) -> Endpoint:
-    """Settings and environment as what a provider is made from. Raises SwarmError when the key is missing."""
+    """Build the endpoint from settings and environment. Raises SwarmError if the key is missing."""
     address = base_url(name, settings, environ)
     variable = key_variable(name, settings)
     key = environ.get(variable, "").strip() if variable else ""
     if not has_key(name, settings, environ) or (variable and not key and settings.api_key_env):
         raise SwarmError(
             ErrorKind.PROVIDER,
-            f"the provider '{name}' has no key: the variable {variable} is not set",
+            f"provider '{name}' has no key: {variable} is not set",
             f"export {variable}, or try the rehearsal: swarm-tui demo",
             ExitStatus.UNUSABLE,
         )
     if address and not address.startswith(("http://", "https://")):
         raise SwarmError(
             ErrorKind.PROVIDER,
-            f"the address of the provider '{name}' is not a web address: {address}",
-            'write one such as "http://127.0.0.1:8080/v1"',
+            f"the base_url of provider '{name}' is not a web address: {address}",
+            'write an address such as "http://127.0.0.1:8080/v1"',
         )
     return Endpoint(name, settings, clock, randomness, key or NO_KEY, address)
 
 
 def open_provider(made_from: Endpoint) -> Provider:
-    """Load the provider's module and make it. Takes up to a second: the SDKs are slow to import."""
+    """Import the provider's module and create the provider. Takes up to a second: the SDKs are slow to import."""
     make = cast(Callable[[Endpoint], Provider], pkgutil.resolve_name(PROVIDERS[made_from.name].target))
     return make(made_from)
 
 
 def base_url(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
-    """The provider's address as settings or environment give it; empty for the SDK's own."""
+    """The provider's address from settings or environment; empty for the SDK's default."""
     variable = PROVIDERS[name].base_url_env
     return settings.base_url or (environ.get(variable, "") if variable else "")

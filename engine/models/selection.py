@@ -1,4 +1,4 @@
-"""Which model each role gets: what the person chose, else a default of a provider whose key is present."""
+"""Chooses each role's model: the configured one, else a default of a provider whose key is set."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from engine.models.rehearsal.provider import open_rehearsal
 
 
 class Pair(NamedTuple):
-    """A strong model that plans and a cheaper one of the same house that does the many small tasks."""
+    """A strong model for planning, and a cheaper one of the same provider for the many small tasks."""
 
     planner: ModelName
     worker: ModelName
@@ -23,15 +23,15 @@ DEFAULTS = {
     "anthropic": Pair(ModelName("anthropic:claude-opus-5-5"), ModelName("anthropic:claude-sonnet-5-5")),
     "openai": Pair(ModelName("openai:gpt-5.6-sol"), ModelName("openai:gpt-5.6-terra")),
 }
-"""In the order in which their keys are looked for."""
+"""In the order in which their keys are tried."""
 
 
 def choose_models(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """The settings with a model for every role.
 
-    Planner and worker fill in for each other, resolver and reconciler take the worker's. Raises SwarmError
-    (provider) when nothing was chosen and no key is present, when a chosen provider's key is missing, or for a
-    rehearsal of what there is not: the rehearsal itself is never chosen here.
+    Planner and worker default to each other's model, resolver and reconciler to the worker's. Raises SwarmError
+    (provider) if no model is configured and no key is set, if a chosen provider's key is missing, or for an unknown
+    rehearsal. The rehearsal is never a default.
     """
     chosen = settings.models
     if not chosen.planner and not chosen.worker:
@@ -40,8 +40,8 @@ def choose_models(settings: Settings, environ: Mapping[str, str]) -> Settings:
             keys = " or ".join(PROVIDERS[name].key_env for name in DEFAULTS)
             raise SwarmError(
                 ErrorKind.PROVIDER,
-                f"no model is chosen and no key is present ({keys})",
-                "export a key or give --model PROVIDER:NAME; to try it without a key: swarm-tui demo",
+                f"no model is configured and no API key is set ({keys})",
+                "export a key or pass --model PROVIDER:NAME; to try it without a key: swarm-tui demo",
             )
         planner, worker = DEFAULTS[provider]
     else:
@@ -55,7 +55,7 @@ def choose_models(settings: Settings, environ: Mapping[str, str]) -> Settings:
         if not has_key(provider, endpoint, environ):
             raise SwarmError(
                 ErrorKind.PROVIDER,
-                f"there is no key for {model}: the variable {key_variable(provider, endpoint)} is not set",
+                f"no API key for {model}: {key_variable(provider, endpoint)} is not set",
                 "export it, or choose another model with --model; to try it without a key: swarm-tui demo",
             )
     return replace(settings, models=models)

@@ -15,7 +15,7 @@ from engine.domain.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKi
 from engine.domain.settings import Settings
 from engine.domain.types import ModelName, Usage
 from engine.journal.readonly_sql import BadQuery, ReadOnlySql
-from engine.models.client import ModelDesk
+from engine.models.client import ModelClient
 from engine.models.selection import choose_models
 from engine.ports.protocols import Models
 from engine.system import SystemClock, SystemRandomness
@@ -146,7 +146,7 @@ async def ask_about(
         hint = "name a model with --model PROVIDER:NAME, for example one served on this machine: openai-chat:NAME"
         raise SwarmError(ErrorKind.PROVIDER, "the rehearsal is a script and answers no questions", hint)
     sql = ReadOnlySql(journal)
-    desk = ModelDesk(settings.providers, environ, SystemClock(), SystemRandomness(settings.swarm.seed))
+    desk = ModelClient(settings.providers, environ, SystemClock(), SystemRandomness(settings.swarm.seed))
     try:
         await desk.prepare([model])
         return await Inquiry(sql, Prompts(files(prompt_files)), desk, model, on_step).ask(question)

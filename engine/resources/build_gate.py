@@ -1,4 +1,4 @@
-"""The build gate: limits how many builds run at once, fairly between subtrees, and measures contention."""
+"""The build gate: limits how many builds run at once, fairly between subtrees; measures contention."""
 
 import asyncio
 import os
@@ -102,8 +102,10 @@ class BuildGate:
             self._leave(build)
 
     def step_aside(self, command: str) -> Callable[[], None]:
-        """Free the slot of a suspended build. The returned function takes it back at once, so for a while one build
-        too many may run."""
+        """Free the slot of a suspended build; the returned function takes it back.
+
+        It does so at once, so one build too many may run for a while.
+        """
         if not is_build(command, self._patterns):
             return lambda: None
         self._aside += 1

@@ -131,7 +131,7 @@ def test_an_intent_that_is_not_there_or_a_folder(person: Person) -> None:
 def test_without_a_key_and_a_model_it_points_to_the_demo_and_does_not_rehearse(person: Person) -> None:
     person.commit()
     answer = person.swarm("run", str(person.repo), "--intent", str(person.intent))
-    refused(person, answer, "no model is chosen and no key is present", "swarm-tui demo")
+    refused(person, answer, "no model is configured and no API key is set", "swarm-tui demo")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_without_a_key_and_a_model_it_points_to_the_demo_and_does_not_rehearse(p
         ("gpt", "'gpt' is not a model name", "PROVIDER:NAME"),
         ("wroker=openai:gpt", "unknown role 'wroker'", "did you mean worker=openai:gpt?"),
         ("rehearsal:nots", "no sample project or playbook `nots`", "did you mean `notes`?"),
-        ("anthropic:some-model", "no key for anthropic:some-model: the variable ANTHROPIC_API_KEY", "export it"),
+        ("anthropic:some-model", "no API key for anthropic:some-model: ANTHROPIC_API_KEY is not set", "export it"),
     ],
 )
 def test_a_model_that_is_not_known_or_has_no_key(person: Person, model: str, error: str, hint: str) -> None:

@@ -1,4 +1,4 @@
-"""Anthropic's Messages: our conversation in its dialect, its stream as a turn."""
+"""Anthropic's Messages API: encodes a conversation, decodes the stream into a turn."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -29,7 +29,7 @@ _CACHED: Json = {"type": "ephemeral"}
 
 
 class AnthropicProvider:
-    """The Messages endpoint, over the official SDK."""
+    """The Messages API, through the official SDK."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.name = endpoint.name
@@ -59,11 +59,11 @@ class AnthropicProvider:
 
 
 def message_body(request: Request, provider: str, limit: int) -> Json:
-    """The request as Messages takes it.
+    """The request's body for the Messages API.
 
-    Three cache breakpoints: one ends what never changes (tools and system prompt), two move along with the last two
-    user messages. The server looks for what it has cached at most 20 blocks before a breakpoint: after a turn of many
-    calls only the breakpoint where the request before ended finds it.
+    It has three cache breakpoints: one after the constant part (tools and system prompt), two at the last two user
+    messages. The server searches its cache at most 20 blocks before a breakpoint, so after a turn with many calls only
+    the breakpoint at the previous request's end finds the cached prefix.
     """
     system: list[Json] = [{"type": "text", "text": wire.clean(request.system)}] if request.system.strip() else []
     tools: list[Json] = [
@@ -105,7 +105,7 @@ def _content(block: Block) -> Json:
 
 
 class _Part:
-    """A content block while it arrives: what it began with, and the pieces that followed."""
+    """A content block while it arrives: its start event and the pieces since."""
 
     def __init__(self, start: Json) -> None:
         self.start = start
@@ -159,7 +159,7 @@ class _Reader:
                 raise stream_failure(event, self._secret)
 
     def turn(self) -> Turn:
-        """Raises ModelError when no terminal event with a stop reason came."""
+        """The turn. Raises ModelError unless a terminal event with a stop reason arrived."""
         if not self._ended or self._stop is None:
             raise cut_short("it ended without a stop reason")
         stop = _STOPS.get(self._stop, StopReason.END)
@@ -175,12 +175,12 @@ class _Reader:
         return Turn(Message("assistant", tuple(blocks)), stop, used)
 
     def spent(self) -> Usage:
-        """What is reported of the output before its end is no count of it."""
+        """The usage of an answer that broke off. The output is estimated: counts before the end are not final."""
         heard = "".join(piece for part in self._parts.values() for piece in part.pieces)
         return wire.cut_usage(self._request, heard, self._input()) if self._answer_id or heard else Usage()
 
     def _input(self) -> tuple[int | None, int, int]:
-        """All input, and what of it was read from the cache and written to it."""
+        """Input tokens: all, read from the cache, written to the cache."""
         fresh = self._usage.get("input_tokens")
         read = self._usage.get("cache_read_input_tokens", 0)
         written = self._usage.get("cache_creation_input_tokens", 0)
@@ -239,7 +239,7 @@ class _Reader:
 
 
 def _arguments(part: _Part, whole: str, stop: StopReason) -> str:
-    """The raw text; a call without arguments arrives as no text at all, or whole in the block's start."""
+    """The raw arguments; if none were streamed, those in the block's start event."""
     if whole or stop is StopReason.LENGTH:
         return whole
     return msgspec.json.encode(part.start.get("input") or {}).decode()

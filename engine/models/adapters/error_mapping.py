@@ -1,4 +1,4 @@
-"""What a failed call means: statuses, error bodies and exceptions as ModelErrors that are safe to show."""
+"""Maps HTTP statuses, error bodies and exceptions to ModelErrors that are safe to show."""
 
 import re
 from collections.abc import Mapping
@@ -59,14 +59,14 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\
 
 
 def shown(text: str, secret: str = "") -> str:
-    """Text from a server as one short line without keys or anything that could steer a terminal."""
+    """Text from a server as one short line, without keys or control characters."""
     text = Mask({"the key": secret}).text(text[: 50 * _MAX_MESSAGE])
     text = _KEYS.sub("[masked: key]", _UNPRINTABLE.sub(" ", text[: 4 * _MAX_MESSAGE])).strip()
     return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "…"
 
 
 def status_failure(status: int, body: object, headers: Mapping[str, str], now: Micros, secret: str = "") -> ModelError:
-    """An answer with an error status. `body` is the decoded JSON, or text."""
+    """The error for an HTTP error status. `body` is decoded JSON, or text."""
     code, message = _code_and_message(body)
     kind = _kind(status, code, message)
     wait = retry_after(headers, now) if kind is ModelErrorKind.RETRYABLE else None
@@ -74,7 +74,7 @@ def status_failure(status: int, body: object, headers: Mapping[str, str], now: M
 
 
 def stream_failure(error: object, secret: str = "") -> ModelError:
-    """An error that a server reported inside a stream that began well. Unknown ones can be retried."""
+    """The error for a failure reported inside a stream. Unknown failures are retryable."""
     code, message = _code_and_message(error)
     status = _STATUS_OF_CODE.get(code)
     kind = _kind(status or 500, code, message)
@@ -84,7 +84,7 @@ def stream_failure(error: object, secret: str = "") -> ModelError:
 
 
 def transport_failure(error: BaseException, secret: str = "") -> ModelError:
-    """No answer, or one that was cut: connection errors, timeouts, broken HTTP."""
+    """The error for a missing or interrupted answer: connection errors, timeouts, broken HTTP."""
     said = shown(str(error), secret)
     cause = error.__cause__
     if cause is not None and type(error).__module__.partition(".")[0] in ("anthropic", "openai"):
@@ -94,12 +94,12 @@ def transport_failure(error: BaseException, secret: str = "") -> ModelError:
 
 
 def cut_short(what: str) -> ModelError:
-    """A stream that ended, or lost its thread, without a proper end."""
+    """The error for a stream that ended early or is inconsistent."""
     return ModelError(ModelErrorKind.RETRYABLE, f"the answer was cut short: {what}")
 
 
 def retry_after(headers: Mapping[str, str], now: Micros) -> float | None:
-    """How long the server asks to wait, in seconds; None when it names no sensible time."""
+    """Seconds that the server asks to wait; None if it gives no plausible time."""
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return min(milliseconds / 1000, _MAX_WAIT)
@@ -134,7 +134,7 @@ def _kind(status: int, code: str, message: str) -> ModelErrorKind:
 
 
 def _code_and_message(body: object) -> tuple[str, str]:
-    """The most telling code and the message of an error body of any of the providers' shapes."""
+    """The most specific code and the message of an error body, in any provider's format."""
     if isinstance(body, bytes | str):
         try:
             decoded = msgspec.json.decode(body)

@@ -1,4 +1,4 @@
-"""One exchange with a server through its SDK: opens the stream, reads it to its end, names every failure.
+"""One exchange with a server through its SDK: opens the stream, reads it to its end, maps every failure.
 
 All three wire protocols go through here, so that nothing but ModelError and CancelledError leaves an adapter.
 """
@@ -23,7 +23,7 @@ _GRACE = 0.25
 
 
 class StreamedResponse(Protocol):
-    """What the SDKs' streaming responses have in common. The status is a good one."""
+    """What the SDKs' streaming responses have in common. The status is a success."""
 
     @property
     def headers(self) -> object: ...
@@ -35,32 +35,32 @@ class Reader(Protocol):
     """Builds a turn from events."""
 
     def take(self, name: str, event: Json) -> None:
-        """Raises ModelError when the event reports a failure or makes no sense."""
+        """Handle an event. Raises ModelError if it reports a failure or is malformed."""
         ...
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more needs to be read."""
+        """Whether reading can stop."""
         ...
 
     @property
     def complete(self) -> bool:
-        """Whether the turn is whole even if the connection drops now."""
+        """Whether the turn is complete even if the connection drops now."""
         ...
 
     def turn(self) -> Turn:
-        """Raises ModelError when it is not whole."""
+        """The turn. Raises ModelError if it is incomplete."""
         ...
 
     def spent(self) -> Usage:
-        """What an answer that broke off has used so far; nothing when it has not begun."""
+        """The usage of an answer that broke off; zero if it has not begun."""
         ...
 
 
 async def exchange(
     endpoint: Endpoint, open_stream: Callable[[], AbstractAsyncContextManager[StreamedResponse]], reader: Reader
 ) -> Turn:
-    """One call's turn, as `reader` builds it. Raises ModelError, with what was spent all the same."""
+    """One call's turn, built by `reader`. Raises ModelError with the usage so far."""
     try:
         await _receive(endpoint, open_stream, reader)
         return reader.turn()
@@ -99,7 +99,7 @@ async def _receive(
 
 
 async def _drain(events: AsyncGenerator[ServerEvent, None]) -> None:
-    """Read what follows the end, which is nothing, if it comes at once: only then is the connection used again."""
+    """Read to the end of the response, if it comes at once: only then can the connection be reused."""
     try:
         async with asyncio.timeout(_GRACE):
             async for _ in events:
@@ -133,7 +133,7 @@ def _feed(reader: Reader, event: ServerEvent) -> None:
 
 
 def _named(error: Exception, endpoint: Endpoint) -> ModelError:
-    """Any exception as a ModelError. The SDKs' status errors are known by their shape, which they share."""
+    """Any exception as a ModelError. The SDKs' status errors are recognised by their shared attributes."""
     response = getattr(error, "response", None)
     status = getattr(error, "status_code", None)
     if response is not None and isinstance(status, int):

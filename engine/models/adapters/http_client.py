@@ -1,4 +1,4 @@
-"""The one HTTP client of an endpoint: sized to its calls, patient as long as its settings say, never redirected."""
+"""The shared HTTP client of an endpoint: pools sized to its calls, timeouts from settings, no redirects."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -11,21 +11,21 @@ from engine.models.adapters.sse import MAX_BYTES
 
 CONNECT_TIMEOUT = 15.0
 IDLE_CONNECTION = 20.0
-"""Seconds that an unused connection is kept: agents come back within seconds, servers close after a minute."""
+"""Seconds to keep an idle connection: agents call again within seconds, servers close after a minute."""
 
 CALLS_PER_POOL = 24
-"""A pool looks through all its connections at every event. CPU a call with 200 at once (60 KB up, 40 events down):
-one pool 8.0 ms, pools of this size 6.1 ms, aiohttp's transport 3.9 ms, for eight more packages."""
+"""A pool walks all its connections at every event. CPU per call at 200 concurrent calls (60 KB up, 40 events down): one
+pool 8.0 ms, pools of this size 6.1 ms; aiohttp's transport 3.9 ms, but with eight more packages."""
 
 
 class _Pools(httpx2.AsyncBaseTransport):
-    """Several connection pools behind one client, used in turn; they share their certificates."""
+    """Several connection pools behind one client, used round-robin; they share one SSL context."""
 
     def __init__(self, calls: int) -> None:
         number = -(-calls // CALLS_PER_POOL)
         context = httpx2.create_ssl_context()
         limits = httpx2.Limits(
-            max_connections=calls + 8,  # any one may get all long calls: how many there are is not a pool's business
+            max_connections=calls + 8,  # one pool may get all long calls, so no pool is limited further
             max_keepalive_connections=CALLS_PER_POOL,
             keepalive_expiry=IDLE_CONNECTION,
         )
@@ -41,7 +41,7 @@ class _Pools(httpx2.AsyncBaseTransport):
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """A body that may not outgrow its bound, whatever is read from it: error bodies are read whole by the SDKs."""
+    """A response body with a size limit: the SDKs read error bodies whole."""
 
     def __init__(self, body: httpx2.AsyncByteStream, limit: int) -> None:
         self._body = body
@@ -61,28 +61,28 @@ class _Bounded(httpx2.AsyncByteStream):
 
 async def _bound(response: httpx2.Response) -> None:
     if response.headers.get("content-encoding", "identity") not in ("identity", ""):
-        raise httpx2.DecodingError("the server compressed its answer though it was asked not to")
+        raise httpx2.DecodingError("the server compressed its answer although the request forbids it")
     if isinstance(response.stream, httpx2.AsyncByteStream):
         response.stream = _Bounded(response.stream, MAX_BYTES + 65_536)
 
 
 def timeouts(settings: ProviderSettings) -> httpx2.Timeout:
-    """Connecting is quick or fails; between two pieces of an answer the stall timeout may pass."""
+    """A short connect timeout; between two pieces of an answer, the stall timeout."""
     patience = max(settings.stall_timeout, 0.1)
     return httpx2.Timeout(connect=min(CONNECT_TIMEOUT, patience), read=patience, write=patience, pool=None)
 
 
 def http_client(settings: ProviderSettings) -> httpx2.AsyncClient:
-    """Proxies and certificates come from the environment as usual.
+    """The client. Proxies and certificates come from the environment as usual.
 
-    Redirects are refused: a key goes to the address it was meant for, or nowhere.
+    Redirects are refused: a key goes to the configured address, or nowhere.
     """
     calls = max(settings.max_concurrent, 1)
     limits = httpx2.Limits(max_connections=calls + 8, max_keepalive_connections=calls, keepalive_expiry=IDLE_CONNECTION)
     return httpx2.AsyncClient(
         timeout=timeouts(settings),
         limits=limits,
-        transport=None if getproxies() else _Pools(calls),  # with a transport of its own a client knows no proxies
+        transport=None if getproxies() else _Pools(calls),  # a client with a custom transport ignores proxies
         follow_redirects=False,
         headers={"accept-encoding": "identity"},
         event_hooks={"response": [_bound]},

@@ -1,4 +1,4 @@
-"""OpenAI's Responses, without state on the server: our conversation in its dialect, its stream as a turn."""
+"""OpenAI's Responses API without server-side state: encodes a conversation, decodes the stream into a turn."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -21,10 +21,10 @@ _NO_REASONING = "encrypted content is not supported"
 
 
 class OpenAIProvider:
-    """The Responses endpoint, over the official SDK.
+    """The Responses API, through the official SDK.
 
-    Models that do not reason refuse to be asked for their encrypted reasoning: those are remembered, and the
-    refusal is told as an error that an immediate retry mends.
+    Models that do not reason reject requests for encrypted reasoning. Such a model is remembered, and the rejection
+    becomes a retryable error.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -47,7 +47,7 @@ class OpenAIProvider:
             body["include"] = ["reasoning.encrypted_content"]
 
         def open_stream() -> AbstractAsyncContextManager[StreamedResponse]:
-            # As an argument the conversation would be looked through item by item: a second of CPU for 400 turns.
+            # As a typed argument, the SDK would walk the conversation item by item: a second of CPU for 400 turns.
             create = cast(Any, self._client.responses.with_streaming_response.create)
             return cast(AbstractAsyncContextManager[StreamedResponse], create(stream=True, extra_body=body))
 
@@ -66,7 +66,7 @@ class OpenAIProvider:
 
 
 def response_body(request: Request, provider: str, limit: int) -> Json:
-    """The request as Responses takes it; the whole conversation goes along every time."""
+    """The request's body for the Responses API, with the whole conversation."""
     items: list[Json] = []
     for role, blocks in wire.merged(request.messages, provider):
         items.extend(_item(role, block) for block in blocks)
@@ -118,7 +118,7 @@ def _item(role: str, block: Block) -> Json:
 
 
 class _Reader:
-    """Whole items are taken from the events that end them, or from the terminal event, which repeats them."""
+    """Builds a turn; complete items come from their end events, or from the terminal event, which repeats them."""
 
     def __init__(self, request: Request, provider: str, on_text: Callable[[str], None], secret: str) -> None:
         self._request = request
@@ -166,7 +166,7 @@ class _Reader:
                 raise stream_failure(event, self._secret)
 
     def turn(self) -> Turn:
-        """Raises ModelError when no terminal event came."""
+        """The turn. Raises ModelError if there was no terminal event."""
         if self._final is None:
             raise cut_short("it ended without a terminal event")
         output = self._final.get("output")
@@ -199,7 +199,7 @@ class _Reader:
         return Turn(Message("assistant", tuple(blocks)), self._reason(blocks, refused), self._used(blocks))
 
     def spent(self) -> Usage:
-        """What the server counts, it says only at the end."""
+        """The usage of an answer that broke off, estimated: the server reports counts only at the end."""
         begun = self._opened or self._items or self._heard
         return wire.cut_usage(self._request, "".join(self._heard)) if begun else Usage()
 

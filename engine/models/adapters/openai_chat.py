@@ -1,4 +1,4 @@
-"""Chat Completions, as OpenAI and many compatible servers speak it (llama.cpp, vLLM, Ollama and the like)."""
+"""The Chat Completions API, for OpenAI and compatible servers (llama.cpp, vLLM, Ollama and others)."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -29,10 +29,10 @@ _MAX_CALLS = 512
 
 
 class OpenAIChatProvider:
-    """The Chat Completions endpoint, over the official SDK.
+    """The Chat Completions API, through the official SDK.
 
-    Compatible servers differ. What one refuses (`stream_options`, one of the two names of the output limit) is
-    remembered, and the refusal is told as an error that an immediate retry mends.
+    Compatible servers differ. A parameter that one rejects (`stream_options`, one of the two names of the output
+    limit) is left out from then on, and the rejection becomes a retryable error.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -74,7 +74,7 @@ class OpenAIChatProvider:
             raise
 
     def _yields(self, message: str, sent: Json) -> bool:
-        """Leave out from now on what the server refused; whether a retry can go better than `sent` did."""
+        """Leave out of later requests what the server rejected; returns whether a retry would differ from `sent`."""
         if "stream_options" in message or "include_usage" in message:
             self._asks_usage = False
             return "stream_options" in sent
@@ -90,7 +90,7 @@ class OpenAIChatProvider:
 
 
 def chat_body(request: Request) -> Json:
-    """The request as Chat Completions takes it, in the form that all servers understand: plain strings."""
+    """The request's body for Chat Completions, with plain strings, which every server accepts."""
     messages: list[Json] = []
     if request.system.strip():
         messages.append({"role": "system", "content": wire.clean(request.system)})
@@ -175,7 +175,7 @@ class _Reader:
 
     @property
     def complete(self) -> bool:
-        """The reason to stop is the turn's end; what may follow is only the usage."""
+        """Whether the turn has ended: only the usage may follow the finish reason."""
         return self._stop is not None
 
     def take(self, name: str, event: Json) -> None:
@@ -193,7 +193,7 @@ class _Reader:
                 self._choose(choice)
 
     def turn(self) -> Turn:
-        """Raises ModelError when no reason to stop came."""
+        """The turn. Raises ModelError if there was no finish reason."""
         if self._stop is None:
             raise cut_short("it ended without a finish reason")
         stop = _STOPS.get(self._stop, StopReason.END)
@@ -213,7 +213,7 @@ class _Reader:
         details = details if isinstance(details, dict) else {}
         prompt, total = wire.count(self._usage.get("prompt_tokens")), wire.count(self._usage.get("total_tokens"))
         output = wire.count(self._usage.get("completion_tokens"))
-        if prompt and total:  # some services (Gemini, xAI) count what was thought only in the total
+        if prompt and total:  # some services (Gemini, xAI) count reasoning tokens only in the total
             output = max(output or 0, total - prompt)
         counts = (
             prompt,
@@ -224,7 +224,7 @@ class _Reader:
         return Turn(Message("assistant", tuple(blocks)), stop, wire.usage(self._request, blocks, counts))
 
     def spent(self) -> Usage:
-        """What the server counts, it says only at the end."""
+        """The usage of an answer that broke off, estimated: the server reports counts only at the end."""
         heard = "".join((*self._text, *(piece for call in self._calls.values() for piece in call.pieces)))
         return wire.cut_usage(self._request, heard) if self._answer_id or heard else Usage()
 
@@ -259,7 +259,7 @@ class _Reader:
             call.pieces.append(msgspec.json.encode(arguments).decode())
 
     def _call(self, index: object, given: str) -> _Call:
-        """The call that a piece belongs to. Without a number, a new id begins a new call."""
+        """The call that a piece belongs to. Without an index, a new id starts a new call."""
         if not isinstance(index, int):
             last = max(self._calls, default=-1)
             begins = last < 0 or (given and given != self._calls[last].id)

@@ -1,6 +1,6 @@
-"""Reads a server's event stream: bytes in, whole events out, bounded in size and patience.
+"""Reads server-sent events: bytes in, complete events out, with limits on size and idle time.
 
-The SDKs decode events themselves, but without bounds and with lenient JSON; so their streams are read raw.
+The SDKs decode events without limits and with lenient JSON, so their streams are read raw.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -10,23 +10,23 @@ from engine.domain.errors import ModelError, ModelErrorKind
 from engine.ports.protocols import Clock
 
 MAX_BYTES = 8 * 1024 * 1024
-"""Of one turn. The longest real turns (128,000 tokens, one event each) stay below it with most providers."""
+"""The most bytes of one turn. With most providers, the longest turns (128,000 tokens, one event each) stay below it."""
 
 QUIET_SPANS = 5
-"""So many stall timeouts may pass with nothing but signs of life before a stream counts as stalled."""
+"""A stream that sends only pings counts as stalled after this many stall timeouts."""
 
 
 class ServerEvent(NamedTuple):
-    """One server-sent event; `name` is empty when the server gave none."""
+    """One server-sent event; `name` may be empty."""
 
     name: str
     data: bytes
 
 
 class EventParser:
-    """Cuts bytes, however they were chopped up on their way, into server-sent events.
+    """Splits a stream of byte chunks into server-sent events.
 
-    Lines end in LF or CRLF. An event that is not closed by an empty line does not exist.
+    Lines end in LF or CRLF. An event without its closing empty line is dropped, as the specification says.
     """
 
     def __init__(self) -> None:
@@ -68,8 +68,8 @@ async def read_events(
 ) -> AsyncGenerator[ServerEvent, None]:
     """The events of a stream until its end.
 
-    Silence is the transport's to notice (its read timeout); here a stream is given up on that only pings for
-    too long or that grows too big. Raises ModelError, and what the transport raises.
+    The transport's read timeout detects silence; this function gives up on a stream that only sends pings for too long
+    or grows too large. Raises ModelError, and what the transport raises.
     """
     parser = EventParser()
     size = 0
@@ -83,4 +83,4 @@ async def read_events(
                 progress = clock.monotonic()
             yield event
         if clock.monotonic() - progress > stall_timeout * QUIET_SPANS:
-            raise ModelError(ModelErrorKind.RETRYABLE, "the answer stalled: the server sends only signs of life")
+            raise ModelError(ModelErrorKind.RETRYABLE, "the answer stalled: the server sends only pings")

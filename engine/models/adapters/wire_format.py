@@ -1,4 +1,4 @@
-"""What all wire protocols need of a conversation: ids, names and arguments that fit, and honest token counts."""
+"""What all wire protocols share: valid ids, names and arguments, merged messages, token counts."""
 
 import hashlib
 import re
@@ -19,15 +19,15 @@ Json = dict[str, object]
 
 
 def clean(text: str) -> str:
-    """Text that can be sent: lone surrogates, which have no UTF-8, are replaced."""
+    """The text with lone surrogates, which UTF-8 cannot encode, replaced."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def merged(messages: tuple[Message, ...], provider: str) -> list[tuple[Literal["user", "assistant"], list[Block]]]:
     """The conversation as alternating messages: neighbours of one role joined, answers before text, nothing empty.
 
-    Blocks of other providers are left out, and thoughts that nothing follows (the model was cut off, or fell silent):
-    servers refuse them for good.
+    Other providers' blocks are left out. So are messages of reasoning alone (the model was cut off), which servers
+    reject.
     """
     turns: list[tuple[Literal["user", "assistant"], list[Block]]] = []
     for message in messages:
@@ -55,24 +55,24 @@ def _sendable(block: Block, provider: str) -> bool:
 
 
 def wire_id(call: CallId) -> str:
-    """The id as any provider takes it: an odd one (of another provider, say) always becomes the same fitting one."""
+    """The id in a form that any provider accepts; an invalid id always maps to the same valid one."""
     return call if _ID.fullmatch(call) else "call_" + _digest(call)
 
 
 def wire_name(tool: str) -> str:
-    """The name as any provider takes it; a model may have made it up."""
+    """The tool name in a form that any provider accepts; a model may have invented it."""
     return _NOT_NAME.sub("_", tool)[:64] or "unknown"
 
 
 def wire_arguments(arguments: str) -> str:
-    """The arguments of an earlier call as a JSON object, which servers insist on even where the model did not."""
+    """An earlier call's arguments as a JSON object, which servers require even if the model sent something else."""
     if isinstance(arguments_object(arguments), dict):
         return clean(arguments)
     return msgspec.json.encode({"invalid_json": clean(arguments)}).decode()
 
 
 def arguments_object(arguments: str) -> object:
-    """The decoded arguments, or None where they are no JSON."""
+    """The decoded arguments, or None if they are not JSON."""
     try:
         decoded: object = msgspec.json.decode(clean(arguments))
     except (msgspec.DecodeError, RecursionError):
@@ -81,10 +81,10 @@ def arguments_object(arguments: str) -> object:
 
 
 class CallIds:
-    """Gives the calls of one turn ids that are unique in its conversation.
+    """Gives the calls of one turn ids that are unique in the conversation.
 
-    A server's own id is kept where it is usable. Where there is none, or a repeated or a very short one
-    (`call_0`), it is made from the conversation and the answer's place in it: the same stream, the same id.
+    A server's id is kept if it is valid. A missing, repeated or very short one (`call_0`) is replaced by a hash of the
+    conversation and the answer's place in it, so that the same stream gets the same id.
     """
 
     def __init__(self, request: Request) -> None:
@@ -116,21 +116,21 @@ def _digest(text: str) -> str:
 
 
 def opaque(provider: str, data: object) -> Opaque:
-    """A provider's block kept for its way back."""
+    """A provider's block, stored to be sent back unchanged."""
     return Opaque(provider, Raw(msgspec.json.encode(data)))
 
 
 def count(value: object) -> int | None:
-    """A token count from a server: None unless it is a sensible number."""
+    """A server's token count; None unless it is a plausible number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_TOKENS:
         return None
     return int(value)
 
 
 def usage(request: Request, blocks: list[Block], given: tuple[int | None, int | None, int | None, int | None]) -> Usage:
-    """Input, cached, written and output tokens as the server gave them; what it left out is estimated from lengths."""
+    """The usage from the server's input, cached, written and output tokens; missing counts are estimated."""
     given_input, given_cached, given_written, given_output = given
-    if not given_input:  # no call has an empty input: zero means that the server does not count
+    if not given_input:  # no call has an empty input: zero means that the server does not count tokens
         given_input = estimate(request)
     if given_output is None or (given_output == 0 and blocks):
         given_output = sum(map(_length, blocks)) // _CHARS_PER_TOKEN + 1
@@ -139,12 +139,12 @@ def usage(request: Request, blocks: list[Block], given: tuple[int | None, int | 
 
 
 def cut_usage(request: Request, heard: str, given: tuple[int | None, int | None, int | None] = (None,) * 3) -> Usage:
-    """Of an answer that broke off after `heard`; `given` are input, cached and written tokens."""
+    """The usage of an answer that broke off after `heard`; `given` are input, cached and written tokens."""
     return usage(request, [Text(heard)], (*given, None))
 
 
 def estimate(request: Request) -> int:
-    """Input tokens of a request, estimated at four characters each."""
+    """A request's input tokens, estimated at four characters per token."""
     length = len(request.system) + sum(_length(block) for message in request.messages for block in message.blocks)
     length += sum(len(tool.name) + len(tool.description) + len(str(tool.schema)) for tool in request.tools)
     return length // _CHARS_PER_TOKEN + 1
@@ -161,5 +161,5 @@ def _length(block: Block) -> int:
 
 
 def max_output(request: Request, limit: int) -> int:
-    """How much the model may write: what was asked for, at most `limit` where one is set."""
+    """The model's output limit: what was asked for, at most `limit` if that is set."""
     return max(1, min(request.max_output, limit) if limit > 0 else request.max_output)

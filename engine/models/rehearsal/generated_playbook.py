@@ -1,4 +1,4 @@
-"""A playbook made from numbers: load for the swarm, in any size."""
+"""Generates playbooks of any size, for load tests."""
 
 import hashlib
 
@@ -9,13 +9,13 @@ from engine.models.rehearsal.playbook import Move, PlannerScript, Playbook, Step
 REGISTER = "parts/register.py"
 SHELVES = 64
 TOGETHER = 3
-"""Tasks in a row that change the same line: more at once would only wear out the patience for conflicts."""
+"""Consecutive tasks that change the same line; more would run into the limit on failed resolutions."""
 
 
 class Load(Struct, frozen=True):
     """`conflicts`: the share of tasks (0 to 1) that also change a line that others change. `planners`: subplanners.
 
-    `drafts`: how often a worker writes its module before it is right, a turn each.
+    `drafts`: extra turns in which a worker writes a draft of its module.
     """
 
     planners: int
@@ -27,7 +27,7 @@ class Load(Struct, frozen=True):
 
 
 def generate(load: Load) -> Playbook:
-    """Tasks are dealt to the subplanners in turn; each adds a module and its test to the sample `load`."""
+    """Tasks are assigned to subplanners round-robin; each adds a module and its test to the sample `load`."""
     numbers = range(1, load.tasks + 1)
     meeting = [number for number in numbers if _draw(load.seed, number, "conflict") % 10_000 < load.conflicts * 10_000]
     shelves = {number: place // TOGETHER % SHELVES for place, number in enumerate(meeting)}
@@ -54,7 +54,7 @@ def _moves(titles: list[str]) -> tuple[Move, ...]:
 
 
 def _task(number: int, load: Load, shelf: int | None) -> TaskScript:
-    """`shelf`: where in the register its part stands; None when it is not registered."""
+    """The script of one task. `shelf`: its part's section of the register; None if it is not registered."""
     name = f"part_{number:05d}"
     factor, offset = _draw(load.seed, number, "factor") % 9 + 2, _draw(load.seed, number, "offset") % 97
     module = f"parts/{name}.py"

@@ -1,22 +1,30 @@
-"""What the rehearsal's planners do next: their moves, and how they take handoffs, changes and refusals."""
+"""Decides a rehearsed planner's next turn: scripted moves, and reactions to handoffs, changes and refusals."""
 
 import msgspec
 from msgspec import Struct
 
 from engine.domain.types import HandoffStatus
 from engine.models.rehearsal.playbook import IntentChange, Move, PlannerScript, Playbook, TaskScript, Words
-from engine.models.rehearsal.script_position import Call, Conversation, Exchange, Kept, Report, messages_in, reports_in
+from engine.models.rehearsal.script_position import (
+    Call,
+    Exchange,
+    Position,
+    Report,
+    ScriptContext,
+    messages_in,
+    reports_in,
+)
 from engine.models.rehearsal.worker_script import Line, find_task, hand_off, was_made
 
 _LOG = Call("shell", {"command": "git log --oneline -8"})
 _AT_ONCE = 30
-"""Tasks in one call of spawn_tasks."""
+"""Tasks per call of spawn_tasks."""
 _NOTABLE = ("deviations", "findings", "concerns", "feedback")
 
 
-class Known(Struct):
-    """What a planner's conversation says. `over`: it has handed off; `woken`: its turns since, from the first
-    news on; `fresh`: reports and intent changes heard since the scratchpad was last rewritten.
+class PlannerProgress(Struct):
+    """A planner's progress. `over`: it has handed off; `woken`: its turns since then, from the first news on; `fresh`:
+    notable handoffs received since the scratchpad was last rewritten.
     """
 
     script: PlannerScript
@@ -33,38 +41,38 @@ class Known(Struct):
     digest: list[str]
 
 
-def planner_line(playbook: Playbook, conversation: Conversation) -> Line:
-    """The next line of the root planner or a subplanner."""
+def planner_line(playbook: Playbook, conversation: ScriptContext) -> Line:
+    """The next turn of the root planner or a subplanner."""
     script = _find_planner(playbook, conversation)
     if script is None:
         return hand_off(
             Words(HandoffStatus.FAILED, f"The playbook has no slice `{conversation.title}`."),
             "I have no plan for this.",
         )
-    known = _know(playbook, script, conversation)
+    known = _progress(playbook, script, conversation)
     return _react(playbook, known) or _move(playbook, known, conversation) or _close(playbook, known, conversation)
 
 
-def planner_kept(playbook: Playbook, conversation: Conversation) -> Kept:
-    """What a planner keeps in its summary."""
+def planner_position(playbook: Playbook, conversation: ScriptContext) -> Position:
+    """The position that a planner records in its summary."""
     script = _find_planner(playbook, conversation)
     if script is None:
-        return Kept()
-    known = _know(playbook, script, conversation)
-    return Kept(known.made, (), tuple(known.asked), known.heard, known.intents, known.over)
+        return Position()
+    known = _progress(playbook, script, conversation)
+    return Position(known.made, (), tuple(known.asked), known.heard, known.intents, known.over)
 
 
-def _find_planner(playbook: Playbook, conversation: Conversation) -> PlannerScript | None:
+def _find_planner(playbook: Playbook, conversation: ScriptContext) -> PlannerScript | None:
     title = "root" if conversation.kind == "intent" else conversation.title
     return next((planner for planner in playbook.planner if planner.title == title), None)
 
 
-def _know(playbook: Playbook, script: PlannerScript, conversation: Conversation) -> Known:
+def _progress(playbook: Playbook, script: PlannerScript, conversation: ScriptContext) -> PlannerProgress:
     kept = conversation.kept
-    known = Known(
+    known = PlannerProgress(
         script, kept.steps, list(kept.asked), dict(kept.heard), kept.intents, kept.over, [], False, [], False, "", []
     )
-    _hear(known, conversation.since_kept)
+    _hear(known, conversation.since_summary)
     for exchange in conversation.exchanges:
         if known.made < len(script.move) and was_made(_move_calls(playbook, script.move[known.made]), exchange):
             known.made += 1
@@ -83,7 +91,7 @@ def _know(playbook: Playbook, script: PlannerScript, conversation: Conversation)
     return known
 
 
-def _hear(known: Known, text: str) -> None:
+def _hear(known: PlannerProgress, text: str) -> None:
     for report in reports_in(text):
         known.heard[report.title] = report.status
         known.news = True
@@ -99,8 +107,8 @@ def _hear(known: Known, text: str) -> None:
             known.news = True
 
 
-def _react(playbook: Playbook, known: Known) -> Line | None:
-    """Replace what failed, follow a changed intent, note what is worth it; None when nothing asks for it."""
+def _react(playbook: Playbook, known: PlannerProgress) -> Line | None:
+    """Replace failed tasks, follow a changed intent, note findings; None if there is nothing to react to."""
     for title, status in known.heard.items():
         task = find_task(playbook, title)
         missing = [name for name in task.instead if name not in known.asked] if task and status == "failed" else []
@@ -110,35 +118,35 @@ def _react(playbook: Playbook, known: Known) -> Line | None:
     for one in change:
         if wanted := [name for name in one.spawn if name not in known.asked]:
             told = tuple(_pass_on(title, one) for title in one.tell if title in known.asked)
-            return Line("The intent has changed; this serves it now.", (*_spawn(playbook, wanted), *told))
+            return Line("The intent has changed; these tasks follow it.", (*_spawn(playbook, wanted), *told))
     if known.changed:
         note = change[-1].scratchpad if change and change[-1].scratchpad else ""
         text = _notes(
             known, note or f"The intent has changed ({known.intents + 1} versions so far); the plan follows it."
         )
-        return Line("I take the new intent in.", (Call("rewrite_scratchpad", {"text": text}),))
+        return Line("I note the new intent.", (Call("rewrite_scratchpad", {"text": text}),))
     if known.fresh:
         titles = ", ".join(report.title for report in known.fresh)
         return Line(
             f"Worth keeping from {titles}.",
-            (Call("rewrite_scratchpad", {"text": _notes(known, "Heard from handoffs:")}),),
+            (Call("rewrite_scratchpad", {"text": _notes(known, "From handoffs:")}),),
         )
     return None
 
 
 def _pass_on(title: str, change: IntentChange) -> Call:
-    message = change.scratchpad or "The intent has changed; go on with what still serves it."
+    message = change.scratchpad or "The intent has changed; continue with what still serves it."
     return Call("rescope_subplanner", {"subplanner": title, "message": message})
 
 
-def _notes(known: Known, heading: str) -> str:
+def _notes(known: PlannerProgress, heading: str) -> str:
     plan = next((move.scratchpad for move in reversed(known.script.move[: known.made]) if move.scratchpad), "")
     state = f"{len(known.heard)} of {len(set(known.asked))} handed in."
     return "\n".join(part for part in (plan.strip(), state, heading, *known.digest[-12:]) if part)
 
 
-def _move(playbook: Playbook, known: Known, conversation: Conversation) -> Line | None:
-    """The next scripted move, or a wait for what it needs; None when all are made."""
+def _move(playbook: Playbook, known: PlannerProgress, conversation: ScriptContext) -> Line | None:
+    """The next scripted move, or a wait for what it needs; None once all moves are made."""
     if known.made >= len(known.script.move) or known.over:
         return None
     if (refused := _refused_slice(playbook, known, conversation)) is not None:
@@ -147,18 +155,18 @@ def _move(playbook: Playbook, known: Known, conversation: Conversation) -> Line 
     needed = known.asked if "*" in move.wait_for else move.wait_for
     vain = any(done.tool == "wait" and done.error for done in conversation.last.done) if conversation.last else False
     if any(title not in known.heard for title in needed) and not vain:
-        return Line("The next move needs what is still out.", (Call("wait", {}),))
+        return Line("The next move needs outstanding work.", (Call("wait", {}),))
     return Line(move.say or _says(move), _move_calls(playbook, move))
 
 
-def _refused_slice(playbook: Playbook, known: Known, conversation: Conversation) -> Line | None:
-    """A slice that may not be spawned (too deep, too many agents) is planned here: its tasks are asked for."""
+def _refused_slice(playbook: Playbook, known: PlannerProgress, conversation: ScriptContext) -> Line | None:
+    """Spawn a slice's tasks directly if its subplanner was refused (too deep, too many agents)."""
     last = conversation.last
     for done in last.done if last else ():
         if done.tool == "spawn_subplanner" and done.error and done.call is not None and not done.lost:
             titles = [title for title in _tasks_below(playbook, _titles(done.call)[0]) if title not in known.asked]
             if titles:
-                return Line("Then I plan that slice myself.", _spawn(playbook, titles))
+                return Line("I plan that slice myself.", _spawn(playbook, titles))
     return None
 
 
@@ -170,19 +178,19 @@ def _tasks_below(playbook: Playbook, title: str) -> list[str]:
     return []
 
 
-def _close(playbook: Playbook, known: Known, conversation: Conversation) -> Line:
-    """Wait for what is out; after that hand off, and after being woken look at what is new first."""
+def _close(playbook: Playbook, known: PlannerProgress, conversation: ScriptContext) -> Line:
+    """Wait for outstanding work, then hand off; after being woken, look at the news first."""
     calls = [done for exchange in known.woken for done in exchange.done if done.call is not None]
     if known.over and known.news:
         if not any(done.tool == "shell" for done in calls):
-            return Line("I was done, but this is news. I look at what trunk holds now.", (_LOG,))
+            return Line("I was done, but this is new. I look at trunk's current state.", (_LOG,))
         if not any(done.tool == "rewrite_scratchpad" for done in calls):
-            text = _notes(known, "Woken after the handoff; what came in late is read.")
-            return Line("I bring my notes up to date.", (Call("rewrite_scratchpad", {"text": text}),))
+            text = _notes(known, "Woken after the handoff; I have read what arrived since.")
+            return Line("I update my notes.", (Call("rewrite_scratchpad", {"text": text}),))
     last = conversation.last
     refused = [done for done in last.done if done.error and not done.lost] if last else []
     if any(done.tool == "submit_handoff" for done in refused):
-        return Line("Something is still out; I wait for it.", (Call("wait", {}),))
+        return Line("Some work is outstanding; I wait for it.", (Call("wait", {}),))
     out = [title for title in known.asked if title not in known.heard]
     woken_by = [heading for heading, _ in messages_in(last.told)] if last else []
     waited = last is not None and any(done.tool == "wait" for done in last.done)
@@ -190,12 +198,12 @@ def _close(playbook: Playbook, known: Known, conversation: Conversation) -> Line
         heading in ("Check", "Notice", "Reminder") or heading.startswith("Handoff: ") for heading in woken_by
     )
     if out and not stirred:
-        return Line(f"{len(out)} still out.", (Call("wait", {}),))
-    return hand_off(_words(playbook, known), "All is in; I hand off.")
+        return Line(f"{len(out)} outstanding.", (Call("wait", {}),))
+    return hand_off(_words(playbook, known), "All work is in; I hand off.")
 
 
-def _words(playbook: Playbook, known: Known) -> Words:
-    """The playbook's words; `partial` when something failed and nothing took its place."""
+def _words(playbook: Playbook, known: PlannerProgress) -> Words:
+    """The playbook's handoff; `partial` if a task failed and nothing replaced it."""
     open_ends = []
     for title, status in known.heard.items():
         task = find_task(playbook, title)
@@ -210,7 +218,7 @@ def _words(playbook: Playbook, known: Known) -> Words:
     return msgspec.structs.replace(words, status=HandoffStatus.PARTIAL, summary=summary, concerns=concerns)
 
 
-def _replaced(task: TaskScript | None, known: Known) -> bool:
+def _replaced(task: TaskScript | None, known: PlannerProgress) -> bool:
     return task is not None and bool(task.instead) and all(known.heard.get(name) == "done" for name in task.instead)
 
 
@@ -253,7 +261,7 @@ def _titles(call: Call) -> list[str]:
 
 def _says(move: Move) -> str:
     if move.slice:
-        return f"These slices get an owner each: {', '.join(move.slice)}."
+        return f"Each of these slices gets a subplanner: {', '.join(move.slice)}."
     if move.spawn:
         return f"Time for {len(move.spawn)} tasks."
     return "I look around before I plan."

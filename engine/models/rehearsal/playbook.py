@@ -1,4 +1,4 @@
-"""Playbooks of the rehearsal: their shape, how they are read from a folder and what makes one valid."""
+"""The rehearsal's playbooks: their format, loading and validation."""
 
 import difflib
 import re
@@ -17,7 +17,7 @@ from engine.domain.types import HandoffStatus
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is said in a handoff; an empty `summary` is filled in from what was done."""
+    """A handoff's texts; an empty `summary` is generated from what was done."""
 
     status: HandoffStatus = HandoffStatus.DONE
     summary: str = ""
@@ -29,10 +29,10 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "from"}):
-    """One turn of a worker: what it says and the one thing it does.
+    """One turn of a worker: what it says and the one action it takes.
 
-    `write` takes its content from `content`, or from the file `from` (default: the same path) in `files/`.
-    A `shell` step with `breaks` is expected to fail: the steps after it are the repair.
+    `write` takes its content from `content` or from the file `from` in `files/` (default: the same path). A `shell`
+    step with `breaks` is expected to fail: the steps after it are the repair.
     """
 
     say: str = ""
@@ -53,10 +53,10 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "f
 class TaskScript(Struct, frozen=True, forbid_unknown_fields=True):
     """A task as its planner words it, and what its worker does.
 
-    `read`, `write` (paths whose content stands in `files/`) and `edit` are short for steps, done in this order
-    and followed by `test`; `step` replaces them all. `misbehave`: one of MISBEHAVIOURS, at step `at` (from 0),
-    every time or, with `recovers`, only on the first attempt. `instead` names the tasks that the planner asks
-    for when this one fails; `resolve` is the rule for conflicts.
+    `read`, `write` (paths of files in `files/`) and `edit` are shorthand for steps, taken in this order and followed
+    by `test`; `step` replaces them all. `misbehave` is one of MISBEHAVIOURS, shown at step `at` (from 0) in every
+    attempt or, with `recovers`, only in the first. `instead` names the tasks that the planner spawns if this one fails;
+    `resolve` is the rule for conflicts.
     """
 
     title: str
@@ -79,7 +79,7 @@ class TaskScript(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Move(Struct, frozen=True, forbid_unknown_fields=True):
     """One turn of a planner. `spawn` names tasks, `slice` planners; `wait_for` names tasks and slices whose
-    handoffs must have come before the move is made (`*`: all that were asked for so far).
+    handoffs must arrive before the move (`*`: all that were spawned so far).
     """
 
     say: str = ""
@@ -92,7 +92,7 @@ class Move(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlannerScript(Struct, frozen=True, forbid_unknown_fields=True):
-    """A planner: `root`, or a slice with the goal and scope that its parent gives it."""
+    """A planner: `root`, or a subplanner with the goal and scope of its slice."""
 
     title: str
     goal: str = ""
@@ -110,8 +110,8 @@ class Repair(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IntentChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the root planner does on the first, second, … change of the intent: what it asks for, and which of its
-    slices it tells of it.
+    """What the root planner does on the first, second, … change of the intent: the tasks that it spawns and the
+    slices that it informs.
     """
 
     spawn: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ class IntentChange(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Playbook(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """A whole playbook. `test` is the command that workers run when their task names none."""
+    """A playbook. `test` is the command that workers run if their task has none."""
 
     planner: tuple[PlannerScript, ...]
     task: tuple[TaskScript, ...]
@@ -131,12 +131,12 @@ class Playbook(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     @cached_property
     def tasks_by_title(self) -> dict[str, TaskScript]:
-        """Made once: a generated playbook has thousands of tasks and is asked at every turn."""
+        """Cached: a generated playbook has thousands of tasks and is searched at every turn."""
         return {task.title: task for task in self.task}
 
 
 class SampleProject(Struct, frozen=True, forbid_unknown_fields=True):
-    """A bundled sample. `folder` holds `project/`, `INTENT.md` and its playbook; `check` is what green means."""
+    """A bundled sample. `folder` holds `project/`, `INTENT.md` and the playbook; `check` is the check command."""
 
     name: str
     title: str
@@ -152,7 +152,7 @@ _ACTIONS = ("read", "list", "search", "write", "edit", "shell", "scratchpad")
 
 
 def sample_folder(name: str) -> Path:
-    """The folder of a bundled sample. Raises SwarmError (not_found) naming the nearest."""
+    """The folder of a bundled sample. Raises SwarmError (not_found), suggesting the nearest name."""
     for sample in list_samples():
         if sample.name == name:
             return sample.folder
@@ -160,7 +160,7 @@ def sample_folder(name: str) -> Path:
 
 
 def list_samples() -> list[SampleProject]:
-    """The bundled samples, sorted by name. Raises SwarmError (settings) for a broken `sample.toml`."""
+    """The bundled samples, sorted by name. Raises SwarmError (settings) for an invalid `sample.toml`."""
     base = Path(str(files("sample_projects")))
     found = []
     for described in sorted(base.glob("*/sample.toml")):
@@ -179,7 +179,7 @@ def unknown_sample(name: str, kind: ErrorKind) -> SwarmError:
 
 
 def load_playbook(path: Path) -> Playbook:
-    """Read and validate a playbook: a `playbook.toml` or the folder that holds one, next to its `files/`.
+    """Load and validate a playbook: a `playbook.toml`, or the folder with one, beside its `files/`.
 
     Raises SwarmError (settings) that names the file and the key.
     """
@@ -218,7 +218,7 @@ def _convert(values: object, kind: type[T], file: Path) -> T:
 
 
 def _whole_task(task: TaskScript, index: int, playbook: Playbook, file: Path) -> TaskScript:
-    """The task with its short forms as steps and every step's content in it."""
+    """The task with its shorthand expanded to steps and every step's content loaded."""
     key = f"task[{index}]"
     if task.step and (task.read or task.write or task.edit):
         raise broken(file, f"{key}.step", "a task has either `step` or `read`, `write` and `edit`")

@@ -1,6 +1,6 @@
-"""The rehearsal: a scripted stand-in for a model, for people without a key and for load tests.
+"""The rehearsal: a scripted stand-in for a model, for demos without a key and for load tests.
 
-It sees only the request that any provider would get; what it does follows from that, its playbook and a seed.
+Its turns depend only on the request, which is what any provider gets, the playbook and a seed.
 """
 
 import hashlib
@@ -17,23 +17,23 @@ from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmErr
 from engine.domain.types import CallId, Usage
 from engine.models.registry import Endpoint
 from engine.models.rehearsal.generated_playbook import Load, generate
-from engine.models.rehearsal.planner_script import planner_kept, planner_line
+from engine.models.rehearsal.planner_script import planner_line, planner_position
 from engine.models.rehearsal.playbook import Playbook, list_samples, load_playbook, unknown_sample
-from engine.models.rehearsal.script_position import Conversation, Kept, messages_in, read_conversation
-from engine.models.rehearsal.worker_script import Line, worker_kept, worker_line
+from engine.models.rehearsal.script_position import Position, ScriptContext, messages_in, read_context
+from engine.models.rehearsal.worker_script import Line, worker_line, worker_position
 from engine.ports.protocols import Clock
 
 _THINKING_S = (0.4, 3.0)
 _CHUNK = 24
-"""Characters of text that arrive at once."""
+"""Characters of text per streamed chunk."""
 _CHUNK_S = 0.05
 _PLANNERS = ("intent", "slice")
 
 
 class Rehearsed(Struct, frozen=True):
-    """A model name, understood. `speed` scales all waits (0: none); `seed` shifts the random ones.
+    """A parsed rehearsal name. `speed` scales all waits (0: none); `seed` varies random choices.
 
-    `turn_s`: what every turn takes, all its text at once, instead of such waits; 0: as they come.
+    `turn_s`: if set, every turn takes this many seconds and its text arrives at once.
     """
 
     playbook: Playbook
@@ -43,10 +43,10 @@ class Rehearsed(Struct, frozen=True):
 
 
 def open_rehearsal(name: str) -> Rehearsed:
-    """The playbook and options that `NAME?speed=0&…` stands for.
+    """Parse `NAME?speed=0&…` and load the playbook.
 
-    NAME is a bundled sample, a playbook.toml or a folder that holds one. Raises SwarmError: provider for an
-    unknown name (naming the nearest) or option, settings for a broken playbook.
+    NAME is a bundled sample, a playbook.toml or a folder with one. Raises SwarmError: provider for an unknown name
+    (suggesting the nearest) or option, settings for an invalid playbook.
     """
     place, _, query = name.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
@@ -61,7 +61,7 @@ def open_rehearsal(name: str) -> Rehearsed:
         raise SwarmError(
             ErrorKind.PROVIDER,
             f"the rehearsal `{place}` has no option `{next(iter(options))}`",
-            "options: speed, seed, turn_s; `load` also knows planners, tasks, conflicts, shell, drafts",
+            "options: speed, seed, turn_s; `load` also takes planners, tasks, conflicts, shell, drafts",
         )
     folder = samples.get(place) or Path(place).expanduser()
     if place not in samples and not folder.exists():
@@ -70,7 +70,7 @@ def open_rehearsal(name: str) -> Rehearsed:
 
 
 class RehearsalProvider:
-    """Plays playbooks. Holds nothing but the playbooks it has read, so one instance serves every agent."""
+    """Plays playbooks. Its only state is the playbooks it has loaded, so one instance serves all agents."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.name = endpoint.name
@@ -78,7 +78,7 @@ class RehearsalProvider:
         self._opened: dict[str, Rehearsed] = {}
 
     async def ask(self, request: Request, on_text: Callable[[str], None]) -> Turn:
-        """One turn. Raises ModelError: refused for an unknown playbook, bad_request for a rehearsed crash."""
+        """One turn. Raises ModelError: refused for an unknown playbook, bad_request for a scripted crash."""
         rehearsed = self._open(request.model)
         line = next_line(rehearsed.playbook, request)
         draw = _draws(request, rehearsed.seed)
@@ -110,8 +110,8 @@ class RehearsalProvider:
 
 
 def next_line(playbook: Playbook, request: Request) -> Line:
-    """What the actor says and does next: a function of the playbook and the request alone."""
-    conversation = read_conversation(request)
+    """What the agent says and does next, computed from the playbook and the request alone."""
+    conversation = read_context(request)
     told = messages_in(conversation.told)
     planner = conversation.kind in _PLANNERS
     if any(heading == "Compaction" for heading, _ in told):
@@ -124,9 +124,9 @@ def next_line(playbook: Playbook, request: Request) -> Line:
     return line
 
 
-def _summary(playbook: Playbook, conversation: Conversation) -> str:
+def _summary(playbook: Playbook, conversation: ScriptContext) -> str:
     planner = conversation.kind in _PLANNERS
-    kept: Kept = planner_kept(playbook, conversation) if planner else worker_kept(playbook, conversation)
+    kept: Position = planner_position(playbook, conversation) if planner else worker_position(playbook, conversation)
     done = f"{len(kept.heard)} handoffs are in" if planner else f"{kept.steps} steps are made"
     return f"{conversation.title}: {done}; I go on from there.\n\nPosition: {msgspec.json.encode(kept).decode()}"
 
@@ -144,7 +144,7 @@ def _turn(request: Request, line: Line, seed: int) -> Turn:
 
 
 def _usage(request: Request, output: int) -> Usage:
-    """Four characters a token; cached is what the turn before had already sent."""
+    """Usage at four characters per token; everything sent with the previous turn counts as cached."""
     fixed = len(request.system) + sum(len(tool.name) + len(tool.description) + 200 for tool in request.tools)
     sizes = [_size(message) for message in request.messages]
     turns = [index for index, message in enumerate(request.messages) if message.role == "assistant"]
@@ -163,7 +163,7 @@ def _size(message: Message) -> int:
 
 
 def _digest(request: Request, seed: int) -> str:
-    """Of the conversation's name, its length and its end: enough to differ from turn to turn."""
+    """A hash of the conversation's name, length, first and last message: different for every turn."""
     last = msgspec.json.encode(request.messages[-1]) if request.messages else b""
     first = msgspec.json.encode(request.messages[0]) if request.messages else b""
     known = f"{seed}/{request.conversation}/{len(request.messages)}/".encode()
@@ -171,7 +171,7 @@ def _digest(request: Request, seed: int) -> str:
 
 
 def _draws(request: Request, seed: int) -> float:
-    """A number in [0, 1) that the request and the seed decide."""
+    """A number in [0, 1) derived from the request and the seed."""
     return int(_digest(request, seed)[12:24], 16) / 16**12
 
 
@@ -202,5 +202,5 @@ def _number(text: str, name: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number < 1e9:
-        raise SwarmError(ErrorKind.PROVIDER, f"the rehearsal's option {name}={text} is no number", "use 0 or more")
+        raise SwarmError(ErrorKind.PROVIDER, f"invalid rehearsal option {name}={text}", "write a number, 0 or more")
     return number

@@ -1,7 +1,6 @@
-"""What a conversation tells the rehearsal: which script it is in and what has been done and heard so far.
+"""Finds the rehearsal's position in its script: which script a conversation follows and what has happened in it.
 
-All of it is read from the request that a provider gets, so that it holds over restarts and, by a line in the
-summary, over compaction.
+Everything is read from the request, so it survives restarts and, through a line in the summary, compaction.
 """
 
 import re
@@ -18,20 +17,20 @@ _MESSAGE = re.compile(
     r"|Compaction|Check|Notice)$",
     re.M,
 )
-_KEPT = re.compile(r"^Position: (\{.*\})$", re.M)
+_POSITION = re.compile(r"^Position: (\{.*\})$", re.M)
 _SECTION = re.compile(r"^## (Summary|Notes|Concerns|Deviations|Findings|Feedback)$", re.M)
 
 
 class Call(Struct, frozen=True):
-    """A tool call as a value. `raw`, when set, is sent instead of the arguments' JSON."""
+    """A tool call as a value. `raw`, if set, is sent instead of the arguments' JSON."""
 
     tool: str
     arguments: dict[str, object]
     raw: str = ""
 
 
-class Done(Struct, frozen=True):
-    """A call that was made, and its answer. `call` is None when its arguments are no JSON object."""
+class CallResult(Struct, frozen=True):
+    """A past call and its answer. `call` is None if its arguments are not a JSON object."""
 
     tool: str
     call: Call | None
@@ -40,29 +39,29 @@ class Done(Struct, frozen=True):
 
     @property
     def lost(self) -> bool:
-        """Whether a restart hid the outcome."""
+        """Whether a restart interrupted the call, so that its outcome is unknown."""
         return self.error and self.answer.startswith("interrupted")
 
 
 class Exchange(Struct, frozen=True):
-    """One turn of the model, and the text that it was told next."""
+    """One turn of the model, and the text that it received next."""
 
     said: str
-    done: tuple[Done, ...]
+    done: tuple[CallResult, ...]
     told: str
 
 
 class Report(Struct, frozen=True):
-    """A handoff as a planner hears of it; `sections` by their lower-case names."""
+    """A handoff as a planner receives it; `sections` by their lower-case names."""
 
     title: str
     status: str
     sections: dict[str, str]
 
 
-class Kept(Struct, frozen=True):
-    """What a summary keeps: how many steps or moves are made, a worker's open conflict, and for a planner what
-    it asked for, what it heard (status by title), the intent changes it knows and whether it has handed off.
+class Position(Struct, frozen=True):
+    """The position that a summary records: steps or moves made, a worker's open conflict, and for a planner what it
+    spawned, the handoffs it received (status by title), the intent changes it knows, and whether it has handed off.
     """
 
     steps: int = 0
@@ -73,21 +72,21 @@ class Kept(Struct, frozen=True):
     over: bool = False
 
 
-class Conversation(Struct, frozen=True):
-    """A request, taken apart. `kind` is intent, slice, task, conflict, repair or empty; `first` all text before
-    the first turn.
+class ScriptContext(Struct, frozen=True):
+    """A parsed request. `kind` is intent, slice, task, conflict, repair or empty; `first` is all text before the
+    first turn.
     """
 
     kind: str
     title: str
     first: str
-    kept: Kept
+    kept: Position
     exchanges: tuple[Exchange, ...]
 
     @property
-    def since_kept(self) -> str:
-        """What was told between the summary and the first turn after it; empty when nothing was summed up."""
-        found = list(_KEPT.finditer(self.first))
+    def since_summary(self) -> str:
+        """The text between the summary and the first turn after it; empty without a summary."""
+        found = list(_POSITION.finditer(self.first))
         return self.first[found[-1].end() :] if found else ""
 
     @property
@@ -96,11 +95,11 @@ class Conversation(Struct, frozen=True):
 
     @property
     def told(self) -> str:
-        """The newest text, to which no turn has answered yet."""
+        """The newest text, which no turn has answered yet."""
         return self.exchanges[-1].told if self.exchanges else self.first
 
 
-def read_conversation(request: Request) -> Conversation:
+def read_context(request: Request) -> ScriptContext:
     first: list[str] = []
     exchanges: list[Exchange] = []
     said, calls = "", list[ToolCall]()
@@ -129,11 +128,11 @@ def read_conversation(request: Request) -> Conversation:
     kind, title = "", ""
     if heading:
         kind, title = (heading[1] or heading[3]).lower(), (heading[2] or heading[4]).strip()
-    return Conversation(kind, title, text, _kept(text), tuple(exchanges))
+    return ScriptContext(kind, title, text, _position(text), tuple(exchanges))
 
 
 def messages_in(text: str) -> list[tuple[str, str]]:
-    """The messages that stand in one text: heading (without `# `) and body."""
+    """The messages in a text, as heading (without `# `) and body."""
     found = list(_MESSAGE.finditer(text))
     ends = [match.start() for match in found[1:]] + [len(text)]
     return [(match[1], text[match.end() : end].strip()) for match, end in zip(found, ends, strict=False)]
@@ -152,8 +151,8 @@ def first_line(text: str) -> str:
     return text.split("\n", 1)[0]
 
 
-def exit_of(done: Done) -> int | None:
-    """The exit status that a shell answer names; None when the command was killed or not run."""
+def exit_of(done: CallResult) -> int | None:
+    """The exit status in a shell answer; None if the command was killed or did not run."""
     match = re.match(r"exit (-?\d+) ", done.answer)
     return int(match[1]) if match else None
 
@@ -163,7 +162,7 @@ def paths_in(text: str) -> list[str]:
 
 
 def file_text(pieces: Iterable[str]) -> tuple[str, int]:
-    """A file's text from the answers of `read_file`, and the line to go on with (0: it is whole)."""
+    """A file's text from the answers of `read_file`, and the line to continue from (0: the text is complete)."""
     lines: list[str] = []
     more = 0
     for piece in pieces:
@@ -177,22 +176,22 @@ def file_text(pieces: Iterable[str]) -> tuple[str, int]:
     return "\n".join(lines) + "\n" if lines else "", more
 
 
-def _done(call: ToolCall, answers: dict[str, ToolAnswer]) -> Done:
+def _done(call: ToolCall, answers: dict[str, ToolAnswer]) -> CallResult:
     answer = answers.get(call.id)
     try:
         arguments = msgspec.json.decode(call.arguments, type=dict[str, object])
         made = Call(call.tool, arguments)
     except msgspec.MsgspecError:
         made = None
-    return Done(call.tool, made, answer.text if answer else "", answer.error if answer else False)
+    return CallResult(call.tool, made, answer.text if answer else "", answer.error if answer else False)
 
 
-def _kept(text: str) -> Kept:
-    found = _KEPT.findall(text)
+def _position(text: str) -> Position:
+    found = _POSITION.findall(text)
     try:
-        return msgspec.json.decode(found[-1], type=Kept) if found else Kept()
+        return msgspec.json.decode(found[-1], type=Position) if found else Position()
     except msgspec.MsgspecError:
-        return Kept()
+        return Position()
 
 
 def _sections(body: str) -> dict[str, str]:

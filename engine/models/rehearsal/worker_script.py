@@ -1,4 +1,4 @@
-"""What the rehearsal's workers do next: their steps, conflicts, failing tests, repairs and misbehaviour."""
+"""Decides a rehearsed worker's next turn: steps, conflicts, failing tests, repairs and misbehaviour."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,10 +10,10 @@ from engine.domain.types import HandoffStatus
 from engine.models.rehearsal.playbook import Playbook, Step, TaskScript, Words
 from engine.models.rehearsal.script_position import (
     Call,
-    Conversation,
-    Done,
+    CallResult,
     Exchange,
-    Kept,
+    Position,
+    ScriptContext,
     exit_of,
     file_text,
     first_line,
@@ -21,20 +21,20 @@ from engine.models.rehearsal.script_position import (
 )
 
 _HOG = "python3 -c \"held = []\nfor _ in range(6144): held.append(b'x' * 2**20)\""
-"""Takes up to 6 GiB, more than a command may have by default."""
+"""Allocates up to 6 GiB, more than a command may use by default."""
 _MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 
 
 class Line(Struct, frozen=True):
-    """What an actor says and does in one turn. `crash` stands for a call that the provider refuses."""
+    """What an agent says and does in one turn. `crash` makes the provider reject the call."""
 
     text: str
     calls: tuple[Call, ...] = ()
     crash: str = ""
 
 
-def worker_line(playbook: Playbook, conversation: Conversation) -> Line:
-    """The next line of a worker, a resolver or a fixup worker."""
+def worker_line(playbook: Playbook, conversation: ScriptContext) -> Line:
+    """The next turn of a worker, a resolver or a fixup worker."""
     if (colliding := _conflict(conversation)) is not None:
         since, paths = colliding
         return _resolve(playbook, conversation, since, paths)
@@ -60,14 +60,14 @@ def find_task(playbook: Playbook, title: str) -> TaskScript | None:
     return playbook.tasks_by_title.get(title)
 
 
-def worker_kept(playbook: Playbook, conversation: Conversation) -> Kept:
-    """What a worker keeps in its summary."""
+def worker_position(playbook: Playbook, conversation: ScriptContext) -> Position:
+    """The position that a worker records in its summary."""
     colliding = _conflict(conversation)
     paths = tuple(colliding[1]) if colliding and conversation.kind != "conflict" else ()
     if conversation.kind == "repair":
-        return Kept(steps_made(_repair_steps(playbook, conversation), conversation), conflict=paths)
+        return Position(steps_made(_repair_steps(playbook, conversation), conversation), conflict=paths)
     script = find_task(playbook, conversation.title)
-    return Kept(steps_made(script.step, conversation) if script else 0, conflict=paths)
+    return Position(steps_made(script.step, conversation) if script else 0, conflict=paths)
 
 
 def step_calls(step: Step) -> tuple[Call, ...]:
@@ -86,8 +86,8 @@ def step_calls(step: Step) -> tuple[Call, ...]:
     return (Call("rewrite_scratchpad", {"text": step.scratchpad}),)
 
 
-def steps_made(steps: Sequence[Step], conversation: Conversation) -> int:
-    """How many of the steps were made, in order; whatever else was done in between is passed over."""
+def steps_made(steps: Sequence[Step], conversation: ScriptContext) -> int:
+    """How many of the steps were made, in order; other turns between them are ignored."""
     made = conversation.kept.steps
     for exchange in conversation.exchanges:
         if made < len(steps) and was_made(step_calls(steps[made]), exchange):
@@ -96,7 +96,7 @@ def steps_made(steps: Sequence[Step], conversation: Conversation) -> int:
 
 
 def was_made(calls: tuple[Call, ...], exchange: Exchange) -> bool:
-    """Whether the turn made exactly these calls and no restart hid what came of them."""
+    """Whether the turn made exactly these calls and no restart interrupted them."""
     return bool(calls) and calls == tuple(done.call for done in exchange.done) and not _lost(exchange)
 
 
@@ -105,7 +105,7 @@ def hand_off(words: Words, say: str = "") -> Line:
     for name in ("notes", "concerns", "deviations", "findings", "feedback"):
         if getattr(words, name):
             arguments[name] = getattr(words, name)
-    return Line(say or "That is all; handing off.", (Call("submit_handoff", arguments),))
+    return Line(say or "CallResult; handing off.", (Call("submit_handoff", arguments),))
 
 
 def failed(summary: str, concerns: str = "") -> Line:
@@ -113,8 +113,8 @@ def failed(summary: str, concerns: str = "") -> Line:
 
 
 def merge_lines(text: str, rule: str) -> str:
-    """A file with conflict markers, resolved: `union` keeps trunk's lines and then those of the other side that
-    trunk's lack; `ours` keeps the worker's own, `theirs` trunk's.
+    """Resolve the conflict markers in a file: `union` keeps trunk's lines, then the other side's additional lines;
+    `ours` keeps the worker's side, `theirs` trunk's.
     """
     kept: list[str] = []
     sides: dict[str, list[str]] = {}
@@ -157,14 +157,14 @@ def _says(step: Step) -> str:
     if step.write:
         return f"Now I write {step.write}."
     if step.edit:
-        return f"I change {step.edit} where it belongs."
+        return f"I edit {step.edit}."
     if step.shell:
         return f"I run `{step.shell}`."
-    return "I note where I stand."
+    return "I note my progress."
 
 
-def _trouble(steps: Sequence[Step], made: int, conversation: Conversation) -> Line | None:
-    """What to do when the command of the step just made has failed against the plan."""
+def _trouble(steps: Sequence[Step], made: int, conversation: ScriptContext) -> Line | None:
+    """The reaction to a failed command that the script did not expect."""
     last = conversation.last
     if not made or last is None or not last.done or not steps[made - 1].shell or steps[made - 1].breaks:
         return None
@@ -175,18 +175,18 @@ def _trouble(steps: Sequence[Step], made: int, conversation: Conversation) -> Li
         return None
     tried = sum(one.call == done.call for exchange in conversation.exchanges[-2:] for one in exchange.done)
     if exit_of(done) is None and tried < 2:
-        return Line("It was killed. Once more, in case the machine was busy.", (done.call,))
+        return Line("It was killed. I retry, in case the machine was busy.", (done.call,))
     return failed(f"`{done.call.arguments['command']}` does not pass.", done.answer[-1500:])
 
 
-def _misbehave(script: TaskScript, conversation: Conversation) -> Line | None:
+def _misbehave(script: TaskScript, conversation: ScriptContext) -> Line | None:
     if script.misbehave == "crash":
         return Line("", crash="rehearsed crash")
     if script.misbehave == "loop":
-        return Line("Let me look at the files once more.", (Call("list_files", {"path": "."}),))
+        return Line("I look at the files again.", (Call("list_files", {"path": "."}),))
     if script.misbehave == "idle":
         nudged = any("# Nudge" in exchange.told for exchange in conversation.exchanges)
-        return None if nudged else Line("I think about how to go on.")
+        return None if nudged else Line("I think about the next step.")
     if script.misbehave == "hog":
         hog = Call("shell", {"command": _HOG})
         taken = any(done.call == hog for exchange in conversation.exchanges for done in exchange.done)
@@ -195,11 +195,11 @@ def _misbehave(script: TaskScript, conversation: Conversation) -> Line | None:
     if "open_file" not in tools:
         return Line("I open the file.", (Call("open_file", {"file": "AGENTS.md"}),))
     if not any(done.call is None for exchange in conversation.exchanges for done in exchange.done):
-        return Line("I read it with the right tool.", (Call("read_file", {}, raw='{"path": "AGENTS.md'),))
+        return Line("I read it with read_file.", (Call("read_file", {}, raw='{"path": "AGENTS.md'),))
     return None
 
 
-def _no_script(conversation: Conversation) -> Line:
+def _no_script(conversation: ScriptContext) -> Line:
     if conversation.kind == "conflict":
         return failed("There is no conflict to resolve in what I was given.")
     return failed(
@@ -208,8 +208,8 @@ def _no_script(conversation: Conversation) -> Line:
     )
 
 
-def _conflict(conversation: Conversation) -> tuple[list[Exchange], list[str]] | None:
-    """The turns since the newest conflict and its paths; None when there is no open conflict."""
+def _conflict(conversation: ScriptContext) -> tuple[list[Exchange], list[str]] | None:
+    """The newest conflict's paths and the turns since; None if no conflict is open."""
     for index in range(len(conversation.exchanges) - 1, -1, -1):
         for done in conversation.exchanges[index].done:
             if done.tool == "submit_handoff" and done.answer.startswith("conflict:"):
@@ -221,7 +221,7 @@ def _conflict(conversation: Conversation) -> tuple[list[Exchange], list[str]] | 
     return None
 
 
-def _resolve(playbook: Playbook, conversation: Conversation, since: list[Exchange], paths: list[str]) -> Line:
+def _resolve(playbook: Playbook, conversation: ScriptContext, since: list[Exchange], paths: list[str]) -> Line:
     script = find_task(playbook, conversation.title)
     done = [one for exchange in since for one in exchange.done if one.call is not None and not one.lost]
     reads: list[Call] = []
@@ -237,13 +237,13 @@ def _resolve(playbook: Playbook, conversation: Conversation, since: list[Exchang
             rule = (script.resolve if script else "") or playbook.resolve
             writes.append(Call("write_file", {"path": path, "content": merge_lines(text, rule)}))
     if reads:
-        return Line("Trunk has moved under me. I look at both sides of the conflict.", tuple(reads))
+        return Line("Trunk has moved. I look at both sides of the conflict.", tuple(reads))
     if writes:
-        return Line("Both sides meant something; I keep what both need.", tuple(writes))
+        return Line("I keep what both sides need.", tuple(writes))
     test = _test_of(script) or playbook.test
     runs = [one for one in done if one.tool == "shell"]
     if test and (not runs or (exit_of(runs[-1]) is None and len(runs) < 2)):
-        return Line("Now the tests, on the merged files.", (Call("shell", {"command": test}),))
+        return Line("I run the tests on the merged files.", (Call("shell", {"command": test}),))
     if runs and exit_of(runs[-1]) != 0:
         return failed("The merged files do not pass the tests.", runs[-1].answer[-1500:])
     words = script.handoff if script else Words()
@@ -256,17 +256,17 @@ def _test_of(script: TaskScript | None) -> str:
     return commands[-1] if commands else ""
 
 
-def _repair_steps(playbook: Playbook, conversation: Conversation) -> tuple[Step, ...]:
-    """Run the check, then what the matching repair says, then the check again."""
-    check = Step(shell=playbook.test, say="First I see for myself what fails.")
+def _repair_steps(playbook: Playbook, conversation: ScriptContext) -> tuple[Step, ...]:
+    """Run the check, then the steps of the matching repair, then the check again."""
+    check = Step(shell=playbook.test, say="First I reproduce the failure.")
     output = "\n".join(_outputs(conversation.exchanges[:3]))
     for repair in playbook.repair:
         if re.search(repair.when, output or conversation.first):
-            return (check, *repair.step, Step(shell=playbook.test, say="Now the whole check again."))
+            return (check, *repair.step, Step(shell=playbook.test, say="I run the whole check again."))
     return (check,)
 
 
-def _repair(playbook: Playbook, conversation: Conversation) -> Line:
+def _repair(playbook: Playbook, conversation: ScriptContext) -> Line:
     steps = _repair_steps(playbook, conversation)
     made = steps_made(steps, conversation)
     if not made:
@@ -292,7 +292,7 @@ def _outputs(exchanges: Iterable[Exchange]) -> list[str]:
     return _outputs_of(one for exchange in exchanges for one in exchange.done)
 
 
-def _outputs_of(done: Iterable[Done]) -> list[str]:
+def _outputs_of(done: Iterable[CallResult]) -> list[str]:
     return [one.answer for one in done if one.tool == "shell" and first_line(one.answer).startswith("exit ")]
 
 
@@ -308,5 +308,5 @@ def _read(path: str) -> Call:
     return Call("read_file", {"path": path})
 
 
-def _path(done: Done) -> str:
+def _path(done: CallResult) -> str:
     return str(done.call.arguments.get("path", "")) if done.call else ""

@@ -14,7 +14,7 @@ import pytest
 from engine.domain.conversation import Message, Opaque, Request, StopReason, Text, ToolAnswer, ToolSpec, Turn
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName
-from engine.models.client import ModelDesk
+from engine.models.client import ModelClient
 from tests.engine.models.real_clock import RealClock
 from tests.simulated.time import SeededRandomness
 
@@ -63,14 +63,14 @@ def address(installed: Path) -> Iterator[str]:
         server.wait(20)
 
 
-def desk_at(address: str) -> ModelDesk:
+def desk_at(address: str) -> ModelClient:
     settings = {
         "anthropic": ProviderSettings(base_url=address),
         "openai": ProviderSettings(base_url=f"{address}/v1"),
         "openai-chat": ProviderSettings(base_url=f"{address}/v1"),
     }
     keys = {"ANTHROPIC_API_KEY": "sk-ant-1234567890", "OPENAI_API_KEY": "sk-1234567890"}
-    return ModelDesk(settings, keys, RealClock(), SeededRandomness(1))
+    return ModelClient(settings, keys, RealClock(), SeededRandomness(1))
 
 
 def opening(title: str) -> Request:

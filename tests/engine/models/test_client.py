@@ -1,4 +1,4 @@
-"""The desk and its admission: pacing, retries, fairness and prices, in virtual time."""
+"""The desk and its queue: pacing, retries, fairness and prices, in virtual time."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from engine.domain.conversation import Message, Request, StopReason, Text, Turn
 from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName, Usage
-from engine.models.call_queue import Admission
-from engine.models.client import FIRST_RETRIES, PAID_RETRIES, ModelDesk
+from engine.models.call_queue import CallQueue
+from engine.models.client import FIRST_RETRIES, PAID_RETRIES, ModelClient
 from engine.models.registry import Endpoint
 from tests.simulated.time import SeededRandomness, SimulatedClock, simulate
 
@@ -50,11 +50,11 @@ class Scripted:
         self.closed = True
 
 
-def desk_for(provider: Scripted, clock: SimulatedClock, settings: ProviderSettings | None = None) -> ModelDesk:
+def desk_for(provider: Scripted, clock: SimulatedClock, settings: ProviderSettings | None = None) -> ModelClient:
     def opener(_: Endpoint) -> Scripted:
         return provider
 
-    return ModelDesk({"rehearsal": settings or ProviderSettings()}, {}, clock, SeededRandomness(1), opener)
+    return ModelClient({"rehearsal": settings or ProviderSettings()}, {}, clock, SeededRandomness(1), opener)
 
 
 def ignore(*_: object) -> None:
@@ -285,10 +285,10 @@ def test_cancelled_calls_leave_no_hole_in_the_line() -> None:
 
 def test_a_cancellation_that_meets_its_own_admission_gives_the_place_back() -> None:
     async def main(clock: SimulatedClock) -> None:
-        admission = Admission(clock, 1)
+        queue = CallQueue(clock, 1)
 
         async def hold() -> None:
-            async with admission.slot(admission.ticket()):
+            async with queue.slot(queue.ticket()):
                 await clock.sleep(1)
 
         first, second = asyncio.create_task(hold()), asyncio.create_task(hold())
@@ -298,8 +298,8 @@ def test_a_cancellation_that_meets_its_own_admission_gives_the_place_back() -> N
         second.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
         await hold()
-        assert admission.statistics.in_flight == 0
-        await admission.close()
+        assert queue.statistics.in_flight == 0
+        await queue.close()
 
     simulate(main)
 
@@ -330,7 +330,7 @@ def test_the_rehearsal_costs_nothing_and_the_name_loses_its_provider() -> None:
 
 
 async def test_a_missing_key_is_a_setting_that_cannot_work() -> None:
-    desk = ModelDesk({}, {}, SimulatedClock(), SeededRandomness(1))
+    desk = ModelClient({}, {}, SimulatedClock(), SeededRandomness(1))
     with pytest.raises(SwarmError) as caught:
         await desk.prepare([ModelName("anthropic:claude-sonnet-4-5")])
     assert caught.value.kind is ErrorKind.PROVIDER

@@ -14,7 +14,7 @@ from engine.domain.conversation import Message, Request, StopReason, Text, ToolA
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName
-from engine.models.client import ModelDesk
+from engine.models.client import ModelClient
 from tests.engine.models.real_clock import RealClock
 from tests.simulated.time import SeededRandomness
 
@@ -61,7 +61,7 @@ async def control(address: str) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-def desk_at(address: str) -> ModelDesk:
+def desk_at(address: str) -> ModelClient:
     quick: dict[str, Any] = {"stall_timeout": 1.0, "max_retries": 3}
     settings = {
         "anthropic": ProviderSettings(base_url=f"{address}/anthropic", **quick),
@@ -69,7 +69,7 @@ def desk_at(address: str) -> ModelDesk:
         "openai-chat": ProviderSettings(base_url=f"{address}/v1", **quick),
     }
     keys = {"ANTHROPIC_API_KEY": "sk-ant-1234567890", "OPENAI_API_KEY": "sk-1234567890"}
-    return ModelDesk(settings, keys, RealClock(), SeededRandomness(3))
+    return ModelClient(settings, keys, RealClock(), SeededRandomness(3))
 
 
 def ignore(*_: object) -> None:

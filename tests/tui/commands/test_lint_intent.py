@@ -31,7 +31,7 @@ def test_without_a_model_the_rules_speak_and_say_so(wish: str, capsys: pytest.Ca
     told = capsys.readouterr()
     assert "line 1: vague: “fast” — hint: how fast, how large: give a number" in told.out
     assert "missing: it does not say when it is done" in told.out
-    assert told.err.startswith("note: checked by rules only, a model would find more: no model is chosen")
+    assert told.err.startswith("note: checked by rules only, a model would find more: no model is configured")
 
 
 def test_a_model_that_was_asked_for_and_cannot_answer_is_an_error(wish: str) -> None:
