@@ -198,7 +198,7 @@ class Attempt:
             task = replace(task, reason=task.unwanted or "cancelled")
             ended = e.TaskEnded(TaskState.CANCELLED, task.reason, intent=task.cancelled_under)
             drafts.append(Draft(ended, self.agent, task.id))
-        drafts.extend(cancellation.told(self.host, task))
+        drafts.extend(cancellation.cancelled_handoff(self.host, task))
         drafts.extend(
             Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=task.reason), other.id, task.id)
             for other in self.host.snapshot.agents.values()

@@ -1,4 +1,4 @@
-"""What ends a subtree or a task for good: events of one batch, so that it is wholly cancelled or not at all."""
+"""Cancels tasks and subtrees: the events of one batch, so that all of it is cancelled or nothing."""
 
 from msgspec.structs import replace
 
@@ -10,9 +10,9 @@ from engine.domain.types import Agent, AgentId, AgentState, Role, Task, TaskStat
 
 
 def cancelled(run: RunContext, agent: Agent, reason: str, intent: int = 0) -> tuple[Draft, ...]:
-    """The agent with all below it, or with its task; whoever asked for it is told. Empty when it has ended.
+    """Cancel a planner with everything below it, or an agent with its task. The planner above gets a handoff.
 
-    `intent`: the version by which its planner takes it back (0: a person does).
+    `intent`: the version under which the planner above cancels it; 0 if a person does. Empty if it has ended.
     """
     if agent.role is Role.PLANNER:
         return _subtree(run, agent, reason, intent)
@@ -21,19 +21,19 @@ def cancelled(run: RunContext, agent: Agent, reason: str, intent: int = 0) -> tu
         return ()
     ends = _task(task, reason, intent)
     if task.state is not TaskState.QUEUED:
-        return (ends,)  # its planner is told when its attempt has come to its end
-    return (ends, *told(run, replace(task, reason=reason), agent.id))
+        return (ends,)  # its planner gets the handoff when the attempt has stopped
+    return (ends, *cancelled_handoff(run, replace(task, reason=reason), agent.id))
 
 
-def below(run: RunContext, planner: AgentId, reason: str, intent: int = 0) -> tuple[Draft, ...]:
-    """All that a planner has outstanding. What waits in the queue ends without a word: nobody is there to hear it."""
+def everything_below(run: RunContext, planner: AgentId, reason: str, intent: int = 0) -> tuple[Draft, ...]:
+    """Cancel all open work of a planner that ends too. Queued tasks get no handoff, as nobody would read it."""
     tasks = (_task(task, reason, intent) for task in run.snapshot.open_tasks(planner))
     slices = (_subtree(run, child, reason, intent) for child in run.snapshot.subplanners(planner))
     return (*tasks, *(draft for drafts in slices for draft in drafts))
 
 
-def told(run: RunContext, task: Task, agent: AgentId | None = None) -> tuple[Draft, Draft]:
-    """The handoff in which a planner hears of a cancelled task; from `agent` where nobody was at it."""
+def cancelled_handoff(run: RunContext, task: Task, agent: AgentId | None = None) -> tuple[Draft, Draft]:
+    """The handoff that tells a planner about a cancelled task. `agent`: who it is from, if none worked on it."""
     text = handoffs.engine_text(f"Cancelled before it was done: {task.reason or 'cancelled'}")
     return handoffs.delivered(run, task, text, None, None, by_engine=True, agent=agent)
 
@@ -42,22 +42,22 @@ def _subtree(run: RunContext, planner: Agent, reason: str, intent: int) -> tuple
     if planner.state in (AgentState.FAILED, AgentState.CANCELLED):
         return ()
     ends = Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=reason), planner.id)
-    drafts = below(run, planner.id, reason, intent)
-    if planner.state is AgentState.DONE:  # it has handed off: there is nothing more to tell
+    drafts = everything_below(run, planner.id, reason, intent)
+    if planner.state is AgentState.DONE:  # it has handed off already
         return (*drafts, ends)
     text = handoffs.engine_text(f"Cancelled before it was done: {reason}", notes=_left(run, planner))
     return (*drafts, *handoffs.slice_delivered(run, planner, text, by_engine=True), ends)
 
 
 def _task(task: Task, reason: str, intent: int) -> Draft:
-    """A landing under way is not torn: the task ends cancelled unless it goes through."""
+    """Cancel one task; while it lands, mark it unwanted, so that it is cancelled unless the landing succeeds."""
     if task.state is TaskState.LANDING:
         return Draft(e.TaskUnwanted(reason, intent), task.agent, task.id)
     return Draft(e.TaskEnded(TaskState.CANCELLED, reason, intent=intent), task.agent, task.id)
 
 
 def _left(run: RunContext, planner: Agent) -> str:
-    """What became of a slice's own tasks."""
+    """How many of a planner's own tasks have landed, and how many are open."""
     tasks = [run.snapshot.tasks[id] for id in run.snapshot.tasks_of.get(planner.id, ())]
     landed = sum(task.state is TaskState.LANDED for task in tasks)
     return f"Tasks landed: {landed}. Tasks still open: {sum(not task.ended for task in tasks)}." if tasks else ""

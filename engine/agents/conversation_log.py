@@ -1,20 +1,18 @@
-"""An agent's conversation: what its model is sent, folded from the agent's own events."""
+"""An agent's conversation with its model, built from the agent's events."""
 
 from engine.domain import events as e
 from engine.domain.conversation import Block, Message, Text, ToolAnswer, ToolCall
-from engine.domain.types import (
-    CallId,
-)
+from engine.domain.types import CallId
 
 DROPPED = "(this answer was dropped to save context; call the tool again if you still need it)"
 CHARACTERS_PER_TOKEN = 4
-"""A rough mean for English and code, used only between two reports of the provider."""
+"""A rough average for English and code, used only until the provider reports the next count."""
 
 
 class Conversation:
-    """What the agent's model is sent, in order. A fold over the agent's own events, live as on resume.
+    """The messages that the agent's model gets, in order. Built from the same events in a live run and on resume.
 
-    `given` for the next turn starts with `opening` where the conversation (re)starts.
+    `opening` is set while the conversation has not begun, or begins again: the next turn's `given` starts with it.
     """
 
     def __init__(self) -> None:
@@ -27,21 +25,21 @@ class Conversation:
 
     @property
     def unanswered(self) -> tuple[ToolCall, ...]:
-        """Calls of the last turn that have no answer yet."""
+        """The last turn's calls without an answer."""
         if not self.messages or self.messages[-1].role != "assistant":
             return ()
         return tuple(call for call in self.messages[-1].calls if call.id not in self.answers)
 
     def asking(self, given: str | None) -> tuple[Message, ...]:
-        """The messages of the next request: all so far, then the answers and what the agent is given."""
+        """The messages of the next request: the conversation, the answers to its last calls, and what is given."""
         return (*self.messages, self._user(given)) if self.answers or given else tuple(self.messages)
 
     def fresh_tokens(self, given: str | None) -> int:
-        """An estimate of what the next request holds beyond what the last one reported."""
+        """An estimate of the tokens that the next request adds to those of the last one."""
         return (self._fresh_characters + len(given or "")) // CHARACTERS_PER_TOKEN
 
     def apply(self, event: e.Event) -> None:
-        """Fold an event of this agent in."""
+        """Add what an event of this agent says."""
         body = event.body
         if isinstance(body, e.TurnTaken):
             self.messages = [*self.asking(body.given), body.message]

@@ -1,4 +1,4 @@
-"""A handoff on its way up the tree: its record, and the message in which a planner gets it."""
+"""Delivers handoffs: each is recorded together with the message that brings it to the planner above."""
 
 from engine.agents.host import RunContext
 from engine.agents.inbox import message_to
@@ -19,12 +19,12 @@ from engine.domain.types import (
 )
 from engine.policy.hotspots import newly_hot
 
-NAMED = 5
-"""Files in which changes collide that a planner is told of at once."""
+HOT_FILES_NAMED = 5
+"""The most files with repeated conflicts that one message names."""
 
 
 def engine_text(summary: str, **parts: str) -> HandoffText:
-    """A handoff that the engine writes for an agent that cannot."""
+    """A failed handoff that the engine writes on an agent's behalf."""
     return HandoffText(HandoffStatus.FAILED, summary, **parts)
 
 
@@ -38,7 +38,7 @@ def delivered(
     by_engine: bool = False,
     agent: AgentId | None = None,
 ) -> tuple[Draft, Draft]:
-    """A task's handoff and the message in which its planner gets it; from `agent` where nobody is at the task."""
+    """A task's handoff and the message to its planner. `agent`: who it is from, if no agent works on the task."""
     agent = agent or task.agent
     assert agent is not None
     handoff = Handoff(
@@ -54,14 +54,14 @@ def delivered(
         by_engine=by_engine,
     )
     hot = newly_hot(run.snapshot, task)
-    note = run.prompts["hotspots"].render(files=bullets(map(str, hot[:NAMED]))) if hot else ""
+    note = run.prompts["hotspots"].render(files=bullets(map(str, hot[:HOT_FILES_NAMED]))) if hot else ""
     return addressed(run, handoff, task.spec.title, task.planner, note)
 
 
 def slice_delivered(
     run: RunContext, planner: Agent, text: HandoffText, *, by_engine: bool = False
 ) -> tuple[Draft, ...]:
-    """A planner's handoff, and the message in which the planner above gets it, if there is one."""
+    """A planner's handoff, and the message to the planner above, if there is one."""
     handoff = Handoff(
         id=HandoffId(run.ids.new("h")),
         at=run.clock.now(),
@@ -78,7 +78,7 @@ def slice_delivered(
 
 
 def addressed(run: RunContext, handoff: Handoff, title: str, planner: AgentId, more: str = "") -> tuple[Draft, Draft]:
-    """A handoff and the message in which a planner gets it, with `more` of the engine's own at its end."""
+    """A handoff and the message that brings it to a planner. `more`: what the engine adds to the message."""
     text = "\n\n".join(filter(None, (handoff_message(title, handoff), more.strip())))
     return (
         Draft(e.HandedOff(handoff), handoff.agent, handoff.task),

@@ -1,4 +1,4 @@
-"""What the roles need of the running swarm."""
+"""What agents need from the running swarm, as protocols."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -14,12 +14,12 @@ from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
 
 
-class AttemptFailed(Exception):  # noqa: N818 - an outcome, told like an exception
-    """The agent will not get to its end by going on; the message says why, fit for its planner."""
+class AttemptFailed(Exception):  # noqa: N818 - an outcome, raised like an exception
+    """The agent should not continue. The message tells its planner why."""
 
 
-class BudgetSpent(Exception):  # noqa: N818 - an outcome, told like an exception
-    """The agent may make no more model calls. `of_task`: its task's own limit says so, and no larger part's."""
+class BudgetSpent(Exception):  # noqa: N818 - an outcome, raised like an exception
+    """The agent may make no more model calls. `of_task`: because of its task's own limit alone."""
 
     def __init__(self, reason: str, of_task: bool) -> None:
         super().__init__(reason)
@@ -27,7 +27,7 @@ class BudgetSpent(Exception):  # noqa: N818 - an outcome, told like an exception
 
 
 class RunContext(Protocol):
-    """What it takes to write events: the run's state and settings, and where times, ids and texts come from."""
+    """What is needed to write events: the run's state and settings, and the source of times, ids and texts."""
 
     snapshot: Snapshot
     settings: Settings
@@ -37,11 +37,11 @@ class RunContext(Protocol):
 
 
 class RunRecorder(RunContext, Recorder, Protocol):
-    """The run, and the one way to change it."""
+    """A run context with the one way to change the run."""
 
 
 class Host(RunRecorder, Protocol):
-    """The swarm as its agents' code sees it. Everything that changes goes through `record`."""
+    """The swarm as agents see it. Every change to its state goes through `record`."""
 
     models: Models
     toolbox: Toolbox
@@ -51,19 +51,19 @@ class Host(RunRecorder, Protocol):
     mask: Mask
 
     async def safe_point(self, agent: AgentId) -> None:
-        """Hold the agent here while it is paused."""
+        """Wait while the agent is paused."""
         ...
 
     async def thawed(self, agent: AgentId) -> None:
-        """Hold the agent here while its subtree is frozen."""
+        """Wait while the agent's subtree is frozen."""
         ...
 
     def freezable(self, agent: AgentId, workspace: Workspace, command: str) -> AbstractAsyncContextManager[None]:
-        """While a command of the agent runs: it stands still whenever the agent's subtree is frozen."""
+        """Run a command of the agent inside this: it is suspended whenever the agent's subtree is frozen."""
         ...
 
     def time_limit(self, agent: AgentId, seconds: float) -> AbstractAsyncContextManager[None]:
-        """Limit the agent's attempt to so many seconds, without those for which it is held. Raises TimeoutError."""
+        """Limit the agent's attempt to this time, not counting pauses. Raises TimeoutError."""
         ...
 
     async def message_for(self, agent: AgentId) -> None:
@@ -71,12 +71,12 @@ class Host(RunRecorder, Protocol):
         ...
 
     async def ask(self, agent: AgentId, request: Request) -> Turn:
-        """Ask the agent's model, within the budget, showing the text to whoever looks at the agent.
+        """Ask the agent's model, within the budget. The text is streamed to whoever watches the agent.
 
-        Raises ModelError, and BudgetSpent for an agent at a task.
+        Raises ModelError, and BudgetSpent for an agent that works on a task.
         """
         ...
 
     def show(self, agent: AgentId, text: str) -> None:
-        """Hand live output of the agent's command to whoever looks at it."""
+        """Stream output of the agent's command to whoever watches the agent."""
         ...

@@ -1,4 +1,4 @@
-"""Messages for agents: into an inbox, and out of it as far as they fit."""
+"""Messages to agents: how they get into an inbox, and how much of an inbox an agent reads at once."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,7 +19,10 @@ def message_to(
     intent: int = 0,
     handoff: HandoffId | None = None,
 ) -> Draft:
-    """The event that puts a message into an agent's inbox. `intent`: the version that the message brings, if any."""
+    """The event that puts a message into an agent's inbox.
+
+    `intent`: the version of the intent that the message announces, 0 for none.
+    """
     message = InboxMessage(
         MessageId(run.ids.new("m")), run.clock.now(), agent, source, text, handoff=handoff, intent=intent
     )
@@ -27,7 +30,7 @@ def message_to(
 
 
 def readable(inbox: Sequence[InboxMessage], characters: int) -> tuple[InboxMessage, ...]:
-    """The oldest messages that fit into so many characters, at least one: of one that is longer, head and tail."""
+    """The oldest messages that fit into this many characters; at least one, shortened if it has to be."""
     taken = 0
     for number, message in enumerate(inbox):
         taken += len(message.text)
@@ -37,7 +40,7 @@ def readable(inbox: Sequence[InboxMessage], characters: int) -> tuple[InboxMessa
 
 
 def shortened(text: str, characters: int) -> str:
-    """Head and tail of a text, and how much is missing between them."""
+    """The head and the tail of a text, and how much was left out between them."""
     tail = characters // 4
     left_out = (
         f"\n\n({len(text) - characters} characters were left out here because they do not fit into your context)\n\n"

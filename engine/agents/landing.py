@@ -1,4 +1,4 @@
-"""From a finished copy to a landed commit and a delivered handoff: what workers, fixups and resolvers share."""
+"""Lands an agent's change on trunk, and brings conflicts back into its workspace. Every role with a task uses it."""
 
 import asyncio
 from collections.abc import Iterable
@@ -22,26 +22,26 @@ from engine.ports.protocols import LandResult, Workspace, WorkspaceError
 
 MARKER = b"<<<<<<< trunk"
 YOURS = ".swarm/yours"
-"""Where a copy keeps the agent's version of a conflicting file that holds no markers; nothing there lands."""
+"""Folder in a workspace for the agent's version of conflicting files that cannot hold markers; it never lands."""
 DETAILS = 2_000
-"""Characters of git's own words about a conflict."""
+"""Characters kept of what git says about a conflict."""
 
 
 async def offer(host: Host, task: Task, context: AgentToolContext, text: HandoffText) -> LandResult:
-    """Offer what the agent's copy holds to trunk, with its start on record before and its result after.
+    """Offer the change in the agent's workspace to trunk. The start of the landing is on disk before trunk moves.
 
-    The result of a landing that took place is not recorded here but with the handoff, atomically. A task that has
-    ended meanwhile is refused, and nothing is recorded.
+    A successful landing is not recorded here but together with the handoff, atomically. The change of a task that
+    has ended in the meantime is refused, and nothing is recorded.
     """
     workspace = context.opened
     change = context.commit if workspace is None else await workspace.commit(task.spec.title)
-    if host.snapshot.tasks[task.id].ended:  # cancelled while its copy was read
+    if host.snapshot.tasks[task.id].ended:  # cancelled while its workspace was read
         return LandResult(LandingState.REFUSED, base=context.commit, reason="the task has ended")
     landing = LandingId(host.ids.new("l"))
     owner = task.agent or context.agent.id
     await host.durable(host.record(Draft(e.LandingStarted(landing, change, text), owner, task.id)))
     if task.attempt > 1 and (earlier := await host.trunk.find_landed(task.id)) is not None:
-        # A process of a dead engine may have moved trunk after recovery had looked: never land a task twice.
+        # A git process of a killed engine may have moved trunk after recovery looked: never land a task twice.
         result = LandResult(LandingState.MERGED, base=context.commit, commit=earlier)
     elif workspace is None:
         result = LandResult(LandingState.EMPTY, base=context.commit)
@@ -55,7 +55,7 @@ async def offer(host: Host, task: Task, context: AgentToolContext, text: Handoff
 
 
 async def _hand_back(workspace: Workspace, merged: CommitId, result: LandResult) -> None:
-    """Put both sides into the copy. A file that cannot hold both keeps trunk's; the agent's own is laid beside."""
+    """Put both sides into the workspace. A file that cannot hold both keeps trunk's; the agent's goes into YOURS."""
     mine = {path: content for path in result.conflicts if (content := await _content(workspace, path)) is not None}
     await workspace.advance(merged, result.base)
     marked = await still_marked(workspace, mine)
@@ -72,16 +72,16 @@ async def _content(workspace: Workspace, path: str) -> bytes | None:
 
 
 def conflict(host: Host, result: LandResult) -> str:
-    """What an agent is told of a conflict that has come back to it."""
+    """What an agent is told about the conflict in its workspace."""
     return host.prompts["conflict"].render(
         paths=bullets(result.conflicts), yours=YOURS, details=result.reason[:DETAILS] or "(nothing)"
     )
 
 
 async def land(host: Host, task: Task, context: AgentToolContext, text: HandoffText) -> LandResult:
-    """Offer the change so that cancellation cannot stop it halfway: what has landed is reported, whatever else happens.
+    """Offer the change in a way that cancellation cannot stop halfway.
 
-    A cancellation that arrives takes effect afterwards, unless the change has landed by then.
+    A cancellation takes effect afterwards, and not at all if the change has landed.
     """
     landing_task = asyncio.ensure_future(offer(host, task, context, text))
     cancelled: asyncio.CancelledError | None = None
@@ -101,7 +101,7 @@ async def land(host: Host, task: Task, context: AgentToolContext, text: HandoffT
 
 
 def message(host: Host, task: Task, text: HandoffText) -> str:
-    """The landed commit's message; its trailers tie it to the journal."""
+    """The message of the landed commit; its trailers name the task, agent and intent in the journal."""
     agent = host.snapshot.agents[task.agent].path if task.agent else ""
     return commit_message(
         task.spec.title,
@@ -111,7 +111,7 @@ def message(host: Host, task: Task, text: HandoffText) -> str:
 
 
 async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> list[str]:
-    """Those of the paths that still hold conflict markers."""
+    """The paths whose files still hold conflict markers."""
     if workspace is None:
         return []
     marked = []
@@ -120,12 +120,12 @@ async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> lis
             if any(line.startswith(MARKER) for line in (await workspace.read_file(path)).splitlines()):
                 marked.append(path)
         except WorkspaceError:
-            continue  # deleted, or no longer a file: that is a resolution
+            continue  # deleted, or not a file any more: that resolves the conflict
     return marked
 
 
 def landing_of(run: RunContext, id: LandingId, task: Task, owner: AgentId, result: LandResult) -> Landing:
-    """The record of a landing that has ended; one that follows a conflict counts as resolved."""
+    """The record of a finished landing. One that merges after a conflict counts as resolved."""
     state = result.state
     if state is LandingState.MERGED and run.snapshot.tasks[task.id].conflicts:
         state = LandingState.RESOLVED

@@ -1,10 +1,10 @@
-"""Shapes of the text that agents read."""
+"""Formats text for agents as Markdown."""
 
 from collections.abc import Iterable
 
 
 def sections(title: str, **texts: str) -> str:
-    """A heading and the sections that are not empty; `earlier_attempt` becomes `## Earlier attempt`."""
+    """A title and the sections that have text. The name `earlier_attempt` becomes `## Earlier attempt`."""
     parts = [f"# {title}"]
     parts += [
         f"## {name.replace('_', ' ').capitalize()}\n\n{text.strip()}" for name, text in texts.items() if text.strip()
@@ -17,5 +17,5 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Each line behind `>`: what an agent wrote cannot pass for a heading of ours or for the person's words."""
+    """The text with `> ` before each line, so that what an agent wrote cannot pass for the engine's or a person's."""
     return "\n".join(f"> {line}" for line in text.strip().splitlines())

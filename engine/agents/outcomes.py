@@ -87,7 +87,7 @@ def _cancelled(run: RunContext, task: Task) -> tuple[Draft, ...]:
     return (
         *_agents_ended(run, task, task.unwanted),
         Draft(ended, task.agent, task.id),
-        *cancellation.told(run, replace(task, reason=task.unwanted)),
+        *cancellation.cancelled_handoff(run, replace(task, reason=task.unwanted)),
     )
 
 

@@ -1,4 +1,4 @@
-"""A planner: sleeps until a message arrives, plans, hands off, and is woken again by what comes later."""
+"""A planner: it plans, waits for messages, hands off, and is woken again by later messages."""
 
 from msgspec.structs import replace
 
@@ -28,10 +28,9 @@ from engine.tools.tool import Answer, faulted, refused
 
 RESTARTS = 2
 WINDOW_S = 3_600.0
-"""How often within so many seconds a planner may fail and be started again with a fresh context."""
+"""A planner that fails is restarted with a fresh context, at most RESTARTS times within WINDOW_S seconds."""
 RESTART_S = 5.0
-"""Seconds before the first restart; doubled each time."""
-
+"""Seconds before the first restart; doubled for each further one."""
 
 CHECK_FAILS = (
     "not yet: the project's check fails on the newest trunk, and fixups did not repair it; "
@@ -40,7 +39,7 @@ CHECK_FAILS = (
 
 
 class Planner:
-    """One planner of the tree, root or not, from its first message to the end of the run."""
+    """One planner, root or not, from its first message to the end of the run."""
 
     def __init__(self, host: Host, agent: AgentId, conversation: Conversation) -> None:
         self.host = host
@@ -53,7 +52,7 @@ class Planner:
         return self.host.snapshot.agents[self.agent_id]
 
     async def run(self) -> None:
-        """Until cancelled, or until the planner has failed for good."""
+        """Plan until cancelled or failed for good."""
         context = AgentToolContext(self.host, self.agent_id, await self.host.trunk.tip(), self._hand_off)
         try:
             while self.agent.state is not AgentState.FAILED:
@@ -66,7 +65,7 @@ class Planner:
             await context.close()
 
     async def _plan(self, context: AgentToolContext) -> None:
-        """From a message to a handoff, or to a failure that a fresh context may mend."""
+        """Work until the next handoff. After a failure, start again with a fresh context, or give up."""
         try:
             await (await self._loop(context)).run()
         except (AttemptFailed, ModelError, WorkspaceLost) as error:
@@ -79,9 +78,9 @@ class Planner:
                 self._fail(str(error))
                 return
             self.host.record(
-                Draft(e.Warned(f"{self.agent.path} starts again with a fresh context: {error}"), self.agent_id)
+                Draft(e.Warned(f"{self.agent.path} was restarted with a fresh context: {error}"), self.agent_id)
             )
-            restarted = e.ContextCompacted(await self._afresh(), Usage())
+            restarted = e.ContextCompacted(await self._restarted_opening(), Usage())
             self.host.record(Draft(restarted, self.agent_id))
             self.conversation = Conversation()
             self.conversation.apply(e.Event(0, 0, 0, restarted, self.agent_id))
@@ -96,15 +95,15 @@ class Planner:
         return Loop(host, context, prompt, system, lambda: self._opening(notes), steps, self.conversation)
 
     def _opening(self, notes: str) -> str:
-        """What the planner is for, as it stands now: intent and scope may have changed since it was told."""
+        """The first message, with the intent and scope as they are now."""
         intent = self.host.snapshot.intent
         if self.agent.parent is not None:
             return slice_opening(self.agent, intent, notes)
         assert intent is not None
         return intent_opening(intent, notes)
 
-    async def _afresh(self) -> str:
-        """The opening of a fresh context: what the planner must not ask for again, and what it wrote down."""
+    async def _restarted_opening(self) -> str:
+        """The first message of a fresh context, with the planner's notes, its open work and what has ended."""
         snapshot, me = self.host.snapshot, self.agent_id
         notes = await repository_notes(self.host, await self.host.trunk.tip())
         return pinned(snapshot, me, self._opening(notes), ended(snapshot, me))
@@ -120,19 +119,22 @@ class Planner:
         if messages:
             return refused(f"not yet: read the messages that follow first (unread: {len(messages)})")
         seen: tuple[Draft, ...] = ()
-        if self.agent.parent is None and text.status is HandoffStatus.DONE and self._red_for_sure():
+        if self.agent.parent is None and text.status is HandoffStatus.DONE and self._stays_with_red_check():
             finding = found(snapshot, me, Pathology.CLAIMS_COMPLETION, "hands off `done` while the check fails")
             if not finding.limited:
                 return Answer(CHECK_FAILS, error=True, drafts=(finding.draft,))
-            seen, text = (finding.draft,), replace(text, status=HandoffStatus.PARTIAL, concerns=_red(text.concerns))
+            seen, text = (
+                (finding.draft,),
+                replace(text, status=HandoffStatus.PARTIAL, concerns=_with_red_check(text.concerns)),
+            )
         return Answer(
             "accepted",
             drafts=(*seen, *slice_delivered(self.host, self.agent, text), self._ended(AgentState.DONE)),
             ends=True,
         )
 
-    def _red_for_sure(self) -> bool:
-        """Whether trunk as it stands is known to fail its check, and the reconciler does no more about it."""
+    def _stays_with_red_check(self) -> bool:
+        """Whether the check fails on the newest trunk and the reconciler makes no further fixups."""
         snapshot = self.host.snapshot
         check = snapshot.last_check
         known = check is not None and not check.passed and check.commit == snapshot.trunk
@@ -142,14 +144,14 @@ class Planner:
         return Draft(e.AgentStateChanged(state, reason=reason), self.agent_id)
 
     def _fail(self, reason: str) -> None:
-        """Give up: what is below ends too, and the planner above is told."""
+        """Give up: cancel everything below and hand off to the planner above."""
         text = HandoffText(HandoffStatus.FAILED, f"The planner of this slice could not continue: {reason}")
         self.host.record(
-            *cancellation.below(self.host, self.agent_id, "its planner failed"),
+            *cancellation.everything_below(self.host, self.agent_id, "its planner failed"),
             *slice_delivered(self.host, self.agent, text, by_engine=True),
             self._ended(AgentState.FAILED, reason),
         )
 
 
-def _red(concerns: str) -> str:
+def _with_red_check(concerns: str) -> str:
     return f"{concerns}\n\nThe project's check fails on trunk." if concerns.strip() else "The check fails on trunk."

@@ -1,4 +1,4 @@
-"""Prompt files: text with `${variables}` under a TOML front matter that declares them."""
+"""Prompt files: text with `${variables}`, below a TOML front matter that declares them."""
 
 import tomllib
 from importlib.resources.abc import Traversable
@@ -23,7 +23,7 @@ class FrontMatter(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Prompt(Struct, frozen=True):
-    """A prompt file. `label` names it with its version, as the journal does."""
+    """A prompt file. `label` is its name with its version, as journaled."""
 
     name: str
     front: FrontMatter
@@ -34,14 +34,14 @@ class Prompt(Struct, frozen=True):
         return f"{self.name}@{self.front.version}"
 
     def render(self, **values: object) -> str:
-        """Fill the variables in; exactly the declared ones must be given."""
+        """The text with its variables filled in. Raises ValueError unless exactly the declared ones are given."""
         if set(values) != set(self.front.variables):
             raise ValueError(f"prompt {self.name} takes {sorted(self.front.variables)}, not {sorted(values)}")
         return Template(self.template).substitute(values)
 
 
 class Prompts:
-    """All prompt files of a folder, checked when they load: a variable that is missing is an error here."""
+    """All prompt files of a folder. A file with an undeclared or unused variable is refused here, not when used."""
 
     def __init__(self, folder: Traversable) -> None:
         self._prompts = {
@@ -63,14 +63,14 @@ def _load(name: str, text: str) -> Prompt:
 
     parts = text.split("+++\n", 2)
     if len(parts) != 3 or parts[0]:
-        raise wrong("it must begin with a front matter between two +++ lines")
+        raise wrong("it must begin with front matter between two +++ lines")
     try:
         front = msgspec.convert(tomllib.loads(parts[1]), FrontMatter)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise wrong(str(error)) from error
     template = Template(parts[2].strip())
     if not template.is_valid():
-        raise wrong("a $ that begins no ${variable}; write $$ for a dollar sign")
+        raise wrong("a $ without a ${variable}; write $$ for a dollar sign")
     if set(template.get_identifiers()) != set(front.variables):
         raise wrong(f"it uses {sorted(template.get_identifiers())} but declares {sorted(front.variables)}")
     return Prompt(name, front, template.template)

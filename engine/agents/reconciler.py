@@ -1,4 +1,4 @@
-"""Keeps a green branch: checks trunk, moves green to what passes, finds what broke it, and asks for a fixup."""
+"""The reconciler: checks trunk, moves green to commits that pass, finds what broke the check, and queues fixups."""
 
 import asyncio
 
@@ -27,16 +27,16 @@ from engine.policy.bisection import trace
 from engine.policy.completion import Verdict
 from engine.ports.protocols import Checker, Trunk, WorkspaceLost
 
-LANDINGS_EACH = 20
-"""Landings after which a trunk that stays red gets one more fixup than the settings give."""
+LANDINGS_PER_FIXUP = 20
+"""Landings that allow one more fixup than the settings do, while trunk stays red."""
 FIXUP_PRIORITY = 1_000
-TITLE = "make the check pass again"
-TOLD = 6_000
-"""Characters of a failed check's output that a planner is told."""
+FIXUP_TITLE = "make the check pass again"
+OUTPUT_SHOWN = 6_000
+"""Characters of a failed check's output, its end, that a planner gets."""
 
 
 class Reconciler:
-    """The one owner of the green ref: it moves only to commits whose passed check is on record."""
+    """The only owner of the green ref. Green moves only to commits whose passed check is in the journal."""
 
     def __init__(self, run: RunRecorder, trunk: Trunk, checker: Checker | None) -> None:
         self._run = run
@@ -45,7 +45,7 @@ class Reconciler:
         self._one_at_a_time = asyncio.Lock()
 
     async def reconcile(self, *, last: bool = False) -> Verdict:
-        """Check the newest trunk, unless its verdict is known, and act on it. `last`: the planners are done."""
+        """Check the newest trunk, unless the result is known, and act on it. `last`: the planners are done."""
         async with self._one_at_a_time:
             checker, snapshot = self._checker, self._run.snapshot
             if checker is None:
@@ -58,18 +58,18 @@ class Reconciler:
             if check.passed:
                 await self._move_green(tip)
                 return Verdict.GREEN
-            if tip == snapshot.base and not known:  # told once: a planner that is done would be woken without end
+            if tip == snapshot.base and not known:  # only once: it would wake a planner that is done again and again
                 self._tell(snapshot.root, "check_red_base", check)
             if any(not task.ended for task in self._fixups()):
                 return Verdict.REPAIRING
             if snapshot.green is None and not last:
-                return Verdict.RED  # trunk was never green: getting it there is the planners' work until they are done
+                return Verdict.RED  # never green so far: that is the planners' work until they are done
             return await self._repair(checker, check)
 
     # --- checks ----------------------------------------------------------------------------------------------
 
     async def _check(self, checker: Checker, commit: CommitId, purpose: CheckPurpose) -> Check:
-        """Run the check and record it; one that kills its own sandbox has failed, and the swarm goes on."""
+        """Run the check and record it. A check that kills its own sandbox has failed."""
         since = self._run.clock.monotonic()
         try:
             check = await checker.check(commit)
@@ -87,7 +87,7 @@ class Reconciler:
             self._run.record(Draft(e.GreenMoved(commit)))
 
     def _repaired_since(self, check: Check) -> bool:
-        """Whether a fixup has ended since a failure: one that landed nothing says that the check was at fault."""
+        """Whether a fixup has ended since a failed check. If it landed nothing, the check itself may be flaky."""
         return not check.passed and any((task.ended_at or 0) > check.at for task in self._fixups())
 
     def _fixups(self) -> list[Task]:
@@ -100,7 +100,7 @@ class Reconciler:
         since = snapshot.green_at or 0
         made = sum(task.queued_at > since for task in self._fixups())
         landings = sum(at > since for at in snapshot.landed_times)
-        if made >= self._run.settings.repo.fixups + landings // LANDINGS_EACH:
+        if made >= self._run.settings.repo.fixups + landings // LANDINGS_PER_FIXUP:
             return self._give_up(check, made)
         broken = await self._trace(checker, check)
         owner = self._owner(check, broken)
@@ -109,7 +109,7 @@ class Reconciler:
         intent = snapshot.intent
         task = Task(
             id=TaskId(self._run.ids.new("t")),
-            spec=TaskSpec(TITLE, self._report(check, broken), priority=FIXUP_PRIORITY),
+            spec=TaskSpec(FIXUP_TITLE, self._report(check, broken), priority=FIXUP_PRIORITY),
             planner=owner,
             intent=intent.version if intent else 0,
             kind=TaskKind.FIXUP,
@@ -120,7 +120,7 @@ class Reconciler:
         return Verdict.REPAIRING
 
     def _give_up(self, check: Check, fixups: int) -> Verdict:
-        """Nobody's small change mends trunk: the planners hear of it, once, and plan it as work."""
+        """Fixups have not repaired trunk: leave it to the planners, who are told once."""
         snapshot = self._run.snapshot
         if snapshot.given_up or not fixups or snapshot.root is None:
             return Verdict.RED
@@ -131,7 +131,7 @@ class Reconciler:
         return Verdict.REPAIRING
 
     async def _trace(self, checker: Checker, check: Check) -> Break | None:
-        """Find the landing that broke trunk; what passes on the way is the newest green. None: there is no green."""
+        """Find the landing that broke trunk; green moves to commits that pass on the way. None: nothing was green."""
         snapshot = self._run.snapshot
         if snapshot.green is None:
             return None
@@ -153,8 +153,8 @@ class Reconciler:
         return Break(self._run.clock.now(), check.commit, suspects, tasks, checks)
 
     def _owner(self, check: Check, broken: Break | None) -> AgentId | None:
-        """The planner that hears of the fixup: of the newest suspect whose files the failure names, else of the
-        newest suspect, else the root."""
+        """The planner that gets the fixup's handoff: that of the newest suspect whose files the failure names, else of
+        the newest suspect, else the root."""
         snapshot = self._run.snapshot
         landings = [landing for landing in reversed(snapshot.landings) if landing.commit is not None]
         if broken is not None:
@@ -168,7 +168,7 @@ class Reconciler:
                 return planner.id
         return snapshot.root
 
-    # --- what is told ----------------------------------------------------------------------------------------
+    # --- texts -----------------------------------------------------------------------------------------------
 
     def _report(self, check: Check, broken: Break | None) -> str:
         command = self._run.snapshot.check_command
@@ -184,13 +184,13 @@ class Reconciler:
         if planner is None:
             return
         text = self._run.prompts[prompt].render(
-            outcome=outcome(self._run.snapshot.check_command, check), output=check.output[-TOLD:]
+            outcome=outcome(self._run.snapshot.check_command, check), output=check.output[-OUTPUT_SHOWN:]
         )
         self._run.record(message_to(self._run, planner, MessageSource.CHECK, text))
 
 
 def outcome(command: str, check: Check) -> str:
-    """A failed check in a few words."""
+    """A failed check in one line."""
     if check.exit is None:
         return f"`{command}` did not finish"
     failing = f" (failing tests: {check.failing})" if check.failing else ""

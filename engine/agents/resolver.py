@@ -1,4 +1,4 @@
-"""A fresh, neutral agent that resolves a conflict which the change's own worker could not."""
+"""The resolver: a fresh agent that resolves a conflict after the change's own worker has failed to."""
 
 from engine.agents import landing, outcomes
 from engine.agents.host import AttemptFailed, Host
@@ -23,11 +23,11 @@ from engine.ports.protocols import Workspace, WorkspaceError, WorkspaceLost
 from engine.tools.tool import Answer, refused
 
 TRIES = 4
-"""How often the resolver may offer its resolution."""
+"""Times that the resolver may offer a resolution."""
 
 
 class Resolution:
-    """One resolver at work on one task's conflict. `landed` is set when its resolution has landed."""
+    """One resolver's work on one task's conflict. `landed`: whether its resolution has landed."""
 
     def __init__(self, host: Host, task: TaskId, text: HandoffText) -> None:
         self.host = host
@@ -48,7 +48,7 @@ class Resolution:
         task = self.host.snapshot.tasks[self.task]
         result = await landing.land(self.host, task, self.context, self.text)
         if result.state in (LandingState.MERGED, LandingState.EMPTY):
-            # The worker's handoff goes with it: between a landing and its record nothing may come.
+            # The worker's handoff is recorded with it: nothing may come between a landing and its record.
             self.landed = True
             return Answer(
                 "landed: resolved", drafts=(*outcomes.landed(self.host, task, self.text, result), ended), ends=True
@@ -61,9 +61,9 @@ class Resolution:
 
 
 async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str, ...], text: HandoffText) -> bool:
-    """Have a resolver bring the copy's conflict to an end; the task has landed then, or False.
+    """Have a resolver resolve the conflict in a worker's workspace. Returns whether the task has landed.
 
-    The resolver starts from what the worker's copy holds now: the newest trunk with both sides in `paths`.
+    The resolver starts from what the workspace holds: the newest trunk, with both sides in `paths`.
     """
     base: CommitId = workspace.base
     merged = await workspace.commit(task.spec.title)
@@ -73,8 +73,7 @@ async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str
     context = resolution.context = AgentToolContext(host, agent.id, base, resolution.hand_off)
     resolution.marked = paths
     try:
-        copy = await context.workspace()
-        await copy.advance(merged, base)
+        await (await context.workspace()).advance(merged, base)
         opening = conflict_opening(task, paths, await repository_notes(host, base))
         loop = await task_loop(host, context, Role.RESOLVER, opening)
         await loop.run()

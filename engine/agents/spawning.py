@@ -1,4 +1,4 @@
-"""A new agent below a planner: its place in the tree, its model, and what the repository tells it."""
+"""Sets up new agents for tasks: their place in the tree, their model, their loop, and the repository's notes."""
 
 from engine.agents.host import Host
 from engine.agents.loop import Loop
@@ -6,16 +6,18 @@ from engine.agents.tool_context import AgentToolContext
 from engine.domain.types import Agent, AgentId, AgentPath, AgentState, CommitId, Role, Task
 
 NOTES = ("AGENTS.md", "CLAUDE.md")
-"""Where a repository keeps its notes for agents; the first that exists counts."""
+"""Files with a repository's notes for agents; the first one that exists is used."""
+NOTES_MOST = 16_000
+"""Characters of the notes that agents get."""
 
 
 def spawned(host: Host, task: Task, role: Role) -> Agent:
-    """A new agent value for an attempt, below the task's planner."""
+    """A new agent for a task, below the task's planner."""
     planner = host.snapshot.agents[task.planner]
     prefix = {Role.RESOLVER: "resolver", Role.RECONCILER: "fixup"}.get(role, "w")
     number = 1 + sum(host.snapshot.agents[id].role is role for id in host.snapshot.children.get(planner.id, ()))
     while (path := AgentPath(f"{planner.path}/{prefix}-{number}")) in host.snapshot.paths:
-        number += 1  # a slice may have a title that reads like that
+        number += 1  # a subplanner's title may produce the same path
     return Agent(
         id=AgentId(host.ids.new("a")),
         path=path,
@@ -35,16 +37,16 @@ def spawned(host: Host, task: Task, role: Role) -> Agent:
 
 
 async def task_loop(host: Host, context: AgentToolContext, role: Role, opening: str) -> Loop:
-    """The loop of a new agent that works on a task, with its workspace open."""
+    """The loop of a new agent for a task. Opens its workspace."""
     prompt = host.prompts[role]
     system = prompt.render(root=(await context.workspace()).root)
     return Loop(host, context, prompt, system, lambda: opening, host.settings.task.max_steps)
 
 
 async def repository_notes(host: Host, commit: CommitId) -> str:
-    """What the repository itself tells agents, cut at 16,000 characters."""
+    """The repository's own notes for agents; empty if it has none."""
     for name in NOTES:
         content = await host.trunk.read_file(commit, name)
         if content:
-            return content.decode("utf-8", "replace")[:16_000]
+            return content.decode("utf-8", "replace")[:NOTES_MOST]
     return ""

@@ -1,4 +1,4 @@
-"""What one agent's tools work with: its workspace, opened when first used, and the commands it runs there."""
+"""The context of one agent's tools: its workspace, opened on first use, and the commands it runs there."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +17,7 @@ HandOff = Callable[[HandoffText], Awaitable[Answer]]
 
 
 class AgentToolContext:
-    """Implements tools.tool.ToolContext. `hand_off` is what the agent's role makes of a handoff."""
+    """Implements tools.tool.ToolContext. `hand_off` is how the agent's role handles a handoff."""
 
     def __init__(self, host: Host, agent: AgentId, commit: CommitId, hand_off: HandOff) -> None:
         self._host = host
@@ -38,7 +38,7 @@ class AgentToolContext:
 
     @property
     def opened(self) -> Workspace | None:
-        """The copy, if anything has used it."""
+        """The workspace, if it has been used."""
         return self._workspace
 
     async def workspace(self) -> Workspace:
@@ -61,7 +61,7 @@ class AgentToolContext:
 
     @asynccontextmanager
     async def _gate(self, command: str) -> AsyncIterator[float]:
-        """A place at the build gate; while there is none, that is what the agent does."""
+        """A slot at the build gate. While the agent waits for one, its state says so."""
         doing = self.agent.doing
 
         def act(doing: str) -> None:
@@ -105,13 +105,13 @@ class AgentToolContext:
         return await self._hand_off(self._host.mask.value(text))
 
     async def follow(self, commit: CommitId) -> None:
-        """Go on from a newer commit, in a new copy once one is needed; what was changed in the old one is lost."""
+        """Continue from a newer commit, in a new workspace; changes in the old one are lost."""
         if commit != self.commit:
             self.commit = commit
             await self.close()
 
     async def close(self) -> None:
-        """Let go of the copy, if there is one."""
+        """Close the workspace, if there is one."""
         if self._workspace is not None:
             await self._workspace.close()
             self._workspace, self._spoiled = None, frozenset()

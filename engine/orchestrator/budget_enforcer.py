@@ -1,4 +1,4 @@
-"""Holds the agents to the budget: marks what comes near a limit or reaches it, tells whom it concerns, counts grace."""
+"""Enforces the budget: marks limits that are near or reached, tells the agents concerned, and counts grace calls."""
 
 from collections.abc import Mapping
 
@@ -12,26 +12,26 @@ from engine.policy.budget import is_held, is_reached, reached, standings, task_s
 
 
 class BudgetEnforcer:
-    """One for the swarm. `look` keeps the marks on record true; `take` is asked before every model call.
+    """One for the swarm. `look` keeps the recorded marks up to date; `take` is called before every model call.
 
-    An agent in a part whose limit is reached may make `grace_steps` more calls, counted from that moment in this
-    process: whoever starts later, or after a restart, has none.
+    When a limit is reached, each agent that runs in the limited part may make `grace_steps` more calls, so that it
+    can hand off. An agent that starts later, or after a restart of the program, has none.
     """
 
     def __init__(self, run: RunRecorder) -> None:
         self._run = run
         self._ran_out_at: float | None = None
         self._grace: dict[AgentId, int] = {}
-        self._price_told = False
+        self._warned_of_prices = False
 
     def look(self) -> None:
-        """Compare what is spent with the limits."""
+        """Compare what is spent with the limits, and record what has changed."""
         settings, marks = self._run.settings, self._run.snapshot.budget_marks
         now = {standing.part: standing for standing in standings(settings, self._run.snapshot, self._run.clock.now())}
         for part, standing in now.items():
             self._mark(part, standing.mark, standing.limit)
         for part in [part for part, old in marks.items() if part not in now and not part.startswith("task ")]:
-            self._mark(part, Mark.ROOM, "no limit any more")
+            self._mark(part, Mark.ROOM, "no limit")
         if is_reached(self._run.snapshot, RUN):
             self._ran_out_at = self._run.clock.monotonic() if self._ran_out_at is None else self._ran_out_at
         else:
@@ -39,7 +39,7 @@ class BudgetEnforcer:
         self._watch_prices()
 
     def take(self, agent: AgentId) -> str:
-        """Whether an agent may make one more model call: empty if so, else why not."""
+        """Use one model call of an agent's budget; returns why it may not make one, or an empty string."""
         self.look()
         me = self._run.snapshot.agents[agent]
         if me.task is not None:
@@ -54,7 +54,7 @@ class BudgetEnforcer:
         return f"the budget of {part} is used up: {self._run.snapshot.budget_marks[part].limit}"
 
     def holds(self, agent: AgentId) -> bool:
-        """Whether an agent must not make a call at this moment."""
+        """Whether an agent may make no model call now."""
         return is_held(self._run.snapshot, self._run.snapshot.agents[agent], self._grace)
 
     @property
@@ -64,11 +64,11 @@ class BudgetEnforcer:
 
     @property
     def overrun_s(self) -> float:
-        """Seconds since the limit of the run itself was found to be reached; 0 while it is not."""
+        """Seconds since the limit of the whole run was reached; 0 if it is not."""
         return 0.0 if self._ran_out_at is None else self._run.clock.monotonic() - self._ran_out_at
 
     def of_task_only(self, agent: AgentId) -> bool:
-        """Whether it is the task's own limit that refuses an agent's call, and no larger part's."""
+        """Whether the limit that stops an agent is its task's own, not that of a larger part."""
         part = reached(self._run.snapshot, self._run.snapshot.agents[agent])
         return part is not None and part.startswith("task ")
 
@@ -87,7 +87,7 @@ class BudgetEnforcer:
             self._grace |= {agent.id: grace for agent in inside}
             workers = [agent for agent in inside if agent.role is not Role.PLANNER]
             drafts += self._tell(workers, "hand_off_now", limit=limit, steps=grace)
-            if part != RUN:  # what a planner does about a run that ends, it does when the run goes on
+            if part != RUN:  # the run ends: its planners can do nothing about that before it is resumed
                 told = self._planners(part, inside)
                 drafts += self._tell(told, "budget_reached", part=part, limit=limit, steps=grace)
         self._run.record(*drafts)
@@ -107,7 +107,7 @@ class BudgetEnforcer:
         self._run.record(*drafts)
 
     def _planners(self, part: Part, inside: list[Agent]) -> list[Agent]:
-        """Whom a part's limit concerns: its own planners, and the one above them; all of them for a role."""
+        """The planners that a part's limit concerns: those inside it and the one above; for a role, all of them."""
         agents = self._run.snapshot.agents
         everyone = [agent for agent in agents.values() if agent.role is Role.PLANNER and not agent.ended]
         if part.startswith("role "):
@@ -121,14 +121,14 @@ class BudgetEnforcer:
         return [message_to(self._run, agent.id, MessageSource.REMINDER, text, task=agent.task) for agent in agents]
 
     def _watch_prices(self) -> None:
-        """Say once in this process that a limit in USD meets calls of unknown price."""
+        """Warn, once in this process, that a limit in USD cannot count calls of unknown price."""
         spent, budget = self._run.snapshot.spent.get(RUN), self._run.settings.budget
         limits = (budget, *budget.role.values(), *budget.subtree.values())
         in_usd = any(each.usd for each in limits) or self._run.settings.task.max_usd
-        if self._price_told or spent is None or not spent.unpriced or not in_usd:
+        if self._warned_of_prices or spent is None or not spent.unpriced or not in_usd:
             return
-        self._price_told = True
-        how = "their tokens do not count against limits in USD: limit tokens, or set a ceiling_price"
+        self._warned_of_prices = True
+        how = "its tokens do not count against limits in USD; limit tokens, or set a ceiling_price"
         if budget.ceiling_price:
-            how = f"their tokens count as {budget.ceiling_price:g} USD per million: set prices to know better"
-        self._run.record(Draft(e.Warned(f"a model's price is unknown; {how}")))
+            how = f"its tokens count as {budget.ceiling_price:g} USD per million; set its prices to count exactly"
+        self._run.record(Draft(e.Warned(f"the price of a model is unknown: {how}")))

@@ -1,4 +1,4 @@
-"""What a person's commands do: each becomes events, or is refused with a hint."""
+"""Turns a person's commands into events, or refuses them with a hint."""
 
 import difflib
 
@@ -22,16 +22,16 @@ from engine.domain.types import (
 
 
 def drafts_for(run: RunContext, command: c.Command) -> tuple[Draft, ...]:
-    """The events that carry the command out, one batch. Raises SwarmError when it cannot be.
+    """The events that carry out a command, to be recorded as one batch. Raises SwarmError if it cannot be done.
 
-    Stop ends this process's work, which is no event: the swarm does that.
+    `Stop` has no events: it ends this process's work, which the swarm does itself.
     """
     snapshot = run.snapshot
     match command:
         case c.SubmitIntent(text=text, author=author):
             return _new_intent(run, text, author)
         case c.Pause(path=None, freeze=freeze):
-            running = snapshot.state is RunState.RUNNING  # else it is paused or about to be
+            running = snapshot.state is RunState.RUNNING  # otherwise it is paused, or about to be
             held = [Draft(e.RunStateChanged(RunState.PAUSING, "paused by a person"))] if running else []
             frozen = [Draft(e.SubtreePaused(freeze=True), snapshot.root)] if freeze and snapshot.root else []
             return (*held, *frozen)
@@ -53,12 +53,12 @@ def drafts_for(run: RunContext, command: c.Command) -> tuple[Draft, ...]:
             return drafts
         case c.SetWorkers(workers=workers, path=path):
             if workers is not None and workers < 0:
-                raise _refused("the number of workers cannot be negative", "give 0 or more")
-            planner = _planner(run, path, "a limit of workers") if path is not None else None
+                raise _refused("the number of workers cannot be negative", "give a number from 0")
+            planner = _planner(run, path, "a limit on workers") if path is not None else None
             if planner is not None and planner.parent is not None:
                 return (Draft(e.SubtreeLimited(workers), planner.id),)
             if workers is None:
-                raise _refused("the whole run needs a limit", "give a number of workers")
+                raise _refused("the whole run needs a limit on workers", "give a number from 0")
             return (Draft(e.WorkersLimited(workers, "person")),)
         case c.SetPriority(path=path, priority=priority):
             return (Draft(e.PriorityChanged(priority), _planner(run, path, "a priority").id),)
@@ -70,7 +70,9 @@ def drafts_for(run: RunContext, command: c.Command) -> tuple[Draft, ...]:
         case c.Rescope(path=path, goal=goal, scope=scope):
             agent = _alive(_at(run, path))
             if agent.role is not Role.PLANNER or agent.parent is None:
-                raise _refused(f"{path} is not a subplanner", "the root's scope is the intent: edit that instead")
+                raise _refused(
+                    f"{path} is not a subplanner", "the root planner's scope is the intent: edit that instead"
+                )
             text = run.prompts["rescoped"].render(goal=_filled(goal), scope=scope or "as before")
             return (
                 Draft(e.Rescoped(goal, scope or agent.scope), agent.id),
@@ -85,7 +87,7 @@ def drafts_for(run: RunContext, command: c.Command) -> tuple[Draft, ...]:
 def _resolved(run: RunContext, handoff: HandoffId, resolved: bool) -> tuple[Draft, ...]:
     known = run.snapshot.handoffs.get(handoff)
     if known is None:
-        hint = "a handoff's id stands in its head on the screen, and in `export`"
+        hint = "the screen shows a handoff's id in its heading, and `swarm-tui export` lists them"
         raise SwarmError(ErrorKind.NOT_FOUND, f"there is no handoff {handoff}", hint)
     if (handoff in run.snapshot.resolved) is resolved:
         return ()
@@ -97,7 +99,7 @@ def _new_intent(run: RunContext, text: str, author: str) -> tuple[Draft, ...]:
     root = snapshot.root
     old = snapshot.intent
     if old is not None and old.text == text:
-        raise _refused("the intent is unchanged", "edit it before you submit it")
+        raise _refused("the intent is unchanged", "change it, then submit it again")
     version = old.version + 1 if old else 1
     draft = Draft(e.IntentVersioned(Intent(version, run.clock.now(), author, _filled(text))))
     if root is None or old is None:
@@ -107,17 +109,17 @@ def _new_intent(run: RunContext, text: str, author: str) -> tuple[Draft, ...]:
             old.text.splitlines(), text.splitlines(), f"version {old.version}", f"version {version}", lineterm=""
         )
     )
-    told = run.prompts["intent_changed"].render(version=version, text=text.strip(), diff=changed)
-    return draft, message_to(run, root, MessageSource.INTENT, told, intent=version)
+    message = run.prompts["intent_changed"].render(version=version, text=text.strip(), diff=changed)
+    return draft, message_to(run, root, MessageSource.INTENT, message, intent=version)
 
 
 def _at(run: RunContext, path: AgentPath | None) -> Agent:
-    """Raises SwarmError (not found) that names the nearest path."""
+    """The agent at a path. Raises SwarmError (not found) with the most similar path."""
     snapshot = run.snapshot
     id = snapshot.paths.get(path) if path else None
     if id is None:
         near = difflib.get_close_matches(path or "", list(snapshot.paths), 1, 0.3)
-        hint = f"did you mean {near[0]}?" if near else "the paths are those of the agent tree, from root down"
+        hint = f"did you mean {near[0]}?" if near else "write the full path as in the agent tree, such as root/w-3"
         raise SwarmError(ErrorKind.NOT_FOUND, f"there is no agent {path}", hint)
     return snapshot.agents[id]
 
@@ -125,13 +127,13 @@ def _at(run: RunContext, path: AgentPath | None) -> Agent:
 def _planner(run: RunContext, path: AgentPath, what: str) -> Agent:
     agent = _at(run, path)
     if agent.role is not Role.PLANNER:
-        raise _refused(f"{path} is not a planner", f"{what} is a subtree's: give the path of its planner")
+        raise _refused(f"{path} is not a planner", f"{what} belongs to a planner's subtree: give the path of a planner")
     return agent
 
 
 def _alive(agent: Agent) -> Agent:
     if _gone(agent) or (agent.ended and agent.role is not Role.PLANNER):
-        raise _refused(f"{agent.path} has ended", "a planner that is done can still be told; others cannot")
+        raise _refused(f"{agent.path} has ended", "only a planner can get messages after it is done")
     return agent
 
 
@@ -141,7 +143,7 @@ def _gone(agent: Agent) -> bool:
 
 def _filled(text: str) -> str:
     if not text.strip():
-        raise _refused("the text is empty", "say what should be done")
+        raise _refused("the text is empty", "write what should be done")
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

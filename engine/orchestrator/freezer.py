@@ -1,4 +1,4 @@
-"""Stops the commands that run in frozen subtrees, and lets them run on: what a pause with `freeze` does."""
+"""Suspends the commands that run in frozen subtrees, and continues them: a pause with `freeze`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,16 +14,16 @@ from engine.ports.protocols import Workspace, WorkspaceLost
 
 
 class _Running:
-    """A command under way. `go_on` is set while it is frozen: what lets its clocks and its place at the gate be."""
+    """A running command. `unfreeze` is set while it is frozen: it restarts its clock and takes back its gate slot."""
 
     def __init__(self, workspace: Workspace, command: str) -> None:
         self.workspace = workspace
         self.command = command
-        self.go_on: Callable[[], None] | None = None
+        self.unfreeze: Callable[[], None] | None = None
 
 
 class Freezer:
-    """Knows every command that agents run."""
+    """Keeps track of every command that agents run."""
 
     def __init__(self, run: RunRecorder, gate: Gate, deadlines: Deadlines) -> None:
         self._run = run
@@ -34,46 +34,46 @@ class Freezer:
 
     @asynccontextmanager
     async def freezable(self, agent: AgentId, workspace: Workspace, command: str) -> AsyncIterator[None]:
-        """Around one command of an agent."""
+        """Keep track of one command of an agent."""
         running = self._running[agent] = _Running(workspace, command)
         try:
-            if self._run.snapshot.is_frozen(agent):  # since it waited at the gate
+            if self._run.snapshot.is_frozen(agent):  # it was frozen while it waited at the gate
                 asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(self.settle()))
             yield
         finally:
             del self._running[agent]
-            if running.go_on is not None:
-                running.go_on()
+            if running.unfreeze is not None:
+                running.unfreeze()
 
     async def settle(self) -> None:
-        """Freeze and thaw what the snapshot says; returns when it is done."""
+        """Freeze and thaw commands until they are as the snapshot says."""
         async with self._one_at_a_time:
             for agent, running in list(self._running.items()):
                 frozen = self._run.snapshot.is_frozen(agent)
-                if frozen == (running.go_on is not None) or self._running.get(agent) is not running:
+                if frozen == (running.unfreeze is not None) or self._running.get(agent) is not running:
                     continue
                 try:
                     await (self._freeze(agent, running) if frozen else self._thaw(agent, running))
                 except WorkspaceLost:
-                    pass  # the agent hears of it from the command itself
+                    pass  # the command itself reports it to the agent
 
     async def _freeze(self, agent: AgentId, running: _Running) -> None:
-        clock, place = self._deadlines.stop_clock(agent), self._gate.step_aside(running.command)
+        start_clock, take_slot_back = self._deadlines.stop_clock(agent), self._gate.step_aside(running.command)
 
-        def go_on() -> None:
-            running.go_on = None
-            clock()
-            place()
+        def unfreeze() -> None:
+            running.unfreeze = None
+            start_clock()
+            take_slot_back()
 
-        running.go_on = go_on
+        running.unfreeze = unfreeze
         await running.workspace.freeze()
         if self._running.get(agent) is running:
             self._state(agent, AgentState.PAUSED, "frozen: ")
 
     async def _thaw(self, agent: AgentId, running: _Running) -> None:
         await running.workspace.thaw()
-        if running.go_on is not None:
-            running.go_on()
+        if running.unfreeze is not None:
+            running.unfreeze()
         if self._running.get(agent) is running:
             self._state(agent, AgentState.ACTING, "")
 

@@ -1,5 +1,6 @@
-"""Sees what no single agent can: tasks that land nothing, changes outside a scope, many agents at one failure; tells a
-planner that can decide.
+"""Notices what no single agent can: tasks that land nothing, changes outside a scope, one failure of many agents.
+
+It tells the nearest planner that can act on it.
 """
 
 from collections.abc import Callable
@@ -26,14 +27,14 @@ from engine.domain.types import (
 from engine.policy.pathologies import BARREN_LIMITED, BARREN_NUDGED, Finding, barren_in_a_row, found
 from engine.policy.scope import strays
 
-PILE = 4
-"""Agents within an hour that make a failure a shared one."""
+SHARED_BY = 4
+"""Agents that must meet a failure within an hour before a planner is told."""
 
 
 class PathologyMonitor:
-    """Notes what events show; `report` records what follows. All that it counts is in the snapshot.
+    """Notes what events show; `report` records what follows. All counts are in the snapshot, so they survive a restart.
 
-    `look_again` is called where a finding has to be reported though its event calls for nothing else.
+    `look_again` is called when there is something to report and no other reaction has the swarm look.
     """
 
     def __init__(self, run: RunRecorder, look_again: Callable[[], None]) -> None:
@@ -43,7 +44,7 @@ class PathologyMonitor:
         self._drafts: list[Draft] = []
 
     def tool_finished(self, event: Event, body: e.ToolFinished) -> None:
-        """Note the failure that a command has met, if any."""
+        """Note the failure in a command's output, if there is one."""
         if body.tool == "shell" and event.agent and (line := failure_in(body.answer)):
             self._met.append((line, event.agent))
             self._look_again()
@@ -57,12 +58,12 @@ class PathologyMonitor:
             self._note_strays(landing.agent, landing.task, landing.paths)
 
     def task_ended(self, event: Event, body: e.TaskEnded) -> None:
-        """Note a task that has landed nothing."""
+        """Note a task that landed nothing."""
         if event.task and body.state in (TaskState.FAILED, TaskState.LANDED) and body.commit is None:
             self._note_barren(event.task)
 
     def report(self) -> None:
-        """Record what was found since the last time."""
+        """Record what was found since the last call."""
         met, self._met = self._met, []
         for line, agent in met:
             self._note_failure(line, agent)
@@ -78,7 +79,7 @@ class PathologyMonitor:
             return
         self._run.record(Draft(e.FailureNoted(line), agent))
         agents = list(snapshot.failures[line])
-        if len(agents) < PILE or snapshot.failures_told.get(line, since) > since:
+        if len(agents) < SHARED_BY or snapshot.failures_told.get(line, since) > since:
             return
         planner = self._above_all(agents)
         if planner is not None:
@@ -89,13 +90,13 @@ class PathologyMonitor:
             self._drafts = []
 
     def _above_all(self, agents: list[AgentId]) -> AgentId | None:
-        """The nearest planner that all of them work below and that can be told."""
+        """The nearest planner above all of these agents that can still get messages."""
         snapshot = self._run.snapshot
         shared = [above.id for above in snapshot.ancestors(agents[0])]
         for other in agents[1:]:
             above = {one.id for one in snapshot.ancestors(other)}
             shared = [id for id in shared if id in above]
-        return next((id for id in shared if self._hears(snapshot.agents[id])), None)
+        return next((id for id in shared if self._gets_messages(snapshot.agents[id])), None)
 
     # --- outside the scope -----------------------------------------------------------------------------------
 
@@ -110,12 +111,12 @@ class PathologyMonitor:
             (
                 above
                 for above in snapshot.ancestors(planner.id)
-                if not strays(above.scope, outside) and self._hears(above)
+                if not strays(above.scope, outside) and self._gets_messages(above)
             ),
             None,
         )
         detail = f"{task.spec.title}: {', '.join(outside[:20])}"
-        if decides is None or decides.id == planner.id:  # the handoff says it to the one who can decide
+        if decides is None or decides.id == planner.id:  # the handoff itself tells that planner
             self._drafts.append(Finding(agent, Pathology.LEAVES_SCOPE, 1, Remedy.TOLD, detail).draft)
             return
         shown = bullets(outside[:20])
@@ -130,7 +131,7 @@ class PathologyMonitor:
         snapshot = self._run.snapshot
         planner = snapshot.tasks[task].planner
         row = barren_in_a_row(snapshot, planner)
-        if len(row) not in (BARREN_NUDGED, BARREN_LIMITED) or not self._hears(snapshot.agents[planner]):
+        if len(row) not in (BARREN_NUDGED, BARREN_LIMITED) or not self._gets_messages(snapshot.agents[planner]):
             return
         reasons = bullets(
             f"{task.spec.title}: {task.state}{f' ({task.reason[:200]})' if task.reason else ''}" for task in row
@@ -141,9 +142,9 @@ class PathologyMonitor:
         text = self._run.prompts["notice_barren"].render(count=len(row), tasks=reasons)
         self._drafts += [finding.draft, message_to(self._run, planner, MessageSource.SYSTEM, text)]
 
-    # --- telling ---------------------------------------------------------------------------------------------
+    # --- messages --------------------------------------------------------------------------------------------
 
-    def _hears(self, agent: Agent) -> bool:
+    def _gets_messages(self, agent: Agent) -> bool:
         return agent.role is Role.PLANNER and agent.state not in (AgentState.FAILED, AgentState.CANCELLED)
 
     def _tell(
@@ -153,8 +154,8 @@ class PathologyMonitor:
         pathology: Pathology,
         detail: str,
         about: AgentId | None = None,
-        **said: object,
+        **values: object,
     ) -> None:
         finding = Finding(about or planner, pathology, 1, Remedy.TOLD, detail[:1_000])
-        text = self._run.prompts[prompt].render(**said)
+        text = self._run.prompts[prompt].render(**values)
         self._drafts += [finding.draft, message_to(self._run, planner, MessageSource.SYSTEM, text)]

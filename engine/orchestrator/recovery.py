@@ -1,4 +1,4 @@
-"""What a new epoch makes of what the one before left (DESIGN: journal and state)."""
+"""Recovery: what a new process does with the landings, tasks and agents that the last one left unfinished."""
 
 from engine.agents import cancellation, outcomes
 from engine.agents.host import Host
@@ -11,17 +11,17 @@ from engine.ports.protocols import LandResult
 
 
 async def recover(host: Host, crashed: bool) -> None:
-    """Repair landings that were under way, queue lost tasks again, end the agents that died with the program.
+    """Finish landings, put lost tasks back into the queue, and end the agents that died with the program.
 
-    Only a crash counts as a loss: a run that a person stops and resumes often loses no task by it. Planners are left
-    as they are: their conversations go on.
+    Only a crash counts as a loss, so a task does not fail because a person often stops and resumes the run. Planners
+    are left as they are: their conversations continue.
     """
     snapshot = host.snapshot
-    told = {handoff.task for handoff in snapshot.handoffs.values()}
+    handed_off = {handoff.task for handoff in snapshot.handoffs.values()}
     await _finish_landings(host)
     for task in list(snapshot.tasks.values()):
-        if task.state is TaskState.CANCELLED and task.agent is not None and task.id not in told:
-            host.record(*cancellation.told(host, task))
+        if task.state is TaskState.CANCELLED and task.agent is not None and task.id not in handed_off:
+            host.record(*cancellation.cancelled_handoff(host, task))
         if task.state in (TaskState.WORKING, TaskState.LANDING):
             host.record(*attempt_lost(host, task, "the program was stopped or killed", counts=crashed))
     for agent in list(snapshot.agents.values()):
@@ -31,14 +31,14 @@ async def recover(host: Host, crashed: bool) -> None:
 
 
 async def _finish_landings(host: Host) -> None:
-    """Deliver the handoffs of tasks whose commits are on trunk though the journal does not know it yet, in order."""
+    """Deliver, in trunk's order, the handoffs of tasks whose commits are on trunk but not in the journal."""
     snapshot = host.snapshot
     pending = {
         commit: snapshot.tasks[id]
         for id in snapshot.pending_landings
         if (commit := await host.trunk.find_landed(id)) is not None
     }
-    base = snapshot.base  # not the last on record: one that was made on top of another may be there without it
+    base = snapshot.base  # not the last recorded one: of two commits, the later may be recorded without the earlier
     for commit in await host.trunk.landed_since(base) if pending else ():
         if (task := pending.get(commit)) is not None:
             patch = parse_patch(await host.trunk.diff(base, commit))

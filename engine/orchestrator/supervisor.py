@@ -1,4 +1,4 @@
-"""Starts the agents of a run, watches over them, and ends them: planners, attempts at tasks, cancelled subtrees."""
+"""Starts planners and attempts at tasks, supervises them, and stops them when they are cancelled."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -24,8 +24,8 @@ Work = Callable[[], Coroutine[None, None, None]]
 class Supervisor:
     """The agents that run in this process.
 
-    `fail` is told what broke the program itself; `look_again` is called when an agent has ended.
-    Once `closing` is set, agents that end leave no events behind: the next process takes them for lost.
+    `fail` gets the errors that end the run; `look_again` is called whenever an agent has stopped. Once `closing` is
+    set, agents that stop record nothing: the next process treats them as lost.
     """
 
     def __init__(
@@ -57,22 +57,22 @@ class Supervisor:
 
     @property
     def activity(self) -> Activity:
-        """What is left to do in this process."""
+        """What this process still has to do."""
         return Activity(self._queued, bool(self._attempts))
 
     def next_start(self, now: int) -> int | None:
-        """When the next task whose backoff has not passed may start."""
+        """When the next backoff of a queued task ends; None if there is none."""
         return min((t for id in self._queued if (t := self.snapshot.tasks[id].not_before) > now), default=None)
 
     def context(self, agent: AgentId) -> AgentToolContext | None:
-        """What the tools of an agent work with that attempts a task now."""
+        """The tool context of an agent that attempts a task now."""
         attempt = self._attempts.get(agent)
         return attempt.context if attempt is not None else None
 
     # --- reactions to events ---------------------------------------------------------------------------------
 
     def agent_spawned(self, event: Event, body: e.AgentSpawned) -> None:
-        """Start a new planner with the next look."""
+        """Start a new planner with the next `start_all`."""
         if body.spawned.role is Role.PLANNER:
             self._new_planners.append(body.spawned.id)
 
@@ -82,7 +82,7 @@ class Supervisor:
             self._cancel(event.agent)
 
     def task_queued(self, event: Event, body: e.TaskQueued | e.TaskRequeued) -> None:
-        """Start the task as soon as there is a slot."""
+        """Start the task as soon as there is a worker slot."""
         assert event.task is not None
         self._queued.add(event.task)
 
@@ -92,7 +92,7 @@ class Supervisor:
         self._queued.discard(event.task)
 
     def task_ended(self, event: Event, body: e.TaskEnded) -> None:
-        """Stop the attempt of a cancelled task in this very step, so that it never goes on."""
+        """Stop the attempt of a cancelled task in this same step, so that it cannot do anything more."""
         assert event.task is not None
         if body.state == TaskState.LANDED:
             self._trouble.in_a_row = 0
@@ -101,13 +101,13 @@ class Supervisor:
             self._cancel(event.agent)
 
     def task_unwanted(self, event: Event, body: e.TaskUnwanted) -> None:
-        """Stop the attempt, once its landing is over."""
+        """Stop the attempt; its landing ends first."""
         self._cancel(event.agent)
 
     # --- starting --------------------------------------------------------------------------------------------
 
     def start_all(self) -> None:
-        """Start the planners that are new and as many attempts as there are slots."""
+        """Start new planners, and as many attempts as there are worker slots."""
         self._start_planners()
         self._admit()
 
@@ -164,11 +164,11 @@ class Supervisor:
             attempt.settle_cancelled()
 
     def _alive(self) -> int:
-        """Agents that run and have not ended; a planner that is done costs nothing."""
+        """The number of running agents that have not ended; a planner that is done does not count."""
         return sum(not self.snapshot.agents[id].ended for id in self._running)
 
     def _start(self, agent: AgentId, work: Work, ended: Callable[[bool], None]) -> None:
-        """Run an agent's work beside the supervisor; `ended` is told whether it was cancelled, even before it began."""
+        """Run an agent's work as a task. `ended` is called with whether it was cancelled, even if it never began."""
         task = asyncio.create_task(self.guarded(work), name=str(self.snapshot.agents[agent].path))
         self._running[agent] = task
 
@@ -180,7 +180,7 @@ class Supervisor:
         task.add_done_callback(on_end)
 
     async def guarded(self, work: Work) -> None:
-        """Nothing that runs beside the supervisor fails in silence."""
+        """Run some work; an error in it ends the run instead of being lost with the task."""
         try:
             await work()
         except Exception as error:

@@ -96,7 +96,7 @@ def cancelled_workers_run_on(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_cancelled_planner_leaves_those_below(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cancellation, "below", lambda *args: ())
+    patch.setattr(cancellation, "everything_below", lambda *args: ())
 
 
 def what_landed_is_not_looked_for(patch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def a_handoff_is_not_delivered(patch: pytest.MonkeyPatch) -> None:
 
 
 def nobody_is_told_of_a_cancelled_task(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cancellation, "told", lambda *args: ())
+    patch.setattr(cancellation, "cancelled_handoff", lambda *args: ())
 
 
 def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:

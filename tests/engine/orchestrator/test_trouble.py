@@ -366,7 +366,7 @@ def test_an_unknown_price_is_told_where_a_budget_needs_one() -> None:
 
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         assert outcome.status is ExitStatus.DONE
-        assert [text for _, text in swarm.snapshot.warnings if "price is unknown" in text]
+        assert [text for _, text in swarm.snapshot.warnings if "price of a model is unknown" in text]
         assert swarm.snapshot.usage.usd is None
 
     run(script, examine, settings=Settings(budget=BudgetSettings(usd=5.0)))
