@@ -262,7 +262,7 @@ def test_calls_of_unknown_price_count_by_the_ceiling(ceiling: float, status: Exi
 
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         assert outcome.status is status, outcome
-        told = [text for _, text in swarm.snapshot.warnings if "price is unknown" in text]
+        told = [text for _, text in swarm.snapshot.warnings if "price of a model is unknown" in text]
         assert len(told) == 1
         assert ("25 USD per million" in told[0]) is bool(ceiling)
         assert swarm.snapshot.usage.usd is None
