@@ -19,14 +19,15 @@ def test_each_part_is_in_a_page() -> None:
 
 def test_links_lead_to_pages_and_headings_that_exist() -> None:
     headings = {page.name: _anchors(page) for page in DOCS.glob("*.md")}
-    for page in DOCS.glob("*.md"):
+    for page in (*DOCS.glob("*.md"), DOCS.parent / "README.md"):
         for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
             file, _, anchor = target.partition("#")
             if "://" in target:
                 continue
             assert (page.parent / file).exists(), f"{page.name}: {target}"
-            if anchor and (file or page.name) in headings:
-                assert anchor in headings[file or page.name], f"{page.name}: {target}"
+            name = Path(file).name or page.name
+            if anchor and name in headings:
+                assert anchor in headings[name], f"{page.name}: {target}"
 
 
 def _anchors(page: Path) -> set[str]:

@@ -40,7 +40,7 @@ def test_a_checkout_shows_its_own_pages() -> None:
 def test_the_list_has_every_page_with_its_first_sentence(person: Person) -> None:
     listed = person.swarm("help", COLUMNS="80").out
     assert re.findall(r"^  (\w+) {2,}\S", listed, re.MULTILINE) == TOPICS
-    assert "One word for one thing" in listed
+    assert "The words of the program" in listed
     assert max(map(len, listed.splitlines())) <= 80
 
 
