@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import os
 import pkgutil
 import re
@@ -14,6 +15,7 @@ import pytest
 
 import engine
 from tui import bridge
+from tui.cli import APP, COMMANDS, CommandLine
 
 TOP = Path(__file__).parent.parent
 LOGIC = (
@@ -120,6 +122,27 @@ def test_no_name_of_the_engines_face_hides_one_of_its_packages() -> None:
 def test_the_face_has_no_name_that_it_does_not_list() -> None:
     with pytest.raises(ImportError, match="Swarmm"):
         exec("from tui.bridge import Swarmm")
+
+
+@pytest.mark.parametrize("command", [APP, *COMMANDS], ids=lambda command: command.name or "swarm-tui")
+def test_every_command_of_the_command_line_loads(command: CommandLine) -> None:
+    assert inspect.isfunction(command.load())
+
+
+def test_modules_are_named_in_strings_only_where_they_are_loaded_when_needed() -> None:
+    lazy = {
+        source.relative_to(TOP).as_posix()
+        for source in sources("engine", "tui")
+        if re.search(r"resolve_name|import_module|__import__|LazyLoader", source.read_text())
+    }
+    assert lazy == {
+        "engine/__init__.py",
+        "engine/models/adapters/__init__.py",
+        "engine/models/rehearsal/__init__.py",
+        "engine/sandbox/inside/jobs.py",
+        "engine/tools/toolbox.py",
+        "tui/commands/__init__.py",
+    }
 
 
 def fresh(program: str, **variables: str) -> str:

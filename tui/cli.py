@@ -2,13 +2,13 @@
 
 import difflib
 import os
-import pkgutil
 import re
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
+from tui import commands
 from tui.commands import arguments
 
 UNUSABLE = 2
@@ -26,12 +26,12 @@ class UsageError(Exception):
 
 
 class CommandLine(NamedTuple):
-    """A command. `does` is its line in the list of commands, `target` the function that carries it out."""
+    """A command. `does` is its line in the list of commands, `load` imports the function that carries it out."""
 
     name: str
     takes: str
     does: str
-    target: str
+    load: Callable[[], Callable[[Namespace], int]]
     arguments: Callable[[ArgumentParser], None]
 
 
@@ -42,51 +42,51 @@ class Parser(ArgumentParser):
         raise UsageError(message, f"see: {self.prog} --help")
 
 
-APP = CommandLine("", "[REPO]", "open the app on a repository", "tui.commands.open:open_repo", arguments.app)
+APP = CommandLine("", "[REPO]", "open the app on a repository", lambda: commands.open.open_repo, arguments.app)
 COMMANDS = (
     CommandLine(
-        "demo", "[SAMPLE]", "run a sample project: no API key, no network", "tui.commands.demo:demo", arguments.demo
+        "demo", "[SAMPLE]", "run a sample project: no API key, no network", lambda: commands.demo.demo, arguments.demo
     ),
-    CommandLine("run", "[REPO] --intent FILE", "start a run without the app", "tui.commands.run:run", arguments.run),
+    CommandLine("run", "[REPO] --intent FILE", "start a run without the app", lambda: commands.run.run, arguments.run),
     CommandLine(
-        "resume", "[RUN]", "continue a run that was stopped or killed", "tui.commands.run:resume", arguments.resume
+        "resume", "[RUN]", "continue a run that was stopped or killed", lambda: commands.run.resume, arguments.resume
     ),
-    CommandLine("runs", "", "list all runs", "tui.commands.runs:runs", arguments.runs),
+    CommandLine("runs", "", "list all runs", lambda: commands.runs.runs, arguments.runs),
     CommandLine(
-        "attach", "RUN", "open the app on a run of another process", "tui.commands.open:attach", arguments.attach
+        "attach", "RUN", "open the app on a run of another process", lambda: commands.open.attach, arguments.attach
     ),
-    CommandLine("replay", "RUN", "play a run back in the app", "tui.commands.replay:replay", arguments.replay),
+    CommandLine("replay", "RUN", "play a run back in the app", lambda: commands.replay.replay, arguments.replay),
     CommandLine(
         "send",
         "RUN VERB [ARGUMENT ...]",
         "pause, steer, cancel or change a live run",
-        "tui.commands.send:send",
+        lambda: commands.send.send,
         arguments.send,
     ),
     CommandLine(
-        "report", "RUN", "throughput, cost, conflicts and failures", "tui.commands.report:report", arguments.report
+        "report", "RUN", "throughput, cost, conflicts and failures", lambda: commands.report.report, arguments.report
     ),
-    CommandLine("export", "RUN", "write a run's journal as JSON", "tui.commands.runs:export", arguments.export),
-    CommandLine("ask", "RUN QUESTION", "ask a model about a run", "tui.commands.ask:ask", arguments.ask),
+    CommandLine("export", "RUN", "write a run's journal as JSON", lambda: commands.runs.export, arguments.export),
+    CommandLine("ask", "RUN QUESTION", "ask a model about a run", lambda: commands.ask.ask, arguments.ask),
     CommandLine(
         "archive",
         "RUN",
         "move old event bodies out of the journal",
-        "tui.commands.archive:archive_run",
+        lambda: commands.archive.archive_run,
         arguments.archive,
     ),
     CommandLine(
-        "doctor", "[REPO]", "check this machine and a repository", "tui.commands.doctor:doctor", arguments.doctor
+        "doctor", "[REPO]", "check this machine and a repository", lambda: commands.doctor.doctor, arguments.doctor
     ),
     CommandLine(
         "lint-intent",
         "FILE",
         "check an intent for gaps",
-        "tui.commands.lint_intent:lint_intent",
+        lambda: commands.lint_intent.lint_intent,
         arguments.lint_intent,
     ),
-    CommandLine("init", "[REPO]", "write swarm.toml and INTENT.md", "tui.commands.init:init", arguments.init),
-    CommandLine("help", "[TOPIC]", "read the documentation", "tui.commands.help:help_topic", arguments.help_topic),
+    CommandLine("init", "[REPO]", "write swarm.toml and INTENT.md", lambda: commands.init.init, arguments.init),
+    CommandLine("help", "[TOPIC]", "read the documentation", lambda: commands.help.help_topic, arguments.help_topic),
 )
 
 
@@ -100,17 +100,14 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stdout.write(_help())
         return 0
     if words and words[0] == "--version":
-        version: Callable[[str], str] = pkgutil.resolve_name("importlib.metadata:version")
-        sys.stdout.write(f"swarm-tui {version('swarm-tui')}\n")
-        return 0
+        return commands.version.show_version()
     command = next((command for command in COMMANDS if words and command.name == words[0]), APP)
     try:
         parsed = parse(command, words if command is APP else words[1:])
     except UsageError as problem:
         sys.stderr.write(f"error: {' '.join(problem.message.split())}\nhint: {problem.hint}\n")
         return UNUSABLE
-    perform: Callable[[str, Namespace], int] = pkgutil.resolve_name("tui.commands.perform:perform")
-    return perform(command.target, parsed)
+    return commands.perform.perform(command.load, parsed)
 
 
 def parser_of(command: CommandLine) -> Parser:

@@ -10,8 +10,9 @@ from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName, Usage
 from engine.models.call_queue import CallQueue, EndpointStatistics
+from engine.models.endpoint import Endpoint
 from engine.models.prices import Prices
-from engine.models.registry import PROVIDERS, Endpoint, base_url, endpoint, open_provider, split_model
+from engine.models.registry import PROVIDERS, base_url, endpoint, open_provider, split_model
 from engine.ports.protocols import Clock, Provider, Randomness
 
 FIRST_WAIT = 0.5

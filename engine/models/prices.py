@@ -3,13 +3,11 @@
 The list takes half a second to load, so it is loaded on first use. Nothing is ever fetched.
 """
 
-import pkgutil
 from collections.abc import Mapping
-from functools import cache
-from typing import Any
 
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import Usage
+from engine.models import adapters
 from engine.models.registry import PROVIDERS
 
 DEFAULT_WINDOW = 128_000
@@ -41,20 +39,7 @@ class Prices:
             total = fresh * own.input_price + usage.cached * cached_price + usage.output * own.output_price
             return total / _PER_MILLION
         found = self._find(provider, model)
-        if found is None:
-            return None
-        _, usage_type = _price_list()
-        counted = usage_type(
-            input_tokens=usage.input,
-            cache_read_tokens=usage.cached,
-            cache_write_tokens=usage.written,
-            output_tokens=usage.output,
-        )
-        service, listed = found
-        try:
-            return float(listed.calc_price(counted, service).total_price)
-        except (ValueError, LookupError, TypeError):
-            return None
+        return adapters.price_list.usd(found, usage) if found is not None else None
 
     def window(self, provider: str, model: str) -> int:
         """The context window in tokens, input and output together."""
@@ -69,21 +54,9 @@ class Prices:
 
     def load(self) -> None:
         """Load the price list in the calling thread. Takes half a second the first time."""
-        _price_list()
+        adapters.price_list.load()
 
-    def _find(self, provider: str, model: str) -> tuple[Any, Any] | None:
-        snapshot, _ = _price_list()
+    def _find(self, provider: str, model: str) -> "adapters.price_list.Entry | None":
         address = self._base_urls.get(provider, "") if provider == "openai-chat" else ""
         service = None if address else provider.removesuffix("-chat")
-        try:
-            found: tuple[Any, Any] = snapshot.find_provider_model(model, None, service, address or None)
-        except LookupError:
-            return None
-        return found
-
-
-@cache
-def _price_list() -> tuple[Any, Any]:
-    """The price list and its usage type."""
-    snapshot = pkgutil.resolve_name("genai_prices.data_snapshot:get_snapshot")()
-    return snapshot, pkgutil.resolve_name("genai_prices:Usage")
+        return adapters.price_list.find(service, model, address or None)

@@ -4,46 +4,25 @@ A provider's module, and with it its SDK, is imported only when the provider is 
 """
 
 import difflib
-import pkgutil
 from collections.abc import Callable, Mapping
-from typing import cast
 
 from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName
+from engine.models import adapters, rehearsal
+from engine.models.endpoint import NO_KEY, Endpoint
 from engine.ports.protocols import Clock, Provider, Randomness
-
-NO_KEY = "none"
-"""Sent as the key to a compatible server that needs no key."""
-
-
-class Endpoint(Struct, frozen=True):
-    """The argument of a provider's constructor. An empty `base_url` means the SDK's default.
-
-    A constructor takes this one argument, does no I/O, and raises SwarmError (provider) for settings that cannot
-    work. `name` becomes `Provider.name`. A provider waits only with `clock.sleep` and uses only `randomness`.
-    """
-
-    name: str
-    settings: ProviderSettings
-    clock: Clock
-    randomness: Randomness
-    key: str = ""
-    base_url: str = ""
-
-    def __repr__(self) -> str:
-        return f"Endpoint({self.name!r}, base_url={self.base_url!r})"  # never the key
 
 
 class Listing(Struct, frozen=True):
-    """A registry line: the provider's class, the variables with its key and address, and whether it costs money.
+    """A provider: `load` imports its class; the variables with its key and address, and whether it costs money.
 
     `keyless_elsewhere`: a server at a configured address may need no key.
     """
 
-    target: str
+    load: Callable[[], Callable[[Endpoint], Provider]]
     key_env: str = ""
     base_url_env: str = ""
     keyless_elsewhere: bool = False
@@ -51,17 +30,15 @@ class Listing(Struct, frozen=True):
 
 
 PROVIDERS: dict[str, Listing] = {
-    "anthropic": Listing(
-        "engine.models.adapters.anthropic:AnthropicProvider", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"
-    ),
-    "openai": Listing("engine.models.adapters.openai:OpenAIProvider", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "anthropic": Listing(lambda: adapters.anthropic.AnthropicProvider, "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+    "openai": Listing(lambda: adapters.openai.OpenAIProvider, "OPENAI_API_KEY", "OPENAI_BASE_URL"),
     "openai-chat": Listing(
-        "engine.models.adapters.openai_chat:OpenAIChatProvider",
+        lambda: adapters.openai_chat.OpenAIChatProvider,
         "OPENAI_API_KEY",
         "OPENAI_BASE_URL",
         keyless_elsewhere=True,
     ),
-    "rehearsal": Listing("engine.models.rehearsal.provider:RehearsalProvider", paid=False),
+    "rehearsal": Listing(lambda: rehearsal.provider.RehearsalProvider, paid=False),
 }
 
 
@@ -125,8 +102,7 @@ def endpoint(
 
 def open_provider(made_from: Endpoint) -> Provider:
     """Import the provider's module and create the provider. Takes up to a second: the SDKs are slow to import."""
-    make = cast(Callable[[Endpoint], Provider], pkgutil.resolve_name(PROVIDERS[made_from.name].target))
-    return make(made_from)
+    return PROVIDERS[made_from.name].load()(made_from)
 
 
 def base_url(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str:

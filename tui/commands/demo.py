@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pkgutil
 import shutil
 import sys
 import textwrap
@@ -10,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from urllib.parse import urlencode
 
+from tui import commands
 from tui.bridge import (
     ErrorKind,
     SampleProject,
@@ -55,7 +55,9 @@ def _require_all(arguments: Namespace, sample: SampleProject) -> None:
     """Raises SwarmError for anything that would make the run fail to start, before its repository is created."""
     if arguments.branch not in (None, "", BRANCH):
         raise SwarmError(
-            ErrorKind.USAGE, f"the sample has no branch named {arguments.branch}", f"its only branch is {BRANCH}"
+            ErrorKind.USAGE,
+            f"the sample has no branch named {arguments.branch}",
+            f"its only branch is {BRANCH}",
         )
     choose_models(settings_of(arguments, sample.folder / "project").settings, os.environ)
     asyncio.run(require_git())
@@ -63,10 +65,7 @@ def _require_all(arguments: Namespace, sample: SampleProject) -> None:
 
 def _begin(arguments: Namespace) -> Callable[[Namespace, SourceRepo, Settings, str], int]:
     """How the run is shown. Loads only what that needs."""
-    begin: Callable[[Namespace, SourceRepo, Settings, str], int] = pkgutil.resolve_name(
-        "tui.commands.run:start" if arguments.headless else "tui.commands.open:show_new"
-    )
-    return begin
+    return commands.run.start if arguments.headless else commands.open.show_new
 
 
 def _list() -> int:

@@ -6,7 +6,6 @@ the first frame is painted before they are loaded.
 
 import asyncio
 import os
-import pkgutil
 import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
@@ -17,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from tui import bridge
+from tui import bridge, commands
 from tui.bridge import (
     ErrorKind,
     ModelName,
@@ -38,6 +37,7 @@ from tui.commands.options import as_words, options_of, settings_of, state_dir
 from tui.commands.prepare import existing, require_terminal, top_of
 from tui.commands.recorded_run import require_readable
 from tui.format.text import one_line
+from tui.sessions.attached import AttachedSession
 from tui.sessions.detach import hand_over
 from tui.sessions.embedded import EmbeddedSession
 from tui.sessions.exit_message import farewell
@@ -89,8 +89,7 @@ def _attach(run: RunListing, settings: Settings) -> int:
     require_readable(run)
 
     def open_session(_: str | None) -> Session:
-        session: Callable[[RunFolder], Session] = pkgutil.resolve_name("tui.sessions.attached:AttachedSession")
-        return session(run.folder)
+        return AttachedSession(run.folder)
 
     return _show(open_session, settings, draft=_draft_of(run.folder))
 
@@ -153,6 +152,7 @@ def _show(
 
     try:
         return open_app(
+            lambda: commands.app.run_app,
             open_,
             settings=settings,
             themes_folder=config_folder(os.environ) / "themes",

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pkgutil
 import sys
 import traceback
 from argparse import Namespace
@@ -20,10 +19,10 @@ BAD_PATH = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
 Performed = Callable[[Namespace], int]
 
 
-def perform(target: str, arguments: Namespace) -> int:
-    """Calls the command's function; returns the exit status. Never prints a traceback."""
+def perform(load: Callable[[], Performed], arguments: Namespace) -> int:
+    """Loads the command's function and calls it; returns the exit status. Never prints a traceback."""
     try:
-        return _perform(target, arguments)
+        return _perform(load, arguments)
     finally:
         try:
             sys.stderr.flush()
@@ -32,12 +31,11 @@ def perform(target: str, arguments: Namespace) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def _perform(target: str, arguments: Namespace) -> int:
+def _perform(load: Callable[[], Performed], arguments: Namespace) -> int:
     try:
-        command: Performed = pkgutil.resolve_name(target)
-        status = command(arguments)
+        status = load()(arguments)
         sys.stdout.flush()
-        return int(status)
+        return status
     except SwarmError as error:
         return report(error.message, error.hint, error.status)
     except BrokenPipeError:

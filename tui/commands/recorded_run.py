@@ -3,7 +3,8 @@
 import asyncio
 from argparse import Namespace
 
-from tui.bridge import ErrorKind, JournalReader, RunFolder, RunListing, SwarmError, find_run, seq_of
+from tui import bridge
+from tui.bridge import ErrorKind, RunFolder, RunListing, SwarmError, find_run
 from tui.commands.options import state_dir
 
 
@@ -27,8 +28,8 @@ def seq_at(folder: RunFolder, moment: str) -> int:
 
 
 async def _seq_at(folder: RunFolder, moment: str) -> int:
-    reader = await JournalReader.open(folder.journal)
+    reader = await bridge.JournalReader.open(folder.journal)
     try:
-        return await seq_of(reader, moment)
+        return await bridge.seq_of(reader, moment)
     finally:
         await reader.close()

@@ -5,6 +5,7 @@ import os
 import sys
 from argparse import Namespace
 
+from tui import commands
 from tui.bridge import JournalReader, RunFolder, config_folder, snapshot_line
 from tui.commands.options import settings_of
 from tui.commands.prepare import require_terminal
@@ -23,6 +24,7 @@ def replay(arguments: Namespace) -> int:
     require_terminal("to print a state without the app: swarm-tui replay RUN --headless --until MOMENT")
     at = seq_at(run.folder, arguments.until) if arguments.until else 0
     return open_app(
+        lambda: commands.app.run_app,
         lambda _: ReplaySession(run.folder, at),
         settings=settings_of(arguments, None).settings,
         themes_folder=config_folder(os.environ) / "themes",

@@ -7,13 +7,13 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
+from tui import bridge
 from tui.bridge import (
     AgentId,
     Command,
     ControlClient,
     Event,
     ExitStatus,
-    JournalReader,
     Micros,
     Pause,
     RunFolder,
@@ -46,7 +46,7 @@ class AttachedSession(BackgroundSession):
         super().__init__()
         self._folder = folder
         self._run: Snapshot | None = None
-        self._log: JournalReader | None = None
+        self._log: bridge.JournalReader | None = None
         self._attached = False
 
     # --- the session's thread --------------------------------------------------------------------------------
@@ -64,14 +64,14 @@ class AttachedSession(BackgroundSession):
 
     async def _follow(self) -> None:
         """Follow one owner after another. Raises SwarmError when the journal cannot be read."""
-        self._log = self._reader = await JournalReader.open(self._folder.journal)
+        self._log = self._reader = await bridge.JournalReader.open(self._folder.journal)
         while True:
             if not (is_live(self._folder) and await self._follow_owner(self._log)):
                 await self._catch_up(self._log)
                 self._without_owner()
                 await asyncio.sleep(LOOK_S)
 
-    async def _follow_owner(self, log: JournalReader) -> bool:
+    async def _follow_owner(self, log: "bridge.JournalReader") -> bool:
         """All events of one owner, until it hangs up; False when it does not answer."""
         try:
             client = await ControlClient.connect(self._folder.socket)
@@ -89,7 +89,7 @@ class AttachedSession(BackgroundSession):
             await self._take_all(events)
         return True
 
-    async def _begin_at(self, log: JournalReader, seq: int) -> None:
+    async def _begin_at(self, log: "bridge.JournalReader", seq: int) -> None:
         """Fold what the journal has up to `seq`, on top of what is known, or anew when that ran ahead of the disk."""
         if self._run is None or self._run.seq > seq:
             self._run = await log.snapshot(seq)
@@ -113,7 +113,7 @@ class AttachedSession(BackgroundSession):
         self._keep(event)
         self._changed.set()
 
-    async def _catch_up(self, log: JournalReader) -> None:
+    async def _catch_up(self, log: "bridge.JournalReader") -> None:
         """The journal decides what happened: its owner may have told more than it came to write."""
         last = await log.last_seq()
         if self._run is None or self._run.seq != last:

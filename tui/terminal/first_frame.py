@@ -5,7 +5,6 @@ the empty screen in its theme, and the header.
 """
 
 import os
-import pkgutil
 import shutil
 import signal
 import sys
@@ -28,6 +27,7 @@ HEADER = 2
 
 
 def open_app(
+    load: Callable[[], Callable[..., int]],
     open_session: Callable[[str | None], Session],
     *,
     settings: Settings,
@@ -44,8 +44,7 @@ def open_app(
     """
     themes = choose_theme(settings.theme, themes_folder, os.environ)
     with first_frame(themes.chosen, "starting…" if start is None else "a new run") as taken:
-        run_app: Callable[..., int] = pkgutil.resolve_name("tui.app:run_app")
-        return run_app(
+        return load()(
             open_session,
             settings=settings,
             themes=themes,

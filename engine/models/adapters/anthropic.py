@@ -14,7 +14,7 @@ from engine.models.adapters.error_mapping import cut_short, stream_failure
 from engine.models.adapters.exchange import StreamedResponse, exchange
 from engine.models.adapters.http_client import http_client, timeouts
 from engine.models.adapters.wire_format import Json
-from engine.models.registry import Endpoint
+from engine.models.endpoint import Endpoint
 
 _STOPS = {
     "end_turn": StopReason.END,

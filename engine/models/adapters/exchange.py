@@ -16,7 +16,7 @@ from engine.domain.types import Usage
 from engine.models.adapters.error_mapping import cut_short, status_failure, transport_failure
 from engine.models.adapters.sse import ServerEvent, read_events
 from engine.models.adapters.wire_format import Json
-from engine.models.registry import Endpoint
+from engine.models.endpoint import Endpoint
 
 _GRACE = 0.25
 """Seconds for a server to end its stream after its terminal event."""

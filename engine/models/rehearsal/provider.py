@@ -15,7 +15,7 @@ from msgspec import Struct
 from engine.domain.conversation import Message, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
 from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
 from engine.domain.types import CallId, Usage
-from engine.models.registry import Endpoint
+from engine.models.endpoint import Endpoint
 from engine.models.rehearsal.generated_playbook import Load, generate
 from engine.models.rehearsal.planner_script import planner_line, planner_position
 from engine.models.rehearsal.playbook import Playbook, list_samples, load_playbook, unknown_sample

@@ -7,7 +7,8 @@ from typing import Any
 
 from engine.domain.conversation import Message, Request, Text, ToolSpec
 from engine.domain.settings import ProviderSettings
-from engine.models.registry import Endpoint, open_provider
+from engine.models.endpoint import Endpoint
+from engine.models.registry import open_provider
 from engine.ports.protocols import Provider
 from tests.engine.models.real_clock import RealClock
 from tests.simulated.time import SeededRandomness

@@ -11,7 +11,7 @@ from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName, Usage
 from engine.models.call_queue import CallQueue
 from engine.models.client import FIRST_RETRIES, PAID_RETRIES, ModelClient
-from engine.models.registry import Endpoint
+from engine.models.endpoint import Endpoint
 from tests.simulated.time import SeededRandomness, SimulatedClock, simulate
 
 MODEL = ModelName("rehearsal:any")

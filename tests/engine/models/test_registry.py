@@ -8,7 +8,8 @@ import pytest
 from engine.domain.errors import SwarmError
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName
-from engine.models.registry import PROVIDERS, Endpoint, endpoint, has_key, open_provider, split_model
+from engine.models.endpoint import Endpoint
+from engine.models.registry import PROVIDERS, endpoint, has_key, open_provider, split_model
 from tests.simulated.time import SeededRandomness, SimulatedClock
 
 DEFAULT = ProviderSettings()
@@ -16,6 +17,11 @@ DEFAULT = ProviderSettings()
 
 def made(name: str, environ: dict[str, str], settings: ProviderSettings = DEFAULT) -> Endpoint:
     return endpoint(name, settings, environ, SimulatedClock(), SeededRandomness(1))
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_every_provider_of_the_registry_loads(name: str) -> None:
+    assert isinstance(PROVIDERS[name].load(), type)
 
 
 def test_a_model_name_keeps_what_follows_its_first_colon() -> None:

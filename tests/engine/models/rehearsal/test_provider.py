@@ -7,7 +7,7 @@ import pytest
 from engine.domain.conversation import Message, Request, Text, ToolAnswer
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.settings import ProviderSettings
-from engine.models.registry import Endpoint
+from engine.models.endpoint import Endpoint
 from engine.models.rehearsal.playbook import sample_folder
 from engine.models.rehearsal.provider import RehearsalProvider
 from engine.ports.protocols import Clock, Randomness
