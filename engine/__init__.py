@@ -130,7 +130,7 @@ if TYPE_CHECKING:
     from engine.reports.json_lines import event_line, snapshot_line
     from engine.reports.report import HeatReport, Report, report_of
     from engine.reports.summary import Summary
-    from engine.runs.folder import RunFolder, repo_id
+    from engine.runs.folder import RUN_NAME, RunFolder, repo_id
     from engine.runs.listing import RunListing, find_run, list_runs, newest_unfinished
     from engine.runs.lock import RunLock, is_live
     from engine.sandbox.levels import SandboxReport

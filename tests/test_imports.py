@@ -170,9 +170,10 @@ def test_help_loads_nothing_heavy(words: list[str]) -> None:
     assert loaded.splitlines()[-1] == "LOADED"
 
 
-def test_listing_runs_loads_no_provider_and_no_screen() -> None:
+@pytest.mark.parametrize("words", [["runs"], ["completion", "bash", "--values", "runs"]])
+def test_listing_runs_loads_no_provider_and_no_screen(words: list[str]) -> None:
     loaded = fresh(
-        "import sys\nfrom tui.cli import main\nmain(['runs'])\n"
+        f"import sys\nfrom tui.cli import main\nmain({words!r})\n"
         "print('LOADED', *(name for name in ('textual', 'anthropic', 'pygit2', 'git') if name in sys.modules))"
     )
     assert loaded.splitlines()[-1] == "LOADED"

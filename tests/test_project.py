@@ -26,6 +26,7 @@ def test_everything_the_program_reads_is_shipped_with_it() -> None:
     shipped = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert set(shipped) == {"engine", "tui", "prompts", "themes", "sample_projects"}
     assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]["docs"] == "tui/docs"
+    assert "docs/swarm-tui.1" in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True, check=False).stdout.decode()
     if tracked:
         for needed in ("tui/style/swarm.tcss", "tui/templates/swarm.toml", "tui/templates/INTENT.md", "uv.lock"):

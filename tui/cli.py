@@ -86,6 +86,13 @@ COMMANDS = (
         arguments.lint_intent,
     ),
     CommandLine("init", "[REPO]", "write swarm.toml and INTENT.md", lambda: commands.init.init, arguments.init),
+    CommandLine(
+        "completion",
+        "SHELL",
+        "print a completion script for a shell",
+        lambda: commands.completion.completion,
+        arguments.completion,
+    ),
     CommandLine("help", "[TOPIC]", "read the documentation", lambda: commands.help.help_topic, arguments.help_topic),
 )
 
@@ -120,9 +127,22 @@ def parser_of(command: CommandLine) -> Parser:
     return parser
 
 
+def whole_parser() -> Parser:
+    """One parser for all commands, as generators of completions expect it."""
+    parser = Parser(prog="swarm-tui", description=SUMMARY, allow_abbrev=False)
+    arguments.common(parser)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for command in COMMANDS:
+        each = commands.add_parser(command.name, help=command.does, allow_abbrev=False)
+        command.arguments(each)
+        each.description = command.does  # generators show it beside the name
+    return parser
+
+
 def parse(command: CommandLine, words: list[str]) -> Namespace:
     """The arguments of a command. Raises UsageError."""
     parser = parser_of(command)
+    parser.set_defaults(whole=whole_parser)
     parsed, unknown = parser.parse_known_args(words)
     if unknown:
         known = set(re.findall(r"--[a-z-]+", parser.format_help()))

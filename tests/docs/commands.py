@@ -39,11 +39,20 @@ def _common() -> str:
 
 
 def _rows(parser: ArgumentParser, group: _ArgumentGroup) -> Iterator[tuple[str, ...]]:
-    for action in group._group_actions:
-        if action.help not in (None, SUPPRESS) and "--help" not in action.option_strings:
-            yield (f"`{_called(action)}`", cell(parser._get_formatter()._expand_help(action)))
+    for action in explained(group):
+        yield f"`{called(action)}`", cell(parser._get_formatter()._expand_help(action))
 
 
-def _called(action: Action) -> str:
+def explained(group: _ArgumentGroup) -> list[Action]:
+    """The arguments of a group, without `--help` and hidden ones."""
+    return [
+        action
+        for action in group._group_actions
+        if action.help not in (None, SUPPRESS) and "--help" not in action.option_strings
+    ]
+
+
+def called(action: Action) -> str:
+    """An argument as it is written: `RUN`, `--until MOMENT`."""
     takes = "" if action.nargs == 0 else str(action.metavar or f"{{{','.join(map(str, action.choices or ()))}}}")
     return " ".join((*action.option_strings, takes)).strip()

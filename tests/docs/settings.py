@@ -1,48 +1,48 @@
-"""The tables of docs/settings.md: names and defaults from the settings' types, meanings from swarm.toml's template."""
+"""The tables of docs/settings.md, from the settings' types."""
 
-import re
-from importlib.resources import files
+from collections.abc import Iterator
 
 import msgspec
 
-from engine.domain.settings import ProviderSettings, Settings
+from engine.config.schema import ALL, Kind
+from engine.domain.setting_types import OwnerOnly
 from tests.docs.markdown import cell, table
 
-PROVIDER = "providers.openai-chat"
-"""The section of one provider, as an example for all."""
-SECTIONS = tuple(
-    PROVIDER if name == "providers" else name
-    for name in Settings.__struct_fields__
-    if isinstance(getattr(Settings(), name), msgspec.Struct | dict) and name != "keys"
-)
-API_KEY_ENV = "the environment variable that holds the API key; empty: the provider's usual one"
-"""Not in the template, because a repository may not set it."""
-_SECTION = re.compile(r"\[([\w.-]+)\]")
-_SETTING = re.compile(r"# (\w+) = .*?\S +# (.+)")
+SECTIONS = tuple(name for name, kind in ALL.fields.items() if kind.is_section or name == "providers")
 
 
-def meanings() -> dict[tuple[str, str], str]:
-    """What the template says about each setting, by section and key."""
-    found = {(PROVIDER, "api_key_env"): API_KEY_ENV}
-    section = ""
-    for line in (files("tui") / "templates" / "swarm.toml").read_text(encoding="utf-8").splitlines():
-        if named := _SECTION.fullmatch(line):
-            section = named[1]
-        elif setting := _SETTING.fullmatch(line):
-            found[section, setting[1]] = setting[2]
-    return found
-
-
-def settings_table(section: str) -> str:
-    """The settings of a section, with their defaults. Raises KeyError for one that the template does not explain."""
-    said = meanings()
-    defaults = ProviderSettings() if section == PROVIDER else getattr(Settings(), section)
+def settings_table(name: str) -> str:
+    """The settings of a section, with their defaults."""
+    kind = ALL.fields[name]
+    section = kind.item if kind.is_table else kind
+    defaults = section.base()
     rows = [
-        (f"`{key}`", f"`{_toml(value)}`", cell(said[section, key]))
-        for key in defaults.__struct_fields__
-        if not isinstance(value := getattr(defaults, key), dict)
+        (f"`{key}`", f"`{_toml(getattr(defaults, key))}`", cell(_meaning(each)))
+        for key, each in section.fields.items()
+        if not each.is_table
     ]
     return table(("setting", "default", "meaning"), rows)
+
+
+def owner_only_table() -> str:
+    """The settings that a repository's file may not set, or not to every value, and why."""
+    return table(("setting", "why"), sorted(_owner_only(ALL, ())))
+
+
+def _owner_only(kind: Kind, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    if mark := kind.mark(OwnerOnly):
+        yield f"`{'.'.join(path)}`", cell(mark.reason)
+    if kind.is_section:
+        for name, part in kind.fields.items():
+            yield from _owner_only(part, (*path, name))
+    elif kind.is_table:
+        yield from _owner_only(kind.item, (*path, "NAME"))
+
+
+def _meaning(kind: Kind) -> str:
+    assert kind.description
+    least = f" At least {kind.least:g}." if kind.least > 0 else ""
+    return f"{kind.description}{least}"
 
 
 def _toml(value: object) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tui.commands import (
         archive,
         ask,
+        completion,
         demo,
         doctor,
         help,

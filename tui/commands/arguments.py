@@ -4,10 +4,11 @@ A metavar says what a value is, and the completions go by it: RUN is a run id, R
 """
 
 import textwrap
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable
 
 WIDTH = 78
+SHELLS = ("bash", "zsh", "fish")
 VERBS = (
     ("pause [PATH] [--freeze]", "pause the run, or one agent and everything below it"),
     ("resume [PATH]", "continue what was paused"),
@@ -24,6 +25,12 @@ VERBS = (
     ("stop [REASON]", "stop the run; `swarm-tui resume` continues it"),
 )
 """What `send` can ask of a live run: how it is written, and what it does."""
+
+COMPLETION = """to install it:
+  bash  swarm-tui completion bash > ~/.local/share/bash-completion/completions/swarm-tui
+  zsh   swarm-tui completion zsh > ~/.zfunc/_swarm-tui
+        with this in ~/.zshrc, before compinit: fpath=(~/.zfunc $fpath)
+  fish  swarm-tui completion fish > ~/.config/fish/completions/swarm-tui.fish"""
 
 
 def _describe(parser: ArgumentParser, text: str) -> None:
@@ -285,6 +292,16 @@ def lint_intent(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="an intent; - reads it from stdin")
     parser.add_argument("--rules", action="store_true", help="use the rules even if there is a model")
     common(parser)
+
+
+def completion(parser: ArgumentParser) -> None:
+    _describe(
+        parser,
+        "Print a script that completes commands, options, run ids, samples, themes and topics in your shell.",
+    )
+    parser.epilog = COMPLETION
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
+    parser.add_argument("--values", choices=("runs", "samples", "themes", "topics"), help=SUPPRESS)
 
 
 def help_topic(parser: ArgumentParser) -> None:

@@ -8,16 +8,15 @@ import shutil
 import sys
 import textwrap
 from argparse import Namespace
-from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.theme import Theme
 
 from tui.bridge import ErrorKind, SwarmError
+from tui.commands.documentation import read_page, topics
 from tui.terminal.pager import page
 
-PACKAGE = Path(__file__).parent.parent
 WIDEST = 100
 """Columns. Longer lines are hard to read."""
 STYLES = Theme({"markdown.code": "cyan", "markdown.table.header": "bold"})
@@ -31,43 +30,25 @@ _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 def help_topic(arguments: Namespace) -> int:
     """Shows a page, or the list of pages; returns the exit status. Raises SwarmError (not found) for other topics."""
     if arguments.man:
-        sys.stdout.write(_page("swarm-tui.1"))
+        sys.stdout.write(read_page("swarm-tui.1"))
         return 0
     if not arguments.topic:
         sys.stdout.write(_list())
         return 0
-    topics = _topics()
-    if arguments.topic not in topics:
-        near = difflib.get_close_matches(arguments.topic, topics, n=3)
+    if arguments.topic not in (known := topics()):
+        near = difflib.get_close_matches(arguments.topic, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "to list all topics: swarm-tui help"
         raise SwarmError(ErrorKind.NOT_FOUND, f"unknown topic '{arguments.topic}'", hint)
-    page(_rendered(_page(f"{arguments.topic}.md")))
+    page(_rendered(read_page(f"{arguments.topic}.md")))
     return 0
 
 
-def docs_folder() -> Path:
-    """The pages: beside this package in a checkout, inside it once installed. Raises SwarmError (state)."""
-    for folder in (PACKAGE / "docs", PACKAGE.parent / "docs"):
-        if folder.is_dir():
-            return folder
-    message = "the documentation is missing from this installation"
-    raise SwarmError(ErrorKind.STATE, message, "reinstall swarm-tui")
-
-
-def _topics() -> list[str]:
-    return sorted(file.stem for file in docs_folder().glob("*.md"))
-
-
-def _page(name: str) -> str:
-    return (docs_folder() / name).read_text(encoding="utf-8")
-
-
 def _list() -> str:
-    topics = {topic: _first_sentence(_page(f"{topic}.md")) for topic in _topics()}
-    indent = max(map(len, topics)) + 4
+    pages = {topic: _first_sentence(read_page(f"{topic}.md")) for topic in topics()}
+    indent = max(map(len, pages)) + 4
     lines = [
         textwrap.fill(says, _width(), initial_indent=f"  {topic}".ljust(indent), subsequent_indent=" " * indent)
-        for topic, says in topics.items()
+        for topic, says in pages.items()
     ]
     how = ("To read a page: swarm-tui help TOPIC", "Options of a command: swarm-tui COMMAND --help")
     return "\n".join(("Topics:", *lines, "", *how, ""))

@@ -3,13 +3,14 @@
 import os
 import pty
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.tui.command_line import PROGRAM, Person
-from tui.commands.help import docs_folder
+from tui.commands.documentation import docs_folder
 
 DOCS = Path(__file__).parent.parent.parent.parent / "docs"
 TOPICS = sorted(page.stem for page in DOCS.glob("*.md"))
@@ -93,3 +94,18 @@ def test_an_unknown_topic_names_near_ones(person: Person) -> None:
 
 def test_help_for_a_command_shows_its_options(person: Person) -> None:
     assert person.swarm("help", "replay").out == person.swarm("replay", "--help").out
+
+
+def test_the_man_page_is_printed_for_man(person: Person) -> None:
+    printed = person.swarm("help", "--man")
+    assert printed.out == (DOCS / "swarm-tui.1").read_text()
+    assert printed.out.startswith(".TH SWARM-TUI 1")
+
+
+@pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")
+def test_the_man_page_is_set_without_a_warning() -> None:
+    done = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-ww", DOCS / "swarm-tui.1"], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert "SWARM-TUI(1)" in done.stdout
