@@ -1,4 +1,4 @@
-"""The real clock, randomness and ids."""
+"""The system's clock, randomness and ids."""
 
 import asyncio
 import random
@@ -24,24 +24,24 @@ class SystemClock:
 
 
 class SystemRandomness:
-    """Implements protocols.Randomness; a seed makes it repeatable."""
+    """Implements protocols.Randomness. With a seed other than 0 it is repeatable."""
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed or None)  # noqa: S311 - jitter, not secrets
+        self._random = random.Random(seed or None)  # noqa: S311 - for jitter, not for secrets
 
     def random(self) -> float:
         return self._random.random()
 
 
 class SortableIds:
-    """Implements protocols.Ids: microseconds since 1970 (11 digits) and 3 random ones, never twice the same.
+    """Implements protocols.Ids: 11 digits for the microseconds since 1970, then 3 random ones. No id comes twice.
 
-    An id made later sorts later, also across restarts, as long as the clock does not go back.
+    Later ids sort later, also across restarts, as long as the clock is not set back.
     """
 
     def __init__(self) -> None:
         self._last = 0
-        self._random = random.Random(secrets.randbits(128))  # noqa: S311 - tells ids of two clocks apart, no secret
+        self._random = random.Random(secrets.randbits(128))  # noqa: S311 - tells two processes' ids apart, no secret
 
     def new(self, prefix: str) -> str:
         self._last = max(self._last + 1, time.time_ns() // 1_000)
@@ -49,5 +49,5 @@ class SortableIds:
 
 
 def base32(number: int, width: int) -> str:
-    """The number in `width` base-32 digits that sort like it."""
+    """The number as `width` base-32 digits, which sort like numbers."""
     return "".join([_DIGITS[number >> 5 * place & 31] for place in range(width - 1, -1, -1)])

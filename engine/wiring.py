@@ -1,7 +1,6 @@
-"""Puts the real world together: a run is started or resumed here, and everything it holds is let go here."""
+"""Starts and resumes runs: puts the swarm together with the real world, and closes all of it when the run ends."""
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -44,6 +43,7 @@ from engine.resources.meters import SystemMeters
 from engine.runs.create import new_run
 from engine.runs.folder import RunFolder
 from engine.runs.lock import RunLock
+from engine.runs.log import RunLog
 from engine.sandbox.removal import delete_tree
 from engine.state.snapshot import Snapshot
 from engine.system import SortableIds, SystemClock, SystemRandomness
@@ -52,34 +52,34 @@ from engine.tools.toolbox import Toolbox
 
 @dataclass(frozen=True)
 class LiveRun:
-    """A run that this process owns: its swarm, its folder, read-only queries, and how to let go of it all."""
+    """A run that this process owns: its swarm, its folder, read-only queries, and what to close at its end."""
 
     swarm: Swarm
     folder: RunFolder
     reader: JournalReader
-    _held: AsyncExitStack
+    _resources: AsyncExitStack
 
     @property
     def snapshot(self) -> Snapshot:
         return self.swarm.snapshot
 
     async def run(self) -> Summary:
-        """Work until the run is finished, stopped or failed, and let go of it.
+        """Work until the run is finished, stopped or failed, then close everything.
 
-        Raises SwarmError when the program, the disk or the provider does not let it go on.
+        Raises SwarmError when the program, the disk or the provider cannot continue.
         """
         watching = asyncio.create_task(self._watch_intent())
         try:
             await self.swarm.run()
         finally:
             watching.cancel()
-            await self._held.aclose()
-        if self.snapshot.state is RunState.FINISHED:  # nothing will be built on its copies again
+            await self._resources.aclose()
+        if self.snapshot.state is RunState.FINISHED:  # a finished run is never resumed: its workspaces are of no use
             await asyncio.to_thread(delete_tree, self.folder.workspaces)
         return self.summary()
 
     async def _watch_intent(self) -> None:
-        """Nothing, unless the settings name a file."""
+        """Submit each new version of the file that the settings name, if they name one."""
         swarm = self.swarm
         if name := swarm.settings.swarm.watch_intent:
             file = Path(self.snapshot.repo) / name
@@ -114,16 +114,16 @@ async def start_run(
     environ: Mapping[str, str],
     author: str = "person",
 ) -> LiveRun:
-    """Begin a new run on a repo. Raises SwarmError; then nothing half made is left behind."""
+    """Start a new run on a repo. If it raises SwarmError, nothing of the run is left behind."""
     settings = choose_models(settings, environ)
     clock, randomness = SystemClock(), SystemRandomness(settings.swarm.seed)
     folder, lock = await asyncio.to_thread(new_run, state_root, source.common_dir, clock, randomness)
-    async with AsyncExitStack() as unmade:
-        unmade.callback(folder.discard)
-        async with AsyncExitStack() as held:
-            held.callback(lock.release)
+    async with AsyncExitStack() as undo:
+        undo.callback(folder.discard)
+        async with AsyncExitStack() as resources:
+            resources.callback(lock.release)
             trunk = await GitTrunk.create(folder.path, source, folder.run)
-            swarm = await _assemble(folder, trunk, settings, Snapshot(), environ, held)
+            swarm = await _assemble(folder, trunk, settings, Snapshot(), environ, resources)
             created = e.RunCreated(
                 run=folder.run,
                 repo=str(source.root),
@@ -142,23 +142,23 @@ async def start_run(
             )
             first = Intent(1, swarm.clock.now(), author, intent)
             await swarm.durable(swarm.record(Draft(e.IntentVersioned(first))))
-            reader = await _reader(folder, held)
+            reader = await _reader(folder, resources)
             await swarm.publisher.publish()
-            unmade.pop_all()
-            return LiveRun(swarm, folder, reader, held.pop_all())
+            undo.pop_all()
+            return LiveRun(swarm, folder, reader, resources.pop_all())
 
 
 async def resume_run(
     folder: RunFolder, environ: Mapping[str, str], change: Callable[[Settings], Settings] = lambda settings: settings
 ) -> LiveRun:
-    """Go on with a run. `change` may alter the settings that it was started with.
+    """Continue a run. `change` may alter the settings that it was started with.
 
-    Raises SwarmError: busy when a process owns it, journal when its record is damaged.
+    Raises SwarmError: busy if a process owns the run, journal if its journal is damaged, state if it is finished.
     """
     lock = await asyncio.to_thread(RunLock.acquire, folder)
-    async with AsyncExitStack() as held:
-        held.callback(lock.release)
-        reader = await _reader(folder, held)
+    async with AsyncExitStack() as resources:
+        resources.callback(lock.release)
+        reader = await _reader(folder, resources)
         snapshot = await reader.snapshot()
         if snapshot.state is RunState.FINISHED:
             hint = "start a new one: swarm-tui run REPO --intent FILE"
@@ -166,10 +166,10 @@ async def resume_run(
         stored = msgspec.json.decode(snapshot.settings, type=Settings)
         settings = choose_models(change(stored), environ)
         trunk = await GitTrunk.open(folder.path)
-        swarm = await _assemble(folder, trunk, settings, snapshot, environ, held, reader.chunks)
+        swarm = await _assemble(folder, trunk, settings, snapshot, environ, resources, reader.chunks)
         swarm.record(_epoch(swarm), *_changes(snapshot, stored, settings))
         await swarm.durable(snapshot.seq)
-        return LiveRun(swarm, folder, reader, held.pop_all())
+        return LiveRun(swarm, folder, reader, resources.pop_all())
 
 
 async def _assemble(
@@ -178,22 +178,22 @@ async def _assemble(
     settings: Settings,
     snapshot: Snapshot,
     environ: Mapping[str, str],
-    held: AsyncExitStack,
+    resources: AsyncExitStack,
     chunks: Chunks | None = None,
 ) -> Swarm:
-    """A swarm of real parts. What they hold is handed to `held`, to be let go of in reverse order."""
+    """A swarm of real parts. `resources` closes them, in reverse order."""
     mask = Mask(secrets_of(environ, key_variables(settings.providers)))
-    _log_to(folder.log, mask, held)
+    resources.callback(RunLog(folder.log, mask).close)
     clock, randomness = SystemClock(), SystemRandomness(settings.swarm.seed)
     models = ModelClient(settings.providers, environ, clock, randomness)
-    held.push_async_callback(models.close)
+    resources.push_async_callback(models.close)
     await models.prepare([ModelName(model) for model in msgspec.structs.astuple(settings.models)])
     journal = await SqliteJournal.open(folder.journal, chunks=chunks)
-    held.push_async_callback(journal.close)
+    resources.push_async_callback(journal.close)
     workspaces = await open_workspaces(
         folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.offers, settings.build
     )
-    held.push_async_callback(workspaces.close)
+    resources.push_async_callback(workspaces.close)
     await workspaces.sweep()
     workspaces.prepare(await trunk.tip())
     gate = BuildGate(settings.build.gate, settings.build.slots, clock)
@@ -215,17 +215,17 @@ async def _assemble(
     journal.on_failure = swarm.fail
     control = ControlServer(folder.socket, swarm.submit, lambda: _status(swarm), swarm.diff, swarm.durable)
     await control.start()
-    held.push_async_callback(control.close)
+    resources.push_async_callback(control.close)
     swarm.on_change(control.publish)
     housekeeper = Housekeeper(folder.trunk)
-    held.push_async_callback(housekeeper.close)
+    resources.push_async_callback(housekeeper.close)
     swarm.on_change(housekeeper.note)
     return swarm
 
 
-async def _reader(folder: RunFolder, held: AsyncExitStack) -> JournalReader:
+async def _reader(folder: RunFolder, resources: AsyncExitStack) -> JournalReader:
     reader = await JournalReader.open(folder.journal)
-    held.push_async_callback(reader.close)
+    resources.push_async_callback(reader.close)
     return reader
 
 
@@ -237,7 +237,7 @@ def _epoch(swarm: Swarm) -> Draft:
 
 
 def _changes(snapshot: Snapshot, stored: Settings, settings: Settings) -> list[Draft]:
-    """What a person changed by resuming: the run is no longer paused, and options win over what was stored."""
+    """What resuming changes: the run is not paused, a failed root planner starts again, and new settings apply."""
     drafts = []
     if snapshot.state in (RunState.PAUSING, RunState.PAUSED):
         drafts.append(Draft(e.RunStateChanged(RunState.RUNNING, "resumed")))
@@ -259,25 +259,3 @@ def _at_work(snapshot: Snapshot) -> int:
 def _status(swarm: Swarm) -> Status:
     snapshot = swarm.snapshot
     return Status(snapshot.run, snapshot.pid, snapshot.epoch, snapshot.seq, snapshot.state)
-
-
-class _MaskedLines(logging.Formatter):
-    """Lines of the log, tracebacks included, without keys."""
-
-    def __init__(self, mask: Mask) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s")
-        self._mask = mask
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self._mask.text(super().format(record))
-
-
-def _log_to(path: Path, mask: Mask, held: AsyncExitStack) -> None:
-    """Faults of the program go into the run's log while this process owns it."""
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
-    handler.setFormatter(_MaskedLines(mask))
-    logger = logging.getLogger("swarm")
-    logger.propagate = False
-    logger.addHandler(handler)
-    held.callback(handler.close)
-    held.callback(logger.removeHandler, handler)

@@ -1,4 +1,4 @@
-"""What keeps the machine usable: the build gate and the governor."""
+"""Protocols of what keeps the machine usable: the build gate and the governor."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -8,30 +8,31 @@ from engine.domain.types import LoadLimit, Sample
 
 
 class Gate(Protocol):
-    """Lets only so many builds run at once."""
+    """The build gate: limits how many builds run at once."""
 
     def pass_for(
         self, command: str, subtree: str, agent: str = ..., on_wait: Callable[[int], None] = ...
     ) -> AbstractAsyncContextManager[float]:
-        """Wait for a place if the command builds; gives the seconds waited.
+        """Hold a slot while the command runs, if it is a build. Yields the seconds waited for the slot.
 
-        `on_wait` is told, when there is no place at once, how many others wait.
+        `subtree`: the planner whose share of the slots this counts against. `on_wait` is called with the number of
+        others that wait, if no slot is free at once.
         """
         ...
 
     def step_aside(self, command: str) -> Callable[[], None]:
-        """Let another build in while this one stands still; what is returned takes the place back."""
+        """Free the slot of a suspended build. Call what is returned to take the slot back."""
         ...
 
 
 class Governor(Protocol):
-    """Slows the intake of work when the machine is the hot spot; never kills what runs."""
+    """Limits how many workers start while the machine is overloaded. It never stops one that runs."""
 
     @property
     def limit(self) -> int:
-        """How many workers the machine can carry at this moment."""
+        """How many workers the machine can carry now."""
         ...
 
     def consider(self, sample: Sample) -> LoadLimit | None:
-        """Look at a sample; what is allowed from now on when that has changed, else None."""
+        """Take a new sample into account. Returns the new limit if it has changed, else None."""
         ...

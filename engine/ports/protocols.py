@@ -1,6 +1,6 @@
-"""What the engine's logic needs of the world, as protocols; only the wiring knows which implementation is used.
+"""What the engine's logic needs from the world, as protocols. Only the wiring knows which implementation is used.
 
-Nothing here or in the logic touches a clock, a random source, a process, the disk, git or the network.
+Neither this module nor the logic touches a clock, a source of randomness, a process, the disk, git or the network.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,11 +27,11 @@ from engine.state.snapshot import Snapshot
 
 class Clock(Protocol):
     def now(self) -> Micros:
-        """UTC, in microseconds."""
+        """The time in UTC, in microseconds since 1970."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back."""
+        """Seconds of a clock that never goes back."""
         ...
 
     async def sleep(self, seconds: float) -> None: ...
@@ -45,7 +45,7 @@ class Randomness(Protocol):
 
 class Ids(Protocol):
     def new(self, prefix: str) -> str:
-        """A fresh id that sorts after every id made before it: `PREFIX` and base-32 digits."""
+        """A new id, which sorts after all earlier ones of the same prefix: the prefix and base-32 digits."""
         ...
 
 
@@ -53,29 +53,29 @@ class Ids(Protocol):
 
 
 class Journal(Protocol):
-    """The append-only record of a run. Sequence numbers start at 1 and have no holes."""
+    """The append-only record of a run. Sequence numbers start at 1 and have no gaps."""
 
     def append(self, events: Sequence[Event]) -> None:
-        """Queue events for one atomic write, in order. Returns at once; raises nothing about the disk."""
+        """Queue events for one atomic write, in order. Returns at once and reports no disk errors."""
         ...
 
     def checkpoint(self, snapshot: Snapshot) -> None:
-        """Offer the state after the last appended event: now and then it is kept, so that opening is quick."""
+        """Offer the state after the last appended event. Some are kept, so that opening a run is quick."""
         ...
 
     async def durable(self, seq: int) -> None:
         """Wait until all events up to `seq` are on disk.
 
-        Raises SwarmError (journal) when the journal cannot be written.
+        Raises SwarmError (journal) if the journal cannot be written.
         """
         ...
 
     def events(self, after: int = 0) -> AsyncIterator[Event]:
-        """All durable events with a greater sequence number, in order, bodies whole."""
+        """All durable events with a greater sequence number, in order, with complete bodies."""
         ...
 
     async def agent_events(self, agent: AgentId) -> list[Event]:
-        """The durable events of one agent, in order, bodies whole."""
+        """The durable events of one agent, in order, with complete bodies."""
         ...
 
     async def close(self) -> None: ...
@@ -90,9 +90,9 @@ class Provider(Protocol):
     name: str
 
     async def ask(self, request: Request, on_text: Callable[[str], None]) -> Turn:
-        """One streamed call; `on_text` gets text as it arrives.
+        """Make one streamed call, without retries; `on_text` gets the text as it arrives.
 
-        Raises ModelError, and never anything else but CancelledError. Never retries.
+        Raises only ModelError and CancelledError.
         """
         ...
 
@@ -100,14 +100,14 @@ class Provider(Protocol):
 
 
 class Models(Protocol):
-    """All providers behind one door: limits, retries and prices included."""
+    """All providers behind one interface, with limits, retries and prices."""
 
     def check(self, model: ModelName) -> None:
-        """Raises SwarmError (provider) unless the name is `PROVIDER:NAME` with a provider that exists."""
+        """Raise SwarmError (provider) unless the name is `PROVIDER:NAME` with a known provider."""
         ...
 
     async def prepare(self, models: Sequence[ModelName]) -> None:
-        """Open what the models need ahead of the first call. Raises SwarmError: no such provider, no key."""
+        """Open what the models need before the first call. Raises SwarmError: no such provider, no key."""
         ...
 
     async def ask(
@@ -117,19 +117,19 @@ class Models(Protocol):
         on_text: Callable[[str], None],
         on_retry: Callable[[str, float, Usage], None],
     ) -> Turn:
-        """Ask until a whole turn arrives; `on_retry(reason, seconds, spent)` is told of each wait before a retry, and
-        of what the try before it has used though it came to nothing.
+        """Ask until a complete turn arrives.
 
-        Every usage has `usd` filled in where the price is known. Raises ModelError for good, with that of the last try.
+        `on_retry(reason, seconds, spent)` is called before each wait for a retry, with the usage of the failed try.
+        Each usage has `usd` filled in if the price is known. Raises the ModelError of the last try, with its usage.
         """
         ...
 
     def window(self, model: ModelName) -> int:
-        """Tokens that fit into the model's context, input and output together."""
+        """The size of the model's context window in tokens, for input and output together."""
         ...
 
     def longest_wait(self, model: ModelName) -> float:
-        """Seconds between two tries of one call at most, as the settings of the model's provider have it."""
+        """The longest wait between two tries of one call, in seconds, from the settings of the model's provider."""
         ...
 
     async def close(self) -> None: ...
@@ -139,12 +139,12 @@ class Models(Protocol):
 
 
 class LandResult(Struct, frozen=True):
-    """What became of a change that was offered to trunk.
+    """The result of offering a change to trunk.
 
-    `base` is the tip it was merged on, `commit` the new tip (None unless merged). On a conflict `conflicts` names
-    the paths and `merged` is a commit on `base` whose tree is the merge with conflict markers in those paths.
-    `state` is never `resolved`: whether a conflict came before is the caller's knowledge. `large` are the bytes of
-    those files among `paths` that are large (engine.domain.collisions).
+    `base` is the tip it was merged onto, `commit` the new tip (None unless merged). After a conflict, `conflicts`
+    names the paths, and `merged` is a commit on `base` whose tree is the merge with conflict markers in those paths.
+    `state` is never `resolved`: only the caller knows whether there was a conflict before. `large` has the sizes in
+    bytes of those files among `paths` that are large (see engine.domain.collisions).
     """
 
     state: LandingState
@@ -165,14 +165,14 @@ class Trunk(Protocol):
     async def land(self, change: CommitId, message: str) -> LandResult:
         """Merge `change` (a commit whose parent is the trunk commit it started from) onto the newest tip.
 
-        The landed commit has exactly one parent, the tip, and `message` (with its trailers) as its message.
-        Retries when trunk moves meanwhile; refuses after a bounded number of times. A change whose tree equals
-        its parent's, or whose merge changes nothing, is `empty`.
+        The landed commit has exactly one parent, the tip, and `message` with its trailers as its message. If trunk
+        moves in the meantime, the merge is retried a limited number of times, then refused. A change that differs
+        nowhere from its parent, or whose merge changes nothing, is `empty`.
         """
         ...
 
     async def find_landed(self, task: TaskId) -> CommitId | None:
-        """The commit of this run on trunk that carries the trailer `Swarm-Task: TASK`."""
+        """This run's commit on trunk with the trailer `Swarm-Task: TASK`; None if there is none."""
         ...
 
     async def landed_since(self, commit: CommitId) -> list[CommitId]:
@@ -180,7 +180,7 @@ class Trunk(Protocol):
         ...
 
     async def read_file(self, commit: CommitId, path: str) -> bytes | None:
-        """A regular file's content in a commit; None when there is none."""
+        """The content of a regular file in a commit; None if there is no such file."""
         ...
 
     async def diff(self, old: CommitId, new: CommitId) -> str:
@@ -190,18 +190,18 @@ class Trunk(Protocol):
     async def move_green(self, commit: CommitId) -> None: ...
 
     async def publish(self) -> str:
-        """Bring trunk and green into the person's repo as refs; an empty string, or why a ref was left alone."""
+        """Write trunk and green into the person's repo as refs. Returns why a ref was left alone; empty if none was."""
         ...
 
 
 class Output(Struct, frozen=True):
-    """What a contained command did.
+    """The result of a sandboxed command.
 
-    `text` is head and tail of what it wrote (stdout and stderr as they came), `cut` the number of bytes left
-    out between them, `whole` where in the workspace all of it stands (empty when nothing was cut). `exit` is
-    None when it was killed, then `killed` says why: `timeout`, `memory`, `processes`, `cpu`, `output`, `disk`,
-    `cancelled`, or where all commands or copies together took too much, `swarm memory`, `swarm processes` or
-    `swarm disk`.
+    `text` is the head and tail of its output (stdout and stderr interleaved), `cut` the number of bytes left out
+    between them, `whole` the file in the workspace with all of it (empty if nothing was cut). `exit` is the exit
+    status, or None if the command was killed. Then `killed` says why: `timeout`, `memory`, `processes`, `cpu`,
+    `output`, `disk`, `cancelled`; or, if all commands or workspaces together used too much, `swarm memory`,
+    `swarm processes` or `swarm disk`.
     """
 
     exit: int | None
@@ -213,7 +213,7 @@ class Output(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """A file or folder in a listing. `path` is relative to the workspace; folders end in `/`; `size` in bytes."""
+    """A file or folder in a listing. `path` is relative to the workspace, a folder's ends in `/`; `size` in bytes."""
 
     path: str
     size: int
@@ -228,76 +228,76 @@ class Match(Struct, frozen=True):
 
 
 class Workspace(Protocol):
-    """One agent's own copy of the repo, in which it can do no harm.
+    """One agent's own copy of the repo, in a sandbox.
 
-    File paths are relative to the copy (an absolute path inside it is accepted). File methods raise
-    WorkspaceError with a message fit for the agent: no such file, a folder, not a regular file, leads outside.
+    Paths are relative to the workspace; an absolute path inside it is accepted. File methods raise WorkspaceError
+    with a message for the agent: no such file, a folder, not a regular file, outside the workspace.
     """
 
     root: str
-    """The folder as commands inside see it, for example `/ws`."""
+    """The folder's path as commands in the sandbox see it, for example `/ws`."""
     base: CommitId
-    """The trunk commit that the next landing merges from."""
+    """The trunk commit that the workspace's changes are relative to."""
 
     async def run(self, command: str, timeout_s: float, on_output: Callable[[str], None]) -> Output:
-        """Run a shell command in the copy, contained, with its whole process tree bounded by `timeout_s`."""
+        """Run a shell command in the sandbox. After `timeout_s` its whole process tree is killed."""
         ...
 
     async def freeze(self) -> None:
-        """Stop the command that runs, with its whole process tree and the clock of its deadline."""
+        """Suspend the running command with its whole process tree, and stop the clock of its timeout."""
         ...
 
     async def thaw(self) -> None:
-        """Let it run on where it stood."""
+        """Let a suspended command continue."""
         ...
 
     async def read_file(self, path: str) -> bytes: ...
 
     async def write_file(self, path: str, content: bytes) -> None:
-        """Write a whole file, making its folders; a file's executable bit survives."""
+        """Replace or create a file and the folders it is in. The executable bit of an existing file is kept."""
         ...
 
     async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
-        """Entries below `path`, sorted, folders before what they hold; `.git` is left out."""
+        """At most `limit` entries below `path`, sorted, folders before their content; without `.git`."""
         ...
 
     async def search(self, pattern: str, path: str, limit: int) -> list[Match]:
-        """Lines that match a regular expression (Python's `re`) in text files below `path`."""
+        """At most `limit` lines in text files below `path` that match a regular expression (Python's `re`)."""
         ...
 
     async def changed(self) -> tuple[str, ...]:
-        """Paths that differ from `base`, sorted, without what git ignores."""
+        """The paths that differ from `base`, sorted, without files that git ignores."""
         ...
 
     async def diff(self) -> str:
-        """The copy as it stands now against `base`, as a unified patch."""
+        """The changes against `base` as a unified patch."""
         ...
 
     async def commit(self, message: str) -> CommitId:
-        """What `changed` names as a commit on `base`, its objects where trunk finds them."""
+        """Commit the changed paths on top of `base`, with the objects where trunk finds them."""
         ...
 
     async def advance(self, commit: CommitId, base: CommitId) -> None:
-        """Bring the copy's files to the tree of `commit` and make `base` its base. Ignored files stay."""
+        """Set the files to the tree of `commit` and the base to `base`. Files that git ignores stay."""
         ...
 
     async def close(self) -> None:
-        """Kill what runs in it and remove it."""
+        """Kill everything that runs in the workspace, and remove it."""
         ...
 
 
 class WorkspaceError(Exception):
-    """A file operation that the agent asked for cannot be done; the message says why."""
+    """A file operation that an agent asked for cannot be done. The message tells the agent why."""
 
 
-class WorkspaceLost(Exception):  # noqa: N818 - a state of the world, told like an exception
-    """The workspace died under its agent (its sandbox was killed): the attempt is lost, not failed."""
+class WorkspaceLost(Exception):  # noqa: N818 - a state of the world, raised like an exception
+    """The agent's sandbox was killed, and the workspace is lost with it."""
 
 
 class Workspaces(Protocol):
-    """Makes workspaces. `level` is the sandbox level in force, `method` how copies are made.
+    """Opens workspaces. `level` is the sandbox level in force, `method` how files are copied.
 
-    `not_guaranteed`: what the level does not promise; `granted`: what settings let commands reach beside it.
+    `not_guaranteed`: what the level does not guarantee. `granted`: what else the settings let commands reach.
     """
 
     level: str
@@ -305,27 +305,28 @@ class Workspaces(Protocol):
     not_guaranteed: tuple[str, ...]
     granted: tuple[str, ...]
     warm: bool
-    """Whether copies begin with what `keep_builds` kept."""
+    """Whether new workspaces start with the build results that `keep_builds` kept."""
 
     async def open(self, agent: AgentId, commit: CommitId, *, anew: bool = False) -> Workspace:
-        """A copy of a trunk commit. `anew`: without what was built before."""
+        """Open a workspace on a trunk commit. `anew`: without build results from earlier."""
         ...
 
     async def keep_builds(self, workspace: Workspace) -> None:
-        """Close the copy in which a check of a trunk commit has come to its end; what it built there is where later
-        copies begin. For the engine's own checks alone: what is kept, everyone's commands will trust.
+        """Close a workspace in which a check of a trunk commit has finished; later ones start with its build results.
+
+        Only for the engine's own checks: every agent's commands trust what is kept.
         """
         ...
 
     async def sweep(self) -> None:
-        """Remove what agents of an earlier epoch left."""
+        """Remove workspaces that an earlier process left behind."""
         ...
 
     async def close(self) -> None: ...
 
 
 class Checker(Protocol):
-    """Runs the project's check on a trunk commit, contained, in a copy of its own."""
+    """Runs the project's check on a trunk commit, sandboxed, in a workspace of its own."""
 
     async def check(self, commit: CommitId) -> Check: ...
 
@@ -337,7 +338,7 @@ class Meters(Protocol):
     async def sample(self) -> Sample: ...
 
     def uses(self) -> dict[AgentId, AgentUse]:
-        """What agents' commands used at the last sample; who is missing used nothing."""
+        """What each agent's commands used at the last sample. Agents that used nothing are left out."""
         ...
 
 
@@ -345,7 +346,7 @@ class Meters(Protocol):
 
 
 class Recorder(Protocol):
-    """The one way in which the engine's state changes: events, recorded together and folded at once."""
+    """The one way to change the engine's state: record events, which are folded into it at once."""
 
     def record(self, *drafts: Draft, cause: int | None = None) -> int:
         """Record events atomically; returns the last one's sequence number."""

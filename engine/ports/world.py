@@ -1,4 +1,4 @@
-"""Everything that a swarm needs of the world, as one value: who builds it decides what is real."""
+"""The world of one swarm, as one value: an implementation of each protocol, real or simulated."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from engine.ports.protocols import Checker, Clock, Ids, Journal, Meters, Models,
 
 @dataclass(frozen=True)
 class World:
-    """One implementation of each protocol. `checker` is None when no check is configured."""
+    """`checker` is None if no check is configured."""
 
     clock: Clock
     ids: Ids

@@ -1,0 +1,32 @@
+"""A run's log file: bugs of the program with their tracebacks, with API keys masked."""
+
+import logging
+from pathlib import Path
+
+from engine.domain.masking import Mask
+
+
+class RunLog:
+    """Writes the logger `swarm` into a file until it is closed."""
+
+    def __init__(self, path: Path, mask: Mask) -> None:
+        self._handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
+        self._handler.setFormatter(_MaskedLines(mask))
+        self._logger = logging.getLogger("swarm")
+        self._logger.propagate = False
+        self._logger.addHandler(self._handler)
+
+    def close(self) -> None:
+        self._logger.removeHandler(self._handler)
+        self._handler.close()
+
+
+class _MaskedLines(logging.Formatter):
+    """Formats log lines and tracebacks, without keys."""
+
+    def __init__(self, mask: Mask) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._mask.text(super().format(record))
