@@ -1,1 +1,1 @@
-"""The agent loop and the roles that run in it."""
+"""Agents: the loop that all of them run, their roles, and one attempt at a task."""

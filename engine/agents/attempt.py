@@ -1,11 +1,11 @@
 """One attempt at a task, as a pipeline of named steps.
 
-begin     an agent is spawned for the task
-prepare   it gets a workspace on the newest trunk and its first message
-work      its loop runs, until a handoff is accepted
-hand off  each handoff is checked, and its change landed; a conflict goes back to the loop, then to a resolver
-deliver   landing, handoff and the end of the task are recorded together, with the loop's last answer
-settle    whatever stops the attempt earlier ends the task or puts it back into the queue
+begin     spawn an agent for the task
+prepare   give it a workspace on the newest trunk and its first message
+work      run its loop until a handoff is accepted
+hand off  check each handoff and land its change; a conflict goes back to the loop, later to a resolver
+deliver   record landing, handoff and the end of the task together
+settle    if anything stops the attempt before that, end the task or put it back into the queue
 """
 
 import logging
@@ -41,16 +41,16 @@ from engine.ports.protocols import LandResult, WorkspaceLost
 from engine.tools.tool import Answer, refused
 
 OWN_RESOLUTIONS = 2
-"""Failed resolutions of a conflict after which a resolver takes it over from the worker."""
+"""Failed resolutions after which a resolver takes the conflict over from the worker."""
 TROUBLE = 5
-"""Attempts in a row that the machine may spoil before the run ends, to be resumed."""
+"""Attempts in a row that machine trouble may end before the run stops; it can be resumed."""
 
 log = logging.getLogger("swarm")
 
 
 @dataclass
 class MachineTrouble:
-    """Attempts in a row, over all tasks, that the machine, the disk or git has spoiled."""
+    """How many attempts in a row, at any task, have ended because of the machine, the disk or git."""
 
     in_a_row: int = 0
 
@@ -82,7 +82,7 @@ class Attempt:
         return self.host.snapshot.tasks[self.task_id]
 
     async def run(self) -> None:
-        """All steps after the first; the task has ended then or is queued again. Raises only what ends the run."""
+        """All steps after the first, until the task has ended or is queued again. Raises only what ends the run."""
         try:
             async with self.host.time_limit(self.agent, span_s(self.host.settings.task.timeout)):
                 self.context = context = AgentToolContext(
@@ -123,11 +123,11 @@ class Attempt:
         self._conflicting = result.conflicts
         return await self._conflict_again(text, landing.conflict(self.host, result))
 
-    async def _conflict_again(self, text: HandoffText, said: str) -> Answer:
-        """Give the conflict back to the agent with what is `said` about it, or to a resolver after OWN_RESOLUTIONS."""
+    async def _conflict_again(self, text: HandoffText, message: str) -> Answer:
+        """Give the conflict back to the agent with a message, or after OWN_RESOLUTIONS to a resolver."""
         assert self.context is not None
         if self._failed_resolutions < OWN_RESOLUTIONS:
-            return refused(said)
+            return refused(message)
         if await resolve(self.host, self.task, await self.context.workspace(), self._conflicting, text):
             return Answer("landed: resolved", ends=True)
         lost = engine_text(
@@ -150,7 +150,7 @@ class Attempt:
     # --- settle ----------------------------------------------------------------------------------------------
 
     def _settle(self, error: Exception) -> None:
-        """Record what an error makes of the task; raises those that are not the task's alone."""
+        """Record what an error means for the task. Raises errors that end the run."""
         match error:
             case ModelError(kind=ModelErrorKind.REFUSED):
                 raise error
@@ -173,7 +173,7 @@ class Attempt:
             self.host.record(*outcomes.attempt_failed(self.host, self.task, reason))
 
     def _out_of_budget(self, spent: BudgetSpent) -> None:
-        """At its own limit a task has failed; at that of a larger part it waits until the budget is raised."""
+        """At its own limit a task fails. At the limit of a larger part it waits until the budget is raised."""
         if self.task.ended:
             return
         if spent.of_task:
@@ -182,7 +182,7 @@ class Attempt:
             self.host.record(*outcomes.attempt_lost(self.host, self.task, str(spent), counts=False))
 
     def _spoiled(self, error: SwarmError | OSError) -> None:
-        """Not the task is at fault but the machine, the disk or git: retry later, or end the run if it stays so."""
+        """The machine, the disk or git failed, not the task: retry later, or end the run if that does not stop."""
         self._trouble.in_a_row += 1
         if self._trouble.in_a_row > TROUBLE or (isinstance(error, SwarmError) and error.kind is ErrorKind.PROVIDER):
             raise error
@@ -191,7 +191,7 @@ class Attempt:
             self.host.record(*outcomes.attempt_lost(self.host, self.task, str(error), wait_s=wait_s))
 
     def settle_cancelled(self) -> None:
-        """Record the end of a cancelled attempt, which may not even have begun: its agents end, its planner is told."""
+        """End the agents of a cancelled attempt, which may not have begun yet, and hand off to its planner."""
         task = self.task
         drafts: list[Draft] = []
         if not task.ended:

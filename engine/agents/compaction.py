@@ -12,24 +12,24 @@ from engine.domain.types import InboxMessage, Usage
 from engine.domain.utf8 import clean
 
 FULL = 0.85
-"""Share of the model's window at which the conversation is compacted."""
+"""Share of the model's context window at which the conversation is compacted."""
 MARGIN = 0.02
-"""Share of the window by which estimates may be wrong."""
+"""Share of the window that is left free because token counts are estimates."""
 MAX_OUTPUT = 16_000
-"""Tokens of one answer, where the window has room for them."""
+"""The most tokens of one answer, if the window has room for them."""
 INBOX = 0.25
-"""Share of the window that messages may take in one turn."""
+"""Share of the window that messages may take up in one turn."""
 ANSWERS_KEPT = 6
-"""The newest tool answers, which dropping leaves whole."""
+"""How many of the newest tool answers are never dropped."""
 WORTH_DROPPING = 0.15
-"""Share of the window that dropping old answers must free to be enough by itself."""
+"""Share of the window that dropping old answers must free, or a summary is made instead."""
 SUMMARY_TRIES = 2
 SUMMARY_MOST = 16_000
 """Characters of a summary that are kept."""
 
 
 class Compaction:
-    """One conversation against its window. `opening` makes the first message of a conversation that starts again."""
+    """Compacts one conversation. `opening` returns the first message for one that starts again."""
 
     def __init__(self, transcript: Transcript, opening: Callable[[], str]) -> None:
         self._transcript = transcript
@@ -48,7 +48,7 @@ class Compaction:
 
     @property
     def inbox(self) -> tuple[InboxMessage, ...]:
-        """The messages that the agent reads with its next turn; the rest waits for the one after."""
+        """The messages that the agent reads with its next turn. The rest waits for the turn after that."""
         messages = self._host.snapshot.inboxes.get(self._transcript.agent_id, ())
         return readable(messages, int(INBOX * 4 * self._window))
 
@@ -60,9 +60,9 @@ class Compaction:
         return known + coming > min(FULL * self._window, (1 - MARGIN) * self._window - self.max_output)
 
     async def compact(self, *, summarise: bool = False) -> None:
-        """Drop old answers if that frees enough, else start the conversation again with a summary.
+        """Drop old answers if that frees enough; otherwise start the conversation again with a summary.
 
-        Raises AttemptFailed right after a compaction: what an agent must keep does not fit.
+        Raises AttemptFailed if the conversation has only just been compacted and still does not fit.
         """
         if self._conversation.compacted_last:
             raise AttemptFailed("the task and the agent's notes do not fit into the model's context window")
@@ -74,7 +74,7 @@ class Compaction:
         self._transcript.record(e.ContextCompacted(clean(opening), usage))
 
     async def _summary(self) -> tuple[str, Usage]:
-        """The agent's own summary and what it cost; if it gives none, the end of what it has said so far."""
+        """The agent's own summary and its cost. If it gives none, the end of what it has written so far."""
         usage = Usage()
         asked = self._host.prompts["compact"].render()
         for _ in range(SUMMARY_TRIES):
@@ -83,7 +83,7 @@ class Compaction:
                 turn = await self._host.ask(self._transcript.agent_id, request)
             except (ModelError, BudgetSpent) as error:
                 if usage.input:
-                    break  # so that what was spent is recorded, with the summary there is
+                    break  # record what was spent, with a makeshift summary
                 if not isinstance(error, ModelError) or error.kind is not ModelErrorKind.CONTEXT_LENGTH:
                     raise
                 self._transcript.record(e.AnswersDropped(0))

@@ -28,7 +28,7 @@ DETAILS = 2_000
 
 
 async def offer(host: Host, task: Task, context: AgentToolContext, text: HandoffText) -> LandResult:
-    """Offer the change in the agent's workspace to trunk. The start of the landing is on disk before trunk moves.
+    """Offer the change in the agent's workspace to trunk. The landing's start is in the journal before trunk moves.
 
     A successful landing is not recorded here but together with the handoff, atomically. The change of a task that
     has ended in the meantime is refused, and nothing is recorded.

@@ -19,10 +19,11 @@ from engine.tools.tool import refused
 
 
 class Loop:
-    """One agent's loop. `opening` makes the pinned first message, `system` is the role prompt filled in.
+    """One agent's loop. `system` is the role's prompt, filled in; `opening` returns the first message.
 
-    `run` returns when the agent has handed off. It raises AttemptFailed when going on is of no use, ModelError when
-    the model cannot be reached, WorkspaceLost when the workspace died. Another `run` goes on with the conversation.
+    `run` returns when the agent has handed off. It raises AttemptFailed when the agent should not continue, ModelError
+    when the model cannot be reached, WorkspaceLost when the sandbox was killed. Another `run` continues the
+    conversation.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Loop:
     # --- ask -------------------------------------------------------------------------------------------------
 
     async def _ask(self) -> Turn:
-        """The model's next turn, of a conversation that fits into its window."""
+        """Ask for the model's next turn, compacting the conversation if it is too long."""
         self._nudges.step()
         if self._compaction.is_due:
             await self._compaction.compact()
@@ -75,7 +76,7 @@ class Loop:
         return await self._turn()
 
     async def _turn(self) -> Turn:
-        """One model call and its record."""
+        """Make one model call and record it."""
         inbox = self._compaction.inbox
         given = self._transcript.given(inbox)
         request = self._transcript.request(given, self._compaction.max_output)
@@ -102,10 +103,10 @@ class Loop:
     # --- act -------------------------------------------------------------------------------------------------
 
     async def _act(self, turn: Turn) -> bool:
-        """Carry out the turn's calls; True when the agent has handed off."""
+        """Run the turn's tool calls. Returns whether the agent has handed off."""
         if turn.stop is StopReason.REFUSAL:
             raise AttemptFailed("the model refused to continue")
-        if turn.stop is StopReason.LENGTH:  # a call that was cut off may not be what was meant
+        if turn.stop is StopReason.LENGTH:  # a cut-off call may not be what the model meant
             for call in turn.message.calls:
                 self._tools.answer(call, refused("not run: your answer was cut off at its length limit"))
             return False
@@ -120,7 +121,7 @@ class Loop:
         return False
 
     async def _sleep(self) -> None:
-        """Wait for a message, at no cost, and wake up to the newest trunk."""
+        """Wait for a message, without a workspace, and continue on the newest trunk."""
         agent = self.context.agent
         if agent.state is not AgentState.WAITING:  # the `wait` tool records it itself
             self._transcript.record(e.AgentStateChanged(AgentState.WAITING, "for a message"))

@@ -1,4 +1,4 @@
-"""Keeps an agent moving: limits its steps, reminds it of its goal, nudges it out of repetition, and then gives up."""
+"""Keeps an agent on course: counts its steps, reminds it of its goal, nudges it out of repetition, then gives up."""
 
 import hashlib
 import re
@@ -11,18 +11,18 @@ from engine.domain.types import Pathology
 from engine.policy.pathologies import found
 
 SILENT_TURNS = 3
-"""Turns in a row without a tool call that are nudged; the next one fails the attempt."""
+"""Turns in a row without a tool call that get a nudge; one more fails the attempt."""
 MALFORMED_TURNS = 3
 """Turns in a row with nothing but malformed calls that fail the attempt."""
 REPEATS_NUDGED = 3
 REPEATS_FAILED = 6
-"""How often the same call may get the same answer."""
+"""How often the same call gets the same answer until it is nudged, and until the attempt fails."""
 GOAL_SHOWN = 6_000
 """Characters of the goal that a reminder repeats."""
 
 
 class Nudges:
-    """Counts what one agent does. Each method raises AttemptFailed when going on is of no use."""
+    """Watches one agent. Any method may raise AttemptFailed: the agent should not continue."""
 
     def __init__(self, transcript: Transcript, max_steps: int) -> None:
         self._transcript = transcript
@@ -33,15 +33,15 @@ class Nudges:
         self._repeats: Counter[bytes] = Counter()
 
     def start_over(self) -> None:
-        """Give the agent all its steps again: it begins, or goes on with a message it has waited for."""
+        """Reset the step count: the agent starts, or continues with a message that it has waited for."""
         self._steps = 0
 
     def messages_read(self) -> None:
-        """After new messages an old question may be asked again."""
+        """Allow earlier calls again: new messages may be the reason for them."""
         self._repeats.clear()
 
     def step(self) -> None:
-        """Count a model call that comes next, with the reminders due."""
+        """Count the next model call, and add the reminders that are due."""
         transcript, host = self._transcript, self._transcript.host
         self._steps += 1
         if self._steps > self._max_steps:
@@ -54,11 +54,11 @@ class Nudges:
             transcript.remind("hand_off_now", limit=f"{self._max_steps} steps per attempt", steps=left)
 
     def observe(self, turn: Turn, malformed: list[str]) -> None:
-        """Count turns without a usable call. `malformed`: what was wrong with each call that could not be read."""
+        """Count turns in a row without a valid tool call. `malformed`: what is wrong with each invalid one."""
         calls = len(turn.message.calls)
         if calls and turn.stop is not StopReason.LENGTH:
             self._silent = 0
-            # A turn counts once, however many calls it makes: the model has not yet been told what is wrong.
+            # However many calls a turn makes, it counts once: the model only sees the errors after the turn.
             self._malformed = self._malformed + 1 if len(malformed) == calls else 0
             if self._malformed >= MALFORMED_TURNS:
                 raise AttemptFailed(f"{self._malformed} turns in a row of malformed tool calls: {malformed[-1]}")
@@ -69,7 +69,7 @@ class Nudges:
         self._transcript.remind("nudge_cut" if turn.stop is StopReason.LENGTH else "nudge_no_call")
 
     def call_answered(self, call: ToolCall, answer: str, *, writes: bool) -> None:
-        """Count how often a call has got the same answer since the agent last did something new."""
+        """Count how often a call has got the same answer since the agent last changed something."""
         outcome = re.sub(r"\A(.*) after [\d.]+ s", r"\1", answer)
         key = hashlib.sha256("\0".join((call.tool, call.arguments, outcome)).encode()).digest()
         if writes and not self._repeats[key]:
@@ -82,7 +82,7 @@ class Nudges:
             self._transcript.remind("nudge_repeat", tool=call.tool, times=times)
 
     def _remind_of_goal(self, turn: int) -> None:
-        """Have the agent reflect now and then; more rarely, show it again what it works towards."""
+        """Ask the agent to reflect from time to time, and less often show it its goal again."""
         front, agent = self._transcript.prompt.front, self._transcript.agent
         if front.align_every and turn % front.align_every == 0:
             intent = self._transcript.host.snapshot.intent
@@ -92,7 +92,7 @@ class Nudges:
             self._transcript.remind("reflect", steps=turn)
 
     def _note_no_handoff(self, detail: str, *, limit: bool = False) -> None:
-        """Put on record that an agent with a task does not hand it off."""
+        """Record that an agent works on a task without handing it off."""
         transcript = self._transcript
         if transcript.agent.task is not None:
             finding = found(transcript.host.snapshot, transcript.agent_id, Pathology.NEVER_MERGES, detail, limit=limit)

@@ -7,11 +7,11 @@ from engine.domain.types import Agent, AgentId, Intent, Role, Task
 from engine.state.snapshot import Snapshot
 
 LISTED = 200
-"""Ended tasks and subplanners that a planner with a fresh context is told of, the newest."""
+"""How many ended tasks and subplanners, the newest, a planner sees after a restart with a fresh context."""
 
 
 def task_opening(task: Task, notes: str) -> str:
-    """A worker's."""
+    """For a worker."""
     retried = bool(task.failures and task.reason)
     return sections(
         f"Task: {task.spec.title}",
@@ -24,12 +24,12 @@ def task_opening(task: Task, notes: str) -> str:
 
 
 def repair_opening(task: Task, notes: str) -> str:
-    """A reconciler's: the failed check."""
+    """For a reconciler: the failed check."""
     return sections(f"Repair: {task.spec.title}", check=task.spec.goal, repository_notes=notes)
 
 
 def conflict_opening(task: Task, paths: Iterable[str], notes: str) -> str:
-    """A resolver's: the files, and what the change that is to land was for."""
+    """For a resolver: the files in conflict, and the task of the change that is to land."""
     return f"# Conflict: {task.spec.title}\n\nFiles in conflict:\n\n{bullets(paths)}\n\n" + sections(
         "The change marked `yours`",
         goal=task.spec.goal,
@@ -39,13 +39,13 @@ def conflict_opening(task: Task, paths: Iterable[str], notes: str) -> str:
 
 
 def intent_opening(intent: Intent, notes: str) -> str:
-    """The root planner's."""
+    """For the root planner."""
     text = f"# Intent (version {intent.version})\n\n{intent.text.strip()}"
     return f"{text}\n\n## Repository notes\n\n{notes.strip()}" if notes.strip() else text
 
 
 def slice_opening(agent: Agent, intent: Intent | None, notes: str) -> str:
-    """A subplanner's."""
+    """For a subplanner."""
     return sections(
         f"Slice: {agent.title}",
         goal=agent.goal,
@@ -56,7 +56,7 @@ def slice_opening(agent: Agent, intent: Intent | None, notes: str) -> str:
 
 
 def pinned(snapshot: Snapshot, agent: AgentId, opening: str, so_far: str) -> str:
-    """The first message of a conversation that starts again: the opening, the agent's own notes and open work."""
+    """The first message of a conversation that starts again, with the agent's scratchpad and its open work."""
     parts = [opening]
     scratchpad = snapshot.scratchpads.get(agent)
     if scratchpad is not None and scratchpad.text.strip():

@@ -1,4 +1,4 @@
-"""The events that end an attempt: its change landed, its task failed, or the task goes back into the queue."""
+"""The events that end an attempt: the change landed, the task failed, or the task goes back into the queue."""
 
 from msgspec.structs import replace
 
@@ -13,13 +13,13 @@ from engine.policy.scope import strays
 from engine.ports.protocols import LandResult
 
 LOSSES = 10
-"""Times that a task may be lost with its agent or the program before the task counts as the cause and fails."""
+"""How often a task may be lost with its agent or the program; then it fails, as it may well be the cause."""
 BACKOFF_S = 2.0
-"""Seconds before the first retry of a failed task; doubled each time, up to a minute."""
+"""Seconds before the first retry of a failed task; doubled for each further one, up to a minute."""
 
 
 def landed(run: RunContext, task: Task, text: HandoffText, result: LandResult) -> tuple[Draft, ...]:
-    """The task has ended `landed`: its landing, its handoff with the planner's message, and its end."""
+    """The task's change has landed."""
     assert task.agent is not None
     pending = run.snapshot.pending_landings[task.id]
     landing = landing_of(run, pending.id, task, task.agent, result)
@@ -33,7 +33,7 @@ def landed(run: RunContext, task: Task, text: HandoffText, result: LandResult) -
 
 
 def failed(run: RunContext, task: Task, text: HandoffText, *, by_engine: bool = False) -> tuple[Draft, ...]:
-    """The task has failed for good, with a handoff by its agent or by the engine."""
+    """The task has failed for good, with a handoff from its agent or the engine."""
     assert task.agent is not None
     state = AgentState.FAILED if by_engine else AgentState.DONE
     return (
@@ -44,13 +44,13 @@ def failed(run: RunContext, task: Task, text: HandoffText, *, by_engine: bool = 
 
 
 def given_up(run: RunContext, task: Task, text: HandoffText) -> tuple[Draft, ...]:
-    """The task has failed for good, with a handoff that the engine writes; all agents at it end."""
+    """The engine gives the task up: it has failed for good, and every agent that works on it ends."""
     others = (draft for draft in _agents_ended(run, task, text.summary) if draft.agent != task.agent)
     return (*others, *failed(run, task, text, by_engine=True))
 
 
 def attempt_failed(run: RunContext, task: Task, reason: str) -> tuple[Draft, ...]:
-    """The attempt failed by its own fault: another one follows after a backoff, or the task is given up."""
+    """The attempt failed: the task is retried after a backoff, or given up after the last attempt."""
     if task.unwanted:
         return _cancelled(run, task)
     if task.failures + 1 >= run.settings.task.attempts:
@@ -62,9 +62,9 @@ def attempt_failed(run: RunContext, task: Task, reason: str) -> tuple[Draft, ...
 def attempt_lost(
     run: RunContext, task: Task, reason: str, *, counts: bool = True, wait_s: float = 0.0
 ) -> tuple[Draft, ...]:
-    """The attempt ended by no fault of the task, which goes back into the queue unless that happens too often.
+    """The attempt was lost through no fault of the task, which is retried, or given up after LOSSES.
 
-    `counts`: whether it is counted as such a loss.
+    `counts`: whether this loss counts towards LOSSES.
     """
     if task.unwanted:
         return _cancelled(run, task)
@@ -82,7 +82,7 @@ def _requeued(
 
 
 def _cancelled(run: RunContext, task: Task) -> tuple[Draft, ...]:
-    """The task was cancelled while its landing was under way, and the landing did not go through."""
+    """The task was cancelled while it was landing, and the landing has failed."""
     ended = e.TaskEnded(TaskState.CANCELLED, task.unwanted, intent=task.cancelled_under)
     return (
         *_agents_ended(run, task, task.unwanted),
@@ -92,13 +92,13 @@ def _cancelled(run: RunContext, task: Task) -> tuple[Draft, ...]:
 
 
 def _agents_ended(run: RunContext, task: Task, reason: str) -> list[Draft]:
-    """The end of every agent that works on the task."""
+    """Every agent that works on the task ends."""
     at_it = [agent.id for agent in run.snapshot.agents.values() if agent.task == task.id and not agent.ended]
     return [Draft(e.AgentStateChanged(AgentState.FAILED, reason=reason), id, task.id) for id in at_it]
 
 
 def _with_strays(task: Task, deviations: str, paths: tuple[str, ...]) -> str:
-    """The deviations, with the changed paths that lie outside the task's scope."""
+    """The handoff's deviations, with the changed paths outside the task's scope."""
     outside = strays(task.spec.scope, paths)
     if not outside:
         return deviations

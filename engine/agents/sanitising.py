@@ -1,4 +1,4 @@
-"""Makes what a model writes safe to record and to carry out."""
+"""Makes a model's turn safe to record and its tool calls safe to run."""
 
 import msgspec
 
@@ -11,11 +11,11 @@ from engine.ports.protocols import Ids
 from engine.tools.tool import Answer, Tool, refused
 
 TOOL_NAME = 100
-"""Characters of a tool's name that are kept; models may make up any."""
+"""The most characters of a tool's name; models may invent names of any length."""
 
 
 def sanitised(turn: Turn, ids: Ids) -> Turn:
-    """The turn with call ids of our own, unique in the run, and text that can be encoded."""
+    """The turn with new call ids that are unique in the run, and only with text that can be encoded."""
     blocks: list[Block] = []
     for block in turn.message.blocks:
         if isinstance(block, ToolCall):
@@ -27,7 +27,7 @@ def sanitised(turn: Turn, ids: Ids) -> Turn:
 
 
 def masked_key(prompts: Prompts, tool: Tool, arguments: msgspec.Struct) -> Answer | None:
-    """A refusal of a call that would write the mark of a masked key into the workspace in place of the key."""
+    """A refusal, if the call would write the mask of a key into the workspace where the key belongs."""
     if not tool.writes or tool.atomic or not (marks := marks_in(arguments)):
         return None
     return refused(prompts["masked"].render(mark=marks[0]))

@@ -18,7 +18,7 @@ from engine.tools.tool import Answer, Tool, refused
 
 
 class ToolCalls:
-    """One agent's tool calls. `malformed` says what is wrong with those of the last turn that could not be read."""
+    """One agent's tool calls. `malformed`: what is wrong with each invalid call of the last turn."""
 
     def __init__(self, transcript: Transcript, context: AgentToolContext, nudges: Nudges) -> None:
         self.malformed: list[str] = []
@@ -29,17 +29,17 @@ class ToolCalls:
         self._nudges = nudges
 
     async def run(self, calls: tuple[ToolCall, ...], *, resumed: bool = False) -> list[Answer]:
-        """Run the calls: reads at once, all others one by one, those that come `last` after all others.
+        """Run the calls: reads in parallel, all others one by one, and tools marked `last` after the rest.
 
-        Once the agent has handed off, no further call runs. `resumed`: the calls may have begun in a process that has
-        died; those that may have changed something do not run again.
+        Once the agent has handed off, no further call runs. `resumed`: the calls may have started in a process that
+        has died, so those that may have changed something do not run again.
         """
         self.malformed.clear()
         answers: list[Answer] = []
         reads: list[ToolCall] = []
 
         async def flush() -> None:
-            """Run the reads; all of them end before one that fails ends the attempt."""
+            """Run the reads in parallel, and wait for all of them before an error of one is raised."""
             ended = await asyncio.gather(*(self._call(call) for call in reads), return_exceptions=True)
             reads.clear()
             for each in ended:
@@ -72,7 +72,7 @@ class ToolCalls:
         wall_s: float = 0.0,
         cause: int | None = None,
     ) -> None:
-        """Record the answer to a call and, atomically with it, what the call has changed."""
+        """Record the answer to a call, atomically with the events that the call causes."""
         if state is None:
             state = ToolCallState.ERROR if answer.error else ToolCallState.OK
         finished = e.ToolFinished(

@@ -1,4 +1,4 @@
-"""One agent's part of the record: its conversation, what it is told with its next turn, and its events."""
+"""One agent's transcript: its conversation, the reminders for its next turn, and the events it records."""
 
 from engine.agents.conversation_log import Conversation
 from engine.agents.host import Host
@@ -12,7 +12,7 @@ from engine.domain.utf8 import clean
 
 
 class Transcript:
-    """Shared by the parts of an agent's loop. `system` is the role prompt with its variables filled in."""
+    """Shared by the parts of an agent's loop. `system` is the role's prompt with its variables filled in."""
 
     def __init__(self, host: Host, agent: AgentId, prompt: Prompt, system: str, conversation: Conversation) -> None:
         self.host = host
@@ -28,26 +28,26 @@ class Transcript:
         return self.host.snapshot.agents[self.agent_id]
 
     def remind(self, prompt: str, **values: object) -> None:
-        """Tell the agent something with its next turn."""
+        """Add a prompt to what the agent is told with its next turn."""
         self._reminders.append(self.host.prompts[prompt].render(**values))
 
     def reminders_given(self) -> None:
-        """The turn that was to carry the reminders has been taken."""
+        """Forget the reminders: the turn that carried them is complete."""
         self._reminders.clear()
 
     def given(self, inbox: tuple[InboxMessage, ...]) -> str | None:
-        """What the agent is told with its next turn beside the answers of its tools: opening, messages, reminders."""
+        """What the agent is told with its next turn, besides tool answers: opening, messages and reminders."""
         parts = [self.conversation.opening or "", joined(inbox), *self._reminders]
         return self.host.mask.text(clean("\n\n".join(part for part in parts if part))) or None
 
     def request(self, given: str | None, max_output: int) -> Request:
-        """The next model call: the conversation so far, the answers of its tools, and what the agent is given."""
+        """The next model call: the conversation, the answers to its last tool calls, and what the agent is told."""
         model = self.agent.model.partition(":")[2]
         messages = self.conversation.asking(given)
         return Request(model, self._system, messages, self._tools, max_output, str(self.agent_id))
 
     def record(self, body: e.Body, *drafts: Draft, cause: int | None = None) -> int:
-        """Record an event of this agent, with drafts beside it, and fold it into the conversation."""
+        """Record an event of this agent together with other drafts, and add it to the conversation."""
         body = self.host.mask.value(body)
         seq = self.host.record(Draft(body, self.agent_id, self.agent.task), *drafts, cause=cause)
         self.conversation.apply(e.Event(seq, 0, 0, body, self.agent_id))

@@ -1,1 +1,1 @@
-"""The running swarm: supervision, commands, recovery, completion."""
+"""The running swarm: it starts agents, carries out commands, recovers from crashes, and ends the run."""

@@ -1,4 +1,4 @@
-"""Puts together what agents get of the running swarm."""
+"""What agents get from the running swarm, put together from its parts."""
 
 from engine.orchestrator.deadlines import Deadlines
 from engine.orchestrator.freezer import Freezer
@@ -12,7 +12,7 @@ from engine.tools.toolbox import Toolbox
 
 
 class AgentHost:
-    """Implements agents.host.Host: each of its parts by the object that owns it."""
+    """Implements agents.host.Host by handing each call to the part of the swarm that owns it."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""When trunk is checked: at the start, after so many landings, after a fixup, and at intervals."""
+"""Decides when trunk is checked: at the start, after a number of landings, after a fixup, and at intervals."""
 
 import asyncio
 
@@ -21,17 +21,17 @@ class CheckSchedule:
         self._unchecked_landings = 0
 
     def agent_spawned(self, event: Event, body: e.AgentSpawned) -> None:
-        """Check trunk as the run found it, once the root planner is there."""
+        """Check the commit that the run starts from, once the root planner exists."""
         if body.spawned.parent is None:
             self._due.set()
 
     def task_ended(self, event: Event, body: e.TaskEnded) -> None:
-        """Check trunk once a fixup has ended."""
+        """Check trunk after a fixup."""
         if event.task and self._run.snapshot.tasks[event.task].kind is TaskKind.FIXUP:
             self._due.set()
 
     def landing_finished(self, event: Event, body: e.LandingFinished) -> None:
-        """Check trunk after as many landings as the settings say."""
+        """Check trunk after the number of landings in the settings."""
         if body.landing.commit is None:
             return
         self._unchecked_landings += 1
@@ -52,7 +52,7 @@ class CheckSchedule:
             await self._reconciler.reconcile()
 
     async def last_verdict(self) -> Verdict:
-        """Reconcile once more, as the planners are done."""
+        """Check trunk a last time, when the planners are done."""
         verdict = await self._reconciler.reconcile(last=True)
         self._unchecked_landings = 0
         return verdict

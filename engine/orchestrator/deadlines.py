@@ -1,4 +1,4 @@
-"""Time limits of attempts, which stand still while the agent is held."""
+"""Time limits of attempts. Their clocks stop while the agent is paused or waits for its provider."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +10,7 @@ from engine.state.snapshot import Snapshot
 
 
 class Deadlines:
-    """The running attempts' time limits, by the agent that the attempt was started with."""
+    """The time limits of running attempts, by the agent that each was started with."""
 
     def __init__(self, snapshot: Snapshot, clock: Clock) -> None:
         self._snapshot = snapshot
@@ -19,7 +19,7 @@ class Deadlines:
 
     @asynccontextmanager
     async def limit(self, agent: AgentId, seconds: float) -> AsyncIterator[None]:
-        """Limit an attempt to so many seconds, without those for which its clock is stopped. Raises TimeoutError."""
+        """Limit an attempt to this time, not counting while its clock is stopped. Raises TimeoutError."""
         async with asyncio.timeout(seconds) as timeout:
             self._running[agent] = timeout
             try:
@@ -28,7 +28,7 @@ class Deadlines:
                 del self._running[agent]
 
     def stop_clock(self, agent: AgentId) -> Callable[[], None]:
-        """Stop the clock of the attempt that an agent works on; call what is returned to start it again."""
+        """Stop the clock of the attempt that an agent works on. Call what is returned to start it again."""
         task = self._snapshot.agents[agent].task
         timeout = self._running.get((task and self._snapshot.tasks[task].agent) or agent)
         if timeout is None or timeout.expired() or (when := timeout.when()) is None:

@@ -1,4 +1,4 @@
-"""The text that one watched agent writes and that its commands print, as it arrives, with keys masked."""
+"""Streams the text of one watched agent and the output of its commands, with keys masked."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from engine.domain.types import AgentId
 
 
 class LiveText:
-    """Passes on the live text of at most one agent."""
+    """Streams the text of at most one agent."""
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
@@ -17,15 +17,15 @@ class LiveText:
         self._on_text: Callable[[str], None] = lambda text: None
 
     def watch(self, agent: AgentId | None, on_text: Callable[[str], None]) -> None:
-        """Pass the live text and command output of this agent to `on_text`, and of no other; None: of no agent."""
+        """Stream this agent's text and command output to `on_text`, instead of any other agent's. None: stop."""
         self._agent, self._on_text, self._stream = agent, on_text, self._mask.stream()
 
     def show(self, agent: AgentId, text: str) -> None:
-        """Pass on a piece of text, except for an end that may be the beginning of a key."""
+        """Stream a piece of text, but hold back its end if a key may begin there."""
         if agent == self._agent and (shown := self._stream.feed(text)):
             self._on_text(shown)
 
     def flush(self, event: Event, body: TurnTaken | ToolFinished) -> None:
-        """Show what was held back, once a turn or a command has ended."""
+        """Stream what was held back, as the turn or command has ended."""
         if event.agent == self._agent and (rest := self._stream.rest()):
             self._on_text(rest)

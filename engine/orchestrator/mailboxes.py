@@ -8,7 +8,7 @@ from engine.state.snapshot import Snapshot
 
 
 class Mailboxes:
-    """One signal for each agent that has waited. The messages themselves are in the snapshot."""
+    """One signal for each waiting agent. The messages themselves are in the snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -22,6 +22,6 @@ class Mailboxes:
             await arrived.wait()
 
     def wake(self, event: Event, body: MessageQueued) -> None:
-        """Wake the agent to whom a message has been queued."""
+        """Wake the agent that has got a message."""
         if (arrived := self._arrived.get(body.message.to_agent)) is not None:
             arrived.set()

@@ -1,4 +1,4 @@
-"""Calls the model for an agent: once it may, within the budget, and again after a provider's outage."""
+"""Calls models for agents: not while they are paused, within the budget, and again after an outage."""
 
 from functools import partial
 
@@ -16,11 +16,11 @@ from engine.ports.protocols import Models
 
 OUTAGE_FIRST = 0.5
 OUTAGE_MOST = 5.0
-"""The first and the longest wait for a provider that stopped answering, as multiples of a call's longest wait."""
+"""The first and the longest wait during a provider's outage, as multiples of the longest wait within one call."""
 
 
 class ModelCalls:
-    """What agents ask of models. Retries within one call are the models' own; an outage is what outlasts those."""
+    """Model calls of agents. `Models` retries a call by itself; if that fails, the provider has an outage."""
 
     def __init__(
         self,
@@ -39,15 +39,15 @@ class ModelCalls:
         self._live = live
 
     async def ask(self, agent: AgentId, request: Request) -> Turn:
-        """Ask the agent's model, within the budget, showing the text to whoever watches the agent.
+        """Ask the agent's model, within the budget. The text is streamed to whoever watches the agent.
 
-        Raises ModelError, BudgetSpent for an agent with a task, and SwarmError where not even the run's first call
-        finds the provider.
+        Raises ModelError, BudgetSpent for an agent that works on a task, and SwarmError if the provider cannot be
+        reached from the start of the run.
         """
         outages = 0
         while True:
             await self._wait_for_permission(agent)
-            model = self._run.snapshot.agents[agent].model  # a person may have chosen another during an outage
+            model = self._run.snapshot.agents[agent].model  # a person may have changed it during an outage
             note_retry = partial(self._note_retry, agent, model)
             try:
                 return await self._models.ask(model, request, partial(self._live.show, agent), note_retry)
@@ -65,7 +65,7 @@ class ModelCalls:
             outages += 1
 
     async def _wait_for_permission(self, agent: AgentId) -> None:
-        """Hold the agent while it is paused, and a planner while the budget is used up. Raises BudgetSpent."""
+        """Wait while the agent is paused, and with a planner while the budget is used up. Raises BudgetSpent."""
         await self._pauses.safe_point(agent)
         while refusal := self._budget.take(agent):
             if self._run.snapshot.agents[agent].role is not Role.PLANNER:

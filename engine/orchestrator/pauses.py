@@ -1,4 +1,4 @@
-"""Holds agents at safe points: what is paused, what the budget stops, and everyone once the run ends."""
+"""Holds agents at safe points: those that are paused, planners without budget, and everyone when the run ends."""
 
 import asyncio
 
@@ -10,11 +10,11 @@ from engine.orchestrator.budget_enforcer import BudgetEnforcer
 from engine.orchestrator.deadlines import Deadlines
 
 ACTIVE = (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
-"""States of an agent that has not reached a safe point."""
+"""The states of an agent between two safe points."""
 
 
 class Pauses:
-    """Agents call `safe_point` between two steps and wait there while they are held."""
+    """Agents call `safe_point` between two steps, and wait there while they are held."""
 
     def __init__(self, run: RunRecorder, budget: BudgetEnforcer, deadlines: Deadlines) -> None:
         self._run = run
@@ -22,10 +22,10 @@ class Pauses:
         self._deadlines = deadlines
         self._resumed = asyncio.Event()
         self.ending = False
-        """Whether the run ends: then every agent is held at its next safe point."""
+        """Whether the run is ending: then every agent is held."""
 
     async def safe_point(self, agent: AgentId) -> None:
-        """Hold the agent here while it is paused."""
+        """Wait while the agent is held."""
         if not self._holds(agent):
             return
         start_clock = self._deadlines.stop_clock(agent)
@@ -35,24 +35,24 @@ class Pauses:
         start_clock()
 
     async def thawed(self, agent: AgentId) -> None:
-        """Hold the agent here while its subtree is frozen."""
+        """Wait while the agent's subtree is frozen."""
         if self._run.snapshot.is_frozen(agent):
             before = self._run.snapshot.agents[agent]
             await self.safe_point(agent)
             self._run.record(Draft(e.AgentStateChanged(AgentState.ACTING, before.doing), agent, before.task))
 
     def run_changed(self, event: Event, body: e.RunStateChanged) -> None:
-        """Wake those who are held once the run goes on."""
+        """Wake held agents when the run continues."""
         if body.state is RunState.RUNNING:
             self.wake(event, body)
 
     def wake(self, event: Event, body: e.Body) -> None:
-        """Let everyone who is held look again whether that is still so."""
+        """Wake held agents, so that each checks whether it still is."""
         self._resumed.set()
         self._resumed.clear()
 
     def settle(self) -> None:
-        """A pausing run is paused once no agent is active."""
+        """Turn a pausing run into a paused one once no agent is active."""
         snapshot = self._run.snapshot
         if snapshot.state is RunState.PAUSING and not any(agent.state in ACTIVE for agent in snapshot.agents.values()):
             self._run.record(Draft(e.RunStateChanged(RunState.PAUSED, snapshot.reason)))

@@ -1,4 +1,4 @@
-"""Brings trunk and green into the person's repo as they move."""
+"""Publishes trunk and green into the person's repo as they move."""
 
 import asyncio
 
@@ -9,11 +9,11 @@ from engine.domain.events import Draft, Event
 from engine.ports.protocols import Trunk
 
 PUBLISH_S = 2.0
-"""Seconds at least between two writes to the person's repo."""
+"""The least time between two writes to the person's repo, in seconds."""
 
 
 class Publisher:
-    """Writes the run's refs into the person's repo. A failure there is reported and stops nothing."""
+    """Writes the run's refs into the person's repo. An error there becomes a warning and stops nothing."""
 
     def __init__(self, run: RunRecorder, trunk: Trunk) -> None:
         self._run = run

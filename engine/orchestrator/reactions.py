@@ -1,6 +1,6 @@
-"""What each kind of event sets in motion in the running swarm, in one table.
+"""The table of what each kind of event sets in motion in the running swarm.
 
-What an event changes in the snapshot stands in `engine.state.fold`; a reaction follows once that has happened.
+What an event changes in the snapshot is defined in `engine.state.fold`. Reactions come after that.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from engine.orchestrator.publisher import Publisher
 from engine.orchestrator.supervisor import Supervisor
 
 Reaction = Callable[[Event, Any], None]
-"""Is given an event and its body. Returns at once and records nothing: it only notes what there is to do."""
+"""Gets an event and its body. It only notes what there is to do: it returns at once and records nothing."""
 Reactions = Mapping[type, tuple[Reaction, ...]]
 NOTHING: tuple[Reaction, ...] = ()
 
@@ -34,7 +34,7 @@ def reactions(
     live: LiveText,
     look_again: Callable[[], None],
 ) -> Reactions:
-    """The reactions to each kind of event, in order. `look_again` has the swarm start what can start, or end."""
+    """The reactions to each kind of event, in order. `look_again` has the swarm check what can start or end."""
 
     def look(event: Event, body: e.Body) -> None:
         look_again()

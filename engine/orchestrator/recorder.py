@@ -1,4 +1,4 @@
-"""The one way in which a run's state changes: events are folded into the snapshot, journaled, then passed on."""
+"""The one way to change a run's state: events are folded into the snapshot, journaled, and passed to listeners."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from engine.state.snapshot import Snapshot
 
 
 class EventRecorder:
-    """Implements agents.host.RunRecorder. Owns the snapshot: nobody else changes it."""
+    """Implements agents.host.RunRecorder. It owns the snapshot: nothing else changes it."""
 
     def __init__(self, world: World, settings: Settings, prompts: Prompts, snapshot: Snapshot, epoch: int) -> None:
         self.snapshot, self.settings, self.prompts = snapshot, settings, prompts
@@ -22,7 +22,7 @@ class EventRecorder:
         self._consistent = True
 
     def on_event(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener` with each event from now on, once it is in the snapshot. It must not block."""
+        """Call `listener` with each event from now on, after it is folded in. It must not block."""
         self._listeners.append(listener)
 
     def record(self, *drafts: Draft, cause: int | None = None) -> int:
@@ -36,9 +36,9 @@ class EventRecorder:
                 fold(snapshot, event)
                 events.append(event)
         except BaseException:
-            self._consistent = False  # the refused event may be half in the snapshot: never keep it as a checkpoint
+            self._consistent = False  # half of the refused event may be in the snapshot: keep no more checkpoints
             raise
-        finally:  # the fold refuses an event only through a bug; those before it are in the snapshot, so keep them
+        finally:  # only a bug makes the fold refuse an event; those before it are in the snapshot
             self._journal.append(events)
         if self._consistent:
             self._journal.checkpoint(snapshot)

@@ -1,4 +1,4 @@
-"""Measures the machine and the agents at intervals, and lets the governor react to it."""
+"""Samples the machine and the agents at intervals, for the record and for the governor."""
 
 from collections.abc import Callable
 
@@ -11,9 +11,9 @@ from engine.ports.protocols import Meters
 SAMPLE_S = 5.0
 """Seconds between two resource samples."""
 AGENTS_SAMPLED_S = 15.0
-"""Seconds at least between two records of what each agent uses."""
+"""The least time between two records of what each agent uses, in seconds."""
 AGENTS_PER_S = 4.0
-"""Agents recorded a second, on average, at most: the journal of a week with hundreds of agents stays small."""
+"""The most agents recorded per second, on average, so that the journal of a long run stays small."""
 
 
 class Sampler:

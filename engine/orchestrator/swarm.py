@@ -1,4 +1,4 @@
-"""The running swarm: one run in one process, from its start to its outcome."""
+"""The running swarm: the work of one process on one run, from its start to its outcome."""
 
 import asyncio
 
@@ -34,14 +34,14 @@ from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
 
 DRAIN_S = 10.0
-"""Seconds for which agents may go on to a safe point when the run stops."""
+"""Seconds that agents have to reach a safe point when the run stops."""
 
 
 class Swarm:
     """Starts agents, carries out commands and ends the run. All of it lives on one event loop.
 
-    `run` may be called once; meanwhile `submit` takes commands. `record` is the one way in which state changes,
-    `on_change` tells of every event once it is in `snapshot`, `watch` of one agent's live text.
+    `run` may be called once; `submit` takes commands in the meantime. `record` is the one way to change the state,
+    `on_change` registers a listener to all events, `watch` streams one agent's text.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class Swarm:
         for reaction in self.reactions[type(event.body)]:
             reaction(event, event.body)
 
-    # --- what a person may ask -------------------------------------------------------------------------------
+    # --- what a person may do --------------------------------------------------------------------------------
 
     async def submit(self, command: c.Command) -> None:
-        """Carry out a command; returns once it is on disk. Raises SwarmError when it cannot be done."""
+        """Carry out a command. Returns once it is on disk. Raises SwarmError if it cannot be done."""
         match command:
             case c.Stop(reason=reason):
                 self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
@@ -115,7 +115,7 @@ class Swarm:
         await self.durable(self.snapshot.seq)
 
     async def diff(self, agent: AgentId) -> str:
-        """The agent's change as it is now, or as it landed; empty when there is none."""
+        """The agent's change as it is now, or as it has landed; empty if there is none."""
         context = self.supervisor.context(agent)
         if context is not None and context.opened is not None:
             return self.host.mask.text(await context.opened.diff())
@@ -124,14 +124,14 @@ class Swarm:
         return self.host.mask.text(await self.host.trunk.diff(CommitId(f"{commit}^"), commit)) if commit else ""
 
     def stop(self, outcome: Outcome) -> None:
-        """End this process's work on the run; the first outcome counts."""
+        """End this process's work on the run. Only the first outcome counts."""
         if self._outcome is None:
             self._outcome = outcome
             self._pauses.ending = True
             self._wake.set()
 
     def fail(self, error: BaseException) -> None:
-        """End the run because the program itself, or its provider, cannot go on; `run` raises the error."""
+        """End the run because the program or its provider cannot continue; `run` raises the error."""
         if isinstance(error, ModelError):
             hint = "check the key and the model's name; `swarm-tui doctor` shows what is set"
             error = SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.REFUSED)
@@ -142,7 +142,7 @@ class Swarm:
     # --- the run ---------------------------------------------------------------------------------------------
 
     async def run(self) -> Outcome:
-        """Work until the run is finished, stopped or failed. Raises SwarmError when the program cannot go on."""
+        """Work until the run is finished, stopped or failed. Raises SwarmError if the program cannot continue."""
         helpers = [
             asyncio.create_task(self.supervisor.guarded(helper.run), name=type(helper).__name__)
             for helper in (self._sampler, self._checks, self.publisher)
@@ -161,7 +161,7 @@ class Swarm:
         return self._outcome
 
     async def _step(self) -> None:
-        """Look at everything once: enforce, report, start what can start, end what is done. Then wait."""
+        """Check everything once: enforce the budget, report findings, start what can start, conclude. Then wait."""
         self._budget.look()
         self._pathologies.report()
         self.supervisor.start_all()
@@ -171,7 +171,7 @@ class Swarm:
             await self._wait()
 
     async def _wait(self) -> None:
-        """Wait for a reason to look again: a reaction to an event, or a backoff that has passed."""
+        """Wait for a reason to check everything again: a reaction to an event, or the end of a backoff."""
         now = self.clock.now()
         later = self.supervisor.next_start(now)
         timeout = (later - now) / 1_000_000 if later is not None else None
@@ -185,7 +185,7 @@ class Swarm:
     # --- the end ---------------------------------------------------------------------------------------------
 
     async def _conclude(self) -> None:
-        """End the run if it is done, once the last check has passed or failed, or if its budget lets nobody go on."""
+        """End the run if it is done and a last check has passed or failed, or if the budget lets nobody continue."""
         if completion.is_done(self.snapshot, self.supervisor.activity):
             if (failed := completion.root_failed(self.snapshot)) is not None:
                 self.stop(failed)
@@ -201,7 +201,7 @@ class Swarm:
             self.stop(spent)
 
     async def _last_verdict(self) -> Verdict | None:
-        """Check trunk while the swarm still listens; None when the run ends before the check does."""
+        """Check trunk while the swarm still reacts to events. None if the run ends before the check does."""
         checking = asyncio.ensure_future(self._checks.last_verdict())
         checking.add_done_callback(lambda _: self._wake.set())
         try:
@@ -214,13 +214,13 @@ class Swarm:
             await asyncio.gather(checking, return_exceptions=True)
 
     async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
-        """Let agents reach a safe point, end them all, then write the last refs and the outcome."""
+        """Let agents reach a safe point, stop all of them, then publish the refs and record the outcome."""
         self.supervisor.closing = True
         agents = list(self.supervisor.running.values())
         try:
             if agents and self._error is None and self._outcome is not None:
                 await self._drain()
-        finally:  # also when a second signal cuts the drain short
+        finally:  # also if a second signal interrupts the draining
             for task in (*agents, *helpers):
                 task.cancel()
             await asyncio.gather(*agents, *helpers, return_exceptions=True)
