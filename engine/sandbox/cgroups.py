@@ -1,10 +1,10 @@
-"""Control groups: exact limits for what one sandbox runs and for the whole swarm, and one kill for all of it.
+"""Control groups: exact limits for each sandbox and for the whole swarm, and one kill for everything in a group.
 
-Uses version 2 where memory and pids are handed down to a place that this process may write to, as systemd does below
-a user's own manager; else version 1's memory and pids, with version 2's kill if that is mounted beside them. Where
-there is `cpu` as well, commands leave the processors to others that want them.
+Uses version 2 if memory and pids are delegated to a folder that this process may write to, as systemd does below a
+user's manager; else version 1's memory and pids, with version 2's kill if that is mounted, too. If the `cpu` controller
+is available, commands get a lower weight than other programs.
 
-The group of all has two inside: `launchers`, and `commands` with one for each sandbox.
+The swarm's group contains two: `launchers`, and `commands` with one group per sandbox.
 """
 
 import contextlib
@@ -24,11 +24,13 @@ NEEDED = ("memory", "pids")
 PREFIX = "swarm-"
 LAUNCHERS, COMMANDS = "launchers", "commands"
 WEIGHT = 20
-"""Of all commands together, where the program and its screen have 100; in version 1's measure, 1024."""
+"""The CPU weight of all commands together, relative to 100 for the program and its screen; in version 1's unit, 1024.
+"""
 SPARE = 8
-"""The kernel lets all commands start an eighth more than they may, and a few, so that who has the most can be ended."""
+"""The kernel allows all commands an eighth more processes than the limit, and a few, so that the largest can be ended.
+"""
 PERIOD_US = 100_000
-"""In which commands may use their number of cores."""
+"""The period within which commands may use their CPU quota."""
 V2_EVENTS = ("memory.events", "memory.events")
 V1_EVENTS = ("memory.oom_control", "memory.failcnt")
 SWAPPED = 1 << 20
@@ -41,15 +43,16 @@ NOT_DELEGATED = (
 
 
 class Ungoverned(Exception):  # noqa: N818 - a state of the machine, told like an exception
-    """Why no control group can be used."""
+    """Why control groups cannot be used."""
 
 
 class Descriptors(Struct, frozen=True):
-    """Open files of groups, for a launcher that sees no control groups itself; to be closed once it has them.
+    """Open files of groups, for a launcher that cannot see control groups itself; the engine closes them once it has
+    them.
 
-    Whoever writes `0` into `arrive` or `enter` goes into the launchers' group, or into that of the commands.
-    `events` counts kills, `limited` how often the memory's limit was met, `forks` how often processes were refused.
-    Where it is known, `most` is how many processes there were, and `cpu` the time used.
+    A process that writes `0` to `arrive` or `enter` joins the launchers' group or the commands' group. `events` counts
+    kills, `limited` how often the memory limit was hit, `forks` how often a fork was refused. If available, `most` is
+    the peak number of processes and `cpu` the CPU time used.
     """
 
     arrive: tuple[int, ...]
@@ -66,7 +69,7 @@ class Descriptors(Struct, frozen=True):
 
 
 class Group:
-    """What the commands of one sandbox run in. `folders`: one for each hierarchy, `memory`'s first."""
+    """The group in which one sandbox's commands run. `folders`: one per hierarchy, `memory`'s first."""
 
     def __init__(self, folders: tuple[Path, ...], launchers: tuple[Path, ...]) -> None:
         self._folders = folders
@@ -98,14 +101,14 @@ class Group:
         return files
 
     def remove(self) -> None:
-        """Kill what is in it and take it away."""
+        """Kill everything in the group and remove it."""
         _remove(self._folders)
 
 
 class ControlGroups:
     """The groups of this process's sandboxes.
 
-    `weighed`: whether others come before their commands where the processors are wanted, and a limit on cores holds.
+    `weighed`: whether CPU weight and quota are in force.
     """
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
@@ -115,10 +118,10 @@ class ControlGroups:
 
     @classmethod
     def open(cls, memory: int, processes: int, cores: float = 0.0) -> "ControlGroups":
-        """All sandboxes together may take `memory` (bytes, launchers included), their commands have `processes`
-        (threads count) and use so many `cores` (0: all that is left).
+        """Create the groups. All sandboxes together may use `memory` bytes (launchers included); their commands may
+        have `processes` processes (threads count) and use `cores` cores (0: no quota).
 
-        Also takes away what processes that are gone left beside it. Raises Ungoverned.
+        Also removes groups left by processes that are gone. Raises Ungoverned.
         """
         places = _places()
         for place in places:
@@ -148,10 +151,7 @@ class ControlGroups:
         return tuple(folder / COMMANDS for folder in self._folders)
 
     def make(self, memory: int, processes: int) -> Group:
-        """A group for the commands of one sandbox, of so many bytes and processes (threads count).
-
-        Raises OSError.
-        """
+        """A group for one sandbox's commands, with limits of bytes and processes (threads count). Raises OSError."""
         self._count += 1
         folders = tuple(folder / str(self._count) for folder in self._commands)
         group = Group(folders, self._launchers)
@@ -168,16 +168,13 @@ class ControlGroups:
         return group
 
     def close(self) -> None:
-        """Kill all that is left in any of them and take them away."""
+        """Kill everything that is left in any group and remove the groups."""
         _remove_all(self._folders)
 
 
 def _places() -> tuple[Path, ...]:
-    """Where groups may be made: one folder for version 2, else version 1's `memory`, `pids` and what there is of its
-    `cpu` and version 2's.
-
-    Raises Ungoverned.
-    """
+    """The folders in which groups can be created: one for version 2, else version 1's `memory`, `pids` and, if
+    available, `cpu`, and version 2's. Raises Ungoverned."""
     own = dict(_own_groups())
     unified = own.get("")
     if unified is not None:
@@ -196,7 +193,7 @@ def _places() -> tuple[Path, ...]:
 
 
 def _hands_down(folder: Path) -> bool:
-    """Whether groups made in `folder` have what is needed, and processes may be moved into them from below it."""
+    """Whether groups created in `folder` have the needed controllers, and processes may be moved into them."""
     if not all(os.access(folder / name, os.W_OK) for name in (".", "cgroup.procs")):
         return False
     try:
@@ -206,7 +203,7 @@ def _hands_down(folder: Path) -> bool:
 
 
 def _own_groups() -> Iterator[tuple[str, Path]]:
-    """This process's group in each hierarchy, by controller; version 2's by the empty name."""
+    """This process's group in each hierarchy, by controller; version 2's under the empty name."""
     mounts: dict[str, tuple[str, str]] = {}
     try:
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -231,7 +228,7 @@ def _own_groups() -> Iterator[tuple[str, Path]]:
 
 
 def _with(folders: tuple[Path, ...], name: str) -> Path:
-    """Which of the folders has a file of that name. Raises OSError."""
+    """The folder among these that has a file of that name. Raises OSError."""
     for folder in folders:
         if (folder / name).exists():
             return folder / name
@@ -243,19 +240,20 @@ def _is_unified(folder: Path) -> bool:
 
 
 def _entrance(folder: Path) -> Path:
-    """What a process writes itself into. Version 1 has one for single threads, at which no other process need wait."""
+    """The file that a process writes itself to. Version 1 has one for single threads, for which no other process must
+    wait."""
     threads = folder / "tasks"
     return threads if threads.exists() else folder / "cgroup.procs"
 
 
 def _handed_on(folder: Path) -> str:
-    """To the groups in a folder of version 2: what is needed, and `cpu` if it is there. Raises OSError."""
+    """Enable the needed controllers, and `cpu` if available, for the groups in a version 2 folder. Raises OSError."""
     there = (folder / "cgroup.controllers").read_text().split()
     return " ".join(f"+{name}" for name in (*NEEDED, "cpu") if name in (*NEEDED, *there))
 
 
 def _weigh(folders: tuple[Path, ...], cores: float) -> bool:
-    """Make a group give way, and keep it to its cores. False where it has no `cpu`. Raises OSError."""
+    """Set a group's CPU weight and quota. Returns False without a `cpu` controller. Raises OSError."""
     for folder in folders:
         if (folder / "cpu.weight").exists():
             _write(folder / "cpu.weight", str(WEIGHT))
@@ -272,13 +270,13 @@ def _weigh(folders: tuple[Path, ...], cores: float) -> bool:
 
 
 def _limit_memory(folder: Path, size: int) -> None:
-    """Swap does not widen it. Raises OSError."""
+    """Set the memory limit; swap does not extend it. Raises OSError."""
     if (folder / "memory.max").exists():
         _write(folder / "memory.max", str(size))
         swap = folder / "memory.swap.max", "0"
     else:
         _write(folder / "memory.limit_in_bytes", str(size))
-        # Memory and swap together; a little more, so that what is met and counted is the limit of the memory.
+        # Memory and swap together, slightly more, so that the memory limit is the one that is hit and counted.
         swap = folder / "memory.memsw.limit_in_bytes", str(size + SWAPPED)
     if swap[0].exists():
         _write(*swap)
@@ -290,7 +288,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _prefix() -> str:
-    """How the names of groups begin whose owners' process ids mean here what they meant there."""
+    """The prefix of group names whose owners' process ids are valid in this pid namespace."""
     return f"{PREFIX}pidns{os.stat('/proc/self/ns/pid').st_ino}-"
 
 
@@ -303,7 +301,7 @@ def _sweep(place: Path) -> None:
 
 
 def _remove_all(folders: tuple[Path, ...]) -> None:
-    """With the groups inside."""
+    """Remove a group and the groups inside it."""
     for name in {inner.name for folder in folders for inner in _folders_in(folder)}:
         _remove_all(tuple(folder / name for folder in folders))
     _remove(folders)
@@ -326,7 +324,7 @@ def _remove(folders: tuple[Path, ...]) -> None:
 
 
 def _kill(folder: Path) -> None:
-    """Kill all processes of a group; where the kernel does not do it at once, nothing new can start meanwhile."""
+    """Kill all processes of a group; if the kernel needs time for it, no new process can start meanwhile."""
     try:
         if (folder / "cgroup.kill").exists():
             _write(folder / "cgroup.kill", "1")
@@ -337,7 +335,7 @@ def _kill(folder: Path) -> None:
     except OSError:
         return
     for pid in left:
-        if pid != "0":  # how a process of another pid namespace is listed; to kill it would be to kill ourselves
+        if pid != "0":  # a process of another pid namespace is listed as 0; kill(0) would kill this process group
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
 

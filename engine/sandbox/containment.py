@@ -1,4 +1,4 @@
-"""The way in which one run contains its agents: a level, and how to start a sandbox of it over a copy."""
+"""How one run contains its agents: a level, and how to start a sandbox at that level over a copy."""
 
 import os
 from pathlib import Path
@@ -12,18 +12,18 @@ from engine.sandbox.levels import Level
 from engine.sandbox.program import interpreter, staged_program
 from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Start
-from engine.sandbox.shared_limits import Pools
+from engine.sandbox.shared_limits import SharedLimits
 from engine.sandbox.toolchains import ETC, HOME, command_env
 
 FILTER = "filter.bpf"
 SPARE_PROCESSES = 8
-"""What the kernel lets a command start beyond its limit, so that passing the limit is seen, and told as the cause."""
+"""Processes that the kernel allows a command above its limit, so that exceeding the limit is noticed and reported."""
 
 
 class Limits(Struct, frozen=True):
-    """Per command tree, sizes in bytes. `disk`: what a copy may grow by.
+    """Limits per command tree; sizes in bytes. `disk`: how much a copy may grow.
 
-    `swarm_…`: of all together; `swarm_cpu` in cores, 0 for no limit.
+    `swarm_…` limits hold for all commands together; `swarm_cpu` is in cores, 0 for no limit.
     """
 
     memory: int
@@ -40,13 +40,14 @@ class Limits(Struct, frozen=True):
 
 
 class Containment(Struct, frozen=True):
-    """`bwrap` is None at levels that do without, `groups` at all but full; `pools` are what no group sees to."""
+    """`bwrap` is None at levels without bubblewrap, `groups` at all but full; `shared_limits` are those that no group
+    enforces."""
 
     level: Level
     bwrap: Bubblewrap | None
     around: Surroundings
     limits: Limits
-    pools: Pools
+    shared_limits: SharedLimits
     groups: ControlGroups | None = None
 
     @property
@@ -54,18 +55,18 @@ class Containment(Struct, frozen=True):
         return self.level in (Level.FULL, Level.NAMESPACED)
 
     def root(self, copy: Path) -> str:
-        """Where a command finds the copy: the same place for all where mounts are possible."""
+        """Where a command finds the copy: the same path for all agents if mounts are possible."""
         return WS if self.namespaces else str(copy / "files")
 
     def close(self) -> None:
-        """Let go of what the level holds beyond its sandboxes; kills what is left of them in its groups."""
+        """Release what the level holds beyond its sandboxes; kills what is left in its groups."""
         if self.groups is not None:
             self.groups.close()
 
     def start(self, copy: Path, mount: Mount) -> Start:
-        """`copy` is the copy's engine-owned folder, with the full copy (if it is one) in `files`.
+        """Start a sandbox over a copy. `copy` is its engine-owned folder, which holds a full copy in `files`.
 
-        Raises WorkspaceLost when the kernel refuses a control group or a descriptor.
+        Raises WorkspaceLost if the kernel refuses a control group or a descriptor.
         """
         limits = self.limits
         config = {
@@ -108,13 +109,13 @@ class Containment(Struct, frozen=True):
             raise WorkspaceLost(f"the sandbox cannot be prepared: {error}") from error
         config["passed"] = b"%d" % max(passed, default=0)
         config |= {f"env.{name}": value.encode() for name, value in env.items()}
-        # The sandbox's own first process is given nothing either: its environment can be read from inside.
+        # The sandbox's first process gets no environment either: it can be read from inside.
         own_env = {"PATH": os.defpath, "LANG": "C.UTF-8"}
         log = copy / "sandbox.log"
-        return Start(command, own_env, config, log, self.namespaces, self.pools, tuple(passed), group)
+        return Start(command, own_env, config, log, self.namespaces, self.shared_limits, tuple(passed), group)
 
     def _fence(self, copy: Path, program: bytes | None) -> dict[str, bytes]:
-        """What the launcher needs to raise a fence around itself where there are no namespaces."""
+        """What the launcher needs to restrict itself where there are no namespaces."""
         for name in ("home", "tmp"):
             (copy / name).mkdir(exist_ok=True)
         etc = (f"/etc/{name}" for name in (*ETC, "passwd", "group", "hosts", "resolv.conf"))

@@ -1,4 +1,4 @@
-"""How much of the disk an agent's copy takes, and the end of what makes it grow beyond its budget."""
+"""Measures an agent's copy on disk, and ends the command that makes it grow beyond its budget."""
 
 import asyncio
 import os
@@ -8,27 +8,26 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.sandbox.inside.jobs import others
-from engine.sandbox.shared_limits import End, Pool
+from engine.sandbox.shared_limits import End, SharedLimit
 
 BLOCK = 512
 EACH = 4096
-"""What a file or folder counts at least: a disk has only so many, and empty ones take no blocks."""
+"""The least that a file or folder counts: inodes are limited, and empty files take no blocks."""
 MOST_OPEN = 100_000
-"""Open files that one look for removed ones goes through."""
+"""The most open files examined in one search for deleted ones."""
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 LOOK_S = 1.0
 LEAST_SHARE = 1 / 32
-"""Of the budget: while less of the whole disk was filled since the last walk, there is nothing to find by another."""
+"""A share of the budget: while less of the whole disk was filled since the last walk, another walk cannot find more."""
 PATIENCE = 20
-"""Times as long as a walk took are waited before the next."""
+"""The pause between walks, as a multiple of the last walk's duration."""
 
 
 def disk_used(folder: Path) -> int:
-    """Bytes on disk below a folder that may change meanwhile; links are not followed, what cannot be read counts 0.
+    """Bytes on disk below a folder that may change meanwhile. Links are not followed; unreadable parts count 0.
 
-    A folder whose mode forbids to look into it is given one that does not: it could hide anything.
-
-    Goes down by descriptors and up by `..`, so that no depth is too deep; stops where it was moved on the way.
+    A folder whose mode forbids reading gets one that allows it: it could hide anything. The walk descends by
+    descriptors and returns by `..`, so no depth is too deep; it stops where a folder was moved meanwhile.
     """
     total = 0
     try:
@@ -66,10 +65,10 @@ def disk_used(folder: Path) -> int:
 
 
 def _opened(name: str, folder: int) -> int:
-    """Of an inner folder. Raises OSError."""
+    """Open an inner folder. Raises OSError."""
     place = os.open(name, os.O_PATH | FOLDER, dir_fd=folder)
     try:
-        itself = f"/proc/self/fd/{place}"  # not the name, which may lead elsewhere by now
+        itself = f"/proc/self/fd/{place}"  # by descriptor, as the name may lead elsewhere by now
         mode = stat.S_IMODE(os.fstat(place).st_mode)
         if mode & 0o500 != 0o500:
             os.chmod(itself, mode | 0o500)
@@ -79,7 +78,7 @@ def _opened(name: str, folder: int) -> int:
 
 
 def removed_bytes(pid: int, root: str) -> int:
-    """Bytes on the disk of `root` in files without a name that processes below `pid` hold open: no walk finds them."""
+    """Bytes, on the disk of `root`, of deleted files that processes below `pid` hold open: a walk cannot find them."""
     sizes: dict[tuple[int, int], int] = {}
     left = MOST_OPEN
     for each in others(pid):
@@ -95,7 +94,7 @@ def removed_bytes(pid: int, root: str) -> int:
 
 
 def _look(folder: int) -> tuple[int, list[str]]:
-    """Bytes of what is in it, and which of that are folders."""
+    """The size of a folder's entries, and which of them are folders."""
     total = 0
     folders = []
     with os.scandir(folder) as entries:
@@ -115,44 +114,43 @@ def _identity(fd: int) -> tuple[int, int]:
 
 
 class DiskBudget:
-    """What a copy may grow by in bytes, in all its `folders`, and all copies of `pool` together.
+    """How many bytes a copy may grow in all its `folders`, and all copies that `shared` counts together.
 
-    `grown` is what a walk found last.
+    `grown` is the last walk's result.
     """
 
-    def __init__(self, folders: tuple[Path, ...], limit: int, pool: Pool, *, empty: bool) -> None:
+    def __init__(self, folders: tuple[Path, ...], limit: int, shared: SharedLimit, *, empty: bool) -> None:
         self._folders = folders
         self._limit = limit
-        self._pool = pool
+        self._shared = shared
         self._start = 0 if empty else None
         self._free: int | None = None
         self._over = False
         self.grown = 0
 
     async def begin(self) -> None:
-        """Before the first command: what is there from the start does not count."""
+        """Measure before the first command: what exists at the start does not count."""
         if self._free is None:
             self._free = self._free_bytes()
             if self._start is None:
                 self._start = await asyncio.to_thread(self._used)
 
     async def settle(self) -> None:
-        """After a command: what was written until it had ended is there now, and only more is too much."""
+        """Measure after a command: what it wrote is accepted; only further growth counts."""
         if self._over:
             self._over = False
             self.grown = await asyncio.to_thread(self._used) - (self._start or 0)
-        self._pool.hold(self, self.grown)
+        self._shared.hold(self, self.grown)
 
     def forget(self) -> None:
-        """The copy is removed."""
-        self._pool.forget(self)
+        """The copy is removed: it counts no longer."""
+        self._shared.forget(self)
 
     async def guard(self, end: End, pid: int, root: str) -> None:
-        """Look on until cancelled, and call `end` once when the copy grows beyond its budget, or all do together.
+        """Measure until cancelled; call `end` once if the copy grows beyond its budget, or all copies do together.
 
-        `pid` is the sandbox's process, `root` where its commands see the copy.
-
-        One that already is beyond may shrink: only further growth is ended.
+        `pid` is the sandbox's process, `root` where its commands see the copy. A copy that is already over its budget
+        may shrink: only further growth is ended.
         """
 
         def stop(why: str) -> None:
@@ -160,8 +158,8 @@ class DiskBudget:
             end(why)
 
         allowed = max(self._limit, self.grown)
-        least = min(self._limit, self._pool.limit) * LEAST_SHARE
-        self._pool.hold(self, self.grown, stop)
+        least = min(self._limit, self._shared.limit) * LEAST_SHARE
+        self._shared.hold(self, self.grown, stop)
         before = self.grown
         while not self._over:
             began = time.monotonic()
@@ -174,7 +172,7 @@ class DiskBudget:
                 if taken > allowed:
                     stop("disk")
                     return
-                tell = self._pool.note if taken > before else self._pool.hold
+                tell = self._shared.note if taken > before else self._shared.hold
                 tell(self, taken, stop)
                 before = taken
             await asyncio.sleep(max(LOOK_S, PATIENCE * (time.monotonic() - began)))
@@ -185,6 +183,6 @@ class DiskBudget:
     def _free_bytes(self) -> int:
         try:
             info = os.statvfs(self._folders[0])
-        except OSError:  # it is being removed
+        except OSError:  # the copy is being removed
             return self._free or 0
         return info.f_bavail * info.f_frsize + info.f_favail * EACH

@@ -1,4 +1,4 @@
-"""Kills what a dead engine's sandbox left running: its first process, if it is the one on record, and all below."""
+"""Kills what a crashed engine's sandbox left running: its recorded first process and all descendants."""
 
 import os
 import signal
@@ -9,12 +9,13 @@ from engine.sandbox.process_identity import start_time
 
 
 def record(path: Path, pid: int, started: str) -> None:
-    """Keep which process a sandbox's first one is. `started` is its `start_time`."""
+    """Record a sandbox's first process. `started` is its `start_time`."""
     path.write_text(f"{pid} {started}\n")
 
 
 def kill_recorded(path: Path) -> None:
-    """A process whose start time differs has only taken over the id, and is left alone."""
+    """Kill a recorded process and its descendants. If the start time differs, the id was reused: the process is left
+    alone."""
     try:
         pid, started = path.read_text().split()
         if start_time(int(pid)) == started:
@@ -24,7 +25,7 @@ def kill_recorded(path: Path) -> None:
 
 
 def _kill_tree(pid: int) -> None:
-    """Stopped first: what it is the parent of stays so until all is found, and it starts nothing more."""
+    """Stop processes before searching: a stopped parent keeps its children findable and starts no new ones."""
     _send(pid, signal.SIGSTOP)
     killed: set[int] = set()
     while left := set(others(pid)) - killed:

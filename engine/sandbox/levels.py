@@ -1,4 +1,4 @@
-"""How well commands are contained: the levels, what each promises, and where it falls short of that."""
+"""The sandbox levels: what each guarantees, and where it falls short."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Level(StrEnum):
-    """Best first."""
+    """Sandbox levels, best first."""
 
     FULL = "full"
     NAMESPACED = "namespaced"
@@ -114,9 +114,9 @@ DEVICES_SHARED = "agents can change the modes of basic devices such as /dev/null
 
 
 class SandboxReport(Struct, frozen=True):
-    """What this machine gives. `bwrap` is the path of bubblewrap, empty when there is none.
+    """What this machine supports. `bwrap` is bubblewrap's path, empty if there is none.
 
-    `reasons` says for each better level or copy method why it is not used; `granted` is what settings let commands
+    `reasons` says why each better level or copy method is not used; `granted` lists what settings allow commands to
     reach: `network`, and folders.
     """
 

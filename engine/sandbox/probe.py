@@ -1,4 +1,4 @@
-"""Finds out by trying what this machine gives: a level counts only when a real contained self-test passes at it."""
+"""Finds out what this machine supports: a level counts only if a real contained self-test passes."""
 
 import asyncio
 import os
@@ -32,17 +32,17 @@ from engine.sandbox.levels import (
 from engine.sandbox.program import python
 from engine.sandbox.removal import delete_tree
 from engine.sandbox.seccomp import build_filter
-from engine.sandbox.session import Session
-from engine.sandbox.shared_limits import Pools
+from engine.sandbox.session import SandboxSession
+from engine.sandbox.shared_limits import SharedLimits
 from engine.sandbox.toolchains import find_tools
 
 KEPT = "known to the engine only"
 AS_ROOT_RESTRICTED = "as root it would let agents change the modes of every file; run as an ordinary user"
 NO_FILTER = "this kind of machine's system calls are not known, so none can be refused"
 SMALL = 48 << 20
-"""Bytes that the self-test's group may take: what takes more must be ended there."""
+"""The memory limit of the self-test's group: a process that allocates more must be ended."""
 AUTO_SHARE = 0.75
-"""Of the machine's memory and of its free disk: what all commands, or copies, may take where no setting says so."""
+"""The share of the machine's memory and free disk that all commands, or copies, may use by default."""
 
 
 class Choice(Struct, frozen=True):
@@ -52,9 +52,9 @@ class Choice(Struct, frozen=True):
 
 
 async def probe(settings: SandboxSettings, folder: Path | None = None) -> SandboxReport:
-    """What commands would be contained by. `folder`: where copies would lie (a temporary one without it).
+    """The containment that a run would get. `folder`: where copies would lie (default: a temporary folder).
 
-    Raises SwarmError (sandbox) when the settings ask for what this machine cannot give.
+    Raises SwarmError (sandbox) if the settings require what this machine does not support.
     """
     place = Path(tempfile.mkdtemp(prefix="swarm-probe-", dir=folder))
     try:
@@ -68,7 +68,7 @@ async def probe(settings: SandboxSettings, folder: Path | None = None) -> Sandbo
 async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettings) -> Choice:
     """The best level and copy method that work in `folder` and that the settings allow. Fails closed.
 
-    Raises SwarmError: settings for a level or method that is none, sandbox for one that does not work here.
+    Raises SwarmError: settings for an unknown level or method, sandbox for one that does not work here.
     """
     wanted = _wanted(settings)
     methods = _methods(settings)
@@ -103,7 +103,7 @@ async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettin
 
 
 def _at(containment: Containment, level: Level) -> Containment:
-    """Raises Ungoverned when the level needs a control group or a filter that is not to be had."""
+    """Raises Ungoverned if the level needs a control group or a filter that is not available."""
     groups = None
     if level is Level.FULL:
         if build_filter(namespaces=True, network=containment.around.network) is None:
@@ -143,7 +143,7 @@ def _wanted(settings: SandboxSettings) -> tuple[Level, ...]:
     except ValueError:
         names = ", ".join(["auto", "strict", *Level])
         raise SwarmError(
-            ErrorKind.SETTINGS, f"sandbox.level: {settings.level!r} is no level", f"one of {names}"
+            ErrorKind.SETTINGS, f"sandbox.level: unknown level {settings.level!r}", f"one of {names}"
         ) from None
 
 
@@ -155,14 +155,14 @@ def _methods(settings: SandboxSettings) -> tuple[CopyMethod, ...]:
     except ValueError:
         names = ", ".join(["auto", *CopyMethod])
         raise SwarmError(
-            ErrorKind.SETTINGS, f"sandbox.copies: {settings.copies!r} is no copy method", f"one of {names}"
+            ErrorKind.SETTINGS, f"sandbox.copies: unknown copy method {settings.copies!r}", f"one of {names}"
         ) from None
 
 
 def _containment(
     bwrap: Bubblewrap | None, stage: Path, objects: tuple[str, ...], settings: SandboxSettings, devices: bool
 ) -> Containment:
-    """Of no level yet. Writes the filter of system calls beside what else is staged."""
+    """The shared parts of a containment, without a level. Writes the system call filter into the stage."""
     program = build_filter(namespaces=True, network=settings.network)
     if program is not None:
         (stage / FILTER).write_bytes(program)
@@ -171,14 +171,14 @@ def _containment(
     prefix = str(Path(os.path.realpath(python())).parent.parent)
     needed = () if prefix.startswith("/usr") else (prefix,)
     tools = find_tools(os.environ.get("PATH", os.defpath), home, settings.read_only, needed)
-    # All private folders together stay below the memory, so that filling them leaves room to clean up.
+    # All private folders together stay below the memory limit, so that filling them leaves room to clean up.
     around = Surroundings(stage, tools, objects, settings.network, max(limits.memory * 3 // 8, 32 << 20), devices)
-    pools = Pools(limits.swarm_memory, limits.swarm_processes, limits.swarm_disk)
-    return Containment(Level.OFF, bwrap, around, limits, pools)
+    shared_limits = SharedLimits(limits.swarm_memory, limits.swarm_processes, limits.swarm_disk)
+    return Containment(Level.OFF, bwrap, around, limits, shared_limits)
 
 
 def _limits(settings: SandboxSettings, folder: Path) -> Limits:
-    """For copies on the disk of `folder`. Raises SwarmError (settings)."""
+    """The limits for copies on the disk of `folder`. Raises SwarmError (settings)."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     free = shutil.disk_usage(folder).free
     memory, disk = settings.swarm_memory, settings.swarm_disk
@@ -198,7 +198,7 @@ def _limits(settings: SandboxSettings, folder: Path) -> Limits:
 
 
 async def _refusal(tried: Containment, method: CopyMethod, folder: Path) -> str:
-    """Why this level with this method does not work, empty when a contained self-test passed."""
+    """Why this level does not work with this copy method; empty if a contained self-test passed."""
     if tried.namespaces and tried.bwrap is None:
         return "bubblewrap is not installed"
     if method is CopyMethod.OVERLAY and not (tried.namespaces and tried.bwrap and tried.bwrap.overlay):
@@ -226,7 +226,7 @@ async def _self_test(tried: Containment, method: CopyMethod, place: Path) -> str
     (lower if overlay else files).joinpath("given").write_text("given\n")
     mount = Mount((str(lower),), str(upper), str(work)) if overlay else Mount(bind=str(files))
     small = replace(tried, limits=replace(tried.limits, memory=SMALL)) if tried.groups is not None else tried
-    session = await Session.start(small.start(place, mount))
+    session = await SandboxSession.start(small.start(place, mount))
     try:
         lines = ["cat given && echo new > new && rm given && echo works"]
         if tried.level is not Level.OFF:
@@ -252,7 +252,7 @@ async def _self_test(tried: Containment, method: CopyMethod, place: Path) -> str
 
 
 def can_reflink(folder: Path) -> bool:
-    """Whether files in `folder` can share their blocks. Tries it."""
+    """Whether files in `folder` can share blocks (reflinks), found out by trying."""
     source, target = folder / ".reflink-source", folder / ".reflink-target"
     try:
         source.write_bytes(b"x" * 8192)

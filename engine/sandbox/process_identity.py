@@ -1,10 +1,10 @@
-"""Which process an id stands for: ids are used again, the moment of the start tells them apart."""
+"""Identifies a process by id and start time, because ids are reused."""
 
 from pathlib import Path
 
 
 def start_time(pid: int) -> str:
-    """When a process started, in the kernel's ticks: with its id it names the process for good; empty if gone."""
+    """The process's start time in clock ticks, which together with the id identifies it; empty if it is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):

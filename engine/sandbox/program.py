@@ -1,4 +1,4 @@
-"""The program that runs inside every sandbox: compiled once for a run, and how its interpreter is started."""
+"""The program that runs inside every sandbox: compiled once per run, and how its interpreter is started."""
 
 import os
 import py_compile
@@ -12,7 +12,7 @@ START = "import sys; sys.path.insert(0, {!r}); from {}.loop import main; main()"
 
 
 def stage_program(stage: Path) -> None:
-    """Compile it into `stage`. Only the compiled files are staged: they need no check against a source."""
+    """Compile the program into `stage`. Only compiled files are staged, so that nothing checks them against sources."""
     target = staged_program(stage) / PACKAGE
     target.mkdir(parents=True, exist_ok=True)
     for source in Path(inside.__path__[0]).glob("*.py"):
@@ -27,16 +27,16 @@ def stage_program(stage: Path) -> None:
 
 
 def staged_program(stage: Path) -> Path:
-    """The folder that sandboxes may read, and nothing else of `stage`."""
+    """The folder that sandboxes may read; the rest of `stage` stays hidden."""
     return stage / "program"
 
 
 def python() -> str:
-    """The base interpreter: outside of any virtual environment, so that it starts without one."""
+    """The base interpreter, outside of any virtual environment, so that it starts without one."""
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     return str(base if base.exists() else Path(os.path.realpath(sys.executable)))
 
 
 def interpreter(folder: str) -> tuple[str, ...]:
-    """The command line that starts the program staged in `folder`, as the sandbox sees it."""
+    """The command line that starts the program, as seen inside the sandbox."""
     return (python(), "-I", "-S", "-X", "frozen_modules", "-c", START.format(folder, PACKAGE))

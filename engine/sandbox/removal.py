@@ -1,4 +1,4 @@
-"""Deletes what sandboxes leave: trees of any depth, whose folders' modes may forbid it. Links are not followed."""
+"""Deletes what sandboxes leave: trees of any depth, even with modes that forbid it. Links are not followed."""
 
 import os
 import time
@@ -9,14 +9,14 @@ from itertools import count
 from pathlib import Path
 
 BATCH_S = 0.1
-"""Of deleting before it is told."""
+"""Deletions between two progress calls."""
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def delete_tree(path: Path, rest: Callable[[float], None] = lambda _: None) -> None:
-    """What cannot be deleted stays. `rest` is called now and then with the seconds since it was last.
+    """Delete a tree; what cannot be deleted stays. `rest` is called now and then with the seconds since its last call.
 
-    Folders are emptied where they are only once: what they hold is moved up first, so that no path grows too long.
+    Each folder is emptied once: its subfolders are moved up first, so that no path grows too long.
     """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
@@ -50,7 +50,7 @@ def _delete_below(top: int, rest: Callable[[float], None]) -> None:
 
 
 def _empty(folder: int, top: int, numbers: "count[int]") -> list[str]:
-    """Delete the files in `folder` and move its folders to `top`; what these are called there."""
+    """Delete the files in `folder` and move its subfolders to `top`; returns their new names."""
     moved = []
     with os.scandir(folder) as entries:
         found = list(entries)
@@ -66,7 +66,7 @@ def _empty(folder: int, top: int, numbers: "count[int]") -> list[str]:
 
 
 def _moved(folder: int, name: str, top: int, numbers: "count[int]") -> str:
-    """Raises OSError for want of anything but a free name."""
+    """Move a folder to a free name. Raises OSError for any other failure."""
     while True:
         new = f"removed-{next(numbers)}"
         try:

@@ -1,9 +1,9 @@
-"""The system calls that nothing in a sandbox may make, as a filter for the kernel: classic BPF, built here.
+"""The system call filter of sandboxes, built as classic BPF.
 
-What it refuses is what containment does not cover or what is mostly attacked: other namespaces and mounts, keyrings,
-kernel programs and modules, asynchronous calls that no filter sees, sockets that know no network namespace, input
-faked into a terminal. What tools need stays: debuggers and tracers of their own processes, memory policy, nested
-Landlock and seccomp. Everything that is not named here is allowed: the rest of the fence must hold for it.
+It refuses what containment does not cover, or what is mostly used for attacks: other namespaces and mounts, keyrings,
+kernel programs and modules, asynchronous calls that no filter sees, sockets outside network namespaces, terminal input
+injection. It allows what tools need: debuggers and tracers of their own processes, memory policy, nested Landlock and
+seccomp. Everything not named here is allowed: the rest of the sandbox must cover it.
 """
 
 import errno
@@ -18,14 +18,14 @@ ALLOW, REFUSE = 0x7FFF0000, 0x00050000
 X32 = 0x40000000
 
 NAMESPACES = 0x7E020080
-"""clone's and unshare's CLONE_NEW… flags: user, pid, net, ipc, uts, cgroup, mount and time."""
+"""The CLONE_NEW… flags of clone and unshare: user, pid, net, ipc, uts, cgroup, mount and time."""
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 EVERYONE = 0xFFFFFFFF
 PERSONALITIES = (0x0, 0x0040000, 0xFFFFFFFF)
-"""The usual one, the one without address randomisation that debuggers use, and the question which it is."""
+"""Allowed personalities: the default, the one without address randomisation that debuggers use, and the query."""
 
-# Name: number on x86-64, number on arm64; None where there is no such call.
+# Name: number on x86-64, number on arm64; None if there is no such call.
 NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "acct": (163, 89),
     "add_key": (248, 217),
@@ -80,13 +80,13 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "userfaultfd": (323, 282),
 }
 AUDIT_NAMES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-"""Machine: its column above, and the kernel's name for its calls (AUDIT_ARCH_…)."""
+"""By machine: its column above, and the kernel's name for its calls (AUDIT_ARCH_…)."""
 
 ABSENT = (
     "clone3", "io_uring_enter", "io_uring_register", "io_uring_setup", "keyctl", "add_key", "request_key",
     "userfaultfd",
 )  # fmt: skip
-"""Answered as an older kernel would (ENOSYS): programs then do without, and clone3 gives way to clone."""
+"""Answered with ENOSYS, as an older kernel would: programs fall back, from clone3 to clone for example."""
 FORBIDDEN = (
     "acct", "bpf", "clock_adjtime", "clock_settime", "delete_module", "finit_module", "fsconfig", "fsmount", "fsopen",
     "fspick", "init_module", "ioperm", "iopl", "kexec_file_load", "kexec_load", "mount", "mount_setattr", "move_mount",
@@ -94,11 +94,11 @@ FORBIDDEN = (
     "reboot", "setns", "settimeofday", "swapoff", "swapon", "syslog", "umount2",
 )  # fmt: skip
 QUEUES = ("mq_open", "msgget", "semget", "shmget")
-"""The machine's message queues, semaphores and shared memory, where no namespace keeps them apart."""
+"""System V message queues, semaphores and shared memory, which need a namespace to be private."""
 
 
 class Instruction(Struct, frozen=True):
-    """One of the kernel's `struct sock_filter`: what to do, how far to jump if true or false, and a number."""
+    """One `struct sock_filter` of the kernel: an operation, jump offsets for true and false, and a number."""
 
     code: int
     true: int
@@ -107,10 +107,10 @@ class Instruction(Struct, frozen=True):
 
 
 def build_filter(*, namespaces: bool, network: bool, machine: str = "") -> bytes | None:
-    """The program for `machine` (this one); None where its calls' numbers are not known.
+    """The filter for `machine` (default: this one); None if its call numbers are unknown.
 
-    `namespaces`: whether the sandbox has a network and message queues of its own. Where it has none, sockets are
-    refused instead, all of them but pairs, and Internet ones are left where `network` is granted.
+    `namespaces`: whether the sandbox has its own network and message queues. If not, sockets are refused except for
+    pairs, and except for Internet sockets if `network` is granted.
     """
     known = AUDIT_NAMES.get(machine or platform.machine())
     if known is None:
@@ -119,7 +119,7 @@ def build_filter(*, namespaces: bool, network: bool, machine: str = "") -> bytes
     program = [
         Instruction(LOAD, 0, 0, ARCHITECTURE),
         Instruction(JUMP_EQUAL, 1, 0, architecture),
-        _refuse(errno.ENOSYS),  # another machine's calls, such as 32-bit ones, have other numbers
+        _refuse(errno.ENOSYS),  # calls of another architecture, such as 32-bit ones, have other numbers
         Instruction(LOAD, 0, 0, NUMBER),
     ]
     if column == 0:
@@ -142,7 +142,7 @@ def build_filter(*, namespaces: bool, network: bool, machine: str = "") -> bytes
 
 
 def _on_arguments(families: tuple[int, ...], *, namespaces: bool) -> dict[str, list[Instruction]]:
-    """For calls that depend on an argument: what follows once the number fits. Each list ends the program."""
+    """Instructions for calls that depend on an argument, after the number has matched. Each list ends the filter."""
     rules = {
         "clone": [_argument(0), Instruction(JUMP_ANY_BIT, 0, 1, NAMESPACES), _refuse(errno.EPERM), _allow()],
         "unshare": [_argument(0), Instruction(JUMP_ANY_BIT, 0, 1, NAMESPACES), _refuse(errno.EPERM), _allow()],
@@ -151,14 +151,14 @@ def _on_arguments(families: tuple[int, ...], *, namespaces: bool) -> dict[str, l
         "socket": [_argument(0), *_sockets(families)],
     }
     if not namespaces:
-        # Processes of the same user are all in sight: neither are all killed at once, nor limits set for another.
+        # Processes of the same user are all visible: neither may all be killed at once, nor limits be set for another.
         rules["kill"] = [_argument(0), *_none_of((EVERYONE,), errno.EPERM)]
         rules["prlimit64"] = [_argument(0), *_only((0,), errno.EPERM)]
     return rules
 
 
 def _sockets(families: tuple[int, ...]) -> list[Instruction]:
-    """Of netlink only routes: its other services tell of the whole machine, or change it."""
+    """Of netlink, only routes are allowed: its other services reveal or change the whole machine."""
     plain = tuple(family for family in families if family != AF_NETLINK)
     rules = [
         step for family in plain for step in (Instruction(JUMP_EQUAL, 0, 1, family), Instruction(RETURN, 0, 0, ALLOW))
@@ -170,7 +170,7 @@ def _sockets(families: tuple[int, ...]) -> list[Instruction]:
 
 
 def _argument(index: int) -> Instruction:
-    """The low half of an argument: what is refused here is told apart by it alone, the kernel ignores the rest."""
+    """Load the low half of an argument, which alone decides what is refused here; the kernel ignores the rest."""
     return Instruction(LOAD, 0, 0, 16 + 8 * index)
 
 

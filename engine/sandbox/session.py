@@ -1,4 +1,4 @@
-"""One live sandbox, seen from the engine: starts the launcher, asks it, and knows when it died."""
+"""One live sandbox as the engine sees it: starts the launcher, sends it requests, notices its end."""
 
 import asyncio
 import contextlib
@@ -15,23 +15,23 @@ from engine.sandbox.cgroups import Group
 from engine.sandbox.inside.frames import pack, unpack
 from engine.sandbox.inside.niceness import NICE
 from engine.sandbox.process_identity import start_time
-from engine.sandbox.shared_limits import Pools
+from engine.sandbox.shared_limits import SharedLimits
 
 MAX_ANSWER = 32 << 20
 READY_S = 30.0
 GRACE_S = 15.0
-"""What an answer may take beyond a command's own time limit before the sandbox counts as dead."""
+"""Seconds beyond a command's own time limit after which a silent sandbox counts as dead."""
 FILE_S = 120.0
 SEARCH_S = 20.0
 CLOSE_S = 5.0
 
 
 class Start(Struct, frozen=True):
-    """How to start a launcher: the program's arguments, its environment, and its first frame's values.
+    """How to start a launcher: arguments, environment, and the values of the first frame.
 
-    `namespaces`: killing the process that was started kills all; without them the launcher must end its own.
-    `pools` are told what its commands take. `passed`: descriptors that it inherits, closed here once it has;
-    `group`: where its commands run, if in one.
+    `namespaces`: killing the started process kills everything; without them the launcher must end its own processes.
+    `shared_limits` are told what its commands use. `passed`: descriptors that it inherits, closed here afterwards;
+    `group`: the control group of its commands, if any.
     """
 
     argv: tuple[str, ...]
@@ -39,16 +39,16 @@ class Start(Struct, frozen=True):
     config: dict[str, bytes]
     log: Path
     namespaces: bool
-    pools: Pools
+    shared_limits: SharedLimits
     passed: tuple[int, ...] = ()
     group: Group | None = None
 
 
-class Session:
-    """The launcher of one copy. All methods are to be called from one event loop.
+class SandboxSession:
+    """The launcher of one copy. Use from one event loop.
 
-    It dies with the thread that started it, with this process, or when it is closed. What was asked of it then,
-    and everything later, raises WorkspaceLost.
+    It ends with the thread that started it, with this process, or when it is closed. Pending and later requests then
+    raise WorkspaceLost.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Session:
         self._process = process
         self._namespaces = start.namespaces
         self._group = start.group
-        self._pools = start.pools
+        self._shared_limits = start.shared_limits
         self.started = start_time(process.pid)
         self._reader = reader
         self._writer = writer
@@ -71,17 +71,17 @@ class Session:
         self._running = 0
         self._frozen = False
         self._limit: asyncio.Timeout | None = None
-        """What the answer to `run` may take."""
+        """The time limit of `run`'s answer."""
         self._left = 0.0
-        """Seconds of it that are left, while it stands still."""
+        """Seconds left of it while the command is suspended."""
         self._lost = ""
         self._ending = False
         self._one_job = asyncio.Lock()
         self._pump = asyncio.create_task(self._receive())
 
     @classmethod
-    async def start(cls, start: Start) -> "Session":
-        """Raises WorkspaceLost, with what the sandbox said, when it does not come up."""
+    async def start(cls, start: Start) -> "SandboxSession":
+        """Start the launcher. Raises WorkspaceLost, with the sandbox's output, if it does not come up."""
         loop = asyncio.get_running_loop()
         try:
             with start.log.open("wb") as log:
@@ -129,11 +129,11 @@ class Session:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started: killing it kills the whole sandbox."""
+        """The id of the started process: killing it kills the whole sandbox."""
         return self._process.pid
 
     async def run(self, command: str, timeout_s: float, whole: str, on_output: Callable[[str], None]) -> Output:
-        """One command; cancelling kills it. `whole` is where all output goes when the answer is cut."""
+        """Run one command; cancelling kills it. `whole` receives the whole output if the answer is cut."""
         async with self._one_job:
             number = self._running = self._next()
             self._listeners[number] = lambda data: on_output(data.decode("utf-8", "replace"))
@@ -152,7 +152,7 @@ class Session:
                     text += f"\n[... {left_out} bytes left out; all of it is in {path.decode() or 'no file'} ...]\n"
                 text += tail.decode("utf-8", "replace")
                 why = killed.decode("utf-8", "replace")
-                self._pools.ended(why)
+                self._shared_limits.ended(why)
                 return Output(
                     exit=int(code) if code else None,
                     text=text,
@@ -166,11 +166,11 @@ class Session:
             finally:
                 self._listeners.pop(number, None)
                 self._running, self._limit = 0, None
-                self._pools.memory.forget(self)
-                self._pools.processes.forget(self)
+                self._shared_limits.memory.forget(self)
+                self._shared_limits.processes.forget(self)
 
     async def freeze(self) -> None:
-        """Stop what `run` runs, or is about to run, with its whole process tree and the clock of its deadline."""
+        """Suspend the running command, or the next one, with its process tree and its deadline."""
         self._frozen = True
         if self._limit is not None and (when := self._limit.when()) is not None:
             self._left = when - asyncio.get_running_loop().time()
@@ -179,7 +179,7 @@ class Session:
             await self.ask(b"freeze", b"%d" % self._running)
 
     async def thaw(self) -> None:
-        """Let it run on."""
+        """Resume a suspended command."""
         self._frozen = False
         if self._running:
             await self.ask(b"thaw", b"%d" % self._running)
@@ -187,7 +187,7 @@ class Session:
             self._limit.reschedule(asyncio.get_running_loop().time() + self._left)
 
     def end_command(self, why: str) -> None:
-        """End what `run` runs now, if anything; `why` is its output's `killed`."""
+        """End the running command, if any; `why` becomes its output's `killed`."""
         if self._running and not self._lost:
             self._ask(self._next(), b"kill", b"%d" % self._running, why.encode()).cancel()
 
@@ -200,7 +200,7 @@ class Session:
             return await self._job(number, asked, SEARCH_S + GRACE_S)
 
     async def ask(self, what: bytes, *fields: bytes) -> list[bytes]:
-        """A file operation. Raises WorkspaceError with the launcher's reason."""
+        """Run a file operation. Raises WorkspaceError with the launcher's reason."""
         number = self._next()
         return await self._answer(self._ask(number, what, *fields), FILE_S)
 
@@ -210,7 +210,7 @@ class Session:
         try:
             return await self._answer(asyncio.shield(asked), seconds, stands_still)
         except asyncio.CancelledError:
-            # The job ends before the next may begin, and even a second cancellation leaves nothing running.
+            # The job ends before the next one starts; even a second cancellation leaves nothing running.
             try:
                 self._ask(self._next(), b"kill", str(number).encode(), b"cancelled").cancel()
                 await self._answer(asked, GRACE_S)
@@ -223,7 +223,7 @@ class Session:
     async def _answer(
         self, asked: "asyncio.Future[list[bytes]]", seconds: float, stands_still: bool = False
     ) -> list[bytes]:
-        """`stands_still`: freezing holds this limit."""
+        """Send a request and wait for its answer. `stands_still`: suspending also suspends this time limit."""
         try:
             async with asyncio.timeout(None if stands_still and self._frozen else seconds) as limit:
                 if stands_still:
@@ -251,7 +251,7 @@ class Session:
         return future
 
     async def _receive(self) -> None:
-        """Frames from the launcher, until it ends. What it sends may be an attacker's."""
+        """Read frames from the launcher until it ends. Their content may come from an attacker."""
         reason = "its sandbox ended"
         try:
             while True:
@@ -268,8 +268,8 @@ class Session:
                     continue
                 if fields[:1] == [b"uses"]:
                     if at == self._running:
-                        self._pools.memory.note(self, int(fields[1]), self.end_command)
-                        self._pools.processes.note(self, int(fields[2]), self.end_command)
+                        self._shared_limits.memory.note(self, int(fields[1]), self.end_command)
+                        self._shared_limits.processes.note(self, int(fields[2]), self.end_command)
                     continue
                 future = self._waiting.get(at)
                 if future is not None and not future.done():
@@ -291,12 +291,13 @@ class Session:
         for future in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(WorkspaceLost(self._lost))
-                future.exception()  # waited for or not, it has been told
+                future.exception()  # already reported, whether or not somebody waits for it
 
     async def end(self) -> bool:
-        """Let it end by itself, and close it. Whether it did: then nothing of it runs any more, not even for a moment.
+        """Let the launcher end by itself, then close; returns whether it did, in which case none of its processes is
+        left.
 
-        In namespaces its first process is the one that all others die with, and the one that was started waits for it.
+        With namespaces, all processes die with the first one inside, and the started process waits for that one.
         """
         self._ending = self._namespaces
         self._writer.close()
@@ -310,7 +311,7 @@ class Session:
         return by_itself
 
     def kill(self) -> None:
-        """Kill the sandbox and all in it, now. Without namespaces the launcher does it when its stdin ends."""
+        """Kill the sandbox with everything in it. Without namespaces the launcher does this when its stdin closes."""
         if not self._namespaces and not self._writer.is_closing():
             self._writer.close()
         elif self._process.poll() is None and not self._ending:
@@ -320,7 +321,7 @@ class Session:
                 pass
 
     async def close(self) -> None:
-        """Kill it and wait until it is gone."""
+        """Kill the sandbox and wait until it is gone."""
         self._lose("the workspace is closed")
         self._writer.close()
         try:
@@ -335,10 +336,11 @@ class Session:
 
 
 def _give_way(pid: int) -> None:
-    """Let a session that has just begun leave the processors to the program and its screen, its start included.
+    """Lower the CPU priority of a new session, so that it yields to the program and its screen from the start.
 
-    Where the kernel groups processes by session, many that start at once would each get as much as the whole program.
+    Where the kernel groups processes by session, many starting sandboxes would each get as much CPU as the whole
+    program.
     """
-    with contextlib.suppress(OSError):  # no such groups, or too many set in this moment: the launcher tries, too
+    with contextlib.suppress(OSError):  # no such groups, or too many changes at this moment: the launcher tries, too
         os.setpriority(os.PRIO_PROCESS, pid, NICE)
         Path(f"/proc/{pid}/autogroup").write_bytes(b"%d" % NICE)

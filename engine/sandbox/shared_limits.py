@@ -1,17 +1,17 @@
-"""What commands may take all together: each tells what it takes, and beyond a limit the largest is ended."""
+"""Limits on all commands together: each reports its use; when the sum exceeds a limit, the largest is ended."""
 
 from collections.abc import Callable
 
 SWARM = "swarm "
-"""How the cause of a command's end begins when it was a limit of all together."""
+"""The prefix of the cause of a command's end if it was a limit on all commands together."""
 
 End = Callable[[str], None]
-"""Ends a command, for the cause given."""
+"""Ends a command, for the given cause."""
 
 
-class Pool:
-    """One thing that there is so much of for all together, such as bytes of memory. What is told is polled, and so
-    can be passed for a moment."""
+class SharedLimit:
+    """A shared amount of one resource, such as bytes of memory. Reports are polled, so the limit may be exceeded
+    briefly."""
 
     def __init__(self, name: str, limit: int) -> None:
         self.limit = limit
@@ -19,11 +19,11 @@ class Pool:
         self._taken: dict[object, tuple[int, End | None]] = {}
 
     def hold(self, who: object, size: int, end: End | None = None) -> None:
-        """`who` takes `size` now; `end` ends what it runs, if it runs anything."""
+        """Report that `who` now uses `size`; `end` ends its running command, if any."""
         self._taken[who] = (size, end)
 
     def note(self, who: object, size: int, end: End) -> None:
-        """The same, and if all together now take too much, the largest that runs is ended."""
+        """Report, and end the largest running command if all together use too much."""
         self.hold(who, size, end)
         if sum(taken for taken, _ in self._taken.values()) > self.limit:
             ends = {each: (taken, end) for each, (taken, end) in self._taken.items() if end is not None}
@@ -35,21 +35,22 @@ class Pool:
         self._taken.pop(who, None)
 
 
-class Pools:
-    """Sizes in bytes. Where control groups keep the memory or the processes below, commands still tell of them."""
+class SharedLimits:
+    """The shared limits; sizes in bytes. Commands report memory and processes even if control groups enforce those
+    limits."""
 
     def __init__(self, memory: int, processes: int, disk: int) -> None:
-        self.memory = Pool("memory", memory)
-        self.processes = Pool("processes", processes)
-        self.disk = Pool("disk", disk)
+        self.memory = SharedLimit("memory", memory)
+        self.processes = SharedLimit("processes", processes)
+        self.disk = SharedLimit("disk", disk)
         self._met: list[str] = []
 
     def ended(self, killed: str) -> None:
-        """A command was ended for the cause `killed`."""
+        """Note that a command was ended for the cause `killed`."""
         if killed.startswith(SWARM) and (name := killed.removeprefix(SWARM)) not in self._met:
             self._met.append(name)
 
     def met(self) -> tuple[str, ...]:
-        """The limits of all together that were met since this was asked last."""
+        """The shared limits that were hit since the last call."""
         met, self._met = tuple(self._met), []
         return met

@@ -1,4 +1,4 @@
-"""How many sandboxes start at once: each wants a processor, and two hundred together would hold up all the rest."""
+"""Limits how many sandboxes start at once: each needs a CPU, and two hundred at once would delay everything else."""
 
 import asyncio
 from collections import deque
@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Places:
-    """So many at once. Who needs a place now goes before who takes one ahead of need. For one event loop."""
+class StartSlots:
+    """Slots for starting sandboxes. Urgent starts come before starts ahead of need. Use from one event loop."""
 
     def __init__(self, count: int) -> None:
         self._free = count
@@ -15,7 +15,7 @@ class Places:
         self._ahead: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def place(self, *, needed: bool) -> AsyncIterator[None]:
+    async def slot(self, *, needed: bool) -> AsyncIterator[None]:
         if self._free:
             self._free -= 1
         else:
@@ -24,7 +24,7 @@ class Places:
             try:
                 await turn
             except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():  # it was given the place in the same moment
+                if turn.done() and not turn.cancelled():  # the slot was granted at the same moment
                     self._give()
                 raise
         try:

@@ -1,4 +1,4 @@
-"""Which of the machine's tools and settings agents may use: read-only folders, PATH, and the commands' environment."""
+"""Which of the machine's tools agents may use: read-only folders, PATH, and the environment of commands."""
 
 import os
 import re
@@ -40,7 +40,7 @@ ETC = (
     "terminfo",
     "timezone",
 )
-# What lies beside tools in a person's home and must stay unseen even when a folder around it is shared.
+# Files beside tools in a home directory that stay hidden even if a folder around them is shared.
 SECRET_NAMES = frozenset(
     {
         ".aws", ".azure", ".docker", ".gcloud", ".git-credentials", ".gnupg", ".kube", ".netrc", ".npmrc", ".pypirc",
@@ -49,21 +49,21 @@ SECRET_NAMES = frozenset(
 )  # fmt: skip
 
 
-# Their shims are scripts that ask a program elsewhere which version to start: they need all of the manager's folder.
+# Their shims are scripts that ask a program elsewhere which version to start: they need the manager's whole folder.
 VERSION_MANAGERS = {
     "pyenv": "PYENV_ROOT", "rbenv": "RBENV_ROOT", "nodenv": "NODENV_ROOT", "goenv": "GOENV_ROOT",
     "asdf": "ASDF_DATA_DIR",
 }  # fmt: skip
 SHIMS = "shims"
 SHIM_S = 10.0
-"""Seconds that a shim may take to say its version."""
+"""Seconds that a shim may take to print its version."""
 _ABSOLUTE = re.compile(r"(?<![\w.$}~-])/[\w./+-]+")
 
 
 class Tools(Struct, frozen=True):
-    """`folders` are bound read-only at their own place, `masked` files and folders below them are hidden.
+    """`folders` are mounted read-only at their own paths; `masked` files and folders below them are hidden.
 
-    `homes` maps what lies in the person's home to the same place in the agent's, where they are hidden, too.
+    `homes` maps paths in the user's home to the same paths in the agent's home, where masked ones are hidden, too.
     """
 
     path: tuple[str, ...]
@@ -73,7 +73,7 @@ class Tools(Struct, frozen=True):
     env: dict[str, str]
 
     def hidden(self) -> list[tuple[str, str]]:
-        """What is masked and there by now, and each place where it would be seen."""
+        """The masked paths that exist, at each place where they would be visible."""
         found = []
         for secret in filter(os.path.exists, self.masked):
             also = [target + secret[len(source) :] for source, target in self.homes if _under(secret, source)]
@@ -81,12 +81,12 @@ class Tools(Struct, frozen=True):
         return found
 
     def readable(self) -> list[str]:
-        """What can be read where nothing can be hidden: of folders that hold something masked only all else."""
+        """The readable parts if nothing can be hidden: of folders with something masked, everything else."""
         return [path for folder in self.folders for path in _without(folder, self.masked)]
 
 
 def find_tools(path: str, home: Path, extra: tuple[str, ...], needed: tuple[str, ...]) -> Tools:
-    """The tools on `path` (a PATH's text), the settings' `extra` folders and those `needed` by us."""
+    """The tools on `path` (a PATH's text), the settings' `extra` folders, and the folders that the engine `needed`."""
     folders: list[str] = [*needed]
     dirs: list[str] = []
     env: dict[str, str] = {}
@@ -135,10 +135,10 @@ def find_tools(path: str, home: Path, extra: tuple[str, ...], needed: tuple[str,
 
 
 def _manager(shims: Path) -> dict[str, str] | None:
-    """The variables that make a version manager's shims work without the person's home; None when they do not.
+    """The variables that make a version manager's shims work without the user's home; None if they do not work.
 
-    What a shim starts must lie in the manager's own folder, because nothing else of a home is shared. One that says
-    its version with that folder alone speaks for all.
+    A shim's target must lie in the manager's own folder, because nothing else of a home is shared. If one shim prints
+    its version with that folder alone, all are assumed to work.
     """
     root = shims.parent
     variable = VERSION_MANAGERS.get(root.name.removeprefix("."))
@@ -170,7 +170,7 @@ def _manager(shims: Path) -> dict[str, str] | None:
 
 
 def _stays_within(script: Path, root: Path) -> bool:
-    """Whether all programs that a shim names lie in `root` or come with the system."""
+    """Whether all programs that a shim mentions lie in `root` or in system folders."""
     try:
         with script.open(encoding="utf-8", errors="replace") as stream:
             text = stream.read(8192)
@@ -181,7 +181,7 @@ def _stays_within(script: Path, root: Path) -> bool:
 
 
 def _has_python(dirs: list[str], folders: list[str]) -> bool:
-    """Whether a `python3` on the path is there inside too: it, or what it links to, lies in what is shared."""
+    """Whether a `python3` on the path also exists inside: it, or its link target, lies in a shared folder."""
     for folder in dirs:
         program = os.path.join(folder, "python3")
         real = os.path.realpath(program)
@@ -192,7 +192,7 @@ def _has_python(dirs: list[str], folders: list[str]) -> bool:
 
 
 def _toolchain(part: Path, home: Path) -> Path | None:
-    """The folder to share so that the programs in `part` work; None when it would show too much."""
+    """The folder to share so that the programs in `part` work; None if that would share too much."""
     for tool in (".pyenv", ".rbenv", ".nodenv", ".goenv", ".asdf", ".sdkman", ".volta", ".bun", ".deno"):
         if part.is_relative_to(home / tool):
             return home / tool
@@ -236,7 +236,7 @@ def _secrets(folder: Path) -> list[str]:
 
 
 def _within(secret: str, folders: list[str]) -> str:
-    """Where a secret itself is to be found in what is shared; empty for a link that leads out, or nowhere."""
+    """Where a secret lies within a shared folder; empty for a link that leads out of it, or nowhere."""
     if not os.path.islink(secret):
         return secret
     real = os.path.realpath(secret)
@@ -259,7 +259,7 @@ def _without(path: str, masked: tuple[str, ...]) -> list[str]:
 
 
 def command_env(tools: Tools, home: str, tmp: str) -> dict[str, str]:
-    """What a command finds in its environment: nothing of the host's but where tools are."""
+    """The environment of commands: nothing of the host's except paths to tools."""
     return {
         "PATH": ":".join(tools.path),
         "HOME": home,
@@ -278,16 +278,16 @@ def command_env(tools: Tools, home: str, tmp: str) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PYTHONPYCACHEPREFIX": f"{tmp}/pycache",  # not beside the sources: few projects' ignore files cover them all
+        "PYTHONPYCACHEPREFIX": f"{tmp}/pycache",  # not beside the sources: few projects ignore all of them
         "DEBIAN_FRONTEND": "noninteractive",
         **tools.env,
     }
 
 
 def proc_entries() -> list[str]:
-    """Of `/proc`, beside the processes: what could be written by who owns it, and every folder.
+    """Parts of `/proc` to hide besides processes: files that their owner could write, and every folder.
 
-    A process whose user is root to the kernel may write `/proc/sys` even without any capability.
+    A process whose user is root in the kernel's view may write `/proc/sys` even without capabilities.
     """
     found = []
     for entry in os.scandir("/proc"):

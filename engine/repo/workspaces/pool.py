@@ -23,7 +23,7 @@ from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.leftovers import kill_recorded
 from engine.sandbox.levels import CopyMethod, SandboxReport
 from engine.sandbox.probe import Choice, choose
-from engine.sandbox.start_slots import Places
+from engine.sandbox.start_slots import StartSlots
 
 STARTS = 2
 """Sandboxes that start at once, for each core."""
@@ -52,7 +52,7 @@ class CopiedWorkspaces:
         self._layers = layers
         self._offers = offers
         self._trash = trash
-        self._places = Places(STARTS * (os.cpu_count() or 1))
+        self._start_slots = StartSlots(STARTS * (os.cpu_count() or 1))
         self._of_agent: dict[AgentId, AgentWorkspace] = {}
         self._open: set[AgentWorkspace] = set()
         self._spares: list[tuple[Spare, Layer]] = []
@@ -105,7 +105,7 @@ class CopiedWorkspaces:
             self._choice.containment,
             self._trunk_git,
             self._offers,
-            self._places,
+            self._start_slots,
             self._gone,
         )
         self._open.add(workspace)
@@ -146,7 +146,7 @@ class CopiedWorkspaces:
 
     def limits_met(self) -> tuple[str, ...]:
         """The limits of all commands or copies together that were met since this was asked last."""
-        return self._choice.containment.pools.met()
+        return self._choice.containment.shared_limits.met()
 
     async def _copy(self, folder: Path, layer: Layer) -> Copy:
         """The last agent's brought up to date, where there is one; else a new one."""

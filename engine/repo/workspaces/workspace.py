@@ -27,8 +27,8 @@ from engine.repo.workspaces.layers import Layer, Layers
 from engine.sandbox.containment import Containment
 from engine.sandbox.disk import DiskBudget
 from engine.sandbox.leftovers import record
-from engine.sandbox.session import Session
-from engine.sandbox.start_slots import Places
+from engine.sandbox.session import SandboxSession
+from engine.sandbox.start_slots import StartSlots
 
 MAX_READ = 8 << 20
 AUTHOR = ("swarm", "swarm@localhost")
@@ -48,7 +48,7 @@ class AgentWorkspace:
         containment: Containment,
         trunk_git: Path,
         offers: Offers,
-        places: Places,
+        start_slots: StartSlots,
         on_close: Callable[["AgentWorkspace", bool], None],
     ) -> None:
         self.root = containment.root(copy.folder)
@@ -59,17 +59,17 @@ class AgentWorkspace:
         self._containment = containment
         self._trunk_git = trunk_git
         self._offers = offers
-        self._places = places
+        self._start_slots = start_slots
         self._offered: CommitId | None = None
         self._looking = threading.Lock()
         self._on_close = on_close
         self._disk = DiskBudget(
             (copy.changed, *(copy.folder / name for name in ("tmp", "home", "scratch.git"))),
             containment.limits.disk,
-            containment.pools.disk,
+            containment.shared_limits.disk,
             empty=copy.stamps is None,
         )
-        self._session: Session | None = None
+        self._session: SandboxSession | None = None
         self._starting = asyncio.Lock()
         self._starter: asyncio.Task[None] | None = None
         self._started_ahead = False
@@ -140,24 +140,24 @@ class AgentWorkspace:
         self._starter = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
-        async with self._places.place(needed=False):
+        async with self._start_slots.slot(needed=False):
             self._started_ahead = True
             with contextlib.suppress(WorkspaceLost, OSError):  # who needs it will try, and be told
                 await self._up()
 
-    async def _live(self) -> Session:
+    async def _live(self) -> SandboxSession:
         if self._session is not None and not self._closed:
             return self._session
-        async with self._places.place(needed=True):
+        async with self._start_slots.slot(needed=True):
             return await self._up()
 
-    async def _up(self) -> Session:
+    async def _up(self) -> SandboxSession:
         """Once it has died it is never started again: what the agent did in it is not to be trusted to be whole."""
         async with self._starting:
             if self._closed:
                 raise WorkspaceLost("the workspace is closed")
             if self._session is None:
-                self._session = await Session.start(self._containment.start(self.copy.folder, self.copy.mount))
+                self._session = await SandboxSession.start(self._containment.start(self.copy.folder, self.copy.mount))
                 record(self.copy.folder / "pid", self._session.pid, self._session.started)
             return self._session
 

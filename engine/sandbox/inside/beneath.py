@@ -1,4 +1,4 @@
-"""Ways through the copy that nothing can lead out of: each step is opened from the descriptor of the one before."""
+"""Opens paths that cannot lead out of the copy: each step is opened relative to the descriptor of the one before."""
 
 import os
 
@@ -20,7 +20,7 @@ def kind(mode: int) -> int:
 
 
 def parts_of(root: bytes, path: bytes) -> list[bytes]:
-    """The names of a path that is relative to the copy, or absolute and below `root`. Raises Refused."""
+    """The components of a path that is relative to the copy, or absolute and below `root`. Raises Refused."""
     if b"\0" in path:
         raise Refused("has a zero byte in its name")
     if path.startswith(b"/"):
@@ -31,10 +31,10 @@ def parts_of(root: bytes, path: bytes) -> list[bytes]:
 
 
 def open_beneath(root: bytes, path: bytes, flags: int, *, make: bool = False) -> int:
-    """A descriptor of `path` below `root`. Links are followed only as far as they stay inside.
+    """A descriptor of `path` below `root`. Links are followed only while they stay inside.
 
-    No step is opened through a link, so that nothing that changes meanwhile can lead outside. `make` makes missing
-    folders. Raises Refused or OSError.
+    No step is opened through a link, so concurrent changes cannot lead outside. `make` creates missing folders. Raises
+    Refused or OSError.
     """
     stack = [os.open(root, os.O_PATH | os.O_DIRECTORY)]
     try:
@@ -62,7 +62,7 @@ def open_beneath(root: bytes, path: bytes, flags: int, *, make: bool = False) ->
                 stack.append(_step(name, stack[-1], make))
             else:
                 return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=stack[-1])
-        # The path is a folder that was reached through `..` or is the root.
+        # The path is a folder reached through `..`, or the root.
         return os.open(b".", flags & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC) | os.O_NONBLOCK, dir_fd=stack[-1])
     finally:
         for step in stack:
@@ -80,7 +80,7 @@ def _step(name: bytes, above: int, make: bool) -> int:
 
 
 def walk(folder: int, prefix: bytes, depth: int) -> "Iterator[tuple[bytes, os.stat_result, int]]":
-    """(path, status, its folder's descriptor) of all below, sorted, folders before what they hold; links stay links."""
+    """(path, status, parent's descriptor) of everything below, sorted, folders before contents; links stay links."""
     for name in sorted(os.fsencode(name) for name in os.listdir(folder)):
         if name in HIDDEN:
             continue
@@ -101,7 +101,7 @@ def walk(folder: int, prefix: bytes, depth: int) -> "Iterator[tuple[bytes, os.st
 
 
 def prefix_of(root: bytes, path: bytes) -> bytes:
-    """What stands before the names in the folder `path`: empty for the root, else it ends in `/`."""
+    """The prefix of names in the folder `path`: empty for the root, else ending in `/`."""
     out: list[bytes] = []
     for part in parts_of(root, path):
         if part != b"..":

@@ -1,4 +1,4 @@
-"""One running command: its output as it comes, its limits, its end."""
+"""One running command: its output, its limits, its end."""
 
 import _signal  # type: ignore[import-not-found]  # `signal` takes longer to import than all else here
 import os
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 KEEP = 8 << 10
-"""Bytes of output that are answered from its beginning, and from its end."""
+"""Bytes of output in the answer, from the beginning and from the end."""
 TELL_S = 0.1
 TELL_BYTES = 16 << 10
 TOLD_MEMORY = 16 << 20
-"""Bytes by which a command's memory changes before the engine is told again; of its threads, an eighth."""
+"""The engine is told again when a command's memory changes by this many bytes, or its threads by an eighth."""
 SHELL = b"/bin/bash" if os.access("/bin/bash", os.X_OK) else b"/bin/sh"
 
 
 class Command(Job):
-    """`whole` is the file, below the copy, where all output goes when it is too much for the answer."""
+    """`whole` is the file, below the copy, for the whole output if it is too long for the answer."""
 
     def __init__(self, config: dict[bytes, bytes], number: bytes, command: bytes, seconds: bytes, whole: bytes) -> None:
         self.command = command
@@ -44,12 +44,12 @@ class Command(Job):
         self.cpu_before = self._group_cpu_s()
         self.ended_cpu_s = 0.0
         self.told = (0, 0)
-        """Bytes and threads that the engine knows of."""
+        """The memory and threads last reported to the engine."""
         self.head = bytearray()
         self.tail = bytearray()
         self.total = 0
         self.file: int | None = None
-        """Open on `whole`; -1 when it could not be written."""
+        """The descriptor of `whole`; -1 if it could not be created."""
         self.untold = bytearray()
         self.told_at = 0.0
         super().__init__(config, number, float(seconds))
@@ -61,16 +61,16 @@ class Command(Job):
         os.dup2(out, 1)
         os.dup2(out, 2)
         os.closerange(3, max(64, int(self.config[b"passed"]) + 1))
-        os.setpgid(0, 0)  # the session stays the sandbox's, whose niceness is set
+        os.setpgid(0, 0)  # the session stays the sandbox's, because its niceness is set
         os.nice(NICE)
         _lower(resource.RLIMIT_CORE, 0)
         if self.events is None:
-            # So much is never taken before the next look: what passes the limit is seen, and told as the cause.
+            # The hard limit has a margin, so that exceeding the soft limit is noticed and reported as the cause.
             _lower(resource.RLIMIT_DATA, 2 * self.memory)
         _lower(resource.RLIMIT_FSIZE, int(self.config[b"file_size"]))
         _lower(resource.RLIMIT_NOFILE, int(self.config[b"open_files"]))
         if os.getppid() == 1:
-            # Counted per user namespace, so that only the sandbox's own processes count.
+            # Counted per user namespace, so only the sandbox's own processes count.
             _lower(resource.RLIMIT_NPROC, int(self.config[b"hard_processes"]))
         if self.config.get(b"guard") == b"restricted":
             load("guard", "enclose")()
@@ -107,7 +107,7 @@ class Command(Job):
             self.file = -1
 
     def tell(self, now: float) -> None:
-        """A few times a second, and never more than one frame's worth."""
+        """Send live output, a few times a second, at most one frame at a time."""
         if self.untold and now - self.told_at >= TELL_S:
             send(self.number, b"out", bytes(self.untold))
             self.untold.clear()
@@ -131,7 +131,7 @@ class Command(Job):
             self.kill(b"cpu")
         elif self.events is not None:
             self._look_at_group()
-            memory = 0  # of all commands together, the kernel sees to that as well
+            memory = 0  # limits on all commands together are enforced by the kernel, too
         elif memory > self.memory:
             self.kill(b"memory")
         if not self.killed:
@@ -144,7 +144,7 @@ class Command(Job):
             send(self.number, b"uses", b"%d" % memory, b"%d" % threads)
 
     def _take_notice(self, pid: int) -> None:
-        """Of an ended process whose parent has ended before: else it counts as one until the command ends."""
+        """Reap an ended process whose parent has ended before; else it would count until the command ends."""
         if pid != self.pid:
             try:
                 used = os.wait4(pid, os.WNOHANG)[2]
@@ -153,8 +153,11 @@ class Command(Job):
                 pass
 
     def _look_at_group(self) -> None:
-        """The kernel ends what passes its group's memory, or the largest where all groups pass theirs; it refuses
-        processes beyond their number, and beyond that of all groups."""
+        """Whether the kernel enforced a limit of the control group.
+
+        It kills what exceeds the group's memory, or the largest group when all together exceed theirs, and refuses
+        processes beyond the group's number or the number of all groups.
+        """
         kills, limited = self._group_kills()
         if kills > self.kills_before:
             self.kill(b"memory" if limited > self.limited_before else b"swarm memory")
@@ -166,7 +169,7 @@ class Command(Job):
         return counted(self.forks, b"max") if self.forks is not None else 0
 
     def _group_kills(self) -> tuple[int, int]:
-        """How often the kernel killed for want of memory, and how often the group's own limit was met."""
+        """How often the kernel killed for lack of memory, and how often the group's own limit was hit."""
         if self.events is None or self.limited is None:
             return 0, 0
         return counted(self.events, b"oom_kill"), counted(self.limited, b"oom")
@@ -194,13 +197,13 @@ class Command(Job):
 
 
 def _lower(what: int, value: int) -> None:
-    """Set a limit, never above the hard one."""
+    """Set a limit, at most the hard one."""
     hard = resource.getrlimit(what)[1]
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(what, (value, value))
 
 
 def _exit_code(status: int) -> int:
-    """As a shell tells it: 128 and the signal for what was killed by one."""
+    """The exit status as a shell reports it: 128 plus the signal number for a killed process."""
     code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code

@@ -1,4 +1,4 @@
-"""File operations on the copy: each takes and answers fields of bytes, and raises Refused or OSError."""
+"""File operations on the copy: each takes and returns fields of bytes, and raises Refused or OSError."""
 
 import os
 
@@ -32,10 +32,10 @@ def read(root: bytes, path: bytes, most: bytes) -> list[bytes]:
 
 
 def write(root: bytes, path: bytes, content: bytes) -> list[bytes]:
-    """A new file, or new content of an old one, whose mode stays. Missing folders are made."""
+    """Create a file, or replace an existing file's content and keep its mode. Missing folders are created."""
     if not parts_of(root, path):
         raise Refused("is a folder")
-    # Not truncated before it is known to be a regular file.
+    # Truncate only after the descriptor turns out to be a regular file.
     fd = open_beneath(root, path, os.O_WRONLY | os.O_CREAT, make=True)
     try:
         if kind(os.fstat(fd).st_mode) != REGULAR:
@@ -48,7 +48,7 @@ def write(root: bytes, path: bytes, content: bytes) -> list[bytes]:
 
 
 def show(root: bytes, path: bytes, depth: bytes, limit: bytes) -> list[bytes]:
-    """Pairs of fields, at most `limit` pairs: path (folders end in `/`), size."""
+    """Pairs of fields, at most `limit`: path (folders end in `/`), size."""
     fd = open_beneath(root, path, os.O_RDONLY | os.O_DIRECTORY)
     fields: list[bytes] = []
     try:
@@ -64,7 +64,7 @@ def show(root: bytes, path: bytes, depth: bytes, limit: bytes) -> list[bytes]:
 
 
 def put(root: bytes, path: bytes, mode: bytes, content: bytes) -> list[bytes]:
-    """Make `path` exactly this: a regular file, an executable one or a symbolic link, whatever stood there."""
+    """Make `path` exactly this, whatever was there: a regular file, an executable one or a symbolic link."""
     folder = _folder(root, path, make=True)
     name = path.rpartition(b"/")[2]
     try:
@@ -85,7 +85,7 @@ def put(root: bytes, path: bytes, mode: bytes, content: bytes) -> list[bytes]:
 
 
 def remove(root: bytes, path: bytes) -> list[bytes]:
-    """Remove a file or a whole folder, no link followed on the way; nothing there is fine."""
+    """Remove a file or a whole folder without following links; a missing path is fine."""
     try:
         folder = _folder(root, path, make=False)
     except OSError:
@@ -98,7 +98,7 @@ def remove(root: bytes, path: bytes) -> list[bytes]:
 
 
 def _folder(root: bytes, path: bytes, *, make: bool) -> int:
-    """The folder that `path` is in, no link followed. `make`: what stands in the way is removed, what lacks is made."""
+    """The parent folder of `path`, without following links. `make` removes obstacles and creates missing folders."""
     parts = parts_of(root, path)
     if not parts or b".." in parts:
         raise Refused("names no file of the workspace")

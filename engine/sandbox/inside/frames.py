@@ -1,12 +1,12 @@
 """Frames between the engine and a sandbox: a big-endian u32 length, then fields, each a u32 length and bytes.
 
-Both sides parse them without trusting the other. The first two fields are a request's number and what is asked.
+Each side parses them without trusting the other. The first two fields are the request's number and its name.
 """
 
 import os
 
 MAX_FRAME = 65 << 20
-"""Bytes: the largest file that can land goes into one, with its name."""
+"""Bytes: enough for the largest file that can land, with its path."""
 
 
 def pack(*fields: bytes) -> bytes:
@@ -15,7 +15,7 @@ def pack(*fields: bytes) -> bytes:
 
 
 def unpack(body: bytes) -> list[bytes]:
-    """Raises ValueError when the fields do not fill the body exactly."""
+    """Split a body into fields. Raises ValueError unless the fields fill the body exactly."""
     fields = []
     at = 0
     while at < len(body):
@@ -35,16 +35,16 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def send(*fields: bytes) -> None:
-    """One frame to whoever reads this process's standard output."""
+    """Write one frame to standard output."""
     write_all(1, pack(*fields))
 
 
 class Refused(Exception):  # noqa: N818 - an answer, told like an exception
-    """What was asked cannot be done; the text goes to the agent."""
+    """The request cannot be carried out; the text goes to the agent."""
 
 
 def say(error: BaseException) -> bytes:
-    """A failed operation's reason, for the agent."""
+    """The reason of a failed operation, for the agent."""
     if isinstance(error, Refused):
         return str(error).encode()
     if isinstance(error, FileNotFoundError):

@@ -1,7 +1,7 @@
-"""The fence that a sandbox's first process raises around itself without namespaces: Landlock, seccomp, no privileges.
+"""How a sandbox's first process restricts itself without namespaces: Landlock, seccomp, no privileges.
 
-Loaded only at the levels `restricted` and `off`. Numbers are from the kernel's uapi headers
-(prctl.h, landlock.h); the three Landlock calls have the same numbers on every architecture.
+Loaded only at the levels `restricted` and `off`. Numbers are from the kernel's uapi headers (prctl.h, landlock.h); the
+three Landlock calls have the same numbers on every architecture.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 ALL_FILES_V1 = (1 << 13) - 1
 REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 NET_TCP = 3  # bind and connect
-SCOPE_SOCKETS, SCOPE_SIGNALS = 1, 2  # abstract Unix sockets, and signals, stay within
+SCOPE_SOCKETS, SCOPE_SIGNALS = 1, 2  # abstract Unix sockets, and signals, stay inside
 READ = EXECUTE | READ_FILE | READ_DIR
 ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 
@@ -31,13 +31,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Unguarded(Exception):  # noqa: N818 - fails closed, told like an exception
-    """The kernel refused the fence: nothing may run."""
+    """The kernel refused a restriction: nothing may run."""
 
 
 def raise_around(config: dict[bytes, bytes]) -> None:
-    """Fence this process and all it will start. Raises Unguarded.
+    """Restrict this process and everything it will start. Raises Unguarded.
 
-    `config` has the level (`guard`), lists of paths (`readable`, `writable`) and whether there is a `network`.
+    `config` has the level (`guard`), lists of paths (`readable`, `writable`), and whether the network is granted
+    (`network`).
     """
     if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise Unguarded("no subreaper")
@@ -69,9 +70,9 @@ def raise_around(config: dict[bytes, bytes]) -> None:
 
 
 def enclose() -> None:
-    """Before a command starts: nothing of it can signal or trace this sandbox's launcher. Raises Unguarded.
+    """Before a command starts: prevent it from signalling or tracing this sandbox's launcher. Raises Unguarded.
 
-    Older kernels cannot keep signals back.
+    Older kernels cannot block signals.
     """
     if _landlock_version() >= 6:
         _restrict(_create(struct.pack("=QQQ", 0, 0, SCOPE_SIGNALS)))
@@ -95,7 +96,7 @@ def _restrict(ruleset: int) -> None:
 
 
 def _filter_calls(program: bytes) -> None:
-    """`program` is an array of `struct sock_filter`; engine/sandbox/seccomp.py makes it."""
+    """Install a filter: `program` is an array of `struct sock_filter` from engine/sandbox/seccomp.py."""
     if not program:
         raise Unguarded("the system calls of this kind of machine are not known, so none can be refused")
     code = ctypes.create_string_buffer(program, len(program))
@@ -105,7 +106,7 @@ def _filter_calls(program: bytes) -> None:
 
 
 def _drop_capabilities() -> None:
-    """For good: what a root engine starts could load kernel modules else, whatever files it may open."""
+    """Drop capabilities for good: processes of a root engine could otherwise load kernel modules."""
     for capability in range(64):
         if _libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1:
             _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # refused without privileges, which is as good
@@ -115,7 +116,7 @@ def _drop_capabilities() -> None:
 
 
 def _allow(ruleset: int, path: bytes, access: int) -> None:
-    """What does not exist needs no rule."""
+    """Add a rule for an existing path; missing ones need none."""
     try:
         fd = os.open(path, os.O_PATH)
     except OSError:

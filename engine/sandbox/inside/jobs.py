@@ -1,4 +1,4 @@
-"""What runs beside the loop: a child process with a pipe, and how all that a sandbox runs is found and killed."""
+"""Jobs beside the loop: a child process with a pipe, and how all processes of a sandbox are found and killed."""
 
 import os
 import time
@@ -14,12 +14,12 @@ SIGKILL, SIGCONT, SIGSTOP = 9, 18, 19
 
 
 def load(module: str, name: str) -> "Any":
-    """The one place where the rest of this folder is imported, when it is first needed."""
+    """Import another module of this folder on first use; nothing else here imports lazily."""
     return getattr(__import__(f"{__package__}.{module}", fromlist=(name,)), name)
 
 
 class Job:
-    """A child process that writes into `pipe`, up to a deadline. `handle` is readable when it has ended."""
+    """A child process that writes into `pipe`, with a deadline. `handle` becomes readable when it has ended."""
 
     def __init__(self, config: dict[bytes, bytes], number: bytes, seconds: float) -> None:
         self.config = config
@@ -30,7 +30,7 @@ class Job:
         self.frozen_at = 0.0
         """When it was frozen; 0 while it runs."""
         self.open = True
-        """Whether anything can still write into the pipe."""
+        """Whether any process can still write into the pipe."""
         self.pipe, inner = os.pipe()
         os.set_blocking(self.pipe, False)
         self.pid = os.fork()
@@ -47,30 +47,28 @@ class Job:
         self.handle = os.pidfd_open(self.pid)
 
     def become(self, out: int) -> "NoReturn":
-        """What the child does, with its end of the pipe."""
+        """The child's code, with its end of the pipe."""
         raise NotImplementedError
 
     def take(self, data: bytes) -> None:
-        """What the child has written."""
+        """Handle a piece of the child's output."""
         raise NotImplementedError
 
     def answer(self, status: int | None, largest: int) -> None:
-        """Send what came of it. `status` is the child's, if it is known.
-
-        `largest`: bytes that the largest of its processes took at most, of those that were waited for.
-        """
+        """Send the result. `status` is the child's, if known; `largest` is the peak memory, in bytes, of the largest of
+        its processes that were waited for."""
         raise NotImplementedError
 
     def tell(self, now: float) -> None:
-        """Pass on what is to be seen while it runs."""
+        """Report live output while the child runs."""
 
     def watch(self, now: float) -> None:
-        """Kill it when it passes a limit."""
+        """Kill the child if it exceeds a limit."""
         if now >= self.deadline and not self.killed and not self.frozen_at:
             self.kill(b"timeout")
 
     def freeze(self) -> None:
-        """Stop its whole process tree, and its clock."""
+        """Suspend its process tree and its deadline."""
         if not self.frozen_at:
             self.frozen_at = time.monotonic()
             signal_others(SIGSTOP)
@@ -84,7 +82,7 @@ class Job:
             signal_others(SIGCONT)
 
     def pump(self) -> bool:
-        """Take some of what has been written; False at the end of the pipe."""
+        """Read some output; False at the end of the pipe."""
         for _ in range(16):
             try:
                 data = os.read(self.pipe, 65536)
@@ -104,7 +102,7 @@ class Job:
             pass
 
     def finish(self) -> None:
-        """The child has ended: end what it left, take the last output, answer."""
+        """The child has ended: end its remaining processes, read the last output, answer."""
         status, largest = None, 0
         try:
             _, status, used = os.wait4(self.pid, 0)
@@ -120,9 +118,9 @@ class Job:
 
 
 def others(own: int) -> list[int]:
-    """Every process of the sandbox but the loop's: all of the namespace, or all descendants.
+    """Every process of the sandbox except the loop's: all of the namespace, or all descendants.
 
-    While anything runs, some is found: what loses its parent becomes this process's own child.
+    None escapes the search while it runs: a process whose parent ends becomes this process's child.
     """
     if own == 1:
         return [pid for pid in _all_pids() if pid != 1]
@@ -141,7 +139,7 @@ def _all_pids() -> list[int]:
 
 
 def _children(pid: int) -> list[int]:
-    """As the kernel lists them, of each thread."""
+    """The children of a process from the kernel's lists, thread by thread."""
     found = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -153,7 +151,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _found_children() -> "Callable[[int], list[int]]":
-    """By one look at all processes of the machine, where the kernel keeps no lists."""
+    """The descendants from one pass over all processes, for kernels that keep no lists of children."""
     children: dict[int, list[int]] = {}
     for pid in _all_pids():
         try:
@@ -166,7 +164,7 @@ def _found_children() -> "Callable[[int], list[int]]":
 
 
 def signal_others(signal: int) -> None:
-    """To every process, those too that are born meanwhile."""
+    """Signal every process, including those that start meanwhile."""
     own = os.getpid()
     told: set[int] = set()
     while new := {-1} - told if own == 1 else set(others(own)) - told:
@@ -179,7 +177,7 @@ def signal_others(signal: int) -> None:
 
 
 def kill_others() -> None:
-    """Kill everything that was left running, daemons too, and reap it."""
+    """Kill and reap everything that is left, daemons included."""
     own = os.getpid()
     for _ in range(200):
         for pid in (-1,) if own == 1 else others(own):

@@ -1,4 +1,4 @@
-"""The launcher: answers requests from stdin on stdout until stdin ends, and then takes all in the sandbox with it."""
+"""The launcher: answers requests from stdin on stdout until stdin closes, then ends everything in the sandbox."""
 
 import _signal  # type: ignore[import-not-found]  # `signal` takes longer to import than all else here
 import os
@@ -11,13 +11,13 @@ from .jobs import Job, kill_others, load
 
 TICK_MS = 100
 FILES = {b"read": "read", b"write": "write", b"list": "show", b"put": "put", b"remove": "remove"}
-"""Answered at once, one after the other: the functions of `files`."""
+"""Answered at once, one after another: functions of `files`."""
 JOBS = {b"run": ("commands", "Command"), b"search": ("search", "Search")}
-"""Run beside the loop, one at a time: by the classes that do it."""
+"""Run beside the loop, one at a time: the classes of jobs."""
 
 
 class Loop:
-    """`config` is the first frame: what the engine sets once (engine/sandbox/containment.py writes it)."""
+    """`config` is the first frame: the settings that engine/sandbox/containment.py writes."""
 
     def __init__(self, config: dict[bytes, bytes]) -> None:
         self.config = config
@@ -25,11 +25,12 @@ class Loop:
         self.buffer = bytearray()
 
     def run(self) -> None:
-        """Until the engine is gone or lets go. Whatever ends it, all in the sandbox ends with it."""
+        """Serve until the engine is gone or closes the pipe. Whatever ends the loop, everything in the sandbox ends
+        with it."""
         try:
             self._serve()
         except BrokenPipeError:
-            pass  # what there was to tell, nobody hears any more
+            pass  # nobody is left to receive the rest
         finally:
             kill_others()
 
@@ -51,7 +52,7 @@ class Loop:
     def _attend(self, job: Job, ready: dict[int, int]) -> None:
         now = time.monotonic()
         if job.pipe in ready and not job.pump():
-            job.open = False  # nobody writes any more, but it still runs: only its end is left to wait for
+            job.open = False  # the pipe is closed but the child still runs: wait for its end
         if job.handle in ready:
             self.job = None
             job.finish()

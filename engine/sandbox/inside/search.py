@@ -1,4 +1,4 @@
-"""Searches the copy's texts for a regular expression, in a child process: a pattern may take for ever."""
+"""Searches the copy's texts for a regular expression, in a child process, as a pattern may take forever."""
 
 import os
 import re
@@ -53,7 +53,7 @@ class Search(Job):
 
 
 def find(root: bytes, pattern: bytes, path: bytes, limit: int) -> list[bytes]:
-    """Raises Refused or OSError."""
+    """Compile the pattern and search. Raises Refused or OSError."""
     text = pattern.decode("utf-8", "replace")
     try:
         line_by_line = re.compile(text)

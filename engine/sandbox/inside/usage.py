@@ -1,18 +1,18 @@
-"""What the processes of a command use: threads, memory and CPU time, by one look at each of them."""
+"""What a command's processes use: threads, memory and CPU time, read from /proc."""
 
 import os
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 STATE, PARENT, TIMES, THREADS, RESIDENT = 0, 1, slice(11, 15), 17, 21
-"""Of `/proc/PID/stat`, where fields are counted from the one after the name."""
+"""Indexes of fields in `/proc/PID/stat`, counted after the name."""
 
 
 def used_by(pids: list[int], limit: int, tmpfs: list[bytes]) -> tuple[int, int, float, list[int]]:
-    """How many threads, bytes, and seconds of CPU with those of ended children that were waited for.
+    """The number of threads, bytes of memory, and CPU seconds including ended children that were waited for.
 
-    Resident sizes count as memory, and where their sum passes `limit`, the exact shared-out ones; what lies in the
-    file systems `tmpfs` is memory, too. The list: ended processes that wait for this one to take notice.
+    Memory is the sum of resident sizes; if that exceeds `limit`, proportional sizes are used. Files in the file systems
+    `tmpfs` count as memory, too. The list: ended processes that this one should reap.
     """
     held = sum(_held(folder) for folder in tmpfs)
     own = b"%d" % os.getpid()
@@ -53,7 +53,7 @@ def _shared_out(pid: int) -> int:
 
 
 def counted(file: int, name: bytes) -> int:
-    """The number behind `name` in a control group's open file of names and numbers, or all it holds; 0 without."""
+    """The number after `name` in a control group's open file, or the whole file as a number; 0 if absent."""
     for line in os.pread(file, 4096, 0).splitlines():
         key, _, number = line.rpartition(b" ")
         if key in (name, b""):

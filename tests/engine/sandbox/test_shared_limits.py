@@ -1,22 +1,22 @@
 """What all commands may take together: the largest that runs is ended, once, and others go on."""
 
-from engine.sandbox.shared_limits import Pool, Pools
+from engine.sandbox.shared_limits import SharedLimit, SharedLimits
 
 
 class Command:
-    """One that tells a pool what it takes, and notes why it was ended."""
+    """One that reports its use, and notes why it was ended."""
 
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
+    def __init__(self, shared: SharedLimit) -> None:
+        self.shared = shared
         self.ended: list[str] = []
 
     def takes(self, size: int) -> None:
-        self.pool.note(self, size, self.ended.append)
+        self.shared.note(self, size, self.ended.append)
 
 
 def test_beyond_the_limit_the_largest_is_ended_and_told_why() -> None:
-    pool = Pool("memory", 100)
-    small, large, late = (Command(pool) for _ in range(3))
+    shared = SharedLimit("memory", 100)
+    small, large, late = (Command(shared) for _ in range(3))
     small.takes(30)
     large.takes(70)
     assert not large.ended
@@ -27,25 +27,25 @@ def test_beyond_the_limit_the_largest_is_ended_and_told_why() -> None:
 
 
 def test_what_has_ended_makes_room() -> None:
-    pool = Pool("memory", 100)
-    first, second = Command(pool), Command(pool)
+    shared = SharedLimit("memory", 100)
+    first, second = Command(shared), Command(shared)
     first.takes(90)
-    pool.forget(first)
+    shared.forget(first)
     second.takes(90)
     assert not second.ended
 
 
 def test_what_is_held_without_running_counts_and_is_not_ended() -> None:
-    pool = Pool("disk", 100)
-    idle, running = Command(pool), Command(pool)
-    pool.hold(idle, 90)
+    shared = SharedLimit("disk", 100)
+    idle, running = Command(shared), Command(shared)
+    shared.hold(idle, 90)
     running.takes(20)
     assert (idle.ended, running.ended) == ([], ["swarm disk"])
 
 
 def test_which_limits_were_met_is_told_once() -> None:
-    pools = Pools(memory=1, processes=1, disk=1)
+    shared_limits = SharedLimits(memory=1, processes=1, disk=1)
     for killed in ("", "memory", "swarm memory", "swarm disk", "swarm memory"):
-        pools.ended(killed)
-    assert pools.met() == ("memory", "disk")
-    assert pools.met() == ()
+        shared_limits.ended(killed)
+    assert shared_limits.met() == ("memory", "disk")
+    assert shared_limits.met() == ()

@@ -2,14 +2,14 @@
 
 import asyncio
 
-from engine.sandbox.start_slots import Places
+from engine.sandbox.start_slots import StartSlots
 
 
 class Starts:
     """Takes places for names, and notes who got one; each keeps it until `end`."""
 
     def __init__(self, count: int) -> None:
-        self.places = Places(count)
+        self.slots = StartSlots(count)
         self.began: list[str] = []
         self._ends: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -20,7 +20,7 @@ class Starts:
         await self.settle()
 
     async def _take(self, name: str, needed: bool) -> None:
-        async with self.places.place(needed=needed):
+        async with self.slots.slot(needed=needed):
             self.began.append(name)
             await self._ends[name].wait()
 
