@@ -124,7 +124,7 @@ if TYPE_CHECKING:
     from engine.repo.git.commit_patch import landed_patch
     from engine.repo.git.git import require_git
     from engine.repo.git.sample_repo import make_sample_repo
-    from engine.repo.git.source import SourceRepo, inspect_repo
+    from engine.repo.source import SourceRepo, inspect_repo
     from engine.reports.export import export_jsonl, export_otel
     from engine.reports.inquiry import ask_about
     from engine.reports.json_lines import event_line, snapshot_line

@@ -32,9 +32,9 @@ from engine.models.selection import choose_models
 from engine.orchestrator.swarm import Swarm
 from engine.ports.world import World
 from engine.repo.check import ContainedChecker
-from engine.repo.git.source import SourceRepo
 from engine.repo.landing.housekeeping import Housekeeper
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import SourceRepo
 from engine.repo.workspaces.pool import open_workspaces
 from engine.reports.summary import Summary, summarise
 from engine.resources.build_gate import BuildGate

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from engine.domain.types import AgentId, Check, CommitId
 from engine.ports.protocols import Clock, Output, Workspace, WorkspaceLost, Workspaces
 from engine.repo.git.git import Git
-from engine.repo.git.source import SourceRepo
+from engine.repo.source import SourceRepo
 
 _KEPT = 16 * 1024
 _LARGEST_FILE = 1024 * 1024

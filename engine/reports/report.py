@@ -10,7 +10,7 @@ from msgspec import Struct
 from engine.domain.collisions import LARGE, MANY
 from engine.domain.types import CommitId
 from engine.journal.connection import cannot_read
-from engine.repo.git.sizes import sizes_of
+from engine.repo.git.sizes import file_sizes
 
 LISTED = 10
 HOUR_S = 3_600.0
@@ -213,7 +213,7 @@ def _files(db: sqlite3.Connection, trunk_git: Path, trunk: CommitId) -> list[Fil
         )
     }
     paths = {*conflicts, *(path for path, (_, tasks) in touched.items() if tasks >= MANY)}
-    sizes = sizes_of(trunk_git, trunk, paths)
+    sizes = file_sizes(trunk_git, trunk, paths)
     found = [FileReport(path, conflicts[path], *touched.get(path, (0, 0)), sizes.get(path)) for path in paths]
     return sorted(found, key=lambda file: (-file.conflicts, -file.landings, file.path))
 

@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 
 from engine.domain.types import CommitId, LandingState, RunId
-from engine.repo.git.source import inspect_repo
 from engine.repo.git.trees import FILE, Content
 from engine.repo.landing.housekeeping import EVERY, Housekeeper
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from tests.bench.bench_landing import content, make_project, path_of
 from tests.bench.report import Report, ratio
 from tests.git import git

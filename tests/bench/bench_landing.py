@@ -53,10 +53,10 @@ from engine.ports.protocols import LandResult, WorkspaceError
 from engine.ports.world import World
 from engine.repo.changes.change import Change
 from engine.repo.git.objects import NewObjects
-from engine.repo.git.pack_writer import packed, write_pack
-from engine.repo.git.source import inspect_repo
+from engine.repo.git.pack_writer import pack_body, write_pack
 from engine.repo.landing.group_merge import Offer
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
 from engine.state.snapshot import Snapshot
 from engine.system import SortableIds, SystemClock
@@ -340,9 +340,9 @@ def compare(engine: Engine, sample: int) -> tuple[int, int]:
     offered = NewObjects(trunk.offers.store)
     for kept, _, _ in chosen:
         if kept is not None and kept.objects is not None:
-            offered.made.update(kept.objects.made)
-    if offered.made:
-        write_pack(trunk.git_dir / "objects" / "pack", *packed(offered), trunk.offers.store.new_hash)
+            offered.unwritten.update(kept.objects.made)
+    if offered.unwritten:
+        write_pack(trunk.git_dir / "objects" / "pack", *pack_body(offered), trunk.offers.store.new_hash)
     question = ("git", "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
     wrong = 0
     for _, change, result in chosen:

@@ -19,10 +19,10 @@ from engine.domain.types import LandingState, RunId
 from engine.journal.connection import log_size
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
-from engine.repo.git.source import inspect_repo
 from engine.repo.git.trees import FILE, Content
 from engine.repo.landing.housekeeping import EVERY, Housekeeper
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from tests.bench.bench_housekeeping import taken
 from tests.bench.bench_landing import content, make_project, path_of
 from tests.bench.report import Report, ratio

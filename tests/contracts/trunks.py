@@ -7,8 +7,8 @@ from pathlib import Path
 from engine.domain.commit_message import commit_message
 from engine.domain.types import CommitId, RunId
 from engine.ports.protocols import Trunk
-from engine.repo.git.source import inspect_repo
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from tests.engine.repo.person import PersonRepo
 from tests.simulated.disk import Disk
 from tests.simulated.power import Power

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine import wiring
 from engine.domain.settings import ModelsSettings, RepoSettings, Settings
-from engine.repo.git.source import inspect_repo
+from engine.repo.source import inspect_repo
 from engine.wiring import LiveRun
 from tests.git import IDENTITY
 

@@ -11,7 +11,9 @@ from typing import Any
 from engine.domain import events as e
 from engine.domain.types import CommitId
 from engine.journal import writer
-from engine.repo.landing import publish, trunk
+from engine.repo.git.refs import Refs
+from engine.repo.landing import publish
+from engine.repo.landing.trunk import GitTrunk
 from engine.repo.workspaces.workspace import AgentWorkspace
 from tui.cli import main
 
@@ -31,10 +33,10 @@ class Death:
 
 def arm(death: Death) -> None:
     """Put the points into the engine."""
-    swap, green, fetch = trunk.GitTrunk._swap, trunk.GitTrunk.move_green, publish._fetch
+    swap, green, fetch = Refs.compare_and_swap, GitTrunk.move_green, publish._fetch
     transact, rows, advance = writer.SqliteJournal._transact, writer.SqliteJournal._rows, AgentWorkspace.advance
 
-    async def dying_swap(self: trunk.GitTrunk, ref: str, new: CommitId, old: CommitId | None) -> bool:
+    async def dying_swap(self: Refs, ref: str, new: CommitId, old: CommitId | None) -> bool:
         landing = ref == "refs/heads/trunk"
         if landing:
             death.at("before-swap")
@@ -43,7 +45,7 @@ def arm(death: Death) -> None:
             death.at("after-swap")
         return swapped
 
-    async def dying_green(self: trunk.GitTrunk, commit: CommitId) -> None:
+    async def dying_green(self: GitTrunk, commit: CommitId) -> None:
         death.at("before-green")
         await green(self, commit)
         death.at("after-green")
@@ -69,8 +71,8 @@ def arm(death: Death) -> None:
             death.at("conflict-told")
         await advance(self, commit, base)
 
-    trunk.GitTrunk._swap = dying_swap  # type: ignore[method-assign]
-    trunk.GitTrunk.move_green = dying_green  # type: ignore[method-assign]
+    Refs.compare_and_swap = dying_swap  # type: ignore[method-assign]
+    GitTrunk.move_green = dying_green  # type: ignore[method-assign]
     publish._fetch = dying_fetch  # type: ignore[assignment]
     writer.SqliteJournal._rows = dying_rows  # type: ignore[method-assign]
     writer.SqliteJournal._transact = dying_transact  # type: ignore[method-assign]

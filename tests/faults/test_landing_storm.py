@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from engine.domain.types import LandingState, RunId, TaskId
-from engine.repo.git.source import inspect_repo
 from engine.repo.git.trees import FILE, Content
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from tests.engine.repo.person import PersonRepo
 
 KILLED_AFTER = (1, 40, 130)

@@ -22,9 +22,9 @@ from engine.domain.types import AgentId, CommitId, RunId, TaskId
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.ports.protocols import LandResult
-from engine.repo.git.source import inspect_repo
 from engine.repo.git.trees import FILE, Content
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from engine.state.snapshot import Snapshot
 from tests.engine.real_runs import make_repo
 from tests.simulated.disk import Disk

@@ -50,7 +50,7 @@ def test_a_bare_repo(person: Person) -> None:
 
 def test_a_repo_without_a_commit(person: Person) -> None:
     person.git("init", "-q", "-b", "main")
-    refused(person, person.run(), "no commit yet", "commit something first")
+    refused(person, person.run(), "no commits yet", "commit something first")
 
 
 def test_a_branch_that_is_not_there(person: Person) -> None:
@@ -61,7 +61,7 @@ def test_a_branch_that_is_not_there(person: Person) -> None:
 def test_a_branch_named_swarm(person: Person) -> None:
     person.commit()
     person.git("branch", "swarm")
-    refused(person, person.run(), "a branch named swarm is in the way", "git branch -m swarm")
+    refused(person, person.run(), "the branch swarm conflicts", "git branch -m swarm")
 
 
 def test_uncommitted_changes_a_detached_head_and_submodules_are_warned_of(person: Person) -> None:
@@ -72,7 +72,7 @@ def test_uncommitted_changes_a_detached_head_and_submodules_are_warned_of(person
     answer = person.run("--model", "rehearsal:nots")  # stops after the repo was looked at, before a run is made
     warnings = [line for line in answer.err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 4
-    assert "1 uncommitted change is not seen" in warnings[0]
+    assert "won't see 1 uncommitted change" in warnings[0]
     assert "detached" in warnings[1]
     assert "submodules" in warnings[2]
     assert "no check is configured, so green stays empty" in warnings[3]

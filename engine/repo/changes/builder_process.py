@@ -16,7 +16,7 @@ from engine.repo.changes.commit_builder import Made, Order, Setting, frame
 from engine.repo.git.ignores import Rules
 
 MANY = 16
-"""Changes at once from which on the process is worth its start."""
+"""FileChanges at once from which on the process is worth its start."""
 TOGETHER = 64
 LONGEST_S = 60.0
 """Seconds for one answer; then all is done without the process."""

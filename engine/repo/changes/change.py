@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from engine.domain.types import CommitId
-from engine.repo.git.objects import Id, NewObjects
+from engine.repo.git.objects import NewObjects, ObjectId
 
 
 class Change(Struct, frozen=True):
@@ -11,8 +11,8 @@ class Change(Struct, frozen=True):
 
     commit: CommitId
     base: CommitId
-    base_tree: Id
-    tree: Id
+    base_tree: ObjectId
+    tree: ObjectId
     objects: NewObjects | None = None
 
 

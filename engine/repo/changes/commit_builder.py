@@ -18,7 +18,7 @@ from msgspec import Struct, msgpack
 from engine.ports.protocols import WorkspaceError
 from engine.repo.changes.scan import Scan
 from engine.repo.git.ignores import Rules
-from engine.repo.git.objects import Entry, Id, NewObjects, ObjectStore
+from engine.repo.git.objects import NewObjects, ObjectId, ObjectStore, TreeEntry
 from engine.repo.git.trees import Content
 
 WHO = "swarm <swarm@localhost>"
@@ -37,7 +37,7 @@ class Order(Struct, frozen=True):
     """The upper folder of a copy that started as the tree `root`, and what its commit says (`at` in seconds)."""
 
     changed: bytes
-    root: Id
+    root: ObjectId
     carried: tuple[bytes, ...]
     base: str
     message: bytes
@@ -47,31 +47,31 @@ class Order(Struct, frozen=True):
 class Made(Struct, frozen=True):
     """A commit, its tree and the objects that are new with them; or why what is there cannot land."""
 
-    commit: Id = b""
-    tree: Id = b""
-    objects: dict[Id, tuple[bytes, bytes]] = {}
-    derived: dict[Id, Id] = {}
+    commit: ObjectId = b""
+    tree: ObjectId = b""
+    objects: dict[ObjectId, tuple[bytes, bytes]] = {}
+    delta_bases: dict[ObjectId, ObjectId] = {}
     refused: str = ""
 
 
 def size_of(new: NewObjects) -> int:
-    return sum(len(data) for _, data in new.made.values())
+    return sum(len(data) for _, data in new.unwritten.values())
 
 
 def build(
-    new: NewObjects, root: Id, base: str, contents: Mapping[str, Content | None], message: bytes, at: int
-) -> tuple[Id, Id]:
+    new: NewObjects, root: ObjectId, base: str, contents: Mapping[str, Content | None], message: bytes, at: int
+) -> tuple[ObjectId, ObjectId]:
     """Make the commit on `base` that is the tree `root` with these contents; the commit and its tree.
 
     Raises ValueError for content that git would not read.
     """
-    changes: dict[bytes, Entry | None] = {}
+    changes: dict[bytes, TreeEntry | None] = {}
     for path, content in contents.items():
         if content is not None:
             changes[os.fsencode(path)] = (b"%o" % content.mode, new.add(b"blob", content.data))
         else:
             changes[os.fsencode(path)] = None
-    tree = new.edit(root, changes)
+    tree = new.edit_tree(root, changes)
     return new.commit(tree, [base], WHO, at, message), tree
 
 
@@ -89,7 +89,7 @@ def make(store: ObjectStore, excludes: Rules, order: Order) -> Made | None:
         commit, tree = build(new, order.root, order.base, contents, order.message, order.at)
     except (WorkspaceError, OSError, ValueError, KeyError, pygit2.GitError):
         return None  # whoever asked will see for themselves
-    return Made(commit, tree, new.made, new.derived) if size_of(new) <= LARGEST else None
+    return Made(commit, tree, new.unwritten, new.delta_bases) if size_of(new) <= LARGEST else None
 
 
 def has_crlf(contents: Mapping[str, Content | None]) -> bool:

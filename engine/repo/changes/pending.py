@@ -12,8 +12,8 @@ from engine.domain.types import CommitId
 from engine.repo.changes.builder_process import Maker
 from engine.repo.changes.change import Change, message_bytes
 from engine.repo.changes.commit_builder import LARGEST, Made, build, size_of
-from engine.repo.git.objects import Id, NewObjects, ObjectStore
-from engine.repo.git.pack_writer import packed, write_pack
+from engine.repo.git.objects import NewObjects, ObjectId, ObjectStore
+from engine.repo.git.pack_writer import pack_body, write_pack
 from engine.repo.git.trees import Content
 
 _ROOTS = 10_000
@@ -32,7 +32,7 @@ class Offers:
         self._keep = keep
         self._kept: dict[CommitId, Change] = {}
         self._holders: Counter[CommitId] = Counter()
-        self._trees: dict[CommitId, tuple[Id, tuple[CommitId, ...]]] = {}
+        self._trees: dict[CommitId, tuple[ObjectId, tuple[CommitId, ...]]] = {}
 
     def make(
         self, base: CommitId, received: CommitId, contents: Mapping[str, Content | None], message: str
@@ -49,10 +49,10 @@ class Offers:
     def keep(self, base: CommitId, made: Made) -> CommitId:
         """Take a change that was made elsewhere. Raises OSError when it cannot be written."""
         new = NewObjects(self.store)
-        new.made, new.derived = made.objects, made.derived
+        new.unwritten, new.delta_bases = made.objects, made.delta_bases
         return self._take(made.commit, base, made.tree, new)
 
-    def _take(self, made: Id, base: CommitId, tree: Id, new: NewObjects) -> CommitId:
+    def _take(self, made: ObjectId, base: CommitId, tree: ObjectId, new: NewObjects) -> CommitId:
         commit = CommitId(made.hex())
         change = Change(commit, base, self.tree_of(base), tree, new)
         if not self._keep or size_of(new) > LARGEST:
@@ -65,7 +65,7 @@ class Offers:
     def write(self, change: Change) -> None:
         """Put a change that is in memory on disk. Raises OSError."""
         if change.objects is not None:
-            write_pack(self._packs, *packed(change.objects), self.store.new_hash)
+            write_pack(self._packs, *pack_body(change.objects), self.store.new_hash)
 
     def forget(self, commit: CommitId) -> None:
         """Let go of what `make` gave."""
@@ -85,11 +85,11 @@ class Offers:
         except (KeyError, ValueError):
             return None
 
-    def tree_of(self, commit: CommitId) -> Id:
+    def tree_of(self, commit: CommitId) -> ObjectId:
         """Raises KeyError when there is no such commit."""
         return self._read(commit)[0]
 
-    def _read(self, commit: CommitId) -> tuple[Id, tuple[CommitId, ...]]:
+    def _read(self, commit: CommitId) -> tuple[ObjectId, tuple[CommitId, ...]]:
         found = self._trees.get(commit)
         if found is None:
             head, _, _ = self.store.read(bytes.fromhex(commit)).partition(b"\n\n")

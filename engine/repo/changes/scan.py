@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from engine.ports.protocols import WorkspaceError
 from engine.repo.git.forbidden_paths import refusal
-from engine.repo.git.ignores import Rules, ignored, parse
-from engine.repo.git.objects import LINK_MODE, SUBMODULE_MODE, TREE_MODE, Entry, Id, NewObjects
-from engine.repo.git.trees import EXECUTABLE, FILE, LINK, Changes, Content
+from engine.repo.git.ignores import Rules, is_ignored, parse_rules
+from engine.repo.git.objects import LINK_MODE, SUBMODULE_MODE, TREE_MODE, NewObjects, ObjectId, TreeEntry
+from engine.repo.git.trees import EXECUTABLE, FILE, LINK, Content, FileChanges
 
 LARGEST = 64 << 20
 WHOLE = 256 << 20
@@ -52,7 +52,7 @@ class Scan:
     def __init__(
         self,
         objects: NewObjects,
-        root: Id,
+        root: ObjectId,
         stamps: Mapping[str, Stamp] | None,
         carried: frozenset[str],
         excludes: Rules,
@@ -62,7 +62,7 @@ class Scan:
         self.stamps = stamps
         self.carried = carried
         self.excludes = excludes
-        self.changes: Changes = {}
+        self.changes: FileChanges = {}
         self.left_out: list[str] = []
         """What cannot land, and why; a message for each."""
         self._size = 0
@@ -72,7 +72,7 @@ class Scan:
         self.aside: list[str] = []
         """What git ignores, a folder for all below it; in an upper also what is gone of that."""
 
-    def run(self, folder: Path) -> Changes:
+    def run(self, folder: Path) -> FileChanges:
         """Raises WorkspaceError when the copy cannot be read."""
         try:
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -85,12 +85,12 @@ class Scan:
         return self.changes
 
     def _folder(
-        self, fd: int, prefix: str, tree: Id | None, whole: bool, chain: tuple[Rules, ...], hidden: bool
+        self, fd: int, prefix: str, tree: ObjectId | None, whole: bool, chain: tuple[Rules, ...], hidden: bool
     ) -> None:
         """`whole`: what is not here is gone. `chain`: the rules of each folder from the root to above this one."""
         with os.scandir(fd) as found:
             entries = sorted(found, key=lambda entry: entry.name)
-        tracked = self.objects.folder(tree).entries if tree is not None else {}
+        tracked = self.objects.tree(tree).entries if tree is not None else {}
         rules = self._rules(fd, {entry.name for entry in entries}, tracked, whole)
         chain = (*chain, rules[: MOST_RULES - sum(map(len, chain))])
         self._work += PARSED * len(chain[-1])
@@ -132,7 +132,7 @@ class Scan:
         self,
         fd: int,
         path: str,
-        known: Entry | None,
+        known: TreeEntry | None,
         whole: bool,
         chain: tuple[Rules, ...],
         hidden: bool,
@@ -161,14 +161,14 @@ class Scan:
         finally:
             os.close(inner)
 
-    def _rules(self, fd: int, here: set[str], tracked: Mapping[bytes, Entry], whole: bool) -> Rules:
+    def _rules(self, fd: int, here: set[str], tracked: Mapping[bytes, TreeEntry], whole: bool) -> Rules:
         """Those of this folder's `.gitignore` as the agent sees it."""
         if ".gitignore" in here:
             text = _read(fd, ".gitignore")
-            return parse(text) if text is not None else ()
+            return parse_rules(text) if text is not None else ()
         known = tracked.get(b".gitignore")
         if not whole and known is not None and known[0] not in (TREE_MODE, LINK_MODE, SUBMODULE_MODE):
-            return parse(self.objects.read(known[1]))
+            return parse_rules(self.objects.read(known[1]))
         return ()
 
     def _ignored(self, chain: tuple[Rules, ...], path: str, folder: bool, *, tracked: bool = False) -> bool:
@@ -177,7 +177,7 @@ class Scan:
         if not tracked:
             self._work += (sum(map(len, chain)) + len(self.excludes)) * (1 + path.count("/") // 4)
         if self._work <= WORK:
-            return ignored(chain, self.excludes, path, folder)
+            return is_ignored(chain, self.excludes, path, folder)
         if not self._worn:
             self._worn = True
             self.left_out.append(f"{path}: is one file too many for so many ignore rules; remove some of either")

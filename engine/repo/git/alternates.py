@@ -1,4 +1,4 @@
-"""Reads and writes lists of borrowed object folders (`objects/info/alternates`)."""
+"""Reads and writes `objects/info/alternates`: the object folders that a repository borrows from."""
 
 import os
 import re
@@ -6,43 +6,43 @@ from pathlib import Path
 
 from engine.domain.patch import unquoted
 
-_DEPTH = 5  # as deep as git itself follows
+_MAX_DEPTH = 5  # as deep as git itself follows
 
-_OWN = re.compile(
+_EXPECTED = re.compile(
     r"[0-9a-f]{2}|pack|info|loose-object-idx|(?:tmp_|incoming-|\.nfs).*|.*\.(?:lock|tmp)|\.DS_Store|desktop\.ini"
 )
-"""What lies in an object folder: of git, and of those who put something into every folder."""
+"""Names in an object folder that are git's own, or that file managers put into every folder."""
 
 
-def all_objects(objects: Path) -> list[Path]:
-    """An object folder and all that it borrows from, absolute and real, each once.
+def object_folders(objects: Path) -> list[Path]:
+    """An object folder and all folders it borrows from, as absolute paths without symlinks, each once.
 
-    Flat because git refuses relative paths in the lists of borrowed folders. A folder of other things than objects is
-    left out: agents can read what is listed here, and the list comes with a repo that may be anyone's.
+    The list is flat because git rejects relative paths in nested alternates. A folder that holds anything but objects
+    is left out: agents can read the listed folders, and the list comes from a repository that may not be trusted.
     """
     found: dict[Path, None] = {}
     _collect(objects.resolve(), found, 0)
     return list(found)
 
 
-def stray(objects: Path) -> str:
-    """What is in an object folder that is neither git's nor known to lie anywhere; empty when nothing is."""
+def unexpected_entry(objects: Path) -> str:
+    """The first name in an object folder that does not belong there; empty when there is none."""
     try:
-        return next((name for name in sorted(os.listdir(objects)) if not _OWN.fullmatch(name)), "")
+        return next((name for name in sorted(os.listdir(objects)) if not _EXPECTED.fullmatch(name)), "")
     except OSError:
         return ""
 
 
 def write_alternates(git_dir: Path, folders: list[Path]) -> None:
-    """Let a repo borrow the objects in `folders`."""
+    """Make a repository borrow the objects in `folders`."""
     info = git_dir / "objects" / "info"
     info.mkdir(parents=True, exist_ok=True)
     lines = [_quoted(os.fsencode(folder)) for folder in folders]
     (info / "alternates").write_bytes(b"".join(line + b"\n" for line in lines))
 
 
-def make_borrower(git_dir: Path, objects: list[Path]) -> None:
-    """A bare repo of nothing but what it borrows."""
+def init_borrower(git_dir: Path, objects: list[Path]) -> None:
+    """Create a bare repository that has only borrowed objects."""
     for name in ("objects", "refs"):
         (git_dir / name).mkdir(parents=True)
     (git_dir / "HEAD").write_text("ref: refs/heads/none\n")
@@ -51,7 +51,7 @@ def make_borrower(git_dir: Path, objects: list[Path]) -> None:
 
 
 def _collect(objects: Path, found: dict[Path, None], depth: int) -> None:
-    if objects in found or depth > _DEPTH or not objects.is_dir() or stray(objects):
+    if objects in found or depth > _MAX_DEPTH or not objects.is_dir() or unexpected_entry(objects):
         return
     found[objects] = None
     try:
@@ -60,7 +60,7 @@ def _collect(objects: Path, found: dict[Path, None], depth: int) -> None:
         return
     for line in lines:
         if line and not line.startswith(b"#"):
-            # Joining with an absolute path gives that path.
+            # Joining with an absolute path yields that path.
             _collect((objects / os.fsdecode(unquoted(line))).resolve(), found, depth + 1)
 
 

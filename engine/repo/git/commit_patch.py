@@ -1,4 +1,4 @@
-"""What a commit of trunk changed, read from a run's folder that another process may own."""
+"""Reads unified patches from a trunk's repository, which another process may own."""
 
 from pathlib import Path
 
@@ -6,21 +6,26 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
 from engine.repo.git.git import Git
 
-_LONGEST_PATCH = 32 * 1024 * 1024
+_MAX_PATCH_BYTES = 32 * 1024 * 1024
 
 
 async def landed_patch(git_dir: Path, commit: CommitId) -> str:
-    """A landed commit as a unified patch, cut at 32 MiB. Raises SwarmError (git, state)."""
-    if not _is_there(git_dir):
-        raise SwarmError(ErrorKind.STATE, f"there is no trunk at {git_dir}", "was the run's folder moved or cleaned?")
-    result = await Git(git_dir, git_dir=git_dir).run(
+    """What a landed commit changed, as `patch_between` gives it. Raises SwarmError (git, state)."""
+    if not _exists(git_dir):
+        raise SwarmError(ErrorKind.STATE, f"no trunk at {git_dir}", "was the run's folder moved or cleaned?")
+    return await patch_between(Git(git_dir, git_dir=git_dir), f"{commit}^", commit)
+
+
+async def patch_between(git: Git, old: str, new: str) -> str:
+    """A unified patch between two commits, cut after the last full line within 32 MiB. Raises SwarmError (git)."""
+    result = await git.run(
         *("diff-tree", "-r", "-p", "-M", "--no-ext-diff", "--no-textconv", "--no-color", "--no-commit-id"),
-        *("--src-prefix=a/", "--dst-prefix=b/", f"{commit}^", commit, "--"),
-        limit=_LONGEST_PATCH,
+        *("--src-prefix=a/", "--dst-prefix=b/", old, new, "--"),
+        limit=_MAX_PATCH_BYTES,
     )
     patch = result.out[: result.out.rfind(b"\n") + 1] if result.cut else result.out
     return patch.decode("utf-8", "replace")
 
 
-def _is_there(folder: Path) -> bool:
+def _exists(folder: Path) -> bool:
     return folder.is_dir()

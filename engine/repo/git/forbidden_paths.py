@@ -1,9 +1,9 @@
-"""Which paths git does not take from a commit: whoever checks it out is refused, the next copy and the person alike."""
+"""Finds paths that git would refuse to check out, so that no landed commit is unusable for agents or the user."""
 
 import re
 
-LONGEST = 2_048
-"""Bytes of a path that can land: the kernel takes 4,096, and a checkout lies in a folder of its own."""
+MAX_PATH_BYTES = 2_048
+"""The longest path that can land. The kernel's limit is 4,096, and the path of the checkout's folder comes on top."""
 
 _IGNORED_BY_HFS = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 _GIT = re.compile(r"(?:^|\\)(?:\.git|git~1)[. ]*(?:$|[\\:])", re.IGNORECASE | re.ASCII)
@@ -12,17 +12,17 @@ _ENCODING = re.compile(rb"^[^#\n].*[ \t]-?working-tree-encoding(?=[ \t\r]|$)", r
 
 
 def refusal(path: str, data: bytes, *, link: bool) -> str:
-    """Why git or the disk would refuse to check a file out, for whoever made it; empty when they would not.
+    """Why git or the filesystem would refuse to check out a file, as a message for the agent; empty when neither would.
 
-    As git's `verify_path` has it: names that some filesystem takes for `.git`, and links in place of `.gitmodules`.
+    Follows git's `verify_path`: rejects names that some filesystem reads as `.git`, and a symlink named `.gitmodules`.
     """
     name = path.rpartition("/")[2]
-    if len(path.encode("utf-8", "surrogateescape")) > LONGEST:
-        return f"{path[:80]}…: is too long a path to land; make it shorter"
+    if len(path.encode("utf-8", "surrogateescape")) > MAX_PATH_BYTES:
+        return f"{path[:80]}…: path too long to land; shorten it"
     if any(_GIT.search(part.translate(_IGNORED_BY_HFS)) for part in path.split("/")):
-        return f"{path}: has a name that some systems take for .git; rename it"
+        return f"{path}: some systems read this name as .git; rename it"
     if link and _MODULES.search(name.translate(_IGNORED_BY_HFS)):
-        return f"{path}: git takes no link of that name; remove it"
+        return f"{path}: git rejects a symlink with this name; remove it"
     if name == ".gitattributes" and not link and _ENCODING.search(data):
-        return f"{path}: names no encoding after working-tree-encoding, which git refuses; name one"
+        return f"{path}: git rejects working-tree-encoding without a value; add an encoding"
     return ""

@@ -1,4 +1,4 @@
-"""Runs git processes: hardened environment and config, bounded time and output, errors with a hint."""
+"""Runs git processes with a hardened environment and configuration, bounded time and output, and errors with hints."""
 
 import asyncio
 import os
@@ -10,13 +10,13 @@ from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
 
-OLDEST = (2, 38)
-"""The first git whose merge-tree has --write-tree."""
+MIN_VERSION = (2, 38)
+"""The first version of git whose merge-tree has --write-tree."""
 
-_STDERR_KEPT = 64 * 1024
+_STDERR_LIMIT = 64 * 1024
 _CHUNK = 256 * 1024
 
-# Nothing that a repo's config names may run, prompt, reach a network or rewrite the repo behind our back.
+# The repository's own config must not be able to run a program, prompt, reach the network or start maintenance.
 _CONFIG = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -41,10 +41,10 @@ _CONFIG = (
     "advice.detachedHead=false",
 )
 
-# As a person's own git would answer (safe.directory, excludes, line endings), but without hooks and monitors.
-_PERSON_CONFIG = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "color.ui=false", "submodule.recurse=false")
+# The user's git config applies (safe.directory, excludes, line endings), but no hook or file monitor runs.
+_USER_CONFIG = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "color.ui=false", "submodule.recurse=false")
 
-_PERSON_VARIABLES = (
+_USER_VARIABLES = (
     "HOME",
     "XDG_CONFIG_HOME",
     "GIT_CONFIG_GLOBAL",
@@ -54,15 +54,15 @@ _PERSON_VARIABLES = (
     "GIT_DISCOVERY_ACROSS_FILESYSTEM",
 )
 
-_SAID_NO = "see the message of git above, then try again"
+_DEFAULT_HINT = "fix what git reports above, then try again"
 
 
-class TookTooLongError(SwarmError):
-    """git took too long and was killed."""
+class GitTimeoutError(SwarmError):
+    """A git process exceeded its timeout and was killed."""
 
 
 class GitResult(Struct, frozen=True):
-    """What a git process did. `cut` says that its output was longer than the limit and that it was killed."""
+    """The result of a git process. `cut`: its output exceeded the limit, so it was killed."""
 
     exit: int
     out: bytes
@@ -71,23 +71,23 @@ class GitResult(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The output as text without the line end."""
+        """The output as text, without trailing newlines."""
         return self.out.decode("utf-8", "replace").rstrip("\n")
 
     @property
-    def complaint(self) -> str:
-        """The most telling line of what git wrote to stderr."""
+    def error_line(self) -> str:
+        """The first `fatal:` or `error:` line of stderr, or its first line."""
         lines = [line.strip() for line in self.err.splitlines() if line.strip()]
-        telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
-        return (telling or lines or [f"git ended with status {self.exit}"])[0]
+        errors = [line for line in lines if line.startswith(("fatal:", "error:"))]
+        return (errors or lines or [f"git exited with status {self.exit}"])[0]
 
 
 class Git(Struct, frozen=True):
-    """git in one place. Every process gets a fresh environment; nothing of the caller's leaks in.
+    """Runs git in one folder. Every process gets a fresh environment that inherits nothing from the caller.
 
-    `cwd` is where it runs, `git_dir`, `work_tree` and `objects` override what git would find there, `config` are
-    further `KEY=VALUE` settings. With `as_person` the person's own global config counts. `timeout_s` bounds a
-    process; one that takes longer is killed with all it started.
+    `git_dir`, `work_tree` and `objects` override what git would find from `cwd`. `config` adds `KEY=VALUE` settings.
+    With `as_user`, the user's global configuration applies. A process that exceeds `timeout_s` is killed with all its
+    children.
     """
 
     cwd: Path
@@ -95,7 +95,7 @@ class Git(Struct, frozen=True):
     work_tree: Path | None = None
     objects: Path | None = None
     config: tuple[str, ...] = ()
-    as_person: bool = False
+    as_user: bool = False
     timeout_s: float = 300.0
 
     async def run(
@@ -106,24 +106,24 @@ class Git(Struct, frozen=True):
         env: Mapping[str, str] | None = None,
         limit: int | None = None,
     ) -> GitResult:
-        """Run `git ARGS`. `limit` bounds stdout in bytes: what is longer is cut.
+        """Run `git ARGS`. Stdout is cut at `limit` bytes.
 
-        Raises SwarmError (git) when the status is not in `accept` or the time is over, SwarmError (repo) when
-        there is no git.
+        Raises SwarmError (git) when the exit status is not in `accept` or the timeout expires, SwarmError (repo) when
+        git is not installed.
         """
         result = await _run(
             self._argv(args), self.cwd, {**self.environment(), **(env or {})}, stdin, limit, self.timeout_s
         )
         if result.exit not in accept and not result.cut:
-            raise SwarmError(ErrorKind.GIT, f"git {args[0]}: {result.complaint}", hint_of(result.err))
+            raise SwarmError(ErrorKind.GIT, f"git {args[0]}: {result.error_line}", hint_for(result.err))
         return result
 
     async def text(self, *args: str, stdin: bytes = b"") -> str:
-        """The output of `git ARGS` without its line end. Raises like `run`."""
+        """The output of `git ARGS` without trailing newlines. Raises like `run`."""
         return (await self.run(*args, stdin=stdin)).text
 
     def environment(self) -> dict[str, str]:
-        """The whole environment of a process."""
+        """The complete environment of a git process."""
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "LC_ALL": "C",
@@ -138,8 +138,8 @@ class Git(Struct, frozen=True):
             "GIT_COMMITTER_NAME": "swarm-tui",
             "GIT_COMMITTER_EMAIL": "swarm@localhost",
         }
-        if self.as_person:
-            env.update({name: os.environ[name] for name in _PERSON_VARIABLES if name in os.environ})
+        if self.as_user:
+            env.update({name: os.environ[name] for name in _USER_VARIABLES if name in os.environ})
         else:
             env.update(GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null", GIT_ATTR_NOSYSTEM="1")
         for name, path in (
@@ -153,23 +153,23 @@ class Git(Struct, frozen=True):
 
     def _argv(self, args: Sequence[str]) -> list[str]:
         argv = ["git"]
-        for setting in (*(_PERSON_CONFIG if self.as_person else _CONFIG), *self.config):
+        for setting in (*(_USER_CONFIG if self.as_user else _CONFIG), *self.config):
             argv += ("-c", setting)
         return [*argv, *args]
 
 
 async def require_git() -> tuple[int, int]:
-    """The version of the installed git. Raises SwarmError (repo) when there is none or it is too old."""
+    """The version of the installed git. Raises SwarmError (repo) when git is missing or too old."""
     return check_version(await Git(Path("/")).text("version"))
 
 
 def check_version(answer: str) -> tuple[int, int]:
-    """The version in what `git version` answered. Raises SwarmError (repo) when it is too old."""
+    """The version in the output of `git version`. Raises SwarmError (repo) when it is too old."""
     words = answer.split()
     numbers = [int(part) for part in (words[2].split(".") if len(words) > 2 else []) if part.isdigit()][:2]
     version = (numbers[0], numbers[1]) if len(numbers) == 2 else (0, 0)
-    if version < OLDEST:
-        needed = ".".join(map(str, OLDEST))
+    if version < MIN_VERSION:
+        needed = ".".join(map(str, MIN_VERSION))
         raise SwarmError(ErrorKind.REPO, f"git too old: {answer.strip()}", f"install git {needed} or newer")
     return version
 
@@ -182,13 +182,15 @@ async def _run(
         async with asyncio.timeout(timeout_s):
             (out, cut), (err, _), _ = await asyncio.gather(
                 _drain(process, process.stdout, limit),
-                _drain(None, process.stderr, _STDERR_KEPT),
+                _drain(None, process.stderr, _STDERR_LIMIT),
                 _feed(process, stdin),
             )
             status = await process.wait()
     except TimeoutError as error:
-        raise TookTooLongError(
-            ErrorKind.GIT, f"git took longer than {timeout_s:g} s and was killed", "is the disk or the machine stuck?"
+        raise GitTimeoutError(
+            ErrorKind.GIT,
+            f"git timed out after {timeout_s:g} s and was killed",
+            "check whether the disk or the machine is overloaded",
         ) from error
     finally:
         if process.returncode is None:
@@ -206,13 +208,13 @@ async def _start(argv: list[str], cwd: Path, env: Mapping[str, str], *, piped: b
             stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # so that what git starts dies with it
+            start_new_session=True,  # so that killing the group also kills what git started
         )
     )
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        # asyncio would kill the process alone, and what it has started by then would live on.
+        # asyncio would kill only the process itself; its children would survive.
         await asyncio.wait([starting])
         if starting.exception() is None:
             _kill(starting.result())
@@ -220,18 +222,18 @@ async def _start(argv: list[str], cwd: Path, env: Mapping[str, str], *, piped: b
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
         if error.filename not in (None, "git"):
-            raise SwarmError(ErrorKind.GIT, f"no such folder: {cwd}", "was it removed while the swarm ran?") from error
+            raise SwarmError(ErrorKind.GIT, f"no such folder: {cwd}", "was it removed during the run?") from error
         raise SwarmError(ErrorKind.REPO, "git is not installed", "install git and put it on PATH") from error
     except OSError as error:
         raise SwarmError(
-            ErrorKind.GIT, f"git does not start: {error.strerror}", "check the machine's limits"
+            ErrorKind.GIT, f"cannot start git: {error.strerror}", "check the machine's process and memory limits"
         ) from error
 
 
 async def _drain(
     process: asyncio.subprocess.Process | None, stream: asyncio.StreamReader | None, limit: int | None
 ) -> tuple[bytes, bool]:
-    """All of a stream up to `limit`, and whether there was more. A given process is killed at the limit."""
+    """Read a stream up to `limit` bytes. Returns them and whether there was more; at the limit, kills `process`."""
     kept: list[bytes] = []
     size = 0
     cut = False
@@ -256,7 +258,7 @@ async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
         process.stdin.write(data)
         await process.stdin.drain()
     except (BrokenPipeError, ConnectionResetError):
-        pass  # git ended early; its status says why
+        pass  # git exited early; its status says why
     process.stdin.close()
 
 
@@ -267,12 +269,18 @@ def _kill(process: asyncio.subprocess.Process) -> None:
         pass
 
 
-def hint_of(err: str) -> str:
-    """What to do about what git or the system said."""
+def hint_for(err: str) -> str:
+    """What the user can do about an error message of git or the operating system."""
     if "No space left" in err:
         return "the disk is full: free some space, then resume"
     if "Permission denied" in err or "Read-only file system" in err:
-        return "the folder cannot be written: check its permissions"
+        return "the folder is not writable: check its permissions"
     if ".lock': File exists" in err:
-        return "another git process is at work in this repo: wait for it, or remove its stale lock file"
-    return _SAID_NO
+        return "another git process is using this repo: wait for it, or remove its stale lock file"
+    return _DEFAULT_HINT
+
+
+def disk_error(what: str, error: OSError) -> SwarmError:
+    """`what` failed because the operating system refused to read or write a file."""
+    reason = error.strerror or str(error)
+    return SwarmError(ErrorKind.GIT, f"{what}: {reason}", hint_for(reason))

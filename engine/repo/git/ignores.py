@@ -1,6 +1,6 @@
-"""Which untracked files git would ignore, decided from `.gitignore` texts alone.
+"""Decides which untracked files git would ignore, from the text of `.gitignore` files alone.
 
-The patterns come from agents: each name is matched in time linear in pattern and name, so none can hold the engine up.
+Agents write the patterns, so a match takes time linear in the pattern and the name: no pattern can stall the engine.
 """
 
 import fnmatch
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 
 class Rule(Struct, frozen=True):
-    """One line. `parts` are matched against the names from the `.gitignore`'s folder down; `**` stands for any."""
+    """One line of a `.gitignore`. `parts` match the names below its folder, one each; `**` matches any number."""
 
     parts: tuple[str, ...]
     ignore: bool
@@ -22,11 +22,11 @@ Rules = tuple[Rule, ...]
 MAX_BYTES = 256 << 10
 MAX_PART = 1024
 MAX_PARTS = 64
-"""Names of one pattern, from the top down; one with more matches nothing."""
+"""Path parts in one pattern; a pattern with more matches nothing."""
 
 
-def parse(text: bytes) -> Rules:
-    """The rules of one `.gitignore`, in its order. What is too large is not read."""
+def parse_rules(text: bytes) -> Rules:
+    """The rules of one `.gitignore`, in order. Text beyond MAX_BYTES is not read."""
     rules = []
     for raw in text[:MAX_BYTES].decode("utf-8", "surrogateescape").split("\n"):
         rule = _parse_line(raw.rstrip("\r"))
@@ -57,30 +57,30 @@ def _parse_line(line: str) -> Rule | None:
     return Rule(tuple(merged), ignore, folders_only)
 
 
-def decide(rules: Rules, names: tuple[str, ...], folder: bool) -> bool | None:
-    """True: ignored, False: expressly not, None: no rule says. `names` is the path below the rules' folder."""
+def match_rules(rules: Rules, names: tuple[str, ...], folder: bool) -> bool | None:
+    """True: ignored, False: re-included, None: no rule matches. `names` is the path below the rules' folder."""
     for rule in reversed(rules):
         if (folder or not rule.folders_only) and _matches(rule.parts, names):
             return rule.ignore
     return None
 
 
-def ignored(chain: tuple[Rules, ...], excludes: Rules, path: str, folder: bool) -> bool:
-    """Whether git ignores an untracked path. `chain`: the rules of each folder on the way, from the top down."""
+def is_ignored(chain: tuple[Rules, ...], excludes: Rules, path: str, folder: bool) -> bool:
+    """Whether git ignores an untracked path. `chain` has the rules of each folder above it, from the top down."""
     names = tuple(path.split("/"))
     for depth in range(len(chain) - 1, -1, -1):
-        said = decide(chain[depth], names[depth:], folder)
-        if said is not None:
-            return said
-    return bool(decide(excludes, names, folder))
+        verdict = match_rules(chain[depth], names[depth:], folder)
+        if verdict is not None:
+            return verdict
+    return bool(match_rules(excludes, names, folder))
 
 
 def _matches(parts: tuple[str, ...], names: tuple[str, ...]) -> bool:
-    """Whether the pattern covers the whole path; `reached` are the counts of names that its parts so far can take."""
+    """Whether the pattern matches the whole path. `reached` holds how many names the parts so far can consume."""
     reached = {0}
     for at, part in enumerate(parts):
         if part == "**":
-            # At the end it stands for one name at least.
+            # A trailing `**` matches at least one name.
             least = min(reached) + (1 if at == len(parts) - 1 else 0)
             reached = set(range(least, len(names) + 1))
         else:
@@ -93,7 +93,7 @@ def _matches(parts: tuple[str, ...], names: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=8192)
 def _compiled(part: str) -> re.Pattern[str]:
-    """A glob of one name. The translation of `fnmatch` does not backtrack across stars."""
+    """A glob for one name. The regular expressions of `fnmatch` do not backtrack across stars."""
     glob = re.sub(r"\\(.)", lambda found: f"[{found[1]}]" if found[1] in "*?[" else found[1], part).replace("[^", "[!")
     try:
         return re.compile(fnmatch.translate(glob))

@@ -1,6 +1,6 @@
-"""Git's index of a checkout as bytes: changed and written here, so that a copy costs no git process.
+"""Reads and writes git's index file, so that a workspace needs no git process to get one.
 
-Version 2 of git's `gitformat-index`. Extensions are left out: git makes them again when it needs them.
+The format is version 2 of `gitformat-index`. Extensions are left out: git recreates them when it needs them.
 """
 
 import hashlib
@@ -15,56 +15,56 @@ _ENTRY = struct.Struct(">8xII8xI8xI20sH")
 _LONGEST_NAME = 0xFFF
 _MODE_AT, _OID_AT = 24, 40
 
-Entries = dict[bytes, bytes | None]
-"""Entries as they stand in the file, by path; None for what is gone."""
+RawEntries = dict[bytes, bytes | None]
+"""Encoded index entries by path; None for a deleted file."""
 
 
 class Index(Struct, frozen=True):
-    """`paths` in order; the entry of each begins in `body` where `starts` says, and the last of `starts` is its end."""
+    """`paths` in order. The entry of `paths[i]` is `body[starts[i]:starts[i + 1]]`."""
 
     paths: list[bytes]
     starts: list[int]
     body: bytes
 
     def entries(self) -> Iterator[tuple[bytes, int, bytes]]:
-        """Path, mode and raw object id of each."""
+        """Path, mode and raw object id of each entry."""
         for path, at in zip(self.paths, self.starts, strict=False):
             mode = int.from_bytes(self.body[at + _MODE_AT : at + _MODE_AT + 4], "big")
             yield path, mode, self.body[at + _OID_AT : at + _OID_AT + 20]
 
-    def mark(self, path: bytes) -> "Mark | None":
-        """What is said of one file; None when it is not there."""
+    def find(self, path: bytes) -> "IndexEntry | None":
+        """The entry of one file; None when there is none."""
         where = bisect_left(self.paths, path)
         known = where < len(self.paths) and self.paths[where] == path
-        return mark(self.body[self.starts[where] : self.starts[where + 1]]) if known else None
+        return decode_entry(self.body[self.starts[where] : self.starts[where + 1]]) if known else None
 
 
-class Mark(Struct, frozen=True):
-    """What an entry says of a file: mode and raw object id as git has them, and the time that its content is of."""
+class IndexEntry(Struct, frozen=True):
+    """A decoded index entry: the file's git mode, its raw object id, and its modification time."""
 
     mode: int
     oid: bytes
     modified_ns: int
 
 
-Marks = dict[bytes, Mark | None]
-"""By path; None for what is gone."""
+IndexEntries = dict[bytes, IndexEntry | None]
+"""By path; None for a deleted file."""
 
 
-def mark(entry: bytes) -> Mark:
+def decode_entry(entry: bytes) -> IndexEntry:
     seconds, rest, mode, _, oid, _ = _ENTRY.unpack_from(entry)
-    return Mark(mode, oid, seconds * 1_000_000_000 + rest)
+    return IndexEntry(mode, oid, seconds * 1_000_000_000 + rest)
 
 
-def entry(path: bytes, mode: int, oid: bytes, size: int, modified_ns: int) -> bytes:
-    """One entry. Of the file's state only what `core.checkStat=minimal` compares is filled in."""
+def encode_entry(path: bytes, mode: int, oid: bytes, size: int, modified_ns: int) -> bytes:
+    """One entry. Only the stat fields that `core.checkStat=minimal` compares are filled in."""
     seconds, rest = divmod(modified_ns, 1_000_000_000)
     fixed = _ENTRY.pack(seconds, rest, mode, size & 0xFFFFFFFF, oid, min(len(path), _LONGEST_NAME))
     return fixed + path + b"\0" * (8 - (_ENTRY.size + len(path)) % 8)
 
 
-def decode(data: bytes) -> Index:
-    """Raises ValueError for what is no index of version 2."""
+def decode_index(data: bytes) -> Index:
+    """Decode an index file. Raises ValueError when it is not an index of version 2."""
     magic, version, count = _HEADER.unpack_from(data)
     if magic != b"DIRC" or version != 2:
         raise ValueError("not an index of version 2")
@@ -80,8 +80,8 @@ def decode(data: bytes) -> Index:
     return Index(paths, starts, data[_HEADER.size : at])
 
 
-def encode(index: Index, changed: Mapping[bytes, bytes | None]) -> bytes:
-    """The file of an index in which `changed` takes the place of what is there."""
+def encode_index(index: Index, changed: Mapping[bytes, bytes | None]) -> bytes:
+    """Encode an index file in which the entries in `changed` replace those of `index`."""
     count, at, pieces = len(index.paths), 0, []
     for path in sorted(changed):
         new = changed[path]

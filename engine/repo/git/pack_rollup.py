@@ -1,44 +1,44 @@
-"""The packs that landings write, kept few: many small ones become a larger one, byte for byte."""
+"""Keeps the number of packs small while landings write many: joins small packs into larger ones, byte for byte."""
 
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from engine.repo.git.objects import Id, NewHash, NewObjects
-from engine.repo.git.pack_writer import HEADER, Pack, Row, packed, write_pack
+from engine.repo.git.objects import NewHash, NewObjects, ObjectId
+from engine.repo.git.pack_writer import HEADER_BYTES, Pack, PackEntry, pack_body, write_pack
 
-_AT_ONCE = 16
-"""Packs of a tier that become one of the next."""
-_LARGEST = 64 << 20
-"""Bytes; a larger pack is left as it is, for whoever repacks the whole."""
+_TIER_SIZE = 16
+"""Packs of one tier that are joined into one pack of the next."""
+_MAX_BYTES = 64 << 20
+"""A pack of at least this size is not joined again; that is left to a repack of the whole repository."""
 
 
-class Packs:
-    """The packs that this process has written into `folder`, by tier. One call at a time.
+class PackRollup:
+    """The packs that this process has written into `folder`, by tier. Not safe for concurrent calls.
 
-    Packs of earlier processes, and those that someone else takes away, are not its business.
+    Ignores packs that other processes have written, and packs that another process has deleted.
     """
 
     def __init__(self, folder: Path, new_hash: NewHash) -> None:
         self._folder = folder
         self._new_hash = new_hash
         self._tiers: list[list[Pack]] = [[]]
-        self._known: set[Id] = set()
+        self._written: set[ObjectId] = set()
         self._replaced: list[Pack] = []
 
     def add(self, new: NewObjects) -> None:
-        """Write what was made into a pack, durably. Raises OSError."""
-        for oid in new.made.keys() & self._known:
-            del new.made[oid]  # no object twice in packs that may become one
-        pack = write_pack(self._folder, *packed(new), self._new_hash)
-        self._known.update(row.oid for row in pack.rows)
+        """Write the new objects into a pack, durably. Raises OSError."""
+        for oid in new.unwritten.keys() & self._written:
+            del new.unwritten[oid]  # packs that may be joined must not share an object
+        pack = write_pack(self._folder, *pack_body(new), self._new_hash)
+        self._written.update(entry.oid for entry in pack.entries)
         self._tiers[0].append(pack)
 
     def roll_up(self) -> bool:
-        """Bring full tiers into a pack each; whether there were any. A disk that refuses leaves all as it is."""
+        """Join each full tier into one pack; returns whether any was joined. After a disk error, its packs stay."""
         joined = False
         for tier in range(len(self._tiers)):
-            if len(self._tiers[tier]) >= _AT_ONCE:
+            if len(self._tiers[tier]) >= _TIER_SIZE:
                 try:
                     self._join(tier)
                     joined = True
@@ -49,22 +49,22 @@ class Packs:
     def _join(self, tier: int) -> None:
         packs = [pack for pack in self._tiers[tier] if pack.file.exists()]
         bodies: list[bytes] = []
-        rows: list[Row] = []
-        at = HEADER
+        entries: list[PackEntry] = []
+        at = HEADER_BYTES
         for pack in packs:
-            body = pack.file.read_bytes()[HEADER : -len(self._new_hash(b"").digest())]
-            rows += [replace(row, offset=row.offset - HEADER + at) for row in pack.rows]
+            body = pack.file.read_bytes()[HEADER_BYTES : -len(self._new_hash(b"").digest())]
+            entries += [replace(entry, offset=entry.offset - HEADER_BYTES + at) for entry in pack.entries]
             bodies.append(body)
             at += len(body)
-        joined = write_pack(self._folder, bodies, rows, self._new_hash) if packs else None
-        self._remove(self._replaced)  # those of the time before: nobody is about to open them any more
+        joined = write_pack(self._folder, bodies, entries, self._new_hash) if packs else None
+        self._remove(self._replaced)  # the ones replaced in the previous round, which no reader is about to open
         self._replaced = packs
         self._tiers[tier] = []
         if tier + 1 == len(self._tiers):
             self._tiers.append([])
-        if joined is not None and joined.size < _LARGEST:
+        if joined is not None and joined.size < _MAX_BYTES:
             self._tiers[tier + 1].append(joined)
-        self._known = {row.oid for tiers in self._tiers for pack in tiers for row in pack.rows}
+        self._written = {entry.oid for tiers in self._tiers for pack in tiers for entry in pack.entries}
 
     def _remove(self, packs: list[Pack]) -> None:
         for pack in packs:

@@ -1,6 +1,6 @@
-"""Writes packs: new objects, folders as what differs from the ones they came from, with the index beside.
+"""Writes new objects as a pack with its index. A tree is stored as a delta against the tree it was edited from.
 
-The formats are git's (gitformat-pack): version 2 of both files.
+Both files are version 2 of git's formats (gitformat-pack).
 """
 
 import os
@@ -14,71 +14,71 @@ from typing import Literal
 
 from msgspec import Struct
 
-from engine.repo.git.objects import Id, NewHash, NewObjects
+from engine.repo.git.objects import NewHash, NewObjects, ObjectId
 
 _KINDS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
 _OFS_DELTA = 6
-_DEPTH = 40
-"""Steps that a reader takes from a folder to one that stands in full; git's own packs have up to 50."""
-_LONGEST_DELTA = 1 << 16
-_LEVEL = 1
-_SHORT = 64
-HEADER = 12
+_MAX_DELTA_DEPTH = 40
+"""The longest chain of deltas before a tree is stored in full; git's own packs allow 50."""
+_MAX_DELTA_SOURCE = 1 << 16
+_COMPRESSION_LEVEL = 1
+_MIN_COMPRESSED = 64
+HEADER_BYTES = 12
 
 
-class Row(Struct, frozen=True, order=True):
-    """Where one object stands in a pack: bytes from its beginning, and the checksum of what is there."""
+class PackEntry(Struct, frozen=True, order=True):
+    """Where an object is in a pack: its byte offset, and the CRC-32 of its bytes there."""
 
-    oid: Id
+    oid: ObjectId
     offset: int
     crc: int
 
 
 class Pack(Struct, frozen=True):
-    """A pack on disk: its path without an ending, its size in bytes, what is in it."""
+    """A pack on disk: its path without suffix, its size in bytes, and its entries."""
 
     path: Path
     size: int
-    rows: list[Row]
+    entries: list[PackEntry]
 
     @property
     def file(self) -> Path:
         return self.path.with_suffix(".pack")
 
 
-def packed(new: NewObjects) -> tuple[list[bytes], list[Row]]:
-    """The body of a pack of all that was made: pieces, and where each object stands in it, counted from HEADER."""
+def pack_body(new: NewObjects) -> tuple[list[bytes], list[PackEntry]]:
+    """The body of a pack with all unwritten objects, in pieces, and the entry of each. Offsets include the header."""
     body: list[bytes] = []
-    rows: list[Row] = []
-    places: dict[Id, tuple[int, int]] = {}
-    at = HEADER
-    for oid, (kind, data) in new.made.items():
-        base = new.derived.get(oid)
-        offset, depth = places.get(base, (0, _DEPTH)) if base is not None else (0, _DEPTH)
-        if base is not None and depth < _DEPTH and len(data) < _LONGEST_DELTA:
-            delta = _delta(new.made[base][1], data)
-            piece = _head(_OFS_DELTA, len(delta)) + _distance(at - offset) + _deflated(delta)
-            places[oid] = (at, depth + 1)
+    entries: list[PackEntry] = []
+    positions: dict[ObjectId, tuple[int, int]] = {}
+    at = HEADER_BYTES
+    for oid, (kind, data) in new.unwritten.items():
+        base = new.delta_bases.get(oid)
+        offset, depth = positions.get(base, (0, _MAX_DELTA_DEPTH)) if base is not None else (0, _MAX_DELTA_DEPTH)
+        if base is not None and depth < _MAX_DELTA_DEPTH and len(data) < _MAX_DELTA_SOURCE:
+            delta = _delta(new.unwritten[base][1], data)
+            piece = _entry_header(_OFS_DELTA, len(delta)) + _base_offset(at - offset) + _deflate(delta)
+            positions[oid] = (at, depth + 1)
         else:
-            piece = _head(_KINDS[kind], len(data)) + _deflated(data)
-            places[oid] = (at, 0)
+            piece = _entry_header(_KINDS[kind], len(data)) + _deflate(data)
+            positions[oid] = (at, 0)
         body.append(piece)
-        rows.append(Row(oid, at, zlib.crc32(piece)))
+        entries.append(PackEntry(oid, at, zlib.crc32(piece)))
         at += len(piece)
-    return body, rows
+    return body, entries
 
 
 def write_pack(
-    folder: Path, body: Iterable[bytes], rows: list[Row], new_hash: NewHash, *, durable: bool = True
+    folder: Path, body: Iterable[bytes], entries: list[PackEntry], new_hash: NewHash, *, durable: bool = True
 ) -> Pack:
-    """Write `pack-SUM.pack` and `.idx` into `folder`. Raises OSError; then neither is there."""
-    pieces = [struct.pack(">4sII", b"PACK", 2, len(rows)), *body]
+    """Write `pack-CHECKSUM.pack` and `.idx` into `folder`. Raises OSError and then leaves neither file."""
+    pieces = [struct.pack(">4sII", b"PACK", 2, len(entries)), *body]
     total = new_hash(b"".join(pieces)).digest()
     pieces.append(total)
     path = folder / f"pack-{total.hex()}"
     written: list[str] = []
     try:
-        for content in (pieces, _index(rows, total, new_hash)):
+        for content in (pieces, _index(entries, total, new_hash)):
             fd, name = tempfile.mkstemp(prefix="tmp_pack_", dir=folder)
             written.append(name)
             with open(fd, "wb") as file:
@@ -96,11 +96,11 @@ def write_pack(
         for name in written:
             Path(name).unlink(missing_ok=True)
         raise
-    return Pack(path, sum(map(len, pieces)), rows)
+    return Pack(path, sum(map(len, pieces)), entries)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
+    """Flush a folder's entries to disk, so that created and renamed files survive a power cut."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -108,25 +108,25 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _index(rows: list[Row], total: bytes, new_hash: NewHash) -> list[bytes]:
-    """The index of a pack that is smaller than 2 GiB."""
-    rows = sorted(rows)
+def _index(entries: list[PackEntry], total: bytes, new_hash: NewHash) -> list[bytes]:
+    """The index of a pack smaller than 2 GiB."""
+    entries = sorted(entries)
     counts = [0] * 256
-    for row in rows:
-        counts[row.oid[0]] += 1
+    for entry in entries:
+        counts[entry.oid[0]] += 1
     pieces = [
         b"\377tOc\0\0\0\2",
         struct.pack(">256I", *accumulate(counts)),
-        b"".join([row.oid for row in rows]),
-        struct.pack(f">{len(rows)}I", *[row.crc for row in rows]),
-        struct.pack(f">{len(rows)}I", *[row.offset for row in rows]),
+        b"".join([entry.oid for entry in entries]),
+        struct.pack(f">{len(entries)}I", *[entry.crc for entry in entries]),
+        struct.pack(f">{len(entries)}I", *[entry.offset for entry in entries]),
         total,
     ]
     return [*pieces, new_hash(b"".join(pieces)).digest()]
 
 
-def _head(kind: int, size: int) -> bytes:
-    """An object's kind and its size when unpacked."""
+def _entry_header(kind: int, size: int) -> bytes:
+    """The header of an object in a pack: its kind and its unpacked size."""
     out = bytearray()
     byte, size = kind << 4 | size & 15, size >> 4
     while size:
@@ -136,8 +136,8 @@ def _head(kind: int, size: int) -> bytes:
     return bytes(out)
 
 
-def _distance(back: int) -> bytes:
-    """How far before a delta its base stands."""
+def _base_offset(back: int) -> bytes:
+    """The distance from a delta back to its base, in git's variable-length encoding."""
     out = [back & 0x7F]
     while back := back >> 7:
         back -= 1
@@ -146,37 +146,37 @@ def _distance(back: int) -> bytes:
 
 
 def _delta(old: bytes, new: bytes) -> bytes:
-    """How `new` comes from `old`: the same beginning, something new, the same end."""
+    """A delta from `old` to `new`: copy the common start, insert the middle, copy the common end."""
     shorter = min(len(old), len(new))
-    start = shorter - _last_other(old[:shorter], new[:shorter], "big")
+    start = shorter - _last_difference(old[:shorter], new[:shorter], "big")
     rest = shorter - start
-    end = rest - _last_other(old[len(old) - rest :], new[len(new) - rest :], "little")
-    out = [_size(len(old)), _size(len(new))]
+    end = rest - _last_difference(old[len(old) - rest :], new[len(new) - rest :], "little")
+    out = [_size_bytes(len(old)), _size_bytes(len(new))]
     if start:
-        out.append(_copy(0, start))
+        out.append(_copy_instruction(0, start))
     between = new[start : len(new) - end]
     for at in range(0, len(between), 127):
         part = between[at : at + 127]
         out.append(bytes([len(part)]) + part)
     if end:
-        out.append(_copy(len(old) - end, end))
+        out.append(_copy_instruction(len(old) - end, end))
     return b"".join(out)
 
 
-def _last_other(old: bytes, new: bytes, order: Literal["big", "little"]) -> int:
-    """Where two texts of one length differ last, counted from the end that `order` puts last; 0 when nowhere."""
+def _last_difference(old: bytes, new: bytes, order: Literal["big", "little"]) -> int:
+    """How far from the low-order end two texts of equal length last differ, in bytes; 0 when they are equal."""
     return ((int.from_bytes(old, order) ^ int.from_bytes(new, order)).bit_length() + 7) // 8
 
 
-def _deflated(data: bytes) -> bytes:
-    """As zlib writes it; what is too short to gain by it is stored as it is (RFC 1950 and 1951)."""
-    if len(data) >= _SHORT:
-        return zlib.compress(data, _LEVEL)
+def _deflate(data: bytes) -> bytes:
+    """Compress with zlib; data too short to benefit is stored uncompressed (RFC 1950 and 1951)."""
+    if len(data) >= _MIN_COMPRESSED:
+        return zlib.compress(data, _COMPRESSION_LEVEL)
     stored = struct.pack("<HH", len(data), ~len(data) & 0xFFFF)
     return b"\x78\x01\x01" + stored + data + struct.pack(">I", zlib.adler32(data))
 
 
-def _size(size: int) -> bytes:
+def _size_bytes(size: int) -> bytes:
     out = bytearray()
     while size > 0x7F:
         out.append(0x80 | size & 0x7F)
@@ -185,8 +185,8 @@ def _size(size: int) -> bytes:
     return bytes(out)
 
 
-def _copy(offset: int, size: int) -> bytes:
-    """Offset and size are below 2^24; zero bytes of them are left out, and bits say which."""
+def _copy_instruction(offset: int, size: int) -> bytes:
+    """Copy `size` bytes from `offset`, both below 2^24. Zero bytes are omitted; flag bits say which bytes follow."""
     out = bytearray()
     bits = 0x80
     for value, first in ((offset, 0), (size, 4)):

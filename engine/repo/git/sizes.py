@@ -1,4 +1,4 @@
-"""How large files of a commit are."""
+"""Reads the sizes of files in a commit."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,8 +8,8 @@ import pygit2
 from engine.domain.types import CommitId
 
 
-def sizes_of(git_dir: Path, commit: CommitId, paths: Iterable[str]) -> dict[str, int]:
-    """In bytes, by path; what is no file there, or no longer, is left out. Empty where there is no such repo."""
+def file_sizes(git_dir: Path, commit: CommitId, paths: Iterable[str]) -> dict[str, int]:
+    """Sizes in bytes by path. Leaves out paths that are not files in `commit`; empty without such a repo or commit."""
     try:
         tree = pygit2.Repository(str(git_dir))[commit].peel(pygit2.Commit).tree
     except (pygit2.GitError, KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""Trees of a project: what changes make of one, and how two differ. The cost is what changed."""
+"""Applies changes to a git tree and compares two trees, at a cost proportional to what changed."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -6,37 +6,37 @@ from collections.abc import Iterator, Mapping
 import pygit2
 from msgspec import Struct
 
-from engine.repo.git.line_endings import kept
+from engine.repo.git.line_endings import convert_to_git
 
 FILE, EXECUTABLE, LINK, FOLDER = 0o100644, 0o100755, 0o120000, 0o040000
-EMPTY = pygit2.Oid(hex="4b825dc642cb6eb9a060e54bf8d69288fbee4904")
+EMPTY_TREE = pygit2.Oid(hex="4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 
 
 class Content(Struct, frozen=True):
-    """A touched file: its git mode and content (a link's is its target)."""
+    """A changed file: its git mode and content (for a symlink, its target)."""
 
     mode: int
     data: bytes
 
 
-Changes = dict[str, Content | None]
-"""By path; None for what is gone (a file, or a folder with all below it)."""
+FileChanges = dict[str, Content | None]
+"""By path; None for a deleted file, or a deleted folder with everything below it."""
 
 
 def entries_of(tree: pygit2.Tree | None) -> dict[str, pygit2.Object]:
     return {os.fsdecode(entry.raw_name or b""): entry for entry in tree} if tree is not None else {}
 
 
-def apply(
-    repo: pygit2.Repository, tree: pygit2.Tree | None, changes: Changes, attributes: str, prefix: str = ""
+def apply_changes(
+    repo: pygit2.Repository, tree: pygit2.Tree | None, changes: FileChanges, attributes: str, prefix: str = ""
 ) -> pygit2.Oid:
-    """Write the tree that `changes` make of `tree`; only folders on the way to a change are written anew.
+    """Write `tree` with `changes` applied, rewriting only the folders above a change.
 
-    `attributes` is the commit whose `.gitattributes` say which line endings are kept. `prefix` is where `tree` is.
+    `attributes` is the commit whose `.gitattributes` decide about line endings. `prefix` is the path of `tree`.
     """
     known = entries_of(tree)
     entries = {name: (int(entry.filemode), entry.id) for name, entry in known.items()}
-    inner: dict[str, Changes] = {}
+    inner: dict[str, FileChanges] = {}
     for path, content in changes.items():
         name, _, rest = path.partition("/")
         if rest:
@@ -46,21 +46,21 @@ def apply(
         if content is not None:
             data = content.data
             if content.mode != LINK:
-                data = kept(repo, data, prefix + name, attributes, known.get(name))
+                data = convert_to_git(repo, data, prefix + name, attributes, known.get(name))
             entries[name] = (content.mode, repo.create_blob(data))
     for name, below in inner.items():
         old = known.get(name)
         folder = old if isinstance(old, pygit2.Tree) and name not in changes else None
-        made = apply(repo, folder, below, attributes, f"{prefix}{name}/")
-        if made == EMPTY:
+        written = apply_changes(repo, folder, below, attributes, f"{prefix}{name}/")
+        if written == EMPTY_TREE:
             entries.pop(name, None)
         else:
-            entries[name] = (FOLDER, made)
+            entries[name] = (FOLDER, written)
     return _write_tree(repo, entries)
 
 
 def _write_tree(repo: pygit2.Repository, entries: Mapping[str, tuple[int, pygit2.Oid]]) -> pygit2.Oid:
-    """Written by hand: the library's builder knows no names that are not UTF-8."""
+    """Encodes the tree by hand because pygit2's builder accepts only UTF-8 names."""
     rows = []
     for name, (mode, oid) in entries.items():
         raw = os.fsencode(name)
@@ -71,9 +71,9 @@ def _write_tree(repo: pygit2.Repository, entries: Mapping[str, tuple[int, pygit2
 def differences(
     old: pygit2.Tree | None, new: pygit2.Tree | None, prefix: str = ""
 ) -> Iterator[tuple[str, pygit2.Object | None]]:
-    """Each path where `new` has another file, with its entry there; None where it has none.
+    """Each path whose file differs, with its entry in `new`, or None where `new` has no file.
 
-    Folders that are the same are not looked into: the library's own comparison walks the whole project.
+    Skips identical folders, unlike pygit2's own comparison, which walks the whole project.
     """
     before, after = entries_of(old), entries_of(new)
     for name in sorted(before.keys() | after.keys()):

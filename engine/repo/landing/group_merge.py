@@ -14,7 +14,7 @@ from engine.domain.collisions import LARGE
 from engine.domain.types import CommitId, LandingState
 from engine.ports.protocols import LandResult
 from engine.repo.changes.change import Change, message_bytes
-from engine.repo.git.objects import REGULAR, SUBMODULE_MODE, TREE_MODE, Entry, Id, NewObjects, ObjectStore
+from engine.repo.git.objects import FILE_MODES, SUBMODULE_MODE, TREE_MODE, NewObjects, ObjectId, ObjectStore, TreeEntry
 from engine.repo.landing import line_merge
 
 WHO = "swarm-tui <swarm@localhost>"
@@ -37,9 +37,9 @@ class Question(Struct, frozen=True):
     """Three contents of one file that are to be merged: as it was, on trunk, and in a change."""
 
     path: bytes
-    old: Id
-    ours: Id
-    theirs: Id
+    old: ObjectId
+    ours: ObjectId
+    theirs: ObjectId
 
 
 class Answer(Struct, frozen=True):
@@ -50,7 +50,7 @@ class Answer(Struct, frozen=True):
 
 
 class Group:
-    """One group on its way. Landings that `decide` lets through move its `tip`; nothing is on disk until packed.
+    """One group on its way. Landings that `decide` lets through move its `tip`; nothing is on disk until pack_body.
 
     `knows` tells whether a commit is on trunk, `on_disk` what a commit changes (None: it cannot be read). `at` is the
     time of the commits, in seconds since 1970.
@@ -60,7 +60,7 @@ class Group:
         self,
         store: ObjectStore,
         tip: CommitId,
-        root: Id,
+        root: ObjectId,
         knows: Callable[[CommitId], bool],
         on_disk: Callable[[CommitId], Change | None],
         at: int,
@@ -73,11 +73,11 @@ class Group:
         self._knows = knows
         self._on_disk = on_disk
         self._at = at
-        self._answers: dict[Question, tuple[bool, Id]] = {}
+        self._answers: dict[Question, tuple[bool, ObjectId]] = {}
         self._attributes_moved = False
 
     @property
-    def root(self) -> Id:
+    def root(self) -> ObjectId:
         """The tree of the tip."""
         return self._root
 
@@ -103,7 +103,7 @@ class Group:
         if change is None or not self._knows(change.base):
             return None
         if change.objects is not None:
-            self.new.borrowed.update(change.objects.made)
+            self.new.borrowed.update(change.objects.unwritten)
         merge = _Merge(self.new, change, self._root)
         try:
             return merge if merge.by_path() else None
@@ -129,7 +129,7 @@ class Group:
             found = self.new.entry(self._root, folder + _ATTRIBUTES)
             if (
                 found is not None
-                and found[0] in REGULAR
+                and found[0] in FILE_MODES
                 and any(word in self.new.read(found[1]) for word in line_merge.TELLING)
             ):
                 return True
@@ -156,7 +156,7 @@ class Group:
                 edits[question.path] = (mode, oid)
         if not conflicts and not edits:
             return LandResult(LandingState.EMPTY, self.tip)
-        tree = self.new.edit(self._root, edits)
+        tree = self.new.edit_tree(self._root, edits)
         for entry in edits.values():
             if entry is not None:
                 self.new.adopt(entry[1])
@@ -184,11 +184,11 @@ class _Merge:
     decided one by one.
     """
 
-    def __init__(self, new: NewObjects, change: Change, root: Id) -> None:
+    def __init__(self, new: NewObjects, change: Change, root: ObjectId) -> None:
         self._new = new
         self._change = change
         self._root = root
-        self.edits: dict[bytes, Entry | None] = {}
+        self.edits: dict[bytes, TreeEntry | None] = {}
         self.questions: dict[Question, bytes] = {}
         """With the mode that the merged file will have."""
 
@@ -197,7 +197,7 @@ class _Merge:
         changed = self._new.differences(self._change.base_tree, self._change.tree)
         return all(self._path(path, was, theirs) for path, (was, theirs) in changed.items())
 
-    def _path(self, path: bytes, was: Entry | None, theirs: Entry | None) -> bool:
+    def _path(self, path: bytes, was: TreeEntry | None, theirs: TreeEntry | None) -> bool:
         ours = self._new.entry(self._root, path)
         if any(entry is not None and entry[0] == SUBMODULE_MODE for entry in (was, theirs, ours)):
             return False
@@ -206,7 +206,7 @@ class _Merge:
             return (was is not None or self._has_room(path)) and (theirs is not None or self._may_go(path))
         if ours is None or was is None or theirs is None:
             return ours is not None and ours == theirs
-        if any(entry[0] not in REGULAR for entry in (was, theirs, ours)):
+        if any(entry[0] not in FILE_MODES for entry in (was, theirs, ours)):
             return ours == theirs
         mode = theirs[0] if ours[0] == was[0] else ours[0]
         if len({was[1], ours[1], theirs[1]}) == 3:
@@ -236,9 +236,9 @@ class _Merge:
         return True
 
 
-def large_files(new: NewObjects, edits: Mapping[bytes, Entry | None]) -> dict[str, int]:
+def large_files(new: NewObjects, edits: Mapping[bytes, TreeEntry | None]) -> dict[str, int]:
     """The sizes of the files among those that are large."""
-    kept = [(path, entry[1]) for path, entry in edits.items() if entry is not None and entry[0] in REGULAR]
+    kept = [(path, entry[1]) for path, entry in edits.items() if entry is not None and entry[0] in FILE_MODES]
     return {_shown(path): size for path, oid in kept if (size := len(new.read(oid))) >= LARGE}
 
 

@@ -1,6 +1,6 @@
 """Keeps a trunk's objects few and small over a long run, without ever taking one away.
 
-Packs are joined geometrically: only those that are small beside what is to be written, so that a week of landings
+PackRollup are joined geometrically: only those that are small beside what is to be written, so that a week of landings
 rewrites each object a few times. What a new pack replaces stays until the next round, for whoever has it open. Objects
 that no ref names are kept like all others: a live copy may stand on them. (`git repack -d` refuses a repo with
 `extensions.preciousObjects`, and would drop those.)
@@ -21,7 +21,7 @@ EVERY = 2_000
 LOOSE = 2_000
 """Loose objects that are left alone."""
 PACKS = 128
-"""Packs that are left alone: more than landings leave in one process, which join their own as they go."""
+"""PackRollup that are left alone: more than landings leave in one process, which join their own as they go."""
 GROWTH = 2
 TRIES = 5
 AGAIN_S = 0.2

@@ -10,8 +10,8 @@ from msgspec import Struct, structs
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
 from engine.repo.git.git import Git
-from engine.repo.git.objects import Id, NewObjects, ObjectStore
-from engine.repo.git.pack_writer import packed, write_pack
+from engine.repo.git.objects import NewObjects, ObjectId, ObjectStore
+from engine.repo.git.pack_writer import pack_body, write_pack
 from engine.repo.landing.group_merge import WHO, Answer, Question
 
 OURS = "trunk"
@@ -43,7 +43,8 @@ class Merger:
     One merge at a time: the caller serialises.
     """
 
-    def __init__(self, folder: Path, trunk_git: Path, object_format: str) -> None:
+    def __init__(self, trunk_git: Path, object_format: str) -> None:
+        folder = trunk_git / "merging"
         self._folder = folder
         self._attributes = folder / "attributes"
         self._objects = trunk_git / "objects"
@@ -88,7 +89,7 @@ class Merger:
         if result.exit not in (0, 1) or (result.exit == 1 and not result.out):
             if "not something we can merge" in result.err:
                 return Merge("", refused=f"there is no commit {theirs}")
-            raise SwarmError(ErrorKind.GIT, f"git merge-tree: {result.complaint}", "check the repo: git fsck")
+            raise SwarmError(ErrorKind.GIT, f"git merge-tree: {result.error_line}", "check the repo: git fsck")
         return _parse(result.out, clean=result.exit == 0)
 
     async def merge_contents(
@@ -110,22 +111,22 @@ class Merger:
         )
         tree, *conflicts = result.out.split(b"\0")
         if not tree:
-            raise SwarmError(ErrorKind.GIT, f"git merge-tree: {result.complaint}", "check the repo: git fsck")
+            raise SwarmError(ErrorKind.GIT, f"git merge-tree: {result.error_line}", "check the repo: git fsck")
         marked = {entry.partition(b"\t")[2] for entry in conflicts}
         return await asyncio.to_thread(_answers, questions, side, bytes.fromhex(tree.decode("ascii")), marked)
 
-    def _pose(self, questions: Collection[Question], new: NewObjects, side: NewObjects) -> tuple[Id, Id]:
+    def _pose(self, questions: Collection[Question], new: NewObjects, side: NewObjects) -> tuple[ObjectId, ObjectId]:
         """Write the two commits that are to be merged, with their base, where nothing else is."""
         shutil.rmtree(self._contents, ignore_errors=True)
         (self._contents / "pack").mkdir(parents=True)
         trees = []
         for which in ("old", "ours", "theirs"):
             files = {question.path: getattr(question, which) for question in questions}
-            side.made.update((oid, (b"blob", new.read(oid))) for oid in files.values())
-            trees.append(side.edit(side.empty, {path: (b"100644", oid) for path, oid in files.items()}))
+            side.unwritten.update((oid, (b"blob", new.read(oid))) for oid in files.values())
+            trees.append(side.edit_tree(side.empty_tree, {path: (b"100644", oid) for path, oid in files.items()}))
         base = side.commit(trees[0], [], WHO, 0, b"old")
         ours, theirs = (side.commit(tree, [base.hex()], WHO, 0, b"side") for tree in trees[1:])
-        write_pack(self._contents / "pack", *packed(side), side.store.new_hash, durable=False)
+        write_pack(self._contents / "pack", *pack_body(side), side.store.new_hash, durable=False)
         return ours, theirs
 
     def moved(self, old: CommitId, new: CommitId, paths: tuple[str, ...]) -> None:
@@ -153,7 +154,9 @@ class Merger:
         self._attributes_of = commit
 
 
-def _answers(questions: Collection[Question], side: NewObjects, tree: Id, marked: set[bytes]) -> dict[bytes, Answer]:
+def _answers(
+    questions: Collection[Question], side: NewObjects, tree: ObjectId, marked: set[bytes]
+) -> dict[bytes, Answer]:
     found = {}
     for question in questions:
         entry = side.entry(tree, question.path)

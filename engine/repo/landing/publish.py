@@ -46,7 +46,9 @@ async def _fetch(git: Git, trunk_git: Path, source: str, target: str) -> str:
     if "cannot lock ref" in result.err or ".lock': File exists" in result.err:
         return "another git process holds it"
     raise SwarmError(
-        ErrorKind.GIT, f"cannot publish {target}: {result.complaint}", "check that the repo is there and can be written"
+        ErrorKind.GIT,
+        f"cannot publish {target}: {result.error_line}",
+        "check that the repo is there and can be written",
     )
 
 

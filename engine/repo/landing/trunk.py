@@ -14,17 +14,18 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId, LandingState, RunId, TaskId
 from engine.ports.protocols import LandResult
 from engine.repo.changes.pending import Offers
-from engine.repo.git.alternates import all_objects, write_alternates
-from engine.repo.git.git import Git, TookTooLongError, hint_of
+from engine.repo.git.alternates import object_folders, write_alternates
+from engine.repo.git.commit_patch import patch_between
+from engine.repo.git.git import Git, GitTimeoutError, disk_error
 from engine.repo.git.objects import NewObjects, ObjectStore
-from engine.repo.git.pack_rollup import Packs
-from engine.repo.git.refs import loose, swap_loose
-from engine.repo.git.sizes import sizes_of
-from engine.repo.git.source import SourceRepo
+from engine.repo.git.pack_rollup import PackRollup
+from engine.repo.git.refs import STALE_S, Refs
+from engine.repo.git.sizes import file_sizes
 from engine.repo.landing.group_merge import CONFLICTS, Group, Offer
 from engine.repo.landing.history import History
 from engine.repo.landing.merge import Merger
 from engine.repo.landing.publish import publish
+from engine.repo.source import SourceRepo
 
 NAME = "trunk.git"
 
@@ -36,8 +37,6 @@ _TOGETHER = 256
 """Landings of one group."""
 _ROUNDS = 4
 """How often a group asks git about contents; landings that change the same file need a round each."""
-_LONGEST_PATCH = 32 * 1024 * 1024
-_STALE_LOCK_S = 10.0
 _TOO_LONG = "git took too long to merge it: a large file in which lines repeat was changed on trunk as well"
 _T = TypeVar("_T")
 
@@ -49,15 +48,25 @@ class GitTrunk:
     what is under way is then merged again. `offers` take finished changes from the copies of this process.
     """
 
-    def __init__(self, git_dir: Path, source_root: Path, run: RunId, base: CommitId, object_format: str) -> None:
+    def __init__(
+        self,
+        git_dir: Path,
+        source_root: Path,
+        run: RunId,
+        base: CommitId,
+        object_format: str,
+        refs: Refs | None = None,
+        merger: Merger | None = None,
+    ) -> None:
         self.git_dir = git_dir
         self.base = base
         self._source_root = source_root
         self._run = run
         self._git = Git(git_dir, git_dir=git_dir)
-        self._merger = Merger(git_dir / "merging", git_dir, object_format)
+        self._refs = refs or Refs(git_dir)
+        self._merger = merger or Merger(git_dir, object_format)
         self._store = ObjectStore(git_dir, object_format)
-        self._packs = Packs(git_dir / "objects" / "pack", self._store.new_hash)
+        self._packs = PackRollup(git_dir / "objects" / "pack", self._store.new_hash)
         self._history = History(self._git, base)
         self._waiting: list[Offer] = []
         self._lander: asyncio.Task[None] | None = None
@@ -78,7 +87,7 @@ class GitTrunk:
             *("init", "--quiet", "--bare", "--template=", "--initial-branch=trunk"),
             *(f"--object-format={source.object_format}", str(half)),
         )
-        write_alternates(half, all_objects(source.objects))
+        write_alternates(half, object_folders(source.objects))
         if source.shallow:
             shutil.copyfile(source.common_dir / "shallow", half / "shallow")
         git = Git(half, git_dir=half)
@@ -100,7 +109,7 @@ class GitTrunk:
         return await cls.open(folder)
 
     @classmethod
-    async def open(cls, folder: Path) -> "GitTrunk":
+    async def open(cls, folder: Path, *, refs: Refs | None = None, merger: Merger | None = None) -> "GitTrunk":
         """Open the trunk that `create` made. Raises SwarmError (state) when it is not there or not whole."""
         git_dir = (folder / NAME).absolute()
         if not git_dir.is_dir():
@@ -119,19 +128,19 @@ class GitTrunk:
             raise SwarmError(
                 ErrorKind.STATE, f"the trunk in {folder} cannot be read: {error.message}", "is the repo where it was?"
             ) from error
-        trunk = cls(git_dir, Path(source_root), run, base, object_format)
+        trunk = cls(git_dir, Path(source_root), run, base, object_format, refs, merger)
         trunk._merger.prepare()
         return trunk
 
     async def tip(self) -> CommitId:
-        found = await self._ref(_TRUNK)
+        found = await self._refs.read(_TRUNK)
         if found is None:
             raise SwarmError(ErrorKind.GIT, f"{_TRUNK} is gone from {self.git_dir}", "restore it, then resume")
         return found
 
     async def green(self) -> CommitId | None:
         """The newest commit that passed the check; None before the first."""
-        return await self._ref(_GREEN)
+        return await self._refs.read(_GREEN)
 
     async def land(self, change: CommitId, message: str) -> LandResult:
         """See protocols.Trunk. Raises SwarmError (git) when git or the disk fails; it has not landed then.
@@ -200,15 +209,15 @@ class GitTrunk:
                 break
             try:
                 answers = await self._merger.merge_contents(tip, group.questions.values(), group.new)
-            except TookTooLongError:  # one by one, so that the file that takes so long stops no other landing
+            except GitTimeoutError:  # one by one, so that the file that takes so long stops no other landing
                 waiting, left = [], [*left, *waiting]
                 break
             group.answer(answers)
             waiting, more = await asyncio.to_thread(group.decide, waiting)
             left += more
-        if group.new.made:
+        if group.new.unwritten:
             await asyncio.to_thread(self._packs.add, group.new)
-        if group.tip != tip and not await _whole(self._swap(_TRUNK, group.tip, tip)):
+        if group.tip != tip and not await _whole(self._refs.compare_and_swap(_TRUNK, group.tip, tip)):
             return None
         for offer, result in group.results:
             if result.commit is not None:
@@ -234,7 +243,7 @@ class GitTrunk:
     async def _merge_by_git(self, tip: CommitId, offer: Offer) -> LandResult | None:
         try:
             merge = await self._merger.merge(tip, offer.commit)
-        except TookTooLongError:
+        except GitTimeoutError:
             return LandResult(LandingState.REFUSED, tip, reason=_TOO_LONG)
         if merge.refused:
             return LandResult(LandingState.REFUSED, tip, reason=merge.refused)
@@ -247,9 +256,9 @@ class GitTrunk:
         if not paths:
             return LandResult(LandingState.EMPTY, tip)
         commit = await self._commit(merge.tree, tip, offer.message)
-        sizes = await asyncio.to_thread(sizes_of, self.git_dir, commit, paths)
+        sizes = await asyncio.to_thread(file_sizes, self.git_dir, commit, paths)
         large = {path: size for path, size in sizes.items() if size >= LARGE}
-        if not await _whole(self._swap(_TRUNK, commit, tip)):
+        if not await _whole(self._refs.compare_and_swap(_TRUNK, commit, tip)):
             return None
         return LandResult(LandingState.MERGED, tip, commit=commit, paths=paths, large=large)
 
@@ -303,13 +312,7 @@ class GitTrunk:
 
     async def diff(self, old: CommitId, new: CommitId) -> str:
         """See protocols.Trunk. A patch over 32 MiB is cut at the end of a line."""
-        result = await self._git.run(
-            *("diff-tree", "-r", "-p", "-M", "--no-ext-diff", "--no-textconv", "--no-color", "--no-commit-id"),
-            *("--src-prefix=a/", "--dst-prefix=b/", old, new, "--"),
-            limit=_LONGEST_PATCH,
-        )
-        patch = result.out[: result.out.rfind(b"\n") + 1] if result.cut else result.out
-        return patch.decode("utf-8", "replace")
+        return await patch_between(self._git, old, new)
 
     async def move_green(self, commit: CommitId) -> None:
         """Move green forward to a commit of trunk; an older one than green leaves it where it is.
@@ -321,7 +324,7 @@ class GitTrunk:
         old = await self.green()
         if old is not None and await self._is_ancestor(commit, old):
             return
-        if not await _whole(self._swap(_GREEN, commit, old)):
+        if not await _whole(self._refs.compare_and_swap(_GREEN, commit, old)):
             raise SwarmError(ErrorKind.GIT, "green was moved by someone else", "leave refs/heads/green to the swarm")
 
     async def publish(self) -> str:
@@ -329,12 +332,6 @@ class GitTrunk:
         async with self._publishing:
             names = ["trunk"] if await self.green() is None else ["trunk", "green"]
             return await _whole(publish(self.git_dir, self._source_root, self._run, names))
-
-    async def _ref(self, name: str) -> CommitId | None:
-        if (found := loose(self.git_dir, name)) is not None:
-            return found
-        result = await self._git.run("rev-parse", "--verify", "--quiet", name, accept=(0, 1))
-        return CommitId(result.text) if result.exit == 0 else None
 
     async def _changed(self, tip: CommitId, tree: str) -> tuple[str, ...]:
         listing = await self._git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", tip, tree, "--")
@@ -348,51 +345,12 @@ class GitTrunk:
         result = await self._git.run("merge-base", "--is-ancestor", commit, of, accept=(0, 1))
         return result.exit == 0
 
-    async def _swap(self, ref: str, new: CommitId, old: CommitId | None) -> bool:
-        """Set a ref if it still is `old` (None: is not there). False when it is not.
-
-        A lock that someone else holds is waited for; one that is old enough to be a dead process's goes.
-        """
-        for turn in range(_TRIES):
-            if old is not None and loose(self.git_dir, ref) is not None:
-                try:
-                    return await asyncio.to_thread(swap_loose, self.git_dir, ref, new, old)
-                except FileExistsError:
-                    pass
-                except OSError as error:
-                    raise _disk_trouble(f"{ref} cannot be moved", error) from error
-            else:
-                expected = old or "0" * len(new)
-                result = await self._git.run("update-ref", "--no-deref", ref, new, expected, accept=range(256))
-                if result.exit == 0:
-                    return True
-                if (now := await self._ref(ref)) != old:
-                    return now == new
-                if "File exists" not in result.err:
-                    raise SwarmError(ErrorKind.GIT, f"git update-ref: {result.complaint}", hint_of(result.err))
-            self._remove_stale_lock(ref)
-            await asyncio.sleep(0.01 * (turn + 1))
-        raise SwarmError(ErrorKind.GIT, f"{ref} stays locked", f"remove {self.git_dir / ref}.lock if no git runs")
-
-    def _remove_stale_lock(self, ref: str) -> None:
-        lock = self.git_dir / f"{ref}.lock"
-        try:
-            if time.time() - lock.stat().st_mtime > _STALE_LOCK_S:
-                lock.unlink()
-        except FileNotFoundError:
-            pass
-
 
 def _trouble(error: Exception) -> Exception:
     """One for each who is told."""
     if isinstance(error, SwarmError):
         return SwarmError(error.kind, error.message, error.hint)
-    return _disk_trouble("the landing cannot be written", error) if isinstance(error, OSError) else error
-
-
-def _disk_trouble(what: str, error: OSError) -> SwarmError:
-    said = error.strerror or str(error)
-    return SwarmError(ErrorKind.GIT, f"{what}: {said}", hint_of(said))
+    return disk_error("the landing cannot be written", error) if isinstance(error, OSError) else error
 
 
 async def _whole(work: Coroutine[object, object, _T]) -> _T:
@@ -414,5 +372,5 @@ def _remove_leftovers(git_dir: Path) -> None:
                 (Path(folder) / name).unlink(missing_ok=True)
     for half in (git_dir / "objects" / "pack").glob("tmp_*"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - half.stat().st_mtime > _STALE_LOCK_S:  # a git that outlived its engine may be at work
+            if time.time() - half.stat().st_mtime > STALE_S:  # a git that outlived its engine may be at work
                 half.unlink()

@@ -17,9 +17,9 @@ import pygit2
 from msgspec import Struct
 
 from engine.domain.types import CommitId
-from engine.repo.git.alternates import all_objects, write_alternates
-from engine.repo.git.index import Entries, Index, Mark, Marks, decode, encode, entry
-from engine.repo.git.line_endings import checked_out
+from engine.repo.git.alternates import object_folders, write_alternates
+from engine.repo.git.index import Index, IndexEntries, IndexEntry, RawEntries, decode_index, encode_entry, encode_index
+from engine.repo.git.line_endings import convert_to_work_tree
 from engine.repo.git.trees import EXECUTABLE, LINK
 
 CONFIG = """[core]
@@ -79,21 +79,21 @@ def check_out(origin: Origin, folder: Path, commit: CommitId, head: Head) -> Ind
     _run_git(folder, "read-tree", commit)
     _run_git(folder, "checkout-index", "--all", "--force")
     file = folder / ".git" / "index"
-    index = decode(file.read_bytes())
-    dated = encode(index, _dated(folder, index, time.time_ns() - PAST_S * 1_000_000_000))
+    index = decode_index(file.read_bytes())
+    dated = encode_index(index, _dated(folder, index, time.time_ns() - PAST_S * 1_000_000_000))
     file.write_bytes(dated)
-    return decode(dated)
+    return decode_index(dated)
 
 
-def _dated(folder: Path, index: Index, modified_ns: int) -> Entries:
+def _dated(folder: Path, index: Index, modified_ns: int) -> RawEntries:
     """Date all files to one moment, and the index with them: nothing needs to be read again to know it unchanged."""
     root = os.fsencode(folder)
-    found: Entries = {}
+    found: RawEntries = {}
     for path, mode, oid in index.entries():
         if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
             where = os.path.join(root, path)
             os.utime(where, ns=(modified_ns, modified_ns), follow_symlinks=False)
-            found[path] = entry(path, mode, oid, os.lstat(where).st_size, modified_ns)
+            found[path] = encode_entry(path, mode, oid, os.lstat(where).st_size, modified_ns)
     return found
 
 
@@ -101,7 +101,7 @@ def _make_git(origin: Origin, git: Path, head: Head) -> None:
     for name in ("objects/pack", "refs/tags", "info"):
         (git / name).mkdir(parents=True)
     (git / "info" / "exclude").write_bytes(origin.excludes)
-    write_alternates(git, all_objects(origin.trunk / "objects"))
+    write_alternates(git, object_folders(origin.trunk / "objects"))
     (git / "config").write_text(CONFIG)
     (git / "HEAD").write_text(HEAD)
     _point(git, head)
@@ -138,17 +138,17 @@ def _run_git(folder: Path, *args: str) -> None:
 class Delta(Struct, frozen=True):
     """What a layer holds: its entries of the index, and how many bytes its files have."""
 
-    entries: Entries
+    entries: RawEntries
     size: int
 
 
-def lay_delta(repo: pygit2.Repository, folder: Path, commit: CommitId, marks: Marks) -> Delta:
+def lay_delta(repo: pygit2.Repository, folder: Path, commit: CommitId, marks: IndexEntries) -> Delta:
     """Make `folder` a layer that shows these files of `commit`, each with its time, and hides what is None.
 
     Raises OSError, pygit2.GitError, KeyError.
     """
     folder.mkdir(parents=True)
-    entries: Entries = {}
+    entries: RawEntries = {}
     size = 0
     for name, mark in marks.items():
         if mark is None:
@@ -163,10 +163,10 @@ def lay_delta(repo: pygit2.Repository, folder: Path, commit: CommitId, marks: Ma
     return Delta(entries, size)
 
 
-def finish_delta(folder: Path, head: Head, index: Index, changed: Entries) -> None:
+def finish_delta(folder: Path, head: Head, index: Index, changed: RawEntries) -> None:
     """The agent's own git as it is to be on this layer. `changed`: since the checkout with `index`."""
     _point(folder / ".git", head)
-    (folder / ".git" / "index").write_bytes(encode(index, changed))
+    (folder / ".git" / "index").write_bytes(encode_index(index, changed))
 
 
 def agents_git(layer: Path) -> list[tuple[str, bytes]]:
@@ -181,22 +181,22 @@ def _tree(repo: pygit2.Repository, commit: CommitId) -> pygit2.Tree:
     return repo[commit].peel(pygit2.Commit).tree
 
 
-def _write(repo: pygit2.Repository, folder: Path, path: str, mark: Mark, commit: CommitId) -> bytes:
+def _write(repo: pygit2.Repository, folder: Path, path: str, mark: IndexEntry, commit: CommitId) -> bytes:
     """Write one file of a commit as a checkout would. Returns its entry of the index."""
     where, name, mode = folder / path, os.fsencode(path), mark.mode
     where.parent.mkdir(parents=True, exist_ok=True)
     if mode == pygit2.GIT_FILEMODE_COMMIT:
         where.mkdir(exist_ok=True)
-        return entry(name, mode, mark.oid, 0, 0)
+        return encode_entry(name, mode, mark.oid, 0, 0)
     data = repo[pygit2.Oid(raw=mark.oid)].peel(pygit2.Blob).data
     if mode == LINK:
         os.symlink(data, os.fsencode(where))
     else:
         bits = 0o777 if mode == EXECUTABLE else 0o666
         with os.fdopen(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, bits), "wb") as file:
-            file.write(checked_out(repo, data, path, commit))
+            file.write(convert_to_work_tree(repo, data, path, commit))
     os.utime(where, ns=(mark.modified_ns, mark.modified_ns), follow_symlinks=False)
-    return entry(name, mode, mark.oid, os.lstat(where).st_size, mark.modified_ns)
+    return encode_entry(name, mode, mark.oid, os.lstat(where).st_size, mark.modified_ns)
 
 
 def _whiteout(layer: Path, path: bytes, tree: pygit2.Tree) -> None:
@@ -258,7 +258,7 @@ def merge_layers(origin: Origin, folders: tuple[Path, ...], target: Path, head: 
     """
     link_shown(folders, target)
     _make_git(origin, target / ".git", head)
-    (target / ".git" / "index").write_bytes(encode(index, {}))
+    (target / ".git" / "index").write_bytes(encode_index(index, {}))
 
 
 def link_shown(folders: Sequence[Path], target: Path) -> None:

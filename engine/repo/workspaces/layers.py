@@ -20,9 +20,9 @@ from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
-from engine.repo.git.excludes import Excludes
-from engine.repo.git.index import Entries, Index, Marks, decode, encode
+from engine.repo.git.index import Index, IndexEntries, RawEntries, decode_index, encode_index
 from engine.repo.workspaces.checkout import Head, Origin, check_out, finish_delta, lay_delta, merge_layers, received
+from engine.repo.workspaces.excludes import Excludes
 from engine.repo.workspaces.mtimes import Times, moved, rebased
 from engine.repo.workspaces.trash import Trash
 from engine.repo.workspaces.warm_builds import DEEPEST as DEEPEST_BUILDS
@@ -61,7 +61,7 @@ class _Step(Struct, frozen=True):
     layer: Layer
     head: Head
     times: Times
-    changed: Entries
+    changed: RawEntries
     size: int
     own: int
 
@@ -248,7 +248,7 @@ class Layers:
         base = self._base
         assert base is not None
         folder = self._new_folder()
-        index = decode(encode(base.index, top.changed))
+        index = decode_index(encode_index(base.index, top.changed))
         self._hold(top.layer)
         try:
             await asyncio.to_thread(merge_layers, self._origin, top.layer.folders, folder, top.head, index)
@@ -265,7 +265,7 @@ class Layers:
             self.release(top.layer)
 
 
-def _new(times: Times, under: Times) -> Marks:
+def _new(times: Times, under: Times) -> IndexEntries:
     """What is not shown as it is to be by what lies `under`, which has the same base and came before."""
     return {path: mark for path, mark in times.marks.items() if mark != under.of(path)}
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.domain.types import CommitId
-from engine.repo.git.index import Index, Mark, Marks
+from engine.repo.git.index import Index, IndexEntries, IndexEntry
 from engine.repo.git.trees import differences
 from engine.repo.workspaces.warm_builds import Builds
 
@@ -22,10 +22,10 @@ class Times(Struct, frozen=True):
 
     commit: CommitId
     index: Index
-    marks: Marks
+    marks: IndexEntries
 
-    def of(self, path: bytes) -> Mark | None:
-        return self.marks[path] if path in self.marks else self.index.mark(path)
+    def of(self, path: bytes) -> IndexEntry | None:
+        return self.marks[path] if path in self.marks else self.index.find(path)
 
 
 def moved(repo: pygit2.Repository, times: Times, commit: CommitId, now_ns: int, builds: Builds | None = None) -> Times:
@@ -50,15 +50,15 @@ def moved(repo: pygit2.Repository, times: Times, commit: CommitId, now_ns: int, 
 
 def rebased(times: Times, index: Index) -> Times:
     """The same on another base."""
-    marks = {path: mark for path, mark in times.marks.items() if mark != index.mark(path)}
+    marks = {path: mark for path, mark in times.marks.items() if mark != index.find(path)}
     return Times(times.commit, index, marks)
 
 
-def _mark(found: pygit2.Object | None, now_ns: int) -> Mark | None:
+def _mark(found: pygit2.Object | None, now_ns: int) -> IndexEntry | None:
     if found is None:
         return None
     submodule = found.filemode == pygit2.GIT_FILEMODE_COMMIT
-    return Mark(int(found.filemode), found.id.raw, 0 if submodule else now_ns)
+    return IndexEntry(int(found.filemode), found.id.raw, 0 if submodule else now_ns)
 
 
 def _tree(repo: pygit2.Repository, commit: CommitId) -> pygit2.Tree:

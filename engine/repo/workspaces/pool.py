@@ -12,10 +12,10 @@ from engine.domain.types import AgentId, CommitId
 from engine.domain.units import size_bytes
 from engine.ports.protocols import Workspace, WorkspaceError
 from engine.repo.changes.pending import Offers
-from engine.repo.git.alternates import all_objects
-from engine.repo.git.excludes import read_excludes
+from engine.repo.git.alternates import object_folders
 from engine.repo.git.git import Git
 from engine.repo.workspaces.copy_methods import Copy, Spare, make_copy
+from engine.repo.workspaces.excludes import read_excludes
 from engine.repo.workspaces.layers import Layer, Layers
 from engine.repo.workspaces.trash import Trash
 from engine.repo.workspaces.warm_builds import kept_names
@@ -239,7 +239,7 @@ async def open_workspaces(
         raise SwarmError(
             ErrorKind.STATE, f"the workspaces' folder cannot be written: {error}", "choose another with --state-dir"
         ) from error
-    choice = await choose(folder, tuple(map(str, all_objects(trunk_git / "objects"))), settings)
+    choice = await choose(folder, tuple(map(str, object_folders(trunk_git / "objects"))), settings)
     offers = offers or Offers(trunk_git, keep=False)
     return CopiedWorkspaces(folder, trunk_git, choice, layers, trash, offers, build or BuildSettings())
 

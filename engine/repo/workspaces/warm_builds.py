@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.domain.types import CommitId
-from engine.repo.git.ignores import Rules, ignored, parse
+from engine.repo.git.ignores import Rules, is_ignored, parse_rules
 from engine.repo.git.trees import differences
 from engine.repo.workspaces.checkout import OPAQUE, is_opaque, link_shown
 from engine.sandbox.disk import disk_used
@@ -156,11 +156,11 @@ def _ignored(way: list[pygit2.Tree], root: str, excludes: Rules) -> bool:
     names = root.rstrip("/").split("/")
     chain = tuple(_rules(tree) for tree in way)
     return any(
-        ignored(chain[:depth], excludes, "/".join(names[:depth]), depth < len(names) or root.endswith("/"))
+        is_ignored(chain[:depth], excludes, "/".join(names[:depth]), depth < len(names) or root.endswith("/"))
         for depth in range(1, len(names) + 1)
     )
 
 
 def _rules(tree: pygit2.Tree) -> Rules:
     found = next((entry for entry in tree if entry.raw_name == b".gitignore"), None)
-    return parse(found.data) if isinstance(found, pygit2.Blob) else ()
+    return parse_rules(found.data) if isinstance(found, pygit2.Blob) else ()

@@ -16,11 +16,10 @@ from engine.repo.changes.change import message_bytes
 from engine.repo.changes.commit_builder import Made, Order, has_crlf
 from engine.repo.changes.pending import Offers
 from engine.repo.changes.scan import Scan
-from engine.repo.git.alternates import all_objects, make_borrower
-from engine.repo.git.line_endings import checked_out
-from engine.repo.git.line_endings import kept as kept_by_git
+from engine.repo.git.alternates import init_borrower, object_folders
+from engine.repo.git.line_endings import convert_to_git, convert_to_work_tree
 from engine.repo.git.objects import NewObjects
-from engine.repo.git.trees import LINK, Changes, Content, apply, differences
+from engine.repo.git.trees import LINK, Content, FileChanges, apply_changes, differences
 from engine.repo.workspaces.checkout import agents_git
 from engine.repo.workspaces.copy_methods import Copy
 from engine.repo.workspaces.layers import Layer, Layers
@@ -197,7 +196,7 @@ class AgentWorkspace:
         folder = self.copy.folder / "scratch.git"
         with self._looking:
             if not folder.exists():
-                make_borrower(folder, all_objects(self._trunk_git / "objects"))
+                init_borrower(folder, object_folders(self._trunk_git / "objects"))
         return pygit2.Repository(str(folder))
 
     def _tree(self, repo: pygit2.Repository, commit: CommitId) -> pygit2.Tree:
@@ -222,16 +221,16 @@ class AgentWorkspace:
         received = self._tree(repo, self.layer.commit)
         try:
             attributes = self._attributes(repo, received, changes)
-            return repo[apply(repo, received, changes, attributes)].peel(pygit2.Tree)
+            return repo[apply_changes(repo, received, changes, attributes)].peel(pygit2.Tree)
         except (ValueError, pygit2.GitError) as error:
             raise WorkspaceError(f"git cannot store the copy: {error}") from error
 
-    def _attributes(self, repo: pygit2.Repository, received: pygit2.Tree, changes: Changes) -> str:
+    def _attributes(self, repo: pygit2.Repository, received: pygit2.Tree, changes: FileChanges) -> str:
         """A commit with the `.gitattributes` of the base, or with those of the agent where it changed some."""
         own = {path: change for path, change in changes.items() if path.rpartition("/")[2] == ".gitattributes"}
         if not own:
             return self.base
-        tree = apply(repo, received, own, self.base)
+        tree = apply_changes(repo, received, own, self.base)
         who = pygit2.Signature(*AUTHOR)
         return str(repo.create_commit(None, who, who, "attributes", tree, []))
 
@@ -275,7 +274,7 @@ class AgentWorkspace:
             raise WorkspaceError(f"git cannot store the copy: {error}") from error
         return self._offered
 
-    def _as_git_keeps(self, scan: Scan) -> Changes:
+    def _as_git_keeps(self, scan: Scan) -> FileChanges:
         """The changes with the line endings that git stores."""
         if not has_crlf(scan.changes):
             return scan.changes
@@ -285,7 +284,7 @@ class AgentWorkspace:
         def stored(path: str, content: Content) -> Content:
             old = scan.objects.entry(scan.root, os.fsencode(path))
             before = repo.get(pygit2.Oid(raw=old[1])) if old is not None else None
-            return Content(content.mode, kept_by_git(repo, content.data, path, attributes, before))
+            return Content(content.mode, convert_to_git(repo, content.data, path, attributes, before))
 
         return {
             path: content if content is None or content.mode == LINK else stored(path, content)
@@ -311,7 +310,7 @@ class AgentWorkspace:
             elif entry.filemode != pygit2.GIT_FILEMODE_COMMIT:
                 data = repo[entry.id].peel(pygit2.Blob).data
                 mode = int(entry.filemode)
-                put.append((path, mode, data if mode == LINK else checked_out(repo, data, path, commit)))
+                put.append((path, mode, data if mode == LINK else convert_to_work_tree(repo, data, path, commit)))
         return gone, put
 
     # --- the end ---

@@ -1,4 +1,4 @@
-"""Changes as an agent's copy would offer them to trunk."""
+"""FileChanges as an agent's copy would offer them to trunk."""
 
 from collections.abc import Mapping
 

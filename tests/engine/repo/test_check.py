@@ -8,7 +8,7 @@ import pytest
 from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import Output, Workspace, WorkspaceLost
 from engine.repo.check import SUSPECT, ContainedChecker, pytest_failures, suggest_check
-from engine.repo.git.source import inspect_repo
+from engine.repo.source import inspect_repo
 from tests.engine.repo.person import Content, PersonRepo
 from tests.simulated.time import EPOCH, SimulatedClock
 

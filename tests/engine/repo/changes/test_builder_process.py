@@ -1,4 +1,4 @@
-"""Changes made in a process of their own are those that would be made here, and need it no longer than it lives."""
+"""FileChanges made in a process of their own are those that would be made here, and need it no longer than it lives."""
 
 import asyncio
 import os
@@ -12,12 +12,12 @@ from engine.domain.types import CommitId, RunId
 from engine.repo.changes.builder_process import MANY, Maker
 from engine.repo.changes.commit_builder import Made, Order, make
 from engine.repo.changes.scan import LARGEST
-from engine.repo.git.ignores import Rules, parse
-from engine.repo.git.source import inspect_repo
+from engine.repo.git.ignores import Rules, parse_rules
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from tests.engine.repo.person import PersonRepo
 
-IGNORED: Rules = parse(b"*.log\n")
+IGNORED: Rules = parse_rules(b"*.log\n")
 
 
 class Place:

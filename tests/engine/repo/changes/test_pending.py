@@ -1,4 +1,4 @@
-"""Changes that are in memory only, and the groups in which they land."""
+"""FileChanges that are in memory only, and the groups in which they land."""
 
 import asyncio
 import errno
@@ -9,10 +9,10 @@ import pytest
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId, LandingState, RunId, TaskId
-from engine.repo.git.source import inspect_repo
+from engine.repo.git.refs import Refs
 from engine.repo.git.trees import EXECUTABLE, FILE, LINK, Content
-from engine.repo.landing.group_merge import Offer
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from tests.engine.repo.offers import FILES, message, offer
 from tests.engine.repo.person import PersonRepo
 
@@ -144,7 +144,7 @@ async def test_a_group_that_cannot_be_written_is_told_so_and_lands_later(
         assert isinstance(error, SwarmError)
         assert error.kind is ErrorKind.GIT
         assert os.strerror(code) in error.message
-        assert error.hint.startswith(("the disk is full", "the folder cannot be written"))
+        assert error.hint.startswith(("the disk is full", "the folder is not writable"))
     after = await trunk.tip(), sorted(path.name for path in (trunk.git_dir / "objects" / "pack").iterdir())
     assert after == before
     results = await asyncio.gather(*(trunk.land(made, message(f"t-{at}")) for at, made in enumerate(changes)))
@@ -159,25 +159,29 @@ async def test_one_change_that_cannot_be_read_does_not_hold_up_the_others(repo: 
     assert states == [LandingState.MERGED, LandingState.REFUSED, LandingState.MERGED, LandingState.MERGED]
 
 
-async def test_a_landing_that_is_cancelled_while_it_waits_does_not_land(
-    repo: PersonRepo, trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
-    land = trunk._land_together
+class PausedRefs(Refs):
+    """Waits before each swap until it may go on."""
 
-    async def held(tip: CommitId, offers: list[Offer]) -> list[Offer] | None:
-        begun.set()
-        await go_on.wait()
-        return await land(tip, offers)
+    def __init__(self, git_dir: Path) -> None:
+        super().__init__(git_dir)
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
 
-    monkeypatch.setattr(trunk, "_land_together", held)
+    async def compare_and_swap(self, ref: str, new: CommitId, old: CommitId | None) -> bool:
+        self.reached.set()
+        await self.go_on.wait()
+        return await super().compare_and_swap(ref, new, old)
+
+
+async def test_a_landing_that_is_cancelled_while_it_is_queued_does_not_land(repo: PersonRepo, trunk: GitTrunk) -> None:
+    refs = PausedRefs(trunk.git_dir)
+    trunk = await GitTrunk.open(trunk.git_dir.parent, refs=refs)
     first = asyncio.create_task(trunk.land(offer(trunk, {"f": b"x\n"}), message("t-1")))
-    await begun.wait()
+    await refs.reached.wait()
     second = asyncio.create_task(trunk.land(offer(trunk, {"g": b"x\n"}), message("t-2")))
     await asyncio.sleep(0)
-    for landing in (first, second):  # the first one's group is on its way: that one lands all the same
+    for landing in (first, second):  # the first one's group is landing already and cannot be stopped
         landing.cancel()
-    go_on.set()
+    refs.go_on.set()
     told = await asyncio.gather(first, second, return_exceptions=True)
     assert [type(error) for error in told] == [asyncio.CancelledError] * 2
     assert await trunk.read_file(await trunk.tip(), "f") == b"x\n"

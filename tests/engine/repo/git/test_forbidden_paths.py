@@ -1,4 +1,4 @@
-"""What an agent made lands only if everybody can check it out afterwards, and reading it never takes all memory."""
+"""An agent's files land only if everybody can check them out, and scanning them is bounded in memory and time."""
 
 import subprocess
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 
 from engine.repo.changes import scan as scan_module
 from engine.repo.changes.scan import Scan
-from engine.repo.git.forbidden_paths import LONGEST, refusal
-from engine.repo.git.ignores import Rules, parse
+from engine.repo.git.forbidden_paths import MAX_PATH_BYTES, refusal
+from engine.repo.git.ignores import Rules, parse_rules
 from engine.repo.git.objects import NewObjects, ObjectStore
 from engine.sandbox.inside.frames import MAX_FRAME
 
@@ -18,7 +18,7 @@ NAMES = (
     ".gitmodules", ".gitMODULES", ".gitmodules ", "gitmod~1", "GITMOD~4", "gi7eba~1", "gi7eb~12", "gi~12345",
     ".gitignore", ".gitmod", "a:b", "src/.gitmodules", "git", "gi7eba", "g\u0131t~1", ".g\u0131t",
 )  # fmt: skip
-"""Names that git takes, and names that it does not."""
+"""Names that git accepts, and names that it rejects."""
 
 
 def store(folder: Path) -> ObjectStore:
@@ -28,13 +28,13 @@ def store(folder: Path) -> ObjectStore:
 
 def scanned(folder: Path, upper: Path) -> Scan:
     objects = NewObjects(store(folder / "trunk.git"))
-    scan = Scan(objects, objects.empty, None, frozenset(), parse(b"*.log\n"))
+    scan = Scan(objects, objects.empty_tree, None, frozenset(), parse_rules(b"*.log\n"))
     scan.run(upper)
     return scan
 
 
 @pytest.mark.parametrize("link", [False, True], ids=["files", "links"])
-def test_what_git_refuses_to_check_out_does_not_land(tmp_path: Path, link: bool) -> None:
+def test_names_that_git_rejects_do_not_land(tmp_path: Path, link: bool) -> None:
     def refuses(name: str) -> bool:
         entry = f"{'120000' if link else '100644'},{'1' * 40},{name}"
         strict = ["-c", "core.protectHFS=true", "-c", "core.protectNTFS=true"]
@@ -50,33 +50,33 @@ def test_what_git_refuses_to_check_out_does_not_land(tmp_path: Path, link: bool)
     "text",
     ["* working-tree-encoding\n", "*.txt text -working-tree-encoding\r\n", "[attr]utf working-tree-encoding eol=lf"],
 )
-def test_attributes_that_stop_every_checkout_do_not_land(tmp_path: Path, text: str) -> None:
+def test_attributes_that_make_every_checkout_fail_do_not_land(tmp_path: Path, text: str) -> None:
     upper = tmp_path / "upper"
     (upper / "src").mkdir(parents=True)
     (upper / "src" / ".gitattributes").write_bytes(text.encode())
     assert scanned(tmp_path, upper).left_out == [
-        "src/.gitattributes: names no encoding after working-tree-encoding, which git refuses; name one"
+        "src/.gitattributes: git rejects working-tree-encoding without a value; add an encoding"
     ]
     good = b"# a working-tree-encoding\n*.a working-tree-encoding=UTF-16\nworking-tree-encoding text\n"
     assert refusal(".gitattributes", good + b"*.c !working-tree-encoding\n", link=False) == ""
 
 
-def test_the_largest_file_that_lands_goes_into_a_copy_in_one_frame() -> None:
-    assert scan_module.LARGEST + LONGEST + 1_024 < MAX_FRAME
+def test_the_largest_file_that_can_land_fits_into_one_frame() -> None:
+    assert scan_module.LARGEST + MAX_PATH_BYTES + 1_024 < MAX_FRAME
 
 
-def test_a_path_that_fits_into_no_checkout_does_not_land(tmp_path: Path) -> None:
-    path = "/".join(["x" * 200] * (LONGEST // 201 + 1))
+def test_a_path_too_long_for_a_checkout_does_not_land(tmp_path: Path) -> None:
+    path = "/".join(["x" * 200] * (MAX_PATH_BYTES // 201 + 1))
     upper = tmp_path / "upper"
     (upper / path).mkdir(parents=True)
     (upper / path / "file").touch()
     scan = scanned(tmp_path, upper)
     assert not scan.changes
-    [said] = scan.left_out
-    assert said.endswith("…: is too long a path to land; make it shorter")
+    [reason] = scan.left_out
+    assert reason.endswith("…: path too long to land; shorten it")
 
 
-def test_files_of_holes_are_not_read_into_memory_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sparse_files_are_read_up_to_a_total_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_module, "WHOLE", 1 << 20)
     upper = tmp_path / "upper"
     upper.mkdir()
@@ -90,7 +90,7 @@ def test_files_of_holes_are_not_read_into_memory_without_end(tmp_path: Path, mon
     assert scan.aside == ["9.log"]
 
 
-def test_rules_and_files_without_end_take_no_time_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_matching_many_files_against_many_rules_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_module, "MOST_RULES", 100)
     monkeypatch.setattr(scan_module, "WORK", 5_000)
     upper = tmp_path / "upper"
@@ -98,16 +98,16 @@ def test_rules_and_files_without_end_take_no_time_without_end(tmp_path: Path, mo
     (upper / ".gitignore").write_text("".join(f"{number}-*.x\n" for number in range(20_000)) + "*/a" * 300)
     for number in range(40):
         (upper / f"file-{number:02}").touch()
-    held: list[int] = []
-    real = scan_module.ignored
+    work: list[int] = []
+    real = scan_module.is_ignored
 
     def counted(chain: tuple[Rules, ...], excludes: Rules, path: str, folder: bool) -> bool:
-        held.append(sum(map(len, chain)) + len(excludes))
+        work.append(sum(map(len, chain)) + len(excludes))
         return real(chain, excludes, path, folder)
 
-    monkeypatch.setattr(scan_module, "ignored", counted)
+    monkeypatch.setattr(scan_module, "is_ignored", counted)
     scan = scanned(tmp_path, upper)
-    assert sum(held) <= 5_000 - scan_module.PARSED * 100
+    assert sum(work) <= 5_000 - scan_module.PARSED * 100
     assert len(scan.changes) == 41
-    [said] = scan.left_out
-    assert said.endswith("is one file too many for so many ignore rules; remove some of either")
+    [reason] = scan.left_out
+    assert reason.endswith("is one file too many for so many ignore rules; remove some of either")

@@ -1,4 +1,4 @@
-"""Running git: nothing leaks in, nothing outlives its time."""
+"""Running git: a clean environment, bounded output and time, and no process left behind."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ def fake_git(folder: Path, script: str) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
-async def test_input_goes_in_and_output_comes_out_whole(repo: PersonRepo) -> None:
+async def test_input_and_output_are_passed_through_unchanged(repo: PersonRepo) -> None:
     data = os.urandom(3_000_000)
     git = Git(repo.root)
     blob = (await git.run("hash-object", "-w", "--stdin", stdin=data)).text
@@ -37,35 +37,35 @@ async def test_output_over_the_limit_is_cut(repo: PersonRepo) -> None:
     assert (result.cut, result.out) == (True, b"x" * 1000)
 
 
-async def test_a_failure_is_an_error_with_gits_words(repo: PersonRepo) -> None:
-    with pytest.raises(SwarmError) as told:
+async def test_a_failure_raises_an_error_with_gits_message(repo: PersonRepo) -> None:
+    with pytest.raises(SwarmError) as raised:
         await Git(repo.root).run("rev-parse", "--verify", "nothing")
-    assert told.value.kind is ErrorKind.GIT
-    assert told.value.message == "git rev-parse: fatal: Needed a single revision"
-    assert told.value.hint
+    assert raised.value.kind is ErrorKind.GIT
+    assert raised.value.message == "git rev-parse: fatal: Needed a single revision"
+    assert raised.value.hint
 
 
-async def test_a_folder_that_is_gone_is_not_taken_for_a_missing_git(tmp_path: Path) -> None:
-    with pytest.raises(SwarmError) as told:
+async def test_a_missing_folder_is_not_reported_as_a_missing_git(tmp_path: Path) -> None:
+    with pytest.raises(SwarmError) as raised:
         await Git(tmp_path / "gone").run("version")
-    assert told.value.kind is ErrorKind.GIT
+    assert raised.value.kind is ErrorKind.GIT
 
 
-async def test_a_process_out_of_time_dies_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_timeout_kills_a_process_and_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fifo = tmp_path / "alive"
     os.mkfifo(fifo)
     monkeypatch.setenv("PATH", fake_git(tmp_path / "bin", f"(exec 9>'{fifo}'; sleep 100) & sleep 100"))
     loop = asyncio.get_running_loop()
     run = asyncio.create_task(Git(tmp_path, timeout_s=2).run("anything"))
-    reader = await loop.run_in_executor(None, fifo.open, "rb")  # returns when the grandchild holds the other end
-    with pytest.raises(SwarmError, match="longer than"):
+    reader = await loop.run_in_executor(None, fifo.open, "rb")  # returns once the grandchild has opened the other end
+    with pytest.raises(SwarmError, match="timed out after 2 s"):
         await run
-    # The end of the pipe comes only when the last process that holds it is dead.
+    # The pipe reaches its end only when the last process that holds it is dead.
     assert await loop.run_in_executor(None, reader.read) == b""
     reader.close()
 
 
-async def test_a_cancelled_process_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_process_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fifo = tmp_path / "alive"
     os.mkfifo(fifo)
     monkeypatch.setenv("PATH", fake_git(tmp_path / "bin", f"exec 9>'{fifo}'; sleep 100"))
@@ -79,17 +79,17 @@ async def test_a_cancelled_process_dies(tmp_path: Path, monkeypatch: pytest.Monk
     reader.close()
 
 
-async def test_the_environment_is_scrubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_callers_environment_does_not_leak_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "secret")
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("PATH", fake_git(tmp_path / "bin", "env"))
-    told = await Git(tmp_path).text("anything")
-    assert "secret" not in told
-    assert "GIT_CONFIG_COUNT" not in told
-    assert "GIT_CONFIG_GLOBAL=/dev/null" in told
+    environment = await Git(tmp_path).text("anything")
+    assert "secret" not in environment
+    assert "GIT_CONFIG_COUNT" not in environment
+    assert "GIT_CONFIG_GLOBAL=/dev/null" in environment
 
 
-async def test_a_hook_and_a_monitor_of_the_repo_do_not_run(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_hooks_and_file_monitors_of_the_repo_do_not_run(repo: PersonRepo, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     hook = repo.root / ".git" / "hooks" / "reference-transaction"
     hook.parent.mkdir(exist_ok=True)

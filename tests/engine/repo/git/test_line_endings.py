@@ -1,4 +1,4 @@
-"""Line endings, compared with what git itself keeps and writes."""
+"""Line endings, compared with what git itself stores and checks out."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pygit2
 import pytest
 
-from engine.repo.git.line_endings import checked_out, kept
+from engine.repo.git.line_endings import convert_to_git, convert_to_work_tree
 from tests.git import IDENTITY
 
 CONTENTS = [
@@ -20,7 +20,7 @@ CONTENTS = [
     ["", "text", "-text", "text=auto", "eol=crlf", "eol=lf", "text eol=crlf", "text=auto eol=crlf", "binary",
      "-text eol=crlf", "text=auto eol=lf", "eol=other"],
 )  # fmt: skip
-def test_files_are_kept_and_checked_out_as_by_git(attributes: str, tmp_path: Path) -> None:
+def test_files_are_stored_and_checked_out_as_git_does(attributes: str, tmp_path: Path) -> None:
     def git(*args: str, given: bytes = b"") -> bytes:
         command = ["git", *IDENTITY, *args]
         return subprocess.run(command, cwd=tmp_path, input=given, capture_output=True, check=True).stdout.strip()
@@ -33,9 +33,9 @@ def test_files_are_kept_and_checked_out_as_by_git(attributes: str, tmp_path: Pat
     commit = git("rev-parse", "HEAD").decode()
     for content in CONTENTS:
         oid = git("hash-object", "-w", "--path=file", "--stdin", given=content)
-        assert str(repo.create_blob(kept(repo, content, "file", commit, None))) == oid.decode(), content
+        assert str(repo.create_blob(convert_to_git(repo, content, "file", commit, None))) == oid.decode(), content
         raw = str(repo.create_blob(content))
         written = subprocess.run(
             ["git", "cat-file", "--filters", "--path=file", raw], cwd=tmp_path, capture_output=True, check=True
         ).stdout
-        assert checked_out(repo, content, "file", commit) == written, content
+        assert convert_to_work_tree(repo, content, "file", commit) == written, content

@@ -7,10 +7,10 @@ import pytest
 
 from engine.domain.types import LandingState, RunId
 from engine.repo.git.objects import NewObjects
-from engine.repo.git.source import inspect_repo
 from engine.repo.landing.group_merge import Question
 from engine.repo.landing.line_merge import merged
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from tests.engine.repo.offers import message, offer
 from tests.engine.repo.person import PersonRepo
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from engine.domain.types import CommitId, LandingState, RunId
 from engine.ports.protocols import LandResult
-from engine.repo.git.source import inspect_repo
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from tests.engine.repo.person import ENV, PersonRepo
 
 PATHS = ["a", "b.u", "d/x", "d/y", "d/e/w", "f/z", "d", "name with ü"]

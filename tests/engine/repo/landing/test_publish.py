@@ -6,8 +6,8 @@ import pytest
 
 from engine.domain.errors import SwarmError
 from engine.domain.types import CommitId, RunId
-from engine.repo.git.source import inspect_repo
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from tests.engine.repo.person import PersonRepo
 
 RUN = RunId("r-1")

@@ -3,19 +3,21 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from engine.domain.commit_message import commit_message
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId, LandingState, RunId, TaskId
-from engine.repo.git.git import TookTooLongError
-from engine.repo.git.source import inspect_repo
-from engine.repo.landing.merge import Merge
+from engine.repo.git.git import GitTimeoutError
+from engine.repo.git.objects import NewObjects
+from engine.repo.git.refs import Refs
+from engine.repo.landing.group_merge import Answer, Question
+from engine.repo.landing.merge import Merge, Merger
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
 from tests.engine.repo.person import PersonRepo
 
 RUN = RunId("r-1")
@@ -85,25 +87,29 @@ async def test_a_landed_commit_has_the_swarms_identity_and_the_message_as_given(
     assert told == f"{who}|{who}|{text.rstrip()}"
 
 
-def moved_meanwhile(trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch, to: Callable[[CommitId], str | None]) -> None:
-    """Let someone else move trunk right before each swap, to what `to` makes of the tip (None: not this time)."""
-    swap = trunk._swap
+class ContestedRefs(Refs):
+    """Moves trunk right before each swap, as another process would, to `move(tip)` (None: not this time)."""
 
-    async def swap_after_another(ref: str, new: CommitId, old: CommitId | None) -> bool:
-        if old is not None and (other := to(old)) is not None:
-            bare(trunk)("update-ref", "refs/heads/trunk", other)
-        return await swap(ref, new, old)
+    def __init__(self, git_dir: Path, move: Callable[[CommitId], str | None]) -> None:
+        super().__init__(git_dir)
+        self._contest = PersonRepo(git_dir).git
+        self._move = move
 
-    monkeypatch.setattr(trunk, "_swap", swap_after_another)
+    async def compare_and_swap(self, ref: str, new: CommitId, old: CommitId | None) -> bool:
+        if old is not None and (other := self._move(old)) is not None:
+            self._contest("update-ref", "refs/heads/trunk", other)
+        return await super().compare_and_swap(ref, new, old)
 
 
-async def test_a_ref_that_someone_else_moves_is_merged_with_again(
-    repo: PersonRepo, trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def contested(trunk: GitTrunk, move: Callable[[CommitId], str | None]) -> GitTrunk:
+    return await GitTrunk.open(trunk.git_dir.parent, refs=ContestedRefs(trunk.git_dir, move))
+
+
+async def test_a_landing_is_merged_again_when_another_process_moves_trunk(repo: PersonRepo, trunk: GitTrunk) -> None:
     changes = [change(repo, {"a.txt": b"1\n2\nthree\n"}), change(repo, {"new": b"n\n"})]
     other = bare(trunk)("commit-tree", f"{repo.change('main', {'b.txt': b'B'})}^{{tree}}", "-p", trunk.base, "-m", "x")
     moves = iter([other])
-    moved_meanwhile(trunk, monkeypatch, lambda _: next(moves, None))
+    trunk = await contested(trunk, lambda _: next(moves, None))
     first, second = await asyncio.gather(*(trunk.land(made, message("t-1")) for made in changes))
     assert (first.state, second.state) == (LandingState.MERGED, LandingState.MERGED)
     assert (first.base, second.base) == (other, first.commit)
@@ -112,12 +118,12 @@ async def test_a_ref_that_someone_else_moves_is_merged_with_again(
     assert git("rev-list", "--count", f"{trunk.base}..trunk") == "3"
 
 
-async def test_a_trunk_that_never_rests_refuses_after_a_bounded_number_of_tries(
-    repo: PersonRepo, trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch
+async def test_a_landing_is_refused_after_a_bounded_number_of_tries_when_trunk_keeps_moving(
+    repo: PersonRepo, trunk: GitTrunk
 ) -> None:
     made = change(repo, {"a.txt": b"1\n2\nthree\n"})
     git = bare(trunk)
-    moved_meanwhile(trunk, monkeypatch, lambda tip: git("commit-tree", f"{tip}^{{tree}}", "-p", tip, "-m", "again"))
+    trunk = await contested(trunk, lambda tip: git("commit-tree", f"{tip}^{{tree}}", "-p", tip, "-m", "again"))
     result = await trunk.land(made, message("t-1"))
     assert result.state is LandingState.REFUSED
     assert "moved" in result.reason
@@ -175,25 +181,33 @@ async def test_paths_of_any_bytes_land(repo: PersonRepo, trunk: GitTrunk) -> Non
     assert [await trunk.read_file(await trunk.tip(), name) for name in names] == [b"x\n"] * 5
 
 
-async def test_a_file_that_takes_too_long_to_merge_stops_its_own_landing_only(
-    repo: PersonRepo, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class SlowMerger(Merger):
+    """Times out on merges of file contents, and on the commit `slow`."""
+
+    slow: CommitId | None = None
+
+    async def merge(self, ours: CommitId, theirs: CommitId) -> Merge:
+        if theirs == self.slow:
+            raise GitTimeoutError(ErrorKind.GIT, "git timed out after 120 s and was killed", "")
+        return await super().merge(ours, theirs)
+
+    async def merge_contents(
+        self, tip: CommitId, questions: Collection[Question], new: NewObjects
+    ) -> dict[bytes, Answer]:
+        raise GitTimeoutError(ErrorKind.GIT, "git timed out after 120 s and was killed", "")
+
+
+async def test_a_file_that_takes_too_long_to_merge_delays_only_its_own_landing(repo: PersonRepo, folder: Path) -> None:
     lines = [b"%d\n" % (number % 3) for number in range(9)]
     base = repo.commit({"long": b"".join(lines), "other": b"".join(lines)}, "to merge")
     trunk = await trunk_of(repo, folder)
     first = change(repo, {"long": b"x\n" + b"".join(lines), "other": b"x\n" + b"".join(lines)}, base)
     assert (await trunk.land(first, message("t-1"))).state is LandingState.MERGED
-    monkeypatch.setattr(trunk._merger, "_contents_git", replace(trunk._merger._contents_git, timeout_s=0.0))
+    merger = SlowMerger(trunk.git_dir, "sha1")
+    trunk = await GitTrunk.open(folder, merger=merger)
     hostile = change(repo, {"long": b"".join([*lines, b"1\n"])}, base)
     sound = [change(repo, {"other": b"".join([*lines, b"1\n"])}, base), change(repo, {"new": b"1\n"}, base)]
-    merge = trunk._merger.merge
-
-    async def merge_slowly(ours: CommitId, theirs: CommitId) -> Merge:
-        if theirs == hostile:
-            raise TookTooLongError(ErrorKind.GIT, "git took longer than 120 s and was killed", "")
-        return await merge(ours, theirs)
-
-    monkeypatch.setattr(trunk._merger, "merge", merge_slowly)
+    merger.slow = hostile
     landings = (trunk.land(each, message(f"t-{number}")) for number, each in enumerate([hostile, *sound], 2))
     results = await asyncio.gather(*landings)
     assert [result.state for result in results] == [LandingState.REFUSED, LandingState.MERGED, LandingState.MERGED]
@@ -268,7 +282,7 @@ async def test_an_opened_trunk_goes_on_where_it_was(repo: PersonRepo, trunk: Git
 
 
 async def test_locks_of_killed_processes_are_gone_after_opening(repo: PersonRepo, trunk: GitTrunk) -> None:
-    for name in ("refs/heads/trunk.lock", "packed-refs.lock", "config.lock", "HEAD.lock"):
+    for name in ("refs/heads/trunk.lock", "pack_body-refs.lock", "config.lock", "HEAD.lock"):
         (trunk.git_dir / name).write_bytes(b"")
     again = await GitTrunk.open(trunk.git_dir.parent)
     assert (await again.land(change(repo, {"f": b"1\n"}), message("t-1"))).state is LandingState.MERGED

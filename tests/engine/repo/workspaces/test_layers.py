@@ -10,10 +10,10 @@ import pygit2
 import pytest
 
 from engine.domain.types import CommitId
-from engine.repo.git.excludes import Excludes
-from engine.repo.git.index import decode
+from engine.repo.git.index import decode_index
 from engine.repo.workspaces import layers
 from engine.repo.workspaces.checkout import Origin, merge_layers, received
+from engine.repo.workspaces.excludes import Excludes
 from engine.repo.workspaces.layers import Layer, Layers
 from engine.repo.workspaces.trash import Trash
 from tests.engine.repo.projects import SmallRepo
@@ -64,7 +64,7 @@ class Project(SmallRepo):
         target = self.folder / f"shown-{layer.commit}-{self.random.random()}"
         origin = Origin(self.trunk, self.base, b"")
         repo = pygit2.Repository(str(self.trunk))
-        index = decode((layer.folders[-1] / ".git" / "index").read_bytes())
+        index = decode_index((layer.folders[-1] / ".git" / "index").read_bytes())
         merge_layers(origin, layer.folders, target, received(origin, repo, layer.commit), index)
         return target
 

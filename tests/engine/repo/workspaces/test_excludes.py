@@ -1,4 +1,4 @@
-"""Where a person's own rules of what to ignore are found."""
+"""Where ignore rules outside `.gitignore` files are read from."""
 
 # ruff: noqa: ASYNC221 - a test may block while it prepares
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.repo.git.excludes import OURS, read_excludes
-from engine.repo.git.ignores import decide
+from engine.repo.git.ignores import match_rules
+from engine.repo.workspaces.excludes import OWN_RULES, read_excludes
 
 
 @pytest.fixture
@@ -21,39 +21,39 @@ def trunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "trunk.git"
 
 
-async def test_without_such_files_there_are_no_rules(trunk: Path) -> None:
+async def test_without_exclude_files_there_are_no_rules(trunk: Path) -> None:
     excludes = await read_excludes(trunk)
     assert excludes.rules == ()
-    assert excludes.text.startswith(OURS)
+    assert excludes.text.startswith(OWN_RULES)
 
 
-@pytest.mark.parametrize("told", ["{}/mine", "~/mine", "../mine"])
-async def test_the_file_that_the_config_names_counts(
-    told: str, trunk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["{}/mine", "~/mine", "../mine"])
+async def test_the_file_that_the_users_config_names_is_read(
+    name: str, trunk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine").write_text("*.pyc\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    subprocess.run(["git", "config", "--global", "core.excludesFile", told.format(tmp_path)], check=True)
+    subprocess.run(["git", "config", "--global", "core.excludesFile", name.format(tmp_path)], check=True)
     excludes = await read_excludes(trunk)
-    assert decide(excludes.rules, ("a.pyc",), False) is True
+    assert match_rules(excludes.rules, ("a.pyc",), False) is True
     assert b"*.pyc" in excludes.text
 
 
-async def test_a_repo_names_files_of_its_own_only(trunk: Path, tmp_path: Path) -> None:
+async def test_a_repos_config_cannot_name_a_file_outside_the_repo(trunk: Path, tmp_path: Path) -> None:
     source, secret = tmp_path / "source", tmp_path / "id_rsa"
     secret.write_text("SECRET\n")
     (source / "mine").write_text("*.pyc\n")
     (source / "leads-out").symlink_to(secret)
     (source / ".git" / "info").mkdir(exist_ok=True)
     (source / ".git" / "info" / "exclude").symlink_to(secret)
-    for told in ("../id_rsa", str(secret), "leads-out"):
-        subprocess.run(["git", "config", "core.excludesFile", told], cwd=source, check=True)
-        assert (await read_excludes(trunk)).text.strip() == OURS.strip()
+    for name in ("../id_rsa", str(secret), "leads-out"):
+        subprocess.run(["git", "config", "core.excludesFile", name], cwd=source, check=True)
+        assert (await read_excludes(trunk)).text.strip() == OWN_RULES.strip()
     subprocess.run(["git", "config", "core.excludesFile", "mine"], cwd=source, check=True)
     assert b"*.pyc" in (await read_excludes(trunk)).text
 
 
-async def test_a_rule_file_that_is_no_file_counts_as_none(trunk: Path, tmp_path: Path) -> None:
+async def test_an_exclude_file_that_is_a_folder_has_no_rules(trunk: Path, tmp_path: Path) -> None:
     (tmp_path / "source" / ".git" / "info").mkdir(exist_ok=True)
     (tmp_path / "source" / ".git" / "info" / "exclude").mkdir()
     assert (await read_excludes(trunk)).rules == ()

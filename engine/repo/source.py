@@ -1,7 +1,7 @@
-"""Looks at the person's repo: where it is, which commit a run starts from, and what a person should know.
+"""Inspects the user's repository: where it is, which commit a run starts from, and what to warn the user about.
 
-Reads only. GitPython is not used here: it parses refs and ids itself, which fails on SHA-256 repos and newer ref
-formats, and it would run git with the caller's environment.
+Only reads. GitPython is not used here: it parses refs and ids itself, which fails on SHA-256 repositories and newer
+ref formats, and it would run git with the caller's environment.
 """
 
 import difflib
@@ -12,16 +12,16 @@ from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
-from engine.repo.git.alternates import stray
+from engine.repo.git.alternates import unexpected_entry
 from engine.repo.git.git import Git, GitResult, require_git
 
 
 class SourceRepo(Struct, frozen=True):
-    """The person's repo, as it was looked at. All paths are absolute.
+    """The user's repository when it was inspected. All paths are absolute.
 
-    `root` is the top of the work tree, `git_dir` that work tree's own git folder, `common_dir` the one that all
-    work trees share. `branch` is empty when the head is detached and no branch was asked for. `base` is the commit
-    that a run starts from. `object_format` is `sha1` or `sha256`. `warnings` are lines for the person.
+    `root` is the top of the work tree, `git_dir` its own git folder, `common_dir` the git folder that all working
+    trees share. `branch` is empty when HEAD is detached and no branch was requested. `base` is the commit that a run
+    starts from. `object_format` is `sha1` or `sha256`. `warnings` are shown to the user, one line each.
     """
 
     root: Path
@@ -39,32 +39,30 @@ class SourceRepo(Struct, frozen=True):
 
 
 async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
-    """Look at the repo that `path` is in; `branch` is the base, empty for what is checked out.
+    """Inspect the repository that contains `path`. A run starts from `branch`; if that is empty, from HEAD.
 
-    Raises SwarmError (repo) with a hint when no run can start from it.
+    Raises SwarmError (repo) with a hint when a run cannot start from it.
     """
     await require_git()
-    place = _folder(path)
-    bare, git_dir, common_dir, object_format, shallow = await _locate(place, path)
+    folder = _existing_folder(path)
+    bare, git_dir, common_dir, object_format, shallow = await _locate(folder, path)
     if bare:
-        raise _error(f"{path} is a bare repo", "clone it and give the clone")
-    found = await Git(place, as_person=True).run("rev-parse", "--show-toplevel", accept=range(256))
+        raise _error(f"{path} is a bare repo", "clone it and give the path of the clone")
+    found = await Git(folder, as_user=True).run("rev-parse", "--show-toplevel", accept=range(256))
     if found.exit:
-        raise _error(f"{path} is not in a work tree", "give the folder that the repo's files are in")
+        raise _error(f"{path} is not in a work tree", "give the folder that has the repo's files")
     root = Path(_one_path(found))
     git = Git(root)
-    if name := stray(common_dir / "objects"):
+    if name := unexpected_entry(common_dir / "objects"):
         raise _error(
-            f"{common_dir / 'objects'} holds more than git's objects: {name[:80]!r}",
-            "move it away: agents can read what is in that folder",
+            f"unexpected {name[:80]!r} in {common_dir / 'objects'}",
+            "move it elsewhere: agents can read everything in that folder",
         )
     if await _text_or_none(git, "config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$"):
         raise _error(f"{root} is a partial clone", "fetch all objects first: git fetch --refetch --no-filter")
     base_branch, base = await _base(git, branch)
     if await _text_or_none(git, "show-ref", "--verify", "refs/heads/swarm"):
-        raise _error(
-            "a branch named swarm is in the way of refs/heads/swarm/…", "rename it: git branch -m swarm swarm-old"
-        )
+        raise _error("the branch swarm conflicts with the branches swarm/…", "rename it: git branch -m swarm swarm-old")
     return SourceRepo(
         root=root,
         git_dir=git_dir,
@@ -77,7 +75,7 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
     )
 
 
-def _folder(path: Path) -> Path:
+def _existing_folder(path: Path) -> Path:
     if not path.exists():
         raise _error(f"no such folder: {path}", "give the folder of a git repo")
     if not path.is_dir():
@@ -85,19 +83,20 @@ def _folder(path: Path) -> Path:
     return path.absolute()
 
 
-async def _locate(place: Path, told: Path) -> tuple[bool, Path, Path, str, bool]:
-    """Whether it is bare, git folder, common folder, object format, whether it is shallow."""
-    questions = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
-    git = Git(place, as_person=True)
-    result = await git.run("rev-parse", *questions, accept=range(256))
+async def _locate(folder: Path, given: Path) -> tuple[bool, Path, Path, str, bool]:
+    """Bare or not, git folder, common folder, object format, shallow or not. Errors name `given`, the user's path."""
+    options = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
+    git = Git(folder, as_user=True)
+    result = await git.run("rev-parse", *options, accept=range(256))
     if result.exit:
         if "dubious ownership" in result.err:
             raise _error(
-                f"{told} belongs to another user", f"if you trust it: git config --global --add safe.directory {place}"
+                f"{given} belongs to another user",
+                f"if you trust it: git config --global --add safe.directory {folder}",
             )
         if "not a git repository" in result.err:
-            raise _error(f"{told} is not a git repo", "give the folder of a git repo, or run: git init")
-        raise _error(f"{told} cannot be read as a git repo: {result.complaint}", "repair the repo first: git fsck")
+            raise _error(f"{given} is not a git repo", "give the folder of a git repo, or run: git init")
+        raise _error(f"cannot read the git repo {given}: {result.error_line}", "repair the repo first: git fsck")
     bare, shallow, object_format = result.text.split("\n")
     git_dir = _one_path(await git.run("rev-parse", "--absolute-git-dir"))
     common = _one_path(await git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
@@ -105,28 +104,30 @@ async def _locate(place: Path, told: Path) -> tuple[bool, Path, Path, str, bool]
 
 
 async def _base(git: Git, branch: str) -> tuple[str, CommitId]:
-    """The branch's short name ("" when detached) and its commit."""
+    """The short name of the base branch (empty when HEAD is detached) and its commit."""
     if branch:
         commit = await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
         if not commit:
-            raise _error(f"no branch named {branch}", await _near(git, branch))
+            raise _error(f"no branch named {branch}", await _suggest_branch(git, branch))
         return branch, CommitId(commit)
     commit = await _text_or_none(git, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if not commit:
-        raise _error("the repo has no commit yet", "commit something first, or name a branch that has a commit")
+        raise _error("the repo has no commits yet", "commit something first, or name a branch that has commits")
     head = await _text_or_none(git, "symbolic-ref", "--quiet", "HEAD")
     return (head or "").removeprefix("refs/heads/"), CommitId(commit)
 
 
-async def _near(git: Git, branch: str) -> str:
+async def _suggest_branch(git: Git, branch: str) -> str:
     names = (await git.text("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads")).split("\n")
-    near = difflib.get_close_matches(branch, names, n=1) or names[:1]
-    return f"did you mean {near[0]}?" if near and near[0] else "the repo has no branches yet: commit something first"
+    closest = difflib.get_close_matches(branch, names, n=1) or names[:1]
+    if closest and closest[0]:
+        return f"did you mean {closest[0]}?"
+    return "the repo has no branches yet: commit something first"
 
 
 async def _warnings(root: Path, branch: str, base: CommitId) -> tuple[str, ...]:
     warnings: list[str] = []
-    git = Git(root, as_person=True)
+    git = Git(root, as_user=True)
     status = await git.run(
         *("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=all", "--no-renames"),
         accept=range(256),
@@ -134,17 +135,17 @@ async def _warnings(root: Path, branch: str, base: CommitId) -> tuple[str, ...]:
         limit=1_000_000,
     )
     if count := status.out.count(b"\0"):
-        what = "1 uncommitted change is" if count == 1 else f"{count} uncommitted changes are"
-        warnings.append(f"{what} not seen by the swarm: it starts from commit {base[:12]}")
+        changes = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"
+        warnings.append(f"the swarm won't see {changes}: it starts from commit {base[:12]}")
     if not branch:
-        warnings.append(f"the head is detached: the swarm starts from commit {base[:12]}")
+        warnings.append(f"HEAD is detached: the swarm starts from commit {base[:12]}")
     if await _text_or_none(Git(root), "rev-parse", "--verify", "--quiet", f"{base}:.gitmodules"):
-        warnings.append("the repo has submodules: agents see their folders empty and cannot change them")
+        warnings.append("the repo has submodules: agents see them as empty folders and cannot change them")
     return tuple(warnings)
 
 
 async def _without_filters(git: Git) -> dict[str, str]:
-    """An environment in which git runs no filter: what a repo's own config names may be anyone's program."""
+    """An environment in which git runs no filter: the repository's config may name an untrusted program."""
     listed = await git.run("config", "-z", "--name-only", "--get-regexp", r"^filter\.", accept=range(256))
     names = {name.rpartition(b".")[0] for name in listed.out.split(b"\0") if name}
     values = {"clean": "", "smudge": "", "process": "", "required": "false"}
@@ -161,7 +162,7 @@ async def _text_or_none(git: Git, *args: str) -> str | None:
 
 
 def _one_path(result: GitResult) -> str:
-    """One path as git printed it; a path may itself hold or end in line ends."""
+    """The one path that git printed; the path itself may contain newlines."""
     return result.out.removesuffix(b"\n").decode("utf-8", "surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""What a run can start from, what it cannot, and what a person is warned of."""
+"""Which repositories a run can start from, and what the user is warned about."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
-from engine.repo.git.alternates import all_objects
+from engine.repo.git.alternates import object_folders
 from engine.repo.git.git import check_version
-from engine.repo.git.source import inspect_repo
+from engine.repo.source import inspect_repo
 from tests.engine.repo.person import PersonRepo
 
 
@@ -18,15 +18,15 @@ def repo(tmp_path: Path) -> PersonRepo:
 
 
 async def refusal(path: Path, branch: str = "") -> SwarmError:
-    with pytest.raises(SwarmError) as told:
+    with pytest.raises(SwarmError) as raised:
         await inspect_repo(path, branch)
-    assert (told.value.kind, told.value.status) == (ErrorKind.REPO, ExitStatus.UNUSABLE)
-    assert told.value.hint
-    assert "\n" not in told.value.message + told.value.hint
-    return told.value
+    assert (raised.value.kind, raised.value.status) == (ErrorKind.REPO, ExitStatus.UNUSABLE)
+    assert raised.value.hint
+    assert "\n" not in raised.value.message + raised.value.hint
+    return raised.value
 
 
-async def test_a_plain_repo(repo: PersonRepo) -> None:
+async def test_a_run_starts_from_the_branch_that_is_checked_out(repo: PersonRepo) -> None:
     source = await inspect_repo(repo.root)
     assert source.root == repo.root
     assert source.git_dir == source.common_dir == repo.root / ".git"
@@ -34,16 +34,16 @@ async def test_a_plain_repo(repo: PersonRepo) -> None:
     assert (source.object_format, source.shallow, source.warnings) == ("sha1", False, ())
 
 
-async def test_a_subfolder_stands_for_its_repo(repo: PersonRepo) -> None:
+async def test_a_subfolder_means_the_repo_it_is_in(repo: PersonRepo) -> None:
     assert (await inspect_repo(repo.root / "sub")).root == repo.root
 
 
-async def test_a_relative_path(repo: PersonRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_relative_path_is_resolved(repo: PersonRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(repo.root)
     assert (await inspect_repo(Path("."))).root == repo.root
 
 
-async def test_a_linked_work_tree(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_a_linked_work_tree_has_its_own_branch(repo: PersonRepo, tmp_path: Path) -> None:
     repo.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
     PersonRepo(tmp_path / "linked").commit({"c": b"c\n"})
     source = await inspect_repo(tmp_path / "linked")
@@ -53,7 +53,7 @@ async def test_a_linked_work_tree(repo: PersonRepo, tmp_path: Path) -> None:
     assert source.base == repo.git("rev-parse", "side")
 
 
-async def test_another_branch_as_the_base(repo: PersonRepo) -> None:
+async def test_a_run_can_start_from_another_branch(repo: PersonRepo) -> None:
     repo.git("branch", "old/one")
     repo.commit({"a.txt": b"b\n"})
     source = await inspect_repo(repo.root, "old/one")
@@ -61,55 +61,55 @@ async def test_another_branch_as_the_base(repo: PersonRepo) -> None:
 
 
 @pytest.mark.parametrize("branch", ["mian", "-x", "main^", "refs/heads/main", "HEAD", "a b"])
-async def test_an_unknown_branch(repo: PersonRepo, branch: str) -> None:
+async def test_an_unknown_branch_is_an_error(repo: PersonRepo, branch: str) -> None:
     assert branch in (await refusal(repo.root, branch)).message
 
 
-async def test_an_unknown_branch_is_told_its_neighbour(repo: PersonRepo) -> None:
+async def test_the_hint_for_an_unknown_branch_names_the_closest_one(repo: PersonRepo) -> None:
     assert "main" in (await refusal(repo.root, "mian")).hint
 
 
-async def test_what_is_no_repo(tmp_path: Path) -> None:
+async def test_a_path_that_is_not_a_repo_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     assert "is not a git repo" in (await refusal(tmp_path)).message
     assert "no such folder" in (await refusal(tmp_path / "nothing")).message
     assert "not a folder" in (await refusal(tmp_path / "file")).message
 
 
-async def test_a_bare_repo(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_a_bare_repo_is_an_error(repo: PersonRepo, tmp_path: Path) -> None:
     repo.git("clone", "-q", "--bare", str(repo.root), str(tmp_path / "bare"))
     assert "bare" in (await refusal(tmp_path / "bare")).message
 
 
-async def test_a_git_folder_itself(repo: PersonRepo) -> None:
+async def test_a_git_folder_is_an_error(repo: PersonRepo) -> None:
     assert "not in a work tree" in (await refusal(repo.root / ".git")).message
 
 
-async def test_a_repo_without_a_commit(tmp_path: Path) -> None:
+async def test_a_repo_without_commits_is_an_error(tmp_path: Path) -> None:
     empty = PersonRepo.make(tmp_path / "empty", {})
-    assert "no commit yet" in (await refusal(empty.root)).message
+    assert "no commits yet" in (await refusal(empty.root)).message
 
 
-async def test_a_broken_repo(repo: PersonRepo) -> None:
+async def test_a_broken_repo_is_an_error(repo: PersonRepo) -> None:
     (repo.root / ".git" / "config").write_text("[core\n")
     await refusal(repo.root)
 
 
-async def test_a_branch_named_swarm(repo: PersonRepo) -> None:
+async def test_a_branch_named_swarm_is_an_error(repo: PersonRepo) -> None:
     repo.git("branch", "swarm/earlier/trunk")
     await inspect_repo(repo.root)
     repo.git("branch", "-D", "swarm/earlier/trunk")
     repo.git("branch", "swarm")
-    assert "named swarm" in (await refusal(repo.root)).message
+    assert "the branch swarm conflicts" in (await refusal(repo.root)).message
 
 
-async def test_a_partial_clone(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_a_partial_clone_is_an_error(repo: PersonRepo, tmp_path: Path) -> None:
     repo.git("config", "uploadpack.allowFilter", "true")
     repo.git("clone", "-q", "--filter=blob:none", f"file://{repo.root}", str(tmp_path / "partial"))
     assert "partial clone" in (await refusal(tmp_path / "partial")).message
 
 
-async def test_a_shallow_sha256_repo_is_told_as_such(tmp_path: Path) -> None:
+async def test_a_shallow_sha256_repo_is_recognised(tmp_path: Path) -> None:
     repo = PersonRepo.make(tmp_path / "repo", {"a": b"a\n"}, "--object-format=sha256")
     repo.commit({"a": b"b\n"})
     repo.git("clone", "-q", "--depth=1", f"file://{repo.root}", str(tmp_path / "shallow"))
@@ -117,12 +117,12 @@ async def test_a_shallow_sha256_repo_is_told_as_such(tmp_path: Path) -> None:
     assert (source.object_format, source.shallow, len(source.base)) == ("sha256", True, 64)
 
 
-async def test_a_dirty_work_tree_is_a_warning_and_the_index_is_not_written(repo: PersonRepo) -> None:
+async def test_uncommitted_changes_are_a_warning_and_the_index_is_not_written(repo: PersonRepo) -> None:
     repo.write({"a.txt": b"changed\n", "new": b"n\n"})
     os.utime(repo.root / "sub" / "b.txt", (1, 1))  # git status would refresh the index for this
     before = repo.fingerprint("r-1")
     (warning,) = (await inspect_repo(repo.root)).warnings
-    assert "2 uncommitted changes are not seen" in warning
+    assert "won't see 2 uncommitted changes" in warning
     assert repo.fingerprint("r-1") == before
 
 
@@ -141,7 +141,7 @@ async def test_submodules_are_a_warning(repo: PersonRepo, tmp_path: Path) -> Non
     assert "submodules" in warning
 
 
-async def test_the_callers_git_variables_do_not_mislead(
+async def test_the_callers_git_variables_are_ignored(
     repo: PersonRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = PersonRepo.make(tmp_path / "other", {"o": b"o\n"})
@@ -150,12 +150,12 @@ async def test_the_callers_git_variables_do_not_mislead(
     assert (await inspect_repo(repo.root)).git_dir == repo.root / ".git"
 
 
-async def test_no_git_on_the_path(repo: PersonRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_git_is_an_error(repo: PersonRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert "not installed" in (await refusal(repo.root)).message
 
 
-def test_an_old_git_is_refused_and_odd_versions_are_read() -> None:
+def test_an_old_git_is_an_error_and_unusual_versions_are_understood() -> None:
     with pytest.raises(SwarmError, match="git too old"):
         check_version("git version 2.37.9")
     assert check_version("git version 2.38.0") == (2, 38)
@@ -165,27 +165,27 @@ def test_an_old_git_is_refused_and_odd_versions_are_read() -> None:
         check_version("what?")
 
 
-async def test_no_program_runs_that_a_repos_config_names(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_programs_named_in_the_repos_config_do_not_run(repo: PersonRepo, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     repo.commit({".gitattributes": b"a.txt filter=a=b\n*.md filter=c.d\n", "a.txt": b"a", "b.md": b"b"}, "filtered")
     for name, key in (("a=b", "clean"), ("c.d", "process")):
         repo.git("config", f"filter.{name}.required", "true")
         repo.git("config", f"filter.{name}.{key}", f"touch '{ran}'; cat")
     for name in ("a.txt", "b.md"):
-        os.utime(repo.root / name, (1, 1))  # so that git has to look into it
+        os.utime(repo.root / name, (1, 1))  # so that git has to read the file
     assert (await inspect_repo(repo.root)).warnings == ()
     assert not ran.exists()
 
 
-async def test_folders_of_other_things_than_objects_are_not_borrowed_from(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_folders_with_anything_but_objects_are_not_borrowed_from(repo: PersonRepo, tmp_path: Path) -> None:
     home, other = tmp_path / "home", PersonRepo.make(tmp_path / "other", {"x": b"1"})
     (home / "pack").mkdir(parents=True)
     (home / ".ssh").mkdir()
     (home / ".ssh" / "id_rsa").touch()
     objects = repo.root / ".git" / "objects"
     (objects / "info" / "alternates").write_text(f"{home}\n../../../home/.ssh\n{other.root}/.git/objects\n")
-    found = all_objects((await inspect_repo(repo.root)).objects)
+    found = object_folders((await inspect_repo(repo.root)).objects)
     assert found == [objects, other.root / ".git" / "objects"]
     (objects / ".ssh").mkdir()
-    with pytest.raises(SwarmError, match="holds more than git's objects"):
+    with pytest.raises(SwarmError, match=r"unexpected '\.ssh' in"):
         await inspect_repo(repo.root)

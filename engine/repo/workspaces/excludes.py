@@ -1,0 +1,62 @@
+"""Reads ignore rules outside `.gitignore` files: the repository's `info/exclude` and the user's `core.excludesFile`."""
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.repo.git.alternates import object_folders
+from engine.repo.git.git import Git
+from engine.repo.git.ignores import MAX_BYTES, Rules, parse_rules
+
+OWN_RULES = b"/.swarm/\n"
+
+
+class Excludes(Struct, frozen=True):
+    """`text` goes into the `info/exclude` of workspaces; `rules` keep files out of landings. Read when a run starts."""
+
+    text: bytes = OWN_RULES
+    rules: Rules = ()
+
+
+async def read_excludes(trunk_git: Path) -> Excludes:
+    """Read the rules of the repository whose objects `trunk_git` borrows. A missing file has no rules.
+
+    Agents can read the rules. The repository may not be trusted, so its own config cannot name a file outside its
+    folder.
+
+    Raises SwarmError (git) when git fails.
+    """
+    [_, *borrowed] = object_folders(trunk_git / "objects") or [trunk_git]
+    texts = [OWN_RULES]
+    for common in [objects.parent for objects in borrowed[:1] if (objects.parent / "HEAD").exists()]:
+        # The user's file comes first: later rules win, and git gives the repository's precedence.
+        own = common / "info" / "exclude"
+        texts += [_text(await _excludes_file(common)), _text(own) if _is_inside(own, common) else b""]
+    return Excludes(b"\n".join(texts), tuple(rule for text in texts[1:] for rule in parse_rules(text)))
+
+
+async def _excludes_file(common: Path) -> Path:
+    git = Git(common, git_dir=common, as_user=True)
+    command = ("config", "--show-scope", "-z", "--type=path", "--get", "core.excludesFile")
+    scope, _, name = (await git.run(*command, accept=range(256))).out.removesuffix(b"\0").partition(b"\0")
+    if name:
+        file = common.parent / os.fsdecode(name)
+        return file if scope in (b"system", b"global") or _is_inside(file, common) else Path(os.devnull)
+    config = os.environ.get("XDG_CONFIG_HOME") or f"{os.environ.get('HOME', '')}/.config"
+    return Path(config) / "git" / "ignore"
+
+
+def _is_inside(file: Path, common: Path) -> bool:
+    """Whether a file is in the repository's folder after symlinks are resolved."""
+    return file.resolve().is_relative_to(common.parent.resolve())
+
+
+def _text(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES)
+    except OSError:
+        return b""
