@@ -24,7 +24,7 @@ def test_a_signal_stops_a_run_that_can_be_resumed(tmp_path: Path, number: signal
     process.communicate()
     assert process.returncode == 4, case.said[-2000:]
     case.none_survive()
-    assert f"hint: go on: swarm-tui resume {case.run.run}" in case.said
+    assert f"hint: to continue: swarm-tui resume {case.run.run}" in case.said
     assert (case.run.state, case.run.exit_status, case.run.live) == ("stopped", 4, False)
     assert case.to_its_end() == 0, case.said[-2000:]
     case.examine()
@@ -67,7 +67,7 @@ def test_a_second_signal_ends_the_program_at_once_and_loses_nothing(tmp_path: Pa
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert process.returncode == 4, case.said[-2000:]
-    assert "stopping at once" in case.said
+    assert "stopping immediately" in case.said
     assert "Traceback" not in case.said
     case.none_survive()
     assert case.run.unfinished

@@ -71,7 +71,7 @@ def test_a_finished_run_says_at_its_end_where_the_result_is(demo: Demo) -> None:
     assert last[0].startswith(f"run {run}: finished: ")
     assert f"swarm/{run}/trunk" in last[1]
     assert f"swarm/{run}/green" in last[1]
-    assert last[2] == f"take it over: git merge swarm/{run}/green"
+    assert last[2] == f"to merge it: git merge swarm/{run}/green"
     assert "no check is configured" not in demo.answer.err
 
 
@@ -193,7 +193,7 @@ def test_a_run_that_is_steered_and_stopped_is_resumed_to_its_end(person: Person)
     lines = [msgspec.json.decode(line) for line in rest.splitlines()]
     assert any(line.get("kind") == "workers_limited" and line["body"]["workers"] == 3 for line in lines)
     assert (lines[-1]["state"], lines[-1]["exit_status"]) == ("stopped", 4)
-    assert f"hint: go on: swarm-tui resume {run}" in err
+    assert f"hint: to continue: swarm-tui resume {run}" in err
 
     resumed = person.swarm("resume", run)
     assert resumed.status == 0, resumed.err
@@ -208,7 +208,7 @@ def test_a_budget_stops_a_run_with_status_3(person: Person) -> None:
     answer = person.swarm("demo", "notes", "--headless", "--speed", "0", "--budget-tokens", "2000")
     assert answer.status == 3, answer.err
     assert answer.summary["state"] == "stopped"
-    assert "hint: go on with a larger limit: swarm-tui resume" in answer.err
+    assert "hint: to continue with a larger limit: swarm-tui resume" in answer.err
     assert f"swarm/{answer.summary['run']}/trunk" in answer.err.splitlines()[-1]
 
 
@@ -244,7 +244,7 @@ def test_a_full_disk_behind_stdout_does_not_end_the_run(person: Person) -> None:
         ["bash", "-c", line], cwd=person.home, env=person.environ, capture_output=True, text=True, timeout=110
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("warning: the rest is not printed: No space left on device") == 1
+    assert done.stderr.count("warning: cannot print the rest: No space left on device") == 1
 
 
 def test_the_samples_are_named(person: Person) -> None:

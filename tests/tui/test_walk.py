@@ -94,4 +94,4 @@ def test_every_pane_and_screen_is_reached_by_keys(tmux: Tmux) -> None:
         tmux.walk(keys)
         tmux.shows(mark)
     tmux.keys("C-c")
-    tmux.shows(r"take it over: git merge")
+    tmux.shows(r"to merge it: git merge")

@@ -40,7 +40,7 @@ from tui.format.text import one_line
 from tui.sessions.attached import AttachedSession
 from tui.sessions.detach import hand_over
 from tui.sessions.embedded import EmbeddedSession
-from tui.sessions.exit_message import farewell
+from tui.sessions.exit_message import exit_message
 from tui.sessions.session import Session, Start
 from tui.terminal.first_frame import open_app
 
@@ -164,7 +164,7 @@ def _show(
     finally:
         with suppress(OSError):  # the terminal may have closed
             for session in opened[-1:]:
-                sys.stderr.writelines(f"{one_line(line)}\n" for line in farewell(session))
+                sys.stderr.writelines(f"{one_line(line)}\n" for line in exit_message(session))
 
 
 def _session(arguments: Namespace, begin: Callable[[], Awaitable["bridge.LiveRun"]]) -> Session:

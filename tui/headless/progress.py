@@ -1,4 +1,4 @@
-"""Progress of a run as lines for a plain terminal or a log: what landed, failed or changed, and a pulse."""
+"""Progress of a run as lines for a plain terminal or a log: what landed, failed or changed, and a heartbeat."""
 
 from functools import singledispatch
 from typing import TextIO
@@ -31,36 +31,37 @@ from tui.bridge import (
     WorkersLimited,
 )
 from tui.format.event_lines import load_limit
+from tui.format.numbers import counted
 from tui.format.text import one_line
 
 LINES_PER_SECOND = 10
-"""More than this of ordinary news in a second is told as a number."""
+"""Of ordinary news. What exceeds this is counted instead of written."""
 WIDTH = 160
 
 
 class Progress:
-    """Writes lines to a stream. A stream that is gone is no reason for the run to end."""
+    """Writes lines to a stream. The run continues if the stream is closed."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
         self._second = -1
-        self._told = 0
-        self._untold = 0
+        self._written = 0
+        self._dropped = 0
 
     def opening(self, snapshot: Snapshot) -> None:
         """The first lines: which run, on what, with which models."""
         different = dict.fromkeys(snapshot.models.values())
         models = [f"{role} {model}" for role, model in snapshot.models.items()] if len(different) > 1 else different
         self._write(f"run {snapshot.run} on {snapshot.repo}")
-        self._write(f"{'rehearsal, no model is asked: ' if snapshot.rehearsal else 'models: '}{', '.join(models)}")
-        self._write(f"sandbox: {snapshot.sandbox_level}, copies: {snapshot.copy_method}")
+        self._write(f"{'rehearsal (scripted models)' if snapshot.rehearsal else 'models'}: {', '.join(models)}")
+        self._write(f"sandbox: {snapshot.sandbox_level}, workspaces: {snapshot.copy_method}")
         if snapshot.granted:
             self._write(f"commands may also reach: {', '.join(snapshot.granted)}")
         if snapshot.sandbox_level == "off":
-            self._write("warning: what agents run is not contained and can do all that you can")
+            self._write("warning: agents' commands run without a sandbox and can do everything that you can")
 
-    def tell(self, event: Event, snapshot: Snapshot) -> None:
-        """Tell an event if it is news. Failures and warnings are always told, the rest within a rate."""
+    def report(self, event: Event, snapshot: Snapshot) -> None:
+        """Writes an event's line, if it has one. Failures and warnings are always written, the rest within a rate."""
         news = line_of(event.body, event, snapshot)
         if news is None:
             return
@@ -68,26 +69,26 @@ class Progress:
         second = event.at // 1_000_000
         if second != self._second:
             self._catch_up(event.at, snapshot)
-            self._second, self._told = second, 0
-        if not urgent and self._told >= LINES_PER_SECOND:
-            self._untold += 1
+            self._second, self._written = second, 0
+        if not urgent and self._written >= LINES_PER_SECOND:
+            self._dropped += 1
             return
-        self._told += 1
+        self._written += 1
         self._timed(event.at, snapshot, text)
 
     def heartbeat(self, snapshot: Snapshot, now: Micros) -> None:
-        """One line that says how it stands."""
+        """Writes one line about how the run is doing."""
         self._catch_up(now, snapshot)
-        self._timed(now, snapshot, pulse(snapshot, now))
+        self._timed(now, snapshot, heartbeat_line(snapshot, now))
 
     def note(self, text: str) -> None:
-        """Something that this process has to say."""
+        """Writes a line about this process."""
         self._write(text)
 
     def _catch_up(self, at: Micros, snapshot: Snapshot) -> None:
-        if self._untold:
-            untold, self._untold = self._untold, 0
-            self._timed(at, snapshot, f"… and {untold} more like these")
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            self._timed(at, snapshot, f"… and {dropped} more")
 
     def _timed(self, at: Micros, snapshot: Snapshot, text: str) -> None:
         seconds = max(0, at - snapshot.created_at) // 1_000_000
@@ -104,8 +105,8 @@ class Progress:
             self._stream = None
 
 
-def pulse(snapshot: Snapshot, now: Micros) -> str:
-    """How a run stands, in one line."""
+def heartbeat_line(snapshot: Snapshot, now: Micros) -> str:
+    """How a run is doing, in one line."""
     tasks = snapshot.task_counts
     parts = [
         f"{tasks[TaskState.WORKING] + tasks[TaskState.LANDING]} working",
@@ -115,7 +116,7 @@ def pulse(snapshot: Snapshot, now: Micros) -> str:
         f"{snapshot.landed_per_hour(now):.0f}/h",
         f"{_short(snapshot.usage.input + snapshot.usage.output)} tokens",
         *([] if snapshot.rehearsal else [_cost(snapshot.usage.usd)]),
-        *([f"{snapshot.retries} model calls repeated"] if snapshot.retries else []),
+        *([counted(snapshot.retries, "retry", "retries")] if snapshot.retries else []),
     ]
     return " · ".join(parts)
 
@@ -132,7 +133,7 @@ def _short(count: int) -> str:
 
 
 News = tuple[str, bool] | None
-"""A line and whether it must be told whatever the rate; None: not worth a line."""
+"""A line, and whether it is written whatever the rate; None: not worth a line."""
 
 
 @singledispatch
@@ -153,7 +154,7 @@ def _title(event: Event, snapshot: Snapshot) -> str:
 
 @line_of.register
 def _(body: EpochStarted, event: Event, snapshot: Snapshot) -> News:
-    return f"sandbox: {body.sandbox_level}, copies: {body.copy_method}, process {body.pid}", True
+    return f"sandbox: {body.sandbox_level}, workspaces: {body.copy_method}, process {body.pid}", True
 
 
 @line_of.register
@@ -163,13 +164,13 @@ def _(body: RunStateChanged, event: Event, snapshot: Snapshot) -> News:
 
 @line_of.register
 def _(body: WorkersLimited, event: Event, snapshot: Snapshot) -> News:
-    return f"workers: {body.workers} at once ({body.by}{f', {body.reason}' if body.reason else ''})", False
+    return f"workers limited to {body.workers} by {body.by}{f': {body.reason}' if body.reason else ''}", False
 
 
 @line_of.register
 def _(body: SubtreeLimited, event: Event, snapshot: Snapshot) -> News:
-    many = "any number" if body.workers is None else body.workers
-    return f"workers below {_who(event, snapshot)}: {many} at once", False
+    limited = "no longer limited" if body.workers is None else f"limited to {body.workers}"
+    return f"workers below {_who(event, snapshot)} {limited}", False
 
 
 @line_of.register
@@ -197,7 +198,7 @@ def _(body: IntentVersioned, event: Event, snapshot: Snapshot) -> News:
 def _(body: AgentSpawned, event: Event, snapshot: Snapshot) -> News:
     agent = body.spawned
     planner_below = agent.role is Role.PLANNER and agent.parent is not None
-    return (f"{agent.path} plans: {agent.title}", False) if planner_below else None
+    return (f"new planner {agent.path}: {agent.title}", False) if planner_below else None
 
 
 @line_of.register
@@ -206,9 +207,12 @@ def _(body: LandingFinished, event: Event, snapshot: Snapshot) -> News:
     match landing.state:
         case LandingState.MERGED | LandingState.RESOLVED:
             resolved = ", after a conflict" if landing.state is LandingState.RESOLVED else ""
-            return f"landed {(landing.commit or '')[:9]} {what} ({_count(landing.paths, 'file')}{resolved})", False
+            return (
+                f"landed {(landing.commit or '')[:9]} {what} ({counted(len(landing.paths), 'file')}{resolved})",
+                False,
+            )
         case LandingState.CONFLICTED:
-            return f"conflict {what} ({_count(landing.conflicts, 'file')})", False
+            return f"merge conflict: {what} ({counted(len(landing.conflicts), 'file')})", False
         case LandingState.REFUSED:
             return f"landing refused: {what}: {landing.reason}", True
     return None
@@ -219,21 +223,21 @@ def _(body: HandedOff, event: Event, snapshot: Snapshot) -> News:
     handoff = body.handoff
     agent = snapshot.agents.get(handoff.agent)
     if agent is None or (agent.role is not Role.PLANNER and handoff.text.status is HandoffStatus.DONE):
-        return None  # a worker's work shows as its landing
+        return None  # a worker's handoff shows as its landing
     first = handoff.text.summary.strip().split("\n")[0]
     return f"handoff {agent.path} {handoff.text.status}: {first}", handoff.text.status is HandoffStatus.FAILED
 
 
 @line_of.register
 def _(body: TaskRequeued, event: Event, snapshot: Snapshot) -> News:
-    return f"again: {_title(event, snapshot)}: {body.reason}", False
+    return f"task queued again: {_title(event, snapshot)}: {body.reason}", False
 
 
 @line_of.register
 def _(body: TaskEnded, event: Event, snapshot: Snapshot) -> News:
     if body.state == TaskState.LANDED:
         return None
-    return f"{body.state}: {_title(event, snapshot)}: {body.reason}", body.state == TaskState.FAILED
+    return f"task {body.state}: {_title(event, snapshot)}: {body.reason}", body.state == TaskState.FAILED
 
 
 @line_of.register
@@ -241,25 +245,23 @@ def _(body: CheckFinished, event: Event, snapshot: Snapshot) -> News:
     check: Check = body.check
     if check.passed:
         return f"check passed on {check.commit[:9]} in {check.wall_s:.1f} s", False
-    how = "timed out" if check.exit is None else f"failed with exit {check.exit}"
+    how = "timed out" if check.exit is None else f"failed with exit status {check.exit}"
     return f"check {how} on {check.commit[:9]} after {check.wall_s:.1f} s", True
 
 
 @line_of.register
 def _(body: GreenMoved, event: Event, snapshot: Snapshot) -> News:
-    return f"green is {body.commit[:9]}", False
+    return f"green moved to {body.commit[:9]}", False
 
 
 @line_of.register
 def _(body: Published, event: Event, snapshot: Snapshot) -> News:
-    return (f"not written to the repo: {body.left_alone}", True) if body.left_alone else None
+    return (f"not published: {body.left_alone}", True) if body.left_alone else None
 
 
 @line_of.register
 def _(body: ModelCallRetried, event: Event, snapshot: Snapshot) -> News:
-    # Thousands of these come in an outage: one in a while shows why nothing moves, the pulse has the number.
-    return (f"model call repeated in {body.wait_s:.0f} s: {body.reason}", False) if snapshot.retries % 20 == 1 else None
-
-
-def _count(things: tuple[str, ...], name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+    # An outage brings thousands of these: one in 20 shows why nothing moves, the heartbeat has the number.
+    return (
+        (f"retrying a model call in {body.wait_s:.0f} s: {body.reason}", False) if snapshot.retries % 20 == 1 else None
+    )

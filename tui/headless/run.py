@@ -1,4 +1,4 @@
-"""A run without the screen: progress lines on stderr, one JSON object (or all events) on stdout, and signals."""
+"""A run without the app: progress on stderr, one JSON object or all events on stdout, and signal handling."""
 
 import asyncio
 import os
@@ -13,14 +13,14 @@ import msgspec
 from tui import bridge
 from tui.bridge import ErrorKind, Event, ExitStatus, Micros, Snapshot, Stop, Summary, SwarmError, event_line
 from tui.headless.progress import Progress
-from tui.sessions.exit_message import parting
+from tui.sessions.exit_message import run_message
 
 HEARTBEAT_S = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stdout:
-    """Lines of JSON on stdout. When its reader goes away, or its disk is full, the run goes on, the rest unprinted."""
+    """Lines of JSON on stdout. If its reader goes away or its disk is full, the run continues without printing."""
 
     def __init__(self, progress: Progress) -> None:
         self._open = True
@@ -36,14 +36,14 @@ class Stdout:
             self._open = False
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not isinstance(error, BrokenPipeError):
-                self._progress.note(f"warning: the rest is not printed: {error.strerror}")
+                self._progress.note(f"warning: cannot print the rest: {error.strerror}")
 
 
 def drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
-    """Run the swarm that `begin` opens to its end and print its summary; returns the exit status.
+    """Runs the swarm that `begin` opens until it ends, and prints its summary; returns the exit status.
 
-    The first SIGINT, SIGTERM or SIGHUP stops it at the next safe points, a second one at once; both leave a run
-    that can be resumed. Raises what `begin` raises, and SwarmError when the run could not go on.
+    The first SIGINT, SIGTERM or SIGHUP stops it at the next safe points, the second one immediately; either way the
+    run can be resumed. Raises what `begin` raises, and SwarmError if the run could not continue.
     """
     return asyncio.run(_drive(begin, as_json=as_json))
 
@@ -63,14 +63,14 @@ async def _drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: b
                 return
             if as_json:
                 stdout.line(event_line(event))
-            progress.tell(event, run.snapshot)
+            progress.report(event, run.snapshot)
 
         begun = run.snapshot.seq
         run.on_change(on_change)
         progress.opening(run.snapshot)
         if as_json:
             await run.swarm.durable(begun)
-            first = 0 if run.snapshot.epoch == 1 else begun - 1  # a resumed run was told before
+            first = 0 if run.snapshot.epoch == 1 else begun - 1  # the rest of a resumed run was printed before
             async for event in run.reader.stream(first, begun):
                 stdout.line(event_line(event))
         caught_up.set()
@@ -84,7 +84,7 @@ async def _drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: b
     progress.heartbeat(run.snapshot, _now())
     summary = run.summary()
     stdout.line(msgspec.json.encode(summary))
-    for line in parting(run.snapshot):
+    for line in run_message(run.snapshot):
         progress.note(line)
     if broke is not None:
         status = broke.status if summary.exit_status is None else ExitStatus(summary.exit_status)
@@ -93,7 +93,7 @@ async def _drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: b
 
 
 async def _until_end(run: "bridge.LiveRun", signals: "_Signals") -> SwarmError | None:
-    """Work to the end; what broke the run, if something did that a person can mend."""
+    """Runs until the end; returns the error that broke the run, if it is one that a person can fix."""
     running = asyncio.ensure_future(run.run())
 
     async def stop(name: str) -> None:
@@ -112,7 +112,7 @@ async def _until_end(run: "bridge.LiveRun", signals: "_Signals") -> SwarmError |
 
 
 def _conclusion(summary: Summary, snapshot: Snapshot) -> int:
-    """The exit status. Raises SwarmError for a run that came to its end without being done and green."""
+    """The exit status. Raises SwarmError for a run that ended without being done and green."""
     status = ExitStatus.STOPPED if summary.exit_status is None else ExitStatus(summary.exit_status)
     if status is ExitStatus.NOT_GREEN:
         raise SwarmError(ErrorKind.STATE, snapshot.reason or "not done", _what_to_look_at(snapshot), status)
@@ -121,10 +121,10 @@ def _conclusion(summary: Summary, snapshot: Snapshot) -> int:
 
 def _what_to_look_at(snapshot: Snapshot) -> str:
     if not snapshot.usage.input and snapshot.retries:
-        return "no model ever answered: is its server reachable? `swarm-tui doctor` shows what is set"
+        return "no model ever answered; check that its server can be reached, and see: swarm-tui doctor"
     if snapshot.last_check is not None and not snapshot.last_check.passed:
         return f"the check `{snapshot.check_command}` fails on branch swarm/{snapshot.run}/trunk"
-    return f"what the agents said of it: swarm-tui export {snapshot.run}"
+    return f"for what the agents reported: swarm-tui export {snapshot.run}"
 
 
 async def _beat(run: "bridge.LiveRun", progress: Progress) -> None:
@@ -140,7 +140,7 @@ def _now() -> Micros:
 
 
 class _Signals:
-    """Turns the first signal into a request to stop and the second into an end at once, while it is entered."""
+    """While entered, turns the first signal into a request to stop and the second into an immediate end."""
 
     def __init__(self, progress: Progress) -> None:
         self.asked = 0
@@ -150,7 +150,7 @@ class _Signals:
         self._stopping: asyncio.Future[None] | None = None
 
     async def until_asked(self, beginning: Awaitable["bridge.LiveRun"]) -> "bridge.LiveRun":
-        """Await what comes before the run; a signal ends it. Raises SwarmError (stopped) then."""
+        """Waits for what comes before the run. A signal ends it: raises SwarmError (stopped) then."""
         task = asyncio.ensure_future(beginning)
         self.second = task.cancel
         try:
@@ -177,8 +177,8 @@ class _Signals:
     def _on_signal(self, number: signal.Signals) -> None:
         self.asked += 1
         if self.asked == 1 and self.first is not None:
-            self._progress.note(f"{number.name}: stopping at the next safe points; once more stops at once")
+            self._progress.note(f"{number.name}: stopping at the next safe points; once more to stop immediately")
             self._stopping = asyncio.ensure_future(self.first(number.name))
         elif self.second is not None:
-            self._progress.note(f"{number.name}: stopping at once")
+            self._progress.note(f"{number.name}: stopping immediately")
             self.second()

@@ -18,25 +18,27 @@ def test_a_flood_is_told_as_a_number() -> None:
     stream, snapshot = io.StringIO(), Snapshot()
     progress = Progress(stream)
     for number in range(1, 1_001):
-        progress.tell(spawned(number, 1_000_000), snapshot)
-    progress.tell(spawned(1_001, 2_500_000), snapshot)
+        progress.report(spawned(number, 1_000_000), snapshot)
+    progress.report(spawned(1_001, 2_500_000), snapshot)
     lines = stream.getvalue().splitlines()
     assert len(lines) == LINES_PER_SECOND + 2
-    assert f"… and {1_000 - LINES_PER_SECOND} more like these" in lines[-2]
+    assert f"… and {1_000 - LINES_PER_SECOND} more" in lines[-2]
 
 
 def test_warnings_are_told_in_a_flood() -> None:
     stream, snapshot = io.StringIO(), Snapshot()
     progress = Progress(stream)
     for number in range(1, 100):
-        progress.tell(spawned(number, 1_000_000), snapshot)
-    progress.tell(e.Event(100, 1_000_000, 1, e.Warned("the disk is nearly full")), snapshot)
+        progress.report(spawned(number, 1_000_000), snapshot)
+    progress.report(e.Event(100, 1_000_000, 1, e.Warned("the disk is nearly full")), snapshot)
     assert "warning: the disk is nearly full" in stream.getvalue()
 
 
 def test_what_agents_wrote_is_one_harmless_line() -> None:
     stream = io.StringIO()
-    Progress(stream).tell(spawned(1, 0, "evil \x1b[2J\x1b]52;c;x\x07 title\nerror: faked " + "long " * 100), Snapshot())
+    Progress(stream).report(
+        spawned(1, 0, "evil \x1b[2J\x1b]52;c;x\x07 title\nerror: faked " + "long " * 100), Snapshot()
+    )
     (line,) = stream.getvalue().splitlines()
     assert line.isprintable()
     assert len(line) <= WIDTH

@@ -3,7 +3,7 @@
 from engine.domain.types import CommitId, RunId, RunState
 from engine.state.snapshot import Snapshot
 from tui.bridge import ExitStatus
-from tui.sessions.exit_message import farewell, parting
+from tui.sessions.exit_message import exit_message, run_message
 
 BASE, LATER = CommitId("a" * 40), CommitId("b" * 40)
 
@@ -31,48 +31,48 @@ class Left:
 
 
 def test_a_finished_run_says_where_its_result_is_and_how_to_take_it_over() -> None:
-    first, result, how = parting(run(RunState.FINISHED, green=LATER, reason="all is done"))
+    first, result, how = run_message(run(RunState.FINISHED, green=LATER, reason="all is done"))
     assert first == "run r1: finished: all is done"
     assert "swarm/r1/trunk" in result
     assert "swarm/r1/green" in result
-    assert how == "take it over: git merge swarm/r1/green"
+    assert how == "to merge it: git merge swarm/r1/green"
 
 
 def test_without_green_the_trunk_is_the_result() -> None:
-    lines = parting(run(RunState.FINISHED, check_command=""))
-    assert "no branch swarm/r1/green: no check is configured" in lines[1]
-    assert lines[-1] == "take it over: git merge swarm/r1/trunk"
-    assert "has not passed" in parting(run(RunState.FINISHED))[1]
+    lines = run_message(run(RunState.FINISHED, check_command=""))
+    assert "no swarm/r1/green, because no check is configured" in lines[1]
+    assert lines[-1] == "to merge it: git merge swarm/r1/trunk"
+    assert "has not passed" in run_message(run(RunState.FINISHED))[1]
 
 
 def test_a_run_that_did_not_finish_says_how_to_go_on_and_what_there_is() -> None:
     for state in (RunState.STOPPED, RunState.FAILED, RunState.RUNNING):
-        first, hint, result = parting(run(state, green=LATER))
-        assert first.startswith(f"run r1: {'stopped at once' if state is RunState.RUNNING else state}")
-        assert hint == "hint: go on: swarm-tui resume r1"
+        first, hint, result = run_message(run(state, green=LATER))
+        assert first.startswith(f"run r1: {'stopped immediately' if state is RunState.RUNNING else state}")
+        assert hint == "hint: to continue: swarm-tui resume r1"
         assert "swarm/r1/trunk" in result
         assert "swarm/r1/green" in result
 
 
 def test_a_budget_needs_a_larger_limit() -> None:
-    lines = parting(run(RunState.STOPPED, exit_status=int(ExitStatus.BUDGET)))
-    assert "hint: go on with a larger limit: swarm-tui resume r1" in lines[1]
+    lines = run_message(run(RunState.STOPPED, exit_status=int(ExitStatus.BUDGET)))
+    assert "hint: to continue with a larger limit: swarm-tui resume r1" in lines[1]
 
 
 def test_nothing_landed_and_nothing_begun() -> None:
-    assert "nothing landed" in parting(run(RunState.FINISHED, trunk=BASE))[-1]
-    assert parting(Snapshot()) == ()
+    assert "nothing landed" in run_message(run(RunState.FINISHED, trunk=BASE))[-1]
+    assert run_message(Snapshot()) == ()
 
 
 def test_a_run_that_goes_on_elsewhere_is_not_to_be_resumed() -> None:
-    told = farewell(Left(run(RunState.RUNNING), "the swarm goes on in process 7"))  # type: ignore[arg-type]
+    told = exit_message(Left(run(RunState.RUNNING), "the swarm goes on in process 7"))  # type: ignore[arg-type]
     assert told[0] == "the swarm goes on in process 7"
     assert "swarm/r1/trunk" in told[1]
-    told = farewell(Left(run(RunState.RUNNING), ended=False))  # type: ignore[arg-type]
+    told = exit_message(Left(run(RunState.RUNNING), ended=False))  # type: ignore[arg-type]
     assert "swarm-tui attach r1" in told[0]
     assert not any("resume" in line for line in told)
 
 
 def test_leaving_the_app_in_any_other_way_says_how_to_go_on() -> None:
-    assert "swarm-tui resume r1" in farewell(Left(run(RunState.RUNNING)))[1]  # type: ignore[arg-type]
-    assert farewell(Left(Snapshot())) == ()  # type: ignore[arg-type]
+    assert "swarm-tui resume r1" in exit_message(Left(run(RunState.RUNNING)))[1]  # type: ignore[arg-type]
+    assert exit_message(Left(Snapshot())) == ()  # type: ignore[arg-type]
