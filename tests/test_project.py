@@ -29,7 +29,7 @@ def test_everything_the_program_reads_is_shipped_with_it() -> None:
     assert "docs/swarm-tui.1" in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True, check=False).stdout.decode()
     if tracked:
-        for needed in ("tui/style/swarm.tcss", "tui/templates/swarm.toml", "tui/templates/INTENT.md", "uv.lock"):
+        for needed in ("tui/style/swarm.tcss", "tui/templates/INTENT.md", "uv.lock"):
             assert needed in tracked.split("\0"), needed
 
 

@@ -40,20 +40,21 @@ class ModelsSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The model of each role, as `PROVIDER:NAME`; empty means that none was chosen."""
 
     planner: Annotated[
-        ModelName, Meta(description="Model of planners and subplanners.", examples=["anthropic:claude-opus-5-5"])
+        ModelName,
+        Meta(description="Divides the work; empty: the worker's model.", examples=["anthropic:claude-opus-5-5"]),
     ] = ModelName("")
     worker: Annotated[
         ModelName,
         Meta(
-            description="Model of workers, which do many small tasks; a cheaper model is often enough.",
+            description="Does the tasks; empty: the planner's model.",
             examples=["anthropic:claude-sonnet-5-5"],
         ),
     ] = ModelName("")
     resolver: Annotated[
-        ModelName, Meta(description="Model that resolves merge conflicts; empty: the worker's model.")
+        ModelName, Meta(description="Resolves merge conflicts that a worker could not; empty: the worker's model.")
     ] = ModelName("")
     reconciler: Annotated[
-        ModelName, Meta(description="Model that repairs trunk when the check fails; empty: the worker's model.")
+        ModelName, Meta(description="Repairs trunk when the check fails; empty: the worker's model.")
     ] = ModelName("")
 
 
@@ -62,53 +63,53 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     base_url: Annotated[
         WebAddress,
-        Meta(description="Address of the server; empty: the provider's own.", examples=["http://127.0.0.1:8080/v1"]),
+        Meta(
+            description="The server's address; empty: the provider's usual one.", examples=["http://127.0.0.1:8080/v1"]
+        ),
         OwnerOnly("a repo may not send your code and key to a server outside this machine", unless=is_this_machine),
     ] = ""
     api_key_env: Annotated[
         VariableName,
-        Meta(description="Environment variable that holds the API key; empty: the provider's usual one."),
+        Meta(description="The environment variable that holds the API key; empty: the provider's usual one."),
         OwnerOnly("a repo may not choose which of your variables is sent to a server"),
     ] = ""
     max_concurrent: Annotated[
-        Positive, Meta(description="Calls at once; reduced automatically while the provider reports rate limits.")
+        Positive, Meta(description="Model calls at a time; lowered while the provider reports a rate limit.")
     ] = 512
     input_price: Annotated[
         Price | None,
         Meta(
-            description="USD per million input tokens, for models that the built-in price list does not know.",
+            description="USD per million input tokens, for models that the price list does not know.",
             examples=[3.0],
         ),
     ] = None
     cached_price: Annotated[
         Price | None,
-        Meta(description="USD per million input tokens that are read from the provider's cache.", examples=[0.3]),
+        Meta(description="USD per million input tokens read from the provider's cache.", examples=[0.3]),
     ] = None
     output_price: Annotated[Price | None, Meta(description="USD per million output tokens.", examples=[15.0])] = None
     window: Annotated[
-        Count, Meta(description="Tokens that fit into the model's context window; 0: the known or default value.")
+        Count, Meta(description="Tokens that fit into the model's context; 0: the known or default size.")
     ] = 0
-    max_output: Annotated[Count, Meta(description="Most output tokens of one answer; 0: the default.")] = 0
+    max_output: Annotated[Count, Meta(description="Tokens of one answer; 0: the default.")] = 0
     stall_timeout: Annotated[
         float,
-        Meta(ge=0.001, le=MOST, description="Seconds without a byte before a call is given up and retried."),
+        Meta(ge=0.001, le=MOST, description="Seconds without a byte after which a call is given up and retried."),
     ] = 120.0
     max_retry_wait: Annotated[Amount, Meta(description="Longest wait between two retries, in seconds.")] = 60.0
-    max_retries: Annotated[Count, Meta(description="Retries of one call before it fails.")] = 8
+    max_retries: Annotated[Count, Meta(description="Retries of one model call.")] = 8
 
 
 class SwarmSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[swarm]`."""
 
-    workers: Annotated[Positive, Meta(description="Workers at once.")] = 16
-    max_depth: Annotated[Count, Meta(description="Levels of subplanners below the root planner.")] = 4
-    max_agents: Annotated[int, Meta(ge=2, le=MOST, description="Agents of all roles alive at once.")] = 500
+    workers: Annotated[Positive, Meta(description="Workers at a time.")] = 16
+    max_depth: Annotated[Count, Meta(description="Levels of subplanners.")] = 4
+    max_agents: Annotated[int, Meta(ge=2, le=MOST, description="Agents alive at a time.")] = 500
     seed: Annotated[Count, Meta(description="Seed of all random choices; 0: a new one for each run.")] = 0
     watch_intent: Annotated[
         RepoPath,
-        Meta(
-            description="File in the repo, such as INTENT.md: saving it during a run updates the intent; empty: none."
-        ),
+        Meta(description='A file such as "INTENT.md": saving it during a run submits it as a new intent.'),
     ] = ""
 
 
@@ -119,7 +120,7 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     tokens: Annotated[Count, Meta(description="Most input and output tokens.")] = 0
     wall: Annotated[
         OptionalSpan,
-        Meta(description="Longest working time, such as 8h; time while the run is stopped is not counted."),
+        Meta(description='Longest time that swarm-tui works on the run, such as "8h".'),
     ] = ""
     steps: Annotated[Count, Meta(description="Most model calls.")] = 0
 
@@ -132,16 +133,15 @@ class BudgetSettings(LimitSettings, frozen=True, forbid_unknown_fields=True):
 
     ceiling_price: Annotated[
         Price,
-        Meta(
-            description="USD per million tokens to assume where a price is unknown; 0: such tokens cost nothing here."
-        ),
+        Meta(description="USD per million tokens of a model whose price is unknown; 0: do not count them in USD."),
     ] = 25.0
     grace_steps: Annotated[
-        Positive, Meta(description="Model calls that a working agent has left to hand off once a limit is reached.")
+        Positive,
+        Meta(description="Model calls that each agent at work still has to hand off, once a limit is reached."),
     ] = 5
     role: Annotated[
         dict[Role, LimitSettings],
-        Meta(description="Limits of all agents of one role together.", examples=["worker"]),
+        Meta(description="Limits of all agents of one role.", examples=["worker"]),
     ] = field(default_factory=dict)
     subtree: Annotated[
         dict[PlannerPath, LimitSettings],
@@ -152,42 +152,40 @@ class BudgetSettings(LimitSettings, frozen=True, forbid_unknown_fields=True):
 class RepoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[repo]`. Besides what it says, trunk is checked when a run starts and when it ends."""
 
-    branch: Annotated[str, Meta(description="Branch to start from; empty: the one that is checked out.")] = ""
+    branch: Annotated[str, Meta(description="The branch to start from; empty: the current one.")] = ""
     check: Annotated[
-        str, Meta(description="Command that must pass for green to move, such as make test; empty: nothing is checked.")
+        str, Meta(description='The command that a commit must pass to be green, such as "make test"; empty: none.')
     ] = ""
-    check_timeout: Annotated[Span, Meta(description="Longest time that one check may run.")] = "10m"
+    check_timeout: Annotated[Span, Meta(description="Time limit of one check.")] = "10m"
     check_landings: Annotated[Positive, Meta(description="Landings between two checks.")] = 10
     check_every: Annotated[
         OptionalSpan,
-        Meta(description="Also check after this time, such as 20m, if trunk has moved; empty: by landings only."),
+        Meta(description='Also check after this time, such as "20m", if anything has landed.'),
     ] = ""
-    bisect_checks: Annotated[Count, Meta(description="Most checks to run to find the landing that broke trunk.")] = 6
+    bisect_checks: Annotated[
+        Count, Meta(description="Checks that may be spent to find the landing that broke trunk.")
+    ] = 6
     fixups: Annotated[
-        Count, Meta(description="Fixups in a row that may leave trunk red before the planners have to repair it.")
+        Count, Meta(description="Fixups in a row that may fail before the planners have to deal with a red trunk.")
     ] = 3
 
 
 class TaskSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[task]`."""
 
-    max_steps: Annotated[Positive, Meta(description="Most model calls in one attempt.")] = 200
-    timeout: Annotated[Span, Meta(description="Longest time of one attempt.")] = "45m"
-    attempts: Annotated[
-        Positive, Meta(description="Failed attempts after which the task fails and its planner is told.")
-    ] = 2
-    max_usd: Annotated[Amount, Meta(description="Most USD for all attempts of a task; 0: no limit.")] = 0.0
-    max_tokens: Annotated[Count, Meta(description="Most tokens for all attempts of a task; 0: no limit.")] = 0
+    max_steps: Annotated[Positive, Meta(description="Model calls of one attempt.")] = 200
+    timeout: Annotated[Span, Meta(description="Time limit of one attempt.")] = "45m"
+    attempts: Annotated[Positive, Meta(description="Attempts before a task is given up and its planner told.")] = 2
+    max_usd: Annotated[Amount, Meta(description="Most USD for a task with all its attempts; 0: no limit.")] = 0.0
+    max_tokens: Annotated[Count, Meta(description="Most tokens for a task with all its attempts; 0: no limit.")] = 0
 
 
 class PlannerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[planner]`."""
 
-    max_steps: Annotated[Positive, Meta(description="Most model calls between two messages to the planner.")] = 100
-    max_open_tasks: Annotated[Positive, Meta(description="Most tasks that one planner may have open at once.")] = 500
-    max_tasks_per_hour: Annotated[
-        Positive, Meta(description="Most tasks that one planner may create within an hour.")
-    ] = 1_000
+    max_steps: Annotated[Positive, Meta(description="Model calls between two messages to it.")] = 100
+    max_open_tasks: Annotated[Positive, Meta(description="Open tasks of one planner.")] = 500
+    max_tasks_per_hour: Annotated[Positive, Meta(description="Tasks that one planner may create in an hour.")] = 1_000
 
 
 class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,17 +194,17 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
     level: Annotated[
         LevelChoice,
         Meta(
-            description="Sandbox level; auto: the best that works here; strict: refuse to run below namespaced; "
-            "full, namespaced, restricted, off: exactly that level."
+            description="Sandbox level; auto: the best that works here; strict: refuse to run below namespaced; or a "
+            "level's name."
         ),
         OwnerOnly("a repo may not weaken the sandbox", unless=lambda level: level in ("auto", "strict", "full")),
     ] = "auto"
     network: Annotated[
         bool,
-        Meta(description="Give commands network access; the model is always called from outside the sandbox."),
+        Meta(description="Network access for commands; models are called from outside."),
         OwnerOnly("a repo may not give its commands network access", unless=lambda network: not network),
     ] = False
-    memory: Annotated[SizeLimit, Meta(description="Memory of one command and its child processes.")] = "4GiB"
+    memory: Annotated[SizeLimit, Meta(description="Memory of one command with everything it starts.")] = "4GiB"
     swarm_memory: Annotated[
         AutoSizeLimit, Meta(description="Memory of all commands together; auto: three quarters of the machine's.")
     ] = "auto"
@@ -222,53 +220,54 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 8192
     output: Annotated[SizeLimit, Meta(description="Output of one command.")] = "64MiB"
     cpu: Annotated[
-        Span, MachineLimit(span_s), Meta(description="Processor time of one command and its child processes.")
+        Span, MachineLimit(span_s), Meta(description="CPU time of one command with everything it starts.")
     ] = "1h"
     swarm_cpu: Annotated[
         Amount,
         MachineLimit(lambda cores: cores or MOST),
-        Meta(description="Processor cores for all commands together; 0: all that nothing else uses."),
+        Meta(description="CPU cores for all commands together; 0: whatever others leave idle."),
     ] = 0.0
-    file_size: Annotated[SizeLimit, Meta(description="Largest file that a command may write.")] = "4GiB"
+    file_size: Annotated[SizeLimit, Meta(description="Size of one file.")] = "4GiB"
     open_files: Annotated[
         int,
         MachineLimit(),
-        Meta(ge=64, le=MOST, description="Files that one process may have open."),
+        Meta(ge=64, le=MOST, description="Open files of one process."),
     ] = 8192
-    disk: Annotated[SizeLimit, Meta(description="How much an agent's workspace may grow.")] = "8GiB"
+    disk: Annotated[SizeLimit, Meta(description="How much one workspace may grow.")] = "8GiB"
     swarm_disk: Annotated[
         AutoSizeLimit,
-        Meta(description="How much all workspaces may grow; auto: three quarters of what is free at the start."),
+        Meta(description="How much all workspaces may grow; auto: three quarters of the free space at the start."),
     ] = "auto"
-    command_timeout: Annotated[Span, Meta(description="Longest time that one command may run.")] = "10m"
+    command_timeout: Annotated[Span, Meta(description="Time limit of one command.")] = "10m"
     read_only: Annotated[
         tuple[str, ...],
         Meta(description='Folders of your home that commands may read, such as ["~/.cargo/registry"].'),
         OwnerOnly("a repo may open only package caches to its commands", unless=are_caches),
     ] = ()
-    copies: Annotated[
-        CopyChoice, Meta(description="How workspaces are made: auto (the best that works), overlay, reflink, checkout.")
-    ] = "auto"
+    copies: Annotated[CopyChoice, Meta(description="How workspaces are made: auto, overlay, reflink or checkout.")] = (
+        "auto"
+    )
 
 
 class BuildSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[build]`."""
 
-    gate: Annotated[
-        tuple[str, ...], Meta(description="Commands (globs) that build, and so queue at the build gate.")
-    ] = ("cargo *", "make*", "npm *", "pytest*", "*gcc*")
-    slots: Annotated[SlotCount, Meta(description="Builds at once: auto (one for each core) or a number in quotes.")] = (
-        "auto"
+    gate: Annotated[tuple[str, ...], Meta(description="Commands that build; only a few of these run at a time.")] = (
+        "cargo *",
+        "make*",
+        "npm *",
+        "pytest*",
+        "*gcc*",
     )
+    slots: Annotated[SlotCount, Meta(description='Builds at a time, such as "4"; auto: one per CPU core.')] = "auto"
     warm: Annotated[
         Names,
         Meta(
-            description="Names (globs) of git-ignored folders and files that new workspaces start with, as the last "
-            'check built them, so that first builds are short; ["*"]: everything ignored; []: nothing.'
+            description='Git-ignored build output that new workspaces start with, by name; ["*"]: all of it; []: none.'
         ),
     ] = ("target", "node_modules", ".venv", "venv", "build", "_build")
     warm_size: Annotated[
-        Size, Meta(description="Most disk space for those build results; above it workspaces start without them.")
+        Size, Meta(description="Disk space for shared build output; beyond it, builds start from scratch.")
     ] = "16GiB"
 
 
@@ -278,36 +277,36 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     models: Annotated[
         ModelsSettings,
         Meta(
-            description="Which model each role uses, as PROVIDER:NAME. openai is for the Responses API, openai-chat "
-            "for Chat Completions (any compatible server); rehearsal is scripted and calls no model."
+            description="PROVIDER:NAME. Providers: anthropic, openai (Responses), openai-chat (Chat Completions, any "
+            "compatible server) and rehearsal (scripted, for the samples). Planners think for everybody; workers do "
+            "many small tasks and can be cheaper."
         ),
     ] = field(default_factory=ModelsSettings)
     providers: Annotated[
-        dict[str, ProviderSettings], Meta(description="How to reach each provider.", examples=["openai-chat"])
+        dict[str, ProviderSettings], Meta(description="How to reach a provider.", examples=["openai-chat"])
     ] = field(default_factory=dict)
-    swarm: Annotated[SwarmSettings, Meta(description="How large the swarm may grow.")] = field(
-        default_factory=SwarmSettings
-    )
+    swarm: Annotated[SwarmSettings, Meta(description="The size of the swarm.")] = field(default_factory=SwarmSettings)
     budget: Annotated[
         BudgetSettings,
         Meta(
-            description='What the run may use; 0 and "" mean no limit. At 90% of a limit the planners are told; at the '
-            "limit nothing new starts and working agents may hand off. A run that stopped can be resumed."
+            description="The run stops at the first limit it reaches, and can be resumed with a larger one. 0 or empty "
+            "means no limit. At 90% of a limit the planners are told. At the limit nothing new starts, and agents at "
+            "work hand off."
         ),
     ] = field(default_factory=BudgetSettings)
-    repo: Annotated[RepoSettings, Meta(description="Where the work starts, and how trunk is checked.")] = field(
+    repo: Annotated[RepoSettings, Meta(description="The branch to start from, and the check.")] = field(
         default_factory=RepoSettings
     )
-    task: Annotated[TaskSettings, Meta(description="Limits of each task.")] = field(default_factory=TaskSettings)
-    planner: Annotated[PlannerSettings, Meta(description="Limits of each planner.")] = field(
+    task: Annotated[TaskSettings, Meta(description="Limits of one task.")] = field(default_factory=TaskSettings)
+    planner: Annotated[PlannerSettings, Meta(description="Limits of one planner.")] = field(
         default_factory=PlannerSettings
     )
-    sandbox: Annotated[
-        SandboxSettings, Meta(description="How agents' commands are contained, and what they may use.")
-    ] = field(default_factory=SandboxSettings)
-    build: Annotated[
-        BuildSettings, Meta(description="Which commands are builds, and what new workspaces start with.")
-    ] = field(default_factory=BuildSettings)
+    sandbox: Annotated[SandboxSettings, Meta(description="What the commands of agents may reach and use.")] = field(
+        default_factory=SandboxSettings
+    )
+    build: Annotated[BuildSettings, Meta(description="Builds, and what workspaces start with.")] = field(
+        default_factory=BuildSettings
+    )
     theme: Annotated[str, Meta(description="Colour theme of the screen.")] = "midnight"
     keys: Annotated[
         dict[str, str], Meta(description="Keys of the screen, by action."), OwnerOnly("key bindings are yours")

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import tomllib
 from argparse import Namespace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,8 +16,7 @@ import msgspec
 import pytest
 
 from engine.config.load import load_settings
-from engine.config.validate import SECTIONS
-from engine.domain.settings import ProviderSettings, Settings
+from engine.domain.settings import Settings
 from tests.tui.command_line import PROGRAM, Answer, Person
 from tui.bridge import list_samples
 from tui.commands.scratch import scratch_repo
@@ -257,8 +255,7 @@ def test_init_writes_two_files_and_overwrites_none(person: Person) -> None:
     person.commit()
     assert person.swarm("init", cwd=person.repo).status == 0
     assert (person.repo / "INTENT.md").read_bytes() == (TEMPLATES / "INTENT.md").read_bytes()
-    expected = Settings(providers={"openai-chat": ProviderSettings()})
-    assert load_settings(person.repo, person.environ).settings == expected
+    assert load_settings(person.repo, person.environ).settings == Settings()
     (person.repo / "swarm.toml").unlink()
     (person.repo / "INTENT.md").write_text("mine\n")
     answer = person.swarm("init", cwd=person.repo)
@@ -284,29 +281,6 @@ def test_what_init_wrote_is_no_intent_until_it_is_changed(person: Person) -> Non
     with (person.repo / "INTENT.md").open("a") as stream:
         stream.write("And a second table.\n")
     assert "no sample project" in person.swarm(*words).error
-
-
-def test_the_commented_settings_name_every_key_with_its_default() -> None:
-    text = (TEMPLATES / "swarm.toml").read_text()
-    uncommented = "\n".join(re.sub(r"^# (?=\w+ = )", "", line) for line in text.splitlines())
-    written = tomllib.loads(uncommented)
-    written["models"] = dict.fromkeys(written["models"], "")  # examples, not defaults
-    assert written["providers"]["openai-chat"].pop("base_url")
-    assert set(written["providers"]["openai-chat"]) == set(ProviderSettings.__struct_fields__) - {
-        "base_url",
-        "api_key_env",
-    }
-    defaults = msgspec.to_builtins(Settings())
-    for section in (name for name in SECTIONS if name):
-        assert written[section] == {
-            key: list(value) if isinstance(value := defaults[section][key], tuple) else value
-            for key in SECTIONS[section]
-        }, section
-
-
-def test_the_template_says_what_strict_refuses() -> None:
-    (line,) = (line for line in (TEMPLATES / "swarm.toml").read_text().splitlines() if line.startswith("# level = "))
-    assert "strict (refuse to run below namespaced)" in line
 
 
 def test_the_doctor_says_what_is_there_and_never_a_key(person: Person) -> None:

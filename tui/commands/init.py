@@ -1,15 +1,13 @@
 """`swarm-tui init`: writes a commented swarm.toml and INTENT.md to start from."""
 
 import asyncio
-import json
 import os
-import re
 import sys
 from argparse import Namespace
 from importlib.resources import files
 from pathlib import Path
 
-from tui.bridge import ErrorKind, SwarmError, inspect_repo, suggest_check
+from tui.bridge import ErrorKind, SwarmError, inspect_repo, settings_template, suggest_check
 
 NAMES = ("swarm.toml", "INTENT.md")
 
@@ -63,10 +61,7 @@ async def _suggest(folder: Path) -> str:
 
 
 def _content(name: str, check: str) -> bytes:
-    """A template, with the check filled in if one was found."""
-    text = (files("tui") / "templates" / name).read_text(encoding="utf-8")
-    if name == "swarm.toml" and check:
-        line = f"check = {json.dumps(check)}"
-        described = f"{line:<32} # found in this project; commits that pass it are green; empty: nothing is checked"
-        text = re.sub(r"^# check = .*$", lambda _: described, text, flags=re.MULTILINE)
-    return text.encode()
+    """A file's text, with the check set where one was found."""
+    if name == "swarm.toml":
+        return settings_template({("repo", "check"): check} if check else {}).encode()
+    return (files("tui") / "templates" / name).read_bytes()

@@ -1,0 +1,75 @@
+"""Composes a commented swarm.toml from the types of the settings: each key with its default and its description."""
+
+import json
+from collections.abc import Iterator, Mapping
+from textwrap import wrap
+from typing import Any
+
+import msgspec
+
+from engine.config.schema import ALL, NAMES, Kind, Path
+from engine.domain.setting_types import OwnerOnly
+from engine.domain.settings import Settings
+
+WIDTH = 120
+COMMENT_COLUMN = 32
+_OPENING = (
+    "Settings of the swarm for this repository. A commented line shows a setting with its default, or an example. "
+    'To change one, remove the "# " and edit the value. Later sources win: defaults, your own '
+    "~/.config/swarm-tui/config.toml, this file, SWARM_… environment variables, command-line options.",
+    "This file travels with the repository, so some settings are restricted or not allowed in it. API keys aren't "
+    "allowed in any file.",
+)
+
+
+def settings_template(chosen: Mapping[Path, object]) -> str:
+    """A swarm.toml in which the `chosen` keys are set and all others are comments."""
+    lines = [
+        *(line for text in _OPENING for line in _comment(text)),
+        "",
+        *_section(ALL, (), msgspec.to_builtins(Settings()), chosen),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _section(kind: Kind, path: Path, defaults: Mapping[str, Any], chosen: Mapping[Path, object]) -> Iterator[str]:
+    """The lines of a section: first its keys, then the sections in it."""
+    below = {name: part for name, part in kind.fields.items() if part.is_section or part.is_table}
+    for name, part in kind.fields.items():
+        if name not in below and not _is_refused(part):
+            yield from _key((*path, name), part, defaults.get(name), chosen)
+    for name, part in below.items():
+        here = (*path, name)
+        names = f" Names: {', '.join(NAMES[here])}." if here in NAMES else ""
+        if not _is_refused(part):
+            yield ""
+            yield from _comment(part.description + names)
+        if part.is_section:
+            yield f"[{'.'.join(here)}]"
+            yield from _section(part, here, defaults[name], chosen)
+        elif not _is_refused(part):
+            example = part.examples[0]
+            yield f"# [{'.'.join(here)}.{example if example.replace('-', '').isalnum() else json.dumps(example)}]"
+            yield from _section(part.item, (*here, example), msgspec.to_builtins(part.item.base()), chosen)
+
+
+def _key(path: Path, kind: Kind, default: object, chosen: Mapping[Path, object]) -> Iterator[str]:
+    value = chosen.get(path, next(iter(kind.examples), default))
+    line = f"{'' if path in chosen else '# '}{path[-1]} = {json.dumps(value, ensure_ascii=False)}"
+    owner_only = kind.mark(OwnerOnly)
+    comment = kind.description + (f" Note: {owner_only.reason}." if owner_only else "")
+    if len(whole := f"{line:<{COMMENT_COLUMN}} # {comment}") <= WIDTH:
+        yield whole
+    else:
+        yield from _comment(comment)
+        yield line
+
+
+def _is_refused(kind: Kind) -> bool:
+    """Whether a repository's file cannot set the key at all."""
+    owner_only = kind.mark(OwnerOnly)
+    return owner_only is not None and owner_only.unless is None
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in wrap(text, WIDTH - 2, break_on_hyphens=False)]
