@@ -21,7 +21,7 @@ WIDEST = 100
 """Columns. Longer lines are hard to read."""
 STYLES = Theme({"markdown.code": "cyan", "markdown.table.header": "bold"})
 """Without backgrounds, which would be black on a light terminal."""
-_PICTURE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
+_PICTURE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 _PAGE_LINK = re.compile(r"\[([^\]]*)\]\((\w+)\.md(?:#[^)]*)?\)")
 _OWN_LINK = re.compile(r"\[([^\]]*)\]\(#[^)]*\)")
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
@@ -73,7 +73,7 @@ def _width() -> int:
 
 def _rendered(text: str) -> bytes:
     """A page for this terminal: plain text unless stdout is one that can show styles."""
-    text = _PICTURE.sub(r"(picture: \1)", text)
+    text = _PICTURE.sub("", text)
     text = _OWN_LINK.sub(r"\1", text)
     text = _PAGE_LINK.sub(_other_page, text)
     content = io.BytesIO()

@@ -43,7 +43,12 @@ def send(arguments: Namespace) -> int:
     command = command_of(arguments.verb, arguments.rest, freeze=arguments.freeze, scope=arguments.scope)
     run = find_run(state_dir(arguments), arguments.run)
     if not run.live:
-        raise SwarmError(ErrorKind.NOT_FOUND, f"{run.run} is not live", f"to continue it: swarm-tui resume {run.run}")
+        look = (
+            f"to continue it: swarm-tui resume {run.run}"
+            if run.unfinished
+            else f"to see it: swarm-tui replay {run.run}"
+        )
+        raise SwarmError(ErrorKind.NOT_FOUND, f"{run.run} is not live", look)
     asyncio.run(_send(run.folder.socket, command))
     return 0
 
