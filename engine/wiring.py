@@ -90,7 +90,7 @@ class LiveRun:
             await IntentWatch(file, swarm.clock, lambda: swarm.snapshot.intent, swarm.submit, warn).run()
 
     def summary(self) -> Summary:
-        return summarise(self.snapshot, self.swarm.clock.now(), self.folder.journal)
+        return summarise(self.snapshot, self.swarm.clock.now(), str(self.folder.journal.absolute()))
 
     async def submit(self, command: Command) -> None:
         await self.swarm.submit(command)

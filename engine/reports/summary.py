@@ -1,7 +1,5 @@
 """What a run came to, as one value: printed at its end, for scripts. Pure."""
 
-from pathlib import Path
-
 from msgspec import Struct
 
 from engine.domain.types import CommitId, LandingState, Micros, Role, RunId, RunState, TaskState
@@ -76,7 +74,7 @@ class Summary(Struct, frozen=True):
     sandbox_granted: tuple[str, ...]
 
 
-def summarise(snapshot: Snapshot, now: Micros, db: Path) -> Summary:
+def summarise(snapshot: Snapshot, now: Micros, db: str) -> Summary:
     """The summary of a run as it stands at `now`."""
     roles = [agent.role for agent in snapshot.agents.values()]
     tasks, landings, usage = snapshot.task_counts, snapshot.landing_counts, snapshot.usage
@@ -104,7 +102,7 @@ def summarise(snapshot: Snapshot, now: Micros, db: Path) -> Summary:
         landed_per_hour=round(snapshot.landed_per_hour(now), 2),
         check=CheckCounts(snapshot.checks_passed, snapshot.checks_failed),
         error_rate=snapshot.error_rate,
-        db=str(db.absolute()),
+        db=db,
         sandbox_level=snapshot.sandbox_level,
         sandbox_not_guaranteed=snapshot.not_guaranteed,
         sandbox_granted=snapshot.granted,

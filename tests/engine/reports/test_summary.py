@@ -1,7 +1,5 @@
 """The summary of a run, and its record as lines of JSON."""
 
-from pathlib import Path
-
 import msgspec
 
 from engine.domain import events as e
@@ -51,12 +49,12 @@ TURN = e.TurnTaken(
 def test_a_run_that_did_nothing_yet_has_nulls_where_nothing_is_known() -> None:
     epoch = e.EpochStarted(1, "full", "overlay", not_guaranteed=("a lack",), granted=("network",))
     run = snapshot((CREATED, None), (epoch, None))
-    summary = msgspec.to_builtins(summarise(run, 12 * SECOND, Path("journal.db")))
+    summary = msgspec.to_builtins(summarise(run, 12 * SECOND, "/runs/journal.db"))
     assert (summary["state"], summary["exit_status"]) == ("running", None)
     assert (summary["base"], summary["trunk"], summary["green"]) == ("b" * 40, "b" * 40, None)
     assert (summary["wall_s"], summary["landed_per_hour"], summary["error_rate"]) == (10.0, 0.0, None)
     assert summary["usd"] == 0.0
-    assert summary["db"] == str(Path.cwd() / "journal.db")
+    assert summary["db"] == "/runs/journal.db"
     assert summary["sandbox_level"] == "full"
     assert (summary["sandbox_not_guaranteed"], summary["sandbox_granted"]) == (("a lack",), ("network",))
 
@@ -71,7 +69,7 @@ def test_tokens_money_agents_and_checks_are_counted() -> None:
         (e.CheckFinished(check), None),
         (e.RunStateChanged(RunState.FINISHED, "over", 1), None),
     )
-    summary = summarise(run, 100 * SECOND, Path("/j"))
+    summary = summarise(run, 100 * SECOND, "/j")
     assert (summary.agents.planners, summary.agents.workers, summary.agents.total) == (1, 0, 1)
     assert msgspec.to_builtins(summary.tokens) == {"input": 10, "cached": 4, "output": 2}
     assert summary.usd is None  # a price was unknown
