@@ -1,4 +1,4 @@
-"""The command line at work: runs to their end, stops and goes on, lists, exports, steers, and says what it finds."""
+"""The command line at work: runs finish, stop and resume; they are listed, exported, steered, and summed up."""
 
 import itertools
 import os

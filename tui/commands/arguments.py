@@ -125,7 +125,7 @@ def run(parser: ArgumentParser) -> None:
         """Start a run without the app. Progress goes to stderr; when the run ends, its summary goes to stdout as one
         JSON object.
 
-        The first Ctrl-C stops the run as soon as each agent reaches a safe point, the second one at once. Either
+        The first Ctrl-C stops the run as soon as each agent reaches a safe point, the second one immediately. Either
         way `swarm-tui resume` continues it.""",
     )
     _repo(parser)

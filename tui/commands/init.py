@@ -24,7 +24,7 @@ def init(arguments: Namespace) -> int:
             )
     if not (folder / ".git").exists():
         sys.stderr.write(
-            f"note: {folder.absolute()} is not the top folder of a git repository: swarm-tui reads the files there\n"
+            f"note: {folder.absolute()} is not the top of a git repository, where swarm-tui reads these files\n"
         )
     check = _suggested(folder)
     written: list[Path] = []
