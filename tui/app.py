@@ -31,13 +31,13 @@ from tui.screens.modal import Choice, Choose, Page
 from tui.screens.palette import ActionProvider
 from tui.screens.start import StartScreen
 from tui.screens.themes import ChooseTheme
-from tui.sessions.command_sender import Sending
+from tui.sessions.command_sender import CommandSender
 from tui.sessions.session import CloseMode, Session, Start
 from tui.style.css import css_theme
 from tui.style.theme import Palette, Themes
 from tui.terminal.hangup import Hangup
 from tui.terminal.thread_priority import ScreenSelector, put_first
-from tui.widgets.actionable import Acting
+from tui.widgets.actionable import Actionable
 
 PASTED = 4_000
 """Characters that are pasted into a line of input at most."""
@@ -45,7 +45,7 @@ DRAFT_S = 0.4
 """Seconds after which what was typed is on disk."""
 
 
-class SwarmApp(Sending, inherit_bindings=False):
+class SwarmApp(CommandSender, inherit_bindings=False):
     """Holds what all screens share: session, view, palette and keys."""
 
     CSS_PATH = "style/swarm.tcss"
@@ -111,7 +111,7 @@ class SwarmApp(Sending, inherit_bindings=False):
         """What of a pasted text a line of input takes: all its lines as one; a huge one would hold up the screen."""
         line = " ".join(text[: 4 * most].split())
         if len(text) > 4 * most or len(line) > most:
-            self.tell(f"only the first {most} characters are pasted here")
+            self.show_note(f"only the first {most} characters are pasted here")
         return line[:most]
 
     def on_mount(self) -> None:
@@ -119,7 +119,7 @@ class SwarmApp(Sending, inherit_bindings=False):
             # Textual would stop the whole process, and the engine with it.
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         for problem in self._broken_themes:
-            self.tell(f"a theme was left out: {problem}", bad=True)
+            self.show_note(f"a theme was left out: {problem}", error=True)
         if self._start is not None:
             self.push_screen(StartScreen(replace(self._start, draft=self._draft), self._look))
         else:
@@ -156,7 +156,7 @@ class SwarmApp(Sending, inherit_bindings=False):
         if self.session.notice != self._noticed:
             self._noticed = self.session.notice
             if self._noticed:
-                self.tell(self._noticed, bad=True)
+                self.show_note(self._noticed, error=True)
         if self.view.frozen:
             return False
         version, run = self.session.latest()
@@ -168,7 +168,7 @@ class SwarmApp(Sending, inherit_bindings=False):
             self._draft_due = True
             self._write_draft()
         if run.ended and not self._told_end and not self._noticed:
-            self.tell(f"the run {run.state}{f': {run.reason}' if run.reason else ''} · q leaves")
+            self.show_note(f"the run {run.state}{f': {run.reason}' if run.reason else ''} · q leaves")
         self._told_end = run.ended
         return True
 
@@ -206,7 +206,7 @@ class SwarmApp(Sending, inherit_bindings=False):
 
     def do_help(self) -> None:
         focused = self.screen.focused
-        here = focused.SCOPES if isinstance(focused, Acting) else ()
+        here = focused.SCOPES if isinstance(focused, Actionable) else ()
         context = self.context()
         self.push_screen(
             Page("help", lambda cells: tell_help(self.keymap, context, here, cells), "j k scroll · esc leaves")
@@ -222,7 +222,7 @@ class SwarmApp(Sending, inherit_bindings=False):
 
         self.push_screen(screen)
 
-    def keep_draft(self, text: str) -> None:
+    def save_draft(self, text: str) -> None:
         self._draft = text
         if not self._draft_due:
             self._draft_due = True
@@ -238,19 +238,19 @@ class SwarmApp(Sending, inherit_bindings=False):
             self._drafts.drop()
         elif (problem := self._drafts.keep(self._draft)) and problem != self._draft_problem:
             self._draft_problem = problem
-            self.tell(problem, bad=True)
+            self.show_note(problem, error=True)
 
     def do_freeze(self) -> None:
         self.view.frozen = not self.view.frozen
         self._frozen_at = self.session.now() if self.view.frozen else None
-        self.tell("the screen is frozen; the swarm goes on" if self.view.frozen else "the screen follows again")
+        self.show_note("the screen is frozen; the swarm goes on" if self.view.frozen else "the screen follows again")
         if self._main is not None:
             self._main.refresh_panes()
 
     def do_theme(self) -> None:
         def keep(name: str | None) -> None:
             self.use_theme(name or self.palette.name)
-            self.tell(f"theme {self.palette.name}")
+            self.show_note(f"theme {self.palette.name}")
 
         self.push_screen(ChooseTheme(self._themes, self.palette.name, self._broken_themes), keep)
 
@@ -287,11 +287,11 @@ class SwarmApp(Sending, inherit_bindings=False):
         self._write_draft()
         self.leaving = True
         if not self.session.ended():
-            self.tell("leaving at the next safe points…")
+            self.show_note("leaving at the next safe points…")
             if self._main is not None:
                 self._main.refresh_panes()
         future = self.session.close(mode)
-        self.after(future, lambda done: self.exit(self.session.exit_status() or 0))
+        self.when_done(future, lambda done: self.exit(self.session.exit_status() or 0))
 
     def action_act(self, id: str) -> None:
         self.act(id)

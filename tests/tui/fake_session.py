@@ -30,7 +30,7 @@ from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 from tui.format.event_line import EventLine
 from tui.format.event_lines import describe
-from tui.sessions.session import CloseMode, Earlier, Live, Player
+from tui.sessions.session import CloseMode, Earlier, LiveAgent, Player
 
 T = TypeVar("T")
 START = 1_800_000_000_000_000
@@ -67,7 +67,7 @@ class FakeSession:
         self.closed: CloseMode | None = None
         self.started = False
         self.patches: dict[AgentId, str] = {}
-        self.live: dict[AgentId, Live] = {}
+        self.live: dict[AgentId, LiveAgent] = {}
         self.said: dict[AgentId, list[MessageRow]] = {}
         self.led_to: dict[HandoffId, Followed] = {}
         self.whole: dict[int, str] = {}
@@ -170,8 +170,8 @@ class FakeSession:
     def followed(self, handoff: HandoffId) -> "Future[Followed]":
         return done(self.led_to.get(handoff, Followed()))
 
-    def watch(self, agent: AgentId) -> Live:
-        return self.live.get(agent, Live())
+    def watch(self, agent: AgentId) -> LiveAgent:
+        return self.live.get(agent, LiveAgent())
 
     def ended(self) -> bool:
         return self.run.ended

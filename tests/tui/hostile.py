@@ -16,7 +16,7 @@ from engine.domain.types import (
 from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, hand_off, spawn, task
-from tui.sessions.session import Live
+from tui.sessions.session import LiveAgent
 
 EVIL = (
     "[/x][bold]\x1b]0;OWNED\x07\x1b]52;c;T1dORUQ=\x1b\\\x9b2J\x1b[2J\x9d0;OWNED\x9c\x1bP1$r\x1b\\"
@@ -51,7 +51,7 @@ def hostile_session() -> FakeSession:
     session.record(e.CheckFinished(Check(session.at, CommitId(EVIL), False, 1, EVIL, 1.0)))
     head = f"diff --git a/{EVIL} b/{EVIL}\n--- a/{EVIL}\n+++ b/{EVIL}\n@@ -1,2 +1,2 @@ {EVIL}\n"
     session.patches[worker] = f"{head}-{EVIL}\n+{EVIL}1\n-{HUGE}\n+{HUGE}2\n"
-    session.live[worker] = Live(EVIL * 20, True, NAME, EVIL * 20, True, 0, EVIL)
+    session.live[worker] = LiveAgent(EVIL * 20, True, NAME, EVIL * 20, True, 0, EVIL)
     calls = (CallRow(EVIL, EVIL, EVIL), CallRow("d", NAME, '{"command": "\\u001b[2J"}'))
     answer = MessageRow(2, 4, session.at, worker, "assistant", NAME, EVIL, 9, True, state=EVIL, calls=calls)
     session.said[worker] = [

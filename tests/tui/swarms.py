@@ -31,7 +31,7 @@ from engine.domain.types import (
     Usage,
 )
 from tests.tui.fake_session import FakeSession, conversation
-from tui.sessions.session import Live
+from tui.sessions.session import LiveAgent
 
 INTENT = """# Markdown converter
 
@@ -105,7 +105,7 @@ index 0000000..4d0b1aa
 """
 
 
-LIVE = Live(
+LIVE = LiveAgent(
     said="The fence regex misses tildes. I add a case for them and run the tests again.\n",
     call="shell pytest -q tests/test_blocks.py",
     output="..........F....                                                          [ 41%]\n",

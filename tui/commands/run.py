@@ -20,7 +20,7 @@ from tui.commands.intent_file import read_intent
 from tui.commands.options import options_of, state_dir
 from tui.commands.prepare import prepared
 from tui.commands.recorded_run import require_readable
-from tui.headless.run import drive
+from tui.headless.run import run_headless
 
 
 def run(arguments: Namespace) -> int:
@@ -50,7 +50,7 @@ def resume(arguments: Namespace) -> int:
         )
 
     arguments.log = listing.folder.log
-    return drive(begin, as_json=arguments.json)
+    return run_headless(begin, as_json=arguments.json)
 
 
 def start(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
@@ -63,7 +63,7 @@ def start(arguments: Namespace, source: SourceRepo, settings: Settings, intent: 
         arguments.log = live.folder.log
         return live
 
-    return drive(begin, as_json=arguments.json)
+    return run_headless(begin, as_json=arguments.json)
 
 
 def _to_resume(arguments: Namespace) -> RunListing:

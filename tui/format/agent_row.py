@@ -9,7 +9,7 @@ from tui.format.numbers import age, count, price
 from tui.format.state_styles import AGENT, look_of
 from tui.format.text import Line, Span, fit, one_line
 from tui.format.tree_rows import Row
-from tui.format.view import Below
+from tui.format.view import SubtreeTotals
 
 _MARK, _STATE, _TOKENS, _COST, _AGE = 1, 10, 7, 6, 5
 _TITLE = 5
@@ -53,7 +53,7 @@ def heads(cells: int) -> Line:
     return (Span("".join(words), "dim italic"),)
 
 
-def agent_line(row: Row, agent: Agent, below: Below, *, marked: bool, now: Micros, cells: int) -> Line:
+def agent_line(row: Row, agent: Agent, below: SubtreeTotals, *, marked: bool, now: Micros, cells: int) -> Line:
     """The agent's line: sums over its subtree where it has one."""
     at = columns(cells)
     planner = agent.role is Role.PLANNER
@@ -101,7 +101,7 @@ def _state(agent: Agent) -> Line:
     return (Span(" " + fit(look.word, _STATE - 1), look.style),)
 
 
-def _doing(agent: Agent, below: Below, at: Columns, *, planner: bool, quiet: bool) -> Line:
+def _doing(agent: Agent, below: SubtreeTotals, at: Columns, *, planner: bool, quiet: bool) -> Line:
     spans: list[Span] = []
     if planner and not at.tasks:
         spans = [Span(f"{glyph}{count(number)} ", style) for glyph, number, style in _fates(below) if number]
@@ -116,12 +116,12 @@ def _doing(agent: Agent, below: Below, at: Columns, *, planner: bool, quiet: boo
     return (*spans, Span(fit(doing, room), "dim" if quiet else "text"))
 
 
-def _fates(below: Below) -> tuple[tuple[str, int, str], ...]:
+def _fates(below: SubtreeTotals) -> tuple[tuple[str, int, str], ...]:
     """Open, landed and failed tasks, each with its glyph and style."""
     return (("○", below.open, "thinking"), ("✓", below.landed, "done"), ("✗", below.failed, "failed"))
 
 
-def _counts(below: Below) -> Line:
+def _counts(below: SubtreeTotals) -> Line:
     return tuple(
         Span(fit(count(number) if number else "·", _TASK, right=True), style if number else "dim")
         for _, number, style in _fates(below)

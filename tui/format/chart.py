@@ -6,14 +6,14 @@ from enum import StrEnum
 
 from tui.bridge import Micros, Sample
 
-Moments = Sequence[tuple[Micros, Sample]]
+TimedSamples = Sequence[tuple[Micros, Sample]]
 """Samples and when they were taken, oldest first."""
 _MINUTE = 60_000_000
 HOLDS: Micros = 20_000_000
 """A sample stands for that long when none follows: a few times the engine's own rhythm."""
 
 
-class Stretch(StrEnum):
+class TimeRange(StrEnum):
     """How far back the charts go."""
 
     MINUTE = "1 min"
@@ -23,11 +23,13 @@ class Stretch(StrEnum):
 
     def span(self, whole: Micros) -> Micros:
         """Its length; `whole` is the run's age."""
-        minutes = {Stretch.MINUTE: 1, Stretch.TEN_MINUTES: 10, Stretch.HOUR: 60}.get(self)
+        minutes = {TimeRange.MINUTE: 1, TimeRange.TEN_MINUTES: 10, TimeRange.HOUR: 60}.get(self)
         return max(_MINUTE, whole) if minutes is None else minutes * _MINUTE
 
 
-def resample(moments: Moments, of: Callable[[Sample], float], until: Micros, span: Micros, cells: int) -> list[float]:
+def resample(
+    moments: TimedSamples, of: Callable[[Sample], float], until: Micros, span: Micros, cells: int
+) -> list[float]:
     """The largest value in each of `cells` equal parts of the stretch that ends at `until`.
 
     A part without a sample has that of the sample before it, as long as that holds; else NaN.
@@ -49,7 +51,7 @@ def resample(moments: Moments, of: Callable[[Sample], float], until: Micros, spa
     return values
 
 
-def a_minute(times: Sequence[Micros], until: Micros, span: Micros, cells: int) -> list[float]:
+def per_minute(times: Sequence[Micros], until: Micros, span: Micros, cells: int) -> list[float]:
     """How many of these moments a minute, at the end of each of `cells` equal parts of the stretch."""
     window = max(_MINUTE, span // max(1, cells))
     rates = []

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from tui.bridge import FileDiff, Hunk, Patch
 from tui.format.text import clean
-from tui.style.syntax import CHUNK, Part, Reader
+from tui.style.syntax import CHUNK, Highlighter, StyledRange
 
 NONE = -1
 WORDS = re.compile(r"\w+|\s+|[^\w\s]")
@@ -126,7 +126,7 @@ def pieces(text: str, cells: int) -> Iterator[tuple[int, int]]:
     yield start, len(text)
 
 
-class Text:
+class PatchText:
     """The text of a patch's lines as it is shown: harmless, coloured by its language, what changed in a line marked.
 
     All of it is made when a line is first looked at.
@@ -136,9 +136,9 @@ class Text:
         self._patch = patch
         self._hunks = [(file, hunk) for file in range(len(patch.files)) for hunk in patch.files[file].hunks]
         self._firsts = [hunk.first for _, hunk in self._hunks]
-        self._readers: dict[tuple[int, str], Reader] = {}
-        self._parts: dict[tuple[int, str], list[Part]] = {}
-        self._changed: dict[tuple[int, int], tuple[list[Part], list[Part]]] = {}
+        self._highlighters: dict[tuple[int, str], Highlighter] = {}
+        self._parts: dict[tuple[int, str], list[StyledRange]] = {}
+        self._changed: dict[tuple[int, int], tuple[list[StyledRange], list[StyledRange]]] = {}
 
     def of(self, line: int, longest: int | None = None) -> str:
         """A line without its sign; at most about `longest` characters of it."""
@@ -150,7 +150,7 @@ class Text:
         lines = self._patch.lines
         return line + 1 < len(lines) and lines[line + 1].startswith("\\")
 
-    def colours(self, line: int, side: str) -> list[Part]:
+    def colours(self, line: int, side: str) -> list[StyledRange]:
         """The parts of a line that its language colours; `side` is + or -."""
         key = (line, side)
         if key not in self._parts:
@@ -162,18 +162,18 @@ class Text:
                 for here in range(first, min(first + CHUNK, hunk.end, len(self._patch.lines)))
                 if self._patch.lines[here][:1] not in ("-" if side == "+" else "+", "\\")
             ]
-            reader = self._reader(file, self._patch.files[file], side)
-            read = reader.read([self.of(here, LONGEST_COMPARED) for here in chunk])
+            highlighter = self._highlighter(file, self._patch.files[file], side)
+            read = highlighter.read([self.of(here, LONGEST_COMPARED) for here in chunk])
             self._parts.update(((here, side), parts) for here, parts in zip(chunk, read, strict=True))
         return self._parts.get(key, [])
 
-    def _reader(self, number: int, file: FileDiff, side: str) -> Reader:
+    def _highlighter(self, number: int, file: FileDiff, side: str) -> Highlighter:
         key = (number, side)
-        if key not in self._readers:
-            self._readers[key] = Reader(file.new_path or file.old_path if side == "+" else file.old_path)
-        return self._readers[key]
+        if key not in self._highlighters:
+            self._highlighters[key] = Highlighter(file.new_path or file.old_path if side == "+" else file.old_path)
+        return self._highlighters[key]
 
-    def changed(self, old: int, new: int) -> tuple[list[Part], list[Part]]:
+    def changed(self, old: int, new: int) -> tuple[list[StyledRange], list[StyledRange]]:
         """The parts of two paired lines that differ; none when they have too little in common."""
         key = (old, new)
         if key not in self._changed:
@@ -181,15 +181,15 @@ class Text:
         return self._changed[key]
 
 
-def _differences(old: str, new: str) -> tuple[list[Part], list[Part]]:
+def _differences(old: str, new: str) -> tuple[list[StyledRange], list[StyledRange]]:
     if max(len(old), len(new)) > LONGEST_COMPARED:
         return [], []
     before, after = WORDS.findall(old), WORDS.findall(new)
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     if matcher.ratio() < LEAST_ALIKE:
         return [], []
-    gone: list[Part] = []
-    came: list[Part] = []
+    gone: list[StyledRange] = []
+    came: list[StyledRange] = []
     for tag, i, i_end, j, j_end in matcher.get_opcodes():
         if tag == "equal":
             continue
@@ -198,18 +198,18 @@ def _differences(old: str, new: str) -> tuple[list[Part], list[Part]]:
     return gone, came
 
 
-def _mark(parts: list[Part], words: list[str], first: int, end: int, style: str) -> None:
+def _mark(parts: list[StyledRange], words: list[str], first: int, end: int, style: str) -> None:
     if first < end:
         start = sum(map(len, words[:first]))
-        parts.append(Part(start, start + sum(map(len, words[first:end])), style))
+        parts.append(StyledRange(start, start + sum(map(len, words[first:end])), style))
 
 
-def line_starts(rows: list[Row], text: Text, cells: int) -> list[int]:
+def line_starts(rows: list[Row], text: PatchText, cells: int) -> list[int]:
     """The line that each row begins at where texts are broken after so many cells, and the number of all lines."""
     return list(accumulate((_height(row, text, cells) for row in rows), initial=0))
 
 
-def _height(row: Row, text: Text, cells: int) -> int:
+def _height(row: Row, text: PatchText, cells: int) -> int:
     if row.kind != "line":
         return 1
     return max(sum(1 for _ in pieces(text.of(line), cells)) for line in {row.old, row.new} - {NONE})

@@ -21,7 +21,7 @@ from tui.bridge import (
     span_s,
 )
 from tui.format.numbers import size
-from tui.format.view import Census
+from tui.format.view import RunCounts
 
 NEAR = 0.9
 """Share of a budget from which on it stands out."""
@@ -62,7 +62,7 @@ def budget_of(run: Snapshot) -> Budget:
     return Budget(budget.usd, budget.tokens, int(span_s(budget.wall) * 1_000_000) if budget.wall else 0)
 
 
-def of_parts(run: Snapshot) -> Iterator[Limit]:
+def partial_limits(run: Snapshot) -> Iterator[Limit]:
     """Limits of parts of the run: workers below a planner, and budgets of roles and subtrees that run low."""
     for id, places in run.workers_below.items():
         yield Limit("workers", f"≤{places} below {run.agents[id].path}", bad=not places)
@@ -72,7 +72,7 @@ def of_parts(run: Snapshot) -> Iterator[Limit]:
             yield Limit("budget", f"{part.removeprefix('subtree ')} {how}", bad=mark.mark == "reached")
 
 
-def binding(run: Snapshot, census: Census) -> Iterator[Limit]:
+def active_limits(run: Snapshot, counts: RunCounts) -> Iterator[Limit]:
     """Every limit that holds the swarm back now, the hardest first."""
     if run.state in (RunState.PAUSING, RunState.PAUSED):
         yield Limit("paused", "the whole run is held: P resumes it", bad=True)
@@ -81,7 +81,7 @@ def binding(run: Snapshot, census: Census) -> Iterator[Limit]:
             how = "frozen, with its commands" if agent.frozen else "held"
             yield Limit("paused", f"{agent.path} is {how}: p on it resumes it", bad=agent.parent is None)
     yield from _budgets(run)
-    yield from _workers(run, census)
+    yield from _workers(run, counts)
     yield from _subtrees(run)
     if run.samples and not run.ended:
         yield from _machine(run, run.samples[-1][1])
@@ -93,14 +93,14 @@ def _budgets(run: Snapshot) -> Iterator[Limit]:
             yield Limit("budget", f"{part}: {mark.limit}", bad=mark.mark == "reached")
 
 
-def workers_at_work(run: Snapshot) -> int:
+def busy_workers(run: Snapshot) -> int:
     """How many of the places for workers are taken."""
     return run.task_counts[TaskState.WORKING] + run.task_counts[TaskState.LANDING]
 
 
-def _workers(run: Snapshot, census: Census) -> Iterator[Limit]:
+def _workers(run: Snapshot, counts: RunCounts) -> Iterator[Limit]:
     queued = run.task_counts[TaskState.QUEUED]
-    at_work = workers_at_work(run)
+    at_work = busy_workers(run)
     if queued and at_work >= run.workers_limit:
         who = {"settings": "[swarm] workers", "person": "set by a person"}.get(run.workers_limit_by, "the governor")
         why = f": {run.workers_limit_reason}" if run.workers_limit_reason else ""
@@ -110,7 +110,7 @@ def _workers(run: Snapshot, census: Census) -> Iterator[Limit]:
         allowed = f"the governor lets {held.workers} workers run" if held.workers else "nothing new starts"
         yield Limit("governor", f"{allowed}: {held.reason}; {queued} tasks wait", bad=not held.workers)
     most = settings_in(run.settings).swarm.max_agents
-    if (alive := len(run.agents) - census.ended) >= most:
+    if (alive := len(run.agents) - counts.ended) >= most:
         yield Limit("agents", f"{alive} are alive, [swarm] max_agents is {most}")
 
 

@@ -35,7 +35,7 @@ def folds(row: MessageRow) -> bool:
     return row.role == "tool" or not row.whole or row.text.count("\n") >= FOLDED_LINES or len(row.text) > 2000
 
 
-def tell_message(row: MessageRow, cells: int, *, unfolded: bool) -> list[Line]:
+def message_lines(row: MessageRow, cells: int, *, unfolded: bool) -> list[Line]:
     """One message, in full or folded."""
     return _answer(row, cells, unfolded) if row.role == "tool" else _speech(row, cells, unfolded)
 

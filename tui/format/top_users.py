@@ -41,7 +41,7 @@ _TOLD: Mapping[Rank, Callable[[Agent, float], str]] = {
 }
 
 
-def tell_users(run: Snapshot, rank: Rank, most: int, cells: int) -> list[Line]:
+def top_user_lines(run: Snapshot, rank: Rank, most: int, cells: int) -> list[Line]:
     """A table of at most so many agents, the greatest first, under heads.
 
     What commands use is known while they run, as of the last look at them.

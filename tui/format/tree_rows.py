@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tui.bridge import Agent, AgentId, Role, Snapshot
 from tui.format.filters import Filter
-from tui.format.view import Census
+from tui.format.view import RunCounts
 
 
 class Order(StrEnum):
@@ -34,8 +34,8 @@ class Row(NamedTuple):
     matched: bool = True
 
 
-def _key(run: Snapshot, census: Census, order: Order) -> Callable[[AgentId], tuple[object, ...]] | None:
-    agents, below = run.agents, census.below
+def _key(run: Snapshot, counts: RunCounts, order: Order) -> Callable[[AgentId], tuple[object, ...]] | None:
+    agents, below = run.agents, counts.totals
     match order:
         case Order.LIVE:
             # Planners carry the structure, so they lead; ended workers sink, the newest of them first.
@@ -58,7 +58,7 @@ def _key(run: Snapshot, census: Census, order: Order) -> Callable[[AgentId], tup
 
 def flatten(
     run: Snapshot,
-    census: Census,
+    counts: RunCounts,
     *,
     folded: Collection[AgentId] = (),
     order: Order = Order.LIVE,
@@ -76,7 +76,7 @@ def flatten(
             while at is not None and at not in shown:
                 shown.add(at)
                 at = run.agents[at].parent
-    key = _key(run, census, order)
+    key = _key(run, counts, order)
     rows: list[Row] = []
     stack: list[tuple[AgentId, int]] = [(id, 0) for id, agent in run.agents.items() if agent.parent is None][::-1]
     while stack:

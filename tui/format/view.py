@@ -25,7 +25,7 @@ _ENDED = (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED)
 
 
 @dataclass(slots=True)
-class Below:
+class SubtreeTotals:
     """Sums over a subtree, the agent itself included. `usd` counts only what has a price."""
 
     open: int = 0
@@ -37,11 +37,11 @@ class Below:
 
 
 @dataclass(slots=True)
-class Census:
+class RunCounts:
     """Counts over all agents of a run, kept up to date by what differs from the snapshot before."""
 
     states: Counter[AgentState] = field(default_factory=Counter)
-    below: dict[AgentId, Below] = field(default_factory=dict)
+    totals: dict[AgentId, SubtreeTotals] = field(default_factory=dict)
     _at: tuple[RunId, int] = (RunId(""), -1)
     _agents: dict[AgentId, Agent] = field(default_factory=dict)
     _tasks: dict[TaskId, Task] = field(default_factory=dict)
@@ -54,10 +54,10 @@ class Census:
     def ended(self) -> int:
         return sum(self.states[state] for state in _ENDED)
 
-    def take(self, run: Snapshot) -> None:
+    def update(self, run: Snapshot) -> None:
         """Count what changed since the last snapshot; everything anew when this one is older or of another run."""
         if run.run != self._at[0] or run.seq < self._at[1]:
-            self.states, self.below, self._agents, self._tasks = Counter(), {}, {}, {}
+            self.states, self.totals, self._agents, self._tasks = Counter(), {}, {}, {}
         for id, agent in run.agents.items():
             if (before := self._agents.get(id)) is not agent:
                 self._count_agent(run, before, agent)
@@ -69,7 +69,7 @@ class Census:
 
     def _count_agent(self, run: Snapshot, before: Agent | None, agent: Agent) -> None:
         if before is None:
-            self.below[agent.id] = Below()
+            self.totals[agent.id] = SubtreeTotals()
         elif before.state is not agent.state:
             self.states[before.state] -= 1
         if before is None or before.state is not agent.state:
@@ -80,7 +80,7 @@ class Census:
         tokens = usage.input + usage.output - was.input - was.output
         usd = (usage.usd or 0.0) - (was.usd or 0.0)
         for above in run.ancestors(agent.id):
-            sums = self.below[above.id]
+            sums = self.totals[above.id]
             sums.tokens += tokens
             sums.usd += usd
             sums.unpriced |= usage.usd is None
@@ -90,7 +90,7 @@ class Census:
         if was == now:
             return
         for above in run.ancestors(task.planner):
-            sums = self.below[above.id]
+            sums = self.totals[above.id]
             if was:
                 setattr(sums, was, getattr(sums, was) - 1)
             if now:
@@ -104,11 +104,11 @@ def _fate(task: Task) -> str:
     return {TaskState.LANDED: "landed", TaskState.FAILED: "failed"}.get(task.state, "")
 
 
-def take_census(run: Snapshot) -> Census:
-    """A census of one snapshot."""
-    census = Census()
-    census.take(run)
-    return census
+def run_counts(run: Snapshot) -> RunCounts:
+    """The counts of one snapshot."""
+    counts = RunCounts()
+    counts.update(run)
+    return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class View:
 
     run: Snapshot | None = None
     version: int = -1
-    census: Census = field(default_factory=Census)
+    counts: RunCounts = field(default_factory=RunCounts)
     selected: AgentId | None = None
     handoff: HandoffId | None = None
     marked: set[AgentId] = field(default_factory=set)
@@ -141,7 +141,7 @@ class View:
     def take(self, version: int, run: Snapshot) -> None:
         """Show another snapshot; the selection stays where it was, the tree makes the first one."""
         self.version, self.run = version, run
-        self.census.take(run)
+        self.counts.update(run)
         if self.selected not in run.agents:
             self.selected = None
 

@@ -48,7 +48,7 @@ class Progress:
         self._written = 0
         self._dropped = 0
 
-    def opening(self, snapshot: Snapshot) -> None:
+    def start(self, snapshot: Snapshot) -> None:
         """The first lines: which run, on what, with which models."""
         different = dict.fromkeys(snapshot.models.values())
         models = [f"{role} {model}" for role, model in snapshot.models.items()] if len(different) > 1 else different
@@ -62,7 +62,7 @@ class Progress:
 
     def report(self, event: Event, snapshot: Snapshot) -> None:
         """Writes an event's line, if it has one. Failures and warnings are always written, the rest within a rate."""
-        news = line_of(event.body, event, snapshot)
+        news = news_of(event.body, event, snapshot)
         if news is None:
             return
         text, urgent = news
@@ -137,7 +137,7 @@ News = tuple[str, bool] | None
 
 
 @singledispatch
-def line_of(body: object, event: Event, snapshot: Snapshot) -> News:
+def news_of(body: object, event: Event, snapshot: Snapshot) -> News:
     """An event's line."""
     return None
 
@@ -152,56 +152,56 @@ def _title(event: Event, snapshot: Snapshot) -> str:
     return task.spec.title if task is not None else ""
 
 
-@line_of.register
+@news_of.register
 def _(body: EpochStarted, event: Event, snapshot: Snapshot) -> News:
     return f"sandbox: {body.sandbox_level}, workspaces: {body.copy_method}, process {body.pid}", True
 
 
-@line_of.register
+@news_of.register
 def _(body: RunStateChanged, event: Event, snapshot: Snapshot) -> News:
     return f"run {body.state}{f': {body.reason}' if body.reason else ''}", True
 
 
-@line_of.register
+@news_of.register
 def _(body: WorkersLimited, event: Event, snapshot: Snapshot) -> News:
     return f"workers limited to {body.workers} by {body.by}{f': {body.reason}' if body.reason else ''}", False
 
 
-@line_of.register
+@news_of.register
 def _(body: SubtreeLimited, event: Event, snapshot: Snapshot) -> News:
     limited = "no longer limited" if body.workers is None else f"limited to {body.workers}"
     return f"workers below {_who(event, snapshot)} {limited}", False
 
 
-@line_of.register
+@news_of.register
 def _(body: BudgetMarked, event: Event, snapshot: Snapshot) -> News:
     now = {"room": "has room again", "near": "is nearly used up", "reached": "is used up"}[body.mark]
     return f"the budget of {body.part} {now}: {body.limit}", True
 
 
-@line_of.register
+@news_of.register
 def _(body: LoadLimited, event: Event, snapshot: Snapshot) -> News:
     return load_limit(body.limit), True
 
 
-@line_of.register
+@news_of.register
 def _(body: Warned, event: Event, snapshot: Snapshot) -> News:
     return f"warning: {body.text}", True
 
 
-@line_of.register
+@news_of.register
 def _(body: IntentVersioned, event: Event, snapshot: Snapshot) -> News:
     return f"intent version {body.intent.version} by {body.intent.author}", True
 
 
-@line_of.register
+@news_of.register
 def _(body: AgentSpawned, event: Event, snapshot: Snapshot) -> News:
     agent = body.spawned
     planner_below = agent.role is Role.PLANNER and agent.parent is not None
     return (f"new planner {agent.path}: {agent.title}", False) if planner_below else None
 
 
-@line_of.register
+@news_of.register
 def _(body: LandingFinished, event: Event, snapshot: Snapshot) -> News:
     landing, what = body.landing, f"{_who(event, snapshot)}: {_title(event, snapshot)}"
     match landing.state:
@@ -218,7 +218,7 @@ def _(body: LandingFinished, event: Event, snapshot: Snapshot) -> News:
     return None
 
 
-@line_of.register
+@news_of.register
 def _(body: HandedOff, event: Event, snapshot: Snapshot) -> News:
     handoff = body.handoff
     agent = snapshot.agents.get(handoff.agent)
@@ -228,19 +228,19 @@ def _(body: HandedOff, event: Event, snapshot: Snapshot) -> News:
     return f"handoff {agent.path} {handoff.text.status}: {first}", handoff.text.status is HandoffStatus.FAILED
 
 
-@line_of.register
+@news_of.register
 def _(body: TaskRequeued, event: Event, snapshot: Snapshot) -> News:
     return f"task queued again: {_title(event, snapshot)}: {body.reason}", False
 
 
-@line_of.register
+@news_of.register
 def _(body: TaskEnded, event: Event, snapshot: Snapshot) -> News:
     if body.state == TaskState.LANDED:
         return None
     return f"task {body.state}: {_title(event, snapshot)}: {body.reason}", body.state == TaskState.FAILED
 
 
-@line_of.register
+@news_of.register
 def _(body: CheckFinished, event: Event, snapshot: Snapshot) -> News:
     check: Check = body.check
     if check.passed:
@@ -249,17 +249,17 @@ def _(body: CheckFinished, event: Event, snapshot: Snapshot) -> News:
     return f"check {how} on {check.commit[:9]} after {check.wall_s:.1f} s", True
 
 
-@line_of.register
+@news_of.register
 def _(body: GreenMoved, event: Event, snapshot: Snapshot) -> News:
     return f"green moved to {body.commit[:9]}", False
 
 
-@line_of.register
+@news_of.register
 def _(body: Published, event: Event, snapshot: Snapshot) -> News:
     return (f"not published: {body.left_alone}", True) if body.left_alone else None
 
 
-@line_of.register
+@news_of.register
 def _(body: ModelCallRetried, event: Event, snapshot: Snapshot) -> News:
     # An outage brings thousands of these: one in 20 shows why nothing moves, the heartbeat has the number.
     return (

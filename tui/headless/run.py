@@ -39,16 +39,16 @@ class Stdout:
                 self._progress.note(f"warning: cannot print the rest: {error.strerror}")
 
 
-def drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
+def run_headless(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
     """Runs the swarm that `begin` opens until it ends, and prints its summary; returns the exit status.
 
     The first SIGINT, SIGTERM or SIGHUP stops it at the next safe points, the second one immediately; either way the
     run can be resumed. Raises what `begin` raises, and SwarmError if the run could not continue.
     """
-    return asyncio.run(_drive(begin, as_json=as_json))
+    return asyncio.run(_run(begin, as_json=as_json))
 
 
-async def _drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
+async def _run(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
     progress = Progress(sys.stderr)
     stdout = Stdout(progress)
     with _Signals(progress) as signals:
@@ -67,7 +67,7 @@ async def _drive(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: b
 
         begun = run.snapshot.seq
         run.on_change(on_change)
-        progress.opening(run.snapshot)
+        progress.start(run.snapshot)
         if as_json:
             await run.swarm.durable(begun)
             first = 0 if run.snapshot.epoch == 1 else begun - 1  # the rest of a resumed run was printed before

@@ -38,7 +38,7 @@ class KeysInTurn(App[int]):
         self._taken_at: float | None = None
 
     @property
-    def answering(self) -> bool:
+    def handling_key(self) -> bool:
         """Whether a key is being answered."""
         return self._taken_at is not None and asyncio.get_running_loop().time() - self._taken_at <= STUCK_S
 
@@ -47,7 +47,7 @@ class KeysInTurn(App[int]):
             await super().on_event(event)
             return
         self._waiting.append(event)
-        if not self.answering:
+        if not self.handling_key:
             await self._take()
 
     async def _take(self) -> None:

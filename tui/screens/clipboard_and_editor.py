@@ -11,20 +11,20 @@ from pathlib import Path
 from textual.app import SuspendNotSupported
 
 from tui.format.text import clean, one_line
-from tui.widgets.actionable import Acting
+from tui.widgets.actionable import Actionable
 from tui.widgets.lines import LineView
 
 TMUX_S = 2.0
 """Seconds that tmux is given to take a text."""
 
 
-class Outside(Acting):
+class Outside(Actionable):
     """A screen's actions on what the focused pane shows."""
 
     def to_copy(self) -> str:
         """The text that `copy` takes along; empty for nothing."""
         focused = self.screen.focused
-        return focused.taken() if isinstance(focused, LineView) else ""
+        return focused.copied_text() if isinstance(focused, LineView) else ""
 
     def to_read(self) -> tuple[str, str]:
         """A name and the text that the editor or the pager opens."""
@@ -33,14 +33,14 @@ class Outside(Acting):
     def do_copy(self) -> None:
         text = clean(self.to_copy())
         if not text:
-            self.host.tell("copy: there is nothing here")
+            self.host.show_note("copy: there is nothing here")
             return
         self.app.copy_to_clipboard(text)  # an escape sequence, which not every terminal takes
         if "TMUX" in os.environ:
             # tmux at its defaults takes the clipboard from no program inside: it is told directly.
             self.app.run_worker(_to_tmux(text), exit_on_error=False)
         lines = text.count("\n") + 1
-        self.host.tell(f"copied {one_line(text)[:60]}" if lines == 1 else f"copied {lines} lines")
+        self.host.show_note(f"copied {one_line(text)[:60]}" if lines == 1 else f"copied {lines} lines")
 
     def do_editor(self) -> None:
         name, text = self.to_read()
@@ -60,7 +60,7 @@ class Outside(Acting):
         Returns what stands in the copy afterwards; None when the program could not be run.
         """
         if not text and not empty:
-            self.host.tell("there is nothing to read here")
+            self.host.show_note("there is nothing to read here")
             return None
         problem, after = "", None
         with tempfile.TemporaryDirectory(prefix="swarm-tui-") as folder:
@@ -78,7 +78,7 @@ class Outside(Acting):
             except OSError as error:
                 problem = f"what was edited cannot be read: {error.strerror}"
         if problem:
-            self.host.tell(problem, bad=True)
+            self.host.show_note(problem, error=True)
         return after
 
 

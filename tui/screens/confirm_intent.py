@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.screen import Screen
 
 from tui.format.text import Span, clean
-from tui.widgets.actionable import Acting
+from tui.widgets.actionable import Actionable
 from tui.widgets.diff import DiffView
 from tui.widgets.header import Header
 from tui.widgets.tab_strip import StripWidget
@@ -41,7 +41,7 @@ def patch_of(old: str, new: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-class Apply(Acting, Screen[bool]):
+class Apply(Actionable, Screen[bool]):
     """Shows what would change; the answer is whether it shall."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

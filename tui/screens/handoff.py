@@ -12,14 +12,14 @@ from textual.screen import Screen
 from tui.bridge import Followed, Handoff
 from tui.format.text import Line
 from tui.input.keymap import DEFAULT
-from tui.widgets.actionable import Acting
-from tui.widgets.handoffs import HandoffList, mark_resolved, tell_followed, tell_handoff
+from tui.widgets.actionable import Actionable
+from tui.widgets.handoffs import HandoffList, handoff_lines, mark_resolved, reply_lines
 from tui.widgets.header import Header
-from tui.widgets.prose import Prose
 from tui.widgets.tab_strip import Footer
+from tui.widgets.text_view import TextView
 
 
-class HandoffReader(Acting, Screen[str | None]):
+class HandoffReader(Actionable, Screen[str | None]):
     """Reads the list's handoffs one by one; the answer is the action to go on with on the main screen."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("handoffs",)
@@ -38,11 +38,11 @@ class HandoffReader(Acting, Screen[str | None]):
     def compose(self) -> ComposeResult:
         yield Header(id="header")
         with Vertical(id="reader", classes="pane"):
-            yield Prose(id="reader-text")
+            yield TextView(id="reader-text")
         yield Footer(id="footer")
 
     def on_mount(self) -> None:
-        self.query_one(Prose).focus()
+        self.query_one(TextView).focus()
         self.query_one(Footer).point(("handoffs",), self.host.context())
         self._draw()
 
@@ -57,10 +57,10 @@ class HandoffReader(Acting, Screen[str | None]):
         self._followed = None
         self._show(handoff)
         if handoff.to_agent is not None:
-            self.host.after(self.host.session.followed(handoff.id), lambda done: self._take(handoff, done))
+            self.host.when_done(self.host.session.followed(handoff.id), lambda done: self._take(handoff, done))
 
     def _show(self, handoff: Handoff) -> None:
-        self.query_one(Prose).set(lambda cells: self._tell(handoff, min(cells, 110)), key=handoff.id)
+        self.query_one(TextView).set(lambda cells: self._tell(handoff, min(cells, 110)), key=handoff.id)
 
     def _take(self, handoff: Handoff, done: "Future[Followed]") -> None:
         current = self._list.current
@@ -71,8 +71,8 @@ class HandoffReader(Acting, Screen[str | None]):
             self._show(handoff)
 
     def _tell(self, handoff: Handoff, cells: int) -> list[Line]:
-        lines = tell_handoff(self.view, handoff, cells)
-        return lines + tell_followed(self._followed, cells) if self._followed is not None else lines
+        lines = handoff_lines(self.view, handoff, cells)
+        return lines + reply_lines(self._followed, cells) if self._followed is not None else lines
 
     def action_step(self, by: int) -> None:
         self._list.move(by)

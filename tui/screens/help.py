@@ -3,7 +3,7 @@
 from tui.format.text import EMPTY, Line, Span, fit, wrap
 from tui.input.actions import Context, in_scopes
 from tui.input.keymap import Keymap
-from tui.widgets.prose import heading
+from tui.widgets.text_view import heading
 
 _TITLES = {
     "focus": "Panes",

@@ -20,8 +20,8 @@ from tui.screens.clipboard_and_editor import Outside
 from tui.screens.confirm_intent import Apply
 from tui.widgets.header import Header
 from tui.widgets.markdown import MarkdownEditor
-from tui.widgets.prose import Prose, heading, paragraph, tell_change
 from tui.widgets.tab_strip import Footer, TabStrip
+from tui.widgets.text_view import TextView, change_lines, heading, paragraph
 
 TASKS = 12
 
@@ -50,7 +50,7 @@ class IntentScreen(Outside, Screen[None]):
             pane.border_title = "intent"
             yield TabStrip(self._names(), id="intent-tabs")
             yield MarkdownEditor(self.draft, id="intent-text")
-            yield Prose(id="intent-version")
+            yield TextView(id="intent-version")
         yield Footer(id="footer")
 
     def on_mount(self) -> None:
@@ -70,13 +70,13 @@ class IntentScreen(Outside, Screen[None]):
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.draft = event.text_area.text
-        self.host.keep_draft(self.draft)
+        self.host.save_draft(self.draft)
 
     # --- versions --------------------------------------------------------------------------------------------
 
     def _show(self, at: int) -> None:
         self._at = at
-        version = self.query_one("#intent-version", Prose)
+        version = self.query_one("#intent-version", TextView)
         self.query_one(TabStrip).choose("draft" if at < 0 else f"v{self._intents[at].version}")
         self._editor.display, version.display = at < 0, at >= 0
         pane = self.query_one("#intent-pane")
@@ -102,7 +102,7 @@ class IntentScreen(Outside, Screen[None]):
         if run is not None:
             lines += _led_to(run, intent, newest=at == len(self._intents) - 1)
         if at:
-            lines += [*heading("What it changed"), *tell_change(self._intents[at - 1].text, intent.text)]
+            lines += [*heading("What it changed"), *change_lines(self._intents[at - 1].text, intent.text)]
         return [*lines, *heading("The text"), *paragraph(clean(intent.text), cells)]
 
     def action_version(self, step: int) -> None:
@@ -158,17 +158,17 @@ class IntentScreen(Outside, Screen[None]):
     def _confirm(self, text: str, title: str) -> None:
         running = self._intents[-1].text if self._intents else ""
         if reason := self.host.context().read_only:
-            self.host.tell(f"apply: {reason}", bad=True)
+            self.host.show_note(f"apply: {reason}", error=True)
         elif not text.strip():
-            self.host.tell("the intent is empty", bad=True)
+            self.host.show_note("the intent is empty", error=True)
         elif text.strip() == running.strip():
-            self.host.tell("this is what the swarm works on already")
+            self.host.show_note("this is what the swarm works on already")
         else:
             self.app.push_screen(Apply(title, running, text), lambda yes: self._applied(text) if yes else None)
 
     def _applied(self, text: str) -> None:
         running = self._intents[-1].text if self._intents else ""
-        self.host.do_undoably(
+        self.host.send_undoable(
             [SubmitIntent(text)],
             [SubmitIntent(running)],
             "the new intent is on its way to the root planner",

@@ -20,7 +20,7 @@ from tui.screens.handoff import HandoffReader
 from tui.screens.layout import PANES, TOO_SMALL, Layout, Pane, layout_for
 from tui.screens.replay_bar import Replaying, Timeline
 from tui.screens.steering import Steering
-from tui.widgets.actionable import Acting
+from tui.widgets.actionable import Actionable
 from tui.widgets.agents import AgentTree, TreeHeads
 from tui.widgets.detail import Detail, Tab
 from tui.widgets.diff import DiffView
@@ -135,7 +135,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         if changed or slow:
             for update in self._updates():
                 await asyncio.sleep(0)
-                while self.host.answering and patience:
+                while self.host.handling_key and patience:
                     patience -= 1
                     await asyncio.sleep(KEY_S)
                 update()
@@ -213,7 +213,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
 
     def _point(self) -> None:
         focused = self.focused
-        scopes = (*(focused.SCOPES if isinstance(focused, Acting) else ()), "replay")
+        scopes = (*(focused.SCOPES if isinstance(focused, Actionable) else ()), "replay")
         self.query_one(Footer).point(scopes, self.host.context())
 
     # --- layout and focus ------------------------------------------------------------------------------------
@@ -384,7 +384,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             return
         planner = run.agents.get(handoff.to_agent) if handoff.to_agent is not None else None
         if planner is None:
-            self.host.tell("reply: this handoff went to you")
+            self.host.show_note("reply: this handoff went to you")
             return
         self.ask_and_steer([planner.path], f"reply to {planner.path}")
 
@@ -404,7 +404,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         elif want.agent is not None:
             self.agents.select(want.agent)
             self.go(Pane.AGENTS)
-        self.host.tell(f"{self._attention + 1} of {len(wants)}: {want.text}")
+        self.host.show_note(f"{self._attention + 1} of {len(wants)}: {want.text}")
 
     # --- other -----------------------------------------------------------------------------------------------
 
@@ -412,7 +412,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         """What the focused pane shows; from the tree, what the detail shows of the agent."""
         focused = self.detail.body if self.focused is self.agents else self.focused
         name = "change.diff" if isinstance(focused, DiffView) else "text.md"
-        return name, focused.taken() if isinstance(focused, LineView) else ""
+        return name, focused.copied_text() if isinstance(focused, LineView) else ""
 
     def on_diff_view_commented(self, event: DiffView.Commented) -> None:
         self.comment_on(event.place)
@@ -430,6 +430,6 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             "resources": self.query_one(Resources),
             "diff": self.query_one(DiffView),
         }
-        node = nodes.get(scope, self.focused if isinstance(self.focused, Acting) else self)
-        assert isinstance(node, Acting)
+        node = nodes.get(scope, self.focused if isinstance(self.focused, Actionable) else self)
+        assert isinstance(node, Actionable)
         node.action_act(id)

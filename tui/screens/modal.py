@@ -12,8 +12,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from tui.format.text import Line, Span, clean, wrap
-from tui.widgets.actionable import Acting
-from tui.widgets.prose import Prose
+from tui.widgets.actionable import Actionable
+from tui.widgets.text_view import TextView
 
 
 class Ask(ModalScreen[str | None]):
@@ -51,7 +51,7 @@ class Choice(NamedTuple):
     unavailable: str = ""
 
 
-class Choose(ModalScreen[str | None], Acting):
+class Choose(ModalScreen[str | None], Actionable):
     """A few choices, each on a key; None when the person leaves. The answer is the choice's key."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -72,7 +72,7 @@ class Choose(ModalScreen[str | None], Acting):
         with Vertical(id="choose") as box:
             box.border_title = Content(clean(self._heading))
             box.border_subtitle = Content("a key or enter · esc goes back")
-            choices = Prose(id="choices")
+            choices = TextView(id="choices")
             choices.can_focus = False  # the keys are the screen's
             yield choices
 
@@ -83,7 +83,7 @@ class Choose(ModalScreen[str | None], Acting):
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
-        prose = self.query_one(Prose)
+        prose = self.query_one(TextView)
         prose.set(self._tell)
         prose.styles.height = len(self._tell(prose.cells))
 
@@ -117,7 +117,7 @@ class Choose(ModalScreen[str | None], Acting):
     def action_take(self) -> None:
         choice = self._choices[self._at]
         if choice.unavailable:
-            self.host.tell(f"{choice.label}: {choice.unavailable}")
+            self.host.show_note(f"{choice.label}: {choice.unavailable}")
             self._draw()
         else:
             self.dismiss(choice.key)
@@ -126,7 +126,7 @@ class Choose(ModalScreen[str | None], Acting):
         self.dismiss(None)
 
 
-class Page(ModalScreen[None], Acting):
+class Page(ModalScreen[None], Actionable):
     """A page of text to read."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Leave")]
@@ -141,11 +141,11 @@ class Page(ModalScreen[None], Acting):
         with Vertical(id="page") as box:
             box.border_title = Content(clean(self._heading))
             box.border_subtitle = Content(self._subtitle)
-            yield Prose(id="page-text")
+            yield TextView(id="page-text")
 
     def on_mount(self) -> None:
-        self.query_one(Prose).set(self._build)
-        self.query_one(Prose).focus()
+        self.query_one(TextView).set(self._build)
+        self.query_one(TextView).focus()
 
     def do_back(self) -> None:
         self.dismiss(None)

@@ -7,7 +7,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from tui.input.actions import ACTIONS, Action
-from tui.widgets.actionable import Host
+from tui.widgets.actionable import PaneHost
 
 _OFFERED = ("list.filter", "list.enter", "list.back", "list.next_match", "list.previous_match")
 """What of the lists' actions is no mere moving about."""
@@ -17,8 +17,8 @@ class ActionProvider(Provider):
     """Searches the registry."""
 
     @property
-    def _host(self) -> Host:
-        return cast("Host", self.app)
+    def _host(self) -> PaneHost:
+        return cast("PaneHost", self.app)
 
     def _entries(self) -> list[tuple[Action, str, str]]:
         host = self._host

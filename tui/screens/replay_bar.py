@@ -7,7 +7,7 @@ from tui.format.numbers import span
 from tui.format.text import Line, Span
 from tui.screens.modal import Ask
 from tui.sessions.session import Player
-from tui.widgets.actionable import Acting
+from tui.widgets.actionable import Actionable
 from tui.widgets.tab_strip import StripWidget
 
 
@@ -35,7 +35,7 @@ class Timeline(StripWidget):
         ]
 
 
-class Replaying(Acting):
+class Replaying(Actionable):
     """The replay's actions; each says nothing where nothing is replayed."""
 
     def _player(self) -> Player | None:
@@ -61,7 +61,7 @@ class Replaying(Acting):
     def do_seek(self) -> None:
         def go(text: str | None) -> None:
             if text and (player := self._player()) is not None:
-                self.host.after(player.seek(text), self._gone)
+                self.host.when_done(player.seek(text), self._gone)
 
         hint = "1234 · 14:05:30 · 1h30m · +5m · 50% · end · root/parser"
         self.app.push_screen(Ask("go to", placeholder=hint), go)
@@ -73,12 +73,12 @@ class Replaying(Acting):
 
     def _step(self, by: int) -> None:
         if (player := self._player()) is not None:
-            self.host.after(player.step(by), self._gone)
+            self.host.when_done(player.step(by), self._gone)
 
     def _gone(self, done: "Future[None]") -> None:
         problem = None if done.cancelled() else done.exception()
         if isinstance(problem, SwarmError):
-            self.host.tell(f"{problem.message}\n{problem.hint}", bad=True)
+            self.host.show_note(f"{problem.message}\n{problem.hint}", error=True)
         self._show()
 
     def _show(self) -> None:

@@ -19,8 +19,8 @@ from tui.screens.clipboard_and_editor import Outside
 from tui.screens.confirm_intent import KeyBar
 from tui.sessions.session import Start
 from tui.widgets.markdown import MarkdownEditor
-from tui.widgets.prose import Prose, fact
 from tui.widgets.tab_strip import StripWidget
+from tui.widgets.text_view import TextView, fact
 
 
 class StartTitle(StripWidget):
@@ -64,7 +64,7 @@ class StartScreen(Outside, Screen[None]):
         yield StartTitle(id="header")
         with Vertical(id="facts") as facts:
             facts.border_title = "this run"
-            yield Prose(id="start-facts")
+            yield TextView(id="start-facts")
         with Vertical(id="start-intent") as pane:
             pane.border_title = "what should the swarm build?"
             pane.border_subtitle = Content("Markdown")
@@ -74,7 +74,7 @@ class StartScreen(Outside, Screen[None]):
         yield KeyBar(keys, id="footer")
 
     def on_mount(self) -> None:
-        self.query_one(Prose).can_focus = False
+        self.query_one(TextView).can_focus = False
         self._draw()
         self.query_one(MarkdownEditor).focus()
         if self._look is not None:
@@ -91,12 +91,12 @@ class StartScreen(Outside, Screen[None]):
         self._draw()
 
     def _draw(self) -> None:
-        prose = self.query_one(Prose)
+        prose = self.query_one(TextView)
         prose.styles.height = len(self._tell(max(20, self.size.width - 4)))
         prose.set(self._tell, key=self._start)
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        self.host.keep_draft(event.text_area.text)
+        self.host.save_draft(event.text_area.text)
 
     def _tell(self, cells: int) -> list[Line]:
         start = self._start
@@ -130,9 +130,9 @@ class StartScreen(Outside, Screen[None]):
     def action_begin(self) -> None:
         text = self.query_one(MarkdownEditor).text.strip()
         if self._start.problem:
-            self.host.tell(f"{self._start.problem}: {self._start.hint}", bad=True)
+            self.host.show_note(f"{self._start.problem}: {self._start.hint}", error=True)
         elif not text:
-            self.host.tell("write first what the swarm should build", bad=True)
+            self.host.show_note("write first what the swarm should build", error=True)
         else:
             self.post_message(self.Begin(text, self._start.suggested if self._checked else ""))
 

@@ -19,7 +19,7 @@ from tui.bridge import (
 )
 from tui.format.text import clean
 from tui.screens.modal import Ask, Choice, Choose
-from tui.widgets.actionable import Acting
+from tui.widgets.actionable import Actionable
 from tui.widgets.diff import Place
 
 QUOTED = 200
@@ -28,7 +28,7 @@ ANY = "any"
 """Instead of a number of workers: as many as the whole run has."""
 
 
-class Steering(Acting):
+class Steering(Actionable):
     """A screen's actions on the selected agent, or on the marked ones."""
 
     def _targets(self) -> list[AgentPath]:
@@ -55,7 +55,7 @@ class Steering(Acting):
         for agent in agents:
             above = next((a for a in run.ancestors(agent.id) if a.paused and a.id != agent.id), None)
             if above is not None:
-                self.host.tell(f"{agent.path} is held by {above.path}: resume that one")
+                self.host.show_note(f"{agent.path} is held by {above.path}: resume that one")
             elif not hold or not (agent.paused and (agent.frozen or not freeze)):
                 paths.append(agent.path)
         pauses, resumes = [Pause(path, freeze) for path in paths], [Resume(path) for path in paths]
@@ -63,18 +63,18 @@ class Steering(Acting):
         how = f"freezing {named}: its commands stand still" if freeze else f"pausing {named} at its next safe points"
         now = [Pause(a.path, a.frozen) if a.paused else Resume(a.path) for a in agents if a.path in paths]
         if hold:
-            self.host.do_undoably(pauses, now, how, f"pause of {named}")
+            self.host.send_undoable(pauses, now, how, f"pause of {named}")
         elif paths:
-            self.host.do_undoably(resumes, now, f"resuming {named}", f"resuming {named}")
+            self.host.send_undoable(resumes, now, f"resuming {named}", f"resuming {named}")
 
     def do_pause_all(self) -> None:
         run = self.view.run
         if run is not None and run.state is RunState.RUNNING:
             note = "pausing everything at the next safe points"
-            self.host.do_undoably([Pause()], [Resume()], note, "pause of everything")
+            self.host.send_undoable([Pause()], [Resume()], note, "pause of everything")
         elif run is not None:
             held = [Pause(agent.path, agent.frozen) for agent in run.agents.values() if agent.paused]
-            self.host.do_undoably([Resume()], [Pause(), *held], "resuming everything", "resuming everything")
+            self.host.send_undoable([Resume()], [Pause(), *held], "resuming everything", "resuming everything")
 
     def do_steer(self) -> None:
         if (agent := self.view.agent) is not None:
@@ -98,7 +98,7 @@ class Steering(Acting):
     def _tell_agents(self, paths: list[AgentPath], text: str) -> None:
         """Send a message; what was sent cannot be unread, so undoing it is another message."""
         named = _named(paths)
-        self.host.do_undoably(
+        self.host.send_undoable(
             [Steer(path, text) for path in paths],
             [Steer(path, text, taken_back=True) for path in paths],
             f"sent to {named}",
@@ -114,7 +114,7 @@ class Steering(Acting):
         if agent.ended and agent.role is not Role.PLANNER:  # its planner decides what becomes of it
             reader = run.agents.get(agent.parent) if agent.parent is not None else None
         if reader is None:
-            self.host.tell(f"comment: nobody is left to read it: {agent.path} is {agent.state}")
+            self.host.show_note(f"comment: nobody is left to read it: {agent.path} is {agent.state}")
             return
         whose = "your change" if reader is agent else f"the change of {agent.path}"
         where = f"{clean(place.path)}:{place.number}" if place.number else clean(place.path)
@@ -165,7 +165,7 @@ class Steering(Acting):
         if run is not None:
             before, limit = run.workers_limit, max(0, run.workers_limit + by)
             note = f"at most {limit} workers at once"
-            self.host.do_undoably([SetWorkers(limit)], [SetWorkers(before)], note, f"limit of {limit} workers")
+            self.host.send_undoable([SetWorkers(limit)], [SetWorkers(before)], note, f"limit of {limit} workers")
 
     def do_model(self) -> None:
         agent = self.view.agent
@@ -178,11 +178,11 @@ class Steering(Acting):
             try:
                 split_model(ModelName(of_role if role in list(Role) else model))
             except SwarmError as error:
-                self.host.tell(f"{error.message}\n{error.hint}", bad=True)
+                self.host.show_note(f"{error.message}\n{error.hint}", error=True)
                 return
             if role in list(Role):
                 of_before = self.view.run.models.get(Role(role)) if self.view.run is not None else None
-                self.host.do_undoably(
+                self.host.send_undoable(
                     [SetModel(ModelName(of_role), role=Role(role))],
                     [SetModel(of_before, role=Role(role))] if of_before else [],
                     f"every {role}: {of_role} from now on",
@@ -190,7 +190,7 @@ class Steering(Acting):
                 )
                 return
             paths = self._targets()
-            self.host.do_undoably(
+            self.host.send_undoable(
                 [SetModel(ModelName(model), path) for path in paths],
                 [command for path in paths for command in self._models_of(path)],
                 f"{_named(paths)} and below: {model} from the next call on",
@@ -227,9 +227,9 @@ class Steering(Acting):
             try:
                 priority = int(text)
             except ValueError:
-                self.host.tell(f"priority: {text} is not a whole number", bad=True)
+                self.host.show_note(f"priority: {text} is not a whole number", error=True)
                 return
-            self.host.do_undoably(
+            self.host.send_undoable(
                 [SetPriority(agent.path, priority)],
                 [SetPriority(agent.path, agent.priority)],
                 f"{agent.path}: priority {priority}",
@@ -249,11 +249,11 @@ class Steering(Acting):
             if text is None:
                 return
             if text != ANY and not text.isdecimal():
-                self.host.tell(f"workers: {text} is not a whole number; {ANY} lifts the limit", bad=True)
+                self.host.show_note(f"workers: {text} is not a whole number; {ANY} lifts the limit", error=True)
                 return
             wanted = None if text == ANY else int(text)
             many = "any number of workers" if wanted is None else f"at most {wanted} workers at once"
-            self.host.do_undoably(
+            self.host.send_undoable(
                 [SetWorkers(wanted, agent.path)],
                 [SetWorkers(before, agent.path)],
                 f"{agent.path}: {many}",
@@ -274,7 +274,7 @@ class Steering(Acting):
 
             def send(scope: str | None) -> None:
                 if scope is not None:
-                    self.host.do_undoably(
+                    self.host.send_undoable(
                         [Rescope(agent.path, goal, scope)],
                         [Rescope(agent.path, agent.goal, agent.scope)] if agent.goal else [],
                         f"{agent.path} is told its new goal",

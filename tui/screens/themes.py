@@ -11,9 +11,9 @@ from textual.screen import ModalScreen
 
 from tui.format.text import EMPTY, Line, Span, fit, one_line, wrap
 from tui.style.theme import Palette
-from tui.widgets.actionable import Acting
+from tui.widgets.actionable import Actionable
 from tui.widgets.lines import LineView
-from tui.widgets.prose import Prose
+from tui.widgets.text_view import TextView
 
 _SHOWN = ("thinking", "acting", "waiting", "paused", "done", "failed", "planner", "accent")
 
@@ -43,7 +43,7 @@ class ThemeList(LineView):
         return (Span(" " + fit(theme.name, 12), "text bold"), *samples, Span(one_line(theme.description), "dim"))
 
 
-class ChooseTheme(ModalScreen[str], Acting):
+class ChooseTheme(ModalScreen[str], Actionable):
     """The answer is the name of the theme to keep."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Leave")]
@@ -59,11 +59,11 @@ class ChooseTheme(ModalScreen[str], Acting):
             box.border_title = "theme"
             box.border_subtitle = Content("j k look · enter keeps · esc goes back")
             yield ThemeList(self._themes, self._before)
-            yield Prose(id="theme-notes")
+            yield TextView(id="theme-notes")
 
     def on_mount(self) -> None:
         self.query_one(ThemeList).styles.height = min(len(self._themes), 14)
-        notes = self.query_one(Prose)
+        notes = self.query_one(TextView)
         notes.can_focus = False
         notes.styles.height = len(self._tell(86))
         notes.set(self._tell)

@@ -19,8 +19,8 @@ from tui.bridge import (
 )
 
 
-class UntilReader:
-    """tui.sessions.threaded.Reader over a journal that goes on after the state that `present` gives."""
+class AsOfReader:
+    """tui.sessions.threaded.JournalQueries over a journal that goes on after the state that `present` gives."""
 
     def __init__(self, log: JournalReader, present: Callable[[], Snapshot]) -> None:
         self._log = log

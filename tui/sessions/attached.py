@@ -25,8 +25,8 @@ from tui.bridge import (
     is_live,
     landed_patch,
 )
-from tui.sessions.session import CloseMode, Live
-from tui.sessions.threaded import BackgroundSession
+from tui.sessions.session import CloseMode, LiveAgent
+from tui.sessions.threaded import ThreadedSession
 
 LOOK_S = 1.0
 """Seconds between two looks for an owner while none answers."""
@@ -35,7 +35,7 @@ STOP_S = 60.0
 NO_STREAM = "What it streams stays with the process that owns the run; whole turns and answers show here."
 
 
-class AttachedSession(BackgroundSession):
+class AttachedSession(ThreadedSession):
     """Folds the run's events as its owner records them. When the owner ends or dies the last state stays in view,
     and a later owner is followed again.
     """
@@ -210,5 +210,5 @@ class AttachedSession(BackgroundSession):
     def diff(self, agent: AgentId) -> "Future[str]":
         return self._ask(lambda: self._diff(agent))
 
-    def watch(self, agent: AgentId) -> Live:
+    def watch(self, agent: AgentId) -> LiveAgent:
         return replace(super().watch(agent), note="" if self._over.is_set() else NO_STREAM)

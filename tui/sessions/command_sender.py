@@ -15,7 +15,7 @@ from tui.sessions.session import Session
 T = TypeVar("T")
 
 
-class Sending(KeysInTurn):
+class CommandSender(KeysInTurn):
     """An app whose screens send commands to a session."""
 
     session: Session
@@ -25,10 +25,10 @@ class Sending(KeysInTurn):
         super().__init__(ansi_color=ansi_color)
         self.history = History()
 
-    def tell(self, text: str, *, bad: bool = False) -> None:
-        self.notify(clean(text), severity="error" if bad else "information", timeout=6 if bad else 3, markup=False)
+    def show_note(self, text: str, *, error: bool = False) -> None:
+        self.notify(clean(text), severity="error" if error else "information", timeout=6 if error else 3, markup=False)
 
-    def after(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
+    def when_done(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
         async def wait() -> None:
             await asyncio.gather(asyncio.wrap_future(future), return_exceptions=True)
             then(future)
@@ -37,23 +37,23 @@ class Sending(KeysInTurn):
         self.run_worker(wait(), exit_on_error=True)
 
     def command(self, command: Command, note: str) -> None:
-        self._send([command], lambda: self.tell(note))
+        self._send([command], lambda: self.show_note(note))
 
-    def do_undoably(self, do: Sequence[Command], undo: Sequence[Command], note: str, label: str) -> None:
+    def send_undoable(self, do: Sequence[Command], undo: Sequence[Command], note: str, label: str) -> None:
         def taken() -> None:
             if undo and label:
                 self.history.did(Step(do, undo, label))
-            self.tell(f"{note} · {self.keymap.shown('global.undo')} undoes" if undo and label else note)
+            self.show_note(f"{note} · {self.keymap.shown('global.undo')} undoes" if undo and label else note)
 
         self._send(do, taken)
 
     def do_undo(self) -> None:
         step = self.history.undo()
-        self._send(step.undo, lambda: self.tell(f"undone: {step.label}"))
+        self._send(step.undo, lambda: self.show_note(f"undone: {step.label}"))
 
     def do_redo(self) -> None:
         step = self.history.redo()
-        self._send(step.do, lambda: self.tell(f"done again: {step.label}"))
+        self._send(step.do, lambda: self.show_note(f"done again: {step.label}"))
 
     def _send(self, commands: Sequence[Command], taken: Callable[[], None]) -> None:
         """Send commands in order; `taken` is called when all were, else the first refusal is told."""
@@ -72,6 +72,6 @@ class Sending(KeysInTurn):
 
     def _refused(self, problem: BaseException) -> None:
         if isinstance(problem, SwarmError):
-            self.tell(f"{problem.message}\n{problem.hint}", bad=True)
+            self.show_note(f"{problem.message}\n{problem.hint}", error=True)
         else:
-            self.tell(one_line(str(problem)) or type(problem).__name__, bad=True)
+            self.show_note(one_line(str(problem)) or type(problem).__name__, error=True)

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from tui import bridge
 from tui.bridge import ROOT, AgentId, Command, Event, ExitStatus, Pause, RunId, RunState, Snapshot, Stop, Summary
-from tui.sessions.live_agent import Watch
+from tui.sessions.live_agent import LiveAgentTracker
 from tui.sessions.session import CloseMode
-from tui.sessions.threaded import BackgroundSession, Reader, not_there
+from tui.sessions.threaded import JournalQueries, ThreadedSession, engine_missing
 
 HANDED_OVER = "handed over: it goes on without the screen"
 
@@ -29,14 +29,14 @@ class Folder(Protocol):
     def socket(self) -> Path: ...
 
 
-class Live(Protocol):
+class OwnedRun(Protocol):
     """A run that this process owns."""
 
     @property
     def snapshot(self) -> Snapshot: ...
 
     @property
-    def reader(self) -> Reader: ...
+    def reader(self) -> JournalQueries: ...
 
     @property
     def folder(self) -> Folder: ...
@@ -56,16 +56,16 @@ HandOver = Callable[[Folder], Awaitable[int]]
 """Starts another process that takes a run over once this one has let go of it; returns its pid."""
 
 
-class EmbeddedSession(BackgroundSession):
+class EmbeddedSession(ThreadedSession):
     """Runs what `begin` makes. `hand_over` is what detaching needs; without it the run ends with the screen."""
 
-    def __init__(self, begin: Callable[[], Awaitable[Live]], hand_over: HandOver | None = None) -> None:
+    def __init__(self, begin: Callable[[], Awaitable[OwnedRun]], hand_over: HandOver | None = None) -> None:
         super().__init__()
         self.no_detach = "" if hand_over is not None else "this run lives in the same process as the screen"
         self._begin = begin
         self._hand_over = hand_over
         self._handing_over = False
-        self._live: Live | None = None
+        self._live: OwnedRun | None = None
         self._beginning: asyncio.Task[None] | None = None
 
     # --- the engine's thread ---------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class EmbeddedSession(BackgroundSession):
     def submit(self, command: Command) -> "Future[None]":
         async def submit() -> None:
             if self._live is None or self._over.is_set():
-                raise not_there()
+                raise engine_missing()
             await self._live.submit(command)
 
         return self._ask(submit)
@@ -133,15 +133,15 @@ class EmbeddedSession(BackgroundSession):
     def diff(self, agent: AgentId) -> "Future[str]":
         async def diff() -> str:
             if self._live is None:
-                raise not_there()
+                raise engine_missing()
             return await self._live.diff(agent)
 
         return self._ask(diff)
 
-    def _begin_watch(self, watch: Watch) -> None:
-        super()._begin_watch(watch)
+    def _begin_tracking(self, tracker: LiveAgentTracker) -> None:
+        super()._begin_tracking(tracker)
         if self._live is not None:
-            self._live.watch(watch.agent, watch.heard)
+            self._live.watch(tracker.agent, tracker.add_text)
 
     async def _leave(self, mode: CloseMode) -> None:
         self._may_end.set()

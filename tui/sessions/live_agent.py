@@ -9,21 +9,21 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from tui.bridge import AgentId, Event, MessageRow, ToolCallRow, ToolFinished, ToolStarted, TurnTaken
-from tui.sessions.session import Live
+from tui.sessions.session import LiveAgent
 
 KEPT = 16_000
 """Characters of a text that are kept, from its end."""
 
 
-class Watch:
+class LiveAgentTracker:
     """Lives in the session's thread; `live` is replaced whole, so that the screen's thread may read it."""
 
     def __init__(self, agent: AgentId) -> None:
         self.agent = agent
-        self.live = Live()
+        self.live = LiveAgent()
         self._turn_over = True
 
-    def recall(self, said: Sequence[MessageRow], calls: Sequence[ToolCallRow]) -> None:
+    def fill_in(self, said: Sequence[MessageRow], calls: Sequence[ToolCallRow]) -> None:
         """Fill in from the record what no event has told meanwhile."""
         if not self.live.said and (texts := [row.text for row in said if row.role == "assistant" and row.text.strip()]):
             self.live = replace(self.live, said=texts[-1][-KEPT:])
@@ -37,7 +37,7 @@ class Watch:
                 since=call.started,
             )
 
-    def heard(self, text: str) -> None:
+    def add_text(self, text: str) -> None:
         """Take in a piece of the stream: of a running command's output, else of what the model says."""
         live = self.live
         if live.running:
@@ -47,7 +47,7 @@ class Watch:
         self._turn_over = False
         self.live = replace(live, said=said[-KEPT:], saying=True)
 
-    def happened(self, event: Event) -> None:
+    def apply(self, event: Event) -> None:
         """Take in one of the agent's events."""
         match event.body:
             case TurnTaken(message=message):

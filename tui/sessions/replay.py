@@ -23,9 +23,9 @@ from tui.bridge import (
     landed_patch,
     seq_of,
 )
-from tui.sessions.as_of_reader import UntilReader
+from tui.sessions.as_of_reader import AsOfReader
 from tui.sessions.session import CloseMode, Position
-from tui.sessions.threaded import BackgroundSession
+from tui.sessions.threaded import ThreadedSession
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0)
 TICK_S = 0.1
@@ -41,7 +41,7 @@ _BACK = 500
 """Events before the cursor that a step back keeps a state of, so that the next steps are quick."""
 
 
-class ReplaySession(BackgroundSession):
+class ReplaySession(ThreadedSession):
     """Begins at event `at`, paused, or at the run's first event, playing."""
 
     mark = "REPLAY"
@@ -69,7 +69,7 @@ class ReplaySession(BackgroundSession):
     async def _main(self) -> None:
         try:
             self._log = await JournalReader.open(self._folder.journal)
-            self._reader = UntilReader(self._log, lambda: self._published[1])
+            self._reader = AsOfReader(self._log, lambda: self._published[1])
             self._began = await self._log.time_of(1)
             await self._look()
             await self._go(min(self._first, self._last))
@@ -152,7 +152,7 @@ class ReplaySession(BackgroundSession):
                 self._ahead.clear()
                 earlier = await self._log.events(before=seq + 1, limit=_EARLIER)
                 self._forget()
-                self._watch = None  # what was seen of an agent is of another time
+                self._tracker = None  # what was seen of an agent is of another time
                 for event in reversed(earlier.events):
                     self._keep(event)
             self._clock = self._run.at if self._run is not None else 0

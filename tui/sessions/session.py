@@ -55,7 +55,7 @@ class Earlier(Struct, frozen=True):
     more: bool
 
 
-class Live(Struct, frozen=True):
+class LiveAgent(Struct, frozen=True):
     """What an agent is at. `said` is what it streams while `saying`, else what it said last.
 
     `call` is the tool that it runs while `running`, or ran last, and since when; `output` what came of it so far.
@@ -194,7 +194,7 @@ class Session(Protocol):
         """What the planner that got a handoff said to it, and the tasks that it asked for then."""
         ...
 
-    def watch(self, agent: AgentId) -> Live:
+    def watch(self, agent: AgentId) -> LiveAgent:
         """What the agent is at right now; it is watched from the first call on, one at a time."""
         ...
 

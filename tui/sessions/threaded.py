@@ -32,8 +32,8 @@ from tui.bridge import (
 )
 from tui.format.event_line import EventLine, Tone
 from tui.format.event_lines import describe
-from tui.sessions.live_agent import Watch
-from tui.sessions.session import CloseMode, Earlier, Live, Player
+from tui.sessions.live_agent import LiveAgentTracker
+from tui.sessions.session import CloseMode, Earlier, LiveAgent, Player
 
 T = TypeVar("T")
 PUBLISH_S = 0.2
@@ -46,7 +46,7 @@ _PAGES = 20
 """Pages of events that are looked through at most for one question."""
 
 
-class Reader(Protocol):
+class JournalQueries(Protocol):
     """The journal's queries, as far as a session needs them."""
 
     async def messages(
@@ -68,7 +68,7 @@ class Reader(Protocol):
     async def close(self) -> None: ...
 
 
-class BackgroundSession(ABC):
+class ThreadedSession(ABC):
     """The screen's side is complete here; `_main` is the session's work and `_present` the snapshot that it keeps."""
 
     mark = ""
@@ -88,8 +88,8 @@ class BackgroundSession(ABC):
         self._routine: deque[EventLine] = deque(maxlen=KEPT_ROUTINE)
         self._last_line = 0
         self._lock = Lock()
-        self._reader: Reader | None = None
-        self._watch: Watch | None = None
+        self._reader: JournalQueries | None = None
+        self._tracker: LiveAgentTracker | None = None
         self._failure: BaseException | None = None
         self._status: int | None = None
         self._over = asyncio.Event()
@@ -147,7 +147,7 @@ class BackgroundSession(ABC):
             self._changes += 1
             self._published = (self._changes, run.copy())
 
-    async def _read_earlier(self, reader: Reader, until: int) -> None:
+    async def _read_earlier(self, reader: JournalQueries, until: int) -> None:
         """Fill the list of events with the newest up to `until`."""
         earlier = await reader.events(limit=_EARLIER)
         for event in reversed(earlier.events):
@@ -158,8 +158,8 @@ class BackgroundSession(ABC):
         """A line for an event that has none yet."""
         if event.seq <= self._last_line:
             return
-        if self._watch is not None and event.agent == self._watch.agent:
-            self._watch.happened(event)
+        if self._tracker is not None and event.agent == self._tracker.agent:
+            self._tracker.apply(event)
         self._last_line = event.seq
         line = describe(event)
         with self._lock:
@@ -198,7 +198,7 @@ class BackgroundSession(ABC):
         except RuntimeError:
             asked.close()
             answer: Future[T] = Future()
-            answer.set_exception(not_there())
+            answer.set_exception(engine_missing())
             return answer
 
     def messages(
@@ -241,25 +241,25 @@ class BackgroundSession(ABC):
 
         return self._ask(followed)
 
-    def watch(self, agent: AgentId) -> Live:
-        watch = self._watch
-        if watch is None or watch.agent != agent:
-            self._watch = watch = Watch(agent)
+    def watch(self, agent: AgentId) -> LiveAgent:
+        tracker = self._tracker
+        if tracker is None or tracker.agent != agent:
+            self._tracker = tracker = LiveAgentTracker(agent)
             if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._begin_watch, watch)
-        return watch.live
+                self._loop.call_soon_threadsafe(self._begin_tracking, tracker)
+        return tracker.live
 
-    def _begin_watch(self, watch: Watch) -> None:
+    def _begin_tracking(self, tracker: LiveAgentTracker) -> None:
         """In the session's thread: fill in what was before. Sessions with a stream listen to it from here on."""
-        self._recalling = asyncio.create_task(self._recall(watch))
+        self._recalling = asyncio.create_task(self._recall(tracker))
 
-    async def _recall(self, watch: Watch) -> None:
+    async def _recall(self, tracker: LiveAgentTracker) -> None:
         if self._reader is None:
-            self._watch = None  # asked too early: the next look asks again
+            self._tracker = None  # asked too early: the next look asks again
             return
         with suppress(SwarmError):  # who opens the messages is told what is wrong with the journal
-            said = await self._reader.messages(watch.agent, limit=8)
-            watch.recall(said, await self._reader.tool_calls(watch.agent, limit=1))
+            said = await self._reader.messages(tracker.agent, limit=8)
+            tracker.fill_in(said, await self._reader.tool_calls(tracker.agent, limit=1))
 
     def scratchpads(self, agent: AgentId) -> "Future[list[Scratchpad]]":
         async def scratchpads() -> list[Scratchpad]:
@@ -273,9 +273,9 @@ class BackgroundSession(ABC):
 
         return self._ask(samples)
 
-    def _journal(self) -> Reader:
+    def _journal(self) -> JournalQueries:
         if self._reader is None:
-            raise not_there()
+            raise engine_missing()
         return self._reader
 
     def ended(self) -> bool:
@@ -296,6 +296,6 @@ class BackgroundSession(ABC):
         return self._closed
 
 
-def not_there() -> SwarmError:
+def engine_missing() -> SwarmError:
     """What to say when no engine can be asked."""
     return SwarmError(ErrorKind.STATE, "the engine does not run", "wait until it has started, or resume the run")

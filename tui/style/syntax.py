@@ -71,7 +71,7 @@ _STYLES: dict[_TokenType, str] = {
 }
 
 
-class Part(NamedTuple):
+class StyledRange(NamedTuple):
     """Characters from `start` to `end` of a line in one style."""
 
     start: int
@@ -85,16 +85,16 @@ def language_of(path: str) -> str:
     return _BY_NAME.get(name) or _BY_SUFFIX.get(name.rpartition(".")[2], "")
 
 
-class Reader:
+class Highlighter:
     """Reads the lines of one file. `parts` answers from a cache that is filled in chunks."""
 
     def __init__(self, path: str) -> None:
         language = language_of(path)
         self._lexer: Lexer | None = get_lexer_by_name(language, stripnl=False, ensurenl=False) if language else None
 
-    def read(self, lines: Sequence[str]) -> list[list[Part]]:
+    def read(self, lines: Sequence[str]) -> list[list[StyledRange]]:
         """The parts of some lines that follow each other."""
-        parts: list[list[Part]] = [[] for _ in lines]
+        parts: list[list[StyledRange]] = [[] for _ in lines]
         if self._lexer is None:
             return parts
         begun = time.thread_time()
@@ -105,7 +105,7 @@ class Reader:
                 if number:
                     row, column = row + 1, 0
                 if style and piece and row < len(parts):
-                    parts[row].append(Part(column, column + len(piece), style))
+                    parts[row].append(StyledRange(column, column + len(piece), style))
                 column += len(piece)
         if time.thread_time() - begun > LONGEST_S:
             self._lexer = None

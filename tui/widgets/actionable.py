@@ -16,7 +16,7 @@ from tui.style.theme import Palette
 T = TypeVar("T")
 
 
-class Host(Protocol):
+class PaneHost(Protocol):
     """The app as its panes know it."""
 
     palette: Palette
@@ -26,7 +26,7 @@ class Host(Protocol):
     leaving: bool
 
     @property
-    def answering(self) -> bool:
+    def handling_key(self) -> bool:
         """Whether a key is being answered: what can wait waits for that."""
         ...
 
@@ -34,7 +34,7 @@ class Host(Protocol):
         """What decides which actions can run now."""
         ...
 
-    def after(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
+    def when_done(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
         """Call `then` on the screen's thread once the future is done, whatever its outcome."""
         ...
 
@@ -46,11 +46,11 @@ class Host(Protocol):
         """Send a command to the run; the note is shown when it was taken, the error when it was not."""
         ...
 
-    def do_undoably(self, do: Sequence[Command], undo: Sequence[Command], note: str, label: str) -> None:
+    def send_undoable(self, do: Sequence[Command], undo: Sequence[Command], note: str, label: str) -> None:
         """Send commands; once all are taken, `undo` takes them back on a key. `label` names what was done."""
         ...
 
-    def keep_draft(self, text: str) -> None:
+    def save_draft(self, text: str) -> None:
         """Keep what is being written where a crash does not reach it."""
         ...
 
@@ -58,7 +58,7 @@ class Host(Protocol):
         """Take over the session's latest snapshot; whether there was a new one."""
         ...
 
-    def tell(self, text: str, *, bad: bool = False) -> None:
+    def show_note(self, text: str, *, error: bool = False) -> None:
         """Show a short note to the person."""
         ...
 
@@ -71,7 +71,7 @@ class Host(Protocol):
         ...
 
 
-class Acting(DOMNode):
+class Actionable(DOMNode):
     """A node whose bindings are actions of some scopes.
 
     An action's method is looked for on the node, then on the screen, then on the app.
@@ -80,8 +80,8 @@ class Acting(DOMNode):
     SCOPES: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def host(self) -> Host:
-        return cast("Host", self.app)
+    def host(self) -> PaneHost:
+        return cast("PaneHost", self.app)
 
     @property
     def palette(self) -> Palette:
@@ -106,7 +106,7 @@ class Acting(DOMNode):
         """Do an action, or say why it cannot be done now."""
         action = BY_ID[id]
         if reason := action.unavailable(self.host.context()):
-            self.host.tell(f"{action.label}: {reason}")
+            self.host.show_note(f"{action.label}: {reason}")
             return
         for node in (self, self.screen, self.app):
             method = getattr(node, action.method, None)

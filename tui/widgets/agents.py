@@ -77,11 +77,11 @@ class AgentTree(LineView):
         if run is None:
             return
         filtered = run.seq if self._filter or self.order in MOVING else 0
-        built = (len(run.agents), self.view.census.ended, self._folds, self.filter_text, self.order, filtered)
+        built = (len(run.agents), self.view.counts.ended, self._folds, self.filter_text, self.order, filtered)
         if built != self._built:
             self._built = built
             self._rows = flatten(
-                run, self.view.census, folded=self._folded, order=self.order, filter=self._filter or None
+                run, self.view.counts, folded=self._folded, order=self.order, filter=self._filter or None
             )
             self._sync(run)
         self.show()
@@ -102,7 +102,7 @@ class AgentTree(LineView):
         """The agent under the cursor."""
         return self._rows[self.cursor].agent if 0 <= self.cursor < len(self._rows) else None
 
-    def taken(self) -> str:
+    def copied_text(self) -> str:
         """The path of the agent under the cursor, as `send` takes it."""
         return self.view.path_of(self.current)
 
@@ -145,7 +145,7 @@ class AgentTree(LineView):
         return agent_line(
             row,
             run.agents[row.agent],
-            self.view.census.below[row.agent],
+            self.view.counts.totals[row.agent],
             marked=row.agent in self.view.marked,
             now=self.host.now(),
             cells=cells,
@@ -223,7 +223,7 @@ class AgentTree(LineView):
     def do_sort(self) -> None:
         self.order = _ORDERS[(_ORDERS.index(self.order) + 1) % len(_ORDERS)]
         self.update()
-        self.host.tell(f"order: {self.order}")
+        self.host.show_note(f"order: {self.order}")
 
     def do_next_match(self) -> None:
         self._match(1)

@@ -12,16 +12,16 @@ from tui.bridge import Agent, AgentId, Followed, MessageRow, Role, Scratchpad
 from tui.format.event_line import EventLine
 from tui.format.text import EMPTY
 from tui.input.keymap import DEFAULT
-from tui.widgets.actionable import Acting
-from tui.widgets.agent_prose import tell_now, tell_task
+from tui.widgets.actionable import Actionable
+from tui.widgets.agent_details import now_lines, task_lines
 from tui.widgets.diff import DiffView
 from tui.widgets.frame import Frame
-from tui.widgets.handoffs import tell_followed
+from tui.widgets.handoffs import reply_lines
 from tui.widgets.lines import LineView
-from tui.widgets.prose import Prose, paragraph
 from tui.widgets.scratchpad import ScratchpadView
 from tui.widgets.tab_strip import TabStrip
-from tui.widgets.transcript import Conversation, Log, Story
+from tui.widgets.text_view import TextView, paragraph
+from tui.widgets.transcript import LogView, MessagesView, Transcript
 
 T = TypeVar("T")
 PAGE = 60
@@ -40,14 +40,14 @@ class Tab(StrEnum):
 _TABS = list(Tab)
 
 
-class AgentProse(Prose):
+class AgentTextView(TextView):
     """A detail tab of text; the agents' keys work here too, on the agent that it shows."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("agents", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("agents")]
 
 
-class Detail(Acting, Frame):
+class Detail(Actionable, Frame):
     """Tabs over what is known of one agent. What must be asked for is asked for only while its tab is open."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -61,12 +61,12 @@ class Detail(Acting, Frame):
 
     def compose(self) -> ComposeResult:
         yield TabStrip(_TABS, id="detail-tabs")
-        yield AgentProse(id="tab-now")
+        yield AgentTextView(id="tab-now")
         yield DiffView(id="tab-diff")
-        yield Conversation(id="tab-messages")
-        yield AgentProse(id="tab-task")
+        yield MessagesView(id="tab-messages")
+        yield AgentTextView(id="tab-task")
         yield ScratchpadView(id="tab-scratchpad")
-        yield Log(id="tab-log")
+        yield LogView(id="tab-log")
 
     def on_mount(self) -> None:
         self.open(self.tab)
@@ -90,7 +90,7 @@ class Detail(Acting, Frame):
 
     def look_up(self, seq: int) -> None:
         """Show an event of the agent in its log."""
-        self.query_one(Log).seek(seq)
+        self.query_one(LogView).seek(seq)
         self.open(Tab.LOG)
 
     def turn(self, step: int) -> None:
@@ -110,15 +110,15 @@ class Detail(Acting, Frame):
                 live = session.watch(agent.id)
                 view = self.view
                 streams = (live.saying or live.running) and not agent.ended
-                self._prose.set(lambda cells: tell_now(view, run, agent, live, now, cells), key=agent.id, tail=streams)
+                self._prose.set(lambda cells: now_lines(view, run, agent, live, now, cells), key=agent.id, tail=streams)
             case Tab.TASK:
                 if another:
                     self._followed = None
                 followed = self._followed
                 self._prose.set(
                     lambda cells: [
-                        *tell_task(self.view, run, agent, now, cells),
-                        *(tell_followed(followed, cells) if followed is not None else ()),
+                        *task_lines(self.view, run, agent, now, cells),
+                        *(reply_lines(followed, cells) if followed is not None else ()),
                     ],
                     key=agent.id,
                 )
@@ -127,7 +127,7 @@ class Detail(Acting, Frame):
                     steps = run.agents[last.to_agent].steps
                     self._ask(another, (last.id, steps), lambda: session.followed(last.id), self._take_followed)
             case Tab.MESSAGES:
-                self._blank(self.query_one(Conversation), another)
+                self._blank(self.query_one(MessagesView), another)
                 self._ask(another, agent.steps, lambda: session.messages(agent.id, None, PAGE), self._take_messages)
             case Tab.SCRATCHPAD:
                 pad = run.scratchpads.get(agent.id)
@@ -135,7 +135,7 @@ class Detail(Acting, Frame):
                 take = self._take_new_scratchpads if another else self._take_scratchpads
                 self._ask(another, version, lambda: session.scratchpads(agent.id), take)
             case Tab.LOG:
-                self._blank(self.query_one(Log), another)
+                self._blank(self.query_one(LogView), another)
                 if another:
                     self._logged = 0
                     self._ask(True, 0, lambda: session.log(agent.id, None, PAGE), self._take_log)
@@ -147,15 +147,15 @@ class Detail(Acting, Frame):
                 self._ask(another, state, lambda: session.diff(agent.id), lambda patch: self._take_diff(agent, patch))
 
     @property
-    def _prose(self) -> Prose:
+    def _prose(self) -> TextView:
         body = self.body
-        assert isinstance(body, Prose)
+        assert isinstance(body, TextView)
         return body
 
     @staticmethod
-    def _blank(story: "Story[Any]", another: bool) -> None:
+    def _blank(transcript: "Transcript[Any]", another: bool) -> None:
         if another:
-            story.clear(READING)
+            transcript.clear(READING)
 
     # --- what must be asked for ------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class Detail(Acting, Frame):
             else:
                 take(done.result())
 
-        self.host.after(future, answered)
+        self.host.when_done(future, answered)
 
     def _fail(self, problem: BaseException) -> None:
         body = self.body
@@ -188,16 +188,16 @@ class Detail(Acting, Frame):
         match body:
             case DiffView():
                 body.set(None, text, keep=True)
-            case Story():
+            case Transcript():
                 if not body.items:
                     body.clear(text)
-            case Prose():
+            case TextView():
                 body.set(lambda cells: [EMPTY, *paragraph(text, cells, "failed")])
 
     def _take_messages(self, page: Sequence[MessageRow]) -> None:
-        story = self.query_one(Conversation)
-        story.note = "Nothing was said yet."
-        story.put(page, more=len(page) >= PAGE)
+        transcript = self.query_one(MessagesView)
+        transcript.note = "Nothing was said yet."
+        transcript.put(page, more=len(page) >= PAGE)
 
     def _take_followed(self, followed: Followed) -> None:
         if followed != self._followed:
@@ -205,7 +205,7 @@ class Detail(Acting, Frame):
             self.update()
 
     def _take_log(self, page: Sequence[EventLine]) -> None:
-        log = self.query_one(Log)
+        log = self.query_one(LogView)
         log.note = "Nothing has happened to it yet."
         log.put(page, more=len(page) >= PAGE)
 
@@ -215,7 +215,7 @@ class Detail(Acting, Frame):
         if new:
             self._logged = new[-1].seq
             if mine := [line for line in new if line.agent == agent]:
-                self.query_one(Log).put(mine)
+                self.query_one(LogView).put(mine)
 
     def _take_scratchpads(self, pads: Sequence[Scratchpad], another: bool = False) -> None:
         self.query_one(ScratchpadView).put(pads, another=another)
@@ -234,21 +234,21 @@ class Detail(Acting, Frame):
 
     # --- pages -----------------------------------------------------------------------------------------------
 
-    def on_story_older(self) -> None:
+    def on_transcript_older(self) -> None:
         agent, session = self.view.agent, self.host.session
-        story = self.body
-        if agent is None or not isinstance(story, Story) or not story.items:
+        transcript = self.body
+        if agent is None or not isinstance(transcript, Transcript) or not transcript.items:
             return
-        oldest = story.key(story.items[0])
-        if isinstance(story, Log):
+        oldest = transcript.key(transcript.items[0])
+        if isinstance(transcript, LogView):
             self._then(session.log(agent.id, oldest, PAGE), self._take_log)
         else:
             self._then(session.messages(agent.id, oldest, PAGE), self._take_messages)
 
-    def on_conversation_whole_wanted(self, event: Conversation.WholeWanted) -> None:
+    def on_messages_view_whole_wanted(self, event: MessagesView.WholeWanted) -> None:
         row = event.row
         whole = self.host.session.messages(row.agent, row.id + 1, 1, whole=True)
-        self._then(whole, self.query_one(Conversation).put)
+        self._then(whole, self.query_one(MessagesView).put)
 
     def do_refresh(self) -> None:
         self._asked = None

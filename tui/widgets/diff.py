@@ -12,10 +12,10 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from tui.bridge import FileDiff, Patch, parse_patch
-from tui.format.diff_rows import NONE, Row, Rows, Text, lay_out, line_starts, pieces
+from tui.format.diff_rows import NONE, PatchText, Row, Rows, lay_out, line_starts, pieces
 from tui.format.text import EMPTY, Line, Span, clean, cut, fit, width_of
 from tui.input.keymap import DEFAULT
-from tui.style.syntax import Part
+from tui.style.syntax import StyledRange
 from tui.widgets.lines import LineView
 
 SPLIT_CELLS = 96
@@ -79,7 +79,7 @@ class DiffView(LineView):
         wrapped = (self._text_cells(_digits(patch), self.split), self.split) if self._wrap else None
         starts: list[int] = []
         if wrapped is not None:
-            starts = await asyncio.to_thread(line_starts, forms[wrapped[1]].rows, Text(patch), wrapped[0])
+            starts = await asyncio.to_thread(line_starts, forms[wrapped[1]].rows, PatchText(patch), wrapped[0])
         if source == self._source:
             self._present(patch, keep, forms, starts, wrapped)
 
@@ -109,7 +109,7 @@ class DiffView(LineView):
         starts_for: tuple[int, bool] | None = None,
     ) -> None:
         self._patch = patch
-        self._text = Text(patch)
+        self._text = PatchText(patch)
         self._forms = forms or {}
         self._starts = starts
         self._starts_for = starts_for
@@ -129,7 +129,7 @@ class DiffView(LineView):
             self._forms[split] = lay_out(self._patch, split=split)
         return self._forms[split]
 
-    def taken(self) -> str:
+    def copied_text(self) -> str:
         """The whole patch."""
         return self._source or ""
 
@@ -253,7 +253,7 @@ class DiffView(LineView):
             spans.append(Span(" " * left, base))
         return spans
 
-    def _marks(self, row: Row, side: str, line: int) -> list[Part]:
+    def _marks(self, row: Row, side: str, line: int) -> list[StyledRange]:
         if row.old == row.new:
             return []
         if row.pair != NONE:
@@ -325,7 +325,7 @@ class DiffView(LineView):
 
     def do_split(self) -> None:
         if not self.split and self.cells < LEAST_SPLIT:
-            self.host.tell("split: this pane is too narrow; + shows it alone")
+            self.host.show_note("split: this pane is too narrow; + shows it alone")
             return
         self._change(self._wrap, not self.split)
 
@@ -370,7 +370,9 @@ def _digits(patch: Patch) -> int:
     return max(3, len(str(last)))
 
 
-def _styled(text: str, start: int, end: int, base: str, parts: list[Part], marks: list[Part]) -> Iterator[Span]:
+def _styled(
+    text: str, start: int, end: int, base: str, parts: list[StyledRange], marks: list[StyledRange]
+) -> Iterator[Span]:
     """The characters from `start` to `end`, cut where a colour or a mark begins or ends."""
     cuts = {start, end}
     for part in (*parts, *marks):
@@ -380,5 +382,5 @@ def _styled(text: str, start: int, end: int, base: str, parts: list[Part], marks
         yield Span(text[begin:stop], f"{base} {style}" if style else base)
 
 
-def _reversed(marks: list[Part]) -> list[Part]:
+def _reversed(marks: list[StyledRange]) -> list[StyledRange]:
     return [mark._replace(style="reverse") for mark in marks]

@@ -179,14 +179,14 @@ class EventList(LineView):
 
         asked = self._asked = object()
         earlier = self.host.session.earlier(self._searched or self._begins, wanted, OLDER)
-        self.host.after(earlier, lambda done: self._take_older(asked, done))
+        self.host.when_done(earlier, lambda done: self._take_older(asked, done))
 
     def _take_older(self, asked: object, done: "Future[Earlier]") -> None:
         if asked is not self._asked or done.cancelled():
             return
         self._asked = None
         if (problem := done.exception()) is not None:
-            self.host.tell(str(problem), bad=True)
+            self.host.show_note(str(problem), error=True)
             return
         earlier = done.result()
         self._older = [*earlier.lines, *self._older]
@@ -241,7 +241,7 @@ class EventList(LineView):
         self.everything = not self.everything
         self._forget_older()
         self._choose()
-        self.host.tell("all kinds of events" if self.everything else "without routine steps")
+        self.host.show_note("all kinds of events" if self.everything else "without routine steps")
 
 
 def _trim(lines: list[EventLine], most: int) -> bool:

@@ -12,9 +12,9 @@ from tui.format.state_styles import HANDOFF, LANDING, TASK
 from tui.format.text import EMPTY, Line, Span, cut, fit, one_line, width_of
 from tui.format.view import View, needs_person
 from tui.input.keymap import DEFAULT
-from tui.widgets.actionable import Host
+from tui.widgets.actionable import PaneHost
 from tui.widgets.lines import LineView
-from tui.widgets.prose import fact, heading, paragraph
+from tui.widgets.text_view import fact, heading, paragraph
 
 
 class HandoffList(LineView):
@@ -56,11 +56,11 @@ class HandoffList(LineView):
     def current(self) -> Handoff | None:
         return self._handoffs[self.cursor] if 0 <= self.cursor < len(self._handoffs) else None
 
-    def taken(self) -> str:
+    def copied_text(self) -> str:
         """The handoff under the cursor in full."""
         if self.current is None:
             return ""
-        told = tell_handoff(self.view, self.current, 100)
+        told = handoff_lines(self.view, self.current, 100)
         return "\n".join("".join(span.text for span in line).rstrip() for line in told)
 
     def set_filter(self, text: str) -> None:
@@ -152,7 +152,7 @@ class HandoffList(LineView):
         return (*spans, *body, Span(" " * (left - width_of(body))), right)
 
 
-def tell_handoff(view: View, handoff: Handoff, cells: int) -> list[Line]:
+def handoff_lines(view: View, handoff: Handoff, cells: int) -> list[Line]:
     """One handoff in full: who, for what, what became of it, and every section that says something."""
     run = view.run
     look = HANDOFF[handoff.text.status]
@@ -190,15 +190,15 @@ def tell_handoff(view: View, handoff: Handoff, cells: int) -> list[Line]:
     return lines
 
 
-def mark_resolved(host: Host, handoff: Handoff) -> None:
+def mark_resolved(host: PaneHost, handoff: Handoff) -> None:
     """Mark the handoff as resolved, or not; what needs a person counts on it."""
     run, path = host.view.run, host.view.path_of(handoff.agent)
     do = run is not None and handoff.id not in run.resolved
     note = f"handoff of {path} {'is resolved' if do else 'is to be read again'}"
-    host.do_undoably([Resolve(handoff.id, do)], [Resolve(handoff.id, not do)], note, f"mark on the handoff of {path}")
+    host.send_undoable([Resolve(handoff.id, do)], [Resolve(handoff.id, not do)], note, f"mark on the handoff of {path}")
 
 
-def tell_followed(followed: Followed, cells: int) -> list[Line]:
+def reply_lines(followed: Followed, cells: int) -> list[Line]:
     """What the planner said when it had read a handoff, and the tasks that it asked for then."""
     answer = followed.answer
     if answer is None:

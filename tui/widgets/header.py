@@ -4,7 +4,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from tui.bridge import AgentState, Micros, RunState, Snapshot, TaskState
-from tui.format.limits import NEAR, budget_of, of_parts
+from tui.format.limits import NEAR, budget_of, partial_limits
 from tui.format.numbers import age, count, dollars, percent, span
 from tui.format.state_styles import RUN, Look
 from tui.format.text import EMPTY, Line, Span, fit, one_line, width_of
@@ -19,7 +19,7 @@ _WORTH = 8
 _SEPARATOR = Span(" │ ", "border")
 
 
-class Group(NamedTuple):
+class HeaderItem(NamedTuple):
     """Spans that belong together. Where a line is too long, the groups of the highest rank give their words first
     (`short` instead of `spans`), and are left out last.
     """
@@ -79,8 +79,8 @@ class Header(StripWidget):
         return _ends(left, right, cells)
 
     def _counts(self) -> tuple[int, int, int]:
-        states = self.view.census.states
-        return self.view.census.working, states[AgentState.WAITING], states[AgentState.PAUSED]
+        states = self.view.counts.states
+        return self.view.counts.working, states[AgentState.WAITING], states[AgentState.PAUSED]
 
 
 def _state(run: Snapshot) -> tuple[Look, str]:
@@ -100,7 +100,7 @@ def _state(run: Snapshot) -> tuple[Look, str]:
     return RUN[RunState.PAUSING], f"{number} {what}{'s end' if number > 1 else ' ends'}"
 
 
-def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[Group]:
+def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[HeaderItem]:
     """Who works, and what came of it."""
     working, waiting, paused = agents
     # Agents that ended with a process that stopped are no failure: their tasks begin again.
@@ -118,20 +118,20 @@ def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[Gro
         _counted("◔", waiting, "waiting", "waiting", 3),
         _counted("‖", paused, "paused", "paused", 2 if paused else 5),
         _counted("✗", failed, "failed", "failed", 2 if failed else 5),
-        Group(
+        HeaderItem(
             0, (Span(f"↥ {landed}", "done"), Span(" landed", "dim"), per_hour), (Span(f"↥ {landed}", "done"), per_hour)
         ),
-        Group(3, (Span("errors ", "dim"), error), (Span("err ", "dim"), error)),
-        Group(3, (green,), (Span(green.text.removesuffix(" ago"), green.style),)),
+        HeaderItem(3, (Span("errors ", "dim"), error), (Span("err ", "dim"), error)),
+        HeaderItem(3, (green,), (Span(green.text.removesuffix(" ago"), green.style),)),
     ]
 
 
-def _counted(glyph: str, number: int, word: str, style: str, rank: int) -> Group:
+def _counted(glyph: str, number: int, word: str, style: str, rank: int) -> HeaderItem:
     short = (Span(f"{glyph} {number}", style if number else "dim"),)
-    return Group(rank, (*short, Span(f" {word}", "dim")), short)
+    return HeaderItem(rank, (*short, Span(f" {word}", "dim")), short)
 
 
-def _money(run: Snapshot, now: Micros) -> list[Group]:
+def _money(run: Snapshot, now: Micros) -> list[HeaderItem]:
     """Tokens and cost, each against its limit, and the time where that has one."""
     budget, usage = budget_of(run), run.usage
     tokens, wall = usage.input + usage.output, run.wall(now)
@@ -139,24 +139,24 @@ def _money(run: Snapshot, now: Micros) -> list[Group]:
     token_span = _against(count(tokens), tokens, count(budget.tokens), budget.tokens)
     cost = _against(dollars(usage.usd), usage.usd or 0.0, dollars(budget.usd), budget.usd)
     groups = [
-        Group(4, (*token_span, Span(" tokens", "dim")), (*token_span, Span(" tok", "dim"))),
-        Group(1, (*cost, Span(f" {hourly}" if hourly else "", "text")), cost),
+        HeaderItem(4, (*token_span, Span(" tokens", "dim")), (*token_span, Span(" tok", "dim"))),
+        HeaderItem(1, (*cost, Span(f" {hourly}" if hourly else "", "text")), cost),
     ]
     if budget.wall:
         time = _against(span(wall), wall, span(budget.wall), budget.wall)
-        groups.append(Group(4, (*time, Span(" of time", "dim")), time))
+        groups.append(HeaderItem(4, (*time, Span(" of time", "dim")), time))
     return groups
 
 
-def _parts(run: Snapshot) -> list[Group]:
+def _parts(run: Snapshot) -> list[HeaderItem]:
     """Limits of subtrees and roles: the one there is, or how many."""
-    limits = list(of_parts(run))
+    limits = list(partial_limits(run))
     if not limits:
         return []
     style = "failed bold" if any(limit.bad for limit in limits) else "paused"
     number = f"{len(limits)} limit{'' if len(limits) == 1 else 's'}"
     told = one_line(limits[0].text) if len(limits) == 1 else f"{number} of parts"
-    return [Group(3, (Span(told, style),), (Span(number, style),))]
+    return [HeaderItem(3, (Span(told, style),), (Span(number, style),))]
 
 
 def _against(told: str, used: float, limit_told: str, limit: float) -> Line:
@@ -167,7 +167,7 @@ def _against(told: str, used: float, limit_told: str, limit: float) -> Line:
     return (Span(told, style), Span(f" of {limit_told}", "dim"))
 
 
-def _models(run: Snapshot) -> list[Group]:
+def _models(run: Snapshot) -> list[HeaderItem]:
     """Each model, and the roles that use it."""
     roles: dict[str, list[str]] = {}
     for role, model in run.models.items():
@@ -176,7 +176,7 @@ def _models(run: Snapshot) -> list[Group]:
     if len(roles) == 1:
         roles = {model: ["model"] for model in roles}
     return [
-        Group(
+        HeaderItem(
             2,
             (Span(f"{', '.join(names)} ", "dim"), Span(model, "text")),
             (Span(f"{names[0]} ", "dim"), Span(model.partition(":")[2] or model, "text")),
@@ -185,9 +185,9 @@ def _models(run: Snapshot) -> list[Group]:
     ]
 
 
-def joined(groups: list[Group], cells: int) -> Line:
+def joined(groups: list[HeaderItem], cells: int) -> Line:
     """The groups in one line: words go first where it is too long, then whole groups, the highest rank first."""
-    shown: list[Group | None] = list(groups)
+    shown: list[HeaderItem | None] = list(groups)
     by_rank = sorted(range(len(groups)), key=lambda index: (-groups[index].rank, -index))
     for index in by_rank:
         if _width(shown) <= cells:
@@ -204,7 +204,7 @@ def joined(groups: list[Group], cells: int) -> Line:
     return tuple(line)
 
 
-def _width(groups: list[Group | None]) -> int:
+def _width(groups: list[HeaderItem | None]) -> int:
     return 1 + sum(width_of(group.spans) + 3 for group in groups if group is not None) - 3
 
 

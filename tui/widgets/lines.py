@@ -16,7 +16,7 @@ from textual.widget import Widget
 from tui.format.text import EMPTY, Line, Span, clean, cut, differing, width_of
 from tui.input.keymap import DEFAULT
 from tui.style.theme import Palette
-from tui.widgets.actionable import Acting
+from tui.widgets.actionable import Actionable
 
 
 def strip_of(line: Line, palette: Palette, cells: int, base: str = "on:background") -> Strip:
@@ -46,7 +46,7 @@ def thumb(top: int, rows: int, count: int) -> range:
     return range(start, start + length)
 
 
-class LineView(Acting, ScrollView, can_focus=True):
+class LineView(Actionable, ScrollView, can_focus=True):
     """A list of lines with a cursor. Subclasses say how many lines there are and what each looks like.
 
     The last column is the scrollbar's, painted here: the toolkit's own would lay out the whole screen anew whenever
@@ -107,7 +107,7 @@ class LineView(Acting, ScrollView, can_focus=True):
             return (Span("  "), Span(texts[from_top], "dim"))
         return EMPTY
 
-    def taken(self) -> str:
+    def copied_text(self) -> str:
         """What a person takes along from here as text: the line under the cursor, or all lines where there is none."""
         lines = range(self.line_count())
         if self.HAS_CURSOR:

@@ -7,7 +7,7 @@ from textual.widgets.text_area import TextAreaTheme
 
 from tui.format.text import clean
 from tui.style.theme import Palette
-from tui.widgets.actionable import Acting
+from tui.widgets.actionable import Actionable
 
 _STYLES = {
     "heading": "keyword bold",
@@ -41,7 +41,7 @@ def editor_theme(palette: Palette) -> TextAreaTheme:
     )
 
 
-class MarkdownEditor(TextArea, Acting):
+class MarkdownEditor(TextArea, Actionable):
     """What is put into it is made harmless first, wherever it comes from."""
 
     def __init__(self, text: str, *, id: str) -> None:
@@ -57,7 +57,7 @@ class MarkdownEditor(TextArea, Acting):
         text = clean(event.text)
         room = max(0, MOST - len(self.text))
         if len(text) > room:
-            self.host.tell(f"pasted only in part: an intent has {MOST} characters at most", bad=True)
+            self.host.show_note(f"pasted only in part: an intent has {MOST} characters at most", error=True)
         event.text = text[:room]
 
     def replace_all(self, text: str) -> None:

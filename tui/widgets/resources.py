@@ -7,15 +7,15 @@ from typing import ClassVar, NamedTuple
 from textual.binding import BindingType
 
 from tui.bridge import Micros, Sample, Snapshot, TaskState
-from tui.format.chart import Moments, Stretch, a_minute, resample
-from tui.format.limits import binding, workers_at_work
+from tui.format.chart import TimedSamples, TimeRange, per_minute, resample
+from tui.format.limits import active_limits, busy_workers
 from tui.format.numbers import ceiling, chart, count, meter, octets, percent
 from tui.format.text import EMPTY, Line, Span, fit, one_line, wrap
-from tui.format.top_users import Rank, tell_users
+from tui.format.top_users import Rank, top_user_lines
 from tui.input.keymap import DEFAULT
-from tui.widgets.prose import Prose
+from tui.widgets.text_view import TextView
 
-_STRETCHES = list(Stretch)
+_STRETCHES = list(TimeRange)
 _RANKS = list(Rank)
 _SECOND: Micros = 1_000_000
 AGAIN: Micros = 30 * _SECOND
@@ -37,7 +37,7 @@ class Meter(NamedTuple):
     style: str = "focus"
 
 
-class Resources(Prose):
+class Resources(TextView):
     """Meters for shares, charts for what changes; what binds right now is said in words."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("resources", "list")
@@ -46,10 +46,10 @@ class Resources(Prose):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.stretch = Stretch.TEN_MINUTES
+        self.stretch = TimeRange.TEN_MINUTES
         self.rank = Rank.TOKENS
         self._told: tuple[object, ...] = ()
-        self._older: Moments = ()
+        self._older: TimedSamples = ()
         self._asked_at: Micros = 0
 
     def update(self) -> None:
@@ -74,18 +74,18 @@ class Resources(Prose):
     # --- what the snapshot no longer holds -------------------------------------------------------------------
 
     def _ask_for_older(self, run: Snapshot, now: Micros) -> None:
-        if self.stretch is Stretch.ALL and len(run.samples) == run.samples.maxlen and now - self._asked_at > AGAIN:
+        if self.stretch is TimeRange.ALL and len(run.samples) == run.samples.maxlen and now - self._asked_at > AGAIN:
             self._asked_at = now
-            self.host.after(self.host.session.samples(POINTS), self._take_older)
+            self.host.when_done(self.host.session.samples(POINTS), self._take_older)
 
     def _take_older(self, answer: "Future[list[tuple[Micros, Sample]]]") -> None:
         # Without an answer the charts begin where the snapshot does.
         if not answer.cancelled() and answer.exception() is None:
             self._older = answer.result()
 
-    def _moments(self, run: Snapshot) -> Moments:
+    def _moments(self, run: Snapshot) -> TimedSamples:
         held = list(run.samples)
-        if self.stretch is not Stretch.ALL or not held:
+        if self.stretch is not TimeRange.ALL or not held:
             return held
         return [*(moment for moment in self._older if moment[0] < held[0][0]), *held]
 
@@ -108,21 +108,21 @@ class Resources(Prose):
         return [*limits, *lines, *users]
 
     def _axis(self, bar: int, cells: int) -> Line:
-        start = f"-{self.stretch}" if self.stretch is not Stretch.ALL else "start"
+        start = f"-{self.stretch}" if self.stretch is not TimeRange.ALL else "start"
         line = f"{start} {'·' * max(0, bar - len(start) - 5)} now" if bar >= 12 else start
         return (Span(" " * _LABEL + fit(line, bar) + fit(" full", _SCALE) + "now", "dim italic"),)
 
     def _limits(self, run: Snapshot, cells: int) -> list[Line]:
         lines: list[Line] = []
-        for limit in binding(run, self.view.census):
+        for limit in active_limits(run, self.view.counts):
             mark = Span(" ! ", "failed bold" if limit.bad else "paused bold")
             name = Span(fit(limit.name, 12), "failed" if limit.bad else "paused")
             lines += wrap(one_line(limit.text), cells, "text", first=(mark, name), indent=" " * 15)
         return lines or [(Span(" ✓ ", "done"), Span("no limit holds the swarm back", "dim"))]
 
     def _meters(self, run: Snapshot, now: Micros, span: Micros, bar: int) -> Iterator[Meter]:
-        at_work, limit = workers_at_work(run), run.workers_limit
-        landed = a_minute(run.landed_times, now, span, bar)
+        at_work, limit = busy_workers(run), run.workers_limit
+        landed = per_minute(run.landed_times, now, span, bar)
         queued = run.task_counts[TaskState.QUEUED]
         most = ceiling(max(landed, default=0.0))
         yield Meter("landed", landed, most, f"{most:g}/m", f"{landed[-1]:.0f}/min", f"{queued} queued", "done")
@@ -198,7 +198,7 @@ class Resources(Prose):
                     Span(f" of {count(usage.input)} tokens read came from it", "dim"),
                 )
             )
-        return lines + tell_users(run, self.rank, _USERS, cells)
+        return lines + top_user_lines(run, self.rank, _USERS, cells)
 
     # --- actions ---------------------------------------------------------------------------------------------
 

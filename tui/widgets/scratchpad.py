@@ -9,10 +9,10 @@ from tui.bridge import Scratchpad
 from tui.format.numbers import age, clock
 from tui.format.text import EMPTY, Line, Span, clean, wrap
 from tui.input.keymap import DEFAULT
-from tui.widgets.prose import Prose, tell_change
+from tui.widgets.text_view import TextView, change_lines
 
 
-class ScratchpadView(Prose):
+class ScratchpadView(TextView):
     """Shows one version; the newest until a person goes back."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("agents", "list")
@@ -54,7 +54,7 @@ class ScratchpadView(Prose):
         ]
         if self._changes:
             before = self._pads[at - 1].text if at else ""
-            return lines + tell_change(before, pad.text)
+            return lines + change_lines(before, pad.text)
         return lines + [(Span("  "), *line) for line in wrap(clean(pad.text), cells - 3, "text")]
 
     def do_left(self) -> None:

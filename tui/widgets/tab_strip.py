@@ -10,11 +10,11 @@ from textual.widget import Widget
 
 from tui.format.text import EMPTY, Line, Span, width_of
 from tui.input.actions import Context
-from tui.widgets.actionable import Acting
+from tui.widgets.actionable import Actionable
 from tui.widgets.lines import strip_of
 
 
-class StripWidget(Acting, Widget):
+class StripWidget(Actionable, Widget):
     """Paints lines from `lines(cells)`."""
 
     GROUND: ClassVar[str] = "surface"

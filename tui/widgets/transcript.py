@@ -9,7 +9,7 @@ from textual.message import Message
 
 from tui.bridge import MessageRow
 from tui.format.event_line import EventLine
-from tui.format.message_lines import folds, tell_message
+from tui.format.message_lines import folds, message_lines
 from tui.format.numbers import clock
 from tui.format.state_styles import TONE
 from tui.format.text import Line, Span, wrap
@@ -21,7 +21,7 @@ MARK = -1
 """Stands for a key on the line that says that there are older items."""
 
 
-class Story(LineView, Generic[T]):
+class Transcript(LineView, Generic[T]):
     """Items of one or more lines. The end stays in sight until a person goes up; at the top, older ones are asked for.
 
     The agents' keys work here too, on the agent that it is about.
@@ -53,7 +53,7 @@ class Story(LineView, Generic[T]):
         """What its lines depend on besides the item."""
         return ()
 
-    def tell(self, item: T, cells: int) -> list[Line]:
+    def item_lines(self, item: T, cells: int) -> list[Line]:
         raise NotImplementedError
 
     # --- what is shown ---------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ class Story(LineView, Generic[T]):
         for item in self.items:
             made = (self.key(item), cells, self.version(item))
             if made not in self._made:
-                self._made[made] = self.tell(item, cells)
+                self._made[made] = self.item_lines(item, cells)
             lines = self._made[made]
             self._told += lines
             self._key_of += [self.key(item)] * len(lines)
@@ -139,7 +139,7 @@ class Story(LineView, Generic[T]):
     def empty_line(self, row: int) -> Line:
         return (Span("  " + self.note, "dim"),) if row == 1 else ()
 
-    def taken(self) -> str:
+    def copied_text(self) -> str:
         """All that is loaded."""
         return "\n".join("".join(span.text for span in line).rstrip() for line in self._told)
 
@@ -167,7 +167,7 @@ class Story(LineView, Generic[T]):
         self._to_item(-1)
 
 
-class Conversation(Story[MessageRow]):
+class MessagesView(Transcript[MessageRow]):
     """All that an agent was told and said. Answers of tools and long texts are folded until they are asked for."""
 
     class WholeWanted(Message):
@@ -187,8 +187,8 @@ class Conversation(Story[MessageRow]):
     def version(self, item: MessageRow) -> Hashable:
         return item.id in self._unfolded, item.whole
 
-    def tell(self, item: MessageRow, cells: int) -> list[Line]:
-        return tell_message(item, cells, unfolded=item.id in self._unfolded)
+    def item_lines(self, item: MessageRow, cells: int) -> list[Line]:
+        return message_lines(item, cells, unfolded=item.id in self._unfolded)
 
     def _fold(self, fold: bool) -> None:
         row = self.current
@@ -219,13 +219,13 @@ class Conversation(Story[MessageRow]):
         self._lay_out()
 
 
-class Log(Story[EventLine]):
+class LogView(Transcript[EventLine]):
     """The agent's own events."""
 
     def key(self, item: EventLine) -> int:
         return item.seq
 
-    def tell(self, item: EventLine, cells: int) -> list[Line]:
+    def item_lines(self, item: EventLine, cells: int) -> list[Line]:
         look = TONE[item.tone]
         style = "dim" if item.tone == "quiet" else look.style
         lead = (Span(f" {clock(item.at)} ", "dim"), Span(look.glyph + " ", look.style))

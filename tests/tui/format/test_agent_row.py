@@ -8,17 +8,17 @@ from tests.tui.swarms import small
 from tui.format.agent_row import SILENT, agent_line, columns, heads
 from tui.format.text import width_of
 from tui.format.tree_rows import Row, flatten
-from tui.format.view import Below, take_census
+from tui.format.view import SubtreeTotals, run_counts
 
 
 @pytest.mark.parametrize("cells", [58, 78, 98, 128, 198, 298])
 def test_every_line_and_its_heads_have_the_width_of_the_pane(cells: int) -> None:
     run = small().run
-    census = take_census(run)
+    counts = run_counts(run)
     assert width_of(heads(cells)) == cells
-    for row in flatten(run, census):
+    for row in flatten(run, counts):
         agent = run.agents[row.agent]
-        line = agent_line(row, agent, census.below[agent.id], marked=False, now=run.at, cells=cells)
+        line = agent_line(row, agent, counts.totals[agent.id], marked=False, now=run.at, cells=cells)
         assert width_of(line) == cells
 
 
@@ -26,7 +26,7 @@ def test_a_narrow_line_still_says_state_doing_tokens_cost_and_age() -> None:
     run = small().run
     agent = next(a for a in run.agents.values() if a.state is AgentState.ACTING)
     row = Row(agent.id, 2, parent=False, folded=False)
-    below = take_census(run).below[agent.id]
+    below = run_counts(run).totals[agent.id]
     text = "".join(span.text for span in agent_line(row, agent, below, marked=True, now=run.at, cells=58))
     for word in ("◆", "▶", "acting", "shell", "k ", "$0.", "s"):
         assert word in text
@@ -38,7 +38,7 @@ def test_a_planner_tells_open_landed_and_failed_tasks_below_it(cells: int) -> No
     run = small().run
     root = run.agents[run.root or ""]  # type: ignore[index]
     row = Row(root.id, 0, parent=True, folded=False)
-    line = agent_line(row, root, Below(open=12, landed=345, failed=6), marked=False, now=run.at, cells=cells)
+    line = agent_line(row, root, SubtreeTotals(open=12, landed=345, failed=6), marked=False, now=run.at, cells=cells)
     told = [span.text.strip(" ○✓✗") for span in line]
     assert {"12", "345", "6"} <= set(told)
 
@@ -49,7 +49,7 @@ def test_wide_and_combining_characters_keep_the_columns() -> None:
     row = Row(agent.id, 1, parent=False, folded=False)
     for name in ("漢字かな交じり文" * 4, "e\u0301" * 30, "👩‍👩‍👧‍👦🇩🇪👍🏽" * 5, "\u202eabc" * 9):
         strange = replace(agent, path=AgentPath(f"root/{name}"), title=name, doing=f"shell {name}")
-        line = agent_line(row, strange, Below(), marked=False, now=run.at, cells=80)
+        line = agent_line(row, strange, SubtreeTotals(), marked=False, now=run.at, cells=80)
         assert width_of(line) == 80
 
 
@@ -57,8 +57,8 @@ def test_an_agent_at_work_that_says_nothing_for_minutes_stands_out() -> None:
     run = small().run
     agent = next(a for a in run.agents.values() if a.state is AgentState.ACTING)
     row = Row(agent.id, 1, parent=False, folded=False)
-    fresh = agent_line(row, agent, Below(), marked=False, now=agent.stepped_at, cells=80)[-1]
-    stale = agent_line(row, agent, Below(), marked=False, now=agent.stepped_at + SILENT + 1, cells=80)[-1]
+    fresh = agent_line(row, agent, SubtreeTotals(), marked=False, now=agent.stepped_at, cells=80)[-1]
+    stale = agent_line(row, agent, SubtreeTotals(), marked=False, now=agent.stepped_at + SILENT + 1, cells=80)[-1]
     assert (fresh.style, stale.style) == ("dim", "paused bold")
 
 

@@ -5,7 +5,7 @@ from math import isnan
 import pytest
 
 from engine.domain.types import Sample
-from tui.format.chart import HOLDS, Stretch, a_minute, resample
+from tui.format.chart import HOLDS, TimeRange, per_minute, resample
 from tui.format.numbers import ceiling, chart, octets, price
 
 SECOND = 1_000_000
@@ -29,13 +29,13 @@ def test_a_sample_holds_until_the_next_one_and_a_gap_is_a_gap() -> None:
 def test_landings_are_told_a_minute_at_every_stretch() -> None:
     times = [second * SECOND for second in range(0, 3600, 10)]
     for span in (600, 3600):
-        assert a_minute(times, 3600 * SECOND, span * SECOND, 10)[-1] == pytest.approx(6, abs=1)
+        assert per_minute(times, 3600 * SECOND, span * SECOND, 10)[-1] == pytest.approx(6, abs=1)
 
 
 def test_a_stretch_of_all_is_the_age_of_the_run() -> None:
-    assert Stretch.HOUR.span(1) == 3600 * SECOND
-    assert Stretch.ALL.span(7200 * SECOND) == 7200 * SECOND
-    assert Stretch.ALL.span(SECOND) == 60 * SECOND
+    assert TimeRange.HOUR.span(1) == 3600 * SECOND
+    assert TimeRange.ALL.span(7200 * SECOND) == 7200 * SECOND
+    assert TimeRange.ALL.span(SECOND) == 60 * SECOND
 
 
 def test_a_chart_grows_from_the_bottom_and_leaves_gaps_blank() -> None:

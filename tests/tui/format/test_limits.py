@@ -10,15 +10,15 @@ from engine.domain.types import AgentState, LoadLimit, ModelName, RunState, Samp
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, small, spawn, task, work
 from tui.bridge import Role
-from tui.format.limits import binding, budget_of, of_parts, settings_in
-from tui.format.view import take_census
+from tui.format.limits import active_limits, budget_of, partial_limits, settings_in
+from tui.format.view import run_counts
 
 CALM = Sample(memory_free=8 << 30, disk_free=80 << 30)
 
 
 def told(session: FakeSession) -> dict[str, str]:
     run = session.run
-    return {limit.name: limit.text for limit in binding(run, take_census(run))}
+    return {limit.name: limit.text for limit in active_limits(run, run_counts(run))}
 
 
 def measured(session: FakeSession, **changes: object) -> FakeSession:
@@ -93,7 +93,7 @@ def test_limits_of_parts_are_told_whether_they_bind_or_not() -> None:
     session.record(e.SubtreeLimited(3), agent=left)
     session.record(e.BudgetMarked(Part("subtree root/left"), Mark.REACHED, "4.60 of 4.50 USD"))
     session.record(e.BudgetMarked(Part("run"), Mark.NEAR, "9.60 of 10.00 USD"))
-    assert [limit.text for limit in of_parts(session.run)] == ["≤3 below root/left", "root/left used up"]
+    assert [limit.text for limit in partial_limits(session.run)] == ["≤3 below root/left", "root/left used up"]
 
 
 def test_a_held_subtree_is_told_with_the_key_that_resumes_it() -> None:

@@ -1,4 +1,4 @@
-"""The tree as rows, its filter language, and what a census counts."""
+"""The tree as rows, its filter language, and what its totals count."""
 
 from dataclasses import replace
 
@@ -9,13 +9,13 @@ from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, fail, land, small, spawn, swarm, task, work
 from tui.format.filters import BadFilter, agent_filter, event_filter, handoff_filter
 from tui.format.tree_rows import Order, flatten
-from tui.format.view import Census, View, take_census
+from tui.format.view import RunCounts, View, run_counts
 
 
 def test_parents_come_before_children_and_a_folded_planner_hides_its_own() -> None:
     run = small().run
-    census = take_census(run)
-    rows = flatten(run, census)
+    counts = run_counts(run)
+    rows = flatten(run, counts)
     assert len(rows) == len(run.agents)
     seen = set()
     for row in rows:
@@ -24,19 +24,19 @@ def test_parents_come_before_children_and_a_folded_planner_hides_its_own() -> No
         seen.add(row.agent)
     blocks = run.paths["root/blocks"]  # type: ignore[index]
     below = sum(1 for _ in run.subtree(blocks)) - 1
-    assert len(flatten(run, census, folded={blocks})) == len(rows) - below
+    assert len(flatten(run, counts, folded={blocks})) == len(rows) - below
 
 
 def test_live_agents_stand_before_ended_ones() -> None:
     run = small().run
-    rows = flatten(run, take_census(run))
+    rows = flatten(run, run_counts(run))
     workers = [run.agents[r.agent] for r in rows if run.agents[r.agent].parent == run.paths["root/cli"]]  # type: ignore[index]
     assert [agent.ended for agent in workers] == sorted(agent.ended for agent in workers)
 
 
 def test_a_filter_keeps_what_stands_above_its_matches() -> None:
     run = small().run
-    rows = flatten(run, take_census(run), filter=agent_filter("state:failed"), folded={run.root or ""})
+    rows = flatten(run, run_counts(run), filter=agent_filter("state:failed"), folded={run.root or ""})
     matched = [run.agents[row.agent].path for row in rows if row.matched]
     assert len(matched) == 1
     assert rows[0].agent == run.root
@@ -85,15 +85,15 @@ def test_a_census_sums_tasks_up_the_tree() -> None:
     worker = spawn(session, "root/a/w-1", slice_, Role.WORKER, "one", task=first)
     work(session, worker, first, "shell true", 1000)
     land(session, worker, first)
-    census = take_census(session.run)
-    assert (census.below[root].open, census.below[root].landed) == (1, 1)
-    assert census.below[root].tokens == 1050
+    counts = run_counts(session.run)
+    assert (counts.totals[root].open, counts.totals[root].landed) == (1, 1)
+    assert counts.totals[root].tokens == 1050
     assert second in session.run.tasks
 
 
-def test_a_census_that_follows_a_run_counts_like_a_new_one() -> None:
+def test_counts_that_follow_a_run_equal_those_taken_anew() -> None:
     whole = small(60)
-    following, session = Census(), FakeSession()
+    following, session = RunCounts(), FakeSession()
     begin(session)
     planners = [spawn(session, f"root/p{n}", session.run.root, Role.PLANNER, "p") for n in range(3)]
     for number in range(24):
@@ -101,13 +101,13 @@ def test_a_census_that_follows_a_run_counts_like_a_new_one() -> None:
         id = task(session, planner, "one")
         worker = spawn(session, f"root/p{number % 3}/w{number}", planner, Role.WORKER, "one", task=id)
         work(session, worker, id, "shell true", 1000 + number)
-        following.take(session.run.copy())
+        following.update(session.run.copy())
         (land if number % 3 else fail)(session, worker, id)
-        following.take(session.run.copy())
-        anew = take_census(session.run)
+        following.update(session.run.copy())
+        anew = run_counts(session.run)
         assert (following.states, following.ended) == (anew.states, anew.ended)
-        for agent, sums in anew.below.items():
-            mine = following.below[agent]
+        for agent, sums in anew.totals.items():
+            mine = following.totals[agent]
             assert (mine.open, mine.landed, mine.failed, mine.tokens) == (
                 sums.open,
                 sums.landed,
@@ -115,20 +115,20 @@ def test_a_census_that_follows_a_run_counts_like_a_new_one() -> None:
                 sums.tokens,
             )
             assert mine.usd == pytest.approx(sums.usd)
-    following.take(whole.run)  # another run
-    assert following.below.keys() == whole.run.agents.keys()
+    following.update(whole.run)  # another run
+    assert following.totals.keys() == whole.run.agents.keys()
 
 
 def test_a_census_goes_back_with_the_run() -> None:
     session = small()
     early = session.run.copy()
-    census = take_census(early)
+    counts = run_counts(early)
     planner = session.run.paths["root/cli"]  # type: ignore[index]
     for number in range(5):
         spawn(session, f"root/cli/late-{number}", planner, Role.WORKER, "late")
-    census.take(session.run.copy())
-    census.take(early)
-    assert (census.states, census.below.keys()) == (take_census(early).states, early.agents.keys())
+    counts.update(session.run.copy())
+    counts.update(early)
+    assert (counts.states, counts.totals.keys()) == (run_counts(early).states, early.agents.keys())
 
 
 def test_events_are_found_by_kind_tone_role_and_subtree() -> None:
@@ -151,9 +151,9 @@ def test_events_are_found_by_kind_tone_role_and_subtree() -> None:
 
 def test_every_order_shows_every_agent() -> None:
     run = small().run
-    census = take_census(run)
+    counts = run_counts(run)
     for order in Order:
-        assert {row.agent for row in flatten(run, census, order=order)} == set(run.agents)
+        assert {row.agent for row in flatten(run, counts, order=order)} == set(run.agents)
 
 
 def test_what_needs_a_person_is_told_until_it_is_resolved() -> None:

@@ -13,7 +13,7 @@ from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession, done
 from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
 from tui.bridge import Cancel, Pause, Rescope, Resolve, Resume, SetModel, SetPriority, SetWorkers, Steer, SubmitIntent
-from tui.format.chart import Stretch
+from tui.format.chart import TimeRange
 from tui.format.event_line import EVENT_KINDS
 from tui.format.text import width_of
 from tui.screens.layout import Pane
@@ -22,7 +22,7 @@ from tui.widgets.detail import Tab
 from tui.widgets.header import Header
 from tui.widgets.markdown import MOST, MarkdownEditor
 from tui.widgets.resources import Resources
-from tui.widgets.transcript import Log
+from tui.widgets.transcript import LogView
 
 
 async def test_the_header_says_first_what_a_person_needs() -> None:
@@ -434,7 +434,7 @@ async def test_enter_on_an_event_jumps_to_its_agent() -> None:
         assert pilot.app.view.selected == agent
         main = main_of(pilot.app)
         assert main.pane is Pane.DETAIL
-        log = main.query_one(Log)
+        log = main.query_one(LogView)
         assert main.detail.body is log
         assert log.current is not None
         assert log.current.kind == "task_ended"
@@ -468,7 +468,7 @@ async def test_resources_show_every_stretch_with_axes_units_and_what_binds() -> 
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
         await press(pilot, "5", "plus")
-        for stretch in Stretch:
+        for stretch in TimeRange:
             text = painted(pilot.app)
             for word in (
                 "build gate",
@@ -484,9 +484,9 @@ async def test_resources_show_every_stretch_with_axes_units_and_what_binds() -> 
                 f"5 resources · {main_of(pilot.app).query_one(Resources).stretch}",
             ):
                 assert word in text
-            assert stretch in Stretch
+            assert stretch in TimeRange
             await press(pilot, "r")
-        assert main_of(pilot.app).query_one(Resources).stretch is Stretch.TEN_MINUTES
+        assert main_of(pilot.app).query_one(Resources).stretch is TimeRange.TEN_MINUTES
 
 
 async def test_resources_rank_agents_by_what_a_person_chooses() -> None:
@@ -528,7 +528,7 @@ async def test_a_long_run_reads_its_older_measurements_from_the_journal() -> Non
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
         await press(pilot, "5", "r", "r")
-        assert main_of(pilot.app).query_one(Resources).stretch is Stretch.ALL
+        assert main_of(pilot.app).query_one(Resources).stretch is TimeRange.ALL
         await settle(pilot)
         assert len(asked) == 1
         assert main_of(pilot.app).query_one(Resources)._moments(session.run)[0] == older[0]

@@ -85,7 +85,7 @@ def test_the_printed_state_is_the_one_that_the_live_run_had(lived: Lived, tmp_pa
         assert done.summary == json.decode(snapshot_line(lived.states[seq]))
     wrong = person.swarm("replay", lived.folder.run, "--headless", "--until", "soon", "--state-dir", str(lived.state))
     assert (wrong.status, wrong.error) == (2, "invalid moment 'soon'")
-    assert "no terminal" in person.swarm("replay", lived.folder.run, "--state-dir", str(lived.state)).error
+    assert "needs a terminal" in person.swarm("replay", lived.folder.run, "--state-dir", str(lived.state)).error
 
 
 def test_every_state_that_the_live_run_had_can_be_seen_again_in_any_order(lived: Lived) -> None:
@@ -138,7 +138,7 @@ def test_moments_have_many_names(lived: Lived) -> None:
             session.seek(name).result(WAIT_S)
         assert session.latest()[1].seq == lived.last
         for wrong, says in (
-            ("soon", "no moment"),
+            ("soon", "invalid moment"),
             ("999999", "no event"),
             ("root/nobody", "no agent"),
             ("2001-01-01", "began after"),
@@ -197,7 +197,7 @@ async def test_its_keys_play_step_seek_and_change_speed(lived: Lived) -> None:
         assert main_of(app).agents.line_count() == 0
         await press(pilot, "colon", *"nonsense", "enter")
         await settle(pilot)
-        assert "no moment" in told(app)
+        assert "invalid moment" in told(app)
         await press(pilot, "colon", *"end", "enter")
         await asyncio.to_thread(until, lambda: session.latest()[1].seq == lived.last, session)
         await settle(pilot)

@@ -93,11 +93,11 @@ async def test_a_key_that_is_being_answered_goes_before_the_next_pane_up_to_a_mo
         happened: list[str] = []
         left = iter(range(looks, 0, -1))
 
-        def answering(_: object) -> bool:
+        def handling_key(_: object) -> bool:
             happened.append("look")
             return next(left, 0) > 1
 
-        monkeypatch.setattr(type(app), "answering", property(answering))
+        monkeypatch.setattr(type(app), "handling_key", property(handling_key))
         monkeypatch.setattr(main.agents, "update", lambda: happened.append("agents"))
         monkeypatch.setattr(main.handoffs, "update", lambda: happened.append("handoffs"))
         session.record(e.WorkersLimited(1, "person"))

@@ -8,10 +8,10 @@ from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import START, FakeSession
 from tests.tui.swarms import small
 from tui.bridge import Event
-from tui.sessions.live_agent import Watch
-from tui.sessions.session import Live
+from tui.sessions.live_agent import LiveAgentTracker
+from tui.sessions.session import LiveAgent
 from tui.widgets.detail import PAGE, Tab
-from tui.widgets.transcript import Conversation
+from tui.widgets.transcript import MessagesView
 
 WORKER = "root/blocks/w-4"
 
@@ -37,35 +37,35 @@ def turn(text: str) -> e.TurnTaken:
     return e.TurnTaken(ModelName("m:m"), None, (), message, StopReason.TOOLS, Usage(), "worker@1", 1.0)
 
 
-def test_a_watch_tells_speech_from_output_and_keeps_both() -> None:
-    watch = Watch(AgentId("a"))
-    watch.heard("I lo")
-    watch.heard("ok.")
-    assert watch.live == Live(said="I look.", saying=True)
-    watch.happened(event(turn("I look.")))
-    watch.happened(event(e.ToolStarted(CallId("c"), "shell", "{}", True, "make")))
-    watch.heard("cc a.c\n")
-    watch.heard("cc b.c\n")
-    assert watch.live == Live("I look.", False, "shell make", "cc a.c\ncc b.c\n", True, START)
-    watch.happened(event(e.ToolFinished(CallId("c"), "shell", ToolCallState.OK, "exit 0")))
-    assert not watch.live.running
-    assert watch.live.output == "exit 0"
-    watch.heard("Next")
-    assert watch.live.said == "Next"
-    assert watch.live.call == "shell make"
+def test_a_tracker_keeps_speech_and_output_apart() -> None:
+    tracker = LiveAgentTracker(AgentId("a"))
+    tracker.add_text("I lo")
+    tracker.add_text("ok.")
+    assert tracker.live == LiveAgent(said="I look.", saying=True)
+    tracker.apply(event(turn("I look.")))
+    tracker.apply(event(e.ToolStarted(CallId("c"), "shell", "{}", True, "make")))
+    tracker.add_text("cc a.c\n")
+    tracker.add_text("cc b.c\n")
+    assert tracker.live == LiveAgent("I look.", False, "shell make", "cc a.c\ncc b.c\n", True, START)
+    tracker.apply(event(e.ToolFinished(CallId("c"), "shell", ToolCallState.OK, "exit 0")))
+    assert not tracker.live.running
+    assert tracker.live.output == "exit 0"
+    tracker.add_text("Next")
+    assert tracker.live.said == "Next"
+    assert tracker.live.call == "shell make"
 
 
-def test_a_watch_recalls_what_was_before_and_not_over_what_is_newer() -> None:
+def test_a_tracker_fills_in_the_past_but_keeps_what_is_newer() -> None:
     spoken = MessageRow(1, 1, START, AgentId("a"), "assistant", "model", "earlier", 7, True)
     ran = ToolCallRow(
         3, CallId("c"), AgentId("a"), None, "shell", "ok", "ls", False, "{}", 2, "README", 6, (), START, START, 0.1, 0.0
     )
-    watch = Watch(AgentId("a"))
-    watch.recall([spoken, said(2, "told")], [ran])
-    assert watch.live == Live("earlier", False, "shell ls", "README", False, START)
-    watch.heard("newer")
-    watch.recall([spoken], [])
-    assert watch.live.said == "newer"
+    tracker = LiveAgentTracker(AgentId("a"))
+    tracker.fill_in([spoken, said(2, "told")], [ran])
+    assert tracker.live == LiveAgent("earlier", False, "shell ls", "README", False, START)
+    tracker.add_text("newer")
+    tracker.fill_in([spoken], [])
+    assert tracker.live.said == "newer"
 
 
 async def test_now_shows_the_command_that_runs_with_its_output_and_what_is_said() -> None:
@@ -77,11 +77,11 @@ async def test_now_shows_the_command_that_runs_with_its_output_and_what_is_said(
         text = painted(pilot.app)
         for part in ("runs for", "▶ shell pytest -q tests/test_blocks.py", "[ 41%]", "The fence regex misses tildes"):
             assert part in text
-        session.live[agent] = Live("I see it now", True, "shell pytest", "exit 1", False, START)
+        session.live[agent] = LiveAgent("I see it now", True, "shell pytest", "exit 1", False, START)
         await settle(pilot)
         text = painted(pilot.app)
         assert text.index("ran last") < text.index("Says now")
-        session.live[agent] = Live("I wait for it", False, "wait", "woken", False, START)
+        session.live[agent] = LiveAgent("I wait for it", False, "wait", "woken", False, START)
         await settle(pilot)
         text = painted(pilot.app)
         assert "I wait for it" in text
@@ -126,7 +126,7 @@ async def test_a_conversation_is_read_back_page_by_page_and_follows_its_end() ->
         select(pilot, session, Tab.MESSAGES)
         await press(pilot, "2")
         view = main_of(pilot.app).detail.body
-        assert isinstance(view, Conversation)
+        assert isinstance(view, MessagesView)
         assert [row.id for row in view.items] == list(range(151 - PAGE, 151))
         assert "word 150" in painted(pilot.app)
         await press(pilot, "g")

@@ -8,7 +8,7 @@ from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import PATCH, small
 from tui.bridge import Steer, parse_patch
-from tui.format.diff_rows import NONE, Row, Text, lay_out, line_starts
+from tui.format.diff_rows import NONE, PatchText, Row, lay_out, line_starts
 from tui.style.syntax import language_of
 from tui.widgets import diff
 from tui.widgets.detail import Tab
@@ -67,10 +67,10 @@ def test_both_forms_show_every_line_of_a_patch_once_on_each_side() -> None:
 
 def test_what_changed_within_a_line_is_found_by_words() -> None:
     patch = parse_patch(changed("return first + second", "return first - second"))
-    gone, came = Text(patch).changed(4, 5)
+    gone, came = PatchText(patch).changed(4, 5)
     assert [(part.start, part.end) for part in (*gone, *came)] == [(13, 14), (13, 14)]
     patch = parse_patch(changed("return first + second", "class Unlike: ..."))
-    assert Text(patch).changed(4, 5) == ([], [])
+    assert PatchText(patch).changed(4, 5) == ([], [])
 
 
 def test_only_well_known_languages_are_coloured() -> None:
@@ -153,9 +153,9 @@ async def test_fifty_thousand_lines_paint_only_what_is_visible(monkeypatch: pyte
         view = await shown(pilot, session, added_file(50_000))
         assert view.line_count() == 50_002
         read: list[int] = []
-        of = Text.of
+        of = PatchText.of
         monkeypatch.setattr(
-            Text, "of", lambda text, line, longest=None: (read.append(line), of(text, line, longest))[1]
+            PatchText, "of", lambda text, line, longest=None: (read.append(line), of(text, line, longest))[1]
         )
         await press(pilot, "G")
         assert view.cursor == 50_001
@@ -179,7 +179,7 @@ async def test_a_large_patch_is_wrapped_beside_the_screens_thread_at_every_width
     threads: set[int] = set()
     whole = line_starts
 
-    def watched(rows: list[Row], text: Text, cells: int) -> list[int]:
+    def watched(rows: list[Row], text: PatchText, cells: int) -> list[int]:
         threads.add(threading.get_ident())
         return whole(rows, text, cells)
 

@@ -13,7 +13,7 @@ from tui.widgets.lines import LineView
 Build = Callable[[int], list[Line]]
 
 
-class Prose(LineView):
+class TextView(LineView):
     """Shows what a builder gives for a number of cells."""
 
     HAS_CURSOR: ClassVar[bool] = False
@@ -83,7 +83,7 @@ def fact(label: str, value: str, style: str = "text", *, cells: int) -> list[Lin
     return list(wrap(value, cells - 1, style, first=first, indent=" " * 13))
 
 
-def tell_change(old: str, new: str) -> list[Line]:
+def change_lines(old: str, new: str) -> list[Line]:
     """What differs between two texts, as a unified diff."""
     lines: list[Line] = []
     for line in difflib.unified_diff(clean(old).splitlines(), clean(new).splitlines(), lineterm="", n=2):

@@ -5,8 +5,8 @@ from tui.format.numbers import age, count, dollars, span
 from tui.format.state_styles import AGENT, HANDOFF, LANDING, TASK
 from tui.format.text import EMPTY, Line, Span, one_line
 from tui.format.view import View
-from tui.sessions.session import Live
-from tui.widgets.prose import fact, heading, paragraph
+from tui.sessions.session import LiveAgent
+from tui.widgets.text_view import fact, heading, paragraph
 
 OUTPUT = 4000
 """Characters of a command's output that are told, from its end."""
@@ -14,7 +14,7 @@ SAID = 4000
 TASKS = 30
 
 
-def tell_now(view: View, run: Snapshot, agent: Agent, live: Live, now: Micros, cells: int) -> list[Line]:
+def now_lines(view: View, run: Snapshot, agent: Agent, live: LiveAgent, now: Micros, cells: int) -> list[Line]:
     """What the agent does at this moment."""
     look = AGENT[agent.state]
     lines: list[Line] = [
@@ -56,14 +56,14 @@ def tell_now(view: View, run: Snapshot, agent: Agent, live: Live, now: Micros, c
     return lines
 
 
-def _said(agent: Agent, live: Live, cells: int) -> list[Line]:
+def _said(agent: Agent, live: LiveAgent, cells: int) -> list[Line]:
     if not live.said.strip():
         return []
     saying = live.saying and not agent.ended
     return [*heading("Says now" if saying else "Said last"), *paragraph(live.said[-SAID:], cells)]
 
 
-def _call(agent: Agent, live: Live, now: Micros, cells: int) -> list[Line]:
+def _call(agent: Agent, live: LiveAgent, now: Micros, cells: int) -> list[Line]:
     if not live.call or live.call == "wait":  # it is answered at once; that the agent waits, its state tells
         return []
     running = live.running and not agent.ended
@@ -94,7 +94,7 @@ def _slice(run: Snapshot, agent: Agent) -> list[Line]:
     return lines
 
 
-def tell_task(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int) -> list[Line]:
+def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int) -> list[Line]:
     """What the agent was asked for, by whom, and what became of it."""
     task = run.tasks.get(agent.task) if agent.task is not None else None
     if task is None:
