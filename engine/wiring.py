@@ -191,7 +191,7 @@ async def _assemble(
     journal = await SqliteJournal.open(folder.journal, chunks=chunks)
     resources.push_async_callback(journal.close)
     workspaces = await open_workspaces(
-        folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.offers, settings.build
+        folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.pending, settings.build
     )
     resources.push_async_callback(workspaces.close)
     await workspaces.sweep()

@@ -307,8 +307,8 @@ class Workspaces(Protocol):
     warm: bool
     """Whether new workspaces start with the build results that `keep_builds` kept."""
 
-    async def open(self, agent: AgentId, commit: CommitId, *, anew: bool = False) -> Workspace:
-        """Open a workspace on a trunk commit. `anew`: without build results from earlier."""
+    async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> Workspace:
+        """Open a workspace on a trunk commit. `clean`: without build results from earlier."""
         ...
 
     async def keep_builds(self, workspace: Workspace) -> None:

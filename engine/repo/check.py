@@ -1,4 +1,4 @@
-"""Runs the project's check on a trunk commit, contained; finds the check command of a project."""
+"""Runs the project's check on trunk commits in a sandbox, and suggests a check command for a project."""
 
 import asyncio
 import json
@@ -11,28 +11,27 @@ from engine.ports.protocols import Clock, Output, Workspace, WorkspaceLost, Work
 from engine.repo.git.git import Git
 from engine.repo.source import SourceRepo
 
-_KEPT = 16 * 1024
-_LARGEST_FILE = 1024 * 1024
+_MAX_OUTPUT = 16 * 1024
+_MAX_FILE_BYTES = 1024 * 1024
 _NPM_PLACEHOLDER = "no test specified"
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _SUMMARY = re.compile(r"^(?:=+ )?(?:no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s\b")
 _COUNT = re.compile(r"\b(\d+) (passed|failed|errors?)\b")
 _FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (\S+?\.py(?:::\S+)?)", re.MULTILINE)
-_NAMED = 50
-"""Failed tests that are named."""
+_MAX_NAMED_TESTS = 50
+"""Failed tests listed by name."""
 _TEST_FILE = re.compile(r"^(?:tests?/(?:.*/)?)?(?:test_[^/]*|[^/]*_test)\.py$")
 
-
-SUSPECT = 3
-"""Failures in a row, each on what earlier checks had built, after which a check builds all anew."""
+FAILURES_BEFORE_CLEAN_BUILD = 3
+"""Checks that fail in a row on earlier build output before one builds from scratch."""
 
 
 class ContainedChecker:
-    """Implements protocols.Checker: each check goes on from what the last one built.
+    """Implements protocols.Checker: each check starts from what the previous one built.
 
-    Where copies can begin with that, each has a copy of its own, and agents' copies begin there as well; else one
-    workspace is brought from commit to commit. Checks of one checker run one after the other. `timeout_s` is what the
-    check command may take.
+    If workspaces can start from kept builds, each check gets a workspace of its own, and agents' workspaces start from
+    the same builds; otherwise one workspace advances from commit to commit. Checks of one checker run one at a time.
+    `timeout_s` limits the check command.
     """
 
     def __init__(
@@ -45,11 +44,11 @@ class ContainedChecker:
         self._agent = agent or AgentId("check")
         self._workspace: Workspace | None = None
         self._failures = 0
-        self._turn = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
 
     async def check(self, commit: CommitId) -> Check:
-        """Run the check on a commit. Raises WorkspaceLost when its workspace dies twice in a row."""
-        async with self._turn:
+        """Run the check on a commit. Raises WorkspaceLost when its workspace is lost twice in a row."""
+        async with self._one_at_a_time:
             try:
                 return await self._check(commit)
             except WorkspaceLost:
@@ -61,49 +60,49 @@ class ContainedChecker:
                 raise
 
     async def close(self) -> None:
-        """Remove the workspace; the next check makes a new one."""
-        async with self._turn:
+        """Remove the workspace; the next check opens a new one."""
+        async with self._one_at_a_time:
             await self._drop()
 
     async def _check(self, commit: CommitId) -> Check:
         if self._workspace is None:
-            self._workspace = await self._workspaces.open(self._agent, commit, anew=self._suspect)
+            self._workspace = await self._workspaces.open(self._agent, commit, clean=self._builds_suspect)
         else:
             await self._workspace.advance(commit, commit)
         try:
             output = await self._workspace.run(self._command, self._timeout_s, _ignore)
         except asyncio.CancelledError:
-            await self._drop()  # what the command was doing there is unknown
+            await self._drop()  # the interrupted command may have left files in any state
             raise
-        await self._leave(output)
+        await self._hand_over_builds(output)
         failing, failed_tests = pytest_failures(output.text)
         return Check(
             at=self._clock.now(),
             commit=commit,
             passed=output.exit == 0,
             exit=output.exit,
-            output=_told(output, self._timeout_s),
+            output=_output_text(output, self._timeout_s),
             wall_s=output.wall_s,
             failing=failing,
             failed_tests=failed_tests,
         )
 
     @property
-    def _suspect(self) -> bool:
-        return self._failures > 0 and self._failures % SUSPECT == 0
+    def _builds_suspect(self) -> bool:
+        return self._failures > 0 and self._failures % FAILURES_BEFORE_CLEAN_BUILD == 0
 
-    async def _leave(self, output: Output) -> None:
-        """Pass on what was built, if the command came to its end by itself.
+    async def _hand_over_builds(self, output: Output) -> None:
+        """Keep what was built for later workspaces, unless the command was killed.
 
-        What was built outlives the code that built it: lest it fail check after check, some failures in a row make the
-        next one build all anew.
+        Build output outlives the code it was built from and may itself be what fails, so after some failures in a row
+        the next check builds from scratch.
         """
         self._failures = self._failures + 1 if output.exit != 0 else 0
         workspace = self._workspace
         if workspace is not None and self._workspaces.warm:
             self._workspace = None
             await (self._workspaces.keep_builds(workspace) if output.exit is not None else workspace.close())
-        elif self._suspect:
+        elif self._builds_suspect:
             await self._drop()
 
     async def _drop(self) -> None:
@@ -112,27 +111,27 @@ class ContainedChecker:
             try:
                 await workspace.close()
             except WorkspaceLost:
-                pass  # gone already
+                pass  # closed already
 
 
 def pytest_failures(output: str) -> tuple[int | None, tuple[str, ...]]:
-    """How many tests failed, and the first of their names, where the output ends as pytest's does; else None.
+    """How many tests failed (None: not pytest's output) and the names of the first ones.
 
-    Tests that could not be collected count. The summary is pytest's last line with counts and a time, with or
-    without its `=` borders: `1 failed, 2 passed, 1 error in 0.12s`.
+    Tests that could not be collected count as failed. The count comes from pytest's last summary line, with or without
+    its `=` borders: `1 failed, 2 passed, 1 error in 0.12s`.
     """
     summaries = [line for line in output.splitlines() if _SUMMARY.match(line)]
     if not summaries:
         return None, ()
     counts = {what.removesuffix("s"): int(number) for number, what in _COUNT.findall(summaries[-1])}
     names = dict.fromkeys(match[1] for match in _FAILED_TEST.finditer(output))
-    return counts.get("failed", 0) + counts.get("error", 0), tuple(names)[:_NAMED]
+    return counts.get("failed", 0) + counts.get("error", 0), tuple(names)[:_MAX_NAMED_TESTS]
 
 
 async def suggest_check(source: SourceRepo) -> str:
-    """The check command that a project's files at base point to; empty when none does.
+    """A check command that fits the project's committed files; empty when none is found.
 
-    Looks at the committed files, not at the work tree, because that is what the swarm starts from.
+    Uncommitted files don't count because the swarm starts from a commit.
     """
     git = Git(source.root)
     top = await _names(git, source.base, deep=False)
@@ -143,14 +142,14 @@ async def suggest_check(source: SourceRepo) -> str:
         return "cargo test"
     if "go.mod" in top:
         return "go test ./..."
-    if "package.json" in top and _npm_tests(await _read(git, source.base, "package.json")):
+    if "package.json" in top and _has_npm_tests(await _read(git, source.base, "package.json")):
         return "npm test"
-    if await _pytest(git, source.base, top):
+    if await _uses_pytest(git, source.base, top):
         return "python3 -m pytest -q"
     return ""
 
 
-async def _pytest(git: Git, base: CommitId, top: set[str]) -> bool:
+async def _uses_pytest(git: Git, base: CommitId, top: set[str]) -> bool:
     if top & {"pytest.ini", ".pytest.ini", "conftest.py"}:
         return True
     if "pyproject.toml" in top:
@@ -168,7 +167,7 @@ async def _pytest(git: Git, base: CommitId, top: set[str]) -> bool:
     return any(_TEST_FILE.match(name) for name in await _names(git, base, deep=True))
 
 
-def _npm_tests(text: str) -> bool:
+def _has_npm_tests(text: str) -> bool:
     try:
         package = json.loads(text)
         script = package["scripts"]["test"]
@@ -183,7 +182,7 @@ async def _names(git: Git, base: CommitId, *, deep: bool) -> set[str]:
 
 
 async def _read(git: Git, base: CommitId, name: str) -> str:
-    result = await git.run("cat-file", "blob", f"{base}:{name}", accept=range(256), limit=_LARGEST_FILE)
+    result = await git.run("cat-file", "blob", f"{base}:{name}", accept=range(256), limit=_MAX_FILE_BYTES)
     return "" if result.exit and not result.cut else result.out.decode("utf-8", "replace")
 
 
@@ -191,14 +190,14 @@ def _ignore(_: str) -> None:
     pass
 
 
-def _told(output: Output, timeout_s: float) -> str:
-    """Head and tail of what the check wrote, and why it was killed if it was."""
+def _output_text(output: Output, timeout_s: float) -> str:
+    """The start and the end of the check's output, and why it was killed if it was."""
     text = output.text
-    left_out = output.cut
-    if len(text) > _KEPT:
-        half = _KEPT // 2
-        left_out += len(text[half:-half].encode("utf-8", "replace"))
-        text = f"{text[:half]}\n[… {left_out} bytes left out …]\n{text[-half:]}"
+    omitted = output.cut
+    if len(text) > _MAX_OUTPUT:
+        half = _MAX_OUTPUT // 2
+        omitted += len(text[half:-half].encode("utf-8", "replace"))
+        text = f"{text[:half]}\n[… {omitted} bytes omitted …]\n{text[-half:]}"
     if output.killed:
         reason = f"timeout after {timeout_s:g} s" if output.killed == "timeout" else output.killed
         text = f"{text.rstrip()}\n[killed: {reason}]\n".lstrip("\n")

@@ -37,10 +37,10 @@ async def land(folder: Path, landings: int, files: int, *, tidied: bool) -> list
 
     async def one(number: int, base: CommitId) -> None:
         text = content(number % files, [(number % 30 + 1, f"# by {number}")]).encode()
-        change = trunk.offers.make(base, base, {path_of(number % files): Content(FILE, text)}, "change\n")
+        change = trunk.pending.build(base, base, {path_of(number % files): Content(FILE, text)}, "change\n")
         result = await trunk.land(change, f"change {number}\n")
         assert result.state is LandingState.MERGED, result
-        trunk.offers.forget(change)
+        trunk.pending.release(change)
 
     for first in range(0, landings, TOGETHER):
         if first // (landings // STARTS) > starts:

@@ -194,7 +194,7 @@ class Watched(GitTrunk):
 
     async def land(self, change: CommitId, message: str) -> LandResult:
         result = await super().land(change, message)
-        self.seen.append((self.offers.kept(change), change, result))
+        self.seen.append((self.pending.get(change), change, result))
         return result
 
 
@@ -219,7 +219,7 @@ class Engine:
         assert isinstance(trunk, Watched)
         settings = Settings()
         workspaces = await open_workspaces(
-            folder / "workspaces", trunk.git_dir, settings.sandbox, trunk.base, trunk.offers
+            folder / "workspaces", trunk.git_dir, settings.sandbox, trunk.base, trunk.pending
         )
         journal = await SqliteJournal.open(folder / "journal.db")
         idle = simulated.world(SimulatedClock(), lambda *_: ModelError(ModelErrorKind.REFUSED, "nobody asks here"))
@@ -337,12 +337,12 @@ def compare(engine: Engine, sample: int) -> tuple[int, int]:
     conflicted = [seen for seen in trunk.seen if seen[2].state is LandingState.CONFLICTED]
     others = [seen for seen in trunk.seen if seen[2].state is not LandingState.CONFLICTED]
     chosen = conflicted + random.Random(1).sample(others, min(sample, len(others)))
-    offered = NewObjects(trunk.offers.store)
+    offered = NewObjects(trunk.pending.store)
     for kept, _, _ in chosen:
         if kept is not None and kept.objects is not None:
-            offered.unwritten.update(kept.objects.made)
+            offered.unwritten.update(kept.objects.unwritten)
     if offered.unwritten:
-        write_pack(trunk.git_dir / "objects" / "pack", *pack_body(offered), trunk.offers.store.new_hash)
+        write_pack(trunk.git_dir / "objects" / "pack", *pack_body(offered), trunk.pending.store.new_hash)
     question = ("git", "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
     wrong = 0
     for _, change, result in chosen:

@@ -98,12 +98,12 @@ class Landings:
         file = number % FILES
         text = content(file, [(number % 30 + 1, f"# by {number}")]).encode()
         tip = await self._trunk.tip()
-        change = self._trunk.offers.make(tip, tip, {path_of(file): Content(FILE, text)}, "change\n")
+        change = self._trunk.pending.build(tip, tip, {path_of(file): Content(FILE, text)}, "change\n")
         start = time.perf_counter()
         result = await self._trunk.land(change, f"change {number}\n")
         took = time.perf_counter() - start
         assert result.state is LandingState.MERGED, result
-        self._trunk.offers.forget(change)
+        self._trunk.pending.release(change)
         return took * 1_000
 
     def _kb(self) -> float:

@@ -97,7 +97,7 @@ def commit(source: Path, message: str) -> CommitId:
 
 async def first_build(copies: CopiedWorkspaces, at: CommitId, subject: Subject, took: Took, way: str, tag: str) -> None:
     """A fresh copy with its sandbox up, then its first build."""
-    copy = await copies.open(AgentId(f"warm-{tag}"), at, anew=way == WAYS[0])
+    copy = await copies.open(AgentId(f"warm-{tag}"), at, clean=way == WAYS[0])
     await copy.run("true", 60, lambda _: None)
     before = kilobytes(copy.copy.folder)
     began = time.perf_counter()

@@ -57,16 +57,16 @@ async def test_every_landed_line_is_there_until_a_landed_change_that_knew_it_tak
     expected = {line for each in first.values() for line in each}
     counts = dict.fromkeys(LandingState, 0)
     for wave in range(4):
-        offers = []
+        changes = []
         for worker in range(4):  # each began at one of the last commits, and they land at the same time
             base, lines = draw.choice(known[-3:])
             now, added, gone = edited(draw, lines, f"w{wave}.{worker}")
             change = bench.change(base, {path: content(now[path]) for path in FILES if now[path] != lines[path]})
-            offers.append((change, added, gone, f"t-{wave}-{worker}"))
+            changes.append((change, added, gone, f"t-{wave}-{worker}"))
         results: list[LandResult] = await asyncio.gather(
-            *(bench.trunk.land(change, message(task)) for change, _, _, task in offers)
+            *(bench.trunk.land(change, message(task)) for change, _, _, task in changes)
         )
-        for result, (_, added, gone, _) in zip(results, offers, strict=True):
+        for result, (_, added, gone, _) in zip(results, changes, strict=True):
             counts[result.state] += 1
             if result.state is LandingState.MERGED:
                 expected = (expected | added) - gone

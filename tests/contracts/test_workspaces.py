@@ -597,5 +597,5 @@ async def test_copies_begin_with_what_the_check_has_built_where_they_can_share_i
     assert await shell(second, "cat README.md build/mine build/deep/x 2>/dev/null; true") == (
         "# Greeter\nbuilt\n" if workspaces.warm else "# Greeter\n"
     )
-    anew = await workspaces.open(AgentId("agent-3"), project.base, anew=True)
+    anew = await workspaces.open(AgentId("agent-3"), project.base, clean=True)
     assert await shell(anew, "ls build 2>/dev/null; true") == ""

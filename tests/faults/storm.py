@@ -24,9 +24,9 @@ async def main(folder: Path) -> None:
             if number % 8 == 0:
                 files["hot"] = Content(FILE, f"{name}\n".encode())  # some conflict
             base = await trunk.tip()
-            change = trunk.offers.make(base, base, files, "a change")
+            change = trunk.pending.build(base, base, files, "a change")
             result = await trunk.land(change, commit_message("a change", "", {"Swarm-Task": name}))
-            trunk.offers.forget(change)
+            trunk.pending.release(change)
             if result.commit is not None:
                 os.write(1, f"{result.commit} {name}\n".encode())
 

@@ -46,7 +46,7 @@ def test_what_was_told_survives_a_kill(tmp_path: Path) -> None:
         trunk = await GitTrunk.open(folder)
         for commit, task in told:
             assert await trunk.find_landed(TaskId(task)) == commit
-        change = trunk.offers.make(base, base, {"new": Content(FILE, b"n\n")}, "a change")
+        change = trunk.pending.build(base, base, {"new": Content(FILE, b"n\n")}, "a change")
         assert (await trunk.land(change, "landed\n")).state is LandingState.MERGED
 
     asyncio.run(go_on())

@@ -190,7 +190,7 @@ class GitCommits(Commits):
         old = self.made[parent].files
         changed = {path for path in old.keys() | files.keys() if old.get(path) != files.get(path)}
         contents = {path: Content(FILE, files[path]) if path in files else None for path in changed}
-        commit = self._trunk.offers.make(parent, parent, contents, message)
+        commit = self._trunk.pending.build(parent, parent, contents, message)
         self.made[commit] = Commit(parent, dict(files), message)
         return commit
 

@@ -226,7 +226,7 @@ class MemoryWorkspaces:
         """The workspaces that are open now."""
         return [made for each in self.opened.values() for made in each if not made.closed]
 
-    async def open(self, agent: AgentId, commit: CommitId, *, anew: bool = False) -> MemoryWorkspace:
+    async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> MemoryWorkspace:
         await self._power.needed()
         await self._clock.sleep(self.delay_s)
         await self._power.needed()

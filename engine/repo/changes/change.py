@@ -1,4 +1,4 @@
-"""A finished change as the landing takes it, and a commit message as git stores it."""
+"""A finished change that can land, and commit messages as git stores them."""
 
 from msgspec import Struct
 
@@ -7,7 +7,7 @@ from engine.repo.git.objects import NewObjects, ObjectId
 
 
 class Change(Struct, frozen=True):
-    """A finished change: a commit with one parent, `base`, and its tree. `objects` hold what is not on disk yet."""
+    """A commit with one parent, `base`, and its tree. `objects` holds its objects that are not on disk yet."""
 
     commit: CommitId
     base: CommitId

@@ -1,7 +1,7 @@
-"""Makes a change of what an agent's copy holds. As a program, for another process that has many to make at once.
+"""Builds a commit from what an agent changed; as a program, does so for another process that has many to build.
 
-The program reads frames of MessagePack from its standard input, a Setting first and then lists of Orders, answers each
-list in order, and ends with its input.
+The program reads frames of MessagePack from standard input: one BuilderSetup, then lists of BuildRequests. It answers
+each list in order and exits at the end of its input.
 """
 
 import gc
@@ -21,49 +21,49 @@ from engine.repo.git.ignores import Rules
 from engine.repo.git.objects import NewObjects, ObjectId, ObjectStore, TreeEntry
 from engine.repo.git.trees import Content
 
-WHO = "swarm <swarm@localhost>"
-LARGEST = 4 << 20
-"""Bytes of a change that stay in memory."""
+COMMITTER = "swarm <swarm@localhost>"
+MAX_IN_MEMORY = 4 << 20
+"""The largest change, in bytes, that stays in memory until it lands."""
 
 
-class Setting(Struct, frozen=True):
-    """What all orders share: the trunk's repo, and what git ignores beside `.gitignore` files."""
+class BuilderSetup(Struct, frozen=True):
+    """What all requests share: the trunk's git folder, and ignore rules beside those in `.gitignore` files."""
 
     git_dir: bytes
     excludes: Rules
 
 
-class Order(Struct, frozen=True):
-    """The upper folder of a copy that started as the tree `root`, and what its commit says (`at` in seconds)."""
+class BuildRequest(Struct, frozen=True):
+    """The upper folder of an overlay over the tree `root`, and the commit to build (`at` in seconds since 1970)."""
 
-    changed: bytes
+    upper: bytes
     root: ObjectId
-    carried: tuple[bytes, ...]
+    extra_tracked: tuple[bytes, ...]
     base: str
     message: bytes
     at: int
 
 
-class Made(Struct, frozen=True):
-    """A commit, its tree and the objects that are new with them; or why what is there cannot land."""
+class BuiltCommit(Struct, frozen=True):
+    """A commit, its tree and the new objects of both; or in `rejected` why the change cannot land."""
 
     commit: ObjectId = b""
     tree: ObjectId = b""
     objects: dict[ObjectId, tuple[bytes, bytes]] = {}
     delta_bases: dict[ObjectId, ObjectId] = {}
-    refused: str = ""
+    rejected: str = ""
 
 
-def size_of(new: NewObjects) -> int:
+def content_size(new: NewObjects) -> int:
     return sum(len(data) for _, data in new.unwritten.values())
 
 
-def build(
+def build_commit(
     new: NewObjects, root: ObjectId, base: str, contents: Mapping[str, Content | None], message: bytes, at: int
 ) -> tuple[ObjectId, ObjectId]:
-    """Make the commit on `base` that is the tree `root` with these contents; the commit and its tree.
+    """Build a commit on `base` whose tree is `root` with `contents` applied; returns the commit and its tree.
 
-    Raises ValueError for content that git would not read.
+    Raises ValueError for content that git would refuse to read.
     """
     changes: dict[bytes, TreeEntry | None] = {}
     for path, content in contents.items():
@@ -72,49 +72,50 @@ def build(
         else:
             changes[os.fsencode(path)] = None
     tree = new.edit_tree(root, changes)
-    return new.commit(tree, [base], WHO, at, message), tree
+    return new.commit(tree, [base], COMMITTER, at, message), tree
 
 
-def make(store: ObjectStore, excludes: Rules, order: Order) -> Made | None:
-    """None for what takes more than the objects to make: line endings, large files, a copy that cannot be read."""
+def build_from_overlay(store: ObjectStore, excludes: Rules, request: BuildRequest) -> BuiltCommit | None:
+    """Scan an overlay and build its commit. None if the caller must do it: line endings, large or unreadable files."""
     try:
-        carried = frozenset(map(os.fsdecode, order.carried))
-        scan = Scan(NewObjects(store), order.root, None, carried, excludes)
-        contents = scan.run(Path(os.fsdecode(order.changed)))
-        if scan.left_out:
-            return Made(refused=scan.left_out[0].encode("utf-8", "replace").decode())
+        extra_tracked = frozenset(map(os.fsdecode, request.extra_tracked))
+        scan = Scan(NewObjects(store), request.root, None, extra_tracked, excludes)
+        contents = scan.run(Path(os.fsdecode(request.upper)))
+        if scan.rejected:
+            return BuiltCommit(rejected=scan.rejected[0].encode("utf-8", "replace").decode())
         if has_crlf(contents):
             return None
         new = NewObjects(store)
-        commit, tree = build(new, order.root, order.base, contents, order.message, order.at)
+        commit, tree = build_commit(new, request.root, request.base, contents, request.message, request.at)
     except (WorkspaceError, OSError, ValueError, KeyError, pygit2.GitError):
-        return None  # whoever asked will see for themselves
-    return Made(commit, tree, new.unwritten, new.delta_bases) if size_of(new) <= LARGEST else None
+        return None  # the caller will meet the same error and report it
+    return BuiltCommit(commit, tree, new.unwritten, new.delta_bases) if content_size(new) <= MAX_IN_MEMORY else None
 
 
 def has_crlf(contents: Mapping[str, Content | None]) -> bool:
-    """Whether git may store something else than what is in the files."""
+    """Whether git might convert the line endings of a file."""
     return any(content is not None and b"\r\n" in content.data for content in contents.values())
 
 
-def frame(value: object) -> bytes:
+def encode_frame(value: object) -> bytes:
     data = msgpack.encode(value)
     return struct.pack(">I", len(data)) + data
 
 
-def _frames(file: BinaryIO, length: int = 4) -> bytes:
+def _read_frame(file: BinaryIO, length: int = 4) -> bytes:
     head = file.read(length)
     return file.read(struct.unpack(">I", head)[0]) if len(head) == length else b""
 
 
 def main() -> None:
-    given, answers = sys.stdin.buffer, sys.stdout.buffer
-    setting = msgpack.decode(_frames(given), type=Setting)
-    store = ObjectStore(Path(os.fsdecode(setting.git_dir)))
-    decoder = msgpack.Decoder(list[Order])
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    setup = msgpack.decode(_read_frame(requests), type=BuilderSetup)
+    store = ObjectStore(Path(os.fsdecode(setup.git_dir)))
+    decoder = msgpack.Decoder(list[BuildRequest])
     gc.freeze()
-    while asked := _frames(given):
-        answers.write(frame([make(store, setting.excludes, order) for order in decoder.decode(asked)]))
+    while batch := _read_frame(requests):
+        built = [build_from_overlay(store, setup.excludes, request) for request in decoder.decode(batch)]
+        answers.write(encode_frame(built))
         answers.flush()
 
 

@@ -1,6 +1,6 @@
-"""Finished changes on their way to trunk, in memory: all that is to be written of them is the pack of their landing.
+"""Finished changes that have not landed yet. They stay in memory: only the pack of their landing is written to disk.
 
-What nobody lands is forgotten with its process: a task that had not landed is done again.
+A change that has not landed when the process ends is lost; its task is done again.
 """
 
 import time
@@ -9,76 +9,77 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.domain.types import CommitId
-from engine.repo.changes.builder_process import Maker
+from engine.repo.changes.builder_process import BuilderProcess
 from engine.repo.changes.change import Change, message_bytes
-from engine.repo.changes.commit_builder import LARGEST, Made, build, size_of
+from engine.repo.changes.commit_builder import MAX_IN_MEMORY, BuiltCommit, build_commit, content_size
 from engine.repo.git.objects import NewObjects, ObjectId, ObjectStore
 from engine.repo.git.pack_writer import pack_body, write_pack
 from engine.repo.git.trees import Content
 
-_ROOTS = 10_000
+_CACHED_COMMITS = 10_000
 
 
-class Offers:
-    """The changes of one run. For any thread; `maker` for one event loop.
+class PendingChanges:
+    """The pending changes of one run. May be used from any thread, but `builder` only from one event loop.
 
-    Without `keep` every change is written at once, for whoever has no trunk that takes them.
+    Without `in_memory`, every change is written to disk at once, for callers that have no trunk to land it.
     """
 
-    def __init__(self, git_dir: Path, store: ObjectStore | None = None, *, keep: bool = True) -> None:
+    def __init__(self, git_dir: Path, store: ObjectStore | None = None, *, in_memory: bool = True) -> None:
         self._packs = git_dir / "objects" / "pack"
         self.store = store or ObjectStore(git_dir)
-        self.maker = Maker(git_dir, usable=keep)
-        self._keep = keep
-        self._kept: dict[CommitId, Change] = {}
+        self.builder = BuilderProcess(git_dir, usable=in_memory)
+        self._in_memory = in_memory
+        self._changes: dict[CommitId, Change] = {}
         self._holders: Counter[CommitId] = Counter()
         self._trees: dict[CommitId, tuple[ObjectId, tuple[CommitId, ...]]] = {}
 
-    def make(
+    def build(
         self, base: CommitId, received: CommitId, contents: Mapping[str, Content | None], message: str
     ) -> CommitId:
-        """Make the change that turns `base` into `received` with these contents (None: not there, nor what is below).
+        """Build a change on `base` from the tree of `received` with `contents` applied (None deletes a path).
 
-        Raises ValueError for content that git would not read, OSError when a large one cannot be written.
+        Raises ValueError for content that git would refuse to read, OSError when a large change cannot be written.
         """
         new = NewObjects(self.store)
         root = self.tree_of(received)
-        made, tree = build(new, root, base, contents, message_bytes(message), int(time.time()))
-        return self._take(made, base, tree, new)
+        commit, tree = build_commit(new, root, base, contents, message_bytes(message), int(time.time()))
+        return self._add(commit, base, tree, new)
 
-    def keep(self, base: CommitId, made: Made) -> CommitId:
-        """Take a change that was made elsewhere. Raises OSError when it cannot be written."""
+    def accept(self, base: CommitId, built: BuiltCommit) -> CommitId:
+        """Add a change that the builder process built. Raises OSError when it cannot be written."""
         new = NewObjects(self.store)
-        new.unwritten, new.delta_bases = made.objects, made.delta_bases
-        return self._take(made.commit, base, made.tree, new)
+        new.unwritten, new.delta_bases = built.objects, built.delta_bases
+        return self._add(built.commit, base, built.tree, new)
 
-    def _take(self, made: ObjectId, base: CommitId, tree: ObjectId, new: NewObjects) -> CommitId:
-        commit = CommitId(made.hex())
+    def _add(self, oid: ObjectId, base: CommitId, tree: ObjectId, new: NewObjects) -> CommitId:
+        commit = CommitId(oid.hex())
         change = Change(commit, base, self.tree_of(base), tree, new)
-        if not self._keep or size_of(new) > LARGEST:
+        if not self._in_memory or content_size(new) > MAX_IN_MEMORY:
             self.write(change)
         else:
-            self._kept[commit] = change
-            self._holders[commit] += 1  # two copies may have made the very same
+            self._changes[commit] = change
+            self._holders[commit] += 1  # two workspaces may have built the same commit
         return commit
 
     def write(self, change: Change) -> None:
-        """Put a change that is in memory on disk. Raises OSError."""
+        """Write a change that is in memory to disk. Raises OSError."""
         if change.objects is not None:
             write_pack(self._packs, *pack_body(change.objects), self.store.new_hash)
 
-    def forget(self, commit: CommitId) -> None:
-        """Let go of what `make` gave."""
+    def release(self, commit: CommitId) -> None:
+        """Drop a change from memory, unless another workspace has built the same one."""
         self._holders[commit] -= 1
         if self._holders[commit] <= 0:
             del self._holders[commit]
-            self._kept.pop(commit, None)
+            self._changes.pop(commit, None)
 
-    def kept(self, commit: CommitId) -> Change | None:
-        return self._kept.get(commit)
+    def get(self, commit: CommitId) -> Change | None:
+        """A change that is in memory."""
+        return self._changes.get(commit)
 
-    def on_disk(self, commit: CommitId) -> Change | None:
-        """What a commit with one parent changes; None for any other, and where there is none."""
+    def from_disk(self, commit: CommitId) -> Change | None:
+        """A commit on disk as a change; None when it does not exist or does not have exactly one parent."""
         try:
             tree, parents = self._read(commit)
             return Change(commit, parents[0], self.tree_of(parents[0]), tree) if len(parents) == 1 else None
@@ -86,7 +87,7 @@ class Offers:
             return None
 
     def tree_of(self, commit: CommitId) -> ObjectId:
-        """Raises KeyError when there is no such commit."""
+        """The tree of a commit on disk. Raises KeyError when there is no such commit."""
         return self._read(commit)[0]
 
     def _read(self, commit: CommitId) -> tuple[ObjectId, tuple[CommitId, ...]]:
@@ -96,7 +97,7 @@ class Offers:
             lines = [line.decode("ascii", "replace").partition(" ") for line in head.split(b"\n")]
             tree = next(value for name, _, value in lines if name == "tree")
             found = bytes.fromhex(tree), tuple(CommitId(value) for name, _, value in lines if name == "parent")
-            if len(self._trees) >= _ROOTS:
+            if len(self._trees) >= _CACHED_COMMITS:
                 self._trees.clear()
             self._trees[commit] = found
         return found

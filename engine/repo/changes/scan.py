@@ -1,6 +1,7 @@
-"""What an agent changed, read from its copy by the engine: the cost is what changed, not the size of the project.
+"""Finds what an agent changed by scanning its workspace, at a cost proportional to the change, not to the project.
 
-The copy is hostile: it is walked by descriptor, no link is followed, only regular files and links are read.
+The workspace is untrusted: it is walked by file descriptor, no symlink is followed, and only regular files and
+symlinks are read.
 """
 
 import os
@@ -16,25 +17,25 @@ from engine.repo.git.ignores import Rules, is_ignored, parse_rules
 from engine.repo.git.objects import LINK_MODE, SUBMODULE_MODE, TREE_MODE, NewObjects, ObjectId, TreeEntry
 from engine.repo.git.trees import EXECUTABLE, FILE, LINK, Content, FileChanges
 
-LARGEST = 64 << 20
-WHOLE = 256 << 20
-"""Bytes of all files that can land at once, as they are held in memory: files with holes take no room in a copy."""
-EACH = 1 << 10
-"""What a file counts beside its content."""
-MOST_RULES = 4_000
-"""Of all `.gitignore`s on the way to a file; further ones are not read."""
-WORK = 10_000_000
-"""Rules that names are held against in one walk, counted more for deep paths: half a minute at most."""
-PARSED = 30
-"""What it takes to read a rule, in the same measure."""
-DEEPEST = 256
-"""Folders within folders that are walked: each costs a descriptor."""
-REFUSED_NAMES = frozenset({".git", "git~1"})
-OURS = ".swarm"
+MAX_FILE_BYTES = 64 << 20
+MAX_TOTAL_BYTES = 256 << 20
+"""Bytes of all files in one change, which is held in memory. A disk quota does not bound it: sparse files are free."""
+FILE_OVERHEAD = 1 << 10
+"""Bytes that a file counts in addition to its content."""
+MAX_RULES = 4_000
+"""The most ignore rules from all `.gitignore` files above a file; further rules are not read."""
+MAX_MATCH_WORK = 10_000_000
+"""The most matches of a name against a rule in one scan; deep paths count more. Takes half a minute at worst."""
+PARSE_WORK = 30
+"""What parsing one rule counts, in matches."""
+MAX_DEPTH = 256
+"""The deepest nesting of folders that is scanned; each level holds a file descriptor."""
+GIT_FOLDER_NAMES = frozenset({".git", "git~1"})
+OWN_FOLDER = ".swarm"
 
 
 class Stamp(Struct, frozen=True):
-    """How a file of a full copy looked when it was made; what differs has been touched."""
+    """The stat of a file when its workspace was created; a file with a different stat has been changed."""
 
     size: int
     modified_ns: int
@@ -44,9 +45,10 @@ class Stamp(Struct, frozen=True):
 
 
 class Scan:
-    """One walk over a copy that started as `root`, a tree. With `stamps` it holds all files, else it is an upper.
+    """One scan of a workspace that started as the tree `root`: with `stamps` of all its files, else of an upper.
 
-    `carried`: paths that count as tracked though `root` lacks them. `excludes`: rules that any `.gitignore` overrules.
+    `extra_tracked` are paths that count as tracked although `root` lacks them. `excludes` are ignore rules that any
+    `.gitignore` can override.
     """
 
     def __init__(
@@ -54,30 +56,30 @@ class Scan:
         objects: NewObjects,
         root: ObjectId,
         stamps: Mapping[str, Stamp] | None,
-        carried: frozenset[str],
+        extra_tracked: frozenset[str],
         excludes: Rules,
     ) -> None:
         self.objects = objects
         self.root = root
         self.stamps = stamps
-        self.carried = carried
+        self.extra_tracked = extra_tracked
         self.excludes = excludes
         self.changes: FileChanges = {}
-        self.left_out: list[str] = []
-        """What cannot land, and why; a message for each."""
+        self.rejected: list[str] = []
+        """Why some files cannot land; one message each, for the agent."""
         self._size = 0
         self._full = False
         self._work = 0
-        self._worn = False
-        self.aside: list[str] = []
-        """What git ignores, a folder for all below it; in an upper also what is gone of that."""
+        self._work_exhausted = False
+        self.ignored: list[str] = []
+        """Paths that git ignores, where a folder stands for everything below it; in an upper also deleted ones."""
 
     def run(self, folder: Path) -> FileChanges:
-        """Raises WorkspaceError when the copy cannot be read."""
+        """Scan `folder` and return what changed. Raises WorkspaceError when it cannot be read."""
         try:
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError as error:
-            raise WorkspaceError(f"the workspace cannot be read: {error.strerror}") from error
+            raise WorkspaceError(f"cannot read the workspace: {error.strerror}") from error
         try:
             self._folder(fd, "", self.root, self.stamps is not None, (), False)
         finally:
@@ -87,22 +89,22 @@ class Scan:
     def _folder(
         self, fd: int, prefix: str, tree: ObjectId | None, whole: bool, chain: tuple[Rules, ...], hidden: bool
     ) -> None:
-        """`whole`: what is not here is gone. `chain`: the rules of each folder from the root to above this one."""
+        """Scan one folder. `whole`: a missing path is deleted. `chain` has the rules of each folder above this one."""
         with os.scandir(fd) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         tracked = self.objects.tree(tree).entries if tree is not None else {}
         rules = self._rules(fd, {entry.name for entry in entries}, tracked, whole)
-        chain = (*chain, rules[: MOST_RULES - sum(map(len, chain))])
-        self._work += PARSED * len(chain[-1])
+        chain = (*chain, rules[: MAX_RULES - sum(map(len, chain))])
+        self._work += PARSE_WORK * len(chain[-1])
         seen = set()
         for entry in entries:
             name = entry.name
-            if name.lower() in REFUSED_NAMES or (not prefix and name == OURS):
+            if name.lower() in GIT_FOLDER_NAMES or (not prefix and name == OWN_FOLDER):
                 continue
             path = prefix + name
             known = tracked.get(os.fsencode(name))
             if known is not None and known[0] == SUBMODULE_MODE:
-                seen.add(name)  # a submodule is left as it is
+                seen.add(name)  # submodules cannot be changed
                 continue
             try:
                 info = None if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False)
@@ -115,12 +117,12 @@ class Scan:
                 if known is not None:
                     self.changes[path] = None
                 else:
-                    self.aside.append(path)
+                    self.ignored.append(path)
                 continue
             if stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
                 seen.add(name)
-                if known is None and path not in self.carried and (hidden or self._ignored(chain, path, False)):
-                    self.aside.append(path)
+                if known is None and path not in self.extra_tracked and (hidden or self._ignored(chain, path, False)):
+                    self.ignored.append(path)
                     continue
                 self._file(fd, name, path, info)
         if whole:
@@ -144,16 +146,20 @@ class Scan:
             self.changes[path] = None  # a file became a folder
         name = path.rpartition("/")[2]
         seen.add(name)
-        if hidden and below is None and not any(carried.startswith(path + "/") for carried in self.carried):
-            self.aside.append(path)
+        if (
+            hidden
+            and below is None
+            and not any(tracked_path.startswith(path + "/") for tracked_path in self.extra_tracked)
+        ):
+            self.ignored.append(path)
             return
-        if path.count("/") >= DEEPEST:
-            self.left_out.append(f"{path[:80]}…: is nested too deeply to land; remove it")
+        if path.count("/") >= MAX_DEPTH:
+            self.rejected.append(f"{path[:80]}…: nested too deeply to land; remove it")
             return
         try:
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
         except OSError:
-            self.left_out.append(f"{path}: is a folder that cannot be read, its mode forbids it")
+            self.rejected.append(f"{path}: folder not readable; fix its mode or remove it")
             return
         try:
             replaced = whole or below is None or (self.stamps is None and _opaque(inner))
@@ -162,7 +168,7 @@ class Scan:
             os.close(inner)
 
     def _rules(self, fd: int, here: set[str], tracked: Mapping[bytes, TreeEntry], whole: bool) -> Rules:
-        """Those of this folder's `.gitignore` as the agent sees it."""
+        """The rules of this folder's `.gitignore` as the agent sees it."""
         if ".gitignore" in here:
             text = _read(fd, ".gitignore")
             return parse_rules(text) if text is not None else ()
@@ -172,36 +178,36 @@ class Scan:
         return ()
 
     def _ignored(self, chain: tuple[Rules, ...], path: str, folder: bool, *, tracked: bool = False) -> bool:
-        """Once that has taken too much work nothing counts as ignored, and what is there cannot land. Of folders that
-        are tracked there are only so many."""
+        """Whether git ignores a path. Once matching has taken too much work, nothing is ignored and the change is
+        rejected. Tracked folders don't count as work: the agent cannot add any."""
         if not tracked:
             self._work += (sum(map(len, chain)) + len(self.excludes)) * (1 + path.count("/") // 4)
-        if self._work <= WORK:
+        if self._work <= MAX_MATCH_WORK:
             return is_ignored(chain, self.excludes, path, folder)
-        if not self._worn:
-            self._worn = True
-            self.left_out.append(f"{path}: is one file too many for so many ignore rules; remove some of either")
+        if not self._work_exhausted:
+            self._work_exhausted = True
+            self.rejected.append(f"{path}: too many files and ignore rules; remove some of either")
         return False
 
     def _file(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
         if self.stamps is not None and self.stamps.get(path) == stamp(info):
             return
-        if info.st_size > LARGEST:
-            self.left_out.append(f"{path}: is too large to land; remove it or let git ignore it")
+        if info.st_size > MAX_FILE_BYTES:
+            self.rejected.append(f"{path}: too large to land; remove it or add it to .gitignore")
             return
         link = stat.S_ISLNK(info.st_mode)
         data = None
-        if self._size + info.st_size + EACH <= WHOLE:
+        if self._size + info.st_size + FILE_OVERHEAD <= MAX_TOTAL_BYTES:
             data = _target(fd, name) if link else _read(fd, name)
         elif not self._full:
             self._full = True
-            more = f"{path}: is more than can land at once, {WHOLE >> 20} MiB; remove files or let git ignore them"
-            self.left_out.append(more)
+            limit = f"one change can have at most {MAX_TOTAL_BYTES >> 20} MiB"
+            self.rejected.append(f"{path}: {limit}; remove files or add them to .gitignore")
         if data is None:
             return
-        self._size += len(data) + EACH
+        self._size += len(data) + FILE_OVERHEAD
         if reason := refusal(path, data, link=link):
-            self.left_out.append(reason)
+            self.rejected.append(reason)
         else:
             mode = LINK if link else EXECUTABLE if info.st_mode & 0o100 else FILE
             self.changes[path] = Content(mode, data)
@@ -236,7 +242,7 @@ def _read(fd: int, name: str) -> bytes | None:
             return None
         at_once = min(info.st_size + 1, 1 << 20)
         chunks = []
-        left = LARGEST
+        left = MAX_FILE_BYTES
         while left > 0 and (chunk := os.read(file, min(left, at_once))):
             chunks.append(chunk)
             left -= len(chunk)

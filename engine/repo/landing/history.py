@@ -57,7 +57,7 @@ class History:
         return None if place is None else self._order[place + 1 :]
 
     async def _log(self, commits: str) -> list[tuple[CommitId, str, str]]:
-        """ObjectId, first parent and message, oldest first."""
+        """Id, first parent and message, oldest first."""
         log = await self._git.run("log", "--first-parent", "--reverse", "-z", "--format=%H %P%n%B", commits, "--")
         found = []
         for entry in log.out.decode("utf-8", "replace").split("\0"):

@@ -4,7 +4,7 @@ What differs between two texts is certain when, of the lines between their commo
 that both have stand in the same order and only once in each, and beginning and end each hold a line that the older text
 has only once. Then git's histogram diff pairs these lines and no others: any other pair is of a line that the older
 text has more often, which yields to a line that it has once; a match is extended as far as it goes; and no change can
-slide, for that takes a line that goes or comes and stands beside as well. FileChanges of two sides with a line between
+slide, for that takes a line that goes or comes and stands beside as well. Changes of two sides with a line between
 them that neither touches are no conflict.
 """
 

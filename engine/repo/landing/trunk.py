@@ -13,7 +13,7 @@ from engine.domain.collisions import LARGE
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId, LandingState, RunId, TaskId
 from engine.ports.protocols import LandResult
-from engine.repo.changes.pending import Offers
+from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.alternates import object_folders, write_alternates
 from engine.repo.git.commit_patch import patch_between
 from engine.repo.git.git import Git, GitTimeoutError, disk_error
@@ -70,7 +70,7 @@ class GitTrunk:
         self._history = History(self._git, base)
         self._waiting: list[Offer] = []
         self._lander: asyncio.Task[None] | None = None
-        self.offers = Offers(git_dir, self._store)
+        self.pending = PendingChanges(git_dir, self._store)
         self._publishing = asyncio.Lock()
 
     @classmethod
@@ -148,7 +148,7 @@ class GitTrunk:
         Landings that wait at the same time land as a group: in one pack, by one swap of the ref. Cancelled while it
         waits, a landing does not take place; cancelled later, it does, and the cancellation arrives afterwards.
         """
-        offer = Offer(change, self.offers.kept(change), message, asyncio.get_running_loop().create_future())
+        offer = Offer(change, self.pending.get(change), message, asyncio.get_running_loop().create_future())
         self._waiting.append(offer)
         if self._lander is None or self._lander.done():
             self._lander = asyncio.create_task(self._land_waiting(), name="landing")
@@ -231,7 +231,7 @@ class GitTrunk:
         """One try to land a single change by git's own merge; None when trunk has moved."""
         [offer] = offers
         if offer.kept is not None:
-            await asyncio.to_thread(self.offers.write, offer.kept)
+            await asyncio.to_thread(self.pending.write, offer.kept)
         result = await self._merge_by_git(tip, offer)
         if result is None:
             return None
@@ -265,10 +265,10 @@ class GitTrunk:
     def _group(self, tip: CommitId) -> Group | None:
         """None when only git can read this repo: other ids than SHA-1, or paths that the library cannot follow."""
         try:
-            root = self.offers.tree_of(tip)
+            root = self.pending.tree_of(tip)
         except KeyError:
             return None
-        return Group(self._store, tip, root, self._history.__contains__, self.offers.on_disk, int(time.time()))
+        return Group(self._store, tip, root, self._history.__contains__, self.pending.from_disk, int(time.time()))
 
     def _moved(self, result: LandResult, message: str) -> None:
         """Tell those who keep track of the tip that a landing has moved it."""
@@ -307,7 +307,7 @@ class GitTrunk:
 
     def _content(self, commit: CommitId, path: bytes) -> bytes | None:
         """A regular file's content. Raises KeyError or ValueError where git has to be asked."""
-        entry = NewObjects(self._store).entry(self.offers.tree_of(commit), path)
+        entry = NewObjects(self._store).entry(self.pending.tree_of(commit), path)
         return self._store.read(entry[1]) if entry is not None and entry[0].startswith(b"100") else None
 
     async def diff(self, old: CommitId, new: CommitId) -> str:

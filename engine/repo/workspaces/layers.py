@@ -87,8 +87,8 @@ class Layers:
         self._renewing: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def use(self, commit: CommitId, *, anew: bool = False) -> Layer:
-        """The layer of a trunk commit, made if need be. To be given back with `release`. `anew`: without builds.
+    async def use(self, commit: CommitId, *, clean: bool = False) -> Layer:
+        """The layer of a trunk commit, made if need be. To be given back with `release`. `clean`: without builds.
 
         Raises SwarmError (git).
         """
@@ -96,7 +96,7 @@ class Layers:
             layer = self._made.get(commit)
             if layer is None:
                 layer = self._made[commit] = await asyncio.to_thread(self._make, commit)
-            if anew and layer.builds is not None:
+            if clean and layer.builds is not None:
                 layer = Layer(commit, layer.folders[len(layer.builds.folders) :])
             self._hold(layer)
         self._renew_if_worn()

@@ -11,7 +11,7 @@ from engine.domain.settings import BuildSettings, SandboxSettings
 from engine.domain.types import AgentId, CommitId
 from engine.domain.units import size_bytes
 from engine.ports.protocols import Workspace, WorkspaceError
-from engine.repo.changes.pending import Offers
+from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.alternates import object_folders
 from engine.repo.git.git import Git
 from engine.repo.workspaces.copy_methods import Copy, Spare, make_copy
@@ -43,14 +43,14 @@ class CopiedWorkspaces:
         choice: Choice,
         layers: Layers,
         trash: Trash,
-        offers: Offers,
+        pending: PendingChanges,
         build: BuildSettings,
     ) -> None:
         self._folder = folder
         self._trunk_git = trunk_git
         self._choice = choice
         self._layers = layers
-        self._offers = offers
+        self._pending = pending
         self._trash = trash
         self._start_slots = StartSlots(STARTS * (os.cpu_count() or 1))
         self._of_agent: dict[AgentId, AgentWorkspace] = {}
@@ -83,14 +83,14 @@ class CopiedWorkspaces:
         except SwarmError:
             pass  # who opens a copy will be told
 
-    async def open(self, agent: AgentId, commit: CommitId, *, anew: bool = False) -> AgentWorkspace:
+    async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> AgentWorkspace:
         """Only folders are made here where copies are overlays; the sandbox is up a little later.
 
         Raises SwarmError (git, state).
         """
         if self._closed:
             raise SwarmError(ErrorKind.STATE, "the workspaces are closed", "start the run again")
-        layer = await self._layers.use(commit, anew=anew)
+        layer = await self._layers.use(commit, clean=clean)
         folder = self._folder_for(agent)
         try:
             copy = await self._copy(folder, layer)
@@ -104,7 +104,7 @@ class CopiedWorkspaces:
             self._layers,
             self._choice.containment,
             self._trunk_git,
-            self._offers,
+            self._pending,
             self._start_slots,
             self._gone,
         )
@@ -199,7 +199,7 @@ class CopiedWorkspaces:
     async def close(self) -> None:
         self._closed = True
         await asyncio.gather(*(workspace.close() for workspace in list(self._open)))
-        await self._offers.maker.close()
+        await self._pending.builder.close()
         await asyncio.to_thread(self._choice.containment.close)
         if self._preparing is not None:
             await self._preparing
@@ -216,12 +216,12 @@ async def open_workspaces(
     trunk_git: Path,
     settings: SandboxSettings,
     base: CommitId,
-    offers: Offers | None = None,
+    pending: PendingChanges | None = None,
     build: BuildSettings | None = None,
 ) -> CopiedWorkspaces:
     """Workspaces in `folder` (made if missing, one run's own) for the run that started from `base`.
 
-    `offers` take what is finished; without them it is written into the trunk's repo at once. `build` says what of a
+    `pending` take what is finished; without them it is written into the trunk's repo at once. `build` says what of a
     check's copy later copies begin with.
 
     Raises SwarmError: sandbox and settings as `choose` does, state when the folder cannot be written, git, repo when
@@ -240,8 +240,8 @@ async def open_workspaces(
             ErrorKind.STATE, f"the workspaces' folder cannot be written: {error}", "choose another with --state-dir"
         ) from error
     choice = await choose(folder, tuple(map(str, object_folders(trunk_git / "objects"))), settings)
-    offers = offers or Offers(trunk_git, keep=False)
-    return CopiedWorkspaces(folder, trunk_git, choice, layers, trash, offers, build or BuildSettings())
+    pending = pending or PendingChanges(trunk_git, in_memory=False)
+    return CopiedWorkspaces(folder, trunk_git, choice, layers, trash, pending, build or BuildSettings())
 
 
 async def _require_sha1(trunk_git: Path) -> None:

@@ -13,8 +13,8 @@ import pygit2
 from engine.domain.types import CommitId
 from engine.ports.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
 from engine.repo.changes.change import message_bytes
-from engine.repo.changes.commit_builder import Made, Order, has_crlf
-from engine.repo.changes.pending import Offers
+from engine.repo.changes.commit_builder import BuildRequest, BuiltCommit, has_crlf
+from engine.repo.changes.pending import PendingChanges
 from engine.repo.changes.scan import Scan
 from engine.repo.git.alternates import init_borrower, object_folders
 from engine.repo.git.line_endings import convert_to_git, convert_to_work_tree
@@ -46,7 +46,7 @@ class AgentWorkspace:
         layers: Layers,
         containment: Containment,
         trunk_git: Path,
-        offers: Offers,
+        pending: PendingChanges,
         start_slots: StartSlots,
         on_close: Callable[["AgentWorkspace", bool], None],
     ) -> None:
@@ -57,9 +57,9 @@ class AgentWorkspace:
         self._layers = layers
         self._containment = containment
         self._trunk_git = trunk_git
-        self._offers = offers
+        self._pending = pending
         self._start_slots = start_slots
-        self._offered: CommitId | None = None
+        self._pending_commit: CommitId | None = None
         self._looking = threading.Lock()
         self._on_close = on_close
         self._disk = DiskBudget(
@@ -76,7 +76,7 @@ class AgentWorkspace:
         """Nothing more may be asked of it."""
         self._closing: asyncio.Task[None] | None = None
         self._outputs = 0
-        self._carried: frozenset[str] = frozenset()
+        self._extra_tracked: frozenset[str] = frozenset()
 
     @property
     def sandbox_pid(self) -> int | None:
@@ -170,8 +170,8 @@ class AgentWorkspace:
 
     async def commit(self, message: str) -> CommitId:
         if self.copy.stamps is None:
-            return await self._offers.maker.make(
-                self._order(message), self._layers.excludes.rules, self._made, lambda: self._commit(message)
+            return await self._pending.builder.build(
+                self._build_request(message), self._layers.excludes.rules, self._accept, lambda: self._commit(message)
             )
         return await asyncio.to_thread(self._commit, message)
 
@@ -181,7 +181,7 @@ class AgentWorkspace:
             await self._ask(path, b"remove", _raw(path))
         for path, mode, data in put:
             await self._ask(path, b"put", _raw(path), str(mode).encode(), data)
-        self._carried |= {path for path, _, _ in put}
+        self._extra_tracked |= {path for path, _, _ in put}
         self.base = base
         # The agent's own git is to see the new base as what it received; a copy works without it, too.
         layer = await self._layers.use(base)
@@ -209,9 +209,9 @@ class AgentWorkspace:
         return self._scan()
 
     def _scan(self) -> Scan:
-        objects = NewObjects(self._offers.store)
-        received = self._offers.tree_of(self.layer.commit)
-        scan = Scan(objects, received, self.copy.stamps, self._carried, self._layers.excludes.rules)
+        objects = NewObjects(self._pending.store)
+        received = self._pending.tree_of(self.layer.commit)
+        scan = Scan(objects, received, self.copy.stamps, self._extra_tracked, self._layers.excludes.rules)
         scan.run(self.copy.changed)
         return scan
 
@@ -246,35 +246,35 @@ class AgentWorkspace:
 
     def _commit(self, message: str) -> CommitId:
         scan = self._changes()
-        if scan.left_out:
-            raise WorkspaceError(scan.left_out[0])
-        self._let_go()
+        if scan.rejected:
+            raise WorkspaceError(scan.rejected[0])
+        self._release_pending()
         try:
-            self._offered = self._offers.make(self.base, self.layer.commit, self._as_git_keeps(scan), message)
+            self._pending_commit = self._pending.build(self.base, self.layer.commit, self._as_stored(scan), message)
         except (OSError, ValueError, pygit2.GitError) as error:
             raise WorkspaceError(f"git cannot store the copy: {error}") from error
-        return self._offered
+        return self._pending_commit
 
-    def _order(self, message: str) -> Order:
+    def _build_request(self, message: str) -> BuildRequest:
         """What `_commit` does, for another process."""
-        root = self._offers.tree_of(self.layer.commit)
-        carried = tuple(map(os.fsencode, self._carried))
+        root = self._pending.tree_of(self.layer.commit)
+        carried = tuple(map(os.fsencode, self._extra_tracked))
         at = int(time.time())
-        return Order(os.fsencode(self.copy.changed), root, carried, self.base, message_bytes(message), at)
+        return BuildRequest(os.fsencode(self.copy.changed), root, carried, self.base, message_bytes(message), at)
 
-    def _made(self, made: Made) -> CommitId:
+    def _accept(self, built: BuiltCommit) -> CommitId:
         if self._closed:
             raise WorkspaceLost("the workspace is closed")
-        if made.refused:
-            raise WorkspaceError(made.refused)
-        self._let_go()
+        if built.rejected:
+            raise WorkspaceError(built.rejected)
+        self._release_pending()
         try:
-            self._offered = self._offers.keep(self.base, made)
+            self._pending_commit = self._pending.accept(self.base, built)
         except OSError as error:
             raise WorkspaceError(f"git cannot store the copy: {error}") from error
-        return self._offered
+        return self._pending_commit
 
-    def _as_git_keeps(self, scan: Scan) -> FileChanges:
+    def _as_stored(self, scan: Scan) -> FileChanges:
         """The changes with the line endings that git stores."""
         if not has_crlf(scan.changes):
             return scan.changes
@@ -291,16 +291,16 @@ class AgentWorkspace:
             for path, content in scan.changes.items()
         }
 
-    def _let_go(self) -> None:
+    def _release_pending(self) -> None:
         """Of the last change that was made here: it has landed, or another follows."""
-        if self._offered is not None:
-            self._offers.forget(self._offered)
-            self._offered = None
+        if self._pending_commit is not None:
+            self._pending.release(self._pending_commit)
+            self._pending_commit = None
 
     def _difference(self, commit: CommitId) -> tuple[list[str], list[tuple[str, int, bytes]]]:
         """What to remove and what to put so that the copy becomes `commit`'s tree."""
-        if (kept := self._offers.kept(commit)) is not None:  # another copy's change, not landed yet
-            self._offers.write(kept)
+        if (kept := self._pending.get(commit)) is not None:  # another copy's change, not landed yet
+            self._pending.write(kept)
         repo = self._scratch()
         gone: list[str] = []
         put: list[tuple[str, int, bytes]] = []
@@ -325,7 +325,7 @@ class AgentWorkspace:
 
     def aside(self) -> list[str]:
         """The paths in an ended copy's upper that git ignores, and what is gone of such. Raises WorkspaceError."""
-        return self._scan().aside
+        return self._scan().ignored
 
     async def close(self) -> None:
         """To its end, even where whoever asks for it is cancelled meanwhile."""
@@ -334,7 +334,7 @@ class AgentWorkspace:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        self._let_go()
+        self._release_pending()
         if self.copy.stamps is not None:
             quiet = await self.end()
         else:

@@ -1,4 +1,4 @@
-"""FileChanges made in a process of their own are those that would be made here, and need it no longer than it lives."""
+"""Commits that the builder process builds equal those built in threads, and threads take over when it fails."""
 
 import asyncio
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.domain.types import CommitId, RunId
-from engine.repo.changes.builder_process import MANY, Maker
-from engine.repo.changes.commit_builder import Made, Order, make
-from engine.repo.changes.scan import LARGEST
+from engine.repo.changes.builder_process import START_AT, BuilderProcess
+from engine.repo.changes.commit_builder import BuildRequest, BuiltCommit, build_from_overlay
+from engine.repo.changes.scan import MAX_FILE_BYTES
 from engine.repo.git.ignores import Rules, parse_rules
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
@@ -20,103 +20,105 @@ from tests.engine.repo.person import PersonRepo
 IGNORED: Rules = parse_rules(b"*.log\n")
 
 
-class Place:
-    """Uppers of one trunk, and who made the change of each."""
+class Overlays:
+    """Upper folders over the base of one trunk, and where the commit of each was built."""
 
     def __init__(self, folder: Path, trunk: GitTrunk) -> None:
         self.folder, self.trunk = folder, trunk
-        self.maker = Maker(trunk.git_dir, usable=True)
-        self.apart: list[Made] = []
-        self.here = 0
+        self.builder = BuilderProcess(trunk.git_dir, usable=True)
+        self.by_process: list[BuiltCommit] = []
+        self.in_threads = 0
 
-    def order(self, name: str, files: dict[str, bytes]) -> Order:
+    def request(self, name: str, files: dict[str, bytes]) -> BuildRequest:
         upper = self.folder / name
         for path, content in files.items():
             (upper / path).parent.mkdir(parents=True, exist_ok=True)
             (upper / path).write_bytes(content)
-        root = self.trunk.offers.tree_of(self.trunk.base)
-        return Order(os.fsencode(upper), root, (), self.trunk.base, b"a change\n", 1_000)
+        root = self.trunk.pending.tree_of(self.trunk.base)
+        return BuildRequest(os.fsencode(upper), root, (), self.trunk.base, b"a change\n", 1_000)
 
-    async def made(self, order: Order) -> CommitId:
-        def keep(made: Made) -> CommitId:
-            self.apart.append(made)
-            return CommitId(made.commit.hex())
+    async def build(self, request: BuildRequest) -> CommitId:
+        def accept(built: BuiltCommit) -> CommitId:
+            self.by_process.append(built)
+            return CommitId(built.commit.hex())
 
-        def here() -> CommitId:
-            self.here += 1
-            return self.expected(order)
+        def build_here() -> CommitId:
+            self.in_threads += 1
+            return self.expected(request)
 
-        return await self.maker.make(order, IGNORED, keep, here)
+        return await self.builder.build(request, IGNORED, accept, build_here)
 
-    async def started(self) -> None:
-        """Once so many have been asked for at once that there is a process."""
-        await asyncio.gather(*(self.made(self.order(f"first-{n}", {"a.txt": b"%d" % n})) for n in range(MANY)))
-        assert self.maker._starting is not None
-        await self.maker._starting
-        assert self.here == MANY
-        self.here = 0
+    async def start_process(self) -> None:
+        """Build as many at once as it takes to start the process."""
+        requests = [self.request(f"first-{n}", {"a.txt": b"%d" % n}) for n in range(START_AT)]
+        await asyncio.gather(*map(self.build, requests))
+        assert self.builder._starting is not None
+        await self.builder._starting
+        assert self.in_threads == START_AT
+        self.in_threads = 0
 
-    def expected(self, order: Order) -> CommitId:
-        made = make(self.trunk.offers.store, IGNORED, order)
-        return CommitId(made.commit.hex() if made is not None else "")
+    def expected(self, request: BuildRequest) -> CommitId:
+        built = build_from_overlay(self.trunk.pending.store, IGNORED, request)
+        return CommitId(built.commit.hex() if built is not None else "")
 
 
 @pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
+async def overlays(tmp_path: Path) -> AsyncIterator[Overlays]:
     repo = PersonRepo.make(tmp_path / "repo", {"a.txt": b"a\n", "d/x.txt": b"x\n"})
     (tmp_path / "run").mkdir()
-    place = Place(
-        tmp_path / "uppers", await GitTrunk.create(tmp_path / "run", await inspect_repo(repo.root), RunId("r"))
-    )
-    yield place
-    await place.maker.close()
+    trunk = await GitTrunk.create(tmp_path / "run", await inspect_repo(repo.root), RunId("r"))
+    overlays = Overlays(tmp_path / "uppers", trunk)
+    yield overlays
+    await overlays.builder.close()
 
 
-async def test_many_at_once_are_made_apart_and_are_the_same(place: Place) -> None:
-    orders = [place.order(str(n), {"d/x.txt": b"%d\n" % n, f"new/{n}": b"n\n", "x.log": b"no"}) for n in range(100)]
-    await place.started()
-    assert await asyncio.gather(*map(place.made, orders)) == list(map(place.expected, orders))
-    assert (len(place.apart), place.here) == (100, 0)
-    for made in place.apart:
-        assert {kind for kind, _ in made.objects.values()} == {b"blob", b"tree", b"commit"}
-        assert b"no" not in {data for _, data in made.objects.values()}
+async def test_the_process_builds_the_same_commits_as_a_thread(overlays: Overlays) -> None:
+    requests = [
+        overlays.request(str(n), {"d/x.txt": b"%d\n" % n, f"new/{n}": b"n\n", "x.log": b"no"}) for n in range(100)
+    ]
+    await overlays.start_process()
+    assert await asyncio.gather(*map(overlays.build, requests)) == list(map(overlays.expected, requests))
+    assert (len(overlays.by_process), overlays.in_threads) == (100, 0)
+    for built in overlays.by_process:
+        assert {kind for kind, _ in built.objects.values()} == {b"blob", b"tree", b"commit"}
+        assert b"no" not in {data for _, data in built.objects.values()}
 
 
-async def test_what_the_process_cannot_make_is_made_here_and_what_cannot_land_is_said(place: Place) -> None:
-    ends = place.order("ends", {"a.txt": b"a\r\n"})
-    gone = place.order("gone", {"a.txt": b"b\n"})
-    (place.folder / "gone" / "a.txt").unlink()
-    (place.folder / "gone").rmdir()
-    large = place.order("large", {})
-    (place.folder / "large").mkdir()
-    with (place.folder / "large" / "file").open("wb") as file:
-        file.truncate(LARGEST + 1)
-    await place.started()
-    await asyncio.gather(*map(place.made, [ends, gone, large]))
-    assert place.here == 2
-    assert [made.refused for made in place.apart if made.refused] == [
-        "file: is too large to land; remove it or let git ignore it"
+async def test_a_thread_builds_what_the_process_cannot_and_rejected_changes_name_the_reason(overlays: Overlays) -> None:
+    crlf = overlays.request("crlf", {"a.txt": b"a\r\n"})
+    missing = overlays.request("missing", {"a.txt": b"b\n"})
+    (overlays.folder / "missing" / "a.txt").unlink()
+    (overlays.folder / "missing").rmdir()
+    large = overlays.request("large", {})
+    (overlays.folder / "large").mkdir()
+    with (overlays.folder / "large" / "file").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    await overlays.start_process()
+    await asyncio.gather(*map(overlays.build, [crlf, missing, large]))
+    assert overlays.in_threads == 2
+    assert [built.rejected for built in overlays.by_process if built.rejected] == [
+        "file: too large to land; remove it or add it to .gitignore"
     ]
 
 
-async def test_when_the_process_is_killed_all_is_made_here(place: Place) -> None:
-    orders = [place.order(str(n), {"a.txt": b"%d\n" % n}) for n in range(50)]
-    await place.started()
-    process = place.maker._process
+async def test_threads_take_over_when_the_process_is_killed(overlays: Overlays) -> None:
+    requests = [overlays.request(str(n), {"a.txt": b"%d\n" % n}) for n in range(50)]
+    await overlays.start_process()
+    process = overlays.builder._process
     assert process is not None
     process.send_signal(signal.SIGSTOP)
-    under_way = asyncio.gather(*map(place.made, orders))
+    building = asyncio.gather(*map(overlays.build, requests))
     await asyncio.sleep(0)
     process.kill()
-    assert await under_way == list(map(place.expected, orders))
-    assert place.apart == []
-    assert place.maker._process is None
+    assert await building == list(map(overlays.expected, requests))
+    assert overlays.by_process == []
+    assert overlays.builder._process is None
 
 
-async def test_it_ends_with_whoever_started_it(place: Place) -> None:
-    await place.started()
-    process = place.maker._process
+async def test_the_process_exits_when_its_parent_dies(overlays: Overlays) -> None:
+    await overlays.start_process()
+    process = overlays.builder._process
     assert process is not None
     assert process.stdin is not None
-    process.stdin.close()  # as the kernel does when the program is killed
+    process.stdin.close()  # as the kernel does when the parent is killed
     assert await process.wait() == 0

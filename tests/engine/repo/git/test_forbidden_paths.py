@@ -54,7 +54,7 @@ def test_attributes_that_make_every_checkout_fail_do_not_land(tmp_path: Path, te
     upper = tmp_path / "upper"
     (upper / "src").mkdir(parents=True)
     (upper / "src" / ".gitattributes").write_bytes(text.encode())
-    assert scanned(tmp_path, upper).left_out == [
+    assert scanned(tmp_path, upper).rejected == [
         "src/.gitattributes: git rejects working-tree-encoding without a value; add an encoding"
     ]
     good = b"# a working-tree-encoding\n*.a working-tree-encoding=UTF-16\nworking-tree-encoding text\n"
@@ -62,7 +62,7 @@ def test_attributes_that_make_every_checkout_fail_do_not_land(tmp_path: Path, te
 
 
 def test_the_largest_file_that_can_land_fits_into_one_frame() -> None:
-    assert scan_module.LARGEST + MAX_PATH_BYTES + 1_024 < MAX_FRAME
+    assert scan_module.MAX_FILE_BYTES + MAX_PATH_BYTES + 1_024 < MAX_FRAME
 
 
 def test_a_path_too_long_for_a_checkout_does_not_land(tmp_path: Path) -> None:
@@ -72,12 +72,12 @@ def test_a_path_too_long_for_a_checkout_does_not_land(tmp_path: Path) -> None:
     (upper / path / "file").touch()
     scan = scanned(tmp_path, upper)
     assert not scan.changes
-    [reason] = scan.left_out
+    [reason] = scan.rejected
     assert reason.endswith("…: path too long to land; shorten it")
 
 
 def test_sparse_files_are_read_up_to_a_total_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "WHOLE", 1 << 20)
+    monkeypatch.setattr(scan_module, "MAX_TOTAL_BYTES", 1 << 20)
     upper = tmp_path / "upper"
     upper.mkdir()
     for number in range(8):
@@ -86,13 +86,13 @@ def test_sparse_files_are_read_up_to_a_total_size(tmp_path: Path, monkeypatch: p
     (upper / "9.log").write_bytes(b"x" * (2 << 20))
     scan = scanned(tmp_path, upper)
     assert sorted(scan.changes) == ["0.bin", "1.bin", "2.bin"]
-    assert scan.left_out == ["3.bin: is more than can land at once, 1 MiB; remove files or let git ignore them"]
-    assert scan.aside == ["9.log"]
+    assert scan.rejected == ["3.bin: one change can have at most 1 MiB; remove files or add them to .gitignore"]
+    assert scan.ignored == ["9.log"]
 
 
 def test_matching_many_files_against_many_rules_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "MOST_RULES", 100)
-    monkeypatch.setattr(scan_module, "WORK", 5_000)
+    monkeypatch.setattr(scan_module, "MAX_RULES", 100)
+    monkeypatch.setattr(scan_module, "MAX_MATCH_WORK", 5_000)
     upper = tmp_path / "upper"
     upper.mkdir()
     (upper / ".gitignore").write_text("".join(f"{number}-*.x\n" for number in range(20_000)) + "*/a" * 300)
@@ -107,7 +107,7 @@ def test_matching_many_files_against_many_rules_is_bounded(tmp_path: Path, monke
 
     monkeypatch.setattr(scan_module, "is_ignored", counted)
     scan = scanned(tmp_path, upper)
-    assert sum(work) <= 5_000 - scan_module.PARSED * 100
+    assert sum(work) <= 5_000 - scan_module.PARSE_WORK * 100
     assert len(scan.changes) == 41
-    [reason] = scan.left_out
-    assert reason.endswith("is one file too many for so many ignore rules; remove some of either")
+    [reason] = scan.rejected
+    assert reason.endswith(": too many files and ignore rules; remove some of either")

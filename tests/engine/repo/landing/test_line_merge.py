@@ -11,7 +11,7 @@ from engine.repo.landing.group_merge import Question
 from engine.repo.landing.line_merge import merged
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from tests.engine.repo.offers import message, offer
+from tests.engine.repo.pending_changes import build_change, message
 from tests.engine.repo.person import PersonRepo
 
 CASES = 2_000
@@ -45,7 +45,7 @@ def case(chance: random.Random) -> tuple[bytes, bytes, bytes]:
 async def test_they_are_gits(seed: int, tmp_path: Path) -> None:
     repo = PersonRepo.make(tmp_path / "repo", {"a": b"a\n"})
     trunk = await GitTrunk.create(tmp_path, await inspect_repo(repo.root), RunId("r-1"))
-    new, chance = NewObjects(trunk.offers.store), random.Random(seed)
+    new, chance = NewObjects(trunk.pending.store), random.Random(seed)
     expected: dict[bytes, bytes] = {}
     questions = []
     for number in range(CASES):
@@ -87,11 +87,11 @@ async def test_landings_on_one_file_need_no_git_unless_attributes_have_a_say(tmp
 
     trunk._merger.merge_contents = counted  # type: ignore[method-assign]
     for number in range(0, 20, 2):
-        change = offer(trunk, {"f": line(number, b"by %d\n" % number)})
+        change = build_change(trunk, {"f": line(number, b"by %d\n" % number)})
         assert (await trunk.land(change, message(f"t-{number}"))).state is LandingState.MERGED
     assert asked == []
     assert (await trunk.read_file(await trunk.tip(), "f") or b"").count(b"by ") == 10
     for number in (3, 9):
-        result = await trunk.land(offer(trunk, {"d/f": line(number, b"by\n")}), message(f"u-{number}"))
+        result = await trunk.land(build_change(trunk, {"d/f": line(number, b"by\n")}), message(f"u-{number}"))
     assert result.state is LandingState.CONFLICTED
     assert asked == [b"d/f"]

@@ -44,13 +44,13 @@ class Project(SmallRepo):
         self.workspaces: CopiedWorkspaces
         self.opened = 0
 
-    async def open(self, commit: CommitId, *, anew: bool = False) -> AgentWorkspace:
+    async def open(self, commit: CommitId, *, clean: bool = False) -> AgentWorkspace:
         self.opened += 1
-        return await self.workspaces.open(AgentId(f"agent-{self.opened}"), commit, anew=anew)
+        return await self.workspaces.open(AgentId(f"agent-{self.opened}"), commit, clean=clean)
 
-    async def check(self, commit: CommitId, command: str = CHECK, *, anew: bool = False) -> list[str]:
+    async def check(self, commit: CommitId, command: str = CHECK, *, clean: bool = False) -> list[str]:
         """Run the check as the engine does. Returns what it compiled."""
-        workspace = await self.open(commit, anew=anew)
+        workspace = await self.open(commit, clean=clean)
         compiled = await self.built(workspace, command)
         await self.workspaces.keep_builds(workspace)
         return compiled
@@ -165,7 +165,7 @@ async def test_any_build_in_any_copy_is_what_a_build_from_nothing_makes(
                 project.git(project.source, "checkout", "-q", chance.choice(commits), "--", "src")
         commits.append(project.commit())
         if checking is None:
-            checking = (await project.open(chance.choice(commits[-3:]), anew=chance.random() < 0.1), False)
+            checking = (await project.open(chance.choice(commits[-3:]), clean=chance.random() < 0.1), False)
         elif not checking[1]:
             await project.built(checking[0])
             checking = (checking[0], True)

@@ -1,4 +1,4 @@
-"""FileChanges as an agent's copy would offer them to trunk."""
+"""Pending changes as an agent's workspace would build them."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ def message(task: str) -> str:
     return commit_message(f"do {task}", "", {"Swarm-Task": task})
 
 
-def offer(trunk: GitTrunk, files: Mapping[str, bytes | Content | None]) -> CommitId:
-    """A change of the run's base, as a copy makes it."""
+def build_change(trunk: GitTrunk, files: Mapping[str, bytes | Content | None]) -> CommitId:
+    """A change on the run's base, as a workspace builds it."""
     contents = {path: Content(FILE, data) if isinstance(data, bytes) else data for path, data in files.items()}
-    return trunk.offers.make(trunk.base, trunk.base, contents, "a change")
+    return trunk.pending.build(trunk.base, trunk.base, contents, "a change")
