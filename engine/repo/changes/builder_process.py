@@ -128,10 +128,11 @@ async def _exchange(process: asyncio.subprocess.Process, requests: list[BuildReq
     """Send requests and wait for their answers."""
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(encode_frame(requests))
-    await process.stdin.drain()
-    [length] = struct.unpack(">I", await process.stdout.readexactly(4))
-    answers = _ANSWERS.decode(await process.stdout.readexactly(length))
+    async with asyncio.timeout(TIMEOUT_S):
+        process.stdin.write(encode_frame(requests))
+        await process.stdin.drain()
+        [length] = struct.unpack(">I", await process.stdout.readexactly(4))
+        answers = _ANSWERS.decode(await process.stdout.readexactly(length))
     if len(answers) != len(requests):
         raise ValueError("an answer is missing")
     return answers

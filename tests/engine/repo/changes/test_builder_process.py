@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain.types import CommitId, RunId
+from engine.repo.changes import builder_process
 from engine.repo.changes.builder_process import START_AT, BuilderProcess
 from engine.repo.changes.commit_builder import BuildRequest, BuiltCommit, build_from_overlay
 from engine.repo.changes.scan import MAX_FILE_BYTES
@@ -113,6 +114,17 @@ async def test_threads_take_over_when_the_process_is_killed(overlays: Overlays) 
     assert await building == list(map(overlays.expected, requests))
     assert overlays.by_process == []
     assert overlays.builder._process is None
+
+
+async def test_threads_take_over_when_the_process_hangs(overlays: Overlays, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = overlays.request("one", {"a.txt": b"1\n"})
+    await overlays.start_process()
+    process = overlays.builder._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(builder_process, "TIMEOUT_S", 0.1)
+    assert await overlays.build(request) == overlays.expected(request)
+    assert (overlays.by_process, overlays.builder._process) == ([], None)
 
 
 async def test_the_process_exits_when_its_parent_dies(overlays: Overlays) -> None:
