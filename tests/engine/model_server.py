@@ -1,4 +1,4 @@
-"""A model server on the loopback whose answers a test scripts: any protocol outside, `Request` and `Turn` inside."""
+"""A model server on the loopback interface. It speaks every provider's protocol; a test scripts it with `Turn`s."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +18,7 @@ BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
 
 @dataclass(frozen=True)
 class ModelServer:
-    """Where it listens, and every request body that came, as the bytes of its JSON."""
+    """Its address, and the body of every request, as JSON bytes."""
 
     raw: RawServer
 
@@ -31,7 +31,7 @@ class ModelServer:
         return [decoded(BY_PATH[seen.path], seen.body) for seen in self.raw.seen]
 
     def environ(self) -> dict[str, str]:
-        """Variables under which every provider talks to this server."""
+        """Environment variables with which every provider uses this server."""
         return {
             "ANTHROPIC_API_KEY": "key-anthropic",
             "ANTHROPIC_BASE_URL": self.raw.url,
@@ -42,7 +42,7 @@ class ModelServer:
 
 @asynccontextmanager
 async def model_server(brain: Brain) -> AsyncIterator[ModelServer]:
-    """Serve `brain` in all three protocols."""
+    """Serve the answers of `brain` in all three protocols."""
 
     def script(seen: Any) -> list[Step]:
         dialect = BY_PATH[seen.path]
@@ -56,7 +56,7 @@ async def model_server(brain: Brain) -> AsyncIterator[ModelServer]:
 
 
 def decoded(dialect: Dialect, body: dict[str, Any]) -> Request:
-    """What a request's body says, in the engine's words (tools left out)."""
+    """The request in a body, as the engine's `Request`, without tools."""
     if dialect.name == "anthropic":
         system = "\n".join(block["text"] for block in body["system"])
         messages = [Message(m["role"], tuple(map(_anthropic_block, m["content"]))) for m in body["messages"]]
@@ -107,7 +107,7 @@ def _chat_message(message: dict[str, Any]) -> list[tuple[str, Block]]:
 
 
 def _grouped(pairs: Any) -> list[Message]:
-    """Consecutive blocks of one role as one message."""
+    """Joins consecutive blocks of one role into one message."""
     messages: list[Message] = []
     for role, block in pairs:
         if messages and messages[-1].role == role:

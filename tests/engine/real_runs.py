@@ -1,4 +1,4 @@
-"""Real runs for tests: a git repo of given files, and the engine as a person's command starts it."""
+"""Real runs for tests: a git repo with given files, and a run started as a person's command does."""
 
 import hashlib
 import os
@@ -14,13 +14,13 @@ from tests.git import IDENTITY
 
 
 def git(repo: Path, *words: str) -> str:
-    """Run git in a test's repo; its output."""
+    """Run git in a test's repo. Returns its output."""
     done = subprocess.run(["git", *IDENTITY, *words], cwd=repo, check=True, capture_output=True, text=True)
     return done.stdout
 
 
 def make_repo(folder: Path, files: Mapping[str, str]) -> Path:
-    """A repo with one commit of the files."""
+    """A repo with one commit that has these files."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def settings(model: str, check: str = "", **more: object) -> Settings:
 
 
 async def started(repo: Path, state: Path, wanted: Settings, environ: Mapping[str, str] | None = None) -> LiveRun:
-    """A new run on the repo, about to work."""
+    """A new run on the repo, ready to run."""
     source = await inspect_repo(repo)
     return await wiring.start_run(
         source, wanted, intent="Make it so.", state_root=state, environ={**os.environ, **(environ or {})}
@@ -45,7 +45,7 @@ async def started(repo: Path, state: Path, wanted: Settings, environ: Mapping[st
 
 
 def fingerprint(repo: Path) -> dict[str, str]:
-    """Everything in a repo that a run must leave alone: all files but objects and the swarm's own refs."""
+    """Everything in a repo that a run must not change: all files except objects and the swarm's own refs."""
     prints = {}
     for path in sorted(repo.rglob("*")):
         name = path.relative_to(repo).as_posix()

@@ -1,4 +1,4 @@
-"""What scripted models say: plans, tasks, writes and handoffs."""
+"""Turns of scripted models: plans, tasks, writes and handoffs."""
 
 from engine.domain.conversation import Request, Turn
 from engine.domain.types import ModelName
@@ -7,7 +7,7 @@ from tests.simulated import answers, call, first_line, turn
 
 
 def said(request: Request) -> str:
-    """Everything that the agent was ever told as text."""
+    """All text that the agent has been told."""
     return "\n".join(message.text for message in request.messages if message.role == "user")
 
 
@@ -28,7 +28,7 @@ def writes(path: str, content: str) -> Turn:
 
 
 def planner_of(*titles: str):
-    """A root planner that spawns the tasks, waits for all handoffs and hands off."""
+    """A root planner that spawns the tasks, waits for all their handoffs, and hands off."""
 
     def script(request: Request) -> Turn:
         if turns(request) == 0:
@@ -44,7 +44,7 @@ Script = simulated.models.Script
 
 
 def numbered(count: int, broken: set[int], mend: bool = True) -> Script:
-    """A plan of `count` tasks, one file each; those in `broken` break the check; a fixup mends what is broken."""
+    """A plan of `count` tasks, one file each. Those in `broken` break the check, and fixups repair it."""
     titles = [f"part {number}" for number in range(count)]
 
     def plan(request: Request) -> Turn:

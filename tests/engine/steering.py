@@ -1,4 +1,4 @@
-"""Runs that a test steers: wait for an event, act, examine the end."""
+"""Runs that a test steers: it waits for an event, acts, and examines the end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ FOUR_WORKERS = Settings(swarm=SwarmSettings(workers=4), task=TaskSettings(timeou
 
 
 def two_sides(model: ModelName, request: Request) -> Turn:
-    """Two subplanners with two tasks each; a worker runs a command of a minute, writes a file and hands off."""
+    """Two subplanners with two tasks each. A worker runs a command of one minute, writes a file and hands off."""
     heading = first_line(request)
     if heading.startswith("# Intent"):
         if turns(request) == 0:
@@ -52,7 +52,7 @@ def all_at_work(swarm: Swarm) -> bool:
 
 
 async def until(swarm: Swarm, true: Callable[[Swarm], bool]) -> None:
-    """Wait for the event after which it is true."""
+    """Wait until it is true, checking after each event."""
     changed = asyncio.Event()
     swarm.on_change(lambda event: changed.set())
     while not true(swarm):
@@ -77,7 +77,7 @@ def steered(
     examine: Callable[[Swarm, simulated.World, Outcome], None],
     settings: Settings | None = None,
 ) -> None:
-    """Run a swarm, do `act` once the first event that `when` knows has happened, examine the end."""
+    """Run a swarm, call `act` after the first event for which `when` is true, and examine the end."""
 
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, script)

@@ -25,7 +25,7 @@ TOOLBOX = Toolbox()
 
 
 class OpenGate:
-    """Lets every command through at once."""
+    """Implements `Gate`, with a slot for every command."""
 
     @asynccontextmanager
     async def pass_for(
@@ -38,7 +38,7 @@ class OpenGate:
 
 
 class Generous:
-    """A machine that can carry any number of workers."""
+    """Implements `Governor` for a machine that can carry any number of workers."""
 
     limit = 10_000
 
@@ -47,7 +47,7 @@ class Generous:
 
 
 def engine_world(w: simulated.World, check: bool = False, **parts: object) -> World:
-    """The simulated world as the engine gets it; `parts` replace some of it."""
+    """The simulated world as the engine gets it. `parts` replace some of it."""
     world = World(
         clock=w.clock,
         ids=w.ids,
@@ -96,7 +96,7 @@ def fresh(
 
 
 async def resumed(w: simulated.World, settings: Settings | None = None, *, check: bool = False) -> Swarm:
-    """A swarm that takes over what the durable events of `w` tell of."""
+    """A swarm that resumes the run in the durable events of `w`."""
     snapshot = Snapshot()
     async for event in w.journal.events():
         fold(snapshot, event)

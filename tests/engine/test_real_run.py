@@ -1,4 +1,4 @@
-"""Whole runs with real git, real SQLite, contained commands and real sockets."""
+"""Whole runs with real git, real SQLite, sandboxed commands and real sockets."""
 
 import sqlite3
 from pathlib import Path
@@ -25,7 +25,7 @@ TITLES = [f"secret-{word}" for word in ("apple", "banana", "cherry", "damson", "
 
 
 def brain(request: Request) -> Turn:
-    """Workers that all add a line at one place, look around, and resolve what collides."""
+    """Workers that all add a line at the same place, look around, and resolve their conflicts."""
     heading = first_line(request)
     if heading.startswith("# Intent"):
         return planner_of(*TITLES)(request)
@@ -44,7 +44,7 @@ def brain(request: Request) -> Turn:
         return turn(call("shell", command="cat names.py"))
     if step == len(looks):
         return writes("names.py", f"NAMES = [\n{mine}]\n")
-    if "conflict:\n" in last:  # some protocols have no flag for errors, so the text says it
+    if "conflict:\n" in last:  # some protocols have no flag for errors, so check the text
         return turn(call("shell", command="cat names.py"))
     if "<<<<<<< trunk" in last:
         lines = [line for line in last.splitlines() if line.startswith('    "')]
@@ -55,7 +55,7 @@ def brain(request: Request) -> Turn:
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "openai", "openai-chat"])
-async def test_a_run_over_a_real_socket_lands_everything_and_leaves_the_repo_alone(
+async def test_a_run_over_a_real_socket_lands_everything_and_leaves_the_repo_unchanged(
     tmp_path: Path, provider: str
 ) -> None:
     repo = make_repo(tmp_path / "repo", FILES)
@@ -85,7 +85,7 @@ async def test_a_run_over_a_real_socket_lands_everything_and_leaves_the_repo_alo
 
 
 def _examine_secrets(snapshot, bodies: list[str], requests: list[Request]) -> None:
-    """No byte that reached a worker's model tells of another task, another agent or the tree."""
+    """No byte that reached a worker's model says anything about another task, another agent or the tree."""
     seen = 0
     for body, request in zip(bodies, requests, strict=True):
         heading = first_line(request)
@@ -135,4 +135,4 @@ async def test_no_tool_of_a_planner_changes_trunk(tmp_path: Path) -> None:
     said = [block.text for message in last.messages for block in message.blocks if hasattr(block, "error")]
     assert "there is no tool 'write_file'" in said[1]
     assert "there is no tool 'edit_file'" in said[2]
-    assert "mine" in said[3], "its own copy is its own to change"
+    assert "mine" in said[3], "it may change its own workspace"

@@ -1,4 +1,4 @@
-"""Context windows: how large a request is, and whether a provider would take it."""
+"""Context windows: how large a request is, and whether a provider would accept it."""
 
 from engine.domain.conversation import Request, ToolAnswer, ToolCall, Turn
 from engine.domain.types import Usage
@@ -6,7 +6,7 @@ from tests.simulated import turn
 
 
 def size(request: Request) -> int:
-    """Tokens as a server would count them: a quarter of the characters."""
+    """The tokens of a request as a server would count them: a quarter of the characters."""
     texts = [block.text for message in request.messages for block in message.blocks if hasattr(block, "text")]
     return (len(request.system) + sum(map(len, texts))) // 4
 
@@ -20,7 +20,7 @@ def is_summary(request: Request) -> bool:
 
 
 def check_whole(request: Request) -> None:
-    """What every provider demands: roles alternate, and each call has exactly one answer in the next message."""
+    """Check what every provider requires: roles alternate, and each call has one answer in the next message."""
     assert request.messages[0].role == "user"
     for before, after in zip(request.messages, request.messages[1:], strict=False):
         assert before.role != after.role
@@ -32,7 +32,7 @@ def check_whole(request: Request) -> None:
 
 
 def common(one: bytes, other: bytes) -> int:
-    """Bytes at the beginning of both."""
+    """How many bytes both start with."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

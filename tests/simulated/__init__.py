@@ -1,32 +1,31 @@
 """A simulated world for fast tests of the engine's logic: every protocol of `engine.ports.protocols`, in memory.
 
-Time is virtual: a day of a run passes in milliseconds, and a seed decides all delays, so that a failing run can be
-repeated. Nothing here touches the disk, a process, a thread or the network.
+Time is virtual: a day of a run takes milliseconds. A seed decides all delays, so that a failing run can be repeated.
+Nothing here touches the disk, a process, a thread or the network.
 
     def test_something():
         async def main(clock: SimulatedClock) -> None:
-            def script(model, request):                 # the model: sees the request only
+            def script(model, request):                 # the model; it sees the request only
                 if first_line(request).startswith("# Intent"):
                     return turn(call("submit_handoff", status="done", summary="nothing to do"))
                 return ModelError(ModelErrorKind.RETRYABLE, "overloaded")
 
             w = world(clock, script, seed=7, files={"a.txt": b"1\\n"})
-            swarm = Swarm(w.clock, w.ids, w.randomness, w.journal, w.trunk, w.workspaces, w.models, w.meters, w.checker)
-            await swarm.run()
+            await fresh(w).run()                        # tests.engine.swarms.fresh: a swarm at the start of a run
             assert w.trunk.files == {"a.txt": b"1\\n"}
 
         simulate(main)
 
 - `simulate(main)` is `asyncio.run` in virtual time. Stuck tasks raise `NothingCanHappen` instead of hanging.
-- `w.models.asked` holds every request, also as JSON bytes; `w.workspaces.opened[agent]` every workspace.
-- `shell=` is the commands' behaviour: `(workspace, command) -> Ran(exit, text, wall_s)` or text; it may change
-  `workspace.files`. A command that takes longer than its time-out is killed in simulated time.
-- `w.trunk.move({...})` is someone else's commit; `w.trunk.before_swap = ...` puts it where it hurts.
-- `w.journal.crash_after(seq)`, or `w.crash()`, kills the process: await `w.power.failed.wait()`, cancel the swarm's
-  task, and go on with `w.restart()`, which has the durable events, the commits and nothing else.
+- `w.models.asked` has every request, also as JSON bytes; `w.workspaces.opened[agent]` has every workspace.
+- `shell=` defines what commands do: `(workspace, command) -> Ran(exit, text, wall_s)` or text. It may change
+  `workspace.files`. A command that takes longer than its timeout is killed in simulated time.
+- `w.trunk.move({...})` is someone else's commit; `w.trunk.before_swap = ...` makes it just before a landing's swap.
+- `w.journal.crash_after(seq)` or `w.crash()` kills the process: await `w.power.failed.wait()`, cancel the swarm's
+  task, and continue with `w.restart()`, which has the durable events, the commits and nothing else.
 - `disk=Disk(clock, [Trouble(3.0, 20.0, errno.ENOSPC)])` is full for a while; `clock.jumps = [(5.0, -60.0)]` sets UTC
-  back a minute.
-- `workspace.lose()` kills one agent's sandbox. `w.meters.current = Sample(...)` changes what the meters show.
+  back by a minute.
+- `workspace.lose()` kills one agent's sandbox. `w.meters.current = Sample(...)` changes what the meters measure.
 """
 
 from tests.simulated.disk import Disk, Trouble

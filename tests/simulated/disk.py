@@ -1,4 +1,4 @@
-"""A disk that stops taking writes for a while: full, read-only, or with errors. What lies on it can be read."""
+"""A disk that refuses writes for a while: full, read-only, or with errors. Reading always works."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from tests.simulated.time import SimulatedClock
 
 @dataclass(frozen=True)
 class Trouble:
-    """From a simulated second on, for so long. `code` is ENOSPC, EROFS or EIO; `part` one of PARTS, or all of them."""
+    """When it starts and how long it lasts, in simulated seconds. `code`: ENOSPC, EROFS, EIO. `part`: empty for all."""
 
     start: float
     length: float
@@ -20,36 +20,36 @@ class Trouble:
 
 
 class Disk:
-    """Parts that write ask it before."""
+    """Each part that writes asks it first."""
 
     def __init__(self, clock: SimulatedClock, troubles: Sequence[Trouble] = ()) -> None:
         self.troubles = tuple(troubles)
         self._clock = clock
 
     def trouble(self, part: str) -> Trouble | None:
-        """What is wrong now with a part of what lies on it."""
+        """The trouble that a part has now, if any."""
         now = self._clock.elapsed
         return next((t for t in self.troubles if t.start <= now < t.start + t.length and t.part in ("", part)), None)
 
     @property
     def well_in_s(self) -> float:
-        """Seconds until all of it takes writes."""
+        """Seconds until writes to every part succeed."""
         at = now = self._clock.elapsed
         while ends := [t.start + t.length for t in self.troubles if t.start <= at < t.start + t.length]:
             at = max(ends)
         return at - now
 
     def write(self, part: str) -> None:
-        """Raises OSError."""
+        """Raise OSError if a part cannot be written now."""
         if (trouble := self.trouble(part)) is not None:
             raise OSError(trouble.code, os.strerror(trouble.code))
 
     def write_as(self, kind: ErrorKind, part: str) -> None:
-        """Raises SwarmError, as the parts do that know what to say of it."""
+        """Raise SwarmError if a part cannot be written now, for parts that report it so."""
         try:
             self.write(part)
         except OSError as error:
-            raise SwarmError(kind, f"it cannot be written: {error.strerror}", "free some disk space") from error
+            raise SwarmError(kind, f"cannot write: {error.strerror}", "free some disk space") from error
 
 
 PARTS = ("journal", "objects", "copies")

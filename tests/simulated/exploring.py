@@ -1,9 +1,9 @@
-"""Random runs of the shipped engine in the simulated world, by seed, and what must hold for every one of them.
+"""Random runs of the real engine in the simulated world, by seed, and the invariants that hold for each of them.
 
-A seed decides the tree, what models and commands do, which faults they have, when the disk takes no writes, how the
-clock is set, what a person commands, when the program is killed and what the budget is. `explore(seed)` raises
-BrokenError with the command that repeats it.
-`python -m tests.simulated.exploring SEED` shows one, `--count N` runs many.
+A seed decides the tree of agents, what models and commands do, how they fail, when the disk refuses writes, how the
+clock jumps, what a person commands, when the program is killed, and the budget. `explore(seed)` raises BrokenError
+with the command that repeats the run.
+`python -m tests.simulated.exploring SEED` shows one run, `--count N` runs many.
 """
 
 import asyncio
@@ -35,41 +35,41 @@ from tests.simulated.on_disk import world_on_disk
 
 KILLS = 3
 LONGEST_S = 7_200.0
-"""Simulated seconds by which every one of these small runs has ended."""
+"""Simulated seconds within which each of these small runs ends."""
 RESUMES = 40
 AGAIN_S = 60.0
-"""Simulated seconds after which a run is resumed that could not go on, for want of a disk or a provider."""
+"""Simulated seconds until a run is resumed that could not continue without its disk or provider."""
 TURN_TOKENS = 120
-"""What a scripted turn uses (`tests.simulated.models.turn`)."""
+"""Tokens of a scripted turn (`tests.simulated.models.turn`)."""
 
 
 class BrokenError(AssertionError):
-    """An invariant does not hold; the message says which, and how to see it again."""
+    """An invariant does not hold. The message says which one, and how to repeat the run."""
 
 
 @dataclass
 class Plan:
-    """What a seed decides. `calm`: nothing happens to it but kills and trouble with disks, clocks and providers, so
-    every task must land."""
+    """What a seed decides. `calm`: only kills and trouble with disks, clocks and providers happen, so every task must
+    land."""
 
     seed: int
     calm: bool
     slices: dict[str, list[str]]
-    """Titles of planners (root: the empty title), each with those of its tasks."""
+    """The titles of planners (the root's is empty), each with the titles of its tasks."""
     below: dict[str, list[str]]
-    """Titles of planners with those of their subplanners."""
+    """The titles of planners with those of their subplanners."""
     kills: int
     stops: bool
     steps: int
-    """What a person does, so many times."""
+    """How many commands a person gives."""
     workers: int
     budget: int | None
     troubles: tuple[Trouble, ...]
-    """When the disk takes no writes."""
+    """When the disk refuses writes."""
     jumps: tuple[tuple[float, float], ...]
-    """When the clock is set forward or back: simulated seconds, and by how many."""
+    """When the clock is set forward or back, and by how much, in simulated seconds."""
     outage: tuple[float, float]
-    """From when to when no model answers."""
+    """When models stop answering, and when they answer again."""
     draw: random.Random = field(repr=False, default_factory=random.Random)
 
     @property
@@ -88,7 +88,7 @@ def planned(seed: int) -> Plan:
         name = f"slice-{number}"
         slices[name], below[name] = [], []
         below[parent].append(name)
-    for number in range(9 if budget else draw.randrange(1, 9)):  # far more than the budget allows
+    for number in range(9 if budget else draw.randrange(1, 9)):  # more than the budget allows
         slices[draw.choice(list(slices))].append(f"task-{number}")
     plan = Plan(
         seed, calm, slices, below,
@@ -113,7 +113,7 @@ def planned(seed: int) -> Plan:
 
 
 class Model:
-    """Answers as the plan says; what it does at a step of an agent depends on the seed and that step alone."""
+    """Answers as the plan says. What it does at a step of an agent depends only on the seed and that step."""
 
     def __init__(self, plan: Plan, clock: simulated.SimulatedClock) -> None:
         self._plan = plan
@@ -127,7 +127,7 @@ class Model:
         chance = random.Random(f"{self._plan.seed} {heading} {step} {self._asked[f'{heading}{step}']}")
         if self._plan.outage[0] <= self._clock.elapsed < self._plan.outage[1]:
             return ModelError(ModelErrorKind.RETRYABLE, "no answer: connection refused")
-        if chance.random() < 0.05 and (step or not heading.startswith("# Intent")):  # a first call must go through
+        if chance.random() < 0.05 and (step or not heading.startswith("# Intent")):  # the very first call must succeed
             return ModelError(ModelErrorKind.RETRYABLE, "overloaded", status=529)
         if not self._plan.calm and chance.random() < 0.04:
             return chance.choice(
@@ -146,14 +146,14 @@ class Model:
         told = "\n".join(message.text for message in request.messages)
         asked = {call.tool for message in request.messages for call in message.calls}
         below, titles = self._plan.below[name], self._plan.slices[name]
-        # Who starts again with a fresh context is told what it has asked for.
+        # A planner restarted with a fresh context is told what it has spawned.
         slices, tasks = ([title for title in each if title not in told] for each in (below, titles))
         if slices and "spawn_subplanner" not in asked:
             return turn(*(call("spawn_subplanner", title=title, goal="own it") for title in slices))
         if tasks and "spawn_tasks" not in asked:
             return turn(call("spawn_tasks", tasks=[{"title": title, "goal": f"do {title}"} for title in tasks]))
         last = simulated.answers(request)
-        heard = set(re.findall("# Handoff: (.*)", told))  # who is woken hands off again
+        heard = set(re.findall("# Handoff: (.*)", told))  # a planner that is woken hands off again
         if len(heard) < len(below) + len(titles) and not any("nothing" in text for text in last):
             return turn(call("wait"))
         return turn(call("submit_handoff", status="done", summary="all there is"))
@@ -178,7 +178,7 @@ class Model:
 
 
 class Shell:
-    """What commands do: most end well, some fail, hang, print a lot; in runs that are not calm, some sandboxes die."""
+    """What commands do: most succeed, some fail, hang or print a lot. In runs that are not calm, some sandboxes die."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -199,13 +199,13 @@ class Shell:
 
 
 Seen = Callable[[Snapshot], None]
-"""Is told of the living run's state after each step."""
+"""Called with the state of the live run after each step."""
 
 
 async def live(
     plan: Plan, clock: simulated.SimulatedClock, seen: Seen | None, folder: Path | None
 ) -> tuple[simulated.World, list[int]]:
-    """Run, kill, resume and steer to the end; the world that is left, and the tokens at each stop by the budget."""
+    """Run, kill, resume and steer to the end. Returns the world that is left, and the tokens at each budget stop."""
     clock.jumps = plan.jumps
     disk = simulated.Disk(clock, plan.troubles)
     w: simulated.World
@@ -219,14 +219,14 @@ async def live(
     while True:
         resumes += 1
         if resumes > RESUMES:
-            raise BrokenError(f"it did not end in {RESUMES} processes")
+            raise BrokenError(f"the run did not end within {RESUMES} processes")
         settings = Settings(swarm=SwarmSettings(workers=plan.workers), budget=BudgetSettings(tokens=budget))
-        await clock.sleep(disk.well_in_s)  # nobody can begin or resume a run before
+        await clock.sleep(disk.well_in_s)  # no run can start or resume before
         await w.open()
         first = not w.journal.surviving()
         swarm = swarms.fresh(w, settings) if first else await swarms.resumed(w, settings)
         if not first:
-            _go_on(swarm)
+            _unpause(swarm)
         if kills:
             kills -= 1
             w.journal.crash_after(swarm.snapshot.seq + plan.draw.randrange(1, 120))
@@ -252,7 +252,7 @@ async def live(
             await w.journal.close()
         except (SwarmError, OSError) as error:
             if not plan.troubles and not plan.outage[1]:
-                raise BrokenError(f"the program cannot go on: {error}") from error
+                raise BrokenError(f"the program cannot continue: {error}") from error
             await clock.sleep(AGAIN_S)
             w = w.restart()
             if _ended(w):
@@ -268,8 +268,8 @@ async def live(
         w = w.restart()
 
 
-async def _let_go(clock: simulated.SimulatedClock) -> None:
-    """End what killed processes have left waiting, some of it for ever in its own end."""
+async def _cancel_leftovers(clock: simulated.SimulatedClock) -> None:
+    """Cancel what killed processes have left waiting; some of it waits again while it is cancelled."""
     while clock.working:
         await clock.sleep(0.01)
     me = asyncio.current_task()
@@ -280,18 +280,18 @@ async def _let_go(clock: simulated.SimulatedClock) -> None:
 
 
 def _told(snapshot: Snapshot, seen: Seen, event: e.Event) -> None:
-    if snapshot.seq == event.seq:  # the last of those that were recorded together
+    if snapshot.seq == event.seq:  # the last one of its batch
         seen(snapshot)
 
 
 def _ended(w: simulated.World) -> bool:
-    """Whether the run had said that it was finished before its process was killed: then nobody resumes it."""
+    """Whether the run was recorded as finished before its process was killed: then nobody resumes it."""
     states = [event.body.state for event in w.journal.surviving() if isinstance(event.body, e.RunStateChanged)]
     return states[-1:] == [RunState.FINISHED]
 
 
-def _go_on(swarm: swarms.Swarm) -> None:
-    """What resuming a run does to one that is held."""
+def _unpause(swarm: swarms.Swarm) -> None:
+    """Unpause a run, as a person does who resumes it."""
     snapshot = swarm.snapshot
     if snapshot.state in (RunState.PAUSING, RunState.PAUSED):
         swarm.record(e.Draft(e.RunStateChanged(RunState.RUNNING, "resumed")))
@@ -305,7 +305,7 @@ def _go_on(swarm: swarms.Swarm) -> None:
 
 
 async def _steer(swarm: swarms.Swarm, plan: Plan, steps: int, stop: bool) -> None:
-    """A person who does this and that, and lets everything go on in the end."""
+    """A person who gives random commands, and in the end lifts all pauses and limits."""
     draw = random.Random(f"{plan.seed} person")
     for _ in range(steps):
         await swarm.clock.sleep(draw.random() * 8)
@@ -344,7 +344,7 @@ async def _steer(swarm: swarms.Swarm, plan: Plan, steps: int, stop: bool) -> Non
 
 
 class Record:
-    """All durable events of a run, and where they lead."""
+    """All durable events of a run, and the state that they fold into."""
 
     def __init__(self, w: simulated.World) -> None:
         self.world = w
@@ -364,7 +364,7 @@ class Record:
 
 def _each_task_ends_once(record: Record) -> None:
     ends = Counter(event.task for event in record.events if isinstance(event.body, e.TaskEnded))
-    assert ends == dict.fromkeys(record.end.tasks, 1), "each task ends in exactly one final state"
+    assert ends == dict.fromkeys(record.end.tasks, 1), "each task ends exactly once"
     assert all(task.ended for task in record.end.tasks.values())
 
 
@@ -373,23 +373,25 @@ def _trunk_is_the_sum_of_its_landings(record: Record) -> None:
     told = [str(landing.commit) for landing in landed if landing.commit is not None]
     history = record.history()
     assert sorted(told) == sorted(history), "trunk's history is the sum of its landings"
-    assert record.end.trunk == (history or [str(record.world.commits.base)])[-1], "trunk on record is trunk"
+    assert record.end.trunk == (history or [str(record.world.commits.base)])[-1], "the recorded trunk is the real one"
     _landings_keep_their_order(record, history)
     trailers = Counter(_task_of(record, commit) for commit in record.history())
     kept = {task.id for task in record.end.tasks.values() if task.state is TaskState.LANDED and task.commit is not None}
-    assert trailers == dict.fromkeys(kept, 1), "each landed commit belongs to one task, each task has one at most"
+    assert trailers == dict.fromkeys(kept, 1), "each landed commit belongs to one task, and a task has at most one"
 
 
 def _landings_keep_their_order(record: Record, history: list[str]) -> None:
-    """Landings that overlap may be recorded in any order; one that began when another was on record comes after it."""
+    """Overlapping landings may be recorded in any order. One that starts after another is recorded comes after it."""
     place = {commit: number for number, commit in enumerate(history)}
     newest, before = -1, dict[TaskId, int]()
     for event in record.events:
         match event.body:
             case e.LandingStarted() if event.task is not None:
-                before.setdefault(event.task, newest)  # what an earlier process began may have gone through
+                before.setdefault(event.task, newest)  # a landing started by an earlier process may have succeeded
             case e.LandingFinished(landing=landing) if landing.commit is not None:
-                assert place[landing.commit] > before[landing.task], "a landing lies before one that was on record"
+                assert place[landing.commit] > before[landing.task], (
+                    "a landing comes before one that was recorded when it started"
+                )
                 newest = max(newest, place[landing.commit])
 
 
@@ -404,11 +406,13 @@ def _each_handoff_arrives_once(record: Record) -> None:
     of_tasks = Counter(handoff.task for handoff in handoffs if handoff.task is not None)
     for task in record.end.tasks.values():
         gone = record.end.agents[task.planner].state in (AgentState.CANCELLED, AgentState.FAILED)
-        nobody = gone and task.state is TaskState.CANCELLED  # it never began, and nobody is there to be told
-        assert of_tasks[task.id] == 1 or (nobody and not of_tasks[task.id]), "each task has one handoff"
+        nobody = gone and task.state is TaskState.CANCELLED  # it never started, and its planner is gone, too
+        assert of_tasks[task.id] == 1 or (nobody and not of_tasks[task.id]), "each task has exactly one handoff"
     queued = [event.body.message for event in record.events if isinstance(event.body, e.MessageQueued)]
     carried = Counter(message.handoff for message in queued if message.handoff is not None)
-    assert carried == dict.fromkeys((h.id for h in handoffs if h.to_agent is not None), 1), "each is queued once"
+    assert carried == dict.fromkeys((h.id for h in handoffs if h.to_agent is not None), 1), (
+        "each handoff is queued once"
+    )
     read = Counter(id for event in record.events if isinstance(event.body, e.TurnTaken) for id in event.body.consumed)
     assert not read or max(read.values()) == 1, "no message is read twice"
     for message in queued:
@@ -444,7 +448,7 @@ def _nobody_outlives_a_cancelled_ancestor(record: Record) -> None:
 def _nothing_is_asked_for_twice(record: Record, plan: Plan) -> None:
     titles = Counter(task.spec.title for task in record.end.tasks.values())
     assert set(titles) <= set(plan.titles)
-    assert not titles or max(titles.values()) == 1, "no task was asked for twice"
+    assert not titles or max(titles.values()) == 1, "no task is spawned twice"
     assert len({agent.title for agent in record.end.agents.values() if agent.role is Role.PLANNER}) == sum(
         agent.role is Role.PLANNER for agent in record.end.agents.values()
     ), "no slice was asked for twice"
@@ -455,7 +459,7 @@ def _a_calm_run_owes_nothing(record: Record, plan: Plan) -> None:
         return
     landed = sorted(task.spec.title for task in record.end.tasks.values() if task.state is TaskState.LANDED)
     failed = [(task.spec.title, task.state, task.reason) for task in record.end.tasks.values() if task.failures]
-    assert landed == sorted(plan.titles), f"killed or not, every task lands: {failed}"
+    assert landed == sorted(plan.titles), f"every task lands, whether the run is killed or not: {failed}"
     assert all(record.world.trunk.files.get(f"{title}.txt") for title in plan.titles)
     assert record.end.exit_status == ExitStatus.DONE
 
@@ -464,7 +468,7 @@ def _budgets_hold(record: Record, plan: Plan, stopped_at: list[int]) -> None:
     if plan.budget is None:
         return
     used = record.end.usage.input + record.end.usage.output
-    # At the limit each agent at work may take a few more turns to hand off, and one may be under way.
+    # At the limit each working agent may take a few more turns to hand off, and one call may be running.
     limits = (event.body.workers for event in record.events if isinstance(event.body, e.WorkersLimited))
     at_once = min(max((plan.workers, *limits)), len(plan.titles)) + len(plan.slices) + 1
     most = plan.budget + at_once * (BudgetSettings().grace_steps + 2) * TURN_TOKENS
@@ -473,7 +477,7 @@ def _budgets_hold(record: Record, plan: Plan, stopped_at: list[int]) -> None:
 
 
 def owed(record: Record) -> dict[str, object]:
-    """What a run owes to who asked for it, however often it was interrupted."""
+    """What a run must deliver, however often it is interrupted."""
     return {
         "status": record.end.exit_status,
         "tasks": sorted((task.spec.title, task.state) for task in record.end.tasks.values()),
@@ -486,24 +490,24 @@ def owed(record: Record) -> dict[str, object]:
 
 
 def undisturbed(plan: Plan) -> Plan:
-    """The same work, with nothing in its way."""
+    """The same plan without any trouble."""
     return replace(plan, kills=0, stops=False, steps=0, troubles=(), jumps=(), outage=(0.0, 0.0))
 
 
 def explore(seed: int) -> Record:
-    """One random run. Raises BrokenError."""
+    """Run the plan of a seed and check all invariants. Raises BrokenError."""
     return explore_plan(planned(seed))
 
 
 def explore_plan(plan: Plan, seen: Seen | None = None, folder: Path | None = None) -> Record:
-    """A run by its plan, with the shipped journal and trunk in `folder` if that is given. Raises BrokenError."""
+    """Run a plan and check all invariants; with a `folder`, on the real journal and trunk. Raises BrokenError."""
 
     async def main(clock: simulated.SimulatedClock) -> Record:
         try:
             async with asyncio.timeout(LONGEST_S):
                 w, stopped_at = await live(plan, clock, seen, folder)
         finally:
-            await _let_go(clock)
+            await _cancel_leftovers(clock)
         record = Record(w)
         _each_task_ends_once(record)
         _trunk_is_the_sum_of_its_landings(record)

@@ -1,4 +1,4 @@
-"""A journal in memory whose durability comes late, as a disk's does, and that can lose what was not yet durable."""
+"""A journal in memory. As on a disk, events become durable with a delay, and a crash loses those that are not."""
 
 import asyncio
 import errno
@@ -17,11 +17,11 @@ RETRY_S = 1.0
 class MemoryJournal:
     """Implements `Journal`.
 
-    Batches become durable together, `delay()` seconds after the oldest was appended. With `crash_after`, the
-    power fails once that event is durable; the batch of a later event is lost whole, and so is all after it.
+    Batches become durable together, `delay()` seconds after the oldest was appended. With `crash_after`, power fails
+    once that event is durable: later batches are lost as a whole.
 
-    While the disk takes no writes, what waits stays, `durable` fails, `on_failure` is told once, and writing is tried
-    again. With an error of the disk (EIO) a write may have reached it all the same: it is not written twice.
+    While the disk refuses writes, events stay queued, `durable` fails, `on_failure` is called once, and writing is
+    retried. A write that fails with EIO may have reached the disk after all; then it is not written twice.
     """
 
     def __init__(self, power: Power, disk: Disk, delay: Callable[[], float], kept: Sequence[Event] = ()) -> None:
@@ -39,11 +39,11 @@ class MemoryJournal:
         self.closed = False
 
     def crash_after(self, seq: int) -> None:
-        """Let the power fail as soon as event `seq` is durable."""
+        """Let power fail as soon as event `seq` is durable."""
         self._crash_seq = seq
 
     def surviving(self) -> list[Event]:
-        """What a later process finds: the durable events."""
+        """The durable events, which a later process finds."""
         return list(self._durable)
 
     @property
@@ -63,7 +63,7 @@ class MemoryJournal:
             self._flushing = asyncio.get_running_loop().call_later(self._delay(), self._flush)
 
     def checkpoint(self, snapshot: Snapshot) -> None:
-        """Memory is quick enough."""
+        """Not kept: folding all events from memory is fast enough."""
 
     async def durable(self, seq: int) -> None:
         assert seq <= self._last, f"event {seq} was never appended"
@@ -110,7 +110,7 @@ class MemoryJournal:
             if not self._power.on:
                 return
             if batch[-1].seq <= len(self._durable):
-                continue  # it had been written though its write failed
+                continue  # its write failed, but only after it was written
             if self._crash_seq is not None and batch[-1].seq > self._crash_seq:
                 self._power.fail()
                 return

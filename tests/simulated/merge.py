@@ -1,4 +1,4 @@
-"""A three-way merge of lines and of whole trees, small enough to be believed at sight."""
+"""A three-way merge of lines and of whole trees, simple enough to be obviously correct."""
 
 from collections.abc import Mapping
 from difflib import SequenceMatcher
@@ -8,7 +8,7 @@ OURS, MIDDLE, THEIRS = b"<<<<<<< trunk\n", b"=======\n", b">>>>>>> yours\n"
 
 
 def merge_lines(base: bytes, ours: bytes, theirs: bytes) -> tuple[bytes, bool]:
-    """The merge of two changed versions, and whether they conflict (then with markers around each conflict)."""
+    """The merge of two changed versions, and whether they conflict. Each conflict gets markers."""
     b, o, t = (text.splitlines(keepends=True) for text in (base, ours, theirs))
     merged: list[bytes] = []
     conflict = False
@@ -30,7 +30,7 @@ def merge_lines(base: bytes, ours: bytes, theirs: bytes) -> tuple[bytes, bool]:
 def merge_trees(base: Tree, ours: Tree, theirs: Tree) -> tuple[dict[str, bytes], tuple[str, ...], tuple[str, ...]]:
     """Merge file by file: the tree, the paths that differ from `ours`, and the paths in conflict.
 
-    A file that one side deleted and the other changed is in conflict and keeps its changed text.
+    A file that one side has deleted and the other changed is in conflict, and keeps its changed text.
     """
     merged = dict(ours)
     conflicts = []
@@ -56,7 +56,7 @@ def merge_trees(base: Tree, ours: Tree, theirs: Tree) -> tuple[dict[str, bytes],
 
 
 def _common(b: list[bytes], o: list[bytes], t: list[bytes]) -> list[tuple[int, int, int, int]]:
-    """Runs of lines that all three share, as (base, ours, theirs, length), ended by an empty one."""
+    """Runs of lines that all three share, as (base, ours, theirs, length); the last one is empty."""
     left = SequenceMatcher(None, b, o, autojunk=False).get_matching_blocks()
     right = SequenceMatcher(None, b, t, autojunk=False).get_matching_blocks()
     found = []
@@ -74,7 +74,7 @@ def _common(b: list[bytes], o: list[bytes], t: list[bytes]) -> list[tuple[int, i
 
 
 def _ended(lines: list[bytes]) -> list[bytes]:
-    """The lines, the last one ended, so that a marker starts on a line of its own."""
+    """The lines with a newline after the last one, so that a marker starts on a line of its own."""
     if lines and not lines[-1].endswith(b"\n"):
         return [*lines[:-1], lines[-1] + b"\n"]
     return lines

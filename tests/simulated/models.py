@@ -1,4 +1,4 @@
-"""Models that a test scripts: an answer, or an error, for each request; every request is kept byte by byte."""
+"""Models that a test scripts: a turn or an error for each request. Every request is kept as bytes."""
 
 import inspect
 import itertools
@@ -15,37 +15,37 @@ from tests.simulated.time import SimulatedClock
 
 Answer = Turn | Exception
 Script = Callable[[ModelName, Request], Answer | Awaitable[Answer]]
-"""A test's model: sees what a provider would get, and nothing else. An exception is raised to the caller."""
+"""A test's model: it sees only what a provider would get. An exception that it returns is raised."""
 
 _numbers = itertools.count(1)
 
 
 def call(tool: str, **arguments: object) -> ToolCall:
-    """A tool call with an id of its own."""
+    """A tool call with a new id."""
     return ToolCall(CallId(f"call_{next(_numbers)}"), tool, msgspec.json.encode(arguments).decode())
 
 
 def turn(*calls: ToolCall, text: str = "", stop: StopReason | None = None, usage: Usage | None = None) -> Turn:
-    """A whole turn with these calls and this text."""
+    """A complete turn with these calls and this text."""
     blocks = ((Text(text),) if text else ()) + calls
     reason = stop or (StopReason.TOOLS if calls else StopReason.END)
     return Turn(Message("assistant", blocks), reason, usage or Usage(input=100, cached=50, output=20, usd=0.001))
 
 
 def first_line(request: Request) -> str:
-    """The first line of the first user message, such as `# Task: TITLE`: who is asking."""
+    """The first line of the first user message, such as `# Task: TITLE`, which tells the agents apart."""
     return request.messages[0].text.splitlines()[0]
 
 
 def answers(request: Request) -> list[str]:
-    """What the tools answered to the last turn's calls."""
+    """The answers to the last turn's tool calls."""
     last = request.messages[-1]
     return [block.text for block in last.blocks if isinstance(block, ToolAnswer)]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One recorded request; `data` is all of it as JSON bytes, to be searched for what must not be there."""
+    """One recorded request. `data` is all of it as JSON bytes, to search for what must not be there."""
 
     model: ModelName
     request: Request
@@ -53,7 +53,7 @@ class Asked:
 
 
 class ScriptedModels:
-    """Implements `Models`. `asked` holds every request; a call takes `latency_s()` simulated seconds."""
+    """Implements `Models`. `asked` has every request. A call takes `latency_s()` simulated seconds."""
 
     def __init__(self, script: Script, clock: SimulatedClock, power: Power, latency_s: Callable[[], float]) -> None:
         self.script = script
@@ -67,7 +67,7 @@ class ScriptedModels:
         split_model(model)
 
     async def prepare(self, models: Sequence[ModelName]) -> None:
-        """Every model is there."""
+        """Accept every model."""
 
     async def ask(
         self,

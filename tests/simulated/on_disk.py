@@ -1,8 +1,8 @@
-"""The second tier: the shipped journal and trunk, on a real disk, in the simulated world and under the same seeds.
+"""The second tier of the simulation: the real journal and trunk on a real disk, under the same seeds.
 
-Models, copies, the clock and the disk's troubles are as in the first tier. Virtual time does not jump while a thread or
-a process works, so how things interleave is the machine's; what happens, and what must hold, is the seed's.
-`python -m tests.simulated.exploring SEED --on-disk` shows one.
+Models, workspaces, the clock and disk trouble are as in the first tier. Virtual time does not jump while a thread or a
+process works, so the order of events differs between machines; the plan and the invariants depend only on the seed.
+`python -m tests.simulated.exploring SEED --on-disk` shows one run.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class CrashingJournal(SqliteJournal):
-    """The shipped one; the power fails around the write of an event, and the disk may refuse it."""
+    """The real journal. Power may fail just before or after an event is written, and the disk may refuse to write."""
 
     clock: SimulatedClock
     power: Power
@@ -57,7 +57,7 @@ class CrashingJournal(SqliteJournal):
         self.disk.write_as(ErrorKind.JOURNAL, "journal")
         with self.clock.waits_for_real_work():
             dies = self.crash_seq is not None and events[-1].seq >= self.crash_seq
-            if not dies or events[-1].seq % 2:  # then it is on disk, and nobody was told
+            if not dies or events[-1].seq % 2:  # then it is on disk, but nobody knows
                 await super()._write(events)
         if dies:
             self.power.fail()
@@ -73,7 +73,7 @@ class CrashingJournal(SqliteJournal):
 
 
 class JournalOnDisk(MemoryJournal):
-    """In a folder of its own for each process, so that a dead one's connection can do no harm."""
+    """In a new folder for each process, so that the connection of a dead one can do no harm."""
 
     def __init__(self, folder: Path, life: int, clock: SimulatedClock, power: Power, disk: Disk) -> None:
         super().__init__(power, disk, lambda: 0.0)
@@ -96,7 +96,7 @@ class JournalOnDisk(MemoryJournal):
         return self._inner
 
     def left_to(self, later: "JournalOnDisk") -> None:
-        """Give the next process what a kill leaves on the disk, with the beginning of a write that was under way."""
+        """Give the next process what a kill leaves on the disk, with the beginning of an unfinished write."""
         for name in ("journal.db", "journal.db-wal"):
             if (old := self.path.with_name(name)).exists():
                 shutil.copyfile(old, later.path.with_name(name))
@@ -117,7 +117,7 @@ class JournalOnDisk(MemoryJournal):
             await reader.close()
 
         if self.path.exists():
-            reading = threading.Thread(target=lambda: asyncio.run(read()))  # a loop of its own, in real time
+            reading = threading.Thread(target=lambda: asyncio.run(read()))  # with its own event loop, in real time
             reading.start()
             reading.join()
         return found
@@ -154,7 +154,7 @@ class JournalOnDisk(MemoryJournal):
 
 
 class FromGit(dict[CommitId, Commit]):
-    """Commits by id, read when they are asked for."""
+    """Commits by id, read when they are needed."""
 
     def __init__(self, git_dir: Path) -> None:
         super().__init__()
@@ -179,14 +179,14 @@ def _files(tree: pygit2.Tree, above: str, found: dict[str, bytes]) -> None:
 
 
 class GitCommits(Commits):
-    """What copies make goes to the trunk as theirs does."""
+    """The commits of simulated workspaces, written into the real repository of trunk."""
 
     def __init__(self, trunk: GitTrunk, tip: CommitId) -> None:
         super().__init__(FromGit(trunk.git_dir), tip, trunk.base)
         self._trunk = trunk
 
     def add(self, parent: CommitId | None, files: Tree, message: str) -> CommitId:
-        assert parent is not None, "the first commit is the repo's"
+        assert parent is not None, "the first commit comes from the repo"
         old = self.made[parent].files
         changed = {path for path in old.keys() | files.keys() if old.get(path) != files.get(path)}
         contents = {path: Content(FILE, files[path]) if path in files else None for path in changed}
@@ -196,7 +196,7 @@ class GitCommits(Commits):
 
 
 class TrunkOnDisk(MemoryTrunk):
-    """The shipped trunk, which a killed process no longer hears of."""
+    """The real trunk. A killed process gets no answer from it."""
 
     def __init__(self, inner: GitTrunk, commits: GitCommits, clock: SimulatedClock, power: Power, disk: Disk) -> None:
         super().__init__(commits, clock, power, disk, lambda: 0.0)
@@ -250,7 +250,7 @@ class WorldOnDisk(World):
     buried: list[asyncio.Task[Any]] = field(default_factory=list)
 
     async def open(self) -> None:
-        while self.clock.working:  # what a killed process has set going comes to its end
+        while self.clock.working:  # wait for what a killed process has started
             await self.clock.sleep(0.01)
         with self.clock.waits_for_real_work():
             trunk = await GitTrunk.open(self.folder)
@@ -263,7 +263,7 @@ class WorldOnDisk(World):
         self.checker = ScriptedChecker(self.checker.verdict, self.commits, self.clock, self.power)
 
     async def bury(self, tasks: list[asyncio.Task[Any]]) -> None:
-        """Without power they wait for ever; what git and SQLite are at goes on, as after a real kill."""
+        """Cancel what waits for power. What git and SQLite have started continues, as after a real kill."""
         self.buried += tasks
 
     def restart(self) -> "WorldOnDisk":
@@ -282,7 +282,7 @@ class WorldOnDisk(World):
 async def world_on_disk(
     folder: Path, clock: SimulatedClock, script: Script, *, seed: int, shell: Commands, disk: Disk
 ) -> WorldOnDisk:
-    """A fresh one, in an empty folder."""
+    """A new world in an empty folder."""
     repo = make_repo(folder / "repo", {path: text.decode() for path, text in FILES.items()})
     with clock.waits_for_real_work():
         await GitTrunk.create(folder, await inspect_repo(repo), RunId("r-1"))

@@ -6,7 +6,7 @@ from tests.simulated.merge import Tree
 
 
 def unified_patch(old: Tree, new: Tree) -> str:
-    """The patch from one tree to another; files moved unchanged are shown as renames."""
+    """The patch from one tree to another. Files that are moved unchanged appear as renames."""
     changed = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
     gone = {old[path]: path for path in changed if path not in new and old[path]}
     renames = {path: gone[new[path]] for path in changed if path not in old and new[path] in gone}

@@ -1,21 +1,21 @@
-"""The difference between a process that lives and one that was killed, for parts that outlive it."""
+"""Whether a simulated process is alive or killed, for the parts of the world that outlive it."""
 
 import asyncio
 
 
 class Power:
-    """Off, every effect of a part that asks it hangs for ever, as it would in a killed process."""
+    """Each part of the world asks it before an effect. Once power has failed, that waits for ever."""
 
     def __init__(self) -> None:
         self.on = True
         self.failed = asyncio.Event()
 
     def fail(self) -> None:
-        """Kill the process: nothing it does from now on has an effect."""
+        """Kill the process: from now on nothing that it does has an effect."""
         self.on = False
         self.failed.set()
 
     async def needed(self) -> None:
-        """Return at once while the process lives, never afterwards."""
+        """Return at once while the process is alive, and never after it is killed."""
         if not self.on:
             await asyncio.Event().wait()

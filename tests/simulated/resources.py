@@ -1,4 +1,4 @@
-"""Meters that show what a test sets, and a project check that a test decides."""
+"""Meters with values that a test sets, and a project check that a test defines."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ PLENTY = Sample(memory=GIB, memory_free=8 * GIB, disk_free=100 * GIB, cpu=50.0, 
 
 
 class SteadyMeters:
-    """Implements `Meters`: shows `current` until a test sets another."""
+    """Implements `Meters`: every sample is `current`, which a test may change."""
 
     def __init__(self, power: Power) -> None:
         self.current = PLENTY
@@ -29,7 +29,7 @@ class SteadyMeters:
 
 
 class ScriptedChecker:
-    """Implements `Checker`: `verdict` sees a commit's files and says whether they pass."""
+    """Implements `Checker`: `verdict` gets a commit's files and returns whether they pass."""
 
     def __init__(self, verdict: Callable[[Tree], bool], commits: Commits, clock: SimulatedClock, power: Power) -> None:
         self.verdict = verdict

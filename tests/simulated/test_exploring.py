@@ -1,4 +1,4 @@
-"""Random runs by seed hold what is promised, and ten planted bugs are each found by a few of them."""
+"""Random runs by seed keep all invariants, and each of a dozen planted bugs is found by some of them."""
 
 import errno
 from collections.abc import Callable
@@ -21,25 +21,25 @@ from tests.simulated.exploring import BrokenError, explore, explore_plan, owed, 
 from tests.simulated.trunk import MemoryTrunk
 
 SEEDS = 120
-"""Of every test run; `make simulate` runs 10,000."""
+"""Seeds in every test run; `make simulate` runs 10,000."""
 ON_DISK = range(6)
-"""Those that every test run tries with real SQLite and git."""
+"""Seeds that every test run also tries with real SQLite and git."""
 WITHIN = 150
-"""Seeds by which a planted bug must be found."""
+"""Seeds within which a planted bug must be found."""
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_random_runs_hold_what_is_promised(part: int) -> None:
+def test_random_runs_keep_all_invariants(part: int) -> None:
     for seed in range(part * SEEDS // 4, (part + 1) * SEEDS // 4):
         explore(seed)
 
 
 @pytest.mark.parametrize("seed", ON_DISK)
-def test_the_shipped_journal_and_trunk_hold_it_too(seed: int, tmp_path: Path) -> None:
+def test_so_do_runs_on_the_real_journal_and_trunk(seed: int, tmp_path: Path) -> None:
     explore_plan(planned(seed), folder=tmp_path)
 
 
-def test_a_run_that_was_interrupted_owes_what_an_undisturbed_one_does() -> None:
+def test_an_interrupted_run_delivers_what_an_undisturbed_one_does() -> None:
     plans = [
         plan for plan in map(planned, range(SEEDS)) if plan.calm and (plan.kills or plan.troubles or plan.outage[1])
     ]
@@ -48,7 +48,7 @@ def test_a_run_that_was_interrupted_owes_what_an_undisturbed_one_does() -> None:
         assert owed(explore_plan(plan)) == owed(explore_plan(undisturbed(planned(plan.seed)))), plan
 
 
-def test_a_seed_is_the_same_run_again() -> None:
+def test_the_same_seed_gives_the_same_events() -> None:
     for seed in (3, 17):
         first, again = explore(seed), explore(seed)
         assert [(event.kind, event.agent, event.task) for event in first.events] == [
@@ -56,9 +56,9 @@ def test_a_seed_is_the_same_run_again() -> None:
         ]
 
 
-def test_a_broken_seed_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    landing_that_fails = AssertionError("nothing landed")
-    monkeypatch.setattr(exploring, "_trunk_is_the_sum_of_its_landings", lambda record: _raise(landing_that_fails))
+def test_a_broken_invariant_names_the_command_that_repeats_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    failure = AssertionError("nothing landed")
+    monkeypatch.setattr(exploring, "_trunk_is_the_sum_of_its_landings", lambda record: _raise(failure))
     with pytest.raises(BrokenError, match=r"python -m tests\.simulated\.exploring 5"):
         explore(5)
 
@@ -67,7 +67,7 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def test_the_seeds_differ_in_all_that_can_happen() -> None:
+def test_the_seeds_cover_everything_that_can_happen() -> None:
     plans = [planned(seed) for seed in range(SEEDS)]
     assert {plan.kills for plan in plans} == {0, 1, 3}
     assert {plan.workers for plan in plans} == {1, 2, 4, 16}
@@ -83,7 +83,7 @@ def test_the_seeds_differ_in_all_that_can_happen() -> None:
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
-def cancelled_workers_run_on(patch: pytest.MonkeyPatch) -> None:
+def cancelled_workers_continue(patch: pytest.MonkeyPatch) -> None:
     task_ended = Supervisor.task_ended
 
     def careless(self: Supervisor, event: e.Event, body: e.TaskEnded) -> None:
@@ -95,18 +95,18 @@ def cancelled_workers_run_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Supervisor, "task_ended", careless)
 
 
-def a_cancelled_planner_leaves_those_below(patch: pytest.MonkeyPatch) -> None:
+def a_cancelled_planner_does_not_cancel_its_subtree(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cancellation, "everything_below", lambda *args: ())
 
 
-def what_landed_is_not_looked_for(patch: pytest.MonkeyPatch) -> None:
+def recovery_does_not_look_for_landed_commits(patch: pytest.MonkeyPatch) -> None:
     async def blind(self: MemoryTrunk, task: TaskId) -> CommitId | None:
         return None
 
     patch.setattr(MemoryTrunk, "find_landed", blind)
 
 
-def lost_tasks_stay_where_they_were(patch: pytest.MonkeyPatch) -> None:
+def lost_tasks_are_not_queued_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(recovery, "attempt_lost", lambda *args, **more: ())
 
 
@@ -120,11 +120,11 @@ def a_handoff_is_not_delivered(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(handoffs, "addressed", lambda *args: addressed(*args)[:1])
 
 
-def nobody_is_told_of_a_cancelled_task(patch: pytest.MonkeyPatch) -> None:
+def a_cancelled_task_has_no_handoff(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cancellation, "cancelled_handoff", lambda *args: ())
 
 
-def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:
+def read_messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:
     fold = FOLDS[e.TurnTaken]
 
     def forgetful(state: Any, event: e.Event, body: e.TurnTaken) -> None:
@@ -136,7 +136,7 @@ def messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(FOLDS, e.TurnTaken, forgetful)
 
 
-def budgets_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+def budgets_are_not_enforced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BudgetEnforcer, "look", lambda self: None)
     patch.setattr(BudgetEnforcer, "take", lambda self, agent: "")
 
@@ -146,28 +146,28 @@ def answered_calls_run_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Conversation, "unanswered", unanswered)
 
 
-def a_landing_is_not_told(patch: pytest.MonkeyPatch) -> None:
+def a_landing_is_not_recorded(patch: pytest.MonkeyPatch) -> None:
     landed = outcomes.landed
     patch.setattr(outcomes, "landed", lambda *args: landed(*args)[1:])
 
 
-def trouble_with_the_disk_strands_a_task(patch: pytest.MonkeyPatch) -> None:
+def disk_trouble_leaves_a_task_unfinished(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Attempt, "_spoiled", lambda self, error: None)
 
 
 BUGS: tuple[Plant, ...] = (
-    cancelled_workers_run_on,
-    a_cancelled_planner_leaves_those_below,
-    what_landed_is_not_looked_for,
-    lost_tasks_stay_where_they_were,
+    cancelled_workers_continue,
+    a_cancelled_planner_does_not_cancel_its_subtree,
+    recovery_does_not_look_for_landed_commits,
+    lost_tasks_are_not_queued_again,
     a_handoff_is_queued_twice,
     a_handoff_is_not_delivered,
-    nobody_is_told_of_a_cancelled_task,
-    messages_stay_in_the_inbox,
-    budgets_are_not_looked_at,
+    a_cancelled_task_has_no_handoff,
+    read_messages_stay_in_the_inbox,
+    budgets_are_not_enforced,
     answered_calls_run_again,
-    a_landing_is_not_told,
-    trouble_with_the_disk_strands_a_task,
+    a_landing_is_not_recorded,
+    disk_trouble_leaves_a_task_unfinished,
 )
 
 

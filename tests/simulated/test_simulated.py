@@ -1,4 +1,4 @@
-"""The simulated world keeps its word: virtual time, late durability, lost suffixes, merges, lost workspaces."""
+"""The simulated world behaves as documented: virtual time, late durability, crashes, merges, lost workspaces."""
 
 import asyncio
 
@@ -39,11 +39,11 @@ AGENT = AgentId("ag1")
 
 
 def quiet(text: str) -> None:
-    """Takes live text and drops it."""
+    """Ignores live text."""
 
 
 def waited(reason: str, seconds: float, spent: Usage) -> None:
-    """Takes a retry and drops it."""
+    """Ignores a retry."""
 
 
 def silent(model: ModelName, request: Request) -> ModelError:
@@ -55,7 +55,7 @@ def event(seq: int, text: str = "x") -> Event:
 
 
 def check_types(w: World) -> None:
-    """Every part is what the protocols ask for; the type checker is the test."""
+    """Every part implements its protocol: the type checker is the test."""
     clock: Clock = w.clock
     randomness: Randomness = w.randomness
     ids: Ids = w.ids
@@ -71,7 +71,7 @@ def check_types(w: World) -> None:
 # --- time ----------------------------------------------------------------------------------------------------
 
 
-def test_a_simulated_day_costs_no_time_and_timeouts_are_virtual() -> None:
+def test_a_simulated_day_takes_no_time_and_timeouts_are_virtual() -> None:
     async def main(clock: SimulatedClock) -> float:
         started = clock.now()
         await clock.sleep(86_400)
@@ -84,7 +84,7 @@ def test_a_simulated_day_costs_no_time_and_timeouts_are_virtual() -> None:
     assert simulate(main) == pytest.approx(86_460)
 
 
-def test_timers_fire_in_the_order_of_their_times() -> None:
+def test_timers_fire_in_order() -> None:
     async def main(clock: SimulatedClock) -> list[float]:
         order: list[float] = []
 
@@ -98,7 +98,7 @@ def test_timers_fire_in_the_order_of_their_times() -> None:
     assert simulate(main) == [0.25, 0.5, 2.0, 3.0]
 
 
-def test_being_stuck_is_an_error_instead_of_a_hang() -> None:
+def test_a_stuck_test_raises_instead_of_hanging() -> None:
     async def stuck(clock: SimulatedClock) -> None:
         await asyncio.Event().wait()
 
@@ -111,7 +111,7 @@ def test_being_stuck_is_an_error_instead_of_a_hang() -> None:
             simulate(main)
 
 
-def test_ids_sort_by_creation() -> None:
+def test_ids_sort_in_the_order_of_their_creation() -> None:
     async def main(clock: SimulatedClock) -> None:
         ids = world(clock, silent).ids
         made = [ids.new("tk") for _ in range(2_000)]
@@ -123,7 +123,7 @@ def test_ids_sort_by_creation() -> None:
 # --- journal -------------------------------------------------------------------------------------------------
 
 
-def test_what_is_not_durable_is_lost_in_a_crash_and_batches_are_lost_whole() -> None:
+def test_a_crash_loses_what_is_not_durable_in_whole_batches() -> None:
     async def main(clock: SimulatedClock) -> None:
         w = world(clock, silent)
         w.journal.append([event(1), event(2)])
@@ -155,7 +155,7 @@ def test_an_appended_event_is_not_durable_at_once() -> None:
     simulate(main)
 
 
-def test_a_hole_in_the_sequence_is_refused() -> None:
+def test_a_gap_in_the_sequence_is_refused() -> None:
     async def main(clock: SimulatedClock) -> None:
         with pytest.raises(AssertionError):
             world(clock, silent).journal.append([event(2)])
@@ -186,13 +186,13 @@ lines = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"d\n"]), max_size=6).
 
 
 @given(lines, lines)
-def test_a_change_on_one_side_only_is_taken(base: bytes, changed: bytes) -> None:
+def test_a_change_on_one_side_is_taken(base: bytes, changed: bytes) -> None:
     assert merge_lines(base, changed, base) == (changed, False)
     assert merge_lines(base, base, changed) == (changed, False)
     assert merge_lines(base, changed, changed) == (changed, False)
 
 
-def test_changes_apart_merge_and_changes_together_conflict_with_markers() -> None:
+def test_separate_changes_merge_and_overlapping_ones_conflict_with_markers() -> None:
     base = b"1\n2\n3\n4\n5\n"
     assert merge_lines(base, b"one\n2\n3\n4\n5\n", b"1\n2\n3\n4\nfive\n") == (b"one\n2\n3\n4\nfive\n", False)
     merged, conflict = merge_lines(base, b"1\n2\nx\n4\n5\n", b"1\n2\ny\n4\n5\n")
@@ -200,13 +200,13 @@ def test_changes_apart_merge_and_changes_together_conflict_with_markers() -> Non
     assert merged == b"1\n2\n<<<<<<< trunk\nx\n=======\ny\n>>>>>>> yours\n4\n5\n"
 
 
-def test_a_file_deleted_here_and_changed_there_is_a_conflict() -> None:
+def test_a_file_deleted_on_one_side_and_changed_on_the_other_is_a_conflict() -> None:
     merged, _, conflicts = merge_trees({"a": b"1\n"}, {}, {"a": b"2\n"})
     assert conflicts == ("a",)
     assert merged == {"a": b"2\n"}
 
 
-def test_landings_at_the_same_time_swap_one_after_the_other() -> None:
+def test_simultaneous_landings_swap_one_after_another() -> None:
     async def main(clock: SimulatedClock) -> None:
         w = world(clock, silent)
         tip = await w.trunk.tip()
@@ -228,7 +228,7 @@ def test_landings_at_the_same_time_swap_one_after_the_other() -> None:
     simulate(main)
 
 
-def test_a_conflict_is_handed_back_with_markers_and_lands_when_resolved() -> None:
+def test_a_conflict_comes_back_with_markers_and_lands_once_resolved() -> None:
     async def main(clock: SimulatedClock) -> None:
         w = world(clock, silent, files={"a.txt": b"1\n"})
         workspace = await w.workspaces.open(AGENT, await w.trunk.tip())
@@ -249,7 +249,7 @@ def test_a_conflict_is_handed_back_with_markers_and_lands_when_resolved() -> Non
     simulate(main)
 
 
-def test_a_patch_has_gits_headers() -> None:
+def test_a_patch_has_the_headers_of_git() -> None:
     async def main(clock: SimulatedClock) -> None:
         w = world(clock, silent, files={"a.txt": b"1\n", "b.txt": b"2\n"})
         tip = await w.trunk.tip()
@@ -267,7 +267,7 @@ def test_a_patch_has_gits_headers() -> None:
 # --- workspaces ----------------------------------------------------------------------------------------------
 
 
-def test_commands_are_the_tests_own_and_time_out_in_virtual_time() -> None:
+def test_commands_are_scripted_and_time_out_in_virtual_time() -> None:
     def shell(workspace: object, command: str) -> Ran:
         return Ran(exit=3, text="out\n") if command == "fail" else Ran(wall_s=1_000)
 
@@ -283,7 +283,7 @@ def test_commands_are_the_tests_own_and_time_out_in_virtual_time() -> None:
     simulate(main)
 
 
-def test_files_are_beneath_the_root_and_ignored_ones_do_not_land() -> None:
+def test_files_are_below_the_root_and_ignored_ones_do_not_land() -> None:
     async def main(clock: SimulatedClock) -> None:
         w = world(clock, silent)
         workspace = await w.workspaces.open(AGENT, await w.trunk.tip())
@@ -299,7 +299,7 @@ def test_files_are_beneath_the_root_and_ignored_ones_do_not_land() -> None:
     simulate(main)
 
 
-def test_a_lost_workspace_says_so_even_in_the_middle_of_a_command() -> None:
+def test_a_lost_workspace_raises_even_during_a_command() -> None:
     async def main(clock: SimulatedClock) -> None:
         w = world(clock, silent, shell=lambda workspace, command: Ran(wall_s=100))
         workspace = await w.workspaces.open(AGENT, await w.trunk.tip())
@@ -317,7 +317,7 @@ def test_a_lost_workspace_says_so_even_in_the_middle_of_a_command() -> None:
 # --- models and the rest -------------------------------------------------------------------------------------
 
 
-def test_models_answer_or_raise_and_keep_every_request() -> None:
+def test_models_answer_or_raise_and_every_request_is_kept() -> None:
     def script(model: ModelName, request: Request) -> Turn | Exception:
         return turn(text="hello") if "good" in request.system else ModelError(ModelErrorKind.REFUSED, "no")
 

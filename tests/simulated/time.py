@@ -12,20 +12,20 @@ from engine.domain.types import Micros
 T = TypeVar("T")
 
 EPOCH: Micros = 1_767_225_600_000_000
-"""Where simulated UTC begins: 2026-01-01 00:00."""
+"""When simulated time starts: 2026-01-01 00:00 UTC."""
 
 REAL_S = 0.01
-"""Seconds between two looks at real work."""
+"""Seconds between two checks for real work that has ended."""
 
 
 class NothingCanHappen(RuntimeError):  # noqa: N818 - a state of the world
-    """All tasks wait for each other: no timer runs and nothing is ready. A test failed by being stuck."""
+    """The test is stuck: all tasks wait, no timer runs, and nothing is ready."""
 
 
 class SimulatedClock:
     """Implements `Clock`. `elapsed` is in seconds and moves only when the loop is idle, or by `advance`.
 
-    `jumps`: from so many simulated seconds on, UTC is off by so many more: a clock that is set, a machine that slept.
+    `jumps`: pairs of a simulated time and the seconds by which UTC changes then, as if the clock were set.
     """
 
     def __init__(self, limit_s: float = 30 * 86_400.0) -> None:
@@ -33,7 +33,7 @@ class SimulatedClock:
         self.limit_s = limit_s
         self.jumps: Sequence[tuple[float, float]] = ()
         self.working = 0
-        """Pieces of work under way in threads and processes."""
+        """How much work runs in threads and processes now."""
 
     def now(self) -> Micros:
         off = sum(seconds for at, seconds in self.jumps if at <= self.elapsed)
@@ -47,7 +47,7 @@ class SimulatedClock:
 
     @contextmanager
     def waits_for_real_work(self) -> Iterator[None]:
-        """Inside, time passes as it does in reality."""
+        """Inside this, time passes as it really does."""
         self.working += 1
         try:
             yield
@@ -55,14 +55,14 @@ class SimulatedClock:
             self.working -= 1
 
     def advance(self, seconds: float) -> None:
-        """Let time pass. Raises NothingCanHappen past the limit: something polls for what never comes."""
+        """Let time pass. Raises NothingCanHappen past the limit: something polls for what never happens."""
         self.elapsed += seconds
         if self.elapsed > self.limit_s:
-            raise NothingCanHappen(f"no end after {self.limit_s:.0f} simulated seconds")
+            raise NothingCanHappen(f"not ended after {self.limit_s:.0f} simulated seconds")
 
 
 class SeededRandomness:
-    """Implements `Randomness`: the same seed, the same run."""
+    """Implements `Randomness`: the same seed gives the same run."""
 
     def __init__(self, seed: int) -> None:
         self._source = random.Random(seed)
@@ -89,7 +89,7 @@ class CountingIds:
 
 
 class _IdleSelector(selectors.BaseSelector):
-    """A selector that, instead of waiting for a time-out, lets the clock jump over it."""
+    """A selector that lets the clock jump to the next timer instead of waiting for it."""
 
     def __init__(self, clock: SimulatedClock) -> None:
         self._inner = selectors.DefaultSelector()
@@ -128,7 +128,7 @@ class _IdleSelector(selectors.BaseSelector):
 class SimulatedLoop(asyncio.SelectorEventLoop):
     """An asyncio loop on a simulated clock: `asyncio.sleep`, `timeout` and `call_later` cost no real time.
 
-    What threads and processes report arrives after time has jumped on, unless the clock waits for real work.
+    Results of threads and processes arrive after time has jumped ahead, unless the clock waits for real work.
     """
 
     def __init__(self, clock: SimulatedClock) -> None:
@@ -142,11 +142,11 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 def simulate(main: Callable[[SimulatedClock], Coroutine[Any, Any, T]], clock: SimulatedClock | None = None) -> T:
     """Run a coroutine to its end in virtual time, as `asyncio.run` does in real time.
 
-    Raises NothingCanHappen when it is stuck.
+    Raises NothingCanHappen if it is stuck.
     """
     clock = clock or SimulatedClock()
     with asyncio.Runner(loop_factory=lambda: SimulatedLoop(clock)) as runner:
         try:
             return runner.run(main(clock))
         finally:
-            clock.working += 1  # closing waits for threads
+            clock.working += 1  # closing the loop waits for threads

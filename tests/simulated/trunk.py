@@ -1,4 +1,4 @@
-"""A trunk in memory: commits are trees of whole files with one parent, landed by compare-and-swap."""
+"""A trunk in memory: commits are whole trees with one parent, landed by compare-and-swap."""
 
 import hashlib
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.simulated.time import SimulatedClock
 
 @dataclass(frozen=True)
 class Commit:
-    """A whole tree and where it came from."""
+    """A whole tree, its parent and its message."""
 
     parent: CommitId | None
     files: dict[str, bytes]
@@ -26,7 +26,7 @@ class Commit:
 
 @dataclass
 class Commits:
-    """All that a repo's object store and refs hold; it outlives a killed process."""
+    """A repo's objects and refs, which outlive a killed process."""
 
     made: dict[CommitId, Commit] = field(default_factory=dict)
     tip: CommitId = CommitId("")
@@ -35,7 +35,7 @@ class Commits:
     published: tuple[CommitId, CommitId | None] | None = None
 
     def add(self, parent: CommitId | None, files: Tree, message: str) -> CommitId:
-        """Store a commit; its id depends on nothing but its content."""
+        """Store a commit. Its id depends only on its content."""
         digest = hashlib.sha1(f"{parent}\0{message}\0".encode())
         for path in sorted(files):
             digest.update(f"{path}\0{len(files[path])}\0".encode() + files[path])
@@ -44,7 +44,7 @@ class Commits:
         return commit
 
     def files_of(self, name: str) -> dict[str, bytes]:
-        """The tree of a commit, or of the parent of one, as git writes it: `COMMIT^`."""
+        """The tree of a commit, or with git's `COMMIT^` that of its parent."""
         made = self.made[CommitId(name.removesuffix("^"))]
         if name.endswith("^"):
             assert made.parent is not None, "the first commit has no parent"
@@ -61,10 +61,10 @@ class Commits:
 
 
 class MemoryTrunk:
-    """Implements `Trunk` with file-by-file merges. `left_alone` is what `publish` answers.
+    """Implements `Trunk` with file-by-file merges. `left_alone` is what `publish` returns.
 
-    Every effect takes a moment of simulated time (`delay`), so that landings overlap and the tip moves between
-    reading and swapping. `before_swap` is called right before each swap: a test moves trunk there.
+    Every effect takes some simulated time (`delay`), so that landings overlap and the tip moves between reading and
+    swapping. `before_swap` is called right before each swap, where a test may move trunk.
     """
 
     ATTEMPTS = 16
@@ -83,11 +83,11 @@ class MemoryTrunk:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The files at trunk's tip."""
+        """The files at the tip of trunk."""
         return dict(self.commits.made[self.commits.tip].files)
 
     def move(self, files: Tree, message: str = "from outside") -> CommitId:
-        """Commit on the tip as someone else would: a moved trunk."""
+        """Commit on the tip as someone else would, so that trunk has moved."""
         self.commits.tip = self.commits.add(self.commits.tip, {**self.files, **files}, message)
         return self.commits.tip
 
@@ -150,7 +150,7 @@ class MemoryTrunk:
 
     async def move_green(self, commit: CommitId) -> None:
         await self._moment()
-        assert commit in self.commits.history(self.commits.tip), "green is a commit of trunk"
+        assert commit in self.commits.history(self.commits.tip), "green must be on trunk"
         self._disk.write_as(ErrorKind.GIT, "objects")
         self.commits.green = commit
 

@@ -20,7 +20,7 @@ OUTPUT_LIMIT = 16_000
 
 @dataclass(frozen=True)
 class Ran:
-    """What a scripted command does: its exit status, what it prints, and how long it takes in simulated seconds."""
+    """The result of a scripted command: its exit status, its output, and how many simulated seconds it takes."""
 
     exit: int = 0
     text: str = ""
@@ -28,7 +28,7 @@ class Ran:
 
 
 Commands = Callable[["MemoryWorkspace", str], Ran | str | Awaitable[Ran | str]]
-"""A test's shell: gets the workspace (and may change its `files`) and the command as written."""
+"""A test's shell. It gets the workspace, whose `files` it may change, and the command."""
 
 
 def no_commands(workspace: "MemoryWorkspace", command: str) -> Ran:
@@ -37,7 +37,7 @@ def no_commands(workspace: "MemoryWorkspace", command: str) -> Ran:
 
 
 class MemoryWorkspace:
-    """Implements `Workspace`. `files` is the copy as it stands now; `commands` lists what was run in it."""
+    """Implements `Workspace`. `files` is its current content; `commands` lists what was run in it."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class MemoryWorkspace:
         self._left = 0.0
 
     def lose(self) -> None:
-        """Kill the sandbox: what runs in it and all that is asked of it from now on raises WorkspaceLost."""
+        """Kill the sandbox: the running command and every later call raise WorkspaceLost."""
         self._lost.set()
 
     async def run(self, command: str, timeout_s: float, on_output: Callable[[str], None]) -> Output:
@@ -194,17 +194,17 @@ class MemoryWorkspace:
         """The path below the root, without a leading or trailing slash. Raises WorkspaceError."""
         name = normpath(path.removeprefix(self.root).lstrip("/") if path.startswith(self.root) else path)
         if name.startswith(("/", "..")) or name.split("/")[0] == ".git":
-            raise WorkspaceError(f"{path} leads outside of the copy")
+            raise WorkspaceError(f"{path} leads outside of the workspace")
         return "" if name == "." else name
 
     async def _alive(self) -> None:
         await self._power.needed()
         if self._lost.is_set():
-            raise WorkspaceLost(f"the copy of {self.agent} is gone")
+            raise WorkspaceLost(f"the workspace of {self.agent} is gone")
 
 
 class MemoryWorkspaces:
-    """Implements `Workspaces`. `opened` holds every workspace ever made, by agent, newest last."""
+    """Implements `Workspaces`. `opened` has every workspace, by agent, newest last."""
 
     def __init__(self, commits: Commits, clock: SimulatedClock, power: Power, disk: Disk, shell: Commands) -> None:
         self._disk = disk

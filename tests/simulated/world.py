@@ -1,4 +1,4 @@
-"""Builds a whole simulated world as one value, and the world that a killed process's successor finds."""
+"""Builds a whole simulated world as one value, and the world that is left after a kill."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ FILES: Mapping[str, bytes] = {"README.md": b"# A project\n", "src/app.py": b"pri
 
 @dataclass
 class World:
-    """Everything that the engine's logic sees of the world, simulated."""
+    """A simulation of everything that the engine's logic sees of the world."""
 
     clock: SimulatedClock
     randomness: SeededRandomness
@@ -37,24 +37,24 @@ class World:
     disk: Disk
 
     async def open(self) -> None:
-        """Make it ready for a process."""
+        """Get ready for a new process."""
 
     def crash(self) -> None:
-        """Kill the process now: what is not durable is lost, and nothing it does has an effect any more.
+        """Kill the process: what is not durable is lost, and nothing that it does has an effect any more.
 
-        Its tasks still stand in the loop, each waiting for ever: cancel them.
+        Its tasks stay in the loop and wait for ever: cancel them.
         """
         self.power.fail()
 
     async def bury(self, tasks: list[asyncio.Task[Any]]) -> None:
-        """End what a killed process was at; some of it waits again in its own end."""
+        """Cancel the tasks of a killed process; some of them wait again while they are cancelled."""
         while left := [task for task in tasks if not task.done()]:
             for task in left:
                 task.cancel()
             await asyncio.sleep(0)
 
     def restart(self) -> "World":
-        """The world as the next process finds it: durable events, commits, the clock; workspaces are gone."""
+        """The world as the next process finds it: durable events, commits and the clock, but no workspaces."""
         self.power.fail()
         return _assemble(
             self.clock,
@@ -79,7 +79,7 @@ def world(
     verdict: Callable[[Tree], bool] = lambda files: True,
     disk: Disk | None = None,
 ) -> World:
-    """A fresh world with one base commit of `files`; call it inside the loop. The same seed, the same run."""
+    """A new world with one base commit of `files`; call it inside the loop. The same seed gives the same run."""
     commits = Commits()
     commits.base = commits.tip = commits.add(None, files, "base")
     return _assemble(

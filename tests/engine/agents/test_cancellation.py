@@ -1,4 +1,4 @@
-"""Taking back: a planner's slice or a person's subtree ends whole, in one batch, with handoffs that say so."""
+"""Cancelling: a subtree ends as a whole, in one batch, with handoffs that say so."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ from tests.simulated import answers, call, first_line, turn
 
 
 def moot_slice(model: ModelName, request: Request) -> Turn:
-    """A root that takes the slice `left` back when the intent changes; below it are a task and a slice with one."""
+    """A root planner that cancels `left` when the intent changes. Below `left` are a task and a subplanner with one."""
     heading = first_line(request)
     if heading.startswith("# Intent"):
         if turns(request) == 0:
@@ -43,7 +43,7 @@ def moot_slice(model: ModelName, request: Request) -> Turn:
     return writes(f"{heading[8:]}.txt", "x\n") if turns(request) == 1 else done()
 
 
-def test_a_planner_takes_a_moot_slice_back_with_all_that_is_below_it() -> None:
+def test_a_planner_cancels_a_subplanner_with_everything_below_it() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, moot_slice, shell=a_minute)
         swarm = fresh(w, FOUR_WORKERS)
@@ -69,8 +69,8 @@ def test_a_planner_takes_a_moot_slice_back_with_all_that_is_below_it() -> None:
 
 
 @pytest.mark.parametrize("path", [LEFT, AgentPath("root/left/w-1")])
-def test_a_person_cancels_in_one_batch(path: AgentPath) -> None:
-    """So that a kill leaves the whole of it or nothing."""
+def test_a_person_cancels_everything_in_one_batch(path: AgentPath) -> None:
+    """A kill leaves all of it on disk, or nothing."""
 
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, two_sides, shell=a_minute)
@@ -90,7 +90,7 @@ def test_a_person_cancels_in_one_batch(path: AgentPath) -> None:
 
 
 @pytest.mark.parametrize("path", [LEFT, AgentPath("root/left/w-1")])
-def test_what_is_cancelled_while_it_lands_is_not_done_again_after_a_kill(path: AgentPath) -> None:
+def test_a_task_cancelled_while_it_lands_is_not_done_again_after_a_kill(path: AgentPath) -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, two_sides, shell=a_minute)
 

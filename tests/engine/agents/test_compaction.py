@@ -1,4 +1,4 @@
-"""Contexts stay inside their model's window: answers are dropped, then the agent sums itself up."""
+"""Conversations stay within their model's window: answers are dropped, then the agent writes a summary."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ def run(script: simulated.models.Script, files: dict[str, bytes]) -> tuple[simul
     return simulated.simulate(main)
 
 
-def test_a_long_task_stays_inside_the_window_and_keeps_what_is_pinned() -> None:
+def test_a_long_task_stays_within_the_window_and_keeps_its_first_message() -> None:
     plan = planner_of("long")
     reads = 0
 
@@ -48,7 +48,7 @@ def test_a_long_task_stays_inside_the_window_and_keeps_what_is_pinned() -> None:
             assert "the bridge is out" in said(request)
             assert "## So far" in said(request)
             return done()
-        thought = "t" * 2_000  # what an agent says itself is never dropped, so that dropping is not enough for ever
+        thought = "t" * 2_000  # an agent's own text is never dropped, so dropping answers is not enough in the long run
         return answered(request, call("read_file", path=f"{reads % 7}.txt", start=1, end=reads), text=thought)
 
     files = {f"{n}.txt": f"{n}{BIG}\n".encode() * 2 for n in range(7)}
@@ -73,7 +73,7 @@ def test_a_context_length_error_compacts_and_asks_once_more() -> None:
         check_whole(request)
         if is_summary(request):
             return turn(text="so far so good")
-        if size(request) > 2_000:  # a window smaller than anyone said
+        if size(request) > 2_000:  # a smaller window than the provider said
             refusals += 1
             return ModelError(ModelErrorKind.CONTEXT_LENGTH, "prompt is too long")
         return done() if "so far so good" in said(request) else turn(call("read_file", path="0.txt"))
@@ -84,7 +84,7 @@ def test_a_context_length_error_compacts_and_asks_once_more() -> None:
     assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
 
 
-def test_what_must_be_kept_and_does_not_fit_fails_the_attempt_cleanly() -> None:
+def test_a_first_message_that_does_not_fit_fails_the_attempt_cleanly() -> None:
     plan = planner_of("hopeless")
 
     def script(model: ModelName, request: Request) -> Turn | Exception:
@@ -100,7 +100,7 @@ def test_what_must_be_kept_and_does_not_fit_fails_the_attempt_cleanly() -> None:
     assert len(w.models.asked) < 20
 
 
-def test_a_conversation_is_the_same_when_it_is_folded_again() -> None:
+def test_a_conversation_rebuilt_from_events_is_the_same() -> None:
     plan = planner_of("long")
     reads = 0
 
@@ -126,7 +126,7 @@ def test_a_conversation_is_the_same_when_it_is_folded_again() -> None:
     )
 
 
-def test_an_agent_that_will_not_sum_itself_up_keeps_the_end_of_what_it_said() -> None:
+def test_an_agent_that_writes_no_summary_keeps_the_end_of_what_it_said() -> None:
     plan = planner_of("mute")
     reads = summaries = 0
 
@@ -150,7 +150,7 @@ def test_an_agent_that_will_not_sum_itself_up_keeps_the_end_of_what_it_said() ->
     assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
 
 
-def test_what_a_first_try_at_a_summary_cost_is_on_record_though_the_second_fails() -> None:
+def test_the_cost_of_a_first_try_at_a_summary_is_recorded_even_if_the_second_fails() -> None:
     plan = planner_of("dear")
     summaries = 0
 

@@ -1,4 +1,4 @@
-"""A planner of many turns: its context stays inside the window, its prefix cached, and it knows what matters."""
+"""A planner of many turns: it stays within the window, its prefix is cached, and it keeps what matters."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ SETTINGS = Settings(swarm=SwarmSettings(workers=4), task=TaskSettings(timeout="5
 
 
 class Requests(list[Asked]):
-    """What the root's model was sent, measured as it arrives instead of being kept."""
+    """The requests of the root planner, measured as they arrive instead of being kept."""
 
     def __init__(self, window: int) -> None:
         super().__init__()
@@ -52,14 +52,14 @@ class Requests(list[Asked]):
         self.alignments += "This is what they are for" in told and INTENT in told
         if len(request.messages) == 1 and self.turns > 1:
             self.compactions += 1
-            assert INTENT in told, "it still knows the intent"
-            assert f"## Your scratchpad\n\n{self.scratchpad}\n" in told, "in its newest version"
-            assert "## Outstanding\n\n- " in told, "and what is open"
+            assert INTENT in told, "it has the intent"
+            assert f"## Your scratchpad\n\n{self.scratchpad}\n" in told, "it has the newest version of its scratchpad"
+            assert "## Outstanding\n\n- " in told, "it has its open work"
             assert " the long watch" in told
 
 
 def window_share(window: int) -> int:
-    """Characters by which a request must be shorter than the one before for room to have been made: a tenth."""
+    """A request that is this many characters shorter than the one before comes after a compaction: a tenth."""
     return 4 * window // 10
 
 
@@ -82,7 +82,7 @@ def watched(script: simulated.models.Script, window: int, answer: int = 2_000) -
 
 
 def keeper(length: int) -> simulated.models.Script:
-    """A root that looks, notes, spawns and sleeps for `length` turns while one long task stays open."""
+    """A root planner that looks, takes notes, spawns and waits for `length` turns while one long task stays open."""
     over = asyncio.Event()
     at = 0
 
@@ -119,7 +119,7 @@ def keeper(length: int) -> simulated.models.Script:
     return script
 
 
-def test_a_planner_of_many_turns_stays_in_its_window_cached_over_nine_tenths_and_knows_what_matters() -> None:
+def test_a_planner_of_many_turns_stays_within_its_window_with_90_percent_cache_hits_and_its_pinned_text() -> None:
     length, window = 1_200, 16_000
     requests, swarm = watched(keeper(length), window)
     assert requests.turns >= length
@@ -142,17 +142,17 @@ WINDOWS = [
 ]
 
 
-def test_every_paid_provider_is_among_the_windows() -> None:
+def test_every_paid_provider_has_a_window_in_this_test() -> None:
     assert {provider for provider, _ in WINDOWS} == set(PROVIDERS) - {"rehearsal"}
 
 
 @pytest.mark.parametrize(("provider", "model"), [*WINDOWS, ("", "8k")], ids=lambda value: value or "tiny")
-def test_contexts_stay_inside_the_real_windows_of_each_provider_with_room_for_an_answer(
+def test_conversations_stay_within_each_providers_real_window_with_room_for_an_answer(
     provider: str, model: str
 ) -> None:
     window = Prices({}, {}).window(provider, model) if provider else 8_192
     answer = 12_000 if window > 20_000 else 1_500
-    filled = window * 4 // answer  # turns that fill it once
+    filled = window * 4 // answer  # the turns that fill it once
     requests, _ = watched(keeper(filled + filled // 3 + 5), window, answer)
-    assert window * 0.7 < requests.largest <= window, "it was filled, and made room in time"
-    assert requests.shortened >= 1, "old answers went, as most of what fills it is answers"
+    assert window * 0.7 < requests.largest <= window, "it fills the window, and is compacted in time"
+    assert requests.shortened >= 1, "old answers are dropped, as they make up most of it"

@@ -1,4 +1,4 @@
-"""Prompt files: what is wrong with one is said when it loads."""
+"""Prompt files: an invalid one is refused when it loads."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def load(folder: Path, text: str) -> Prompts:
     return Prompts(folder)
 
 
-def test_a_good_prompt_fills_its_variables_in(tmp_path: Path) -> None:
+def test_a_valid_prompt_fills_in_its_variables(tmp_path: Path) -> None:
     prompts = load(tmp_path, '+++\nversion = 3\nvariables = ["who"]\n+++\nHello ${who}, pay $$5.\n')
     assert prompts["a"].render(who="you") == "Hello you, pay $5."
     assert prompts["a"].label == "a@3"
@@ -40,7 +40,7 @@ def test_a_good_prompt_fills_its_variables_in(tmp_path: Path) -> None:
         ('+++\nversion = 1\nrole = "king"\n+++\nx', "king"),
     ],
 )
-def test_a_broken_prompt_names_itself_and_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_prompt_is_refused_with_its_name_and_the_reason(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(SwarmError, match=said) as raised:
         load(tmp_path, text)
     assert "a.md" in raised.value.message
@@ -59,7 +59,7 @@ def test_every_role_has_a_prompt_whose_tools_exist() -> None:
     assert roles == set(Role)
 
 
-def test_every_tool_is_described_with_a_schema_that_providers_take() -> None:
+def test_every_tool_has_a_description_and_a_schema_that_providers_accept() -> None:
     for spec in TOOLBOX.specs(tuple(TOOLBOX.tools)):
         assert 40 < len(spec.description) < 900
         assert spec.schema["type"] == "object"

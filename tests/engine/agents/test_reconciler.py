@@ -1,4 +1,4 @@
-"""Green: what is checked and when, what broke trunk, who mends it, and that green never stands where nobody looked."""
+"""Green: when trunk is checked, what broke it, who repairs it; green is never on a commit without a passed check."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ from tests.simulated.merge import Tree
 def checked(
     script: Script, verdict: Callable[[Tree], bool], settings: Settings | None = None, limit: int = 0
 ) -> tuple[Swarm, simulated.World, list[e.Event]]:
-    """A whole run with a check. At every move of green, the passed check of that commit must be on disk."""
+    """A whole run with a check. Whenever green moves, the passed check of that commit must be on disk."""
     events: list[e.Event] = []
 
     async def main(clock: simulated.SimulatedClock) -> tuple[Swarm, simulated.World]:
@@ -60,31 +60,31 @@ def passes(files: Tree) -> bool:
     return b"bug\n" not in files.values()
 
 
-def test_the_landing_that_broke_trunk_is_found_told_and_green_stands_right_before_it() -> None:
+def test_the_landing_that_broke_trunk_is_found_and_reported_and_green_is_right_before_it() -> None:
     swarm, w, events = checked(numbered(8, {5}), passes, one_at_a_time(8))
     [broken] = bodies(events, e.BreakTraced)
     [culprit] = broken.broken.suspects
     assert w.commits.made[culprit].files["part-5.txt"] == b"bug\n"
     assert [swarm.snapshot.tasks[id].spec.title for id in broken.broken.tasks] == ["part 5"]
-    assert broken.broken.checks == 3, "eight commits need three looks"
+    assert broken.broken.checks == 3, "eight commits need three checks"
     repair = next(asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Repair"))
     assert "It broke with this change:" in said(repair)
     assert "part 5" in said(repair)
     moves = [body.commit for body in bodies(events, e.GreenMoved)]
-    assert w.commits.made[culprit].parent in moves, "what passes on the way is the newest green"
+    assert w.commits.made[culprit].parent in moves, "green moves to what passes on the way"
     assert swarm.snapshot.green == swarm.snapshot.trunk
     assert swarm.snapshot.broken is None
-    assert swarm.snapshot.error_rate == pytest.approx(1 / 3), "runs of the search are no snapshots"
+    assert swarm.snapshot.error_rate == pytest.approx(1 / 3), "checks of the bisection do not count"
 
 
-def test_the_search_is_bounded_and_says_which_landings_are_left() -> None:
+def test_the_search_is_limited_and_names_the_remaining_suspects() -> None:
     swarm, _w, events = checked(numbered(8, {5}), passes, one_at_a_time(8, bisect_checks=1))
     [body] = bodies(events, e.BreakTraced)
     assert (body.broken.checks, len(body.broken.suspects)) == (1, 4)
-    assert swarm.snapshot.green == swarm.snapshot.trunk, "the fixup mends it all the same"
+    assert swarm.snapshot.green == swarm.snapshot.trunk, "the fixup repairs it all the same"
 
 
-def test_a_red_base_leaves_green_null_is_told_to_the_planner_and_the_run_converges() -> None:
+def test_on_a_red_base_green_stays_empty_and_the_planner_is_told_and_repairs_it() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
         if heading.startswith("# Intent"):
@@ -98,7 +98,7 @@ def test_a_red_base_leaves_green_null_is_told_to_the_planner_and_the_run_converg
 
     swarm, w, events = checked(script, lambda files: files["src/app.py"] == b"mend\n")
     rates = [mark.passed for mark in swarm.snapshot.marks]
-    assert rates[0] is False, "the error rate starts where the base is"
+    assert rates[0] is False, "the error rate starts with the base"
     assert rates[-1] is True
     first_green = bodies(events, e.GreenMoved)[0].commit
     assert w.commits.made[first_green].files["src/app.py"] == b"mend\n"
@@ -108,20 +108,20 @@ def test_a_red_base_leaves_green_null_is_told_to_the_planner_and_the_run_converg
 
 
 def told(request: Request) -> list[str]:
-    """What its tools ever answered."""
+    """All answers of its tools."""
     return [
         block.text for m in request.messages for block in m.blocks if isinstance(block, simulated.models.ToolAnswer)
     ]
 
 
-def test_a_base_that_nobody_mends_ends_red_after_bounded_fixups_with_green_null() -> None:
+def test_a_red_base_that_nobody_repairs_ends_red_after_limited_fixups_without_green() -> None:
     swarm, _w, _events = checked(numbered(2, set(), mend=False), lambda files: False)
     assert swarm.snapshot.green is None
     assert swarm.snapshot.exit_status == ExitStatus.NOT_GREEN
     assert sum(task.kind is TaskKind.FIXUP for task in swarm.snapshot.tasks.values()) == Settings().repo.fixups
 
 
-def test_a_red_base_on_which_nothing_lands_wakes_a_planner_that_is_done_no_more_than_the_fixups_do() -> None:
+def test_a_red_base_on_which_nothing_lands_does_not_wake_a_planner_again_and_again() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         return turn(call("submit_handoff", status="partial", summary="nothing that I could change"))
 
@@ -130,11 +130,11 @@ def test_a_red_base_on_which_nothing_lands_wakes_a_planner_that_is_done_no_more_
     told = [
         body for body in bodies(events, e.MessageQueued) if "on the commit this run starts from" in body.message.text
     ]
-    assert len(told) == 1 + Settings().repo.fixups, "at the start, and where a fixup made a new check worth while"
+    assert len(told) == 1 + Settings().repo.fixups, "at the start, and after each fixup"
     assert len(w.models.asked) < 20
 
 
-def test_where_fixups_do_not_help_the_planner_is_told_once_and_mends_it_by_plan() -> None:
+def test_after_fixups_have_failed_the_planner_is_told_once_and_plans_the_repair() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
         if heading.startswith("# Intent"):
@@ -158,7 +158,7 @@ def test_where_fixups_do_not_help_the_planner_is_told_once_and_mends_it_by_plan(
     assert swarm.snapshot.exit_status == ExitStatus.DONE
 
 
-def test_trunk_is_checked_by_time_where_the_settings_say_so_and_only_if_it_moved() -> None:
+def test_trunk_is_checked_at_intervals_if_the_settings_say_so_and_only_if_it_has_moved() -> None:
     plan = planner_of(*(f"part {number}" for number in range(4)))
 
     async def slowly(model: ModelName, request: Request) -> Turn:
@@ -169,10 +169,10 @@ def test_trunk_is_checked_by_time_where_the_settings_say_so_and_only_if_it_moved
 
     swarm, _w, _events = checked(slowly, passes, one_at_a_time(1_000, check_every="10m"))
     commits = [mark.commit for mark in swarm.snapshot.marks]
-    assert len(commits) == len(set(commits)) == 5, "the base and each landing, none twice"
+    assert len(commits) == len(set(commits)) == 5, "the base and each landing, each once"
 
 
-def test_over_300_landings_of_which_a_tenth_break_the_check_the_error_rate_is_level_and_green_passes() -> None:
+def test_over_300_landings_of_which_a_tenth_break_the_check_the_error_rate_stays_level_and_green_passes() -> None:
     broken = set(random.Random(7).sample(range(300), 30))
     settings = Settings(swarm=SwarmSettings(workers=8), repo=RepoSettings(check_landings=5))
     script = numbered(300, broken)
@@ -185,7 +185,7 @@ def test_over_300_landings_of_which_a_tenth_break_the_check_the_error_rate_is_le
     s = swarm.snapshot
     fixups = [task for task in s.tasks.values() if task.kind is TaskKind.FIXUP]
     assert s.task_counts[TaskState.LANDED] == 300 + len(fixups)
-    assert len([task for task in fixups if task.commit]) >= 10, "fixups land themselves"
+    assert len([task for task in fixups if task.commit]) >= 10, "fixups land, too"
     for move in bodies(events, e.GreenMoved):
         assert passes(w.commits.made[move.commit].files), "green always passes"
     marks = list(s.marks)
@@ -200,7 +200,7 @@ def test_over_300_landings_of_which_a_tenth_break_the_check_the_error_rate_is_le
 
 
 @pytest.mark.parametrize("bad", range(16))
-async def test_every_place_is_found_in_as_few_looks_as_there_are_halves(bad: int) -> None:
+async def test_bisection_finds_every_position_in_a_logarithmic_number_of_checks(bad: int) -> None:
     commits = [CommitId(str(number)) for number in range(16)]
 
     async def passes(commit: CommitId) -> bool:
@@ -211,7 +211,7 @@ async def test_every_place_is_found_in_as_few_looks_as_there_are_halves(bad: int
     assert made <= 4
 
 
-async def test_what_broke_after_the_last_repair_is_looked_for_first() -> None:
+async def test_bisection_first_looks_after_the_last_repair() -> None:
     asked = []
 
     async def passes(commit: CommitId) -> bool:

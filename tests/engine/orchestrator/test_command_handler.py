@@ -1,4 +1,4 @@
-"""What a person's commands do to a running swarm, in a simulated world."""
+"""A person's commands to a running swarm, in a simulated world."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ from tests.simulated import call, first_line, turn
 ROOT = AgentPath("root")
 
 
-def test_a_paused_run_stands_still_and_goes_on_where_it_was() -> None:
+def test_a_paused_run_does_nothing_until_it_is_resumed() -> None:
     async def act(swarm: Swarm) -> None:
         await swarm.submit(Pause())
         while swarm.snapshot.state is not RunState.PAUSED:
@@ -49,7 +49,7 @@ def test_a_paused_run_stands_still_and_goes_on_where_it_was() -> None:
     steered(landing_script(["a", "b", "c"]), kind("task_started"), act, examine)
 
 
-def test_a_paused_subtree_is_held_while_its_siblings_run_on() -> None:
+def test_a_paused_subtree_waits_while_its_siblings_continue() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
         if heading.startswith("# Intent"):
@@ -88,7 +88,7 @@ def test_a_steered_agent_reads_the_message_before_its_next_call() -> None:
     steered(landing_script(["a"]), kind("task_started"), act, examine)
 
 
-def test_a_cancelled_subtree_ends_and_its_planner_is_told() -> None:
+def test_a_cancelled_subtree_ends_and_the_planner_above_gets_a_handoff() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
         if heading.startswith("# Intent"):
@@ -97,7 +97,7 @@ def test_a_cancelled_subtree_ends_and_its_planner_is_told() -> None:
             return done() if "# Handoff: doomed" in said(request) else turn(call("wait"))
         if heading.startswith("# Slice"):
             return tasks("a", "b") if turns(request) == 0 else turn(call("wait"))
-        return turn(call("read_file", path=f"{turns(request)}.txt"))  # never comes to an end
+        return turn(call("read_file", path=f"{turns(request)}.txt"))  # never hands off
 
     async def act(swarm: Swarm) -> None:
         await swarm.submit(Cancel(AgentPath("root/doomed"), "no longer wanted"))
@@ -129,7 +129,7 @@ def test_a_cancelled_worker_lands_nothing_and_hands_off_once() -> None:
     steered(landing_script(["a"]), kind("task_started"), act, examine)
 
 
-def test_a_changed_intent_wakes_the_root_with_the_difference() -> None:
+def test_a_changed_intent_wakes_the_root_planner_with_the_diff() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if first_line(request).startswith("# Intent"):
             if "# Intent (version 2)" not in said(request):
@@ -159,7 +159,7 @@ def test_a_changed_intent_wakes_the_root_with_the_difference() -> None:
     steered(script2, kind("task_started"), act, examine)
 
 
-def test_more_workers_priorities_models_and_scopes_can_be_set_while_it_runs() -> None:
+def test_workers_priorities_models_and_scopes_can_be_changed_in_a_running_swarm() -> None:
     titles = [f"t{n}" for n in range(6)]
 
     async def act(swarm: Swarm) -> None:
@@ -208,7 +208,7 @@ def test_a_stopped_run_can_be_resumed() -> None:
 @pytest.mark.parametrize(
     "budget", [BudgetSettings(usd=0.0035), BudgetSettings(tokens=500), BudgetSettings(wall="2s")], ids=str
 )
-def test_a_budget_that_is_used_up_stops_the_run_with_status_3(budget: BudgetSettings) -> None:
+def test_a_used_up_budget_stops_the_run_with_status_3(budget: BudgetSettings) -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, landing_script([f"t{n}" for n in range(40)]))
         swarm = fresh(w, Settings(budget=budget, swarm=SwarmSettings(workers=1)))
@@ -219,7 +219,7 @@ def test_a_budget_that_is_used_up_stops_the_run_with_status_3(budget: BudgetSett
     simulated.simulate(main)
 
 
-def test_a_model_for_a_subtree_holds_for_what_is_spawned_below_it() -> None:
+def test_a_model_set_for_a_subtree_applies_to_agents_spawned_in_it_later() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
         if heading.startswith("# Intent"):

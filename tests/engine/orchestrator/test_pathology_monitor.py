@@ -1,4 +1,4 @@
-"""Planners and workers that go wrong as agents: each pathology is an event, is nudged first and limited then."""
+"""Pathologies of planners and workers: each is recorded, first nudged, and later limited."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ ONE_WORKER = Settings(swarm=SwarmSettings(workers=1))
 def seen(
     script: Script, settings: Settings | None = None, check: bool = False, **world: object
 ) -> tuple[Swarm, simulated.World, list[tuple[Pathology, Remedy, str]]]:
-    """A whole run, and the pathologies it showed: which, what followed, and the path of whom it is about."""
+    """A whole run, and its pathologies: which one, the remedy, and the path of the agent."""
     found: list[tuple[Pathology, Remedy, str]] = []
 
     async def main(clock: simulated.SimulatedClock) -> tuple[Swarm, simulated.World]:
@@ -62,25 +62,25 @@ def worker(request: Request) -> Turn:
     return done() if turns(request) else writes(f"{first_line(request)[8:]}.txt", "x\n")
 
 
-def test_sleeping_with_nothing_outstanding_is_nudged_then_ends_in_a_fresh_context_and_a_failure() -> None:
+def test_a_planner_that_waits_for_nothing_is_nudged_then_restarted_and_finally_fails() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         return turn(call("wait"))
 
     swarm, _, found = seen(script)
     remedies = of(found, Pathology.SLEEPS)
     assert remedies[:4] == [Remedy.NUDGE, Remedy.NUDGE, Remedy.NUDGE, Remedy.LIMIT]
-    assert remedies == remedies[:4] * 3, "each fresh context begins anew, and there are two"
+    assert remedies == remedies[:4] * 3, "each fresh context starts from zero, and there are two"
     assert swarm.snapshot.agents[swarm.snapshot.root].state is AgentState.FAILED
 
 
-def test_sleeping_for_a_task_or_a_message_is_no_pathology() -> None:
+def test_waiting_for_a_task_or_a_message_is_no_pathology() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         return planner_of("a", "b")(request) if first_line(request).startswith("# Intent") else worker(request)
 
     assert seen(script)[2] == []
 
 
-def test_a_planner_that_changes_files_is_told_then_loses_commands_until_it_sleeps() -> None:
+def test_a_planner_that_changes_files_is_nudged_then_may_run_no_commands_until_its_next_message() -> None:
     def shell(workspace: simulated.MemoryWorkspace, command: str) -> Ran:
         if command.startswith("edit "):
             workspace.files[command.removeprefix("edit ")] = b"mine\n"
@@ -103,18 +103,18 @@ def test_a_planner_that_changes_files_is_told_then_loses_commands_until_it_sleep
     said_to_it = told(roots(w)[-1])
     assert "you changed 0.py; nothing you change is kept" in said_to_it[0]
     assert said_to_it[4].startswith("you keep changing files")
-    assert said_to_it[-1].startswith("exit 0"), "after its next message commands are there again"
+    assert said_to_it[-1].startswith("exit 0"), "it may run commands again after its next message"
     assert set(w.trunk.files) == {"README.md", "src/app.py", "a.txt"}
 
 
-def test_looking_around_with_commands_is_no_work() -> None:
+def test_a_planner_may_run_commands_that_change_nothing() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         return turn(call("shell", command=f"grep {turns(request)}")) if turns(request) < 9 else done()
 
     assert seen(script)[2] == []
 
 
-def test_one_task_after_the_other_is_nudged_then_refused_once() -> None:
+def test_spawning_one_task_after_another_is_nudged_then_refused_once() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if not first_line(request).startswith("# Intent"):
             return worker(request)
@@ -133,10 +133,12 @@ def test_one_task_after_the_other_is_nudged_then_refused_once() -> None:
         Remedy.NUDGE,
     ]
     assert sum(text.startswith("not queued: 6 tasks in a row") for text in told(roots(w)[-1])) == 1
-    assert swarm.snapshot.task_counts[TaskState.LANDED] == 7, "a plan that really is a row of single tasks goes through"
+    assert swarm.snapshot.task_counts[TaskState.LANDED] == 7, (
+        "a plan that really consists of one task after another is carried out"
+    )
 
 
-def test_claiming_completion_with_work_outstanding_is_refused_every_time_then_ends_the_context() -> None:
+def test_handing_off_with_open_work_is_refused_each_time_and_finally_restarts_the_planner() -> None:
     async def script(model: ModelName, request: Request) -> Turn:
         if first_line(request).startswith("# Intent"):
             if "## Outstanding" in said(request):
@@ -149,7 +151,7 @@ def test_claiming_completion_with_work_outstanding_is_refused_every_time_then_en
     assert swarm.snapshot.exit_status == ExitStatus.DONE
 
 
-def test_claiming_completion_with_a_failing_check_is_refused_and_in_the_end_only_partial() -> None:
+def test_handing_off_done_while_the_check_fails_is_refused_and_finally_becomes_partial() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if first_line(request).startswith("# Intent"):
             return planner_of("a")(request)
@@ -163,7 +165,7 @@ def test_claiming_completion_with_a_failing_check_is_refused_and_in_the_end_only
     assert swarm.snapshot.exit_status == ExitStatus.NOT_GREEN
 
 
-def test_a_planner_whose_tasks_land_nothing_is_told_and_then_has_to_change_course() -> None:
+def test_a_planner_whose_tasks_land_nothing_is_nudged_and_then_has_to_change_its_plan() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if not first_line(request).startswith("# Intent"):
             return worker(request) if "works" in first_line(request) else done("nothing to do")
@@ -187,7 +189,7 @@ def test_a_planner_whose_tasks_land_nothing_is_told_and_then_has_to_change_cours
 @pytest.mark.parametrize(
     "limits", [PlannerSettings(max_open_tasks=10), PlannerSettings(max_tasks_per_hour=10)], ids=["at once", "an hour"]
 )
-def test_spawning_without_end_is_nudged_near_a_bound_and_refused_at_it(limits: PlannerSettings) -> None:
+def test_spawning_too_many_tasks_is_nudged_near_the_limit_and_refused_at_it(limits: PlannerSettings) -> None:
     async def script(model: ModelName, request: Request) -> Turn:
         if not first_line(request).startswith("# Intent"):
             await asyncio.sleep(60)
@@ -206,7 +208,7 @@ def test_spawning_without_end_is_nudged_near_a_bound_and_refused_at_it(limits: P
     )
 
 
-def test_spawning_too_deep_is_refused_and_seen() -> None:
+def test_spawning_subplanners_too_deep_is_refused_and_recorded() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if turns(request) == 0:
             return turn(call("spawn_subplanner", title="deeper", goal="own it"))
@@ -235,14 +237,14 @@ def sliced(goal_scope: str, task_scope: str, path: str) -> Script:
     return script
 
 
-def test_a_change_outside_the_slice_is_told_to_the_planner_that_can_decide() -> None:
+def test_a_change_outside_a_subplanners_scope_is_reported_to_the_planner_whose_scope_it_is_in() -> None:
     _, w, found = seen(sliced("left/**", "left/a.txt", "right/b.txt"))
     assert found == [(Pathology.LEAVES_SCOPE, Remedy.TOLD, "root/left/w-1")]
     assert "# Notice" in said(roots(w)[-1])
     assert "right/b.txt" in said(roots(w)[-1])
 
 
-def test_a_change_outside_the_task_but_inside_the_slice_is_its_own_planners() -> None:
+def test_a_change_outside_a_task_but_in_its_planners_scope_is_reported_only_in_the_handoff() -> None:
     _, w, found = seen(sliced("left/**", "left/a.txt", "left/b.txt"))
     assert found == [(Pathology.LEAVES_SCOPE, Remedy.TOLD, "root/left/w-1")]
     assert "# Notice" not in said(roots(w)[-1])
@@ -250,7 +252,7 @@ def test_a_change_outside_the_task_but_inside_the_slice_is_its_own_planners() ->
     assert "Changed outside the scope (left/a.txt): left/b.txt" in said(slices[-1])
 
 
-def test_many_agents_at_one_failure_are_told_once_to_the_planner_above_them_all() -> None:
+def test_a_failure_that_many_agents_meet_is_reported_once_to_the_planner_above_all_of_them() -> None:
     names = [f"{side} {n}" for side in ("left", "right") for n in range(3)]
 
     def shell(workspace: simulated.MemoryWorkspace, command: str) -> Ran:
@@ -274,8 +276,8 @@ def test_many_agents_at_one_failure_are_told_once_to_the_planner_above_them_all(
     assert "> src/x.c:N: fatal error: zlib.h: No such file" in said(roots(w)[-1])
 
 
-def test_the_count_of_agents_at_one_failure_survives_a_restart() -> None:
-    """Two met it in the process that was killed, two more in the next one: together they are many."""
+def test_the_count_of_agents_that_met_a_failure_survives_a_restart() -> None:
+    """Two agents meet it in the process that is killed, two more in the next one: together that is enough."""
     met = [0]
 
     def shell(workspace: simulated.MemoryWorkspace, command: str) -> Ran:
@@ -322,11 +324,11 @@ def test_the_count_of_agents_at_one_failure_survives_a_restart() -> None:
         ("killed: timeout after 60.0 s\n", "timeout"),
     ],
 )  # fmt: skip
-def test_failures_are_compared_without_what_differs_from_run_to_run(answer: str, failure: str) -> None:
+def test_failures_are_compared_without_what_differs_between_two_runs_of_a_command(answer: str, failure: str) -> None:
     assert failure_in(answer) == failure
 
 
-def test_strays_are_told_apart_by_globs() -> None:
+def test_globs_decide_which_paths_are_outside_a_scope() -> None:
     assert strays("src/** tests/*.py", ("src/a/b.c", "tests/x.py", "tests/y/z.py", "Makefile")) == (
         "tests/y/z.py",
         "Makefile",

@@ -1,4 +1,4 @@
-"""Moments at which two things happen at once: none of them may tear a landing, lose a wake-up or end the run."""
+"""Two things happen at once: no landing stops halfway, no wake-up is lost, and the run does not end by it."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ from tests.simulated import World, answers, call, first_line, turn
 WORKER = AgentPath("root/w-1")
 
 
-def test_a_task_cancelled_while_its_copy_is_committed_ends_cancelled_and_the_run_goes_on() -> None:
+def test_a_task_cancelled_while_its_change_is_committed_is_cancelled_and_the_run_continues() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, landing_script(["a", "b"]))
         swarm = fresh(w)
@@ -47,13 +47,13 @@ def test_a_task_cancelled_while_its_copy_is_committed_ends_cancelled_and_the_run
         counts = swarm.snapshot.task_counts
         assert (counts[TaskState.CANCELLED], counts[TaskState.LANDED]) == (1, 1)
         assert all(agent.ended for agent in swarm.snapshot.agents.values())
-        assert swarm.snapshot.handoff_count == 3, "its planner was told"
+        assert swarm.snapshot.handoff_count == 3, "its planner got a handoff"
 
     simulated.simulate(main)
 
 
 def colliding(model: ModelName, request: Request) -> Turn:
-    """Two workers collide; who loses hands off with the markers left in, so that a resolver takes over."""
+    """Two workers collide. The one with the conflict leaves the markers in, so that a resolver takes over."""
     heading = first_line(request)
     if heading.startswith("# Intent"):
         return planner_of("left", "right")(request)
@@ -63,7 +63,7 @@ def colliding(model: ModelName, request: Request) -> Turn:
     return done() if turns(request) else writes("src/app.py", f"print('{name}')\n")
 
 
-def test_a_resolved_landing_that_is_cancelled_half_way_counts_as_landed() -> None:
+def test_a_resolved_landing_that_is_cancelled_halfway_counts_as_landed() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, colliding)
         swarm = fresh(w)
@@ -88,7 +88,7 @@ def test_a_resolved_landing_that_is_cancelled_half_way_counts_as_landed() -> Non
     simulated.simulate(main)
 
 
-def test_a_resolver_ends_with_the_attempt_that_ran_out_of_time() -> None:
+def test_a_resolver_ends_with_its_attempt_at_the_time_limit() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if first_line(request).startswith("# Conflict: "):
             return turn(call("read_file", path="src/app.py"), text=str(turns(request)))
@@ -110,7 +110,7 @@ def test_a_resolver_ends_with_the_attempt_that_ran_out_of_time() -> None:
     simulated.simulate(main)
 
 
-def test_a_pause_longer_than_the_time_limit_of_a_task_costs_no_attempt() -> None:
+def test_a_pause_longer_than_a_tasks_time_limit_fails_no_attempt() -> None:
     async def act(swarm: Swarm) -> None:
         await swarm.submit(Pause())
         await swarm.clock.sleep(7_200)
@@ -125,7 +125,7 @@ def test_a_pause_longer_than_the_time_limit_of_a_task_costs_no_attempt() -> None
     steered(landing_script(["a", "b"]), kind("task_started"), act, examine, settings)
 
 
-def test_a_message_to_a_worker_that_lands_at_this_moment_does_not_keep_the_run_from_ending() -> None:
+def test_a_message_to_a_worker_that_is_just_landing_does_not_keep_the_run_from_ending() -> None:
     async def act(swarm: Swarm) -> None:
         await swarm.submit(Steer(WORKER, "one more thing"))
 
@@ -136,7 +136,7 @@ def test_a_message_to_a_worker_that_lands_at_this_moment_does_not_keep_the_run_f
     steered(landing_script(["a"]), kind("landing_started"), act, examine)
 
 
-def test_a_worker_reads_what_it_is_told_before_it_may_hand_off() -> None:
+def test_a_worker_must_read_its_messages_before_it_may_hand_off() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
         if heading.startswith("# Intent"):
@@ -188,7 +188,7 @@ def test_a_stop_does_not_wait_for_the_last_check() -> None:
     simulated.simulate(main)
 
 
-def test_a_planner_hears_of_a_cancelled_task_though_the_program_died_in_between() -> None:
+def test_a_planner_gets_the_handoff_of_a_cancelled_task_even_if_the_program_died_in_between() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         async def slowly(model: ModelName, request: Request) -> Turn:
             if first_line(request).startswith("# Task: "):
@@ -204,7 +204,7 @@ def test_a_planner_hears_of_a_cancelled_task_though_the_program_died_in_between(
         swarm.on_change(lambda event: w.journal.crash_after(event.seq) if event.kind == "task_ended" else None)
         cancelling = asyncio.ensure_future(swarm.submit(Cancel(WORKER, "enough")))
         await w.power.failed.wait()
-        while not (running.done() and cancelling.done()):  # a copy that is being closed waits for power, too
+        while not (running.done() and cancelling.done()):  # closing a workspace waits for power, too
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
             await asyncio.sleep(0)
@@ -218,10 +218,12 @@ def test_a_planner_hears_of_a_cancelled_task_though_the_program_died_in_between(
     simulated.simulate(main)
 
 
-def test_a_planner_hears_of_a_task_that_is_cancelled_between_two_attempts() -> None:
+def test_a_planner_gets_the_handoff_of_a_task_cancelled_between_two_attempts() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if first_line(request).startswith("# Task: "):
-            return turn(text="I will not")  # four times; then the attempt fails and waits for its next one
+            return turn(
+                text="I will not"
+            )  # after four such turns the attempt fails, and the next one waits for its backoff
         return landing_script(["a"])(model, request)  # type: ignore[return-value]
 
     async def act(swarm: Swarm) -> None:
@@ -235,7 +237,7 @@ def test_a_planner_hears_of_a_task_that_is_cancelled_between_two_attempts() -> N
     steered(script, kind("task_requeued"), act, examine)
 
 
-def test_a_slice_titled_like_a_worker_takes_no_workers_place() -> None:
+def test_a_subplanner_titled_like_a_worker_takes_no_workers_path() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
         if heading.startswith("# Intent") and turns(request) == 0:
@@ -251,7 +253,7 @@ def test_a_slice_titled_like_a_worker_takes_no_workers_place() -> None:
     run(script, examine)
 
 
-def test_a_check_that_kills_its_own_sandbox_is_a_failed_check_and_not_the_end() -> None:
+def test_a_check_that_kills_its_own_sandbox_has_failed_and_the_run_continues() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, landing_script(["a"]))
         swarm = fresh(w, check=True)
@@ -268,7 +270,7 @@ def test_a_check_that_kills_its_own_sandbox_is_a_failed_check_and_not_the_end() 
     simulated.simulate(main)
 
 
-def test_an_end_at_once_in_the_middle_of_a_drain_leaves_nobody_at_work() -> None:
+def test_a_second_signal_during_the_drain_leaves_no_agent_running() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         async def slowly(model: ModelName, request: Request) -> Turn:
             if first_line(request).startswith("# Task: "):
@@ -291,7 +293,7 @@ def test_an_end_at_once_in_the_middle_of_a_drain_leaves_nobody_at_work() -> None
     simulated.simulate(main)
 
 
-def test_a_planner_that_starts_again_knows_what_it_asked_for_and_what_became_of_it() -> None:
+def test_a_restarted_planner_knows_its_open_and_its_ended_tasks() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
         if heading.startswith("# Task: b") and turns(request):
@@ -308,13 +310,13 @@ def test_a_planner_that_starts_again_knows_what_it_asked_for_and_what_became_of_
         opening = next(said(a.request) for a in w.models.asked if "## So far" in said(a.request))
         assert "## Your scratchpad\n\na first, then b" in opening
         assert "- a: landed" in opening
-        assert " b\n" in opening.partition("## Outstanding")[2], "and not whether somebody has it"
-        assert len(swarm.snapshot.tasks) == 2, "nothing was asked for twice"
+        assert " b\n" in opening.partition("## Outstanding")[2], "without saying whether somebody works on it"
+        assert len(swarm.snapshot.tasks) == 2, "no task was spawned twice"
 
     run(script, examine)
 
 
-def test_a_planners_broken_copy_is_made_anew_and_does_not_end_the_run() -> None:
+def test_a_planners_lost_workspace_is_replaced_and_does_not_end_the_run() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         def script(model: ModelName, request: Request) -> Turn:
             if first_line(request).startswith("# Intent") and answers(request)[:1] == ["woken"]:
@@ -331,7 +333,7 @@ def test_a_planners_broken_copy_is_made_anew_and_does_not_end_the_run() -> None:
         outcome = await running
         assert outcome.status is ExitStatus.DONE, outcome
         read = [answers(asked.request) for asked in w.models.asked if first_line(asked.request).startswith("# Intent")]
-        assert ["1\tx"] in read, "it looked at the newest trunk"
+        assert ["1\tx"] in read, "its new workspace is on the newest trunk"
 
     simulated.simulate(main)
 

@@ -1,4 +1,4 @@
-"""The table of reactions says of every kind of event what it sets in motion, and the running swarm follows it."""
+"""The table of reactions has every kind of event, and the running swarm follows it."""
 
 from typing import get_args
 
@@ -13,7 +13,7 @@ from tests.engine.swarms import fresh
 
 
 def idle_swarm() -> Swarm:
-    """A swarm that has not begun to run."""
+    """A swarm that does not run yet."""
 
     async def main(clock: simulated.SimulatedClock) -> Swarm:
         return fresh(simulated.world(clock, lambda model, request: simulated.turn()))
@@ -27,7 +27,7 @@ def test_the_table_names_every_kind_of_event_and_no_other() -> None:
     assert set(FOLDS) == kinds, "and so does the table of folds"
 
 
-def test_events_that_come_at_a_high_rate_start_nothing_by_themselves() -> None:
+def test_samples_and_tool_starts_set_nothing_in_motion() -> None:
     table = idle_swarm().reactions
     assert [kind for kind, reactions in table.items() if reactions is NOTHING] == [
         e.Sampled,

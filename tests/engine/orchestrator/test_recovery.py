@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and resumed lands every task exactly once and delivers every handoff once."""
+"""A run that is killed at any moment and resumed lands each task and delivers each handoff exactly once."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ TITLES = [f"task-{n}" for n in range(6)]
 
 
 def script(model: ModelName, request: Request) -> Turn:
-    """A root with a subplanner; all workers collide in one file and resolve it."""
+    """A root planner with a subplanner. All workers collide in one file and resolve the conflict."""
     heading = first_line(request)
     if heading.startswith("# Intent"):
         if turns(request) == 0:
@@ -49,7 +49,7 @@ def script(model: ModelName, request: Request) -> Turn:
 
 
 async def live(w: simulated.World, snapshot: Snapshot | None, crash_at: int | None) -> object:
-    """Run until the end, or until the power fails once event `crash_at` is durable; the outcome, None when killed."""
+    """Run to the end, or until power fails once event `crash_at` is durable. Returns the outcome, None if killed."""
     swarm = fresh(w) if snapshot is None else await resumed(w)
     if crash_at is not None:
         w.journal.crash_after(crash_at)
@@ -90,16 +90,16 @@ def test_a_killed_run_resumes_to_the_same_end(seed: int) -> None:
             fold(end, event)
         assert {task.state for task in end.tasks.values()} == {TaskState.LANDED}
         landed = [end.tasks[id].spec.title for id in end.tasks]
-        assert sorted(landed) == TITLES, "no task is lost, none asked for twice"
+        assert sorted(landed) == TITLES, "no task is lost or spawned twice"
         commits = [w.commits.made[commit] for commit in history(w)]
         trailers = Counter(
             line for commit in commits for line in commit.message.splitlines() if line.startswith("Swarm-Task: ")
         )
         assert sorted(trailers) == sorted(f"Swarm-Task: {id}" for id in end.tasks)
-        assert set(trailers.values()) == {1}, "each task landed exactly once"
+        assert set(trailers.values()) == {1}, "each task has landed exactly once"
         assert all(w.trunk.files[f"{title}.txt"] for title in TITLES)
         assert Counter(h.task for h in end.handoffs.values() if h.task) == dict.fromkeys(end.tasks, 1)
-        assert not any(end.inboxes.values()), "every message was read"
+        assert not any(end.inboxes.values()), "every message has been read"
         states = end.landing_counts
         assert states[LandingState.MERGED] + states[LandingState.RESOLVED] == len(TITLES)
         assert all(agent.state in (AgentState.DONE, AgentState.FAILED) for agent in end.agents.values())
@@ -107,7 +107,7 @@ def test_a_killed_run_resumes_to_the_same_end(seed: int) -> None:
     simulated.simulate(main)
 
 
-def test_a_landing_that_was_on_trunk_before_another_but_not_yet_on_record_is_not_made_again() -> None:
+def test_an_unrecorded_landing_below_a_recorded_one_is_not_repeated() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, lambda model, request: alone(request))
         swarm = fresh(w)

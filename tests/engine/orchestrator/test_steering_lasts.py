@@ -1,4 +1,4 @@
-"""What a person says to a running swarm holds over a kill, and a freeze stops commands and clocks but loses nothing."""
+"""A person's commands still apply after a kill, and freezing suspends commands and clocks without losing anything."""
 
 import asyncio
 from collections.abc import Callable
@@ -49,7 +49,7 @@ CASES: list[tuple[Command, Callable[[Snapshot], bool]]] = [
 
 
 @pytest.mark.parametrize(("command", "holds"), CASES, ids=lambda c: type(c).__name__ if isinstance(c, Command) else "")
-def test_a_command_that_was_answered_holds_after_a_kill(command: Command, holds: Callable[[Snapshot], bool]) -> None:
+def test_a_confirmed_command_still_applies_after_a_kill(command: Command, holds: Callable[[Snapshot], bool]) -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, two_sides, shell=a_minute)
         swarm = fresh(w, FOUR_WORKERS)
@@ -58,7 +58,7 @@ def test_a_command_that_was_answered_holds_after_a_kill(command: Command, holds:
         await swarm.submit(command)
         w.crash()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()  # each waits for ever, as nothing of a killed process has an effect any more
+            task.cancel()  # each would wait for ever, as a killed process has no effects
 
         w = w.restart()
         again = await resumed(w, FOUR_WORKERS)
@@ -66,7 +66,7 @@ def test_a_command_that_was_answered_holds_after_a_kill(command: Command, holds:
         running = asyncio.ensure_future(again.run())
         if isinstance(command, Pause):
             await clock.sleep(7_200)
-            assert holds(again.snapshot), "a pause holds until somebody ends it"
+            assert holds(again.snapshot), "a pause lasts until somebody ends it"
             assert not running.done()
             held = {title for title in left_open(again.snapshot) if title.startswith("left")}
             assert held == {"left 1", "left 2"}
@@ -90,7 +90,7 @@ def at_work_below(swarm: Swarm, path: AgentPath) -> int:
     return sum(s.agents[task.planner].path == path for task in busy)
 
 
-def test_a_limit_of_workers_holds_below_its_planner_alone_until_it_is_lifted() -> None:
+def test_a_limit_on_workers_applies_only_below_its_planner_until_it_is_lifted() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         most = dict.fromkeys((LEFT, RIGHT), 0)
         w = simulated.world(clock, two_sides, shell=a_minute)
@@ -115,7 +115,7 @@ def test_a_limit_of_workers_holds_below_its_planner_alone_until_it_is_lifted() -
     simulated.simulate(main)
 
 
-def test_a_limit_of_workers_is_of_a_planner_and_the_roots_is_the_whole_runs() -> None:
+def test_only_planners_have_a_limit_on_workers_and_the_roots_is_that_of_the_run() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         swarm = fresh(simulated.world(clock, two_sides, shell=a_minute), FOUR_WORKERS)
         running = asyncio.ensure_future(swarm.run())
@@ -134,7 +134,7 @@ def test_a_limit_of_workers_is_of_a_planner_and_the_roots_is_the_whole_runs() ->
 
 
 @pytest.mark.parametrize("path", [LEFT, None], ids=["a subtree", "the run"])
-def test_frozen_commands_stand_still_with_their_clocks_and_run_on(path: AgentPath | None) -> None:
+def test_frozen_commands_and_their_clocks_stop_and_later_continue(path: AgentPath | None) -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, two_sides, shell=a_minute)
         swarm = fresh(w, FOUR_WORKERS)
@@ -160,12 +160,12 @@ def test_frozen_commands_stand_still_with_their_clocks_and_run_on(path: AgentPat
         outcome = await running
         assert outcome.status is ExitStatus.DONE
         assert swarm.snapshot.task_counts[TaskState.LANDED] == 4
-        assert {task.attempt for task in swarm.snapshot.tasks.values()} == {1}, "nothing was lost or done twice"
+        assert {task.attempt for task in swarm.snapshot.tasks.values()} == {1}, "nothing is lost or done twice"
 
     simulated.simulate(main)
 
 
-def test_a_frozen_subtree_starts_no_further_command_and_can_be_cancelled() -> None:
+def test_a_frozen_subtree_starts_no_command_and_can_be_cancelled() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, two_sides, shell=a_minute)
         swarm = fresh(w, FOUR_WORKERS)

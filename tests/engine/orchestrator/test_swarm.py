@@ -61,7 +61,7 @@ def test_a_subplanner_owns_its_slice_and_hands_off_to_its_parent() -> None:
     run(script, examine)
 
 
-def test_a_conflict_comes_back_with_the_files_marked_and_lands_resolved() -> None:
+def test_a_conflict_goes_back_to_the_worker_with_markers_and_lands_resolved() -> None:
     plan = planner_of("left", "right")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -112,7 +112,7 @@ def test_a_resolver_takes_over_after_two_failed_resolutions() -> None:
     run(script, examine)
 
 
-def test_a_conflict_that_nobody_resolves_is_a_failed_handoff() -> None:
+def test_a_conflict_that_nobody_resolves_ends_in_a_failed_handoff() -> None:
     plan = planner_of("left", "right")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -124,14 +124,14 @@ def test_a_conflict_that_nobody_resolves_is_a_failed_handoff() -> None:
         return done() if turns(request) else writes("src/app.py", f"print('{heading}')\n")
 
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
-        assert outcome.status is ExitStatus.DONE, "failed tasks alone never change the status"
+        assert outcome.status is ExitStatus.DONE, "failed tasks alone do not change the status"
         assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
         assert swarm.snapshot.task_counts[TaskState.FAILED] == 1
 
     run(script, examine)
 
 
-def test_a_worker_that_dies_is_replaced_and_its_successor_is_told_why() -> None:
+def test_a_failed_worker_is_replaced_and_the_next_one_is_told_why() -> None:
     plan = planner_of("one")
     told = []
 
@@ -152,7 +152,7 @@ def test_a_worker_that_dies_is_replaced_and_its_successor_is_told_why() -> None:
     run(script, examine)
 
 
-def test_a_worker_that_repeats_itself_is_nudged_then_failed_and_its_planner_told() -> None:
+def test_a_worker_that_repeats_itself_is_nudged_then_failed_with_a_handoff() -> None:
     plan = planner_of("one")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -171,7 +171,7 @@ def test_a_worker_that_repeats_itself_is_nudged_then_failed_and_its_planner_told
     run(script, examine)
 
 
-def test_a_model_that_never_makes_sense_ends_in_a_clean_failed_handoff() -> None:
+def test_a_model_without_valid_tool_calls_ends_in_a_clean_failed_handoff() -> None:
     plan = planner_of("silent", "malformed")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -190,7 +190,7 @@ def test_a_model_that_never_makes_sense_ends_in_a_clean_failed_handoff() -> None
     run(script, examine)
 
 
-def test_many_malformed_calls_in_one_turn_are_one_mistake_and_the_model_hears_of_it() -> None:
+def test_many_malformed_calls_in_one_turn_count_once_and_the_model_sees_the_errors() -> None:
     plan = planner_of("guesses")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -210,7 +210,7 @@ def test_many_malformed_calls_in_one_turn_are_one_mistake_and_the_model_hears_of
     run(script, examine)
 
 
-def test_what_else_a_turn_asked_for_has_ended_before_its_attempt_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parallel_calls_of_a_turn_end_before_one_of_them_fails_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planner_of("repeats")
 
     async def slowly(*_: object) -> list[object]:
@@ -239,7 +239,7 @@ def test_what_else_a_turn_asked_for_has_ended_before_its_attempt_fails(monkeypat
     run(script, examine)
 
 
-def test_a_planner_cannot_hand_off_with_work_outstanding() -> None:
+def test_a_planner_cannot_hand_off_with_open_work() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if not first_line(request).startswith("# Intent"):
             return done() if turns(request) else writes("one.txt", "1\n")
@@ -261,7 +261,7 @@ def test_a_planner_cannot_hand_off_with_work_outstanding() -> None:
     run(script, examine)
 
 
-def test_waiting_with_nothing_outstanding_is_answered_at_once() -> None:
+def test_waiting_without_open_work_returns_at_once() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if turns(request) == 0:
             return turn(call("wait"))
@@ -274,7 +274,7 @@ def test_waiting_with_nothing_outstanding_is_answered_at_once() -> None:
     run(script, examine)
 
 
-def test_trunk_that_fails_its_check_gets_a_fixup_and_its_planner_is_woken() -> None:
+def test_a_failed_check_of_trunk_leads_to_a_fixup_and_wakes_its_planner() -> None:
     plan = planner_of("breaks")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -297,7 +297,7 @@ def test_trunk_that_fails_its_check_gets_a_fixup_and_its_planner_is_woken() -> N
     run(script, examine, check=True, verdict=lambda files: files.get("bug.txt") != b"bug\n")
 
 
-def test_trunk_that_stays_red_ends_the_run_with_status_1() -> None:
+def test_a_run_whose_trunk_stays_red_ends_with_status_1() -> None:
     plan = planner_of("breaks")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -324,7 +324,7 @@ def test_a_refused_key_ends_the_run_with_status_5() -> None:
     assert raised.value.status is ExitStatus.REFUSED
 
 
-def test_workers_know_nothing_of_the_tree_or_of_each_other() -> None:
+def test_workers_know_nothing_about_the_tree_or_each_other() -> None:
     titles = [f"secret-{word}" for word in ("apple", "banana", "cherry", "damson")]
     plan = planner_of(*titles)
 
@@ -366,7 +366,7 @@ def test_workers_know_nothing_of_the_tree_or_of_each_other() -> None:
     run(script, examine)
 
 
-def test_steps_are_bounded() -> None:
+def test_the_steps_of_an_attempt_are_limited() -> None:
     plan = planner_of("one")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -381,7 +381,7 @@ def test_steps_are_bounded() -> None:
     run(script, examine, settings=Settings(task=TaskSettings(max_steps=5, attempts=2)))
 
 
-def test_no_more_workers_than_the_limit_run_at_once() -> None:
+def test_no_more_workers_run_at_once_than_the_limit() -> None:
     titles = [f"t{n}" for n in range(12)]
     plan = planner_of(*titles)
     most = 0
@@ -406,7 +406,7 @@ def test_no_more_workers_than_the_limit_run_at_once() -> None:
     run(script, examine, settings=Settings(swarm=SwarmSettings(workers=3)))
 
 
-def test_agents_end_where_their_tasks_end() -> None:
+def test_agents_end_with_their_tasks() -> None:
     plan = planner_of("one", "two")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -421,7 +421,7 @@ def test_agents_end_where_their_tasks_end() -> None:
     run(script, examine)
 
 
-def test_a_build_that_waits_at_the_gate_says_so_and_who_governs_is_on_record() -> None:
+def test_a_build_that_waits_at_the_gate_says_so_and_the_governors_limit_is_recorded() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         plan = planner_of("a", "b", "c")
 

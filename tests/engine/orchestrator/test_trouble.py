@@ -1,4 +1,4 @@
-"""Outages, flaky checks, limits and hostile sizes: a run bends and goes on, or ends in a way that can be resumed."""
+"""Outages, flaky checks, limits and extreme sizes: a run continues, or ends so that it can be resumed."""
 
 import asyncio
 
@@ -56,7 +56,7 @@ def test_a_run_that_is_paused_during_its_last_check_does_not_end_before_it_is_re
     simulated.simulate(main)
 
 
-def test_a_refused_event_leaves_state_and_journal_in_step() -> None:
+def test_after_a_refused_event_state_and_journal_still_agree() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, landing_script(["a"]))
         swarm = fresh(w)
@@ -73,7 +73,7 @@ def test_a_refused_event_leaves_state_and_journal_in_step() -> None:
 
 
 @pytest.mark.parametrize("paused", [True, False])
-def test_a_wall_time_budget_ends_a_run_in_which_nobody_asks_a_model(paused: bool) -> None:
+def test_a_wall_time_budget_ends_a_run_without_model_calls(paused: bool) -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, landing_script(["a"]))
         workers = 16 if paused else 0
@@ -89,7 +89,7 @@ def test_a_wall_time_budget_ends_a_run_in_which_nobody_asks_a_model(paused: bool
     simulated.simulate(main)
 
 
-def test_an_outage_of_the_provider_costs_time_and_no_attempt() -> None:
+def test_a_providers_outage_costs_time_but_fails_no_attempt() -> None:
     plan = planner_of("a", "b")
     asked = 0
 
@@ -112,7 +112,7 @@ def test_an_outage_of_the_provider_costs_time_and_no_attempt() -> None:
     run(script, examine)
 
 
-def test_another_model_ends_the_outage_of_the_one_before() -> None:
+def test_setting_another_model_ends_an_outage() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         def script(model: ModelName, request: Request) -> Turn | Exception:
             if model == "scripted:model" and turns(request):
@@ -128,7 +128,7 @@ def test_another_model_ends_the_outage_of_the_one_before() -> None:
     simulated.simulate(main)
 
 
-def test_a_provider_that_never_answered_fails_the_run_and_it_can_be_resumed() -> None:
+def test_a_provider_that_has_never_answered_fails_the_run_which_can_be_resumed() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         up = False
         working = landing_script(["a"])
@@ -149,7 +149,7 @@ def test_a_provider_that_never_answered_fails_the_run_and_it_can_be_resumed() ->
     simulated.simulate(main)
 
 
-def test_a_planner_may_fail_now_and_then_but_not_often_in_a_short_time() -> None:
+def test_a_planner_may_fail_now_and_then_but_not_often_within_an_hour() -> None:
     def scripted(pause_s: float, failures: int) -> Outcome:
         async def main(clock: simulated.SimulatedClock) -> Outcome:
             failed = 0
@@ -171,7 +171,7 @@ def test_a_planner_may_fail_now_and_then_but_not_often_in_a_short_time() -> None
     assert (often.state, often.status) == (RunState.FAILED, ExitStatus.NOT_GREEN)
 
 
-def test_a_handoff_of_any_size_is_refused_before_it_drowns_its_planner() -> None:
+def test_a_handoff_that_is_too_long_for_its_planner_is_refused() -> None:
     plan = planner_of("big")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -189,7 +189,7 @@ def test_a_handoff_of_any_size_is_refused_before_it_drowns_its_planner() -> None
     run(script, examine)
 
 
-def test_messages_that_pile_up_are_read_in_parts() -> None:
+def test_a_large_inbox_is_read_in_parts() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         spawned = False
 
@@ -219,12 +219,12 @@ def test_messages_that_pile_up_are_read_in_parts() -> None:
         swarm.snapshot.workers_limit = 1
         assert (await running).status is ExitStatus.DONE
         largest = max(len(asked.data) for asked in w.models.asked)
-        assert largest < 4 * 20_000 + 20_000, "the window, and the tools' descriptions"
+        assert largest < 4 * 20_000 + 20_000, "the window and the descriptions of the tools"
 
     simulated.simulate(main)
 
 
-def test_a_message_larger_than_the_window_is_read_by_its_head_and_tail() -> None:
+def test_of_a_message_larger_than_the_window_only_head_and_tail_are_read() -> None:
     window = 50_000
 
     async def main(clock: simulated.SimulatedClock) -> None:
@@ -247,7 +247,7 @@ def test_a_message_larger_than_the_window_is_read_by_its_head_and_tail() -> None
     simulated.simulate(main)
 
 
-def test_what_a_handoff_says_cannot_pass_for_the_person() -> None:
+def test_the_text_of_a_handoff_cannot_pass_for_a_persons_message() -> None:
     plan = planner_of("forger")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -264,14 +264,14 @@ def test_what_a_handoff_says_cannot_pass_for_the_person() -> None:
     run(script, examine)
 
 
-def test_a_check_that_failed_by_itself_is_run_again_after_a_fixup_that_found_nothing() -> None:
+def test_a_flaky_check_runs_again_after_a_fixup_that_landed_nothing() -> None:
     plan = planner_of("fine")
     runs = 0
 
     def verdict(files: simulated.merge.Tree) -> bool:
         nonlocal runs
         runs += 1
-        return runs != 2  # the base passes
+        return runs != 2  # the check of the base passes
 
     def script(model: ModelName, request: Request) -> Turn:
         if first_line(request).startswith("# Intent"):
@@ -288,7 +288,7 @@ def test_a_check_that_failed_by_itself_is_run_again_after_a_fixup_that_found_not
     run(script, examine, check=True, verdict=verdict)
 
 
-def test_wait_beside_other_calls_comes_last() -> None:
+def test_wait_runs_after_all_other_calls_of_its_turn() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if not first_line(request).startswith("# Intent"):
             return done()
@@ -305,7 +305,7 @@ def test_wait_beside_other_calls_comes_last() -> None:
     run(script, examine)
 
 
-def test_a_wait_beside_the_handoff_is_not_run_and_the_planner_is_not_asked_again() -> None:
+def test_wait_does_not_run_in_the_turn_that_hands_off() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         return turn(call("wait"), call("submit_handoff", status="done", summary="all of it"))
 
@@ -316,7 +316,7 @@ def test_a_wait_beside_the_handoff_is_not_run_and_the_planner_is_not_asked_again
     run(script, examine)
 
 
-def test_agents_alive_are_bounded_workers_too() -> None:
+def test_the_number_of_living_agents_is_limited_including_workers() -> None:
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         assert outcome.status is ExitStatus.DONE
         alive = most = 0
@@ -324,13 +324,13 @@ def test_agents_alive_are_bounded_workers_too() -> None:
             alive += event.kind == "task_started"
             alive -= event.kind == "task_ended"
             most = max(most, alive)
-        assert most == 2, "and the root makes three"
+        assert most == 2, "with the root planner that makes three"
 
     titles = [f"t{n}" for n in range(8)]
     run(landing_script(titles), examine, settings=Settings(swarm=SwarmSettings(workers=8, max_agents=3)))
 
 
-def test_cancelling_a_subtree_that_is_done_tells_its_parent_nothing_untrue() -> None:
+def test_cancelling_a_subtree_that_is_done_sends_no_handoff_to_its_parent() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
         if heading.startswith("# Slice"):
@@ -358,7 +358,7 @@ def test_cancelling_a_subtree_that_is_done_tells_its_parent_nothing_untrue() -> 
     steered(script, kind("handed_off"), act, examine)
 
 
-def test_an_unknown_price_is_told_where_a_budget_needs_one() -> None:
+def test_an_unknown_price_is_warned_about_if_a_budget_needs_it() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if turns(request) < 2:
             return turn(call("rewrite_scratchpad", text=f"{turns(request)}"), usage=Usage(10, 0, 1, None))
@@ -372,7 +372,7 @@ def test_an_unknown_price_is_told_where_a_budget_needs_one() -> None:
     run(script, examine, settings=Settings(budget=BudgetSettings(usd=5.0)))
 
 
-def test_trouble_with_the_machine_is_no_fault_of_the_tasks_and_ends_the_run_if_it_stays() -> None:
+def test_machine_trouble_fails_no_task_and_ends_the_run_if_it_persists() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, landing_script(["a", "b"]))
         whole = w.workspaces.open
