@@ -1,9 +1,9 @@
 """What is said between an agent and its model, in no provider's dialect."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, json
 
 from engine.domain.types import CallId, Usage
 
@@ -63,6 +63,10 @@ class ToolSpec(Struct, frozen=True):
     description: str
     schema: dict[str, object]
 
+    @classmethod
+    def of(cls, name: str, description: str, arguments: type[Struct]) -> "ToolSpec":
+        return cls(name, description, _inline(json.schema(arguments)))
+
 
 class Request(Struct, frozen=True):
     """One model call. `model` is the name without its provider; `max_output` is in tokens.
@@ -91,3 +95,24 @@ class Turn(Struct, frozen=True):
     message: Message
     stop: StopReason
     usage: Usage
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, object]:
+    """Replace each `$ref` with its definition and drop titles: not every provider handles `$defs`."""
+    definitions = schema.get("$defs", {})
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, list):
+            return [walk(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return walk(definitions[node["$ref"].rsplit("/", 1)[1]])
+        return {
+            key: {name: walk(value) for name, value in child.items()} if key == "properties" else walk(child)
+            for key, child in node.items()
+            if key not in ("title", "$defs")
+        }
+
+    inlined: dict[str, object] = walk(schema)
+    return inlined

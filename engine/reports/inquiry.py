@@ -1,4 +1,4 @@
-"""Questions about a run, answered by a model that can read the journal by SQL, and the prompts. It changes nothing."""
+"""Answers questions about a run: a model queries the journal by SQL and reads the prompts, and can change nothing."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -11,18 +11,16 @@ from msgspec import Struct
 import prompts as prompt_files
 from engine.agents.prompts import Prompts
 from engine.domain.conversation import Block, Message, Request, StopReason, Text, ToolAnswer, ToolCall, ToolSpec
-from engine.domain.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import Settings
-from engine.domain.types import ModelName, Usage
+from engine.domain.types import Usage
 from engine.journal.readonly_sql import BadQuery, ReadOnlySql
-from engine.models.client import ModelClient
-from engine.models.selection import choose_models
-from engine.ports.protocols import Models
+from engine.models.standalone import StandaloneModel, standalone_model
 from engine.system import SystemClock, SystemRandomness
 
 STEPS = 24
-"""Model calls of one question; at the last, it has to answer with what it has."""
-_ENOUGH = "Answer now, with what you have found out so far."
+"""Model calls for one question; in the last one, the model has to answer with what it knows."""
+_ANSWER_NOW = "Answer now, with what you have found out so far."
 
 
 class Query(Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,13 +32,13 @@ class ReadPrompt(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _TOOLS: dict[str, tuple[type[Struct], str]] = {
-    "query": (Query, "Run one SQL SELECT on the run's journal. Answers with a header and a line for each row."),
+    "query": (Query, "Run one SQL SELECT on the run's journal. Returns a header and a line for each row."),
     "read_prompt": (ReadPrompt, "Read what a prompt file tells its agents."),
 }
 
 
 class Answered(Struct, frozen=True):
-    """What a model said in the end, and what it took."""
+    """A model's answer, and what it took: SQL queries, tokens and money."""
 
     text: str
     queries: int
@@ -48,44 +46,42 @@ class Answered(Struct, frozen=True):
 
 
 class Inquiry:
-    """One question. `on_step` is told of each thing that the model looks at, in a line."""
+    """One question. `on_step` gets a line for each thing that the model looks at."""
 
     def __init__(
-        self, sql: ReadOnlySql, prompts: Prompts, models: Models, model: ModelName, on_step: Callable[[str], None]
+        self, sql: ReadOnlySql, prompts: Prompts, model: StandaloneModel, on_step: Callable[[str], None]
     ) -> None:
         self._sql = sql
         self._prompts = prompts
-        self._models = models
         self._model = model
         self._on_step = on_step
         self._queries = 0
-        self.usage = Usage()
 
     async def ask(self, question: str) -> Answered:
-        """Raises SwarmError (provider) when the model gives no answer, ModelError when it cannot be reached."""
+        """Raises SwarmError (provider) when the model gives no answer, ModelError when the call fails."""
         system = await asyncio.to_thread(self._system)
         messages: list[Message] = [Message("user", (Text(question),))]
         for step in range(1, STEPS + 1):
-            request = Request(self._model, system, tuple(messages), _specs())
-            turn = await self._models.ask(self._model, request, lambda _: None, self._waits)
-            self.usage += turn.usage
+            turn = await self._model.ask(Request(self._model.name, system, tuple(messages), _specs()))
             messages.append(turn.message)
             if turn.stop is StopReason.REFUSAL or not turn.message.calls:
-                return self._done(turn.message.text, turn.stop)
+                return self._answered(turn.message.text, turn.stop)
             answers: list[Block] = [await self._answer(call) for call in turn.message.calls]
-            messages.append(Message("user", (*answers, *([Text(_ENOUGH)] if step == STEPS - 1 else []))))
+            messages.append(Message("user", (*answers, *([Text(_ANSWER_NOW)] if step == STEPS - 1 else []))))
+        usage = self._model.usage
         raise SwarmError(
             ErrorKind.PROVIDER,
-            f"{self._model} found no answer in {STEPS} steps and {self.usage.input + self.usage.output} tokens",
-            "ask for less at a time, or another model with --model",
+            f"{self._model.name} found no answer in {STEPS} steps and {usage.input + usage.output} tokens",
+            "ask a narrower question, or choose another model with --model",
         )
 
-    def _done(self, text: str, stop: StopReason) -> Answered:
+    def _answered(self, text: str, stop: StopReason) -> Answered:
         if stop is StopReason.REFUSAL or not text.strip():
-            why = "refused to answer" if stop is StopReason.REFUSAL else "said nothing"
-            raise SwarmError(ErrorKind.PROVIDER, f"{self._model} {why}", "ask in other words, or another model")
-        cut = "\n\n(cut: the model's answer grew too long)" if stop is StopReason.LENGTH else ""
-        return Answered(text.strip() + cut, self._queries, self.usage)
+            problem = "refused to answer" if stop is StopReason.REFUSAL else "returned no text"
+            hint = "rephrase the question, or choose another model with --model"
+            raise SwarmError(ErrorKind.PROVIDER, f"{self._model.name} {problem}", hint)
+        cut = "\n\n(cut off: the answer reached the model's output limit)" if stop is StopReason.LENGTH else ""
+        return Answered(text.strip() + cut, self._queries, self._model.usage)
 
     def _system(self) -> str:
         run = self._sql.query(
@@ -95,64 +91,39 @@ class Inquiry:
         names = ", ".join(sorted(prompt.name for prompt in self._prompts.all() if prompt.name != "ask"))
         return self._prompts["ask"].render(schema=self._sql.schema(), prompts=names, run=run.text)
 
-    def _waits(self, reason: str, seconds: float, spent: Usage) -> None:
-        self.usage += spent
-        self._on_step(f"asks again in {seconds:.0f} s: {reason}")
-
     async def _answer(self, call: ToolCall) -> ToolAnswer:
         try:
             kind, _ = _TOOLS[call.tool]
-            asked = msgspec.json.decode(call.arguments.strip() or "{}", type=kind)
-            text = await self._look(asked)
+            arguments = msgspec.json.decode(call.arguments.strip() or "{}", type=kind)
+            text = await self._look(arguments)
         except KeyError:
-            return ToolAnswer(call.id, f"there is no {call.tool}; there are {', '.join(_TOOLS)}", error=True)
+            return ToolAnswer(call.id, f"there is no tool {call.tool}; your tools are: {', '.join(_TOOLS)}", error=True)
         except (msgspec.DecodeError, RecursionError, BadQuery) as error:
             return ToolAnswer(call.id, str(error), error=True)
         return ToolAnswer(call.id, text)
 
-    async def _look(self, asked: Struct) -> str:
-        if isinstance(asked, Query):
+    async def _look(self, arguments: Struct) -> str:
+        if isinstance(arguments, Query):
             self._queries += 1
-            self._on_step(f"query: {asked.sql}")
-            table = await asyncio.to_thread(self._sql.query, asked.sql)
+            self._on_step(f"query: {arguments.sql}")
+            table = await asyncio.to_thread(self._sql.query, arguments.sql)
             return f"{table.text}\n\n{table.cut}" if table.cut else f"{table.text}\n\n{table.rows} rows"
-        assert isinstance(asked, ReadPrompt)
-        self._on_step(f"prompt: {asked.name}")
-        found = next((prompt for prompt in self._prompts.all() if prompt.name == asked.name), None)
+        assert isinstance(arguments, ReadPrompt)
+        self._on_step(f"prompt: {arguments.name}")
+        found = next((prompt for prompt in self._prompts.all() if prompt.name == arguments.name), None)
         if found is None:
-            raise BadQuery(f"there is no prompt {asked.name!r}")
+            raise BadQuery(f"there is no prompt {arguments.name!r}")
         return f"{found.label}\n\n{found.template}"
 
 
 def _specs() -> tuple[ToolSpec, ...]:
-    return tuple(
-        ToolSpec(name, description, {"type": "object", **_schema(kind)}) for name, (kind, description) in _TOOLS.items()
-    )
-
-
-def _schema(kind: type[Struct]) -> dict[str, object]:
-    _, components = msgspec.json.schema_components([kind])
-    found: dict[str, object] = dict(components[kind.__name__])
-    found.pop("title", None)
-    return found
+    return tuple(ToolSpec.of(name, description, arguments) for name, (arguments, description) in _TOOLS.items())
 
 
 async def ask_about(
     journal: Path, question: str, settings: Settings, environ: Mapping[str, str], on_step: Callable[[str], None]
 ) -> Answered:
-    """Ask the planner's model. Raises SwarmError: no model, no answer, an unreadable journal."""
-    model = ModelName(choose_models(settings, environ).models.planner)
-    if model.startswith("rehearsal:"):
-        hint = "name a model with --model PROVIDER:NAME, for example one served on this machine: openai-chat:NAME"
-        raise SwarmError(ErrorKind.PROVIDER, "the rehearsal is a script and answers no questions", hint)
-    sql = ReadOnlySql(journal)
-    desk = ModelClient(settings.providers, environ, SystemClock(), SystemRandomness(settings.swarm.seed))
-    try:
-        await desk.prepare([model])
-        return await Inquiry(sql, Prompts(files(prompt_files)), desk, model, on_step).ask(question)
-    except ModelError as error:
-        status = ExitStatus.REFUSED if error.kind is ModelErrorKind.REFUSED else ExitStatus.NOT_GREEN
-        hint = "check the key, the address and the model's name: `swarm-tui doctor` shows what is set"
-        raise SwarmError(ErrorKind.PROVIDER, error.message, hint, status) from error
-    finally:
-        await desk.close()
+    """Ask the planner's model. Raises SwarmError when there is no model or no answer, or the journal is unreadable."""
+    randomness = SystemRandomness(settings.swarm.seed)
+    async with standalone_model(settings, environ, SystemClock(), randomness, on_step) as model:
+        return await Inquiry(ReadOnlySql(journal), Prompts(files(prompt_files)), model, on_step).ask(question)

@@ -3,9 +3,6 @@
 import importlib
 import pkgutil
 from importlib.resources import files
-from typing import Any
-
-import msgspec
 
 from engine import tools
 from engine.domain.conversation import ToolSpec
@@ -29,25 +26,4 @@ class Toolbox:
 
 def _spec(tool: Tool) -> ToolSpec:
     description = (files(tools) / f"{tool.name}.md").read_text("utf-8").strip()
-    return ToolSpec(tool.name, description, _inline(msgspec.json.schema(tool.arguments)))
-
-
-def _inline(schema: dict[str, Any]) -> dict[str, object]:
-    """Replace each `$ref` with its definition and drop titles: not every provider handles `$defs`."""
-    definitions = schema.get("$defs", {})
-
-    def walk(node: Any) -> Any:
-        if isinstance(node, list):
-            return [walk(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        if "$ref" in node:
-            return walk(definitions[node["$ref"].rsplit("/", 1)[1]])
-        return {
-            key: {name: walk(value) for name, value in child.items()} if key == "properties" else walk(child)
-            for key, child in node.items()
-            if key not in ("title", "$defs")
-        }
-
-    inlined: dict[str, object] = walk(schema)
-    return inlined
+    return ToolSpec.of(tool.name, description, tool.arguments)

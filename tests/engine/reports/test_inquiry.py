@@ -1,4 +1,4 @@
-"""A question about a run: over each provider's wire, with a scripted server for a model, on a real journal."""
+"""Questions about a run: over each provider's protocol, with a scripted server as the model, on a real journal."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def brain(request: Request) -> Turn:
             assert "not authorized" in said[0]
             assert said[1].startswith("worker@")
             assert "no prompt" in said[2]
-            assert "there is no shell" in said[3]
+            assert "there is no tool shell" in said[3]
             assert "wrong" in said[4]
             return turn(text="The prompt says so: \x1b[31mworkers test\x1b[0m.")
 
@@ -92,7 +92,7 @@ async def test_a_model_that_never_answers_is_given_up(state: Path) -> None:
 
 
 async def test_the_rehearsal_says_that_it_cannot(state: Path) -> None:
-    with pytest.raises(SwarmError, match="answers no questions"):
+    with pytest.raises(SwarmError, match="cannot answer questions"):
         await ask_about(journal_of(state), QUESTION, Settings(models=ModelsSettings("rehearsal:notes")), {}, len)
 
 

@@ -35,7 +35,7 @@ def test_without_a_model_the_rules_speak_and_say_so(wish: str, capsys: pytest.Ca
 
 
 def test_a_model_that_was_asked_for_and_cannot_answer_is_an_error(wish: str) -> None:
-    with pytest.raises(SwarmError, match="reads no intents"):
+    with pytest.raises(SwarmError, match="cannot answer questions"):
         command.lint_intent(parsed(wish, "--model", "rehearsal:notes"))
 
 
