@@ -1,4 +1,4 @@
-"""Loads settings from files, environment variables and options: each origin is checked, then merged; later ones win."""
+"""Loads settings from files, environment variables and options: each source is checked, then merged; later ones win."""
 
 import os
 import stat
@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from engine.config import schema, validate
+from engine.config import kinds, validate
 from engine.config.toml_positions import line_of
-from engine.config.validate import PREFIX, Origin, broken, variable_of
+from engine.config.validate import PREFIX, Source, broken, variable_of
 from engine.domain.settings import Settings
 
 FILE_LIMIT = 64 << 10
@@ -51,24 +51,24 @@ def load_settings(
     `options` maps a key's path, such as `("swarm", "workers")`, to the option's name and its value (text is
     converted as in a variable). Raises SwarmError (settings) that names file, line and key.
     """
-    origins: list[Origin] = []
+    sources: list[Source] = []
     personal = config_folder(environ) / "config.toml"
     for file, trusted in ((personal, True), *([(repo / "swarm.toml", False)] if repo is not None else [])):
-        if (origin := _read_file(file, trusted=trusted)) is not None:
-            origins.append(origin)
-    origins.append(_from_environment(environ))
-    origins.append(_from_options(options or {}))
+        if (source := _read_file(file, trusted=trusted)) is not None:
+            sources.append(source)
+    sources.append(_from_environment(environ))
+    sources.append(_from_options(options or {}))
 
     merged: dict[str, Any] = {}
     warnings: list[str] = []
-    for origin in origins:
-        validate.check(origin)
-        if not origin.trusted:
-            warnings.extend(validate.warnings_of(merged, origin))
-        merged = _merge(merged, origin.values)
+    for source in sources:
+        validate.check(source)
+        if not source.trusted:
+            warnings.extend(validate.warnings_of(merged, source))
+        merged = _merge(merged, source.values)
     return LoadedSettings(
         settings=msgspec.convert(merged, Settings),
-        files=tuple(origin.file for origin in origins if origin.file is not None),
+        files=tuple(source.file for source in sources if source.file is not None),
         warnings=tuple(warnings),
     )
 
@@ -81,9 +81,9 @@ def resettled(
     Raises SwarmError (settings).
     """
     merged: dict[str, Any] = msgspec.to_builtins(settings)
-    for origin in (_from_environment(environ), _from_options(options)):
-        validate.check(origin)
-        merged = _merge(merged, origin.values)
+    for source in (_from_environment(environ), _from_options(options)):
+        validate.check(source)
+        merged = _merge(merged, source.values)
     return msgspec.convert(merged, Settings)
 
 
@@ -91,7 +91,7 @@ def _home(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("HOME") or os.path.expanduser("~"))
 
 
-def _read_file(file: Path, *, trusted: bool) -> Origin | None:
+def _read_file(file: Path, *, trusted: bool) -> Source | None:
     """A file's settings; None when there is no such file."""
     try:
         # Non-blocking: a repo may hold a pipe under this name, and opening that would wait forever for a writer.
@@ -125,7 +125,7 @@ def _read_file(file: Path, *, trusted: bool) -> Origin | None:
         raise broken(f"{file}: a number has too many digits", "write a smaller number") from error
     except RecursionError as error:
         raise broken(f"{file}: nested too deeply", "settings are sections of plain values") from error
-    return Origin(
+    return Source(
         name=str(file),
         values=values,
         place=lambda path: f"{file}:{line}" if (line := line_of(text, path)) else str(file),
@@ -142,10 +142,10 @@ def _place_of(message: str, text: str) -> tuple[int, str]:
     return text.count("\n") + (not text.endswith("\n")), bare or message
 
 
-def _from_environment(environ: Mapping[str, str]) -> Origin:
-    paths = {variable_of(path): path for path in schema.key_paths()}
+def _from_environment(environ: Mapping[str, str]) -> Source:
+    paths = {variable_of(path): path for path in kinds.key_paths()}
     values: dict[str, Any] = {}
-    origin: dict[tuple[str, ...], str] = {}
+    places: dict[tuple[str, ...], str] = {}
     for variable, text in sorted(environ.items()):
         if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
             continue
@@ -156,18 +156,18 @@ def _from_environment(environ: Mapping[str, str]) -> Origin:
                 near or "variables are named SWARM_SECTION_KEY, such as SWARM_BUDGET_USD",
             )
         path = paths[variable]
-        origin[path] = f"the variable {variable}"
-        _put(values, path, validate.from_text(path, text, origin[path]))
-    return Origin("the environment", values, lambda path: origin.get(path, "the environment"))
+        places[path] = f"the variable {variable}"
+        _put(values, path, validate.from_text(path, text, places[path]))
+    return Source("the environment", values, lambda path: places.get(path, "the environment"))
 
 
-def _from_options(options: Mapping[tuple[str, ...], tuple[str, object]]) -> Origin:
+def _from_options(options: Mapping[tuple[str, ...], tuple[str, object]]) -> Source:
     values: dict[str, Any] = {}
-    origin: dict[tuple[str, ...], str] = {}
+    places: dict[tuple[str, ...], str] = {}
     for path, (option, value) in options.items():
-        origin[path] = option
+        places[path] = option
         _put(values, path, validate.from_text(path, value, option) if isinstance(value, str) else value)
-    return Origin("the options", values, lambda path: origin.get(path, "the options"))
+    return Source("the options", values, lambda path: places.get(path, "the options"))
 
 
 def _put(values: dict[str, Any], path: tuple[str, ...], value: object) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from engine.config.schema import ALL, NAMES, Kind, Path
+from engine.config.kinds import ALL, NAMES, KeyPath, Kind
 from engine.domain.setting_types import OwnerOnly
 from engine.domain.settings import Settings
 
@@ -22,7 +22,7 @@ _OPENING = (
 )
 
 
-def settings_template(chosen: Mapping[Path, object]) -> str:
+def settings_template(chosen: Mapping[KeyPath, object]) -> str:
     """A swarm.toml in which the `chosen` keys are set and all others are comments."""
     lines = [
         *(line for text in _OPENING for line in _comment(text)),
@@ -32,7 +32,7 @@ def settings_template(chosen: Mapping[Path, object]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(kind: Kind, path: Path, defaults: Mapping[str, Any], chosen: Mapping[Path, object]) -> Iterator[str]:
+def _section(kind: Kind, path: KeyPath, defaults: Mapping[str, Any], chosen: Mapping[KeyPath, object]) -> Iterator[str]:
     """The lines of a section: first its keys, then the sections in it."""
     below = {name: part for name, part in kind.fields.items() if part.is_section or part.is_table}
     for name, part in kind.fields.items():
@@ -53,7 +53,7 @@ def _section(kind: Kind, path: Path, defaults: Mapping[str, Any], chosen: Mappin
             yield from _section(part.item, (*here, example), msgspec.to_builtins(part.item.base()), chosen)
 
 
-def _key(path: Path, kind: Kind, default: object, chosen: Mapping[Path, object]) -> Iterator[str]:
+def _key(path: KeyPath, kind: Kind, default: object, chosen: Mapping[KeyPath, object]) -> Iterator[str]:
     value = chosen.get(path, next(iter(kind.examples), default))
     line = f"{'' if path in chosen else '# '}{path[-1]} = {json.dumps(value, ensure_ascii=False)}"
     owner_only = kind.mark(OwnerOnly)

@@ -1,4 +1,4 @@
-"""Checks what one origin of settings says: known keys, accepted values, nothing that only the person may decide."""
+"""Checks what one source of settings says: known keys, accepted values, nothing that only the person may decide."""
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from engine.config import schema
-from engine.config.schema import Kind, kind_at
+from engine.config import kinds
+from engine.config.kinds import KeyPath, Kind, kind_at
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.masking import looks_like_key
-from engine.domain.setting_types import MOST, Check, MachineLimit, OwnerOnly, SetsCost
+from engine.domain.setting_types import MOST, Accepts, MachineLimit, OwnerOnly, SetsCost
 from engine.domain.settings import Settings
 from engine.domain.types import ModelName
 from engine.models.registry import split_model
@@ -33,8 +33,8 @@ _TYPES: dict[Any, tuple[str, str]] = {
 _OTHER_TYPES: dict[Any, str] = {list: "a list", dict: "a section"}
 
 
-class Origin(Struct, frozen=True):
-    """Settings from one origin, as nested plain values; `place` says where a key was set: `FILE:LINE`, a variable or an
+class Source(Struct, frozen=True):
+    """Settings from one source, as nested plain values; `place` says where a key was set: `FILE:LINE`, a variable or an
     option.
 
     Only what the person wrote is `trusted`: a repository's file may be someone else's.
@@ -42,7 +42,7 @@ class Origin(Struct, frozen=True):
 
     name: str
     values: dict[str, Any]
-    place: Callable[[schema.Path], str]
+    place: Callable[[KeyPath], str]
     trusted: bool = True
     file: Path | None = None
 
@@ -57,13 +57,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
-def variable_of(path: schema.Path) -> str:
+def variable_of(path: KeyPath) -> str:
     """`SWARM_` + section + `_` + key, in capitals; the section `swarm` is left out: `SWARM_WORKERS`."""
     parts = path[1:] if path[0] == "swarm" else path
     return PREFIX + "_".join(parts).upper().replace("-", "_")
 
 
-def from_text(path: schema.Path, text: str, place: str) -> object:
+def from_text(path: KeyPath, text: str, place: str) -> object:
     """The text of a variable or option as the key's type; lists are separated by commas. Raises SwarmError."""
     plain = kind_at(path).plain
     text = text.strip()
@@ -79,17 +79,17 @@ def from_text(path: schema.Path, text: str, place: str) -> object:
         raise broken(f"{place}: '{text[:40]}' is not {words}", f"write {words}{example}") from None
 
 
-def check(origin: Origin) -> None:
+def check(source: Source) -> None:
     """Raises SwarmError (settings) for the first key that is unknown, not accepted, or not a repository's to set."""
-    _check(origin, (), schema.ALL, origin.values)
+    _check(source, (), kinds.ALL, source.values)
 
 
-def warnings_of(so_far: Mapping[str, Any], origin: Origin) -> list[str]:
+def warnings_of(so_far: Mapping[str, Any], source: Source) -> list[str]:
     """What a repository's file changes in limits that protect the person, compared with the settings `so_far`."""
     warnings = []
-    for path, value in _keys_in(origin.values):
+    for path, value in _keys_in(source.values):
         kind, own, default = kind_at(path), _value_at(so_far, path), _value_at(_DEFAULTS, path)
-        place, name = origin.place(path), ".".join(path)
+        place, name = source.place(path), ".".join(path)
         limit, in_force = kind.mark(MachineLimit), default if own is None else own
         if path[0] == "budget" and own:
             if value != own:
@@ -101,7 +101,7 @@ def warnings_of(so_far: Mapping[str, Any], origin: Origin) -> list[str]:
     return warnings
 
 
-def _keys_in(values: Mapping[str, Any], path: schema.Path = ()) -> Iterator[tuple[schema.Path, Any]]:
+def _keys_in(values: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _keys_in(value, (*path, name))
@@ -109,7 +109,7 @@ def _keys_in(values: Mapping[str, Any], path: schema.Path = ()) -> Iterator[tupl
             yield (*path, name), value
 
 
-def _value_at(values: Mapping[str, Any], path: schema.Path) -> Any:
+def _value_at(values: Mapping[str, Any], path: KeyPath) -> Any:
     """None where nothing is set."""
     found: Any = values
     for part in path:
@@ -117,44 +117,44 @@ def _value_at(values: Mapping[str, Any], path: schema.Path) -> Any:
     return found
 
 
-def _check(origin: Origin, path: schema.Path, kind: Kind, value: Any) -> None:
+def _check(source: Source, path: KeyPath, kind: Kind, value: Any) -> None:
     if not kind.is_section and not kind.is_table:
-        value = _accepted(origin, path, kind, value)
+        value = _accepted(source, path, kind, value)
     elif not isinstance(value, dict):
         name = ".".join((*path, "NAME") if kind.is_table and kind.item.is_section else path)
         raise broken(
-            f"{origin.place(path)}: '{'.'.join(path)}' is a section, not a value",
+            f"{source.place(path)}: '{'.'.join(path)}' is a section, not a value",
             f"write [{name}] on a line of its own",
         )
     else:
-        known = kind.fields if kind.is_section else schema.NAMES.get(path)
+        known = kind.fields if kind.is_section else kinds.NAMES.get(path)
         for name, part in value.items():
             here = (*path, name)
             if known is not None and name not in known:
-                raise _unknown(origin, here, known)
+                raise _unknown(source, here, known)
             if kind.is_table:
-                _check_text(origin.place(here), kind.name, name)
-            _check(origin, here, kind.fields[name] if kind.is_section else kind.item, part)
+                _check_text(source.place(here), kind.name, name)
+            _check(source, here, kind.fields[name] if kind.is_section else kind.item, part)
     owner_only = kind.mark(OwnerOnly)
-    if owner_only and not origin.trusted and not (owner_only.unless and owner_only.unless(value)):
+    if owner_only and not source.trusted and not (owner_only.unless and owner_only.unless(value)):
         variable = "" if kind.is_table else f" or as {variable_of(path)}"
         raise broken(
-            f"{origin.place(path)}: '{'.'.join(path)}' is not taken from a repo's file: {owner_only.reason}",
+            f"{source.place(path)}: '{'.'.join(path)}' is not taken from a repo's file: {owner_only.reason}",
             f"remove it there; set it in {_OWN_FILE}{variable}",
         )
 
 
-def _unknown(origin: Origin, path: schema.Path, known: Iterable[str]) -> SwarmError:
+def _unknown(source: Source, path: KeyPath, known: Iterable[str]) -> SwarmError:
     if "key" in path[-1].lower() and path[0] == "providers" and len(path) == 3:
         hint = "API keys aren't allowed in files: name the variable that holds the key with api_key_env"
     else:
         hint = nearest(path[-1], known) or f"known here: {', '.join(sorted(known))}"
-    return broken(f"{origin.place(path)}: unknown key '{'.'.join(path)}'", hint)
+    return broken(f"{source.place(path)}: unknown key '{'.'.join(path)}'", hint)
 
 
-def _accepted(origin: Origin, path: schema.Path, kind: Kind, value: Any) -> Any:
+def _accepted(source: Source, path: KeyPath, kind: Kind, value: Any) -> Any:
     """A key's value, converted to its type. Raises SwarmError."""
-    place, name = origin.place(path), ".".join(path)
+    place, name = source.place(path), ".".join(path)
     if any(looks_like_key(text) for text in _texts(value)):
         raise broken(
             f"{place}: the value of '{name}' looks like an API key",
@@ -185,8 +185,8 @@ def _accepted(origin: Origin, path: schema.Path, kind: Kind, value: Any) -> Any:
 def _check_text(place: str, kind: Kind, text: str) -> None:
     """Raises SwarmError for text that a key's type does not accept."""
     try:
-        if mark := kind.mark(Check):
-            mark.accept(text)
+        if mark := kind.mark(Accepts):
+            mark.check(text)
         elif kind.base is ModelName and text:
             split_model(ModelName(text))
     except SwarmError as error:

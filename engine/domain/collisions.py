@@ -29,7 +29,7 @@ class Tries(Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Contention:
+class Collisions:
     """`add` changes it in place."""
 
     landed: dict[str, int] = field(default_factory=dict)
@@ -54,5 +54,5 @@ class Contention:
         if conflicts or landing.commit is not None:
             self.of_planner[planner] = self.of_planner.get(planner, Tries()) + Tries(int(not conflicts), int(conflicts))
 
-    def copy(self) -> "Contention":
-        return Contention(self.landed.copy(), self.conflicted.copy(), self.large.copy(), self.of_planner.copy())
+    def copy(self) -> "Collisions":
+        return Collisions(self.landed.copy(), self.conflicted.copy(), self.large.copy(), self.of_planner.copy())

@@ -29,10 +29,10 @@ CACHES = (
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-class Check(Struct, frozen=True):
-    """On a type: `accept` raises SwarmError (settings) for text that the type does not accept."""
+class Accepts(Struct, frozen=True):
+    """On a type: accepts text for which `check` does not raise SwarmError (settings)."""
 
-    accept: Callable[[str], object]
+    check: Callable[[str], object]
 
 
 class OwnerOnly(Struct, frozen=True):
@@ -118,26 +118,26 @@ Positive = Annotated[int, Meta(ge=1, le=MOST)]
 Amount = Annotated[float, Meta(ge=0, le=MOST)]
 Price = Annotated[float, Meta(ge=0, le=MOST), SetsCost()]
 """USD per million tokens."""
-Span = Annotated[str, Check(span_s)]
+Span = Annotated[str, Accepts(span_s)]
 """A span of time such as `8h` or `10m30s`."""
-OptionalSpan = Annotated[str, Check(lambda text: text and span_s(text))]
+OptionalSpan = Annotated[str, Accepts(lambda text: text and span_s(text))]
 """A span of time, or empty for none."""
-Size = Annotated[str, Check(size_bytes)]
+Size = Annotated[str, Accepts(size_bytes)]
 """A size such as `4GiB` or `64MB`."""
 SizeLimit = Annotated[Size, MachineLimit(size_bytes)]
 AutoSizeLimit = Annotated[
     str,
-    Check(lambda text: text == "auto" or size_bytes(text)),
+    Accepts(lambda text: text == "auto" or size_bytes(text)),
     MachineLimit(lambda text: 0 if text == "auto" else size_bytes(text)),
 ]
 """A size, or `auto`: chosen for the machine, which counts as lower than any size that is written down."""
-SlotCount = Annotated[str, Check(_slots)]
+SlotCount = Annotated[str, Accepts(_slots)]
 """`auto` or a number in quotes."""
-Names = tuple[Annotated[str, Check(_file_name)], ...]
+Names = tuple[Annotated[str, Accepts(_file_name)], ...]
 """Names of files or folders, or globs, without a path."""
-RepoPath = Annotated[str, Check(_repo_path)]
-WebAddress = Annotated[str, Check(_web_address)]
-VariableName = Annotated[str, Check(_variable_name)]
-PlannerPath = Annotated[str, Check(_planner_path)]
+RepoPath = Annotated[str, Accepts(_repo_path)]
+WebAddress = Annotated[str, Accepts(_web_address)]
+VariableName = Annotated[str, Accepts(_variable_name)]
+PlannerPath = Annotated[str, Accepts(_planner_path)]
 LevelChoice = Literal["auto", "strict", "full", "namespaced", "restricted", "off"]
 CopyChoice = Literal["auto", "overlay", "reflink", "checkout"]

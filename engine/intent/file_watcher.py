@@ -19,7 +19,7 @@ MOST = 256 * 1024
 """Bytes of an intent's file at most."""
 
 
-class Look(NamedTuple):
+class FileState(NamedTuple):
     """The file as it stands: when it was written or put there, and what agents would be told, or why it is no good."""
 
     written: Micros = 0
@@ -46,7 +46,7 @@ class IntentWatch:
 
     async def run(self) -> None:
         """Until cancelled. An edit made while no process owned the run counts, too: the file is newer then."""
-        before, told = Look(), ""
+        before, told = FileState(), ""
         while True:
             now = await asyncio.to_thread(self._look)
             if now == before and now.problem not in ("", told):
@@ -60,29 +60,29 @@ class IntentWatch:
             before = now
             await self._clock.sleep(LOOK_S)
 
-    def _is_new(self, now: Look) -> bool:
+    def _is_new(self, now: FileState) -> bool:
         intent = self._running()
         return intent is not None and now.written > intent.at and now.text.strip() != intent.text.strip()
 
-    def _look(self) -> Look:
+    def _look(self) -> FileState:
         """Follows no link, not on the way either: a repo's settings may name the file."""
         if os.path.realpath(self._file.parent) != str(self._file.parent):
-            return Look(problem="is a link or cannot be read")
+            return FileState(problem="is a link or cannot be read")
         try:
             fd = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            return Look(problem="is not there")
+            return FileState(problem="is not there")
         except OSError:
-            return Look(problem="is a link or cannot be read")
+            return FileState(problem="is a link or cannot be read")
         with os.fdopen(fd, "rb") as file:
             status = os.fstat(file.fileno())
             written = max(status.st_mtime_ns, status.st_ctime_ns) // 1_000  # a file that is moved here keeps the former
             if not stat.S_ISREG(status.st_mode):
-                return Look(problem="is no regular file")
+                return FileState(problem="is no regular file")
             if status.st_size > MOST:
-                return Look(problem=f"is larger than {MOST >> 10} KiB")
+                return FileState(problem=f"is larger than {MOST >> 10} KiB")
             try:
                 text = without_comments(file.read(MOST + 1).decode("utf-8"))
             except UnicodeDecodeError:
-                return Look(problem="is not UTF-8 text")
-            return Look(written, text) if text.strip() else Look(problem="is empty")
+                return FileState(problem="is not UTF-8 text")
+            return FileState(written, text) if text.strip() else FileState(problem="is empty")

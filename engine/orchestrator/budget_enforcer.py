@@ -8,7 +8,7 @@ from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.spending import RUN, Mark, Part, of_role, parts_of
 from engine.domain.types import Agent, AgentId, MessageSource, Role, TaskId
-from engine.policy.budget import is_held, is_reached, reached, standings, task_standing
+from engine.policy.budget import budget_statuses, is_held, is_reached, reached, task_budget_status
 
 
 class BudgetEnforcer:
@@ -27,9 +27,9 @@ class BudgetEnforcer:
     def look(self) -> None:
         """Compare what is spent with the limits, and record what has changed."""
         settings, marks = self._run.settings, self._run.snapshot.budget_marks
-        now = {standing.part: standing for standing in standings(settings, self._run.snapshot, self._run.clock.now())}
-        for part, standing in now.items():
-            self._mark(part, standing.mark, standing.limit)
+        now = {status.part: status for status in budget_statuses(settings, self._run.snapshot, self._run.clock.now())}
+        for part, status in now.items():
+            self._mark(part, status.mark, status.limit)
         for part in [part for part, old in marks.items() if part not in now and not part.startswith("task ")]:
             self._mark(part, Mark.ROOM, "no limit")
         if is_reached(self._run.snapshot, RUN):
@@ -93,17 +93,17 @@ class BudgetEnforcer:
         self._run.record(*drafts)
 
     def _look_at_task(self, agent: Agent, task: TaskId) -> None:
-        standing = task_standing(self._run.settings, self._run.snapshot, task)
-        old = self._run.snapshot.budget_marks.get(standing.part)
-        if standing.mark is (old.mark if old else Mark.ROOM):
+        status = task_budget_status(self._run.settings, self._run.snapshot, task)
+        old = self._run.snapshot.budget_marks.get(status.part)
+        if status.mark is (old.mark if old else Mark.ROOM):
             return
-        drafts = [Draft(e.BudgetMarked(standing.part, standing.mark, standing.limit), agent.id, task)]
+        drafts = [Draft(e.BudgetMarked(status.part, status.mark, status.limit), agent.id, task)]
         grace = self._run.settings.budget.grace_steps
-        if standing.mark is Mark.NEAR:
-            drafts += self._tell([agent], "task_budget", limit=standing.limit)
-        elif standing.mark is Mark.REACHED:
+        if status.mark is Mark.NEAR:
+            drafts += self._tell([agent], "task_budget", limit=status.limit)
+        elif status.mark is Mark.REACHED:
             self._grace[agent.id] = grace
-            drafts += self._tell([agent], "hand_off_now", limit=standing.limit, steps=grace)
+            drafts += self._tell([agent], "hand_off_now", limit=status.limit, steps=grace)
         self._run.record(*drafts)
 
     def _planners(self, part: Part, inside: list[Agent]) -> list[Agent]:

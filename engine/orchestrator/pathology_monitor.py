@@ -24,7 +24,7 @@ from engine.domain.types import (
     TaskId,
     TaskState,
 )
-from engine.policy.pathologies import BARREN_LIMITED, BARREN_NUDGED, Finding, barren_in_a_row, found
+from engine.policy.pathologies import BARREN_LIMITED, BARREN_NUDGED, Symptom, barren_in_a_row, found
 from engine.policy.scope import strays
 
 SHARED_BY = 4
@@ -117,7 +117,7 @@ class PathologyMonitor:
         )
         detail = f"{task.spec.title}: {', '.join(outside[:20])}"
         if decides is None or decides.id == planner.id:  # the handoff itself tells that planner
-            self._drafts.append(Finding(agent, Pathology.LEAVES_SCOPE, 1, Remedy.TOLD, detail).draft)
+            self._drafts.append(Symptom(agent, Pathology.LEAVES_SCOPE, 1, Remedy.TOLD, detail).draft)
             return
         shown = bullets(outside[:20])
         self._tell(
@@ -156,6 +156,6 @@ class PathologyMonitor:
         about: AgentId | None = None,
         **values: object,
     ) -> None:
-        finding = Finding(about or planner, pathology, 1, Remedy.TOLD, detail[:1_000])
+        finding = Symptom(about or planner, pathology, 1, Remedy.TOLD, detail[:1_000])
         text = self._run.prompts[prompt].render(**values)
         self._drafts += [finding.draft, message_to(self._run, planner, MessageSource.SYSTEM, text)]

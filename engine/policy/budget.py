@@ -14,7 +14,7 @@ NEAR = 0.9
 """Share of a limit at which the planners are told."""
 
 
-class Standing(Struct, frozen=True):
+class BudgetStatus(Struct, frozen=True):
     """How near a part of the run is to the nearest of its limits. `share` is 1.0 at the limit, `limit` in words."""
 
     part: Part
@@ -26,7 +26,7 @@ class Standing(Struct, frozen=True):
         return Mark.REACHED if self.share >= 1.0 else Mark.NEAR if self.share >= NEAR else Mark.ROOM
 
 
-def standings(settings: Settings, snapshot: Snapshot, now: Micros) -> Iterator[Standing]:
+def budget_statuses(settings: Settings, snapshot: Snapshot, now: Micros) -> Iterator[BudgetStatus]:
     """Of every part that has a limit, tasks apart."""
     budget = settings.budget
     limited: dict[Part, LimitSettings] = {RUN: budget}
@@ -35,14 +35,14 @@ def standings(settings: Settings, snapshot: Snapshot, now: Micros) -> Iterator[S
     for part, limits in limited.items():
         spent = snapshot.spent.get(part)
         if spent is not None or part == RUN:
-            yield _standing(part, limits, spent or Spent(), snapshot.wall(now), budget.ceiling_price)
+            yield _status(part, limits, spent or Spent(), snapshot.wall(now), budget.ceiling_price)
 
 
-def task_standing(settings: Settings, snapshot: Snapshot, task: TaskId) -> Standing:
+def task_budget_status(settings: Settings, snapshot: Snapshot, task: TaskId) -> BudgetStatus:
     """Of one task, with all its attempts."""
     part = of_task(task)
     limits = LimitSettings(usd=settings.task.max_usd, tokens=settings.task.max_tokens)
-    return _standing(part, limits, snapshot.spent.get(part, Spent()), 0, settings.budget.ceiling_price)
+    return _status(part, limits, snapshot.spent.get(part, Spent()), 0, settings.budget.ceiling_price)
 
 
 def reached(snapshot: Snapshot, agent: Agent) -> Part | None:
@@ -74,7 +74,7 @@ def may_start(snapshot: Snapshot, task: Task) -> bool:
     return not any(is_reached(snapshot, part) for part in (*parts, of_role(task.role)))
 
 
-def _standing(part: Part, limits: LimitSettings, spent: Spent, wall: Micros, ceiling_price: float) -> Standing:
+def _status(part: Part, limits: LimitSettings, spent: Spent, wall: Micros, ceiling_price: float) -> BudgetStatus:
     shares = [(0.0, "")]
     if limits.usd:
         usd = spent.usd + spent.unpriced * ceiling_price / 1_000_000
@@ -88,7 +88,7 @@ def _standing(part: Part, limits: LimitSettings, spent: Spent, wall: Micros, cei
         wall_s = (wall - spent.since) / 1_000_000
         shares.append((wall_s / span_s(limits.wall), f"{_span(wall_s)} of {limits.wall}"))
     share, words = max(shares)
-    return Standing(part, share, words)
+    return BudgetStatus(part, share, words)
 
 
 def _span(seconds: float) -> str:

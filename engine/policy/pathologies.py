@@ -26,7 +26,7 @@ NEAR = 0.8
 """Share of a bound on spawning at which the planner is told."""
 
 
-class Finding(Struct, frozen=True):
+class Symptom(Struct, frozen=True):
     """A pathology of one agent, how often it has shown since the agent's last good move, and what follows now."""
 
     agent: AgentId
@@ -46,10 +46,10 @@ class Finding(Struct, frozen=True):
 
 def found(
     snapshot: Snapshot, agent: AgentId, pathology: Pathology, detail: str, *, nudges: int = NUDGES, limit: bool = False
-) -> Finding:
+) -> Symptom:
     """A nudge, or a limit after so many of them or where `limit` says so."""
     times = snapshot.pathologies.get(agent, {}).get(pathology, 0) + 1
-    return Finding(agent, pathology, times, Remedy.LIMIT if limit or times > nudges else Remedy.NUDGE, detail[:1_000])
+    return Symptom(agent, pathology, times, Remedy.LIMIT if limit or times > nudges else Remedy.NUDGE, detail[:1_000])
 
 
 def alone_in_a_row(snapshot: Snapshot, planner: AgentId) -> int:

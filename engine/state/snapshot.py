@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from engine.domain.collisions import Contention
+from engine.domain.collisions import Collisions
 from engine.domain.spending import BudgetMark, Part, Spent
 from engine.domain.types import (
     ROOT,
@@ -153,7 +153,7 @@ class Snapshot:
     retries: int = 0
     landing_counts: Counter[LandingState] = field(default_factory=Counter)
     task_counts: Counter[TaskState] = field(default_factory=Counter)
-    contention: Contention = field(default_factory=Contention)
+    contention: Collisions = field(default_factory=Collisions)
     handoff_count: int = 0
     landed_times: deque[Micros] = field(default_factory=lambda: deque(maxlen=RECENT))
     warnings: deque[tuple[Micros, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -269,7 +269,7 @@ class Snapshot:
         new = object.__new__(Snapshot)
         for name in Snapshot.__slots__:
             value = getattr(self, name)
-            if isinstance(value, (dict, list, deque, Counter, Contention)):
+            if isinstance(value, (dict, list, deque, Counter, Collisions)):
                 value = value.copy()
             setattr(new, name, value)
         return new

@@ -10,7 +10,7 @@ from engine.policy.pathologies import (
     ALONE_NUDGED,
     BARREN_LIMITED,
     NEAR,
-    Finding,
+    Symptom,
     alone_in_a_row,
     barren_in_a_row,
     found,
@@ -37,7 +37,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 class Caution(Struct, frozen=True):
     """What is wrong with spawning these tasks, in `text` for the planner. `refuses`: they are not queued."""
 
-    finding: Finding
+    finding: Symptom
     text: str
     refuses: bool = False
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from engine.domain.events import Draft
 from engine.domain.settings import Settings
 from engine.domain.types import Agent, HandoffText
-from engine.policy.pathologies import Finding
+from engine.policy.pathologies import Symptom
 from engine.ports.protocols import Clock, Ids, Output, Workspace
 from engine.state.snapshot import Snapshot
 
@@ -91,7 +91,7 @@ class Tool(Struct, frozen=True):
     target: Callable[[Any], str] = lambda _: ""
 
 
-def faulted(finding: Finding, message: str) -> Answer:
+def faulted(finding: Symptom, message: str) -> Answer:
     """An error answer to a pathology; past the limit, it ends the attempt."""
     hopeless = f"{finding.pathology.replace('_', ' ')}: {finding.detail}" if finding.limited else ""
     return Answer(message, error=True, drafts=(finding.draft,), hopeless=hopeless)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from engine.config.schema import ALL, Kind
+from engine.config.kinds import ALL, Kind
 from engine.domain.setting_types import OwnerOnly
 from tests.docs.markdown import cell, table
 

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.config.schema import NAMES, Kind, Path, key_paths, kind_at
+from engine.config.kinds import NAMES, KeyPath, Kind, key_paths, kind_at
 from engine.config.template import WIDTH, settings_template
-from engine.config.validate import Origin, check
+from engine.config.validate import Source, check
 from engine.domain.setting_types import OwnerOnly
 from engine.domain.settings import Settings
 
@@ -20,7 +20,7 @@ def uncommented(text: str) -> dict[str, Any]:
     return tomllib.loads(re.sub(r"^# (?=\w+ = |\[[\w.\"/-]+\]$)", "", text, flags=re.MULTILINE))
 
 
-def value_at(values: Any, path: Path) -> Any:
+def value_at(values: Any, path: KeyPath) -> Any:
     for part in path:
         values = values[part]
     return values
@@ -39,7 +39,7 @@ def test_the_template_sets_the_chosen_keys() -> None:
 @pytest.mark.parametrize(
     "path", [path for path in key_paths() if not any(path[: len(at)] == at for at in NAMES)], ids=".".join
 )
-def test_the_template_shows_the_example_or_default_of_a_key(path: Path) -> None:
+def test_the_template_shows_the_example_or_default_of_a_key(path: KeyPath) -> None:
     written = uncommented(settings_template({}))
     kind = kind_at(path)
     shown = kind.examples[0] if kind.examples else value_at(msgspec.to_builtins(Settings()), path)
@@ -56,7 +56,7 @@ def test_the_template_names_every_key_that_a_repos_file_may_set() -> None:
 
 
 def test_the_uncommented_template_is_valid_in_a_repos_file() -> None:
-    check(Origin("template", uncommented(settings_template({})), lambda path: "template", trusted=False))
+    check(Source("template", uncommented(settings_template({})), lambda path: "template", trusted=False))
 
 
 def test_every_setting_has_a_description_and_fits_the_template() -> None:

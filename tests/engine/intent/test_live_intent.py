@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.validate import Origin, check
+from engine.config.validate import Source, check
 from engine.domain.commands import SetWorkers, SubmitIntent
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus, SwarmError
@@ -301,4 +301,4 @@ async def test_a_file_behind_a_linked_folder_is_not_taken(tmp_path: Path) -> Non
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "~/x"])
 def test_only_a_file_of_the_repo_can_be_watched(path: str, tmp_path: Path) -> None:
     with pytest.raises(SwarmError, match="not a path inside the repo"):
-        check(Origin("x", {"swarm": {"watch_intent": path}}, lambda path: "x"))
+        check(Source("x", {"swarm": {"watch_intent": path}}, lambda path: "x"))

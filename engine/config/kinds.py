@@ -1,4 +1,4 @@
-"""Reads the types of the settings: which keys there are, what each accepts, and how it is marked."""
+"""Takes apart the types of the settings: which keys there are, what each accepts, and how it is marked."""
 
 from collections.abc import Iterator
 from types import NoneType
@@ -10,11 +10,11 @@ from engine.domain.settings import Settings
 from engine.domain.types import Role
 from engine.models.registry import PROVIDERS
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 """A key and the sections it is in, such as `("swarm", "workers")`."""
 MarkType = TypeVar("MarkType")
 
-NAMES: dict[Path, tuple[str, ...]] = {("providers",): tuple(PROVIDERS), ("budget", "role"): tuple(Role)}
+NAMES: dict[KeyPath, tuple[str, ...]] = {("providers",): tuple(PROVIDERS), ("budget", "role"): tuple(Role)}
 """Tables that accept only these names; any other table accepts what the type of its names does."""
 
 
@@ -96,7 +96,7 @@ def kind_of(declared: Any) -> Kind:
 ALL = kind_of(Settings)
 
 
-def kind_at(path: Path) -> Kind:
+def kind_at(path: KeyPath) -> Kind:
     """The type of what stands at a path that exists."""
     kind = ALL
     for part in path:
@@ -104,7 +104,7 @@ def kind_at(path: Path) -> Kind:
     return kind
 
 
-def key_paths(kind: Kind = ALL, path: Path = ()) -> Iterator[Path]:
+def key_paths(kind: Kind = ALL, path: KeyPath = ()) -> Iterator[KeyPath]:
     """The paths of all keys whose names are known."""
     if kind.is_section:
         for name, part in kind.fields.items():
