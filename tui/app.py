@@ -1,16 +1,8 @@
-"""The terminal app: `run_app` opens the screen on a session and returns when the person leaves it.
-
-    run_app(open_session, settings=settings, themes=themes, start=None) -> exit status
-
-`open_session(intent)` makes a session that has not started (`EmbeddedSession` for an engine in this process). It is
-called at once with None when there is a run or an intent to show; with `start`, the start screen comes first and its
-text is handed over when the person begins. It must return at once.
-"""
+"""The terminal app: `run_app` opens the screen on a session and returns when the person leaves it."""
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -18,7 +10,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from tui.bridge import ExitStatus, Micros, Settings, SwarmError
+from tui.bridge import ExitStatus, Micros, SwarmError
 from tui.format.text import clean
 from tui.format.view import View
 from tui.input.actions import Context
@@ -32,9 +24,10 @@ from tui.screens.palette import ActionProvider
 from tui.screens.start import StartScreen
 from tui.screens.themes import ChooseTheme
 from tui.sessions.command_sender import CommandSender
-from tui.sessions.session import CloseMode, Session, Start
+from tui.sessions.launch import Launch
+from tui.sessions.session import CloseMode, Session
 from tui.style.css import css_theme
-from tui.style.theme import Palette, Themes
+from tui.style.theme import Themes
 from tui.terminal.hangup import Hangup
 from tui.terminal.thread_priority import ScreenSelector, put_first
 from tui.widgets.actionable import Actionable
@@ -57,36 +50,19 @@ class SwarmApp(CommandSender, inherit_bindings=False):
         Binding("ctrl+c", "act('global.quit')", "Leave", show=False, priority=True)
     ]
 
-    def __init__(
-        self,
-        open_session: Callable[[str | None], Session],
-        *,
-        themes: Mapping[str, Palette],
-        theme: str,
-        keymap: Keymap,
-        overrides: Mapping[str, str] | None = None,
-        start: Start | None = None,
-        broken_themes: Sequence[str] = (),
-        drafts: Drafts | None = None,
-        look: Callable[[], str] | None = None,
-        use_check: Callable[[str], None] | None = None,
-        painted: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, launch: Launch, themes: Themes, *, painted: Callable[[], None] = lambda: None) -> None:
         """`painted` is called once the run's screen stands, before its session begins."""
+        self._launch = launch
         self._themes = themes
-        self._broken_themes = broken_themes
-        self.palette = themes[theme]
-        self.keymap = keymap
+        self._plan = launch.new_run.plan() if launch.new_run is not None else None
+        self.palette = themes.chosen
+        self.keymap = Keymap(launch.settings.keys)
         self.view = View()
         # Without colour Textual's own greys have to go too, which it does for the terminal's own colours only.
         super().__init__(ansi_color=True if self.palette.plain else None)
-        self._open_session = open_session
-        self._start = start
-        self._look = look
-        self._use_check = use_check
         self._painted = painted
-        self._drafts = drafts or Drafts()
-        self._draft = self._drafts.read() or (start.draft if start is not None else "")
+        self._drafts = Drafts(launch.draft_file)
+        self._draft = self._drafts.read() or (self._plan.draft if self._plan is not None else "")
         self._draft_due = False
         self._draft_problem = ""
         self._frozen_at: Micros | None = None
@@ -94,11 +70,10 @@ class SwarmApp(CommandSender, inherit_bindings=False):
         self._told_end = False
         self._noticed = ""
         self._main: MainScreen | None = None
-        for palette in themes.values():
+        for palette in themes.all.values():
             self.register_theme(css_theme(palette))
-        self.theme = theme
-        if overrides:
-            self.set_keymap({id: ",".join(keymap.keys[id]) for id in overrides})
+        self.theme = themes.chosen.name
+        self.set_keymap({id: ",".join(self.keymap.keys[id]) for id in launch.settings.keys})
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Paste):
@@ -118,22 +93,23 @@ class SwarmApp(CommandSender, inherit_bindings=False):
         if not self.is_headless:
             # Textual would stop the whole process, and the engine with it.
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)
-        for problem in self._broken_themes:
+        for problem in self._themes.broken:
             self.show_note(f"a theme was left out: {problem}", error=True)
-        if self._start is not None:
-            self.push_screen(StartScreen(replace(self._start, draft=self._draft), self._look))
+        if self._launch.new_run is not None and self._plan is not None:
+            plan = replace(self._plan, draft=self._draft)
+            self.push_screen(StartScreen(plan, self._launch.new_run.probe_sandbox))
         else:
             self._begin(None)
 
     def on_start_screen_begin(self, event: StartScreen.Begin) -> None:
         self._draft = event.intent
-        if event.check and self._use_check is not None:
-            self._use_check(event.check)
+        if event.check and self._launch.new_run is not None:
+            self._launch.new_run.use_check(event.check)
         self.pop_screen()
         self._begin(event.intent)
 
     def _begin(self, intent: str | None) -> None:
-        self.session = self._open_session(intent)
+        self.session = self._launch.open_session(intent)
         self._main = MainScreen()
         self.push_screen(self._main)
         # Not before the screen is painted: an engine that is being loaded in its thread would hold that up.
@@ -141,8 +117,7 @@ class SwarmApp(CommandSender, inherit_bindings=False):
 
     def _start_session(self) -> None:
         if not self.leaving:
-            if self._painted is not None:
-                self._painted()
+            self._painted()
             self.session.start()
 
     # --- what panes need -------------------------------------------------------------------------------------
@@ -252,11 +227,11 @@ class SwarmApp(CommandSender, inherit_bindings=False):
             self.use_theme(name or self.palette.name)
             self.show_note(f"theme {self.palette.name}")
 
-        self.push_screen(ChooseTheme(self._themes, self.palette.name, self._broken_themes), keep)
+        self.push_screen(ChooseTheme(self._themes.all, self.palette.name, self._themes.broken), keep)
 
     def use_theme(self, name: str) -> None:
         """Paint everything in another theme."""
-        self.palette = self._themes[name]
+        self.palette = self._themes.all[name]
         self.theme = name
         for screen in self.screen_stack:
             for widget in screen.query("*"):
@@ -300,47 +275,21 @@ class SwarmApp(CommandSender, inherit_bindings=False):
         self.do_quit()
 
 
-def run_app(
-    open_session: Callable[[str | None], Session],
-    *,
-    settings: Settings,
-    themes: Themes,
-    start: Start | None = None,
-    draft_file: Path | None = None,
-    look: Callable[[], str] | None = None,
-    use_check: Callable[[str], None] | None = None,
-    before: Callable[[], None] | None = None,
-) -> int:
-    """Show the app; returns the exit status. An intent that is being written is kept in `draft_file`.
-
-    The start screen finds the sandbox level with `look`; `use_check` is told of the check that it found and that the
-    person lets it use. `before` is called once, when the terminal is taken.
+def run_app(launch: Launch, themes: Themes, *, take_terminal: Callable[[], None] = lambda: None) -> int:
+    """Show the app; returns the exit status. `take_terminal` is called just before it takes the terminal.
 
     Raises SwarmError for keys that cannot be used, and for what broke the session.
     """
     opened: list[Session] = []
 
-    def open_(intent: str | None) -> Session:
-        opened.append(open_session(intent))
+    def open_session(intent: str | None) -> Session:
+        opened.append(launch.open_session(intent))
         return opened[-1]
 
-    app = SwarmApp(
-        open_,
-        themes=themes.all,
-        theme=themes.chosen.name,
-        keymap=Keymap(settings.keys),
-        overrides=settings.keys,
-        start=start,
-        broken_themes=themes.broken,
-        drafts=Drafts(draft_file),
-        look=look,
-        use_check=use_check,
-        painted=put_first,
-    )
+    app = SwarmApp(launch._replace(open_session=open_session), themes, painted=put_first)
     hangup = Hangup(app)
     try:
-        if before is not None:
-            before()
+        take_terminal()
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(ScreenSelector())) as runner:
             status = runner.run(app.run_async())
     finally:

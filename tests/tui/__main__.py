@@ -8,10 +8,10 @@ from tests.tui.hostile import hostile_session
 from tests.tui.swarms import swarm
 from tui.app import run_app
 from tui.bridge import Settings
-from tui.sessions.session import Start
+from tui.sessions.launch import Launch, NewRun, RunPlan
 from tui.style.theme import choose_theme
 
-START = Start(
+PLAN = RunPlan(
     "/home/me/src/mdconv",
     "main",
     "make test",
@@ -30,5 +30,5 @@ def open_session(what: str) -> FakeSession:
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "60"
     themes = choose_theme(sys.argv[2] if len(sys.argv) > 2 else "midnight", None, os.environ)
-    start = START if what == "start" else None
-    sys.exit(run_app(lambda intent: open_session(what), settings=Settings(), themes=themes, start=start))
+    new_run = NewRun(lambda: PLAN, lambda: PLAN.sandbox_level, lambda check: None) if what == "start" else None
+    sys.exit(run_app(Launch(lambda intent: open_session(what), Settings(), new_run), themes))

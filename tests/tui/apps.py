@@ -1,30 +1,38 @@
 """Apps for pilot tests: on a made-up swarm, with a clock that stands still, and words to wait and look with."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from textual.pilot import Pilot
 
-from tests.tui.fake_session import FakeSession
 from tui.app import SwarmApp
-from tui.input.keymap import Keymap
+from tui.bridge import Settings
 from tui.screens.main import MainScreen
-from tui.sessions.session import Start
-from tui.style.theme import Palette, load_themes
+from tui.sessions.launch import Launch, NewRun, RunPlan
+from tui.sessions.session import Session
+from tui.style.theme import Palette, Themes, load_themes
 
 
 def app_on(
-    session: FakeSession,
+    session: Session,
     *,
     theme: str = "midnight",
-    start: Start | None = None,
-    keys: Mapping[str, str] | None = None,
+    plan: RunPlan | None = None,
+    level: str = "",
+    use_check: Callable[[str], None] = lambda check: None,
+    draft_file: Path | None = None,
+    keys: dict[str, str] | None = None,
     themes: Mapping[str, Palette] | None = None,
+    broken_themes: tuple[str, ...] = (),
 ) -> SwarmApp:
+    """The app on a session; with a plan it opens on the start screen, which finds the sandbox `level`."""
     if themes is None:
         themes, broken = load_themes()
         assert not broken
-    return SwarmApp(lambda _: session, themes=themes, theme=theme, keymap=Keymap(keys), overrides=keys, start=start)
+    new_run = NewRun(lambda: plan, lambda: level or plan.sandbox_level, use_check) if plan is not None else None
+    launch = Launch(lambda _: session, Settings(keys=keys or {}), new_run, draft_file)
+    return SwarmApp(launch, Themes(themes, themes[theme], broken_themes))
 
 
 async def settle(pilot: "Pilot[int]") -> None:

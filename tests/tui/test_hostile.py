@@ -22,16 +22,15 @@ from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession, refused
 from tests.tui.hostile import EVIL, HUGE, NAME, hostile_session
 from tui.bridge import Command
-from tui.sessions.session import Start
-from tui.style.css import css_theme
+from tui.sessions.launch import RunPlan
 from tui.style.theme import load_themes, read_theme
 
 NAMES = {"]": "right_square_bracket", "|": "vertical_line"}
 FORBIDDEN = {*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))}
 
 
-def hostile_start() -> Start:
-    return Start(
+def hostile_plan() -> RunPlan:
+    return RunPlan(
         NAME, NAME, "", {NAME: EVIL}, EVIL, (NAME, HUGE), NAME, "", EVIL, suggested=NAME, keys={NAME: EVIL}
     )  # fmt: skip
 
@@ -76,7 +75,7 @@ async def test_every_surface_shows_hostile_text_as_text(size: tuple[int, int]) -
 async def test_a_refusal_and_a_start_in_hostile_words_are_text() -> None:
     session = hostile_session()
     session.__class__ = Refusing
-    app = app_on(session, start=hostile_start())
+    app = app_on(session, plan=hostile_plan())
     app._look = lambda: NAME
     async with app.run_test(size=(100, 40)) as pilot:
         await app.workers.wait_for_complete()
@@ -97,10 +96,8 @@ async def test_themes_of_hostile_files_are_text(tmp_path: Path) -> None:
     evil_file.write_text('name = "x"\n[colours]\n"[/x][bold]\\u001b[2J" = 1')
     broken = load_themes(tmp_path)[1]
     assert len(broken) == 1
-    app = app_on(hostile_session())
-    app._themes = {good.name: good, "z": replace(good, name="z", description=NAME)}
-    app.register_theme(css_theme(app._themes["z"]))
-    app._broken_themes = broken
+    themes = {good.name: good, "z": replace(good, name="z", description=NAME)}
+    app = app_on(hostile_session(), themes=themes, broken_themes=broken)
     async with app.run_test(size=(100, 40)) as pilot:
         await settle(pilot)
         check_clean(painted(app))

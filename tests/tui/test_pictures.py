@@ -19,7 +19,7 @@ from tests.tui.screen_text import Row, colours_of, distinct, named, rows_of, tex
 from tests.tui.swarms import small
 from tui.app import SwarmApp
 from tui.bridge import SubmitIntent
-from tui.sessions.session import Start
+from tui.sessions.launch import RunPlan
 from tui.style.theme import Palette, load_themes
 
 Size = tuple[int, int]
@@ -54,7 +54,7 @@ QUESTIONS: Stops = {
     "version": ("escape ]", "q"),
 }
 _KEYS = {"]": "right_square_bracket", "?": "question_mark"}
-START = Start(
+PLAN = RunPlan(
     "/home/me/src/mdconv",
     "main",
     "make test",
@@ -97,9 +97,9 @@ def taken(app: SwarmApp) -> Picture:
 async def walk(size: Size, themes: Mapping[str, Palette], theme: str, lists: Stops) -> dict[str, Picture]:
     """A picture of every screen in one size and theme."""
     pictures = {}
-    start = app_on(small(), themes=themes, theme=theme, start=START)
+    start = app_on(small(), themes=themes, theme=theme, plan=PLAN)
     async with start.run_test(size=size) as pilot:
-        await pilot.pause()
+        await settle(pilot)
         pictures["start"] = taken(start)
     session = small()
     session.submit(SubmitIntent(session.run.intents[0].text + "- benchmarks against other converters\n"))

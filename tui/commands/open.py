@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from tui import bridge, commands
+from tui import bridge
 from tui.bridge import (
     ErrorKind,
     ModelName,
@@ -26,7 +26,6 @@ from tui.bridge import (
     Settings,
     SourceRepo,
     SwarmError,
-    config_folder,
     find_run,
     inspect_repo,
     newest_unfinished,
@@ -36,13 +35,14 @@ from tui.commands.intent_file import stated
 from tui.commands.options import as_words, options_of, settings_of, state_dir
 from tui.commands.prepare import existing, require_terminal, top_of
 from tui.commands.recorded_run import require_readable
+from tui.commands.show_app import show_app
 from tui.format.text import one_line
 from tui.sessions.attached import AttachedSession
 from tui.sessions.detach import hand_over
 from tui.sessions.embedded import EmbeddedSession
 from tui.sessions.exit_message import exit_message
-from tui.sessions.session import Session, Start
-from tui.terminal.first_frame import open_app
+from tui.sessions.launch import Launch, NewRun, RunPlan
+from tui.sessions.session import Session
 
 DRAFT = "draft.md"
 
@@ -69,13 +69,13 @@ def open_repo(arguments: Namespace) -> int:
         settings = chosen[-1]
         chosen.append(replace(settings, repo=replace(settings.repo, check=check)))
 
-    def look() -> str:
+    def probe_sandbox() -> str:
         report = asyncio.run(bridge.probe(loaded.settings.sandbox, existing(state_dir(arguments))))
         return f"{report.level}, workspaces by {report.method}"
 
     draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
-    start = partial(_start_screen, source, loaded.settings, loaded.warnings)
-    return _show(open_session, loaded.settings, start, draft, look=look, use_check=use_check)
+    plan = partial(_plan, source, loaded.settings, loaded.warnings)
+    return _show(Launch(open_session, loaded.settings, NewRun(plan, probe_sandbox, use_check), draft))
 
 
 def attach(arguments: Namespace) -> int:
@@ -91,13 +91,13 @@ def _attach(run: RunListing, settings: Settings) -> int:
     def open_session(_: str | None) -> Session:
         return AttachedSession(run.folder)
 
-    return _show(open_session, settings, draft=_draft_of(run.folder))
+    return _show(Launch(open_session, settings, draft_file=_draft_of(run.folder)))
 
 
 def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
     """Opens the app on a new run whose intent is given; returns the exit status."""
     draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
-    return _show(lambda _: _new_session(arguments, source, settings, intent), settings, draft=draft)
+    return _show(Launch(lambda _: _new_session(arguments, source, settings, intent), settings, draft_file=draft))
 
 
 def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
@@ -117,7 +117,7 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
         return await bridge.resume_run(run.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
 
     arguments.log = run.folder.log
-    return _show(lambda _: _session(arguments, begin), settings, draft=_draft_of(run.folder))
+    return _show(Launch(lambda _: _session(arguments, begin), settings, draft_file=_draft_of(run.folder)))
 
 
 def _new_session(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> Session:
@@ -135,32 +135,15 @@ def _draft_of(folder: RunFolder) -> Path:
     return folder.path.parent / DRAFT
 
 
-def _show(
-    open_session: Callable[[str | None], Session],
-    settings: Settings,
-    start: Callable[[], Start] | None = None,
-    draft: Path | None = None,
-    *,
-    look: Callable[[], str] | None = None,
-    use_check: Callable[[str], None] | None = None,
-) -> int:
+def _show(launch: Launch) -> int:
     opened: list[Session] = []
 
-    def open_(intent: str | None) -> Session:
-        opened.append(open_session(intent))
+    def open_session(intent: str | None) -> Session:
+        opened.append(launch.open_session(intent))
         return opened[-1]
 
     try:
-        return open_app(
-            lambda: commands.app.run_app,
-            open_,
-            settings=settings,
-            themes_folder=config_folder(os.environ) / "themes",
-            start=start,
-            draft_file=draft,
-            look=look,
-            use_check=use_check,
-        )
+        return show_app(launch._replace(open_session=open_session))
     finally:
         with suppress(OSError):  # the terminal may have closed
             for session in opened[-1:]:
@@ -176,13 +159,13 @@ def _session(arguments: Namespace, begin: Callable[[], Awaitable["bridge.LiveRun
     return EmbeddedSession(begun, partial(hand_over, options=as_words(arguments)))
 
 
-def _start_screen(source: SourceRepo, settings: Settings, warnings: tuple[str, ...]) -> Start:
+def _plan(source: SourceRepo, settings: Settings, warnings: tuple[str, ...]) -> RunPlan:
     problem = hint = ""
     try:
         settings = bridge.choose_models(settings, os.environ)
     except SwarmError as error:
         problem, hint = error.message, error.hint
-    return Start(
+    return RunPlan(
         repo=str(source.root),
         branch=source.branch,
         check=settings.repo.check,

@@ -1,17 +1,16 @@
 """`swarm-tui replay RUN`: plays a run's journal back in the app, or prints its state at one moment as JSON."""
 
 import asyncio
-import os
 import sys
 from argparse import Namespace
 
-from tui import commands
-from tui.bridge import JournalReader, RunFolder, config_folder, snapshot_line
+from tui.bridge import JournalReader, RunFolder, snapshot_line
 from tui.commands.options import settings_of
 from tui.commands.prepare import require_terminal
 from tui.commands.recorded_run import recorded_run, seq_at
+from tui.commands.show_app import show_app
+from tui.sessions.launch import Launch
 from tui.sessions.replay import ReplaySession
-from tui.terminal.first_frame import open_app
 
 
 def replay(arguments: Namespace) -> int:
@@ -23,12 +22,7 @@ def replay(arguments: Namespace) -> int:
         return 0
     require_terminal("to print a state without the app: swarm-tui replay RUN --headless --until MOMENT")
     at = seq_at(run.folder, arguments.until) if arguments.until else 0
-    return open_app(
-        lambda: commands.app.run_app,
-        lambda _: ReplaySession(run.folder, at),
-        settings=settings_of(arguments, None).settings,
-        themes_folder=config_folder(os.environ) / "themes",
-    )
+    return show_app(Launch(lambda _: ReplaySession(run.folder, at), settings_of(arguments, None).settings))
 
 
 async def _state(folder: RunFolder, seq: int) -> bytes:

@@ -17,7 +17,7 @@ from tui.format.text import Line
 from tui.format.title import title
 from tui.screens.clipboard_and_editor import Outside
 from tui.screens.confirm_intent import KeyBar
-from tui.sessions.session import Start
+from tui.sessions.launch import RunPlan
 from tui.widgets.markdown import MarkdownEditor
 from tui.widgets.tab_strip import StripWidget
 from tui.widgets.text_view import TextView, fact
@@ -52,13 +52,12 @@ class StartScreen(Outside, Screen[None]):
             self.intent = intent
             self.check = check
 
-    def __init__(self, start: Start, look: Callable[[], str] | None = None) -> None:
-        """`look` finds the sandbox level that a run would have; it takes a moment and is called beside the screen."""
+    def __init__(self, plan: RunPlan, probe_sandbox: Callable[[], str]) -> None:
         super().__init__()
-        self._start = start
-        self._look = look
+        self._plan = plan
+        self._probe_sandbox = probe_sandbox
         self._level = ""
-        self._checked = bool(start.suggested)
+        self._checked = bool(plan.suggested)
 
     def compose(self) -> ComposeResult:
         yield StartTitle(id="header")
@@ -68,8 +67,8 @@ class StartScreen(Outside, Screen[None]):
         with Vertical(id="start-intent") as pane:
             pane.border_title = "what should the swarm build?"
             pane.border_subtitle = Content("Markdown")
-            yield MarkdownEditor(self._start.draft, id="intent-text")
-        check = (("f8", "check"),) if self._start.suggested else ()
+            yield MarkdownEditor(self._plan.draft, id="intent-text")
+        check = (("f8", "check"),) if self._plan.suggested else ()
         keys = (("f2", "start the swarm"), *check, ("f3 f4", "undo redo"), ("f5", "$EDITOR"), ("esc q", "quit"))
         yield KeyBar(keys, id="footer")
 
@@ -77,15 +76,14 @@ class StartScreen(Outside, Screen[None]):
         self.query_one(TextView).can_focus = False
         self._draw()
         self.query_one(MarkdownEditor).focus()
-        if self._look is not None:
-            self.run_worker(self._find_level(self._look))
+        self.run_worker(self._find_level())
 
     def on_resize(self) -> None:
         self._draw()
 
-    async def _find_level(self, look: Callable[[], str]) -> None:
+    async def _find_level(self) -> None:
         try:
-            self._level = await asyncio.to_thread(look)
+            self._level = await asyncio.to_thread(self._probe_sandbox)
         except SwarmError as error:
             self._level = f"none: {error.message}"
         self._draw()
@@ -93,48 +91,48 @@ class StartScreen(Outside, Screen[None]):
     def _draw(self) -> None:
         prose = self.query_one(TextView)
         prose.styles.height = len(self._tell(max(20, self.size.width - 4)))
-        prose.set(self._tell, key=self._start)
+        prose.set(self._tell, key=self._plan)
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.host.save_draft(event.text_area.text)
 
     def _tell(self, cells: int) -> list[Line]:
-        start = self._start
+        plan = self._plan
         lines: list[Line] = []
-        if start.problem:
-            lines += fact("✗ problem", start.problem, "failed bold", cells=cells)
-            lines += fact("", start.hint, cells=cells)
+        if plan.problem:
+            lines += fact("✗ problem", plan.problem, "failed bold", cells=cells)
+            lines += fact("", plan.hint, cells=cells)
         lines += [
-            *fact("repo", start.repo, "text bold", cells=cells),
-            *fact("branch", start.branch or "detached head", cells=cells),
+            *fact("repo", plan.repo, "text bold", cells=cells),
+            *fact("branch", plan.branch or "detached head", cells=cells),
         ]
-        if start.check:
-            lines += fact("check", start.check, cells=cells)
+        if plan.check:
+            lines += fact("check", plan.check, cells=cells)
         elif self._checked:
-            lines += fact("check", f"{start.suggested}   (found in the project; f8 leaves it out)", cells=cells)
+            lines += fact("check", f"{plan.suggested}   (found in the project; f8 leaves it out)", cells=cells)
         else:
-            how = "f8 uses" if start.suggested else "--check 'COMMAND' sets one"
-            lines += fact("check", f"none, so nothing becomes green: {how} {start.suggested}", "paused", cells=cells)
-        for role, model in start.models.items():
+            how = "f8 uses" if plan.suggested else "--check 'COMMAND' sets one"
+            lines += fact("check", f"none, so nothing becomes green: {how} {plan.suggested}", "paused", cells=cells)
+        for role, model in plan.models.items():
             lines += fact(role, model or "none chosen", "text" if model else "paused", cells=cells)
-        if keys := ", ".join(f"{name} {state}" for name, state in start.keys.items()):
+        if keys := ", ".join(f"{name} {state}" for name, state in plan.keys.items()):
             lines += fact("keys", keys, "text", cells=cells)
-        level = self._level or start.sandbox_level
-        asked = " (asked for; trying it…)" if self._look is not None and not self._level else ""
+        level = self._level or plan.sandbox_level
+        asked = " (asked for; trying it…)" if not self._level else ""
         style = "failed bold" if level.startswith(("off", "none")) else "text"
         lines += fact("sandbox", (level or "unknown") + asked, style, cells=cells)
-        for warning in start.warnings:
+        for warning in plan.warnings:
             lines += fact("! warning", warning, "paused", cells=cells)
         return lines
 
     def action_begin(self) -> None:
         text = self.query_one(MarkdownEditor).text.strip()
-        if self._start.problem:
-            self.host.show_note(f"{self._start.problem}: {self._start.hint}", error=True)
+        if self._plan.problem:
+            self.host.show_note(f"{self._plan.problem}: {self._plan.hint}", error=True)
         elif not text:
             self.host.show_note("write first what the swarm should build", error=True)
         else:
-            self.post_message(self.Begin(text, self._start.suggested if self._checked else ""))
+            self.post_message(self.Begin(text, self._plan.suggested if self._checked else ""))
 
     def action_leave_text(self) -> None:
         self.set_focus(None)
@@ -156,7 +154,7 @@ class StartScreen(Outside, Screen[None]):
             editor.focus()
 
     def action_check(self) -> None:
-        self._checked = bool(self._start.suggested) and not self._checked
+        self._checked = bool(self._plan.suggested) and not self._checked
         self._draw()
 
     def action_leave(self) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from enum import StrEnum
 from typing import Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from tui.bridge import (
     AgentId,
@@ -23,28 +23,6 @@ from tui.bridge import (
     Snapshot,
 )
 from tui.format.event_line import EventLine
-
-
-class Start(Struct, frozen=True):
-    """What the start screen shows before a run exists.
-
-    `models` names a model per role, `keys` says of each provider that they need whether its key is there (never the
-    key), `suggested` is a check that the project's files point to when none is set, `draft` the intent to begin
-    editing with. `problem` says why no run can start (no key, say) and `hint` what to do about it; both are empty
-    when one can.
-    """
-
-    repo: str
-    branch: str = ""
-    check: str = ""
-    models: dict[str, str] = field(default_factory=dict)
-    sandbox_level: str = ""
-    warnings: tuple[str, ...] = ()
-    draft: str = ""
-    problem: str = ""
-    hint: str = ""
-    suggested: str = ""
-    keys: dict[str, str] = field(default_factory=dict)
 
 
 class Earlier(Struct, frozen=True):

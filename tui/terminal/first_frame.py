@@ -1,7 +1,6 @@
-"""Opening the app: its first frame is painted by hand, then the screen's library is loaded and takes over.
+"""The first frame: painted without Textual, which takes several times as long to load as everything before it.
 
-Loading takes several times as long as everything before it. What is painted meanwhile is what the app paints first:
-the empty screen in its theme, and the header.
+It is what the app paints first: the empty screen in its theme, and the header.
 """
 
 import os
@@ -11,49 +10,16 @@ import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TextIO
 
 from rich.style import Style
 
-from tui.bridge import Settings
 from tui.format.text import EMPTY, Line, Span, cut, width_of
 from tui.format.title import title
-from tui.sessions.session import Session, Start
-from tui.style.theme import Palette, choose_theme, colours_of
+from tui.style.theme import Palette, colours_of
 
 HEADER = 2
 """Lines of the header at its least."""
-
-
-def open_app(
-    load: Callable[[], Callable[..., int]],
-    open_session: Callable[[str | None], Session],
-    *,
-    settings: Settings,
-    themes_folder: Path,
-    start: Callable[[], Start] | None = None,
-    draft_file: Path | None = None,
-    look: Callable[[], str] | None = None,
-    use_check: Callable[[str], None] | None = None,
-) -> int:
-    """Show the app as `tui.app.run_app` does, beginning at once; returns the exit status.
-
-    `start` is called when the first frame stands. A person's own themes are in `themes_folder`. Raises SwarmError for
-    a theme or keys that cannot be used, and for what broke the session.
-    """
-    themes = choose_theme(settings.theme, themes_folder, os.environ)
-    with first_frame(themes.chosen, "starting…" if start is None else "a new run") as taken:
-        return load()(
-            open_session,
-            settings=settings,
-            themes=themes,
-            start=start() if start is not None else None,
-            draft_file=draft_file,
-            look=look,
-            use_check=use_check,
-            before=taken,
-        )
 
 
 @contextmanager

@@ -1,15 +1,13 @@
 """What the commands that open the app do around it: the intent is looked at, and leaving says where the run stands."""
 
-from collections.abc import Callable
-from pathlib import Path
 from threading import Event as Signal
 
 import pytest
 
 from tests.tui.command_line import TEMPLATE, Answer, Person
-from tui.bridge import Settings
 from tui.commands import open as command
-from tui.sessions.session import CloseMode, Session, Start
+from tui.sessions.launch import Launch, RunPlan
+from tui.sessions.session import CloseMode
 
 
 class Screen:
@@ -17,18 +15,12 @@ class Screen:
 
     def __init__(self, intent: str) -> None:
         self.intent = intent
-        self.start: Start | None = None
+        self.plan: RunPlan | None = None
 
-    def __call__(
-        self,
-        open_session: Callable[[str | None], Session],
-        *,
-        settings: Settings,
-        start: Callable[[], Start],
-        **_: Path | None,
-    ) -> int:
-        self.start = start()
-        session = open_session(self.intent)
+    def __call__(self, launch: Launch) -> int:
+        assert launch.new_run is not None
+        self.plan = launch.new_run.plan()
+        session = launch.open_session(self.intent)
         session.start()
         look = Signal()
         while session.failure() is None and not session.latest()[1].run:
@@ -40,7 +32,7 @@ class Screen:
 
 
 def through(screen: Screen, person: Person, monkeypatch: pytest.MonkeyPatch, *options: str) -> Answer:
-    monkeypatch.setattr(command, "open_app", screen)
+    monkeypatch.setattr(command, "show_app", screen)
     monkeypatch.setattr(command, "require_terminal", lambda _: None)
     return person.swarm(str(person.repo), "--model", "rehearsal:notes?speed=50", *options)
 
@@ -52,9 +44,9 @@ def test_the_unchanged_example_begins_no_run(person: Person, monkeypatch: pytest
     assert answer.status == 2
     assert "is still the example" in answer.error
     assert person.left() == []
-    assert screen.start is not None
-    assert screen.start.check == ""
-    assert screen.start.suggested == "make test"
+    assert screen.plan is not None
+    assert screen.plan.check == ""
+    assert screen.plan.suggested == "make test"
 
 
 def test_leaving_says_the_state_how_to_go_on_and_the_branches(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,23 +6,14 @@ import pytest
 
 from engine.domain import events as e
 from tests.tui.apps import app_on, painted, press, settle, told
-from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import INTENT, small
 from tui.app import SwarmApp
 from tui.bridge import Pause, Resume, SetModel, SetWorkers, Steer, SubmitIntent
-from tui.input.drafts import Drafts
 from tui.screens.confirm_intent import Apply
 from tui.screens.intent import IntentScreen
 from tui.screens.start import StartScreen
-from tui.sessions.session import Start
+from tui.sessions.launch import RunPlan
 from tui.widgets.markdown import MarkdownEditor
-
-
-def drafting(session: FakeSession, file: Path, start: Start | None = None) -> SwarmApp:
-    app = app_on(session, start=start)
-    app._drafts = Drafts(file)
-    app._draft = app._drafts.read() or (start.draft if start else "")
-    return app
 
 
 def editor_of(app: SwarmApp) -> MarkdownEditor:
@@ -101,13 +92,13 @@ async def test_the_editor_of_the_person_gets_the_draft_and_gives_it_back(monkeyp
 async def test_a_draft_is_on_disk_while_it_is_written_and_gone_once_it_runs(tmp_path: Path) -> None:
     file = tmp_path / "repo" / "draft.md"
     session = small()
-    async with drafting(session, file).run_test(size=(120, 40)) as pilot:
+    async with app_on(session, draft_file=file).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         assert not file.exists()
         await press(pilot, "i", *"New: ")
         pilot.app._write_draft()  # what the timer does
         assert file.read_text().startswith("New: # Markdown")
-    async with drafting(session, file).run_test(size=(120, 40)) as pilot:
+    async with app_on(session, draft_file=file).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "i")
         assert editor_of(pilot.app).text.startswith("New: # Markdown")
@@ -119,7 +110,7 @@ async def test_a_draft_is_on_disk_while_it_is_written_and_gone_once_it_runs(tmp_
 async def test_a_disk_that_refuses_a_draft_is_told_and_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     session = small()
-    async with drafting(session, tmp_path / "file" / "draft.md").run_test(size=(120, 40)) as pilot:
+    async with app_on(session, draft_file=tmp_path / "file" / "draft.md").run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "i", "x")
         pilot.app._write_draft()
@@ -142,14 +133,14 @@ async def test_headings_lists_and_code_are_coloured_while_writing() -> None:
 
 
 async def test_the_start_screen_finds_check_keys_and_sandbox_and_keeps_a_draft(tmp_path: Path) -> None:
-    start = Start(
+    plan = RunPlan(
         "/r", "main", suggested="make test", models={"planner": "openai:big"}, keys={"OPENAI_API_KEY": "is set"},
         sandbox_level="auto",
     )  # fmt: skip
     session, file = small(), tmp_path / "draft.md"
-    app = drafting(session, file, start)
     used: list[str] = []
-    app._look, app._use_check = lambda: "namespaced, workspaces by overlay", used.append
+    level = "namespaced, workspaces by overlay"
+    app = app_on(session, plan=plan, level=level, use_check=used.append, draft_file=file)
     async with app.run_test(size=(120, 40)) as pilot:
         await app.workers.wait_for_complete()
         await pilot.pause()

@@ -17,7 +17,8 @@ from tui.format.chart import TimeRange
 from tui.format.event_line import EVENT_KINDS
 from tui.format.text import width_of
 from tui.screens.layout import Pane
-from tui.sessions.session import CloseMode, Start
+from tui.sessions.launch import RunPlan
+from tui.sessions.session import CloseMode
 from tui.widgets.detail import Tab
 from tui.widgets.header import Header
 from tui.widgets.markdown import MOST, MarkdownEditor
@@ -686,9 +687,9 @@ async def test_the_quit_menu_leaves_in_the_way_that_was_asked_for(key: str, mode
 async def test_the_first_run_starts_with_one_key() -> None:
     session = small()
     opened: list[str | None] = []
-    start = Start("/home/me/src/mdconv", "main", "make test", {"planner": "rehearsal:markdown"}, "namespaced")
-    app = app_on(session, start=start)
-    app._open_session = lambda intent: (opened.append(intent), session)[1]  # type: ignore[func-returns-value]
+    plan = RunPlan("/home/me/src/mdconv", "main", "make test", {"planner": "rehearsal:markdown"}, "namespaced")
+    app = app_on(session, plan=plan)
+    app._launch = app._launch._replace(open_session=lambda intent: (opened.append(intent), session)[1])  # type: ignore[func-returns-value]
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         text = painted(app)
@@ -705,8 +706,8 @@ async def test_the_first_run_starts_with_one_key() -> None:
 
 
 async def test_a_run_that_cannot_start_says_why() -> None:
-    start = Start("/r", problem="no model is chosen", hint="swarm-tui demo needs no key", draft="x")
-    async with app_on(small(), start=start).run_test(size=(120, 40)) as pilot:
+    plan = RunPlan("/r", problem="no model is chosen", hint="swarm-tui demo needs no key", draft="x")
+    async with app_on(small(), plan=plan).run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         await pilot.press("f2")
         await pilot.pause()

@@ -15,15 +15,12 @@ from engine.reports.json_lines import snapshot_line
 from engine.runs.folder import RunFolder
 from engine.state.snapshot import Snapshot
 from tests.engine.real_runs import make_repo, settings, started
-from tests.tui.apps import main_of, painted, press, settle, told
+from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.command_line import Person
 from tests.tui.owners import WAIT_S, until
-from tui.app import SwarmApp
 from tui.bridge import Pause, SwarmError
-from tui.input.keymap import Keymap
 from tui.sessions.replay import ReplaySession
 from tui.sessions.session import CloseMode
-from tui.style.theme import load_themes
 
 MODEL = "rehearsal:load?speed=0&planners=1&tasks=5&conflicts=0.5&shell=0&seed=3"
 
@@ -174,8 +171,7 @@ def test_nothing_can_be_commanded_and_nothing_is_written(lived: Lived) -> None:
 
 async def test_its_keys_play_step_seek_and_change_speed(lived: Lived) -> None:
     session = ReplaySession(lived.folder, lived.last // 2)
-    themes, _ = load_themes()
-    app = SwarmApp(lambda _: session, themes=themes, theme="midnight", keymap=Keymap())
+    app = app_on(session)
     async with app.run_test(size=(120, 40)) as pilot:
         await asyncio.to_thread(until, lambda: session.latest()[0], session)
         await settle(pilot)
