@@ -55,5 +55,5 @@ def test_leaving_says_the_state_how_to_go_on_and_the_branches(person: Person, mo
     assert answer.status == 4, answer.err
     run = answer.err.partition("swarm-tui resume ")[2].split("`")[0]
     assert answer.err.startswith("stopped: go on with `swarm-tui resume ")
-    assert f"branch swarm/{run}/trunk" in answer.err
+    assert f"swarm/{run}/trunk" in answer.err
     assert "<!--" not in person.swarm("export", run).out
