@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     )
     from engine.domain.masking import Mask, secrets_of
     from engine.domain.patch import FileDiff, Hunk, Patch, parse_patch
+    from engine.domain.resource_use import AgentUse, LoadLimit, Sample
     from engine.domain.settings import ProviderSettings, Settings
     from engine.domain.types import (
         ROOT,
@@ -86,7 +87,6 @@ if TYPE_CHECKING:
         AgentId,
         AgentPath,
         AgentState,
-        AgentUse,
         Break,
         Check,
         Handoff,
@@ -95,13 +95,11 @@ if TYPE_CHECKING:
         InboxMessage,
         Intent,
         LandingState,
-        LoadLimit,
         Micros,
         ModelName,
         Role,
         RunId,
         RunState,
-        Sample,
         Scratchpad,
         Task,
         TaskId,

@@ -6,12 +6,12 @@ A body's tag is the event's `kind`, in the database as in code. Streamed text is
 from msgspec import Struct
 
 from engine.domain.conversation import Message, StopReason
+from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import Mark, Part
 from engine.domain.types import (
     Agent,
     AgentId,
     AgentState,
-    AgentUse,
     Break,
     CallId,
     Check,
@@ -23,7 +23,6 @@ from engine.domain.types import (
     Intent,
     Landing,
     LandingId,
-    LoadLimit,
     MessageId,
     Micros,
     ModelName,
@@ -32,7 +31,6 @@ from engine.domain.types import (
     Role,
     RunId,
     RunState,
-    Sample,
     Task,
     TaskId,
     ToolCallState,

@@ -6,18 +6,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import json
 
-from engine.domain.types import (
-    AgentId,
-    Break,
-    Check,
-    Handoff,
-    HandoffId,
-    HandoffText,
-    Landing,
-    Micros,
-    Sample,
-    Scratchpad,
-)
+from engine.domain.resource_use import Sample
+from engine.domain.types import AgentId, Break, Check, Handoff, HandoffId, HandoffText, Landing, Micros, Scratchpad
 from engine.journal.blobs import BlobMissing, blob
 from engine.journal.connection import damaged
 from engine.journal.reading import MOST, EventReader

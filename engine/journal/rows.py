@@ -3,19 +3,8 @@
 from msgspec import Struct
 
 from engine.domain.events import Event
-from engine.domain.types import (
-    AgentId,
-    CallId,
-    Check,
-    CommitId,
-    Micros,
-    ModelName,
-    RunId,
-    RunState,
-    Sample,
-    TaskId,
-    TaskKind,
-)
+from engine.domain.resource_use import Sample
+from engine.domain.types import AgentId, CallId, Check, CommitId, Micros, ModelName, RunId, RunState, TaskId, TaskKind
 
 
 class CallRow(Struct, frozen=True):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from engine.domain.types import LoadLimit, Sample
+from engine.domain.resource_use import LoadLimit, Sample
 
 
 class Gate(Protocol):

@@ -10,18 +10,8 @@ from msgspec import Struct
 
 from engine.domain.conversation import Request, Turn
 from engine.domain.events import Draft, Event
-from engine.domain.types import (
-    AgentId,
-    AgentUse,
-    Check,
-    CommitId,
-    LandingState,
-    Micros,
-    ModelName,
-    Sample,
-    TaskId,
-    Usage,
-)
+from engine.domain.resource_use import AgentUse, Sample
+from engine.domain.types import AgentId, Check, CommitId, LandingState, Micros, ModelName, TaskId, Usage
 from engine.state.snapshot import Snapshot
 
 

@@ -6,8 +6,8 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engine.domain.resource_use import LoadLimit, Sample
 from engine.domain.settings import Settings
-from engine.domain.types import LoadLimit, Sample
 
 GIB = 2**30
 MIB = 2**20

@@ -11,7 +11,8 @@ from typing import Protocol
 import psutil  # type: ignore[import-untyped]
 from msgspec import Struct
 
-from engine.domain.types import AgentId, AgentUse, Sample
+from engine.domain.resource_use import AgentUse, Sample
+from engine.domain.types import AgentId
 from engine.ports.protocols import Clock
 from engine.resources import proc
 from engine.resources.build_gate import GateFigures

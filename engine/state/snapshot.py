@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from engine.domain.collisions import Collisions
+from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import BudgetMark, Part, Spent
 from engine.domain.types import (
     ROOT,
@@ -12,7 +13,6 @@ from engine.domain.types import (
     AgentId,
     AgentPath,
     AgentState,
-    AgentUse,
     Break,
     Check,
     CheckMark,
@@ -25,14 +25,12 @@ from engine.domain.types import (
     Landing,
     LandingId,
     LandingState,
-    LoadLimit,
     Micros,
     ModelName,
     Pathology,
     Role,
     RunId,
     RunState,
-    Sample,
     Scratchpad,
     Task,
     TaskId,

@@ -10,8 +10,9 @@ import prompts as prompt_files
 from engine.agents.prompts import Prompts
 from engine.domain import events as e
 from engine.domain.events import Draft
+from engine.domain.resource_use import LoadLimit, Sample
 from engine.domain.settings import Settings
-from engine.domain.types import Intent, LoadLimit, ModelName, Role, RunId, Sample
+from engine.domain.types import Intent, ModelName, Role, RunId
 from engine.orchestrator.swarm import Swarm
 from engine.policy.completion import Outcome
 from engine.ports.world import World

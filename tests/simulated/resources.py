@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from engine.domain.types import AgentId, AgentUse, Check, CommitId, Sample
+from engine.domain.resource_use import AgentUse, Sample
+from engine.domain.types import AgentId, Check, CommitId
 from tests.simulated.merge import Tree
 from tests.simulated.power import Power
 from tests.simulated.time import SimulatedClock

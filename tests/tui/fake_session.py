@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from engine.domain import events as e
 from engine.domain.commands import Cancel, Command, Pause, Resolve, Resume, SetWorkers, Stop, SubmitIntent
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.resource_use import Sample
 from engine.domain.types import (
     Agent,
     AgentId,
@@ -21,7 +22,6 @@ from engine.domain.types import (
     MessageId,
     MessageSource,
     RunState,
-    Sample,
     Scratchpad,
     TaskId,
 )

@@ -4,6 +4,7 @@ from random import Random
 
 from engine.domain import events as e
 from engine.domain.conversation import Message, StopReason, Text
+from engine.domain.resource_use import Sample
 from engine.domain.types import (
     Agent,
     AgentId,
@@ -23,7 +24,6 @@ from engine.domain.types import (
     ModelName,
     Role,
     RunId,
-    Sample,
     Task,
     TaskId,
     TaskSpec,

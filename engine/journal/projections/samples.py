@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from engine.domain import events as e
-from engine.domain.types import AgentUse, Micros, Sample
+from engine.domain.resource_use import AgentUse, Sample
+from engine.domain.types import Micros
 from engine.journal.blobs import Shelf
 from engine.journal.statements import Projections, Statement, Write, insert
 

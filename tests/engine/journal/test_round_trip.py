@@ -12,7 +12,8 @@ from msgspec import Raw, json
 
 from engine.domain import events as e
 from engine.domain.conversation import Message, Opaque, StopReason, Text
-from engine.domain.types import ModelName, Sample, Usage
+from engine.domain.resource_use import Sample
+from engine.domain.types import ModelName, Usage
 from engine.journal.blobs import LIMIT, BlobMissing, Shelf, unpack
 from engine.journal.body_codec import decode_body, encode_body
 from engine.journal.writer import SqliteJournal

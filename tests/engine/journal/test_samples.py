@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from engine.domain import events as e
-from engine.domain.types import AgentId, AgentUse, Sample
+from engine.domain.resource_use import AgentUse, Sample
+from engine.domain.types import AgentId
 from engine.journal.projections.samples import BACK, KEPT, MINUTE, SECOND, TEN_MINUTES
 from engine.journal.writer import SqliteJournal
 from tests.engine.journal.tables import rows

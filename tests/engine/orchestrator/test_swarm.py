@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from engine.agents import nudges
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.domain.resource_use import AgentUse
 from engine.domain.settings import Settings, SwarmSettings, TaskSettings
-from engine.domain.types import AgentId, AgentState, AgentUse, LandingState, ModelName, Role, RunState, TaskState
+from engine.domain.types import AgentId, AgentState, LandingState, ModelName, Role, RunState, TaskState
 from engine.orchestrator.swarm import Swarm
 from engine.policy.completion import Outcome
 from engine.resources.build_gate import BuildGate

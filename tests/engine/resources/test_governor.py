@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.domain.resource_use import Sample
 from engine.domain.settings import Settings, SwarmSettings
-from engine.domain.types import Sample
 from engine.resources.build_gate import BuildGate
 from engine.resources.governor import GIB, MIB, Bounds, Builds, Load, LoadGovernor, decide, decide_builds
 from engine.system import SystemClock

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from engine.domain.types import AgentId, Sample
+from engine.domain.resource_use import Sample
+from engine.domain.types import AgentId
 from engine.resources import proc
 from engine.resources.build_gate import BuildGate
 from engine.resources.meters import SystemMeters

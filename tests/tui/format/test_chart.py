@@ -4,7 +4,7 @@ from math import isnan
 
 import pytest
 
-from engine.domain.types import Sample
+from engine.domain.resource_use import Sample
 from tui.format.chart import HOLDS, TimeRange, per_minute, resample
 from tui.format.numbers import ceiling, chart, octets, price
 

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from engine.domain import events as e
+from engine.domain.resource_use import LoadLimit, Sample
 from engine.domain.settings import Settings
 from engine.domain.spending import Mark, Part
-from engine.domain.types import AgentState, LoadLimit, ModelName, RunState, Sample
+from engine.domain.types import AgentState, ModelName, RunState
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, small, spawn, task, work
 from tui.bridge import Role

@@ -7,8 +7,9 @@ from textual.events import Key, MouseScrollUp, Paste
 from textual.widgets import Input
 
 from engine.domain import events as e
+from engine.domain.resource_use import AgentUse, Sample
 from engine.domain.settings import BudgetSettings, Settings
-from engine.domain.types import AgentId, AgentState, AgentUse, ModelName, Role, Sample
+from engine.domain.types import AgentId, AgentState, ModelName, Role
 from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession, done
 from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
