@@ -9,15 +9,7 @@ from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.commit_message import commit_message
 from engine.domain.events import Draft
-from engine.domain.types import (
-    AgentId,
-    CommitId,
-    HandoffText,
-    Landing,
-    LandingId,
-    LandingState,
-    Task,
-)
+from engine.domain.types import AgentId, CommitId, HandoffText, Landing, LandingId, LandingState, Task
 from engine.ports.protocols import LandResult, Workspace, WorkspaceError
 
 MARKER = b"<<<<<<< trunk"

@@ -13,15 +13,7 @@ from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.events import Draft
-from engine.domain.types import (
-    Agent,
-    AgentId,
-    AgentState,
-    HandoffStatus,
-    HandoffText,
-    Pathology,
-    Usage,
-)
+from engine.domain.types import Agent, AgentId, AgentState, HandoffStatus, HandoffText, Pathology, Usage
 from engine.policy.pathologies import found
 from engine.ports.protocols import WorkspaceLost
 from engine.tools.tool import Answer, faulted, refused

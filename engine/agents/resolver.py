@@ -9,16 +9,7 @@ from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.events import Draft
-from engine.domain.types import (
-    AgentState,
-    CommitId,
-    HandoffStatus,
-    HandoffText,
-    LandingState,
-    Role,
-    Task,
-    TaskId,
-)
+from engine.domain.types import AgentState, CommitId, HandoffStatus, HandoffText, LandingState, Role, Task, TaskId
 from engine.ports.protocols import Workspace, WorkspaceError, WorkspaceLost
 from engine.tools.tool import Answer, refused
 

@@ -9,16 +9,7 @@ from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Draft
-from engine.domain.types import (
-    Agent,
-    AgentPath,
-    AgentState,
-    HandoffId,
-    Intent,
-    MessageSource,
-    Role,
-    RunState,
-)
+from engine.domain.types import Agent, AgentPath, AgentState, HandoffId, Intent, MessageSource, Role, RunState
 
 
 def drafts_for(run: RunContext, command: c.Command) -> tuple[Draft, ...]:
