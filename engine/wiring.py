@@ -22,7 +22,7 @@ from engine.domain.masking import Mask, secrets_of
 from engine.domain.settings import Settings
 from engine.domain.types import AgentId, AgentState, Intent, ModelName, Role, RunState, TaskState
 from engine.domain.units import span_s
-from engine.intent.file_watcher import IntentWatch
+from engine.intent.file_watcher import IntentFileWatcher
 from engine.journal.checkpoints import Chunks
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
@@ -87,7 +87,7 @@ class LiveRun:
             def warn(text: str) -> None:
                 swarm.record(Draft(e.Warned(text)))
 
-            await IntentWatch(file, swarm.clock, lambda: swarm.snapshot.intent, swarm.submit, warn).run()
+            await IntentFileWatcher(file, swarm.clock, lambda: swarm.snapshot.intent, swarm.submit, warn).run()
 
     def summary(self) -> Summary:
         return summarise(self.snapshot, self.swarm.clock.now(), str(self.folder.journal.absolute()))

@@ -27,7 +27,7 @@ class FileState(NamedTuple):
     problem: str = ""
 
 
-class IntentWatch:
+class IntentFileWatcher:
     """`running` gives the newest version, `submit` takes another, `warn` tells why a file is not taken."""
 
     def __init__(

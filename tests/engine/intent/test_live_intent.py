@@ -15,7 +15,7 @@ from engine.domain.events import Event
 from engine.domain.settings import Settings, SwarmSettings
 from engine.domain.types import AgentPath, Intent, ModelName, TaskState
 from engine.intent.effects import intent_effects
-from engine.intent.file_watcher import LOOK_S, MOST, IntentWatch
+from engine.intent.file_watcher import LOOK_S, MOST, IntentFileWatcher
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.orchestrator.swarm import Swarm
@@ -197,7 +197,7 @@ class Watching:
         self.warned: list[str] = []
         self.intent = Intent(1, tick(file.parent), "person", "Do it.\n")
         self._steps = Steps()
-        watch = IntentWatch(file, self._steps, lambda: self.intent, self.submit, self.warned.append)  # type: ignore[arg-type]
+        watch = IntentFileWatcher(file, self._steps, lambda: self.intent, self.submit, self.warned.append)  # type: ignore[arg-type]
         self._task = asyncio.ensure_future(watch.run())
 
     async def submit(self, command: SubmitIntent) -> None:
