@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from engine.domain import events as e
 from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason, Text, ToolCall
+from engine.domain.resource_use import Sample
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 
@@ -108,7 +109,7 @@ class Week:
         self._tell(e.AgentStateChanged(t.AgentState.DONE), planner)
         if self._draw.random() < 0.2:
             self._turn(root, None, [])
-            self._tell(e.Sampled(t.Sample(memory=2**30, cpu=50.0)))
+            self._tell(e.Sampled(Sample(memory=2**30, cpu=50.0)))
         yield True
 
     def _task(self, planner: t.AgentId, number: int) -> Iterator[bool]:

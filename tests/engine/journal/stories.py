@@ -8,6 +8,7 @@ from engine.domain import events as e
 from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason, Text, ToolCall
 from engine.domain.lifecycle import AGENT_TRANSITIONS
+from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.types import AgentId, AgentState, LandingState, RunState, TaskId, TaskState
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
@@ -173,7 +174,7 @@ class Story:
         check = t.Check(self.at, self.snapshot.trunk, self._random.random() < 0.7, 0, self.words(), 1.5)
         body = self._random.choice(
             [
-                e.Sampled(t.Sample(memory=self._random.randint(0, 2**40), cpu=12.5)),
+                e.Sampled(Sample(memory=self._random.randint(0, 2**40), cpu=12.5)),
                 e.Warned(self.words()),
                 e.WorkersLimited(self._random.randint(1, 64), "governor"),
                 e.SubtreePaused(),
@@ -206,8 +207,8 @@ class Story:
 
     def _epoch(self) -> None:
         """The process stops or dies, and another goes on."""
-        self.tell(e.AgentsSampled({agent: t.AgentUse(memory=self.at, cpu=3.5) for agent in self.snapshot.agents}))
-        self.tell(e.LoadLimited(t.LoadLimit(None, 2, "why")))
+        self.tell(e.AgentsSampled({agent: AgentUse(memory=self.at, cpu=3.5) for agent in self.snapshot.agents}))
+        self.tell(e.LoadLimited(LoadLimit(None, 2, "why")))
         if self._random.random() < 0.5:
             self.tell(e.RunStateChanged(RunState.STOPPED, "by hand", 4))
         self.tell(

@@ -17,6 +17,7 @@ from engine.domain.collisions import LARGE, MANY, Tries
 from engine.domain.commands import Stop
 from engine.domain.conversation import Message, Request, StopReason, Text, Turn
 from engine.domain.errors import SwarmError
+from engine.domain.resource_use import AgentUse
 from engine.domain.settings import Settings, SwarmSettings
 from engine.domain.types import LandingState, ModelName
 from engine.journal.writer import SqliteJournal
@@ -166,7 +167,7 @@ async def test_what_subtrees_use_and_locked_indexes_are_told(tmp_path: Path) -> 
     workers = [agent for agent in s.agents.values() if agent.parent is not None]
     planner = s.agents[t.AgentId(str(workers[0].parent))]
     mine = [worker for worker in workers if worker.parent == planner.id][:2]
-    use = t.AgentUse(memory=2**60, cpu=50.0, gate_s=1.0, build_s=3.0)
+    use = AgentUse(memory=2**60, cpu=50.0, gate_s=1.0, build_s=3.0)
     told.tell(e.AgentsSampled({worker.id: use for worker in mine}))
     before = s.index_lock_failures
     for answer in ("exit 128\nfatal: Unable to create '/ws/.git/index.lock': File exists.", "exit 0\nindex.lock"):
