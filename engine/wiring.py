@@ -219,7 +219,7 @@ async def _assemble(
     swarm.on_change(control.publish)
     housekeeper = Housekeeper(folder.trunk)
     resources.push_async_callback(housekeeper.close)
-    swarm.on_change(housekeeper.note)
+    swarm.on_change(housekeeper.on_event)
     return swarm
 
 

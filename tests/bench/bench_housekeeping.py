@@ -17,7 +17,7 @@ from pathlib import Path
 
 from engine.domain.types import CommitId, LandingState, RunId
 from engine.repo.git.trees import FILE, Content
-from engine.repo.landing.housekeeping import EVERY, Housekeeper
+from engine.repo.landing.housekeeping import ROUND_EVERY, Housekeeper
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from tests.bench.bench_landing import content, make_project, path_of
@@ -49,7 +49,7 @@ async def land(folder: Path, landings: int, files: int, *, tidied: bool) -> list
         await asyncio.gather(*(one(number, tip) for number in range(first, min(landings, first + TOGETHER))))
         tip = await trunk.tip()
         done = min(landings, first + TOGETHER)
-        if tidied and done - tidied_at >= EVERY:
+        if tidied and done - tidied_at >= ROUND_EVERY:
             tidied_at = done
             await keeper.tidy()
         if done * 10 // landings > len(found):

@@ -54,7 +54,7 @@ from engine.ports.world import World
 from engine.repo.changes.change import Change
 from engine.repo.git.objects import NewObjects
 from engine.repo.git.pack_writer import pack_body, write_pack
-from engine.repo.landing.group_merge import Offer
+from engine.repo.landing.group_merge import LandingRequest
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
@@ -201,8 +201,8 @@ class Watched(GitTrunk):
 class ByProcesses(Watched):
     """The trunk without groups: git's own merge for each landing, process by process."""
 
-    async def _land_together(self, tip: CommitId, offers: list[Offer]) -> list[Offer]:
-        return offers
+    async def _land_group(self, tip: CommitId, requests: list[LandingRequest]) -> list[LandingRequest]:
+        return requests
 
 
 class Engine:

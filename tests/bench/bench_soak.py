@@ -20,7 +20,7 @@ from engine.journal.connection import log_size
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.repo.git.trees import FILE, Content
-from engine.repo.landing.housekeeping import EVERY, Housekeeper
+from engine.repo.landing.housekeeping import ROUND_EVERY, Housekeeper
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from tests.bench.bench_housekeeping import taken
@@ -88,7 +88,7 @@ class Landings:
             began = time.process_time()
             took.append(await self._land(self.done))
             cpu += time.process_time() - began
-            if self.done % EVERY == 0:
+            if self.done % ROUND_EVERY == 0:
                 await self._keeper.tidy()
         took.sort()
         grown = (self._kb() - before) / count

@@ -1,4 +1,4 @@
-"""Nobody's landed lines vanish silently: many random edits, from old bases, and every line is accounted for."""
+"""No landed line is lost silently: after many random edits from old bases, every line is accounted for."""
 
 import asyncio
 import random
@@ -22,7 +22,7 @@ async def lines_at(bench: Bench, commit: CommitId) -> Lines:
 
 
 def edited(draw: random.Random, lines: Lines, name: str) -> tuple[Lines, set[str], set[str]]:
-    """The lines after a few insertions, replacements and deletions; what was added and what was taken away."""
+    """The lines after a few insertions, replacements and deletions; the lines added and the lines removed."""
     now = {path: list(each) for path, each in lines.items()}
     added: set[str] = set()
     gone: set[str] = set()
@@ -44,9 +44,7 @@ def edited(draw: random.Random, lines: Lines, name: str) -> tuple[Lines, set[str
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_every_landed_line_is_there_until_a_landed_change_that_knew_it_takes_it_away(
-    bench: Bench, seed: int
-) -> None:
+async def test_every_landed_line_stays_until_a_landed_change_that_saw_it_removes_it(bench: Bench, seed: int) -> None:
     draw = random.Random(seed)
     first = {path: [f"{path}:{number}" for number in range(60)] for path in FILES}
     result = await bench.trunk.land(
@@ -58,7 +56,7 @@ async def test_every_landed_line_is_there_until_a_landed_change_that_knew_it_tak
     counts = dict.fromkeys(LandingState, 0)
     for wave in range(4):
         changes = []
-        for worker in range(4):  # each began at one of the last commits, and they land at the same time
+        for worker in range(4):  # each started from one of the last commits, and all land at the same time
             base, lines = draw.choice(known[-3:])
             now, added, gone = edited(draw, lines, f"w{wave}.{worker}")
             change = bench.change(base, {path: content(now[path]) for path in FILES if now[path] != lines[path]})
@@ -71,11 +69,11 @@ async def test_every_landed_line_is_there_until_a_landed_change_that_knew_it_tak
             if result.state is LandingState.MERGED:
                 expected = (expected | added) - gone
             elif result.state is LandingState.CONFLICTED:
-                assert result.conflicts, "what does not land is told, with its files"
+                assert result.conflicts, "a conflict names its files"
         tip = await bench.trunk.tip()
         lines = await lines_at(bench, tip)
         there = [line for each in lines.values() for line in each]
-        assert sorted(there) == sorted(expected), "no line lost, none doubled, none from nowhere"
+        assert sorted(there) == sorted(expected), "no line is lost, duplicated or invented"
         known.append((tip, lines))
     assert counts[LandingState.MERGED] >= 6, counts
     assert counts[LandingState.MERGED] + counts[LandingState.CONFLICTED] + counts[LandingState.EMPTY] == 16

@@ -1,4 +1,4 @@
-"""What every trunk must do, whether it is git's or the simulation's."""
+"""The contract of protocols.Trunk, run against the trunk in git and the simulated one."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ async def test_a_change_on_the_tip_lands(bench: Bench) -> None:
     assert await bench.trunk.read_file(await bench.trunk.tip(), "b.txt") == b"B\n"
 
 
-async def test_a_change_on_an_old_commit_is_merged_onto_the_newest_tip(bench: Bench) -> None:
+async def test_a_change_on_an_old_commit_is_merged_onto_the_tip(bench: Bench) -> None:
     first = bench.change(bench.base, {"a.txt": b"one\n2\n3\n4\n5\n6\n7\n8\n9\n"})
     second = bench.change(bench.base, {"a.txt": b"1\n2\n3\n4\n5\n6\n7\n8\nnine\n"})
     one = await bench.trunk.land(first, message("t-1"))
@@ -26,7 +26,7 @@ async def test_a_change_on_an_old_commit_is_merged_onto_the_newest_tip(bench: Be
     assert await bench.trunk.landed_since(bench.base) == [one.commit, two.commit]
 
 
-async def test_a_change_of_nothing_is_empty(bench: Bench) -> None:
+async def test_a_change_without_differences_is_empty(bench: Bench) -> None:
     tip = await bench.trunk.tip()
     assert (await bench.trunk.land(bench.change(bench.base, {}), message("t-1"))).state is LandingState.EMPTY
     assert await bench.trunk.tip() == tip
@@ -38,7 +38,7 @@ async def test_a_change_that_trunk_has_already_is_empty(bench: Bench) -> None:
     assert (await bench.trunk.land(change, message("t-2"))).state is LandingState.EMPTY
 
 
-async def test_a_conflict_leaves_trunk_and_gives_a_commit_with_markers(bench: Bench) -> None:
+async def test_a_conflict_does_not_move_trunk_and_returns_a_commit_with_markers(bench: Bench) -> None:
     landed = await bench.trunk.land(bench.change(bench.base, {"b.txt": b"theirs\n"}), message("t-1"))
     result = await bench.trunk.land(bench.change(bench.base, {"b.txt": b"mine\n", "x.txt": b"x\n"}), message("t-2"))
     assert (result.state, result.base, result.commit) == (LandingState.CONFLICTED, landed.commit, None)
@@ -58,13 +58,13 @@ async def test_a_resolved_conflict_lands(bench: Bench) -> None:
     assert await bench.trunk.read_file(await bench.trunk.tip(), "b.txt") == b"theirs and mine\n"
 
 
-async def test_deleting_what_trunk_changed_is_a_conflict(bench: Bench) -> None:
+async def test_deleting_a_file_that_trunk_changed_is_a_conflict(bench: Bench) -> None:
     await bench.trunk.land(bench.change(bench.base, {"b.txt": b"theirs\n"}), message("t-1"))
     result = await bench.trunk.land(bench.change(bench.base, {"b.txt": None}), message("t-2"))
     assert (result.state, result.conflicts) == (LandingState.CONFLICTED, ("b.txt",))
 
 
-async def test_a_landing_says_which_of_its_files_are_large(bench: Bench) -> None:
+async def test_a_landing_reports_its_large_files(bench: Bench) -> None:
     lines = [b"line %d\n" % n for n in range(LARGE // 8)]
     first = bench.change(bench.base, {"big": b"".join(lines), "small": b"s\n"})
     landed = await bench.trunk.land(first, message("t-1"))
@@ -84,7 +84,7 @@ async def test_a_landed_task_is_found_by_its_id(bench: Bench) -> None:
     assert await bench.trunk.find_landed(TaskId("t-2")) is None
 
 
-async def test_landings_at_the_same_time_all_land_in_one_line(bench: Bench) -> None:
+async def test_concurrent_landings_make_a_linear_history(bench: Bench) -> None:
     changes = [bench.change(bench.base, {f"f{number}": b"x\n"}) for number in range(12)]
     results = await asyncio.gather(*(bench.trunk.land(change, message(f"t-{at}")) for at, change in enumerate(changes)))
     assert [result.state for result in results] == [LandingState.MERGED] * 12
@@ -95,7 +95,7 @@ async def test_landings_at_the_same_time_all_land_in_one_line(bench: Bench) -> N
     assert [by_commit[commit] for commit in landed] == [bench.base, *landed[:-1]]
 
 
-async def test_of_those_that_conflict_at_the_same_time_one_lands(bench: Bench) -> None:
+async def test_one_of_several_concurrent_conflicting_changes_lands(bench: Bench) -> None:
     changes = [bench.change(bench.base, {"b.txt": b"%d\n" % number}) for number in range(5)]
     results = await asyncio.gather(*(bench.trunk.land(change, message(f"t-{at}")) for at, change in enumerate(changes)))
     states = sorted(result.state for result in results)
@@ -105,7 +105,7 @@ async def test_of_those_that_conflict_at_the_same_time_one_lands(bench: Bench) -
     assert await bench.trunk.tip() == landed
 
 
-async def test_a_file_that_is_not_there_reads_as_none(bench: Bench) -> None:
+async def test_reading_a_missing_file_returns_none(bench: Bench) -> None:
     assert await bench.trunk.read_file(bench.base, "sub/c.txt") == b"c\n"
     assert await bench.trunk.read_file(bench.base, "sub") is None
     assert await bench.trunk.read_file(bench.base, "sub/nothing") is None
@@ -119,7 +119,7 @@ async def test_a_diff_is_a_patch_with_gits_headers(bench: Bench) -> None:
     assert patch.endswith("@@ -1 +1 @@\n-b\n+B\n")
 
 
-async def test_green_moves_and_publishing_says_nothing_when_all_is_well(bench: Bench) -> None:
+async def test_green_moves_and_a_successful_publish_returns_an_empty_string(bench: Bench) -> None:
     assert await bench.trunk.publish() == ""
     result = await bench.trunk.land(bench.change(bench.base, {"b.txt": b"B\n"}), message("t-1"))
     assert result.commit

@@ -1,4 +1,4 @@
-"""The implementations of Trunk that the contract suites run against."""
+"""The trunks that the contract suites run against."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Bench:
 async def git_bench(folder: Path) -> Bench:
     repo = PersonRepo.make(folder / "repo", BASE)
     trunk = await GitTrunk.create(folder, await inspect_repo(repo.root), RunId("r-1"))
-    # Changes are made in a clone, whose objects trunk finds because they are pushed to where copies put theirs.
+    # Changes are made in a clone and pushed, so that trunk finds their objects.
     clone = PersonRepo(folder / "copy")
     repo.git("clone", "-q", str(trunk.git_dir), str(clone.root))
 

@@ -165,7 +165,7 @@ def _(e: b.CheckFinished) -> Words:
 @_tells(b.Published)
 def _(e: b.Published) -> Words:
     if e.left_alone:
-        return Tone.WARN, f"a ref was left alone: {e.left_alone}"
+        return Tone.WARN, f"not published: {e.left_alone}"
     return Tone.ROUTINE, f"published trunk {e.trunk[:10]}{f' and green {e.green[:10]}' if e.green else ''}"
 
 

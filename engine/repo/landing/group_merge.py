@@ -1,7 +1,7 @@
-"""Lands many changes on one tip, in memory: each its own commit, merged path by path where that is git's verdict.
+"""Lands many changes on one tip, in memory: each as a commit of its own, merged path by path as git would.
 
-What bears on other paths (renames, folders that went away, links, submodules) is left to git; so is the merge of a
-file's contents, for all changes of a group at once.
+Whatever affects other paths (renames, removed folders, symlinks, submodules) is left to git. So are merges of file
+contents that are not certain, for all changes of a group at once.
 """
 
 import asyncio
@@ -17,43 +17,43 @@ from engine.repo.changes.change import Change, message_bytes
 from engine.repo.git.objects import FILE_MODES, SUBMODULE_MODE, TREE_MODE, NewObjects, ObjectId, ObjectStore, TreeEntry
 from engine.repo.landing import line_merge
 
-WHO = "swarm-tui <swarm@localhost>"
-CONFLICTS = "conflicts of a merge, with markers\n"
+COMMITTER = "swarm-tui <swarm@localhost>"
+CONFLICT_MESSAGE = "conflicts of a merge, with markers\n"
 
 _ATTRIBUTES = b".gitattributes"
 
 
 @dataclass(eq=False)
-class Offer:
-    """A change that waits to be landed with a message, and who is told. `kept` is the change where it is in memory."""
+class LandingRequest:
+    """A change that waits to land with a message. `change` is set if it is in memory; `result` receives the outcome."""
 
     commit: CommitId
-    kept: Change | None
+    change: Change | None
     message: str
-    told: asyncio.Future[LandResult]
+    result: asyncio.Future[LandResult]
 
 
-class Question(Struct, frozen=True):
-    """Three contents of one file that are to be merged: as it was, on trunk, and in a change."""
+class FileMerge(Struct, frozen=True):
+    """A three-way merge of one file: its content in the base, on trunk (`ours`), and in the change (`theirs`)."""
 
     path: bytes
-    old: ObjectId
+    base: ObjectId
     ours: ObjectId
     theirs: ObjectId
 
 
-class Answer(Struct, frozen=True):
-    """What git made of a question; with conflict markers when not clean."""
+class MergedFile(Struct, frozen=True):
+    """The content that git merged; unless `clean`, it has conflict markers."""
 
     clean: bool
     data: bytes
 
 
-class Group:
-    """One group on its way. Landings that `decide` lets through move its `tip`; nothing is on disk until pack_body.
+class GroupMerge:
+    """Merges one group. Each landing that succeeds moves its `tip`; nothing is on disk until `new` is packed.
 
-    `knows` tells whether a commit is on trunk, `on_disk` what a commit changes (None: it cannot be read). `at` is the
-    time of the commits, in seconds since 1970.
+    `on_trunk` says whether a commit is on trunk; `read_change` reads a change from disk (None: not readable). `at` is
+    the time of the commits, in seconds since 1970.
     """
 
     def __init__(
@@ -61,99 +61,100 @@ class Group:
         store: ObjectStore,
         tip: CommitId,
         root: ObjectId,
-        knows: Callable[[CommitId], bool],
-        on_disk: Callable[[CommitId], Change | None],
+        on_trunk: Callable[[CommitId], bool],
+        read_change: Callable[[CommitId], Change | None],
         at: int,
     ) -> None:
         self.tip = tip
         self.new = NewObjects(store)
-        self.results: list[tuple[Offer, LandResult]] = []
-        self.questions: dict[bytes, Question] = {}
+        self.results: list[tuple[LandingRequest, LandResult]] = []
+        self.file_merges: dict[bytes, FileMerge] = {}
         self._root = root
-        self._knows = knows
-        self._on_disk = on_disk
+        self._on_trunk = on_trunk
+        self._read_change = read_change
         self._at = at
-        self._answers: dict[Question, tuple[bool, ObjectId]] = {}
-        self._attributes_moved = False
+        self._merged: dict[FileMerge, tuple[bool, ObjectId]] = {}
+        self._attributes_changed = False
 
     @property
     def root(self) -> ObjectId:
         """The tree of the tip."""
         return self._root
 
-    def decide(self, offers: list[Offer]) -> tuple[list[Offer], list[Offer]]:
-        """Give each offer its result. Returns those that wait for answers to `questions`, and those git must merge."""
-        self.questions = {}
-        waiting: list[Offer] = []
-        left: list[Offer] = []
-        for offer in offers:
-            merge = self._merge(offer)
-            if merge is None or (merge.questions and self._attributes_moved):
-                left.append(offer)
-            elif open_ones := [question for question in merge.questions if not self._knows_answer(question)]:
-                waiting.append(offer)
-                for question in open_ones:
-                    self.questions.setdefault(question.path, question)
+    def merge(self, requests: list[LandingRequest]) -> tuple[list[LandingRequest], list[LandingRequest]]:
+        """Give each request its result. Returns those that wait for `file_merges`, and those that git must merge."""
+        self.file_merges = {}
+        waiting: list[LandingRequest] = []
+        for_git: list[LandingRequest] = []
+        for request in requests:
+            merge = self._merge_paths(request)
+            if merge is None or (merge.file_merges and self._attributes_changed):
+                for_git.append(request)
+            elif missing := [file for file in merge.file_merges if not self._is_merged(file)]:
+                waiting.append(request)
+                for file in missing:
+                    self.file_merges.setdefault(file.path, file)
             else:
-                self.results.append((offer, self._finish(offer, merge)))
-        return waiting, left
+                self.results.append((request, self._finish(request, merge)))
+        return waiting, for_git
 
-    def _merge(self, offer: Offer) -> "_Merge | None":
-        change = offer.kept or self._on_disk(offer.commit)
-        if change is None or not self._knows(change.base):
+    def _merge_paths(self, request: LandingRequest) -> "_PathMerge | None":
+        change = request.change or self._read_change(request.commit)
+        if change is None or not self._on_trunk(change.base):
             return None
         if change.objects is not None:
             self.new.borrowed.update(change.objects.unwritten)
-        merge = _Merge(self.new, change, self._root)
+        merge = _PathMerge(self.new, change, self._root)
         try:
-            return merge if merge.by_path() else None
+            return merge if merge.run() else None
         except KeyError:
-            return None  # git will say which object is missing, to this one alone
+            return None  # an object is missing: git will name it, and only this request fails
 
-    def _knows_answer(self, question: Question) -> bool:
-        if question in self._answers:
+    def _is_merged(self, file: FileMerge) -> bool:
+        """Whether the result of a file merge is known, after trying to merge its lines without git."""
+        if file in self._merged:
             return True
         try:
-            old, ours, theirs = (self.new.read(oid) for oid in (question.old, question.ours, question.theirs))
-            data = None if self._have_a_say(question.path) else line_merge.merged(old, ours, theirs)
+            base, ours, theirs = (self.new.read(oid) for oid in (file.base, file.ours, file.theirs))
+            data = None if self._attributes_may_apply(file.path) else line_merge.merge_lines(base, ours, theirs)
         except KeyError:
-            return False  # git will say which object is missing
+            return False  # an object is missing: git will name it
         if data is None:
             return False
-        self._keep(question, Answer(True, data))
+        self._add_merged(file, MergedFile(True, data))
         return True
 
-    def _have_a_say(self, path: bytes) -> bool:
-        """Whether the tip's `.gitattributes` may say how a file's contents are merged."""
-        for folder in (b"", *(above + b"/" for above in _above(path))):
+    def _attributes_may_apply(self, path: bytes) -> bool:
+        """Whether the tip's `.gitattributes` may change how a file's content is merged."""
+        for folder in (b"", *(parent + b"/" for parent in _parents(path))):
             found = self.new.entry(self._root, folder + _ATTRIBUTES)
             if (
                 found is not None
                 and found[0] in FILE_MODES
-                and any(word in self.new.read(found[1]) for word in line_merge.TELLING)
+                and any(word in self.new.read(found[1]) for word in line_merge.MERGE_ATTRIBUTES)
             ):
                 return True
         return False
 
-    def answer(self, answers: dict[bytes, Answer]) -> None:
-        """Take what git made of the questions, by path."""
-        for path, answer in answers.items():
-            self._keep(self.questions[path], answer)
+    def add_merged_files(self, merged: dict[bytes, MergedFile]) -> None:
+        """Take the contents that git merged for `file_merges`, by path."""
+        for path, file in merged.items():
+            self._add_merged(self.file_merges[path], file)
 
-    def _keep(self, question: Question, answer: Answer) -> None:
-        oid = self.new.id_of(b"blob", answer.data)
-        self.new.borrowed[oid] = (b"blob", answer.data)
-        self._answers[question] = (answer.clean, oid)
+    def _add_merged(self, file: FileMerge, merged: MergedFile) -> None:
+        oid = self.new.id_of(b"blob", merged.data)
+        self.new.borrowed[oid] = (b"blob", merged.data)
+        self._merged[file] = (merged.clean, oid)
 
-    def _finish(self, offer: Offer, merge: "_Merge") -> LandResult:
+    def _finish(self, request: LandingRequest, merge: "_PathMerge") -> LandResult:
         edits = dict(merge.edits)
         conflicts = []
-        for question, mode in merge.questions.items():
-            clean, oid = self._answers[question]
+        for file, mode in merge.file_merges.items():
+            clean, oid = self._merged[file]
             if not clean:
-                conflicts.append(question.path)
-            if (mode, oid) != self.new.entry(self._root, question.path):
-                edits[question.path] = (mode, oid)
+                conflicts.append(file.path)
+            if (mode, oid) != self.new.entry(self._root, file.path):
+                edits[file.path] = (mode, oid)
         if not conflicts and not edits:
             return LandResult(LandingState.EMPTY, self.tip)
         tree = self.new.edit_tree(self._root, edits)
@@ -161,27 +162,28 @@ class Group:
             if entry is not None:
                 self.new.adopt(entry[1])
         if conflicts:
-            merged = self.new.commit(tree, [self.tip], WHO, self._at, CONFLICTS.encode())
-            named = tuple(sorted(_shown(path) for path in conflicts))
-            reason = "\n".join(f"CONFLICT (content): Merge conflict in {path}" for path in named)
+            merged = self.new.commit(tree, [self.tip], COMMITTER, self._at, CONFLICT_MESSAGE.encode())
+            names = tuple(sorted(_text(path) for path in conflicts))
+            reason = "\n".join(f"CONFLICT (content): Merge conflict in {path}" for path in names)
             return LandResult(
-                LandingState.CONFLICTED, self.tip, conflicts=named, merged=CommitId(merged.hex()), reason=reason
+                LandingState.CONFLICTED, self.tip, conflicts=names, merged=CommitId(merged.hex()), reason=reason
             )
-        commit = CommitId(self.new.commit(tree, [self.tip], WHO, self._at, message_bytes(offer.message)).hex())
-        paths = tuple(sorted(_shown(path) for path in edits))
+        message = message_bytes(request.message)
+        commit = CommitId(self.new.commit(tree, [self.tip], COMMITTER, self._at, message).hex())
+        paths = tuple(sorted(_text(path) for path in edits))
         large = large_files(self.new, edits)
         result = LandResult(LandingState.MERGED, self.tip, commit=commit, paths=paths, large=large)
-        self._attributes_moved |= any(path.rpartition(b"/")[2] == _ATTRIBUTES for path in edits)
+        self._attributes_changed |= any(path.rpartition(b"/")[2] == _ATTRIBUTES for path in edits)
         self.tip, self._root = commit, tree
         return result
 
 
-class _Merge:
-    """One change merged onto a tree, path by path.
+class _PathMerge:
+    """Merges one change onto a tree, path by path.
 
-    A merge finds renames only among files that one side deleted and the other changed or deleted, or in folders
-    that one side removed and the other added to (git's merge-ort: relevant renames). Without those, paths are
-    decided one by one.
+    Git looks for renames only among files that one side deleted and the other changed or deleted, and in folders that
+    one side removed and the other added to ("relevant renames" of merge-ort). Without those, each path can be merged
+    on its own.
     """
 
     def __init__(self, new: NewObjects, change: Change, root: ObjectId) -> None:
@@ -189,37 +191,37 @@ class _Merge:
         self._change = change
         self._root = root
         self.edits: dict[bytes, TreeEntry | None] = {}
-        self.questions: dict[Question, bytes] = {}
-        """With the mode that the merged file will have."""
+        self.file_merges: dict[FileMerge, bytes] = {}
+        """With the mode of the merged file."""
 
-    def by_path(self) -> bool:
-        """Find `edits` and `questions`; False when only git can tell."""
+    def run(self) -> bool:
+        """Find `edits` and `file_merges`; False when only git can merge the change."""
         changed = self._new.differences(self._change.base_tree, self._change.tree)
-        return all(self._path(path, was, theirs) for path, (was, theirs) in changed.items())
+        return all(self._merge_path(path, base, theirs) for path, (base, theirs) in changed.items())
 
-    def _path(self, path: bytes, was: TreeEntry | None, theirs: TreeEntry | None) -> bool:
+    def _merge_path(self, path: bytes, base: TreeEntry | None, theirs: TreeEntry | None) -> bool:
         ours = self._new.entry(self._root, path)
-        if any(entry is not None and entry[0] == SUBMODULE_MODE for entry in (was, theirs, ours)):
+        if any(entry is not None and entry[0] == SUBMODULE_MODE for entry in (base, theirs, ours)):
             return False
-        if ours == was:
+        if ours == base:
             self.edits[path] = theirs
-            return (was is not None or self._has_room(path)) and (theirs is not None or self._may_go(path))
-        if ours is None or was is None or theirs is None:
+            return (base is not None or self._can_add(path)) and (theirs is not None or self._can_delete(path))
+        if ours is None or base is None or theirs is None:
             return ours is not None and ours == theirs
-        if any(entry[0] not in FILE_MODES for entry in (was, theirs, ours)):
+        if any(entry[0] not in FILE_MODES for entry in (base, theirs, ours)):
             return ours == theirs
-        mode = theirs[0] if ours[0] == was[0] else ours[0]
-        if len({was[1], ours[1], theirs[1]}) == 3:
-            self.questions[Question(path, was[1], ours[1], theirs[1])] = mode
+        mode = theirs[0] if ours[0] == base[0] else ours[0]
+        if len({base[1], ours[1], theirs[1]}) == 3:
+            self.file_merges[FileMerge(path, base[1], ours[1], theirs[1])] = mode
         else:
-            merged = (mode, theirs[1] if ours[1] == was[1] else ours[1])
+            merged = (mode, theirs[1] if ours[1] == base[1] else ours[1])
             if merged != ours:
                 self.edits[path] = merged
         return True
 
-    def _has_room(self, path: bytes) -> bool:
-        """Whether a new file's folders are there, or were not there before either: else they may have been renamed."""
-        for folder in _above(path):
+    def _can_add(self, path: bytes) -> bool:
+        """Whether each folder of a new file is on trunk or new to both sides; otherwise trunk may have renamed it."""
+        for folder in _parents(path):
             found = self._new.entry(self._root, folder)
             if found is None:
                 return self._new.entry(self._change.base_tree, folder) is None
@@ -227,9 +229,9 @@ class _Merge:
                 return False
         return True
 
-    def _may_go(self, path: bytes) -> bool:
-        """Whether the folder that goes with a file, if one does, is on trunk as the change knew it."""
-        for folder in _above(path):
+    def _can_delete(self, path: bytes) -> bool:
+        """Whether the folder that the deletion removes, if any, is on trunk as it was in the change's base."""
+        for folder in _parents(path):
             left = self._new.entry(self._change.tree, folder)
             if left is None or left[0] != TREE_MODE:
                 return self._new.entry(self._root, folder) == self._new.entry(self._change.base_tree, folder)
@@ -237,16 +239,16 @@ class _Merge:
 
 
 def large_files(new: NewObjects, edits: Mapping[bytes, TreeEntry | None]) -> dict[str, int]:
-    """The sizes of the files among those that are large."""
-    kept = [(path, entry[1]) for path, entry in edits.items() if entry is not None and entry[0] in FILE_MODES]
-    return {_shown(path): size for path, oid in kept if (size := len(new.read(oid))) >= LARGE}
+    """The sizes of the large files among `edits`."""
+    files = [(path, entry[1]) for path, entry in edits.items() if entry is not None and entry[0] in FILE_MODES]
+    return {_text(path): size for path, oid in files if (size := len(new.read(oid))) >= LARGE}
 
 
-def _above(path: bytes) -> list[bytes]:
-    """The folders that a path is in, the outermost first."""
+def _parents(path: bytes) -> list[bytes]:
+    """The folders that a path is in, from the top down."""
     parts = path.split(b"/")
     return [b"/".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def _shown(path: bytes) -> str:
+def _text(path: bytes) -> str:
     return path.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What has landed: trunk's commits since the run's base and the tasks they carry, read from git once, then kept."""
+"""Keeps trunk's commits since the run's base, and the tasks they landed, in memory after reading them from git once."""
 
 import asyncio
 
@@ -9,12 +9,12 @@ from engine.repo.git.git import Git
 TASK_TRAILER = "Swarm-Task"
 
 
-class History:
-    """First parents only, oldest first. `follow` must be told of every tip before anything else is asked."""
+class TrunkHistory:
+    """Trunk's commits along first parents, oldest first. Call `update_to` with the current tip before any query."""
 
     def __init__(self, git: Git, base: CommitId) -> None:
         self._git = git
-        self._following = asyncio.Lock()
+        self._updating = asyncio.Lock()
         self._start([base])
 
     def _start(self, order: list[CommitId]) -> None:
@@ -22,20 +22,20 @@ class History:
         self._place = {commit: place for place, commit in enumerate(order)}
         self._tasks: dict[TaskId, CommitId] = {}
 
-    async def follow(self, tip: CommitId) -> None:
-        """Read what is new up to `tip`, which someone else may have set. Raises SwarmError (git)."""
-        async with self._following:
+    async def update_to(self, tip: CommitId) -> None:
+        """Read new commits up to `tip`, which another process may have set. Raises SwarmError (git)."""
+        async with self._updating:
             known = self._order[-1]
             if tip == known:
                 return
             log = await self._log(f"{known}..{tip}")
-            if not log or log[0][1] != known:  # it does not go on from there
+            if not log or log[0][1] != known:  # trunk was rewritten: it no longer contains the newest known commit
                 log = await self._log(f"{self._order[0]}..{tip}")
                 self._start(self._order[:1])
             for commit, _, message in log:
-                self.landed(commit, message)
+                self.append(commit, message)
 
-    def landed(self, commit: CommitId, message: str) -> None:
+    def append(self, commit: CommitId, message: str) -> None:
         """Add a commit on top, unless it is known."""
         if commit in self._place:
             return
@@ -48,16 +48,16 @@ class History:
     def __contains__(self, commit: CommitId) -> bool:
         return commit in self._place
 
-    def of_task(self, task: TaskId) -> CommitId | None:
+    def commit_of(self, task: TaskId) -> CommitId | None:
         return self._tasks.get(task)
 
     def since(self, commit: CommitId) -> list[CommitId] | None:
-        """The commits after one; None when it is not among those known."""
+        """The commits after `commit`; None when it is not in the history."""
         place = self._place.get(commit)
         return None if place is None else self._order[place + 1 :]
 
     async def _log(self, commits: str) -> list[tuple[CommitId, str, str]]:
-        """Id, first parent and message, oldest first."""
+        """Id, first parent and message of each commit, oldest first."""
         log = await self._git.run("log", "--first-parent", "--reverse", "-z", "--format=%H %P%n%B", commits, "--")
         found = []
         for entry in log.out.decode("utf-8", "replace").split("\0"):

@@ -1,9 +1,9 @@
-"""Keeps a trunk's objects few and small over a long run, without ever taking one away.
+"""Repacks a trunk's objects during a long run without ever deleting an object.
 
-PackRollup are joined geometrically: only those that are small beside what is to be written, so that a week of landings
-rewrites each object a few times. What a new pack replaces stays until the next round, for whoever has it open. Objects
-that no ref names are kept like all others: a live copy may stand on them. (`git repack -d` refuses a repo with
-`extensions.preciousObjects`, and would drop those.)
+Packs are joined geometrically: only packs that are small relative to the new one, so that a week of landings rewrites
+each object only a few times. Files that a new pack replaces stay until the next round, because readers may have them
+open. Unreachable objects are kept too: a live workspace may depend on them. (`git repack -d` refuses to run with
+`extensions.preciousObjects`, and would delete them.)
 """
 
 import asyncio
@@ -16,47 +16,47 @@ from engine.domain.errors import SwarmError
 from engine.domain.events import Event
 from engine.repo.git.git import Git
 
-EVERY = 2_000
+ROUND_EVERY = 2_000
 """Landings between two rounds."""
-LOOSE = 2_000
-"""Loose objects that are left alone."""
-PACKS = 128
-"""PackRollup that are left alone: more than landings leave in one process, which join their own as they go."""
+MAX_LOOSE = 2_000
+"""With fewer loose objects and fewer than MAX_PACKS packs, a round does nothing."""
+MAX_PACKS = 128
+"""More packs than one process leaves behind: landings join their own packs as they go."""
 GROWTH = 2
 TRIES = 5
-AGAIN_S = 0.2
-"""Seconds between two tries: landings take away many packs in a row."""
-HOURS = 3_600.0
+RETRY_S = 0.2
+"""Seconds between two tries: landings delete many packs in a row."""
+TIMEOUT_S = 3_600.0
 
 log = logging.getLogger("swarm")
 
 
 class Housekeeper:
-    """Tidies the objects of one trunk beside its landings. All methods are for one event loop."""
+    """Repacks the objects of one trunk while landings go on. Use from one event loop."""
 
     def __init__(self, git_dir: Path) -> None:
         self._objects = git_dir / "objects"
-        self._git = Git(git_dir, git_dir=git_dir, timeout_s=HOURS)
+        self._git = Git(git_dir, git_dir=git_dir, timeout_s=TIMEOUT_S)
         self._landings = 0
         self._replaced: list[Path] = []
         self._round: asyncio.Task[None] | None = None
 
-    def note(self, event: Event) -> None:
-        """Look at an event that has just happened; now and then begin a round."""
+    def on_event(self, event: Event) -> None:
+        """Count landings; start a round every ROUND_EVERY of them."""
         if isinstance(event.body, e.LandingFinished) and event.body.landing.commit is not None:
             self._landings += 1
-            if self._landings >= EVERY and (self._round is None or self._round.done()):
+            if self._landings >= ROUND_EVERY and (self._round is None or self._round.done()):
                 self._landings = 0
-                self._round = asyncio.create_task(self._tidy_quietly())
+                self._round = asyncio.create_task(self._tidy_and_log_errors())
 
-    async def _tidy_quietly(self) -> None:
+    async def _tidy_and_log_errors(self) -> None:
         try:
             await self.tidy()
         except (SwarmError, OSError) as error:
-            log.warning("the trunk's objects were not tidied: %s", error)
+            log.warning("cannot repack the trunk's objects: %s", error)
 
     async def tidy(self) -> None:
-        """One round. Raises SwarmError (git) or OSError; then nothing has been taken away."""
+        """Run one round. Raises SwarmError (git) or OSError; no object is lost then."""
         for path in self._replaced:
             path.unlink(missing_ok=True)
         self._replaced = []
@@ -64,18 +64,18 @@ class Housekeeper:
             try:
                 self._replaced = await self._join()
                 return
-            except (SwarmError, FileNotFoundError):  # landings join their own packs at times, under our hands
+            except (SwarmError, FileNotFoundError):  # landings join and delete their own packs at the same time
                 if left == 1:
                     raise
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_S)
 
     async def _join(self) -> list[Path]:
-        """Write one pack of what is small; returns the files that it replaces."""
-        packs, loose = await asyncio.to_thread(self._found)
-        packs = small(packs)
-        if len(packs) < PACKS and len(loose) < LOOSE:
+        """Join small packs and loose objects into one pack; returns the files that it replaces."""
+        packs, loose = await asyncio.to_thread(self._find)
+        packs = packs_to_join(packs)
+        if len(packs) < MAX_PACKS and len(loose) < MAX_LOOSE:
             return []
-        before = [await self._listed(pack) for pack in packs]
+        before = [await self._object_ids(pack) for pack in packs]
         written = await self._git.text(
             *("-c", "pack.threads=1", "pack-objects", "--quiet", "--delta-base-offset", "--stdin-packs", "--unpacked"),
             str(self._objects / "pack" / "pack"),
@@ -84,20 +84,20 @@ class Housekeeper:
         if not written:
             return []
         new = self._objects / "pack" / f"pack-{written}.pack"
-        have = await self._listed(new)
-        done = [pack for pack, held in zip(packs, before, strict=True) if pack != new and held <= have]
-        files = [pack.with_suffix(ending) for pack in done for ending in (".idx", ".pack")]
-        return [*files, *(path for path in loose if path.parent.name + path.name in have)]
+        contained = await self._object_ids(new)
+        replaced = [pack for pack, ids in zip(packs, before, strict=True) if pack != new and ids <= contained]
+        files = [pack.with_suffix(ending) for pack in replaced for ending in (".idx", ".pack")]
+        return [*files, *(path for path in loose if path.parent.name + path.name in contained)]
 
     async def close(self) -> None:
-        """A round under way is given up: what it was writing is no pack yet."""
+        """Cancel a running round; its unfinished pack is not visible to git."""
         if self._round is not None:
             self._round.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._round
 
-    def _found(self) -> tuple[list[Path], list[Path]]:
-        """Whole packs that nobody keeps, and loose objects."""
+    def _find(self) -> tuple[list[Path], list[Path]]:
+        """Complete packs without a `.keep` file, and loose objects."""
         packs = [
             pack
             for pack in (self._objects / "pack").glob("pack-*.pack")
@@ -105,24 +105,24 @@ class Housekeeper:
         ]
         return packs, list(self._objects.glob("[0-9a-f][0-9a-f]/*"))
 
-    async def _listed(self, pack: Path) -> set[str]:
-        """The ids of what is in a pack."""
+    async def _object_ids(self, pack: Path) -> set[str]:
+        """The ids of the objects in a pack."""
         index = await asyncio.to_thread(pack.with_suffix(".idx").read_bytes)
         listing = await self._git.text("show-index", stdin=index)
         return {line.split(" ")[1] for line in listing.splitlines()}
 
 
-def small(packs: list[Path]) -> list[Path]:
-    """Those that are to become one: from the smallest up, each that is not much larger than all before together."""
-    taken: list[Path] = []
+def packs_to_join(packs: list[Path]) -> list[Path]:
+    """The packs to join: from the smallest up, each that is at most GROWTH times as large as all before it together."""
+    chosen: list[Path] = []
     total = 0
     sizes: list[tuple[int, Path]] = []
     for pack in packs:
         with contextlib.suppress(FileNotFoundError):
             sizes.append((pack.stat().st_size, pack))
     for size, pack in sorted(sizes):
-        if taken and size > GROWTH * total:
+        if chosen and size > GROWTH * total:
             break
-        taken.append(pack)
+        chosen.append(pack)
         total += size
-    return taken if len(taken) > 1 else []
+    return chosen if len(chosen) > 1 else []

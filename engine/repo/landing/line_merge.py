@@ -1,23 +1,23 @@
-"""Merges the contents of a file without asking git where there is but one way to: changes that lie apart.
+"""Merges the lines of a file without git, if it is certain how git would merge them.
 
-What differs between two texts is certain when, of the lines between their common beginning and their common end, those
-that both have stand in the same order and only once in each, and beginning and end each hold a line that the older text
-has only once. Then git's histogram diff pairs these lines and no others: any other pair is of a line that the older
-text has more often, which yields to a line that it has once; a match is extended as far as it goes; and no change can
-slide, for that takes a line that goes or comes and stands beside as well. Changes of two sides with a line between
-them that neither touches are no conflict.
+The diff of two texts is certain if, between their common start and their common end, the lines that both have occur
+only once in each and in the same order, and if the common start and the common end each have a line that occurs only
+once in the older text. Git's histogram diff then matches exactly these lines: it prefers a line that occurs once in the
+older text to one that occurs more often, it extends a match as far as possible, and no change can slide, because that
+takes a removed or added line that also occurs next to it. Changes of two sides do not conflict if there is a line
+between them that neither side changes.
 """
 
 from collections import Counter
 
 from msgspec import Struct
 
-BINARY_LOOK = 8_000
-"""Bytes in which git looks for a zero to tell that a file is no text."""
-LARGEST = 1 << 20
-"""Bytes of a file that is looked at here; with a larger one git is quicker."""
-TELLING = (b"merge", b"binary", b"[attr]")
-"""Words without which a `.gitattributes` has no say in how contents are merged."""
+BINARY_PROBE_BYTES = 8_000
+"""Git treats a file as binary if there is a zero byte among this many first bytes."""
+MAX_BYTES = 1 << 20
+"""Larger files are left to git, which is faster for them."""
+MERGE_ATTRIBUTES = (b"merge", b"binary", b"[attr]")
+"""A `.gitattributes` file without any of these words does not affect how contents are merged."""
 
 
 class Edit(Struct, frozen=True):
@@ -28,17 +28,17 @@ class Edit(Struct, frozen=True):
     lines: list[bytes]
 
 
-def merged(old: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-    """What `git merge` makes of the three, without a conflict; None where only git can tell."""
-    if any(len(data) > LARGEST or b"\0" in data[:BINARY_LOOK] for data in (old, ours, theirs)):
+def merge_lines(old: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+    """The content that `git merge` would produce without a conflict; None if it is not certain."""
+    if any(len(data) > MAX_BYTES or b"\0" in data[:BINARY_PROBE_BYTES] for data in (old, ours, theirs)):
         return None
     lines = _lines(old)
-    mine, others = edits(lines, _lines(ours)), edits(lines, _lines(theirs))
-    if mine is None or others is None:
+    our_edits, their_edits = find_edits(lines, _lines(ours)), find_edits(lines, _lines(theirs))
+    if our_edits is None or their_edits is None:
         return None
     out: list[bytes] = []
     done = -1
-    for edit in sorted([*mine, *others], key=lambda edit: edit.start):
+    for edit in sorted([*our_edits, *their_edits], key=lambda edit: edit.start):
         if edit.start <= done:
             return None
         out += [*lines[max(done, 0) : edit.start], *edit.lines]
@@ -46,36 +46,38 @@ def merged(old: bytes, ours: bytes, theirs: bytes) -> bytes | None:
     return b"".join([*out, *lines[max(done, 0) :]])
 
 
-def edits(old: list[bytes], new: list[bytes]) -> list[Edit] | None:
-    """What makes `new` of `old`, from the beginning on; None where it is not certain."""
-    before = _same(old, new)
-    after = _same(old[before:][::-1], new[before:][::-1])
-    here, there = len(old) - after, len(new) - after
-    were, are = Counter(old), Counter(new)
-    stay = [line for line in old[before:here] if line in are]
-    if stay != [line for line in new[before:there] if line in were]:
+def find_edits(old: list[bytes], new: list[bytes]) -> list[Edit] | None:
+    """The edits from `old` to `new`, in order; None if they are not certain."""
+    before = _common_start(old, new)
+    after = _common_start(old[before:][::-1], new[before:][::-1])
+    old_end, new_end = len(old) - after, len(new) - after
+    old_counts, new_counts = Counter(old), Counter(new)
+    common = [line for line in old[before:old_end] if line in new_counts]
+    if common != [line for line in new[before:new_end] if line in old_counts]:
         return None
-    if any(were[line] > 1 or are[line] > 1 for line in stay):
+    if any(old_counts[line] > 1 or new_counts[line] > 1 for line in common):
         return None
-    if any(same and all(were[line] > 1 for line in same) for same in (old[:before], old[here:])):
+    if any(same and all(old_counts[line] > 1 for line in same) for same in (old[:before], old[old_end:])):
         return None
     found: list[Edit] = []
-    was = now = before
-    for line in stay:
-        at, to = old.index(line, was), new.index(line, now)
-        if (at, to) != (was, now):
-            found.append(Edit(was, at, new[now:to]))
-        was, now = at + 1, to + 1
-    return [*found, Edit(was, here, new[now:there])] if (was, now) != (here, there) else found
+    old_at = new_at = before
+    for line in common:
+        old_match, new_match = old.index(line, old_at), new.index(line, new_at)
+        if (old_match, new_match) != (old_at, new_at):
+            found.append(Edit(old_at, old_match, new[new_at:new_match]))
+        old_at, new_at = old_match + 1, new_match + 1
+    if (old_at, new_at) != (old_end, new_end):
+        found.append(Edit(old_at, old_end, new[new_at:new_end]))
+    return found
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """As git counts them: a line ends with a line feed and nothing else."""
+    """Split lines as git does: only at a line feed."""
     *lines, rest = data.split(b"\n")
     return [line + b"\n" for line in lines] + ([rest] if rest else [])
 
 
-def _same(one: list[bytes], other: list[bytes]) -> int:
-    """How many lines are the same at the beginning of both."""
+def _common_start(one: list[bytes], other: list[bytes]) -> int:
+    """The number of equal lines at the start of both."""
     pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (mine, others) in pairs if mine != others), min(len(one), len(other)))
+    return next((at for at, (line, other_line) in pairs if line != other_line), min(len(one), len(other)))

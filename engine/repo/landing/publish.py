@@ -1,4 +1,4 @@
-"""Brings trunk and green into the person's repo as two refs, and touches nothing else there."""
+"""Publishes trunk and green as two refs in the user's repository, and changes nothing else there."""
 
 from pathlib import Path
 
@@ -15,24 +15,25 @@ _FETCH = (
     "--no-prune",
     "--show-forced-updates",  # without the check git takes any update for a fast-forward
 )
+_CHECKED_OUT = "it is checked out"
 _CONFIG = ("fetch.prune=false", "fetch.fsckObjects=false", "transfer.fsckObjects=false", "fetch.output=full")
 
 
 async def publish(trunk_git: Path, root: Path, run: str, names: list[str]) -> str:
-    """Fetch `refs/heads/NAME` of the trunk repo as `refs/heads/swarm/RUN/NAME` of the repo at `root`.
+    """Fetch `refs/heads/NAME` of the trunk's repository into `refs/heads/swarm/RUN/NAME` of the repository at `root`.
 
-    A ref that is checked out in a work tree, or that someone moved elsewhere, is left alone. Returns one line for
-    each of those, or an empty string. Raises SwarmError (git) when git fails for another reason.
+    A ref that is checked out in a work tree, or that someone moved, is not updated. Returns one line for each of those,
+    or an empty string. Raises SwarmError (git) when git fails for another reason.
     """
     git = Git(root, config=_CONFIG)
     targets = {name: f"refs/heads/swarm/{run}/{name}" for name in names}
-    taken = await _checked_out(git)
-    left = [_left(targets[name], "it is checked out") for name in names if targets[name] in taken]
-    for name in [name for name in names if targets[name] not in taken]:
-        # One by one: git refuses a fetch as a whole when it refuses one of its refs.
+    checked_out = await _checked_out_branches(git)
+    skipped = [_skipped(targets[name], _CHECKED_OUT) for name in names if targets[name] in checked_out]
+    for name in [name for name in names if targets[name] not in checked_out]:
+        # One by one, because git rejects a whole fetch when it rejects one of its refs.
         if reason := await _fetch(git, trunk_git, f"refs/heads/{name}", targets[name]):
-            left.append(_left(targets[name], reason))
-    return "\n".join(left)
+            skipped.append(_skipped(targets[name], reason))
+    return "\n".join(skipped)
 
 
 async def _fetch(git: Git, trunk_git: Path, source: str, target: str) -> str:
@@ -40,11 +41,11 @@ async def _fetch(git: Git, trunk_git: Path, source: str, target: str) -> str:
     if result.exit == 0:
         return ""
     if "refusing to fetch into" in result.err:
-        return "it is checked out"
+        return _CHECKED_OUT
     if "non-fast-forward" in result.err or "[rejected]" in result.err:
-        return "someone moved it"
+        return "someone else moved it"
     if "cannot lock ref" in result.err or ".lock': File exists" in result.err:
-        return "another git process holds it"
+        return "another git process has locked it"
     raise SwarmError(
         ErrorKind.GIT,
         f"cannot publish {target}: {result.error_line}",
@@ -52,12 +53,12 @@ async def _fetch(git: Git, trunk_git: Path, source: str, target: str) -> str:
     )
 
 
-async def _checked_out(git: Git) -> set[str]:
-    """The branches that any work tree of the repo has checked out, as full names of refs."""
+async def _checked_out_branches(git: Git) -> set[str]:
+    """The full ref names of the branches that are checked out in any work tree of the repository."""
     listing = await git.run("worktree", "list", "--porcelain", "-z")
     lines = listing.out.decode("utf-8", "replace").split("\0")
     return {line.removeprefix("branch ") for line in lines if line.startswith("branch ")}
 
 
-def _left(target: str, reason: str) -> str:
-    return f"{target.removeprefix('refs/heads/')} is left alone: {reason}"
+def _skipped(target: str, reason: str) -> str:
+    return f"{target.removeprefix('refs/heads/')} not updated: {reason}"

@@ -1,4 +1,4 @@
-"""The trunk of one run: lands changes by model-free merge and compare-and-swap, in a bare repo of its own."""
+"""The trunk of one run, in a bare repository of its own: lands changes by merge and compare-and-swap."""
 
 import asyncio
 import contextlib
@@ -13,6 +13,7 @@ from engine.domain.collisions import LARGE
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId, LandingState, RunId, TaskId
 from engine.ports.protocols import LandResult
+from engine.repo.changes.change import message_bytes
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.alternates import object_folders, write_alternates
 from engine.repo.git.commit_patch import patch_between
@@ -21,9 +22,9 @@ from engine.repo.git.objects import NewObjects, ObjectStore
 from engine.repo.git.pack_rollup import PackRollup
 from engine.repo.git.refs import STALE_S, Refs
 from engine.repo.git.sizes import file_sizes
-from engine.repo.landing.group_merge import CONFLICTS, Group, Offer
-from engine.repo.landing.history import History
-from engine.repo.landing.merge import Merger
+from engine.repo.landing.group_merge import CONFLICT_MESSAGE, GroupMerge, LandingRequest
+from engine.repo.landing.history import TrunkHistory
+from engine.repo.landing.merge import GitMerger
 from engine.repo.landing.publish import publish
 from engine.repo.source import SourceRepo
 
@@ -33,19 +34,18 @@ _TRUNK = "refs/heads/trunk"
 _GREEN = "refs/heads/green"
 _BASE = "refs/swarm/base"
 _TRIES = 20
-_TOGETHER = 256
-"""Landings of one group."""
+_GROUP_SIZE = 256
 _ROUNDS = 4
-"""How often a group asks git about contents; landings that change the same file need a round each."""
-_TOO_LONG = "git took too long to merge it: a large file in which lines repeat was changed on trunk as well"
+"""How often a group has git merge file contents; landings that change the same file need a round each."""
+_TOO_LONG = "merging took too long: trunk also changed a large file with many repeated lines"
 _T = TypeVar("_T")
 
 
 class GitTrunk:
-    """Implements protocols.Trunk. Whoever makes one holds the run's lock: it takes all stale git locks away.
+    """Implements protocols.Trunk. The caller must hold the run's lock, because opening removes all git lock files.
 
-    Landings of this process queue up; those that wait land together. Another process may move the ref at any time;
-    what is under way is then merged again. `offers` take finished changes from the copies of this process.
+    Landings of this process are queued, and those in the queue land as a group. Another process may move the ref at
+    any time; the group is then merged again. `pending` takes finished changes from the workspaces of this process.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class GitTrunk:
         base: CommitId,
         object_format: str,
         refs: Refs | None = None,
-        merger: Merger | None = None,
+        merger: GitMerger | None = None,
     ) -> None:
         self.git_dir = git_dir
         self.base = base
@@ -64,37 +64,34 @@ class GitTrunk:
         self._run = run
         self._git = Git(git_dir, git_dir=git_dir)
         self._refs = refs or Refs(git_dir)
-        self._merger = merger or Merger(git_dir, object_format)
+        self._merger = merger or GitMerger(git_dir, object_format)
         self._store = ObjectStore(git_dir, object_format)
         self._packs = PackRollup(git_dir / "objects" / "pack", self._store.new_hash)
-        self._history = History(self._git, base)
-        self._waiting: list[Offer] = []
-        self._lander: asyncio.Task[None] | None = None
+        self._history = TrunkHistory(self._git, base)
+        self._queue: list[LandingRequest] = []
+        self._landing: asyncio.Task[None] | None = None
         self.pending = PendingChanges(git_dir, self._store)
         self._publishing = asyncio.Lock()
 
     @classmethod
     async def create(cls, folder: Path, source: SourceRepo, run: RunId) -> "GitTrunk":
-        """Make `FOLDER/trunk.git` with trunk at the source's base. It is there whole or not at all.
-
-        Raises SwarmError (git).
-        """
-        half, git_dir = folder / f"{NAME}.new", folder / NAME
+        """Create `FOLDER/trunk.git`, complete or not at all, with trunk at the base. Raises SwarmError (git)."""
+        unfinished, git_dir = folder / f"{NAME}.new", folder / NAME
         if git_dir.exists():
-            raise SwarmError(ErrorKind.STATE, f"{git_dir} is there already", "resume the run instead")
-        shutil.rmtree(half, ignore_errors=True)
+            raise SwarmError(ErrorKind.STATE, f"{git_dir} exists already", "resume the run instead")
+        shutil.rmtree(unfinished, ignore_errors=True)
         await Git(folder).run(
             *("init", "--quiet", "--bare", "--template=", "--initial-branch=trunk"),
-            *(f"--object-format={source.object_format}", str(half)),
+            *(f"--object-format={source.object_format}", str(unfinished)),
         )
-        write_alternates(half, object_folders(source.objects))
+        write_alternates(unfinished, object_folders(source.objects))
         if source.shallow:
-            shutil.copyfile(source.common_dir / "shallow", half / "shallow")
-        git = Git(half, git_dir=half)
+            shutil.copyfile(source.common_dir / "shallow", unfinished / "shallow")
+        git = Git(unfinished, git_dir=unfinished)
         for key, value in (
             ("core.repositoryFormatVersion", "1"),
-            ("extensions.preciousObjects", "true"),  # live copies borrow objects that no ref names
-            ("core.fsync", "committed,reference"),  # a told landing survives a power cut; costs 1.7 times the time
+            ("extensions.preciousObjects", "true"),  # live workspaces borrow unreachable objects
+            ("core.fsync", "committed,reference"),  # a reported landing survives a power cut; takes 1.7 times as long
             ("gc.auto", "0"),
             ("gc.pruneExpire", "never"),
             ("receive.autogc", "false"),
@@ -105,12 +102,12 @@ class GitTrunk:
             await git.run("config", key, value)
         for ref in (_BASE, _TRUNK):
             await git.run("update-ref", ref, source.base)
-        half.rename(git_dir)
+        unfinished.rename(git_dir)
         return await cls.open(folder)
 
     @classmethod
-    async def open(cls, folder: Path, *, refs: Refs | None = None, merger: Merger | None = None) -> "GitTrunk":
-        """Open the trunk that `create` made. Raises SwarmError (state) when it is not there or not whole."""
+    async def open(cls, folder: Path, *, refs: Refs | None = None, merger: GitMerger | None = None) -> "GitTrunk":
+        """Open an existing trunk. Raises SwarmError (state) when it is missing or damaged."""
         git_dir = (folder / NAME).absolute()
         if not git_dir.is_dir():
             raise SwarmError(ErrorKind.STATE, f"no trunk in {folder}", "was the run's folder moved or removed?")
@@ -126,7 +123,9 @@ class GitTrunk:
             object_format = await git.text("rev-parse", "--show-object-format")
         except SwarmError as error:
             raise SwarmError(
-                ErrorKind.STATE, f"the trunk in {folder} cannot be read: {error.message}", "is the repo where it was?"
+                ErrorKind.STATE,
+                f"cannot read the trunk in {folder}: {error.message}",
+                "was your repo moved or removed?",
             ) from error
         trunk = cls(git_dir, Path(source_root), run, base, object_format, refs, merger)
         trunk._merger.prepare()
@@ -135,7 +134,7 @@ class GitTrunk:
     async def tip(self) -> CommitId:
         found = await self._refs.read(_TRUNK)
         if found is None:
-            raise SwarmError(ErrorKind.GIT, f"{_TRUNK} is gone from {self.git_dir}", "restore it, then resume")
+            raise SwarmError(ErrorKind.GIT, f"{_TRUNK} is missing in {self.git_dir}", "restore it, then resume")
         return found
 
     async def green(self) -> CommitId | None:
@@ -143,151 +142,156 @@ class GitTrunk:
         return await self._refs.read(_GREEN)
 
     async def land(self, change: CommitId, message: str) -> LandResult:
-        """See protocols.Trunk. Raises SwarmError (git) when git or the disk fails; it has not landed then.
+        """See protocols.Trunk. Raises SwarmError (git) when git or the disk fails; the change has not landed then.
 
-        Landings that wait at the same time land as a group: in one pack, by one swap of the ref. Cancelled while it
-        waits, a landing does not take place; cancelled later, it does, and the cancellation arrives afterwards.
+        Requests that are queued at the same time land as a group: in one pack, with one swap of the ref. A request that
+        is cancelled in the queue does not land; one that is cancelled later does, and then raises CancelledError.
         """
-        offer = Offer(change, self.pending.get(change), message, asyncio.get_running_loop().create_future())
-        self._waiting.append(offer)
-        if self._lander is None or self._lander.done():
-            self._lander = asyncio.create_task(self._land_waiting(), name="landing")
+        request = LandingRequest(change, self.pending.get(change), message, asyncio.get_running_loop().create_future())
+        self._queue.append(request)
+        if self._landing is None or self._landing.done():
+            self._landing = asyncio.create_task(self._land_queue(), name="landing")
         try:
-            return await asyncio.shield(offer.told)
+            return await asyncio.shield(request.result)
         except asyncio.CancelledError:
-            if offer in self._waiting:
-                self._waiting.remove(offer)
-            elif not offer.told.done():
-                await asyncio.wait([offer.told])
-                offer.told.cancelled() or offer.told.exception()  # seen
+            if request in self._queue:
+                self._queue.remove(request)
+            elif not request.result.done():
+                await asyncio.wait([request.result])
+                request.result.cancelled() or request.result.exception()  # marks the exception as retrieved
             raise
 
-    async def _land_waiting(self) -> None:
-        while self._waiting:
-            offers, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
-            for offer in await self._told(offers, self._land_together):
-                await self._told([offer], self._land_by_git)
+    async def _land_queue(self) -> None:
+        while self._queue:
+            requests, self._queue = self._queue[:_GROUP_SIZE], self._queue[_GROUP_SIZE:]
+            for request in await self._land_with_retries(requests, self._land_group):
+                await self._land_with_retries([request], self._land_by_git)
             if await asyncio.to_thread(self._packs.roll_up):
                 self._store.reopen()
 
-    async def _told(
-        self, offers: list[Offer], land: Callable[[CommitId, list[Offer]], Awaitable[list[Offer] | None]]
-    ) -> list[Offer]:
-        """Land, again while trunk moves meanwhile. Afterwards each offer is told, or waits, or is in the answer."""
-        left: list[Offer] = []
+    async def _land_with_retries(
+        self,
+        requests: list[LandingRequest],
+        land: Callable[[CommitId, list[LandingRequest]], Awaitable[list[LandingRequest] | None]],
+    ) -> list[LandingRequest]:
+        """Call `land`, again whenever another process has moved trunk. Returns the requests that git must merge.
+
+        All others have a result afterwards, or are back in the queue.
+        """
+        for_git: list[LandingRequest] = []
         try:
             for _ in range(_TRIES):
-                tip = await self._follow()
-                result = await land(tip, offers)
-                if result is not None:
-                    left = result
-                    return left
-            refused = LandResult(LandingState.REFUSED, tip, reason=f"trunk moved {_TRIES} times meanwhile")
-            for offer in offers:
-                offer.told.set_result(refused)
+                tip = await self._update_history()
+                remaining = await land(tip, requests)
+                if remaining is not None:
+                    for_git = remaining
+                    return for_git
+            refused = LandResult(LandingState.REFUSED, tip, reason=f"trunk moved {_TRIES} times during the merge")
+            for request in requests:
+                request.result.set_result(refused)
         except Exception as error:
-            for offer in offers:
-                if not offer.told.done():
-                    offer.told.set_exception(_trouble(error))
+            for request in requests:
+                if not request.result.done():
+                    request.result.set_exception(_copy_of(error))
         finally:
-            for offer in offers:
-                if not offer.told.done() and offer not in left and offer not in self._waiting:
-                    offer.told.cancel()  # the program ends
-        return left
+            for request in requests:
+                if not request.result.done() and request not in for_git and request not in self._queue:
+                    request.result.cancel()  # the program is exiting
+        return for_git
 
-    async def _land_together(self, tip: CommitId, offers: list[Offer]) -> list[Offer] | None:
-        """One try to land on `tip` all that can be merged path by path; None when trunk has moved.
+    async def _land_group(self, tip: CommitId, requests: list[LandingRequest]) -> list[LandingRequest] | None:
+        """Try once to land all changes that can be merged path by path; None when trunk has moved.
 
-        Returns what git must merge. What took too many rounds of asking git about contents goes back to the queue.
+        Returns the requests that git must merge. Requests that need more than _ROUNDS file merges go back to the queue.
         """
-        group = await asyncio.to_thread(self._group, tip)
+        group = await asyncio.to_thread(self._start_group, tip)
         if group is None:
-            return offers
-        waiting, left = await asyncio.to_thread(group.decide, offers)
+            return requests
+        waiting, for_git = await asyncio.to_thread(group.merge, requests)
         for _ in range(_ROUNDS):
             if not waiting:
                 break
             try:
-                answers = await self._merger.merge_contents(tip, group.questions.values(), group.new)
-            except GitTimeoutError:  # one by one, so that the file that takes so long stops no other landing
-                waiting, left = [], [*left, *waiting]
+                merged = await self._merger.merge_files(tip, group.file_merges.values(), group.new)
+            except GitTimeoutError:  # git merges them one by one, so that only the slow one fails
+                waiting, for_git = [], [*for_git, *waiting]
                 break
-            group.answer(answers)
-            waiting, more = await asyncio.to_thread(group.decide, waiting)
-            left += more
+            group.add_merged_files(merged)
+            waiting, more = await asyncio.to_thread(group.merge, waiting)
+            for_git += more
         if group.new.unwritten:
             await asyncio.to_thread(self._packs.add, group.new)
-        if group.tip != tip and not await _whole(self._refs.compare_and_swap(_TRUNK, group.tip, tip)):
+        if group.tip != tip and not await _finish(self._refs.compare_and_swap(_TRUNK, group.tip, tip)):
             return None
-        for offer, result in group.results:
+        for request, result in group.results:
             if result.commit is not None:
-                self._moved(result, offer.message)
-        self._waiting[:0] = waiting
-        for offer, result in group.results:
-            offer.told.set_result(result)
-        return left
+                self._tip_moved(result, request.message)
+        self._queue[:0] = waiting
+        for request, result in group.results:
+            request.result.set_result(result)
+        return for_git
 
-    async def _land_by_git(self, tip: CommitId, offers: list[Offer]) -> list[Offer] | None:
-        """One try to land a single change by git's own merge; None when trunk has moved."""
-        [offer] = offers
-        if offer.kept is not None:
-            await asyncio.to_thread(self.pending.write, offer.kept)
-        result = await self._merge_by_git(tip, offer)
+    async def _land_by_git(self, tip: CommitId, requests: list[LandingRequest]) -> list[LandingRequest] | None:
+        """Try once to land a single change with git's own merge; None when trunk has moved."""
+        [request] = requests
+        if request.change is not None:
+            await asyncio.to_thread(self.pending.write, request.change)
+        result = await self._merge_by_git(tip, request)
         if result is None:
             return None
         if result.commit is not None:
-            self._moved(result, offer.message)
-        offer.told.set_result(result)
+            self._tip_moved(result, request.message)
+        request.result.set_result(result)
         return []
 
-    async def _merge_by_git(self, tip: CommitId, offer: Offer) -> LandResult | None:
+    async def _merge_by_git(self, tip: CommitId, request: LandingRequest) -> LandResult | None:
         try:
-            merge = await self._merger.merge(tip, offer.commit)
+            merge = await self._merger.merge(tip, request.commit)
         except GitTimeoutError:
             return LandResult(LandingState.REFUSED, tip, reason=_TOO_LONG)
         if merge.refused:
             return LandResult(LandingState.REFUSED, tip, reason=merge.refused)
         if merge.conflicts:
-            merged = await self._commit(merge.tree, tip, CONFLICTS)
+            merged = await self._commit(merge.tree, tip, CONFLICT_MESSAGE)
             return LandResult(
                 LandingState.CONFLICTED, tip, conflicts=merge.conflicts, merged=merged, reason=merge.reason
             )
-        paths = await self._changed(tip, merge.tree)
+        paths = await self._changed_paths(tip, merge.tree)
         if not paths:
             return LandResult(LandingState.EMPTY, tip)
-        commit = await self._commit(merge.tree, tip, offer.message)
+        commit = await self._commit(merge.tree, tip, request.message)
         sizes = await asyncio.to_thread(file_sizes, self.git_dir, commit, paths)
         large = {path: size for path, size in sizes.items() if size >= LARGE}
-        if not await _whole(self._refs.compare_and_swap(_TRUNK, commit, tip)):
+        if not await _finish(self._refs.compare_and_swap(_TRUNK, commit, tip)):
             return None
         return LandResult(LandingState.MERGED, tip, commit=commit, paths=paths, large=large)
 
-    def _group(self, tip: CommitId) -> Group | None:
-        """None when only git can read this repo: other ids than SHA-1, or paths that the library cannot follow."""
+    def _start_group(self, tip: CommitId) -> GroupMerge | None:
+        """None when only git can read the repository: SHA-256 ids, or alternates that pygit2 cannot resolve."""
         try:
             root = self.pending.tree_of(tip)
         except KeyError:
             return None
-        return Group(self._store, tip, root, self._history.__contains__, self.pending.from_disk, int(time.time()))
+        return GroupMerge(self._store, tip, root, self._history.__contains__, self.pending.from_disk, int(time.time()))
 
-    def _moved(self, result: LandResult, message: str) -> None:
-        """Tell those who keep track of the tip that a landing has moved it."""
+    def _tip_moved(self, result: LandResult, message: str) -> None:
+        """Update the parts that keep track of the tip after a landing."""
         assert result.commit is not None
-        self._history.landed(result.commit, message)
-        self._merger.moved(result.base, result.commit, result.paths)
+        self._history.append(result.commit, message)
+        self._merger.tip_moved(result.base, result.commit, result.paths)
 
-    async def _follow(self) -> CommitId:
-        """The tip, with the history known up to it."""
+    async def _update_history(self) -> CommitId:
+        """Read the history up to the tip; returns the tip."""
         tip = await self.tip()
-        await self._history.follow(tip)
+        await self._history.update_to(tip)
         return tip
 
     async def find_landed(self, task: TaskId) -> CommitId | None:
-        await self._follow()
-        return self._history.of_task(task)
+        await self._update_history()
+        return self._history.commit_of(task)
 
     async def landed_since(self, commit: CommitId) -> list[CommitId]:
-        await self._follow()
+        await self._update_history()
         known = self._history.since(commit)
         if known is not None:
             return known
@@ -296,65 +300,68 @@ class GitTrunk:
 
     async def read_file(self, commit: CommitId, path: str) -> bytes | None:
         try:
-            return await asyncio.to_thread(self._content, commit, os.fsencode(path))
+            return await asyncio.to_thread(self._read_object, commit, os.fsencode(path))
         except (KeyError, ValueError):
-            pass  # the library cannot read it; git can
+            pass  # pygit2 cannot read it, but git can
         listing = await self._git.run("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
-        about, _, name = listing.out.rstrip(b"\0").partition(b"\t")
-        if not about.startswith(b"100") or name != os.fsencode(path):
+        meta, _, name = listing.out.rstrip(b"\0").partition(b"\t")
+        if not meta.startswith(b"100") or name != os.fsencode(path):
             return None
-        return (await self._git.run("cat-file", "blob", about.split(b" ")[2].decode("ascii"))).out
+        return (await self._git.run("cat-file", "blob", meta.split(b" ")[2].decode("ascii"))).out
 
-    def _content(self, commit: CommitId, path: bytes) -> bytes | None:
-        """A regular file's content. Raises KeyError or ValueError where git has to be asked."""
+    def _read_object(self, commit: CommitId, path: bytes) -> bytes | None:
+        """A regular file's content. Raises KeyError or ValueError when only git can read it."""
         entry = NewObjects(self._store).entry(self.pending.tree_of(commit), path)
         return self._store.read(entry[1]) if entry is not None and entry[0].startswith(b"100") else None
 
     async def diff(self, old: CommitId, new: CommitId) -> str:
-        """See protocols.Trunk. A patch over 32 MiB is cut at the end of a line."""
+        """See protocols.Trunk. The patch is cut after the last full line within 32 MiB."""
         return await patch_between(self._git, old, new)
 
     async def move_green(self, commit: CommitId) -> None:
-        """Move green forward to a commit of trunk; an older one than green leaves it where it is.
+        """Move green forward to a commit of trunk; does nothing if green is there or beyond already.
 
-        Raises SwarmError (git) when the commit is not on trunk, or when someone else moves green at once.
+        Raises SwarmError (git) when the commit is not on trunk, or when another process moves green at the same time.
         """
         if not await self._is_ancestor(commit, _TRUNK):
-            raise SwarmError(ErrorKind.GIT, f"{commit[:12]} is not on trunk", "green moves along trunk only")
+            raise SwarmError(ErrorKind.GIT, f"{commit[:12]} is not on trunk", "green can only move along trunk")
         old = await self.green()
         if old is not None and await self._is_ancestor(commit, old):
             return
-        if not await _whole(self._refs.compare_and_swap(_GREEN, commit, old)):
-            raise SwarmError(ErrorKind.GIT, "green was moved by someone else", "leave refs/heads/green to the swarm")
+        if not await _finish(self._refs.compare_and_swap(_GREEN, commit, old)):
+            raise SwarmError(
+                ErrorKind.GIT, "another process moved green", f"don't move refs/heads/green in {self.git_dir}"
+            )
 
     async def publish(self) -> str:
-        """See protocols.Trunk. The first one, before any landing, pins base in the person's repo."""
+        """See protocols.Trunk. Publishing before the first landing protects the base from gc in the user's repo."""
         async with self._publishing:
             names = ["trunk"] if await self.green() is None else ["trunk", "green"]
-            return await _whole(publish(self.git_dir, self._source_root, self._run, names))
+            return await _finish(publish(self.git_dir, self._source_root, self._run, names))
 
-    async def _changed(self, tip: CommitId, tree: str) -> tuple[str, ...]:
+    async def _changed_paths(self, tip: CommitId, tree: str) -> tuple[str, ...]:
         listing = await self._git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", tip, tree, "--")
         return tuple(sorted(name.decode("utf-8", "replace") for name in listing.out.split(b"\0") if name))
 
     async def _commit(self, tree: str, parent: CommitId, message: str) -> CommitId:
-        text = message.replace("\0", " ").encode("utf-8", "replace")
-        return CommitId((await self._git.run("commit-tree", tree, "-p", parent, "-F", "-", stdin=text or b"\n")).text)
+        return CommitId(
+            await self._git.text("commit-tree", tree, "-p", parent, "-F", "-", stdin=message_bytes(message))
+        )
 
     async def _is_ancestor(self, commit: CommitId, of: str) -> bool:
         result = await self._git.run("merge-base", "--is-ancestor", commit, of, accept=(0, 1))
         return result.exit == 0
 
 
-def _trouble(error: Exception) -> Exception:
-    """One for each who is told."""
+def _copy_of(error: Exception) -> Exception:
+    """An exception of its own for each request: a shared one would collect the tracebacks of all."""
     if isinstance(error, SwarmError):
         return SwarmError(error.kind, error.message, error.hint)
-    return disk_error("the landing cannot be written", error) if isinstance(error, OSError) else error
+    return disk_error("cannot write the landing", error) if isinstance(error, OSError) else error
 
 
-async def _whole(work: Coroutine[object, object, _T]) -> _T:
-    """Run to the end even when cancelled: a half-done swap of a ref leaves a lock behind."""
+async def _finish(work: Coroutine[object, object, _T]) -> _T:
+    """Run to the end even when cancelled: an interrupted swap of a ref would leave a lock file behind."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
@@ -364,13 +371,13 @@ async def _whole(work: Coroutine[object, object, _T]) -> _T:
 
 
 def _remove_leftovers(git_dir: Path) -> None:
-    """Remove what killed processes left, locks and half a pack: whoever holds the run's lock is alone here."""
+    """Remove lock files and unfinished packs of killed processes. Safe because the caller holds the run's lock."""
     for folder, folders, files in os.walk(git_dir):
         folders[:] = [name for name in folders if name != "objects"]
         for name in files:
             if name.endswith(".lock"):
                 (Path(folder) / name).unlink(missing_ok=True)
-    for half in (git_dir / "objects" / "pack").glob("tmp_*"):
+    for unfinished in (git_dir / "objects" / "pack").glob("tmp_*"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - half.stat().st_mtime > STALE_S:  # a git that outlived its engine may be at work
-                half.unlink()
+            if time.time() - unfinished.stat().st_mtime > STALE_S:  # a git process may have outlived its engine
+                unfinished.unlink()

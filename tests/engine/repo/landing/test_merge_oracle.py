@@ -1,4 +1,4 @@
-"""Landing decides as `git merge` does in a checkout: same verdict, same files."""
+"""Landing merges as `git merge` does in a checkout: the same conflicts, the same files."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def lines_with(edits: list[tuple[int, int]]) -> bytes:
 texts = st.tuples(
     st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2)), max_size=2).map(lines_with), st.integers(0, 5)
 ).map(lambda text: text[0].replace(b"\n", b"\r\n") if text[1] == 0 else text[0])
-# Few lines, often the same ones: here the ways to find a difference disagree.
+# Few lines, many of them equal: diff algorithms disagree on such texts.
 repetitive = st.lists(st.sampled_from([b"{\n", b"}\n", b"\n", b"x\n", b"y\n"]), max_size=12).map(b"".join)
 entries = st.one_of(
     st.tuples(st.sampled_from(["100644", "100644", "100755"]), texts),
@@ -83,19 +83,19 @@ def applied(tree: Tree, done: list[tuple[str, object, object]]) -> Tree:
 
 
 def consistent(tree: Tree) -> Tree:
-    """Without files that stand where another file needs a folder."""
+    """Remove files whose path is a folder of another file."""
     return {path: entry for path, entry in tree.items() if not any(other.startswith(f"{path}/") for other in tree)}
 
 
 class Oracle:
-    """The person's repo with three commits in it, a trunk on it, and `git merge` in the work tree."""
+    """The user's repository with a trunk on it, where `git merge` in the work tree tells what a landing should do."""
 
     def __init__(self, folder: Path) -> None:
         self.repo = PersonRepo.make(folder / "repo", {"start": b"start\n"})
         for setting in ("merge.directoryRenames=true", "gc.auto=0", "merge.conflictStyle=merge"):
             self.repo.git("config", *setting.split("="))
         self.trunk = asyncio.run(self._make(folder))
-        # The person's git is to see what landed, too.
+        # The repository must also see what landed.
         borrowed = self.repo.root / ".git" / "objects" / "info" / "alternates"
         borrowed.write_text(f"{self.trunk.git_dir / 'objects'}\n")
 
@@ -103,7 +103,7 @@ class Oracle:
         return await GitTrunk.create(folder, await inspect_repo(self.repo.root), RunId("r-1"))
 
     def commits(self, base: Tree, *others: Tree) -> list[str]:
-        """The ids of commits on the base, which is `refs/made/1`."""
+        """Make the base, which is `refs/made/1`, and commits on it; returns the ids of those."""
         stream = b""
         for mark, tree in enumerate([base, *others], 1):
             stream += b"commit refs/made/%d\nmark :%d\ncommitter P <p@x> 1 +0000\ndata 1\n%d\n" % (mark, mark, mark)
@@ -116,18 +116,18 @@ class Oracle:
         return [self.repo.git("rev-parse", f"refs/made/{mark}") for mark in range(2, 2 + len(others))]
 
     def merge(self, ours: str, theirs: str) -> tuple[bool, str, set[str], dict[str, Entry]]:
-        """Whether `git merge` is clean, its tree, the conflicted paths, and the files as they lie there."""
+        """Whether `git merge` is clean, its tree, the conflicted paths, and the files in the work tree."""
         git = self.repo.git
         git("checkout", "-q", "-f", "--detach", ours)
         git("clean", "-ffdxq")
         git("branch", "-q", "-f", "yours", theirs)
-        # A custom driver is never run for a landing; this repo has none of that name, so neither does git.
+        # Landings never run a custom merge driver; this repo has none of that name, so git merge doesn't either.
         status = self.repo.status("merge", "-q", "--no-ff", "--no-edit", "yours")
         assert status in (0, 1)
         unmerged = {line.partition("\t")[2] for line in git("ls-files", "-u", "-z").split("\0") if line}
         files = self._files()
         if status == 1:
-            git("reset", "-q", "--hard")  # --abort refuses where a link stands in for a folder
+            git("reset", "-q", "--hard")  # --abort fails when a symlink replaces a folder
             return False, "", {path.replace("~HEAD", "~trunk") for path in unmerged}, files
         return True, git("rev-parse", "HEAD^{tree}"), set(), files
 
@@ -137,21 +137,21 @@ class Oracle:
             folders[:] = [name for name in folders if name != ".git"]
             for name in [*names, *(name for name in folders if (Path(folder) / name).is_symlink())]:
                 path = Path(folder) / name
-                told = str(path.relative_to(self.repo.root)).replace("~HEAD", "~trunk")
+                shown = str(path.relative_to(self.repo.root)).replace("~HEAD", "~trunk")
                 if path.is_symlink():
-                    found[told] = ("120000", os.readlink(path).encode())
+                    found[shown] = ("120000", os.readlink(path).encode())
                 else:
                     data = path.read_bytes().replace(b"<<<<<<< HEAD", b"<<<<<<< trunk")
-                    found[told] = ("100755" if path.stat().st_mode & 0o100 else "100644", data)
+                    found[shown] = ("100755" if path.stat().st_mode & 0o100 else "100644", data)
         return found
 
     def land(self, ours: str, theirs: str) -> LandResult:
-        """Land `theirs` on a trunk that someone else moved to `ours`."""
+        """Land `theirs` on a trunk that another process moved to `ours`."""
         subprocess.run(["git", "update-ref", "refs/heads/trunk", ours], cwd=self.trunk.git_dir, env=ENV, check=True)
         return asyncio.run(self.trunk.land(CommitId(theirs), "landed\n"))
 
     def land_together(self, start: str, changes: list[str]) -> list[LandResult]:
-        """Land all at once on a trunk that someone else moved to `start`."""
+        """Land all changes at once on a trunk that another process moved to `start`."""
         subprocess.run(["git", "update-ref", "refs/heads/trunk", start], cwd=self.trunk.git_dir, env=ENV, check=True)
 
         async def land() -> list[LandResult]:
@@ -164,8 +164,8 @@ class Oracle:
         found: dict[str, Entry] = {}
         for line in copy.git("ls-tree", "-r", "-z", commit).split("\0"):
             if line:
-                about, _, path = line.partition("\t")
-                mode, _, blob = about.split(" ")
+                meta, _, path = line.partition("\t")
+                mode, _, blob = meta.split(" ")
                 data = subprocess.run(
                     ["git", "cat-file", "blob", blob], cwd=copy.root, env=ENV, capture_output=True, check=True
                 ).stdout
@@ -189,11 +189,11 @@ EDITED: Entry = ("100644", lines_with([(1, 1)]))
 @example(
     {"b.u": TEXT}, [("attributes", "", ATTRIBUTES[0]), ("text", 1, EDITED[1])], [("text", 0, lines_with([(1, 2)]))]
 )
-@example({"a": TEXT}, [("put", "d", EDITED)], [("put", "d/x", TEXT)])  # a file where the other made a folder
-@example({"a": TEXT}, [("rename", 0, "new")], [("rename", 0, "b.u")])  # renamed two ways
+@example({"a": TEXT}, [("put", "d", EDITED)], [("put", "d/x", TEXT)])  # a file and a folder of the same name
+@example({"a": TEXT}, [("rename", 0, "new")], [("rename", 0, "b.u")])  # renamed differently on both sides
 @example({"a": TEXT}, [("put", "new", EDITED)], [("put", "new", ("120000", b"a"))])  # distinct types
 @example({"a": TEXT}, [("mode", 0, None)], [("text", 0, lines_with([(2, 2)]))])
-def test_landing_decides_as_git_merge_does(
+def test_a_landing_merges_as_git_merge_does(
     oracle: Oracle,
     base: Tree,
     ours_done: list[tuple[str, object, object]],
@@ -233,20 +233,20 @@ plain = st.lists(
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(trees, st.lists(plain, min_size=2, max_size=5), repetitive)
-@example(  # all change one file: each is merged with what the one before has made of it
+@example(  # all change one file: each is merged with the result of the one before
     {"a": TEXT, "d/x": TEXT}, [[("text", 0, lines_with([(line, 1)]))] for line in (0, 2, 4, 6, 8)], b""
 )
-@example(  # the attributes land with the first and count for the others
+@example(  # the attributes land with the first change and apply to the others
     {"b.u": TEXT, "d/x": TEXT},
     [[("attributes", "", ATTRIBUTES[0])], [("text", 0, EDITED[1])], [("text", 0, lines_with([(1, 2)]))]],
     b"",
 )
-@example(  # a folder that one renames while others change, add to and remove from it
+@example(  # one change renames a folder while others change, add and remove files in it
     {"d/x": TEXT, "d/y": EDITED},
     [[("folder", "d", "h")], [("text", 0, EDITED[1])], [("put", "d/new", TEXT)], [("delete", 1, None)]],
     b"",
 )
-def test_each_of_those_that_land_together_is_the_merge_of_its_base_and_its_change(
+def test_each_landing_of_a_group_merges_as_git_merge_does(
     oracle: Oracle, base: Tree, done: list[list[tuple[str, object, object]]], text: bytes
 ) -> None:
     base = consistent({**base, "r": ("100644", text)})

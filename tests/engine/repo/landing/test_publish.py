@@ -1,4 +1,4 @@
-"""Publishing into the person's repo: two refs, their objects, and nothing else."""
+"""Publishing into the user's repository: two refs, their objects, and nothing else."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ async def land(repo: PersonRepo, trunk: GitTrunk, name: str) -> CommitId:
     return result.commit
 
 
-async def test_all_but_the_runs_refs_and_objects_stays_byte_for_byte(
+async def test_everything_but_the_runs_refs_and_objects_stays_byte_for_byte(
     repo: PersonRepo, trunk: GitTrunk, tmp_path: Path
 ) -> None:
     commits = [CommitId(repo.change("main", {f"f{at}": b"x\n"})) for at in range(3)]
@@ -79,7 +79,9 @@ async def test_all_but_the_runs_refs_and_objects_stays_byte_for_byte(
     assert repo.git("rev-parse", "swarm/r-1/trunk", "swarm/r-1/green").split("\n") == [await trunk.tip()] * 2
 
 
-async def test_no_program_runs_that_lists_what_is_borrowed(repo: PersonRepo, trunk: GitTrunk, tmp_path: Path) -> None:
+async def test_the_repos_command_for_alternate_refs_does_not_run(
+    repo: PersonRepo, trunk: GitTrunk, tmp_path: Path
+) -> None:
     other = PersonRepo.make(tmp_path / "other", {"x": b"1"})
     (repo.root / ".git" / "objects" / "info" / "alternates").write_text(f"{other.root}/.git/objects\n")
     repo.git("config", "core.alternateRefsCommand", f"touch '{tmp_path}/ran'; true")
@@ -88,7 +90,7 @@ async def test_no_program_runs_that_lists_what_is_borrowed(repo: PersonRepo, tru
     assert not (tmp_path / "ran").exists()
 
 
-async def test_the_first_publish_pins_base(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_the_first_publish_protects_the_base_from_gc(repo: PersonRepo, trunk: GitTrunk) -> None:
     await trunk.publish()
     repo.git("checkout", "-q", "--detach", "HEAD^")
     repo.git("branch", "-q", "-f", "main", "HEAD")
@@ -98,14 +100,14 @@ async def test_the_first_publish_pins_base(repo: PersonRepo, trunk: GitTrunk) ->
     assert (await land(repo, trunk, "new")) == await trunk.tip()
 
 
-async def test_a_checked_out_ref_is_left_alone_and_the_other_is_published(
+async def test_a_checked_out_ref_is_not_updated_and_the_other_is_published(
     repo: PersonRepo, trunk: GitTrunk, tmp_path: Path
 ) -> None:
     await trunk.publish()
     repo.git("worktree", "add", "-q", str(tmp_path / "looking"), "swarm/r-1/trunk")
     tip = await land(repo, trunk, "new")
     await trunk.move_green(tip)
-    assert await trunk.publish() == "swarm/r-1/trunk is left alone: it is checked out"
+    assert await trunk.publish() == "swarm/r-1/trunk not updated: it is checked out"
     assert repo.git("rev-parse", "swarm/r-1/trunk", "swarm/r-1/green").split("\n") == [trunk.base, tip]
     assert PersonRepo(tmp_path / "looking").git("status", "--porcelain") == ""
     repo.git("worktree", "remove", str(tmp_path / "looking"))
@@ -113,33 +115,33 @@ async def test_a_checked_out_ref_is_left_alone_and_the_other_is_published(
     assert repo.git("rev-parse", "swarm/r-1/trunk") == tip
 
 
-async def test_a_ref_in_the_middle_of_a_rebase_is_left_alone(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_ref_in_the_middle_of_a_rebase_is_not_updated(repo: PersonRepo, trunk: GitTrunk) -> None:
     await trunk.publish()
     repo.git("checkout", "-q", "swarm/r-1/trunk")
     repo.git("rebase", "-q", "--exec", "false", "HEAD^", check=False)
     await land(repo, trunk, "new")
-    assert "left alone" in await trunk.publish()
+    assert "not updated" in await trunk.publish()
     assert repo.git("rev-parse", "swarm/r-1/trunk") == trunk.base
 
 
-async def test_a_ref_that_a_person_committed_to_is_left_alone(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_ref_that_the_user_committed_to_is_not_updated(repo: PersonRepo, trunk: GitTrunk) -> None:
     await trunk.publish()
     own = repo.change("main", {"own": b"o\n"})
     repo.git("update-ref", "refs/heads/swarm/r-1/trunk", own)
     await land(repo, trunk, "new")
-    assert await trunk.publish() == "swarm/r-1/trunk is left alone: someone moved it"
+    assert await trunk.publish() == "swarm/r-1/trunk not updated: someone else moved it"
     assert repo.git("rev-parse", "swarm/r-1/trunk") == own
 
 
-async def test_a_deleted_ref_comes_back(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_deleted_ref_is_published_again(repo: PersonRepo, trunk: GitTrunk) -> None:
     await trunk.publish()
     repo.git("update-ref", "-d", "refs/heads/swarm/r-1/trunk")
     assert await trunk.publish() == ""
     assert repo.git("rev-parse", "swarm/r-1/trunk") == trunk.base
 
 
-async def test_a_repo_that_is_gone_is_an_error_with_a_hint(repo: PersonRepo, trunk: GitTrunk, tmp_path: Path) -> None:
+async def test_a_missing_repo_is_an_error_with_a_hint(repo: PersonRepo, trunk: GitTrunk, tmp_path: Path) -> None:
     repo.root.rename(tmp_path / "elsewhere")
-    with pytest.raises(SwarmError) as told:
+    with pytest.raises(SwarmError) as raised:
         await trunk.publish()
-    assert told.value.hint
+    assert raised.value.hint

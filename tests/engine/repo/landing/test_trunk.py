@@ -1,4 +1,4 @@
-"""The trunk in git: one line of commits, markers, trailers, green, stale locks, and what the person's repo keeps."""
+"""The trunk in git: linear history, conflict markers, trailers, green, stale locks and unusual repositories."""
 
 import asyncio
 import os
@@ -14,8 +14,8 @@ from engine.domain.types import CommitId, LandingState, RunId, TaskId
 from engine.repo.git.git import GitTimeoutError
 from engine.repo.git.objects import NewObjects
 from engine.repo.git.refs import Refs
-from engine.repo.landing.group_merge import Answer, Question
-from engine.repo.landing.merge import Merge, Merger
+from engine.repo.landing.group_merge import FileMerge, MergedFile
+from engine.repo.landing.merge import GitMerger, MergeOutcome
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from tests.engine.repo.person import PersonRepo
@@ -59,7 +59,7 @@ def change(repo: PersonRepo, files: dict[str, bytes | str | None], parent: str =
 # --- landing -------------------------------------------------------------------------------------------------
 
 
-async def test_fifty_at_once_make_one_line_in_which_each_commit_is_its_own_change(
+async def test_fifty_concurrent_landings_make_a_linear_history_with_one_commit_each(
     repo: PersonRepo, trunk: GitTrunk
 ) -> None:
     changes = [change(repo, {f"n/{at % 7}/f{at}": b"%d\n" % at}) for at in range(50)]
@@ -76,15 +76,13 @@ async def test_fifty_at_once_make_one_line_in_which_each_commit_is_its_own_chang
         assert git("diff-tree", "-r", "-p", f"{result.commit}^", str(result.commit)) == own
 
 
-async def test_a_landed_commit_has_the_swarms_identity_and_the_message_as_given(
-    repo: PersonRepo, trunk: GitTrunk
-) -> None:
+async def test_a_landed_commit_has_the_swarms_identity_and_the_given_message(repo: PersonRepo, trunk: GitTrunk) -> None:
     text = commit_message("Add ümlauts", "Why.", {"Swarm-Task": "t-1", "Swarm-Agent": "a-1", "Swarm-Intent": "2"})
     result = await trunk.land(change(repo, {"a.txt": b"4\n"}), text)
     assert result.commit
-    told = bare(trunk)("log", "-1", "--format=%an <%ae>|%cn <%ce>|%B", result.commit)
+    commit = bare(trunk)("log", "-1", "--format=%an <%ae>|%cn <%ce>|%B", result.commit)
     who = "swarm-tui <swarm@localhost>"
-    assert told == f"{who}|{who}|{text.rstrip()}"
+    assert commit == f"{who}|{who}|{text.rstrip()}"
 
 
 class ContestedRefs(Refs):
@@ -129,7 +127,7 @@ async def test_a_landing_is_refused_after_a_bounded_number_of_tries_when_trunk_k
     assert "moved" in result.reason
 
 
-async def test_what_is_no_change_of_this_repo_is_refused(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_commits_that_do_not_descend_from_trunk_are_refused(repo: PersonRepo, trunk: GitTrunk) -> None:
     tree = repo.git("rev-parse", "main^{tree}")
     unrelated = CommitId(repo.git("commit-tree", tree, "-m", "from nowhere"))
     result = await trunk.land(unrelated, message("t-1"))
@@ -139,7 +137,7 @@ async def test_what_is_no_change_of_this_repo_is_refused(repo: PersonRepo, trunk
     assert await trunk.tip() == trunk.base
 
 
-async def test_markers_names_and_reasons_of_a_conflict_carry_no_ids(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_markers_names_and_reasons_of_a_conflict_contain_no_commit_ids(repo: PersonRepo, trunk: GitTrunk) -> None:
     first = change(repo, {"a.txt": b"theirs\n", "new": b"a file\n", "d/x.txt": None})
     second = change(repo, {"a.txt": b"mine\n", "new/inner": b"a folder\n", "d/x.txt": b"changed\n"})
     await trunk.land(first, message("t-1"))
@@ -166,7 +164,7 @@ async def test_a_new_file_follows_the_folder_that_trunk_renamed(repo: PersonRepo
     assert (result.state, result.paths) == (LandingState.MERGED, ("moved/new.txt",))
 
 
-async def test_attributes_of_the_tip_count_also_when_they_came_by_landing(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_gitattributes_that_landed_apply_to_the_next_landing(repo: PersonRepo, trunk: GitTrunk) -> None:
     await trunk.land(change(repo, {".gitattributes": b"*.txt merge=union\n"}), message("t-1"))
     await trunk.land(change(repo, {"b.txt": b"b\none\n"}), message("t-2"))
     result = await trunk.land(change(repo, {"b.txt": b"b\ntwo\n"}), message("t-3"))
@@ -174,26 +172,26 @@ async def test_attributes_of_the_tip_count_also_when_they_came_by_landing(repo: 
     assert bare(trunk)("show", "refs/heads/trunk:b.txt") == "b\none\ntwo"
 
 
-async def test_paths_of_any_bytes_land(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_paths_with_unusual_characters_land(repo: PersonRepo, trunk: GitTrunk) -> None:
     names = ['quo"te\\', "new\nline", "tab\tü", "-n", " space "]
     result = await trunk.land(change(repo, dict.fromkeys(names, b"x\n")), message("t-1"))
     assert result.paths == tuple(sorted(names))
     assert [await trunk.read_file(await trunk.tip(), name) for name in names] == [b"x\n"] * 5
 
 
-class SlowMerger(Merger):
+class SlowMerger(GitMerger):
     """Times out on merges of file contents, and on the commit `slow`."""
 
     slow: CommitId | None = None
 
-    async def merge(self, ours: CommitId, theirs: CommitId) -> Merge:
+    async def merge(self, ours: CommitId, theirs: CommitId) -> MergeOutcome:
         if theirs == self.slow:
             raise GitTimeoutError(ErrorKind.GIT, "git timed out after 120 s and was killed", "")
         return await super().merge(ours, theirs)
 
-    async def merge_contents(
-        self, tip: CommitId, questions: Collection[Question], new: NewObjects
-    ) -> dict[bytes, Answer]:
+    async def merge_files(
+        self, tip: CommitId, files: Collection[FileMerge], new: NewObjects
+    ) -> dict[bytes, MergedFile]:
         raise GitTimeoutError(ErrorKind.GIT, "git timed out after 120 s and was killed", "")
 
 
@@ -214,7 +212,7 @@ async def test_a_file_that_takes_too_long_to_merge_delays_only_its_own_landing(r
     assert "took too long" in results[0].reason
 
 
-async def test_cancelling_a_landing_leaves_a_trunk_that_lands(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_trunk_keeps_landing_after_a_landing_is_cancelled(repo: PersonRepo, trunk: GitTrunk) -> None:
     changes = [change(repo, {f"f{at}": b"x\n"}) for at in range(6)]
     landings = [asyncio.create_task(trunk.land(made, message(f"t-{at}"))) for at, made in enumerate(changes)]
     await landings[0]
@@ -240,7 +238,7 @@ async def test_cancelling_a_landing_leaves_a_trunk_that_lands(repo: PersonRepo, 
         ("innocent\u2028\u2028Swarm-Task: t-9", "\x1b[1mSwarm-Task: t-9\x00"),
     ],
 )
-async def test_a_hostile_title_or_body_cannot_pass_for_another_task(
+async def test_a_hostile_title_or_body_cannot_claim_another_task(
     repo: PersonRepo, trunk: GitTrunk, title: str, body: str
 ) -> None:
     result = await trunk.land(change(repo, {"f": b"x\n"}), commit_message(title, body, {"Swarm-Task": "t-1"}))
@@ -248,7 +246,7 @@ async def test_a_hostile_title_or_body_cannot_pass_for_another_task(
     assert await trunk.find_landed(TaskId("t-1")) == result.commit
 
 
-async def test_a_trailer_of_the_person_s_own_history_is_not_this_runs(repo: PersonRepo, folder: Path) -> None:
+async def test_trailers_in_commits_before_the_base_are_ignored(repo: PersonRepo, folder: Path) -> None:
     repo.commit({"f": b"x\n"}, "landed by an earlier run\n\nSwarm-Task: t-1")
     trunk = await trunk_of(repo, folder)
     assert await trunk.find_landed(TaskId("t-1")) is None
@@ -257,7 +255,7 @@ async def test_a_trailer_of_the_person_s_own_history_is_not_this_runs(repo: Pers
 # --- green ---------------------------------------------------------------------------------------------------
 
 
-async def test_green_only_moves_forward_along_trunk(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_green_moves_only_forward_and_along_trunk(repo: PersonRepo, trunk: GitTrunk) -> None:
     one = (await trunk.land(change(repo, {"f": b"1\n"}), message("t-1"))).commit
     two = (await trunk.land(change(repo, {"g": b"2\n"}), message("t-2"))).commit
     assert one
@@ -273,7 +271,7 @@ async def test_green_only_moves_forward_along_trunk(repo: PersonRepo, trunk: Git
 # --- a run's folder ------------------------------------------------------------------------------------------
 
 
-async def test_an_opened_trunk_goes_on_where_it_was(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_an_opened_trunk_continues_where_it_stopped(repo: PersonRepo, trunk: GitTrunk) -> None:
     first = await trunk.land(change(repo, {"f": b"1\n"}), message("t-1"))
     again = await GitTrunk.open(trunk.git_dir.parent)
     assert (await again.tip(), again.base) == (first.commit, trunk.base)
@@ -281,30 +279,30 @@ async def test_an_opened_trunk_goes_on_where_it_was(repo: PersonRepo, trunk: Git
     assert await again.find_landed(TaskId("t-1")) == first.commit
 
 
-async def test_locks_of_killed_processes_are_gone_after_opening(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_opening_removes_the_lock_files_of_killed_processes(repo: PersonRepo, trunk: GitTrunk) -> None:
     for name in ("refs/heads/trunk.lock", "pack_body-refs.lock", "config.lock", "HEAD.lock"):
         (trunk.git_dir / name).write_bytes(b"")
     again = await GitTrunk.open(trunk.git_dir.parent)
     assert (await again.land(change(repo, {"f": b"1\n"}), message("t-1"))).state is LandingState.MERGED
 
 
-async def test_half_written_packs_of_killed_processes_are_gone_after_opening(trunk: GitTrunk) -> None:
+async def test_opening_removes_the_unfinished_packs_of_killed_processes(trunk: GitTrunk) -> None:
     packs = trunk.git_dir / "objects" / "pack"
     for name, age in (("tmp_pack_old", 3_600), ("tmp_idx_old", 3_600), ("tmp_pack_new", 0)):
         (packs / name).write_bytes(b"half")
         os.utime(packs / name, (time.time() - age,) * 2)
     await GitTrunk.open(trunk.git_dir.parent)
-    assert [path.name for path in packs.glob("tmp_*")] == ["tmp_pack_new"], "a process may be at work on it"
+    assert [path.name for path in packs.glob("tmp_*")] == ["tmp_pack_new"], "a live process may be writing it"
 
 
-async def test_a_lock_that_is_let_go_is_waited_for(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_landing_waits_until_a_lock_is_released(repo: PersonRepo, trunk: GitTrunk) -> None:
     lock = trunk.git_dir / "refs/heads/trunk.lock"
     lock.write_bytes(b"")
     asyncio.get_running_loop().call_later(0.05, lock.unlink)
     assert (await trunk.land(change(repo, {"f": b"1\n"}), message("t-1"))).state is LandingState.MERGED
 
 
-async def test_a_half_made_trunk_is_made_again(repo: PersonRepo, folder: Path) -> None:
+async def test_an_unfinished_trunk_is_created_again(repo: PersonRepo, folder: Path) -> None:
     (folder / "trunk.git.new" / "refs").mkdir(parents=True)
     trunk = await trunk_of(repo, folder)
     assert await trunk.tip() == repo.git("rev-parse", "main")
@@ -313,7 +311,9 @@ async def test_a_half_made_trunk_is_made_again(repo: PersonRepo, folder: Path) -
     assert refused.value.kind is ErrorKind.STATE
 
 
-async def test_a_trunk_whose_source_is_gone_says_so(repo: PersonRepo, trunk: GitTrunk, tmp_path: Path) -> None:
+async def test_opening_a_trunk_with_a_missing_source_is_an_error(
+    repo: PersonRepo, trunk: GitTrunk, tmp_path: Path
+) -> None:
     repo.root.rename(tmp_path / "elsewhere")
     with pytest.raises(SwarmError) as refused:
         await GitTrunk.open(trunk.git_dir.parent)
@@ -321,7 +321,7 @@ async def test_a_trunk_whose_source_is_gone_says_so(repo: PersonRepo, trunk: Git
     assert refused.value.hint
 
 
-async def test_trunk_never_prunes_and_syncs_what_it_commits(trunk: GitTrunk) -> None:
+async def test_trunk_is_never_pruned_and_its_commits_are_synced_to_disk(trunk: GitTrunk) -> None:
     git = PersonRepo(trunk.git_dir)
     assert git.git("config", "core.fsync") == "committed,reference"
     loose = git.git("hash-object", "-w", "--stdin")
@@ -346,12 +346,12 @@ async def land_and_publish(repo: PersonRepo, folder: Path) -> None:
     repo.git("fsck", "--connectivity-only")
 
 
-async def test_a_sha256_repo_lands(tmp_path: Path, folder: Path) -> None:
+async def test_landing_works_in_a_sha256_repo(tmp_path: Path, folder: Path) -> None:
     repo = PersonRepo.make(tmp_path / "repo", FILES, "--object-format=sha256")
     await land_and_publish(repo, folder)
 
 
-async def test_a_shallow_repo_lands(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
+async def test_landing_works_in_a_shallow_repo(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
     for at in range(3):
         repo.commit({"a.txt": b"%d\n" % at})
     repo.git("clone", "-q", "--depth=2", f"file://{repo.root}", str(tmp_path / "shallow"))
@@ -361,19 +361,19 @@ async def test_a_shallow_repo_lands(repo: PersonRepo, tmp_path: Path, folder: Pa
     assert (shallow.root / ".git" / "shallow").read_bytes() == boundary
 
 
-async def test_a_repo_that_borrows_by_a_relative_path_lands(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
+async def test_landing_works_in_a_repo_with_relative_alternates(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
     repo.git("clone", "-q", "--shared", str(repo.root), str(tmp_path / "borrower"))
     borrower = PersonRepo(tmp_path / "borrower")
     (borrower.root / ".git/objects/info/alternates").write_text("../../../repo/.git/objects\n")
     await land_and_publish(borrower, folder)
 
 
-async def test_a_linked_work_tree_lands(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
+async def test_landing_works_from_a_linked_work_tree(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
     repo.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
     await land_and_publish(PersonRepo(tmp_path / "linked"), folder)
 
 
-async def test_a_repo_at_a_path_of_odd_characters_lands(tmp_path: Path, folder: Path) -> None:
+async def test_landing_works_in_a_path_with_unusual_characters(tmp_path: Path, folder: Path) -> None:
     repo = PersonRepo.make(tmp_path / 'a "b"\n: ü # c', FILES)
     (folder / "two\nlines").mkdir()
     await land_and_publish(repo, folder / "two\nlines")
