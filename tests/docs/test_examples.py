@@ -1,0 +1,47 @@
+"""The examples that pages written by hand give: the program accepts each command line and each piece of settings."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from engine.config.load import load_settings
+from tests.docs.pages import DOCS
+from tui.cli import APP, COMMANDS, parse
+from tui.commands.options import options_of
+
+PAGES = (DOCS.parent / "README.md", *(page for page in sorted(DOCS.glob("*.md")) if page.name != "commands.md"))
+STARTS = re.compile(r"(?:^|\| *|&& *)swarm-tui(?= |$)(.*)")
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language in all pages, without their indentation."""
+    found = [
+        match
+        for page in PAGES
+        for match in re.finditer(rf"^( *)```{language}\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.M | re.S)
+    ]
+    return [re.sub(rf"^{match[1]}", "", match[2], flags=re.M) for match in found]
+
+
+def command_lines() -> list[str]:
+    """What follows the program's name wherever an example starts it."""
+    lines = [line for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
+    return [match[1].strip() for line in lines if (match := STARTS.search(line))]
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_a_command_line_in_the_documentation_is_accepted(line: str) -> None:
+    words = shlex.split(line.partition(" | ")[0], comments=True)
+    command = next((each for each in COMMANDS if words and each.name == words[0]), APP)
+    parsed = parse(command, words if command is APP else words[1:])
+    options_of(parsed)
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_settings_in_the_documentation_are_accepted(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / ".config" / "swarm-tui"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(text, encoding="utf-8")
+    assert load_settings(None, {"HOME": str(tmp_path)}).files
