@@ -1,4 +1,4 @@
-"""Where landings collide, counted as they end: in which files, how large ones, below which planner. Pure."""
+"""Counts where landings collide: in which files, how large these are, and below which planner."""
 
 from dataclasses import dataclass, field
 
@@ -7,20 +7,20 @@ from msgspec import Struct
 from engine.domain.types import AgentId, Landing, LandingState
 
 LARGE = 32 * 1024
-"""Bytes from which a file is large."""
+"""A file of this many bytes or more is large."""
 MANY = 5
-"""Landings that make a file one that many change."""
+"""A file that this many landings changed is one that many change."""
 
 
 class Tries(Struct, frozen=True):
-    """What became of one planner's landings: how many landed, how many met a conflict."""
+    """How many of a planner's tries to land succeeded, and how many met a conflict."""
 
     landed: int = 0
     conflicts: int = 0
 
     @property
     def conflict_rate(self) -> float | None:
-        """Conflicts for each try; None before the first."""
+        """Conflicts per try; None before the first try."""
         tries = self.landed + self.conflicts
         return self.conflicts / tries if tries else None
 
@@ -30,19 +30,19 @@ class Tries(Struct, frozen=True):
 
 @dataclass(slots=True)
 class Collisions:
-    """`add` changes it in place."""
+    """The counts so far; `add` updates them in place."""
 
     landed: dict[str, int] = field(default_factory=dict)
-    """Landings that changed each file."""
+    """The number of landings that changed each file."""
     conflicted: dict[str, int] = field(default_factory=dict)
-    """Conflicts in each file."""
+    """The number of conflicts in each file."""
     large: dict[str, int] = field(default_factory=dict)
-    """Bytes of each file that landings changed and that is large now."""
+    """The size in bytes of each file that landings changed and that is large."""
     of_planner: dict[AgentId, Tries] = field(default_factory=dict)
-    """The tasks of each planner, without those of planners below it."""
+    """For the tasks of each planner, without those of planners below it."""
 
     def add(self, landing: Landing, planner: AgentId) -> None:
-        """Count a landing that has ended; `planner` is its task's."""
+        """Count a finished landing; `planner` is the planner of its task."""
         for path in landing.conflicts:
             self.conflicted[path] = self.conflicted.get(path, 0) + 1
         if landing.commit is not None:

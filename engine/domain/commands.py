@@ -1,4 +1,4 @@
-"""Everything that the world can ask of a running swarm. `path` names the root of a subtree."""
+"""Everything that can be asked of a running swarm. `path` is that of the agent at the root of a subtree."""
 
 from msgspec import Struct
 
@@ -6,20 +6,20 @@ from engine.domain.types import AgentPath, HandoffId, ModelName, Role
 
 
 class CommandBody(Struct, frozen=True, tag_field="verb"):
-    """What all commands share: `verb`, the tag, as `send` spells it."""
+    """The base of all commands; `verb` is their tag, as `swarm-tui send` spells it."""
 
 
 class SubmitIntent(CommandBody, frozen=True, tag="intent"):
-    """A new version of the intent; the root planner is told."""
+    """Add a new version of the intent, and tell the root planner."""
 
     text: str
     author: str = "person"
 
 
 class Pause(CommandBody, frozen=True, tag="pause"):
-    """Hold the subtree at its next safe points; without a path, the whole run.
+    """Pause the agents of a subtree between two steps; without a path, those of the whole run.
 
-    `freeze`: what its agents' commands run stands still at once, with the clocks of their deadlines.
+    `freeze`: also suspend running commands immediately; suspended time does not count towards their time limits.
     """
 
     path: AgentPath | None = None
@@ -31,9 +31,9 @@ class Resume(CommandBody, frozen=True, tag="resume"):
 
 
 class Steer(CommandBody, frozen=True, tag="steer"):
-    """A message to one agent, which reads it before its next model call.
+    """Send a message to one agent, which reads it before its next model call.
 
-    `taken_back`: the text is that of an earlier message, which the agent is to disregard.
+    `taken_back`: `text` is an earlier message that the agent should now disregard.
     """
 
     path: AgentPath
@@ -42,14 +42,14 @@ class Steer(CommandBody, frozen=True, tag="steer"):
 
 
 class Cancel(CommandBody, frozen=True, tag="cancel"):
-    """End a subtree for good; its planner above gets handoffs that say so."""
+    """End a subtree for good; the planner above it gets handoffs that say so."""
 
     path: AgentPath
     reason: str = "cancelled by a person"
 
 
 class SetWorkers(CommandBody, frozen=True, tag="workers"):
-    """How many workers may be at work at once, in the whole run or below one planner; None lifts a planner's limit."""
+    """Set how many workers may run at a time, in the whole run or below a planner; None removes a planner's limit."""
 
     workers: int | None
     path: AgentPath | None = None
@@ -61,9 +61,7 @@ class SetPriority(CommandBody, frozen=True, tag="priority"):
 
 
 class SetModel(CommandBody, frozen=True, tag="model"):
-    """Another model for a subtree, from each agent's next call on; without a path, for the whole run, or for one of
-    its roles.
-    """
+    """Set the model of a subtree, from each agent's next call on; without a path, of the whole run or of one role."""
 
     model: ModelName
     path: AgentPath | None = None
@@ -71,7 +69,7 @@ class SetModel(CommandBody, frozen=True, tag="model"):
 
 
 class Rescope(CommandBody, frozen=True, tag="rescope"):
-    """Another goal for a subplanner, told to it as a message."""
+    """Give a subplanner another goal, as a message to it."""
 
     path: AgentPath
     goal: str
@@ -79,14 +77,14 @@ class Rescope(CommandBody, frozen=True, tag="rescope"):
 
 
 class Resolve(CommandBody, frozen=True, tag="resolve"):
-    """A handoff needs nobody's attention any more, or does again."""
+    """Mark a handoff as dealt with, or remove that mark."""
 
     handoff: HandoffId
     resolved: bool = True
 
 
 class Stop(CommandBody, frozen=True, tag="stop"):
-    """End this process's work at the next safe points; the run can be resumed."""
+    """Stop the run between two steps of its agents; it can be resumed."""
 
     reason: str = "stopped by a person"
 

@@ -1,4 +1,4 @@
-"""Commit messages with trailers that nothing in a title or body can forge."""
+"""Builds commit messages whose trailers cannot be forged by a title or a body."""
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ _TITLE_LENGTH = 200
 
 
 def commit_message(title: str, body: str, trailers: Mapping[str, str]) -> str:
-    """A message: one line of title, the body, and the trailers as a last paragraph of their own.
+    """A message of a title line, the body, and the trailers as the last paragraph.
 
-    Title and trailer values are brought to one line; control characters go. A line of the body that looks like
-    one of `trailers` is indented (a title gets a dash), so that it is none even for a reader that searches the
-    whole message.
+    Title and trailer values become one line each; control characters are replaced. A line of the body that looks like
+    one of `trailers` is indented, and a title gets a dash, so that not even a reader that searches the whole message
+    takes it for a trailer.
     """
     names = {name.lower() for name in trailers}
     paragraphs = [_tamed(_one_line(title)[:_TITLE_LENGTH], names, "- ") or "(no title)"]
@@ -26,7 +26,7 @@ def commit_message(title: str, body: str, trailers: Mapping[str, str]) -> str:
 
 
 def trailers_of(message: str) -> list[tuple[str, str]]:
-    """The trailers in the last paragraph; none unless every line of it is one and it is not the first."""
+    """The trailers in the last paragraph; none if it has any other line, or is also the first paragraph."""
     head, blank, last = message.rstrip("\n").rpartition("\n\n")
     matches = [_TRAILER.match(line) for line in last.split("\n")]
     if not (head and blank) or not all(matches):

@@ -1,4 +1,4 @@
-"""What is said between an agent and its model, in no provider's dialect."""
+"""The conversation between an agent and its model, in a form that belongs to no provider."""
 
 from enum import StrEnum
 from typing import Any, Literal
@@ -13,7 +13,7 @@ class Text(Struct, frozen=True, tag="text"):
 
 
 class ToolCall(Struct, frozen=True, tag="tool_call"):
-    """A model asks for a tool. `arguments` is the JSON text exactly as the model wrote it, valid or not."""
+    """A model calls a tool. `arguments` is JSON text exactly as the model wrote it, valid or not."""
 
     id: CallId
     tool: str
@@ -21,7 +21,7 @@ class ToolCall(Struct, frozen=True, tag="tool_call"):
 
 
 class ToolAnswer(Struct, frozen=True, tag="tool_answer"):
-    """What a tool answered; every call gets exactly one."""
+    """A tool's answer. Every call gets exactly one."""
 
     id: CallId
     text: str
@@ -29,9 +29,9 @@ class ToolAnswer(Struct, frozen=True, tag="tool_answer"):
 
 
 class Opaque(Struct, frozen=True, tag="opaque"):
-    """A provider's own block (signed thinking, encrypted reasoning) that must go back to it unchanged.
+    """A provider's own block, such as signed thinking or encrypted reasoning, that must be sent back unchanged.
 
-    Other providers leave it out.
+    It is sent to no other provider.
     """
 
     provider: str
@@ -42,7 +42,7 @@ Block = Text | ToolCall | ToolAnswer | Opaque
 
 
 class Message(Struct, frozen=True):
-    """One message of a conversation. Answers to tools stand in a `user` message, before any text."""
+    """One message of a conversation. Tool answers are in a `user` message, before its text."""
 
     role: Literal["user", "assistant"]
     blocks: tuple[Block, ...]
@@ -57,7 +57,7 @@ class Message(Struct, frozen=True):
 
 
 class ToolSpec(Struct, frozen=True):
-    """A tool as a model sees it; `schema` is a JSON Schema object for the arguments."""
+    """A tool as a model sees it. `schema` is a JSON Schema object for the arguments."""
 
     name: str
     description: str
@@ -71,7 +71,7 @@ class ToolSpec(Struct, frozen=True):
 class Request(Struct, frozen=True):
     """One model call. `model` is the name without its provider; `max_output` is in tokens.
 
-    `conversation` identifies the conversation to a provider's prompt cache; it says nothing else.
+    `conversation` is an id that a provider's prompt cache recognises the conversation by.
     """
 
     model: str
@@ -90,7 +90,7 @@ class StopReason(StrEnum):
 
 
 class Turn(Struct, frozen=True):
-    """A model's whole answer: it exists only after a terminal event with a stop reason arrived."""
+    """A model's complete answer: one that arrived up to its stop reason."""
 
     message: Message
     stop: StopReason

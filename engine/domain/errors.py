@@ -1,4 +1,4 @@
-"""Errors that a person or an agent sees: a kind, a message and a hint, never a traceback."""
+"""Errors for a person or an agent: a kind, a message and a hint, never a traceback."""
 
 from enum import IntEnum, StrEnum
 
@@ -6,7 +6,7 @@ from engine.domain.types import Usage
 
 
 class ExitStatus(IntEnum):
-    """Exit statuses of the command line (INTERFACE: command line)."""
+    """The exit statuses of the command line."""
 
     DONE = 0
     NOT_GREEN = 1
@@ -17,7 +17,7 @@ class ExitStatus(IntEnum):
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, coarse enough to branch on."""
+    """What an error is about, for code that handles errors by kind."""
 
     USAGE = "usage"
     SETTINGS = "settings"
@@ -33,7 +33,7 @@ class ErrorKind(StrEnum):
 
 
 class SwarmError(Exception):
-    """An error with a hint. `message` says what is wrong, `hint` what to do; each is one line."""
+    """`message` says what is wrong, `hint` what to do; each is one line."""
 
     def __init__(self, kind: ErrorKind, message: str, hint: str, status: ExitStatus = ExitStatus.UNUSABLE) -> None:
         super().__init__(message)
@@ -44,19 +44,19 @@ class SwarmError(Exception):
 
 
 class ModelErrorKind(StrEnum):
-    """Why a model call gave no usable turn."""
+    """Why a model call returned no usable turn."""
 
-    RETRYABLE = "retryable"  # connection errors, stalls, cut streams, 408, 409, 429, >= 500
-    REFUSED = "refused"  # the key, the model or the account is not accepted: asking again cannot help
-    CONTEXT_LENGTH = "context_length"  # the request is longer than the model's window
-    BAD_REQUEST = "bad_request"  # 400, 413, 422 for any other reason
+    RETRYABLE = "retryable"  # connection errors, stalled or broken streams, HTTP 408, 409, 429 and 500 or above
+    REFUSED = "refused"  # the key, the model or the account is not accepted: a retry cannot help
+    CONTEXT_LENGTH = "context_length"  # the request does not fit into the model's context window
+    BAD_REQUEST = "bad_request"  # HTTP 400, 413 or 422 for any other reason
 
 
 class ModelError(Exception):
-    """A failed model call. `retry_after` is in seconds, None when the server named no time.
+    """A failed model call. `retry_after` is in seconds, None if the server named no time.
 
-    `status` is the HTTP status, None when no answer arrived. `usage` is what an answer that began and broke off has
-    used, as far as it can be known: it is charged for like a whole one.
+    `status` is the HTTP status, None if no response arrived. `usage` is that of an answer that broke off, as far as it
+    is known: providers charge for it like for a complete one.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Everything that can happen in a run. Events are the truth; all other state is a fold over them.
+"""Everything that can happen in a run. Events are the source of truth: all other state is folded from them.
 
-A body's tag is the event's `kind`, in the database as in code. Streamed text is no event.
+The tag of a body is the event's `kind`, in the journal as in code. Text that a model streams is not an event.
 """
 
 from msgspec import Struct
@@ -39,14 +39,14 @@ from engine.domain.types import (
 
 
 class EventBody(Struct, frozen=True, tag_field="kind"):
-    """What all bodies share: `kind`, the tag."""
+    """The base of all bodies; `kind` is their tag."""
 
 
 # --- the run -------------------------------------------------------------------------------------------------
 
 
 class RunCreated(EventBody, frozen=True, tag="run_created"):
-    """`repo` is an absolute path, `branch` the base branch (empty: detached), `settings` JSON text without keys."""
+    """`repo` is an absolute path, `branch` the base branch (empty: detached), `settings` JSON text without API keys."""
 
     run: RunId
     repo: str
@@ -59,10 +59,10 @@ class RunCreated(EventBody, frozen=True, tag="run_created"):
 
 
 class EpochStarted(EventBody, frozen=True, tag="epoch_started"):
-    """A process took the run over. What an older epoch left running counts as lost from here on.
+    """A process took over the run. Whatever earlier epochs left running counts as lost from here on.
 
-    `settings` are those in force from here on, as JSON text without keys; empty: as before. `not_guaranteed`:
-    promises that the sandbox level does not keep; `granted`: `network`, and folders, that settings let commands reach.
+    `settings` apply from here on, as JSON text without API keys; empty: as before. `not_guaranteed` are the guarantees
+    that the sandbox level does not give; `granted` is what the settings let commands reach: `network`, and folders.
     """
 
     pid: int
@@ -74,7 +74,7 @@ class EpochStarted(EventBody, frozen=True, tag="epoch_started"):
 
 
 class RunStateChanged(EventBody, frozen=True, tag="run_state_changed"):
-    """`exit_status` is set when the run ended or stopped (INTERFACE: exit status)."""
+    """`exit_status` is set once the run has ended or stopped (see engine.domain.errors.ExitStatus)."""
 
     state: RunState
     reason: str = ""
@@ -82,7 +82,7 @@ class RunStateChanged(EventBody, frozen=True, tag="run_state_changed"):
 
 
 class WorkersLimited(EventBody, frozen=True, tag="workers_limited"):
-    """How many workers may run at once, and who or what says so (`settings`, `person`, `governor`)."""
+    """How many workers may run at a time, and who set that: `settings`, `person` or `governor`."""
 
     workers: int
     by: str
@@ -90,7 +90,10 @@ class WorkersLimited(EventBody, frozen=True, tag="workers_limited"):
 
 
 class BudgetMarked(EventBody, frozen=True, tag="budget_marked"):
-    """A part of the run came near a limit, reached it, or has room again; `limit` says which, in words."""
+    """The run, a role, a subtree or a task came near a limit, reached it, or is clear of it again.
+
+    `limit` describes the limit.
+    """
 
     part: Part
     mark: Mark
@@ -98,19 +101,19 @@ class BudgetMarked(EventBody, frozen=True, tag="budget_marked"):
 
 
 class Warned(EventBody, frozen=True, tag="warned"):
-    """Something that a person should know and that stops nothing."""
+    """Something that the person should know, although the run goes on."""
 
     text: str
 
 
 class LoadLimited(EventBody, frozen=True, tag="load_limited"):
-    """The governor lets the machine carry more or less than before; `at` in the limit is left at 0."""
+    """The governor changed its limit. The `at` in `limit` is always 0."""
 
     limit: LoadLimit
 
 
 class AgentsSampled(EventBody, frozen=True, tag="agents_sampled"):
-    """What each agent uses at this moment; who is missing uses nothing."""
+    """What each agent uses. Agents that are not listed use nothing."""
 
     uses: dict[AgentId, AgentUse]
 
@@ -146,7 +149,7 @@ class AgentStateChanged(EventBody, frozen=True, tag="agent_state_changed"):
 
 
 class SubtreePaused(EventBody, frozen=True, tag="subtree_paused"):
-    """`freeze`: the commands that run below stand still, too."""
+    """`freeze`: running commands in the subtree are suspended, too."""
 
     by: str = "person"
     freeze: bool = False
@@ -157,21 +160,23 @@ class SubtreeResumed(EventBody, frozen=True, tag="subtree_resumed"):
 
 
 class SubtreeLimited(EventBody, frozen=True, tag="subtree_limited"):
-    """How many workers may be at work at once below a planner; None: as many as the run has."""
+    """How many workers may run at a time below a planner; None: as many as the run allows."""
 
     workers: int | None
     by: str = "person"
 
 
 class PriorityChanged(EventBody, frozen=True, tag="priority_changed"):
-    """Added to the priority of every task below the agent."""
+    """`priority` is added to that of every task below the agent."""
 
     priority: int
 
 
 class ModelChanged(EventBody, frozen=True, tag="model_changed"):
-    """Another model for an agent, and for what is spawned below it; without an agent, for a role of the whole run
-    (None: for all roles)."""
+    """Another model for an agent and for all agents that are spawned below it.
+
+    Without an agent, the model is for a role in the whole run (None: for all roles).
+    """
 
     model: ModelName
     role: Role | None = None
@@ -183,7 +188,7 @@ class Rescoped(EventBody, frozen=True, tag="rescoped"):
 
 
 class PathologySeen(EventBody, frozen=True, tag="pathology_seen"):
-    """An agent does what agents must not. `times`: since its last good move. `detail`: what was seen."""
+    """An agent shows a pathology. `times` counts since it last behaved well, `detail` says what was seen."""
 
     pathology: Pathology
     times: int
@@ -192,13 +197,13 @@ class PathologySeen(EventBody, frozen=True, tag="pathology_seen"):
 
 
 class FailureNoted(EventBody, frozen=True, tag="failure_noted"):
-    """An agent met a failure, in words without what differs from run to run: once for each agent and hour."""
+    """An agent met a failure, by its signature; recorded once per agent and hour."""
 
     failure: str
 
 
 class FailureShared(EventBody, frozen=True, tag="failure_shared"):
-    """So many agents met the same failure within an hour that a planner is told of it."""
+    """So many agents met the same failure within an hour that a planner is told about it."""
 
     failure: str
     agents: int
@@ -210,16 +215,18 @@ class ScratchpadRewritten(EventBody, frozen=True, tag="scratchpad_rewritten"):
 
 
 class Pivoted(EventBody, frozen=True, tag="pivoted"):
-    """An agent changes course, with its reason; recorded with the scratchpad in which it says what comes now."""
+    """An agent changed its plan. `version` is the scratchpad that contains the new plan."""
 
     reason: str
     version: int
 
 
 class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
-    """One whole model call. `given` is the text that the agent was told since its last turn (None: only tool
-    answers), `consumed` the inbox messages in it, `prompt` the role prompt's name and version. `intent`: the
-    version that the agent knows from here on, where a message brought one (0: as before).
+    """One complete model call.
+
+    `given` is the text that the agent got since its last turn (None: only tool answers), `consumed` the inbox messages
+    in it, `prompt` the name and version of the role's prompt. `intent` is the version that a message brought, which the
+    agent knows from here on (0: as before).
     """
 
     model: ModelName
@@ -234,7 +241,7 @@ class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
 
 
 class ModelCallRetried(EventBody, frozen=True, tag="model_call_retried"):
-    """A call came to nothing and follows again. `usage`: of an answer that began and broke off."""
+    """A model call failed and is repeated. `usage` is that of an answer that broke off."""
 
     model: ModelName
     reason: str
@@ -243,20 +250,20 @@ class ModelCallRetried(EventBody, frozen=True, tag="model_call_retried"):
 
 
 class AnswersDropped(EventBody, frozen=True, tag="answers_dropped"):
-    """Compaction, first step: all tool answers but the last `kept` lost their text."""
+    """Compaction, first step: all tool answers but the last `kept` were removed from the context."""
 
     kept: int
 
 
 class ContextCompacted(EventBody, frozen=True, tag="context_compacted"):
-    """Compaction, second step: the conversation starts again with `opening` as its first message."""
+    """Compaction, second step: the conversation restarts with `opening` as its first message."""
 
     opening: str
     usage: Usage
 
 
 class ToolStarted(EventBody, frozen=True, tag="tool_started"):
-    """The same call may start again after a restart of the program, when its answer was not on record."""
+    """A call may start again after the program restarted, if no answer was recorded."""
 
     call: CallId
     tool: str
@@ -266,10 +273,10 @@ class ToolStarted(EventBody, frozen=True, tag="tool_started"):
 
 
 class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
-    """`answer` is what the model gets; waits in seconds.
+    """`answer` is what the model gets.
 
-    `paths` are those that the call changed in the workspace: for a command, those that differ from the base since.
-    `build`: it was a command that passes the build gate.
+    `paths` are the files that the call changed in the workspace; for a command, all that now differ from the base.
+    `build`: the command went through the build gate.
     """
 
     call: CallId
@@ -290,17 +297,17 @@ class TaskQueued(EventBody, frozen=True, tag="task_queued"):
 
 
 class TaskStarted(EventBody, frozen=True, tag="task_started"):
-    """An attempt began; `worker` has it."""
+    """An attempt began, by the agent `worker`."""
 
     worker: AgentId
     attempt: int
 
 
 class TaskRequeued(EventBody, frozen=True, tag="task_requeued"):
-    """An attempt ended without a handoff and another will follow, not before `not_before`.
+    """An attempt ended without a handoff; another follows, no earlier than `not_before`.
 
-    `lost`: the agent or the program died; otherwise the attempt failed by its own fault. `counts`: it is held
-    against the task.
+    `lost`: the agent or the program ended; otherwise the attempt failed by itself. `counts`: towards the number of
+    failed attempts after which the task fails.
     """
 
     reason: str
@@ -310,7 +317,7 @@ class TaskRequeued(EventBody, frozen=True, tag="task_requeued"):
 
 
 class TaskEnded(EventBody, frozen=True, tag="task_ended"):
-    """`state` is landed, failed or cancelled. `intent`: the version that its planner knew when it took it back."""
+    """`state` is landed, failed or cancelled. `intent`: the version the planner knew when it cancelled the task."""
 
     state: str
     reason: str = ""
@@ -319,7 +326,7 @@ class TaskEnded(EventBody, frozen=True, tag="task_ended"):
 
 
 class TaskUnwanted(EventBody, frozen=True, tag="task_unwanted"):
-    """The task is taken back while its landing is under way: it ends cancelled unless the landing goes through.
+    """The task was cancelled while it was landing: it ends cancelled unless the landing succeeds.
 
     `intent`: as in TaskEnded.
     """
@@ -329,8 +336,10 @@ class TaskUnwanted(EventBody, frozen=True, tag="task_unwanted"):
 
 
 class LandingStarted(EventBody, frozen=True, tag="landing_started"):
-    """A worker's change is about to be merged. With `text`, a crash from here on can be repaired:
-    if the task is found on trunk, this handoff is delivered.
+    """A worker's change is about to be merged.
+
+    `text` is the worker's handoff. If the program ends before the landing is recorded, and the change turns out to be
+    on trunk, the next process delivers this handoff.
     """
 
     landing: LandingId
@@ -347,7 +356,7 @@ class HandedOff(EventBody, frozen=True, tag="handed_off"):
 
 
 class HandoffResolved(EventBody, frozen=True, tag="handoff_resolved"):
-    """A person has dealt with a handoff, or takes that back."""
+    """The person marked a handoff as dealt with, or removed that mark."""
 
     handoff: HandoffId
     resolved: bool = True
@@ -361,13 +370,13 @@ class CheckFinished(EventBody, frozen=True, tag="check_finished"):
 
 
 class BreakTraced(EventBody, frozen=True, tag="break_traced"):
-    """The reconciler looked for the landing that broke the check; recorded about the planner that owns the fixup."""
+    """The reconciler searched for the landing that broke trunk. The event's agent is the planner of the fixup."""
 
     broken: Break
 
 
 class FixupsExhausted(EventBody, frozen=True, tag="fixups_exhausted"):
-    """So many fixups left trunk red: it is the planners' from here on, until `green` moves again."""
+    """After this many fixups trunk is still red: the planners have to repair it, until green moves again."""
 
     tip: CommitId
     fixups: int
@@ -378,7 +387,7 @@ class GreenMoved(EventBody, frozen=True, tag="green_moved"):
 
 
 class Published(EventBody, frozen=True, tag="published"):
-    """Trunk and green were written to the person's repo; `left_alone` says why a ref was not."""
+    """Trunk and green were written to the person's repo; `left_alone` says why a ref was not, if so."""
 
     trunk: CommitId
     green: CommitId | None
@@ -434,7 +443,7 @@ Body = (
 
 
 class Event(Struct, frozen=True):
-    """A body and where it belongs. `agent` and `task` say whom it is about, `cause` is the seq it follows from."""
+    """A body, and what it is about: an `agent`, a `task`. `cause` is the `seq` of the event that caused it."""
 
     seq: int
     at: Micros
@@ -450,7 +459,7 @@ class Event(Struct, frozen=True):
 
 
 class Draft(Struct, frozen=True):
-    """An event that is to be recorded: it has no place in the order yet."""
+    """An event that is not recorded yet, and so has no sequence number."""
 
     body: Body
     agent: AgentId | None = None

@@ -1,4 +1,4 @@
-"""What went wrong, as a line that reads the same wherever the same goes wrong: no numbers, addresses, folders. Pure."""
+"""Reduces a failure to a signature, the same for the same failure: a line without numbers, addresses and folders."""
 
 import re
 
@@ -12,13 +12,13 @@ _SAYS_NOTHING = re.compile(
 
 
 def failure_of(tool: str, state: str, answer: str) -> str:
-    """What a tool call's answer says went wrong; empty when nothing did."""
+    """The failure in a tool call's answer; empty if it did not fail."""
     failure = failure_in(answer) if tool == "shell" else ""
     return failure or (normalised(answer.strip().partition("\n")[0]) if state == "error" else "")
 
 
 def failure_in(answer: str) -> str:
-    """What a failed command's answer says went wrong, without what differs from run to run; empty when nothing does."""
+    """The failure in a command's answer; empty if it succeeded or prints none."""
     head, _, output = answer.partition("\n")
     if head.startswith("exit 0"):
         return ""
@@ -30,7 +30,7 @@ def failure_in(answer: str) -> str:
 
 
 def normalised(line: str) -> str:
-    """An error's line with numbers, addresses and the copy's folder taken out."""
+    """A line of an error message without numbers, addresses and the workspace's folder."""
     line = re.sub(r"0x[0-9a-f]+|\b[0-9a-f]{12,}\b", "H", line, flags=re.I)
     line = re.sub(r"/ws/", "", line)
     return re.sub(r"\d+", "N", line)[:300]

@@ -1,4 +1,4 @@
-"""Which transitions are legal. Pure: tables and predicates over states, no effects."""
+"""Which transitions between the states of tasks, agents and runs are legal."""
 
 from engine.domain.types import AgentState, RunState, TaskState
 
@@ -22,8 +22,8 @@ AGENT_TRANSITIONS: dict[AgentState, frozenset[AgentState]] = {
     AgentState.ACTING: _ACTIVE | _ENDS,
     AgentState.WAITING: _ACTIVE | _ENDS,
     AgentState.PAUSED: _ACTIVE | _ENDS,
-    AgentState.DONE: frozenset({AgentState.THINKING, AgentState.PAUSED, AgentState.CANCELLED}),  # woken
-    AgentState.FAILED: frozenset({AgentState.STARTING}),  # the root's planner, when its run is resumed
+    AgentState.DONE: frozenset({AgentState.THINKING, AgentState.PAUSED, AgentState.CANCELLED}),  # gets a message
+    AgentState.FAILED: frozenset({AgentState.STARTING}),  # the root planner, when its run is resumed
     AgentState.CANCELLED: frozenset(),
 }
 
@@ -40,7 +40,7 @@ RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
 
 
 class IllegalTransition(Exception):  # noqa: N818 - names what happened
-    """An event asks for a transition that the tables do not know: a bug of the engine, never of an agent."""
+    """An event would cause a transition that is not in the tables: a bug in the engine, never an agent's mistake."""
 
 
 def check_task(old: TaskState, new: TaskState) -> None:
@@ -50,7 +50,7 @@ def check_task(old: TaskState, new: TaskState) -> None:
 
 
 def check_agent(old: AgentState, new: AgentState) -> None:
-    """Staying in a state is legal: only `doing` changes. Raises IllegalTransition."""
+    """Staying in a state is legal, because `doing` may change. Raises IllegalTransition."""
     if new is not old and new not in AGENT_TRANSITIONS[old]:
         raise IllegalTransition(f"agent {old} -> {new}")
 

@@ -1,4 +1,4 @@
-"""Takes keys out of text before it is stored, shown or sent to a model, and leaves a mark that says so. Pure."""
+"""Replaces keys in text with a visible mark, before the text is stored, shown or sent to a model."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,21 +11,21 @@ T = TypeVar("T")
 
 MARK = re.compile(r"\[masked: [A-Za-z][\w .-]{1,80}\]")
 SHORTEST = 16
-"""Characters of the shortest text that any format matches."""
+"""Characters of the shortest key that any format matches."""
 OWN_SHORTEST = 8
-"""Characters of a key of the engine's own that is looked for."""
+"""Characters from which the value of a key that the engine uses itself is searched for."""
 OTHERS_SHORTEST = 12
-"""Characters of another secret variable's value that is looked for: shorter ones are words that stand everywhere."""
+"""Characters from which the value of any other secret variable is searched for: shorter ones may be common words."""
 SECRET_NAMES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_PASSWD", "_CREDENTIALS")
-"""Endings of variables that hold a secret."""
+"""How the names of variables with secrets end."""
 SHORT = 200
-"""Characters up to which one look for all beginnings at once is quicker than one for each."""
+"""Characters up to which one search for all prefixes at once is faster than a search for each."""
 HELD_MOST = 8_192
-"""Characters of a stream that are held back for want of a place where no key can be cut in two."""
+"""The most characters of a stream to hold back while every place to cut could be inside a key."""
 
 
 class Format(Struct, frozen=True):
-    """What one kind of key looks like: one of `starts`, where no word is under way, and what `whole` matches there."""
+    """What one kind of key looks like: it begins with one of `starts`, not inside a word, and `whole` matches there."""
 
     kind: str
     starts: tuple[str, ...]
@@ -37,7 +37,7 @@ def _format(kind: str, starts: str, whole: str) -> Format:
 
 
 _PEM_NAME = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-_PEM_BODY = r"[A-Za-z0-9+/=\s\\:,.\"'_-]"  # base64, line numbers, file names and quotes: no code
+_PEM_BODY = r"[A-Za-z0-9+/=\s\\:,.\"'_-]"  # base64, line numbers, file names and quotes, but not code
 
 FORMATS = (
     _format("anthropic key", "sk-ant-", r"sk-ant-[A-Za-z0-9_-]{16,}"),
@@ -74,14 +74,14 @@ FORMATS = (
         rf"|(?:[\s\"'\d\\]*n?[A-Za-z0-9+/=]{{40,}})+)",
     ),
 )
-"""Published formats. Most have a prefix of their own; where it is an everyday word, length or digits must fit, too."""
+"""Published formats. Where the prefix is an everyday word, the length or digits must fit, too."""
 
 _PEM_UNDER_WAY = re.compile(rf"-----(?:B[A-Z0-9 ]{{0,60}}-{{0,5}}|BEGIN {_PEM_NAME}{_PEM_BODY}*)\Z")
 _BEARER_UNDER_WAY = re.compile(r"[Bb]earer \S*\Z")
 
 
 class Mask:
-    """Masks what looks like a key, and the very values of `secrets` (by the names they go under)."""
+    """Masks what looks like a key, and the values of `secrets`, which maps names to values."""
 
     def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
         named = {value: name for name, value in (secrets or {}).items() if len(value) >= OWN_SHORTEST}
@@ -92,7 +92,7 @@ class Mask:
         self._shortest = min((SHORTEST, *(len(value) for value, _ in self._values)))
 
     def text(self, text: str) -> str:
-        """The text with `[masked: KIND]` in place of every key."""
+        """The text with every key replaced by `[masked: KIND]`."""
         if len(text) < self._shortest or (len(text) <= SHORT and not self._any_start.search(text)):
             return text
         spans = self.spans(text)
@@ -103,20 +103,20 @@ class Mask:
         return "".join((*pieces, text[at:])) if spans else text
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:
-        """Where keys stand, as (start, end, kind), in order and apart from each other."""
+        """The keys in the text as (start, end, kind), in order and without overlaps."""
         found = sorted(self._found(text), key=lambda span: (span[0], -span[1]))
         apart: list[tuple[int, int, str]] = []
         for start, end, kind in found:
             if not apart or start >= apart[-1][1]:
                 apart.append((start, end, kind))
-            elif end > apart[-1][1]:  # a key within a longer secret that begins earlier: nothing of either is left
+            elif end > apart[-1][1]:  # it overlaps with one that begins earlier: mask both
                 apart[-1] = (apart[-1][0], end, apart[-1][2])
         return apart
 
     def value(self, value: T) -> T:
-        """A Struct, tuple, list, dict or text with all text in it masked; the same object where there is no key.
+        """A Struct, tuple, list, dict or text with all text in it masked; the same object if there is no key in it.
 
-        What only a provider can read (raw data) is left as it is. Masking the last result again costs nothing.
+        Raw data, which only a provider can read, stays as it is. Masking the last result again costs nothing.
         """
         if value is not self._known:
             self._known = value = cast(T, self._value(value))
@@ -161,21 +161,21 @@ class Mask:
 
 
 class StreamMask:
-    """Masks text that comes in pieces: a word is held back until it has ended, as it may be the first half of a key."""
+    """Masks text that arrives in pieces: holds back an unfinished word, because it may be the start of a key."""
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """What can be shown by now."""
+        """Add a piece; returns what can be shown."""
         self._held += text
         end = self._settled()
         shown, self._held = self._held[:end], self._held[end:]
         return self._mask.text(shown)
 
     def rest(self) -> str:
-        """What is left, once the stream has ended."""
+        """The rest, after the stream has ended."""
         shown, self._held = self._held, ""
         return self._mask.text(shown)
 
@@ -195,7 +195,7 @@ class StreamMask:
 
 
 def marks_in(value: object) -> list[str]:
-    """The marks of masked keys in the texts of a flat Struct."""
+    """The marks of masked keys in the text fields of a Struct."""
     texts = (getattr(value, name) for name in getattr(value, "__struct_fields__", ()))
     return [mark for text in texts if isinstance(text, str) for mark in MARK.findall(text)]
 
@@ -205,9 +205,10 @@ def looks_like_key(text: str) -> bool:
 
 
 def secrets_of(environ: Mapping[str, str], own: frozenset[str] = frozenset()) -> dict[str, str]:
-    """The secret values of an environment, by the variables' names.
+    """The secrets in environment variables, by the names of the variables.
 
-    `own`: variables whose values the engine sends to providers. Of others, a path or a short word is no secret.
+    `own` are the variables whose values the engine sends to providers. In any other variable, a path or a short word is
+    not taken for a secret.
     """
     found = {name: value.strip() for name, value in environ.items()}
     return {name: value for name, value in found.items() if _is_secret(name, value, name in own)}
@@ -221,7 +222,7 @@ def _is_secret(name: str, value: str, own: bool) -> bool:
 
 
 def _may_precede(character: str) -> bool:
-    """Whether a key may begin after the character: not in the middle of a word."""
+    """Whether a key may begin after the character: one may not begin inside a word."""
     return not (character.isalnum() or character == "_")
 
 

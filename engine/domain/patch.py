@@ -1,4 +1,4 @@
-"""Parses a unified git patch into frozen values for a viewer. Never raises; linear in the patch's length."""
+"""Parses a unified git patch into values for a viewer. Never raises; takes time linear in the patch's length."""
 
 import re
 from enum import StrEnum
@@ -16,13 +16,14 @@ class FileKind(StrEnum):
     MODIFIED = "modified"
     RENAMED = "renamed"
     COPIED = "copied"
-    MODE = "mode"  # nothing but the mode changed
+    MODE = "mode"  # only the mode changed
 
 
 class Hunk(Struct, frozen=True):
-    """A hunk. Line numbers count from 1; `first` and `end` index the patch's lines, header left out, end exclusive.
+    """A hunk. Line numbers count from 1. `first` and `end` (exclusive) are indexes of the patch's lines, without the
+    hunk's header.
 
-    `whole` is False when the patch ends or goes on otherwise before the lines that the header promised.
+    `whole` is False if there are fewer lines than the header says.
     """
 
     old_start: int
@@ -38,10 +39,10 @@ class Hunk(Struct, frozen=True):
 
 
 class FileDiff(Struct, frozen=True):
-    """What happened to one file. `first` and `end` index the patch's lines, headers included, end exclusive.
+    """The changes of one file. `first` and `end` (exclusive) are indexes of the patch's lines, headers included.
 
-    A path is empty where there is no file. `binary` is set when git shows no lines for that reason. `old_mode` and
-    `new_mode` are git's octal words, empty when not told.
+    A path is empty where there is no file. `binary`: git shows no lines, because the file is binary. `old_mode` and
+    `new_mode` are octal numbers as git writes them, empty if git does not say.
     """
 
     old_path: str
@@ -62,7 +63,7 @@ class FileDiff(Struct, frozen=True):
 
 
 class Patch(Struct, frozen=True):
-    """A patch: its lines without line ends (a carriage return stays), and the files it is about."""
+    """The lines of a patch without line ends (carriage returns stay), and the files in it."""
 
     lines: tuple[str, ...]
     files: tuple[FileDiff, ...]
@@ -71,7 +72,7 @@ class Patch(Struct, frozen=True):
 
 
 class _Draft:
-    """A file's part of a patch while it is read."""
+    """One file of a patch while it is parsed."""
 
     def __init__(self, first: int, old_path: str, new_path: str) -> None:
         self.first = first
@@ -104,7 +105,7 @@ class _Draft:
 
 
 def parse_patch(text: str) -> Patch:
-    """Read a patch. What is not part of any file (a commit's message, say) is in `lines` only."""
+    """Parse a patch. What belongs to no file, such as a commit message, is only in `lines`."""
     lines = text.split("\n")  # not splitlines: form feeds and the like belong to lines
     if lines and not lines[-1]:
         lines.pop()
@@ -136,7 +137,7 @@ def parse_patch(text: str) -> Patch:
 
 
 def _hunk(lines: list[str], first: int, found: re.Match[str]) -> Hunk:
-    """Read a hunk's lines by the header's counts, so that lines which look like headers stay content."""
+    """Read as many lines as the header says, so that lines that look like headers stay content."""
     old_start, old_count = int(found[1]), 1 if found[2] is None else int(found[2])
     new_start, new_count = int(found[3]), 1 if found[4] is None else int(found[4])
     old_left, new_left = old_count, new_count
@@ -163,7 +164,7 @@ def _hunk(lines: list[str], first: int, found: re.Match[str]) -> Hunk:
 
 
 def _header(draft: _Draft, line: str) -> None:
-    """Take in one line between a file's start and its first hunk."""
+    """Read one line between the start of a file and its first hunk."""
     word, _, rest = line.partition(" ")
     if line.startswith("--- "):
         draft.old_path = _side(rest, "a/", draft.old_path)
@@ -195,7 +196,7 @@ def _header(draft: _Draft, line: str) -> None:
 
 
 def _bare_header(lines: list[str], at: int) -> bool:
-    """Whether a file starts here without git's own first line."""
+    """Whether a file starts here without a `diff --git` line."""
     return (
         lines[at].startswith("--- ")
         and at + 2 < len(lines)
@@ -205,10 +206,9 @@ def _bare_header(lines: list[str], at: int) -> bool:
 
 
 def _paths(names: str) -> tuple[str, str]:
-    """Both names of a `diff --git a/X b/Y` line.
+    """Both names in a `diff --git a/X b/Y` line.
 
-    Unquoted names with spaces are ambiguous unless they are the same, which is the only case in which no other
-    header tells them.
+    Unquoted names with spaces are ambiguous unless both are the same. If they differ, other headers name them.
     """
     if names.startswith('"'):
         end = _closing(names)
@@ -224,7 +224,7 @@ def _paths(names: str) -> tuple[str, str]:
 
 
 def _closing(text: str) -> int:
-    """Where the quoted name at the start of `text` ends."""
+    """The index at which the quoted name at the start of `text` ends."""
     at = 1
     while at < len(text) and text[at] != '"':
         at += 2 if text[at] == "\\" else 1
@@ -232,7 +232,7 @@ def _closing(text: str) -> int:
 
 
 def _side(rest: str, prefix: str, otherwise: str) -> str:
-    """The path of a `---` or `+++` line; git ends it with a tab when it holds a space."""
+    """The path in a `---` or `+++` line. Git adds a tab if the path contains a space."""
     name = rest if rest.startswith('"') else rest.partition("\t")[0]
     return otherwise if name == _NO_FILE else _stripped(_name(name.rstrip("\t")), prefix)
 
@@ -248,7 +248,7 @@ def _stripped(name: str, prefix: str) -> str:
 
 
 def unquoted(name: bytes) -> bytes:
-    """A name as git prints it, without C-style quotes; a name that is not quoted comes back as it is."""
+    """A name as git prints it, without its C-style quotes, if any."""
     if len(name) < 2 or not (name.startswith(b'"') and name.endswith(b'"')):
         return name
     out = bytearray()

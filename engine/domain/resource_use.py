@@ -1,4 +1,4 @@
-"""What the swarm and its agents use of the machine, and what the governor allows."""
+"""What the swarm and its agents use of the machine, and how much the governor allows."""
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -7,11 +7,11 @@ from engine.domain.types import Micros
 
 
 class Sample(Struct, frozen=True):
-    """Resource use at one moment. Sizes in bytes, rates in bytes a second, pressure and shares in percent.
+    """Resource use at one time. Sizes are in bytes, rates in bytes per second, CPU and pressure in percent.
 
-    Memory and disk rates are of the swarm (the program and all that agents run); `*_free` of the machine.
-    `contention` is (time waiting at the gate + for locks) / (gate wait + run time) of build commands over the
-    last minute, in percent.
+    Memory and disk rates are those of the swarm (this program and all commands of agents), `*_free` those of the
+    machine. `contention` is, for build commands in the last minute, (time waiting at the gate + time waiting for locks)
+    / (time waiting at the gate + run time), in percent.
     """
 
     memory: int = 0
@@ -32,9 +32,9 @@ class Sample(Struct, frozen=True):
 
 
 class LoadLimit(Struct, frozen=True):
-    """What the governor lets the machine carry: attempts at once (0: nothing starts) and builds at once, and why.
+    """How many workers and builds the governor allows at a time, and why. With 0 workers nothing starts.
 
-    `workers` is None while only the settings and the person limit them.
+    `workers` is None while the governor sets no limit, only the settings and the person.
     """
 
     workers: int | None
@@ -44,10 +44,10 @@ class LoadLimit(Struct, frozen=True):
 
 
 class AgentUse(Struct, frozen=True):
-    """What an agent's commands use. Bytes, and bytes a second; `cpu` in percent of one core.
+    """What an agent's commands use: bytes, bytes per second, and `cpu` in percent of one core.
 
-    `gate_s`, `lock_s` and `build_s`: seconds that its builds waited at the gate, waited for file locks, and ran, over
-    the last minute.
+    `gate_s`, `lock_s` and `build_s` are seconds in the last minute that its builds waited at the build gate, waited for
+    file locks, and ran.
     """
 
     memory: int = 0
@@ -64,6 +64,6 @@ class AgentUse(Struct, frozen=True):
 
     @property
     def contention(self) -> float:
-        """Percent of the time of builds that was spent waiting; at most 100."""
+        """How much of the builds' time was spent waiting, in percent, at most 100."""
         spent = self.gate_s + self.build_s
         return min(100.0, 100.0 * (self.gate_s + self.lock_s) / spent) if spent > 0 else 0.0

@@ -43,7 +43,7 @@ class OwnerOnly(Struct, frozen=True):
 
 
 class MachineLimit(Struct, frozen=True):
-    """On a type: a limit on what commands may take of the machine. A repository's file that raises it is reported.
+    """On a type: a limit on what commands may use of the machine. A repository's file that raises it causes a warning.
 
     `amount` gives a value's size, to tell a higher limit from a lower one.
     """
@@ -52,8 +52,8 @@ class MachineLimit(Struct, frozen=True):
 
 
 class SetsCost(Struct, frozen=True):
-    """On a type: decides what tokens cost, and so how budgets in USD count. A repository's file that sets it is
-    reported.
+    """On a type: decides what tokens cost, and so what budgets in USD allow. A repository's file that sets it causes a
+    warning.
     """
 
 
@@ -119,9 +119,9 @@ Amount = Annotated[float, Meta(ge=0, le=MOST)]
 Price = Annotated[float, Meta(ge=0, le=MOST), SetsCost()]
 """USD per million tokens."""
 Span = Annotated[str, Accepts(span_s)]
-"""A span of time such as `8h` or `10m30s`."""
+"""A duration such as `8h` or `10m30s`."""
 OptionalSpan = Annotated[str, Accepts(lambda text: text and span_s(text))]
-"""A span of time, or empty for none."""
+"""A duration, or empty for none."""
 Size = Annotated[str, Accepts(size_bytes)]
 """A size such as `4GiB` or `64MB`."""
 SizeLimit = Annotated[Size, MachineLimit(size_bytes)]

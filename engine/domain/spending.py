@@ -1,4 +1,4 @@
-"""What the parts of a run have used: the run, a role, a subtree, a task. Pure values that the snapshot folds."""
+"""What has been spent by each part of a run that can have a budget: the run, a role, a subtree, a task."""
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -10,16 +10,16 @@ from msgspec.structs import replace
 from engine.domain.types import Agent, AgentPath, Micros, Role, TaskId, Usage
 
 Part = NewType("Part", str)
-"""A part of a run, in words: `the run`, `role worker`, `subtree root/parser`, `task t1`."""
+"""A part of a run that can have a budget: `the run`, `role worker`, `subtree root/parser` or `task t1`."""
 
 RUN = Part("the run")
 
 
 class Spent(Struct, frozen=True):
-    """Model calls of a part and what they used.
+    """The model calls of a part, and what they used.
 
-    `usd` is of the calls whose price is known, `unpriced` the tokens of the others; `since` is how long the run had
-    been worked on when the part began.
+    `usd` is for the calls whose price is known, `unpriced` the tokens of the others. `since` is the run's working time
+    when the part began.
     """
 
     usd: float = 0.0
@@ -41,7 +41,7 @@ class Spent(Struct, frozen=True):
 
 
 class Mark(StrEnum):
-    """How a part stands to its nearest limit."""
+    """How close a part is to its nearest limit."""
 
     ROOM = "room"
     NEAR = "near"
@@ -49,7 +49,7 @@ class Mark(StrEnum):
 
 
 class BudgetMark(Struct, frozen=True):
-    """Where a part stands, and the limit that says so in words."""
+    """How close a part is to its nearest limit, and a description of that limit."""
 
     mark: Mark
     limit: str
@@ -69,19 +69,19 @@ def of_task(task: TaskId) -> Part:
 
 
 def subtrees(path: AgentPath) -> Iterator[Part]:
-    """The subtrees that an agent is in, from the whole tree down to its own."""
+    """The subtrees that an agent is in, from the root's down to its own."""
     names = path.split("/")
     return (of_subtree(AgentPath("/".join(names[:count]))) for count in range(1, len(names) + 1))
 
 
 def parts_of(agent: Agent) -> list[Part]:
-    """Everything that an agent's calls count against."""
+    """All parts that an agent's model calls count towards."""
     parts = [RUN, of_role(agent.role), *subtrees(agent.path)]
     return parts if agent.task is None else [*parts, of_task(agent.task)]
 
 
 def began(spent: Mapping[Part, Spent], agent: Agent, wall: Micros) -> dict[Part, Spent]:
-    """The parts that begin with an agent, `wall` microseconds into the run."""
+    """The parts that begin with an agent, after `wall` microseconds of work on the run."""
     parts = [of_role(agent.role)]
     if agent.role is Role.PLANNER:
         parts.append(of_subtree(agent.path))

@@ -1,4 +1,4 @@
-"""Frozen values of the swarm: ids, states, and what flows between people, planners and workers."""
+"""The values of the swarm: ids, states, and what passes between people, planners and workers."""
 
 from enum import StrEnum
 from typing import NewType
@@ -17,14 +17,14 @@ CommitId = NewType("CommitId", str)
 ModelName = NewType("ModelName", str)
 """`PROVIDER:NAME`, for example `anthropic:claude-sonnet-5-5`."""
 Micros = int
-"""A moment in UTC, or a span, in integer microseconds."""
+"""A time in UTC or a duration, in whole microseconds."""
 HOUR: Micros = 3_600_000_000
 
 ROOT = AgentPath("root")
 
 
 class Role(StrEnum):
-    """What an agent is in the tree; each has a prompt file that names its tools."""
+    """What an agent does. Each role has a prompt file, which also names its tools."""
 
     PLANNER = "planner"
     WORKER = "worker"
@@ -62,15 +62,15 @@ class TaskState(StrEnum):
 
 
 class TaskKind(StrEnum):
-    WORK = "work"  # asked for by a planner
-    FIXUP = "fixup"  # asked for by the reconciler when trunk fails its check
+    WORK = "work"  # created by a planner
+    FIXUP = "fixup"  # created by the reconciler when trunk fails the check
 
 
 class LandingState(StrEnum):
-    MERGED = "merged"  # clean and model-free
-    RESOLVED = "resolved"  # clean after a conflict was resolved
-    CONFLICTED = "conflicted"  # handed back
-    EMPTY = "empty"  # nothing to land
+    MERGED = "merged"  # without a conflict, and so without a model
+    RESOLVED = "resolved"  # after an agent resolved a conflict
+    CONFLICTED = "conflicted"  # returned to the agent to resolve
+    EMPTY = "empty"  # there was no change
     REFUSED = "refused"
 
 
@@ -81,7 +81,7 @@ class HandoffStatus(StrEnum):
 
 
 class MessageSource(StrEnum):
-    """Who put a message into an agent's inbox."""
+    """Where a message in an agent's inbox came from."""
 
     INTENT = "intent"
     HANDOFF = "handoff"
@@ -93,24 +93,24 @@ class MessageSource(StrEnum):
 
 
 class Pathology(StrEnum):
-    """What goes wrong with an agent as an agent, not as a program."""
+    """Unproductive behaviour of an agent that is no failure of a program."""
 
-    SLEEPS = "sleeps_with_work_open"  # waits with no task, subplanner or message outstanding
+    SLEEPS = "sleeps_with_work_open"  # waits although no task, subplanner or message is outstanding
     DOES_THE_WORK = "does_the_work_itself"  # a planner that changes files
-    ONE_AT_A_TIME = "spawns_one_at_a_time"  # one task where many are needed
-    CLAIMS_COMPLETION = "claims_completion"  # with tasks outstanding or a failing check
-    NEVER_MERGES = "never_merges"  # one task after the other that lands nothing
-    SPAWNS_WITHOUT_END = "spawns_without_end"  # too deep, too many, too fast
-    LEAVES_SCOPE = "leaves_scope"  # a worker whose change lies outside its task
-    PILES_UP = "piles_up"  # many agents at the same failure
+    ONE_AT_A_TIME = "spawns_one_at_a_time"  # a planner that creates single tasks instead of many in parallel
+    CLAIMS_COMPLETION = "claims_completion"  # says done while tasks are outstanding or the check fails
+    NEVER_MERGES = "never_merges"  # a planner whose tasks land nothing, one after the other
+    SPAWNS_WITHOUT_END = "spawns_without_end"  # too deep, too many or too fast
+    LEAVES_SCOPE = "leaves_scope"  # a worker that edits files outside the scope of its task
+    PILES_UP = "piles_up"  # many agents meet the same failure
 
 
 class Remedy(StrEnum):
-    """What follows from a pathology."""
+    """What the engine does about a pathology."""
 
-    NUDGE = "nudge"  # the agent is told
-    LIMIT = "limit"  # it cannot go on like that
-    TOLD = "told"  # a planner that can decide is told
+    NUDGE = "nudge"  # tell the agent
+    LIMIT = "limit"  # prevent it
+    TOLD = "told"  # tell a planner that can decide
 
 
 class ToolCallState(StrEnum):
@@ -121,8 +121,10 @@ class ToolCallState(StrEnum):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens and money of model calls. `input` includes `cached`, read from the provider's cache, and `written`, stored
-    in it; `usd` is None when a price is unknown.
+    """Tokens and cost of model calls.
+
+    `input` includes `cached`, read from the provider's cache, and `written`, stored there. `usd` is None if a price is
+    unknown.
     """
 
     input: int = 0
@@ -143,7 +145,7 @@ class Usage(Struct, frozen=True):
 
 
 class Intent(Struct, frozen=True):
-    """One version of what the person wants. Versions count from 1."""
+    """One version of what the person wants, numbered from 1."""
 
     version: int
     at: Micros
@@ -152,9 +154,9 @@ class Intent(Struct, frozen=True):
 
 
 class TaskSpec(Struct, frozen=True):
-    """What a planner asks of a worker. `scope`: globs, separated by commas or white space; empty means anywhere.
+    """What a planner asks of a worker.
 
-    Higher `priority` starts first.
+    `scope` is globs, separated by commas or white space; empty means anywhere. Tasks of higher `priority` start first.
     """
 
     title: str
@@ -165,11 +167,12 @@ class TaskSpec(Struct, frozen=True):
 
 
 class Task(Struct, frozen=True):
-    """A task and where it stands.
+    """A task and its state.
 
-    `attempt` counts the attempts started; `failures` those that ended by their own fault, `losses` those that
-    ended with their agent or the whole program. `intent` is the version it came from, `cancelled_under` the one
-    that its planner knew when it took it back (0: it did not). `unwanted`: why it was taken back while it landed.
+    `attempt` counts the attempts that were started, `failures` those that failed by themselves, `losses` those that
+    ended because their agent or the program ended. `intent` is the version for which the task was created,
+    `cancelled_under` the one that its planner knew when it cancelled the task (0: not cancelled by its planner).
+    `unwanted` is the reason if the task was cancelled while it was landing.
     """
 
     id: TaskId
@@ -202,11 +205,11 @@ class Task(Struct, frozen=True):
 
 
 class Agent(Struct, frozen=True):
-    """An agent and what it is doing now.
+    """An agent and what it is doing.
 
-    `doing` is one short line (a tool and its target, or what it waits for). `paused` is set on the root of a
-    paused subtree only, and so is `frozen`: the commands below stand still, too. `tokens_in_context` is what the last
-    model call reported as input.
+    `doing` is one short line: a tool and its target, or what the agent waits for. `paused` and `frozen` are set only on
+    the root of a paused subtree; `frozen` means that commands in it are suspended, too. `tokens_in_context` is the
+    input of the last model call.
     """
 
     id: AgentId
@@ -240,7 +243,7 @@ class Agent(Struct, frozen=True):
 
 
 class HandoffText(Struct, frozen=True):
-    """What an agent says when it hands off."""
+    """What an agent reports when it hands off."""
 
     status: HandoffStatus
     summary: str
@@ -252,9 +255,9 @@ class HandoffText(Struct, frozen=True):
 
 
 class Handoff(Struct, frozen=True):
-    """The one message in which an agent reports up the tree. `to_agent` is None for the root's own.
+    """The one message in which an agent reports to its planner. `to_agent` is None for the root planner's handoff.
 
-    `by_engine` marks a handoff that the engine wrote for an agent that could not.
+    `by_engine`: the engine wrote the handoff, because the agent could not.
     """
 
     id: HandoffId
@@ -270,9 +273,9 @@ class Handoff(Struct, frozen=True):
 
 
 class Landing(Struct, frozen=True):
-    """One try to bring a worker's change onto trunk. `base` is the tip that it was merged on.
+    """One try to land a worker's change on trunk. `base` is the tip of trunk that it was merged with.
 
-    `large`: the bytes of those files among `paths` that are large (engine.domain.collisions).
+    `large`: the sizes in bytes of those files in `paths` that are large (see engine.domain.collisions).
     """
 
     id: LandingId
@@ -289,8 +292,9 @@ class Landing(Struct, frozen=True):
 
 
 class InboxMessage(Struct, frozen=True):
-    """A message that waits for an agent's next model call. `handoff` names the handoff it carries, `intent` the version
-    of the intent that it brings (0: none).
+    """A message that an agent gets with its next model call.
+
+    `handoff` is the handoff that it contains, `intent` the version of the intent that it contains (0: none).
     """
 
     id: MessageId
@@ -303,7 +307,7 @@ class InboxMessage(Struct, frozen=True):
 
 
 class Scratchpad(Struct, frozen=True):
-    """An agent's own notes, replaced as a whole. Versions count from 1."""
+    """An agent's own notes. The agent always replaces all of them; versions are numbered from 1."""
 
     agent: AgentId
     version: int
@@ -312,17 +316,16 @@ class Scratchpad(Struct, frozen=True):
 
 
 class CheckPurpose(StrEnum):
-    """Why the check ran; the error rate is the share of failed snapshots."""
+    """Why the check ran. The error rate is the share of `SNAPSHOT` checks that failed."""
 
-    SNAPSHOT = "snapshot"  # how trunk stands
-    BISECT = "bisect"  # which landing broke it
+    SNAPSHOT = "snapshot"  # to see whether trunk passes
+    BISECT = "bisect"  # to find the landing that broke trunk
 
 
 class Check(Struct, frozen=True):
-    """One run of the project's check on a trunk commit. `exit` is None when it timed out; `wall_s` in seconds.
+    """One run of the project's check on a commit of trunk. `exit` is None if it timed out.
 
-    `failing` counts the failed tests where the runner is pytest and said so, else it is None; `failed_tests` names
-    the first of them.
+    `failing` is the number of failed tests if pytest printed it, else None; `failed_tests` are the names of the first.
     """
 
     at: Micros
@@ -337,7 +340,7 @@ class Check(Struct, frozen=True):
 
 
 class CheckMark(Struct, frozen=True):
-    """A snapshot of trunk in short: what the error rate over time is made of."""
+    """The result of a `SNAPSHOT` check, in short, for the error rate over time."""
 
     at: Micros
     commit: CommitId
@@ -347,9 +350,9 @@ class CheckMark(Struct, frozen=True):
 
 
 class Break(Struct, frozen=True):
-    """Where trunk broke: `tip` fails, and of `suspects` (oldest first) one is the landing that broke it.
+    """The search for the landing that broke trunk: `tip` fails, and one of `suspects` (oldest first) broke it.
 
-    There is one suspect when the search came to its end within its `checks`. `tasks` are those that landed them.
+    One suspect is left if `checks` runs of the check were enough. `tasks` are the tasks that landed the suspects.
     """
 
     at: Micros

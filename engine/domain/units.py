@@ -1,4 +1,4 @@
-"""Spans of time and sizes in bytes as people write them: `8h`, `10m30s`, `4GiB`, `64MB`."""
+"""Converts durations and sizes as people write them: `8h`, `10m30s`, `4GiB`, `64MB`."""
 
 import re
 
@@ -17,18 +17,18 @@ _BYTES = {
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)")
 
 LONGEST_S = 3_660 * 86_400.0
-"""Ten years: a longer span is a slip of the pen, and timers further down would overflow on it."""
+"""Ten years. A longer duration is a typing mistake, and would overflow timers."""
 
 
 def span_s(text: str) -> float:
-    """A span such as `45m` or `10m30s` in seconds. Raises SwarmError (settings)."""
+    """A duration such as `45m` or `10m30s`, in seconds. Raises SwarmError (settings)."""
     compact = re.sub(r"\s+", "", text.lower())
     parts = _SPAN_PART.findall(compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
-        raise _unreadable("span of time", text, "write a number with a unit: 90s, 45m, 8h, 10m30s, 2d")
+        raise _unreadable("duration", text, "write a number with a unit: 90s, 45m, 8h, 10m30s, 2d")
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 < seconds <= LONGEST_S:
-        raise _unreadable("span of time", text, "write one between 1ms and ten years, such as 45m")
+        raise _unreadable("duration", text, "write one from 1ms to ten years, such as 45m")
     return seconds
 
 
@@ -42,7 +42,7 @@ def size_bytes(text: str) -> int:
         raise _unreadable("size", text, "write a number with a unit: 512MiB, 4GiB, 64MB")
     size = int(float(match[1]) * _BYTES[match[2]])
     if not 0 < size < 1 << 62:
-        raise _unreadable("size", text, "write one that a machine can have, such as 4GiB")
+        raise _unreadable("size", text, "write a size from 1 byte to 4 EiB, such as 4GiB")
     return size
 
 

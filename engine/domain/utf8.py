@@ -1,6 +1,6 @@
-"""Text that any encoder takes: what a model or a tool returns may hold lone surrogates."""
+"""Makes text encodable: what a model or a tool returns may contain lone surrogates."""
 
 
 def clean(text: str) -> str:
-    """Text that UTF-8 can hold: lone surrogates become question marks."""
+    """The text with lone surrogates replaced by question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,1 +1,1 @@
-"""Pure decisions: what starts next, what may still be spent, what has gone wrong."""
+"""Decisions as pure functions: what starts next, what may still be spent, which pathologies an agent shows."""

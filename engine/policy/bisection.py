@@ -1,4 +1,4 @@
-"""Which landing broke the check: a bounded binary search between a commit that passes and one that fails. Pure."""
+"""Finds the landing that broke trunk, by a binary search with a limited number of checks."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
@@ -11,10 +11,10 @@ async def trace(
     most: int,
     repaired: Collection[CommitId] = (),
 ) -> tuple[tuple[CommitId, ...], int]:
-    """The suspects, oldest first, and how many checks it took, at most `most`.
+    """The suspects, oldest first, and the number of checks, at most `most`.
 
-    `commits` are oldest first; what is before them passes and the last one fails. Trunk may have broken and been
-    mended in between: the newest of the `repaired` commits is asked first, so that the search is for what broke last.
+    `commits` are oldest first: the commit before them passes, the last one fails. Trunk may have broken and been
+    repaired in between, so the newest of the `repaired` commits is checked first, to find what broke trunk last.
     """
     low, high, made = -1, len(commits) - 1, 0
     mended = [place for place, commit in enumerate(commits[:-1]) if commit in repaired]

@@ -1,4 +1,4 @@
-"""Whether a part of a run may still spend. Pure; enforced by the engine before each model call, never by a prompt."""
+"""Decides what a budget still allows. The engine enforces it before each model call, not a prompt."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,11 +11,11 @@ from engine.domain.units import span_s
 from engine.state.snapshot import Snapshot
 
 NEAR = 0.9
-"""Share of a limit at which the planners are told."""
+"""The share of a limit at which the planners are told."""
 
 
 class BudgetStatus(Struct, frozen=True):
-    """How near a part of the run is to the nearest of its limits. `share` is 1.0 at the limit, `limit` in words."""
+    """How close a part of the run is to its nearest limit: `share` is 1.0 at the limit, `limit` describes it."""
 
     part: Part
     share: float
@@ -27,7 +27,7 @@ class BudgetStatus(Struct, frozen=True):
 
 
 def budget_statuses(settings: Settings, snapshot: Snapshot, now: Micros) -> Iterator[BudgetStatus]:
-    """Of every part that has a limit, tasks apart."""
+    """The status of every part that has a limit, except tasks."""
     budget = settings.budget
     limited: dict[Part, LimitSettings] = {RUN: budget}
     limited |= {of_role(Role(role)): limits for role, limits in budget.role.items()}
@@ -39,14 +39,14 @@ def budget_statuses(settings: Settings, snapshot: Snapshot, now: Micros) -> Iter
 
 
 def task_budget_status(settings: Settings, snapshot: Snapshot, task: TaskId) -> BudgetStatus:
-    """Of one task, with all its attempts."""
+    """The status of one task, with all its attempts."""
     part = of_task(task)
     limits = LimitSettings(usd=settings.task.max_usd, tokens=settings.task.max_tokens)
     return _status(part, limits, snapshot.spent.get(part, Spent()), 0, settings.budget.ceiling_price)
 
 
 def reached(snapshot: Snapshot, agent: Agent) -> Part | None:
-    """The part with a used-up limit that an agent is in, the largest first."""
+    """The largest part with a used-up budget that an agent is in."""
     return next((part for part in parts_of(agent) if is_reached(snapshot, part)), None)
 
 
@@ -68,7 +68,7 @@ def is_reached(snapshot: Snapshot, part: Part) -> bool:
 
 
 def may_start(snapshot: Snapshot, task: Task) -> bool:
-    """Whether no limit keeps a task from being worked at; at its own, the next attempt ends it with a handoff."""
+    """Whether the budgets let a task start. If its own is used up, the next attempt ends it with a handoff."""
     planner = snapshot.agents[task.planner]
     parts = [part for part in parts_of(planner) if part != of_role(planner.role)]
     return not any(is_reached(snapshot, part) for part in (*parts, of_role(task.role)))
@@ -78,8 +78,8 @@ def _status(part: Part, limits: LimitSettings, spent: Spent, wall: Micros, ceili
     shares = [(0.0, "")]
     if limits.usd:
         usd = spent.usd + spent.unpriced * ceiling_price / 1_000_000
-        guessed = ", unknown prices at their ceiling" if spent.unpriced and ceiling_price else ""
-        shares.append((usd / limits.usd, f"{usd:.2f} of {limits.usd:.2f} USD{guessed}"))
+        assumed = ", unknown prices at the ceiling price" if spent.unpriced and ceiling_price else ""
+        shares.append((usd / limits.usd, f"{usd:.2f} of {limits.usd:.2f} USD{assumed}"))
     if limits.tokens:
         shares.append((spent.tokens / limits.tokens, f"{spent.tokens} of {limits.tokens} tokens"))
     if limits.steps:

@@ -1,4 +1,4 @@
-"""Which commands are builds: the simple commands of a shell line, matched against the settings' patterns. Pure."""
+"""Decides which commands are builds, by matching the simple commands in a shell line with the settings' globs."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,17 +18,17 @@ _PYTHON = re.compile(r"python[\d.]*")
 
 
 def is_build(command: str, patterns: Sequence[str]) -> bool:
-    """Whether a command as written, or any simple command in it, matches one of the globs.
+    """Whether a command line, or any simple command in it, matches one of the globs.
 
-    `cd x && CC=gcc nice make -j4 | tee log` is `make -j4`; `/usr/bin/make`, `python -m pytest` and `uv run pytest`
-    are also what they run; so is the text that `sh -c` gets.
+    `cd x && CC=gcc nice make -j4 | tee log` is matched as `make -j4`. `/usr/bin/make`, `python -m pytest` and `uv run
+    pytest` are also matched as the program that they run, and the text after `sh -c` as a command line.
     """
     written = command.strip()
     return _matches(written, patterns) or any(_matches(form, patterns) for form in _forms(written, 0))
 
 
 def simple_commands(command: str) -> list[str]:
-    """The pieces between unquoted `;`, `&`, `|`, parentheses, backquotes and line ends, in order."""
+    """The parts between unquoted `;`, `&`, `|`, parentheses, backquotes and line ends, in order."""
     pieces, piece, quote = [], "", ""
     characters = iter(command)
     for character in characters:
@@ -50,7 +50,7 @@ def simple_commands(command: str) -> list[str]:
 
 
 def _forms(command: str, depth: int) -> Iterator[str]:
-    """Each simple command without what stands before it, and what it is in other words."""
+    """Each simple command without its prefixes, and its other forms."""
     for piece in simple_commands(command):
         words = _without_prefixes(_WORD.findall(piece))
         if not words:
@@ -67,7 +67,7 @@ def _forms(command: str, depth: int) -> Iterator[str]:
 
 
 def _without_prefixes(words: list[str]) -> list[str]:
-    """The words from the program's name on: assignments, `env`, `time`, `nice -n 5` and their like are dropped."""
+    """The words from the program's name on, without assignments, `env`, `time`, `nice -n 5` and the like before it."""
     at = 0
     prefix = ""
     while at < len(words):

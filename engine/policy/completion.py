@@ -1,4 +1,4 @@
-"""When a run is over, and with which outcome: nothing is left to do, or the budget lets nobody go on. Pure."""
+"""When a run is over, and with which outcome: nothing is left to do, or the budget lets nobody go on."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where landings collide: which files are touched and fought over most, and when a planner is to hear of it. Pure."""
+"""Finds the files in which landings collide most, and decides when a planner is told about one."""
 
 from msgspec import Struct
 
@@ -7,11 +7,11 @@ from engine.domain.types import AgentId, LandingState, Task
 from engine.state.snapshot import Snapshot
 
 HOT = 3
-"""Conflicts in one file at which its planner is told; and again whenever they have doubled."""
+"""Conflicts in one file at which the planner is told; it is told again whenever they have doubled."""
 
 
 class HotFile(Struct, frozen=True):
-    """`landings` that changed the file, `conflicts` that were in it. `size` in bytes where it is large, else 0."""
+    """A file with its numbers of conflicts and landings, and its size in bytes if it is large, else 0."""
 
     path: str
     conflicts: int
@@ -24,26 +24,26 @@ class HotFile(Struct, frozen=True):
 
 
 def hottest(snapshot: Snapshot, most: int = 10) -> list[HotFile]:
-    """The files with the most conflicts, then the most landings; only such as had a conflict."""
+    """The files with conflicts: those with the most conflicts first, then those with the most landings."""
     files = [_file(snapshot, path) for path in snapshot.contention.conflicted]
     return sorted(files, key=lambda file: (-file.conflicts, -file.landings, file.path))[:most]
 
 
 def large(snapshot: Snapshot, most: int = 10) -> list[HotFile]:
-    """The large files that many landings have changed, those of most landings first."""
+    """The large files that many landings changed, those with the most landings first."""
     files = [_file(snapshot, path) for path in snapshot.contention.large]
     many = [file for file in files if file.landings >= MANY]
     return sorted(many, key=lambda file: (-file.landings, file.path))[:most]
 
 
 def tries_below(snapshot: Snapshot, planner: AgentId) -> Tries:
-    """What became of the landings of a planner's whole subtree."""
+    """The tries to land in a planner's whole subtree."""
     counted = snapshot.contention.of_planner
     return sum((counted.get(agent.id, Tries()) for agent in snapshot.subtree(planner)), Tries())
 
 
 def newly_hot(snapshot: Snapshot, task: Task) -> list[HotFile]:
-    """The files that this task's conflicts made hot, or twice as hot as when a planner last heard of them."""
+    """The files whose conflicts this task brought to the threshold, or to twice the number that a planner was told."""
     if not snapshot.tasks[task.id].conflicts:
         return []
     own: dict[str, int] = {}

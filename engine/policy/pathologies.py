@@ -1,7 +1,7 @@
-"""What goes wrong with planners and workers as agents, not as programs: how it is told apart, and what follows. Pure.
+"""Recognises pathologies of planners and workers, and decides on the remedy.
 
-The first times an agent is nudged; after that a limit holds. An agent that sleeps for what is outstanding, or hands
-off, starts afresh.
+An agent is nudged the first few times, then limited. The count restarts when the agent waits for outstanding work or
+hands off.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from engine.domain.types import AgentId, Micros, Pathology, Remedy, Task, TaskKi
 from engine.state.snapshot import Snapshot
 
 NUDGES = 3
-"""How often an agent is told before a limit holds."""
+"""How often an agent is nudged before it is limited."""
 ALONE_NUDGED = 3
 ALONE_LIMITED = 6
-"""Tasks in a row that were spawned alone, each after the one before had ended."""
+"""Tasks in a row that were created singly, each after the one before had ended."""
 BARREN_NUDGED = 5
 BARREN_LIMITED = 10
-"""A planner's tasks in a row that landed nothing."""
+"""Tasks of one planner in a row that landed nothing."""
 NEAR = 0.8
-"""Share of a bound on spawning at which the planner is told."""
+"""The share of a limit on spawning at which the planner is told."""
 
 
 class Symptom(Struct, frozen=True):
-    """A pathology of one agent, how often it has shown since the agent's last good move, and what follows now."""
+    """A pathology that an agent shows, for the how manyth time since it last behaved well, and the remedy."""
 
     agent: AgentId
     pathology: Pathology
@@ -47,13 +47,13 @@ class Symptom(Struct, frozen=True):
 def found(
     snapshot: Snapshot, agent: AgentId, pathology: Pathology, detail: str, *, nudges: int = NUDGES, limit: bool = False
 ) -> Symptom:
-    """A nudge, or a limit after so many of them or where `limit` says so."""
+    """A symptom: the remedy is a nudge, or a limit after `nudges` of them or with `limit`."""
     times = snapshot.pathologies.get(agent, {}).get(pathology, 0) + 1
     return Symptom(agent, pathology, times, Remedy.LIMIT if limit or times > nudges else Remedy.NUDGE, detail[:1_000])
 
 
 def alone_in_a_row(snapshot: Snapshot, planner: AgentId) -> int:
-    """How many of the planner's newest tasks were each spawned alone, after the one before had ended."""
+    """How many of the planner's newest tasks were created singly, each after the one before had ended."""
     tasks = _work_of(snapshot, planner)
     if not tasks or tasks[-1].ended_at is None:
         return 0
@@ -66,7 +66,7 @@ def alone_in_a_row(snapshot: Snapshot, planner: AgentId) -> int:
 
 
 def barren_in_a_row(snapshot: Snapshot, planner: AgentId) -> list[Task]:
-    """The planner's newest ended tasks, newest first, up to the last one that landed a change; cancelled ones apart."""
+    """The planner's ended tasks since the last one that landed a change, newest first, without cancelled ones."""
     row: list[Task] = []
     tasks = [task for task in _work_of(snapshot, planner) if task.ended and task.state is not TaskState.CANCELLED]
     for task in sorted(tasks, key=lambda task: task.ended_at or 0, reverse=True):
@@ -77,7 +77,7 @@ def barren_in_a_row(snapshot: Snapshot, planner: AgentId) -> list[Task]:
 
 
 def spawned_since(snapshot: Snapshot, planner: AgentId, since: Micros) -> int:
-    """Tasks that the planner asked for from a moment on."""
+    """How many tasks the planner created since then."""
     count = 0
     for id in reversed(snapshot.tasks_of.get(planner, ())):
         if snapshot.tasks[id].queued_at < since:
@@ -87,6 +87,6 @@ def spawned_since(snapshot: Snapshot, planner: AgentId, since: Micros) -> int:
 
 
 def _work_of(snapshot: Snapshot, planner: AgentId) -> Sequence[Task]:
-    """The newest tasks that the planner asked for itself, oldest first."""
+    """The newest tasks that the planner created, without fixups, oldest first."""
     ids = snapshot.tasks_of.get(planner, ())[-4 * BARREN_LIMITED :]
     return [task for id in ids if (task := snapshot.tasks[id]).kind is TaskKind.WORK]

@@ -1,4 +1,4 @@
-"""Which queued task starts next. Pure."""
+"""Decides which queued task starts next."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,10 +10,10 @@ from engine.state.snapshot import Snapshot
 
 
 def next_task(snapshot: Snapshot, queued: Iterable[TaskId], working: Iterable[TaskId], now: Micros) -> Task | None:
-    """The oldest task of the highest priority, fair between planners: whose planner has fewest at work goes first.
+    """The task to start: highest priority first, then the planner with the fewest running tasks, then the oldest.
 
-    Tasks of paused subtrees and of those whose own limit of workers is reached, tasks whose backoff has not passed and
-    tasks beyond a budget are left out.
+    A task cannot start if its subtree is paused or has as many workers as it may, if its retry delay has not passed, or
+    if a budget is used up.
     """
     at_work: Counter[AgentId] = Counter(snapshot.tasks[id].planner for id in working)
     full = full_subtrees(snapshot, at_work)
@@ -43,7 +43,7 @@ def next_task(snapshot: Snapshot, queued: Iterable[TaskId], working: Iterable[Ta
 
 
 def full_subtrees(snapshot: Snapshot, at_work: Mapping[AgentId, int]) -> frozenset[AgentId]:
-    """The planners with a limit of their own that so many workers, counted by their planners, fill."""
+    """The planners whose own limit of workers is reached, given the number of running workers per planner."""
     if not snapshot.workers_below:
         return frozenset()
     left = dict(snapshot.workers_below)

@@ -1,10 +1,10 @@
-"""A task's scope: globs that say which paths it may change."""
+"""The scope of a task: globs for the paths that it may change."""
 
 import pathspec
 
 
 def strays(scope: str, paths: tuple[str, ...]) -> tuple[str, ...]:
-    """The paths that lie outside a scope; none where there is no scope."""
+    """The paths outside a scope; none if the scope is empty."""
     globs = scope.replace(",", " ").split()
     if not globs:
         return ()

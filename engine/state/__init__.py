@@ -1,1 +1,1 @@
-"""The run as a value: the snapshot, and the fold that applies events to it."""
+"""The state of a run: the snapshot, and the fold that applies events to it."""

@@ -1,4 +1,4 @@
-"""The read model: what a run looks like now, and questions about it."""
+"""The snapshot: the state of a run, and queries on it."""
 
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -39,14 +39,14 @@ from engine.domain.types import (
 )
 
 OVERTAKING = 256
-"""Among how many of the newest landings one may be recorded before another that it was made on top of."""
+"""Landings may be recorded out of order, but only among this many of the newest."""
 RECENT = 1_000
-"""How many of the newest landings, warnings and samples a snapshot keeps; the journal has them all."""
+"""How many of the newest landings, warnings and samples a snapshot keeps. The journal keeps all."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingLanding:
-    """A landing under way: what to finish or repeat after a crash."""
+    """A landing in progress, to be finished or repeated if the process ends."""
 
     id: LandingId
     task: TaskId
@@ -57,9 +57,9 @@ class PendingLanding:
 
 @dataclass(slots=True)
 class Snapshot:
-    """State of one run after event `seq`. `fold` changes it in place; `copy` is for handing it to another thread.
+    """The state of one run after event `seq`. `fold` changes it in place; `copy` makes one for another thread.
 
-    All values in the dicts are frozen, so a shallow copy is a true one.
+    All values in the dicts are frozen, so a shallow copy is enough.
     """
 
     seq: int = 0
@@ -73,7 +73,7 @@ class Snapshot:
     version: str = ""
     models: dict[str, ModelName] = field(default_factory=dict)
     models_below: dict[AgentId, ModelName] = field(default_factory=dict)
-    """Models that a person chose for subtrees; they hold for what is spawned below, too."""
+    """Models that the person chose for subtrees, also for agents that are spawned there later."""
     settings: str = "{}"
     state: RunState = RunState.RUNNING
     reason: str = ""
@@ -81,19 +81,19 @@ class Snapshot:
     sandbox_level: str = ""
     copy_method: str = ""
     not_guaranteed: tuple[str, ...] = ()
-    """Promises that the sandbox level does not keep."""
+    """Guarantees that the sandbox level does not give."""
     granted: tuple[str, ...] = ()
-    """What settings let commands reach: `network`, and folders."""
+    """What the settings let commands reach: `network`, and folders."""
     pid: int = 0
     created_at: Micros = 0
     epoch_at: Micros = 0
     worked: Micros = 0
-    """Microseconds that processes worked on the run, up to the present epoch."""
+    """Working time in microseconds, without the present epoch."""
     workers_limit: int = 0
     workers_limit_by: str = ""
     workers_limit_reason: str = ""
     workers_below: dict[AgentId, int] = field(default_factory=dict)
-    """How many workers may be at work at once below each planner that has a limit of its own."""
+    """How many workers may run at a time below each planner that has its own limit."""
 
     intents: list[Intent] = field(default_factory=list)
     agents: dict[AgentId, Agent] = field(default_factory=dict)
@@ -103,21 +103,21 @@ class Snapshot:
     tasks_of: dict[AgentId, tuple[TaskId, ...]] = field(default_factory=dict)
     handoffs: dict[HandoffId, Handoff] = field(default_factory=dict)
     resolved: dict[HandoffId, Micros] = field(default_factory=dict)
-    """Handoffs that a person has dealt with, and when."""
+    """Handoffs that the person marked as dealt with, and when."""
     landings: deque[Landing] = field(default_factory=lambda: deque(maxlen=RECENT))
     pending_landings: dict[TaskId, PendingLanding] = field(default_factory=dict)
     made_on: dict[CommitId, CommitId] = field(default_factory=dict)
-    """The newest landed commits, by the commit that each was made on top of."""
+    """The newest landed commits, by their base."""
     inboxes: dict[AgentId, tuple[InboxMessage, ...]] = field(default_factory=dict)
     scratchpads: dict[AgentId, Scratchpad] = field(default_factory=dict)
 
     pathologies: dict[AgentId, dict[Pathology, int]] = field(default_factory=dict)
-    """How often each has shown at an agent since its last good move."""
+    """How often each agent showed each pathology since it last behaved well."""
 
     failures: dict[str, dict[AgentId, Micros]] = field(default_factory=dict)
-    """Who met each failure lately, and when; those met last come last."""
+    """Which agents met each failure, and when; the latest failures come last."""
     failures_told: dict[str, Micros] = field(default_factory=dict)
-    """Failures of many agents that a planner was told of, and when."""
+    """Failures of many agents that a planner was told about, and when."""
 
     trunk: CommitId = CommitId("")
     green: CommitId | None = None
@@ -128,24 +128,24 @@ class Snapshot:
     snapshots: int = 0
     snapshots_failed: int = 0
     marks: deque[CheckMark] = field(default_factory=lambda: deque(maxlen=RECENT))
-    """The newest snapshots of trunk, oldest first."""
+    """The results of the newest `SNAPSHOT` checks of trunk, oldest first."""
     broken: Break | None = None
-    """Where trunk broke last, until it is green again."""
+    """The landing that broke trunk, until trunk is green again."""
     given_up: bool = False
-    """Fixups have left trunk red and it is the planners' to mend, until green moves."""
+    """Whether fixups failed to repair trunk, so that the planners have to, until green moves."""
     left_alone: str = ""
 
     usage: Usage = field(default_factory=Usage)
     spent: dict[Part, Spent] = field(default_factory=dict)
-    """What the run, each role, each planner's subtree and each task have used."""
+    """What the run, each role, each planner's subtree and each task have spent."""
     load_limit: LoadLimit | None = None
-    """What the governor has said in this epoch."""
+    """The governor's limit in this epoch."""
     uses: dict[AgentId, AgentUse] = field(default_factory=dict)
-    """What agents' commands use, as of the last look at them."""
+    """What agents' commands use, as last measured."""
     index_lock_failures: int = 0
-    """Commands that found git's index locked by another: it never waits, it fails."""
+    """Commands that failed because another process held the lock on git's index."""
     budget_marks: dict[Part, BudgetMark] = field(default_factory=dict)
-    """Parts that are or were near a limit."""
+    """The parts of the run that are or were near a limit."""
     model_calls: int = 0
     tool_calls: int = 0
     retries: int = 0
@@ -175,30 +175,30 @@ class Snapshot:
 
     @property
     def error_rate(self) -> float | None:
-        """Share of trunk's snapshots that failed; None before the first."""
+        """The share of `SNAPSHOT` checks of trunk that failed; None before the first."""
         return self.snapshots_failed / self.snapshots if self.snapshots else None
 
     def error_rate_of(self, newest: int) -> float | None:
-        """The error rate of the newest so many snapshots; None before the first."""
+        """The error rate of this many of the newest checks; None before the first."""
         marks = list(self.marks)[-newest:]
         return sum(not mark.passed for mark in marks) / len(marks) if marks else None
 
     @property
     def red(self) -> bool:
-        """Whether the newest snapshot of trunk failed."""
+        """Whether the newest `SNAPSHOT` check of trunk failed."""
         return bool(self.marks) and not self.marks[-1].passed
 
     def wall(self, now: Micros) -> Micros:
-        """Microseconds that processes worked on the run, up to `now` while it is live."""
+        """The working time in microseconds, up to `now` if the run has not ended."""
         return self.worked + (0 if self.ended or not self.epoch_at else max(0, now - self.epoch_at))
 
     def landed_per_hour(self, now: Micros) -> float:
-        """Tasks landed per hour of work, over the whole run."""
+        """Landed tasks per hour of working time, over the whole run."""
         wall = self.wall(now)
         return self.task_counts[TaskState.LANDED] * 3_600_000_000 / wall if wall else 0.0
 
     def ancestors(self, agent: AgentId) -> Iterator[Agent]:
-        """The agent and all above it, upwards."""
+        """The agent and all above it, from the agent to the root."""
         at: AgentId | None = agent
         while at is not None and (here := self.agents.get(at)) is not None:
             yield here
@@ -217,24 +217,24 @@ class Snapshot:
                 yield from self.subtree(child)
 
     def is_paused(self, agent: AgentId) -> bool:
-        """Whether the agent is held: by itself, by an ancestor or by the run."""
+        """Whether the agent, an agent above it or the run is paused."""
         return self.state in (RunState.PAUSING, RunState.PAUSED) or any(above.paused for above in self.ancestors(agent))
 
     def is_frozen(self, agent: AgentId) -> bool:
-        """Whether the commands that the agent runs stand still."""
+        """Whether the agent's commands are suspended."""
         return any(above.frozen for above in self.ancestors(agent))
 
     def model_for(self, role: Role, planner: AgentId) -> ModelName:
-        """The model of a new agent below a planner: what was chosen for the nearest subtree, else for the role."""
+        """The model of a new agent below a planner: of the innermost subtree that has one, else of the role."""
         chosen = (self.models_below[above.id] for above in self.ancestors(planner) if above.id in self.models_below)
         return next(chosen, self.models[role])
 
     def priority(self, task: Task) -> int:
-        """A task's priority with what was added to the subtrees it is in."""
+        """A task's priority, including what was added for the subtrees it is in."""
         return task.spec.priority + sum(above.priority for above in self.ancestors(task.planner))
 
     def use_of(self, agent: AgentId) -> AgentUse:
-        """What the agent and all below it use."""
+        """What the commands of the agent and of all below it use."""
         return sum((self.uses[each.id] for each in self.subtree(agent) if each.id in self.uses), AgentUse())
 
     def open_tasks(self, planner: AgentId) -> list[Task]:
@@ -250,20 +250,20 @@ class Snapshot:
         ]
 
     def subplanners(self, planner: AgentId) -> list[Agent]:
-        """The planner's own subplanners that can still be told something, oldest first."""
+        """The planner's own subplanners that can still get messages, oldest first."""
         gone = (AgentState.FAILED, AgentState.CANCELLED)
         below = [self.agents[id] for id in self.children.get(planner, ())]
         return [child for child in below if child.role is Role.PLANNER and child.state not in gone]
 
     def subplanner(self, planner: AgentId, name: str) -> Agent | None:
-        """The planner's own subplanner of that title, path or end of its path: one that is at work, else the newest."""
+        """The planner's own subplanner with this title, path or end of its path: a working one, else the newest."""
         named = [
             each for each in self.subplanners(planner) if name in (each.title, each.path, each.path.rpartition("/")[2])
         ]
         return next((each for each in reversed(named) if not each.ended), named[-1] if named else None)
 
     def copy(self) -> "Snapshot":
-        """A snapshot that further events do not change."""
+        """A snapshot that later events do not change."""
         new = object.__new__(Snapshot)
         for name in Snapshot.__slots__:
             value = getattr(self, name)

@@ -333,7 +333,7 @@ def test_what_a_repo_must_not_decide(person: Person) -> None:
         (("demo", "--headless", "--speed", "-1"), "--speed -1.0 is out of range", "use 0 or more"),
         (("demo", "notes", "--headless", "--workers", "0"), "swarm.workers: 0 is out of range", "1"),
         (("demo", "notes", "--headless", "--budget", "wroker.usd=2"), "unknown limit", "TARGET is a role"),
-        (("demo", "notes", "--headless", "--for", "banana"), "'banana' is not a span of time", "45m"),
+        (("demo", "notes", "--headless", "--for", "banana"), "'banana' is not a duration", "45m"),
         (("demo", "notes", "--headless", "--model", "worker=opnai:x"), "no provider 'opnai'", "openai:x"),
         (("demo", "notes", "--headless", "--branch", "other"), "no branch named other", "main"),
         (

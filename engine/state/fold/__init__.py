@@ -1,4 +1,4 @@
-"""The fold of events into a snapshot. Live run, resume, replay, screen and printout fold the same events."""
+"""Folds events into a snapshot, in the same way for live runs, resume, replay, the screen and printed output."""
 
 from engine.domain import events as e
 from engine.state.fold import agents, run, tasks, trunk
@@ -9,7 +9,7 @@ __all__ = ["agents", "fold", "run", "tasks", "trunk"]
 
 
 def fold(snapshot: Snapshot, event: e.Event) -> None:
-    """Fold one event in. Raises IllegalTransition for a transition that cannot be."""
+    """Apply one event. Raises IllegalTransition."""
     FOLDS[type(event.body)](snapshot, event, event.body)
     snapshot.seq, snapshot.at = event.seq, event.at
     snapshot.epoch = max(snapshot.epoch, event.epoch)

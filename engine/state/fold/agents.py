@@ -1,4 +1,4 @@
-"""What happens to agents: they are spawned, told something, think, use tools, and err."""
+"""Folds the events of agents: spawning, messages, model calls, tool calls and pathologies."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from engine.state.fold.table import folds
 from engine.state.snapshot import Snapshot
 
 INDEX_LOCKED = "index.lock': File exists"
-"""What git says when another holds its index: it never waits for it."""
+"""What git prints when another process holds the lock on the index. Git does not wait for it."""
 KNOWN_FAILURES = 2_000
-"""How many failures are remembered, the newest."""
+"""How many of the newest failures to keep."""
 
 
 @folds(e.ToolFinished)
@@ -25,7 +25,7 @@ def _(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
 @folds(e.MessageQueued)
 def _(s: Snapshot, event: e.Event, body: e.MessageQueued) -> None:
     if s.agents[body.message.to_agent].state in (AgentState.FAILED, AgentState.CANCELLED):
-        return  # nobody is there to read it; it stays on record
+        return  # nobody will read it; the journal has it
     s.inboxes[body.message.to_agent] = (*s.inboxes.get(body.message.to_agent, ()), body.message)
 
 
@@ -171,7 +171,7 @@ def _(s: Snapshot, event: e.Event, body: e.ToolStarted) -> None:
 @folds(e.Pivoted)
 @folds(e.AnswersDropped)
 def _(s: Snapshot, event: e.Event, body: e.Pivoted | e.AnswersDropped) -> None:
-    """For the record only."""
+    """Only recorded."""
 
 
 def _agent(s: Snapshot, event: e.Event, **changes: Any) -> Agent:

@@ -1,4 +1,4 @@
-"""What happens to the run as a whole: its epochs and states, intent, limits and load."""
+"""Folds the events of the run as a whole: epochs and states, the intent, limits and load."""
 
 from msgspec.structs import replace
 
@@ -21,7 +21,7 @@ def _(s: Snapshot, event: e.Event, body: e.RunCreated) -> None:
 @folds(e.EpochStarted)
 def _(s: Snapshot, event: e.Event, body: e.EpochStarted) -> None:
     if s.epoch_at and not s.ended:
-        s.worked += max(0, s.at - s.epoch_at)  # the epoch before ended by dying at its last event
+        s.worked += max(0, s.at - s.epoch_at)  # the process of the epoch before died after its last event
     s.epoch, s.epoch_at, s.pid = event.epoch, event.at, body.pid
     s.load_limit, s.uses = None, {}
     s.sandbox_level, s.copy_method = body.sandbox_level, body.copy_method

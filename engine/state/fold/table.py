@@ -1,4 +1,4 @@
-"""The table of folds: what each kind of event changes in a snapshot."""
+"""The table of folds: which function applies which kind of event."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ FOLDS: dict[type, Fold] = {}
 
 
 def folds(kind: type) -> Callable[[Fold], Fold]:
-    """Enters the decorated function as the fold of one kind of event."""
+    """Decorates the function that applies one kind of event."""
 
     def enter(fold: Fold) -> Fold:
         FOLDS[kind] = fold

@@ -1,4 +1,4 @@
-"""What happens to tasks, up to their landings and handoffs."""
+"""Folds the events of tasks, including their landings and handoffs."""
 
 from typing import Any
 
@@ -102,9 +102,9 @@ def _(s: Snapshot, event: e.Event, body: e.HandoffResolved) -> None:
 
 
 def _end_of_trunk(s: Snapshot, base: CommitId, commit: CommitId) -> CommitId:
-    """What trunk ends in after a landing: one that was made on top of it may have been recorded before it.
+    """The tip of trunk after a landing. A landing on top of this one may have been recorded before it.
 
-    One that was found on trunk afterwards has a base that may come after it.
+    A landing that a later process found on trunk has a `base` that may come after its commit.
     """
     s.made_on[base] = commit
     if len(s.made_on) > OVERTAKING:

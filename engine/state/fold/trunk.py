@@ -1,4 +1,4 @@
-"""What becomes of trunk: checks, breaks, and green."""
+"""Folds the events of trunk: checks, breaks, green and publishing."""
 
 from engine.domain import events as e
 from engine.domain.types import CheckMark, CheckPurpose

@@ -178,8 +178,8 @@ def test_the_error_for_an_unknown_key_names_its_line_and_the_nearest_key(
         ("[budget]\nusd = nan\n", 2, "out of range"),
         ("[budget]\nusd = inf\n", 2, "out of range"),
         ("[budget]\nwall = 3600\n", 2, "'budget.wall' must be text, not a whole number"),
-        ("[budget]\nwall = 'soon'\n", 2, "'soon' is not a span of time"),
-        ("[budget.role.worker]\nwall = 'soon'\n", 2, "budget.role.worker.wall: 'soon' is not a span of time"),
+        ("[budget]\nwall = 'soon'\n", 2, "'soon' is not a duration"),
+        ("[budget.role.worker]\nwall = 'soon'\n", 2, "budget.role.worker.wall: 'soon' is not a duration"),
         ("[budget.role.worker]\nusd = -1\n", 2, "out of range"),
         ("[budget.subtree.parser]\nusd = 1\n", 1, "'parser' is not the path of a planner"),
         ("[budget.subtree]\n'root/a' = 3\n", 2, "'budget.subtree.root/a' is a section, not a value"),
@@ -303,7 +303,7 @@ def test_a_file_that_is_not_text_is_refused(home: Home) -> None:
 
 def test_an_error_names_the_option_as_the_person_wrote_it(home: Home) -> None:
     error = home.refusal({("budget", "wall"): ("--for", "soon")})
-    assert error.message == "--for: budget.wall: 'soon' is not a span of time"
+    assert error.message == "--for: budget.wall: 'soon' is not a duration"
 
 
 @pytest.mark.parametrize(
