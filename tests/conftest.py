@@ -15,7 +15,7 @@ KEPT = (
     *("PATH", "LD_LIBRARY_PATH", "TMPDIR", "CI"),
     *("PYTEST_", "PYTHON", "PYENV_", "COV_", "SWARM_TEST_", "FAULT_SEEDS", "BENCH_DIR"),
     *("PIP_", "UV_", "NPM_CONFIG_", "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
 )
 """What the kept variables' names begin with, in upper or lower case."""
 HOME = Path(tempfile.mkdtemp(prefix="home-of-tests-"))
@@ -25,6 +25,7 @@ for name in list(os.environ):
         del os.environ[name]
 (HOME / ".gitconfig").write_text("[user]\n\tuseConfigOnly = true\n")
 os.environ |= {"HOME": str(HOME), "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+os.environ["no_proxy"] = "127.0.0.1,localhost"  # the tests' own servers
 time.tzset()
 
 # Programs in the tests get signals that a job in the background ignores.
