@@ -15,6 +15,7 @@ from tui.format.text import clean
 from tui.format.view import View
 from tui.input.actions import Context
 from tui.input.drafts import Drafts
+from tui.input.handlers import handles, require_handlers
 from tui.input.keymap import Keymap
 from tui.screens.help import tell_help
 from tui.screens.intent import IntentScreen
@@ -177,9 +178,10 @@ class SwarmApp(CommandSender, inherit_bindings=False):
             if self._main is None:
                 self.exit(0)
             else:
-                self.do_quit()
+                self.ask_to_leave()
 
-    def do_help(self) -> None:
+    @handles("global.help")
+    def show_help(self) -> None:
         focused = self.screen.focused
         here = focused.SCOPES if isinstance(focused, Actionable) else ()
         context = self.context()
@@ -187,10 +189,12 @@ class SwarmApp(CommandSender, inherit_bindings=False):
             Page("help", lambda cells: tell_help(self.keymap, context, here, cells), "j k scroll · esc leaves")
         )
 
-    def do_palette(self) -> None:
+    @handles("global.palette")
+    def open_palette(self) -> None:
         self.action_command_palette()
 
-    def do_intent(self) -> None:
+    @handles("global.intent")
+    def edit_intent(self) -> None:
         if not self._draft and self.view.run is not None and self.view.run.intent is not None:
             self._draft = self.view.run.intent.text
         screen = IntentScreen(self._draft)
@@ -215,14 +219,16 @@ class SwarmApp(CommandSender, inherit_bindings=False):
             self._draft_problem = problem
             self.show_note(problem, error=True)
 
-    def do_freeze(self) -> None:
+    @handles("global.freeze")
+    def toggle_freeze(self) -> None:
         self.view.frozen = not self.view.frozen
         self._frozen_at = self.session.now() if self.view.frozen else None
         self.show_note("the screen is frozen; the swarm goes on" if self.view.frozen else "the screen follows again")
         if self._main is not None:
             self._main.refresh_panes()
 
-    def do_theme(self) -> None:
+    @handles("global.theme")
+    def choose_theme(self) -> None:
         def keep(name: str | None) -> None:
             self.use_theme(name or self.palette.name)
             self.show_note(f"theme {self.palette.name}")
@@ -237,7 +243,8 @@ class SwarmApp(CommandSender, inherit_bindings=False):
             for widget in screen.query("*"):
                 widget.refresh()
 
-    def do_quit(self) -> None:
+    @handles("global.quit")
+    def ask_to_leave(self) -> None:
         if self.session.ended() or self.session.failure() is not None:
             self._leave(CloseMode.STOP)
             return
@@ -272,7 +279,7 @@ class SwarmApp(CommandSender, inherit_bindings=False):
         self.act(id)
 
     async def action_quit(self) -> None:
-        self.do_quit()
+        self.ask_to_leave()
 
 
 def run_app(launch: Launch, themes: Themes, *, take_terminal: Callable[[], None] = lambda: None) -> int:
@@ -297,3 +304,6 @@ def run_app(launch: Launch, themes: Themes, *, take_terminal: Callable[[], None]
     if opened and (failure := opened[-1].failure()) is not None:
         raise failure
     return status if status is not None else (opened[-1].exit_status() or 0 if opened else 0)
+
+
+require_handlers()

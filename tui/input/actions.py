@@ -139,11 +139,6 @@ class Action(Struct, frozen=True):
     def scope(self) -> str:
         return self.id.partition(".")[0]
 
-    @property
-    def method(self) -> str:
-        """The name of the method that does it: `agents.pause_all` is done by `do_pause_all`."""
-        return "do_" + self.id.partition(".")[2]
-
 
 ALWAYS = ("global.help", "global.quit")
 """Actions that the footer never leaves out."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from textual.app import SuspendNotSupported
 
 from tui.format.text import clean, one_line
+from tui.input.handlers import handles
 from tui.widgets.actionable import Actionable
 from tui.widgets.lines import LineView
 
@@ -30,7 +31,8 @@ class Outside(Actionable):
         """A name and the text that the editor or the pager opens."""
         return "text", self.to_copy()
 
-    def do_copy(self) -> None:
+    @handles("global.copy")
+    def copy(self) -> None:
         text = clean(self.to_copy())
         if not text:
             self.host.show_note("copy: there is nothing here")
@@ -42,11 +44,13 @@ class Outside(Actionable):
         lines = text.count("\n") + 1
         self.host.show_note(f"copied {one_line(text)[:60]}" if lines == 1 else f"copied {lines} lines")
 
-    def do_editor(self) -> None:
+    @handles("global.editor")
+    def open_in_editor(self) -> None:
         name, text = self.to_read()
         self._open(_editor(), "EDITOR", name, text)
 
-    def do_pager(self) -> None:
+    @handles("global.pager")
+    def open_in_pager(self) -> None:
         name, text = self.to_read()
         self._open(os.environ.get("PAGER") or "less", "PAGER", name, text)
 

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.screen import Screen
 
 from tui.format.text import Span, clean
+from tui.input.handlers import handles
 from tui.widgets.actionable import Actionable
 from tui.widgets.diff import DiffView
 from tui.widgets.header import Header
@@ -75,7 +76,8 @@ class Apply(Actionable, Screen[bool]):
     def action_leave(self) -> None:
         self.dismiss(False)
 
-    def do_back(self) -> None:
+    @handles("list.back")
+    def go_back(self) -> None:
         self.dismiss(False)
 
     def on_diff_view_commented(self, event: DiffView.Commented) -> None:

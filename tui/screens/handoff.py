@@ -11,6 +11,7 @@ from textual.screen import Screen
 
 from tui.bridge import Followed, Handoff
 from tui.format.text import Line
+from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.widgets.actionable import Actionable
 from tui.widgets.handoffs import HandoffList, handoff_lines, mark_resolved, reply_lines
@@ -81,24 +82,23 @@ class HandoffReader(Actionable, Screen[str | None]):
     def action_leave(self) -> None:
         self.dismiss(None)
 
-    def do_back(self) -> None:
+    @handles("list.back")
+    def go_back(self) -> None:
         self.dismiss(None)
 
-    def do_next_match(self) -> None:
-        self.action_step(1)
-
-    def do_previous_match(self) -> None:
-        self.action_step(-1)
-
-    def do_diff(self) -> None:
+    @handles("handoffs.diff")
+    def show_diff(self) -> None:
         self.dismiss("handoffs.diff")
 
-    def do_task(self) -> None:
+    @handles("handoffs.task")
+    def show_task(self) -> None:
         self.dismiss("handoffs.task")
 
-    def do_reply(self) -> None:
+    @handles("handoffs.reply")
+    def reply(self) -> None:
         self.dismiss("handoffs.reply")
 
-    def do_resolve(self) -> None:
+    @handles("handoffs.resolve")
+    def toggle_resolved(self) -> None:
         if (handoff := self._list.current) is not None:
             mark_resolved(self.host, handoff)

@@ -15,6 +15,7 @@ from tui.bridge import Intent, Snapshot, SubmitIntent, TaskState
 from tui.format.numbers import age, clock
 from tui.format.state_styles import TASK
 from tui.format.text import Line, Span, clean, one_line
+from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.screens.clipboard_and_editor import Outside
 from tui.screens.confirm_intent import Apply
@@ -120,30 +121,36 @@ class IntentScreen(Outside, Screen[None]):
 
     # --- actions ---------------------------------------------------------------------------------------------
 
-    def do_leave(self) -> None:
+    @handles("intent.leave")
+    def leave_text(self) -> None:
         """Out of the text first, then out of the editor."""
         if self.focused is not None and isinstance(self.focused, TextArea):
             self.set_focus(None)
         else:
             self.dismiss(None)
 
-    def do_back(self) -> None:
+    @handles("list.back")
+    def go_back(self) -> None:
         self.dismiss(None)
 
-    def do_undo_text(self) -> None:
+    @handles("intent.undo_text")
+    def undo_text(self) -> None:
         self._editor.undo()
 
-    def do_redo_text(self) -> None:
+    @handles("intent.redo_text")
+    def redo_text(self) -> None:
         self._editor.redo()
 
-    def do_open_editor(self) -> None:
+    @handles("intent.open_editor")
+    def open_editor(self) -> None:
         """The draft in the person's own editor; what is saved there is the draft."""
         self._show(-1)
         edited = self.edit_outside("intent.md", self.draft)
         if edited is not None:
             self._editor.replace_all(edited)
 
-    def do_apply(self) -> None:
+    @handles("intent.apply")
+    def apply(self) -> None:
         self._confirm(self.draft, f"Apply this intent as version {len(self._intents) + 1}?")
 
     def action_roll_back(self) -> None:

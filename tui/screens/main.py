@@ -14,6 +14,7 @@ from textual.widget import Widget
 
 from tui.format.state_styles import look_of
 from tui.format.text import Line, Span, clean
+from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.screens.clipboard_and_editor import Outside
 from tui.screens.handoff import HandoffReader
@@ -258,47 +259,60 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         else:
             self.detail.open(Tab(event.name))
 
-    def do_agents(self) -> None:
+    @handles("focus.agents")
+    def focus_agents(self) -> None:
         self.go(Pane.AGENTS)
 
-    def do_detail(self) -> None:
+    @handles("focus.detail")
+    def focus_detail(self) -> None:
         self.go(Pane.DETAIL)
 
-    def do_handoffs(self) -> None:
+    @handles("focus.handoffs")
+    def focus_handoffs(self) -> None:
         self.go(Pane.HANDOFFS)
 
-    def do_events(self) -> None:
+    @handles("focus.events")
+    def focus_events(self) -> None:
         self.go(Pane.EVENTS)
 
-    def do_resources(self) -> None:
+    @handles("focus.resources")
+    def focus_resources(self) -> None:
         self.go(Pane.RESOURCES)
 
-    def do_next(self) -> None:
+    @handles("focus.next")
+    def focus_next_pane(self) -> None:
         self.go(PANES[(PANES.index(self.pane) + 1) % len(PANES)])
 
-    def do_previous(self) -> None:
+    @handles("focus.previous")
+    def focus_previous_pane(self) -> None:
         self.go(PANES[(PANES.index(self.pane) - 1) % len(PANES)])
 
-    def do_tab_left(self) -> None:
+    @handles("focus.tab_left")
+    def tab_left(self) -> None:
         self.detail.turn(-1)
 
-    def do_tab_right(self) -> None:
+    @handles("focus.tab_right")
+    def tab_right(self) -> None:
         self.detail.turn(1)
 
-    def do_zoom(self) -> None:
+    @handles("focus.zoom")
+    def toggle_zoom(self) -> None:
         self.zoomed = not self.zoomed
         self._lay_out()
         self.call_after_refresh(self.refresh_panes)
 
-    def do_unzoom(self) -> None:
+    @handles("focus.unzoom")
+    def unzoom(self) -> None:
         self.zoomed = False
         self._lay_out()
         self.call_after_refresh(self.refresh_panes)
 
-    def do_detail_down(self) -> None:
+    @handles("global.detail_down")
+    def scroll_detail_down(self) -> None:
         self._scroll_detail(5)
 
-    def do_detail_up(self) -> None:
+    @handles("global.detail_up")
+    def scroll_detail_up(self) -> None:
         self._scroll_detail(-5)
 
     def _scroll_detail(self, by: int) -> None:
@@ -331,7 +345,8 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         if action is not None:
             self.handoffs.action_act(action)
 
-    def do_back(self) -> None:
+    @handles("list.back")
+    def go_back(self) -> None:
         """Clear the filter of the list; else back to the agents."""
         focused = self.focused
         if isinstance(focused, (AgentTree, HandoffList, EventList)) and focused.filter_text:
@@ -341,7 +356,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             self.view.marked.clear()
             self.refresh_panes()
         elif self.zoomed:
-            self.do_unzoom()
+            self.unzoom()
         else:
             self.go(Pane.AGENTS)
 
@@ -354,7 +369,8 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             case _:
                 return self.agents
 
-    def do_filter(self) -> None:
+    @handles("list.filter")
+    def open_filter(self) -> None:
         target = self._filtered()
         self.query_one(FilterLine).open(target, self.pane if target is not self.agents else Pane.AGENTS)
 
@@ -366,10 +382,12 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
 
     # --- handoffs --------------------------------------------------------------------------------------------
 
-    def do_diff(self) -> None:
+    @handles("handoffs.diff")
+    def show_diff(self) -> None:
         self._open_tab_of_handoff(Tab.DIFF)
 
-    def do_task(self) -> None:
+    @handles("handoffs.task")
+    def show_task(self) -> None:
         self._open_tab_of_handoff(Tab.TASK)
 
     def _open_tab_of_handoff(self, tab: Tab) -> None:
@@ -378,7 +396,8 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             self.detail.open(tab)
             self.go(Pane.DETAIL)
 
-    def do_reply(self) -> None:
+    @handles("handoffs.reply")
+    def reply(self) -> None:
         handoff, run = self.handoffs.current, self.view.run
         if handoff is None or run is None:
             return
@@ -388,11 +407,13 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             return
         self.ask_and_steer([planner.path], f"reply to {planner.path}")
 
-    def do_resolve(self) -> None:
+    @handles("handoffs.resolve")
+    def toggle_resolved(self) -> None:
         if (handoff := self.handoffs.current) is not None:
             mark_resolved(self.host, handoff)
 
-    def do_attention(self) -> None:
+    @handles("global.attention")
+    def next_attention(self) -> None:
         wants = self.view.attention()
         if not wants:
             return
@@ -417,8 +438,9 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
     def on_diff_view_commented(self, event: DiffView.Commented) -> None:
         self.comment_on(event.place)
 
-    def do_refresh(self) -> None:
-        self.detail.do_refresh()
+    @handles("diff.refresh")
+    def reload_diff(self) -> None:
+        self.detail.reload_diff()
 
     def act(self, id: str) -> None:
         """Do an action by its id, on the pane that it belongs to."""

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from tui.format.text import Line, Span, clean, wrap
+from tui.input.handlers import handles
 from tui.widgets.actionable import Actionable
 from tui.widgets.text_view import TextView
 
@@ -147,7 +148,8 @@ class Page(ModalScreen[None], Actionable):
         self.query_one(TextView).set(self._build)
         self.query_one(TextView).focus()
 
-    def do_back(self) -> None:
+    @handles("list.back")
+    def go_back(self) -> None:
         self.dismiss(None)
 
     def action_leave(self) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from tui.bridge import SwarmError
 from tui.format.numbers import span
 from tui.format.text import Line, Span
+from tui.input.handlers import handles
 from tui.screens.modal import Ask
 from tui.sessions.session import Player
 from tui.widgets.actionable import Actionable
@@ -41,24 +42,30 @@ class Replaying(Actionable):
     def _player(self) -> Player | None:
         return self.host.session.player
 
-    def do_play(self) -> None:
+    @handles("replay.play")
+    def toggle_play(self) -> None:
         if (player := self._player()) is not None:
             player.toggle()
             self._show()
 
-    def do_faster(self) -> None:
+    @handles("replay.faster")
+    def faster(self) -> None:
         self._change_speed(1)
 
-    def do_slower(self) -> None:
+    @handles("replay.slower")
+    def slower(self) -> None:
         self._change_speed(-1)
 
-    def do_step(self) -> None:
+    @handles("replay.step")
+    def step(self) -> None:
         self._step(1)
 
-    def do_step_back(self) -> None:
+    @handles("replay.step_back")
+    def step_back(self) -> None:
         self._step(-1)
 
-    def do_seek(self) -> None:
+    @handles("replay.seek")
+    def seek(self) -> None:
         def go(text: str | None) -> None:
             if text and (player := self._player()) is not None:
                 self.host.when_done(player.seek(text), self._gone)

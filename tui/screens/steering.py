@@ -18,6 +18,7 @@ from tui.bridge import (
     split_model,
 )
 from tui.format.text import clean
+from tui.input.handlers import handles
 from tui.screens.modal import Ask, Choice, Choose
 from tui.widgets.actionable import Actionable
 from tui.widgets.diff import Place
@@ -39,10 +40,12 @@ class Steering(Actionable):
         marked = [run.agents[id].path for id in self.view.marked if id in run.agents]
         return marked or ([self.view.agent.path] if self.view.agent is not None else [])
 
-    def do_pause(self) -> None:
+    @handles("agents.pause")
+    def toggle_pause(self) -> None:
         self._pause_or_resume(freeze=False)
 
-    def do_freeze_commands(self) -> None:
+    @handles("agents.freeze_commands")
+    def toggle_frozen_commands(self) -> None:
         """What is only paused is frozen, too; what is frozen is resumed."""
         self._pause_or_resume(freeze=True)
 
@@ -67,7 +70,8 @@ class Steering(Actionable):
         elif paths:
             self.host.send_undoable(resumes, now, f"resuming {named}", f"resuming {named}")
 
-    def do_pause_all(self) -> None:
+    @handles("global.pause_all")
+    def toggle_pause_all(self) -> None:
         run = self.view.run
         if run is not None and run.state is RunState.RUNNING:
             note = "pausing everything at the next safe points"
@@ -76,11 +80,13 @@ class Steering(Actionable):
             held = [Pause(agent.path, agent.frozen) for agent in run.agents.values() if agent.paused]
             self.host.send_undoable([Resume()], [Pause(), *held], "resuming everything", "resuming everything")
 
-    def do_steer(self) -> None:
+    @handles("agents.steer")
+    def steer(self) -> None:
         if (agent := self.view.agent) is not None:
             self.ask_and_steer([agent.path], f"message to {agent.path}")
 
-    def do_steer_marked(self) -> None:
+    @handles("agents.steer_marked")
+    def steer_marked(self) -> None:
         targets = self._targets()
         self.ask_and_steer(
             targets, f"message to {len(targets)} agents" if len(targets) > 1 else f"message to {targets[0]}"
@@ -127,7 +133,8 @@ class Steering(Actionable):
 
         self.app.push_screen(Ask(f"comment on {where} to {path}", placeholder="what should be different"), send)
 
-    def do_cancel(self) -> None:
+    @handles("agents.cancel")
+    def cancel(self) -> None:
         run = self.view.run
         assert run is not None
         targets = self._targets()
@@ -154,10 +161,12 @@ class Steering(Actionable):
             go_on,
         )
 
-    def do_fewer(self) -> None:
+    @handles("global.fewer")
+    def fewer_workers(self) -> None:
         self._limit_workers(-1)
 
-    def do_more(self) -> None:
+    @handles("global.more")
+    def more_workers(self) -> None:
         self._limit_workers(1)
 
     def _limit_workers(self, by: int) -> None:
@@ -167,7 +176,8 @@ class Steering(Actionable):
             note = f"at most {limit} workers at once"
             self.host.send_undoable([SetWorkers(limit)], [SetWorkers(before)], note, f"limit of {limit} workers")
 
-    def do_model(self) -> None:
+    @handles("agents.model")
+    def change_model(self) -> None:
         agent = self.view.agent
         assert agent is not None
 
@@ -217,7 +227,8 @@ class Steering(Actionable):
             if agent.id == top or agent.parent is None or run.agents[agent.parent].model != agent.model
         ]
 
-    def do_priority(self) -> None:
+    @handles("agents.priority")
+    def change_priority(self) -> None:
         agent = self.view.agent
         assert agent is not None
 
@@ -239,7 +250,8 @@ class Steering(Actionable):
         title = f"priority of {agent.path}: its queued tasks begin earlier with more"
         self.app.push_screen(Ask(title, value=str(agent.priority), placeholder="a whole number"), change)
 
-    def do_workers(self) -> None:
+    @handles("agents.workers")
+    def limit_workers_below(self) -> None:
         run, agent = self.view.run, self.view.agent
         assert run is not None
         assert agent is not None
@@ -264,7 +276,8 @@ class Steering(Actionable):
         value = ANY if before is None else str(before)
         self.app.push_screen(Ask(title, value=value, placeholder=f"a whole number, or {ANY}"), change)
 
-    def do_rescope(self) -> None:
+    @handles("agents.rescope")
+    def rescope(self) -> None:
         agent = self.view.agent
         assert agent is not None
 

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from tui.format.text import EMPTY, Line, Span, fit, one_line, wrap
+from tui.input.handlers import handles
 from tui.style.theme import Palette
 from tui.widgets.actionable import Actionable
 from tui.widgets.lines import LineView
@@ -86,5 +87,6 @@ class ChooseTheme(ModalScreen[str], Actionable):
     def action_leave(self) -> None:
         self.dismiss(self._before)
 
-    def do_back(self) -> None:
+    @handles("list.back")
+    def go_back(self) -> None:
         self.dismiss(self._before)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from tui.bridge import Command, SwarmError
 from tui.format.text import clean, one_line
+from tui.input.handlers import ActionHandler, handles
 from tui.input.key_queue import KeysInTurn
 from tui.input.keymap import Keymap
 from tui.input.undo import History, Step
@@ -15,7 +16,7 @@ from tui.sessions.session import Session
 T = TypeVar("T")
 
 
-class CommandSender(KeysInTurn):
+class CommandSender(ActionHandler, KeysInTurn):
     """An app whose screens send commands to a session."""
 
     session: Session
@@ -47,11 +48,13 @@ class CommandSender(KeysInTurn):
 
         self._send(do, taken)
 
-    def do_undo(self) -> None:
+    @handles("global.undo")
+    def undo(self) -> None:
         step = self.history.undo()
         self._send(step.undo, lambda: self.show_note(f"undone: {step.label}"))
 
-    def do_redo(self) -> None:
+    @handles("global.redo")
+    def redo(self) -> None:
         step = self.history.redo()
         self._send(step.do, lambda: self.show_note(f"done again: {step.label}"))
 

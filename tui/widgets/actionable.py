@@ -9,6 +9,7 @@ from textual.dom import DOMNode
 from tui.bridge import Command, Micros
 from tui.format.view import View
 from tui.input.actions import BY_ID, Context, in_scopes
+from tui.input.handlers import ActionHandler
 from tui.input.keymap import Keymap
 from tui.sessions.session import Session
 from tui.style.theme import Palette
@@ -71,10 +72,10 @@ class PaneHost(Protocol):
         ...
 
 
-class Actionable(DOMNode):
+class Actionable(ActionHandler, DOMNode):
     """A node whose bindings are actions of some scopes.
 
-    An action's method is looked for on the node, then on the screen, then on the app.
+    The node itself does an action if it can, or else its screen, or else the app.
     """
 
     SCOPES: ClassVar[tuple[str, ...]] = ()
@@ -109,7 +110,7 @@ class Actionable(DOMNode):
             self.host.show_note(f"{action.label}: {reason}")
             return
         for node in (self, self.screen, self.app):
-            method = getattr(node, action.method, None)
-            if method is not None:
-                method()
+            if isinstance(node, ActionHandler) and (do := node.handler_of(id)) is not None:
+                do()
                 return
+        self.host.show_note(f"{action.label}: not here")

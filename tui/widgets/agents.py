@@ -11,6 +11,7 @@ from tui.format.agent_row import agent_line, heads
 from tui.format.filters import BadFilter, Filter, agent_filter
 from tui.format.text import Line, Span
 from tui.format.tree_rows import MOVING, Order, Row, flatten
+from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.widgets.lines import LineView
 from tui.widgets.tab_strip import StripWidget
@@ -180,7 +181,7 @@ class AgentTree(LineView):
         self._folds += 1
         self.update()
 
-    def do_left(self) -> None:
+    def go_left(self) -> None:
         """Fold the planner, or go to the one above."""
         if not self._rows:
             return
@@ -193,7 +194,7 @@ class AgentTree(LineView):
                 self.cursor = index
                 return
 
-    def do_right(self) -> None:
+    def go_right(self) -> None:
         """Unfold the planner, or go to its first child."""
         if not self._rows:
             return
@@ -203,32 +204,36 @@ class AgentTree(LineView):
         elif row.parent:
             self.move(1)
 
-    def do_fold_all(self) -> None:
+    @handles("agents.fold_all")
+    def fold_all(self) -> None:
         if self.view.run is not None:
             self._folded = {id for id in self.view.run.children if id != self.view.run.root}
             self._folds += 1
             self.update()
 
-    def do_unfold_all(self) -> None:
+    @handles("agents.unfold_all")
+    def unfold_all(self) -> None:
         self._folded = set()
         self._folds += 1
         self.update()
 
-    def do_mark(self) -> None:
+    @handles("agents.mark")
+    def toggle_mark(self) -> None:
         if (agent := self.current) is not None:
             self.view.marked ^= {agent}
             self.show()
             self.move(1)
 
-    def do_sort(self) -> None:
+    @handles("agents.sort")
+    def next_order(self) -> None:
         self.order = _ORDERS[(_ORDERS.index(self.order) + 1) % len(_ORDERS)]
         self.update()
         self.host.show_note(f"order: {self.order}")
 
-    def do_next_match(self) -> None:
+    def next_match(self) -> None:
         self._match(1)
 
-    def do_previous_match(self) -> None:
+    def previous_match(self) -> None:
         self._match(-1)
 
     def _match(self, step: int) -> None:

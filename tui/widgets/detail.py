@@ -250,6 +250,6 @@ class Detail(Actionable, Frame):
         whole = self.host.session.messages(row.agent, row.id + 1, 1, whole=True)
         self._then(whole, self.query_one(MessagesView).put)
 
-    def do_refresh(self) -> None:
+    def reload_diff(self) -> None:
         self._asked = None
         self.update()

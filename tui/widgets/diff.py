@@ -14,6 +14,7 @@ from textual.message import Message
 from tui.bridge import FileDiff, Patch, parse_patch
 from tui.format.diff_rows import NONE, PatchText, Row, Rows, lay_out, line_starts, pieces
 from tui.format.text import EMPTY, Line, Span, clean, cut, fit, width_of
+from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.style.syntax import StyledRange
 from tui.widgets.lines import LineView
@@ -323,13 +324,15 @@ class DiffView(LineView):
         super().on_resize(event)
         self._relay()
 
-    def do_split(self) -> None:
+    @handles("diff.split")
+    def toggle_split(self) -> None:
         if not self.split and self.cells < LEAST_SPLIT:
             self.host.show_note("split: this pane is too narrow; + shows it alone")
             return
         self._change(self._wrap, not self.split)
 
-    def do_wrap(self) -> None:
+    @handles("diff.wrap")
+    def toggle_wrap(self) -> None:
         self._change(not self._wrap, self.split)
 
     def _change(self, wrap: bool, split: bool) -> None:
@@ -346,20 +349,25 @@ class DiffView(LineView):
         else:
             self._relay(change)
 
-    def do_comment(self) -> None:
+    @handles("diff.comment")
+    def comment(self) -> None:
         if (place := self.place) is not None:
             self.post_message(self.Commented(place))
 
-    def do_next_hunk(self) -> None:
+    @handles("diff.next_hunk")
+    def next_hunk(self) -> None:
         self._jump(self._rows.hunks, True)
 
-    def do_previous_hunk(self) -> None:
+    @handles("diff.previous_hunk")
+    def previous_hunk(self) -> None:
         self._jump(self._rows.hunks, False)
 
-    def do_next_file(self) -> None:
+    @handles("diff.next_file")
+    def next_file(self) -> None:
         self._jump(self._rows.files, True)
 
-    def do_previous_file(self) -> None:
+    @handles("diff.previous_file")
+    def previous_file(self) -> None:
         self._jump(self._rows.files, False)
 
 

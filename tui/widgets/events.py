@@ -14,6 +14,7 @@ from tui.format.filters import BadFilter, Filter, event_filter
 from tui.format.numbers import clock
 from tui.format.state_styles import TONE
 from tui.format.text import Line, Span, fit, one_line
+from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.sessions.session import Earlier
 from tui.widgets.lines import LineView
@@ -232,11 +233,13 @@ class EventList(LineView):
         if self.scroll_offset.y == 0:
             self._look_back()
 
-    def do_follow(self) -> None:
+    @handles("events.follow")
+    def follow_newest(self) -> None:
         self.follow = True
         self._to_end()
 
-    def do_everything(self) -> None:
+    @handles("events.everything")
+    def toggle_all_kinds(self) -> None:
         """All kinds, or without those that follow from others."""
         self.everything = not self.everything
         self._forget_older()

@@ -14,6 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.format.text import EMPTY, Line, Span, clean, cut, differing, width_of
+from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.style.theme import Palette
 from tui.widgets.actionable import Actionable
@@ -254,40 +255,51 @@ class LineView(Actionable, ScrollView, can_focus=True):
             again = index == self.cursor
             self.cursor = index
             if again and event.chain > 1:
-                self.do_enter()
+                self.open_line()
 
     # --- actions ---------------------------------------------------------------------------------------------
 
-    def do_down(self) -> None:
+    @handles("list.down")
+    def move_down(self) -> None:
         self.move(1)
 
-    def do_up(self) -> None:
+    @handles("list.up")
+    def move_up(self) -> None:
         self.move(-1)
 
-    def do_top(self) -> None:
+    @handles("list.top")
+    def move_to_top(self) -> None:
         self.move(-self.line_count())
 
-    def do_bottom(self) -> None:
+    @handles("list.bottom")
+    def move_to_bottom(self) -> None:
         self.move(self.line_count())
 
-    def do_half_down(self) -> None:
+    @handles("list.half_down")
+    def half_page_down(self) -> None:
         self.move(self.rows // 2)
 
-    def do_half_up(self) -> None:
+    @handles("list.half_up")
+    def half_page_up(self) -> None:
         self.move(-(self.rows // 2))
 
-    def do_left(self) -> None:
+    @handles("list.left")
+    def go_left(self) -> None:
         """Lists have nothing to the left."""
 
-    def do_right(self) -> None:
+    @handles("list.right")
+    def go_right(self) -> None:
         """Lists have nothing to the right."""
 
-    def do_enter(self) -> None:
+    @handles("list.enter")
+    def open_line(self) -> None:
         if self.line_count():
             self.post_message(self.Opened(self, self.cursor))
 
-    def do_next_match(self) -> None:
+    @handles("list.next_match")
+    def next_match(self) -> None:
         self.move(1)
 
-    def do_previous_match(self) -> None:
+    @handles("list.previous_match")
+    def previous_match(self) -> None:
         self.move(-1)

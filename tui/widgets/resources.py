@@ -12,6 +12,7 @@ from tui.format.limits import active_limits, busy_workers
 from tui.format.numbers import ceiling, chart, count, meter, octets, percent
 from tui.format.text import EMPTY, Line, Span, fit, one_line, wrap
 from tui.format.top_users import Rank, top_user_lines
+from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.widgets.text_view import TextView
 
@@ -202,12 +203,14 @@ class Resources(TextView):
 
     # --- actions ---------------------------------------------------------------------------------------------
 
-    def do_stretch(self) -> None:
+    @handles("resources.stretch")
+    def next_time_range(self) -> None:
         """The next stretch of time."""
         self.stretch = _STRETCHES[(_STRETCHES.index(self.stretch) + 1) % len(_STRETCHES)]
         self.update()
 
-    def do_rank(self) -> None:
+    @handles("resources.rank")
+    def next_ranking(self) -> None:
         """The next column to rank agents by."""
         self.rank = _RANKS[(_RANKS.index(self.rank) + 1) % len(_RANKS)]
         self.update()

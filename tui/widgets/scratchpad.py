@@ -57,14 +57,14 @@ class ScratchpadView(TextView):
             return lines + change_lines(before, pad.text)
         return lines + [(Span("  "), *line) for line in wrap(clean(pad.text), cells - 3, "text")]
 
-    def do_left(self) -> None:
+    def go_left(self) -> None:
         self._back += 1
         self._draw()
 
-    def do_right(self) -> None:
+    def go_right(self) -> None:
         self._back -= 1
         self._draw()
 
-    def do_enter(self) -> None:
+    def open_line(self) -> None:
         self._changes = not self._changes
         self._draw()

@@ -13,6 +13,7 @@ from tui.format.message_lines import folds, message_lines
 from tui.format.numbers import clock
 from tui.format.state_styles import TONE
 from tui.format.text import Line, Span, wrap
+from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.widgets.lines import LineView
 
@@ -160,10 +161,10 @@ class Transcript(LineView, Generic[T]):
         if here in keys:
             self.cursor = self._line_of(keys[max(0, min(len(keys) - 1, keys.index(here) + step))], 0)
 
-    def do_next_match(self) -> None:
+    def next_match(self) -> None:
         self._to_item(1)
 
-    def do_previous_match(self) -> None:
+    def previous_match(self) -> None:
         self._to_item(-1)
 
 
@@ -199,21 +200,23 @@ class MessagesView(Transcript[MessageRow]):
             self.post_message(self.WholeWanted(row))
         self._lay_out()
 
-    def do_enter(self) -> None:
+    def open_line(self) -> None:
         if (row := self.current) is not None:
             self._fold(row.id in self._unfolded)
 
-    def do_left(self) -> None:
+    def go_left(self) -> None:
         self._fold(True)
 
-    def do_right(self) -> None:
+    def go_right(self) -> None:
         self._fold(False)
 
-    def do_fold_all(self) -> None:
+    @handles("agents.fold_all")
+    def fold_all(self) -> None:
         self._unfolded.clear()
         self._lay_out()
 
-    def do_unfold_all(self) -> None:
+    @handles("agents.unfold_all")
+    def unfold_all(self) -> None:
         """Unfold what is loaded; texts that are cut stay cut until they are opened one by one."""
         self._unfolded |= {row.id for row in self.items}
         self._lay_out()

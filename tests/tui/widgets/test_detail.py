@@ -197,7 +197,7 @@ async def test_a_diff_that_is_empty_says_why() -> None:
         assert "A planner changes nothing itself" in painted(pilot.app)
         agent = select(pilot, session, Tab.DIFF, WORKER)
         session.patches[agent] = ""
-        main_of(pilot.app).detail.do_refresh()
+        main_of(pilot.app).detail.reload_diff()
         await settle(pilot)
         assert "No change yet" in painted(pilot.app)
         session.record(e.AgentStateChanged(AgentState.FAILED, reason="x"), agent=agent)

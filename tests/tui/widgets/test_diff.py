@@ -129,7 +129,7 @@ async def test_the_cursor_keeps_its_line_when_the_copy_has_changed() -> None:
         before = view.place
         more = PATCH.replace("diff --git a/src", added_file(30) + "diff --git a/src", 1)
         session.patches[session.agent(WORKER).id] = more
-        main_of(pilot.app).detail.do_refresh()
+        main_of(pilot.app).detail.reload_diff()
         await settle(pilot)
         assert view.line_count() > 40
         assert view.place == before
