@@ -15,13 +15,13 @@ KeyPath = tuple[str, ...]
 MarkType = TypeVar("MarkType")
 
 NAMES: dict[KeyPath, tuple[str, ...]] = {("providers",): tuple(PROVIDERS), ("budget", "role"): tuple(Role)}
-"""Tables that accept only these names; any other table accepts what the type of its names does."""
+"""The tables that accept only certain names. Any other table accepts what the type of its names accepts."""
 
 
 class Kind(Struct, frozen=True):
-    """The type of a section or key: `declared` in full, `base` without annotations, and `marks`, the annotations.
+    """The type of a section or key: as `declared`, as `base` without annotations, and `marks`, the annotations.
 
-    A section is a Struct, a table a dict with names of a person's choice; all else is the value of a key.
+    A section is a Struct, a table is a dict with names that people choose; everything else is the value of a key.
     """
 
     declared: Any

@@ -1,8 +1,8 @@
-"""On which line of a TOML text a key stands; the parser does not say."""
+"""Finds the line of a key in TOML text, because the parser does not give it."""
 
 import re
 
-# A file may be anyone's: what matches it takes a time that grows with a line's length and no faster.
+# A file may come from anybody, so each pattern takes time linear in the length of a line.
 _HEADER = re.compile(r"\s*\[{1,2}(?P<name>[^\[\]#]+)\]{1,2}\s*(?:#.*)?$")
 _KEY = re.compile(
     r"""\s*(?P<name>(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*="""
@@ -12,9 +12,9 @@ _QUOTES = ('"""', "'''")
 
 
 def line_of(text: str, path: tuple[str, ...]) -> int | None:
-    """The line, from 1, where the key `path` is set in a valid text, else that of the nearest section above it.
+    """The line, counted from 1, that sets the key `path` in valid text, else that of the innermost section around it.
 
-    None when neither has a line. Inline tables count as their own key's line.
+    None if neither has a line. A key in an inline table has the line of the table.
     """
     section: tuple[str, ...] = ()
     best: tuple[int, int | None] = (0, None)

@@ -34,7 +34,7 @@ _OTHER_TYPES: dict[Any, str] = {list: "a list", dict: "a section"}
 
 
 class Source(Struct, frozen=True):
-    """Settings from one source, as nested plain values; `place` says where a key was set: `FILE:LINE`, a variable or an
+    """Settings from one source, as nested plain values. `place` says where a key is set: `FILE:LINE`, a variable, an
     option.
 
     Only what the person wrote is `trusted`: a repository's file may be someone else's.
@@ -80,12 +80,12 @@ def from_text(path: KeyPath, text: str, place: str) -> object:
 
 
 def check(source: Source) -> None:
-    """Raises SwarmError (settings) for the first key that is unknown, not accepted, or not a repository's to set."""
+    """Raises SwarmError (settings) for the first key that is unknown, has a bad value, or is not allowed here."""
     _check(source, (), kinds.ALL, source.values)
 
 
 def warnings_of(so_far: Mapping[str, Any], source: Source) -> list[str]:
-    """What a repository's file changes in limits that protect the person, compared with the settings `so_far`."""
+    """Warnings about limits that protect the person and that a repository's file raises, compared to `so_far`."""
     warnings = []
     for path, value in _keys_in(source.values):
         kind, own, default = kind_at(path), _value_at(so_far, path), _value_at(_DEFAULTS, path)
@@ -139,7 +139,7 @@ def _check(source: Source, path: KeyPath, kind: Kind, value: Any) -> None:
     if owner_only and not source.trusted and not (owner_only.unless and owner_only.unless(value)):
         variable = "" if kind.is_table else f" or as {variable_of(path)}"
         raise broken(
-            f"{source.place(path)}: '{'.'.join(path)}' is not taken from a repo's file: {owner_only.reason}",
+            f"{source.place(path)}: '{'.'.join(path)}' isn't allowed in a repo's file: {owner_only.reason}",
             f"remove it there; set it in {_OWN_FILE}{variable}",
         )
 
@@ -153,7 +153,7 @@ def _unknown(source: Source, path: KeyPath, known: Iterable[str]) -> SwarmError:
 
 
 def _accepted(source: Source, path: KeyPath, kind: Kind, value: Any) -> Any:
-    """A key's value, converted to its type. Raises SwarmError."""
+    """The value of a key, converted to its type. Raises SwarmError."""
     place, name = source.place(path), ".".join(path)
     if any(looks_like_key(text) for text in _texts(value)):
         raise broken(

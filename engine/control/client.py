@@ -1,4 +1,4 @@
-"""A client's end of a run's Unix socket, for `send`, `attach` and the app that shows another process's run."""
+"""The client's end of a run's Unix socket: for `send`, `attach`, and a screen that shows another process's run."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from engine.domain.types import AgentId
 
 
 class ControlClient:
-    """One connection. `connect` makes one; each method raises SwarmError, with what the server said if it said it."""
+    """One connection, made by `connect`. Each method raises SwarmError, with the server's message if there is one."""
 
     def __init__(self, path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.path = path
@@ -27,31 +27,32 @@ class ControlClient:
 
     @classmethod
     async def connect(cls, path: Path) -> "ControlClient":
-        """Raises SwarmError (not_found) when no process listens there."""
+        """Raises SwarmError (not_found) if no process listens there."""
         try:
             reader, writer = await asyncio.open_unix_connection(str(path), limit=wire.MAX_ANSWER)
         except OSError as error:
-            raise SwarmError(ErrorKind.NOT_FOUND, "the run is not live", "resume it: swarm-tui resume") from error
+            raise SwarmError(ErrorKind.NOT_FOUND, "no process runs this run", "resume it: swarm-tui resume") from error
         return cls(path, reader, writer)
 
     async def send(self, command: Command) -> None:
-        """Have a command done; returns when the engine has taken it."""
+        """Send a command; returns once the engine has accepted it."""
         await self._ask(command)
 
     async def status(self) -> Status:
         status = (await self._ask(AskStatus())).status
-        return status if status is not None else _no_sense()
+        return status if status is not None else _unexpected()
 
     async def diff(self, agent: AgentId) -> str:
         """A unified patch."""
         patch = (await self._ask(AskDiff(agent))).patch
-        return patch if patch is not None else _no_sense()
+        return patch if patch is not None else _unexpected()
 
     async def subscribe(self, after: int = 0) -> tuple[int, AsyncGenerator[Event, None]]:
-        """Where the live feed begins, and the events after it, on a connection of its own.
+        """The sequence number after which live events begin, and these events, on another connection.
 
-        The iteration ends when the run's process ends, or when this client read too slowly and was dropped: read
-        the journal from there and subscribe again. Close the iterator (`aclose`) to unsubscribe.
+        The iteration ends when the run's process ends, or when it disconnects this client for reading too slowly. To
+        go on, read the journal from the last event on and subscribe again. Close the iterator (`aclose`) to
+        unsubscribe.
         """
         other = await ControlClient.connect(self.path)
         try:
@@ -59,7 +60,7 @@ class ControlClient:
         except BaseException:
             await other.close()
             raise
-        return (seq if seq is not None else _no_sense()), other._follow()
+        return (seq if seq is not None else _unexpected()), other._follow()
 
     async def close(self) -> None:
         self._writer.close()
@@ -73,13 +74,13 @@ class ControlClient:
                 await self._writer.drain()
                 line = await self._reader.readline()
             except (OSError, ValueError) as error:
-                raise _hung_up() from error
+                raise _closed() from error
         if not line.endswith(b"\n"):
-            raise _hung_up()
+            raise _closed()
         try:
             reply = wire.replies.decode(line)
         except msgspec.MsgspecError:
-            _no_sense()
+            _unexpected()
         if reply.error is not None:
             raise SwarmError(reply.error.kind, reply.error.message, reply.error.hint)
         return reply
@@ -94,9 +95,11 @@ class ControlClient:
             await self.close()
 
 
-def _hung_up() -> SwarmError:
-    return SwarmError(ErrorKind.STATE, "the run's process hung up", "see its state: swarm-tui runs")
+def _closed() -> SwarmError:
+    return SwarmError(ErrorKind.STATE, "the run's process closed the connection", "see the run's state: swarm-tui runs")
 
 
-def _no_sense() -> NoReturn:
-    raise SwarmError(ErrorKind.STATE, "the run's answer makes no sense", "is it another version of swarm-tui?")
+def _unexpected() -> NoReturn:
+    raise SwarmError(
+        ErrorKind.STATE, "unexpected response from the run", "check whether the run uses another version of swarm-tui"
+    )

@@ -1,15 +1,15 @@
-"""What is said on a run's Unix socket: one JSON value a line, requests up, answers and events down.
+"""The protocol of a run's Unix socket: requests, answers and events, each one line of JSON.
 
-A request is a command as `engine.domain.commands` spells it, or one of
+A request is a command of `engine.domain.commands`, or one of
 
     {"verb":"status"}                 -> {"ok":true,"status":{run, pid, epoch, seq, state}}
     {"verb":"diff","agent":ID}        -> {"ok":true,"patch":TEXT}
     {"verb":"subscribe","after":SEQ}  -> {"ok":true,"seq":N}, then every later event, one a line
 
-A command answers `{"ok":true}`, whatever fails `{"ok":false,"error":{kind, message, hint}}`. A subscription has the
-connection for itself. When its first line arrives, all events up to `seq` are in the journal, and all later ones
-follow here: whoever reads the journal up to `seq` and then follows has no hole. What follows may run ahead of the
-disk by a moment; after a crash of the run's process the journal decides.
+The answer to a command is `{"ok":true}`, to any request that fails `{"ok":false,"error":{kind, message, hint}}`. A
+subscription takes over its connection. When its answer arrives, all events up to `seq` are in the journal, and all
+later ones follow here, so that a client which reads the journal up to `seq` misses none. An event may arrive here
+shortly before it is in the journal; if the run's process dies, the journal counts.
 """
 
 import msgspec
@@ -21,15 +21,15 @@ from engine.domain.events import Event
 from engine.domain.types import AgentId, RunId, RunState
 
 MAX_REQUEST = 4 * 2**20
-"""Bytes in one request line; an intent fits."""
+"""The most bytes of a request, enough for any intent."""
 MAX_ANSWER = 64 * 2**20
-"""Bytes in one answer or event line."""
+"""The most bytes of an answer or event."""
 MAX_PATCH = 10 * 2**20
-"""Characters of a patch: in JSON each takes up to six bytes."""
+"""The most characters of a patch. In JSON each takes up to six bytes."""
 
 
 class Status(Struct, frozen=True):
-    """Who owns the run, and how far it is."""
+    """The process that runs the run, and its last event."""
 
     run: RunId
     pid: int
@@ -39,23 +39,23 @@ class Status(Struct, frozen=True):
 
 
 class AskStatus(CommandBody, frozen=True, tag="status"):
-    """Who are you, and how far?"""
+    """Ask for the `Status`."""
 
 
 class AskDiff(CommandBody, frozen=True, tag="diff"):
-    """An agent's copy as it stands now, or what it landed."""
+    """Ask for an agent's changes: in its workspace, or what it landed."""
 
     agent: AgentId
 
 
 class Subscribe(CommandBody, frozen=True, tag="subscribe"):
-    """Events from now on, those after `after` only."""
+    """Ask for all events from now on, but only those after `after`."""
 
     after: int = 0
 
 
 class Failure(Struct, frozen=True):
-    """A SwarmError on its way through the socket."""
+    """A SwarmError, as it is sent."""
 
     kind: ErrorKind
     message: str
@@ -63,7 +63,7 @@ class Failure(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True, omit_defaults=True):
-    """Any answer; which fields are set depends on the verb."""
+    """An answer; which fields are set depends on the request."""
 
     ok: bool
     error: Failure | None = None
@@ -80,5 +80,5 @@ events = msgspec.json.Decoder(Event)
 
 
 def line(value: Request | Reply | Event) -> bytes:
-    """A value as it goes over the socket."""
+    """A value as it is sent."""
     return msgspec.json.encode(value) + b"\n"

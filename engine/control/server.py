@@ -1,4 +1,4 @@
-"""The server's end of a run's Unix socket: takes commands for the engine and feeds its events to who listens."""
+"""The server's end of a run's Unix socket: passes commands to the engine, and its events to subscribers."""
 
 import asyncio
 import contextlib
@@ -23,12 +23,12 @@ from engine.domain.types import AgentId
 __all__ = ["ControlClient", "ControlServer", "Status"]
 
 MAX_BEHIND = 16 * 2**20
-"""Bytes of events that a subscriber may be behind before it is dropped."""
+"""Bytes of events that may wait for a subscriber before it is disconnected."""
 MAX_CLIENTS = 64
 
 
 class _Subscriber:
-    """A connection that gets events: encoded lines that wait for it, bounded."""
+    """A connection that gets events, and a limited queue of encoded events for it."""
 
     def __init__(self, after: int, transport: asyncio.Transport) -> None:
         self.after = after
@@ -38,19 +38,19 @@ class _Subscriber:
         self.transport = transport
 
     def offer(self, line: bytes) -> bool:
-        """Queue a line; False when the reader is too far behind."""
+        """Queue a line; False if too many bytes are waiting."""
         self.lines.append(line)
         self.size += len(line)
         self.grew.set()
         return self.size <= MAX_BEHIND
 
     def drop(self) -> None:
-        """Hang up without sending what waits."""
+        """Close the connection without sending what is queued."""
         self.transport.abort()
         self.grew.set()
 
     def take(self) -> bytes:
-        """All waiting lines as one piece."""
+        """Take all queued lines, as one piece."""
         piece = b"".join(self.lines)
         self.lines.clear()
         self.size = 0
@@ -59,10 +59,11 @@ class _Subscriber:
 
 
 class ControlServer:
-    """Serves one run on its socket. Lives on the engine's loop; all its callables are called there.
+    """Serves one run on its socket, in the engine's event loop, where it also calls all its callables.
 
-    `submit` and `diff` may raise SwarmError; `durable(seq)` returns once the journal holds all up to `seq`.
-    Hand every event to `publish`. No client can delay or disturb the engine: whoever reads too slowly is dropped.
+    `submit` and `diff` may raise SwarmError; `durable(seq)` returns once all events up to `seq` are in the journal.
+    Every event has to be passed to `publish`. A client cannot delay the engine: one that reads too slowly is
+    disconnected.
     """
 
     def __init__(
@@ -86,14 +87,13 @@ class ControlServer:
     async def start(self) -> None:
         """Listen. Replaces the socket of a dead process.
 
-        Raises SwarmError: busy when a live process listens there, state when the path cannot be used.
+        Raises SwarmError: busy if a live process listens there, state if the path cannot be used.
         """
         await _clear_stale(self.path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            os.fchmod(
-                listener.fileno(), 0o600
-            )  # on Linux the file is born with it: no moment in which others may connect
+            # On Linux the file is created with this mode, so that others can never connect.
+            os.fchmod(listener.fileno(), 0o600)
             listener.bind(str(self.path))
             os.chmod(self.path, 0o600)
         except OSError as error:
@@ -103,7 +103,7 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=wire.MAX_REQUEST)
 
     def publish(self, event: Event) -> None:
-        """Send an event to all subscribers, without waiting for any."""
+        """Queue an event for all subscribers."""
         if not self._subscribers:
             return
         line = wire.line(event)
@@ -113,7 +113,7 @@ class ControlServer:
                 subscriber.drop()
 
     async def close(self) -> None:
-        """Hang up on all clients and remove the socket."""
+        """Disconnect all clients and remove the socket."""
         if self._server is not None:
             self._server.close()
         clients = tuple(self._clients)
@@ -137,8 +137,10 @@ class ControlServer:
             while True:
                 try:
                     line = await reader.readline()
-                except ValueError:  # longer than the limit: where the next request starts is unknown
-                    await _answer(writer, _failed(ErrorKind.USAGE, f"a request is at most {wire.MAX_REQUEST} bytes"))
+                except ValueError:  # longer than the limit: the start of the next request is unknown
+                    await _answer(
+                        writer, _failed(ErrorKind.USAGE, f"the request is longer than {wire.MAX_REQUEST} bytes")
+                    )
                     return
                 if not line.endswith(b"\n"):
                     return
@@ -146,14 +148,14 @@ class ControlServer:
                     request = wire.requests.decode(line)
                 except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                     reason = " ".join(str(error).split())[:300]
-                    await _answer(writer, _failed(ErrorKind.USAGE, f"not a request: {reason}"))
+                    await _answer(writer, _failed(ErrorKind.USAGE, f"invalid request: {reason}"))
                     continue
                 if isinstance(request, Subscribe):
                     await self._stream(request, reader, writer)
                     return
                 await _answer(writer, await self._reply(request))
         except OSError:
-            return  # the client is gone
+            return  # the client has disconnected
         finally:
             writer.close()
 
@@ -164,21 +166,23 @@ class ControlServer:
             if isinstance(request, AskDiff):
                 patch = await self._diff(request.agent)
                 if len(patch) > wire.MAX_PATCH:
-                    return _failed(ErrorKind.STATE, "the patch is too large to be sent", "look at the run's trunk.git")
+                    return _failed(
+                        ErrorKind.STATE, "the patch is too large to send", "read it in trunk.git in the run's folder"
+                    )
                 return Reply(True, patch=patch)
             await self._submit(request)
             return Reply(True)
         except SwarmError as error:
             return Reply(False, error=Failure(error.kind, error.message, error.hint))
         except Exception as error:
-            return _failed(ErrorKind.STATE, f"the run could not do it: {type(error).__name__}: {error}"[:500])
+            return _failed(ErrorKind.STATE, f"the run failed to do this: {type(error).__name__}: {error}"[:500])
 
     async def _stream(self, request: Subscribe, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seq = self._status().seq
         transport = writer.transport
         assert isinstance(transport, asyncio.Transport)
         subscriber = _Subscriber(max(seq, request.after), transport)
-        self._subscribers.add(subscriber)  # before the wait: what happens meanwhile is kept for it
+        self._subscribers.add(subscriber)  # before the wait, so that it misses no event
         gone = asyncio.ensure_future(_until_hung_up(reader, subscriber))
         try:
             await self._durable(seq)
@@ -200,7 +204,7 @@ async def _answer(writer: asyncio.StreamWriter, reply: Reply) -> None:
 
 
 async def _until_hung_up(reader: asyncio.StreamReader, subscriber: _Subscriber) -> None:
-    """A subscriber has nothing more to say; when it hangs up, the stream to it ends."""
+    """Wait until the subscriber disconnects, then end its stream. Subscribers send no more requests."""
     with contextlib.suppress(OSError):
         while await reader.read(2**16):
             pass
@@ -208,7 +212,7 @@ async def _until_hung_up(reader: asyncio.StreamReader, subscriber: _Subscriber) 
 
 
 def _is_same_user(connection: socket.socket) -> bool:
-    """Whether the peer runs as this process's user. Where it cannot be asked, the socket's mode guards alone."""
+    """Whether the client runs as the same user. If the system does not tell, only the socket's mode protects it."""
     if not hasattr(socket, "SO_PEERCRED"):
         return True
     size = struct.calcsize("3i")
@@ -217,10 +221,10 @@ def _is_same_user(connection: socket.socket) -> bool:
 
 
 async def _clear_stale(path: Path) -> None:
-    """Remove what a dead process left. Raises SwarmError when the path is in use or is no socket."""
+    """Remove the socket of a dead process. Raises SwarmError if the path is in use or not a socket."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise SwarmError(ErrorKind.STATE, f"{path} is not a socket", "move it away")
+            raise SwarmError(ErrorKind.STATE, f"{path} is not a socket", "move that file away")
     except FileNotFoundError:
         return
     try:
@@ -232,12 +236,12 @@ async def _clear_stale(path: Path) -> None:
     except OSError as error:
         raise _unusable(path, error) from error
     writer.close()
-    raise SwarmError(ErrorKind.BUSY, "another process works on this run", "attach to it: swarm-tui attach")
+    raise SwarmError(ErrorKind.BUSY, "another process runs this run", "watch it: swarm-tui attach")
 
 
 def _unusable(path: Path, error: OSError) -> SwarmError:
     return SwarmError(
-        ErrorKind.STATE, f"cannot listen on {path}: {error.strerror or error}", "choose another --state-dir"
+        ErrorKind.STATE, f"cannot listen on {path}: {error.strerror or error}", "choose another folder: --state-dir DIR"
     )
 
 

@@ -1,1 +1,1 @@
-"""A run's folder, its lock, how it is created, and the list of runs."""
+"""The folder of a run: its lock, how it is created, and the list of runs."""

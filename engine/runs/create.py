@@ -1,4 +1,4 @@
-"""Making a run's folder, whole or not at all."""
+"""Creates a run's folder, completely or not at all."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ _STAMP = "%Y%m%d-%H%M%S"
 
 
 def new_run(root: Path, git_dir: Path, clock: Clock, randomness: Randomness) -> tuple[RunFolder, RunLock]:
-    """Make a run's folder below the state folder `root` and own it. `git_dir` is the repo's common git folder.
+    """Create a run's folder below the state folder `root`, and lock it. `git_dir` is the repo's common git folder.
 
-    Raises SwarmError: busy when another process has the repo, state when the folder cannot be made; then nothing
-    of it is left.
+    Raises SwarmError: busy if another process runs a swarm on the repo, state if the folder cannot be created. Nothing
+    of it is left then.
     """
     above = root / repo_id(git_dir)
     made = _make_folders(above)
@@ -52,7 +52,7 @@ def new_run(root: Path, git_dir: Path, clock: Clock, randomness: Randomness) -> 
 
 
 def _make_folders(folder: Path) -> list[Path]:
-    """Make a folder and what is above it; returns what was not there before, the topmost first."""
+    """Create a folder and its parents; returns those that did not exist before, the topmost first."""
     missing = [folder, *folder.parents]
     try:
         missing = [each for each in missing if not each.exists()]
@@ -64,7 +64,7 @@ def _make_folders(folder: Path) -> list[Path]:
 
 
 def _remove_folders(made: list[Path]) -> None:
-    """Remove folders that were made in vain, unless something is in them by now. The caller holds the lock in them."""
+    """Remove folders that are not needed after all, unless they contain more than the lock, which the caller holds."""
     for folder in reversed(made):
         try:
             if [each.name for each in folder.iterdir()] == ["lock"]:
@@ -75,7 +75,7 @@ def _remove_folders(made: list[Path]) -> None:
 
 
 def _run_name(above: Path, now: Micros, randomness: Randomness) -> str:
-    """`20261123-224100-7kq2`: sorts after every run of the repo before it, also when the clock went back."""
+    """A name such as `20261123-224100-7kq2`, which sorts after all earlier runs even if the clock went back."""
     stamp = datetime.fromtimestamp(now // 1_000_000, UTC)
     names = sorted(each.name for each in above.iterdir() if RUN_NAME.fullmatch(each.name))
     if names:
@@ -86,7 +86,7 @@ def _run_name(above: Path, now: Micros, randomness: Randomness) -> str:
 
 
 def _sweep(above: Path) -> None:
-    """What a start that was killed half way left."""
+    """Remove what a process left that was killed while it created a run."""
     for each in above.iterdir():
         if each.name.startswith((".new-", ".discarded-")):
             shutil.rmtree(each, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The folder of a run and the names in it, and how the folders of a repo's runs are called."""
+"""The folder of a run: the paths in it, and the names of the folders of runs and of repositories."""
 
 import errno
 import hashlib
@@ -13,13 +13,13 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import RunId
 
 RUN_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-z]{4}")
-"""What a run is called."""
+"""The format of run ids."""
 SOCKET_LIMIT = 107
-"""Bytes of a Unix socket's path that the system takes (108 with the final NUL)."""
+"""The most bytes of a Unix socket's path (108 with the final NUL)."""
 
 
 class RunFolder(Struct, frozen=True):
-    """The folder of one run and the names in it."""
+    """The folder of one run, and the paths in it."""
 
     path: Path
 
@@ -49,10 +49,10 @@ class RunFolder(Struct, frozen=True):
 
     @property
     def socket(self) -> Path:
-        """Where the run's process listens: in this folder, or, where that path is too long for a socket, in
-        `/tmp/swarm-tui-UID`, under a name made from this folder's path.
+        """The socket of the run's process: in this folder, or, if that path is too long for a socket, in
+        `/tmp/swarm-tui-UID` under a name derived from this folder's path.
 
-        Raises SwarmError (state) when that folder belongs to someone else.
+        Raises SwarmError (state) if that folder belongs to someone else.
         """
         usual = self.path / "swarm.sock"
         if len(os.fsencode(usual)) <= SOCKET_LIMIT:
@@ -60,7 +60,7 @@ class RunFolder(Struct, frozen=True):
         return _short_folder() / (_hash(os.path.realpath(self.path)) + ".sock")
 
     def discard(self) -> None:
-        """Remove a run that never began, so that nothing half made is left."""
+        """Remove the folder of a run that never began."""
         trash = self.path.with_name(f".discarded-{self.path.name}")
         try:
             self.path.rename(trash)
@@ -72,7 +72,7 @@ class RunFolder(Struct, frozen=True):
 
 
 def repo_id(git_dir: Path) -> str:
-    """A readable, unique name for a repo: its folder's name and a hash of where its (common) git folder really is."""
+    """A readable, unique name for a repo: its folder's name, and a hash of the real path of its common git folder."""
     real = Path(os.path.realpath(git_dir))
     name = real.parent.name if real.name == ".git" else real.name.removesuffix(".git")
     readable = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:32] or "repo"
@@ -88,14 +88,14 @@ def _short_folder() -> Path:
     if found.st_uid != os.getuid() or found.st_mode & 0o170077 != 0o040000:
         raise SwarmError(
             ErrorKind.STATE,
-            f"{folder}, where the socket of a run with a long path belongs, is not yours alone",
-            "name a shorter state folder with --state-dir",
+            f"{folder} is not yours alone, and the socket of a run with a long path has to be there",
+            "choose a state folder with a shorter path: --state-dir DIR",
         )
     return folder
 
 
 def prepare_socket(folder: RunFolder) -> None:
-    """Make the folder of a socket that cannot be in the run's own, and leave a link to it there."""
+    """Create the folder of a socket that cannot be in the run's own folder, and a link to the socket in that one."""
     socket, link = folder.socket, folder.path / "swarm.sock"
     if socket == link:
         return
@@ -109,17 +109,17 @@ def prepare_socket(folder: RunFolder) -> None:
 
 
 def cannot_write(folder: Path, error: OSError) -> SwarmError:
-    """What to say when the state folder cannot be written."""
+    """The error for a state folder that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SwarmError(
             ErrorKind.STATE,
-            f"there is no space left for the state folder {folder}",
-            "free some disk space, or name a folder on another disk with --state-dir",
+            f"no space left on the disk of the state folder {folder}",
+            "free some disk space, or choose a folder on another disk: --state-dir DIR",
         )
     return SwarmError(
         ErrorKind.STATE,
-        f"the state folder {folder} cannot be written: {error.strerror or error}",
-        "name a folder that can with --state-dir, or set XDG_STATE_HOME",
+        f"cannot write to the state folder {folder}: {error.strerror or error}",
+        "choose another folder with --state-dir DIR, or set XDG_STATE_HOME",
     )
 
 

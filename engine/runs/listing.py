@@ -1,4 +1,4 @@
-"""Which runs there are below a state folder, and how each stands."""
+"""Lists the runs in a state folder, with the state of each."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from engine.runs.lock import is_live, owner_of
 
 
 class RunListing(Struct, frozen=True):
-    """One line of the list of runs. `live`: a process owns it, `pid`. `usd` is None when a price is unknown.
+    """One run. `live`: a process runs it, `pid`. `usd` is None if a price is unknown.
 
-    `problem` says why its journal cannot be read; then only `run`, `live` and `folder` mean anything.
+    `problem` says why the journal cannot be read; then only `run`, `folder`, `live` and `pid` are valid.
     """
 
     run: RunId
@@ -37,19 +37,19 @@ class RunListing(Struct, frozen=True):
 
     @property
     def unfinished(self) -> bool:
-        """Whether there is something to go on with."""
+        """Whether the run can be resumed."""
         return not self.problem and self.state is not RunState.FINISHED
 
     @property
     def crashed(self) -> bool:
-        """Whether its process died: nobody owns it, and it never said that it stopped."""
+        """Whether its process died: no process runs it, and it did not record that it stopped."""
         return (
             not self.problem and not self.live and self.state in (RunState.RUNNING, RunState.PAUSING, RunState.PAUSED)
         )
 
 
 def list_runs(root: Path, git_dir: Path | None = None) -> list[RunListing]:
-    """The runs below a state folder, or those of one repo, newest first. Raises SwarmError (state)."""
+    """The runs in a state folder, or those of one repo, newest first. Raises SwarmError (state)."""
     try:
         repos = [root / repo_id(git_dir)] if git_dir else [each for each in root.iterdir() if each.is_dir()]
         paths = [path for repo in repos if repo.is_dir() for path in repo.iterdir() if RUN_NAME.fullmatch(path.name)]
@@ -58,15 +58,15 @@ def list_runs(root: Path, git_dir: Path | None = None) -> list[RunListing]:
     except OSError as error:
         raise SwarmError(
             ErrorKind.STATE,
-            f"the state folder {root} cannot be read: {error.strerror}",
-            "check its permissions, or name another with --state-dir",
+            f"cannot read the state folder {root}: {error.strerror}",
+            "check its permissions, or choose another folder: --state-dir DIR",
         ) from error
     listed = (_list(RunFolder(path)) for path in sorted(paths, key=lambda path: path.name, reverse=True))
     return [each for each in listed if each is not None]
 
 
 def find_run(root: Path, text: str, git_dir: Path | None = None) -> RunListing:
-    """The run with an id, or whose id alone begins or ends with `text`. Raises SwarmError (not_found)."""
+    """The run whose id is `text`, or the only one whose id begins or ends with it. Raises SwarmError (not_found)."""
     runs = list_runs(root, git_dir)
     for found in (
         [run for run in runs if run.run == text],
@@ -77,17 +77,17 @@ def find_run(root: Path, text: str, git_dir: Path | None = None) -> RunListing:
             return found[0]
         if found:
             some = ", ".join(run.run for run in found[:5])
-            raise SwarmError(ErrorKind.NOT_FOUND, f"more than one run is called '{text}'", f"name one whole: {some}")
-    raise SwarmError(ErrorKind.NOT_FOUND, f"there is no run '{text}'", "see `swarm-tui runs` for the runs")
+            raise SwarmError(ErrorKind.NOT_FOUND, f"several runs match '{text}'", f"give more of the id: {some}")
+    raise SwarmError(ErrorKind.NOT_FOUND, f"no such run: '{text}'", "list all runs: swarm-tui runs")
 
 
 def newest_unfinished(root: Path, git_dir: Path | None = None) -> RunListing | None:
-    """The newest run that has not finished, live or not."""
+    """The newest run that is not finished, live or not."""
     return next((run for run in list_runs(root, git_dir) if run.unfinished), None)
 
 
 def _list(folder: RunFolder) -> RunListing | None:
-    """None for a run that never began."""
+    """A run's entry; None if the run never began."""
     live = is_live(folder)
     owner = owner_of(folder.lock) if live else None
     pid = owner.pid if owner else None

@@ -1,4 +1,4 @@
-"""Who owns a run: a lock on it and on its repo, for as long as a process lives."""
+"""Locks a run and its repo, so that only one process at a time runs a swarm on a repo."""
 
 import fcntl
 import os
@@ -12,18 +12,18 @@ from engine.runs.folder import RunFolder, cannot_write, prepare_socket
 
 _PROBES = 10
 _PROBE_S = 0.02
-"""A listing holds a shared lock for some microseconds; whoever wants the lock itself asks again after this."""
+"""Seconds between two tries to lock: a process that lists runs holds a shared lock for some microseconds."""
 
 
 class Owner(Struct, frozen=True):
-    """What a lock file says about who holds it."""
+    """The content of a lock file: who holds the lock."""
 
     pid: int
     run: str
 
 
 class RunLock:
-    """Ownership of a run and of its repo, for as long as the process lives or until `release`."""
+    """The lock on a run and its repo, held until `release` or the end of the process."""
 
     def __init__(self, folder: RunFolder, held: list[int]) -> None:
         self.folder = folder
@@ -31,7 +31,7 @@ class RunLock:
 
     @classmethod
     def acquire(cls, folder: RunFolder) -> "RunLock":
-        """Raises SwarmError (busy) when another process has the run or another run of its repo; (state) otherwise."""
+        """Raises SwarmError: busy if another process holds the lock of the run or the repo, state if locking fails."""
         repo_lock = take(folder.path.parent / "lock", folder.run)
         try:
             return cls.with_repo(folder, repo_lock)
@@ -41,7 +41,7 @@ class RunLock:
 
     @classmethod
     def with_repo(cls, folder: RunFolder, repo_lock: int) -> "RunLock":
-        """Own a run whose repo's lock is held already. That lock stays the caller's to release when this raises."""
+        """Lock a run whose repo is already locked. If this raises, the caller has to release the repo's lock."""
         held: list[int] = []
         try:
             held.append(take(folder.lock, folder.run))
@@ -56,19 +56,19 @@ class RunLock:
 
 
 def release(held: list[int]) -> None:
-    """Let go of what `take` returned."""
+    """Release the locks that `take` returned."""
     while held:
         fd = held.pop()
         try:
             os.ftruncate(fd, 0)
         except OSError:
-            pass  # what it says is read only while it is held
+            pass  # the content counts only while the lock is held
         finally:
             os.close(fd)
 
 
 def take(lock: Path, run: str) -> int:
-    """A file descriptor that holds the lock. Raises SwarmError (busy, state)."""
+    """Lock a file; returns the descriptor that holds the lock. Raises SwarmError (busy, state)."""
     try:
         while True:
             fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -95,7 +95,7 @@ def _hold(fd: int, lock: Path) -> None:
 
 
 def _is_still(fd: int, lock: Path) -> bool:
-    """Whether the file that was locked is the one that others find: a start that failed removes its own."""
+    """Whether the locked file is still at its path: a failed start of a run removes its lock file."""
     try:
         return os.path.samestat(os.fstat(fd), lock.stat())
     except FileNotFoundError:
@@ -103,7 +103,7 @@ def _is_still(fd: int, lock: Path) -> bool:
 
 
 def name_owner(fd: int, run: str) -> None:
-    """Write into a lock who holds it."""
+    """Write into a lock file who holds the lock."""
     os.ftruncate(fd, 0)
     os.pwrite(fd, json.encode(Owner(os.getpid(), run)), 0)
 
@@ -115,12 +115,12 @@ def _busy(lock: Path) -> SwarmError:
     return SwarmError(
         ErrorKind.BUSY,
         f"{who} already runs a swarm on this repo",
-        f"look at it with `swarm-tui attach {run}`, or stop it",
+        f"watch it: swarm-tui attach {run}; or stop it: swarm-tui send {run} stop",
     )
 
 
 def owner_of(lock: Path) -> Owner | None:
-    """Whoever holds the lock, as its file says; None when it does not say yet."""
+    """The holder that a lock file names; None if it names none."""
     try:
         return json.decode(lock.read_bytes(), type=Owner)
     except (OSError, ValueError):
@@ -128,7 +128,7 @@ def owner_of(lock: Path) -> Owner | None:
 
 
 def is_live(folder: RunFolder) -> bool:
-    """Whether a process owns the run."""
+    """Whether a process runs the run."""
     try:
         fd = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

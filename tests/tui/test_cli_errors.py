@@ -317,7 +317,7 @@ def test_a_broken_swarm_toml(person: Person) -> None:
 
 def test_what_a_repo_must_not_decide(person: Person) -> None:
     person.commit("swarm.toml", '[sandbox]\nlevel = "off"\n')
-    refused(person, person.run(), "'sandbox.level' is not taken from a repo", "config.toml")
+    refused(person, person.run(), "'sandbox.level' isn't allowed in a repo", "config.toml")
 
 
 # --- arguments -----------------------------------------------------------------------------------------------
@@ -345,9 +345,9 @@ def test_what_a_repo_must_not_decide(person: Person) -> None:
         (("demo",), "the app needs a terminal", "swarm-tui demo --headless"),
         (("run", "REPO", "--intent", "x", "--for", "soon"), "", ""),
         (("resume",), "there is no unfinished run", "swarm-tui runs"),
-        (("resume", "nothing"), "there is no run 'nothing'", "swarm-tui runs"),
-        (("export", "nothing"), "there is no run 'nothing'", "swarm-tui runs"),
-        (("send", "nothing", "pause"), "there is no run 'nothing'", "swarm-tui runs"),
+        (("resume", "nothing"), "no such run: 'nothing'", "swarm-tui runs"),
+        (("export", "nothing"), "no such run: 'nothing'", "swarm-tui runs"),
+        (("send", "nothing", "pause"), "no such run: 'nothing'", "swarm-tui runs"),
         (("send", "x", "paws"), "unknown verb 'paws'", "did you mean pause?"),
         (("runs", "--state-dir", "~nobody-here/x"), "state folder ~nobody-here/x: unknown user", "full path"),
         (("run", ".", "--intent", "~nobody-here/x"), "no such file: ~nobody-here/x", "init"),

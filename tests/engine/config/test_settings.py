@@ -226,7 +226,7 @@ def test_what_only_the_person_may_set_is_refused_in_a_repos_file_and_accepted_in
 ) -> None:
     home.in_repo(text)
     error = home.refusal()
-    assert "not taken from a repo" in error.message
+    assert "isn't allowed in a repo" in error.message
     assert "config.toml" in error.hint
     (home.repo / "swarm.toml").unlink()
     home.own.write_text(text)

@@ -139,7 +139,7 @@ def test_a_read_only_state_folder_leaves_nothing(tmp_path: Path, git_dir: Path) 
     done = subprocess.run(command, input="\n\n", capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"no mount namespace here: {done.stderr}")
-    assert done.stdout.split("\n")[1].startswith("state the state folder")
+    assert done.stdout.split("\n")[1].startswith("state cannot write to the state folder")
     assert not os.listdir(root)
 
 
@@ -153,7 +153,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, git_dir: Path) -> None:
     if done.returncode:
         pytest.skip(f"no mount namespace here: {done.stderr}")
     lines = done.stdout.strip().split("\n")
-    assert lines[1].startswith("state there is no space left")
+    assert lines[1].startswith("state no space left")
     assert len(lines) == 2, "something half made was left"
 
 
