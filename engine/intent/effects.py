@@ -1,4 +1,4 @@
-"""What each version of the intent set off, and what still runs on an older one. Pure."""
+"""The effects of each version of the intent: the tasks it led to, and what still works on an older version. Pure."""
 
 from collections import Counter
 
@@ -9,10 +9,11 @@ from engine.state.snapshot import Snapshot
 
 
 class IntentEffect(Struct, frozen=True):
-    """One version. `tasks` it set off, by their state; `moot`: older tasks that their planners cancelled because of it.
+    """The effects of one version.
 
-    `planners` are the paths of those that plan by it now. Where a newer version exists, `behind` are the tasks that
-    still wait or run on this one.
+    `tasks` are the numbers of tasks that were created for it, by state; `moot` are older tasks that planners cancelled
+    because of it. `planners` are the paths of the planners that work by it. If there is a newer version, `behind` are
+    the tasks for this one that have not ended.
     """
 
     intent: Intent

@@ -1,4 +1,4 @@
-"""Watches the intent's file in the person's work tree, when the settings say so: an edit becomes a version."""
+"""Watches a file with the intent in the person's work tree: saving it adds a version of the intent."""
 
 import asyncio
 import os
@@ -14,13 +14,13 @@ from engine.intent.text import without_comments
 from engine.ports.protocols import Clock
 
 LOOK_S = 2.0
-"""Seconds between two looks; a text has to stand still from one to the next."""
+"""Seconds between two reads. A text counts once it is the same in two reads in a row."""
 MOST = 256 * 1024
-"""Bytes of an intent's file at most."""
+"""The most bytes of the file."""
 
 
 class FileState(NamedTuple):
-    """The file as it stands: when it was written or put there, and what agents would be told, or why it is no good."""
+    """When the file was written or moved to its place, and its text without comments, or what is wrong with it."""
 
     written: Micros = 0
     text: str = ""
@@ -28,7 +28,7 @@ class FileState(NamedTuple):
 
 
 class IntentFileWatcher:
-    """`running` gives the newest version, `submit` takes another, `warn` tells why a file is not taken."""
+    """`running` returns the newest version, `submit` adds one, `warn` reports why a file was not used."""
 
     def __init__(
         self,
@@ -45,17 +45,17 @@ class IntentFileWatcher:
         self._warn = warn
 
     async def run(self) -> None:
-        """Until cancelled. An edit made while no process owned the run counts, too: the file is newer then."""
+        """Run until cancelled. An edit from before the process started counts, too, if it is newer than the intent."""
         before, told = FileState(), ""
         while True:
             now = await asyncio.to_thread(self._look)
             if now == before and now.problem not in ("", told):
-                self._warn(f"{self._file.name} {now.problem}: the intent stays as it is")
+                self._warn(f"{self._file.name} {now.problem}: the intent is unchanged")
             elif now == before and not now.problem and self._is_new(now):
                 try:
                     await self._submit(SubmitIntent(now.text, author=f"file {self._file.name}"))
                 except SwarmError as error:
-                    self._warn(f"{self._file.name} was not taken: {error.message}")
+                    self._warn(f"{self._file.name} was not used: {error.message}")
             told = now.problem if now == before else told
             before = now
             await self._clock.sleep(LOOK_S)
@@ -65,20 +65,20 @@ class IntentFileWatcher:
         return intent is not None and now.written > intent.at and now.text.strip() != intent.text.strip()
 
     def _look(self) -> FileState:
-        """Follows no link, not on the way either: a repo's settings may name the file."""
+        """Read the file. Follows no link, not even in its path, because a repository's settings may name the file."""
         if os.path.realpath(self._file.parent) != str(self._file.parent):
             return FileState(problem="is a link or cannot be read")
         try:
             fd = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            return FileState(problem="is not there")
+            return FileState(problem="does not exist")
         except OSError:
             return FileState(problem="is a link or cannot be read")
         with os.fdopen(fd, "rb") as file:
             status = os.fstat(file.fileno())
-            written = max(status.st_mtime_ns, status.st_ctime_ns) // 1_000  # a file that is moved here keeps the former
+            written = max(status.st_mtime_ns, status.st_ctime_ns) // 1_000  # a file that was moved here keeps its mtime
             if not stat.S_ISREG(status.st_mode):
-                return FileState(problem="is no regular file")
+                return FileState(problem="is not a regular file")
             if status.st_size > MOST:
                 return FileState(problem=f"is larger than {MOST >> 10} KiB")
             try:

@@ -1,4 +1,4 @@
-"""An intent as a person writes it, and as agents are told it."""
+"""Removes a person's comments from an intent before agents get it."""
 
 import re
 
@@ -8,6 +8,6 @@ _COMMENT_OR_CODE = re.compile(
 
 
 def without_comments(text: str) -> str:
-    """The text without HTML comments, but for those that are shown as code."""
+    """The text without HTML comments, except for those in code."""
     kept = _COMMENT_OR_CODE.sub(lambda found: found["code"] or "", text)
     return re.sub(r"\n[ \t]*(?:\n[ \t]*)+\n", "\n\n", kept).strip()

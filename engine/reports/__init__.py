@@ -1,1 +1,1 @@
-"""What a run's record tells: summary, report, exports, questions answered by a model."""
+"""Reports on a run: summary, report, exports, and questions that a model answers."""

@@ -1,4 +1,4 @@
-"""A whole journal as lines of JSON: events with their handoffs and messages, as they happened; or spans of OTLP."""
+"""Exports a whole journal: as JSON lines of events, handoffs and messages, or as OpenTelemetry spans."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -9,9 +9,9 @@ from engine.reports.otel import Spans
 
 
 async def export_jsonl(source: JournalReader | Path, out: BinaryIO) -> int:
-    """Write each line as `export_lines` makes it, without holding more than a page of events.
+    """Write the lines of `export_lines`, with only a page of events in memory at a time.
 
-    Returns the last sequence number written. Raises SwarmError (not_found, journal), and OSError of `out`.
+    Returns the last sequence number. Raises SwarmError (not_found, journal), and OSError of `out`.
     """
     reader = await JournalReader.open(source) if isinstance(source, Path) else source
     seq = 0
@@ -27,9 +27,9 @@ async def export_jsonl(source: JournalReader | Path, out: BinaryIO) -> int:
 
 
 async def export_otel(path: Path, out: BinaryIO) -> int:
-    """Write the run's spans as `Spans` makes them, children before parents; how many events they come from.
+    """Write the run's spans, children before parents.
 
-    Raises SwarmError (not_found, journal), and OSError of `out`.
+    Returns the last sequence number. Raises SwarmError (not_found, journal), and OSError of `out`.
     """
     spans = Spans()
     seq = 0

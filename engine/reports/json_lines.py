@@ -1,4 +1,4 @@
-"""Events, handoffs and messages as lines of JSON, for scripts and other programs. Pure."""
+"""Encodes events, handoffs and messages as lines of JSON, for scripts and other programs. Pure."""
 
 import json
 from collections import deque
@@ -19,10 +19,10 @@ def event_line(event: Event) -> bytes:
 
 
 def export_lines(event: Event) -> Iterator[bytes]:
-    """The event, then the handoff and the messages in it; `record` says which a line is.
+    """A line for the event, then one for each handoff and message in it; `record` is event, handoff or message.
 
-    `message` lines have `agent`, `role` (`user` or `assistant`), `text` and `calls`; those that wait in an inbox
-    have `role` `inbox` and `source`.
+    `message` lines have `agent`, `role` (`user` or `assistant`), `text` and `calls`; those for an inbox have the `role`
+    `inbox`, and `source`.
     """
     yield _encode({"record": "event", **_columns(event)})
     match event.body:
@@ -38,7 +38,7 @@ def export_lines(event: Event) -> Iterator[bytes]:
 
 
 def snapshot_line(snapshot: Snapshot) -> bytes:
-    """The whole state of a run after event `seq`, its fields as the snapshot names them."""
+    """The whole state of a run after event `seq`, with the field names of the snapshot."""
     return _encode(msgspec.to_builtins(snapshot, enc_hook=_raw, str_keys=True))
 
 
@@ -63,12 +63,12 @@ def _plain(value: Struct) -> dict[str, Any]:
 
 
 def _raw(value: Any) -> Any:
-    """A provider's own block as the JSON value that it is; what is bounded as a list."""
+    """A provider's own block as JSON, a deque as a list."""
     if isinstance(value, Raw):
         return msgspec.json.decode(bytes(value))
     if isinstance(value, deque):
         return list(value)
-    raise TypeError(f"there is no JSON for {type(value).__name__}")
+    raise TypeError(f"cannot encode {type(value).__name__} as JSON")
 
 
 def _calls(message: Message) -> list[dict[str, str]]:
@@ -79,6 +79,6 @@ def _encode(value: dict[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        # A lone surrogate: strict readers of JSON refuse its escape too, so it becomes the replacement character.
+        # There is a lone surrogate. Strict JSON parsers reject its escape, too, so it becomes a replacement character.
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

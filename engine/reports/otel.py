@@ -1,7 +1,7 @@
-"""A run as OpenTelemetry spans after the GenAI semantic conventions: agents, their model calls, their tools. Pure.
+"""Converts a run to OpenTelemetry spans for agents, model calls and tools, by the GenAI semantic conventions. Pure.
 
-Lines of OTLP JSON (one TracesData object each), as collectors' file receivers take them. What was said is left out:
-the conventions keep content for those who ask for it, and the journal has it.
+The output is lines of OTLP JSON (one TracesData object each), as file receivers of collectors read them. Message
+content is left out: the conventions make it opt-in, and the journal has it.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _FINISHED = {"end": "stop", "tools": "tool_calls", "length": "length", "refusal"
 
 
 class Spans:
-    """Folds events in order; `take` gives the spans that ended with one, `rest` those that end with the record."""
+    """Takes events in order: `take` returns the spans that an event ended, `rest` all others at the end."""
 
     def __init__(self) -> None:
         self._run = ""
@@ -34,7 +34,7 @@ class Spans:
         self._calls: dict[tuple[AgentId, CallId], e.Event] = {}
 
     def take(self, event: e.Event) -> Iterator[bytes]:
-        """The lines for one event."""
+        """The lines for the spans that the event ended."""
         self._at = event.at
         about: dict[str, Any]
         match event.body:
@@ -77,7 +77,7 @@ class Spans:
                 self._note(event.agent, event.at, "swarm.model_call_retried", {"reason": reason, "wait_s": wait})
 
     def rest(self) -> Iterator[bytes]:
-        """Agents and the run itself; those that have not ended end with the last event."""
+        """The lines for agents and the run; those that have not ended end with the last event."""
         for agent in self._agents.values():
             at, state, reason = self._ended.get(agent.id, (self._at, agent.state, ""))
             attributes: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What a run's record says of how it went: throughput, cost and waste, conflicts, where time goes, what fails."""
+"""Reports from a run's journal how the run went: throughput, cost and waste, conflicts, use of time, failures."""
 
 import sqlite3
 from collections import Counter
@@ -18,7 +18,7 @@ _KINDS = {"shell": "commands", "submit_handoff": "landing"}
 
 
 class FileReport(Struct, frozen=True):
-    """`size` in bytes; None where the run's trunk is gone or does not hold the file."""
+    """A file; `size` in bytes is None if the run's trunk is gone or does not contain the file."""
 
     path: str
     conflicts: int
@@ -28,8 +28,10 @@ class FileReport(Struct, frozen=True):
 
 
 class RoleReport(Struct, frozen=True):
-    """What all agents of a role used. `wasted`: tokens of those whose work came to nothing, as their task failed, was
-    cancelled, or was done by another attempt. `usd` is None when a price is unknown.
+    """What all agents of a role used. `usd` is None if a price is unknown.
+
+    `wasted` are the tokens of agents whose work did not land, because their task failed, was cancelled, or was done in
+    another attempt.
     """
 
     role: str
@@ -40,12 +42,12 @@ class RoleReport(Struct, frozen=True):
 
 
 class SubtreeReport(Struct, frozen=True):
-    """A planner: `tokens` and `usd` (None: a price is unknown) of it and all below it; the rest is of its own tasks.
+    """A planner. `tokens` and `usd` (None: a price is unknown) include all agents below it, the rest only its own
+    tasks.
 
-    `conflict_rate`: conflicts for each try to land that merged or conflicted.
-
-    What its workers' commands used, of the moments that were sampled: bytes of memory at most, percent of a core on
-    average, and percent of the time of builds that was spent waiting. None: nothing was sampled.
+    `conflict_rate` is the share of landing attempts that met a conflict. `memory`, `cpu` and `contention` are what its
+    workers' commands used, from samples: the highest number of bytes, the average percent of a core, and the percent of
+    the builds' time that was spent waiting. They are None without samples.
     """
 
     path: str
@@ -60,7 +62,7 @@ class SubtreeReport(Struct, frozen=True):
 
 
 class HeatReport(Struct, frozen=True):
-    """How many files of a folder the tasks of a planner have collided in, each landing by itself."""
+    """How many conflicts the tasks of a planner had in the files of a folder."""
 
     planner: str
     folder: str
@@ -77,6 +79,8 @@ class StepReport(Struct, frozen=True):
 
 
 class FailureReport(Struct, frozen=True):
+    """A failure by its signature, how often it happened, and to how many agents."""
+
     tool: str
     error: str
     times: int
@@ -84,10 +88,10 @@ class FailureReport(Struct, frozen=True):
 
 
 class PromptReport(Struct, frozen=True):
-    """What agents did under one version of a role's prompt, `NAME@VERSION`. Counts are of model calls, tokens, agents.
+    """What agents did with one version of a role's prompt, `NAME@VERSION`.
 
-    `tasks` that were worked on under it, and how many of those it `landed` in the end; `failed` agents. `usd` is None
-    when a price is unknown.
+    `calls` are model calls, `input`, `cached` and `output` tokens, `failed` the number of failed agents. `landed` is
+    the number of their `tasks` that landed. `usd` is None if a price is unknown.
     """
 
     prompt: str
@@ -103,11 +107,13 @@ class PromptReport(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """Times in seconds of all agents together, `wall_s` of the run; rates are for an hour of it. None: unknown.
+    """The report on a run. None means unknown.
 
-    `wasted_tokens` are of agents whose work came to nothing (`RoleReport`), `heat` has where most conflicts are first.
-    `conflict_rate` is of tries to land, `error_rate` of snapshots of trunk; `index_lock_failures` are commands that
-    found git's index locked, which never waits but fails.
+    `wall_s` is the working time of the run, and rates are per hour of it; `time_s` is the time of all agents together,
+    in seconds. `wasted_tokens` are those of agents whose work did not land (see `RoleReport`). `conflict_rate` is the
+    share of landing attempts that met a conflict, `error_rate` that of failed `SNAPSHOT` checks of trunk. `contention`
+    is the percent of the builds' time that was spent waiting. `index_lock_failures` are commands that failed because
+    git's index was locked. `heat` lists most conflicts first.
     """
 
     run: str
@@ -139,7 +145,7 @@ class Report(Struct, frozen=True):
 
 
 def report_of(journal: Path, trunk_git: Path) -> Report:
-    """Read a run's journal, live or not, and the sizes of files from its trunk. Raises SwarmError (journal)."""
+    """Read the journal of a run, live or not, and file sizes from its trunk. Raises SwarmError (journal)."""
     try:
         with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
             db.row_factory = sqlite3.Row
@@ -197,7 +203,7 @@ def _share(value: float, of: float) -> float | None:
 
 
 def _files(db: sqlite3.Connection, trunk_git: Path, trunk: CommitId) -> list[FileReport]:
-    """All files that had a conflict or that many tasks changed, the most fought over first."""
+    """All files that had a conflict or that many tasks changed, those with the most conflicts first."""
     conflicts = Counter(
         dict(
             db.execute(
@@ -219,7 +225,7 @@ def _files(db: sqlite3.Connection, trunk_git: Path, trunk: CommitId) -> list[Fil
 
 
 def _subtrees(db: sqlite3.Connection) -> tuple[SubtreeReport, ...]:
-    """By planner, the most expensive first."""
+    """A report for each planner, that with the most tokens first."""
     tries = {planner: (landed, hit) for planner, landed, hit in db.execute(_TRIES)}
     uses = {planner: use for planner, *use in db.execute(_USES)}
     agents = db.execute("SELECT id, parent, role, path, tokens, usd FROM agents").fetchall()
@@ -242,7 +248,7 @@ def _sum(one: tuple[int, float | None], other: tuple[int, float | None]) -> tupl
 
 
 def _heat(db: sqlite3.Connection) -> tuple[HeatReport, ...]:
-    """By planner and folder, as deep as two folders."""
+    """Conflicts by planner and folder; folders have at most two levels."""
     heat: Counter[tuple[str, str]] = Counter()
     for planner, path, times in db.execute(_COLLISIONS):
         heat[planner, "/".join(path.split("/")[:-1][:2]) or "."] += times
@@ -251,7 +257,7 @@ def _heat(db: sqlite3.Connection) -> tuple[HeatReport, ...]:
 
 
 def _times(db: sqlite3.Connection, last_at: int) -> dict[str, float]:
-    """Where agents' time goes. What is not in here is spent between steps."""
+    """How the agents spent their time, without the time between steps."""
     [thinking] = db.execute("SELECT sum(wall_s) FROM prompt_use").fetchone()
     [paused] = db.execute("SELECT sum(coalesce(until, ?) - at) / 1e6 FROM pauses", (last_at,)).fetchone()
     found = {"thinking": thinking or 0.0}
@@ -291,7 +297,7 @@ ORDER BY s.wall_s DESC, s.seq"""
 _FAILURES = """
 SELECT tool, error, sum(times) AS times, count(*) AS agents FROM failures
 GROUP BY tool, error ORDER BY times DESC, tool, error LIMIT ?"""
-"""Errors of tools and of commands, the most frequent first."""
+"""Failures of tools and of commands, the most frequent first."""
 _PROMPTS = """
 SELECT prompt, sum(calls) AS calls, sum(u.input_tokens) AS input, sum(u.cached_tokens) AS cached,
   sum(u.output_tokens) AS output, CASE WHEN sum(calls) = sum(priced) THEN sum(u.usd) END AS usd,
@@ -300,4 +306,4 @@ SELECT prompt, sum(calls) AS calls, sum(u.input_tokens) AS input, sum(u.cached_t
   count(DISTINCT CASE WHEN t.state = 'landed' AND t.agent = u.agent THEN t.id END) AS landed
 FROM prompt_use u LEFT JOIN agents a ON a.id = u.agent LEFT JOIN tasks t ON t.id = u.task
 GROUP BY prompt ORDER BY prompt"""
-"""Each version of each prompt that was used, so that two of them can be compared."""
+"""All versions of all prompts that were used, so that versions can be compared."""

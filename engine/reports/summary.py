@@ -1,4 +1,4 @@
-"""What a run came to, as one value: printed at its end, for scripts. Pure."""
+"""The summary that is printed when a run ends, for scripts. Pure."""
 
 from msgspec import Struct
 
@@ -7,7 +7,7 @@ from engine.state.snapshot import Snapshot
 
 
 class AgentCounts(Struct, frozen=True):
-    """Agents that ever lived; `total` includes resolvers and reconcilers."""
+    """All agents of the run; `total` includes resolvers and reconcilers."""
 
     planners: int
     workers: int
@@ -44,11 +44,11 @@ class CheckCounts(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """Counts are cumulative over resumes.
+    """The outcome of a run. Counts include everything from before a resume.
 
-    `repo` and `db` are absolute paths; `base`, `trunk`, `green` full commit ids or None; `usd` None when a price
-    is unknown; `wall_s` seconds that processes worked on the run; `error_rate` the share of failed checks, None
-    before the first; `exit_status` None while the run goes on.
+    `repo` and `db` are absolute paths. `base`, `trunk` and `green` are full commit ids or None. `usd` is None if a
+    price is unknown. `wall_s` is the working time in seconds. `error_rate` is the share of failed checks, None before
+    the first. `exit_status` is None if the run has not ended.
     """
 
     run: RunId
@@ -75,7 +75,7 @@ class Summary(Struct, frozen=True):
 
 
 def summarise(snapshot: Snapshot, now: Micros, db: str) -> Summary:
-    """The summary of a run as it stands at `now`."""
+    """The summary of a run at `now`; `db` is the path of its journal."""
     roles = [agent.role for agent in snapshot.agents.values()]
     tasks, landings, usage = snapshot.task_counts, snapshot.landing_counts, snapshot.usage
     return Summary(

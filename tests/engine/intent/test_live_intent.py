@@ -1,4 +1,4 @@
-"""A changed intent: told from the root down, followed by what each planner does, and on record version by version."""
+"""A changed intent: passed on from the root planner down, acted on by each planner, and recorded by version."""
 
 import asyncio
 import os
@@ -32,8 +32,8 @@ def told(request: Request) -> list[str]:
 
 
 def script(model: ModelName, request: Request) -> Turn:
-    """Version 1: `kept` and `moot root` by the root, `moot left` by the slice; version 2 takes both moot ones back and
-    adds `new root` and `new left`."""
+    """For version 1 the root creates `kept` and `moot root`, its subplanner `moot left`; for version 2 they cancel both
+    moot tasks and create `new root` and `new left`."""
     heading = first_line(request)
     if heading.startswith("# Task: "):
         return done() if turns(request) else writes(f"{heading[8:].replace(' ', '-')}.txt", "x\n")
@@ -84,7 +84,7 @@ def changed_run(events: list[Event]) -> tuple[Swarm, simulated.World]:
     return simulated.simulate(main)
 
 
-def test_a_change_reaches_every_planner_through_its_parent_and_what_it_makes_moot_is_taken_back() -> None:
+def test_a_change_reaches_every_planner_through_its_parent_and_moot_tasks_are_cancelled() -> None:
     swarm, w = changed_run([])
     s = swarm.snapshot
     versions = {task.spec.title: (task.intent, task.state, task.cancelled_under) for task in s.tasks.values()}
@@ -100,7 +100,7 @@ def test_a_change_reaches_every_planner_through_its_parent_and_what_it_makes_moo
     assert s.agents[s.paths[AgentPath("root/left")]].goal == "own left, new"
 
 
-def test_each_handoff_and_commit_carries_the_version_it_came_from() -> None:
+def test_each_handoff_and_commit_names_its_version() -> None:
     swarm, w = changed_run([])
     s = swarm.snapshot
     names = {h.id: s.tasks[h.task].spec.title if h.task else s.agents[h.agent].path for h in s.handoffs.values()}
@@ -114,7 +114,7 @@ def test_each_handoff_and_commit_carries_the_version_it_came_from() -> None:
     assert trailers == {"kept": ["Swarm-Intent: 1"], "new root": ["Swarm-Intent: 2"], "new left": ["Swarm-Intent: 2"]}
 
 
-def test_what_a_planner_has_not_read_yet_is_not_what_it_plans_by() -> None:
+def test_a_planner_works_by_the_version_that_it_has_read() -> None:
     swarm, _ = changed_run([])
     planners = {agent.path: agent.intent for agent in swarm.snapshot.agents.values() if agent.role == "planner"}
     assert planners == {"root": 2, "root/left": 2}
@@ -130,7 +130,7 @@ async def _rows(folder: Path, events: list[Event]) -> list[tuple[int, ...]]:
     return [(r.version, r.tasks, r.landed, r.cancelled, r.open, r.moot, r.planners) for r in rows]
 
 
-def test_the_journal_tells_the_same_version_by_version(tmp_path: Path) -> None:
+def test_the_journal_has_the_effects_of_each_version(tmp_path: Path) -> None:
     events: list[Event] = []
     changed_run(events)
     assert asyncio.run(_rows(tmp_path, events)) == [(1, 3, 1, 2, 0, 0, 0), (2, 2, 2, 0, 0, 2, 0)]
@@ -156,7 +156,7 @@ def test_a_subplanner_of_another_cannot_be_rescoped() -> None:
 
 
 class Steps:
-    """A clock whose sleeps end when the test says so."""
+    """A clock whose sleeps end when the test ends them."""
 
     def __init__(self) -> None:
         self.looked = asyncio.Event()
@@ -176,7 +176,7 @@ class Steps:
 
 
 def tick(folder: Path) -> int:
-    """Microseconds of the file system's clock, once it has moved on: what is saved later is newer."""
+    """The file system's time in microseconds, after it has advanced: a file that is saved later is newer."""
     probe = folder / "clock"
     probe.touch()
     before = now = probe.stat().st_ctime_ns
@@ -189,7 +189,7 @@ def tick(folder: Path) -> int:
 
 
 class Watching:
-    """A watch over `file`, looked at as often as the test says. The running version is newer than what was saved."""
+    """Watches `file`, and reads it when the test says so. The running version is newer than the saved file."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -209,7 +209,7 @@ class Watching:
             await self._steps.look()
 
 
-async def test_saving_the_watched_file_submits_it_once_it_stands_still(tmp_path: Path) -> None:
+async def test_saving_the_watched_file_submits_it_once_it_no_longer_changes(tmp_path: Path) -> None:
     file = tmp_path / "INTENT.md"
     file.write_text("Do something else.")
     watching = Watching(file)
@@ -228,7 +228,7 @@ async def test_saving_the_watched_file_submits_it_once_it_stands_still(tmp_path:
     assert watching.warned == []
 
 
-async def test_a_file_that_is_moved_into_place_counts_from_then_on_however_old_it_is(tmp_path: Path) -> None:
+async def test_a_file_that_is_moved_into_place_counts_from_then_on(tmp_path: Path) -> None:
     file, draft = tmp_path / "INTENT.md", tmp_path / "draft"
     draft.write_text("Written long ago.\n")
     os.utime(draft, (1, 1))
@@ -267,11 +267,12 @@ def pipe(file: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
-        (remove, "is not there"), (empty, "is empty"), (fill, "is larger than 256 KiB"), (garble, "is not UTF-8 text"),
-        (link_out, "is a link or cannot be read"), (pipe, "is no regular file"),
+        (remove, "does not exist"), (empty, "is empty"), (fill, "is larger than 256 KiB"),
+        (garble, "is not UTF-8 text"),
+        (link_out, "is a link or cannot be read"), (pipe, "is not a regular file"),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_taken_is_told_once_and_changes_nothing(
+async def test_a_file_that_cannot_be_used_is_reported_once_and_changes_nothing(
     harm: Callable[[Path], None], says: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "INTENT.md"
@@ -280,7 +281,7 @@ async def test_what_cannot_be_taken_is_told_once_and_changes_nothing(
     await watching.looks(2)
     harm(file)
     await watching.looks(5)
-    assert watching.warned == [f"INTENT.md {says}: the intent stays as it is"]
+    assert watching.warned == [f"INTENT.md {says}: the intent is unchanged"]
     assert watching.submitted == []
     file.unlink(missing_ok=True)
     file.write_text("Do it again.\n")
@@ -288,17 +289,17 @@ async def test_what_cannot_be_taken_is_told_once_and_changes_nothing(
     assert watching.submitted == ["file INTENT.md: Do it again."]
 
 
-async def test_a_file_behind_a_linked_folder_is_not_taken(tmp_path: Path) -> None:
+async def test_a_file_behind_a_linked_folder_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "private").mkdir()
     (tmp_path / "docs").symlink_to("private")
     watching = Watching(tmp_path / "docs" / "INTENT.md")
     (tmp_path / "private" / "INTENT.md").write_text("A secret.\n")
     await watching.looks(3)
     assert watching.submitted == []
-    assert watching.warned == ["INTENT.md is a link or cannot be read: the intent stays as it is"]
+    assert watching.warned == ["INTENT.md is a link or cannot be read: the intent is unchanged"]
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "~/x"])
-def test_only_a_file_of_the_repo_can_be_watched(path: str, tmp_path: Path) -> None:
+def test_only_a_file_in_the_repo_can_be_watched(path: str, tmp_path: Path) -> None:
     with pytest.raises(SwarmError, match="not a path inside the repo"):
         check(Source("x", {"swarm": {"watch_intent": path}}, lambda path: "x"))

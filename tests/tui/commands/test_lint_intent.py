@@ -1,4 +1,4 @@
-"""`swarm-tui lint-intent`: rules without a model, a model where there is one, and nothing asked of the rehearsal."""
+"""`swarm-tui lint-intent`: rules without a model, else a model, but never the rehearsal."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -26,20 +26,20 @@ def wish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(file)
 
 
-def test_without_a_model_the_rules_speak_and_say_so(wish: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_model_the_rules_are_used_and_the_note_says_so(wish: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.lint_intent(parsed(wish)) == 1
     told = capsys.readouterr()
-    assert "line 1: vague: “fast” — hint: how fast, how large: give a number" in told.out
+    assert "line 1: vague: “fast” — hint: write how fast or how large, as a number" in told.out
     assert "missing: it does not say when it is done" in told.out
     assert told.err.startswith("note: checked by rules only, a model would find more: no model is configured")
 
 
-def test_a_model_that_was_asked_for_and_cannot_answer_is_an_error(wish: str) -> None:
+def test_a_model_given_as_an_option_that_cannot_answer_is_an_error(wish: str) -> None:
     with pytest.raises(SwarmError, match="cannot answer questions"):
         command.lint_intent(parsed(wish, "--model", "rehearsal:notes"))
 
 
-def test_a_model_is_asked_where_there_is_one(
+def test_a_configured_model_is_asked(
     wish: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
