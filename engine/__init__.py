@@ -107,7 +107,7 @@ if TYPE_CHECKING:
         ToolCallState,
         Usage,
     )
-    from engine.domain.units import span_s
+    from engine.domain.units import duration_s
     from engine.intent.lint import lint
     from engine.intent.review import review_intent
     from engine.intent.text import without_comments

@@ -21,7 +21,7 @@ from engine.domain.events import Draft, Event
 from engine.domain.masking import Mask, secrets_of
 from engine.domain.settings import Settings
 from engine.domain.types import AgentId, AgentState, Intent, ModelName, Role, RunState, TaskState
-from engine.domain.units import span_s
+from engine.domain.units import duration_s
 from engine.intent.file_watcher import IntentFileWatcher
 from engine.journal.checkpoints import Chunks
 from engine.journal.queries import JournalReader
@@ -208,7 +208,7 @@ async def _assemble(
         meters=SystemMeters(folder.path, clock, gate, models, workspaces.sandboxes, snapshot.planner_of),
         gate=gate,
         governor=LoadGovernor(settings, lambda: _at_work(snapshot), gate, workspaces.limits_met),
-        checker=ContainedChecker(workspaces, clock, check, span_s(settings.repo.check_timeout)) if check else None,
+        checker=ContainedChecker(workspaces, clock, check, duration_s(settings.repo.check_timeout)) if check else None,
         mask=mask,
     )
     swarm = Swarm(world, settings, Prompts(files(prompt_files)), Toolbox(), snapshot, snapshot.epoch + 1)

@@ -36,7 +36,7 @@ from engine.domain.types import (
     TaskKind,
     TaskState,
 )
-from engine.domain.units import span_s
+from engine.domain.units import duration_s
 from engine.ports.protocols import LandResult, WorkspaceLost
 from engine.tools.tool import Answer, refused
 
@@ -84,7 +84,7 @@ class Attempt:
     async def run(self) -> None:
         """All steps after the first, until the task has ended or is queued again. Raises only what ends the run."""
         try:
-            async with self.host.time_limit(self.agent, span_s(self.host.settings.task.timeout)):
+            async with self.host.time_limit(self.agent, duration_s(self.host.settings.task.timeout)):
                 self.context = context = AgentToolContext(
                     self.host, self.agent, await self.host.trunk.tip(), self._hand_off
                 )

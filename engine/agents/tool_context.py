@@ -9,7 +9,7 @@ from engine.agents.host import Host
 from engine.agents.inbox import message_to
 from engine.domain.events import AgentStateChanged, Draft, Rescoped
 from engine.domain.types import Agent, AgentId, AgentState, CommitId, HandoffText, MessageSource, Role
-from engine.domain.units import span_s
+from engine.domain.units import duration_s
 from engine.ports.protocols import Output, Workspace
 from engine.tools.tool import Answer
 
@@ -48,7 +48,7 @@ class AgentToolContext:
             return self._workspace
 
     async def command(self, command: str, timeout_s: float) -> tuple[Output, float]:
-        limit = span_s(self.settings.sandbox.command_timeout)
+        limit = duration_s(self.settings.sandbox.command_timeout)
         timeout = min(timeout_s, limit) if timeout_s > 0 else limit
         workspace = await self.workspace()
         await self._host.thawed(self._id)

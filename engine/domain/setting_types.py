@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import ROOT
-from engine.domain.units import size_bytes, span_s
+from engine.domain.units import duration_s, size_bytes
 
 MOST = 10**15
 """The largest number that any setting accepts: a larger one is a typing mistake."""
@@ -118,9 +118,9 @@ Positive = Annotated[int, Meta(ge=1, le=MOST)]
 Amount = Annotated[float, Meta(ge=0, le=MOST)]
 Price = Annotated[float, Meta(ge=0, le=MOST), SetsCost()]
 """USD per million tokens."""
-Span = Annotated[str, Accepts(span_s)]
+Duration = Annotated[str, Accepts(duration_s)]
 """A duration such as `8h` or `10m30s`."""
-OptionalSpan = Annotated[str, Accepts(lambda text: text and span_s(text))]
+OptionalDuration = Annotated[str, Accepts(lambda text: text and duration_s(text))]
 """A duration, or empty for none."""
 Size = Annotated[str, Accepts(size_bytes)]
 """A size such as `4GiB` or `64MB`."""

@@ -14,10 +14,11 @@ from engine.domain.setting_types import (
     AutoSizeLimit,
     CopyChoice,
     Count,
+    Duration,
     LevelChoice,
     MachineLimit,
     Names,
-    OptionalSpan,
+    OptionalDuration,
     OwnerOnly,
     PlannerPath,
     Positive,
@@ -26,14 +27,13 @@ from engine.domain.setting_types import (
     Size,
     SizeLimit,
     SlotCount,
-    Span,
     VariableName,
     WebAddress,
     are_caches,
     is_this_machine,
 )
 from engine.domain.types import ModelName, Role
-from engine.domain.units import span_s
+from engine.domain.units import duration_s
 
 
 class ModelsSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,7 +119,7 @@ class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     usd: Annotated[Amount, Meta(description="Most USD to spend.")] = 0.0
     tokens: Annotated[Count, Meta(description="Most input and output tokens.")] = 0
     wall: Annotated[
-        OptionalSpan,
+        OptionalDuration,
         Meta(description='Longest time that swarm-tui works on the run, such as "8h".'),
     ] = ""
     steps: Annotated[Count, Meta(description="Most model calls.")] = 0
@@ -156,10 +156,10 @@ class RepoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     check: Annotated[
         str, Meta(description='The command that a commit must pass to be green, such as "make test"; empty: none.')
     ] = ""
-    check_timeout: Annotated[Span, Meta(description="Time limit of one check.")] = "10m"
+    check_timeout: Annotated[Duration, Meta(description="Time limit of one check.")] = "10m"
     check_landings: Annotated[Positive, Meta(description="Landings between two checks.")] = 10
     check_every: Annotated[
-        OptionalSpan,
+        OptionalDuration,
         Meta(description='Also check after this time, such as "20m", if anything has landed.'),
     ] = ""
     bisect_checks: Annotated[
@@ -174,7 +174,7 @@ class TaskSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[task]`."""
 
     max_steps: Annotated[Positive, Meta(description="Model calls of one attempt.")] = 200
-    timeout: Annotated[Span, Meta(description="Time limit of one attempt.")] = "45m"
+    timeout: Annotated[Duration, Meta(description="Time limit of one attempt.")] = "45m"
     attempts: Annotated[Positive, Meta(description="Attempts before a task is given up and its planner told.")] = 2
     max_usd: Annotated[Amount, Meta(description="Most USD for a task with all its attempts; 0: no limit.")] = 0.0
     max_tokens: Annotated[Count, Meta(description="Most tokens for a task with all its attempts; 0: no limit.")] = 0
@@ -220,7 +220,7 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 8192
     output: Annotated[SizeLimit, Meta(description="Output of one command.")] = "64MiB"
     cpu: Annotated[
-        Span, MachineLimit(span_s), Meta(description="CPU time of one command with everything it starts.")
+        Duration, MachineLimit(duration_s), Meta(description="CPU time of one command with everything it starts.")
     ] = "1h"
     swarm_cpu: Annotated[
         Amount,
@@ -238,7 +238,7 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
         AutoSizeLimit,
         Meta(description="How much all workspaces may grow; auto: three quarters of the free space at the start."),
     ] = "auto"
-    command_timeout: Annotated[Span, Meta(description="Time limit of one command.")] = "10m"
+    command_timeout: Annotated[Duration, Meta(description="Time limit of one command.")] = "10m"
     read_only: Annotated[
         tuple[str, ...],
         Meta(description='Folders of your home that commands may read, such as ["~/.cargo/registry"].'),

@@ -20,7 +20,7 @@ LONGEST_S = 3_660 * 86_400.0
 """Ten years. A longer duration is a typing mistake, and would overflow timers."""
 
 
-def span_s(text: str) -> float:
+def duration_s(text: str) -> float:
     """A duration such as `45m` or `10m30s`, in seconds. Raises SwarmError (settings)."""
     compact = re.sub(r"\s+", "", text.lower())
     parts = _SPAN_PART.findall(compact)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import ROOT, AgentPath, Micros
-from engine.domain.units import span_s
+from engine.domain.units import duration_s
 from engine.journal.queries import JournalReader
 
 _SECOND = 1_000_000
@@ -64,7 +64,7 @@ def _moment(text: str, start: Micros, now: Micros) -> Micros | None:
         pass
     sign, span = (text[0], text[1:]) if text[0] in "+-" else ("", text)
     try:
-        micros = int(span_s(span) * _SECOND)
+        micros = int(duration_s(span) * _SECOND)
     except SwarmError:
         return None
     return {"+": now + micros, "-": now - micros}.get(sign, start + micros)

@@ -7,7 +7,7 @@ from engine.agents.reconciler import Reconciler
 from engine.domain import events as e
 from engine.domain.events import Event
 from engine.domain.types import TaskKind
-from engine.domain.units import span_s
+from engine.domain.units import duration_s
 from engine.policy.completion import Verdict
 
 
@@ -43,7 +43,7 @@ class CheckSchedule:
         every = self._run.settings.repo.check_every
         while True:
             try:
-                async with asyncio.timeout(span_s(every) if every else None):
+                async with asyncio.timeout(duration_s(every) if every else None):
                     await self._due.wait()
             except TimeoutError:
                 pass

@@ -7,7 +7,7 @@ from msgspec import Struct
 from engine.domain.settings import LimitSettings, Settings
 from engine.domain.spending import RUN, BudgetMark, Mark, Part, Spent, of_role, of_subtree, of_task, parts_of
 from engine.domain.types import Agent, AgentId, AgentPath, Micros, Role, Task, TaskId
-from engine.domain.units import span_s
+from engine.domain.units import duration_s
 from engine.state.snapshot import Snapshot
 
 NEAR = 0.9
@@ -86,10 +86,10 @@ def _status(part: Part, limits: LimitSettings, spent: Spent, wall: Micros, ceili
         shares.append((spent.steps / limits.steps, f"{spent.steps} of {limits.steps} model calls"))
     if limits.wall:
         wall_s = (wall - spent.since) / 1_000_000
-        shares.append((wall_s / span_s(limits.wall), f"{_span(wall_s)} of {limits.wall}"))
+        shares.append((wall_s / duration_s(limits.wall), f"{_duration(wall_s)} of {limits.wall}"))
     share, words = max(shares)
     return BudgetStatus(part, share, words)
 
 
-def _span(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import SandboxSettings
-from engine.domain.units import size_bytes, span_s
+from engine.domain.units import duration_s, size_bytes
 from engine.ports.protocols import WorkspaceError, WorkspaceLost
 from engine.sandbox.bubblewrap import Bubblewrap, Mount, Surroundings, find_bubblewrap, prepare_stage
 from engine.sandbox.cgroups import ControlGroups, Ungoverned
@@ -186,7 +186,7 @@ def _limits(settings: SandboxSettings, folder: Path) -> Limits:
         memory=size_bytes(settings.memory),
         processes=settings.processes,
         output=size_bytes(settings.output),
-        cpu_s=span_s(settings.cpu),
+        cpu_s=duration_s(settings.cpu),
         file_size=size_bytes(settings.file_size),
         open_files=settings.open_files,
         disk=size_bytes(settings.disk),

@@ -17,8 +17,8 @@ from tui.bridge import (
     Settings,
     Snapshot,
     TaskState,
+    duration_s,
     full_subtrees,
-    span_s,
 )
 from tui.format.numbers import size
 from tui.format.view import RunCounts
@@ -59,7 +59,7 @@ def settings_in(text: str) -> Settings:
 def budget_of(run: Snapshot) -> Budget:
     """The run's own limits."""
     budget = settings_in(run.settings).budget
-    return Budget(budget.usd, budget.tokens, int(span_s(budget.wall) * 1_000_000) if budget.wall else 0)
+    return Budget(budget.usd, budget.tokens, int(duration_s(budget.wall) * 1_000_000) if budget.wall else 0)
 
 
 def partial_limits(run: Snapshot) -> Iterator[Limit]:

@@ -1,4 +1,4 @@
-"""Settings: which origin wins, and what the error for each mistake says."""
+"""Settings: which source wins, and what the error for each mistake says."""
 
 import os
 import tomllib
@@ -12,7 +12,7 @@ from engine.config.toml_positions import line_of
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.setting_types import CopyChoice, LevelChoice
 from engine.domain.settings import LimitSettings, Settings
-from engine.domain.units import size_bytes, span_s
+from engine.domain.units import duration_s, size_bytes
 from engine.sandbox.levels import CopyMethod, Level
 
 
@@ -50,7 +50,7 @@ def test_without_any_file_variable_or_option_the_defaults_apply(home: Home) -> N
     assert home.load() == Settings()
 
 
-def test_later_origins_win_key_by_key(home: Home) -> None:
+def test_later_sources_win_key_by_key(home: Home) -> None:
     home.own.write_text("[swarm]\nworkers = 2\nmax_depth = 2\n[task]\nattempts = 5\n[models]\nplanner = 'openai:own'\n")
     home.in_repo("[swarm]\nworkers = 3\nmax_depth = 3\n[models]\nworker = 'openai:repo'\n")
     home.environ["SWARM_WORKERS"] = "4"
@@ -318,14 +318,14 @@ def test_an_error_names_the_option_as_the_person_wrote_it(home: Home) -> None:
         ("250ms", 0.25),
     ],
 )
-def test_spans(text: str, seconds: float) -> None:
-    assert span_s(text) == pytest.approx(seconds)
+def test_durations(text: str, seconds: float) -> None:
+    assert duration_s(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "5", "h", "5x", "-5m", "0s", "1h30", "99999999999h", "1e3s"])
-def test_text_that_is_not_a_span_is_refused(text: str) -> None:
+def test_text_that_is_not_a_duration_is_refused(text: str) -> None:
     with pytest.raises(SwarmError):
-        span_s(text)
+        duration_s(text)
 
 
 @pytest.mark.parametrize(

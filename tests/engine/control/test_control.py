@@ -1,4 +1,4 @@
-"""The run's socket: one protocol for commands and events, and no client that can disturb the engine."""
+"""A run's socket: commands and events arrive, and no client can disturb the engine."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ asyncio.run(main())
 
 
 class Run:
-    """A stand-in for the engine's side of the socket: it records what it is asked, and its journal is a number."""
+    """Stands in for the engine: records what it is asked, and has a number for a journal."""
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
@@ -94,7 +94,7 @@ async def serving(path: Path) -> AsyncIterator[Run]:
         await server.close()
 
 
-async def until_hung_up(reader: asyncio.StreamReader) -> int:
+async def until_disconnected(reader: asyncio.StreamReader) -> int:
     """How many bytes came before the server closed the connection, cleanly or not."""
     received = 0
     try:
@@ -106,7 +106,7 @@ async def until_hung_up(reader: asyncio.StreamReader) -> int:
 
 
 async def say(path: Path, *lines: bytes) -> list[bytes]:
-    """What the server answers to raw lines, until it hangs up or as many answers came."""
+    """The server's answers to raw lines, until it disconnects or has answered each line."""
     reader, writer = await asyncio.open_unix_connection(str(path))
     writer.writelines(lines)
     answers: list[bytes] = []
@@ -156,7 +156,7 @@ async def test_errors_keep_their_kind_message_and_hint(tmp_path: Path) -> None:
         await client.close()
 
 
-async def test_a_follower_of_the_journal_and_the_feed_has_no_hole(tmp_path: Path) -> None:
+async def test_a_client_that_reads_the_journal_and_then_the_feed_misses_no_event(tmp_path: Path) -> None:
     async with serving(tmp_path / "s") as run:
         client = await ControlClient.connect(tmp_path / "s")
         run.happen("before")
@@ -185,7 +185,7 @@ async def test_a_feed_ends_when_the_server_closes(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
-async def test_another_process_commands_and_follows(tmp_path: Path) -> None:
+async def test_another_process_sends_commands_and_follows_events(tmp_path: Path) -> None:
     async with serving(tmp_path / "s") as run:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", OTHER_PROCESS, str(tmp_path / "s"), stdout=subprocess.PIPE
@@ -202,7 +202,7 @@ async def test_another_process_commands_and_follows(tmp_path: Path) -> None:
         run.happen("into the void")
 
 
-async def test_garbage_is_answered_and_changes_nothing(tmp_path: Path) -> None:
+async def test_invalid_requests_are_answered_and_change_nothing(tmp_path: Path) -> None:
     garbage = [
         b"\n",
         b"hello\n",
@@ -220,7 +220,7 @@ async def test_garbage_is_answered_and_changes_nothing(tmp_path: Path) -> None:
         assert run.commands == [Pause()]
 
 
-async def test_a_line_without_end_is_cut_off(tmp_path: Path) -> None:
+async def test_a_client_that_sends_an_endless_line_is_disconnected(tmp_path: Path) -> None:
     async with serving(tmp_path / "s") as run:
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
         sent = 0
@@ -232,14 +232,14 @@ async def test_a_line_without_end_is_cut_off(tmp_path: Path) -> None:
         except ConnectionError:
             pass
         assert sent < 100 * wire.MAX_REQUEST
-        assert await until_hung_up(reader) < 1_000
+        assert await until_disconnected(reader) < 1_000
         client = await ControlClient.connect(tmp_path / "s")
         await client.send(Pause())
         assert run.commands == [Pause()]
         await client.close()
 
 
-async def test_a_subscriber_that_does_not_read_is_dropped_and_others_are_not(tmp_path: Path) -> None:
+async def test_only_a_subscriber_that_does_not_read_is_disconnected(tmp_path: Path) -> None:
     async with serving(tmp_path / "s") as run:
         sleeper, writer = await asyncio.open_unix_connection(str(tmp_path / "s"), limit=4_096)
         writer.write(b'{"verb":"subscribe"}\n')
@@ -250,16 +250,16 @@ async def test_a_subscriber_that_does_not_read_is_dropped_and_others_are_not(tmp
             for number in range(64):
                 run.happen("x" * 2**20)
                 assert (await anext(feed)).seq == number + 1
-        assert await until_hung_up(sleeper) < 63 * 2**20
+        assert await until_disconnected(sleeper) < 63 * 2**20
         await client.close()
 
 
-async def test_a_crowd_is_limited(tmp_path: Path) -> None:
+async def test_the_number_of_clients_is_limited(tmp_path: Path) -> None:
     async with serving(tmp_path / "s") as run:
         crowd = [await asyncio.open_unix_connection(str(tmp_path / "s")) for _ in range(80)]
         refused = [reader for reader, _ in crowd[64:]]
         for reader in refused:
-            assert await until_hung_up(reader) == 0
+            assert await until_disconnected(reader) == 0
         crowd[0][1].write(b'{"verb":"pause"}\n')
         assert json.loads(await crowd[0][0].readline()) == {"ok": True}
         assert run.commands == [Pause()]
@@ -267,13 +267,13 @@ async def test_a_crowd_is_limited(tmp_path: Path) -> None:
             writer.close()
 
 
-async def test_the_socket_is_its_owners_alone(tmp_path: Path) -> None:
+async def test_only_the_owner_can_use_the_socket(tmp_path: Path) -> None:
     async with serving(tmp_path / "s"):
         assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become someone else")
-async def test_another_users_process_is_turned_away(tmp_path: Path) -> None:
+async def test_another_users_process_is_disconnected(tmp_path: Path) -> None:
     code = (
         "import os, socket, sys\n"
         "s = socket.socket(socket.AF_UNIX)\n"
@@ -296,7 +296,7 @@ async def test_another_users_process_is_turned_away(tmp_path: Path) -> None:
     assert run.commands == []
 
 
-async def test_a_dead_processs_socket_is_replaced_and_a_live_ones_is_not(tmp_path: Path) -> None:
+async def test_only_the_socket_of_a_dead_process_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "s"
     dead = socket.socket(socket.AF_UNIX)
     dead.bind(str(path))
@@ -311,7 +311,7 @@ async def test_a_dead_processs_socket_is_replaced_and_a_live_ones_is_not(tmp_pat
         await client.close()
 
 
-async def test_what_cannot_be_a_socket_is_a_clear_error(tmp_path: Path) -> None:
+async def test_a_path_that_cannot_be_a_socket_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     for path in (tmp_path / "file", tmp_path / ("x" * 120), tmp_path / "absent" / "s"):
         with pytest.raises(SwarmError) as caught:

@@ -1,4 +1,4 @@
-"""Commit messages whose trailers nothing in a title or body can forge."""
+"""Commit messages whose trailers cannot be forged by a title or a body."""
 
 import subprocess
 
@@ -26,12 +26,12 @@ def test_a_message_without_trailers_has_none() -> None:
     assert trailers_of("") == []
 
 
-def test_an_empty_title_is_not_an_empty_message() -> None:
+def test_a_message_with_an_empty_title_is_not_empty() -> None:
     assert commit_message(" \n", "", {"Swarm-Task": "t-1"}) == "(no title)\n\nSwarm-Task: t-1\n"
 
 
 @given(hostile, hostile, hostile)
-def test_whatever_title_and_body_say_the_trailers_are_ours(title: str, body: str, value: str) -> None:
+def test_no_title_or_body_forges_a_trailer(title: str, body: str, value: str) -> None:
     message = commit_message(title, body, {"Swarm-Task": "t-1", "Swarm-Title": value})
     assert [found for name, found in trailers_of(message) if name == "Swarm-Task"] == ["t-1"]
     lines = message.split("\n")

@@ -1,4 +1,4 @@
-"""Masking: every published format, nothing that only looks a little like one, and no key cut in two by a stream."""
+"""Masking: every published format of keys, nothing that merely resembles one, and keys that a stream cuts in two."""
 
 import random
 import string
@@ -56,7 +56,7 @@ AROUND = ("{}", "export KEY={}\n", 'key = "{}",', "{{'token': '{}'}}", "https://
 
 @pytest.mark.parametrize(("key", "kind"), KEYS.items(), ids=lambda text: text[:12].strip())
 @pytest.mark.parametrize("around", AROUND)
-def test_a_key_of_every_format_is_masked_and_what_stands_around_it_is_not(key: str, kind: str, around: str) -> None:
+def test_a_key_of_every_format_is_masked_and_the_text_around_it_is_kept(key: str, kind: str, around: str) -> None:
     assert Mask().text(around.format(key)) == around.format(f"[masked: {kind}]")
     assert looks_like_key(around.format(key))
 
@@ -81,7 +81,7 @@ def test_a_key_of_every_format_is_masked_and_what_stands_around_it_is_not(key: s
         "github_pat_ ghp_ xoxb- AIza sk-ant-",
     ],
 )
-def test_what_is_no_key_is_left_alone(text: str) -> None:
+def test_text_that_is_not_a_key_is_kept(text: str) -> None:
     assert Mask().text(text) is text
 
 
@@ -96,7 +96,7 @@ def test_a_private_key_is_masked_with_line_numbers_file_names_and_escapes(key: s
         assert not any(line in masked for line in key.splitlines()[1:9])
 
 
-def test_values_of_the_engines_own_variables_are_masked_wherever_they_stand() -> None:
+def test_values_of_the_engines_own_variables_are_masked_everywhere() -> None:
     environ = {
         "ANTHROPIC_API_KEY": "short-one",
         "DEPLOY_TOKEN": "correct horse battery",
@@ -114,7 +114,7 @@ def test_values_of_the_engines_own_variables_are_masked_wherever_they_stand() ->
 
 @settings(deadline=None, max_examples=60)
 @given(some.lists(some.integers(1, 40), min_size=1), some.sampled_from(sorted(KEYS)), some.integers(0, 1_000))
-def test_no_piece_of_a_key_leaves_a_stream(sizes: list[int], key: str, seed: int) -> None:
+def test_a_stream_never_shows_part_of_a_key(sizes: list[int], key: str, seed: int) -> None:
     words = " ".join(letters(random.Random(seed).randint(1, 30), seed=seed + n) for n in range(10))
     text = f"{words}\nKEY={key} {words} correct horse battery {words}"
     mask = Mask({"PASS_TOKEN": "correct horse battery"})
@@ -127,7 +127,7 @@ def test_no_piece_of_a_key_leaves_a_stream(sizes: list[int], key: str, seed: int
     assert "".join(shown) == mask.text(text)
 
 
-def test_a_stream_without_white_space_is_not_held_for_ever() -> None:
+def test_a_stream_without_white_space_is_shown_after_a_while() -> None:
     stream = Mask().stream()
     key = next(iter(KEYS))
     shown = "".join(stream.feed(piece) for piece in ["x" * 5_000, "=" + key, "=" + "y" * 20_000])
@@ -140,7 +140,7 @@ def test_a_stream_without_white_space_is_not_held_for_ever() -> None:
 SECRET = "gh" + "p_" + letters(36, seed=7)
 
 
-def test_a_model_sees_no_key_and_the_journal_holds_none() -> None:
+def test_neither_a_model_nor_the_journal_gets_a_key() -> None:
     plan = planner_of(f"use {SECRET}")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -169,7 +169,7 @@ def test_a_model_sees_no_key_and_the_journal_holds_none() -> None:
     run(script, examine, shell=shell, files={"token": SECRET.encode(), "AGENTS.md": f"use {SECRET}".encode()})
 
 
-def test_a_mark_is_not_written_over_the_key_it_stands_for() -> None:
+def test_an_edit_does_not_replace_a_key_in_a_file_with_its_mark() -> None:
     plan = planner_of("edit")
     content = f"name = 1\ntoken = {SECRET}\n"
 
@@ -203,7 +203,7 @@ def test_a_mark_is_not_written_over_the_key_it_stands_for() -> None:
     run(script, examine, files={"conf": content.encode()})
 
 
-def test_what_a_person_watches_is_masked_and_whole_at_the_end_of_a_turn() -> None:
+def test_live_text_is_masked_and_complete_at_the_end_of_a_turn() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         shown: list[str] = []
 
@@ -220,7 +220,7 @@ def test_what_a_person_watches_is_masked_and_whole_at_the_end_of_a_turn() -> Non
     simulated.simulate(main)
 
 
-def test_signed_blocks_of_a_provider_stay_as_they_are() -> None:
+def test_signed_blocks_of_a_provider_are_not_changed() -> None:
     raw = Opaque("anthropic", msgspec.Raw(f'{{"signature":"{SECRET}"}}'.encode()))
     message = Message("assistant", (raw, Text(SECRET), ToolCall(CallId("c"), "shell", f'{{"command":"{SECRET}"}}')))
     masked = Mask().value(message)

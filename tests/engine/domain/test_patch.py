@@ -1,4 +1,4 @@
-"""Reading patches: what git writes, and what a hostile file makes it write."""
+"""Parsing patches: those that git writes, and those that hostile files lead to."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_an_edited_file_has_hunks_with_line_ranges(repo: PersonRepo) -> None:
     assert patch.lines[first.first : first.end] == ("-1", "+one", " 2", " 3", " 4")
 
 
-def test_added_deleted_renamed_and_mode(repo: PersonRepo) -> None:
+def test_added_deleted_and_renamed_files_and_changed_modes_are_recognised(repo: PersonRepo) -> None:
     body = b"".join(b"%d\n" % at for at in range(20))
     repo.commit({"gone": b"g\n", "old name": body, "script": b"s\n"})
     repo.write({"gone": None, "old name": None, "new name": body + b"more\n", "fresh": b"f\n"})
@@ -57,7 +57,7 @@ def test_added_deleted_renamed_and_mode(repo: PersonRepo) -> None:
     assert (patch.added, patch.removed) == (2, 1)
 
 
-def test_binary_files_and_empty_files(repo: PersonRepo) -> None:
+def test_binary_files_and_empty_files_are_recognised(repo: PersonRepo) -> None:
     patch = patch_of(repo, {"b": b"\0\1"}, {"b": b"\0\2", "empty": b""})
     assert [(file.path, file.kind, file.binary) for file in patch.files] == [
         ("b", FileKind.MODIFIED, True),
@@ -71,7 +71,7 @@ def test_a_patch_inside_a_file_is_content(repo: PersonRepo) -> None:
     assert (file.path, file.added, file.removed) == ("p", 6, 7)
 
 
-def test_no_newline_at_the_end_and_carriage_returns(repo: PersonRepo) -> None:
+def test_missing_newlines_at_the_end_and_carriage_returns_are_kept(repo: PersonRepo) -> None:
     patch = patch_of(repo, {"f": b"a\r\nb"}, {"f": b"a\nb\x0cc\x85d"})
     file = only(patch)
     assert (file.added, file.removed, file.hunks[0].whole) == (2, 2, True)
@@ -82,7 +82,7 @@ def test_no_newline_at_the_end_and_carriage_returns(repo: PersonRepo) -> None:
 @pytest.mark.parametrize(
     "name", ["with space", 'quo"te', "back\\slash", "tab\there", "new\nline", "ü", "a b/c b/d", "\x1b[1m", "x b/x"]
 )
-def test_names_come_back_as_they_are(repo: PersonRepo, name: str) -> None:
+def test_unusual_file_names_are_read_exactly(repo: PersonRepo, name: str) -> None:
     assert only(patch_of(repo, {}, {name: b"x\n"})).path == name
     repo.git("update-index", "--chmod=+x", name)
     repo.git("commit", "-q", "-m", "mode")
@@ -90,12 +90,12 @@ def test_names_come_back_as_they_are(repo: PersonRepo, name: str) -> None:
     assert (file.path, file.old_path, file.kind) == (name, name, FileKind.MODE)
 
 
-def test_a_patch_cut_short_says_so() -> None:
+def test_a_truncated_patch_is_marked() -> None:
     file = only(parse_patch("diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@\n a\n-b\n"))
     assert (file.removed, file.hunks[0].whole) == (1, False)
 
 
-def test_words_before_the_first_file_are_kept_as_lines() -> None:
+def test_text_before_the_first_file_is_kept_as_lines() -> None:
     patch = parse_patch(
         "commit 123\n\n    text\n\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n--- a/g\n+++ b/g\n@@ -0,0 +1 @@\n+x\n"
     )
@@ -103,7 +103,7 @@ def test_words_before_the_first_file_are_kept_as_lines() -> None:
     assert (patch.added, patch.removed) == (2, 1)
 
 
-def test_nothing_is_an_empty_patch() -> None:
+def test_empty_text_is_an_empty_patch() -> None:
     assert parse_patch("") == Patch((), (), 0, 0)
 
 
@@ -135,7 +135,7 @@ pieces = st.sampled_from(
 
 
 @given(st.lists(st.one_of(pieces, st.text(max_size=5)), max_size=30).map("".join))
-def test_no_text_makes_it_raise_and_every_line_belongs_to_at_most_one_file(text: str) -> None:
+def test_no_text_raises_and_every_line_belongs_to_at_most_one_file(text: str) -> None:
     patch = parse_patch(text)
     end = 0
     for file in patch.files:
@@ -147,7 +147,7 @@ def test_no_text_makes_it_raise_and_every_line_belongs_to_at_most_one_file(text:
             at = hunk.end
 
 
-def test_a_huge_patch_is_read_whole() -> None:
+def test_a_huge_patch_is_parsed_completely() -> None:
     patch = parse_patch("diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -0,0 +1,300000 @@\n" + "+--- x\n" * 300_000)
     assert (patch.added, len(patch.files)) == (300_000, 1)
     many = parse_patch("diff --git a/f b/f\nnew file mode 100644\n" * 50_000)

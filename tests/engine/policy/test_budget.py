@@ -1,4 +1,4 @@
-"""Budgets: who is told near a limit, what no longer starts at it, who may still hand off, and how a run goes on."""
+"""Budgets: who is told near a limit, what a reached limit prevents, who may still hand off, and how a run resumes."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ NOW = "Hand off now"
 
 
 def diligent(titles: list[str], calls: int, usage: Usage | None = None) -> simulated.models.Script:
-    """Workers that take so many calls, and hand off at once when they are told to."""
+    """Workers that make this many calls, and hand off immediately when they are told to."""
     plan = planner_of(*titles)
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -65,7 +65,7 @@ def with_budget(**budget: object) -> Settings:
 
 
 @pytest.mark.parametrize("limit", [{"usd": 0.012}, {"tokens": 1_400}, {"steps": 12}, {"wall": "20s"}], ids=str)
-def test_at_the_limit_of_the_run_work_under_way_hands_off_and_nothing_new_starts(limit: dict[str, object]) -> None:
+def test_at_the_limit_of_the_run_working_agents_hand_off_and_nothing_new_starts(limit: dict[str, object]) -> None:
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         assert (outcome.state, outcome.status) == (RunState.STOPPED, ExitStatus.BUDGET)
         assert outcome.reason.startswith("the budget of the run is used up: ")
@@ -82,7 +82,7 @@ def test_at_the_limit_of_the_run_work_under_way_hands_off_and_nothing_new_starts
     run(diligent([f"t{n}" for n in range(10)], 6), examine, settings=with_budget(**limit))
 
 
-def test_a_worker_that_does_not_hand_off_has_a_few_calls_and_its_task_waits_for_the_run_to_go_on() -> None:
+def test_a_worker_that_does_not_hand_off_has_a_few_calls_left_and_its_task_waits_for_a_resume() -> None:
     plan = planner_of("stubborn")
     stubborn = True
 
@@ -112,7 +112,7 @@ def test_a_worker_that_does_not_hand_off_has_a_few_calls_and_its_task_waits_for_
     simulated.simulate(main)
 
 
-def test_the_planners_are_told_once_near_the_limit_also_over_a_restart() -> None:
+def test_the_planners_are_told_once_near_the_limit_even_across_a_restart() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if turns(request) < 40:
             return turn(call("rewrite_scratchpad", text=f"{turns(request)}"))
@@ -147,7 +147,7 @@ def two_slices(tasks_each: int) -> simulated.models.Script:
     return script
 
 
-def test_a_subtrees_limit_holds_only_that_subtree_and_the_run_goes_on_once_it_is_raised() -> None:
+def test_a_subtrees_limit_stops_only_that_subtree_and_the_run_goes_on_once_it_is_raised() -> None:
     limited = with_budget(subtree={"root/left": LimitSettings(steps=6)})
     first, outcome, again, last = through(two_slices(6), limited, with_budget())
     assert outcome.status is ExitStatus.BUDGET
@@ -160,7 +160,7 @@ def test_a_subtrees_limit_holds_only_that_subtree_and_the_run_goes_on_once_it_is
     assert again.snapshot.task_counts[TaskState.LANDED] == 12
 
 
-def test_the_planner_above_hears_of_a_subtrees_limit_and_can_end_it() -> None:
+def test_the_planner_above_is_told_about_a_subtrees_limit_and_can_end_the_subtree() -> None:
     plain = two_slices(6)
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -204,7 +204,7 @@ def test_a_roles_limit_stops_that_role_only_and_ends_the_run_when_nothing_else_i
     assert again.snapshot.task_counts[TaskState.LANDED] == 8
 
 
-def test_a_role_whose_limit_is_reached_starts_no_more() -> None:
+def test_no_agent_of_a_role_starts_once_its_limit_is_reached() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, landing_script(["a"]))
         swarm = fresh(w, with_budget(role={"planner": LimitSettings(steps=1)}, grace_steps=1))
@@ -218,7 +218,7 @@ def test_a_role_whose_limit_is_reached_starts_no_more() -> None:
 
 
 @pytest.mark.parametrize("obeys", [True, False])
-def test_a_tasks_limit_ends_it_by_its_own_handoff_or_by_the_engines(obeys: bool) -> None:
+def test_a_tasks_limit_ends_it_with_its_own_handoff_or_the_engines(obeys: bool) -> None:
     plan = planner_of("dear", "cheap")
 
     def script(model: ModelName, request: Request) -> Turn:
@@ -244,7 +244,7 @@ def test_a_tasks_limit_ends_it_by_its_own_handoff_or_by_the_engines(obeys: bool)
     run(script, examine, settings=settings)
 
 
-def test_a_worker_is_told_before_its_steps_are_used_up() -> None:
+def test_a_worker_is_told_before_it_runs_out_of_steps() -> None:
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         assert outcome.status is ExitStatus.DONE
         [task] = swarm.snapshot.tasks.values()
@@ -254,7 +254,7 @@ def test_a_worker_is_told_before_its_steps_are_used_up() -> None:
 
 
 @pytest.mark.parametrize(("ceiling", "status"), [(25.0, ExitStatus.BUDGET), (0.0, ExitStatus.DONE)])
-def test_calls_of_unknown_price_count_by_the_ceiling(ceiling: float, status: ExitStatus) -> None:
+def test_calls_of_unknown_price_count_at_the_ceiling_price(ceiling: float, status: ExitStatus) -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if turns(request) < 20:
             return turn(call("rewrite_scratchpad", text=f"{turns(request)}"), usage=Usage(90_000, 0, 10_000, None))
@@ -270,7 +270,7 @@ def test_calls_of_unknown_price_count_by_the_ceiling(ceiling: float, status: Exi
     run(script, examine, settings=with_budget(usd=20.0, ceiling_price=ceiling))
 
 
-def test_a_paused_worker_does_not_keep_a_run_alive_whose_budget_is_used_up() -> None:
+def test_a_paused_worker_does_not_keep_a_run_going_whose_budget_is_used_up() -> None:
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, diligent(["a"], 50))
         swarm = fresh(w, with_budget(wall="1m"))
@@ -284,7 +284,7 @@ def test_a_paused_worker_does_not_keep_a_run_alive_whose_budget_is_used_up() -> 
     simulated.simulate(main)
 
 
-def test_what_is_spent_is_the_same_for_who_folds_the_journal() -> None:
+def test_the_journal_folds_to_the_same_spending() -> None:
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         spent = swarm.snapshot.spent
         agents = swarm.snapshot.agents.values()
@@ -299,7 +299,7 @@ def test_what_is_spent_is_the_same_for_who_folds_the_journal() -> None:
     run(two_slices(2), examine)
 
 
-def test_answers_that_always_break_off_end_at_the_budget_though_no_turn_is_ever_whole() -> None:
+def test_answers_that_always_break_off_count_towards_the_budget() -> None:
     def script(model: ModelName, request: Request) -> Turn | Exception:
         if not turns(request):
             return turn(call("rewrite_scratchpad", text="x"))
@@ -315,7 +315,7 @@ def test_answers_that_always_break_off_end_at_the_budget_though_no_turn_is_ever_
     run(script, examine, settings=with_budget(usd=2.0, grace_steps=1))
 
 
-def test_a_task_at_its_own_limit_whose_attempt_fails_ends_and_does_not_wait_for_ever() -> None:
+def test_a_task_at_its_own_limit_whose_attempt_fails_ends() -> None:
     plan = planner_of("broken")
 
     def script(model: ModelName, request: Request) -> Turn:

@@ -20,7 +20,7 @@ QUESTION = "Why did the workers write no tests?"
 
 
 def brain(request: Request) -> Turn:
-    """Looks into the journal and a prompt, makes every mistake there is, then says what it saw."""
+    """Queries the journal, reads a prompt, makes every possible mistake, then answers."""
     step = sum(message.role == "assistant" for message in request.messages)
     match step:
         case 0:
@@ -67,7 +67,7 @@ def journal_of(state: Path) -> Path:
 
 
 @pytest.mark.parametrize("model", ["anthropic:x", "openai:x", "openai-chat:x"])
-async def test_a_model_of_any_provider_looks_and_answers(state: Path, model: str) -> None:
+async def test_a_model_of_any_provider_queries_the_journal_and_answers(state: Path, model: str) -> None:
     before = content(journal_of(state))
     seen: list[str] = []
     async with model_server(brain) as server:
@@ -82,7 +82,7 @@ async def test_a_model_of_any_provider_looks_and_answers(state: Path, model: str
     assert content(journal_of(state)) == before
 
 
-async def test_a_model_that_never_answers_is_given_up(state: Path) -> None:
+async def test_a_model_that_never_answers_is_an_error(state: Path) -> None:
     async with model_server(lambda request: turn(call("query", sql="SELECT 1"))) as server:
         with pytest.raises(SwarmError, match="no answer in"):
             await ask_about(
@@ -91,12 +91,12 @@ async def test_a_model_that_never_answers_is_given_up(state: Path) -> None:
     assert "Answer now" in server.bodies[-1]
 
 
-async def test_the_rehearsal_says_that_it_cannot(state: Path) -> None:
+async def test_the_rehearsal_cannot_answer(state: Path) -> None:
     with pytest.raises(SwarmError, match="cannot answer questions"):
         await ask_about(journal_of(state), QUESTION, Settings(models=ModelsSettings("rehearsal:notes")), {}, len)
 
 
-async def test_the_command_prints_the_answer_and_what_it_looked_at(state: Path, tmp_path: Path) -> None:
+async def test_the_command_prints_the_answer_and_its_queries(state: Path, tmp_path: Path) -> None:
     async with model_server(brain) as server:
         process = await asyncio.create_subprocess_exec(
             *(str(PROGRAM), "ask", journal_of(state).parent.name, QUESTION),
@@ -113,7 +113,7 @@ async def test_the_command_prints_the_answer_and_what_it_looked_at(state: Path, 
     assert "2 queries" in problems.decode()
 
 
-def test_tools_have_schemas_that_models_understand() -> None:
+def test_the_tools_have_json_schemas() -> None:
     [query, prompt] = _specs()
     assert query.schema == {
         "type": "object",

@@ -1,4 +1,4 @@
-"""A run as OpenTelemetry spans: whole, nested, with the names of the GenAI conventions."""
+"""A run as OpenTelemetry spans: complete, nested, with the names of the GenAI conventions."""
 
 import io
 from pathlib import Path
@@ -33,7 +33,7 @@ def week(batches: int) -> list[e.Event]:
     return [event for _ in range(batches) for event in next(made)]
 
 
-def test_every_turn_tool_and_agent_is_a_span_below_the_one_it_belongs_to() -> None:
+def test_every_turn_tool_call_and_agent_is_a_span_below_its_parent() -> None:
     events = week(2_000)
     spans = spans_of(events)
     kinds = [span["attributes"]["gen_ai.operation.name"] for span in spans]
@@ -63,13 +63,13 @@ def test_every_turn_tool_and_agent_is_a_span_below_the_one_it_belongs_to() -> No
     assert noted.count("swarm.landing") == bodies.count(e.LandingFinished)
 
 
-def test_any_record_can_be_exported_hostile_texts_included() -> None:
+def test_any_run_can_be_exported_even_with_hostile_text() -> None:
     told = story(3, 600)
     told.tell(e.ModelCallRetried(told.snapshot.models["planner"], "\ud800 \x1b[0m", 1.0), told.snapshot.root)
     assert spans_of(told.events)
 
 
-async def test_it_is_written_from_a_journal(tmp_path: Path) -> None:
+async def test_spans_are_exported_from_a_journal(tmp_path: Path) -> None:
     events = week(50)
     journal = await SqliteJournal.open(tmp_path / "journal.db")
     journal.append(events)

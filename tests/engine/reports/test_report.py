@@ -1,4 +1,4 @@
-"""The report agrees with what the record says, whatever happened; hot files are told when they become hot, once."""
+"""The report agrees with the journal; planners are told about files with many conflicts."""
 
 import asyncio
 import shutil
@@ -33,7 +33,7 @@ from tests.simulated import call, first_line, turn
 
 
 def conflict(snapshot: Snapshot, *paths: str) -> None:
-    """One more conflict of the first task, folded in as the snapshot would."""
+    """Adds a conflict of the first task to a snapshot, like the fold does."""
     task = next(iter(snapshot.tasks.values()))
     landing = t.Landing(
         t.LandingId("l"), 0, task.id, t.AgentId("a"), LandingState.CONFLICTED, t.CommitId("c"), conflicts=paths
@@ -76,7 +76,7 @@ async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> Non
 
 
 def subplanner(told: Story) -> t.Agent:
-    """A planner below the root with a task that is worked at and that has cost something."""
+    """A planner below the root with a running task that has cost something."""
     assert told.snapshot.root is not None
     planner = t.AgentId("a-sub")
     task = t.Task(t.TaskId("t-sub"), t.TaskSpec("a part", "do it"), planner, 1, queued_at=told.at)
@@ -98,7 +98,7 @@ def subplanner(told: Story) -> t.Agent:
     return told.snapshot.agents[planner]
 
 
-async def test_what_roles_and_subtrees_cost_and_what_of_it_came_to_nothing(tmp_path: Path) -> None:
+async def test_the_report_shows_the_cost_and_waste_of_roles_and_subtrees(tmp_path: Path) -> None:
     told = story(7, 400)
     s = told.snapshot
     planner = subplanner(told)
@@ -132,7 +132,7 @@ async def test_what_roles_and_subtrees_cost_and_what_of_it_came_to_nothing(tmp_p
     assert 0 < report.wasted_tokens < report.tokens
 
 
-async def test_conflicts_by_folder_and_the_slowest_steps_are_told(tmp_path: Path) -> None:
+async def test_the_report_shows_conflicts_by_folder_and_the_slowest_steps(tmp_path: Path) -> None:
     told = story(11, 600)
     s = told.snapshot
     root = s.root
@@ -161,7 +161,7 @@ async def test_conflicts_by_folder_and_the_slowest_steps_are_told(tmp_path: Path
     assert [step.wall_s for step in report.slowest] == sorted((step.wall_s for step in report.slowest), reverse=True)
 
 
-async def test_what_subtrees_use_and_locked_indexes_are_told(tmp_path: Path) -> None:
+async def test_the_report_shows_resource_use_of_subtrees_and_locked_indexes(tmp_path: Path) -> None:
     told = story(13, 300)
     s = told.snapshot
     workers = [agent for agent in s.agents.values() if agent.parent is not None]
@@ -185,7 +185,7 @@ async def test_what_subtrees_use_and_locked_indexes_are_told(tmp_path: Path) -> 
     assert part.contention > 0
 
 
-async def test_versions_of_prompts_are_compared(tmp_path: Path) -> None:
+async def test_the_report_compares_versions_of_prompts(tmp_path: Path) -> None:
     told = story(12, 300)
     s = told.snapshot
     for prompt, usd in (("worker@1", 0.5), ("worker@2", 0.25), ("worker@2", None)):
@@ -206,10 +206,10 @@ async def test_versions_of_prompts_are_compared(tmp_path: Path) -> None:
     assert (two.calls, two.agents, two.output, two.usd) == (2, 2, 20, None)
 
 
-def test_two_versions_of_a_prompt_that_lead_to_different_work_stand_side_by_side(
+def test_the_report_shows_how_two_versions_of_a_prompt_differ_in_effect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second half of a run is worked on by a newer program, whose workers are told to look before they write."""
+    """A newer program continues the run; its prompt tells workers to look before they write."""
     newer = tmp_path / "prompts"
     shutil.copytree(Path(str(files(prompt_files))), newer, ignore=shutil.ignore_patterns("*.py*", "__pycache__"))
     text = (newer / "worker.md").read_text()
@@ -247,13 +247,13 @@ def test_two_versions_of_a_prompt_that_lead_to_different_work_stand_side_by_side
     assert before.calls / before.tasks >= 5 > after.calls / after.tasks == 2
 
 
-async def test_what_is_no_journal_is_told(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_journal_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "journal.db").write_bytes(b"no database at all, but long enough to be looked at" * 100)
     with pytest.raises(SwarmError):
         report_of(tmp_path / "journal.db", tmp_path)
 
 
-def test_a_planner_hears_of_a_hot_file_at_the_threshold_and_each_time_it_doubles() -> None:
+def test_a_planner_is_told_about_a_file_when_its_conflicts_reach_the_threshold_and_when_they_double() -> None:
     snapshot = story(3, 200).snapshot
     snapshot.landings.clear()
     snapshot.contention.conflicted.clear()
@@ -269,7 +269,7 @@ def test_a_planner_hears_of_a_hot_file_at_the_threshold_and_each_time_it_doubles
     assert newly_hot(snapshot, task) == []
 
 
-def test_large_files_that_many_landings_change_are_known_until_they_shrink() -> None:
+def test_large_files_that_many_landings_change_are_listed_until_they_shrink() -> None:
     snapshot = story(3, 200).snapshot
     task = next(iter(snapshot.tasks.values()))
 

@@ -1,4 +1,4 @@
-"""The summary of a run, and its record as lines of JSON."""
+"""The summary of a run, and its events as lines of JSON."""
 
 import msgspec
 
@@ -46,7 +46,7 @@ TURN = e.TurnTaken(
 )
 
 
-def test_a_run_that_did_nothing_yet_has_nulls_where_nothing_is_known() -> None:
+def test_the_summary_of_a_new_run_has_nulls_for_unknown_values() -> None:
     epoch = e.EpochStarted(1, "full", "overlay", not_guaranteed=("a lack",), granted=("network",))
     run = snapshot((CREATED, None), (epoch, None))
     summary = msgspec.to_builtins(summarise(run, 12 * SECOND, "/runs/journal.db"))
@@ -59,7 +59,7 @@ def test_a_run_that_did_nothing_yet_has_nulls_where_nothing_is_known() -> None:
     assert (summary["sandbox_not_guaranteed"], summary["sandbox_granted"]) == (("a lack",), ("network",))
 
 
-def test_tokens_money_agents_and_checks_are_counted() -> None:
+def test_the_summary_counts_tokens_usd_agents_and_checks() -> None:
     check = Check(0, CommitId("c"), passed=False, exit=1, output="", wall_s=1.0)
     run = snapshot(
         (CREATED, None),
@@ -77,7 +77,7 @@ def test_tokens_money_agents_and_checks_are_counted() -> None:
     assert summary.wall_s == 4.0  # up to its end, not up to now
 
 
-def test_an_events_line_has_the_journals_columns() -> None:
+def test_the_line_of_an_event_has_the_columns_of_the_journal() -> None:
     line = msgspec.json.decode(event_line(e.Event(7, 8, 2, e.Warned("care"), AgentId("a"))))
     assert line == {
         **{"seq": 7, "at": 8, "epoch": 2, "kind": "warned", "agent": "a", "task": None, "cause": None},
@@ -85,7 +85,7 @@ def test_an_events_line_has_the_journals_columns() -> None:
     }
 
 
-def test_a_turn_is_an_event_and_its_messages() -> None:
+def test_a_turn_is_exported_as_an_event_and_its_messages() -> None:
     message = Message(
         "assistant",
         (

@@ -1,4 +1,4 @@
-"""Run folders: made whole or not at all, owned by one process, found by name."""
+"""Run folders: created completely or not at all, locked by one process, found by id."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ def make(root: Path, git_dir: Path) -> tuple[RunFolder, RunLock]:
 
 
 def process(root: Path, git_dir: Path) -> "subprocess.Popen[str]":
-    """Another swarm-tui that will begin a run when it gets a line, and end at the next."""
+    """Another swarm-tui, which starts a run when it gets a line and ends with the next."""
     command = [sys.executable, "-c", OWN, str(root), str(git_dir)]
     started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert started.stdout
@@ -82,7 +82,7 @@ async def record(folder: RunFolder, *bodies: e.Body) -> None:
 # --- making ---------------------------------------------------------------------------------------------------
 
 
-def test_a_new_run_has_its_folder_and_is_owned(tmp_path: Path, git_dir: Path) -> None:
+def test_a_new_run_has_a_folder_and_is_locked(tmp_path: Path, git_dir: Path) -> None:
     folder, lock = make(tmp_path / "state", git_dir)
     assert folder.path.parent == tmp_path / "state" / repo_id(git_dir)
     assert set(os.listdir(folder.path)) - {"swarm.sock"} == {"lock", "log.txt", "workspaces"}
@@ -92,7 +92,7 @@ def test_a_new_run_has_its_folder_and_is_owned(tmp_path: Path, git_dir: Path) ->
     assert not is_live(folder)
 
 
-def test_run_names_sort_by_creation_and_are_fit_for_git_refs(tmp_path: Path, git_dir: Path) -> None:
+def test_run_ids_sort_by_creation_and_are_valid_in_git_refs(tmp_path: Path, git_dir: Path) -> None:
     times = count(1_800_000_000_000_000, -5_000_000)  # a clock that goes back
 
     class Backwards(SystemClock):
@@ -110,7 +110,7 @@ def test_run_names_sort_by_creation_and_are_fit_for_git_refs(tmp_path: Path, git
     assert subprocess.run(check, check=False).returncode == 0
 
 
-def test_repo_ids_are_readable_and_tell_repos_of_one_name_apart(tmp_path: Path, git_dir: Path) -> None:
+def test_repo_ids_are_readable_and_differ_for_repos_of_the_same_name(tmp_path: Path, git_dir: Path) -> None:
     assert repo_id(git_dir).startswith("my-project-")
     assert repo_id(tmp_path / "x" / "lib.git").startswith("lib-")
     assert repo_id(tmp_path / "a" / "lib" / ".git") != repo_id(tmp_path / "b" / "lib" / ".git")
@@ -120,7 +120,7 @@ def test_repo_ids_are_readable_and_tell_repos_of_one_name_apart(tmp_path: Path, 
     assert repo_id(tmp_path / "日本" / ".git").startswith("repo-")
 
 
-def test_a_state_folder_that_cannot_be_made_is_a_clear_error_and_leaves_nothing(tmp_path: Path, git_dir: Path) -> None:
+def test_a_state_folder_that_cannot_be_created_is_a_clear_error(tmp_path: Path, git_dir: Path) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("x")
     for root in (in_the_way / "state", Path("/proc/nowhere")):
@@ -157,7 +157,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, git_dir: Path) -> None:
     assert len(lines) == 2, "something half made was left"
 
 
-def test_what_a_killed_start_left_is_swept_by_the_next(tmp_path: Path, git_dir: Path) -> None:
+def test_leftovers_of_a_killed_start_are_removed_by_the_next(tmp_path: Path, git_dir: Path) -> None:
     above = tmp_path / repo_id(git_dir)
     (above / ".new-20260101-000000-aaaa" / "workspaces").mkdir(parents=True)
     folder, lock = make(tmp_path, git_dir)
@@ -172,7 +172,7 @@ def test_a_run_that_never_began_is_discarded(tmp_path: Path, git_dir: Path) -> N
     assert os.listdir(folder.path.parent) == ["lock"]
 
 
-def test_the_errors_of_disks_have_hints() -> None:
+def test_disk_errors_have_hints() -> None:
     assert "space" in cannot_write(Path("/x"), OSError(28, "No space left on device")).message
     assert "--state-dir" in cannot_write(Path("/x"), OSError(30, "Read-only file system")).hint
 
@@ -180,7 +180,7 @@ def test_the_errors_of_disks_have_hints() -> None:
 # --- owning ---------------------------------------------------------------------------------------------------
 
 
-def test_a_second_process_is_told_who_has_the_repo(tmp_path: Path, git_dir: Path) -> None:
+def test_a_second_process_is_told_which_process_has_the_repo(tmp_path: Path, git_dir: Path) -> None:
     first = process(tmp_path, git_dir)
     say(first)
     owns, run = hear(first).split()
@@ -200,7 +200,7 @@ def test_a_second_process_is_told_who_has_the_repo(tmp_path: Path, git_dir: Path
     lock.release()
 
 
-def test_of_two_racing_starts_one_wins(tmp_path: Path, git_dir: Path) -> None:
+def test_one_of_two_simultaneous_starts_wins(tmp_path: Path, git_dir: Path) -> None:
     racers = [process(tmp_path / "state", git_dir) for _ in range(3)]
     for racer in racers:
         say(racer)
@@ -211,7 +211,7 @@ def test_of_two_racing_starts_one_wins(tmp_path: Path, git_dir: Path) -> None:
         racer.wait()
 
 
-def test_another_repo_is_not_held_up(tmp_path: Path, git_dir: Path) -> None:
+def test_a_run_on_another_repo_can_start(tmp_path: Path, git_dir: Path) -> None:
     _, first = make(tmp_path, git_dir)
     other = tmp_path / "other" / ".git"
     other.mkdir(parents=True)
@@ -223,7 +223,7 @@ def test_another_repo_is_not_held_up(tmp_path: Path, git_dir: Path) -> None:
     assert not is_live(folder)
 
 
-def test_commands_that_a_run_starts_do_not_keep_its_lock(tmp_path: Path, git_dir: Path) -> None:
+def test_child_processes_do_not_keep_the_lock_of_a_run(tmp_path: Path, git_dir: Path) -> None:
     folder, lock = make(tmp_path, git_dir)
     child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
     lock.release()
@@ -234,7 +234,7 @@ def test_commands_that_a_run_starts_do_not_keep_its_lock(tmp_path: Path, git_dir
 # --- sockets --------------------------------------------------------------------------------------------------
 
 
-def test_a_socket_works_however_long_the_state_path_is(tmp_path: Path, git_dir: Path) -> None:
+def test_a_socket_works_with_a_state_path_of_any_length(tmp_path: Path, git_dir: Path) -> None:
     for root in (tmp_path, tmp_path / ("long" * 30)):
         folder, lock = make(root, git_dir)
         with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
@@ -250,7 +250,7 @@ def test_a_socket_works_however_long_the_state_path_is(tmp_path: Path, git_dir: 
 # --- finding --------------------------------------------------------------------------------------------------
 
 
-async def test_runs_are_listed_newest_first_with_how_they_stand(tmp_path: Path, git_dir: Path) -> None:
+async def test_runs_are_listed_newest_first_with_their_states(tmp_path: Path, git_dir: Path) -> None:
     ended, lock = make(tmp_path, git_dir)
     await record(ended, e.EpochStarted(7, "", ""), e.RunStateChanged(RunState.FINISHED, "", 0))
     lock.release()
@@ -278,7 +278,7 @@ async def test_runs_are_listed_newest_first_with_how_they_stand(tmp_path: Path, 
     lock.release()
 
 
-async def test_a_list_tells_what_the_fold_tells(tmp_path: Path, git_dir: Path) -> None:
+async def test_the_list_agrees_with_the_fold(tmp_path: Path, git_dir: Path) -> None:
     folder, lock = make(tmp_path, git_dir)
     told = story(4, 400)
     journal = await SqliteJournal.open(folder.journal)
@@ -295,7 +295,7 @@ async def test_a_list_tells_what_the_fold_tells(tmp_path: Path, git_dir: Path) -
     lock.release()
 
 
-async def test_runs_are_found_by_id_by_its_beginning_and_by_its_end(tmp_path: Path, git_dir: Path) -> None:
+async def test_runs_are_found_by_id_and_by_its_start_or_end(tmp_path: Path, git_dir: Path) -> None:
     made = []
     for _ in range(2):
         folder, lock = make(tmp_path, git_dir)
@@ -318,7 +318,7 @@ def test_no_state_folder_means_no_runs(tmp_path: Path, git_dir: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_a_damaged_journal_is_listed_with_its_problem_and_hides_no_other(tmp_path: Path, git_dir: Path) -> None:
+def test_a_run_with_a_damaged_journal_is_listed_with_its_problem(tmp_path: Path, git_dir: Path) -> None:
     folder, lock = make(tmp_path, git_dir)
     lock.release()
     assert list_runs(tmp_path) == []  # it never began

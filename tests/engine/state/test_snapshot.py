@@ -1,4 +1,4 @@
-"""The fold: copies stand alone, illegal transitions are refused, and the same events lead to the same state."""
+"""The fold: copies are independent, illegal transitions raise, and the same events lead to the same state."""
 
 import enum
 from typing import Any
@@ -27,7 +27,7 @@ from tests.engine.journal.stories import SECOND, Story, story
 
 
 def frozen(snapshot: Snapshot) -> dict[str, Any]:
-    """What a snapshot holds now, sharing nothing that could change with it."""
+    """The content of a snapshot, as values that do not change with it."""
 
     def value(of: Any) -> Any:
         if isinstance(of, dict):
@@ -39,7 +39,7 @@ def frozen(snapshot: Snapshot) -> dict[str, Any]:
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.integers(10, 150), st.integers(1, 120))
-def test_a_copy_does_not_change_with_the_original_nor_the_original_with_it(seed: int, length: int, more: int) -> None:
+def test_a_copy_and_its_original_change_independently(seed: int, length: int, more: int) -> None:
     told = story(seed, length, text=10)
     copy = told.snapshot.copy()
     before = frozen(copy)
@@ -65,7 +65,7 @@ def test_the_same_events_lead_to_the_same_state(seed: int) -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000))
-def test_counts_agree_with_what_they_count(seed: int) -> None:
+def test_counts_match_what_they_count(seed: int) -> None:
     s = story(seed, 300, text=5).snapshot
     for state in TaskState:
         assert s.task_counts[state] == sum(task.state is state for task in s.tasks.values())
@@ -87,7 +87,7 @@ def test_every_kind_of_event_is_folded() -> None:
     ],
     ids=["task", "agent", "run"],
 )
-def test_what_the_table_does_not_name_is_refused(check: Any, table: dict[enum.Enum, Any], stays: bool) -> None:
+def test_a_transition_that_is_not_in_the_table_raises(check: Any, table: dict[enum.Enum, Any], stays: bool) -> None:
     for old, legal in table.items():
         for new in table:
             if new in legal or (stays and new is old):
@@ -97,7 +97,7 @@ def test_what_the_table_does_not_name_is_refused(check: Any, table: dict[enum.En
                     check(old, new)
 
 
-def test_tables_name_every_state_and_ends_are_ends() -> None:
+def test_the_tables_contain_every_state_and_final_states_have_no_transitions() -> None:
     assert set(TASK_TRANSITIONS) == set(TaskState)
     assert set(AGENT_TRANSITIONS) == set(AgentState)
     assert set(RUN_TRANSITIONS) == set(RunState)
@@ -113,7 +113,7 @@ def queued() -> tuple[Story, t.Task]:
     return told, task
 
 
-def test_a_task_cannot_land_before_it_is_worked_on() -> None:
+def test_a_queued_task_cannot_land() -> None:
     told, task = queued()
     with pytest.raises(IllegalTransition):
         told.tell(e.TaskEnded(TaskState.LANDED), task=task.id)
@@ -129,7 +129,7 @@ def test_a_finished_task_stays_finished() -> None:
             told.tell(body, AgentId("a"), task.id)
 
 
-def test_a_failed_agent_does_not_come_back_and_its_inbox_is_gone() -> None:
+def test_a_failed_agent_stays_failed_and_loses_its_inbox() -> None:
     told = Story(1)
     assert told.snapshot.root
     root = told.snapshot.root
@@ -142,7 +142,7 @@ def test_a_failed_agent_does_not_come_back_and_its_inbox_is_gone() -> None:
         told.tell(e.AgentStateChanged(AgentState.THINKING), root)
 
 
-def test_a_planner_that_was_done_wakes_and_has_not_ended() -> None:
+def test_a_done_planner_can_work_again() -> None:
     told = Story(1)
     assert told.snapshot.root
     told.tell(e.AgentStateChanged(AgentState.DONE), told.snapshot.root)
@@ -150,7 +150,7 @@ def test_a_planner_that_was_done_wakes_and_has_not_ended() -> None:
     assert told.snapshot.agents[told.snapshot.root].ended_at is None
 
 
-def test_an_event_about_somebody_unknown_is_an_error() -> None:
+def test_an_event_about_an_unknown_agent_is_an_error() -> None:
     told = Story(1)
     for body in (e.SubtreePaused(), e.AgentStateChanged(AgentState.DONE), e.Rescoped("a", "b")):
         with pytest.raises(KeyError):
@@ -159,7 +159,7 @@ def test_an_event_about_somebody_unknown_is_an_error() -> None:
         told.tell(e.TaskStarted(AgentId("a"), 1), AgentId("a"), t.TaskId("none"))
 
 
-def test_time_between_epochs_is_not_worked_time() -> None:
+def test_time_between_epochs_is_not_working_time() -> None:
     s = Snapshot()
     at = 0
 
@@ -181,7 +181,7 @@ def test_time_between_epochs_is_not_worked_time() -> None:
     assert s.wall(at + SECOND) == 8 * SECOND
 
 
-def test_a_finished_run_is_not_taken_up_again() -> None:
+def test_a_finished_run_cannot_be_resumed() -> None:
     told = Story(1)
     told.tell(e.RunStateChanged(RunState.FINISHED, "", 0))
     with pytest.raises(IllegalTransition):
