@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, CommitId
-from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.resources.build_gate import BuildGate
 from engine.resources.meters import SystemMeters
@@ -85,7 +85,7 @@ async def build(workspace: AgentWorkspace, gate: BuildGate, agent: str, way: Way
     return time.perf_counter() - began
 
 
-async def one_round(workspaces: CopiedWorkspaces, base: CommitId, slots: str, agents: int, way: Way, tag: str) -> None:
+async def one_round(workspaces: WorkspacePool, base: CommitId, slots: str, agents: int, way: Way, tag: str) -> None:
     """Fresh copies, all sandboxes up, then all builds at once."""
     clock = SystemClock()
     gate = BuildGate(("make*",), slots, clock)

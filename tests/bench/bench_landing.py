@@ -57,7 +57,7 @@ from engine.repo.git.pack_writer import pack_body, write_pack
 from engine.repo.landing.group_merge import LandingRequest
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.state.snapshot import Snapshot
 from engine.system import SortableIds, SystemClock
 from engine.tools.tool import Answer
@@ -208,7 +208,7 @@ class ByProcesses(Watched):
 class Engine:
     """A run of real parts, brought to the moment at which workers have finished."""
 
-    def __init__(self, swarm: Swarm, trunk: Watched, workspaces: CopiedWorkspaces, journal: SqliteJournal) -> None:
+    def __init__(self, swarm: Swarm, trunk: Watched, workspaces: WorkspacePool, journal: SqliteJournal) -> None:
         self.swarm, self.trunk, self.workspaces, self.journal = swarm, trunk, workspaces, journal
         self.finished: list[tuple[TaskId, AgentToolContext]] = []
         self.took: list[float] = []

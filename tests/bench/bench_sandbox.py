@@ -20,7 +20,7 @@ from engine.domain.errors import SwarmError
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import Workspace
-from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.sandbox.levels import Level
 from tests.bench.report import Report, ratio
 from tests.git import git
@@ -49,7 +49,7 @@ async def plain(number: int) -> None:
 class Opened:
     """One level's copies, ready: their sandboxes are up."""
 
-    def __init__(self, workspaces: CopiedWorkspaces, copies: list[Workspace], start_ms: list[float]) -> None:
+    def __init__(self, workspaces: WorkspacePool, copies: list[Workspace], start_ms: list[float]) -> None:
         self.workspaces = workspaces
         self.copies = copies
         self.start_ms = start_ms

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from engine.domain.settings import BuildSettings, SandboxSettings
 from engine.domain.types import AgentId, CommitId
-from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from tests.bench.bench_workspaces import kilobytes
 from tests.bench.report import Report, ratio
 from tests.git import git
@@ -95,7 +95,7 @@ def commit(source: Path, message: str) -> CommitId:
     return CommitId(git(source, "rev-parse", "HEAD"))
 
 
-async def first_build(copies: CopiedWorkspaces, at: CommitId, subject: Subject, took: Took, way: str, tag: str) -> None:
+async def first_build(copies: WorkspacePool, at: CommitId, subject: Subject, took: Took, way: str, tag: str) -> None:
     """A fresh copy with its sandbox up, then its first build."""
     copy = await copies.open(AgentId(f"warm-{tag}"), at, clean=way == WAYS[0])
     await copy.run("true", 60, lambda _: None)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, CommitId
-from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from tests.bench.report import Report, ratio
 from tests.git import git
@@ -85,7 +85,7 @@ def kilobytes(folder: Path) -> float:
     return total / 2
 
 
-async def use(workspaces: CopiedWorkspaces, base: CommitId, number: int, took: Took, name: str) -> None:
+async def use(workspaces: WorkspacePool, base: CommitId, number: int, took: Took, name: str) -> None:
     """One agent's work: a first command, a few changed files, what was changed, a commit."""
     with took.timed(f"{name}: open"):
         workspace = await workspaces.open(AgentId(f"bench-{number}"), base)
@@ -124,7 +124,7 @@ def by_git(folder: Path, way: str, took: Took) -> None:
         git(folder / "source", "worktree", "prune")
 
 
-async def open_moved(workspaces: CopiedWorkspaces, folder: Path, number: int, took: Took) -> None:
+async def open_moved(workspaces: WorkspacePool, folder: Path, number: int, took: Took) -> None:
     """A copy at a trunk that has just moved by one small landing, as nearly every task finds it."""
     source = folder / "source"
     (source / f"part0/unit{number}/file{number * IN_A_FOLDER}.py").write_text(f"moved {number}\n")
@@ -132,14 +132,14 @@ async def open_moved(workspaces: CopiedWorkspaces, folder: Path, number: int, to
     tip = CommitId(git(source, "rev-parse", "HEAD"))
     with took.timed("copy, trunk moved: open"):
         workspace = await workspaces.open(AgentId(f"moved-{number}"), tip)
-    size = kilobytes(workspace.copy.folder) + kilobytes(workspace.layer.folders[-1])
+    size = kilobytes(workspace.copy.folder) + kilobytes(workspace.stack.folders[-1])
     took.kb.setdefault("copy, trunk moved", []).append(size)
     with took.timed("copy, trunk moved: first command"):
         await workspace.run("true", 60, lambda _: None)
     await workspace.close()
 
 
-async def open_at_once(workspaces: CopiedWorkspaces, base: CommitId, count: int, took: Took) -> None:
+async def open_at_once(workspaces: WorkspacePool, base: CommitId, count: int, took: Took) -> None:
     """So many agents open a copy in the same moment, and each runs its first command."""
 
     async def one(number: int) -> AgentWorkspace:

@@ -1,6 +1,6 @@
-"""The contract of protocols.Workspaces, run against every copy method and sandbox level that works here."""
+"""The contract of protocols.Workspaces, run with every copy method and sandbox level that this machine supports."""
 
-# ruff: noqa: ASYNC221 - a test may block while it looks from outside
+# ruff: noqa: ASYNC221 - a test may block
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from engine.domain.errors import SwarmError
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import WorkspaceError, WorkspaceLost
-from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.probe import can_reflink
 from tests.git import git
@@ -37,7 +37,7 @@ def quiet(_: str) -> None:
 
 
 class Project:
-    """A real repo with a trunk that borrows from it, as a run has them."""
+    """A real repository with a trunk that borrows from it, as in a run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,7 +74,7 @@ class Project:
 
 @pytest.fixture(scope="session")
 def sharing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
-    """A folder on a filesystem whose files can share blocks: an image mounted for it, where that can be done."""
+    """A folder on a filesystem with reflinks, if need be and if possible on an image mounted for it."""
     place = tmp_path_factory.mktemp("sharing")
     if can_reflink(place):
         yield place
@@ -109,14 +109,14 @@ def project(tmp_path: Path, kind: tuple[str, str], request: pytest.FixtureReques
         return Project(tmp_path)
     place: Path | None = request.getfixturevalue("sharing")
     if place is None:
-        pytest.skip("no filesystem here can share blocks, and none can be mounted")
+        pytest.skip("no filesystem here supports reflinks, and none can be mounted")
     return Project(Path(tempfile.mkdtemp(dir=place)))
 
 
 @pytest.fixture
 async def workspaces(
     kind: tuple[str, str], project: Project, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[CopiedWorkspaces]:
+) -> AsyncIterator[WorkspacePool]:
     level, method = kind
     monkeypatch.setenv("XDG_CONFIG_HOME", str(project.folder / "config"))
     project.write("../config/git/ignore", ".DS_Store\n*.pyc\nwanted\n*.log\n")
@@ -131,7 +131,7 @@ async def workspaces(
 
 
 @pytest.fixture
-async def workspace(workspaces: CopiedWorkspaces, project: Project) -> AgentWorkspace:
+async def workspace(workspaces: WorkspacePool, project: Project) -> AgentWorkspace:
     return await workspaces.open(AGENT, project.base)
 
 
@@ -144,22 +144,26 @@ async def shell(workspace: AgentWorkspace, command: str, seconds: float = 30) ->
     return output.text
 
 
-async def test_a_fresh_copy_shows_the_commit_and_no_change(workspace: AgentWorkspace, project: Project) -> None:
+async def test_a_new_workspace_shows_the_commit_and_no_changes(workspace: AgentWorkspace, project: Project) -> None:
     assert await workspace.read_file("src/greet.py") == b"def greet():\n    return 'hello'\n"
     assert await workspace.changed() == ()
     assert await workspace.diff() == ""
     assert await shell(workspace, "pwd; ./tool.sh; readlink link") == f"{workspace.root}\ntool\nREADME.md\n"
 
 
-async def test_the_agents_own_git_is_ready_and_tells_of_the_project_only(workspace: AgentWorkspace) -> None:
-    said = await shell(workspace, "git status --porcelain; git log --format=%s; git branch -a; git fsck 2>&1 | head -3")
-    assert said.splitlines()[:3] == ["The project as you received it", "first", "* work"]
-    said = await shell(workspace, "echo more >> README.md; git commit -qam mine; git log --format=%s -1; git status -s")
-    assert said == "mine\n"
+async def test_the_agents_own_git_is_ready_and_shows_only_the_project(workspace: AgentWorkspace) -> None:
+    output = await shell(
+        workspace, "git status --porcelain; git log --format=%s; git branch -a; git fsck 2>&1 | head -3"
+    )
+    assert output.splitlines()[:3] == ["The project as you received it", "first", "* work"]
+    output = await shell(
+        workspace, "echo more >> README.md; git commit -qam mine; git log --format=%s -1; git status -s"
+    )
+    assert output == "mine\n"
     assert await workspace.changed() == ("README.md",)
 
 
-async def test_every_kind_of_change_lands_as_git_would_have_it(workspace: AgentWorkspace, project: Project) -> None:
+async def test_every_kind_of_change_is_committed_as_git_would(workspace: AgentWorkspace, project: Project) -> None:
     await shell(
         workspace,
         "rm src/deep/er/data.txt; mv src/greet.py src/hello.py; chmod -x tool.sh; ln -sf tool.sh link;"
@@ -184,8 +188,8 @@ async def test_every_kind_of_change_lands_as_git_would_have_it(workspace: AgentW
     assert project.in_trunk("fsck", "--no-dangling", commit) == ""
 
 
-async def test_what_git_ignores_never_lands_but_tracked_files_always_do(
-    workspaces: CopiedWorkspaces, project: Project
+async def test_ignored_files_never_land_but_tracked_files_always_do(
+    workspaces: WorkspacePool, project: Project
 ) -> None:
     project.git("add", "-f", ".")
     project.write("build/tracked.txt", "t\n")
@@ -203,7 +207,7 @@ async def test_what_git_ignores_never_lands_but_tracked_files_always_do(
     )  # fmt: skip
 
 
-async def test_what_the_persons_own_git_ignores_never_lands(workspace: AgentWorkspace) -> None:
+async def test_files_that_the_users_own_git_ignores_never_land(workspace: AgentWorkspace) -> None:
     await shell(
         workspace,
         "mkdir notes lib; touch .DS_Store lib/.DS_Store x.pyc notes/n wanted lib/notes lib/x.log lib/y.log;"
@@ -230,8 +234,8 @@ async def test_hostile_names_land_and_special_files_do_not(workspace: AgentWorks
     )
 
 
-async def test_line_endings_are_normalised_where_the_projects_attributes_say_so(
-    workspaces: CopiedWorkspaces, project: Project
+async def test_line_endings_are_normalised_as_the_projects_attributes_say(
+    workspaces: WorkspacePool, project: Project
 ) -> None:
     project.write(".gitattributes", "*.txt text\n*.bin -text\n")
     commit = project.commit("attributes")
@@ -243,8 +247,8 @@ async def test_line_endings_are_normalised_where_the_projects_attributes_say_so(
     assert project.in_trunk("cat-file", "-s", f"{landed}:a.bin") == "5"
 
 
-async def test_line_endings_survive_landing_and_advancing_without_a_difference(
-    workspaces: CopiedWorkspaces, project: Project
+async def test_line_endings_make_no_difference_after_landing_and_advancing(
+    workspaces: WorkspacePool, project: Project
 ) -> None:
     project.write(".gitattributes", "*.bat text eol=crlf\n*.auto text=auto eol=crlf\n")
     project.write("old.bat", "one\ntwo\n")
@@ -269,7 +273,7 @@ async def test_line_endings_survive_landing_and_advancing_without_a_difference(
     assert project.in_trunk("cat-file", "-s", f"{landed}:own.bat") == "4"
 
 
-async def test_attributes_that_an_agent_adds_count_for_what_lands_with_them(
+async def test_attributes_that_an_agent_adds_apply_to_the_same_commit(
     workspace: AgentWorkspace, project: Project
 ) -> None:
     await workspace.write_file(".gitattributes", b"*.txt text\n")
@@ -278,9 +282,7 @@ async def test_attributes_that_an_agent_adds_count_for_what_lands_with_them(
     assert project.in_trunk("cat-file", "-s", f"{landed}:a.txt") == "4"
 
 
-async def test_a_copy_of_a_later_commit_holds_exactly_that_commit(
-    workspaces: CopiedWorkspaces, project: Project
-) -> None:
+async def test_a_workspace_at_a_later_commit_has_exactly_its_files(workspaces: WorkspacePool, project: Project) -> None:
     await workspaces.open(AGENT, project.base)
     project.git("rm", "-qr", "src/deep")
     project.git("mv", "tool.sh", "tools")
@@ -300,9 +302,7 @@ async def test_a_copy_of_a_later_commit_holds_exactly_that_commit(
     assert await workspace.changed() == ("src/greet.py",)
 
 
-async def test_advancing_brings_in_a_merge_with_its_conflict_markers(
-    workspaces: CopiedWorkspaces, project: Project
-) -> None:
+async def test_advancing_brings_in_a_merge_with_conflict_markers(workspaces: WorkspacePool, project: Project) -> None:
     workspace = await workspaces.open(AGENT, project.base)
     await shell(workspace, "echo mine > README.md; echo own > own.txt; touch ignored.o; rm -r src/deep")
     await workspace.commit("mine\n")
@@ -327,7 +327,7 @@ async def test_advancing_brings_in_a_merge_with_its_conflict_markers(
     assert project.in_trunk("show", f"{landed}:trunk.txt") == "theirs"
 
 
-async def test_files_are_listed_searched_written_and_keep_their_executable_bit(workspace: AgentWorkspace) -> None:
+async def test_files_are_listed_searched_and_written_and_keep_their_executable_bit(workspace: AgentWorkspace) -> None:
     assert [(entry.path, entry.size) for entry in await workspace.list_files("", 1, 3)] == [
         (".gitignore", 19), ("README.md", 10), ("link", 9),
     ]  # fmt: skip
@@ -344,7 +344,7 @@ async def test_files_are_listed_searched_written_and_keep_their_executable_bit(w
     assert await workspace.search("def x", "", 10) == []
 
 
-async def test_file_operations_that_cannot_be_done_say_why(workspace: AgentWorkspace) -> None:
+async def test_failing_file_operations_say_why(workspace: AgentWorkspace) -> None:
     await shell(workspace, "mkfifo pipe; ln -s /etc/passwd out; ln -s ../../../../../etc/passwd up; ln -s loop loop")
     for path, reason in [
         ("none", "no such file"), ("src", "is a folder"), ("pipe", "not a regular file"), ("out", "leads outside"),
@@ -361,7 +361,7 @@ async def test_file_operations_that_cannot_be_done_say_why(workspace: AgentWorks
         await workspace.search("(", "", 1)
 
 
-async def test_long_output_is_cut_and_can_be_read_whole(workspace: AgentWorkspace) -> None:
+async def test_long_output_is_cut_and_its_full_text_can_be_read(workspace: AgentWorkspace) -> None:
     seen: list[str] = []
     output = await workspace.run("seq 1 20000; exit 3", 30, seen.append)
     assert (output.exit, output.killed) == (3, "")
@@ -379,20 +379,20 @@ async def test_too_much_output_kills_the_command(workspace: AgentWorkspace) -> N
     assert (output.exit, output.killed) == (None, "output")
 
 
-async def test_a_timeout_kills_the_whole_tree_daemons_too(workspace: AgentWorkspace) -> None:
+async def test_a_timeout_kills_the_whole_process_tree_including_daemons(workspace: AgentWorkspace) -> None:
     daemon = "(setsid sh -c 'echo $$ > daemon.pid; exec sleep 600' &) ; sleep 600"
     output = await workspace.run(daemon, 1.0, quiet)
     assert (output.exit, output.killed) == (None, "timeout")
     assert await shell(workspace, 'kill -0 "$(cat daemon.pid)" 2>/dev/null && echo alive || echo gone') == "gone\n"
 
 
-async def test_what_a_command_leaves_running_ends_with_it(workspace: AgentWorkspace) -> None:
-    said = await shell(workspace, "(setsid sleep 600 >/dev/null 2>&1 & echo $! > pid); echo done")
-    assert said == "done\n"
+async def test_background_processes_of_a_command_end_with_it(workspace: AgentWorkspace) -> None:
+    output = await shell(workspace, "(setsid sleep 600 >/dev/null 2>&1 & echo $! > pid); echo done")
+    assert output == "done\n"
     assert await shell(workspace, 'kill -0 "$(cat pid)" 2>/dev/null && echo alive || echo gone') == "gone\n"
 
 
-async def test_a_memory_hog_is_killed(workspace: AgentWorkspace) -> None:
+async def test_a_command_over_the_memory_limit_is_killed(workspace: AgentWorkspace) -> None:
     hog = "import os,time\nfor _ in range(4):\n if os.fork()==0: break\nx=bytearray(200<<20)\ntime.sleep(600)"
     output = await workspace.run(f"python3 -I -S -c '{hog}'", 60, quiet)
     assert (output.exit, output.killed) == (None, "memory")
@@ -408,8 +408,8 @@ async def test_a_cancelled_command_is_killed_and_the_next_one_runs(workspace: Ag
     assert await shell(workspace, "echo next") == "next\n"
 
 
-async def test_a_frozen_command_stands_still_with_all_it_started_and_its_deadline_and_runs_on(
-    workspace: AgentWorkspace, workspaces: CopiedWorkspaces, project: Project
+async def test_freezing_suspends_a_command_with_its_children_and_its_deadline(
+    workspace: AgentWorkspace, workspaces: WorkspacePool, project: Project
 ) -> None:
     up = asyncio.Event()
     ticking = "setsid sh -c 'while :; do echo x >> ticks; sleep 0.02; done' & "
@@ -421,16 +421,16 @@ async def test_a_frozen_command_stands_still_with_all_it_started_and_its_deadlin
     await workspace.write_file("go", b"")
     other = await workspaces.open(AgentId("agent-2"), project.base)
     later = await other.run("sleep 600", 1.5, quiet)
-    assert later.killed == "timeout", "what began later and may take as long is over"
+    assert later.killed == "timeout", "a later command with the same timeout has ended"
     assert not running.done()
     assert len(await workspace.read_file("ticks")) == ticks
     await workspace.thaw()
     output = await running
     assert (output.exit, output.killed, output.text) == (0, "", "up\nwent\n")
-    assert output.wall_s < 1.5, "the time that it stood still does not count"
+    assert output.wall_s < 1.5, "the time while frozen does not count"
 
 
-async def test_a_copy_frozen_ahead_of_its_command_holds_it_and_a_frozen_command_can_be_cancelled(
+async def test_a_frozen_workspace_suspends_its_next_command_which_can_be_cancelled(
     workspace: AgentWorkspace,
 ) -> None:
     await workspace.freeze()
@@ -438,26 +438,26 @@ async def test_a_copy_frozen_ahead_of_its_command_holds_it_and_a_frozen_command_
     assert workspace._session is not None
     while not workspace._session._running:
         await workspace.list_files("", 1, 1)
-    await workspace.list_files("", 1, 1)  # it comes after the command: that has reached the sandbox
+    await workspace.list_files("", 1, 1)  # comes after the command, which has therefore reached the sandbox
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     await workspace.thaw()
-    assert await shell(workspace, "echo next") == "next\n", "one job at a time: the frozen one is gone"
+    assert await shell(workspace, "echo next") == "next\n", "one command at a time: the frozen one has ended"
 
 
-async def test_commands_have_no_input_and_a_scrubbed_environment(
+async def test_commands_have_no_input_and_a_clean_environment(
     workspace: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = await shell(workspace, "cat; env; cat /proc/$PPID/environ 2>/dev/null | tr '\\0' '\\n'; ulimit -c")
-    names = {line.split("=")[0] for line in said.splitlines() if "=" in line}
+    output = await shell(workspace, "cat; env; cat /proc/$PPID/environ 2>/dev/null | tr '\\0' '\\n'; ulimit -c")
+    names = {line.split("=")[0] for line in output.splitlines() if "=" in line}
     assert "PYTEST_CURRENT_TEST" not in names
     assert not {name for name in names if "KEY" in name or "TOKEN" in name or name.startswith("XDG")}
     assert {"PATH", "HOME", "LANG", "TERM"} <= names
-    assert said.splitlines()[-1] == "0"
+    assert output.splitlines()[-1] == "0"
 
 
-async def test_a_dead_sandbox_is_told_as_a_lost_workspace(workspace: AgentWorkspace) -> None:
+async def test_a_killed_sandbox_raises_workspace_lost(workspace: AgentWorkspace) -> None:
     started = asyncio.Event()
     running = asyncio.create_task(workspace.run("echo on; sleep 600", 900, lambda _: started.set()))
     await started.wait()
@@ -469,7 +469,7 @@ async def test_a_dead_sandbox_is_told_as_a_lost_workspace(workspace: AgentWorksp
         await workspace.read_file("README.md")
 
 
-async def test_a_pattern_that_backtracks_for_ever_holds_up_nothing(
+async def test_a_pattern_that_backtracks_endlessly_blocks_nothing_else(
     workspace: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.sandbox.session.SEARCH_S", 1.0)
@@ -481,7 +481,7 @@ async def test_a_pattern_that_backtracks_for_ever_holds_up_nothing(
     assert await shell(workspace, "echo on") == "on\n"
 
 
-async def test_fifty_copies_at_once_are_apart(workspaces: CopiedWorkspaces, project: Project) -> None:
+async def test_fifty_concurrent_workspaces_are_separate(workspaces: WorkspacePool, project: Project) -> None:
     count = 50 if workspaces.method == "overlay" else 5
     opened = await asyncio.gather(*(workspaces.open(AgentId(f"a{n}"), project.base) for n in range(count)))
 
@@ -492,7 +492,7 @@ async def test_fifty_copies_at_once_are_apart(workspaces: CopiedWorkspaces, proj
     assert await asyncio.gather(*(work(n) for n in range(count))) == [(f"file{n}",) for n in range(count)]
 
 
-async def test_closing_and_sweeping_leave_nothing(workspaces: CopiedWorkspaces, project: Project) -> None:
+async def test_closing_and_sweeping_leave_nothing_behind(workspaces: WorkspacePool, project: Project) -> None:
     workspace = await workspaces.open(AGENT, project.base)
     await shell(workspace, "mkdir locked; touch locked/x; chmod 000 locked")
     await workspace.close()
@@ -505,7 +505,7 @@ async def test_closing_and_sweeping_leave_nothing(workspaces: CopiedWorkspaces, 
     assert list((project.folder / "workspaces" / "trash").iterdir()) == []
 
 
-async def test_nothing_of_a_former_task_is_seen_by_the_next(workspaces: CopiedWorkspaces, project: Project) -> None:
+async def test_a_workspace_shows_nothing_of_earlier_tasks(workspaces: WorkspacePool, project: Project) -> None:
     first = await workspaces.open(AGENT, project.base)
     await shell(
         first,
@@ -522,23 +522,21 @@ async def test_nothing_of_a_former_task_is_seen_by_the_next(workspaces: CopiedWo
     later = project.commit("later")
     second = await workspaces.open(AgentId("agent-2"), later)
     assert await second.changed() == ()
-    said = await shell(
+    output = await shell(
         second,
         "git status --porcelain --ignored; git log --all --format=%s -2; git config user.name; ls -A; ls -A $TMPDIR ~;"
         "find . -path ./.git -prune -o -type d ! -perm 755 -print; readlink link; ./tool.sh; cat src/greet.py later/*;"
         "getfattr -d src 2>/dev/null; grep -rl secret . || echo nothing",
     )
-    assert "secret" not in said
-    assert "left" not in said
-    assert said.splitlines()[:3] == ["The project as you received it", "first", "agent"]
-    assert "README.md\ntool\ndef greet():\n    return 'later'\nlater\nnothing\n" in said
+    assert "secret" not in output
+    assert "left" not in output
+    assert output.splitlines()[:3] == ["The project as you received it", "first", "agent"]
+    assert "README.md\ntool\ndef greet():\n    return 'later'\nlater\nnothing\n" in output
     await second.write_file("README.md", b"mine\n")
     assert await second.changed() == ("README.md",)
 
 
-async def test_a_full_copy_is_brought_up_to_date_and_not_made_anew(
-    workspaces: CopiedWorkspaces, project: Project
-) -> None:
+async def test_a_full_copy_is_restored_for_the_next_workspace(workspaces: WorkspacePool, project: Project) -> None:
     def made() -> tuple[int, int]:
         found = (project.folder / "workspaces/copies").glob("*/files/src/greet.py")
         return next((info.st_ino, info.st_ctime_ns) for info in map(os.stat, found))
@@ -554,13 +552,11 @@ async def test_a_full_copy_is_brought_up_to_date_and_not_made_anew(
         assert list(second.copy.changed.iterdir()) == []
     elif workspaces.level in ("full", "namespaced"):
         assert made() == before
-    else:  # nobody vouches there for the end of what ran in it
+    else:  # this level cannot prove that no process is left in it
         assert made() != before
 
 
-async def test_a_copy_is_closed_whole_though_its_agent_is_cancelled_meanwhile(
-    workspaces: CopiedWorkspaces, project: Project
-) -> None:
+async def test_closing_continues_when_its_caller_is_cancelled(workspaces: WorkspacePool, project: Project) -> None:
     workspace = await workspaces.open(AGENT, project.base)
     await workspace.read_file("README.md")
     closing = asyncio.create_task(workspace.close())
@@ -572,14 +568,14 @@ async def test_a_copy_is_closed_whole_though_its_agent_is_cancelled_meanwhile(
     assert list((project.folder / "workspaces/copies").iterdir()) == []
 
 
-async def test_two_copies_of_one_agent_are_two(workspaces: CopiedWorkspaces, project: Project) -> None:
+async def test_two_workspaces_of_one_agent_are_separate(workspaces: WorkspacePool, project: Project) -> None:
     one, other = await asyncio.gather(*(workspaces.open(AGENT, project.base) for _ in range(2)))
     await one.write_file("README.md", b"mine\n")
     assert await other.read_file("README.md") == b"# Greeter\n"
 
 
-async def test_copies_begin_with_what_the_check_has_built_where_they_can_share_it(
-    workspaces: CopiedWorkspaces, project: Project
+async def test_workspaces_start_with_the_checks_builds_if_they_can_share_layers(
+    workspaces: WorkspacePool, project: Project
 ) -> None:
     check = await workspaces.open(AgentId("check"), project.base)
     await shell(check, "mkdir -p build/deep; echo built > build/deep/x; echo ignored > a.o; echo seen > untracked")

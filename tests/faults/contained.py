@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import Output
-from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.levels import GUARANTEES, Level
 from tests.git import git
@@ -26,7 +26,7 @@ SECRET = "nobody-may-know-this"
 class Place:
     """A level in force over copies of a small project. `home` is a person's, with keys; `outside` is anyone's."""
 
-    def __init__(self, workspaces: CopiedWorkspaces, folder: Path, base: CommitId) -> None:
+    def __init__(self, workspaces: WorkspacePool, folder: Path, base: CommitId) -> None:
         self.workspaces = workspaces
         self.level = Level(workspaces.level)
         self.folder = folder

@@ -320,7 +320,7 @@ def test_a_repo_with_ids_of_sha256_is_refused_and_no_run_is_left(person: Person)
     person.commit()
     answer = person.run("--model", "rehearsal:load?speed=0&tasks=2&planners=1")
     assert answer.status == 2
-    assert "agents' copies cannot be made of a repo with ids of sha256" in answer.error
+    assert "unsupported object format of the repo: sha256" in answer.error
     assert [file for file in person.left() if not file.endswith("/lock")] == []
     assert "fail  repo: object ids are sha256" in person.swarm("doctor", str(person.repo)).out
 

@@ -23,6 +23,11 @@ FileChanges = dict[str, Content | None]
 """By path; None for a deleted file, or a deleted folder with everything below it."""
 
 
+def tree_of(repo: pygit2.Repository, commit: str) -> pygit2.Tree:
+    """Raises KeyError, ValueError or pygit2.GitError when there is no such commit."""
+    return repo[commit].peel(pygit2.Commit).tree
+
+
 def entries_of(tree: pygit2.Tree | None) -> dict[str, pygit2.Object]:
     return {os.fsdecode(entry.raw_name or b""): entry for entry in tree} if tree is not None else {}
 

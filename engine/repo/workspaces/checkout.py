@@ -1,6 +1,6 @@
-"""Makes the folders that copies stand on: a whole checkout, a thin layer of what changed since, many layers in one.
+"""Writes the folders under workspaces: a full checkout, a layer with later changes, and a merge of several layers.
 
-Only git that the engine owns writes here: no config, filter or hook of the person's or of an agent's is in reach.
+Only the engine's own git runs here: no config, filter or hook of the user or of an agent can take effect.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ from engine.domain.types import CommitId
 from engine.repo.git.alternates import object_folders, write_alternates
 from engine.repo.git.index import Index, IndexEntries, IndexEntry, RawEntries, decode_index, encode_entry, encode_index
 from engine.repo.git.line_endings import convert_to_work_tree
-from engine.repo.git.trees import EXECUTABLE, LINK
+from engine.repo.git.trees import EXECUTABLE, LINK, tree_of
 
-CONFIG = """[core]
+GIT_CONFIG = """[core]
 \trepositoryformatversion = 0
 \tbare = false
 \tfilemode = true
@@ -39,54 +39,56 @@ CONFIG = """[core]
 [advice]
 \tdetachedHead = false
 """
-HEAD = "ref: refs/heads/work\n"
-RECEIVED = "The project as you received it"
-PAST_S = 10
-"""A base's files are dated back: git's index and what is built from them are younger."""
-OPAQUE = "user.overlay.opaque"
+HEAD_REF = "ref: refs/heads/work\n"
+RECEIVED_MESSAGE = "The project as you received it"
+BACKDATE_S = 10
+"""The files of a checkout are dated this far back, so that git's index and build output are newer."""
+OPAQUE_XATTR = "user.overlay.opaque"
 
 
-class Origin(Struct, frozen=True):
-    """What all checkouts of a run share: the trunk, the commit that the run started from, what git ignores."""
+class CheckoutSource(Struct, frozen=True):
+    """What all checkouts of a run share: the trunk, the run's base, and the text of `info/exclude`."""
 
     trunk: Path
-    commit: CommitId
+    base: CommitId
     excludes: bytes
 
 
-class Head(Struct, frozen=True):
-    """The commit that an agent's HEAD shows: the tree it received, on the commit that the run started from."""
+class AgentHead(Struct, frozen=True):
+    """The commit at an agent's HEAD: the tree that it received, on the run's base."""
 
     oid: str
     content: bytes
 
 
-def received(origin: Origin, repo: pygit2.Repository, commit: CommitId) -> Head:
-    """Raises KeyError, pygit2.GitError for what is no commit."""
-    original = repo[origin.commit].peel(pygit2.Commit)
-    who = f"swarm <swarm@localhost> {original.commit_time} +0000"
-    text = f"tree {_tree(repo, commit).id}\nparent {origin.commit}\nauthor {who}\ncommitter {who}\n\n{RECEIVED}\n"
+def agent_head(source: CheckoutSource, repo: pygit2.Repository, commit: CommitId) -> AgentHead:
+    """The HEAD of a workspace at `commit`. Raises KeyError, pygit2.GitError when it is not a commit."""
+    base = repo[source.base].peel(pygit2.Commit)
+    who = f"swarm <swarm@localhost> {base.commit_time} +0000"
+    text = (
+        f"tree {tree_of(repo, commit).id}\nparent {source.base}\nauthor {who}\ncommitter {who}\n\n{RECEIVED_MESSAGE}\n"
+    )
     content = b"commit %d\0" % len(text) + text.encode()
-    return Head(hashlib.sha1(content, usedforsecurity=False).hexdigest(), content)
+    return AgentHead(hashlib.sha1(content, usedforsecurity=False).hexdigest(), content)
 
 
-def check_out(origin: Origin, folder: Path, commit: CommitId, head: Head) -> Index:
-    """Make `folder` a whole checkout with a git folder of its own. Returns its index.
+def check_out(source: CheckoutSource, folder: Path, commit: CommitId, head: AgentHead) -> Index:
+    """Check out `commit` into `folder`, with a git folder of its own. Returns its index.
 
     Raises CalledProcessError, OSError, ValueError.
     """
-    _make_git(origin, folder / ".git", head)
+    _init_git(source, folder / ".git", head)
     _run_git(folder, "read-tree", commit)
     _run_git(folder, "checkout-index", "--all", "--force")
     file = folder / ".git" / "index"
     index = decode_index(file.read_bytes())
-    dated = encode_index(index, _dated(folder, index, time.time_ns() - PAST_S * 1_000_000_000))
+    dated = encode_index(index, _backdate(folder, index, time.time_ns() - BACKDATE_S * 1_000_000_000))
     file.write_bytes(dated)
     return decode_index(dated)
 
 
-def _dated(folder: Path, index: Index, modified_ns: int) -> RawEntries:
-    """Date all files to one moment, and the index with them: nothing needs to be read again to know it unchanged."""
+def _backdate(folder: Path, index: Index, modified_ns: int) -> RawEntries:
+    """Set the times of all files; returns index entries that match, so that git need not read any file again."""
     root = os.fsencode(folder)
     found: RawEntries = {}
     for path, mode, oid in index.entries():
@@ -97,18 +99,18 @@ def _dated(folder: Path, index: Index, modified_ns: int) -> RawEntries:
     return found
 
 
-def _make_git(origin: Origin, git: Path, head: Head) -> None:
+def _init_git(source: CheckoutSource, git: Path, head: AgentHead) -> None:
     for name in ("objects/pack", "refs/tags", "info"):
         (git / name).mkdir(parents=True)
-    (git / "info" / "exclude").write_bytes(origin.excludes)
-    write_alternates(git, object_folders(origin.trunk / "objects"))
-    (git / "config").write_text(CONFIG)
-    (git / "HEAD").write_text(HEAD)
-    _point(git, head)
+    (git / "info" / "exclude").write_bytes(source.excludes)
+    write_alternates(git, object_folders(source.trunk / "objects"))
+    (git / "config").write_text(GIT_CONFIG)
+    (git / "HEAD").write_text(HEAD_REF)
+    _write_head(git, head)
 
 
-def _point(git: Path, head: Head) -> None:
-    """The agent's branch and the commit it names, which is nowhere else: it goes with the layer."""
+def _write_head(git: Path, head: AgentHead) -> None:
+    """Write the agent's branch and its commit, which exists only in this layer."""
     (git / "refs" / "heads").mkdir(parents=True)
     (git / "refs" / "heads" / "work").write_text(f"{head.oid}\n")
     loose = git / "objects" / head.oid[:2] / head.oid[2:]
@@ -135,96 +137,97 @@ def _run_git(folder: Path, *args: str) -> None:
     )
 
 
-class Delta(Struct, frozen=True):
-    """What a layer holds: its entries of the index, and how many bytes its files have."""
+class LayerDelta(Struct, frozen=True):
+    """The index entries of a layer and the size of its files in bytes."""
 
     entries: RawEntries
     size: int
 
 
-def lay_delta(repo: pygit2.Repository, folder: Path, commit: CommitId, marks: IndexEntries) -> Delta:
-    """Make `folder` a layer that shows these files of `commit`, each with its time, and hides what is None.
+def write_delta(repo: pygit2.Repository, folder: Path, commit: CommitId, files: IndexEntries) -> LayerDelta:
+    """Make `folder` a layer that shows these files of `commit` with their times, and hides those that are None.
 
     Raises OSError, pygit2.GitError, KeyError.
     """
     folder.mkdir(parents=True)
     entries: RawEntries = {}
     size = 0
-    for name, mark in marks.items():
-        if mark is None:
-            entries[name] = None
+    for path, file in files.items():
+        if file is None:
+            entries[path] = None
             continue
-        entries[name] = _write(repo, folder, os.fsdecode(name), mark, commit)
-        size += 0 if mark.mode == pygit2.GIT_FILEMODE_COMMIT else repo[pygit2.Oid(raw=mark.oid)].peel(pygit2.Blob).size
-    tree = _tree(repo, commit)
-    for name, kept in entries.items():
-        if kept is None:
-            _whiteout(folder, name, tree)
-    return Delta(entries, size)
+        entries[path] = _write(repo, folder, os.fsdecode(path), file, commit)
+        size += 0 if file.mode == pygit2.GIT_FILEMODE_COMMIT else repo[pygit2.Oid(raw=file.oid)].peel(pygit2.Blob).size
+    tree = tree_of(repo, commit)
+    for path, entry in entries.items():
+        if entry is None:
+            _hide(folder, path, tree)
+    return LayerDelta(entries, size)
 
 
-def finish_delta(folder: Path, head: Head, index: Index, changed: RawEntries) -> None:
-    """The agent's own git as it is to be on this layer. `changed`: since the checkout with `index`."""
-    _point(folder / ".git", head)
+def write_agent_git(folder: Path, head: AgentHead, index: Index, changed: RawEntries) -> None:
+    """Write a layer's part of the agent's git folder. `changed` are the index entries that differ from `index`."""
+    _write_head(folder / ".git", head)
     (folder / ".git" / "index").write_bytes(encode_index(index, changed))
 
 
-def agents_git(layer: Path) -> list[tuple[str, bytes]]:
-    """The files below `.git` in which a layer's git differs from those of others, in the order to write them in."""
+def agent_git_files(layer: Path) -> list[tuple[str, bytes]]:
+    """The files below `.git` that differ from layer to layer, in the order in which to write them."""
     git = layer / ".git"
     oid = (git / "refs" / "heads" / "work").read_text().strip()
     names = (f"objects/{oid[:2]}/{oid[2:]}", "index", "refs/heads/work")
     return [(name, (git / name).read_bytes()) for name in names]
 
 
-def _tree(repo: pygit2.Repository, commit: CommitId) -> pygit2.Tree:
-    return repo[commit].peel(pygit2.Commit).tree
-
-
-def _write(repo: pygit2.Repository, folder: Path, path: str, mark: IndexEntry, commit: CommitId) -> bytes:
-    """Write one file of a commit as a checkout would. Returns its entry of the index."""
-    where, name, mode = folder / path, os.fsencode(path), mark.mode
+def _write(repo: pygit2.Repository, folder: Path, path: str, entry: IndexEntry, commit: CommitId) -> bytes:
+    """Write one file of a commit as a checkout would. Returns its encoded index entry."""
+    where, name, mode = folder / path, os.fsencode(path), entry.mode
     where.parent.mkdir(parents=True, exist_ok=True)
     if mode == pygit2.GIT_FILEMODE_COMMIT:
         where.mkdir(exist_ok=True)
-        return encode_entry(name, mode, mark.oid, 0, 0)
-    data = repo[pygit2.Oid(raw=mark.oid)].peel(pygit2.Blob).data
+        return encode_entry(name, mode, entry.oid, 0, 0)
+    data = repo[pygit2.Oid(raw=entry.oid)].peel(pygit2.Blob).data
     if mode == LINK:
         os.symlink(data, os.fsencode(where))
     else:
         bits = 0o777 if mode == EXECUTABLE else 0o666
         with os.fdopen(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, bits), "wb") as file:
             file.write(convert_to_work_tree(repo, data, path, commit))
-    os.utime(where, ns=(mark.modified_ns, mark.modified_ns), follow_symlinks=False)
-    return encode_entry(name, mode, mark.oid, os.lstat(where).st_size, mark.modified_ns)
+    os.utime(where, ns=(entry.modified_ns, entry.modified_ns), follow_symlinks=False)
+    return encode_entry(name, mode, entry.oid, os.lstat(where).st_size, entry.modified_ns)
 
 
-def _whiteout(layer: Path, path: bytes, tree: pygit2.Tree) -> None:
-    """Hide `path`, or the whole folder that went with it, in what lies below the layer."""
+def _hide(layer: Path, path: bytes, tree: pygit2.Tree) -> None:
+    """Hide a deleted path in the layers below; if its whole folder was deleted, hide the folder."""
     parts = path.split(b"/")
     here: pygit2.Object = tree
     where = os.fsencode(layer)
     for part in parts:
         where = os.path.join(where, part)
-        inside = _inside(here, part)
+        inside = _child(here, part)
         if inside is None:
             if not os.path.lexists(where):
-                os.mknod(where, stat.S_IFCHR, os.makedev(0, 0))
+                write_whiteout(where)
             return
         if not isinstance(inside, pygit2.Tree):
-            return  # a file stands in the way of the old folder and hides it
+            return  # a file has replaced the folder and hides it
         os.makedirs(where, exist_ok=True)
         here = inside
 
 
-def _inside(tree: pygit2.Object, name: bytes) -> pygit2.Object | None:
+def write_whiteout(path: Path | bytes) -> None:
+    """Write the file by which a layer of an overlay hides a path in the layers below. Raises OSError."""
+    os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+
+
+def _child(tree: pygit2.Object, name: bytes) -> pygit2.Object | None:
     if not isinstance(tree, pygit2.Tree):
         return None
     return next((found for found in tree if found.raw_name == name), None)
 
 
-def shown(folders: Sequence[str], prefix: str = "") -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """What an overlay of `folders` (the lowest first) would show, by path, folders before what is in them."""
+def overlay_entries(folders: Sequence[str], prefix: str = "") -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """What an overlay of `folders` (from the lowest up) would show, by path; a folder comes before its entries."""
     names: dict[str, list[os.DirEntry[str]]] = {}
     for folder in reversed(folders):
         with os.scandir(folder) as found:
@@ -234,13 +237,13 @@ def shown(folders: Sequence[str], prefix: str = "") -> Iterator[tuple[str, "os.D
         top = stack[0]
         if top.is_dir(follow_symlinks=False):
             yield prefix + name, top
-            yield from shown(_merged(stack), f"{prefix}{name}/")
+            yield from overlay_entries(_merged_folders(stack), f"{prefix}{name}/")
         elif top.is_symlink() or top.is_file(follow_symlinks=False):  # anything else is a whiteout
             yield prefix + name, top
 
 
-def _merged(stack: list["os.DirEntry[str]"]) -> list[str]:
-    """Of entries of one name, the uppermost first, the folders that show as one; the lowest first."""
+def _merged_folders(stack: list["os.DirEntry[str]"]) -> list[str]:
+    """The folders among entries of one name (from the top down) that an overlay merges, from the lowest up."""
     folders: list[str] = []
     for each in stack:
         if not each.is_dir(follow_symlinks=False):
@@ -251,47 +254,49 @@ def _merged(stack: list["os.DirEntry[str]"]) -> list[str]:
     return folders
 
 
-def merge_layers(origin: Origin, folders: tuple[Path, ...], target: Path, head: Head, index: Index) -> None:
-    """One checkout that shows what an overlay of `folders` would. `head` and `index` are what its git is to show.
+def merge_layers(
+    source: CheckoutSource, folders: tuple[Path, ...], target: Path, head: AgentHead, index: Index
+) -> None:
+    """Make `target` a checkout that shows what an overlay of `folders` would, with a git folder at `head` and `index`.
 
     Raises OSError.
     """
-    link_shown(folders, target)
-    _make_git(origin, target / ".git", head)
+    link_overlay(folders, target)
+    _init_git(source, target / ".git", head)
     (target / ".git" / "index").write_bytes(encode_index(index, {}))
 
 
-def link_shown(folders: Sequence[Path], target: Path) -> None:
-    """Make `target` what an overlay of `folders` would show, but for `.git`, its files linked, not copied.
+def link_overlay(folders: Sequence[Path], target: Path) -> None:
+    """Make `target` show what an overlay of `folders` would, except for `.git`, with hard links instead of copies.
 
-    Linking is safe because nobody ever writes to a layer. Folders keep their modes and times, too.
-    Raises OSError; RecursionError for a hostile depth.
+    Links are safe because layers are never written to. Folders keep their modes and times. Raises OSError, and
+    RecursionError when folders are nested too deeply.
     """
     target.mkdir()
-    made: list[tuple[Path, os.stat_result]] = []
-    for path, found in shown([str(folder) for folder in folders]):
+    folders_made: list[tuple[Path, os.stat_result]] = []
+    for path, found in overlay_entries([str(folder) for folder in folders]):
         if path == ".git" or path.startswith(".git/"):
             continue
         if found.is_dir(follow_symlinks=False):
             (target / path).mkdir()
-            made.append((target / path, found.stat(follow_symlinks=False)))
+            folders_made.append((target / path, found.stat(follow_symlinks=False)))
         else:
-            link(found.path, str(target / path))
-    for folder, info in reversed(made):
+            hard_link(found.path, str(target / path))
+    for folder, info in reversed(folders_made):
         folder.chmod(stat.S_IMODE(info.st_mode))
         os.utime(folder, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def is_opaque(folder: str) -> bool:
-    """Whether an overlay shows nothing of what lies below a layer's folder."""
+    """Whether a layer's folder hides the same folder in the layers below."""
     try:
-        return os.getxattr(folder, OPAQUE, follow_symlinks=False) == b"y"
+        return os.getxattr(folder, OPAQUE_XATTR, follow_symlinks=False) == b"y"
     except OSError:
         return False
 
 
-def link(source: str, target: str) -> None:
-    """The same file under a second name; a copy with the same times where the filesystem knows no second names."""
+def hard_link(source: str, target: str) -> None:
+    """Link a file; on a filesystem without hard links, copy it with its times."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:

@@ -1,4 +1,4 @@
-"""Removes big trees without being in the way: they are renamed at once and deleted slowly."""
+"""Deletes large folders in the background: renames them out of the way at once and deletes them slowly later."""
 
 import os
 import threading
@@ -9,19 +9,19 @@ from engine.sandbox.removal import delete_tree
 
 
 class Trash:
-    """A folder of what nobody may find any more. Its methods may be called from any thread."""
+    """A folder of what is to be deleted. May be used from any thread."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._number = 0
-        self._turn = threading.Lock()
+        self._numbering = threading.Lock()
         self._emptying = threading.Lock()
         self._hurry = threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def throw(self, path: Path) -> None:
-        """Out of the way at once. What is not there needs nothing."""
-        with self._turn:
+    def discard(self, path: Path) -> None:
+        """Move a file or folder into the trash. Does nothing if it does not exist."""
+        with self._numbering:
             self._number += 1
             name = f"{os.getpid()}-{time.monotonic_ns()}-{self._number}"
         try:
@@ -30,15 +30,15 @@ class Trash:
             pass
 
     def empty(self) -> None:
-        """Slow for big trees: for a thread."""
+        """Delete what is in the trash. Slow for large folders: call it in a thread."""
         with self._emptying:
             for entry in list(self._folder.iterdir()):
-                delete_tree(entry, self._rest)
+                delete_tree(entry, self._pause)
 
     def hurry(self) -> None:
-        """From now on deletions take no rests: the run is ending."""
+        """Delete without pauses from here on, because the run is ending."""
         self._hurry.set()
 
-    def _rest(self, seconds: float) -> None:
-        """After deleting for so long, as long again, so that others get at the disk."""
+    def _pause(self, seconds: float) -> None:
+        """Pause for as long as the last batch of deletions took, so that others get a share of the disk."""
         self._hurry.wait(seconds)

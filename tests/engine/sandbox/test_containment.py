@@ -16,7 +16,7 @@ import pytest
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, CommitId
-from engine.repo.workspaces.pool import CopiedWorkspaces, open_workspaces
+from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.cgroups import ControlGroups, Ungoverned
 from engine.sandbox.levels import Level
@@ -36,7 +36,7 @@ def make_trunk(folder: Path) -> CommitId:
 
 
 @pytest.fixture(params=["full", "namespaced", "restricted"])
-async def workspaces(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CopiedWorkspaces]:
+async def workspaces(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[WorkspacePool]:
     base = make_trunk(tmp_path)
     settings = SandboxSettings(level=request.param, memory="1GiB", processes=64)
     try:
@@ -48,7 +48,7 @@ async def workspaces(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
 
 
 @pytest.fixture
-async def workspace(workspaces: CopiedWorkspaces, tmp_path: Path) -> AgentWorkspace:
+async def workspace(workspaces: WorkspacePool, tmp_path: Path) -> AgentWorkspace:
     return await workspaces.open(AgentId("agent"), CommitId(git(tmp_path / "source", "rev-parse", "HEAD")))
 
 
@@ -116,7 +116,7 @@ async def test_no_capability_and_no_new_privilege_can_be_had(workspace: AgentWor
 
 
 async def test_the_engines_environment_is_nowhere_to_be_found(
-    workspaces: CopiedWorkspaces, workspace: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
+    workspaces: WorkspacePool, workspace: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", "sk-a-secret")
     said = await shell(workspace, "cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; env")
@@ -213,9 +213,7 @@ async def test_what_a_killed_engine_left_is_swept_by_the_next(level: str, tmp_pa
     await made.close()
 
 
-async def test_a_process_that_took_over_a_recorded_id_is_left_alone(
-    workspaces: CopiedWorkspaces, tmp_path: Path
-) -> None:
+async def test_a_process_that_took_over_a_recorded_id_is_left_alone(workspaces: WorkspacePool, tmp_path: Path) -> None:
     stale = tmp_path / "workspaces" / "copies" / "stale-1"
     stale.mkdir()
     with subprocess.Popen(["sleep", "600"]) as other:

@@ -1,4 +1,4 @@
-"""The layers that copies stand on: what they show is the commit, however they were stacked; none outlives its use."""
+"""Layers show exactly their commit however they were stacked, and are removed when nobody uses them."""
 
 import asyncio
 import os
@@ -12,15 +12,15 @@ import pytest
 from engine.domain.types import CommitId
 from engine.repo.git.index import decode_index
 from engine.repo.workspaces import layers
-from engine.repo.workspaces.checkout import Origin, merge_layers, received
+from engine.repo.workspaces.checkout import CheckoutSource, agent_head, merge_layers
 from engine.repo.workspaces.excludes import Excludes
-from engine.repo.workspaces.layers import Layer, Layers
+from engine.repo.workspaces.layers import LayerStack, LayerStore
 from engine.repo.workspaces.trash import Trash
 from tests.engine.repo.projects import SmallRepo
 
 
 class Project(SmallRepo):
-    """A repo whose commits come from edits at random, and a trunk that borrows from it."""
+    """A repository with random edits, and a trunk that borrows from it."""
 
     def __init__(self, folder: Path, files: int = 60) -> None:
         super().__init__(folder)
@@ -31,10 +31,10 @@ class Project(SmallRepo):
         self.base = self.commit()
         self.git(folder, "clone", "-q", "--bare", "--shared", "source", "trunk.git")
         self.trash = Trash(folder / "trash")
-        self.layers = Layers(folder, self.trunk, self.base, Excludes(), self.trash)
+        self.layers = LayerStore(folder, self.trunk, self.base, Excludes(), self.trash)
 
     def edit(self) -> CommitId:
-        """A few changes of every kind: new content, new and removed files and folders, links, modes, kinds."""
+        """Make a few random changes: content, added and removed files and folders, symlinks, types."""
         tracked = self.git(self.source, "ls-files").splitlines()
         for _ in range(self.random.randint(1, 4)):
             path = self.random.choice(tracked)
@@ -59,26 +59,26 @@ class Project(SmallRepo):
                     file.symlink_to("somewhere")
         return self.commit()
 
-    def shown(self, layer: Layer) -> Path:
-        """What an overlay of the layer's folders shows, as one folder with the uppermost layer's index."""
-        target = self.folder / f"shown-{layer.commit}-{self.random.random()}"
-        origin = Origin(self.trunk, self.base, b"")
+    def shown(self, stack: LayerStack) -> Path:
+        """A folder that shows what an overlay of the layers would, with the index of the top layer."""
+        target = self.folder / f"shown-{stack.commit}-{self.random.random()}"
+        source = CheckoutSource(self.trunk, self.base, b"")
         repo = pygit2.Repository(str(self.trunk))
-        index = decode_index((layer.folders[-1] / ".git" / "index").read_bytes())
-        merge_layers(origin, layer.folders, target, received(origin, repo, layer.commit), index)
+        index = decode_index((stack.folders[-1] / ".git" / "index").read_bytes())
+        merge_layers(source, stack.folders, target, agent_head(source, repo, stack.commit), index)
         return target
 
-    def differs(self, layer: Layer) -> str:
-        """What git finds changed in it, and which of its files git would have to read to know; none of either."""
-        shown = self.shown(layer)
+    def differs(self, stack: LayerStack) -> str:
+        """What git finds changed in it, and which files git would have to read to find out; empty if neither."""
+        shown = self.shown(stack)
         status = self.git(shown, "status", "--porcelain", "--untracked-files=all")
         stale = self.git(shown, "diff-files", "--name-only")
-        tree = self.git(self.trunk, "rev-parse", f"{layer.commit}^{{tree}}")
+        tree = self.git(self.trunk, "rev-parse", f"{stack.commit}^{{tree}}")
         own = self.git(shown, "write-tree")
-        return status + stale + ("" if own == tree else f"the index is of {own}, not {tree}")
+        return status + stale + ("" if own == tree else f"the index has tree {own}, not {tree}")
 
     async def settled(self) -> None:
-        """A newer base, if one is being made, is there."""
+        """Wait for a newer base, if one is being made."""
         renewing = self.layers._renewing
         if renewing is not None:
             await renewing
@@ -89,38 +89,38 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-async def test_layers_show_exactly_their_commit_and_git_finds_nothing_to_read(project: Project) -> None:
+async def test_layers_show_exactly_their_commit_and_git_need_not_read_a_file(project: Project) -> None:
     for _ in range(25):
-        layer = await project.layers.use(project.edit())
-        assert project.differs(layer) == ""
-        project.layers.release(layer)
-    assert len(layer.folders) > 1
+        stack = await project.layers.use(project.edit())
+        assert project.differs(stack) == ""
+        project.layers.release(stack)
+    assert len(stack.folders) > 1
 
 
-async def test_a_layer_holds_what_is_new_and_not_all_since_the_base(project: Project) -> None:
+async def test_a_delta_has_only_what_changed_since_the_layer_below(project: Project) -> None:
     await project.layers.use(project.base)
     for number in range(40):
         project.write(f"many/{number}.txt", "x")
     await project.layers.use(project.commit())
     project.write("one.txt", "x")
-    layer = await project.layers.use(project.commit())
-    assert [name.name for name in layer.folders[-1].iterdir() if name.name != ".git"] == ["one.txt"]
-    assert len(layer.folders) == 3
+    stack = await project.layers.use(project.commit())
+    assert [name.name for name in stack.folders[-1].iterdir() if name.name != ".git"] == ["one.txt"]
+    assert len(stack.folders) == 3
 
 
-async def test_the_stack_stays_shallow_and_small_while_trunk_moves_on(project: Project) -> None:
+async def test_the_stack_stays_shallow_while_trunk_moves(project: Project) -> None:
     depths = []
     for number in range(60):
         project.write(f"moving/{number}.txt", "x")
-        layer = await project.layers.use(project.commit())
-        depths.append(len(layer.folders))
-        project.layers.release(layer)
+        stack = await project.layers.use(project.commit())
+        depths.append(len(stack.folders))
+        project.layers.release(stack)
     assert max(depths) <= 5
-    assert project.differs(layer) == ""
-    assert len(list((project.folder / "layers").iterdir())) <= 6  # the base, the stack and what is used next
+    assert project.differs(stack) == ""
+    assert len(list((project.folder / "layers").iterdir())) <= 6  # the base, its deltas and the latest stack
 
 
-async def test_a_worn_base_is_replaced_by_links_of_the_same_files(
+async def test_an_outdated_base_is_replaced_by_hard_links_to_the_same_files(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layers, "MAX_CHANGED", 5)
@@ -132,41 +132,41 @@ async def test_a_worn_base_is_replaced_by_links_of_the_same_files(
     assert len(worn.folders) == 2
     await project.settled()
     project.write("later.txt", "x")
-    layer = await project.layers.use(project.commit())
-    assert layer.folders[0] != first.folders[0]
-    assert len(layer.folders) == 2
-    assert project.differs(layer) == ""
+    stack = await project.layers.use(project.commit())
+    assert stack.folders[0] != first.folders[0]
+    assert len(stack.folders) == 2
+    assert project.differs(stack) == ""
     kept = "part1/unit1/file1.txt"
-    assert (layer.folders[0] / kept).samefile(first.folders[0] / kept)
-    assert (layer.folders[0] / kept).stat().st_mtime_ns == (first.folders[0] / kept).stat().st_mtime_ns
-    for used in (first, worn, layer):
+    assert (stack.folders[0] / kept).samefile(first.folders[0] / kept)
+    assert (stack.folders[0] / kept).stat().st_mtime_ns == (first.folders[0] / kept).stat().st_mtime_ns
+    for used in (first, worn, stack):
         project.layers.release(used)
-    assert set((project.folder / "layers").iterdir()) == set(layer.folders)
+    assert set((project.folder / "layers").iterdir()) == set(stack.folders)
 
 
-async def test_layers_in_use_stay_whatever_comes_after(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_layers_in_use_are_not_removed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "MAX_CHANGED", 3)
     held = [await project.layers.use(project.edit()) for _ in range(6)]
     for _ in range(20):
         project.layers.release(await project.layers.use(project.edit()))
         await project.settled()
-    assert [project.differs(layer) for layer in held] == [""] * 6
+    assert [project.differs(stack) for stack in held] == [""] * 6
 
 
-async def test_many_opens_at_once_share_what_is_made(project: Project) -> None:
+async def test_concurrent_users_share_layers(project: Project) -> None:
     commits = [project.base, project.edit(), project.edit()]
     layers = await asyncio.gather(*(project.layers.use(commits[number % 3]) for number in range(200)))
-    assert len({layer.folders for layer in layers}) == 3
-    for layer in layers:
-        project.layers.release(layer)
+    assert len({stack.folders for stack in layers}) == 3
+    for stack in layers:
+        project.layers.release(stack)
 
 
-async def test_what_an_earlier_process_left_is_thrown_away(project: Project) -> None:
-    layer = await project.layers.use(project.base)
+async def test_layers_of_an_earlier_process_are_discarded(project: Project) -> None:
+    stack = await project.layers.use(project.base)
     left = project.folder / "layers" / "99"
     left.mkdir()
     project.layers.sweep()
-    assert list((project.folder / "layers").iterdir()) == list(layer.folders)
+    assert list((project.folder / "layers").iterdir()) == list(stack.folders)
     assert len(list((project.folder / "trash").iterdir())) == 1
     project.trash.empty()
     assert list((project.folder / "trash").iterdir()) == []
