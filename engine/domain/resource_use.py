@@ -1,7 +1,6 @@
 """What the swarm and its agents use of the machine, and how much the governor allows."""
 
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from engine.domain.types import Micros
 
@@ -58,12 +57,3 @@ class AgentUse(Struct, frozen=True):
     gate_s: float = 0.0
     lock_s: float = 0.0
     build_s: float = 0.0
-
-    def __add__(self, other: "AgentUse") -> "AgentUse":
-        return AgentUse(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
-
-    @property
-    def contention(self) -> float:
-        """How much of the builds' time was spent waiting, in percent, at most 100."""
-        spent = self.gate_s + self.build_s
-        return min(100.0, 100.0 * (self.gate_s + self.lock_s) / spent) if spent > 0 else 0.0

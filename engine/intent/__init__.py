@@ -1,1 +1,1 @@
-"""The text that a person owns: lint, review, watching its file, the effects of a change."""
+"""The text that a person owns: lint, review, watching its file."""

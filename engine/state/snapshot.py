@@ -178,11 +178,6 @@ class Snapshot:
         """The share of `SNAPSHOT` checks of trunk that failed; None before the first."""
         return self.snapshots_failed / self.snapshots if self.snapshots else None
 
-    def error_rate_of(self, newest: int) -> float | None:
-        """The error rate of this many of the newest checks; None before the first."""
-        marks = list(self.marks)[-newest:]
-        return sum(not mark.passed for mark in marks) / len(marks) if marks else None
-
     @property
     def red(self) -> bool:
         """Whether the newest `SNAPSHOT` check of trunk failed."""
@@ -232,10 +227,6 @@ class Snapshot:
     def priority(self, task: Task) -> int:
         """A task's priority, including what was added for the subtrees it is in."""
         return task.spec.priority + sum(above.priority for above in self.ancestors(task.planner))
-
-    def use_of(self, agent: AgentId) -> AgentUse:
-        """What the commands of the agent and of all below it use."""
-        return sum((self.uses[each.id] for each in self.subtree(agent) if each.id in self.uses), AgentUse())
 
     def open_tasks(self, planner: AgentId) -> list[Task]:
         """The planner's own tasks that have not ended, oldest first."""

@@ -13,8 +13,7 @@ from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus, SwarmError
 from engine.domain.events import Event
 from engine.domain.settings import Settings, SwarmSettings
-from engine.domain.types import AgentPath, Intent, ModelName, TaskState
-from engine.intent.effects import intent_effects
+from engine.domain.types import AgentPath, Intent, ModelName, Role, TaskState
 from engine.intent.file_watcher import LOOK_S, MOST, IntentFileWatcher
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
@@ -66,15 +65,15 @@ def changed_run(events: list[Event]) -> tuple[Swarm, simulated.World]:
         running = asyncio.ensure_future(swarm.run())
         await until(swarm, lambda s: len(s.snapshot.tasks) == 3)
         await swarm.submit(SubmitIntent("Do it.\nAnd more."))
-        behind = intent_effects(swarm.snapshot)[0].behind
+        behind = [task for task in swarm.snapshot.tasks.values() if not task.ended and task.intent == 1]
         assert len(behind) == 3, "right after the change everything runs on the older version"
         await until(swarm, lambda s: len(s.snapshot.tasks) == 5 and s.snapshot.task_counts[TaskState.CANCELLED] == 2)
-        first, second = intent_effects(swarm.snapshot)
-        titles = {task.id: task.spec.title for task in swarm.snapshot.tasks.values()}
-        assert [titles[id] for id in first.behind] == ["kept"]
-        assert sorted(titles[id] for id in second.moot) == ["moot left", "moot root"]
-        assert second.planners == ("root", "root/left")
-        assert (first.planners, second.behind) == ((), ())
+        s = swarm.snapshot
+        assert [task.spec.title for task in s.tasks.values() if not task.ended and task.intent == 1] == ["kept"]
+        moot = [task.spec.title for task in s.tasks.values() if task.cancelled_under == 2 > task.intent]
+        assert sorted(moot) == ["moot left", "moot root"]
+        planners = [agent for agent in s.agents.values() if agent.role is Role.PLANNER and not agent.ended]
+        assert {agent.path: agent.intent for agent in planners} == {"root": 2, "root/left": 2}
         await swarm.submit(SetWorkers(4))
         outcome = await running
         assert outcome.status is ExitStatus.DONE

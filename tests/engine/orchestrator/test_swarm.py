@@ -435,7 +435,7 @@ def test_a_build_that_waits_at_the_gate_says_so_and_the_governors_limit_is_recor
         gate = BuildGate(("make*",), "1", clock)
         settings = Settings()
         swarm = fresh(w, settings, gate=gate, governor=LoadGovernor(settings, lambda: 3, gate))
-        w.meters.used = {AgentId("a1"): AgentUse(memory=7, gate_s=3.0, build_s=1.0)}
+        w.meters.used = used = {AgentId("a1"): AgentUse(memory=7, gate_s=3.0, build_s=1.0)}
         outcome = asyncio.ensure_future(swarm.run())
         while not [agent for agent in swarm.snapshot.agents.values() if "waits at the build gate" in agent.doing]:
             await clock.sleep(0.1)
@@ -444,7 +444,7 @@ def test_a_build_that_waits_at_the_gate_says_so_and_the_governors_limit_is_recor
         assert swarm.snapshot.load_limit is not None
         assert swarm.snapshot.load_limit.workers == 0
         assert "free on the state folder's disk" in swarm.snapshot.load_limit.reason
-        assert swarm.snapshot.uses[AgentId("a1")].contention == 75.0
+        assert swarm.snapshot.uses == used
         w.meters.current = simulated.PLENTY
         assert (await outcome).status is ExitStatus.DONE
         waited = sorted(e.body.gate_wait_s for e in w.journal.surviving() if e.kind == "tool_finished" and e.task)
