@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 
 import prompts as prompt_files
-from engine.agents.prompts import Prompts
 from engine.control.server import ControlServer, Status
 from engine.domain import events as e
 from engine.domain.commands import Command
@@ -44,6 +43,7 @@ from engine.runs.create import new_run
 from engine.runs.folder import RunFolder
 from engine.runs.lock import RunLock
 from engine.runs.log import RunLog
+from engine.runtime.prompts import Prompts
 from engine.sandbox.removal import delete_tree
 from engine.state.snapshot import Snapshot
 from engine.system import SortableIds, SystemClock, SystemRandomness

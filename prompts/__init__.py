@@ -1,1 +1,1 @@
-"""The text files that tell each agent who it is; loaded by engine.agents.prompts."""
+"""The text files that tell each agent who it is; loaded by engine.runtime.prompts."""

@@ -20,7 +20,7 @@ from tui.cli import APP, COMMANDS, CommandLine
 
 TOP = Path(__file__).parent.parent
 PURE = ("engine/domain", "engine/state", "engine/policy")
-LOGIC = ("engine/ports", "engine/agents", "engine/tools", "engine/orchestrator")
+LOGIC = ("engine/ports", "engine/runtime", "engine/agents", "engine/tools", "engine/orchestrator")
 """Sees the world through ports."""
 HEAVY = (
     "textual",

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from engine.agents import cancellation, landing, outcomes
 from engine.agents.handoffs import engine_text
-from engine.agents.host import AttemptFailed, BudgetSpent, Host
 from engine.agents.loop import Loop
 from engine.agents.markdown import bullets
 from engine.agents.openings import repair_opening, task_opening
@@ -38,6 +37,7 @@ from engine.domain.types import (
 )
 from engine.domain.units import duration_s
 from engine.ports.protocols import LandResult, WorkspaceLost
+from engine.runtime.host import AttemptFailed, BudgetSpent, Host
 from engine.tools.tool import Answer, refused
 
 OWN_RESOLUTIONS = 2

@@ -3,10 +3,10 @@
 from msgspec.structs import replace
 
 from engine.agents import handoffs
-from engine.agents.host import RunContext
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import Agent, AgentId, AgentState, Role, Task, TaskState
+from engine.runtime.host import RunContext
 
 
 def cancelled(run: RunContext, agent: Agent, reason: str, intent: int = 0) -> tuple[Draft, ...]:

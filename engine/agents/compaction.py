@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from engine.agents.host import AttemptFailed, BudgetSpent
-from engine.agents.inbox import readable
 from engine.agents.openings import pinned
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.types import InboxMessage, Usage
 from engine.domain.utf8 import clean
+from engine.runtime.host import AttemptFailed, BudgetSpent
+from engine.runtime.inbox import readable
 
 FULL = 0.85
 """Share of the model's context window at which the conversation is compacted."""

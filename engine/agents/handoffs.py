@@ -1,7 +1,5 @@
 """Delivers handoffs: each is recorded together with the message that brings it to the planner above."""
 
-from engine.agents.host import RunContext
-from engine.agents.inbox import message_to
 from engine.agents.markdown import bullets, quoted, sections
 from engine.domain import events as e
 from engine.domain.events import Draft
@@ -18,6 +16,8 @@ from engine.domain.types import (
     Task,
 )
 from engine.policy.hotspots import newly_hot
+from engine.runtime.host import RunContext
+from engine.runtime.inbox import message_to
 
 HOT_FILES_NAMED = 5
 """The most files with repeated conflicts that one message names."""

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterable
 
-from engine.agents.host import Host, RunContext
 from engine.agents.markdown import bullets
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
@@ -11,6 +10,7 @@ from engine.domain.commit_message import commit_message
 from engine.domain.events import Draft
 from engine.domain.types import AgentId, CommitId, HandoffText, Landing, LandingId, LandingState, Task
 from engine.ports.protocols import LandResult, Workspace, WorkspaceError
+from engine.runtime.host import Host, RunContext
 
 MARKER = b"<<<<<<< trunk"
 YOURS = ".swarm/yours"

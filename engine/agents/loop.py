@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 from engine.agents.compaction import Compaction
 from engine.agents.conversation_log import Conversation
-from engine.agents.host import AttemptFailed, Host
 from engine.agents.nudges import Nudges
-from engine.agents.prompts import Prompt
 from engine.agents.sanitising import sanitised
 from engine.agents.tool_calls import ToolCalls
 from engine.agents.tool_context import AgentToolContext
@@ -15,6 +13,8 @@ from engine.domain import events as e
 from engine.domain.conversation import StopReason, ToolCall, Turn
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.types import AgentState
+from engine.runtime.host import AttemptFailed, Host
+from engine.runtime.prompts import Prompt
 from engine.tools.tool import refused
 
 

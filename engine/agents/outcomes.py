@@ -4,13 +4,13 @@ from msgspec.structs import replace
 
 from engine.agents import cancellation
 from engine.agents.handoffs import delivered, engine_text
-from engine.agents.host import RunContext
 from engine.agents.landing import landing_of
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import AgentState, HandoffText, Task, TaskState
 from engine.policy.scope import strays
 from engine.ports.protocols import LandResult
+from engine.runtime.host import RunContext
 
 LOSSES = 10
 """How often a task may be lost with its agent or the program; then it fails, as it may well be the cause."""

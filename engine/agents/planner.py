@@ -5,7 +5,6 @@ from msgspec.structs import replace
 from engine.agents import cancellation
 from engine.agents.conversation_log import Conversation
 from engine.agents.handoffs import slice_delivered
-from engine.agents.host import AttemptFailed, Host
 from engine.agents.loop import Loop
 from engine.agents.openings import ended, intent_opening, pinned, slice_opening
 from engine.agents.spawning import repository_notes
@@ -16,6 +15,7 @@ from engine.domain.events import Draft
 from engine.domain.types import Agent, AgentId, AgentState, HandoffStatus, HandoffText, Pathology, Usage
 from engine.policy.pathologies import found
 from engine.ports.protocols import WorkspaceLost
+from engine.runtime.host import AttemptFailed, Host
 from engine.tools.tool import Answer, faulted, refused
 
 RESTARTS = 2

@@ -4,8 +4,6 @@ import asyncio
 
 from msgspec.structs import replace
 
-from engine.agents.host import RunRecorder
-from engine.agents.inbox import message_to
 from engine.agents.markdown import bullets
 from engine.domain import events as e
 from engine.domain.events import Draft
@@ -26,6 +24,8 @@ from engine.domain.types import (
 from engine.policy.bisection import trace
 from engine.policy.completion import Verdict
 from engine.ports.protocols import Checker, Trunk, WorkspaceLost
+from engine.runtime.host import RunRecorder
+from engine.runtime.inbox import message_to
 
 LANDINGS_PER_FIXUP = 20
 """Landings that allow one more fixup than the settings do, while trunk stays red."""

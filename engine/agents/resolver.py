@@ -1,7 +1,6 @@
 """The resolver: a fresh agent that resolves a conflict after the change's own worker has failed to."""
 
 from engine.agents import landing, outcomes
-from engine.agents.host import AttemptFailed, Host
 from engine.agents.markdown import bullets
 from engine.agents.openings import conflict_opening
 from engine.agents.spawning import repository_notes, spawned, task_loop
@@ -11,6 +10,7 @@ from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.events import Draft
 from engine.domain.types import AgentState, CommitId, HandoffStatus, HandoffText, LandingState, Role, Task, TaskId
 from engine.ports.protocols import Workspace, WorkspaceError, WorkspaceLost
+from engine.runtime.host import AttemptFailed, Host
 from engine.tools.tool import Answer, refused
 
 TRIES = 4

@@ -2,12 +2,12 @@
 
 import msgspec
 
-from engine.agents.prompts import Prompts
 from engine.domain.conversation import Block, Message, Text, ToolCall, Turn
 from engine.domain.masking import marks_in
 from engine.domain.types import CallId
 from engine.domain.utf8 import clean
 from engine.ports.protocols import Ids
+from engine.runtime.prompts import Prompts
 from engine.tools.tool import Answer, Tool, refused
 
 TOOL_NAME = 100

@@ -1,9 +1,9 @@
 """Sets up new agents for tasks: their place in the tree, their model, their loop, and the repository's notes."""
 
-from engine.agents.host import Host
 from engine.agents.loop import Loop
 from engine.agents.tool_context import AgentToolContext
 from engine.domain.types import Agent, AgentId, AgentPath, AgentState, CommitId, Role, Task
+from engine.runtime.host import Host
 
 NOTES = ("AGENTS.md", "CLAUDE.md")
 """Files with a repository's notes for agents; the first one that exists is used."""

@@ -4,7 +4,6 @@ import asyncio
 
 import msgspec
 
-from engine.agents.host import AttemptFailed
 from engine.agents.nudges import Nudges
 from engine.agents.sanitising import masked_key
 from engine.agents.tool_context import AgentToolContext
@@ -14,6 +13,7 @@ from engine.domain.conversation import ToolCall
 from engine.domain.types import ToolCallState
 from engine.domain.utf8 import clean
 from engine.ports.protocols import WorkspaceError
+from engine.runtime.host import AttemptFailed
 from engine.tools.tool import Answer, Tool, refused
 
 

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from engine.agents.cancellation import cancelled
-from engine.agents.host import Host
-from engine.agents.inbox import message_to
 from engine.domain.events import AgentStateChanged, Draft, Rescoped
 from engine.domain.types import Agent, AgentId, AgentState, CommitId, HandoffText, MessageSource, Role
 from engine.domain.units import duration_s
 from engine.ports.protocols import Output, Workspace
+from engine.runtime.host import Host
+from engine.runtime.inbox import message_to
 from engine.tools.tool import Answer
 
 HandOff = Callable[[HandoffText], Awaitable[Answer]]

@@ -1,14 +1,14 @@
 """One agent's transcript: its conversation, the reminders for its next turn, and the events it records."""
 
 from engine.agents.conversation_log import Conversation
-from engine.agents.host import Host
-from engine.agents.inbox import joined
-from engine.agents.prompts import Prompt
 from engine.domain import events as e
 from engine.domain.conversation import Request
 from engine.domain.events import Draft
 from engine.domain.types import Agent, AgentId, InboxMessage
 from engine.domain.utf8 import clean
+from engine.runtime.host import Host
+from engine.runtime.inbox import joined
+from engine.runtime.prompts import Prompt
 
 
 class Transcript:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 
 import prompts as prompt_files
-from engine.agents.prompts import Prompts
 from engine.domain.conversation import Message, Request, Text
 from engine.domain.settings import Settings
 from engine.domain.types import Usage
 from engine.models.standalone import standalone_model
+from engine.runtime.prompts import Prompts
 from engine.system import SystemClock, SystemRandomness
 
 MOST = 12

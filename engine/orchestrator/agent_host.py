@@ -1,18 +1,18 @@
 """What agents get from the running swarm, put together from its parts."""
 
-from engine.orchestrator.deadlines import Deadlines
-from engine.orchestrator.freezer import Freezer
-from engine.orchestrator.live_text import LiveText
-from engine.orchestrator.mailboxes import Mailboxes
-from engine.orchestrator.model_calls import ModelCalls
-from engine.orchestrator.pauses import Pauses
-from engine.orchestrator.recorder import EventRecorder
 from engine.ports.world import World
+from engine.runtime.deadlines import Deadlines
+from engine.runtime.freezer import Freezer
+from engine.runtime.live_text import LiveText
+from engine.runtime.mailboxes import Mailboxes
+from engine.runtime.model_calls import ModelCalls
+from engine.runtime.pauses import Pauses
+from engine.runtime.recorder import EventRecorder
 from engine.tools.toolbox import Toolbox
 
 
 class AgentHost:
-    """Implements agents.host.Host by handing each call to the part of the swarm that owns it."""
+    """Implements runtime.host.Host by handing each call to the part of the swarm that owns it."""
 
     def __init__(
         self,

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from engine.agents.host import RunContext
 from engine.agents.reconciler import Reconciler
 from engine.domain import events as e
 from engine.domain.events import Event
 from engine.domain.types import TaskKind
 from engine.domain.units import duration_s
 from engine.policy.completion import Verdict
+from engine.runtime.host import RunContext
 
 
 class CheckSchedule:

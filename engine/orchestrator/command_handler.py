@@ -3,13 +3,13 @@
 import difflib
 
 from engine.agents.cancellation import cancelled
-from engine.agents.host import RunContext
-from engine.agents.inbox import message_to
 from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Draft
 from engine.domain.types import Agent, AgentPath, AgentState, HandoffId, Intent, MessageSource, Role, RunState
+from engine.runtime.host import RunContext
+from engine.runtime.inbox import message_to
 
 
 def drafts_for(run: RunContext, command: c.Command) -> tuple[Draft, ...]:

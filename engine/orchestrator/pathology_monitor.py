@@ -5,8 +5,6 @@ It tells the nearest planner that can act on it.
 
 from collections.abc import Callable
 
-from engine.agents.host import RunRecorder
-from engine.agents.inbox import message_to
 from engine.agents.markdown import bullets
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
@@ -26,6 +24,8 @@ from engine.domain.types import (
 )
 from engine.policy.pathologies import BARREN_LIMITED, BARREN_NUDGED, Symptom, barren_in_a_row, found
 from engine.policy.scope import strays
+from engine.runtime.host import RunRecorder
+from engine.runtime.inbox import message_to
 
 SHARED_BY = 4
 """Agents that must meet a failure within an hour before a planner is told."""

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from engine.agents.host import RunRecorder
 from engine.domain import events as e
 from engine.domain.errors import SwarmError
 from engine.domain.events import Draft, Event
 from engine.ports.protocols import Trunk
+from engine.runtime.host import RunRecorder
 
 PUBLISH_S = 2.0
 """The least time between two writes to the person's repo, in seconds."""

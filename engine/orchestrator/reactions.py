@@ -10,12 +10,12 @@ from engine.domain import events as e
 from engine.domain.events import Event
 from engine.domain.types import AgentState
 from engine.orchestrator.check_schedule import CheckSchedule
-from engine.orchestrator.live_text import LiveText
-from engine.orchestrator.mailboxes import Mailboxes
 from engine.orchestrator.pathology_monitor import PathologyMonitor
-from engine.orchestrator.pauses import Pauses
 from engine.orchestrator.publisher import Publisher
 from engine.orchestrator.supervisor import Supervisor
+from engine.runtime.live_text import LiveText
+from engine.runtime.mailboxes import Mailboxes
+from engine.runtime.pauses import Pauses
 
 Reaction = Callable[[Event, Any], None]
 """Gets an event and its body. It only notes what there is to do: it returns at once and records nothing."""

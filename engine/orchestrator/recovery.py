@@ -1,13 +1,13 @@
 """Recovery: what a new process does with the landings, tasks and agents that the last one left unfinished."""
 
 from engine.agents import cancellation, outcomes
-from engine.agents.host import Host
 from engine.agents.outcomes import attempt_lost
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.patch import parse_patch
 from engine.domain.types import AgentState, LandingState, Role, TaskState
 from engine.ports.protocols import LandResult
+from engine.runtime.host import Host
 
 
 async def recover(host: Host, crashed: bool) -> None:

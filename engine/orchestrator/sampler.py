@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from engine.agents.host import RunRecorder
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.ports.machine import Governor
 from engine.ports.protocols import Meters
+from engine.runtime.host import RunRecorder
 
 SAMPLE_S = 5.0
 """Seconds between two resource samples."""

@@ -6,7 +6,6 @@ from functools import partial
 
 from engine.agents.attempt import Attempt, MachineTrouble
 from engine.agents.conversation_log import Conversation
-from engine.agents.host import Host
 from engine.agents.planner import Planner
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
@@ -17,6 +16,7 @@ from engine.policy.completion import Activity
 from engine.policy.scheduling import next_task
 from engine.ports.machine import Governor
 from engine.ports.protocols import Journal
+from engine.runtime.host import Host
 
 Work = Callable[[], Coroutine[None, None, None]]
 

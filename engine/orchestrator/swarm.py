@@ -2,7 +2,6 @@
 
 import asyncio
 
-from engine.agents.prompts import Prompts
 from engine.agents.reconciler import Reconciler
 from engine.domain import commands as c
 from engine.domain import events as e
@@ -12,24 +11,25 @@ from engine.domain.settings import Settings
 from engine.domain.types import ROOT, AgentId, CommitId, RunState
 from engine.orchestrator import recovery
 from engine.orchestrator.agent_host import AgentHost
-from engine.orchestrator.budget_enforcer import BudgetEnforcer
 from engine.orchestrator.check_schedule import CheckSchedule
 from engine.orchestrator.command_handler import drafts_for
-from engine.orchestrator.deadlines import Deadlines
-from engine.orchestrator.freezer import Freezer
-from engine.orchestrator.live_text import LiveText
-from engine.orchestrator.mailboxes import Mailboxes
-from engine.orchestrator.model_calls import ModelCalls
 from engine.orchestrator.pathology_monitor import PathologyMonitor
-from engine.orchestrator.pauses import ACTIVE, Pauses
 from engine.orchestrator.publisher import Publisher
 from engine.orchestrator.reactions import reactions
-from engine.orchestrator.recorder import EventRecorder
 from engine.orchestrator.sampler import Sampler
 from engine.orchestrator.supervisor import Supervisor
 from engine.policy import completion
 from engine.policy.completion import Outcome, Verdict
 from engine.ports.world import World
+from engine.runtime.budget_enforcer import BudgetEnforcer
+from engine.runtime.deadlines import Deadlines
+from engine.runtime.freezer import Freezer
+from engine.runtime.live_text import LiveText
+from engine.runtime.mailboxes import Mailboxes
+from engine.runtime.model_calls import ModelCalls
+from engine.runtime.pauses import ACTIVE, Pauses
+from engine.runtime.prompts import Prompts
+from engine.runtime.recorder import EventRecorder
 from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
 

@@ -9,13 +9,13 @@ import msgspec
 from msgspec import Struct
 
 import prompts as prompt_files
-from engine.agents.prompts import Prompts
 from engine.domain.conversation import Block, Message, Request, StopReason, Text, ToolAnswer, ToolCall, ToolSpec
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import Settings
 from engine.domain.types import Usage
 from engine.journal.readonly_sql import BadQuery, ReadOnlySql
 from engine.models.standalone import StandaloneModel, standalone_model
+from engine.runtime.prompts import Prompts
 from engine.system import SystemClock, SystemRandomness
 
 STEPS = 24

@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import prompts as prompt_files
-from engine.agents.prompts import Prompts
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.resource_use import LoadLimit, Sample
@@ -16,6 +15,7 @@ from engine.domain.types import Intent, ModelName, Role, RunId
 from engine.orchestrator.swarm import Swarm
 from engine.policy.completion import Outcome
 from engine.ports.world import World
+from engine.runtime.prompts import Prompts
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox

@@ -13,8 +13,8 @@ from engine.agents.conversation_log import Conversation
 from engine.domain import events as e
 from engine.domain.types import CommitId, TaskId
 from engine.orchestrator import recovery
-from engine.orchestrator.budget_enforcer import BudgetEnforcer
 from engine.orchestrator.supervisor import Supervisor
+from engine.runtime.budget_enforcer import BudgetEnforcer
 from engine.state.fold.table import FOLDS
 from tests.simulated import exploring
 from tests.simulated.exploring import BrokenError, explore, explore_plan, owed, planned, undisturbed

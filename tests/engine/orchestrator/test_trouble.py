@@ -12,9 +12,9 @@ from engine.domain.events import AgentStateChanged, Draft, Warned
 from engine.domain.lifecycle import IllegalTransition
 from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
 from engine.domain.types import AgentPath, AgentState, LandingState, ModelName, RunState, TaskState, Usage
-from engine.orchestrator.model_calls import OUTAGE_MOST
 from engine.orchestrator.swarm import Swarm
 from engine.policy.completion import Outcome
+from engine.runtime.model_calls import OUTAGE_MOST
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, turns, writes
 from tests.engine.steering import kind, landing_script, steered

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 import prompts as prompt_files
-from engine.agents.prompts import Prompts
 from engine.domain import events as e
 from engine.domain import types as t
 from engine.domain.collisions import LARGE, MANY, Tries
@@ -23,6 +22,7 @@ from engine.domain.types import LandingState, ModelName
 from engine.journal.writer import SqliteJournal
 from engine.policy.hotspots import hottest, large, newly_hot, tries_below
 from engine.reports.report import report_of
+from engine.runtime.prompts import Prompts
 from engine.state.snapshot import Snapshot
 from tests import simulated
 from tests.engine.journal.stories import Story, story

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from engine.agents.host import RunRecorder
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
 from engine.domain.types import AgentId, AgentState, Role, RunState
-from engine.orchestrator.budget_enforcer import BudgetEnforcer
-from engine.orchestrator.deadlines import Deadlines
+from engine.runtime.budget_enforcer import BudgetEnforcer
+from engine.runtime.deadlines import Deadlines
+from engine.runtime.host import RunRecorder
 
 ACTIVE = (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
 """The states of an agent between two safe points."""

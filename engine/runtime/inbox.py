@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from engine.agents.host import RunContext
 from engine.domain.events import Draft, MessageQueued
 from engine.domain.types import AgentId, HandoffId, InboxMessage, MessageId, MessageSource, TaskId
+from engine.runtime.host import RunContext
 
 
 def message_to(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.agents.prompts import Prompts
 from engine.domain.errors import SwarmError
 from engine.domain.types import Role
+from engine.runtime.prompts import Prompts
 from tests.engine.swarms import PROMPTS, TOOLBOX
 
 WRITING = {"write_file", "edit_file"}

@@ -3,13 +3,13 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from engine.agents.prompts import Prompts
 from engine.domain.conversation import Request, Turn
 from engine.domain.masking import Mask
 from engine.domain.settings import Settings
 from engine.domain.types import AgentId
 from engine.ports.machine import Gate
 from engine.ports.protocols import Clock, Ids, Models, Recorder, Trunk, Workspace, Workspaces
+from engine.runtime.prompts import Prompts
 from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
 

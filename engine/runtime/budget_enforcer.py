@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from engine.agents.host import RunRecorder
-from engine.agents.inbox import message_to
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.spending import RUN, Mark, Part, of_role, parts_of
 from engine.domain.types import Agent, AgentId, MessageSource, Role, TaskId
 from engine.policy.budget import budget_statuses, is_held, is_reached, reached, task_budget_status
+from engine.runtime.host import RunRecorder
+from engine.runtime.inbox import message_to
 
 
 class BudgetEnforcer:

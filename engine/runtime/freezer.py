@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from engine.agents.host import RunRecorder
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import AgentId, AgentState
-from engine.orchestrator.deadlines import Deadlines
 from engine.ports.machine import Gate
 from engine.ports.protocols import Workspace, WorkspaceLost
+from engine.runtime.deadlines import Deadlines
+from engine.runtime.host import RunRecorder
 
 
 class _Running:

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
-from engine.agents.prompts import Prompts
 from engine.domain.events import Draft, Event
 from engine.domain.settings import Settings
 from engine.ports.world import World
+from engine.runtime.prompts import Prompts
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 
 
 class EventRecorder:
-    """Implements agents.host.RunRecorder. It owns the snapshot: nothing else changes it."""
+    """Implements runtime.host.RunRecorder. It owns the snapshot: nothing else changes it."""
 
     def __init__(self, world: World, settings: Settings, prompts: Prompts, snapshot: Snapshot, epoch: int) -> None:
         self.snapshot, self.settings, self.prompts = snapshot, settings, prompts
