@@ -1,1 +1,1 @@
-"""The trunk, the copies that agents work in, the green branch and diffs."""
+"""The git side of a run: the user's repository, trunk and landings, workspaces, the check."""

@@ -1,8 +1,8 @@
-"""Landing: from finished copies to acknowledged landings, beside what a person's own scripts would do.
+"""Landing: from finished workspaces to acknowledged landings, compared with scripts that use git directly.
 
-Run with `python -m tests.bench landing [--landings N] [--files N] [--workers N,N]`. The ways work on one project, one
-after the other, with the same kinds of changes: some to a file of its own, some to a file that others change as well
-(elsewhere in it, or in the same line: a true conflict). All of the engine is real: copies, trunk, journal, snapshot.
+Run with `python -m tests.bench landing [--landings N] [--files N] [--workers N,N]`. All ways land the same kinds of
+changes in one project, one way after the other: most change a file of their own, some a file that others change too,
+in another line or in the same one (a merge conflict). The engine is real: workspaces, trunk, journal, snapshot.
 """
 
 import argparse
@@ -70,9 +70,9 @@ from tests.simulated.time import SimulatedClock
 IN_A_FOLDER = 25
 TASKS_OF_A_PLANNER = 100
 CONFLICTING, BESIDE, NEW, GONE = 0.05, 0.05, 0.10, 0.02
-"""Shares of the changes: the same line as another's, another line of the same file, a new file, a file removed."""
+"""Shares of the changes: the same line as another one, another line of the same file, a new file, a deleted file."""
 CHECKED = 1_000
-"""Landings whose verdict and tree are compared with git's own merge, beside all conflicts."""
+"""Landings whose outcome and tree are compared with git's own merge, besides all conflicts."""
 MODEL = ModelName("rehearsal:load")
 
 
@@ -99,23 +99,23 @@ def make_project(folder: Path, files: int) -> None:
 
 
 class Work(msgspec.Struct, frozen=True):
-    """One change: a file's whole new text by path (None: removed)."""
+    """One change: the new text of files by path (None: deleted)."""
 
     files: dict[str, str | None]
 
 
 def changes(count: int, files: int, seed: int) -> list[Work]:
-    """So many changes, each a task's work, in the order in which they are finished."""
+    """The changes of `count` tasks, in the order in which the tasks finish."""
     chance = random.Random(seed)
-    fought_over = [files - 1 - number for number in range(max(1, files // 500))]
-    shared = [files - len(fought_over) - 1 - number for number in range(max(1, files // 50))]
-    own = list(range(files - len(shared) - len(fought_over)))
+    contested = [files - 1 - number for number in range(max(1, files // 500))]
+    shared = [files - len(contested) - 1 - number for number in range(max(1, files // 50))]
+    own = list(range(files - len(shared) - len(contested)))
     chance.shuffle(own)
     made = []
     for number in range(count):
         kind = chance.random()
         if kind < CONFLICTING:
-            made.append(Work({path_of(file := chance.choice(fought_over)): content(file, [(3, f"# by {number}")])}))
+            made.append(Work({path_of(file := chance.choice(contested)): content(file, [(3, f"# by {number}")])}))
         elif kind < CONFLICTING + BESIDE:
             line = 6 + 2 * chance.randrange(12)
             made.append(Work({path_of(file := chance.choice(shared)): content(file, [(line, f"# line {line}")])}))
@@ -139,15 +139,15 @@ def write(folder: Path, work: Work) -> None:
         elif path.exists():
             path.unlink()
         else:
-            os.mknod(path, 0o020000, os.makedev(0, 0))  # a whiteout: how an overlay says that a file is gone
+            os.mknod(path, 0o020000, os.makedev(0, 0))  # a whiteout: how an overlay marks a deleted file
 
 
-# --- by hand ---------------------------------------------------------------------------------------------------
+# --- with scripts ----------------------------------------------------------------------------------------------
 
 
-def by_hand(folder: Path, source: Path, works: list[Work], workers: int) -> dict[str, float | int]:
-    """Each worker has a clone and does `git commit`, `git pull --rebase`, `git push` until it is through."""
-    bare = folder / "by-hand.git"
+def with_scripts(folder: Path, source: Path, works: list[Work], workers: int) -> dict[str, float | int]:
+    """Each worker has a clone, and repeats `git commit`, `git pull --rebase` and `git push` until the push succeeds."""
+    bare = folder / "with-scripts.git"
     git(folder, "clone", "-q", "--bare", str(source), str(bare))
     clones = []
     for number in range(workers):
@@ -156,11 +156,11 @@ def by_hand(folder: Path, source: Path, works: list[Work], workers: int) -> dict
     before = size_kb(bare)
     took: list[float] = []
     conflicts = 0
-    left = iter(works)
+    remaining = iter(works)
 
-    def work_off(clone: Path) -> None:
+    def land_remaining(clone: Path) -> None:
         nonlocal conflicts
-        for work in left:
+        for work in remaining:
             write(clone, work)
             start = time.perf_counter()
             git(clone, "add", "-A")
@@ -178,15 +178,15 @@ def by_hand(folder: Path, source: Path, works: list[Work], workers: int) -> dict
 
     start = time.perf_counter()
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(work_off, clones))
+        list(pool.map(land_remaining, clones))
     return figures(took, time.perf_counter() - start, conflicts, size_kb(bare) - before)
 
 
 # --- the engine ------------------------------------------------------------------------------------------------
 
 
-class Watched(GitTrunk):
-    """The trunk as it is, with what was offered to it and what became of it."""
+class RecordingTrunk(GitTrunk):
+    """The engine's trunk; records each change and its result."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -198,25 +198,25 @@ class Watched(GitTrunk):
         return result
 
 
-class ByProcesses(Watched):
-    """The trunk without groups: git's own merge for each landing, process by process."""
+class TrunkWithoutGroups(RecordingTrunk):
+    """Lands each change on its own, with git's own merge."""
 
     async def _land_group(self, tip: CommitId, requests: list[LandingRequest]) -> list[LandingRequest]:
         return requests
 
 
 class Engine:
-    """A run of real parts, brought to the moment at which workers have finished."""
+    """A run made of real parts, in the state when all workers have finished."""
 
-    def __init__(self, swarm: Swarm, trunk: Watched, workspaces: WorkspacePool, journal: SqliteJournal) -> None:
+    def __init__(self, swarm: Swarm, trunk: RecordingTrunk, workspaces: WorkspacePool, journal: SqliteJournal) -> None:
         self.swarm, self.trunk, self.workspaces, self.journal = swarm, trunk, workspaces, journal
         self.finished: list[tuple[TaskId, AgentToolContext]] = []
         self.took: list[float] = []
 
     @classmethod
-    async def make(cls, folder: Path, source: Path, kind: type[Watched]) -> "Engine":
+    async def make(cls, folder: Path, source: Path, kind: type[RecordingTrunk]) -> "Engine":
         trunk = await kind.create(folder, await inspect_repo(source), RunId("r-1"))
-        assert isinstance(trunk, Watched)
+        assert isinstance(trunk, RecordingTrunk)
         settings = Settings()
         workspaces = await open_workspaces(
             folder / "workspaces", trunk.git_dir, settings.sandbox, trunk.base, trunk.pending
@@ -238,9 +238,9 @@ class Engine:
         return cls(Swarm(world, settings, PROMPTS, TOOLBOX, Snapshot(), 1), trunk, workspaces, journal)
 
     async def prepare(self, works: list[Work]) -> None:
-        """Have each change stand finished in a copy of its own, all made at the run's base.
+        """Put each change into a workspace of its own at the run's base.
 
-        Only the first copy is opened. The others are like it but for the folder that holds what was changed.
+        Only the first workspace is opened. The others are copies of it that have another folder of changes.
         """
         swarm = self.swarm
         first = await self.workspaces.open(AgentId("first"), self.trunk.base)
@@ -259,20 +259,20 @@ class Engine:
             changed = first.copy.folder / "changed" / str(number)
             workspace.copy = structs.replace(first.copy, changed=changed, stamps=None)
             write(changed, work)
-            # What an agent is handed back of a conflict is not timed: it is the cost of its copy.
+            # Handing a conflict back to its agent is not timed: it is a cost of workspaces.
             workspace.read_file, workspace.advance = _no_file, _no_advance  # type: ignore[method-assign]
             context._workspace = workspace
             self.finished.append((task.id, context))
         await swarm.durable(swarm.record(Draft(e.Warned("all have finished"))))
 
     async def land_all(self, workers: int) -> float:
-        """Land what has finished, so many at once; the seconds until all is acknowledged."""
-        left = iter(self.finished)
+        """Land everything, `workers` changes at a time; returns the seconds until all is acknowledged."""
+        remaining = iter(self.finished)
 
-        async def work_off() -> None:
+        async def land_remaining() -> None:
             swarm = self.swarm
             text = HandoffText(HandoffStatus.DONE, "Done as said, with a sentence or two about it.")
-            for task, context in left:
+            for task, context in remaining:
                 start = time.perf_counter()
                 result = await landing.offer(swarm.host, swarm.snapshot.tasks[task], context, text)
                 if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
@@ -283,7 +283,7 @@ class Engine:
                 self.took.append(time.perf_counter() - start)
 
         start = time.perf_counter()
-        await asyncio.gather(*(work_off() for _ in range(workers)))
+        await asyncio.gather(*(land_remaining() for _ in range(workers)))
         return time.perf_counter() - start
 
     async def close(self) -> None:
@@ -304,7 +304,7 @@ async def _no_advance(commit: CommitId, base: CommitId) -> None:
 
 
 async def by_engine(
-    folder: Path, source: Path, works: list[Work], workers: int, kind: type[Watched], sample: int
+    folder: Path, source: Path, works: list[Work], workers: int, kind: type[RecordingTrunk], sample: int
 ) -> dict[str, float | int]:
     await asyncio.to_thread(folder.mkdir)
     engine = await Engine.make(folder, source, kind)
@@ -312,7 +312,7 @@ async def by_engine(
         await engine.prepare(works)
         before = size_kb(engine.trunk.git_dir)
         gc.collect()
-        gc.freeze()  # the prepared copies are the bench's, not the engine's
+        gc.freeze()  # the prepared workspaces belong to the bench, not to the engine
         cpu = cpu_s()
         seconds = await engine.land_all(workers)
         cpu = cpu_s() - cpu
@@ -332,32 +332,32 @@ async def by_engine(
 
 
 def compare(engine: Engine, sample: int) -> tuple[int, int]:
-    """How many landings were decided again by git's own merge on the same commit, and how many it decides otherwise."""
+    """Merge some landings again with git's own merge; returns how many, and how many of them differ."""
     trunk = engine.trunk
     conflicted = [seen for seen in trunk.seen if seen[2].state is LandingState.CONFLICTED]
     others = [seen for seen in trunk.seen if seen[2].state is not LandingState.CONFLICTED]
     chosen = conflicted + random.Random(1).sample(others, min(sample, len(others)))
-    offered = NewObjects(trunk.pending.store)
-    for kept, _, _ in chosen:
-        if kept is not None and kept.objects is not None:
-            offered.unwritten.update(kept.objects.unwritten)
-    if offered.unwritten:
-        write_pack(trunk.git_dir / "objects" / "pack", *pack_body(offered), trunk.pending.store.new_hash)
-    question = ("git", "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
+    pending = NewObjects(trunk.pending.store)
+    for change, _, _ in chosen:
+        if change is not None and change.objects is not None:
+            pending.unwritten.update(change.objects.unwritten)
+    if pending.unwritten:
+        write_pack(trunk.git_dir / "objects" / "pack", *pack_body(pending), trunk.pending.store.new_hash)
+    command = ("git", "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
     wrong = 0
-    for _, change, result in chosen:
-        said = subprocess.run([*question, result.base, change], cwd=trunk.git_dir, check=False, capture_output=True)
-        tree, *names = said.stdout.decode().rstrip("\0").split("\0")
+    for _, commit, result in chosen:
+        merge = subprocess.run([*command, result.base, commit], cwd=trunk.git_dir, check=False, capture_output=True)
+        tree, *names = merge.stdout.decode().rstrip("\0").split("\0")
         if result.state is LandingState.CONFLICTED:
-            wrong += said.returncode != 1 or tuple(sorted(names)) != result.conflicts
+            wrong += merge.returncode != 1 or tuple(sorted(names)) != result.conflicts
         else:
-            wrong += said.returncode != 0 or tree != git(
+            wrong += merge.returncode != 0 or tree != git(
                 trunk.git_dir, "rev-parse", f"{result.commit or result.base}^{{tree}}"
             )
     return len(chosen), wrong
 
 
-# --- what was found --------------------------------------------------------------------------------------------
+# --- results ---------------------------------------------------------------------------------------------------
 
 
 def size_kb(folder: Path) -> float:
@@ -366,7 +366,7 @@ def size_kb(folder: Path) -> float:
 
 
 def cpu_s() -> float:
-    """Seconds of the processor that this process and all that it started have used."""
+    """CPU seconds used by this process and all its children."""
     living = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
     return sum(os.times()[:4]) + sum(times.user + times.system for times in living)
 
@@ -384,7 +384,7 @@ def figures(took: list[float], seconds: float, conflicts: int, kb: float) -> dic
 
 
 def run(options: list[str]) -> Report:
-    """Measure. `--workers` are the numbers of landings at once that this is measured with, the last one longest."""
+    """Measure. `--workers` lists how many landings run at a time; the last number gets the most landings."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench landing")
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--landings", type=int, default=10_000)
@@ -401,15 +401,15 @@ def run(options: list[str]) -> Report:
         few = changes(arguments.few, arguments.files, 1)
         sizes = [int(size) for size in arguments.workers.split(",")]
         if not arguments.only:
-            found["pull --rebase, push; 16"] = by_hand(folder, source, few, 16)
+            found["pull --rebase, push; 16"] = with_scripts(folder, source, few, 16)
             found["merge-tree processes; 16"] = asyncio.run(
-                by_engine(folder / "processes", source, few, 16, ByProcesses, CHECKED)
+                by_engine(folder / "processes", source, few, 16, TrunkWithoutGroups, CHECKED)
             )
         for size in sizes:
             count = arguments.landings if size == sizes[-1] else max(arguments.landings // 5, arguments.few)
             works = changes(count, arguments.files, 2)
             name = f"this; {size}"
-            found[name] = asyncio.run(by_engine(folder / f"this-{size}", source, works, size, Watched, CHECKED))
+            found[name] = asyncio.run(by_engine(folder / f"this-{size}", source, works, size, RecordingTrunk, CHECKED))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     columns = ("per_s", "landings", "p50_ms", "p99_ms", "conflicts", "kb_each", "cpu_ms", "packs", "checked", "wrong")
@@ -420,7 +420,7 @@ def run(options: list[str]) -> Report:
     report.figures |= {name: round(value, 2) for name, value in best.items() if name != "per_s"}
     for name, figures in found.items():
         report.ratios[f"landings_per_s_to_{name}"] = ratio(best["per_s"], figures["per_s"])
-    report.notes.append("checked: how many verdicts and trees were compared with git merge-tree's; wrong: that differ")
+    report.notes.append("checked: landings compared with git merge-tree; wrong: those with another outcome or tree")
     return report
 
 

@@ -23,7 +23,7 @@ from engine.repo.git.trees import FILE, Content
 from engine.repo.landing.housekeeping import ROUND_EVERY, Housekeeper
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from tests.bench.bench_housekeeping import taken
+from tests.bench.bench_housekeeping import disk_use
 from tests.bench.bench_landing import content, make_project, path_of
 from tests.bench.report import Report, ratio
 from tests.bench.week import CALLS, Week
@@ -107,7 +107,7 @@ class Landings:
         return took * 1_000
 
     def _kb(self) -> float:
-        return taken(self._trunk.git_dir / "objects")[0] * 1_024
+        return disk_use(self._trunk.git_dir / "objects")[0] * 1_024
 
 
 async def soak(path: Path, calls: int) -> Report:

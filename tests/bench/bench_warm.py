@@ -1,7 +1,7 @@
-"""Warm builds: the first build of a fresh copy, from nothing and from what the check has built.
+"""Warm builds: the first build in a new workspace, from scratch and from the builds of the check.
 
-Run with `python -m tests.bench warm [--units N] [--rounds N] [--rust]`, or on a project of your own, taken as it is but
-for its `.git`: `--source FOLDER --build COMMAND --edit FILE [--warm NAME]…`. The ways take turns in one run.
+Run with `python -m tests.bench warm [--units N] [--rounds N] [--rust]`, or on a project of your own, copied without its
+`.git`: `--source FOLDER --build COMMAND --edit FILE [--warm NAME]…`. The ways alternate in one run.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from tests.bench.bench_workspaces import kilobytes
 from tests.bench.report import Report, ratio
 from tests.git import git
 
-WAYS = ("from nothing", "from the check's", "from the check's, one file changed since")
+WAYS = ("from scratch", "from the check's builds", "from the check's builds, one file changed since")
 COMPILED = re.compile(r"^\s*(?:cc|gcc|clang|Compiling)\b", re.MULTILINE)
-"""A line that make or cargo writes for each call of a compiler."""
+"""A line that make or cargo prints for each compiler call."""
 MAKEFILE = """
 SOURCES := $(shell find . -name '*.c' -not -path './build/*')
 build/all.a: $(SOURCES:./%.c=build/%.o)
@@ -40,7 +40,7 @@ CARGO = "[workspace]\nresolver = '2'\nmembers = ['unit*']\n"
 
 
 class Subject(Struct, frozen=True):
-    """A project to build: what its build is, the file that a landing changes, what it adds to it."""
+    """A project to build: its build command, the file that a landing changes, and the line it adds."""
 
     build: str
     edit: str
@@ -49,7 +49,7 @@ class Subject(Struct, frozen=True):
 
 
 class Took:
-    """Of each way: seconds and calls of the compiler for each first build, and KB that the copy then has."""
+    """For each way: seconds and compiler calls of each first build, and the KB that it adds to the workspace."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -59,7 +59,7 @@ class Took:
 
 
 def generate_c(folder: Path, units: int) -> Subject:
-    """So many C files that each take the compiler a moment, with a header that all of them read."""
+    """`units` C files that take some time to compile, with one header that all of them include."""
     (folder / "Makefile").write_text(MAKEFILE)
     (folder / ".gitignore").write_text("build/\n")
     (folder / "include").mkdir()
@@ -74,7 +74,7 @@ def generate_c(folder: Path, units: int) -> Subject:
 
 
 def generate_rust(folder: Path, units: int) -> Subject:
-    """A workspace of so many crates, each using the one before."""
+    """A Cargo workspace of `units` crates, each of which uses the one before."""
     (folder / "Cargo.toml").write_text(CARGO)
     (folder / ".gitignore").write_text("target/\n")
     for number in range(units):
@@ -96,7 +96,7 @@ def commit(source: Path, message: str) -> CommitId:
 
 
 async def first_build(copies: WorkspacePool, at: CommitId, subject: Subject, took: Took, way: str, tag: str) -> None:
-    """A fresh copy with its sandbox up, then its first build."""
+    """Open a workspace, start its sandbox, and time its first build."""
     copy = await copies.open(AgentId(f"warm-{tag}"), at, clean=way == WAYS[0])
     await copy.run("true", 60, lambda _: None)
     before = kilobytes(copy.copy.folder)
@@ -137,15 +137,15 @@ async def measure(folder: Path, subject: Subject, rounds: int) -> tuple[Took, st
 
 
 def run(words: list[str]) -> Report:
-    """Measure. `--units` is how many files (or crates) a generated project has."""
+    """Measure. `--units` is the number of files (or crates) of a generated project."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench warm")
     parser.add_argument("--units", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rust", action="store_true", help="a generated workspace of crates instead of C files")
-    parser.add_argument("--source", type=Path, help="a project of your own; without a Makefile it is given one")
+    parser.add_argument("--rust", action="store_true", help="generate a Cargo workspace instead of C files")
+    parser.add_argument("--source", type=Path, help="a project of your own; gets a Makefile if it has none")
     parser.add_argument("--build", default="make -j2")
-    parser.add_argument("--edit", default="", help="its file that a landing changes")
-    parser.add_argument("--warm", action="append", default=[], help="names that are kept; default: the settings'")
+    parser.add_argument("--edit", default="", help="the file that a landing changes")
+    parser.add_argument("--warm", action="append", default=[], help="names of builds to keep (default: the settings)")
     arguments = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="bench-warm-", dir=os.environ.get("BENCH_DIR")) as place:
         folder = Path(place)
@@ -162,7 +162,7 @@ def run(words: list[str]) -> Report:
             source.mkdir()
             subject = (generate_rust if arguments.rust else generate_c)(source, arguments.units)
         took, how = asyncio.run(measure(folder, subject, arguments.rounds))
-    report = Report("warm", ("a copy's first build", "s", "compiler calls", "KB"))
+    report = Report("warm", ("first build in a workspace", "s", "compiler calls", "KB"))
     for way, key in zip(WAYS, ("cold", "warm", "changed"), strict=True):
         median = [round(statistics.median(values[way]), 2) for values in (took.seconds, took.calls, took.kb)]
         report.rows.append((way, *median))

@@ -1,7 +1,7 @@
-"""Workspaces: what a copy of a big project takes to open, use, read and land, beside git's own ways to get one.
+"""Workspaces: the cost of opening, using and committing a workspace of a large project, compared with git's own ways.
 
-Run with `python -m tests.bench workspaces [--files N] [--rounds N]`; all figures are of one run on one machine, and
-the ways take turns, so that what else the machine does falls on all of them.
+Run with `python -m tests.bench workspaces [--files N] [--rounds N]`. All figures come from one run on one machine, and
+the ways alternate, so that other load on the machine affects all of them.
 """
 
 import argparse
@@ -29,9 +29,9 @@ IN_A_FOLDER = 25
 CHANGED = 3
 AT_ONCE = (16, 200)
 GIT_AT_ONCE = 8
-"""Whole checkouts at once: enough to see how they hold each other up."""
+"""Full checkouts at a time: enough to see how they slow each other down."""
 COPIES = 5
-"""Copies for each one that git makes: they are the quicker ones, and a median wants many."""
+"""Workspaces for each copy that git makes: they are faster, and a median needs many."""
 GIT_WAYS = {
     "git clone": ("clone", "-q", "--no-hardlinks"),
     "git clone --shared": ("clone", "-q", "--shared"),
@@ -40,7 +40,7 @@ GIT_WAYS = {
 
 
 class Took:
-    """Milliseconds by the name of what was done, and kilobytes on disk by way."""
+    """Milliseconds by name of the step, and kilobytes on disk by way."""
 
     def __init__(self) -> None:
         self.ms: dict[str, list[float]] = {}
@@ -63,7 +63,7 @@ class Took:
 
 
 def make_project(folder: Path, files: int) -> CommitId:
-    """A repo of so many small files in folders of folders, and a trunk that borrows from it."""
+    """A repository of `files` small files in nested folders, and a trunk that borrows from it."""
     source = folder / "source"
     for number in range(files):
         path = source / f"part{number // (IN_A_FOLDER * 20)}" / f"unit{number // IN_A_FOLDER}" / f"file{number}.py"
@@ -78,7 +78,7 @@ def make_project(folder: Path, files: int) -> CommitId:
 
 
 def kilobytes(folder: Path) -> float:
-    """On disk, folders included; what is linked or mounted from elsewhere is not in it."""
+    """The size on disk, with folders, but without symlink targets and mounts."""
     total = folder.lstat().st_blocks
     for where, folders, files in os.walk(folder):
         total += sum(os.lstat(os.path.join(where, name)).st_blocks for name in (*folders, *files))
@@ -86,7 +86,7 @@ def kilobytes(folder: Path) -> float:
 
 
 async def use(workspaces: WorkspacePool, base: CommitId, number: int, took: Took, name: str) -> None:
-    """One agent's work: a first command, a few changed files, what was changed, a commit."""
+    """One agent's work: a first command, a few changed files, a list of the changes, a commit."""
     with took.timed(f"{name}: open"):
         workspace = await workspaces.open(AgentId(f"bench-{number}"), base)
     took.kb.setdefault(name, []).append(kilobytes(workspace.copy.folder))
@@ -125,7 +125,7 @@ def by_git(folder: Path, way: str, took: Took) -> None:
 
 
 async def open_moved(workspaces: WorkspacePool, folder: Path, number: int, took: Took) -> None:
-    """A copy at a trunk that has just moved by one small landing, as nearly every task finds it."""
+    """Open a workspace at a trunk that has moved by one small landing, as for nearly every task."""
     source = folder / "source"
     (source / f"part0/unit{number}/file{number * IN_A_FOLDER}.py").write_text(f"moved {number}\n")
     git(source, "commit", "-qam", "moved")
@@ -140,7 +140,7 @@ async def open_moved(workspaces: WorkspacePool, folder: Path, number: int, took:
 
 
 async def open_at_once(workspaces: WorkspacePool, base: CommitId, count: int, took: Took) -> None:
-    """So many agents open a copy in the same moment, and each runs its first command."""
+    """`count` agents open a workspace at the same time, and each runs its first command."""
 
     async def one(number: int) -> AgentWorkspace:
         with took.timed(f"copy, {count} at once: open"):
@@ -154,7 +154,7 @@ async def open_at_once(workspaces: WorkspacePool, base: CommitId, count: int, to
 
 
 def git_at_once(folder: Path, way: str, count: int, took: Took) -> int:
-    """The same by git; returns how many failed."""
+    """The same with git; returns how many failed."""
     args = GIT_WAYS[way]
     source = folder / "source"
 
@@ -175,27 +175,27 @@ def git_at_once(folder: Path, way: str, count: int, took: Took) -> int:
 
 
 async def full_copies(folder: Path, base: CommitId, rounds: int, took: Took) -> None:
-    """What a copy takes where no overlay can be mounted: made anew, and the last agent's brought up to date."""
+    """Open full copies, for machines without overlays: new ones, and restored ones of an earlier agent."""
     settings = SandboxSettings(copies="checkout")
     workspaces = await open_workspaces(folder / "full", folder / "trunk.git", settings, base)
     try:
         for number in range(rounds + 1):
-            with took.timed("whole copy, made anew: open"):
+            with took.timed("full copy, new: open"):
                 first = await workspaces.open(AgentId(f"full-{number}"), base)
-            took.kb.setdefault("whole copy, made anew", []).append(kilobytes(first.copy.folder))
+            took.kb.setdefault("full copy, new", []).append(kilobytes(first.copy.folder))
             await first.run("mkdir build; seq 1000 > build/x; seq 9 > part0/unit0/file0.py", 60, lambda _: None)
             await first.close()
-            with took.timed("whole copy, brought up to date: open"):
+            with took.timed("full copy, restored: open"):
                 second = await workspaces.open(AgentId(f"next-{number}"), base)
             assert await second.changed() == ()
             await second.close()
-            workspaces.forget_spares()
+            workspaces.discard_spares()
     finally:
         await workspaces.close()
 
 
 async def measure(folder: Path, files: int, rounds: int, took: Took) -> tuple[str, str, int]:
-    """The sandbox level and the copy method that were used, and how many of git's copies at once failed."""
+    """Returns the sandbox level, the copy method, and how many of git's concurrent copies failed."""
     base = await asyncio.to_thread(make_project, folder, files)
     small = folder / "small"
     small.mkdir()
@@ -205,7 +205,7 @@ async def measure(folder: Path, files: int, rounds: int, took: Took) -> tuple[st
     little = await open_workspaces(small / "workspaces", small / "trunk.git", settings, small_base)
     try:
         for number in range(rounds + 1):
-            kept = took if number else Took()  # the first round makes the layers that all copies share
+            kept = took if number else Took()  # the first round makes the shared layers and is not counted
             if not number:
                 with took.timed("first open of all"):
                     await (await big.open(AgentId("first"), base)).close()
@@ -229,7 +229,7 @@ async def measure(folder: Path, files: int, rounds: int, took: Took) -> tuple[st
 
 
 def run(options: list[str]) -> Report:
-    """Measure. `--files` is how big the project is, `--rounds` how often each way is taken."""
+    """Measure. `--files` is the size of the project, `--rounds` the number of repetitions."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench workspaces")
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=2)
@@ -244,8 +244,8 @@ def run(options: list[str]) -> Report:
     report = Report("workspaces", ("way", *(f"{step} ms" for step in steps), "KB"))
     crowds = [f"copy, {count} at once" for count in AT_ONCE]
     crowds += [f"{way}, {GIT_AT_ONCE} at once" for way in list(GIT_WAYS)[1:]]
-    whole = ("whole copy, made anew", "whole copy, brought up to date")
-    for way in ("copy", "copy, trunk moved", "small copy", *whole, *GIT_WAYS, *crowds):
+    full = ("full copy, new", "full copy, restored")
+    for way in ("copy", "copy, trunk moved", "small copy", *full, *GIT_WAYS, *crowds):
         found = [took.p50(f"{way}: {step}") if f"{way}: {step}" in took.ms else None for step in steps]
         report.rows.append((way, *found, took.size(way) if way in took.kb else None))
     report.figures = {
@@ -257,14 +257,14 @@ def run(options: list[str]) -> Report:
         "first_open_ms": took.p50("first open of all"),
         **{f"{step.replace(' ', '_')}_ms_p50": took.p50(f"copy: {step}") for step in steps[1:]},
     }
-    for what, way in (("moved", "copy, trunk moved"), ("anew", whole[0]), ("up_to_date", whole[1])):
+    for what, way in (("moved", "copy, trunk moved"), ("anew", full[0]), ("up_to_date", full[1])):
         report.figures[f"{what}_ms_p50"] = took.p50(f"{way}: open")
     report.figures["moved_kb"] = took.size("copy, trunk moved")
     for count in AT_ONCE:
         report.figures[f"at_once_{count}_ms_p50"] = took.p50(f"copy, {count} at once: open")
         report.figures[f"at_once_{count}_ms_p99"] = took.p99(f"copy, {count} at once: open")
     report.figures["git_at_once_failed"] = failed
-    report.ratios["up_to_date_ms_to_anew"] = ratio(took.p50(f"{whole[1]}: open"), took.p50(f"{whole[0]}: open"))
+    report.ratios["up_to_date_ms_to_anew"] = ratio(took.p50(f"{full[1]}: open"), took.p50(f"{full[0]}: open"))
     for way in GIT_WAYS:
         name = way.removeprefix("git ").replace(" --", "_").replace(" ", "_")
         report.figures |= {f"{name}_ms_p50": took.p50(f"{way}: open"), f"{name}_kb": took.size(way)}
@@ -272,8 +272,8 @@ def run(options: list[str]) -> Report:
         report.ratios[f"{name}_kb_to_copy"] = ratio(took.size(way), took.size("copy"))
     for step in ("open", "changed", "commit"):
         report.ratios[f"{step}_ms_to_small_copy"] = ratio(took.p50(f"copy: {step}"), took.p50(f"small copy: {step}"))
-    report.notes.append(f"copies: {method} at level {level}, {CHANGED} files changed; the small copy's project has")
-    report.notes[-1] += f" {IN_A_FOLDER * (CHANGED + 1)} files, all others' has {arguments.files}"
+    report.notes.append(f"copies: {method} at level {level}, {CHANGED} files changed; the project has")
+    report.notes[-1] += f" {arguments.files} files, for the small copy {IN_A_FOLDER * (CHANGED + 1)}"
     return report
 
 

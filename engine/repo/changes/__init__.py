@@ -1,1 +1,1 @@
-"""What an agent changed: scanned, built into a commit, waiting to land."""
+"""What an agent changed: scanned, built into a commit, pending until it lands."""

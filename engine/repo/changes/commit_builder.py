@@ -27,7 +27,7 @@ MAX_IN_MEMORY = 4 << 20
 
 
 class BuilderSetup(Struct, frozen=True):
-    """What all requests share: the trunk's git folder, and ignore rules beside those in `.gitignore` files."""
+    """What all requests share: the trunk's git folder, and ignore rules outside `.gitignore` files."""
 
     git_dir: bytes
     excludes: Rules

@@ -68,7 +68,7 @@ class Scan:
         self.rejected: list[str] = []
         """Why some files cannot land; one message each, for the agent."""
         self._size = 0
-        self._full = False
+        self._too_large = False
         self._work = 0
         self._work_exhausted = False
         self.ignored: list[str] = []
@@ -81,19 +81,19 @@ class Scan:
         except OSError as error:
             raise WorkspaceError(f"cannot read the workspace: {error.strerror}") from error
         try:
-            self._folder(fd, "", self.root, self.stamps is not None, (), False)
+            self._scan_folder(fd, "", self.root, self.stamps is not None, (), False)
         finally:
             os.close(fd)
         return self.changes
 
-    def _folder(
-        self, fd: int, prefix: str, tree: ObjectId | None, whole: bool, chain: tuple[Rules, ...], hidden: bool
+    def _scan_folder(
+        self, fd: int, prefix: str, tree: ObjectId | None, complete: bool, chain: tuple[Rules, ...], in_ignored: bool
     ) -> None:
-        """Scan one folder. `whole`: a missing path is deleted. `chain` has the rules of each folder above this one."""
+        """Scan one folder. `complete`: a missing path is deleted. `chain` has the rules of each folder above it."""
         with os.scandir(fd) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         tracked = self.objects.tree(tree).entries if tree is not None else {}
-        rules = self._rules(fd, {entry.name for entry in entries}, tracked, whole)
+        rules = self._rules(fd, {entry.name for entry in entries}, tracked, complete)
         chain = (*chain, rules[: MAX_RULES - sum(map(len, chain))])
         self._work += PARSE_WORK * len(chain[-1])
         seen = set()
@@ -111,7 +111,7 @@ class Scan:
             except OSError:
                 continue
             if info is None:
-                self._inner(fd, path, known, whole, chain, hidden, seen)
+                self._scan_subfolder(fd, path, known, complete, chain, in_ignored, seen)
                 continue
             if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0 and self.stamps is None:
                 if known is not None:
@@ -121,36 +121,33 @@ class Scan:
                 continue
             if stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
                 seen.add(name)
-                if known is None and path not in self.extra_tracked and (hidden or self._ignored(chain, path, False)):
+                untracked = known is None and path not in self.extra_tracked
+                if untracked and (in_ignored or self._ignored(chain, path, False)):
                     self.ignored.append(path)
                     continue
-                self._file(fd, name, path, info)
-        if whole:
+                self._scan_file(fd, name, path, info)
+        if complete:
             for raw, known in tracked.items():
                 if (name := os.fsdecode(raw)) not in seen and known[0] != SUBMODULE_MODE:
                     self.changes.setdefault(prefix + name, None)
 
-    def _inner(
+    def _scan_subfolder(
         self,
         fd: int,
         path: str,
         known: TreeEntry | None,
-        whole: bool,
+        complete: bool,
         chain: tuple[Rules, ...],
-        hidden: bool,
+        in_ignored: bool,
         seen: set[str],
     ) -> None:
         below = known[1] if known is not None and known[0] == TREE_MODE else None
-        hidden = hidden or self._ignored(chain, path, True, tracked=known is not None)
+        in_ignored = in_ignored or self._ignored(chain, path, True, tracked=known is not None)
         if known is not None and below is None:
             self.changes[path] = None  # a file became a folder
         name = path.rpartition("/")[2]
         seen.add(name)
-        if (
-            hidden
-            and below is None
-            and not any(tracked_path.startswith(path + "/") for tracked_path in self.extra_tracked)
-        ):
+        if in_ignored and below is None and not any(extra.startswith(path + "/") for extra in self.extra_tracked):
             self.ignored.append(path)
             return
         if path.count("/") >= MAX_DEPTH:
@@ -162,18 +159,18 @@ class Scan:
             self.rejected.append(f"{path}: folder not readable; fix its mode or remove it")
             return
         try:
-            replaced = whole or below is None or (self.stamps is None and _opaque(inner))
-            self._folder(inner, path + "/", below, replaced, chain, hidden)
+            replaced = complete or below is None or (self.stamps is None and _opaque(inner))
+            self._scan_folder(inner, path + "/", below, replaced, chain, in_ignored)
         finally:
             os.close(inner)
 
-    def _rules(self, fd: int, here: set[str], tracked: Mapping[bytes, TreeEntry], whole: bool) -> Rules:
+    def _rules(self, fd: int, here: set[str], tracked: Mapping[bytes, TreeEntry], complete: bool) -> Rules:
         """The rules of this folder's `.gitignore` as the agent sees it."""
         if ".gitignore" in here:
             text = _read(fd, ".gitignore")
             return parse_rules(text) if text is not None else ()
         known = tracked.get(b".gitignore")
-        if not whole and known is not None and known[0] not in (TREE_MODE, LINK_MODE, SUBMODULE_MODE):
+        if not complete and known is not None and known[0] not in (TREE_MODE, LINK_MODE, SUBMODULE_MODE):
             return parse_rules(self.objects.read(known[1]))
         return ()
 
@@ -189,7 +186,7 @@ class Scan:
             self.rejected.append(f"{path}: too many files and ignore rules; remove some of either")
         return False
 
-    def _file(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
+    def _scan_file(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
         if self.stamps is not None and self.stamps.get(path) == stamp(info):
             return
         if info.st_size > MAX_FILE_BYTES:
@@ -199,8 +196,8 @@ class Scan:
         data = None
         if self._size + info.st_size + FILE_OVERHEAD <= MAX_TOTAL_BYTES:
             data = _target(fd, name) if link else _read(fd, name)
-        elif not self._full:
-            self._full = True
+        elif not self._too_large:
+            self._too_large = True
             limit = f"one change can have at most {MAX_TOTAL_BYTES >> 20} MiB"
             self.rejected.append(f"{path}: {limit}; remove files or add them to .gitignore")
         if data is None:

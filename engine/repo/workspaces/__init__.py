@@ -1,1 +1,1 @@
-"""Agents' copies of the repository: overlays, checkouts, warm builds."""
+"""Agents' workspaces: shared layers, checkouts, copies, warm builds."""

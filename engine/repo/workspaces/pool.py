@@ -176,7 +176,7 @@ class WorkspacePool:
         if self._cleaning is None or self._cleaning.done():
             self._cleaning = asyncio.create_task(asyncio.to_thread(self._trash.empty))
 
-    def forget_spares(self) -> None:
+    def discard_spares(self) -> None:
         """Discard all spare copies."""
         while self._spares:
             spare, stack = self._spares.pop()
@@ -202,7 +202,7 @@ class WorkspacePool:
         await asyncio.to_thread(self._choice.containment.close)
         if self._preparing is not None:
             await self._preparing
-        self.forget_spares()
+        self.discard_spares()
         await self._layers.close()
         self._trash.hurry()
         if self._cleaning is not None:
