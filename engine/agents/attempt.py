@@ -22,7 +22,7 @@ from engine.agents.resolver import resolve
 from engine.agents.spawning import repository_notes, spawned, task_loop
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
-from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
+from engine.domain.errors import AttemptFailed, BudgetSpent, ErrorKind, ModelError, ModelErrorKind, SwarmError
 from engine.domain.events import Draft
 from engine.domain.types import (
     AgentId,
@@ -37,7 +37,7 @@ from engine.domain.types import (
 )
 from engine.domain.units import duration_s
 from engine.ports.protocols import LandResult, WorkspaceLost
-from engine.runtime.host import AttemptFailed, BudgetSpent, Host
+from engine.runtime.host import Host
 from engine.tools.tool import Answer, refused
 
 OWN_RESOLUTIONS = 2
@@ -84,7 +84,7 @@ class Attempt:
     async def run(self) -> None:
         """All steps after the first, until the task has ended or is queued again. Raises only what ends the run."""
         try:
-            async with self.host.time_limit(self.agent, duration_s(self.host.settings.task.timeout)):
+            async with self.host.deadlines.limit(self.agent, duration_s(self.host.settings.task.timeout)):
                 self.context = context = AgentToolContext(
                     self.host, self.agent, await self.host.trunk.tip(), self._hand_off
                 )

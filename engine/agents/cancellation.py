@@ -6,10 +6,10 @@ from engine.agents import handoffs
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import Agent, AgentId, AgentState, Role, Task, TaskState
-from engine.runtime.host import RunContext
+from engine.runtime.recorder import RunRecorder
 
 
-def cancelled(run: RunContext, agent: Agent, reason: str, intent: int = 0) -> tuple[Draft, ...]:
+def cancelled(run: RunRecorder, agent: Agent, reason: str, intent: int = 0) -> tuple[Draft, ...]:
     """Cancel a planner with everything below it, or an agent with its task. The planner above gets a handoff.
 
     `intent`: the version under which the planner above cancels it; 0 if a person does. Empty if it has ended.
@@ -25,20 +25,20 @@ def cancelled(run: RunContext, agent: Agent, reason: str, intent: int = 0) -> tu
     return (ends, *cancelled_handoff(run, replace(task, reason=reason), agent.id))
 
 
-def everything_below(run: RunContext, planner: AgentId, reason: str, intent: int = 0) -> tuple[Draft, ...]:
+def everything_below(run: RunRecorder, planner: AgentId, reason: str, intent: int = 0) -> tuple[Draft, ...]:
     """Cancel all open work of a planner that ends too. Queued tasks get no handoff, as nobody would read it."""
     tasks = (_task(task, reason, intent) for task in run.snapshot.open_tasks(planner))
     slices = (_subtree(run, child, reason, intent) for child in run.snapshot.subplanners(planner))
     return (*tasks, *(draft for drafts in slices for draft in drafts))
 
 
-def cancelled_handoff(run: RunContext, task: Task, agent: AgentId | None = None) -> tuple[Draft, Draft]:
+def cancelled_handoff(run: RunRecorder, task: Task, agent: AgentId | None = None) -> tuple[Draft, Draft]:
     """The handoff that tells a planner about a cancelled task. `agent`: who it is from, if none worked on it."""
     text = handoffs.engine_text(f"Cancelled before it was done: {task.reason or 'cancelled'}")
     return handoffs.delivered(run, task, text, None, None, by_engine=True, agent=agent)
 
 
-def _subtree(run: RunContext, planner: Agent, reason: str, intent: int) -> tuple[Draft, ...]:
+def _subtree(run: RunRecorder, planner: Agent, reason: str, intent: int) -> tuple[Draft, ...]:
     if planner.state in (AgentState.FAILED, AgentState.CANCELLED):
         return ()
     ends = Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=reason), planner.id)
@@ -56,7 +56,7 @@ def _task(task: Task, reason: str, intent: int) -> Draft:
     return Draft(e.TaskEnded(TaskState.CANCELLED, reason, intent=intent), task.agent, task.id)
 
 
-def _left(run: RunContext, planner: Agent) -> str:
+def _left(run: RunRecorder, planner: Agent) -> str:
     """How many of a planner's own tasks have landed, and how many are open."""
     tasks = [run.snapshot.tasks[id] for id in run.snapshot.tasks_of.get(planner.id, ())]
     landed = sum(task.state is TaskState.LANDED for task in tasks)

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from engine.agents.openings import pinned
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
-from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.errors import AttemptFailed, BudgetSpent, ModelError, ModelErrorKind
 from engine.domain.types import InboxMessage, Usage
 from engine.domain.utf8 import clean
-from engine.runtime.host import AttemptFailed, BudgetSpent
 from engine.runtime.inbox import readable
 
 FULL = 0.85
@@ -80,7 +79,7 @@ class Compaction:
         for _ in range(SUMMARY_TRIES):
             request = self._transcript.request(asked, self.max_output // 2)
             try:
-                turn = await self._host.ask(self._transcript.agent_id, request)
+                turn = await self._host.calls.ask(self._transcript.agent_id, request)
             except (ModelError, BudgetSpent) as error:
                 if usage.input:
                     break  # record what was spent, with a makeshift summary

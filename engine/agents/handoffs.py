@@ -16,8 +16,8 @@ from engine.domain.types import (
     Task,
 )
 from engine.policy.hotspots import newly_hot
-from engine.runtime.host import RunContext
 from engine.runtime.inbox import message_to
+from engine.runtime.recorder import RunRecorder
 
 HOT_FILES_NAMED = 5
 """The most files with repeated conflicts that one message names."""
@@ -29,7 +29,7 @@ def engine_text(summary: str, **parts: str) -> HandoffText:
 
 
 def delivered(
-    run: RunContext,
+    run: RunRecorder,
     task: Task,
     text: HandoffText,
     landing: LandingState | None,
@@ -59,7 +59,7 @@ def delivered(
 
 
 def slice_delivered(
-    run: RunContext, planner: Agent, text: HandoffText, *, by_engine: bool = False
+    run: RunRecorder, planner: Agent, text: HandoffText, *, by_engine: bool = False
 ) -> tuple[Draft, ...]:
     """A planner's handoff, and the message to the planner above, if there is one."""
     handoff = Handoff(
@@ -77,7 +77,7 @@ def slice_delivered(
     return addressed(run, handoff, planner.title, planner.parent)
 
 
-def addressed(run: RunContext, handoff: Handoff, title: str, planner: AgentId, more: str = "") -> tuple[Draft, Draft]:
+def addressed(run: RunRecorder, handoff: Handoff, title: str, planner: AgentId, more: str = "") -> tuple[Draft, Draft]:
     """A handoff and the message that brings it to a planner. `more`: what the engine adds to the message."""
     text = "\n\n".join(filter(None, (handoff_message(title, handoff), more.strip())))
     return (

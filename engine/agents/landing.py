@@ -10,7 +10,8 @@ from engine.domain.commit_message import commit_message
 from engine.domain.events import Draft
 from engine.domain.types import AgentId, CommitId, HandoffText, Landing, LandingId, LandingState, Task
 from engine.ports.protocols import LandResult, Workspace, WorkspaceError
-from engine.runtime.host import Host, RunContext
+from engine.runtime.host import Host
+from engine.runtime.recorder import RunRecorder
 
 MARKER = b"<<<<<<< trunk"
 YOURS = ".swarm/yours"
@@ -116,7 +117,7 @@ async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> lis
     return marked
 
 
-def landing_of(run: RunContext, id: LandingId, task: Task, owner: AgentId, result: LandResult) -> Landing:
+def landing_of(run: RunRecorder, id: LandingId, task: Task, owner: AgentId, result: LandResult) -> Landing:
     """The record of a finished landing. One that merges after a conflict counts as resolved."""
     state = result.state
     if state is LandingState.MERGED and run.snapshot.tasks[task.id].conflicts:

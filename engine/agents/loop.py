@@ -11,9 +11,9 @@ from engine.agents.tool_context import AgentToolContext
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
 from engine.domain.conversation import StopReason, ToolCall, Turn
-from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
 from engine.domain.types import AgentState
-from engine.runtime.host import AttemptFailed, Host
+from engine.runtime.host import Host
 from engine.runtime.prompts import Prompt
 from engine.tools.tool import refused
 
@@ -53,7 +53,7 @@ class Loop:
         if self.context.agent.state is AgentState.WAITING:
             await self._sleep()
         while True:
-            await self.host.safe_point(self.context.agent.id)
+            await self.host.pauses.safe_point(self.context.agent.id)
             turn = await self._ask()
             if await self._act(turn):
                 return
@@ -81,7 +81,7 @@ class Loop:
         given = self._transcript.given(inbox)
         request = self._transcript.request(given, self._compaction.max_output)
         started = self.host.clock.monotonic()
-        turn = sanitised(await self.host.ask(self.context.agent.id, request), self.host.ids)
+        turn = sanitised(await self.host.calls.ask(self.context.agent.id, request), self.host.ids)
         if inbox:
             self._nudges.messages_read()
         self._transcript.reminders_given()
@@ -127,6 +127,6 @@ class Loop:
             self._transcript.record(e.AgentStateChanged(AgentState.WAITING, "for a message"))
         if not self.host.snapshot.inboxes.get(agent.id):
             await self.context.close()
-        await self.host.message_for(agent.id)
+        await self.host.mailboxes.message_for(agent.id)
         await self.context.follow(await self.host.trunk.tip())
         self._nudges.start_over()

@@ -6,9 +6,9 @@ from collections import Counter
 
 from engine.agents.transcript import Transcript
 from engine.domain.conversation import StopReason, ToolCall, Turn
+from engine.domain.errors import AttemptFailed
 from engine.domain.types import Pathology
 from engine.policy.pathologies import found
-from engine.runtime.host import AttemptFailed
 
 SILENT_TURNS = 3
 """Turns in a row without a tool call that get a nudge; one more fails the attempt."""

@@ -10,7 +10,7 @@ from engine.domain.events import Draft
 from engine.domain.types import AgentState, HandoffText, Task, TaskState
 from engine.policy.scope import strays
 from engine.ports.protocols import LandResult
-from engine.runtime.host import RunContext
+from engine.runtime.recorder import RunRecorder
 
 LOSSES = 10
 """How often a task may be lost with its agent or the program; then it fails, as it may well be the cause."""
@@ -18,7 +18,7 @@ BACKOFF_S = 2.0
 """Seconds before the first retry of a failed task; doubled for each further one, up to a minute."""
 
 
-def landed(run: RunContext, task: Task, text: HandoffText, result: LandResult) -> tuple[Draft, ...]:
+def landed(run: RunRecorder, task: Task, text: HandoffText, result: LandResult) -> tuple[Draft, ...]:
     """The task's change has landed."""
     assert task.agent is not None
     pending = run.snapshot.pending_landings[task.id]
@@ -32,7 +32,7 @@ def landed(run: RunContext, task: Task, text: HandoffText, result: LandResult) -
     )
 
 
-def failed(run: RunContext, task: Task, text: HandoffText, *, by_engine: bool = False) -> tuple[Draft, ...]:
+def failed(run: RunRecorder, task: Task, text: HandoffText, *, by_engine: bool = False) -> tuple[Draft, ...]:
     """The task has failed for good, with a handoff from its agent or the engine."""
     assert task.agent is not None
     state = AgentState.FAILED if by_engine else AgentState.DONE
@@ -43,13 +43,13 @@ def failed(run: RunContext, task: Task, text: HandoffText, *, by_engine: bool = 
     )
 
 
-def given_up(run: RunContext, task: Task, text: HandoffText) -> tuple[Draft, ...]:
+def given_up(run: RunRecorder, task: Task, text: HandoffText) -> tuple[Draft, ...]:
     """The engine gives the task up: it has failed for good, and every agent that works on it ends."""
     others = (draft for draft in _agents_ended(run, task, text.summary) if draft.agent != task.agent)
     return (*others, *failed(run, task, text, by_engine=True))
 
 
-def attempt_failed(run: RunContext, task: Task, reason: str) -> tuple[Draft, ...]:
+def attempt_failed(run: RunRecorder, task: Task, reason: str) -> tuple[Draft, ...]:
     """The attempt failed: the task is retried after a backoff, or given up after the last attempt."""
     if task.unwanted:
         return _cancelled(run, task)
@@ -60,7 +60,7 @@ def attempt_failed(run: RunContext, task: Task, reason: str) -> tuple[Draft, ...
 
 
 def attempt_lost(
-    run: RunContext, task: Task, reason: str, *, counts: bool = True, wait_s: float = 0.0
+    run: RunRecorder, task: Task, reason: str, *, counts: bool = True, wait_s: float = 0.0
 ) -> tuple[Draft, ...]:
     """The attempt was lost through no fault of the task, which is retried, or given up after LOSSES.
 
@@ -74,14 +74,14 @@ def attempt_lost(
 
 
 def _requeued(
-    run: RunContext, task: Task, reason: str, wait_s: float, *, lost: bool, counts: bool = True
+    run: RunRecorder, task: Task, reason: str, wait_s: float, *, lost: bool, counts: bool = True
 ) -> tuple[Draft, ...]:
     not_before = run.clock.now() + int(wait_s * 1_000_000)
     again = e.TaskRequeued(reason, lost=lost, not_before=not_before, counts=counts)
     return (*_agents_ended(run, task, reason), Draft(again, task.agent, task.id))
 
 
-def _cancelled(run: RunContext, task: Task) -> tuple[Draft, ...]:
+def _cancelled(run: RunRecorder, task: Task) -> tuple[Draft, ...]:
     """The task was cancelled while it was landing, and the landing has failed."""
     ended = e.TaskEnded(TaskState.CANCELLED, task.unwanted, intent=task.cancelled_under)
     return (
@@ -91,7 +91,7 @@ def _cancelled(run: RunContext, task: Task) -> tuple[Draft, ...]:
     )
 
 
-def _agents_ended(run: RunContext, task: Task, reason: str) -> list[Draft]:
+def _agents_ended(run: RunRecorder, task: Task, reason: str) -> list[Draft]:
     """Every agent that works on the task ends."""
     at_it = [agent.id for agent in run.snapshot.agents.values() if agent.task == task.id and not agent.ended]
     return [Draft(e.AgentStateChanged(AgentState.FAILED, reason=reason), id, task.id) for id in at_it]

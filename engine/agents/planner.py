@@ -10,12 +10,12 @@ from engine.agents.openings import ended, intent_opening, pinned, slice_opening
 from engine.agents.spawning import repository_notes
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
-from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
 from engine.domain.events import Draft
 from engine.domain.types import Agent, AgentId, AgentState, HandoffStatus, HandoffText, Pathology, Usage
 from engine.policy.pathologies import found
 from engine.ports.protocols import WorkspaceLost
-from engine.runtime.host import AttemptFailed, Host
+from engine.runtime.host import Host
 from engine.tools.tool import Answer, faulted, refused
 
 RESTARTS = 2
@@ -50,7 +50,7 @@ class Planner:
             while self.agent.state is not AgentState.FAILED:
                 if self.agent.state is AgentState.DONE:
                     await context.close()
-                    await self.host.message_for(self.agent_id)
+                    await self.host.mailboxes.message_for(self.agent_id)
                 await context.follow(await self.host.trunk.tip())
                 await self._plan(context)
         finally:

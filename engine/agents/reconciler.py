@@ -23,8 +23,8 @@ from engine.domain.types import (
 )
 from engine.policy.bisection import trace
 from engine.policy.completion import Verdict
-from engine.ports.protocols import Checker, Trunk, WorkspaceLost
-from engine.runtime.host import RunRecorder
+from engine.ports.protocols import Checker, WorkspaceLost
+from engine.runtime.host import Host
 from engine.runtime.inbox import message_to
 
 LANDINGS_PER_FIXUP = 20
@@ -38,19 +38,18 @@ OUTPUT_SHOWN = 6_000
 class Reconciler:
     """The only owner of the green ref. Green moves only to commits whose passed check is in the journal."""
 
-    def __init__(self, run: RunRecorder, trunk: Trunk, checker: Checker | None) -> None:
-        self._run = run
-        self._trunk = trunk
+    def __init__(self, host: Host, checker: Checker | None) -> None:
+        self._host = host
         self._checker = checker
         self._one_at_a_time = asyncio.Lock()
 
     async def reconcile(self, *, last: bool = False) -> Verdict:
         """Check the newest trunk, unless the result is known, and act on it. `last`: the planners are done."""
         async with self._one_at_a_time:
-            checker, snapshot = self._checker, self._run.snapshot
+            checker, snapshot = self._checker, self._host.snapshot
             if checker is None:
                 return Verdict.UNCHECKED
-            tip = await self._trunk.tip()
+            tip = await self._host.trunk.tip()
             check = snapshot.last_check
             known = check is not None and check.commit == tip and not self._repaired_since(check)
             if check is None or not known:
@@ -70,37 +69,37 @@ class Reconciler:
 
     async def _check(self, checker: Checker, commit: CommitId, purpose: CheckPurpose) -> Check:
         """Run the check and record it. A check that kills its own sandbox has failed."""
-        since = self._run.clock.monotonic()
+        since = self._host.clock.monotonic()
         try:
             check = await checker.check(commit)
         except WorkspaceLost as error:
-            wall_s = self._run.clock.monotonic() - since
+            wall_s = self._host.clock.monotonic() - since
             reason = f"the check did not finish: {error}"
-            check = Check(self._run.clock.now(), commit, False, None, reason, wall_s)
+            check = Check(self._host.clock.now(), commit, False, None, reason, wall_s)
         check = replace(check, purpose=purpose)
-        await self._run.durable(self._run.record(Draft(e.CheckFinished(check))))
+        await self._host.durable(self._host.record(Draft(e.CheckFinished(check))))
         return check
 
     async def _move_green(self, commit: CommitId) -> None:
-        if self._run.snapshot.green != commit:
-            await self._trunk.move_green(commit)
-            self._run.record(Draft(e.GreenMoved(commit)))
+        if self._host.snapshot.green != commit:
+            await self._host.trunk.move_green(commit)
+            self._host.record(Draft(e.GreenMoved(commit)))
 
     def _repaired_since(self, check: Check) -> bool:
         """Whether a fixup has ended since a failed check. If it landed nothing, the check itself may be flaky."""
         return not check.passed and any((task.ended_at or 0) > check.at for task in self._fixups())
 
     def _fixups(self) -> list[Task]:
-        return [task for task in self._run.snapshot.tasks.values() if task.kind is TaskKind.FIXUP]
+        return [task for task in self._host.snapshot.tasks.values() if task.kind is TaskKind.FIXUP]
 
     # --- repairs ---------------------------------------------------------------------------------------------
 
     async def _repair(self, checker: Checker, check: Check) -> Verdict:
-        snapshot = self._run.snapshot
+        snapshot = self._host.snapshot
         since = snapshot.green_at or 0
         made = sum(task.queued_at > since for task in self._fixups())
         landings = sum(at > since for at in snapshot.landed_times)
-        if made >= self._run.settings.repo.fixups + landings // LANDINGS_PER_FIXUP:
+        if made >= self._host.settings.repo.fixups + landings // LANDINGS_PER_FIXUP:
             return self._give_up(check, made)
         broken = await self._trace(checker, check)
         owner = self._owner(check, broken)
@@ -108,23 +107,23 @@ class Reconciler:
             return Verdict.RED
         intent = snapshot.intent
         task = Task(
-            id=TaskId(self._run.ids.new("t")),
+            id=TaskId(self._host.ids.new("t")),
             spec=TaskSpec(FIXUP_TITLE, self._report(check, broken), priority=FIXUP_PRIORITY),
             planner=owner,
             intent=intent.version if intent else 0,
             kind=TaskKind.FIXUP,
-            queued_at=self._run.clock.now(),
+            queued_at=self._host.clock.now(),
         )
         drafts = [Draft(e.BreakTraced(broken), owner)] if broken else []
-        self._run.record(*drafts, Draft(e.TaskQueued(task), owner, task.id))
+        self._host.record(*drafts, Draft(e.TaskQueued(task), owner, task.id))
         return Verdict.REPAIRING
 
     def _give_up(self, check: Check, fixups: int) -> Verdict:
         """Fixups have not repaired trunk: leave it to the planners, who are told once."""
-        snapshot = self._run.snapshot
+        snapshot = self._host.snapshot
         if snapshot.given_up or not fixups or snapshot.root is None:
             return Verdict.RED
-        self._run.record(Draft(e.FixupsExhausted(check.commit, fixups)))
+        self._host.record(Draft(e.FixupsExhausted(check.commit, fixups)))
         owner = self._owner(check, snapshot.broken)
         for planner in dict.fromkeys((snapshot.root, owner)):
             self._tell(planner, "check_stays_red", check)
@@ -132,10 +131,10 @@ class Reconciler:
 
     async def _trace(self, checker: Checker, check: Check) -> Break | None:
         """Find the landing that broke trunk; green moves to commits that pass on the way. None: nothing was green."""
-        snapshot = self._run.snapshot
+        snapshot = self._host.snapshot
         if snapshot.green is None:
             return None
-        commits = await self._trunk.landed_since(snapshot.green)
+        commits = await self._host.trunk.landed_since(snapshot.green)
         if check.commit not in commits:
             return None
         commits = commits[: commits.index(check.commit) + 1]
@@ -147,15 +146,15 @@ class Reconciler:
             return passed
 
         repaired = {task.commit for task in self._fixups() if task.commit}
-        suspects, checks = await trace(commits, passes, self._run.settings.repo.bisect_checks, repaired)
+        suspects, checks = await trace(commits, passes, self._host.settings.repo.bisect_checks, repaired)
         landed = {task.commit: task.id for task in snapshot.tasks.values() if task.commit}
         tasks = tuple(landed[commit] for commit in suspects if commit in landed)
-        return Break(self._run.clock.now(), check.commit, suspects, tasks, checks)
+        return Break(self._host.clock.now(), check.commit, suspects, tasks, checks)
 
     def _owner(self, check: Check, broken: Break | None) -> AgentId | None:
         """The planner that gets the fixup's handoff: that of the newest suspect whose files the failure names, else of
         the newest suspect, else the root."""
-        snapshot = self._run.snapshot
+        snapshot = self._host.snapshot
         landings = [landing for landing in reversed(snapshot.landings) if landing.commit is not None]
         if broken is not None:
             landings = [landing for landing in landings if landing.commit in broken.suspects]
@@ -171,11 +170,11 @@ class Reconciler:
     # --- texts -----------------------------------------------------------------------------------------------
 
     def _report(self, check: Check, broken: Break | None) -> str:
-        command = self._run.snapshot.check_command
+        command = self._host.snapshot.check_command
         report = f"{outcome(command, check)} on the newest trunk:\n\n```\n{check.output}\n```"
         if broken is None or not broken.tasks:
             return report
-        tasks = [self._run.snapshot.tasks[id] for id in broken.tasks]
+        tasks = [self._host.snapshot.tasks[id] for id in broken.tasks]
         lines = bullets(f"{task.commit}: {task.spec.title}" for task in tasks if task.state is TaskState.LANDED)
         one = len(broken.suspects) == 1
         return f"{report}\n\n{'It broke with this change' if one else 'One of these changes broke it'}:\n\n{lines}"
@@ -183,10 +182,10 @@ class Reconciler:
     def _tell(self, planner: AgentId | None, prompt: str, check: Check) -> None:
         if planner is None:
             return
-        text = self._run.prompts[prompt].render(
-            outcome=outcome(self._run.snapshot.check_command, check), output=check.output[-OUTPUT_SHOWN:]
+        text = self._host.prompts[prompt].render(
+            outcome=outcome(self._host.snapshot.check_command, check), output=check.output[-OUTPUT_SHOWN:]
         )
-        self._run.record(message_to(self._run, planner, MessageSource.CHECK, text))
+        self._host.record(message_to(self._host, planner, MessageSource.CHECK, text))
 
 
 def outcome(command: str, check: Check) -> str:

@@ -6,11 +6,11 @@ from engine.agents.openings import conflict_opening
 from engine.agents.spawning import repository_notes, spawned, task_loop
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
-from engine.domain.errors import ModelError, ModelErrorKind
+from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
 from engine.domain.events import Draft
 from engine.domain.types import AgentState, CommitId, HandoffStatus, HandoffText, LandingState, Role, Task, TaskId
 from engine.ports.protocols import Workspace, WorkspaceError, WorkspaceLost
-from engine.runtime.host import AttemptFailed, Host
+from engine.runtime.host import Host
 from engine.tools.tool import Answer, refused
 
 TRIES = 4

@@ -10,10 +10,10 @@ from engine.agents.tool_context import AgentToolContext
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
 from engine.domain.conversation import ToolCall
+from engine.domain.errors import AttemptFailed
 from engine.domain.types import ToolCallState
 from engine.domain.utf8 import clean
 from engine.ports.protocols import WorkspaceError
-from engine.runtime.host import AttemptFailed
 from engine.tools.tool import Answer, Tool, refused
 
 

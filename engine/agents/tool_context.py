@@ -51,12 +51,12 @@ class AgentToolContext:
         limit = duration_s(self.settings.sandbox.command_timeout)
         timeout = min(timeout_s, limit) if timeout_s > 0 else limit
         workspace = await self.workspace()
-        await self._host.thawed(self._id)
+        await self._host.pauses.thawed(self._id)
         async with (
             self._gate(command) as waited,
-            self._host.freezable(self._id, workspace, command),
+            self._host.freezer.freezable(self._id, workspace, command),
         ):
-            output = await workspace.run(command, timeout, lambda text: self._host.show(self._id, text))
+            output = await workspace.run(command, timeout, lambda text: self._host.live.show(self._id, text))
         return output, waited
 
     @asynccontextmanager

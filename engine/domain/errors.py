@@ -73,3 +73,15 @@ class ModelError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.usage = Usage()
+
+
+class AttemptFailed(Exception):  # noqa: N818 - an outcome, raised like an exception
+    """The agent should not continue. The message tells its planner why."""
+
+
+class BudgetSpent(Exception):  # noqa: N818 - an outcome, raised like an exception
+    """The agent may make no more model calls. `of_task`: because of its task's own limit alone."""
+
+    def __init__(self, reason: str, of_task: bool) -> None:
+        super().__init__(reason)
+        self.of_task = of_task

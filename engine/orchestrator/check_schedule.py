@@ -8,13 +8,13 @@ from engine.domain.events import Event
 from engine.domain.types import TaskKind
 from engine.domain.units import duration_s
 from engine.policy.completion import Verdict
-from engine.runtime.host import RunContext
+from engine.runtime.recorder import RunRecorder
 
 
 class CheckSchedule:
     """Starts the reconciler when a check is due."""
 
-    def __init__(self, run: RunContext, reconciler: Reconciler) -> None:
+    def __init__(self, run: RunRecorder, reconciler: Reconciler) -> None:
         self._run = run
         self._reconciler = reconciler
         self._due = asyncio.Event()

@@ -8,11 +8,11 @@ from engine.domain import events as e
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Draft
 from engine.domain.types import Agent, AgentPath, AgentState, HandoffId, Intent, MessageSource, Role, RunState
-from engine.runtime.host import RunContext
 from engine.runtime.inbox import message_to
+from engine.runtime.recorder import RunRecorder
 
 
-def drafts_for(run: RunContext, command: c.Command) -> tuple[Draft, ...]:
+def drafts_for(run: RunRecorder, command: c.Command) -> tuple[Draft, ...]:
     """The events that carry out a command, to be recorded as one batch. Raises SwarmError if it cannot be done.
 
     `Stop` has no events: it ends this process's work, which the swarm does itself.
@@ -75,7 +75,7 @@ def drafts_for(run: RunContext, command: c.Command) -> tuple[Draft, ...]:
             return ()
 
 
-def _resolved(run: RunContext, handoff: HandoffId, resolved: bool) -> tuple[Draft, ...]:
+def _resolved(run: RunRecorder, handoff: HandoffId, resolved: bool) -> tuple[Draft, ...]:
     known = run.snapshot.handoffs.get(handoff)
     if known is None:
         hint = "the screen shows a handoff's id in its heading, and `swarm-tui export` lists them"
@@ -85,7 +85,7 @@ def _resolved(run: RunContext, handoff: HandoffId, resolved: bool) -> tuple[Draf
     return (Draft(e.HandoffResolved(handoff, resolved), known.agent, known.task),)
 
 
-def _new_intent(run: RunContext, text: str, author: str) -> tuple[Draft, ...]:
+def _new_intent(run: RunRecorder, text: str, author: str) -> tuple[Draft, ...]:
     snapshot = run.snapshot
     root = snapshot.root
     old = snapshot.intent
@@ -104,7 +104,7 @@ def _new_intent(run: RunContext, text: str, author: str) -> tuple[Draft, ...]:
     return draft, message_to(run, root, MessageSource.INTENT, message, intent=version)
 
 
-def _at(run: RunContext, path: AgentPath | None) -> Agent:
+def _at(run: RunRecorder, path: AgentPath | None) -> Agent:
     """The agent at a path. Raises SwarmError (not found) with the most similar path."""
     snapshot = run.snapshot
     id = snapshot.paths.get(path) if path else None
@@ -115,7 +115,7 @@ def _at(run: RunContext, path: AgentPath | None) -> Agent:
     return snapshot.agents[id]
 
 
-def _planner(run: RunContext, path: AgentPath, what: str) -> Agent:
+def _planner(run: RunRecorder, path: AgentPath, what: str) -> Agent:
     agent = _at(run, path)
     if agent.role is not Role.PLANNER:
         raise _refused(f"{path} is not a planner", f"{what} belongs to a planner's subtree: give the path of a planner")

@@ -24,8 +24,8 @@ from engine.domain.types import (
 )
 from engine.policy.pathologies import BARREN_LIMITED, BARREN_NUDGED, Symptom, barren_in_a_row, found
 from engine.policy.scope import strays
-from engine.runtime.host import RunRecorder
 from engine.runtime.inbox import message_to
+from engine.runtime.recorder import RunRecorder
 
 SHARED_BY = 4
 """Agents that must meet a failure within an hour before a planner is told."""

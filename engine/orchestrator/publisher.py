@@ -5,8 +5,7 @@ import asyncio
 from engine.domain import events as e
 from engine.domain.errors import SwarmError
 from engine.domain.events import Draft, Event
-from engine.ports.protocols import Trunk
-from engine.runtime.host import RunRecorder
+from engine.runtime.host import Host
 
 PUBLISH_S = 2.0
 """The least time between two writes to the person's repo, in seconds."""
@@ -15,9 +14,8 @@ PUBLISH_S = 2.0
 class Publisher:
     """Writes the run's refs into the person's repo. An error there becomes a warning and stops nothing."""
 
-    def __init__(self, run: RunRecorder, trunk: Trunk) -> None:
-        self._run = run
-        self._trunk = trunk
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._wanted = asyncio.Event()
 
     def landing_finished(self, event: Event, body: e.LandingFinished) -> None:
@@ -35,15 +33,15 @@ class Publisher:
             await self._wanted.wait()
             self._wanted.clear()
             await self.publish()
-            await self._run.clock.sleep(PUBLISH_S)
+            await self._host.clock.sleep(PUBLISH_S)
 
     async def publish(self) -> None:
         """Write trunk and green into the person's repo now."""
-        snapshot = self._run.snapshot
+        snapshot = self._host.snapshot
         try:
-            left_alone = await self._trunk.publish()
+            left_alone = await self._host.trunk.publish()
         except SwarmError as error:
             left_alone = f"your repo was not updated: {error.message}"
         if left_alone and left_alone != snapshot.left_alone:
-            self._run.record(Draft(e.Warned(left_alone)))
-        self._run.record(Draft(e.Published(snapshot.trunk, snapshot.green, left_alone)))
+            self._host.record(Draft(e.Warned(left_alone)))
+        self._host.record(Draft(e.Published(snapshot.trunk, snapshot.green, left_alone)))

@@ -13,9 +13,7 @@ from engine.orchestrator.check_schedule import CheckSchedule
 from engine.orchestrator.pathology_monitor import PathologyMonitor
 from engine.orchestrator.publisher import Publisher
 from engine.orchestrator.supervisor import Supervisor
-from engine.runtime.live_text import LiveText
-from engine.runtime.mailboxes import Mailboxes
-from engine.runtime.pauses import Pauses
+from engine.runtime.host import Host
 
 Reaction = Callable[[Event, Any], None]
 """Gets an event and its body. It only notes what there is to do: it returns at once and records nothing."""
@@ -24,14 +22,12 @@ NOTHING: tuple[Reaction, ...] = ()
 
 
 def reactions(
-    *,
+    host: Host,
     supervisor: Supervisor,
     pathologies: PathologyMonitor,
     checks: CheckSchedule,
     publisher: Publisher,
-    pauses: Pauses,
-    mailboxes: Mailboxes,
-    live: LiveText,
+    *,
     look_again: Callable[[], None],
 ) -> Reactions:
     """The reactions to each kind of event, in order. `look_again` has the swarm check what can start or end."""
@@ -47,7 +43,7 @@ def reactions(
         # the run
         e.RunCreated: (look,),
         e.EpochStarted: (look,),
-        e.RunStateChanged: (pauses.run_changed, look),
+        e.RunStateChanged: (host.pauses.run_changed, look),
         e.WorkersLimited: (look,),
         e.LoadLimited: (look,),
         e.BudgetMarked: (look,),
@@ -56,12 +52,12 @@ def reactions(
         e.AgentsSampled: NOTHING,
         # intent and messages
         e.IntentVersioned: (look,),
-        e.MessageQueued: (mailboxes.wake, look),
+        e.MessageQueued: (host.mailboxes.wake, look),
         # agents
         e.AgentSpawned: (supervisor.agent_spawned, checks.agent_spawned, look),
         e.AgentStateChanged: (supervisor.agent_changed, look_unless_thinking),
         e.SubtreePaused: (look,),
-        e.SubtreeResumed: (pauses.wake, look),
+        e.SubtreeResumed: (host.pauses.wake, look),
         e.SubtreeLimited: (look,),
         e.PriorityChanged: (look,),
         e.ModelChanged: (look,),
@@ -71,12 +67,12 @@ def reactions(
         e.FailureShared: (look,),
         e.ScratchpadRewritten: (look,),
         e.Pivoted: (look,),
-        e.TurnTaken: (live.flush,),
+        e.TurnTaken: (host.live.flush,),
         e.ModelCallRetried: (look,),
         e.AnswersDropped: (look,),
         e.ContextCompacted: (look,),
         e.ToolStarted: NOTHING,
-        e.ToolFinished: (pathologies.tool_finished, live.flush),
+        e.ToolFinished: (pathologies.tool_finished, host.live.flush),
         # tasks
         e.TaskQueued: (supervisor.task_queued, look),
         e.TaskStarted: (supervisor.task_started, look),

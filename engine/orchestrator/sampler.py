@@ -6,7 +6,7 @@ from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.ports.machine import Governor
 from engine.ports.protocols import Meters
-from engine.runtime.host import RunRecorder
+from engine.runtime.recorder import RunRecorder
 
 SAMPLE_S = 5.0
 """Seconds between two resource samples."""

@@ -10,7 +10,6 @@ from engine.domain.events import Draft, Event
 from engine.domain.settings import Settings
 from engine.domain.types import ROOT, AgentId, CommitId, RunState
 from engine.orchestrator import recovery
-from engine.orchestrator.agent_host import AgentHost
 from engine.orchestrator.check_schedule import CheckSchedule
 from engine.orchestrator.command_handler import drafts_for
 from engine.orchestrator.pathology_monitor import PathologyMonitor
@@ -21,15 +20,9 @@ from engine.orchestrator.supervisor import Supervisor
 from engine.policy import completion
 from engine.policy.completion import Outcome, Verdict
 from engine.ports.world import World
-from engine.runtime.budget_enforcer import BudgetEnforcer
-from engine.runtime.deadlines import Deadlines
-from engine.runtime.freezer import Freezer
-from engine.runtime.live_text import LiveText
-from engine.runtime.mailboxes import Mailboxes
-from engine.runtime.model_calls import ModelCalls
-from engine.runtime.pauses import ACTIVE, Pauses
+from engine.runtime.host import Host
+from engine.runtime.pauses import ACTIVE
 from engine.runtime.prompts import Prompts
-from engine.runtime.recorder import EventRecorder
 from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
 
@@ -53,42 +46,18 @@ class Swarm:
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
 
-        recorder = EventRecorder(world, settings, prompts, snapshot, epoch)
-        self.record, self.durable, self.on_change = recorder.record, recorder.durable, recorder.on_event
-        deadlines = Deadlines(snapshot, world.clock)
-        live, mailboxes = LiveText(world.mask), Mailboxes(snapshot)
-        self.watch = live.watch
-        self._budget = BudgetEnforcer(recorder)
-        self._pauses = Pauses(recorder, self._budget, deadlines)
-        self._freezer = Freezer(recorder, world.gate, deadlines)
-        calls = ModelCalls(recorder, world.models, self._budget, self._pauses, deadlines, live)
-        self.host = AgentHost(
-            world,
-            recorder,
-            toolbox,
-            pauses=self._pauses,
-            deadlines=deadlines,
-            freezer=self._freezer,
-            mailboxes=mailboxes,
-            calls=calls,
-            live=live,
-        )
-        self.supervisor = Supervisor(self.host, world.journal, world.governor, self.fail, self._wake.set)
-        self._pathologies = PathologyMonitor(recorder, self._wake.set)
-        self._checks = CheckSchedule(recorder, Reconciler(recorder, world.trunk, world.checker))
-        self.publisher = Publisher(recorder, world.trunk)
-        self._sampler = Sampler(recorder, world.meters, world.governor, self._wake.set)
+        self.host = host = Host(world, settings, prompts, toolbox, snapshot, epoch)
+        self.record, self.durable, self.on_change = host.record, host.durable, host.on_event
+        self.watch = host.live.watch
+        self.supervisor = Supervisor(host, world.journal, world.governor, self.fail, self._wake.set)
+        self._pathologies = PathologyMonitor(host, self._wake.set)
+        self._checks = CheckSchedule(host, Reconciler(host, world.checker))
+        self.publisher = Publisher(host)
+        self._sampler = Sampler(host, world.meters, world.governor, self._wake.set)
         self.reactions = reactions(
-            supervisor=self.supervisor,
-            pathologies=self._pathologies,
-            checks=self._checks,
-            publisher=self.publisher,
-            pauses=self._pauses,
-            mailboxes=mailboxes,
-            live=live,
-            look_again=self._wake.set,
+            host, self.supervisor, self._pathologies, self._checks, self.publisher, look_again=self._wake.set
         )
-        recorder.on_event(self._react)
+        self.on_change(self._react)
 
     def _react(self, event: Event) -> None:
         for reaction in self.reactions[type(event.body)]:
@@ -110,8 +79,8 @@ class Swarm:
                 self.host.models.check(model)
         if drafts := drafts_for(self.host, command):
             self.record(*drafts)
-            await self._freezer.settle()
-        self._pauses.settle()
+            await self.host.freezer.settle()
+        self.host.pauses.settle()
         await self.durable(self.snapshot.seq)
 
     async def diff(self, agent: AgentId) -> str:
@@ -127,7 +96,7 @@ class Swarm:
         """End this process's work on the run. Only the first outcome counts."""
         if self._outcome is None:
             self._outcome = outcome
-            self._pauses.ending = True
+            self.host.pauses.ending = True
             self._wake.set()
 
     def fail(self, error: BaseException) -> None:
@@ -162,10 +131,10 @@ class Swarm:
 
     async def _step(self) -> None:
         """Check everything once: enforce the budget, report findings, start what can start, conclude. Then wait."""
-        self._budget.look()
+        self.host.budget.look()
         self._pathologies.report()
         self.supervisor.start_all()
-        self._pauses.settle()
+        self.host.pauses.settle()
         await self._conclude()
         if self._outcome is None:
             await self._wait()
@@ -195,7 +164,7 @@ class Swarm:
             if done and verdict not in (None, Verdict.REPAIRING):
                 self.stop(completion.finished(self.snapshot, verdict))
         spent = completion.out_of_budget(
-            self.snapshot, self.supervisor.activity, self._budget.grace, self._budget.overrun_s
+            self.snapshot, self.supervisor.activity, self.host.budget.grace, self.host.budget.overrun_s
         )
         if spent is not None:
             self.stop(spent)

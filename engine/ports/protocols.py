@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from engine.domain.conversation import Request, Turn
-from engine.domain.events import Draft, Event
+from engine.domain.events import Event
 from engine.domain.resource_use import AgentUse, Sample
 from engine.domain.types import AgentId, Check, CommitId, LandingState, Micros, ModelName, TaskId, Usage
 from engine.state.snapshot import Snapshot
@@ -329,19 +329,4 @@ class Meters(Protocol):
 
     def uses(self) -> dict[AgentId, AgentUse]:
         """What each agent's commands used at the last sample. Agents that used nothing are left out."""
-        ...
-
-
-# --- the engine's state --------------------------------------------------------------------------------------
-
-
-class Recorder(Protocol):
-    """The one way to change the engine's state: record events, which are folded into it at once."""
-
-    def record(self, *drafts: Draft, cause: int | None = None) -> int:
-        """Record events atomically; returns the last one's sequence number."""
-        ...
-
-    async def durable(self, seq: int) -> None:
-        """Wait until all events up to `seq` are on disk."""
         ...

@@ -7,8 +7,8 @@ from engine.domain.events import Draft
 from engine.domain.spending import RUN, Mark, Part, of_role, parts_of
 from engine.domain.types import Agent, AgentId, MessageSource, Role, TaskId
 from engine.policy.budget import budget_statuses, is_held, is_reached, reached, task_budget_status
-from engine.runtime.host import RunRecorder
 from engine.runtime.inbox import message_to
+from engine.runtime.recorder import RunRecorder
 
 
 class BudgetEnforcer:

@@ -10,7 +10,7 @@ from engine.domain.types import AgentId, AgentState
 from engine.ports.machine import Gate
 from engine.ports.protocols import Workspace, WorkspaceLost
 from engine.runtime.deadlines import Deadlines
-from engine.runtime.host import RunRecorder
+from engine.runtime.recorder import RunRecorder
 
 
 class _Running:

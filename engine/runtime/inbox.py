@@ -6,11 +6,11 @@ from msgspec.structs import replace
 
 from engine.domain.events import Draft, MessageQueued
 from engine.domain.types import AgentId, HandoffId, InboxMessage, MessageId, MessageSource, TaskId
-from engine.runtime.host import RunContext
+from engine.runtime.recorder import RunRecorder
 
 
 def message_to(
-    run: RunContext,
+    run: RunRecorder,
     agent: AgentId,
     source: MessageSource,
     text: str,

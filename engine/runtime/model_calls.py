@@ -4,15 +4,15 @@ from functools import partial
 
 from engine.domain import events as e
 from engine.domain.conversation import Request, Turn
-from engine.domain.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
+from engine.domain.errors import BudgetSpent, ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.domain.events import Draft
 from engine.domain.types import AgentId, AgentState, ModelName, Role, Usage
 from engine.ports.protocols import Models
 from engine.runtime.budget_enforcer import BudgetEnforcer
 from engine.runtime.deadlines import Deadlines
-from engine.runtime.host import BudgetSpent, RunRecorder
 from engine.runtime.live_text import LiveText
 from engine.runtime.pauses import Pauses
+from engine.runtime.recorder import RunRecorder
 
 OUTAGE_FIRST = 0.5
 OUTAGE_MOST = 5.0

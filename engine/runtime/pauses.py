@@ -7,7 +7,7 @@ from engine.domain.events import Draft, Event
 from engine.domain.types import AgentId, AgentState, Role, RunState
 from engine.runtime.budget_enforcer import BudgetEnforcer
 from engine.runtime.deadlines import Deadlines
-from engine.runtime.host import RunRecorder
+from engine.runtime.recorder import RunRecorder
 
 ACTIVE = (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
 """The states of an agent between two safe points."""

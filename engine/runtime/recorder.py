@@ -10,13 +10,13 @@ from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 
 
-class EventRecorder:
-    """Implements runtime.host.RunRecorder. It owns the snapshot: nothing else changes it."""
+class RunRecorder:
+    """Owns the snapshot: nothing else changes it. Holds the settings, prompts, times and ids that new events need."""
 
     def __init__(self, world: World, settings: Settings, prompts: Prompts, snapshot: Snapshot, epoch: int) -> None:
         self.snapshot, self.settings, self.prompts = snapshot, settings, prompts
         self.clock, self.ids = world.clock, world.ids
-        self._mask, self._journal = world.mask, world.journal
+        self.mask, self._journal = world.mask, world.journal
         self._epoch = epoch
         self._listeners: list[Callable[[Event], None]] = []
         self._consistent = True
@@ -31,7 +31,7 @@ class EventRecorder:
         events: list[Event] = []
         try:
             for draft in drafts:
-                body = self._mask.value(draft.body)
+                body = self.mask.value(draft.body)
                 event = Event(snapshot.seq + 1, now, self._epoch, body, draft.agent, draft.task, cause)
                 fold(snapshot, event)
                 events.append(event)
