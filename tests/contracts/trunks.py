@@ -9,7 +9,7 @@ from engine.domain.types import CommitId, RunId
 from engine.ports.protocols import Trunk
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from tests.engine.repo.person import PersonRepo
+from tests.engine.repo.user_repo import UserRepo
 from tests.simulated.disk import Disk
 from tests.simulated.power import Power
 from tests.simulated.time import SimulatedClock
@@ -31,10 +31,10 @@ class Bench:
 
 
 async def git_bench(folder: Path) -> Bench:
-    repo = PersonRepo.make(folder / "repo", BASE)
+    repo = UserRepo.make(folder / "repo", BASE)
     trunk = await GitTrunk.create(folder, await inspect_repo(repo.root), RunId("r-1"))
     # Changes are made in a clone and pushed, so that trunk finds their objects.
-    clone = PersonRepo(folder / "copy")
+    clone = UserRepo(folder / "copy")
     repo.git("clone", "-q", str(trunk.git_dir), str(clone.root))
 
     def change(parent: CommitId, files: Mapping[str, bytes | None]) -> CommitId:

@@ -1,4 +1,4 @@
-"""A process that lands without end, so many at once, and says which commits it was told of: to be killed."""
+"""A process for tests to kill: lands changes endlessly, many at a time, and prints each reported landing."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ async def main(folder: Path) -> None:
             name = f"{os.getpid()}-{number}"
             files = {f"part{number % 7}/{name}": Content(FILE, b"x\n")}
             if number % 8 == 0:
-                files["hot"] = Content(FILE, f"{name}\n".encode())  # some conflict
+                files["hot"] = Content(FILE, f"{name}\n".encode())  # some of these conflict
             base = await trunk.tip()
             change = trunk.pending.build(base, base, files, "a change")
             result = await trunk.land(change, commit_message("a change", "", {"Swarm-Task": name}))

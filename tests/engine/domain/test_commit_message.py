@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.domain.commit_message import commit_message, trailers_of
-from tests.engine.repo.person import ENV
+from tests.engine.repo.user_repo import ENV
 
 hostile = st.lists(
     st.one_of(st.text(max_size=8), st.sampled_from(["\n", "\n\n", "\r", "Swarm-Task: t-9", "Signed-off-by: x", "---"])),

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.domain.patch import FileDiff, FileKind, Patch, parse_patch
-from tests.engine.repo.person import PersonRepo
+from tests.engine.repo.user_repo import UserRepo
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> PersonRepo:
-    return PersonRepo.make(tmp_path / "repo", {"start": b"s\n"})
+def repo(tmp_path: Path) -> UserRepo:
+    return UserRepo.make(tmp_path / "repo", {"start": b"s\n"})
 
 
-def patch_of(repo: PersonRepo, before: dict[str, bytes | str | None], after: dict[str, bytes | str | None]) -> Patch:
+def patch_of(repo: UserRepo, before: dict[str, bytes | str | None], after: dict[str, bytes | str | None]) -> Patch:
     repo.commit(before)
     repo.commit(after)
     return parse_patch(repo.git("diff-tree", "-r", "-p", "-M", "HEAD^", "HEAD") + "\n")
@@ -26,7 +26,7 @@ def only(patch: Patch) -> FileDiff:
     return file
 
 
-def test_an_edited_file_has_hunks_with_line_ranges(repo: PersonRepo) -> None:
+def test_an_edited_file_has_hunks_with_line_ranges(repo: UserRepo) -> None:
     lines = [b"%d\n" % at for at in range(1, 41)]
     edited = [b"one\n", *lines[1:30], b"30a\n", b"30b\n", *lines[31:]]
     file = only(patch := patch_of(repo, {"f": b"".join(lines)}, {"f": b"".join(edited)}))
@@ -39,7 +39,7 @@ def test_an_edited_file_has_hunks_with_line_ranges(repo: PersonRepo) -> None:
     assert patch.lines[first.first : first.end] == ("-1", "+one", " 2", " 3", " 4")
 
 
-def test_added_deleted_and_renamed_files_and_changed_modes_are_recognised(repo: PersonRepo) -> None:
+def test_added_deleted_and_renamed_files_and_changed_modes_are_recognised(repo: UserRepo) -> None:
     body = b"".join(b"%d\n" % at for at in range(20))
     repo.commit({"gone": b"g\n", "old name": body, "script": b"s\n"})
     repo.write({"gone": None, "old name": None, "new name": body + b"more\n", "fresh": b"f\n"})
@@ -57,7 +57,7 @@ def test_added_deleted_and_renamed_files_and_changed_modes_are_recognised(repo: 
     assert (patch.added, patch.removed) == (2, 1)
 
 
-def test_binary_files_and_empty_files_are_recognised(repo: PersonRepo) -> None:
+def test_binary_files_and_empty_files_are_recognised(repo: UserRepo) -> None:
     patch = patch_of(repo, {"b": b"\0\1"}, {"b": b"\0\2", "empty": b""})
     assert [(file.path, file.kind, file.binary) for file in patch.files] == [
         ("b", FileKind.MODIFIED, True),
@@ -65,13 +65,13 @@ def test_binary_files_and_empty_files_are_recognised(repo: PersonRepo) -> None:
     ]
 
 
-def test_a_patch_inside_a_file_is_content(repo: PersonRepo) -> None:
+def test_a_patch_inside_a_file_is_content(repo: UserRepo) -> None:
     inner = b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n-- \n"
     file = only(patch_of(repo, {"p": inner + b"tail\n"}, {"p": b"".join(reversed(inner.splitlines(True)))}))
     assert (file.path, file.added, file.removed) == ("p", 6, 7)
 
 
-def test_missing_newlines_at_the_end_and_carriage_returns_are_kept(repo: PersonRepo) -> None:
+def test_missing_newlines_at_the_end_and_carriage_returns_are_kept(repo: UserRepo) -> None:
     patch = patch_of(repo, {"f": b"a\r\nb"}, {"f": b"a\nb\x0cc\x85d"})
     file = only(patch)
     assert (file.added, file.removed, file.hunks[0].whole) == (2, 2, True)
@@ -82,7 +82,7 @@ def test_missing_newlines_at_the_end_and_carriage_returns_are_kept(repo: PersonR
 @pytest.mark.parametrize(
     "name", ["with space", 'quo"te', "back\\slash", "tab\there", "new\nline", "ü", "a b/c b/d", "\x1b[1m", "x b/x"]
 )
-def test_unusual_file_names_are_read_exactly(repo: PersonRepo, name: str) -> None:
+def test_unusual_file_names_are_read_exactly(repo: UserRepo, name: str) -> None:
     assert only(patch_of(repo, {}, {name: b"x\n"})).path == name
     repo.git("update-index", "--chmod=+x", name)
     repo.git("commit", "-q", "-m", "mode")

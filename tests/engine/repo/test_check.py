@@ -9,7 +9,7 @@ from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import Output, Workspace, WorkspaceLost
 from engine.repo.check import FAILURES_BEFORE_CLEAN_BUILD, ContainedChecker, pytest_failures, suggest_check
 from engine.repo.source import inspect_repo
-from tests.engine.repo.person import Content, PersonRepo
+from tests.engine.repo.user_repo import Content, UserRepo
 from tests.simulated.time import EPOCH, SimulatedClock
 
 ONE, TWO = CommitId("1" * 40), CommitId("2" * 40)
@@ -168,7 +168,7 @@ async def test_long_output_is_cut_in_the_middle() -> None:
 async def test_a_check_command_is_suggested_from_the_committed_files(
     tmp_path: Path, files: dict[str, Content], command: str
 ) -> None:
-    repo = PersonRepo.make(tmp_path / "repo", files)
+    repo = UserRepo.make(tmp_path / "repo", files)
     repo.write({"Makefile": b"test:\n\ttrue\n"})  # not committed
     assert await suggest_check(await inspect_repo(repo.root)) == command
 

@@ -9,12 +9,12 @@ from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
 from engine.repo.git.alternates import object_folders
 from engine.repo.git.git import check_version
 from engine.repo.source import inspect_repo
-from tests.engine.repo.person import PersonRepo
+from tests.engine.repo.user_repo import UserRepo
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> PersonRepo:
-    return PersonRepo.make(tmp_path / "repo", {"a.txt": b"a\n", "sub/b.txt": b"b\n"})
+def repo(tmp_path: Path) -> UserRepo:
+    return UserRepo.make(tmp_path / "repo", {"a.txt": b"a\n", "sub/b.txt": b"b\n"})
 
 
 async def refusal(path: Path, branch: str = "") -> SwarmError:
@@ -26,7 +26,7 @@ async def refusal(path: Path, branch: str = "") -> SwarmError:
     return raised.value
 
 
-async def test_a_run_starts_from_the_branch_that_is_checked_out(repo: PersonRepo) -> None:
+async def test_a_run_starts_from_the_branch_that_is_checked_out(repo: UserRepo) -> None:
     source = await inspect_repo(repo.root)
     assert source.root == repo.root
     assert source.git_dir == source.common_dir == repo.root / ".git"
@@ -34,18 +34,18 @@ async def test_a_run_starts_from_the_branch_that_is_checked_out(repo: PersonRepo
     assert (source.object_format, source.shallow, source.warnings) == ("sha1", False, ())
 
 
-async def test_a_subfolder_means_the_repo_it_is_in(repo: PersonRepo) -> None:
+async def test_a_subfolder_means_the_repo_it_is_in(repo: UserRepo) -> None:
     assert (await inspect_repo(repo.root / "sub")).root == repo.root
 
 
-async def test_a_relative_path_is_resolved(repo: PersonRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_relative_path_is_resolved(repo: UserRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(repo.root)
     assert (await inspect_repo(Path("."))).root == repo.root
 
 
-async def test_a_linked_work_tree_has_its_own_branch(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_a_linked_work_tree_has_its_own_branch(repo: UserRepo, tmp_path: Path) -> None:
     repo.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
-    PersonRepo(tmp_path / "linked").commit({"c": b"c\n"})
+    UserRepo(tmp_path / "linked").commit({"c": b"c\n"})
     source = await inspect_repo(tmp_path / "linked")
     assert (source.root, source.branch) == (tmp_path / "linked", "side")
     assert source.git_dir == repo.root / ".git" / "worktrees" / "linked"
@@ -53,7 +53,7 @@ async def test_a_linked_work_tree_has_its_own_branch(repo: PersonRepo, tmp_path:
     assert source.base == repo.git("rev-parse", "side")
 
 
-async def test_a_run_can_start_from_another_branch(repo: PersonRepo) -> None:
+async def test_a_run_can_start_from_another_branch(repo: UserRepo) -> None:
     repo.git("branch", "old/one")
     repo.commit({"a.txt": b"b\n"})
     source = await inspect_repo(repo.root, "old/one")
@@ -61,11 +61,11 @@ async def test_a_run_can_start_from_another_branch(repo: PersonRepo) -> None:
 
 
 @pytest.mark.parametrize("branch", ["mian", "-x", "main^", "refs/heads/main", "HEAD", "a b"])
-async def test_an_unknown_branch_is_an_error(repo: PersonRepo, branch: str) -> None:
+async def test_an_unknown_branch_is_an_error(repo: UserRepo, branch: str) -> None:
     assert branch in (await refusal(repo.root, branch)).message
 
 
-async def test_the_hint_for_an_unknown_branch_names_the_closest_one(repo: PersonRepo) -> None:
+async def test_the_hint_for_an_unknown_branch_names_the_closest_one(repo: UserRepo) -> None:
     assert "main" in (await refusal(repo.root, "mian")).hint
 
 
@@ -76,26 +76,26 @@ async def test_a_path_that_is_not_a_repo_is_an_error(tmp_path: Path) -> None:
     assert "not a folder" in (await refusal(tmp_path / "file")).message
 
 
-async def test_a_bare_repo_is_an_error(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_a_bare_repo_is_an_error(repo: UserRepo, tmp_path: Path) -> None:
     repo.git("clone", "-q", "--bare", str(repo.root), str(tmp_path / "bare"))
     assert "bare" in (await refusal(tmp_path / "bare")).message
 
 
-async def test_a_git_folder_is_an_error(repo: PersonRepo) -> None:
+async def test_a_git_folder_is_an_error(repo: UserRepo) -> None:
     assert "not in a work tree" in (await refusal(repo.root / ".git")).message
 
 
 async def test_a_repo_without_commits_is_an_error(tmp_path: Path) -> None:
-    empty = PersonRepo.make(tmp_path / "empty", {})
+    empty = UserRepo.make(tmp_path / "empty", {})
     assert "no commits yet" in (await refusal(empty.root)).message
 
 
-async def test_a_broken_repo_is_an_error(repo: PersonRepo) -> None:
+async def test_a_broken_repo_is_an_error(repo: UserRepo) -> None:
     (repo.root / ".git" / "config").write_text("[core\n")
     await refusal(repo.root)
 
 
-async def test_a_branch_named_swarm_is_an_error(repo: PersonRepo) -> None:
+async def test_a_branch_named_swarm_is_an_error(repo: UserRepo) -> None:
     repo.git("branch", "swarm/earlier/trunk")
     await inspect_repo(repo.root)
     repo.git("branch", "-D", "swarm/earlier/trunk")
@@ -103,21 +103,21 @@ async def test_a_branch_named_swarm_is_an_error(repo: PersonRepo) -> None:
     assert "the branch swarm conflicts" in (await refusal(repo.root)).message
 
 
-async def test_a_partial_clone_is_an_error(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_a_partial_clone_is_an_error(repo: UserRepo, tmp_path: Path) -> None:
     repo.git("config", "uploadpack.allowFilter", "true")
     repo.git("clone", "-q", "--filter=blob:none", f"file://{repo.root}", str(tmp_path / "partial"))
     assert "partial clone" in (await refusal(tmp_path / "partial")).message
 
 
 async def test_a_shallow_sha256_repo_is_recognised(tmp_path: Path) -> None:
-    repo = PersonRepo.make(tmp_path / "repo", {"a": b"a\n"}, "--object-format=sha256")
+    repo = UserRepo.make(tmp_path / "repo", {"a": b"a\n"}, "--object-format=sha256")
     repo.commit({"a": b"b\n"})
     repo.git("clone", "-q", "--depth=1", f"file://{repo.root}", str(tmp_path / "shallow"))
     source = await inspect_repo(tmp_path / "shallow")
     assert (source.object_format, source.shallow, len(source.base)) == ("sha256", True, 64)
 
 
-async def test_uncommitted_changes_are_a_warning_and_the_index_is_not_written(repo: PersonRepo) -> None:
+async def test_uncommitted_changes_are_a_warning_and_the_index_is_not_written(repo: UserRepo) -> None:
     repo.write({"a.txt": b"changed\n", "new": b"n\n"})
     os.utime(repo.root / "sub" / "b.txt", (1, 1))  # git status would refresh the index for this
     before = repo.fingerprint("r-1")
@@ -126,15 +126,15 @@ async def test_uncommitted_changes_are_a_warning_and_the_index_is_not_written(re
     assert repo.fingerprint("r-1") == before
 
 
-async def test_a_detached_head_is_a_warning(repo: PersonRepo) -> None:
+async def test_a_detached_head_is_a_warning(repo: UserRepo) -> None:
     repo.git("checkout", "-q", "--detach")
     source = await inspect_repo(repo.root)
     assert source.branch == ""
     assert "detached" in source.warnings[0]
 
 
-async def test_submodules_are_a_warning(repo: PersonRepo, tmp_path: Path) -> None:
-    other = PersonRepo.make(tmp_path / "other", {"o": b"o\n"})
+async def test_submodules_are_a_warning(repo: UserRepo, tmp_path: Path) -> None:
+    other = UserRepo.make(tmp_path / "other", {"o": b"o\n"})
     repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other.root), "lib")
     repo.commit({})
     (warning,) = (await inspect_repo(repo.root)).warnings
@@ -142,15 +142,15 @@ async def test_submodules_are_a_warning(repo: PersonRepo, tmp_path: Path) -> Non
 
 
 async def test_the_callers_git_variables_are_ignored(
-    repo: PersonRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repo: UserRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = PersonRepo.make(tmp_path / "other", {"o": b"o\n"})
+    other = UserRepo.make(tmp_path / "other", {"o": b"o\n"})
     monkeypatch.setenv("GIT_DIR", str(other.root / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", "/nonexistent")
     assert (await inspect_repo(repo.root)).git_dir == repo.root / ".git"
 
 
-async def test_a_missing_git_is_an_error(repo: PersonRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_git_is_an_error(repo: UserRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert "not installed" in (await refusal(repo.root)).message
 
@@ -165,7 +165,7 @@ def test_an_old_git_is_an_error_and_unusual_versions_are_understood() -> None:
         check_version("what?")
 
 
-async def test_programs_named_in_the_repos_config_do_not_run(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_programs_named_in_the_repos_config_do_not_run(repo: UserRepo, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     repo.commit({".gitattributes": b"a.txt filter=a=b\n*.md filter=c.d\n", "a.txt": b"a", "b.md": b"b"}, "filtered")
     for name, key in (("a=b", "clean"), ("c.d", "process")):
@@ -177,8 +177,8 @@ async def test_programs_named_in_the_repos_config_do_not_run(repo: PersonRepo, t
     assert not ran.exists()
 
 
-async def test_folders_with_anything_but_objects_are_not_borrowed_from(repo: PersonRepo, tmp_path: Path) -> None:
-    home, other = tmp_path / "home", PersonRepo.make(tmp_path / "other", {"x": b"1"})
+async def test_folders_with_anything_but_objects_are_not_borrowed_from(repo: UserRepo, tmp_path: Path) -> None:
+    home, other = tmp_path / "home", UserRepo.make(tmp_path / "other", {"x": b"1"})
     (home / "pack").mkdir(parents=True)
     (home / ".ssh").mkdir()
     (home / ".ssh" / "id_rsa").touch()

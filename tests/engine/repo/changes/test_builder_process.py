@@ -16,7 +16,7 @@ from engine.repo.changes.scan import MAX_FILE_BYTES
 from engine.repo.git.ignores import Rules, parse_rules
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from tests.engine.repo.person import PersonRepo
+from tests.engine.repo.user_repo import UserRepo
 
 IGNORED: Rules = parse_rules(b"*.log\n")
 
@@ -65,7 +65,7 @@ class Overlays:
 
 @pytest.fixture
 async def overlays(tmp_path: Path) -> AsyncIterator[Overlays]:
-    repo = PersonRepo.make(tmp_path / "repo", {"a.txt": b"a\n", "d/x.txt": b"x\n"})
+    repo = UserRepo.make(tmp_path / "repo", {"a.txt": b"a\n", "d/x.txt": b"x\n"})
     (tmp_path / "run").mkdir()
     trunk = await GitTrunk.create(tmp_path / "run", await inspect_repo(repo.root), RunId("r"))
     overlays = Overlays(tmp_path / "uppers", trunk)

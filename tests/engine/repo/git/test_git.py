@@ -8,12 +8,12 @@ import pytest
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.repo.git.git import Git
-from tests.engine.repo.person import PersonRepo
+from tests.engine.repo.user_repo import UserRepo
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> PersonRepo:
-    return PersonRepo.make(tmp_path / "repo", {"a.txt": b"a\n"})
+def repo(tmp_path: Path) -> UserRepo:
+    return UserRepo.make(tmp_path / "repo", {"a.txt": b"a\n"})
 
 
 def fake_git(folder: Path, script: str) -> str:
@@ -23,21 +23,21 @@ def fake_git(folder: Path, script: str) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
-async def test_input_and_output_are_passed_through_unchanged(repo: PersonRepo) -> None:
+async def test_input_and_output_are_passed_through_unchanged(repo: UserRepo) -> None:
     data = os.urandom(3_000_000)
     git = Git(repo.root)
     blob = (await git.run("hash-object", "-w", "--stdin", stdin=data)).text
     assert (await git.run("cat-file", "blob", blob)).out == data
 
 
-async def test_output_over_the_limit_is_cut(repo: PersonRepo) -> None:
+async def test_output_over_the_limit_is_cut(repo: UserRepo) -> None:
     git = Git(repo.root)
     blob = (await git.run("hash-object", "-w", "--stdin", stdin=b"x" * 2_000_000)).text
     result = await git.run("cat-file", "blob", blob, limit=1000)
     assert (result.cut, result.out) == (True, b"x" * 1000)
 
 
-async def test_a_failure_raises_an_error_with_gits_message(repo: PersonRepo) -> None:
+async def test_a_failure_raises_an_error_with_gits_message(repo: UserRepo) -> None:
     with pytest.raises(SwarmError) as raised:
         await Git(repo.root).run("rev-parse", "--verify", "nothing")
     assert raised.value.kind is ErrorKind.GIT
@@ -89,7 +89,7 @@ async def test_the_callers_environment_does_not_leak_in(tmp_path: Path, monkeypa
     assert "GIT_CONFIG_GLOBAL=/dev/null" in environment
 
 
-async def test_hooks_and_file_monitors_of_the_repo_do_not_run(repo: PersonRepo, tmp_path: Path) -> None:
+async def test_hooks_and_file_monitors_of_the_repo_do_not_run(repo: UserRepo, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     hook = repo.root / ".git" / "hooks" / "reference-transaction"
     hook.parent.mkdir(exist_ok=True)

@@ -10,14 +10,14 @@ import pytest
 from engine.repo.git.objects import NewObjects, ObjectStore
 from engine.repo.git.pack_rollup import PackRollup
 from engine.repo.git.pack_writer import pack_body, write_pack
-from tests.engine.repo.person import PersonRepo
+from tests.engine.repo.user_repo import UserRepo
 
 FORMATS = ["sha1", "sha256"]
 
 
-def bare(folder: Path, object_format: str) -> PersonRepo:
+def bare(folder: Path, object_format: str) -> UserRepo:
     folder.mkdir()
-    repo = PersonRepo(folder)
+    repo = UserRepo(folder)
     repo.git("init", "-q", "--bare", f"--object-format={object_format}", "-b", "main")
     return repo
 
@@ -45,7 +45,7 @@ class History:
             parents = [self.tip.hex()] if self.tip else []
             self.tip = new.commit(self.root, parents, "A <a@x>", 1, b"a change")
 
-    def verify(self, repo: PersonRepo) -> None:
+    def verify(self, repo: UserRepo) -> None:
         assert self.tip
         repo.git("update-ref", "refs/heads/main", self.tip.hex())
         repo.git("fsck", "--full", "--strict")

@@ -14,7 +14,7 @@ from engine.repo.landing.merge import GitMerger
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from tests.engine.repo.pending_changes import build_change, message
-from tests.engine.repo.person import PersonRepo
+from tests.engine.repo.user_repo import UserRepo
 
 CASES = 2_000
 OLD = "".join(f"line {number}\n" for number in range(20)).encode()
@@ -45,7 +45,7 @@ def case(chance: random.Random) -> tuple[bytes, bytes, bytes]:
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_git_merges_the_same_lines(seed: int, tmp_path: Path) -> None:
-    repo = PersonRepo.make(tmp_path / "repo", {"a": b"a\n"})
+    repo = UserRepo.make(tmp_path / "repo", {"a": b"a\n"})
     trunk = await GitTrunk.create(tmp_path, await inspect_repo(repo.root), RunId("r-1"))
     new, chance = NewObjects(trunk.pending.store), random.Random(seed)
     expected: dict[bytes, bytes] = {}
@@ -92,7 +92,7 @@ class RecordingMerger(GitMerger):
 
 
 async def test_landings_on_one_file_need_no_git_unless_attributes_apply(tmp_path: Path) -> None:
-    repo = PersonRepo.make(tmp_path / "repo", {"f": OLD, "d/f": OLD, "d/.gitattributes": b"f -merge\n"})
+    repo = UserRepo.make(tmp_path / "repo", {"f": OLD, "d/f": OLD, "d/.gitattributes": b"f -merge\n"})
     created = await GitTrunk.create(tmp_path, await inspect_repo(repo.root), RunId("r-1"))
     merger = RecordingMerger(created.git_dir, "sha1")
     merger.paths = []

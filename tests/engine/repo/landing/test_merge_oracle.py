@@ -13,7 +13,7 @@ from engine.domain.types import CommitId, LandingState, RunId
 from engine.ports.protocols import LandResult
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from tests.engine.repo.person import ENV, PersonRepo
+from tests.engine.repo.user_repo import ENV, UserRepo
 
 PATHS = ["a", "b.u", "d/x", "d/y", "d/e/w", "f/z", "d", "name with ü"]
 Entry = tuple[str, bytes]
@@ -91,7 +91,7 @@ class Oracle:
     """The user's repository with a trunk on it, where `git merge` in the work tree tells what a landing should do."""
 
     def __init__(self, folder: Path) -> None:
-        self.repo = PersonRepo.make(folder / "repo", {"start": b"start\n"})
+        self.repo = UserRepo.make(folder / "repo", {"start": b"start\n"})
         for setting in ("merge.directoryRenames=true", "gc.auto=0", "merge.conflictStyle=merge"):
             self.repo.git("config", *setting.split("="))
         self.trunk = asyncio.run(self._make(folder))
@@ -160,7 +160,7 @@ class Oracle:
         return asyncio.run(land())
 
     def tree(self, commit: str) -> dict[str, Entry]:
-        copy = PersonRepo(self.trunk.git_dir)
+        copy = UserRepo(self.trunk.git_dir)
         found: dict[str, Entry] = {}
         for line in copy.git("ls-tree", "-r", "-z", commit).split("\0"):
             if line:
@@ -210,7 +210,7 @@ def test_a_landing_merges_as_git_merge_does(
         assert result.merged
         assert oracle.tree(result.merged) == files
         return
-    trunk = PersonRepo(oracle.trunk.git_dir)
+    trunk = UserRepo(oracle.trunk.git_dir)
     tip = asyncio.run(oracle.trunk.tip())
     assert trunk.git("rev-parse", f"{tip}^{{tree}}") == tree
     if tip == ours:
@@ -251,10 +251,10 @@ def test_each_landing_of_a_group_merges_as_git_merge_does(
 ) -> None:
     base = consistent({**base, "r": ("100644", text)})
     changes = oracle.commits(base, *(applied(base, each) for each in done))
-    start = PersonRepo(oracle.repo.root).git("rev-parse", "refs/made/1")
+    start = UserRepo(oracle.repo.root).git("rev-parse", "refs/made/1")
     results = oracle.land_together(start, changes)
     landed = [result.commit for result in results if result.commit]
-    trunk = PersonRepo(oracle.trunk.git_dir)
+    trunk = UserRepo(oracle.trunk.git_dir)
     assert sorted(landed) == sorted(trunk.git("rev-list", f"{start}..refs/heads/trunk").split())
     for change, result in zip(changes, results, strict=True):
         clean, tree, conflicts, files = oracle.merge(result.base, change)

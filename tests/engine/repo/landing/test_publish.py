@@ -8,32 +8,32 @@ from engine.domain.errors import SwarmError
 from engine.domain.types import CommitId, RunId
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from tests.engine.repo.person import PersonRepo
+from tests.engine.repo.user_repo import UserRepo
 
 RUN = RunId("r-1")
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> PersonRepo:
-    repo = PersonRepo.make(tmp_path / "repo", {"a.txt": b"a\n", "b.txt": b"b\n"})
+def repo(tmp_path: Path) -> UserRepo:
+    repo = UserRepo.make(tmp_path / "repo", {"a.txt": b"a\n", "b.txt": b"b\n"})
     repo.commit({"a.txt": b"A\n"}, "second")
     return repo
 
 
 @pytest.fixture
-async def trunk(repo: PersonRepo, tmp_path: Path) -> GitTrunk:
+async def trunk(repo: UserRepo, tmp_path: Path) -> GitTrunk:
     (tmp_path / "run").mkdir()
     return await GitTrunk.create(tmp_path / "run", await inspect_repo(repo.root), RUN)
 
 
-async def land(repo: PersonRepo, trunk: GitTrunk, name: str) -> CommitId:
+async def land(repo: UserRepo, trunk: GitTrunk, name: str) -> CommitId:
     result = await trunk.land(CommitId(repo.change(trunk.base, {name: b"x\n"})), "landed\n")
     assert result.commit
     return result.commit
 
 
 async def test_everything_but_the_runs_refs_and_objects_stays_byte_for_byte(
-    repo: PersonRepo, trunk: GitTrunk, tmp_path: Path
+    repo: UserRepo, trunk: GitTrunk, tmp_path: Path
 ) -> None:
     commits = [CommitId(repo.change("main", {f"f{at}": b"x\n"})) for at in range(3)]
     ran = tmp_path / "a hook ran"
@@ -80,9 +80,9 @@ async def test_everything_but_the_runs_refs_and_objects_stays_byte_for_byte(
 
 
 async def test_the_repos_command_for_alternate_refs_does_not_run(
-    repo: PersonRepo, trunk: GitTrunk, tmp_path: Path
+    repo: UserRepo, trunk: GitTrunk, tmp_path: Path
 ) -> None:
-    other = PersonRepo.make(tmp_path / "other", {"x": b"1"})
+    other = UserRepo.make(tmp_path / "other", {"x": b"1"})
     (repo.root / ".git" / "objects" / "info" / "alternates").write_text(f"{other.root}/.git/objects\n")
     repo.git("config", "core.alternateRefsCommand", f"touch '{tmp_path}/ran'; true")
     await land(repo, trunk, "c.txt")
@@ -90,7 +90,7 @@ async def test_the_repos_command_for_alternate_refs_does_not_run(
     assert not (tmp_path / "ran").exists()
 
 
-async def test_the_first_publish_protects_the_base_from_gc(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_the_first_publish_protects_the_base_from_gc(repo: UserRepo, trunk: GitTrunk) -> None:
     await trunk.publish()
     repo.git("checkout", "-q", "--detach", "HEAD^")
     repo.git("branch", "-q", "-f", "main", "HEAD")
@@ -101,7 +101,7 @@ async def test_the_first_publish_protects_the_base_from_gc(repo: PersonRepo, tru
 
 
 async def test_a_checked_out_ref_is_not_updated_and_the_other_is_published(
-    repo: PersonRepo, trunk: GitTrunk, tmp_path: Path
+    repo: UserRepo, trunk: GitTrunk, tmp_path: Path
 ) -> None:
     await trunk.publish()
     repo.git("worktree", "add", "-q", str(tmp_path / "looking"), "swarm/r-1/trunk")
@@ -109,13 +109,13 @@ async def test_a_checked_out_ref_is_not_updated_and_the_other_is_published(
     await trunk.move_green(tip)
     assert await trunk.publish() == "swarm/r-1/trunk not updated: it is checked out"
     assert repo.git("rev-parse", "swarm/r-1/trunk", "swarm/r-1/green").split("\n") == [trunk.base, tip]
-    assert PersonRepo(tmp_path / "looking").git("status", "--porcelain") == ""
+    assert UserRepo(tmp_path / "looking").git("status", "--porcelain") == ""
     repo.git("worktree", "remove", str(tmp_path / "looking"))
     assert await trunk.publish() == ""
     assert repo.git("rev-parse", "swarm/r-1/trunk") == tip
 
 
-async def test_a_ref_in_the_middle_of_a_rebase_is_not_updated(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_ref_in_the_middle_of_a_rebase_is_not_updated(repo: UserRepo, trunk: GitTrunk) -> None:
     await trunk.publish()
     repo.git("checkout", "-q", "swarm/r-1/trunk")
     repo.git("rebase", "-q", "--exec", "false", "HEAD^", check=False)
@@ -124,7 +124,7 @@ async def test_a_ref_in_the_middle_of_a_rebase_is_not_updated(repo: PersonRepo, 
     assert repo.git("rev-parse", "swarm/r-1/trunk") == trunk.base
 
 
-async def test_a_ref_that_the_user_committed_to_is_not_updated(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_ref_that_the_user_committed_to_is_not_updated(repo: UserRepo, trunk: GitTrunk) -> None:
     await trunk.publish()
     own = repo.change("main", {"own": b"o\n"})
     repo.git("update-ref", "refs/heads/swarm/r-1/trunk", own)
@@ -133,14 +133,14 @@ async def test_a_ref_that_the_user_committed_to_is_not_updated(repo: PersonRepo,
     assert repo.git("rev-parse", "swarm/r-1/trunk") == own
 
 
-async def test_a_deleted_ref_is_published_again(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_deleted_ref_is_published_again(repo: UserRepo, trunk: GitTrunk) -> None:
     await trunk.publish()
     repo.git("update-ref", "-d", "refs/heads/swarm/r-1/trunk")
     assert await trunk.publish() == ""
     assert repo.git("rev-parse", "swarm/r-1/trunk") == trunk.base
 
 
-async def test_a_missing_repo_is_an_error_with_a_hint(repo: PersonRepo, trunk: GitTrunk, tmp_path: Path) -> None:
+async def test_a_missing_repo_is_an_error_with_a_hint(repo: UserRepo, trunk: GitTrunk, tmp_path: Path) -> None:
     repo.root.rename(tmp_path / "elsewhere")
     with pytest.raises(SwarmError) as raised:
         await trunk.publish()

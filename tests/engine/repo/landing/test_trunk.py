@@ -18,15 +18,15 @@ from engine.repo.landing.group_merge import FileMerge, MergedFile
 from engine.repo.landing.merge import GitMerger, MergeOutcome
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from tests.engine.repo.person import PersonRepo
+from tests.engine.repo.user_repo import UserRepo
 
 RUN = RunId("r-1")
 FILES = {"a.txt": b"1\n2\n3\n", "b.txt": b"b\n", "d/x.txt": b"x\n", "d/y.txt": b"y\n"}
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> PersonRepo:
-    return PersonRepo.make(tmp_path / "repo", FILES)
+def repo(tmp_path: Path) -> UserRepo:
+    return UserRepo.make(tmp_path / "repo", FILES)
 
 
 @pytest.fixture
@@ -35,24 +35,24 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-async def trunk_of(repo: PersonRepo, folder: Path) -> GitTrunk:
+async def trunk_of(repo: UserRepo, folder: Path) -> GitTrunk:
     return await GitTrunk.create(folder, await inspect_repo(repo.root), RUN)
 
 
 @pytest.fixture
-async def trunk(repo: PersonRepo, folder: Path) -> GitTrunk:
+async def trunk(repo: UserRepo, folder: Path) -> GitTrunk:
     return await trunk_of(repo, folder)
 
 
 def bare(trunk: GitTrunk) -> Callable[..., str]:
-    return PersonRepo(trunk.git_dir).git
+    return UserRepo(trunk.git_dir).git
 
 
 def message(task: str) -> str:
     return commit_message(f"do {task}", "", {"Swarm-Task": task})
 
 
-def change(repo: PersonRepo, files: dict[str, bytes | str | None], parent: str = "main") -> CommitId:
+def change(repo: UserRepo, files: dict[str, bytes | str | None], parent: str = "main") -> CommitId:
     return CommitId(repo.change(parent, files))
 
 
@@ -60,7 +60,7 @@ def change(repo: PersonRepo, files: dict[str, bytes | str | None], parent: str =
 
 
 async def test_fifty_concurrent_landings_make_a_linear_history_with_one_commit_each(
-    repo: PersonRepo, trunk: GitTrunk
+    repo: UserRepo, trunk: GitTrunk
 ) -> None:
     changes = [change(repo, {f"n/{at % 7}/f{at}": b"%d\n" % at}) for at in range(50)]
     results = await asyncio.gather(*(trunk.land(made, message(f"t-{at}")) for at, made in enumerate(changes)))
@@ -76,7 +76,7 @@ async def test_fifty_concurrent_landings_make_a_linear_history_with_one_commit_e
         assert git("diff-tree", "-r", "-p", f"{result.commit}^", str(result.commit)) == own
 
 
-async def test_a_landed_commit_has_the_swarms_identity_and_the_given_message(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_landed_commit_has_the_swarms_identity_and_the_given_message(repo: UserRepo, trunk: GitTrunk) -> None:
     text = commit_message("Add ümlauts", "Why.", {"Swarm-Task": "t-1", "Swarm-Agent": "a-1", "Swarm-Intent": "2"})
     result = await trunk.land(change(repo, {"a.txt": b"4\n"}), text)
     assert result.commit
@@ -90,7 +90,7 @@ class ContestedRefs(Refs):
 
     def __init__(self, git_dir: Path, move: Callable[[CommitId], str | None]) -> None:
         super().__init__(git_dir)
-        self._contest = PersonRepo(git_dir).git
+        self._contest = UserRepo(git_dir).git
         self._move = move
 
     async def compare_and_swap(self, ref: str, new: CommitId, old: CommitId | None) -> bool:
@@ -103,7 +103,7 @@ async def contested(trunk: GitTrunk, move: Callable[[CommitId], str | None]) -> 
     return await GitTrunk.open(trunk.git_dir.parent, refs=ContestedRefs(trunk.git_dir, move))
 
 
-async def test_a_landing_is_merged_again_when_another_process_moves_trunk(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_landing_is_merged_again_when_another_process_moves_trunk(repo: UserRepo, trunk: GitTrunk) -> None:
     changes = [change(repo, {"a.txt": b"1\n2\nthree\n"}), change(repo, {"new": b"n\n"})]
     other = bare(trunk)("commit-tree", f"{repo.change('main', {'b.txt': b'B'})}^{{tree}}", "-p", trunk.base, "-m", "x")
     moves = iter([other])
@@ -117,7 +117,7 @@ async def test_a_landing_is_merged_again_when_another_process_moves_trunk(repo: 
 
 
 async def test_a_landing_is_refused_after_a_bounded_number_of_tries_when_trunk_keeps_moving(
-    repo: PersonRepo, trunk: GitTrunk
+    repo: UserRepo, trunk: GitTrunk
 ) -> None:
     made = change(repo, {"a.txt": b"1\n2\nthree\n"})
     git = bare(trunk)
@@ -127,7 +127,7 @@ async def test_a_landing_is_refused_after_a_bounded_number_of_tries_when_trunk_k
     assert "moved" in result.reason
 
 
-async def test_commits_that_do_not_descend_from_trunk_are_refused(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_commits_that_do_not_descend_from_trunk_are_refused(repo: UserRepo, trunk: GitTrunk) -> None:
     tree = repo.git("rev-parse", "main^{tree}")
     unrelated = CommitId(repo.git("commit-tree", tree, "-m", "from nowhere"))
     result = await trunk.land(unrelated, message("t-1"))
@@ -137,7 +137,7 @@ async def test_commits_that_do_not_descend_from_trunk_are_refused(repo: PersonRe
     assert await trunk.tip() == trunk.base
 
 
-async def test_markers_names_and_reasons_of_a_conflict_contain_no_commit_ids(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_markers_names_and_reasons_of_a_conflict_contain_no_commit_ids(repo: UserRepo, trunk: GitTrunk) -> None:
     first = change(repo, {"a.txt": b"theirs\n", "new": b"a file\n", "d/x.txt": None})
     second = change(repo, {"a.txt": b"mine\n", "new/inner": b"a folder\n", "d/x.txt": b"changed\n"})
     await trunk.land(first, message("t-1"))
@@ -152,7 +152,7 @@ async def test_markers_names_and_reasons_of_a_conflict_contain_no_commit_ids(rep
         assert commit[:7] not in result.reason + everything
 
 
-async def test_a_new_file_follows_the_folder_that_trunk_renamed(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_new_file_follows_the_folder_that_trunk_renamed(repo: UserRepo, trunk: GitTrunk) -> None:
     repo.git("checkout", "-q", "--detach", "main")
     repo.git("mv", "d", "moved")
     repo.git("commit", "-q", "-m", "rename")
@@ -164,7 +164,7 @@ async def test_a_new_file_follows_the_folder_that_trunk_renamed(repo: PersonRepo
     assert (result.state, result.paths) == (LandingState.MERGED, ("moved/new.txt",))
 
 
-async def test_gitattributes_that_landed_apply_to_the_next_landing(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_gitattributes_that_landed_apply_to_the_next_landing(repo: UserRepo, trunk: GitTrunk) -> None:
     await trunk.land(change(repo, {".gitattributes": b"*.txt merge=union\n"}), message("t-1"))
     await trunk.land(change(repo, {"b.txt": b"b\none\n"}), message("t-2"))
     result = await trunk.land(change(repo, {"b.txt": b"b\ntwo\n"}), message("t-3"))
@@ -172,7 +172,7 @@ async def test_gitattributes_that_landed_apply_to_the_next_landing(repo: PersonR
     assert bare(trunk)("show", "refs/heads/trunk:b.txt") == "b\none\ntwo"
 
 
-async def test_paths_with_unusual_characters_land(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_paths_with_unusual_characters_land(repo: UserRepo, trunk: GitTrunk) -> None:
     names = ['quo"te\\', "new\nline", "tab\tü", "-n", " space "]
     result = await trunk.land(change(repo, dict.fromkeys(names, b"x\n")), message("t-1"))
     assert result.paths == tuple(sorted(names))
@@ -195,7 +195,7 @@ class SlowMerger(GitMerger):
         raise GitTimeoutError(ErrorKind.GIT, "git timed out after 120 s and was killed", "")
 
 
-async def test_a_file_that_takes_too_long_to_merge_delays_only_its_own_landing(repo: PersonRepo, folder: Path) -> None:
+async def test_a_file_that_takes_too_long_to_merge_delays_only_its_own_landing(repo: UserRepo, folder: Path) -> None:
     lines = [b"%d\n" % (number % 3) for number in range(9)]
     base = repo.commit({"long": b"".join(lines), "other": b"".join(lines)}, "to merge")
     trunk = await trunk_of(repo, folder)
@@ -212,7 +212,7 @@ async def test_a_file_that_takes_too_long_to_merge_delays_only_its_own_landing(r
     assert "took too long" in results[0].reason
 
 
-async def test_trunk_keeps_landing_after_a_landing_is_cancelled(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_trunk_keeps_landing_after_a_landing_is_cancelled(repo: UserRepo, trunk: GitTrunk) -> None:
     changes = [change(repo, {f"f{at}": b"x\n"}) for at in range(6)]
     landings = [asyncio.create_task(trunk.land(made, message(f"t-{at}"))) for at, made in enumerate(changes)]
     await landings[0]
@@ -239,14 +239,14 @@ async def test_trunk_keeps_landing_after_a_landing_is_cancelled(repo: PersonRepo
     ],
 )
 async def test_a_hostile_title_or_body_cannot_claim_another_task(
-    repo: PersonRepo, trunk: GitTrunk, title: str, body: str
+    repo: UserRepo, trunk: GitTrunk, title: str, body: str
 ) -> None:
     result = await trunk.land(change(repo, {"f": b"x\n"}), commit_message(title, body, {"Swarm-Task": "t-1"}))
     assert await trunk.find_landed(TaskId("t-9")) is None
     assert await trunk.find_landed(TaskId("t-1")) == result.commit
 
 
-async def test_trailers_in_commits_before_the_base_are_ignored(repo: PersonRepo, folder: Path) -> None:
+async def test_trailers_in_commits_before_the_base_are_ignored(repo: UserRepo, folder: Path) -> None:
     repo.commit({"f": b"x\n"}, "landed by an earlier run\n\nSwarm-Task: t-1")
     trunk = await trunk_of(repo, folder)
     assert await trunk.find_landed(TaskId("t-1")) is None
@@ -255,7 +255,7 @@ async def test_trailers_in_commits_before_the_base_are_ignored(repo: PersonRepo,
 # --- green ---------------------------------------------------------------------------------------------------
 
 
-async def test_green_moves_only_forward_and_along_trunk(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_green_moves_only_forward_and_along_trunk(repo: UserRepo, trunk: GitTrunk) -> None:
     one = (await trunk.land(change(repo, {"f": b"1\n"}), message("t-1"))).commit
     two = (await trunk.land(change(repo, {"g": b"2\n"}), message("t-2"))).commit
     assert one
@@ -271,7 +271,7 @@ async def test_green_moves_only_forward_and_along_trunk(repo: PersonRepo, trunk:
 # --- a run's folder ------------------------------------------------------------------------------------------
 
 
-async def test_an_opened_trunk_continues_where_it_stopped(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_an_opened_trunk_continues_where_it_stopped(repo: UserRepo, trunk: GitTrunk) -> None:
     first = await trunk.land(change(repo, {"f": b"1\n"}), message("t-1"))
     again = await GitTrunk.open(trunk.git_dir.parent)
     assert (await again.tip(), again.base) == (first.commit, trunk.base)
@@ -279,7 +279,7 @@ async def test_an_opened_trunk_continues_where_it_stopped(repo: PersonRepo, trun
     assert await again.find_landed(TaskId("t-1")) == first.commit
 
 
-async def test_opening_removes_the_lock_files_of_killed_processes(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_opening_removes_the_lock_files_of_killed_processes(repo: UserRepo, trunk: GitTrunk) -> None:
     for name in ("refs/heads/trunk.lock", "pack_body-refs.lock", "config.lock", "HEAD.lock"):
         (trunk.git_dir / name).write_bytes(b"")
     again = await GitTrunk.open(trunk.git_dir.parent)
@@ -295,14 +295,14 @@ async def test_opening_removes_the_unfinished_packs_of_killed_processes(trunk: G
     assert [path.name for path in packs.glob("tmp_*")] == ["tmp_pack_new"], "a live process may be writing it"
 
 
-async def test_a_landing_waits_until_a_lock_is_released(repo: PersonRepo, trunk: GitTrunk) -> None:
+async def test_a_landing_waits_until_a_lock_is_released(repo: UserRepo, trunk: GitTrunk) -> None:
     lock = trunk.git_dir / "refs/heads/trunk.lock"
     lock.write_bytes(b"")
     asyncio.get_running_loop().call_later(0.05, lock.unlink)
     assert (await trunk.land(change(repo, {"f": b"1\n"}), message("t-1"))).state is LandingState.MERGED
 
 
-async def test_an_unfinished_trunk_is_created_again(repo: PersonRepo, folder: Path) -> None:
+async def test_an_unfinished_trunk_is_created_again(repo: UserRepo, folder: Path) -> None:
     (folder / "trunk.git.new" / "refs").mkdir(parents=True)
     trunk = await trunk_of(repo, folder)
     assert await trunk.tip() == repo.git("rev-parse", "main")
@@ -312,7 +312,7 @@ async def test_an_unfinished_trunk_is_created_again(repo: PersonRepo, folder: Pa
 
 
 async def test_opening_a_trunk_with_a_missing_source_is_an_error(
-    repo: PersonRepo, trunk: GitTrunk, tmp_path: Path
+    repo: UserRepo, trunk: GitTrunk, tmp_path: Path
 ) -> None:
     repo.root.rename(tmp_path / "elsewhere")
     with pytest.raises(SwarmError) as refused:
@@ -322,7 +322,7 @@ async def test_opening_a_trunk_with_a_missing_source_is_an_error(
 
 
 async def test_trunk_is_never_pruned_and_its_commits_are_synced_to_disk(trunk: GitTrunk) -> None:
-    git = PersonRepo(trunk.git_dir)
+    git = UserRepo(trunk.git_dir)
     assert git.git("config", "core.fsync") == "committed,reference"
     loose = git.git("hash-object", "-w", "--stdin")
     assert git.status("prune", "--expire=now") != 0
@@ -332,7 +332,7 @@ async def test_trunk_is_never_pruned_and_its_commits_are_synced_to_disk(trunk: G
 # --- unusual repos -------------------------------------------------------------------------------------------
 
 
-async def land_and_publish(repo: PersonRepo, folder: Path) -> None:
+async def land_and_publish(repo: UserRepo, folder: Path) -> None:
     trunk = await trunk_of(repo, folder)
     assert await trunk.publish() == ""
     for at in range(2):
@@ -347,33 +347,33 @@ async def land_and_publish(repo: PersonRepo, folder: Path) -> None:
 
 
 async def test_landing_works_in_a_sha256_repo(tmp_path: Path, folder: Path) -> None:
-    repo = PersonRepo.make(tmp_path / "repo", FILES, "--object-format=sha256")
+    repo = UserRepo.make(tmp_path / "repo", FILES, "--object-format=sha256")
     await land_and_publish(repo, folder)
 
 
-async def test_landing_works_in_a_shallow_repo(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
+async def test_landing_works_in_a_shallow_repo(repo: UserRepo, tmp_path: Path, folder: Path) -> None:
     for at in range(3):
         repo.commit({"a.txt": b"%d\n" % at})
     repo.git("clone", "-q", "--depth=2", f"file://{repo.root}", str(tmp_path / "shallow"))
-    shallow = PersonRepo(tmp_path / "shallow")
+    shallow = UserRepo(tmp_path / "shallow")
     boundary = (shallow.root / ".git" / "shallow").read_bytes()
     await land_and_publish(shallow, folder)
     assert (shallow.root / ".git" / "shallow").read_bytes() == boundary
 
 
-async def test_landing_works_in_a_repo_with_relative_alternates(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
+async def test_landing_works_in_a_repo_with_relative_alternates(repo: UserRepo, tmp_path: Path, folder: Path) -> None:
     repo.git("clone", "-q", "--shared", str(repo.root), str(tmp_path / "borrower"))
-    borrower = PersonRepo(tmp_path / "borrower")
+    borrower = UserRepo(tmp_path / "borrower")
     (borrower.root / ".git/objects/info/alternates").write_text("../../../repo/.git/objects\n")
     await land_and_publish(borrower, folder)
 
 
-async def test_landing_works_from_a_linked_work_tree(repo: PersonRepo, tmp_path: Path, folder: Path) -> None:
+async def test_landing_works_from_a_linked_work_tree(repo: UserRepo, tmp_path: Path, folder: Path) -> None:
     repo.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
-    await land_and_publish(PersonRepo(tmp_path / "linked"), folder)
+    await land_and_publish(UserRepo(tmp_path / "linked"), folder)
 
 
 async def test_landing_works_in_a_path_with_unusual_characters(tmp_path: Path, folder: Path) -> None:
-    repo = PersonRepo.make(tmp_path / 'a "b"\n: ü # c', FILES)
+    repo = UserRepo.make(tmp_path / 'a "b"\n: ü # c', FILES)
     (folder / "two\nlines").mkdir()
     await land_and_publish(repo, folder / "two\nlines")

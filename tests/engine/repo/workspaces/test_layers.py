@@ -16,7 +16,7 @@ from engine.repo.workspaces.checkout import CheckoutSource, agent_head, merge_la
 from engine.repo.workspaces.excludes import Excludes
 from engine.repo.workspaces.layers import LayerStack, LayerStore
 from engine.repo.workspaces.trash import Trash
-from tests.engine.repo.projects import SmallRepo
+from tests.engine.repo.small_repo import SmallRepo
 
 
 class Project(SmallRepo):

@@ -14,7 +14,7 @@ from engine.repo.workspaces import layers, warm_builds
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.warm_builds import build_name_pattern
 from engine.repo.workspaces.workspace import AgentWorkspace
-from tests.engine.repo.projects import SmallRepo
+from tests.engine.repo.small_repo import SmallRepo
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 

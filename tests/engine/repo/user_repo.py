@@ -1,4 +1,4 @@
-"""A person's repo on disk, driven by real git, for tests."""
+"""A user's repository on disk for tests, driven by real git."""
 
 import hashlib
 import os
@@ -22,17 +22,17 @@ ENV = {
 }
 
 Content = bytes | str | None
-"""Bytes of a regular file, text as the target of a symlink, None: no such file."""
+"""Bytes of a regular file, a string as the target of a symlink, None for no file."""
 
 
-class PersonRepo:
-    """A git repo with a work tree. Every call is a real git process."""
+class UserRepo:
+    """A git repository with a work tree. Every call runs a git process."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @classmethod
-    def make(cls, root: Path, files: Mapping[str, Content], *options: str) -> "PersonRepo":
+    def make(cls, root: Path, files: Mapping[str, Content], *options: str) -> "UserRepo":
         root.mkdir(parents=True)
         repo = cls(root)
         repo.git("init", "-q", "-b", "main", *options)
@@ -73,7 +73,7 @@ class PersonRepo:
         return self.git("rev-parse", "HEAD")
 
     def change(self, parent: str, files: Mapping[str, Content], message: str = "change") -> str:
-        """A commit on `parent` that no branch names; the work tree comes back to where it was."""
+        """Make a commit on `parent` that no branch points to; the work tree returns to its branch afterwards."""
         before = self.git("symbolic-ref", "-q", "--short", "HEAD", check=False) or self.git("rev-parse", "HEAD")
         self.git("checkout", "-q", "--detach", parent)
         commit = self.commit(files, message)
@@ -81,7 +81,7 @@ class PersonRepo:
         return commit
 
     def fingerprint(self, run: str) -> str:
-        """A hash over every file of the repo but objects and the run's own refs."""
+        """A hash over every file of the repository except objects and the run's own refs."""
         digest = hashlib.sha256()
         ours = self.root / ".git" / "refs" / "heads" / "swarm"
         for folder, folders, files in os.walk(self.root):

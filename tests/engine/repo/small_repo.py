@@ -1,4 +1,4 @@
-"""A person's repo as small as a test wants it, to be edited and committed to."""
+"""A small repository for tests to edit and commit to."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tests.git import git
 
 
 class SmallRepo:
-    """The repo `source` in a folder."""
+    """The repository `source` in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
