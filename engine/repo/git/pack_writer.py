@@ -137,7 +137,7 @@ def _entry_header(kind: int, size: int) -> bytes:
 
 
 def _base_offset(back: int) -> bytes:
-    """The distance from a delta back to its base, in git's variable-length encoding."""
+    """Encode the distance from a delta back to its base."""
     out = [back & 0x7F]
     while back := back >> 7:
         back -= 1
@@ -164,7 +164,8 @@ def _delta(old: bytes, new: bytes) -> bytes:
 
 
 def _last_difference(old: bytes, new: bytes, order: Literal["big", "little"]) -> int:
-    """How far from the low-order end two texts of equal length last differ, in bytes; 0 when they are equal."""
+    """For texts of equal length: bytes from their first difference to the end (`big`), or from the start through their
+    last difference (`little`); 0 when they are equal."""
     return ((int.from_bytes(old, order) ^ int.from_bytes(new, order)).bit_length() + 7) // 8
 
 
@@ -177,6 +178,7 @@ def _deflate(data: bytes) -> bytes:
 
 
 def _size_bytes(size: int) -> bytes:
+    """Encode a size in the header of a delta."""
     out = bytearray()
     while size > 0x7F:
         out.append(0x80 | size & 0x7F)

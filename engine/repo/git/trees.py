@@ -24,7 +24,7 @@ FileChanges = dict[str, Content | None]
 
 
 def tree_of(repo: pygit2.Repository, commit: str) -> pygit2.Tree:
-    """Raises KeyError, ValueError or pygit2.GitError when there is no such commit."""
+    """The tree of a commit. Raises KeyError, ValueError or pygit2.GitError when there is no such commit."""
     return repo[commit].peel(pygit2.Commit).tree
 
 
@@ -65,7 +65,7 @@ def apply_changes(
 
 
 def _write_tree(repo: pygit2.Repository, entries: Mapping[str, tuple[int, pygit2.Oid]]) -> pygit2.Oid:
-    """Encodes the tree by hand because pygit2's builder accepts only UTF-8 names."""
+    """Write a tree, encoded by hand because pygit2's builder accepts only UTF-8 names."""
     rows = []
     for name, (mode, oid) in entries.items():
         raw = os.fsencode(name)

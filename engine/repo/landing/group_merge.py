@@ -76,11 +76,6 @@ class GroupMerge:
         self._merged: dict[FileMerge, tuple[bool, ObjectId]] = {}
         self._attributes_changed = False
 
-    @property
-    def root(self) -> ObjectId:
-        """The tree of the tip."""
-        return self._root
-
     def merge(self, requests: list[LandingRequest]) -> tuple[list[LandingRequest], list[LandingRequest]]:
         """Give each request its result. Returns those that wait for `file_merges`, and those that git must merge."""
         self.file_merges = {}

@@ -19,7 +19,7 @@ class TrunkHistory:
 
     def _start(self, order: list[CommitId]) -> None:
         self._order = order
-        self._place = {commit: place for place, commit in enumerate(order)}
+        self._positions = {commit: position for position, commit in enumerate(order)}
         self._tasks: dict[TaskId, CommitId] = {}
 
     async def update_to(self, tip: CommitId) -> None:
@@ -37,24 +37,24 @@ class TrunkHistory:
 
     def append(self, commit: CommitId, message: str) -> None:
         """Add a commit on top, unless it is known."""
-        if commit in self._place:
+        if commit in self._positions:
             return
-        self._place[commit] = len(self._order)
+        self._positions[commit] = len(self._order)
         self._order.append(commit)
         named = [value for name, value in trailers_of(message) if name == TASK_TRAILER]
         if len(named) == 1:
             self._tasks[TaskId(named[0])] = commit
 
     def __contains__(self, commit: CommitId) -> bool:
-        return commit in self._place
+        return commit in self._positions
 
     def commit_of(self, task: TaskId) -> CommitId | None:
         return self._tasks.get(task)
 
     def since(self, commit: CommitId) -> list[CommitId] | None:
         """The commits after `commit`; None when it is not in the history."""
-        place = self._place.get(commit)
-        return None if place is None else self._order[place + 1 :]
+        position = self._positions.get(commit)
+        return None if position is None else self._order[position + 1 :]
 
     async def _log(self, commits: str) -> list[tuple[CommitId, str, str]]:
         """Id, first parent and message of each commit, oldest first."""

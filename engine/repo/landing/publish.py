@@ -13,7 +13,7 @@ _FETCH = (
     "--no-tags",
     "--no-recurse-submodules",
     "--no-prune",
-    "--show-forced-updates",  # without the check git takes any update for a fast-forward
+    "--show-forced-updates",  # without it, git treats any update as a fast-forward
 )
 _CHECKED_OUT = "it is checked out"
 _CONFIG = ("fetch.prune=false", "fetch.fsckObjects=false", "transfer.fsckObjects=false", "fetch.output=full")
@@ -49,7 +49,7 @@ async def _fetch(git: Git, trunk_git: Path, source: str, target: str) -> str:
     raise SwarmError(
         ErrorKind.GIT,
         f"cannot publish {target}: {result.error_line}",
-        "check that the repo is there and can be written",
+        "check that the repo exists and is writable",
     )
 
 

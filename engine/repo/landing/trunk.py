@@ -202,7 +202,7 @@ class GitTrunk:
     async def _land_group(self, tip: CommitId, requests: list[LandingRequest]) -> list[LandingRequest] | None:
         """Try once to land all changes that can be merged path by path; None when trunk has moved.
 
-        Returns the requests that git must merge. Requests that need more than _ROUNDS file merges go back to the queue.
+        Returns the requests that git must merge. Those still waiting after _ROUNDS rounds go back to the queue.
         """
         group = await asyncio.to_thread(self._start_group, tip)
         if group is None:
