@@ -43,6 +43,7 @@ from engine.runs.create import new_run
 from engine.runs.folder import RunFolder
 from engine.runs.lock import RunLock
 from engine.runs.log import RunLog
+from engine.runtime.host import Host
 from engine.runtime.prompts import Prompts
 from engine.sandbox.removal import delete_tree
 from engine.state.snapshot import Snapshot
@@ -211,7 +212,7 @@ async def _assemble(
         checker=ContainedChecker(workspaces, clock, check, duration_s(settings.repo.check_timeout)) if check else None,
         mask=mask,
     )
-    swarm = Swarm(world, settings, Prompts(files(prompt_files)), Toolbox(), snapshot, snapshot.epoch + 1)
+    swarm = Swarm(Host(world, settings, Prompts(files(prompt_files)), Toolbox(), snapshot, snapshot.epoch + 1))
     journal.on_failure = swarm.fail
     control = ControlServer(folder.socket, swarm.submit, lambda: _status(swarm), swarm.diff, swarm.durable)
     await control.start()

@@ -38,15 +38,14 @@ OUTPUT_SHOWN = 6_000
 class Reconciler:
     """The only owner of the green ref. Green moves only to commits whose passed check is in the journal."""
 
-    def __init__(self, host: Host, checker: Checker | None) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
-        self._checker = checker
         self._one_at_a_time = asyncio.Lock()
 
     async def reconcile(self, *, last: bool = False) -> Verdict:
         """Check the newest trunk, unless the result is known, and act on it. `last`: the planners are done."""
         async with self._one_at_a_time:
-            checker, snapshot = self._checker, self._host.snapshot
+            checker, snapshot = self._host.checker, self._host.snapshot
             if checker is None:
                 return Verdict.UNCHECKED
             tip = await self._host.trunk.tip()

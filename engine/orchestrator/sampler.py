@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 from engine.domain import events as e
 from engine.domain.events import Draft
-from engine.ports.machine import Governor
-from engine.ports.protocols import Meters
-from engine.runtime.recorder import RunRecorder
+from engine.runtime.host import Host
 
 SAMPLE_S = 5.0
 """Seconds between two resource samples."""
@@ -19,24 +17,22 @@ AGENTS_PER_S = 4.0
 class Sampler:
     """Records resource samples and the governor's limits. `look_again` is called after each sample."""
 
-    def __init__(self, run: RunRecorder, meters: Meters, governor: Governor, look_again: Callable[[], None]) -> None:
-        self._run = run
-        self._meters = meters
-        self._governor = governor
+    def __init__(self, host: Host, look_again: Callable[[], None]) -> None:
+        self._host = host
         self._look_again = look_again
 
     async def run(self) -> None:
         """Sample until cancelled."""
         due = 0.0
         while True:
-            sample = await self._meters.sample()
+            sample = await self._host.meters.sample()
             drafts = [Draft(e.Sampled(sample))]
-            uses, now = self._meters.uses(), self._run.clock.monotonic()
-            if now >= due and (uses or self._run.snapshot.uses):
+            uses, now = self._host.meters.uses(), self._host.clock.monotonic()
+            if now >= due and (uses or self._host.snapshot.uses):
                 drafts.append(Draft(e.AgentsSampled(uses)))
                 due = now + max(AGENTS_SAMPLED_S, len(uses) / AGENTS_PER_S)
-            self._run.record(*drafts)
-            if (change := self._governor.consider(sample)) is not None:
-                self._run.record(Draft(e.LoadLimited(change)))
+            self._host.record(*drafts)
+            if (change := self._host.governor.consider(sample)) is not None:
+                self._host.record(Draft(e.LoadLimited(change)))
             self._look_again()
-            await self._run.clock.sleep(SAMPLE_S)
+            await self._host.clock.sleep(SAMPLE_S)

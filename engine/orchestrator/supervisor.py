@@ -14,8 +14,6 @@ from engine.domain.types import ROOT, Agent, AgentId, AgentState, Role, TaskStat
 from engine.policy.budget import reached
 from engine.policy.completion import Activity
 from engine.policy.scheduling import next_task
-from engine.ports.machine import Governor
-from engine.ports.protocols import Journal
 from engine.runtime.host import Host
 
 Work = Callable[[], Coroutine[None, None, None]]
@@ -28,19 +26,10 @@ class Supervisor:
     set, agents that stop record nothing: the next process treats them as lost.
     """
 
-    def __init__(
-        self,
-        host: Host,
-        journal: Journal,
-        governor: Governor,
-        fail: Callable[[BaseException], None],
-        look_again: Callable[[], None],
-    ) -> None:
+    def __init__(self, host: Host, fail: Callable[[BaseException], None], look_again: Callable[[], None]) -> None:
         self.host = host
         self.snapshot = snapshot = host.snapshot
         self.closing = False
-        self._journal = journal
-        self._governor = governor
         self._fail = fail
         self._look_again = look_again
         self._running: dict[AgentId, asyncio.Task[None]] = {}
@@ -121,7 +110,7 @@ class Supervisor:
         waiting, self._new_planners = self._new_planners, []
         for id in reversed(waiting):
             agent = self.snapshot.agents[id]
-            held = self._governor.limit == 0 or reached(self.snapshot, agent) is not None
+            held = self.host.governor.limit == 0 or reached(self.snapshot, agent) is not None
             if agent.state is AgentState.STARTING and held:
                 self._new_planners.append(id)
             elif agent.state not in (AgentState.FAILED, AgentState.CANCELLED):
@@ -144,12 +133,12 @@ class Supervisor:
 
     async def _plan(self, agent: AgentId) -> None:
         conversation = Conversation()
-        for event in await self._journal.agent_events(agent):
+        for event in await self.host.journal.agent_events(agent):
             conversation.apply(event)
         await Planner(self.host, agent, conversation).run()
 
     def _admit(self) -> None:
-        while len(self._attempts) < min(self.snapshot.workers_limit, self._governor.limit):
+        while len(self._attempts) < min(self.snapshot.workers_limit, self.host.governor.limit):
             working = [attempt.task_id for attempt in self._attempts.values()]
             task = next_task(self.snapshot, self._queued, working, self.host.clock.now())
             if task is None or self._alive() >= self.host.settings.swarm.max_agents:

@@ -7,7 +7,6 @@ from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.errors import ErrorKind, ExitStatus, ModelError, SwarmError
 from engine.domain.events import Draft, Event
-from engine.domain.settings import Settings
 from engine.domain.types import ROOT, AgentId, CommitId, RunState
 from engine.orchestrator import recovery
 from engine.orchestrator.check_schedule import CheckSchedule
@@ -19,12 +18,8 @@ from engine.orchestrator.sampler import Sampler
 from engine.orchestrator.supervisor import Supervisor
 from engine.policy import completion
 from engine.policy.completion import Outcome, Verdict
-from engine.ports.world import World
 from engine.runtime.host import Host
 from engine.runtime.pauses import ACTIVE
-from engine.runtime.prompts import Prompts
-from engine.state.snapshot import Snapshot
-from engine.tools.toolbox import Toolbox
 
 DRAIN_S = 10.0
 """Seconds that agents have to reach a safe point when the run stops."""
@@ -37,23 +32,21 @@ class Swarm:
     `on_change` registers a listener to all events, `watch` streams one agent's text.
     """
 
-    def __init__(
-        self, world: World, settings: Settings, prompts: Prompts, toolbox: Toolbox, snapshot: Snapshot, epoch: int
-    ) -> None:
-        self.snapshot, self.settings, self.clock = snapshot, settings, world.clock
-        self._after_crash = not snapshot.ended
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.snapshot, self.settings, self.clock = host.snapshot, host.settings, host.clock
+        self.record, self.durable, self.on_change = host.record, host.durable, host.on_event
+        self.watch = host.live.watch
+        self._after_crash = not host.snapshot.ended
         self._wake = asyncio.Event()
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
 
-        self.host = host = Host(world, settings, prompts, toolbox, snapshot, epoch)
-        self.record, self.durable, self.on_change = host.record, host.durable, host.on_event
-        self.watch = host.live.watch
-        self.supervisor = Supervisor(host, world.journal, world.governor, self.fail, self._wake.set)
+        self.supervisor = Supervisor(host, self.fail, self._wake.set)
         self._pathologies = PathologyMonitor(host, self._wake.set)
-        self._checks = CheckSchedule(host, Reconciler(host, world.checker))
+        self._checks = CheckSchedule(host, Reconciler(host))
         self.publisher = Publisher(host)
-        self._sampler = Sampler(host, world.meters, world.governor, self._wake.set)
+        self._sampler = Sampler(host, self._wake.set)
         self.reactions = reactions(
             host, self.supervisor, self._pathologies, self._checks, self.publisher, look_again=self._wake.set
         )

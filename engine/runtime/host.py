@@ -16,14 +16,15 @@ from engine.tools.toolbox import Toolbox
 
 
 class Host(RunRecorder):
-    """The run's recorder, with the parts of the world that agents use and what holds, limits and serves them."""
+    """The run's recorder, with the rest of the world, and with what holds, limits and serves agents."""
 
     def __init__(
         self, world: World, settings: Settings, prompts: Prompts, toolbox: Toolbox, snapshot: Snapshot, epoch: int
     ) -> None:
         super().__init__(world, settings, prompts, snapshot, epoch)
-        self.trunk, self.workspaces, self.gate, self.models = world.trunk, world.workspaces, world.gate, world.models
         self.toolbox = toolbox
+        self.trunk, self.workspaces, self.checker = world.trunk, world.workspaces, world.checker
+        self.models, self.meters, self.gate, self.governor = world.models, world.meters, world.gate, world.governor
         self.mailboxes, self.live = Mailboxes(snapshot), LiveText(world.mask)
         self.deadlines = Deadlines(snapshot, world.clock)
         self.budget = BudgetEnforcer(self)

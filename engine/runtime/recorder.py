@@ -16,7 +16,7 @@ class RunRecorder:
     def __init__(self, world: World, settings: Settings, prompts: Prompts, snapshot: Snapshot, epoch: int) -> None:
         self.snapshot, self.settings, self.prompts = snapshot, settings, prompts
         self.clock, self.ids = world.clock, world.ids
-        self.mask, self._journal = world.mask, world.journal
+        self.mask, self.journal = world.mask, world.journal
         self._epoch = epoch
         self._listeners: list[Callable[[Event], None]] = []
         self._consistent = True
@@ -39,9 +39,9 @@ class RunRecorder:
             self._consistent = False  # half of the refused event may be in the snapshot: keep no more checkpoints
             raise
         finally:  # only a bug makes the fold refuse an event; those before it are in the snapshot
-            self._journal.append(events)
+            self.journal.append(events)
         if self._consistent:
-            self._journal.checkpoint(snapshot)
+            self.journal.checkpoint(snapshot)
         seq = snapshot.seq
         for event in events:
             for listener in self._listeners:
@@ -50,4 +50,4 @@ class RunRecorder:
 
     async def durable(self, seq: int) -> None:
         """Wait until all events up to `seq` are on disk."""
-        await self._journal.durable(seq)
+        await self.journal.durable(seq)

@@ -58,6 +58,7 @@ from engine.repo.landing.group_merge import LandingRequest
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
+from engine.runtime.host import Host
 from engine.state.snapshot import Snapshot
 from engine.system import SortableIds, SystemClock
 from engine.tools.tool import Answer
@@ -235,7 +236,7 @@ class Engine:
             governor=Generous(),
             checker=None,
         )
-        return cls(Swarm(world, settings, PROMPTS, TOOLBOX, Snapshot(), 1), trunk, workspaces, journal)
+        return cls(Swarm(Host(world, settings, PROMPTS, TOOLBOX, Snapshot(), 1)), trunk, workspaces, journal)
 
     async def prepare(self, works: list[Work]) -> None:
         """Put each change into a workspace of its own at the run's base.

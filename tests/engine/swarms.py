@@ -15,6 +15,7 @@ from engine.domain.types import Intent, ModelName, Role, RunId
 from engine.orchestrator.swarm import Swarm
 from engine.policy.completion import Outcome
 from engine.ports.world import World
+from engine.runtime.host import Host
 from engine.runtime.prompts import Prompts
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
@@ -74,7 +75,7 @@ def fresh(
 ) -> Swarm:
     """A swarm at the start of a new run."""
     settings = settings or Settings()
-    swarm = Swarm(engine_world(w, check, **parts), settings, PROMPTS, TOOLBOX, Snapshot(), epoch=1)
+    swarm = Swarm(Host(engine_world(w, check, **parts), settings, PROMPTS, TOOLBOX, Snapshot(), epoch=1))
     models = {role.value: ModelName("scripted:model") for role in Role}
     swarm.record(
         Draft(
@@ -102,7 +103,7 @@ async def resumed(w: simulated.World, settings: Settings | None = None, *, check
     async for event in w.journal.events():
         fold(snapshot, event)
     epoch = snapshot.epoch + 1
-    swarm = Swarm(engine_world(w, check), settings or Settings(), PROMPTS, TOOLBOX, snapshot, epoch)
+    swarm = Swarm(Host(engine_world(w, check), settings or Settings(), PROMPTS, TOOLBOX, snapshot, epoch))
     swarm.record(Draft(e.EpochStarted(2, "simulated", "memory")))
     return swarm
 
