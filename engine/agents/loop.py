@@ -5,17 +5,21 @@ from collections.abc import Callable
 from engine.agents.compaction import Compaction
 from engine.agents.conversation_log import Conversation
 from engine.agents.nudges import Nudges
-from engine.agents.sanitising import sanitised
 from engine.agents.tool_calls import ToolCalls
 from engine.agents.tool_context import AgentToolContext
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
-from engine.domain.conversation import StopReason, ToolCall, Turn
+from engine.domain.conversation import Block, Message, StopReason, Text, ToolCall, Turn
 from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
-from engine.domain.types import AgentState
+from engine.domain.types import AgentState, CallId
+from engine.domain.utf8 import clean
+from engine.ports.protocols import Ids
 from engine.runtime.host import Host
 from engine.runtime.prompts import Prompt
 from engine.tools.tool import refused
+
+TOOL_NAME = 100
+"""The most characters of a tool's name; models may invent names of any length."""
 
 
 class Loop:
@@ -81,7 +85,7 @@ class Loop:
         given = self._transcript.given(inbox)
         request = self._transcript.request(given, self._compaction.max_output)
         started = self.host.clock.monotonic()
-        turn = sanitised(await self.host.calls.ask(self.context.agent.id, request), self.host.ids)
+        turn = _sanitised(await self.host.calls.ask(self.context.agent.id, request), self.host.ids)
         if inbox:
             self._nudges.messages_read()
         self._transcript.reminders_given()
@@ -130,3 +134,15 @@ class Loop:
         await self.host.mailboxes.message_for(agent.id)
         await self.context.follow(await self.host.trunk.tip())
         self._nudges.start_over()
+
+
+def _sanitised(turn: Turn, ids: Ids) -> Turn:
+    """The turn with new call ids that are unique in the run, and only with text that can be encoded."""
+    blocks: list[Block] = []
+    for block in turn.message.blocks:
+        if isinstance(block, ToolCall):
+            block = ToolCall(CallId(ids.new("c")), clean(block.tool)[:TOOL_NAME], clean(block.arguments))
+        elif isinstance(block, Text):
+            block = Text(clean(block.text))
+        blocks.append(block)
+    return Turn(Message("assistant", tuple(blocks)), turn.stop, turn.usage)

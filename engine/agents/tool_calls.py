@@ -5,12 +5,12 @@ import asyncio
 import msgspec
 
 from engine.agents.nudges import Nudges
-from engine.agents.sanitising import masked_key
 from engine.agents.tool_context import AgentToolContext
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
 from engine.domain.conversation import ToolCall
 from engine.domain.errors import AttemptFailed
+from engine.domain.masking import marks_in
 from engine.domain.types import ToolCallState
 from engine.domain.utf8 import clean
 from engine.ports.protocols import WorkspaceError
@@ -99,7 +99,7 @@ class ToolCalls:
         clock = self._transcript.host.clock
         started = clock.monotonic()
         try:
-            answer = masked_key(self._prompts, tool, arguments) or await tool.call(self._context, arguments)
+            answer = self._masked_key(tool, arguments) or await tool.call(self._context, arguments)
         except WorkspaceError as error:
             answer = refused(str(error))
         self.answer(call, answer, wall_s=clock.monotonic() - started, cause=cause)
@@ -118,6 +118,12 @@ class ToolCalls:
             return tool, msgspec.json.decode(call.arguments.strip() or "{}", type=tool.arguments)
         except (msgspec.DecodeError, RecursionError) as error:
             return refused(f"invalid arguments for {call.tool}: {error}")
+
+    def _masked_key(self, tool: Tool, arguments: msgspec.Struct) -> Answer | None:
+        """A refusal, if the call would write the mask of a key into the workspace where the key belongs."""
+        if not tool.writes or tool.atomic or not (marks := marks_in(arguments)):
+            return None
+        return refused(self._prompts["masked"].render(mark=marks[0]))
 
     def _is_last(self, call: ToolCall) -> bool:
         tool = self._tools.get(call.tool)
