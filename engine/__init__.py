@@ -97,6 +97,8 @@ if TYPE_CHECKING:
         LandingState,
         Micros,
         ModelName,
+        Pathology,
+        Remedy,
         Role,
         RunId,
         RunState,

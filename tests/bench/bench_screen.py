@@ -75,7 +75,7 @@ def run(options: list[str]) -> Report:
 def _busy(report: Report, agents: int, speed: float) -> None:
     with _folder() as folder, _swarm(folder, agents, speed) as terminal:
         at_work = _until_at_work(terminal, folder, agents)
-        terminal.press(b"o")  # as spawned: rows stay where they are
+        terminal.press(b"o")  # oldest first: rows stay where they are
         terminal.rest(3.0)
         busy = _watch(terminal, folder)
         keys = _keys(terminal)

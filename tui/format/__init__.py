@@ -1,1 +1,1 @@
-"""Engine values as text and rows, without widgets."""
+"""Turns engine values into text and rows, without widgets."""

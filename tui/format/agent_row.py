@@ -1,4 +1,4 @@
-"""One agent as a line of the tree: which columns fit, what stands in each, and how the columns are called."""
+"""One agent as a line of the tree: which columns fit, their headings, and what each shows."""
 
 from typing import NamedTuple
 
@@ -13,61 +13,61 @@ from tui.format.view import SubtreeTotals
 
 _MARK, _STATE, _TOKENS, _COST, _AGE = 1, 10, 7, 6, 5
 _TITLE = 5
-"""Cells that a title needs at least."""
-_TASK = 5
-"""Cells of each of the three counts of tasks, where they have columns of their own."""
+"""Fewest cells in which a title is shown."""
+_TASKS = {"open": 5, "landed": 7, "failed": 7}
+"""Cells of the columns that count tasks, where there is room for them."""
 SILENT = 300_000_000
-"""Microseconds without a step after which an agent at work stands out."""
+"""Microseconds without a step after which a working agent is highlighted."""
 
 
 class Columns(NamedTuple):
-    """Cells for each column; `tasks` is 0 where a planner's tasks stand in the column of what it does."""
+    """Cells of each column. `tasks` is 0 where a planner's task counts share the activity column."""
 
     name: int
-    doing: int
+    activity: int
     tasks: int
 
 
 def columns(cells: int) -> Columns:
-    """The columns of a tree of so many cells."""
+    """The columns of a tree that is `cells` wide."""
     room = max(0, cells - _MARK - _STATE - _TOKENS - _COST - _AGE)
     name = max(14, min(room * 9 // 20, 48))
-    tasks = 3 * _TASK if room - name >= 3 * _TASK + 24 else 0
+    tasks = sum(_TASKS.values())
+    tasks = tasks if room - name >= tasks + 24 else 0
     return Columns(name, max(0, room - name - tasks), tasks)
 
 
-def heads(cells: int) -> Line:
-    """The columns' names."""
+def column_heads(cells: int) -> Line:
+    """The columns' headings."""
     at = columns(cells)
-    tasks = "".join(fit(name, _TASK, right=True) for name in ("open", "land", "fail")) if at.tasks else ""
-    doing = "doing" if at.tasks else "doing · tasks"
+    tasks = "".join(fit(name, cells, right=True) for name, cells in _TASKS.items()) if at.tasks else ""
     words = (
         " " * (_MARK + 4) + fit("agent", at.name - 4),
         fit(" state", _STATE),
-        fit(doing, at.doing),
+        fit("activity", at.activity),
         tasks,
         fit("tokens", _TOKENS, right=True),
         fit("cost", _COST, right=True),
-        fit("step", _AGE, right=True),
+        fit("idle", _AGE, right=True),
     )
     return (Span("".join(words), "dim italic"),)
 
 
-def agent_line(row: Row, agent: Agent, below: SubtreeTotals, *, marked: bool, now: Micros, cells: int) -> Line:
-    """The agent's line: sums over its subtree where it has one."""
+def agent_line(row: Row, agent: Agent, totals: SubtreeTotals, *, marked: bool, now: Micros, cells: int) -> Line:
+    """The agent's line. Tasks, tokens and cost are totals of its subtree."""
     at = columns(cells)
     planner = agent.role is Role.PLANNER
     quiet = agent.ended or agent.state is AgentState.WAITING
     since = now - (agent.stepped_at or agent.spawned_at)
     silent = since > SILENT and not quiet and not agent.paused
-    usd = None if below.unpriced else below.usd
+    usd = None if totals.unpriced else totals.usd
     return (
         Span("◆", "accent") if marked else Span(" "),
         *_name(row, agent, at.name),
         *_state(agent),
-        *_doing(agent, below, at, planner=planner, quiet=quiet),
-        *(_counts(below) if planner and at.tasks else (Span(" " * at.tasks),)),
-        Span(fit(count(below.tokens) if below.tokens else "·", _TOKENS, right=True), "dim"),
+        *_activity(agent, totals, at, planner=planner, quiet=quiet),
+        *(_task_counts(totals) if planner and at.tasks else (Span(" " * at.tasks),)),
+        Span(fit(count(totals.tokens) if totals.tokens else "·", _TOKENS, right=True), "dim"),
         Span(fit(price(usd) if usd != 0 else "·", _COST, right=True), "dim"),
         Span(fit(age(since), _AGE, right=True), "paused bold" if silent else "dim"),
     )
@@ -90,39 +90,38 @@ def _name(row: Row, agent: Agent, cells: int) -> Line:
 
 
 def _title(agent: Agent, name: str) -> str:
-    """Its title, unless its name says that already."""
+    """The agent's title; empty if its name already says the same."""
     title = one_line(agent.title)
     return "" if name.startswith(title) else title
 
 
 def _state(agent: Agent) -> Line:
-    """Its state in a word."""
     look = look_of(agent)
     return (Span(" " + fit(look.word, _STATE - 1), look.style),)
 
 
-def _doing(agent: Agent, below: SubtreeTotals, at: Columns, *, planner: bool, quiet: bool) -> Line:
+def _activity(agent: Agent, totals: SubtreeTotals, at: Columns, *, planner: bool, quiet: bool) -> Line:
     spans: list[Span] = []
     if planner and not at.tasks:
-        spans = [Span(f"{glyph}{count(number)} ", style) for glyph, number, style in _fates(below) if number]
-    room = at.doing - sum(cell_len(span.text) for span in spans)
+        spans = [Span(f"{glyph}{count(number)} ", style) for glyph, number, style in _tasks(totals) if number]
+    room = at.activity - sum(cell_len(span.text) for span in spans)
     doing = one_line(agent.reason if agent.ended and agent.reason else agent.doing)
     if agent.ended and not doing:
-        doing = _title(agent, one_line(agent.path.rpartition("/")[2]))  # what it was there for
+        doing = _title(agent, one_line(agent.path.rpartition("/")[2]))
     if agent.state is AgentState.WAITING and (spans or room < cell_len(doing)):
-        doing = ""  # its state says it already
+        doing = ""  # its state already says so
     if room < 0:
-        return (Span(fit("".join(span.text for span in spans), at.doing), "dim"),)
+        return (Span(fit("".join(span.text for span in spans), at.activity), "dim"),)
     return (*spans, Span(fit(doing, room), "dim" if quiet else "text"))
 
 
-def _fates(below: SubtreeTotals) -> tuple[tuple[str, int, str], ...]:
+def _tasks(totals: SubtreeTotals) -> tuple[tuple[str, int, str], ...]:
     """Open, landed and failed tasks, each with its glyph and style."""
-    return (("○", below.open, "thinking"), ("✓", below.landed, "done"), ("✗", below.failed, "failed"))
+    return (("○", totals.open, "thinking"), ("✓", totals.landed, "done"), ("✗", totals.failed, "failed"))
 
 
-def _counts(below: SubtreeTotals) -> Line:
+def _task_counts(totals: SubtreeTotals) -> Line:
     return tuple(
-        Span(fit(count(number) if number else "·", _TASK, right=True), style if number else "dim")
-        for _, number, style in _fates(below)
+        Span(fit(count(number) if number else "·", cells, right=True), style if number else "dim")
+        for (_, number, style), cells in zip(_tasks(totals), _TASKS.values(), strict=True)
     )

@@ -1,4 +1,4 @@
-"""A patch as rows, side by side or one below the other, with the lines that replace each other paired."""
+"""Lays out a patch as rows, split or unified, and pairs each changed line with its replacement."""
 
 import re
 from bisect import bisect_right
@@ -16,17 +16,17 @@ from tui.style.syntax import CHUNK, Highlighter, StyledRange
 NONE = -1
 WORDS = re.compile(r"\w+|\s+|[^\w\s]")
 LONGEST_COMPARED = 400
-"""Characters of a line that is compared with its pair word by word."""
-LEAST_ALIKE = 0.4
-"""Lines that share less than this are not the same line, changed."""
+"""Characters of the longest line that is compared with its pair word by word."""
+LEAST_SIMILAR = 0.4
+"""Two lines less similar than this are unrelated: their differences are not marked."""
 
 
 class Row(NamedTuple):
-    """One row. `kind`: file, note, hunk, or line.
+    """One row. `kind` is file, note, hunk or line.
 
-    Of a line, `old` and `new` index the patch's lines on either side, NONE where a side has none, and `old_at` and
-    `new_at` are their numbers in the files; a context line is the same on both. In the unified form a changed line
-    has one side, and `pair` indexes the line that it replaces or that replaces it.
+    For a line, `old` and `new` are indexes into the patch's lines, NONE for a side without a line; `old_at` and
+    `new_at` are line numbers in the files. A context line has the same index on both sides. In a unified layout a
+    changed line has only one side, and `pair` is the index of its counterpart.
     """
 
     kind: str
@@ -40,12 +40,12 @@ class Row(NamedTuple):
 
     @property
     def line(self) -> int:
-        """The patch's line that the row is about; the new side's where there are two."""
+        """The index of the row's line in the patch; the new side's if there are two."""
         return self.new if self.new != NONE else self.old
 
 
 class Rows(NamedTuple):
-    """All rows of a patch in one form, and which of them begin files and hunks."""
+    """All rows of a patch in one layout, and the indexes of those that begin files and hunks."""
 
     rows: list[Row]
     files: list[int]
@@ -53,7 +53,7 @@ class Rows(NamedTuple):
 
 
 def lay_out(patch: Patch, *, split: bool) -> Rows:
-    """The rows of a patch: changed lines side by side, or removed ones above added ones."""
+    """The rows of a patch: changed lines side by side (`split`), or removed lines above added ones."""
     rows: list[Row] = []
     files: list[int] = []
     hunks: list[int] = []
@@ -77,7 +77,7 @@ def _hunk_rows(lines: tuple[str, ...], file: int, number: int, hunk: Hunk, split
     added: list[tuple[int, int]] = []
 
     def block() -> Iterator[Row]:
-        """The changed lines gathered so far: the n-th removed is taken to have become the n-th added."""
+        """The changed lines gathered so far. The n-th removed line is paired with the n-th added one."""
         pairs = min(len(removed), len(added))
         if split:
             for at in range(max(len(removed), len(added))):
@@ -93,7 +93,7 @@ def _hunk_rows(lines: tuple[str, ...], file: int, number: int, hunk: Hunk, split
     for at in range(hunk.first, min(hunk.end, len(lines))):
         sign = lines[at][:1]
         if sign == "-":
-            if added:  # a removal after an addition begins another block
+            if added:  # a removal after an addition starts a new block
                 yield from block()
                 removed, added = [], []
             removed.append((at, old_at))
@@ -102,7 +102,7 @@ def _hunk_rows(lines: tuple[str, ...], file: int, number: int, hunk: Hunk, split
             added.append((at, new_at))
             new_at += 1
         elif sign == "\\":
-            continue  # "no newline at the end of the file" belongs to the line above, which `ends_bare` tells
+            continue  # "No newline at end of file" is about the line above: see `lacks_newline`
         else:
             yield from block()
             removed, added = [], []
@@ -111,8 +111,8 @@ def _hunk_rows(lines: tuple[str, ...], file: int, number: int, hunk: Hunk, split
     yield from block()
 
 
-def pieces(text: str, cells: int) -> Iterator[tuple[int, int]]:
-    """Where a text is broken into lines of so many cells; code is broken anywhere."""
+def wrapped_parts(text: str, cells: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each line when a text is wrapped at `cells`; code may break anywhere."""
     if text.isascii():
         for start in range(0, max(1, len(text)), cells):
             yield start, min(len(text), start + cells)
@@ -127,9 +127,9 @@ def pieces(text: str, cells: int) -> Iterator[tuple[int, int]]:
 
 
 class PatchText:
-    """The text of a patch's lines as it is shown: harmless, coloured by its language, what changed in a line marked.
+    """The text of a patch's lines as the screen shows it: cleaned, highlighted, with the changed words marked.
 
-    All of it is made when a line is first looked at.
+    Each line is computed when it is first shown.
     """
 
     def __init__(self, patch: Patch) -> None:
@@ -141,17 +141,17 @@ class PatchText:
         self._changed: dict[tuple[int, int], tuple[list[StyledRange], list[StyledRange]]] = {}
 
     def of(self, line: int, longest: int | None = None) -> str:
-        """A line without its sign; at most about `longest` characters of it."""
+        """A line without its sign, cut after about `longest` characters."""
         text = self._patch.lines[line][1:]
         return clean(text if longest is None else text[:longest]).replace("\n", " ")
 
-    def ends_bare(self, line: int) -> bool:
-        """Whether the file ends with this line without a newline."""
+    def lacks_newline(self, line: int) -> bool:
+        """Whether this is the file's last line and has no newline."""
         lines = self._patch.lines
         return line + 1 < len(lines) and lines[line + 1].startswith("\\")
 
     def colours(self, line: int, side: str) -> list[StyledRange]:
-        """The parts of a line that its language colours; `side` is + or -."""
+        """The highlighted ranges of a line; `side` is + or -."""
         key = (line, side)
         if key not in self._parts:
             at = bisect_right(self._firsts, line) - 1
@@ -174,7 +174,7 @@ class PatchText:
         return self._highlighters[key]
 
     def changed(self, old: int, new: int) -> tuple[list[StyledRange], list[StyledRange]]:
-        """The parts of two paired lines that differ; none when they have too little in common."""
+        """The ranges in which two paired lines differ; none if the lines are not similar enough."""
         key = (old, new)
         if key not in self._changed:
             self._changed[key] = _differences(self.of(old), self.of(new))
@@ -186,7 +186,7 @@ def _differences(old: str, new: str) -> tuple[list[StyledRange], list[StyledRang
         return [], []
     before, after = WORDS.findall(old), WORDS.findall(new)
     matcher = SequenceMatcher(None, before, after, autojunk=False)
-    if matcher.ratio() < LEAST_ALIKE:
+    if matcher.ratio() < LEAST_SIMILAR:
         return [], []
     gone: list[StyledRange] = []
     came: list[StyledRange] = []
@@ -205,11 +205,11 @@ def _mark(parts: list[StyledRange], words: list[str], first: int, end: int, styl
 
 
 def line_starts(rows: list[Row], text: PatchText, cells: int) -> list[int]:
-    """The line that each row begins at where texts are broken after so many cells, and the number of all lines."""
+    """The line that each row begins at when texts are wrapped at `cells`, and last the number of lines."""
     return list(accumulate((_height(row, text, cells) for row in rows), initial=0))
 
 
 def _height(row: Row, text: PatchText, cells: int) -> int:
     if row.kind != "line":
         return 1
-    return max(sum(1 for _ in pieces(text.of(line), cells)) for line in {row.old, row.new} - {NONE})
+    return max(sum(1 for _ in wrapped_parts(text.of(line), cells)) for line in {row.old, row.new} - {NONE})

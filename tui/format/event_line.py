@@ -1,4 +1,4 @@
-"""One event as the screen keeps it, and how much it matters to a person."""
+"""One event as the screen keeps it, and how important it is."""
 
 from enum import StrEnum
 from typing import get_args
@@ -9,7 +9,7 @@ from tui.bridge import AgentId, Body, Micros, TaskId
 
 
 class Tone(StrEnum):
-    """How much an event matters to a person; the theme gives each a colour. What is routine shows on request only."""
+    """How important an event is; each has a colour in the theme. Routine events show only on request."""
 
     ROUTINE = "routine"
     QUIET = "quiet"
@@ -20,11 +20,11 @@ class Tone(StrEnum):
 
 
 EVENT_KINDS = tuple(str(kind.__struct_config__.tag) for kind in get_args(Body))
-"""The kinds of events, as the journal names them."""
+"""The kinds of events, named as in the journal."""
 
 
 class EventLine(Struct, frozen=True):
-    """One event as the screen keeps it: short text instead of a body of any size."""
+    """One event as the screen keeps it: a short text, whatever the size of the event's body."""
 
     seq: int
     at: Micros

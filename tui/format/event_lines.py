@@ -1,4 +1,4 @@
-"""Events in a person's words: one short line each, made once, on the engine's side."""
+"""Describes each event in one short line of text. The engine's thread makes the line, once for each event."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,104 +6,129 @@ from typing import Any
 from tui import bridge as b
 from tui.bridge import Event, LandingState
 from tui.format.event_line import EventLine, Tone
-from tui.format.numbers import count, dollars, size
+from tui.format.numbers import count, counted, dollars, size
 from tui.format.text import one_line
 
 _LONGEST = 1_000
 
 Words = tuple[Tone, str]
-_TELL: dict[type, Callable[[Any], Words]] = {}
+_DESCRIBE: dict[type, Callable[[Any], Words]] = {}
+
+PATHOLOGIES = {
+    b.Pathology.SLEEPS: "waiting for nothing",
+    b.Pathology.DOES_THE_WORK: "planner edited files",
+    b.Pathology.ONE_AT_A_TIME: "tasks spawned one at a time",
+    b.Pathology.CLAIMS_COMPLETION: "said done too early",
+    b.Pathology.NEVER_MERGES: "tasks that land nothing",
+    b.Pathology.SPAWNS_WITHOUT_END: "too many agents spawned",
+    b.Pathology.LEAVES_SCOPE: "edited outside its scope",
+    b.Pathology.PILES_UP: "repeated failure",
+}
+REMEDIES = {b.Remedy.NUDGE: "agent told", b.Remedy.LIMIT: "blocked", b.Remedy.TOLD: "planner told"}
+_BUDGETS = {"room": "has room again", "near": "is nearly used up", "reached": "is used up"}
+_AUTHORS = {"person": "a person", "governor": "the governor", "settings": "the settings"}
 
 
 def describe(event: Event) -> EventLine:
     """The event's line."""
-    tone, text = _TELL[type(event.body)](event.body)
+    tone, text = _DESCRIBE[type(event.body)](event.body)
     return EventLine(event.seq, event.at, event.kind, tone, one_line(text[:_LONGEST]), event.agent, event.task)
-
-
-def _took_over(started: b.EpochStarted) -> str:
-    """Who works on the run from here on, and what the sandbox it found does not promise."""
-    short = (f"not guaranteed: {promise}" for promise in started.not_guaranteed)
-    return "; ".join((f"process {started.pid} took the run; sandbox {started.sandbox_level}", *short))
 
 
 def load_limit(limit: b.LoadLimit) -> str:
     """What the governor allows, in one line."""
-    workers = "any number of" if limit.workers is None else "no" if limit.workers == 0 else str(limit.workers)
-    return f"the governor allows {workers} workers and {limit.builds} builds at once: {limit.reason}"
+    builds = counted(limit.builds, "build")
+    if limit.workers is None:
+        return f"governor: at most {builds} at once: {limit.reason}"
+    return f"governor: at most {counted(limit.workers, 'worker')} and {builds} at once: {limit.reason}"
 
 
-def _tells(kind: type) -> Callable[[Callable[[Any], Words]], Callable[[Any], Words]]:
-    def register(tell: Callable[[Any], Words]) -> Callable[[Any], Words]:
-        _TELL[kind] = tell
-        return tell
+def _describes(kind: type) -> Callable[[Callable[[Any], Words]], Callable[[Any], Words]]:
+    def register(words: Callable[[Any], Words]) -> Callable[[Any], Words]:
+        _DESCRIBE[kind] = words
+        return words
 
     return register
 
 
-_MARKS = {"room": "has room again", "near": "is nearly used up", "reached": "is used up"}
+def _by(author: str) -> str:
+    return f"by {_AUTHORS.get(author, author)}"
 
-_tells(b.RunCreated)(lambda e: (Tone.GOOD, f"run created on {e.branch or 'a detached head'} at {e.base[:10]}"))
-_tells(b.EpochStarted)(lambda e: (Tone.QUIET, _took_over(e)))
-_tells(b.WorkersLimited)(
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+_describes(b.RunCreated)(lambda e: (Tone.GOOD, f"run created on {e.branch or 'a detached head'} at {e.base[:10]}"))
+_describes(b.WorkersLimited)(
     lambda e: (
         Tone.WARN if e.by == "governor" else Tone.PLAIN,
-        f"workers limited to {e.workers} by {e.by}{': ' + e.reason if e.reason else ''}",
+        f"workers limited to {e.workers} {_by(e.by)}{_because(e.reason)}",
     )
 )
-_tells(b.BudgetMarked)(
+_describes(b.BudgetMarked)(
     lambda e: (
         Tone.GOOD if e.mark == "room" else Tone.WARN,
-        f"the budget of {e.part} {_MARKS[e.mark]}: {e.limit}",
+        f"the budget of {e.part} {_BUDGETS[e.mark]}: {e.limit}",
     )
 )
-_tells(b.Warned)(lambda e: (Tone.WARN, e.text))
-_tells(b.AgentsSampled)(lambda e: (Tone.ROUTINE, f"measured: {len(e.uses)} agents run commands"))
-_tells(b.LoadLimited)(lambda e: (Tone.WARN, load_limit(e.limit)))
-_tells(b.Sampled)(lambda e: (Tone.ROUTINE, f"measured: {size(e.sample.memory)} in use, processor {e.sample.cpu:.0f}%"))
-_tells(b.IntentVersioned)(lambda e: (Tone.GOOD, f"intent version {e.intent.version} by {e.intent.author}"))
-_tells(b.MessageQueued)(lambda e: (Tone.WARN if e.message.source == "steer" else Tone.QUIET, _message(e.message)))
-_tells(b.AgentSpawned)(lambda e: (Tone.PLAIN, f"spawned {e.spawned.role}: {e.spawned.title}"))
-_tells(b.SubtreePaused)(lambda e: (Tone.WARN, f"{'frozen' if e.freeze else 'paused'} by {e.by}"))
-_tells(b.SubtreeResumed)(lambda e: (Tone.GOOD, f"resumed by {e.by}"))
-_tells(b.SubtreeLimited)(
+_describes(b.Warned)(lambda e: (Tone.WARN, e.text))
+_describes(b.AgentsSampled)(
+    lambda e: (Tone.ROUTINE, f"sampled: {counted(len(e.uses), 'agent')} with a running command")
+)
+_describes(b.LoadLimited)(lambda e: (Tone.WARN, load_limit(e.limit)))
+_describes(b.Sampled)(lambda e: (Tone.ROUTINE, f"sampled: memory {size(e.sample.memory)}, CPU {e.sample.cpu:.0f}%"))
+_describes(b.IntentVersioned)(lambda e: (Tone.GOOD, f"intent version {e.intent.version} {_by(e.intent.author)}"))
+_describes(b.MessageQueued)(lambda e: (Tone.WARN if e.message.source == "steer" else Tone.QUIET, _message(e.message)))
+_describes(b.AgentSpawned)(lambda e: (Tone.PLAIN, f"spawned {e.spawned.role}: {e.spawned.title}"))
+_describes(b.SubtreePaused)(lambda e: (Tone.WARN, f"{'frozen' if e.freeze else 'paused'} {_by(e.by)}"))
+_describes(b.SubtreeResumed)(lambda e: (Tone.GOOD, f"resumed {_by(e.by)}"))
+_describes(b.SubtreeLimited)(
     lambda e: (Tone.PLAIN, "workers no longer limited" if e.workers is None else f"workers limited to {e.workers}")
 )
-_tells(b.PriorityChanged)(lambda e: (Tone.PLAIN, f"priority {e.priority:+}"))
-_tells(b.ModelChanged)(lambda e: (Tone.PLAIN, f"model is now {e.model}"))
-_tells(b.Rescoped)(lambda e: (Tone.PLAIN, f"new scope: {e.goal}"))
-_tells(b.ScratchpadRewritten)(lambda e: (Tone.QUIET, f"scratchpad version {e.version}"))
-_tells(b.ModelCallRetried)(lambda e: (Tone.WARN, f"model call again in {e.wait_s:.1f} s: {e.reason}"))
-_tells(b.AnswersDropped)(lambda e: (Tone.QUIET, f"old tool answers dropped, {e.kept} kept"))
-_tells(b.ContextCompacted)(lambda e: (Tone.PLAIN, "context compacted"))
-_tells(b.ToolStarted)(lambda e: (Tone.QUIET, f"{e.tool} {e.target}"))
-_tells(b.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}"))
-_tells(b.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
-_tells(b.TaskRequeued)(lambda e: (Tone.WARN, f"task queued again: {e.reason}"))
-_tells(b.TaskUnwanted)(lambda e: (Tone.WARN, f"taken back while it lands: {e.reason}"))
-_tells(b.LandingStarted)(lambda e: (Tone.QUIET, f"landing {e.change[:10]}"))
-_tells(b.PathologySeen)(
+_describes(b.PriorityChanged)(lambda e: (Tone.PLAIN, f"priority set to {e.priority:+}"))
+_describes(b.ModelChanged)(lambda e: (Tone.PLAIN, f"model changed to {e.model}"))
+_describes(b.Rescoped)(lambda e: (Tone.PLAIN, f"new scope: {e.goal}"))
+_describes(b.ScratchpadRewritten)(lambda e: (Tone.QUIET, f"scratchpad version {e.version}"))
+_describes(b.ModelCallRetried)(lambda e: (Tone.WARN, f"model call: retry in {e.wait_s:.1f} s: {e.reason}"))
+_describes(b.AnswersDropped)(lambda e: (Tone.QUIET, f"context compacted: tool results dropped, {e.kept} kept"))
+_describes(b.ContextCompacted)(lambda e: (Tone.PLAIN, "context compacted: conversation restarted"))
+_describes(b.ToolStarted)(lambda e: (Tone.QUIET, f"{e.tool} {e.target}"))
+_describes(b.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}"))
+_describes(b.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
+_describes(b.TaskRequeued)(lambda e: (Tone.WARN, f"task queued again: {e.reason}"))
+_describes(b.TaskUnwanted)(lambda e: (Tone.WARN, f"task cancelled while landing: {e.reason}"))
+_describes(b.LandingStarted)(lambda e: (Tone.QUIET, f"landing started: {e.change[:10]}"))
+_describes(b.PathologySeen)(
     lambda e: (
         Tone.BAD if e.remedy == "limit" else Tone.WARN,
-        f"{e.pathology.replace('_', ' ')} ({e.remedy}): {e.detail}",
+        f"{PATHOLOGIES[e.pathology]} ({REMEDIES[e.remedy]}): {e.detail}",
     )
 )
-_tells(b.FailureNoted)(lambda e: (Tone.ROUTINE, f"met a failure: {e.failure}"))
-_tells(b.FailureShared)(lambda e: (Tone.WARN, f"{e.agents} agents met the same failure: {e.failure}"))
-_tells(b.Pivoted)(lambda e: (Tone.WARN, f"changes course: {e.reason}"))
-_tells(b.BreakTraced)(lambda e: (Tone.WARN, f"trunk broke: {_suspects(e.broken)}"))
-_tells(b.FixupsExhausted)(lambda e: (Tone.BAD, f"{e.fixups} fixups left trunk red: its planners are told"))
-_tells(b.HandoffResolved)(lambda e: (Tone.PLAIN, f"handoff {'resolved' if e.resolved else 'to be read again'}"))
-_tells(b.GreenMoved)(lambda e: (Tone.GOOD, f"green is at {e.commit[:10]}"))
+_describes(b.FailureNoted)(lambda e: (Tone.ROUTINE, f"failure: {e.failure}"))
+_describes(b.FailureShared)(lambda e: (Tone.WARN, f"same failure in {counted(e.agents, 'agent')}: {e.failure}"))
+_describes(b.Pivoted)(lambda e: (Tone.WARN, f"new approach: {e.reason}"))
+_describes(b.BreakTraced)(lambda e: (Tone.WARN, f"check broken {_suspects(e.broken)}"))
+_describes(b.FixupsExhausted)(
+    lambda e: (Tone.BAD, f"check still fails after {counted(e.fixups, 'fixup')}: planners told")
+)
+_describes(b.HandoffResolved)(lambda e: (Tone.PLAIN, f"handoff marked {'resolved' if e.resolved else 'unresolved'}"))
+_describes(b.GreenMoved)(lambda e: (Tone.GOOD, f"green moved to {e.commit[:10]}"))
 
 
-@_tells(b.RunStateChanged)
+@_describes(b.EpochStarted)
+def _(e: b.EpochStarted) -> Words:
+    missing = f"; not guaranteed: {'; '.join(e.not_guaranteed)}" if e.not_guaranteed else ""
+    return Tone.QUIET, f"process {e.pid} owns the run; sandbox: {e.sandbox_level}{missing}"
+
+
+@_describes(b.RunStateChanged)
 def _(e: b.RunStateChanged) -> Words:
     tone = {b.RunState.FAILED: Tone.BAD, b.RunState.RUNNING: Tone.GOOD, b.RunState.FINISHED: Tone.GOOD}
-    return tone.get(e.state, Tone.WARN), f"run {e.state}{': ' + e.reason if e.reason else ''}"
+    return tone.get(e.state, Tone.WARN), f"run {e.state}{_because(e.reason)}"
 
 
-@_tells(b.AgentStateChanged)
+@_describes(b.AgentStateChanged)
 def _(e: b.AgentStateChanged) -> Words:
     match e.state:
         case b.AgentState.FAILED:
@@ -115,54 +140,54 @@ def _(e: b.AgentStateChanged) -> Words:
         case b.AgentState.PAUSED | b.AgentState.WAITING:
             return Tone.QUIET, f"{e.state} {e.doing}"
         case _:
-            return Tone.ROUTINE, f"{e.state} {e.doing}"  # shows in the tree, and with the turn or tool that follows
+            return Tone.ROUTINE, f"{e.state} {e.doing}"  # the tree shows it, and so does the turn or tool that follows
 
 
-@_tells(b.TurnTaken)
+@_describes(b.TurnTaken)
 def _(e: b.TurnTaken) -> Words:
     said = e.message.text or ", ".join(call.tool for call in e.message.calls)
-    usage = f"{count(e.usage.input)} in, {count(e.usage.output)} out, {dollars(e.usage.usd)}"
+    usage = f"{count(e.usage.input)} tokens in, {count(e.usage.output)} out, {dollars(e.usage.usd)}"
     return Tone.QUIET, f"turn: {said[:160]} ({usage})"
 
 
-@_tells(b.ToolFinished)
+@_describes(b.ToolFinished)
 def _(e: b.ToolFinished) -> Words:
     if e.state is b.ToolCallState.OK:
         return (Tone.ROUTINE if e.wall_s < 1 else Tone.QUIET), f"{e.tool} took {e.wall_s:.1f} s"
     return Tone.WARN, f"{e.tool} {e.state}: {e.answer[:160]}"
 
 
-@_tells(b.TaskEnded)
+@_describes(b.TaskEnded)
 def _(e: b.TaskEnded) -> Words:
     tone = {"landed": Tone.GOOD, "failed": Tone.BAD}.get(e.state, Tone.WARN)
-    return tone, f"task {e.state}{': ' + e.reason if e.reason not in ('', 'done') else ''}"
+    return tone, f"task {e.state}{_because('' if e.reason == 'done' else e.reason)}"
 
 
-@_tells(b.LandingFinished)
+@_describes(b.LandingFinished)
 def _(e: b.LandingFinished) -> Words:
     landing = e.landing
     if landing.state is LandingState.CONFLICTED:
-        return Tone.WARN, f"conflict in {', '.join(landing.conflicts)}"
+        return Tone.WARN, f"merge conflict in {', '.join(landing.conflicts)}"
     if landing.state is LandingState.REFUSED:
         return Tone.BAD, f"landing refused: {landing.reason}"
-    return Tone.GOOD, f"landing {landing.state}{f': {_files(len(landing.paths))}' if landing.paths else ''}"
+    return Tone.GOOD, f"landing {landing.state}{_because(counted(len(landing.paths), 'file') if landing.paths else '')}"
 
 
-@_tells(b.HandedOff)
+@_describes(b.HandedOff)
 def _(e: b.HandedOff) -> Words:
     text = e.handoff.text
     tone = {"done": Tone.GOOD, "failed": Tone.BAD}.get(text.status, Tone.WARN)
     return tone, f"handoff {text.status}: {text.summary}"
 
 
-@_tells(b.CheckFinished)
+@_describes(b.CheckFinished)
 def _(e: b.CheckFinished) -> Words:
     verdict = "passed" if e.check.passed else "failed"
     tone = Tone.GOOD if e.check.passed else Tone.BAD
     return tone, f"check {verdict} on {e.check.commit[:10]} in {e.check.wall_s:.1f} s"
 
 
-@_tells(b.Published)
+@_describes(b.Published)
 def _(e: b.Published) -> Words:
     if e.left_alone:
         return Tone.WARN, f"not published: {e.left_alone}"
@@ -170,15 +195,11 @@ def _(e: b.Published) -> Words:
 
 
 def _message(message: b.InboxMessage) -> str:
-    """A handoff was told in full by who handed it off: here it is named."""
+    """The message's source and text. A handoff is only named: its own event has the text."""
     text = message.text
     if message.source == "handoff":
         text = text.lstrip().partition("\n")[0].removeprefix("# Handoff: ")
     return f"{message.source}: {text}"
-
-
-def _files(number: int) -> str:
-    return f"{number} file{'' if number == 1 else 's'}"
 
 
 def _suspects(broken: b.Break) -> str:

@@ -1,6 +1,6 @@
-"""The filter language of the lists: `text`, `!not`, `state:paused`, `role:planner`, `under:root/parser`, …"""
+"""The filter language of the lists: `text`, `!not`, `state:paused`, `role:planner`, `under:root/parser` and so on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from tui.bridge import Agent, AgentId, AgentState, Handoff, HandoffStatus, Role
@@ -10,18 +10,18 @@ Row = TypeVar("Row")
 Test = Callable[[Row], bool]
 Field = Callable[[str], Test[Row]]
 Find = Callable[[AgentId | None], Agent | None]
-"""Looks an agent up by its id in the newest snapshot: a filter outlives the one that it was made under."""
+"""Looks up an agent by its id in the newest snapshot. A filter outlives the snapshot it was typed under."""
 
 
-class BadFilter(ValueError):  # noqa: N818 - says what the filter is
-    """A filter that cannot be understood; the message says which word and what would do."""
+class FilterError(ValueError):
+    """An invalid filter; the message names the word and the valid choices."""
 
 
 class Filter(Generic[Row]):
-    """A parsed filter: every word must hold. Words are split at white space; `!` in front turns one round."""
+    """A parsed filter. Words are separated by white space and must all match; `!` in front of a word negates it."""
 
     def __init__(self, source: str, fields: Mapping[str, Field[Row]], text: Callable[[Row], str]) -> None:
-        """Raises BadFilter."""
+        """Raises FilterError."""
         self.source = source.strip()
         self._tests: list[tuple[bool, Test[Row]]] = []
         for word in self.source.split():
@@ -40,109 +40,103 @@ def _test(word: str, fields: Mapping[str, Field[Row]], text: Callable[[Row], str
     if colon and name in fields:
         return fields[name](value)
     if colon and name.isalpha() and "/" not in word:
-        raise BadFilter(f"{name}: is not one of {', '.join(f'{field}:' for field in fields)}")
+        raise FilterError(f"unknown {name}:, use {', '.join(f'{field}:' for field in fields)}")
     needle = word.casefold()
     return lambda row: needle in text(row).casefold()
 
 
-def _one_of(name: str, value: str, known: list[str]) -> list[str]:
-    found = [word for word in known if word.startswith(value)] if value else []
-    if not found:
-        raise BadFilter(f"{name}: is one of {' '.join(known)}")
-    return found
+def _choice(name: str, known: Iterable[str], matches: Callable[[Row, list[str]], bool]) -> Field[Row]:
+    """A field that takes the beginning of a known word; `matches` gets all the words that begin so."""
+    words = [str(word) for word in known]
+
+    def field(value: str) -> Test[Row]:
+        wanted = [word for word in words if word.startswith(value)] if value else []
+        if not wanted:
+            raise FilterError(f"{name}: must be {', '.join(words)}")
+        return lambda row: matches(row, wanted)
+
+    return field
+
+
+def _under(path_of: Callable[[Row], str]) -> Field[Row]:
+    """A field that takes the path of an agent, and matches it and everything below it."""
+
+    def field(value: str) -> Test[Row]:
+        top = value.rstrip("/")
+        if not top:
+            raise FilterError("under: needs a path, such as under:root")
+        return lambda row: f"{path_of(row)}/".startswith(f"{top}/")
+
+    return field
 
 
 def agent_filter(source: str) -> Filter[Agent]:
-    """A filter of agents. `state:working` stands for all who work. Raises BadFilter."""
+    """A filter for agents. `state:working` matches every working agent. Raises FilterError."""
+    by_state: Field[Agent] = _choice(
+        "state", AgentState, lambda agent, wanted: agent.state in wanted or (agent.paused and "paused" in wanted)
+    )
 
     def state(value: str) -> Test[Agent]:
         if value == "working":
             return lambda agent: agent.state in (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
-        wanted = _one_of("state", value, [str(state) for state in AgentState])
-        return lambda agent: agent.state in wanted or (agent.paused and "paused" in wanted)
-
-    def role(value: str) -> Test[Agent]:
-        wanted = _one_of("role", value, [str(role) for role in Role])
-        return lambda agent: agent.role in wanted
-
-    def under(value: str) -> Test[Agent]:
-        path = _path(value)
-        return lambda agent: agent.path == path or agent.path.startswith(path + "/")
-
-    def model(value: str) -> Test[Agent]:
-        return lambda agent: value in agent.model
+        return by_state(value)
 
     return Filter(
         source,
-        {"state": state, "role": role, "under": under, "model": model},
+        {
+            "state": state,
+            "role": _choice("role", Role, lambda agent, wanted: agent.role in wanted),
+            "under": _under(lambda agent: agent.path),
+            "model": lambda value: lambda agent: value in agent.model,
+        },
         lambda agent: f"{agent.path} {agent.title} {agent.doing}",
     )
 
 
 def event_filter(source: str, find: Find) -> Filter[EventLine]:
-    """A filter of events, `tone:bad` for example. Raises BadFilter."""
-
-    def kind(value: str) -> Test[EventLine]:
-        wanted = _one_of("kind", value, list(EVENT_KINDS))
-        return lambda event: event.kind in wanted
-
-    def tone(value: str) -> Test[EventLine]:
-        wanted = _one_of("tone", value, [str(tone) for tone in Tone])
-        return lambda event: event.tone in wanted
+    """A filter for events, such as `tone:bad`. Raises FilterError."""
 
     def path(event: EventLine) -> str:
         agent = find(event.agent)
         return agent.path if agent is not None else str(event.agent or "")
 
-    def under(value: str) -> Test[EventLine]:
-        top = _path(value)
-        return lambda event: (path(event) + "/").startswith(top + "/")
-
-    def role(value: str) -> Test[EventLine]:
-        wanted = _one_of("role", value, [str(role) for role in Role])
-        return lambda event: (agent := find(event.agent)) is not None and agent.role in wanted
+    def has_role(event: EventLine, wanted: list[str]) -> bool:
+        agent = find(event.agent)
+        return agent is not None and agent.role in wanted
 
     return Filter(
         source,
-        {"kind": kind, "tone": tone, "under": under, "role": role},
+        {
+            "kind": _choice("kind", EVENT_KINDS, lambda event, wanted: event.kind in wanted),
+            "tone": _choice("tone", Tone, lambda event, wanted: event.tone in wanted),
+            "under": _under(path),
+            "role": _choice("role", Role, has_role),
+        },
         lambda event: f"{event.kind} {event.text} {path(event)}",
     )
 
 
-def _path(value: str) -> str:
-    path = value.rstrip("/")
-    if not path:
-        raise BadFilter("under: takes a path, for example under:root")
-    return path
-
-
 def handoff_filter(source: str, find: Find) -> Filter[Handoff]:
-    """A filter of handoffs. Raises BadFilter."""
-
-    def words(handoff: Handoff) -> str:
-        agent = find(handoff.agent)
-        return f"{agent.path} {agent.title}" if agent is not None else str(handoff.agent)
+    """A filter for handoffs. Raises FilterError."""
 
     def path(handoff: Handoff) -> str:
         agent = find(handoff.agent)
         return agent.path if agent is not None else str(handoff.agent)
 
-    sections = ["notes", "concerns", "deviations", "findings", "feedback"]
+    def title(handoff: Handoff) -> str:
+        agent = find(handoff.agent)
+        return agent.title if agent is not None else ""
 
-    def has(value: str) -> Test[Handoff]:
-        wanted = _one_of("has", value, sections)
-        return lambda handoff: any(getattr(handoff.text, name).strip() for name in wanted)
+    def has(handoff: Handoff, wanted: list[str]) -> bool:
+        return any(getattr(handoff.text, name).strip() for name in wanted)
 
-    def status(value: str) -> Test[Handoff]:
-        wanted = _one_of("status", value, [str(status) for status in HandoffStatus])
-        return lambda handoff: handoff.text.status in wanted
-
-    def under(value: str) -> Test[Handoff]:
-        top = _path(value)
-        return lambda handoff: (path(handoff) + "/").startswith(top + "/")
-
+    sections = ("notes", "concerns", "deviations", "findings", "feedback")
     return Filter(
         source,
-        {"has": has, "status": status, "under": under},
-        lambda handoff: f"{words(handoff)} {handoff.text.summary}",
+        {
+            "has": _choice("has", sections, has),
+            "status": _choice("status", HandoffStatus, lambda handoff, wanted: handoff.text.status in wanted),
+            "under": _under(path),
+        },
+        lambda handoff: f"{path(handoff)} {title(handoff)} {handoff.text.summary}",
     )

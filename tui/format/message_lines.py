@@ -1,21 +1,22 @@
-"""A message of an agent's conversation as lines: who said what, tools by name and target, answers folded."""
+"""One message of an agent's conversation as lines: source, text, tool calls; long texts and tool results folded."""
 
 from itertools import islice
 
 import msgspec
 
 from tui.bridge import MessageRow
-from tui.format.numbers import clock, size
+from tui.format.numbers import clock, counted, size
 from tui.format.text import EMPTY, Line, Span, one_line, wrap
 
 FOLDED_LINES = 24
-"""Lines of a text that stand there while it is folded; an answer shows none but its first."""
+"""Lines of a text that show while it is folded. A tool result shows only its first."""
 MOST_LINES = 4000
+"""Lines of a text that show at most."""
 _TARGETS = ("command", "path", "pattern", "title", "status", "task")
 
 
 def target_of(arguments: str) -> str:
-    """What a call is about, in a few words: its most telling argument, or all of them when they cannot be read."""
+    """What a tool call is about: its most important argument, or all arguments as they are if they can't be parsed."""
     try:
         given = msgspec.json.decode(arguments)
     except msgspec.DecodeError:
@@ -26,23 +27,23 @@ def target_of(arguments: str) -> str:
         if isinstance(value := given.get(name), str):
             return value
     if isinstance(tasks := given.get("tasks"), list):
-        return f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
+        return counted(len(tasks), "task")
     return ""
 
 
 def folds(row: MessageRow) -> bool:
-    """Whether there is more of a message than stands there when it is folded."""
+    """Whether a message is longer than what shows while it is folded."""
     return row.role == "tool" or not row.whole or row.text.count("\n") >= FOLDED_LINES or len(row.text) > 2000
 
 
 def message_lines(row: MessageRow, cells: int, *, unfolded: bool) -> list[Line]:
-    """One message, in full or folded."""
-    return _answer(row, cells, unfolded) if row.role == "tool" else _speech(row, cells, unfolded)
+    """One message, whole or folded."""
+    return _result(row, cells, unfolded) if row.role == "tool" else _speech(row, cells, unfolded)
 
 
 def _speech(row: MessageRow, cells: int, unfolded: bool) -> list[Line]:
     agent = row.role == "assistant"
-    who = Span(" agent ", "thinking bold") if agent else Span(f" {one_line(row.source) or 'told'} ", "accent bold")
+    who = Span(" agent ", "thinking bold") if agent else Span(f" {one_line(row.source) or 'message'} ", "accent bold")
     stop = f" · {row.state}" if agent and row.state not in (None, "tools", "end") else ""
     lines: list[Line] = [EMPTY, (who, Span(f"{clock(row.at)} · #{row.seq}{stop}", "dim"))]
     if row.text.strip():
@@ -58,8 +59,8 @@ def _speech(row: MessageRow, cells: int, unfolded: bool) -> list[Line]:
     return lines
 
 
-def _answer(row: MessageRow, cells: int, unfolded: bool) -> list[Line]:
-    """Folded: the first line that says something, and how much there is."""
+def _result(row: MessageRow, cells: int, unfolded: bool) -> list[Line]:
+    """A tool result; folded, its first line that is not blank, and its length."""
     bad = row.state in ("error", "interrupted")
     style = "failed" if bad else "dim"
     total = row.text.rstrip().count("\n") + 1
@@ -76,8 +77,8 @@ def _answer(row: MessageRow, cells: int, unfolded: bool) -> list[Line]:
 
 
 def _body(row: MessageRow, cells: int, style: str, lead: str, most: int) -> list[Line]:
-    told = wrap(row.text.strip("\n"), cells - len(lead) - 1, style)
-    lines = [(Span(lead, "dim"), *line) for line in islice(told, most)]
-    if next(told, None) is not None or not row.whole:
-        lines.append((Span(f"{lead}… {size(row.size)} in all; enter unfolds", "dim italic"),))
+    wrapped = wrap(row.text.strip("\n"), cells - len(lead) - 1, style)
+    lines = [(Span(lead, "dim"), *line) for line in islice(wrapped, most)]
+    if next(wrapped, None) is not None or not row.whole:
+        lines.append((Span(f"{lead}… {size(row.size)} in total; press enter to unfold", "dim italic"),))
     return lines

@@ -1,5 +1,6 @@
-"""Numbers as a person reads them: spans of time, counts, sizes and money, short enough for a column."""
+"""Formats numbers for people: durations, times, counts, sizes, money and bars, short enough for a column."""
 
+import time
 from collections.abc import Sequence
 from math import floor, isnan, log10
 
@@ -9,7 +10,7 @@ _SECOND = 1_000_000
 
 
 def span(micros: Micros) -> str:
-    """A span in its two greatest units: `8s`, `4m12s`, `3h07m`, `2d04h`."""
+    """A duration in its two largest units: `8s`, `4m12s`, `3h07m`, `2d04h`."""
     seconds = max(0, micros) // _SECOND
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -24,7 +25,7 @@ def span(micros: Micros) -> str:
 
 
 def age(micros: Micros) -> str:
-    """A span in its greatest unit: `8s`, `4m`, `3h`, `2d`."""
+    """A duration in its largest unit: `8s`, `4m`, `3h`, `2d`."""
     seconds = max(0, micros) // _SECOND
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds >= size:
@@ -33,13 +34,12 @@ def age(micros: Micros) -> str:
 
 
 def clock(at: Micros) -> str:
-    """The time of day in UTC, `HH:MM:SS`."""
-    seconds = at // _SECOND % 86_400
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    """The time of day where the person is, `HH:MM:SS`."""
+    return time.strftime("%H:%M:%S", time.localtime(at // _SECOND))
 
 
 def count(number: float) -> str:
-    """`950`, `12.3k`, `1.2M`: at most five characters below a thousand billions."""
+    """`950`, `12.3k`, `1.2M`: at most five characters below 1e12."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size * 0.9995:
             scaled = number / size
@@ -62,7 +62,7 @@ def size(octets: float) -> str:
 
 
 def octets(number: float) -> str:
-    """A size in a few characters, in powers of 1024: `512`, `1.5G`, `118M`."""
+    """A size for a column, in powers of 1024: `512`, `1.5G`, `118M`."""
     for unit in ("", "K", "M", "G", "T"):
         if number < 1000 or unit == "T":
             return f"{number:.0f}{unit}" if number >= 100 or number == int(number) else f"{number:.1f}{unit}"
@@ -71,25 +71,25 @@ def octets(number: float) -> str:
 
 
 def dollars(usd: float | None) -> str:
-    """`$0.0042`, `$3.21`, `$1,204`; an unknown price is `$?`, never zero."""
+    """`$0.0042`, `$3.21`, `$1,204`. An unknown price is never shown as zero."""
     if usd is None:
-        return "$?"
+        return "cost unknown"
     if usd >= 1000:
         return f"${usd:,.0f}"
     return f"${usd:.4f}" if 0 < usd < 0.01 else f"${usd:.2f}"
 
 
 def price(usd: float | None) -> str:
-    """Money in a few characters, for a column: `<1¢`, `$3.21`, `$12.3`, `$1.2k`; unknown is `$?`."""
+    """Money for a column: `<1¢`, `$3.21`, `$12.3`, `$1.2k`; `n/a` if unknown."""
     if usd is None:
-        return "$?"
+        return "n/a"
     if usd < 0.01:
         return "<1¢" if usd > 0 else "$0"
     return f"${usd:.2f}" if usd < 9.995 else f"${usd:.1f}" if usd < 99.95 else f"${count(usd)}"
 
 
 def percent(share: float | None) -> str:
-    """A share between 0 and 1; a dash when there is none yet."""
+    """A share between 0 and 1 in percent; a dash if there is none yet."""
     return "–" if share is None else f"{share * 100:.0f}%"
 
 
@@ -98,15 +98,15 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def meter(share: float, cells: int) -> str:
-    """A horizontal bar of a share between 0 and 1, in eighths of a cell, filled up with dots."""
+    """A horizontal bar for a share between 0 and 1, in eighths of a cell, padded with dots."""
     eighths = round(min(1.0, max(0.0, share)) * cells * 8)
     whole, rest = divmod(eighths, 8)
     bar = "█" * whole + (_EIGHTHS[rest] if rest else "")
     return bar + "·" * (cells - len(bar))
 
 
-def chart(values: Sequence[float], rows: int, top: float) -> list[str]:
-    """Bars from the bottom up in so many rows, the highest first; `top` is the value of a full bar, NaN is a gap."""
+def bars(values: Sequence[float], rows: int, top: float) -> list[str]:
+    """Vertical bars, one per value, as rows from top to bottom. `top` is the value of a full bar, NaN is a gap."""
     full = rows * 8
     heights = [0 if isnan(value) else max(1, min(full, round(value / (top or 1.0) * full))) for value in values]
     lines = []
@@ -116,8 +116,8 @@ def chart(values: Sequence[float], rows: int, top: float) -> list[str]:
     return lines
 
 
-def ceiling(value: float) -> float:
-    """The least of 1, 2 and 5 times a power of ten that is not below the value: the top of an axis."""
+def axis_top(value: float) -> float:
+    """The top of an axis for values up to this one: 1, 2 or 5 times a power of ten."""
     if value <= 0:
         return 1.0
     power = 10.0 ** floor(log10(value))

@@ -1,8 +1,8 @@
-"""How each state looks: a glyph, a word and a style, the same wherever it shows."""
+"""The glyph, word and style of each state, the same on every pane."""
 
 from typing import NamedTuple
 
-from tui.bridge import Agent, AgentState, HandoffStatus, LandingState, Role, RunState, TaskState
+from tui.bridge import Agent, AgentState, HandoffStatus, LandingState, RunState, TaskState
 from tui.format.event_line import Tone
 
 
@@ -25,9 +25,9 @@ AGENT = {
 
 
 def look_of(agent: Agent) -> Look:
-    """How an agent's state looks; what holds its subtree says so instead of the state's word."""
+    """How an agent's state looks. While its subtree is paused the word says so, and the glyph shows the state."""
     look = AGENT[agent.state]
-    return look._replace(word="held", style="paused") if agent.paused and not agent.ended else look
+    return look._replace(word="paused", style="paused") if agent.paused and not agent.ended else look
 
 
 TASK = {
@@ -65,10 +65,4 @@ TONE = {
     Tone.GOOD: Look("✓", "", "done"),
     Tone.WARN: Look("!", "", "paused"),
     Tone.BAD: Look("✗", "", "failed"),
-}
-ROLE = {
-    Role.PLANNER: "planner",
-    Role.WORKER: "worker",
-    Role.RESOLVER: "resolver",
-    Role.RECONCILER: "reconciler",
 }

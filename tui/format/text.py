@@ -1,7 +1,7 @@
-"""Text for the terminal: what agents and repos wrote made harmless, measured in cells, cut and wrapped.
+"""Text for the terminal: cleans what agents and repositories wrote, measures it in cells, cuts and wraps it.
 
-Everything that a pane paints is a `Line` of spans and passes `clean` on its way to the screen: escape sequences,
-control characters and direction marks become visible or vanish, and nothing is ever read as markup.
+Everything that a pane paints is a `Line` of spans that passes through `clean`: escape sequences, control characters
+and direction marks become visible or are removed, and nothing is ever parsed as markup.
 """
 
 import re
@@ -15,7 +15,7 @@ TAB_CELLS = 4
 
 
 class Span(NamedTuple):
-    """Text in one style; `style` is a name that the theme knows, names joined by a space add up."""
+    """Text in one style. `style` is one or more of the theme's names, separated by spaces."""
 
     text: str
     style: str = ""
@@ -24,21 +24,21 @@ class Span(NamedTuple):
 Line = tuple[Span, ...]
 EMPTY: Line = ()
 
-# Sequences that terminals read as commands: CSI, then OSC/DCS/SOS/PM/APC up to their end, then any other escape.
-# A string command that never ends must not swallow what follows, so it is cut at the line's end.
+# Sequences that terminals execute: CSI, then OSC/DCS/SOS/PM/APC up to their terminator, then any other escape.
+# An unterminated string command ends with its line, so that it cannot swallow the text that follows.
 _SEQUENCES = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?"
     "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"
     "|\x1b[ -/]*[0-~]?"
 )
 # Zero-width joiners, direction marks and overrides, variation selectors, skin tones, tags: terminals disagree about
-# their width, and direction marks reorder what a person reads.
+# their width, and direction marks reorder the text.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff0-\ufffb\U0001f3fb-\U0001f3ff\U000e0000-\U000e0fff]"
 )
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_FLAGS = re.compile("[\U0001f1e6-\U0001f1ff]")  # two letters that some terminals draw as one flag, others as two
+_FLAGS = re.compile("[\U0001f1e6-\U0001f1ff]")  # regional indicators: some terminals draw a pair as one flag
 _HARMLESS = re.compile("[ -~\n]*")
 _MARK = "␛"
 
@@ -51,7 +51,7 @@ def _picture(match: re.Match[str]) -> str:
 
 
 def clean(text: str) -> str:
-    """The text with nothing left that a terminal could obey; newlines stay, tabs become spaces."""
+    """The text without anything that a terminal would execute. Newlines stay, tabs become spaces."""
     if _HARMLESS.fullmatch(text):
         return text
     text = text.replace("\r\n", "\n").expandtabs(TAB_CELLS)
@@ -62,17 +62,22 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The cleaned text in one line, its white space collapsed."""
+    """The cleaned text on one line, with white space collapsed."""
     return " ".join(clean(text).split())
 
 
+def plain_text(lines: Iterable[Line]) -> str:
+    """The lines as text without styles."""
+    return "\n".join("".join(span.text for span in line).rstrip() for line in lines)
+
+
 def width_of(line: Iterable[Span]) -> int:
-    """Cells that the line takes."""
+    """The width of the line in cells."""
     return sum(cell_len(span.text) for span in line)
 
 
 def differing(old: Line, new: Line) -> tuple[int, int]:
-    """The cells, from and to, in which two lines of the same width may differ."""
+    """The first cell in which two lines of the same width may differ, and the cell after the last one."""
     start = 0
     for before, after in zip(old, new, strict=False):
         if before != after:
@@ -87,7 +92,7 @@ def differing(old: Line, new: Line) -> tuple[int, int]:
 
 
 def fit(text: str, cells: int, *, right: bool = False) -> str:
-    """The text in exactly so many cells: cut with an ellipsis, or filled with spaces."""
+    """The text in exactly `cells` cells: cut with an ellipsis, or padded with spaces."""
     if cells <= 0:
         return ""
     width = cell_len(text)
@@ -99,7 +104,7 @@ def fit(text: str, cells: int, *, right: bool = False) -> str:
 
 
 def cut(line: Iterable[Span], cells: int) -> Line:
-    """The line in at most so many cells."""
+    """The line cut to at most `cells` cells."""
     spans: list[Span] = []
     left = cells
     for span in line:
@@ -124,9 +129,9 @@ def _head(text: str, cells: int) -> str:
 
 
 def wrap(text: str, cells: int, style: str = "", *, first: Line = (), indent: str = "") -> Iterator[Line]:
-    """Paragraphs as lines of at most `cells`, broken at spaces where there are any.
+    """The text in lines of at most `cells` cells, broken at spaces where possible.
 
-    `first` begins the first line, `indent` every other one.
+    `first` starts the first line, `indent` all the others.
     """
     lead: Line = first
     for paragraph in clean(text).split("\n"):

@@ -1,8 +1,8 @@
-"""The header before there is a run to show."""
+"""The header while there is no run to show."""
 
 from tui.format.text import Line, Span
 
 
-def title(told: str) -> Line:
-    """The header before there is a run to tell of."""
-    return (Span(" ◆ swarm ", "accent bold"), Span(told, "dim"))
+def title(text: str) -> Line:
+    """The program's name, followed by a text."""
+    return (Span(" ◆ swarm ", "accent bold"), Span(text, "dim"))

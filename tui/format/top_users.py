@@ -1,4 +1,4 @@
-"""Which agents use most, of what a person ranks them by: tokens and money in all, the machine at this moment."""
+"""A table of the agents that use most: tokens and money in total, memory, CPU and disk right now."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -10,13 +10,13 @@ from tui.format.numbers import count, octets, price
 from tui.format.text import Line, Span, fit, one_line
 
 _CELLS = 7
-"""Of each column of figures; that of the disk has one more, for `/s`."""
+"""Width of a column of numbers. The disk's column has one more, for `/s`."""
 _PATH = 48
-"""Cells of a path at most."""
+"""Cells of the longest path."""
 
 
 class Rank(StrEnum):
-    """What agents are ranked by, and the column's name."""
+    """What agents are ranked by; also the column's heading."""
 
     TOKENS = "tokens"
     COST = "cost"
@@ -32,7 +32,7 @@ _OF: Mapping[Rank, Callable[[Agent, AgentUse], float]] = {
     Rank.CPU: lambda agent, use: use.cpu,
     Rank.DISK: lambda agent, use: use.disk_read + use.disk_write,
 }
-_TOLD: Mapping[Rank, Callable[[Agent, float], str]] = {
+_FORMAT: Mapping[Rank, Callable[[Agent, float], str]] = {
     Rank.TOKENS: lambda agent, value: count(value),
     Rank.COST: lambda agent, value: price(agent.usage.usd),
     Rank.MEMORY: lambda agent, value: octets(value),
@@ -42,9 +42,9 @@ _TOLD: Mapping[Rank, Callable[[Agent, float], str]] = {
 
 
 def top_user_lines(run: Snapshot, rank: Rank, most: int, cells: int) -> list[Line]:
-    """A table of at most so many agents, the greatest first, under heads.
+    """A table of at most `most` agents, the largest user first.
 
-    What commands use is known while they run, as of the last look at them.
+    Memory, CPU and disk are known only while an agent's command runs, as of the last sample.
     """
     none = AgentUse()
     amount = _OF[rank]
@@ -56,17 +56,17 @@ def top_user_lines(run: Snapshot, rank: Rank, most: int, cells: int) -> list[Lin
     wide = {each: _CELLS + (each is Rank.DISK) for each in Rank}
     heads = [Span(fit(each, wide[each], right=True), "accent bold" if each is rank else "dim italic") for each in Rank]
     room = max(10, min(_PATH, cells - sum(wide.values())))
-    lines: list[Line] = [(Span(fit(" uses most", room), "dim"), *heads)]
+    lines: list[Line] = [(Span(fit(" top users", room), "dim"), *heads)]
     if not shown:
-        none_used = "nothing has cost anything" if rank is Rank.COST else "no command runs that uses any"
+        none_used = "no cost yet" if rank is Rank.COST else "no running command uses any"
         lines.append((Span(f"   {none_used}", "dim"),))
     for agent in shown:
         values = ((each, _OF[each](agent, uses[agent.id])) for each in Rank)
-        figures = [
-            Span(fit(_TOLD[each](agent, value) if value else "·", wide[each], right=True), "text" if value else "dim")
+        numbers = [
+            Span(fit(_FORMAT[each](agent, value) if value else "·", wide[each], right=True), "text" if value else "dim")
             for each, value in values
         ]
         path = one_line(agent.path)
         path = path if cell_len(path) < room - 2 else "…" + path[3 - room :]
-        lines.append((Span(fit(f"   {path}", room), "dim" if agent.ended else "text"), *figures))
+        lines.append((Span(fit(f"   {path}", room), "dim" if agent.ended else "text"), *numbers))
     return lines

@@ -1,4 +1,4 @@
-"""The agent tree as a flat list of rows: folding, order and filter, without any widget."""
+"""The agent tree as a flat list of rows: folding, sorting and filtering."""
 
 from collections.abc import Callable, Collection
 from enum import StrEnum
@@ -10,22 +10,22 @@ from tui.format.view import RunCounts
 
 
 class Order(StrEnum):
-    """How siblings stand."""
+    """How siblings are sorted."""
 
-    LIVE = "live first"
-    SPAWNED = "as spawned"
-    TOKENS = "tokens"
-    COST = "cost"
-    NEWEST = "newest step"
-    SILENT = "longest silent"
+    RUNNING = "running first"
+    OLDEST = "oldest first"
+    TOKENS = "most tokens"
+    COST = "highest cost"
+    LATEST = "latest step"
+    IDLE = "longest idle"
 
 
-MOVING = (Order.TOKENS, Order.COST, Order.NEWEST, Order.SILENT)
-"""Orders in which an agent moves with its every step."""
+BY_ACTIVITY = (Order.TOKENS, Order.COST, Order.LATEST, Order.IDLE)
+"""Orders in which every step can move an agent."""
 
 
 class Row(NamedTuple):
-    """One visible agent. `matched` is False for one that shows only because something below it matches."""
+    """One visible agent. `matched` is False if it shows only because an agent below it matches the filter."""
 
     agent: AgentId
     depth: int
@@ -37,8 +37,8 @@ class Row(NamedTuple):
 def _key(run: Snapshot, counts: RunCounts, order: Order) -> Callable[[AgentId], tuple[object, ...]] | None:
     agents, below = run.agents, counts.totals
     match order:
-        case Order.LIVE:
-            # Planners carry the structure, so they lead; ended workers sink, the newest of them first.
+        case Order.RUNNING:
+            # Planners first, they are the structure; then running workers; then ended ones, the latest first.
             return lambda id: (
                 (a := agents[id]).ended and a.role is not Role.PLANNER,
                 a.role is not Role.PLANNER,
@@ -48,11 +48,11 @@ def _key(run: Snapshot, counts: RunCounts, order: Order) -> Callable[[AgentId], 
             return lambda id: (-below[id].tokens,)
         case Order.COST:
             return lambda id: (-below[id].usd, -below[id].tokens)
-        case Order.NEWEST:
+        case Order.LATEST:
             return lambda id: (-agents[id].stepped_at,)
-        case Order.SILENT:
+        case Order.IDLE:
             return lambda id: (agents[id].ended, agents[id].stepped_at or agents[id].spawned_at)
-        case Order.SPAWNED:
+        case Order.OLDEST:
             return None
 
 
@@ -61,10 +61,10 @@ def flatten(
     counts: RunCounts,
     *,
     folded: Collection[AgentId] = (),
-    order: Order = Order.LIVE,
+    order: Order = Order.RUNNING,
     filter: Filter[Agent] | None = None,
 ) -> list[Row]:
-    """All visible rows, parents before children. A filter opens what is folded above its matches."""
+    """All visible rows, parents before children. A filter unfolds the planners above its matches."""
     if run.root is None:
         return []
     hits: set[AgentId] | None = None

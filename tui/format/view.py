@@ -1,4 +1,4 @@
-"""What the screen knows between two paints: the snapshot in view, what is selected, and what a person marked."""
+"""The state that panes share: the snapshot in view and counts over it, the selection, and the marked agents."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _ENDED = (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED)
 
 @dataclass(slots=True)
 class SubtreeTotals:
-    """Sums over a subtree, the agent itself included. `usd` counts only what has a price."""
+    """Totals of a subtree, including its top agent. `usd` leaves out what has no price (`unpriced`)."""
 
     open: int = 0
     landed: int = 0
@@ -38,7 +38,7 @@ class SubtreeTotals:
 
 @dataclass(slots=True)
 class RunCounts:
-    """Counts over all agents of a run, kept up to date by what differs from the snapshot before."""
+    """Agents by state, and totals of every subtree. Each update counts only what changed since the last snapshot."""
 
     states: Counter[AgentState] = field(default_factory=Counter)
     totals: dict[AgentId, SubtreeTotals] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class RunCounts:
         return sum(self.states[state] for state in _ENDED)
 
     def update(self, run: Snapshot) -> None:
-        """Count what changed since the last snapshot; everything anew when this one is older or of another run."""
+        """Count what changed since the last snapshot. Starts over for an older snapshot or another run."""
         if run.run != self._at[0] or run.seq < self._at[1]:
             self.states, self.totals, self._agents, self._tasks = Counter(), {}, {}, {}
         for id, agent in run.agents.items():
@@ -64,7 +64,7 @@ class RunCounts:
         for task_id, task in run.tasks.items():
             if (known := self._tasks.get(task_id)) is not task:
                 self._count_task(run, known, task)
-        # The values are frozen and a snapshot's dicts are its own, so these stay what they are.
+        # Agents and tasks are frozen and each snapshot has its own dicts, so these can be kept.
         self._at, self._agents, self._tasks = (run.run, run.seq), run.agents, run.tasks
 
     def _count_agent(self, run: Snapshot, before: Agent | None, agent: Agent) -> None:
@@ -86,7 +86,7 @@ class RunCounts:
             sums.unpriced |= usage.usd is None
 
     def _count_task(self, run: Snapshot, before: Task | None, task: Task) -> None:
-        was, now = (_fate(before) if before is not None else ""), _fate(task)
+        was, now = (_counted_as(before) if before is not None else ""), _counted_as(task)
         if was == now:
             return
         for above in run.ancestors(task.planner):
@@ -97,8 +97,8 @@ class RunCounts:
                 setattr(sums, now, getattr(sums, now) + 1)
 
 
-def _fate(task: Task) -> str:
-    """The sum that a task counts in; a cancelled one counts in none."""
+def _counted_as(task: Task) -> str:
+    """The total that a task counts in; empty for a cancelled one, which counts in none."""
     if not task.ended:
         return "open"
     return {TaskState.LANDED: "landed", TaskState.FAILED: "failed"}.get(task.state, "")
@@ -113,7 +113,7 @@ def run_counts(run: Snapshot) -> RunCounts:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """One thing that needs a person: a handoff to read, or an agent to look at; `text` says why."""
+    """Something that needs a person: a handoff to read or an agent to look at. `text` says why."""
 
     text: str
     handoff: HandoffId | None = None
@@ -121,13 +121,13 @@ class Attention:
 
 
 def needs_person(handoff: Handoff) -> bool:
-    """Whether someone should read it: it failed, or raises a concern."""
+    """Whether a person should read it: it failed or raises a concern."""
     return handoff.text.status is HandoffStatus.FAILED or bool(handoff.text.concerns.strip())
 
 
 @dataclass(slots=True)
 class View:
-    """The screen's own state. `run` is None until the session has something to show."""
+    """What the panes show. `run` is None until the session has a snapshot."""
 
     run: Snapshot | None = None
     version: int = -1
@@ -136,10 +136,10 @@ class View:
     handoff: HandoffId | None = None
     marked: set[AgentId] = field(default_factory=set)
     frozen: bool = False
-    _wants: tuple[int, list[Attention]] = (-1, [])
+    _attention: tuple[int, list[Attention]] = (-1, [])
 
     def take(self, version: int, run: Snapshot) -> None:
-        """Show another snapshot; the selection stays where it was, the tree makes the first one."""
+        """Show another snapshot. The selection stays; it is cleared if its agent does not exist."""
         self.version, self.run = version, run
         self.counts.update(run)
         if self.selected not in run.agents:
@@ -151,12 +151,12 @@ class View:
         return None if self.run is None or self.selected is None else self.run.agents.get(self.selected)
 
     def attention(self) -> list[Attention]:
-        """Everything that needs a person, newest handoffs first."""
-        if self._wants[0] != self.version:
-            self._wants = self.version, list(self._look_for_wants())
-        return self._wants[1]
+        """Everything that needs a person, the newest handoffs first."""
+        if self._attention[0] != self.version:
+            self._attention = self.version, list(self._find_attention())
+        return self._attention[1]
 
-    def _look_for_wants(self) -> Iterator[Attention]:
+    def _find_attention(self) -> Iterator[Attention]:
         run = self.run
         if run is None:
             return
@@ -169,10 +169,10 @@ class View:
                 yield Attention(f"{agent.path} failed: {agent.reason}", agent=agent.id)
 
     def find(self, agent: AgentId | None) -> Agent | None:
-        """The agent as the newest snapshot has it; None while that does not know it."""
+        """The agent in the snapshot in view; None if it is not there yet."""
         return self.run.agents.get(agent) if agent is not None and self.run is not None else None
 
     def path_of(self, agent: AgentId | None) -> str:
-        """The agent's path; empty while the snapshot does not know the agent yet."""
+        """The agent's path; empty if the snapshot in view does not have the agent yet."""
         known = self.find(agent)
         return known.path if known is not None else ""

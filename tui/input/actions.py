@@ -236,7 +236,7 @@ ACTIONS: tuple[Action, ...] = (
     A("agents.mark", ("space",), "mark", "Mark or unmark the agent"),
     A("agents.fold_all", ("minus",), "fold all", "Fold every planner below the root"),
     A("agents.unfold_all", ("equals_sign",), "unfold all", "Unfold everything"),
-    A("agents.sort", ("o",), "sort", "Next order: live first, spawned, tokens, cost, newest step, longest silent"),
+    A("agents.sort", ("o",), "sort", "Next order: running, oldest, tokens, cost, latest step, longest idle"),
     # handoffs
     A("handoffs.diff", ("d",), "diff", "The change that was handed off", footer=20, unavailable=_has_handoff),
     A("handoffs.task", ("t",), "task", "The task it answers", footer=30, unavailable=_has_handoff),
@@ -246,7 +246,7 @@ ACTIONS: tuple[Action, ...] = (
     A("events.follow", ("f",), "follow", "Follow the newest event again", footer=20),
     A("events.everything", ("a",), "all kinds", "Every kind of event, or without routine steps", footer=30),
     # resources
-    A("resources.stretch", ("r",), "stretch", "How far back: 1 min, 10 min, 1 h, all", footer=20),
+    A("resources.stretch", ("r",), "time range", "How far back: 1 min, 10 min, 1 h, all", footer=20),
     A("resources.rank", ("o",), "rank", "Rank agents by tokens, cost, memory, cpu or disk", footer=30),
     # replay: there, these come before a pane's own
     A("replay.play", ("space",), "play", "Play or pause", footer=5, unavailable=_replays),

@@ -44,7 +44,7 @@ class HandoffReader(Actionable, Screen[str | None]):
 
     def on_mount(self) -> None:
         self.query_one(TextView).focus()
-        self.query_one(Footer).point(("handoffs",), self.host.context())
+        self.query_one(Footer).set_scopes(("handoffs",), self.host.context())
         self._draw()
 
     def _draw(self) -> None:

@@ -56,7 +56,7 @@ class IntentScreen(Outside, Screen[None]):
 
     def on_mount(self) -> None:
         self._show(-1)
-        self.query_one(Footer).point(("intent",), self.host.context())
+        self.query_one(Footer).set_scopes(("intent",), self.host.context())
 
     @property
     def _intents(self) -> Sequence[Intent]:

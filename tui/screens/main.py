@@ -184,9 +184,9 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             Pane.EVENTS: [
                 self._filter_note(self.event_list),
                 "all kinds" if self.event_list.everything else "",
-                "following" if self.event_list.follow else self._held(),
+                "following" if self.event_list.follow else self._not_following(),
             ],
-            Pane.RESOURCES: [str(self.query_one(Resources).stretch)],
+            Pane.RESOURCES: [str(self.query_one(Resources).time_range)],
         }
         if self.zoomed:
             parts[self.pane].append(f"{self.host.keymap.shown('focus.unzoom')} shows all panes")
@@ -196,16 +196,16 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
             words = [clean(word).replace("\n", " ") for word in parts[pane] if word]
             title = Content.assemble((f"{number} {pane}", "bold"), *(f" · {word}" for word in words))
             below = self._breadcrumbs() if pane is Pane.AGENTS else ""
-            self.query_one(f"#pane-{pane}", Frame).entitle(title, below)
+            self.query_one(f"#pane-{pane}", Frame).set_titles(title, below)
 
     def _breadcrumbs(self) -> str:
         """The way from the root to the selected agent."""
         agent = self.view.agent
         return clean(" › ".join(agent.path.split("/"))).replace("\n", " ") if agent is not None else ""
 
-    def _held(self) -> str:
+    def _not_following(self) -> str:
         new = f" · {self.event_list.behind} new" if self.event_list.behind else ""
-        return f"held{new} · f follows"
+        return f"not following{new} · f follows"
 
     def _filter_note(self, widget: AgentTree | HandoffList | EventList) -> str:
         if widget.filter_error:
@@ -215,7 +215,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
     def _point(self) -> None:
         focused = self.focused
         scopes = (*(focused.SCOPES if isinstance(focused, Actionable) else ()), "replay")
-        self.query_one(Footer).point(scopes, self.host.context())
+        self.query_one(Footer).set_scopes(scopes, self.host.context())
 
     # --- layout and focus ------------------------------------------------------------------------------------
 
@@ -375,7 +375,7 @@ class MainScreen(Steering, Replaying, Outside, Screen[None]):
         self.query_one(FilterLine).open(target, self.pane if target is not self.agents else Pane.AGENTS)
 
     def on_filter_line_filtered(self, event: FilterLine.Filtered) -> None:
-        if event.left:
+        if event.closed:
             self.refresh_panes()
         else:
             self.retitle()

@@ -1,4 +1,4 @@
-"""What every pane shares: carrying out the registry's actions, and what it needs of the app."""
+"""The base of every pane: runs actions from the registry, and names what panes need from the app."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class PaneHost(Protocol):
-    """The app as its panes know it."""
+    """What panes need from the app."""
 
     palette: Palette
     keymap: Keymap
@@ -28,47 +28,47 @@ class PaneHost(Protocol):
 
     @property
     def handling_key(self) -> bool:
-        """Whether a key is being answered: what can wait waits for that."""
+        """Whether a key is being handled. Work that can wait should wait until it is done."""
         ...
 
     def context(self) -> Context:
-        """What decides which actions can run now."""
+        """The state that decides which actions are available."""
         ...
 
     def when_done(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
-        """Call `then` on the screen's thread once the future is done, whatever its outcome."""
+        """Call `then` in the UI thread once the future is done, failed or cancelled."""
         ...
 
     def act(self, id: str) -> None:
-        """Do an action by its id on the screen in front."""
+        """Run an action by its id on the top screen."""
         ...
 
     def command(self, command: Command, note: str) -> None:
-        """Send a command to the run; the note is shown when it was taken, the error when it was not."""
+        """Send a command to the run, and show the note if it is accepted, otherwise the error."""
         ...
 
     def send_undoable(self, do: Sequence[Command], undo: Sequence[Command], note: str, label: str) -> None:
-        """Send commands; once all are taken, `undo` takes them back on a key. `label` names what was done."""
+        """Send commands that the undo key takes back by sending `undo`. `label` names what was done."""
         ...
 
     def save_draft(self, text: str) -> None:
-        """Keep what is being written where a crash does not reach it."""
+        """Save unfinished text, so that it survives a crash."""
         ...
 
     def refresh_view(self) -> bool:
-        """Take over the session's latest snapshot; whether there was a new one."""
+        """Show the session's latest snapshot. Returns whether there was a new one."""
         ...
 
     def show_note(self, text: str, *, error: bool = False) -> None:
-        """Show a short note to the person."""
+        """Show a short notification."""
         ...
 
     def use_theme(self, name: str) -> None:
-        """Paint everything in another theme."""
+        """Switch to another theme."""
         ...
 
     def now(self) -> Micros:
-        """The time that ages are counted to; it stands still while the screen is frozen."""
+        """The time that ages are relative to. It stops while the screen is frozen."""
         ...
 
 
@@ -93,7 +93,7 @@ class Actionable(ActionHandler, DOMNode):
         return self.host.view
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Give way: a replay's keys come before a pane's own there, and mean nothing elsewhere."""
+        """In a replay its keys take precedence over a pane's own; elsewhere they do nothing."""
         id = str(parameters[0]) if action == "act" and parameters else ""
         if id not in BY_ID:
             return True

@@ -1,7 +1,7 @@
-"""What is known of one agent, in prose: what it is at, and its task."""
+"""The text of the detail pane's tabs *now* and *task*: what an agent is doing, and what it was asked to do."""
 
 from tui.bridge import Agent, Handoff, Micros, Role, Snapshot
-from tui.format.numbers import age, count, dollars, span
+from tui.format.numbers import age, count, counted, dollars, span
 from tui.format.state_styles import AGENT, HANDOFF, LANDING, TASK
 from tui.format.text import EMPTY, Line, Span, one_line
 from tui.format.view import View
@@ -9,13 +9,13 @@ from tui.sessions.session import LiveAgent
 from tui.widgets.text_view import fact, heading, paragraph
 
 OUTPUT = 4000
-"""Characters of a command's output that are told, from its end."""
-SAID = 4000
+"""Characters of a tool's output that show, counted from its end."""
+MESSAGE = 4000
 TASKS = 30
 
 
 def now_lines(view: View, run: Snapshot, agent: Agent, live: LiveAgent, now: Micros, cells: int) -> list[Line]:
-    """What the agent does at this moment."""
+    """What the agent is doing right now."""
     look = AGENT[agent.state]
     lines: list[Line] = [
         (
@@ -25,55 +25,57 @@ def now_lines(view: View, run: Snapshot, agent: Agent, live: LiveAgent, now: Mic
     ]
     if run.is_paused(agent.id) and not agent.ended:
         above = next((a.path for a in run.ancestors(agent.id) if a.paused), "the run")
-        lines.append((Span(f"   held: {above} is paused", "paused"),))
+        lines.append((Span(f"   paused: {above} is paused", "paused"),))
     spent = f"{count(agent.usage.input + agent.usage.output)} tokens · {dollars(agent.usage.usd)}"
     lines += [
         *fact("agent", f"{agent.path} · {agent.role}", cells=cells),
         *fact("model", agent.model, cells=cells),
         *fact(
-            "age", f"{span((agent.ended_at or now) - agent.spawned_at)} · {agent.steps} steps · {spent}", cells=cells
+            "age",
+            f"{span((agent.ended_at or now) - agent.spawned_at)} · {counted(agent.steps, 'step')} · {spent}",
+            cells=cells,
         ),
     ]
     if agent.tokens_in_context:
         lines += fact("context", f"{count(agent.tokens_in_context)} tokens", cells=cells)
     if agent.title:
-        lines += fact("for", agent.title, cells=cells)
-    if (places := run.workers_below.get(agent.id)) is not None:
-        lines += fact("workers", f"at most {places} below at once", "paused", cells=cells)
+        lines += fact("title", agent.title, cells=cells)
+    if (slots := run.workers_below.get(agent.id)) is not None:
+        lines += fact("workers", f"at most {slots} below it", "paused", cells=cells)
     if agent.role is Role.PLANNER:
-        lines += _slice(run, agent)
+        lines += _tasks(run, agent)
     inbox = run.inboxes.get(agent.id, ())
     if inbox:
-        lines += heading(f"Waiting to be read ({len(inbox)})")
+        lines += heading(f"Inbox ({len(inbox)})")
         for message in inbox[-8:]:
             lines.append((Span(f"  {message.source:<9}", "accent"), Span(one_line(message.text[:300]), "text")))
     if agent.ended and agent.reason:
-        lines += [*heading("How it ended"), *paragraph(agent.reason, cells)]
-    said, call = _said(agent, live, cells), _call(agent, live, now, cells)
-    lines += [*call, *said] if live.saying else [*said, *call]
+        lines += [*heading("Outcome"), *paragraph(agent.reason, cells)]
+    last, call = _message(agent, live, cells), _tool_call(agent, live, now, cells)
+    lines += [*call, *last] if live.saying else [*last, *call]
     if live.note and not agent.ended:
         lines += [EMPTY, *paragraph(live.note, cells, "dim")]
     return lines
 
 
-def _said(agent: Agent, live: LiveAgent, cells: int) -> list[Line]:
+def _message(agent: Agent, live: LiveAgent, cells: int) -> list[Line]:
     if not live.said.strip():
         return []
     saying = live.saying and not agent.ended
-    return [*heading("Says now" if saying else "Said last"), *paragraph(live.said[-SAID:], cells)]
+    return [*heading("Message, still arriving" if saying else "Last message"), *paragraph(live.said[-MESSAGE:], cells)]
 
 
-def _call(agent: Agent, live: LiveAgent, now: Micros, cells: int) -> list[Line]:
-    if not live.call or live.call == "wait":  # it is answered at once; that the agent waits, its state tells
+def _tool_call(agent: Agent, live: LiveAgent, now: Micros, cells: int) -> list[Line]:
+    if not live.call or live.call == "wait":  # its result is empty, and the state already says that the agent waits
         return []
     running = live.running and not agent.ended
-    how = f"runs for {span(max(0, now - live.since))}" if running else "ran last"
-    lines: list[Line] = [EMPTY, (Span(" Command", "accent bold"), Span(f"  {how}", "acting" if running else "dim"))]
+    state = f"running for {span(max(0, now - live.since))}" if running else "finished"
+    lines: list[Line] = [EMPTY, (Span(" Tool call", "accent bold"), Span(f"  {state}", "acting" if running else "dim"))]
     lines += [(Span("  ▶ ", "acting"), Span(one_line(live.call), "text bold"))]
     return lines + paragraph(live.output[-OUTPUT:], cells, "text" if running else "dim", indent=4)
 
 
-def _slice(run: Snapshot, agent: Agent) -> list[Line]:
+def _tasks(run: Snapshot, agent: Agent) -> list[Line]:
     tasks = [run.tasks[id] for id in run.tasks_of.get(agent.id, ())]
     if not tasks:
         return []
@@ -95,11 +97,11 @@ def _slice(run: Snapshot, agent: Agent) -> list[Line]:
 
 
 def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int) -> list[Line]:
-    """What the agent was asked for, by whom, and what became of it."""
+    """What the agent was asked to do, by which planner, and the outcome."""
     task = run.tasks.get(agent.task) if agent.task is not None else None
     if task is None:
         if not (agent.goal or agent.scope):
-            return [EMPTY, (Span("  No task: the root planner owns the whole intent (i shows it).", "dim"),)]
+            return [EMPTY, (Span("  The root planner has no task: it owns the intent. Press i to read it.", "dim"),)]
         lines: list[Line] = [(Span(f" {one_line(agent.title)}", "text bold"),)]
         lines += [*heading("Goal"), *paragraph(agent.goal, cells)]
         lines += [*heading("Scope"), *paragraph(agent.scope or "anywhere", cells)]
@@ -107,8 +109,8 @@ def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int)
     look = TASK[task.state]
     lines = [
         (Span(f" {look.glyph} {look.word}  ", f"{look.style} bold"), Span(one_line(task.spec.title), "text bold")),
-        *fact("asked by", f"{view.path_of(task.planner)}, intent v{task.intent}", cells=cells),
-        *fact("attempt", f"{task.attempt}, {task.failures} failed, {task.losses} lost", cells=cells),
+        *fact("planner", f"{view.path_of(task.planner)} · intent version {task.intent}", cells=cells),
+        *fact("attempt", f"{task.attempt} · {task.failures} failed · {task.losses} interrupted", cells=cells),
         *fact("queued", f"{age(now - task.queued_at)} ago", cells=cells),
         *fact("scope", task.spec.scope or "anywhere", cells=cells),
     ]
@@ -117,9 +119,9 @@ def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int)
     if task.conflicts:
         lines += fact("conflicts", str(task.conflicts), "paused", cells=cells)
     if task.reason:
-        lines += fact("because", task.reason, "paused", cells=cells)
+        lines += fact("reason", task.reason, "paused", cells=cells)
     if task.commit:
-        lines += fact("landed as", task.commit[:12], "done", cells=cells)
+        lines += fact("commit", task.commit[:12], "done", cells=cells)
     lines += [*heading("Goal"), *paragraph(task.spec.goal, cells)]
     if task.spec.acceptance:
         lines += [*heading("Acceptance"), *paragraph(task.spec.acceptance, cells)]
@@ -127,7 +129,7 @@ def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int)
 
 
 def _outcome(view: View, run: Snapshot, agent: Agent, cells: int) -> list[Line]:
-    """The agent's handoffs, newest first, in a line each."""
+    """The agent's handoffs, newest first, one line each."""
     handoffs: list[Handoff] = [handoff for handoff in reversed(run.handoffs.values()) if handoff.agent == agent.id]
     lines = heading("Handoff" if len(handoffs) == 1 else "Handoffs") if handoffs else []
     for handoff in handoffs[:8]:

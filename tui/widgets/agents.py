@@ -1,4 +1,4 @@
-"""The agent tree: one row an agent, with its state, what it does now, and what stands below it."""
+"""The agents pane: the tree of agents, one row each with state, activity, tokens and cost."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -7,10 +7,10 @@ from textual import events
 from textual.binding import BindingType
 
 from tui.bridge import Agent, AgentId, Snapshot
-from tui.format.agent_row import agent_line, heads
-from tui.format.filters import BadFilter, Filter, agent_filter
+from tui.format.agent_row import agent_line, column_heads
+from tui.format.filters import Filter, FilterError, agent_filter
 from tui.format.text import Line, Span
-from tui.format.tree_rows import MOVING, Order, Row, flatten
+from tui.format.tree_rows import BY_ACTIVITY, Order, Row, flatten
 from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.widgets.lines import LineView
@@ -20,27 +20,27 @@ _ORDERS = list(Order)
 
 
 class TreeHeads(StripWidget):
-    """The names of the tree's columns, above it."""
+    """The column headings above the tree."""
 
     GROUND: ClassVar[str] = "background"
 
     def lines(self, cells: int) -> list[Line]:
-        return [heads(self.screen.query_one(AgentTree).cells)]
+        return [column_heads(self.screen.query_one(AgentTree).cells)]
 
 
 class AgentTree(LineView):
-    """The tree pane's list. The cursor sticks to its agent through updates, folding, order and filters."""
+    """The tree. The cursor stays on its agent through updates, folding, sorting and filtering."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("agents", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("agents")]
     FILTER_HINT: ClassVar[str] = "text  !not  state:paused  role:planner  under:root/parser  model:name"
-    EMPTY_TEXT: ClassVar[str] = "The root planner is about to start."
+    EMPTY_TEXT: ClassVar[str] = "The root planner is starting."
 
     def __init__(self, selected: Callable[[], None], *, id: str | None = None) -> None:
-        """`selected` is called once a person has chosen another agent: at once, so that all is painted together."""
+        """`selected` is called as soon as another agent is selected, so that all panes are painted together."""
         super().__init__(id=id)
         self._selected = selected
-        self.order = Order.LIVE
+        self.order = Order.RUNNING
         self.filter_text = ""
         self.filter_error = ""
         self._filter: Filter[Agent] | None = None
@@ -48,7 +48,7 @@ class AgentTree(LineView):
         self._rows: list[Row] = []
         self._built: tuple[object, ...] = ()
         self._folds = 0
-        # What a person chose last. Under a filter or a fold the cursor may stand elsewhere, and comes back to it.
+        # The agent selected last. While a filter or a fold hides it, the cursor is elsewhere and returns later.
         self._wanted: AgentId | None = None
         self._syncing = False
 
@@ -59,12 +59,12 @@ class AgentTree(LineView):
 
     def empty_line(self, row: int) -> Line:
         if self._filter and row == 1:
-            return (Span("  No agent matches. esc clears the filter.", "dim"),)
+            return (Span("  No agent matches. Press esc to clear the filter.", "dim"),)
         return super().empty_line(row)
 
     @property
     def matches(self) -> int:
-        """How many agents the filter matches; all of them without one."""
+        """How many agents match the filter."""
         return sum(row.matched for row in self._rows)
 
     @property
@@ -73,11 +73,11 @@ class AgentTree(LineView):
         return len(self.view.run.agents) if self.view.run is not None else 0
 
     def update(self) -> None:
-        """Take over the snapshot in view."""
+        """Show the snapshot in view."""
         run = self.view.run
         if run is None:
             return
-        filtered = run.seq if self._filter or self.order in MOVING else 0
+        filtered = run.seq if self._filter or self.order in BY_ACTIVITY else 0
         built = (len(run.agents), self.view.counts.ended, self._folds, self.filter_text, self.order, filtered)
         if built != self._built:
             self._built = built
@@ -88,7 +88,7 @@ class AgentTree(LineView):
         self.show()
 
     def _sync(self, run: Snapshot) -> None:
-        """Put the cursor on the agent that was chosen, or on the nearest visible one above it."""
+        """Put the cursor on the selected agent, or on its nearest visible ancestor."""
         self._wanted = self._wanted or run.root
         positions = {row.agent: index for index, row in enumerate(self._rows)}
         above = [agent.id for agent in run.ancestors(self._wanted)] if self._wanted is not None else []
@@ -104,11 +104,11 @@ class AgentTree(LineView):
         return self._rows[self.cursor].agent if 0 <= self.cursor < len(self._rows) else None
 
     def copied_text(self) -> str:
-        """The path of the agent under the cursor, as `send` takes it."""
+        """The path of the agent under the cursor, as `swarm-tui send` takes it."""
         return self.view.path_of(self.current)
 
     def select(self, agent: AgentId) -> None:
-        """Put the cursor on an agent, opening what is folded above it."""
+        """Put the cursor on an agent, and unfold the planners above it."""
         run = self.view.run
         if run is None or agent not in run.agents:
             return
@@ -124,13 +124,13 @@ class AgentTree(LineView):
         self._selected()
 
     def set_filter(self, text: str) -> None:
-        """Filter the tree; a bad filter keeps the last good one and says what is wrong."""
+        """Filter the tree. If the filter is invalid, the last valid one stays and `filter_error` says why."""
         run = self.view.run
         if run is None:
             return
         try:
             self._filter = agent_filter(text)
-        except BadFilter as error:
+        except FilterError as error:
             self.filter_error = str(error)
         else:
             self.filter_error = ""
@@ -155,7 +155,7 @@ class AgentTree(LineView):
     # --- actions ---------------------------------------------------------------------------------------------
 
     def on_click(self, event: events.Click) -> None:
-        """A click on a planner's triangle folds or unfolds it; elsewhere it selects."""
+        """A click on a planner's triangle folds or unfolds it; a click elsewhere selects the agent."""
         at = event.get_content_offset_capture(self)
         index = self.scroll_offset.y + at.y
         if 0 <= index < len(self._rows):
@@ -182,7 +182,7 @@ class AgentTree(LineView):
         self.update()
 
     def go_left(self) -> None:
-        """Fold the planner, or go to the one above."""
+        """Fold the planner, or go to its parent."""
         if not self._rows:
             return
         row = self._rows[self.cursor]
@@ -228,7 +228,7 @@ class AgentTree(LineView):
     def next_order(self) -> None:
         self.order = _ORDERS[(_ORDERS.index(self.order) + 1) % len(_ORDERS)]
         self.update()
-        self.host.show_note(f"order: {self.order}")
+        self.host.show_note(f"sorted: {self.order}")
 
     def next_match(self) -> None:
         self._match(1)

@@ -1,14 +1,15 @@
-"""The detail pane: the selected agent, in tabs."""
+"""The detail pane: tabs about the selected agent."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from tui.bridge import Agent, AgentId, Followed, MessageRow, Role, Scratchpad
+from tui.bridge import Agent, AgentId, Followed, MessageRow, Role
 from tui.format.event_line import EventLine
 from tui.format.text import EMPTY
 from tui.input.keymap import DEFAULT
@@ -41,21 +42,21 @@ _TABS = list(Tab)
 
 
 class AgentTextView(TextView):
-    """A detail tab of text; the agents' keys work here too, on the agent that it shows."""
+    """A tab of text. The agents pane's keys work here too, on the agent that it shows."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("agents", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("agents")]
 
 
 class Detail(Actionable, Frame):
-    """Tabs over what is known of one agent. What must be asked for is asked for only while its tab is open."""
+    """Tabs about one agent. A tab requests its data from the session only while it is open."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.tab = Tab.NOW
         self._shown: tuple[Tab, AgentId] | None = None
-        self._asked: object = None
-        self._waiting: Future[Any] | None = None
+        self._requested: object = None
+        self._pending: Future[Any] | None = None
         self._logged = 0
         self._followed: Followed | None = None
 
@@ -73,32 +74,32 @@ class Detail(Actionable, Frame):
 
     @property
     def body(self) -> LineView:
-        """The view of the open tab."""
+        """The open tab's view."""
         return self.query_one(f"#tab-{self.tab}", LineView)
 
     def open(self, tab: Tab) -> None:
-        """Show a tab; the focus stays in the pane if it was there."""
+        """Show a tab. The focus stays in the pane if it was there."""
         had_focus = self.has_focus_within
         self.tab = tab
         for other in _TABS:
             self.query_one(f"#tab-{other}").display = other is tab
         self.query_one(TabStrip).choose(tab)
-        self._shown = self._asked = None
+        self._shown = self._requested = None
         if had_focus:
             self.body.focus()
         self.update()
 
     def look_up(self, seq: int) -> None:
-        """Show an event of the agent in its log."""
+        """Show one of the agent's events in its log."""
         self.query_one(LogView).seek(seq)
         self.open(Tab.LOG)
 
     def turn(self, step: int) -> None:
-        """The next tab, round and round."""
+        """Show the next or previous tab, wrapping around."""
         self.open(_TABS[(_TABS.index(self.tab) + step) % len(_TABS)])
 
     def update(self) -> None:
-        """Take over the snapshot in view and the selected agent."""
+        """Show the selected agent from the snapshot in view."""
         run, agent, now = self.view.run, self.view.agent, self.host.now()
         if run is None or agent is None or not self.is_mounted:
             return
@@ -110,12 +111,12 @@ class Detail(Actionable, Frame):
                 live = session.watch(agent.id)
                 view = self.view
                 streams = (live.saying or live.running) and not agent.ended
-                self._prose.set(lambda cells: now_lines(view, run, agent, live, now, cells), key=agent.id, tail=streams)
+                self._text.set(lambda cells: now_lines(view, run, agent, live, now, cells), key=agent.id, tail=streams)
             case Tab.TASK:
                 if another:
                     self._followed = None
                 followed = self._followed
-                self._prose.set(
+                self._text.set(
                     lambda cells: [
                         *task_lines(self.view, run, agent, now, cells),
                         *(reply_lines(followed, cells) if followed is not None else ()),
@@ -125,29 +126,31 @@ class Detail(Actionable, Frame):
                 last = next((h for h in reversed(run.handoffs.values()) if h.agent == agent.id), None)
                 if last is not None and last.to_agent is not None:
                     steps = run.agents[last.to_agent].steps
-                    self._ask(another, (last.id, steps), lambda: session.followed(last.id), self._take_followed)
+                    self._request(another, (last.id, steps), lambda: session.followed(last.id), self._show_followed)
             case Tab.MESSAGES:
                 self._blank(self.query_one(MessagesView), another)
-                self._ask(another, agent.steps, lambda: session.messages(agent.id, None, PAGE), self._take_messages)
+                self._request(another, agent.steps, lambda: session.messages(agent.id, None, PAGE), self._show_messages)
             case Tab.SCRATCHPAD:
                 pad = run.scratchpads.get(agent.id)
                 version = pad.version if pad else 0
-                take = self._take_new_scratchpads if another else self._take_scratchpads
-                self._ask(another, version, lambda: session.scratchpads(agent.id), take)
+                show = partial(self.query_one(ScratchpadView).put, another=another)
+                self._request(another, version, lambda: session.scratchpads(agent.id), show)
             case Tab.LOG:
                 self._blank(self.query_one(LogView), another)
                 if another:
                     self._logged = 0
-                    self._ask(True, 0, lambda: session.log(agent.id, None, PAGE), self._take_log)
-                self._log_on(agent.id)
+                    self._request(True, 0, lambda: session.log(agent.id, None, PAGE), self._show_log)
+                self._extend_log(agent.id)
             case Tab.DIFF:
                 if another:
-                    self.query_one(DiffView).set(None, "Reading the copy…", keep=False)
+                    self.query_one(DiffView).set(None, "Reading the workspace…", keep=False)
                 state = (agent.steps, agent.state)
-                self._ask(another, state, lambda: session.diff(agent.id), lambda patch: self._take_diff(agent, patch))
+                self._request(
+                    another, state, lambda: session.diff(agent.id), lambda patch: self._show_diff(agent, patch)
+                )
 
     @property
-    def _prose(self) -> TextView:
+    def _text(self) -> TextView:
         body = self.body
         assert isinstance(body, TextView)
         return body
@@ -157,20 +160,22 @@ class Detail(Actionable, Frame):
         if another:
             transcript.clear(READING)
 
-    # --- what must be asked for ------------------------------------------------------------------------------
+    # --- requests to the session ------------------------------------------------------------------------------
 
-    def _ask(self, another: bool, state: object, ask: Callable[[], Future[T]], take: Callable[[T], None]) -> None:
-        """Ask for a tab's content unless it was asked for in this state already; one question at a time."""
-        busy = self._waiting is not None and not self._waiting.done()
-        if not another and (state == self._asked or busy):
+    def _request(
+        self, another: bool, state: object, request: Callable[[], Future[T]], show: Callable[[T], None]
+    ) -> None:
+        """Request a tab's content unless it was requested in this state already; one request at a time."""
+        busy = self._pending is not None and not self._pending.done()
+        if not another and (state == self._requested or busy):
             return
-        self._asked = state
-        self._then(ask(), take)
+        self._requested = state
+        self._then(request(), show)
 
-    def _then(self, future: Future[T], take: Callable[[T], None]) -> None:
-        """Take the answer over if the same thing is looked at by then."""
+    def _then(self, future: Future[T], show: Callable[[T], None]) -> None:
+        """Show the answer, unless another tab or agent is shown by then."""
         shown = self._shown
-        self._waiting = future
+        self._pending = future
 
         def answered(done: Future[T]) -> None:
             if shown != self._shown or not self.is_mounted or done.cancelled():
@@ -178,7 +183,7 @@ class Detail(Actionable, Frame):
             if (problem := done.exception()) is not None:
                 self._fail(problem)
             else:
-                take(done.result())
+                show(done.result())
 
         self.host.when_done(future, answered)
 
@@ -194,42 +199,36 @@ class Detail(Actionable, Frame):
             case TextView():
                 body.set(lambda cells: [EMPTY, *paragraph(text, cells, "failed")])
 
-    def _take_messages(self, page: Sequence[MessageRow]) -> None:
+    def _show_messages(self, page: Sequence[MessageRow]) -> None:
         transcript = self.query_one(MessagesView)
-        transcript.note = "Nothing was said yet."
+        transcript.note = "No messages yet."
         transcript.put(page, more=len(page) >= PAGE)
 
-    def _take_followed(self, followed: Followed) -> None:
+    def _show_followed(self, followed: Followed) -> None:
         if followed != self._followed:
             self._followed = followed
             self.update()
 
-    def _take_log(self, page: Sequence[EventLine]) -> None:
+    def _show_log(self, page: Sequence[EventLine]) -> None:
         log = self.query_one(LogView)
-        log.note = "Nothing has happened to it yet."
+        log.note = "No events yet."
         log.put(page, more=len(page) >= PAGE)
 
-    def _log_on(self, agent: AgentId) -> None:
-        """What happened since the log was read is in memory."""
+    def _extend_log(self, agent: AgentId) -> None:
+        """Add the agent's events since the log was read; the session has them in memory."""
         new = self.host.session.events_after(self._logged)
         if new:
             self._logged = new[-1].seq
             if mine := [line for line in new if line.agent == agent]:
                 self.query_one(LogView).put(mine)
 
-    def _take_scratchpads(self, pads: Sequence[Scratchpad], another: bool = False) -> None:
-        self.query_one(ScratchpadView).put(pads, another=another)
-
-    def _take_new_scratchpads(self, pads: Sequence[Scratchpad]) -> None:
-        self._take_scratchpads(pads, True)
-
-    def _take_diff(self, agent: Agent, patch: str) -> None:
+    def _show_diff(self, agent: Agent, patch: str) -> None:
         if agent.role is Role.PLANNER:
-            note = "A planner changes nothing itself: the changes are those of the workers below it."
+            note = "Planners do not edit files. Select a worker below to see its changes."
         elif agent.ended:
-            note = "Nothing of this agent landed."
+            note = "This agent landed no changes."
         else:
-            note = "No change yet: this copy is as trunk was when it began."
+            note = "No changes in this agent's workspace yet."
         self.query_one(DiffView).set(patch, note, keep=True)
 
     # --- pages -----------------------------------------------------------------------------------------------
@@ -241,9 +240,9 @@ class Detail(Actionable, Frame):
             return
         oldest = transcript.key(transcript.items[0])
         if isinstance(transcript, LogView):
-            self._then(session.log(agent.id, oldest, PAGE), self._take_log)
+            self._then(session.log(agent.id, oldest, PAGE), self._show_log)
         else:
-            self._then(session.messages(agent.id, oldest, PAGE), self._take_messages)
+            self._then(session.messages(agent.id, oldest, PAGE), self._show_messages)
 
     def on_messages_view_whole_wanted(self, event: MessagesView.WholeWanted) -> None:
         row = event.row
@@ -251,5 +250,5 @@ class Detail(Actionable, Frame):
         self._then(whole, self.query_one(MessagesView).put)
 
     def reload_diff(self) -> None:
-        self._asked = None
+        self._requested = None
         self.update()

@@ -1,4 +1,4 @@
-"""A patch, line by line: files as bands, hunks with line numbers; only what is visible is ever styled."""
+"""Shows a patch of any length, unified or split, wrapped or cut. Only visible lines are highlighted."""
 
 import asyncio
 from bisect import bisect_left, bisect_right
@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from tui.bridge import FileDiff, Patch, parse_patch
-from tui.format.diff_rows import NONE, PatchText, Row, Rows, lay_out, line_starts, pieces
+from tui.format.diff_rows import NONE, PatchText, Row, Rows, lay_out, line_starts, wrapped_parts
 from tui.format.text import EMPTY, Line, Span, clean, cut, fit, width_of
 from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
@@ -20,14 +20,15 @@ from tui.style.syntax import StyledRange
 from tui.widgets.lines import LineView
 
 SPLIT_CELLS = 96
-"""Cells from which on the two sides stand beside each other, unless the person chose otherwise."""
+"""Width from which the diff is split, unless the person chose otherwise."""
 LEAST_SPLIT = 50
+"""Width from which the diff can be split."""
 LARGE = 200_000
-"""Characters of a patch that is read beside the screen's thread, so that keys are answered meanwhile."""
+"""Characters of a patch that is parsed in another thread, so that the screen keeps answering keys."""
 
 
 class Place(NamedTuple):
-    """A line of a file that a patch is about; `number` counts in the new file, or in the old one of a removed line."""
+    """A line of a changed file. `number` is its line number in the new file, or in the old file for a removed line."""
 
     path: str
     number: int
@@ -35,13 +36,13 @@ class Place(NamedTuple):
 
 
 class DiffView(LineView):
-    """A unified patch of any length, in one column or two, wrapped or cut."""
+    """The view of a patch."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("diff", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("diff")]
 
     class Commented(Message):
-        """A person wants to say something about a line."""
+        """A person wants to comment on a line."""
 
         def __init__(self, place: Place) -> None:
             super().__init__()
@@ -54,12 +55,12 @@ class DiffView(LineView):
         self._wanted_split: bool | None = None
         self._wrap = False
         self._measuring: tuple[int, bool] | None = None
-        self.note = "Reading the copy…"
+        self.note = "Reading the workspace…"
 
     # --- what is shown ---------------------------------------------------------------------------------------
 
     def set(self, patch: str | None, note: str, *, keep: bool) -> None:
-        """Show a patch; without one (or an empty one) the note says why. `keep`: it is the same thing read again."""
+        """Show a patch, or the note if it is empty or None. `keep` the cursor's line in a newer state of a patch."""
         self.note = note
         if patch == self._source and keep:
             if not self.line_count():
@@ -74,26 +75,26 @@ class DiffView(LineView):
         self.run_worker(self._read(patch or "", keep), group="patch", exclusive=True)
 
     async def _read(self, source: str, keep: bool) -> None:
-        """All that takes its time with a large patch, in both forms, before any of it is shown."""
+        """Parse and lay out a large patch in another thread, then show it."""
         patch = await asyncio.to_thread(parse_patch, source)
-        forms = {split: await asyncio.to_thread(lay_out, patch, split=split) for split in (False, True)}
+        layouts = {split: await asyncio.to_thread(lay_out, patch, split=split) for split in (False, True)}
         wrapped = (self._text_cells(_digits(patch), self.split), self.split) if self._wrap else None
         starts: list[int] = []
         if wrapped is not None:
-            starts = await asyncio.to_thread(line_starts, forms[wrapped[1]].rows, PatchText(patch), wrapped[0])
+            starts = await asyncio.to_thread(line_starts, layouts[wrapped[1]].rows, PatchText(patch), wrapped[0])
         if source == self._source:
-            self._present(patch, keep, forms, starts, wrapped)
+            self._present(patch, keep, layouts, starts, wrapped)
 
     def _present(
         self,
         patch: Patch,
         keep: bool,
-        forms: dict[bool, Rows] | None = None,
+        layouts: dict[bool, Rows] | None = None,
         starts: Sequence[int] = (),
         starts_for: tuple[int, bool] | None = None,
     ) -> None:
         here = self.place if keep else None
-        self._take_over(patch, forms, starts, starts_for)
+        self._take_over(patch, layouts, starts, starts_for)
         with self.prevent(self.Moved):
             self.show(everything=True)
             if not keep:
@@ -105,13 +106,13 @@ class DiffView(LineView):
     def _take_over(
         self,
         patch: Patch,
-        forms: dict[bool, Rows] | None = None,
+        layouts: dict[bool, Rows] | None = None,
         starts: Sequence[int] = (),
         starts_for: tuple[int, bool] | None = None,
     ) -> None:
         self._patch = patch
         self._text = PatchText(patch)
-        self._forms = forms or {}
+        self._layouts = layouts or {}
         self._starts = starts
         self._starts_for = starts_for
         self._hunks = [hunk for file in patch.files for hunk in file.hunks]
@@ -119,16 +120,16 @@ class DiffView(LineView):
 
     @property
     def split(self) -> bool:
-        """Whether the sides stand beside each other."""
+        """Whether old and new lines are side by side."""
         cells = self.cells
         return cells >= SPLIT_CELLS if self._wanted_split is None else self._wanted_split and cells >= LEAST_SPLIT
 
     @property
     def _rows(self) -> Rows:
         split = self.split
-        if split not in self._forms:
-            self._forms[split] = lay_out(self._patch, split=split)
-        return self._forms[split]
+        if split not in self._layouts:
+            self._layouts[split] = lay_out(self._patch, split=split)
+        return self._layouts[split]
 
     def copied_text(self) -> str:
         """The whole patch."""
@@ -137,7 +138,7 @@ class DiffView(LineView):
     def empty_line(self, row: int) -> Line:
         return (Span("  " + self.note, "dim"),) if row == 1 else EMPTY
 
-    # --- wrapped rows take several lines ---------------------------------------------------------------------
+    # --- wrapping: a row takes several lines --------------------------------------------------------------------
 
     def line_count(self) -> int:
         if not self._wrap:
@@ -145,9 +146,9 @@ class DiffView(LineView):
         return self._line_starts()[-1]
 
     def _line_starts(self) -> Sequence[int]:
-        """The line that each row begins at, and behind the last one the number of lines.
+        """The line that each row begins at, and last the number of lines.
 
-        Of a large patch they are those of the width before until the present one's are known.
+        For a large patch, those of the previous width until the ones of this width are computed.
         """
         wanted = self._wrapped(self.split)
         if wanted == self._starts_for:
@@ -160,7 +161,7 @@ class DiffView(LineView):
         return self._starts
 
     def _wrapped(self, split: bool) -> tuple[int, bool]:
-        """What the lines depend on: the cells of a text, and whether there are two columns."""
+        """What the line starts depend on: the width of the text, and whether it is split."""
         return self._text_cells(self._digits, split), split
 
     @property
@@ -168,12 +169,12 @@ class DiffView(LineView):
         return len(self._source or "") >= LARGE
 
     def _measure(self, wanted: tuple[int, bool], then: Callable[[], None]) -> None:
-        """Find out, beside the screen's thread, how many lines each row takes; `then` has it shown so."""
+        """Compute the line starts in another thread, then call `then`, which shows them."""
         if wanted == self._measuring:
             return
         self._measuring = wanted
         patch, text = self._patch, self._text
-        rows = self._forms[wanted[1]].rows
+        rows = self._layouts[wanted[1]].rows
 
         def take(starts: Sequence[int]) -> None:
             self._starts, self._starts_for = starts, wanted
@@ -183,7 +184,7 @@ class DiffView(LineView):
             starts = await asyncio.to_thread(line_starts, rows, text, wanted[0])
             self._measuring = None
             if patch is self._patch:
-                self._relay(lambda: take(starts))
+                self._lay_out_again(lambda: take(starts))
 
         self.run_worker(measure())
 
@@ -194,7 +195,7 @@ class DiffView(LineView):
         return self._line_starts()[row] if self._wrap else row
 
     def _text_cells(self, digits: int, split: bool) -> int:
-        """Cells for a line's text, in a column of it, beside numbers of so many digits."""
+        """Width of a line's text in its column, beside line numbers of that many digits."""
         numbers = digits + 1
         return max(1, (self.cells - 1) // 2 - numbers - 2 if split else self.cells - 2 * numbers - 2)
 
@@ -208,7 +209,7 @@ class DiffView(LineView):
             case "file":
                 return self._band(file, cells)
             case "note":
-                return (Span("   binary file: nothing to show", "dim"),)
+                return (Span("   binary file, not shown", "dim"),)
             case "hunk":
                 hunk = self._hunks[row.hunk]
                 return (Span(f" ⋯ line {hunk.new_start} ", "hunk"), Span(clean(hunk.heading), "dim"))
@@ -223,13 +224,13 @@ class DiffView(LineView):
         return (*left, Span("│", "border"), *right)
 
     def _numbers(self, row: Row, part: int, side: str = "") -> Line:
-        """Line numbers, on the first of a row's lines only."""
+        """Line numbers, on a row's first line only."""
         given = {"-": (row.old_at,), "+": (row.new_at,), "": (row.old_at, row.new_at)}[side]
         shown = "".join(f"{(number if not part else '') or '':>{self._digits}} " for number in given)
         return (Span(shown, "dim"),)
 
     def _side(self, row: Row, side: str, part: int, here: bool, *, fill: bool = False) -> list[Span]:
-        """A row's text on one side: the sign, and the text that fits; nothing when the side has no line."""
+        """A row's sign and text on one side; blank if that side has no line."""
         line, cells = (row.old if side == "-" else row.new), self._text_cells(self._digits, self.split)
         if line == NONE:
             return [Span(" " * (cells + 2))]
@@ -241,13 +242,13 @@ class DiffView(LineView):
         spans = [Span((" " if context else side) + " ", (kind or "dim") + ground)]
         text = self._text.of(line, None if self._wrap else 4 * cells)
         if self._wrap:
-            start, end = next((piece for at, piece in enumerate(pieces(text, cells)) if at == part), (0, 0))
+            start, end = next((piece for at, piece in enumerate(wrapped_parts(text, cells)) if at == part), (0, 0))
         else:
             start, end = 0, len(text)
         parts = self._text.colours(line, side) if shades or not kind else []
         marks = self._marks(row, side, line)
         styled = list(_styled(text, start, end, base, parts, marks if shades else _reversed(marks)))
-        if self._text.ends_bare(line) and end == len(text):
+        if self._text.lacks_newline(line) and end == len(text):
             styled.append(Span(" ⊘", "dim"))
         spans += cut(styled, cells)
         if (fill or ground) and (left := cells + 2 - width_of(spans)) > 0:
@@ -280,7 +281,7 @@ class DiffView(LineView):
 
     @property
     def place(self) -> Place | None:
-        """The line of a file under the cursor; a hunk's or file's own row stands for its first line."""
+        """The line of a file under the cursor. The row of a hunk or file counts as its first line."""
         rows = self._rows.rows
         if not rows:
             return None
@@ -292,7 +293,7 @@ class DiffView(LineView):
         return Place(file.path, row.new_at or row.old_at, self._patch.lines[row.line])
 
     def _go_to(self, place: Place) -> None:
-        """Put the cursor on a place that was known in an older state of the patch, or near it."""
+        """Put the cursor on a place of an older state of the patch, or near it."""
         rows, files = self._rows.rows, self._rows.files
         for start, end in pairwise([*files, len(rows)]):
             if self._patch.files[rows[start].file].path == place.path:
@@ -307,8 +308,8 @@ class DiffView(LineView):
             self.cursor = self._first_line(rows[at])
             self.scroll_to(y=self.cursor, animate=False)
 
-    def _relay(self, change: Callable[[], None] = lambda: None) -> None:
-        """Lay the rows out anew, after a change of how; the cursor stays on its line."""
+    def _lay_out_again(self, change: Callable[[], None] = lambda: None) -> None:
+        """Lay out the rows again after `change`. The cursor stays on its line."""
         place, split, row = self.place, self.split, self._row_of(self.cursor)
         change()
         self.show(everything=True)
@@ -322,12 +323,12 @@ class DiffView(LineView):
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
-        self._relay()
+        self._lay_out_again()
 
     @handles("diff.split")
     def toggle_split(self) -> None:
         if not self.split and self.cells < LEAST_SPLIT:
-            self.host.show_note("split: this pane is too narrow; + shows it alone")
+            self.host.show_note("split: this pane is too narrow; press + to show it alone")
             return
         self._change(self._wrap, not self.split)
 
@@ -336,7 +337,7 @@ class DiffView(LineView):
         self._change(not self._wrap, self.split)
 
     def _change(self, wrap: bool, split: bool) -> None:
-        """Wrap or cut, in one column or two."""
+        """Switch wrapping and splitting on or off."""
 
         def change() -> None:
             if split != self.split:
@@ -347,7 +348,7 @@ class DiffView(LineView):
         if wrap and self._is_large and wanted != self._starts_for:
             self._measure(wanted, change)
         else:
-            self._relay(change)
+            self._lay_out_again(change)
 
     @handles("diff.comment")
     def comment(self) -> None:
@@ -372,7 +373,7 @@ class DiffView(LineView):
 
 
 def _digits(patch: Patch) -> int:
-    """Of the largest line number."""
+    """How many digits the largest line number has."""
     hunks = (hunk for file in patch.files for hunk in file.hunks)
     last = max((max(h.old_start + h.old_count, h.new_start + h.new_count) for h in hunks), default=0)
     return max(3, len(str(last)))
@@ -381,7 +382,7 @@ def _digits(patch: Patch) -> int:
 def _styled(
     text: str, start: int, end: int, base: str, parts: list[StyledRange], marks: list[StyledRange]
 ) -> Iterator[Span]:
-    """The characters from `start` to `end`, cut where a colour or a mark begins or ends."""
+    """The characters from `start` to `end` as spans, one for each change of colour or mark."""
     cuts = {start, end}
     for part in (*parts, *marks):
         cuts |= {at for at in (part.start, part.end) if start < at < end}

@@ -1,4 +1,4 @@
-"""The events pane: a bounded tail of what happened, which follows until a person scrolls up; older ones on request."""
+"""The events pane: the newest events, following new ones until a person scrolls up. Older ones are read on demand."""
 
 import heapq
 from bisect import bisect_left, bisect_right
@@ -10,7 +10,7 @@ from textual import events
 from textual.binding import BindingType
 
 from tui.format.event_line import EventLine, Tone
-from tui.format.filters import BadFilter, Filter, event_filter
+from tui.format.filters import Filter, FilterError, event_filter
 from tui.format.numbers import clock
 from tui.format.state_styles import TONE
 from tui.format.text import Line, Span, fit, one_line
@@ -21,20 +21,21 @@ from tui.widgets.lines import LineView
 
 KEPT = 5000
 KEPT_ROUTINE = 2000
+"""Events kept in memory, routine ones counted apart."""
 _TRIM = 500
-HELD = 4 * KEPT
-"""Events that are kept at most while older ones are being read."""
-OLDER = 200
-"""Older events that are asked for at once."""
+KEPT_WHILE_READING = 4 * KEPT
+"""Events kept in memory while a person reads older ones."""
+PAGE = 200
+"""Older events requested at a time."""
 
 
 class EventList(LineView):
-    """The list. The newest event is at the bottom."""
+    """The list of events, the newest at the bottom."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("events", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("events")]
     FILTER_HINT: ClassVar[str] = "text  !not  tone:bad  kind:task_ended  role:planner  under:root/parser"
-    EMPTY_TEXT: ClassVar[str] = "Nothing has happened yet."
+    EMPTY_TEXT: ClassVar[str] = "No events yet."
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -43,7 +44,7 @@ class EventList(LineView):
         self._shown: list[EventLine] = []
         self._seen = 0
         self._rewinds = 0
-        self._held_at = 0
+        self._followed_to = 0
         self._longest = 0
         self.follow = True
         self.everything = False
@@ -57,8 +58,8 @@ class EventList(LineView):
 
     def empty_line(self, row: int) -> Line:
         if self.filter_text and row == 1:
-            further = "k looks further back, " if self._more else ""
-            return (Span(f"  No event matches. {further}esc clears the filter.", "dim"),)
+            further = "k to search older events, " if self._more else ""
+            return (Span(f"  No event matches. Press {further}esc to clear the filter.", "dim"),)
         return super().empty_line(row)
 
     @property
@@ -72,8 +73,8 @@ class EventList(LineView):
 
     @property
     def behind(self) -> int:
-        """How many came since the list stopped to follow."""
-        return 0 if self.follow else len(self._shown) - bisect_right(self._shown, self._held_at, key=_seq)
+        """How many events came since the list stopped following."""
+        return 0 if self.follow else len(self._shown) - bisect_right(self._shown, self._followed_to, key=_seq)
 
     @property
     def current(self) -> EventLine | None:
@@ -81,11 +82,11 @@ class EventList(LineView):
 
     @property
     def _shows_routine(self) -> bool:
-        """Whether a person wants every kind: asked for it, or filters by kind or tone."""
+        """Whether routine events show: a person asked for all events, or filters by kind or for routine ones."""
         return self.everything or "kind:" in self.filter_text or "tone:routine" in self.filter_text
 
     def update(self) -> None:
-        """Take over what happened since the last time."""
+        """Show the session's new events."""
         session = self.host.session
         if session.rewinds != self._rewinds:
             self._rewinds = session.rewinds
@@ -102,19 +103,19 @@ class EventList(LineView):
         before = len(self._shown)
         self._longest = max(self._longest, self._longest_path(shown))
         self._shown.extend(shown if self._filter is None else filter(self._filter.matches, shown))
-        # Older events that are read begin where memory ends: it stays whole as long as that takes.
-        done = bool(self._older) and (self.follow or len(self._all) > HELD)
+        # The older events end where memory begins, so memory is not trimmed while they show.
+        done = bool(self._older) and (self.follow or len(self._all) > KEPT_WHILE_READING)
         if done:
             self._forget_older()
         if done or (not self._older and _trim(self._all, KEPT) | _trim(self._routine, KEPT_ROUTINE)):
-            self._choose()
+            self._refilter()
         elif self.follow and len(self._shown) > before:
             self._to_end()
         else:
             self.show()
 
-    def _choose(self) -> None:
-        """Choose anew what is shown; the cursor stays on its event, or on the one that follows it."""
+    def _refilter(self) -> None:
+        """Filter all events again. The cursor stays on its event, or goes to the next one that shows."""
         at, top = self.current, self.cursor - self.scroll_offset.y
         kept = heapq.merge(self._all, self._routine, key=_seq) if self._shows_routine else iter(self._all)
         last = self._older[-1].seq if self._older else 0
@@ -139,65 +140,65 @@ class EventList(LineView):
             self.reveal()
 
     def set_filter(self, text: str) -> None:
-        """Filter the list; a bad filter keeps the last good one and says what is wrong."""
+        """Filter the list. If the filter is invalid, the last valid one stays and `filter_error` says why."""
         run = self.view.run
         if run is None:
             return
         try:
             chosen = event_filter(text, self.view.find)
-        except BadFilter as error:
+        except FilterError as error:
             self.filter_error = str(error)
             return
         self.filter_error, self.filter_text = "", chosen.source
         self._filter = chosen or None
         self.follow = True
         self._forget_older()
-        self._choose()
+        self._refilter()
 
-    # --- older ones ------------------------------------------------------------------------------------------
+    # --- older events ----------------------------------------------------------------------------------------
 
     def _forget_older(self) -> None:
-        """Look no further back than memory reaches, until a person asks for it."""
+        """Show only the events in memory, until a person asks for older ones."""
         self._older: list[EventLine] = []
         self._searched = 0
         self._more = True
-        self._asked: object = None
+        self._request: object = None
 
     @property
-    def _begins(self) -> int:
-        """The event from which on memory has all that may be shown."""
+    def _first_in_memory(self) -> int:
+        """The sequence number from which memory is complete."""
         kinds = (self._all, self._routine) if self._shows_routine else (self._all,)
         return max((lines[0].seq for lines in kinds if lines), default=self._seen + 1)
 
-    def _look_back(self) -> None:
-        """A person is at the top: ask the journal for what was before."""
-        if self._asked is not None or not self._more:
+    def _request_older(self) -> None:
+        """Request older events from the journal."""
+        if self._request is not None or not self._more:
             return
         chosen, routine = self._filter, self._shows_routine
 
         def wanted(event: EventLine) -> bool:
             return (routine or event.tone is not Tone.ROUTINE) and (chosen is None or chosen.matches(event))
 
-        asked = self._asked = object()
-        earlier = self.host.session.earlier(self._searched or self._begins, wanted, OLDER)
-        self.host.when_done(earlier, lambda done: self._take_older(asked, done))
+        request = self._request = object()
+        earlier = self.host.session.earlier(self._searched or self._first_in_memory, wanted, PAGE)
+        self.host.when_done(earlier, lambda done: self._show_older(request, done))
 
-    def _take_older(self, asked: object, done: "Future[Earlier]") -> None:
-        if asked is not self._asked or done.cancelled():
+    def _show_older(self, request: object, done: "Future[Earlier]") -> None:
+        if request is not self._request or done.cancelled():
             return
-        self._asked = None
+        self._request = None
         if (problem := done.exception()) is not None:
             self.host.show_note(str(problem), error=True)
             return
         earlier = done.result()
         self._older = [*earlier.lines, *self._older]
         self._searched, self._more = earlier.searched, earlier.more
-        self._hold(follow=False)
-        self._choose()
+        self._set_follow(follow=False)
+        self._refilter()
 
     def move(self, by: int) -> None:
         if by < 0 and self.cursor == 0:
-            self._look_back()
+            self._request_older()
         super().move(by)
 
     def line(self, index: int, cells: int) -> Line:
@@ -216,22 +217,22 @@ class EventList(LineView):
 
     # --- actions ---------------------------------------------------------------------------------------------
 
-    def _hold(self, follow: bool) -> None:
+    def _set_follow(self, follow: bool) -> None:
         if self.follow and not follow:
-            self._held_at = self._seen
+            self._followed_to = self._seen
         self.follow = follow
 
     def watch_cursor(self, old: int, new: int) -> None:
-        self._hold(new >= len(self._shown) - 1)
+        self._set_follow(new >= len(self._shown) - 1)
         super().watch_cursor(old, new)
         if new == 0 and new < old:
-            self._look_back()
+            self._request_older()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Whoever looks back is not pulled along."""
-        self._hold(follow=False)
+        """Stop following, so that new events do not scroll the list."""
+        self._set_follow(follow=False)
         if self.scroll_offset.y == 0:
-            self._look_back()
+            self._request_older()
 
     @handles("events.follow")
     def follow_newest(self) -> None:
@@ -240,15 +241,15 @@ class EventList(LineView):
 
     @handles("events.everything")
     def toggle_all_kinds(self) -> None:
-        """All kinds, or without those that follow from others."""
+        """Show or hide routine events."""
         self.everything = not self.everything
         self._forget_older()
-        self._choose()
-        self.host.show_note("all kinds of events" if self.everything else "without routine steps")
+        self._refilter()
+        self.host.show_note("all events" if self.everything else "routine events hidden")
 
 
 def _trim(lines: list[EventLine], most: int) -> bool:
-    """Drop the oldest once there are clearly too many; whether there were."""
+    """Drop the oldest lines once there are clearly too many. Returns whether it did."""
     if len(lines) <= most + _TRIM:
         return False
     del lines[:-most]

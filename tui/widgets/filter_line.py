@@ -1,4 +1,4 @@
-"""The line in which a filter is typed: it works on a list while it is typed, and tells what it found."""
+"""The input line for a filter. It filters its list as a person types, and shows the number of matches or the error."""
 
 from typing import ClassVar, Protocol
 
@@ -9,11 +9,11 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 LONGEST = 500
-"""Characters of a filter: each word is looked for in every row, at each key."""
+"""Characters of the longest filter: on each key, every word is searched in every row."""
 
 
 class Filterable(Protocol):
-    """A list that a filter narrows."""
+    """A list that can be filtered."""
 
     FILTER_HINT: ClassVar[str]
     filter_text: str
@@ -31,14 +31,14 @@ class Filterable(Protocol):
 
 
 class FilterLine(Input):
-    """Hidden until it is opened on a list; enter keeps the filter, escape clears it."""
+    """Hidden until it is opened for a list. Enter keeps the filter, escape clears it."""
 
     class Filtered(Message):
-        """The list shows something else; `left` when the line is gone."""
+        """The list was filtered again. `closed` if the input line is gone."""
 
-        def __init__(self, left: bool) -> None:
+        def __init__(self, closed: bool) -> None:
             super().__init__()
-            self.left = left
+            self.closed = closed
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, compact=True, max_length=LONGEST)
@@ -48,7 +48,7 @@ class FilterLine(Input):
         self.display = False
 
     def open(self, target: Filterable, label: str) -> None:
-        """Type a filter for this list."""
+        """Open the line for a list."""
         self._target = target
         self.placeholder = target.FILTER_HINT
         self.value = target.filter_text
@@ -62,25 +62,25 @@ class FilterLine(Input):
         if target is None or not self.display:
             return
         target.set_filter(event.value)
-        self.border_subtitle = Content(target.filter_error or f"{target.matches} of {target.total} match")
+        self.border_subtitle = Content(target.filter_error or f"{target.matches} of {target.total} shown")
         self.set_class(bool(target.filter_error), "bad")
-        self.post_message(self.Filtered(left=False))
+        self.post_message(self.Filtered(closed=False))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self._leave()
+        self._close()
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "escape":
             event.stop()
             if self._target is not None:
                 self._target.set_filter("")
-            self._leave()
+            self._close()
 
-    def _leave(self) -> None:
+    def _close(self) -> None:
         target, self._target = self._target, None
         self.display = False
         if target is not None:
             target.filter_error = ""
             target.focus()
-        self.post_message(self.Filtered(left=True))
+        self.post_message(self.Filtered(closed=True))

@@ -1,4 +1,4 @@
-"""A framed part of the screen; a title that changes paints its line of the frame alone."""
+"""A framed pane whose titles can change without repainting more than their own line."""
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -8,7 +8,7 @@ from tui.format.text import clean
 
 
 class Frame(Vertical):
-    """Titles are plain words: what agents wrote is cleaned and never read as markup."""
+    """Titles are plain text: they are cleaned and never parsed as markup."""
 
     DEFAULT_CLASSES = "pane"
 
@@ -17,8 +17,8 @@ class Frame(Vertical):
         self._top = self._bottom = Content()
         self._line: Region | None = None
 
-    def entitle(self, top: Content, bottom: str = "") -> None:
-        """Set the words in the frame above and below."""
+    def set_titles(self, top: Content, bottom: str = "") -> None:
+        """Set the titles in the top and bottom border."""
         width = self.outer_size.width
         below = Content(clean(bottom).replace("\n", " "))
         if top != self._top:

@@ -1,15 +1,15 @@
-"""The handoffs pane: newest first, what needs a person marked, and one handoff told in full."""
+"""The handoffs pane: the list, newest first, with those that need a person marked; and one handoff as text."""
 
 from typing import ClassVar
 
 from textual.binding import BindingType
 
 from tui.bridge import Followed, Handoff, HandoffId, Resolve, TaskState
-from tui.format.filters import BadFilter, Filter, handoff_filter
+from tui.format.filters import Filter, FilterError, handoff_filter
 from tui.format.message_lines import target_of
 from tui.format.numbers import age, clock
 from tui.format.state_styles import HANDOFF, LANDING, TASK
-from tui.format.text import EMPTY, Line, Span, cut, fit, one_line, width_of
+from tui.format.text import EMPTY, Line, Span, cut, fit, one_line, plain_text, width_of
 from tui.format.view import View, needs_person
 from tui.input.keymap import DEFAULT
 from tui.widgets.actionable import PaneHost
@@ -18,13 +18,13 @@ from tui.widgets.text_view import fact, heading, paragraph
 
 
 class HandoffList(LineView):
-    """The list; the cursor sticks to its handoff while new ones arrive above it."""
+    """The list of handoffs. The cursor stays on its handoff while new ones arrive above it."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("handoffs", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("handoffs")]
     FILTER_HINT: ClassVar[str] = "text  !not  has:concerns  status:failed  under:root/parser"
     EMPTY_TEXT: ClassVar[str] = (
-        "No handoffs yet: each agent ends with one, and it shows here.\nPlanners read them as their next message."
+        "No handoffs yet. Every agent ends with one,\nand its planner reads it as its next message."
     )
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -40,7 +40,7 @@ class HandoffList(LineView):
 
     def empty_line(self, row: int) -> Line:
         if self._filter and row == 1:
-            return (Span("  No handoff matches. esc clears the filter.", "dim"),)
+            return (Span("  No handoff matches. Press esc to clear the filter.", "dim"),)
         return super().empty_line(row)
 
     @property
@@ -49,7 +49,7 @@ class HandoffList(LineView):
 
     @property
     def total(self) -> int:
-        """How many there are."""
+        """How many handoffs there are."""
         return len(self.view.run.handoffs) if self.view.run is not None else 0
 
     @property
@@ -57,20 +57,19 @@ class HandoffList(LineView):
         return self._handoffs[self.cursor] if 0 <= self.cursor < len(self._handoffs) else None
 
     def copied_text(self) -> str:
-        """The handoff under the cursor in full."""
+        """The handoff under the cursor as text."""
         if self.current is None:
             return ""
-        told = handoff_lines(self.view, self.current, 100)
-        return "\n".join("".join(span.text for span in line).rstrip() for line in told)
+        return plain_text(handoff_lines(self.view, self.current, 100))
 
     def set_filter(self, text: str) -> None:
-        """Filter the list; a bad filter keeps the last good one and says what is wrong."""
+        """Filter the list. If the filter is invalid, the last valid one stays and `filter_error` says why."""
         run = self.view.run
         if run is None:
             return
         try:
             self._filter = handoff_filter(text, self.view.find)
-        except BadFilter as error:
+        except FilterError as error:
             self.filter_error = str(error)
         else:
             self.filter_error = ""
@@ -78,15 +77,15 @@ class HandoffList(LineView):
             self.update()
 
     def update(self) -> None:
-        """Take over the snapshot in view."""
+        """Show the snapshot in view."""
         run = self.view.run
         if run is None:
             return
         built = (run.handoff_count, len(run.handoffs), self.filter_text)
         if built != self._built:
             self._built = built
-            held = self.cursor or self.screen.focused is self  # whoever looks at the newest looks at that one
-            wanted = self.view.handoff if held else None
+            chosen = self.cursor or self.screen.focused is self  # otherwise the cursor goes to the newest one
+            wanted = self.view.handoff if chosen else None
             self._handoffs = [h for h in reversed(run.handoffs.values()) if not self._filter or self._filter.matches(h)]
             with self.prevent(self.Moved):
                 self.show()
@@ -107,14 +106,6 @@ class HandoffList(LineView):
     def watch_cursor(self, old: int, new: int) -> None:
         self.view.handoff = self.current.id if self.current is not None else None
         super().watch_cursor(old, new)
-
-    def _title(self, handoff: Handoff) -> str:
-        """What was asked for: the task's title, or the slice's."""
-        run = self.view.run
-        if run is None:
-            return ""
-        task = run.tasks.get(handoff.task) if handoff.task is not None else None
-        return one_line(task.spec.title if task is not None else run.agents[handoff.agent].title)
 
     def line(self, index: int, cells: int) -> Line:
         handoff = self._handoffs[index]
@@ -141,7 +132,7 @@ class HandoffList(LineView):
         flags = "".join(
             f" {name}" for name in ("concerns", "deviations", "findings") if getattr(handoff.text, name).strip()
         )
-        title = self._title(handoff)
+        title = one_line(_title_of(self.view, handoff))
         summary = one_line(handoff.text.summary).removeprefix(f"{title}: ")
         text = (
             Span(title, "text"),
@@ -152,24 +143,32 @@ class HandoffList(LineView):
         return (*spans, *body, Span(" " * (left - width_of(body))), right)
 
 
+def _title_of(view: View, handoff: Handoff) -> str:
+    """The title of what was asked for: of the task, or of the subplanner's part."""
+    if view.run is None:
+        return ""
+    task = view.run.tasks.get(handoff.task) if handoff.task is not None else None
+    return task.spec.title if task is not None else view.run.agents[handoff.agent].title
+
+
 def handoff_lines(view: View, handoff: Handoff, cells: int) -> list[Line]:
-    """One handoff in full: who, for what, what became of it, and every section that says something."""
+    """A whole handoff: its agent and planner, the outcome, and every section that is not empty."""
     run = view.run
     look = HANDOFF[handoff.text.status]
     task = run.tasks.get(handoff.task) if run is not None and handoff.task is not None else None
     lines: list[Line] = [
         (
             Span(f" {look.glyph} {look.word}  ", f"{look.style} bold"),
-            Span(one_line(task.spec.title if task else "slice"), "text bold"),
+            Span(one_line(_title_of(view, handoff)), "text bold"),
         ),
         *fact(
-            "from", view.path_of(handoff.agent) + (" (told by the engine)" if handoff.by_engine else ""), cells=cells
+            "from", view.path_of(handoff.agent) + (" (written by the engine)" if handoff.by_engine else ""), cells=cells
         ),
-        *fact("to", view.path_of(handoff.to_agent) or "the person: this ends the run", cells=cells),
-        *fact("at", f"{clock(handoff.at)} UTC · intent v{handoff.intent}", cells=cells),
+        *fact("to", view.path_of(handoff.to_agent) or "you: it ends the run", cells=cells),
+        *fact("at", f"{clock(handoff.at)} · intent version {handoff.intent}", cells=cells),
     ]
     resolved = run.resolved.get(handoff.id) if run is not None else None
-    lines += fact("id", f"{handoff.id}{f' · resolved at {clock(resolved)} UTC' if resolved else ''}", cells=cells)
+    lines += fact("id", f"{handoff.id}{f' · resolved at {clock(resolved)}' if resolved else ''}", cells=cells)
     if handoff.landing is not None:
         landing = LANDING[handoff.landing]
         commit = f" as {handoff.commit[:10]}" if handoff.commit else ""
@@ -191,24 +190,24 @@ def handoff_lines(view: View, handoff: Handoff, cells: int) -> list[Line]:
 
 
 def mark_resolved(host: PaneHost, handoff: Handoff) -> None:
-    """Mark the handoff as resolved, or not; what needs a person counts on it."""
+    """Mark a handoff as resolved or unresolved. Resolved handoffs need no person."""
     run, path = host.view.run, host.view.path_of(handoff.agent)
     do = run is not None and handoff.id not in run.resolved
-    note = f"handoff of {path} {'is resolved' if do else 'is to be read again'}"
+    note = f"handoff of {path} marked {'resolved' if do else 'unresolved'}"
     host.send_undoable([Resolve(handoff.id, do)], [Resolve(handoff.id, not do)], note, f"mark on the handoff of {path}")
 
 
 def reply_lines(followed: Followed, cells: int) -> list[Line]:
-    """What the planner said when it had read a handoff, and the tasks that it asked for then."""
+    """What the planner replied to a handoff, and the tasks that it created then."""
     answer = followed.answer
     if answer is None:
-        return [EMPTY, (Span("  Its planner has not read it yet.", "dim"),)]
-    said = answer.text if answer.whole else f"{answer.text} …"
-    lines = [*heading(f"Its planner, {clock(answer.at)} UTC"), *paragraph(said or "(calls tools only)", cells)]
+        return [EMPTY, (Span("  The planner has not read it yet.", "dim"),)]
+    text = answer.text if answer.whole else f"{answer.text} …"
+    lines = [*heading(f"Planner's reply, {clock(answer.at)}"), *paragraph(text or "(tool calls only)", cells)]
     for call in answer.calls:
         target = one_line(target_of(call.arguments))
         lines.append((Span("  ▶ ", "acting"), Span(one_line(call.tool) + " ", "acting"), Span(target, "dim")))
-    lines += heading(f"Tasks that followed: {len(followed.tasks) or 'none'}")
+    lines += heading(f"New tasks: {len(followed.tasks) or 'none'}")
     for task in followed.tasks:
         look = TASK[TaskState(task.state)]
         lines.append((Span(f"  {look.glyph} {look.word:<10}", look.style), Span(one_line(task.title), "text")))

@@ -1,27 +1,27 @@
-"""The header: what a person needs first, in two lines or three, shortened where it does not fit."""
+"""The header: the most important facts about the run in two or three lines, shortened to the width."""
 
 from collections import Counter
 from typing import NamedTuple
 
 from tui.bridge import AgentState, Micros, RunState, Snapshot, TaskState
 from tui.format.limits import NEAR, budget_of, partial_limits
-from tui.format.numbers import age, count, dollars, percent, span
+from tui.format.numbers import age, count, counted, dollars, percent, span
 from tui.format.state_styles import RUN, Look
 from tui.format.text import EMPTY, Line, Span, fit, one_line, width_of
 from tui.format.title import title
 from tui.widgets.tab_strip import StripWidget
 
 TALL = 24
-"""Lines of a terminal from which on the header has a third line."""
+"""Height of a terminal from which the header has a third line."""
 _HOUR = 3_600_000_000
 _WORTH = 8
-"""Cells of a text that is cut which are still worth reading."""
+"""Fewest cells in which a cut text is still worth showing."""
 _SEPARATOR = Span(" │ ", "border")
 
 
 class HeaderItem(NamedTuple):
-    """Spans that belong together. Where a line is too long, the groups of the highest rank give their words first
-    (`short` instead of `spans`), and are left out last.
+    """Spans that belong together. If a line is too long, first the items of the highest rank become `short`, then
+    the others, and then whole items are left out, the highest rank first.
     """
 
     rank: int
@@ -30,7 +30,7 @@ class HeaderItem(NamedTuple):
 
 
 class Header(StripWidget):
-    """The run, the swarm, and what it costs."""
+    """The run, its agents, and its cost."""
 
     def lines(self, cells: int) -> list[Line]:
         run = self.view.run
@@ -39,8 +39,8 @@ class Header(StripWidget):
         now = self.host.now()
         swarm, money = _swarm(run, self._counts(), now), _money(run, now)
         if self.size.height < 3:
-            return [self._first(run, cells), joined([*swarm, *money, *_parts(run)], cells)]
-        return [self._first(run, cells), joined(swarm, cells), joined([*money, *_models(run), *_parts(run)], cells)]
+            return [self._first(run, cells), join([*swarm, *money, *_limits(run)], cells)]
+        return [self._first(run, cells), join(swarm, cells), join([*money, *_models(run), *_limits(run)], cells)]
 
     def _first(self, run: Snapshot, cells: int) -> Line:
         look, ending = _state(run)
@@ -52,8 +52,8 @@ class Header(StripWidget):
         for mark in (
             self.host.session.mark,
             "REHEARSAL" if run.rehearsal else "",
-            "FROZEN" if self.view.frozen else "",
-            "LEAVING" if self.host.leaving else "",
+            "SCREEN FROZEN" if self.view.frozen else "",
+            "QUITTING" if self.host.leaving else "",
         ):
             if mark:
                 left += [Span("  "), Span(f" {mark} ", "on:cursor accent bold")]
@@ -70,13 +70,14 @@ class Header(StripWidget):
             words = f" ! {wants} need{'' if wants > 1 else 's'} you " if cells >= 100 else f" !{wants} "
             right += [Span(words, "on:cursor failed bold"), Span(" ")]
         level = run.sandbox_level or "?"
-        right.append(Span(f"sandbox {level} ", "failed bold" if level == "off" else "dim"))
-        if short := len(run.not_guaranteed):
-            right.append(Span(f"· {short} not guaranteed " if cells >= 120 else f"−{short} ", "dim"))
+        right.append(Span(f"sandbox: {level} ", "failed bold" if level == "off" else "dim"))
+        if run.not_guaranteed:
+            limits = counted(len(run.not_guaranteed), "limit")
+            right.append(Span(f"({limits}: see doctor) " if cells >= 120 else f"({limits}) ", "dim"))
         if run.granted:
-            words = ", ".join(one_line(each) for each in run.granted) if cells >= 140 else str(len(run.granted))
-            right.append(Span(f"+{words} ", "accent"))
-        return _ends(left, right, cells)
+            names = ", ".join(one_line(each) for each in run.granted) if cells >= 140 else str(len(run.granted))
+            right.append(Span(f"+ {names} ", "accent"))
+        return _both_ends(left, right, cells)
 
     def _counts(self) -> tuple[int, int, int]:
         states = self.view.counts.states
@@ -84,10 +85,10 @@ class Header(StripWidget):
 
 
 def _state(run: Snapshot) -> tuple[Look, str]:
-    """The run's state, with what still goes on while it is paused; pausing the root holds all of it, too."""
+    """The run's state, and what it still waits for while it is pausing. Pausing the root pauses the run, too."""
     root = run.agents.get(run.root) if run.root is not None else None
-    held = run.state is RunState.RUNNING and root is not None and root.paused
-    if not held and run.state is not RunState.PAUSING:
+    root_paused = run.state is RunState.RUNNING and root is not None and root.paused
+    if not root_paused and run.state is not RunState.PAUSING:
         return RUN[run.state], ""
     frozen = root is not None and root.frozen
     states = Counter(agent.state for agent in run.agents.values())
@@ -96,21 +97,20 @@ def _state(run: Snapshot) -> tuple[Look, str]:
     if not calls + commands:
         return RUN[RunState.PAUSED]._replace(word="frozen" if frozen else "paused"), ""
     what = "model call" if not commands else "command" if not calls else "step"
-    number = calls + commands
-    return RUN[RunState.PAUSING], f"{number} {what}{'s end' if number > 1 else ' ends'}"
+    return RUN[RunState.PAUSING], f"{counted(calls + commands, what)} left"
 
 
 def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[HeaderItem]:
-    """Who works, and what came of it."""
+    """Agents by state, and what they achieved."""
     working, waiting, paused = agents
-    # Agents that ended with a process that stopped are no failure: their tasks begin again.
+    # Counts tasks, not agents: agents that ended with their process did not fail, their tasks are queued again.
     failed, landed = run.task_counts[TaskState.FAILED], run.task_counts[TaskState.LANDED]
     per_hour = Span(f" {count(run.landed_per_hour(now))}/h", "text")
-    error = Span(percent(run.error_rate), "failed" if run.error_rate else "text")
+    failed_checks = Span(percent(run.error_rate), "failed" if run.error_rate else "text")
     if not run.check_command:
         green = Span("no check", "dim")
     elif run.green_at is None:
-        green = Span("no green yet", "dim")
+        green = Span("not green yet", "dim")
     else:
         green = Span(f"green {age(now - run.green_at)} ago", "done")
     return [
@@ -121,7 +121,7 @@ def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[Hea
         HeaderItem(
             0, (Span(f"↥ {landed}", "done"), Span(" landed", "dim"), per_hour), (Span(f"↥ {landed}", "done"), per_hour)
         ),
-        HeaderItem(3, (Span("errors ", "dim"), error), (Span("err ", "dim"), error)),
+        HeaderItem(3, (Span("failed checks ", "dim"), failed_checks), (Span("checks ✗ ", "dim"), failed_checks)),
         HeaderItem(3, (green,), (Span(green.text.removesuffix(" ago"), green.style),)),
     ]
 
@@ -132,43 +132,43 @@ def _counted(glyph: str, number: int, word: str, style: str, rank: int) -> Heade
 
 
 def _money(run: Snapshot, now: Micros) -> list[HeaderItem]:
-    """Tokens and cost, each against its limit, and the time where that has one."""
+    """Tokens, cost and time, with their limits. Time shows only if it has one."""
     budget, usage = budget_of(run), run.usage
     tokens, wall = usage.input + usage.output, run.wall(now)
     hourly = "" if usage.usd is None or wall < _HOUR // 60 else f"{dollars(usage.usd * _HOUR / wall)}/h"
-    token_span = _against(count(tokens), tokens, count(budget.tokens), budget.tokens)
-    cost = _against(dollars(usage.usd), usage.usd or 0.0, dollars(budget.usd), budget.usd)
-    groups = [
+    token_span = _of_limit(count(tokens), tokens, count(budget.tokens), budget.tokens)
+    cost = _of_limit(dollars(usage.usd), usage.usd or 0.0, dollars(budget.usd), budget.usd)
+    items = [
         HeaderItem(4, (*token_span, Span(" tokens", "dim")), (*token_span, Span(" tok", "dim"))),
         HeaderItem(1, (*cost, Span(f" {hourly}" if hourly else "", "text")), cost),
     ]
     if budget.wall:
-        time = _against(span(wall), wall, span(budget.wall), budget.wall)
-        groups.append(HeaderItem(4, (*time, Span(" of time", "dim")), time))
-    return groups
+        time = _of_limit(span(wall), wall, span(budget.wall), budget.wall)
+        items.append(HeaderItem(4, (*time, Span(" of time", "dim")), time))
+    return items
 
 
-def _parts(run: Snapshot) -> list[HeaderItem]:
-    """Limits of subtrees and roles: the one there is, or how many."""
+def _limits(run: Snapshot) -> list[HeaderItem]:
+    """Limits of subtrees and roles: the limit if there is one, or how many there are."""
     limits = list(partial_limits(run))
     if not limits:
         return []
-    style = "failed bold" if any(limit.bad for limit in limits) else "paused"
-    number = f"{len(limits)} limit{'' if len(limits) == 1 else 's'}"
-    told = one_line(limits[0].text) if len(limits) == 1 else f"{number} of parts"
-    return [HeaderItem(3, (Span(told, style),), (Span(number, style),))]
+    style = "failed bold" if any(limit.blocking for limit in limits) else "paused"
+    number = counted(len(limits), "limit")
+    text = one_line(limits[0].text) if len(limits) == 1 else f"{number} in subtrees and roles"
+    return [HeaderItem(3, (Span(text, style),), (Span(number, style),))]
 
 
-def _against(told: str, used: float, limit_told: str, limit: float) -> Line:
-    """A figure and its limit, which stands out once most of it is used."""
+def _of_limit(text: str, used: float, limit_text: str, limit: float) -> Line:
+    """A number and its limit, highlighted once most of it is used."""
     if not limit:
-        return (Span(told, "text"),)
+        return (Span(text, "text"),)
     style = "failed bold" if used >= limit else "paused bold" if used >= NEAR * limit else "text"
-    return (Span(told, style), Span(f" of {limit_told}", "dim"))
+    return (Span(text, style), Span(f" of {limit_text}", "dim"))
 
 
 def _models(run: Snapshot) -> list[HeaderItem]:
-    """Each model, and the roles that use it."""
+    """Each model with the roles that use it."""
     roles: dict[str, list[str]] = {}
     for role, model in run.models.items():
         if model:
@@ -185,31 +185,31 @@ def _models(run: Snapshot) -> list[HeaderItem]:
     ]
 
 
-def joined(groups: list[HeaderItem], cells: int) -> Line:
-    """The groups in one line: words go first where it is too long, then whole groups, the highest rank first."""
-    shown: list[HeaderItem | None] = list(groups)
-    by_rank = sorted(range(len(groups)), key=lambda index: (-groups[index].rank, -index))
+def join(items: list[HeaderItem], cells: int) -> Line:
+    """The items in one line, shortened to at most `cells` as `HeaderItem` says."""
+    shown: list[HeaderItem | None] = list(items)
+    by_rank = sorted(range(len(items)), key=lambda index: (-items[index].rank, -index))
     for index in by_rank:
         if _width(shown) <= cells:
             break
-        shown[index] = groups[index]._replace(spans=groups[index].short)
+        shown[index] = items[index]._replace(spans=items[index].short)
     for index in by_rank[:-1]:
         if _width(shown) <= cells:
             break
         shown[index] = None
     line: list[Span] = []
-    for group in shown:
-        if group is not None:
-            line += [_SEPARATOR if line else Span(" "), *group.spans]
+    for item in shown:
+        if item is not None:
+            line += [_SEPARATOR if line else Span(" "), *item.spans]
     return tuple(line)
 
 
-def _width(groups: list[HeaderItem | None]) -> int:
-    return 1 + sum(width_of(group.spans) + 3 for group in groups if group is not None) - 3
+def _width(items: list[HeaderItem | None]) -> int:
+    return 1 + sum(width_of(item.spans) + 3 for item in items if item is not None) - 3
 
 
-def _ends(left: list[Span], right: list[Span], cells: int) -> Line:
-    """Spans at both ends; the left gives way."""
+def _both_ends(left: list[Span], right: list[Span], cells: int) -> Line:
+    """Spans at both ends of a line. If they do not fit, the left ones are cut."""
     room = cells - width_of(right)
     line: list[Span] = []
     for one in left:

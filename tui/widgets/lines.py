@@ -1,4 +1,4 @@
-"""Views painted line by line: only what is visible is ever rendered, and only what changed is painted again."""
+"""Views that paint themselves line by line: they render only visible lines and repaint only what changed."""
 
 from itertools import groupby
 from typing import ClassVar
@@ -13,7 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.format.text import EMPTY, Line, Span, clean, cut, differing, width_of
+from tui.format.text import EMPTY, Line, Span, clean, cut, differing, plain_text, width_of
 from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.style.theme import Palette
@@ -21,10 +21,10 @@ from tui.widgets.actionable import Actionable
 
 
 def strip_of(line: Line, palette: Palette, cells: int, base: str = "on:background") -> Strip:
-    """A line as the terminal gets it: cleaned, styled, exactly `cells` wide. `base` lies under every span."""
+    """A line as a strip for the terminal: cleaned, styled, exactly `cells` wide. `base` lies under every span."""
     cleaned = tuple(span._replace(text=clean(span.text).replace("\n", "␊")) for span in line)
     cleaned = cut(cleaned, cells)
-    # Each segment costs the terminal a whole style, so neighbours of one style are one.
+    # Each segment sends a whole style to the terminal, so neighbours of one style are joined.
     segments = [
         Segment("".join(span.text for span in spans), palette.style(f"{base} {style}"))
         for style, spans in groupby(cleaned, key=_style_of)
@@ -39,7 +39,7 @@ def _style_of(span: Span) -> str:
 
 
 def thumb(top: int, rows: int, count: int) -> range:
-    """The rows of a scrollbar that are filled, for `count` lines of which `rows` from `top` on are visible."""
+    """The filled rows of a scrollbar, for `count` lines of which `rows` are visible from `top` on."""
     if count <= rows:
         return range(0)
     length = max(1, rows * rows // count)
@@ -48,10 +48,10 @@ def thumb(top: int, rows: int, count: int) -> range:
 
 
 class LineView(Actionable, ScrollView, can_focus=True):
-    """A list of lines with a cursor. Subclasses say how many lines there are and what each looks like.
+    """A list of lines with a cursor. Subclasses supply the number of lines and each line.
 
-    The last column is the scrollbar's, painted here: the toolkit's own would lay out the whole screen anew whenever
-    it comes or goes, or the number of lines changes.
+    It paints its scrollbar itself, in the last column: Textual's own lays out the whole screen again whenever it
+    appears or disappears, or the number of lines changes.
     """
 
     SCOPES: ClassVar[tuple[str, ...]] = ("list",)
@@ -74,7 +74,7 @@ class LineView(Actionable, ScrollView, can_focus=True):
             return self.view
 
     class Moved(Message):
-        """The cursor came to another line."""
+        """The cursor moved to another line."""
 
         def __init__(self, view: "LineView", index: int) -> None:
             super().__init__()
@@ -97,11 +97,11 @@ class LineView(Actionable, ScrollView, can_focus=True):
         raise NotImplementedError
 
     def line(self, index: int, cells: int) -> Line:
-        """One line for a view of so many cells."""
+        """One line, for a width of `cells`."""
         raise NotImplementedError
 
     def empty_line(self, row: int) -> Line:
-        """What stands there while there are no lines."""
+        """A row of the text that shows while there are no lines."""
         from_top = row - 1
         texts = self.EMPTY_TEXT.split("\n")
         if 0 <= from_top < len(texts):
@@ -109,23 +109,22 @@ class LineView(Actionable, ScrollView, can_focus=True):
         return EMPTY
 
     def copied_text(self) -> str:
-        """What a person takes along from here as text: the line under the cursor, or all lines where there is none."""
+        """The text that copying takes: the line under the cursor, or all lines in a view without a cursor."""
         lines = range(self.line_count())
         if self.HAS_CURSOR:
             lines = lines[self.cursor : self.cursor + 1]
-        told = ("".join(span.text for span in self.line(index, self.cells)).rstrip() for index in lines)
-        return "\n".join(told)
+        return plain_text(self.line(index, self.cells) for index in lines)
 
     # --- painting --------------------------------------------------------------------------------------------
 
     @property
     def cells(self) -> int:
-        """Cells in a line: of the size that was given last, which a screen that is not laid out yet knows too."""
+        """Width of a line. It follows the size assigned last, which is known before the screen is laid out."""
         return max(0, self.outer_size.width - self.styles.gutter.width - 1)
 
     @property
     def rows(self) -> int:
-        """Visible lines."""
+        """How many lines are visible."""
         return max(1, self.outer_size.height - self.styles.gutter.height)
 
     def render_line(self, y: int) -> Strip:
@@ -147,11 +146,11 @@ class LineView(Actionable, ScrollView, can_focus=True):
         return strip.extend_cell_length(cells + 1, self.palette.style(base))
 
     def show(self, *, everything: bool = False) -> None:
-        """Take the present lines over: repaint what is visible and differs from what was painted last."""
+        """Show the current lines: repaint what is visible and differs from what was painted last."""
         count = self.line_count()
         if count != (before := self.virtual_size.height):
             everything = everything or not count or not before
-            self.set_reactive(Widget.virtual_size, Size(0, count))  # plainly set it would lay out the screen
+            self.set_reactive(Widget.virtual_size, Size(0, count))  # assigning it would lay out the whole screen
             self.scroll_y = self.validate_scroll_y(self.scroll_y)
         self.cursor = max(0, min(self.cursor, count - 1))
         self._move_thumb()
@@ -175,7 +174,7 @@ class LineView(Actionable, ScrollView, can_focus=True):
             self.refresh()
 
     def _move_thumb(self) -> None:
-        """Paint the scrollbar where it looks different."""
+        """Repaint the rows of the scrollbar that changed."""
         moved = thumb(self.scroll_offset.y, self.rows, self.line_count())
         for row in set(moved) ^ set(self._thumb):
             self.refresh(Region(self.cells, row, 1, 1))
@@ -213,7 +212,7 @@ class LineView(Actionable, ScrollView, can_focus=True):
             self.refresh(Region(0, row, self.size.width, 1))
 
     def reveal(self) -> None:
-        """Scroll so that the cursor is visible, also before the scrollbar is laid out that the lines call for."""
+        """Scroll so that the cursor is visible, even if Textual does not know yet that there is something to scroll."""
         if not self.HAS_CURSOR:
             return
         top, rows = self.scroll_offset.y, self.rows
@@ -223,7 +222,7 @@ class LineView(Actionable, ScrollView, can_focus=True):
             self.scroll_to(y=self.cursor - rows + 1, animate=False, force=True)
 
     def move(self, by: int) -> None:
-        """Move the cursor, or scroll a view that has none."""
+        """Move the cursor, or scroll a view without one."""
         if self.HAS_CURSOR:
             self.cursor = max(0, min(self.line_count() - 1, self.cursor + by))
         else:
@@ -242,7 +241,7 @@ class LineView(Actionable, ScrollView, can_focus=True):
         self.release_mouse()
 
     def _drag_to(self, event: events.MouseEvent) -> None:
-        """The scrollbar was taken hold of: show what stands at that share of all lines."""
+        """Scroll to the position at which the scrollbar was dragged."""
         share = event.get_content_offset_capture(self).y / max(1, self.rows - 1)
         self.scroll_to(y=round(share * (self.line_count() - self.rows)), animate=False)
 
@@ -285,11 +284,11 @@ class LineView(Actionable, ScrollView, can_focus=True):
 
     @handles("list.left")
     def go_left(self) -> None:
-        """Lists have nothing to the left."""
+        """Nothing in a plain list; trees fold here."""
 
     @handles("list.right")
     def go_right(self) -> None:
-        """Lists have nothing to the right."""
+        """Nothing in a plain list; trees unfold here."""
 
     @handles("list.enter")
     def open_line(self) -> None:

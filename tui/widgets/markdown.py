@@ -1,4 +1,4 @@
-"""An editor for Markdown in the palette's colours, with undo on keys that every terminal sends."""
+"""A Markdown editor in the theme's colours."""
 
 from rich.style import Style
 from textual import events
@@ -21,13 +21,13 @@ _STYLES = {
     "string.escape": "dim",
 }
 MOST = 256 * 1024
-"""Characters of a text that pasting makes: a larger one would hold up the screen, and no model reads it."""
+"""Characters of the longest text that pasting may produce: a longer one slows the screen, and no model reads it."""
 LONGEST = 200_000
-"""Characters of a text that is coloured while it is edited."""
+"""Characters of the longest text that is highlighted."""
 
 
 def editor_theme(palette: Palette) -> TextAreaTheme:
-    """The palette as the editor knows it."""
+    """The palette as a theme for the editor."""
     plain = Style(reverse=True)
     return TextAreaTheme(
         name="swarm",
@@ -42,12 +42,12 @@ def editor_theme(palette: Palette) -> TextAreaTheme:
 
 
 class MarkdownEditor(TextArea, Actionable):
-    """What is put into it is made harmless first, wherever it comes from."""
+    """The editor. It cleans every text before it shows it."""
 
     def __init__(self, text: str, *, id: str) -> None:
         language = "markdown" if len(text) < LONGEST else None
         super().__init__(clean(text), id=id, show_line_numbers=False, soft_wrap=True, language=language)
-        self.cursor_blink = False  # a blink is paint, over slow lines too
+        self.cursor_blink = False  # each blink repaints, which is slow over a slow connection
 
     def on_mount(self) -> None:
         self.register_theme(editor_theme(self.palette))
@@ -57,11 +57,11 @@ class MarkdownEditor(TextArea, Actionable):
         text = clean(event.text)
         room = max(0, MOST - len(self.text))
         if len(text) > room:
-            self.host.show_note(f"pasted only in part: an intent has {MOST} characters at most", error=True)
+            self.host.show_note(f"pasted in part: an intent can have at most {MOST:,} characters", error=True)
         event.text = text[:room]
 
     def replace_all(self, text: str) -> None:
-        """Other text in place of the whole, as one step that can be undone."""
+        """Replace the whole text in one step that can be undone."""
         text = clean(text)
         if text != self.text:
             self.replace(text, self.document.start, self.document.end)

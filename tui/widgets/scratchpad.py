@@ -1,4 +1,4 @@
-"""An agent's scratchpad: any of its versions, or what each changed."""
+"""An agent's scratchpad: each of its versions, or what that version changed."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -13,7 +13,7 @@ from tui.widgets.text_view import TextView, change_lines
 
 
 class ScratchpadView(TextView):
-    """Shows one version; the newest until a person goes back."""
+    """Shows one version, the newest unless a person goes back."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("agents", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("agents")]
@@ -25,29 +25,29 @@ class ScratchpadView(TextView):
         self._changes = False
 
     def put(self, pads: Sequence[Scratchpad], *, another: bool) -> None:
-        """Take over all known versions, oldest first. `another`: of another agent."""
+        """Set all known versions, oldest first. `another` says that they are of another agent."""
         if another:
             self._back, self._changes = 0, False
-        elif self._back:  # a version that is being read stays in view while newer ones come
+        elif self._back:  # the version in view stays when newer ones come
             self._back += max(0, len(pads) - len(self._pads))
         self._pads = pads
-        self._draw()
+        self._show_version()
 
-    def _draw(self) -> None:
+    def _show_version(self) -> None:
         self._back = max(0, min(self._back, len(self._pads) - 1))
         key = (self._pads[-1 - self._back].agent, self._back, self._changes) if self._pads else None
-        self.set(self._tell, key=key)
+        self.set(self._version_lines, key=key)
 
-    def _tell(self, cells: int) -> list[Line]:
+    def _version_lines(self, cells: int) -> list[Line]:
         if not self._pads:
-            return [EMPTY, (Span("  No scratchpad yet: the agent rewrites it as it learns.", "dim"),)]
+            return [EMPTY, (Span("  No scratchpad yet. Agents write notes to themselves here.", "dim"),)]
         at = len(self._pads) - 1 - self._back
         pad = self._pads[at]
-        keys = "h earlier · l later · enter " + ("the text" if self._changes else "what it changed")
+        keys = f"h older · l newer · enter {'text' if self._changes else 'changes'}"
         lines: list[Line] = [
             (
                 Span(f" version {pad.version} of {self._pads[-1].version}", "accent bold"),
-                Span(f"  {clock(pad.at)} UTC, {age(self.host.now() - pad.at)} ago", "dim"),
+                Span(f"  {clock(pad.at)}, {age(self.host.now() - pad.at)} ago", "dim"),
             ),
             (Span(f" {keys}", "dim"),),
             EMPTY,
@@ -59,12 +59,12 @@ class ScratchpadView(TextView):
 
     def go_left(self) -> None:
         self._back += 1
-        self._draw()
+        self._show_version()
 
     def go_right(self) -> None:
         self._back -= 1
-        self._draw()
+        self._show_version()
 
     def open_line(self) -> None:
         self._changes = not self._changes
-        self._draw()
+        self._show_version()

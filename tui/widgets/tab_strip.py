@@ -1,4 +1,4 @@
-"""Strips of a line or a few: tabs and footer, each painted in one go."""
+"""Widgets of one or a few lines, painted at once: the base, the tab strip and the footer."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -15,7 +15,7 @@ from tui.widgets.lines import strip_of
 
 
 class StripWidget(Actionable, Widget):
-    """Paints lines from `lines(cells)`."""
+    """Paints the lines that `lines(cells)` returns."""
 
     GROUND: ClassVar[str] = "surface"
 
@@ -24,11 +24,11 @@ class StripWidget(Actionable, Widget):
         self._painted: list[Line] = []
 
     def lines(self, cells: int) -> list[Line]:
-        """What to paint."""
+        """The lines for a width of `cells`."""
         raise NotImplementedError
 
     def update(self) -> None:
-        """Paint again if something differs."""
+        """Repaint if the lines changed."""
         if self.lines(self.size.width) != self._painted:
             self.refresh()
 
@@ -41,11 +41,13 @@ class StripWidget(Actionable, Widget):
 
 
 class TabStrip(StripWidget):
-    """Names of tabs, the chosen one marked; a click chooses."""
+    """The names of tabs, with the chosen one highlighted. A click chooses a tab."""
 
     GROUND: ClassVar[str] = "background"
 
     class Chosen(Message):
+        """A person clicked on a tab."""
+
         def __init__(self, strip: "TabStrip", name: str) -> None:
             super().__init__()
             self.strip = strip
@@ -88,15 +90,15 @@ class TabStrip(StripWidget):
 
 
 class Footer(StripWidget):
-    """The few keys that matter here and now."""
+    """The most useful keys of the focused pane."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.scopes: tuple[str, ...] = ()
         self.context = Context()
 
-    def point(self, scopes: tuple[str, ...], context: Context) -> None:
-        """Show the keys of other scopes."""
+    def set_scopes(self, scopes: tuple[str, ...], context: Context) -> None:
+        """Show the keys of these scopes."""
         self.scopes, self.context = scopes, context
         self.update()
 

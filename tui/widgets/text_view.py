@@ -1,4 +1,4 @@
-"""A scrolling view of wrapped text without a cursor, built anew for each width."""
+"""A scrolling view of wrapped text without a cursor, and builders for its lines."""
 
 import difflib
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Build = Callable[[int], list[Line]]
 
 
 class TextView(LineView):
-    """Shows what a builder gives for a number of cells."""
+    """Shows the lines that `build` makes for the view's width."""
 
     HAS_CURSOR: ClassVar[bool] = False
 
@@ -23,8 +23,8 @@ class TextView(LineView):
         self._build: Build = lambda cells: []
         self._lines: list[Line] = []
         self._key: object = None
-        self._made_for = 0
-        self._left_at = 0
+        self._built_for = 0
+        self._scrolled_to = 0
 
     def line_count(self) -> int:
         return len(self._lines)
@@ -33,41 +33,41 @@ class TextView(LineView):
         return self._lines[index]
 
     def set(self, build: Build, key: object = None, *, tail: bool = False) -> None:
-        """Show other content. Another `key` means another thing to read: it starts at its beginning.
+        """Show other content. With another `key` it is another text and starts at the top.
 
-        `tail` starts it at its end, and keeps that in sight until a person scrolls up.
+        With `tail` it starts at the end and follows it until a person scrolls up.
         """
         top = self.scroll_offset.y
-        untouched = top == self._left_at or top + self.rows >= len(self._lines)
+        untouched = top == self._scrolled_to or top + self.rows >= len(self._lines)
         fresh = key != self._key
         self._key, self._build = key, build
-        self._make()
+        self._rebuild()
         self.show()
         if tail and (fresh or untouched):
-            self._leave_at(max(0, len(self._lines) - self.rows))
+            self._jump_to(max(0, len(self._lines) - self.rows))
         elif fresh:
-            self._leave_at(0)
+            self._jump_to(0)
 
-    def _leave_at(self, top: int) -> None:
-        self._left_at = top
+    def _jump_to(self, top: int) -> None:
+        self._scrolled_to = top
         self.scroll_to(y=top, animate=False)
 
-    def _make(self) -> None:
-        self._made_for = self.cells
-        self._lines = self._build(self._made_for)
+    def _rebuild(self) -> None:
+        self._built_for = self.cells
+        self._lines = self._build(self._built_for)
 
     def render_line(self, y: int) -> Strip:
-        if self._made_for != self.cells:  # it is painted in its new place before it is told of that
-            self._make()
+        if self._built_for != self.cells:  # it is painted at its new size before it gets the resize event
+            self._rebuild()
         return super().render_line(y)
 
     def on_resize(self, event: events.Resize) -> None:
-        self._make()
+        self._rebuild()
         super().on_resize(event)
 
 
 def heading(text: str) -> list[Line]:
-    """A section's title with a blank line above."""
+    """A section's title, with a blank line above it."""
     return [EMPTY, (Span(" " + text, "accent bold"),)]
 
 
@@ -78,17 +78,17 @@ def paragraph(text: str, cells: int, style: str = "text", indent: int = 2) -> li
 
 
 def fact(label: str, value: str, style: str = "text", *, cells: int) -> list[Line]:
-    """A labelled value; long ones go on below, aligned."""
+    """A labelled value. Long values continue below, aligned."""
     first = (Span(f"  {label:<11}", "dim"),)
     return list(wrap(value, cells - 1, style, first=first, indent=" " * 13))
 
 
 def change_lines(old: str, new: str) -> list[Line]:
-    """What differs between two texts, as a unified diff."""
+    """The differences between two texts as a unified diff."""
     lines: list[Line] = []
     for line in difflib.unified_diff(clean(old).splitlines(), clean(new).splitlines(), lineterm="", n=2):
         if line.startswith(("+++", "---")):
             continue
         style = {"+": "added", "-": "removed", "@": "hunk"}.get(line[:1], "dim")
         lines.append((Span(" " + line, style),))
-    return lines or [(Span("  Nothing differs.", "dim"),)]
+    return lines or [(Span("  No differences.", "dim"),)]

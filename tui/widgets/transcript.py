@@ -1,4 +1,4 @@
-"""What happened to an agent, oldest first: its conversation and its log, paged backwards, in items that fold."""
+"""An agent's messages and its log, oldest first. Older items are loaded page by page."""
 
 from collections.abc import Hashable, Sequence
 from typing import ClassVar, Generic, TypeVar
@@ -12,76 +12,77 @@ from tui.format.event_line import EventLine
 from tui.format.message_lines import folds, message_lines
 from tui.format.numbers import clock
 from tui.format.state_styles import TONE
-from tui.format.text import Line, Span, wrap
+from tui.format.text import Line, Span, plain_text, wrap
 from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.widgets.lines import LineView
 
 T = TypeVar("T")
-MARK = -1
-"""Stands for a key on the line that says that there are older items."""
+NO_ITEM = -1
+"""The key of the line that says that there are older items."""
 
 
 class Transcript(LineView, Generic[T]):
-    """Items of one or more lines. The end stays in sight until a person goes up; at the top, older ones are asked for.
+    """Items of one or more lines. It follows its end until a person goes up, and requests older items at the top.
 
-    The agents' keys work here too, on the agent that it is about.
+    The agents pane's keys work here too, on the agent that it is about.
     """
 
     SCOPES: ClassVar[tuple[str, ...]] = ("agents", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("agents")]
 
     class Older(Message):
-        """A person went to the top, and the record has more."""
+        """A person went to the top, and the journal has older items."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.items: list[T] = []
         self.more = False
         self.note = ""
-        self._told: list[Line] = []
+        self._lines: list[Line] = []
         self._key_of: list[int] = []
-        self._made: dict[Hashable, list[Line]] = {}
+        self._cached: dict[Hashable, list[Line]] = {}
         self._sought: int | None = None
 
     # --- for subclasses --------------------------------------------------------------------------------------
 
     def key(self, item: T) -> int:
-        """What an item is known by; it grows with time."""
+        """The item's key; newer items have greater keys."""
         raise NotImplementedError
 
     def version(self, item: T) -> Hashable:
-        """What its lines depend on besides the item."""
+        """What the item's lines depend on besides its key."""
         return ()
 
     def item_lines(self, item: T, cells: int) -> list[Line]:
+        """The item as lines."""
         raise NotImplementedError
 
     # --- what is shown ---------------------------------------------------------------------------------------
 
     def clear(self, note: str) -> None:
-        """Show nothing but a note."""
+        """Remove all items and show a note instead."""
         self.note = note
         self.items, self.more = [], False
-        self._made.clear()
+        self._cached.clear()
         self._lay_out()
 
     def put(self, page: Sequence[T], *, more: bool | None = None) -> None:
-        """Take in items, new, older, or known and changed. `more`: whether there are older ones than these."""
+        """Add items, or replace known ones. `more` says whether there are older ones than these."""
         known = {self.key(item): item for item in self.items}
         if known and page and more and self.key(page[0]) > max(known):
-            known = {}  # so much happened that there is a hole between: begin anew
+            known = {}  # items between are missing: start over
         known |= {self.key(item): item for item in page}
         if more is not None and (not self.items or not page or self.key(page[0]) <= min(known)):
             self.more = more
         self.items = [known[key] for key in sorted(known)]
         self._lay_out()
         self._find()
-        if more is not None:  # a page from the record: what is not on it is further back than anyone asked for
+        if more is not None:  # a page from the journal: an item that is not on it is too old to be found
             self._sought = None
 
     def seek(self, key: int) -> None:
-        """Put the cursor on an item as soon as it is there."""
+        """Put the cursor on an item as soon as it is loaded."""
         self._sought = key
         self._find()
 
@@ -91,33 +92,33 @@ class Transcript(LineView, Generic[T]):
             self._sought = None
 
     def _lay_out(self) -> None:
-        """Make the lines anew; the cursor stays on its line of its item, or at the end."""
-        at_end = self.cursor >= len(self._told) - 1
+        """Build the lines again. The cursor stays on its item's line, or at the end."""
+        at_end = self.cursor >= len(self._lines) - 1
         key, offset = self._here()
         from_top = self.cursor - self.scroll_offset.y
         cells = self.cells
-        self._told, self._key_of = [], []
+        self._lines, self._key_of = [], []
         if self.more:
-            self._told, self._key_of = [(Span("  ↑ earlier ones: go on upwards", "dim italic"),)], [MARK]
+            self._lines, self._key_of = [(Span("  ↑ older items: scroll up to load them", "dim italic"),)], [NO_ITEM]
         for item in self.items:
-            made = (self.key(item), cells, self.version(item))
-            if made not in self._made:
-                self._made[made] = self.item_lines(item, cells)
-            lines = self._made[made]
-            self._told += lines
+            cache_key = (self.key(item), cells, self.version(item))
+            if cache_key not in self._cached:
+                self._cached[cache_key] = self.item_lines(item, cells)
+            lines = self._cached[cache_key]
+            self._lines += lines
             self._key_of += [self.key(item)] * len(lines)
         with self.prevent(self.Moved):
             self.show(everything=True)
-            self.cursor = max(0, len(self._told) - 1) if at_end else self._line_of(key, offset)
-            if not at_end:  # what is read stays where it is on the screen
+            self.cursor = max(0, len(self._lines) - 1) if at_end else self._line_of(key, offset)
+            if not at_end:  # keep the same lines in view
                 self.scroll_to(y=max(0, self.cursor - from_top), animate=False)
             self.reveal()
 
     def _here(self) -> tuple[int, int]:
-        """The key of the item under the cursor, or of the first where there is none, and the line in it."""
-        key = self._key_of[self.cursor] if 0 <= self.cursor < len(self._key_of) else MARK
-        if key == MARK:
-            return next((key for key in self._key_of if key != MARK), MARK), 0
+        """The key of the item under the cursor, or else of the first item; and the cursor's line in that item."""
+        key = self._key_of[self.cursor] if 0 <= self.cursor < len(self._key_of) else NO_ITEM
+        if key == NO_ITEM:
+            return next((key for key in self._key_of if key != NO_ITEM), NO_ITEM), 0
         return key, self.cursor - self._key_of.index(key)
 
     def _line_of(self, key: int, offset: int) -> int:
@@ -128,21 +129,21 @@ class Transcript(LineView, Generic[T]):
     @property
     def current(self) -> T | None:
         """The item under the cursor."""
-        key = self._key_of[self.cursor] if 0 <= self.cursor < len(self._key_of) else MARK
+        key = self._key_of[self.cursor] if 0 <= self.cursor < len(self._key_of) else NO_ITEM
         return next((item for item in self.items if self.key(item) == key), None)
 
     def line_count(self) -> int:
-        return len(self._told)
+        return len(self._lines)
 
     def line(self, index: int, cells: int) -> Line:
-        return self._told[index]
+        return self._lines[index]
 
     def empty_line(self, row: int) -> Line:
         return (Span("  " + self.note, "dim"),) if row == 1 else ()
 
     def copied_text(self) -> str:
-        """All that is loaded."""
-        return "\n".join("".join(span.text for span in line).rstrip() for line in self._told)
+        """All loaded items."""
+        return plain_text(self._lines)
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
@@ -169,10 +170,10 @@ class Transcript(LineView, Generic[T]):
 
 
 class MessagesView(Transcript[MessageRow]):
-    """All that an agent was told and said. Answers of tools and long texts are folded until they are asked for."""
+    """Every message to and from an agent. Tool results and long texts are folded until a person unfolds them."""
 
     class WholeWanted(Message):
-        """A person unfolds a text of which only the beginning is here."""
+        """A person unfolds a text of which only the beginning is loaded."""
 
         def __init__(self, row: MessageRow) -> None:
             super().__init__()
@@ -217,7 +218,7 @@ class MessagesView(Transcript[MessageRow]):
 
     @handles("agents.unfold_all")
     def unfold_all(self) -> None:
-        """Unfold what is loaded; texts that are cut stay cut until they are opened one by one."""
+        """Unfold all loaded items. Texts that are cut are loaded only when they are unfolded one by one."""
         self._unfolded |= {row.id for row in self.items}
         self._lay_out()
 

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from engine.domain.types import AgentPath, AgentState, Role
 from tests.tui.swarms import small
-from tui.format.agent_row import SILENT, agent_line, columns, heads
+from tui.format.agent_row import SILENT, agent_line, column_heads, columns
 from tui.format.text import width_of
 from tui.format.tree_rows import Row, flatten
 from tui.format.view import SubtreeTotals, run_counts
@@ -15,7 +15,7 @@ from tui.format.view import SubtreeTotals, run_counts
 def test_every_line_and_its_heads_have_the_width_of_the_pane(cells: int) -> None:
     run = small().run
     counts = run_counts(run)
-    assert width_of(heads(cells)) == cells
+    assert width_of(column_heads(cells)) == cells
     for row in flatten(run, counts):
         agent = run.agents[row.agent]
         line = agent_line(row, agent, counts.totals[agent.id], marked=False, now=run.at, cells=cells)

@@ -5,8 +5,8 @@ from math import isnan
 import pytest
 
 from engine.domain.resource_use import Sample
-from tui.format.chart import HOLDS, TimeRange, per_minute, resample
-from tui.format.numbers import ceiling, chart, octets, price
+from tui.format.chart import SAMPLE_LASTS, TimeRange, per_minute, resample
+from tui.format.numbers import axis_top, bars, octets, price
 
 SECOND = 1_000_000
 
@@ -21,7 +21,7 @@ def test_a_sample_holds_until_the_next_one_and_a_gap_is_a_gap() -> None:
     moments = [(0, Sample(cpu=5.0)), (200 * SECOND, Sample(cpu=7.0))]
     values = resample(moments, lambda s: s.cpu, 200 * SECOND, 200 * SECOND, 20)
     assert values[0] == 5.0
-    assert isnan(values[HOLDS // (10 * SECOND) + 1])
+    assert isnan(values[SAMPLE_LASTS // (10 * SECOND) + 1])
     assert values[-1] == 7.0
     assert all(isnan(value) for value in resample([], lambda s: s.cpu, 0, SECOND, 3))
 
@@ -39,16 +39,16 @@ def test_a_stretch_of_all_is_the_age_of_the_run() -> None:
 
 
 def test_a_chart_grows_from_the_bottom_and_leaves_gaps_blank() -> None:
-    assert chart([0, 1, 2, float("nan"), 4], 1, 4) == ["▁▂▄ █"]
-    assert chart([0, 2, 4], 2, 4) == ["  █", "▁██"]
-    assert chart([9], 1, 4) == ["█"]
+    assert bars([0, 1, 2, float("nan"), 4], 1, 4) == ["▁▂▄ █"]
+    assert bars([0, 2, 4], 2, 4) == ["  █", "▁██"]
+    assert bars([9], 1, 4) == ["█"]
 
 
 @pytest.mark.parametrize(("value", "top"), [(0, 1), (0.3, 0.5), (1, 1), (1.2, 2), (17, 20), (20.0, 20), (501, 1000)])
 def test_an_axis_ends_at_a_round_number(value: float, top: float) -> None:
-    assert ceiling(value) == pytest.approx(top)
+    assert axis_top(value) == pytest.approx(top)
 
 
 def test_sizes_and_prices_fit_a_column() -> None:
     assert [octets(n) for n in (0, 512, 1536, 20 << 20, 78.4 * 2**30)] == ["0", "512", "1.5K", "20M", "78.4G"]
-    assert [price(n) for n in (None, 0, 0.004, 2.5, 12.34, 1234)] == ["$?", "$0", "<1¢", "$2.50", "$12.3", "$1.2k"]
+    assert [price(n) for n in (None, 0, 0.004, 2.5, 12.34, 1234)] == ["n/a", "$0", "<1¢", "$2.50", "$12.3", "$1.2k"]

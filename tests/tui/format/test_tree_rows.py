@@ -7,7 +7,7 @@ import pytest
 from engine.domain.types import Role
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, fail, land, small, spawn, swarm, task, work
-from tui.format.filters import BadFilter, agent_filter, event_filter, handoff_filter
+from tui.format.filters import FilterError, agent_filter, event_filter, handoff_filter
 from tui.format.tree_rows import Order, flatten
 from tui.format.view import RunCounts, View, run_counts
 
@@ -61,7 +61,7 @@ def test_words_of_a_filter_all_hold(source: str, holds: "object") -> None:
 
 @pytest.mark.parametrize("source", ["state:sleeping", "colour:red", "under:"])
 def test_a_bad_filter_says_what_would_do(source: str) -> None:
-    with pytest.raises(BadFilter, match=r"is one of|is not one of|takes a path"):
+    with pytest.raises(FilterError, match=r"must be|unknown colour|needs a path"):
         agent_filter(source)
 
 
@@ -145,7 +145,7 @@ def test_events_are_found_by_kind_tone_role_and_subtree() -> None:
         assert found == [line for line in lines if holds(line)]
         assert found
     for bad in ("kind:nothing", "tone:loud", "under:"):
-        with pytest.raises(BadFilter, match=r"is one of|takes a path"):
+        with pytest.raises(FilterError, match=r"must be|needs a path"):
             event_filter(bad, View(run).find)
 
 

@@ -133,11 +133,10 @@ async def test_themes_are_seen_while_choosing_and_escape_brings_the_old_one_back
         assert len(pilot.app.screen_stack) == 2
 
 
-async def test_a_broken_theme_is_told_when_the_app_opens_and_where_themes_are_chosen(tmp_path: Path) -> None:
+async def test_a_broken_theme_is_named_when_the_app_opens_and_in_the_list_of_themes(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(GOOD.replace('text = "#102030"', 'text = "[/x]red"'))
     themes, broken = load_themes(tmp_path)
-    app = app_on(small())
-    app._themes, app._broken_themes = themes, broken
+    app = app_on(small(), themes=themes, broken_themes=broken)
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         assert "mine.toml: colours.text" in told(app)

@@ -75,12 +75,17 @@ async def test_now_shows_the_command_that_runs_with_its_output_and_what_is_said(
         agent = select(pilot, session, Tab.NOW)
         await press(pilot, "2")
         text = painted(pilot.app)
-        for part in ("runs for", "▶ shell pytest -q tests/test_blocks.py", "[ 41%]", "The fence regex misses tildes"):
+        for part in (
+            "running for",
+            "▶ shell pytest -q tests/test_blocks.py",
+            "[ 41%]",
+            "The fence regex misses tildes",
+        ):
             assert part in text
         session.live[agent] = LiveAgent("I see it now", True, "shell pytest", "exit 1", False, START)
         await settle(pilot)
         text = painted(pilot.app)
-        assert text.index("ran last") < text.index("Says now")
+        assert text.index("finished") < text.index("Message, still arriving")
         session.live[agent] = LiveAgent("I wait for it", False, "wait", "woken", False, START)
         await settle(pilot)
         text = painted(pilot.app)
@@ -185,7 +190,7 @@ async def test_the_log_has_the_agents_own_events_and_goes_on() -> None:
         await settle(pilot)
         view = main_of(pilot.app).detail.body
         assert [line.agent for line in view.items] == [agent] * len(view.items)  # type: ignore[attr-defined]
-        assert view.items[-1].text == "paused by person"  # type: ignore[attr-defined]
+        assert view.items[-1].text == "paused by a person"  # type: ignore[attr-defined]
 
 
 async def test_a_diff_that_is_empty_says_why() -> None:
@@ -194,15 +199,15 @@ async def test_a_diff_that_is_empty_says_why() -> None:
         await settle(pilot)
         select(pilot, session, Tab.DIFF, "root/blocks")
         await settle(pilot)
-        assert "A planner changes nothing itself" in painted(pilot.app)
+        assert "Planners do not edit files" in painted(pilot.app)
         agent = select(pilot, session, Tab.DIFF, WORKER)
         session.patches[agent] = ""
         main_of(pilot.app).detail.reload_diff()
         await settle(pilot)
-        assert "No change yet" in painted(pilot.app)
+        assert "No changes in this agent's workspace yet" in painted(pilot.app)
         session.record(e.AgentStateChanged(AgentState.FAILED, reason="x"), agent=agent)
         await settle(pilot)
-        assert "Nothing of this agent landed" in painted(pilot.app)
+        assert "This agent landed no changes" in painted(pilot.app)
 
 
 async def test_a_handoff_leads_to_its_planners_answer_and_the_tasks_that_followed() -> None:
@@ -218,11 +223,11 @@ async def test_a_handoff_leads_to_its_planners_answer_and_the_tasks_that_followe
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
         await press(pilot, "3", "enter")
-        for part in ("Its planner", "Then tables.", "spawn_tasks 2 tasks", "Tasks that followed: 1", "Tables align"):
+        for part in ("Planner's reply", "Then tables.", "spawn_tasks 2 tasks", "New tasks: 1", "Tables align"):
             assert part in painted(pilot.app)
         await press(pilot, "t")
         assert main_of(pilot.app).detail.tab is Tab.TASK
         await press(pilot, "plus")
-        assert "Tasks that followed: 1" in painted(pilot.app)
+        assert "New tasks: 1" in painted(pilot.app)
         await press(pilot, "3", "j", "enter")
         assert "has not read it yet" in painted(pilot.app)
