@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.config.load import LoadedSettings, config_folder, load_settings, resettled, state_folder
+    from engine.config.load import LoadedSettings, config_folder, load_settings, settings_for_resume, state_folder
     from engine.config.template import settings_template
     from engine.control.client import ControlClient
     from engine.domain.commands import (

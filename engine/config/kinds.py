@@ -97,7 +97,7 @@ ALL = kind_of(Settings)
 
 
 def kind_at(path: KeyPath) -> Kind:
-    """The type of what stands at a path that exists."""
+    """The type of the section or key at a path that exists."""
     kind = ALL
     for part in path:
         kind = kind.fields[part] if kind.is_section else kind.item

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from engine.config import kinds, validate
 from engine.config.toml_positions import line_of
-from engine.config.validate import PREFIX, Source, broken, variable_of
+from engine.config.validate import PREFIX, Source, settings_error, variable_of
 from engine.domain.settings import Settings
 
 FILE_LIMIT = 64 << 10
@@ -73,7 +73,7 @@ def load_settings(
     )
 
 
-def resettled(
+def settings_for_resume(
     settings: Settings, environ: Mapping[str, str], options: Mapping[tuple[str, ...], tuple[str, object]]
 ) -> Settings:
     """The settings that a run was started with, changed by the present `SWARM_…` variables and options.
@@ -99,14 +99,15 @@ def _read_file(file: Path, *, trusted: bool) -> Source | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise broken(f"{file}: cannot be read: {error.strerror}", "check its permissions, or remove it") from error
+        message = f"{file}: cannot be read: {error.strerror}"
+        raise settings_error(message, "check its permissions, or remove it") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise broken(f"{file}: not a regular file", "settings are a text file in TOML: replace or remove it")
+        raise settings_error(f"{file}: not a regular file", "settings are a text file in TOML: replace or remove it")
     with os.fdopen(descriptor, "rb") as stream:
         content = stream.read(FILE_LIMIT + 1)
     if len(content) > FILE_LIMIT:
-        raise broken(
+        raise settings_error(
             f"{file}: larger than {FILE_LIMIT >> 10} KiB", "settings are a short text file: shorten or remove it"
         )
     try:
@@ -114,17 +115,17 @@ def _read_file(file: Path, *, trusted: bool) -> Source | None:
         values = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise broken(f"{file}:{line}: not UTF-8 text", "save the file as UTF-8") from error
+        raise settings_error(f"{file}:{line}: not UTF-8 text", "save the file as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         place, message = _place_of(str(error), text)
-        raise broken(
+        raise settings_error(
             f"{file}:{place}: not valid TOML: {message}",
             "correct that line; `swarm-tui init` writes a commented example",
         ) from error
     except ValueError as error:
-        raise broken(f"{file}: a number has too many digits", "write a smaller number") from error
+        raise settings_error(f"{file}: a number has too many digits", "write a smaller number") from error
     except RecursionError as error:
-        raise broken(f"{file}: nested too deeply", "settings are sections of plain values") from error
+        raise settings_error(f"{file}: nested too deeply", "settings are sections of plain values") from error
     return Source(
         name=str(file),
         values=values,
@@ -151,7 +152,7 @@ def _from_environment(environ: Mapping[str, str]) -> Source:
             continue
         if variable not in paths:
             near = validate.nearest(variable, paths)
-            raise broken(
+            raise settings_error(
                 f"the variable {variable} is not a setting",
                 near or "variables are named SWARM_SECTION_KEY, such as SWARM_BUDGET_USD",
             )

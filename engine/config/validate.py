@@ -47,7 +47,7 @@ class Source(Struct, frozen=True):
     file: Path | None = None
 
 
-def broken(message: str, hint: str) -> SwarmError:
+def settings_error(message: str, hint: str) -> SwarmError:
     return SwarmError(ErrorKind.SETTINGS, message, hint)
 
 
@@ -76,7 +76,7 @@ def from_text(path: KeyPath, text: str, place: str) -> object:
         return _BOOLEANS[text.lower()] if plain is bool else int(text.replace("_", "")) if plain is int else float(text)
     except (KeyError, ValueError):
         example = "" if plain is bool else ", such as 16"
-        raise broken(f"{place}: '{text[:40]}' is not {words}", f"write {words}{example}") from None
+        raise settings_error(f"{place}: '{text[:40]}' is not {words}", f"write {words}{example}") from None
 
 
 def check(source: Source) -> None:
@@ -122,7 +122,7 @@ def _check(source: Source, path: KeyPath, kind: Kind, value: Any) -> None:
         value = _accepted(source, path, kind, value)
     elif not isinstance(value, dict):
         name = ".".join((*path, "NAME") if kind.is_table and kind.item.is_section else path)
-        raise broken(
+        raise settings_error(
             f"{source.place(path)}: '{'.'.join(path)}' is a section, not a value",
             f"write [{name}] on a line of its own",
         )
@@ -138,7 +138,7 @@ def _check(source: Source, path: KeyPath, kind: Kind, value: Any) -> None:
     owner_only = kind.mark(OwnerOnly)
     if owner_only and not source.trusted and not (owner_only.unless and owner_only.unless(value)):
         variable = "" if kind.is_table else f" or as {variable_of(path)}"
-        raise broken(
+        raise settings_error(
             f"{source.place(path)}: '{'.'.join(path)}' isn't allowed in a repo's file: {owner_only.reason}",
             f"remove it there; set it in {_OWN_FILE}{variable}",
         )
@@ -149,14 +149,14 @@ def _unknown(source: Source, path: KeyPath, known: Iterable[str]) -> SwarmError:
         hint = "API keys aren't allowed in files: name the variable that holds the key with api_key_env"
     else:
         hint = nearest(path[-1], known) or f"known here: {', '.join(sorted(known))}"
-    return broken(f"{source.place(path)}: unknown key '{'.'.join(path)}'", hint)
+    return settings_error(f"{source.place(path)}: unknown key '{'.'.join(path)}'", hint)
 
 
 def _accepted(source: Source, path: KeyPath, kind: Kind, value: Any) -> Any:
     """The value of a key, converted to its type. Raises SwarmError."""
     place, name = source.place(path), ".".join(path)
     if any(looks_like_key(text) for text in _texts(value)):
-        raise broken(
+        raise settings_error(
             f"{place}: the value of '{name}' looks like an API key",
             "API keys aren't allowed in settings, only in environment variables; if this one was shared, revoke it",
         )
@@ -164,16 +164,16 @@ def _accepted(source: Source, path: KeyPath, kind: Kind, value: Any) -> Any:
         value = msgspec.convert(value, kind.plain)
     except msgspec.ValidationError:
         words, example = _TYPES[kind.plain]
-        raise broken(f"{place}: '{name}' must be {words}, not {_described(value)}", example) from None
+        raise settings_error(f"{place}: '{name}' must be {words}, not {_described(value)}", example) from None
     try:
         msgspec.convert(value, kind.declared)
     except msgspec.ValidationError:
         if kind.choices:
-            raise broken(
+            raise settings_error(
                 f"{place}: '{name}' cannot be '{value[:40]}'",
                 nearest(value, kind.choices) or f"write one of: {', '.join(kind.choices)}",
             ) from None
-        raise broken(
+        raise settings_error(
             f"{place}: {name}: {value} is out of range", f"write a number from {kind.least:g} to {MOST:g}"
         ) from None
     items = [(kind.item, text) for text in value] if kind.plain == tuple[str, ...] else [(kind, value)]
@@ -190,7 +190,7 @@ def _check_text(place: str, kind: Kind, text: str) -> None:
         elif kind.base is ModelName and text:
             split_model(ModelName(text))
     except SwarmError as error:
-        raise broken(f"{place}: {error.message}", error.hint) from None
+        raise settings_error(f"{place}: {error.message}", error.hint) from None
 
 
 def _texts(value: object) -> list[str]:

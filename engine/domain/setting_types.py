@@ -81,7 +81,10 @@ def _repo_path(text: str) -> None:
 
 
 def _web_address(text: str) -> None:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # a bracket without its pair
+        parts = urlsplit("")
     if text and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise _refused(f"'{text[:80]}' is not a web address", 'write one such as "http://127.0.0.1:8080/v1"')
     if parts.username or parts.password or parts.query:

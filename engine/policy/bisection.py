@@ -17,9 +17,9 @@ async def trace(
     repaired in between, so the newest of the `repaired` commits is checked first, to find what broke trunk last.
     """
     low, high, made = -1, len(commits) - 1, 0
-    mended = [place for place, commit in enumerate(commits[:-1]) if commit in repaired]
+    repairs = [place for place, commit in enumerate(commits[:-1]) if commit in repaired]
     while high - low > 1 and made < most:
-        middle = mended[-1] if mended and not made else (low + high) // 2
+        middle = repairs[-1] if repairs and not made else (low + high) // 2
         made += 1
         if await passes(commits[middle]):
             low = middle

@@ -113,8 +113,8 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
     options = options_of(arguments)
 
     async def begin() -> "bridge.LiveRun":
-        resettled = bridge.resettled
-        return await bridge.resume_run(run.folder, os.environ, lambda stored: resettled(stored, os.environ, options))
+        adjust = bridge.settings_for_resume
+        return await bridge.resume_run(run.folder, os.environ, lambda stored: adjust(stored, os.environ, options))
 
     arguments.log = run.folder.log
     return _show(Launch(lambda _: _session(arguments, begin), settings, draft_file=_draft_of(run.folder)))

@@ -44,10 +44,8 @@ def resume(arguments: Namespace) -> int:
     options = options_of(arguments)
 
     async def begin() -> "bridge.LiveRun":
-        resettled = bridge.resettled
-        return await bridge.resume_run(
-            listing.folder, os.environ, lambda stored: resettled(stored, os.environ, options)
-        )
+        adjust = bridge.settings_for_resume
+        return await bridge.resume_run(listing.folder, os.environ, lambda stored: adjust(stored, os.environ, options))
 
     arguments.log = listing.folder.log
     return run_headless(begin, as_json=arguments.json)

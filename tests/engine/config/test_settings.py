@@ -192,6 +192,7 @@ def test_the_error_for_an_unknown_key_names_its_line_and_the_nearest_key(
         ("[build]\nwarm_size = 'much'\n", 2, "much"),
         ("[models]\nworker = 'opnai:x'\n", 2, "there is no provider 'opnai'"),
         ("[models]\nworker = 'gpt'\n", 2, "is not a model name"),
+        ("[providers.openai]\nbase_url = 'http://[::1/v1'\n", 2, "is not a web address"),
         ("swarm = 3\n", 1, "'swarm' is a section, not a value"),
         ("[providers]\nopenai = 3\n", 2, "'providers.openai' is a section, not a value"),
         ("[task]\ntimeout = 2026-01-01\n", 2, "not a date or time"),
