@@ -4,15 +4,17 @@ All three wire protocols go through here, so that nothing but ModelError and Can
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
 from typing import Protocol
 
 import msgspec
 
-from engine.domain.conversation import Turn
+from engine.domain.conversation import Block, Message, Request, StopReason, ToolCall, Turn
 from engine.domain.errors import ModelError
 from engine.domain.types import Usage
+from engine.models.adapters import wire_format as wire
 from engine.models.adapters.error_mapping import cut_short, status_failure, transport_failure
 from engine.models.adapters.sse import ServerEvent, read_events
 from engine.models.adapters.wire_format import Json
@@ -31,65 +33,77 @@ class StreamedResponse(Protocol):
     def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]: ...
 
 
-class Reader(Protocol):
-    """Builds a turn from events."""
+class Reader(ABC):
+    """Builds a turn from the events of one answer.
 
+    `finished`: reading can stop. `complete`: the turn is complete even if the connection drops now.
+    """
+
+    def __init__(self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None]) -> None:
+        self.endpoint = endpoint
+        self.finished = self.complete = False
+        self._request = request
+        self._on_text = on_text
+        self._ids = wire.CallIds(request)
+
+    @abstractmethod
     def take(self, name: str, event: Json) -> None:
         """Handle an event. Raises ModelError if it reports a failure or is malformed."""
-        ...
 
-    @property
-    def finished(self) -> bool:
-        """Whether reading can stop."""
-        ...
-
-    @property
-    def complete(self) -> bool:
-        """Whether the turn is complete even if the connection drops now."""
-        ...
-
+    @abstractmethod
     def turn(self) -> Turn:
-        """The turn. Raises ModelError if it is incomplete."""
-        ...
+        """The complete turn. Raises ModelError if the answer contradicts itself."""
 
+    @abstractmethod
     def spent(self) -> Usage:
         """The usage of an answer that broke off; zero if it has not begun."""
-        ...
+
+    def _say(self, text: object) -> None:
+        if isinstance(text, str) and text:
+            self._on_text(text)
+
+    def _turn_of(self, blocks: list[Block], stop: StopReason, tokens: tuple[object, object, object, object]) -> Turn:
+        """The turn of these blocks. Unless it was cut off or refused, it stops for tools exactly if it has calls."""
+        if stop in (StopReason.END, StopReason.TOOLS):
+            calls = any(isinstance(block, ToolCall) for block in blocks)
+            stop = StopReason.TOOLS if calls else StopReason.END
+        return Turn(Message("assistant", tuple(blocks)), stop, wire.usage(self._request, blocks, tokens))
 
 
-async def exchange(
-    endpoint: Endpoint, open_stream: Callable[[], AbstractAsyncContextManager[StreamedResponse]], reader: Reader
-) -> Turn:
+def part_number(event: Json, key: str) -> int:
+    """Which part of the answer an event is about. Raises ModelError."""
+    number = event.get(key)
+    if not isinstance(number, int):
+        raise cut_short(f"an event without its {key}")
+    return number
+
+
+async def exchange(open_stream: Callable[[], AbstractAsyncContextManager[StreamedResponse]], reader: Reader) -> Turn:
     """One call's turn, built by `reader`. Raises ModelError with the usage so far."""
     try:
-        await _receive(endpoint, open_stream, reader)
+        await _receive(open_stream, reader)
+        if not reader.complete:
+            raise cut_short("it ended without a stop reason")
         return reader.turn()
     except ModelError as error:
         error.usage = reader.spent()
         raise
 
 
-async def _receive(
-    endpoint: Endpoint, open_stream: Callable[[], AbstractAsyncContextManager[StreamedResponse]], reader: Reader
-) -> None:
+async def _receive(open_stream: Callable[[], AbstractAsyncContextManager[StreamedResponse]], reader: Reader) -> None:
     """Feed the call's events to `reader` until it has finished or the stream ends. Raises ModelError."""
+    endpoint = reader.endpoint
     patience = max(endpoint.settings.stall_timeout, 0.1)
     try:
-        opening = asyncio.timeout(patience)
-        async with opening:
-            manager = open_stream()
-            response = await manager.__aenter__()
-        try:
-            async with aclosing(_read(response, endpoint, patience)) as events:
-                async for event in events:
-                    _feed(reader, event)
-                    if reader.finished:
-                        break
-                await _drain(events)
-        finally:
-            await manager.__aexit__(None, None, None)
-    except asyncio.CancelledError:
-        raise
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(patience):
+                response = await stack.enter_async_context(open_stream())
+            events = await stack.enter_async_context(aclosing(_read(response, endpoint, patience)))
+            async for event in events:
+                _feed(reader, event)
+                if reader.finished:
+                    break
+            await _drain(events)
     except ModelError:
         raise
     except Exception as error:
@@ -100,12 +114,10 @@ async def _receive(
 
 async def _drain(events: AsyncGenerator[ServerEvent, None]) -> None:
     """Read to the end of the response, if it comes at once: only then can the connection be reused."""
-    try:
+    with suppress(Exception):  # the turn is complete, whatever happens now
         async with asyncio.timeout(_GRACE):
             async for _ in events:
                 pass
-    except Exception:  # noqa: S110 - the turn is whole, whatever happens now
-        pass
 
 
 async def _read(response: StreamedResponse, endpoint: Endpoint, patience: float) -> AsyncGenerator[ServerEvent, None]:

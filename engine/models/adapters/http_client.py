@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.request import getproxies
 
 import httpx2
 
 from engine.domain.settings import ProviderSettings
 from engine.models.adapters.sse import MAX_BYTES
+from engine.models.endpoint import Endpoint
 
 CONNECT_TIMEOUT = 15.0
 IDLE_CONNECTION = 20.0
@@ -70,6 +72,17 @@ def timeouts(settings: ProviderSettings) -> httpx2.Timeout:
     """A short connect timeout; between two pieces of an answer, the stall timeout."""
     patience = max(settings.stall_timeout, 0.1)
     return httpx2.Timeout(connect=min(CONNECT_TIMEOUT, patience), read=patience, write=patience, pool=None)
+
+
+def sdk_options(endpoint: Endpoint, default_address: str) -> dict[str, Any]:
+    """What every SDK's client is created with. Retries are left to the engine's own client."""
+    return {
+        "api_key": endpoint.key,
+        "base_url": endpoint.base_url or default_address,
+        "max_retries": 0,
+        "timeout": timeouts(endpoint.settings),
+        "http_client": http_client(endpoint.settings),
+    }
 
 
 def http_client(settings: ProviderSettings) -> httpx2.AsyncClient:

@@ -1,22 +1,23 @@
 """OpenAI's Responses API without server-side state: encodes a conversation, decodes the stream into a turn."""
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 import msgspec
 import openai
+from msgspec.structs import replace
 
-from engine.domain.conversation import Block, Message, Opaque, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
+from engine.domain.conversation import Block, Opaque, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.error_mapping import cut_short, stream_failure
-from engine.models.adapters.exchange import StreamedResponse, exchange
-from engine.models.adapters.http_client import http_client, timeouts
+from engine.models.adapters.exchange import Reader, exchange, part_number
+from engine.models.adapters.http_client import sdk_options
 from engine.models.adapters.wire_format import Json
 from engine.models.endpoint import Endpoint
 
+OPENAI_ADDRESS = "https://api.openai.com/v1"
 _NO_REASONING = "encrypted content is not supported"
 
 
@@ -31,34 +32,22 @@ class OpenAIProvider:
         self.name = endpoint.name
         self._endpoint = endpoint
         self._unreasoning: set[str] = set()
-        self._client = openai.AsyncOpenAI(
-            api_key=endpoint.key,
-            base_url=endpoint.base_url or "https://api.openai.com/v1",
-            max_retries=0,
-            timeout=timeouts(endpoint.settings),
-            http_client=http_client(endpoint.settings),
-        )
+        self._client = openai.AsyncOpenAI(**sdk_options(endpoint, OPENAI_ADDRESS))
 
     async def ask(self, request: Request, on_text: Callable[[str], None]) -> Turn:
         """One streamed call. Raises ModelError."""
-        reader = _Reader(request, self.name, on_text, self._endpoint.key)
         body = response_body(request, self.name, self._endpoint.settings.max_output)
         if request.model not in self._unreasoning:
             body["include"] = ["reasoning.encrypted_content"]
-
-        def open_stream() -> AbstractAsyncContextManager[StreamedResponse]:
-            # As a typed argument, the SDK would walk the conversation item by item: a second of CPU for 400 turns.
-            create = cast(Any, self._client.responses.with_streaming_response.create)
-            return cast(AbstractAsyncContextManager[StreamedResponse], create(stream=True, extra_body=body))
-
+        create: Any = self._client.responses.with_streaming_response.create
+        reader = _Reader(self._endpoint, request, on_text)
         try:
-            return await exchange(self._endpoint, open_stream, reader)
+            # As a typed argument, the SDK would walk the conversation item by item: a second of CPU for 400 turns.
+            return await exchange(lambda: create(stream=True, extra_body=body), reader)
         except ModelError as error:
             if error.kind is ModelErrorKind.BAD_REQUEST and _NO_REASONING in error.message.lower():
                 self._unreasoning.add(request.model)
-                raise ModelError(
-                    ModelErrorKind.RETRYABLE, error.message, status=error.status, retry_after=0.0
-                ) from None
+                error.kind, error.retry_after = ModelErrorKind.RETRYABLE, 0.0
             raise
 
     async def close(self) -> None:
@@ -79,16 +68,7 @@ def response_body(request: Request, provider: str, limit: int) -> Json:
     if request.system.strip():
         body["instructions"] = wire.clean(request.system)
     if request.tools:
-        body["tools"] = [
-            {
-                "type": "function",
-                "name": wire.wire_name(tool.name),
-                "description": wire.clean(tool.description),
-                "parameters": tool.schema,
-                "strict": False,
-            }
-            for tool in request.tools
-        ]
+        body["tools"] = [{"type": "function", "strict": False} | wire.wire_function(tool) for tool in request.tools]
     if request.conversation:
         body["prompt_cache_key"] = request.conversation[:64]
     return body
@@ -107,75 +87,55 @@ def _item(role: str, block: Block) -> Json:
                 "arguments": wire.wire_arguments(block.arguments),
             }
         case ToolAnswer():
-            text = wire.clean(block.text)
-            return {
-                "type": "function_call_output",
-                "call_id": wire.wire_id(block.id),
-                "output": f"error: {text}" if block.error and not text.startswith("error") else text,
-            }
+            call = wire.wire_id(block.id)
+            return {"type": "function_call_output", "call_id": call, "output": wire.wire_answer(block)}
         case Opaque():
             return cast(Json, msgspec.json.decode(block.data))
 
 
-class _Reader:
-    """Builds a turn; complete items come from their end events, or from the terminal event, which repeats them."""
+class _Reader(Reader):
+    """Takes complete items from their end events, or from the terminal event, which repeats them."""
 
-    def __init__(self, request: Request, provider: str, on_text: Callable[[str], None], secret: str) -> None:
-        self._request = request
-        self._provider = provider
-        self._on_text = on_text
-        self._secret = secret
+    def __init__(self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None]) -> None:
+        super().__init__(endpoint, request, on_text)
         self._items: dict[int, Json] = {}
         self._opened: set[int] = set()
         self._heard: list[str] = []
-        self._final: Json | None = None
+        self._final: Json = {}
         self._stop = StopReason.END
-
-    @property
-    def finished(self) -> bool:
-        return self._final is not None
-
-    @property
-    def complete(self) -> bool:
-        return self._final is not None
 
     def take(self, name: str, event: Json) -> None:
         delta = event.get("delta")
         if isinstance(delta, str):
             self._heard.append(delta)
-        match event.get("type") or name:
+        kind = event.get("type") or name
+        match kind:
             case "response.output_text.delta" | "response.refusal.delta":
-                if isinstance(delta, str) and delta:
-                    self._on_text(delta)
+                self._say(delta)
             case "response.output_item.added":
-                self._opened.add(_index(event))
+                self._opened.add(part_number(event, "output_index"))
             case "response.output_item.done":
                 item = event.get("item")
                 if not isinstance(item, dict):
                     raise cut_short("an item is not an object")
-                self._items[_index(event)] = item
-            case "response.completed":
-                self._final = _object(event.get("response"))
-            case "response.incomplete":
-                self._final = _object(event.get("response"))
-                reason = _object(self._final.get("incomplete_details")).get("reason")
-                self._stop = StopReason.REFUSAL if reason == "content_filter" else StopReason.LENGTH
+                self._items[part_number(event, "output_index")] = item
+            case "response.completed" | "response.incomplete":
+                self._final = wire.json_object(event.get("response"))
+                self.finished = self.complete = True
+                if kind == "response.incomplete":
+                    reason = wire.json_object(self._final.get("incomplete_details")).get("reason")
+                    self._stop = StopReason.REFUSAL if reason == "content_filter" else StopReason.LENGTH
             case "response.failed":
-                raise stream_failure(_object(event.get("response")), self._secret)
+                raise stream_failure(wire.json_object(event.get("response")), self.endpoint.key)
             case "error":
-                raise stream_failure(event, self._secret)
+                raise stream_failure(event, self.endpoint.key)
 
     def turn(self) -> Turn:
-        """The turn. Raises ModelError if there was no terminal event."""
-        if self._final is None:
-            raise cut_short("it ended without a terminal event")
-        output = self._final.get("output")
-        items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
+        items = wire.json_objects(self._final.get("output"))
         if not items:
             if self._stop is StopReason.END and self._opened - self._items.keys():
                 raise cut_short("an item did not end")
             items = [item for _, item in sorted(self._items.items())]
-        ids = wire.CallIds(self._request)
         answer_id = str(self._final.get("id", ""))[:200]
         blocks: list[Block] = []
         refused = False
@@ -186,40 +146,26 @@ class _Reader:
                     refused = refused or refusal
                     blocks.extend([Text(said)] if said.strip() else [])
                 case "function_call":
-                    name, arguments = item.get("name"), item.get("arguments")
+                    arguments = item.get("arguments")
                     if not isinstance(arguments, str):
                         arguments = msgspec.json.encode(arguments or {}).decode()
                     elif not arguments and self._stop is StopReason.END:
                         arguments = "{}"
-                    call = ids.take(item.get("call_id"), answer_id)
-                    blocks.append(ToolCall(call, name if isinstance(name, str) else "", arguments))
+                    call = self._ids.take(item.get("call_id"), answer_id)
+                    blocks.append(ToolCall(call, wire.text_of(item.get("name")), arguments))
                 case "reasoning":
                     if item.get("encrypted_content"):  # without it only the server could know it, and it forgot
-                        blocks.append(wire.opaque(self._provider, item))
-        return Turn(Message("assistant", tuple(blocks)), self._reason(blocks, refused), self._used(blocks))
+                        blocks.append(wire.opaque(self.endpoint.name, item))
+        used = wire.json_object(self._final.get("usage"))
+        details = wire.json_object(used.get("input_tokens_details"))
+        read, written = details.get("cached_tokens"), details.get("cache_write_tokens")
+        turn = self._turn_of(blocks, self._stop, (used.get("input_tokens"), read, written, used.get("output_tokens")))
+        return replace(turn, stop=StopReason.REFUSAL) if refused and turn.stop is StopReason.END else turn
 
     def spent(self) -> Usage:
         """The usage of an answer that broke off, estimated: the server reports counts only at the end."""
         begun = self._opened or self._items or self._heard
         return wire.cut_usage(self._request, "".join(self._heard)) if begun else Usage()
-
-    def _reason(self, blocks: list[Block], refused: bool) -> StopReason:
-        if self._stop is not StopReason.END:
-            return self._stop
-        if any(isinstance(block, ToolCall) for block in blocks):
-            return StopReason.TOOLS
-        return StopReason.REFUSAL if refused else StopReason.END
-
-    def _used(self, blocks: list[Block]) -> Usage:
-        given = _object(self._final and self._final.get("usage"))
-        details = _object(given.get("input_tokens_details"))
-        counts = (
-            wire.count(given.get("input_tokens")),
-            wire.count(details.get("cached_tokens")),
-            wire.count(details.get("cache_write_tokens")),
-            wire.count(given.get("output_tokens")),
-        )
-        return wire.usage(self._request, blocks, counts)
 
 
 def _said(item: Json) -> tuple[str, bool]:
@@ -229,20 +175,8 @@ def _said(item: Json) -> tuple[str, bool]:
         return content, False
     pieces: list[str] = []
     refused = False
-    for part in content if isinstance(content, list) else []:
-        if isinstance(part, dict):
-            refused = refused or part.get("type") == "refusal"
-            text = part.get("refusal" if part.get("type") == "refusal" else "text")
-            pieces.append(text if isinstance(text, str) else "")
+    for part in wire.json_objects(content):
+        refusal = part.get("type") == "refusal"
+        refused = refused or refusal
+        pieces.append(wire.text_of(part.get("refusal" if refusal else "text")))
     return "".join(pieces), refused
-
-
-def _object(value: object) -> Json:
-    return value if isinstance(value, dict) else {}
-
-
-def _index(event: Json) -> int:
-    index = event.get("output_index")
-    if not isinstance(index, int):
-        raise cut_short("an event without its item's number")
-    return index

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from engine.domain.conversation import Block, Message, Opaque, Request, Text, ToolAnswer, ToolCall
+from engine.domain.conversation import Block, Message, Opaque, Request, Text, ToolAnswer, ToolCall, ToolSpec
 from engine.domain.types import CallId, Usage
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -16,6 +16,21 @@ _MAX_TOKENS = 1_000_000_000
 _CHARS_PER_TOKEN = 4
 
 Json = dict[str, object]
+
+
+def json_object(value: object) -> Json:
+    """The value if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def json_objects(value: object) -> list[Json]:
+    """The objects in a list; empty if the value is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text_of(value: object) -> str:
+    """The value if it is a string, else an empty one."""
+    return value if isinstance(value, str) else ""
 
 
 def clean(text: str) -> str:
@@ -66,18 +81,24 @@ def wire_name(tool: str) -> str:
 
 def wire_arguments(arguments: str) -> str:
     """An earlier call's arguments as a JSON object, which servers require even if the model sent something else."""
-    if isinstance(arguments_object(arguments), dict):
-        return clean(arguments)
-    return msgspec.json.encode({"invalid_json": clean(arguments)}).decode()
-
-
-def arguments_object(arguments: str) -> object:
-    """The decoded arguments, or None if they are not JSON."""
+    text = clean(arguments)
     try:
-        decoded: object = msgspec.json.decode(clean(arguments))
+        if isinstance(msgspec.json.decode(text), dict):
+            return text
     except (msgspec.DecodeError, RecursionError):
-        return None
-    return decoded
+        pass
+    return msgspec.json.encode({"invalid_json": text}).decode()
+
+
+def wire_function(tool: ToolSpec) -> Json:
+    """A tool as both of OpenAI's protocols describe a function."""
+    return {"name": wire_name(tool.name), "description": clean(tool.description), "parameters": tool.schema}
+
+
+def wire_answer(block: ToolAnswer) -> str:
+    """A tool's answer as text, for protocols that have no field for its failure."""
+    text = clean(block.text)
+    return f"error: {text}" if block.error and not text.startswith("error") else text
 
 
 class CallIds:
@@ -105,9 +126,8 @@ class CallIds:
     def _place(self) -> str:
         if not self._seed:
             last = self._request.messages[-1:]
-            self._seed = f"{self._request.conversation}\0{len(self._request.messages)}\0" + msgspec.json.encode(
-                last
-            ).decode("utf-8", "replace")
+            encoded = msgspec.json.encode(last).decode("utf-8", "replace")
+            self._seed = f"{self._request.conversation}\0{len(self._request.messages)}\0{encoded}"
         return self._seed
 
 
@@ -127,9 +147,9 @@ def count(value: object) -> int | None:
     return int(value)
 
 
-def usage(request: Request, blocks: list[Block], given: tuple[int | None, int | None, int | None, int | None]) -> Usage:
+def usage(request: Request, blocks: list[Block], given: tuple[object, object, object, object]) -> Usage:
     """The usage from the server's input, cached, written and output tokens; missing counts are estimated."""
-    given_input, given_cached, given_written, given_output = given
+    given_input, given_cached, given_written, given_output = map(count, given)
     if not given_input:  # no call has an empty input: zero means that the server does not count tokens
         given_input = estimate(request)
     if given_output is None or (given_output == 0 and blocks):
@@ -138,7 +158,7 @@ def usage(request: Request, blocks: list[Block], given: tuple[int | None, int | 
     return Usage(given_input, cached, given_output, written=min(given_written or 0, given_input - cached))
 
 
-def cut_usage(request: Request, heard: str, given: tuple[int | None, int | None, int | None] = (None,) * 3) -> Usage:
+def cut_usage(request: Request, heard: str, given: tuple[object, object, object] = (None,) * 3) -> Usage:
     """The usage of an answer that broke off after `heard`; `given` are input, cached and written tokens."""
     return usage(request, [Text(heard)], (*given, None))
 
