@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 import prompts as prompt_files
-from engine.control.server import ControlServer, Status
+from engine.control.protocol import Status
+from engine.control.server import ControlServer
 from engine.domain import events as e
 from engine.domain.commands import Command
 from engine.domain.errors import ErrorKind, SwarmError

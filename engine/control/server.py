@@ -13,14 +13,11 @@ from pathlib import Path
 import msgspec
 
 from engine.control import protocol as wire
-from engine.control.client import ControlClient
 from engine.control.protocol import AskDiff, AskStatus, Failure, Reply, Status, Subscribe
 from engine.domain.commands import Command
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Event
 from engine.domain.types import AgentId
-
-__all__ = ["ControlClient", "ControlServer", "Status"]
 
 MAX_BEHIND = 16 * 2**20
 """Bytes of events that may wait for a subscriber before it is disconnected."""

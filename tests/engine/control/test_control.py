@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from engine.control import protocol as wire
-from engine.control.server import ControlClient, ControlServer, Status
+from engine.control.client import ControlClient
+from engine.control.protocol import Status
+from engine.control.server import ControlServer
 from engine.domain.commands import Command, Pause, SetWorkers, Steer, Stop, SubmitIntent
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Event, Warned
@@ -24,7 +26,7 @@ OTHER_PROCESS = """
 import asyncio, sys
 from pathlib import Path
 from engine.domain.commands import Pause
-from engine.control.server import ControlClient
+from engine.control.client import ControlClient
 from engine.domain.types import AgentPath
 
 async def main():
