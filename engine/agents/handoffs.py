@@ -32,12 +32,12 @@ def delivered(
     run: RunRecorder,
     task: Task,
     text: HandoffText,
-    landing: LandingState | None,
-    commit: CommitId | None,
+    landing: LandingState | None = None,
+    commit: CommitId | None = None,
     *,
     by_engine: bool = False,
     agent: AgentId | None = None,
-) -> tuple[Draft, Draft]:
+) -> tuple[Draft, ...]:
     """A task's handoff and the message to its planner. `agent`: who it is from, if no agent works on the task."""
     agent = agent or task.agent
     assert agent is not None
@@ -55,7 +55,7 @@ def delivered(
     )
     hot = newly_hot(run.snapshot, task)
     note = run.prompts["hotspots"].render(files=bullets(map(str, hot[:HOT_FILES_NAMED]))) if hot else ""
-    return addressed(run, handoff, task.spec.title, task.planner, note)
+    return addressed(run, handoff, task.spec.title, note)
 
 
 def slice_delivered(
@@ -72,18 +72,17 @@ def slice_delivered(
         intent=planner.intent,
         by_engine=by_engine,
     )
-    if planner.parent is None:
-        return (Draft(e.HandedOff(handoff), planner.id),)
-    return addressed(run, handoff, planner.title, planner.parent)
+    return addressed(run, handoff, planner.title)
 
 
-def addressed(run: RunRecorder, handoff: Handoff, title: str, planner: AgentId, more: str = "") -> tuple[Draft, Draft]:
-    """A handoff and the message that brings it to a planner. `more`: what the engine adds to the message."""
+def addressed(run: RunRecorder, handoff: Handoff, title: str, more: str = "") -> tuple[Draft, ...]:
+    """A handoff, and the message that brings it to the planner above. `more`: what the engine adds to the message."""
+    handed_off = Draft(e.HandedOff(handoff), handoff.agent, handoff.task)
+    if handoff.to_agent is None:
+        return (handed_off,)
     text = "\n\n".join(filter(None, (handoff_message(title, handoff), more.strip())))
-    return (
-        Draft(e.HandedOff(handoff), handoff.agent, handoff.task),
-        message_to(run, planner, MessageSource.HANDOFF, text, task=handoff.task, handoff=handoff.id),
-    )
+    message = message_to(run, handoff.to_agent, MessageSource.HANDOFF, text, task=handoff.task, handoff=handoff.id)
+    return handed_off, message
 
 
 def handoff_message(title: str, handoff: Handoff) -> str:

@@ -37,7 +37,7 @@ def failed(run: RunRecorder, task: Task, text: HandoffText, *, by_engine: bool =
     assert task.agent is not None
     state = AgentState.FAILED if by_engine else AgentState.DONE
     return (
-        *delivered(run, task, text, None, None, by_engine=by_engine),
+        *delivered(run, task, text, by_engine=by_engine),
         Draft(e.TaskEnded(TaskState.FAILED, text.summary), task.agent, task.id),
         Draft(e.AgentStateChanged(state, reason=text.summary if by_engine else ""), task.agent, task.id),
     )

@@ -112,7 +112,7 @@ def lost_tasks_are_not_queued_again(patch: pytest.MonkeyPatch) -> None:
 
 def a_handoff_is_queued_twice(patch: pytest.MonkeyPatch) -> None:
     addressed = handoffs.addressed
-    patch.setattr(handoffs, "addressed", lambda *args: (*(twice := addressed(*args)), twice[1]))
+    patch.setattr(handoffs, "addressed", lambda *args: (*(twice := addressed(*args)), *twice[1:]))
 
 
 def a_handoff_is_not_delivered(patch: pytest.MonkeyPatch) -> None:
