@@ -32,14 +32,14 @@ def everything_below(run: RunRecorder, planner: AgentId, reason: str, intent: in
     return (*tasks, *(draft for drafts in slices for draft in drafts))
 
 
-def cancelled_handoff(run: RunRecorder, task: Task, agent: AgentId | None = None) -> tuple[Draft, Draft]:
+def cancelled_handoff(run: RunRecorder, task: Task, agent: AgentId | None = None) -> tuple[Draft, ...]:
     """The handoff that tells a planner about a cancelled task. `agent`: who it is from, if none worked on it."""
     text = handoffs.engine_text(f"Cancelled before it was done: {task.reason or 'cancelled'}")
-    return handoffs.delivered(run, task, text, None, None, by_engine=True, agent=agent)
+    return handoffs.delivered(run, task, text, by_engine=True, agent=agent)
 
 
 def _subtree(run: RunRecorder, planner: Agent, reason: str, intent: int) -> tuple[Draft, ...]:
-    if planner.state in (AgentState.FAILED, AgentState.CANCELLED):
+    if planner.gone:
         return ()
     ends = Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=reason), planner.id)
     drafts = everything_below(run, planner.id, reason, intent)

@@ -9,7 +9,6 @@ from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import (
     AgentId,
-    AgentState,
     Break,
     Check,
     CheckPurpose,
@@ -162,7 +161,7 @@ class Reconciler:
         named = [landing for landing in landings if any(path in check.output for path in landing.paths)]
         for landing in [*named, *landings]:
             planner = snapshot.agents.get(snapshot.tasks[landing.task].planner)
-            if planner is not None and planner.state not in (AgentState.FAILED, AgentState.CANCELLED):
+            if planner is not None and not planner.gone:
                 return planner.id
         return snapshot.root
 

@@ -241,6 +241,11 @@ class Agent(Struct, frozen=True):
     def ended(self) -> bool:
         return self.state in (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED)
 
+    @property
+    def gone(self) -> bool:
+        """Whether it never acts again. A planner that is done does, when it gets a message."""
+        return self.state in (AgentState.FAILED, AgentState.CANCELLED)
+
 
 class HandoffText(Struct, frozen=True):
     """What an agent reports when it hands off."""

@@ -7,7 +7,7 @@ from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Draft
-from engine.domain.types import Agent, AgentPath, AgentState, HandoffId, Intent, MessageSource, Role, RunState
+from engine.domain.types import Agent, AgentPath, HandoffId, Intent, MessageSource, Role, RunState
 from engine.runtime.inbox import message_to
 from engine.runtime.recorder import RunRecorder
 
@@ -57,7 +57,7 @@ def drafts_for(run: RunRecorder, command: c.Command) -> tuple[Draft, ...]:
             if path is None:
                 return (Draft(e.ModelChanged(model, role)),)
             agents = snapshot.subtree(_at(run, path).id)
-            return tuple(Draft(e.ModelChanged(model), agent.id) for agent in agents if not _gone(agent))
+            return tuple(Draft(e.ModelChanged(model), agent.id) for agent in agents if not agent.gone)
         case c.Rescope(path=path, goal=goal, scope=scope):
             agent = _alive(_at(run, path))
             if agent.role is not Role.PLANNER or agent.parent is None:
@@ -123,13 +123,9 @@ def _planner(run: RunRecorder, path: AgentPath, what: str) -> Agent:
 
 
 def _alive(agent: Agent) -> Agent:
-    if _gone(agent) or (agent.ended and agent.role is not Role.PLANNER):
+    if agent.gone or (agent.ended and agent.role is not Role.PLANNER):
         raise _refused(f"{agent.path} has ended", "only a planner can get messages after it is done")
     return agent
-
-
-def _gone(agent: Agent) -> bool:
-    return agent.state in (AgentState.FAILED, AgentState.CANCELLED)
 
 
 def _filled(text: str) -> str:

@@ -13,7 +13,6 @@ from engine.domain.types import (
     HOUR,
     Agent,
     AgentId,
-    AgentState,
     LandingState,
     MessageSource,
     Pathology,
@@ -145,7 +144,7 @@ class PathologyMonitor:
     # --- messages --------------------------------------------------------------------------------------------
 
     def _gets_messages(self, agent: Agent) -> bool:
-        return agent.role is Role.PLANNER and agent.state not in (AgentState.FAILED, AgentState.CANCELLED)
+        return agent.role is Role.PLANNER and not agent.gone
 
     def _tell(
         self,

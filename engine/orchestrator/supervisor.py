@@ -113,7 +113,7 @@ class Supervisor:
             held = self.host.governor.limit == 0 or reached(self.snapshot, agent) is not None
             if agent.state is AgentState.STARTING and held:
                 self._new_planners.append(id)
-            elif agent.state not in (AgentState.FAILED, AgentState.CANCELLED):
+            elif not agent.gone:
                 self._start(agent.id, partial(self._plan, agent.id), lambda cancelled: None)
 
     def _root(self) -> Agent:

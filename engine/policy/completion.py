@@ -92,7 +92,7 @@ def _can_go_on(snapshot: Snapshot, activity: Activity, grace: Mapping[AgentId, i
     return any(
         bool(snapshot.inboxes.get(agent.id)) if agent.ended or agent.state is AgentState.WAITING else True
         for agent in _planners(snapshot)
-        if agent.state not in (AgentState.FAILED, AgentState.CANCELLED) and not _rests(snapshot, agent, grace)
+        if not agent.gone and not _rests(snapshot, agent, grace)
     )
 
 

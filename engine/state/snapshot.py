@@ -12,7 +12,6 @@ from engine.domain.types import (
     Agent,
     AgentId,
     AgentPath,
-    AgentState,
     Break,
     Check,
     CheckMark,
@@ -242,9 +241,8 @@ class Snapshot:
 
     def subplanners(self, planner: AgentId) -> list[Agent]:
         """The planner's own subplanners that can still get messages, oldest first."""
-        gone = (AgentState.FAILED, AgentState.CANCELLED)
         below = [self.agents[id] for id in self.children.get(planner, ())]
-        return [child for child in below if child.role is Role.PLANNER and child.state not in gone]
+        return [child for child in below if child.role is Role.PLANNER and not child.gone]
 
     def subplanner(self, planner: AgentId, name: str) -> Agent | None:
         """The planner's own subplanner with this title, path or end of its path: a working one, else the newest."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
-from tui.bridge import Agent, AgentState, Role, RunState, Snapshot
+from tui.bridge import Agent, Role, RunState, Snapshot
 
 
 class Context(Struct, frozen=True):
@@ -55,8 +55,7 @@ def _rescopable(c: Context) -> str:
     assert c.agent is not None
     if c.agent.parent is None:
         return "the root's goal is the intent; i edits it"
-    gone = c.agent.state in (AgentState.FAILED, AgentState.CANCELLED)
-    return f"{c.agent.path} is {c.agent.state}" if gone else ""
+    return f"{c.agent.path} is {c.agent.state}" if c.agent.gone else ""
 
 
 def _cancellable(c: Context) -> str:

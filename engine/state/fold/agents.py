@@ -24,7 +24,7 @@ def _(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
 
 @folds(e.MessageQueued)
 def _(s: Snapshot, event: e.Event, body: e.MessageQueued) -> None:
-    if s.agents[body.message.to_agent].state in (AgentState.FAILED, AgentState.CANCELLED):
+    if s.agents[body.message.to_agent].gone:
         return  # nobody will read it; the journal has it
     s.inboxes[body.message.to_agent] = (*s.inboxes.get(body.message.to_agent, ()), body.message)
 
@@ -49,7 +49,7 @@ def _(s: Snapshot, event: e.Event, body: e.AgentStateChanged) -> None:
         _agent(s, event, ended_at=ended_at)
     if agent.ended or agent.state is AgentState.WAITING:
         s.pathologies.pop(agent.id, None)
-    if agent.state in (AgentState.FAILED, AgentState.CANCELLED):
+    if agent.gone:
         s.inboxes.pop(agent.id, None)
 
 
