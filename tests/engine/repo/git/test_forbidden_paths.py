@@ -1,16 +1,11 @@
-"""An agent's files land only if everybody can check them out, and scanning them is bounded in memory and time."""
+"""Paths that git would refuse to check out, compared with git itself."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from engine.repo.changes import scan as scan_module
-from engine.repo.changes.scan import Scan
-from engine.repo.git.forbidden_paths import MAX_PATH_BYTES, refusal
-from engine.repo.git.ignores import Rules, parse_rules
-from engine.repo.git.objects import NewObjects, ObjectStore
-from engine.sandbox.inside.frames import MAX_FRAME
+from engine.repo.git.forbidden_paths import refusal
 
 NAMES = (
     ".git ", ".git.", ".git . ", ".GIT:x", "git~1", "Git~1.", "git~2", ".gitt", ".git-x", "x.git", "a\\.git", "a\\b",
@@ -19,18 +14,6 @@ NAMES = (
     ".gitignore", ".gitmod", "a:b", "src/.gitmodules", "git", "gi7eba", "g\u0131t~1", ".g\u0131t",
 )  # fmt: skip
 """Names that git accepts, and names that it rejects."""
-
-
-def store(folder: Path) -> ObjectStore:
-    subprocess.run(["git", "init", "-q", "--bare", str(folder)], check=True)
-    return ObjectStore(folder)
-
-
-def scanned(folder: Path, upper: Path) -> Scan:
-    objects = NewObjects(store(folder / "trunk.git"))
-    scan = Scan(objects, objects.empty_tree, None, frozenset(), parse_rules(b"*.log\n"))
-    scan.run(upper)
-    return scan
 
 
 @pytest.mark.parametrize("link", [False, True], ids=["files", "links"])
@@ -44,70 +27,3 @@ def test_names_that_git_rejects_do_not_land(tmp_path: Path, link: bool) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     landing = [name for name in NAMES if not refusal(name, b"", link=link)]
     assert landing == [name for name in NAMES if not refuses(name)]
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["* working-tree-encoding\n", "*.txt text -working-tree-encoding\r\n", "[attr]utf working-tree-encoding eol=lf"],
-)
-def test_attributes_that_make_every_checkout_fail_do_not_land(tmp_path: Path, text: str) -> None:
-    upper = tmp_path / "upper"
-    (upper / "src").mkdir(parents=True)
-    (upper / "src" / ".gitattributes").write_bytes(text.encode())
-    assert scanned(tmp_path, upper).rejected == [
-        "src/.gitattributes: git rejects working-tree-encoding without a value; add an encoding"
-    ]
-    good = b"# a working-tree-encoding\n*.a working-tree-encoding=UTF-16\nworking-tree-encoding text\n"
-    assert refusal(".gitattributes", good + b"*.c !working-tree-encoding\n", link=False) == ""
-
-
-def test_the_largest_file_that_can_land_fits_into_one_frame() -> None:
-    assert scan_module.MAX_FILE_BYTES + MAX_PATH_BYTES + 1_024 < MAX_FRAME
-
-
-def test_a_path_too_long_for_a_checkout_does_not_land(tmp_path: Path) -> None:
-    path = "/".join(["x" * 200] * (MAX_PATH_BYTES // 201 + 1))
-    upper = tmp_path / "upper"
-    (upper / path).mkdir(parents=True)
-    (upper / path / "file").touch()
-    scan = scanned(tmp_path, upper)
-    assert not scan.changes
-    [reason] = scan.rejected
-    assert reason.endswith("…: path too long to land; shorten it")
-
-
-def test_sparse_files_are_read_up_to_a_total_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "MAX_TOTAL_BYTES", 1 << 20)
-    upper = tmp_path / "upper"
-    upper.mkdir()
-    for number in range(8):
-        with (upper / f"{number}.bin").open("wb") as file:
-            file.truncate(300 << 10)
-    (upper / "9.log").write_bytes(b"x" * (2 << 20))
-    scan = scanned(tmp_path, upper)
-    assert sorted(scan.changes) == ["0.bin", "1.bin", "2.bin"]
-    assert scan.rejected == ["3.bin: one change can have at most 1 MiB; remove files or add them to .gitignore"]
-    assert scan.ignored == ["9.log"]
-
-
-def test_matching_many_files_against_many_rules_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "MAX_RULES", 100)
-    monkeypatch.setattr(scan_module, "MAX_MATCH_WORK", 5_000)
-    upper = tmp_path / "upper"
-    upper.mkdir()
-    (upper / ".gitignore").write_text("".join(f"{number}-*.x\n" for number in range(20_000)) + "*/a" * 300)
-    for number in range(40):
-        (upper / f"file-{number:02}").touch()
-    work: list[int] = []
-    real = scan_module.is_ignored
-
-    def counted(chain: tuple[Rules, ...], excludes: Rules, path: str, folder: bool) -> bool:
-        work.append(sum(map(len, chain)) + len(excludes))
-        return real(chain, excludes, path, folder)
-
-    monkeypatch.setattr(scan_module, "is_ignored", counted)
-    scan = scanned(tmp_path, upper)
-    assert sum(work) <= 5_000 - scan_module.PARSE_WORK * 100
-    assert len(scan.changes) == 41
-    [reason] = scan.rejected
-    assert reason.endswith(": too many files and ignore rules; remove some of either")
