@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.docs.commands import command_reference
+from tests.docs.journal import journal_states, journal_tables, journal_views
 from tests.docs.keys import SCOPES, key_table
 from tests.docs.manpage import manpage
 from tests.docs.settings import SECTIONS, owner_only_table, settings_table
@@ -14,6 +15,9 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 REWRITE = "make docs"
 PARTS: dict[str, Callable[[], str]] = {
     "commands": command_reference,
+    "journal states": journal_states,
+    "journal tables": journal_tables,
+    "journal views": journal_views,
     **{f"keys {scope}": partial(key_table, scope) for scope in SCOPES},
     "settings that are yours": owner_only_table,
     **{f"settings {section}": partial(settings_table, section) for section in SECTIONS},
