@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import DOCS, PARTS, REWRITE, pages, parts_of, written
+from tui.commands.documentation import topics
+
+LINKED = sorted({*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")})
+"""The pages whose links are checked."""
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
@@ -18,16 +22,19 @@ def test_each_part_is_in_a_page() -> None:
 
 
 def test_links_lead_to_pages_and_headings_that_exist() -> None:
-    headings = {page.name: _anchors(page) for page in DOCS.glob("*.md")}
-    for page in (*DOCS.glob("*.md"), DOCS.parent / "README.md"):
+    for page in LINKED:
         for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
-            file, _, anchor = target.partition("#")
             if "://" in target:
                 continue
-            assert (page.parent / file).exists(), f"{page.name}: {target}"
-            name = Path(file).name or page.name
-            if anchor and name in headings:
-                assert anchor in headings[name], f"{page.name}: {target}"
+            file, _, anchor = target.partition("#")
+            leads_to = (page.parent / file).resolve() if file else page
+            assert leads_to.exists(), f"{page.name}: {target}"
+            if anchor:
+                assert anchor in _anchors(leads_to), f"{page.name}: {target}"
+
+
+def test_pages_for_developers_are_no_help_topics() -> None:
+    assert not {page.stem for page in DOCS.glob("*/*.md")} & set(topics())
 
 
 def _anchors(page: Path) -> set[str]:
