@@ -22,19 +22,9 @@ from engine.agents.resolver import resolve
 from engine.agents.spawning import repository_notes, spawned, task_loop
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
+from engine.domain import types as t
 from engine.domain.errors import AttemptFailed, BudgetSpent, ErrorKind, ModelError, ModelErrorKind, SwarmError
 from engine.domain.events import Draft
-from engine.domain.types import (
-    AgentId,
-    AgentState,
-    HandoffStatus,
-    HandoffText,
-    LandingState,
-    Task,
-    TaskId,
-    TaskKind,
-    TaskState,
-)
 from engine.domain.units import duration_s
 from engine.ports.protocols import LandResult, WorkspaceLost
 from engine.runtime.host import Host
@@ -58,7 +48,7 @@ class MachineTrouble:
 class Attempt:
     """One attempt at one task, by one agent."""
 
-    def __init__(self, host: Host, task: TaskId, agent: AgentId, trouble: MachineTrouble) -> None:
+    def __init__(self, host: Host, task: t.TaskId, agent: t.AgentId, trouble: MachineTrouble) -> None:
         self.host = host
         self.task_id = task
         self.agent = agent
@@ -68,7 +58,7 @@ class Attempt:
         self._failed_resolutions = 0
 
     @classmethod
-    def begin(cls, host: Host, task: Task, trouble: MachineTrouble) -> "Attempt":
+    def begin(cls, host: Host, task: t.Task, trouble: MachineTrouble) -> "Attempt":
         """Spawn an agent for the task's next attempt."""
         agent = spawned(host, task, task.role)
         host.record(
@@ -78,7 +68,7 @@ class Attempt:
         return cls(host, task.id, agent.id, trouble)
 
     @property
-    def task(self) -> Task:
+    def task(self) -> t.Task:
         return self.host.snapshot.tasks[self.task_id]
 
     async def run(self) -> None:
@@ -100,30 +90,30 @@ class Attempt:
 
     async def _prepare(self, context: AgentToolContext) -> Loop:
         notes = await repository_notes(self.host, context.commit)
-        opening = repair_opening if self.task.kind is TaskKind.FIXUP else task_opening
+        opening = repair_opening if self.task.kind is t.TaskKind.FIXUP else task_opening
         return await task_loop(self.host, context, self.task.role, opening(self.task, notes))
 
     # --- hand off --------------------------------------------------------------------------------------------
 
-    async def _hand_off(self, text: HandoffText) -> Answer:
+    async def _hand_off(self, text: t.HandoffText) -> Answer:
         assert self.context is not None
         if unread := self.host.snapshot.inboxes.get(self.agent):
             return refused(f"not yet: read the messages that follow first (unread: {len(unread)})")
-        if text.status is HandoffStatus.FAILED:
+        if text.status is t.HandoffStatus.FAILED:
             return Answer("accepted", drafts=outcomes.failed(self.host, self.task, text), ends=True)
         if marked := await landing.still_marked(self.context.opened, self._conflicting):
             self._failed_resolutions += 1
             return await self._conflict_again(text, self.host.prompts["markers"].render(paths=bullets(marked)))
         result = await landing.land(self.host, self.task, self.context, text)
-        if result.state is LandingState.REFUSED:
+        if result.state is t.LandingState.REFUSED:
             return refused(f"refused: {result.reason}; call submit_handoff again")
-        if result.state is not LandingState.CONFLICTED:
+        if result.state is not t.LandingState.CONFLICTED:
             return self._deliver(text, result)
         self._failed_resolutions += bool(self._conflicting)
         self._conflicting = result.conflicts
         return await self._conflict_again(text, landing.conflict(self.host, result))
 
-    async def _conflict_again(self, text: HandoffText, message: str) -> Answer:
+    async def _conflict_again(self, text: t.HandoffText, message: str) -> Answer:
         """Give the conflict back to the agent with a message, or after OWN_RESOLUTIONS to a resolver."""
         assert self.context is not None
         if self._failed_resolutions < OWN_RESOLUTIONS:
@@ -141,7 +131,7 @@ class Attempt:
 
     # --- deliver ---------------------------------------------------------------------------------------------
 
-    def _deliver(self, text: HandoffText, result: LandResult) -> Answer:
+    def _deliver(self, text: t.HandoffText, result: LandResult) -> Answer:
         drafts = outcomes.landed(self.host, self.task, text, result)
         body = drafts[0].body
         state = body.landing.state if isinstance(body, e.LandingFinished) else result.state
@@ -196,11 +186,11 @@ class Attempt:
         drafts: list[Draft] = []
         if not task.ended:
             task = replace(task, reason=task.unwanted or "cancelled")
-            ended = e.TaskEnded(TaskState.CANCELLED, task.reason, intent=task.cancelled_under)
+            ended = e.TaskEnded(t.TaskState.CANCELLED, task.reason, intent=task.cancelled_under)
             drafts.append(Draft(ended, self.agent, task.id))
         drafts.extend(cancellation.cancelled_handoff(self.host, task))
         drafts.extend(
-            Draft(e.AgentStateChanged(AgentState.CANCELLED, reason=task.reason), other.id, task.id)
+            Draft(e.AgentStateChanged(t.AgentState.CANCELLED, reason=task.reason), other.id, task.id)
             for other in self.host.snapshot.agents.values()
             if other.task == task.id and not other.ended
         )

@@ -2,19 +2,8 @@
 
 from engine.agents.markdown import bullets, quoted, sections
 from engine.domain import events as e
+from engine.domain import types as t
 from engine.domain.events import Draft
-from engine.domain.types import (
-    Agent,
-    AgentId,
-    CommitId,
-    Handoff,
-    HandoffId,
-    HandoffStatus,
-    HandoffText,
-    LandingState,
-    MessageSource,
-    Task,
-)
 from engine.policy.hotspots import newly_hot
 from engine.runtime.inbox import message_to
 from engine.runtime.recorder import RunRecorder
@@ -23,26 +12,26 @@ HOT_FILES_NAMED = 5
 """The most files with repeated conflicts that one message names."""
 
 
-def engine_text(summary: str, **parts: str) -> HandoffText:
+def engine_text(summary: str, **parts: str) -> t.HandoffText:
     """A failed handoff that the engine writes on an agent's behalf."""
-    return HandoffText(HandoffStatus.FAILED, summary, **parts)
+    return t.HandoffText(t.HandoffStatus.FAILED, summary, **parts)
 
 
 def delivered(
     run: RunRecorder,
-    task: Task,
-    text: HandoffText,
-    landing: LandingState | None = None,
-    commit: CommitId | None = None,
+    task: t.Task,
+    text: t.HandoffText,
+    landing: t.LandingState | None = None,
+    commit: t.CommitId | None = None,
     *,
     by_engine: bool = False,
-    agent: AgentId | None = None,
+    agent: t.AgentId | None = None,
 ) -> tuple[Draft, ...]:
     """A task's handoff and the message to its planner. `agent`: who it is from, if no agent works on the task."""
     agent = agent or task.agent
     assert agent is not None
-    handoff = Handoff(
-        id=HandoffId(run.ids.new("h")),
+    handoff = t.Handoff(
+        id=t.HandoffId(run.ids.new("h")),
         at=run.clock.now(),
         task=task.id,
         agent=agent,
@@ -59,11 +48,11 @@ def delivered(
 
 
 def slice_delivered(
-    run: RunRecorder, planner: Agent, text: HandoffText, *, by_engine: bool = False
+    run: RunRecorder, planner: t.Agent, text: t.HandoffText, *, by_engine: bool = False
 ) -> tuple[Draft, ...]:
     """A planner's handoff, and the message to the planner above, if there is one."""
-    handoff = Handoff(
-        id=HandoffId(run.ids.new("h")),
+    handoff = t.Handoff(
+        id=t.HandoffId(run.ids.new("h")),
         at=run.clock.now(),
         task=None,
         agent=planner.id,
@@ -75,21 +64,21 @@ def slice_delivered(
     return addressed(run, handoff, planner.title)
 
 
-def addressed(run: RunRecorder, handoff: Handoff, title: str, more: str = "") -> tuple[Draft, ...]:
+def addressed(run: RunRecorder, handoff: t.Handoff, title: str, more: str = "") -> tuple[Draft, ...]:
     """A handoff, and the message that brings it to the planner above. `more`: what the engine adds to the message."""
     handed_off = Draft(e.HandedOff(handoff), handoff.agent, handoff.task)
     if handoff.to_agent is None:
         return (handed_off,)
     text = "\n\n".join(filter(None, (handoff_message(title, handoff), more.strip())))
-    message = message_to(run, handoff.to_agent, MessageSource.HANDOFF, text, task=handoff.task, handoff=handoff.id)
+    message = message_to(run, handoff.to_agent, t.MessageSource.HANDOFF, text, task=handoff.task, handoff=handoff.id)
     return handed_off, message
 
 
-def handoff_message(title: str, handoff: Handoff) -> str:
+def handoff_message(title: str, handoff: t.Handoff) -> str:
     """A handoff as the planner reads it."""
     text = handoff.text
     source = "slice" if handoff.task is None else "task"
-    landing = "none" if handoff.landing in (None, LandingState.REFUSED) else handoff.landing.value
+    landing = "none" if handoff.landing in (None, t.LandingState.REFUSED) else handoff.landing.value
     head = f"Handoff: {title}\n\nfrom: {source}\nstatus: {text.status.value}\nlanding: {landing}"
     return sections(
         head,

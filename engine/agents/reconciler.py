@@ -6,20 +6,8 @@ from msgspec.structs import replace
 
 from engine.agents.markdown import bullets
 from engine.domain import events as e
+from engine.domain import types as t
 from engine.domain.events import Draft
-from engine.domain.types import (
-    AgentId,
-    Break,
-    Check,
-    CheckPurpose,
-    CommitId,
-    MessageSource,
-    Task,
-    TaskId,
-    TaskKind,
-    TaskSpec,
-    TaskState,
-)
 from engine.policy.bisection import trace
 from engine.policy.completion import Verdict
 from engine.ports.protocols import Checker, WorkspaceLost
@@ -51,7 +39,7 @@ class Reconciler:
             check = snapshot.last_check
             known = check is not None and check.commit == tip and not self._repaired_since(check)
             if check is None or not known:
-                check = await self._check(checker, tip, CheckPurpose.SNAPSHOT)
+                check = await self._check(checker, tip, t.CheckPurpose.SNAPSHOT)
             if check.passed:
                 await self._move_green(tip)
                 return Verdict.GREEN
@@ -65,7 +53,7 @@ class Reconciler:
 
     # --- checks ----------------------------------------------------------------------------------------------
 
-    async def _check(self, checker: Checker, commit: CommitId, purpose: CheckPurpose) -> Check:
+    async def _check(self, checker: Checker, commit: t.CommitId, purpose: t.CheckPurpose) -> t.Check:
         """Run the check and record it. A check that kills its own sandbox has failed."""
         since = self._host.clock.monotonic()
         try:
@@ -73,26 +61,26 @@ class Reconciler:
         except WorkspaceLost as error:
             wall_s = self._host.clock.monotonic() - since
             reason = f"the check did not finish: {error}"
-            check = Check(self._host.clock.now(), commit, False, None, reason, wall_s)
+            check = t.Check(self._host.clock.now(), commit, False, None, reason, wall_s)
         check = replace(check, purpose=purpose)
         await self._host.durable(self._host.record(Draft(e.CheckFinished(check))))
         return check
 
-    async def _move_green(self, commit: CommitId) -> None:
+    async def _move_green(self, commit: t.CommitId) -> None:
         if self._host.snapshot.green != commit:
             await self._host.trunk.move_green(commit)
             self._host.record(Draft(e.GreenMoved(commit)))
 
-    def _repaired_since(self, check: Check) -> bool:
+    def _repaired_since(self, check: t.Check) -> bool:
         """Whether a fixup has ended since a failed check. If it landed nothing, the check itself may be flaky."""
         return not check.passed and any((task.ended_at or 0) > check.at for task in self._fixups())
 
-    def _fixups(self) -> list[Task]:
-        return [task for task in self._host.snapshot.tasks.values() if task.kind is TaskKind.FIXUP]
+    def _fixups(self) -> list[t.Task]:
+        return [task for task in self._host.snapshot.tasks.values() if task.kind is t.TaskKind.FIXUP]
 
     # --- repairs ---------------------------------------------------------------------------------------------
 
-    async def _repair(self, checker: Checker, check: Check) -> Verdict:
+    async def _repair(self, checker: Checker, check: t.Check) -> Verdict:
         snapshot = self._host.snapshot
         since = snapshot.green_at or 0
         made = sum(task.queued_at > since for task in self._fixups())
@@ -104,19 +92,19 @@ class Reconciler:
         if owner is None:
             return Verdict.RED
         intent = snapshot.intent
-        task = Task(
-            id=TaskId(self._host.ids.new("t")),
-            spec=TaskSpec(FIXUP_TITLE, self._report(check, broken), priority=FIXUP_PRIORITY),
+        task = t.Task(
+            id=t.TaskId(self._host.ids.new("t")),
+            spec=t.TaskSpec(FIXUP_TITLE, self._report(check, broken), priority=FIXUP_PRIORITY),
             planner=owner,
             intent=intent.version if intent else 0,
-            kind=TaskKind.FIXUP,
+            kind=t.TaskKind.FIXUP,
             queued_at=self._host.clock.now(),
         )
         drafts = [Draft(e.BreakTraced(broken), owner)] if broken else []
         self._host.record(*drafts, Draft(e.TaskQueued(task), owner, task.id))
         return Verdict.REPAIRING
 
-    def _give_up(self, check: Check, fixups: int) -> Verdict:
+    def _give_up(self, check: t.Check, fixups: int) -> Verdict:
         """Fixups have not repaired trunk: leave it to the planners, who are told once."""
         snapshot = self._host.snapshot
         if snapshot.given_up or not fixups or snapshot.root is None:
@@ -127,7 +115,7 @@ class Reconciler:
             self._tell(planner, "check_stays_red", check)
         return Verdict.REPAIRING
 
-    async def _trace(self, checker: Checker, check: Check) -> Break | None:
+    async def _trace(self, checker: Checker, check: t.Check) -> t.Break | None:
         """Find the landing that broke trunk; green moves to commits that pass on the way. None: nothing was green."""
         snapshot = self._host.snapshot
         if snapshot.green is None:
@@ -137,8 +125,8 @@ class Reconciler:
             return None
         commits = commits[: commits.index(check.commit) + 1]
 
-        async def passes(commit: CommitId) -> bool:
-            passed = (await self._check(checker, commit, CheckPurpose.BISECT)).passed
+        async def passes(commit: t.CommitId) -> bool:
+            passed = (await self._check(checker, commit, t.CheckPurpose.BISECT)).passed
             if passed:
                 await self._move_green(commit)
             return passed
@@ -147,9 +135,9 @@ class Reconciler:
         suspects, checks = await trace(commits, passes, self._host.settings.repo.bisect_checks, repaired)
         landed = {task.commit: task.id for task in snapshot.tasks.values() if task.commit}
         tasks = tuple(landed[commit] for commit in suspects if commit in landed)
-        return Break(self._host.clock.now(), check.commit, suspects, tasks, checks)
+        return t.Break(self._host.clock.now(), check.commit, suspects, tasks, checks)
 
-    def _owner(self, check: Check, broken: Break | None) -> AgentId | None:
+    def _owner(self, check: t.Check, broken: t.Break | None) -> t.AgentId | None:
         """The planner that gets the fixup's handoff: that of the newest suspect whose files the failure names, else of
         the newest suspect, else the root."""
         snapshot = self._host.snapshot
@@ -167,26 +155,26 @@ class Reconciler:
 
     # --- texts -----------------------------------------------------------------------------------------------
 
-    def _report(self, check: Check, broken: Break | None) -> str:
+    def _report(self, check: t.Check, broken: t.Break | None) -> str:
         command = self._host.snapshot.check_command
         report = f"{outcome(command, check)} on the newest trunk:\n\n```\n{check.output}\n```"
         if broken is None or not broken.tasks:
             return report
         tasks = [self._host.snapshot.tasks[id] for id in broken.tasks]
-        lines = bullets(f"{task.commit}: {task.spec.title}" for task in tasks if task.state is TaskState.LANDED)
+        lines = bullets(f"{task.commit}: {task.spec.title}" for task in tasks if task.state is t.TaskState.LANDED)
         one = len(broken.suspects) == 1
         return f"{report}\n\n{'It broke with this change' if one else 'One of these changes broke it'}:\n\n{lines}"
 
-    def _tell(self, planner: AgentId | None, prompt: str, check: Check) -> None:
+    def _tell(self, planner: t.AgentId | None, prompt: str, check: t.Check) -> None:
         if planner is None:
             return
         text = self._host.prompts[prompt].render(
             outcome=outcome(self._host.snapshot.check_command, check), output=check.output[-OUTPUT_SHOWN:]
         )
-        self._host.record(message_to(self._host, planner, MessageSource.CHECK, text))
+        self._host.record(message_to(self._host, planner, t.MessageSource.CHECK, text))
 
 
-def outcome(command: str, check: Check) -> str:
+def outcome(command: str, check: t.Check) -> str:
     """A failed check in one line."""
     if check.exit is None:
         return f"`{command}` did not finish"

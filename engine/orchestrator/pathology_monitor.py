@@ -7,20 +7,9 @@ from collections.abc import Callable
 
 from engine.agents.markdown import bullets
 from engine.domain import events as e
+from engine.domain import types as t
 from engine.domain.events import Draft, Event
 from engine.domain.failure_signature import failure_in
-from engine.domain.types import (
-    HOUR,
-    Agent,
-    AgentId,
-    LandingState,
-    MessageSource,
-    Pathology,
-    Remedy,
-    Role,
-    TaskId,
-    TaskState,
-)
 from engine.policy.pathologies import BARREN_LIMITED, BARREN_NUDGED, Symptom, barren_in_a_row, found
 from engine.policy.scope import strays
 from engine.runtime.inbox import message_to
@@ -39,7 +28,7 @@ class PathologyMonitor:
     def __init__(self, run: RunRecorder, look_again: Callable[[], None]) -> None:
         self._run = run
         self._look_again = look_again
-        self._met: list[tuple[str, AgentId]] = []
+        self._met: list[tuple[str, t.AgentId]] = []
         self._drafts: list[Draft] = []
 
     def tool_finished(self, event: Event, body: e.ToolFinished) -> None:
@@ -51,14 +40,14 @@ class PathologyMonitor:
     def landing_finished(self, event: Event, body: e.LandingFinished) -> None:
         """Note conflicts, and changed paths outside the task's scope."""
         landing = body.landing
-        if landing.state is LandingState.CONFLICTED:
+        if landing.state is t.LandingState.CONFLICTED:
             self._met += ((f"a conflict in {path}", landing.agent) for path in landing.conflicts)
         elif landing.commit is not None:
             self._note_strays(landing.agent, landing.task, landing.paths)
 
     def task_ended(self, event: Event, body: e.TaskEnded) -> None:
         """Note a task that landed nothing."""
-        if event.task and body.state in (TaskState.FAILED, TaskState.LANDED) and body.commit is None:
+        if event.task and body.state in (t.TaskState.FAILED, t.TaskState.LANDED) and body.commit is None:
             self._note_barren(event.task)
 
     def report(self) -> None:
@@ -72,8 +61,8 @@ class PathologyMonitor:
 
     # --- many agents, one failure ----------------------------------------------------------------------------
 
-    def _note_failure(self, line: str, agent: AgentId) -> None:
-        snapshot, since = self._run.snapshot, self._run.clock.now() - HOUR
+    def _note_failure(self, line: str, agent: t.AgentId) -> None:
+        snapshot, since = self._run.snapshot, self._run.clock.now() - t.HOUR
         if snapshot.failures.get(line, {}).get(agent, since) > since:
             return
         self._run.record(Draft(e.FailureNoted(line), agent))
@@ -84,11 +73,11 @@ class PathologyMonitor:
         if planner is not None:
             self._drafts.append(Draft(e.FailureShared(line, len(agents)), planner))
             detail = f"{len(agents)} agents: {line}"
-            self._tell(planner, "notice_piling", Pathology.PILES_UP, detail, agents=len(agents), failure=line)
+            self._tell(planner, "notice_piling", t.Pathology.PILES_UP, detail, agents=len(agents), failure=line)
             self._run.record(*self._drafts)
             self._drafts = []
 
-    def _above_all(self, agents: list[AgentId]) -> AgentId | None:
+    def _above_all(self, agents: list[t.AgentId]) -> t.AgentId | None:
         """The nearest planner above all of these agents that can still get messages."""
         snapshot = self._run.snapshot
         shared = [above.id for above in snapshot.ancestors(agents[0])]
@@ -99,7 +88,7 @@ class PathologyMonitor:
 
     # --- outside the scope -----------------------------------------------------------------------------------
 
-    def _note_strays(self, agent: AgentId, task_id: TaskId, paths: tuple[str, ...]) -> None:
+    def _note_strays(self, agent: t.AgentId, task_id: t.TaskId, paths: tuple[str, ...]) -> None:
         snapshot = self._run.snapshot
         task = snapshot.tasks[task_id]
         outside = strays(task.spec.scope, paths)
@@ -116,17 +105,17 @@ class PathologyMonitor:
         )
         detail = f"{task.spec.title}: {', '.join(outside[:20])}"
         if decides is None or decides.id == planner.id:  # the handoff itself tells that planner
-            self._drafts.append(Symptom(agent, Pathology.LEAVES_SCOPE, 1, Remedy.TOLD, detail).draft)
+            self._drafts.append(Symptom(agent, t.Pathology.LEAVES_SCOPE, 1, t.Remedy.TOLD, detail).draft)
             return
         shown = bullets(outside[:20])
         self._tell(
-            decides.id, "notice_scope", Pathology.LEAVES_SCOPE, detail, about=agent, task=task.spec.title,
+            decides.id, "notice_scope", t.Pathology.LEAVES_SCOPE, detail, about=agent, task=task.spec.title,
             slice=planner.title, paths=shown,
         )  # fmt: skip
 
     # --- nothing lands ---------------------------------------------------------------------------------------
 
-    def _note_barren(self, task: TaskId) -> None:
+    def _note_barren(self, task: t.TaskId) -> None:
         snapshot = self._run.snapshot
         planner = snapshot.tasks[task].planner
         row = barren_in_a_row(snapshot, planner)
@@ -136,25 +125,25 @@ class PathologyMonitor:
             f"{task.spec.title}: {task.state}{f' ({task.reason[:200]})' if task.reason else ''}" for task in row
         )
         detail = f"{len(row)} tasks in a row landed nothing"
-        remedy = Remedy.LIMIT if len(row) == BARREN_LIMITED else Remedy.NUDGE
-        finding = found(snapshot, planner, Pathology.NEVER_MERGES, detail, limit=remedy is Remedy.LIMIT)
+        remedy = t.Remedy.LIMIT if len(row) == BARREN_LIMITED else t.Remedy.NUDGE
+        finding = found(snapshot, planner, t.Pathology.NEVER_MERGES, detail, limit=remedy is t.Remedy.LIMIT)
         text = self._run.prompts["notice_barren"].render(count=len(row), tasks=reasons)
-        self._drafts += [finding.draft, message_to(self._run, planner, MessageSource.SYSTEM, text)]
+        self._drafts += [finding.draft, message_to(self._run, planner, t.MessageSource.SYSTEM, text)]
 
     # --- messages --------------------------------------------------------------------------------------------
 
-    def _gets_messages(self, agent: Agent) -> bool:
-        return agent.role is Role.PLANNER and not agent.gone
+    def _gets_messages(self, agent: t.Agent) -> bool:
+        return agent.role is t.Role.PLANNER and not agent.gone
 
     def _tell(
         self,
-        planner: AgentId,
+        planner: t.AgentId,
         prompt: str,
-        pathology: Pathology,
+        pathology: t.Pathology,
         detail: str,
-        about: AgentId | None = None,
+        about: t.AgentId | None = None,
         **values: object,
     ) -> None:
-        finding = Symptom(about or planner, pathology, 1, Remedy.TOLD, detail[:1_000])
+        finding = Symptom(about or planner, pathology, 1, t.Remedy.TOLD, detail[:1_000])
         text = self._run.prompts[prompt].render(**values)
-        self._drafts += [finding.draft, message_to(self._run, planner, MessageSource.SYSTEM, text)]
+        self._drafts += [finding.draft, message_to(self._run, planner, t.MessageSource.SYSTEM, text)]

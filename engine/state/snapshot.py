@@ -4,38 +4,10 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from engine.domain import types as t
 from engine.domain.collisions import Collisions
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import BudgetMark, Part, Spent
-from engine.domain.types import (
-    ROOT,
-    Agent,
-    AgentId,
-    AgentPath,
-    Break,
-    Check,
-    CheckMark,
-    CommitId,
-    Handoff,
-    HandoffId,
-    HandoffText,
-    InboxMessage,
-    Intent,
-    Landing,
-    LandingId,
-    LandingState,
-    Micros,
-    ModelName,
-    Pathology,
-    Role,
-    RunId,
-    RunState,
-    Scratchpad,
-    Task,
-    TaskId,
-    TaskState,
-    Usage,
-)
 
 OVERTAKING = 256
 """Landings may be recorded out of order, but only among this many of the newest."""
@@ -47,11 +19,11 @@ RECENT = 1_000
 class PendingLanding:
     """A landing in progress, to be finished or repeated if the process ends."""
 
-    id: LandingId
-    task: TaskId
-    agent: AgentId
-    change: CommitId
-    text: HandoffText
+    id: t.LandingId
+    task: t.TaskId
+    agent: t.AgentId
+    change: t.CommitId
+    text: t.HandoffText
 
 
 @dataclass(slots=True)
@@ -62,19 +34,19 @@ class Snapshot:
     """
 
     seq: int = 0
-    at: Micros = 0
+    at: t.Micros = 0
     epoch: int = 0
-    run: RunId = RunId("")
+    run: t.RunId = t.RunId("")
     repo: str = ""
     branch: str = ""
-    base: CommitId = CommitId("")
+    base: t.CommitId = t.CommitId("")
     check_command: str = ""
     version: str = ""
-    models: dict[str, ModelName] = field(default_factory=dict)
-    models_below: dict[AgentId, ModelName] = field(default_factory=dict)
+    models: dict[str, t.ModelName] = field(default_factory=dict)
+    models_below: dict[t.AgentId, t.ModelName] = field(default_factory=dict)
     """Models that the person chose for subtrees, also for agents that are spawned there later."""
     settings: str = "{}"
-    state: RunState = RunState.RUNNING
+    state: t.RunState = t.RunState.RUNNING
     reason: str = ""
     exit_status: int | None = None
     sandbox_level: str = ""
@@ -84,62 +56,62 @@ class Snapshot:
     granted: tuple[str, ...] = ()
     """What the settings let commands reach: `network`, and folders."""
     pid: int = 0
-    created_at: Micros = 0
-    epoch_at: Micros = 0
-    worked: Micros = 0
+    created_at: t.Micros = 0
+    epoch_at: t.Micros = 0
+    worked: t.Micros = 0
     """Working time in microseconds, without the present epoch."""
     workers_limit: int = 0
     workers_limit_by: str = ""
     workers_limit_reason: str = ""
-    workers_below: dict[AgentId, int] = field(default_factory=dict)
+    workers_below: dict[t.AgentId, int] = field(default_factory=dict)
     """How many workers may run at a time below each planner that has its own limit."""
 
-    intents: list[Intent] = field(default_factory=list)
-    agents: dict[AgentId, Agent] = field(default_factory=dict)
-    paths: dict[AgentPath, AgentId] = field(default_factory=dict)
-    children: dict[AgentId, tuple[AgentId, ...]] = field(default_factory=dict)
-    tasks: dict[TaskId, Task] = field(default_factory=dict)
-    tasks_of: dict[AgentId, tuple[TaskId, ...]] = field(default_factory=dict)
-    handoffs: dict[HandoffId, Handoff] = field(default_factory=dict)
-    resolved: dict[HandoffId, Micros] = field(default_factory=dict)
+    intents: list[t.Intent] = field(default_factory=list)
+    agents: dict[t.AgentId, t.Agent] = field(default_factory=dict)
+    paths: dict[t.AgentPath, t.AgentId] = field(default_factory=dict)
+    children: dict[t.AgentId, tuple[t.AgentId, ...]] = field(default_factory=dict)
+    tasks: dict[t.TaskId, t.Task] = field(default_factory=dict)
+    tasks_of: dict[t.AgentId, tuple[t.TaskId, ...]] = field(default_factory=dict)
+    handoffs: dict[t.HandoffId, t.Handoff] = field(default_factory=dict)
+    resolved: dict[t.HandoffId, t.Micros] = field(default_factory=dict)
     """Handoffs that the person marked as dealt with, and when."""
-    landings: deque[Landing] = field(default_factory=lambda: deque(maxlen=RECENT))
-    pending_landings: dict[TaskId, PendingLanding] = field(default_factory=dict)
-    made_on: dict[CommitId, CommitId] = field(default_factory=dict)
+    landings: deque[t.Landing] = field(default_factory=lambda: deque(maxlen=RECENT))
+    pending_landings: dict[t.TaskId, PendingLanding] = field(default_factory=dict)
+    made_on: dict[t.CommitId, t.CommitId] = field(default_factory=dict)
     """The newest landed commits, by their base."""
-    inboxes: dict[AgentId, tuple[InboxMessage, ...]] = field(default_factory=dict)
-    scratchpads: dict[AgentId, Scratchpad] = field(default_factory=dict)
+    inboxes: dict[t.AgentId, tuple[t.InboxMessage, ...]] = field(default_factory=dict)
+    scratchpads: dict[t.AgentId, t.Scratchpad] = field(default_factory=dict)
 
-    pathologies: dict[AgentId, dict[Pathology, int]] = field(default_factory=dict)
+    pathologies: dict[t.AgentId, dict[t.Pathology, int]] = field(default_factory=dict)
     """How often each agent showed each pathology since it last behaved well."""
 
-    failures: dict[str, dict[AgentId, Micros]] = field(default_factory=dict)
+    failures: dict[str, dict[t.AgentId, t.Micros]] = field(default_factory=dict)
     """Which agents met each failure, and when; the latest failures come last."""
-    failures_told: dict[str, Micros] = field(default_factory=dict)
+    failures_told: dict[str, t.Micros] = field(default_factory=dict)
     """Failures of many agents that a planner was told about, and when."""
 
-    trunk: CommitId = CommitId("")
-    green: CommitId | None = None
-    green_at: Micros | None = None
-    last_check: Check | None = None
+    trunk: t.CommitId = t.CommitId("")
+    green: t.CommitId | None = None
+    green_at: t.Micros | None = None
+    last_check: t.Check | None = None
     checks_passed: int = 0
     checks_failed: int = 0
     snapshots: int = 0
     snapshots_failed: int = 0
-    marks: deque[CheckMark] = field(default_factory=lambda: deque(maxlen=RECENT))
+    marks: deque[t.CheckMark] = field(default_factory=lambda: deque(maxlen=RECENT))
     """The results of the newest `SNAPSHOT` checks of trunk, oldest first."""
-    broken: Break | None = None
+    broken: t.Break | None = None
     """The landing that broke trunk, until trunk is green again."""
     given_up: bool = False
     """Whether fixups failed to repair trunk, so that the planners have to, until green moves."""
     left_alone: str = ""
 
-    usage: Usage = field(default_factory=Usage)
+    usage: t.Usage = field(default_factory=t.Usage)
     spent: dict[Part, Spent] = field(default_factory=dict)
     """What the run, each role, each planner's subtree and each task have spent."""
     load_limit: LoadLimit | None = None
     """The governor's limit in this epoch."""
-    uses: dict[AgentId, AgentUse] = field(default_factory=dict)
+    uses: dict[t.AgentId, AgentUse] = field(default_factory=dict)
     """What agents' commands use, as last measured."""
     index_lock_failures: int = 0
     """Commands that failed because another process held the lock on git's index."""
@@ -148,25 +120,25 @@ class Snapshot:
     model_calls: int = 0
     tool_calls: int = 0
     retries: int = 0
-    landing_counts: Counter[LandingState] = field(default_factory=Counter)
-    task_counts: Counter[TaskState] = field(default_factory=Counter)
+    landing_counts: Counter[t.LandingState] = field(default_factory=Counter)
+    task_counts: Counter[t.TaskState] = field(default_factory=Counter)
     contention: Collisions = field(default_factory=Collisions)
     handoff_count: int = 0
-    landed_times: deque[Micros] = field(default_factory=lambda: deque(maxlen=RECENT))
-    warnings: deque[tuple[Micros, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
-    samples: deque[tuple[Micros, Sample]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    landed_times: deque[t.Micros] = field(default_factory=lambda: deque(maxlen=RECENT))
+    warnings: deque[tuple[t.Micros, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    samples: deque[tuple[t.Micros, Sample]] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     @property
-    def root(self) -> AgentId | None:
-        return self.paths.get(ROOT)
+    def root(self) -> t.AgentId | None:
+        return self.paths.get(t.ROOT)
 
     @property
-    def intent(self) -> Intent | None:
+    def intent(self) -> t.Intent | None:
         return self.intents[-1] if self.intents else None
 
     @property
     def ended(self) -> bool:
-        return self.state in (RunState.FINISHED, RunState.STOPPED, RunState.FAILED)
+        return self.state in (t.RunState.FINISHED, t.RunState.STOPPED, t.RunState.FAILED)
 
     @property
     def rehearsal(self) -> bool:
@@ -182,69 +154,70 @@ class Snapshot:
         """Whether the newest `SNAPSHOT` check of trunk failed."""
         return bool(self.marks) and not self.marks[-1].passed
 
-    def wall(self, now: Micros) -> Micros:
+    def wall(self, now: t.Micros) -> t.Micros:
         """The working time in microseconds, up to `now` if the run has not ended."""
         return self.worked + (0 if self.ended or not self.epoch_at else max(0, now - self.epoch_at))
 
-    def landed_per_hour(self, now: Micros) -> float:
+    def landed_per_hour(self, now: t.Micros) -> float:
         """Landed tasks per hour of working time, over the whole run."""
         wall = self.wall(now)
-        return self.task_counts[TaskState.LANDED] * 3_600_000_000 / wall if wall else 0.0
+        return self.task_counts[t.TaskState.LANDED] * 3_600_000_000 / wall if wall else 0.0
 
-    def ancestors(self, agent: AgentId) -> Iterator[Agent]:
+    def ancestors(self, agent: t.AgentId) -> Iterator[t.Agent]:
         """The agent and all above it, from the agent to the root."""
-        at: AgentId | None = agent
+        at: t.AgentId | None = agent
         while at is not None and (here := self.agents.get(at)) is not None:
             yield here
             at = here.parent
 
-    def planner_of(self, agent: AgentId) -> AgentId:
+    def planner_of(self, agent: t.AgentId) -> t.AgentId:
         """The planner above an agent; the agent itself when there is none."""
         known = self.agents.get(agent)
         return (known and known.parent) or agent
 
-    def subtree(self, agent: AgentId) -> Iterator[Agent]:
+    def subtree(self, agent: t.AgentId) -> Iterator[t.Agent]:
         """The agent and all below it, parents first."""
         if (here := self.agents.get(agent)) is not None:
             yield here
             for child in self.children.get(agent, ()):
                 yield from self.subtree(child)
 
-    def is_paused(self, agent: AgentId) -> bool:
+    def is_paused(self, agent: t.AgentId) -> bool:
         """Whether the agent, an agent above it or the run is paused."""
-        return self.state in (RunState.PAUSING, RunState.PAUSED) or any(above.paused for above in self.ancestors(agent))
+        held = self.state in (t.RunState.PAUSING, t.RunState.PAUSED)
+        return held or any(above.paused for above in self.ancestors(agent))
 
-    def is_frozen(self, agent: AgentId) -> bool:
+    def is_frozen(self, agent: t.AgentId) -> bool:
         """Whether the agent's commands are suspended."""
         return any(above.frozen for above in self.ancestors(agent))
 
-    def model_for(self, role: Role, planner: AgentId) -> ModelName:
+    def model_for(self, role: t.Role, planner: t.AgentId) -> t.ModelName:
         """The model of a new agent below a planner: of the innermost subtree that has one, else of the role."""
         chosen = (self.models_below[above.id] for above in self.ancestors(planner) if above.id in self.models_below)
         return next(chosen, self.models[role])
 
-    def priority(self, task: Task) -> int:
+    def priority(self, task: t.Task) -> int:
         """A task's priority, including what was added for the subtrees it is in."""
         return task.spec.priority + sum(above.priority for above in self.ancestors(task.planner))
 
-    def open_tasks(self, planner: AgentId) -> list[Task]:
+    def open_tasks(self, planner: t.AgentId) -> list[t.Task]:
         """The planner's own tasks that have not ended, oldest first."""
         return [task for id in self.tasks_of.get(planner, ()) if not (task := self.tasks[id]).ended]
 
-    def open_subplanners(self, planner: AgentId) -> list[Agent]:
+    def open_subplanners(self, planner: t.AgentId) -> list[t.Agent]:
         """The planner's own subplanners that have not ended, oldest first."""
         return [
             child
             for id in self.children.get(planner, ())
-            if (child := self.agents[id]).role is Role.PLANNER and not child.ended
+            if (child := self.agents[id]).role is t.Role.PLANNER and not child.ended
         ]
 
-    def subplanners(self, planner: AgentId) -> list[Agent]:
+    def subplanners(self, planner: t.AgentId) -> list[t.Agent]:
         """The planner's own subplanners that can still get messages, oldest first."""
         below = [self.agents[id] for id in self.children.get(planner, ())]
-        return [child for child in below if child.role is Role.PLANNER and not child.gone]
+        return [child for child in below if child.role is t.Role.PLANNER and not child.gone]
 
-    def subplanner(self, planner: AgentId, name: str) -> Agent | None:
+    def subplanner(self, planner: t.AgentId, name: str) -> t.Agent | None:
         """The planner's own subplanner with this title, path or end of its path: a working one, else the newest."""
         named = [
             each for each in self.subplanners(planner) if name in (each.title, each.path, each.path.rpartition("/")[2])
