@@ -3,7 +3,8 @@
 import asyncio
 import signal
 from collections.abc import Callable
-from typing import ClassVar
+from concurrent.futures import Future
+from typing import ClassVar, TypeVar
 
 from msgspec.structs import replace
 from textual import events
@@ -14,8 +15,8 @@ from tui.bridge import ExitStatus, Micros, SwarmError
 from tui.format.text import clean
 from tui.format.view import View
 from tui.input.actions import Context
-from tui.input.drafts import Drafts
-from tui.input.handlers import handles, require_handlers
+from tui.input.drafts import Draft
+from tui.input.handlers import ActionHandler, handles, require_handlers
 from tui.input.keymap import Keymap
 from tui.screens.help import tell_help
 from tui.screens.intent import IntentScreen
@@ -30,16 +31,18 @@ from tui.sessions.session import CloseMode, Session
 from tui.style.css import css_theme
 from tui.style.theme import Themes
 from tui.terminal.hangup import Hangup
+from tui.terminal.key_queue import KeyQueueApp
 from tui.terminal.thread_priority import ScreenSelector, put_first
 from tui.widgets.actionable import Actionable
 
+T = TypeVar("T")
 PASTED = 4_000
 """Characters that are pasted into a line of input at most."""
 DRAFT_S = 0.4
 """Seconds after which what was typed is on disk."""
 
 
-class SwarmApp(CommandSender, inherit_bindings=False):
+class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
     """Holds what all screens share: session, view, palette and keys."""
 
     CSS_PATH = "style/swarm.tcss"
@@ -62,10 +65,9 @@ class SwarmApp(CommandSender, inherit_bindings=False):
         # Without colour Textual's own greys have to go too, which it does for the terminal's own colours only.
         super().__init__(ansi_color=True if self.palette.plain else None)
         self._painted = painted
-        self._drafts = Drafts(launch.draft_file)
-        self._draft = self._drafts.read() or (self._plan.draft if self._plan is not None else "")
-        self._draft_due = False
-        self._draft_problem = ""
+        self._draft = Draft(launch.draft_file, self._plan.draft if self._plan is not None else "")
+        self.commands = CommandSender(self)
+        self.controllers = (self.commands,)
         self._frozen_at: Micros | None = None
         self.leaving = False
         self._told_end = False
@@ -97,13 +99,13 @@ class SwarmApp(CommandSender, inherit_bindings=False):
         for problem in self._themes.broken:
             self.show_note(f"a theme was left out: {problem}", error=True)
         if self._launch.new_run is not None and self._plan is not None:
-            plan = replace(self._plan, draft=self._draft)
+            plan = replace(self._plan, draft=self._draft.text)
             self.push_screen(StartScreen(plan, self._launch.new_run.probe_sandbox))
         else:
             self._begin(None)
 
     def on_start_screen_begin(self, event: StartScreen.Begin) -> None:
-        self._draft = event.intent
+        self._draft.text = event.intent
         if event.check and self._launch.new_run is not None:
             self._launch.new_run.use_check(event.check)
         self.pop_screen()
@@ -123,6 +125,17 @@ class SwarmApp(CommandSender, inherit_bindings=False):
 
     # --- what panes need -------------------------------------------------------------------------------------
 
+    def show_note(self, text: str, *, error: bool = False) -> None:
+        self.notify(clean(text), severity="error" if error else "information", timeout=6 if error else 3, markup=False)
+
+    def when_done(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
+        async def wait() -> None:
+            await asyncio.gather(asyncio.wrap_future(future), return_exceptions=True)
+            then(future)
+
+        # A worker, because a plain task would swallow what goes wrong in it.
+        self.run_worker(wait(), exit_on_error=True)
+
     def refresh_view(self) -> bool:
         if failure := self.session.failure():
             if not self.leaving:
@@ -141,7 +154,7 @@ class SwarmApp(CommandSender, inherit_bindings=False):
         intents = len(self.view.run.intents) if self.view.run is not None else 0
         self.view.take(version, run)
         if len(run.intents) != intents:  # the draft may be what runs now
-            self._draft_due = True
+            self._draft.touch()
             self._write_draft()
         if run.ended and not self._told_end and not self._noticed:
             self.show_note(f"the run {run.state}{f': {run.reason}' if run.reason else ''} · q leaves")
@@ -163,8 +176,8 @@ class SwarmApp(CommandSender, inherit_bindings=False):
             attention=len(view.attention()),
             handoffs=int(view.handoff is not None),
             replaying=session is not None and session.player is not None,
-            undo=self.history.undoes,
-            redo=self.history.redoes,
+            undo=self.commands.history.undoes,
+            redo=self.commands.history.redoes,
         )
 
     # --- actions that work everywhere ------------------------------------------------------------------------
@@ -195,28 +208,20 @@ class SwarmApp(CommandSender, inherit_bindings=False):
 
     @handles("global.intent")
     def edit_intent(self) -> None:
-        if not self._draft and self.view.run is not None and self.view.run.intent is not None:
-            self._draft = self.view.run.intent.text
-        screen = IntentScreen(self._draft)
+        self._draft.text = self._draft.text or self._running_intent
+        self.push_screen(IntentScreen(self._draft.text))
 
-        self.push_screen(screen)
+    @property
+    def _running_intent(self) -> str:
+        return self.view.run.intent.text if self.view.run is not None and self.view.run.intent is not None else ""
 
     def save_draft(self, text: str) -> None:
-        self._draft = text
-        if not self._draft_due:
-            self._draft_due = True
+        self._draft.text = text
+        if self._draft.touch():
             self.set_timer(DRAFT_S, self._write_draft)
 
     def _write_draft(self) -> None:
-        """What differs from the running intent is worth keeping."""
-        if not self._draft_due:
-            return
-        self._draft_due = False
-        running = self.view.run.intent if self.view.run is not None else None
-        if not self._draft.strip() or (running is not None and running.text.strip() == self._draft.strip()):
-            self._drafts.drop()
-        elif (problem := self._drafts.keep(self._draft)) and problem != self._draft_problem:
-            self._draft_problem = problem
+        if problem := self._draft.write(self._running_intent):
             self.show_note(problem, error=True)
 
     @handles("global.freeze")

@@ -22,7 +22,7 @@ async def swarm(pilot: "Pilot[int]") -> None:
 async def diff(pilot: "Pilot[int]") -> None:
     main = main_of(pilot.app)  # type: ignore[arg-type]
     await press(pilot, *"jjjj", "2")
-    main.detail.open(Tab.DIFF)
+    main.panes.detail.open(Tab.DIFF)
     await press(pilot, "plus", "l")
 
 

@@ -58,7 +58,7 @@ async def test_every_surface_shows_hostile_text_as_text(size: tuple[int, int]) -
     async with app_on(session).run_test(size=size) as pilot:
         await settle(pilot)
         seen = [painted(pilot.app)]
-        main_of(pilot.app).agents.select(worker_of(session))
+        main_of(pilot.app).panes.agents.select(worker_of(session))
         tabs = "2 ] | w c escape ] enter k enter equals_sign ] ] h enter ]"
         lists = "3 enter escape d 3 t 3 r escape m 4 5 1"
         modals = "s escape x n question_mark escape m escape number_sign escape T escape q escape"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tui.bridge import (
     Agent,
     AgentId,
+    AgentPath,
     AgentState,
     Handoff,
     HandoffId,
@@ -149,6 +150,14 @@ class View:
     def agent(self) -> Agent | None:
         """The selected agent."""
         return None if self.run is None or self.selected is None else self.run.agents.get(self.selected)
+
+    @property
+    def targets(self) -> list[AgentPath]:
+        """Paths of the marked agents, or of the selected one."""
+        if self.run is None:
+            return []
+        marked = [self.run.agents[id].path for id in self.marked if id in self.run.agents]
+        return marked or ([self.agent.path] if self.agent is not None else [])
 
     def attention(self) -> list[Attention]:
         """Everything that needs a person, the newest handoffs first."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tui.bridge import Command
 
 
-class Step(NamedTuple):
+class UndoStep(NamedTuple):
     """`label` names what was done, for "undone: …"."""
 
     do: Sequence[Command]
@@ -14,12 +14,12 @@ class Step(NamedTuple):
     label: str
 
 
-class History:
+class UndoHistory:
     """Steps done and undone, the newest last. A new step leaves nothing to redo."""
 
     def __init__(self) -> None:
-        self._done: list[Step] = []
-        self._undone: list[Step] = []
+        self._done: list[UndoStep] = []
+        self._undone: list[UndoStep] = []
 
     @property
     def undoes(self) -> str:
@@ -30,15 +30,15 @@ class History:
     def redoes(self) -> str:
         return self._undone[-1].label if self._undone else ""
 
-    def did(self, step: Step) -> None:
+    def did(self, step: UndoStep) -> None:
         self._done.append(step)
         self._undone.clear()
 
-    def undo(self) -> Step:
+    def undo(self) -> UndoStep:
         """Take the newest step back; there must be one."""
         self._undone.append(self._done.pop())
         return self._undone[-1]
 
-    def redo(self) -> Step:
+    def redo(self) -> UndoStep:
         self._done.append(self._undone.pop())
         return self._done[-1]

@@ -6,34 +6,32 @@ import shlex
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from textual.app import SuspendNotSupported
 
 from tui.format.text import clean, one_line
 from tui.input.handlers import handles
-from tui.widgets.actionable import Actionable
+from tui.widgets.actionable import Actionable, Controller
 from tui.widgets.lines import LineView
 
 TMUX_S = 2.0
 """Seconds that tmux is given to take a text."""
 
 
-class Outside(Actionable):
-    """A screen's actions on what the focused pane shows."""
+class ClipboardAndEditor(Controller):
+    """Copies text from the screen, and opens it in the person's editor or pager."""
 
-    def to_copy(self) -> str:
-        """The text that `copy` takes along; empty for nothing."""
-        focused = self.screen.focused
-        return focused.copied_text() if isinstance(focused, LineView) else ""
-
-    def to_read(self) -> tuple[str, str]:
-        """A name and the text that the editor or the pager opens."""
-        return "text", self.to_copy()
+    def __init__(self, screen: Actionable, readable: Callable[[], LineView | None]) -> None:
+        """`readable` is the view whose text the editor and the pager open."""
+        super().__init__(screen)
+        self._readable = readable
 
     @handles("global.copy")
     def copy(self) -> None:
-        text = clean(self.to_copy())
+        focused = self._screen.screen.focused
+        text = clean(focused.copied_text()) if isinstance(focused, LineView) else ""
         if not text:
             self.host.show_note("copy: there is nothing here")
             return
@@ -46,44 +44,49 @@ class Outside(Actionable):
 
     @handles("global.editor")
     def open_in_editor(self) -> None:
-        name, text = self.to_read()
-        self._open(_editor(), "EDITOR", name, text)
+        self._open(_editor(), "EDITOR")
 
     @handles("global.pager")
     def open_in_pager(self) -> None:
-        name, text = self.to_read()
-        self._open(os.environ.get("PAGER") or "less", "PAGER", name, text)
+        self._open(os.environ.get("PAGER") or "less", "PAGER")
 
-    def edit_outside(self, name: str, text: str) -> str | None:
-        """Have the person edit a text in their own editor; None when that could not be."""
-        return self._open(_editor(), "EDITOR", name, text, empty=True)
-
-    def _open(self, command: str, variable: str, name: str, text: str, *, empty: bool = False) -> str | None:
-        """Give the terminal to another program, with a copy of the text; the swarm goes on meanwhile.
-
-        Returns what stands in the copy afterwards; None when the program could not be run.
-        """
-        if not text and not empty:
+    def _open(self, command: str, variable: str) -> None:
+        view = self._readable()
+        text = view.copied_text() if view is not None else ""
+        if view is None or not text:
             self.host.show_note("there is nothing to read here")
-            return None
-        problem, after = "", None
-        with tempfile.TemporaryDirectory(prefix="swarm-tui-") as folder:
-            file = Path(folder) / name
-            file.write_text(clean(text), encoding="utf-8")
-            try:
-                words = shlex.split(command)
-                with self.app.suspend():
-                    problem = _run([*words, str(file)], variable)
-                after = file.read_text(encoding="utf-8", errors="replace") if not problem else None
-            except ValueError as error:
-                problem = f"${variable} is no command: {error}"
-            except SuspendNotSupported:
-                problem = "this terminal cannot be given away"
-            except OSError as error:
-                problem = f"what was edited cannot be read: {error.strerror}"
-        if problem:
-            self.host.show_note(problem, error=True)
-        return after
+        else:
+            _run_on(self._screen, command, variable, view.FILE_NAME, text)
+
+
+def edit_outside(screen: Actionable, name: str, text: str) -> str | None:
+    """Have the person edit a text in their own editor; None when that could not be."""
+    return _run_on(screen, _editor(), "EDITOR", name, text)
+
+
+def _run_on(screen: Actionable, command: str, variable: str, name: str, text: str) -> str | None:
+    """Give the terminal to another program, with a copy of the text; the swarm goes on meanwhile.
+
+    Returns what stands in the copy afterwards; None when the program could not be run.
+    """
+    problem, after = "", None
+    with tempfile.TemporaryDirectory(prefix="swarm-tui-") as folder:
+        file = Path(folder) / name
+        file.write_text(clean(text), encoding="utf-8")
+        try:
+            words = shlex.split(command)
+            with screen.app.suspend():
+                problem = _run([*words, str(file)], variable)
+            after = file.read_text(encoding="utf-8", errors="replace") if not problem else None
+        except ValueError as error:
+            problem = f"${variable} is no command: {error}"
+        except SuspendNotSupported:
+            problem = "this terminal cannot be given away"
+        except OSError as error:
+            problem = f"what was edited cannot be read: {error.strerror}"
+    if problem:
+        screen.host.show_note(problem, error=True)
+    return after
 
 
 def _editor() -> str:

@@ -17,8 +17,9 @@ from tui.format.state_styles import TASK
 from tui.format.text import Line, Span, clean, one_line
 from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
-from tui.screens.clipboard_and_editor import Outside
+from tui.screens.clipboard_and_editor import edit_outside
 from tui.screens.confirm_intent import Apply
+from tui.widgets.actionable import Actionable
 from tui.widgets.header import Header
 from tui.widgets.markdown import MarkdownEditor
 from tui.widgets.tab_strip import Footer, TabStrip
@@ -27,7 +28,7 @@ from tui.widgets.text_view import TextView, change_lines, heading, paragraph
 TASKS = 12
 
 
-class IntentScreen(Outside, Screen[None]):
+class IntentScreen(Actionable, Screen[None]):
     """The editor over the main screen. The draft outlives it."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("intent",)
@@ -145,7 +146,7 @@ class IntentScreen(Outside, Screen[None]):
     def open_editor(self) -> None:
         """The draft in the person's own editor; what is saved there is the draft."""
         self._show(-1)
-        edited = self.edit_outside("intent.md", self.draft)
+        edited = edit_outside(self, "intent.md", self.draft)
         if edited is not None:
             self._editor.replace_all(edited)
 
@@ -175,7 +176,7 @@ class IntentScreen(Outside, Screen[None]):
 
     def _applied(self, text: str) -> None:
         running = self._intents[-1].text if self._intents else ""
-        self.host.send_undoable(
+        self.host.commands.send_undoable(
             [SubmitIntent(text)],
             [SubmitIntent(running)],
             "the new intent is on its way to the root planner",

@@ -8,7 +8,7 @@ from tui.format.text import Line, Span
 from tui.input.handlers import handles
 from tui.screens.modal import Ask
 from tui.sessions.session import Player
-from tui.widgets.actionable import Actionable
+from tui.widgets.actionable import Controller
 from tui.widgets.tab_strip import StripWidget
 
 
@@ -36,7 +36,7 @@ class Timeline(StripWidget):
         ]
 
 
-class Replaying(Actionable):
+class ReplayControls(Controller):
     """The replay's actions; each says nothing where nothing is replayed."""
 
     def _player(self) -> Player | None:
@@ -89,4 +89,4 @@ class Replaying(Actionable):
         self._show()
 
     def _show(self) -> None:
-        self.screen.query_one(Timeline).refresh()
+        self._screen.query_one(Timeline).refresh()

@@ -15,9 +15,10 @@ from textual.widgets import TextArea
 from tui.bridge import SwarmError
 from tui.format.text import Line
 from tui.format.title import title
-from tui.screens.clipboard_and_editor import Outside
+from tui.screens.clipboard_and_editor import edit_outside
 from tui.screens.confirm_intent import KeyBar
 from tui.sessions.launch import RunPlan
+from tui.widgets.actionable import Actionable
 from tui.widgets.markdown import MarkdownEditor
 from tui.widgets.tab_strip import StripWidget
 from tui.widgets.text_view import TextView, fact
@@ -30,7 +31,7 @@ class StartTitle(StripWidget):
         return [title("a new run")]
 
 
-class StartScreen(Outside, Screen[None]):
+class StartScreen(Actionable, Screen[None]):
     """Shown when there is no run yet."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -148,7 +149,7 @@ class StartScreen(Outside, Screen[None]):
 
     def action_open_editor(self) -> None:
         editor = self.query_one(MarkdownEditor)
-        edited = self.edit_outside("intent.md", editor.text)
+        edited = edit_outside(self, "intent.md", editor.text)
         if edited is not None:
             editor.replace_all(edited)
             editor.focus()

@@ -1,44 +1,27 @@
-"""What keys do to agents: hold them, tell them something, end them, and give them another model, rank or goal."""
+"""Pauses, steers and cancels agents."""
 
 from tui.bridge import (
     Agent,
     AgentPath,
     Cancel,
-    ModelName,
     Pause,
-    Rescope,
     Resume,
     Role,
     RunState,
-    SetModel,
-    SetPriority,
-    SetWorkers,
     Steer,
-    SwarmError,
-    split_model,
 )
 from tui.format.text import clean
 from tui.input.handlers import handles
 from tui.screens.modal import Ask, Choice, Choose
-from tui.widgets.actionable import Actionable
+from tui.widgets.actionable import Controller
 from tui.widgets.diff import Place
 
 QUOTED = 200
 """Characters of a line that a comment on it quotes."""
-ANY = "any"
-"""Instead of a number of workers: as many as the whole run has."""
 
 
-class Steering(Actionable):
-    """A screen's actions on the selected agent, or on the marked ones."""
-
-    def _targets(self) -> list[AgentPath]:
-        """Paths of the marked agents, or of the selected one."""
-        run = self.view.run
-        if run is None:
-            return []
-        marked = [run.agents[id].path for id in self.view.marked if id in run.agents]
-        return marked or ([self.view.agent.path] if self.view.agent is not None else [])
+class Steering(Controller):
+    """Pauses, steers and cancels the selected agent, or the marked ones."""
 
     @handles("agents.pause")
     def toggle_pause(self) -> None:
@@ -52,7 +35,7 @@ class Steering(Actionable):
     def _pause_or_resume(self, freeze: bool) -> None:
         run = self.view.run
         assert run is not None
-        agents = [run.agents[run.paths[path]] for path in self._targets()]
+        agents = [run.agents[run.paths[path]] for path in self.view.targets]
         hold = not all(agent.paused and (agent.frozen or not freeze) for agent in agents)
         paths: list[AgentPath] = []
         for agent in agents:
@@ -62,23 +45,23 @@ class Steering(Actionable):
             elif not hold or not (agent.paused and (agent.frozen or not freeze)):
                 paths.append(agent.path)
         pauses, resumes = [Pause(path, freeze) for path in paths], [Resume(path) for path in paths]
-        named = _named(paths)
-        how = f"freezing {named}: its commands stand still" if freeze else f"pausing {named} at its next safe points"
+        name = names_of(paths)
+        how = f"freezing {name}: its commands stand still" if freeze else f"pausing {name} at its next safe points"
         now = [Pause(a.path, a.frozen) if a.paused else Resume(a.path) for a in agents if a.path in paths]
         if hold:
-            self.host.send_undoable(pauses, now, how, f"pause of {named}")
+            self.host.commands.send_undoable(pauses, now, how, f"pause of {name}")
         elif paths:
-            self.host.send_undoable(resumes, now, f"resuming {named}", f"resuming {named}")
+            self.host.commands.send_undoable(resumes, now, f"resuming {name}", f"resuming {name}")
 
     @handles("global.pause_all")
     def toggle_pause_all(self) -> None:
         run = self.view.run
         if run is not None and run.state is RunState.RUNNING:
             note = "pausing everything at the next safe points"
-            self.host.send_undoable([Pause()], [Resume()], note, "pause of everything")
+            self.host.commands.send_undoable([Pause()], [Resume()], note, "pause of everything")
         elif run is not None:
             held = [Pause(agent.path, agent.frozen) for agent in run.agents.values() if agent.paused]
-            self.host.send_undoable([Resume()], [Pause(), *held], "resuming everything", "resuming everything")
+            self.host.commands.send_undoable([Resume()], [Pause(), *held], "resuming everything", "resuming everything")
 
     @handles("agents.steer")
     def steer(self) -> None:
@@ -87,7 +70,7 @@ class Steering(Actionable):
 
     @handles("agents.steer_marked")
     def steer_marked(self) -> None:
-        targets = self._targets()
+        targets = self.view.targets
         self.ask_and_steer(
             targets, f"message to {len(targets)} agents" if len(targets) > 1 else f"message to {targets[0]}"
         )
@@ -103,12 +86,12 @@ class Steering(Actionable):
 
     def _tell_agents(self, paths: list[AgentPath], text: str) -> None:
         """Send a message; what was sent cannot be unread, so undoing it is another message."""
-        named = _named(paths)
-        self.host.send_undoable(
+        name = names_of(paths)
+        self.host.commands.send_undoable(
             [Steer(path, text) for path in paths],
             [Steer(path, text, taken_back=True) for path in paths],
-            f"sent to {named}",
-            f"message to {named}",
+            f"sent to {name}",
+            f"message to {name}",
         )
 
     def comment_on(self, place: Place) -> None:
@@ -137,7 +120,7 @@ class Steering(Actionable):
     def cancel(self) -> None:
         run = self.view.run
         assert run is not None
-        targets = self._targets()
+        targets = self.view.targets
         below = {a.id for path in targets for a in run.subtree(run.paths[path])}
         live = sum(not run.agents[id].ended for id in below)
         open_ = sum(not run.tasks[task].ended for id in below for task in run.tasks_of.get(id, ()))
@@ -150,155 +133,18 @@ class Steering(Actionable):
 
         def go_on(answer: str | None) -> None:
             for path in targets if answer == "y" else ():
-                self.host.command(Cancel(path), f"cancelling {path}")
+                self.host.commands.send(Cancel(path), f"cancelling {path}")
 
         self.app.push_screen(
             Choose(
-                f"Cancel {_named(self._targets())}?",
+                f"Cancel {names_of(self.view.targets)}?",
                 "What has landed stays. This cannot be undone.",
                 [Choice("y", "cancel it", workers), Choice("n", "leave it alone")],
             ),
             go_on,
         )
 
-    @handles("global.fewer")
-    def fewer_workers(self) -> None:
-        self._limit_workers(-1)
 
-    @handles("global.more")
-    def more_workers(self) -> None:
-        self._limit_workers(1)
-
-    def _limit_workers(self, by: int) -> None:
-        run = self.view.run
-        if run is not None:
-            before, limit = run.workers_limit, max(0, run.workers_limit + by)
-            note = f"at most {limit} workers at once"
-            self.host.send_undoable([SetWorkers(limit)], [SetWorkers(before)], note, f"limit of {limit} workers")
-
-    @handles("agents.model")
-    def change_model(self) -> None:
-        agent = self.view.agent
-        assert agent is not None
-
-        def change(model: str | None) -> None:
-            if model is None:
-                return
-            role, _, of_role = model.partition("=")
-            try:
-                split_model(ModelName(of_role if role in list(Role) else model))
-            except SwarmError as error:
-                self.host.show_note(f"{error.message}\n{error.hint}", error=True)
-                return
-            if role in list(Role):
-                of_before = self.view.run.models.get(Role(role)) if self.view.run is not None else None
-                self.host.send_undoable(
-                    [SetModel(ModelName(of_role), role=Role(role))],
-                    [SetModel(of_before, role=Role(role))] if of_before else [],
-                    f"every {role}: {of_role} from now on",
-                    f"model of every {role}",
-                )
-                return
-            paths = self._targets()
-            self.host.send_undoable(
-                [SetModel(ModelName(model), path) for path in paths],
-                [command for path in paths for command in self._models_of(path)],
-                f"{_named(paths)} and below: {model} from the next call on",
-                f"model of {_named(paths)}",
-            )
-
-        self.app.push_screen(
-            Ask(
-                f"model of {_named(self._targets())} and below",
-                value=agent.model,
-                placeholder="PROVIDER:NAME, or ROLE=PROVIDER:NAME",
-            ),
-            change,
-        )
-
-    def _models_of(self, path: AgentPath) -> list[SetModel]:
-        """What gives a subtree its present models back: a command wherever the model changes on the way down."""
-        run = self.view.run
-        assert run is not None
-        top = run.paths[path]
-        return [
-            SetModel(agent.model, agent.path)
-            for agent in run.subtree(top)
-            if agent.id == top or agent.parent is None or run.agents[agent.parent].model != agent.model
-        ]
-
-    @handles("agents.priority")
-    def change_priority(self) -> None:
-        agent = self.view.agent
-        assert agent is not None
-
-        def change(text: str | None) -> None:
-            if text is None:
-                return
-            try:
-                priority = int(text)
-            except ValueError:
-                self.host.show_note(f"priority: {text} is not a whole number", error=True)
-                return
-            self.host.send_undoable(
-                [SetPriority(agent.path, priority)],
-                [SetPriority(agent.path, agent.priority)],
-                f"{agent.path}: priority {priority}",
-                f"priority of {agent.path}",
-            )
-
-        title = f"priority of {agent.path}: its queued tasks begin earlier with more"
-        self.app.push_screen(Ask(title, value=str(agent.priority), placeholder="a whole number"), change)
-
-    @handles("agents.workers")
-    def limit_workers_below(self) -> None:
-        run, agent = self.view.run, self.view.agent
-        assert run is not None
-        assert agent is not None
-        before = run.workers_limit if agent.parent is None else run.workers_below.get(agent.id)
-
-        def change(text: str | None) -> None:
-            if text is None:
-                return
-            if text != ANY and not text.isdecimal():
-                self.host.show_note(f"workers: {text} is not a whole number; {ANY} lifts the limit", error=True)
-                return
-            wanted = None if text == ANY else int(text)
-            many = "any number of workers" if wanted is None else f"at most {wanted} workers at once"
-            self.host.send_undoable(
-                [SetWorkers(wanted, agent.path)],
-                [SetWorkers(before, agent.path)],
-                f"{agent.path}: {many}",
-                f"workers below {agent.path}",
-            )
-
-        title = f"workers at once below {agent.path}"
-        value = ANY if before is None else str(before)
-        self.app.push_screen(Ask(title, value=value, placeholder=f"a whole number, or {ANY}"), change)
-
-    @handles("agents.rescope")
-    def rescope(self) -> None:
-        agent = self.view.agent
-        assert agent is not None
-
-        def change(goal: str | None) -> None:
-            if goal is None:
-                return
-
-            def send(scope: str | None) -> None:
-                if scope is not None:
-                    self.host.send_undoable(
-                        [Rescope(agent.path, goal, scope)],
-                        [Rescope(agent.path, agent.goal, agent.scope)] if agent.goal else [],
-                        f"{agent.path} is told its new goal",
-                        f"goal of {agent.path}",
-                    )
-
-            ask = Ask(f"scope of {agent.path}", value=agent.scope or "**", placeholder="globs, such as src/parser/**")
-            self.app.push_screen(ask, send)
-
-        self.app.push_screen(Ask(f"new goal of {agent.path}", value=agent.goal), change)
-
-
-def _named(paths: list[AgentPath]) -> str:
+def names_of(paths: list[AgentPath]) -> str:
+    """The path, or how many there are."""
     return paths[0] if len(paths) == 1 else f"{len(paths)} subtrees"

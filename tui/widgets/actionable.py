@@ -1,16 +1,18 @@
 """The base of every pane: runs actions from the registry, and names what panes need from the app."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import ClassVar, Protocol, TypeVar, cast
 
+from textual.app import App
 from textual.dom import DOMNode
 
-from tui.bridge import Command, Micros
+from tui.bridge import Micros
 from tui.format.view import View
 from tui.input.actions import BY_ID, Context, in_scopes
 from tui.input.handlers import ActionHandler
 from tui.input.keymap import Keymap
+from tui.sessions.command_sender import CommandSender
 from tui.sessions.session import Session
 from tui.style.theme import Palette
 
@@ -24,6 +26,7 @@ class PaneHost(Protocol):
     keymap: Keymap
     view: View
     session: Session
+    commands: CommandSender
     leaving: bool
 
     @property
@@ -41,14 +44,6 @@ class PaneHost(Protocol):
 
     def act(self, id: str) -> None:
         """Run an action by its id on the top screen."""
-        ...
-
-    def command(self, command: Command, note: str) -> None:
-        """Send a command to the run, and show the note if it is accepted, otherwise the error."""
-        ...
-
-    def send_undoable(self, do: Sequence[Command], undo: Sequence[Command], note: str, label: str) -> None:
-        """Send commands that the undo key takes back by sending `undo`. `label` names what was done."""
         ...
 
     def save_draft(self, text: str) -> None:
@@ -114,3 +109,22 @@ class Actionable(ActionHandler, DOMNode):
                 do()
                 return
         self.host.show_note(f"{action.label}: not here")
+
+
+class Controller(ActionHandler):
+    """Does a group of a screen's actions."""
+
+    def __init__(self, screen: Actionable) -> None:
+        self._screen = screen
+
+    @property
+    def host(self) -> PaneHost:
+        return self._screen.host
+
+    @property
+    def view(self) -> View:
+        return self.host.view
+
+    @property
+    def app(self) -> "App[object]":
+        return self._screen.app

@@ -40,6 +40,7 @@ class DiffView(LineView):
 
     SCOPES: ClassVar[tuple[str, ...]] = ("diff", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("diff")]
+    FILE_NAME: ClassVar[str] = "change.diff"
 
     class Commented(Message):
         """A person wants to comment on a line."""

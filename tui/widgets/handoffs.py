@@ -194,7 +194,9 @@ def mark_resolved(host: PaneHost, handoff: Handoff) -> None:
     run, path = host.view.run, host.view.path_of(handoff.agent)
     do = run is not None and handoff.id not in run.resolved
     note = f"handoff of {path} marked {'resolved' if do else 'unresolved'}"
-    host.send_undoable([Resolve(handoff.id, do)], [Resolve(handoff.id, not do)], note, f"mark on the handoff of {path}")
+    host.commands.send_undoable(
+        [Resolve(handoff.id, do)], [Resolve(handoff.id, not do)], note, f"mark on the handoff of {path}"
+    )
 
 
 def reply_lines(followed: Followed, cells: int) -> list[Line]:

@@ -58,6 +58,8 @@ class LineView(Actionable, ScrollView, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("list")]
     EMPTY_TEXT: ClassVar[str] = ""
     HAS_CURSOR: ClassVar[bool] = True
+    FILE_NAME: ClassVar[str] = "text.md"
+    """The name under which an editor opens the view's text."""
 
     cursor: reactive[int] = reactive(0, repaint=False)
 

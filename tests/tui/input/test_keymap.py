@@ -2,18 +2,14 @@
 
 import pytest
 
+from tests.tui.apps import app_on, main_of
 from tests.tui.swarms import small
-from tui.app import SwarmApp
 from tui.bridge import ROOT, SwarmError
-from tui.input.actions import ACTIONS, Action, Context
+from tui.input.actions import ACTIONS, Context
+from tui.input.handlers import ActionHandler
 from tui.input.keymap import FORBIDDEN, Keymap, shown
 from tui.screens.intent import IntentScreen
-from tui.screens.main import MainScreen
-from tui.widgets.agents import AgentTree
 from tui.widgets.diff import DiffView
-from tui.widgets.events import EventList
-from tui.widgets.handoffs import HandoffList
-from tui.widgets.resources import Resources
 
 
 def test_every_action_has_an_id_words_and_keys() -> None:
@@ -90,15 +86,19 @@ def test_symbols_are_shown_as_a_person_types_them() -> None:
     assert shown("less_than_sign") == "<"
 
 
-@pytest.mark.parametrize("action", ACTIONS, ids=lambda a: a.id)
-def test_every_action_is_done_where_its_key_is_pressed(action: Action) -> None:
-    pane = {
-        "agents": AgentTree,
-        "handoffs": HandoffList,
-        "events": EventList,
-        "resources": Resources,
-        "diff": DiffView,
-        "list": AgentTree,
-        "intent": IntentScreen,
-    }.get(action.scope, MainScreen)
-    assert any(action.id in handler.HANDLERS for handler in (pane, MainScreen, SwarmApp))
+async def test_every_action_is_done_where_its_key_is_pressed() -> None:
+    app = app_on(small())
+    async with app.run_test(size=(120, 40)):
+        main = main_of(app)
+        pressed: dict[str, ActionHandler] = {
+            "agents": main.panes.agents,
+            "list": main.panes.agents,
+            "handoffs": main.panes.handoffs,
+            "events": main.panes.event_list,
+            "resources": main.panes.resources,
+            "diff": main.query_one(DiffView),
+            "intent": IntentScreen(""),
+        }
+        for action in ACTIONS:
+            nodes = (pressed.get(action.scope, main), main, app)
+            assert any(node.handler_of(action.id) for node in nodes), action.id

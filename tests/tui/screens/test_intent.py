@@ -9,6 +9,7 @@ from tests.tui.apps import app_on, painted, press, settle, told
 from tests.tui.swarms import INTENT, small
 from tui.app import SwarmApp
 from tui.bridge import Pause, Resume, SetModel, SetWorkers, Steer, SubmitIntent
+from tui.screens import intent
 from tui.screens.confirm_intent import Apply
 from tui.screens.intent import IntentScreen
 from tui.screens.start import StartScreen
@@ -79,7 +80,7 @@ async def test_the_editor_of_the_person_gets_the_draft_and_gives_it_back(monkeyp
         seen.append((name, text))
         return text + "\nfrom outside \x1b[2J"
 
-    monkeypatch.setattr(IntentScreen, "edit_outside", edit)
+    monkeypatch.setattr(intent, "edit_outside", edit)
     async with app_on(small()).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "i", "escape", "e")
@@ -114,7 +115,8 @@ async def test_a_disk_that_refuses_a_draft_is_told_and_stops_nothing(tmp_path: P
         await settle(pilot)
         await press(pilot, "i", "x")
         pilot.app._write_draft()
-        assert "the draft cannot be kept" in pilot.app._draft_problem
+        await settle(pilot)
+        assert "the draft cannot be kept" in told(pilot.app)
         await press(pilot, "f2", "y")
         assert len(session.commands) == 1
 

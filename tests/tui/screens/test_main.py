@@ -66,7 +66,7 @@ async def test_a_small_terminal_shows_one_pane_and_a_large_one_all() -> None:
         await pilot.resize_terminal(60, 15)
         await settle(pilot)
         await press(pilot, "j")
-        assert main_of(pilot.app).agents.cursor == 1
+        assert main_of(pilot.app).panes.agents.cursor == 1
 
 
 async def test_every_size_up_to_a_wall_is_painted_whole_while_it_changes() -> None:
@@ -89,12 +89,12 @@ async def test_numbers_and_tab_go_to_panes(size: tuple[int, int]) -> None:
         await settle(pilot)
         for key, pane in zip("12345", Pane, strict=True):
             await press(pilot, key)
-            assert main_of(pilot.app).pane is pane
+            assert main_of(pilot.app).panes.pane is pane
             assert main_of(pilot.app).query_one(f"#pane-{pane}").has_focus_within
         await press(pilot, "tab")
-        assert main_of(pilot.app).pane is Pane.AGENTS
+        assert main_of(pilot.app).panes.pane is Pane.AGENTS
         await press(pilot, "shift+tab")
-        assert main_of(pilot.app).pane is Pane.RESOURCES
+        assert main_of(pilot.app).panes.pane is Pane.RESOURCES
 
 
 async def test_the_selection_survives_updates_folding_and_filters() -> None:
@@ -109,13 +109,13 @@ async def test_the_selection_survives_updates_folding_and_filters() -> None:
             spawn(session, f"root/cli/n-{number}", other, Role.WORKER, "new")
         await settle(pilot)
         assert pilot.app.view.selected == chosen
-        assert main_of(pilot.app).agents.current == chosen
+        assert main_of(pilot.app).panes.agents.current == chosen
         await press(pilot, "slash", *"under:root/blocks", "enter")
-        assert main_of(pilot.app).agents.current == chosen
+        assert main_of(pilot.app).panes.agents.current == chosen
         await press(pilot, "escape")
-        assert main_of(pilot.app).agents.current == chosen
+        assert main_of(pilot.app).panes.agents.current == chosen
         await press(pilot, "minus")
-        assert main_of(pilot.app).agents.current in {a.id for a in session.run.ancestors(worker.id)}
+        assert main_of(pilot.app).panes.agents.current in {a.id for a in session.run.ancestors(worker.id)}
 
 
 async def test_a_filter_shows_its_matches_and_errors() -> None:
@@ -123,13 +123,13 @@ async def test_a_filter_shows_its_matches_and_errors() -> None:
         await settle(pilot)
         await press(pilot, "slash", *"role:worker")
         assert "shown" in painted(pilot.app)
-        before = main_of(pilot.app).agents.matches
+        before = main_of(pilot.app).panes.agents.matches
         pilot.app.screen.query_one("#filter", Input).value = "role:worker state:nonsense"
         await settle(pilot)
         assert "state: must be" in painted(pilot.app)
-        assert main_of(pilot.app).agents.matches == before
+        assert main_of(pilot.app).panes.agents.matches == before
         await press(pilot, "escape")
-        assert main_of(pilot.app).agents.filter_text == ""
+        assert main_of(pilot.app).panes.agents.filter_text == ""
 
 
 async def test_pause_and_resume_of_a_subtree_are_one_key() -> None:
@@ -160,7 +160,7 @@ async def test_a_child_of_a_paused_subtree_is_not_paused_again() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
-        main_of(pilot.app).agents.select(session.agent("root/tables/w-4").id)
+        main_of(pilot.app).panes.agents.select(session.agent("root/tables/w-4").id)
         await press(pilot, "p")
         assert session.commands == []
 
@@ -211,10 +211,10 @@ async def test_enter_drills_from_agent_to_detail_and_escape_goes_back() -> None:
     async with app_on(session).run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await press(pilot, "j", "j", "j", "enter")
-        assert main_of(pilot.app).pane is Pane.DETAIL
+        assert main_of(pilot.app).panes.pane is Pane.DETAIL
         assert "The fence regex misses tildes" in painted(pilot.app)
         await press(pilot, "escape")
-        assert main_of(pilot.app).pane is Pane.AGENTS
+        assert main_of(pilot.app).panes.pane is Pane.AGENTS
 
 
 async def test_each_tab_of_the_detail_shows_its_own() -> None:
@@ -222,7 +222,7 @@ async def test_each_tab_of_the_detail_shows_its_own() -> None:
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
         worker = session.agent("root/blocks/w-4")
-        main_of(pilot.app).agents.select(worker.id)
+        main_of(pilot.app).panes.agents.select(worker.id)
         words = {
             Tab.NOW: "shell pytest -q",
             Tab.DIFF: "src/mdconv/blocks.py",
@@ -233,19 +233,19 @@ async def test_each_tab_of_the_detail_shows_its_own() -> None:
         }
         await press(pilot, "2")
         for tab in Tab:
-            assert main_of(pilot.app).detail.tab is tab
+            assert main_of(pilot.app).panes.detail.tab is tab
             assert words[tab] in painted(pilot.app), tab
             await press(pilot, "right_square_bracket")
-        assert main_of(pilot.app).detail.tab is Tab.NOW
+        assert main_of(pilot.app).panes.detail.tab is Tab.NOW
 
 
 async def test_a_diff_jumps_by_hunk_and_file() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
-        main_of(pilot.app).agents.select(session.agent("root/blocks/w-4").id)
+        main_of(pilot.app).panes.agents.select(session.agent("root/blocks/w-4").id)
         await press(pilot, "2", "right_square_bracket")
-        view = main_of(pilot.app).detail.body
+        view = main_of(pilot.app).panes.detail.body
         kinds = []
         for key in ("l", "l", "n", "N"):
             await press(pilot, key)
@@ -280,8 +280,8 @@ async def test_attention_goes_to_what_needs_a_person() -> None:
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "exclamation_mark")
-        assert main_of(pilot.app).pane is Pane.HANDOFFS
-        current = main_of(pilot.app).handoffs.current
+        assert main_of(pilot.app).panes.pane is Pane.HANDOFFS
+        current = main_of(pilot.app).panes.handoffs.current
         assert current is not None
         assert current.text.concerns
 
@@ -291,14 +291,14 @@ async def test_the_handoff_list_stays_on_its_handoff_when_others_arrive() -> Non
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "3", "j", "j")
-        chosen = main_of(pilot.app).handoffs.current
+        chosen = main_of(pilot.app).panes.handoffs.current
         planner = session.agent("root/cli").id
         id = task(session, planner, "late")
         worker = spawn(session, "root/cli/late", planner, Role.WORKER, "late", task=id)
         work(session, worker, id, "shell true", 100)
         land(session, worker, id)
         await settle(pilot)
-        assert main_of(pilot.app).handoffs.current == chosen
+        assert main_of(pilot.app).panes.handoffs.current == chosen
 
 
 async def test_what_is_read_stays_the_selected_handoff_when_a_newer_one_arrives() -> None:
@@ -306,7 +306,7 @@ async def test_what_is_read_stays_the_selected_handoff_when_a_newer_one_arrives(
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "3", "enter")
-        read = main_of(pilot.app).handoffs.current
+        read = main_of(pilot.app).panes.handoffs.current
         assert read is not None
         _hand_off_another(session)
         await settle(pilot)
@@ -316,7 +316,7 @@ async def test_what_is_read_stays_the_selected_handoff_when_a_newer_one_arrives(
         _hand_off_another(session)
         await settle(pilot)
         await press(pilot, "3")
-        assert main_of(pilot.app).handoffs.cursor > 0, "the list keeps to what a person chose"
+        assert main_of(pilot.app).panes.handoffs.cursor > 0, "the list keeps to what a person chose"
 
 
 def _hand_off_another(session: FakeSession) -> AgentId:
@@ -334,12 +334,12 @@ async def test_a_filter_knows_agents_that_came_after_it_was_set() -> None:
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         main = main_of(pilot.app)
-        main.handoffs.set_filter("under:root/cli")
-        main.event_list.set_filter("under:root/cli role:worker")
+        main.panes.handoffs.set_filter("under:root/cli")
+        main.panes.event_list.set_filter("under:root/cli role:worker")
         worker = _hand_off_another(session)
         await settle(pilot)
-        assert any(handoff.agent == worker for handoff in main.handoffs._handoffs)
-        assert any(event.agent == worker for event in main.event_list._shown)
+        assert any(handoff.agent == worker for handoff in main.panes.handoffs._handoffs)
+        assert any(event.agent == worker for event in main.panes.event_list._shown)
 
 
 async def test_events_follow_until_a_person_scrolls_up() -> None:
@@ -347,7 +347,7 @@ async def test_events_follow_until_a_person_scrolls_up() -> None:
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "4")
-        events = main_of(pilot.app).event_list
+        events = main_of(pilot.app).panes.event_list
         assert events.follow
         session.record(e.Warned("first"))
         await settle(pilot)
@@ -370,7 +370,7 @@ async def test_older_events_are_read_from_the_journal_when_a_person_goes_on_upwa
     session.events_after = lambda seq: kept(max(seq, session.run.seq - 60))  # type: ignore[method-assign]
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
-        events = main_of(pilot.app).event_list
+        events = main_of(pilot.app).panes.event_list
         await press(pilot, "4", "g")
         first, top = events.current, events.line_count()
         assert first is not None
@@ -395,7 +395,7 @@ async def test_looking_back_with_the_wheel_lets_the_events_go() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
-        events = main_of(pilot.app).event_list
+        events = main_of(pilot.app).panes.event_list
         await pilot._post_mouse_events([MouseScrollUp], "#events", (5, 3))
         await settle(pilot)
         top = events.scroll_offset.y
@@ -414,7 +414,7 @@ async def test_every_kind_of_event_shows_on_request() -> None:
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "4")
-        events = main_of(pilot.app).event_list
+        events = main_of(pilot.app).panes.event_list
         few = events.matches
         await press(pilot, "a")
         assert events.matches == session.run.seq > few
@@ -431,13 +431,13 @@ async def test_enter_on_an_event_jumps_to_its_agent() -> None:
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "4", "slash", *"tone:bad kind:task_ended", "enter")
-        agent = main_of(pilot.app).event_list.current.agent  # type: ignore[union-attr]
+        agent = main_of(pilot.app).panes.event_list.current.agent  # type: ignore[union-attr]
         await press(pilot, "enter")
         assert pilot.app.view.selected == agent
         main = main_of(pilot.app)
-        assert main.pane is Pane.DETAIL
+        assert main.panes.pane is Pane.DETAIL
         log = main.query_one(LogView)
-        assert main.detail.body is log
+        assert main.panes.detail.body is log
         assert log.current is not None
         assert log.current.kind == "task_ended"
 
@@ -446,7 +446,7 @@ async def test_the_frame_of_the_agents_names_the_way_to_the_selected_one() -> No
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
-        main_of(pilot.app).agents.select(session.agent("root/blocks/lists/w-4").id)
+        main_of(pilot.app).panes.agents.select(session.agent("root/blocks/lists/w-4").id)
         await settle(pilot)
         assert "root › blocks › lists › w-4" in painted(pilot.app)
 
@@ -455,7 +455,7 @@ async def test_a_click_on_a_triangle_folds_its_planner() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
-        tree = main_of(pilot.app).agents
+        tree = main_of(pilot.app).panes.agents
         before = tree.line_count()
         await pilot.click("#agents", offset=(3, 1))
         await settle(pilot)
@@ -702,7 +702,7 @@ async def test_the_first_run_starts_with_one_key() -> None:
         await settle(pilot)
         assert opened == ["build it"]
         assert session.started
-        assert main_of(app).pane is Pane.AGENTS
+        assert main_of(app).panes.pane is Pane.AGENTS
 
 
 async def test_a_run_that_cannot_start_says_why() -> None:
@@ -730,7 +730,7 @@ async def test_five_thousand_agents_paint_only_what_is_visible() -> None:
     session = swarm(5000)
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
-        tree = main_of(pilot.app).agents
+        tree = main_of(pilot.app).panes.agents
         assert tree.line_count() == 5000
         painted_rows: list[int] = []
         line = tree.line
@@ -750,7 +750,7 @@ async def test_an_agent_that_ends_moves_without_taking_the_selection_along() -> 
         assert pilot.app.view.selected == workers[1]
         session.record(e.AgentStateChanged(AgentState.DONE), agent=workers[0])
         await settle(pilot)
-        assert main_of(pilot.app).agents.current == workers[1]
+        assert main_of(pilot.app).panes.agents.current == workers[1]
 
 
 async def test_a_subtree_gets_another_model_rank_and_goal() -> None:
@@ -777,10 +777,10 @@ async def test_a_subtree_gets_another_model_rank_and_goal() -> None:
         await press(pilot, "m", "ctrl+u", *"worker=openai:small", "enter")
         assert session.commands[-1] == SetModel(ModelName("openai:small"), role=Role.WORKER)
         count = len(session.commands)
-        main_of(pilot.app).agents.select(session.agent("root").id)
+        main_of(pilot.app).panes.agents.select(session.agent("root").id)
         await press(pilot, "R")
         assert "the root's goal is the intent" in told(pilot.app)
-        main_of(pilot.app).agents.select(session.agent("root/blocks/w-4").id)
+        main_of(pilot.app).panes.agents.select(session.agent("root/blocks/w-4").id)
         await press(pilot, "number_sign")
         assert "only planners" in told(pilot.app)
         assert len(session.commands) == count
@@ -793,7 +793,7 @@ async def test_copy_takes_what_the_focused_pane_means(monkeypatch: pytest.Monkey
         await settle(pilot)
         await press(pilot, "j", "y")
         assert pilot.app.clipboard == "root/blocks"
-        main_of(pilot.app).agents.select(session.agent("root/blocks/w-4").id)
+        main_of(pilot.app).panes.agents.select(session.agent("root/blocks/w-4").id)
         await press(pilot, "2", "right_square_bracket", "y")
         assert pilot.app.clipboard.startswith("diff --git a/src/mdconv/blocks.py")
         await press(pilot, "3", "y")
@@ -876,7 +876,7 @@ async def test_keys_that_come_at_once_go_to_what_the_first_of_them_opens() -> No
             pilot.app.post_message(Key({" ": "space", ":": "colon"}.get(key, key), character))
         for _ in range(60):
             await settle(pilot)
-        assert main_of(pilot.app).agents.filter_text == "role:worker"
+        assert main_of(pilot.app).panes.agents.filter_text == "role:worker"
         steer = next(command for command in session.commands if isinstance(command, Steer))
         assert steer.text == "go on"
         assert pilot.app.screen is main_of(pilot.app)

@@ -190,13 +190,13 @@ async def test_its_keys_play_step_seek_and_change_speed(lived: Lived) -> None:
         await asyncio.to_thread(until, lambda: session.latest()[1].seq == 1, session)
         await settle(pilot)
         assert "event 1 of" in painted(app)
-        assert main_of(app).agents.line_count() == 0
+        assert main_of(app).panes.agents.line_count() == 0
         await press(pilot, "colon", *"nonsense", "enter")
         await settle(pilot)
         assert "invalid moment" in told(app)
         await press(pilot, "colon", *"end", "enter")
         await asyncio.to_thread(until, lambda: session.latest()[1].seq == lived.last, session)
         await settle(pilot)
-        assert main_of(app).agents.line_count() == len(lived.states[lived.last].agents)
+        assert main_of(app).panes.agents.line_count() == len(lived.states[lived.last].agents)
         await press(pilot, "q")
     assert app.return_value == 0

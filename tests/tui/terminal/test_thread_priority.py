@@ -98,8 +98,8 @@ async def test_a_key_that_is_being_answered_goes_before_the_next_pane_up_to_a_mo
             return next(left, 0) > 1
 
         monkeypatch.setattr(type(app), "handling_key", property(handling_key))
-        monkeypatch.setattr(main.agents, "update", lambda: happened.append("agents"))
-        monkeypatch.setattr(main.handoffs, "update", lambda: happened.append("handoffs"))
+        monkeypatch.setattr(main.panes.agents, "update", lambda: happened.append("agents"))
+        monkeypatch.setattr(main.panes.handoffs, "update", lambda: happened.append("handoffs"))
         session.record(e.WorkersLimited(1, "person"))
         await main.poll()
     waited = min(looks, PATIENCE + 1)

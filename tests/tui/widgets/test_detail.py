@@ -19,8 +19,8 @@ WORKER = "root/blocks/w-4"
 def select(pilot, session: FakeSession, tab: Tab, path: str = WORKER) -> AgentId:  # type: ignore[no-untyped-def]
     main = main_of(pilot.app)
     agent = session.agent(path).id
-    main.agents.select(agent)
-    main.detail.open(tab)
+    main.panes.agents.select(agent)
+    main.panes.detail.open(tab)
     return agent
 
 
@@ -130,7 +130,7 @@ async def test_a_conversation_is_read_back_page_by_page_and_follows_its_end() ->
         session.said[agent] = [said(number, f"word {number}") for number in range(1, 151)]
         select(pilot, session, Tab.MESSAGES)
         await press(pilot, "2")
-        view = main_of(pilot.app).detail.body
+        view = main_of(pilot.app).panes.detail.body
         assert isinstance(view, MessagesView)
         assert [row.id for row in view.items] == list(range(151 - PAGE, 151))
         assert "word 150" in painted(pilot.app)
@@ -188,7 +188,7 @@ async def test_the_log_has_the_agents_own_events_and_goes_on() -> None:
         session.record(e.SubtreePaused(), agent=agent)
         session.record(e.SubtreePaused(), agent=session.agent("root").id)
         await settle(pilot)
-        view = main_of(pilot.app).detail.body
+        view = main_of(pilot.app).panes.detail.body
         assert [line.agent for line in view.items] == [agent] * len(view.items)  # type: ignore[attr-defined]
         assert view.items[-1].text == "paused by a person"  # type: ignore[attr-defined]
 
@@ -202,7 +202,7 @@ async def test_a_diff_that_is_empty_says_why() -> None:
         assert "Planners do not edit files" in painted(pilot.app)
         agent = select(pilot, session, Tab.DIFF, WORKER)
         session.patches[agent] = ""
-        main_of(pilot.app).detail.reload_diff()
+        main_of(pilot.app).panes.detail.reload_diff()
         await settle(pilot)
         assert "No changes in this agent's workspace yet" in painted(pilot.app)
         session.record(e.AgentStateChanged(AgentState.FAILED, reason="x"), agent=agent)
@@ -226,7 +226,7 @@ async def test_a_handoff_leads_to_its_planners_answer_and_the_tasks_that_followe
         for part in ("Planner's reply", "Then tables.", "spawn_tasks 2 tasks", "New tasks: 1", "Tables align"):
             assert part in painted(pilot.app)
         await press(pilot, "t")
-        assert main_of(pilot.app).detail.tab is Tab.TASK
+        assert main_of(pilot.app).panes.detail.tab is Tab.TASK
         await press(pilot, "plus")
         assert "New tasks: 1" in painted(pilot.app)
         await press(pilot, "3", "j", "enter")

@@ -31,10 +31,10 @@ async def shown(pilot, session: FakeSession, patch: str) -> DiffView:  # type: i
     worker = session.agent(WORKER)
     session.patches[worker.id] = patch
     main = main_of(pilot.app)
-    main.agents.select(worker.id)
-    main.detail.open(Tab.DIFF)
+    main.panes.agents.select(worker.id)
+    main.panes.detail.open(Tab.DIFF)
     await press(pilot, "2")
-    view = main.detail.body
+    view = main.panes.detail.body
     assert isinstance(view, DiffView)
     return view
 
@@ -129,7 +129,7 @@ async def test_the_cursor_keeps_its_line_when_the_copy_has_changed() -> None:
         before = view.place
         more = PATCH.replace("diff --git a/src", added_file(30) + "diff --git a/src", 1)
         session.patches[session.agent(WORKER).id] = more
-        main_of(pilot.app).detail.reload_diff()
+        main_of(pilot.app).panes.detail.reload_diff()
         await settle(pilot)
         assert view.line_count() > 40
         assert view.place == before

@@ -17,7 +17,7 @@ STUCK_S = 1.0
 """Seconds after which a key that nobody answers does not hold up the next one."""
 
 
-class KeysInTurn(App[int]):
+class KeyQueueApp(App[int]):
     """An app that takes one key at a time."""
 
     class Answered(Message):
@@ -61,7 +61,7 @@ class KeysInTurn(App[int]):
         if not target.post_message(self.Answered(target, screen, again=True)):
             self.call_later(self._take)
 
-    def on_keys_in_turn_answered(self, event: Answered) -> None:
+    def on_key_queue_app_answered(self, event: Answered) -> None:
         """What the key asked for has begun; a screen that it opened, and a focus that it moved, come first."""
         if event.again and event.target.post_message(self.Answered(event.target, event.on, again=False)):
             return

@@ -1,0 +1,164 @@
+"""Changes what agents work with: models, priorities, worker limits and goals."""
+
+from tui.bridge import (
+    AgentPath,
+    ModelName,
+    Rescope,
+    Role,
+    SetModel,
+    SetPriority,
+    SetWorkers,
+    SwarmError,
+    split_model,
+)
+from tui.input.handlers import handles
+from tui.screens.modal import Ask
+from tui.screens.steering import names_of
+from tui.widgets.actionable import Controller
+
+ANY = "any"
+"""Instead of a number of workers: as many as the whole run has."""
+
+
+class AgentSettings(Controller):
+    """Changes the settings of the selected agent, of its subtree or of the run."""
+
+    @handles("global.fewer")
+    def fewer_workers(self) -> None:
+        self._limit_workers(-1)
+
+    @handles("global.more")
+    def more_workers(self) -> None:
+        self._limit_workers(1)
+
+    def _limit_workers(self, by: int) -> None:
+        run = self.view.run
+        if run is not None:
+            before, limit = run.workers_limit, max(0, run.workers_limit + by)
+            note = f"at most {limit} workers at once"
+            self.host.commands.send_undoable(
+                [SetWorkers(limit)], [SetWorkers(before)], note, f"limit of {limit} workers"
+            )
+
+    @handles("agents.model")
+    def change_model(self) -> None:
+        agent = self.view.agent
+        assert agent is not None
+
+        def change(model: str | None) -> None:
+            if model is None:
+                return
+            role, _, of_role = model.partition("=")
+            try:
+                split_model(ModelName(of_role if role in list(Role) else model))
+            except SwarmError as error:
+                self.host.show_note(f"{error.message}\n{error.hint}", error=True)
+                return
+            if role in list(Role):
+                of_before = self.view.run.models.get(Role(role)) if self.view.run is not None else None
+                self.host.commands.send_undoable(
+                    [SetModel(ModelName(of_role), role=Role(role))],
+                    [SetModel(of_before, role=Role(role))] if of_before else [],
+                    f"every {role}: {of_role} from now on",
+                    f"model of every {role}",
+                )
+                return
+            paths = self.view.targets
+            self.host.commands.send_undoable(
+                [SetModel(ModelName(model), path) for path in paths],
+                [command for path in paths for command in self._models_of(path)],
+                f"{names_of(paths)} and below: {model} from the next call on",
+                f"model of {names_of(paths)}",
+            )
+
+        self.app.push_screen(
+            Ask(
+                f"model of {names_of(self.view.targets)} and below",
+                value=agent.model,
+                placeholder="PROVIDER:NAME, or ROLE=PROVIDER:NAME",
+            ),
+            change,
+        )
+
+    def _models_of(self, path: AgentPath) -> list[SetModel]:
+        """What gives a subtree its present models back: a command wherever the model changes on the way down."""
+        run = self.view.run
+        assert run is not None
+        top = run.paths[path]
+        return [
+            SetModel(agent.model, agent.path)
+            for agent in run.subtree(top)
+            if agent.id == top or agent.parent is None or run.agents[agent.parent].model != agent.model
+        ]
+
+    @handles("agents.priority")
+    def change_priority(self) -> None:
+        agent = self.view.agent
+        assert agent is not None
+
+        def change(text: str | None) -> None:
+            if text is None:
+                return
+            try:
+                priority = int(text)
+            except ValueError:
+                self.host.show_note(f"priority: {text} is not a whole number", error=True)
+                return
+            self.host.commands.send_undoable(
+                [SetPriority(agent.path, priority)],
+                [SetPriority(agent.path, agent.priority)],
+                f"{agent.path}: priority {priority}",
+                f"priority of {agent.path}",
+            )
+
+        title = f"priority of {agent.path}: its queued tasks begin earlier with more"
+        self.app.push_screen(Ask(title, value=str(agent.priority), placeholder="a whole number"), change)
+
+    @handles("agents.workers")
+    def limit_workers_below(self) -> None:
+        run, agent = self.view.run, self.view.agent
+        assert run is not None
+        assert agent is not None
+        before = run.workers_limit if agent.parent is None else run.workers_below.get(agent.id)
+
+        def change(text: str | None) -> None:
+            if text is None:
+                return
+            if text != ANY and not text.isdecimal():
+                self.host.show_note(f"workers: {text} is not a whole number; {ANY} lifts the limit", error=True)
+                return
+            wanted = None if text == ANY else int(text)
+            many = "any number of workers" if wanted is None else f"at most {wanted} workers at once"
+            self.host.commands.send_undoable(
+                [SetWorkers(wanted, agent.path)],
+                [SetWorkers(before, agent.path)],
+                f"{agent.path}: {many}",
+                f"workers below {agent.path}",
+            )
+
+        title = f"workers at once below {agent.path}"
+        value = ANY if before is None else str(before)
+        self.app.push_screen(Ask(title, value=value, placeholder=f"a whole number, or {ANY}"), change)
+
+    @handles("agents.rescope")
+    def rescope(self) -> None:
+        agent = self.view.agent
+        assert agent is not None
+
+        def change(goal: str | None) -> None:
+            if goal is None:
+                return
+
+            def send(scope: str | None) -> None:
+                if scope is not None:
+                    self.host.commands.send_undoable(
+                        [Rescope(agent.path, goal, scope)],
+                        [Rescope(agent.path, agent.goal, agent.scope)] if agent.goal else [],
+                        f"{agent.path} is told its new goal",
+                        f"goal of {agent.path}",
+                    )
+
+            ask = Ask(f"scope of {agent.path}", value=agent.scope or "**", placeholder="globs, such as src/parser/**")
+            self.app.push_screen(ask, send)
+
+        self.app.push_screen(Ask(f"new goal of {agent.path}", value=agent.goal), change)
