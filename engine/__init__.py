@@ -134,7 +134,7 @@ if TYPE_CHECKING:
     from engine.runs.folder import RUN_NAME, RunFolder, repo_id
     from engine.runs.listing import RunListing, find_run, list_runs, newest_unfinished
     from engine.runs.lock import RunLock, is_live
-    from engine.sandbox.levels import SandboxReport
+    from engine.sandbox.guarantees import SandboxReport
     from engine.sandbox.probe import probe
     from engine.state.fold import fold
     from engine.state.snapshot import Snapshot

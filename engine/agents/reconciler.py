@@ -9,7 +9,7 @@ from engine.domain import events as e
 from engine.domain import types as t
 from engine.domain.events import Draft
 from engine.policy.bisection import trace
-from engine.policy.completion import Verdict
+from engine.policy.run_end import Verdict
 from engine.ports.protocols import Checker, WorkspaceLost
 from engine.runtime.host import Host
 from engine.runtime.inbox import message_to

@@ -7,7 +7,7 @@ from engine.domain import events as e
 from engine.domain.events import Event
 from engine.domain.types import TaskKind
 from engine.domain.units import duration_s
-from engine.policy.completion import Verdict
+from engine.policy.run_end import Verdict
 from engine.runtime.recorder import RunRecorder
 
 

@@ -12,7 +12,7 @@ from engine.domain import events as e
 from engine.domain.events import Draft, Event
 from engine.domain.types import ROOT, Agent, AgentId, AgentState, Role, TaskState
 from engine.policy.budget import reached
-from engine.policy.completion import Activity
+from engine.policy.run_end import Activity
 from engine.policy.scheduling import next_task
 from engine.runtime.host import Host
 

@@ -16,8 +16,8 @@ from engine.orchestrator.publisher import Publisher
 from engine.orchestrator.reactions import reactions
 from engine.orchestrator.sampler import Sampler
 from engine.orchestrator.supervisor import Supervisor
-from engine.policy import completion
-from engine.policy.completion import Outcome, Verdict
+from engine.policy import run_end
+from engine.policy.run_end import Outcome, Verdict
 from engine.runtime.host import Host
 from engine.runtime.pauses import ACTIVE
 
@@ -148,15 +148,15 @@ class Swarm:
 
     async def _conclude(self) -> None:
         """End the run if it is done and a last check has passed or failed, or if the budget lets nobody continue."""
-        if completion.is_done(self.snapshot, self.supervisor.activity):
-            if (failed := completion.root_failed(self.snapshot)) is not None:
+        if run_end.is_done(self.snapshot, self.supervisor.activity):
+            if (failed := run_end.root_failed(self.snapshot)) is not None:
                 self.stop(failed)
                 return
             verdict = await self._last_verdict()
-            done = completion.is_done(self.snapshot, self.supervisor.activity)
+            done = run_end.is_done(self.snapshot, self.supervisor.activity)
             if done and verdict not in (None, Verdict.REPAIRING):
-                self.stop(completion.finished(self.snapshot, verdict))
-        spent = completion.out_of_budget(
+                self.stop(run_end.finished(self.snapshot, verdict))
+        spent = run_end.out_of_budget(
             self.snapshot, self.supervisor.activity, self.host.budget.grace, self.host.budget.overrun_s
         )
         if spent is not None:

@@ -6,11 +6,11 @@ from engine.runtime.budget_enforcer import BudgetEnforcer
 from engine.runtime.deadlines import Deadlines
 from engine.runtime.freezer import Freezer
 from engine.runtime.live_text import LiveText
-from engine.runtime.mailboxes import Mailboxes
 from engine.runtime.model_calls import ModelCalls
 from engine.runtime.pauses import Pauses
 from engine.runtime.prompts import Prompts
 from engine.runtime.recorder import RunRecorder
+from engine.runtime.wake_ups import WakeUps
 from engine.state.snapshot import Snapshot
 from engine.tools.toolbox import Toolbox
 
@@ -25,7 +25,7 @@ class Host(RunRecorder):
         self.toolbox = toolbox
         self.trunk, self.workspaces, self.checker = world.trunk, world.workspaces, world.checker
         self.models, self.meters, self.gate, self.governor = world.models, world.meters, world.gate, world.governor
-        self.mailboxes, self.live = Mailboxes(snapshot), LiveText(world.mask)
+        self.mailboxes, self.live = WakeUps(snapshot), LiveText(world.mask)
         self.deadlines = Deadlines(snapshot, world.clock)
         self.budget = BudgetEnforcer(self)
         self.pauses = Pauses(self, self.budget, self.deadlines)

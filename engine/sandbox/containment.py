@@ -6,14 +6,16 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.ports.protocols import WorkspaceLost
-from engine.sandbox.bubblewrap import SHM, TMP, VAR_TMP, WS, Bubblewrap, Mount, Surroundings, argv
+from engine.sandbox.bubblewrap import Bubblewrap, argv
 from engine.sandbox.cgroups import ControlGroups, Descriptors
-from engine.sandbox.levels import Level
+from engine.sandbox.environment import command_env
+from engine.sandbox.guarantees import Level
+from engine.sandbox.mounts import SHM, TMP, VAR_TMP, WS, Mount, Surroundings
 from engine.sandbox.program import interpreter, staged_program
 from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Start
 from engine.sandbox.shared_limits import SharedLimits
-from engine.sandbox.toolchains import ETC, HOME, command_env
+from engine.sandbox.toolchains import ETC, HOME
 
 FILTER = "filter.bpf"
 SPARE_PROCESSES = 8

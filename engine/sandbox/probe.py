@@ -14,10 +14,10 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import SandboxSettings
 from engine.domain.units import duration_s, size_bytes
 from engine.ports.protocols import WorkspaceError, WorkspaceLost
-from engine.sandbox.bubblewrap import Bubblewrap, Mount, Surroundings, find_bubblewrap, prepare_stage
+from engine.sandbox.bubblewrap import Bubblewrap, find_bubblewrap
 from engine.sandbox.cgroups import ControlGroups, Ungoverned
 from engine.sandbox.containment import FILTER, Containment, Limits
-from engine.sandbox.levels import (
+from engine.sandbox.guarantees import (
     AS_ROOT,
     DEVICES_SHARED,
     NETWORK_GRANTED,
@@ -29,6 +29,7 @@ from engine.sandbox.levels import (
     SandboxReport,
     not_guaranteed,
 )
+from engine.sandbox.mounts import Mount, Surroundings, prepare_stage
 from engine.sandbox.program import python
 from engine.sandbox.removal import delete_tree
 from engine.sandbox.seccomp import build_filter

@@ -1,4 +1,7 @@
-"""All tools by name. Adding a module and its description to this folder adds a tool."""
+"""All tools by name. Adding a module and its description to this folder adds a tool.
+
+Which role may call which tools stands in the front matter of its prompt, such as `prompts/root_planner.md`.
+"""
 
 import importlib
 import pkgutil

@@ -21,7 +21,7 @@ from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import Workspace
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
-from engine.sandbox.levels import Level
+from engine.sandbox.guarantees import Level
 from tests.bench.report import Report, ratio
 from tests.git import git
 

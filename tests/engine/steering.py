@@ -8,7 +8,7 @@ from engine.domain.events import Event
 from engine.domain.settings import Settings, SwarmSettings, TaskSettings
 from engine.domain.types import AgentPath, AgentState, ModelName, Role
 from engine.orchestrator.swarm import Swarm
-from engine.policy.completion import Outcome
+from engine.policy.run_end import Outcome
 from engine.state.snapshot import Snapshot
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, tasks, turns, writes

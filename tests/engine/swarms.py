@@ -13,7 +13,7 @@ from engine.domain.resource_use import LoadLimit, Sample
 from engine.domain.settings import Settings
 from engine.domain.types import Intent, ModelName, Role, RunId
 from engine.orchestrator.swarm import Swarm
-from engine.policy.completion import Outcome
+from engine.policy.run_end import Outcome
 from engine.ports.world import World
 from engine.runtime.host import Host
 from engine.runtime.prompts import Prompts

@@ -11,7 +11,7 @@ from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import Output
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
-from engine.sandbox.levels import GUARANTEES, Level
+from engine.sandbox.guarantees import GUARANTEES, Level
 from tests.git import git
 
 MEMORY = "192MiB"

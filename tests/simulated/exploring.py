@@ -24,7 +24,7 @@ from engine.domain.conversation import Request, StopReason, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
 from engine.domain.types import ROOT, AgentId, AgentState, CommitId, ModelName, Role, RunState, Task, TaskId, TaskState
-from engine.policy.completion import Outcome
+from engine.policy.run_end import Outcome
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 from tests import simulated

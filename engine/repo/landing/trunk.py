@@ -25,7 +25,7 @@ from engine.repo.git.sizes import file_sizes
 from engine.repo.landing.group_merge import CONFLICT_MESSAGE, GroupMerge, LandingRequest
 from engine.repo.landing.history import TrunkHistory
 from engine.repo.landing.merge import GitMerger
-from engine.repo.landing.publish import publish
+from engine.repo.landing.user_branches import publish
 from engine.repo.source import SourceRepo
 
 NAME = "trunk.git"

@@ -19,8 +19,8 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.repo.changes.scan import Stamp, stamp
 from engine.repo.workspaces.checkout import overlay_entries
 from engine.repo.workspaces.layers import LayerStack
-from engine.sandbox.bubblewrap import Mount
-from engine.sandbox.levels import CopyMethod
+from engine.sandbox.guarantees import CopyMethod
+from engine.sandbox.mounts import Mount
 from engine.sandbox.removal import delete_tree
 
 FICLONE = 0x40049409

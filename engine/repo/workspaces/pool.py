@@ -20,8 +20,8 @@ from engine.repo.workspaces.layers import LayerStack, LayerStore
 from engine.repo.workspaces.trash import Trash
 from engine.repo.workspaces.warm_builds import build_name_pattern
 from engine.repo.workspaces.workspace import AgentWorkspace
+from engine.sandbox.guarantees import CopyMethod, SandboxReport
 from engine.sandbox.leftovers import kill_recorded
-from engine.sandbox.levels import CopyMethod, SandboxReport
 from engine.sandbox.probe import Choice, choose
 from engine.sandbox.start_slots import StartSlots
 

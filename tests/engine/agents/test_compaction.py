@@ -6,7 +6,7 @@ from engine.agents.conversation_log import DROPPED, Conversation
 from engine.domain.conversation import Request, ToolAnswer, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind
 from engine.domain.types import ModelName, TaskState, Usage
-from engine.policy.completion import Outcome
+from engine.policy.run_end import Outcome
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said
 from tests.engine.swarms import fresh

@@ -13,7 +13,7 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.setting_types import CopyChoice, LevelChoice
 from engine.domain.settings import LimitSettings, Settings
 from engine.domain.units import duration_s, size_bytes
-from engine.sandbox.levels import CopyMethod, Level
+from engine.sandbox.guarantees import CopyMethod, Level
 
 
 class Home:

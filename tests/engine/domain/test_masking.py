@@ -14,7 +14,7 @@ from engine.domain.events import ToolFinished
 from engine.domain.masking import FORMATS, MARK, Mask, looks_like_key, secrets_of
 from engine.domain.types import CallId, HandoffStatus, HandoffText, ModelName, TaskState, ToolCallState
 from engine.orchestrator.swarm import Swarm
-from engine.policy.completion import Outcome
+from engine.policy.run_end import Outcome
 from engine.tools.tool import Answer
 from tests import simulated
 from tests.engine.scripts import done, planner_of, turns, writes

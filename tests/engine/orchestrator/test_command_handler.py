@@ -22,7 +22,7 @@ from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
 from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
 from engine.domain.types import AgentPath, AgentState, HandoffId, ModelName, RunState, TaskState
 from engine.orchestrator.swarm import Swarm
-from engine.policy.completion import Outcome
+from engine.policy.run_end import Outcome
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
 from tests.engine.steering import kind, landing_script, steered

@@ -8,7 +8,7 @@ from engine.domain.errors import ExitStatus
 from engine.domain.settings import Settings, TaskSettings
 from engine.domain.types import AgentPath, AgentState, CommitId, ModelName, Role, RunState, TaskState
 from engine.orchestrator.swarm import Swarm
-from engine.policy.completion import Outcome
+from engine.policy.run_end import Outcome
 from engine.ports.protocols import WorkspaceLost
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, tasks, turns, writes

@@ -12,7 +12,7 @@ from engine.domain.resource_use import AgentUse
 from engine.domain.settings import Settings, SwarmSettings, TaskSettings
 from engine.domain.types import AgentId, AgentState, LandingState, ModelName, Role, RunState, TaskState
 from engine.orchestrator.swarm import Swarm
-from engine.policy.completion import Outcome
+from engine.policy.run_end import Outcome
 from engine.resources.build_gate import BuildGate
 from engine.resources.governor import LoadGovernor
 from tests import simulated

@@ -13,7 +13,7 @@ from engine.domain.lifecycle import IllegalTransition
 from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
 from engine.domain.types import AgentPath, AgentState, LandingState, ModelName, RunState, TaskState, Usage
 from engine.orchestrator.swarm import Swarm
-from engine.policy.completion import Outcome
+from engine.policy.run_end import Outcome
 from engine.runtime.model_calls import OUTAGE_MOST
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, turns, writes

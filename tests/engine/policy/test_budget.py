@@ -13,7 +13,7 @@ from engine.domain.settings import BudgetSettings, LimitSettings, Settings, Swar
 from engine.domain.spending import RUN, Mark, Part, of_task
 from engine.domain.types import AgentPath, AgentState, HandoffStatus, ModelName, Role, RunState, TaskState, Usage
 from engine.orchestrator.swarm import Swarm
-from engine.policy.completion import Outcome
+from engine.policy.run_end import Outcome
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, turns, writes
 from tests.engine.steering import landing_script

@@ -19,7 +19,7 @@ from engine.domain.types import AgentId, CommitId
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.cgroups import ControlGroups, Ungoverned
-from engine.sandbox.levels import Level
+from engine.sandbox.guarantees import Level
 from engine.sandbox.probe import probe
 from tests.git import git
 

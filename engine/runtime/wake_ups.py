@@ -7,7 +7,7 @@ from engine.domain.types import AgentId
 from engine.state.snapshot import Snapshot
 
 
-class Mailboxes:
+class WakeUps:
     """One signal for each waiting agent. The messages themselves are in the snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import SandboxSettings
-from engine.sandbox.levels import GUARANTEES, NETWORK_GRANTED, Level, not_guaranteed
+from engine.sandbox.guarantees import GUARANTEES, NETWORK_GRANTED, Level, not_guaranteed
 from engine.sandbox.probe import probe
 
 SAFETY = Path(__file__).parents[3] / "docs" / "safety.md"

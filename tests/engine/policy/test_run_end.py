@@ -24,7 +24,7 @@ from engine.domain.types import (
     TaskSpec,
     TaskState,
 )
-from engine.policy.completion import GRACE_S, Activity, Verdict, finished, is_done, out_of_budget, root_failed
+from engine.policy.run_end import GRACE_S, Activity, Verdict, finished, is_done, out_of_budget, root_failed
 from engine.state.snapshot import Snapshot
 
 ROOT_ID, TASK_ID = AgentId("a1"), TaskId("t1")

@@ -1,0 +1,139 @@
+"""What a sandbox sees: the overlay at `/ws`, the read-only system, tools, private folders and devices."""
+
+import os
+import stat
+import time
+from functools import lru_cache
+from pathlib import Path
+
+from msgspec import Struct
+
+from engine.sandbox.program import stage_program, staged_program
+from engine.sandbox.toolchains import ETC, HOME, SYSTEM_FOLDERS, Tools, proc_entries
+
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+WS = "/ws"
+SHM, TMP, VAR_TMP = "/dev/shm", "/tmp", "/var/tmp"  # noqa: S108 - inside the sandbox, private
+PROGRAM = "/run/swarm"
+ID = "1000"
+LOOK_S = 60.0
+"""Seconds for which the list of the system's folders is cached."""
+
+
+class Mount(Struct, frozen=True):
+    """What is mounted at `/ws`: an overlay of `layers` (lowest first) with `upper` and `work`, or the folder `bind`."""
+
+    layers: tuple[str, ...] = ()
+    upper: str = ""
+    work: str = ""
+    bind: str = ""
+
+
+class Surroundings(Struct, frozen=True):
+    """What all sandboxes of one run share. `stage` is an engine-owned folder that `prepare_stage` has filled.
+
+    `tmp_bytes` is the size of `/tmp`. It lies in memory, as do the other private folders with a quarter of it each.
+    """
+
+    stage: Path
+    tools: Tools
+    objects: tuple[str, ...]
+    network: bool
+    tmp_bytes: int
+    private_devices: bool
+
+
+def prepare_stage(stage: Path) -> bool:
+    """Write the `/etc` that sandboxes see, the program that runs in them, and device files.
+
+    Returns whether the devices could be created. Without them, agents of an engine that runs as root could change the
+    modes of the machine's devices.
+    """
+    stage.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "passwd": f"root:x:0:0:root:/root:/bin/sh\nagent:x:{ID}:{ID}:agent:{HOME}:/bin/sh\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+        "group": f"root:x:0:\nagent:x:{ID}:\nnogroup:x:65534:\n",
+        "hosts": "127.0.0.1 localhost swarm\n::1 localhost\n",
+        "hostname": "swarm\n",
+    }
+    for name, text in texts.items():
+        (stage / name).write_text(text)
+    stage_program(stage)
+    (stage / "empty").mkdir(exist_ok=True)
+    (stage / "nothing").touch()
+    if os.geteuid() != 0:
+        return True
+    devices = stage / "dev"
+    devices.mkdir(exist_ok=True)
+    try:
+        for name, (major, minor) in DEVICES.items():
+            node = devices / name
+            if not node.exists():
+                os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(major, minor))
+                node.chmod(0o666)
+            if name != "tty":
+                os.close(os.open(node, os.O_RDONLY))  # some filesystems do not allow devices
+    except OSError:
+        return False
+    return True
+
+
+def mount_args(around: Surroundings, mount: Mount) -> list[str]:
+    """Bubblewrap's arguments for everything that a sandbox over `mount` sees."""
+    args: list[str] = []
+    minute = int(time.monotonic() / LOOK_S)
+    args += _system(around.stage, around.network, minute)
+    args += ["--proc", "/proc"]
+    for entry in _proc(minute):
+        args += ["--ro-bind-try", entry, entry]
+    args += ["--dev", "/dev"]
+    if os.geteuid() == 0 and around.private_devices:
+        for name in DEVICES:
+            args += ["--dev-bind", str(around.stage / "dev" / name), f"/dev/{name}"]
+    size, rest = str(around.tmp_bytes), str(around.tmp_bytes // 4)
+    args += ["--perms", "1777", "--size", rest, "--tmpfs", SHM, "--remount-ro", "/dev"]
+    args += ["--perms", "1777", "--size", size, "--tmpfs", TMP]
+    args += ["--size", rest, "--tmpfs", HOME, "--dir", VAR_TMP, "--size", rest, "--tmpfs", VAR_TMP]
+    for folder in (*around.tools.folders, *around.objects):
+        args += ["--ro-bind-try", folder, folder]
+    for source, target in around.tools.homes:
+        args += ["--ro-bind-try", source, target]
+    for secret, place in around.tools.hidden():
+        hide = "empty" if os.path.isdir(secret) else "nothing"
+        args += ["--ro-bind", str(around.stage / hide), place]
+    args += ["--ro-bind", str(staged_program(around.stage)), PROGRAM]
+    if mount.bind:
+        args += ["--bind", mount.bind, WS]
+    else:
+        for layer in mount.layers:
+            args += ["--overlay-src", layer]
+        args += ["--overlay", mount.upper, mount.work, WS]
+    return args
+
+
+@lru_cache(maxsize=1)
+def _proc(minute: int) -> tuple[str, ...]:
+    return tuple(proc_entries())
+
+
+@lru_cache(maxsize=4)
+def _system(stage: Path, network: bool, minute: int) -> tuple[str, ...]:
+    args = ["--ro-bind", "/usr", "/usr"]
+    for name in SYSTEM_FOLDERS:
+        path = f"/{name}"
+        if os.path.islink(path):
+            args += ["--symlink", os.readlink(path), path]
+        elif os.path.isdir(path):
+            args += ["--ro-bind", path, path]
+    for name in ETC:
+        path = f"/etc/{name}"
+        if os.path.islink(path) and name in ("localtime", "os-release"):
+            args += ["--symlink", os.readlink(path), path]
+        elif os.path.exists(path):
+            args += ["--ro-bind-try", path, path]
+    for name in ("passwd", "group", "hosts", "hostname"):
+        args += ["--ro-bind", str(stage / name), f"/etc/{name}"]
+    if network and os.path.exists("/etc/resolv.conf"):
+        args += ["--ro-bind", os.path.realpath("/etc/resolv.conf"), "/etc/resolv.conf"]
+    return tuple(args)
