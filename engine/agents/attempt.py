@@ -95,30 +95,28 @@ class Attempt:
 
     # --- hand off --------------------------------------------------------------------------------------------
 
-    async def _hand_off(self, text: t.HandoffText) -> Answer:
-        assert self.context is not None
+    async def _hand_off(self, context: AgentToolContext, text: t.HandoffText) -> Answer:
         if unread := self.host.snapshot.inboxes.get(self.agent):
             return refused(f"not yet: read the messages that follow first (unread: {len(unread)})")
         if text.status is t.HandoffStatus.FAILED:
             return Answer("accepted", drafts=outcomes.failed(self.host, self.task, text), ends=True)
-        if marked := await landing.still_marked(self.context.opened, self._conflicting):
+        if marked := await landing.still_marked(context.opened, self._conflicting):
             self._failed_resolutions += 1
-            return await self._conflict_again(text, self.host.prompts["markers"].render(paths=bullets(marked)))
-        result = await landing.land(self.host, self.task, self.context, text)
+            return await self._conflict_again(context, text, self.host.prompts["markers"].render(paths=bullets(marked)))
+        result = await landing.land(self.host, self.task, context, text)
         if result.state is t.LandingState.REFUSED:
             return refused(f"refused: {result.reason}; call submit_handoff again")
         if result.state is not t.LandingState.CONFLICTED:
             return self._deliver(text, result)
         self._failed_resolutions += bool(self._conflicting)
         self._conflicting = result.conflicts
-        return await self._conflict_again(text, landing.conflict(self.host, result))
+        return await self._conflict_again(context, text, landing.conflict(self.host, result))
 
-    async def _conflict_again(self, text: t.HandoffText, message: str) -> Answer:
+    async def _conflict_again(self, context: AgentToolContext, text: t.HandoffText, message: str) -> Answer:
         """Give the conflict back to the agent with a message, or after OWN_RESOLUTIONS to a resolver."""
-        assert self.context is not None
         if self._failed_resolutions < OWN_RESOLUTIONS:
             return refused(message)
-        if await resolve(self.host, self.task, await self.context.workspace(), self._conflicting, text):
+        if await resolve(self.host, self.task, await context.workspace(), self._conflicting, text):
             return Answer("landed: resolved", ends=True)
         lost = engine_text(
             "Nothing was landed: the change conflicts with newer work on trunk, "

@@ -100,7 +100,7 @@ class Planner:
         notes = await repository_notes(self.host, await self.host.trunk.tip())
         return pinned(snapshot, me, self._opening(notes), ended(snapshot, me))
 
-    async def _hand_off(self, text: HandoffText) -> Answer:
+    async def _hand_off(self, context: AgentToolContext, text: HandoffText) -> Answer:
         snapshot, me = self.host.snapshot, self.agent_id
         tasks, planners = snapshot.open_tasks(me), snapshot.open_subplanners(me)
         messages = snapshot.inboxes.get(me, ())

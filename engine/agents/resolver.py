@@ -1,5 +1,7 @@
 """The resolver: a fresh agent that resolves a conflict after the change's own worker has failed to."""
 
+from dataclasses import dataclass
+
 from engine.agents import landing, outcomes
 from engine.agents.markdown import bullets
 from engine.agents.openings import conflict_opening
@@ -17,35 +19,33 @@ TRIES = 4
 """Times that the resolver may offer a resolution."""
 
 
+@dataclass
 class Resolution:
     """One resolver's work on one task's conflict. `landed`: whether its resolution has landed."""
 
-    def __init__(self, host: Host, task: TaskId, text: HandoffText) -> None:
-        self.host = host
-        self.task = task
-        self.text = text
-        self.landed = False
-        self.context: AgentToolContext | None = None
-        self.marked: tuple[str, ...] = ()
-        self._tries = 0
+    host: Host
+    task: TaskId
+    text: HandoffText
+    marked: tuple[str, ...]
+    landed: bool = False
+    tries: int = 0
 
-    async def hand_off(self, text: HandoffText) -> Answer:
-        assert self.context is not None
-        ended = Draft(e.AgentStateChanged(AgentState.DONE), self.context.agent.id, self.task)
+    async def hand_off(self, context: AgentToolContext, text: HandoffText) -> Answer:
+        ended = Draft(e.AgentStateChanged(AgentState.DONE), context.agent.id, self.task)
         if text.status is HandoffStatus.FAILED:
             return Answer("accepted", drafts=(ended,), ends=True)
-        if marked := await landing.still_marked(self.context.opened, self.marked):
+        if marked := await landing.still_marked(context.opened, self.marked):
             return refused(self.host.prompts["markers"].render(paths=bullets(marked)))
         task = self.host.snapshot.tasks[self.task]
-        result = await landing.land(self.host, task, self.context, self.text)
+        result = await landing.land(self.host, task, context, self.text)
         if result.state in (LandingState.MERGED, LandingState.EMPTY):
             # The worker's handoff is recorded with it: nothing may come between a landing and its record.
             self.landed = True
             return Answer(
                 "landed: resolved", drafts=(*outcomes.landed(self.host, task, self.text, result), ended), ends=True
             )
-        self._tries += 1
-        if self._tries >= TRIES:
+        self.tries += 1
+        if self.tries >= TRIES:
             return Answer("not landed", error=True, drafts=(ended,), ends=True)
         self.marked = result.conflicts
         return refused(landing.conflict(self.host, result))
@@ -60,9 +60,8 @@ async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str
     merged = await workspace.commit(task.spec.title)
     agent = spawned(host, task, Role.RESOLVER)
     host.record(Draft(e.AgentSpawned(agent), agent.id, task.id))
-    resolution = Resolution(host, task.id, text)
-    context = resolution.context = AgentToolContext(host, agent.id, base, resolution.hand_off)
-    resolution.marked = paths
+    resolution = Resolution(host, task.id, text, paths)
+    context = AgentToolContext(host, agent.id, base, resolution.hand_off)
     try:
         await (await context.workspace()).advance(merged, base)
         opening = conflict_opening(task, paths, await repository_notes(host, base))

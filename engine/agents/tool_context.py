@@ -13,7 +13,7 @@ from engine.runtime.host import Host
 from engine.runtime.inbox import message_to
 from engine.tools.tool import Answer
 
-HandOff = Callable[[HandoffText], Awaitable[Answer]]
+HandOff = Callable[["AgentToolContext", HandoffText], Awaitable[Answer]]
 
 
 class AgentToolContext:
@@ -23,7 +23,8 @@ class AgentToolContext:
         self._host = host
         self._id = agent
         self._hand_off = hand_off
-        self._workspace: Workspace | None = None
+        self.opened: Workspace | None = None
+        """The workspace, if it has been used."""
         self._opening = asyncio.Lock()
         self._spoiled: frozenset[str] = frozenset()
         self.commit = commit
@@ -36,16 +37,11 @@ class AgentToolContext:
     def agent(self) -> Agent:
         return self.snapshot.agents[self._id]
 
-    @property
-    def opened(self) -> Workspace | None:
-        """The workspace, if it has been used."""
-        return self._workspace
-
     async def workspace(self) -> Workspace:
         async with self._opening:
-            if self._workspace is None:
-                self._workspace = await self._host.workspaces.open(self._id, self.commit)
-            return self._workspace
+            if self.opened is None:
+                self.opened = await self._host.workspaces.open(self._id, self.commit)
+            return self.opened
 
     async def command(self, command: str, timeout_s: float) -> tuple[Output, float]:
         limit = duration_s(self.settings.sandbox.command_timeout)
@@ -95,14 +91,14 @@ class AgentToolContext:
         return cancelled(self._host, child, reason, self.agent.intent)
 
     async def spoiled(self) -> tuple[str, ...]:
-        if self.agent.role is not Role.PLANNER or self._workspace is None:
+        if self.agent.role is not Role.PLANNER or self.opened is None:
             return ()
-        now = frozenset(await self._workspace.changed())
+        now = frozenset(await self.opened.changed())
         new, self._spoiled = now - self._spoiled, now
         return tuple(sorted(new))
 
     async def hand_off(self, text: HandoffText) -> Answer:
-        return await self._hand_off(self._host.mask.value(text))
+        return await self._hand_off(self, self._host.mask.value(text))
 
     async def follow(self, commit: CommitId) -> None:
         """Continue from a newer commit, in a new workspace; changes in the old one are lost."""
@@ -112,6 +108,6 @@ class AgentToolContext:
 
     async def close(self) -> None:
         """Close the workspace, if there is one."""
-        if self._workspace is not None:
-            await self._workspace.close()
-            self._workspace, self._spoiled = None, frozenset()
+        if self.opened is not None:
+            await self.opened.close()
+            self.opened, self._spoiled = None, frozenset()

@@ -7,7 +7,6 @@ from engine.domain.events import Draft
 from engine.domain.types import Agent, AgentId, InboxMessage
 from engine.domain.utf8 import clean
 from engine.runtime.host import Host
-from engine.runtime.inbox import joined
 from engine.runtime.prompts import Prompt
 
 
@@ -37,7 +36,7 @@ class Transcript:
 
     def given(self, inbox: tuple[InboxMessage, ...]) -> str | None:
         """What the agent is told with its next turn, besides tool answers: opening, messages and reminders."""
-        parts = [self.conversation.opening or "", joined(inbox), *self._reminders]
+        parts = [self.conversation.opening or "", *(message.text for message in inbox), *self._reminders]
         return self.host.mask.text(clean("\n\n".join(part for part in parts if part))) or None
 
     def request(self, given: str | None, max_output: int) -> Request:

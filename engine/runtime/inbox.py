@@ -1,6 +1,6 @@
 """Messages to agents: how they get into an inbox, and how much of an inbox an agent reads at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -46,7 +46,3 @@ def shortened(text: str, characters: int) -> str:
         f"\n\n({len(text) - characters} characters were left out here because they do not fit into your context)\n\n"
     )
     return text[: characters - tail] + left_out + text[len(text) - tail :]
-
-
-def joined(messages: Iterable[InboxMessage]) -> str:
-    return "\n\n".join(message.text for message in messages)
