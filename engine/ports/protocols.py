@@ -4,13 +4,14 @@ Neither this module nor the logic touches a clock, a source of randomness, a pro
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msgspec import Struct
 
 from engine.domain.conversation import Request, Turn
 from engine.domain.events import Event
-from engine.domain.resource_use import AgentUse, Sample
+from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.types import AgentId, Check, CommitId, LandingState, Micros, ModelName, TaskId, Usage
 from engine.state.snapshot import Snapshot
 
@@ -329,4 +330,35 @@ class Meters(Protocol):
 
     def uses(self) -> dict[AgentId, AgentUse]:
         """What each agent's commands used at the last sample. Agents that used nothing are left out."""
+        ...
+
+
+class Gate(Protocol):
+    """The build gate: limits how many builds run at once."""
+
+    def pass_for(
+        self, command: str, subtree: str, agent: str = ..., on_wait: Callable[[int], None] = ...
+    ) -> AbstractAsyncContextManager[float]:
+        """Hold a slot while the command runs, if it is a build. Yields the seconds waited for the slot.
+
+        `subtree`: the planner whose share of the slots this counts against. `on_wait` is called with the number of
+        others that wait, if no slot is free at once.
+        """
+        ...
+
+    def step_aside(self, command: str) -> Callable[[], None]:
+        """Free the slot of a suspended build. Call what is returned to take the slot back."""
+        ...
+
+
+class Governor(Protocol):
+    """Limits how many workers start while the machine is overloaded. It never stops one that runs."""
+
+    @property
+    def limit(self) -> int:
+        """How many workers the machine can carry now."""
+        ...
+
+    def consider(self, sample: Sample) -> LoadLimit | None:
+        """Take a new sample into account. Returns the new limit if it has changed, else None."""
         ...

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 from engine.domain.masking import Mask
-from engine.ports.machine import Gate, Governor
-from engine.ports.protocols import Checker, Clock, Ids, Journal, Meters, Models, Trunk, Workspaces
+from engine.ports.protocols import Checker, Clock, Gate, Governor, Ids, Journal, Meters, Models, Trunk, Workspaces
 
 
 @dataclass(frozen=True)

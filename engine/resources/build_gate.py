@@ -49,7 +49,7 @@ class _Build:
 
 
 class BuildGate:
-    """Implements ports.machine.Gate.
+    """Implements protocols.Gate.
 
     Commands that match none of `patterns` pass at once. At most `slots` of the others run; a free slot goes to the
     subtree with the fewest running builds, then to the one served longest ago, and there to the oldest command.

@@ -113,7 +113,7 @@ class Slots(Protocol):
 
 
 class LoadGovernor:
-    """Implements ports.machine.Governor; keeps the state between samples and sets the gate's slots.
+    """Implements protocols.Governor; keeps the state between samples and sets the gate's slots.
 
     `at_work` returns the number of running workers, `met` the limits on all commands together that were reached since
     its last call. No limit exceeds `max_agents`, and the gate never gets more slots than it began with.

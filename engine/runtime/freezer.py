@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import AgentId, AgentState
-from engine.ports.machine import Gate
-from engine.ports.protocols import Workspace, WorkspaceLost
+from engine.ports.protocols import Gate, Workspace, WorkspaceLost
 from engine.runtime.deadlines import Deadlines
 from engine.runtime.recorder import RunRecorder
 
