@@ -115,15 +115,10 @@ class Planner:
             finding = found(snapshot, me, Pathology.CLAIMS_COMPLETION, "hands off `done` while the check fails")
             if not finding.limited:
                 return Answer(CHECK_FAILS, error=True, drafts=(finding.draft,))
-            seen, text = (
-                (finding.draft,),
-                replace(text, status=HandoffStatus.PARTIAL, concerns=_with_red_check(text.concerns)),
-            )
-        return Answer(
-            "accepted",
-            drafts=(*seen, *slice_delivered(self.host, self.agent, text), self._ended(AgentState.DONE)),
-            ends=True,
-        )
+            seen = (finding.draft,)
+            text = replace(text, status=HandoffStatus.PARTIAL, concerns=_with_red_check(text.concerns))
+        done = Draft(e.AgentStateChanged(AgentState.DONE), me)
+        return Answer("accepted", drafts=(*seen, *slice_delivered(self.host, self.agent, text), done), ends=True)
 
     def _stays_with_red_check(self) -> bool:
         """Whether the check fails on the newest trunk and the reconciler makes no further fixups."""
@@ -132,16 +127,13 @@ class Planner:
         known = check is not None and not check.passed and check.commit == snapshot.trunk
         return known and (snapshot.given_up or snapshot.green is None)
 
-    def _ended(self, state: AgentState, reason: str = "") -> Draft:
-        return Draft(e.AgentStateChanged(state, reason=reason), self.agent_id)
-
     def _fail(self, reason: str) -> None:
         """Give up: cancel everything below and hand off to the planner above."""
         text = HandoffText(HandoffStatus.FAILED, f"The planner of this slice could not continue: {reason}")
         self.host.record(
             *cancellation.everything_below(self.host, self.agent_id, "its planner failed"),
             *slice_delivered(self.host, self.agent, text, by_engine=True),
-            self._ended(AgentState.FAILED, reason),
+            Draft(e.AgentStateChanged(AgentState.FAILED, reason=reason), self.agent_id),
         )
 
 

@@ -10,7 +10,7 @@ from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
 from engine.domain.events import Draft
-from engine.domain.types import AgentState, CommitId, HandoffStatus, HandoffText, LandingState, Role, Task, TaskId
+from engine.domain.types import AgentState, HandoffStatus, HandoffText, LandingState, Role, Task, TaskId
 from engine.ports.protocols import Workspace, WorkspaceError, WorkspaceLost
 from engine.runtime.host import Host
 from engine.tools.tool import Answer, refused
@@ -56,7 +56,7 @@ async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str
 
     The resolver starts from what the workspace holds: the newest trunk, with both sides in `paths`.
     """
-    base: CommitId = workspace.base
+    base = workspace.base
     merged = await workspace.commit(task.spec.title)
     agent = spawned(host, task, Role.RESOLVER)
     host.record(Draft(e.AgentSpawned(agent), agent.id, task.id))

@@ -7,13 +7,13 @@ from functools import partial
 from engine.agents.attempt import Attempt, MachineTrouble
 from engine.agents.conversation_log import Conversation
 from engine.agents.planner import Planner
-from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
 from engine.domain.types import ROOT, Agent, AgentId, AgentState, Role, TaskState
 from engine.policy.budget import reached
 from engine.policy.run_end import Activity
 from engine.policy.scheduling import next_task
+from engine.ports.protocols import Workspace
 from engine.runtime.host import Host
 
 Work = Callable[[], Coroutine[None, None, None]]
@@ -32,17 +32,13 @@ class Supervisor:
         self.closing = False
         self._fail = fail
         self._look_again = look_again
-        self._running: dict[AgentId, asyncio.Task[None]] = {}
+        self.running: dict[AgentId, asyncio.Task[None]] = {}
         self._attempts: dict[AgentId, Attempt] = {}
         self._queued = {id for id, task in snapshot.tasks.items() if task.state is TaskState.QUEUED}
         self._trouble = MachineTrouble()
         self._new_planners = [agent.id for agent in snapshot.agents.values() if agent.role is Role.PLANNER]
 
     # --- what the swarm asks ---------------------------------------------------------------------------------
-
-    @property
-    def running(self) -> dict[AgentId, asyncio.Task[None]]:
-        return self._running
 
     @property
     def activity(self) -> Activity:
@@ -53,10 +49,10 @@ class Supervisor:
         """When the next backoff of a queued task ends; None if there is none."""
         return min((t for id in self._queued if (t := self.snapshot.tasks[id].not_before) > now), default=None)
 
-    def context(self, agent: AgentId) -> AgentToolContext | None:
-        """The tool context of an agent that attempts a task now."""
+    def workspace(self, agent: AgentId) -> Workspace | None:
+        """The workspace of an agent that attempts a task now, if it has used one."""
         attempt = self._attempts.get(agent)
-        return attempt.context if attempt is not None else None
+        return attempt.context.opened if attempt is not None and attempt.context is not None else None
 
     # --- reactions to events ---------------------------------------------------------------------------------
 
@@ -101,7 +97,7 @@ class Supervisor:
         self._admit()
 
     def _cancel(self, agent: AgentId | None) -> None:
-        if agent is not None and (task := self._running.get(agent)) is not None:
+        if agent is not None and (task := self.running.get(agent)) is not None:
             task.cancel()
 
     def _start_planners(self) -> None:
@@ -141,7 +137,8 @@ class Supervisor:
         while len(self._attempts) < min(self.snapshot.workers_limit, self.host.governor.limit):
             working = [attempt.task_id for attempt in self._attempts.values()]
             task = next_task(self.snapshot, self._queued, working, self.host.clock.now())
-            if task is None or self._alive() >= self.host.settings.swarm.max_agents:
+            alive = sum(not self.snapshot.agents[id].ended for id in self.running)  # a planner that is done is not
+            if task is None or alive >= self.host.settings.swarm.max_agents:
                 return
             attempt = Attempt.begin(self.host, task, self._trouble)
             self._attempts[attempt.agent] = attempt
@@ -152,17 +149,13 @@ class Supervisor:
         if cancelled and not self.closing:
             attempt.settle_cancelled()
 
-    def _alive(self) -> int:
-        """The number of running agents that have not ended; a planner that is done does not count."""
-        return sum(not self.snapshot.agents[id].ended for id in self._running)
-
     def _start(self, agent: AgentId, work: Work, ended: Callable[[bool], None]) -> None:
         """Run an agent's work as a task. `ended` is called with whether it was cancelled, even if it never began."""
         task = asyncio.create_task(self.guarded(work), name=str(self.snapshot.agents[agent].path))
-        self._running[agent] = task
+        self.running[agent] = task
 
         def on_end(task: asyncio.Task[None]) -> None:
-            self._running.pop(agent, None)
+            self.running.pop(agent, None)
             ended(task.cancelled())
             self._look_again()
 

@@ -78,9 +78,8 @@ class Swarm:
 
     async def diff(self, agent: AgentId) -> str:
         """The agent's change as it is now, or as it has landed; empty if there is none."""
-        context = self.supervisor.context(agent)
-        if context is not None and context.opened is not None:
-            return self.host.mask.text(await context.opened.diff())
+        if (workspace := self.supervisor.workspace(agent)) is not None:
+            return self.host.mask.text(await workspace.diff())
         task_id = self.snapshot.agents[agent].task
         commit = self.snapshot.tasks[task_id].commit if task_id else None
         return self.host.mask.text(await self.host.trunk.diff(CommitId(f"{commit}^"), commit)) if commit else ""
