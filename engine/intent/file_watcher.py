@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,22 +28,15 @@ class FileState(NamedTuple):
     problem: str = ""
 
 
+@dataclass(frozen=True)
 class IntentFileWatcher:
     """`running` returns the newest version, `submit` adds one, `warn` reports why a file was not used."""
 
-    def __init__(
-        self,
-        file: Path,
-        clock: Clock,
-        running: Callable[[], Intent | None],
-        submit: Callable[[SubmitIntent], Awaitable[None]],
-        warn: Callable[[str], None],
-    ) -> None:
-        self._file = file
-        self._clock = clock
-        self._running = running
-        self._submit = submit
-        self._warn = warn
+    file: Path
+    clock: Clock
+    running: Callable[[], Intent | None]
+    submit: Callable[[SubmitIntent], Awaitable[None]]
+    warn: Callable[[str], None]
 
     async def run(self) -> None:
         """Run until cancelled. An edit from before the process started counts, too, if it is newer than the intent."""
@@ -50,26 +44,26 @@ class IntentFileWatcher:
         while True:
             now = await asyncio.to_thread(self._look)
             if now == before and now.problem not in ("", told):
-                self._warn(f"{self._file.name} {now.problem}: the intent is unchanged")
+                self.warn(f"{self.file.name} {now.problem}: the intent is unchanged")
             elif now == before and not now.problem and self._is_new(now):
                 try:
-                    await self._submit(SubmitIntent(now.text, author=f"file {self._file.name}"))
+                    await self.submit(SubmitIntent(now.text, author=f"file {self.file.name}"))
                 except SwarmError as error:
-                    self._warn(f"{self._file.name} was not used: {error.message}")
+                    self.warn(f"{self.file.name} was not used: {error.message}")
             told = now.problem if now == before else told
             before = now
-            await self._clock.sleep(LOOK_S)
+            await self.clock.sleep(LOOK_S)
 
     def _is_new(self, now: FileState) -> bool:
-        intent = self._running()
+        intent = self.running()
         return intent is not None and now.written > intent.at and now.text.strip() != intent.text.strip()
 
     def _look(self) -> FileState:
         """Read the file. Follows no link, not even in its path, because a repository's settings may name the file."""
-        if os.path.realpath(self._file.parent) != str(self._file.parent):
+        if os.path.realpath(self.file.parent) != str(self.file.parent):
             return FileState(problem="is a link or cannot be read")
         try:
-            fd = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(self.file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return FileState(problem="does not exist")
         except OSError:

@@ -1,6 +1,7 @@
 """Samples the machine and the agents at intervals, for the record and for the governor."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from engine.domain import events as e
 from engine.domain.events import Draft
@@ -14,25 +15,25 @@ AGENTS_PER_S = 4.0
 """The most agents recorded per second, on average, so that the journal of a long run stays small."""
 
 
+@dataclass(frozen=True)
 class Sampler:
     """Records resource samples and the governor's limits. `look_again` is called after each sample."""
 
-    def __init__(self, host: Host, look_again: Callable[[], None]) -> None:
-        self._host = host
-        self._look_again = look_again
+    host: Host
+    look_again: Callable[[], None]
 
     async def run(self) -> None:
         """Sample until cancelled."""
         due = 0.0
         while True:
-            sample = await self._host.meters.sample()
+            sample = await self.host.meters.sample()
             drafts = [Draft(e.Sampled(sample))]
-            uses, now = self._host.meters.uses(), self._host.clock.monotonic()
-            if now >= due and (uses or self._host.snapshot.uses):
+            uses, now = self.host.meters.uses(), self.host.clock.monotonic()
+            if now >= due and (uses or self.host.snapshot.uses):
                 drafts.append(Draft(e.AgentsSampled(uses)))
                 due = now + max(AGENTS_SAMPLED_S, len(uses) / AGENTS_PER_S)
-            self._host.record(*drafts)
-            if (change := self._host.governor.consider(sample)) is not None:
-                self._host.record(Draft(e.LoadLimited(change)))
-            self._look_again()
-            await self._host.clock.sleep(SAMPLE_S)
+            self.host.record(*drafts)
+            if (change := self.host.governor.consider(sample)) is not None:
+                self.host.record(Draft(e.LoadLimited(change)))
+            self.look_again()
+            await self.host.clock.sleep(SAMPLE_S)
