@@ -115,7 +115,7 @@ if TYPE_CHECKING:
     from engine.intent.text import without_comments
     from engine.journal.archive import archive
     from engine.journal.queries import JournalReader
-    from engine.journal.rows import EventPage, Followed, MessageRow, SampleRow, ToolCallRow
+    from engine.journal.rows import Followed, MessageRow, ToolCallRow
     from engine.journal.seek import seq_of
     from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
     from engine.models.rehearsal.playbook import SampleProject, list_samples, sample_folder

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -19,7 +19,6 @@ from engine.journal.blobs import BlobMissing, references, unpack
 from engine.journal.body_codec import decode_body, decode_outline
 from engine.journal.checkpoints import Chunks, decode_parts, made_by
 from engine.journal.connection import LOOK, cannot_read, damaged, open_for_reading
-from engine.journal.rows import EventPage
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 
@@ -29,8 +28,6 @@ MOST = 5_000
 """The most rows that one query returns."""
 MANY_BLOBS = 100
 """From this many blobs on, two threads unpack them."""
-SEARCH = 500
-"""The most events that one page of a search reads where no index helps."""
 
 # The fold needs only small fields of these kinds, which have the largest bodies: their blobs are not read.
 _OUTLINE = frozenset({"turn_taken", "tool_finished", "context_compacted"})
@@ -84,45 +81,14 @@ class EventReader:
         return int((await self._query("SELECT coalesce(max(seq), 0) FROM events"))[0][0])
 
     async def events(
-        self,
-        *,
-        before: int | None = None,
-        after: int | None = None,
-        kinds: Iterable[str] = (),
-        agent: AgentId | None = None,
-        text: str = "",
-        limit: int = 200,
-    ) -> EventPage:
-        """Events that match, newest first; with `after`, oldest first from there.
-
-        `text` is searched, ignoring the case of ASCII letters, in the body's JSON without its blobs.
-        """
-        last = await self.last_seq()
-        forward = after is not None
-        wide = last if agent is not None and not text else SEARCH
-        if after is not None:
-            low, high = after + 1, min(last, after + wide)
-        else:
-            high = last if before is None else min(last, before - 1)
-            low = max(1, high - wide + 1)
-        if low > high:
-            return EventPage((), high if forward else low, more=False)
-        wanted = list(kinds)
-        conditions: list[tuple[str, object]] = [("seq >= ?", low), ("seq <= ?", high)]
-        if wanted:
-            conditions.append(("kind IN (SELECT value FROM json_each(?))", json.encode(wanted).decode()))
-        if agent is not None:
-            conditions.append(("agent = ?", agent))
-        if text:
-            conditions.append(("body LIKE ? ESCAPE '\\'", _pattern(text)))
-        where = " AND ".join(condition for condition, _ in conditions)
-        limit = min(limit, MOST)
-        rows = await self._query(
-            f"{_EVENTS} WHERE {where} ORDER BY seq {'ASC' if forward else 'DESC'} LIMIT ?",
-            [*(value for _, value in conditions), limit],
-        )
-        searched = rows[-1][0] if len(rows) == limit else (high if forward else low)
-        return EventPage(tuple(await self._decode(rows)), searched, searched < last if forward else searched > 1)
+        self, *, before: int | None = None, after: int | None = None, agent: AgentId | None = None, limit: int = 200
+    ) -> list[Event]:
+        """Events of one agent or of all: the newest below `before`, newest first; with `after`, the next, in order."""
+        edge, order = ("seq < ?", "DESC") if after is None else ("seq > ?", "ASC")
+        start = after if after is not None else before if before is not None else 2**62
+        whose, parameters = ("", [start]) if agent is None else ("agent = ? AND ", [agent, start])
+        sql = f"{_EVENTS} WHERE {whose}{edge} ORDER BY seq {order} LIMIT ?"
+        return await self._decode(await self._query(sql, [*parameters, min(limit, MOST)]))
 
     async def stream(self, after: int = 0, until: int | None = None) -> AsyncIterator[Event]:
         """All events after `after`, up to `until` if given, in order, with whole bodies."""
@@ -130,17 +96,12 @@ class EventReader:
             for event in await self._decode(rows):
                 yield event
 
-    async def agent_events(self, agent: AgentId | str) -> list[Event]:
+    async def agent_events(self, agent: AgentId) -> list[Event]:
         """The events of one agent, in order, with whole bodies."""
         found: list[Event] = []
-        after = 0
-        while True:
-            sql = f"{_EVENTS} WHERE agent = ? AND seq > ? ORDER BY seq LIMIT ?"
-            rows = await self._query(sql, (agent, after, PAGE))
-            found.extend(await self._decode(rows))
-            if len(rows) < PAGE:
-                return found
-            after = rows[-1][0]
+        while page := await self.events(after=found[-1].seq if found else 0, agent=agent, limit=PAGE):
+            found += page
+        return found
 
     async def seq_at(self, at: Micros) -> int:
         """The last event at or before `at`, 0 if there is none. A binary search: times rise with sequence numbers."""
@@ -204,11 +165,8 @@ class EventReader:
 
     async def _pages(self, after: int, until: int | None) -> AsyncIterator[list[Row]]:
         until = await self.last_seq() if until is None else until
-        while after < until:
-            sql = f"{_EVENTS} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-            rows = await self._query(sql, (after, until, PAGE))
-            if not rows:
-                return
+        sql = f"{_EVENTS} WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        while after < until and (rows := await self._query(sql, (after, until, PAGE))):
             yield rows
             after = rows[-1][0]
 
@@ -287,9 +245,3 @@ class EventReader:
 
 def _unpacked(rows: Sequence[Row]) -> dict[str, bytes]:
     return {row[0]: unpack(*row) for row in rows}
-
-
-def _pattern(text: str) -> str:
-    """A LIKE pattern for a text inside a JSON string."""
-    inside = json.encode(text.encode(errors="replace").decode()).decode()[1:-1]
-    return "%" + inside.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Event
+from engine.domain.types import AgentId
 from engine.journal.blobs import Shelf
 from engine.journal.body_codec import encode_body
 from engine.journal.checkpoints import EVERY, Chunks, encode_parts, made_by
@@ -138,7 +139,7 @@ class SqliteJournal:
         async for event in reader.stream(after):
             yield event
 
-    async def agent_events(self, agent: str) -> list[Event]:
+    async def agent_events(self, agent: AgentId) -> list[Event]:
         """The durable events of one agent, in order, with whole bodies."""
         return await (await self._read()).agent_events(agent)
 

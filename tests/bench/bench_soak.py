@@ -56,9 +56,7 @@ async def query_ms(reader: JournalReader, week: Week, draw: Random) -> tuple[flo
         for ask in (
             reader.messages(agent, limit=50),
             reader.events(limit=100),
-            reader.tool_calls(agent, limit=50),
-            reader.handoffs(),
-            reader.landings(),
+            reader.last_call(agent),
             reader.spread_samples(200),
         ):
             start = time.perf_counter()

@@ -14,7 +14,7 @@ from engine.control.client import ControlClient
 from engine.domain.commands import Cancel, Command, Pause, Resume, SetPriority, SetWorkers, Steer, SubmitIntent
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import ROOT, AgentPath
-from engine.journal.queries import read_snapshot
+from tests.engine.journal.snapshots import read_snapshot
 from tests.faults.programs import Case
 from tests.tui.owners import until
 

@@ -11,7 +11,6 @@ from engine.domain.types import (
     Intent,
     Role,
     RunState,
-    TaskKind,
 )
 from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow
 from tests.tui.fake_session import FakeSession
@@ -61,10 +60,6 @@ def hostile_session() -> FakeSession:
     ]
     session.whole[3] = HUGE
     handoff = next(iter(session.run.handoffs))
-    row = TaskRow(
-        id, NAME, EVIL, EVIL, EVIL, 0, TaskKind.WORK, planner, "queued", 1, 0, 0, 0, 1, None, None, EVIL,
-        session.at, None, None,
-    )  # fmt: skip
-    session.led_to[handoff] = Followed(answer, (row,))
+    session.led_to[handoff] = Followed(answer, (TaskRow(id, NAME, "queued"),))
     session.record(e.RunStateChanged(RunState.PAUSED, EVIL))
     return session

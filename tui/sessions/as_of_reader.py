@@ -6,16 +6,16 @@ from msgspec.structs import replace
 
 from tui.bridge import (
     AgentId,
-    EventPage,
+    Event,
     Followed,
     HandoffId,
     JournalReader,
     MessageRow,
-    SampleRow,
+    Micros,
+    Sample,
     Scratchpad,
     Snapshot,
     ToolCallRow,
-    ToolCallState,
 )
 
 
@@ -32,15 +32,12 @@ class AsOfReader:
         so_far = 2 * (self._present().seq + 1)  # messages are numbered as two for each event
         return await self._log.messages(agent, before=min(before or so_far, so_far), limit=limit, whole=whole)
 
-    async def tool_calls(self, agent: AgentId | None = None, *, limit: int = 100) -> tuple[ToolCallRow, ...]:
-        at = self._present().at
-        calls = await self._log.tool_calls(agent, before=self._present().seq + 1, limit=limit)
-        return tuple(
-            replace(call, state=ToolCallState.RUNNING.value, answer=None, answer_size=None, ended=None)
-            if call.ended is not None and call.ended > at
-            else call
-            for call in calls
-        )
+    async def last_call(self, agent: AgentId) -> ToolCallRow | None:
+        run = self._present()
+        call = await self._log.last_call(agent, before=run.seq + 1)
+        if call is not None and call.ended is not None and call.ended > run.at:
+            return replace(call, answer=None, ended=None)
+        return call
 
     async def scratchpads(self, agent: AgentId, *, limit: int = 50) -> tuple[Scratchpad, ...]:
         pad = self._present().scratchpads.get(agent)
@@ -49,11 +46,11 @@ class AsOfReader:
         found = await self._log.scratchpads(agent, limit=5_000)
         return tuple(each for each in found if each.version <= pad.version)[:limit]
 
-    async def events(self, *, before: int | None = None, agent: AgentId | None = None, limit: int = 200) -> EventPage:
+    async def events(self, *, before: int | None = None, agent: AgentId | None = None, limit: int = 200) -> list[Event]:
         so_far = self._present().seq + 1
         return await self._log.events(before=min(before or so_far, so_far), agent=agent, limit=limit)
 
-    async def spread_samples(self, points: int) -> tuple[SampleRow, ...]:
+    async def spread_samples(self, points: int) -> tuple[tuple[Micros, Sample], ...]:
         return await self._log.spread_samples(points, until=self._present().at)
 
     async def followed(self, handoff: HandoffId) -> Followed:

@@ -23,12 +23,11 @@ class LiveAgentTracker:
         self.live = LiveAgent()
         self._turn_over = True
 
-    def fill_in(self, said: Sequence[MessageRow], calls: Sequence[ToolCallRow]) -> None:
+    def fill_in(self, said: Sequence[MessageRow], call: ToolCallRow | None) -> None:
         """Fill in from the record what no event has told meanwhile."""
         if not self.live.said and (texts := [row.text for row in said if row.role == "assistant" and row.text.strip()]):
             self.live = replace(self.live, said=texts[-1][-KEPT:])
-        if not self.live.call and calls:
-            call = calls[0]
+        if not self.live.call and call is not None:
             self.live = replace(
                 self.live,
                 call=f"{call.tool} {call.target}".rstrip(),

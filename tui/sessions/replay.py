@@ -131,8 +131,7 @@ class ReplaySession(ThreadedSession):
         """The event after the cursor, which stays where it is."""
         assert self._run is not None
         if not self._ahead and self._run.seq < self._last:
-            page = await self._log.events(after=self._run.seq, limit=_PAGE)
-            self._ahead.extend(page.events)
+            self._ahead.extend(await self._log.events(after=self._run.seq, limit=_PAGE))
         return self._ahead[0] if self._ahead else None
 
     def _apply(self, event: Event) -> None:
@@ -153,7 +152,7 @@ class ReplaySession(ThreadedSession):
                 earlier = await self._log.events(before=seq + 1, limit=_EARLIER)
                 self._forget()
                 self._tracker = None  # what was seen of an agent is of another time
-                for event in reversed(earlier.events):
+                for event in reversed(earlier):
                     self._keep(event)
             self._clock = self._run.at if self._run is not None else 0
         self._take()

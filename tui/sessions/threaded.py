@@ -18,13 +18,11 @@ from tui.bridge import (
     AgentId,
     ErrorKind,
     Event,
-    EventPage,
     Followed,
     HandoffId,
     MessageRow,
     Micros,
     Sample,
-    SampleRow,
     Scratchpad,
     Snapshot,
     SwarmError,
@@ -53,15 +51,15 @@ class JournalQueries(Protocol):
         self, agent: AgentId, *, before: int | None = None, limit: int = 100, whole: bool = False
     ) -> tuple[MessageRow, ...]: ...
 
-    async def tool_calls(self, agent: AgentId | None = None, *, limit: int = 100) -> tuple[ToolCallRow, ...]: ...
+    async def last_call(self, agent: AgentId) -> ToolCallRow | None: ...
 
     async def scratchpads(self, agent: AgentId, *, limit: int = 50) -> tuple[Scratchpad, ...]: ...
 
     async def events(
         self, *, before: int | None = None, agent: AgentId | None = None, limit: int = 200
-    ) -> EventPage: ...
+    ) -> list[Event]: ...
 
-    async def spread_samples(self, points: int) -> tuple[SampleRow, ...]: ...
+    async def spread_samples(self, points: int) -> tuple[tuple[Micros, Sample], ...]: ...
 
     async def followed(self, handoff: HandoffId) -> Followed: ...
 
@@ -149,8 +147,7 @@ class ThreadedSession(ABC):
 
     async def _read_earlier(self, reader: JournalQueries, until: int) -> None:
         """Fill the list of events with the newest up to `until`."""
-        earlier = await reader.events(limit=_EARLIER)
-        for event in reversed(earlier.events):
+        for event in reversed(await reader.events(limit=_EARLIER)):
             if event.seq <= until:
                 self._keep(event)
 
@@ -212,11 +209,10 @@ class ThreadedSession(ABC):
     def log(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[EventLine]]":
         async def log() -> list[EventLine]:
             lines: list[EventLine] = []
-            more, at = True, before
-            while more and len(lines) < limit:
-                page = await self._journal().events(before=at, agent=agent, limit=limit)
-                lines += [line for event in page.events if (line := describe(event)) is not None]
-                more, at = page.more, page.searched
+            at = before
+            while len(lines) < limit and (page := await self._journal().events(before=at, agent=agent, limit=limit)):
+                lines += [line for event in page if (line := describe(event)) is not None]
+                at = page[-1].seq
             return lines[::-1]
 
         return self._ask(log)
@@ -224,14 +220,14 @@ class ThreadedSession(ABC):
     def earlier(self, before: int, wanted: Callable[[EventLine], bool], limit: int) -> "Future[Earlier]":
         async def earlier() -> Earlier:
             lines: list[EventLine] = []
-            more, at = True, before
+            at = before
             for _ in range(_PAGES):
                 page = await self._journal().events(before=at, limit=limit)
-                lines += filter(wanted, map(describe, page.events))
-                more, at = page.more, page.searched
-                if not more or len(lines) >= limit:
+                lines += filter(wanted, map(describe, page))
+                at = page[-1].seq if page else 1
+                if at == 1 or len(lines) >= limit:
                     break
-            return Earlier(tuple(reversed(lines)), at, more)
+            return Earlier(tuple(reversed(lines)), at, more=at > 1)
 
         return self._ask(earlier)
 
@@ -259,7 +255,7 @@ class ThreadedSession(ABC):
             return
         with suppress(SwarmError):  # who opens the messages is told what is wrong with the journal
             said = await self._reader.messages(tracker.agent, limit=8)
-            tracker.fill_in(said, await self._reader.tool_calls(tracker.agent, limit=1))
+            tracker.fill_in(said, await self._reader.last_call(tracker.agent))
 
     def scratchpads(self, agent: AgentId) -> "Future[list[Scratchpad]]":
         async def scratchpads() -> list[Scratchpad]:
@@ -269,7 +265,7 @@ class ThreadedSession(ABC):
 
     def samples(self, points: int) -> "Future[list[tuple[Micros, Sample]]]":
         async def samples() -> list[tuple[Micros, Sample]]:
-            return [(row.at, row.sample) for row in await self._journal().spread_samples(points)]
+            return list(await self._journal().spread_samples(points))
 
         return self._ask(samples)
 

@@ -21,7 +21,7 @@ RECORD_ONLY = frozenset(
 )
 """Bodies that are stored in `events` alone."""
 
-_PROJECTIONS = {
+PROJECTIONS = {
     kind: projection
     for part in (run, samples, agents, messages, tasks)
     for kind, projection in part.PROJECTIONS.items()
@@ -31,9 +31,4 @@ _PROJECTIONS = {
 def project(event: e.Event, shelf: Shelf) -> Iterable[Write]:
     """The writes of one event; large texts go on the shelf. All strings must be valid UTF-8."""
     body = event.body
-    return () if type(body) in RECORD_ONLY else _PROJECTIONS[type(body)](event, body, shelf)
-
-
-def decided() -> frozenset[type]:
-    """The bodies that have an entry, including those that write nothing."""
-    return RECORD_ONLY | _PROJECTIONS.keys()
+    return () if type(body) in RECORD_ONLY else PROJECTIONS[type(body)](event, body, shelf)

@@ -9,8 +9,9 @@ from engine.domain import events as e
 from engine.domain.errors import SwarmError
 from engine.journal import archive as module
 from engine.journal.archive import archive
-from engine.journal.queries import JournalReader, read_snapshot
+from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
+from tests.engine.journal.snapshots import read_snapshot
 from tests.engine.journal.stories import Story, story
 
 

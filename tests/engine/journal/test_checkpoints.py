@@ -9,11 +9,12 @@ import pytest
 from engine.domain import events as e
 from engine.domain.types import Intent
 from engine.journal import checkpoints, writer
-from engine.journal.queries import JournalReader, read_snapshot
+from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.state import fold as fold_package
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
+from tests.engine.journal.snapshots import read_snapshot
 from tests.engine.journal.stories import Story, story
 
 

@@ -9,13 +9,14 @@ import pytest
 
 from engine.domain import events as e
 from engine.journal.connection import open_for_writing
-from engine.journal.queries import JournalReader, read_snapshot
+from engine.journal.queries import JournalReader
 from engine.journal.run_row import glance
 from engine.journal.schema import STEPS, VERSION
 from engine.journal.writer import SqliteJournal
 from engine.reports.json_lines import snapshot_line
 from engine.state.snapshot import Snapshot
 from tests.engine.journal.freeze import RELEASED, freeze
+from tests.engine.journal.snapshots import read_snapshot
 
 JOURNALS = sorted(RELEASED.glob("*.db"))
 
@@ -63,7 +64,7 @@ async def test_it_is_read_as_it_is(released: Path) -> None:
     assert run is not None
     assert run.last_seq == (await read_snapshot(released)).seq
     reader = await JournalReader.open(released)
-    assert len((await reader.events(limit=5)).events) == 5
+    assert len(await reader.events(limit=5)) == 5
     assert [event async for event in reader.stream()][-1].seq == run.last_seq
     await reader.close()
     assert content(released) == before

@@ -5,21 +5,25 @@ import sqlite3
 from contextlib import closing
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from engine.domain import events as e
 from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason, Text
-from engine.domain.types import AgentId, CommitId, LandingState, TaskState
-from engine.journal.projections import RECORD_ONLY, decided
+from engine.domain.resource_use import Sample
+from engine.domain.types import HOUR, AgentId, CommitId, LandingState, TaskState
+from engine.journal.projections import PROJECTIONS, RECORD_ONLY
 from engine.journal.statements import TABLES
 from engine.journal.writer import SqliteJournal
 from engine.state.snapshot import Snapshot
 from tests.engine.journal.bodies import KINDS, numbered
 from tests.engine.journal.stories import Story, story
 from tests.engine.journal.tables import rows
+
+T = TypeVar("T")
 
 
 async def written(folder: Path, events: list[e.Event]) -> Path:
@@ -32,8 +36,7 @@ async def written(folder: Path, events: list[e.Event]) -> Path:
 
 
 def test_every_kind_of_event_has_a_decision() -> None:
-    assert decided() == set(KINDS)
-    assert set(KINDS) >= RECORD_ONLY
+    assert RECORD_ONLY | PROJECTIONS.keys() == set(KINDS)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -53,20 +56,31 @@ async def test_tables_and_fold_agree(seed: int, tmp_path: Path) -> None:
     assert [row["text"] for row in rows(path, "SELECT text FROM intents ORDER BY version")] == [
         i.text for i in s.intents
     ]
-    landed = rows(path, "SELECT id, state, commit_oid FROM landings WHERE state IS NOT NULL ORDER BY id")
-    assert [(row["id"], row["state"], row["commit_oid"]) for row in landed] == [
-        (landing.id, landing.state, landing.commit) for landing in s.landings
-    ]
-    handoffs = rows(path, "SELECT id, resolved FROM handoffs")
-    assert {row["id"] for row in handoffs} == set(s.handoffs)
+    landings = rows(path, "SELECT * FROM landings WHERE state IS NOT NULL ORDER BY id")
+    assert [value(row, t.Landing) for row in landings] == list(s.landings)
+    handoffs = rows(path, "SELECT * FROM handoffs ORDER BY id")
+    assert [value(row, t.Handoff) for row in handoffs] == list(s.handoffs.values())
     assert {row["id"]: row["resolved"] for row in handoffs if row["resolved"] is not None} == s.resolved
     assert s.resolved
+    [check] = rows(path, "SELECT * FROM greens ORDER BY seq DESC LIMIT 1")
+    assert value(check, t.Check) == s.last_check
+    samples = rows(path, "SELECT * FROM samples ORDER BY at")
+    assert [(row["at"], value(row, Sample)) for row in samples] == list(s.samples)
     waiting = {row["id"] for row in rows(path, "SELECT id FROM inbox WHERE consumed IS NULL")}
     assert waiting == {message.id for inbox in s.inboxes.values() for message in inbox}
     pads = rows(path, "SELECT agent, max(version) AS version, text FROM scratchpads GROUP BY agent")
     assert {(p["agent"], p["version"], p["text"]) for p in pads} == {
         (p.agent, p.version, p.text) for p in s.scratchpads.values()
     }
+
+
+def value(row: dict[str, Any], kind: type[T]) -> T:
+    """A row as the value that it was written from."""
+    lists = {name: json.loads(row[name]) for name in ("paths", "conflicts", "failed_tests") if name in row}
+    fields = row | lists | {"commit": row.get("commit_oid")}
+    if kind is t.Handoff:
+        fields["text"] = value(row, t.HandoffText)
+    return msgspec.convert(fields, kind, strict=False, from_attributes=True)
 
 
 def agent_row(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -216,6 +230,17 @@ async def test_messages_read_as_a_conversation(tmp_path: Path) -> None:
     assert (told[-1]["shown"], told[-1]["size"], told[-1]["more"]) == (4096, 5000, 1)
     [[consumed]] = [list(row.values()) for row in rows(path, "SELECT consumed FROM inbox")]
     assert consumed == 3
+
+
+async def test_the_error_rate_is_that_of_snapshots_alone(tmp_path: Path) -> None:
+    def check(at: int, passed: bool, purpose: t.CheckPurpose, failing: int | None = None) -> e.CheckFinished:
+        return e.CheckFinished(t.Check(at, CommitId("c"), passed, 0, "", 1.0, purpose, failing))
+
+    snapshot, bisect = t.CheckPurpose.SNAPSHOT, t.CheckPurpose.BISECT
+    checks = [check(10, True, snapshot), check(20, False, snapshot, 2), check(30, False, bisect)]
+    path = await written(tmp_path, numbered([*checks, check(HOUR + 10, False, snapshot, 7)]))
+    rates = rows(path, "SELECT snapshots, failed, error_rate, most_failing FROM error_rate_per_hour")
+    assert [tuple(row.values()) for row in rates] == [(2, 1, 0.5, 2), (1, 1, 1.0, 7)]
 
 
 async def test_more_than_sqlites_integers_hold_does_not_stop_the_journal(tmp_path: Path) -> None:

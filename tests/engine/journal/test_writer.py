@@ -16,9 +16,9 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Event, Warned
 from engine.journal import connection, writer
 from engine.journal.connection import WriteConnection, open_for_writing
-from engine.journal.queries import read_snapshot
 from engine.journal.schema import VERSION
 from engine.journal.writer import SqliteJournal
+from tests.engine.journal.snapshots import read_snapshot
 from tests.engine.journal.stories import story
 
 T = TypeVar("T")

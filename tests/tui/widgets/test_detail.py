@@ -2,7 +2,7 @@
 
 from engine.domain import events as e
 from engine.domain.conversation import Message, StopReason, Text
-from engine.domain.types import AgentId, AgentState, CallId, ModelName, TaskId, TaskKind, ToolCallState, Usage
+from engine.domain.types import AgentId, AgentState, CallId, ModelName, TaskId, ToolCallState, Usage
 from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow, ToolCallRow
 from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import START, FakeSession
@@ -57,14 +57,12 @@ def test_a_tracker_keeps_speech_and_output_apart() -> None:
 
 def test_a_tracker_fills_in_the_past_but_keeps_what_is_newer() -> None:
     spoken = MessageRow(1, 1, START, AgentId("a"), "assistant", "model", "earlier", 7, True)
-    ran = ToolCallRow(
-        3, CallId("c"), AgentId("a"), None, "shell", "ok", "ls", False, "{}", 2, "README", 6, (), START, START, 0.1, 0.0
-    )
+    ran = ToolCallRow("shell", "ls", "README", START, START)
     tracker = LiveAgentTracker(AgentId("a"))
-    tracker.fill_in([spoken, said(2, "told")], [ran])
+    tracker.fill_in([spoken, said(2, "told")], ran)
     assert tracker.live == LiveAgent("earlier", False, "shell ls", "README", False, START)
     tracker.add_text("newer")
-    tracker.fill_in([spoken], [])
+    tracker.fill_in([spoken], None)
     assert tracker.live.said == "newer"
 
 
@@ -215,10 +213,7 @@ async def test_a_handoff_leads_to_its_planners_answer_and_the_tasks_that_followe
     handoff = next(h for h in reversed(session.run.handoffs.values()) if h.task is not None)
     call = CallRow("c", "spawn_tasks", '{"tasks": [1, 2]}')
     answer = MessageRow(9, 9, START, AgentId("p"), "assistant", "model", "Then tables.", 9, True, calls=(call,))
-    task = TaskRow(
-        TaskId("t"), "Tables align", "g", "", "", 0, TaskKind.WORK, AgentId("p"), "landed", 1, 0, 0, 0, 1, None, None,
-        "", START, None, None,
-    )  # fmt: skip
+    task = TaskRow(TaskId("t"), "Tables align", "landed")
     session.led_to[handoff.id] = Followed(answer, (task,))
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
