@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from engine.config.load import LoadedSettings, config_folder, load_settings, settings_for_resume, state_folder
     from engine.config.template import settings_template
     from engine.control.client import ControlClient
+    from engine.domain import events
     from engine.domain.commands import (
         Cancel,
         Command,
@@ -29,54 +30,7 @@ if TYPE_CHECKING:
         SubmitIntent,
     )
     from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
-    from engine.domain.events import (
-        AgentSpawned,
-        AgentsSampled,
-        AgentStateChanged,
-        AnswersDropped,
-        Body,
-        BreakTraced,
-        BudgetMarked,
-        CheckFinished,
-        ContextCompacted,
-        EpochStarted,
-        Event,
-        FailureNoted,
-        FailureShared,
-        FixupsExhausted,
-        GreenMoved,
-        HandedOff,
-        HandoffResolved,
-        IntentVersioned,
-        LandingFinished,
-        LandingStarted,
-        LoadLimited,
-        MessageQueued,
-        ModelCallRetried,
-        ModelChanged,
-        PathologySeen,
-        Pivoted,
-        PriorityChanged,
-        Published,
-        Rescoped,
-        RunCreated,
-        RunStateChanged,
-        Sampled,
-        ScratchpadRewritten,
-        SubtreeLimited,
-        SubtreePaused,
-        SubtreeResumed,
-        TaskEnded,
-        TaskQueued,
-        TaskRequeued,
-        TaskStarted,
-        TaskUnwanted,
-        ToolFinished,
-        ToolStarted,
-        TurnTaken,
-        Warned,
-        WorkersLimited,
-    )
+    from engine.domain.events import Body, Event
     from engine.domain.masking import Mask, secrets_of
     from engine.domain.patch import FileDiff, Hunk, Patch, parse_patch
     from engine.domain.resource_use import AgentUse, LoadLimit, Sample
@@ -144,7 +98,7 @@ else:
     def __getattr__(name: str) -> Any:
         if name not in face():
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return pkgutil.resolve_name(f"{face()[name]}:{name}")
+        return pkgutil.resolve_name(f"{face()[name]}.{name}")
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tui import bridge as b
-from tui.bridge import Event, LandingState
+from tui.bridge import Event, LandingState, events
 from tui.format.event_line import EventLine, Tone
 from tui.format.numbers import count, counted, dollars, size
 from tui.format.text import one_line
@@ -59,77 +59,83 @@ def _because(reason: str) -> str:
     return f": {reason}" if reason else ""
 
 
-_describes(b.RunCreated)(lambda e: (Tone.GOOD, f"run created on {e.branch or 'a detached head'} at {e.base[:10]}"))
-_describes(b.WorkersLimited)(
+_describes(events.RunCreated)(lambda e: (Tone.GOOD, f"run created on {e.branch or 'a detached head'} at {e.base[:10]}"))
+_describes(events.WorkersLimited)(
     lambda e: (
         Tone.WARN if e.by == "governor" else Tone.PLAIN,
         f"workers limited to {e.workers} {_by(e.by)}{_because(e.reason)}",
     )
 )
-_describes(b.BudgetMarked)(
+_describes(events.BudgetMarked)(
     lambda e: (
         Tone.GOOD if e.mark == "room" else Tone.WARN,
         f"the budget of {e.part} {_BUDGETS[e.mark]}: {e.limit}",
     )
 )
-_describes(b.Warned)(lambda e: (Tone.WARN, e.text))
-_describes(b.AgentsSampled)(
+_describes(events.Warned)(lambda e: (Tone.WARN, e.text))
+_describes(events.AgentsSampled)(
     lambda e: (Tone.ROUTINE, f"sampled: {counted(len(e.uses), 'agent')} with a running command")
 )
-_describes(b.LoadLimited)(lambda e: (Tone.WARN, load_limit(e.limit)))
-_describes(b.Sampled)(lambda e: (Tone.ROUTINE, f"sampled: memory {size(e.sample.memory)}, CPU {e.sample.cpu:.0f}%"))
-_describes(b.IntentVersioned)(lambda e: (Tone.GOOD, f"intent version {e.intent.version} {_by(e.intent.author)}"))
-_describes(b.MessageQueued)(lambda e: (Tone.WARN if e.message.source == "steer" else Tone.QUIET, _message(e.message)))
-_describes(b.AgentSpawned)(lambda e: (Tone.PLAIN, f"spawned {e.spawned.role}: {e.spawned.title}"))
-_describes(b.SubtreePaused)(lambda e: (Tone.WARN, f"{'frozen' if e.freeze else 'paused'} {_by(e.by)}"))
-_describes(b.SubtreeResumed)(lambda e: (Tone.GOOD, f"resumed {_by(e.by)}"))
-_describes(b.SubtreeLimited)(
+_describes(events.LoadLimited)(lambda e: (Tone.WARN, load_limit(e.limit)))
+_describes(events.Sampled)(
+    lambda e: (Tone.ROUTINE, f"sampled: memory {size(e.sample.memory)}, CPU {e.sample.cpu:.0f}%")
+)
+_describes(events.IntentVersioned)(lambda e: (Tone.GOOD, f"intent version {e.intent.version} {_by(e.intent.author)}"))
+_describes(events.MessageQueued)(
+    lambda e: (Tone.WARN if e.message.source == "steer" else Tone.QUIET, _message(e.message))
+)
+_describes(events.AgentSpawned)(lambda e: (Tone.PLAIN, f"spawned {e.spawned.role}: {e.spawned.title}"))
+_describes(events.SubtreePaused)(lambda e: (Tone.WARN, f"{'frozen' if e.freeze else 'paused'} {_by(e.by)}"))
+_describes(events.SubtreeResumed)(lambda e: (Tone.GOOD, f"resumed {_by(e.by)}"))
+_describes(events.SubtreeLimited)(
     lambda e: (Tone.PLAIN, "workers no longer limited" if e.workers is None else f"workers limited to {e.workers}")
 )
-_describes(b.PriorityChanged)(lambda e: (Tone.PLAIN, f"priority set to {e.priority:+}"))
-_describes(b.ModelChanged)(lambda e: (Tone.PLAIN, f"model changed to {e.model}"))
-_describes(b.Rescoped)(lambda e: (Tone.PLAIN, f"new scope: {e.goal}"))
-_describes(b.ScratchpadRewritten)(lambda e: (Tone.QUIET, f"scratchpad version {e.version}"))
-_describes(b.ModelCallRetried)(lambda e: (Tone.WARN, f"model call: retry in {e.wait_s:.1f} s: {e.reason}"))
-_describes(b.AnswersDropped)(lambda e: (Tone.QUIET, f"context compacted: tool results dropped, {e.kept} kept"))
-_describes(b.ContextCompacted)(lambda e: (Tone.PLAIN, "context compacted: conversation restarted"))
-_describes(b.ToolStarted)(lambda e: (Tone.QUIET, f"{e.tool} {e.target}"))
-_describes(b.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}"))
-_describes(b.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
-_describes(b.TaskRequeued)(lambda e: (Tone.WARN, f"task queued again: {e.reason}"))
-_describes(b.TaskUnwanted)(lambda e: (Tone.WARN, f"task cancelled while landing: {e.reason}"))
-_describes(b.LandingStarted)(lambda e: (Tone.QUIET, f"landing started: {e.change[:10]}"))
-_describes(b.PathologySeen)(
+_describes(events.PriorityChanged)(lambda e: (Tone.PLAIN, f"priority set to {e.priority:+}"))
+_describes(events.ModelChanged)(lambda e: (Tone.PLAIN, f"model changed to {e.model}"))
+_describes(events.Rescoped)(lambda e: (Tone.PLAIN, f"new scope: {e.goal}"))
+_describes(events.ScratchpadRewritten)(lambda e: (Tone.QUIET, f"scratchpad version {e.version}"))
+_describes(events.ModelCallRetried)(lambda e: (Tone.WARN, f"model call: retry in {e.wait_s:.1f} s: {e.reason}"))
+_describes(events.AnswersDropped)(lambda e: (Tone.QUIET, f"context compacted: tool results dropped, {e.kept} kept"))
+_describes(events.ContextCompacted)(lambda e: (Tone.PLAIN, "context compacted: conversation restarted"))
+_describes(events.ToolStarted)(lambda e: (Tone.QUIET, f"{e.tool} {e.target}"))
+_describes(events.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}"))
+_describes(events.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
+_describes(events.TaskRequeued)(lambda e: (Tone.WARN, f"task queued again: {e.reason}"))
+_describes(events.TaskUnwanted)(lambda e: (Tone.WARN, f"task cancelled while landing: {e.reason}"))
+_describes(events.LandingStarted)(lambda e: (Tone.QUIET, f"landing started: {e.change[:10]}"))
+_describes(events.PathologySeen)(
     lambda e: (
         Tone.BAD if e.remedy == "limit" else Tone.WARN,
         f"{PATHOLOGIES[e.pathology]} ({REMEDIES[e.remedy]}): {e.detail}",
     )
 )
-_describes(b.FailureNoted)(lambda e: (Tone.ROUTINE, f"failure: {e.failure}"))
-_describes(b.FailureShared)(lambda e: (Tone.WARN, f"same failure in {counted(e.agents, 'agent')}: {e.failure}"))
-_describes(b.Pivoted)(lambda e: (Tone.WARN, f"new approach: {e.reason}"))
-_describes(b.BreakTraced)(lambda e: (Tone.WARN, f"check broken {_suspects(e.broken)}"))
-_describes(b.FixupsExhausted)(
+_describes(events.FailureNoted)(lambda e: (Tone.ROUTINE, f"failure: {e.failure}"))
+_describes(events.FailureShared)(lambda e: (Tone.WARN, f"same failure in {counted(e.agents, 'agent')}: {e.failure}"))
+_describes(events.Pivoted)(lambda e: (Tone.WARN, f"new approach: {e.reason}"))
+_describes(events.BreakTraced)(lambda e: (Tone.WARN, f"check broken {_suspects(e.broken)}"))
+_describes(events.FixupsExhausted)(
     lambda e: (Tone.BAD, f"check still fails after {counted(e.fixups, 'fixup')}: planners told")
 )
-_describes(b.HandoffResolved)(lambda e: (Tone.PLAIN, f"handoff marked {'resolved' if e.resolved else 'unresolved'}"))
-_describes(b.GreenMoved)(lambda e: (Tone.GOOD, f"green moved to {e.commit[:10]}"))
+_describes(events.HandoffResolved)(
+    lambda e: (Tone.PLAIN, f"handoff marked {'resolved' if e.resolved else 'unresolved'}")
+)
+_describes(events.GreenMoved)(lambda e: (Tone.GOOD, f"green moved to {e.commit[:10]}"))
 
 
-@_describes(b.EpochStarted)
-def _(e: b.EpochStarted) -> Words:
+@_describes(events.EpochStarted)
+def _(e: events.EpochStarted) -> Words:
     missing = f"; not guaranteed: {'; '.join(e.not_guaranteed)}" if e.not_guaranteed else ""
     return Tone.QUIET, f"process {e.pid} owns the run; sandbox: {e.sandbox_level}{missing}"
 
 
-@_describes(b.RunStateChanged)
-def _(e: b.RunStateChanged) -> Words:
+@_describes(events.RunStateChanged)
+def _(e: events.RunStateChanged) -> Words:
     tone = {b.RunState.FAILED: Tone.BAD, b.RunState.RUNNING: Tone.GOOD, b.RunState.FINISHED: Tone.GOOD}
     return tone.get(e.state, Tone.WARN), f"run {e.state}{_because(e.reason)}"
 
 
-@_describes(b.AgentStateChanged)
-def _(e: b.AgentStateChanged) -> Words:
+@_describes(events.AgentStateChanged)
+def _(e: events.AgentStateChanged) -> Words:
     match e.state:
         case b.AgentState.FAILED:
             return Tone.BAD, f"agent failed: {e.reason}"
@@ -143,28 +149,28 @@ def _(e: b.AgentStateChanged) -> Words:
             return Tone.ROUTINE, f"{e.state} {e.doing}"  # the tree shows it, and so does the turn or tool that follows
 
 
-@_describes(b.TurnTaken)
-def _(e: b.TurnTaken) -> Words:
+@_describes(events.TurnTaken)
+def _(e: events.TurnTaken) -> Words:
     said = e.message.text or ", ".join(call.tool for call in e.message.calls)
     usage = f"{count(e.usage.input)} tokens in, {count(e.usage.output)} out, {dollars(e.usage.usd)}"
     return Tone.QUIET, f"turn: {said[:160]} ({usage})"
 
 
-@_describes(b.ToolFinished)
-def _(e: b.ToolFinished) -> Words:
+@_describes(events.ToolFinished)
+def _(e: events.ToolFinished) -> Words:
     if e.state is b.ToolCallState.OK:
         return (Tone.ROUTINE if e.wall_s < 1 else Tone.QUIET), f"{e.tool} took {e.wall_s:.1f} s"
     return Tone.WARN, f"{e.tool} {e.state}: {e.answer[:160]}"
 
 
-@_describes(b.TaskEnded)
-def _(e: b.TaskEnded) -> Words:
+@_describes(events.TaskEnded)
+def _(e: events.TaskEnded) -> Words:
     tone = {"landed": Tone.GOOD, "failed": Tone.BAD}.get(e.state, Tone.WARN)
     return tone, f"task {e.state}{_because('' if e.reason == 'done' else e.reason)}"
 
 
-@_describes(b.LandingFinished)
-def _(e: b.LandingFinished) -> Words:
+@_describes(events.LandingFinished)
+def _(e: events.LandingFinished) -> Words:
     landing = e.landing
     if landing.state is LandingState.CONFLICTED:
         return Tone.WARN, f"merge conflict in {', '.join(landing.conflicts)}"
@@ -173,22 +179,22 @@ def _(e: b.LandingFinished) -> Words:
     return Tone.GOOD, f"landing {landing.state}{_because(counted(len(landing.paths), 'file') if landing.paths else '')}"
 
 
-@_describes(b.HandedOff)
-def _(e: b.HandedOff) -> Words:
+@_describes(events.HandedOff)
+def _(e: events.HandedOff) -> Words:
     text = e.handoff.text
     tone = {"done": Tone.GOOD, "failed": Tone.BAD}.get(text.status, Tone.WARN)
     return tone, f"handoff {text.status}: {text.summary}"
 
 
-@_describes(b.CheckFinished)
-def _(e: b.CheckFinished) -> Words:
+@_describes(events.CheckFinished)
+def _(e: events.CheckFinished) -> Words:
     verdict = "passed" if e.check.passed else "failed"
     tone = Tone.GOOD if e.check.passed else Tone.BAD
     return tone, f"check {verdict} on {e.check.commit[:10]} in {e.check.wall_s:.1f} s"
 
 
-@_describes(b.Published)
-def _(e: b.Published) -> Words:
+@_describes(events.Published)
+def _(e: events.Published) -> Words:
     if e.left_alone:
         return Tone.WARN, f"not published: {e.left_alone}"
     return Tone.ROUTINE, f"published trunk {e.trunk[:10]}{f' and green {e.green[:10]}' if e.green else ''}"

@@ -3,33 +3,7 @@
 from functools import singledispatch
 from typing import TextIO
 
-from tui.bridge import (
-    AgentSpawned,
-    BudgetMarked,
-    Check,
-    CheckFinished,
-    EpochStarted,
-    Event,
-    GreenMoved,
-    HandedOff,
-    HandoffStatus,
-    IntentVersioned,
-    LandingFinished,
-    LandingState,
-    LoadLimited,
-    Micros,
-    ModelCallRetried,
-    Published,
-    Role,
-    RunStateChanged,
-    Snapshot,
-    SubtreeLimited,
-    TaskEnded,
-    TaskRequeued,
-    TaskState,
-    Warned,
-    WorkersLimited,
-)
+from tui.bridge import Check, Event, HandoffStatus, LandingState, Micros, Role, Snapshot, TaskState, events
 from tui.format.event_lines import load_limit
 from tui.format.numbers import counted
 from tui.format.text import one_line
@@ -153,56 +127,56 @@ def _title(event: Event, snapshot: Snapshot) -> str:
 
 
 @news_of.register
-def _(body: EpochStarted, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.EpochStarted, event: Event, snapshot: Snapshot) -> News:
     return f"sandbox: {body.sandbox_level}, workspaces: {body.copy_method}, process {body.pid}", True
 
 
 @news_of.register
-def _(body: RunStateChanged, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.RunStateChanged, event: Event, snapshot: Snapshot) -> News:
     return f"run {body.state}{f': {body.reason}' if body.reason else ''}", True
 
 
 @news_of.register
-def _(body: WorkersLimited, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.WorkersLimited, event: Event, snapshot: Snapshot) -> News:
     return f"workers limited to {body.workers} by {body.by}{f': {body.reason}' if body.reason else ''}", False
 
 
 @news_of.register
-def _(body: SubtreeLimited, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.SubtreeLimited, event: Event, snapshot: Snapshot) -> News:
     limited = "no longer limited" if body.workers is None else f"limited to {body.workers}"
     return f"workers below {_who(event, snapshot)} {limited}", False
 
 
 @news_of.register
-def _(body: BudgetMarked, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.BudgetMarked, event: Event, snapshot: Snapshot) -> News:
     now = {"room": "has room again", "near": "is nearly used up", "reached": "is used up"}[body.mark]
     return f"the budget of {body.part} {now}: {body.limit}", True
 
 
 @news_of.register
-def _(body: LoadLimited, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.LoadLimited, event: Event, snapshot: Snapshot) -> News:
     return load_limit(body.limit), True
 
 
 @news_of.register
-def _(body: Warned, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.Warned, event: Event, snapshot: Snapshot) -> News:
     return f"warning: {body.text}", True
 
 
 @news_of.register
-def _(body: IntentVersioned, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.IntentVersioned, event: Event, snapshot: Snapshot) -> News:
     return f"intent version {body.intent.version} by {body.intent.author}", True
 
 
 @news_of.register
-def _(body: AgentSpawned, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.AgentSpawned, event: Event, snapshot: Snapshot) -> News:
     agent = body.spawned
     planner_below = agent.role is Role.PLANNER and agent.parent is not None
     return (f"new planner {agent.path}: {agent.title}", False) if planner_below else None
 
 
 @news_of.register
-def _(body: LandingFinished, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.LandingFinished, event: Event, snapshot: Snapshot) -> News:
     landing, what = body.landing, f"{_who(event, snapshot)}: {_title(event, snapshot)}"
     match landing.state:
         case LandingState.MERGED | LandingState.RESOLVED:
@@ -219,7 +193,7 @@ def _(body: LandingFinished, event: Event, snapshot: Snapshot) -> News:
 
 
 @news_of.register
-def _(body: HandedOff, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.HandedOff, event: Event, snapshot: Snapshot) -> News:
     handoff = body.handoff
     agent = snapshot.agents.get(handoff.agent)
     if agent is None or (agent.role is not Role.PLANNER and handoff.text.status is HandoffStatus.DONE):
@@ -229,19 +203,19 @@ def _(body: HandedOff, event: Event, snapshot: Snapshot) -> News:
 
 
 @news_of.register
-def _(body: TaskRequeued, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.TaskRequeued, event: Event, snapshot: Snapshot) -> News:
     return f"task queued again: {_title(event, snapshot)}: {body.reason}", False
 
 
 @news_of.register
-def _(body: TaskEnded, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.TaskEnded, event: Event, snapshot: Snapshot) -> News:
     if body.state == TaskState.LANDED:
         return None
     return f"task {body.state}: {_title(event, snapshot)}: {body.reason}", body.state == TaskState.FAILED
 
 
 @news_of.register
-def _(body: CheckFinished, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.CheckFinished, event: Event, snapshot: Snapshot) -> News:
     check: Check = body.check
     if check.passed:
         return f"check passed on {check.commit[:9]} in {check.wall_s:.1f} s", False
@@ -250,17 +224,17 @@ def _(body: CheckFinished, event: Event, snapshot: Snapshot) -> News:
 
 
 @news_of.register
-def _(body: GreenMoved, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.GreenMoved, event: Event, snapshot: Snapshot) -> News:
     return f"green moved to {body.commit[:9]}", False
 
 
 @news_of.register
-def _(body: Published, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.Published, event: Event, snapshot: Snapshot) -> News:
     return (f"not published: {body.left_alone}", True) if body.left_alone else None
 
 
 @news_of.register
-def _(body: ModelCallRetried, event: Event, snapshot: Snapshot) -> News:
+def _(body: events.ModelCallRetried, event: Event, snapshot: Snapshot) -> News:
     # An outage brings thousands of these: one in 20 shows why nothing moves, the heartbeat has the number.
     return (
         (f"retrying a model call in {body.wait_s:.0f} s: {body.reason}", False) if snapshot.retries % 20 == 1 else None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from tui.bridge import AgentId, Event, MessageRow, ToolCallRow, ToolFinished, ToolStarted, TurnTaken
+from tui.bridge import AgentId, Event, MessageRow, ToolCallRow, events
 from tui.sessions.session import LiveAgent
 
 KEPT = 16_000
@@ -49,11 +49,11 @@ class LiveAgentTracker:
     def apply(self, event: Event) -> None:
         """Take in one of the agent's events."""
         match event.body:
-            case TurnTaken(message=message):
+            case events.TurnTaken(message=message):
                 self._turn_over = True
                 self.live = replace(self.live, said=message.text[-KEPT:] or self.live.said, saying=False)
-            case ToolStarted(tool=tool, target=target):
+            case events.ToolStarted(tool=tool, target=target):
                 call = f"{tool} {target}".rstrip()
                 self.live = replace(self.live, call=call, output="", running=True, saying=False, since=event.at)
-            case ToolFinished(answer=answer):
+            case events.ToolFinished(answer=answer):
                 self.live = replace(self.live, output=answer[-KEPT:], running=False)
