@@ -123,7 +123,7 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
             self._painted()
             self.session.start()
 
-    # --- what panes need -------------------------------------------------------------------------------------
+    # --- what panes need --------------------------------------------------------------------------------------
 
     def show_note(self, text: str, *, error: bool = False) -> None:
         self.notify(clean(text), severity="error" if error else "information", timeout=6 if error else 3, markup=False)
@@ -180,7 +180,7 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
             redo=self.commands.history.redoes,
         )
 
-    # --- actions that work everywhere ------------------------------------------------------------------------
+    # --- actions that work everywhere -------------------------------------------------------------------------
 
     def act(self, id: str) -> None:
         """Do an action by its id on the screen in front."""

@@ -56,7 +56,7 @@ class FakeSession:
     read_only = ""
     no_detach = "another process cannot take this run over"
     notice = ""
-    farewell = ""
+    exit_note = ""
     player: Player | None = None
     rewinds = 0
 

@@ -74,7 +74,7 @@ class IntentScreen(Actionable, Screen[None]):
         self.draft = event.text_area.text
         self.host.save_draft(self.draft)
 
-    # --- versions --------------------------------------------------------------------------------------------
+    # --- versions ---------------------------------------------------------------------------------------------
 
     def _show(self, at: int) -> None:
         self._at = at
@@ -120,7 +120,7 @@ class IntentScreen(Actionable, Screen[None]):
     def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
         self._show(self._names().index(event.name) if event.name != "draft" else -1)
 
-    # --- actions ---------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------------------
 
     @handles("intent.leave")
     def leave_text(self) -> None:

@@ -1,1 +1,1 @@
-"""A run as the screen sees it: embedded, attached or replayed."""
+"""Sessions: the screen's view of a run that is in this process, in another one, or replayed."""

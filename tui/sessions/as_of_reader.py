@@ -1,4 +1,4 @@
-"""A journal's queries as they would have been answered at an earlier moment of the run."""
+"""Answers a journal's queries as of an earlier event, for a replay."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ from tui.bridge import (
 
 
 class AsOfReader:
-    """tui.sessions.threaded.JournalQueries over a journal that goes on after the state that `present` gives."""
+    """`JournalQueries` that leave out what happened after the state that `present` returns."""
 
     def __init__(self, log: JournalReader, present: Callable[[], Snapshot]) -> None:
         self._log = log
@@ -29,7 +29,7 @@ class AsOfReader:
     async def messages(
         self, agent: AgentId, *, before: int | None = None, limit: int = 100, whole: bool = False
     ) -> tuple[MessageRow, ...]:
-        so_far = 2 * (self._present().seq + 1)  # messages are numbered as two for each event
+        so_far = 2 * (self._present().seq + 1)  # two message numbers are reserved for each event
         return await self._log.messages(agent, before=min(before or so_far, so_far), limit=limit, whole=whole)
 
     async def last_call(self, agent: AgentId) -> ToolCallRow | None:

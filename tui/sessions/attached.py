@@ -1,4 +1,4 @@
-"""A session on a run that another process owns: the journal up to now, then that process's events over its socket."""
+"""A session on a run that another process owns: reads the journal, then that process's events from its socket."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -28,16 +28,16 @@ from tui.bridge import (
 from tui.sessions.session import CloseMode, LiveAgent
 from tui.sessions.threaded import ThreadedSession
 
-LOOK_S = 1.0
-"""Seconds between two looks for an owner while none answers."""
+POLL_S = 1.0
+"""Seconds between two attempts to find an owner while none answers."""
 STOP_S = 60.0
-"""Seconds that this screen waits for an owner that was told to stop."""
-NO_STREAM = "What it streams stays with the process that owns the run; whole turns and answers show here."
+"""Seconds to wait for the owner to stop the run."""
+NO_STREAM = "Streamed text is visible only in the process that owns the run; complete messages show here."
 
 
 class AttachedSession(ThreadedSession):
-    """Folds the run's events as its owner records them. When the owner ends or dies the last state stays in view,
-    and a later owner is followed again.
+    """Folds the run's events as its owner records them. When the owner ends or dies, the last state stays in view;
+    when a new owner appears, the session follows that one.
     """
 
     mark = "ATTACHED"
@@ -49,7 +49,7 @@ class AttachedSession(ThreadedSession):
         self._log: bridge.JournalReader | None = None
         self._attached = False
 
-    # --- the session's thread --------------------------------------------------------------------------------
+    # --- the session's thread ---------------------------------------------------------------------------------
 
     async def _main(self) -> None:
         following = asyncio.create_task(self._follow())
@@ -63,16 +63,16 @@ class AttachedSession(ThreadedSession):
         self._over.set()
 
     async def _follow(self) -> None:
-        """Follow one owner after another. Raises SwarmError when the journal cannot be read."""
+        """Follow one owner after another. Raises SwarmError if the journal cannot be read."""
         self._log = self._reader = await bridge.JournalReader.open(self._folder.journal)
         while True:
             if not (is_live(self._folder) and await self._follow_owner(self._log)):
                 await self._catch_up(self._log)
                 self._without_owner()
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
 
     async def _follow_owner(self, log: "bridge.JournalReader") -> bool:
-        """All events of one owner, until it hangs up; False when it does not answer."""
+        """Follow an owner until it closes the connection. Returns False if it does not answer."""
         try:
             client = await ControlClient.connect(self._folder.socket)
         except SwarmError:
@@ -90,7 +90,7 @@ class AttachedSession(ThreadedSession):
         return True
 
     async def _begin_at(self, log: "bridge.JournalReader", seq: int) -> None:
-        """Fold what the journal has up to `seq`, on top of what is known, or anew when that ran ahead of the disk."""
+        """Fold the journal's events up to `seq`; from the start if the known state is ahead of the journal."""
         if self._run is None or self._run.seq > seq:
             self._run = await log.snapshot(seq)
             await self._read_earlier(log, seq)
@@ -103,7 +103,7 @@ class AttachedSession(ThreadedSession):
         assert self._run is not None
         async for event in events:
             if event.seq > self._run.seq + 1:
-                return  # a hole: the journal has what is missing
+                return  # an event is missing: the journal has it
             if event.seq == self._run.seq + 1:
                 self._apply(event)
 
@@ -114,51 +114,50 @@ class AttachedSession(ThreadedSession):
         self._changed.set()
 
     async def _catch_up(self, log: "bridge.JournalReader") -> None:
-        """The journal decides what happened: its owner may have told more than it came to write."""
+        """Go back to the journal's state: the owner may have sent events that it did not write before it died."""
         last = await log.last_seq()
         if self._run is None or self._run.seq != last:
             await self._begin_at(log, last)
 
     def _with_owner(self) -> None:
         self._attached = True
-        self.mark, self.read_only, self.notice, self.farewell = "ATTACHED", "", "", ""
+        self.mark, self.read_only, self.notice, self.exit_note = "ATTACHED", "", "", ""
         self._over.clear()
         self._status = None
 
     def _without_owner(self) -> None:
-        """Say plainly that nobody works on the run, and what to do about it."""
+        """Say that no process owns the run, and how to continue it."""
         run, name = self._run, self._folder.run
         assert run is not None
         self._status = run.exit_status if run.ended else None
         if is_live(self._folder):
             if run.ended:
-                return  # it is letting go of the run
-            self.mark, self.read_only = "NO ANSWER", "the run's process does not answer"
-            self.notice = "The run's process does not answer. Trying again."
+                return  # it is about to release the run
+            self.mark, self.read_only = "NOT RESPONDING", "the run's process is not responding"
+            self.notice = "The run's process is not responding. Trying again."
             return
         went = "ended" if run.ended else "died"
-        how = f"The run's process {went}." if self._attached else "No process works on this run."
-        self.read_only = f"no process works on it: swarm-tui resume {name}"
+        how = f"The run's process {went}." if self._attached else "No process owns this run."
+        self.read_only = f"no process owns the run; to continue: swarm-tui resume {name}"
         if run.state is RunState.FINISHED:
             self.mark, self.read_only = "", "the run is finished"
             self.notice = f"The run is finished: {run.reason}"
-            self.farewell = ""
+            self.exit_note = ""
         else:
             self.mark = "" if run.ended else "CRASHED"
-            self.notice = f"{how} Go on with: swarm-tui resume {name}"
-            self.farewell = f"{how} Go on with `swarm-tui resume {name}`"
-        self._take()  # whoever sees that it is over sees its last state too
+            self.notice = self.exit_note = f"{how} To continue: swarm-tui resume {name}"
+        self._take()  # before `_over` is set, so that who sees that also sees the last state
         self._over.set()
 
     def _present(self) -> Snapshot | None:
         return self._run
 
     async def _leave(self, mode: CloseMode) -> None:
-        """Leaving is not stopping, unless the person asks for it."""
+        """Leave the run to its owner, unless the person asked to stop or pause it."""
         try:
             if not self._over.is_set() and mode in (CloseMode.STOP, CloseMode.PAUSE):
                 if mode is CloseMode.PAUSE:
-                    # Here the run stays with its owner, which holds it: that is all pausing needs.
+                    # The owner stays and keeps the run paused.
                     await self._command(Pause())
                 else:
                     await self._command(Stop())
@@ -167,11 +166,11 @@ class AttachedSession(ThreadedSession):
         except SwarmError as error:
             self._failure = error
         except TimeoutError:
-            self.farewell = f"{self._folder.run} was told to stop and is still at it: see `swarm-tui runs`"
+            self.exit_note = f"{self._folder.run} has not stopped yet; to see its state: swarm-tui runs"
         if mode in (CloseMode.DETACH, CloseMode.PAUSE) and not self._over.is_set():
             self._status = int(ExitStatus.DONE)
-            held = "is held" if mode is CloseMode.PAUSE else "goes on"
-            self.farewell = f"the swarm {held}: look at it with `swarm-tui attach {self._folder.run}`"
+            state = "is paused" if mode is CloseMode.PAUSE else "continues"
+            self.exit_note = f"the run {state}; to watch it: swarm-tui attach {self._folder.run}"
         self._may_end.set()
 
     async def _command(self, command: Command) -> None:
@@ -191,16 +190,16 @@ class AttachedSession(ThreadedSession):
             await client.close()
 
     async def _landed(self, agent: AgentId) -> str:
-        """What the agent has landed, of a run that nobody works on; its copy waits for the next owner."""
+        """The patch that the agent landed. Without an owner, its workspace cannot be read."""
         run = self._published[1]
         task = run.agents[agent].task if agent in run.agents else None
         commit = run.tasks[task].commit if task is not None else None
         return await landed_patch(self._folder.trunk, commit) if commit is not None else ""
 
-    # --- the screen's thread ---------------------------------------------------------------------------------
+    # --- the UI thread ----------------------------------------------------------------------------------------
 
     def now(self) -> Micros:
-        """The time of a run whose process died stands still at the last that it told."""
+        """The current time; without an owner, the time of the last event."""
         run = self._published[1]
         return run.at if self._over.is_set() and not run.ended else super().now()
 

@@ -1,36 +1,24 @@
-"""Detaching: starts the process without a screen that takes a run over, and waits until it has."""
+"""Detaches a run: starts a process without a screen, and waits until it owns the run."""
 
 import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
-from tui.bridge import ControlClient, ErrorKind, RunId, SwarmError
+from tui.bridge import ControlClient, ErrorKind, RunFolder, SwarmError
 
 PROGRAM = (sys.executable, "-P", "-m", "tui")
 START_S = 120.0
-"""Seconds that the new owner is given: it sweeps copies that others left, which can take a while."""
-LOOK_S = 0.05
+"""Seconds until the new process must own the run. It first removes leftover workspaces, which can take a while."""
+POLL_S = 0.05
 _TAIL = 4_000
 
 
-class Folder(Protocol):
-    @property
-    def run(self) -> RunId: ...
+async def hand_over(folder: RunFolder, options: Sequence[str], program: Sequence[str] = PROGRAM) -> int:
+    """Start `swarm-tui resume RUN` without a terminal, detached from this process; return its pid once it owns the run.
 
-    @property
-    def log(self) -> Path: ...
-
-    @property
-    def socket(self) -> Path: ...
-
-
-async def hand_over(folder: Folder, options: Sequence[str], program: Sequence[str] = PROGRAM) -> int:
-    """Start `swarm-tui resume RUN` in a session of its own, with no terminal; returns its pid once it owns the run.
-
-    Raises SwarmError when it could not start: with its own words, which are in the run's log.
+    Raises SwarmError with the process's own error, from the run's log, if it fails to start.
     """
     begun = folder.log.stat().st_size if folder.log.exists() else 0
     owner = _start([*program, "resume", folder.run, *options], folder.log)
@@ -39,24 +27,26 @@ async def hand_over(folder: Folder, options: Sequence[str], program: Sequence[st
             while not await _owns(folder, owner.pid):
                 if owner.poll() is not None:
                     if owner.returncode == 0:
-                        break  # it came to the run's end before anyone looked
+                        break  # it finished the run before the first look
                     raise _cannot(folder, _last_error(folder.log, begun))
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
     except TimeoutError:
-        raise _cannot(folder, f"process {owner.pid} does not answer") from None
-    owner.returncode = owner.returncode if owner.returncode is not None else 0  # it is not this process's to wait for
+        raise _cannot(folder, f"process {owner.pid} does not respond") from None
+    owner.returncode = (
+        owner.returncode if owner.returncode is not None else 0
+    )  # keeps Popen from waiting for it or warning about it
     return owner.pid
 
 
 def _start(words: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """A process that outlives this one: of no terminal, and holding no folder that a person may want to unmount."""
+    """A process that outlives this one. It has no terminal, and its working directory keeps no folder busy."""
     with log.open("ab") as output:
         return subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True
         )
 
 
-async def _owns(folder: Folder, pid: int) -> bool:
+async def _owns(folder: RunFolder, pid: int) -> bool:
     try:
         client = await ControlClient.connect(folder.socket)
     except SwarmError:
@@ -70,17 +60,17 @@ async def _owns(folder: Folder, pid: int) -> bool:
 
 
 def _last_error(log: Path, begun: int) -> str:
-    """What the process wrote as its error since `begun`."""
+    """The error that the process wrote to its log after position `begun`."""
     with log.open("rb") as stream:
         stream.seek(begun)
         lines = stream.read()[-_TAIL:].decode(errors="replace").splitlines()
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return errors[-1] if errors else (lines[-1] if lines else "it said nothing")
+    return errors[-1] if errors else (lines[-1] if lines else "it wrote no error")
 
 
-def _cannot(folder: Folder, why: str) -> SwarmError:
+def _cannot(folder: RunFolder, why: str) -> SwarmError:
     return SwarmError(
         ErrorKind.STATE,
-        f"the run could not be handed over: {why}",
-        f"it is stopped at safe points and complete; go on with: swarm-tui resume {folder.run}",
+        f"cannot detach: {why}",
+        f"the run is stopped and nothing is lost; to continue: swarm-tui resume {folder.run}",
     )

@@ -1,74 +1,34 @@
-"""A session whose engine runs in this process, in a thread and on a loop of its own."""
+"""A session that owns its run: the engine runs in this process, in a thread with an event loop of its own."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Protocol
 
 from tui import bridge
-from tui.bridge import ROOT, AgentId, Command, Event, ExitStatus, Pause, RunId, RunState, Snapshot, Stop, Summary
+from tui.bridge import ROOT, AgentId, Command, Event, ExitStatus, Pause, RunState, Snapshot, Stop
 from tui.sessions.live_agent import LiveAgentTracker
 from tui.sessions.session import CloseMode
-from tui.sessions.threaded import JournalQueries, ThreadedSession, engine_missing
+from tui.sessions.threaded import ThreadedSession, engine_missing
 
-HANDED_OVER = "handed over: it goes on without the screen"
+HANDED_OVER = "detached: continues without the screen"
 
-
-class Folder(Protocol):
-    @property
-    def run(self) -> RunId: ...
-
-    @property
-    def journal(self) -> Path: ...
-
-    @property
-    def log(self) -> Path: ...
-
-    @property
-    def socket(self) -> Path: ...
-
-
-class OwnedRun(Protocol):
-    """A run that this process owns."""
-
-    @property
-    def snapshot(self) -> Snapshot: ...
-
-    @property
-    def reader(self) -> JournalQueries: ...
-
-    @property
-    def folder(self) -> Folder: ...
-
-    async def run(self) -> Summary: ...
-
-    async def submit(self, command: Command) -> None: ...
-
-    async def diff(self, agent: AgentId) -> str: ...
-
-    def watch(self, agent: AgentId | None, on_text: Callable[[str], None]) -> None: ...
-
-    def on_change(self, listener: Callable[[Event], None]) -> None: ...
-
-
-HandOver = Callable[[Folder], Awaitable[int]]
-"""Starts another process that takes a run over once this one has let go of it; returns its pid."""
+HandOver = Callable[["bridge.RunFolder"], Awaitable[int]]
+"""Starts another process that owns the run after this one has released it; returns its pid."""
 
 
 class EmbeddedSession(ThreadedSession):
-    """Runs what `begin` makes. `hand_over` is what detaching needs; without it the run ends with the screen."""
+    """Runs what `begin` opens. Without `hand_over`, a person cannot detach from the run."""
 
-    def __init__(self, begin: Callable[[], Awaitable[OwnedRun]], hand_over: HandOver | None = None) -> None:
+    def __init__(self, begin: Callable[[], Awaitable["bridge.LiveRun"]], hand_over: HandOver | None = None) -> None:
         super().__init__()
-        self.no_detach = "" if hand_over is not None else "this run lives in the same process as the screen"
+        self.no_detach = "" if hand_over is not None else "this run cannot move to another process"
         self._begin = begin
         self._hand_over = hand_over
         self._handing_over = False
-        self._live: OwnedRun | None = None
+        self._live: bridge.LiveRun | None = None
         self._beginning: asyncio.Task[None] | None = None
 
-    # --- the engine's thread ---------------------------------------------------------------------------------
+    # --- the engine's thread ----------------------------------------------------------------------------------
 
     async def _main(self) -> None:
         self._beginning = asyncio.create_task(self._live_through())
@@ -79,12 +39,12 @@ class EmbeddedSession(ThreadedSession):
         except asyncio.CancelledError:
             self._status = int(ExitStatus.STOPPED)
         except BaseException as error:
-            # Whatever broke the engine must reach the person, not die with this thread.
+            # The person must see what broke the engine; otherwise the error ends with this thread.
             self._failure = error
         if self._live is not None:
             self._take()
             if self._failure is None:
-                # The run has let go of its own reader; the screen still reads what was said.
+                # The run has closed its own reader, and the screen still reads messages.
                 self._reader = await bridge.JournalReader.open(self._live.folder.journal)
         self._over.set()
         if self._failure is None:
@@ -100,18 +60,18 @@ class EmbeddedSession(ThreadedSession):
         summary = await live.run()
         self._status = summary.exit_status
         if live.snapshot.state is RunState.STOPPED:
-            self.farewell = f"stopped: go on with `swarm-tui resume {live.folder.run}`"
+            self.exit_note = f"stopped; to continue: swarm-tui resume {live.folder.run}"
 
     async def _detach(self) -> None:
-        """The run has reached its safe points and is let go of: another process goes on with it."""
+        """Hand the run, which has stopped at its safe points, to another process."""
         assert self._live is not None
         assert self._hand_over is not None
         if self._live.snapshot.state is not RunState.STOPPED:
-            return  # it came to its end meanwhile
+            return  # it finished in the meantime
         folder = self._live.folder
         pid = await self._hand_over(folder)
         self._status = int(ExitStatus.DONE)
-        self.farewell = f"the swarm goes on in process {pid}: look at it with `swarm-tui attach {folder.run}`"
+        self.exit_note = f"the run continues in process {pid}; to watch it: swarm-tui attach {folder.run}"
 
     def _happened(self, event: Event) -> None:
         self._keep(event)
@@ -120,7 +80,7 @@ class EmbeddedSession(ThreadedSession):
     def _present(self) -> Snapshot | None:
         return self._live.snapshot if self._live is not None else None
 
-    # --- the screen's thread ---------------------------------------------------------------------------------
+    # --- the UI thread ----------------------------------------------------------------------------------------
 
     def submit(self, command: Command) -> "Future[None]":
         async def submit() -> None:
@@ -158,6 +118,6 @@ class EmbeddedSession(ThreadedSession):
             await self._live.submit(Stop(HANDED_OVER))
             return
         if mode is CloseMode.PAUSE:
-            # Pausing the root's subtree stays in force when the run is resumed; pausing the run would not.
+            # A pause of the root's subtree lasts when the run is resumed; a pause of the run does not.
             await self._live.submit(Pause(ROOT))
         await self._live.submit(Stop())

@@ -18,8 +18,8 @@ def run_message(run: Snapshot) -> tuple[str, ...]:
 def exit_message(session: Session) -> tuple[str, ...]:
     """The lines for a run that was on the screen: the session's own, if it knows more than the run does."""
     run = session.latest()[1]
-    if session.farewell:
-        return (session.farewell, *_branches(run))
+    if session.exit_note:
+        return (session.exit_note, *_branches(run))
     if run.run and not session.ended():
         return (f"the run continues; to watch it: swarm-tui attach {run.run}", *_branches(run))
     return run_message(run)

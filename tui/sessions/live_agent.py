@@ -1,7 +1,7 @@
-"""What one agent is at: what it says, and the tool that it runs, with the output as it comes.
+"""Tracks what one agent is doing right now: its message, its tool call, and their output as it arrives.
 
-Folded from the agent's events and, where there is one, from the stream of its text. The journal fills in what was
-before the first look.
+It folds the agent's events and, if there is one, the stream of its text. What came before is filled in from the
+journal.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from tui.bridge import AgentId, Event, MessageRow, ToolCallRow, events
 from tui.sessions.session import LiveAgent
 
 KEPT = 16_000
-"""Characters of a text that are kept, from its end."""
+"""Characters of a text that are kept, counted from its end."""
 
 
 class LiveAgentTracker:
-    """Lives in the session's thread; `live` is replaced whole, so that the screen's thread may read it."""
+    """Used in the session's thread. `live` is replaced as a whole, so that the UI thread can read it."""
 
     def __init__(self, agent: AgentId) -> None:
         self.agent = agent
@@ -24,7 +24,7 @@ class LiveAgentTracker:
         self._turn_over = True
 
     def fill_in(self, said: Sequence[MessageRow], call: ToolCallRow | None) -> None:
-        """Fill in from the record what no event has told meanwhile."""
+        """Fill in from the journal what no event has supplied yet."""
         if not self.live.said and (texts := [row.text for row in said if row.role == "assistant" and row.text.strip()]):
             self.live = replace(self.live, said=texts[-1][-KEPT:])
         if not self.live.call and call is not None:
@@ -37,7 +37,7 @@ class LiveAgentTracker:
             )
 
     def add_text(self, text: str) -> None:
-        """Take in a piece of the stream: of a running command's output, else of what the model says."""
+        """Add a piece of the stream: of the running tool's output, or else of the model's message."""
         live = self.live
         if live.running:
             self.live = replace(live, output=(live.output + text)[-KEPT:])
@@ -47,7 +47,7 @@ class LiveAgentTracker:
         self.live = replace(live, said=said[-KEPT:], saying=True)
 
     def apply(self, event: Event) -> None:
-        """Take in one of the agent's events."""
+        """Apply one of the agent's events."""
         match event.body:
             case events.TurnTaken(message=message):
                 self._turn_over = True

@@ -1,7 +1,7 @@
-"""A session fed from a journal alone: any moment of any run, live ones included, and from there on as it went.
+"""A session that replays a run from its journal, from any event on; the run may still be running.
 
-Nothing runs and nothing is written. The cursor is the last event that has happened; the clock goes from event to
-event at the chosen speed, and leaps over time in which nothing happened.
+It runs nothing and writes nothing. The cursor is at the last event applied. The clock advances from event to event at
+the chosen speed and skips gaps without events.
 """
 
 import asyncio
@@ -30,23 +30,23 @@ from tui.sessions.threaded import ThreadedSession
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0)
 TICK_S = 0.1
 GAP_S = 2.0
-"""Real seconds without an event after which the clock leaps to the next one."""
-LOOK_S = 1.0
-"""Seconds between two looks for what a live run has added."""
+"""Real seconds without an event after which the clock skips to the next one."""
+POLL_S = 1.0
+"""Seconds between two looks for new events of a running run."""
 MOST = 2_000
-"""Events that are folded in one tick at most; a greater speed cannot be kept up with."""
+"""Events folded per tick at most. It limits the speed."""
 _PAGE = 1_000
 _EARLIER = 300
 _BACK = 500
-"""Events before the cursor that a step back keeps a state of, so that the next steps are quick."""
+"""How many events before the cursor a step back keeps a state, so that further steps back are fast."""
 
 
 class ReplaySession(ThreadedSession):
-    """Begins at event `at`, paused, or at the run's first event, playing."""
+    """Starts paused at event `at`, or playing at the run's first event."""
 
     mark = "REPLAY"
-    read_only = "this is a replay: nothing runs"
-    no_detach = "this is a replay: nothing runs"
+    read_only = "this is a replay; nothing is running"
+    no_detach = "this is a replay; nothing is running"
 
     def __init__(self, folder: RunFolder, at: int = 0) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class ReplaySession(ThreadedSession):
         self._last_at: Micros = 0
         self._moving = asyncio.Lock()
 
-    # --- the session's thread --------------------------------------------------------------------------------
+    # --- the session's thread ---------------------------------------------------------------------------------
 
     async def _main(self) -> None:
         try:
@@ -82,7 +82,7 @@ class ReplaySession(ThreadedSession):
             if not playing.cancelled():
                 self._failure = playing.exception()
         except Exception as error:
-            # Whatever broke the replay must reach the person, not die with this thread.
+            # The person must see what broke the replay; otherwise the error ends with this thread.
             self._failure = error
         self._status = int(ExitStatus.DONE)
 
@@ -93,7 +93,7 @@ class ReplaySession(ThreadedSession):
         self._may_end.set()
 
     async def _look(self) -> None:
-        """See how far the journal reaches: that of a live run grows."""
+        """Read the journal's last event. The journal of a running run grows."""
         self._last = await self._log.last_seq()
         self._last_at = await self._log.time_of(self._last)
 
@@ -103,7 +103,7 @@ class ReplaySession(ThreadedSession):
         while True:
             await asyncio.sleep(TICK_S)
             now = loop.time()
-            if now - looked >= LOOK_S:
+            if now - looked >= POLL_S:
                 looked = now
                 await self._look()
             if self.playing:
@@ -112,13 +112,13 @@ class ReplaySession(ThreadedSession):
             then = now
 
     async def _advance(self, seconds: float) -> None:
-        """Let the clock go on, and everything happen that it passes."""
+        """Advance the clock, and apply the events that it passes."""
         assert self._run is not None
         self._clock += int(seconds * self.speed * 1_000_000)
         for _ in range(MOST):
             event = await self._next()
             if event is None:
-                self._clock = self._run.at  # the end so far
+                self._clock = self._run.at  # no more events yet
                 return
             if event.at - self._run.at > GAP_S * self.speed * 1_000_000:
                 self._clock = max(self._clock, event.at)
@@ -128,7 +128,7 @@ class ReplaySession(ThreadedSession):
         self._clock = self._run.at
 
     async def _next(self) -> Event | None:
-        """The event after the cursor, which stays where it is."""
+        """The event after the cursor, without moving the cursor."""
         assert self._run is not None
         if not self._ahead and self._run.seq < self._last:
             self._ahead.extend(await self._log.events(after=self._run.seq, limit=_PAGE))
@@ -142,7 +142,7 @@ class ReplaySession(ThreadedSession):
         self._changed.set()
 
     async def _go(self, seq: int) -> None:
-        """Be at the moment after event `seq`."""
+        """Move the cursor to event `seq`."""
         async with self._moving:
             if self._run is not None and seq == self._run.seq + 1 and (event := await self._next()) is not None:
                 self._apply(event)
@@ -151,14 +151,14 @@ class ReplaySession(ThreadedSession):
                 self._ahead.clear()
                 earlier = await self._log.events(before=seq + 1, limit=_EARLIER)
                 self._forget()
-                self._tracker = None  # what was seen of an agent is of another time
+                self._tracker = None  # what it knows of the agent is from another time
                 for event in reversed(earlier):
                     self._keep(event)
             self._clock = self._run.at if self._run is not None else 0
         self._take()
 
     async def _state(self, seq: int) -> Snapshot:
-        """The state after an event; one a little before it is kept for the next time."""
+        """The state after an event. Keeps the state a little before it for the next call."""
         near = self._near
         if near is None or not near.seq <= seq <= near.seq + 2 * _BACK:
             near = await self._log.snapshot(max(1, seq - _BACK))
@@ -167,7 +167,7 @@ class ReplaySession(ThreadedSession):
         await self._log.fold(state, seq)
         return state
 
-    # --- the screen's thread ---------------------------------------------------------------------------------
+    # --- the UI thread ----------------------------------------------------------------------------------------
 
     def now(self) -> Micros:
         return self._clock
@@ -200,12 +200,12 @@ class ReplaySession(ThreadedSession):
         return self._ask(seek)
 
     def ended(self) -> bool:
-        """Nothing is lost by leaving."""
+        """Always true: leaving a replay loses nothing."""
         return True
 
     def submit(self, command: Command) -> "Future[None]":
         async def refuse() -> None:
-            raise SwarmError(ErrorKind.STATE, self.read_only, "a live run is steered where it is: swarm-tui attach")
+            raise SwarmError(ErrorKind.STATE, self.read_only, "to steer a running run: swarm-tui attach RUN")
 
         return self._ask(refuse)
 
@@ -216,8 +216,8 @@ class ReplaySession(ThreadedSession):
 
         async def diff() -> str:
             if commit is None:
-                hint = "go on to where its task has landed"
-                raise SwarmError(ErrorKind.STATE, "a replay has no copies, only what landed", hint)
+                hint = "go to a later event, after its task landed"
+                raise SwarmError(ErrorKind.STATE, "a replay has no workspaces, only landed changes", hint)
             return await landed_patch(self._folder.trunk, commit)
 
         return self._ask(diff)

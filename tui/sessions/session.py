@@ -1,7 +1,6 @@
-"""A run as the screen sees it: embedded in this process, attached over a socket, or replayed.
+"""The interface of a session: a run that the screen shows, owned by this process, by another one, or replayed.
 
-Every method of a session may be called from the screen's thread and returns at once; what takes time comes back as a
-future.
+The UI thread calls its methods. They return immediately, with a future where an answer takes time.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +25,7 @@ from tui.format.event_line import EventLine
 
 
 class Earlier(Struct, frozen=True):
-    """A page of older events, oldest first. All from `searched` on were looked at; `more`: there are some before."""
+    """A page of older events, oldest first. The search went back to `searched`; `more`: there are older ones."""
 
     lines: tuple[EventLine, ...]
     searched: int
@@ -34,10 +33,10 @@ class Earlier(Struct, frozen=True):
 
 
 class LiveAgent(Struct, frozen=True):
-    """What an agent is at. `said` is what it streams while `saying`, else what it said last.
+    """What an agent is doing. `said` is its last message, or while `saying` the part that has arrived so far.
 
-    `call` is the tool that it runs while `running`, or ran last, and since when; `output` what came of it so far.
-    `note` tells why a stream cannot be shown.
+    `call` is its last tool call, `output` that call's output so far; the call started at `since` and may still be
+    `running`. `note` says why a stream cannot be shown.
     """
 
     said: str = ""
@@ -50,10 +49,10 @@ class LiveAgent(Struct, frozen=True):
 
 
 class CloseMode(StrEnum):
-    """How a person leaves: the run stops and can be resumed, pauses first, or goes on without the screen.
+    """How a person leaves: the run stops, is paused and stops, or continues without the screen.
 
-    `wait` is for a terminal that went away: a process that owns the run stays until it is over. `exit` is for a
-    process that has to end: an owner stops the run. Both let a screen that is only attached leave at once.
+    `wait` is for a terminal that closed: a process that owns the run stays until the run ends. `exit` is for a process
+    that must end: an owner stops the run. With either, a screen that is only attached leaves immediately.
     """
 
     STOP = "stop"
@@ -64,7 +63,7 @@ class CloseMode(StrEnum):
 
 
 class Position(Struct, frozen=True):
-    """Where a replay stands: after event `seq`, at a moment, of so many events so far and from when to when."""
+    """A replay's cursor: event `seq` of `last`, which happened `at`; the run's first event was at `began`."""
 
     seq: int
     last: int
@@ -74,7 +73,7 @@ class Position(Struct, frozen=True):
 
 
 class Player(Protocol):
-    """What a person does to a replay. `speed` is how much faster than it happened."""
+    """The controls of a replay. `speed` is relative to the run's own."""
 
     playing: bool
     speed: float
@@ -86,108 +85,107 @@ class Player(Protocol):
         ...
 
     def change_speed(self, by: int) -> None:
-        """So many notches faster, or slower."""
+        """Go `by` steps faster, or slower if negative."""
         ...
 
     def step(self, by: int) -> Future[None]:
-        """So many events on, or back; it no longer plays."""
+        """Move `by` events forward, or back if negative, and pause."""
         ...
 
     def seek(self, text: str) -> Future[None]:
-        """Go to a moment as a person names it. Raises SwarmError (through the future)."""
+        """Go to the event that a person names. Raises SwarmError (through the future)."""
         ...
 
 
 class Session(Protocol):
-    """A run as the screen sees it.
+    """A run that the screen shows.
 
-    `player` is there for a replay only. `rewinds` grows whenever the lines of events are no longer those that follow
-    from the last ones: what was taken over of them is to be forgotten.
+    `player` exists only for a replay. `rewinds` grows whenever the event lines start over, after which lines from
+    before must be dropped.
 
-    `mark` is shown in the header (`REPLAY`, for example; empty for a live run). `read_only` says why commands
-    are refused, `no_detach` why the swarm cannot go on without the screen; empty when they are not. `notice` is
-    what a person must know of the session now, `farewell` what the terminal says once the screen is gone.
+    `mark` shows in the header, such as `REPLAY`. `read_only` says why commands are refused, `no_detach` why the run
+    cannot continue without the screen, `notice` what a person should know about the session now, and `exit_note` is
+    printed once the screen is closed. All of them may be empty.
     """
 
     mark: str
     read_only: str
     no_detach: str
     notice: str
-    farewell: str
+    exit_note: str
     player: Player | None
     rewinds: int
 
     def start(self) -> None:
-        """Begin the work; called once."""
+        """Start the session; called once."""
         ...
 
     def latest(self) -> tuple[int, Snapshot]:
-        """A version that grows with every change, and a snapshot that nothing changes any more."""
+        """A snapshot that does not change, and its version, which grows with every change of the run."""
         ...
 
     def now(self) -> Micros:
-        """The run's time, in microseconds UTC: the clock's when live, the cursor's in a replay."""
+        """The current time, or the time of a replay's cursor, in microseconds since the epoch."""
         ...
 
     def events_after(self, seq: int) -> Sequence[EventLine]:
-        """Recent events with a greater sequence number, oldest first; bounded by what is kept in memory."""
+        """The events after `seq` that are still in memory, oldest first."""
         ...
 
     def submit(self, command: Command) -> Future[None]:
-        """Raises SwarmError (through the future) when the command cannot be done."""
+        """Send a command to the run. Raises SwarmError (through the future) if it is refused."""
         ...
 
     def messages(
         self, agent: AgentId, before: int | None, limit: int, *, whole: bool = False
     ) -> Future[list[MessageRow]]:
-        """The conversation's last `limit` messages before the message `before`, oldest first.
-
-        Long texts are cut unless `whole`.
+        """The agent's last `limit` messages before the message `before`, oldest first. Long texts are cut unless
+        `whole`.
         """
         ...
 
     def log(self, agent: AgentId, before: int | None, limit: int) -> Future[list[EventLine]]:
-        """The agent's last events, about `limit` of them, before the sequence number `before`, oldest first."""
+        """About `limit` of the agent's last events before the sequence number `before`, oldest first."""
         ...
 
     def earlier(self, before: int, wanted: Callable[[EventLine], bool], limit: int) -> Future[Earlier]:
-        """About `limit` events before the sequence number `before` that are wanted; fewer where looking for more
-        would take long. `wanted` is called in another thread.
+        """About `limit` wanted events before the sequence number `before`; fewer if a longer search would be slow.
+        `wanted` is called in another thread.
         """
         ...
 
     def diff(self, agent: AgentId) -> Future[str]:
-        """The agent's copy as it stands now, or what it landed, as a unified patch."""
+        """The changes in the agent's workspace, or else what it landed, as a unified patch."""
         ...
 
     def scratchpads(self, agent: AgentId) -> Future[list[Scratchpad]]:
-        """The agent's scratchpad in all its versions, oldest first."""
+        """All versions of the agent's scratchpad, oldest first."""
         ...
 
     def samples(self, points: int) -> Future[list[tuple[Micros, Sample]]]:
-        """About so many measurements over the whole run, evenly spread, oldest first."""
+        """About `points` samples spread evenly over the whole run, oldest first."""
         ...
 
     def followed(self, handoff: HandoffId) -> Future[Followed]:
-        """What the planner that got a handoff said to it, and the tasks that it asked for then."""
+        """What the planner replied to a handoff, and the tasks that it created then."""
         ...
 
     def watch(self, agent: AgentId) -> LiveAgent:
-        """What the agent is at right now; it is watched from the first call on, one at a time."""
+        """What the agent is doing right now. Tracking starts with the first call; one agent is tracked at a time."""
         ...
 
     def ended(self) -> bool:
-        """Whether nothing will change any more: the run ended, stopped or failed."""
+        """Whether nothing will change any more, because the run finished, stopped or failed."""
         ...
 
     def failure(self) -> BaseException | None:
-        """What broke the session, if something did."""
+        """The error that broke the session, if any."""
         ...
 
     def exit_status(self) -> int | None:
-        """What the program should exit with; None while the run goes on."""
+        """The program's exit status; None while the run continues."""
         ...
 
     def close(self, mode: CloseMode) -> Future[None]:
-        """Leave the run in the way the person asked for; done when it is safe to exit. Again is no harm."""
+        """Leave the run; the future is done when the program may exit. It may be called again."""
         ...

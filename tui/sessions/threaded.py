@@ -1,6 +1,6 @@
-"""What sessions over a real run share: a thread and a loop of their own, and answers that cross over as frozen values.
+"""The base of all sessions: a thread with an event loop, and the queries that the UI thread asks it.
 
-The screen's thread and the session's meet only in frozen values and futures: neither ever waits for the other.
+The two threads share only frozen values and futures, so neither ever waits for the other.
 """
 
 import asyncio
@@ -35,17 +35,18 @@ from tui.sessions.session import CloseMode, Earlier, LiveAgent, Player
 
 T = TypeVar("T")
 PUBLISH_S = 0.2
-"""Seconds at least between two snapshots."""
+"""Shortest time between two snapshots, in seconds."""
 KEPT_LINES = 5000
 KEPT_ROUTINE = 2000
-"""Lines of steps that follow from others; they are many, and must not push out the rest."""
+"""Routine lines are kept apart: there are many, and they must not push out the others."""
 _EARLIER = 300
+"""Events read when a session starts."""
 _PAGES = 20
-"""Pages of events that are looked through at most for one question."""
+"""Pages of events searched for one query at most."""
 
 
 class JournalQueries(Protocol):
-    """The journal's queries, as far as a session needs them."""
+    """The journal's queries that a session needs."""
 
     async def messages(
         self, agent: AgentId, *, before: int | None = None, limit: int = 100, whole: bool = False
@@ -67,13 +68,13 @@ class JournalQueries(Protocol):
 
 
 class ThreadedSession(ABC):
-    """The screen's side is complete here; `_main` is the session's work and `_present` the snapshot that it keeps."""
+    """Subclasses supply `_main`, the session's work, `_present`, its snapshot, and `_leave`."""
 
     mark = ""
     read_only = ""
     no_detach = ""
     notice = ""
-    farewell = ""
+    exit_note = ""
     player: Player | None = None
     rewinds = 0
 
@@ -95,19 +96,19 @@ class ThreadedSession(ABC):
         self._changed = asyncio.Event()
         self._closed: Future[None] = Future()
 
-    # --- the session's thread --------------------------------------------------------------------------------
+    # --- the session's thread ---------------------------------------------------------------------------------
 
     @abstractmethod
     async def _main(self) -> None:
-        """All the session's work; the thread ends with it. What goes wrong is kept in `_failure`."""
+        """The session's work. The thread ends with it. It stores an error in `_failure`."""
 
     @abstractmethod
     def _present(self) -> Snapshot | None:
-        """The snapshot that changes in place; None before there is one."""
+        """The snapshot, which changes in place; None before there is one."""
 
     @abstractmethod
     async def _leave(self, mode: CloseMode) -> None:
-        """Bring `_main` to its end, in the way the person asked for."""
+        """Make `_main` end, in the way that the person chose."""
 
     def start(self) -> None:
         self._thread.start()
@@ -146,13 +147,13 @@ class ThreadedSession(ABC):
             self._published = (self._changes, run.copy())
 
     async def _read_earlier(self, reader: JournalQueries, until: int) -> None:
-        """Fill the list of events with the newest up to `until`."""
+        """Fill the list of events with the newest ones up to `until`."""
         for event in reversed(await reader.events(limit=_EARLIER)):
             if event.seq <= until:
                 self._keep(event)
 
     def _keep(self, event: Event) -> None:
-        """A line for an event that has none yet."""
+        """Add an event's line, unless it was added before."""
         if event.seq <= self._last_line:
             return
         if self._tracker is not None and event.agent == self._tracker.agent:
@@ -163,14 +164,14 @@ class ThreadedSession(ABC):
             (self._routine if line.tone is Tone.ROUTINE else self._lines).append(line)
 
     def _forget(self) -> None:
-        """Empty the list of events: it begins again somewhere else."""
+        """Empty the list of events, because it starts again at another event."""
         with self._lock:
             self._lines.clear()
             self._routine.clear()
             self._last_line = 0
             self.rewinds += 1
 
-    # --- the screen's thread ---------------------------------------------------------------------------------
+    # --- the UI thread ----------------------------------------------------------------------------------------
 
     def latest(self) -> tuple[int, Snapshot]:
         return self._published
@@ -187,13 +188,13 @@ class ThreadedSession(ABC):
             ]
         return sorted(new, key=lambda line: line.seq)
 
-    def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
-        """Have a question answered in the session's thread."""
-        asked = question()
+    def _ask(self, make: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
+        """Run a coroutine in the session's thread."""
+        coroutine = make()
         try:
-            return asyncio.run_coroutine_threadsafe(asked, self._loop)
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
-            asked.close()
+            coroutine.close()
             answer: Future[T] = Future()
             answer.set_exception(engine_missing())
             return answer
@@ -246,14 +247,14 @@ class ThreadedSession(ABC):
         return tracker.live
 
     def _begin_tracking(self, tracker: LiveAgentTracker) -> None:
-        """In the session's thread: fill in what was before. Sessions with a stream listen to it from here on."""
+        """In the session's thread: fill in what came before. Subclasses with a stream start listening to it."""
         self._recalling = asyncio.create_task(self._recall(tracker))
 
     async def _recall(self, tracker: LiveAgentTracker) -> None:
         if self._reader is None:
-            self._tracker = None  # asked too early: the next look asks again
+            self._tracker = None  # too early: the next call tries again
             return
-        with suppress(SwarmError):  # who opens the messages is told what is wrong with the journal
+        with suppress(SwarmError):  # the messages tab shows what is wrong with the journal
             said = await self._reader.messages(tracker.agent, limit=8)
             tracker.fill_in(said, await self._reader.last_call(tracker.agent))
 
@@ -293,5 +294,5 @@ class ThreadedSession(ABC):
 
 
 def engine_missing() -> SwarmError:
-    """What to say when no engine can be asked."""
-    return SwarmError(ErrorKind.STATE, "the engine does not run", "wait until it has started, or resume the run")
+    """The error while no engine is running."""
+    return SwarmError(ErrorKind.STATE, "the engine is not running", "wait until it has started, or resume the run")

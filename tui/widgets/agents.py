@@ -52,7 +52,7 @@ class AgentTree(LineView):
         self._wanted: AgentId | None = None
         self._syncing = False
 
-    # --- rows ------------------------------------------------------------------------------------------------
+    # --- rows -------------------------------------------------------------------------------------------------
 
     def line_count(self) -> int:
         return len(self._rows)
@@ -137,7 +137,7 @@ class AgentTree(LineView):
             self.filter_text = self._filter.source
             self.update()
 
-    # --- painting --------------------------------------------------------------------------------------------
+    # --- painting ---------------------------------------------------------------------------------------------
 
     def line(self, index: int, cells: int) -> Line:
         run = self.view.run
@@ -152,7 +152,7 @@ class AgentTree(LineView):
             cells=cells,
         )
 
-    # --- actions ---------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------------------
 
     def on_click(self, event: events.Click) -> None:
         """A click on a planner's triangle folds or unfolds it; a click elsewhere selects the agent."""

@@ -231,7 +231,7 @@ class Detail(Actionable, Frame):
             note = "No changes in this agent's workspace yet."
         self.query_one(DiffView).set(patch, note, keep=True)
 
-    # --- pages -----------------------------------------------------------------------------------------------
+    # --- pages ------------------------------------------------------------------------------------------------
 
     def on_transcript_older(self) -> None:
         agent, session = self.view.agent, self.host.session

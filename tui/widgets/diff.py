@@ -58,7 +58,7 @@ class DiffView(LineView):
         self._measuring: tuple[int, bool] | None = None
         self.note = "Reading the workspace…"
 
-    # --- what is shown ---------------------------------------------------------------------------------------
+    # --- what is shown ----------------------------------------------------------------------------------------
 
     def set(self, patch: str | None, note: str, *, keep: bool) -> None:
         """Show a patch, or the note if it is empty or None. `keep` the cursor's line in a newer state of a patch."""
@@ -139,7 +139,7 @@ class DiffView(LineView):
     def empty_line(self, row: int) -> Line:
         return (Span("  " + self.note, "dim"),) if row == 1 else EMPTY
 
-    # --- wrapping: a row takes several lines --------------------------------------------------------------------
+    # --- wrapping: a row takes several lines ------------------------------------------------------------------
 
     def line_count(self) -> int:
         if not self._wrap:
@@ -200,7 +200,7 @@ class DiffView(LineView):
         numbers = digits + 1
         return max(1, (self.cells - 1) // 2 - numbers - 2 if split else self.cells - 2 * numbers - 2)
 
-    # --- painting --------------------------------------------------------------------------------------------
+    # --- painting ---------------------------------------------------------------------------------------------
 
     def line(self, index: int, cells: int) -> Line:
         at = self._row_of(index)
@@ -278,7 +278,7 @@ class DiffView(LineView):
         used = width_of((label, kind, added, removed))
         return (label, Span("─" * max(0, cells - used), "border"), kind, added, removed)
 
-    # --- places ----------------------------------------------------------------------------------------------
+    # --- places -----------------------------------------------------------------------------------------------
 
     @property
     def place(self) -> Place | None:
@@ -320,7 +320,7 @@ class DiffView(LineView):
             self._go_to(place)
         self.reveal()
 
-    # --- actions ---------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------------------
 
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)

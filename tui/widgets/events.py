@@ -155,7 +155,7 @@ class EventList(LineView):
         self._forget_older()
         self._refilter()
 
-    # --- older events ----------------------------------------------------------------------------------------
+    # --- older events -----------------------------------------------------------------------------------------
 
     def _forget_older(self) -> None:
         """Show only the events in memory, until a person asks for older ones."""
@@ -215,7 +215,7 @@ class EventList(LineView):
             Span(event.text, "text" if event.tone is Tone.PLAIN else look.style),
         )
 
-    # --- actions ---------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------------------
 
     def _set_follow(self, follow: bool) -> None:
         if self.follow and not follow:

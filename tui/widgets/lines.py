@@ -92,7 +92,7 @@ class LineView(Actionable, ScrollView, can_focus=True):
         self._painted: dict[int, Line] = {}
         self._thumb = range(0)
 
-    # --- for subclasses --------------------------------------------------------------------------------------
+    # --- for subclasses ---------------------------------------------------------------------------------------
 
     def line_count(self) -> int:
         """How many lines there are."""
@@ -117,7 +117,7 @@ class LineView(Actionable, ScrollView, can_focus=True):
             lines = lines[self.cursor : self.cursor + 1]
         return plain_text(self.line(index, self.cells) for index in lines)
 
-    # --- painting --------------------------------------------------------------------------------------------
+    # --- painting ---------------------------------------------------------------------------------------------
 
     @property
     def cells(self) -> int:
@@ -200,7 +200,7 @@ class LineView(Actionable, ScrollView, can_focus=True):
     def on_blur(self) -> None:
         self._refresh_row(self.cursor)
 
-    # --- the cursor ------------------------------------------------------------------------------------------
+    # --- the cursor -------------------------------------------------------------------------------------------
 
     def watch_cursor(self, old: int, new: int) -> None:
         self._refresh_row(old)
@@ -258,7 +258,7 @@ class LineView(Actionable, ScrollView, can_focus=True):
             if again and event.chain > 1:
                 self.open_line()
 
-    # --- actions ---------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------------------
 
     @handles("list.down")
     def move_down(self) -> None:

@@ -73,7 +73,7 @@ class Resources(TextView):
             self._request_older(run, now)
             self.set(lambda cells: self._lines_of(run, now, cells), key="resources")
 
-    # --- samples older than the snapshot has -------------------------------------------------------------------
+    # --- samples older than the snapshot has ------------------------------------------------------------------
 
     def _request_older(self, run: Snapshot, now: Micros) -> None:
         full = len(run.samples) == run.samples.maxlen
@@ -92,7 +92,7 @@ class Resources(TextView):
             return recent
         return [*(sample for sample in self._older if sample[0] < recent[0][0]), *recent]
 
-    # --- painting --------------------------------------------------------------------------------------------
+    # --- painting ---------------------------------------------------------------------------------------------
 
     def _lines_of(self, run: Snapshot, now: Micros, cells: int) -> list[Line]:
         now = min(now, run.at) if run.ended else now
@@ -203,7 +203,7 @@ class Resources(TextView):
             )
         return lines + top_user_lines(run, self.rank, _USERS, cells)
 
-    # --- actions ---------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------------------
 
     @handles("resources.stretch")
     def next_time_range(self) -> None:

@@ -44,7 +44,7 @@ class Transcript(LineView, Generic[T]):
         self._cached: dict[Hashable, list[Line]] = {}
         self._sought: int | None = None
 
-    # --- for subclasses --------------------------------------------------------------------------------------
+    # --- for subclasses ---------------------------------------------------------------------------------------
 
     def key(self, item: T) -> int:
         """The item's key; newer items have greater keys."""
@@ -58,7 +58,7 @@ class Transcript(LineView, Generic[T]):
         """The item as lines."""
         raise NotImplementedError
 
-    # --- what is shown ---------------------------------------------------------------------------------------
+    # --- what is shown ----------------------------------------------------------------------------------------
 
     def clear(self, note: str) -> None:
         """Remove all items and show a note instead."""
@@ -154,7 +154,7 @@ class Transcript(LineView, Generic[T]):
         if new == 0 and new < old and self.more:
             self.post_message(self.Older())
 
-    # --- actions ---------------------------------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------------------------
 
     def _to_item(self, step: int) -> None:
         keys = [self.key(item) for item in self.items]

@@ -53,7 +53,7 @@ def test_leaving_says_the_state_how_to_go_on_and_the_branches(person: Person, mo
     person.commit()
     answer = through(Screen("Five commands.<!-- and no sixth -->\n"), person, monkeypatch, "--check", "true")
     assert answer.status == 4, answer.err
-    run = answer.err.partition("swarm-tui resume ")[2].split("`")[0]
-    assert answer.err.startswith("stopped: go on with `swarm-tui resume ")
+    run = answer.err.partition("swarm-tui resume ")[2].partition("\n")[0]
+    assert answer.err.startswith("stopped; to continue: swarm-tui resume ")
     assert f"swarm/{run}/trunk" in answer.err
     assert "<!--" not in person.swarm("export", run).out

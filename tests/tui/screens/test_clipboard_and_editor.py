@@ -34,7 +34,7 @@ def test_a_person_detaches_attaches_again_and_quits(tmux: Tmux, tmp_path: Path) 
     tmux.keys("q")
     tmux.shows("goes on without this screen")
     tmux.keys("d")
-    tmux.shows("goes on in process [0-9]+")
+    tmux.shows("continues in process [0-9]+")
     [run] = list_runs(tmux.state)
     assert run.live
     tmux.program(f"attach {run.run}")

@@ -55,7 +55,7 @@ def test_an_owner_that_is_killed_is_said_to_have_died_and_the_next_one_is_follow
         assert "died" in session.notice
         assert "swarm-tui resume" in session.notice
         before = session.latest()[1].epoch
-        with pytest.raises(SwarmError, match="not live"):
+        with pytest.raises(SwarmError, match="no process"):
             session.submit(Pause()).result(WAIT_S)
         with resumed(tmp_path):
             until(lambda: session.mark == "ATTACHED", session)
@@ -93,7 +93,7 @@ def test_stopping_ends_the_owner_and_waits_for_it(tmp_path: Path) -> None:
         session.close(CloseMode.STOP).result(WAIT_S)
         assert session.latest()[1].state is RunState.STOPPED
         assert session.exit_status() == 4
-        assert "swarm-tui resume" in session.farewell
+        assert "swarm-tui resume" in session.exit_note
         assert owner.process.wait(WAIT_S) == 4
 
 

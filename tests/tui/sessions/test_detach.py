@@ -38,8 +38,8 @@ def test_a_detached_run_goes_on_in_a_process_of_its_own(tmp_path: Path) -> None:
     try:
         assert os.getsid(run.pid) == run.pid
         assert os.readlink(f"/proc/{run.pid}/cwd") == "/"
-        assert f"process {run.pid}" in session.farewell
-        assert f"swarm-tui attach {run.run}" in session.farewell
+        assert f"process {run.pid}" in session.exit_note
+        assert f"swarm-tui attach {run.run}" in session.exit_note
         assert session.latest()[1].state is RunState.STOPPED
         until(lambda: find_run(tmp_path / "state", run.run).state is RunState.RUNNING)
     finally:
@@ -50,7 +50,7 @@ def test_a_detached_run_goes_on_in_a_process_of_its_own(tmp_path: Path) -> None:
     ("program", "why"),
     [
         (("import sys; sys.exit('error: the disk is full')",), "the disk is full"),
-        (("import sys; sys.exit(2)",), "it said nothing"),
+        (("import sys; sys.exit(2)",), "it wrote no error"),
     ],
 )
 def test_when_no_process_can_take_over_the_reason_is_told_and_the_run_can_be_resumed(

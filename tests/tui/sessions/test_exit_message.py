@@ -19,8 +19,8 @@ def run(state: RunState, **fields: object) -> Snapshot:
 class Left:
     """A session as it is once the screen is gone."""
 
-    def __init__(self, run: Snapshot, farewell: str = "", ended: bool = True) -> None:
-        self.farewell = farewell
+    def __init__(self, run: Snapshot, exit_note: str = "", ended: bool = True) -> None:
+        self.exit_note = exit_note
         self._run, self._ended = run, ended
 
     def latest(self) -> tuple[int, Snapshot]:
@@ -65,8 +65,8 @@ def test_nothing_landed_and_nothing_begun() -> None:
 
 
 def test_a_run_that_goes_on_elsewhere_is_not_to_be_resumed() -> None:
-    told = exit_message(Left(run(RunState.RUNNING), "the swarm goes on in process 7"))  # type: ignore[arg-type]
-    assert told[0] == "the swarm goes on in process 7"
+    told = exit_message(Left(run(RunState.RUNNING), "the run continues in process 7"))  # type: ignore[arg-type]
+    assert told[0] == "the run continues in process 7"
     assert "swarm/r1/trunk" in told[1]
     told = exit_message(Left(run(RunState.RUNNING), ended=False))  # type: ignore[arg-type]
     assert "swarm-tui attach r1" in told[0]

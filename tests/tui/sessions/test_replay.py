@@ -157,14 +157,14 @@ def test_nothing_that_was_said_or_landed_later_is_shown(lived: Lived) -> None:
         assert session.messages(run.root, None, 500).result(WAIT_S) == whole[: whole.index(early) + 1]
         began = next(seq for seq, state in lived.states.items() if landed.agent in state.agents)
         session.seek(str(began)).result(WAIT_S)
-        with pytest.raises(SwarmError, match="only what landed"):
+        with pytest.raises(SwarmError, match="only landed changes"):
             session.diff(landed.agent).result(WAIT_S)
         assert session.scratchpads(run.root).result(WAIT_S) == []
 
 
 def test_nothing_can_be_commanded_and_nothing_is_written(lived: Lived) -> None:
     before = lived.folder.journal.read_bytes()
-    with opened(lived, 10) as session, pytest.raises(SwarmError, match="nothing runs"):
+    with opened(lived, 10) as session, pytest.raises(SwarmError, match="nothing is running"):
         session.submit(Pause()).result(WAIT_S)
     assert lived.folder.journal.read_bytes() == before
 
@@ -182,7 +182,7 @@ async def test_its_keys_play_step_seek_and_change_speed(lived: Lived) -> None:
         await press(pilot, "comma", "right_curly_bracket", "right_curly_bracket", "left_curly_bracket")
         assert session.speed == 2.0
         await press(pilot, "p")
-        assert "nothing runs" in told(app)
+        assert "nothing is running" in told(app)
         await press(pilot, "space")
         assert session.playing
         assert not app.view.marked
