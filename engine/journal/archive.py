@@ -79,10 +79,10 @@ def _move(db: sqlite3.Connection, hashes: set[str], file: Path) -> tuple[int, in
         os.fsync(folder)
     finally:
         os.close(folder)
-    db.execute("BEGIN IMMEDIATE")
-    db.executemany(_MOVED, moved)
-    db.executemany("DELETE FROM blobs WHERE hash = ?", [(row[0],) for row in rows])
-    db.execute("COMMIT")
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany(_MOVED, moved)
+        db.executemany("DELETE FROM blobs WHERE hash = ?", [(row[0],) for row in rows])
     return len(rows), sum(len(row[3]) for row in rows)
 
 

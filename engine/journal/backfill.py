@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from msgspec import DecodeError, ValidationError, json
@@ -30,17 +31,9 @@ def backfill(db: sqlite3.Connection, version: int) -> None:
     """Fill the totals, within the transaction that migrates a journal from an older `version`."""
     if not 0 < version < TOTALS:
         return
-    for write in (_prompted, _paused, _used):
-        for writes in write(db):
-            execute(db, writes)
-
-
-def _prompted(db: sqlite3.Connection) -> Iterator[list[Write]]:
-    return _projected(db, "turn_taken", prompted)
-
-
-def _paused(db: sqlite3.Connection) -> Iterator[list[Write]]:
-    return _projected(db, "agent_state_changed", pauses)
+    turns, states = _projected(db, "turn_taken", prompted), _projected(db, "agent_state_changed", pauses)
+    for writes in chain(turns, states, _used(db)):
+        execute(db, writes)
 
 
 def _projected(

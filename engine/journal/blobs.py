@@ -3,9 +3,10 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import zstandard
-from msgspec import Struct, json
+from msgspec import json
 
 LIMIT = 4096
 """Bytes of a JSON string, without quotes, above which it moves to `blobs`."""
@@ -24,7 +25,7 @@ class BlobMissing(Exception):  # noqa: N818 - readers turn it into a SwarmError
     """A referenced blob does not exist, or its bytes do not match its hash."""
 
 
-class Blob(Struct, frozen=True):
+class Blob(NamedTuple):
     """A row of `blobs`. `codec` is `zstd` or `raw`, `size` the number of bytes before compression."""
 
     hash: str

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any, TypeVar
 
 import msgspec
@@ -124,15 +125,14 @@ def _map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
 
 def _without_surrogates(body: _T) -> tuple[_T, tuple[tuple[int, int, int], ...]]:
     lost: list[tuple[int, int, int]] = []
-    count = -1
+    numbers = count()
 
     def clean(text: Any) -> Any:
-        nonlocal count
         if not isinstance(text, str):
             return text
-        count += 1
-        lost.extend((count, match.start(), ord(match[0])) for match in _SURROGATE.finditer(text))
-        return _SURROGATE.sub("\ufffd", text) if _SURROGATE.search(text) else text
+        number = next(numbers)
+        lost.extend((number, match.start(), ord(match[0])) for match in _SURROGATE.finditer(text))
+        return _SURROGATE.sub("\ufffd", text)
 
     return _map_leaves(body, clean), tuple(lost)
 
@@ -141,17 +141,13 @@ def _with_surrogates(body: _T, lost: tuple[tuple[int, int, int], ...]) -> _T:
     places: dict[int, list[tuple[int, int]]] = {}
     for string, at, code in lost:
         places.setdefault(string, []).append((at, code))
-    count = -1
+    numbers = count()
 
     def spoil(text: Any) -> Any:
-        nonlocal count
         if not isinstance(text, str):
             return text
-        count += 1
-        if count not in places:
-            return text
         letters = list(text)
-        for at, code in places[count]:
+        for at, code in places.get(next(numbers), ()):
             letters[at] = chr(code)
         return "".join(letters)
 

@@ -128,8 +128,9 @@ class Chunks:
                 now.append(known)
             self._known[name] = now
             hashes[name] = tuple(chunk.hash for chunk in now)
-        rest = tuple(_builtin(getattr(snapshot, field.name)) for field in _REST)
-        return Parts(hashes, shelf.put(msgpack.encode(rest)))
+        rest = (getattr(snapshot, field.name) for field in _REST)
+        plain = [list(value) if isinstance(value, deque) else value for value in rest]
+        return Parts(hashes, shelf.put(msgpack.encode(plain)))
 
     def known(self) -> set[str]:
         """The hashes of chunks that are in memory."""
@@ -161,19 +162,6 @@ class Chunks:
 def _chunk(pairs: tuple[tuple[Any, Any], ...], hash: str) -> _Chunk:
     keys, values = zip(*pairs, strict=True) if pairs else ((), ())
     return _Chunk(keys, values, hash)
-
-
-def encode_parts(parts: Parts) -> str:
-    return json.encode(parts).decode()
-
-
-def decode_parts(text: str) -> Parts:
-    """Raises msgspec.MsgspecError."""
-    return json.decode(text, type=Parts)
-
-
-def _builtin(value: Any) -> Any:
-    return list(value) if isinstance(value, deque) else value
 
 
 def _like(default: Any, value: Any) -> Any:

@@ -189,19 +189,14 @@ def log_size(path: Path) -> int:
 
 def _migrate(db: sqlite3.Connection, version: int) -> None:
     """From an older version, 0 for an empty file, to this one: in one transaction, so that a crash leaves either."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with db:
+        db.execute("BEGIN IMMEDIATE")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {VERSION}")
         for step in STEPS[version:]:
             for statement in _statements(step):
                 db.execute(statement)
         backfill(db, version)
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
 
 
 def _statements(script: str) -> Iterator[str]:

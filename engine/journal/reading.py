@@ -17,7 +17,7 @@ from engine.domain.types import AgentId, AgentPath, Micros
 from engine.journal.archive import read_archived
 from engine.journal.blobs import BlobMissing, references, unpack
 from engine.journal.body_codec import decode_body, decode_outline
-from engine.journal.checkpoints import Chunks, decode_parts, made_by
+from engine.journal.checkpoints import Chunks, Parts, made_by
 from engine.journal.connection import LOOK, cannot_read, damaged, open_for_reading
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
@@ -156,7 +156,7 @@ class EventReader:
         if not rows:
             return None
         try:
-            parts = decode_parts(rows[0][1])
+            parts = json.decode(rows[0][1], type=Parts)
             blobs = await self._load(parts.hashes() - self.chunks.known())
             return await asyncio.to_thread(self.chunks.put_together, parts, blobs)
         except (BlobMissing, msgspec.MsgspecError, SwarmError):

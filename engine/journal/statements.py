@@ -146,7 +146,7 @@ def _rank(statement: Statement) -> int:
     return TABLES.index(statement.table) * _APART + statement.apart
 
 
-def write(db: sqlite3.Connection, statement: Statement, rows: list[Parameters]) -> None:
+def write(db: sqlite3.Connection, statement: Statement, rows: Sequence[Parameters]) -> None:
     """Run one statement for many rows, WIDE at a time where possible: each call into SQLite has a cost."""
     wide = len(rows) // WIDE * WIDE if statement.wide else 0
     for at in range(0, wide, WIDE):

@@ -13,21 +13,14 @@ from msgspec.structs import replace
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Event
 from engine.domain.types import AgentId
+from engine.journal import connection
 from engine.journal.blobs import Shelf
 from engine.journal.body_codec import encode_body
-from engine.journal.checkpoints import EVERY, Chunks, encode_parts, made_by
-from engine.journal.connection import (
-    WAL_LIMIT,
-    WriteConnection,
-    cannot_write,
-    damaged,
-    is_damage,
-    log_size,
-    open_for_writing,
-)
+from engine.journal.checkpoints import EVERY, Chunks, made_by
+from engine.journal.connection import WriteConnection
 from engine.journal.projections import project
 from engine.journal.queries import JournalReader
-from engine.journal.statements import BLOB, EVENT, Write, execute, write
+from engine.journal.statements import BLOB, EVENT, Write, execute, json_text, write
 from engine.state.snapshot import Snapshot
 
 BATCH = 2_000
@@ -86,7 +79,7 @@ class SqliteJournal:
         `chunks` are those of the reader that loaded the snapshot: they are not written again. Raises SwarmError
         (journal): not a journal, damaged, written by a newer version, or it cannot be opened.
         """
-        db = await open_for_writing(path)
+        db = await connection.open_for_writing(path)
         journal = cls(path, db, await db.run(_last_seq))
         [[checkpoint]] = await db.run(_rows_of, _LAST_CHECKPOINT, (journal._made_by,))
         journal._next_checkpoint = checkpoint + EVERY
@@ -215,19 +208,13 @@ class SqliteJournal:
     def _transact(self, db: sqlite3.Connection, events: list[Event]) -> None:
         writes: list[Write] = []
         try:
-            db.execute("BEGIN IMMEDIATE")
-            write(db, EVENT, list(self._rows(events, writes)))
-            write(db, BLOB, [(b.hash, b.codec, b.size, b.data) for b in self._shelf.take()])
-            execute(db, writes)
-            db.execute("COMMIT")
-        except BaseException:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                write(db, EVENT, list(self._rows(events, writes)))
+                write(db, BLOB, self._shelf.take())
+                execute(db, writes)
+        finally:
             self._shelf.take()
-            if db.in_transaction:
-                try:
-                    db.execute("ROLLBACK")
-                except sqlite3.Error:
-                    pass  # SQLite has rolled back by itself
-            raise
 
     def _rows(self, events: Iterable[Event], writes: list[Write]) -> Iterable[tuple[object, ...]]:
         for event in events:
@@ -249,19 +236,14 @@ class SqliteJournal:
     def _store(self, db: sqlite3.Connection, snapshot: Snapshot) -> None:
         shelf = Shelf()
         parts = self._chunks.cut(snapshot, shelf)
-        try:
+        with db:
             db.execute("BEGIN IMMEDIATE")
-            write(db, BLOB, [(b.hash, b.codec, b.size, b.data) for b in shelf.take()])
-            db.execute(_CHECKPOINT, (snapshot.seq, self._made_by, encode_parts(parts)))
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+            write(db, BLOB, shelf.take())
+            db.execute(_CHECKPOINT, (snapshot.seq, self._made_by, json_text(parts)))
 
     async def _bound_log(self) -> None:
         """Bound the write-ahead log: slow readers block checkpoints; past the limit, wait for them."""
-        if log_size(self.path) > 2 * WAL_LIMIT:
+        if connection.log_size(self.path) > 2 * connection.WAL_LIMIT:
             try:
                 await self._db.run(_rows_of, "PRAGMA wal_checkpoint(RESTART)")
             except sqlite3.Error:
@@ -280,8 +262,11 @@ class SqliteJournal:
 
     def _failed(self, error: Exception) -> None:
         first = self.failure is None
-        self._damaged = is_damage(error)
-        self.failure = damaged(self.path, str(error)) if self._damaged else cannot_write(self.path, error)
+        self._damaged = connection.is_damage(error)
+        if self._damaged:
+            self.failure = connection.damaged(self.path, str(error))
+        else:
+            self.failure = connection.cannot_write(self.path, error)
         self._fail_waiters(self.failure)
         if first and self.on_failure is not None:
             self.on_failure(self.failure)
