@@ -63,7 +63,8 @@ async def open_for_writing(path: Path) -> WriteConnection:
 
 def _open_writer(path: Path) -> sqlite3.Connection:
     try:
-        _make_private(path)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # only for this user
         db = _connect(str(path))
     except (OSError, sqlite3.Error) as error:
         raise cannot_open(path, error) from error
@@ -100,9 +101,8 @@ async def open_for_reading(path: Path) -> aiosqlite.Connection:
 
     Raises SwarmError (journal, not_found).
     """
-    address = await asyncio.to_thread(_readable, path)
     try:
-        db = await _in_a_daemon_thread(address)
+        db = await _in_a_daemon_thread(await asyncio.to_thread(_readable, path))
     except sqlite3.Error as error:
         raise cannot_open(path, error) from error
     await db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
@@ -111,23 +111,17 @@ async def open_for_reading(path: Path) -> aiosqlite.Connection:
 
 
 def _readable(path: Path) -> str:
-    """The address under which a journal can be read. Raises SwarmError (journal, not_found)."""
+    """The address under which a journal can be read. Raises SwarmError (journal, not_found), and sqlite3.Error."""
     if not _size(path):
         raise SwarmError(ErrorKind.NOT_FOUND, f"there is no journal at {path}", "see `swarm-tui runs` for the runs")
     address = f"{path.absolute().as_uri()}?mode=ro"
     try:
         _examine(address, path)
+        return address
     except sqlite3.OperationalError as error:
         if "unable to open" not in str(error) and "readonly" not in str(error):
-            raise cannot_open(path, error) from error
-        return _readable_in_read_only_folder(path, address)
-    except sqlite3.Error as error:
-        raise cannot_open(path, error) from error
-    return address
-
-
-def _readable_in_read_only_folder(path: Path, address: str) -> str:
-    """Without a log beside it the file is complete and can be read as it is; reading a log needs a writable folder."""
+            raise
+    # The folder is read-only. Reading a log needs a writable one; without a log the file is complete as it is.
     if log_size(path):
         raise SwarmError(
             ErrorKind.JOURNAL,
@@ -135,10 +129,7 @@ def _readable_in_read_only_folder(path: Path, address: str) -> str:
             "copy the folder to a writable place and open the copy",
         )
     address += "&immutable=1"
-    try:
-        _examine(address, path)
-    except sqlite3.Error as error:
-        raise cannot_open(path, error) from error
+    _examine(address, path)
     return address
 
 
@@ -168,11 +159,6 @@ def _connect(address: str) -> sqlite3.Connection:
     return sqlite3.connect(
         address, uri=address.startswith("file:"), timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
     )
-
-
-def _make_private(path: Path) -> None:
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _size(path: Path) -> int:

@@ -1,7 +1,7 @@
 """Finds the event that a person names: by number, time, span since the start, percentage or agent."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import ROOT, AgentPath, Micros
@@ -56,7 +56,7 @@ def _moment(text: str, start: Micros, now: Micros) -> Micros | None:
             return None
         day = datetime.fromtimestamp(now // _SECOND, UTC).replace(hour=hours, minute=minutes, second=seconds)
         at = _micros(day)
-        return at if at >= start else at + _micros_of(timedelta(days=1))
+        return at if at >= start else at + 86_400 * _SECOND
     try:
         when = datetime.fromisoformat(text)
         return _micros(when if when.tzinfo is not None else when.replace(tzinfo=UTC))
@@ -72,11 +72,7 @@ def _moment(text: str, start: Micros, now: Micros) -> Micros | None:
 
 def _micros(when: datetime) -> Micros:
     """The end of the named second, so that its events are included."""
-    return _micros_of(when.replace(microsecond=0) - datetime(1970, 1, 1, tzinfo=UTC)) + _SECOND - 1
-
-
-def _micros_of(span: timedelta) -> Micros:
-    return (span.days * 86_400 + span.seconds) * _SECOND
+    return int(when.replace(microsecond=0).timestamp()) * _SECOND + _SECOND - 1
 
 
 def _written(at: Micros) -> str:

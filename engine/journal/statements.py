@@ -57,7 +57,7 @@ class Statement(Struct, frozen=True, eq=False):
     table: str
     sql: str
     apart: int = 0
-    fold: "Callable[[list[Parameters]], Iterable[Parameters]] | None" = None
+    fold: Callable[[list[Parameters]], Iterable[Parameters]] | None = None
     wide: str = ""
 
 
@@ -87,7 +87,7 @@ def _insert(table: str, head: str, row: str, rest: str = "", apart: int = 0) -> 
     return Statement(table, f"{head}({row}){rest}", apart, wide=f"{head}{', '.join([f'({row})'] * WIDE)}{rest}")
 
 
-def added(keys: int, *columns: "Callable[[Iterable[Any]], Any]") -> "Callable[[list[Parameters]], list[Parameters]]":
+def added(keys: int, *columns: Callable[[Iterable[Any]], Any]) -> Callable[[list[Parameters]], list[Parameters]]:
     """A fold that merges rows with equal first `keys` parameters; each other column is combined by its function."""
 
     def fold(rows: list[Parameters]) -> list[Parameters]:
@@ -102,18 +102,18 @@ def added(keys: int, *columns: "Callable[[Iterable[Any]], Any]") -> "Callable[[l
     return fold
 
 
-def total(values: "Iterable[Any]") -> Any:
+def total(values: Iterable[Any]) -> Any:
     """The sum, capped at SQLite's largest integer; None (unknown) if any value is None."""
     known = list(values)
     return None if None in known else min(sum(known), MOST)
 
 
-def last(values: "Iterable[Any]") -> Any:
+def last(values: Iterable[Any]) -> Any:
     *_, value = values
     return value
 
 
-def last_known(values: "Iterable[Any]") -> Any:
+def last_known(values: Iterable[Any]) -> Any:
     """The last value that is not None, or None."""
     return next((value for value in reversed(tuple(values)) if value is not None), None)
 

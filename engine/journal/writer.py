@@ -5,6 +5,7 @@ import heapq
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,7 @@ class SqliteJournal:
     """engine.ports.protocols.Journal over one SQLite file. Use from one event loop.
 
     While the file cannot be written, events stay queued, every `durable` fails, and writing is retried every RETRY_S
-    seconds; `on_failure` is called once, `on_recovery` when a write succeeds again. Nothing more is written to a file
-    that turns out to be damaged.
+    seconds; `on_failure` is called once. Nothing more is written to a file that turns out to be damaged.
     """
 
     def __init__(self, path: Path, db: WriteConnection, last_seq: int) -> None:
@@ -61,19 +61,11 @@ class SqliteJournal:
         self._damaged = False
         self.on_failure: Callable[[SwarmError], None] | None = None
         """Called with the error when writing begins to fail."""
-        self._on_recovery: Callable[[], None] | None = None
         self._reader: JournalReader | None = None
         self._owner: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(
-        cls,
-        path: Path,
-        *,
-        chunks: Chunks | None = None,
-        on_failure: Callable[[SwarmError], None] | None = None,
-        on_recovery: Callable[[], None] | None = None,
-    ) -> "SqliteJournal":
+    async def open(cls, path: Path, *, chunks: Chunks | None = None) -> "SqliteJournal":
         """Open or create the journal at `path`; its folder must exist and the caller must hold the run's lock.
 
         `chunks` are those of the reader that loaded the snapshot: they are not written again. Raises SwarmError
@@ -84,7 +76,6 @@ class SqliteJournal:
         [[checkpoint]] = await db.run(_rows_of, _LAST_CHECKPOINT, (journal._made_by,))
         journal._next_checkpoint = checkpoint + EVERY
         journal._chunks = chunks.copy() if chunks is not None else Chunks()
-        journal.on_failure, journal._on_recovery = on_failure, on_recovery
         journal._owner = asyncio.create_task(journal._own(), name="journal")
         return journal
 
@@ -244,10 +235,8 @@ class SqliteJournal:
     async def _bound_log(self) -> None:
         """Bound the write-ahead log: slow readers block checkpoints; past the limit, wait for them."""
         if connection.log_size(self.path) > 2 * connection.WAL_LIMIT:
-            try:
+            with suppress(sqlite3.Error):  # the events are safe in the log; the next write shows if the disk works
                 await self._db.run(_rows_of, "PRAGMA wal_checkpoint(RESTART)")
-            except sqlite3.Error:
-                pass  # the events are safe in the log; the next write shows whether the disk works
 
     def _wrote(self, seq: int) -> None:
         self.durable_seq = seq
@@ -255,10 +244,7 @@ class SqliteJournal:
             _, _, waiter = heapq.heappop(self._waiters)
             if not waiter.done():
                 waiter.set_result(None)
-        if self.failure is not None:
-            self.failure = None
-            if self._on_recovery is not None:
-                self._on_recovery()
+        self.failure = None
 
     def _failed(self, error: Exception) -> None:
         first = self.failure is None
@@ -280,13 +266,11 @@ class SqliteJournal:
     async def _pause(self) -> None:
         """Wait for the next attempt; closing the journal makes it at once."""
         self._work.clear()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(RETRY_S):
                 while not self._closing:
                     await self._work.wait()
                     self._work.clear()
-        except TimeoutError:
-            pass
         self._work.set()
 
 

@@ -85,8 +85,9 @@ class JournalOnDisk(MemoryJournal):
 
     async def open(self) -> None:
         with self._clock.waits_for_real_work():
-            inner = await CrashingJournal.open(self.path, on_failure=lambda error: self.on_failure(error))
+            inner = await CrashingJournal.open(self.path)
             assert isinstance(inner, CrashingJournal)
+            inner.on_failure = lambda error: self.on_failure(error)
         inner.clock, inner.power, inner.disk = self._clock, self._power, self._disk
         self._inner = inner
 

@@ -10,7 +10,6 @@ from engine.journal.statements import Parameters, Projections, Statement, Write,
 
 PROJECTIONS = Projections()
 
-
 _AGENT = insert(
     "agents",
     "id path parent role model title goal scope task attempt state doing reason paused priority intent epoch steps "
@@ -93,13 +92,9 @@ def acts(event: e.Event, doing: str) -> Write:
 
 
 @PROJECTIONS.of(e.SubtreePaused)
-def _(event: e.Event, body: e.SubtreePaused, shelf: Shelf) -> Iterable[Write]:
-    yield _PAUSED, (1, event.agent)
-
-
 @PROJECTIONS.of(e.SubtreeResumed)
-def _(event: e.Event, body: e.SubtreeResumed, shelf: Shelf) -> Iterable[Write]:
-    yield _PAUSED, (0, event.agent)
+def _(event: e.Event, body: e.SubtreePaused | e.SubtreeResumed, shelf: Shelf) -> Iterable[Write]:
+    yield _PAUSED, (isinstance(body, e.SubtreePaused), event.agent)
 
 
 @PROJECTIONS.of(e.SubtreeLimited)

@@ -9,7 +9,6 @@ from engine.journal.statements import Projections, Statement, Write, insert, jso
 
 PROJECTIONS = Projections()
 
-
 # A journal holds one run, so the updates need no key.
 _RUN = insert("runs", "id repo branch base check_command models settings version trunk created")
 _EPOCH = Statement(

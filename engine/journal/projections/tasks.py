@@ -11,7 +11,6 @@ from engine.state.snapshot import OVERTAKING
 
 PROJECTIONS = Projections()
 
-
 _TASK = insert(
     "tasks",
     "id title goal scope acceptance priority kind planner state attempt failures losses conflicts intent agent "

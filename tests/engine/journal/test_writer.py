@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -100,18 +101,20 @@ async def test_a_killed_process_loses_nothing_that_it_was_told_is_durable(tmp_pa
     await journal.close()
 
 
+async def durable_at_last(journal: SqliteJournal, seq: int) -> None:
+    """Wait through failed attempts until one writes the event."""
+    while journal.durable_seq < seq:
+        with suppress(SwarmError):
+            await journal.durable(seq)
+
+
 async def test_a_full_disk_fails_who_waits_and_keeps_the_queue_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "RETRY_S", 0.01)
     failures: list[SwarmError] = []
-    failed, recovered = asyncio.Event(), asyncio.Event()
-
-    def on_failure(error: SwarmError) -> None:
-        failures.append(error)
-        failed.set()
-
-    journal = await SqliteJournal.open(tmp_path / "journal.db", on_failure=on_failure, on_recovery=recovered.set)
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    journal.on_failure = failures.append
     journal.append([warned(1)])
     await journal.durable(1)
     [[pages]] = await pragma(journal._db, "page_count")
@@ -122,15 +125,13 @@ async def test_a_full_disk_fails_who_waits_and_keeps_the_queue_until_there_is_ro
         await journal.durable(199)
     assert raised.value.kind is ErrorKind.JOURNAL
     assert "full" in raised.value.message
-    assert failed.is_set()
     assert len(failures) == 1
     assert journal.durable_seq < 199
     with pytest.raises(SwarmError):  # it is told at each further try, too
         await journal.durable(199)
     assert len(failures) == 1
     await pragma(journal._db, "max_page_count = 1000000")
-    await recovered.wait()
-    await journal.durable(199)
+    await durable_at_last(journal, 199)
     assert journal.failure is None
     assert [event.seq async for event in journal.events()] == list(range(1, 200))
     await journal.close()
@@ -171,15 +172,13 @@ async def test_a_commit_that_failed_but_reached_the_disk_is_not_written_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "RETRY_S", 0.01)
-    recovered = asyncio.Event()
-    journal = await SqliteJournal.open(tmp_path / "journal.db", on_recovery=recovered.set)
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
     journal._db = Faulty(journal._db, after=sqlite3.OperationalError("disk I/O error"))
     journal.append([warned(1), warned(2)])
     with pytest.raises(SwarmError):
         await journal.durable(2)
     journal.append([warned(3)])
-    await recovered.wait()
-    await journal.durable(3)
+    await durable_at_last(journal, 3)
     assert [event.seq async for event in journal.events()] == [1, 2, 3]
     await journal.close()
 
@@ -265,7 +264,8 @@ async def test_nothing_more_is_written_to_a_journal_that_is_seen_to_be_damaged(
 ) -> None:
     told: list[SwarmError] = []
     monkeypatch.setattr(writer, "RETRY_S", 0.0)
-    journal = await SqliteJournal.open(tmp_path / "journal.db", on_failure=told.append)
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    journal.on_failure = told.append
     malformed = sqlite3.DatabaseError("database disk image is malformed")
     journal._db = faulty = Faulty(journal._db, instead=malformed, times=3)
     for seq in (1, 2, 3):
