@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import ModelsSettings, ProviderSettings, Settings
-from engine.domain.types import ModelName
+from engine.domain.types import ModelName, Role
 from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
 from engine.models.rehearsal.provider import open_rehearsal
 
@@ -29,7 +29,7 @@ DEFAULTS = {
 def choose_models(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """The settings with a model for every role.
 
-    Planner and worker default to each other's model, resolver and reconciler to the worker's. Raises SwarmError
+    Planner and worker default to each other's model, all other roles to the worker's. Raises SwarmError
     (provider) if no model is configured and no key is set, if a chosen provider's key is missing, or for an unknown
     rehearsal. The rehearsal is never a default.
     """
@@ -46,8 +46,9 @@ def choose_models(settings: Settings, environ: Mapping[str, str]) -> Settings:
         planner, worker = DEFAULTS[provider]
     else:
         planner, worker = chosen.planner or chosen.worker, chosen.worker or chosen.planner
-    models = ModelsSettings(planner, worker, chosen.resolver or worker, chosen.reconciler or worker)
-    for model in dict.fromkeys((models.planner, models.worker, models.resolver, models.reconciler)):
+    others = {role.value: getattr(chosen, role) or worker for role in Role if role is not Role.PLANNER}
+    models = ModelsSettings(planner=planner, **others)
+    for model in dict.fromkeys(astuple(models)):
         provider, name = split_model(model)
         if provider == "rehearsal":
             open_rehearsal(name)

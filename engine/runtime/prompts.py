@@ -59,7 +59,7 @@ class Prompts:
 
 def _load(name: str, text: str) -> Prompt:
     def wrong(what: str) -> SwarmError:
-        return SwarmError(ErrorKind.SETTINGS, f"prompt {name}.md: {what}", "see CONTRIBUTING.md, prompts")
+        return SwarmError(ErrorKind.SETTINGS, f"prompt {name}.md: {what}", "see CONTRIBUTING.md, a role and its prompt")
 
     parts = text.split("+++\n", 2)
     if len(parts) != 3 or parts[0]:

@@ -14,6 +14,7 @@ from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.types import CallId, Usage
 from engine.models.adapters.sse import MAX_BYTES
 from engine.models.adapters.wire_format import estimate
+from engine.models.registry import PROVIDERS
 from engine.ports.protocols import Provider
 from tests.engine.models.dialects import DIALECTS, FIRST, KEY, TWO_CALLS, Called, Dialect
 from tests.engine.models.raw_server import (
@@ -71,6 +72,10 @@ async def failure(dialect: Dialect, script: list[Step], **settings: Any) -> Mode
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 600
     return caught.value
+
+
+def test_every_provider_over_a_network_is_in_this_suite() -> None:
+    assert {dialect.name for dialect in DIALECTS} == set(PROVIDERS) - {"rehearsal"}
 
 
 async def test_text_arrives_in_pieces_and_the_turn_is_whole(dialect: Dialect) -> None:

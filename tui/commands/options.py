@@ -5,9 +5,9 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from tui.bridge import ErrorKind, LoadedSettings, SwarmError, load_settings, state_folder
+from tui.bridge import ErrorKind, LoadedSettings, Role, SwarmError, load_settings, state_folder
 
-ROLES = ("planner", "worker", "resolver", "reconciler")
+ROLES = tuple(role.value for role in Role)
 LIMITS = ("usd", "tokens", "wall", "steps")
 _PLAIN = {
     "workers": ("swarm", "workers"),

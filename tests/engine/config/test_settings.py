@@ -11,7 +11,8 @@ from engine.config.load import FILE_LIMIT, config_folder, load_settings, state_f
 from engine.config.toml_positions import line_of
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.setting_types import CopyChoice, LevelChoice
-from engine.domain.settings import LimitSettings, Settings
+from engine.domain.settings import LimitSettings, ModelsSettings, Settings
+from engine.domain.types import Role
 from engine.domain.units import duration_s, size_bytes
 from engine.sandbox.guarantees import CopyMethod, Level
 
@@ -362,6 +363,10 @@ def test_lines_are_found_after_multi_line_text() -> None:
     tomllib.loads(text)
     assert [line_of(text, path) for path in (("b", "c"), ("b",), ("b", "d", "e"), ("f",), ("z",))] == [6, 5, 7, 8, None]
     assert line_of(text, ("b", "missing")) == 5
+
+
+def test_every_role_has_a_setting_for_its_model() -> None:
+    assert set(ModelsSettings.__struct_fields__) == set(Role)
 
 
 def test_the_choices_of_a_setting_are_those_that_the_sandbox_has() -> None:
