@@ -1,12 +1,15 @@
-"""The examples that pages written by hand give: the program accepts each command line and each piece of settings."""
+"""The examples in pages written by hand: the program accepts each command line, piece of settings and query."""
 
 import re
 import shlex
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from engine.config.load import load_settings
+from engine.journal.schema import STEPS
 from tests.docs.pages import DOCS
 from tui.cli import APP, COMMANDS, parse
 from tui.commands.options import options_of
@@ -45,3 +48,11 @@ def test_settings_in_the_documentation_are_accepted(tmp_path: Path, text: str) -
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text(text, encoding="utf-8")
     assert load_settings(None, {"HOME": str(tmp_path)}).files
+
+
+@pytest.mark.parametrize("query", [query.strip() for block in blocks("sql") for query in block.split(";")[:-1]])
+def test_a_query_in_the_documentation_fits_the_journal(query: str) -> None:
+    with closing(sqlite3.connect(":memory:")) as db:
+        for step in STEPS:
+            db.executescript(step)
+        db.execute(query)
