@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.models.rehearsal.playbook import load_playbook
 from tests.docs.pages import DOCS
 
 TOP = DOCS.parent
@@ -32,6 +33,12 @@ def test_every_path_that_a_page_names_exists(page: Path) -> None:
 def test_every_name_that_a_page_places_in_a_file_is_there(page: Path) -> None:
     for name, path in NAME_IN_PATH.findall(page.read_text(encoding="utf-8")):
         assert re.search(rf"\b{name}\b", (TOP / path).read_text(encoding="utf-8")), f"{name} in {path}"
+
+
+def test_the_playbook_that_the_rehearsals_page_shows_is_complete(tmp_path: Path) -> None:
+    page = (DOCS / "internals" / "rehearsal.md").read_text(encoding="utf-8")
+    (tmp_path / "playbook.toml").write_text(page.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    assert [task.title for task in load_playbook(tmp_path).task] == ["greeting"]
 
 
 def test_every_decision_is_numbered_in_order_and_listed_with_its_title() -> None:
