@@ -1,9 +1,12 @@
-"""The tables, views and states of docs/journal.md, from the journal's schema and the states of the domain."""
+"""The lists of docs/journal.md: tables and views from the journal's schema, events and states from the domain."""
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from enum import StrEnum
+from typing import get_args
 
+from engine.domain.events import Body
 from engine.domain.types import AgentState, HandoffStatus, LandingState, RunState, TaskState, ToolCallState
 from engine.journal.schema import STEPS
 from tests.docs.markdown import table
@@ -63,11 +66,17 @@ def journal_views() -> str:
     return _sections("view", VIEWS)
 
 
+def journal_events() -> str:
+    """Every kind of event, with the fields of its body."""
+    kinds = {str(body.__struct_config__.tag): body.__struct_fields__ for body in get_args(Body)}
+    return table(("kind", "body"), ((f"`{kind}`", _codes(fields)) for kind, fields in kinds.items()))
+
+
 def journal_states() -> str:
     """The values of the columns that hold a state."""
     return table(
         ("column", "values"),
-        ((f"`{column}`", " · ".join(f"`{s}`" for s in states)) for column, states in STATES.items()),
+        ((f"`{column}`", _codes(states)) for column, states in STATES.items()),
     )
 
 
@@ -81,7 +90,8 @@ def _sections(kind: str, described: dict[str, str]) -> str:
             name: [column for (column,) in db.execute("SELECT name FROM pragma_table_xinfo(?)", (name,))]
             for name in names
         }
-    return "\n\n".join(
-        f"### {name}\n\n{text}\n\n{' · '.join(f'`{column}`' for column in columns[name])}"
-        for name, text in described.items()
-    )
+    return "\n\n".join(f"### {name}\n\n{text}\n\n{_codes(columns[name])}" for name, text in described.items())
+
+
+def _codes(names: Iterable[str]) -> str:
+    return " · ".join(f"`{name}`" for name in names)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.docs.commands import command_reference
-from tests.docs.journal import journal_states, journal_tables, journal_views
+from tests.docs.journal import journal_events, journal_states, journal_tables, journal_views
 from tests.docs.keys import SCOPES, key_table
 from tests.docs.manpage import manpage
 from tests.docs.settings import SECTIONS, owner_only_table, settings_table
@@ -15,6 +15,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 REWRITE = "make docs"
 PARTS: dict[str, Callable[[], str]] = {
     "commands": command_reference,
+    "journal events": journal_events,
     "journal states": journal_states,
     "journal tables": journal_tables,
     "journal views": journal_views,
