@@ -4,8 +4,8 @@ from functools import singledispatch
 from typing import TextIO
 
 from tui.bridge import Check, Event, HandoffStatus, LandingState, Micros, Role, Snapshot, TaskState, events
-from tui.format.event_lines import load_limit
-from tui.format.numbers import counted
+from tui.format.event_lines import describe
+from tui.format.numbers import count, counted, dollars
 from tui.format.text import one_line
 
 LINES_PER_SECOND = 10
@@ -88,32 +88,33 @@ def heartbeat_line(snapshot: Snapshot, now: Micros) -> str:
         f"{tasks[TaskState.LANDED]} landed",
         *([f"{tasks[TaskState.FAILED]} failed"] if tasks[TaskState.FAILED] else []),
         f"{snapshot.landed_per_hour(now):.0f}/h",
-        f"{_short(snapshot.usage.input + snapshot.usage.output)} tokens",
-        *([] if snapshot.rehearsal else [_cost(snapshot.usage.usd)]),
+        f"{count(snapshot.usage.input + snapshot.usage.output)} tokens",
+        *([] if snapshot.rehearsal else [dollars(snapshot.usage.usd)]),
         *([counted(snapshot.retries, "retry", "retries")] if snapshot.retries else []),
     ]
     return " · ".join(parts)
-
-
-def _cost(usd: float | None) -> str:
-    return "cost unknown" if usd is None else f"${usd:.2f}"
-
-
-def _short(count: int) -> str:
-    for unit, size in (("M", 1_000_000), ("k", 1_000)):
-        if count >= size:
-            return f"{count / size:.1f}{unit}"
-    return str(count)
 
 
 News = tuple[str, bool] | None
 """A line, and whether it is written whatever the rate; None: not worth a line."""
 
 
+_AS_ON_SCREEN: dict[type, bool] = {
+    events.RunStateChanged: True,
+    events.WorkersLimited: False,
+    events.BudgetMarked: True,
+    events.LoadLimited: True,
+    events.IntentVersioned: True,
+    events.GreenMoved: False,
+}
+"""Events whose line is the same as on the screen, and whether it is written whatever the rate."""
+
+
 @singledispatch
 def news_of(body: object, event: Event, snapshot: Snapshot) -> News:
     """An event's line."""
-    return None
+    urgent = _AS_ON_SCREEN.get(type(body))
+    return (describe(event).text, urgent) if urgent is not None else None
 
 
 def _who(event: Event, snapshot: Snapshot) -> str:
@@ -132,40 +133,14 @@ def _(body: events.EpochStarted, event: Event, snapshot: Snapshot) -> News:
 
 
 @news_of.register
-def _(body: events.RunStateChanged, event: Event, snapshot: Snapshot) -> News:
-    return f"run {body.state}{f': {body.reason}' if body.reason else ''}", True
-
-
-@news_of.register
-def _(body: events.WorkersLimited, event: Event, snapshot: Snapshot) -> News:
-    return f"workers limited to {body.workers} by {body.by}{f': {body.reason}' if body.reason else ''}", False
-
-
-@news_of.register
 def _(body: events.SubtreeLimited, event: Event, snapshot: Snapshot) -> News:
     limited = "no longer limited" if body.workers is None else f"limited to {body.workers}"
     return f"workers below {_who(event, snapshot)} {limited}", False
 
 
 @news_of.register
-def _(body: events.BudgetMarked, event: Event, snapshot: Snapshot) -> News:
-    now = {"room": "has room again", "near": "is nearly used up", "reached": "is used up"}[body.mark]
-    return f"the budget of {body.part} {now}: {body.limit}", True
-
-
-@news_of.register
-def _(body: events.LoadLimited, event: Event, snapshot: Snapshot) -> News:
-    return load_limit(body.limit), True
-
-
-@news_of.register
 def _(body: events.Warned, event: Event, snapshot: Snapshot) -> News:
     return f"warning: {body.text}", True
-
-
-@news_of.register
-def _(body: events.IntentVersioned, event: Event, snapshot: Snapshot) -> News:
-    return f"intent version {body.intent.version} by {body.intent.author}", True
 
 
 @news_of.register
@@ -221,11 +196,6 @@ def _(body: events.CheckFinished, event: Event, snapshot: Snapshot) -> News:
         return f"check passed on {check.commit[:9]} in {check.wall_s:.1f} s", False
     how = "timed out" if check.exit is None else f"failed with exit status {check.exit}"
     return f"check {how} on {check.commit[:9]} after {check.wall_s:.1f} s", True
-
-
-@news_of.register
-def _(body: events.GreenMoved, event: Event, snapshot: Snapshot) -> News:
-    return f"green moved to {body.commit[:9]}", False
 
 
 @news_of.register

@@ -8,12 +8,12 @@ from textual.binding import BindingType
 
 from tui.bridge import Agent, AgentId, Snapshot
 from tui.format.agent_row import agent_line, column_heads
-from tui.format.filters import Filter, FilterError, agent_filter
-from tui.format.text import Line, Span
+from tui.format.filters import Filter, agent_filter
+from tui.format.text import Line
 from tui.format.tree_rows import BY_ACTIVITY, Order, Row, flatten
 from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
-from tui.widgets.lines import LineView
+from tui.widgets.filtered_list import FilteredList
 from tui.widgets.tab_strip import StripWidget
 
 _ORDERS = list(Order)
@@ -28,11 +28,12 @@ class TreeHeads(StripWidget):
         return [column_heads(self.screen.query_one(AgentTree).cells)]
 
 
-class AgentTree(LineView):
+class AgentTree(FilteredList[Agent]):
     """The tree. The cursor stays on its agent through updates, folding, sorting and filtering."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("agents", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("agents")]
+    NOUN: ClassVar[str] = "agent"
     FILTER_HINT: ClassVar[str] = "text  !not  state:paused  role:planner  under:root/parser  model:name"
     EMPTY_TEXT: ClassVar[str] = "The root planner is starting."
 
@@ -41,9 +42,6 @@ class AgentTree(LineView):
         super().__init__(id=id)
         self._selected = selected
         self.order = Order.RUNNING
-        self.filter_text = ""
-        self.filter_error = ""
-        self._filter: Filter[Agent] | None = None
         self._folded: set[AgentId] = set()
         self._rows: list[Row] = []
         self._built: tuple[object, ...] = ()
@@ -57,19 +55,13 @@ class AgentTree(LineView):
     def line_count(self) -> int:
         return len(self._rows)
 
-    def empty_line(self, row: int) -> Line:
-        if self._filter and row == 1:
-            return (Span("  No agent matches. Press esc to clear the filter.", "dim"),)
-        return super().empty_line(row)
-
     @property
     def matches(self) -> int:
-        """How many agents match the filter."""
+        """How many agents match the filter; more may show because agents below them match."""
         return sum(row.matched for row in self._rows)
 
     @property
     def total(self) -> int:
-        """How many agents there are."""
         return len(self.view.run.agents) if self.view.run is not None else 0
 
     def update(self) -> None:
@@ -81,9 +73,7 @@ class AgentTree(LineView):
         built = (len(run.agents), self.view.counts.ended, self._folds, self.filter_text, self.order, filtered)
         if built != self._built:
             self._built = built
-            self._rows = flatten(
-                run, self.view.counts, folded=self._folded, order=self.order, filter=self._filter or None
-            )
+            self._rows = flatten(run, self.view.counts, folded=self._folded, order=self.order, filter=self._filter)
             self._sync(run)
         self.show()
 
@@ -123,19 +113,11 @@ class AgentTree(LineView):
         self.update()
         self._selected()
 
-    def set_filter(self, text: str) -> None:
-        """Filter the tree. If the filter is invalid, the last valid one stays and `filter_error` says why."""
-        run = self.view.run
-        if run is None:
-            return
-        try:
-            self._filter = agent_filter(text)
-        except FilterError as error:
-            self.filter_error = str(error)
-        else:
-            self.filter_error = ""
-            self.filter_text = self._filter.source
-            self.update()
+    def _parse_filter(self, text: str) -> Filter[Agent]:
+        return agent_filter(text)
+
+    def _show_matches(self) -> None:
+        self.update()
 
     # --- painting ---------------------------------------------------------------------------------------------
 

@@ -10,14 +10,14 @@ from textual import events
 from textual.binding import BindingType
 
 from tui.format.event_line import EventLine, Tone
-from tui.format.filters import Filter, FilterError, event_filter
+from tui.format.filters import Filter, event_filter
 from tui.format.numbers import clock
 from tui.format.state_styles import TONE
 from tui.format.text import Line, Span, fit, one_line
 from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.sessions.session import Earlier
-from tui.widgets.lines import LineView
+from tui.widgets.filtered_list import FilteredList
 
 KEPT = 5000
 KEPT_ROUTINE = 2000
@@ -29,11 +29,12 @@ PAGE = 200
 """Older events requested at a time."""
 
 
-class EventList(LineView):
+class EventList(FilteredList[EventLine]):
     """The list of events, the newest at the bottom."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("events", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("events")]
+    NOUN: ClassVar[str] = "event"
     FILTER_HINT: ClassVar[str] = "text  !not  tone:bad  kind:task_ended  role:planner  under:root/parser"
     EMPTY_TEXT: ClassVar[str] = "No events yet."
 
@@ -48,27 +49,19 @@ class EventList(LineView):
         self._longest = 0
         self.follow = True
         self.everything = False
-        self.filter_text = ""
-        self.filter_error = ""
-        self._filter: Filter[EventLine] | None = None
         self._forget_older()
 
     def line_count(self) -> int:
         return len(self._shown)
 
     def empty_line(self, row: int) -> Line:
-        if self.filter_text and row == 1:
-            further = "k to search older events, " if self._more else ""
-            return (Span(f"  No event matches. Press {further}esc to clear the filter.", "dim"),)
+        if self._filter is not None and self._more and row == 2:
+            return (Span("  Press k to search older events.", "dim"),)
         return super().empty_line(row)
 
     @property
-    def matches(self) -> int:
-        return len(self._shown)
-
-    @property
     def total(self) -> int:
-        """How many events are kept."""
+        """How many events are in memory."""
         return len(self._older) + len(self._all) + (len(self._routine) if self._shows_routine else 0)
 
     @property
@@ -139,18 +132,10 @@ class EventList(LineView):
             self.cursor = max(0, len(self._shown) - 1)
             self.reveal()
 
-    def set_filter(self, text: str) -> None:
-        """Filter the list. If the filter is invalid, the last valid one stays and `filter_error` says why."""
-        run = self.view.run
-        if run is None:
-            return
-        try:
-            chosen = event_filter(text, self.view.find)
-        except FilterError as error:
-            self.filter_error = str(error)
-            return
-        self.filter_error, self.filter_text = "", chosen.source
-        self._filter = chosen or None
+    def _parse_filter(self, text: str) -> Filter[EventLine]:
+        return event_filter(text, self.view.find)
+
+    def _show_matches(self) -> None:
         self.follow = True
         self._forget_older()
         self._refilter()

@@ -1,33 +1,16 @@
 """The input line for a filter. It filters its list as a person types, and shows the number of matches or the error."""
 
-from typing import ClassVar, Protocol
+from typing import Any
 
 from textual import events
 from textual.content import Content
 from textual.message import Message
-from textual.widget import Widget
 from textual.widgets import Input
+
+from tui.widgets.filtered_list import FilteredList
 
 LONGEST = 500
 """Characters of the longest filter: on each key, every word is searched in every row."""
-
-
-class Filterable(Protocol):
-    """A list that can be filtered."""
-
-    FILTER_HINT: ClassVar[str]
-    filter_text: str
-    filter_error: str
-
-    @property
-    def matches(self) -> int: ...
-
-    @property
-    def total(self) -> int: ...
-
-    def set_filter(self, text: str) -> None: ...
-
-    def focus(self, scroll_visible: bool = True) -> Widget: ...
 
 
 class FilterLine(Input):
@@ -42,12 +25,12 @@ class FilterLine(Input):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, compact=True, max_length=LONGEST)
-        self._target: Filterable | None = None
+        self._target: FilteredList[Any] | None = None
 
     def on_mount(self) -> None:
         self.display = False
 
-    def open(self, target: Filterable, label: str) -> None:
+    def open(self, target: FilteredList[Any], label: str) -> None:
         """Open the line for a list."""
         self._target = target
         self.placeholder = target.FILTER_HINT

@@ -5,7 +5,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from tui.bridge import Followed, Handoff, HandoffId, Resolve, TaskState
-from tui.format.filters import Filter, FilterError, handoff_filter
+from tui.format.filters import Filter, handoff_filter
 from tui.format.message_lines import target_of
 from tui.format.numbers import age, clock
 from tui.format.state_styles import HANDOFF, LANDING, TASK
@@ -13,15 +13,16 @@ from tui.format.text import EMPTY, Line, Span, cut, fit, one_line, plain_text, w
 from tui.format.view import View, needs_person
 from tui.input.keymap import DEFAULT
 from tui.widgets.actionable import PaneHost
-from tui.widgets.lines import LineView
+from tui.widgets.filtered_list import FilteredList
 from tui.widgets.text_view import fact, heading, paragraph
 
 
-class HandoffList(LineView):
+class HandoffList(FilteredList[Handoff]):
     """The list of handoffs. The cursor stays on its handoff while new ones arrive above it."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("handoffs", "list")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("handoffs")]
+    NOUN: ClassVar[str] = "handoff"
     FILTER_HINT: ClassVar[str] = "text  !not  has:concerns  status:failed  under:root/parser"
     EMPTY_TEXT: ClassVar[str] = (
         "No handoffs yet. Every agent ends with one,\nand its planner reads it as its next message."
@@ -31,25 +32,12 @@ class HandoffList(LineView):
         super().__init__(id=id)
         self._handoffs: list[Handoff] = []
         self._built: tuple[object, ...] = ()
-        self._filter: Filter[Handoff] | None = None
-        self.filter_text = ""
-        self.filter_error = ""
 
     def line_count(self) -> int:
         return len(self._handoffs)
 
-    def empty_line(self, row: int) -> Line:
-        if self._filter and row == 1:
-            return (Span("  No handoff matches. Press esc to clear the filter.", "dim"),)
-        return super().empty_line(row)
-
-    @property
-    def matches(self) -> int:
-        return len(self._handoffs)
-
     @property
     def total(self) -> int:
-        """How many handoffs there are."""
         return len(self.view.run.handoffs) if self.view.run is not None else 0
 
     @property
@@ -62,19 +50,11 @@ class HandoffList(LineView):
             return ""
         return plain_text(handoff_lines(self.view, self.current, 100))
 
-    def set_filter(self, text: str) -> None:
-        """Filter the list. If the filter is invalid, the last valid one stays and `filter_error` says why."""
-        run = self.view.run
-        if run is None:
-            return
-        try:
-            self._filter = handoff_filter(text, self.view.find)
-        except FilterError as error:
-            self.filter_error = str(error)
-        else:
-            self.filter_error = ""
-            self.filter_text = self._filter.source
-            self.update()
+    def _parse_filter(self, text: str) -> Filter[Handoff]:
+        return handoff_filter(text, self.view.find)
+
+    def _show_matches(self) -> None:
+        self.update()
 
     def update(self) -> None:
         """Show the snapshot in view."""
