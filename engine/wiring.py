@@ -207,7 +207,7 @@ async def _assemble(
         trunk=trunk,
         workspaces=workspaces,
         models=models,
-        meters=SystemMeters(folder.path, clock, gate, models, workspaces.sandboxes, snapshot.planner_of),
+        meters=SystemMeters(folder.path, clock, gate, models, workspaces.sandboxes),
         gate=gate,
         governor=LoadGovernor(settings, lambda: _at_work(snapshot), gate, workspaces.limits_met),
         checker=ContainedChecker(workspaces, clock, check, duration_s(settings.repo.check_timeout)) if check else None,

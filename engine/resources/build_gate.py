@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from engine.domain.errors import ErrorKind, SwarmError
 from engine.policy.build_commands import is_build
 from engine.ports.protocols import Clock
 
@@ -34,18 +33,15 @@ class GateFigures(Struct, frozen=True):
         return min(100.0, 100.0 * (self.wait_s + self.lock_s) / spent) if spent > 0 else 0.0
 
 
-class _Build:
+class _Build(Struct, eq=False):
     """One build command: when it arrived, entered and left, on the monotonic clock."""
 
-    __slots__ = ("agent", "came", "entered", "left", "place", "subtree")
-
-    def __init__(self, subtree: str, agent: str, came: float, place: asyncio.Future[None]) -> None:
-        self.subtree = subtree
-        self.agent = agent
-        self.came = came
-        self.place = place
-        self.entered: float | None = None
-        self.left: float | None = None
+    subtree: str
+    agent: str
+    came: float
+    place: asyncio.Future[None]
+    entered: float | None = None
+    left: float | None = None
 
 
 class BuildGate:
@@ -57,7 +53,7 @@ class BuildGate:
 
     def __init__(self, patterns: Sequence[str], slots: str | int, clock: Clock) -> None:
         self._patterns = tuple(patterns)
-        self._slots = slot_count(slots, os.cpu_count() or 1)
+        self._slots = (os.cpu_count() or 1) if slots == "auto" else int(slots)
         self._clock = clock
         self._aside = 0
         """Suspended builds that hold a slot."""
@@ -67,7 +63,7 @@ class BuildGate:
         self._turn = 0
         self._known: deque[_Build] = deque()
         """Builds that wait, run, or ended within the window; oldest first."""
-        self._locks: deque[tuple[float, str, str, float]] = deque()
+        self._locks: deque[tuple[float, str, float]] = deque()
 
     @property
     def slots(self) -> int:
@@ -116,20 +112,20 @@ class BuildGate:
 
         return back
 
-    def note_lock_wait(self, seconds: float, subtree: str = "", agent: str = "") -> None:
+    def note_lock_wait(self, seconds: float, agent: str = "") -> None:
         """Count time that builds spent waiting for file locks."""
         if seconds > 0:
-            self._locks.append((self._clock.monotonic(), subtree, agent, seconds))
+            self._locks.append((self._clock.monotonic(), agent, seconds))
 
-    def figures(self, subtree: str | None = None, agent: str | None = None) -> GateFigures:
-        """The state of the gate and the last minute's times, of one subtree, of one agent, or of all."""
+    def figures(self, agent: str | None = None) -> GateFigures:
+        """The state of the gate and the last minute's times, of one agent or of all."""
         now = self._clock.monotonic()
         start = now - WINDOW_S
         self._forget(start)
         building = waiting = 0
         wait_s = run_s = 0.0
         for build in self._known:
-            if subtree not in (None, build.subtree) or agent not in (None, build.agent):
+            if agent not in (None, build.agent):
                 continue
             end = now if build.left is None else build.left
             entered = end if build.entered is None else build.entered
@@ -138,9 +134,7 @@ class BuildGate:
             if build.left is None:
                 waiting += build.entered is None
                 building += build.entered is not None
-        lock_s = sum(
-            seconds for _, where, who, seconds in self._locks if subtree in (None, where) and agent in (None, who)
-        )
+        lock_s = sum(seconds for _, who, seconds in self._locks if agent in (None, who))
         return GateFigures(building, waiting, wait_s, run_s, lock_s)
 
     def _let_in(self) -> None:
@@ -177,15 +171,3 @@ class BuildGate:
             self._known = deque(build for build in self._known if build.left is None or build.left >= start)
         while self._locks and self._locks[0][0] < start:
             self._locks.popleft()
-
-
-def slot_count(slots: str | int, cores: int) -> int:
-    """The setting `[build] slots`: a number, or `auto` for one per core. Raises SwarmError (settings)."""
-    if slots == "auto":
-        return max(1, cores)
-    try:
-        return max(1, int(slots))
-    except ValueError:
-        raise SwarmError(
-            ErrorKind.SETTINGS, f'[build] slots = "{slots}" is not a number', 'write "auto" or a number such as "4"'
-        ) from None

@@ -1,13 +1,13 @@
 """The governor: limits how many workers and builds start under load. It never kills running ones."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.domain.resource_use import LoadLimit, Sample
 from engine.domain.settings import Settings
+from engine.resources.build_gate import BuildGate
 
 GIB = 2**30
 MIB = 2**20
@@ -106,12 +106,6 @@ def decide_builds(sample: Sample, builds: Builds, ceiling: int, bounds: Bounds, 
     return Builds(builds.slots + 1, "calm again", calm=builds.calm)
 
 
-class Slots(Protocol):
-    """What the governor needs of the build gate: the number of build slots."""
-
-    slots: int
-
-
 class LoadGovernor:
     """Implements protocols.Governor; keeps the state between samples and sets the gate's slots.
 
@@ -120,7 +114,11 @@ class LoadGovernor:
     """
 
     def __init__(
-        self, settings: Settings, at_work: Callable[[], int], gate: Slots, met: Callable[[], tuple[str, ...]] = tuple
+        self,
+        settings: Settings,
+        at_work: Callable[[], int],
+        gate: BuildGate,
+        met: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self.bounds = Bounds(ceiling=max(settings.swarm.max_agents, settings.swarm.workers))
         self.load = Load(self.bounds.ceiling)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -15,18 +14,10 @@ from engine.domain.resource_use import AgentUse, Sample
 from engine.domain.types import AgentId
 from engine.ports.protocols import Clock
 from engine.resources import proc
-from engine.resources.build_gate import GateFigures
+from engine.resources.build_gate import BuildGate
 
 SMAPS_BUDGET_S = 0.015
 """Seconds per sample for measuring the largest processes' memory exactly; the others are estimated."""
-
-
-class GateMeter(Protocol):
-    """What the meters need of the build gate."""
-
-    def figures(self, subtree: str | None = None, agent: str | None = None) -> GateFigures: ...
-
-    def note_lock_wait(self, seconds: float, subtree: str = "", agent: str = "") -> None: ...
 
 
 class EndpointMeter(Protocol):
@@ -87,17 +78,15 @@ class SystemMeters:
         self,
         folder: Path,
         clock: Clock,
-        gate: GateMeter | None = None,
+        gate: BuildGate,
         models: ModelMeter | None = None,
         sandboxes: Callable[[], Mapping[AgentId, int]] = dict,
-        subtree_of: Callable[[AgentId], str] = str,
     ) -> None:
         self._folder = folder
         self._clock = clock
         self._gate = gate
         self._models = models
         self._sandboxes = sandboxes
-        self._subtree_of = subtree_of
         self._root = os.getpid()
         self._uses: dict[AgentId, AgentUse] = {}
         self._cores = os.cpu_count() or 1
@@ -114,13 +103,11 @@ class SystemMeters:
             cpu = 100 * max(0.0, reading.cpu_s - last.cpu_s) / span / self._cores
             read = max(0, reading.disk_read - last.disk_read) / span
             written = max(0, reading.disk_write - last.disk_write) / span
-        gate = GateFigures()
-        if self._gate is not None:
-            for agent, of_agent in reading.agents.items():
-                self._gate.note_lock_wait(span * of_agent.lock_waiters, self._subtree_of(agent), agent)
-            others = reading.lock_waiters - sum(of_agent.lock_waiters for of_agent in reading.agents.values())
-            self._gate.note_lock_wait(span * others)
-            gate = self._gate.figures()
+        for agent, of_agent in reading.agents.items():
+            self._gate.note_lock_wait(span * of_agent.lock_waiters, agent)
+        others = reading.lock_waiters - sum(of_agent.lock_waiters for of_agent in reading.agents.values())
+        self._gate.note_lock_wait(span * others)
+        gate = self._gate.figures()
         self._uses = {agent: self._use(agent, now, last, span) for agent, now in reading.agents.items()}
         endpoints = self._models.statistics.values() if self._models is not None else ()
         return Sample(
@@ -148,7 +135,7 @@ class SystemMeters:
     def _use(self, agent: AgentId, now: AgentReading, last: Reading | None, span: float) -> AgentUse:
         before = last.agents.get(agent, now) if last is not None else now
         rate = 1 / span if span > 0 else 0.0
-        gate = self._gate.figures(agent=agent) if self._gate is not None else GateFigures()
+        gate = self._gate.figures(agent)
         return AgentUse(
             memory=now.memory,
             cpu=round(100 * rate * max(0.0, now.cpu_s - before.cpu_s), 1),
@@ -165,7 +152,7 @@ class SystemMeters:
         tree = proc.tree(self._root, everyone)
         disk = {process.pid: proc.disk_bytes(process.pid) for process in tree}
         memory = self._memory(tree)
-        waiters = Counter(waiting for waiting, _ in proc.lock_waits(disk))
+        waiters = proc.lock_waiters(disk)
         free = proc.memory_free()
         try:
             disk_free = shutil.disk_usage(self._folder).free
@@ -183,7 +170,7 @@ class SystemMeters:
             memory_pressure=proc.pressure("memory"),
             io_pressure=proc.pressure("io"),
             processes=len(tree),
-            lock_waiters=waiters.total(),
+            lock_waiters=len(waiters),
             agents={
                 agent: _of_agent(members, disk, memory, waiters)
                 for agent, members in _by_sandbox(tree, sandboxes).items()
@@ -224,7 +211,7 @@ def _of_agent(
     members: list[proc.Process],
     disk: Mapping[int, tuple[int, int]],
     memory: Mapping[int, int],
-    waiters: Mapping[int, int],
+    waiters: list[int],
 ) -> AgentReading:
     pids = [process.pid for process in members]
     return AgentReading(
@@ -233,7 +220,7 @@ def _of_agent(
         disk_write=sum(disk[pid][1] for pid in pids),
         memory=sum(memory[pid] for pid in pids),
         processes=len(pids),
-        lock_waiters=sum(waiters.get(pid, 0) for pid in pids),
+        lock_waiters=sum(map(waiters.count, pids)),
     )
 
 

@@ -1,7 +1,7 @@
 """Reads Linux's /proc: processes and their use, memory, pressure, locks. Missing files read as empty."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container
 
 from msgspec import Struct
 
@@ -89,21 +89,15 @@ def pressure(resource: str) -> float:
     return 0.0
 
 
-def lock_waits(pids: Iterable[int]) -> list[tuple[int, int]]:
-    """File lock waits as (waiting, holding) pids, for waiters among `pids`; an invisible holder is 0.
+def lock_waiters(pids: Container[int]) -> list[int]:
+    """Those of `pids` that wait for a file lock, once for each lock.
 
     Source: the format of /proc/locks in proc(5).
     """
-    wanted = set(pids)
-    holders: dict[str, int] = {}
-    waits = []
-    for line in _lines(f"{PROC}/locks"):
-        fields = line.split()  # NUMBER: [->] KIND MODE ACCESS PID DEVICE:INODE START END
-        if fields[1] != "->":
-            holders[fields[0]] = int(fields[4])
-        elif (waiter := int(fields[5])) in wanted:
-            waits.append((waiter, holders.get(fields[0], 0)))
-    return waits
+    lines = (
+        line.split() for line in _lines(f"{PROC}/locks")
+    )  # NUMBER: [->] KIND MODE ACCESS PID DEVICE:INODE START END
+    return [waiter for fields in lines if fields[1] == "->" and (waiter := int(fields[5])) in pids]
 
 
 def _process(pid: int) -> Process | None:

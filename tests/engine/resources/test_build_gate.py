@@ -1,14 +1,14 @@
 """The build gate lets in only so many builds, is fair between subtrees, survives cancellation and counts its cost."""
 
 import asyncio
+import os
 import random
 
 import pytest
 
-from engine.domain.errors import SwarmError
 from engine.domain.settings import BuildSettings
 from engine.policy.build_commands import is_build, simple_commands
-from engine.resources.build_gate import BuildGate, slot_count
+from engine.resources.build_gate import BuildGate
 from tests.simulated import SimulatedClock, simulate
 
 PATTERNS = BuildSettings().gate
@@ -184,8 +184,8 @@ def test_contention_is_waiting_over_waiting_and_running_in_the_last_minute() -> 
         gate = BuildGate(PATTERNS, 1, clock)
         assert gate.figures().contention == 0
 
-        async def build(subtree: str) -> None:
-            async with gate.pass_for("make", subtree):
+        async def build(agent: str) -> None:
+            async with gate.pass_for("make", "p", agent):
                 await clock.sleep(10)
 
         await asyncio.gather(build("a"), build("b"))
@@ -204,10 +204,8 @@ def test_contention_is_waiting_over_waiting_and_running_in_the_last_minute() -> 
 
 
 def test_auto_is_one_slot_a_core() -> None:
-    assert slot_count("auto", 7) == 7
-    assert slot_count("3", 7) == slot_count(3, 7) == 3
-    with pytest.raises(SwarmError, match="many"):
-        slot_count("many", 7)
+    assert BuildGate((), "auto", SimulatedClock()).slots == os.cpu_count()
+    assert BuildGate((), "3", SimulatedClock()).slots == 3
 
 
 def test_a_build_that_stands_still_lets_another_in_and_takes_its_place_back() -> None:

@@ -63,8 +63,8 @@ async def running(code: str, *arguments: str) -> AsyncIterator[asyncio.subproces
         await process.wait()
 
 
-def meters(folder: Path, clock: TurnedClock) -> SystemMeters:
-    return SystemMeters(folder, clock)
+def meters(folder: Path, clock: SystemClock) -> SystemMeters:
+    return SystemMeters(folder, clock, BuildGate((), 1, clock))
 
 
 @linux
@@ -112,7 +112,7 @@ async def test_what_an_ended_command_wrote_and_computed_is_seen_once(tmp_path: P
 
 @linux
 async def test_the_machine_is_described(tmp_path: Path) -> None:
-    sample = await SystemMeters(tmp_path, SystemClock()).sample()
+    sample = await meters(tmp_path, SystemClock()).sample()
     assert sample.memory_free > 0
     assert sample.disk_free > 0
     for percent in (sample.cpu_pressure, sample.memory_pressure, sample.io_pressure, sample.cpu):
@@ -139,7 +139,7 @@ async def hold(gate: BuildGate) -> None:
 
 
 @linux
-async def test_who_waits_for_whom_on_a_lock_is_seen(tmp_path: Path) -> None:
+async def test_a_process_that_waits_for_a_lock_is_seen(tmp_path: Path) -> None:
     code = (
         "import fcntl, sys\n"
         "f = open(sys.argv[1], 'w')\n"
@@ -151,10 +151,10 @@ async def test_who_waits_for_whom_on_a_lock_is_seen(tmp_path: Path) -> None:
     with path.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         async with running(code, str(path)) as waiter:
-            while not (waits := proc.lock_waits([waiter.pid])):  # noqa: ASYNC110 - only the kernel knows when it waits
+            while not proc.lock_waiters([waiter.pid]):  # noqa: ASYNC110 - only the kernel knows when it waits
                 await asyncio.sleep(0)
-            assert waits == [(waiter.pid, os.getpid())]
-            assert proc.lock_waits([1]) == []
+            assert proc.lock_waiters([waiter.pid, os.getpid()]) == [waiter.pid]
+            assert proc.lock_waiters([1]) == []
             gate = BuildGate(["make"], 1, SystemClock())
             clock = TurnedClock()
             m = SystemMeters(tmp_path, clock, gate)
@@ -196,7 +196,7 @@ async def test_a_sample_of_many_processes_reads_each_once_and_sleepers_from_memo
         "print('ready', flush=True); sys.stdin.read()\n"
         "for each in crowd: each.kill()\n"
     )
-    m = SystemMeters(tmp_path, SystemClock())
+    m = meters(tmp_path, SystemClock())
     async with running(code):
         first: Sample = await m.sample()
         second = await m.sample()
@@ -231,7 +231,7 @@ async def test_what_each_agent_uses_is_told_apart(tmp_path: Path) -> None:
 
 
 @linux
-async def test_waits_for_locks_count_for_the_agent_that_waits_and_its_subtree(tmp_path: Path) -> None:
+async def test_waits_for_locks_count_for_the_agent_that_waits(tmp_path: Path) -> None:
     clock = TurnedClock()
     gate = BuildGate(("make*",), "2", clock)
     lock = tmp_path / "lock"
@@ -243,15 +243,13 @@ async def test_waits_for_locks_count_for_the_agent_that_waits_and_its_subtree(tm
         )
         async with running(waits, str(lock)) as waiter:
             agent = AgentId("waiter")
-            meters = SystemMeters(
-                tmp_path, clock, gate, sandboxes=lambda: {agent: waiter.pid}, subtree_of=lambda agent: "planner"
-            )
-            while not proc.lock_waits([waiter.pid]):
+            meters = SystemMeters(tmp_path, clock, gate, sandboxes=lambda: {agent: waiter.pid})
+            while not proc.lock_waiters([waiter.pid]):
                 await asyncio.to_thread(os.sched_yield)
             await meters.sample()
             clock.turned += 4.0
             await meters.sample()
             assert meters.uses()[agent].lock_s == 4.0
-            assert gate.figures("planner").lock_s == gate.figures().lock_s == 4.0
+            assert gate.figures(agent).lock_s == gate.figures().lock_s == 4.0
             assert gate.figures("another").lock_s == 0.0
             fcntl.flock(held, fcntl.LOCK_UN)
