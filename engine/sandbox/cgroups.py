@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from msgspec import Struct
-
 from engine.sandbox.process_identity import start_time
 
 NEEDED = ("memory", "pids")
@@ -46,28 +44,6 @@ class Ungoverned(Exception):  # noqa: N818 - a state of the machine, told like a
     """Why control groups cannot be used."""
 
 
-class Descriptors(Struct, frozen=True):
-    """Open files of groups, for a launcher that cannot see control groups itself; the engine closes them once it has
-    them.
-
-    A process that writes `0` to `arrive` or `enter` joins the launchers' group or the commands' group. `events` counts
-    kills, `limited` how often the memory limit was hit, `forks` how often a fork was refused. If available, `most` is
-    the peak number of processes and `cpu` the CPU time used.
-    """
-
-    arrive: tuple[int, ...]
-    enter: tuple[int, ...]
-    events: int
-    limited: int
-    forks: int
-    most: int | None
-    cpu: int | None
-
-    def all(self) -> tuple[int, ...]:
-        known = (file for file in (self.most, self.cpu) if file is not None)
-        return (*self.arrive, *self.enter, self.events, self.limited, self.forks, *known)
-
-
 class Group:
     """The group in which one sandbox's commands run. `folders`: one per hierarchy, `memory`'s first."""
 
@@ -75,29 +51,34 @@ class Group:
         self._folders = folders
         self._launchers = launchers
 
-    def descriptors(self) -> Descriptors:
-        """Raises OSError."""
+    def descriptors(self) -> dict[str, list[int]]:
+        """Open files by what they are for; a launcher, which cannot see control groups, inherits them.
+
+        A process that writes `0` to those of `arrive` or `enter` joins the launchers' group or the commands' group.
+        `events` counts kills, `limited` how often the memory limit was hit, `forks` how often a fork was refused. If
+        available, `most` is the peak number of processes and `cpu_stat` the CPU time used. Raises OSError.
+        """
         memory, last = self._folders[0], self._folders[-1]
         events, limited = V2_EVENTS if (memory / V2_EVENTS[0]).exists() else V1_EVENTS
         forks = _with(self._folders, "pids.events")
         most, cpu = forks.with_name("pids.peak"), last / "cpu.stat"
-        with ExitStack() as unopened:
-
-            def opened(path: Path, flags: int) -> int:
-                fd = os.open(path, flags | os.O_CLOEXEC)
-                unopened.callback(os.close, fd)
-                return fd
-
-            files = Descriptors(
-                tuple(opened(_entrance(folder), os.O_WRONLY) for folder in self._launchers),
-                tuple(opened(_entrance(folder), os.O_WRONLY) for folder in self._folders),
-                opened(memory / events, os.O_RDONLY),
-                opened(memory / limited, os.O_RDONLY),
-                opened(forks, os.O_RDONLY),
-                opened(most, os.O_RDONLY) if most.exists() else None,
-                opened(cpu, os.O_RDONLY) if _is_unified(last) and cpu.exists() else None,
-            )
-            unopened.pop_all()
+        paths = {
+            "arrive": [_entrance(folder) for folder in self._launchers],
+            "enter": [_entrance(folder) for folder in self._folders],
+            "events": [memory / events],
+            "limited": [memory / limited],
+            "forks": [forks],
+            "most": [most] if most.exists() else [],
+            "cpu_stat": [cpu] if _is_unified(last) and cpu.exists() else [],
+        }
+        files: dict[str, list[int]] = {}
+        with ExitStack() as unfinished:
+            for purpose, places in paths.items():
+                flags = os.O_CLOEXEC | (os.O_WRONLY if purpose in ("arrive", "enter") else os.O_RDONLY)
+                files[purpose] = [os.open(place, flags) for place in places]
+                for fd in files[purpose]:
+                    unfinished.callback(os.close, fd)
+            unfinished.pop_all()
         return files
 
     def remove(self) -> None:

@@ -1,13 +1,14 @@
 """How one run contains its agents: a level, and how to start a sandbox at that level over a copy."""
 
 import os
+from itertools import chain
 from pathlib import Path
 
 from msgspec import Struct
 
 from engine.ports.protocols import WorkspaceLost
 from engine.sandbox.bubblewrap import Bubblewrap, argv
-from engine.sandbox.cgroups import ControlGroups, Descriptors
+from engine.sandbox.cgroups import ControlGroups
 from engine.sandbox.environment import command_env
 from engine.sandbox.guarantees import Level
 from engine.sandbox.mounts import SHM, TMP, VAR_TMP, WS, Mount, Surroundings
@@ -88,8 +89,8 @@ class Containment(Struct, frozen=True):
             if self.groups is not None:
                 group = self.groups.make(limits.memory, limits.processes + SPARE_PROCESSES)
                 files = group.descriptors()
-                passed += files.all()
-                config |= _told(files)
+                passed += chain.from_iterable(files.values())
+                config |= {purpose: b" ".join(b"%d" % fd for fd in fds) for purpose, fds in files.items() if fds}
             if self.namespaces:
                 assert self.bwrap is not None
                 number = None
@@ -131,18 +132,3 @@ class Containment(Struct, frozen=True):
             "readable": b"\0".join(os.fsencode(path) for path in readable),
             "network": b"1" if self.around.network else b"",
         }
-
-
-def _told(files: Descriptors) -> dict[str, bytes]:
-    config = {
-        "arrive": b" ".join(b"%d" % fd for fd in files.arrive),
-        "enter": b" ".join(b"%d" % fd for fd in files.enter),
-        "events": b"%d" % files.events,
-        "limited": b"%d" % files.limited,
-        "forks": b"%d" % files.forks,
-    }
-    if files.most is not None:
-        config["most"] = b"%d" % files.most
-    if files.cpu is not None:
-        config["cpu_stat"] = b"%d" % files.cpu
-    return config

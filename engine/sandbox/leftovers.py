@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from engine.sandbox.inside.jobs import others
@@ -36,7 +37,5 @@ def _kill_tree(pid: int) -> None:
 
 
 def _send(pid: int, what: signal.Signals) -> None:
-    try:
+    with suppress(OSError):
         os.kill(pid, what)
-    except OSError:
-        pass

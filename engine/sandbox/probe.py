@@ -14,21 +14,11 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import SandboxSettings
 from engine.domain.units import duration_s, size_bytes
 from engine.ports.protocols import WorkspaceError, WorkspaceLost
+from engine.sandbox import guarantees
 from engine.sandbox.bubblewrap import Bubblewrap, find_bubblewrap
 from engine.sandbox.cgroups import ControlGroups, Ungoverned
 from engine.sandbox.containment import FILTER, Containment, Limits
-from engine.sandbox.guarantees import (
-    AS_ROOT,
-    DEVICES_SHARED,
-    NETWORK_GRANTED,
-    UNFILTERED,
-    UNLIMITED_CPU,
-    UNWEIGHED,
-    CopyMethod,
-    Level,
-    SandboxReport,
-    not_guaranteed,
-)
+from engine.sandbox.guarantees import CopyMethod, Level, SandboxReport
 from engine.sandbox.mounts import Mount, Surroundings, prepare_stage
 from engine.sandbox.program import python
 from engine.sandbox.removal import delete_tree
@@ -40,6 +30,8 @@ from engine.sandbox.toolchains import find_tools
 KEPT = "known to the engine only"
 AS_ROOT_RESTRICTED = "as root it would let agents change the modes of every file; run as an ordinary user"
 NO_FILTER = "this kind of machine's system calls are not known, so none can be refused"
+TRIED = {"auto": (Level.FULL, Level.NAMESPACED, Level.RESTRICTED), "strict": (Level.FULL, Level.NAMESPACED)}
+"""The levels that are tried, best first, for settings that leave the choice open."""
 SMALL = 48 << 20
 """The memory limit of the self-test's group: a process that allocates more must be ended."""
 AUTO_SHARE = 0.75
@@ -69,10 +61,10 @@ async def probe(settings: SandboxSettings, folder: Path | None = None) -> Sandbo
 async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettings) -> Choice:
     """The best level and copy method that work in `folder` and that the settings allow. Fails closed.
 
-    Raises SwarmError: settings for an unknown level or method, sandbox for one that does not work here.
+    Raises SwarmError (sandbox) if none works here.
     """
-    wanted = _wanted(settings)
-    methods = _methods(settings)
+    wanted = TRIED.get(settings.level) or (Level(settings.level),)
+    methods = tuple(CopyMethod) if settings.copies == "auto" else (CopyMethod(settings.copies),)
     stage = folder / "stage"
     devices = await asyncio.to_thread(prepare_stage, stage)
     bwrap = await asyncio.to_thread(find_bubblewrap)
@@ -91,7 +83,8 @@ async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettin
             reason = await _refusal(tried, method, folder)
             if not reason:
                 found = bwrap if tried.namespaces and bwrap else Bubblewrap("", "", False)
-                lacks, granted = _lacks(tried, devices), _granted(settings)
+                granted = (*(["network"] if settings.network else []), *settings.read_only)
+                lacks = _lacks(tried, devices)
                 report = SandboxReport(level, method, found.path, found.version, lacks, reasons, granted)
                 return Choice(tried, method, report)
             reasons.setdefault(f"{level.value}, {method.value}", reason)
@@ -116,48 +109,20 @@ def _at(containment: Containment, level: Level) -> Containment:
 
 def _lacks(containment: Containment, devices: bool) -> tuple[str, ...]:
     level, groups = containment.level, containment.groups
-    lacks = list(not_guaranteed(level))
+    lacks = list(guarantees.not_guaranteed(level))
     if level is Level.NAMESPACED and build_filter(namespaces=True, network=False) is None:
-        lacks.append(UNFILTERED)
+        lacks.append(guarantees.UNFILTERED)
     if groups is not None and not groups.weighed:
-        lacks.append(UNWEIGHED)
+        lacks.append(guarantees.UNWEIGHED)
     if containment.limits.swarm_cpu and not (groups is not None and groups.weighed):
-        lacks.append(UNLIMITED_CPU)
+        lacks.append(guarantees.UNLIMITED_CPU)
     if containment.around.network:
-        lacks.append(NETWORK_GRANTED)
+        lacks.append(guarantees.NETWORK_GRANTED)
     if os.geteuid() == 0:
-        lacks += [AS_ROOT] if devices else [AS_ROOT, DEVICES_SHARED]
+        lacks.append(guarantees.AS_ROOT)
+        if not devices:
+            lacks.append(guarantees.DEVICES_SHARED)
     return tuple(lacks)
-
-
-def _granted(settings: SandboxSettings) -> tuple[str, ...]:
-    return (*(("network",) if settings.network else ()), *settings.read_only)
-
-
-def _wanted(settings: SandboxSettings) -> tuple[Level, ...]:
-    if settings.level == "auto":
-        return (Level.FULL, Level.NAMESPACED, Level.RESTRICTED)
-    if settings.level == "strict":
-        return (Level.FULL, Level.NAMESPACED)
-    try:
-        return (Level(settings.level),)
-    except ValueError:
-        names = ", ".join(["auto", "strict", *Level])
-        raise SwarmError(
-            ErrorKind.SETTINGS, f"sandbox.level: unknown level {settings.level!r}", f"one of {names}"
-        ) from None
-
-
-def _methods(settings: SandboxSettings) -> tuple[CopyMethod, ...]:
-    if settings.copies == "auto":
-        return tuple(CopyMethod)
-    try:
-        return (CopyMethod(settings.copies),)
-    except ValueError:
-        names = ", ".join(["auto", *CopyMethod])
-        raise SwarmError(
-            ErrorKind.SETTINGS, f"sandbox.copies: unknown copy method {settings.copies!r}", f"one of {names}"
-        ) from None
 
 
 def _containment(

@@ -12,7 +12,7 @@ import struct
 
 from msgspec import Struct
 
-LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_ANY_BIT, RETURN, AND = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
+LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 NUMBER, ARCHITECTURE = 0, 4
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000
 X32 = 0x40000000
@@ -137,34 +137,33 @@ def build_filter(*, namespaces: bool, network: bool, machine: str = "") -> bytes
         number = NUMBERS[name][column]
         assert number is not None
         program += [Instruction(JUMP_EQUAL, 0, len(rules), number), *rules]
-    program.append(Instruction(RETURN, 0, 0, ALLOW))
+    program.append(_allow())
     return b"".join(struct.pack("=HBBI", step.code, step.true, step.false, step.value) for step in program)
 
 
 def _on_arguments(families: tuple[int, ...], *, namespaces: bool) -> dict[str, list[Instruction]]:
     """Instructions for calls that depend on an argument, after the number has matched. Each list ends the filter."""
+    no_namespaces = [_argument(0), Instruction(JUMP_ANY_BIT, 0, 1, NAMESPACES), _refuse(errno.EPERM), _allow()]
     rules = {
-        "clone": [_argument(0), Instruction(JUMP_ANY_BIT, 0, 1, NAMESPACES), _refuse(errno.EPERM), _allow()],
-        "unshare": [_argument(0), Instruction(JUMP_ANY_BIT, 0, 1, NAMESPACES), _refuse(errno.EPERM), _allow()],
-        "ioctl": [_argument(1), *_none_of((TIOCSTI, TIOCLINUX), errno.EPERM)],
-        "personality": [_argument(0), *_only((*PERSONALITIES,), errno.EPERM)],
+        "clone": no_namespaces,
+        "unshare": no_namespaces,
+        "ioctl": [_argument(1), *_test((TIOCSTI, TIOCLINUX), _refuse(errno.EPERM), _allow())],
+        "personality": [_argument(0), *_test(PERSONALITIES, _allow(), _refuse(errno.EPERM))],
         "socket": [_argument(0), *_sockets(families)],
     }
     if not namespaces:
         # Processes of the same user are all visible: neither may all be killed at once, nor limits be set for another.
-        rules["kill"] = [_argument(0), *_none_of((EVERYONE,), errno.EPERM)]
-        rules["prlimit64"] = [_argument(0), *_only((0,), errno.EPERM)]
+        rules["kill"] = [_argument(0), *_test((EVERYONE,), _refuse(errno.EPERM), _allow())]
+        rules["prlimit64"] = [_argument(0), *_test((0,), _allow(), _refuse(errno.EPERM))]
     return rules
 
 
 def _sockets(families: tuple[int, ...]) -> list[Instruction]:
     """Of netlink, only routes are allowed: its other services reveal or change the whole machine."""
     plain = tuple(family for family in families if family != AF_NETLINK)
-    rules = [
-        step for family in plain for step in (Instruction(JUMP_EQUAL, 0, 1, family), Instruction(RETURN, 0, 0, ALLOW))
-    ]
+    rules = [step for family in plain for step in (Instruction(JUMP_EQUAL, 0, 1, family), _allow())]
     if AF_NETLINK in families:
-        netlink = [_argument(2), *_only((0,), errno.EPROTONOSUPPORT)]
+        netlink = [_argument(2), *_test((0,), _allow(), _refuse(errno.EPROTONOSUPPORT))]
         rules += [Instruction(JUMP_EQUAL, 0, len(netlink), AF_NETLINK), *netlink]
     return [*rules, _refuse(errno.EAFNOSUPPORT if families else errno.EACCES)]
 
@@ -174,14 +173,9 @@ def _argument(index: int) -> Instruction:
     return Instruction(LOAD, 0, 0, 16 + 8 * index)
 
 
-def _only(values: tuple[int, ...], answer: int) -> list[Instruction]:
+def _test(values: tuple[int, ...], one_of_them: Instruction, none_of_them: Instruction) -> list[Instruction]:
     tests = [Instruction(JUMP_EQUAL, len(values) - at, 0, value) for at, value in enumerate(values)]
-    return [*tests, _refuse(answer), _allow()]
-
-
-def _none_of(values: tuple[int, ...], answer: int) -> list[Instruction]:
-    tests = [Instruction(JUMP_EQUAL, len(values) - at, 0, value) for at, value in enumerate(values)]
-    return [*tests, _allow(), _refuse(answer)]
+    return [*tests, none_of_them, one_of_them]
 
 
 def _allow() -> Instruction:

@@ -301,10 +301,8 @@ class SandboxSession:
         """
         self._ending = self._namespaces
         self._writer.close()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(self._process.wait, CLOSE_S)
-        except subprocess.TimeoutExpired:
-            pass
         self._ending = False
         by_itself = self._namespaces and self._process.returncode is not None and self._process.returncode >= 0
         await self.close()
@@ -315,10 +313,8 @@ class SandboxSession:
         if not self._namespaces and not self._writer.is_closing():
             self._writer.close()
         elif self._process.poll() is None and not self._ending:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     async def close(self) -> None:
         """Kill the sandbox and wait until it is gone."""

@@ -5,6 +5,7 @@ import re
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -91,9 +92,7 @@ def find_tools(path: str, home: Path, extra: tuple[str, ...], needed: tuple[str,
     dirs: list[str] = []
     env: dict[str, str] = {}
     for part in path.split(":"):
-        if not part.startswith("/") or not os.path.isdir(part):
-            continue
-        if part in SYSTEM_PATH:
+        if not part.startswith("/") or not os.path.isdir(part) or part in SYSTEM_PATH:
             continue
         if _under(part, "/usr"):
             dirs.append(part)
@@ -221,17 +220,13 @@ def _under(path: str, folder: str) -> bool:
 def _secrets(folder: Path) -> list[str]:
     """Credentials in the first two levels of a shared folder."""
     found = []
-    try:
+    with suppress(OSError):
         for entry in folder.iterdir():
             if entry.name in SECRET_NAMES:
                 found.append(str(entry))
             elif entry.is_dir() and not entry.is_symlink():
-                try:
+                with suppress(OSError):
                     found += [str(inner) for inner in entry.iterdir() if inner.name in SECRET_NAMES]
-                except OSError:
-                    continue
-    except OSError:
-        pass
     return found
 
 
