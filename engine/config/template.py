@@ -50,7 +50,8 @@ def _section(kind: Kind, path: KeyPath, defaults: Mapping[str, Any], chosen: Map
         elif not _is_refused(part):
             example = part.examples[0]
             yield f"# [{'.'.join(here)}.{example if example.replace('-', '').isalnum() else json.dumps(example)}]"
-            yield from _section(part.item, (*here, example), msgspec.to_builtins(part.item.base()), chosen)
+            for line in _section(part.item, (*here, example), msgspec.to_builtins(part.item.base()), chosen):
+                yield f"#   {line.removeprefix('# ')}"  # indented, because it counts only with its heading
 
 
 def _key(path: KeyPath, kind: Kind, default: object, chosen: Mapping[KeyPath, object]) -> Iterator[str]:
