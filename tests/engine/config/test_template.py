@@ -17,7 +17,7 @@ REFUSED = {path for path in key_paths() if (mark := kind_at(path).mark(OwnerOnly
 
 
 def uncommented(text: str) -> dict[str, Any]:
-    return tomllib.loads(re.sub(r"^# (?=\w+ = |\[[\w.\"/-]+\]$)", "", text, flags=re.MULTILINE))
+    return tomllib.loads(re.sub(r"^# +(?=\w+ = |\[[\w.\"/-]+\]$)", "", text, flags=re.MULTILINE))
 
 
 def value_at(values: Any, path: KeyPath) -> Any:
