@@ -1,7 +1,7 @@
 """Finds the event that a person names: by number, time, span since the start, percentage or agent."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import ROOT, AgentPath, Micros
@@ -14,7 +14,7 @@ _HINT = "write an event number, 14:05:30, 2026-11-25T14:05, 1h30m (since the sta
 
 
 async def seq_of(reader: JournalReader, text: str, here: int = 0) -> int:
-    """The sequence number of the last event at or before the moment that `text` names. Times are UTC.
+    """The sequence number of the last event at or before the moment that `text` names. Times are local.
 
     `+5m` and `-30s` count from event `here`, whose day a time of day refers to. Raises SwarmError (usage).
     """
@@ -43,7 +43,7 @@ async def seq_of(reader: JournalReader, text: str, here: int = 0) -> int:
         raise SwarmError(ErrorKind.USAGE, f"invalid moment '{text[:40]}'", _HINT)
     if at < start and text[0] not in "+-":
         raise SwarmError(
-            ErrorKind.USAGE, f"the run began after {text}", f"its first event was at {_written(start)} UTC"
+            ErrorKind.USAGE, f"the run began after {text}", f"its first event was at {_local(start):%Y-%m-%dT%H:%M:%S}"
         )
     return max(1, await reader.seq_at(at))
 
@@ -54,12 +54,10 @@ def _moment(text: str, start: Micros, now: Micros) -> Micros | None:
         hours, minutes, seconds = (int(part or 0) for part in clock.groups())
         if hours > 23 or minutes > 59 or seconds > 59:
             return None
-        day = datetime.fromtimestamp(now // _SECOND, UTC).replace(hour=hours, minute=minutes, second=seconds)
-        at = _micros(day)
+        at = _micros(_local(now).replace(hour=hours, minute=minutes, second=seconds))
         return at if at >= start else at + 86_400 * _SECOND
     try:
-        when = datetime.fromisoformat(text)
-        return _micros(when if when.tzinfo is not None else when.replace(tzinfo=UTC))
+        return _micros(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         pass
     sign, span = (text[0], text[1:]) if text[0] in "+-" else ("", text)
@@ -71,9 +69,10 @@ def _moment(text: str, start: Micros, now: Micros) -> Micros | None:
 
 
 def _micros(when: datetime) -> Micros:
-    """The end of the named second, so that its events are included."""
+    """The end of the named second, so that its events are included. A time without a time zone is local."""
     return int(when.replace(microsecond=0).timestamp()) * _SECOND + _SECOND - 1
 
 
-def _written(at: Micros) -> str:
-    return datetime.fromtimestamp(at // _SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _local(at: Micros) -> datetime:
+    """The local time, without a time zone, as people write it."""
+    return datetime.fromtimestamp(at // _SECOND)

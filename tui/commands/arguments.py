@@ -175,7 +175,7 @@ def replay(parser: ArgumentParser) -> None:
         "--until",
         default="",
         metavar="MOMENT",
-        help="start here, or with --headless stop here: an event number, a time (UTC), 1h30m (since the start), 50%% "
+        help="start here, or with --headless stop here: an event number, a time, 1h30m (since the start), 50%% "
         "or an agent's path (default: the start, or with --headless the end)",
     )
     parser.add_argument("--headless", action="store_true", help="print the run's state at that moment as JSON")

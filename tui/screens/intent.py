@@ -98,7 +98,7 @@ class IntentScreen(Actionable, Screen[None]):
         lines: list[Line] = [
             (
                 Span(f" version {intent.version}", "accent bold"),
-                Span(f" by {one_line(intent.author)}, {clock(intent.at)} UTC, {ago} ago", "dim"),
+                Span(f" by {one_line(intent.author)}, {clock(intent.at)}, {ago} ago", "dim"),
             )
         ]
         if run is not None:

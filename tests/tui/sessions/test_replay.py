@@ -1,6 +1,7 @@
 """A replay shows a run as it was, at any moment: against the states that the live run had, and on the screen."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.command_line import Person
 from tests.tui.owners import WAIT_S, until
 from tui.bridge import Pause, SwarmError
+from tui.format.numbers import clock
 from tui.sessions.replay import ReplaySession
 from tui.sessions.session import CloseMode
 
@@ -121,6 +123,21 @@ def test_played_to_its_end_it_is_as_the_run_ended_and_every_event_was_told_once(
         lines = [line.seq for line in session.events_after(0)]
         assert lines == sorted(set(lines))
         assert session.position().seq == session.position().last == lived.last
+
+
+def test_a_time_of_day_is_the_local_one_that_the_screen_shows(lived: Lived, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = lived.states[sorted(lived.states)[len(lived.states) // 2]].at
+    utc = clock(at)
+    monkeypatch.setenv("TZ", "XXX-5:30")
+    time.tzset()
+    try:
+        assert clock(at) != utc
+        with opened(lived) as session:
+            session.seek(clock(at)).result(WAIT_S)
+            assert clock(session.latest()[1].at) == clock(at)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_moments_have_many_names(lived: Lived) -> None:
