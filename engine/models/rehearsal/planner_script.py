@@ -14,11 +14,12 @@ from engine.models.rehearsal.script_position import (
     messages_in,
     reports_in,
 )
-from engine.models.rehearsal.worker_script import Line, find_task, hand_off, was_made
+from engine.models.rehearsal.worker_script import Line, hand_off, was_made
 
 _LOG = Call("shell", {"command": "git log --oneline -8"})
 _AT_ONCE = 30
 """Tasks per call of spawn_tasks."""
+_ASKED = ("title", "goal", "scope", "acceptance", "priority")
 _NOTABLE = ("deviations", "findings", "concerns", "feedback")
 
 
@@ -33,12 +34,12 @@ class PlannerProgress(Struct):
     heard: dict[str, str]
     intents: int
     over: bool
-    woken: list[Exchange]
-    news: bool
-    fresh: list[Report]
-    changed: bool
-    scratchpad: str
-    digest: list[str]
+    woken: list[Exchange] = []
+    news: bool = False
+    fresh: list[Report] = []
+    changed: bool = False
+    scratchpad: str = ""
+    digest: list[str] = []
 
 
 def planner_line(playbook: Playbook, conversation: ScriptContext) -> Line:
@@ -69,9 +70,7 @@ def _find_planner(playbook: Playbook, conversation: ScriptContext) -> PlannerScr
 
 def _progress(playbook: Playbook, script: PlannerScript, conversation: ScriptContext) -> PlannerProgress:
     kept = conversation.kept
-    known = PlannerProgress(
-        script, kept.steps, list(kept.asked), dict(kept.heard), kept.intents, kept.over, [], False, [], False, "", []
-    )
+    known = PlannerProgress(script, kept.steps, list(kept.asked), dict(kept.heard), kept.intents, kept.over)
     _hear(known, conversation.since_summary)
     for exchange in conversation.exchanges:
         if known.made < len(script.move) and was_made(_move_calls(playbook, script.move[known.made]), exchange):
@@ -110,7 +109,7 @@ def _hear(known: PlannerProgress, text: str) -> None:
 def _react(playbook: Playbook, known: PlannerProgress) -> Line | None:
     """Replace failed tasks, follow a changed intent, note findings; None if there is nothing to react to."""
     for title, status in known.heard.items():
-        task = find_task(playbook, title)
+        task = playbook.tasks_by_title.get(title)
         missing = [name for name in task.instead if name not in known.asked] if task and status == "failed" else []
         if missing:
             return Line(f"`{title}` has failed. Another way: {', '.join(missing)}.", _spawn(playbook, missing))
@@ -206,7 +205,7 @@ def _words(playbook: Playbook, known: PlannerProgress) -> Words:
     """The playbook's handoff; `partial` if a task failed and nothing replaced it."""
     open_ends = []
     for title, status in known.heard.items():
-        task = find_task(playbook, title)
+        task = playbook.tasks_by_title.get(title)
         if status == "failed" and not _replaced(task, known):
             open_ends.append(title)
     words = known.script.handoff
@@ -238,16 +237,11 @@ def _move_calls(playbook: Playbook, move: Move) -> tuple[Call, ...]:
 
 
 def _spawn(playbook: Playbook, titles: list[str]) -> tuple[Call, ...]:
-    tasks = []
-    for title in titles:
-        task = find_task(playbook, title)
-        if task is None:
-            continue
-        asked: dict[str, object] = {"title": task.title, "goal": task.goal}
-        for name, value in (("scope", task.scope), ("acceptance", task.acceptance), ("priority", task.priority)):
-            if value:
-                asked[name] = value
-        tasks.append(asked)
+    tasks = [
+        {name: value for name in _ASKED if (value := getattr(task, name))}
+        for title in titles
+        if (task := playbook.tasks_by_title.get(title)) is not None
+    ]
     chunks = [tasks[start : start + _AT_ONCE] for start in range(0, len(tasks), _AT_ONCE)]
     return tuple(Call("spawn_tasks", {"tasks": chunk}) for chunk in chunks)
 

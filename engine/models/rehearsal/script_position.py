@@ -133,9 +133,7 @@ def read_context(request: Request) -> ScriptContext:
 
 def messages_in(text: str) -> list[tuple[str, str]]:
     """The messages in a text, as heading (without `# `) and body."""
-    found = list(_MESSAGE.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
-    return [(match[1], text[match.end() : end].strip()) for match, end in zip(found, ends, strict=False)]
+    return _parts(_MESSAGE, text)
 
 
 def reports_in(text: str) -> list[Report]:
@@ -143,12 +141,9 @@ def reports_in(text: str) -> list[Report]:
     for heading, body in messages_in(text):
         if heading.startswith("Handoff: "):
             status = re.search(r"^status: (\w+)$", body, re.M)
-            reports.append(Report(heading[9:].strip(), status[1] if status else "", _sections(body)))
+            sections = {name.lower(): text for name, text in _parts(_SECTION, body)}
+            reports.append(Report(heading[9:].strip(), status[1] if status else "", sections))
     return reports
-
-
-def first_line(text: str) -> str:
-    return text.split("\n", 1)[0]
 
 
 def exit_of(done: CallResult) -> int | None:
@@ -194,7 +189,8 @@ def _position(text: str) -> Position:
         return Position()
 
 
-def _sections(body: str) -> dict[str, str]:
-    found = list(_SECTION.finditer(body))
-    ends = [match.start() for match in found[1:]] + [len(body)]
-    return {match[1].lower(): body[match.end() : end].strip() for match, end in zip(found, ends, strict=False)}
+def _parts(heading: re.Pattern[str], text: str) -> list[tuple[str, str]]:
+    """The parts of a text that begin with a heading, as heading and body."""
+    found = list(heading.finditer(text))
+    ends = [*(match.start() for match in found[1:]), len(text)]
+    return [(match[1], text[match.end() : end].strip()) for match, end in zip(found, ends, strict=False)]

@@ -16,7 +16,6 @@ from engine.models.rehearsal.script_position import (
     ScriptContext,
     exit_of,
     file_text,
-    first_line,
     paths_in,
 )
 
@@ -40,7 +39,7 @@ def worker_line(playbook: Playbook, conversation: ScriptContext) -> Line:
         return _resolve(playbook, conversation, since, paths)
     if conversation.kind == "repair":
         return _repair(playbook, conversation)
-    script = find_task(playbook, conversation.title)
+    script = playbook.tasks_by_title.get(conversation.title)
     if script is None:
         return _no_script(conversation)
     made = steps_made(script.step, conversation)
@@ -56,17 +55,13 @@ def worker_line(playbook: Playbook, conversation: ScriptContext) -> Line:
     return hand_off(_filled(script.handoff, f"{script.title}: done, with its tests."))
 
 
-def find_task(playbook: Playbook, title: str) -> TaskScript | None:
-    return playbook.tasks_by_title.get(title)
-
-
 def worker_position(playbook: Playbook, conversation: ScriptContext) -> Position:
     """The position that a worker records in its summary."""
     colliding = _conflict(conversation)
     paths = tuple(colliding[1]) if colliding and conversation.kind != "conflict" else ()
     if conversation.kind == "repair":
         return Position(steps_made(_repair_steps(playbook, conversation), conversation), conflict=paths)
-    script = find_task(playbook, conversation.title)
+    script = playbook.tasks_by_title.get(conversation.title)
     return Position(steps_made(script.step, conversation) if script else 0, conflict=paths)
 
 
@@ -97,15 +92,13 @@ def steps_made(steps: Sequence[Step], conversation: ScriptContext) -> int:
 
 def was_made(calls: tuple[Call, ...], exchange: Exchange) -> bool:
     """Whether the turn made exactly these calls and no restart interrupted them."""
-    return bool(calls) and calls == tuple(done.call for done in exchange.done) and not _lost(exchange)
+    lost = any(done.lost for done in exchange.done)
+    return bool(calls) and calls == tuple(done.call for done in exchange.done) and not lost
 
 
 def hand_off(words: Words, say: str = "") -> Line:
-    arguments: dict[str, object] = {"status": words.status.value, "summary": words.summary}
-    for name in ("notes", "concerns", "deviations", "findings", "feedback"):
-        if getattr(words, name):
-            arguments[name] = getattr(words, name)
-    return Line(say or "CallResult; handing off.", (Call("submit_handoff", arguments),))
+    arguments: dict[str, object] = {name: text for name, text in msgspec.structs.asdict(words).items() if text}
+    return Line(say or "Done; handing off.", (Call("submit_handoff", arguments),))
 
 
 def failed(summary: str, concerns: str = "") -> Line:
@@ -222,7 +215,7 @@ def _conflict(conversation: ScriptContext) -> tuple[list[Exchange], list[str]] |
 
 
 def _resolve(playbook: Playbook, conversation: ScriptContext, since: list[Exchange], paths: list[str]) -> Line:
-    script = find_task(playbook, conversation.title)
+    script = playbook.tasks_by_title.get(conversation.title)
     done = [one for exchange in since for one in exchange.done if one.call is not None and not one.lost]
     reads: list[Call] = []
     writes: list[Call] = []
@@ -230,7 +223,7 @@ def _resolve(playbook: Playbook, conversation: ScriptContext, since: list[Exchan
         pieces = [one for one in done if one.tool == "read_file" and _path(one) == path]
         text, more = file_text(one.answer for one in pieces if not one.error)
         if not pieces:
-            reads.append(_read(path))
+            reads.append(Call("read_file", {"path": path}))
         elif more:
             reads.append(Call("read_file", {"path": path, "start": more}))
         elif "<<<<<<<" in text and not any(one.tool == "write_file" and _path(one) == path for one in done):
@@ -259,7 +252,7 @@ def _test_of(script: TaskScript | None) -> str:
 def _repair_steps(playbook: Playbook, conversation: ScriptContext) -> tuple[Step, ...]:
     """Run the check, then the steps of the matching repair, then the check again."""
     check = Step(shell=playbook.test, say="First I reproduce the failure.")
-    output = "\n".join(_outputs(conversation.exchanges[:3]))
+    output = "\n".join(_outputs_of(one for exchange in conversation.exchanges[:3] for one in exchange.done))
     for repair in playbook.repair:
         if re.search(repair.when, output or conversation.first):
             return (check, *repair.step, Step(shell=playbook.test, say="I run the whole check again."))
@@ -288,24 +281,12 @@ def _repair(playbook: Playbook, conversation: ScriptContext) -> Line:
     return failed("The check still fails, and the playbook knows no other repair.", output)
 
 
-def _outputs(exchanges: Iterable[Exchange]) -> list[str]:
-    return _outputs_of(one for exchange in exchanges for one in exchange.done)
-
-
 def _outputs_of(done: Iterable[CallResult]) -> list[str]:
-    return [one.answer for one in done if one.tool == "shell" and first_line(one.answer).startswith("exit ")]
+    return [one.answer for one in done if one.tool == "shell" and one.answer.startswith("exit ")]
 
 
 def _filled(words: Words, summary: str) -> Words:
     return words if words.summary else msgspec.structs.replace(words, summary=summary)
-
-
-def _lost(exchange: Exchange) -> bool:
-    return any(done.lost for done in exchange.done)
-
-
-def _read(path: str) -> Call:
-    return Call("read_file", {"path": path})
 
 
 def _path(done: CallResult) -> str:
