@@ -12,6 +12,8 @@ from engine.domain.setting_types import OwnerOnly
 from engine.domain.settings import Settings
 
 WIDTH = 120
+_FILL = WIDTH - 2
+"""Where lines are wrapped: keys below a commented heading are indented by two."""
 COMMENT_COLUMN = 32
 _OPENING = (
     "Settings of the swarm for this repository. A commented line shows a setting with its default, or an example. "
@@ -59,7 +61,7 @@ def _key(path: KeyPath, kind: Kind, default: object, chosen: Mapping[KeyPath, ob
     line = f"{'' if path in chosen else '# '}{path[-1]} = {json.dumps(value, ensure_ascii=False)}"
     owner_only = kind.mark(OwnerOnly)
     comment = kind.description + (f" Note: {owner_only.reason}." if owner_only else "")
-    if len(whole := f"{line:<{COMMENT_COLUMN}} # {comment}") <= WIDTH:
+    if len(whole := f"{line:<{COMMENT_COLUMN}} # {comment}") <= _FILL:
         yield whole
     else:
         yield from _comment(comment)
@@ -73,4 +75,4 @@ def _is_refused(kind: Kind) -> bool:
 
 
 def _comment(text: str) -> list[str]:
-    return [f"# {line}" for line in wrap(text, WIDTH - 2, break_on_hyphens=False)]
+    return [f"# {line}" for line in wrap(text, _FILL - 2, break_on_hyphens=False)]
