@@ -1,4 +1,4 @@
-"""The terminal app: `run_app` opens the screen on a session and returns when the person leaves it."""
+"""The terminal app: `run_app` shows a session, and returns when the person quits."""
 
 import asyncio
 import signal
@@ -14,14 +14,14 @@ from textual.widgets import Input
 from tui.bridge import ExitStatus, Micros, SwarmError
 from tui.format.text import clean
 from tui.format.view import View
-from tui.input.actions import Context
-from tui.input.drafts import Draft
+from tui.input.actions import ActionContext
+from tui.input.drafts import IntentDraft
 from tui.input.handlers import ActionHandler, handles, require_handlers
 from tui.input.keymap import Keymap
-from tui.screens.help import tell_help
+from tui.screens.help import help_lines
 from tui.screens.intent import IntentScreen
 from tui.screens.main import MainScreen
-from tui.screens.modal import Choice, Choose, Page
+from tui.screens.modal import Menu, MenuItem, TextPage
 from tui.screens.palette import ActionProvider
 from tui.screens.start import StartScreen
 from tui.screens.themes import ChooseTheme
@@ -32,46 +32,44 @@ from tui.style.css import css_theme
 from tui.style.theme import Themes
 from tui.terminal.hangup import Hangup
 from tui.terminal.key_queue import KeyQueueApp
-from tui.terminal.thread_priority import ScreenSelector, put_first
+from tui.terminal.thread_priority import ScreenSelector, prioritise_ui_threads
 from tui.widgets.actionable import Actionable
 
 T = TypeVar("T")
 PASTED = 4_000
-"""Characters that are pasted into a line of input at most."""
+"""The most characters that are pasted into a one-line input."""
 DRAFT_S = 0.4
-"""Seconds after which what was typed is on disk."""
+"""Seconds from a change of the draft until it is saved."""
 
 
 class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
-    """Holds what all screens share: session, view, palette and keys."""
+    """Holds what all screens share: the session, the view, the palette and the keys."""
 
     CSS_PATH = "style/swarm.tcss"
     TITLE = "swarm"
     ALLOW_SELECT = False
-    """The toolkit's marking of text knows nothing of painted lines: `y` copies, and terminals mark text with shift."""
+    """Textual cannot select text in painted lines. `y` copies, and terminals select with shift."""
     COMMANDS: ClassVar[set[Callable[[], type[ActionProvider]]]] = {lambda: ActionProvider}  # type: ignore[assignment]
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "act('global.quit')", "Leave", show=False, priority=True)
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "act('global.quit')", "Quit", show=False, priority=True)]
 
     def __init__(self, launch: Launch, themes: Themes, *, painted: Callable[[], None] = lambda: None) -> None:
-        """`painted` is called once the run's screen stands, before its session begins."""
+        """`painted` is called after the main screen is first painted, before the session starts."""
         self._launch = launch
         self._themes = themes
         self._plan = launch.new_run.plan() if launch.new_run is not None else None
         self.palette = themes.chosen
         self.keymap = Keymap(launch.settings.keys)
         self.view = View()
-        # Without colour Textual's own greys have to go too, which it does for the terminal's own colours only.
+        # Without colour Textual's own greys must go too; it drops them only for ANSI colours.
         super().__init__(ansi_color=True if self.palette.plain else None)
         self._painted = painted
-        self._draft = Draft(launch.draft_file, self._plan.draft if self._plan is not None else "")
+        self._draft = IntentDraft(launch.draft_file, self._plan.draft if self._plan is not None else "")
         self.commands = CommandSender(self)
         self.controllers = (self.commands,)
         self._frozen_at: Micros | None = None
         self.leaving = False
-        self._told_end = False
-        self._noticed = ""
+        self._end_shown = False
+        self._notice_shown = ""
         self._main: MainScreen | None = None
         for palette in themes.all.values():
             self.register_theme(css_theme(palette))
@@ -80,24 +78,24 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Paste):
-            event.text = clean(event.text)  # a clipboard may hold what an agent printed
+            event.text = clean(event.text)  # the clipboard may hold control characters that an agent printed
             if isinstance(self.focused, Input):
-                event.text = self._for_one_line(event.text, min(PASTED, self.focused.max_length or PASTED))
+                event.text = self._as_one_line(event.text, min(PASTED, self.focused.max_length or PASTED))
         await super().on_event(event)
 
-    def _for_one_line(self, text: str, most: int) -> str:
-        """What of a pasted text a line of input takes: all its lines as one; a huge one would hold up the screen."""
+    def _as_one_line(self, text: str, most: int) -> str:
+        """A pasted text as one line, cut off at `most` characters: a huge one would block the screen."""
         line = " ".join(text[: 4 * most].split())
         if len(text) > 4 * most or len(line) > most:
-            self.show_note(f"only the first {most} characters are pasted here")
+            self.show_note(f"pasted only the first {most} characters")
         return line[:most]
 
     def on_mount(self) -> None:
         if not self.is_headless:
-            # Textual would stop the whole process, and the engine with it.
+            # ctrl+z would suspend the whole process, and with it the engine.
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         for problem in self._themes.broken:
-            self.show_note(f"a theme was left out: {problem}", error=True)
+            self.show_note(f"invalid theme: {problem}", error=True)
         if self._launch.new_run is not None and self._plan is not None:
             plan = replace(self._plan, draft=self._draft.text)
             self.push_screen(StartScreen(plan, self._launch.new_run.probe_sandbox))
@@ -115,7 +113,7 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
         self.session = self._launch.open_session(intent)
         self._main = MainScreen()
         self.push_screen(self._main)
-        # Not before the screen is painted: an engine that is being loaded in its thread would hold that up.
+        # Only once the screen is painted: loading the engine in its thread would delay that.
         self._main.call_after_refresh(self._start_session)
 
     def _start_session(self) -> None:
@@ -142,10 +140,10 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
                 self.leaving = True
                 self.exit(int(failure.status) if isinstance(failure, SwarmError) else int(ExitStatus.NOT_GREEN))
             return False
-        if self.session.notice != self._noticed:
-            self._noticed = self.session.notice
-            if self._noticed:
-                self.show_note(self._noticed, error=True)
+        if self.session.notice != self._notice_shown:
+            self._notice_shown = self.session.notice
+            if self._notice_shown:
+                self.show_note(self._notice_shown, error=True)
         if self.view.frozen:
             return False
         version, run = self.session.latest()
@@ -153,37 +151,37 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
             return False
         intents = len(self.view.run.intents) if self.view.run is not None else 0
         self.view.take(version, run)
-        if len(run.intents) != intents:  # the draft may be what runs now
+        if len(run.intents) != intents:  # the draft may be the running intent now
             self._draft.touch()
             self._write_draft()
-        if run.ended and not self._told_end and not self._noticed:
-            self.show_note(f"the run {run.state}{f': {run.reason}' if run.reason else ''} · q leaves")
-        self._told_end = run.ended
+        if run.ended and not self._end_shown and not self._notice_shown:
+            self.show_note(f"the run {run.state}{f': {run.reason}' if run.reason else ''} · press q to quit")
+        self._end_shown = run.ended
         return True
 
     def now(self) -> Micros:
         return self._frozen_at if self._frozen_at is not None else self.session.now()
 
-    def context(self) -> Context:
+    def context(self) -> ActionContext:
         view = self.view
         session: Session | None = getattr(self, "session", None)
-        return Context(
+        return ActionContext(
             run=view.run,
             agent=view.agent,
             marked=len(view.marked),
             read_only=session.read_only if session is not None else "",
             no_detach=session.no_detach if session is not None else "",
             attention=len(view.attention()),
-            handoffs=int(view.handoff is not None),
+            handoff=view.handoff is not None,
             replaying=session is not None and session.player is not None,
             undo=self.commands.history.undoes,
             redo=self.commands.history.redoes,
         )
 
-    # --- actions that work everywhere -------------------------------------------------------------------------
+    # --- actions ---------------------------------------------------------------------------------------------
 
     def act(self, id: str) -> None:
-        """Do an action by its id on the screen in front."""
+        """Run an action by its id on the top screen."""
         screen = self.screen
         if isinstance(screen, MainScreen):
             screen.act(id)
@@ -191,7 +189,7 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
             if self._main is None:
                 self.exit(0)
             else:
-                self.ask_to_leave()
+                self.ask_to_quit()
 
     @handles("global.help")
     def show_help(self) -> None:
@@ -199,7 +197,7 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
         here = focused.SCOPES if isinstance(focused, Actionable) else ()
         context = self.context()
         self.push_screen(
-            Page("help", lambda cells: tell_help(self.keymap, context, here, cells), "j k scroll · esc leaves")
+            TextPage("help", lambda cells: help_lines(self.keymap, context, here, cells), "j k scroll · esc close")
         )
 
     @handles("global.palette")
@@ -221,27 +219,27 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
             self.set_timer(DRAFT_S, self._write_draft)
 
     def _write_draft(self) -> None:
-        if problem := self._draft.write(self._running_intent):
+        if problem := self._draft.save(self._running_intent):
             self.show_note(problem, error=True)
 
     @handles("global.freeze")
     def toggle_freeze(self) -> None:
         self.view.frozen = not self.view.frozen
         self._frozen_at = self.session.now() if self.view.frozen else None
-        self.show_note("the screen is frozen; the swarm goes on" if self.view.frozen else "the screen follows again")
+        self.show_note("screen frozen; the run continues" if self.view.frozen else "screen live again")
         if self._main is not None:
             self._main.refresh_panes()
 
     @handles("global.theme")
     def choose_theme(self) -> None:
-        def keep(name: str | None) -> None:
+        def use(name: str | None) -> None:
             self.use_theme(name or self.palette.name)
-            self.show_note(f"theme {self.palette.name}")
+            self.show_note(f"theme: {self.palette.name}")
 
-        self.push_screen(ChooseTheme(self._themes.all, self.palette.name, self._themes.broken), keep)
+        self.push_screen(ChooseTheme(self._themes.all, self.palette.name, self._themes.broken), use)
 
     def use_theme(self, name: str) -> None:
-        """Paint everything in another theme."""
+        """Repaint everything in another theme."""
         self.palette = self._themes.all[name]
         self.theme = name
         for screen in self.screen_stack:
@@ -249,32 +247,32 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
                 widget.refresh()
 
     @handles("global.quit")
-    def ask_to_leave(self) -> None:
+    def ask_to_quit(self) -> None:
         if self.session.ended() or self.session.failure() is not None:
-            self._leave(CloseMode.STOP)
+            self._quit(CloseMode.STOP)
             return
-        if isinstance(self.screen, Choose):
+        if isinstance(self.screen, Menu):
             return
-        choices = [
-            Choice("d", "detach", "the swarm goes on without this screen", self.session.no_detach),
-            Choice("p", "pause and quit", "it stays paused until it is told to go on", self.session.read_only),
-            Choice("s", "stop", "agents end at safe points; `swarm-tui resume` goes on", ""),
+        items = [
+            MenuItem("d", "detach", "the run continues without this screen", self.session.no_detach),
+            MenuItem("p", "pause and quit", "the run stays paused until you resume it", self.session.read_only),
+            MenuItem("s", "stop", "agents stop at safe points; `swarm-tui resume` continues the run", ""),
         ]
 
-        def leave(answer: str | None) -> None:
+        def quit_with(answer: str | None) -> None:
             modes = {"d": CloseMode.DETACH, "p": CloseMode.PAUSE, "s": CloseMode.STOP}
             if answer in modes:
-                self._leave(modes[answer])
+                self._quit(modes[answer])
 
-        self.push_screen(Choose("Leave the swarm", "", choices), leave)
+        self.push_screen(Menu("Quit", "", items), quit_with)
 
-    def _leave(self, mode: CloseMode) -> None:
+    def _quit(self, mode: CloseMode) -> None:
         if self.leaving:
             return
         self._write_draft()
         self.leaving = True
         if not self.session.ended():
-            self.show_note("leaving at the next safe points…")
+            self.show_note("quitting once agents reach safe points…")
             if self._main is not None:
                 self._main.refresh_panes()
         future = self.session.close(mode)
@@ -284,13 +282,13 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
         self.act(id)
 
     async def action_quit(self) -> None:
-        self.ask_to_leave()
+        self.ask_to_quit()
 
 
 def run_app(launch: Launch, themes: Themes, *, take_terminal: Callable[[], None] = lambda: None) -> int:
-    """Show the app; returns the exit status. `take_terminal` is called just before it takes the terminal.
+    """Show the app; returns the exit status. `take_terminal` is called just before the app takes the terminal.
 
-    Raises SwarmError for keys that cannot be used, and for what broke the session.
+    Raises SwarmError for invalid keys, and for what broke the session.
     """
     opened: list[Session] = []
 
@@ -298,7 +296,7 @@ def run_app(launch: Launch, themes: Themes, *, take_terminal: Callable[[], None]
         opened.append(launch.open_session(intent))
         return opened[-1]
 
-    app = SwarmApp(launch._replace(open_session=open_session), themes, painted=put_first)
+    app = SwarmApp(launch._replace(open_session=open_session), themes, painted=prioritise_ui_threads)
     hangup = Hangup(app)
     try:
         take_terminal()

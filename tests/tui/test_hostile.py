@@ -103,7 +103,7 @@ async def test_themes_of_hostile_files_are_text(tmp_path: Path) -> None:
         check_clean(painted(app))
         await press(pilot, "T", "j")
         check_clean(painted(app))
-        assert "left out: [x][bold]" in painted(app)
+        assert "invalid: [x][bold]" in painted(app)
 
 
 def test_a_real_terminal_gets_no_sequence_that_was_not_the_programs_own(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ class Typist:
 
     def stop(self) -> None:
         self.tmux.keys("q")
-        self.tmux.shows("goes on without this screen")
+        self.tmux.shows("continues without this screen")
         self.tmux.keys("s")
 
 

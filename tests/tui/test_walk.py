@@ -65,12 +65,12 @@ WALK: tuple[tuple[str, str], ...] = (
     # what lies over the panes: help, palette, themes, the intent with its versions, leaving
     ("?", r"this pane"),
     ("Escape", r"5 resources · 1 h"),
-    ("C-p", r"Go to the agents"),
+    ("C-p", r"Focus the agents"),
     ("Escape", r"5 resources · 1 h"),
     ("T", r"daylight"),
-    ("Escape", r"theme midnight"),
+    ("Escape", r"theme: midnight"),
     ("F", r"SCREEN FROZEN"),
-    ("F", r"follows again"),
+    ("F", r"screen live again"),
     ("!", r"nothing needs you|1 of \d+"),
     ("i", r"v1 +draft"),
 )

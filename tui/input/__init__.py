@@ -1,1 +1,1 @@
-"""Actions, keys, undo and drafts."""
+"""Input: actions, their keys and handlers, undo, and the draft of an intent."""

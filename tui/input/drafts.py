@@ -1,20 +1,20 @@
-"""The intent that a person is writing, which outlives the program in a file beside the repo's runs."""
+"""The intent that a person is writing, saved in a file beside the repository's runs so that it survives a crash."""
 
 import os
 from pathlib import Path
 
 LARGEST = 4 << 20
-"""Bytes of a draft that is read back."""
+"""The largest draft that is read back, in bytes."""
 
 
-class Draft:
-    """A text and the file that keeps it. Without a file nothing is kept; a full disk is told and stops nothing."""
+class IntentDraft:
+    """The text of a new intent and the file that saves it. Without a file nothing is saved."""
 
     def __init__(self, file: Path | None = None, text: str = "") -> None:
-        """What the file kept, or else `text`."""
+        """Starts with what the file has, or else with `text`."""
         self._file = file
         self._problem = ""
-        self._written = True
+        self._saved = True
         self.text = self._read() or text
 
     def _read(self) -> str:
@@ -26,24 +26,24 @@ class Draft:
             return ""
 
     def touch(self) -> bool:
-        """Have it written next time; whether it was written before."""
-        written, self._written = self._written, False
-        return written
+        """Mark the draft as changed; returns whether it was saved before."""
+        saved, self._saved = self._saved, False
+        return saved
 
-    def write(self, running: str) -> str:
-        """Keep what differs from the running intent; returns what went wrong, each problem once."""
-        if self._written:
+    def save(self, running: str) -> str:
+        """Save a draft that has changed, or delete the file if it is the running intent. Returns a new problem."""
+        if self._saved:
             return ""
-        self._written = True
+        self._saved = True
         before = self._problem
         if self.text.strip() and self.text.strip() != running.strip():
-            self._problem = self._keep()
+            self._problem = self._write()
             return self._problem if self._problem != before else ""
-        self._drop()
+        self._delete()
         return ""
 
-    def _keep(self) -> str:
-        """Replace the file as a whole, or not at all."""
+    def _write(self) -> str:
+        """Replace the file atomically; returns what went wrong."""
         if self._file is None:
             return ""
         fresh = self._file.with_name(self._file.name + ".new")
@@ -52,10 +52,10 @@ class Draft:
             fresh.write_text(self.text, encoding="utf-8", errors="replace")
             os.replace(fresh, self._file)
         except OSError as error:
-            return f"the draft cannot be kept in {self._file}: {error.strerror}"
+            return f"cannot save the draft in {self._file}: {error.strerror}"
         return ""
 
-    def _drop(self) -> None:
+    def _delete(self) -> None:
         if self._file is not None:
             try:
                 self._file.unlink(missing_ok=True)

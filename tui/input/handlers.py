@@ -1,4 +1,4 @@
-"""Ties the actions of the registry to the methods that do them."""
+"""Connects the actions of the registry to the methods that run them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -9,7 +9,7 @@ Method = TypeVar("Method", bound=Callable[[Any], None])
 
 
 def handles(id: str) -> Callable[[Method], Method]:
-    """Marks the method that does an action. Raises KeyError for an id that is not in the registry."""
+    """Marks the method that runs an action. Raises KeyError for an id that is not in the registry."""
     action = BY_ID[id]
 
     def mark(method: Method) -> Method:
@@ -20,10 +20,10 @@ def handles(id: str) -> Callable[[Method], Method]:
 
 
 class ActionHandler:
-    """Does actions: with its own methods, and with those of the controllers that it is composed of."""
+    """Runs actions with its own methods and with those of its controllers."""
 
     HANDLERS: ClassVar[Mapping[str, str]] = {}
-    """For each action that the class does, the name of the method, which a subclass may override."""
+    """For each action that the class runs, the name of the method, which a subclass may override."""
     controllers: Sequence["ActionHandler"] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -33,7 +33,7 @@ class ActionHandler:
         cls.HANDLERS = inherited | marked
 
     def handler_of(self, id: str) -> Callable[[], None] | None:
-        """What does the action here; None if nothing does."""
+        """The bound method that runs the action; None if there is none."""
         for handler in (self, *self.controllers):
             if id in handler.HANDLERS:
                 method: Callable[[], None] = getattr(handler, handler.HANDLERS[id])
@@ -42,10 +42,10 @@ class ActionHandler:
 
 
 def require_handlers() -> None:
-    """Raises LookupError for an action of the registry that no class does."""
+    """Raises LookupError for an action of the registry that no class runs."""
     handled = {id for handler in _subclasses(ActionHandler) for id in handler.HANDLERS}
     if missing := BY_ID.keys() - handled:
-        raise LookupError(f"no class does {', '.join(sorted(missing))}")
+        raise LookupError(f"no class runs {', '.join(sorted(missing))}")
 
 
 def _subclasses(cls: type[ActionHandler]) -> Iterator[type[ActionHandler]]:

@@ -1,4 +1,4 @@
-"""The keys in force: the registry's actions with a person's own keys over them; bindings and footer come from it."""
+"""The keys of all actions: the registry's, overridden by the person's own. Makes bindings and the footer from them."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from textual.binding import Binding
 
 from tui.bridge import ErrorKind, SwarmError
-from tui.input.actions import ACTIONS, ALWAYS, BY_ID, Action, Context
+from tui.input.actions import ACTIONS, ALWAYS, BY_ID, Action, ActionContext
 
-# Keys that a terminal or tmux at its defaults keeps for itself, sends as something else, or never sends.
+# Keys that do not reach programs: a terminal, or tmux with its default settings, keeps or changes them.
 FORBIDDEN = frozenset(
     {f"ctrl+{letter}" for letter in "abimhsz"}
     | {f"{modifier}+enter" for modifier in ("ctrl", "shift", "alt")}
@@ -45,10 +45,10 @@ _NAMED = {shown: name for name, shown in _SHOWN.items()}
 
 
 class Keymap:
-    """The actions with the keys in force: the registry's, and a person's own over them."""
+    """The keys of all actions."""
 
     def __init__(self, remapped: Mapping[str, str] | None = None) -> None:
-        """`remapped`: action id to keys, separated by white space. Raises SwarmError (settings) for a bad one."""
+        """`remapped` maps an action's id to keys separated by spaces. Raises SwarmError (settings) for invalid ones."""
         self.keys: dict[str, tuple[str, ...]] = {action.id: action.keys for action in ACTIONS}
         for id, keys in (remapped or {}).items():
             self.keys[id] = _parse(id, keys)
@@ -62,11 +62,11 @@ class Keymap:
                 continue
             for key in self.keys[action.id]:
                 if (other := owners.setdefault(key, action.id)) != action.id:
-                    culprit = action.id if action.id in remapped else other
-                    raise _bad(culprit, f"{shown(key)} is both {other} and {action.id}", "choose another key")
+                    culprit, owner = (action.id, other) if action.id in remapped else (other, action.id)
+                    raise _bad(culprit, f"{shown(key)} is already the key of {owner}", "choose another key")
 
     def bindings(self, *scopes: str) -> list[Binding]:
-        """The bindings of some scopes; what they run is `act('ID')`."""
+        """The bindings of these scopes; each runs `act('ID')`."""
         return [
             Binding(",".join(self.keys[action.id]), f"act({action.id!r})", action.description, id=action.id)
             for action in ACTIONS
@@ -74,20 +74,20 @@ class Keymap:
         ]
 
     def shown(self, id: str) -> str:
-        """The action's keys as a person reads them."""
+        """The action's keys as they are shown."""
         return " ".join(shown(key) for key in self.keys[id])
 
-    def footer(self, scopes: Iterable[str], context: Context, most: int = 5) -> list[tuple[Action, str]]:
-        """The few actions that matter in these scopes now, each with what it is called.
+    def footer(self, scopes: Iterable[str], context: ActionContext, most: int = 5) -> list[tuple[Action, str]]:
+        """The few actions that matter most in these scopes now, each with its label.
 
-        What presses comes first, then the scope's own by their rank; how to get help and how to leave always stay.
+        Urgent ones come first, then the others by rank. Help and quit are always among them.
         """
         wanted = set(scopes)
         ranked: list[tuple[int, Action, str]] = []
         for action in ACTIONS:
             if action.scope in wanted and not action.unavailable(context):
-                if pressing := action.pressing(context):
-                    ranked.append((0, action, pressing))
+                if label := action.urgent(context):
+                    ranked.append((0, action, label))
                 elif action.footer:
                     ranked.append((action.footer, action, action.label))
         ranked.sort(key=lambda entry: entry[0])
@@ -97,7 +97,7 @@ class Keymap:
 
 
 def shown(key: str) -> str:
-    """A key's name as a person reads it."""
+    """A key's name as it is shown."""
     return _SHOWN.get(key, key)
 
 
@@ -108,14 +108,15 @@ def _bad(id: str, message: str, hint: str) -> SwarmError:
 def _parse(id: str, keys: str) -> tuple[str, ...]:
     if id not in BY_ID:
         near = difflib.get_close_matches(id, BY_ID, n=1)
-        raise _bad(id, "no such action", f"did you mean {near[0]}?" if near else "? in the app lists the actions")
+        hint = f"did you mean {near[0]}?" if near else "to list all actions: swarm-tui help screen"
+        raise _bad(id, "no such action", hint)
     names = tuple(_NAMED.get(key, key) for key in keys.split())
     if not names:
-        raise _bad(id, "no key", 'give one or more, for example "x" or "ctrl+x f5"')
+        raise _bad(id, "no key", 'write one or more, for example "x" or "ctrl+x f5"')
     if all(name in FORBIDDEN for name in names):
-        raise _bad(id, f"{keys} does not reach programs in tmux", "add a key that does")
+        raise _bad(id, f"{keys} does not reach programs inside tmux", "add another key")
     return names
 
 
 DEFAULT = Keymap()
-"""The registry's own keys: what classes bind; a person's keys are laid over them when the app starts."""
+"""The registry's keys, which classes bind; the app overrides them with the person's own when it starts."""

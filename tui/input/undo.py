@@ -1,4 +1,4 @@
-"""What a person did and can take back: each step knows the commands that do it and those that undo it."""
+"""What a person did and can undo: each step has the commands that do it and those that undo it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from tui.bridge import Command
 
 
 class UndoStep(NamedTuple):
-    """`label` names what was done, for "undone: …"."""
+    """One step. `label` names it in notes."""
 
     do: Sequence[Command]
     undo: Sequence[Command]
@@ -15,7 +15,7 @@ class UndoStep(NamedTuple):
 
 
 class UndoHistory:
-    """Steps done and undone, the newest last. A new step leaves nothing to redo."""
+    """Steps that were done and undone, newest last. A new step clears those that could be redone."""
 
     def __init__(self) -> None:
         self._done: list[UndoStep] = []
@@ -23,11 +23,12 @@ class UndoHistory:
 
     @property
     def undoes(self) -> str:
-        """What would be undone next; empty for nothing."""
+        """The label of the step that would be undone next; empty if there is none."""
         return self._done[-1].label if self._done else ""
 
     @property
     def redoes(self) -> str:
+        """The label of the step that would be redone next; empty if there is none."""
         return self._undone[-1].label if self._undone else ""
 
     def did(self, step: UndoStep) -> None:
@@ -35,10 +36,11 @@ class UndoHistory:
         self._undone.clear()
 
     def undo(self) -> UndoStep:
-        """Take the newest step back; there must be one."""
+        """Move the newest step to those that can be redone; there must be one."""
         self._undone.append(self._done.pop())
         return self._undone[-1]
 
     def redo(self) -> UndoStep:
+        """Move the last undone step back to those that were done; there must be one."""
         self._done.append(self._undone.pop())
         return self._done[-1]

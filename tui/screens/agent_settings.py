@@ -12,12 +12,12 @@ from tui.bridge import (
     split_model,
 )
 from tui.input.handlers import handles
-from tui.screens.modal import Ask
+from tui.screens.modal import AskText
 from tui.screens.steering import names_of
 from tui.widgets.actionable import Controller
 
 ANY = "any"
-"""Instead of a number of workers: as many as the whole run has."""
+"""Entered instead of a number: no limit but that of the run."""
 
 
 class AgentSettings(Controller):
@@ -35,9 +35,9 @@ class AgentSettings(Controller):
         run = self.view.run
         if run is not None:
             before, limit = run.workers_limit, max(0, run.workers_limit + by)
-            note = f"at most {limit} workers at once"
+            note = f"worker limit: {limit}"
             self.host.commands.send_undoable(
-                [SetWorkers(limit)], [SetWorkers(before)], note, f"limit of {limit} workers"
+                [SetWorkers(limit)], [SetWorkers(before)], note, f"worker limit of {limit}"
             )
 
     @handles("agents.model")
@@ -59,7 +59,7 @@ class AgentSettings(Controller):
                 self.host.commands.send_undoable(
                     [SetModel(ModelName(of_role), role=Role(role))],
                     [SetModel(of_before, role=Role(role))] if of_before else [],
-                    f"every {role}: {of_role} from now on",
+                    f"model of every {role}: {of_role}",
                     f"model of every {role}",
                 )
                 return
@@ -67,12 +67,12 @@ class AgentSettings(Controller):
             self.host.commands.send_undoable(
                 [SetModel(ModelName(model), path) for path in paths],
                 [command for path in paths for command in self._models_of(path)],
-                f"{names_of(paths)} and below: {model} from the next call on",
+                f"model of {names_of(paths)} and below: {model}, from the next call",
                 f"model of {names_of(paths)}",
             )
 
         self.app.push_screen(
-            Ask(
+            AskText(
                 f"model of {names_of(self.view.targets)} and below",
                 value=agent.model,
                 placeholder="PROVIDER:NAME, or ROLE=PROVIDER:NAME",
@@ -81,7 +81,7 @@ class AgentSettings(Controller):
         )
 
     def _models_of(self, path: AgentPath) -> list[SetModel]:
-        """What gives a subtree its present models back: a command wherever the model changes on the way down."""
+        """Commands that restore the models of a subtree: one wherever an agent's model differs from its parent's."""
         run = self.view.run
         assert run is not None
         top = run.paths[path]
@@ -102,7 +102,7 @@ class AgentSettings(Controller):
             try:
                 priority = int(text)
             except ValueError:
-                self.host.show_note(f"priority: {text} is not a whole number", error=True)
+                self.host.show_note(f"priority: '{text}' is not a whole number", error=True)
                 return
             self.host.commands.send_undoable(
                 [SetPriority(agent.path, priority)],
@@ -111,8 +111,8 @@ class AgentSettings(Controller):
                 f"priority of {agent.path}",
             )
 
-        title = f"priority of {agent.path}: its queued tasks begin earlier with more"
-        self.app.push_screen(Ask(title, value=str(agent.priority), placeholder="a whole number"), change)
+        title = f"priority of {agent.path} (higher starts its tasks earlier)"
+        self.app.push_screen(AskText(title, value=str(agent.priority), placeholder="a whole number"), change)
 
     @handles("agents.workers")
     def limit_workers_below(self) -> None:
@@ -125,20 +125,20 @@ class AgentSettings(Controller):
             if text is None:
                 return
             if text != ANY and not text.isdecimal():
-                self.host.show_note(f"workers: {text} is not a whole number; {ANY} lifts the limit", error=True)
+                self.host.show_note(f"workers: '{text}' is not a whole number; {ANY} removes the limit", error=True)
                 return
             wanted = None if text == ANY else int(text)
-            many = "any number of workers" if wanted is None else f"at most {wanted} workers at once"
+            limit = "none" if wanted is None else str(wanted)
             self.host.commands.send_undoable(
                 [SetWorkers(wanted, agent.path)],
                 [SetWorkers(before, agent.path)],
-                f"{agent.path}: {many}",
-                f"workers below {agent.path}",
+                f"worker limit below {agent.path}: {limit}",
+                f"worker limit below {agent.path}",
             )
 
-        title = f"workers at once below {agent.path}"
+        title = f"worker limit below {agent.path}"
         value = ANY if before is None else str(before)
-        self.app.push_screen(Ask(title, value=value, placeholder=f"a whole number, or {ANY}"), change)
+        self.app.push_screen(AskText(title, value=value, placeholder=f"a whole number, or {ANY}"), change)
 
     @handles("agents.rescope")
     def rescope(self) -> None:
@@ -154,11 +154,13 @@ class AgentSettings(Controller):
                     self.host.commands.send_undoable(
                         [Rescope(agent.path, goal, scope)],
                         [Rescope(agent.path, agent.goal, agent.scope)] if agent.goal else [],
-                        f"{agent.path} is told its new goal",
+                        f"new goal sent to {agent.path}",
                         f"goal of {agent.path}",
                     )
 
-            ask = Ask(f"scope of {agent.path}", value=agent.scope or "**", placeholder="globs, such as src/parser/**")
+            ask = AskText(
+                f"scope of {agent.path}", value=agent.scope or "**", placeholder="globs, such as src/parser/**"
+            )
             self.app.push_screen(ask, send)
 
-        self.app.push_screen(Ask(f"new goal of {agent.path}", value=agent.goal), change)
+        self.app.push_screen(AskText(f"new goal of {agent.path}", value=agent.goal), change)

@@ -1,4 +1,4 @@
-"""What leaves the screen: text to the clipboard, to the person's editor and to their pager."""
+"""Copies text to the clipboard, and opens it in the person's editor or pager."""
 
 import asyncio
 import os
@@ -17,14 +17,14 @@ from tui.widgets.actionable import Actionable, Controller
 from tui.widgets.lines import LineView
 
 TMUX_S = 2.0
-"""Seconds that tmux is given to take a text."""
+"""Seconds that tmux may take to accept the text."""
 
 
 class ClipboardAndEditor(Controller):
-    """Copies text from the screen, and opens it in the person's editor or pager."""
+    """Copies the focused text, and opens what the pane shows in an editor or a pager."""
 
     def __init__(self, screen: Actionable, readable: Callable[[], LineView | None]) -> None:
-        """`readable` is the view whose text the editor and the pager open."""
+        """`readable` returns the view whose text the editor and the pager open."""
         super().__init__(screen)
         self._readable = readable
 
@@ -33,11 +33,11 @@ class ClipboardAndEditor(Controller):
         focused = self._screen.screen.focused
         text = clean(focused.copied_text()) if isinstance(focused, LineView) else ""
         if not text:
-            self.host.show_note("copy: there is nothing here")
+            self.host.show_note("copy: nothing to copy here")
             return
-        self.app.copy_to_clipboard(text)  # an escape sequence, which not every terminal takes
+        self.app.copy_to_clipboard(text)  # by an escape sequence (OSC 52), which not every terminal supports
         if "TMUX" in os.environ:
-            # tmux at its defaults takes the clipboard from no program inside: it is told directly.
+            # With its default settings tmux ignores that sequence, so its buffer is set directly.
             self.app.run_worker(_to_tmux(text), exit_on_error=False)
         lines = text.count("\n") + 1
         self.host.show_note(f"copied {one_line(text)[:60]}" if lines == 1 else f"copied {lines} lines")
@@ -54,20 +54,20 @@ class ClipboardAndEditor(Controller):
         view = self._readable()
         text = view.copied_text() if view is not None else ""
         if view is None or not text:
-            self.host.show_note("there is nothing to read here")
+            self.host.show_note("nothing to open here")
         else:
             _run_on(self._screen, command, variable, view.FILE_NAME, text)
 
 
 def edit_outside(screen: Actionable, name: str, text: str) -> str | None:
-    """Have the person edit a text in their own editor; None when that could not be."""
+    """Open the text in the person's editor; returns the edited text, or None if the editor cannot run."""
     return _run_on(screen, _editor(), "EDITOR", name, text)
 
 
 def _run_on(screen: Actionable, command: str, variable: str, name: str, text: str) -> str | None:
-    """Give the terminal to another program, with a copy of the text; the swarm goes on meanwhile.
+    """Run a program on a copy of the text in the foreground; the run continues meanwhile.
 
-    Returns what stands in the copy afterwards; None when the program could not be run.
+    Returns the contents of the copy afterwards, or None if the program cannot run.
     """
     problem, after = "", None
     with tempfile.TemporaryDirectory(prefix="swarm-tui-") as folder:
@@ -79,11 +79,11 @@ def _run_on(screen: Actionable, command: str, variable: str, name: str, text: st
                 problem = _run([*words, str(file)], variable)
             after = file.read_text(encoding="utf-8", errors="replace") if not problem else None
         except ValueError as error:
-            problem = f"${variable} is no command: {error}"
+            problem = f"${variable} is not a valid command: {error}"
         except SuspendNotSupported:
-            problem = "this terminal cannot be given away"
+            problem = "this terminal cannot run another program"
         except OSError as error:
-            problem = f"what was edited cannot be read: {error.strerror}"
+            problem = f"cannot read the edited text: {error.strerror}"
     if problem:
         screen.host.show_note(problem, error=True)
     return after
@@ -94,12 +94,12 @@ def _editor() -> str:
 
 
 def _run(words: list[str], variable: str) -> str:
-    """Run a program in the foreground; returns what went wrong. ctrl+c is the program's, not the swarm's."""
+    """Run a program in the foreground; returns what went wrong. ctrl+c reaches the program, not this process."""
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         subprocess.run(words, check=False)
     except OSError as error:
-        return f"{words[0]} cannot be run: {error.strerror}\nset ${variable}"
+        return f"cannot run {words[0]}: {error.strerror}\nset ${variable} to another program"
     finally:
         signal.signal(signal.SIGINT, before)
     return ""

@@ -1,4 +1,4 @@
-"""A new intent against the running one, before it applies."""
+"""The screen that shows how a new intent differs from the running one, before it is applied."""
 
 import difflib
 from typing import ClassVar
@@ -18,7 +18,7 @@ from tui.widgets.tab_strip import StripWidget
 
 
 class KeyBar(StripWidget):
-    """Keys and what they do, in one line."""
+    """A line of keys and what they do."""
 
     def __init__(self, keys: tuple[tuple[str, str], ...], *, id: str) -> None:
         super().__init__(id=id)
@@ -35,19 +35,19 @@ class KeyBar(StripWidget):
 
 
 def patch_of(old: str, new: str) -> str:
-    """What differs between two texts, as a patch of a Markdown file with three lines around each change."""
+    """A unified diff of two texts, as a patch of a Markdown file."""
     lines = difflib.unified_diff(
         clean(old).splitlines(), clean(new).splitlines(), "a/intent.md", "b/intent.md", lineterm="", n=3
     )
     return "".join(f"{line}\n" for line in lines)
 
 
-class Apply(Actionable, Screen[bool]):
-    """Shows what would change; the answer is whether it shall."""
+class ConfirmIntent(Actionable, Screen[bool]):
+    """Shows the diff. The result is whether to apply it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,f2", "apply", "Apply"),
-        Binding("escape,q", "leave", "Keep editing"),
+        Binding("escape,q", "cancel", "Keep editing"),
     ]
 
     def __init__(self, title: str, old: str, new: str) -> None:
@@ -59,7 +59,7 @@ class Apply(Actionable, Screen[bool]):
         yield Header(id="header")
         with Vertical(id="apply", classes="pane") as pane:
             pane.border_title = Content(clean(self._heading))
-            pane.border_subtitle = Content("planners are told; running work goes on")
+            pane.border_subtitle = Content("planners receive it; running work continues")
             yield DiffView(id="apply-diff")
         yield KeyBar(
             (("y", "apply"), ("esc", "keep editing"), ("|", "split"), ("w", "wrap"), ("h l", "hunk")), id="footer"
@@ -67,13 +67,13 @@ class Apply(Actionable, Screen[bool]):
 
     def on_mount(self) -> None:
         view = self.query_one(DiffView)
-        view.set(self._patch, "Nothing differs but white space.", keep=False)
+        view.set(self._patch, "Only white space differs.", keep=False)
         view.focus()
 
     def action_apply(self) -> None:
         self.dismiss(True)
 
-    def action_leave(self) -> None:
+    def action_cancel(self) -> None:
         self.dismiss(False)
 
     @handles("list.back")
@@ -81,5 +81,5 @@ class Apply(Actionable, Screen[bool]):
         self.dismiss(False)
 
     def on_diff_view_commented(self, event: DiffView.Commented) -> None:
-        """There is nobody to tell: the text is the person's own."""
+        """Ignore comments: the author of the text is the person."""
         event.stop()

@@ -1,4 +1,4 @@
-"""One handoff in full, over the main screen."""
+"""The screen that shows one handoff in full."""
 
 from concurrent.futures import Future
 from typing import ClassVar
@@ -21,14 +21,14 @@ from tui.widgets.text_view import TextView
 
 
 class HandoffReader(Actionable, Screen[str | None]):
-    """Reads the list's handoffs one by one; the answer is the action to go on with on the main screen."""
+    """Steps through the handoffs of the list. The result is an action to run on the main screen, or None."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("handoffs",)
     BINDINGS: ClassVar[list[BindingType]] = [
         *DEFAULT.bindings("handoffs"),
-        Binding("escape,q", "leave", "Back to the list"),
-        Binding("n", "step(1)", "Older handoff", priority=True),
-        Binding("N", "step(-1)", "Newer handoff", priority=True),
+        Binding("escape,q", "close", "Return to the list"),
+        Binding("n", "step(1)", "Show the older handoff", priority=True),
+        Binding("N", "step(-1)", "Show the newer handoff", priority=True),
     ]
 
     def __init__(self, handoffs: HandoffList) -> None:
@@ -54,24 +54,24 @@ class HandoffReader(Actionable, Screen[str | None]):
             return
         pane = self.query_one("#reader")
         pane.border_title = Content(f"handoff {self._list.cursor + 1} of {self._list.line_count()}")
-        pane.border_subtitle = Content("n older · N newer · esc back")
+        pane.border_subtitle = Content("n older · N newer · esc close")
         self._followed = None
         self._show(handoff)
         if handoff.to_agent is not None:
             self.host.when_done(self.host.session.followed(handoff.id), lambda done: self._take(handoff, done))
 
     def _show(self, handoff: Handoff) -> None:
-        self.query_one(TextView).set(lambda cells: self._tell(handoff, min(cells, 110)), key=handoff.id)
+        self.query_one(TextView).set(lambda cells: self._lines(handoff, min(cells, 110)), key=handoff.id)
 
     def _take(self, handoff: Handoff, done: "Future[Followed]") -> None:
         current = self._list.current
         if current is None or current.id != handoff.id or not self.is_current or done.cancelled():
             return
-        if done.exception() is None:  # the handoff itself is there whatever became of the journal
+        if done.exception() is None:  # without an answer the handoff alone is shown
             self._followed = done.result()
             self._show(handoff)
 
-    def _tell(self, handoff: Handoff, cells: int) -> list[Line]:
+    def _lines(self, handoff: Handoff, cells: int) -> list[Line]:
         lines = handoff_lines(self.view, handoff, cells)
         return lines + reply_lines(self._followed, cells) if self._followed is not None else lines
 
@@ -79,7 +79,7 @@ class HandoffReader(Actionable, Screen[str | None]):
         self._list.move(by)
         self._draw()
 
-    def action_leave(self) -> None:
+    def action_close(self) -> None:
         self.dismiss(None)
 
     @handles("list.back")

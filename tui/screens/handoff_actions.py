@@ -1,4 +1,4 @@
-"""What a person does about the selected handoff."""
+"""Actions on the selected handoff."""
 
 from tui.input.handlers import handles
 from tui.screens.panes import Panes
@@ -9,7 +9,7 @@ from tui.widgets.handoffs import mark_resolved
 
 
 class HandoffActions(Controller):
-    """Shows where a handoff comes from, replies to it, and marks it as resolved."""
+    """Shows the diff and the task of a handoff, replies to it, and marks it as resolved."""
 
     def __init__(self, panes: Panes, steering: Steering) -> None:
         super().__init__(panes)
@@ -36,7 +36,7 @@ class HandoffActions(Controller):
             return
         planner = run.agents.get(handoff.to_agent) if handoff.to_agent is not None else None
         if planner is None:
-            self.host.show_note("reply: this handoff went to you")
+            self.host.show_note("reply: you received this handoff yourself")
             return
         self._steering.ask_and_steer([planner.path], f"reply to {planner.path}")
 

@@ -1,14 +1,14 @@
-"""Help: the keys of the focused pane first, then those that work everywhere, with the reason where one is disabled."""
+"""The help page: the keys of the focused pane, then all others, with the reason if one is not available."""
 
 from tui.format.text import EMPTY, Line, Span, fit, wrap
-from tui.input.actions import Context, in_scopes
+from tui.input.actions import ActionContext, in_scopes
 from tui.input.keymap import Keymap
 from tui.widgets.text_view import heading
 
 _TITLES = {
     "focus": "Panes",
     "global": "Everywhere",
-    "list": "Moving and finding",
+    "list": "Lists",
     "agents": "Agents",
     "handoffs": "Handoffs",
     "events": "Events",
@@ -21,8 +21,8 @@ _TITLES = {
 _INDENT = " " * 16
 
 
-def tell_help(keymap: Keymap, context: Context, here: tuple[str, ...], cells: int) -> list[Line]:
-    """All actions by scope; `here` are the focused pane's scopes."""
+def help_lines(keymap: Keymap, context: ActionContext, here: tuple[str, ...], cells: int) -> list[Line]:
+    """All actions by scope, those of the focused pane (`here`) first."""
     scopes = [*here, *(scope for scope in ("global", "focus") if scope not in here)]
     scopes += [scope for scope in _TITLES if scope not in scopes]
     lines: list[Line] = []
@@ -33,5 +33,5 @@ def tell_help(keymap: Keymap, context: Context, here: tuple[str, ...], cells: in
             keys = Span("  " + fit(keymap.shown(action.id), 14), "dim" if reason else "accent")
             lines += wrap(action.description, cells, "dim" if reason else "text", first=(keys,), indent=_INDENT)
             if reason:
-                lines += wrap(f"not now: {reason}", cells, "dim italic", first=(Span(_INDENT),), indent=_INDENT)
+                lines += wrap(f"not available: {reason}", cells, "dim italic", first=(Span(_INDENT),), indent=_INDENT)
     return [*lines, EMPTY]

@@ -1,4 +1,4 @@
-"""The prompt editor: the intent in all its versions, and a new one, compared with the running one before it applies."""
+"""The intent editor: all versions of the intent, and a draft that is reviewed before it is applied."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from textual.screen import Screen
 from textual.widgets import TextArea
 
 from tui.bridge import Intent, Snapshot, SubmitIntent, TaskState
-from tui.format.numbers import age, clock
+from tui.format.numbers import age, clock, counted
 from tui.format.state_styles import TASK
 from tui.format.text import Line, Span, clean, one_line
 from tui.input.handlers import handles
 from tui.input.keymap import DEFAULT
 from tui.screens.clipboard_and_editor import edit_outside
-from tui.screens.confirm_intent import Apply
+from tui.screens.confirm_intent import ConfirmIntent
 from tui.widgets.actionable import Actionable
 from tui.widgets.header import Header
 from tui.widgets.markdown import MarkdownEditor
@@ -26,25 +26,26 @@ from tui.widgets.tab_strip import Footer, TabStrip
 from tui.widgets.text_view import TextView, change_lines, heading, paragraph
 
 TASKS = 12
+"""The most tasks that are listed for a version."""
 
 
 class IntentScreen(Actionable, Screen[None]):
-    """The editor over the main screen. The draft outlives it."""
+    """Edits the draft, and shows earlier versions."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("intent",)
     BINDINGS: ClassVar[list[BindingType]] = [
         *DEFAULT.bindings("intent"),
-        Binding("left_square_bracket", "version(-1)", "Version before"),
-        Binding("right_square_bracket", "version(1)", "Version after"),
+        Binding("left_square_bracket", "version(-1)", "Show the previous version"),
+        Binding("right_square_bracket", "version(1)", "Show the next version"),
         Binding("enter,i", "edit", "Edit the draft"),
-        Binding("u", "roll_back", "Roll back to the shown version"),
-        Binding("q", "leave_now", "Leave"),
+        Binding("u", "roll_back", "Roll back to this version"),
+        Binding("q", "close", "Close"),
     ]
 
     def __init__(self, draft: str) -> None:
         super().__init__()
         self.draft = clean(draft)
-        self._at = -1  # the shown version's index; -1 is the draft
+        self._at = -1  # the index of the version that is shown; -1 is the draft
 
     def compose(self) -> ComposeResult:
         yield Header(id="header")
@@ -84,15 +85,15 @@ class IntentScreen(Actionable, Screen[None]):
         pane = self.query_one("#intent-pane")
         if at < 0:
             pane.border_subtitle = Content(
-                "f2 compares and applies · f3 f4 undo, redo · f5 $EDITOR · esc, then [ ]: versions"
+                "f2 review and apply · f3 f4 undo, redo · f5 $EDITOR · esc, then [ ] versions"
             )
             self._editor.focus()
             return
-        pane.border_subtitle = Content("[ ] versions · u rolls back to this one · i the draft · esc leaves")
-        version.set(lambda cells: self._tell(at, cells), key=at)
+        pane.border_subtitle = Content("[ ] versions · u roll back to this version · i draft · esc close")
+        version.set(lambda cells: self._version_lines(at, cells), key=at)
         version.focus()
 
-    def _tell(self, at: int, cells: int) -> list[Line]:
+    def _version_lines(self, at: int, cells: int) -> list[Line]:
         intent, run = self._intents[at], self.view.run
         ago = age(self.host.now() - intent.at)
         lines: list[Line] = [
@@ -102,10 +103,10 @@ class IntentScreen(Actionable, Screen[None]):
             )
         ]
         if run is not None:
-            lines += _led_to(run, intent, newest=at == len(self._intents) - 1)
+            lines += _task_lines(run, intent, newest=at == len(self._intents) - 1)
         if at:
-            lines += [*heading("What it changed"), *change_lines(self._intents[at - 1].text, intent.text)]
-        return [*lines, *heading("The text"), *paragraph(clean(intent.text), cells)]
+            lines += [*heading("Changes"), *change_lines(self._intents[at - 1].text, intent.text)]
+        return [*lines, *heading("Text"), *paragraph(clean(intent.text), cells)]
 
     def action_version(self, step: int) -> None:
         order = [*range(len(self._intents)), -1]
@@ -114,7 +115,7 @@ class IntentScreen(Actionable, Screen[None]):
     def action_edit(self) -> None:
         self._show(-1)
 
-    def action_leave_now(self) -> None:
+    def action_close(self) -> None:
         self.dismiss(None)
 
     def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
@@ -124,7 +125,7 @@ class IntentScreen(Actionable, Screen[None]):
 
     @handles("intent.leave")
     def leave_text(self) -> None:
-        """Out of the text first, then out of the editor."""
+        """Leave the text if it has the focus, or else close the editor."""
         if self.focused is not None and isinstance(self.focused, TextArea):
             self.set_focus(None)
         else:
@@ -144,7 +145,7 @@ class IntentScreen(Actionable, Screen[None]):
 
     @handles("intent.open_editor")
     def open_editor(self) -> None:
-        """The draft in the person's own editor; what is saved there is the draft."""
+        """Edit the draft in the person's editor."""
         self._show(-1)
         edited = edit_outside(self, "intent.md", self.draft)
         if edited is not None:
@@ -168,34 +169,34 @@ class IntentScreen(Actionable, Screen[None]):
         if reason := self.host.context().read_only:
             self.host.show_note(f"apply: {reason}", error=True)
         elif not text.strip():
-            self.host.show_note("the intent is empty", error=True)
+            self.host.show_note("apply: the intent is empty", error=True)
         elif text.strip() == running.strip():
-            self.host.show_note("this is what the swarm works on already")
+            self.host.show_note("apply: this is the running intent already")
         else:
-            self.app.push_screen(Apply(title, running, text), lambda yes: self._applied(text) if yes else None)
+            self.app.push_screen(ConfirmIntent(title, running, text), lambda yes: self._applied(text) if yes else None)
 
     def _applied(self, text: str) -> None:
         running = self._intents[-1].text if self._intents else ""
         self.host.commands.send_undoable(
             [SubmitIntent(text)],
             [SubmitIntent(running)],
-            "the new intent is on its way to the root planner",
-            "the intent of before" if running else "",
+            "new intent sent to the root planner",
+            "new intent" if running else "",
         )
         self.dismiss(None)
 
 
-def _led_to(run: Snapshot, intent: Intent, *, newest: bool) -> list[Line]:
-    """What a version set off, and what still runs on it."""
+def _task_lines(run: Snapshot, intent: Intent, *, newest: bool) -> list[Line]:
+    """The tasks that a version led to, and those that still run for it."""
     tasks = [task for task in run.tasks.values() if task.intent == intent.version]
     if not tasks:
-        return [(Span(" led to no task yet", "dim"),)]
+        return [(Span(" no tasks yet", "dim"),)]
     states = Counter(task.state for task in tasks)
     counts = ", ".join(f"{states[state]} {TASK[state].word}" for state in TaskState if states[state])
     open_ = [task for task in tasks if not task.ended]
-    lines: list[Line] = [(Span(f" led to {len(tasks)} tasks: {counts}", "text"),)]
+    lines: list[Line] = [(Span(f" {counted(len(tasks), 'task')}: {counts}", "text"),)]
     if open_ and not newest:
-        lines.append((Span(f" {len(open_)} still go on for this older version", "paused"),))
+        lines.append((Span(f" {len(open_)} still open for this older version", "paused"),))
     for task in [*open_, *(task for task in reversed(tasks) if task.ended)][:TASKS]:
         look = TASK[task.state]
         lines.append((Span(f"   {look.glyph} {look.word:<10}", look.style), Span(one_line(task.spec.title), "text")))

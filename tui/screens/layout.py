@@ -1,4 +1,4 @@
-"""Which panes show at which size, and how they are called."""
+"""The names of the panes, and which of them are shown at which size of the terminal."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -13,11 +13,11 @@ class Pane(StrEnum):
 
 
 PANES = list(Pane)
-"""In the order of their numbers, from 1."""
+"""All panes in the order of their numbers, which start at 1."""
 
 
 class Layout(NamedTuple):
-    """`name` is the stylesheet's class; `one` shows a single pane and tabs."""
+    """`name` is a class in the stylesheet. `one`: only one pane is shown, with tabs for the others."""
 
     name: str
     one: bool
@@ -33,7 +33,7 @@ _WIDE = (170, 44)
 
 
 def layout_for(width: int, height: int, zoomed: bool) -> Layout:
-    """The layout for a terminal of so many cells."""
+    """The layout for a terminal of this width and height in cells."""
     if width < _SMALLEST[0] or height < _SMALLEST[1]:
         return TOO_SMALL
     if zoomed or width < _SPLIT[0] or height < _SPLIT[1]:

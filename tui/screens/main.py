@@ -1,4 +1,4 @@
-"""The main screen: panes on one run, with a header above and the keys that matter below."""
+"""The main screen: the panes of one run, with a header above and a footer of keys below."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -31,26 +31,26 @@ from tui.widgets.tab_strip import Footer, StripWidget, TabStrip
 
 POLL_S = 0.2
 FIRST_POLL_S = 0.02
-"""Until there is a run to show: nothing is as long as waiting for the first."""
+"""The interval until the first snapshot arrives, so that it shows without delay."""
 KEY_S = 0.005
 PATIENCE = 20
-"""How often a poll looks again whether a key is answered, before it goes on nevertheless."""
+"""How many times one poll waits KEY_S for a key to be handled, before it continues anyway."""
 
 
 class TooSmall(StripWidget):
-    """Says that the terminal is too small for panes."""
+    """Shown instead of the panes in a terminal that is too small for them."""
 
     def lines(self, cells: int) -> list[Line]:
         size = self.app.size
         return [
             (),
             (Span(" This terminal is too small: ", "paused"), Span(f"{size.width}x{size.height}", "text bold")),
-            (Span(" 60x15 or more shows the panes. The swarm goes on.", "dim"),),
+            (Span(" Enlarge it to 60x15 or more. The run continues.", "dim"),),
         ]
 
 
 class MainScreen(Actionable, Screen[None]):
-    """Keeps the panes up to date, and leads from one to another."""
+    """Keeps the panes up to date, and moves between them."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("focus", "global")
     BINDINGS: ClassVar[list[BindingType]] = [*DEFAULT.bindings("focus", "global", "replay")]
@@ -98,7 +98,7 @@ class MainScreen(Actionable, Screen[None]):
     # --- what is shown ---------------------------------------------------------------------------------------
 
     async def poll(self) -> None:
-        """Take over what is new, a few times a second; ages go on once a second. A key goes before the next pane."""
+        """Show what is new; without news, update ages once a second. Keys are handled between two panes."""
         patience = PATIENCE
         self._ticks += 1
         changed = self.host.refresh_view()
@@ -118,16 +118,16 @@ class MainScreen(Actionable, Screen[None]):
     async def _wait_for_run(self) -> None:
         if self.host.session.latest()[1].run:
             await self.poll()
-            self._waiting.stop()  # and with it whoever does this
+            self._waiting.stop()  # this cancels the running callback, so it comes last
 
     def refresh_panes(self) -> None:
-        """Bring every visible pane up to the snapshot in view."""
+        """Bring all visible panes up to date with the view."""
         for update in self._updates():
             update()
 
     def _updates(self) -> Iterator[Callable[[], None]]:
         panes = self.panes
-        # The tree follows the selection and the handoffs are counted even while another pane stands in front.
+        # The tree's selection and the number of handoffs are needed even while another pane is shown.
         yield panes.agents.update
         yield panes.handoffs.update
         if panes.shows(Pane.DETAIL):
@@ -155,7 +155,7 @@ class MainScreen(Actionable, Screen[None]):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         self._show_keys()
 
-    # --- from one pane to another ----------------------------------------------------------------------------
+    # --- moving between panes --------------------------------------------------------------------------------
 
     def on_tab_strip_chosen(self, event: TabStrip.Chosen) -> None:
         if event.strip.id == "pane-tabs":
@@ -183,7 +183,7 @@ class MainScreen(Actionable, Screen[None]):
 
     @handles("list.back")
     def go_back(self) -> None:
-        """Clear the filter of the list; else back to the agents."""
+        """Clear the filter or the marks, or else unzoom, or else focus the agents."""
         panes, filtered = self.panes, self.panes.filterable
         if self.focused is filtered and filtered.filter_text:
             filtered.set_filter("")
@@ -227,7 +227,7 @@ class MainScreen(Actionable, Screen[None]):
         self._steering.comment_on(event.place)
 
     def act(self, id: str) -> None:
-        """Do an action by its id, on the pane that it belongs to."""
+        """Run an action by its id, on the pane that it belongs to."""
         nodes: dict[str, Actionable] = {
             "agents": self.panes.agents,
             "handoffs": self.panes.handoffs,

@@ -1,4 +1,4 @@
-"""Small screens over the others: a question for text, a choice, and a page of text."""
+"""Dialogs over the other screens: a line of text to enter, a menu, and a page to read."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
@@ -17,10 +17,10 @@ from tui.widgets.actionable import Actionable
 from tui.widgets.text_view import TextView
 
 
-class Ask(ModalScreen[str | None]):
-    """Asks for one line of text; None when the person leaves."""
+class AskText(ModalScreen[str | None]):
+    """Asks for one line of text. The result is None if the person cancels."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
 
     def __init__(self, title: str, *, value: str = "", placeholder: str = "") -> None:
         super().__init__()
@@ -31,20 +31,20 @@ class Ask(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="ask") as box:
             box.border_title = Content(clean(self._heading))
-            box.border_subtitle = Content("enter sends · esc leaves")
+            box.border_subtitle = Content("enter confirm · esc cancel")
             line = Input(clean(self._value), placeholder=self._placeholder)
-            line.cursor_blink = False  # a blink is paint, over slow lines too
+            line.cursor_blink = False  # each blink would be sent over a slow connection
             yield line
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value.strip() or None)
 
-    def action_leave(self) -> None:
+    def action_cancel(self) -> None:
         self.dismiss(None)
 
 
-class Choice(NamedTuple):
-    """One way to go on. `unavailable` says why it cannot be chosen; empty when it can."""
+class MenuItem(NamedTuple):
+    """An item with its key. `unavailable` says why it cannot be chosen, and is empty if it can."""
 
     key: str
     label: str
@@ -52,87 +52,87 @@ class Choice(NamedTuple):
     unavailable: str = ""
 
 
-class Choose(ModalScreen[str | None], Actionable):
-    """A few choices, each on a key; None when the person leaves. The answer is the choice's key."""
+class Menu(ModalScreen[str | None], Actionable):
+    """A few items, each with a key. The result is the key of the chosen item, or None if the person cancels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Leave"),
+        Binding("escape", "cancel", "Cancel"),
         Binding("j,down", "move(1)", "Down"),
         Binding("k,up", "move(-1)", "Up"),
-        Binding("enter", "take", "Choose"),
+        Binding("enter", "choose", "Choose"),
     ]
 
-    def __init__(self, title: str, text: str, choices: Sequence[Choice]) -> None:
+    def __init__(self, title: str, text: str, items: Sequence[MenuItem]) -> None:
         super().__init__()
         self._heading = title
         self._text = text
-        self._choices = list(choices)
-        self._at = next((i for i, choice in enumerate(choices) if not choice.unavailable), 0)
+        self._items = list(items)
+        self._at = next((i for i, item in enumerate(items) if not item.unavailable), 0)
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="choose") as box:
+        with Vertical(id="menu") as box:
             box.border_title = Content(clean(self._heading))
-            box.border_subtitle = Content("a key or enter · esc goes back")
-            choices = TextView(id="choices")
-            choices.can_focus = False  # the keys are the screen's
-            yield choices
+            box.border_subtitle = Content("enter choose · esc cancel")
+            items = TextView(id="menu-items")
+            items.can_focus = False  # the screen handles the keys
+            yield items
 
     def on_mount(self) -> None:
-        self.call_after_refresh(self._draw)  # its height follows from its width
+        self.call_after_refresh(self._draw)  # the height depends on the width
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
-        prose = self.query_one(TextView)
-        prose.set(self._tell)
-        prose.styles.height = len(self._tell(prose.cells))
+        view = self.query_one(TextView)
+        view.set(self._lines)
+        view.styles.height = len(self._lines(view.cells))
 
-    def _tell(self, cells: int) -> list[Line]:
+    def _lines(self, cells: int) -> list[Line]:
         lines: list[Line] = []
         if self._text:
             lines += [(Span(" "), *line) for line in wrap(self._text, cells - 2, "text")]
             lines.append(())
-        for index, choice in enumerate(self._choices):
+        for index, item in enumerate(self._items):
             here = "on:cursor " if index == self._at else ""
-            style = "dim" if choice.unavailable else "text"
-            label = f" {choice.label}".ljust(cells - 5)
-            lines.append((Span(" "), Span(f" {choice.key} ", here + "accent bold"), Span(label, here + style)))
-            detail = (choice.unavailable and f"not now: {choice.unavailable}") or choice.detail
+            style = "dim" if item.unavailable else "text"
+            label = f" {item.label}".ljust(cells - 5)
+            lines.append((Span(" "), Span(f" {item.key} ", here + "accent bold"), Span(label, here + style)))
+            detail = (item.unavailable and f"not available: {item.unavailable}") or item.detail
             if detail:
                 lines += [(Span("     "), *line) for line in wrap(detail, cells - 6, "dim")]
         return lines
 
     def on_key(self, event: events.Key) -> None:
-        for index, choice in enumerate(self._choices):
-            if event.character == choice.key:
+        for index, item in enumerate(self._items):
+            if event.character == item.key:
                 event.stop()
                 self._at = index
-                self.action_take()
+                self.action_choose()
                 return
 
     def action_move(self, by: int) -> None:
-        self._at = (self._at + by) % len(self._choices)
+        self._at = (self._at + by) % len(self._items)
         self._draw()
 
-    def action_take(self) -> None:
-        choice = self._choices[self._at]
-        if choice.unavailable:
-            self.host.show_note(f"{choice.label}: {choice.unavailable}")
+    def action_choose(self) -> None:
+        item = self._items[self._at]
+        if item.unavailable:
+            self.host.show_note(f"{item.label}: {item.unavailable}")
             self._draw()
         else:
-            self.dismiss(choice.key)
+            self.dismiss(item.key)
 
-    def action_leave(self) -> None:
+    def action_cancel(self) -> None:
         self.dismiss(None)
 
 
-class Page(ModalScreen[None], Actionable):
-    """A page of text to read."""
+class TextPage(ModalScreen[None], Actionable):
+    """A page of text to read and scroll."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "Close")]
 
-    def __init__(self, title: str, build: Callable[[int], list[Line]], subtitle: str = "esc leaves") -> None:
+    def __init__(self, title: str, build: Callable[[int], list[Line]], subtitle: str = "esc close") -> None:
         super().__init__()
         self._heading = title
         self._build = build
@@ -152,5 +152,5 @@ class Page(ModalScreen[None], Actionable):
     def go_back(self) -> None:
         self.dismiss(None)
 
-    def action_leave(self) -> None:
+    def action_close(self) -> None:
         self.dismiss(None)

@@ -1,4 +1,4 @@
-"""The command palette's entries: the action registry, with its keys, and the reason where one is disabled."""
+"""The command palette: searches the action registry, and shows keys and why an action is not available."""
 
 from functools import partial
 from typing import cast
@@ -9,12 +9,12 @@ from textual.content import Content
 from tui.input.actions import ACTIONS, Action
 from tui.widgets.actionable import PaneHost
 
-_OFFERED = ("list.filter", "list.enter", "list.back", "list.next_match", "list.previous_match")
-"""What of the lists' actions is no mere moving about."""
+_LIST_ACTIONS = ("list.filter", "list.enter", "list.back", "list.next_match", "list.previous_match")
+"""The list actions that do more than move the cursor."""
 
 
 class ActionProvider(Provider):
-    """Searches the registry."""
+    """The palette's source of entries."""
 
     @property
     def _host(self) -> PaneHost:
@@ -25,11 +25,11 @@ class ActionProvider(Provider):
         context = host.context()
         entries = []
         for action in ACTIONS:
-            if action.scope == "intent" or (action.scope == "list" and action.id not in _OFFERED):
+            if action.scope == "intent" or (action.scope == "list" and action.id not in _LIST_ACTIONS):
                 continue
             reason = action.unavailable(context)
             text = f"{action.description}  [{host.keymap.shown(action.id)}]"
-            entries.append((action, text, f"not now: {reason}" if reason else action.scope))
+            entries.append((action, text, f"not available: {reason}" if reason else action.scope))
         return entries
 
     async def discover(self) -> Hits:
@@ -40,7 +40,7 @@ class ActionProvider(Provider):
         matcher = self.matcher(query)
         for action, text, note in self._entries():
             if (score := matcher.match(text)) > 0:
-                found = Content(text)  # the matcher's own would read `[P]` as markup
+                found = Content(text)  # the matcher's own highlighting reads `[P]` as markup
                 for offset in matcher.fuzzy_search.match(query, text)[1]:
                     found = found.stylize(matcher.match_style, offset, offset + 1)
                 yield Hit(score, found, partial(self._host.act, action.id), text=text, help=note)

@@ -1,4 +1,4 @@
-"""The titles in the frames of the panes: what each shows, and how it is filtered."""
+"""The titles of the panes: counts, filters and states, in their frames."""
 
 from textual.content import Content
 
@@ -12,7 +12,7 @@ from tui.widgets.handoffs import HandoffList
 
 
 def retitle(panes: Panes) -> None:
-    """Bring all titles up to date."""
+    """Update the titles of all panes."""
     for number, pane in enumerate(PANES, 1):
         words = [clean(word).replace("\n", " ") for word in _words(panes, pane) if word]
         if panes.zoomed and pane is panes.pane:
@@ -48,7 +48,7 @@ def _words(panes: Panes, pane: Pane) -> list[str]:
 
 
 def _breadcrumbs(panes: Panes) -> str:
-    """The path from the root to the selected agent."""
+    """The path of the selected agent, with its planners."""
     agent = panes.view.agent
     return clean(" › ".join(agent.path.split("/"))).replace("\n", " ") if agent is not None else ""
 

@@ -1,4 +1,4 @@
-"""The five panes of the main screen: which of them has the focus, and which are shown."""
+"""The five panes of the main screen: which are shown, and which has the focus."""
 
 from collections.abc import Callable
 
@@ -20,14 +20,14 @@ from tui.widgets.resources import Resources
 from tui.widgets.tab_strip import TabStrip
 
 SCROLLED = 5
-"""Lines that the detail scrolls at a key."""
+"""Lines that the detail scrolls with one key."""
 
 
 class Panes(Actionable, Container):
     """All panes, side by side or one at a time."""
 
     def __init__(self, *, agent_selected: Callable[[], None], changed: Callable[[], None]) -> None:
-        """`agent_selected` is called when another agent is selected, `changed` when other panes are shown."""
+        """`agent_selected` is called after another agent is selected, `changed` after other panes are shown."""
         super().__init__(id="panes")
         self._agent_selected = agent_selected
         self._changed = changed
@@ -76,7 +76,7 @@ class Panes(Actionable, Container):
 
     @property
     def filterable(self) -> AgentTree | HandoffList | EventList:
-        """The list that a filter narrows: that of the focused pane, or the agents."""
+        """The list that the filter key filters: the focused one if it can be filtered, or else the agents."""
         match self.pane:
             case Pane.HANDOFFS:
                 return self.handoffs
@@ -87,7 +87,7 @@ class Panes(Actionable, Container):
 
     @property
     def readable(self) -> LineView | None:
-        """The view whose text an editor opens: the focused one, but from the agents that of the detail."""
+        """The view whose text an editor opens: the focused one, or the detail if the agents have the focus."""
         focused = self.screen.focused
         if focused is self.agents:
             return self.detail.body
@@ -96,7 +96,7 @@ class Panes(Actionable, Container):
     # --- layout ----------------------------------------------------------------------------------------------
 
     def lay_out(self) -> None:
-        """Show the panes that fit into the terminal."""
+        """Show the panes that fit in the terminal."""
         size = self.app.size
         layout = layout_for(size.width, size.height, self.zoomed)
         self.screen.set_class(layout is TOO_SMALL, TOO_SMALL.name)
@@ -104,7 +104,7 @@ class Panes(Actionable, Container):
             self.screen.set_class(layout.name == name, name)
         self.layout_now = layout
         if layout is not TOO_SMALL and self.screen.focused is None and self.screen.is_mounted:
-            self.call_after_refresh(self._view_of(self.pane).focus)  # it was hidden, and lost the keys
+            self.call_after_refresh(self._view_of(self.pane).focus)  # a hidden pane loses the focus
         self._show()
 
     def _show(self) -> None:
@@ -137,10 +137,10 @@ class Panes(Actionable, Container):
     # --- focus -----------------------------------------------------------------------------------------------
 
     def go(self, pane: Pane) -> None:
-        """Focus a pane; in a small terminal it takes the place of the other."""
+        """Focus a pane, and show it if it is hidden."""
         self.pane = pane
         self.frame(pane).display = True
-        self._view_of(pane).focus()  # before the others hide: what hides with the focus hands it to anyone
+        self._view_of(pane).focus()  # before hiding others: a focused pane that hides passes the focus to any widget
         self._show()
         self._changed()
 

@@ -1,4 +1,4 @@
-"""A replay on the main screen: its keys, and the line that shows where in the run the screen stands."""
+"""The controls of a replay, and the line that shows its position in the run."""
 
 from concurrent.futures import Future
 
@@ -6,14 +6,14 @@ from tui.bridge import SwarmError
 from tui.format.numbers import span
 from tui.format.text import Line, Span
 from tui.input.handlers import handles
-from tui.screens.modal import Ask
+from tui.screens.modal import AskText
 from tui.sessions.session import Player
 from tui.widgets.actionable import Controller
 from tui.widgets.tab_strip import StripWidget
 
 
 class Timeline(StripWidget):
-    """Play or pause, speed, time since the start, event, and a bar over all events so far."""
+    """The state and speed of the replay, the time since the run began, the event, and a bar of all events."""
 
     def lines(self, cells: int) -> list[Line]:
         player = self.host.session.player
@@ -37,7 +37,7 @@ class Timeline(StripWidget):
 
 
 class ReplayControls(Controller):
-    """The replay's actions; each says nothing where nothing is replayed."""
+    """Plays, steps and seeks. Does nothing if the session is not a replay."""
 
     def _player(self) -> Player | None:
         return self.host.session.player
@@ -46,7 +46,7 @@ class ReplayControls(Controller):
     def toggle_play(self) -> None:
         if (player := self._player()) is not None:
             player.toggle()
-            self._show()
+            self._refresh()
 
     @handles("replay.faster")
     def faster(self) -> None:
@@ -68,25 +68,25 @@ class ReplayControls(Controller):
     def seek(self) -> None:
         def go(text: str | None) -> None:
             if text and (player := self._player()) is not None:
-                self.host.when_done(player.seek(text), self._gone)
+                self.host.when_done(player.seek(text), self._moved)
 
-        hint = "1234 · 14:05:30 · 1h30m · +5m · 50% · end · root/parser"
-        self.app.push_screen(Ask("go to", placeholder=hint), go)
+        formats = "1234 · 14:05:30 · 1h30m · +5m · 50% · end · root/parser"
+        self.app.push_screen(AskText("go to an event, a time or an agent", placeholder=formats), go)
 
     def _change_speed(self, by: int) -> None:
         if (player := self._player()) is not None:
             player.change_speed(by)
-            self._show()
+            self._refresh()
 
     def _step(self, by: int) -> None:
         if (player := self._player()) is not None:
-            self.host.when_done(player.step(by), self._gone)
+            self.host.when_done(player.step(by), self._moved)
 
-    def _gone(self, done: "Future[None]") -> None:
+    def _moved(self, done: "Future[None]") -> None:
         problem = None if done.cancelled() else done.exception()
         if isinstance(problem, SwarmError):
             self.host.show_note(f"{problem.message}\n{problem.hint}", error=True)
-        self._show()
+        self._refresh()
 
-    def _show(self) -> None:
+    def _refresh(self) -> None:
         self._screen.query_one(Timeline).refresh()

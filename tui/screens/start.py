@@ -1,4 +1,4 @@
-"""The start screen: what a run would work with, and the editor for its intent; one key starts."""
+"""The start screen: what a new run would work with, and an editor for its intent."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,28 +25,28 @@ from tui.widgets.text_view import TextView, fact
 
 
 class StartTitle(StripWidget):
-    """The program's name."""
+    """The header of the start screen."""
 
     def lines(self, cells: int) -> list[Line]:
         return [title("a new run")]
 
 
 class StartScreen(Actionable, Screen[None]):
-    """Shown when there is no run yet."""
+    """Edits the intent of a new run, and starts it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f2", "begin", "Start the swarm"),
+        Binding("f2", "begin", "Start the run"),
         Binding("f3,ctrl+z", "undo_text", "Undo the last edit"),
-        Binding("f4,ctrl+y", "redo_text", "Redo it"),
+        Binding("f4,ctrl+y", "redo_text", "Redo the last edit"),
         Binding("f5,e", "open_editor", "Edit the intent in $EDITOR"),
-        Binding("f8", "check", "Use the check that was found, or none"),
+        Binding("f8", "check", "Use the suggested check, or none"),
         Binding("escape", "leave_text", "Leave the text"),
         Binding("enter,i", "edit", "Edit the intent"),
-        Binding("q", "leave", "Leave"),
+        Binding("q", "quit", "Quit"),
     ]
 
     class Begin(Message):
-        """The person starts the swarm with this intent; `check` is what was found and is to be used."""
+        """The person starts a run with this intent; `check` is the suggested one if it is used."""
 
         def __init__(self, intent: str, check: str) -> None:
             super().__init__()
@@ -70,7 +70,7 @@ class StartScreen(Actionable, Screen[None]):
             pane.border_subtitle = Content("Markdown")
             yield MarkdownEditor(self._plan.draft, id="intent-text")
         check = (("f8", "check"),) if self._plan.suggested else ()
-        keys = (("f2", "start the swarm"), *check, ("f3 f4", "undo redo"), ("f5", "$EDITOR"), ("esc q", "quit"))
+        keys = (("f2", "start"), *check, ("f3 f4", "undo redo"), ("f5", "$EDITOR"), ("esc q", "quit"))
         yield KeyBar(keys, id="footer")
 
     def on_mount(self) -> None:
@@ -90,14 +90,14 @@ class StartScreen(Actionable, Screen[None]):
         self._draw()
 
     def _draw(self) -> None:
-        prose = self.query_one(TextView)
-        prose.styles.height = len(self._tell(max(20, self.size.width - 4)))
-        prose.set(self._tell, key=self._plan)
+        view = self.query_one(TextView)
+        view.styles.height = len(self._lines(max(20, self.size.width - 4)))
+        view.set(self._lines, key=self._plan)
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.host.save_draft(event.text_area.text)
 
-    def _tell(self, cells: int) -> list[Line]:
+    def _lines(self, cells: int) -> list[Line]:
         plan = self._plan
         lines: list[Line] = []
         if plan.problem:
@@ -110,16 +110,16 @@ class StartScreen(Actionable, Screen[None]):
         if plan.check:
             lines += fact("check", plan.check, cells=cells)
         elif self._checked:
-            lines += fact("check", f"{plan.suggested}   (found in the project; f8 leaves it out)", cells=cells)
+            lines += fact("check", f"{plan.suggested}   (found in the project; f8 removes it)", cells=cells)
         else:
-            how = "f8 uses" if plan.suggested else "--check 'COMMAND' sets one"
-            lines += fact("check", f"none, so nothing becomes green: {how} {plan.suggested}", "paused", cells=cells)
+            how = f"f8 uses {plan.suggested}" if plan.suggested else "set one with --check 'COMMAND'"
+            lines += fact("check", f"none, so green stays empty; {how}", "paused", cells=cells)
         for role, model in plan.models.items():
-            lines += fact(role, model or "none chosen", "text" if model else "paused", cells=cells)
+            lines += fact(role, model or "not set", "text" if model else "paused", cells=cells)
         if keys := ", ".join(f"{name} {state}" for name, state in plan.keys.items()):
             lines += fact("keys", keys, "text", cells=cells)
         level = self._level or plan.sandbox_level
-        asked = " (asked for; trying it…)" if not self._level else ""
+        asked = " (requested; probing…)" if not self._level else ""
         style = "failed bold" if level.startswith(("off", "none")) else "text"
         lines += fact("sandbox", (level or "unknown") + asked, style, cells=cells)
         for warning in plan.warnings:
@@ -131,7 +131,7 @@ class StartScreen(Actionable, Screen[None]):
         if self._plan.problem:
             self.host.show_note(f"{self._plan.problem}: {self._plan.hint}", error=True)
         elif not text:
-            self.host.show_note("write first what the swarm should build", error=True)
+            self.host.show_note("start: the intent is empty", error=True)
         else:
             self.post_message(self.Begin(text, self._plan.suggested if self._checked else ""))
 
@@ -158,5 +158,5 @@ class StartScreen(Actionable, Screen[None]):
         self._checked = bool(self._plan.suggested) and not self._checked
         self._draw()
 
-    def action_leave(self) -> None:
+    def action_quit(self) -> None:
         self.app.exit(0)

@@ -1,4 +1,4 @@
-"""Choosing a theme: moving shows it at once, enter keeps it, escape brings the old one back."""
+"""The theme chooser: moving previews a theme, enter uses it, escape restores the previous one."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -16,11 +16,11 @@ from tui.widgets.actionable import Actionable
 from tui.widgets.lines import LineView
 from tui.widgets.text_view import TextView
 
-_SHOWN = ("thinking", "acting", "waiting", "paused", "done", "failed", "planner", "accent")
+_SAMPLES = ("thinking", "acting", "waiting", "paused", "done", "failed", "planner", "accent")
 
 
 class ThemeList(LineView):
-    """All themes, each in a line; the colours beside the names are those of the theme that is shown."""
+    """All themes, one per line, with colour samples of the one that is previewed."""
 
     def __init__(self, themes: Sequence[Palette], chosen: str) -> None:
         super().__init__(id="theme-list")
@@ -40,14 +40,14 @@ class ThemeList(LineView):
 
     def line(self, index: int, cells: int) -> Line:
         theme = self._themes[index]
-        samples = [Span("● ", name) for name in _SHOWN] if index == self.cursor else [Span("  " * len(_SHOWN))]
+        samples = [Span("● ", name) for name in _SAMPLES] if index == self.cursor else [Span("  " * len(_SAMPLES))]
         return (Span(" " + fit(theme.name, 12), "text bold"), *samples, Span(one_line(theme.description), "dim"))
 
 
 class ChooseTheme(ModalScreen[str], Actionable):
-    """The answer is the name of the theme to keep."""
+    """The result is the name of the theme to use."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "leave", "Leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "cancel", "Cancel")]
 
     def __init__(self, themes: Mapping[str, Palette], chosen: str, broken: Sequence[str]) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class ChooseTheme(ModalScreen[str], Actionable):
     def compose(self) -> ComposeResult:
         with Vertical(id="page", classes="low") as box:
             box.border_title = "theme"
-            box.border_subtitle = Content("j k look · enter keeps · esc goes back")
+            box.border_subtitle = Content("j k preview · enter use · esc cancel")
             yield ThemeList(self._themes, self._before)
             yield TextView(id="theme-notes")
 
@@ -66,15 +66,15 @@ class ChooseTheme(ModalScreen[str], Actionable):
         self.query_one(ThemeList).styles.height = min(len(self._themes), 14)
         notes = self.query_one(TextView)
         notes.can_focus = False
-        notes.styles.height = len(self._tell(86))
-        notes.set(self._tell)
+        notes.styles.height = len(self._lines(86))
+        notes.set(self._lines)
         self.query_one(ThemeList).focus()
 
-    def _tell(self, cells: int) -> list[Line]:
-        hint = 'theme = "NAME" in config.toml keeps one for good; your own lie in its folder, in themes/NAME.toml'
+    def _lines(self, cells: int) -> list[Line]:
+        hint = 'To keep a theme, set theme = "NAME" in config.toml. Put your own in themes/NAME.toml beside it.'
         lines = [EMPTY, *wrap(hint, cells - 2, "dim", first=(Span(" "),), indent=" ")]
         for problem in self._broken:
-            lines += wrap(f"left out: {problem}", cells - 2, "failed", first=(Span(" "),), indent=" ")
+            lines += wrap(f"invalid: {problem}", cells - 2, "failed", first=(Span(" "),), indent=" ")
         return lines
 
     def on_line_view_moved(self, event: LineView.Moved) -> None:
@@ -84,7 +84,7 @@ class ChooseTheme(ModalScreen[str], Actionable):
     def on_line_view_opened(self, event: LineView.Opened) -> None:
         self.dismiss(self.query_one(ThemeList).current.name)
 
-    def action_leave(self) -> None:
+    def action_cancel(self) -> None:
         self.dismiss(self._before)
 
     @handles("list.back")

@@ -1,1 +1,1 @@
-"""The terminal itself: the first frame, hang-ups, key order, thread priority."""
+"""The terminal: the first frame, hang-ups, the queue of keys, the pager, and the priority of threads."""

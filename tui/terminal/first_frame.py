@@ -1,6 +1,6 @@
-"""The first frame: painted without Textual, which takes several times as long to load as everything before it.
+"""The first frame: an empty screen with a header, painted before Textual is loaded, which takes several times longer.
 
-It is what the app paints first: the empty screen in its theme, and the header.
+It looks like the first frame of the app, so that the app takes over without a flicker.
 """
 
 import os
@@ -19,54 +19,54 @@ from tui.format.title import title
 from tui.style.theme import Palette, colours_of
 
 HEADER = 2
-"""Lines of the header at its least."""
+"""Lines of the shortest header."""
 
 
 @contextmanager
-def first_frame(palette: Palette, told: str) -> Iterator[Callable[[], None]]:
-    """Hold the terminal until what is given is called: from then on the app has it, and gives it back itself."""
-    terminal = sys.__stderr__  # where the app paints too
+def first_frame(palette: Palette, subject: str) -> Iterator[Callable[[], None]]:
+    """Paint the frame and keep the terminal. Yields the function that hands it over; without that call, restores it."""
+    terminal = sys.__stderr__  # Textual paints on stderr too
     if terminal is None or not terminal.isatty():
         yield lambda: None
         return
     before = termios.tcgetattr(terminal)
-    stopping = signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # a stopped program would leave its screen to the shell
-    held = True
+    before_stop = signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # a suspended program leaves its screen behind
+    kept = True
 
-    def give_back() -> None:
-        nonlocal held
-        held = False
-        with suppress(termios.error):  # the terminal may be gone
+    def hand_over() -> None:
+        nonlocal kept
+        kept = False
+        with suppress(termios.error):  # the terminal may have closed
             termios.tcsetattr(terminal, termios.TCSANOW, before)
-        signal.signal(signal.SIGTSTP, stopping)
+        signal.signal(signal.SIGTSTP, before_stop)
 
     silent = [*before]
-    silent[3] &= ~termios.ECHO  # keys that come early are the app's, and no text on its screen
+    silent[3] &= ~termios.ECHO  # early keys are for the app, and must not appear on the screen
     termios.tcsetattr(terminal, termios.TCSANOW, silent)
     try:
-        _paint(terminal, palette, told)
-        yield give_back
+        _paint(terminal, palette, subject)
+        yield hand_over
     finally:
-        if held:
-            give_back()
+        if kept:
+            hand_over()
             with suppress(OSError):
                 terminal.write("\x1b[?1049l\x1b[?25h")
                 terminal.flush()
 
 
-def _paint(terminal: TextIO, palette: Palette, told: str) -> None:
-    """The empty screen with the header on it, in one write."""
+def _paint(terminal: TextIO, palette: Palette, subject: str) -> None:
+    """Paint the empty screen with the header in a single write."""
     cells, rows = shutil.get_terminal_size()
-    lines = [title(told), *[EMPTY] * (rows - 1)]
+    lines = [title(subject), *[EMPTY] * (rows - 1)]
     painted = "".join(
-        f"\x1b[{row + 1};1H{_drawn(line, palette, cells, 'surface' if row < HEADER else 'background')}"
+        f"\x1b[{row + 1};1H{_rendered(line, palette, cells, 'surface' if row < HEADER else 'background')}"
         for row, line in enumerate(lines)
     )
     terminal.write(f"\x1b[?1049h\x1b[?25l{painted}\x1b[H")
     terminal.flush()
 
 
-def _drawn(line: Line, palette: Palette, cells: int, ground: str) -> str:
+def _rendered(line: Line, palette: Palette, cells: int, ground: str) -> str:
     system = colours_of(os.environ)
     filled = (*cut(line, cells), Span(" " * (cells - width_of(line))))
     below: Style = palette.style(f"on:{ground}")

@@ -1,4 +1,4 @@
-"""What happens when the terminal goes away: the screen ends, the engine goes on until the run is over."""
+"""Hang-ups: when the terminal closes, the app exits but the engine continues until the run ends."""
 
 import os
 import select
@@ -18,8 +18,8 @@ class _App(Protocol):
     def call_later(self, callback: Any, *args: Any) -> Any: ...
 
 
-class _Screen:
-    """The stream that the toolkit paints on. Its thread must outlive the terminal: without it painting would block."""
+class _Output:
+    """The stream that Textual writes to. Ignores errors of a closed terminal, which would end its writer thread."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -41,9 +41,9 @@ class _Screen:
 
 
 class Hangup:
-    """Takes SIGHUP and SIGTERM while the app runs, and brings the session to its end afterwards.
+    """Handles SIGHUP and SIGTERM while the app runs, and ends the session afterwards.
 
-    A terminal that goes away without a signal, because it controls no session, counts as one that sent it.
+    A terminal that closes without sending SIGHUP, because it is not the controlling terminal, is treated the same.
     """
 
     def __init__(self, app: _App) -> None:
@@ -52,7 +52,7 @@ class Hangup:
         self.hung_up = False
         self._painted_on = sys.__stderr__
         if self._painted_on is not None:
-            vars(sys)["__stderr__"] = _Screen(self._painted_on)  # what the toolkit's driver takes
+            vars(sys)["__stderr__"] = _Output(self._painted_on)  # the stream that Textual's driver uses
         Thread(target=self._watch, name="hangup", daemon=True).start()
         self._before = {
             number: signal.signal(number, handler)
@@ -60,7 +60,7 @@ class Hangup:
         }
 
     def _watch(self) -> None:
-        """Wait, without waking up, for the terminal's end; systems whose terminals cannot be polled send the signal."""
+        """Block until the terminal closes. Where a terminal cannot be polled, the system sends the signal instead."""
         if sys.__stdin__ is None:
             return
         terminal = select.poll()
@@ -70,7 +70,7 @@ class Hangup:
                 os.kill(os.getpid(), signal.SIGHUP)
 
     def _gone(self, number: int, frame: FrameType | None) -> None:
-        """Nobody looks any more. What is still painted goes nowhere instead of failing."""
+        """Exit the app, and send what it still paints to /dev/null so that it cannot fail."""
         self.hung_up = True
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
@@ -84,9 +84,9 @@ class Hangup:
         self._app.call_later(self._app.exit, None)
 
     def settle(self, sessions: Sequence[Session]) -> None:
-        """Leave no engine behind: wait for a run whose terminal is gone, stop any other that is still live.
+        """Wait for a run whose terminal closed, or stop a run that is still live.
 
-        Runs after the app, however it ended; a crash of the screen stops the engine cleanly too.
+        Called after the app has ended in any way, so that a crash of the app stops the engine cleanly too.
         """
         self._sessions = sessions
         try:

@@ -1,7 +1,7 @@
-"""Keys in turn: each is answered in full before the next is looked at.
+"""A queue of keys: each is handled completely before the next one.
 
-A terminal hands over several keys at once when a person types fast, or the line is slow. The toolkit would give all of
-them to the widget that has the focus, also those that are meant for what the first one opens.
+A terminal sends several keys at once when a person types fast or the connection is slow. Textual would send all of them
+to the focused widget, even those that are meant for a screen that the first key opens.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from textual.message import Message
 from textual.screen import Screen
 
 STUCK_S = 1.0
-"""Seconds after which a key that nobody answers does not hold up the next one."""
+"""Seconds after which a key that is still being handled no longer delays the next one."""
 
 
 class KeyQueueApp(App[int]):
-    """An app that takes one key at a time."""
+    """An app that handles one key at a time."""
 
-    class Answered(Message):
-        """Follows a key on its way up from the widget that got it: when it arrives, the key is answered.
+    class Handled(Message):
+        """Follows a key from the widget that received it up to the app: when it arrives, the key is handled.
 
-        It goes that way twice, behind what the widget says in answer (that a line was submitted, for example).
+        It is sent twice, so that it also follows a message that the widget sends because of the key.
         """
 
         def __init__(self, target: DOMNode, on: "Screen[object]", *, again: bool) -> None:
@@ -34,38 +34,38 @@ class KeyQueueApp(App[int]):
 
     def __init__(self, *, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
-        self._waiting: deque[events.Key] = deque()
-        self._taken_at: float | None = None
+        self._queue: deque[events.Key] = deque()
+        self._started_at: float | None = None
 
     @property
     def handling_key(self) -> bool:
-        """Whether a key is being answered."""
-        return self._taken_at is not None and asyncio.get_running_loop().time() - self._taken_at <= STUCK_S
+        """Whether a key is being handled."""
+        return self._started_at is not None and asyncio.get_running_loop().time() - self._started_at <= STUCK_S
 
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key) or event.is_forwarded:
             await super().on_event(event)
             return
-        self._waiting.append(event)
+        self._queue.append(event)
         if not self.handling_key:
-            await self._take()
+            await self._handle_next()
 
-    async def _take(self) -> None:
-        """Have the oldest waiting key answered, if there is one."""
-        self._taken_at = None
-        if not self._waiting:
+    async def _handle_next(self) -> None:
+        """Handle the oldest key in the queue, if there is one."""
+        self._started_at = None
+        if not self._queue:
             return
-        self._taken_at = asyncio.get_running_loop().time()
+        self._started_at = asyncio.get_running_loop().time()
         screen, target = self.screen, self.focused or self.screen
-        await super().on_event(self._waiting.popleft())
-        if not target.post_message(self.Answered(target, screen, again=True)):
-            self.call_later(self._take)
+        await super().on_event(self._queue.popleft())
+        if not target.post_message(self.Handled(target, screen, again=True)):
+            self.call_later(self._handle_next)
 
-    def on_key_queue_app_answered(self, event: Answered) -> None:
-        """What the key asked for has begun; a screen that it opened, and a focus that it moved, come first."""
-        if event.again and event.target.post_message(self.Answered(event.target, event.on, again=False)):
+    def on_key_queue_app_handled(self, event: Handled) -> None:
+        """Handle the next key, but only after a screen that this one opened is painted and has the focus."""
+        if event.again and event.target.post_message(self.Handled(event.target, event.on, again=False)):
             return
         if self.screen is event.on:
-            self.call_later(self._take)
+            self.call_later(self._handle_next)
         else:
-            self.screen.call_after_refresh(self.call_later, self._take)
+            self.screen.call_after_refresh(self.call_later, self._handle_next)

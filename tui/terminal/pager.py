@@ -11,7 +11,7 @@ NOT_FOUND = 127
 
 
 def page(content: bytes) -> None:
-    """Returns when the person has left the pager. Raises OSError when stdout cannot be written."""
+    """Show the text; returns when the pager exits. Raises OSError if stdout cannot be written."""
     command = _pager()
     if not (command and _paged(command, content)):
         sys.stdout.flush()
@@ -19,7 +19,7 @@ def page(content: bytes) -> None:
 
 
 def _pager() -> str:
-    """The pager's command line; empty for none."""
+    """The pager's command line; empty if there is none."""
     if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         return ""
     found = next((command for command in ("less -R", "more") if shutil.which(command.split()[0])), "")
@@ -27,11 +27,11 @@ def _pager() -> str:
 
 
 def _paged(command: str, content: bytes) -> bool:
-    """False when there is no such pager."""
-    # As git does: leave at once if it fits on the screen, show colours, and keep the text there afterwards.
+    """Run the pager; returns False if its command does not exist."""
+    # As git does: exit if the text fits on the screen, show colours, and leave the text on the screen.
     environ = {"LESS": "FRX", **os.environ}
     with subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, env=environ) as process:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pager's
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl+c is for the pager
         try:
             process.communicate(content)
         finally:

@@ -1,7 +1,7 @@
-"""The screen first: its threads have the interpreter and the processor before the engine's, in the same process.
+"""Gives the UI thread priority over engine threads (GIL, scheduler, garbage collector).
 
-A key is answered by some ten milliseconds of work in many small steps. Whenever the screen's thread waits, another one
-takes the interpreter, and keeps it for as long as Python lets it; and the screen's has to wait for a processor again.
+Handling a key takes about ten milliseconds in many small steps. Whenever the UI thread waits, another thread takes the
+GIL and keeps it for the switch interval, and afterwards the UI thread has to wait for a processor again.
 """
 
 import ctypes
@@ -16,49 +16,49 @@ import time
 from contextlib import suppress
 
 WAITING_S = 0.0001
-"""How long another thread keeps the interpreter once the screen's wants it."""
+"""The switch interval while the UI thread waits: how long another thread may keep the GIL."""
 WORKING_S = 0.005
-"""How long the screen's keeps it: Python's own measure."""
-LOOK_S = 0.002
-"""How long the screen's loop works on what it has before it looks for what came in."""
+"""The switch interval while the UI thread works: Python's default."""
+POLL_S = 0.002
+"""How long the event loop works without polling for input."""
 FULL_EVERY = 100
-"""Smaller collections to a full one, which stops all threads while it looks at everything that the engine keeps."""
+"""Collections of the middle generation per full one, which stops all threads while it scans the engine's objects."""
 SLICE_NS = 100_000
-"""Who asks the scheduler for short turns has them soon; Linux 6.12 and later, anyone may."""
+"""The requested time slice. Threads with short slices are scheduled sooner. Needs Linux 6.12, but no privileges."""
 _SET_ATTRIBUTES = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
-"""The number of sched_setattr(2)."""
+"""The system call number of sched_setattr(2)."""
 _RESET_ON_FORK = 1
 
 
 class ScreenSelector(selectors.DefaultSelector):
-    """What the screen's loop waits with. Others have the interpreter when it has nothing to do, not at each step."""
+    """The selector of the UI's event loop: gives up the GIL only when the loop is idle, not at each step."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._looked = 0.0
+        self._polled_at = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is not None and timeout <= 0 and time.monotonic() - self._looked < LOOK_S:
+        if timeout is not None and timeout <= 0 and time.monotonic() - self._polled_at < POLL_S:
             return []
         sys.setswitchinterval(WAITING_S)
         try:
             return super().select(timeout)
         finally:
             sys.setswitchinterval(WORKING_S)
-            self._looked = time.monotonic()
+            self._polled_at = time.monotonic()
 
 
-def put_first() -> None:
-    """Give the threads that there are short turns, but none that they start; what was loaded is not collected again."""
+def prioritise_ui_threads() -> None:
+    """Request short time slices for the present threads, not for later ones, and exempt present objects from GC."""
     gc.freeze()
     gc.set_threshold(*gc.get_threshold()[:2], FULL_EVERY)
     for thread in threading.enumerate():
         if thread.native_id is not None:
             with suppress(OSError):  # it has ended
-                _shorten_turns(thread.native_id)
+                _request_short_slices(thread.native_id)
 
 
-def _shorten_turns(thread: int) -> None:
+def _request_short_slices(thread: int) -> None:
     number = _SET_ATTRIBUTES.get(platform.machine())
     if sys.platform != "linux" or number is None:
         return

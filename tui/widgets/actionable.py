@@ -9,7 +9,7 @@ from textual.dom import DOMNode
 
 from tui.bridge import Micros
 from tui.format.view import View
-from tui.input.actions import BY_ID, Context, in_scopes
+from tui.input.actions import BY_ID, ActionContext, in_scopes
 from tui.input.handlers import ActionHandler
 from tui.input.keymap import Keymap
 from tui.sessions.command_sender import CommandSender
@@ -34,7 +34,7 @@ class PaneHost(Protocol):
         """Whether a key is being handled. Work that can wait should wait until it is done."""
         ...
 
-    def context(self) -> Context:
+    def context(self) -> ActionContext:
         """The state that decides which actions are available."""
         ...
 

@@ -9,7 +9,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.format.text import EMPTY, Line, Span, width_of
-from tui.input.actions import Context
+from tui.input.actions import ActionContext
 from tui.widgets.actionable import Actionable
 from tui.widgets.lines import strip_of
 
@@ -95,9 +95,9 @@ class Footer(StripWidget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.scopes: tuple[str, ...] = ()
-        self.context = Context()
+        self.context = ActionContext()
 
-    def set_scopes(self, scopes: tuple[str, ...], context: Context) -> None:
+    def set_scopes(self, scopes: tuple[str, ...], context: ActionContext) -> None:
         """Show the keys of these scopes."""
         self.scopes, self.context = scopes, context
         self.update()
@@ -107,7 +107,7 @@ class Footer(StripWidget):
         spans: list[Span] = [Span(" ")]
         for action, label in keymap.footer((*self.scopes, "global"), self.context):
             keys = keymap.shown(action.id).split(" ")[0]
-            piece = [Span(keys, "accent bold"), Span(f" {label}  ", "text" if action.pressing(self.context) else "dim")]
+            piece = [Span(keys, "accent bold"), Span(f" {label}  ", "text" if action.urgent(self.context) else "dim")]
             if width_of([*spans, *piece]) > cells:
                 break
             spans += piece

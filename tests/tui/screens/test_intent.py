@@ -10,7 +10,7 @@ from tests.tui.swarms import INTENT, small
 from tui.app import SwarmApp
 from tui.bridge import Pause, Resume, SetModel, SetWorkers, Steer, SubmitIntent
 from tui.screens import intent
-from tui.screens.confirm_intent import Apply
+from tui.screens.confirm_intent import ConfirmIntent
 from tui.screens.intent import IntentScreen
 from tui.screens.start import StartScreen
 from tui.sessions.launch import RunPlan
@@ -28,12 +28,12 @@ async def test_a_version_tells_who_when_what_it_led_to_and_what_it_changed() -> 
         await settle(pilot)
         await press(pilot, "i", "escape", "right_square_bracket")
         text = painted(pilot.app)
-        led_to = f"led to {len(session.run.tasks)} tasks"
-        for part in ("version 1", "by person", led_to, "landed", "still go on for this older version"):
+        tasks = f" {len(session.run.tasks)} tasks: "
+        for part in ("version 1", "by person", tasks, "landed", "still open for this older version"):
             assert part in text
         await press(pilot, "right_square_bracket")
         text = painted(pilot.app)
-        assert "led to no task yet" in text
+        assert "no tasks yet" in text
         assert "-- CommonMark's blocks and inlines, tables as an extension" in text
         assert "+- CommonMark's blocks and inlines, no tables" in text
 
@@ -43,7 +43,7 @@ async def test_the_change_is_shown_as_a_diff_and_escape_keeps_editing() -> None:
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "i", *"No: ", "f2")
-        assert isinstance(pilot.app.screen, Apply)
+        assert isinstance(pilot.app.screen, ConfirmIntent)
         assert "as version 2" in painted(pilot.app)
         assert "- # Markdown converter" in painted(pilot.app)
         await press(pilot, "escape")
@@ -116,7 +116,7 @@ async def test_a_disk_that_refuses_a_draft_is_told_and_stops_nothing(tmp_path: P
         await press(pilot, "i", "x")
         pilot.app._write_draft()
         await settle(pilot)
-        assert "the draft cannot be kept" in told(pilot.app)
+        assert "cannot save the draft" in told(pilot.app)
         await press(pilot, "f2", "y")
         assert len(session.commands) == 1
 
@@ -151,7 +151,7 @@ async def test_the_start_screen_finds_check_keys_and_sandbox_and_keeps_a_draft(t
             assert part in text
         await pilot.press("f8")
         await pilot.pause()
-        assert "nothing becomes green" in painted(app)
+        assert "green stays empty" in painted(app)
         await pilot.press(*"build", "f8")
         app._write_draft()
         assert file.read_text() == "build"

@@ -767,7 +767,7 @@ async def test_a_subtree_gets_another_model_rank_and_goal() -> None:
         await press(pilot, "number_sign", "ctrl+u", *"-3", "enter")
         assert session.commands[-1] == SetPriority(path, -3)
         await press(pilot, "w", "ctrl+u", *"few", "enter")
-        assert "any lifts the limit" in told(pilot.app)
+        assert "any removes the limit" in told(pilot.app)
         await press(pilot, "w", "ctrl+u", *"2", "enter", "u", "U")
         assert session.commands[-3:] == [SetWorkers(2, path), SetWorkers(None, path), SetWorkers(2, path)]
         await press(pilot, "w", "ctrl+u", *"any", "enter")
@@ -805,7 +805,7 @@ async def test_the_quit_menu_is_in_the_middle_and_takes_keys() -> None:
     async with app_on(session).run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await press(pilot, "q")
-        box = pilot.app.screen.query_one("#choose").region
+        box = pilot.app.screen.query_one("#menu").region
         assert abs(box.x - (80 - box.right)) <= 1
         assert box.y > 3
         await press(pilot, "escape")

@@ -12,17 +12,17 @@ from engine.domain import events as e
 from tests.tui.apps import app_on, main_of, settle
 from tests.tui.swarms import small
 from tui.screens.main import PATIENCE
-from tui.terminal.thread_priority import LOOK_S, WAITING_S, WORKING_S, ScreenSelector
+from tui.terminal.thread_priority import POLL_S, WAITING_S, WORKING_S, ScreenSelector
 
 FIRST = """
 import gc, os, threading
-from tui.terminal.thread_priority import FULL_EVERY, put_first
+from tui.terminal.thread_priority import FULL_EVERY, prioritise_ui_threads
 nice = os.nice(0)
 before, after = threading.Event(), threading.Event()
 screen = threading.Thread(target=before.wait)
 screen.start()
-put_first()
-put_first()
+prioritise_ui_threads()
+prioritise_ui_threads()
 engine = threading.Thread(target=after.wait)
 engine.start()
 print([bool(os.sched_getscheduler(each) & os.SCHED_RESET_ON_FORK) for each in (0, screen.native_id, engine.native_id)])
@@ -67,7 +67,7 @@ def test_between_two_steps_the_screen_keeps_the_interpreter(monkeypatch: pytest.
     assert selector.select(0) == []
     os.write(writes, b"x")
     assert selector.select(0) == []  # it has just looked
-    now += 2 * LOOK_S
+    now += 2 * POLL_S
     assert len(selector.select(0)) == 1
     assert len(selector.select(1)) == 1  # who waits always looks
     selector.close()
