@@ -137,7 +137,7 @@ class PatchText:
         self._hunks = [(file, hunk) for file in range(len(patch.files)) for hunk in patch.files[file].hunks]
         self._firsts = [hunk.first for _, hunk in self._hunks]
         self._highlighters: dict[tuple[int, str], Highlighter] = {}
-        self._parts: dict[tuple[int, str], list[StyledRange]] = {}
+        self._ranges: dict[tuple[int, str], list[StyledRange]] = {}
         self._changed: dict[tuple[int, int], tuple[list[StyledRange], list[StyledRange]]] = {}
 
     def of(self, line: int, longest: int | None = None) -> str:
@@ -153,7 +153,7 @@ class PatchText:
     def colours(self, line: int, side: str) -> list[StyledRange]:
         """The highlighted ranges of a line; `side` is + or -."""
         key = (line, side)
-        if key not in self._parts:
+        if key not in self._ranges:
             at = bisect_right(self._firsts, line) - 1
             file, hunk = self._hunks[at]
             first = hunk.first + (line - hunk.first) // CHUNK * CHUNK
@@ -163,9 +163,9 @@ class PatchText:
                 if self._patch.lines[here][:1] not in ("-" if side == "+" else "+", "\\")
             ]
             highlighter = self._highlighter(file, self._patch.files[file], side)
-            read = highlighter.read([self.of(here, LONGEST_COMPARED) for here in chunk])
-            self._parts.update(((here, side), parts) for here, parts in zip(chunk, read, strict=True))
-        return self._parts.get(key, [])
+            highlighted = highlighter.highlight([self.of(here, LONGEST_COMPARED) for here in chunk])
+            self._ranges.update(((here, side), ranges) for here, ranges in zip(chunk, highlighted, strict=True))
+        return self._ranges.get(key, [])
 
     def _highlighter(self, number: int, file: FileDiff, side: str) -> Highlighter:
         key = (number, side)

@@ -1,4 +1,4 @@
-"""What terminals of few colours show for another one: of 256 that all share, or of sixteen of their own."""
+"""Maps a theme's colours to the nearest ones of a terminal with 256 or 16 colours."""
 
 from functools import cache
 from itertools import product
@@ -6,11 +6,11 @@ from math import atan2, degrees, hypot
 
 _STEPS = (0, 95, 135, 175, 215, 255)
 _HUES = {"red": 29, "yellow": 110, "green": 142, "cyan": 195, "blue": 264, "magenta": 328}
-"""Degrees, of the hues that terminals have a plain and a bright colour of."""
+"""Hue angles in degrees, of the hues that a terminal has a plain and a bright colour for."""
 _GREY = 0.04
-"""Distance from the axis of greys below which a colour is told as one."""
+"""Distance from the grey axis below which a colour counts as grey."""
 _HUE = 2.0
-"""How much more a difference of hue counts than one of lightness: a state's colour has to be recognised."""
+"""Weight of a difference in hue against one in lightness: the colour of a state must stay recognisable."""
 
 Rgb = tuple[int, ...]
 Lab = tuple[float, float, float]
@@ -18,47 +18,47 @@ Lab = tuple[float, float, float]
 
 @cache
 def nearest_of_256(colour: str, *, grey: bool = True) -> str:
-    """What to show for #rrggbb on a terminal of 256 colours, as #rrggbb.
+    """The nearest of the 256 colours to #rrggbb, as #rrggbb.
 
-    The sixteen that every terminal has its own of are left out; without `grey`, all that have no hue are.
+    The first sixteen are left out, because each terminal has its own. Without `grey`, so are those without a hue.
     """
     parts = tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    offered = [each for each in product(*map(_around, parts)) if grey or len(set(each)) > 1]
+    candidates = [each for each in product(*map(_around, parts)) if grey or len(set(each)) > 1]
     if grey:
         middle = sum(parts) // 3
-        offered += [(8 + 10 * step,) * 3 for step in range(24) if abs(8 + 10 * step - middle) <= 25]
+        candidates += [(8 + 10 * step,) * 3 for step in range(24) if abs(8 + 10 * step - middle) <= 25]
     wanted = _oklab(parts)
-    red, green, blue = min(offered, key=lambda each: _apart(wanted, _oklab(each)))
+    red, green, blue = min(candidates, key=lambda each: _distance(wanted, _oklab(each)))
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def nearest_of_16(colour: str, *, dark: bool) -> str:
-    """The terminal's own colour for ink of #rrggbb, by name; on a light ground without those that none can read."""
+    """The terminal's own colour for text in #rrggbb, by name. On a light background, unreadable ones are left out."""
     lightness, green_red, blue_yellow = _oklab(tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)))
     if hypot(green_red, blue_yellow) < _GREY:
         if dark:
             return "bright_white" if lightness > 0.97 else "white"
         return "black" if lightness < 0.45 else "bright_black"
     angle = degrees(atan2(blue_yellow, green_red))
-    offered = [hue for hue in _HUES if dark or hue not in ("yellow", "cyan")]
-    hue = min(offered, key=lambda hue: abs((_HUES[hue] - angle + 180) % 360 - 180))
+    candidates = [hue for hue in _HUES if dark or hue not in ("yellow", "cyan")]
+    hue = min(candidates, key=lambda hue: abs((_HUES[hue] - angle + 180) % 360 - 180))
     return f"bright_{hue}" if dark else hue
 
 
 def _around(part: int) -> tuple[int, int]:
-    """The steps of the cube's side that are next to a part of a colour."""
+    """The two steps of the colour cube next to a component."""
     below = max(step for step in _STEPS[:-1] if step <= part)
     return below, next(step for step in _STEPS if step > below)
 
 
-def _apart(one: Lab, other: Lab) -> float:
+def _distance(one: Lab, other: Lab) -> float:
     lightness, *hue = ((a - b) ** 2 for a, b in zip(one, other, strict=True))
     return lightness + _HUE * sum(hue)
 
 
 @cache
 def _oklab(colour: Rgb) -> Lab:
-    """Lightness and two axes of hue in which equal distances look equal; Ottosson 2020, from sRGB."""
+    """An sRGB colour in Oklab (Ottosson 2020), where equal distances look equal: lightness and two hue axes."""
     red, green, blue = (
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (each / 255 for each in colour)
     )

@@ -1,4 +1,4 @@
-"""A theme in the terms of `swarm.tcss`: what painted lines and the stylesheet share."""
+"""Converts a theme for Textual and `swarm.tcss`."""
 
 from textual.theme import Theme
 
@@ -6,7 +6,7 @@ from tui.style.theme import Palette
 
 
 def css_theme(palette: Palette) -> Theme:
-    """The theme in the stylesheet's terms; each of our colours is a variable, `$c-NAME`."""
+    """The theme for Textual. Each of its colours is also a variable of the stylesheet, `$c-NAME`."""
     mark = "ansi_" if palette.terminal else ""
     c = {name: mark + value for name, value in palette.colours.items()}
     return Theme(

@@ -1,7 +1,7 @@
-"""Colours code by its language, a few lines at a time, when they are first looked at.
+"""Highlights code, a few lines at a time, when they are first shown.
 
-What is coloured may be hostile: only well-known languages are read, pieces are small, and a file on which the reading
-takes long is shown without colours from then on.
+Code may be hostile, so only well-known languages are highlighted, in small chunks, and highlighting stops for a file on
+which it is slow.
 """
 
 import time
@@ -14,11 +14,11 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Token, _TokenType
 
 CHUNK = 48
-"""Lines that are read together."""
+"""Lines that are highlighted together."""
 LONGEST_LINE = 400
-"""Characters of a line that are read; the rest has no colours."""
+"""Characters of a line that are highlighted."""
 LONGEST_S = 0.1
-"""A chunk that takes longer than this is the last of its file."""
+"""If a chunk takes longer than this, it is the last one of its file."""
 
 _LANGUAGES = {
     "bash": "sh bash zsh",
@@ -72,7 +72,7 @@ _STYLES: dict[_TokenType, str] = {
 
 
 class StyledRange(NamedTuple):
-    """Characters from `start` to `end` of a line in one style."""
+    """The characters from `start` to `end` of a line, in one style."""
 
     start: int
     end: int
@@ -80,23 +80,23 @@ class StyledRange(NamedTuple):
 
 
 def language_of(path: str) -> str:
-    """The language that a file is written in by its name; empty when it is not one of those that are read."""
+    """The language of a file, by its name; empty if it is not highlighted."""
     name = PurePosixPath(path).name.lower()
     return _BY_NAME.get(name) or _BY_SUFFIX.get(name.rpartition(".")[2], "")
 
 
 class Highlighter:
-    """Reads the lines of one file. `parts` answers from a cache that is filled in chunks."""
+    """Highlights the lines of one file."""
 
     def __init__(self, path: str) -> None:
         language = language_of(path)
         self._lexer: Lexer | None = get_lexer_by_name(language, stripnl=False, ensurenl=False) if language else None
 
-    def read(self, lines: Sequence[str]) -> list[list[StyledRange]]:
-        """The parts of some lines that follow each other."""
-        parts: list[list[StyledRange]] = [[] for _ in lines]
+    def highlight(self, lines: Sequence[str]) -> list[list[StyledRange]]:
+        """The styled ranges of each of some consecutive lines."""
+        ranges: list[list[StyledRange]] = [[] for _ in lines]
         if self._lexer is None:
-            return parts
+            return ranges
         begun = time.thread_time()
         row = column = 0
         for kind, value in self._lexer.get_tokens("\n".join(line[:LONGEST_LINE] for line in lines)):
@@ -104,12 +104,12 @@ class Highlighter:
             for number, piece in enumerate(value.split("\n")):
                 if number:
                     row, column = row + 1, 0
-                if style and piece and row < len(parts):
-                    parts[row].append(StyledRange(column, column + len(piece), style))
+                if style and piece and row < len(ranges):
+                    ranges[row].append(StyledRange(column, column + len(piece), style))
                 column += len(piece)
         if time.thread_time() - begun > LONGEST_S:
             self._lexer = None
-        return parts
+        return ranges
 
 
 def _style_of(kind: _TokenType | None) -> str:

@@ -1,4 +1,4 @@
-"""Themes: colours read from `themes/*.toml`, checked key by key, and the one that a person chose."""
+"""Themes: reads and checks `themes/*.toml`, and adapts them to the terminal."""
 
 import difflib
 import re
@@ -26,7 +26,7 @@ COLOURS = (
     "focus",  # border and title of the pane with focus
     "text",
     "dim",
-    "accent",  # keys, numbers that matter
+    "accent",  # keys and important numbers
     "thinking",
     "acting",
     "waiting",
@@ -40,7 +40,7 @@ COLOURS = (
     "hunk",
 )
 OPTIONAL = {
-    # what code is made of, in diffs and in the intent
+    # highlighting of code in diffs and of the intent
     "keyword": "planner",
     "string": "done",
     "comment": "dim",
@@ -48,36 +48,36 @@ OPTIONAL = {
     "function": "thinking",
     "type": "acting",
 }
-"""More names that a theme may give, and the colour that each has otherwise."""
-GROUNDS = {
+"""More colours that a theme may define, and the colour that each has otherwise."""
+BACKGROUNDS = {
     "added_line": ("added", 0.13),
     "removed_line": ("removed", 0.13),
     "added_word": ("added", 0.36),
     "removed_word": ("removed", 0.36),
 }
-"""Grounds of a change, which a theme may give too: otherwise a colour, mixed into the background by a share."""
-NAMES = (*COLOURS, *OPTIONAL, *GROUNDS)
+"""Backgrounds of changed code. A theme may define them; otherwise a share of a colour is mixed into the background."""
+NAMES = (*COLOURS, *OPTIONAL, *BACKGROUNDS)
 TERMINAL = (
     *("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"),
     *(f"bright_{name}" for name in ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")),
 )
-"""The terminal's own colours: a theme is made of these alone, or of #rrggbb alone."""
+"""The terminal's own colours. A theme uses either only these or only #rrggbb."""
 PLAIN = {"on:cursor": "reverse", "dim": "dim"}
-"""What tells things apart without colour; states have a glyph and a word everywhere."""
-SIXTEEN = {
+"""Attributes that replace colours with NO_COLOR. States also have a glyph and a word."""
+BACKGROUNDS_OF_16 = {
     True: {"background": "black", "surface": "black", "panel": "bright_black", "cursor": "blue"},
     False: {"background": "bright_white", "surface": "bright_white", "panel": "white", "cursor": "bright_cyan"},
 }
-"""Grounds of dark and of light themes on a terminal of sixteen colours: the nearest ones would not tell them apart."""
+"""Backgrounds of dark and light themes on a 16-colour terminal. The nearest colours would all be the same."""
 _BY_TERM = {"kitty": ColorSystem.EIGHT_BIT, "256color": ColorSystem.EIGHT_BIT}
 _KEYS = {"name", "dark", "description", "colours"}
 _HEX = re.compile("#[0-9a-fA-F]{6}")
 
 
 class Palette(Struct, frozen=True):
-    """One theme: its name and a colour for each name of `NAMES`.
+    """A theme: its name, and a colour for each of `NAMES`.
 
-    `terminal`: it is made of the terminal's own colours. `plain`: nothing is coloured, whatever the theme says.
+    `terminal` says that it uses the terminal's own colours, `plain` that nothing is coloured (NO_COLOR).
     """
 
     name: str
@@ -90,18 +90,18 @@ class Palette(Struct, frozen=True):
 
     @property
     def shades(self) -> bool:
-        """Whether there are shades enough for grounds below coloured text."""
+        """Whether there are enough colours for backgrounds under coloured text."""
         return not (self.terminal or self.plain)
 
     def style(self, names: str) -> Style:
-        """A style for painted lines from names joined by spaces: colours, `bold`, `italic`, `on:COLOUR`."""
+        """The style for names separated by spaces: colours, `bold`, `italic`, `on:COLOUR`."""
         if (style := self._styles.get(names)) is None:
             style = self._styles[names] = _plain(names) if self.plain else _style(names, self.colours)
         return style
 
 
 class Themes(NamedTuple):
-    """All themes that can be used, by name, the one in use, and what is wrong with those that were left out."""
+    """All usable themes by name, the one in use, and the errors of those that cannot be used."""
 
     all: Mapping[str, Palette]
     chosen: Palette
@@ -131,19 +131,19 @@ def _style(names: str, of: Mapping[str, str]) -> Style:
 
 
 def _problem(where: str, key: str, message: str) -> SwarmError:
-    hint = f"a theme gives each of {', '.join(COLOURS)} as #rrggbb, or each as one of the terminal's sixteen"
+    hint = f"a theme defines {', '.join(COLOURS)}, either all as #rrggbb or all as terminal colours"
     return SwarmError(ErrorKind.SETTINGS, f"{where}: {key}: {message}", hint)
 
 
 def read_theme(text: str, where: str) -> Palette:
-    """Parse one theme file. Raises SwarmError (settings) that names the file and the key."""
+    """Parse a theme file. Raises SwarmError (settings) that names the file and the key."""
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise _problem(where, "syntax", str(error)) from error
     for key in raw:
         if key not in _KEYS:
-            raise _problem(where, key, "no such key")
+            raise _problem(where, key, "unknown key")
     name, dark, colours = raw.get("name"), raw.get("dark", True), raw.get("colours")
     if not isinstance(name, str) or not re.fullmatch("[a-z0-9][a-z0-9-]*", name):
         raise _problem(where, "name", "must be lower-case letters, digits and dashes")
@@ -160,7 +160,7 @@ def read_theme(text: str, where: str) -> Palette:
     terminal = colours["background"] in TERMINAL
     for key, value in colours.items():
         if key not in NAMES:
-            raise _problem(where, f"colours.{key}", "no such colour")
+            raise _problem(where, f"colours.{key}", "unknown colour")
         if terminal and value not in TERMINAL:
             raise _problem(where, f"colours.{key}", f"must be one of {', '.join(TERMINAL)}, as background is")
         if not terminal and not (isinstance(value, str) and _HEX.fullmatch(value)):
@@ -169,10 +169,10 @@ def read_theme(text: str, where: str) -> Palette:
 
 
 def _completed(given: Mapping[str, str], terminal: bool) -> dict[str, str]:
-    """A colour for every name: what the theme leaves out is taken from what it gives."""
+    """A colour for every name. Colours that the theme leaves out are derived from others."""
     colours = {key: given[key] for key in COLOURS}
     colours |= {key: given.get(key, colours[other]) for key, other in OPTIONAL.items()}
-    for key, (other, share) in GROUNDS.items():
+    for key, (other, share) in BACKGROUNDS.items():
         mixed = colours["background"] if terminal else _mixed(colours["background"], colours[other], share)
         colours[key] = given.get(key, mixed)
     return colours
@@ -183,8 +183,8 @@ def _mixed(ground: str, colour: str, share: float) -> str:
     return "#" + "".join(f"{round(under + (over - under) * share):02x}" for under, over in pairs)
 
 
-def _fixed(palette: Palette) -> Palette:
-    """The theme in the nearest of 256 colours. Grounds of changed words keep a hue: what else would tell them apart?"""
+def _in_256(palette: Palette) -> Palette:
+    """The theme in the nearest of 256 colours. Backgrounds of changed words keep their hue to stay distinguishable."""
     colours = {
         name: nearest_of_256(colour, grey=name not in ("added_word", "removed_word"))
         for name, colour in palette.colours.items()
@@ -192,13 +192,16 @@ def _fixed(palette: Palette) -> Palette:
     return replace(palette, colours=colours)
 
 
-def _sixteen(palette: Palette) -> Palette:
-    """The theme in the terminal's own colours: ink by its hue, grounds by what they are for."""
+def _in_16(palette: Palette) -> Palette:
+    """The theme in the terminal's own colours: text by its hue, backgrounds by their purpose."""
     dark = palette.dark
     colours = {name: nearest_of_16(colour, dark=dark) for name, colour in palette.colours.items()}
-    colours |= {**SIXTEEN[dark], "border": "bright_black"}
-    colours |= dict.fromkeys(GROUNDS, colours["background"])
+    colours |= {**BACKGROUNDS_OF_16[dark], "border": "bright_black"}
+    colours |= dict.fromkeys(BACKGROUNDS, colours["background"])
     return replace(palette, colours=colours, terminal=True)
+
+
+_ADAPTED = {ColorSystem.EIGHT_BIT: _in_256, ColorSystem.STANDARD: _in_16, None: _in_16}
 
 
 def _read_all(files: Iterable[Traversable | Path], broken: list[str]) -> dict[str, Palette]:
@@ -216,11 +219,11 @@ def _read_all(files: Iterable[Traversable | Path], broken: list[str]) -> dict[st
 
 
 def load_themes(
-    folder: Path | None = None, *, plain: bool = False, few: bool = False, fixed: bool = False
+    folder: Path | None = None, *, plain: bool = False, colours: ColorSystem | None = ColorSystem.TRUECOLOR
 ) -> tuple[Mapping[str, Palette], tuple[str, ...]]:
-    """All themes, a person's own from `folder` over the bundled ones, and what is wrong with files left out.
+    """All themes, and the errors of files that cannot be used. Themes in `folder` override the bundled ones.
 
-    `plain` takes the colour out of all of them; `few` is for a terminal of sixteen colours, `fixed` for one of 256.
+    They are adapted to a terminal with so many `colours`; `plain` removes all of them.
     """
     broken: list[str] = []
     bundled = [file for file in resources.files("themes").iterdir() if file.name.endswith(".toml")]
@@ -229,31 +232,27 @@ def load_themes(
         found |= _read_all(folder.glob("*.toml"), broken)
     if plain:
         found = {name: replace(palette, plain=True) for name, palette in found.items()}
-    if few:
-        found = {name: palette if palette.terminal else _sixteen(palette) for name, palette in found.items()}
-    if fixed:
-        found = {name: palette if palette.terminal else _fixed(palette) for name, palette in found.items()}
+    if (adapted := _ADAPTED.get(colours)) is not None:
+        found = {name: palette if palette.terminal else adapted(palette) for name, palette in found.items()}
     return found, tuple(broken)
 
 
 def choose_theme(name: str, folder: Path | None, environ: Mapping[str, str]) -> Themes:
-    """The theme of that name among all, as this terminal can show it. Raises SwarmError (settings)."""
-    colours = colours_of(environ)
-    few, fixed = colours in (None, ColorSystem.STANDARD), colours is ColorSystem.EIGHT_BIT
-    themes, broken = load_themes(folder, plain="NO_COLOR" in environ, few=few, fixed=fixed)
+    """All themes and the one of that name, adapted to the terminal. Raises SwarmError (settings)."""
+    themes, broken = load_themes(folder, plain="NO_COLOR" in environ, colours=colours_of(environ))
     if name not in themes:
         near = difflib.get_close_matches(name, themes, n=1)
         why = next((f": {text}" for text in broken if text.startswith(f"{name}.toml")), "")
         raise SwarmError(
             ErrorKind.SETTINGS,
             f"no theme named {name}{why}",
-            f"did you mean {near[0]}?" if near else f"there are {', '.join(themes)}",
+            f"did you mean {near[0]}?" if near else f"available: {', '.join(themes)}",
         )
     return Themes(themes, themes[name], broken)
 
 
 def colours_of(environ: Mapping[str, str]) -> ColorSystem | None:
-    """How many colours the terminal has, told as `rich.console` tells it, which takes a while to load."""
+    """How many colours the terminal has. The rules are those of `rich.console`, which is slow to load."""
     term = environ.get("TERM", "").strip().lower()
     if term in ("dumb", "unknown"):
         return None

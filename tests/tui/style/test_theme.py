@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from rich.color import ColorSystem
 from textual.color import Color
 
 from tests.tui.apps import app_on, painted, press, settle, told
@@ -21,10 +22,10 @@ def test_a_dark_a_light_and_a_high_contrast_theme_are_bundled() -> None:
     assert not themes["daylight"].dark
 
 
-@pytest.mark.parametrize("fixed", [False, True], ids=["all colours", "256 colours"])
+@pytest.mark.parametrize("colours", [ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT], ids=["all colours", "256 colours"])
 @pytest.mark.parametrize("name", ["midnight", "daylight", "contrast", "bluegold"])
-def test_every_text_colour_stands_out_from_the_background(name: str, fixed: bool) -> None:
-    palette = load_themes(fixed=fixed)[0][name]
+def test_every_text_colour_stands_out_from_the_background(name: str, colours: ColorSystem) -> None:
+    palette = load_themes(colours=colours)[0][name]
     ground = Color.parse(palette.colours["background"])
     least = 7.0 if name == "contrast" else 3.9
     for colour in set(COLOURS) - {"background", "surface", "panel", "cursor", "border"} | set(OPTIONAL):
@@ -94,9 +95,9 @@ def test_a_theme_of_the_terminals_colours_uses_nothing_else() -> None:
     assert style.color.is_system_defined
 
 
-def test_on_256_colours_each_theme_takes_the_nearest_that_the_terminal_has_and_grounds_stay_apart() -> None:
+def test_with_256_colours_every_theme_uses_the_nearest_ones_and_backgrounds_differ() -> None:
     steps = (0, 95, 135, 175, 215, 255)
-    for palette in load_themes(fixed=True)[0].values():
+    for palette in load_themes(colours=ColorSystem.EIGHT_BIT)[0].values():
         if palette.terminal:
             continue
         for name, colour in palette.colours.items():
@@ -104,7 +105,7 @@ def test_on_256_colours_each_theme_takes_the_nearest_that_the_terminal_has_and_g
             assert set(rgb) <= set(steps) or (len(set(rgb)) == 1 and rgb[0] % 10 == 8), (palette.name, name)
         grounds = [palette.colours[name] for name in ("background", "cursor", "panel", "added_word", "removed_word")]
         assert len(set(grounds)) == len(grounds), palette.name
-    colours = load_themes(fixed=True)[0]["midnight"].colours
+    colours = load_themes(colours=ColorSystem.EIGHT_BIT)[0]["midnight"].colours
     assert colours["background"] == "#121212"  # no hue where there is none near: a dark blue is no teal
     assert colours["border"] == colours["cursor"] == "#3a3a3a"
     assert colours["focus"] == "#5fafff"
@@ -144,8 +145,8 @@ async def test_a_broken_theme_is_named_when_the_app_opens_and_in_the_list_of_the
         assert "left out: mine.toml: colours.text" in painted(app)
 
 
-def test_with_sixteen_colours_every_theme_is_made_of_the_terminals_own_and_grounds_and_states_stay_apart() -> None:
-    themes, _ = load_themes(few=True)
+def test_with_16_colours_every_theme_uses_the_terminals_own_and_backgrounds_and_states_differ() -> None:
+    themes, _ = load_themes(colours=ColorSystem.STANDARD)
     for palette in themes.values():
         assert set(palette.colours.values()) <= set(TERMINAL), palette.name
         assert len({palette.colours[name] for name in ("background", "panel", "cursor")}) == 3, palette.name
