@@ -15,12 +15,11 @@ import prompts as prompt_files
 from engine.control.protocol import Status
 from engine.control.server import ControlServer
 from engine.domain import events as e
-from engine.domain.commands import Command
 from engine.domain.errors import ErrorKind, SwarmError
-from engine.domain.events import Draft, Event
+from engine.domain.events import Draft
 from engine.domain.masking import Mask, secrets_of
 from engine.domain.settings import Settings
-from engine.domain.types import AgentId, AgentState, Intent, ModelName, Role, RunState, TaskState
+from engine.domain.types import AgentState, Intent, ModelName, Role, RunState, TaskState
 from engine.domain.units import duration_s
 from engine.intent.file_watcher import IntentFileWatcher
 from engine.journal.checkpoints import Chunks
@@ -93,18 +92,6 @@ class LiveRun:
 
     def summary(self) -> Summary:
         return summarise(self.snapshot, self.swarm.clock.now(), str(self.folder.journal.absolute()))
-
-    async def submit(self, command: Command) -> None:
-        await self.swarm.submit(command)
-
-    async def diff(self, agent: AgentId) -> str:
-        return await self.swarm.diff(agent)
-
-    def watch(self, agent: AgentId | None, on_text: Callable[[str], None]) -> None:
-        self.swarm.watch(agent, on_text)
-
-    def on_change(self, listener: Callable[[Event], None]) -> None:
-        self.swarm.on_change(listener)
 
 
 async def start_run(

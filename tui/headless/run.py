@@ -66,7 +66,7 @@ async def _run(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: boo
             progress.report(event, run.snapshot)
 
         begun = run.snapshot.seq
-        run.on_change(on_change)
+        run.swarm.on_change(on_change)
         progress.start(run.snapshot)
         if as_json:
             await run.swarm.durable(begun)
@@ -98,7 +98,7 @@ async def _until_end(run: "bridge.LiveRun", signals: "_Signals") -> SwarmError |
 
     async def stop(name: str) -> None:
         with suppress(SwarmError):
-            await run.submit(Stop(reason=f"stopped by {name}"))
+            await run.swarm.submit(Stop(reason=f"stopped by {name}"))
 
     signals.first, signals.second = stop, running.cancel
     try:

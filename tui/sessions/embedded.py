@@ -55,7 +55,7 @@ class EmbeddedSession(ThreadedSession):
         self._live = live
         self._reader = live.reader
         await self._read_earlier(live.reader, live.snapshot.seq)
-        live.on_change(self._happened)
+        live.swarm.on_change(self._happened)
         self._take()
         summary = await live.run()
         self._status = summary.exit_status
@@ -86,7 +86,7 @@ class EmbeddedSession(ThreadedSession):
         async def submit() -> None:
             if self._live is None or self._over.is_set():
                 raise engine_missing()
-            await self._live.submit(command)
+            await self._live.swarm.submit(command)
 
         return self._ask(submit)
 
@@ -94,14 +94,14 @@ class EmbeddedSession(ThreadedSession):
         async def diff() -> str:
             if self._live is None:
                 raise engine_missing()
-            return await self._live.diff(agent)
+            return await self._live.swarm.diff(agent)
 
         return self._ask(diff)
 
     def _begin_tracking(self, tracker: LiveAgentTracker) -> None:
         super()._begin_tracking(tracker)
         if self._live is not None:
-            self._live.watch(tracker.agent, tracker.add_text)
+            self._live.swarm.watch(tracker.agent, tracker.add_text)
 
     async def _leave(self, mode: CloseMode) -> None:
         self._may_end.set()
@@ -114,10 +114,10 @@ class EmbeddedSession(ThreadedSession):
         if mode is CloseMode.DETACH:
             self._handing_over = self._hand_over is not None
             if self._live.snapshot.state in (RunState.PAUSING, RunState.PAUSED):
-                await self._live.submit(Pause(ROOT))
-            await self._live.submit(Stop(HANDED_OVER))
+                await self._live.swarm.submit(Pause(ROOT))
+            await self._live.swarm.submit(Stop(HANDED_OVER))
             return
         if mode is CloseMode.PAUSE:
             # A pause of the root's subtree lasts when the run is resumed; a pause of the run does not.
-            await self._live.submit(Pause(ROOT))
-        await self._live.submit(Stop())
+            await self._live.swarm.submit(Pause(ROOT))
+        await self._live.swarm.submit(Stop())

@@ -48,7 +48,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
     async def live() -> Lived:
         run = await started(repo, folder / "state", settings(MODEL))
         states = {run.snapshot.seq: run.snapshot.copy()}
-        run.on_change(lambda event: states.setdefault(run.snapshot.seq, run.snapshot.copy()))
+        run.swarm.on_change(lambda event: states.setdefault(run.snapshot.seq, run.snapshot.copy()))
         await run.run()
         return Lived(folder / "state", run.folder, states)
 
