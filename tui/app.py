@@ -14,10 +14,10 @@ from textual.widgets import Input
 from tui.bridge import ExitStatus, Micros, SwarmError
 from tui.format.text import clean
 from tui.format.view import View
-from tui.input.actions import ActionContext
+from tui.input.actions_and_keys import ActionContext
 from tui.input.drafts import IntentDraft
 from tui.input.handlers import ActionHandler, handles, require_handlers
-from tui.input.keymap import Keymap
+from tui.input.keys_in_force import Keymap
 from tui.screens.help import help_lines
 from tui.screens.intent import IntentScreen
 from tui.screens.main import MainScreen

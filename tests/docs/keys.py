@@ -1,8 +1,8 @@
 """The key tables of docs/screen.md, from the action registry."""
 
 from tests.docs.markdown import cell, table
-from tui.input.actions import ACTIONS, in_scopes
-from tui.input.keymap import DEFAULT, shown
+from tui.input.actions_and_keys import ACTIONS, in_scopes
+from tui.input.keys_in_force import DEFAULT, shown
 
 SCOPES = tuple(dict.fromkeys(action.scope for action in ACTIONS))
 

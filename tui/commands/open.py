@@ -38,9 +38,9 @@ from tui.commands.recorded_run import require_readable
 from tui.commands.show_app import show_app
 from tui.format.text import one_line
 from tui.sessions.attached import AttachedSession
-from tui.sessions.detach import hand_over
 from tui.sessions.embedded import EmbeddedSession
 from tui.sessions.exit_message import exit_message
+from tui.sessions.hand_over import hand_over
 from tui.sessions.launch import Launch, NewRun, RunPlan
 from tui.sessions.session import Session
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from tui.input.actions import BY_ID
+from tui.input.actions_and_keys import BY_ID
 
 Method = TypeVar("Method", bound=Callable[[Any], None])
 

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from tui.bridge import Followed, Handoff
 from tui.format.text import Line
 from tui.input.handlers import handles
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.widgets.actionable import Actionable
 from tui.widgets.handoffs import HandoffList, handoff_lines, mark_resolved, reply_lines
 from tui.widgets.header import Header

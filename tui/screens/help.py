@@ -1,8 +1,8 @@
 """The help page: the keys of the focused pane, then all others, with the reason if one is not available."""
 
 from tui.format.text import EMPTY, Line, Span, fit, wrap
-from tui.input.actions import ActionContext, in_scopes
-from tui.input.keymap import Keymap
+from tui.input.actions_and_keys import ActionContext, in_scopes
+from tui.input.keys_in_force import Keymap
 from tui.widgets.text_view import heading
 
 _TITLES = {

@@ -16,7 +16,7 @@ from tui.format.numbers import age, clock, counted
 from tui.format.state_styles import TASK
 from tui.format.text import Line, Span, clean, one_line
 from tui.input.handlers import handles
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.screens.clipboard_and_editor import edit_outside
 from tui.screens.confirm_intent import ConfirmIntent
 from tui.widgets.actionable import Actionable

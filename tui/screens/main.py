@@ -11,7 +11,7 @@ from textual.screen import Screen
 
 from tui.format.text import Line, Span
 from tui.input.handlers import handles
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.screens.agent_settings import AgentSettings
 from tui.screens.clipboard_and_editor import ClipboardAndEditor
 from tui.screens.handoff import HandoffReader

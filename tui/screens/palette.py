@@ -6,7 +6,7 @@ from typing import cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from tui.input.actions import ACTIONS, Action
+from tui.input.actions_and_keys import ACTIONS, Action
 from tui.widgets.actionable import PaneHost
 
 _LIST_ACTIONS = ("list.filter", "list.enter", "list.back", "list.next_match", "list.previous_match")

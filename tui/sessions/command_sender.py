@@ -7,7 +7,7 @@ from typing import Protocol
 from tui.bridge import Command, SwarmError
 from tui.format.text import one_line
 from tui.input.handlers import ActionHandler, handles
-from tui.input.keymap import Keymap
+from tui.input.keys_in_force import Keymap
 from tui.input.undo import UndoHistory, UndoStep
 from tui.sessions.session import Session
 

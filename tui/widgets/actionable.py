@@ -9,9 +9,9 @@ from textual.dom import DOMNode
 
 from tui.bridge import Micros
 from tui.format.view import View
-from tui.input.actions import BY_ID, ActionContext, in_scopes
+from tui.input.actions_and_keys import BY_ID, ActionContext, in_scopes
 from tui.input.handlers import ActionHandler
-from tui.input.keymap import Keymap
+from tui.input.keys_in_force import Keymap
 from tui.sessions.command_sender import CommandSender
 from tui.sessions.session import Session
 from tui.style.theme import Palette

@@ -12,7 +12,7 @@ from tui.format.filters import Filter, agent_filter
 from tui.format.text import Line
 from tui.format.tree_rows import BY_ACTIVITY, Order, Row, flatten
 from tui.input.handlers import handles
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.widgets.filtered_list import FilteredList
 from tui.widgets.tab_strip import StripWidget
 

@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from tui.bridge import Agent, AgentId, Followed, MessageRow, Role
 from tui.format.event_line import EventLine
 from tui.format.text import EMPTY
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.widgets.actionable import Actionable
 from tui.widgets.agent_details import now_lines, task_lines
 from tui.widgets.diff import DiffView

@@ -15,7 +15,7 @@ from tui.bridge import FileDiff, Patch, parse_patch
 from tui.format.diff_rows import NONE, PatchText, Row, Rows, lay_out, line_starts, wrapped_parts
 from tui.format.text import EMPTY, Line, Span, clean, cut, fit, width_of
 from tui.input.handlers import handles
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.style.syntax import StyledRange
 from tui.widgets.lines import LineView
 

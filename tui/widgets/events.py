@@ -15,7 +15,7 @@ from tui.format.numbers import clock
 from tui.format.state_styles import TONE
 from tui.format.text import Line, Span, fit, one_line
 from tui.input.handlers import handles
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.sessions.session import Earlier
 from tui.widgets.filtered_list import FilteredList
 

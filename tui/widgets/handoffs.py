@@ -11,7 +11,7 @@ from tui.format.numbers import age, clock
 from tui.format.state_styles import HANDOFF, LANDING, TASK
 from tui.format.text import EMPTY, Line, Span, cut, fit, one_line, plain_text, width_of
 from tui.format.view import View, needs_person
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.widgets.actionable import PaneHost
 from tui.widgets.filtered_list import FilteredList
 from tui.widgets.text_view import fact, heading, paragraph

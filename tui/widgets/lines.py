@@ -15,7 +15,7 @@ from textual.widget import Widget
 
 from tui.format.text import EMPTY, Line, Span, clean, cut, differing, plain_text, width_of
 from tui.input.handlers import handles
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.style.theme import Palette
 from tui.widgets.actionable import Actionable
 

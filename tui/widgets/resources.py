@@ -13,7 +13,7 @@ from tui.format.numbers import axis_top, bars, count, counted, meter, octets, pe
 from tui.format.text import EMPTY, Line, Span, fit, one_line, wrap
 from tui.format.top_users import Rank, top_user_lines
 from tui.input.handlers import handles
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.widgets.text_view import TextView
 
 _TIME_RANGES = list(TimeRange)

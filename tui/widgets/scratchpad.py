@@ -8,7 +8,7 @@ from textual.binding import BindingType
 from tui.bridge import Scratchpad
 from tui.format.numbers import age, clock
 from tui.format.text import EMPTY, Line, Span, clean, wrap
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.widgets.text_view import TextView, change_lines
 
 

@@ -9,7 +9,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.format.text import EMPTY, Line, Span, width_of
-from tui.input.actions import ActionContext
+from tui.input.actions_and_keys import ActionContext
 from tui.widgets.actionable import Actionable
 from tui.widgets.lines import strip_of
 

@@ -14,7 +14,7 @@ from tui.format.numbers import clock
 from tui.format.state_styles import TONE
 from tui.format.text import Line, Span, plain_text, wrap
 from tui.input.handlers import handles
-from tui.input.keymap import DEFAULT
+from tui.input.keys_in_force import DEFAULT
 from tui.widgets.lines import LineView
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from textual.binding import Binding
 
 from tui.bridge import ErrorKind, SwarmError
-from tui.input.actions import ACTIONS, ALWAYS, BY_ID, Action, ActionContext
+from tui.input.actions_and_keys import ACTIONS, ALWAYS, BY_ID, Action, ActionContext
 
 # Keys that do not reach programs: a terminal, or tmux with its default settings, keeps or changes them.
 FORBIDDEN = frozenset(

@@ -5,9 +5,9 @@ import pytest
 from tests.tui.apps import app_on, main_of
 from tests.tui.swarms import small
 from tui.bridge import ROOT, SwarmError
-from tui.input.actions import ACTIONS, ActionContext
+from tui.input.actions_and_keys import ACTIONS, ActionContext
 from tui.input.handlers import ActionHandler
-from tui.input.keymap import FORBIDDEN, Keymap, shown
+from tui.input.keys_in_force import FORBIDDEN, Keymap, shown
 from tui.screens.intent import IntentScreen
 from tui.widgets.diff import DiffView
 

@@ -10,8 +10,8 @@ import pytest
 from tests.tui.embedded import beginning
 from tests.tui.owners import SLOW, WAIT_S, until
 from tui.bridge import RunState, SwarmError, find_run, list_runs
-from tui.sessions.detach import hand_over
 from tui.sessions.embedded import EmbeddedSession
+from tui.sessions.hand_over import hand_over
 from tui.sessions.session import CloseMode
 
 
