@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import count
 from typing import Any, TypeVar
 
@@ -89,11 +90,8 @@ def _shelve_raw(raw: Raw, shelf: Shelf) -> Raw:
     """Raw JSON stays in the text only if decoding is certain to give back the same bytes."""
     data = bytes(raw)
     if len(data) <= LIMIT and data == data.strip() and b'"blob:' not in data and not data.startswith(b'"json:'):
-        try:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             json.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass
-        else:
             return raw
     return Raw(b'"json:%s:%d"' % (shelf.put(data).encode(), len(data)))
 

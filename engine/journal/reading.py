@@ -84,10 +84,9 @@ class EventReader:
         self, *, before: int | None = None, after: int | None = None, agent: AgentId | None = None, limit: int = 200
     ) -> list[Event]:
         """Events of one agent or of all: the newest below `before`, newest first; with `after`, the next, in order."""
-        edge, order = ("seq < ?", "DESC") if after is None else ("seq > ?", "ASC")
-        start = after if after is not None else before if before is not None else 2**62
+        edge, order, start = ("<", "DESC", before or 2**62) if after is None else (">", "ASC", after)
         whose, parameters = ("", [start]) if agent is None else ("agent = ? AND ", [agent, start])
-        sql = f"{_EVENTS} WHERE {whose}{edge} ORDER BY seq {order} LIMIT ?"
+        sql = f"{_EVENTS} WHERE {whose}seq {edge} ? ORDER BY seq {order} LIMIT ?"
         return await self._decode(await self._query(sql, [*parameters, min(limit, MOST)]))
 
     async def stream(self, after: int = 0, until: int | None = None) -> AsyncIterator[Event]:

@@ -52,7 +52,8 @@ class ReadOnlySql:
                 raise Unreadable("it is empty")
         except Unreadable as error:
             raise cannot_open(path, error) from error
-        self._path = path
+        self._folder = path.parent
+        self._address = f"{path.absolute().as_uri()}?mode=ro"
 
     def schema(self) -> str:
         """The CREATE statements of its tables and views, with their comments."""
@@ -74,8 +75,7 @@ class ReadOnlySql:
         return _table(names, rows)
 
     def _connect(self) -> sqlite3.Connection:
-        uri = self._path.absolute().as_uri()
-        db = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(self._address, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA query_only = ON")
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LENGTH)
         db.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, _COLUMNS)
@@ -83,15 +83,14 @@ class ReadOnlySql:
         return db
 
     def _blob_text(self, hash: object) -> str | None:
-        uri = self._path.absolute().as_uri()
-        with closing(sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=5.0)) as db:
+        with closing(sqlite3.connect(self._address, uri=True, timeout=5.0)) as db:
             row = db.execute("SELECT codec, size, data FROM blobs WHERE hash = ?", (str(hash),)).fetchone()
             if row is None:
                 sql = "SELECT codec, size, file, place, length FROM archived WHERE hash = ?"
                 moved = db.execute(sql, (str(hash),)).fetchone()
                 if moved is None:
                     return None
-                row = (*moved[:2], read_archived(self._path.parent, *moved[2:]))
+                row = (*moved[:2], read_archived(self._folder, *moved[2:]))
         try:
             return unpack(str(hash), *row).decode("utf-8", "replace")
         except BlobMissing as error:

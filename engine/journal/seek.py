@@ -1,6 +1,7 @@
 """Finds the event that a person names: by number, time, span since the start, percentage or agent."""
 
 import re
+from contextlib import suppress
 from datetime import datetime
 
 from engine.domain.errors import ErrorKind, SwarmError
@@ -56,10 +57,8 @@ def _moment(text: str, start: Micros, now: Micros) -> Micros | None:
             return None
         at = _micros(_local(now).replace(hour=hours, minute=minutes, second=seconds))
         return at if at >= start else at + 86_400 * _SECOND
-    try:
+    with suppress(ValueError, OverflowError):
         return _micros(datetime.fromisoformat(text))
-    except (ValueError, OverflowError):
-        pass
     sign, span = (text[0], text[1:]) if text[0] in "+-" else ("", text)
     try:
         micros = int(duration_s(span) * _SECOND)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -82,11 +83,9 @@ def wire_name(tool: str) -> str:
 def wire_arguments(arguments: str) -> str:
     """An earlier call's arguments as a JSON object, which servers require even if the model sent something else."""
     text = clean(arguments)
-    try:
+    with suppress(msgspec.DecodeError, RecursionError):
         if isinstance(msgspec.json.decode(text), dict):
             return text
-    except (msgspec.DecodeError, RecursionError):
-        pass
     return msgspec.json.encode({"invalid_json": text}).decode()
 
 
