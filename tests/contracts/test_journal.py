@@ -68,14 +68,14 @@ async def test_one_agents_events_are_found(journal: Journal) -> None:
     assert [event.seq for event in await journal.agent_events(AgentId("a-1"))] == [1, 3]
 
 
-async def test_many_waiters_are_all_told(journal: Journal) -> None:
+async def test_all_waiters_are_notified(journal: Journal) -> None:
     for seq in range(1, 101):
         journal.append([warned(seq)])
     await asyncio.gather(*(journal.durable(seq) for seq in range(100, 0, -1)))
     assert len(await read(journal)) == 100
 
 
-async def test_durable_is_at_once_for_what_is_durable(journal: Journal) -> None:
+async def test_waiting_for_a_durable_event_returns_at_once(journal: Journal) -> None:
     journal.append([warned(1), warned(2)])
     await journal.durable(2)
     for seq in (2, 1, 0):
@@ -83,7 +83,7 @@ async def test_durable_is_at_once_for_what_is_durable(journal: Journal) -> None:
             journal.durable(seq).send(None)
 
 
-async def test_a_hole_in_the_sequence_is_refused(journal: Journal) -> None:
+async def test_a_gap_in_the_sequence_is_refused(journal: Journal) -> None:
     journal.append([warned(1)])
     with pytest.raises((ValueError, AssertionError)):
         journal.append([warned(3)])
@@ -91,7 +91,7 @@ async def test_a_hole_in_the_sequence_is_refused(journal: Journal) -> None:
         journal.append([warned(1)])
 
 
-async def test_an_empty_append_is_nothing(journal: Journal) -> None:
+async def test_an_empty_append_does_nothing(journal: Journal) -> None:
     journal.append([])
     journal.append([warned(1)])
     await journal.durable(1)

@@ -78,7 +78,7 @@ def test_every_provider_over_a_network_is_in_this_suite() -> None:
     assert {dialect.name for dialect in DIALECTS} == set(PROVIDERS) - {"rehearsal"}
 
 
-async def test_text_arrives_in_pieces_and_the_turn_is_whole(dialect: Dialect) -> None:
+async def test_text_arrives_in_pieces_and_the_turn_is_complete(dialect: Dialect) -> None:
     heard: list[str] = []
     async with facing(dialect, stream(dialect.answer("Hel", "lo ☀", "."))) as (provider, server):
         turn = await provider.ask(FIRST, heard.append)
@@ -119,7 +119,7 @@ async def test_a_call_without_arguments_has_an_empty_object(dialect: Dialect) ->
     assert turn.message.calls == (ToolCall(CallId("call_abcdef"), "wait", "{}"),)
 
 
-async def test_arguments_that_are_no_json_come_as_the_model_wrote_them(dialect: Dialect) -> None:
+async def test_arguments_that_are_not_json_arrive_as_the_model_wrote_them(dialect: Dialect) -> None:
     broken = Called("call_abcdef", "shell", ('{"command": "ls', " -l"))
     async with facing(dialect, stream(dialect.answer(calls=(broken,)))) as (provider, server):
         turn = await provider.ask(FIRST, ignore)
@@ -129,7 +129,7 @@ async def test_arguments_that_are_no_json_come_as_the_model_wrote_them(dialect: 
     assert dialect.calls_in(server.seen[1].body)[0][2] == {"invalid_json": '{"command": "ls -l'}
 
 
-async def test_the_output_limit_is_told_from_an_end(dialect: Dialect) -> None:
+async def test_the_output_limit_is_distinguished_from_a_normal_end(dialect: Dialect) -> None:
     turn = await ask(dialect, stream(dialect.cut_at_limit("half a sent")))
     assert turn.stop is StopReason.LENGTH
     assert turn.message.text == "half a sent"
@@ -172,7 +172,7 @@ async def test_one_client_serves_many_calls_at_once(dialect: Dialect) -> None:
 
 
 @pytest.mark.parametrize("last", [Abort(), Reset(), END], ids=["reset", "dropped", "clean-early-end"])
-async def test_a_stream_cut_anywhere_gives_no_turn(dialect: Dialect, last: Step) -> None:
+async def test_a_stream_cut_off_anywhere_gives_no_turn(dialect: Dialect, last: Step) -> None:
     """Wherever the cut falls before the terminal event; only the tail after a finish reason may be missing."""
     events = dialect.answer("Hel", "lo", calls=TWO_CALLS)
     terminal = len(events) - (3 if dialect.name == "openai-chat" else 1)
@@ -181,7 +181,7 @@ async def test_a_stream_cut_anywhere_gives_no_turn(dialect: Dialect, last: Step)
         assert error.kind is RETRYABLE
 
 
-async def test_an_answer_that_broke_off_has_used_what_a_whole_one_does_up_to_there(dialect: Dialect) -> None:
+async def test_a_broken_off_answer_is_charged_for_what_it_used(dialect: Dialect) -> None:
     refused = await failure(dialect, refusal(500, dialect.error_body("api_error", "oops")))
     assert refused.usage == Usage()
     assert (await failure(dialect, stream([]))).usage == Usage(), "nothing was begun"
@@ -193,7 +193,7 @@ async def test_an_answer_that_broke_off_has_used_what_a_whole_one_does_up_to_the
     assert (error.usage.input, error.usage.cached) == ((120, 100) if reported else (estimate(FIRST), 0))
 
 
-async def test_a_stream_cut_inside_an_event_gives_no_turn(dialect: Dialect) -> None:
+async def test_a_stream_cut_off_inside_an_event_gives_no_turn(dialect: Dialect) -> None:
     whole = b"".join(dialect.answer("Hello.", calls=TWO_CALLS))
     end = whole.index(b'tool_calls"}') if dialect.name == "openai-chat" else len(whole) - 1
     for length in range(0, end, max(1, end // 40)):
@@ -207,17 +207,17 @@ async def test_events_may_be_chopped_into_single_bytes(dialect: Dialect) -> None
     assert len(turn.message.calls) == 2
 
 
-async def test_a_stall_is_given_up_on(dialect: Dialect) -> None:
+async def test_a_stalled_stream_is_given_up(dialect: Dialect) -> None:
     error = await failure(dialect, stream(dialect.answer("a")[:2], Stall()), stall_timeout=0.2)
     assert error.kind is RETRYABLE
 
 
-async def test_signs_of_life_without_progress_are_given_up_on(dialect: Dialect) -> None:
+async def test_pings_without_progress_are_given_up(dialect: Dialect) -> None:
     error = await failure(dialect, [head(), Flood(b"event: ping\ndata: {}\n\n: alive\n\n")], stall_timeout=0.1)
     assert error.kind is RETRYABLE
 
 
-async def test_slow_headers_are_given_up_on(dialect: Dialect) -> None:
+async def test_slow_headers_are_given_up(dialect: Dialect) -> None:
     error = await failure(dialect, [Send(b"HTTP/1.1 200 OK\r\nx-slow: "), Stall()], stall_timeout=0.2)
     assert error.kind is RETRYABLE
 
@@ -260,7 +260,7 @@ async def test_an_unreachable_server_can_be_retried(dialect: Dialect) -> None:
         (529, "overloaded_error", "Overloaded", RETRYABLE),
     ],
 )
-async def test_every_status_has_its_meaning(
+async def test_every_http_status_is_mapped_to_a_kind_of_error(
     dialect: Dialect, status: int, code: str, message: str, kind: ModelErrorKind
 ) -> None:
     error = await failure(dialect, refusal(status, dialect.error_body(code, message)))
@@ -273,9 +273,7 @@ async def test_every_status_has_its_meaning(
     [({"retry_after": "7"}, 7.0), ({"retry_after_ms": "1500"}, 1.5), ({"retry_after": "nonsense"}, None)],
     ids=["seconds", "milliseconds", "nonsense"],
 )
-async def test_the_server_names_when_to_come_back(
-    dialect: Dialect, headers: dict[str, str], seconds: float | None
-) -> None:
+async def test_the_server_says_when_to_retry(dialect: Dialect, headers: dict[str, str], seconds: float | None) -> None:
     error = await failure(dialect, refusal(429, dialect.error_body("rate_limit_error", "slow down"), **headers))
     assert error.retry_after == seconds
 
@@ -286,7 +284,7 @@ async def test_an_overload_inside_a_stream_can_be_retried(dialect: Dialect) -> N
     assert (error.kind, error.status) == (RETRYABLE, 529)
 
 
-async def test_a_long_context_inside_a_stream_is_told_as_such(dialect: Dialect) -> None:
+async def test_a_too_long_context_inside_a_stream_is_reported_as_such(dialect: Dialect) -> None:
     events = [dialect.broken_off("context_length_exceeded", "Your input exceeds the context window of this model.")]
     assert (await failure(dialect, stream(events))).kind is ModelErrorKind.CONTEXT_LENGTH
 
@@ -298,7 +296,7 @@ async def test_a_redirect_is_not_followed(dialect: Dialect) -> None:
     assert not elsewhere.seen
 
 
-async def test_the_key_is_in_no_error_and_no_name(dialect: Dialect) -> None:
+async def test_no_error_or_name_contains_the_key(dialect: Dialect) -> None:
     said = dialect.error_body("authentication_error", f"bad key {KEY}\x1b[31m (Bearer {KEY}) sk-other-{KEY}")
     error = await failure(dialect, refusal(401, said))
     assert KEY not in repr(error) + error.message
@@ -326,7 +324,7 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("junk", HOSTILE.values(), ids=HOSTILE.keys())
-async def test_junk_instead_of_a_stream_is_an_error_like_others(dialect: Dialect, junk: bytes) -> None:
+async def test_junk_instead_of_a_stream_is_an_ordinary_error(dialect: Dialect, junk: bytes) -> None:
     error = await failure(dialect, [head(kind="text/html"), *([Chunk(junk)] if junk else []), END])
     assert error.kind is RETRYABLE
 
@@ -345,7 +343,7 @@ async def test_an_endless_error_body_is_cut_off(dialect: Dialect) -> None:
     assert error.kind is RETRYABLE
 
 
-async def test_a_compressed_answer_is_not_unpacked(dialect: Dialect) -> None:
+async def test_a_compressed_answer_is_refused(dialect: Dialect) -> None:
     """A few bytes could become gigabytes; the request asks for none."""
     async with facing(dialect, [head(content_encoding="gzip"), Chunk(b"\x1f\x8b"), END]) as (provider, server):
         with pytest.raises(ModelError):
@@ -353,7 +351,7 @@ async def test_a_compressed_answer_is_not_unpacked(dialect: Dialect) -> None:
     assert server.seen[0].headers["accept-encoding"] == "identity"
 
 
-async def test_repeated_missing_and_odd_call_ids_become_unique(dialect: Dialect) -> None:
+async def test_repeated_missing_and_invalid_call_ids_become_unique(dialect: Dialect) -> None:
     given = [Called(id, "shell", ("{}",)) for id in ("call_same_1", "call_same_1", "", "x" * 500, "call_0")]
     async with facing(dialect, stream(dialect.answer(calls=tuple(given)))) as (provider, server):
         first = await provider.ask(FIRST, ignore)
@@ -370,7 +368,7 @@ async def test_repeated_missing_and_odd_call_ids_become_unique(dialect: Dialect)
     assert [id for id, _ in dialect.answers_in(server.seen[2].body)] == ids
 
 
-async def test_an_empty_tool_name_arrives_and_goes_back_as_a_name(dialect: Dialect) -> None:
+async def test_an_empty_tool_name_gets_a_placeholder_when_sent_back(dialect: Dialect) -> None:
     async with facing(dialect, stream(dialect.answer(calls=(Called("call_abcdef", "", ("{}",)),)))) as (
         provider,
         server,
@@ -382,7 +380,7 @@ async def test_an_empty_tool_name_arrives_and_goes_back_as_a_name(dialect: Diale
     assert dialect.calls_in(server.seen[1].body)[0][1] == "unknown"
 
 
-async def test_a_server_that_counts_badly_is_estimated(dialect: Dialect) -> None:
+async def test_implausible_token_counts_are_replaced_by_estimates(dialect: Dialect) -> None:
     for nonsense in (b"-5", b'"many"', b"null", b"1e99", b"[]"):
         events = [
             event.replace(b": 120,", b": %s," % nonsense).replace(b": 5,", b": %s," % nonsense)
@@ -396,14 +394,14 @@ async def test_a_server_that_counts_badly_is_estimated(dialect: Dialect) -> None
         assert 90 < turn.usage.output < 150
 
 
-async def test_text_that_has_no_utf8_is_sent_with_replacements(dialect: Dialect) -> None:
+async def test_text_that_is_not_valid_utf8_is_sent_with_replacements(dialect: Dialect) -> None:
     odd = msgspec.structs.replace(FIRST, messages=(Message("user", (Text("file \udcff name"),)),))
     async with facing(dialect, stream(dialect.answer("ok"))) as (provider, server):
         await provider.ask(odd, ignore)
     assert "file ? name" in json.dumps(server.seen[0].body)
 
 
-async def test_empty_text_is_never_sent_and_neighbours_are_joined(dialect: Dialect) -> None:
+async def test_empty_text_is_not_sent_and_adjacent_messages_are_joined(dialect: Dialect) -> None:
     messages = (
         Message("user", (Text("Do it."),)),
         Message("assistant", ()),

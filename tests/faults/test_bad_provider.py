@@ -11,7 +11,7 @@ SPELL = 12
 """Requests of each trouble, the fair ones before it included."""
 
 
-async def test_a_provider_in_trouble_costs_time_and_nothing_else(tmp_path: Path) -> None:
+async def test_a_failing_provider_costs_only_time(tmp_path: Path) -> None:
     weathers = {each.name: Weather(playbook(TASKS, 2), SPELL, in_seconds=False, answer_s=0.0) for each in DIALECTS}
     await asyncio.gather(
         *(

@@ -44,7 +44,7 @@ def resized(folder: Path, left: int | None) -> None:
 
 
 @pytest.mark.parametrize("left", [0, 256 << 10])
-def test_a_full_disk_is_told_and_the_run_goes_on_once_there_is_room(
+def test_a_full_disk_is_reported_and_the_run_can_be_resumed_once_there_is_space(
     tmp_path: Path, small_disk: Path, left: int
 ) -> None:
     case = Case(tmp_path, "load", LOAD, state=small_disk / "state")
@@ -65,7 +65,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_once_there_is_room(
     case.examine()
 
 
-def test_a_run_that_cannot_begin_for_want_of_room_leaves_nothing_behind(tmp_path: Path, small_disk: Path) -> None:
+def test_a_run_that_cannot_start_on_a_full_disk_leaves_nothing_behind(tmp_path: Path, small_disk: Path) -> None:
     case = Case(tmp_path, "load", LOAD, state=small_disk / "state")
     resized(small_disk, 0)
     process = case.started()
@@ -80,7 +80,7 @@ def test_a_run_that_cannot_begin_for_want_of_room_leaves_nothing_behind(tmp_path
     case.examine()
 
 
-def test_a_journal_that_may_not_be_written_is_a_clear_error(tmp_path: Path, small_disk: Path) -> None:
+def test_a_journal_without_write_permission_is_a_clear_error(tmp_path: Path, small_disk: Path) -> None:
     case = Case(tmp_path, "load", LOAD, state=small_disk / "state")
     process = case.started()
     until(process, "landing_finished", 2)

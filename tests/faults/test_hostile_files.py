@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 RACES = 40
 
 
-async def test_links_fifos_and_devices_lead_file_tools_nowhere(place: Place, agent: AgentWorkspace) -> None:
+async def test_links_fifos_and_devices_do_not_lead_file_tools_outside(place: Place, agent: AgentWorkspace) -> None:
     outside = place.outside
     await shell(
         agent,
@@ -43,7 +43,7 @@ async def test_links_fifos_and_devices_lead_file_tools_nowhere(place: Place, age
     assert SECRET not in git(place.folder / "trunk.git", "show", "--format=", commit)
 
 
-async def test_renames_under_the_feet_of_file_tools_lead_nowhere(place: Place, agent: AgentWorkspace) -> None:
+async def test_concurrent_renames_do_not_lead_file_tools_outside(place: Place, agent: AgentWorkspace) -> None:
     """A folder becomes a link to the outside and back, as fast as it can, while it is read and written."""
     await shell(agent, f"mkdir spot; echo inside > spot/file; ln -s {place.outside} trap")
     renameat2 = {"x86_64": 316, "aarch64": 276}[platform.machine()]
@@ -94,7 +94,7 @@ echo changed > a.txt
 """
 
 
-async def test_nothing_that_a_copys_git_names_is_ever_executed(place: Place, agent: AgentWorkspace) -> None:
+async def test_nothing_that_a_copys_git_configuration_names_is_executed(place: Place, agent: AgentWorkspace) -> None:
     mark = place.folder / "executed"
     plant = PLANT.replace("$MARK", str(mark)).replace("$ROOT", agent.root).replace("$OUT", str(place.outside))
     await shell(agent, plant)
@@ -117,7 +117,7 @@ async def test_nothing_that_a_copys_git_names_is_ever_executed(place: Place, age
     assert {path.name for path in place.outside.iterdir()} == {"file"}
 
 
-async def test_a_stale_index_lock_stops_no_landing(place: Place, agent: AgentWorkspace) -> None:
+async def test_a_stale_index_lock_does_not_stop_a_landing(place: Place, agent: AgentWorkspace) -> None:
     await shell(agent, "touch .git/index.lock .git/HEAD.lock .git/refs/heads/work.lock; echo new > new.txt")
     assert INDEX_LOCKED in await shell(agent, "git add new.txt"), "so it is told and counted"
     landed = await agent.commit("locked\n")
@@ -126,9 +126,7 @@ async def test_a_stale_index_lock_stops_no_landing(place: Place, agent: AgentWor
     assert await agent.changed() == ()
 
 
-async def test_folders_three_thousand_deep_stop_only_the_landing_of_themselves(
-    place: Place, agent: AgentWorkspace
-) -> None:
+async def test_folders_three_thousand_deep_only_fail_their_own_landing(place: Place, agent: AgentWorkspace) -> None:
     dig = 'import os\\nfor _ in range(3000): os.mkdir("d"); os.chdir("d")\\nopen("bottom", "w").write("x" * 9000)'
     await shell(agent, f"echo new > new.txt; mkdir deep; cd deep; python3 -I -S -c $'{dig}'")
     assert await agent.changed() == ("new.txt",)
@@ -142,7 +140,7 @@ async def test_folders_three_thousand_deep_stop_only_the_landing_of_themselves(
     assert git(place.folder / "trunk.git", "show", f"{landed}:new.txt") == "new"
 
 
-async def test_folders_of_mode_000_stop_nothing(place: Place, agent: AgentWorkspace) -> None:
+async def test_folders_of_mode_000_do_not_stop_a_landing(place: Place, agent: AgentWorkspace) -> None:
     shut = "mkdir -p shut/in; echo x > shut/in/file; echo new > new.txt; chmod 000 shut/in/file shut/in shut"
     await shell(agent, shut)
     assert "new.txt" in await agent.changed()
@@ -154,7 +152,7 @@ async def test_folders_of_mode_000_stop_nothing(place: Place, agent: AgentWorksp
     await shell(agent, "chmod 000 shut")
 
 
-async def test_terminal_escapes_stay_text_in_output_names_and_messages(place: Place, agent: AgentWorkspace) -> None:
+async def test_terminal_escapes_in_output_names_and_messages_stay_text(place: Place, agent: AgentWorkspace) -> None:
     """The engine hands them on as they are, in values; the screen's own tests show that none is ever painted."""
     output = await run(agent, "printf '\\033]0;owned\\007\\033[2Jtext\\n'; touch $'\\033[31mred' $'line\\nbreak'")
     assert output.text == "\x1b]0;owned\x07\x1b[2Jtext\n"

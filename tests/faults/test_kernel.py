@@ -12,7 +12,7 @@ from tests.faults.contained import CALL, Place, bystander, python, shell
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_no_privilege_is_had_or_gained(place: Place, agent: AgentWorkspace) -> None:
+async def test_no_privilege_is_held_or_gained(place: Place, agent: AgentWorkspace) -> None:
     said = await shell(agent, "grep -E '^(Cap(Prm|Eff)|NoNewPrivs|Seccomp)' /proc/self/status | awk '{print $2}'")
     assert said.split()[:4] == ["0" * 16, "0" * 16, "1", "2"]
     said = await shell(
@@ -35,7 +35,7 @@ async def test_nested_namespaces_are_refused(place: Place, agent: AgentWorkspace
     assert said == "EPERM ENOSYS\n"
 
 
-async def test_calls_that_no_tool_needs_are_refused(place: Place, agent: AgentWorkspace) -> None:
+async def test_dangerous_system_calls_are_refused(place: Place, agent: AgentWorkspace) -> None:
     """Keyrings, io_uring, bpf, modules, mounts and all others of the filter, called for real."""
     assert build_filter(namespaces=True, network=False) is not None
     names = [name for name in (*ABSENT, *FORBIDDEN, *(() if agent.root == "/ws" else QUEUES)) if _number(name) >= 0]
@@ -44,7 +44,7 @@ async def test_calls_that_no_tool_needs_are_refused(place: Place, agent: AgentWo
     assert answers == {name: "EPERM" if name in FORBIDDEN else "ENOSYS" for name in names}
 
 
-async def test_input_cannot_be_faked_into_a_terminal(place: Place, agent: AgentWorkspace) -> None:
+async def test_input_cannot_be_injected_into_a_terminal(place: Place, agent: AgentWorkspace) -> None:
     said = await python(
         agent,
         "import fcntl, os\n"
@@ -57,9 +57,7 @@ async def test_input_cannot_be_faked_into_a_terminal(place: Place, agent: AgentW
     assert said == "refused\nrefused\nnone\n"
 
 
-async def test_other_processes_are_neither_traced_nor_signalled_nor_limited(
-    place: Place, agent: AgentWorkspace
-) -> None:
+async def test_other_processes_cannot_be_traced_signalled_or_limited(place: Place, agent: AgentWorkspace) -> None:
     with bystander() as other:
         said = await python(
             agent,
@@ -77,7 +75,7 @@ async def test_other_processes_are_neither_traced_nor_signalled_nor_limited(
     assert set(said.split()) <= {"EPERM", "ESRCH"}
 
 
-async def test_an_own_child_can_be_traced_as_debuggers_do(place: Place, agent: AgentWorkspace) -> None:
+async def test_a_command_can_trace_its_own_child(place: Place, agent: AgentWorkspace) -> None:
     said = await python(
         agent,
         f"{CALL}\nimport os, time\npid = os.fork()\nif pid == 0: time.sleep(600)\n"
@@ -86,7 +84,7 @@ async def test_an_own_child_can_be_traced_as_debuggers_do(place: Place, agent: A
     assert said == "done\n"
 
 
-async def test_kill_minus_nine_minus_one_reaches_the_own_command_at_most(place: Place, agent: AgentWorkspace) -> None:
+async def test_kill_9_of_all_processes_reaches_at_most_the_command_itself(place: Place, agent: AgentWorkspace) -> None:
     with bystander() as other:
         await agent.run("sleep 600 & kill -9 -1; kill -STOP -1; kill -9 0", 20, lambda _: None)
         assert other.poll() is None

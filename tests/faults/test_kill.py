@@ -24,7 +24,7 @@ KILLS = 9
         ("notes", "rehearsal:notes?speed=0", 5),
     ],
 )
-def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
+def test_a_run_that_is_killed_repeatedly_ends_as_if_undisturbed(
     tmp_path: Path, sample: str, model: str, seed: int
 ) -> None:
     case = Case(tmp_path, sample, model)
@@ -58,7 +58,7 @@ POINTS = [
 """In an order in which each is reached: the last green is moved at the very end of a run, and nothing lands then."""
 
 
-def test_a_run_that_is_killed_inside_its_landings_lands_everything_once(tmp_path: Path) -> None:
+def test_a_run_killed_during_landings_lands_everything_once(tmp_path: Path) -> None:
     case = Case(tmp_path, "load", "rehearsal:load?speed=0&planners=1&tasks=20&conflicts=0.6&shell=0&seed=7")
     for point, nth in POINTS:
         dying = (sys.executable, "-m", "tests.faults.dying", point, str(nth))

@@ -102,7 +102,7 @@ def alive(case: Case) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_command_survives_a_kill_whole_or_not_at_all(tmp_path: Path, seed: int) -> None:
+def test_a_command_survives_a_kill_completely_or_not_at_all(tmp_path: Path, seed: int) -> None:
     case, draw = Case(tmp_path, "load", MODEL), random.Random(seed)
     process = case.started(*case.words()[:-1], SWARM_SANDBOX_LEVEL="off")
     until(alive(case))

@@ -19,7 +19,9 @@ def inline(text: str) -> str:
     return f"python3 -I -S -c '{text}'".replace("b'x'", 'b"x"')
 
 
-async def test_daemons_and_those_that_ignore_signals_die_at_the_deadline(place: Place, agent: AgentWorkspace) -> None:
+async def test_daemons_and_processes_that_ignore_signals_die_at_the_deadline(
+    place: Place, agent: AgentWorkspace
+) -> None:
     mark = f"60{time.monotonic_ns() % 10**9}"
     spawn = (
         f"(setsid sh -c 'trap \"\" TERM INT HUP; sleep {mark}1 & sleep {mark}2' &) ;"
@@ -47,14 +49,14 @@ async def test_threads_count_as_processes(place: Place, agent: AgentWorkspace) -
     assert (await run(agent, f"python3 -I -c '{threads}'", 30)).killed == "processes"
 
 
-async def test_a_memory_hog_is_ended_and_told_why(place: Place, agent: AgentWorkspace) -> None:
+async def test_a_memory_hog_is_ended_with_the_cause(place: Place, agent: AgentWorkspace) -> None:
     for hog in (inline(HOG % STEPS), f"({inline(HOG % (STEPS // 2))} & {inline(HOG % (STEPS // 2))})"):
         output = await run(agent, hog, 30)
         assert (output.exit, output.killed) == (None, "memory")
     assert await shell(agent, "echo on") == "on\n"
 
 
-async def test_all_commands_together_stay_below_the_swarms_memory(
+async def test_all_commands_together_stay_within_the_swarms_memory(
     place: Place, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("swarm")
@@ -73,7 +75,7 @@ async def test_all_commands_together_stay_below_the_swarms_memory(
     await shared.workspaces.close()
 
 
-async def test_all_commands_together_stay_below_the_swarms_processes(
+async def test_all_commands_together_stay_within_the_swarms_processes(
     place: Place, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     shared = await open_place(tmp_path_factory.mktemp("crowd"), place.level.value, swarm_processes=64)
@@ -90,7 +92,7 @@ async def test_all_commands_together_stay_below_the_swarms_processes(
     await shared.workspaces.close()
 
 
-async def test_all_copies_together_stay_below_the_swarms_disk(
+async def test_all_copies_together_stay_within_the_swarms_disk(
     place: Place, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     shared = await open_place(tmp_path_factory.mktemp("disk"), place.level.value, swarm_disk="100MiB")
@@ -104,7 +106,7 @@ async def test_all_copies_together_stay_below_the_swarms_disk(
     await shared.workspaces.close()
 
 
-async def test_commands_give_way_to_the_program_and_the_screen(place: Place, agent: AgentWorkspace) -> None:
+async def test_commands_yield_the_cpu_to_the_program(place: Place, agent: AgentWorkspace) -> None:
     """The kernel, asked: what it weighs a command by against the rest of the machine."""
     file = "/proc/self/autogroup"  # where the kernel has none, there is nothing to set
     wait = f"while [ -e {file} ] && ! grep -q 'nice 10' {file}; do sleep 0.05; done"
@@ -121,7 +123,7 @@ async def test_cpu_time_is_limited_over_the_whole_tree(place: Place, tmp_path_fa
     await strict.workspaces.close()
 
 
-async def test_a_full_tmp_and_shm_refuse_more_and_harm_nobody(place: Place, agent: AgentWorkspace) -> None:
+async def test_a_full_tmp_and_shm_refuse_more_and_harm_no_one_else(place: Place, agent: AgentWorkspace) -> None:
     output = await run(
         agent,
         'for each in "$TMPDIR" /dev/shm "$HOME"; do'
@@ -151,13 +153,13 @@ async def test_a_copy_that_fills_the_disk_is_ended_and_can_be_cleaned_up(place: 
     ],
     ids=["removed files", "empty files"],
 )
-async def test_what_no_size_tells_of_counts_as_well(place: Place, agent: AgentWorkspace, fill: str) -> None:
+async def test_deleted_and_empty_files_count_as_well(place: Place, agent: AgentWorkspace, fill: str) -> None:
     output = await run(agent, f"{fill}; sleep 600", 60)
     assert (output.exit, output.killed) == (None, "disk")
     assert await shell(agent, "rm -rf empty; echo on") == "on\n"
 
 
-async def test_a_petabyte_file_cannot_be_made(place: Place, agent: AgentWorkspace) -> None:
+async def test_a_file_of_a_petabyte_cannot_be_made(place: Place, agent: AgentWorkspace) -> None:
     await run(agent, "truncate -s 1P huge; fallocate -l 1T huge; head -c 100M /dev/zero > long")
     sizes = {entry.path: entry.size for entry in await agent.list_files("", 1, 99)}
     assert max(sizes.get("huge", 0), sizes.get("long", 0)) <= 64 << 20
@@ -176,13 +178,13 @@ async def test_open_files_are_limited(place: Place, agent: AgentWorkspace) -> No
     assert said == "True\n"
 
 
-async def test_waiting_for_input_ends_at_once(place: Place, agent: AgentWorkspace) -> None:
+async def test_reading_input_ends_at_once(place: Place, agent: AgentWorkspace) -> None:
     assert await shell(
         agent, "cat; read line || echo none; python3 -I -S -c 'print(repr(input()))' 2>/dev/null; true"
     ) == ("none\n")
 
 
-async def test_nothing_of_a_closed_copy_is_left(place: Place) -> None:
+async def test_a_closed_copy_leaves_no_processes(place: Place) -> None:
     mark = f"61{time.monotonic_ns() % 10**9}"
     workspace = await place.open()
     on = asyncio.Event()

@@ -15,7 +15,7 @@ from tests.faults.contained import SECRET, Place, bystander, python, shell
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_keys_and_files_of_the_person_cannot_be_read(place: Place, agent: AgentWorkspace) -> None:
+async def test_keys_and_files_of_the_user_cannot_be_read(place: Place, agent: AgentWorkspace) -> None:
     home = place.home
     said = await shell(
         agent,
@@ -61,7 +61,7 @@ async def test_nothing_outside_can_be_written(place: Place, agent: AgentWorkspac
     assert (place.home / ".ssh/id_rsa").exists()
 
 
-async def test_modes_outside_stay_where_the_level_promises_it(place: Place, agent: AgentWorkspace) -> None:
+async def test_modes_outside_cannot_be_changed_where_the_level_promises_it(place: Place, agent: AgentWorkspace) -> None:
     target = place.outside / "file"
     await shell(agent, f"chmod 777 {target} 2>/dev/null; true")
     changed = target.stat().st_mode & 0o777 == 0o777
@@ -69,7 +69,7 @@ async def test_modes_outside_stay_where_the_level_promises_it(place: Place, agen
     assert not changed or not place.promises("writes only in its own workspace")
 
 
-async def test_sockets_of_the_machine_cannot_be_reached(
+async def test_sockets_of_the_machine_are_unreachable(
     place: Place, agent: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As docker, ssh-agent, dbus and tmux have them: in the home, in /run, in /tmp, and without any file."""
@@ -103,7 +103,7 @@ async def test_sockets_of_the_machine_cannot_be_reached(
             path.unlink(missing_ok=True)
 
 
-async def test_loopback_and_names_cannot_be_reached(place: Place, agent: AgentWorkspace) -> None:
+async def test_loopback_and_name_servers_are_unreachable(place: Place, agent: AgentWorkspace) -> None:
     assert place.promises("reaches no network")
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))
@@ -143,7 +143,7 @@ async def test_vsock_netlink_and_raw_sockets_are_refused(place: Place, agent: Ag
     assert said == ""
 
 
-async def test_two_agents_on_one_port_do_not_meet(place: Place, agent: AgentWorkspace) -> None:
+async def test_two_agents_on_one_port_do_not_reach_each_other(place: Place, agent: AgentWorkspace) -> None:
     """Each has a loopback of its own; where there is none, nobody gets the port."""
     program = (
         'python3 -I -S -c "import socket, time\n'
@@ -161,7 +161,7 @@ async def test_two_agents_on_one_port_do_not_meet(place: Place, agent: AgentWork
     await other.close()
 
 
-async def test_no_descriptor_and_no_input_is_inherited(place: Place, agent: AgentWorkspace) -> None:
+async def test_no_descriptors_or_input_are_inherited(place: Place, agent: AgentWorkspace) -> None:
     with (place.outside / "file").open("rb") as secret:
         os.set_inheritable(secret.fileno(), True)
         fresh = await place.open()
@@ -171,7 +171,7 @@ async def test_no_descriptor_and_no_input_is_inherited(place: Place, agent: Agen
         await fresh.close()
 
 
-async def test_rm_rf_of_everything_removes_the_own_copy_at_most(place: Place, agent: AgentWorkspace) -> None:
+async def test_rm_rf_removes_at_most_the_agents_own_copy(place: Place, agent: AgentWorkspace) -> None:
     """Of the whole root where it is the sandbox's own; where it is the machine's, of what is not missed if it goes."""
     victim = "/" if agent.root == "/ws" else str(place.outside)
     await agent.run(

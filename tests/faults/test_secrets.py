@@ -76,7 +76,7 @@ class Planted(Case):
         return super().environ({**keys, "TERM": "xterm-256color"})
 
 
-def test_no_planted_key_is_in_anything_that_leaves_a_run(tmp_path: Path) -> None:
+def test_no_planted_key_leaves_a_run(tmp_path: Path) -> None:
     planted = Planted(tmp_path)
     process = planted.started()
     assert process.stdout is not None

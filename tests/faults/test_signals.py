@@ -16,7 +16,7 @@ SLOW = "rehearsal:load?speed=5&planners=0&tasks=4&conflicts=0&shell=0&seed=3"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_a_run_that_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_run_stopped_by_a_signal_can_be_resumed(tmp_path: Path, number: signal.Signals) -> None:
     case = Case(tmp_path, "load", LOAD)
     process = case.started()
     until(process, "landing_finished", 2)
@@ -31,7 +31,7 @@ def test_a_signal_stops_a_run_that_can_be_resumed(tmp_path: Path, number: signal
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["the program", "all that it has started"])
-def test_a_run_that_is_stopped_and_let_go_goes_on(tmp_path: Path, whole: bool) -> None:
+def test_a_suspended_run_continues_when_it_is_resumed(tmp_path: Path, whole: bool) -> None:
     """As by ctrl+z and `fg`, or as on a machine that sleeps and wakes."""
     case = Case(tmp_path, "load", LOAD)
     process = case.started()
@@ -58,7 +58,7 @@ def test_a_run_that_is_stopped_and_let_go_goes_on(tmp_path: Path, whole: bool) -
     case.examine()
 
 
-def test_a_second_signal_ends_the_program_at_once_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_second_signal_ends_the_program_at_once_without_loss(tmp_path: Path) -> None:
     case = Case(tmp_path, "load", SLOW)
     process = case.started()
     until(process, "task_started", 4)
@@ -74,7 +74,7 @@ def test_a_second_signal_ends_the_program_at_once_and_loses_nothing(tmp_path: Pa
     assert case.ask("SELECT sum(failures) FROM tasks") == [(0,)]
 
 
-def test_a_reader_that_goes_away_does_not_stop_the_run(tmp_path: Path) -> None:
+def test_a_closed_output_pipe_does_not_stop_the_run(tmp_path: Path) -> None:
     case = Case(tmp_path, "load", LOAD)
     process = case.started()
     until(process, "landing_finished")
@@ -84,7 +84,7 @@ def test_a_reader_that_goes_away_does_not_stop_the_run(tmp_path: Path) -> None:
     case.examine()
 
 
-def test_a_run_whose_terminal_is_gone_ends_all_the_same(tmp_path: Path) -> None:
+def test_a_run_whose_terminal_is_gone_still_ends(tmp_path: Path) -> None:
     case = Case(tmp_path, "load", LOAD)
     read, write = os.pipe()
     process = subprocess.Popen(

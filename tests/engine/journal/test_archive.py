@@ -47,7 +47,7 @@ def size(path: Path) -> int:
     return path.stat().st_size
 
 
-async def test_archived_bodies_are_read_as_before_and_the_journal_is_smaller(tmp_path: Path, told: Story) -> None:
+async def test_archived_bodies_stay_readable_and_the_journal_shrinks(tmp_path: Path, told: Story) -> None:
     path = tmp_path / "journal.db"
     before = blobs(path), size(path)
     assert before[0] > 20
@@ -69,7 +69,7 @@ async def test_archived_bodies_are_read_as_before_and_the_journal_is_smaller(tmp
     await reader.close()
 
 
-async def test_a_run_goes_on_after_its_bodies_were_archived(tmp_path: Path, told: Story) -> None:
+async def test_a_run_can_be_resumed_after_archiving(tmp_path: Path, told: Story) -> None:
     path = tmp_path / "journal.db"
     archive(path, 400)
     journal = await SqliteJournal.open(path)
@@ -79,7 +79,7 @@ async def test_a_run_goes_on_after_its_bodies_were_archived(tmp_path: Path, told
     assert await read(path) == told.events
 
 
-async def test_a_missing_archive_is_named(tmp_path: Path, told: Story) -> None:
+async def test_a_missing_archive_file_is_reported_by_name(tmp_path: Path, told: Story) -> None:
     path = tmp_path / "journal.db"
     done = archive(path, 400)
     assert done.file is not None
@@ -91,7 +91,7 @@ async def test_a_missing_archive_is_named(tmp_path: Path, told: Story) -> None:
     assert await read(path) == told.events
 
 
-async def test_a_changed_archive_is_found_out(tmp_path: Path, told: Story) -> None:
+async def test_a_changed_archive_file_is_rejected(tmp_path: Path, told: Story) -> None:
     path = tmp_path / "journal.db"
     done = archive(path, 400)
     assert done.file is not None
@@ -100,7 +100,7 @@ async def test_a_changed_archive_is_found_out(tmp_path: Path, told: Story) -> No
         await read(path)
 
 
-async def test_a_crash_before_the_journal_knows_loses_nothing(
+async def test_a_crash_between_archive_and_journal_loses_nothing(
     tmp_path: Path, told: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "journal.db"

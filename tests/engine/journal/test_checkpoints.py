@@ -64,7 +64,7 @@ def marks(path: Path, sql: str = "SELECT seq FROM checkpoints ORDER BY seq") -> 
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_the_state_at_any_moment_is_the_fold_of_the_events_up_to_it(tmp_path: Path, seed: int) -> None:
+async def test_the_state_at_any_event_is_the_fold_of_the_events_up_to_it(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "journal.db"
     told = story(seed, 700, text=60)
     assert await written(path, told.events) == told.snapshot
@@ -78,7 +78,7 @@ async def test_the_state_at_any_moment_is_the_fold_of_the_events_up_to_it(tmp_pa
     await reader.close()
 
 
-async def test_a_run_goes_on_from_its_checkpoint_and_keeps_making_them(tmp_path: Path) -> None:
+async def test_a_resumed_run_starts_from_its_checkpoint_and_writes_more(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     told = story(7, 300, text=60)
     await written(path, told.events)
@@ -89,7 +89,7 @@ async def test_a_run_goes_on_from_its_checkpoint_and_keeps_making_them(tmp_path:
     assert await read_snapshot(path) == told.snapshot
 
 
-async def test_what_does_not_change_is_stored_once(tmp_path: Path) -> None:
+async def test_unchanged_chunks_are_stored_once(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     told = story(8, 300, text=60)
     snapshot = await written(path, told.events)
@@ -114,7 +114,7 @@ async def test_what_does_not_change_is_stored_once(tmp_path: Path) -> None:
         "UPDATE blobs SET data = x'00'",
     ],
 )
-async def test_a_checkpoint_that_cannot_be_used_is_as_good_as_none(tmp_path: Path, harm: str) -> None:
+async def test_an_unusable_checkpoint_is_ignored(tmp_path: Path, harm: str) -> None:
     path = tmp_path / "journal.db"
     told = story(9, 200, text=60)
     await written(path, told.events)
@@ -124,7 +124,7 @@ async def test_a_checkpoint_that_cannot_be_used_is_as_good_as_none(tmp_path: Pat
     assert await read_snapshot(path) == told.snapshot
 
 
-async def test_a_state_that_cannot_be_stored_costs_nothing_but_time(tmp_path: Path) -> None:
+async def test_a_state_that_cannot_be_stored_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     told = story(10, 200, text=60)
     told.tell(e.IntentVersioned(Intent(99, told.at, "person", "a lone \ud800 surrogate")))  # nothing replaces it
@@ -134,7 +134,7 @@ async def test_a_state_that_cannot_be_stored_costs_nothing_but_time(tmp_path: Pa
     assert await read_snapshot(path) == told.snapshot
 
 
-def test_another_fold_has_another_name_and_what_is_there_for_people_has_no_part_in_it(
+def test_a_changed_fold_invalidates_checkpoints_and_changed_descriptions_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = checkpoints.made_by()

@@ -57,7 +57,7 @@ def test_there_is_a_journal_of_a_released_version() -> None:
     assert [path.stem for path in JOURNALS][:1] == ["0.1.0"]
 
 
-async def test_it_is_read_as_it_is(released: Path) -> None:
+async def test_reading_an_older_journal_does_not_change_it(released: Path) -> None:
     before = content(released)
     check_state(released, await read_snapshot(released))
     run = glance(released)
@@ -70,7 +70,7 @@ async def test_it_is_read_as_it_is(released: Path) -> None:
     assert content(released) == before
 
 
-async def test_it_is_brought_up_to_date_when_its_run_goes_on(released: Path, tmp_path: Path) -> None:
+async def test_resuming_a_run_migrates_its_journal(released: Path, tmp_path: Path) -> None:
     snapshot = await read_snapshot(released)
     journal = await SqliteJournal.open(released)
     journal.append([e.Event(snapshot.seq + 1, snapshot.at, snapshot.epoch, e.SubtreePaused(), snapshot.root)])
@@ -86,7 +86,7 @@ async def test_it_is_brought_up_to_date_when_its_run_goes_on(released: Path, tmp
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
-async def test_a_crash_in_the_middle_leaves_the_older_version_whole(
+async def test_a_failed_migration_leaves_the_older_version_intact(
     released: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.journal.connection.STEPS", (*STEPS[:-1], STEPS[-1] + "CREATE TABLE events (again);"))
@@ -98,7 +98,7 @@ async def test_a_crash_in_the_middle_leaves_the_older_version_whole(
     check_state(released, await read_snapshot(released))
 
 
-async def test_the_script_that_freezes_them_writes_what_it_says(tmp_path: Path) -> None:
+async def test_the_freezing_script_writes_a_journal_and_its_state(tmp_path: Path) -> None:
     path = await freeze(tmp_path, "now")
     was = msgspec.json.decode((tmp_path / "now.json").read_bytes())
     assert msgspec.json.decode(snapshot_line(await read_snapshot(path))) == was

@@ -35,7 +35,7 @@ async def written(folder: Path, events: list[e.Event]) -> Path:
     return path
 
 
-def test_every_kind_of_event_has_a_decision() -> None:
+def test_every_kind_of_event_has_a_projection_or_deliberately_none() -> None:
     assert RECORD_ONLY | PROJECTIONS.keys() == set(KINDS)
 
 
@@ -126,7 +126,7 @@ def run_value(s: Snapshot) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
-async def test_trunk_ends_in_its_last_landing_whatever_the_order_of_the_records(
+async def test_trunk_ends_at_its_last_landing_in_any_order_of_the_records(
     order: tuple[int, ...], tmp_path: Path
 ) -> None:
     told = Story(1)
@@ -147,7 +147,7 @@ async def test_trunk_ends_in_its_last_landing_whatever_the_order_of_the_records(
     assert run["trunk"] == chain[-1]
 
 
-async def test_a_landing_that_was_found_on_trunk_afterwards_leaves_its_end_where_it_is(tmp_path: Path) -> None:
+async def test_a_landing_found_on_trunk_later_does_not_move_the_tip(tmp_path: Path) -> None:
     told = Story(0)
     first, second, third = (CommitId(f"{place:040}") for place in range(3))
     for name, base, commit in (("l1", first, second), ("l2", second, third), ("l3", third, second)):
@@ -158,7 +158,7 @@ async def test_a_landing_that_was_found_on_trunk_afterwards_leaves_its_end_where
     assert run["trunk"] == third
 
 
-async def test_the_tables_do_not_depend_on_how_calls_fall_into_transactions(tmp_path: Path) -> None:
+async def test_the_tables_do_not_depend_on_the_grouping_into_transactions(tmp_path: Path) -> None:
     events = story(7, 600).events
     (tmp_path / "one").mkdir()
     (tmp_path / "many").mkdir()
@@ -179,7 +179,7 @@ def near(row: dict[str, Any]) -> dict[str, Any]:
     return {name: pytest.approx(value) if isinstance(value, float) else value for name, value in row.items()}
 
 
-async def test_an_answer_goes_to_the_open_call_of_its_agent_and_an_answer_alone_has_its_own_row(tmp_path: Path) -> None:
+async def test_an_answer_closes_the_open_call_of_its_agent_and_otherwise_has_its_own_row(tmp_path: Path) -> None:
     started = e.ToolStarted(t.CallId("c"), "shell", "{}", True, "ls")
     finished = e.ToolFinished(t.CallId("c"), "shell", t.ToolCallState.OK, "done", ("a.py",), 1.0, 0.5)
     malformed = e.ToolFinished(t.CallId("d"), "nonsense", t.ToolCallState.ERROR, "no such tool")
@@ -243,7 +243,7 @@ async def test_the_error_rate_is_that_of_snapshots_alone(tmp_path: Path) -> None
     assert [tuple(row.values()) for row in rates] == [(2, 1, 0.5, 2), (1, 1, 1.0, 7)]
 
 
-async def test_more_than_sqlites_integers_hold_does_not_stop_the_journal(tmp_path: Path) -> None:
+async def test_numbers_beyond_sqlites_integers_do_not_stop_the_journal(tmp_path: Path) -> None:
     huge = t.Usage(10**30, 0, 1, 0.0)
     turn = e.TurnTaken(t.ModelName("a:b"), None, (), Message("assistant", ()), StopReason.END, huge, "p", 1.0)
     path = await written(tmp_path, numbered([turn]))
@@ -261,7 +261,7 @@ async def test_views_answer_plain_questions(tmp_path: Path) -> None:
     assert {row["tool"] for row in rows(path, "SELECT * FROM tool_times")} == {"shell"}
 
 
-async def test_events_can_be_neither_changed_nor_deleted_nor_left_out(tmp_path: Path) -> None:
+async def test_events_cannot_be_changed_deleted_or_skipped(tmp_path: Path) -> None:
     path = await written(tmp_path, numbered([e.Warned("one"), e.Warned("two")]))
     with closing(sqlite3.connect(path)) as db:
         for sql in (

@@ -64,7 +64,7 @@ async def test_the_fold_of_the_file_is_the_fold_of_the_events(tmp_path: Path, to
     assert await read_snapshot(tmp_path / "journal.db") == told.snapshot
 
 
-async def test_the_fold_stops_where_it_is_told(tmp_path: Path, told: Story) -> None:
+async def test_the_fold_stops_at_a_given_event(tmp_path: Path, told: Story) -> None:
     expected = Snapshot()
     for event in told.events[:250]:
         fold(expected, event)
@@ -96,7 +96,7 @@ async def test_events_of_one_agent_page_backwards_and_forwards(tmp_path: Path) -
     await reader.close()
 
 
-async def test_moments_are_found(tmp_path: Path, told: Story) -> None:
+async def test_events_are_found_by_time(tmp_path: Path, told: Story) -> None:
     reader = await JournalReader.open(tmp_path / "journal.db")
     event = told.events[300]
     assert told.events[await reader.seq_at(event.at) - 1].at == event.at
@@ -105,7 +105,7 @@ async def test_moments_are_found(tmp_path: Path, told: Story) -> None:
     await reader.close()
 
 
-async def test_messages_page_and_come_whole_on_demand(tmp_path: Path) -> None:
+async def test_messages_are_paged_and_complete_on_demand(tmp_path: Path) -> None:
     long = "word " * 3000
     said = Message("assistant", (Text(long), ToolCall(t.CallId("c"), "shell", '{"command": "ls"}')))
     turn = e.TurnTaken(t.ModelName("a:b"), "# Task: x", (), said, StopReason.TOOLS, t.Usage(), "worker@1", 1.0)
@@ -124,7 +124,7 @@ async def test_messages_page_and_come_whole_on_demand(tmp_path: Path) -> None:
     await reader.close()
 
 
-async def test_scratchpads_come_newest_first_and_whole(tmp_path: Path, told: Story) -> None:
+async def test_scratchpads_are_listed_newest_first_and_complete(tmp_path: Path, told: Story) -> None:
     reader = await JournalReader.open(tmp_path / "journal.db")
     agent, pad = next(iter(told.snapshot.scratchpads.items()))
     pads = await reader.scratchpads(agent)
@@ -159,14 +159,14 @@ async def test_the_last_call_of_an_agent_has_its_answer_once_it_has_finished(tmp
     await reader.close()
 
 
-async def test_a_list_of_runs_gets_the_state_that_the_events_led_to(tmp_path: Path, told: Story) -> None:
+async def test_the_runs_row_has_the_state_that_the_events_led_to(tmp_path: Path, told: Story) -> None:
     row, s = glance(tmp_path / "journal.db"), told.snapshot
     assert row is not None
     assert (row.state, row.last_seq, row.last_at, row.models) == (s.state, s.seq, s.at, s.models)
     assert (row.agents, row.intent) == (len(s.agents), s.intents[-1].text)
 
 
-async def test_what_a_handoff_led_to_is_what_its_planner_said_and_asked_for_then(tmp_path: Path) -> None:
+async def test_a_handoff_is_followed_by_its_planners_answer_and_the_tasks_spawned_in_it(tmp_path: Path) -> None:
     planner, worker = AgentId("p"), AgentId("w")
     text = t.HandoffText(t.HandoffStatus.DONE, "it is done")
     handoff = t.Handoff(t.HandoffId("h1"), 0, None, worker, planner, text)
@@ -239,7 +239,7 @@ async def test_a_reader_cannot_write(tmp_path: Path, told: Story) -> None:
     await reader.close()
 
 
-async def test_a_query_that_takes_too_long_is_given_up(tmp_path: Path, told: Story) -> None:
+async def test_a_query_that_takes_too_long_is_interrupted(tmp_path: Path, told: Story) -> None:
     reader = await JournalReader.open(tmp_path / "journal.db", time_limit=0.05)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     with pytest.raises(SwarmError) as raised:
@@ -249,7 +249,7 @@ async def test_a_query_that_takes_too_long_is_given_up(tmp_path: Path, told: Sto
     await reader.close()
 
 
-async def test_no_journal_is_a_clear_error(tmp_path: Path) -> None:
+async def test_a_missing_journal_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SwarmError) as raised:
         await JournalReader.open(tmp_path / "journal.db")
     assert raised.value.kind is ErrorKind.NOT_FOUND
@@ -257,7 +257,7 @@ async def test_no_journal_is_a_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"hello" * 1000, b"SQLite format 3\0" + b"\xff" * 8000], ids=["text", "torn"])
-async def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+async def test_a_file_that_is_not_a_journal_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "journal.db"
     path.write_bytes(content)
     for attempt in (SqliteJournal.open, read_snapshot):
@@ -281,7 +281,7 @@ async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Pat
     assert path.read_bytes() == before
 
 
-async def test_damage_is_named_and_nothing_is_overwritten(tmp_path: Path, told: Story) -> None:
+async def test_damage_is_reported_and_nothing_is_overwritten(tmp_path: Path, told: Story) -> None:
     path = tmp_path / "journal.db"
     content = bytearray(path.read_bytes())
     for page in range(2, len(content) // 4096, 3):
@@ -296,7 +296,7 @@ async def test_damage_is_named_and_nothing_is_overwritten(tmp_path: Path, told: 
     assert path.read_bytes() == content
 
 
-async def test_an_event_that_says_nonsense_is_named(tmp_path: Path) -> None:
+async def test_an_invalid_event_is_reported_by_its_number(tmp_path: Path) -> None:
     path = await written(tmp_path / "journal.db", numbered([e.Warned("fine")]))
     db = sqlite3.connect(path)
     db.execute("INSERT INTO events VALUES (2, 1, 1, 'warned', NULL, NULL, NULL, '{\"kind\": \"unheard\"}')")
@@ -307,7 +307,7 @@ async def test_an_event_that_says_nonsense_is_named(tmp_path: Path) -> None:
     assert "event 2" in raised.value.message
 
 
-async def test_a_crashed_journal_in_a_read_only_folder_says_what_to_do(tmp_path: Path) -> None:
+async def test_a_crashed_journal_in_a_read_only_folder_gets_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     journal = await SqliteJournal.open(path)
     journal.append(numbered([e.Warned("one")]))
@@ -335,7 +335,7 @@ async def test_a_crashed_journal_in_a_read_only_folder_says_what_to_do(tmp_path:
     assert (await read_snapshot(left / "journal.db")).seq == 1  # where one may write it is read
 
 
-async def test_export_has_every_event_whole_and_in_order(tmp_path: Path, told: Story) -> None:
+async def test_an_export_has_every_event_complete_and_in_order(tmp_path: Path, told: Story) -> None:
     out = io.BytesIO()
     assert await export_jsonl(tmp_path / "journal.db", out) == len(told.events)
     lines = [json.decode(line) for line in out.getvalue().splitlines()]

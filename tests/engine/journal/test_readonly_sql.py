@@ -22,7 +22,7 @@ async def journal(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_asked_is_answered_with_its_columns(journal: Path) -> None:
+def test_a_query_returns_its_columns_and_rows(journal: Path) -> None:
     table = ReadOnlySql(journal).query("SELECT path, role FROM agents WHERE parent IS NULL")
     assert table.text == "path | role\nroot | planner"
     assert (table.rows, table.cut) == (1, "")
@@ -63,7 +63,7 @@ def test_what_is_asked_is_answered_with_its_columns(journal: Path) -> None:
         "SELECT zeroblob(100000000)",
     ],
 )
-def test_what_is_no_plain_reading_is_refused(journal: Path, tmp_path: Path, sql: str) -> None:
+def test_anything_but_reading_is_refused(journal: Path, tmp_path: Path, sql: str) -> None:
     before = journal.read_bytes()
     with pytest.raises(BadQuery):
         ReadOnlySql(journal).query(sql.format(tmp=tmp_path))
@@ -72,14 +72,14 @@ def test_what_is_no_plain_reading_is_refused(journal: Path, tmp_path: Path, sql:
 
 
 @pytest.mark.parametrize("look", [module.LOOK, 2**31 - 1], ids=["looks at the clock", "is at one long step"])
-def test_a_query_without_end_is_given_up(journal: Path, monkeypatch: pytest.MonkeyPatch, look: int) -> None:
+def test_an_endless_query_is_interrupted(journal: Path, monkeypatch: pytest.MonkeyPatch, look: int) -> None:
     monkeypatch.setattr(module, "TIME_S", 0.1)
     monkeypatch.setattr(module, "LOOK", look)
     with pytest.raises(BadQuery, match="longer than"):
         ReadOnlySql(journal).query("WITH t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t")
 
 
-def test_long_answers_are_cut_and_say_so(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_results_are_cut_and_say_so(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sql = ReadOnlySql(journal)
     many = sql.query("WITH t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t LIMIT 999) SELECT n FROM t")
     assert (many.rows, many.cut) == (module.ROWS, f"cut after {module.ROWS} rows")
@@ -88,7 +88,7 @@ def test_long_answers_are_cut_and_say_so(journal: Path, monkeypatch: pytest.Monk
     assert "too long" in wide.cut
 
 
-def test_large_values_are_not_held_all_at_once(journal: Path) -> None:
+def test_large_values_are_not_held_in_memory_at_once(journal: Path) -> None:
     numbers = "WITH t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t LIMIT 150)"
     sql = ReadOnlySql(journal)
     tracemalloc.start()
@@ -101,7 +101,7 @@ def test_large_values_are_not_held_all_at_once(journal: Path) -> None:
         sql.query(f"SELECT {', '.join(['zeroblob(8000000)'] * 101)}")
 
 
-def test_whole_texts_are_there_archived_or_not(journal: Path) -> None:
+def test_large_texts_are_readable_whether_archived_or_not(journal: Path) -> None:
     sql = ReadOnlySql(journal)
     ask = "SELECT length(CAST(blob_text(blob) AS BLOB)) - size AS missing FROM messages WHERE blob IS NOT NULL LIMIT 3"
     assert sql.query(ask).text == "missing\n0\n0\n0"
@@ -110,7 +110,7 @@ def test_whole_texts_are_there_archived_or_not(journal: Path) -> None:
     assert sql.query("SELECT blob_text('none') IS NULL").text.endswith("\n1")
 
 
-def test_a_journal_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "journal.db").write_bytes(b"nothing of the kind" * 100)
     with pytest.raises(SwarmError):
         ReadOnlySql(tmp_path / "journal.db")

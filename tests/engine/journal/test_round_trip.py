@@ -34,7 +34,7 @@ def turn(*blocks: Text | Opaque) -> e.TurnTaken:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_kind_comes_back_as_it_was(kind: type) -> None:
+def test_every_kind_of_event_survives_a_round_trip(kind: type) -> None:
     @SLOW
     @given(strategy(kind))
     def check(body: e.Body) -> None:
@@ -47,19 +47,19 @@ def test_every_kind_comes_back_as_it_was(kind: type) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_strings_come_back_as_they_were(text: str) -> None:
+def test_hostile_strings_survive_a_round_trip(text: str) -> None:
     for body in (e.Warned(text), turn(Text(text), Opaque(text, Raw(b'{"a": 1}')))):
         assert there_and_back(body)[0] == body
 
 
-def test_strings_over_the_limit_leave_the_text_and_others_stay() -> None:
+def test_only_strings_over_the_limit_move_to_blobs() -> None:
     assert b"x" * LIMIT in there_and_back(e.Warned("x" * LIMIT))[1]
     text = there_and_back(e.Warned("x" * (LIMIT + 1)))[1]
     assert len(text) < 100
     assert json.decode(text)["text"].startswith("blob:")
 
 
-def test_a_providers_own_json_keeps_every_byte() -> None:
+def test_a_providers_raw_json_keeps_every_byte() -> None:
     for data in (b' {"a" : 1}', b'{"a":"\\ud800"}', b'{"a":"' + b"s" * 9000 + b'"}', b'"json:x"', b'["\\u00e9"]'):
         back, _ = there_and_back(turn(Text("\ud800"), Opaque("anthropic", Raw(data))))
         assert isinstance(back, e.TurnTaken)
@@ -68,12 +68,12 @@ def test_a_providers_own_json_keeps_every_byte() -> None:
         assert bytes(block.data) == data
 
 
-def test_numbers_that_json_cannot_hold_become_zero_and_the_event_stays_readable() -> None:
+def test_nan_and_infinity_become_zero_and_the_event_stays_readable() -> None:
     back, _ = there_and_back(e.Sampled(Sample(memory=5, cpu=math.nan, disk_read=math.inf)))
     assert back == e.Sampled(Sample(memory=5, cpu=0.0, disk_read=0.0))
 
 
-def test_a_blob_with_other_bytes_than_its_name_says_is_found_out() -> None:
+def test_a_blob_that_does_not_match_its_hash_is_rejected() -> None:
     shelf = Shelf()
     shelf.put(b"a" * 5000)
     [blob] = shelf.take()
@@ -85,7 +85,7 @@ def test_a_blob_with_other_bytes_than_its_name_says_is_found_out() -> None:
         decode_body(encode_body(e.Warned("a" * 5000), Shelf())[1], {})
 
 
-async def test_a_whole_file_of_generated_events_comes_back(tmp_path: Path) -> None:
+async def test_a_file_of_generated_events_survives_a_round_trip(tmp_path: Path) -> None:
     @settings(deadline=None, max_examples=5, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.one_of([strategy(kind) for kind in KINDS]), min_size=20, max_size=40))
     def collect(bodies: list[e.Body]) -> None:
@@ -103,7 +103,7 @@ async def test_a_whole_file_of_generated_events_comes_back(tmp_path: Path) -> No
             await journal.close()
 
 
-async def test_plain_sql_reads_bodies(tmp_path: Path) -> None:
+async def test_bodies_are_readable_with_plain_sql(tmp_path: Path) -> None:
     journal = await SqliteJournal.open(tmp_path / "journal.db")
     journal.append(numbered([e.Warned("short"), e.Warned("\ud800 odd"), e.Warned("y" * 5000), e.Warned("y" * 5000)]))
     await journal.close()

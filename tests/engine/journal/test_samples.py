@@ -28,7 +28,7 @@ def samples() -> list[e.Event]:
     return events
 
 
-async def test_old_samples_are_one_a_minute_and_keep_the_extremes(tmp_path: Path) -> None:
+async def test_old_samples_are_rolled_up_to_one_a_minute_and_keep_the_extremes(tmp_path: Path) -> None:
     journal = await SqliteJournal.open(tmp_path / "journal.db")
     events = samples()
     for start in range(0, len(events), 480):  # an hour's a transaction

@@ -33,7 +33,9 @@ def states_of(plan: Plan) -> tuple[list[Event], dict[tuple[int, int], bytes]]:
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: str(plan.seed))
-def test_a_moment_of_a_run_is_as_it_was(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replaying_to_any_event_shows_the_state_of_the_live_run(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(writer, "EVERY", EVERY)
     events, states = states_of(plan)
     moments = [(event.epoch, event.seq) for event in events if (event.epoch, event.seq) in states]

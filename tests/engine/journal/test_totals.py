@@ -39,7 +39,7 @@ def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(pytest.approx(v) if isinstance(v, float) else v for v in row) for row in db.execute(sql)]
 
 
-async def test_totals_are_what_the_events_add_up_to(tmp_path: Path) -> None:
+async def test_totals_are_the_sums_over_the_events(tmp_path: Path) -> None:
     told = story(3, 800)
     locked = f"exit 128\nfatal: Unable to create '/ws/.git/{INDEX_LOCKED}.\nerror: line 7 is wrong"
     for call in (
@@ -84,7 +84,7 @@ async def test_totals_are_what_the_events_add_up_to(tmp_path: Path) -> None:
 _TIMES = "SELECT tool, error, sum(times) FROM failures GROUP BY 1, 2"
 
 
-async def test_the_slowest_steps_are_kept_however_they_come(tmp_path: Path) -> None:
+async def test_the_slowest_steps_are_kept_in_any_order_of_arrival(tmp_path: Path) -> None:
     took = [float(number * 37 % 101) for number in range(300)]  # each time thrice
     events = numbered(
         [
@@ -105,7 +105,7 @@ async def test_the_slowest_steps_are_kept_however_they_come(tmp_path: Path) -> N
         assert rows(path, "SELECT DISTINCT tool FROM slow_steps") == [("shell",)]
 
 
-async def test_a_pause_lasts_until_the_agents_next_state(tmp_path: Path) -> None:
+async def test_a_pause_lasts_until_the_agents_next_state_change(tmp_path: Path) -> None:
     states = (
         *("thinking", "paused", "paused", "acting", "thinking", "paused"),
         "thinking",
@@ -121,7 +121,7 @@ async def test_a_pause_lasts_until_the_agents_next_state(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("old", OLD, ids=lambda path: path.stem)
-async def test_an_older_journal_is_added_up_when_it_is_brought_up_to_date(old: Path, tmp_path: Path) -> None:
+async def test_migrating_an_older_journal_computes_its_totals(old: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(old, tmp_path / "old.db"))
     reader = await JournalReader.open(path)
     events = [event async for event in reader.stream()]
@@ -133,7 +133,7 @@ async def test_an_older_journal_is_added_up_when_it_is_brought_up_to_date(old: P
     assert rows(path, "SELECT sum(calls) > 0 FROM tool_use") == [(1,)]
 
 
-async def test_old_commands_that_pass_the_gate_were_builds(tmp_path: Path) -> None:
+async def test_older_commands_that_match_the_gate_count_as_builds(tmp_path: Path) -> None:
     created = e.RunCreated(t.RunId("r"), "/r", "main", t.CommitId("c"), "", {}, '{"build":{"gate":["make*"]}}', "0")
     events = [created]
     for call, command in (("a", "make -j4"), ("b", "ls"), ("c", "cd x && make")):
@@ -147,7 +147,7 @@ async def test_old_commands_that_pass_the_gate_were_builds(tmp_path: Path) -> No
     assert rows(path, "SELECT build, calls FROM tool_use") == [(0, 1), (1, 2)]
 
 
-async def test_a_crash_while_it_is_added_up_leaves_the_older_version_whole(
+async def test_a_crash_during_the_migration_leaves_the_older_version_intact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = Path(shutil.copy(OLD[0], tmp_path / "old.db"))

@@ -77,7 +77,7 @@ class Faulty(WriteConnection):
         return done
 
 
-async def test_a_killed_process_loses_nothing_that_it_was_told_is_durable(tmp_path: Path) -> None:
+async def test_a_killed_process_loses_no_durable_event(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     script = WRITE_UNTIL_KILLED.replace("100_000, text=2000", "3000, text=2000")
     process = await asyncio.create_subprocess_exec(
@@ -108,7 +108,7 @@ async def durable_at_last(journal: SqliteJournal, seq: int) -> None:
             await journal.durable(seq)
 
 
-async def test_a_full_disk_fails_who_waits_and_keeps_the_queue_until_there_is_room(
+async def test_a_full_disk_fails_waiters_and_keeps_the_queue_until_there_is_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "RETRY_S", 0.01)
@@ -137,7 +137,7 @@ async def test_a_full_disk_fails_who_waits_and_keeps_the_queue_until_there_is_ro
     await journal.close()
 
 
-async def test_closing_while_the_disk_is_full_says_so(tmp_path: Path) -> None:
+async def test_closing_while_the_disk_is_full_raises_the_error(tmp_path: Path) -> None:
     journal = await SqliteJournal.open(tmp_path / "journal.db")
     [[pages]] = await pragma(journal._db, "page_count")
     await pragma(journal._db, f"max_page_count = {pages}")
@@ -148,7 +148,7 @@ async def test_closing_while_the_disk_is_full_says_so(tmp_path: Path) -> None:
         journal.append([warned(200)])
 
 
-async def test_a_call_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_is_written_completely_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "BATCH", 10)
     path = tmp_path / "journal.db"
     journal = await SqliteJournal.open(path)
@@ -168,7 +168,7 @@ async def test_a_call_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
     await journal.close()
 
 
-async def test_a_commit_that_failed_but_reached_the_disk_is_not_written_twice(
+async def test_a_commit_that_failed_but_reached_the_disk_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "RETRY_S", 0.01)
@@ -183,7 +183,7 @@ async def test_a_commit_that_failed_but_reached_the_disk_is_not_written_twice(
     await journal.close()
 
 
-async def test_a_waiter_that_gives_up_disturbs_nobody(tmp_path: Path) -> None:
+async def test_a_cancelled_waiter_does_not_disturb_the_others(tmp_path: Path) -> None:
     journal = await SqliteJournal.open(tmp_path / "journal.db")
     journal.append([warned(1)])
     impatient = asyncio.create_task(journal.durable(1))
@@ -203,7 +203,7 @@ async def test_an_event_that_was_never_appended_cannot_be_waited_for(tmp_path: P
     await journal.close()
 
 
-async def test_reopening_goes_on_where_it_ended(tmp_path: Path) -> None:
+async def test_a_reopened_journal_continues_its_sequence(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     journal = await SqliteJournal.open(path)
     journal.append([warned(1), warned(2)])
@@ -217,14 +217,14 @@ async def test_reopening_goes_on_where_it_ended(tmp_path: Path) -> None:
     await again.close()
 
 
-async def test_the_file_is_safe_against_power_cuts(tmp_path: Path) -> None:
+async def test_the_file_is_synced_against_power_cuts(tmp_path: Path) -> None:
     db = await open_for_writing(tmp_path / "journal.db")
     assert await pragma(db, "synchronous") == [(2,)]
     assert await pragma(db, "journal_mode") == [("wal",)]
     await db.close()
 
 
-async def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+async def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SwarmError) as raised:
         await SqliteJournal.open(tmp_path / "nowhere" / "journal.db")
     assert raised.value.kind is ErrorKind.JOURNAL
@@ -245,7 +245,7 @@ async def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: 
     assert path.read_bytes() == before
 
 
-async def test_a_look_for_damage_that_is_cut_short_leaves_the_journal_usable(
+async def test_an_interrupted_damage_check_leaves_the_journal_usable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "journal.db"
@@ -259,9 +259,7 @@ async def test_a_look_for_damage_that_is_cut_short_leaves_the_journal_usable(
         await again.close()
 
 
-async def test_nothing_more_is_written_to_a_journal_that_is_seen_to_be_damaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_damaged_journal_is_not_written_to_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[SwarmError] = []
     monkeypatch.setattr(writer, "RETRY_S", 0.0)
     journal = await SqliteJournal.open(tmp_path / "journal.db")

@@ -121,7 +121,7 @@ async def test_reasoning_does_not_disturb_the_conversation(address: str, model: 
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_a_busy_server_is_asked_again_when_it_said(address: str, model: str) -> None:
+async def test_a_busy_server_is_retried_after_the_time_it_asked_for(address: str, model: str) -> None:
     desk = desk_at(address)
     told: list[tuple[str, float]] = []
     turn = await desk.ask(

@@ -69,7 +69,7 @@ def busy(retry_after: float | None = None) -> ModelError:
     return failed(ModelErrorKind.RETRYABLE, 429, retry_after)
 
 
-def test_a_failed_turn_is_asked_again_and_the_waits_are_told() -> None:
+def test_a_failed_call_is_retried_and_each_wait_is_reported() -> None:
     async def main(clock: SimulatedClock) -> None:
         cut = failed(ModelErrorKind.RETRYABLE)
         provider = Scripted(clock, [cut, cut, cut])
@@ -89,7 +89,7 @@ def test_a_failed_turn_is_asked_again_and_the_waits_are_told() -> None:
     simulate(main)
 
 
-def test_retries_are_bounded() -> None:
+def test_the_number_of_retries_is_limited() -> None:
     async def main(clock: SimulatedClock) -> None:
         provider = Scripted(clock, [failed(ModelErrorKind.RETRYABLE, 500)] * 100)
         desk = desk_for(provider, clock, ProviderSettings(max_retries=3))
@@ -102,7 +102,7 @@ def test_retries_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("answered", [False, True])
-def test_a_server_that_never_answered_is_given_up_earlier_than_one_that_did(answered: bool) -> None:
+def test_a_server_that_never_answered_gets_fewer_retries(answered: bool) -> None:
     async def main(clock: SimulatedClock) -> None:
         no_answer = [failed(ModelErrorKind.RETRYABLE)] * 100
         provider = Scripted(clock, [WHOLE, *no_answer] if answered else no_answer)
@@ -118,7 +118,7 @@ def test_a_server_that_never_answered_is_given_up_earlier_than_one_that_did(answ
     simulate(main)
 
 
-def test_answers_that_break_off_are_charged_for_told_and_not_asked_for_again_and_again() -> None:
+def test_broken_off_answers_are_charged_reported_and_rarely_retried() -> None:
     async def main(clock: SimulatedClock) -> None:
         def cut() -> ModelError:
             error = failed(ModelErrorKind.RETRYABLE)
@@ -140,7 +140,7 @@ def test_answers_that_break_off_are_charged_for_told_and_not_asked_for_again_and
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ModelErrorKind if kind is not ModelErrorKind.RETRYABLE])
-def test_what_cannot_get_better_is_not_retried(kind: ModelErrorKind) -> None:
+def test_permanent_failures_are_not_retried(kind: ModelErrorKind) -> None:
     async def main(clock: SimulatedClock) -> None:
         provider = Scripted(clock, [failed(kind, 400)])
         desk = desk_for(provider, clock)
@@ -152,7 +152,7 @@ def test_what_cannot_get_better_is_not_retried(kind: ModelErrorKind) -> None:
     simulate(main)
 
 
-def test_the_time_that_a_server_names_is_kept_by_everyone() -> None:
+def test_all_calls_wait_as_long_as_the_server_asks() -> None:
     async def main(clock: SimulatedClock) -> None:
         provider = Scripted(clock, [busy(20.0)])
         desk = desk_for(provider, clock, ProviderSettings(max_concurrent=4))
@@ -167,7 +167,7 @@ def test_the_time_that_a_server_names_is_kept_by_everyone() -> None:
     simulate(main)
 
 
-def test_a_server_cannot_ask_for_more_than_the_longest_wait() -> None:
+def test_a_wait_is_capped_at_the_longest_allowed() -> None:
     async def main(clock: SimulatedClock) -> None:
         provider = Scripted(clock, [busy(86_400.0)])
         desk = desk_for(provider, clock, ProviderSettings(max_retry_wait=30))
@@ -178,7 +178,7 @@ def test_a_server_cannot_ask_for_more_than_the_longest_wait() -> None:
     simulate(main)
 
 
-def test_no_more_calls_than_allowed_run_at_once_first_come_first_served() -> None:
+def test_calls_run_in_order_up_to_the_limit() -> None:
     async def main(clock: SimulatedClock) -> None:
         provider = Scripted(clock, [])
         desk = desk_for(provider, clock, ProviderSettings(max_concurrent=3))
@@ -191,7 +191,7 @@ def test_no_more_calls_than_allowed_run_at_once_first_come_first_served() -> Non
     simulate(main)
 
 
-def test_a_retried_call_keeps_its_place_in_the_line() -> None:
+def test_a_retried_call_keeps_its_place_in_the_queue() -> None:
     async def main(clock: SimulatedClock) -> None:
         provider = Scripted(clock, [failed(ModelErrorKind.RETRYABLE, 500, 0.0)])
         desk = desk_for(provider, clock, ProviderSettings(max_concurrent=1))
@@ -222,7 +222,7 @@ def test_a_burst_of_rate_limits_halves_the_concurrency_once_and_success_raises_i
 
 
 @pytest.mark.parametrize("status", [500, None, 429])
-def test_an_endpoint_that_is_down_for_minutes_is_looked_for_by_few_and_soon_found(status: int | None) -> None:
+def test_few_calls_probe_an_endpoint_that_is_down_and_its_recovery_is_noticed_soon(status: int | None) -> None:
     async def main(clock: SimulatedClock) -> None:
         agents, down_s = 100, 1_200.0
         provider = Scripted(clock, [])
@@ -254,7 +254,7 @@ def test_an_endpoint_that_is_down_for_minutes_is_looked_for_by_few_and_soon_foun
     simulate(main)
 
 
-def test_a_failure_now_and_then_says_nothing_of_the_endpoint() -> None:
+def test_occasional_failures_do_not_mark_an_endpoint_as_down() -> None:
     async def main(clock: SimulatedClock) -> None:
         cut = failed(ModelErrorKind.RETRYABLE)
         provider = Scripted(clock, [cut if number % 8 else WHOLE for number in range(200)])
@@ -266,7 +266,7 @@ def test_a_failure_now_and_then_says_nothing_of_the_endpoint() -> None:
     simulate(main)
 
 
-def test_cancelled_calls_leave_no_hole_in_the_line() -> None:
+def test_cancelled_calls_free_their_places_in_the_queue() -> None:
     async def main(clock: SimulatedClock) -> None:
         provider = Scripted(clock, [])
         desk = desk_for(provider, clock, ProviderSettings(max_concurrent=2))
@@ -283,7 +283,7 @@ def test_cancelled_calls_leave_no_hole_in_the_line() -> None:
     simulate(main)
 
 
-def test_a_cancellation_that_meets_its_own_admission_gives_the_place_back() -> None:
+def test_a_call_cancelled_while_being_admitted_frees_its_slot() -> None:
     async def main(clock: SimulatedClock) -> None:
         queue = CallQueue(clock, 1)
 
@@ -304,7 +304,7 @@ def test_a_cancellation_that_meets_its_own_admission_gives_the_place_back() -> N
     simulate(main)
 
 
-def test_the_same_seed_waits_the_same() -> None:
+def test_the_same_seed_gives_the_same_waits() -> None:
     def waits() -> list[float]:
         told: list[float] = []
 
@@ -319,7 +319,7 @@ def test_the_same_seed_waits_the_same() -> None:
     assert waits() == waits()
 
 
-def test_the_rehearsal_costs_nothing_and_the_name_loses_its_provider() -> None:
+def test_a_provider_gets_the_model_name_without_its_prefix_and_the_rehearsal_costs_nothing() -> None:
     async def main(clock: SimulatedClock) -> None:
         desk = desk_for(Scripted(clock, []), clock)
         turn = await desk.ask(MODEL, REQUEST, ignore, ignore)
@@ -329,7 +329,7 @@ def test_the_rehearsal_costs_nothing_and_the_name_loses_its_provider() -> None:
     simulate(main)
 
 
-async def test_a_missing_key_is_a_setting_that_cannot_work() -> None:
+async def test_a_missing_key_is_an_error_of_the_provider_kind() -> None:
     desk = ModelClient({}, {}, SimulatedClock(), SeededRandomness(1))
     with pytest.raises(SwarmError) as caught:
         await desk.prepare([ModelName("anthropic:claude-sonnet-4-5")])

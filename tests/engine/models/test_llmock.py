@@ -77,7 +77,7 @@ def ignore(*_: object) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_every_fault_is_ridden_out_without_a_finding(address: str, model: str) -> None:
+async def test_every_injected_fault_is_survived_without_a_finding(address: str, model: str) -> None:
     desk = desk_at(address)
     async with control(address) as judge:
         for fault in FAULTS:
@@ -99,7 +99,7 @@ async def test_every_fault_is_ridden_out_without_a_finding(address: str, model: 
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_what_cannot_get_better_is_asked_once(address: str, model: str) -> None:
+async def test_permanent_failures_are_asked_once(address: str, model: str) -> None:
     desk = desk_at(address)
     async with control(address) as judge:
         kinds = {
@@ -133,7 +133,7 @@ async def test_a_tool_call_is_answered_and_the_turn_ends(address: str, model: st
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_broken_arguments_arrive_as_they_are(address: str, model: str) -> None:
+async def test_malformed_arguments_arrive_unchanged(address: str, model: str) -> None:
     desk = desk_at(address)
     async with control(address) as judge:
         await judge.post("/scenario", json={"behaviors": [{"type": "tool_fault", "kind": "malformed_arguments"}]})

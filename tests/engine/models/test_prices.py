@@ -35,7 +35,7 @@ def written(tokens: int) -> Usage:
     return Usage(tokens, 0, 0, written=tokens)
 
 
-def test_what_is_written_to_a_cache_costs_more_where_the_provider_says_so() -> None:
+def test_input_written_to_a_cache_costs_more_where_the_provider_charges_for_it() -> None:
     prices = Prices({}, {})
     assert prices.price("anthropic", "claude-sonnet-4-5", Usage(100_000, 0, 0)) == pytest.approx(0.3)
     assert prices.price("anthropic", "claude-sonnet-4-5", written(100_000)) == pytest.approx(0.375)
@@ -48,7 +48,7 @@ def test_what_is_written_to_a_cache_costs_more_where_the_provider_says_so() -> N
     assert own.price("anthropic", "x", written(MILLION)) == pytest.approx(2.5)
 
 
-def test_an_unknown_model_has_no_price_rather_than_none_at_all() -> None:
+def test_the_price_of_an_unknown_model_is_unknown_rather_than_zero() -> None:
     prices = Prices({}, {"openai-chat": "http://127.0.0.1:8080/v1"})
     assert prices.price("anthropic", "no-such-model", Usage(1, 0, 1)) is None
     assert prices.price("openai-chat", "gpt-4o", Usage(1, 0, 1)) is None, "who knows what a server of one's own costs"
@@ -56,12 +56,12 @@ def test_an_unknown_model_has_no_price_rather_than_none_at_all() -> None:
     assert prices.window("openai-chat", "qwen") == COMPATIBLE_WINDOW
 
 
-def test_a_compatible_service_is_known_by_its_address() -> None:
+def test_a_compatible_service_is_identified_by_its_address() -> None:
     prices = Prices({}, {"openai-chat": "https://api.groq.com/openai/v1"})
     assert prices.price("openai-chat", "llama-3.3-70b-versatile", Usage(MILLION, 0, 0)) == pytest.approx(0.59)
 
 
-def test_settings_come_first() -> None:
+def test_settings_take_precedence_over_the_price_list() -> None:
     own = ProviderSettings(input_price=2.0, cached_price=0.5, output_price=10.0, window=9_000)
     prices = Prices({"openai": own}, {})
     assert prices.price("openai", "gpt-4o", Usage(MILLION, MILLION // 2, MILLION)) == pytest.approx(11.25)
@@ -70,5 +70,5 @@ def test_settings_come_first() -> None:
     assert Prices({"openai": uncached}, {}).price("openai", "x", Usage(MILLION, MILLION, 0)) == pytest.approx(2.0)
 
 
-def test_the_rehearsal_is_free() -> None:
+def test_the_rehearsal_costs_nothing() -> None:
     assert Prices({}, {}).price("rehearsal", "markdown", Usage(MILLION, 0, MILLION)) == 0.0

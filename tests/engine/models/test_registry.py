@@ -20,11 +20,11 @@ def made(name: str, environ: dict[str, str], settings: ProviderSettings = DEFAUL
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_every_provider_of_the_registry_loads(name: str) -> None:
+def test_every_registered_provider_loads(name: str) -> None:
     assert isinstance(PROVIDERS[name].load(), type)
 
 
-def test_a_model_name_keeps_what_follows_its_first_colon() -> None:
+def test_a_model_name_keeps_everything_after_its_first_colon() -> None:
     assert split_model(ModelName("openai-chat:llama3:8b")) == ("openai-chat", "llama3:8b")
     assert split_model(ModelName("rehearsal:load?speed=0&tasks=4")) == ("rehearsal", "load?speed=0&tasks=4")
 
@@ -35,7 +35,7 @@ def test_a_name_without_a_provider_is_refused(name: str) -> None:
         split_model(ModelName(name))
 
 
-def test_a_misspelt_provider_gets_the_nearest_as_a_hint() -> None:
+def test_a_misspelt_provider_gets_the_nearest_name_as_a_hint() -> None:
     with pytest.raises(SwarmError) as caught:
         split_model(ModelName("antropic:claude"))
     assert caught.value.hint == "did you mean anthropic:claude?"
@@ -57,7 +57,7 @@ def test_a_missing_key_names_its_variable() -> None:
         made("openai-chat", {}, ProviderSettings(base_url="http://here/v1", api_key_env="MY_KEY"))
 
 
-def test_a_compatible_server_of_ones_own_needs_no_key() -> None:
+def test_a_compatible_server_at_a_configured_address_needs_no_key() -> None:
     own = ProviderSettings(base_url="http://127.0.0.1:8080/v1")
     assert has_key("openai-chat", own, {})
     assert made("openai-chat", {}, own).key
@@ -65,7 +65,7 @@ def test_a_compatible_server_of_ones_own_needs_no_key() -> None:
         made("openai-chat", {})
 
 
-def test_an_address_that_is_none_is_refused() -> None:
+def test_an_invalid_address_is_refused() -> None:
     with pytest.raises(SwarmError, match="not a web address"):
         made("openai", {"OPENAI_API_KEY": "sk-1"}, ProviderSettings(base_url="localhost:8080"))
 

@@ -73,7 +73,7 @@ def test_hostile_lines_are_split_without_harm() -> None:
     is_build("bash -c '" * 5_000, PATTERNS)
 
 
-def test_at_most_so_many_builds_run_and_others_pass_at_once() -> None:
+def test_builds_are_limited_to_the_slots_and_other_commands_pass_at_once() -> None:
     async def main(clock: SimulatedClock) -> None:
         gate = BuildGate(PATTERNS, 2, clock)
         running = most = 0
@@ -117,7 +117,7 @@ def test_a_crowd_in_one_subtree_does_not_keep_another_waiting() -> None:
     simulate(main)
 
 
-def test_cancelled_commands_leave_no_place_taken() -> None:
+def test_cancelled_commands_free_their_slots() -> None:
     async def main(clock: SimulatedClock) -> None:
         gate = BuildGate(PATTERNS, 2, clock)
         rng = random.Random(5)
@@ -141,7 +141,7 @@ def test_cancelled_commands_leave_no_place_taken() -> None:
     simulate(main)
 
 
-def test_a_place_given_in_the_moment_of_cancellation_is_given_on() -> None:
+def test_a_slot_granted_during_a_cancellation_is_passed_on() -> None:
     async def main(clock: SimulatedClock) -> None:
         gate = BuildGate(PATTERNS, 1, clock)
 
@@ -179,7 +179,7 @@ def test_slots_change_while_builds_wait() -> None:
     simulate(main)
 
 
-def test_contention_is_waiting_over_waiting_and_running_in_the_last_minute() -> None:
+def test_contention_is_the_share_of_waiting_in_the_last_minute() -> None:
     async def main(clock: SimulatedClock) -> None:
         gate = BuildGate(PATTERNS, 1, clock)
         assert gate.figures().contention == 0
@@ -203,12 +203,12 @@ def test_contention_is_waiting_over_waiting_and_running_in_the_last_minute() -> 
     simulate(main)
 
 
-def test_auto_is_one_slot_a_core() -> None:
+def test_auto_means_one_slot_per_core() -> None:
     assert BuildGate((), "auto", SimulatedClock()).slots == os.cpu_count()
     assert BuildGate((), "3", SimulatedClock()).slots == 3
 
 
-def test_a_build_that_stands_still_lets_another_in_and_takes_its_place_back() -> None:
+def test_a_suspended_build_lends_its_slot_and_takes_it_back() -> None:
     async def main(clock: SimulatedClock) -> None:
         gate = BuildGate(("make*",), 1, clock)
         entered: list[str] = []

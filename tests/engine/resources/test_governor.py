@@ -42,18 +42,18 @@ def changes(course: list[int]) -> int:
     return sum(old != new for old, new in pairwise(course))
 
 
-def test_a_calm_machine_is_not_limited() -> None:
+def test_a_calm_machine_has_no_limit() -> None:
     assert set(limits([CALM] * 50)) == {100}
 
 
-def test_short_memory_cuts_in_steps_down_to_one_and_never_to_none() -> None:
+def test_low_memory_lowers_the_limit_in_steps_down_to_one() -> None:
     course = limits([SHORT] * 100)
     assert course[0] == 75
     assert course[-1] == 1
     assert course == sorted(course, reverse=True)
 
 
-def test_a_limit_of_all_commands_that_was_met_is_heat_and_told_by_name() -> None:
+def test_a_reached_limit_of_all_commands_counts_as_load_and_is_named() -> None:
     met = [("processes", "disk")]
     gate = BuildGate((), "4", SystemClock())
     governor = LoadGovernor(Settings(), lambda: 40, gate, lambda: met.pop() if met else ())
@@ -64,14 +64,14 @@ def test_a_limit_of_all_commands_that_was_met_is_heat_and_told_by_name() -> None
     assert governor.consider(CALM) is None
 
 
-def test_a_cut_waits_for_the_last_one_to_take_effect() -> None:
+def test_the_limit_is_lowered_again_only_after_the_last_change_took_effect() -> None:
     load = Load(BOUNDS.ceiling)
     for _ in range(20):
         load = decide(SHORT, load, 40, BOUNDS)  # forty go on working: none is killed
     assert load.limit == 30
 
 
-def test_a_full_disk_admits_nothing_and_says_why_until_there_is_well_more_room() -> None:
+def test_a_full_disk_stops_all_starts_until_there_is_enough_space() -> None:
     load = decide(FULL, Load(100), 10, BOUNDS)
     assert load.limit == 0
     assert "512 MiB free" in load.reason
@@ -80,30 +80,30 @@ def test_a_full_disk_admits_nothing_and_says_why_until_there_is_well_more_room()
     assert decide(CALM, load, 0, BOUNDS).limit > 0
 
 
-def test_between_the_marks_nothing_changes() -> None:
+def test_between_the_thresholds_nothing_changes() -> None:
     assert set(limits([BETWEEN] * 50, Load(10, "x"))) == {10}
     assert set(limits([BETWEEN] * 50)) == {100}
 
 
-def test_calm_brings_the_limit_back_step_by_step_and_then_whole() -> None:
+def test_calm_raises_the_limit_step_by_step_and_then_removes_it() -> None:
     course = limits([SHORT] * 60 + [CALM] * 300)
     assert course[59] == 1
     assert course[-1] == 100
     assert limits([CALM] * 12, Load(10, "x"), at_work=3)[-1] == 100
 
 
-def test_growth_stays_within_free_memory() -> None:
+def test_the_limit_grows_only_as_far_as_memory_allows() -> None:
     tight = Sample(memory=10 * GIB, memory_free=GIB + 600 * MIB, disk_free=50 * GIB)
     assert set(limits([tight] * 50, Load(10, "x"))) == {10}
 
 
-def test_swinging_between_hot_and_calm_does_not_flap() -> None:
+def test_alternating_load_does_not_make_the_limit_flap() -> None:
     course = limits([PRESSED, CALM] * 200)
     assert course == sorted(course, reverse=True)
 
 
 @given(st.lists(samples, max_size=200), st.integers(0, 200))
-def test_the_limit_stays_in_bounds_and_changes_seldom(seen: list[Sample], at_work: int) -> None:
+def test_the_limit_stays_within_its_bounds_and_changes_rarely(seen: list[Sample], at_work: int) -> None:
     course = limits(seen, at_work=at_work)
     assert all(0 <= limit <= BOUNDS.ceiling for limit in course)
     disk_crossings = sum(
@@ -113,12 +113,12 @@ def test_the_limit_stays_in_bounds_and_changes_seldom(seen: list[Sample], at_wor
 
 
 @given(samples, st.integers(0, 100), st.integers(0, 100))
-def test_a_steady_machine_settles(sample: Sample, limit: int, at_work: int) -> None:
+def test_under_steady_load_the_limit_settles(sample: Sample, limit: int, at_work: int) -> None:
     course = limits([sample] * 400, Load(limit), at_work)
     assert changes(course[300:]) == 0
 
 
-def test_every_change_is_told_with_its_reason_and_nothing_else_is() -> None:
+def test_every_change_is_reported_with_its_reason() -> None:
     gate = BuildGate(("make*",), "4", SystemClock())
     governor = LoadGovernor(Settings(swarm=SwarmSettings(workers=8, max_agents=50)), lambda: 8, gate)
     assert governor.limit == 50
@@ -133,7 +133,7 @@ def test_every_change_is_told_with_its_reason_and_nothing_else_is() -> None:
     assert freed[0] is freed[1] is None
 
 
-def test_build_slots_go_down_one_by_one_to_one_and_come_back() -> None:
+def test_build_slots_go_down_to_one_and_come_back_step_by_step() -> None:
     builds, course = Builds(4), []
     for sample in [SHORT] * 20 + [BETWEEN] * 20 + [CALM] * 40:
         builds = decide_builds(sample, builds, 4, BOUNDS)
@@ -145,7 +145,7 @@ def test_build_slots_go_down_one_by_one_to_one_and_come_back() -> None:
     assert builds.reason == "calm again"
 
 
-def test_a_small_machine_is_not_hot_from_the_start() -> None:
+def test_a_small_machine_does_not_start_out_limited() -> None:
     small = Sample(memory_free=700 * MIB, disk_free=900 * MIB)
     governor = LoadGovernor(Settings(), lambda: 16, BuildGate((), "2", SystemClock()))
     assert governor.consider(small) is None

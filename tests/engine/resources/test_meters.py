@@ -87,7 +87,7 @@ async def test_memory_and_processes_of_grandchildren_count(tmp_path: Path) -> No
 
 
 @linux
-async def test_what_an_ended_command_wrote_and_computed_is_seen_once(tmp_path: Path) -> None:
+async def test_the_use_of_an_ended_command_is_counted_once(tmp_path: Path) -> None:
     code = (
         "import os, sys\n"
         "with open(sys.argv[1], 'wb') as f:\n"
@@ -111,7 +111,7 @@ async def test_what_an_ended_command_wrote_and_computed_is_seen_once(tmp_path: P
 
 
 @linux
-async def test_the_machine_is_described(tmp_path: Path) -> None:
+async def test_a_sample_describes_the_machine(tmp_path: Path) -> None:
     sample = await meters(tmp_path, SystemClock()).sample()
     assert sample.memory_free > 0
     assert sample.disk_free > 0
@@ -119,7 +119,7 @@ async def test_the_machine_is_described(tmp_path: Path) -> None:
         assert 0 <= percent <= 100
 
 
-async def test_what_others_know_is_handed_in(tmp_path: Path) -> None:
+async def test_builds_and_model_calls_are_part_of_a_sample(tmp_path: Path) -> None:
     clock = SystemClock()
     gate = BuildGate(["make"], 1, clock)
     m = SystemMeters(tmp_path, clock, gate, Models())
@@ -166,7 +166,7 @@ async def test_a_process_that_waits_for_a_lock_is_seen(tmp_path: Path) -> None:
 
 
 @linux
-def test_what_is_gone_or_forbidden_reads_as_nothing() -> None:
+def test_missing_and_forbidden_files_read_as_empty() -> None:
     gone = 2**30
     assert proc.proportional_memory(gone) is None
     assert proc.own_memory(gone) == 0
@@ -177,7 +177,7 @@ def test_what_is_gone_or_forbidden_reads_as_nothing() -> None:
 
 @linux
 @pytest.mark.parametrize("name", [") R 1 (x", "a\nb", "1\x0b2)\n("], ids=repr)
-async def test_a_name_full_of_parentheses_or_line_ends_does_not_confuse(tmp_path: Path, name: str) -> None:
+async def test_parentheses_and_line_ends_in_a_process_name_do_not_matter(tmp_path: Path, name: str) -> None:
     odd = tmp_path / name
     odd.symlink_to("/bin/sleep")
     process = await asyncio.create_subprocess_exec(str(odd), "60")
@@ -189,7 +189,7 @@ async def test_a_name_full_of_parentheses_or_line_ends_does_not_confuse(tmp_path
 
 
 @linux
-async def test_a_sample_of_many_processes_reads_each_once_and_sleepers_from_memory(tmp_path: Path) -> None:
+async def test_a_sample_of_many_sleeping_processes_is_stable(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys\n"
         "crowd = [subprocess.Popen(['sleep', '600']) for _ in range(100)]\n"
@@ -206,7 +206,7 @@ async def test_a_sample_of_many_processes_reads_each_once_and_sleepers_from_memo
 
 
 @linux
-async def test_what_each_agent_uses_is_told_apart(tmp_path: Path) -> None:
+async def test_the_use_of_each_agent_is_measured_separately(tmp_path: Path) -> None:
     clock = TurnedClock()
     gate = BuildGate(("make*",), "2", clock)
     eats = (
@@ -231,7 +231,7 @@ async def test_what_each_agent_uses_is_told_apart(tmp_path: Path) -> None:
 
 
 @linux
-async def test_waits_for_locks_count_for_the_agent_that_waits(tmp_path: Path) -> None:
+async def test_lock_waits_count_for_the_waiting_agent(tmp_path: Path) -> None:
     clock = TurnedClock()
     gate = BuildGate(("make*",), "2", clock)
     lock = tmp_path / "lock"

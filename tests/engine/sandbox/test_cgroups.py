@@ -31,7 +31,7 @@ def owner(*within: str) -> tuple["subprocess.Popen[str]", list[Path]]:
     return process, [Path(name) for name in process.stdout.readline().split()]
 
 
-def test_groups_of_the_dead_are_swept_and_those_of_the_living_are_not() -> None:
+def test_only_groups_of_processes_that_are_gone_are_swept() -> None:
     opened().close()
     dead, left = owner()
     alive, kept = owner()
@@ -58,7 +58,7 @@ def held(groups: ControlGroups, place: str, *names: str) -> list[str]:
     return [" ".join(file.read_text().split()) for file in found if file is not None]
 
 
-def test_all_commands_together_are_kept_below_their_limits_and_behind_others() -> None:
+def test_all_commands_together_stay_within_their_limits_and_yield_to_other_programs() -> None:
     groups = opened()
     try:
         assert held(groups, "", "memory.max", "memory.limit_in_bytes") == [str(1 << 30)]

@@ -99,14 +99,14 @@ async def test_modes_of_the_machines_files_cannot_be_changed(workspace: AgentWor
     assert said.count("Read-only file system") == 2
 
 
-async def test_the_network_is_off(workspace: AgentWorkspace) -> None:
+async def test_the_network_is_unreachable(workspace: AgentWorkspace) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         said = await shell(workspace, f"(exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo REACHED || echo off")
     assert said == "off\n"
 
 
-async def test_no_capability_and_no_new_privilege_can_be_had(workspace: AgentWorkspace) -> None:
+async def test_no_capability_or_privilege_can_be_gained(workspace: AgentWorkspace) -> None:
     said = await shell(workspace, "grep -E '^(Cap(Prm|Eff|Bnd)|NoNewPrivs)' /proc/self/status | awk '{print $2}'")
     permitted, effective, bounding, no_new = said.split()
     assert (permitted, effective, no_new) == ("0" * 16, "0" * 16, "1")
@@ -115,7 +115,7 @@ async def test_no_capability_and_no_new_privilege_can_be_had(workspace: AgentWor
     assert await shell(workspace, "unshare -Ur true 2>/dev/null && mount -t tmpfs x /mnt && echo MOUNTED; true") == ""
 
 
-async def test_the_engines_environment_is_nowhere_to_be_found(
+async def test_the_engines_environment_is_not_visible(
     workspaces: WorkspacePool, workspace: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", "sk-a-secret")
@@ -135,7 +135,7 @@ async def test_other_processes_are_out_of_reach(workspace: AgentWorkspace) -> No
         assert await shell(workspace, "kill -9 1; kill -INT 1; echo still") == "still\n"
 
 
-async def test_a_fork_bomb_ends(workspace: AgentWorkspace) -> None:
+async def test_a_fork_bomb_is_killed(workspace: AgentWorkspace) -> None:
     bomb = (
         "import os,time\ntry:\n for _ in range(200):\n  if os.fork()==0: time.sleep(600)\n"
         "except OSError: pass\ntime.sleep(600)"
@@ -145,7 +145,7 @@ async def test_a_fork_bomb_ends(workspace: AgentWorkspace) -> None:
     assert await shell(workspace, "echo on") == "on\n"
 
 
-async def test_what_the_sandbox_makes_stays_owned_by_the_person(workspace: AgentWorkspace, tmp_path: Path) -> None:
+async def test_files_made_in_the_sandbox_belong_to_the_user(workspace: AgentWorkspace, tmp_path: Path) -> None:
     await shell(workspace, "echo x > made")
     [made] = [path for path in (tmp_path / "workspaces" / "copies").rglob("made") if path.is_file()]
     assert made.stat().st_uid == os.getuid()
@@ -189,7 +189,7 @@ def test_a_killed_engine_leaves_no_process(level: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("level", ["restricted", "off"])
-async def test_what_a_killed_engine_left_is_swept_by_the_next(level: str, tmp_path: Path) -> None:
+async def test_the_next_engine_sweeps_what_a_killed_one_left(level: str, tmp_path: Path) -> None:
     base = make_trunk(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-c", ENGINE, str(tmp_path), level, base], stdout=subprocess.PIPE, text=True
@@ -213,7 +213,7 @@ async def test_what_a_killed_engine_left_is_swept_by_the_next(level: str, tmp_pa
     await made.close()
 
 
-async def test_a_process_that_took_over_a_recorded_id_is_left_alone(workspaces: WorkspacePool, tmp_path: Path) -> None:
+async def test_a_process_that_reuses_a_recorded_id_is_left_alone(workspaces: WorkspacePool, tmp_path: Path) -> None:
     stale = tmp_path / "workspaces" / "copies" / "stale-1"
     stale.mkdir()
     with subprocess.Popen(["sleep", "600"]) as other:
@@ -233,7 +233,7 @@ def _wait_readable(fd: int) -> None:
     assert select.select([fd], [], [], 60)[0], "a process outlived the engine"
 
 
-async def test_the_probe_reports_the_level_its_lacks_and_why_no_better(tmp_path: Path) -> None:
+async def test_the_probe_reports_the_level_its_gaps_and_why_no_better_one_works(tmp_path: Path) -> None:
     report = await probe(SandboxSettings(), tmp_path)
     assert report.level in Level
     assert report.not_guaranteed

@@ -13,7 +13,7 @@ NOBODY = 65534
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
-def test_a_folder_whose_mode_forbids_to_look_hides_nothing(tmp_path: Path) -> None:
+def test_an_unreadable_folder_hides_nothing(tmp_path: Path) -> None:
     inner = tmp_path / "hidden" / "deeper"
     inner.mkdir(parents=True)
     (inner / "big").write_bytes(b"x" * (1 << 20))

@@ -13,7 +13,7 @@ SAFETY = Path(__file__).parents[3] / "docs" / "safety.md"
 
 
 @pytest.mark.parametrize("level", [Level.FULL, Level.NAMESPACED, Level.RESTRICTED])
-def test_a_level_whose_copies_borrow_objects_says_that_they_can_be_read(level: Level) -> None:
+def test_levels_that_share_git_objects_say_so(level: Level) -> None:
     assert any(
         "git objects of your repo (unpublished branches and deleted files too)" in lack
         and "other agents' landed work" in lack
@@ -21,7 +21,7 @@ def test_a_level_whose_copies_borrow_objects_says_that_they_can_be_read(level: L
     )
 
 
-def test_the_table_in_safety_md_is_what_the_program_says_of_its_levels() -> None:
+def test_the_table_in_safety_md_matches_the_program() -> None:
     rows = [
         " | ".join([guarantee.claim, *(guarantee.shortfall(level) or "yes" for level in Level)])
         for guarantee in GUARANTEES
@@ -32,13 +32,13 @@ def test_the_table_in_safety_md_is_what_the_program_says_of_its_levels() -> None
 
 
 @pytest.mark.parametrize("network", [False, True])
-async def test_what_a_granted_network_reaches_is_told(network: bool) -> None:
+async def test_a_granted_network_is_reported_with_what_it_reaches(network: bool) -> None:
     report = await probe(SandboxSettings(network=network))
     assert ("network" in report.granted) == network
     assert (NETWORK_GRANTED in report.not_guaranteed) == network
 
 
-async def test_a_size_that_is_none_is_refused_as_in_settings() -> None:
+async def test_an_invalid_size_is_refused() -> None:
     with pytest.raises(SwarmError) as refused:
         await probe(SandboxSettings(level="off", memory="much"))
     assert refused.value.kind is ErrorKind.SETTINGS

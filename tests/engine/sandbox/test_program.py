@@ -9,7 +9,7 @@ from engine.sandbox.program import interpreter, python, stage_program, staged_pr
 COSTLY = ("collections", "ctypes", "enum", "importlib", "re", "resource", "typing", "inside.commands", "inside.search")
 
 
-def test_only_what_every_start_needs_is_loaded_and_no_source_is_staged(tmp_path: Path) -> None:
+def test_a_start_loads_only_what_it_needs_and_no_source_is_staged(tmp_path: Path) -> None:
     stage_program(tmp_path)
     staged = staged_program(tmp_path)
     assert {path.suffix for path in staged.rglob("*") if path.is_file()} == {".pyc"}
@@ -20,7 +20,7 @@ def test_only_what_every_start_needs_is_loaded_and_no_source_is_staged(tmp_path:
     assert not set(COSTLY) & set(loaded)
 
 
-def test_it_answers_in_frames_until_its_input_ends(tmp_path: Path) -> None:
+def test_the_program_answers_frames_until_its_input_ends(tmp_path: Path) -> None:
     stage_program(tmp_path)
     (tmp_path / "file").write_bytes(b"content")
     config = pack(b"root", bytes(tmp_path))

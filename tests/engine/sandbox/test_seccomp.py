@@ -33,7 +33,7 @@ def answer(program: bytes, machine: str, call: str | int, *arguments: int, archi
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("namespaces", [True, False])
-def test_what_is_named_is_refused_and_the_rest_is_allowed(machine: str, namespaces: bool) -> None:
+def test_named_calls_are_refused_and_all_others_allowed(machine: str, namespaces: bool) -> None:
     program = build_filter(namespaces=namespaces, network=False, machine=machine)
     assert program is not None
     column = AUDIT_NAMES[machine][0]
@@ -49,7 +49,7 @@ def test_what_is_named_is_refused_and_the_rest_is_allowed(machine: str, namespac
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_arguments_decide_where_a_call_is_needed_for_some_of_them(machine: str) -> None:
+def test_some_calls_are_decided_by_their_arguments(machine: str) -> None:
     program = build_filter(namespaces=True, network=False, machine=machine)
     assert program is not None
     for flags, expected in ((0x01200011, 0), (0x003D0F00, 0), (0x10000011, errno.EPERM), (0x40000000, errno.EPERM)):
@@ -80,5 +80,5 @@ def test_without_namespaces_sockets_and_other_processes_are_out_of_reach(machine
     assert answer(shut, machine, "prlimit64", 4711, 7) == errno.EPERM
 
 
-def test_a_machine_whose_calls_are_not_known_has_no_filter() -> None:
+def test_an_unknown_architecture_has_no_filter() -> None:
     assert build_filter(namespaces=True, network=False, machine="riscv64") is None

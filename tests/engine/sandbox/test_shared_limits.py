@@ -14,7 +14,7 @@ class Command:
         self.shared.note(self, size, self.ended.append)
 
 
-def test_beyond_the_limit_the_largest_is_ended_and_told_why() -> None:
+def test_beyond_the_limit_the_largest_command_is_ended_with_the_cause() -> None:
     shared = SharedLimit("memory", 100)
     small, large, late = (Command(shared) for _ in range(3))
     small.takes(30)
@@ -26,7 +26,7 @@ def test_beyond_the_limit_the_largest_is_ended_and_told_why() -> None:
     assert (small.ended, large.ended, late.ended) == ([], ["swarm memory"], []), "what was ended counts no more"
 
 
-def test_what_has_ended_makes_room() -> None:
+def test_ended_commands_free_their_share() -> None:
     shared = SharedLimit("memory", 100)
     first, second = Command(shared), Command(shared)
     first.takes(90)
@@ -35,7 +35,7 @@ def test_what_has_ended_makes_room() -> None:
     assert not second.ended
 
 
-def test_what_is_held_without_running_counts_and_is_not_ended() -> None:
+def test_usage_without_a_running_command_counts_but_is_not_ended() -> None:
     shared = SharedLimit("disk", 100)
     idle, running = Command(shared), Command(shared)
     shared.hold(idle, 90)
@@ -43,7 +43,7 @@ def test_what_is_held_without_running_counts_and_is_not_ended() -> None:
     assert (idle.ended, running.ended) == ([], ["swarm disk"])
 
 
-def test_which_limits_were_met_is_told_once() -> None:
+def test_reached_limits_are_reported_once() -> None:
     shared_limits = SharedLimits(memory=1, processes=1, disk=1)
     for killed in ("", "memory", "swarm memory", "swarm disk", "swarm memory"):
         shared_limits.ended(killed)

@@ -33,7 +33,7 @@ class Starts:
             await asyncio.sleep(0)
 
 
-async def test_who_needs_a_place_goes_before_who_takes_one_ahead() -> None:
+async def test_urgent_starts_come_before_starts_ahead_of_need() -> None:
     starts = Starts(2)
     for name in ("ahead 1", "ahead 2", "ahead 3"):
         await starts.ask(name, needed=False)
@@ -47,7 +47,7 @@ async def test_who_needs_a_place_goes_before_who_takes_one_ahead() -> None:
     assert starts.began[-1] == "later"
 
 
-async def test_who_gives_up_takes_nobodys_place() -> None:
+async def test_a_cancelled_start_takes_no_slot() -> None:
     starts = Starts(1)
     for name in ("first", "second", "third"):
         await starts.ask(name, needed=True)

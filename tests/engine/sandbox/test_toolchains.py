@@ -35,7 +35,7 @@ def tools(*path: Path, home: Path) -> Tools:
     return find_tools(":".join((*map(str, path), *SYSTEM_PATH)), home, (), ())
 
 
-def test_a_managers_shims_are_kept_with_its_whole_folder_whosever_home_it_is_in(tmp_path: Path) -> None:
+def test_a_version_managers_shims_are_shared_with_its_whole_folder(tmp_path: Path) -> None:
     root = tmp_path / "theirs/.pyenv"
     shims = manager(root, root / "libexec/pyenv")
     for home in (tmp_path / "theirs", tmp_path / "mine"):
@@ -45,7 +45,7 @@ def test_a_managers_shims_are_kept_with_its_whole_folder_whosever_home_it_is_in(
         assert found.env["PYENV_ROOT"] == str(root)
 
 
-def test_shims_that_start_what_is_not_shared_are_left_out(tmp_path: Path) -> None:
+def test_shims_that_start_unshared_programs_are_left_out(tmp_path: Path) -> None:
     root = tmp_path / ".pyenv"
     shims = manager(root, tmp_path / "brew/libexec/pyenv")
     found = tools(shims, home=tmp_path)
@@ -53,19 +53,19 @@ def test_shims_that_start_what_is_not_shared_are_left_out(tmp_path: Path) -> Non
     assert found.folders == ()
 
 
-def test_shims_that_need_the_persons_home_are_left_out(tmp_path: Path) -> None:
+def test_shims_that_need_the_users_home_are_left_out(tmp_path: Path) -> None:
     root = tmp_path / ".asdf"
     needs = 'test -f "$HOME/.tool-versions" || { echo No version is set >&2; exit 126; }'
     shims = manager(root, root / "bin/asdf", needs)
     assert str(shims) not in tools(shims, home=tmp_path).path
 
 
-def test_a_shims_folder_of_nobody_known_is_left_out(tmp_path: Path) -> None:
+def test_a_shims_folder_of_an_unknown_manager_is_left_out(tmp_path: Path) -> None:
     shims = script(tmp_path / "tool/shims/python3", "echo Python 3.99").parent
     assert str(shims) not in tools(shims, home=tmp_path / "home").path
 
 
-def test_the_engines_own_python_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engines_own_python_is_the_fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchains, "SYSTEM_PATH", ())
     venv = tmp_path / "venv/bin"
     venv.mkdir(parents=True)
@@ -87,7 +87,7 @@ def project(folder: Path) -> CommitId:
 
 
 @pytest.mark.parametrize("level", ["namespaced", "restricted"])
-async def test_credentials_beside_tools_stay_unseen_wherever_they_really_lie(
+async def test_credentials_beside_tools_are_hidden_even_behind_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
     try:
@@ -120,9 +120,7 @@ async def test_credentials_beside_tools_stay_unseen_wherever_they_really_lie(
         await workspaces.close()
 
 
-async def test_python3_runs_inside_with_another_home_and_shims_that_do_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_python3_runs_inside_although_its_shims_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "home/.asdf"
     broken = manager(root, root / "bin/asdf", "exit 127")
     theirs = os.environ["PATH"]  # with the managers of whoever runs the tests

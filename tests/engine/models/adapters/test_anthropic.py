@@ -32,7 +32,7 @@ def without_breakpoints(value: Any) -> Any:
     return [without_breakpoints(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_one_breakpoint_stays_and_two_move_along() -> None:
+def test_one_cache_breakpoint_stays_and_two_move_along() -> None:
     short = message_body(FIRST, "anthropic", 0)
     answered = Message("user", (ToolAnswer(CALL.id, "files"), Text("# Reminder")))
     longer = msgspec.structs.replace(FIRST, messages=(*FIRST.messages, Message("assistant", (CALL,)), answered))
@@ -43,7 +43,7 @@ def test_one_breakpoint_stays_and_two_move_along() -> None:
     assert (long["system"], long["tools"]) == (short["system"], short["tools"])
 
 
-def test_after_a_turn_of_many_calls_a_breakpoint_stands_where_the_request_before_ended() -> None:
+def test_after_a_turn_with_many_calls_one_breakpoint_is_at_the_end_of_the_previous_request() -> None:
     """What is cached is looked for at most 20 blocks before a breakpoint."""
     messages = FIRST.messages
     for turn in range(5):
@@ -56,7 +56,7 @@ def test_after_a_turn_of_many_calls_a_breakpoint_stands_where_the_request_before
         assert len(breakpoints(after)) <= 4, "more are refused"
 
 
-async def test_a_turn_of_thoughts_alone_does_not_go_back() -> None:
+async def test_a_turn_of_thinking_alone_is_not_sent_back() -> None:
     script = [*thinking_turn()[:6], *DIALECT.end("end_turn")]
     async with serving(lambda _: stream(script)) as server:
         provider = DIALECT.open(server.url)
@@ -68,14 +68,14 @@ async def test_a_turn_of_thoughts_alone_does_not_go_back() -> None:
     assert (told["role"], len(told["content"])) == ("user", 2)
 
 
-def test_without_a_system_prompt_the_tools_are_cached() -> None:
+def test_without_a_system_prompt_the_cache_breakpoint_is_on_the_tools() -> None:
     assert breakpoints(message_body(msgspec.structs.replace(FIRST, system=""), "anthropic", 0)) == [
         "/messages/0/content/0",
         "/tools/0",
     ]
 
 
-def test_the_settings_bound_the_output() -> None:
+def test_the_settings_limit_the_output() -> None:
     assert message_body(FIRST, "anthropic", 0)["max_tokens"] == 1000
     assert message_body(FIRST, "anthropic", 400)["max_tokens"] == 400
 
@@ -100,7 +100,7 @@ def thinking_turn() -> list[bytes]:
     ]
 
 
-async def test_thinking_goes_back_unchanged_and_to_no_one_else() -> None:
+async def test_thinking_is_sent_back_unchanged_and_to_its_provider_alone() -> None:
     heard: list[str] = []
     async with serving(lambda _: stream(thinking_turn())) as server:
         provider = DIALECT.open(server.url)
@@ -140,7 +140,7 @@ async def test_a_turn_survives_its_journal() -> None:
         ("something_new", StopReason.END),
     ],
 )
-async def test_stop_reasons(reason: str, stop: StopReason) -> None:
+async def test_stop_reasons_are_mapped(reason: str, stop: StopReason) -> None:
     text = DIALECT.block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "x"})
     async with serving(lambda _: stream([DIALECT.start(), *text, *DIALECT.end(reason)])) as server:
         provider = DIALECT.open(server.url)
@@ -148,7 +148,7 @@ async def test_stop_reasons(reason: str, stop: StopReason) -> None:
         await provider.close()
 
 
-async def test_a_call_cut_by_the_output_limit_keeps_its_broken_arguments() -> None:
+async def test_a_call_cut_off_by_the_output_limit_keeps_its_incomplete_arguments() -> None:
     """They must not turn into an empty object that a tool would accept."""
     for piece in ("", '{"command": "rm'):
         call = DIALECT.block(
@@ -165,7 +165,7 @@ async def test_a_call_cut_by_the_output_limit_keeps_its_broken_arguments() -> No
         assert turn.message.calls[0].arguments == piece
 
 
-def test_answers_without_text_and_ids_of_other_providers_fit() -> None:
+def test_empty_answers_and_ids_of_other_providers_are_valid() -> None:
     odd = CallId("functions.shell:0 — " + "x" * 200)
     messages = (
         *FIRST.messages,

@@ -26,7 +26,7 @@ def ignore(_: str) -> None:
     """Text that nobody watches."""
 
 
-async def test_nothing_is_kept_on_the_server() -> None:
+async def test_no_state_is_kept_on_the_server() -> None:
     async with serving(lambda _: stream(DIALECT.answer("ok"))) as server:
         provider = DIALECT.open(server.url)
         await provider.ask(FIRST, ignore)
@@ -39,7 +39,7 @@ async def test_nothing_is_kept_on_the_server() -> None:
     assert body["instructions"] == FIRST.system
 
 
-async def test_encrypted_reasoning_goes_back_unchanged() -> None:
+async def test_encrypted_reasoning_is_sent_back_unchanged() -> None:
     items = [REASONING, FUNCTION]
     events = [*DIALECT.item(0, REASONING), *DIALECT.item(1, FUNCTION), DIALECT.end("response.completed", items)]
     async with serving(lambda _: stream(events)) as server:
@@ -53,7 +53,7 @@ async def test_encrypted_reasoning_goes_back_unchanged() -> None:
     assert server.seen[1].body["input"][1] == REASONING
 
 
-async def test_reasoning_that_the_output_limit_cut_off_does_not_go_back() -> None:
+async def test_reasoning_cut_off_by_the_output_limit_is_not_sent_back() -> None:
     """An item of reasoning without one that follows it is refused."""
     ended = DIALECT.end("response.incomplete", [REASONING], incomplete_details={"reason": "max_output_tokens"})
     async with serving(lambda _: stream([*DIALECT.item(0, REASONING), ended])) as server:
@@ -66,7 +66,7 @@ async def test_reasoning_that_the_output_limit_cut_off_does_not_go_back() -> Non
     assert [item["type"] for item in server.seen[1].body["input"]] == ["message"] * (len(FIRST.messages) + 1)
 
 
-async def test_reasoning_that_only_the_server_could_read_is_left_out() -> None:
+async def test_reasoning_without_encrypted_content_is_left_out() -> None:
     item = REASONING | {"encrypted_content": None}
     events = [*DIALECT.item(0, item), DIALECT.end("response.completed", [item])]
     async with serving(lambda _: stream(events)) as server:
@@ -75,7 +75,7 @@ async def test_reasoning_that_only_the_server_could_read_is_left_out() -> None:
         await provider.close()
 
 
-async def test_a_terminal_event_without_its_items_is_filled_from_the_stream() -> None:
+async def test_items_missing_from_the_terminal_event_are_taken_from_the_stream() -> None:
     events = DIALECT.answer("Hello.", calls=TWO_CALLS)
     events[-1] = DIALECT.end("response.completed", [])
     async with serving(lambda _: stream(events)) as server:
@@ -86,7 +86,7 @@ async def test_a_terminal_event_without_its_items_is_filled_from_the_stream() ->
     assert len(turn.message.calls) == 2
 
 
-async def test_an_item_that_began_and_did_not_end_is_no_turn() -> None:
+async def test_an_item_that_did_not_end_makes_the_turn_incomplete() -> None:
     opened = named({"type": "response.output_item.added", "output_index": 0, "item": FUNCTION})
     async with serving(lambda _: stream([opened, DIALECT.end("response.completed", [])])) as server:
         provider = DIALECT.open(server.url)
@@ -96,7 +96,7 @@ async def test_an_item_that_began_and_did_not_end_is_no_turn() -> None:
     assert caught.value.kind is ModelErrorKind.RETRYABLE
 
 
-async def test_a_refusal_is_told_from_an_end() -> None:
+async def test_a_refusal_is_distinguished_from_a_normal_end() -> None:
     item = {"type": "message", "content": [{"type": "refusal", "refusal": "I will not."}]}
     async with serving(lambda _: stream([DIALECT.end("response.completed", [item])])) as server:
         provider = DIALECT.open(server.url)
@@ -105,7 +105,7 @@ async def test_a_refusal_is_told_from_an_end() -> None:
     assert (turn.stop, turn.message.text) == (StopReason.REFUSAL, "I will not.")
 
 
-async def test_a_model_that_does_not_reason_is_asked_without_reasoning_from_then_on() -> None:
+async def test_a_model_that_does_not_reason_is_later_asked_without_reasoning() -> None:
     def script(seen: Seen) -> list[Step]:
         if "include" in seen.body:
             message = "Encrypted content is not supported with this model."

@@ -26,7 +26,7 @@ async def ask(*steps: Step, events: list[bytes]) -> Turn:
             await provider.close()
 
 
-async def test_a_server_without_usage_and_without_done_gives_a_turn_with_an_estimate() -> None:
+async def test_a_server_without_usage_or_done_gives_a_turn_with_estimated_usage() -> None:
     events = DIALECT.answer("x" * 400)[:-2]
     turn = await ask(events=events)
     assert turn.message.text == "x" * 400
@@ -34,7 +34,7 @@ async def test_a_server_without_usage_and_without_done_gives_a_turn_with_an_esti
     assert 90 < turn.usage.output < 150
 
 
-async def test_thoughts_that_only_the_total_counts_are_output() -> None:
+async def test_reasoning_counted_only_in_the_total_is_output() -> None:
     usage = {"prompt_tokens": 758, "completion_tokens": 102, "total_tokens": 1725}
     events = [*DIALECT.answer("ok")[:-2], unnamed({"choices": [], "usage": usage}), b"data: [DONE]\n\n"]
     assert (await ask(events=events)).usage.output == 1725 - 758
@@ -49,7 +49,7 @@ def piece(**delta: Any) -> bytes:
     return unnamed({"choices": [{"index": 0, "delta": delta}]})
 
 
-async def test_calls_without_numbers_and_ids_are_told_apart_by_what_is_there() -> None:
+async def test_calls_without_indexes_or_ids_are_told_apart() -> None:
     events = [
         piece(tool_calls=[{"id": "call_first", "function": {"name": "shell", "arguments": '{"command"'}}]),
         piece(tool_calls=[{"function": {"arguments": ': "a"}'}}]),
@@ -63,7 +63,7 @@ async def test_calls_without_numbers_and_ids_are_told_apart_by_what_is_there() -
     )
 
 
-async def test_arguments_may_be_an_object_and_a_name_may_be_repeated() -> None:
+async def test_arguments_may_be_an_object_and_names_may_be_repeated() -> None:
     call = {"index": 0, "function": {"name": "shell", "arguments": {"command": "ls"}}}
     events = [
         piece(tool_calls=[call]),
@@ -77,11 +77,11 @@ async def test_arguments_may_be_an_object_and_a_name_may_be_repeated() -> None:
     assert turn.message.calls[0].id.startswith("call_")
 
 
-async def test_a_finish_reason_for_tools_without_a_call_is_an_end() -> None:
+async def test_a_tool_calls_finish_reason_without_calls_is_a_normal_end() -> None:
     assert (await ask(events=[piece(content="hm"), *DIALECT.end("tool_calls")])).stop is StopReason.END
 
 
-async def test_thousands_of_calls_in_one_turn_are_refused() -> None:
+async def test_thousands_of_calls_in_one_turn_are_rejected() -> None:
     events = [piece(tool_calls=[{"index": n, "function": {"name": "x"}} for n in range(2000)])]
     with pytest.raises(ModelError, match="tool calls"):
         await ask(events=events)
@@ -94,7 +94,7 @@ async def test_thousands_of_calls_in_one_turn_are_refused() -> None:
         ("max_tokens", "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
     ],
 )
-async def test_what_a_server_refuses_is_left_out_from_then_on(refused: str, message: str) -> None:
+async def test_a_rejected_parameter_is_left_out_from_then_on(refused: str, message: str) -> None:
     def script(seen: Seen) -> list[Step]:
         if refused in seen.body:
             return refusal(400, DIALECT.error_body("invalid_request_error", message))
@@ -110,7 +110,7 @@ async def test_what_a_server_refuses_is_left_out_from_then_on(refused: str, mess
     assert {"max_tokens", "max_completion_tokens"} & server.seen[-1].body.keys()
 
 
-async def test_a_server_that_refuses_both_names_of_the_limit_is_not_asked_forever() -> None:
+async def test_a_server_that_rejects_both_names_of_the_output_limit_is_not_retried_forever() -> None:
     body = DIALECT.error_body("invalid_request_error", "max_tokens must be at most 512")
     async with serving(lambda _: refusal(400, body)) as server:
         provider = DIALECT.open(server.url)

@@ -17,7 +17,7 @@ EVENTS = st.lists(
 
 
 @given(EVENTS, st.sampled_from(["\n", "\r\n"]), st.lists(st.integers(0, 400), max_size=30))
-def test_chopping_changes_nothing(events: list[tuple[str, str]], newline: str, cuts: list[int]) -> None:
+def test_the_chunks_of_a_stream_do_not_matter(events: list[tuple[str, str]], newline: str, cuts: list[int]) -> None:
     text = "".join(
         (f"event: {name}{newline}" if name else "") + f": note{newline}data: {data}{newline}{newline}"
         for name, data in events
@@ -31,19 +31,19 @@ def test_chopping_changes_nothing(events: list[tuple[str, str]], newline: str, c
 
 
 @given(st.binary(max_size=600))
-def test_any_bytes_are_read_without_an_error(junk: bytes) -> None:
+def test_any_bytes_are_parsed_without_an_error(junk: bytes) -> None:
     whole = EventParser().feed(junk)
     parser = EventParser()
     assert [event for n in range(len(junk)) for event in parser.feed(junk[n : n + 1])] == whole
 
 
-def test_an_event_without_its_empty_line_does_not_exist() -> None:
+def test_an_event_without_its_empty_line_is_dropped() -> None:
     parser = EventParser()
     assert parser.feed(b"event: a\ndata: 1\n") == []
     assert parser.feed(b"data: 2\n\n") == [ServerEvent("a", b"1\n2")]
 
 
-def test_a_date_says_how_long_to_wait() -> None:
+def test_retry_after_may_be_a_date() -> None:
     noon = 1_767_225_600_000_000  # 2026-01-01 00:00 UTC
     assert retry_after({"retry-after": "Thu, 01 Jan 2026 00:00:30 GMT"}, noon) == 30
     assert retry_after({"retry-after": "Wed, 31 Dec 2025 00:00:00 GMT"}, noon) == 0

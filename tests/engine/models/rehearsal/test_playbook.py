@@ -98,7 +98,7 @@ def handoff(title: str, status: str = "done", more: str = "") -> str:
         ('title = "root"', 'title = "roo"', "planner"),
     ],
 )
-def test_a_broken_playbook_names_file_and_key(tmp_path: Path, old: str, new: str, key: str) -> None:
+def test_an_invalid_playbook_is_reported_with_its_file_and_key(tmp_path: Path, old: str, new: str, key: str) -> None:
     folder = written(tmp_path, SMALL.replace(old, new, 1))
     with pytest.raises(SwarmError) as raised:
         load_playbook(folder)
@@ -106,7 +106,7 @@ def test_a_broken_playbook_names_file_and_key(tmp_path: Path, old: str, new: str
     assert f"{folder}/playbook.toml: {key}" in raised.value.message
 
 
-def test_an_unknown_name_is_told_the_nearest() -> None:
+def test_an_unknown_name_gets_the_nearest_as_a_hint() -> None:
     with pytest.raises(SwarmError) as raised:
         open_rehearsal("markdwn?speed=0")
     assert raised.value.kind is ErrorKind.PROVIDER
@@ -117,13 +117,13 @@ def test_an_unknown_name_is_told_the_nearest() -> None:
         open_rehearsal("load?tasks=many")
 
 
-def test_samples_are_listed_and_their_folders_work_as_names() -> None:
+def test_samples_are_listed_and_can_be_named_by_folder() -> None:
     assert [sample.name for sample in list_samples()] == ["load", "markdown", "notes"]
     assert open_rehearsal(f"{sample_folder('notes')}?speed=0").playbook == open_rehearsal("notes").playbook
     assert len(open_rehearsal("load?planners=4&tasks=40&conflicts=0.1&seed=1").playbook.task) == 40
 
 
-def test_a_failed_task_is_replaced_and_the_planner_is_content(small: Playbook) -> None:
+def test_a_failed_task_is_replaced_and_the_planner_hands_off(small: Playbook) -> None:
     talk = Talk(small, "# Intent (version 1)\n\nx")
     assert tools(talk.next()) == ["spawn_tasks"]
     assert tools(talk.go("queued: 1 a\nqueued: 2 b")) == ["wait"]
@@ -135,7 +135,7 @@ def test_a_failed_task_is_replaced_and_the_planner_is_content(small: Playbook) -
     assert line.calls[0].arguments["status"] == "done"
 
 
-def test_a_refused_handoff_is_waited_out(small: Playbook) -> None:
+def test_a_planner_waits_after_a_refused_handoff(small: Playbook) -> None:
     talk = Talk(small, "# Intent (version 1)\n\nx")
     talk.go("queued: 1 a\nqueued: 2 b")
     assert tools(talk.go("woken", told=f"{handoff('a')}\n\n{handoff('b')}")) == ["submit_handoff"]
@@ -143,7 +143,7 @@ def test_a_refused_handoff_is_waited_out(small: Playbook) -> None:
     assert tools(talk.go("woken", told=handoff("make the check pass again"))) == ["submit_handoff"]
 
 
-def test_a_planner_that_was_done_reads_late_news_and_hands_off_again(small: Playbook) -> None:
+def test_a_finished_planner_reads_late_news_and_hands_off_again(small: Playbook) -> None:
     talk = Talk(small, "# Intent (version 1)\n\nx")
     talk.go("queued: 1 a\nqueued: 2 b")
     talk.go("woken", told=f"{handoff('a')}\n\n{handoff('b')}")
@@ -160,7 +160,7 @@ def test_a_changed_intent_is_planned_and_noted(small: Playbook) -> None:
     assert tools(talk.go("saved")) == ["wait"]
 
 
-def test_reminders_and_steering_do_not_derail(small: Playbook) -> None:
+def test_reminders_and_steering_do_not_interrupt_the_script(small: Playbook) -> None:
     talk = Talk(small, "# Task: a\n\n## Goal\n\nA")
     line = talk.go("1\tx", told="# Reminder\n\nStep back.\n\n# Message from the user\n\nBe quick")
     assert "Be quick" in line.text
@@ -180,7 +180,7 @@ def test_a_position_survives_compaction(small: Playbook) -> None:
     assert tools(again.next()) == ["shell"]
 
 
-def test_a_call_whose_outcome_a_restart_hid_is_made_again(small: Playbook) -> None:
+def test_a_call_interrupted_by_a_restart_is_repeated(small: Playbook) -> None:
     talk = Talk(small, "# Intent (version 1)\n\nx")
     assert tools(talk.go("interrupted, outcome unknown: restarted", error=True)) == ["spawn_tasks"]
 
@@ -199,13 +199,13 @@ def test_a_failing_test_fails_the_task_with_its_output(small: Playbook) -> None:
 
 
 @pytest.mark.parametrize("heading", ["Task: unheard of", "Slice: unheard of", "Repair: make the check pass again"])
-def test_what_no_playbook_holds_is_handed_off_as_failed(small: Playbook, heading: str) -> None:
+def test_a_task_that_is_not_in_the_playbook_fails(small: Playbook, heading: str) -> None:
     talk = Talk(small, f"# {heading}\n\n## Check\n\nfalse")
     line = talk.go("exit 1 after 0.1 s\nx") if heading.startswith("Repair") else talk.next()
     assert line.calls[0].arguments["status"] == "failed"
 
 
-def test_a_resolver_reads_merges_tests_and_submits(small: Playbook) -> None:
+def test_a_resolver_reads_both_sides_merges_tests_and_submits(small: Playbook) -> None:
     talk = Talk(small, "# Conflict: a\n\n- x.py\n")
     assert tools(talk.next()) == ["read_file"]
     text = "1\ta\n2\t<<<<<<< trunk\n3\tb\n4\t=======\n5\tc\n6\t>>>>>>> yours"
@@ -216,6 +216,6 @@ def test_a_resolver_reads_merges_tests_and_submits(small: Playbook) -> None:
 
 
 @pytest.mark.parametrize(("rule", "lines"), [("union", "b c d"), ("ours", "b d"), ("theirs", "b c")])
-def test_conflicts_are_resolved_by_rule(rule: str, lines: str) -> None:
+def test_conflicts_are_resolved_by_the_playbooks_rule(rule: str, lines: str) -> None:
     text = "a\n<<<<<<< trunk\nb\nc\n||||||| base\n=======\nb\nd\n>>>>>>> yours\ne\n"
     assert merge_lines(text, rule) == "\n".join(["a", *lines.split(), "e"]) + "\n"

@@ -59,7 +59,7 @@ async def test_the_notes_sample_ends_green_with_all_tasks_landed(
 
 
 @pytest.mark.parametrize(("planners", "conflicts"), [(0, 0), (3, 0.4)])
-async def test_generated_load_lands_every_task(
+async def test_every_task_of_a_generated_load_lands(
     provider: RehearsalProvider, tmp_path: Path, planners: int, conflicts: float
 ) -> None:
     trunk = tmp_path / "trunk"
@@ -76,7 +76,7 @@ async def test_generated_load_lands_every_task(
 
 @pytest.mark.timeout(600)  # some 400 processes, one after the other
 @pytest.mark.parametrize("order", [1])
-async def test_the_markdown_sample_is_repaired_and_a_planner_is_woken_after_it_was_done(
+async def test_the_markdown_sample_repairs_trunk_and_wakes_a_finished_planner(
     provider: RehearsalProvider, tmp_path: Path, order: int
 ) -> None:
     trunk = tmp_path / "trunk"
@@ -100,7 +100,7 @@ def asked(model: str, *more: Message) -> Request:
     return Request(model, "system", (Message("user", (Text("# Task: list command\n\n## Goal\n\nx"),)), *more), ())
 
 
-async def test_waits_follow_the_speed(provider: RehearsalProvider, clock: StillClock) -> None:
+async def test_waits_scale_with_the_speed(provider: RehearsalProvider, clock: StillClock) -> None:
     heard: list[str] = []
     await provider.ask(asked("notes?speed=0"), heard.append)
     assert clock.slept == []
@@ -113,7 +113,7 @@ async def test_waits_follow_the_speed(provider: RehearsalProvider, clock: StillC
     assert "".join(heard) == turn.message.text * 3
 
 
-async def test_usage_counts_what_was_sent_before_as_cached(provider: RehearsalProvider) -> None:
+async def test_usage_counts_earlier_input_as_cached(provider: RehearsalProvider) -> None:
     first = await provider.ask(asked("notes?speed=0"), lambda text: None)
     answers = tuple(ToolAnswer(call.id, "1\tx" * 50) for call in first.message.calls)
     request = asked("notes?speed=0", first.message, Message("user", answers))
@@ -125,7 +125,7 @@ async def test_usage_counts_what_was_sent_before_as_cached(provider: RehearsalPr
     assert {call.id for call in first.message.calls}.isdisjoint({call.id for call in second.message.calls})
 
 
-async def test_an_unknown_playbook_is_refused_for_good(provider: RehearsalProvider) -> None:
+async def test_an_unknown_playbook_is_refused_without_a_retry(provider: RehearsalProvider) -> None:
     with pytest.raises(ModelError) as raised:
         await provider.ask(asked("nots"), lambda text: None)
     assert raised.value.kind is ModelErrorKind.REFUSED
