@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -45,33 +46,31 @@ class Answered(Struct, frozen=True):
     usage: Usage
 
 
+@dataclass
 class Inquiry:
     """One question. `on_step` gets a line for each thing that the model looks at."""
 
-    def __init__(
-        self, sql: ReadOnlySql, prompts: Prompts, model: StandaloneModel, on_step: Callable[[str], None]
-    ) -> None:
-        self._sql = sql
-        self._prompts = prompts
-        self._model = model
-        self._on_step = on_step
-        self._queries = 0
+    sql: ReadOnlySql
+    prompts: Prompts
+    model: StandaloneModel
+    on_step: Callable[[str], None]
+    queries: int = 0
 
     async def ask(self, question: str) -> Answered:
         """Raises SwarmError (provider) when the model gives no answer, ModelError when the call fails."""
         system = await asyncio.to_thread(self._system)
         messages: list[Message] = [Message("user", (Text(question),))]
         for step in range(1, STEPS + 1):
-            turn = await self._model.ask(Request(self._model.name, system, tuple(messages), _specs()))
+            turn = await self.model.ask(Request(self.model.name, system, tuple(messages), _specs()))
             messages.append(turn.message)
             if turn.stop is StopReason.REFUSAL or not turn.message.calls:
                 return self._answered(turn.message.text, turn.stop)
             answers: list[Block] = [await self._answer(call) for call in turn.message.calls]
             messages.append(Message("user", (*answers, *([Text(_ANSWER_NOW)] if step == STEPS - 1 else []))))
-        usage = self._model.usage
+        usage = self.model.usage
         raise SwarmError(
             ErrorKind.PROVIDER,
-            f"{self._model.name} found no answer in {STEPS} steps and {usage.input + usage.output} tokens",
+            f"{self.model.name} found no answer in {STEPS} steps and {usage.input + usage.output} tokens",
             "ask a narrower question, or choose another model with --model",
         )
 
@@ -79,17 +78,17 @@ class Inquiry:
         if stop is StopReason.REFUSAL or not text.strip():
             problem = "refused to answer" if stop is StopReason.REFUSAL else "returned no text"
             hint = "rephrase the question, or choose another model with --model"
-            raise SwarmError(ErrorKind.PROVIDER, f"{self._model.name} {problem}", hint)
+            raise SwarmError(ErrorKind.PROVIDER, f"{self.model.name} {problem}", hint)
         cut = "\n\n(cut off: the answer reached the model's output limit)" if stop is StopReason.LENGTH else ""
-        return Answered(text.strip() + cut, self._queries, self._model.usage)
+        return Answered(text.strip() + cut, self.queries, self.model.usage)
 
     def _system(self) -> str:
-        run = self._sql.query(
+        run = self.sql.query(
             "SELECT id, repo, state, reason, agents, landed, failed, cancelled, handoffs, checks_passed, "
             "checks_failed, model_calls, usd, models FROM runs"
         )
-        names = ", ".join(sorted(prompt.name for prompt in self._prompts.all() if prompt.name != "ask"))
-        return self._prompts["ask"].render(schema=self._sql.schema(), prompts=names, run=run.text)
+        names = ", ".join(sorted(prompt.name for prompt in self.prompts.all() if prompt.name != "ask"))
+        return self.prompts["ask"].render(schema=self.sql.schema(), prompts=names, run=run.text)
 
     async def _answer(self, call: ToolCall) -> ToolAnswer:
         try:
@@ -104,13 +103,13 @@ class Inquiry:
 
     async def _look(self, arguments: Struct) -> str:
         if isinstance(arguments, Query):
-            self._queries += 1
-            self._on_step(f"query: {arguments.sql}")
-            table = await asyncio.to_thread(self._sql.query, arguments.sql)
+            self.queries += 1
+            self.on_step(f"query: {arguments.sql}")
+            table = await asyncio.to_thread(self.sql.query, arguments.sql)
             return f"{table.text}\n\n{table.cut}" if table.cut else f"{table.text}\n\n{table.rows} rows"
         assert isinstance(arguments, ReadPrompt)
-        self._on_step(f"prompt: {arguments.name}")
-        found = next((prompt for prompt in self._prompts.all() if prompt.name == arguments.name), None)
+        self.on_step(f"prompt: {arguments.name}")
+        found = next((prompt for prompt in self.prompts.all() if prompt.name == arguments.name), None)
         if found is None:
             raise BadQuery(f"there is no prompt {arguments.name!r}")
         return f"{found.label}\n\n{found.template}"
