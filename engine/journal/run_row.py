@@ -18,18 +18,22 @@ _RUN = """SELECT runs.*, coalesce((SELECT text FROM intents ORDER BY version DES
 class RunRow(Struct, frozen=True):
     """What a list of runs shows. `usd` is None if a price is unknown; `last_at` is the time of the newest event."""
 
-    repo: str
-    models: dict[str, ModelName]
-    state: RunState
-    exit_status: int | None
-    agents: int
-    landed: int
-    failed: int
-    usd: float | None
-    created: Micros
-    intent: str
-    last_seq: int
-    last_at: Micros
+    repo: str = ""
+    models: dict[str, ModelName] = {}
+    state: RunState = RunState.RUNNING
+    exit_status: int | None = None
+    agents: int = 0
+    landed: int = 0
+    failed: int = 0
+    usd: float | None = 0.0
+    created: Micros = 0
+    intent: str = ""
+    last_seq: int = 0
+    last_at: Micros = 0
+
+    @property
+    def rehearsal(self) -> bool:
+        return any(model.startswith("rehearsal:") for model in self.models.values())
 
 
 class Unreadable(Exception):  # noqa: N818 - a list of runs shows it and goes on

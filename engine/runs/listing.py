@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec.structs import asdict
 
 from engine.domain.errors import ErrorKind, SwarmError
-from engine.domain.types import Micros, RunId, RunState
-from engine.journal.run_row import Unreadable, glance
+from engine.domain.types import RunId, RunState
+from engine.journal.run_row import RunRow, Unreadable, glance
 from engine.runs.folder import RUN_NAME, RunFolder, repo_id
 from engine.runs.lock import is_live, owner_of
 
 
-class RunListing(Struct, frozen=True):
-    """One run. `live`: a process runs it, `pid`. `usd` is None if a price is unknown.
+class RunListing(RunRow, frozen=True, kw_only=True):
+    """One run. `live`: a process runs it, `pid`.
 
     `problem` says why the journal cannot be read; then only `run`, `folder`, `live` and `pid` are valid.
     """
@@ -20,19 +20,7 @@ class RunListing(Struct, frozen=True):
     run: RunId
     folder: RunFolder
     live: bool
-    pid: int | None = None
-    repo: str = ""
-    state: RunState = RunState.RUNNING
-    created: Micros = 0
-    last_at: Micros = 0
-    landed: int = 0
-    failed: int = 0
-    agents: int = 0
-    usd: float | None = 0.0
-    last_seq: int = 0
-    exit_status: int | None = None
-    intent: str = ""
-    rehearsal: bool = False
+    pid: int | None
     problem: str = ""
 
     @property
@@ -94,24 +82,7 @@ def _list(folder: RunFolder) -> RunListing | None:
     try:
         row = glance(folder.journal)
     except Unreadable as error:
-        return RunListing(folder.run, folder, live, pid, problem=str(error))
+        return RunListing(run=folder.run, folder=folder, live=live, pid=pid, problem=str(error))
     if row is None:
         return None
-    return RunListing(
-        run=folder.run,
-        folder=folder,
-        live=live,
-        pid=pid,
-        repo=row.repo,
-        state=row.state,
-        created=row.created,
-        last_at=row.last_at,
-        landed=row.landed,
-        failed=row.failed,
-        agents=row.agents,
-        usd=row.usd,
-        last_seq=row.last_seq,
-        exit_status=row.exit_status,
-        intent=row.intent,
-        rehearsal=any(model.startswith("rehearsal:") for model in row.models.values()),
-    )
+    return RunListing(run=folder.run, folder=folder, live=live, pid=pid, **asdict(row))
