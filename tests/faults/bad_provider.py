@@ -1,8 +1,8 @@
-"""Providers that fail for minutes, in every way and every protocol, while swarms work: part of `make faults`.
+"""Providers that fail for minutes, in every way and with every protocol, while swarms work: part of `make faults`.
 
-`python -m tests.faults.bad_provider --seconds 240` lets one swarm for each protocol work against a server on the
-loopback whose weather turns: fair for a moment, then one trouble, then fair again. The engine is the real one, its
-policy the shipped one; `test_bad_provider.py` does the same in small, with waits that its settings shorten.
+`python -m tests.faults.bad_provider --seconds 240` runs one swarm for each protocol against a loopback server that
+alternates between working and one kind of failure. The engine and its retry policy are the real ones;
+`test_bad_provider.py` does the same on a small scale, with shorter waits.
 """
 
 import asyncio
@@ -44,14 +44,14 @@ from tests.engine.real_runs import make_repo, settings, started
 TASKS = 40
 WORKERS = 6
 ANSWER_S = 0.2
-"""What an answer takes in fair weather."""
+"""Seconds that an undisturbed answer takes."""
 FAIR = "fair"
 FAIR_SHARE = 0.2
-"""Of each spell; the rest is its trouble."""
+"""The share of each spell before its trouble begins."""
 MINUTE = 60_000_000
 
 Failing = Callable[[Dialect, list[bytes]], list[Step]]
-"""What is sent in place of an answer's events."""
+"""Sent in place of an answer's events."""
 
 
 def _refused(status: int, code: str, **headers: str) -> Failing:
@@ -59,7 +59,7 @@ def _refused(status: int, code: str, **headers: str) -> Failing:
 
 
 def _garbled(dialect: Dialect, events: list[bytes]) -> list[Step]:
-    """Events whose JSON ends in the middle."""
+    """Events with truncated JSON."""
     return stream([events[0], *(event[: len(event) // 2] + b"\n\n" for event in events[1:])])
 
 
@@ -81,9 +81,9 @@ TROUBLES: dict[str, Failing] = {
 
 @dataclass
 class Weather:
-    """What a server does now: a spell of each trouble, one after the other, then fair for good.
+    """What a server does now: one trouble after another, each for a spell, and in the end none.
 
-    Spells are of so many seconds, or of so many requests.
+    A spell is a number of seconds or of requests.
     """
 
     playbook: Playbook
@@ -116,9 +116,9 @@ class Weather:
 
 
 async def endure(folder: Path, provider: str, weather: Weather, tasks: int, **waits: float) -> str:
-    """One swarm with so many tasks through all troubles; one line about what came of it.
+    """Run one swarm with `tasks` tasks through all troubles; returns one line about the result.
 
-    `waits` are settings of the provider. Raises AssertionError when anything was lost, doubled or not told.
+    `waits` are settings of the provider. Raises AssertionError if anything was lost, repeated or not reported.
     """
     repo = make_repo(folder / "repo", {"parts/register.py": "PARTS = []\n"})
     async with serving(weather.script) as raw:
@@ -174,7 +174,7 @@ def playbook(tasks: int, drafts: int) -> Playbook:
 
 
 async def endure_all(folder: Path, seconds: float, stall_timeout: float) -> list[str]:
-    """A swarm for each protocol, at the same time, and so many seconds of trouble."""
+    """Run a swarm for each protocol at the same time, with `seconds` seconds of trouble."""
     weathers = [Weather(playbook(TASKS, 8), seconds / len(TROUBLES), True, ANSWER_S) for _ in DIALECTS]
     lines = await asyncio.gather(
         *(

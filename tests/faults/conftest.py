@@ -1,4 +1,4 @@
-"""One place for each level, shared by all tests of what agents may try; a neighbour works on beside each of them."""
+"""One set of copies for each level, shared by all tests; a neighbour keeps working beside each of them."""
 
 from collections.abc import AsyncIterator
 
@@ -12,7 +12,7 @@ from tests.faults.contained import Place, open_place, shell
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=["auto", "restricted"])
 async def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    """The machine's best level, and `restricted`. Only a level whose self-test fails is skipped."""
+    """The machine's best level, and `restricted`; skipped only if the level's self-test fails."""
     folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder / "home"))
@@ -35,7 +35,7 @@ async def neighbour(place: Place) -> AgentWorkspace:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def agent(place: Place, neighbour: AgentWorkspace) -> AsyncIterator[AgentWorkspace]:
-    """The copy of an agent that tries something. Whatever it was, the neighbour goes on and nothing is left."""
+    """The copy of an attacking agent. Afterwards the neighbour still works and nothing is left."""
     await shell(neighbour, "echo mine > own.txt")
     workspace = await place.open()
     yield workspace

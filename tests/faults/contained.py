@@ -1,4 +1,4 @@
-"""Agents' copies at a level of the sandbox, each beside a neighbour that must go on, on a machine with secrets."""
+"""Agents' copies at a sandbox level, each beside a neighbour that must keep working, on a machine with secrets."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ SECRET = "nobody-may-know-this"
 
 
 class Place:
-    """A level in force over copies of a small project. `home` is a person's, with keys; `outside` is anyone's."""
+    """Copies of a small project at one level. `home` is a user's home with keys, `outside` a folder for anyone."""
 
     def __init__(self, workspaces: WorkspacePool, folder: Path, base: CommitId) -> None:
         self.workspaces = workspaces
@@ -40,13 +40,13 @@ class Place:
         return await self.workspaces.open(AgentId(f"agent-{self._opened}"), self.base)
 
     def promises(self, claim: str) -> bool:
-        """Whether the level keeps the promise that begins so; the guarantee table says it."""
+        """Whether the level gives the guarantee whose text begins so."""
         [guarantee] = [each for each in GUARANTEES if each.claim.startswith(claim)]
         return not guarantee.shortfall(self.level)
 
 
 def make_project(folder: Path) -> CommitId:
-    """A person's repo, the trunk that borrows from it, and a home with what must stay secret."""
+    """A user's repo, the trunk that borrows from it, and a home with secrets."""
     source, home, outside = (folder / name for name in ("source", "home", "outside"))
     for made in (source, home / ".ssh", home / ".aws", outside):
         made.mkdir(parents=True)
@@ -75,7 +75,7 @@ async def run(workspace: AgentWorkspace, command: str, seconds: float = 60) -> O
 
 
 async def shell(workspace: AgentWorkspace, command: str, seconds: float = 60) -> str:
-    """What a command says that is expected to end by itself."""
+    """The output of a command that is expected to end by itself."""
     output = await run(workspace, command, seconds)
     assert output.killed == "", output
     return output.text
@@ -87,7 +87,7 @@ async def python(workspace: AgentWorkspace, program: str, seconds: float = 60) -
 
 @contextmanager
 def bystander(*command: str) -> "Iterator[subprocess.Popen[bytes]]":
-    """A process of the person's that has nothing to do with any agent."""
+    """A process of the user that belongs to no agent."""
     with subprocess.Popen(command or ("sleep", "600")) as process:
         try:
             yield process

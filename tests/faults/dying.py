@@ -1,4 +1,4 @@
-"""swarm-tui, but it kills itself at a named point: `python -m tests.faults.dying POINT NTH swarm-tui's arguments`."""
+"""swarm-tui that kills itself at a named point: `python -m tests.faults.dying POINT NTH ARGUMENTS...`."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tui.cli import main
 
 
 class Death:
-    """Kills this process at the nth time that it is asked to at its point."""
+    """Kills this process the nth time that its point is reached."""
 
     def __init__(self, point: str, nth: int) -> None:
         self._point = point
@@ -32,7 +32,7 @@ class Death:
 
 
 def arm(death: Death) -> None:
-    """Put the points into the engine."""
+    """Patch the points into the engine."""
     swap, green, fetch = Refs.compare_and_swap, GitTrunk.move_green, publish._fetch
     transact, rows, advance = writer.SqliteJournal._transact, writer.SqliteJournal._rows, AgentWorkspace.advance
 

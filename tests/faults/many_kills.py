@@ -1,7 +1,7 @@
-"""The real program killed again and again over one long run, then resumed to its end: `make faults`.
+"""Kills the real program repeatedly during one long run, then resumes it to its end: part of `make faults`.
 
-`python -m tests.faults.many_kills --kills 200 --tasks 200 --seed 1` says in one line what came of it. Too long for the
-tests of every day; `test_kill.py` does the same in small.
+`python -m tests.faults.many_kills --kills 200 --tasks 200 --seed 1` prints one line about the result. It takes too long
+for everyday tests; `test_kill.py` does the same on a small scale.
 """
 
 import random
@@ -19,13 +19,13 @@ from tests.faults.programs import Case
 
 PLANNERS = 4
 EARLY = (1, 40)
-"""Events after which a process that is ahead is killed: it recovers, and little more."""
+"""Events after which a process that is ahead is killed: enough to recover."""
 LATER = (60, 160)
-"""Events of one that is behind: it lands a few tasks, so that none is lost ten times and given up for it."""
+"""Events of one that is behind: enough to land some tasks, so that none fails for being lost ten times."""
 WORKERS = 2
-"""At once: so few tasks are lost by each kill."""
+"""Workers at a time: each kill loses only so many tasks."""
 LEFT = 8
-"""Tasks that are left for the process that is not killed."""
+"""Tasks left for the last process, which is not killed."""
 
 
 def landed(case: Case) -> int:
@@ -33,7 +33,7 @@ def landed(case: Case) -> int:
 
 
 def kill(case: Case, kills: int, tasks: int, draw: random.Random) -> None:
-    """Kill the run so many times while it lives."""
+    """Kill the run `kills` times while it works."""
     while case.kills < kills:
         ahead = landed(case) >= min(tasks * case.kills // (kills + 1), tasks - LEFT)
         if not case.killed_after(draw.randrange(*(EARLY if ahead else LATER)), wait_s=draw.random() * 0.05):
@@ -43,7 +43,7 @@ def kill(case: Case, kills: int, tasks: int, draw: random.Random) -> None:
 
 
 def verdict(case: Case) -> str:
-    """Examine what is left; one line about it."""
+    """Examine the result; returns one line about it."""
     case.none_survive()
     case.examine()
     store = case.run.folder.trunk

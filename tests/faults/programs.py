@@ -1,4 +1,4 @@
-"""The real program under faults: started on a sample in a repo of its own, read event by event, killed, examined."""
+"""Runs the real program on a sample in its own repo, reads it event by event, kills it and examines the result."""
 
 import os
 import select
@@ -26,7 +26,7 @@ GONE_S = 20.0
 
 
 class Seen(msgspec.Struct):
-    """One line of `--json`: an event, of which this much matters here; the summary has no `kind`."""
+    """One line of `--json`: the relevant fields of an event; the summary has no `kind`."""
 
     seq: int = 0
     epoch: int = 0
@@ -34,7 +34,7 @@ class Seen(msgspec.Struct):
 
 
 class Case:
-    """A person's repo with a sample project, and the runs of swarm-tui on it."""
+    """A user's repo with a sample project, and the runs of swarm-tui on it."""
 
     def __init__(self, folder: Path, sample: str, model: str, *, state: Path | None = None, workers: int = 4) -> None:
         project = files(sample_projects) / sample
@@ -59,7 +59,7 @@ class Case:
         return {**clean, **own, **variables}
 
     def words(self) -> list[str]:
-        """What goes on with the run, or begins it."""
+        """The arguments that resume the run, or start it."""
         if any(run.last_seq for run in self.runs()):
             return ["resume", self.run.run, "--json"]
         return [
@@ -68,15 +68,15 @@ class Case:
         ]
 
     def command(self) -> list[str]:
-        """The whole command that goes on with the run, or begins it."""
+        """The whole command that resumes the run, or starts it."""
         return [PROGRAM, *self.words()]
 
     def started(
         self, *words: str, program: tuple[str, ...] = (PROGRAM,), **variables: str
     ) -> "subprocess.Popen[bytes]":
-        """The program at work; without `words` it goes on with the run, or begins it.
+        """The running program; without `words` it resumes the run, or starts it.
 
-        In a process group of its own, as a shell starts it: in the tests' own group, ctrl+z may have no effect.
+        It has its own process group, as a shell would give it: in the tests' group, ctrl+z may have no effect.
         """
         with (self.home.parent / "stderr.txt").open("ab") as log:
             return subprocess.Popen(
@@ -91,7 +91,7 @@ class Case:
 
     @property
     def said(self) -> str:
-        """All that the programs wrote to stderr."""
+        """Everything that the programs wrote to stderr."""
         return (self.home.parent / "stderr.txt").read_text()
 
     def runs(self) -> list[RunListing]:
@@ -99,20 +99,20 @@ class Case:
 
     @property
     def run(self) -> RunListing:
-        """The one run that there is."""
+        """The only run."""
         [run] = self.runs()
         return run
 
     def to_its_end(self) -> int:
-        """Let the run go on undisturbed; the exit status."""
+        """Let the run finish undisturbed; returns the exit status."""
         process = self.started()
         process.communicate()
         return process.returncode
 
     def killed_after(self, events: int, wait_s: float = 0.0) -> bool:
-        """Start or go on, and SIGKILL the program once it has told of so many new events, and a moment has passed.
+        """Start or resume, and SIGKILL the program `wait_s` seconds after it has reported `events` new events.
 
-        False if it ended before.
+        Returns False if it ended before.
         """
         process = self.started()
         new = 0
@@ -126,14 +126,14 @@ class Case:
         return not ended
 
     def killed_by_itself(self, process: "subprocess.Popen[bytes]") -> None:
-        """Wait for a program that kills itself."""
+        """Wait for a program to kill itself."""
         for _ in _lines(process):
             pass
         ended = self._over(process)
         assert not ended, f"it was never killed: {self.said[-2000:]}"
 
     def _over(self, process: "subprocess.Popen[bytes]") -> bool:
-        """Examine what is left after the program's end; whether it ended by itself."""
+        """Examine what is left after the program's end; returns whether it ended by itself."""
         assert process.stdout is not None
         process.stdout.close()
         status = process.wait()
@@ -151,7 +151,7 @@ class Case:
     # --- what is left ----------------------------------------------------------------------------------------
 
     def none_survive(self) -> None:
-        """No process that has to do with the run's state outlives its program."""
+        """Check that no process of the run outlives its program."""
         for pid in self.processes():
             try:
                 fd = os.pidfd_open(pid)
@@ -162,7 +162,7 @@ class Case:
             assert gone, f"process {pid} lives on"
 
     def processes(self) -> list[int]:
-        """Those that have to do with the run's state."""
+        """The processes that use the run's folder."""
         mark = str(self.state).encode()
         found = []
         for folder in Path("/proc").iterdir():
@@ -183,7 +183,7 @@ class Case:
             return journal.execute(sql).fetchall()
 
     def examine(self) -> None:
-        """The end is that of an undisturbed run: each task landed once, each handoff told once, nothing left over."""
+        """Check that the run ended as if undisturbed: tasks landed once, handoffs arrived once, nothing is left."""
         run = self.run
         assert run.exit_status == 0, self.said[-3000:]
         trunk, green = f"swarm/{run.run}/trunk", f"swarm/{run.run}/green"
@@ -254,7 +254,7 @@ LOAD = "rehearsal:load?speed=0&planners=1&tasks=12&conflicts=0.3&shell=0&seed=3"
 
 
 def until(process: "subprocess.Popen[bytes]", kind: str, times: int = 1) -> None:
-    """Read what a program tells until it has told of so many events of a kind."""
+    """Read a program's output until it has reported `times` events of a kind."""
     assert process.stdout is not None
     while times:
         line = process.stdout.readline()

@@ -1,4 +1,4 @@
-"""A process for tests to kill: lands changes endlessly, many at a time, and prints each reported landing."""
+"""A process for tests to kill: lands changes endlessly and concurrently, and prints each reported landing."""
 
 import asyncio
 import os

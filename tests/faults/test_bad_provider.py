@@ -1,4 +1,4 @@
-"""A provider in trouble: 429, 5xx, silence, half streams, garbage. The long version is `make faults`."""
+"""A failing provider: 429, 5xx, silence, truncated streams, garbage. The long version is `make faults`."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.faults.bad_provider import FAIR, TROUBLES, Weather, endure, playbook
 
 TASKS = 8
 SPELL = 12
-"""Requests of each trouble, the fair ones before it included."""
+"""Requests for each trouble, including the undisturbed ones before it."""
 
 
 async def test_a_failing_provider_costs_only_time(tmp_path: Path) -> None:

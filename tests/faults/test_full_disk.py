@@ -1,4 +1,4 @@
-"""A state folder that fills up or cannot be written: a clear error, nothing torn, and the run goes on with room."""
+"""A state folder that is full or not writable: a clear error, no damage, and the run can be resumed."""
 
 import os
 import subprocess
@@ -10,12 +10,12 @@ import pytest
 from tests.faults.programs import LOAD, Case, until
 
 SIZE = 8 << 30
-"""Of the disk while there is room: where little is free, no work is taken in. Only what is written takes memory."""
+"""Bytes of the disk with space: with little free space no work starts. Only written bytes take memory."""
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, whose size can be changed."""
+    """A separate file system whose size can be changed."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small file system")
     folder = tmp_path / "disk"
@@ -33,14 +33,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def resized(folder: Path, left: int | None) -> None:
-    """Give a file system so many free bytes, or all its room back."""
+    """Give a file system so many free bytes, or its full size again."""
     for _ in range(100):
         disk = os.statvfs(folder)
         size = SIZE if left is None else (disk.f_blocks - disk.f_bfree) * disk.f_frsize + max(left, 4096)
         done = subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], capture_output=True, check=False)
         if done.returncode == 0:
             return
-    raise AssertionError(f"it grew each time: {done.stderr.decode()}")  # a disk cannot be smaller than what is on it
+    raise AssertionError(
+        f"it grew each time: {done.stderr.decode()}"
+    )  # a file system cannot be smaller than its content
 
 
 @pytest.mark.parametrize("left", [0, 256 << 10])

@@ -1,4 +1,4 @@
-"""What an agent plants in its copy against the engine that reads it: links, races, special files, its own `.git`."""
+"""What an agent plants in its copy to attack the engine: links, races, special files, its own `.git`."""
 
 import asyncio
 import platform
@@ -44,7 +44,7 @@ async def test_links_fifos_and_devices_do_not_lead_file_tools_outside(place: Pla
 
 
 async def test_concurrent_renames_do_not_lead_file_tools_outside(place: Place, agent: AgentWorkspace) -> None:
-    """A folder becomes a link to the outside and back, as fast as it can, while it is read and written."""
+    """A folder is replaced by a link to the outside and back, as fast as possible, while it is read and written."""
     await shell(agent, f"mkdir spot; echo inside > spot/file; ln -s {place.outside} trap")
     renameat2 = {"x86_64": 316, "aarch64": 276}[platform.machine()]
     swap = (
@@ -153,7 +153,7 @@ async def test_folders_of_mode_000_do_not_stop_a_landing(place: Place, agent: Ag
 
 
 async def test_terminal_escapes_in_output_names_and_messages_stay_text(place: Place, agent: AgentWorkspace) -> None:
-    """The engine hands them on as they are, in values; the screen's own tests show that none is ever painted."""
+    """The engine passes them on unchanged; the screen's tests prove that none is painted."""
     output = await run(agent, "printf '\\033]0;owned\\007\\033[2Jtext\\n'; touch $'\\033[31mred' $'line\\nbreak'")
     assert output.text == "\x1b]0;owned\x07\x1b[2Jtext\n"
     names = await agent.changed()

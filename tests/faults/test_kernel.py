@@ -1,4 +1,4 @@
-"""What a command tries against the kernel's own interfaces: privileges, namespaces, tracing, keyrings, signals."""
+"""Attacks on the kernel's interfaces: privileges, namespaces, tracing, keyrings, signals."""
 
 import platform
 from pathlib import Path
@@ -36,7 +36,7 @@ async def test_nested_namespaces_are_refused(place: Place, agent: AgentWorkspace
 
 
 async def test_dangerous_system_calls_are_refused(place: Place, agent: AgentWorkspace) -> None:
-    """Keyrings, io_uring, bpf, modules, mounts and all others of the filter, called for real."""
+    """Keyrings, io_uring, bpf, modules, mounts and all other filtered calls, really called."""
     assert build_filter(namespaces=True, network=False) is not None
     names = [name for name in (*ABSENT, *FORBIDDEN, *(() if agent.root == "/ws" else QUEUES)) if _number(name) >= 0]
     program = f"{CALL}\nfor name, number in {[(name, _number(name)) for name in names]!r}: print(name, call(number, 0))"
@@ -103,7 +103,7 @@ async def test_a_command_cannot_harm_its_own_launcher(place: Place, agent: Agent
 
 
 def _number(name: str) -> int:
-    """A system call's number on this machine, -1 where it has none."""
+    """A system call's number on this machine, -1 if there is none."""
     column = 0 if platform.machine() == "x86_64" else 1
     known = {"ptrace": (101, 117), **NUMBERS}[name][column]
     return -1 if known is None else known

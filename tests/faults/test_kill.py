@@ -1,4 +1,4 @@
-"""SIGKILL at any moment, then `resume`: a run ends as if nothing had happened. Real git, SQLite and sandboxes."""
+"""SIGKILL at any time, then `resume`: the run ends as if undisturbed. Real git, SQLite and sandboxes."""
 
 import random
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from tests.faults.programs import PROGRAM, Case
 
 KILLS = 9
-"""Of one run. A task that is lost ten times counts as the cause and fails, which is another test's business."""
+"""Kills per run. A task that is lost ten times counts as the cause and fails, which another test covers."""
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ POINTS = [
     ("before-green", 1),
     ("after-green", 1),
 ]
-"""In an order in which each is reached: the last green is moved at the very end of a run, and nothing lands then."""
+"""In an order in which each is reached: green moves last at the very end of a run, when nothing lands any more."""
 
 
 def test_a_run_killed_during_landings_lands_everything_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""SIGKILL while a person steers: what was acknowledged is on record, what was not is wholly there or not at all."""
+"""SIGKILL during commands: acknowledged ones are on record, others completely or not at all."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ GROUPS = [AgentPath(f"root/group-{number}") for number in (1, 2, 3)]
 
 
 def commands(draw: random.Random) -> Iterator[Command]:
-    """One after the other, each with a number of its own; two of the three subplanners are cancelled on the way."""
+    """Commands in order, each with its own number; two of the three subplanners are cancelled on the way."""
     doomed = iter(GROUPS[:2])
     for number in itertools.count(1):
         path = draw.choice([ROOT, GROUPS[2]])
@@ -44,7 +44,7 @@ def commands(draw: random.Random) -> Iterator[Command]:
 
 
 def on_record(case: Case, command: Command) -> set[bool]:
-    """Of each part of what a command writes, whether the journal has it."""
+    """For each part of what a command writes, whether the journal has it."""
 
     def has(sql: str) -> bool:
         return bool(case.ask(sql))
@@ -75,7 +75,7 @@ def on_record(case: Case, command: Command) -> set[bool]:
 async def steer_until_killed(
     case: Case, process: "subprocess.Popen[bytes]", draw: random.Random
 ) -> tuple[list[Command], Command | None]:
-    """What was acknowledged, and what was under way when the program was killed."""
+    """The acknowledged commands, and the one under way when the program was killed."""
     client = await ControlClient.connect(case.run.folder.socket)
     taken: list[Command] = []
     kill_after = draw.randrange(4, 14)
@@ -87,7 +87,7 @@ async def steer_until_killed(
         except SwarmError as error:
             if error.kind is ErrorKind.STATE:
                 return taken, command
-            continue  # refused: it has ended already
+            continue  # refused: it has already ended
         taken.append(command)
     raise AssertionError("commands never end")
 

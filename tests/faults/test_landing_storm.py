@@ -1,4 +1,4 @@
-"""A process killed during many landings: every reported landing is on trunk, and trunk can land more."""
+"""A process killed during many landings: every reported landing is on trunk, and trunk still accepts more."""
 
 import asyncio
 import subprocess

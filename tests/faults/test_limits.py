@@ -1,4 +1,4 @@
-"""What a command does to use up the machine: each is ended at its limit, and the cause is told."""
+"""Commands that use up the machine: each is ended at its limit, with the cause."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HOG = "import time\nheld = []\nfor _ in range(%d):\n held.append(b'x' * (8 << 20)); time.sleep(0.01)\ntime.sleep(600)"
 STEPS = 40
-"""Of 8 MiB: beyond the limit by two thirds, and no more, should the limit not hold."""
+"""Parts of 8 MiB: two thirds beyond the limit, and no more in case the limit does not hold."""
 
 
 def inline(text: str) -> str:
@@ -35,7 +35,7 @@ async def test_daemons_and_processes_that_ignore_signals_die_at_the_deadline(
 
 
 async def test_a_fork_bomb_is_ended(place: Place, agent: AgentWorkspace) -> None:
-    """A real one where the kernel bounds it; else one that stops by itself should the limit not hold."""
+    """A real one if the kernel limits it, else one that stops by itself in case the limit does not hold."""
     hard = place.promises("stays within its process limit")
     bomb = "bomb() { bomb | bomb & }; bomb; sleep 600"
     tame = inline("import os,time\nfor _ in range(8): os.fork()\ntime.sleep(600)")
@@ -98,7 +98,7 @@ async def test_all_copies_together_stay_within_the_swarms_disk(
     shared = await open_place(tmp_path_factory.mktemp("disk"), place.level.value, swarm_disk="100MiB")
     idle, busy = [await shared.open() for _ in range(2)]
     write = "head -c 40M /dev/zero > big1; head -c 20M /dev/zero > big2"
-    assert await shell(idle, f"{write}; sleep 1.2") == ""  # until it has been looked at
+    assert await shell(idle, f"{write}; sleep 1.2") == ""  # until it has been measured
     output = await run(busy, f"{write}; sleep 600", 900)
     assert (output.exit, output.killed) == (None, "swarm disk")
     assert shared.workspaces.limits_met() == ("disk",)
@@ -107,8 +107,8 @@ async def test_all_copies_together_stay_within_the_swarms_disk(
 
 
 async def test_commands_yield_the_cpu_to_the_program(place: Place, agent: AgentWorkspace) -> None:
-    """The kernel, asked: what it weighs a command by against the rest of the machine."""
-    file = "/proc/self/autogroup"  # where the kernel has none, there is nothing to set
+    """Asks the kernel for a command's weight relative to the rest of the machine."""
+    file = "/proc/self/autogroup"  # a kernel without session groups has nothing to set
     wait = f"while [ -e {file} ] && ! grep -q 'nice 10' {file}; do sleep 0.05; done"
     assert await shell(agent, f"{wait}; [ $(nice) -ge 10 ]; echo $?") == "0\n"
 
@@ -132,7 +132,7 @@ async def test_a_full_tmp_and_shm_refuse_more_and_harm_no_one_else(place: Place,
     )
     if agent.root == "/ws":
         assert output.text == "1\n1\n1\nover\n"
-    else:  # there they lie on the disk, and count as the copy's
+    else:  # at this level they are on disk and count for the copy
         assert output.killed == "disk" or output.text.endswith("over\n")
         assert await shell(agent, 'rm -f "$TMPDIR/fill" "$HOME/fill"') == ""
     assert await shell(agent, "echo on > file; cat file") == "on\n"

@@ -1,4 +1,4 @@
-"""What a command tries to reach beyond its copy: files, keys, sockets, networks, terminals, descriptors."""
+"""Attempts to reach beyond the copy: files, keys, sockets, networks, terminals, descriptors."""
 
 # ruff: noqa: ASYNC240 - a test may block while it looks from outside
 
@@ -30,7 +30,7 @@ async def test_the_engines_environment_and_memory_cannot_be_read(
     place: Place, agent: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", f"sk-{SECRET}")
-    pattern = f"s[k]-{SECRET}"  # which is not found in the command line that looks for it
+    pattern = f"s[k]-{SECRET}"  # so that the search's own command line does not contain it
     with bystander() as other:  # it has the engine's whole environment
         fresh = await place.open()
         said = await shell(
@@ -72,7 +72,7 @@ async def test_modes_outside_cannot_be_changed_where_the_level_promises_it(place
 async def test_sockets_of_the_machine_are_unreachable(
     place: Place, agent: AgentWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As docker, ssh-agent, dbus and tmux have them: in the home, in /run, in /tmp, and without any file."""
+    """Like those of docker, ssh-agent, dbus and tmux: in the home, /run and /tmp, and abstract ones."""
     monkeypatch.setenv("SSH_AUTH_SOCK", str(place.home / "agent.sock"))
     monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:abstract=swarm-test-bus")
@@ -144,7 +144,7 @@ async def test_vsock_netlink_and_raw_sockets_are_refused(place: Place, agent: Ag
 
 
 async def test_two_agents_on_one_port_do_not_reach_each_other(place: Place, agent: AgentWorkspace) -> None:
-    """Each has a loopback of its own; where there is none, nobody gets the port."""
+    """Each has its own loopback; without namespaces, neither gets the port."""
     program = (
         'python3 -I -S -c "import socket, time\n'
         "try: server = socket.create_server(('127.0.0.1', 8123)); print('bound', flush=True)\n"
@@ -166,13 +166,13 @@ async def test_no_descriptors_or_input_are_inherited(place: Place, agent: AgentW
         os.set_inheritable(secret.fileno(), True)
         fresh = await place.open()
         assert await shell(fresh, "cat; read line; echo $?; ls /proc/self/fd | wc -l") == (
-            "1\n4\n"  # its three, and the listing's own
+            "1\n4\n"  # its three, and that of the listing
         )
         await fresh.close()
 
 
 async def test_rm_rf_removes_at_most_the_agents_own_copy(place: Place, agent: AgentWorkspace) -> None:
-    """Of the whole root where it is the sandbox's own; where it is the machine's, of what is not missed if it goes."""
+    """Of the whole root if it is the sandbox's own, else only of files that nobody misses."""
     victim = "/" if agent.root == "/ws" else str(place.outside)
     await agent.run(
         f"touch /usr/swarm-test 2>/dev/null && exit; rm -rf --no-preserve-root {victim} . 2>/dev/null",

@@ -1,4 +1,4 @@
-"""Planted keys, in a repo's files and in the program's environment, are looked for in everything that leaves a run."""
+"""Searches everything that leaves a run for keys planted in a repo's files and the program's environment."""
 
 import asyncio
 import fcntl
@@ -50,7 +50,7 @@ handoff.summary = "The token {IN_REPO} is in secrets.env."
 
 
 class Planted(Case):
-    """A run whose agents look at keys."""
+    """A run whose agents read keys."""
 
     def __init__(self, folder: Path) -> None:
         self.home, self.state = folder / "home", folder / "state"
@@ -80,7 +80,7 @@ def test_no_planted_key_leaves_a_run(tmp_path: Path) -> None:
     planted = Planted(tmp_path)
     process = planted.started()
     assert process.stdout is not None
-    out = process.stdout.readline()  # it is live from here on
+    out = process.stdout.readline()  # it is live from now on
     socket = asyncio.run(_listened_to(planted))
     screen = _screen(planted)
     asyncio.run(_goes_on(planted))
@@ -113,12 +113,12 @@ def test_no_planted_key_leaves_a_run(tmp_path: Path) -> None:
 
 
 def _is_record(path: Path) -> bool:
-    """What the run wrote itself, without the project's own objects and copies."""
+    """Whether the run itself wrote the file, as opposed to the project's objects and copies."""
     return path.is_file() and not {"trunk.git", "workspaces"} & set(path.parts)
 
 
 async def _listened_to(planted: Planted) -> bytes:
-    """What a client gets until the worker has tried everything: the events, and its diff. Then the run is held."""
+    """What a client receives until the worker has tried everything: the events and its diff. Then the run pauses."""
     heard = b""
     client = await ControlClient.connect(planted.run.folder.socket)
     try:
@@ -145,7 +145,7 @@ async def _goes_on(planted: Planted) -> None:
 
 
 def _screen(planted: Planted) -> bytes:
-    """What the app writes to its terminal while it walks through its panes, until a mark has been on it."""
+    """What the app writes to its terminal while its panes are visited, until a mark was shown."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(PROGRAM, [PROGRAM, "attach", planted.run.run], planted.environ())

@@ -1,4 +1,4 @@
-"""Signals and closed streams: the program stops in order, says how to go on, and the run can be resumed."""
+"""Signals and closed streams: the program stops cleanly, says how to resume, and the run can be resumed."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 from tests.faults.programs import LOAD, Case, until
 
 SLOW = "rehearsal:load?speed=5&planners=0&tasks=4&conflicts=0&shell=0&seed=3"
-"""Its model takes longer to answer than a stop waits for."""
+"""The model takes longer to answer than a stop waits."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -32,7 +32,7 @@ def test_a_run_stopped_by_a_signal_can_be_resumed(tmp_path: Path, number: signal
 
 @pytest.mark.parametrize("whole", [False, True], ids=["the program", "all that it has started"])
 def test_a_suspended_run_continues_when_it_is_resumed(tmp_path: Path, whole: bool) -> None:
-    """As by ctrl+z and `fg`, or as on a machine that sleeps and wakes."""
+    """As with ctrl+z and `fg`, or on a machine that is suspended."""
     case = Case(tmp_path, "load", LOAD)
     process = case.started()
     until(process, "landing_finished")
@@ -42,12 +42,12 @@ def test_a_suspended_run_continues_when_it_is_resumed(tmp_path: Path, whole: boo
         process.send_signal(signal.SIGTSTP)
         if whole:
             for pid in case.processes():
-                with suppress(ProcessLookupError):  # a command that has just ended
+                with suppress(ProcessLookupError):  # the command has just ended
                     os.kill(pid, signal.SIGSTOP)
                     stopped.append(pid)
         while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
             time.sleep(0.01)
-        time.sleep(0.3)  # for which nothing of it moves
+        time.sleep(0.3)  # during which none of its processes moves
         for pid in reversed(stopped):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Generated event bodies of every kind, hostile strings included, as hypothesis strategies made from their types."""
+"""Hypothesis strategies for event bodies of every kind, made from their types; with hostile strings."""
 
 import enum
 import types
@@ -97,7 +97,7 @@ KINDS: tuple[type, ...] = get_args(Body)
 
 
 def numbered(bodies: list[Any], first: int = 1) -> list[Event]:
-    """Events of these bodies, one after the other, about one agent and one task."""
+    """Events with these bodies, in order, of one agent and one task."""
     return [
         Event(first + n, 1_000 + first + n, 1, body, AgentId("a-1"), TaskId("t-1")) for n, body in enumerate(bodies)
     ]

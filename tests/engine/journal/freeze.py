@@ -1,6 +1,6 @@
-"""Freezes a journal as this version writes it, for later ones to open: `python -m tests.engine.journal.freeze`.
+"""Writes a journal in this version's format, for later versions to open: `python -m tests.engine.journal.freeze`.
 
-Run once for each release, and commit what it writes: the journal, and the state that it means.
+Run it once for each release and commit its files: the journal and the state that it leads to.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Made-up but legal runs: what a swarm could have recorded, from a seed."""
+"""Random but legal runs: events that a swarm could have recorded, from a seed."""
 
 import random
 from collections.abc import Callable
@@ -17,7 +17,7 @@ SECOND = 1_000_000
 
 
 class Story:
-    """Tells events one by one; `snapshot` is where they lead."""
+    """Generates events one by one; `snapshot` is the state they lead to."""
 
     def __init__(self, seed: int, *, text: int = 200) -> None:
         self._random = random.Random(seed)
@@ -47,7 +47,7 @@ class Story:
         self.events.append(event)
 
     def go_on(self, length: int) -> list[e.Event]:
-        """At least so many events in all."""
+        """Continue until there are at least `length` events."""
         steps: list[tuple[Callable[[], None], int]] = [
             (self._task, 3),
             (self._start, 4),
@@ -206,7 +206,7 @@ class Story:
             self.tell(e.ModelChanged(t.ModelName(f"rehearsal:{self.words()}"), role))
 
     def _epoch(self) -> None:
-        """The process stops or dies, and another goes on."""
+        """The process stops or dies, and another one resumes the run."""
         self.tell(e.AgentsSampled({agent: AgentUse(memory=self.at, cpu=3.5) for agent in self.snapshot.agents}))
         self.tell(e.LoadLimited(LoadLimit(None, 2, "why")))
         if self._random.random() < 0.5:

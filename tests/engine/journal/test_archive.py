@@ -1,4 +1,4 @@
-"""Archived bodies are read as before, from a file; without the file the journal says what is missing."""
+"""Archived bodies are read from their file; if the file is missing, the error names it."""
 
 import sqlite3
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A state that comes from a checkpoint is the state that the events lead to, at every moment of a run."""
+"""The state from a checkpoint equals the fold of the events, at every event of a run."""
 
 import shutil
 import sqlite3
@@ -20,7 +20,7 @@ from tests.engine.journal.stories import Story, story
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checkpoints and chunks small enough that a short run has many."""
+    """Make checkpoints and chunks so small that a short run has many."""
     monkeypatch.setattr(writer, "EVERY", 50)
     monkeypatch.setattr(checkpoints, "CHUNK", 4)
 
@@ -30,7 +30,7 @@ def is_there(path: Path) -> bool:
 
 
 async def written(path: Path, events: list[e.Event]) -> Snapshot:
-    """Write events as a swarm records them: each folded, appended, and the state offered."""
+    """Write events as a swarm does: fold each, append it, offer the state as a checkpoint."""
     reader = await JournalReader.open(path) if is_there(path) else None
     snapshot = await reader.snapshot() if reader else Snapshot()
     journal = await SqliteJournal.open(path, chunks=reader.chunks if reader else None)
@@ -54,7 +54,7 @@ def folded(told: Story, until: int) -> Snapshot:
 
 
 def in_order(snapshot: Snapshot) -> list[list[str]]:
-    """Dicts are equal in any order; the screen shows theirs."""
+    """The order of dicts matters, as the screen shows it, but `==` ignores it."""
     return [list(getattr(snapshot, name)) for name in ("agents", "tasks", "handoffs", "scratchpads", "children")]
 
 
@@ -100,7 +100,7 @@ async def test_unchanged_chunks_are_stored_once(tmp_path: Path) -> None:
     await written(path, quiet)
     made = len(marks(path, f"SELECT seq FROM checkpoints WHERE seq > {told.events[-1].seq}"))
     assert made == 10
-    # Each has its own small rest; of the chunks, at most those that changed since the last one before.
+    # Each checkpoint has its own small rest, and at most the chunks that changed since the one before.
     assert marks(path, "SELECT count(*) FROM blobs")[0] - blobs <= made + 4 * 4 + 10
 
 

@@ -1,4 +1,4 @@
-"""Journals of every released version open, say what they said, and go on; reading alone changes nothing in them."""
+"""Journals of every released version can be read without a change, show the same state, and can be resumed."""
 
 import shutil
 import sqlite3
@@ -29,14 +29,14 @@ def released(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def check_state(path: Path, snapshot: Snapshot) -> None:
-    """Every field that its version knew is as it was."""
+    """Every field that the older version had keeps its value."""
     was = msgspec.json.decode((path.parent / "journal.json").read_bytes())
     now = msgspec.json.decode(snapshot_line(snapshot))
     assert known(now, was) == was
 
 
 def known(now: object, was: object) -> object:
-    """What stands now, without the fields that a later version gave its values."""
+    """The present value without the fields that a later version added."""
     if isinstance(now, dict) and isinstance(was, dict):
         return {name: known(now[name], was[name]) for name in was if name in now}
     if isinstance(now, list) and isinstance(was, list) and len(now) == len(was):

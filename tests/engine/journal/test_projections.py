@@ -1,4 +1,4 @@
-"""The tables tell the same story as the fold, and every kind of event has a place in them or none by decision."""
+"""The tables agree with the fold, and every kind of event has a projection or deliberately none."""
 
 import json
 import sqlite3
@@ -175,7 +175,7 @@ async def test_the_tables_do_not_depend_on_the_grouping_into_transactions(tmp_pa
 
 
 def near(row: dict[str, Any]) -> dict[str, Any]:
-    """Sums of floats may have been added up in another order."""
+    """The row with approximate floats: sums may have been added in another order."""
     return {name: pytest.approx(value) if isinstance(value, float) else value for name, value in row.items()}
 
 

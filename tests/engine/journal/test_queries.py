@@ -1,4 +1,4 @@
-"""Screens ask small questions of a journal that is being written, was left by a crash, or is damaged."""
+"""The screens' queries, on a journal that is being written, was left by a crash, or is damaged."""
 
 import asyncio
 import io
@@ -245,7 +245,7 @@ async def test_a_query_that_takes_too_long_is_interrupted(tmp_path: Path, told: 
     with pytest.raises(SwarmError) as raised:
         await reader._query(endless)
     assert "timed out" in raised.value.message
-    assert await reader.last_seq() == len(told.events)  # and the next one is answered
+    assert await reader.last_seq() == len(told.events)  # the next query succeeds
     await reader.close()
 
 
@@ -332,7 +332,7 @@ async def test_a_crashed_journal_in_a_read_only_folder_gets_a_hint(tmp_path: Pat
 
     assert await read(clean) == "1"
     assert "in a read-only folder" in await read(left)
-    assert (await read_snapshot(left / "journal.db")).seq == 1  # where one may write it is read
+    assert (await read_snapshot(left / "journal.db")).seq == 1  # in a writable folder it can be read
 
 
 async def test_an_export_has_every_event_complete_and_in_order(tmp_path: Path, told: Story) -> None:

@@ -1,4 +1,4 @@
-"""Untrusted SQL over a journal reads and does nothing else, within bounds of time, rows and size."""
+"""Untrusted SQL over a journal can only read, within limits on time, rows and size."""
 
 import tracemalloc
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whatever an event holds comes back as it was, large and hostile strings included."""
+"""Events survive a round trip through the journal, with large and hostile strings."""
 
 import math
 import sqlite3
@@ -40,8 +40,8 @@ def test_every_kind_of_event_survives_a_round_trip(kind: type) -> None:
     def check(body: e.Body) -> None:
         back, text = there_and_back(body)
         assert back == body
-        text.decode()  # what SQLite keeps is UTF-8
-        json.decode(text)  # and JSON
+        text.decode()  # SQLite stores UTF-8
+        json.decode(text)  # and it is JSON
 
     check()
 

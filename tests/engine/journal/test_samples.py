@@ -1,4 +1,4 @@
-"""Samples of a long run stay few: old ones are rolled up, and what they tell of a minute stays."""
+"""A long run keeps few samples: old ones are rolled up and keep each minute's extremes."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ AGENTS = [AgentId("a-1"), AgentId("a-2")]
 
 
 def samples() -> list[e.Event]:
-    """Every quarter of a minute; the second agent has gone after each first half of ten minutes."""
+    """A sample every 15 seconds; the second agent is there in the first half of every ten minutes."""
     events: list[e.Event] = []
     for number in range(HOURS * 240):
         at = START + number * EVERY
@@ -31,7 +31,7 @@ def samples() -> list[e.Event]:
 async def test_old_samples_are_rolled_up_to_one_a_minute_and_keep_the_extremes(tmp_path: Path) -> None:
     journal = await SqliteJournal.open(tmp_path / "journal.db")
     events = samples()
-    for start in range(0, len(events), 480):  # an hour's a transaction
+    for start in range(0, len(events), 480):  # one transaction per hour
         journal.append(events[start : start + 480])
         await journal.durable(min(start + 480, len(events)))
     await journal.close()

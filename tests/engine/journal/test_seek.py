@@ -1,4 +1,4 @@
-"""What replay shows of a moment is the state that the living run had then, whatever had happened to it."""
+"""A replay shows the state that the live run had, even if the run was killed and resumed."""
 
 import asyncio
 import random
@@ -16,15 +16,15 @@ from engine.state.snapshot import Snapshot
 from tests.simulated.exploring import Plan, explore_plan, planned
 
 EVERY = 60
-"""Events between two checkpoints: some moments lie before the first, most between two."""
+"""Events between two checkpoints: some positions are before the first one, most between two."""
 MOMENTS = 10
 PLANS = [plan for plan in map(planned, range(400)) if plan.kills > 1 and plan.steps > 2 and len(plan.titles) > 4][:6]
-"""Runs that are killed, resumed, steered, paused and cancelled in part."""
+"""Runs that are killed, resumed, steered, paused and partly cancelled."""
 
 
 def states_of(plan: Plan) -> tuple[list[Event], dict[tuple[int, int], bytes]]:
-    """The events that outlived it, and the state that the living run had after each step, by epoch and event."""
-    states: dict[tuple[int, int], bytes] = {}  # what a kill has lost, the next epoch numbers again
+    """The events that survived, and the live run's state after each step, by epoch and event."""
+    states: dict[tuple[int, int], bytes] = {}  # the next epoch reuses the numbers of events that a kill lost
 
     def seen(snapshot: Snapshot) -> None:
         states[snapshot.epoch, snapshot.seq] = snapshot_line(snapshot)

@@ -1,4 +1,4 @@
-"""What the journal adds up while it writes is what its events add up to, also of an older version's journal."""
+"""The journal's totals are the sums over its events, also after a migration from an older version."""
 
 import shutil
 import sqlite3
@@ -85,7 +85,7 @@ _TIMES = "SELECT tool, error, sum(times) FROM failures GROUP BY 1, 2"
 
 
 async def test_the_slowest_steps_are_kept_in_any_order_of_arrival(tmp_path: Path) -> None:
-    took = [float(number * 37 % 101) for number in range(300)]  # each time thrice
+    took = [float(number * 37 % 101) for number in range(300)]  # three times each
     events = numbered(
         [
             e.ToolFinished(t.CallId(f"c{n}"), "shell", t.ToolCallState.OK, "", (), wall_s)
@@ -168,7 +168,7 @@ async def test_a_crash_during_the_migration_leaves_the_older_version_intact(
 
 
 def step_back(db: sqlite3.Connection) -> None:
-    """To the version before totals, as far as bringing it up to date again goes."""
+    """Turn the journal into one of the version before totals, as far as the migration looks."""
     for table in TABLES:
         db.execute(f"DROP TABLE {table}")
     for index in ("inbox_of_handoff", "tasks_of_intent", "tasks_moot", "agents_of_path", "agents_planning"):

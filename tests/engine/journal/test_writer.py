@@ -1,4 +1,4 @@
-"""Nothing acknowledged is lost, and a disk that cannot be written stops nobody silently."""
+"""No durable event is lost, and a failing disk is always reported."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ async def pragma(db: WriteConnection, words: str) -> list[tuple[object, ...]]:
 
 
 class Faulty(WriteConnection):
-    """A connection whose disk fails `times` times: `instead` of a piece of work, or `after` the disk has it."""
+    """A connection that fails `times` times: `instead` of doing the work, or `after` it."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ async def test_a_full_disk_fails_waiters_and_keeps_the_queue_until_there_is_spac
     assert "full" in raised.value.message
     assert len(failures) == 1
     assert journal.durable_seq < 199
-    with pytest.raises(SwarmError):  # it is told at each further try, too
+    with pytest.raises(SwarmError):  # later attempts fail, too
         await journal.durable(199)
     assert len(failures) == 1
     await pragma(journal._db, "max_page_count = 1000000")

@@ -1,4 +1,4 @@
-"""The three wire protocols from the server's side: what a well-behaved server streams, written out by hand."""
+"""The three wire protocols from the server's side: the streams of a well-behaved server, written by hand."""
 
 import json
 from abc import ABC, abstractmethod
@@ -50,12 +50,12 @@ class Dialect(ABC):
 
     @abstractmethod
     def answer(self, *pieces: str, calls: tuple[Called, ...] = ()) -> list[bytes]:
-        """The events of a whole turn with text (in pieces) and calls: 120 tokens in, of which 100 were read from the
-        cache and 15 written to it, and 7 out."""
+        """The events of a complete turn with text (in pieces) and calls. Usage: 120 input tokens, of which 100 were read
+        from the cache and 15 written to it, and 7 output tokens."""
 
     @abstractmethod
     def cut_at_limit(self, text: str) -> list[bytes]:
-        """A turn that reached its output limit."""
+        """A turn cut off at its output limit."""
 
     @abstractmethod
     def broken_off(self, code: str, message: str) -> bytes:

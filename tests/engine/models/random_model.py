@@ -1,4 +1,4 @@
-"""A real language model of random weights, small enough to write in a moment: it says nothing but gibberish."""
+"""A real language model with random weights, small enough to write at once; it only outputs gibberish."""
 
 from pathlib import Path
 

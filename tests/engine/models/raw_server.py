@@ -1,4 +1,4 @@
-"""A server of raw bytes on a real socket: answers each request with exactly what a test wants on the wire."""
+"""A server on a real socket that answers each request with exactly the bytes that a test wants."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ STREAM = "text/event-stream"
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it came in: its path, its headers with lower-case names, its decoded body."""
+    """A request: its path, its headers with lower-case names, its decoded body."""
 
     path: str
     headers: dict[str, str]
@@ -38,13 +38,13 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing for so many seconds."""
+    """Send nothing for some seconds."""
 
     seconds: float
 
 
 class Stall:
-    """Nothing more, until the client goes away."""
+    """Send nothing more until the client disconnects."""
 
 
 class Abort:
@@ -75,7 +75,7 @@ def head(status: int = 200, kind: str = STREAM, **headers: str) -> Send:
 
 
 def stream(events: list[bytes], *last: Step) -> list[Step]:
-    """A streamed answer, one chunk for each event; it ends well unless `last` says otherwise."""
+    """A streamed answer with one chunk per event; `last` may replace its regular end."""
     return [head(), *(Chunk(event) for event in events), *(last or (END,))]
 
 
@@ -86,7 +86,7 @@ def refusal(status: int, body: object, **headers: str) -> list[Step]:
 
 @dataclass
 class RawServer:
-    """A running server. `gone` counts the connections that the client closed while an answer went on."""
+    """A running server. `gone` counts connections that the client closed during an answer."""
 
     script: Script
     url: str = ""
@@ -152,7 +152,7 @@ async def _request(reader: asyncio.StreamReader) -> Seen | None:
 
 @asynccontextmanager
 async def serving(script: Script) -> AsyncIterator[RawServer]:
-    """A server on a free port of the loopback, for as long as the block lasts."""
+    """A server on a free loopback port, while the block lasts."""
     server = RawServer(script)
     tasks: set[asyncio.Task[None]] = set()
 

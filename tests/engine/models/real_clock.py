@@ -1,4 +1,4 @@
-"""The real time, for what runs on real sockets."""
+"""A real clock, for tests on real sockets."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A stage for the rehearsal: the engine's side of the tools, with real git and commands, one turn at a time."""
+"""Plays the engine's part for a rehearsal: the tools, with real git and commands, one turn at a time."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Whole conversations against a server that is not this project's own, whose answers depend on what it is told."""
+"""Whole conversations with a third-party server whose answers depend on the requests."""
 
 import hashlib
 import shutil
@@ -26,7 +26,7 @@ TOOLS = tuple(ToolSpec(name, name, {"type": "object"}) for name in ("shell", "re
 
 @pytest.fixture(scope="session")
 def installed() -> Path:
-    """The server, installed once per lock file beside the tests' packages."""
+    """The server, installed once per lock file, next to the tests' packages."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         pytest.skip("node and npm are needed to run this server")
@@ -45,7 +45,7 @@ def installed() -> Path:
             pytest.skip(f"npm could not install the server: {run.stderr.strip().splitlines()[-1:]}")
         try:
             fresh.rename(folder)
-        except OSError:  # another test run was faster
+        except OSError:  # another test run has installed it meanwhile
             shutil.rmtree(fresh)
     return folder
 
@@ -83,7 +83,7 @@ def answered(request: Request, turn: Turn, *answers: str) -> Request:
 
 
 def ignore(*_: object) -> None:
-    """What nobody watches."""
+    """Discard the text."""
 
 
 @pytest.mark.parametrize("model", MODELS)

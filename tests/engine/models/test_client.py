@@ -1,4 +1,4 @@
-"""The desk and its queue: pacing, retries, fairness and prices, in virtual time."""
+"""The client and its queues: concurrency, retries, fairness and prices, in virtual time."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ WHOLE = Turn(Message("assistant", (Text("done"),)), StopReason.END, Usage(100, 5
 
 
 class Scripted:
-    """A provider that answers from a list, a second each; a list that ran out means a whole turn."""
+    """A provider that answers from a list, in a second each, and with a complete turn once the list is empty."""
 
     def __init__(self, clock: SimulatedClock, answers: list[ModelError | Turn]) -> None:
         self.name = "rehearsal"
@@ -58,7 +58,7 @@ def desk_for(provider: Scripted, clock: SimulatedClock, settings: ProviderSettin
 
 
 def ignore(*_: object) -> None:
-    """What nobody watches."""
+    """Discard the text."""
 
 
 def failed(kind: ModelErrorKind, status: int | None = None, retry_after: float | None = None) -> ModelError:

@@ -1,4 +1,4 @@
-"""The whole way against a server that is not this project's own: it injects faults and judges how they are taken."""
+"""The whole client against a third-party server that injects faults and judges how they are handled."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ FAULTS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A server in a process of its own, which ends with its input."""
+    """A server in its own process, which ends when its input does."""
     with subprocess.Popen(
         [sys.executable, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
@@ -73,7 +73,7 @@ def desk_at(address: str) -> ModelClient:
 
 
 def ignore(*_: object) -> None:
-    """What nobody watches."""
+    """Discard the text."""
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -91,8 +91,8 @@ async def test_every_injected_fault_is_survived_without_a_finding(address: str, 
             assert len(retries) == (fault["type"] != "slow_first_token")
         verdict = (await judge.get("/verdict")).json()
         assert verdict["passed"], verdict["findings"]
-        # A small answer is sent whole before the client can hang up on its broken part: then the judge misses
-        # that it was asked again, which is why the retries are counted above.
+        # A small answer is sent completely before the client can hang up on its broken part. Then the judge misses
+        # the retry, so retries are counted above.
         assert {finding["code"] for finding in verdict["findings"]} <= {"malformed_chunk_ignored"}
         assert verdict["faults_injected"] >= len(FAULTS) - 1
     await desk.close()

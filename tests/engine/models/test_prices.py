@@ -1,4 +1,4 @@
-"""Prices and windows come from the settings or from the list that ships; what is unknown stays unknown."""
+"""Prices and windows come from the settings or the bundled list; unknown ones stay unknown."""
 
 import socket
 from typing import NoReturn

@@ -1,4 +1,4 @@
-"""A small real model behind a compatible server: whatever it says, a swarm of it ends, bounded and in good order."""
+"""A small real model behind a compatible server: whatever it outputs, the run ends cleanly within its limits."""
 
 import os
 import sqlite3
@@ -18,12 +18,12 @@ pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 REAL = ModelName("openai-chat:any")
 REHEARSED = ModelName("rehearsal:notes?speed=0")
 TASKS, ATTEMPTS = 5, 2
-"""What the rehearsed planner of the sample asks for, and how often each is tried."""
+"""The tasks of the sample's rehearsed planner, and the attempts of each."""
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A llama.cpp server of the model file that SWARM_TEST_GGUF names, else of one made of random weights."""
+    """A llama.cpp server with the model file that SWARM_TEST_GGUF names, else with random weights."""
     library = pytest.importorskip("xllamacpp", reason="needs the packages of the group real-model")
     given = os.environ.get("SWARM_TEST_GGUF", "")
     path = Path(given) if given else tmp_path_factory.mktemp("model") / "random.gguf"

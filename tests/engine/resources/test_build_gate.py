@@ -1,4 +1,4 @@
-"""The build gate lets in only so many builds, is fair between subtrees, survives cancellation and counts its cost."""
+"""The build gate limits builds, is fair between subtrees, survives cancellation and measures contention."""
 
 import asyncio
 import os

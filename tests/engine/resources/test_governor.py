@@ -1,4 +1,4 @@
-"""The governor slows intake when the machine is hot, lets go when it is calm, and does not flap between."""
+"""The governor limits workers under load, releases the limit when it is calm, and does not flap."""
 
 from itertools import pairwise
 
@@ -29,7 +29,7 @@ samples = st.builds(
 
 
 def limits(seen: list[Sample], load: Load | None = None, at_work: int = 100) -> list[int]:
-    """The limit after each sample; workers always fill it, and end at once when it is cut."""
+    """The limit after each sample, with workers that always fill it and end at once when it is lowered."""
     load = load or Load(BOUNDS.ceiling)
     out = []
     for sample in seen:
@@ -67,7 +67,7 @@ def test_a_reached_limit_of_all_commands_counts_as_load_and_is_named() -> None:
 def test_the_limit_is_lowered_again_only_after_the_last_change_took_effect() -> None:
     load = Load(BOUNDS.ceiling)
     for _ in range(20):
-        load = decide(SHORT, load, 40, BOUNDS)  # forty go on working: none is killed
+        load = decide(SHORT, load, 40, BOUNDS)  # forty workers continue: none is killed
     assert load.limit == 30
 
 

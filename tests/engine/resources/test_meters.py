@@ -1,4 +1,4 @@
-"""The meters see the whole tree of processes, what ended children did, the machine, and what others hand in."""
+"""The meters measure the whole process tree, ended children, the machine, builds and model calls."""
 
 import asyncio
 import fcntl
@@ -25,7 +25,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 
 
 class TurnedClock(SystemClock):
-    """A real clock that a test turns forward, so that rates do not depend on how long the test took."""
+    """A clock that a test sets forward, so that rates do not depend on the test's duration."""
 
     def __init__(self) -> None:
         self.turned = 0.0
@@ -40,7 +40,7 @@ class Endpoint(Struct, frozen=True):
 
 
 class Models:
-    """Stands in for the models' limiter."""
+    """Stands in for the models' client."""
 
     @property
     def statistics(self) -> Mapping[str, Endpoint]:
@@ -49,7 +49,7 @@ class Models:
 
 @asynccontextmanager
 async def running(code: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python process that has come to print a line, and that ends when its input does."""
+    """A Python process that has printed `ready`, and that ends when its input does."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -1,5 +1,5 @@
-"""Control groups: what all commands together are kept below, and whose groups are swept: those of owners that are gone,
-never those of one that another namespace counts."""
+"""Control groups: limits on all commands together, and sweeping of groups whose owners are gone, but never of groups
+whose owner has its process id in another namespace."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def opened() -> ControlGroups:
 
 
 def owner(*within: str) -> tuple["subprocess.Popen[str]", list[Path]]:
-    """A process that has made its groups, and their folders."""
+    """A process that has created its groups, and their folders."""
     process = subprocess.Popen([*within, *OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, [Path(name) for name in process.stdout.readline().split()]
@@ -51,7 +51,7 @@ def test_only_groups_of_processes_that_are_gone_are_swept() -> None:
 
 
 def held(groups: ControlGroups, place: str, *names: str) -> list[str]:
-    """What the kernel has in the first file of one of these names, in each hierarchy that has it."""
+    """The content of the first file with one of these names, in each hierarchy that has one."""
     found = [
         next((each for name in names if (each := folder / place / name).exists()), None) for folder in groups._folders
     ]

@@ -1,4 +1,4 @@
-"""What a contained command cannot do, level by level: the promises of the sandbox, tried from inside."""
+"""What a contained command cannot do at each level: the sandbox's guarantees, tried from inside."""
 
 # ruff: noqa: ASYNC220, ASYNC230, ASYNC240 - a test may block while it looks from outside
 
@@ -79,7 +79,7 @@ async def test_nothing_outside_can_be_written(workspace: AgentWorkspace, tmp_pat
     ]  # fmt: skip
     pattern = Path("/proc/sys/kernel/core_pattern").read_text()
     for target in targets:
-        # The pattern is written as it stands: were the sandbox broken, the machine would still not be.
+        # Writes the value that is already set: if the sandbox were broken, the machine would not be.
         await shell(workspace, f"(printf %s '{pattern.strip()}' > {target}) 2>/dev/null; true")
         assert str(target).startswith("/proc") or not os.path.lexists(target)
     assert await shell(workspace, "(: >> /proc/sys/kernel/core_pattern) 2>/dev/null && echo OPEN; true") == ""
@@ -88,7 +88,7 @@ async def test_nothing_outside_can_be_written(workspace: AgentWorkspace, tmp_pat
 async def test_modes_of_the_machines_files_cannot_be_changed(workspace: AgentWorkspace, tmp_path: Path) -> None:
     if workspace.root != "/ws":
         pytest.skip("the level does not promise it")
-    # Changed to what they are: harmless were it allowed.
+    # To their present modes: harmless if it were allowed.
     private = tmp_path / "workspaces" / "stage" / "dev" / "null"
     if os.getuid() == 0:
         assert private.exists()
@@ -199,7 +199,7 @@ async def test_the_next_engine_sweeps_what_a_killed_one_left(level: str, tmp_pat
         if engine.stdout.readline() != "on\n":
             pytest.skip("the level does not work here")
         launcher = int(record.read_text().split()[0])
-        os.kill(launcher, signal.SIGSTOP)  # so that it cannot see that its engine is gone
+        os.kill(launcher, signal.SIGSTOP)  # so that it cannot notice that its engine is gone
         ends = [os.pidfd_open(pid) for pid in _tree(launcher)]
         engine.send_signal(signal.SIGKILL)
     assert select.select(ends, [], [], 0)[0] == []

@@ -1,4 +1,4 @@
-"""What a copy takes of the disk, whatever its agent does to keep it from being seen."""
+"""Measures a copy's disk use, whatever its agent does to hide it."""
 
 import ctypes
 import os
@@ -26,7 +26,7 @@ def test_an_unreadable_folder_hides_nothing(tmp_path: Path) -> None:
     if child == 0:
         try:
             os.fchdir(here)
-            os.setresuid(NOBODY, NOBODY, NOBODY)  # as a person runs it: not as root, who sees all
+            os.setresuid(NOBODY, NOBODY, NOBODY)  # as an ordinary user: root can read everything
             ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
             os._exit(0 if disk_used(Path(".")) > 1 << 20 else 1)
         finally:

@@ -1,4 +1,4 @@
-"""What the levels say of themselves: nothing that agents can see is left out, and sizes mean what settings say."""
+"""The levels report everything that agents can reach, and sizes mean what settings say."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The program inside sandboxes: it is staged compiled, and a start loads next to nothing."""
+"""The program inside sandboxes: it is staged compiled, and a start loads few modules."""
 
 import subprocess
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_the_program_answers_frames_until_its_input_ends(tmp_path: Path) -> None
         config + pack(b"1", b"read", b"file", b"100") + pack(b"2", b"nonsense") + pack(b"3", b"put", b"../x", b"0", b"")
     )
     command = interpreter(str(staged_program(tmp_path)))
-    # It ends what is left running when its input ends: in a process without children that is nothing.
+    # When its input ends it kills its remaining processes; here it has none.
     said = subprocess.run(command, input=asked, capture_output=True, check=True).stdout
     answers = []
     while said:

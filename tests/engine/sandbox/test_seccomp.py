@@ -1,4 +1,4 @@
-"""The filter of system calls, run step by step as the kernel would, for every kind of machine it is built for."""
+"""The system call filter, run step by step as the kernel would, for every supported architecture."""
 
 import errno
 import struct
@@ -11,7 +11,7 @@ MACHINES = ["x86_64", "aarch64"]
 
 
 def answer(program: bytes, machine: str, call: str | int, *arguments: int, architecture: int | None = None) -> int:
-    """0 where the call is allowed, else the number of its error."""
+    """0 if the call is allowed, else its error number."""
     column, own = AUDIT_NAMES[machine]
     number = call if isinstance(call, int) else NUMBERS[call][column]
     assert number is not None

@@ -1,10 +1,10 @@
-"""What all commands may take together: the largest that runs is ended, once, and others go on."""
+"""Limits on all commands together: the largest running one is ended, once, and the others continue."""
 
 from engine.sandbox.shared_limits import SharedLimit, SharedLimits
 
 
 class Command:
-    """One that reports its use, and notes why it was ended."""
+    """Reports its use and remembers why it was ended."""
 
     def __init__(self, shared: SharedLimit) -> None:
         self.shared = shared

@@ -1,4 +1,4 @@
-"""Sandboxes start a few at once, and the one that is needed goes first."""
+"""Few sandboxes start at once, and urgent ones go first."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from engine.sandbox.start_slots import StartSlots
 
 
 class Starts:
-    """Takes places for names, and notes who got one; each keeps it until `end`."""
+    """Takes slots for names and records who got one; each keeps its slot until `end`."""
 
     def __init__(self, count: int) -> None:
         self.slots = StartSlots(count)
@@ -57,7 +57,7 @@ async def test_a_cancelled_start_takes_no_slot() -> None:
     await starts.ask("fourth", needed=True)
     await starts.ask("fifth", needed=True)
     starts._ends["third"].set()
-    for _ in range(2):  # the place is given, and its owner gives up before it knows
+    for _ in range(2):  # the slot is granted, and its owner is cancelled before it notices
         await asyncio.sleep(0)
     starts.tasks["fourth"].cancel()
     await starts.settle()

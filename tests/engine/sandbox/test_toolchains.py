@@ -1,4 +1,4 @@
-"""Which tools agents are given: version managers only where they work without a home, and always a `python3`."""
+"""Which tools agents get: version managers only if they work without a home, and always a `python3`."""
 
 import os
 import subprocess
@@ -69,7 +69,7 @@ def test_the_engines_own_python_is_the_fallback(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(toolchains, "SYSTEM_PATH", ())
     venv = tmp_path / "venv/bin"
     venv.mkdir(parents=True)
-    (venv / "python3").symlink_to(script(tmp_path / "elsewhere/python3", "echo no"))  # dangles inside
+    (venv / "python3").symlink_to(script(tmp_path / "elsewhere/python3", "echo no"))  # dangles inside the sandbox
     found = find_tools(str(venv), tmp_path / "home", (), ())
     assert found.path == (str(venv), str(Path(sys.base_prefix) / "bin"))
     program = Path(found.path[-1]) / "python3"
@@ -115,7 +115,7 @@ async def test_credentials_beside_tools_are_hidden_even_behind_links(
             output = await workspace.run(look, 60, lambda _: None)
             assert "works" in output.text
             assert "SECRET" not in output.text
-            (cargo / "credentials").unlink(missing_ok=True)  # as when the person logs out
+            (cargo / "credentials").unlink(missing_ok=True)  # as after the user logs out
     finally:
         await workspaces.close()
 
@@ -123,7 +123,7 @@ async def test_credentials_beside_tools_are_hidden_even_behind_links(
 async def test_python3_runs_inside_although_its_shims_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "home/.asdf"
     broken = manager(root, root / "bin/asdf", "exit 127")
-    theirs = os.environ["PATH"]  # with the managers of whoever runs the tests
+    theirs = os.environ["PATH"]  # with the version managers of whoever runs the tests
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", f"{broken}:{theirs}")
     base = project(tmp_path)

@@ -1,4 +1,4 @@
-"""What is Anthropic's alone: cache breakpoints, thinking that goes back unchanged, its stop reasons."""
+"""Specific to Anthropic: cache breakpoints, thinking that is sent back unchanged, stop reasons."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ CALL = ToolCall(CallId("call_abcdef"), "shell", '{"command": "ls"}')
 
 
 def ignore(_: str) -> None:
-    """Text that nobody watches."""
+    """Discard the text."""
 
 
 def breakpoints(value: Any, path: str = "") -> list[str]:
-    """Where cache breakpoints stand in a body."""
+    """The places of cache breakpoints in a body."""
     found = [path] if isinstance(value, dict) and "cache_control" in value else []
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return found + [hit for key, inner in items for hit in breakpoints(inner, f"{path}/{key}")]
@@ -44,7 +44,7 @@ def test_one_cache_breakpoint_stays_and_two_move_along() -> None:
 
 
 def test_after_a_turn_with_many_calls_one_breakpoint_is_at_the_end_of_the_previous_request() -> None:
-    """What is cached is looked for at most 20 blocks before a breakpoint."""
+    """The server searches its cache at most 20 blocks before a breakpoint."""
     messages = FIRST.messages
     for turn in range(5):
         calls = tuple(ToolCall(CallId(f"call_{turn}_{n:06}"), "read_file", '{"path": "a"}') for n in range(30))
@@ -149,7 +149,7 @@ async def test_stop_reasons_are_mapped(reason: str, stop: StopReason) -> None:
 
 
 async def test_a_call_cut_off_by_the_output_limit_keeps_its_incomplete_arguments() -> None:
-    """They must not turn into an empty object that a tool would accept."""
+    """They must not become an empty object, which a tool might accept."""
     for piece in ("", '{"command": "rm'):
         call = DIALECT.block(
             0,

@@ -1,4 +1,4 @@
-"""What is the Responses protocol's alone: stateless, encrypted reasoning that goes back, a cache key."""
+"""Specific to the Responses API: no server-side state, encrypted reasoning that is sent back, a cache key."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ FUNCTION: dict[str, Any] = {
 
 
 def ignore(_: str) -> None:
-    """Text that nobody watches."""
+    """Discard the text."""
 
 
 async def test_no_state_is_kept_on_the_server() -> None:
@@ -54,7 +54,7 @@ async def test_encrypted_reasoning_is_sent_back_unchanged() -> None:
 
 
 async def test_reasoning_cut_off_by_the_output_limit_is_not_sent_back() -> None:
-    """An item of reasoning without one that follows it is refused."""
+    """Servers reject a reasoning item that nothing follows."""
     ended = DIALECT.end("response.incomplete", [REASONING], incomplete_details={"reason": "max_output_tokens"})
     async with serving(lambda _: stream([*DIALECT.item(0, REASONING), ended])) as server:
         provider = DIALECT.open(server.url)

@@ -1,4 +1,4 @@
-"""What compatible servers do differently: no usage, no ids, no numbers, other names for the output limit."""
+"""How compatible servers differ: no usage, no ids, no indexes, another name for the output limit."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ DIALECT = ChatDialect()
 
 
 def ignore(_: str) -> None:
-    """Text that nobody watches."""
+    """Discard the text."""
 
 
 async def ask(*steps: Step, events: list[bytes]) -> Turn:

@@ -1,4 +1,4 @@
-"""Server-sent events survive any chopping, and nothing but whole events comes out."""
+"""Server-sent events are parsed from any chunks, and only complete ones are returned."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Playbooks: what is wrong with one is said with its file and key; the rehearsal's answers to what it is told."""
+"""Playbooks: errors name the file and key; the rehearsal's reactions to messages."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def small(tmp_path: Path) -> Playbook:
 
 
 class Talk:
-    """One conversation, spoken turn by turn."""
+    """One conversation, turn by turn."""
 
     def __init__(self, playbook: Playbook, first: str) -> None:
         self.playbook = playbook
@@ -64,7 +64,7 @@ class Talk:
         return next_line(self.playbook, request)
 
     def go(self, *answers: str, told: str = "", error: bool = False) -> Line:
-        """Take the next turn, have its calls answered, be told something; the turn after that."""
+        """Take the next turn, answer its calls, add a message; returns the turn after that."""
         line = self.next()
         ids = [CallId(f"{self.number}-{index}") for index, _ in enumerate(line.calls)]
         self.number += 1

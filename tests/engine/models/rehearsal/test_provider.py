@@ -1,4 +1,4 @@
-"""The rehearsal as an actor: it follows its playbook and reacts to what it is told, from the request alone."""
+"""The rehearsal follows its playbook and reacts to messages, using only the request."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ async def test_every_task_of_a_generated_load_lands(
     assert stage.checks == [True]
 
 
-@pytest.mark.timeout(600)  # some 400 processes, one after the other
+@pytest.mark.timeout(600)  # about 400 processes, one after another
 @pytest.mark.parametrize("order", [1])
 async def test_the_markdown_sample_repairs_trunk_and_wakes_a_finished_planner(
     provider: RehearsalProvider, tmp_path: Path, order: int
