@@ -113,7 +113,7 @@ def test_nothing_is_imported_inside_a_function(source: Path) -> None:
 
 
 @pytest.mark.parametrize("source", list(sources("engine", "tui")), ids=lambda p: str(p.relative_to(TOP)))
-def test_every_file_says_what_it_is_for(source: Path) -> None:
+def test_every_file_has_a_docstring(source: Path) -> None:
     docstring = ast.get_docstring(ast.parse(source.read_text()))
     assert docstring, source
 
@@ -127,7 +127,7 @@ def test_no_name_of_the_engines_face_hides_one_of_its_packages() -> None:
     assert not {module.name for module in pkgutil.iter_modules(engine.__path__)} & set(engine.face())
 
 
-def test_the_face_has_no_name_that_it_does_not_list() -> None:
+def test_the_face_has_no_other_names() -> None:
     with pytest.raises(ImportError, match="Swarmm"):
         exec("from tui.bridge import Swarmm")
 

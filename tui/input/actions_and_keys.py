@@ -49,7 +49,7 @@ def _needs_planner(c: ActionContext) -> str:
     if reason := _needs_agent(c):
         return reason
     assert c.agent is not None
-    return "" if c.agent.role is Role.PLANNER else "only planners have queued tasks; select the planner above"
+    return "" if c.agent.role is Role.PLANNER else "only for planners; select the planner above"
 
 
 def _needs_subplanner(c: ActionContext) -> str:

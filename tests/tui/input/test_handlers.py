@@ -26,7 +26,7 @@ class FoldingTree(Tree):
         self.done.append("fold all")
 
 
-def test_a_subclass_does_the_actions_of_its_base_in_its_own_way() -> None:
+def test_a_subclass_overrides_the_handlers_of_its_base() -> None:
     tree = FoldingTree()
     for id in ("list.left", "agents.fold_all"):
         do = tree.handler_of(id)
@@ -36,7 +36,7 @@ def test_a_subclass_does_the_actions_of_its_base_in_its_own_way() -> None:
     assert Tree().handler_of("agents.fold_all") is None
 
 
-def test_the_controllers_do_what_a_screen_does_not_do_itself() -> None:
+def test_a_screens_controllers_handle_actions_for_it() -> None:
     screen, tree = ActionHandler(), Tree()
     screen.controllers = (tree,)
     assert screen.handler_of("list.left") == tree.go_left

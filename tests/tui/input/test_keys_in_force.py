@@ -12,7 +12,7 @@ from tui.screens.intent import IntentScreen
 from tui.widgets.diff import DiffView
 
 
-def test_every_action_has_an_id_words_and_keys() -> None:
+def test_every_action_has_an_id_a_description_and_keys() -> None:
     ids = [action.id for action in ACTIONS]
     assert len(ids) == len(set(ids))
     for action in ACTIONS:
@@ -22,16 +22,16 @@ def test_every_action_has_an_id_words_and_keys() -> None:
         assert action.description[0].isupper()
 
 
-def test_no_action_depends_on_a_key_that_tmux_keeps() -> None:
+def test_every_action_has_a_key_that_reaches_programs_inside_tmux() -> None:
     for action in ACTIONS:
         assert set(action.keys) - FORBIDDEN, action.id
 
 
-def test_the_registry_has_no_clash_within_a_scope() -> None:
+def test_no_two_actions_of_a_scope_share_a_key() -> None:
     assert set(Keymap().keys) == {action.id for action in ACTIONS}
 
 
-def test_a_remapped_key_is_in_force_everywhere() -> None:
+def test_a_remapped_key_is_bound_and_shown() -> None:
     keymap = Keymap({"agents.pause": "ctrl+x z"})
     assert keymap.keys["agents.pause"] == ("ctrl+x", "z")
     assert keymap.shown("agents.pause") == "ctrl+x z"
@@ -48,14 +48,14 @@ def test_a_remapped_key_is_in_force_everywhere() -> None:
         ({"agents.pause": "x"}, "already the key of agents.cancel", "another key"),
     ],
 )
-def test_keys_that_cannot_work_are_refused_with_a_hint(keys: dict[str, str], says: str, hint: str) -> None:
+def test_invalid_keys_are_refused_with_a_hint(keys: dict[str, str], says: str, hint: str) -> None:
     with pytest.raises(SwarmError) as refused:
         Keymap(keys)
     assert says in refused.value.message
     assert hint in refused.value.hint
 
 
-def test_a_disabled_action_says_why() -> None:
+def test_an_action_says_why_it_is_not_available() -> None:
     run = small().run.copy()
     pause = next(action for action in ACTIONS if action.id == "agents.pause")
     assert pause.unavailable(ActionContext()) == "no run yet"
@@ -65,12 +65,12 @@ def test_a_disabled_action_says_why() -> None:
     assert pause.unavailable(ActionContext(run=run, agent=done, read_only="this is a replay")) == "this is a replay"
 
 
-def test_the_footer_leaves_out_what_cannot_run_now() -> None:
+def test_the_footer_leaves_out_actions_that_are_not_available() -> None:
     keymap = Keymap()
     assert "agents.pause" not in [action.id for action, _ in keymap.footer(("agents",), ActionContext())]
 
 
-def test_the_footer_has_five_keys_what_presses_first_help_and_quit_always() -> None:
+def test_the_footer_has_five_keys_with_urgent_ones_first_and_help_and_quit_last() -> None:
     keymap, run = Keymap(), small().run.copy()
     scopes = ("agents", "list", "global")
     held = next(agent for agent in run.agents.values() if agent.paused)
@@ -81,12 +81,12 @@ def test_the_footer_has_five_keys_what_presses_first_help_and_quit_always() -> N
     assert [label for _, label in pressed] == ["2 need you", "resume", "steer 3 marked", "help", "quit"]
 
 
-def test_symbols_are_shown_as_a_person_types_them() -> None:
+def test_symbol_keys_are_shown_as_symbols() -> None:
     assert shown("question_mark") == "?"
     assert shown("less_than_sign") == "<"
 
 
-async def test_every_action_is_done_where_its_key_is_pressed() -> None:
+async def test_every_action_has_a_handler_where_its_key_is_pressed() -> None:
     app = app_on(small())
     async with app.run_test(size=(120, 40)):
         main = main_of(app)

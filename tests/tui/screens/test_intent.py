@@ -21,7 +21,7 @@ def editor_of(app: SwarmApp) -> MarkdownEditor:
     return app.screen.query_one(MarkdownEditor)
 
 
-async def test_a_version_tells_who_when_what_it_led_to_and_what_it_changed() -> None:
+async def test_a_version_shows_author_time_tasks_and_changes() -> None:
     session = small()
     session.submit(SubmitIntent(INTENT.replace("tables as an extension", "no tables")))
     async with app_on(session).run_test(size=(120, 60)) as pilot:
@@ -53,7 +53,7 @@ async def test_the_change_is_shown_as_a_diff_and_escape_keeps_editing() -> None:
         assert isinstance(session.commands[0], SubmitIntent)
 
 
-async def test_edits_are_undone_and_done_again() -> None:
+async def test_edits_are_undone_and_redone() -> None:
     async with app_on(small()).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "i", "x")
@@ -64,7 +64,7 @@ async def test_edits_are_undone_and_done_again() -> None:
         assert editor_of(pilot.app).text.startswith("x#")
 
 
-async def test_an_intent_of_before_is_one_key_away() -> None:
+async def test_u_restores_the_previous_intent() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -73,7 +73,7 @@ async def test_an_intent_of_before_is_one_key_away() -> None:
         assert [intent.version for intent in session.run.intents] == [1, 2, 3]
 
 
-async def test_the_editor_of_the_person_gets_the_draft_and_gives_it_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_draft_is_edited_in_the_persons_editor(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, str]] = []
 
     def edit(screen: IntentScreen, name: str, text: str) -> str:
@@ -90,7 +90,7 @@ async def test_the_editor_of_the_person_gets_the_draft_and_gives_it_back(monkeyp
         assert editor_of(pilot.app).text == INTENT
 
 
-async def test_a_draft_is_on_disk_while_it_is_written_and_gone_once_it_runs(tmp_path: Path) -> None:
+async def test_a_draft_is_saved_while_it_is_written_and_deleted_once_it_runs(tmp_path: Path) -> None:
     file = tmp_path / "repo" / "draft.md"
     session = small()
     async with app_on(session, draft_file=file).run_test(size=(120, 40)) as pilot:
@@ -108,7 +108,7 @@ async def test_a_draft_is_on_disk_while_it_is_written_and_gone_once_it_runs(tmp_
         assert not file.exists()
 
 
-async def test_a_disk_that_refuses_a_draft_is_told_and_stops_nothing(tmp_path: Path) -> None:
+async def test_a_draft_that_cannot_be_saved_is_reported_and_can_still_be_applied(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     session = small()
     async with app_on(session, draft_file=tmp_path / "file" / "draft.md").run_test(size=(120, 40)) as pilot:
@@ -134,7 +134,7 @@ async def test_headings_lists_and_code_are_coloured_while_writing() -> None:
         assert len(styles) >= 3
 
 
-async def test_the_start_screen_finds_check_keys_and_sandbox_and_keeps_a_draft(tmp_path: Path) -> None:
+async def test_the_start_screen_shows_check_keys_and_sandbox_and_saves_the_draft(tmp_path: Path) -> None:
     plan = RunPlan(
         "/r", "main", suggested="make test", models={"planner": "openai:big"}, keys={"OPENAI_API_KEY": "is set"},
         sandbox_level="auto",
@@ -161,7 +161,7 @@ async def test_the_start_screen_finds_check_keys_and_sandbox_and_keeps_a_draft(t
         assert not isinstance(app.screen, StartScreen)
 
 
-async def test_what_was_steered_is_taken_back_and_done_again() -> None:
+async def test_commands_are_undone_and_redone() -> None:
     session = small()
     path = session.agent("root/blocks").path
     limit = session.run.workers_limit
@@ -182,7 +182,7 @@ async def test_what_was_steered_is_taken_back_and_done_again() -> None:
         assert session.commands[-1] == Steer(path, "go left")
 
 
-async def test_undoing_a_model_gives_each_agent_of_the_subtree_its_own_back() -> None:
+async def test_undoing_a_model_change_restores_each_agents_own_model() -> None:
     session = small()
     worker = session.agent("root/blocks/w-4")
     session.record(e.ModelChanged("openai:other"), agent=worker.id)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ from tui.widgets.resources import Resources
 from tui.widgets.transcript import LogView
 
 
-async def test_the_header_says_first_what_a_person_needs() -> None:
+async def test_the_header_starts_with_what_a_person_needs_most() -> None:
     session = small()
     async with app_on(session).run_test(size=(140, 40)) as pilot:
         await settle(pilot)
@@ -51,7 +51,7 @@ async def test_the_header_says_first_what_a_person_needs() -> None:
         assert "2 need you" in top
 
 
-async def test_a_small_terminal_shows_one_pane_and_a_large_one_all() -> None:
+async def test_a_small_terminal_shows_one_pane_and_a_large_one_all_panes() -> None:
     async with app_on(small()).run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         assert "3 handoffs" in painted(pilot.app).split("\n")[3]
@@ -69,7 +69,7 @@ async def test_a_small_terminal_shows_one_pane_and_a_large_one_all() -> None:
         assert main_of(pilot.app).panes.agents.cursor == 1
 
 
-async def test_every_size_up_to_a_wall_is_painted_whole_while_it_changes() -> None:
+async def test_every_size_is_painted_completely_while_the_terminal_is_resized() -> None:
     session = small()
     async with app_on(session).run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -84,7 +84,7 @@ async def test_every_size_up_to_a_wall_is_painted_whole_while_it_changes() -> No
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_numbers_and_tab_go_to_panes(size: tuple[int, int]) -> None:
+async def test_numbers_and_tab_focus_panes(size: tuple[int, int]) -> None:
     async with app_on(small()).run_test(size=size) as pilot:
         await settle(pilot)
         for key, pane in zip("12345", Pane, strict=True):
@@ -132,7 +132,7 @@ async def test_a_filter_shows_its_matches_and_errors() -> None:
         assert main_of(pilot.app).panes.agents.filter_text == ""
 
 
-async def test_pause_and_resume_of_a_subtree_are_one_key() -> None:
+async def test_one_key_pauses_and_resumes_a_subtree() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -143,7 +143,7 @@ async def test_pause_and_resume_of_a_subtree_are_one_key() -> None:
         assert session.commands[-1] == Resume(session.agent("root/blocks").path)
 
 
-async def test_a_paused_subtree_can_still_be_frozen_and_a_frozen_one_is_resumed_by_the_same_key() -> None:
+async def test_one_key_freezes_a_paused_subtree_and_resumes_a_frozen_one() -> None:
     session = small()
     path = session.agent("root/blocks").path
     async with app_on(session).run_test(size=(120, 40)) as pilot:
@@ -206,7 +206,7 @@ async def test_a_refused_command_shows_its_reason_and_hint() -> None:
         assert "at least one worker" in told(pilot.app)
 
 
-async def test_enter_drills_from_agent_to_detail_and_escape_goes_back() -> None:
+async def test_enter_opens_an_agents_detail_and_escape_goes_back() -> None:
     session = small()
     async with app_on(session).run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -217,7 +217,7 @@ async def test_enter_drills_from_agent_to_detail_and_escape_goes_back() -> None:
         assert main_of(pilot.app).panes.pane is Pane.AGENTS
 
 
-async def test_each_tab_of_the_detail_shows_its_own() -> None:
+async def test_each_tab_of_the_detail_shows_its_content() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
@@ -256,7 +256,7 @@ async def test_a_diff_jumps_by_hunk_and_file() -> None:
         assert "src/mdconv/blocks.py" in kinds[3]
 
 
-async def test_a_handoff_is_read_with_every_section() -> None:
+async def test_a_handoff_is_shown_with_every_section() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
@@ -275,7 +275,7 @@ async def test_a_handoff_is_read_with_every_section() -> None:
         assert "resolved at" in painted(pilot.app)
 
 
-async def test_attention_goes_to_what_needs_a_person() -> None:
+async def test_the_attention_key_goes_to_each_item_that_needs_a_person() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -286,7 +286,7 @@ async def test_attention_goes_to_what_needs_a_person() -> None:
         assert current.text.concerns
 
 
-async def test_the_handoff_list_stays_on_its_handoff_when_others_arrive() -> None:
+async def test_the_selected_handoff_stays_selected_when_others_arrive() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -301,7 +301,7 @@ async def test_the_handoff_list_stays_on_its_handoff_when_others_arrive() -> Non
         assert main_of(pilot.app).panes.handoffs.current == chosen
 
 
-async def test_what_is_read_stays_the_selected_handoff_when_a_newer_one_arrives() -> None:
+async def test_the_handoff_that_is_open_stays_selected_when_a_newer_one_arrives() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -329,7 +329,7 @@ def _hand_off_another(session: FakeSession) -> AgentId:
     return worker
 
 
-async def test_a_filter_knows_agents_that_came_after_it_was_set() -> None:
+async def test_a_filter_applies_to_agents_that_start_later() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -364,7 +364,7 @@ async def test_events_follow_until_a_person_scrolls_up() -> None:
         assert "more 49" in painted(pilot.app)
 
 
-async def test_older_events_are_read_from_the_journal_when_a_person_goes_on_upwards() -> None:
+async def test_scrolling_up_reads_older_events_from_the_journal() -> None:
     session = swarm(60)
     kept = session.events_after
     session.events_after = lambda seq: kept(max(seq, session.run.seq - 60))  # type: ignore[method-assign]
@@ -391,7 +391,7 @@ async def test_older_events_are_read_from_the_journal_when_a_person_goes_on_upwa
         assert events.line_count() <= 62
 
 
-async def test_looking_back_with_the_wheel_lets_the_events_go() -> None:
+async def test_scrolling_up_with_the_wheel_stops_following_events() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -409,7 +409,7 @@ async def test_looking_back_with_the_wheel_lets_the_events_go() -> None:
         assert "more 8" in painted(pilot.app)
 
 
-async def test_every_kind_of_event_shows_on_request() -> None:
+async def test_a_key_shows_every_kind_of_event() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -426,7 +426,7 @@ async def test_every_kind_of_event_shows_on_request() -> None:
         assert "unknown x:, use kind:, tone:" in painted(pilot.app)
 
 
-async def test_enter_on_an_event_jumps_to_its_agent() -> None:
+async def test_enter_on_an_event_selects_its_agent() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -442,7 +442,7 @@ async def test_enter_on_an_event_jumps_to_its_agent() -> None:
         assert log.current.kind == "task_ended"
 
 
-async def test_the_frame_of_the_agents_names_the_way_to_the_selected_one() -> None:
+async def test_the_frame_of_the_agents_shows_the_path_of_the_selected_one() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -536,7 +536,7 @@ async def test_a_long_run_reads_its_older_measurements_from_the_journal() -> Non
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24), (120, 40), (300, 100)])
-async def test_the_header_fits_and_keeps_what_matters_most(size: tuple[int, int]) -> None:
+async def test_a_narrow_header_keeps_what_matters_most(size: tuple[int, int]) -> None:
     session = small()
     session.run.models = {"planner": ModelName("anthropic:large"), "worker": ModelName("rehearsal:markdown?speed=0")}
     async with app_on(session).run_test(size=size) as pilot:
@@ -555,7 +555,7 @@ async def test_the_header_fits_and_keeps_what_matters_most(size: tuple[int, int]
 @pytest.mark.parametrize(
     ("size", "words"), [((80, 24), "full (2 limits) "), ((140, 40), "full (2 limits: see doctor) ")]
 )
-async def test_the_header_says_that_a_sandbox_falls_short_and_the_events_how(size: tuple[int, int], words: str) -> None:
+async def test_the_header_shows_a_limited_sandbox_and_the_events_its_limits(size: tuple[int, int], words: str) -> None:
     session = small()
     async with app_on(session).run_test(size=size) as pilot:
         session.record(e.EpochStarted(1, "full", "overlay", "", ("memory is polled", "no filter")))
@@ -565,7 +565,7 @@ async def test_the_header_says_that_a_sandbox_falls_short_and_the_events_how(siz
         assert told == ["process 1 owns the run; sandbox: full; not guaranteed: memory is polled; no filter"]
 
 
-async def test_the_header_sets_spending_against_the_budget() -> None:
+async def test_the_header_shows_spending_against_the_budget() -> None:
     session = small()
     budget = BudgetSettings(usd=2.5, tokens=10_000_000, wall="8h")
     session.run.settings = msgspec.json.encode(Settings(budget=budget)).decode()
@@ -577,7 +577,7 @@ async def test_the_header_sets_spending_against_the_budget() -> None:
         assert "27s of 8h00m" in line
 
 
-async def test_the_header_says_what_still_goes_on_while_the_root_is_paused() -> None:
+async def test_the_header_shows_what_still_runs_while_the_root_is_paused() -> None:
     session = FakeSession()
     root = begin(session)
     id = task(session, root, "one")
@@ -600,7 +600,7 @@ async def test_the_header_says_what_still_goes_on_while_the_root_is_paused() -> 
         assert "‖ paused 0s" in painted(pilot.app).split("\n")[0]
 
 
-async def test_the_header_tells_the_limit_of_a_subtree_or_how_many_there_are() -> None:
+async def test_the_header_shows_the_limit_of_a_subtree_or_the_number_of_limits() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         session.record(e.SubtreeLimited(3), agent=session.agent("root/blocks").id)
@@ -611,7 +611,7 @@ async def test_the_header_tells_the_limit_of_a_subtree_or_how_many_there_are() -
         assert "2 limits in subtrees and roles" in painted(pilot.app).split("\n")[2]
 
 
-async def test_a_frozen_screen_stands_still_while_the_swarm_goes_on() -> None:
+async def test_a_frozen_screen_does_not_change_while_the_run_continues() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -625,7 +625,7 @@ async def test_a_frozen_screen_stands_still_while_the_swarm_goes_on() -> None:
         assert pilot.app.view.version == session.run.seq
 
 
-async def test_a_new_intent_is_compared_before_it_applies() -> None:
+async def test_a_new_intent_is_reviewed_before_it_is_applied() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -651,7 +651,7 @@ async def test_versions_of_the_intent_can_be_read_and_rolled_back() -> None:
         assert session.commands[-1] == SubmitIntent(first)
 
 
-async def test_a_draft_outlives_the_editor() -> None:
+async def test_a_draft_is_kept_when_the_editor_is_closed() -> None:
     async with app_on(small()).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "i", *"kept ", "escape", "escape")
@@ -660,7 +660,7 @@ async def test_a_draft_outlives_the_editor() -> None:
         assert "kept # Markdown" in painted(pilot.app)
 
 
-async def test_help_tells_the_keys_of_the_focused_pane_and_why_some_do_nothing() -> None:
+async def test_help_lists_the_keys_of_the_focused_pane_and_why_some_are_not_available() -> None:
     async with app_on(small()).run_test(size=(120, 60)) as pilot:
         await settle(pilot)
         await press(pilot, "question_mark")
@@ -672,7 +672,7 @@ async def test_help_tells_the_keys_of_the_focused_pane_and_why_some_do_nothing()
 
 
 @pytest.mark.parametrize(("key", "mode"), [("s", CloseMode.STOP), ("p", CloseMode.PAUSE)])
-async def test_the_quit_menu_leaves_in_the_way_that_was_asked_for(key: str, mode: CloseMode) -> None:
+async def test_each_item_of_the_quit_menu_closes_the_session_in_its_way(key: str, mode: CloseMode) -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -740,7 +740,7 @@ async def test_five_thousand_agents_paint_only_what_is_visible() -> None:
         assert 0 < len(set(painted_rows)) < 120
 
 
-async def test_an_agent_that_ends_moves_without_taking_the_selection_along() -> None:
+async def test_the_selection_stays_when_an_ended_agent_moves_down() -> None:
     session = FakeSession()
     root = begin(session)
     workers = [spawn(session, f"root/w-{n}", root, Role.WORKER, f"task {n}") for n in range(3)]
@@ -753,7 +753,7 @@ async def test_an_agent_that_ends_moves_without_taking_the_selection_along() -> 
         assert main_of(pilot.app).panes.agents.current == workers[1]
 
 
-async def test_a_subtree_gets_another_model_rank_and_goal() -> None:
+async def test_model_priority_worker_limit_and_goal_of_a_subtree_are_changed() -> None:
     session = small()
     path = session.agent("root/blocks").path
     async with app_on(session).run_test(size=(120, 40)) as pilot:
@@ -786,7 +786,7 @@ async def test_a_subtree_gets_another_model_rank_and_goal() -> None:
         assert len(session.commands) == count
 
 
-async def test_copy_takes_what_the_focused_pane_means(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_copy_takes_the_text_of_the_focused_pane(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TMUX", raising=False)
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
@@ -800,7 +800,7 @@ async def test_copy_takes_what_the_focused_pane_means(monkeypatch: pytest.Monkey
         assert "Summary" in pilot.app.clipboard
 
 
-async def test_the_quit_menu_is_in_the_middle_and_takes_keys() -> None:
+async def test_the_quit_menu_is_centred_and_takes_keys() -> None:
     session = small()
     async with app_on(session).run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -814,7 +814,7 @@ async def test_the_quit_menu_is_in_the_middle_and_takes_keys() -> None:
         assert session.closed is CloseMode.STOP
 
 
-async def test_a_session_that_lost_its_owner_says_what_to_do() -> None:
+async def test_a_run_whose_process_died_says_what_to_do() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -828,7 +828,7 @@ async def test_a_session_that_lost_its_owner_says_what_to_do() -> None:
         assert "swarm-tui resume r-4kq2" in told(pilot.app)
 
 
-async def test_a_mouse_may_click_twice_thrice_and_drag_anywhere() -> None:
+async def test_double_clicks_triple_clicks_and_drags_are_safe_anywhere() -> None:
     async with app_on(small()).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         for key in ("", "question_mark", "s", "T", "i", "x"):
@@ -846,7 +846,7 @@ async def test_a_mouse_may_click_twice_thrice_and_drag_anywhere() -> None:
         assert pilot.app.return_value is None
 
 
-async def test_a_huge_paste_is_taken_in_part_by_every_input_and_lines_become_one() -> None:
+async def test_every_input_cuts_off_a_huge_paste_and_joins_its_lines() -> None:
     async with app_on(small()).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         app = pilot.app
@@ -867,7 +867,7 @@ async def test_a_huge_paste_is_taken_in_part_by_every_input_and_lines_become_one
         assert "pasted in part" in told(app)
 
 
-async def test_keys_that_come_at_once_go_to_what_the_first_of_them_opens() -> None:
+async def test_keys_that_arrive_together_go_to_the_screen_that_the_first_one_opens() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)

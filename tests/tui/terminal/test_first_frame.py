@@ -94,7 +94,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pty]:
     os.close(person)
 
 
-def test_nothing_heavy_is_loaded_before_the_first_frame_and_no_engine_with_the_screen(
+def test_the_first_frame_loads_nothing_heavy_and_the_app_loads_no_engine(
     person: Person, terminal: Pty
 ) -> None:
     person.commit()
@@ -111,7 +111,7 @@ def test_nothing_heavy_is_loaded_before_the_first_frame_and_no_engine_with_the_s
     assert done.stdout.splitlines() == ["BEFORE", "AFTER"]
 
 
-def test_the_first_frame_fills_the_screen_and_holds_the_header(terminal: Pty, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_frame_fills_the_screen_and_shows_the_header(terminal: Pty, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
     with first_frame(THEMES.chosen, "a new run") as taken:
         assert not terminal.echoes()
@@ -125,7 +125,7 @@ def test_the_first_frame_fills_the_screen_and_holds_the_header(terminal: Pty, mo
     assert all("48;2;" in row for row in rows)
 
 
-def test_a_terminal_that_the_app_did_not_take_is_given_back(terminal: Pty) -> None:
+def test_the_terminal_is_restored_if_the_app_fails_to_start(terminal: Pty) -> None:
     def begin() -> None:
         with first_frame(THEMES.chosen, "starting…"):
             terminal.painted()
@@ -147,13 +147,13 @@ def test_without_a_terminal_there_is_no_first_frame(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("term", ["xterm-256color", "xterm-kitty", "linux", "dumb", "unknown", "screen", ""])
 @pytest.mark.parametrize("more", ["truecolor", "24bit", "", "yes"])
-def test_colours_are_counted_as_the_library_counts_them(term: str, more: str) -> None:
+def test_the_number_of_colours_is_the_one_that_rich_detects(term: str, more: str) -> None:
     environ = {"TERM": term, "COLORTERM": more}
     console = Console(force_terminal=True, _environ=environ)
     assert colours_of(environ) is console._color_system
 
 
-async def test_an_opened_run_shows_as_soon_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_is_shown_as_soon_as_its_first_snapshot_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tui.screens.main.POLL_S", 3600.0)
     session = small()
     read = session.latest()

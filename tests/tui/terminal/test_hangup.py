@@ -13,7 +13,7 @@ from tests.tui.command_line import PROGRAM, Person
 
 
 @pytest.mark.parametrize("controlling", [True, False], ids=["signalled", "silent"])
-def test_a_run_whose_terminal_goes_away_comes_to_its_end(person: Person, controlling: bool) -> None:
+def test_a_run_continues_to_its_end_after_its_terminal_closes(person: Person, controlling: bool) -> None:
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, b"\x28\0\x78\0\0\0\0\0")
     adopt = ["setsid", "--ctty"] if controlling else ["setsid"]

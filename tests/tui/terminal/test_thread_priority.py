@@ -39,7 +39,7 @@ def switching() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("switching")
-def test_others_give_the_interpreter_up_soon_while_the_screen_waits_and_late_while_it_works() -> None:
+def test_the_switch_interval_is_short_while_the_ui_waits_and_normal_while_it_works() -> None:
     selector = ScreenSelector()
     reads, writes = os.pipe()
     selector.register(reads, 1)
@@ -58,7 +58,7 @@ def test_others_give_the_interpreter_up_soon_while_the_screen_waits_and_late_whi
 
 
 @pytest.mark.usefixtures("switching")
-def test_between_two_steps_the_screen_keeps_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ui_keeps_the_gil_between_two_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("tui.terminal.thread_priority.time.monotonic", lambda: now)
     selector = ScreenSelector()
@@ -74,13 +74,13 @@ def test_between_two_steps_the_screen_keeps_the_interpreter(monkeypatch: pytest.
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how turns are asked for is Linux's own")
-def test_the_threads_that_there_are_get_short_turns_and_later_ones_do_not() -> None:
+def test_present_threads_get_short_time_slices_and_later_ones_do_not() -> None:
     done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[True, True, False]", "True True True"]
 
 
 @pytest.mark.parametrize("looks", [3, 10_000], ids=["a short answer", "an endless one"])
-async def test_a_key_that_is_being_answered_goes_before_the_next_pane_up_to_a_moment(
+async def test_a_pane_waits_for_a_key_that_is_being_handled_but_not_forever(
     looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tui.screens.main.POLL_S", 3600.0)
