@@ -1,4 +1,4 @@
-"""Apps for pilot tests: on a made-up swarm, with a clock that stands still, and words to wait and look with."""
+"""Apps for pilot tests on a made-up swarm whose clock only the test moves, and helpers to wait and look."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ def app_on(
 
 
 async def settle(pilot: "Pilot[int]") -> None:
-    """Let the app take over what is new, and paint it."""
+    """Let the app show what is new."""
     app = pilot.app
     assert isinstance(app, SwarmApp)
     await pilot.pause()
@@ -50,14 +50,14 @@ async def settle(pilot: "Pilot[int]") -> None:
 
 
 async def press(pilot: "Pilot[int]", *keys: str) -> None:
-    """Press keys, settling after each."""
+    """Press keys, and settle after each."""
     for key in keys:
         await pilot.press(key)
         await settle(pilot)
 
 
 def painted(app: SwarmApp) -> str:
-    """What stands on the screen, line by line."""
+    """The text on the screen, line by line."""
     strips = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
@@ -72,5 +72,5 @@ def main_of(app: SwarmApp) -> MainScreen:
 
 
 def told(app: SwarmApp) -> str:
-    """The notes that are shown to the person."""
+    """The notes that are on the screen."""
     return "\n".join(note.message for note in app._notifications)

@@ -1,4 +1,4 @@
-"""What leaves the screen, with a real terminal: the program in a private tmux server, as a person has it."""
+"""The clipboard, the editor and detaching, with the program in a real terminal: a private tmux server."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The prompt editor: versions and what each led to, the change before it applies, drafts that survive, undo."""
+"""The intent editor and the start screen: versions and their tasks, review, saved drafts, undo."""
 
 from pathlib import Path
 

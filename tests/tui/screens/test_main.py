@@ -1,4 +1,4 @@
-"""The main screen as a person uses it: keys in, state and screen out."""
+"""The main screen as a person uses it: tests press keys, then look at the screen and the commands that were sent."""
 
 import msgspec
 import pytest

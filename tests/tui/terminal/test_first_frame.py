@@ -1,4 +1,4 @@
-"""The first frame: painted before anything heavy is loaded, and taken back when the app cannot begin."""
+"""The first frame: painted before anything heavy is loaded, and removed if the app fails to start."""
 
 import fcntl
 import os
@@ -45,7 +45,7 @@ ENGINES = (
     "psutil",
     "zstandard",
 )
-"""What the app itself must not load either: its session does, once the screen stands."""
+"""What importing the app must not load either; its session loads this after the screen is painted."""
 PROGRAM = f"""
 import sys
 from tui.terminal import first_frame as module
@@ -67,7 +67,7 @@ THEMES = choose_theme("midnight", None, {"COLORTERM": "truecolor"})
 
 
 class Pty(NamedTuple):
-    """A terminal of 30 columns and 8 rows: the program's end, and the end that a person sees."""
+    """A terminal of 30 columns and 8 rows: the end of the program, and the end of the person."""
 
     program: TextIO
     person: int
@@ -76,7 +76,7 @@ class Pty(NamedTuple):
         return bool(termios.tcgetattr(self.program)[3] & termios.ECHO)
 
     def painted(self) -> str:
-        """What came since the last time."""
+        """The output since the last call."""
         self.program.flush()
         return os.read(self.person, 1 << 16).decode()
 
@@ -87,7 +87,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pty]:
     fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", 8, 30, 0, 0))
     with open(program, "w", encoding="utf-8", closefd=True) as stream:
         monkeypatch.setattr(sys, "__stderr__", stream)
-        monkeypatch.setattr(sys, "__stdout__", stream)  # whose size counts
+        monkeypatch.setattr(sys, "__stdout__", stream)  # the size is read from this stream
         for name in ("COLUMNS", "LINES"):
             monkeypatch.delenv(name, raising=False)
         yield Pty(stream, person)

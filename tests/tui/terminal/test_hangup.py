@@ -1,4 +1,4 @@
-"""A terminal that goes away takes the screen with it, not the run: with a signal or without, whatever is painted."""
+"""Closing the terminal ends the app but not the run, with and without a hang-up signal."""
 
 import fcntl
 import os

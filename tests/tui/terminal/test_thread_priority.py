@@ -1,4 +1,4 @@
-"""The screen's threads come first: they have the interpreter when they want it, and short turns on the processor."""
+"""The UI threads' priority: they get the GIL as soon as they need it, and short time slices."""
 
 import os
 import subprocess
@@ -66,10 +66,10 @@ def test_the_ui_keeps_the_gil_between_two_steps(monkeypatch: pytest.MonkeyPatch)
     selector.register(reads, 1)
     assert selector.select(0) == []
     os.write(writes, b"x")
-    assert selector.select(0) == []  # it has just looked
+    assert selector.select(0) == []  # it has just polled
     now += 2 * POLL_S
     assert len(selector.select(0)) == 1
-    assert len(selector.select(1)) == 1  # who waits always looks
+    assert len(selector.select(1)) == 1  # with a timeout it always polls
     selector.close()
 
 
