@@ -43,7 +43,8 @@ def message_lines(row: MessageRow, cells: int, *, unfolded: bool) -> list[Line]:
 
 def _speech(row: MessageRow, cells: int, unfolded: bool) -> list[Line]:
     agent = row.role == "assistant"
-    who = Span(" agent ", "thinking bold") if agent else Span(f" {one_line(row.source) or 'message'} ", "accent bold")
+    source = "prompt" if row.source == "opening" else one_line(row.source) or "message"
+    who = Span(" agent ", "thinking bold") if agent else Span(f" {source} ", "accent bold")
     stop = f" · {row.state}" if agent and row.state not in (None, "tools", "end") else ""
     lines: list[Line] = [EMPTY, (who, Span(f"{clock(row.at)} · #{row.seq}{stop}", "dim"))]
     if row.text.strip():

@@ -38,7 +38,7 @@ def now_lines(view: View, run: Snapshot, agent: Agent, live: LiveAgent, now: Mic
     ]
     if agent.tokens_in_context:
         lines += fact("context", f"{count(agent.tokens_in_context)} tokens", cells=cells)
-    if agent.title:
+    if agent.title != agent.path.rpartition("/")[2]:
         lines += fact("title", agent.title, cells=cells)
     if (slots := run.workers_below.get(agent.id)) is not None:
         lines += fact("workers", f"at most {slots} below it", "paused", cells=cells)

@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from tui.bridge import Micros, Sample, Snapshot, TaskState
 from tui.format.chart import TimedSamples, TimeRange, per_minute, resample
 from tui.format.limits import active_limits, busy_workers
-from tui.format.numbers import axis_top, bars, count, counted, meter, octets, percent
+from tui.format.numbers import axis_top, bars, count, meter, octets, percent
 from tui.format.text import EMPTY, Line, Span, fit, one_line, wrap
 from tui.format.top_users import Rank, top_user_lines
 from tui.input.handlers import handles
@@ -23,7 +23,7 @@ REFRESH: Micros = 30 * _SECOND
 """Time between two requests for samples that are older than the snapshot has."""
 POINTS = 600
 """Samples per request."""
-_LABEL, _SCALE, _VALUE, _NOTE = 11, 8, 9, 16
+_LABEL, _SCALE, _VALUE, _NOTE = 13, 8, 8, 16
 _USERS = 5
 
 
@@ -181,8 +181,7 @@ class Resources(TextView):
         calls = values(lambda s: float(s.model_calls))
         most = axis_top(max(_known(calls)))
         limited = newest.rate_limited_s - next((s.rate_limited_s for at, s in samples if at >= now - span), 0.0)
-        now_running = counted(newest.model_calls, "call")
-        yield Meter("models", calls, most, f"{most:g}", now_running, f"rate limited {limited:.0f} s")
+        yield Meter("model calls", calls, most, f"{most:g}", f"{newest.model_calls}", f"rate limited {limited:.0f} s")
         processes = values(lambda s: float(s.processes))
         most = axis_top(max(_known(processes)))
         yield Meter("processes", processes, most, count(most), count(newest.processes))
@@ -195,7 +194,7 @@ class Resources(TextView):
             bar = meter(cached, 12)
             lines.append(
                 (
-                    Span(fit(" cache hits", _LABEL + 1), "dim"),
+                    Span(fit(" cache hits", _LABEL), "dim"),
                     Span(bar, "acting"),
                     Span(f" {percent(cached)}", "text"),
                     Span(f" of {count(usage.input)} input tokens", "dim"),
