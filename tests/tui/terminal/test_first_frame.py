@@ -94,9 +94,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pty]:
     os.close(person)
 
 
-def test_the_first_frame_loads_nothing_heavy_and_the_app_loads_no_engine(
-    person: Person, terminal: Pty
-) -> None:
+def test_the_first_frame_loads_nothing_heavy_and_the_app_loads_no_engine(person: Person, terminal: Pty) -> None:
     person.commit()
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
