@@ -50,7 +50,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def answer(self, *pieces: str, calls: tuple[Called, ...] = ()) -> list[bytes]:
-        """The events of a complete turn with text (in pieces) and calls. Usage: 120 input tokens, of which 100 were read
+        """The events of a complete turn with text (in pieces) and calls. Usage: 120 input tokens, 100 of them read
         from the cache and 15 written to it, and 7 output tokens."""
 
     @abstractmethod
