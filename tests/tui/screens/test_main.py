@@ -782,7 +782,7 @@ async def test_model_priority_worker_limit_and_goal_of_a_subtree_are_changed() -
         assert "the root's goal is the intent" in told(pilot.app)
         main_of(pilot.app).panes.agents.select(session.agent("root/blocks/w-4").id)
         await press(pilot, "number_sign")
-        assert "only planners" in told(pilot.app)
+        assert "only for planners" in told(pilot.app)
         assert len(session.commands) == count
 
 
