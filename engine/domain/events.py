@@ -5,37 +5,10 @@ The tag of a body is the event's `kind`, in the journal as in code. Text that a 
 
 from msgspec import Struct
 
+from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import Mark, Part
-from engine.domain.types import (
-    Agent,
-    AgentId,
-    AgentState,
-    Break,
-    CallId,
-    Check,
-    CommitId,
-    Handoff,
-    HandoffId,
-    HandoffText,
-    InboxMessage,
-    Intent,
-    Landing,
-    LandingId,
-    MessageId,
-    Micros,
-    ModelName,
-    Pathology,
-    Remedy,
-    Role,
-    RunId,
-    RunState,
-    Task,
-    TaskId,
-    ToolCallState,
-    Usage,
-)
 
 
 class EventBody(Struct, frozen=True, tag_field="kind"):
@@ -48,12 +21,12 @@ class EventBody(Struct, frozen=True, tag_field="kind"):
 class RunCreated(EventBody, frozen=True, tag="run_created"):
     """`repo` is an absolute path, `branch` the base branch (empty: detached), `settings` JSON text without API keys."""
 
-    run: RunId
+    run: t.RunId
     repo: str
     branch: str
-    base: CommitId
+    base: t.CommitId
     check: str
-    models: dict[str, ModelName]
+    models: dict[str, t.ModelName]
     settings: str
     version: str
 
@@ -76,7 +49,7 @@ class EpochStarted(EventBody, frozen=True, tag="epoch_started"):
 class RunStateChanged(EventBody, frozen=True, tag="run_state_changed"):
     """`exit_status` is set once the run has ended or stopped (see engine.domain.errors.ExitStatus)."""
 
-    state: RunState
+    state: t.RunState
     reason: str = ""
     exit_status: int | None = None
 
@@ -115,7 +88,7 @@ class LoadLimited(EventBody, frozen=True, tag="load_limited"):
 class AgentsSampled(EventBody, frozen=True, tag="agents_sampled"):
     """What each agent uses. Agents that are not listed use nothing."""
 
-    uses: dict[AgentId, AgentUse]
+    uses: dict[t.AgentId, AgentUse]
 
 
 class Sampled(EventBody, frozen=True, tag="sampled"):
@@ -126,24 +99,24 @@ class Sampled(EventBody, frozen=True, tag="sampled"):
 
 
 class IntentVersioned(EventBody, frozen=True, tag="intent_versioned"):
-    intent: Intent
+    intent: t.Intent
 
 
 class MessageQueued(EventBody, frozen=True, tag="message_queued"):
-    message: InboxMessage
+    message: t.InboxMessage
 
 
 # --- agents --------------------------------------------------------------------------------------------------
 
 
 class AgentSpawned(EventBody, frozen=True, tag="agent_spawned"):
-    spawned: Agent
+    spawned: t.Agent
 
 
 class AgentStateChanged(EventBody, frozen=True, tag="agent_state_changed"):
     """`doing` is one short line for the screen."""
 
-    state: AgentState
+    state: t.AgentState
     doing: str = ""
     reason: str = ""
 
@@ -178,8 +151,8 @@ class ModelChanged(EventBody, frozen=True, tag="model_changed"):
     Without an agent, the model is for a role in the whole run (None: for all roles).
     """
 
-    model: ModelName
-    role: Role | None = None
+    model: t.ModelName
+    role: t.Role | None = None
 
 
 class Rescoped(EventBody, frozen=True, tag="rescoped"):
@@ -190,9 +163,9 @@ class Rescoped(EventBody, frozen=True, tag="rescoped"):
 class PathologySeen(EventBody, frozen=True, tag="pathology_seen"):
     """An agent shows a pathology. `times` counts since it last behaved well, `detail` says what was seen."""
 
-    pathology: Pathology
+    pathology: t.Pathology
     times: int
-    remedy: Remedy
+    remedy: t.Remedy
     detail: str
 
 
@@ -229,12 +202,12 @@ class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
     agent knows from here on (0: as before).
     """
 
-    model: ModelName
+    model: t.ModelName
     given: str | None
-    consumed: tuple[MessageId, ...]
+    consumed: tuple[t.MessageId, ...]
     message: Message
     stop: StopReason
-    usage: Usage
+    usage: t.Usage
     prompt: str
     wall_s: float
     intent: int = 0
@@ -243,10 +216,10 @@ class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
 class ModelCallRetried(EventBody, frozen=True, tag="model_call_retried"):
     """A model call failed and is repeated. `usage` is that of an answer that broke off."""
 
-    model: ModelName
+    model: t.ModelName
     reason: str
     wait_s: float
-    usage: Usage = Usage()
+    usage: t.Usage = t.Usage()
 
 
 class AnswersDropped(EventBody, frozen=True, tag="answers_dropped"):
@@ -259,13 +232,13 @@ class ContextCompacted(EventBody, frozen=True, tag="context_compacted"):
     """Compaction, second step: the conversation restarts with `opening` as its first message."""
 
     opening: str
-    usage: Usage
+    usage: t.Usage
 
 
 class ToolStarted(EventBody, frozen=True, tag="tool_started"):
     """A call may start again after the program restarted, if no answer was recorded."""
 
-    call: CallId
+    call: t.CallId
     tool: str
     arguments: str
     writes: bool
@@ -279,9 +252,9 @@ class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
     `build`: the command went through the build gate.
     """
 
-    call: CallId
+    call: t.CallId
     tool: str
-    state: ToolCallState
+    state: t.ToolCallState
     answer: str
     paths: tuple[str, ...] = ()
     wall_s: float = 0.0
@@ -293,13 +266,13 @@ class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
 
 
 class TaskQueued(EventBody, frozen=True, tag="task_queued"):
-    queued: Task
+    queued: t.Task
 
 
 class TaskStarted(EventBody, frozen=True, tag="task_started"):
     """An attempt began, by the agent `worker`."""
 
-    worker: AgentId
+    worker: t.AgentId
     attempt: int
 
 
@@ -312,7 +285,7 @@ class TaskRequeued(EventBody, frozen=True, tag="task_requeued"):
 
     reason: str
     lost: bool
-    not_before: Micros
+    not_before: t.Micros
     counts: bool = True
 
 
@@ -321,7 +294,7 @@ class TaskEnded(EventBody, frozen=True, tag="task_ended"):
 
     state: str
     reason: str = ""
-    commit: CommitId | None = None
+    commit: t.CommitId | None = None
     intent: int = 0
 
 
@@ -342,23 +315,23 @@ class LandingStarted(EventBody, frozen=True, tag="landing_started"):
     on trunk, the next process delivers this handoff.
     """
 
-    landing: LandingId
-    change: CommitId
-    text: HandoffText
+    landing: t.LandingId
+    change: t.CommitId
+    text: t.HandoffText
 
 
 class LandingFinished(EventBody, frozen=True, tag="landing_finished"):
-    landing: Landing
+    landing: t.Landing
 
 
 class HandedOff(EventBody, frozen=True, tag="handed_off"):
-    handoff: Handoff
+    handoff: t.Handoff
 
 
 class HandoffResolved(EventBody, frozen=True, tag="handoff_resolved"):
     """The person marked a handoff as dealt with, or removed that mark."""
 
-    handoff: HandoffId
+    handoff: t.HandoffId
     resolved: bool = True
 
 
@@ -366,31 +339,31 @@ class HandoffResolved(EventBody, frozen=True, tag="handoff_resolved"):
 
 
 class CheckFinished(EventBody, frozen=True, tag="check_finished"):
-    check: Check
+    check: t.Check
 
 
 class BreakTraced(EventBody, frozen=True, tag="break_traced"):
     """The reconciler searched for the landing that broke trunk. The event's agent is the planner of the fixup."""
 
-    broken: Break
+    broken: t.Break
 
 
 class FixupsExhausted(EventBody, frozen=True, tag="fixups_exhausted"):
     """After this many fixups trunk is still red: the planners have to repair it, until green moves again."""
 
-    tip: CommitId
+    tip: t.CommitId
     fixups: int
 
 
 class GreenMoved(EventBody, frozen=True, tag="green_moved"):
-    commit: CommitId
+    commit: t.CommitId
 
 
 class Published(EventBody, frozen=True, tag="published"):
     """Trunk and green were written to the person's repo; `left_alone` says why a ref was not, if so."""
 
-    trunk: CommitId
-    green: CommitId | None
+    trunk: t.CommitId
+    green: t.CommitId | None
     left_alone: str = ""
 
 
@@ -446,11 +419,11 @@ class Event(Struct, frozen=True):
     """A body, and what it is about: an `agent`, a `task`. `cause` is the `seq` of the event that caused it."""
 
     seq: int
-    at: Micros
+    at: t.Micros
     epoch: int
     body: Body
-    agent: AgentId | None = None
-    task: TaskId | None = None
+    agent: t.AgentId | None = None
+    task: t.TaskId | None = None
     cause: int | None = None
 
     @property
@@ -462,5 +435,5 @@ class Draft(Struct, frozen=True):
     """An event that is not recorded yet, and so has no sequence number."""
 
     body: Body
-    agent: AgentId | None = None
-    task: TaskId | None = None
+    agent: t.AgentId | None = None
+    task: t.TaskId | None = None

@@ -206,11 +206,7 @@ class Snapshot:
 
     def open_subplanners(self, planner: t.AgentId) -> list[t.Agent]:
         """The planner's own subplanners that have not ended, oldest first."""
-        return [
-            child
-            for id in self.children.get(planner, ())
-            if (child := self.agents[id]).role is t.Role.PLANNER and not child.ended
-        ]
+        return [child for child in self.subplanners(planner) if not child.ended]
 
     def subplanners(self, planner: t.AgentId) -> list[t.Agent]:
         """The planner's own subplanners that can still get messages, oldest first."""
