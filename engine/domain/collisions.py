@@ -18,12 +18,6 @@ class Tries(Struct, frozen=True):
     landed: int = 0
     conflicts: int = 0
 
-    @property
-    def conflict_rate(self) -> float | None:
-        """Conflicts per try; None before the first try."""
-        tries = self.landed + self.conflicts
-        return self.conflicts / tries if tries else None
-
     def __add__(self, other: "Tries") -> "Tries":
         return Tries(self.landed + other.landed, self.conflicts + other.conflicts)
 

@@ -2,8 +2,7 @@
 
 from msgspec import Struct
 
-from engine.domain.collisions import MANY, Tries
-from engine.domain.types import AgentId, LandingState, Task
+from engine.domain.types import LandingState, Task
 from engine.state.snapshot import Snapshot
 
 HOT = 3
@@ -21,25 +20,6 @@ class HotFile(Struct, frozen=True):
     def __str__(self) -> str:
         large = f", {self.size // 1024} KiB" if self.size else ""
         return f"{self.path}: {self.conflicts} conflicts, {self.landings} landings{large}"
-
-
-def hottest(snapshot: Snapshot, most: int = 10) -> list[HotFile]:
-    """The files with conflicts: those with the most conflicts first, then those with the most landings."""
-    files = [_file(snapshot, path) for path in snapshot.contention.conflicted]
-    return sorted(files, key=lambda file: (-file.conflicts, -file.landings, file.path))[:most]
-
-
-def large(snapshot: Snapshot, most: int = 10) -> list[HotFile]:
-    """The large files that many landings changed, those with the most landings first."""
-    files = [_file(snapshot, path) for path in snapshot.contention.large]
-    many = [file for file in files if file.landings >= MANY]
-    return sorted(many, key=lambda file: (-file.landings, file.path))[:most]
-
-
-def tries_below(snapshot: Snapshot, planner: AgentId) -> Tries:
-    """The tries to land in a planner's whole subtree."""
-    counted = snapshot.contention.of_planner
-    return sum((counted.get(agent.id, Tries()) for agent in snapshot.subtree(planner)), Tries())
 
 
 def newly_hot(snapshot: Snapshot, task: Task) -> list[HotFile]:

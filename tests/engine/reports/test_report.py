@@ -20,7 +20,7 @@ from engine.domain.resource_use import AgentUse
 from engine.domain.settings import Settings, SwarmSettings
 from engine.domain.types import LandingState, ModelName
 from engine.journal.writer import SqliteJournal
-from engine.policy.hotspots import hottest, large, newly_hot, tries_below
+from engine.policy.hotspots import newly_hot
 from engine.reports.report import report_of
 from engine.runtime.prompts import Prompts
 from engine.state.snapshot import Snapshot
@@ -57,9 +57,9 @@ async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> Non
     assert report.conflicts == snapshot.landing_counts[LandingState.CONFLICTED]
     assert report.tokens == snapshot.usage.input + snapshot.usage.output
     assert report.landed == snapshot.task_counts[t.TaskState.LANDED]
-    assert [(file.path, file.conflicts) for file in report.hottest] == [
-        (file.path, file.conflicts) for file in hottest(snapshot)
-    ]
+    counted = snapshot.contention
+    fought_over = sorted((-times, -counted.landed.get(path, 0), path) for path, times in counted.conflicted.items())
+    assert [(-file.conflicts, -file.landings, file.path) for file in report.hottest] == fought_over[:10]
     thought = sum(event.body.wall_s for event in events if isinstance(event.body, e.TurnTaken))
     assert report.time_s["thinking"] == pytest.approx(thought, abs=0.01)
     assert sum(part.conflicts for part in report.subtrees) == report.conflicts
@@ -67,11 +67,10 @@ async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> Non
     planners = [agent for agent in snapshot.agents.values() if agent.role is t.Role.PLANNER]
     assert {part.path for part in report.subtrees} == {planner.path for planner in planners}
     for part in report.subtrees:
-        tries = snapshot.contention.of_planner.get(paths[t.AgentPath(part.path)], Tries())
-        assert (tries.landed, tries.conflicts, tries.conflict_rate) == (part.landed, part.conflicts, part.conflict_rate)
-    root = snapshot.root
-    assert root is not None
-    assert tries_below(snapshot, root).conflicts == report.conflicts
+        tries = counted.of_planner.get(paths[t.AgentPath(part.path)], Tries())
+        assert (tries.landed, tries.conflicts) == (part.landed, part.conflicts)
+        assert part.conflict_rate == (tries.conflicts / (tries.landed + tries.conflicts) if tries != Tries() else None)
+    assert sum(tries.conflicts for tries in counted.of_planner.values()) == report.conflicts
     assert msgspec.json.decode(msgspec.json.encode(report))["run"] == "r-1"
 
 
@@ -269,7 +268,7 @@ def test_a_planner_is_told_about_a_file_when_its_conflicts_reach_the_threshold_a
     assert newly_hot(snapshot, task) == []
 
 
-def test_large_files_that_many_landings_change_are_listed_until_they_shrink() -> None:
+def test_the_size_and_the_landings_of_a_large_file_are_known_until_it_shrinks() -> None:
     snapshot = story(3, 200).snapshot
     task = next(iter(snapshot.tasks.values()))
 
@@ -278,8 +277,9 @@ def test_large_files_that_many_landings_change_are_listed_until_they_shrink() ->
         snapshot.contention.add(t.Landing(*about, paths=paths, large=sizes), task.planner)
 
     for number in range(MANY):
-        assert large(snapshot) == []
         land("hub", "once", hub=LARGE + number)
-    assert [str(file) for file in large(snapshot)] == [f"hub: 0 conflicts, {MANY} landings, 32 KiB"]
+        assert snapshot.contention.large["hub"] == LARGE + number
+    assert snapshot.contention.landed["hub"] == MANY
+    assert "once" not in snapshot.contention.large
     land("hub")
-    assert large(snapshot) == []
+    assert "hub" not in snapshot.contention.large
