@@ -12,7 +12,7 @@ from engine.domain import events as e
 from engine.domain.types import CommitId
 from engine.journal import writer
 from engine.repo.git.refs import Refs
-from engine.repo.landing import publish
+from engine.repo.landing import user_branches
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.workspaces.workspace import AgentWorkspace
 from tui.cli import main
@@ -33,7 +33,7 @@ class Death:
 
 def arm(death: Death) -> None:
     """Patch the points into the engine."""
-    swap, green, fetch = Refs.compare_and_swap, GitTrunk.move_green, publish._fetch
+    swap, green, fetch = Refs.compare_and_swap, GitTrunk.move_green, user_branches._fetch
     transact, rows, advance = writer.SqliteJournal._transact, writer.SqliteJournal._rows, AgentWorkspace.advance
 
     async def dying_swap(self: Refs, ref: str, new: CommitId, old: CommitId | None) -> bool:
@@ -73,7 +73,7 @@ def arm(death: Death) -> None:
 
     Refs.compare_and_swap = dying_swap  # type: ignore[method-assign]
     GitTrunk.move_green = dying_green  # type: ignore[method-assign]
-    publish._fetch = dying_fetch  # type: ignore[assignment]
+    user_branches._fetch = dying_fetch  # type: ignore[assignment]
     writer.SqliteJournal._rows = dying_rows  # type: ignore[method-assign]
     writer.SqliteJournal._transact = dying_transact  # type: ignore[method-assign]
     AgentWorkspace.advance = dying_advance  # type: ignore[method-assign]
