@@ -19,11 +19,9 @@ from engine.state.snapshot import Snapshot
 class Clock(Protocol):
     def now(self) -> Micros:
         """The time in UTC, in microseconds since 1970."""
-        ...
 
     def monotonic(self) -> float:
         """Seconds of a clock that never goes back."""
-        ...
 
     async def sleep(self, seconds: float) -> None: ...
 
@@ -31,13 +29,11 @@ class Clock(Protocol):
 class Randomness(Protocol):
     def random(self) -> float:
         """A float in [0, 1)."""
-        ...
 
 
 class Ids(Protocol):
     def new(self, prefix: str) -> str:
         """A new id, which sorts after all earlier ones of the same prefix: the prefix and base-32 digits."""
-        ...
 
 
 # --- journal -------------------------------------------------------------------------------------------------
@@ -48,26 +44,21 @@ class Journal(Protocol):
 
     def append(self, events: Sequence[Event]) -> None:
         """Queue events for one atomic write, in order. Returns at once and reports no disk errors."""
-        ...
 
     def checkpoint(self, snapshot: Snapshot) -> None:
         """Offer the state after the last appended event. Some are kept, so that opening a run is quick."""
-        ...
 
     async def durable(self, seq: int) -> None:
         """Wait until all events up to `seq` are on disk.
 
         Raises SwarmError (journal) if the journal cannot be written.
         """
-        ...
 
     def events(self, after: int = 0) -> AsyncIterator[Event]:
         """All durable events with a greater sequence number, in order, with complete bodies."""
-        ...
 
     async def agent_events(self, agent: AgentId) -> list[Event]:
         """The durable events of one agent, in order, with complete bodies."""
-        ...
 
     async def close(self) -> None: ...
 
@@ -85,7 +76,6 @@ class Provider(Protocol):
 
         Raises only ModelError and CancelledError.
         """
-        ...
 
     async def close(self) -> None: ...
 
@@ -95,11 +85,9 @@ class Models(Protocol):
 
     def check(self, model: ModelName) -> None:
         """Raise SwarmError (provider) unless the name is `PROVIDER:NAME` with a known provider."""
-        ...
 
     async def prepare(self, models: Sequence[ModelName]) -> None:
         """Open what the models need before the first call. Raises SwarmError: no such provider, no key."""
-        ...
 
     async def ask(
         self,
@@ -113,15 +101,12 @@ class Models(Protocol):
         `on_retry(reason, seconds, spent)` is called before each wait for a retry, with the usage of the failed try.
         Each usage has `usd` filled in if the price is known. Raises the ModelError of the last try, with its usage.
         """
-        ...
 
     def window(self, model: ModelName) -> int:
         """The size of the model's context window in tokens, for input and output together."""
-        ...
 
     def longest_wait(self, model: ModelName) -> float:
         """The longest wait between two tries of one call, in seconds, from the settings of the model's provider."""
-        ...
 
     async def close(self) -> None: ...
 
@@ -160,29 +145,23 @@ class Trunk(Protocol):
         moves in the meantime, the merge is retried a limited number of times, then refused. A change that differs
         nowhere from its parent, or whose merge changes nothing, is `empty`.
         """
-        ...
 
     async def find_landed(self, task: TaskId) -> CommitId | None:
         """This run's commit on trunk with the trailer `Swarm-Task: TASK`; None if there is none."""
-        ...
 
     async def landed_since(self, commit: CommitId) -> list[CommitId]:
         """Trunk's commits after `commit`, oldest first."""
-        ...
 
     async def read_file(self, commit: CommitId, path: str) -> bytes | None:
         """The content of a regular file in a commit; None if there is no such file."""
-        ...
 
     async def diff(self, old: CommitId, new: CommitId) -> str:
         """A unified patch with git's headers and rename detection."""
-        ...
 
     async def move_green(self, commit: CommitId) -> None: ...
 
     async def publish(self) -> str:
         """Write trunk and green into the person's repo as refs. Returns why a ref was left alone; empty if none was."""
-        ...
 
 
 class Output(Struct, frozen=True):
@@ -232,49 +211,38 @@ class Workspace(Protocol):
 
     async def run(self, command: str, timeout_s: float, on_output: Callable[[str], None]) -> Output:
         """Run a shell command in the sandbox. After `timeout_s` its whole process tree is killed."""
-        ...
 
     async def freeze(self) -> None:
         """Suspend the running command with its whole process tree, and stop the clock of its timeout."""
-        ...
 
     async def thaw(self) -> None:
         """Let a suspended command continue."""
-        ...
 
     async def read_file(self, path: str) -> bytes: ...
 
     async def write_file(self, path: str, content: bytes) -> None:
         """Replace or create a file and the folders it is in. The executable bit of an existing file is kept."""
-        ...
 
     async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
         """At most `limit` entries below `path`, sorted, folders before their content; without `.git`."""
-        ...
 
     async def search(self, pattern: str, path: str, limit: int) -> list[Match]:
         """At most `limit` lines in text files below `path` that match a regular expression (Python's `re`)."""
-        ...
 
     async def changed(self) -> tuple[str, ...]:
         """The paths that differ from `base`, sorted, without files that git ignores."""
-        ...
 
     async def diff(self) -> str:
         """The changes against `base` as a unified patch."""
-        ...
 
     async def commit(self, message: str) -> CommitId:
         """Commit the changed paths on top of `base`, with the objects where trunk finds them."""
-        ...
 
     async def advance(self, commit: CommitId, base: CommitId) -> None:
         """Set the files to the tree of `commit` and the base to `base`. Files that git ignores stay."""
-        ...
 
     async def close(self) -> None:
         """Kill everything that runs in the workspace, and remove it."""
-        ...
 
 
 class WorkspaceError(Exception):
@@ -300,18 +268,15 @@ class Workspaces(Protocol):
 
     async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> Workspace:
         """Open a workspace on a trunk commit. `clean`: without build results from earlier."""
-        ...
 
     async def keep_builds(self, workspace: Workspace) -> None:
         """Close a workspace in which a check of a trunk commit has finished; later ones start with its build results.
 
         Only for the engine's own checks: every agent's commands trust what is kept.
         """
-        ...
 
     async def sweep(self) -> None:
         """Remove workspaces that an earlier process left behind."""
-        ...
 
     async def close(self) -> None: ...
 
@@ -330,7 +295,6 @@ class Meters(Protocol):
 
     def uses(self) -> dict[AgentId, AgentUse]:
         """What each agent's commands used at the last sample. Agents that used nothing are left out."""
-        ...
 
 
 class Gate(Protocol):
@@ -344,11 +308,9 @@ class Gate(Protocol):
         `subtree`: the planner whose share of the slots this counts against. `on_wait` is called with the number of
         others that wait, if no slot is free at once.
         """
-        ...
 
     def step_aside(self, command: str) -> Callable[[], None]:
         """Free the slot of a suspended build. Call what is returned to take the slot back."""
-        ...
 
 
 class Governor(Protocol):
@@ -357,8 +319,6 @@ class Governor(Protocol):
     @property
     def limit(self) -> int:
         """How many workers the machine can carry now."""
-        ...
 
     def consider(self, sample: Sample) -> LoadLimit | None:
         """Take a new sample into account. Returns the new limit if it has changed, else None."""
-        ...

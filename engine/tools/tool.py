@@ -46,31 +46,24 @@ class ToolContext(Protocol):
 
     async def workspace(self) -> Workspace:
         """The agent's copy, created on first use."""
-        ...
 
     async def command(self, command: str, timeout_s: float) -> tuple[Output, float]:
         """Run a command in the copy, through the build gate if it builds. Returns the seconds waited there too."""
-        ...
 
     async def changed(self) -> frozenset[str]:
         """Paths that differ from the start of the copy; none for a planner, whose changes cannot land."""
-        ...
 
     async def spoiled(self) -> tuple[str, ...]:
         """Paths that a planner's last command changed in its throwaway copy; none for other roles."""
-        ...
 
     def passed_on(self, child: Agent, goal: str, scope: str, message: str) -> tuple[Draft, ...]:
         """The events that change a subplanner's slice and tell it so; an empty `goal` or `scope` stays as it is."""
-        ...
 
     def cancelled(self, child: Agent, reason: str) -> tuple[Draft, ...]:
         """The events that cancel a subplanner and everything below it, under the planner's intent version."""
-        ...
 
     async def hand_off(self, text: HandoffText) -> Answer:
         """End the agent's work, or say why it cannot end yet."""
-        ...
 
 
 class Tool(Struct, frozen=True):

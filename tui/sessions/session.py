@@ -82,19 +82,15 @@ class Player(Protocol):
 
     def toggle(self) -> None:
         """Play or pause."""
-        ...
 
     def change_speed(self, by: int) -> None:
         """Go `by` steps faster, or slower if negative."""
-        ...
 
     def step(self, by: int) -> Future[None]:
         """Move `by` events forward, or back if negative, and pause."""
-        ...
 
     def seek(self, text: str) -> Future[None]:
         """Go to the event that a person names. Raises SwarmError (through the future)."""
-        ...
 
 
 class Session(Protocol):
@@ -118,23 +114,18 @@ class Session(Protocol):
 
     def start(self) -> None:
         """Start the session; called once."""
-        ...
 
     def latest(self) -> tuple[int, Snapshot]:
         """A snapshot that does not change, and its version, which grows with every change of the run."""
-        ...
 
     def now(self) -> Micros:
         """The current time, or the time of a replay's cursor, in microseconds since the epoch."""
-        ...
 
     def events_after(self, seq: int) -> Sequence[EventLine]:
         """The events after `seq` that are still in memory, oldest first."""
-        ...
 
     def submit(self, command: Command) -> Future[None]:
         """Send a command to the run. Raises SwarmError (through the future) if it is refused."""
-        ...
 
     def messages(
         self, agent: AgentId, before: int | None, limit: int, *, whole: bool = False
@@ -142,50 +133,38 @@ class Session(Protocol):
         """The agent's last `limit` messages before the message `before`, oldest first. Long texts are cut unless
         `whole`.
         """
-        ...
 
     def log(self, agent: AgentId, before: int | None, limit: int) -> Future[list[EventLine]]:
         """About `limit` of the agent's last events before the sequence number `before`, oldest first."""
-        ...
 
     def earlier(self, before: int, wanted: Callable[[EventLine], bool], limit: int) -> Future[Earlier]:
         """About `limit` wanted events before the sequence number `before`; fewer if a longer search would be slow.
         `wanted` is called in another thread.
         """
-        ...
 
     def diff(self, agent: AgentId) -> Future[str]:
         """The changes in the agent's workspace, or else what it landed, as a unified patch."""
-        ...
 
     def scratchpads(self, agent: AgentId) -> Future[list[Scratchpad]]:
         """All versions of the agent's scratchpad, oldest first."""
-        ...
 
     def samples(self, points: int) -> Future[list[tuple[Micros, Sample]]]:
         """About `points` samples spread evenly over the whole run, oldest first."""
-        ...
 
     def followed(self, handoff: HandoffId) -> Future[Followed]:
         """What the planner replied to a handoff, and the tasks that it created then."""
-        ...
 
     def watch(self, agent: AgentId) -> LiveAgent:
         """What the agent is doing right now. Tracking starts with the first call; one agent is tracked at a time."""
-        ...
 
     def ended(self) -> bool:
         """Whether nothing will change any more, because the run finished, stopped or failed."""
-        ...
 
     def failure(self) -> BaseException | None:
         """The error that broke the session, if any."""
-        ...
 
     def exit_status(self) -> int | None:
         """The program's exit status; None while the run continues."""
-        ...
 
     def close(self, mode: CloseMode) -> Future[None]:
         """Leave the run; the future is done when the program may exit. It may be called again."""
-        ...

@@ -32,39 +32,30 @@ class PaneHost(Protocol):
     @property
     def handling_key(self) -> bool:
         """Whether a key is being handled. Work that can wait should wait until it is done."""
-        ...
 
     def context(self) -> ActionContext:
         """The state that decides which actions are available."""
-        ...
 
     def when_done(self, future: "Future[T]", then: Callable[["Future[T]"], None]) -> None:
         """Call `then` in the UI thread once the future is done, failed or cancelled."""
-        ...
 
     def act(self, id: str) -> None:
         """Run an action by its id on the top screen."""
-        ...
 
     def save_draft(self, text: str) -> None:
         """Save unfinished text, so that it survives a crash."""
-        ...
 
     def refresh_view(self) -> bool:
         """Show the session's latest snapshot. Returns whether there was a new one."""
-        ...
 
     def show_note(self, text: str, *, error: bool = False) -> None:
         """Show a short notification."""
-        ...
 
     def use_theme(self, name: str) -> None:
         """Switch to another theme."""
-        ...
 
     def now(self) -> Micros:
         """The time that ages are relative to. It stops while the screen is frozen."""
-        ...
 
 
 class Actionable(ActionHandler, DOMNode):
