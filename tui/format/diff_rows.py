@@ -129,25 +129,30 @@ def wrapped_parts(text: str, cells: int) -> Iterator[tuple[int, int]]:
 class PatchText:
     """The text of a patch's lines as the screen shows it: cleaned, highlighted, with the changed words marked.
 
-    Each line is computed when it is first shown.
+    Each line is computed when it is first shown. `digits` is the width of the line numbers.
     """
 
     def __init__(self, patch: Patch) -> None:
-        self._patch = patch
+        self.patch = patch
         self._hunks = [(file, hunk) for file in range(len(patch.files)) for hunk in patch.files[file].hunks]
         self._firsts = [hunk.first for _, hunk in self._hunks]
+        self.digits = max(3, len(str(max((_last_number(hunk) for _, hunk in self._hunks), default=0))))
         self._highlighters: dict[tuple[int, str], Highlighter] = {}
         self._ranges: dict[tuple[int, str], list[StyledRange]] = {}
         self._changed: dict[tuple[int, int], tuple[list[StyledRange], list[StyledRange]]] = {}
 
+    def hunk(self, number: int) -> Hunk:
+        """A hunk, counted over all files."""
+        return self._hunks[number][1]
+
     def of(self, line: int, longest: int | None = None) -> str:
         """A line without its sign, cut after about `longest` characters."""
-        text = self._patch.lines[line][1:]
+        text = self.patch.lines[line][1:]
         return clean(text if longest is None else text[:longest]).replace("\n", " ")
 
     def lacks_newline(self, line: int) -> bool:
         """Whether this is the file's last line and has no newline."""
-        lines = self._patch.lines
+        lines = self.patch.lines
         return line + 1 < len(lines) and lines[line + 1].startswith("\\")
 
     def colours(self, line: int, side: str) -> list[StyledRange]:
@@ -159,10 +164,10 @@ class PatchText:
             first = hunk.first + (line - hunk.first) // CHUNK * CHUNK
             chunk = [
                 here
-                for here in range(first, min(first + CHUNK, hunk.end, len(self._patch.lines)))
-                if self._patch.lines[here][:1] not in ("-" if side == "+" else "+", "\\")
+                for here in range(first, min(first + CHUNK, hunk.end, len(self.patch.lines)))
+                if self.patch.lines[here][:1] not in ("-" if side == "+" else "+", "\\")
             ]
-            highlighter = self._highlighter(file, self._patch.files[file], side)
+            highlighter = self._highlighter(file, self.patch.files[file], side)
             highlighted = highlighter.highlight([self.of(here, LONGEST_COMPARED) for here in chunk])
             self._ranges.update(((here, side), ranges) for here, ranges in zip(chunk, highlighted, strict=True))
         return self._ranges.get(key, [])
@@ -179,6 +184,10 @@ class PatchText:
         if key not in self._changed:
             self._changed[key] = _differences(self.of(old), self.of(new))
         return self._changed[key]
+
+
+def _last_number(hunk: Hunk) -> int:
+    return max(hunk.old_start + hunk.old_count, hunk.new_start + hunk.new_count)
 
 
 def _differences(old: str, new: str) -> tuple[list[StyledRange], list[StyledRange]]:

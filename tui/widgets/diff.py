@@ -2,21 +2,20 @@
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
-from rich.cells import cell_len
 from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 
-from tui.bridge import FileDiff, Patch, parse_patch
-from tui.format.diff_rows import NONE, PatchText, Row, Rows, lay_out, line_starts, wrapped_parts
-from tui.format.text import EMPTY, Line, Span, clean, cut, fit, width_of
+from tui.bridge import Patch, parse_patch
+from tui.format.diff_lines import DiffLines, text_cells
+from tui.format.diff_rows import PatchText, Rows, lay_out, line_starts
+from tui.format.text import EMPTY, Line, Span
 from tui.input.handlers import handles
 from tui.input.keys_in_force import DEFAULT
-from tui.style.syntax import StyledRange
 from tui.widgets.lines import LineView
 
 SPLIT_CELLS = 96
@@ -79,7 +78,7 @@ class DiffView(LineView):
         """Parse and lay out a large patch in another thread, then show it."""
         patch = await asyncio.to_thread(parse_patch, source)
         layouts = {split: await asyncio.to_thread(lay_out, patch, split=split) for split in (False, True)}
-        wrapped = (self._text_cells(_digits(patch), self.split), self.split) if self._wrap else None
+        wrapped = (text_cells(self.cells, PatchText(patch).digits, self.split), self.split) if self._wrap else None
         starts: list[int] = []
         if wrapped is not None:
             starts = await asyncio.to_thread(line_starts, layouts[wrapped[1]].rows, PatchText(patch), wrapped[0])
@@ -116,8 +115,6 @@ class DiffView(LineView):
         self._layouts = layouts or {}
         self._starts = starts
         self._starts_for = starts_for
-        self._hunks = [hunk for file in patch.files for hunk in file.hunks]
-        self._digits = _digits(patch)
 
     @property
     def split(self) -> bool:
@@ -163,7 +160,7 @@ class DiffView(LineView):
 
     def _wrapped(self, split: bool) -> tuple[int, bool]:
         """What the line starts depend on: the width of the text, and whether it is split."""
-        return self._text_cells(self._digits, split), split
+        return text_cells(self.cells, self._text.digits, split), split
 
     @property
     def _is_large(self) -> bool:
@@ -195,88 +192,13 @@ class DiffView(LineView):
     def _first_line(self, row: int) -> int:
         return self._line_starts()[row] if self._wrap else row
 
-    def _text_cells(self, digits: int, split: bool) -> int:
-        """Width of a line's text in its column, beside line numbers of that many digits."""
-        numbers = digits + 1
-        return max(1, (self.cells - 1) // 2 - numbers - 2 if split else self.cells - 2 * numbers - 2)
-
     # --- painting ---------------------------------------------------------------------------------------------
 
     def line(self, index: int, cells: int) -> Line:
         at = self._row_of(index)
-        row = self._rows.rows[at]
-        file = self._patch.files[row.file]
-        match row.kind:
-            case "file":
-                return self._band(file, cells)
-            case "note":
-                return (Span("   binary file, not shown", "dim"),)
-            case "hunk":
-                hunk = self._hunks[row.hunk]
-                return (Span(f" ⋯ line {hunk.new_start} ", "hunk"), Span(clean(hunk.heading), "dim"))
-        part = index - self._first_line(at)
-        here = index == self.cursor and self.has_focus
-        if not self.split:
-            side = "+" if row.new != NONE else "-"
-            return (*self._numbers(row, part), *self._side(row, side, part, here))
-        left, right = (
-            (*self._numbers(row, part, side), *self._side(row, side, part, here, fill=True)) for side in "-+"
-        )
-        return (*left, Span("│", "border"), *right)
-
-    def _numbers(self, row: Row, part: int, side: str = "") -> Line:
-        """Line numbers, on a row's first line only."""
-        given = {"-": (row.old_at,), "+": (row.new_at,), "": (row.old_at, row.new_at)}[side]
-        shown = "".join(f"{(number if not part else '') or '':>{self._digits}} " for number in given)
-        return (Span(shown, "dim"),)
-
-    def _side(self, row: Row, side: str, part: int, here: bool, *, fill: bool = False) -> list[Span]:
-        """A row's sign and text on one side; blank if that side has no line."""
-        line, cells = (row.old if side == "-" else row.new), self._text_cells(self._digits, self.split)
-        if line == NONE:
-            return [Span(" " * (cells + 2))]
-        context = row.old == row.new
-        kind = "" if context else "added" if side == "+" else "removed"
-        shades = self.palette.shades
-        ground = f" on:{kind}_line" if kind and shades and not here else ""
-        base = ("text" if shades or not kind else kind) + ground
-        spans = [Span((" " if context else side) + " ", (kind or "dim") + ground)]
-        text = self._text.of(line, None if self._wrap else 4 * cells)
-        if self._wrap:
-            start, end = next((piece for at, piece in enumerate(wrapped_parts(text, cells)) if at == part), (0, 0))
-        else:
-            start, end = 0, len(text)
-        parts = self._text.colours(line, side) if shades or not kind else []
-        marks = self._marks(row, side, line)
-        styled = list(_styled(text, start, end, base, parts, marks if shades else _reversed(marks)))
-        if self._text.lacks_newline(line) and end == len(text):
-            styled.append(Span(" ⊘", "dim"))
-        spans += cut(styled, cells)
-        if (fill or ground) and (left := cells + 2 - width_of(spans)) > 0:
-            spans.append(Span(" " * left, base))
-        return spans
-
-    def _marks(self, row: Row, side: str, line: int) -> list[StyledRange]:
-        if row.old == row.new:
-            return []
-        if row.pair != NONE:
-            old, new = (line, row.pair) if side == "-" else (row.pair, line)
-        elif NONE not in (row.old, row.new):
-            old, new = row.old, row.new
-        else:
-            return []
-        return self._text.changed(old, new)[side == "+"]
-
-    def _band(self, file: FileDiff, cells: int) -> Line:
-        name = file.new_path or file.old_path
-        if file.old_path and file.new_path and file.old_path != file.new_path:
-            name = f"{file.old_path} → {file.new_path}"
-        name = clean(name).replace("\n", "␊")
-        added, removed = Span(f" +{file.added}", "added"), Span(f" −{file.removed} ", "removed")
-        kind = Span(f" {file.kind}", "dim")
-        label = Span(" " + fit(name, min(cell_len(name), max(8, cells - 28))) + " ", "text bold")
-        used = width_of((label, kind, added, removed))
-        return (label, Span("─" * max(0, cells - used), "border"), kind, added, removed)
+        lines = DiffLines(self._text, cells, self.split, self._wrap, self.palette.shades)
+        selected = index == self.cursor and self.has_focus
+        return lines.line(self._rows.rows[at], index - self._first_line(at), selected=selected)
 
     # --- places -----------------------------------------------------------------------------------------------
 
@@ -371,26 +293,3 @@ class DiffView(LineView):
     @handles("diff.previous_file")
     def previous_file(self) -> None:
         self._jump(self._rows.files, False)
-
-
-def _digits(patch: Patch) -> int:
-    """How many digits the largest line number has."""
-    hunks = (hunk for file in patch.files for hunk in file.hunks)
-    last = max((max(h.old_start + h.old_count, h.new_start + h.new_count) for h in hunks), default=0)
-    return max(3, len(str(last)))
-
-
-def _styled(
-    text: str, start: int, end: int, base: str, parts: list[StyledRange], marks: list[StyledRange]
-) -> Iterator[Span]:
-    """The characters from `start` to `end` as spans, one for each change of colour or mark."""
-    cuts = {start, end}
-    for part in (*parts, *marks):
-        cuts |= {at for at in (part.start, part.end) if start < at < end}
-    for begin, stop in pairwise(sorted(cuts)):
-        style = " ".join(part.style for part in (*parts, *marks) if part.start <= begin < part.end)
-        yield Span(text[begin:stop], f"{base} {style}" if style else base)
-
-
-def _reversed(marks: list[StyledRange]) -> list[StyledRange]:
-    return [mark._replace(style="reverse") for mark in marks]
