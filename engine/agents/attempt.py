@@ -187,9 +187,5 @@ class Attempt:
             ended = e.TaskEnded(t.TaskState.CANCELLED, task.reason, intent=task.cancelled_under)
             drafts.append(Draft(ended, self.agent, task.id))
         drafts.extend(cancellation.cancelled_handoff(self.host, task))
-        drafts.extend(
-            Draft(e.AgentStateChanged(t.AgentState.CANCELLED, reason=task.reason), other.id, task.id)
-            for other in self.host.snapshot.agents.values()
-            if other.task == task.id and not other.ended
-        )
+        drafts.extend(outcomes.agents_ended(self.host, task, task.reason, t.AgentState.CANCELLED))
         self.host.record(*drafts)

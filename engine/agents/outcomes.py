@@ -45,7 +45,7 @@ def failed(run: RunRecorder, task: Task, text: HandoffText, *, by_engine: bool =
 
 def given_up(run: RunRecorder, task: Task, text: HandoffText) -> tuple[Draft, ...]:
     """The engine gives the task up: it has failed for good, and every agent that works on it ends."""
-    others = (draft for draft in _agents_ended(run, task, text.summary) if draft.agent != task.agent)
+    others = (draft for draft in agents_ended(run, task, text.summary) if draft.agent != task.agent)
     return (*others, *failed(run, task, text, by_engine=True))
 
 
@@ -78,23 +78,23 @@ def _requeued(
 ) -> tuple[Draft, ...]:
     not_before = run.clock.now() + int(wait_s * 1_000_000)
     again = e.TaskRequeued(reason, lost=lost, not_before=not_before, counts=counts)
-    return (*_agents_ended(run, task, reason), Draft(again, task.agent, task.id))
+    return (*agents_ended(run, task, reason), Draft(again, task.agent, task.id))
 
 
 def _cancelled(run: RunRecorder, task: Task) -> tuple[Draft, ...]:
     """The task was cancelled while it was landing, and the landing has failed."""
     ended = e.TaskEnded(TaskState.CANCELLED, task.unwanted, intent=task.cancelled_under)
     return (
-        *_agents_ended(run, task, task.unwanted),
+        *agents_ended(run, task, task.unwanted),
         Draft(ended, task.agent, task.id),
         *cancellation.cancelled_handoff(run, replace(task, reason=task.unwanted)),
     )
 
 
-def _agents_ended(run: RunRecorder, task: Task, reason: str) -> list[Draft]:
+def agents_ended(run: RunRecorder, task: Task, reason: str, state: AgentState = AgentState.FAILED) -> list[Draft]:
     """Every agent that works on the task ends."""
     at_it = [agent.id for agent in run.snapshot.agents.values() if agent.task == task.id and not agent.ended]
-    return [Draft(e.AgentStateChanged(AgentState.FAILED, reason=reason), id, task.id) for id in at_it]
+    return [Draft(e.AgentStateChanged(state, reason=reason), id, task.id) for id in at_it]
 
 
 def _with_strays(task: Task, deviations: str, paths: tuple[str, ...]) -> str:

@@ -48,10 +48,7 @@ class AgentToolContext:
         timeout = min(timeout_s, limit) if timeout_s > 0 else limit
         workspace = await self.workspace()
         await self._host.pauses.thawed(self._id)
-        async with (
-            self._gate(command) as waited,
-            self._host.freezer.freezable(self._id, workspace, command),
-        ):
+        async with self._gate(command) as waited, self._host.freezer.freezable(self._id, workspace, command):
             output = await workspace.run(command, timeout, lambda text: self._host.live.show(self._id, text))
         return output, waited
 
