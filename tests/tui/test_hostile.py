@@ -14,10 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from engine.domain.types import (
-    AgentId,
-    Role,
-)
+from engine.domain.types import AgentId, Role
 from tests.tui.apps import app_on, main_of, painted, press, settle, told
 from tests.tui.fake_session import FakeSession, refused
 from tests.tui.hostile import EVIL, HUGE, NAME, hostile_session

@@ -1,16 +1,6 @@
 """Changes what agents work with: models, priorities, worker limits and goals."""
 
-from tui.bridge import (
-    AgentPath,
-    ModelName,
-    Rescope,
-    Role,
-    SetModel,
-    SetPriority,
-    SetWorkers,
-    SwarmError,
-    split_model,
-)
+from tui.bridge import AgentPath, ModelName, Rescope, Role, SetModel, SetPriority, SetWorkers, SwarmError, split_model
 from tui.input.handlers import handles
 from tui.screens.modal import AskText
 from tui.screens.steering import names_of

@@ -1,15 +1,6 @@
 """Pauses, steers and cancels agents."""
 
-from tui.bridge import (
-    Agent,
-    AgentPath,
-    Cancel,
-    Pause,
-    Resume,
-    Role,
-    RunState,
-    Steer,
-)
+from tui.bridge import Agent, AgentPath, Cancel, Pause, Resume, Role, RunState, Steer
 from tui.format.numbers import counted
 from tui.format.text import clean
 from tui.input.handlers import handles

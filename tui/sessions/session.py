@@ -10,17 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tui.bridge import (
-    AgentId,
-    Command,
-    Followed,
-    HandoffId,
-    MessageRow,
-    Micros,
-    Sample,
-    Scratchpad,
-    Snapshot,
-)
+from tui.bridge import AgentId, Command, Followed, HandoffId, MessageRow, Micros, Sample, Scratchpad, Snapshot
 from tui.format.event_line import EventLine
 
 
