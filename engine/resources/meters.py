@@ -37,33 +37,35 @@ class ModelMeter(Protocol):
     def statistics(self) -> Mapping[str, EndpointMeter]: ...
 
 
-class AgentReading(Struct, frozen=True):
-    """The processes of one agent's sandbox. Memory is in bytes; `cpu_s` and disk bytes are running totals."""
+class Use(Struct, frozen=True):
+    """What some processes use. Memory is in bytes; `cpu_s` and disk bytes are running totals."""
 
-    cpu_s: float = 0.0
-    disk_read: int = 0
-    disk_write: int = 0
-    memory: int = 0
-    processes: int = 0
-    lock_waiters: int = 0
-
-
-class Reading(Struct, frozen=True):
-    """One measurement of the machine. `cpu_s` and disk bytes are running totals: only differences mean something."""
-
-    at: float
-    memory: int
-    memory_free: int
     cpu_s: float
     disk_read: int
     disk_write: int
+    memory: int
+    processes: int
+    lock_waiters: int
+
+    def rates(self, before: "Use", span: float) -> tuple[float, float, float]:
+        """Percent of a core, and bytes read and written per second, since `before`, `span` seconds earlier."""
+        rate = 1 / span if span > 0 else 0.0
+        grown = (self.cpu_s - before.cpu_s, self.disk_read - before.disk_read, self.disk_write - before.disk_write)
+        cpu, read, written = (rate * max(0.0, each) for each in grown)
+        return 100 * cpu, read, written
+
+
+class Reading(Struct, frozen=True):
+    """One measurement of the machine, of the swarm's processes and of each agent's."""
+
+    at: float
+    memory_free: int
     disk_free: int
     cpu_pressure: float
     memory_pressure: float
     io_pressure: float
-    processes: int
-    lock_waiters: int
-    agents: dict[AgentId, AgentReading]
+    swarm: Use
+    agents: dict[AgentId, Use]
 
 
 class SystemMeters:
@@ -94,33 +96,31 @@ class SystemMeters:
         self._known_memory: dict[int, tuple[int, int]] = {}
 
     async def sample(self) -> Sample:
-        sandboxes = dict(self._sandboxes())
-        reading = await asyncio.to_thread(self._read, sandboxes)
-        last, self._last = self._last, reading
-        span = reading.at - last.at if last is not None else 0.0
-        cpu = read = written = 0.0
-        if last is not None and span > 0:
-            cpu = 100 * max(0.0, reading.cpu_s - last.cpu_s) / span / self._cores
-            read = max(0, reading.disk_read - last.disk_read) / span
-            written = max(0, reading.disk_write - last.disk_write) / span
-        for agent, of_agent in reading.agents.items():
-            self._gate.note_lock_wait(span * of_agent.lock_waiters, agent)
-        others = reading.lock_waiters - sum(of_agent.lock_waiters for of_agent in reading.agents.values())
+        reading = await asyncio.to_thread(self._read, dict(self._sandboxes()))
+        last, self._last = self._last or reading, reading
+        span = reading.at - last.at
+        swarm = reading.swarm
+        cpu, read, written = swarm.rates(last.swarm, span)
+        for agent, use in reading.agents.items():
+            self._gate.note_lock_wait(span * use.lock_waiters, agent)
+        others = swarm.lock_waiters - sum(use.lock_waiters for use in reading.agents.values())
         self._gate.note_lock_wait(span * others)
         gate = self._gate.figures()
-        self._uses = {agent: self._use(agent, now, last, span) for agent, now in reading.agents.items()}
+        self._uses = {
+            agent: self._use(agent, use, last.agents.get(agent, use), span) for agent, use in reading.agents.items()
+        }
         endpoints = self._models.statistics.values() if self._models is not None else ()
         return Sample(
-            memory=reading.memory,
+            memory=swarm.memory,
             memory_free=reading.memory_free,
             disk_read=read,
             disk_write=written,
             disk_free=reading.disk_free,
-            cpu=min(100.0, cpu),
+            cpu=min(100.0, cpu / self._cores),
             cpu_pressure=reading.cpu_pressure,
             memory_pressure=reading.memory_pressure,
             io_pressure=reading.io_pressure,
-            processes=reading.processes,
+            processes=swarm.processes,
             building=gate.building,
             gate_waiting=gate.waiting,
             contention=gate.contention,
@@ -132,15 +132,14 @@ class SystemMeters:
         """Each agent's use at the last sample, without agents that used nothing."""
         return {agent: use for agent, use in self._uses.items() if use.processes or use.gate_s}
 
-    def _use(self, agent: AgentId, now: AgentReading, last: Reading | None, span: float) -> AgentUse:
-        before = last.agents.get(agent, now) if last is not None else now
-        rate = 1 / span if span > 0 else 0.0
+    def _use(self, agent: AgentId, now: Use, before: Use, span: float) -> AgentUse:
+        cpu, read, written = now.rates(before, span)
         gate = self._gate.figures(agent)
         return AgentUse(
             memory=now.memory,
-            cpu=round(100 * rate * max(0.0, now.cpu_s - before.cpu_s), 1),
-            disk_read=round(rate * max(0, now.disk_read - before.disk_read)),
-            disk_write=round(rate * max(0, now.disk_write - before.disk_write)),
+            cpu=round(cpu, 1),
+            disk_read=round(read),
+            disk_write=round(written),
             processes=now.processes,
             gate_s=round(gate.wait_s, 2),
             lock_s=round(gate.lock_s, 2),
@@ -160,19 +159,14 @@ class SystemMeters:
             disk_free = 0
         return Reading(
             at=self._clock.monotonic(),
-            memory=sum(memory.values()),
             memory_free=psutil.virtual_memory().available if free is None else free,
-            cpu_s=sum(process.cpu_s for process in tree),
-            disk_read=sum(read for read, _ in disk.values()),
-            disk_write=sum(written for _, written in disk.values()),
             disk_free=disk_free,
             cpu_pressure=proc.pressure("cpu"),
             memory_pressure=proc.pressure("memory"),
             io_pressure=proc.pressure("io"),
-            processes=len(tree),
-            lock_waiters=len(waiters),
+            swarm=_use_of(tree, disk, memory, waiters),
             agents={
-                agent: _of_agent(members, disk, memory, waiters)
+                agent: _use_of(members, disk, memory, waiters)
                 for agent, members in _by_sandbox(tree, sandboxes).items()
             },
         )
@@ -207,15 +201,15 @@ def _by_sandbox(tree: list[proc.Process], sandboxes: Mapping[AgentId, int]) -> d
     return found
 
 
-def _of_agent(
-    members: list[proc.Process],
+def _use_of(
+    processes: list[proc.Process],
     disk: Mapping[int, tuple[int, int]],
     memory: Mapping[int, int],
     waiters: list[int],
-) -> AgentReading:
-    pids = [process.pid for process in members]
-    return AgentReading(
-        cpu_s=sum(process.cpu_s for process in members),
+) -> Use:
+    pids = [process.pid for process in processes]
+    return Use(
+        cpu_s=sum(process.cpu_s for process in processes),
         disk_read=sum(disk[pid][0] for pid in pids),
         disk_write=sum(disk[pid][1] for pid in pids),
         memory=sum(memory[pid] for pid in pids),

@@ -5,7 +5,7 @@ All three wire protocols go through here, so that nothing but ModelError and Can
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
 from typing import Protocol
 
@@ -28,7 +28,7 @@ class StreamedResponse(Protocol):
     """What the SDKs' streaming responses have in common. The status is a success."""
 
     @property
-    def headers(self) -> object: ...
+    def headers(self) -> Mapping[str, str]: ...
 
     def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]: ...
 
@@ -127,7 +127,7 @@ async def _read(response: StreamedResponse, endpoint: Endpoint, patience: float)
             seen = True
             yield event
     if not seen:
-        kind = str(getattr(response.headers, "get", lambda *_: "")("content-type", ""))[:60]
+        kind = response.headers.get("content-type", "")[:60]
         raise cut_short(f"the server sent no events but {kind or 'nothing'}")
 
 
