@@ -1,8 +1,7 @@
-"""The orchestration engine of swarm-tui, and its face: all that a screen may use of it.
+"""The orchestration engine of swarm-tui, and its face: every name that a screen may use.
 
-The engine knows no screen. `from engine import NAME` loads the one module that NAME is from, so that a program which
-lists runs does not load the providers. The imports below are that list for type checkers, import contracts and the
-program alike.
+`from engine import NAME` loads only the module that defines NAME, so that `swarm-tui runs` does not load the providers.
+The imports below list the names, for type checkers, for the import contracts and for the program itself.
 """
 
 import ast
@@ -103,7 +102,7 @@ else:
 
 @cache
 def face() -> dict[str, str]:
-    """Each name of the face and the module that it is from, read from the imports above."""
+    """Each name of the face with the module that defines it, read from the imports above."""
     tree = ast.parse(pkgutil.get_data(__name__, "__init__.py") or b"")
     return {
         alias.name: node.module

@@ -1,7 +1,7 @@
-"""The screen's only door to the engine: the names of the engine's face, each loaded when it is first used.
+"""The screen's only access to the engine: the names of the engine's face, each loaded on first use.
 
-`from tui.bridge import NAME` loads NAME's module at once, `bridge.NAME` when that line runs: the screen is painted
-before the engine is loaded.
+`from tui.bridge import NAME` loads NAME's module at once, and `bridge.NAME` when that line runs, so that the screen is
+painted before the engine is loaded.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        return getattr(engine, name)
+        return globals().setdefault(name, getattr(engine, name))

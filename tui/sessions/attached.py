@@ -21,9 +21,7 @@ from tui.bridge import (
     Snapshot,
     Stop,
     SwarmError,
-    fold,
     is_live,
-    landed_patch,
 )
 from tui.sessions.session import CloseMode, LiveAgent
 from tui.sessions.threaded import ThreadedSession
@@ -109,7 +107,7 @@ class AttachedSession(ThreadedSession):
 
     def _apply(self, event: Event) -> None:
         assert self._run is not None
-        fold(self._run, event)
+        bridge.fold(self._run, event)
         self._keep(event)
         self._changed.set()
 
@@ -194,7 +192,7 @@ class AttachedSession(ThreadedSession):
         run = self._published[1]
         task = run.agents[agent].task if agent in run.agents else None
         commit = run.tasks[task].commit if task is not None else None
-        return await landed_patch(self._folder.trunk, commit) if commit is not None else ""
+        return await bridge.landed_patch(self._folder.trunk, commit) if commit is not None else ""
 
     # --- the UI thread ----------------------------------------------------------------------------------------
 
