@@ -1,4 +1,4 @@
-"""A session over folded events, in this thread and with a clock that only the test moves."""
+"""A session over events that the test records, in the same thread, with a clock that only the test moves."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ def refused(message: str, hint: str) -> "Future[None]":
 
 
 class FakeSession:
-    """Folds what the test records. Commands act at once, as the engine's events would."""
+    """Folds the recorded events. Commands take effect immediately, through the events that the engine would record."""
 
     mark = ""
     read_only = ""
@@ -78,7 +78,7 @@ class FakeSession:
     # --- for tests -------------------------------------------------------------------------------------------
 
     def record(self, body: e.Body, agent: AgentId | None = None, task: TaskId | None = None) -> None:
-        """Fold one event in, a little later than the one before."""
+        """Fold an event, 20 ms after the one before."""
         self.at += 20_000
         event = e.Event(self.run.seq + 1, self.at, max(1, self.run.epoch), body, agent, task)
         fold(self.run, event)
@@ -188,7 +188,7 @@ class FakeSession:
 
 
 def conversation() -> list[MessageRow]:
-    """A short, believable one."""
+    """A short conversation."""
     who = AgentId("a")
     answer = "exit 1 after 0.4 s\n" + "E  assert 1 == 2\n" * 12
     told = "# Task: Lex numbers\n\n## Goal\nTurn digits into number tokens."

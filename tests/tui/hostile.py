@@ -1,4 +1,4 @@
-"""A session in which every text that somebody else wrote is hostile."""
+"""A session in which every text from outside the program is hostile."""
 
 from engine.domain import events as e
 from engine.domain.types import (
@@ -30,7 +30,7 @@ HUGE = EVIL * 500
 
 
 def hostile_session() -> FakeSession:
-    """A swarm in which every text that someone else wrote is hostile."""
+    """A swarm in which every text from outside the program is hostile."""
     session = FakeSession()
     root = begin(session)
     session.record(e.IntentVersioned(Intent(2, session.at, EVIL, EVIL)))

@@ -1,4 +1,4 @@
-"""Takes the README's pictures: the app itself on a made-up swarm, as SVG (`make pictures`)."""
+"""Takes the README's pictures as SVG: the app with a made-up swarm (`make pictures`)."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Believable swarms of any size as events: planners, workers, tasks, landings, handoffs, checks, samples."""
+"""Realistic swarms of any size as events: planners, workers, tasks, landings, handoffs, checks, samples."""
 
 from random import Random
 
@@ -238,12 +238,12 @@ def sample(session: FakeSession, random: Random) -> None:
 
 
 def small(agents: int = 40, *, seed: int = 1) -> FakeSession:
-    """A swarm in full swing: some work, some landed, one failed, one concern, one paused subtree."""
+    """A busy swarm: some agents work, some landed, one failed, one has a concern, one subtree is paused."""
     return swarm(agents, seed=seed)
 
 
 def swarm(agents: int, *, seed: int = 1, slices: int = 5) -> FakeSession:
-    """A swarm of so many agents, three fifths of them done."""
+    """A swarm of that many agents, three fifths of them done."""
     random = Random(seed)
     session = FakeSession()
     root = begin(session)

@@ -33,7 +33,7 @@ def hostile_plan() -> RunPlan:
 
 
 class Refusing(FakeSession):
-    """Refuses every command in hostile words."""
+    """Refuses every command with a hostile message."""
 
     def submit(self, command: Command) -> "Future[None]":
         return refused(NAME, EVIL)
@@ -136,6 +136,6 @@ def test_a_real_terminal_gets_no_sequence_that_was_not_the_programs_own(tmp_path
     poisons = ["\x1b]0;", "\x1b]52;", "\x9b", "\x9d", "\x9c", "\x1bP", "\u202e", "\u2066", "\x00", "\x08"]
     for poison in (text.encode() for text in poisons):
         assert poison not in written
-    # Textual itself sets the shape of the mouse pointer; all else that is written is control sequences with `[`.
+    # Textual itself sets the shape of the mouse pointer. All its other sequences begin with `[`.
     assert not re.findall(rb"\x1b[^\[].{0,20}", re.sub(rb"\x1b\]22;[a-z-]*\x07", b"", written), re.DOTALL)
     assert b"[/x][bold]" in written

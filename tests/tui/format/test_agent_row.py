@@ -1,4 +1,4 @@
-"""A line of the agent tree: its columns at every width, and what stands in them."""
+"""A line of the agent tree: its columns at every width, and what they show."""
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from tui.format.view import SubtreeTotals, run_counts
 
 
 @pytest.mark.parametrize("cells", [58, 78, 98, 128, 198, 298])
-def test_every_line_and_its_heads_have_the_width_of_the_pane(cells: int) -> None:
+def test_every_line_and_the_headings_have_the_width_of_the_pane(cells: int) -> None:
     run = small().run
     counts = run_counts(run)
     assert width_of(column_heads(cells)) == cells
@@ -22,7 +22,7 @@ def test_every_line_and_its_heads_have_the_width_of_the_pane(cells: int) -> None
         assert width_of(line) == cells
 
 
-def test_a_narrow_line_still_says_state_doing_tokens_cost_and_age() -> None:
+def test_a_narrow_line_still_shows_state_activity_tokens_cost_and_idle_time() -> None:
     run = small().run
     agent = next(a for a in run.agents.values() if a.state is AgentState.ACTING)
     row = Row(agent.id, 2, parent=False, folded=False)
@@ -34,7 +34,7 @@ def test_a_narrow_line_still_says_state_doing_tokens_cost_and_age() -> None:
 
 
 @pytest.mark.parametrize("cells", [58, 160])
-def test_a_planner_tells_open_landed_and_failed_tasks_below_it(cells: int) -> None:
+def test_a_planner_shows_open_landed_and_failed_tasks_of_its_subtree(cells: int) -> None:
     run = small().run
     root = run.agents[run.root or ""]  # type: ignore[index]
     row = Row(root.id, 0, parent=True, folded=False)
@@ -53,7 +53,7 @@ def test_wide_and_combining_characters_keep_the_columns() -> None:
         assert width_of(line) == 80
 
 
-def test_an_agent_at_work_that_says_nothing_for_minutes_stands_out() -> None:
+def test_a_working_agent_without_a_step_for_minutes_is_highlighted() -> None:
     run = small().run
     agent = next(a for a in run.agents.values() if a.state is AgentState.ACTING)
     row = Row(agent.id, 1, parent=False, folded=False)
@@ -62,6 +62,6 @@ def test_an_agent_at_work_that_says_nothing_for_minutes_stands_out() -> None:
     assert (fresh.style, stale.style) == ("dim", "paused bold")
 
 
-def test_columns_of_their_own_for_tasks_come_with_room() -> None:
+def test_a_wide_pane_has_columns_for_task_counts() -> None:
     assert columns(58).tasks == 0
     assert columns(160).tasks > 0

@@ -1,4 +1,4 @@
-"""Charts over time: which value each cell has, and how bars and axes are drawn."""
+"""Charts over time: the value of each cell, and how bars and axes are drawn."""
 
 from math import isnan
 
@@ -11,13 +11,13 @@ from tui.format.numbers import axis_top, bars, octets, price
 SECOND = 1_000_000
 
 
-def test_each_cell_has_the_largest_value_of_its_part() -> None:
+def test_each_cell_shows_the_largest_value_of_its_part() -> None:
     moments = [(second * SECOND, Sample(cpu=float(second))) for second in range(1, 61)]
     values = resample(moments, lambda s: s.cpu, 60 * SECOND, 60 * SECOND, 6)
     assert values == [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
 
 
-def test_a_sample_holds_until_the_next_one_and_a_gap_is_a_gap() -> None:
+def test_a_sample_lasts_until_the_next_one_and_gaps_stay_gaps() -> None:
     moments = [(0, Sample(cpu=5.0)), (200 * SECOND, Sample(cpu=7.0))]
     values = resample(moments, lambda s: s.cpu, 200 * SECOND, 200 * SECOND, 20)
     assert values[0] == 5.0
@@ -26,19 +26,19 @@ def test_a_sample_holds_until_the_next_one_and_a_gap_is_a_gap() -> None:
     assert all(isnan(value) for value in resample([], lambda s: s.cpu, 0, SECOND, 3))
 
 
-def test_landings_are_told_a_minute_at_every_stretch() -> None:
+def test_landings_are_per_minute_in_every_time_range() -> None:
     times = [second * SECOND for second in range(0, 3600, 10)]
     for span in (600, 3600):
         assert per_minute(times, 3600 * SECOND, span * SECOND, 10)[-1] == pytest.approx(6, abs=1)
 
 
-def test_a_stretch_of_all_is_the_age_of_the_run() -> None:
+def test_the_time_range_all_is_the_age_of_the_run() -> None:
     assert TimeRange.HOUR.span(1) == 3600 * SECOND
     assert TimeRange.ALL.span(7200 * SECOND) == 7200 * SECOND
     assert TimeRange.ALL.span(SECOND) == 60 * SECOND
 
 
-def test_a_chart_grows_from_the_bottom_and_leaves_gaps_blank() -> None:
+def test_bars_grow_from_the_bottom_and_gaps_are_blank() -> None:
     assert bars([0, 1, 2, float("nan"), 4], 1, 4) == ["▁▂▄ █"]
     assert bars([0, 2, 4], 2, 4) == ["  █", "▁██"]
     assert bars([9], 1, 4) == ["█"]

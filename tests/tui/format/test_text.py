@@ -27,7 +27,7 @@ FORBIDDEN = {*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))} - {"\n"}
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
-def test_nothing_is_left_that_a_terminal_could_obey(text: str) -> None:
+def test_nothing_is_left_that_a_terminal_could_execute(text: str) -> None:
     cleaned = clean(text)
     assert not FORBIDDEN & set(cleaned)
     assert not any("\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069" for char in cleaned)
@@ -35,7 +35,7 @@ def test_nothing_is_left_that_a_terminal_could_obey(text: str) -> None:
     cleaned.encode("utf-8")
 
 
-def test_what_follows_an_unfinished_sequence_on_the_next_line_is_still_there() -> None:
+def test_an_unterminated_sequence_does_not_swallow_the_next_line() -> None:
     assert clean("a\x1b]0;never ends\nnext line").endswith("\nnext line")
 
 

@@ -1,4 +1,4 @@
-"""The tree as rows, its filter language, and what its totals count."""
+"""The tree as rows, the filters, and the totals of subtrees."""
 
 from dataclasses import replace
 
@@ -27,14 +27,14 @@ def test_parents_come_before_children_and_a_folded_planner_hides_its_own() -> No
     assert len(flatten(run, counts, folded={blocks})) == len(rows) - below
 
 
-def test_live_agents_stand_before_ended_ones() -> None:
+def test_running_agents_come_before_ended_ones() -> None:
     run = small().run
     rows = flatten(run, run_counts(run))
     workers = [run.agents[r.agent] for r in rows if run.agents[r.agent].parent == run.paths["root/cli"]]  # type: ignore[index]
     assert [agent.ended for agent in workers] == sorted(agent.ended for agent in workers)
 
 
-def test_a_filter_keeps_what_stands_above_its_matches() -> None:
+def test_a_filter_keeps_the_planners_above_its_matches() -> None:
     run = small().run
     rows = flatten(run, run_counts(run), filter=agent_filter("state:failed"), folded={run.root or ""})
     matched = [run.agents[row.agent].path for row in rows if row.matched]
@@ -52,7 +52,7 @@ def test_a_filter_keeps_what_stands_above_its_matches() -> None:
         ("!state:done fenced", lambda a: a.state != "done" and "fenced" in f"{a.path} {a.title} {a.doing}".lower()),
     ],
 )
-def test_words_of_a_filter_all_hold(source: str, holds: "object") -> None:
+def test_every_word_of_a_filter_must_match(source: str, holds: "object") -> None:
     run = small().run
     filter = agent_filter(source)
     assert callable(holds)
@@ -60,12 +60,12 @@ def test_words_of_a_filter_all_hold(source: str, holds: "object") -> None:
 
 
 @pytest.mark.parametrize("source", ["state:sleeping", "colour:red", "under:"])
-def test_a_bad_filter_says_what_would_do(source: str) -> None:
+def test_an_invalid_filter_names_the_valid_choices(source: str) -> None:
     with pytest.raises(FilterError, match=r"must be|unknown colour|needs a path"):
         agent_filter(source)
 
 
-def test_handoffs_are_found_by_what_they_hold() -> None:
+def test_handoffs_are_found_by_their_sections_status_and_text() -> None:
     run = small().run
     found = [h for h in run.handoffs.values() if handoff_filter("has:concerns", View(run).find).matches(h)]
     assert found
@@ -77,7 +77,7 @@ def test_handoffs_are_found_by_what_they_hold() -> None:
     )
 
 
-def test_a_census_sums_tasks_up_the_tree() -> None:
+def test_counts_add_up_tasks_along_the_tree() -> None:
     session = FakeSession()
     root = begin(session)
     slice_ = spawn(session, "root/a", root, Role.PLANNER, "a")
@@ -119,7 +119,7 @@ def test_counts_that_follow_a_run_equal_those_taken_anew() -> None:
     assert following.totals.keys() == whole.run.agents.keys()
 
 
-def test_a_census_goes_back_with_the_run() -> None:
+def test_counts_start_over_for_an_older_snapshot() -> None:
     session = small()
     early = session.run.copy()
     counts = run_counts(early)
@@ -156,7 +156,7 @@ def test_every_order_shows_every_agent() -> None:
         assert {row.agent for row in flatten(run, counts, order=order)} == set(run.agents)
 
 
-def test_what_needs_a_person_is_told_until_it_is_resolved() -> None:
+def test_what_needs_a_person_is_listed_until_it_is_resolved() -> None:
     view = View()
     view.take(1, swarm(40).run.copy())
     wants = view.attention()

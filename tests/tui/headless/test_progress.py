@@ -1,4 +1,4 @@
-"""Progress on a plain terminal: what is told, how often, and that nothing of an agent's moves the cursor."""
+"""Progress on a plain terminal: which lines, how often, and that text from agents cannot move the cursor."""
 
 import io
 
@@ -14,7 +14,7 @@ def spawned(number: int, at: Micros, title: str = "a part") -> e.Event:
     return e.Event(number, at, 1, e.AgentSpawned(agent), id)
 
 
-def test_a_flood_is_told_as_a_number() -> None:
+def test_a_flood_of_news_is_counted() -> None:
     stream, snapshot = io.StringIO(), Snapshot()
     progress = Progress(stream)
     for number in range(1, 1_001):
@@ -25,7 +25,7 @@ def test_a_flood_is_told_as_a_number() -> None:
     assert f"… and {1_000 - LINES_PER_SECOND} more" in lines[-2]
 
 
-def test_warnings_are_told_in_a_flood() -> None:
+def test_warnings_are_written_even_in_a_flood() -> None:
     stream, snapshot = io.StringIO(), Snapshot()
     progress = Progress(stream)
     for number in range(1, 100):
@@ -34,7 +34,7 @@ def test_warnings_are_told_in_a_flood() -> None:
     assert "warning: the disk is nearly full" in stream.getvalue()
 
 
-def test_what_agents_wrote_is_one_harmless_line() -> None:
+def test_text_from_agents_is_one_harmless_line() -> None:
     stream = io.StringIO()
     Progress(stream).report(
         spawned(1, 0, "evil \x1b[2J\x1b]52;c;x\x07 title\nerror: faked " + "long " * 100), Snapshot()
@@ -44,7 +44,7 @@ def test_what_agents_wrote_is_one_harmless_line() -> None:
     assert len(line) <= WIDTH
 
 
-def test_a_stream_that_is_gone_does_not_matter() -> None:
+def test_a_closed_stream_is_ignored() -> None:
     class Gone(io.StringIO):
         tries = 0
 

@@ -1,4 +1,4 @@
-"""The attached session: a real run in another process, followed over its socket."""
+"""The attached session: a real run in another process, followed through its socket."""
 
 import asyncio
 from pathlib import Path
@@ -26,7 +26,7 @@ async def _fold(path: Path) -> tuple[object, int]:
         await reader.close()
 
 
-def test_a_run_of_another_process_is_followed_to_its_end_without_hole_or_double(tmp_path: Path) -> None:
+def test_a_run_of_another_process_is_followed_to_its_end_without_gaps_or_repeats(tmp_path: Path) -> None:
     with owned(tmp_path, "rehearsal:notes?speed=0.2") as owner:
         session = attached(owner)
         assert session.mark == "ATTACHED"
@@ -45,7 +45,7 @@ def test_a_run_of_another_process_is_followed_to_its_end_without_hole_or_double(
         assert owner.process.wait(WAIT_S) == 0
 
 
-def test_an_owner_that_is_killed_is_said_to_have_died_and_the_next_one_is_followed(tmp_path: Path) -> None:
+def test_a_killed_owner_is_reported_and_the_next_one_is_followed(tmp_path: Path) -> None:
     with owned(tmp_path) as owner:
         session = attached(owner)
         until(lambda: session.latest()[1].tasks, session)
@@ -97,7 +97,7 @@ def test_stopping_ends_the_owner_and_waits_for_it(tmp_path: Path) -> None:
         assert owner.process.wait(WAIT_S) == 4
 
 
-def test_a_record_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with owned(tmp_path) as owner:
         folder = owner.run().folder
     folder.journal.write_bytes(b"nothing of the kind")

@@ -1,4 +1,4 @@
-"""The embedded session: a real engine in a thread of its own, seen from outside."""
+"""The embedded session: a real engine in a thread of its own."""
 
 from pathlib import Path
 from threading import Event as Signal
@@ -13,7 +13,7 @@ from tui.sessions.session import CloseMode
 WAIT_S = 100
 
 
-def test_a_run_lives_through_and_can_still_be_read_afterwards(tmp_path: Path) -> None:
+def test_a_run_finishes_and_can_still_be_read_afterwards(tmp_path: Path) -> None:
     session = EmbeddedSession(beginning(tmp_path))
     session.start()
     try:
@@ -51,14 +51,14 @@ def test_closing_early_stops_the_run_so_that_it_can_be_resumed(tmp_path: Path) -
     session.close(CloseMode.STOP).result(WAIT_S)
 
 
-def test_what_breaks_the_beginning_reaches_the_person(tmp_path: Path) -> None:
+def test_an_error_at_the_start_reaches_the_person(tmp_path: Path) -> None:
     session = EmbeddedSession(beginning(tmp_path, "rehearsal:no-such-sample"))
     session.start()
     session.close(CloseMode.WAIT).result(WAIT_S)
     assert isinstance(session.failure(), SwarmError)
 
 
-def test_a_session_that_never_started_closes_at_once(tmp_path: Path) -> None:
+def test_a_session_that_never_started_closes_immediately(tmp_path: Path) -> None:
     session = EmbeddedSession(beginning(tmp_path))
     session.close(CloseMode.STOP).result(WAIT_S)
     assert (session.exit_status(), session.failure()) == (None, None)

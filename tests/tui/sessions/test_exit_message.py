@@ -1,4 +1,4 @@
-"""What the terminal says when the program leaves a run: its state, how to go on, and where the result is."""
+"""What the program prints when it leaves a run: its state, how to continue, and where the result is."""
 
 from engine.domain.types import CommitId, RunId, RunState
 from engine.state.snapshot import Snapshot
@@ -17,7 +17,7 @@ def run(state: RunState, **fields: object) -> Snapshot:
 
 
 class Left:
-    """A session as it is once the screen is gone."""
+    """A session after its screen is closed."""
 
     def __init__(self, run: Snapshot, exit_note: str = "", ended: bool = True) -> None:
         self.exit_note = exit_note
@@ -30,7 +30,7 @@ class Left:
         return self._ended
 
 
-def test_a_finished_run_says_where_its_result_is_and_how_to_take_it_over() -> None:
+def test_a_finished_run_says_where_its_result_is_and_how_to_merge_it() -> None:
     first, result, how = run_message(run(RunState.FINISHED, green=LATER, reason="all is done"))
     assert first == "run r1: finished: all is done"
     assert "swarm/r1/trunk" in result
@@ -45,7 +45,7 @@ def test_without_green_the_trunk_is_the_result() -> None:
     assert "has not passed" in run_message(run(RunState.FINISHED))[1]
 
 
-def test_a_run_that_did_not_finish_says_how_to_go_on_and_what_there_is() -> None:
+def test_an_unfinished_run_says_how_to_continue_and_what_has_landed() -> None:
     for state in (RunState.STOPPED, RunState.FAILED, RunState.RUNNING):
         first, hint, result = run_message(run(state, green=LATER))
         assert first.startswith(f"run r1: {'stopped immediately' if state is RunState.RUNNING else state}")
@@ -64,7 +64,7 @@ def test_nothing_landed_and_nothing_begun() -> None:
     assert run_message(Snapshot()) == ()
 
 
-def test_a_run_that_goes_on_elsewhere_is_not_to_be_resumed() -> None:
+def test_a_run_that_continues_elsewhere_is_not_to_be_resumed() -> None:
     told = exit_message(Left(run(RunState.RUNNING), "the run continues in process 7"))  # type: ignore[arg-type]
     assert told[0] == "the run continues in process 7"
     assert "swarm/r1/trunk" in told[1]
@@ -73,6 +73,6 @@ def test_a_run_that_goes_on_elsewhere_is_not_to_be_resumed() -> None:
     assert not any("resume" in line for line in told)
 
 
-def test_leaving_the_app_in_any_other_way_says_how_to_go_on() -> None:
+def test_leaving_the_app_in_any_other_way_says_how_to_continue() -> None:
     assert "swarm-tui resume r1" in exit_message(Left(run(RunState.RUNNING)))[1]  # type: ignore[arg-type]
     assert exit_message(Left(Snapshot())) == ()  # type: ignore[arg-type]

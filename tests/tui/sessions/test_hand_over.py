@@ -1,4 +1,4 @@
-"""Detaching: the run goes on in a process without a screen, or stays where it can be resumed."""
+"""Detaching: the run continues in a process without a screen, or stops and can be resumed."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from tui.sessions.session import CloseMode
 
 
 def working(tmp_path: Path, *program: str) -> EmbeddedSession:
-    """A session in full swing that hands its run over to `program`, or to the real one."""
+    """A session with working agents that hands its run over to `program`, or to the real one."""
     options = ["--state-dir", str(tmp_path / "state")]
     ways = partial(hand_over, options=options, program=program) if program else partial(hand_over, options=options)
     session = EmbeddedSession(beginning(tmp_path, SLOW), ways)
@@ -25,7 +25,7 @@ def working(tmp_path: Path, *program: str) -> EmbeddedSession:
     return session
 
 
-def test_a_detached_run_goes_on_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_a_detached_run_continues_in_a_process_of_its_own(tmp_path: Path) -> None:
     session = working(tmp_path)
     assert session.no_detach == ""
     session.close(CloseMode.DETACH).result(WAIT_S)
@@ -53,7 +53,7 @@ def test_a_detached_run_goes_on_in_a_process_of_its_own(tmp_path: Path) -> None:
         (("import sys; sys.exit(2)",), "it wrote no error"),
     ],
 )
-def test_when_no_process_can_take_over_the_reason_is_told_and_the_run_can_be_resumed(
+def test_a_failed_detach_gives_the_reason_and_the_run_can_be_resumed(
     tmp_path: Path, program: tuple[str], why: str
 ) -> None:
     session = working(tmp_path, sys.executable, "-c", *program)

@@ -1,4 +1,4 @@
-"""A replay shows a run as it was, at any moment: against the states that the live run had, and on the screen."""
+"""A replay shows the run's state at any moment: compared with recorded states, and on the screen."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ MODEL = "rehearsal:load?speed=0&planners=1&tasks=5&conflicts=0.5&shell=0&seed=3"
 
 @dataclass
 class Lived:
-    """A run that is over, and copies of what it was like while it lived."""
+    """An ended run, and the snapshots taken while it ran."""
 
     state: Path
     folder: RunFolder
@@ -59,7 +59,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
 
 @contextmanager
 def opened(lived: Lived, at: int = 0) -> Iterator[ReplaySession]:
-    """A paused replay that has something to show; it leaves without a complaint."""
+    """A paused replay with a snapshot; it must close without an error."""
     session = ReplaySession(lived.folder, at)
     session.playing = False
     session.start()
@@ -72,7 +72,7 @@ def opened(lived: Lived, at: int = 0) -> Iterator[ReplaySession]:
     assert session.exit_status() == 0
 
 
-def test_the_printed_state_is_the_one_that_the_live_run_had(lived: Lived, tmp_path: Path) -> None:
+def test_the_printed_state_is_that_of_the_run_at_that_moment(lived: Lived, tmp_path: Path) -> None:
     person = Person(tmp_path)
     assert lived.states[lived.last].landing_counts[LandingState.MERGED]
     some = sorted(lived.states)
@@ -87,7 +87,7 @@ def test_the_printed_state_is_the_one_that_the_live_run_had(lived: Lived, tmp_pa
     assert "needs a terminal" in person.swarm("replay", lived.folder.run, "--state-dir", str(lived.state)).error
 
 
-def test_every_state_that_the_live_run_had_can_be_seen_again_in_any_order(lived: Lived) -> None:
+def test_every_state_of_the_run_can_be_replayed_in_any_order(lived: Lived) -> None:
     with opened(lived) as session:
         some = sorted(lived.states)
         for seq in (*some[:: len(some) // 12], *reversed(some[:: len(some) // 9]), some[-1]):
@@ -99,7 +99,7 @@ def test_every_state_that_the_live_run_had_can_be_seen_again_in_any_order(lived:
             assert not lines or lines[-1] <= seq
 
 
-def test_steps_go_on_and_back_by_one_event(lived: Lived) -> None:
+def test_steps_go_forward_and_back_by_one_event(lived: Lived) -> None:
     with opened(lived, 30) as session:
         seen = [session.latest()[1].seq]
         for by in (1, 1, -1, -1, -1, 1):
@@ -114,7 +114,7 @@ def test_steps_go_on_and_back_by_one_event(lived: Lived) -> None:
         assert session.latest()[1].seq == lived.last
 
 
-def test_played_to_its_end_it_is_as_the_run_ended_and_every_event_was_told_once(lived: Lived) -> None:
+def test_playing_to_the_end_reaches_the_final_state_and_lists_every_event_once(lived: Lived) -> None:
     with opened(lived) as session:
         session.change_speed(99)
         session.toggle()
@@ -161,7 +161,7 @@ def test_moments_have_many_names(lived: Lived) -> None:
                 session.seek(wrong).result(WAIT_S)
 
 
-def test_nothing_that_was_said_or_landed_later_is_shown(lived: Lived) -> None:
+def test_later_messages_and_landings_do_not_show(lived: Lived) -> None:
     run = lived.states[lived.last]
     assert run.root is not None
     with opened(lived, lived.last) as session:
@@ -179,7 +179,7 @@ def test_nothing_that_was_said_or_landed_later_is_shown(lived: Lived) -> None:
         assert session.scratchpads(run.root).result(WAIT_S) == []
 
 
-def test_nothing_can_be_commanded_and_nothing_is_written(lived: Lived) -> None:
+def test_a_replay_refuses_commands_and_writes_nothing(lived: Lived) -> None:
     before = lived.folder.journal.read_bytes()
     with opened(lived, 10) as session, pytest.raises(SwarmError, match="nothing is running"):
         session.submit(Pause()).result(WAIT_S)

@@ -24,7 +24,7 @@ def test_a_dark_a_light_and_a_high_contrast_theme_are_bundled() -> None:
 
 @pytest.mark.parametrize("colours", [ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT], ids=["all colours", "256 colours"])
 @pytest.mark.parametrize("name", ["midnight", "daylight", "contrast", "bluegold"])
-def test_every_text_colour_stands_out_from_the_background(name: str, colours: ColorSystem) -> None:
+def test_every_text_colour_contrasts_with_the_background(name: str, colours: ColorSystem) -> None:
     palette = load_themes(colours=colours)[0][name]
     ground = Color.parse(palette.colours["background"])
     least = 7.0 if name == "contrast" else 3.9
@@ -64,7 +64,7 @@ def test_a_broken_theme_is_refused_naming_file_and_key(text: str, key: str) -> N
     assert f"mine.toml: {key}:" in refused.value.message
 
 
-def test_a_persons_theme_replaces_a_bundled_one_and_broken_ones_are_skipped(tmp_path: Path) -> None:
+def test_a_users_theme_replaces_a_bundled_one_and_broken_ones_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(GOOD.replace("mine", "midnight"))
     (tmp_path / "b.toml").write_text("colours = [")
     (tmp_path / "c.toml").write_bytes(b"\xff\xfe")
@@ -74,20 +74,20 @@ def test_a_persons_theme_replaces_a_bundled_one_and_broken_ones_are_skipped(tmp_
 
 
 def red_green_blind(colour: Color) -> tuple[float, float, float]:
-    """What a person without the cones for green sees of it; Viénot, Brettel and Mollon 1999, linear RGB."""
+    """What a person without green cones sees; Viénot, Brettel and Mollon 1999, linear RGB."""
     red, green, blue = ((part / 255) ** 2.2 for part in colour.rgb)
     mixed = 0.29275 * red + 0.70725 * green
     return mixed, mixed, -0.02234 * red + 0.02234 * green + blue
 
 
-def test_states_stay_apart_for_who_cannot_tell_red_from_green() -> None:
+def test_states_are_distinguishable_without_red_and_green() -> None:
     colours = load_themes()[0]["bluegold"].colours
     for one, other in (("added", "removed"), ("done", "failed"), ("thinking", "failed"), ("done", "paused")):
         a, b = (red_green_blind(Color.parse(colours[name])) for name in (one, other))
         assert sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) > 0.1, (one, other)
 
 
-def test_a_theme_of_the_terminals_colours_uses_nothing_else() -> None:
+def test_a_theme_of_terminal_colours_uses_nothing_else() -> None:
     palette = load_themes()[0]["sixteen"]
     assert set(palette.colours.values()) <= set(TERMINAL)
     style = palette.style("on:cursor failed bold")
@@ -106,7 +106,7 @@ def test_with_256_colours_every_theme_uses_the_nearest_ones_and_backgrounds_diff
         grounds = [palette.colours[name] for name in ("background", "cursor", "panel", "added_word", "removed_word")]
         assert len(set(grounds)) == len(grounds), palette.name
     colours = load_themes(colours=ColorSystem.EIGHT_BIT)[0]["midnight"].colours
-    assert colours["background"] == "#121212"  # no hue where there is none near: a dark blue is no teal
+    assert colours["background"] == "#121212"  # grey is nearer than any hue: a dark blue must not become teal
     assert colours["border"] == colours["cursor"] == "#3a3a3a"
     assert colours["focus"] == "#5fafff"
 
@@ -121,7 +121,7 @@ def test_without_colour_the_cursor_is_reversed_and_nothing_is_coloured() -> None
             assert style.bold
 
 
-async def test_themes_are_seen_while_choosing_and_escape_brings_the_old_one_back() -> None:
+async def test_themes_are_previewed_while_choosing_and_escape_restores_the_old_one() -> None:
     async with app_on(small()).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "T", "j")

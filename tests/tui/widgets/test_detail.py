@@ -1,4 +1,4 @@
-"""The detail's tabs: what an agent is at, what was said, its scratchpad's versions, its log."""
+"""The detail pane's tabs: now, messages, scratchpad, log, diff, and what followed a handoff."""
 
 from engine.domain import events as e
 from engine.domain.conversation import Message, StopReason, Text
@@ -66,7 +66,7 @@ def test_a_tracker_fills_in_the_past_but_keeps_what_is_newer() -> None:
     assert tracker.live.said == "newer"
 
 
-async def test_now_shows_the_command_that_runs_with_its_output_and_what_is_said() -> None:
+async def test_the_now_tab_shows_the_running_tool_call_its_output_and_the_message() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
@@ -91,7 +91,7 @@ async def test_now_shows_the_command_that_runs_with_its_output_and_what_is_said(
         assert "woken" not in text
 
 
-async def test_answers_are_folded_until_they_are_asked_for_and_then_whole() -> None:
+async def test_tool_results_are_folded_and_unfold_to_the_whole_text() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
@@ -120,7 +120,7 @@ async def test_answers_are_folded_until_they_are_asked_for_and_then_whole() -> N
         assert "second" not in painted(pilot.app)
 
 
-async def test_a_conversation_is_read_back_page_by_page_and_follows_its_end() -> None:
+async def test_older_messages_load_page_by_page_and_the_end_is_followed() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
@@ -134,7 +134,7 @@ async def test_a_conversation_is_read_back_page_by_page_and_follows_its_end() ->
         assert "word 150" in painted(pilot.app)
         await press(pilot, "g")
         assert len(view.items) == 2 * PAGE
-        assert "word 91" in painted(pilot.app)  # the place that was read is still in view
+        assert "word 91" in painted(pilot.app)  # the same lines are still in view
         await press(pilot, "g", "g")
         assert [row.id for row in view.items] == list(range(1, 151))
         await press(pilot, "g")
@@ -151,7 +151,7 @@ async def test_a_conversation_is_read_back_page_by_page_and_follows_its_end() ->
         assert "newer still" in painted(pilot.app)
 
 
-async def test_a_scratchpad_is_read_in_every_version_with_what_each_changed() -> None:
+async def test_every_version_of_a_scratchpad_shows_with_its_changes() -> None:
     session = small()
     planner = session.agent("root/blocks").id
     session.record(e.ScratchpadRewritten(2, "# Where I am\n\nThe parser is done.\nTests come next."), agent=planner)
@@ -175,7 +175,7 @@ async def test_a_scratchpad_is_read_in_every_version_with_what_each_changed() ->
         assert "Something else." in painted(pilot.app)
 
 
-async def test_the_log_has_the_agents_own_events_and_goes_on() -> None:
+async def test_the_log_shows_the_agents_own_events_as_they_happen() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         await settle(pilot)
@@ -208,7 +208,7 @@ async def test_a_diff_that_is_empty_says_why() -> None:
         assert "This agent landed no changes" in painted(pilot.app)
 
 
-async def test_a_handoff_leads_to_its_planners_answer_and_the_tasks_that_followed() -> None:
+async def test_a_handoff_shows_the_planners_reply_and_the_new_tasks() -> None:
     session = small()
     handoff = next(h for h in reversed(session.run.handoffs.values()) if h.task is not None)
     call = CallRow("c", "spawn_tasks", '{"tasks": [1, 2]}')

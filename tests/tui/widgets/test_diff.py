@@ -1,4 +1,4 @@
-"""The diff view: one column or two, wrapped or cut, coloured, and quick whatever the size of the patch."""
+"""The diff view: unified or split, wrapped or cut, highlighted, and fast for patches of any size."""
 
 import threading
 
@@ -27,7 +27,7 @@ def changed(old: str, new: str) -> str:
 
 
 async def shown(pilot, session: FakeSession, patch: str) -> DiffView:  # type: ignore[no-untyped-def]
-    """The view on a patch of the selected worker, focused."""
+    """The focused view of a patch of the selected worker."""
     worker = session.agent(WORKER)
     session.patches[worker.id] = patch
     main = main_of(pilot.app)
@@ -49,7 +49,7 @@ def styles(view: DiffView, text: str) -> str:
     return " | ".join(span.style for span in spans if span.text == text)
 
 
-def test_both_forms_show_every_line_of_a_patch_once_on_each_side() -> None:
+def test_both_layouts_show_every_line_of_a_patch_once_per_side() -> None:
     patch = parse_patch(PATCH)
     unified, split = lay_out(patch, split=False), lay_out(patch, split=True)
     for sign, side in (("-", "old"), ("+", "new")):
@@ -65,7 +65,7 @@ def test_both_forms_show_every_line_of_a_patch_once_on_each_side() -> None:
     assert len(split.rows) < len(unified.rows)
 
 
-def test_what_changed_within_a_line_is_found_by_words() -> None:
+def test_changes_within_a_line_are_marked_by_words() -> None:
     patch = parse_patch(changed("return first + second", "return first - second"))
     gone, came = PatchText(patch).changed(4, 5)
     assert [(part.start, part.end) for part in (*gone, *came)] == [(13, 14), (13, 14)]
@@ -73,13 +73,13 @@ def test_what_changed_within_a_line_is_found_by_words() -> None:
     assert PatchText(patch).changed(4, 5) == ([], [])
 
 
-def test_only_well_known_languages_are_coloured() -> None:
+def test_only_well_known_languages_are_highlighted() -> None:
     assert language_of("src/deep/x.PY") == "python"
     assert language_of("Makefile") == "make"
     assert language_of("odd.unknown") == ""
 
 
-async def test_a_wide_pane_shows_two_columns_and_a_key_changes_it() -> None:
+async def test_a_wide_pane_splits_the_diff_and_a_key_changes_that() -> None:
     session = small()
     async with app_on(session).run_test(size=(200, 60)) as pilot:
         view = await shown(pilot, session, changed("return first + second", "return first - second"))
@@ -91,7 +91,7 @@ async def test_a_wide_pane_shows_two_columns_and_a_key_changes_it() -> None:
         assert len([line for line in told(view) if "return" in line]) == 2
 
 
-async def test_code_is_coloured_and_the_changed_word_marked() -> None:
+async def test_code_is_highlighted_and_changed_words_are_marked() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         view = await shown(pilot, session, changed("return first + 1", "return first + 22"))
@@ -121,7 +121,7 @@ async def test_long_lines_are_cut_or_wrapped() -> None:
         assert view.cursor == view.line_count() - 1
 
 
-async def test_the_cursor_keeps_its_line_when_the_copy_has_changed() -> None:
+async def test_the_cursor_keeps_its_line_when_the_workspace_changes() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 50)) as pilot:
         view = await shown(pilot, session, PATCH)
@@ -163,7 +163,7 @@ async def test_fifty_thousand_lines_paint_only_what_is_visible(monkeypatch: pyte
         assert 0 < len(set(read)) < 300
 
 
-async def test_a_patch_without_sense_is_shown_as_far_as_it_goes() -> None:
+async def test_a_malformed_patch_shows_as_far_as_it_can_be_parsed() -> None:
     session = small()
     broken = "diff --git a/x b/x\n@@ -1,9 +1,9 @@\n+only\n" + "diff --git a/y b/y\nBinary files differ\n" + "@@ -x @@\n"
     async with app_on(session).run_test(size=(120, 50)) as pilot:
@@ -173,7 +173,7 @@ async def test_a_patch_without_sense_is_shown_as_far_as_it_goes() -> None:
         assert any("binary file" in line for line in told(view))
 
 
-async def test_a_large_patch_is_wrapped_beside_the_screens_thread_at_every_width(
+async def test_a_large_patch_is_wrapped_in_another_thread_at_every_width(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     threads: set[int] = set()
