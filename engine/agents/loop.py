@@ -131,7 +131,7 @@ class Loop:
             self._transcript.record(e.AgentStateChanged(AgentState.WAITING, "for a message"))
         if not self.host.snapshot.inboxes.get(agent.id):
             await self.context.close()
-        await self.host.mailboxes.message_for(agent.id)
+        await self.host.wake_ups.message_for(agent.id)
         await self.context.follow(await self.host.trunk.tip())
         self._nudges.start_over()
 

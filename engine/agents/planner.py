@@ -50,7 +50,7 @@ class Planner:
             while self.agent.state is not AgentState.FAILED:
                 if self.agent.state is AgentState.DONE:
                     await context.close()
-                    await self.host.mailboxes.message_for(self.agent_id)
+                    await self.host.wake_ups.message_for(self.agent_id)
                 await context.follow(await self.host.trunk.tip())
                 await self._plan(context)
         finally:

@@ -8,15 +8,15 @@ from engine.domain.events import Event
 from engine.domain.types import TaskKind
 from engine.domain.units import duration_s
 from engine.policy.run_end import Verdict
-from engine.runtime.recorder import RunRecorder
+from engine.runtime.host import Host
 
 
 class CheckSchedule:
     """Starts the reconciler when a check is due."""
 
-    def __init__(self, run: RunRecorder, reconciler: Reconciler) -> None:
-        self._run = run
-        self._reconciler = reconciler
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._reconciler = Reconciler(host)
         self._due = asyncio.Event()
         self._unchecked_landings = 0
 
@@ -27,7 +27,7 @@ class CheckSchedule:
 
     def task_ended(self, event: Event, body: e.TaskEnded) -> None:
         """Check trunk after a fixup."""
-        if event.task and self._run.snapshot.tasks[event.task].kind is TaskKind.FIXUP:
+        if event.task and self._host.snapshot.tasks[event.task].kind is TaskKind.FIXUP:
             self._due.set()
 
     def landing_finished(self, event: Event, body: e.LandingFinished) -> None:
@@ -35,12 +35,12 @@ class CheckSchedule:
         if body.landing.commit is None:
             return
         self._unchecked_landings += 1
-        if self._unchecked_landings >= self._run.settings.repo.check_landings:
+        if self._unchecked_landings >= self._host.settings.repo.check_landings:
             self._due.set()
 
     async def run(self) -> None:
         """Reconcile whenever a check is due, until cancelled."""
-        every = self._run.settings.repo.check_every
+        every = self._host.settings.repo.check_every
         while True:
             try:
                 async with asyncio.timeout(duration_s(every) if every else None):

@@ -52,7 +52,7 @@ def reactions(
         e.AgentsSampled: NOTHING,
         # intent and messages
         e.IntentVersioned: (look,),
-        e.MessageQueued: (host.mailboxes.wake, look),
+        e.MessageQueued: (host.wake_ups.wake, look),
         # agents
         e.AgentSpawned: (supervisor.agent_spawned, checks.agent_spawned, look),
         e.AgentStateChanged: (supervisor.agent_changed, look_unless_thinking),

@@ -2,7 +2,6 @@
 
 import asyncio
 
-from engine.agents.reconciler import Reconciler
 from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.errors import ErrorKind, ExitStatus, ModelError, SwarmError
@@ -44,7 +43,7 @@ class Swarm:
 
         self.supervisor = Supervisor(host, self.fail, self._wake.set)
         self._pathologies = PathologyMonitor(host, self._wake.set)
-        self._checks = CheckSchedule(host, Reconciler(host))
+        self._checks = CheckSchedule(host)
         self.publisher = Publisher(host)
         self._sampler = Sampler(host, self._wake.set)
         self.reactions = reactions(

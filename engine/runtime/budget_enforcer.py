@@ -1,7 +1,5 @@
 """Enforces the budget: marks limits that are near or reached, tells the agents concerned, and counts grace calls."""
 
-from collections.abc import Mapping
-
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.spending import RUN, Mark, Part, of_role, parts_of
@@ -21,7 +19,8 @@ class BudgetEnforcer:
     def __init__(self, run: RunRecorder) -> None:
         self._run = run
         self._ran_out_at: float | None = None
-        self._grace: dict[AgentId, int] = {}
+        self.grace: dict[AgentId, int] = {}
+        """Model calls that agents may still make beyond the budget."""
         self._warned_of_prices = False
 
     def look(self) -> None:
@@ -46,21 +45,16 @@ class BudgetEnforcer:
             self._look_at_task(me, me.task)
         part = reached(self._run.snapshot, me)
         if part is None:
-            self._grace.pop(agent, None)
+            self.grace.pop(agent, None)
             return ""
-        if self._grace.get(agent, 0) > 0:
-            self._grace[agent] -= 1
+        if self.grace.get(agent, 0) > 0:
+            self.grace[agent] -= 1
             return ""
         return f"the budget of {part} is used up: {self._run.snapshot.budget_marks[part].limit}"
 
     def holds(self, agent: AgentId) -> bool:
         """Whether an agent may make no model call now."""
-        return is_held(self._run.snapshot, self._run.snapshot.agents[agent], self._grace)
-
-    @property
-    def grace(self) -> Mapping[AgentId, int]:
-        """Model calls that agents may still make beyond the budget."""
-        return self._grace
+        return is_held(self._run.snapshot, self._run.snapshot.agents[agent], self.grace)
 
     @property
     def overrun_s(self) -> float:
@@ -84,7 +78,7 @@ class BudgetEnforcer:
             drafts += self._tell(self._planners(part, inside), "budget", part=part, limit=limit)
         elif mark is Mark.REACHED:
             grace = self._run.settings.budget.grace_steps
-            self._grace |= {agent.id: grace for agent in inside}
+            self.grace |= {agent.id: grace for agent in inside}
             workers = [agent for agent in inside if agent.role is not Role.PLANNER]
             drafts += self._tell(workers, "hand_off_now", limit=limit, steps=grace)
             if part != RUN:  # the run ends: its planners can do nothing about that before it is resumed
@@ -102,7 +96,7 @@ class BudgetEnforcer:
         if status.mark is Mark.NEAR:
             drafts += self._tell([agent], "task_budget", limit=status.limit)
         elif status.mark is Mark.REACHED:
-            self._grace[agent.id] = grace
+            self.grace[agent.id] = grace
             drafts += self._tell([agent], "hand_off_now", limit=status.limit, steps=grace)
         self._run.record(*drafts)
 

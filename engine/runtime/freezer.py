@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from engine.domain import events as e
 from engine.domain.events import Draft
@@ -12,13 +13,13 @@ from engine.runtime.deadlines import Deadlines
 from engine.runtime.recorder import RunRecorder
 
 
+@dataclass
 class _Running:
     """A running command. `unfreeze` is set while it is frozen: it restarts its clock and takes back its gate slot."""
 
-    def __init__(self, workspace: Workspace, command: str) -> None:
-        self.workspace = workspace
-        self.command = command
-        self.unfreeze: Callable[[], None] | None = None
+    workspace: Workspace
+    command: str
+    unfreeze: Callable[[], None] | None = None
 
 
 class Freezer:

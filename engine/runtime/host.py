@@ -25,7 +25,7 @@ class Host(RunRecorder):
         self.toolbox = toolbox
         self.trunk, self.workspaces, self.checker = world.trunk, world.workspaces, world.checker
         self.models, self.meters, self.gate, self.governor = world.models, world.meters, world.gate, world.governor
-        self.mailboxes, self.live = WakeUps(snapshot), LiveText(world.mask)
+        self.wake_ups, self.live = WakeUps(snapshot), LiveText(world.mask)
         self.deadlines = Deadlines(snapshot, world.clock)
         self.budget = BudgetEnforcer(self)
         self.pauses = Pauses(self, self.budget, self.deadlines)
