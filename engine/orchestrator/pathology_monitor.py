@@ -69,22 +69,20 @@ class PathologyMonitor:
         agents = list(snapshot.failures[line])
         if len(agents) < SHARED_BY or snapshot.failures_told.get(line, since) > since:
             return
-        planner = self._above_all(agents)
-        if planner is not None:
+        if (planner := self._above_all(agents)) is not None:
             self._drafts.append(Draft(e.FailureShared(line, len(agents)), planner))
-            detail = f"{len(agents)} agents: {line}"
-            self._tell(planner, "notice_piling", t.Pathology.PILES_UP, detail, agents=len(agents), failure=line)
+            detail = f"{len(agents)} agents: {line}"[:1_000]
+            finding = Symptom(planner, t.Pathology.PILES_UP, 1, t.Remedy.TOLD, detail)
+            self._tell(planner, finding, "notice_piling", agents=len(agents), failure=line)
             self._run.record(*self._drafts)
             self._drafts = []
 
     def _above_all(self, agents: list[t.AgentId]) -> t.AgentId | None:
         """The nearest planner above all of these agents that can still get messages."""
         snapshot = self._run.snapshot
-        shared = [above.id for above in snapshot.ancestors(agents[0])]
-        for other in agents[1:]:
-            above = {one.id for one in snapshot.ancestors(other)}
-            shared = [id for id in shared if id in above]
-        return next((id for id in shared if self._gets_messages(snapshot.agents[id])), None)
+        shared = set.intersection(*({above.id for above in snapshot.ancestors(agent)} for agent in agents))
+        nearest = (above for above in snapshot.ancestors(agents[0]) if above.id in shared)
+        return next((above.id for above in nearest if self._gets_messages(above)), None)
 
     # --- outside the scope -----------------------------------------------------------------------------------
 
@@ -95,23 +93,15 @@ class PathologyMonitor:
         if not outside:
             return
         planner = snapshot.agents[task.planner]
-        decides = next(
-            (
-                above
-                for above in snapshot.ancestors(planner.id)
-                if not strays(above.scope, outside) and self._gets_messages(above)
-            ),
-            None,
-        )
+        able = (above for above in snapshot.ancestors(planner.id) if self._gets_messages(above))
+        decides = next((above for above in able if not strays(above.scope, outside)), None)
         detail = f"{task.spec.title}: {', '.join(outside[:20])}"
         if decides is None or decides.id == planner.id:  # the handoff itself tells that planner
             self._drafts.append(Symptom(agent, t.Pathology.LEAVES_SCOPE, 1, t.Remedy.TOLD, detail).draft)
             return
-        shown = bullets(outside[:20])
-        self._tell(
-            decides.id, "notice_scope", t.Pathology.LEAVES_SCOPE, detail, about=agent, task=task.spec.title,
-            slice=planner.title, paths=shown,
-        )  # fmt: skip
+        finding = Symptom(agent, t.Pathology.LEAVES_SCOPE, 1, t.Remedy.TOLD, detail[:1_000])
+        about = {"task": task.spec.title, "slice": planner.title, "paths": bullets(outside[:20])}
+        self._tell(decides.id, finding, "notice_scope", **about)
 
     # --- nothing lands ---------------------------------------------------------------------------------------
 
@@ -125,25 +115,15 @@ class PathologyMonitor:
             f"{task.spec.title}: {task.state}{f' ({task.reason[:200]})' if task.reason else ''}" for task in row
         )
         detail = f"{len(row)} tasks in a row landed nothing"
-        remedy = t.Remedy.LIMIT if len(row) == BARREN_LIMITED else t.Remedy.NUDGE
-        finding = found(snapshot, planner, t.Pathology.NEVER_MERGES, detail, limit=remedy is t.Remedy.LIMIT)
-        text = self._run.prompts["notice_barren"].render(count=len(row), tasks=reasons)
-        self._drafts += [finding.draft, message_to(self._run, planner, t.MessageSource.SYSTEM, text)]
+        finding = found(snapshot, planner, t.Pathology.NEVER_MERGES, detail, limit=len(row) == BARREN_LIMITED)
+        self._tell(planner, finding, "notice_barren", count=len(row), tasks=reasons)
 
     # --- messages --------------------------------------------------------------------------------------------
 
     def _gets_messages(self, agent: t.Agent) -> bool:
         return agent.role is t.Role.PLANNER and not agent.gone
 
-    def _tell(
-        self,
-        planner: t.AgentId,
-        prompt: str,
-        pathology: t.Pathology,
-        detail: str,
-        about: t.AgentId | None = None,
-        **values: object,
-    ) -> None:
-        finding = Symptom(about or planner, pathology, 1, t.Remedy.TOLD, detail[:1_000])
+    def _tell(self, planner: t.AgentId, finding: Symptom, prompt: str, **values: object) -> None:
+        """Record the finding and tell a planner about it."""
         text = self._run.prompts[prompt].render(**values)
         self._drafts += [finding.draft, message_to(self._run, planner, t.MessageSource.SYSTEM, text)]
