@@ -1,4 +1,7 @@
-"""The queries behind the screens: read-only, paged, limited in time."""
+"""The queries behind the screens: read-only, paged, limited in time.
+
+Lists of live agents, tasks and handoffs come from the snapshot instead; SQL over their tables is in docs/journal.md.
+"""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar

@@ -1,4 +1,8 @@
-"""The trunk of one run, in a bare repository of its own: lands changes by merge and compare-and-swap."""
+"""The trunk of one run, in a bare repository of its own: lands changes by merge and compare-and-swap.
+
+A landing becomes durable in this order: its start in the journal (engine/agents/landing.py), the pack and the ref here,
+then its result and handoff in the journal, in one batch (engine/agents/outcomes.py).
+"""
 
 import asyncio
 import contextlib
