@@ -33,10 +33,10 @@ CHECK_FAILS = (
 class Planner:
     """One planner, root or not, from its first message to the end of the run."""
 
-    def __init__(self, host: Host, agent: AgentId, conversation: Conversation) -> None:
+    def __init__(self, host: Host, agent: AgentId) -> None:
         self.host = host
         self.agent_id = agent
-        self.conversation = conversation
+        self.conversation = Conversation()
         self._failures: list[float] = []
 
     @property
@@ -44,7 +44,9 @@ class Planner:
         return self.host.snapshot.agents[self.agent_id]
 
     async def run(self) -> None:
-        """Plan until cancelled or failed for good."""
+        """Continue the journal's conversation, if there is one, and plan until cancelled or failed for good."""
+        for event in await self.host.journal.agent_events(self.agent_id):
+            self.conversation.apply(event)
         context = AgentToolContext(self.host, self.agent_id, await self.host.trunk.tip(), self._hand_off)
         try:
             while self.agent.state is not AgentState.FAILED:

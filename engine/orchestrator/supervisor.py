@@ -5,11 +5,10 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 
 from engine.agents.attempt import Attempt, MachineTrouble
-from engine.agents.conversation_log import Conversation
 from engine.agents.planner import Planner
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
-from engine.domain.types import ROOT, Agent, AgentId, AgentState, Role, TaskState
+from engine.domain.types import ROOT, Agent, AgentId, AgentState, Intent, Role, TaskState
 from engine.policy.budget import reached
 from engine.policy.run_end import Activity
 from engine.policy.scheduling import next_task
@@ -101,8 +100,8 @@ class Supervisor:
             task.cancel()
 
     def _start_planners(self) -> None:
-        if self.snapshot.root is None and self.snapshot.intent is not None:
-            self.host.record(Draft(e.AgentSpawned(self._root()), None))
+        if self.snapshot.root is None and (intent := self.snapshot.intent) is not None:
+            self.host.record(Draft(e.AgentSpawned(self._root(intent)), None))
         waiting, self._new_planners = self._new_planners, []
         for id in reversed(waiting):
             agent = self.snapshot.agents[id]
@@ -110,11 +109,9 @@ class Supervisor:
             if agent.state is AgentState.STARTING and held:
                 self._new_planners.append(id)
             elif not agent.gone:
-                self._start(agent.id, partial(self._plan, agent.id), lambda cancelled: None)
+                self._start(agent.id, Planner(self.host, agent.id).run, lambda cancelled: None)
 
-    def _root(self) -> Agent:
-        intent = self.snapshot.intent
-        assert intent is not None
+    def _root(self, intent: Intent) -> Agent:
         return Agent(
             id=AgentId(self.host.ids.new("a")),
             path=ROOT,
@@ -126,12 +123,6 @@ class Supervisor:
             epoch=self.snapshot.epoch,
             spawned_at=self.host.clock.now(),
         )
-
-    async def _plan(self, agent: AgentId) -> None:
-        conversation = Conversation()
-        for event in await self.host.journal.agent_events(agent):
-            conversation.apply(event)
-        await Planner(self.host, agent, conversation).run()
 
     def _admit(self) -> None:
         while len(self._attempts) < min(self.snapshot.workers_limit, self.host.governor.limit):
