@@ -95,13 +95,7 @@ class LiveRun:
 
 
 async def start_run(
-    source: SourceRepo,
-    settings: Settings,
-    *,
-    intent: str,
-    state_root: Path,
-    environ: Mapping[str, str],
-    author: str = "person",
+    source: SourceRepo, settings: Settings, *, intent: str, state_root: Path, environ: Mapping[str, str]
 ) -> LiveRun:
     """Start a new run on a repo. If it raises SwarmError, nothing of the run is left behind."""
     settings = choose_models(settings, environ)
@@ -129,7 +123,7 @@ async def start_run(
                 Draft(e.WorkersLimited(settings.swarm.workers, "settings")),
                 *(Draft(e.Warned(warning)) for warning in source.warnings),
             )
-            first = Intent(1, swarm.clock.now(), author, intent)
+            first = Intent(1, swarm.clock.now(), "person", intent)
             await swarm.durable(swarm.record(Draft(e.IntentVersioned(first))))
             reader = await _reader(folder, resources)
             await swarm.publisher.publish()

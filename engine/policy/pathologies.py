@@ -44,12 +44,10 @@ class Symptom(Struct, frozen=True):
         return Draft(e.PathologySeen(self.pathology, self.times, self.remedy, self.detail), self.agent)
 
 
-def found(
-    snapshot: Snapshot, agent: AgentId, pathology: Pathology, detail: str, *, nudges: int = NUDGES, limit: bool = False
-) -> Symptom:
-    """A symptom: the remedy is a nudge, or a limit after `nudges` of them or with `limit`."""
+def found(snapshot: Snapshot, agent: AgentId, pathology: Pathology, detail: str, *, limit: bool = False) -> Symptom:
+    """A symptom: the remedy is a nudge, or a limit after NUDGES of them or with `limit`."""
     times = snapshot.pathologies.get(agent, {}).get(pathology, 0) + 1
-    return Symptom(agent, pathology, times, Remedy.LIMIT if limit or times > nudges else Remedy.NUDGE, detail[:1_000])
+    return Symptom(agent, pathology, times, Remedy.LIMIT if limit or times > NUDGES else Remedy.NUDGE, detail[:1_000])
 
 
 def alone_in_a_row(snapshot: Snapshot, planner: AgentId) -> int:

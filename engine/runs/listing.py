@@ -53,9 +53,9 @@ def list_runs(root: Path, git_dir: Path | None = None) -> list[RunListing]:
     return [each for each in listed if each is not None]
 
 
-def find_run(root: Path, text: str, git_dir: Path | None = None) -> RunListing:
+def find_run(root: Path, text: str) -> RunListing:
     """The run whose id is `text`, or the only one whose id begins or ends with it. Raises SwarmError (not_found)."""
-    runs = list_runs(root, git_dir)
+    runs = list_runs(root)
     for found in (
         [run for run in runs if run.run == text],
         [run for run in runs if text and run.run.startswith(text)],
