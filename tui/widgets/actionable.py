@@ -90,7 +90,7 @@ class Actionable(ActionHandler, DOMNode):
         return not (replaying and keys & set(self.host.keymap.keys[id]))
 
     def action_act(self, id: str) -> None:
-        """Do an action, or say why it cannot be done now."""
+        """Run an action, or show why it is not available."""
         action = BY_ID[id]
         if reason := action.unavailable(self.host.context()):
             self.host.show_note(f"{action.label}: {reason}")
