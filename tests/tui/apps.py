@@ -71,6 +71,6 @@ def main_of(app: SwarmApp) -> MainScreen:
     return next(screen for screen in app.screen_stack if isinstance(screen, MainScreen))
 
 
-def told(app: SwarmApp) -> str:
+def shown_notes(app: SwarmApp) -> str:
     """The notes that are on the screen."""
     return "\n".join(note.message for note in app._notifications)

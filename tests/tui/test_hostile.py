@@ -15,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from engine.domain.types import AgentId, Role
-from tests.tui.apps import app_on, main_of, painted, press, settle, told
+from tests.tui.apps import app_on, main_of, painted, press, settle, shown_notes
 from tests.tui.fake_session import FakeSession, refused
 from tests.tui.hostile import EVIL, HUGE, NAME, hostile_session
 from tui.bridge import Command
@@ -84,7 +84,7 @@ async def test_a_refusal_and_a_start_in_hostile_words_are_text() -> None:
         app.screen.query("*")
         await press(pilot, "P", "greater_than_sign")
         check_clean(painted(app))
-        assert "[/x][bold]" in told(app)
+        assert "[/x][bold]" in shown_notes(app)
 
 
 async def test_themes_of_hostile_files_are_text(tmp_path: Path) -> None:

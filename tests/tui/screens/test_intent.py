@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain import events as e
-from tests.tui.apps import app_on, painted, press, settle, told
+from tests.tui.apps import app_on, painted, press, settle, shown_notes
 from tests.tui.swarms import INTENT, small
 from tui.app import SwarmApp
 from tui.bridge import Pause, Resume, SetModel, SetWorkers, Steer, SubmitIntent
@@ -116,7 +116,7 @@ async def test_a_draft_that_cannot_be_saved_is_reported_and_can_still_be_applied
         await press(pilot, "i", "x")
         pilot.app._write_draft()
         await settle(pilot)
-        assert "cannot save the draft" in told(pilot.app)
+        assert "cannot save the draft" in shown_notes(pilot.app)
         await press(pilot, "f2", "y")
         assert len(session.commands) == 1
 
@@ -168,7 +168,7 @@ async def test_commands_are_undone_and_redone() -> None:
     async with app_on(session).run_test(size=(120, 40)) as pilot:
         await settle(pilot)
         await press(pilot, "u")
-        assert "nothing to undo" in told(pilot.app)
+        assert "nothing to undo" in shown_notes(pilot.app)
         await press(pilot, "j", "p", "greater_than_sign", "u")
         assert session.commands == [Pause(path), SetWorkers(limit + 1), SetWorkers(limit)]
         await press(pilot, "u")

@@ -10,7 +10,7 @@ from engine.domain import events as e
 from engine.domain.resource_use import AgentUse, Sample
 from engine.domain.settings import BudgetSettings, Settings
 from engine.domain.types import AgentId, AgentState, ModelName, Role
-from tests.tui.apps import app_on, main_of, painted, press, settle, told
+from tests.tui.apps import app_on, main_of, painted, press, settle, shown_notes
 from tests.tui.fake_session import FakeSession, done
 from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
 from tui.bridge import Cancel, Pause, Rescope, Resolve, Resume, SetModel, SetPriority, SetWorkers, Steer, SubmitIntent
@@ -203,7 +203,7 @@ async def test_a_refused_command_shows_its_reason_and_hint() -> None:
         await settle(pilot)
         await press(pilot, "less_than_sign")
         assert session.commands == [SetWorkers(0)]
-        assert "at least one worker" in told(pilot.app)
+        assert "at least one worker" in shown_notes(pilot.app)
 
 
 async def test_enter_opens_an_agents_detail_and_escape_goes_back() -> None:
@@ -506,7 +506,7 @@ async def test_resources_rank_agents_by_what_a_person_chooses() -> None:
         agents = session.run.agents.values()
         tokens = max(agents, key=lambda agent: agent.usage.input + agent.usage.output)
         cost = max(agents, key=lambda agent: agent.usage.usd or 0.0)
-        for path, told in (
+        for path, amount in (
             (tokens.path, ""),
             (cost.path, ""),
             (hungry.path, "1.5G"),
@@ -514,7 +514,7 @@ async def test_resources_rank_agents_by_what_a_person_chooses() -> None:
             (hungry.path, "2K/s"),
         ):
             assert f" {path} " in first()
-            assert told in first()
+            assert amount in first()
             await press(pilot, "o")
 
 
@@ -561,8 +561,8 @@ async def test_the_header_shows_a_limited_sandbox_and_the_events_its_limits(size
         session.record(e.EpochStarted(1, "full", "overlay", "", ("memory is polled", "no filter")))
         await settle(pilot)
         assert words in painted(pilot.app)
-        told = [each.text for each in session.events_after(0) if "not guaranteed" in each.text]
-        assert told == ["process 1 owns the run; sandbox: full; not guaranteed: memory is polled; no filter"]
+        texts = [each.text for each in session.events_after(0) if "not guaranteed" in each.text]
+        assert texts == ["process 1 owns the run; sandbox: full; not guaranteed: memory is polled; no filter"]
 
 
 async def test_the_header_shows_spending_against_the_budget() -> None:
@@ -679,7 +679,7 @@ async def test_each_item_of_the_quit_menu_closes_the_session_in_its_way(key: str
         await press(pilot, "q", "d")
         assert session.closed is None
         assert "another process cannot take this run over" in painted(pilot.app)
-        assert "detach" in told(pilot.app)
+        assert "detach" in shown_notes(pilot.app)
         await pilot.press(key)
     assert session.closed is mode
 
@@ -711,7 +711,7 @@ async def test_a_run_that_cannot_start_says_why() -> None:
         await pilot.pause()
         await pilot.press("f2")
         await pilot.pause()
-        assert "no model is chosen" in told(pilot.app)
+        assert "no model is chosen" in shown_notes(pilot.app)
         assert isinstance(pilot.app.screen_stack[-1], type(pilot.app.screen))
 
 
@@ -763,11 +763,11 @@ async def test_model_priority_worker_limit_and_goal_of_a_subtree_are_changed() -
         await press(pilot, "m", "ctrl+u", *"openai:small", "enter")
         assert session.commands == [SetModel(ModelName("openai:small"), path)]
         await press(pilot, "number_sign", "ctrl+u", *"soon", "enter")
-        assert "not a whole number" in told(pilot.app)
+        assert "not a whole number" in shown_notes(pilot.app)
         await press(pilot, "number_sign", "ctrl+u", *"-3", "enter")
         assert session.commands[-1] == SetPriority(path, -3)
         await press(pilot, "w", "ctrl+u", *"few", "enter")
-        assert "any removes the limit" in told(pilot.app)
+        assert "any removes the limit" in shown_notes(pilot.app)
         await press(pilot, "w", "ctrl+u", *"2", "enter", "u", "U")
         assert session.commands[-3:] == [SetWorkers(2, path), SetWorkers(None, path), SetWorkers(2, path)]
         await press(pilot, "w", "ctrl+u", *"any", "enter")
@@ -779,10 +779,10 @@ async def test_model_priority_worker_limit_and_goal_of_a_subtree_are_changed() -
         count = len(session.commands)
         main_of(pilot.app).panes.agents.select(session.agent("root").id)
         await press(pilot, "R")
-        assert "the root's goal is the intent" in told(pilot.app)
+        assert "the root's goal is the intent" in shown_notes(pilot.app)
         main_of(pilot.app).panes.agents.select(session.agent("root/blocks/w-4").id)
         await press(pilot, "number_sign")
-        assert "only for planners" in told(pilot.app)
+        assert "only for planners" in shown_notes(pilot.app)
         assert len(session.commands) == count
 
 
@@ -821,11 +821,11 @@ async def test_a_run_whose_process_died_says_what_to_do() -> None:
         session.mark, session.read_only = "CRASHED", "no process works on it: swarm-tui resume r-4kq2"
         session.notice = "The run's process died. Go on with: swarm-tui resume r-4kq2"
         await settle(pilot)
-        assert "The run's process died" in told(pilot.app)
+        assert "The run's process died" in shown_notes(pilot.app)
         assert "CRASHED" in painted(pilot.app).split("\n")[0]
         await press(pilot, "j", "p")
         assert session.commands == []
-        assert "swarm-tui resume r-4kq2" in told(pilot.app)
+        assert "swarm-tui resume r-4kq2" in shown_notes(pilot.app)
 
 
 async def test_double_clicks_triple_clicks_and_drags_are_safe_anywhere() -> None:
@@ -857,14 +857,14 @@ async def test_every_input_cuts_off_a_huge_paste_and_joins_its_lines() -> None:
             assert isinstance(app.focused, Input)
             assert app.focused.value.startswith("lorem ipsum lorem ipsum")
             assert len(app.focused.value) == taken
-            assert f"only the first {taken} characters" in told(app)
+            assert f"only the first {taken} characters" in shown_notes(app)
             await press(pilot, "escape")
         await press(pilot, "i")
         app.post_message(Paste("lorem ipsum\n" * 80_000))
         await settle(pilot)
         editor = app.screen.query_one(MarkdownEditor)
         assert len(editor.text) == MOST
-        assert "pasted in part" in told(app)
+        assert "pasted in part" in shown_notes(app)
 
 
 async def test_keys_that_arrive_together_go_to_the_screen_that_the_first_one_opens() -> None:

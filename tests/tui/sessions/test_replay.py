@@ -16,7 +16,7 @@ from engine.reports.json_lines import snapshot_line
 from engine.runs.folder import RunFolder
 from engine.state.snapshot import Snapshot
 from tests.engine.real_runs import make_repo, settings, started
-from tests.tui.apps import app_on, main_of, painted, press, settle, told
+from tests.tui.apps import app_on, main_of, painted, press, settle, shown_notes
 from tests.tui.command_line import Person
 from tests.tui.owners import WAIT_S, until
 from tui.bridge import Pause, SwarmError
@@ -199,7 +199,7 @@ async def test_its_keys_play_step_seek_and_change_speed(lived: Lived) -> None:
         await press(pilot, "comma", "right_curly_bracket", "right_curly_bracket", "left_curly_bracket")
         assert session.speed == 2.0
         await press(pilot, "p")
-        assert "nothing is running" in told(app)
+        assert "nothing is running" in shown_notes(app)
         await press(pilot, "space")
         assert session.playing
         assert not app.view.marked
@@ -210,7 +210,7 @@ async def test_its_keys_play_step_seek_and_change_speed(lived: Lived) -> None:
         assert main_of(app).panes.agents.line_count() == 0
         await press(pilot, "colon", *"nonsense", "enter")
         await settle(pilot)
-        assert "invalid moment" in told(app)
+        assert "invalid moment" in shown_notes(app)
         await press(pilot, "colon", *"end", "enter")
         await asyncio.to_thread(until, lambda: session.latest()[1].seq == lived.last, session)
         await settle(pilot)

@@ -6,7 +6,7 @@ import pytest
 from rich.color import ColorSystem
 from textual.color import Color
 
-from tests.tui.apps import app_on, painted, press, settle, told
+from tests.tui.apps import app_on, painted, press, settle, shown_notes
 from tests.tui.swarms import small
 from tui.bridge import SwarmError
 from tui.style.theme import COLOURS, OPTIONAL, TERMINAL, load_themes, read_theme
@@ -140,7 +140,7 @@ async def test_a_broken_theme_is_named_when_the_app_opens_and_in_the_list_of_the
     app = app_on(small(), themes=themes, broken_themes=broken)
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
-        assert "mine.toml: colours.text" in told(app)
+        assert "mine.toml: colours.text" in shown_notes(app)
         await press(pilot, "T")
         assert "left out: mine.toml: colours.text" in painted(app)
 
