@@ -103,6 +103,11 @@ def fit(text: str, cells: int, *, right: bool = False) -> str:
     return fill + text if right else text + fill
 
 
+def fit_end(text: str, cells: int) -> str:
+    """The end of the text in at most `cells` cells, with an ellipsis in front if it is cut."""
+    return text if cell_len(text) <= cells else "…" + _head(text[::-1], cells - 1)[::-1]
+
+
 def cut(line: Iterable[Span], cells: int) -> Line:
     """The line cut to at most `cells` cells."""
     spans: list[Span] = []

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from rich.cells import cell_len
-
 from tui.bridge import Agent, AgentUse, Snapshot
 from tui.format.numbers import count, octets, price
-from tui.format.text import Line, Span, fit, one_line
+from tui.format.text import Line, Span, fit, fit_end, one_line
 
 _CELLS = 7
 """Width of a column of numbers. The disk's column has one more, for `/s`."""
@@ -66,7 +64,6 @@ def top_user_lines(run: Snapshot, rank: Rank, most: int, cells: int) -> list[Lin
             Span(fit(_FORMAT[each](agent, value) if value else "·", wide[each], right=True), "text" if value else "dim")
             for each, value in values
         ]
-        path = one_line(agent.path)
-        path = path if cell_len(path) < room - 2 else "…" + path[3 - room :]
+        path = fit_end(one_line(agent.path), room - 3)
         lines.append((Span(fit(f"   {path}", room), "dim" if agent.ended else "text"), *numbers))
     return lines

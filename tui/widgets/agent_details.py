@@ -11,7 +11,9 @@ from tui.widgets.text_view import fact, heading, paragraph
 OUTPUT = 4000
 """Characters of a tool's output that show, counted from its end."""
 MESSAGE = 4000
+"""Likewise, characters of a message."""
 TASKS = 30
+"""Tasks of a planner that show."""
 
 
 def now_lines(view: View, run: Snapshot, agent: Agent, live: LiveAgent, now: Micros, cells: int) -> list[Line]:
@@ -25,7 +27,7 @@ def now_lines(view: View, run: Snapshot, agent: Agent, live: LiveAgent, now: Mic
     ]
     if run.is_paused(agent.id) and not agent.ended:
         above = next((a.path for a in run.ancestors(agent.id) if a.paused), "the run")
-        lines.append((Span(f"   paused: {above} is paused", "paused"),))
+        lines.append((Span("   paused" if above == agent.path else f"   paused with {above}", "paused"),))
     spent = f"{count(agent.usage.input + agent.usage.output)} tokens · {dollars(agent.usage.usd)}"
     lines += [
         *fact("agent", f"{agent.path} · {agent.role}", cells=cells),

@@ -13,7 +13,7 @@ from tui.format.event_line import EventLine, Tone
 from tui.format.filters import Filter, event_filter
 from tui.format.numbers import clock
 from tui.format.state_styles import TONE
-from tui.format.text import Line, Span, fit, one_line
+from tui.format.text import Line, Span, fit, fit_end, one_line
 from tui.input.handlers import handles
 from tui.input.keys_in_force import DEFAULT
 from tui.sessions.session import Earlier
@@ -71,6 +71,7 @@ class EventList(FilteredList[EventLine]):
 
     @property
     def current(self) -> EventLine | None:
+        """The event under the cursor."""
         return self._shown[self.cursor] if 0 <= self.cursor < len(self._shown) else None
 
     @property
@@ -191,12 +192,10 @@ class EventList(FilteredList[EventLine]):
         look = TONE[event.tone]
         path = one_line(self.view.path_of(event.agent))
         path_cells = min(26, max(10, cells // 4), self._longest)
-        if len(path) > path_cells:
-            path = "…" + path[-(path_cells - 1) :]
         return (
             Span(clock(event.at) + " ", "dim"),
             Span(look.glyph + " ", look.style),
-            Span(fit(path, path_cells) + " " if path else "", "dim"),
+            Span(fit(fit_end(path, path_cells), path_cells) + " " if path else "", "dim"),
             Span(event.text, "text" if event.tone is Tone.PLAIN else look.style),
         )
 

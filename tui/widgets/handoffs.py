@@ -9,7 +9,7 @@ from tui.format.filters import Filter, handoff_filter
 from tui.format.message_lines import target_of
 from tui.format.numbers import age, clock
 from tui.format.state_styles import HANDOFF, LANDING, TASK
-from tui.format.text import EMPTY, Line, Span, cut, fit, one_line, plain_text, width_of
+from tui.format.text import EMPTY, Line, Span, cut, fit, fit_end, one_line, plain_text, width_of
 from tui.format.view import View, needs_person
 from tui.input.keys_in_force import DEFAULT
 from tui.widgets.actionable import PaneHost
@@ -42,6 +42,7 @@ class HandoffList(FilteredList[Handoff]):
 
     @property
     def current(self) -> Handoff | None:
+        """The handoff under the cursor."""
         return self._handoffs[self.cursor] if 0 <= self.cursor < len(self._handoffs) else None
 
     def copied_text(self) -> str:
@@ -94,16 +95,14 @@ class HandoffList(FilteredList[Handoff]):
         mark = Span("!", "failed bold") if wanted else Span(" ")
         if self.view.run is not None and handoff.id in self.view.run.resolved:
             mark = Span("✓", "dim")
-        path = self.view.path_of(handoff.agent)
+        path = one_line(self.view.path_of(handoff.agent))
         path_cells = min(34, max(16, cells // 4))
-        if len(path) > path_cells:
-            path = "…" + path[-(path_cells - 1) :]
         landing = LANDING[handoff.landing] if handoff.landing is not None else None
         spans = [
             mark,
             Span(f" {look.glyph} ", look.style),
             Span(fit(look.word, 8), look.style),
-            Span(fit(one_line(path), path_cells), "planner" if handoff.task is None else "text"),
+            Span(fit(fit_end(path, path_cells), path_cells), "planner" if handoff.task is None else "text"),
             Span(" "),
             Span(fit(landing.word if landing else "–", 11), landing.style if landing else "dim"),
         ]

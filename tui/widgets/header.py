@@ -75,8 +75,8 @@ class Header(StripWidget):
             limits = counted(len(run.not_guaranteed), "limit")
             right.append(Span(f"({limits}: see doctor) " if cells >= 120 else f"({limits}) ", "dim"))
         if run.granted:
-            names = ", ".join(one_line(each) for each in run.granted) if cells >= 140 else str(len(run.granted))
-            right.append(Span(f"+ {names} ", "accent"))
+            names = f"grants: {', '.join(map(one_line, run.granted))} "
+            right.append(Span(names if cells >= 140 else f"{counted(len(run.granted), 'grant')} ", "accent"))
         return _both_ends(left, right, cells)
 
     def _counts(self) -> tuple[int, int, int]:
