@@ -21,14 +21,14 @@ class TimeRange(StrEnum):
     HOUR = "1 h"
     ALL = "all"
 
-    def span(self, whole: Micros) -> Micros:
+    def duration(self, whole: Micros) -> Micros:
         """The length of the range; `whole` is the run's age."""
         minutes = {TimeRange.MINUTE: 1, TimeRange.TEN_MINUTES: 10, TimeRange.HOUR: 60}.get(self)
         return max(_MINUTE, whole) if minutes is None else minutes * _MINUTE
 
 
 def resample(
-    samples: TimedSamples, of: Callable[[Sample], float], until: Micros, span: Micros, cells: int
+    samples: TimedSamples, of: Callable[[Sample], float], until: Micros, duration: Micros, cells: int
 ) -> list[float]:
     """The largest value in each of `cells` equal parts of the range that ends at `until`.
 
@@ -38,9 +38,9 @@ def resample(
         return [float("nan")] * max(0, cells)
     times = [at for at, _ in samples]
     values: list[float] = []
-    lasts = max(SAMPLE_LASTS, 2 * span // cells)
+    lasts = max(SAMPLE_LASTS, 2 * duration // cells)
     for cell in range(cells):
-        start, end = until - span + span * cell // cells, until - span + span * (cell + 1) // cells
+        start, end = until - duration + duration * cell // cells, until - duration + duration * (cell + 1) // cells
         first, last = bisect_right(times, start), bisect_right(times, end)
         if first < last:
             values.append(max(of(samples[index][1]) for index in range(first, last)))
@@ -51,11 +51,11 @@ def resample(
     return values
 
 
-def per_minute(times: Sequence[Micros], until: Micros, span: Micros, cells: int) -> list[float]:
+def per_minute(times: Sequence[Micros], until: Micros, duration: Micros, cells: int) -> list[float]:
     """Events per minute at the end of each of `cells` equal parts of the range that ends at `until`."""
-    window = max(_MINUTE, span // max(1, cells))
+    window = max(_MINUTE, duration // max(1, cells))
     rates = []
     for cell in range(1, cells + 1):
-        end = until - span + span * cell // cells
+        end = until - duration + duration * cell // cells
         rates.append((bisect_right(times, end) - bisect_right(times, end - window)) * _MINUTE / window)
     return rates

@@ -9,7 +9,7 @@ from tui.bridge import Micros
 _SECOND = 1_000_000
 
 
-def span(micros: Micros) -> str:
+def duration(micros: Micros) -> str:
     """A duration in its two largest units: `8s`, `4m12s`, `3h07m`, `2d04h`."""
     seconds = max(0, micros) // _SECOND
     minutes, seconds = divmod(seconds, 60)
@@ -61,7 +61,7 @@ def size(octets: float) -> str:
     return ""
 
 
-def octets(number: float) -> str:
+def short_size(number: float) -> str:
     """A size for a column, in powers of 1024: `512`, `1.5G`, `118M`."""
     for unit in ("", "K", "M", "G", "T"):
         if number < 1000 or unit == "T":

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from tui.bridge import Agent, AgentUse, Snapshot
-from tui.format.numbers import count, octets, price
+from tui.format.numbers import count, price, short_size
 from tui.format.text import Line, Span, fit, fit_end, one_line
 
 _CELLS = 7
@@ -33,9 +33,9 @@ _OF: Mapping[Rank, Callable[[Agent, AgentUse], float]] = {
 _FORMAT: Mapping[Rank, Callable[[Agent, float], str]] = {
     Rank.TOKENS: lambda agent, value: count(value),
     Rank.COST: lambda agent, value: price(agent.usage.usd),
-    Rank.MEMORY: lambda agent, value: octets(value),
+    Rank.MEMORY: lambda agent, value: short_size(value),
     Rank.CPU: lambda agent, value: f"{value:.0f}%",
-    Rank.DISK: lambda agent, value: f"{octets(value)}/s",
+    Rank.DISK: lambda agent, value: f"{short_size(value)}/s",
 }
 
 
@@ -56,7 +56,7 @@ def top_user_lines(run: Snapshot, rank: Rank, most: int, cells: int) -> list[Lin
     room = max(10, min(_PATH, cells - sum(wide.values())))
     lines: list[Line] = [(Span(fit(" top users", room), "dim"), *heads)]
     if not shown:
-        none_used = "no cost yet" if rank is Rank.COST else "no running command uses any"
+        none_used = "no cost yet" if rank is Rank.COST else f"no running command uses {rank}"
         lines.append((Span(f"   {none_used}", "dim"),))
     for agent in shown:
         values = ((each, _OF[each](agent, uses[agent.id])) for each in Rank)

@@ -3,7 +3,7 @@
 from concurrent.futures import Future
 
 from tui.bridge import SwarmError
-from tui.format.numbers import span
+from tui.format.numbers import duration
 from tui.format.text import Line, Span
 from tui.input.handlers import handles
 from tui.screens.modal import AskText
@@ -21,7 +21,7 @@ class Timeline(StripWidget):
             return []
         where = player.position()
         speed = f"{player.speed:g}x".rjust(7)
-        text = f" {span(where.at - where.began)} of {span(where.last_at - where.began)}"
+        text = f" {duration(where.at - where.began)} of {duration(where.last_at - where.began)}"
         text += f" · event {where.seq:,} of {where.last:,} "
         room = max(0, cells - len(text) - 12)
         done = round(room * where.seq / where.last) if where.last else 0

@@ -1,7 +1,7 @@
 """The text of the detail pane's tabs *now* and *task*: what an agent is doing, and what it was asked to do."""
 
 from tui.bridge import Agent, Handoff, Micros, Role, Snapshot
-from tui.format.numbers import age, count, counted, dollars, span
+from tui.format.numbers import age, count, counted, dollars, duration
 from tui.format.state_styles import AGENT, HANDOFF, LANDING, TASK
 from tui.format.text import EMPTY, Line, Span, one_line
 from tui.format.view import View
@@ -34,7 +34,7 @@ def now_lines(view: View, run: Snapshot, agent: Agent, live: LiveAgent, now: Mic
         *fact("model", agent.model, cells=cells),
         *fact(
             "age",
-            f"{span((agent.ended_at or now) - agent.spawned_at)} · {counted(agent.steps, 'step')} · {spent}",
+            f"{duration((agent.ended_at or now) - agent.spawned_at)} · {counted(agent.steps, 'step')} · {spent}",
             cells=cells,
         ),
     ]
@@ -71,7 +71,7 @@ def _tool_call(agent: Agent, live: LiveAgent, now: Micros, cells: int) -> list[L
     if not live.call or live.call == "wait":  # its result is empty, and the state already says that the agent waits
         return []
     running = live.running and not agent.ended
-    state = f"running for {span(max(0, now - live.since))}" if running else "finished"
+    state = f"running for {duration(max(0, now - live.since))}" if running else "finished"
     lines: list[Line] = [EMPTY, (Span(" Tool call", "accent bold"), Span(f"  {state}", "acting" if running else "dim"))]
     lines += [(Span("  ▶ ", "acting"), Span(one_line(live.call), "text bold"))]
     return lines + paragraph(live.output[-OUTPUT:], cells, "text" if running else "dim", indent=4)

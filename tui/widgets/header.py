@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tui.bridge import AgentState, Micros, RunState, Snapshot, TaskState
 from tui.format.limits import NEAR, budget_of, partial_limits
-from tui.format.numbers import age, count, counted, dollars, percent, span
+from tui.format.numbers import age, count, counted, dollars, duration, percent
 from tui.format.state_styles import RUN, Look
 from tui.format.text import EMPTY, Line, Span, fit, one_line, width_of
 from tui.format.title import title
@@ -61,7 +61,7 @@ class Header(StripWidget):
             Span("  "),
             Span(look.glyph if cells < 70 else f"{look.glyph} {look.word}", look.style),
             Span(f", {ending}" if ending and cells >= 100 else "", look.style),
-            Span(f" {span(run.wall(self.host.now()))}", "text"),
+            Span(f" {duration(run.wall(self.host.now()))}", "text"),
         ]
         if run.reason:
             left.append(Span(f" {one_line(run.reason)}", "dim"))
@@ -143,7 +143,7 @@ def _money(run: Snapshot, now: Micros) -> list[HeaderItem]:
         HeaderItem(1, (*cost, Span(f" {hourly}" if hourly else "", "text")), cost),
     ]
     if budget.wall:
-        time = _of_limit(span(wall), wall, span(budget.wall), budget.wall)
+        time = _of_limit(duration(wall), wall, duration(budget.wall), budget.wall)
         items.append(HeaderItem(4, (*time, Span(" of time", "dim")), time))
     return items
 

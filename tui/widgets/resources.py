@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from tui.bridge import Micros, Sample, Snapshot, TaskState
 from tui.format.chart import TimedSamples, TimeRange, per_minute, resample
 from tui.format.limits import active_limits, busy_workers
-from tui.format.numbers import axis_top, bars, count, meter, octets, percent
+from tui.format.numbers import axis_top, bars, count, meter, percent, short_size
 from tui.format.text import EMPTY, Line, Span, fit, one_line, wrap
 from tui.format.top_users import Rank, top_user_lines
 from tui.input.handlers import handles
@@ -97,9 +97,9 @@ class Resources(TextView):
     def _lines_of(self, run: Snapshot, now: Micros, cells: int) -> list[Line]:
         now = min(now, run.at) if run.ended else now
         bar = max(6, min(120, cells - _LABEL - _SCALE - _VALUE - _NOTE))
-        span = self.time_range.span(now - run.created_at)
+        duration = self.time_range.duration(now - run.created_at)
         limits = self._limits(run, cells)
-        meters = [*self._meters(run, now, span, bar)]
+        meters = [*self._meters(run, now, duration, bar)]
         users = self._users(run, cells)
         # Charts grow with the pane.
         rows = max(1, min(4, (self.rows - len(limits) - len(users) - 3) // max(1, len(meters))))
@@ -123,9 +123,9 @@ class Resources(TextView):
             lines += wrap(one_line(limit.text), cells, "text", first=(mark, name), indent=" " * 15)
         return lines or [(Span(" ✓ ", "done"), Span("no limit slows the swarm down", "dim"))]
 
-    def _meters(self, run: Snapshot, now: Micros, span: Micros, bar: int) -> Iterator[Meter]:
+    def _meters(self, run: Snapshot, now: Micros, duration: Micros, bar: int) -> Iterator[Meter]:
         busy, limit = busy_workers(run), run.workers_limit
-        landed = per_minute(run.landed_times, now, span, bar)
+        landed = per_minute(run.landed_times, now, duration, bar)
         queued = run.task_counts[TaskState.QUEUED]
         most = axis_top(max(landed, default=0.0))
         yield Meter("landed", landed, most, f"{most:g}/m", f"{landed[-1]:.0f}/min", f"{queued} queued", "done")
@@ -135,15 +135,15 @@ class Resources(TextView):
         total = newest.memory + newest.memory_free
 
         def values(of: Callable[[Sample], float]) -> list[float]:
-            return resample(samples, of, now, span, bar)
+            return resample(samples, of, now, duration, bar)
 
         yield Meter(
             "memory",
             values(lambda s: float(s.memory)),
             total,
-            octets(total),
-            octets(newest.memory),
-            f"{octets(newest.memory_free)} free",
+            short_size(total),
+            short_size(newest.memory),
+            f"{short_size(newest.memory_free)} free",
         )
         yield Meter(
             "CPU",
@@ -167,7 +167,12 @@ class Resources(TextView):
         most = axis_top(max(_known(disk)) / unit) * unit
         moved = newest.disk_read + newest.disk_write
         yield Meter(
-            "disk I/O", disk, most, f"{octets(most)}/s", f"{octets(moved)}/s", f"{octets(newest.disk_free)} free"
+            "disk I/O",
+            disk,
+            most,
+            f"{short_size(most)}/s",
+            f"{short_size(moved)}/s",
+            f"{short_size(newest.disk_free)} free",
         )
         yield Meter(
             "builds",
@@ -180,7 +185,7 @@ class Resources(TextView):
         )
         calls = values(lambda s: float(s.model_calls))
         most = axis_top(max(_known(calls)))
-        limited = newest.rate_limited_s - next((s.rate_limited_s for at, s in samples if at >= now - span), 0.0)
+        limited = newest.rate_limited_s - next((s.rate_limited_s for at, s in samples if at >= now - duration), 0.0)
         yield Meter("model calls", calls, most, f"{most:g}", f"{newest.model_calls}", f"rate limited {limited:.0f} s")
         processes = values(lambda s: float(s.processes))
         most = axis_top(max(_known(processes)))

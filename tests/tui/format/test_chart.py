@@ -6,7 +6,7 @@ import pytest
 
 from engine.domain.resource_use import Sample
 from tui.format.chart import SAMPLE_LASTS, TimeRange, per_minute, resample
-from tui.format.numbers import axis_top, bars, octets, price
+from tui.format.numbers import axis_top, bars, price, short_size
 
 SECOND = 1_000_000
 
@@ -33,9 +33,9 @@ def test_landings_are_per_minute_in_every_time_range() -> None:
 
 
 def test_the_time_range_all_is_the_age_of_the_run() -> None:
-    assert TimeRange.HOUR.span(1) == 3600 * SECOND
-    assert TimeRange.ALL.span(7200 * SECOND) == 7200 * SECOND
-    assert TimeRange.ALL.span(SECOND) == 60 * SECOND
+    assert TimeRange.HOUR.duration(1) == 3600 * SECOND
+    assert TimeRange.ALL.duration(7200 * SECOND) == 7200 * SECOND
+    assert TimeRange.ALL.duration(SECOND) == 60 * SECOND
 
 
 def test_bars_grow_from_the_bottom_and_gaps_are_blank() -> None:
@@ -50,5 +50,5 @@ def test_an_axis_ends_at_a_round_number(value: float, top: float) -> None:
 
 
 def test_sizes_and_prices_fit_a_column() -> None:
-    assert [octets(n) for n in (0, 512, 1536, 20 << 20, 78.4 * 2**30)] == ["0", "512", "1.5K", "20M", "78.4G"]
+    assert [short_size(n) for n in (0, 512, 1536, 20 << 20, 78.4 * 2**30)] == ["0", "512", "1.5K", "20M", "78.4G"]
     assert [price(n) for n in (None, 0, 0.004, 2.5, 12.34, 1234)] == ["n/a", "$0", "<1¢", "$2.50", "$12.3", "$1.2k"]
