@@ -63,23 +63,20 @@ class Conversation:
 
     def droppable(self, kept: int) -> int:
         """Characters that dropping all answers but the last `kept` would save."""
-        answers = [b for m in self.messages for b in m.blocks if isinstance(b, ToolAnswer)]
-        return sum(max(0, len(b.text) - len(DROPPED)) for b in (answers[:-kept] if kept else answers))
+        return sum(len(answer.text) - len(DROPPED) for answer in self._old_answers(kept))
+
+    def _old_answers(self, kept: int) -> list[ToolAnswer]:
+        """All answers but the last `kept`, without those that are too short to be worth dropping."""
+        answers = [block for message in self.messages for block in message.blocks if isinstance(block, ToolAnswer)]
+        return [answer for answer in answers[: max(0, len(answers) - kept)] if len(answer.text) > len(DROPPED)]
 
     def _drop_answers(self, kept: int) -> None:
-        total = sum(isinstance(b, ToolAnswer) for m in self.messages for b in m.blocks)
-        seen = 0
+        dropped = {answer.id: ToolAnswer(answer.id, DROPPED, answer.error) for answer in self._old_answers(kept)}
 
-        def dropped(block: Block) -> Block:
-            nonlocal seen
-            if not isinstance(block, ToolAnswer):
-                return block
-            seen += 1
-            if seen > total - kept or len(block.text) <= len(DROPPED):
-                return block
-            return ToolAnswer(block.id, DROPPED, block.error)
+        def shown(block: Block) -> Block:
+            return dropped.get(block.id, block) if isinstance(block, ToolAnswer) else block
 
-        self.messages = [Message(m.role, tuple(dropped(b) for b in m.blocks)) for m in self.messages]
+        self.messages = [Message(message.role, tuple(map(shown, message.blocks))) for message in self.messages]
 
     def _user(self, given: str | None) -> Message:
         calls = self.messages[-1].calls if self.messages else ()
