@@ -4,9 +4,9 @@ import asyncio
 
 from engine.domain import commands as c
 from engine.domain import events as e
+from engine.domain import types as t
 from engine.domain.errors import ErrorKind, ExitStatus, ModelError, SwarmError
 from engine.domain.events import Draft, Event
-from engine.domain.types import ROOT, AgentId, CommitId, RunState
 from engine.orchestrator import recovery
 from engine.orchestrator.check_schedule import CheckSchedule
 from engine.orchestrator.command_handler import drafts_for
@@ -60,11 +60,8 @@ class Swarm:
     async def submit(self, command: c.Command) -> None:
         """Carry out a command. Returns once it is on disk. Raises SwarmError if it cannot be done."""
         match command:
-            case c.Stop(reason=reason):
-                self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
-                return
-            case c.Cancel(path=path, reason=reason) if path == ROOT:
-                self.stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, reason))
+            case c.Stop(reason=reason) | c.Cancel(path=t.ROOT, reason=reason):
+                self.stop(Outcome(t.RunState.STOPPED, ExitStatus.STOPPED, reason))
                 return
             case c.SetModel(model=model):
                 await self.host.models.prepare([model])
@@ -75,13 +72,13 @@ class Swarm:
         self.host.pauses.settle()
         await self.durable(self.snapshot.seq)
 
-    async def diff(self, agent: AgentId) -> str:
+    async def diff(self, agent: t.AgentId) -> str:
         """The agent's change as it is now, or as it has landed; empty if there is none."""
         if (workspace := self.supervisor.workspace(agent)) is not None:
             return self.host.mask.text(await workspace.diff())
         task_id = self.snapshot.agents[agent].task
         commit = self.snapshot.tasks[task_id].commit if task_id else None
-        return self.host.mask.text(await self.host.trunk.diff(CommitId(f"{commit}^"), commit)) if commit else ""
+        return self.host.mask.text(await self.host.trunk.diff(t.CommitId(f"{commit}^"), commit)) if commit else ""
 
     def stop(self, outcome: Outcome) -> None:
         """End this process's work on the run. Only the first outcome counts."""
@@ -97,7 +94,7 @@ class Swarm:
             error = SwarmError(ErrorKind.PROVIDER, error.message, hint, ExitStatus.REFUSED)
         self._error = self._error or error
         status = error.status if isinstance(error, SwarmError) else ExitStatus.NOT_GREEN
-        self.stop(Outcome(RunState.FAILED, status, str(error)))
+        self.stop(Outcome(t.RunState.FAILED, status, str(error)))
 
     # --- the run ---------------------------------------------------------------------------------------------
 
