@@ -142,7 +142,7 @@ async def test_a_broken_theme_is_named_when_the_app_opens_and_in_the_list_of_the
         await settle(pilot)
         assert "mine.toml: colours.text" in shown_notes(app)
         await press(pilot, "T")
-        assert "left out: mine.toml: colours.text" in painted(app)
+        assert "invalid: mine.toml: colours.text" in painted(app)
 
 
 def test_with_16_colours_every_theme_uses_the_terminals_own_and_backgrounds_and_states_differ() -> None:
