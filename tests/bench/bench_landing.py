@@ -262,7 +262,7 @@ class Engine:
             write(changed, work)
             # Handing a conflict back to its agent is not timed: it is a cost of workspaces.
             workspace.read_file, workspace.advance = _no_file, _no_advance  # type: ignore[method-assign]
-            context._workspace = workspace
+            context.opened = workspace
             self.finished.append((task.id, context))
         await swarm.durable(swarm.record(Draft(e.Warned("all have finished"))))
 
@@ -322,6 +322,7 @@ async def by_engine(
         found = figures(engine.took, seconds, len(conflicts), size_kb(engine.trunk.git_dir) - before)
         found["cpu_ms"] = 1_000 * cpu / len(works)
         found["packs"] = sum(1 for _ in (engine.trunk.git_dir / "objects" / "pack").glob("*.pack"))
+        assert landed, "nothing landed"
         history = git(engine.trunk.git_dir, "rev-list", "--count", "--no-merges", f"{engine.trunk.base}..trunk")
         assert int(history) == len(landed), (history, len(landed))
         found["checked"], found["wrong"] = await asyncio.to_thread(compare, engine, sample)
