@@ -1,7 +1,9 @@
 """Takes the README's pictures as SVG: the app with a made-up swarm (`make pictures`)."""
 
 import asyncio
+import os
 import sys
+import time
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -50,6 +52,8 @@ async def take(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.environ["TZ"] = "UTC"  # whoever takes the pictures, they show the same times
+    time.tzset()
     chosen = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     chosen.mkdir(exist_ok=True)
     asyncio.run(take(chosen))
