@@ -47,6 +47,19 @@ def thumb(top: int, rows: int, count: int) -> range:
     return range(start, start + length)
 
 
+class LineMessage(Message):
+    """Something happened to a line of a view."""
+
+    def __init__(self, view: "LineView", index: int) -> None:
+        super().__init__()
+        self.view = view
+        self.index = index
+
+    @property
+    def control(self) -> "LineView":
+        return self.view
+
+
 class LineView(Actionable, ScrollView, can_focus=True):
     """A list of lines with a cursor. Subclasses supply the number of lines and each line.
 
@@ -63,29 +76,11 @@ class LineView(Actionable, ScrollView, can_focus=True):
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    class Opened(Message):
+    class Opened(LineMessage):
         """A person pressed enter on a line."""
 
-        def __init__(self, view: "LineView", index: int) -> None:
-            super().__init__()
-            self.view = view
-            self.index = index
-
-        @property
-        def control(self) -> "LineView":
-            return self.view
-
-    class Moved(Message):
+    class Moved(LineMessage):
         """The cursor moved to another line."""
-
-        def __init__(self, view: "LineView", index: int) -> None:
-            super().__init__()
-            self.view = view
-            self.index = index
-
-        @property
-        def control(self) -> "LineView":
-            return self.view
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
