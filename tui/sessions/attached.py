@@ -51,14 +51,14 @@ class AttachedSession(ThreadedSession):
 
     async def _main(self) -> None:
         following = asyncio.create_task(self._follow())
-        leaving = asyncio.create_task(self._may_end.wait())
+        leaving = asyncio.create_task(self._closing.wait())
         await asyncio.wait((following, leaving), return_when=asyncio.FIRST_COMPLETED)
         if following.done():
             self._failure = following.exception()
         for task in (following, leaving):
             task.cancel()
         await asyncio.gather(following, leaving, return_exceptions=True)
-        self._over.set()
+        self._ended.set()
 
     async def _follow(self) -> None:
         """Follow one owner after another. Raises SwarmError if the journal cannot be read."""
@@ -84,7 +84,7 @@ class AttachedSession(ThreadedSession):
         async with aclosing(events):
             await self._begin_at(log, seq)
             self._with_owner()
-            await self._take_all(events)
+            await self._apply_all(events)
         return True
 
     async def _begin_at(self, log: "bridge.JournalReader", seq: int) -> None:
@@ -95,9 +95,9 @@ class AttachedSession(ThreadedSession):
         else:
             async for event in log.stream(self._run.seq, seq):
                 self._apply(event)
-        self._take()
+        self._publish_snapshot()
 
-    async def _take_all(self, events: AsyncGenerator[Event, None]) -> None:
+    async def _apply_all(self, events: AsyncGenerator[Event, None]) -> None:
         assert self._run is not None
         async for event in events:
             if event.seq > self._run.seq + 1:
@@ -108,7 +108,7 @@ class AttachedSession(ThreadedSession):
     def _apply(self, event: Event) -> None:
         assert self._run is not None
         bridge.fold(self._run, event)
-        self._keep(event)
+        self._add_event(event)
         self._changed.set()
 
     async def _catch_up(self, log: "bridge.JournalReader") -> None:
@@ -120,7 +120,7 @@ class AttachedSession(ThreadedSession):
     def _with_owner(self) -> None:
         self._attached = True
         self.mark, self.read_only, self.notice, self.exit_note = "ATTACHED", "", "", ""
-        self._over.clear()
+        self._ended.clear()
         self._status = None
 
     def _without_owner(self) -> None:
@@ -144,32 +144,32 @@ class AttachedSession(ThreadedSession):
         else:
             self.mark = "" if run.ended else "CRASHED"
             self.notice = self.exit_note = f"{how} To continue: swarm-tui resume {name}"
-        self._take()  # before `_over` is set, so that who sees that also sees the last state
-        self._over.set()
+        self._publish_snapshot()  # before `_ended` is set, so that who sees that also sees the last state
+        self._ended.set()
 
-    def _present(self) -> Snapshot | None:
+    def _snapshot(self) -> Snapshot | None:
         return self._run
 
     async def _leave(self, mode: CloseMode) -> None:
         """Leave the run to its owner, unless the person asked to stop or pause it."""
         try:
-            if not self._over.is_set() and mode in (CloseMode.STOP, CloseMode.PAUSE):
+            if not self._ended.is_set() and mode in (CloseMode.STOP, CloseMode.PAUSE):
                 if mode is CloseMode.PAUSE:
                     # The owner stays and keeps the run paused.
                     await self._command(Pause())
                 else:
                     await self._command(Stop())
                     async with asyncio.timeout(STOP_S):
-                        await self._over.wait()
+                        await self._ended.wait()
         except SwarmError as error:
             self._failure = error
         except TimeoutError:
             self.exit_note = f"{self._folder.run} has not stopped yet; to see its state: swarm-tui runs"
-        if mode in (CloseMode.DETACH, CloseMode.PAUSE) and not self._over.is_set():
+        if mode in (CloseMode.DETACH, CloseMode.PAUSE) and not self._ended.is_set():
             self._status = int(ExitStatus.DONE)
             state = "is paused" if mode is CloseMode.PAUSE else "continues"
             self.exit_note = f"the run {state}; to watch it: swarm-tui attach {self._folder.run}"
-        self._may_end.set()
+        self._closing.set()
 
     async def _command(self, command: Command) -> None:
         client = await ControlClient.connect(self._folder.socket)
@@ -179,7 +179,7 @@ class AttachedSession(ThreadedSession):
             await client.close()
 
     async def _diff(self, agent: AgentId) -> str:
-        if self._over.is_set():
+        if self._ended.is_set():
             return await self._landed(agent)
         client = await ControlClient.connect(self._folder.socket)
         try:
@@ -199,13 +199,13 @@ class AttachedSession(ThreadedSession):
     def now(self) -> Micros:
         """The current time; without an owner, the time of the last event."""
         run = self._published[1]
-        return run.at if self._over.is_set() and not run.ended else super().now()
+        return run.at if self._ended.is_set() and not run.ended else super().now()
 
     def submit(self, command: Command) -> "Future[None]":
-        return self._ask(lambda: self._command(command))
+        return self._in_thread(lambda: self._command(command))
 
     def diff(self, agent: AgentId) -> "Future[str]":
-        return self._ask(lambda: self._diff(agent))
+        return self._in_thread(lambda: self._diff(agent))
 
     def watch(self, agent: AgentId) -> LiveAgent:
-        return replace(super().watch(agent), note="" if self._over.is_set() else NO_STREAM)
+        return replace(super().watch(agent), note="" if self._ended.is_set() else NO_STREAM)

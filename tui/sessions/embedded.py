@@ -25,13 +25,13 @@ class EmbeddedSession(ThreadedSession):
         self._begin = begin
         self._hand_over = hand_over
         self._handing_over = False
-        self._live: bridge.LiveRun | None = None
+        self._run: bridge.LiveRun | None = None
         self._beginning: asyncio.Task[None] | None = None
 
     # --- the engine's thread ----------------------------------------------------------------------------------
 
     async def _main(self) -> None:
-        self._beginning = asyncio.create_task(self._live_through())
+        self._beginning = asyncio.create_task(self._run_to_end())
         try:
             await self._beginning
             if self._handing_over:
@@ -41,22 +41,22 @@ class EmbeddedSession(ThreadedSession):
         except BaseException as error:
             # The person must see what broke the engine; otherwise the error ends with this thread.
             self._failure = error
-        if self._live is not None:
-            self._take()
+        if self._run is not None:
+            self._publish_snapshot()
             if self._failure is None:
                 # The run has closed its own reader, and the screen still reads messages.
-                self._reader = await bridge.JournalReader.open(self._live.folder.journal)
-        self._over.set()
+                self._reader = await bridge.JournalReader.open(self._run.folder.journal)
+        self._ended.set()
         if self._failure is None:
-            await self._may_end.wait()
+            await self._closing.wait()
 
-    async def _live_through(self) -> None:
+    async def _run_to_end(self) -> None:
         live = await self._begin()
-        self._live = live
+        self._run = live
         self._reader = live.reader
         await self._read_earlier(live.reader, live.snapshot.seq)
         live.swarm.on_change(self._happened)
-        self._take()
+        self._publish_snapshot()
         summary = await live.run()
         self._status = summary.exit_status
         if live.snapshot.state is RunState.STOPPED:
@@ -64,60 +64,60 @@ class EmbeddedSession(ThreadedSession):
 
     async def _detach(self) -> None:
         """Hand the run, which has stopped at its safe points, to another process."""
-        assert self._live is not None
+        assert self._run is not None
         assert self._hand_over is not None
-        if self._live.snapshot.state is not RunState.STOPPED:
+        if self._run.snapshot.state is not RunState.STOPPED:
             return  # it finished in the meantime
-        folder = self._live.folder
+        folder = self._run.folder
         pid = await self._hand_over(folder)
         self._status = int(ExitStatus.DONE)
         self.exit_note = f"the run continues in process {pid}; to watch it: swarm-tui attach {folder.run}"
 
     def _happened(self, event: Event) -> None:
-        self._keep(event)
+        self._add_event(event)
         self._changed.set()
 
-    def _present(self) -> Snapshot | None:
-        return self._live.snapshot if self._live is not None else None
+    def _snapshot(self) -> Snapshot | None:
+        return self._run.snapshot if self._run is not None else None
 
     # --- the UI thread ----------------------------------------------------------------------------------------
 
     def submit(self, command: Command) -> "Future[None]":
         async def submit() -> None:
-            if self._live is None or self._over.is_set():
+            if self._run is None or self._ended.is_set():
                 raise engine_missing()
-            await self._live.swarm.submit(command)
+            await self._run.swarm.submit(command)
 
-        return self._ask(submit)
+        return self._in_thread(submit)
 
     def diff(self, agent: AgentId) -> "Future[str]":
         async def diff() -> str:
-            if self._live is None:
+            if self._run is None:
                 raise engine_missing()
-            return await self._live.swarm.diff(agent)
+            return await self._run.swarm.diff(agent)
 
-        return self._ask(diff)
+        return self._in_thread(diff)
 
     def _begin_tracking(self, tracker: LiveAgentTracker) -> None:
         super()._begin_tracking(tracker)
-        if self._live is not None:
-            self._live.swarm.watch(tracker.agent, tracker.add_text)
+        if self._run is not None:
+            self._run.swarm.watch(tracker.agent, tracker.add_text)
 
     async def _leave(self, mode: CloseMode) -> None:
-        self._may_end.set()
-        if mode is CloseMode.WAIT or self._over.is_set():
+        self._closing.set()
+        if mode is CloseMode.WAIT or self._ended.is_set():
             return
-        if self._live is None:
+        if self._run is None:
             if self._beginning is not None:
                 self._beginning.cancel()
             return
         if mode is CloseMode.DETACH:
             self._handing_over = self._hand_over is not None
-            if self._live.snapshot.state in (RunState.PAUSING, RunState.PAUSED):
-                await self._live.swarm.submit(Pause(ROOT))
-            await self._live.swarm.submit(Stop(HANDED_OVER))
+            if self._run.snapshot.state in (RunState.PAUSING, RunState.PAUSED):
+                await self._run.swarm.submit(Pause(ROOT))
+            await self._run.swarm.submit(Stop(HANDED_OVER))
             return
         if mode is CloseMode.PAUSE:
             # A pause of the root's subtree lasts when the run is resumed; a pause of the run does not.
-            await self._live.swarm.submit(Pause(ROOT))
-        await self._live.swarm.submit(Stop())
+            await self._run.swarm.submit(Pause(ROOT))
+        await self._run.swarm.submit(Stop())

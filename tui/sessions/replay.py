@@ -71,10 +71,10 @@ class ReplaySession(ThreadedSession):
             self._log = await JournalReader.open(self._folder.journal)
             self._reader = AsOfReader(self._log, lambda: self._published[1])
             self._began = await self._log.time_of(1)
-            await self._look()
-            await self._go(min(self._first, self._last))
+            await self._read_end()
+            await self._go_to(min(self._first, self._last))
             playing = asyncio.create_task(self._play())
-            leaving = asyncio.create_task(self._may_end.wait())
+            leaving = asyncio.create_task(self._closing.wait())
             await asyncio.wait((playing, leaving), return_when=asyncio.FIRST_COMPLETED)
             for task in (playing, leaving):
                 task.cancel()
@@ -86,13 +86,13 @@ class ReplaySession(ThreadedSession):
             self._failure = error
         self._status = int(ExitStatus.DONE)
 
-    def _present(self) -> Snapshot | None:
+    def _snapshot(self) -> Snapshot | None:
         return self._run
 
     async def _leave(self, mode: CloseMode) -> None:
-        self._may_end.set()
+        self._closing.set()
 
-    async def _look(self) -> None:
+    async def _read_end(self) -> None:
         """Read the journal's last event. The journal of a running run grows."""
         self._last = await self._log.last_seq()
         self._last_at = await self._log.time_of(self._last)
@@ -105,7 +105,7 @@ class ReplaySession(ThreadedSession):
             now = loop.time()
             if now - looked >= POLL_S:
                 looked = now
-                await self._look()
+                await self._read_end()
             if self.playing:
                 async with self._moving:
                     await self._advance(now - then)
@@ -138,10 +138,10 @@ class ReplaySession(ThreadedSession):
         assert self._run is not None
         self._ahead.popleft()
         fold(self._run, event)
-        self._keep(event)
+        self._add_event(event)
         self._changed.set()
 
-    async def _go(self, seq: int) -> None:
+    async def _go_to(self, seq: int) -> None:
         """Move the cursor to event `seq`."""
         async with self._moving:
             if self._run is not None and seq == self._run.seq + 1 and (event := await self._next()) is not None:
@@ -150,12 +150,12 @@ class ReplaySession(ThreadedSession):
                 self._run = await self._state(seq)
                 self._ahead.clear()
                 earlier = await self._log.events(before=seq + 1, limit=_EARLIER)
-                self._forget()
+                self._clear_events()
                 self._tracker = None  # what it knows of the agent is from another time
                 for event in reversed(earlier):
-                    self._keep(event)
+                    self._add_event(event)
             self._clock = self._run.at if self._run is not None else 0
-        self._take()
+        self._publish_snapshot()
 
     async def _state(self, seq: int) -> Snapshot:
         """The state after an event. Keeps the state a little before it for the next call."""
@@ -188,16 +188,16 @@ class ReplaySession(ThreadedSession):
 
         async def step() -> None:
             if self._run is not None:
-                await self._look()
-                await self._go(max(1, min(self._last, self._run.seq + by)))
+                await self._read_end()
+                await self._go_to(max(1, min(self._last, self._run.seq + by)))
 
-        return self._ask(step)
+        return self._in_thread(step)
 
     def seek(self, text: str) -> "Future[None]":
         async def seek() -> None:
-            await self._go(await seq_of(self._log, text, self._run.seq if self._run is not None else 1))
+            await self._go_to(await seq_of(self._log, text, self._run.seq if self._run is not None else 1))
 
-        return self._ask(seek)
+        return self._in_thread(seek)
 
     def ended(self) -> bool:
         """Always true: leaving a replay loses nothing."""
@@ -207,7 +207,7 @@ class ReplaySession(ThreadedSession):
         async def refuse() -> None:
             raise SwarmError(ErrorKind.STATE, self.read_only, "to steer a running run: swarm-tui attach RUN")
 
-        return self._ask(refuse)
+        return self._in_thread(refuse)
 
     def diff(self, agent: AgentId) -> "Future[str]":
         run = self._published[1]
@@ -220,4 +220,4 @@ class ReplaySession(ThreadedSession):
                 raise SwarmError(ErrorKind.STATE, "a replay has no workspaces, only landed changes", hint)
             return await landed_patch(self._folder.trunk, commit)
 
-        return self._ask(diff)
+        return self._in_thread(diff)

@@ -68,7 +68,7 @@ class JournalQueries(Protocol):
 
 
 class ThreadedSession(ABC):
-    """Subclasses supply `_main`, the session's work, `_present`, its snapshot, and `_leave`."""
+    """Subclasses supply `_main`, the session's work, `_snapshot`, its snapshot, and `_leave`."""
 
     mark = ""
     read_only = ""
@@ -91,8 +91,8 @@ class ThreadedSession(ABC):
         self._tracker: LiveAgentTracker | None = None
         self._failure: BaseException | None = None
         self._status: int | None = None
-        self._over = asyncio.Event()
-        self._may_end = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._closing = asyncio.Event()
         self._changed = asyncio.Event()
         self._closed: Future[None] = Future()
 
@@ -103,7 +103,7 @@ class ThreadedSession(ABC):
         """The session's work. The thread ends with it. It stores an error in `_failure`."""
 
     @abstractmethod
-    def _present(self) -> Snapshot | None:
+    def _snapshot(self) -> Snapshot | None:
         """The snapshot, which changes in place; None before there is one."""
 
     @abstractmethod
@@ -124,7 +124,7 @@ class ThreadedSession(ABC):
             self._closed.set_result(None)
 
     async def _main_and_publish(self) -> None:
-        publishing = asyncio.create_task(self._publish())
+        publishing = asyncio.create_task(self._publish_changes())
         try:
             await self._main()
         finally:
@@ -133,15 +133,15 @@ class ThreadedSession(ABC):
             if self._reader is not None:
                 await self._reader.close()
 
-    async def _publish(self) -> None:
+    async def _publish_changes(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            self._take()
+            self._publish_snapshot()
             await asyncio.sleep(PUBLISH_S)
 
-    def _take(self) -> None:
-        run = self._present()
+    def _publish_snapshot(self) -> None:
+        run = self._snapshot()
         if run is not None:
             self._changes += 1
             self._published = (self._changes, run.copy())
@@ -150,9 +150,9 @@ class ThreadedSession(ABC):
         """Fill the list of events with the newest ones up to `until`."""
         for event in reversed(await reader.events(limit=_EARLIER)):
             if event.seq <= until:
-                self._keep(event)
+                self._add_event(event)
 
-    def _keep(self, event: Event) -> None:
+    def _add_event(self, event: Event) -> None:
         """Add an event's line, unless it was added before."""
         if event.seq <= self._last_line:
             return
@@ -163,7 +163,7 @@ class ThreadedSession(ABC):
         with self._lock:
             (self._routine if line.tone is Tone.ROUTINE else self._lines).append(line)
 
-    def _forget(self) -> None:
+    def _clear_events(self) -> None:
         """Empty the list of events, because it starts again at another event."""
         with self._lock:
             self._lines.clear()
@@ -188,7 +188,7 @@ class ThreadedSession(ABC):
             ]
         return sorted(new, key=lambda line: line.seq)
 
-    def _ask(self, make: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
+    def _in_thread(self, make: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
         """Run a coroutine in the session's thread."""
         coroutine = make()
         try:
@@ -205,7 +205,7 @@ class ThreadedSession(ABC):
         async def messages() -> list[MessageRow]:
             return list(await self._journal().messages(agent, before=before, limit=limit, whole=whole))
 
-        return self._ask(messages)
+        return self._in_thread(messages)
 
     def log(self, agent: AgentId, before: int | None, limit: int) -> "Future[list[EventLine]]":
         async def log() -> list[EventLine]:
@@ -216,7 +216,7 @@ class ThreadedSession(ABC):
                 at = page[-1].seq
             return lines[::-1]
 
-        return self._ask(log)
+        return self._in_thread(log)
 
     def earlier(self, before: int, wanted: Callable[[EventLine], bool], limit: int) -> "Future[Earlier]":
         async def earlier() -> Earlier:
@@ -230,13 +230,13 @@ class ThreadedSession(ABC):
                     break
             return Earlier(tuple(reversed(lines)), at, more=at > 1)
 
-        return self._ask(earlier)
+        return self._in_thread(earlier)
 
     def followed(self, handoff: HandoffId) -> "Future[Followed]":
         async def followed() -> Followed:
             return await self._journal().followed(handoff)
 
-        return self._ask(followed)
+        return self._in_thread(followed)
 
     def watch(self, agent: AgentId) -> LiveAgent:
         tracker = self._tracker
@@ -262,13 +262,13 @@ class ThreadedSession(ABC):
         async def scratchpads() -> list[Scratchpad]:
             return list(reversed(await self._journal().scratchpads(agent)))
 
-        return self._ask(scratchpads)
+        return self._in_thread(scratchpads)
 
     def samples(self, points: int) -> "Future[list[tuple[Micros, Sample]]]":
         async def samples() -> list[tuple[Micros, Sample]]:
             return list(await self._journal().spread_samples(points))
 
-        return self._ask(samples)
+        return self._in_thread(samples)
 
     def _journal(self) -> JournalQueries:
         if self._reader is None:
@@ -276,7 +276,7 @@ class ThreadedSession(ABC):
         return self._reader
 
     def ended(self) -> bool:
-        return self._over.is_set()
+        return self._ended.is_set()
 
     def failure(self) -> BaseException | None:
         return self._failure
@@ -289,7 +289,7 @@ class ThreadedSession(ABC):
             if not self._closed.done():
                 self._closed.set_result(None)
             return self._closed
-        self._ask(lambda: self._leave(mode))
+        self._in_thread(lambda: self._leave(mode))
         return self._closed
 
 
