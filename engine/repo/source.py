@@ -5,7 +5,6 @@ ref formats, and it would run git with the caller's environment.
 """
 
 import difflib
-import os
 from pathlib import Path
 
 from msgspec import Struct
@@ -14,6 +13,8 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
 from engine.repo.git.alternates import unexpected_entry
 from engine.repo.git.git import Git, GitResult, require_git
+from engine.repo.git.status import count_uncommitted
+from engine.repo.workspaces.excludes import excludes_file
 
 
 class SourceRepo(Struct, frozen=True):
@@ -71,7 +72,7 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
         base=base,
         object_format=object_format,
         shallow=shallow,
-        warnings=await _warnings(root, base_branch, base),
+        warnings=await _warnings(root, git_dir, common_dir, base_branch, base),
     )
 
 
@@ -125,16 +126,9 @@ async def _suggest_branch(git: Git, branch: str) -> str:
     return "the repo has no branches yet: commit something first"
 
 
-async def _warnings(root: Path, branch: str, base: CommitId) -> tuple[str, ...]:
+async def _warnings(root: Path, git_dir: Path, common_dir: Path, branch: str, base: CommitId) -> tuple[str, ...]:
     warnings: list[str] = []
-    git = Git(root, as_user=True)
-    status = await git.run(
-        *("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=all", "--no-renames"),
-        accept=range(256),
-        env=await _without_filters(git),
-        limit=1_000_000,
-    )
-    if count := status.out.count(b"\0"):
+    if count := await count_uncommitted(root, git_dir, common_dir, await excludes_file(common_dir)):
         changes = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"
         warnings.append(f"the swarm won't see {changes}: it starts from commit {base[:12]}")
     if not branch:
@@ -142,18 +136,6 @@ async def _warnings(root: Path, branch: str, base: CommitId) -> tuple[str, ...]:
     if await _text_or_none(Git(root), "rev-parse", "--verify", "--quiet", f"{base}:.gitmodules"):
         warnings.append("the repo has submodules: agents see them as empty folders and cannot change them")
     return tuple(warnings)
-
-
-async def _without_filters(git: Git) -> dict[str, str]:
-    """An environment in which git runs no filter: the repository's config may name an untrusted program."""
-    listed = await git.run("config", "-z", "--name-only", "--get-regexp", r"^filter\.", accept=range(256))
-    names = {name.rpartition(b".")[0] for name in listed.out.split(b"\0") if name}
-    values = {"clean": "", "smudge": "", "process": "", "required": "false"}
-    settings = [(f"{os.fsdecode(name)}.{key}", value) for name in sorted(names) for key, value in values.items()]
-    env = {"GIT_CONFIG_COUNT": str(len(settings))}
-    for number, (key, value) in enumerate(settings):
-        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return env
 
 
 async def _text_or_none(git: Git, *args: str) -> str | None:

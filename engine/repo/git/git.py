@@ -17,6 +17,8 @@ _STDERR_LIMIT = 64 * 1024
 _CHUNK = 256 * 1024
 
 # The repository's own config must not be able to run a program, prompt, reach the network or start maintenance.
+# Settings for one case beat those for all (protocol.NAME.allow, url.BASE.insteadOf), so transports are closed by
+# GIT_ALLOW_PROTOCOL in the environment, which beats both.
 _CONFIG = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -26,12 +28,15 @@ _CONFIG = (
     "core.attributesFile=/dev/null",
     "core.alternateRefsCommand=true",
     "credential.helper=",
+    "core.pager=cat",
+    "core.editor=false",
+    "core.sshCommand=false",
+    "core.gitProxy=none",
+    "diff.external=",
+    "gpg.program=false",
+    "uploadpack.packObjectsHook=",
     "protocol.allow=never",
-    "protocol.file.allow=always",
-    "safe.directory=*",
     "submodule.recurse=false",
-    "fetch.recurseSubmodules=false",
-    "fetch.writeCommitGraph=false",
     "gc.auto=0",
     "maintenance.auto=false",
     "log.showSignature=false",
@@ -40,9 +45,6 @@ _CONFIG = (
     "color.ui=false",
     "advice.detachedHead=false",
 )
-
-# The user's git config applies (safe.directory, excludes, line endings), but no hook or file monitor runs.
-_USER_CONFIG = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "color.ui=false", "submodule.recurse=false")
 
 _USER_VARIABLES = (
     "HOME",
@@ -86,8 +88,8 @@ class Git(Struct, frozen=True):
     """Runs git in one folder. Every process gets a fresh environment that inherits nothing from the caller.
 
     `git_dir`, `work_tree` and `objects` override what git would find from `cwd`. `config` adds `KEY=VALUE` settings.
-    With `as_user`, the user's global configuration applies. A process that exceeds `timeout_s` is killed with all its
-    children.
+    With `as_user`, git also reads the user's global configuration, for example which folders are safe. A process that
+    exceeds `timeout_s` is killed with all its children.
     """
 
     cwd: Path
@@ -132,6 +134,11 @@ class Git(Struct, frozen=True):
             "GIT_OPTIONAL_LOCKS": "0",
             "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_NO_LAZY_FETCH": "1",
+            "GIT_ALLOW_PROTOCOL": "",
+            "GIT_ASKPASS": "false",
+            "SSH_ASKPASS": "false",
+            "GIT_SSH_COMMAND": "false",
+            "GIT_EDITOR": "false",
             "GIT_PAGER": "cat",
             "GIT_AUTHOR_NAME": "swarm-tui",
             "GIT_AUTHOR_EMAIL": "swarm@localhost",
@@ -153,7 +160,7 @@ class Git(Struct, frozen=True):
 
     def _argv(self, args: Sequence[str]) -> list[str]:
         argv = ["git"]
-        for setting in (*(_USER_CONFIG if self.as_user else _CONFIG), *self.config):
+        for setting in (*_CONFIG, *(() if self.as_user else ("safe.directory=*",)), *self.config):
             argv += ("-c", setting)
         return [*argv, *args]
 

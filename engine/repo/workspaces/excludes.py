@@ -32,11 +32,12 @@ async def read_excludes(trunk_git: Path) -> Excludes:
     for common in [objects.parent for objects in borrowed[:1] if (objects.parent / "HEAD").exists()]:
         # The user's file comes first: later rules win, and git gives the repository's precedence.
         own = common / "info" / "exclude"
-        texts += [_text(await _excludes_file(common)), _text(own) if _is_inside(own, common) else b""]
+        texts += [_text(await excludes_file(common)), _text(own) if _is_inside(own, common) else b""]
     return Excludes(b"\n".join(texts), tuple(rule for text in texts[1:] for rule in parse_rules(text)))
 
 
-async def _excludes_file(common: Path) -> Path:
+async def excludes_file(common: Path) -> Path:
+    """The user's file of ignore rules. The repository's own config may name one inside its folder only."""
     git = Git(common, git_dir=common, as_user=True)
     command = ("config", "--show-scope", "-z", "--type=path", "--get", "core.excludesFile")
     scope, _, name = (await git.run(*command, accept=range(256))).out.removesuffix(b"\0").partition(b"\0")
