@@ -18,6 +18,7 @@ from tests.engine.repo.user_repo import UserRepo
 
 RUN = RunId("r-1")
 AT_A_TIME = 4
+PARTS = 10
 PLACEHOLDERS = {
     "<name>": "origin",
     "<driver>": "x",
@@ -83,10 +84,16 @@ async def template(tmp_path: Path) -> tuple[UserRepo, GitTrunk]:
     return repo, trunk
 
 
-async def test_no_key_of_the_repos_config_runs_a_program(template: tuple[UserRepo, GitTrunk], tmp_path: Path) -> None:
+def test_git_lists_its_keys() -> None:
+    assert len(all_keys()) > 600
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_no_key_of_the_repos_config_runs_a_program(
+    part: int, template: tuple[UserRepo, GitTrunk], tmp_path: Path
+) -> None:
     repo, trunk = template
     places = asyncio.Semaphore(AT_A_TIME)
-    assert len(all_keys()) > 600
 
     async def attempt(number: int, name: str) -> str | None:
         async with places:
@@ -99,16 +106,16 @@ async def test_no_key_of_the_repos_config_runs_a_program(template: tuple[UserRep
             await asyncio.to_thread(shutil.rmtree, root)
             return f"{name} ran" if ran else None if published else f"unusable: {name}"
 
-    names = list(hostile_configs("program"))
+    names = list(hostile_configs("program"))[part::PARTS]
     answers = await asyncio.gather(*(attempt(number, name) for number, name in enumerate(names)))
     assert [answer for answer in answers if answer and answer.endswith("ran")] == []
     # Most values are not valid for their keys but git ignores them, so that the attempts reach the end.
-    assert sum(answer is None for answer in answers) > len(names) * 0.6
+    assert sum(answer is None for answer in answers) > len(names) * 0.5
 
 
 def prepare(template: Path, root: Path, program: Path) -> None:
     shutil.copytree(template, root, symlinks=True)
-    program.write_text(f"#!/bin/sh\n: >'{program.with_suffix('.ran')}'\ncat\n")
+    program.write_text(f"#!/bin/sh\n: >'{program.with_suffix('.ran')}'\n")
     program.chmod(0o755)
     hooks = root / ".git" / "hooks"
     hooks.mkdir(exist_ok=True)
