@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -114,7 +114,7 @@ class Git(Struct, frozen=True):
         git is not installed.
         """
         result = await _run(
-            self._argv(args), self.cwd, {**self.environment(), **(env or {})}, stdin, limit, self.timeout_s
+            self.command(*args), self.cwd, {**self.environment(), **(env or {})}, stdin, limit, self.timeout_s
         )
         if result.exit not in accept and not result.cut:
             raise SwarmError(ErrorKind.GIT, f"git {args[0]}: {result.error_line}", hint_for(result.err))
@@ -158,7 +158,8 @@ class Git(Struct, frozen=True):
                 env[name] = str(path)
         return env
 
-    def _argv(self, args: Sequence[str]) -> list[str]:
+    def command(self, *args: str) -> list[str]:
+        """The complete command line of a git process, for the environment of `environment`."""
         argv = ["git"]
         for setting in (*_CONFIG, *(() if self.as_user else ("safe.directory=*",)), *self.config):
             argv += ("-c", setting)

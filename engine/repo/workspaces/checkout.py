@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from engine.domain.types import CommitId
 from engine.repo.git.alternates import object_folders, write_alternates
+from engine.repo.git.git import Git
 from engine.repo.git.index import Index, IndexEntries, IndexEntry, RawEntries, decode_index, encode_entry, encode_index
 from engine.repo.git.line_endings import convert_to_work_tree
 from engine.repo.git.trees import EXECUTABLE, LINK, tree_of
@@ -119,22 +120,8 @@ def _write_head(git: Path, head: AgentHead) -> None:
 
 
 def _run_git(folder: Path, *args: str) -> None:
-    subprocess.run(
-        ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}", "-c", "index.version=2", *args],
-        capture_output=True,
-        check=True,
-        cwd=folder,
-        env={
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": "/nonexistent",
-            "LANG": "C.UTF-8",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_ATTR_NOSYSTEM": "1",
-        },
-    )
+    git = Git(folder, git_dir=folder / ".git", work_tree=folder, config=("index.version=2",))
+    subprocess.run(git.command(*args), capture_output=True, check=True, cwd=folder, env=git.environment())
 
 
 class LayerDelta(Struct, frozen=True):

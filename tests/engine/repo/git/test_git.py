@@ -1,11 +1,14 @@
 """Running git: a clean environment, bounded output and time, and no process left behind."""
 
+import ast
 import asyncio
 import os
 from pathlib import Path
 
 import pytest
 
+import engine
+import tui
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.repo.git.git import Git
 from tests.engine.repo.user_repo import UserRepo
@@ -100,3 +103,17 @@ async def test_hooks_and_file_monitors_of_the_repo_do_not_run(repo: UserRepo, tm
     await git.run("update-ref", "refs/heads/new", "HEAD")
     await git.run("status", "--porcelain")
     assert not ran.exists()
+
+
+def test_no_other_module_starts_git() -> None:
+    roots = [Path(package.__file__ or "").parent for package in (engine, tui)]
+    starting = {
+        file.name
+        for root in roots
+        for file in root.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.List | ast.Tuple | ast.Call)
+        for first in (node.args if isinstance(node, ast.Call) else node.elts)[:1]
+        if isinstance(first, ast.Constant) and str(first.value).split(" ")[0] in ("git", "/usr/bin/git")
+    }
+    assert starting == {"git.py"}
