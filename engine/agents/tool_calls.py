@@ -1,6 +1,7 @@
 """Runs the tool calls of one turn and records their answers."""
 
 import asyncio
+import logging
 
 import msgspec
 
@@ -8,13 +9,20 @@ from engine.agents.nudges import Nudges
 from engine.agents.tool_context import AgentToolContext
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
+from engine.domain.bounds import unstorable
 from engine.domain.conversation import ToolCall
-from engine.domain.errors import AttemptFailed
+from engine.domain.errors import AttemptFailed, BudgetSpent, SwarmError
 from engine.domain.masking import marks_in
 from engine.domain.types import ToolCallState
 from engine.domain.utf8 import clean
-from engine.ports.protocols import WorkspaceError
+from engine.ports.protocols import WorkspaceError, WorkspaceLost
 from engine.tools.tool import Answer, Tool, refused
+
+MAX_ERROR = 1_000
+"""Characters of an error: it may repeat what the model sent."""
+MAX_TARGET = 300
+
+log = logging.getLogger("swarm")
 
 
 class ToolCalls:
@@ -94,14 +102,21 @@ class ToolCalls:
             self.malformed.append(parsed.text)
             return parsed
         tool, arguments = parsed
-        target = clean(tool.target(arguments))
+        target = clean(tool.target(arguments)[:MAX_TARGET])
         cause = self._transcript.record(e.ToolStarted(call.id, tool.name, call.arguments, tool.writes, target))
         clock = self._transcript.host.clock
         started = clock.monotonic()
         try:
             answer = self._masked_key(tool, arguments) or await tool.call(self._context, arguments)
+            if number := unstorable(answer.drafts):
+                answer = refused(f"not done: {number} is too large a number")
         except WorkspaceError as error:
             answer = refused(str(error))
+        except (AttemptFailed, BudgetSpent, SwarmError, WorkspaceLost):
+            raise
+        except Exception as error:  # the run goes on: the agent can try in another way
+            log.exception("the tool %s failed", tool.name)
+            answer = refused(f"the tool failed on these arguments: {type(error).__name__}: {error}"[:MAX_ERROR])
         self.answer(call, answer, wall_s=clock.monotonic() - started, cause=cause)
         if answer.hopeless:
             raise AttemptFailed(answer.hopeless)
@@ -112,12 +127,12 @@ class ToolCalls:
     def _parse(self, call: ToolCall) -> tuple[Tool, msgspec.Struct] | Answer:
         names = self._transcript.prompt.front.tools
         if call.tool not in names:
-            return refused(f"there is no tool {call.tool!r}; your tools: {', '.join(names)}")
+            return refused(f"there is no tool {call.tool[:80]!r}; your tools: {', '.join(names)}")
         tool = self._tools[call.tool]
         try:
             return tool, msgspec.json.decode(call.arguments.strip() or "{}", type=tool.arguments)
         except (msgspec.DecodeError, RecursionError) as error:
-            return refused(f"invalid arguments for {call.tool}: {error}")
+            return refused(f"invalid arguments for {call.tool}: {error}"[:MAX_ERROR])
 
     def _masked_key(self, tool: Tool, arguments: msgspec.Struct) -> Answer | None:
         """A refusal, if the call would write the mask of a key into the workspace where the key belongs."""

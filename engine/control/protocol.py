@@ -15,6 +15,7 @@ shortly before it is in the journal; if the run's process dies, the journal coun
 import msgspec
 from msgspec import Struct
 
+from engine.domain.bounds import Position
 from engine.domain.commands import Command, CommandBody
 from engine.domain.errors import ErrorKind
 from engine.domain.events import Event
@@ -51,7 +52,7 @@ class AskDiff(CommandBody, frozen=True, tag="diff"):
 class Subscribe(CommandBody, frozen=True, tag="subscribe"):
     """Ask for all events from now on, but only those after `after`."""
 
-    after: int = 0
+    after: Position = 0
 
 
 class Failure(Struct, frozen=True):

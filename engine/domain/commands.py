@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from engine.domain.bounds import Instruction, IntentText, Name, Priority, Reason, WorkerCount
 from engine.domain.types import AgentPath, HandoffId, ModelName, Role
 
 
@@ -12,8 +13,8 @@ class CommandBody(Struct, frozen=True, tag_field="verb"):
 class SubmitIntent(CommandBody, frozen=True, tag="intent"):
     """Add a new version of the intent, and tell the root planner."""
 
-    text: str
-    author: str = "person"
+    text: IntentText
+    author: Name = "person"
 
 
 class Pause(CommandBody, frozen=True, tag="pause"):
@@ -37,7 +38,7 @@ class Steer(CommandBody, frozen=True, tag="steer"):
     """
 
     path: AgentPath
-    text: str
+    text: Instruction
     taken_back: bool = False
 
 
@@ -45,19 +46,19 @@ class Cancel(CommandBody, frozen=True, tag="cancel"):
     """End a subtree for good; the planner above it gets handoffs that say so."""
 
     path: AgentPath
-    reason: str = "cancelled by a person"
+    reason: Reason = "cancelled by a person"
 
 
 class SetWorkers(CommandBody, frozen=True, tag="workers"):
     """Set how many workers may run at a time, in the whole run or below a planner; None removes a planner's limit."""
 
-    workers: int | None
+    workers: WorkerCount | None
     path: AgentPath | None = None
 
 
 class SetPriority(CommandBody, frozen=True, tag="priority"):
     path: AgentPath
-    priority: int
+    priority: Priority
 
 
 class SetModel(CommandBody, frozen=True, tag="model"):
@@ -72,8 +73,8 @@ class Rescope(CommandBody, frozen=True, tag="rescope"):
     """Give a subplanner another goal, as a message to it."""
 
     path: AgentPath
-    goal: str
-    scope: str = ""
+    goal: Instruction
+    scope: Instruction = ""
 
 
 class Resolve(CommandBody, frozen=True, tag="resolve"):
@@ -86,7 +87,7 @@ class Resolve(CommandBody, frozen=True, tag="resolve"):
 class Stop(CommandBody, frozen=True, tag="stop"):
     """Stop the run between two steps of its agents; it can be resumed."""
 
-    reason: str = "stopped by a person"
+    reason: Reason = "stopped by a person"
 
 
 Command = (

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct, json
 
+from engine.domain.bounds import LARGEST
 from engine.domain.events import Event
 from engine.journal.blobs import Shelf
 
@@ -37,8 +38,6 @@ TABLES = (
 )
 """In the order in which they are written: a statement may read tables that come before its own."""
 
-MOST = 2**63 - 1
-"""SQLite's largest integer."""
 WIDE = 50
 """Rows per multi-row INSERT."""
 _APART = 8
@@ -105,7 +104,12 @@ def added(keys: int, *columns: Callable[[Iterable[Any]], Any]) -> Callable[[list
 def total(values: Iterable[Any]) -> Any:
     """The sum, capped at SQLite's largest integer; None (unknown) if any value is None."""
     known = list(values)
-    return None if None in known else min(sum(known), MOST)
+    return None if None in known else min(sum(known), LARGEST)
+
+
+def bounded(values: Parameters) -> Parameters:
+    """The values with integers that SQLite cannot hold replaced by the nearest that it can."""
+    return [max(-LARGEST - 1, min(value, LARGEST)) if isinstance(value, int) else value for value in values]
 
 
 def last(values: Iterable[Any]) -> Any:

@@ -21,7 +21,7 @@ from engine.journal.checkpoints import EVERY, Chunks, made_by
 from engine.journal.connection import WriteConnection
 from engine.journal.projections import project
 from engine.journal.queries import JournalReader
-from engine.journal.statements import BLOB, EVENT, Write, execute, json_text, write
+from engine.journal.statements import BLOB, EVENT, Parameters, Write, bounded, execute, json_text, write
 from engine.state.snapshot import Snapshot
 
 BATCH = 2_000
@@ -193,17 +193,22 @@ class SqliteJournal:
 
     async def _write(self, events: list[Event]) -> None:
         """Write one transaction, or nothing of it: raises whatever goes wrong."""
-        await self._db.run(self._transact, events)
+        try:
+            await self._db.run(self._transact, events)
+        except OverflowError:  # the event's text holds a number that no column can: columns get the nearest
+            await self._db.run(self._transact, events, bounded)
         await self._bound_log()
 
-    def _transact(self, db: sqlite3.Connection, events: list[Event]) -> None:
+    def _transact(
+        self, db: sqlite3.Connection, events: list[Event], change: Callable[[Parameters], Parameters] | None = None
+    ) -> None:
         writes: list[Write] = []
         try:
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 write(db, EVENT, list(self._rows(events, writes)))
                 write(db, BLOB, self._shelf.take())
-                execute(db, writes)
+                execute(db, [(each, change(values)) for each, values in writes] if change else writes)
         finally:
             self._shelf.take()
 

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import msgspec
+
 from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain import types as t
@@ -59,6 +61,7 @@ class Swarm:
 
     async def submit(self, command: c.Command) -> None:
         """Carry out a command. Returns once it is on disk. Raises SwarmError if it cannot be done."""
+        command = _bounded(command)
         match command:
             case c.Stop(reason=reason) | c.Cancel(path=t.ROOT, reason=reason):
                 self.stop(Outcome(t.RunState.STOPPED, ExitStatus.STOPPED, reason))
@@ -193,3 +196,12 @@ class Swarm:
             if not any(self.snapshot.agents[id].state in ACTIVE for id in self.supervisor.running):
                 return
             await self.clock.sleep(0.05)
+
+
+def _bounded(command: c.Command) -> c.Command:
+    """The command, whose values are within their bounds. Raises SwarmError (usage)."""
+    try:
+        bounded: c.Command = msgspec.convert(msgspec.to_builtins(command), type=c.Command)
+    except msgspec.ValidationError as error:
+        raise SwarmError(ErrorKind.USAGE, f"the command is not valid: {error}"[:300], "give a smaller value") from error
+    return bounded

@@ -2,12 +2,13 @@
 
 from msgspec import Struct
 
+from engine.domain.bounds import Name, Reason
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    subplanner: str
-    reason: str = ""
+    subplanner: Name
+    reason: Reason = ""
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

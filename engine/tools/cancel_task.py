@@ -2,14 +2,15 @@
 
 from msgspec import Struct
 
+from engine.domain.bounds import Name, Reason
 from engine.domain.events import Draft, TaskEnded
 from engine.domain.types import TaskId, TaskState
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    task: str
-    reason: str = ""
+    task: Name
+    reason: Reason = ""
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

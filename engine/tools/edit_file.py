@@ -2,21 +2,20 @@
 
 from msgspec import Struct
 
+from engine.domain.bounds import Path, Times
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    path: str
+    path: Path
     old: str
     new: str
-    count: int = 1
+    count: Times = 1
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if not arguments.old:
         return refused("`old` is empty; to create a file, use write_file")
-    if arguments.count < 1:
-        return refused("`count` must be at least 1")
     old, new = arguments.old.encode("utf-8", "replace"), arguments.new.encode("utf-8", "replace")
     workspace = await context.workspace()
     content = await workspace.read_file(arguments.path)

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from engine.domain.bounds import Depth, Path
 from engine.tools.tool import Answer, Tool, ToolContext
 
 LIMIT = 500
@@ -9,13 +10,13 @@ LIMIT = 500
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    path: str = "."
-    depth: int = 2
+    path: Path = "."
+    depth: Depth = 2
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
     workspace = await context.workspace()
-    entries = await workspace.list_files(arguments.path, max(1, min(arguments.depth, 20)), LIMIT + 1)
+    entries = await workspace.list_files(arguments.path, min(arguments.depth, 20), LIMIT + 1)
     lines = [entry.path if entry.path.endswith("/") else f"{entry.path} ({entry.size})" for entry in entries[:LIMIT]]
     if len(entries) > LIMIT:
         lines.append(f"(cut at {LIMIT} entries: list a subfolder, or use a smaller depth)")

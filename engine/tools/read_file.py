@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from engine.domain.bounds import LineNumber, Path
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 LIMIT = 16_000
@@ -9,9 +10,9 @@ LIMIT = 16_000
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    path: str
-    start: int = 1
-    end: int = 0
+    path: Path
+    start: LineNumber = 1
+    end: LineNumber = 0
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

@@ -2,14 +2,15 @@
 
 from msgspec import Struct
 
+from engine.domain.bounds import Instruction, Name
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    subplanner: str
-    message: str
-    goal: str = ""
-    scope: str = ""
+    subplanner: Name
+    message: Instruction
+    goal: Instruction = ""
+    scope: Instruction = ""
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from engine.domain.bounds import Instruction, Reason
 from engine.domain.events import Draft, Pivoted, ScratchpadRewritten
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
@@ -13,8 +14,8 @@ REASON = 1_000
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    text: str
-    pivot: str = ""
+    text: Instruction
+    pivot: Reason = ""
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

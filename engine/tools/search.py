@@ -4,6 +4,7 @@ import re
 
 from msgspec import Struct
 
+from engine.domain.bounds import Name, Path
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 LIMIT = 200
@@ -13,14 +14,14 @@ LINE = 200
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    pattern: str
-    path: str = "."
+    pattern: Name
+    path: Path = "."
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
     try:
         re.compile(arguments.pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         return refused(f"invalid regular expression: {error}")
     matches = await (await context.workspace()).search(arguments.pattern, arguments.path, LIMIT + 1)
     lines = [f"{match.path}:{match.line}: {match.text[:LINE]}" for match in matches[:LIMIT]]

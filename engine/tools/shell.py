@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from engine.domain.bounds import Seconds, ShellCommand
 from engine.domain.events import Draft
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import Pathology
@@ -11,8 +12,8 @@ from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    command: str
-    timeout_s: float = 0.0
+    command: ShellCommand
+    timeout_s: Seconds = 0.0
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

@@ -4,6 +4,7 @@ import re
 
 from msgspec import Struct
 
+from engine.domain.bounds import Instruction, Name
 from engine.domain.events import AgentSpawned, Draft
 from engine.domain.types import Agent, AgentId, AgentPath, Pathology, Role
 from engine.policy.pathologies import found
@@ -12,9 +13,9 @@ from engine.tools.tool import Answer, Tool, ToolContext, faulted, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    title: str
-    goal: str
-    scope: str = ""
+    title: Name
+    goal: Instruction
+    scope: Instruction = ""
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

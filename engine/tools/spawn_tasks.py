@@ -3,6 +3,7 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engine.domain.bounds import Instruction, Name, Priority
 from engine.domain.events import Draft, TaskQueued
 from engine.domain.types import HOUR, Pathology, Remedy, Task, TaskId, TaskSpec
 from engine.policy.pathologies import (
@@ -23,11 +24,11 @@ MOST = 60
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
-    title: str
-    goal: str
-    scope: str = ""
-    acceptance: str = ""
-    priority: int = 0
+    title: Name
+    goal: Instruction
+    scope: Instruction = ""
+    acceptance: Instruction = ""
+    priority: Priority = 0
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,11 +2,12 @@
 
 from msgspec import Struct
 
+from engine.domain.bounds import Path
 from engine.tools.tool import Answer, Tool, ToolContext
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    path: str
+    path: Path
     content: str
 
 

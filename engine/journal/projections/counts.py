@@ -1,7 +1,8 @@
 """The counters of the run's row, summed over the events of a transaction."""
 
+from engine.domain.bounds import LARGEST
 from engine.domain.types import Usage
-from engine.journal.statements import MOST, Statement, Write, added, total
+from engine.journal.statements import Statement, Write, added, total
 
 _COUNTED = (
     *("agents", "landed", "failed", "cancelled", "handoffs", "checks_passed", "checks_failed"),
@@ -31,4 +32,4 @@ def called(usage: tuple[int, int, int, float | None]) -> Write:
 
 def tokens(usage: Usage) -> tuple[int, int, int, float | None]:
     """The usage, capped: a server may claim more than SQLite's integers hold."""
-    return min(usage.input, MOST), min(usage.cached, MOST), min(usage.output, MOST), usage.usd
+    return min(usage.input, LARGEST), min(usage.cached, LARGEST), min(usage.output, LARGEST), usage.usd

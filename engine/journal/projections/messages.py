@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 
 from engine.domain import events as e
+from engine.domain.bounds import LARGEST
 from engine.domain.types import Usage
 from engine.journal.blobs import Shelf
 from engine.journal.projections.agents import acts
 from engine.journal.projections.counts import called, tokens
 from engine.journal.projections.totals import prompted, used
 from engine.journal.statements import (
-    MOST,
     Projections,
     Statement,
     Write,
@@ -97,7 +97,7 @@ def _message_id(event: e.Event, place: int) -> int:
 
 def _spent(event: e.Event, usage: Usage, in_context: int, step: int) -> Iterable[Write]:
     spent = tokens(usage)
-    yield _AGENT_SPENT, (event.agent, *spent, min(in_context, MOST), step, event.at if step else None)
+    yield _AGENT_SPENT, (event.agent, *spent, min(in_context, LARGEST), step, event.at if step else None)
     yield called(spent)
 
 

@@ -14,7 +14,8 @@ from typing import TypeVar
 import pytest
 
 from engine.domain.errors import ErrorKind, SwarmError
-from engine.domain.events import Event, Warned
+from engine.domain.events import Event, TaskQueued, Warned
+from engine.domain.types import AgentId, Task, TaskId, TaskSpec
 from engine.journal import connection, writer
 from engine.journal.connection import WriteConnection, open_for_writing
 from engine.journal.schema import VERSION
@@ -275,3 +276,15 @@ async def test_a_damaged_journal_is_not_written_to_again(tmp_path: Path, monkeyp
         await journal.close()
     assert faulty.failed == 1
     assert len(told) == 1
+
+
+async def test_a_number_that_no_column_can_hold_does_not_end_the_journal(tmp_path: Path) -> None:
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    spec = TaskSpec("title", "goal", priority=2**63)
+    task = Task(TaskId("t"), spec, planner=AgentId("a"), intent=1, queued_at=1)
+    events = [Event(1, 1, 1, TaskQueued(task), AgentId("a"), task.id), warned(2)]
+    journal.append(events)
+    await journal.durable(2)
+    await journal.close()
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        assert db.execute("SELECT priority FROM tasks").fetchall() == [(2**63 - 1,)]
