@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, NewType, TypeVar, get_args, get_orig
 
 from msgspec import Meta, Struct
 
+from engine.domain.setting_types import UNCLASSIFIED, AnyValue, OnlyLower, OwnerOnly, RepoRule
 from engine.domain.settings import Settings
 from engine.domain.types import Role
 from engine.models.registry import PROVIDERS
@@ -76,6 +77,11 @@ class Kind(Struct, frozen=True):
     def examples(self) -> list[Any]:
         return next((mark.examples for mark in self.marks if isinstance(mark, Meta) and mark.examples), [])
 
+    @property
+    def repo_rule(self) -> RepoRule | None:
+        """What a repository's file may do with the key; None if that is said of a section around it."""
+        return self.mark(AnyValue) or self.mark(OnlyLower) or self.mark(OwnerOnly)
+
     def mark(self, kind: type[MarkType]) -> MarkType | None:
         return next((mark for mark in self.marks if isinstance(mark, kind)), None)
 
@@ -102,6 +108,12 @@ def kind_at(path: KeyPath) -> Kind:
     for part in path:
         kind = kind.fields[part] if kind.is_section else kind.item
     return kind
+
+
+def repo_rule_at(path: KeyPath) -> RepoRule:
+    """What a repository's file may do with the key at a path: the rule of the nearest section that has one."""
+    rules = (kind_at(path[:length]).repo_rule for length in range(len(path), 0, -1))
+    return next((rule for rule in rules if rule), UNCLASSIFIED)
 
 
 def key_paths(kind: Kind = ALL, path: KeyPath = ()) -> Iterator[KeyPath]:

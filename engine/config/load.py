@@ -46,7 +46,8 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 def load_settings(
     repo: Path | None, environ: Mapping[str, str], options: Mapping[tuple[str, ...], tuple[str, object]] | None = None
 ) -> LoadedSettings:
-    """Defaults, the person's file, the repo's file, `SWARM_…` variables, then options; later ones win.
+    """Defaults, the person's file, the repo's file, `SWARM_…` variables, then options; later ones win, except that the
+    repo's file cannot raise a limit.
 
     `options` maps a key's path, such as `("swarm", "workers")`, to the option's name and its value (text is
     converted as in a variable). Raises SwarmError (settings) that names file, line and key.
@@ -63,9 +64,11 @@ def load_settings(
     warnings: list[str] = []
     for source in sources:
         validate.check(source)
+        values = source.values
         if not source.trusted:
-            warnings.extend(validate.warnings_of(merged, source))
-        merged = _merge(merged, source.values)
+            values, ignored = validate.within_limits(merged, source)
+            warnings += ignored
+        merged = _merge(merged, values)
     return LoadedSettings(
         settings=msgspec.convert(merged, Settings),
         files=tuple(source.file for source in sources if source.file is not None),

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from engine.config.kinds import ALL, NAMES, KeyPath, Kind
+from engine.config.kinds import ALL, NAMES, KeyPath, Kind, kind_at, repo_rule_at
 from engine.domain.setting_types import OwnerOnly
 from engine.domain.settings import Settings
 
@@ -19,7 +19,8 @@ _OPENING = (
     "Settings of the swarm for this repository. A commented line shows a setting with its default, or an example. "
     'To change one, remove the "# " and edit the value. Later sources win: defaults, your own '
     "~/.config/swarm-tui/config.toml, this file, SWARM_… environment variables, command-line options.",
-    "This file travels with the repository, so some settings are restricted or not allowed in it. API keys aren't "
+    "This file travels with the repository, so it can set only what is listed here, and limits only to lower values "
+    "than yours or the defaults. All other settings, and higher limits, go into your own file. API keys aren't "
     "allowed in any file.",
 )
 
@@ -38,18 +39,19 @@ def _section(kind: Kind, path: KeyPath, defaults: Mapping[str, Any], chosen: Map
     """The lines of a section: first its keys, then the sections in it."""
     below = {name: part for name, part in kind.fields.items() if part.is_section or part.is_table}
     for name, part in kind.fields.items():
-        if name not in below and not _is_refused(part):
+        if name not in below and not _is_refused((*path, name)):
             yield from _key((*path, name), part, defaults.get(name), chosen)
     for name, part in below.items():
         here = (*path, name)
         names = f" Names: {', '.join(NAMES[here])}." if here in NAMES else ""
-        if not _is_refused(part):
-            yield ""
-            yield from _comment(part.description + names)
+        if _is_refused(here):
+            continue
+        yield ""
+        yield from _comment(part.description + names)
         if part.is_section:
             yield f"[{'.'.join(here)}]"
             yield from _section(part, here, defaults[name], chosen)
-        elif not _is_refused(part):
+        else:
             example = part.examples[0]
             yield f"# [{'.'.join(here)}.{example if example.replace('-', '').isalnum() else json.dumps(example)}]"
             for line in _section(part.item, (*here, example), msgspec.to_builtins(part.item.base()), chosen):
@@ -59,19 +61,18 @@ def _section(kind: Kind, path: KeyPath, defaults: Mapping[str, Any], chosen: Map
 def _key(path: KeyPath, kind: Kind, default: object, chosen: Mapping[KeyPath, object]) -> Iterator[str]:
     value = chosen.get(path, next(iter(kind.examples), default))
     line = f"{'' if path in chosen else '# '}{path[-1]} = {json.dumps(value, ensure_ascii=False)}"
-    owner_only = kind.mark(OwnerOnly)
-    comment = kind.description + (f" Note: {owner_only.reason}." if owner_only else "")
-    if len(whole := f"{line:<{COMMENT_COLUMN}} # {comment}") <= _FILL:
+    if len(whole := f"{line:<{COMMENT_COLUMN}} # {kind.description}") <= _FILL:
         yield whole
     else:
-        yield from _comment(comment)
+        yield from _comment(kind.description)
         yield line
 
 
-def _is_refused(kind: Kind) -> bool:
-    """Whether a repository's file cannot set the key at all."""
-    owner_only = kind.mark(OwnerOnly)
-    return owner_only is not None and owner_only.unless is None
+def _is_refused(path: KeyPath) -> bool:
+    """Whether a repository's file can set nothing at a path. A section without a rule of its own is open."""
+    kind = kind_at(path)
+    rule = kind.repo_rule if kind.is_section or kind.is_table else repo_rule_at(path)
+    return isinstance(rule, OwnerOnly)
 
 
 def _comment(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Checks what one source of settings says: known keys, accepted values, nothing that only the person may decide."""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +9,16 @@ import msgspec
 from msgspec import Struct
 
 from engine.config import kinds
-from engine.config.kinds import KeyPath, Kind, kind_at
+from engine.config.kinds import KeyPath, Kind, kind_at, repo_rule_at
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.masking import looks_like_key
-from engine.domain.setting_types import MOST, Accepts, MachineLimit, OwnerOnly, SetsCost
-from engine.domain.settings import Settings
+from engine.domain.setting_types import MOST, Accepts, OnlyLower, OwnerOnly
 from engine.domain.types import ModelName
 from engine.models.registry import split_model
 
 PREFIX = "SWARM_"
 _OWN_FILE = "~/.config/swarm-tui/config.toml"
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-_DEFAULTS: dict[str, Any] = msgspec.to_builtins(Settings())
 
 _TYPES: dict[Any, tuple[str, str]] = {
     str: ("text", 'write it in quotes, such as "auto"'),
@@ -84,29 +82,41 @@ def check(source: Source) -> None:
     _check(source, (), kinds.ALL, source.values)
 
 
-def warnings_of(so_far: Mapping[str, Any], source: Source) -> list[str]:
-    """Warnings about limits that protect the person and that a repository's file raises, compared to `so_far`."""
-    warnings = []
-    for path, value in _keys_in(source.values):
-        kind, own, default = kind_at(path), _value_at(so_far, path), _value_at(_DEFAULTS, path)
-        place, name = source.place(path), ".".join(path)
-        limit, in_force = kind.mark(MachineLimit), default if own is None else own
-        if path[0] == "budget" and own:
-            if value != own:
-                warnings.append(f"{place}: {name} = {value} replaces your own {own}")
-        elif kind.mark(SetsCost):
-            warnings.append(f"{place}: {name} changes what counts towards budgets in USD")
-        elif limit and limit.amount(value) > limit.amount(in_force):
-            warnings.append(f"{place}: {name} = {value} raises your limit of {in_force}")
-    return warnings
+def within_limits(so_far: Mapping[str, Any], source: Source) -> tuple[dict[str, Any], list[str]]:
+    """A repository's values without the limits that are higher than those in force, and a warning for each of these.
+
+    `so_far` has what the person's file sets; for everything else the defaults are in force.
+    """
+    warnings: list[str] = []
+
+    def kept(values: Mapping[str, Any], path: KeyPath) -> dict[str, Any]:
+        found = {}
+        for name, value in values.items():
+            here = (*path, name)
+            if isinstance(value, dict):
+                found[name] = kept(value, here)
+                continue
+            rule, own = repo_rule_at(here), _value_at(so_far, here)
+            in_force = getattr(kind_at(path).base(), name) if own is None else own
+            if isinstance(rule, OnlyLower) and not rule.allows(value, in_force):
+                warnings.append(
+                    f"{source.place(here)}: {'.'.join(here)} = {_written(value)} is ignored: a repo may only lower "
+                    f"limits, and yours is {_written(in_force)}; to raise it, set it {_own_places(here)}"
+                )
+            else:
+                found[name] = value
+        return found
+
+    return kept(source.values, ()), warnings
 
 
-def _keys_in(values: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _keys_in(value, (*path, name))
-        else:
-            yield (*path, name), value
+def _written(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _own_places(path: KeyPath) -> str:
+    """Where the person can set a key."""
+    return f"in {_OWN_FILE}" + (f" or as {variable_of(path)}" if path in kinds.key_paths() else "")
 
 
 def _value_at(values: Mapping[str, Any], path: KeyPath) -> Any:
@@ -119,7 +129,13 @@ def _value_at(values: Mapping[str, Any], path: KeyPath) -> Any:
 
 def _check(source: Source, path: KeyPath, kind: Kind, value: Any) -> None:
     if not kind.is_section and not kind.is_table:
-        value = _accepted(source, path, kind, value)
+        _check_value(source, path, kind, value)
+        rule = repo_rule_at(path)
+        if isinstance(rule, OwnerOnly) and not source.trusted:
+            raise settings_error(
+                f"{source.place(path)}: '{'.'.join(path)}' isn't allowed in a repo's file: {rule.reason}",
+                f"remove it there; set it {_own_places(path)}",
+            )
     elif not isinstance(value, dict):
         name = ".".join((*path, "NAME") if kind.is_table and kind.item.is_section else path)
         raise settings_error(
@@ -135,13 +151,6 @@ def _check(source: Source, path: KeyPath, kind: Kind, value: Any) -> None:
             if kind.is_table:
                 _check_text(source.place(here), kind.name, name)
             _check(source, here, kind.fields[name] if kind.is_section else kind.item, part)
-    owner_only = kind.mark(OwnerOnly)
-    if owner_only and not source.trusted and not (owner_only.unless and owner_only.unless(value)):
-        variable = "" if kind.is_table else f" or as {variable_of(path)}"
-        raise settings_error(
-            f"{source.place(path)}: '{'.'.join(path)}' isn't allowed in a repo's file: {owner_only.reason}",
-            f"remove it there; set it in {_OWN_FILE}{variable}",
-        )
 
 
 def _unknown(source: Source, path: KeyPath, known: Iterable[str]) -> SwarmError:
@@ -152,8 +161,8 @@ def _unknown(source: Source, path: KeyPath, known: Iterable[str]) -> SwarmError:
     return settings_error(f"{source.place(path)}: unknown key '{'.'.join(path)}'", hint)
 
 
-def _accepted(source: Source, path: KeyPath, kind: Kind, value: Any) -> Any:
-    """The value of a key, converted to its type. Raises SwarmError."""
+def _check_value(source: Source, path: KeyPath, kind: Kind, value: Any) -> None:
+    """Raises SwarmError for a value that a key's type does not accept."""
     place, name = source.place(path), ".".join(path)
     if any(looks_like_key(text) for text in _texts(value)):
         raise settings_error(
@@ -179,7 +188,6 @@ def _accepted(source: Source, path: KeyPath, kind: Kind, value: Any) -> Any:
     items = [(kind.item, text) for text in value] if kind.plain == tuple[str, ...] else [(kind, value)]
     for part, text in items:
         _check_text(f"{place}: {name}", part, text)
-    return value
 
 
 def _check_text(place: str, kind: Kind, text: str) -> None:

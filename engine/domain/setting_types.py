@@ -5,6 +5,7 @@ A repository's `swarm.toml` travels with the repository, so someone else may hav
 
 import re
 from collections.abc import Callable
+from math import inf, nan
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -16,16 +17,6 @@ from engine.domain.units import duration_s, size_bytes
 
 MOST = 10**15
 """The largest number that any setting accepts: a larger one is a typing mistake."""
-CACHES = (
-    "~/.cargo/registry",
-    "~/.cargo/git",
-    "~/go/pkg/mod",
-    "~/.m2/repository",
-    "~/.npm/_cacache",
-    "~/.cache/pip",
-    "~/.cache/uv",
-)
-"""Folders that hold only what package managers downloaded: a repository may ask to have them readable."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -35,26 +26,32 @@ class Accepts(Struct, frozen=True):
     check: Callable[[str], object]
 
 
-class OwnerOnly(Struct, frozen=True):
-    """On a field: a repository's file may not set it, for this `reason`, except to values that `unless` accepts."""
-
-    reason: str
-    unless: Callable[[Any], bool] | None = None
+class AnyValue(Struct, frozen=True):
+    """On a field: a repository's file may set it: a name of something in it, or a command that runs contained."""
 
 
-class MachineLimit(Struct, frozen=True):
-    """On a type: a limit on what commands may use of the machine. A repository's file that raises it causes a warning.
+class OnlyLower(Struct, frozen=True):
+    """On a field or its type: a limit. A value in a repository's file counts only if it is lower than the one in force.
 
-    `amount` gives a value's size, to tell a higher limit from a lower one.
+    `amount` gives a value's size: infinity for "no limit", and NaN for a value that cannot be compared with others.
     """
 
     amount: Callable[[Any], float] = float
 
+    def allows(self, value: Any, in_force: Any) -> bool:
+        return bool(value == in_force or self.amount(value) <= self.amount(in_force))
 
-class SetsCost(Struct, frozen=True):
-    """On a type: decides what tokens cost, and so what budgets in USD allow. A repository's file that sets it causes a
-    warning.
-    """
+
+class OwnerOnly(Struct, frozen=True):
+    """On a field or section: a repository's file may not set it, for this `reason`."""
+
+    reason: str
+
+
+RepoRule = AnyValue | OnlyLower | OwnerOnly
+"""What a repository's file may do with a setting. Each setting, or a section around it, has one such mark."""
+UNCLASSIFIED = OwnerOnly("only you may set it")
+"""What holds for a setting without a mark."""
 
 
 def _refused(message: str, hint: str) -> SwarmError:
@@ -105,36 +102,32 @@ def _planner_path(text: str) -> None:
         )
 
 
-def is_this_machine(address: str) -> bool:
-    return not address or urlsplit(address).hostname in ("127.0.0.1", "::1", "localhost")
-
-
-def are_caches(folders: tuple[str, ...]) -> bool:
-    return all(
-        ".." not in folder.split("/") and any(folder == cache or folder.startswith(f"{cache}/") for cache in CACHES)
-        for folder in folders
-    )
-
-
 Count = Annotated[int, Meta(ge=0, le=MOST)]
 Positive = Annotated[int, Meta(ge=1, le=MOST)]
 Amount = Annotated[float, Meta(ge=0, le=MOST)]
-Price = Annotated[float, Meta(ge=0, le=MOST), SetsCost()]
+Price = Annotated[float, Meta(ge=0, le=MOST)]
 """USD per million tokens."""
+Limit = Annotated[Positive, OnlyLower()]
+OptionalLimit = Annotated[Count, OnlyLower(lambda number: number or inf)]
+"""A limit; 0 means none."""
+OptionalAmount = Annotated[Amount, OnlyLower(lambda amount: amount or inf)]
+"""A limit; 0 means none."""
 Duration = Annotated[str, Accepts(duration_s)]
 """A duration such as `8h` or `10m30s`."""
 OptionalDuration = Annotated[str, Accepts(lambda text: text and duration_s(text))]
 """A duration, or empty for none."""
+TimeLimit = Annotated[Duration, OnlyLower(duration_s)]
+OptionalTimeLimit = Annotated[OptionalDuration, OnlyLower(lambda text: duration_s(text) if text else inf)]
 Size = Annotated[str, Accepts(size_bytes)]
 """A size such as `4GiB` or `64MB`."""
-SizeLimit = Annotated[Size, MachineLimit(size_bytes)]
+SizeLimit = Annotated[Size, OnlyLower(size_bytes)]
 AutoSizeLimit = Annotated[
     str,
     Accepts(lambda text: text == "auto" or size_bytes(text)),
-    MachineLimit(lambda text: 0 if text == "auto" else size_bytes(text)),
+    OnlyLower(lambda text: nan if text == "auto" else size_bytes(text)),
 ]
-"""A size, or `auto`: chosen for the machine, which counts as lower than any size that is written down."""
-SlotCount = Annotated[str, Accepts(_slots)]
+"""A size, or `auto`: chosen for the machine, so nobody knows here whether a size is lower."""
+SlotCount = Annotated[str, Accepts(_slots), OnlyLower(lambda text: nan if text == "auto" else int(text))]
 """`auto` or a number in quotes."""
 Names = tuple[Annotated[str, Accepts(_file_name)], ...]
 """Names of files or folders, or globs, without a path."""

@@ -11,29 +11,29 @@ from msgspec import Meta, Struct, field
 from engine.domain.setting_types import (
     MOST,
     Amount,
+    AnyValue,
     AutoSizeLimit,
     CopyChoice,
     Count,
-    Duration,
     LevelChoice,
-    MachineLimit,
+    Limit,
     Names,
-    OptionalDuration,
+    OnlyLower,
+    OptionalAmount,
+    OptionalLimit,
+    OptionalTimeLimit,
     OwnerOnly,
     PlannerPath,
     Positive,
     Price,
     RepoPath,
-    Size,
     SizeLimit,
     SlotCount,
+    TimeLimit,
     VariableName,
     WebAddress,
-    are_caches,
-    is_this_machine,
 )
 from engine.domain.types import ModelName, Role
-from engine.domain.units import duration_s
 
 
 class ModelsSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +66,7 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="The server's address; empty: the provider's usual one.", examples=["http://127.0.0.1:8080/v1"]
         ),
-        OwnerOnly("a repo may not send your code and key to a server outside this machine", unless=is_this_machine),
+        OwnerOnly("a repo may not choose the server that your code and key are sent to"),
     ] = ""
     api_key_env: Annotated[
         VariableName,
@@ -103,26 +103,31 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class SwarmSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[swarm]`."""
 
-    workers: Annotated[Positive, Meta(description="Workers at a time.")] = 16
-    max_depth: Annotated[Count, Meta(description="Levels of subplanners.")] = 4
-    max_agents: Annotated[int, Meta(ge=2, le=MOST, description="Agents alive at a time.")] = 500
-    seed: Annotated[Count, Meta(description="Seed of all random choices; 0: a new one for each run.")] = 0
+    workers: Annotated[Limit, Meta(description="Workers at a time.")] = 16
+    max_depth: Annotated[Count, OnlyLower(), Meta(description="Levels of subplanners.")] = 4
+    max_agents: Annotated[int, OnlyLower(), Meta(ge=2, le=MOST, description="Agents alive at a time.")] = 500
+    seed: Annotated[
+        Count,
+        Meta(description="Seed of all random choices; 0: a new one for each run."),
+        OwnerOnly("a repo may not foresee the random choices of your runs"),
+    ] = 0
     watch_intent: Annotated[
         RepoPath,
         Meta(description='A file such as "INTENT.md": saving it during a run submits it as a new intent.'),
+        OwnerOnly("a repo may not choose the file that tells your swarm what to do"),
     ] = ""
 
 
 class LimitSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What a run, a role or a subtree may use; 0 and "" mean no limit."""
 
-    usd: Annotated[Amount, Meta(description="Most USD to spend.")] = 0.0
-    tokens: Annotated[Count, Meta(description="Most input and output tokens.")] = 0
+    usd: Annotated[OptionalAmount, Meta(description="Most USD to spend.")] = 0.0
+    tokens: Annotated[OptionalLimit, Meta(description="Most input and output tokens.")] = 0
     wall: Annotated[
-        OptionalDuration,
+        OptionalTimeLimit,
         Meta(description='Longest time that swarm-tui works on the run, such as "8h".'),
     ] = ""
-    steps: Annotated[Count, Meta(description="Most model calls.")] = 0
+    steps: Annotated[OptionalLimit, Meta(description="Most model calls.")] = 0
 
 
 class BudgetSettings(LimitSettings, frozen=True, forbid_unknown_fields=True):
@@ -134,9 +139,10 @@ class BudgetSettings(LimitSettings, frozen=True, forbid_unknown_fields=True):
     ceiling_price: Annotated[
         Price,
         Meta(description="USD per million tokens of a model whose price is unknown; 0: do not count them in USD."),
+        OwnerOnly("a repo may not change what counts towards your budgets in USD"),
     ] = 25.0
     grace_steps: Annotated[
-        Positive,
+        Limit,
         Meta(description="Model calls that each agent at work still has to hand off, once a limit is reached."),
     ] = 5
     role: Annotated[
@@ -152,40 +158,48 @@ class BudgetSettings(LimitSettings, frozen=True, forbid_unknown_fields=True):
 class RepoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[repo]`. Besides what it says, trunk is checked when a run starts and when it ends."""
 
-    branch: Annotated[str, Meta(description="The branch to start from; empty: the current one.")] = ""
+    branch: Annotated[str, AnyValue(), Meta(description="The branch to start from; empty: the current one.")] = ""
     check: Annotated[
-        str, Meta(description='The command that a commit must pass to be green, such as "make test"; empty: none.')
+        str,
+        AnyValue(),
+        Meta(description='The command that a commit must pass to be green, such as "make test"; empty: none.'),
     ] = ""
-    check_timeout: Annotated[Duration, Meta(description="Time limit of one check.")] = "10m"
-    check_landings: Annotated[Positive, Meta(description="Landings between two checks.")] = 10
+    check_timeout: Annotated[TimeLimit, Meta(description="Time limit of one check.")] = "10m"
+    check_landings: Annotated[Limit, Meta(description="Landings between two checks.")] = 10
     check_every: Annotated[
-        OptionalDuration,
+        OptionalTimeLimit,
         Meta(description='Also check after this time, such as "20m", if anything has landed.'),
     ] = ""
     bisect_checks: Annotated[
-        Count, Meta(description="Checks that may be spent to find the landing that broke trunk.")
+        Count, OnlyLower(), Meta(description="Checks that may be spent to find the landing that broke trunk.")
     ] = 6
     fixups: Annotated[
-        Count, Meta(description="Fixups in a row that may fail before the planners have to deal with a red trunk.")
+        Count,
+        OnlyLower(),
+        Meta(description="Fixups in a row that may fail before the planners have to deal with a red trunk."),
     ] = 3
 
 
 class TaskSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[task]`."""
 
-    max_steps: Annotated[Positive, Meta(description="Model calls of one attempt.")] = 200
-    timeout: Annotated[Duration, Meta(description="Time limit of one attempt.")] = "45m"
-    attempts: Annotated[Positive, Meta(description="Attempts before a task is given up and its planner told.")] = 2
-    max_usd: Annotated[Amount, Meta(description="Most USD for a task with all its attempts; 0: no limit.")] = 0.0
-    max_tokens: Annotated[Count, Meta(description="Most tokens for a task with all its attempts; 0: no limit.")] = 0
+    max_steps: Annotated[Limit, Meta(description="Model calls of one attempt.")] = 200
+    timeout: Annotated[TimeLimit, Meta(description="Time limit of one attempt.")] = "45m"
+    attempts: Annotated[Limit, Meta(description="Attempts before a task is given up and its planner told.")] = 2
+    max_usd: Annotated[OptionalAmount, Meta(description="Most USD for a task with all its attempts; 0: no limit.")] = (
+        0.0
+    )
+    max_tokens: Annotated[
+        OptionalLimit, Meta(description="Most tokens for a task with all its attempts; 0: no limit.")
+    ] = 0
 
 
 class PlannerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[planner]`."""
 
-    max_steps: Annotated[Positive, Meta(description="Model calls between two messages to it.")] = 100
-    max_open_tasks: Annotated[Positive, Meta(description="Open tasks of one planner.")] = 500
-    max_tasks_per_hour: Annotated[Positive, Meta(description="Tasks that one planner may create in an hour.")] = 1_000
+    max_steps: Annotated[Limit, Meta(description="Model calls between two messages to it.")] = 100
+    max_open_tasks: Annotated[Limit, Meta(description="Open tasks of one planner.")] = 500
+    max_tasks_per_hour: Annotated[Limit, Meta(description="Tasks that one planner may create in an hour.")] = 1_000
 
 
 class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -197,12 +211,12 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
             description="Sandbox level; auto: the best that works here; strict: refuse to run below namespaced; or a "
             "level's name."
         ),
-        OwnerOnly("a repo may not weaken the sandbox", unless=lambda level: level in ("auto", "strict", "full")),
+        OwnerOnly("a repo may not choose how its commands are contained"),
     ] = "auto"
     network: Annotated[
         bool,
         Meta(description="Network access for commands; models are called from outside."),
-        OwnerOnly("a repo may not give its commands network access", unless=lambda network: not network),
+        OwnerOnly("a repo may not give its commands network access"),
     ] = False
     memory: Annotated[SizeLimit, Meta(description="Memory of one command with everything it starts.")] = "4GiB"
     swarm_memory: Annotated[
@@ -210,27 +224,24 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "auto"
     processes: Annotated[
         int,
-        MachineLimit(),
+        OnlyLower(),
         Meta(ge=8, le=MOST, description="Processes of one command."),
     ] = 512
     swarm_processes: Annotated[
         int,
-        MachineLimit(),
+        OnlyLower(),
         Meta(ge=64, le=MOST, description="Processes of all commands together."),
     ] = 8192
     output: Annotated[SizeLimit, Meta(description="Output of one command.")] = "64MiB"
-    cpu: Annotated[
-        Duration, MachineLimit(duration_s), Meta(description="CPU time of one command with everything it starts.")
-    ] = "1h"
+    cpu: Annotated[TimeLimit, Meta(description="CPU time of one command with everything it starts.")] = "1h"
     swarm_cpu: Annotated[
-        Amount,
-        MachineLimit(lambda cores: cores or MOST),
+        OptionalAmount,
         Meta(description="CPU cores for all commands together; 0: whatever others leave idle."),
     ] = 0.0
     file_size: Annotated[SizeLimit, Meta(description="Size of one file.")] = "4GiB"
     open_files: Annotated[
         int,
-        MachineLimit(),
+        OnlyLower(),
         Meta(ge=64, le=MOST, description="Open files of one process."),
     ] = 8192
     disk: Annotated[SizeLimit, Meta(description="How much one workspace may grow.")] = "8GiB"
@@ -238,36 +249,35 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
         AutoSizeLimit,
         Meta(description="How much all workspaces may grow; auto: three quarters of the free space at the start."),
     ] = "auto"
-    command_timeout: Annotated[Duration, Meta(description="Time limit of one command.")] = "10m"
+    command_timeout: Annotated[TimeLimit, Meta(description="Time limit of one command.")] = "10m"
     read_only: Annotated[
         tuple[str, ...],
         Meta(description='Folders of your home that commands may read, such as ["~/.cargo/registry"].'),
-        OwnerOnly("a repo may open only package caches to its commands", unless=are_caches),
+        OwnerOnly("a repo may not open your folders to its commands"),
     ] = ()
-    copies: Annotated[CopyChoice, Meta(description="How workspaces are made: auto, overlay, reflink or checkout.")] = (
-        "auto"
-    )
+    copies: Annotated[
+        CopyChoice,
+        Meta(description="How workspaces are made: auto, overlay, reflink or checkout."),
+        OwnerOnly("a repo may not choose how its commands are contained"),
+    ] = "auto"
 
 
 class BuildSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[build]`."""
 
-    gate: Annotated[tuple[str, ...], Meta(description="Commands that build; only a few of these run at a time.")] = (
-        "cargo *",
-        "make*",
-        "npm *",
-        "pytest*",
-        "*gcc*",
-    )
+    gate: Annotated[
+        tuple[str, ...], AnyValue(), Meta(description="Commands that build; only a few of these run at a time.")
+    ] = ("cargo *", "make*", "npm *", "pytest*", "*gcc*")
     slots: Annotated[SlotCount, Meta(description='Builds at a time, such as "4"; auto: one per CPU core.')] = "auto"
     warm: Annotated[
         Names,
+        AnyValue(),
         Meta(
             description='Git-ignored build output that new workspaces start with, by name; ["*"]: all of it; []: none.'
         ),
     ] = ("target", "node_modules", ".venv", "venv", "build", "_build")
     warm_size: Annotated[
-        Size, Meta(description="Disk space for shared build output; beyond it, builds start from scratch.")
+        SizeLimit, Meta(description="Disk space for shared build output; beyond it, builds start from scratch.")
     ] = "16GiB"
 
 
@@ -281,9 +291,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             "compatible server) and rehearsal (scripted, for the samples). Planners think for everybody; workers do "
             "many small tasks and can be cheaper."
         ),
+        OwnerOnly("a repo may not choose the models that you pay for"),
     ] = field(default_factory=ModelsSettings)
     providers: Annotated[
-        dict[str, ProviderSettings], Meta(description="How to reach a provider.", examples=["openai-chat"])
+        dict[str, ProviderSettings],
+        Meta(description="How to reach a provider.", examples=["openai-chat"]),
+        OwnerOnly("a repo may not choose how your providers are reached, and what they cost"),
     ] = field(default_factory=dict)
     swarm: Annotated[SwarmSettings, Meta(description="The size of the swarm.")] = field(default_factory=SwarmSettings)
     budget: Annotated[
@@ -307,7 +320,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     build: Annotated[BuildSettings, Meta(description="Builds, and what workspaces start with.")] = field(
         default_factory=BuildSettings
     )
-    theme: Annotated[str, Meta(description="Colour theme of the screen.")] = "midnight"
+    theme: Annotated[str, Meta(description="Colour theme of the screen."), OwnerOnly("the screen is yours")] = (
+        "midnight"
+    )
     keys: Annotated[
         dict[str, str], Meta(description="Keys of the screen, by action."), OwnerOnly("key bindings are yours")
     ] = field(default_factory=dict)

@@ -1,11 +1,9 @@
 """The tables of docs/settings.md, from the settings' types."""
 
-from collections.abc import Iterator
-
 import msgspec
 
-from engine.config.kinds import ALL, Kind
-from engine.domain.setting_types import OwnerOnly
+from engine.config.kinds import ALL, Kind, repo_rule_at
+from engine.domain.setting_types import AnyValue, OnlyLower, OwnerOnly
 from tests.docs.markdown import cell, table
 
 SECTIONS = tuple(name for name, kind in ALL.fields.items() if kind.is_section or name == "providers")
@@ -14,29 +12,24 @@ SECTIONS = tuple(name for name, kind in ALL.fields.items() if kind.is_section or
 def settings_table(name: str) -> str:
     """The settings of a section, with their defaults."""
     kind = ALL.fields[name]
-    section = kind.item if kind.is_table else kind
+    section, within = (kind.item, ("NAME",)) if kind.is_table else (kind, ())
     defaults = section.base()
     rows = [
-        (f"`{key}`", f"`{_toml(getattr(defaults, key))}`", cell(_meaning(each)))
+        (f"`{key}`", f"`{_toml(getattr(defaults, key))}`", _in_repo((name, *within, key)), cell(_meaning(each)))
         for key, each in section.fields.items()
         if not each.is_table
     ]
-    return table(("setting", "default", "meaning"), rows)
+    return table(("setting", "default", "in a repo", "meaning"), rows)
 
 
-def owner_only_table() -> str:
-    """The settings that a repository's file may not set, or not to every value, and why."""
-    return table(("setting", "why"), sorted(_owner_only(ALL, ())))
-
-
-def _owner_only(kind: Kind, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    if mark := kind.mark(OwnerOnly):
-        yield f"`{'.'.join(path)}`", cell(mark.reason)
-    if kind.is_section:
-        for name, part in kind.fields.items():
-            yield from _owner_only(part, (*path, name))
-    elif kind.is_table:
-        yield from _owner_only(kind.item, (*path, "NAME"))
+def _in_repo(path: tuple[str, ...]) -> str:
+    match repo_rule_at(path):
+        case AnyValue():
+            return "yes"
+        case OnlyLower():
+            return "lower"
+        case OwnerOnly():
+            return "no"
 
 
 def _meaning(kind: Kind) -> str:

@@ -1,20 +1,27 @@
 """Settings: which source wins, and what the error for each mistake says."""
 
+import json
 import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import msgspec
 import pytest
 
+from engine.config.kinds import ALL, Kind
 from engine.config.load import FILE_LIMIT, config_folder, load_settings, state_folder
 from engine.config.toml_positions import line_of
+from engine.config.validate import variable_of
 from engine.domain.errors import ErrorKind, SwarmError
-from engine.domain.setting_types import CopyChoice, LevelChoice
+from engine.domain.setting_types import MOST, CopyChoice, LevelChoice
 from engine.domain.settings import LimitSettings, ModelsSettings, Settings
 from engine.domain.types import Role
 from engine.domain.units import duration_s, size_bytes
 from engine.sandbox.guarantees import CopyMethod, Level
+
+LIMIT_KEYS = LimitSettings.__struct_fields__
 
 
 class Home:
@@ -53,12 +60,12 @@ def test_without_any_file_variable_or_option_the_defaults_apply(home: Home) -> N
 
 def test_later_sources_win_key_by_key(home: Home) -> None:
     home.own.write_text("[swarm]\nworkers = 2\nmax_depth = 2\n[task]\nattempts = 5\n[models]\nplanner = 'openai:own'\n")
-    home.in_repo("[swarm]\nworkers = 3\nmax_depth = 3\n[models]\nworker = 'openai:repo'\n")
+    home.in_repo("[swarm]\nworkers = 1\nmax_depth = 1\n[repo]\ncheck = 'make'\n")
     home.environ["SWARM_WORKERS"] = "4"
     assert home.load().swarm.workers == 4
     settings = home.load({("swarm", "workers"): ("--workers", "5")})
-    assert (settings.swarm.workers, settings.swarm.max_depth, settings.task.attempts) == (5, 3, 5)
-    assert (settings.models.planner, settings.models.worker) == ("openai:own", "openai:repo")
+    assert (settings.swarm.workers, settings.swarm.max_depth, settings.task.attempts) == (5, 1, 5)
+    assert (settings.models.planner, settings.repo.check) == ("openai:own", "make")
 
 
 def test_a_variable_is_converted_to_the_type_of_its_key(home: Home) -> None:
@@ -98,7 +105,7 @@ def test_an_error_names_the_bad_variable(home: Home, variable: str, value: str, 
 
 
 def test_an_example_with_every_section_is_accepted(home: Home) -> None:
-    home.in_repo(
+    home.own.write_text(
         """
 [models]
 planner = "anthropic:large"
@@ -209,20 +216,131 @@ def test_the_error_for_a_wrong_value_names_its_line(home: Home, text: str, line:
     assert said in error.message
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+# One value for each setting that a repository's file may not set, and for some the ways around it that were tried.
+REFUSED = {
+    ("models", "planner"): ["[models]\nplanner = 'openai:dear'\n"],
+    ("models", "worker"): ["models.worker = 'openai:dear'\n"],
+    ("models", "resolver"): ["models = { resolver = 'openai:dear' }\n"],
+    ("models", "reconciler"): ["[models]\nreconciler = ''\n"],
+    ("providers", "NAME", "base_url"): [
         "[providers.openai-chat]\nbase_url = 'https://elsewhere.example/v1'\n",
         "[providers.openai]\nbase_url = 'http://127.0.0.1.elsewhere.example/v1'\n",
-        "[providers.anthropic]\napi_key_env = 'AWS_SECRET_ACCESS_KEY'\n",
-        "[sandbox]\nlevel = 'off'\n",
-        "[sandbox]\nlevel = 'restricted'\n",
-        "[sandbox]\nnetwork = true\n",
+        "[providers.openai]\nbase_url = 'http://127.0.0.1:8080/v1'\n",
+        "[providers.anthropic]\nbase_url = 'http://localhost:1'\n",
+        "[providers.openai-chat]\nbase_url = 'http://[::1]:9/v1'\n",
+        "[providers.openai-chat]\nbase_url = ''\n",
+    ],
+    ("providers", "NAME", "api_key_env"): ["[providers.anthropic]\napi_key_env = 'AWS_SECRET_ACCESS_KEY'\n"],
+    ("providers", "NAME", "max_concurrent"): ["[providers.openai]\nmax_concurrent = 1\n"],
+    ("providers", "NAME", "input_price"): ["[providers.openai]\ninput_price = 0.0\n"],
+    ("providers", "NAME", "cached_price"): ["[providers.openai]\ncached_price = 0.0\n"],
+    ("providers", "NAME", "output_price"): ["[providers.openai]\noutput_price = 0.0\n"],
+    ("providers", "NAME", "window"): ["[providers.openai]\nwindow = 9000000\n"],
+    ("providers", "NAME", "max_output"): ["[providers.openai]\nmax_output = 9000000\n"],
+    ("providers", "NAME", "stall_timeout"): ["[providers.openai]\nstall_timeout = 1e9\n"],
+    ("providers", "NAME", "max_retry_wait"): ["[providers.openai]\nmax_retry_wait = 0.0\n"],
+    ("providers", "NAME", "max_retries"): ["[providers.openai]\nmax_retries = 1000000\n"],
+    ("swarm", "seed"): ["[swarm]\nseed = 7\n"],
+    ("swarm", "watch_intent"): ["[swarm]\nwatch_intent = 'src/notes.md'\n"],
+    ("budget", "ceiling_price"): ["[budget]\nceiling_price = 0.0\n", "[budget]\nceiling_price = 0.1\n"],
+    ("sandbox", "level"): [f"[sandbox]\nlevel = '{level}'\n" for level in get_args(LevelChoice)],
+    ("sandbox", "network"): ["[sandbox]\nnetwork = true\n"],
+    ("sandbox", "read_only"): [
         "[sandbox]\nread_only = ['~/.ssh']\n",
         "[sandbox]\nread_only = ['~/.cargo/registry/../../.ssh']\n",
-        "[keys]\nquit = 'x'\n",
+        "[sandbox]\nread_only = ['~/.cargo/git']\n",
+        "[sandbox]\nread_only = []\n",
     ],
-)
+    ("sandbox", "copies"): ["[sandbox]\ncopies = 'checkout'\n"],
+    ("theme",): ["theme = 'dusk'\n"],
+    ("keys", "NAME"): ["[keys]\nquit = 'x'\n"],
+}
+# For each limit: a value below the default, and values that are not.
+LIMITS: dict[tuple[str, ...], tuple[object, list[object]]] = {
+    ("swarm", "workers"): (3, [17, MOST]),
+    ("swarm", "max_depth"): (0, [5]),
+    ("swarm", "max_agents"): (2, [501]),
+    ("budget", "grace_steps"): (1, [6, 1_000_000]),
+    ("repo", "check_timeout"): ("30s", ["11m"]),
+    ("repo", "check_landings"): (1, [11]),
+    ("repo", "bisect_checks"): (0, [7]),
+    ("repo", "fixups"): (0, [4]),
+    ("task", "max_steps"): (5, [201]),
+    ("task", "timeout"): ("44m", ["46m", "1w"]),
+    ("task", "attempts"): (1, [3]),
+    ("planner", "max_steps"): (99, [101]),
+    ("planner", "max_open_tasks"): (1, [501]),
+    ("planner", "max_tasks_per_hour"): (1, [1_001]),
+    ("sandbox", "memory"): ("64MiB", ["512GiB"]),
+    ("sandbox", "processes"): (64, [513]),
+    ("sandbox", "swarm_processes"): (64, [8_193]),
+    ("sandbox", "output"): ("1MiB", ["65MiB"]),
+    ("sandbox", "cpu"): ("59m", ["2h"]),
+    ("sandbox", "file_size"): ("1GiB", ["5GiB"]),
+    ("sandbox", "open_files"): (64, [8_193]),
+    ("sandbox", "disk"): ("1GiB", ["9GiB"]),
+    ("sandbox", "command_timeout"): ("9m", ["601s"]),
+    ("build", "warm_size"): ("1GiB", ["17GiB"]),
+}
+# Limits whose default is none or automatic: the value in the person's own file, a lower one, and some that are not.
+OWN_LIMITS: dict[tuple[str, ...], tuple[object, object, list[object]]] = {
+    ("budget", "usd"): (5.0, 4.5, [5.01, 0, 0.0, -0.0]),
+    ("budget", "tokens"): (20_000, 100, [20_001, 0]),
+    ("budget", "wall"): ("1h", "59m", ["61m", ""]),
+    ("budget", "steps"): (7, 6, [8, 0]),
+    ("budget", "role", "worker", "usd"): (5.0, 4.5, [5.01, 0.0]),
+    ("budget", "role", "worker", "tokens"): (20_000, 100, [20_001, 0]),
+    ("budget", "role", "worker", "wall"): ("1h", "59m", ["61m", ""]),
+    ("budget", "role", "worker", "steps"): (7, 6, [8, 0]),
+    ("budget", "subtree", "root/a", "steps"): (7, 6, [8, 0]),
+    ("repo", "check_every"): ("20m", "10m", ["30m", ""]),
+    ("task", "max_usd"): (5.0, 4.5, [5.01, 0.0]),
+    ("task", "max_tokens"): (20_000, 100, [20_001, 0]),
+    ("sandbox", "swarm_memory"): ("8GiB", "1GiB", ["9GiB", "auto"]),
+    ("sandbox", "swarm_cpu"): (2.0, 1.5, [2.5, 0.0]),
+    ("sandbox", "swarm_disk"): ("8GiB", "1GiB", ["9GiB", "auto"]),
+    ("build", "slots"): ("4", "3", ["5", "auto"]),
+}
+ALLOWED = {("repo", "branch"), ("repo", "check"), ("build", "gate"), ("build", "warm")}
+
+
+def toml_of(path: tuple[str, ...], value: object) -> str:
+    return f"{'.'.join(json.dumps(part) for part in path)} = {json.dumps(value)}\n"
+
+
+def value_of(settings: Settings, path: tuple[str, ...]) -> object:
+    value: Any = msgspec.to_builtins(settings)
+    for part in path:
+        value = value.get(part, {}) if isinstance(value, dict) else value
+    return value
+
+
+def test_every_setting_is_classified_and_tried() -> None:
+    """A new setting needs a mark that says what a repository may do with it, and a value here."""
+
+    def all_of(kind: Kind, path: tuple[str, ...], marked: bool) -> Iterator[tuple[str, ...]]:
+        marked = marked or kind.repo_rule is not None
+        if kind.is_section:
+            for name, part in kind.fields.items():
+                yield from all_of(part, (*path, name), marked)
+        elif kind.is_table:
+            name = {"role": "worker", "subtree": "root/a"}.get(path[-1], "NAME")
+            yield from all_of(kind.item, (*path, name), marked)
+        else:
+            assert marked, f"{'.'.join(path)}: mark it with AnyValue, OnlyLower or OwnerOnly"
+            yield path
+
+    tried = {*REFUSED, *LIMITS, *OWN_LIMITS, *ALLOWED, *(("budget", "subtree", "root/a", key) for key in LIMIT_KEYS)}
+    assert set(all_of(ALL, (), False)) == tried
+
+
+def test_a_setting_without_a_mark_is_refused_in_a_repos_file(monkeypatch: pytest.MonkeyPatch, home: Home) -> None:
+    monkeypatch.setattr(Kind, "repo_rule", None)
+    home.in_repo("[repo]\ncheck = 'make'\n")
+    assert "'repo.check' isn't allowed in a repo's file: only you may set it" in home.refusal().message
+
+
+@pytest.mark.parametrize("text", [text for texts in REFUSED.values() for text in texts])
 def test_what_only_the_person_may_set_is_refused_in_a_repos_file_and_accepted_in_their_own(
     home: Home, text: str
 ) -> None:
@@ -235,38 +353,51 @@ def test_what_only_the_person_may_set_is_refused_in_a_repos_file_and_accepted_in
     home.load()
 
 
-def test_a_repos_file_that_replaces_the_persons_budget_causes_a_warning(home: Home) -> None:
-    home.own.write_text("[budget]\nusd = 5.0\n[budget.role.worker]\nsteps = 7\n")
-    home.in_repo("[budget]\nusd = 500.0\n[budget.role.worker]\nsteps = 70\n")
+@pytest.mark.parametrize(("path", "values"), LIMITS.items(), ids=lambda each: ".".join(map(str, each)))
+def test_a_limit_in_a_repos_file_counts_only_below_the_default(
+    home: Home, path: tuple[str, ...], values: tuple[object, list[object]]
+) -> None:
+    lower, higher = values
+    home.in_repo(toml_of(path, lower))
     loaded = load_settings(home.repo, home.environ)
-    assert loaded.settings.budget.usd == 500.0
-    assert loaded.warnings == (
-        f"{home.repo}/swarm.toml:2: budget.usd = 500.0 replaces your own 5.0",
-        f"{home.repo}/swarm.toml:4: budget.role.worker.steps = 70 replaces your own 7",
-    )
-    assert loaded.files == (home.own, home.repo / "swarm.toml")
+    assert (value_of(loaded.settings, path), loaded.warnings) == (lower, ())
+    for value in higher:
+        home.in_repo(toml_of(path, value))
+        loaded = load_settings(home.repo, home.environ)
+        assert loaded.settings == Settings()
+        [warning] = loaded.warnings
+        assert warning.startswith(f"{home.repo}/swarm.toml:1: {'.'.join(path)} = {json.dumps(value)} is ignored: ")
+        assert f"config.toml or as {variable_of(path)}" in warning
 
 
-def test_a_repos_file_that_sets_token_prices_causes_a_warning(home: Home) -> None:
-    home.in_repo("[providers.anthropic]\ninput_price = 0.0\n[budget]\nceiling_price = 0.1\n")
-    assert load_settings(home.repo, home.environ).warnings == (
-        f"{home.repo}/swarm.toml:2: providers.anthropic.input_price changes what counts towards budgets in USD",
-        f"{home.repo}/swarm.toml:4: budget.ceiling_price changes what counts towards budgets in USD",
-    )
+@pytest.mark.parametrize(("path", "values"), OWN_LIMITS.items(), ids=lambda each: ".".join(map(str, each)))
+def test_a_limit_in_a_repos_file_counts_only_below_the_persons_own(
+    home: Home, path: tuple[str, ...], values: tuple[object, object, list[object]]
+) -> None:
+    own, lower, higher = values
+    home.own.write_text(toml_of(path, own))
+    home.in_repo(toml_of(path, lower))
+    loaded = load_settings(home.repo, home.environ)
+    assert (value_of(loaded.settings, path), loaded.warnings) == (lower, ())
+    for value in higher:
+        home.in_repo(toml_of(path, value))
+        loaded = load_settings(home.repo, home.environ)
+        assert value_of(loaded.settings, path) == own
+        assert f"a repo may only lower limits, and yours is {json.dumps(own)}" in loaded.warnings[0]
 
 
-def test_a_repos_file_that_raises_machine_limits_causes_a_warning(home: Home) -> None:
-    home.own.write_text("[sandbox]\nswarm_cpu = 2\n")
-    home.in_repo(
-        '[sandbox]\nmemory = "512GiB"\nswarm_memory = "1TB"\nprocesses = 64\ncpu = "2h"\ndisk = "1GiB"\n'
-        'swarm_disk = "auto"\nswarm_cpu = 0\n'
-    )
-    assert load_settings(home.repo, home.environ).warnings == (
-        f"{home.repo}/swarm.toml:2: sandbox.memory = 512GiB raises your limit of 4GiB",
-        f"{home.repo}/swarm.toml:3: sandbox.swarm_memory = 1TB raises your limit of auto",
-        f"{home.repo}/swarm.toml:5: sandbox.cpu = 2h raises your limit of 1h",
-        f"{home.repo}/swarm.toml:8: sandbox.swarm_cpu = 0 raises your limit of 2",
-    )
+def test_what_a_person_chose_automatically_is_not_replaced_by_a_repos_number(home: Home) -> None:
+    home.in_repo('[sandbox]\nswarm_memory = "1TB"\nswarm_disk = "1TB"\n[build]\nslots = "999"\n')
+    loaded = load_settings(home.repo, home.environ)
+    assert (loaded.settings, len(loaded.warnings)) == (Settings(), 3)
+
+
+def test_a_variable_may_raise_what_a_repos_file_lowered(home: Home) -> None:
+    home.in_repo("[budget]\ngrace_steps = 2\n")
+    home.environ["SWARM_BUDGET_GRACE_STEPS"] = "50"
+    loaded = load_settings(home.repo, home.environ)
+    assert (loaded.settings.budget.grace_steps, loaded.warnings) == (50, ())
+    assert loaded.files == (home.repo / "swarm.toml",)
 
 
 def test_a_number_of_thousands_of_digits_is_refused(home: Home) -> None:

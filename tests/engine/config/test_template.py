@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.config.kinds import NAMES, KeyPath, Kind, key_paths, kind_at
+from engine.config.kinds import NAMES, KeyPath, Kind, key_paths, kind_at, repo_rule_at
 from engine.config.template import WIDTH, settings_template
 from engine.config.validate import Source, check
 from engine.domain.setting_types import OwnerOnly
 from engine.domain.settings import Settings
 
-REFUSED = {path for path in key_paths() if (mark := kind_at(path).mark(OwnerOnly)) and mark.unless is None}
+ALLOWED = [path for path in key_paths() if not isinstance(repo_rule_at(path), OwnerOnly)]
 
 
 def uncommented(text: str) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_the_template_sets_the_chosen_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in key_paths() if not any(path[: len(at)] == at for at in NAMES)], ids=".".join
+    "path", [path for path in ALLOWED if not any(path[: len(at)] == at for at in NAMES)], ids=".".join
 )
 def test_the_template_shows_the_example_or_default_of_a_key(path: KeyPath) -> None:
     written = uncommented(settings_template({}))
@@ -48,11 +48,19 @@ def test_the_template_shows_the_example_or_default_of_a_key(path: KeyPath) -> No
 
 def test_the_template_names_every_key_that_a_repos_file_may_set() -> None:
     written = uncommented(settings_template({}))
-    for table, shown in ((("providers",), "openai-chat"), (("budget", "role"), "worker")):
-        assert set(value_at(written, (*table, shown))) == {
-            path[-1] for path in key_paths() if path[:-1] == (*table, shown) and path not in REFUSED
-        }
+    assert set(written["budget"]["role"]["worker"]) == {
+        path[-1] for path in ALLOWED if path[:-1] == ("budget", "role", "worker")
+    }
     assert set(written["budget"]["subtree"]) == {"root/parser"}
+
+
+def test_the_template_names_nothing_that_a_repos_file_may_not_set() -> None:
+    written = uncommented(settings_template({}))
+    for path in set(key_paths()) - set(ALLOWED):
+        section = written
+        for part in path[:-1]:
+            section = section.get(part, {})
+        assert path[-1] not in section
 
 
 def test_the_uncommented_template_is_valid_in_a_repos_file() -> None:
@@ -68,7 +76,3 @@ def test_every_setting_has_a_description_and_fits_the_template() -> None:
 
     described(kind_at(()))
     assert all(len(line) <= WIDTH for line in settings_template({}).splitlines())
-
-
-def test_the_template_says_what_strict_refuses() -> None:
-    assert "strict: refuse to run below namespaced" in settings_template({})
