@@ -9,6 +9,7 @@ from engine.domain import events as e
 from engine.domain import types as t
 from engine.domain.events import Draft
 from engine.policy.bisection import trace
+from engine.policy.clean_checks import is_clean_due, is_conclusive, last_clean
 from engine.policy.run_end import Verdict
 from engine.ports.protocols import Checker, WorkspaceLost
 from engine.runtime.host import Host
@@ -23,7 +24,7 @@ OUTPUT_SHOWN = 6_000
 
 
 class Reconciler:
-    """The only owner of the green ref. Green moves only to commits whose passed check is in the journal."""
+    """The only owner of the green ref. Green moves only to commits that passed a check from nothing, on disk."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -37,11 +38,16 @@ class Reconciler:
                 return Verdict.UNCHECKED
             tip = await self._host.trunk.tip()
             check = snapshot.last_check
-            known = check is not None and check.commit == tip and not self._repaired_since(check)
+            known = check is not None and self._is_valid(check, tip, checker.command)
             if check is None or not known:
-                check = await self._check(checker, tip, t.CheckPurpose.SNAPSHOT)
+                clean = last or is_clean_due(snapshot, checker.command, await self._changed_since_clean(checker))
+                check = await self._check(checker, tip, t.CheckPurpose.SNAPSHOT, clean=clean)
+            reproduced = not check.clean and not check.passed
+            if not check.clean and (last or not is_conclusive(check, last_clean(snapshot, checker.command))):
+                check = await self._check(checker, tip, t.CheckPurpose.SNAPSHOT, clean=True, after=check)
             if check.passed:
-                await self._move_green(tip)
+                if check.clean:
+                    await self._move_green(tip)
                 return Verdict.GREEN
             if tip == snapshot.base and not known:  # only once: it would wake a planner that is done again and again
                 self._tell(snapshot.root, "check_red_base", check)
@@ -49,22 +55,50 @@ class Reconciler:
                 return Verdict.REPAIRING
             if snapshot.green is None and not last:
                 return Verdict.RED  # never green so far: that is the planners' work until they are done
-            return await self._repair(checker, check)
+            return await self._repair(checker, check, clean=not reproduced)
 
     # --- checks ----------------------------------------------------------------------------------------------
 
-    async def _check(self, checker: Checker, commit: t.CommitId, purpose: t.CheckPurpose) -> t.Check:
-        """Run the check and record it. A check that kills its own sandbox has failed."""
+    async def _check(
+        self,
+        checker: Checker,
+        commit: t.CommitId,
+        purpose: t.CheckPurpose,
+        *,
+        clean: bool,
+        after: t.Check | None = None,
+    ) -> t.Check:
+        """Run the check and record it. A check that kills its own sandbox has failed.
+
+        `after` is a check of the same commit on earlier builds. If this one, from nothing, comes out otherwise, those
+        builds are not to be trusted, and all of them are discarded.
+        """
         since = self._host.clock.monotonic()
         try:
-            check = await checker.check(commit)
+            check = await checker.check(commit, clean=clean)
         except WorkspaceLost as error:
             wall_s = self._host.clock.monotonic() - since
             reason = f"the check did not finish: {error}"
-            check = t.Check(self._host.clock.now(), commit, False, None, reason, wall_s)
-        check = replace(check, purpose=purpose)
+            check = t.Check(self._host.clock.now(), commit, False, None, reason, wall_s, clean=clean)
+        overrules = after is not None and after.passed != check.passed
+        check = replace(check, purpose=purpose, overrules=overrules, command=checker.command)
+        if overrules:
+            await checker.discard_builds()
         await self._host.durable(self._host.record(Draft(e.CheckFinished(check))))
         return check
+
+    def _is_valid(self, check: t.Check, commit: t.CommitId, command: str) -> bool:
+        """Whether a check tells about this commit: it is of the same commit and command, and not to be repeated."""
+        return check.commit == commit and check.command == command and not self._repaired_since(check)
+
+    async def _changed_since_clean(self, checker: Checker) -> set[str] | None:
+        """The paths that landed since the last check from nothing; None if they are not known."""
+        last = last_clean(self._host.snapshot, checker.command)
+        if last is None:
+            return None
+        landed = set(await self._host.trunk.landed_since(last.commit))
+        known = {landing.commit: landing.paths for landing in self._host.snapshot.landings if landing.commit in landed}
+        return {path for paths in known.values() for path in paths} if len(known) == len(landed) else None
 
     async def _move_green(self, commit: t.CommitId) -> None:
         if self._host.snapshot.green != commit:
@@ -80,14 +114,14 @@ class Reconciler:
 
     # --- repairs ---------------------------------------------------------------------------------------------
 
-    async def _repair(self, checker: Checker, check: t.Check) -> Verdict:
+    async def _repair(self, checker: Checker, check: t.Check, *, clean: bool) -> Verdict:
         snapshot = self._host.snapshot
         since = snapshot.green_at or 0
         made = sum(task.queued_at > since for task in self._fixups())
         landings = sum(at > since for at in snapshot.landed_times)
         if made >= self._host.settings.repo.fixups + landings // LANDINGS_PER_FIXUP:
             return self._give_up(check, made)
-        broken = await self._trace(checker, check)
+        broken = await self._trace(checker, check, clean=clean)
         owner = self._owner(check, broken)
         if owner is None:
             return Verdict.RED
@@ -115,8 +149,11 @@ class Reconciler:
             self._tell(planner, "check_stays_red", check)
         return Verdict.REPAIRING
 
-    async def _trace(self, checker: Checker, check: t.Check) -> t.Break | None:
-        """Find the landing that broke trunk; green moves to commits that pass on the way. None: nothing was green."""
+    async def _trace(self, checker: Checker, check: t.Check, *, clean: bool) -> t.Break | None:
+        """Find the landing that broke trunk; green moves to commits that pass on the way. None: nothing was green.
+
+        `clean`: with checks from nothing, because those on earlier builds may not fail.
+        """
         snapshot = self._host.snapshot
         if snapshot.green is None:
             return None
@@ -124,12 +161,15 @@ class Reconciler:
         if check.commit not in commits:
             return None
         commits = commits[: commits.index(check.commit) + 1]
+        if not clean:  # green may be far behind the newest commit that passed on earlier builds
+            passed = {mark.commit: mark.passed for mark in snapshot.marks}
+            commits = commits[max((at for at, commit in enumerate(commits, 1) if passed.get(commit)), default=0) :]
 
         async def passes(commit: t.CommitId) -> bool:
-            passed = (await self._check(checker, commit, t.CheckPurpose.BISECT)).passed
-            if passed:
+            made = await self._check(checker, commit, t.CheckPurpose.BISECT, clean=clean)
+            if made.passed and made.clean:
                 await self._move_green(commit)
-            return passed
+            return made.passed
 
         repaired = {task.commit for task in self._fixups() if task.commit}
         suspects, checks = await trace(commits, passes, self._host.settings.repo.bisect_checks, repaired)

@@ -331,6 +331,9 @@ class Check(Struct, frozen=True):
     """One run of the project's check on a commit of trunk. `exit` is None if it timed out.
 
     `failing` is the number of failed tests if pytest printed it, else None; `failed_tests` are the names of the first.
+    `clean`: the check ran from nothing, in a new checkout of the commit; otherwise on what earlier checks have built.
+    `overrules`: it ran from nothing and a check of the same commit on earlier builds had come out otherwise, so all
+    kept builds were discarded. `command` is the check that ran; empty in journals that do not say so.
     """
 
     at: Micros
@@ -342,6 +345,9 @@ class Check(Struct, frozen=True):
     purpose: CheckPurpose = CheckPurpose.SNAPSHOT
     failing: int | None = None
     failed_tests: tuple[str, ...] = ()
+    clean: bool = False
+    overrules: bool = False
+    command: str = ""
 
 
 class CheckMark(Struct, frozen=True):

@@ -244,7 +244,14 @@ CREATE TRIGGER events_have_no_holes BEFORE INSERT ON events
   BEGIN SELECT RAISE(ABORT, 'events are numbered from 1 without holes'); END;
 """
 
-STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH)
+# Whether a check ran from nothing, whether it overruled one on earlier builds, and its command.
+_NINTH = """
+ALTER TABLE greens ADD COLUMN clean INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE greens ADD COLUMN overrules INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE greens ADD COLUMN command TEXT NOT NULL DEFAULT '';
+"""
+
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH)
 """What each version added: the second step turns a journal of version 1 into version 2, and so on. Released steps never
 change; a new version is a new step."""
 VERSION = len(STEPS)

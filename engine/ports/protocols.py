@@ -267,13 +267,16 @@ class Workspaces(Protocol):
     """Whether new workspaces start with the build results that `keep_builds` kept."""
 
     async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> Workspace:
-        """Open a workspace on a trunk commit. `clean`: without build results from earlier."""
+        """Open a workspace on a trunk commit. `clean`: from nothing, as a new checkout that shares no files."""
 
-    async def keep_builds(self, workspace: Workspace) -> None:
+    async def keep_builds(self, workspace: Workspace) -> bool:
         """Close a workspace in which a check of a trunk commit has finished; later ones start with its build results.
 
-        Only for the engine's own checks: every agent's commands trust what is kept.
+        Returns whether there are any. Only for the engine's own checks: every agent's commands trust what is kept.
         """
+
+    async def discard_builds(self) -> None:
+        """Let no later workspace start with build results from before."""
 
     async def sweep(self) -> None:
         """Remove workspaces that an earlier process left behind."""
@@ -282,9 +285,18 @@ class Workspaces(Protocol):
 
 
 class Checker(Protocol):
-    """Runs the project's check on a trunk commit, sandboxed, in a workspace of its own."""
+    """Runs the project's check, `command`, on trunk commits, sandboxed, in workspaces of their own."""
 
-    async def check(self, commit: CommitId) -> Check: ...
+    command: str
+
+    async def check(self, commit: CommitId, *, clean: bool = False) -> Check:
+        """Run the check. `clean`: from nothing. Otherwise it may start from what earlier checks have built.
+
+        The result says in `clean` which of both it was.
+        """
+
+    async def discard_builds(self) -> None:
+        """Discard what checks have built: the next check, and new workspaces of agents, start without."""
 
 
 # --- resources -----------------------------------------------------------------------------------------------

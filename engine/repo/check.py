@@ -22,59 +22,63 @@ _MAX_NAMED_TESTS = 50
 """Failed tests listed by name."""
 _TEST_FILE = re.compile(r"^(?:tests?/(?:.*/)?)?(?:test_[^/]*|[^/]*_test)\.py$")
 
-FAILURES_BEFORE_CLEAN_BUILD = 3
-"""Checks that fail in a row on earlier build output before one builds from scratch."""
-
 
 class ContainedChecker:
-    """Implements protocols.Checker: each check starts from what the previous one built.
+    """Implements protocols.Checker. Checks of one checker run one at a time; `timeout_s` limits the check command.
 
-    If workspaces can start from kept builds, each check gets a workspace of its own, and agents' workspaces start from
-    the same builds; otherwise one workspace advances from commit to commit. Checks of one checker run one at a time.
-    `timeout_s` limits the check command.
+    A check from nothing gets a new checkout in a workspace of its own. For the others there are two ways: if workspaces
+    can start from kept builds, each gets a workspace of its own, and agents' workspaces start from the same builds;
+    otherwise one workspace advances from commit to commit. A check with nothing to start from is one from nothing.
     """
 
     def __init__(
         self, workspaces: Workspaces, clock: Clock, command: str, timeout_s: float, agent: AgentId | None = None
     ) -> None:
+        self.command = command
         self._workspaces = workspaces
         self._clock = clock
-        self._command = command
         self._timeout_s = timeout_s
         self._agent = agent or AgentId("check")
         self._workspace: Workspace | None = None
-        self._failures = 0
+        self._has_builds = False
         self._one_at_a_time = asyncio.Lock()
 
-    async def check(self, commit: CommitId) -> Check:
-        """Run the check on a commit. Raises WorkspaceLost when its workspace is lost twice in a row."""
+    async def check(self, commit: CommitId, *, clean: bool = False) -> Check:
+        """See protocols.Checker. Raises WorkspaceLost when its workspace is lost twice in a row."""
         async with self._one_at_a_time:
+            if clean:
+                await self._drop()
             try:
-                return await self._check(commit)
+                return await self._check(commit, clean)
             except WorkspaceLost:
                 await self._drop()
             try:
-                return await self._check(commit)
+                return await self._check(commit, clean)
             except WorkspaceLost:
                 await self._drop()
                 raise
+
+    async def discard_builds(self) -> None:
+        async with self._one_at_a_time:
+            await self._discard_builds()
 
     async def close(self) -> None:
         """Remove the workspace; the next check opens a new one."""
         async with self._one_at_a_time:
             await self._drop()
 
-    async def _check(self, commit: CommitId) -> Check:
+    async def _check(self, commit: CommitId, clean: bool) -> Check:
+        clean = clean or (self._workspace is None and not self._has_builds)
         if self._workspace is None:
-            self._workspace = await self._workspaces.open(self._agent, commit, clean=self._builds_suspect)
+            self._workspace = await self._workspaces.open(self._agent, commit, clean=clean)
         else:
             await self._workspace.advance(commit, commit)
         try:
-            output = await self._workspace.run(self._command, self._timeout_s, _ignore)
+            output = await self._workspace.run(self.command, self._timeout_s, _ignore)
         except asyncio.CancelledError:
             await self._drop()  # the interrupted command may have left files in any state
             raise
-        await self._hand_over_builds(output)
+        await self._hand_over_builds(output, clean)
         failing, failed_tests = pytest_failures(output.text)
         return Check(
             at=self._clock.now(),
@@ -85,25 +89,26 @@ class ContainedChecker:
             wall_s=output.wall_s,
             failing=failing,
             failed_tests=failed_tests,
+            clean=clean,
+            command=self.command,
         )
 
-    @property
-    def _builds_suspect(self) -> bool:
-        return self._failures > 0 and self._failures % FAILURES_BEFORE_CLEAN_BUILD == 0
-
-    async def _hand_over_builds(self, output: Output) -> None:
-        """Keep what was built for later workspaces, unless the command was killed.
-
-        Build output outlives the code it was built from and may itself be what fails, so after some failures in a row
-        the next check builds from scratch.
-        """
-        self._failures = self._failures + 1 if output.exit != 0 else 0
+    async def _hand_over_builds(self, output: Output, clean: bool) -> None:
+        """Keep what was built for later workspaces, unless the command was killed: its files may be half-written."""
         workspace = self._workspace
-        if workspace is not None and self._workspaces.warm:
-            self._workspace = None
-            await (self._workspaces.keep_builds(workspace) if output.exit is not None else workspace.close())
-        elif self._builds_suspect:
+        assert workspace is not None
+        if output.exit is None:
             await self._drop()
+            if clean:
+                await self._discard_builds()
+        elif self._workspaces.warm:
+            self._workspace = None
+            self._has_builds = await self._workspaces.keep_builds(workspace)
+
+    async def _discard_builds(self) -> None:
+        await self._drop()
+        await self._workspaces.discard_builds()
+        self._has_builds = False
 
     async def _drop(self) -> None:
         workspace, self._workspace = self._workspace, None

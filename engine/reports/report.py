@@ -14,6 +14,7 @@ from engine.repo.git.sizes import file_sizes
 
 LISTED = 10
 HOUR_S = 3_600.0
+_CLEAN = "SELECT count(*) FROM events WHERE kind = 'check_finished' AND json_extract(body, '$.check.clean')"
 _KINDS = {"shell": "commands", "submit_handoff": "landing"}
 
 
@@ -111,9 +112,9 @@ class Report(Struct, frozen=True):
 
     `wall_s` is the working time of the run, and rates are per hour of it; `time_s` is the time of all agents together,
     in seconds. `wasted_tokens` are those of agents whose work did not land (see `RoleReport`). `conflict_rate` is the
-    share of landing attempts that met a conflict, `error_rate` that of failed `SNAPSHOT` checks of trunk. `contention`
-    is the percent of the builds' time that was spent waiting. `index_lock_failures` are commands that failed because
-    git's index was locked. `heat` lists most conflicts first.
+    share of landing attempts that met a conflict, `error_rate` that of failed `SNAPSHOT` checks of trunk.
+    `clean_checks` ran from nothing. `contention` is the percent of the builds' time that was spent waiting.
+    `index_lock_failures` are commands that failed because git's index was locked. `heat` lists most conflicts first.
     """
 
     run: str
@@ -130,6 +131,7 @@ class Report(Struct, frozen=True):
     conflicts: int
     conflict_rate: float | None
     checks: int
+    clean_checks: int
     error_rate: float | None
     contention: float | None
     index_lock_failures: int
@@ -164,6 +166,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
     merged, conflicts = states.get("merged", 0) + states.get("resolved", 0), states.get("conflicted", 0)
     checks = run["checks_passed"] + run["checks_failed"]
     [red] = db.execute("SELECT avg(NOT passed) FROM greens WHERE purpose = 'snapshot'").fetchone()
+    [clean] = db.execute(_CLEAN).fetchone()
     roles = tuple(RoleReport(*row) for row in db.execute(_ROLES))
     files = _files(db, trunk_git, CommitId(run["trunk"]))
     [contention] = db.execute("SELECT avg(contention) FROM samples WHERE building OR gate_waiting").fetchone()
@@ -183,6 +186,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         conflicts=conflicts,
         conflict_rate=_share(conflicts, merged + conflicts),
         checks=checks,
+        clean_checks=clean,
         error_rate=red,
         contention=contention,
         index_lock_failures=locked,

@@ -94,6 +94,12 @@ class Snapshot:
     green: t.CommitId | None = None
     green_at: t.Micros | None = None
     last_check: t.Check | None = None
+    last_clean_check: t.Check | None = None
+    """The newest `SNAPSHOT` check from nothing."""
+    warm_checks: int = 0
+    """`SNAPSHOT` checks on earlier builds since then."""
+    warm_checks_s: float = 0.0
+    """Seconds that those took."""
     checks_passed: int = 0
     checks_failed: int = 0
     snapshots: int = 0

@@ -51,7 +51,8 @@ def numbered(count: int, broken: set[int], mend: bool = True) -> Script:
         if turns(request) == 0:
             chunks = [titles[start : start + 60] for start in range(0, count, 60)]
             return turn(*(tasks(*chunk).message.calls[0] for chunk in chunks))
-        return done() if said(request).count("# Handoff: part ") == count else turn(call("wait"))
+        refused = bool(answers(request)) and "not yet" in answers(request)[0]  # a fixup is under way
+        return turn(call("wait")) if refused or said(request).count("# Handoff: part ") < count else done()
 
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)

@@ -235,8 +235,12 @@ class MemoryWorkspaces:
         self.opened.setdefault(agent, []).append(made)
         return made
 
-    async def keep_builds(self, workspace: Workspace) -> None:
+    async def keep_builds(self, workspace: Workspace) -> bool:
         await workspace.close()
+        return False
+
+    async def discard_builds(self) -> None:
+        await self._power.needed()
 
     async def sweep(self) -> None:
         await self._power.needed()

@@ -39,7 +39,7 @@ def _lines(found: Report) -> Iterator[str]:
     wasted = _percent(found.wasted_tokens / found.tokens if found.tokens else None)
     yield f"wasted     {found.wasted_tokens} tokens, {wasted}, by agents whose work did not land"
     yield f"conflicts  {found.conflicts}, {_percent(found.conflict_rate)} of landing attempts"
-    yield f"checks     {found.checks}, {_percent(found.error_rate)} failed"
+    yield f"checks     {found.checks}, {_percent(found.error_rate)} failed; {found.clean_checks} from nothing"
     contended = "unknown, nothing was built" if found.contention is None else f"{found.contention:.0f}% of build time"
     yield f"contention {contended}"
     if found.index_lock_failures:

@@ -190,7 +190,7 @@ def _(e: events.HandedOff) -> Words:
 def _(e: events.CheckFinished) -> Words:
     verdict = "passed" if e.check.passed else "failed"
     tone = Tone.GOOD if e.check.passed else Tone.BAD
-    return tone, f"check {verdict} on {e.check.commit[:10]} in {e.check.wall_s:.1f} s"
+    return tone, f"check {verdict} on {e.check.commit[:10]} in {e.check.wall_s:.1f} s{how_checked(e.check)}"
 
 
 @_describes(events.Published)
@@ -198,6 +198,15 @@ def _(e: events.Published) -> Words:
     if e.left_alone:
         return Tone.WARN, f"not published: {e.left_alone}"
     return Tone.ROUTINE, f"published trunk {e.trunk[:10]}{f' and green {e.green[:10]}' if e.green else ''}"
+
+
+def how_checked(check: b.Check) -> str:
+    """What a check started from, as the end of its line; empty in journals that do not say."""
+    if check.overrules:
+        return f", from nothing; it {'failed' if check.passed else 'passed'} on earlier builds, which were discarded"
+    if check.clean:
+        return ", from nothing"
+    return ", on earlier builds" if check.command else ""
 
 
 def _message(message: b.InboxMessage) -> str:

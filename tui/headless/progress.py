@@ -4,7 +4,7 @@ from functools import singledispatch
 from typing import TextIO
 
 from tui.bridge import Check, Event, HandoffStatus, LandingState, Micros, Role, Snapshot, TaskState, events
-from tui.format.event_lines import describe
+from tui.format.event_lines import describe, how_checked
 from tui.format.numbers import count, counted, dollars
 from tui.format.text import one_line
 
@@ -193,9 +193,9 @@ def _(body: events.TaskEnded, event: Event, snapshot: Snapshot) -> News:
 def _(body: events.CheckFinished, event: Event, snapshot: Snapshot) -> News:
     check: Check = body.check
     if check.passed:
-        return f"check passed on {check.commit[:9]} in {check.wall_s:.1f} s", False
+        return f"check passed on {check.commit[:9]} in {check.wall_s:.1f} s{how_checked(check)}", False
     how = "timed out" if check.exit is None else f"failed with exit status {check.exit}"
-    return f"check {how} on {check.commit[:9]} after {check.wall_s:.1f} s", True
+    return f"check {how} on {check.commit[:9]} after {check.wall_s:.1f} s{how_checked(check)}", True
 
 
 @news_of.register

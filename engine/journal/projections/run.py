@@ -64,7 +64,10 @@ def _(event: e.Event, body: e.WorkersLimited, shelf: Shelf) -> Iterable[Write]:
 
 # --- green ---------------------------------------------------------------------------------------------------
 
-_CHECK = insert("greens", "seq at commit_oid passed exit wall_s output size blob purpose failing failed_tests")
+_CHECK = insert(
+    "greens",
+    "seq at commit_oid passed exit wall_s output size blob purpose failing failed_tests clean overrules command",
+)
 _BREAK = insert("breaks", "seq at planner tip suspects tasks checks")
 _MOVED = Statement(
     "greens",
@@ -78,7 +81,8 @@ def _(event: e.Event, body: e.CheckFinished, shelf: Shelf) -> Iterable[Write]:
     check = body.check
     outcome = (check.commit, check.passed, check.exit, check.wall_s)
     found = (check.purpose, check.failing, json_text(check.failed_tests))
-    yield _CHECK, (event.seq, check.at, *outcome, *shelf.head(check.output), *found)
+    how = (check.clean, check.overrules, check.command)
+    yield _CHECK, (event.seq, check.at, *outcome, *shelf.head(check.output), *found, *how)
     yield count(checks_passed=check.passed, checks_failed=not check.passed)
 
 

@@ -11,7 +11,7 @@ import logging
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pygit2
@@ -56,11 +56,15 @@ log = logging.getLogger("swarm")
 
 
 class LayerStack(Struct, frozen=True):
-    """The layers under a workspace at `commit`, from the lowest up; the folders of `builds`, if any, come first."""
+    """The layers under a workspace at `commit`, from the lowest up; the folders of `builds`, if any, come first.
+
+    `shared`: other workspaces may stand on them, too.
+    """
 
     commit: CommitId
     folders: tuple[Path, ...]
     builds: WarmBuilds | None = None
+    shared: bool = True
 
 
 class _Base(Struct, frozen=True):
@@ -103,19 +107,21 @@ class LayerStore:
         self._closed = False
 
     async def use(self, commit: CommitId, *, clean: bool = False) -> LayerStack:
-        """The layers of a trunk commit, to be given back with `release`. With `clean`, they have no builds.
+        """The layers of a trunk commit, to be given back with `release`. `clean`: a checkout that nobody else uses.
 
         Raises SwarmError (git).
         """
-        async with self._one_at_a_time:
-            stack = self._stacks.get(commit)
-            if stack is None:
-                stack = self._stacks[commit] = await asyncio.to_thread(self._make, commit)
-            if clean and stack.builds is not None:
-                stack = LayerStack(commit, stack.folders[len(stack.builds.folders) :])
+        if clean:
+            stack = await asyncio.to_thread(self._guarded, self._make_clean, commit)
             self._count_use(stack)
+            return stack
+        async with self._one_at_a_time:
+            known = self._stacks.get(commit)
+            if known is None:
+                known = self._stacks[commit] = await asyncio.to_thread(self._guarded, self._make, commit)
+            self._count_use(known)
         self._renew_base_if_needed()
-        return stack
+        return known
 
     def _count_use(self, stack: LayerStack) -> None:
         for folder in stack.folders:
@@ -158,21 +164,32 @@ class LayerStore:
     def _new_folder(self) -> Path:
         return self._folder / str(next(self._numbers))
 
-    def _make(self, commit: CommitId) -> LayerStack:
+    def _make(self, commit: CommitId, folder: Path) -> LayerStack:
+        """Layers on top of those that there are."""
+        repo = pygit2.Repository(str(self._source.trunk))
+        base = self._base
+        if base is None or self._times is None:
+            stack, index = LayerStack(commit, (folder,)), self._check_out(repo, commit, folder)
+            self._base, self._times = _Base(stack, index), FileTimes(commit, index, {})
+            return stack
+        times = at_commit(repo, self._times, commit, time.time_ns(), self._builds)
+        stack = self._add_delta(repo, base, times, folder, agent_head(self._source, repo, commit))
+        self._times = times
+        return self._with_builds(repo, stack)
+
+    def _make_clean(self, commit: CommitId, folder: Path) -> LayerStack:
+        """One layer made of git objects alone. No earlier layer, and no file's time, says what happened before."""
+        self._check_out(pygit2.Repository(str(self._source.trunk)), commit, folder)
+        return LayerStack(commit, (folder,), shared=False)
+
+    def _check_out(self, repo: pygit2.Repository, commit: CommitId, folder: Path) -> Index:
+        return check_out(self._source, folder, commit, agent_head(self._source, repo, commit))
+
+    def _guarded(self, make: Callable[[CommitId, Path], LayerStack], commit: CommitId) -> LayerStack:
+        """Make a layer in a new folder, which is discarded if that fails."""
         folder = self._new_folder()
         try:
-            repo = pygit2.Repository(str(self._source.trunk))
-            head = agent_head(self._source, repo, commit)
-            base = self._base
-            if base is None or self._times is None:
-                stack = LayerStack(commit, (folder,))
-                index = check_out(self._source, folder, commit, head)
-                self._base, self._times = _Base(stack, index), FileTimes(commit, index, {})
-                return stack
-            times = at_commit(repo, self._times, commit, time.time_ns(), self._builds)
-            stack = self._add_delta(repo, base, times, folder, head)
-            self._times = times
-            return self._with_builds(repo, stack)
+            return make(commit, folder)
         except (subprocess.CalledProcessError, pygit2.GitError, OSError, KeyError, ValueError) as error:
             self._trash.discard(folder)
             reason = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
@@ -219,6 +236,16 @@ class LayerStore:
             write_whiteouts(mask, stale)
             builds = without_paths(builds, stale, mask)
         return LayerStack(stack.commit, (*builds.folders, *stack.folders), builds)
+
+    @property
+    def has_builds(self) -> bool:
+        """Whether new layers have builds."""
+        return self._builds is not None
+
+    async def discard_builds(self) -> None:
+        """Make later layers without the builds that were kept so far."""
+        async with self._one_at_a_time:
+            self._set_builds(None)
 
     async def keep_builds(
         self, stack: LayerStack, upper: Path, ignored: Sequence[str], names: re.Pattern[str], limit: int

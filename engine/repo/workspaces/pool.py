@@ -56,6 +56,8 @@ class WorkspacePool:
         self._by_agent: dict[AgentId, AgentWorkspace] = {}
         self._open: set[AgentWorkspace] = set()
         self._spares: list[tuple[SpareCopy, LayerStack]] = []
+        self._numbers = count(1)
+        """For the names of spare copies: an agent may leave a second one before the first is used."""
         self._names: set[str] = set()
         """The folder names of copies that exist or are being made."""
         self._closed = False
@@ -90,7 +92,7 @@ class WorkspacePool:
         stack = await self._layers.use(commit, clean=clean)
         folder = self._folder_for(agent)
         try:
-            copy = await self._copy(folder, stack)
+            copy = await self._copy(folder, stack, clean)
         except BaseException:
             self._layers.release(stack)
             self._discard(folder)
@@ -110,10 +112,10 @@ class WorkspacePool:
         workspace.start()
         return workspace
 
-    async def keep_builds(self, workspace: Workspace) -> None:
+    async def keep_builds(self, workspace: Workspace) -> bool:
         own = next((each for each in self._open if each is workspace), None)
         if own is None:  # the run is ending and has closed it already
-            return
+            return self._layers.has_builds
         try:
             if self.warm and await own.stop():
                 ignored = await asyncio.to_thread(own.ignored)
@@ -122,8 +124,13 @@ class WorkspacePool:
                 )
         except (WorkspaceError, OSError) as error:
             log.warning("cannot read what the check has built: %s", error)
+            await self._layers.discard_builds()
         finally:
             await own.close()
+        return self._layers.has_builds
+
+    async def discard_builds(self) -> None:
+        await self._layers.discard_builds()
 
     def _folder_for(self, agent: AgentId) -> Path:
         """The folder of a new copy. An agent gets the same one each time: without namespaces it can see the path."""
@@ -147,9 +154,9 @@ class WorkspacePool:
         """The limits on all commands or workspaces together that were reached since the last call."""
         return self._choice.containment.shared_limits.met()
 
-    async def _copy(self, folder: Path, stack: LayerStack) -> Copy:
-        """Restore a spare copy if there is one; otherwise make a new copy."""
-        if self._spares:
+    async def _copy(self, folder: Path, stack: LayerStack, clean: bool) -> Copy:
+        """Restore a spare copy if there is one; otherwise, or if the copy has to be `clean`, make a new one."""
+        if self._spares and not clean:
             spare, former = self._spares.pop()
             try:
                 return await asyncio.to_thread(make_copy, self._choice.method, folder, stack, spare)
@@ -163,8 +170,9 @@ class WorkspacePool:
     def _on_close(self, workspace: AgentWorkspace, stopped: bool) -> None:
         """Keep a closed copy as a spare, or discard it. A spare keeps its layers in use to recognise its files."""
         copy = workspace.copy
-        if stopped and copy.stamps is not None and not self._closed and len(self._spares) < MAX_SPARES:
-            files = self._folder / "spare" / copy.folder.name
+        reusable = stopped and workspace.stack.shared and not self._closed and len(self._spares) < MAX_SPARES
+        if reusable and copy.stamps is not None:
+            files = self._folder / "spare" / f"{copy.folder.name}-{next(self._numbers)}"
             copy.changed.rename(files)
             self._spares.append((SpareCopy(files, copy.stamps, copy.sources), workspace.stack))
         else:

@@ -15,6 +15,11 @@ def _(s: Snapshot, event: e.Event, body: e.CheckFinished) -> None:
         s.last_check = check
         s.snapshots += 1
         s.snapshots_failed += not check.passed
+        if check.clean:
+            s.last_clean_check, s.warm_checks, s.warm_checks_s = check, 0, 0.0
+        else:
+            s.warm_checks += 1
+            s.warm_checks_s += check.wall_s
         s.marks.append(CheckMark(check.at, check.commit, check.passed, check.exit, check.failing))
 
 

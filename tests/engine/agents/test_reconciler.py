@@ -22,9 +22,16 @@ from tests.simulated.merge import Tree
 
 
 def checked(
-    script: Script, verdict: Callable[[Tree], bool], settings: Settings | None = None, limit: int = 0
+    script: Script,
+    verdict: Callable[[Tree], bool],
+    settings: Settings | None = None,
+    limit: int = 0,
+    warm: Callable[[Tree], bool] | None = None,
 ) -> tuple[Swarm, simulated.World, list[e.Event]]:
-    """A whole run with a check. Whenever green moves, the passed check of that commit must be on disk."""
+    """A whole run with a check, whose verdict is that of `warm` where earlier builds are left.
+
+    Whenever green moves, the passed check of that commit from nothing must be on disk.
+    """
     events: list[e.Event] = []
 
     async def main(clock: simulated.SimulatedClock) -> tuple[Swarm, simulated.World]:
@@ -33,10 +40,11 @@ def checked(
 
         async def watched(commit: CommitId) -> None:
             durable = [event.body async for event in w.journal.events() if event.kind == "check_finished"]
-            assert any(body.check.commit == commit and body.check.passed for body in durable)
+            assert any(body.check.commit == commit and body.check.passed and body.check.clean for body in durable)
             await move_green(commit)
 
         w.trunk.move_green = watched  # type: ignore[method-assign]
+        w.checker.warm_verdict = warm
         swarm = fresh(w, settings, check=True)
         swarm.on_change(events.append)
         if limit:

@@ -171,7 +171,7 @@ def test_a_stop_does_not_wait_for_the_last_check() -> None:
         checking = asyncio.Event()
         check = w.checker.check
 
-        async def slow_check(commit: CommitId) -> object:
+        async def slow_check(commit: CommitId, *, clean: bool = False) -> object:
             checking.set()
             await clock.sleep(86_400)
             return await check(commit)
@@ -258,7 +258,7 @@ def test_a_check_that_kills_its_own_sandbox_has_failed_and_the_run_continues() -
         w = simulated.world(clock, landing_script(["a"]))
         swarm = fresh(w, check=True)
 
-        async def dies(commit: CommitId) -> object:
+        async def dies(commit: CommitId, *, clean: bool = False) -> object:
             raise WorkspaceLost("its sandbox ended")
 
         w.checker.check = dies  # type: ignore[method-assign, assignment]

@@ -7,7 +7,7 @@ import pytest
 
 from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import Output, Workspace, WorkspaceLost
-from engine.repo.check import FAILURES_BEFORE_CLEAN_BUILD, ContainedChecker, pytest_failures, suggest_check
+from engine.repo.check import ContainedChecker, pytest_failures, suggest_check
 from engine.repo.source import inspect_repo
 from tests.engine.repo.user_repo import Content, UserRepo
 from tests.simulated.time import EPOCH, SimulatedClock
@@ -47,13 +47,18 @@ class ScriptedWorkspaces:
     def __init__(self, *answers: Output | Exception) -> None:
         self.answers = list(answers)
         self.calls: list[str] = []
+        self.kept = True
 
     async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> Workspace:
         self.calls.append(f"open {agent} {commit[0]}{' clean' if clean else ''}")
         return ScriptedWorkspace(commit, self.answers, self.calls)  # type: ignore[return-value]
 
-    async def keep_builds(self, workspace: Workspace) -> None:
+    async def keep_builds(self, workspace: Workspace) -> bool:
         self.calls.append("keep builds")
+        return self.kept
+
+    async def discard_builds(self) -> None:
+        self.calls.append("discard builds")
 
     async def sweep(self) -> None: ...
 
@@ -81,14 +86,18 @@ async def test_a_check_that_times_out_fails() -> None:
     assert check.output == "out\n[killed: timeout after 60 s]\n"
 
 
-async def test_the_workspace_is_kept_between_checks_and_closed_at_the_end() -> None:
+async def how(checks: ContainedChecker, *commits: CommitId, clean: bool = False) -> list[bool]:
+    """Check the commits. Returns whether each check ran from nothing."""
+    return [(await checks.check(commit, clean=clean)).clean for commit in commits]
+
+
+async def test_a_workspace_is_kept_for_the_next_check_and_closed_at_the_end() -> None:
     workspaces = ScriptedWorkspaces(output(0), output(1))
     checks = checker(workspaces)
-    await checks.check(ONE)
-    await checks.check(TWO)
+    assert await how(checks, ONE, TWO) == [True, False]
     await checks.close()
     assert workspaces.calls == [
-        "open check 1",
+        "open check 1 clean",
         "run make test 60 at 1",
         "advance 2 2",
         "run make test 60 at 2",
@@ -99,11 +108,9 @@ async def test_the_workspace_is_kept_between_checks_and_closed_at_the_end() -> N
 async def test_each_check_starts_from_the_builds_of_the_last_if_workspaces_can_share_them() -> None:
     workspaces = ScriptedWorkspaces(output(0), output(1), output(None, killed="timeout"), output(0))
     workspaces.warm = True
-    checks = checker(workspaces)
-    for commit in (ONE, TWO, ONE, TWO):
-        await checks.check(commit)
+    assert await how(checker(workspaces), ONE, TWO, ONE, TWO) == [True, False, False, False]
     assert workspaces.calls == [
-        "open check 1",
+        "open check 1 clean",
         "run make test 60 at 1",
         "keep builds",
         "open check 2",
@@ -118,22 +125,49 @@ async def test_each_check_starts_from_the_builds_of_the_last_if_workspaces_can_s
     ]
 
 
+async def test_a_check_with_no_builds_to_start_from_runs_from_nothing() -> None:
+    workspaces = ScriptedWorkspaces(output(0), output(0))
+    workspaces.warm, workspaces.kept = True, False
+    assert await how(checker(workspaces), ONE, TWO) == [True, True]
+    assert [call for call in workspaces.calls if "open" in call] == ["open check 1 clean", "open check 2 clean"]
+
+
 @pytest.mark.parametrize("warm", [True, False])
-async def test_after_some_failures_in_a_row_the_next_check_builds_from_scratch(warm: bool) -> None:
-    workspaces = ScriptedWorkspaces(*[output(1)] * FAILURES_BEFORE_CLEAN_BUILD, output(1), output(0))
+async def test_a_check_from_nothing_gets_a_new_workspace_whatever_is_kept(warm: bool) -> None:
+    workspaces = ScriptedWorkspaces(*[output(0)] * 4)
     workspaces.warm = warm
     checks = checker(workspaces)
-    for _ in range(FAILURES_BEFORE_CLEAN_BUILD + 2):
-        await checks.check(ONE)
-    opened = [line for line in workspaces.calls if line.startswith("open")]
-    again = ["open check 1"] * (FAILURES_BEFORE_CLEAN_BUILD - 1) if warm else []
-    assert opened == ["open check 1", *again, "open check 1 clean", *(["open check 1"] if warm else [])]
+    assert await how(checks, ONE, TWO) == [True, False]
+    assert await how(checks, TWO, clean=True) == [True]
+    assert [call for call in workspaces.calls if "open" in call][-1] == "open check 2 clean"
+    assert await how(checks, TWO) == [False], "and the next one starts from what it has built"
+
+
+@pytest.mark.parametrize("warm", [True, False])
+async def test_after_builds_are_discarded_the_next_check_runs_from_nothing(warm: bool) -> None:
+    workspaces = ScriptedWorkspaces(*[output(0)] * 3)
+    workspaces.warm = warm
+    checks = checker(workspaces)
+    assert await how(checks, ONE, TWO) == [True, False]
+    await checks.discard_builds()
+    assert workspaces.calls[-1] == "discard builds"
+    assert await how(checks, TWO) == [True]
+
+
+@pytest.mark.parametrize("warm", [True, False])
+async def test_a_killed_check_from_nothing_leaves_no_builds_at_all(warm: bool) -> None:
+    workspaces = ScriptedWorkspaces(output(0), output(None, killed="timeout"), output(0))
+    workspaces.warm = warm
+    checks = checker(workspaces)
+    assert await how(checks, ONE, TWO, clean=True) == [True, True]
+    assert workspaces.calls[-1] == "discard builds"
+    assert await how(checks, TWO) == [True]
 
 
 async def test_a_lost_workspace_is_replaced_once() -> None:
     workspaces = ScriptedWorkspaces(WorkspaceLost(), output(0))
     assert (await checker(workspaces).check(ONE)).passed
-    assert workspaces.calls.count("open check 1") == 2
+    assert workspaces.calls.count("open check 1 clean") == 2
     with pytest.raises(WorkspaceLost):
         await checker(ScriptedWorkspaces(WorkspaceLost(), WorkspaceLost())).check(ONE)
 
