@@ -1,6 +1,5 @@
 """Encodes events, handoffs and messages as lines of JSON, for scripts and other programs. Pure."""
 
-import json
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -10,12 +9,13 @@ from msgspec import Raw, Struct
 
 from engine.domain.conversation import Message
 from engine.domain.events import Event, HandedOff, MessageQueued, TurnTaken
+from engine.domain.json_text import json_line
 from engine.state.snapshot import Snapshot
 
 
 def event_line(event: Event) -> bytes:
     """One event: `seq, at, epoch, kind, agent, task, cause, body`, as the journal's columns are named."""
-    return _encode(_columns(event))
+    return json_line(_columns(event))
 
 
 def export_lines(event: Event) -> Iterator[bytes]:
@@ -24,22 +24,22 @@ def export_lines(event: Event) -> Iterator[bytes]:
     `message` lines have `agent`, `role` (`user` or `assistant`), `text` and `calls`; those for an inbox have the `role`
     `inbox`, and `source`.
     """
-    yield _encode({"record": "event", **_columns(event)})
+    yield json_line({"record": "event", **_columns(event)})
     match event.body:
         case HandedOff(handoff):
-            yield _encode({"record": "handoff", "seq": event.seq, **_plain(handoff)})
+            yield json_line({"record": "handoff", "seq": event.seq, **_plain(handoff)})
         case MessageQueued(queued):
-            yield _encode({"record": "message", "seq": event.seq, "role": "inbox", **_plain(queued)})
+            yield json_line({"record": "message", "seq": event.seq, "role": "inbox", **_plain(queued)})
         case TurnTaken(given=given, message=message):
             about = {"record": "message", "seq": event.seq, "at": event.at, "agent": event.agent}
             if given is not None:
-                yield _encode({**about, "role": "user", "text": given, "calls": []})
-            yield _encode({**about, "role": message.role, "text": message.text, "calls": _calls(message)})
+                yield json_line({**about, "role": "user", "text": given, "calls": []})
+            yield json_line({**about, "role": message.role, "text": message.text, "calls": _calls(message)})
 
 
 def snapshot_line(snapshot: Snapshot) -> bytes:
     """The whole state of a run after event `seq`, with the field names of the snapshot."""
-    return _encode(msgspec.to_builtins(snapshot, enc_hook=_raw, str_keys=True))
+    return json_line(msgspec.to_builtins(snapshot, enc_hook=_raw, str_keys=True))
 
 
 def _columns(event: Event) -> dict[str, Any]:
@@ -73,12 +73,3 @@ def _raw(value: Any) -> Any:
 
 def _calls(message: Message) -> list[dict[str, str]]:
     return [{"id": call.id, "tool": call.tool, "arguments": call.arguments} for call in message.calls]
-
-
-def _encode(value: dict[str, Any]) -> bytes:
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        # There is a lone surrogate. Strict JSON parsers reject its escape, too, so it becomes a replacement character.
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -8,9 +8,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import json
-
 from engine.domain import events as e
+from engine.domain.json_text import json_line
 from engine.domain.types import Agent, AgentId, AgentState, CallId, Micros, ToolCallState
 
 INTERNAL, CLIENT = 1, 3
@@ -165,7 +164,7 @@ class Spans:
         }
         scope = {"scope": {"name": "swarm-tui"}, "spans": [span]}
         line = {"resourceSpans": [{"resource": {"attributes": _attributes(self._resource)}, "scopeSpans": [scope]}]}
-        return json.encode(line)
+        return json_line(line)
 
 
 def _of(agent: Agent) -> dict[str, Any]:

@@ -4,12 +4,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from tui.bridge import HeatReport, Report, report_of
+from tui.bridge import HeatReport, Report, json_line, report_of
 from tui.commands.recorded_run import recorded_run
 from tui.format.numbers import counted
-from tui.format.text import one_line
+from tui.format.text import clean, one_line
 
 MOST = 20
 """How many subtrees the text lists; `--json` has all."""
@@ -24,9 +22,9 @@ def report(arguments: Namespace) -> int:
     run = recorded_run(arguments)
     found = report_of(run.folder.journal, run.folder.trunk)
     if arguments.json:
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        sys.stdout.write(json_line(found).decode() + "\n")
     else:
-        sys.stdout.write("\n".join(_lines(found)) + "\n")
+        sys.stdout.writelines(f"{clean(line)}\n" for line in _lines(found))
     return 0
 
 

@@ -7,9 +7,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-import msgspec
-
-from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, export_otel, list_runs
+from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, export_otel, json_line, list_runs
 from tui.commands.options import state_dir
 from tui.commands.recorded_run import recorded_run
 from tui.format.text import one_line
@@ -22,13 +20,14 @@ def runs(arguments: Namespace) -> int:
     listed = list_runs(state_dir(arguments))
     if arguments.json:
         for run in listed:
-            sys.stdout.write(msgspec.json.encode(_plain(run)).decode() + "\n")
+            sys.stdout.write(json_line(_plain(run)).decode() + "\n")
         return 0
     if not listed:
         sys.stderr.write("no runs yet\n")
         return 0
     now = time.time_ns() // 1_000
     rows = [COLUMNS, *(_row(run, now) for run in listed)]
+    rows = [tuple(map(one_line, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
@@ -71,11 +70,11 @@ def state_of(run: RunListing) -> str:
 
 def _row(run: RunListing, now: int) -> tuple[str, ...]:
     if run.problem:
-        return (run.run, state_of(run), "", "", "", "", one_line(run.problem))
+        return (run.run, state_of(run), "", "", "", "", run.problem)
     cost = "unknown" if run.usd is None else "rehearsal" if run.rehearsal else f"${run.usd:.2f}"
     live = " (live)" if run.live else ""
     age = _age((now - run.created) / 1_000_000)
-    return (run.run, state_of(run) + live, age, str(run.landed), str(run.failed), cost, one_line(run.repo))
+    return (run.run, state_of(run) + live, age, str(run.landed), str(run.failed), cost, run.repo)
 
 
 def _age(seconds: float) -> str:

@@ -8,8 +8,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import msgspec
-
 from tui import bridge
 from tui.bridge import ErrorKind, Event, ExitStatus, Micros, Snapshot, Stop, Summary, SwarmError, event_line
 from tui.headless.progress import Progress
@@ -83,7 +81,7 @@ async def _run(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: boo
             beating.cancel()
     progress.heartbeat(run.snapshot, _now())
     summary = run.summary()
-    stdout.line(msgspec.json.encode(summary))
+    stdout.line(bridge.json_line(summary))
     for line in run_message(run.snapshot):
         progress.note(line)
     if broke is not None:

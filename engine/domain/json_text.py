@@ -1,0 +1,33 @@
+"""JSON for terminals and pipes: what a terminal would execute, reorder or hide is written as an escape."""
+
+import json
+import re
+
+import msgspec
+
+_BEYOND_ASCII = re.compile("[^ -~]+")
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Letters and marks that show nothing."""
+
+
+def json_line(value: object) -> bytes:
+    """The value as one line of JSON, without its newline. Lone surrogates become replacement characters."""
+    try:
+        line = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # Strict JSON parsers reject the escape of a lone surrogate, too.
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
+        line = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    return line if line.isascii() and b"\x7f" not in line else _BEYOND_ASCII.sub(_seen, line.decode()).encode()
+
+
+def _seen(match: re.Match[str]) -> str:
+    run = match[0]
+    if run.isprintable() and _BLANK.isdisjoint(run):
+        return run
+    return "".join(char if char.isprintable() and char not in _BLANK else _escape(char) for char in run)
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
