@@ -215,8 +215,8 @@ async def _reader(folder: RunFolder, resources: AsyncExitStack) -> JournalReader
 def _epoch(swarm: Swarm) -> Draft:
     workspaces = swarm.host.workspaces
     settings = msgspec.json.encode(swarm.settings).decode()
-    lacks, granted = workspaces.not_guaranteed, workspaces.granted
-    return Draft(e.EpochStarted(os.getpid(), workspaces.level, workspaces.method, settings, lacks, granted))
+    lacks, granted, tools = workspaces.not_guaranteed, workspaces.granted, workspaces.tools
+    return Draft(e.EpochStarted(os.getpid(), workspaces.level, workspaces.method, settings, lacks, granted, tools))
 
 
 def _changes(snapshot: Snapshot, stored: Settings, settings: Settings) -> list[Draft]:

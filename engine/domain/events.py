@@ -35,7 +35,8 @@ class EpochStarted(EventBody, frozen=True, tag="epoch_started"):
     """A process took over the run. Whatever earlier epochs left running counts as lost from here on.
 
     `settings` apply from here on, as JSON text without API keys; empty: as before. `not_guaranteed` are the guarantees
-    that the sandbox level does not give; `granted` is what the settings let commands reach: `network`, and folders.
+    that the sandbox level does not give; `granted` is what the settings let commands reach: `network`, and folders;
+    `tools` is what they can read because it lies on the user's PATH.
     """
 
     pid: int
@@ -44,6 +45,7 @@ class EpochStarted(EventBody, frozen=True, tag="epoch_started"):
     settings: str = ""
     not_guaranteed: tuple[str, ...] = ()
     granted: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
 
 
 class RunStateChanged(EventBody, frozen=True, tag="run_state_changed"):

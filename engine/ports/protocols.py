@@ -257,12 +257,14 @@ class Workspaces(Protocol):
     """Opens workspaces. `level` is the sandbox level in force, `method` how files are copied.
 
     `not_guaranteed`: what the level does not guarantee. `granted`: what else the settings let commands reach.
+    `tools`: what else they can read because it lies on PATH.
     """
 
     level: str
     method: str
     not_guaranteed: tuple[str, ...]
     granted: tuple[str, ...]
+    tools: tuple[str, ...]
     warm: bool
     """Whether new workspaces start with the build results that `keep_builds` kept."""
 

@@ -72,6 +72,7 @@ class Summary(Struct, frozen=True):
     sandbox_level: str
     sandbox_not_guaranteed: tuple[str, ...]
     sandbox_granted: tuple[str, ...]
+    sandbox_tools: tuple[str, ...]
 
 
 def summarise(snapshot: Snapshot, now: Micros, db: str) -> Summary:
@@ -106,4 +107,5 @@ def summarise(snapshot: Snapshot, now: Micros, db: str) -> Summary:
         sandbox_level=snapshot.sandbox_level,
         sandbox_not_guaranteed=snapshot.not_guaranteed,
         sandbox_granted=snapshot.granted,
+        sandbox_tools=snapshot.tools,
     )

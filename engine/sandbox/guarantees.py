@@ -117,7 +117,7 @@ class SandboxReport(Struct, frozen=True):
     """What this machine supports. `bwrap` is bubblewrap's path, empty if there is none.
 
     `reasons` says why each better level or copy method is not used; `granted` lists what settings allow commands to
-    reach: `network`, and folders.
+    reach: `network`, and folders; `tools` lists what they can read because it lies on PATH.
     """
 
     level: Level
@@ -127,3 +127,4 @@ class SandboxReport(Struct, frozen=True):
     not_guaranteed: tuple[str, ...] = ()
     reasons: dict[str, str] = {}
     granted: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()

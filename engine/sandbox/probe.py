@@ -84,8 +84,8 @@ async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettin
             if not reason:
                 found = bwrap if tried.namespaces and bwrap else Bubblewrap("", "", False)
                 granted = (*(["network"] if settings.network else []), *settings.read_only)
-                lacks = _lacks(tried, devices)
-                report = SandboxReport(level, method, found.path, found.version, lacks, reasons, granted)
+                lacks, tools = _lacks(tried, devices), tried.around.tools.from_path
+                report = SandboxReport(level, method, found.path, found.version, lacks, reasons, granted, tools)
                 return Choice(tried, method, report)
             reasons.setdefault(f"{level.value}, {method.value}", reason)
         await asyncio.to_thread(tried.close)
@@ -136,7 +136,7 @@ def _containment(
     home = Path(os.path.expanduser("~"))
     prefix = str(Path(os.path.realpath(python())).parent.parent)
     needed = () if prefix.startswith("/usr") else (prefix,)
-    tools = find_tools(os.environ.get("PATH", os.defpath), home, settings.read_only, needed)
+    tools = find_tools(os.environ.get("PATH", os.defpath), home, settings.read_only, needed, (stage,))
     # All private folders together stay below the memory limit, so that filling them leaves room to clean up.
     around = Surroundings(stage, tools, objects, settings.network, max(limits.memory * 3 // 8, 32 << 20), devices)
     shared_limits = SharedLimits(limits.swarm_memory, limits.swarm_processes, limits.swarm_disk)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from engine.sandbox.installations import Surveyor
+
 HOME = "/home/agent"
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -64,7 +66,8 @@ _ABSOLUTE = re.compile(r"(?<![\w.$}~-])/[\w./+-]+")
 class Tools(Struct, frozen=True):
     """`folders` are mounted read-only at their own paths; `masked` files and folders below them are hidden.
 
-    `homes` maps paths in the user's home to the same paths in the agent's home, where masked ones are hidden, too.
+    `from_path` are those of the folders that are shared because they lie on PATH. `homes` maps paths in the user's home
+    to the same paths in the agent's home, where masked ones are hidden, too.
     """
 
     path: tuple[str, ...]
@@ -72,6 +75,7 @@ class Tools(Struct, frozen=True):
     homes: tuple[tuple[str, str], ...]
     masked: tuple[str, ...]
     env: dict[str, str]
+    from_path: tuple[str, ...] = ()
 
     def hidden(self) -> list[tuple[str, str]]:
         """The masked paths that exist, at each place where they would be visible."""
@@ -86,35 +90,45 @@ class Tools(Struct, frozen=True):
         return [path for folder in self.folders for path in _without(folder, self.masked)]
 
 
-def find_tools(path: str, home: Path, extra: tuple[str, ...], needed: tuple[str, ...]) -> Tools:
-    """The tools on `path` (a PATH's text), the settings' `extra` folders, and the folders that the engine `needed`."""
-    folders: list[str] = [*needed]
+def find_tools(
+    path: str, home: Path, extra: tuple[str, ...], needed: tuple[str, ...], kept_out: tuple[Path, ...] = ()
+) -> Tools:
+    """The tools on `path` (a PATH's text), the settings' `extra` folders, and the folders that the engine `needed`.
+
+    Nothing around the `kept_out` folders is shared because it lies on `path`.
+    """
+    surveyor = Surveyor(home, kept_out)
+    folders: list[str] = []
     dirs: list[str] = []
     env: dict[str, str] = {}
     for part in path.split(":"):
+        part = os.path.realpath(part) if ".." in part.split("/") else os.path.normpath(part)
         if not part.startswith("/") or not os.path.isdir(part) or part in SYSTEM_PATH:
             continue
         if _under(part, "/usr"):
             dirs.append(part)
             continue
         if os.path.basename(part.rstrip("/")) == SHIMS:
-            manager = _manager(Path(part))
+            manager = None if surveyor.in_project(Path(part).parent) else _manager(Path(part))
             if manager is not None:
                 folders.append(str(Path(part).parent))
                 dirs.append(part)
                 env |= manager
             continue
-        folder = _toolchain(Path(part), home)
-        if folder is None:
+        shared = surveyor.shared(Path(part))
+        if not shared:
             continue
-        folders.append(str(folder))
+        folders += shared
         dirs.append(part)
-        if folder.name.startswith(".") and folder.name[1:] in VERSION_MANAGERS:
-            env[VERSION_MANAGERS[folder.name[1:]]] = str(folder)
+        name = os.path.basename(shared[0])
+        if name.startswith(".") and name[1:] in VERSION_MANAGERS:
+            env[VERSION_MANAGERS[name[1:]]] = shared[0]
         rustup = Path(part).parent.parent / ".rustup"
         if Path(part).parts[-2:] == (".cargo", "bin") and rustup.is_dir():
             folders.append(str(rustup))
             env["RUSTUP_HOME"] = str(rustup)
+    from_path = tuple(_outermost(folders))
+    folders += needed
     homes = []
     for text in extra:
         folder = Path(os.path.normpath(home / text[2:] if text.startswith("~/") else Path(text)))
@@ -130,7 +144,7 @@ def find_tools(path: str, home: Path, extra: tuple[str, ...], needed: tuple[str,
         folders = _outermost([*folders, os.path.realpath(sys.base_prefix), sys.base_prefix])
     secrets = (_within(secret, folders) for folder in folders for secret in _secrets(Path(folder)))
     masked = tuple(dict.fromkeys(secret for secret in secrets if secret))
-    return Tools(tuple(dirs), tuple(folders), tuple(homes), masked, env)
+    return Tools(tuple(dirs), tuple(folders), tuple(homes), masked, env, from_path)
 
 
 def _manager(shims: Path) -> dict[str, str] | None:
@@ -188,21 +202,6 @@ def _has_python(dirs: list[str], folders: list[str]) -> bool:
         if seen and os.path.isfile(real) and os.access(real, os.X_OK):
             return True
     return False
-
-
-def _toolchain(part: Path, home: Path) -> Path | None:
-    """The folder to share so that the programs in `part` work; None if that would share too much."""
-    for tool in (".pyenv", ".rbenv", ".nodenv", ".goenv", ".asdf", ".sdkman", ".volta", ".bun", ".deno"):
-        if part.is_relative_to(home / tool):
-            return home / tool
-    if part == home or home.is_relative_to(part):
-        return None
-    above = part.parent
-    prefix = (above / "pyvenv.cfg").exists() or any((above / name).is_dir() for name in ("lib", "include", "pkg"))
-    private = above == home or home.is_relative_to(above) or above == home / ".local"
-    if part.name in ("bin", "sbin", "shims") and prefix and not private and len(above.parts) > 2:
-        return above
-    return part
 
 
 def _outermost(folders: list[str]) -> list[str]:

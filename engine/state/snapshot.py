@@ -54,6 +54,7 @@ class Snapshot:
     not_guaranteed: tuple[str, ...] = ()
     """Guarantees that the sandbox level does not give."""
     granted: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
     """What the settings let commands reach: `network`, and folders."""
     pid: int = 0
     created_at: t.Micros = 0

@@ -211,6 +211,7 @@ class MemoryWorkspaces:
         self.level = "simulated"
         self.not_guaranteed: tuple[str, ...] = ()
         self.granted: tuple[str, ...] = ()
+        self.tools: tuple[str, ...] = ()
         self.method = "memory"
         self.warm = False
         self.opened: dict[AgentId, list[MemoryWorkspace]] = {}

@@ -161,6 +161,8 @@ async def _sandbox(settings: Settings, root: Path) -> list[Finding]:
     if report.granted:
         hint = "unset sandbox.network and sandbox.read_only unless agents need them"
         findings.append(Finding("warn", "commands may also reach", ", ".join(report.granted), hint))
+    if report.tools:
+        findings.append(Finding("ok", "tools", f"readable because on PATH: {', '.join(report.tools)}"))
     if report.not_guaranteed:
         limits = report.not_guaranteed
         found = f"{counted(len(limits), 'guarantee does', 'guarantees do')} not hold at this level"

@@ -31,6 +31,8 @@ class Progress:
         self._write(f"sandbox: {snapshot.sandbox_level}, workspaces: {snapshot.copy_method}")
         if snapshot.granted:
             self._write(f"commands may also reach: {', '.join(snapshot.granted)}")
+        if snapshot.tools:
+            self._write(f"commands may read, because it is on your PATH: {', '.join(snapshot.tools)}")
         if snapshot.sandbox_level == "off":
             self._write("warning: agents' commands run without a sandbox and can do everything that you can")
 

@@ -67,6 +67,7 @@ class WorkspacePool:
         self.method = choice.report.method.value
         self.not_guaranteed = choice.report.not_guaranteed
         self.granted = choice.report.granted
+        self.tools = choice.report.tools
         self._build_names = build_name_pattern(build.warm)
         self._build_limit = size_bytes(build.warm_size)
         self.warm = bool(build.warm) and choice.method is CopyMethod.OVERLAY

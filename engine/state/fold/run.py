@@ -25,7 +25,7 @@ def _(s: Snapshot, event: e.Event, body: e.EpochStarted) -> None:
     s.epoch, s.epoch_at, s.pid = event.epoch, event.at, body.pid
     s.load_limit, s.uses = None, {}
     s.sandbox_level, s.copy_method = body.sandbox_level, body.copy_method
-    s.not_guaranteed, s.granted = body.not_guaranteed, body.granted
+    s.not_guaranteed, s.granted, s.tools = body.not_guaranteed, body.granted, body.tools
     s.settings = body.settings or s.settings
     if s.ended:
         check_run(s.state, RunState.RUNNING)

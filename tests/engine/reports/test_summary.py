@@ -47,7 +47,7 @@ TURN = e.TurnTaken(
 
 
 def test_the_summary_of_a_new_run_has_nulls_for_unknown_values() -> None:
-    epoch = e.EpochStarted(1, "full", "overlay", not_guaranteed=("a lack",), granted=("network",))
+    epoch = e.EpochStarted(1, "full", "overlay", not_guaranteed=("a lack",), granted=("network",), tools=("/opt/x",))
     run = snapshot((CREATED, None), (epoch, None))
     summary = msgspec.to_builtins(summarise(run, 12 * SECOND, "/runs/journal.db"))
     assert (summary["state"], summary["exit_status"]) == ("running", None)
@@ -57,6 +57,7 @@ def test_the_summary_of_a_new_run_has_nulls_for_unknown_values() -> None:
     assert summary["db"] == "/runs/journal.db"
     assert summary["sandbox_level"] == "full"
     assert (summary["sandbox_not_guaranteed"], summary["sandbox_granted"]) == (("a lack",), ("network",))
+    assert summary["sandbox_tools"] == ("/opt/x",)
 
 
 def test_the_summary_counts_tokens_usd_agents_and_checks() -> None:

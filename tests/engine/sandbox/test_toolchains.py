@@ -69,7 +69,8 @@ def test_the_engines_own_python_is_the_fallback(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(toolchains, "SYSTEM_PATH", ())
     venv = tmp_path / "venv/bin"
     venv.mkdir(parents=True)
-    (venv / "python3").symlink_to(script(tmp_path / "elsewhere/python3", "echo no"))  # dangles inside the sandbox
+    (tmp_path / "elsewhere/.git").mkdir(parents=True)  # a work tree is not shared: the link dangles inside the sandbox
+    (venv / "python3").symlink_to(script(tmp_path / "elsewhere/python3", "echo no"))
     found = find_tools(str(venv), tmp_path / "home", (), ())
     assert found.path == (str(venv), str(Path(sys.base_prefix) / "bin"))
     program = Path(found.path[-1]) / "python3"
