@@ -5,6 +5,7 @@ A repository's `swarm.toml` travels with the repository, so someone else may hav
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from math import inf, nan
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -77,15 +78,25 @@ def _repo_path(text: str) -> None:
         )
 
 
-def _web_address(text: str) -> None:
+def check_web_address(text: str) -> None:
+    """Raises SwarmError (settings) for text that is no web address, or has a password in it."""
     try:
         parts = urlsplit(text)
     except ValueError:  # a bracket without its pair
         parts = urlsplit("")
+    if "@" in (parts.netloc or text) or parts.query:
+        raise _refused("an address cannot contain a key or password", "name the key's variable with api_key_env")
     if text and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise _refused(f"'{text[:80]}' is not a web address", 'write one such as "http://127.0.0.1:8080/v1"')
-    if parts.username or parts.password or parts.query:
-        raise _refused("an address cannot contain a key or password", "name the key's variable with api_key_env")
+
+
+def is_this_machine(address: str) -> bool:
+    """Whether a web address names this machine, so that nothing sent there leaves it."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _variable_name(text: str) -> None:
@@ -132,7 +143,7 @@ SlotCount = Annotated[str, Accepts(_slots), OnlyLower(lambda text: nan if text =
 Names = tuple[Annotated[str, Accepts(_file_name)], ...]
 """Names of files or folders, or globs, without a path."""
 RepoPath = Annotated[str, Accepts(_repo_path)]
-WebAddress = Annotated[str, Accepts(_web_address)]
+WebAddress = Annotated[str, Accepts(check_web_address)]
 VariableName = Annotated[str, Accepts(_variable_name)]
 PlannerPath = Annotated[str, Accepts(_planner_path)]
 LevelChoice = Literal["auto", "strict", "full", "namespaced", "restricted", "off"]

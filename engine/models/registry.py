@@ -5,10 +5,12 @@ A provider's module, and with it its SDK, is imported only when the provider is 
 
 import difflib
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
+from engine.domain.setting_types import check_web_address, is_this_machine
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName
 from engine.models import adapters, rehearsal
@@ -81,6 +83,7 @@ def endpoint(
     name: str, settings: ProviderSettings, environ: Mapping[str, str], clock: Clock, randomness: Randomness
 ) -> Endpoint:
     """Build the endpoint from settings and environment. Raises SwarmError if the key is missing."""
+    listing = PROVIDERS[name]
     address = base_url(name, settings, environ)
     variable = key_variable(name, settings)
     key = environ.get(variable, "").strip() if variable else ""
@@ -91,13 +94,33 @@ def endpoint(
             f"export {variable}, or try the rehearsal: swarm-tui demo",
             ExitStatus.UNUSABLE,
         )
-    if address and not address.startswith(("http://", "https://")):
+    try:
+        check_web_address(address)
+    except SwarmError as error:
+        message = f"the base_url of provider '{name}': {error.message}"
+        raise SwarmError(ErrorKind.PROVIDER, message, error.hint) from None
+    if not (key.isascii() and key.isprintable()):
         raise SwarmError(
             ErrorKind.PROVIDER,
-            f"the base_url of provider '{name}' is not a web address: {address}",
-            'write an address such as "http://127.0.0.1:8080/v1"',
+            f"{variable} has characters that no key has",
+            f"export {variable} again, without line breaks, accents or quotation marks around it",
+            ExitStatus.UNUSABLE,
         )
+    if key and _is_open_to_others(address) and not settings.api_key_env:
+        # The usual key was not meant for this server, and everybody on the way can read it.
+        if not listing.keyless_elsewhere:
+            raise SwarmError(
+                ErrorKind.PROVIDER,
+                f"the key in {variable} would be sent unencrypted to another machine ({urlsplit(address).hostname})",
+                f'use an https:// address, or allow it with api_key_env = "{variable}" for this provider',
+                ExitStatus.UNUSABLE,
+            )
+        key = ""
     return Endpoint(name, settings, clock, randomness, key or NO_KEY, address)
+
+
+def _is_open_to_others(address: str) -> bool:
+    return urlsplit(address).scheme == "http" and not is_this_machine(address)
 
 
 def open_provider(made_from: Endpoint) -> Provider:

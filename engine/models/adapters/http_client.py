@@ -7,6 +7,7 @@ from urllib.request import getproxies
 
 import httpx2
 
+from engine.domain.setting_types import is_this_machine
 from engine.domain.settings import ProviderSettings
 from engine.models.adapters.sse import MAX_BYTES
 from engine.models.endpoint import Endpoint
@@ -81,21 +82,24 @@ def sdk_options(endpoint: Endpoint, default_address: str) -> dict[str, Any]:
         "base_url": endpoint.base_url or default_address,
         "max_retries": 0,
         "timeout": timeouts(endpoint.settings),
-        "http_client": http_client(endpoint.settings),
+        "http_client": http_client(endpoint.settings, endpoint.base_url or default_address),
     }
 
 
-def http_client(settings: ProviderSettings) -> httpx2.AsyncClient:
-    """The client. Proxies and certificates come from the environment as usual.
+def http_client(settings: ProviderSettings, address: str) -> httpx2.AsyncClient:
+    """The client for a server's `address`. Proxies and certificates come from the environment as usual.
+
+    What is meant for this machine goes through no proxy.
 
     Redirects are refused: a key goes to the configured address, or nowhere.
     """
     calls = max(settings.max_concurrent, 1)
     limits = httpx2.Limits(max_connections=calls + 8, max_keepalive_connections=calls, keepalive_expiry=IDLE_CONNECTION)
+    proxied = bool(getproxies()) and not is_this_machine(address)
     return httpx2.AsyncClient(
         timeout=timeouts(settings),
         limits=limits,
-        transport=None if getproxies() else _Pools(calls),  # a client with a custom transport ignores proxies
+        transport=None if proxied else _Pools(calls),  # a client with a custom transport ignores proxies
         follow_redirects=False,
         headers={"accept-encoding": "identity"},
         event_hooks={"response": [_bound]},
