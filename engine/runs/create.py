@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.domain.types import Micros
 from engine.ports.protocols import Clock, Randomness
 from engine.runs.folder import RUN_NAME, RunFolder, cannot_write, repo_id
-from engine.runs.lock import RunLock, name_owner, release, take
+from engine.runs.lock import Held, RunLock, take
 
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _STAMP = "%Y%m%d-%H%M%S"
@@ -22,13 +22,13 @@ def new_run(root: Path, git_dir: Path, clock: Clock, randomness: Randomness) -> 
     """
     above = root / repo_id(git_dir)
     made = _make_folders(above)
-    repo_lock = -1
+    repo_lock: Held | None = None
     unfinished: Path | None = None
     try:
         repo_lock = take(above / "lock", "")
         _sweep(above)
         name = _run_name(above, clock.now(), randomness)
-        name_owner(repo_lock, name)
+        repo_lock.name_owner(name)
         unfinished = above / f".new-{name}"
         unfinished.mkdir(mode=0o700)
         (unfinished / "workspaces").mkdir(mode=0o700)
@@ -43,9 +43,9 @@ def new_run(root: Path, git_dir: Path, clock: Clock, randomness: Randomness) -> 
     except BaseException as error:
         if unfinished is not None:
             shutil.rmtree(unfinished, ignore_errors=True)
-        if repo_lock >= 0:
+        if repo_lock is not None:
             _remove_folders(made)
-            release([repo_lock])
+            repo_lock.release()
         if isinstance(error, OSError):
             raise cannot_write(above, error) from error
         raise

@@ -9,6 +9,7 @@ from msgspec import Struct, json
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.runs.folder import RunFolder, cannot_write, prepare_socket
+from engine.sandbox.process_identity import is_running, start_time
 
 _PROBES = 10
 _PROBE_S = 0.02
@@ -16,16 +17,38 @@ _PROBE_S = 0.02
 
 
 class Owner(Struct, frozen=True):
-    """The content of a lock file: who holds the lock."""
+    """The content of a lock file: who holds the lock. `started` identifies the process, because ids are reused."""
 
     pid: int
     run: str
+    started: str = ""
+
+
+class Held(Struct, frozen=True):
+    """A lock that is held: on a file, and on its folder, because files can be deleted or replaced."""
+
+    folder: int
+    file: int
+
+    def name_owner(self, run: str) -> None:
+        """Write into the file who holds the lock."""
+        os.ftruncate(self.file, 0)
+        os.pwrite(self.file, json.encode(Owner(os.getpid(), run, start_time(os.getpid()))), 0)
+
+    def release(self) -> None:
+        try:
+            os.ftruncate(self.file, 0)
+        except OSError:
+            pass  # the content names a process that has ended
+        finally:
+            os.close(self.file)
+            os.close(self.folder)
 
 
 class RunLock:
     """The lock on a run and its repo, held until `release` or the end of the process."""
 
-    def __init__(self, folder: RunFolder, held: list[int]) -> None:
+    def __init__(self, folder: RunFolder, held: list[Held]) -> None:
         self.folder = folder
         self._held = held
 
@@ -36,53 +59,62 @@ class RunLock:
         try:
             return cls.with_repo(folder, repo_lock)
         except BaseException:
-            release([repo_lock])
+            repo_lock.release()
             raise
 
     @classmethod
-    def with_repo(cls, folder: RunFolder, repo_lock: int) -> "RunLock":
+    def with_repo(cls, folder: RunFolder, repo_lock: Held) -> "RunLock":
         """Lock a run whose repo is already locked. If this raises, the caller has to release the repo's lock."""
-        held: list[int] = []
+        run_lock = take(folder.lock, folder.run)
         try:
-            held.append(take(folder.lock, folder.run))
             prepare_socket(folder)
         except BaseException:
-            release(held)
+            run_lock.release()
             raise
-        return cls(folder, [repo_lock, *held])
+        return cls(folder, [repo_lock, run_lock])
 
     def release(self) -> None:
-        release(self._held)
+        while self._held:
+            self._held.pop().release()
 
 
-def release(held: list[int]) -> None:
-    """Release the locks that `take` returned."""
-    while held:
-        fd = held.pop()
-        try:
-            os.ftruncate(fd, 0)
-        except OSError:
-            pass  # the content counts only while the lock is held
-        finally:
-            os.close(fd)
+def take(lock: Path, run: str) -> Held:
+    """Lock a file and its folder. Raises SwarmError (busy, state).
 
-
-def take(lock: Path, run: str) -> int:
-    """Lock a file; returns the descriptor that holds the lock. Raises SwarmError (busy, state)."""
+    A lock file that names a living process is never taken: the folder may be a copy of one that is in use, or on a
+    filesystem whose locks do nothing.
+    """
     try:
         while True:
-            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            held = _open(lock)
             try:
-                _hold(fd, lock)
-                if _is_still(fd, lock):
-                    name_owner(fd, run)
-                    return fd
+                _hold(held.folder, lock)
+                _hold(held.file, lock)
+                if _lives(owner_of(lock)):
+                    raise _busy(lock)
+                if _is_still(held.folder, lock.parent) and _is_still(held.file, lock):
+                    held.name_owner(run)
+                    return held
             except BaseException:
-                os.close(fd)
+                _close(held)
                 raise
-            os.close(fd)
+            _close(held)
     except OSError as error:
         raise cannot_write(lock.parent, error) from error
+
+
+def _open(lock: Path) -> Held:
+    folder = os.open(lock.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return Held(folder, os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except BaseException:
+        os.close(folder)
+        raise
+
+
+def _close(held: Held) -> None:
+    os.close(held.file)
+    os.close(held.folder)
 
 
 def _hold(fd: int, lock: Path) -> None:
@@ -94,18 +126,19 @@ def _hold(fd: int, lock: Path) -> None:
     raise _busy(lock)
 
 
-def _is_still(fd: int, lock: Path) -> bool:
-    """Whether the locked file is still at its path: a failed start of a run removes its lock file."""
+def _is_still(fd: int, path: Path) -> bool:
+    """Whether what is locked is still at its path: a failed start of a run removes its lock file and its folder."""
     try:
-        return os.path.samestat(os.fstat(fd), lock.stat())
+        return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:
         return False
 
 
-def name_owner(fd: int, run: str) -> None:
-    """Write into a lock file who holds the lock."""
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, json.encode(Owner(os.getpid(), run)), 0)
+def _lives(owner: Owner | None) -> bool:
+    """Whether a lock file names another process that is running. Of its own, a process knows better."""
+    if owner is None or owner.pid <= 0 or owner.pid == os.getpid():
+        return False
+    return is_running(owner.pid, owner.started)
 
 
 def _busy(lock: Path) -> SwarmError:
@@ -129,8 +162,12 @@ def owner_of(lock: Path) -> Owner | None:
 
 def is_live(folder: RunFolder) -> bool:
     """Whether a process runs the run."""
+    return _is_held(folder.path) or _is_held(folder.lock) or _lives(owner_of(folder.lock))
+
+
+def _is_held(path: Path) -> bool:
     try:
-        fd = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
