@@ -4,6 +4,7 @@ A body leaves the journal only after the file is synced, so a crash at any point
 """
 
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from engine.journal.connection import cannot_read
 _BODIES = """SELECT seq, CAST(body AS BLOB) FROM events WHERE seq > ? AND seq <= ?
   AND (body LIKE '%"blob:%' OR body LIKE '%"json:%') ORDER BY seq LIMIT 1000"""
 _ROW = "SELECT hash, codec, size, data FROM blobs WHERE hash = ?"
+_FILE = re.compile(r"bodies-(\d{1,9})\.bin", re.ASCII)
 _MOVED = "INSERT OR REPLACE INTO archived (hash, codec, size, file, place, length) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -38,7 +40,7 @@ def archive(path: Path, until: int) -> Archived:
     try:
         with closing(sqlite3.connect(path, isolation_level=None, timeout=10.0)) as db:
             db.execute("PRAGMA synchronous = FULL")
-            file = _next_file(path)
+            file = _next_file(db, path)
             bodies = moved = 0
             for hashes in _referred(db, until):
                 count, size = _move(db, hashes, file)
@@ -48,8 +50,13 @@ def archive(path: Path, until: int) -> Archived:
         raise cannot_read(path, error) from error
 
 
-def _next_file(path: Path) -> Path:
-    numbers = [int(each.stem.rpartition("-")[2]) for each in path.parent.glob("bodies-[0-9]*.bin")]
+def _next_file(db: sqlite3.Connection, path: Path) -> Path:
+    """A new file. Those of a process that was killed before the journal referred to them are removed."""
+    used = {file for (file,) in db.execute("SELECT DISTINCT file FROM archived")}
+    for each in path.parent.glob("bodies-[0-9]*.bin"):
+        if each.name not in used:
+            each.unlink()
+    numbers = [int(found[1]) for name in used if (found := _FILE.fullmatch(str(name)))]
     return path.with_name(f"bodies-{max(numbers, default=0) + 1:06}.bin")
 
 
