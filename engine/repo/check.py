@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from engine.domain.types import AgentId, Check, CommitId
 from engine.ports.protocols import Clock, Output, Workspace, WorkspaceLost, Workspaces
 from engine.repo.git.git import Git
+from engine.repo.git.own_git_dir import own_git_dir
 from engine.repo.source import SourceRepo
 
 _MAX_OUTPUT = 16 * 1024
@@ -138,18 +139,22 @@ async def suggest_check(source: SourceRepo) -> str:
 
     Uncommitted files don't count because the swarm starts from a commit.
     """
-    git = Git(source.root)
-    top = await _names(git, source.base, deep=False)
+    with own_git_dir(source.common_dir, source.object_format) as git:
+        return await _suggest_check(git, source.base)
+
+
+async def _suggest_check(git: Git, base: CommitId) -> str:
+    top = await _names(git, base, deep=False)
     for name in _MAKEFILES:
-        if name in top and re.search(r"^test\s*:(?!=)", await _read(git, source.base, name), re.MULTILINE):
+        if name in top and re.search(r"^test\s*:(?!=)", await _read(git, base, name), re.MULTILINE):
             return "make test"
     if "Cargo.toml" in top:
         return "cargo test"
     if "go.mod" in top:
         return "go test ./..."
-    if "package.json" in top and _has_npm_tests(await _read(git, source.base, "package.json")):
+    if "package.json" in top and _has_npm_tests(await _read(git, base, "package.json")):
         return "npm test"
-    if await _uses_pytest(git, source.base, top):
+    if await _uses_pytest(git, base, top):
         return "python3 -m pytest -q"
     return ""
 

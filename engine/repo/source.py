@@ -12,7 +12,8 @@ from msgspec import Struct
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
 from engine.repo.git.alternates import unexpected_entry
-from engine.repo.git.git import Git, GitResult, require_git
+from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, GitTimeoutError, require_git
+from engine.repo.git.own_git_dir import own_git_dir
 from engine.repo.git.status import count_uncommitted
 from engine.repo.workspaces.excludes import excludes_file
 
@@ -46,14 +47,15 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
     """
     await require_git()
     folder = _existing_folder(path)
-    bare, git_dir, common_dir, object_format, shallow = await _locate(folder, path)
+    user = Git(folder, as_user=True, timeout_s=USER_REPO_TIMEOUT_S)
+    bare, git_dir, common_dir, object_format, shallow = await _locate(user, path)
     if bare:
         raise _error(f"{path} is a bare repo", "clone it and give the path of the clone")
-    found = await Git(folder, as_user=True).run("rev-parse", "--show-toplevel", accept=range(256))
+    found = await user.run("rev-parse", "--show-toplevel", accept=range(256))
     if found.exit:
         raise _error(f"{path} is not in a work tree", "give the folder that has the repo's files")
     root = Path(_one_path(found))
-    git = Git(root)
+    git = Git(root, timeout_s=USER_REPO_TIMEOUT_S)
     if name := unexpected_entry(common_dir / "objects"):
         raise _error(
             f"unexpected {name[:80]!r} in {common_dir / 'objects'}",
@@ -72,7 +74,7 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
         base=base,
         object_format=object_format,
         shallow=shallow,
-        warnings=await _warnings(root, git_dir, common_dir, base_branch, base),
+        warnings=await _warnings(root, git_dir, common_dir, object_format, base_branch, base),
     )
 
 
@@ -84,16 +86,15 @@ def _existing_folder(path: Path) -> Path:
     return path.absolute()
 
 
-async def _locate(folder: Path, given: Path) -> tuple[bool, Path, Path, str, bool]:
+async def _locate(git: Git, given: Path) -> tuple[bool, Path, Path, str, bool]:
     """Bare or not, git folder, common folder, object format, shallow or not. Errors name `given`, the user's path."""
     options = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
-    git = Git(folder, as_user=True)
     result = await git.run("rev-parse", *options, accept=range(256))
     if result.exit:
         if "dubious ownership" in result.err:
             raise _error(
                 f"{given} belongs to another user",
-                f"if you trust it: git config --global --add safe.directory {folder}",
+                f"if you trust it: git config --global --add safe.directory {git.cwd}",
             )
         if "not a git repository" in result.err:
             raise _error(f"{given} is not a git repo", "give the folder of a git repo, or run: git init")
@@ -126,15 +127,23 @@ async def _suggest_branch(git: Git, branch: str) -> str:
     return "the repo has no branches yet: commit something first"
 
 
-async def _warnings(root: Path, git_dir: Path, common_dir: Path, branch: str, base: CommitId) -> tuple[str, ...]:
+async def _warnings(
+    root: Path, git_dir: Path, common_dir: Path, object_format: str, branch: str, base: CommitId
+) -> tuple[str, ...]:
     warnings: list[str] = []
-    if count := await count_uncommitted(root, git_dir, common_dir, await excludes_file(common_dir)):
+    try:
+        count = await count_uncommitted(root, git_dir, common_dir, object_format, await excludes_file(common_dir))
+    except GitTimeoutError:
+        warnings.append(f"counting uncommitted changes took too long: the swarm starts from commit {base[:12]}")
+        count = 0
+    if count:
         changes = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"
         warnings.append(f"the swarm won't see {changes}: it starts from commit {base[:12]}")
     if not branch:
         warnings.append(f"HEAD is detached: the swarm starts from commit {base[:12]}")
-    if await _text_or_none(Git(root), "rev-parse", "--verify", "--quiet", f"{base}:.gitmodules"):
-        warnings.append("the repo has submodules: agents see them as empty folders and cannot change them")
+    with own_git_dir(common_dir, object_format) as git:
+        if await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"{base}:.gitmodules"):
+            warnings.append("the repo has submodules: agents see them as empty folders and cannot change them")
     return tuple(warnings)
 
 

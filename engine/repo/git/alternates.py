@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 
 from engine.domain.patch import unquoted
+from engine.repo.git.regular_file import read_regular
 
 _MAX_DEPTH = 5  # as deep as git itself follows
+_MAX_BYTES = 1 << 20
 
 _EXPECTED = re.compile(
     r"[0-9a-f]{2}|pack|info|loose-object-idx|(?:tmp_|incoming-|\.nfs).*|.*\.(?:lock|tmp)|\.DS_Store|desktop\.ini"
@@ -54,11 +56,7 @@ def _collect(objects: Path, found: dict[Path, None], depth: int) -> None:
     if objects in found or depth > _MAX_DEPTH or not objects.is_dir() or unexpected_entry(objects):
         return
     found[objects] = None
-    try:
-        lines = (objects / "info" / "alternates").read_bytes().split(b"\n")
-    except OSError:
-        return
-    for line in lines:
+    for line in read_regular(objects / "info" / "alternates", _MAX_BYTES).split(b"\n"):
         if line and not line.startswith(b"#"):
             # Joining with an absolute path yields that path.
             _collect((objects / os.fsdecode(unquoted(line))).resolve(), found, depth + 1)

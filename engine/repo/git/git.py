@@ -13,6 +13,9 @@ from engine.domain.errors import ErrorKind, SwarmError
 MIN_VERSION = (2, 38)
 """The first version of git whose merge-tree has --write-tree."""
 
+USER_REPO_TIMEOUT_S = 30.0
+"""For commands in a user's repository, where an included file may be a pipe that nobody writes to."""
+
 _STDERR_LIMIT = 64 * 1024
 _CHUNK = 256 * 1024
 
@@ -198,7 +201,7 @@ async def _run(
         raise GitTimeoutError(
             ErrorKind.GIT,
             f"git timed out after {timeout_s:g} s and was killed",
-            "check whether the disk or the machine is overloaded",
+            "is a file in the repo's git folder a pipe? otherwise check whether the disk or the machine is overloaded",
         ) from error
     finally:
         if process.returncode is None:

@@ -1,14 +1,13 @@
 """Counts uncommitted changes without the repository's own configuration, which may name programs as filters."""
 
 import os
-import tempfile
 from pathlib import Path
 
-from engine.repo.git.alternates import init_borrower
-from engine.repo.git.git import Git
+from msgspec import structs
 
-SHA256_DIGITS = 64
-_TIMEOUT_S = 60.0
+from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git
+from engine.repo.git.own_git_dir import own_git_dir
+
 _MAX_BYTES = 1_000_000
 _READING = frozenset(
     f"core.{name}"
@@ -20,31 +19,29 @@ _READING = frozenset(
 """The settings that say how the files of a work tree are read. None names a program, a path or an address."""
 
 
-async def count_uncommitted(root: Path, git_dir: Path, common_dir: Path, excludes: Path) -> int:
+async def count_uncommitted(root: Path, git_dir: Path, common_dir: Path, object_format: str, excludes: Path) -> int:
     """How many files of the work tree `root` differ from HEAD, as `git status` counts them; 0 if git cannot tell.
 
     Git runs with a git folder of the engine's own that has the repository's index and objects. `excludes` has the
-    user's ignore rules.
+    user's ignore rules. Raises GitTimeoutError.
     """
-    head = (await Git(root).run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", accept=range(256))).text
+    user = Git(root, timeout_s=USER_REPO_TIMEOUT_S)
+    head = (await user.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", accept=range(256))).text
     if not head:
         return 0
-    listed = await Git(root, as_user=True).run("config", "-z", "--list", accept=range(256))
+    listed = await structs.replace(user, as_user=True).run("config", "-z", "--list", accept=range(256))
     entries = (os.fsdecode(entry).partition("\n") for entry in listed.out.split(b"\0"))
     config = {key: value if has_value else "true" for key, has_value, value in entries if key in _READING}
     config["core.excludesFile"] = str(excludes)
-    with tempfile.TemporaryDirectory(prefix="swarm-tui-") as name:
-        own = Path(name)
-        _fill(own, head, git_dir, common_dir)
-        git = Git(
-            root,
-            git_dir=own,
+    with own_git_dir(common_dir, object_format, head) as git:
+        _link_rules(git.cwd, git_dir, common_dir)
+        status = await structs.replace(
+            git,
+            cwd=root,
             work_tree=root,
-            objects=common_dir / "objects",
             config=tuple(f"{key}={value}" for key, value in config.items()),
-            timeout_s=_TIMEOUT_S,
-        )
-        status = await git.run(
+            timeout_s=USER_REPO_TIMEOUT_S,
+        ).run(
             *("status", "--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=all", "--no-renames"),
             accept=range(256),
             env={"GIT_INDEX_FILE": str(git_dir / "index")},
@@ -53,13 +50,8 @@ async def count_uncommitted(root: Path, git_dir: Path, common_dir: Path, exclude
     return status.out.count(b"\0")
 
 
-def _fill(own: Path, head: str, git_dir: Path, common_dir: Path) -> None:
-    """Make a git folder whose HEAD is the commit `head`, with the repository's rules and the parts of a split index."""
-    init_borrower(own, [])
-    (own / "HEAD").write_text(f"{head}\n")
-    if len(head) == SHA256_DIGITS:
-        version, extension = "repositoryformatversion = 1", "[extensions]\n\tobjectFormat = sha256\n"
-        (own / "config").write_text(f"[core]\n\t{version}\n{extension}")
+def _link_rules(own: Path, git_dir: Path, common_dir: Path) -> None:
+    """Link the repository's ignore rules, its sparse checkout and the parts of a split index into a git folder."""
     (own / "info").mkdir()
     for file in (common_dir / "info" / "exclude", git_dir / "info" / "sparse-checkout"):
         if file.is_file():

@@ -1,18 +1,25 @@
 """Publishes trunk and green as two refs in the user's repository, and changes nothing else there.
 
-No transport is used, because the configuration of the user's repository decides what a transport runs. Objects are
-packed and stored under the trunk's own configuration; only commands that read or write refs use the user's repository.
+No transport is used, because the configuration of the user's repository decides what a transport runs. All that writes
+uses configuration of the engine's own.
 """
 
+import errno
+import os
 from pathlib import Path
 
+from msgspec import structs
+
 from engine.domain.errors import ErrorKind, SwarmError
-from engine.repo.git.git import Git, GitResult
+from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, disk_error
+from engine.repo.git.own_git_dir import link_refs, own_git_dir
+from engine.repo.git.pack_writer import sync_folder
+from engine.repo.git.regular_file import read_regular
 
 MAX_LOOSE = 100
 """Fewer objects than this are stored one by one, so that frequent landings don't leave a pack each (as git fetch)."""
 _MAX_LOOSE_BYTES = 16 << 20
-_DURABLE = "core.fsync=committed,reference"
+_DURABLE = ("core.fsync=committed,reference", "core.fsyncMethod=fsync")
 _CHECKED_OUT = "it is checked out"
 _MOVED = "someone else moved it"
 _IN_PROGRESS = ("rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START")
@@ -26,30 +33,47 @@ async def publish(trunk_git: Path, root: Path, run: str, names: list[str]) -> st
     A ref that is checked out in a work tree, or that someone moved, is not updated. Returns one line for each of those,
     or an empty string. Raises SwarmError (git) when git fails for another reason.
     """
-    trunk, user = Git(trunk_git, git_dir=trunk_git), Git(root, config=(_DURABLE,))
-    checked_out = await _checked_out_branches(user)
+    trunk, user = Git(trunk_git, git_dir=trunk_git), Git(root, timeout_s=USER_REPO_TIMEOUT_S)
+    found = await user.run("rev-parse", "--path-format=absolute", "--git-common-dir", "--show-object-format")
+    folder, _, object_format = os.fsdecode(found.out).removesuffix("\n").rpartition("\n")
+    common = Path(folder)
+    checked_out = await _checked_out_branches(user) | _returned_to(common)
+    settings = await _settings(user)
     skipped = []
-    for name in names:
-        target = f"refs/heads/swarm/{run}/{name}"
-        new = await trunk.text("rev-parse", "--verify", f"refs/heads/{name}^{{commit}}")
-        reason = _CHECKED_OUT if target in checked_out else await _update(trunk, user, target, new)
-        if reason:
-            skipped.append(f"{target.removeprefix('refs/heads/')} not updated: {reason}")
+    with own_git_dir(common, object_format) as git:
+        link_refs(git.cwd, common, object_format, settings.get("extensions.refstorage", ""))
+        shared = settings.get("core.sharedrepository")
+        refs = structs.replace(git, config=(*_DURABLE, *([f"core.sharedRepository={shared}"] if shared else [])))
+        for name in names:
+            target = f"refs/heads/swarm/{run}/{name}"
+            new = await trunk.text("rev-parse", "--verify", f"refs/heads/{name}^{{commit}}")
+            reason = _CHECKED_OUT if target in checked_out else await _update(trunk, refs, common, target, new)
+            if reason:
+                skipped.append(f"{target.removeprefix('refs/heads/')} not updated: {reason}")
     return "\n".join(skipped)
 
 
-async def _update(trunk: Git, user: Git, target: str, new: str) -> str:
+async def _settings(user: Git) -> dict[str, str]:
+    """The settings of the user's repository on which the format and the modes of new files depend."""
+    keys = r"^(core\.sharedrepository|extensions\.refstorage)$"
+    listed = await user.run("config", "-z", "--get-regexp", keys, accept=(0, 1))
+    entries = (os.fsdecode(entry).partition("\n") for entry in listed.out.split(b"\0"))
+    return {key: value if has_value else "true" for key, has_value, value in entries}
+
+
+async def _update(trunk: Git, refs: Git, common: Path, target: str, new: str) -> str:
     """Move one ref forward, after the objects that it needs. Returns why it was not moved, or an empty string."""
-    if (await user.run("symbolic-ref", "--quiet", target, accept=range(256))).exit == 0:
+    if (await refs.run("symbolic-ref", "--quiet", target, accept=range(256))).exit == 0:
         return _MOVED
-    old = (await user.run("rev-parse", "--verify", "--quiet", target, accept=range(256))).text
+    old = (await refs.run("rev-parse", "--verify", "--quiet", target, accept=range(256))).text
     if old == new:
         return ""
     if old and (await trunk.run("merge-base", "--is-ancestor", old, new, accept=range(256))).exit:
         return _MOVED
-    await _send_objects(trunk, user, new)
-    result = await user.run("update-ref", "--no-deref", target, new, old or "0" * len(new), accept=range(256))
+    await _send_objects(trunk, refs, common / "objects", new)
+    result = await refs.run("update-ref", "--no-deref", target, new, old or "0" * len(new), accept=range(256))
     if result.exit == 0:
+        _sync(common / "reftable", *[folder for folder in (common / target).parents if folder.is_relative_to(common)])
         return ""
     if "but expected" in result.err or "reference already exists" in result.err:
         return _MOVED
@@ -58,43 +82,53 @@ async def _update(trunk: Git, user: Git, target: str, new: str) -> str:
     raise _failed(target, result)
 
 
-async def _send_objects(trunk: Git, user: Git, commit: str) -> None:
-    """Store everything that `commit` needs and the refs of the user's repository do not reach."""
-    objects = Path(await user.text("rev-parse", "--path-format=absolute", "--git-path", "objects"))
-    shared = await user.run("config", "--get", "core.sharedRepository", accept=range(256))
-    into = Git(
-        trunk.cwd,
-        git_dir=trunk.git_dir,
-        objects=objects,
-        config=(_DURABLE, *([f"core.sharedRepository={shared.text}"] if shared.exit == 0 else [])),
-    )
-    revisions = "".join(
-        f"{each}\n" for each in (commit, *(f"^{known}" for known in await _known(trunk, user)))
-    ).encode()
-    packed = await trunk.run(
-        "pack-objects", "--revs", "--stdout", "-q", "--delta-base-offset", stdin=revisions, limit=_MAX_LOOSE_BYTES
-    )
-    count = int.from_bytes(packed.out[8:12], "big")
-    if count == 0:
+async def _send_objects(trunk: Git, refs: Git, objects: Path, commit: str) -> None:
+    """Store everything that `commit` needs and the refs of the user's repository do not reach.
+
+    When this returns, all of it survives a power cut, as the ref must not outlive its objects.
+    """
+    into = structs.replace(trunk, objects=objects, config=refs.config)
+    revisions = "".join(f"{each}\n" for each in (commit, *(f"^{known}" for known in await _known(trunk, refs))))
+    listed = (await trunk.run("rev-list", "--objects", "--no-object-names", "--stdin", stdin=revisions.encode())).out
+    ids = listed.decode("ascii").split()
+    if not ids:
         return
-    if count < MAX_LOOSE and not packed.cut:
+    pack = ("pack-objects", "-q", "--delta-base-offset")
+    packed = None
+    if len(ids) < MAX_LOOSE:
+        packed = await trunk.run(*pack, "--stdout", stdin=listed, limit=_MAX_LOOSE_BYTES)
+    if packed is not None and not packed.cut:
         stored = await into.run("unpack-objects", "-q", stdin=packed.out, accept=range(256))
+        folders = {objects / each[:2] for each in ids}
     else:
         # The pack is written where it is to stay, so that its size is not bounded by memory.
+        folders = {objects / "pack"}
         (objects / "pack").mkdir(exist_ok=True)
         stored = await into.run(
-            *("pack-objects", "--revs", "-q", "--delta-base-offset", str(objects / "pack" / "pack")),
-            stdin=revisions,
+            *pack,
+            str(objects / "pack" / "pack"),
+            stdin=listed,
             env={"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(trunk.cwd / "objects")},
             accept=range(256),
         )
     if stored.exit:
         raise _failed(commit, stored)
+    _sync(*folders, objects)
 
 
-async def _known(trunk: Git, user: Git) -> list[str]:
+def _sync(*folders: Path) -> None:
+    """Flush those of the folders that exist to disk; not every file system can. Raises SwarmError (git)."""
+    for folder in folders:
+        try:
+            sync_folder(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ENOTSUP):
+                raise disk_error(f"cannot publish into {folder}", error) from error
+
+
+async def _known(trunk: Git, refs: Git) -> list[str]:
     """The commits at refs of the user's repository that the trunk's repository has, too."""
-    listed = await user.text("for-each-ref", "--format=%(objectname)")
+    listed = await refs.text("for-each-ref", "--format=%(objectname)")
     ids = "".join(f"{name}\n" for name in dict.fromkeys(listed.split()))
     if not ids:
         return []
@@ -103,29 +137,21 @@ async def _known(trunk: Git, user: Git) -> list[str]:
 
 
 async def _checked_out_branches(user: Git) -> set[str]:
-    """The full names of the branches that a work tree of the repository has checked out or will return to."""
+    """The full names of the branches that are checked out in a work tree of the repository."""
     listing = await user.run("worktree", "list", "--porcelain", "-z")
     lines = listing.out.decode("utf-8", "replace").split("\0")
-    branches = {line.removeprefix("branch ") for line in lines if line.startswith("branch ")}
-    return branches | _returned_to(Path(await user.text("rev-parse", "--path-format=absolute", "--git-common-dir")))
+    return {line.removeprefix("branch ") for line in lines if line.startswith("branch ")}
 
 
 def _returned_to(common: Path) -> set[str]:
     """The branches that unfinished operations in any work tree will return to."""
     folders = (common, *common.glob("worktrees/*"))
-    names = {_read_line(folder / file) for folder in folders for file in _IN_PROGRESS}
-    return {name if name.startswith("refs/") else f"refs/heads/{name}" for name in names if name}
+    lines = {_first_line(folder / file) for folder in folders for file in _IN_PROGRESS}
+    return {name if name.startswith("refs/") else f"refs/heads/{name}" for name in lines if name}
 
 
-def _read_line(file: Path) -> str:
-    """The first line of a regular file; empty when there is none."""
-    try:
-        if not file.is_file():
-            return ""
-        with file.open("rb") as stream:
-            return stream.read(_MAX_REF_BYTES).decode("utf-8", "replace").partition("\n")[0].strip()
-    except OSError:
-        return ""
+def _first_line(file: Path) -> str:
+    return read_regular(file, _MAX_REF_BYTES).decode("utf-8", "replace").partition("\n")[0].strip()
 
 
 def _failed(target: str, result: GitResult) -> SwarmError:

@@ -6,8 +6,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.repo.git.alternates import object_folders
-from engine.repo.git.git import Git
+from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git
 from engine.repo.git.ignores import MAX_BYTES, Rules, parse_rules
+from engine.repo.git.regular_file import read_regular
 
 OWN_RULES = b"/.swarm/\n"
 
@@ -32,13 +33,14 @@ async def read_excludes(trunk_git: Path) -> Excludes:
     for common in [objects.parent for objects in borrowed[:1] if (objects.parent / "HEAD").exists()]:
         # The user's file comes first: later rules win, and git gives the repository's precedence.
         own = common / "info" / "exclude"
-        texts += [_text(await excludes_file(common)), _text(own) if _is_inside(own, common) else b""]
+        texts.append(read_regular(await excludes_file(common), MAX_BYTES))
+        texts.append(read_regular(own, MAX_BYTES) if _is_inside(own, common) else b"")
     return Excludes(b"\n".join(texts), tuple(rule for text in texts[1:] for rule in parse_rules(text)))
 
 
 async def excludes_file(common: Path) -> Path:
     """The user's file of ignore rules. The repository's own config may name one inside its folder only."""
-    git = Git(common, git_dir=common, as_user=True)
+    git = Git(common, git_dir=common, as_user=True, timeout_s=USER_REPO_TIMEOUT_S)
     command = ("config", "--show-scope", "-z", "--type=path", "--get", "core.excludesFile")
     scope, _, name = (await git.run(*command, accept=range(256))).out.removesuffix(b"\0").partition(b"\0")
     if name:
@@ -51,13 +53,3 @@ async def excludes_file(common: Path) -> Path:
 def _is_inside(file: Path, common: Path) -> bool:
     """Whether a file is in the repository's folder after symlinks are resolved."""
     return file.resolve().is_relative_to(common.parent.resolve())
-
-
-def _text(path: Path) -> bytes:
-    try:
-        if not path.is_file():
-            return b""
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES)
-    except OSError:
-        return b""

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
+from engine.repo import source
+from engine.repo.git import status
 from engine.repo.git.alternates import object_folders
 from engine.repo.git.git import check_version
 from engine.repo.source import inspect_repo
@@ -189,3 +191,34 @@ async def test_folders_with_anything_but_objects_are_not_borrowed_from(repo: Use
     (objects / ".ssh").mkdir()
     with pytest.raises(SwarmError, match=r"unexpected '\.ssh' in"):
         await inspect_repo(repo.root)
+
+
+@pytest.mark.parametrize("place", ["include", ".git/HEAD", ".git/objects/info/alternates"])
+async def test_a_pipe_that_git_reads_is_an_error_and_not_a_hang(
+    place: str, repo: UserRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "USER_REPO_TIMEOUT_S", 1.0)
+    pipe = tmp_path / "pipe" if place == "include" else repo.root / place
+    if place == "include":
+        repo.git("config", "include.path", str(pipe))
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    with pytest.raises(SwarmError) as raised:
+        await inspect_repo(repo.root)
+    assert "a pipe" in raised.value.hint
+
+
+async def test_a_pipe_of_ignore_rules_is_left_out(repo: UserRepo) -> None:
+    rules = repo.root / ".git" / "info" / "exclude"
+    rules.unlink(missing_ok=True)
+    os.mkfifo(rules)
+    assert (await inspect_repo(repo.root)).warnings == ()
+
+
+async def test_a_pipe_in_the_work_tree_costs_only_the_count_of_changes(
+    repo: UserRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "USER_REPO_TIMEOUT_S", 1.0)
+    (repo.root / "new").mkdir()
+    os.mkfifo(repo.root / "new" / ".gitignore")
+    assert "took too long" in "".join((await inspect_repo(repo.root)).warnings)
