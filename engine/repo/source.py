@@ -7,7 +7,7 @@ ref formats, and it would run git with the caller's environment.
 import difflib
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
@@ -55,6 +55,7 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
     if found.exit:
         raise _error(f"{path} is not in a work tree", "give the folder that has the repo's files")
     root = Path(_one_path(found))
+    await _require_own_work_tree(structs.replace(user, cwd=root), git_dir)
     git = Git(root, timeout_s=USER_REPO_TIMEOUT_S)
     if name := unexpected_entry(common_dir / "objects"):
         raise _error(
@@ -76,6 +77,16 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
         shallow=shallow,
         warnings=await _warnings(root, git_dir, common_dir, object_format, base_branch, base),
     )
+
+
+async def _require_own_work_tree(user: Git, git_dir: Path) -> None:
+    """Refuse a git folder whose `core.worktree` names a folder of another repository, or of none."""
+    found = await user.run("rev-parse", "--absolute-git-dir", accept=range(256))
+    if found.exit or Path(_one_path(found)) != git_dir:
+        raise _error(
+            f"the work tree of {git_dir} is {user.cwd}, which is not part of that repo",
+            f"correct it: git --git-dir {git_dir} config --unset core.worktree",
+        )
 
 
 def _existing_folder(path: Path) -> Path:

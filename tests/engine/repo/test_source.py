@@ -193,6 +193,22 @@ async def test_folders_with_anything_but_objects_are_not_borrowed_from(repo: Use
         await inspect_repo(repo.root)
 
 
+async def test_a_work_tree_that_belongs_to_another_repo_is_an_error(repo: UserRepo, tmp_path: Path) -> None:
+    other = UserRepo.make(tmp_path / "other", {"private": b"p\n"})
+    for elsewhere in (other.root, tmp_path):
+        repo.git("config", "core.worktree", str(elsewhere))
+        error = await refusal(repo.root)
+        assert "which is not part of that repo" in error.message
+        assert "--unset core.worktree" in error.hint
+
+
+async def test_a_submodule_and_a_git_folder_elsewhere_are_repos(repo: UserRepo, tmp_path: Path) -> None:
+    repo.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(repo.root), "module")
+    assert (await inspect_repo(repo.root / "module")).root == repo.root / "module"
+    repo.git("clone", "-q", "--separate-git-dir", str(tmp_path / "git"), str(repo.root), str(tmp_path / "tree"))
+    assert (await inspect_repo(tmp_path / "tree")).git_dir == tmp_path / "git"
+
+
 @pytest.mark.parametrize("place", ["include", ".git/HEAD", ".git/objects/info/alternates"])
 async def test_a_pipe_that_git_reads_is_an_error_and_not_a_hang(
     place: str, repo: UserRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
