@@ -130,7 +130,7 @@ class Git(Struct, frozen=True):
     def environment(self) -> dict[str, str]:
         """The complete environment of a git process."""
         env = {
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": _absolute(os.environ.get("PATH", os.defpath)),
             "LC_ALL": "C",
             "TZ": "UTC",
             "GIT_TERMINAL_PROMPT": "0",
@@ -167,6 +167,11 @@ class Git(Struct, frozen=True):
         for setting in (*_CONFIG, *(() if self.as_user else ("safe.directory=*",)), *self.config):
             argv += ("-c", setting)
         return [*argv, *args]
+
+
+def _absolute(path: str) -> str:
+    """PATH without entries that mean a folder of whatever repository git runs in."""
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if os.path.isabs(folder))
 
 
 async def require_git() -> tuple[int, int]:

@@ -238,3 +238,13 @@ async def test_a_pipe_in_the_work_tree_costs_only_the_count_of_changes(
     (repo.root / "new").mkdir()
     os.mkfifo(repo.root / "new" / ".gitignore")
     assert "took too long" in "".join((await inspect_repo(repo.root)).warnings)
+
+
+async def test_a_relative_folder_on_the_path_is_not_searched(
+    repo: UserRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repo.root / "git").write_text(f"#!/bin/sh\n: >'{tmp_path}/ran'\n")
+    (repo.root / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f".::{os.environ['PATH']}")
+    await inspect_repo(repo.root)
+    assert not (tmp_path / "ran").exists()
