@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
     from engine.domain.events import Body, Event
-    from engine.domain.json_text import json_line
+    from engine.domain.json_text import json_line, log_text
     from engine.domain.masking import Mask, secrets_of
     from engine.domain.patch import FileDiff, Hunk, Patch, parse_patch
     from engine.domain.resource_use import AgentUse, LoadLimit, Sample

@@ -112,7 +112,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         parsed = parse(command, words if command is APP else words[1:])
     except UsageError as problem:
-        sys.stderr.write(f"error: {' '.join(problem.message.split())}\nhint: {problem.hint}\n")
+        sys.stderr.write(f"error: {_printable(problem.message)}\nhint: {_printable(problem.hint)}\n")
         return UNUSABLE
     return commands.perform.perform(command.load, parsed)
 
@@ -153,6 +153,12 @@ def parse(command: CommandLine, words: list[str]) -> Namespace:
     if command is APP and (near := difflib.get_close_matches(parsed.repo, [other.name for other in COMMANDS], n=1)):
         parsed.near = near[0]
     return parsed
+
+
+def _printable(text: str) -> str:
+    """The text on one line, with the code points of hidden characters. `tui.format.text` would take long to load."""
+    words = " ".join(text.split())
+    return words if words.isprintable() else "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in words)
 
 
 def _open_streams() -> None:

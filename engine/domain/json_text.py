@@ -1,4 +1,4 @@
-"""JSON for terminals and pipes: what a terminal would execute, reorder or hide is written as an escape."""
+"""JSON and log lines for a terminal: what it would execute, reorder or hide is written as an escape."""
 
 import json
 import re
@@ -19,6 +19,15 @@ def json_line(value: object) -> bytes:
         text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
         line = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
     return line if line.isascii() and b"\x7f" not in line else _BEYOND_ASCII.sub(_seen, line.decode()).encode()
+
+
+def log_text(text: str) -> str:
+    """The text, whose lines stay lines, with escapes as in Python's strings for what a reader could not see."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        char if (char.isprintable() and char not in _BLANK) or char in "\n\t" else ascii(char)[1:-1] for char in text
+    )
 
 
 def _seen(match: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from engine.domain.json_text import log_text
 from engine.domain.masking import Mask
 
 
@@ -22,11 +23,11 @@ class RunLog:
 
 
 class _MaskedLines(logging.Formatter):
-    """Formats log lines and tracebacks, without keys."""
+    """Formats log lines and tracebacks, without keys and without anything that a terminal executes."""
 
     def __init__(self, mask: Mask) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
         self._mask = mask
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._mask.text(super().format(record))
+        return log_text(self._mask.text(super().format(record)))

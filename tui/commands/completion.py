@@ -17,6 +17,7 @@ from tui.bridge import RUN_NAME, config_folder
 from tui.commands.arguments import VERBS
 from tui.commands.documentation import topics
 from tui.commands.options import state_dir
+from tui.format.text import one_line
 
 CHOICES = {
     "LEVEL": ("auto", "strict", "full", "namespaced", "restricted", "off"),
@@ -35,7 +36,7 @@ itself where nothing else matches."""
 def completion(arguments: Namespace) -> int:
     """Prints the script, or the values of one kind; returns the exit status."""
     if arguments.values:
-        sys.stdout.writelines(f"{value}\n" for value in VALUES[arguments.values](arguments))
+        sys.stdout.writelines(f"{one_line(value)}\n" for value in VALUES[arguments.values](arguments))
         return 0
     parser: ArgumentParser = arguments.whole()
     for action in _actions(parser):

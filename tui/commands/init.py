@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from tui.bridge import ErrorKind, SwarmError, inspect_repo, settings_template, suggest_check
+from tui.format.text import one_line
 
 NAMES = ("swarm.toml", "INTENT.md")
 
@@ -24,7 +25,8 @@ def init(arguments: Namespace) -> int:
             )
     if not (folder / ".git").exists():
         sys.stderr.write(
-            f"note: {folder.absolute()} is not the top of a git repository, where swarm-tui reads these files\n"
+            f"note: {one_line(str(folder.absolute()))} is not the top of a git repository, "
+            "where swarm-tui reads these files\n"
         )
     check = _suggested(folder)
     written: list[Path] = []
@@ -41,10 +43,11 @@ def init(arguments: Namespace) -> int:
             f"cannot write {folder / NAMES[len(written) - 1]}: {error.strerror}",
             "nothing was written; check the folder's permissions and the free disk space",
         ) from error
-    sys.stdout.write(f"wrote {folder / 'swarm.toml'} and {folder / 'INTENT.md'}\n")
+    sys.stdout.write(f"wrote {one_line(str(folder / 'swarm.toml'))} and {one_line(str(folder / 'INTENT.md'))}\n")
     if check:
-        sys.stdout.write(f"check: {check} (found in this project's files; to change it, edit swarm.toml)\n")
-    sys.stdout.write(f"next: write what you want into INTENT.md, commit both files, then: swarm-tui {arguments.repo}\n")
+        sys.stdout.write(f"check: {one_line(check)} (found in this project's files; to change it, edit swarm.toml)\n")
+    repo = one_line(arguments.repo)
+    sys.stdout.write(f"next: write what you want into INTENT.md, commit both files, then: swarm-tui {repo}\n")
     return 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui.bridge import ExitStatus, Mask, SwarmError, secrets_of
+from tui.bridge import ExitStatus, Mask, SwarmError, log_text, secrets_of
 from tui.commands.options import state_dir
 from tui.format.text import one_line
 
@@ -73,7 +73,8 @@ def _unexpected(error: Exception, arguments: Namespace) -> int:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(f"{datetime.now(UTC).isoformat()}\n")
-            stream.write(Mask(secrets_of(os.environ)).text("".join(traceback.format_exception(error))))
+            trace = Mask(secrets_of(os.environ)).text("".join(traceback.format_exception(error)))
+            stream.write(log_text(trace))
         hint = f"details are in {log}"
     except OSError as unwritable:
         hint = f"cannot write details to {log}: {unwritable.strerror}"

@@ -1,7 +1,7 @@
 """Text for the terminal: cleans what agents and repositories wrote, measures it in cells, cuts and wraps it.
 
 Everything that a pane paints is a `Line` of spans that passes through `clean`: escape sequences, control characters
-and direction marks become visible or are removed, and nothing is ever parsed as markup.
+and hidden ones become visible, joiners are removed, and nothing is ever parsed as markup.
 """
 
 import re
@@ -31,11 +31,12 @@ _SEQUENCES = re.compile(
     "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"
     "|\x1b[ -/]*[0-~]?"
 )
-# Zero-width joiners, direction marks and overrides, variation selectors, skin tones, tags: terminals disagree about
-# their width, and direction marks reorder the text.
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
-    "\ufeff\uffa0\ufff0-\ufffb\U0001f3fb-\U0001f3ff\U000e0000-\U000e0fff]"
+# Joiners, variation selectors and skin tones, which emoji are made of: terminals disagree about their width.
+_JOINERS = re.compile("[\u034f\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]")
+# Direction marks and overrides, separators, zero-width and tag characters: they reorder the text, or hide in it.
+_HIDDEN = re.compile(
+    "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U000e0000-\U000e0fff]"
 )
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _FLAGS = re.compile("[\U0001f1e6-\U0001f1ff]")  # regional indicators: some terminals draw a pair as one flag
@@ -56,7 +57,8 @@ def clean(text: str) -> str:
         return text
     text = text.replace("\r\n", "\n").expandtabs(TAB_CELLS)
     text = _SEQUENCES.sub(_MARK, text)
-    text = _INVISIBLE.sub("", text)
+    text = _JOINERS.sub("", text)
+    text = _HIDDEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)
     text = _CONTROL.sub(_picture, text)
     return _FLAGS.sub(lambda match: chr(ord(match[0]) - 0x1F1E6 + ord("A")), text)
 
