@@ -9,6 +9,7 @@ from msgspec import Struct
 from engine.ports.protocols import WorkspaceLost
 from engine.sandbox.bubblewrap import Bubblewrap, argv
 from engine.sandbox.cgroups import ControlGroups
+from engine.sandbox.disk import DiskWatch
 from engine.sandbox.environment import command_env
 from engine.sandbox.guarantees import Level
 from engine.sandbox.mounts import SHM, TMP, VAR_TMP, WS, Mount, Surroundings
@@ -17,6 +18,7 @@ from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Start
 from engine.sandbox.shared_limits import SharedLimits
 from engine.sandbox.toolchains import ETC, HOME
+from engine.sandbox.unseen import Unseen
 
 FILTER = "filter.bpf"
 SPARE_PROCESSES = 8
@@ -44,13 +46,15 @@ class Limits(Struct, frozen=True):
 
 class Containment(Struct, frozen=True):
     """`bwrap` is None at levels without bubblewrap, `groups` at all but full; `shared_limits` are those that no group
-    enforces."""
+    enforces; `disk` and `unseen_memory` watch what commands take from the machine."""
 
     level: Level
     bwrap: Bubblewrap | None
     around: Surroundings
     limits: Limits
     shared_limits: SharedLimits
+    disk: DiskWatch
+    unseen_memory: Unseen
     groups: ControlGroups | None = None
 
     @property
@@ -115,7 +119,8 @@ class Containment(Struct, frozen=True):
         # The sandbox's first process gets no environment either: it can be read from inside.
         own_env = {"PATH": os.defpath, "LANG": "C.UTF-8"}
         log = copy / "sandbox.log"
-        return Start(command, own_env, config, log, self.namespaces, self.shared_limits, tuple(passed), group)
+        limits_of_all = (self.shared_limits, self.unseen_memory)
+        return Start(command, own_env, config, log, self.namespaces, *limits_of_all, tuple(passed), group)
 
     def _fence(self, copy: Path, program: bytes | None) -> dict[str, bytes]:
         """What the launcher needs to restrict itself where there are no namespaces."""

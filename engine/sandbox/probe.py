@@ -18,7 +18,9 @@ from engine.sandbox import guarantees
 from engine.sandbox.bubblewrap import Bubblewrap, find_bubblewrap
 from engine.sandbox.cgroups import ControlGroups, Ungoverned
 from engine.sandbox.containment import FILTER, Containment, Limits
+from engine.sandbox.disk import DiskWatch
 from engine.sandbox.guarantees import CopyMethod, Level, SandboxReport
+from engine.sandbox.inside.usage import machine_memory
 from engine.sandbox.mounts import Mount, Surroundings, prepare_stage
 from engine.sandbox.program import python
 from engine.sandbox.removal import delete_tree
@@ -26,6 +28,7 @@ from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import SandboxSession
 from engine.sandbox.shared_limits import SharedLimits
 from engine.sandbox.toolchains import find_tools
+from engine.sandbox.unseen import Unseen
 
 KEPT = "known to the engine only"
 AS_ROOT_RESTRICTED = "as root it would let agents change the modes of every file; run as an ordinary user"
@@ -140,7 +143,10 @@ def _containment(
     # All private folders together stay below the memory limit, so that filling them leaves room to clean up.
     around = Surroundings(stage, tools, objects, settings.network, max(limits.memory * 3 // 8, 32 << 20), devices)
     shared_limits = SharedLimits(limits.swarm_memory, limits.swarm_processes, limits.swarm_disk)
-    return Containment(Level.OFF, bwrap, around, limits, shared_limits)
+    disk = DiskWatch(stage, limits.disk, shared_limits.disk)
+    return Containment(
+        Level.OFF, bwrap, around, limits, shared_limits, disk, Unseen(shared_limits.memory, machine_memory)
+    )
 
 
 def _limits(settings: SandboxSettings, folder: Path) -> Limits:

@@ -13,9 +13,11 @@ from msgspec import Struct
 from engine.ports.protocols import Output, WorkspaceError, WorkspaceLost
 from engine.sandbox.cgroups import Group
 from engine.sandbox.inside.frames import pack, unpack
+from engine.sandbox.inside.jobs import others
 from engine.sandbox.inside.niceness import NICE
 from engine.sandbox.process_identity import start_time
 from engine.sandbox.shared_limits import SharedLimits
+from engine.sandbox.unseen import Account, Unseen
 
 MAX_ANSWER = 32 << 20
 READY_S = 30.0
@@ -24,14 +26,16 @@ GRACE_S = 15.0
 FILE_S = 120.0
 SEARCH_S = 20.0
 CLOSE_S = 5.0
+PAUSED = "paused"
+"""Why a command is suspended if a user wants it."""
 
 
 class Start(Struct, frozen=True):
     """How to start a launcher: arguments, environment, and the values of the first frame.
 
     `namespaces`: killing the started process kills everything; without them the launcher must end its own processes.
-    `shared_limits` are told what its commands use. `passed`: descriptors that it inherits, closed here afterwards;
-    `group`: the control group of its commands, if any.
+    `shared_limits` and `unseen_memory` are told what its commands use. `passed`: descriptors that it inherits, closed
+    here afterwards; `group`: the control group of its commands, if any.
     """
 
     argv: tuple[str, ...]
@@ -40,6 +44,7 @@ class Start(Struct, frozen=True):
     log: Path
     namespaces: bool
     shared_limits: SharedLimits
+    unseen_memory: Unseen
     passed: tuple[int, ...] = ()
     group: Group | None = None
 
@@ -62,6 +67,8 @@ class SandboxSession:
         self._namespaces = start.namespaces
         self._group = start.group
         self._shared_limits = start.shared_limits
+        self._unseen_memory = start.unseen_memory
+        self._memory = int(start.config["memory"])
         self.started = start_time(process.pid)
         self._reader = reader
         self._writer = writer
@@ -69,7 +76,10 @@ class SandboxSession:
         self._listeners: dict[int, Callable[[bytes], None]] = {}
         self._number = 0
         self._running = 0
-        self._frozen = False
+        self._frozen: set[str] = set()
+        """Why the running command, or the next one, is suspended."""
+        self._account: Account | None = None
+        """The running command's memory, if it is measured here."""
         self._limit: asyncio.Timeout | None = None
         """The time limit of `run`'s answer."""
         self._left = 0.0
@@ -132,10 +142,18 @@ class SandboxSession:
         """The id of the started process: killing it kills the whole sandbox."""
         return self._process.pid
 
+    def command_pids(self) -> list[int]:
+        """The processes of the running command and of what it started."""
+        ours = {self.pid, *(others(self.pid)[:1] if self._namespaces else ())}
+        return [pid for pid in others(self.pid) if pid not in ours]
+
     async def run(self, command: str, timeout_s: float, whole: str, on_output: Callable[[str], None]) -> Output:
         """Run one command; cancelling kills it. `whole` receives the whole output if the answer is cut."""
         async with self._one_job:
             number = self._running = self._next()
+            if self._group is None:
+                self._account = Account(self, self._memory)
+                self._unseen_memory.open(self._account)
             self._listeners[number] = lambda data: on_output(data.decode("utf-8", "replace"))
             asked = self._ask(
                 number, b"run", command.encode("utf-8", "surrogateescape"), b"%.3f" % timeout_s, whole.encode()
@@ -166,24 +184,29 @@ class SandboxSession:
             finally:
                 self._listeners.pop(number, None)
                 self._running, self._limit = 0, None
+                if self._account is not None:
+                    self._unseen_memory.close(self._account)
+                    self._account = None
                 self._shared_limits.memory.forget(self)
                 self._shared_limits.processes.forget(self)
 
-    async def freeze(self) -> None:
+    async def freeze(self, why: str = PAUSED) -> None:
         """Suspend the running command, or the next one, with its process tree and its deadline."""
-        self._frozen = True
+        self._frozen.add(why)
         if self._limit is not None and (when := self._limit.when()) is not None:
             self._left = when - asyncio.get_running_loop().time()
             self._limit.reschedule(None)
         if self._running:
             await self.ask(b"freeze", b"%d" % self._running)
 
-    async def thaw(self) -> None:
-        """Resume a suspended command."""
-        self._frozen = False
+    async def thaw(self, why: str = PAUSED) -> None:
+        """Resume a suspended command, unless it is suspended for another reason, too."""
+        self._frozen.discard(why)
+        if self._frozen:
+            return
         if self._running:
             await self.ask(b"thaw", b"%d" % self._running)
-        if self._limit is not None and self._limit.when() is None:
+        if not self._frozen and self._limit is not None and self._limit.when() is None:
             self._limit.reschedule(asyncio.get_running_loop().time() + self._left)
 
     def end_command(self, why: str) -> None:
@@ -268,17 +291,22 @@ class SandboxSession:
                     continue
                 if fields[:1] == [b"uses"]:
                     if at == self._running:
-                        self._shared_limits.memory.note(self, int(fields[1]), self.end_command)
-                        self._shared_limits.processes.note(self, int(fields[2]), self.end_command)
+                        self._note_use(*map(int, fields[1:]))
                     continue
                 future = self._waiting.get(at)
                 if future is not None and not future.done():
                     future.set_result(fields)
         except (asyncio.IncompleteReadError, ConnectionError, OSError):
             pass
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, TypeError):
             reason = "its sandbox sent what is no answer"
         self._lose(reason)
+
+    def _note_use(self, memory: int, processes: int, shown: int, opaque: int) -> None:
+        if self._account is not None:
+            self._unseen_memory.note(self._account, memory, shown, opaque=bool(opaque))
+        self._shared_limits.memory.note(self, memory, self.end_command)
+        self._shared_limits.processes.note(self, processes, self.end_command)
 
     def _broken(self, reason: str) -> WorkspaceLost:
         self._lose(reason)

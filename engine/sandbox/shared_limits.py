@@ -14,25 +14,30 @@ class SharedLimit:
     briefly."""
 
     def __init__(self, name: str, limit: int) -> None:
+        self.name = name
         self.limit = limit
-        self._cause = SWARM + name
+        self.cause = SWARM + name
+        self.total = 0
+        """What all together use."""
         self._taken: dict[object, tuple[int, End | None]] = {}
 
     def hold(self, who: object, size: int, end: End | None = None) -> None:
         """Report that `who` now uses `size`; `end` ends its running command, if any."""
+        self.forget(who)
         self._taken[who] = (size, end)
+        self.total += size
 
     def note(self, who: object, size: int, end: End) -> None:
         """Report, and end the largest running command if all together use too much."""
         self.hold(who, size, end)
-        if sum(taken for taken, _ in self._taken.values()) > self.limit:
+        if self.total > self.limit:
             ends = {each: (taken, end) for each, (taken, end) in self._taken.items() if end is not None}
             largest = max(ends, key=lambda each: ends[each][0])
-            del self._taken[largest]
-            ends[largest][1](self._cause)
+            self.forget(largest)
+            ends[largest][1](self.cause)
 
     def forget(self, who: object) -> None:
-        self._taken.pop(who, None)
+        self.total -= self._taken.pop(who, (0, None))[0]
 
 
 class SharedLimits:

@@ -183,7 +183,12 @@ class WorkspacePool:
         for agent in [agent for agent, other in self._by_agent.items() if other is workspace]:
             del self._by_agent[agent]
         if self._cleaning is None or self._cleaning.done():
-            self._cleaning = asyncio.create_task(asyncio.to_thread(self._trash.empty))
+            self._cleaning = asyncio.create_task(self._clean())
+
+    async def _clean(self) -> None:
+        removed = self._choice.containment.disk.unseen.release()
+        await asyncio.to_thread(self._trash.empty)
+        removed()
 
     def discard_spares(self) -> None:
         """Discard all spare copies."""

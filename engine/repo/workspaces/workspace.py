@@ -24,7 +24,7 @@ from engine.repo.workspaces.checkout import agent_git_files
 from engine.repo.workspaces.copy_methods import Copy
 from engine.repo.workspaces.layers import LayerStack, LayerStore
 from engine.sandbox.containment import Containment
-from engine.sandbox.disk import DiskBudget
+from engine.sandbox.disk import DiskBudget, OverLimit
 from engine.sandbox.leftovers import record
 from engine.sandbox.session import SandboxSession
 from engine.sandbox.start_slots import StartSlots
@@ -64,8 +64,7 @@ class AgentWorkspace:
         self._on_close = on_close
         self._disk = DiskBudget(
             (copy.changed, *(copy.folder / name for name in ("tmp", "home", "scratch.git"))),
-            containment.limits.disk,
-            containment.shared_limits.disk,
+            containment.disk,
             empty=copy.stamps is None,
         )
         self._session: SandboxSession | None = None
@@ -86,13 +85,11 @@ class AgentWorkspace:
     async def run(self, command: str, timeout_s: float, on_output: Callable[[str], None]) -> Output:
         session = await self._running_session()
         self._outputs += 1
-        await self._disk.begin()
-        guard = asyncio.create_task(self._disk.guard(session.end_command, session.pid, self.root))
         try:
-            return await session.run(command, timeout_s, f".swarm/output-{self._outputs}.txt", on_output)
-        finally:
-            guard.cancel()
-            await self._disk.settle()
+            async with self._disk.guard(session, self.root):
+                return await session.run(command, timeout_s, f".swarm/output-{self._outputs}.txt", on_output)
+        except OverLimit as error:
+            return Output(exit=None, text=f"{error}\n", cut=0, whole="", killed="disk", wall_s=0.0)
 
     async def freeze(self) -> None:
         await (await self._running_session()).freeze()
@@ -105,6 +102,7 @@ class AgentWorkspace:
         return content
 
     async def write_file(self, path: str, content: bytes) -> None:
+        await self._disk.admit(len(content))
         await self._ask(path, b"write", _encode(path), content)
 
     async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:

@@ -9,7 +9,8 @@ from .beneath import open_beneath
 from .frames import Refused, send
 from .jobs import Job, load, others
 from .niceness import NICE, lowered
-from .usage import counted, used_by
+from .system_v import remove as remove_system_v
+from .usage import MemoryMeter, Use, counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ class Command(Job):
         self.processes = int(config[b"processes"])
         self.output = int(config[b"output"])
         self.cpu_s = float(config[b"cpu"])
-        self.tmpfs = [folder for folder in config[b"tmpfs"].split(b"\0") if folder]
         self.events, self.limited, self.forks, self.most, self.cpu_stat = (
             int(config[name]) if name in config else None
             for name in (b"events", b"limited", b"forks", b"most", b"cpu_stat")
@@ -43,8 +43,12 @@ class Command(Job):
         self.refusals_before = self._group_refusals()
         self.cpu_before = self._group_cpu_s()
         self.ended_cpu_s = 0.0
-        self.told = (0, 0)
-        """The memory and threads last reported to the engine."""
+        self.told = (0, 0, 0, False)
+        """The use last reported to the engine."""
+        tmpfs = [folder for folder in config[b"tmpfs"].split(b"\0") if folder]
+        self.meter = (
+            None if self.events is not None else MemoryMeter(self.memory, tmpfs, private=b"guard" not in config)
+        )
         self.head = bytearray()
         self.tail = bytearray()
         self.total = 0
@@ -119,29 +123,31 @@ class Command(Job):
             self.config[b"session"] = b"-1"
         if self.killed:
             return
-        threads, memory, cpu_s, ended = used_by(others(os.getpid()), self.memory, self.tmpfs)
-        cpu_s += self.ended_cpu_s
-        for pid in ended:
+        use = Use(others(os.getpid()))
+        cpu_s = use.cpu_s + self.ended_cpu_s
+        for pid in use.ended:
             self._take_notice(pid)
         if self.cpu_stat is not None:
             cpu_s = self._group_cpu_s() - self.cpu_before
-        if threads > self.processes:
+        memory = self.meter.measure(use.resident, now) if self.meter is not None else 0
+        if use.threads > self.processes:
             self.kill(b"processes")
         elif cpu_s > self.cpu_s:
             self.kill(b"cpu")
-        elif self.events is not None:
-            self._look_at_group()
-            memory = 0  # limits on all commands together are enforced by the kernel, too
+        elif self.meter is None:
+            self._look_at_group()  # limits on all commands together are enforced by the kernel, too
         elif memory > self.memory:
             self.kill(b"memory")
         if not self.killed:
-            self._tell_use(memory, threads)
+            self._tell_use(memory, use.threads)
 
     def _tell_use(self, memory: int, threads: int) -> None:
-        told_memory, told_threads = self.told
-        if abs(memory - told_memory) > TOLD_MEMORY or abs(threads - told_threads) * 8 > told_threads:
-            self.told = (memory, threads)
-            send(self.number, b"uses", b"%d" % memory, b"%d" % threads)
+        shared, opaque = (self.meter.shared, self.meter.opaque) if self.meter is not None else (0, False)
+        told_memory, told_threads, told_shared, told_opaque = self.told
+        moved = max(abs(memory - told_memory), abs(shared - told_shared))
+        if moved > TOLD_MEMORY or abs(threads - told_threads) * 8 > told_threads or opaque != told_opaque:
+            self.told = (memory, threads, shared, opaque)
+            send(self.number, b"uses", *(b"%d" % number for number in self.told))
 
     def _take_notice(self, pid: int) -> None:
         """Reap an ended process whose parent has ended before; else it would count until the command ends."""
@@ -178,6 +184,8 @@ class Command(Job):
         return counted(self.cpu_stat, b"usage_usec") / 1e6 if self.cpu_stat is not None else 0.0
 
     def answer(self, status: int | None, largest: int) -> None:
+        if b"guard" not in self.config:
+            remove_system_v()
         if not self.killed and status != 0:
             if self.events is not None:
                 self._look_at_group()
