@@ -27,6 +27,10 @@ faults: $(ENV)/.ready
 	$(RUN)/python -m tests.faults.many_kills $(ARGS)
 	$(RUN)/python -m tests.faults.bad_provider
 	FAULT_SEEDS=20 $(RUN)/pytest -q tests/faults/test_kill_steered.py
+	$(RUN)/python -m tests.faults.each_user
+
+guarantees: $(ENV)/.ready
+	$(RUN)/python -m tests.faults.each_user $(ARGS)
 
 bench: $(ENV)/.ready
 	$(RUN)/python -m tests.bench $(ONLY) $(ARGS)
@@ -60,4 +64,4 @@ $(UV):
 	@$(PYTHON) -m venv $(ENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --target $(ENV)/.tools 'uv>=0.8'
 
-.PHONY: demo test check simulate faults bench docs pictures
+.PHONY: demo test check simulate faults guarantees bench docs pictures

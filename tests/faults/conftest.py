@@ -10,9 +10,9 @@ from engine.repo.workspaces.workspace import AgentWorkspace
 from tests.faults.contained import Place, open_place, shell
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", params=["auto", "restricted"])
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=["full", "namespaced", "restricted"])
 async def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    """The machine's best level, and `restricted`; skipped only if the level's self-test fails."""
+    """Every level that contains anything; one is skipped only if its self-test fails."""
     folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder / "home"))
