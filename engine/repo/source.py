@@ -55,7 +55,7 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
     if found.exit:
         raise _error(f"{path} is not in a work tree", "give the folder that has the repo's files")
     root = Path(_one_path(found))
-    await _require_own_work_tree(structs.replace(user, cwd=root), git_dir)
+    await _require_own_work_tree(structs.replace(user, cwd=_existing_folder(root)), git_dir)
     git = Git(root, timeout_s=USER_REPO_TIMEOUT_S)
     if name := unexpected_entry(common_dir / "objects"):
         raise _error(
