@@ -19,7 +19,7 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Draft
 from engine.domain.masking import Mask, secrets_of
 from engine.domain.settings import Settings
-from engine.domain.types import AgentState, Intent, ModelName, Role, RunState, TaskState
+from engine.domain.types import AgentState, Intent, ModelName, RunState, TaskState
 from engine.domain.units import duration_s
 from engine.intent.file_watcher import IntentFileWatcher
 from engine.journal.checkpoints import Chunks
@@ -43,6 +43,7 @@ from engine.runs.create import new_run
 from engine.runs.folder import RunFolder
 from engine.runs.lock import RunLock
 from engine.runs.log import RunLog
+from engine.runs.resumed_settings import changed_settings, resumed_settings
 from engine.runtime.host import Host
 from engine.runtime.prompts import Prompts
 from engine.sandbox.removal import delete_tree
@@ -147,10 +148,11 @@ async def resume_run(
             hint = "start a new one: swarm-tui run REPO --intent FILE"
             raise SwarmError(ErrorKind.STATE, f"run {folder.run} is finished", hint)
         stored = msgspec.json.decode(snapshot.settings, type=Settings)
-        settings = choose_models(change(stored), environ)
+        wanted, given = resumed_settings(stored, snapshot, change)
+        settings = choose_models(wanted, environ)
         trunk = await GitTrunk.open(folder.path)
         swarm = await _assemble(folder, trunk, settings, snapshot, environ, resources, reader.chunks)
-        swarm.record(_epoch(swarm), *_changes(snapshot, stored, settings))
+        swarm.record(_epoch(swarm), *_changes(snapshot), *changed_settings(snapshot, settings, given))
         await swarm.durable(snapshot.seq)
         return LiveRun(swarm, folder, reader, resources.pop_all())
 
@@ -219,19 +221,13 @@ def _epoch(swarm: Swarm) -> Draft:
     return Draft(e.EpochStarted(os.getpid(), workspaces.level, workspaces.method, settings, lacks, granted, tools))
 
 
-def _changes(snapshot: Snapshot, stored: Settings, settings: Settings) -> list[Draft]:
-    """What resuming changes: the run is not paused, a failed root planner starts again, and new settings apply."""
+def _changes(snapshot: Snapshot) -> list[Draft]:
+    """What resuming changes: the run is not paused, and a failed root planner starts again."""
     drafts = []
     if snapshot.state in (RunState.PAUSING, RunState.PAUSED):
         drafts.append(Draft(e.RunStateChanged(RunState.RUNNING, "resumed")))
     if snapshot.root is not None and snapshot.agents[snapshot.root].state is AgentState.FAILED:
         drafts.append(Draft(e.AgentStateChanged(AgentState.STARTING, reason="resumed"), snapshot.root))
-    for role in Role:
-        model = getattr(settings.models, role)
-        if model != getattr(stored.models, role):
-            drafts.append(Draft(e.ModelChanged(ModelName(model), role)))
-    if settings.swarm.workers != stored.swarm.workers:
-        drafts.append(Draft(e.WorkersLimited(settings.swarm.workers, "settings")))
     return drafts
 
 
