@@ -66,7 +66,7 @@ def drafts_for(run: RunRecorder, command: c.Command) -> tuple[Draft, ...]:
                 )
             text = run.prompts["rescoped"].render(goal=_filled(goal), scope=scope or "as before")
             return (
-                Draft(e.Rescoped(goal, scope or agent.scope), agent.id),
+                Draft(e.Rescoped(goal, scope or agent.scope, "person"), agent.id),
                 message_to(run, agent.id, MessageSource.STEER, text),
             )
         case c.Resolve(handoff=handoff, resolved=resolved):

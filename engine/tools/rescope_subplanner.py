@@ -3,7 +3,17 @@
 from msgspec import Struct
 
 from engine.domain.bounds import Instruction, Name
-from engine.tools.tool import Answer, Tool, ToolContext, refused
+from engine.domain.types import Pathology
+from engine.policy.pathologies import found
+from engine.tools.tool import Answer, Tool, ToolContext, faulted, refused
+
+REOPENED = 3
+"""How often a planner may ask a subplanner again that has handed off, for one version of the intent."""
+AGAIN = (
+    "not sent: {title} has handed off {times} times, and asking it again does not bring more. Decide otherwise: accept "
+    "what has landed, do what is missing with `spawn_tasks` or a new subplanner, or hand off `partial` and say what is "
+    "left"
+)
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,6 +32,12 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if child is None:
         titles = ", ".join(each.title for each in snapshot.subplanners(me)) or "none"
         return refused(f"you have no subplanner {wanted}; your subplanners: {titles}")
+    times = snapshot.reopened.get(child.id, 0)
+    if child.ended and times >= REOPENED:
+        detail = f"asks {child.title} again after {times + 1} handoffs"
+        return faulted(
+            found(snapshot, me, Pathology.CLAIMS_COMPLETION, detail), AGAIN.format(title=child.title, times=times + 1)
+        )
     drafts = context.passed_on(child, arguments.goal, arguments.scope, arguments.message)
     return Answer(f"sent to {child.title}", drafts=drafts)
 
