@@ -5,7 +5,7 @@ from collections.abc import Callable
 from engine.agents.openings import pinned
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
-from engine.domain.errors import AttemptFailed, BudgetSpent, ModelError, ModelErrorKind
+from engine.domain.errors import AttemptFailed, BudgetSpent, MessagesArrived, ModelError, ModelErrorKind
 from engine.domain.types import InboxMessage, Usage
 from engine.domain.utf8 import clean
 from engine.runtime.inbox import readable
@@ -80,6 +80,8 @@ class Compaction:
             request = self._transcript.request(asked, self.max_output // 2)
             try:
                 turn = await self._host.calls.ask(self._transcript.agent_id, request)
+            except MessagesArrived:
+                continue  # at the limit of a budget, a makeshift summary has to do
             except (ModelError, BudgetSpent) as error:
                 if usage.input:
                     break  # record what was spent, with a makeshift summary

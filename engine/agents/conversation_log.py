@@ -2,7 +2,7 @@
 
 from engine.domain import events as e
 from engine.domain.conversation import Block, Message, Text, ToolAnswer, ToolCall
-from engine.domain.types import CallId
+from engine.domain.types import CallId, ModelName
 
 DROPPED = "(this answer was dropped to save context; call the tool again if you still need it)"
 CHARACTERS_PER_TOKEN = 4
@@ -22,6 +22,7 @@ class Conversation:
         self.turns = 0
         self.compacted_last = False
         self._fresh_characters = 0
+        self._counted: tuple[ModelName, int] | None = None
 
     @property
     def unanswered(self) -> tuple[ToolCall, ...]:
@@ -38,6 +39,10 @@ class Conversation:
         """An estimate of the tokens that the next request adds to those of the last one."""
         return (self._fresh_characters + len(given or "")) // CHARACTERS_PER_TOKEN
 
+    def counted(self, model: ModelName) -> int:
+        """Tokens that this model's provider has counted for the messages, up to its last answer; 0 if it has not."""
+        return self._counted[1] if self._counted is not None and self._counted[0] == model else 0
+
     def apply(self, event: e.Event) -> None:
         """Add what an event of this agent says."""
         body = event.body
@@ -46,6 +51,7 @@ class Conversation:
             self.answers = {}
             self.opening = None
             self.turns += 1
+            self._counted = body.model, body.usage.input + body.usage.output
             self.compacted_last = False
             self._fresh_characters = 0
         elif isinstance(body, e.ToolFinished):
@@ -57,6 +63,7 @@ class Conversation:
         elif isinstance(body, e.ContextCompacted):
             self.messages = []
             self.answers = {}
+            self._counted = None
             self.opening = body.opening
             self.compacted_last = True
             self._fresh_characters = len(body.opening)

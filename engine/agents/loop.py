@@ -10,7 +10,7 @@ from engine.agents.tool_context import AgentToolContext
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
 from engine.domain.conversation import Block, Message, StopReason, Text, ToolCall, Turn
-from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
+from engine.domain.errors import AttemptFailed, MessagesArrived, ModelError, ModelErrorKind
 from engine.domain.types import AgentState, CallId
 from engine.domain.utf8 import clean
 from engine.ports.protocols import Ids
@@ -81,11 +81,16 @@ class Loop:
 
     async def _turn(self) -> Turn:
         """Make one model call and record it."""
-        inbox = self._compaction.inbox
-        given = self._transcript.given(inbox)
-        request = self._transcript.request(given, self._compaction.max_output)
-        started = self.host.clock.monotonic()
-        turn = _sanitised(await self.host.calls.ask(self.context.agent.id, request), self.host.ids)
+        while True:
+            inbox = self._compaction.inbox
+            given = self._transcript.given(inbox)
+            request = self._transcript.request(given, self._compaction.max_output)
+            started = self.host.clock.monotonic()
+            try:
+                turn = _sanitised(await self.host.calls.ask(self.context.agent.id, request), self.host.ids)
+                break
+            except MessagesArrived:
+                continue
         if inbox:
             self._nudges.messages_read()
         self._transcript.reminders_given()

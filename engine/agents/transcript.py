@@ -41,9 +41,10 @@ class Transcript:
 
     def request(self, given: str | None, max_output: int) -> Request:
         """The next model call: the conversation, the answers to its last tool calls, and what the agent is told."""
-        model = self.agent.model.partition(":")[2]
-        messages = self.conversation.asking(given)
-        return Request(model, self._system, messages, self._tools, max_output, str(self.agent_id))
+        model = self.agent.model
+        messages, counted = self.conversation.asking(given), self.conversation.counted(model)
+        name = model.partition(":")[2]
+        return Request(name, self._system, messages, self._tools, max_output, str(self.agent_id), counted)
 
     def record(self, body: e.Body, *drafts: Draft, cause: int | None = None) -> int:
         """Record an event of this agent together with other drafts, and add it to the conversation."""

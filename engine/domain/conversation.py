@@ -71,7 +71,8 @@ class ToolSpec(Struct, frozen=True):
 class Request(Struct, frozen=True):
     """One model call. `model` is the name without its provider; `max_output` is in tokens.
 
-    `conversation` is an id that a provider's prompt cache recognises the conversation by.
+    `conversation` is an id that a provider's prompt cache recognises the conversation by. `counted`: tokens that the
+    provider has counted for all messages but the last; 0: it has not.
     """
 
     model: str
@@ -80,6 +81,7 @@ class Request(Struct, frozen=True):
     tools: tuple[ToolSpec, ...]
     max_output: int = 16_000
     conversation: str = ""
+    counted: int = 0
 
 
 class StopReason(StrEnum):
@@ -90,11 +92,15 @@ class StopReason(StrEnum):
 
 
 class Turn(Struct, frozen=True):
-    """A model's complete answer: one that arrived up to its stop reason."""
+    """A model's complete answer: one that arrived up to its stop reason.
+
+    `doubt`: why the use that the provider reported is impossible, if it is; `usage` is then the most that is possible.
+    """
 
     message: Message
     stop: StopReason
     usage: Usage
+    doubt: str = ""
 
 
 def _inline(schema: dict[str, Any]) -> dict[str, object]:

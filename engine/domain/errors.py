@@ -79,6 +79,10 @@ class AttemptFailed(Exception):  # noqa: N818 - an outcome, raised like an excep
     """The agent should not continue. The message tells its planner why."""
 
 
+class MessagesArrived(Exception):  # noqa: N818 - an outcome, raised like an exception
+    """The agent has to read messages, such as that it must hand off now, with the call that it waited to make."""
+
+
 class BudgetSpent(Exception):  # noqa: N818 - an outcome, raised like an exception
     """The agent may make no more model calls. `of_task`: because of its task's own limit alone."""
 

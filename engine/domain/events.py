@@ -67,12 +67,13 @@ class WorkersLimited(EventBody, frozen=True, tag="workers_limited"):
 class BudgetMarked(EventBody, frozen=True, tag="budget_marked"):
     """The run, a role, a subtree or a task came near a limit, reached it, or is clear of it again.
 
-    `limit` describes the limit.
+    `limit` describes the limit, `limits` has all of the part: one that is reached stays so until they change.
     """
 
     part: Part
     mark: Mark
     limit: str
+    limits: str = ""
 
 
 class Warned(EventBody, frozen=True, tag="warned"):
@@ -88,9 +89,13 @@ class LoadLimited(EventBody, frozen=True, tag="load_limited"):
 
 
 class AgentsSampled(EventBody, frozen=True, tag="agents_sampled"):
-    """What each agent uses. Agents that are not listed use nothing."""
+    """What each agent uses. Agents that are not listed use nothing.
+
+    `arriving`: tokens of model calls under way, estimated from what has arrived; the turns replace them.
+    """
 
     uses: dict[t.AgentId, AgentUse]
+    arriving: dict[t.AgentId, int] = {}
 
 
 class Sampled(EventBody, frozen=True, tag="sampled"):
@@ -158,8 +163,11 @@ class ModelChanged(EventBody, frozen=True, tag="model_changed"):
 
 
 class Rescoped(EventBody, frozen=True, tag="rescoped"):
+    """A subplanner owns something else, or is asked again. `by`: `person`; empty: its planner."""
+
     goal: str
     scope: str
+    by: str = ""
 
 
 class PathologySeen(EventBody, frozen=True, tag="pathology_seen"):

@@ -96,6 +96,10 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(ge=0.001, le=MOST, description="Seconds without a byte after which a call is given up and retried."),
     ] = 120.0
+    call_timeout: Annotated[
+        float,
+        Meta(ge=0.001, le=MOST, description="Seconds after which a call is given up and retried, even if bytes come."),
+    ] = 1800.0
     max_retry_wait: Annotated[Amount, Meta(description="Longest wait between two retries, in seconds.")] = 60.0
     max_retries: Annotated[Count, Meta(description="Retries of one model call.")] = 8
 

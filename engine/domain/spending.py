@@ -49,11 +49,12 @@ class Mark(StrEnum):
 
 
 class BudgetMark(Struct, frozen=True):
-    """How close a part is to its nearest limit, and a description of that limit."""
+    """How close a part is to its nearest limit, a description of that limit, and the part's limits at that time."""
 
     mark: Mark
     limit: str
     at: Micros = 0
+    limits: str = ""
 
 
 def of_role(role: Role) -> Part:

@@ -9,10 +9,12 @@ from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName, Usage
+from engine.models.adapters import wire_format as wire
 from engine.models.call_queue import CallQueue, EndpointStatistics
 from engine.models.endpoint import Endpoint
 from engine.models.prices import Prices
 from engine.models.registry import PROVIDERS, base_url, endpoint, open_provider, split_model
+from engine.policy.reservations import within
 from engine.ports.protocols import Clock, Provider, Randomness
 
 FIRST_WAIT = 0.5
@@ -22,7 +24,31 @@ FIRST_RETRIES = 5
 """Retries of an endpoint that has never answered: a wrong address is likelier than a busy server."""
 PAID_RETRIES = 3
 """Retries of answers that broke off midway: each of them costs money."""
+LEAST_OUTPUT = 16
+"""Tokens of an answer that every provider accepts as a limit."""
+PROGRESS_S = 0.25
+"""Seconds between two reports of what has arrived."""
 _SLOW_DOWN = frozenset({429, 529, 503})
+
+
+class _Progress:
+    """What has arrived of one answer, estimated, and reported at intervals."""
+
+    def __init__(self, clock: Clock, asked: int, report: Callable[[Usage], None]) -> None:
+        self._clock, self._asked, self._report = clock, asked, report
+        self._next = float("-inf")
+        self._characters = -1
+        """Negative until the server begins to answer: until then nothing is used."""
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self._asked, 0, self._characters // wire.CHARS_PER_TOKEN) if self._characters >= 0 else Usage()
+
+    def arrived(self, characters: int) -> None:
+        self._characters = characters
+        if (now := self._clock.monotonic()) >= self._next:
+            self._next = now + PROGRESS_S
+            self._report(self.usage)
 
 
 class ModelClient:
@@ -66,6 +92,7 @@ class ModelClient:
         request: Request,
         on_text: Callable[[str], None],
         on_retry: Callable[[str, float, Usage], None],
+        on_progress: Callable[[Usage], None] = lambda usage: None,
     ) -> Turn:
         """Ask until a complete turn arrives (see Models). Raises ModelError, and SwarmError if there is no key."""
         name, bare = split_model(model)
@@ -78,7 +105,7 @@ class ModelClient:
         while True:
             async with queue.slot(ticket) as started:
                 try:
-                    turn = await provider.ask(request, on_text)
+                    turn = await self._try(provider, model, request, on_text, on_progress)
                 except ModelError as error:
                     error.usage = self._priced(name, bare, error.usage)
                     if error.kind is not ModelErrorKind.RETRYABLE:
@@ -92,7 +119,8 @@ class ModelClient:
                 else:
                     self._answered.add(name)
                     queue.succeeded()
-                    return msgspec.structs.replace(turn, usage=self._priced(name, bare, turn.usage))
+                    usage, doubt = within(turn.usage, self.most(model, request))
+                    return msgspec.structs.replace(turn, usage=self._priced(name, bare, usage), doubt=doubt)
             if failed.status is not None:
                 self._answered.add(name)
             most = settings.max_retries if name in self._answered else min(settings.max_retries, FIRST_RETRIES)
@@ -103,6 +131,15 @@ class ModelClient:
             queue.retried()
             on_retry(failed.message, wait, failed.usage)
             await self._clock.sleep(wait)
+
+    def most(self, model: ModelName, request: Request) -> Usage:
+        name, bare = split_model(model)
+        output = max(LEAST_OUTPUT, wire.max_output(request, self._of(name).max_output))
+        fresh = Usage(wire.most_input(request), 0, output)
+        written = msgspec.structs.replace(fresh, written=fresh.input)
+        prices = [self._prices.price(name, bare, usage) for usage in (fresh, written)]
+        known = [price for price in prices if price is not None]
+        return msgspec.structs.replace(fresh, usd=max(known) if len(known) == len(prices) else None)
 
     def window(self, model: ModelName) -> int:
         """The model's context window in tokens. The first call for a paid provider takes half a second."""
@@ -124,6 +161,28 @@ class ModelClient:
             if not isinstance(opened, BaseException):
                 await opened.close()
         self._open.clear()
+
+    async def _try(
+        self,
+        provider: Provider,
+        model: ModelName,
+        request: Request,
+        on_text: Callable[[str], None],
+        on_progress: Callable[[Usage], None],
+    ) -> Turn:
+        """One try, at most as long as a call may take. Raises ModelError."""
+        name, bare = split_model(model)
+        progress = _Progress(
+            self._clock, wire.estimate(request), lambda usage: on_progress(self._priced(name, bare, usage))
+        )
+        longest = self._of(name).call_timeout
+        try:
+            async with asyncio.timeout(longest):
+                return await provider.ask(request, on_text, progress.arrived)
+        except TimeoutError:
+            error = ModelError(ModelErrorKind.RETRYABLE, f"no whole answer within {longest:g} s")
+            error.usage = progress.usage
+            raise error from None
 
     def _priced(self, name: str, model: str, usage: Usage) -> Usage:
         return msgspec.structs.replace(usage, usd=self._prices.price(name, model, usage)) if usage.input else usage

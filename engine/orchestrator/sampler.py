@@ -29,9 +29,12 @@ class Sampler:
             sample = await self.host.meters.sample()
             drafts = [Draft(e.Sampled(sample))]
             uses, now = self.host.meters.uses(), self.host.clock.monotonic()
-            if now >= due and (uses or self.host.snapshot.uses):
-                drafts.append(Draft(e.AgentsSampled(uses)))
-                due = now + max(AGENTS_SAMPLED_S, len(uses) / AGENTS_PER_S)
+            calls = self.host.calls.under_way.items()
+            arriving = {agent: usage.input + usage.output for agent, usage in calls if usage.output}
+            before = self.host.snapshot.uses or self.host.snapshot.arriving
+            if now >= due and (uses or arriving or before):
+                drafts.append(Draft(e.AgentsSampled(uses, arriving)))
+                due = now + max(AGENTS_SAMPLED_S, len(uses | arriving) / AGENTS_PER_S)
             self.host.record(*drafts)
             if (change := self.host.governor.consider(sample)) is not None:
                 self.host.record(Draft(e.LoadLimited(change)))

@@ -155,7 +155,11 @@ class Swarm:
             if done and verdict not in (None, Verdict.REPAIRING):
                 self.stop(run_end.finished(self.snapshot, verdict))
         spent = run_end.out_of_budget(
-            self.snapshot, self.supervisor.activity, self.host.budget.grace, self.host.budget.overrun_s
+            self.snapshot,
+            self.supervisor.activity,
+            self.host.budget.grace,
+            self.host.budget.overrun_s,
+            self.host.budget.most_overrun_s,
         )
         if spent is not None:
             self.stop(spent)

@@ -14,35 +14,87 @@ NEAR = 0.9
 """The share of a limit at which the planners are told."""
 
 
+GRACE_S = 300.0
+"""Seconds for which agents may still hand off once the budget of the run is used up."""
+GRACE_SHARE = 0.2
+LEAST_GRACE_S = 10.0
+"""If the time of the run is limited: this share of it, but at least so many seconds, and at most GRACE_S."""
+CALL_SHARE = 0.5
+"""The share of the grace after which model calls under way are interrupted, so that the rest is for handing off."""
+
+
 class BudgetStatus(Struct, frozen=True):
     """How close a part of the run is to its nearest limit: `share` is 1.0 at the limit, `limit` describes it."""
 
     part: Part
     share: float
     limit: str
+    limits: LimitSettings = LimitSettings()
 
     @property
     def mark(self) -> Mark:
         return Mark.REACHED if self.share >= 1.0 else Mark.NEAR if self.share >= NEAR else Mark.ROOM
 
 
+def limits_of(settings: Settings) -> dict[Part, LimitSettings]:
+    """The limits of the run, and of the roles and subtrees that have some."""
+    budget = settings.budget
+    own = LimitSettings(usd=budget.usd, tokens=budget.tokens, wall=budget.wall, steps=budget.steps)
+    roles = {of_role(Role(role)): limits for role, limits in budget.role.items()}
+    return {RUN: own} | roles | {of_subtree(AgentPath(path)): limits for path, limits in budget.subtree.items()}
+
+
+def limits_of_task(settings: Settings) -> LimitSettings:
+    """The limits of each task, with all its attempts."""
+    return LimitSettings(usd=settings.task.max_usd, tokens=settings.task.max_tokens)
+
+
+def limits_for(settings: Settings, agent: Agent) -> dict[Part, LimitSettings]:
+    """The limits that an agent's model calls count towards, without those of time alone."""
+    known = limits_of(settings)
+    if agent.task is not None:
+        known[of_task(agent.task)] = limits_of_task(settings)
+    inside = {part: known[part] for part in parts_of(agent) if part in known}
+    return {part: limits for part, limits in inside.items() if limits.usd or limits.tokens or limits.steps}
+
+
 def budget_statuses(settings: Settings, snapshot: Snapshot, now: Micros) -> Iterator[BudgetStatus]:
     """The status of every part that has a limit, except tasks."""
-    budget = settings.budget
-    limited: dict[Part, LimitSettings] = {RUN: budget}
-    limited |= {of_role(Role(role)): limits for role, limits in budget.role.items()}
-    limited |= {of_subtree(AgentPath(path)): limits for path, limits in budget.subtree.items()}
-    for part, limits in limited.items():
+    for part, limits in limits_of(settings).items():
         spent = snapshot.spent.get(part)
         if spent is not None or part == RUN:
-            yield _status(part, limits, spent or Spent(), snapshot.wall(now), budget.ceiling_price)
+            yield _status(part, limits, spent or Spent(), snapshot.wall(now), settings.budget.ceiling_price)
 
 
 def task_budget_status(settings: Settings, snapshot: Snapshot, task: TaskId) -> BudgetStatus:
     """The status of one task, with all its attempts."""
     part = of_task(task)
-    limits = LimitSettings(usd=settings.task.max_usd, tokens=settings.task.max_tokens)
-    return _status(part, limits, snapshot.spent.get(part, Spent()), 0, settings.budget.ceiling_price)
+    spent = snapshot.spent.get(part, Spent())
+    return _status(part, limits_of_task(settings), spent, 0, settings.budget.ceiling_price)
+
+
+def named(limits: LimitSettings) -> str:
+    """Limits as text, to tell whether they have changed."""
+    return f"usd={limits.usd:g} tokens={limits.tokens} steps={limits.steps} wall={limits.wall}"
+
+
+def grace_s(limits: LimitSettings) -> float:
+    """Seconds for which agents may still hand off once these limits are reached."""
+    if not limits.wall:
+        return GRACE_S
+    return min(GRACE_S, max(LEAST_GRACE_S, GRACE_SHARE * duration_s(limits.wall)))
+
+
+def call_grace_s(limits: LimitSettings) -> float:
+    """Seconds for which a model call that is under way when these limits are reached may go on."""
+    return CALL_SHARE * grace_s(limits)
+
+
+def mark_of(snapshot: Snapshot, status: BudgetStatus) -> Mark:
+    """The mark of a part: a limit that left too little for a call stays reached until it is changed."""
+    old = snapshot.budget_marks.get(status.part)
+    stays = old is not None and old.mark is Mark.REACHED and old.limits == named(status.limits)
+    return Mark.REACHED if stays else status.mark
 
 
 def reached(snapshot: Snapshot, agent: Agent) -> Part | None:
@@ -88,7 +140,7 @@ def _status(part: Part, limits: LimitSettings, spent: Spent, wall: Micros, ceili
         wall_s = (wall - spent.since) / 1_000_000
         shares.append((wall_s / duration_s(limits.wall), f"{_duration(wall_s)} of {limits.wall}"))
     share, words = max(shares)
-    return BudgetStatus(part, share, words)
+    return BudgetStatus(part, share, words, limits)
 
 
 def _duration(seconds: float) -> str:

@@ -6,11 +6,8 @@ from enum import StrEnum
 
 from engine.domain.errors import ExitStatus
 from engine.domain.types import Agent, AgentId, AgentState, HandoffStatus, Role, RunState, TaskId
-from engine.policy.budget import is_held, may_start, used_up
+from engine.policy.budget import GRACE_S, is_held, may_start, used_up
 from engine.state.snapshot import Snapshot
-
-GRACE_S = 300.0
-"""Seconds for which agents may still hand off once the budget of the run is used up."""
 
 
 class Verdict(StrEnum):
@@ -70,16 +67,16 @@ def finished(snapshot: Snapshot, verdict: Verdict) -> Outcome:
 
 
 def out_of_budget(
-    snapshot: Snapshot, activity: Activity, grace: Mapping[AgentId, int], overrun_s: float
+    snapshot: Snapshot, activity: Activity, grace: Mapping[AgentId, int], overrun_s: float, most_s: float = GRACE_S
 ) -> Outcome | None:
     """The outcome of a run that a used-up budget stops, to be resumed; None while somebody may go on.
 
-    `grace`: model calls that each agent may still make beyond the budget. `overrun_s`: seconds since the budget of
-    the whole run was used up, 0 if it is not.
+    `grace`: model calls that each agent may still make once its budget is used up. `overrun_s`: seconds since the
+    budget of the whole run was used up, 0 if it is not; at `most_s` the run ends.
     """
     if not (exhausted := used_up(snapshot)):
         return None
-    if overrun_s < GRACE_S and _can_go_on(snapshot, activity, grace):
+    if overrun_s < most_s and _can_go_on(snapshot, activity, grace):
         return None
     part, mark = exhausted[0]
     return Outcome(RunState.STOPPED, ExitStatus.BUDGET, f"the budget of {part} is used up: {mark.limit}")

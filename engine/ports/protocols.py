@@ -71,9 +71,13 @@ class Provider(Protocol):
 
     name: str
 
-    async def ask(self, request: Request, on_text: Callable[[str], None]) -> Turn:
+    async def ask(
+        self, request: Request, on_text: Callable[[str], None], on_output: Callable[[int], None] = ...
+    ) -> Turn:
         """Make one streamed call, without retries; `on_text` gets the text as it arrives.
 
+        `on_output` is called with the characters that have arrived so far of text, reasoning and tool calls, as soon as
+        the server has begun to answer.
         Raises only ModelError and CancelledError.
         """
 
@@ -95,12 +99,17 @@ class Models(Protocol):
         request: Request,
         on_text: Callable[[str], None],
         on_retry: Callable[[str, float, Usage], None],
+        on_progress: Callable[[Usage], None] = ...,
     ) -> Turn:
         """Ask until a complete turn arrives.
 
-        `on_retry(reason, seconds, spent)` is called before each wait for a retry, with the usage of the failed try.
+        `on_retry(reason, seconds, spent)` is called before each wait for a retry, with the usage of the failed try; if
+        it raises, the call ends. `on_progress` gets the estimated usage of the present try while its answer arrives.
         Each usage has `usd` filled in if the price is known. Raises the ModelError of the last try, with its usage.
         """
+
+    def most(self, model: ModelName, request: Request) -> Usage:
+        """The most that one try of the call may use: the worst case of its input, its output and its price."""
 
     def window(self, model: ModelName) -> int:
         """The size of the model's context window in tokens, for input and output together."""

@@ -1,56 +1,169 @@
-"""Enforces the budget: marks limits that are near or reached, tells the agents concerned, and counts grace calls."""
+"""Enforces the budget: reserves the worst case of each model call, marks limits, tells the agents concerned."""
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from msgspec import Struct
 
 from engine.domain import events as e
-from engine.domain.events import Draft
-from engine.domain.spending import RUN, Mark, Part, of_role, parts_of
-from engine.domain.types import Agent, AgentId, MessageSource, Role, TaskId
-from engine.policy.budget import budget_statuses, is_held, is_reached, reached, task_budget_status
+from engine.domain.events import Draft, Event
+from engine.domain.settings import LimitSettings
+from engine.domain.spending import RUN, Mark, Part, Spent, of_role, parts_of
+from engine.domain.types import Agent, AgentId, MessageSource, Role, TaskId, Usage
+from engine.policy.budget import (
+    BudgetStatus,
+    budget_statuses,
+    call_grace_s,
+    grace_s,
+    is_held,
+    is_reached,
+    limits_for,
+    limits_of,
+    mark_of,
+    named,
+    reached,
+    task_budget_status,
+)
+from engine.policy.reservations import (
+    GRACE_OUTPUT,
+    LEAST_GRACE_OUTPUT,
+    USEFUL_OUTPUT,
+    Amount,
+    Room,
+    affordable_output,
+    amount,
+    kept_for_handoffs,
+    only_waits,
+    shortage,
+    spent_amount,
+    total,
+)
 from engine.runtime.inbox import message_to
 from engine.runtime.recorder import RunRecorder
 
 
-class BudgetEnforcer:
-    """One for the swarm. `look` keeps the recorded marks up to date; `take` is called before every model call.
+class Admission(Struct, frozen=True):
+    """Whether a model call may start: with an answer of `output` tokens, not at all, or (neither) not yet.
 
-    When a limit is reached, each agent that runs in the limited part may make `grace_steps` more calls, so that it
-    can hand off. An agent that starts later, or after a restart of the program, has none.
+    `last`: it is one of the agent's last, a limit is reached. `too_small`: the limit has no room for any call at all;
+    `need` describes what the first one may cost.
+    """
+
+    output: int = 0
+    last: bool = False
+    refusal: str = ""
+    too_small: bool = False
+    need: str = ""
+
+
+class BudgetEnforcer:
+    """One for the swarm. `look` keeps the recorded marks up to date; `reserve` is called before every model call.
+
+    When a limit is reached, each agent that runs in the limited part may make `grace_steps` more calls, as far as they
+    fit into what is kept for them, so that it can hand off. An agent that starts later, or after a restart of the
+    program, has none.
     """
 
     def __init__(self, run: RunRecorder) -> None:
         self._run = run
         self._ran_out_at: float | None = None
         self.grace: dict[AgentId, int] = {}
-        """Model calls that agents may still make beyond the budget."""
+        """Model calls that agents may still make in a part whose limit is reached."""
+        self.released = asyncio.Event()
+        """Set and cleared whenever a call has ended: what it reserved is free again."""
+        self._in_flight: dict[AgentId, Amount] = {}
+        self._unrecorded: dict[AgentId, Amount] = {}
+        """What complete calls have used whose turn is not recorded yet."""
+        self._handoffs: dict[AgentId, Amount] = {}
+        """The worst case of one more call of each agent, with a short answer."""
         self._warned_of_prices = False
+        run.on_event(self._recorded)
 
     def look(self) -> None:
         """Compare what is spent with the limits, and record what has changed."""
         settings, marks = self._run.settings, self._run.snapshot.budget_marks
         now = {status.part: status for status in budget_statuses(settings, self._run.snapshot, self._run.clock.now())}
-        for part, status in now.items():
-            self._mark(part, status.mark, status.limit)
+        for status in now.values():
+            self._mark(status, mark_of(self._run.snapshot, status))
         for part in [part for part, old in marks.items() if part not in now and not part.startswith("task ")]:
-            self._mark(part, Mark.ROOM, "no limit")
+            self._mark(BudgetStatus(part, 0.0, "no limit"), Mark.ROOM)
         if is_reached(self._run.snapshot, RUN):
             self._ran_out_at = self._run.clock.monotonic() if self._ran_out_at is None else self._ran_out_at
         else:
             self._ran_out_at = None
         self._watch_prices()
 
-    def take(self, agent: AgentId) -> str:
-        """Use one model call of an agent's budget; returns why it may not make one, or an empty string."""
+    def reserve(self, agent: AgentId, wanted: int, most: Callable[[int], Usage], *, patient: bool = True) -> Admission:
+        """Reserve the worst case of an agent's next call, whose answer should have up to `wanted` tokens.
+
+        `most` is the worst case of the call by the length of its answer. `patient`: wait for calls under way if they
+        have reserved what is left, instead of ending the part's work. `release` ends the reservation.
+        """
         self.look()
         me = self._run.snapshot.agents[agent]
         if me.task is not None:
             self._look_at_task(me, me.task)
-        part = reached(self._run.snapshot, me)
-        if part is None:
+        ceiling = self._run.settings.budget.ceiling_price
+
+        def cost(output: int) -> Amount:
+            return amount(most(output), ceiling)
+
+        at = reached(self._run.snapshot, me)
+        if at is None:
             self.grace.pop(agent, None)
-            return ""
-        if self.grace.get(agent, 0) > 0:
+        elif self.grace.get(agent, 0) <= 0:
+            return Admission(refusal=self._used_up(at))
+        limits = limits_for(self._run.settings, me)
+        short = min(wanted, GRACE_OUTPUT)
+        self._handoffs[agent] = cost(short)
+        longest, least = (wanted, USEFUL_OUTPUT) if at is None else (short, LEAST_GRACE_OUTPUT)
+        least, output = min(least, longest), longest
+        for part, limit in limits.items():
+            room = self._room(part, limit, agent, keep=at is None)
+            may = affordable_output(room, cost, longest, least)
+            if not may and (patient or at is not None) and only_waits(room, cost(least)):
+                return Admission()
+            if not may:
+                return self._short(me, part, limit, room, cost(least), wanted, most)
+            output = min(output, may)
+        if limits:
+            self._in_flight[agent] = cost(output)
+        if at is not None:
             self.grace[agent] -= 1
-            return ""
-        return f"the budget of {part} is used up: {self._run.snapshot.budget_marks[part].limit}"
+        return Admission(output, last=at is not None)
+
+    def give_back(self, agent: AgentId) -> None:
+        """Undo the reservation of one of an agent's last calls, which is not made."""
+        self.grace[agent] += 1
+        self.release(agent)
+
+    def streamed(self, agent: AgentId, usage: Usage) -> bool:
+        """Count what has arrived of an answer. Returns whether the call has used more than it may, by itself."""
+        now = amount(usage, self._run.settings.budget.ceiling_price)
+        reserved = self._in_flight.get(agent)
+        if reserved is None or (now.usd <= reserved.usd and now.tokens <= reserved.tokens):
+            return False
+        self._in_flight[agent] = Amount(max(now.usd, reserved.usd), max(now.tokens, reserved.tokens), 1)
+        return not self.has_room(agent)
+
+    def has_room(self, agent: AgentId) -> bool:
+        """Whether an agent's call under way, or its next try, still fits with all others that are under way."""
+        need, me = self._in_flight.get(agent, Amount()), self._run.snapshot.agents[agent]
+        limits = limits_for(self._run.settings, me).items()
+        rooms = (self._room(part, limit, agent, keep=False) for part, limit in limits)
+        return all(not shortage(room.limits, room.spent + room.in_flight, need) for room in rooms)
+
+    def completed(self, agent: AgentId, usage: Usage) -> None:
+        """An agent's call is complete: its use counts, although its turn is recorded only later."""
+        used = amount(usage, self._run.settings.budget.ceiling_price)
+        self._unrecorded[agent] = self._unrecorded.get(agent, Amount()) + used
+
+    def release(self, agent: AgentId) -> None:
+        """End the reservation of an agent's call, which has ended."""
+        self._in_flight.pop(agent, None)
+        self.released.set()
+        self.released.clear()
 
     def holds(self, agent: AgentId) -> bool:
         """Whether an agent may make no model call now."""
@@ -61,41 +174,124 @@ class BudgetEnforcer:
         """Seconds since the limit of the whole run was reached; 0 if it is not."""
         return 0.0 if self._ran_out_at is None else self._run.clock.monotonic() - self._ran_out_at
 
+    @property
+    def most_overrun_s(self) -> float:
+        """Seconds after which the run ends once its limit is reached."""
+        return grace_s(limits_of(self._run.settings)[RUN])
+
+    def call_grace_s(self, part: Part) -> float:
+        """Seconds for which calls under way in a part may go on once its limit is reached."""
+        return call_grace_s(limits_of(self._run.settings).get(part, LimitSettings()))
+
     def of_task_only(self, agent: AgentId) -> bool:
         """Whether the limit that stops an agent is its task's own, not that of a larger part."""
         part = reached(self._run.snapshot, self._run.snapshot.agents[agent])
         return part is not None and part.startswith("task ")
 
+    # --- reserving -------------------------------------------------------------------------------------------
+
+    def _recorded(self, event: Event) -> None:
+        """What complete calls have used is in the snapshot now."""
+        if event.agent is not None and isinstance(event.body, e.TurnTaken | e.ContextCompacted):
+            self._unrecorded.pop(event.agent, None)
+
+    def _room(self, part: Part, limits: LimitSettings, agent: AgentId, *, keep: bool) -> Room:
+        """The room in a part for an agent's call. `keep`: what is kept for handoffs is not for it."""
+        snapshot, budget = self._run.snapshot, self._run.settings.budget
+        spent = spent_amount(snapshot.spent.get(part, Spent()), budget.ceiling_price)
+        agents = snapshot.agents
+
+        def inside(amounts: dict[AgentId, Amount]) -> dict[AgentId, Amount]:
+            return {id: each for id, each in amounts.items() if part in parts_of(agents[id])}
+
+        in_flight = total(each for id, each in inside(self._in_flight).items() if id != agent)
+        spent += total(inside(self._unrecorded).values())
+        if not keep:
+            return Room(limits, spent, in_flight)
+        at_work = [agents[id] for id in inside(self._handoffs) if _at_work(agents[id], part)]
+        handoffs = [self._handoffs[each.id] for each in at_work]
+        at_work = [each for each in at_work for _ in range(_weight(each))]
+        kept = kept_for_handoffs(limits, at_work, handoffs, budget.grace_steps, budget.ceiling_price)
+        return Room(limits, spent, in_flight, kept)
+
+    def _short(
+        self,
+        me: Agent,
+        part: Part,
+        limits: LimitSettings,
+        room: Room,
+        need: Amount,
+        wanted: int,
+        most: Callable[[int], Usage],
+    ) -> Admission:
+        """What becomes of a call that does not fit: the limit is reached, or not even a handoff fits any more."""
+        if me.id in self.grace:
+            self.grace[me.id] = 0
+            at = reached(self._run.snapshot, me)
+            return Admission(refusal=self._used_up(at or part))
+        kind = shortage(limits, room.spent + room.kept + room.in_flight, need)
+        least = f"the next call may need {_words(kind, need, up=True)}"
+        if getattr(room.kept, kind):
+            least += f", with {_words(kind, room.kept)} kept for handoffs"
+        if getattr(room.in_flight, kind):
+            least += f", and {_words(kind, room.in_flight)} reserved by calls under way"
+        status = BudgetStatus(part, 1.0, f"{_number(kind, room.spent)} of {_words(kind, limits)}; {least}", limits)
+        if not self._run.snapshot.model_calls:
+            needed = room.kept + need
+            return Admission(refusal=status.limit, too_small=True, need=_words(kind, needed, up=True))
+        if me.task is not None and part == task_budget_status(self._run.settings, self._run.snapshot, me.task).part:
+            self._mark_task(me, me.task, status, Mark.REACHED)
+        else:
+            self._mark(status, Mark.REACHED)
+        return self.reserve(me.id, wanted, most)
+
+    def _used_up(self, part: Part) -> str:
+        return f"the budget of {part} is used up: {self._run.snapshot.budget_marks[part].limit}"
+
     # --- marking ---------------------------------------------------------------------------------------------
 
-    def _mark(self, part: Part, mark: Mark, limit: str) -> None:
+    def _mark(self, status: BudgetStatus, mark: Mark) -> None:
+        part, limit = status.part, status.limit
         old = self._run.snapshot.budget_marks.get(part)
         if mark is (old.mark if old else Mark.ROOM):
             return
-        drafts = [Draft(e.BudgetMarked(part, mark, limit))]
+        drafts = [Draft(e.BudgetMarked(part, mark, limit, named(status.limits)))]
         inside = [agent for agent in self._run.snapshot.agents.values() if not agent.ended and part in parts_of(agent)]
         if mark is Mark.NEAR:
             drafts += self._tell(self._planners(part, inside), "budget", part=part, limit=limit)
         elif mark is Mark.REACHED:
-            grace = self._run.settings.budget.grace_steps
-            self.grace |= {agent.id: grace for agent in inside}
+            grace = self._grace_steps(status, inside)
+            planners = min(self._run.settings.budget.grace_steps, 2 * grace)
+            self.grace |= {agent.id: planners if agent.role is Role.PLANNER else grace for agent in inside}
             workers = [agent for agent in inside if agent.role is not Role.PLANNER]
             drafts += self._tell(workers, "hand_off_now", limit=limit, steps=grace)
             if part != RUN:  # the run ends: its planners can do nothing about that before it is resumed
                 told = self._planners(part, inside)
-                drafts += self._tell(told, "budget_reached", part=part, limit=limit, steps=grace)
+                drafts += self._tell(told, "budget_reached", part=part, limit=limit, steps=planners)
         self._run.record(*drafts)
+
+    def _grace_steps(self, status: BudgetStatus, inside: list[Agent]) -> int:
+        """How many more calls each agent may make: fewer if a limit on calls has no room for more."""
+        most = self._run.settings.budget.grace_steps
+        if not status.limits.steps:
+            return most
+        spent = self._run.snapshot.spent.get(status.part, Spent())
+        at_work = sum(_weight(agent) for agent in inside if _at_work(agent, status.part))
+        return max(1, min(most, (status.limits.steps - spent.steps) // max(1, at_work)))
 
     def _look_at_task(self, agent: Agent, task: TaskId) -> None:
         status = task_budget_status(self._run.settings, self._run.snapshot, task)
+        self._mark_task(agent, task, status, mark_of(self._run.snapshot, status))
+
+    def _mark_task(self, agent: Agent, task: TaskId, status: BudgetStatus, mark: Mark) -> None:
         old = self._run.snapshot.budget_marks.get(status.part)
-        if status.mark is (old.mark if old else Mark.ROOM):
+        if mark is (old.mark if old else Mark.ROOM):
             return
-        drafts = [Draft(e.BudgetMarked(status.part, status.mark, status.limit), agent.id, task)]
+        drafts = [Draft(e.BudgetMarked(status.part, mark, status.limit, named(status.limits)), agent.id, task)]
         grace = self._run.settings.budget.grace_steps
-        if status.mark is Mark.NEAR:
+        if mark is Mark.NEAR:
             drafts += self._tell([agent], "task_budget", limit=status.limit)
-        elif status.mark is Mark.REACHED:
+        elif mark is Mark.REACHED:
             self.grace[agent.id] = grace
             drafts += self._tell([agent], "hand_off_now", limit=status.limit, steps=grace)
         self._run.record(*drafts)
@@ -126,3 +322,26 @@ class BudgetEnforcer:
         if budget.ceiling_price:
             how = f"its tokens count as {budget.ceiling_price:g} USD per million; set its prices to count exactly"
         self._run.record(Draft(e.Warned(f"the price of a model is unknown: {how}")))
+
+
+def _at_work(agent: Agent, part: Part) -> bool:
+    """Whether an agent must hand off when a part's limit is reached. At the run's own, planners wait for a resume."""
+    return not agent.ended and (agent.role is not Role.PLANNER or part != RUN)
+
+
+def _weight(agent: Agent) -> int:
+    """How many calls an agent needs to hand off: a planner first cancels what is open."""
+    return 2 if agent.role is Role.PLANNER else 1
+
+
+def _words(kind: str, amount: Amount | LimitSettings, *, up: bool = False) -> str:
+    one = getattr(amount, kind) == 1
+    unit = {"usd": "USD", "tokens": "tokens", "steps": "model call" if one else "model calls"}[kind]
+    if up and kind == "usd":
+        amount = Amount(math.ceil(amount.usd * 100) / 100)
+    return f"{_number(kind, amount)} {unit}"
+
+
+def _number(kind: str, amount: Amount | LimitSettings) -> str:
+    value = getattr(amount, kind)
+    return f"{value:.2f}" if kind == "usd" else f"{value:.0f}"

@@ -86,6 +86,9 @@ class Snapshot:
     pathologies: dict[t.AgentId, dict[t.Pathology, int]] = field(default_factory=dict)
     """How often each agent showed each pathology since it last behaved well."""
 
+    reopened: dict[t.AgentId, int] = field(default_factory=dict)
+    """How often its planner has asked each subplanner again after it had handed off, since the last intent."""
+
     failures: dict[str, dict[t.AgentId, t.Micros]] = field(default_factory=dict)
     """Which agents met each failure, and when; the latest failures come last."""
     failures_told: dict[str, t.Micros] = field(default_factory=dict)
@@ -120,6 +123,8 @@ class Snapshot:
     """The governor's limit in this epoch."""
     uses: dict[t.AgentId, AgentUse] = field(default_factory=dict)
     """What agents' commands use, as last measured."""
+    arriving: dict[t.AgentId, int] = field(default_factory=dict)
+    """Tokens of model calls under way, as last estimated."""
     index_lock_failures: int = 0
     """Commands that failed because another process held the lock on git's index."""
     budget_marks: dict[Part, BudgetMark] = field(default_factory=dict)
@@ -160,6 +165,11 @@ class Snapshot:
     def red(self) -> bool:
         """Whether the newest `SNAPSHOT` check of trunk failed."""
         return bool(self.marks) and not self.marks[-1].passed
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, with those of answers that are arriving."""
+        return self.usage.input + self.usage.output + sum(self.arriving.values())
 
     def wall(self, now: t.Micros) -> t.Micros:
         """The working time in microseconds, up to `now` if the run has not ended."""

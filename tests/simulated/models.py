@@ -17,6 +17,9 @@ Answer = Turn | Exception
 Script = Callable[[ModelName, Request], Answer | Awaitable[Answer]]
 """A test's model: it sees only what a provider would get. An exception that it returns is raised."""
 
+USED = Usage(input=100, cached=50, output=20, usd=0.001)
+"""What a turn uses unless its test says otherwise."""
+
 _numbers = itertools.count(1)
 
 
@@ -29,7 +32,7 @@ def turn(*calls: ToolCall, text: str = "", stop: StopReason | None = None, usage
     """A complete turn with these calls and this text."""
     blocks = ((Text(text),) if text else ()) + calls
     reason = stop or (StopReason.TOOLS if calls else StopReason.END)
-    return Turn(Message("assistant", blocks), reason, usage or Usage(input=100, cached=50, output=20, usd=0.001))
+    return Turn(Message("assistant", blocks), reason, usage or USED)
 
 
 def first_line(request: Request) -> str:
@@ -59,6 +62,8 @@ class ScriptedModels:
         self.script = script
         self.asked: list[Asked] = []
         self.tokens_in_window = 200_000
+        self.most_of: Callable[[Request], Usage] = lambda request: USED
+        """The most that a call may use; a test whose turns use more says so here."""
         self._clock = clock
         self._power = power
         self._latency_s = latency_s
@@ -75,6 +80,7 @@ class ScriptedModels:
         request: Request,
         on_text: Callable[[str], None],
         on_retry: Callable[[str, float, Usage], None],
+        on_progress: Callable[[Usage], None] = lambda usage: None,
     ) -> Turn:
         await self._power.needed()
         self.asked.append(Asked(model, request, msgspec.json.encode(request)))
@@ -89,6 +95,9 @@ class ScriptedModels:
             on_text(answer.message.text)
         return answer
 
+    def most(self, model: ModelName, request: Request) -> Usage:
+        return self.most_of(request)
+
     def window(self, model: ModelName) -> int:
         return self.tokens_in_window
 
@@ -97,3 +106,8 @@ class ScriptedModels:
 
     async def close(self) -> None:
         await self._power.needed()
+
+
+def replace_usage(answer: Turn, usage: Usage) -> Turn:
+    """The turn with another usage."""
+    return msgspec.structs.replace(answer, usage=usage)

@@ -90,7 +90,7 @@ def heartbeat_line(snapshot: Snapshot, now: Micros) -> str:
         f"{tasks[TaskState.LANDED]} landed",
         *([f"{tasks[TaskState.FAILED]} failed"] if tasks[TaskState.FAILED] else []),
         f"{snapshot.landed_per_hour(now):.0f}/h",
-        f"{count(snapshot.usage.input + snapshot.usage.output)} tokens",
+        f"{count(snapshot.tokens)} tokens",
         *([] if snapshot.rehearsal else [dollars(snapshot.usage.usd)]),
         *([counted(snapshot.retries, "retry", "retries")] if snapshot.retries else []),
     ]

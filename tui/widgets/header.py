@@ -134,7 +134,7 @@ def _counted(glyph: str, number: int, word: str, style: str, rank: int) -> Heade
 def _money(run: Snapshot, now: Micros) -> list[HeaderItem]:
     """Tokens, cost and time, with their limits. Time shows only if it has one."""
     budget, usage = budget_of(run), run.usage
-    tokens, wall = usage.input + usage.output, run.wall(now)
+    tokens, wall = run.tokens, run.wall(now)
     hourly = "" if usage.usd is None or wall < _HOUR // 60 else f"{dollars(usage.usd * _HOUR / wall)}/h"
     token_span = _of_limit(count(tokens), tokens, count(budget.tokens), budget.tokens)
     cost = _of_limit(dollars(usage.usd), usage.usd or 0.0, dollars(budget.usd), budget.usd)

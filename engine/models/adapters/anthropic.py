@@ -43,11 +43,16 @@ class AnthropicProvider:
         options = sdk_options(endpoint, "https://api.anthropic.com")
         self._client = anthropic.AsyncAnthropic(**options, open_telemetry=False)
 
-    async def ask(self, request: Request, on_text: Callable[[str], None]) -> Turn:
+    async def ask(
+        self,
+        request: Request,
+        on_text: Callable[[str], None],
+        on_output: Callable[[int], None] = lambda characters: None,
+    ) -> Turn:
         """One streamed call. Raises ModelError."""
         create: Any = self._client.messages.with_streaming_response.create
         body = message_body(request, self.name, self._endpoint.settings.max_output)
-        return await exchange(lambda: create(**body, stream=True), _Reader(self._endpoint, request, on_text))
+        return await exchange(lambda: create(**body, stream=True), _Reader(self._endpoint, request, on_text, on_output))
 
     async def close(self) -> None:
         await self._client.close()
@@ -111,8 +116,10 @@ class _Part:
 
 
 class _Reader(Reader):
-    def __init__(self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None]) -> None:
-        super().__init__(endpoint, request, on_text)
+    def __init__(
+        self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None], on_output: Callable[[int], None]
+    ) -> None:
+        super().__init__(endpoint, request, on_text, on_output)
         self._parts: dict[int, _Part] = {}
         self._stop = ""
         self._answer_id = ""
@@ -151,7 +158,7 @@ class _Reader(Reader):
     def spent(self) -> Usage:
         """The usage of an answer that broke off. The output is estimated: counts before the end are not final."""
         heard = "".join(piece for part in self._parts.values() for piece in part.pieces)
-        return wire.cut_usage(self._request, heard, self._input()) if self._answer_id or heard else Usage()
+        return wire.cut_usage(self._request, heard, self._input()) if self.begun else Usage()
 
     def _input(self) -> tuple[int | None, int, int]:
         """Input tokens: all, read from the cache, written to the cache."""
@@ -168,6 +175,7 @@ class _Reader(Reader):
         if not isinstance(piece, str):
             raise cut_short(f"a piece without its {key}")
         (part.signature if key == "signature" else part.pieces).append(piece)
+        self._hear(piece)
         if key == "text":
             self._say(piece)
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from engine.domain.conversation import Block, Message, Request, StopReason, ToolCall, Turn
-from engine.domain.errors import ModelError
+from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.error_mapping import cut_short, status_failure, transport_failure
@@ -22,6 +22,11 @@ from engine.models.endpoint import Endpoint
 
 _GRACE = 0.25
 """Seconds for a server to end its stream after its terminal event."""
+
+
+CHARS_PER_ASKED_TOKEN = 16
+_ENOUGH = 65_536
+"""An answer may have so many characters, and so many for each token of its limit: far more than any real one."""
 
 
 class StreamedResponse(Protocol):
@@ -36,14 +41,20 @@ class StreamedResponse(Protocol):
 class Reader(ABC):
     """Builds a turn from the events of one answer.
 
-    `finished`: reading can stop. `complete`: the turn is complete even if the connection drops now.
+    `begun`: something of the answer has arrived, so it costs. `finished`: reading can stop. `complete`: the turn is
+    complete even if the connection drops now.
     """
 
-    def __init__(self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None], on_output: Callable[[int], None]
+    ) -> None:
         self.endpoint = endpoint
+        self.begun = False
         self.finished = self.complete = False
         self._request = request
         self._on_text = on_text
+        self._on_output = on_output
+        self._characters = 0
         self._ids = wire.CallIds(request)
 
     @abstractmethod
@@ -57,6 +68,21 @@ class Reader(ABC):
     @abstractmethod
     def spent(self) -> Usage:
         """The usage of an answer that broke off; zero if it has not begun."""
+
+    def accepted(self) -> None:
+        """The server has accepted the request."""
+        self._on_output(0)
+
+    def _hear(self, text: object) -> None:
+        """Count a piece of the answer: text, reasoning or a tool call. Raises ModelError far beyond what was asked."""
+        if not isinstance(text, str) or not text:
+            return
+        self._characters += len(text)
+        if self._characters > _ENOUGH + CHARS_PER_ASKED_TOKEN * self._request.max_output:
+            raise ModelError(
+                ModelErrorKind.RETRYABLE, f"the answer is much longer than {self._request.max_output} tokens"
+            )
+        self._on_output(self._characters)
 
     def _say(self, text: object) -> None:
         if isinstance(text, str) and text:
@@ -98,6 +124,7 @@ async def _receive(open_stream: Callable[[], AbstractAsyncContextManager[Streame
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(patience):
                 response = await stack.enter_async_context(open_stream())
+            reader.accepted()
             events = await stack.enter_async_context(aclosing(_read(response, endpoint, patience)))
             async for event in events:
                 _feed(reader, event)
@@ -142,6 +169,7 @@ def _feed(reader: Reader, event: ServerEvent) -> None:
     if not isinstance(decoded, dict):
         raise cut_short("an event is not an object")
     reader.take(event.name, decoded)
+    reader.begun = True
 
 
 def _named(error: Exception, endpoint: Endpoint) -> ModelError:

@@ -34,13 +34,18 @@ class OpenAIProvider:
         self._unreasoning: set[str] = set()
         self._client = openai.AsyncOpenAI(**sdk_options(endpoint, OPENAI_ADDRESS))
 
-    async def ask(self, request: Request, on_text: Callable[[str], None]) -> Turn:
+    async def ask(
+        self,
+        request: Request,
+        on_text: Callable[[str], None],
+        on_output: Callable[[int], None] = lambda characters: None,
+    ) -> Turn:
         """One streamed call. Raises ModelError."""
         body = response_body(request, self.name, self._endpoint.settings.max_output)
         if request.model not in self._unreasoning:
             body["include"] = ["reasoning.encrypted_content"]
         create: Any = self._client.responses.with_streaming_response.create
-        reader = _Reader(self._endpoint, request, on_text)
+        reader = _Reader(self._endpoint, request, on_text, on_output)
         try:
             # As a typed argument, the SDK would walk the conversation item by item: a second of CPU for 400 turns.
             return await exchange(lambda: create(stream=True, extra_body=body), reader)
@@ -96,8 +101,10 @@ def _item(role: str, block: Block) -> Json:
 class _Reader(Reader):
     """Takes complete items from their end events, or from the terminal event, which repeats them."""
 
-    def __init__(self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None]) -> None:
-        super().__init__(endpoint, request, on_text)
+    def __init__(
+        self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None], on_output: Callable[[int], None]
+    ) -> None:
+        super().__init__(endpoint, request, on_text, on_output)
         self._items: dict[int, Json] = {}
         self._opened: set[int] = set()
         self._heard: list[str] = []
@@ -108,6 +115,7 @@ class _Reader(Reader):
         delta = event.get("delta")
         if isinstance(delta, str):
             self._heard.append(delta)
+            self._hear(delta)
         kind = event.get("type") or name
         match kind:
             case "response.output_text.delta" | "response.refusal.delta":
@@ -164,8 +172,7 @@ class _Reader(Reader):
 
     def spent(self) -> Usage:
         """The usage of an answer that broke off, estimated: the server reports counts only at the end."""
-        begun = self._opened or self._items or self._heard
-        return wire.cut_usage(self._request, "".join(self._heard)) if begun else Usage()
+        return wire.cut_usage(self._request, "".join(self._heard)) if self.begun else Usage()
 
 
 def _said(item: Json) -> tuple[str, bool]:

@@ -43,14 +43,19 @@ class OpenAIChatProvider:
         self._limit_swapped = False
         self._client = openai.AsyncOpenAI(**options)
 
-    async def ask(self, request: Request, on_text: Callable[[str], None]) -> Turn:
+    async def ask(
+        self,
+        request: Request,
+        on_text: Callable[[str], None],
+        on_output: Callable[[int], None] = lambda characters: None,
+    ) -> Turn:
         """One streamed call. Raises ModelError."""
         body = chat_body(request)
         body[self._limit_name] = wire.max_output(request, self._endpoint.settings.max_output)
         if self._asks_usage:
             body["stream_options"] = {"include_usage": True}
         create: Any = self._client.chat.completions.with_streaming_response.create
-        reader = _Reader(self._endpoint, request, on_text)
+        reader = _Reader(self._endpoint, request, on_text, on_output)
         try:
             # As a typed argument, the SDK would walk the conversation message by message.
             return await exchange(
@@ -128,8 +133,10 @@ class _Call:
 
 
 class _Reader(Reader):
-    def __init__(self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None]) -> None:
-        super().__init__(endpoint, request, on_text)
+    def __init__(
+        self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None], on_output: Callable[[int], None]
+    ) -> None:
+        super().__init__(endpoint, request, on_text, on_output)
         self._text: list[str] = []
         self._calls: dict[int, _Call] = {}
         self._stop = ""
@@ -168,14 +175,17 @@ class _Reader(Reader):
     def spent(self) -> Usage:
         """The usage of an answer that broke off, estimated: the server reports counts only at the end."""
         heard = "".join((*self._text, *(piece for call in self._calls.values() for piece in call.pieces)))
-        return wire.cut_usage(self._request, heard) if self._answer_id or heard else Usage()
+        return wire.cut_usage(self._request, heard) if self.begun else Usage()
 
     def _choose(self, choice: Json) -> None:
         delta = wire.json_object(choice.get("delta"))
         for key in ("content", "refusal"):
             text = wire.text_of(delta.get(key))
             self._text.append(text)
+            self._hear(text)
             self._say(text)
+        for key in ("reasoning_content", "reasoning"):
+            self._hear(delta.get(key))
         for piece in wire.json_objects(delta.get("tool_calls")):
             self._extend(piece)
         self._stop = wire.text_of(choice.get("finish_reason")) or self._stop
@@ -191,6 +201,7 @@ class _Reader(Reader):
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             call.pieces.append(arguments)
+            self._hear(arguments)
         elif arguments is not None:  # some servers send an object
             call.pieces.append(msgspec.json.encode(arguments).decode())
 

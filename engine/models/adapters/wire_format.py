@@ -14,7 +14,9 @@ from engine.domain.types import CallId, Usage
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _NOT_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_TOKENS = 1_000_000_000
-_CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 4
+_FRAMING = 1_000
+"""Tokens that a provider may add around messages and tools."""
 
 Json = dict[str, object]
 
@@ -152,7 +154,7 @@ def usage(request: Request, blocks: list[Block], given: tuple[object, object, ob
     if not given_input:  # no call has an empty input: zero means that the server does not count tokens
         given_input = estimate(request)
     if given_output is None or (given_output == 0 and blocks):
-        given_output = sum(map(_length, blocks)) // _CHARS_PER_TOKEN + 1
+        given_output = sum(map(_length, blocks)) // CHARS_PER_TOKEN + 1
     cached = min(given_cached or 0, given_input)
     return Usage(given_input, cached, given_output, written=min(given_written or 0, given_input - cached))
 
@@ -164,9 +166,21 @@ def cut_usage(request: Request, heard: str, given: tuple[object, object, object]
 
 def estimate(request: Request) -> int:
     """A request's input tokens, estimated at four characters per token."""
+    if request.counted:
+        return request.counted + sum(map(_length, request.messages[-1].blocks)) // CHARS_PER_TOKEN + 1
     length = len(request.system) + sum(_length(block) for message in request.messages for block in message.blocks)
     length += sum(len(tool.name) + len(tool.description) + len(str(tool.schema)) for tool in request.tools)
-    return length // _CHARS_PER_TOKEN + 1
+    return length // CHARS_PER_TOKEN + 1
+
+
+def most_input(request: Request) -> int:
+    """The most input tokens that a request can have: a token is at least one byte.
+
+    What the provider has counted already needs no estimate; only the last message is new.
+    """
+    if request.counted:
+        return request.counted + len(msgspec.json.encode(request.messages[-1:])) + _FRAMING
+    return len(msgspec.json.encode(request)) + _FRAMING
 
 
 def _length(block: Block) -> int:

@@ -77,7 +77,12 @@ class RehearsalProvider:
         self._clock: Clock = endpoint.clock
         self._opened: dict[str, Rehearsed] = {}
 
-    async def ask(self, request: Request, on_text: Callable[[str], None]) -> Turn:
+    async def ask(
+        self,
+        request: Request,
+        on_text: Callable[[str], None],
+        on_output: Callable[[int], None] = lambda characters: None,
+    ) -> Turn:
         """One turn. Raises ModelError: refused for an unknown playbook, bad_request for a scripted crash."""
         rehearsed = self._open(request.model)
         line = next_line(rehearsed.playbook, request)
@@ -90,6 +95,7 @@ class RehearsalProvider:
         step = _CHUNK if rehearsed.speed else max(1, len(line.text))
         for start in range(0, len(line.text), step):
             on_text(line.text[start : start + step])
+            on_output(start + step)
             await self._wait(rehearsed, _CHUNK_S)
         return _turn(request, line, rehearsed.seed)
 

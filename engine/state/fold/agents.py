@@ -93,7 +93,12 @@ def _(s: Snapshot, event: e.Event, body: e.ModelChanged) -> None:
 
 @folds(e.Rescoped)
 def _(s: Snapshot, event: e.Event, body: e.Rescoped) -> None:
-    _agent(s, event, goal=body.goal, scope=body.scope)
+    assert event.agent is not None
+    agent = _agent(s, event, goal=body.goal, scope=body.scope)
+    if body.by == "person":
+        s.reopened.pop(agent.id, None)
+    elif agent.ended:
+        s.reopened[agent.id] = s.reopened.get(agent.id, 0) + 1
 
 
 @folds(e.PathologySeen)
@@ -184,6 +189,7 @@ def _agent(s: Snapshot, event: e.Event, **changes: Any) -> Agent:
 def _spend(s: Snapshot, event: e.Event, usage: Usage) -> None:
     assert event.agent is not None
     s.usage += usage
+    s.arriving.pop(event.agent, None)
     s.model_calls += 1
     for part in parts_of(s.agents[event.agent]):
         s.spent[part] = s.spent.get(part, Spent()).plus(usage)

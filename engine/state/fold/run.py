@@ -23,7 +23,7 @@ def _(s: Snapshot, event: e.Event, body: e.EpochStarted) -> None:
     if s.epoch_at and not s.ended:
         s.worked += max(0, s.at - s.epoch_at)  # the process of the epoch before died after its last event
     s.epoch, s.epoch_at, s.pid = event.epoch, event.at, body.pid
-    s.load_limit, s.uses = None, {}
+    s.load_limit, s.uses, s.arriving = None, {}, {}
     s.sandbox_level, s.copy_method = body.sandbox_level, body.copy_method
     s.not_guaranteed, s.granted, s.tools = body.not_guaranteed, body.granted, body.tools
     s.settings = body.settings or s.settings
@@ -48,7 +48,7 @@ def _(s: Snapshot, event: e.Event, body: e.WorkersLimited) -> None:
 
 @folds(e.BudgetMarked)
 def _(s: Snapshot, event: e.Event, body: e.BudgetMarked) -> None:
-    s.budget_marks[body.part] = BudgetMark(body.mark, body.limit, event.at)
+    s.budget_marks[body.part] = BudgetMark(body.mark, body.limit, event.at, body.limits)
 
 
 @folds(e.Warned)
@@ -68,9 +68,10 @@ def _(s: Snapshot, event: e.Event, body: e.LoadLimited) -> None:
 
 @folds(e.AgentsSampled)
 def _(s: Snapshot, event: e.Event, body: e.AgentsSampled) -> None:
-    s.uses = dict(body.uses)
+    s.uses, s.arriving = dict(body.uses), dict(body.arriving)
 
 
 @folds(e.IntentVersioned)
 def _(s: Snapshot, event: e.Event, body: e.IntentVersioned) -> None:
     s.intents.append(body.intent)
+    s.reopened.clear()

@@ -32,7 +32,7 @@ class Scripted:
         self.most_at_once = 0
         self.closed = False
 
-    async def ask(self, request: Request, on_text: Callable[[str], None]) -> Turn:
+    async def ask(self, request: Request, on_text: Callable[[str], None], on_output: Callable[[int], None]) -> Turn:
         self.asked_at.append(self.clock.monotonic())
         self.asked_by.append(request.conversation)
         self.at_once += 1

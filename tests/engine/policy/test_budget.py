@@ -64,7 +64,7 @@ def with_budget(**budget: object) -> Settings:
     return Settings(budget=BudgetSettings(**budget), swarm=SwarmSettings(workers=2))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("limit", [{"usd": 0.012}, {"tokens": 1_400}, {"steps": 12}, {"wall": "20s"}], ids=str)
+@pytest.mark.parametrize("limit", [{"usd": 0.0125}, {"tokens": 1_400}, {"steps": 12}, {"wall": "20s"}], ids=str)
 def test_at_the_limit_of_the_run_working_agents_hand_off_and_nothing_new_starts(limit: dict[str, object]) -> None:
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         assert (outcome.state, outcome.status) == (RunState.STOPPED, ExitStatus.BUDGET)
@@ -97,14 +97,14 @@ def test_a_worker_that_does_not_hand_off_has_a_few_calls_left_and_its_task_waits
         swarm = fresh(w, with_budget(steps=8, grace_steps=3))
         outcome = await swarm.run()
         assert outcome.status is ExitStatus.BUDGET
-        assert swarm.snapshot.model_calls == 8 + 3
+        assert swarm.snapshot.model_calls == 8, "the grace is inside the limit"
         stubborn = False
         again = await resumed(w.restart(), with_budget(steps=8))
         assert (await again.run()).status is ExitStatus.BUDGET
-        assert again.snapshot.model_calls == 11, "nothing is asked within a budget that was not raised"
+        assert again.snapshot.model_calls == 8, "nothing is asked within a budget that was not raised"
         again = await resumed(w.restart(), with_budget(steps=100))
         assert (await again.run()).status is ExitStatus.DONE
-        assert again.snapshot.model_calls > 11
+        assert again.snapshot.model_calls > 8
         [task] = again.snapshot.tasks.values()
         assert (task.failures, task.losses) == (0, 0)
         assert again.snapshot.budget_marks[RUN].mark is Mark.ROOM
@@ -180,7 +180,7 @@ def test_the_planner_above_is_told_about_a_subtrees_limit_and_can_end_the_subtre
         )
         assert swarm.snapshot.task_counts[TaskState.CANCELLED] > 0
 
-    run(script, examine, settings=with_budget(subtree={"root/left": LimitSettings(steps=8)}))
+    run(script, examine, settings=with_budget(subtree={"root/left": LimitSettings(steps=12)}))
 
 
 def _answers(request: Request) -> list[str]:
@@ -199,7 +199,7 @@ def test_a_roles_limit_stops_that_role_only_and_ends_the_run_when_nothing_else_i
     )
     assert outcome.status is ExitStatus.BUDGET
     assert outcome.reason.startswith("the budget of role worker is used up: ")
-    assert first.snapshot.spent[Part("role worker")].tokens >= 600
+    assert 480 <= first.snapshot.spent[Part("role worker")].tokens <= 600
     assert last.status is ExitStatus.DONE
     assert again.snapshot.task_counts[TaskState.LANDED] == 8
 
@@ -211,7 +211,7 @@ def test_no_agent_of_a_role_starts_once_its_limit_is_reached() -> None:
         outcome = await swarm.run()
         assert outcome.status is ExitStatus.BUDGET
         assert swarm.snapshot.task_counts[TaskState.LANDED] == 1, "the workers' role has no limit"
-        assert swarm.snapshot.spent[Part("role planner")].steps == 2
+        assert swarm.snapshot.spent[Part("role planner")].steps == 1
         assert swarm.snapshot.agents[swarm.snapshot.root].state is AgentState.PAUSED
 
     simulated.simulate(main)
@@ -321,13 +321,13 @@ def test_a_task_at_its_own_limit_whose_attempt_fails_ends() -> None:
     def script(model: ModelName, request: Request) -> Turn:
         if first_line(request).startswith("# Intent"):
             return plan(request)
-        return turn(stop=StopReason.REFUSAL) if turns(request) > 3 else writes("a.txt", f"{turns(request)}\n")
+        return turn(stop=StopReason.REFUSAL) if turns(request) > 1 else writes("a.txt", f"{turns(request)}\n")
 
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         assert outcome.state is RunState.FINISHED
         [task] = swarm.snapshot.tasks.values()
         assert task.state is TaskState.FAILED
         assert "of 0.00 USD" in task.reason
-        assert swarm.snapshot.spent[of_task(task.id)].steps == 5, "the second attempt asks nothing"
+        assert swarm.snapshot.spent[of_task(task.id)].steps == 3, "the second attempt asks nothing"
 
     run(script, examine, settings=Settings(task=TaskSettings(max_usd=0.003)))
