@@ -56,27 +56,66 @@ async def ran(folder: Path, files: Mapping[str, str], landings: Landings, check:
 
 def passes_in_a_clean_clone(folder: Path, commit: str, check: str) -> bool:
     clone = folder / "clone"
-    git(folder, "clone", "-q", str(folder / "repo"), str(clone))
+    git(folder, "clone", "-q", "--no-checkout", str(folder / "repo"), str(clone))
     git(clone, "checkout", "-q", commit)
     return subprocess.run(["sh", "-c", check], cwd=clone, check=False).returncode == 0
 
 
-POISONED = {
-    ".gitignore": "target/\n",
-    "maker": "no\n",
-    "needs": "no\n",
-    "check.sh": "grep -q yes maker && mkdir -p target && touch target/poison\n"
-    "grep -q no needs || test -e target/poison\n",
+LEAVES = {
+    "a folder of the build": ("mkdir -p target && touch target/x", "test -e target/x"),
+    "another ignored file": ("touch x.tmp", "test -e x.tmp"),
+    "an empty folder": ("mkdir -p left", "test -d left"),
+    "git's own folder": ("touch .git/x", "test -e .git/x"),
+    "/tmp": ("touch /tmp/x", "test -e /tmp/x"),
+    "/dev/shm": ("touch /dev/shm/x", "test -e /dev/shm/x"),
+    "the home folder": ("touch ~/x", "test -e ~/x"),
+    "a process": ("setsid sleep 1000 >/dev/null 2>&1 &", "grep -q sleep /proc/[0-9]*/comm"),
 }
-POISONING: Landings = {"step 1": {"maker": "yes\n"}, "step 2": {"maker": "no\n", "needs": "yes\n"}}
+"""What a check can leave behind, and how a later one looks for it."""
+
+
+def leaving(how: str) -> tuple[dict[str, str], Landings]:
+    """A project whose check leaves something behind while `maker` says so, and needs it once `needs` does."""
+    leaves, finds = LEAVES[how]
+    script = f"if grep -q yes maker; then {leaves}\nfi\nif grep -q yes needs; then {finds}\nfi\n"
+    files = {".gitignore": "target/\n*.tmp\n", "maker": "no\n", "needs": "no\n", "check.sh": script}
+    return files, {"step 1": {"maker": "yes\n"}, "step 2": {"maker": "no\n", "needs": "yes\n"}}
+
+
+def branches(folder: Path) -> dict[str, str]:
+    listed = git(folder / "repo", "for-each-ref", "--format=%(refname:lstrip=-1)=%(objectname)", "refs/heads/swarm")
+    return dict(line.split("=") for line in listed.split())
 
 
 @pytest.mark.parametrize("copies", ["overlay", "checkout"])
-async def test_a_run_whose_check_passes_only_on_earlier_builds_does_not_end_green(tmp_path: Path, copies: str) -> None:
-    summary = await ran(tmp_path, POISONED, POISONING, "sh check.sh", sandbox=SandboxSettings(copies=copies))
-    print(f"exit status {summary.exit_status}, trunk {summary.trunk[:9]}, green {str(summary.green)[:9]}")
-    refs = git(tmp_path / "repo", "for-each-ref", "--format=%(refname:lstrip=-1)=%(objectname)", "refs/heads/swarm")
-    branches = dict(line.split("=") for line in refs.split())
-    assert not passes_in_a_clean_clone(tmp_path, branches["trunk"], "sh check.sh")
+@pytest.mark.parametrize("how", LEAVES)
+async def test_what_an_earlier_check_left_behind_does_not_make_a_run_end_green(
+    tmp_path: Path, copies: str, how: str
+) -> None:
+    files, landings = leaving(how)
+    summary = await ran(tmp_path, files, landings, "sh check.sh", sandbox=SandboxSettings(copies=copies))
+    published = branches(tmp_path)
+    assert git(tmp_path / "repo", "show", f"{published['trunk']}:needs") == "yes\n"
     assert summary.exit_status != 0
-    assert branches["green"] != branches["trunk"]
+    assert published["green"] != published["trunk"]
+    if how not in ("/tmp", "/dev/shm", "the home folder", "a process"):
+        assert not passes_in_a_clean_clone(tmp_path, published["trunk"], "sh check.sh")
+
+
+async def test_the_order_in_which_files_landed_does_not_make_a_run_end_green(tmp_path: Path) -> None:
+    check = "make -s && cmp input output"
+    files = {"Makefile": "output: input\n\tcp input output\n", "input": "1\n", "output": "1\n"}
+    summary = await ran(tmp_path, files, {"step 1": {"input": "2\n"}}, check)
+    assert not passes_in_a_clean_clone(tmp_path, branches(tmp_path)["trunk"], check)
+    assert summary.exit_status != 0
+    assert summary.green == summary.base
+
+
+@pytest.mark.parametrize("copies", ["overlay", "checkout"])
+async def test_what_an_earlier_check_left_behind_does_not_make_a_run_end_red(tmp_path: Path, copies: str) -> None:
+    files, landings = leaving("a folder of the build")
+    files["check.sh"] = files["check.sh"].replace("test -e", "! test -e")
+    summary = await ran(tmp_path, files, landings, "sh check.sh", sandbox=SandboxSettings(copies=copies))
+    assert passes_in_a_clean_clone(tmp_path, branches(tmp_path)["trunk"], "sh check.sh")
+    assert (summary.exit_status, summary.green) == (0, summary.trunk)
+    assert summary.tasks.landed == 2, "and no fixup is made for it"
