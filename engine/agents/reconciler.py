@@ -49,6 +49,9 @@ class Reconciler:
                 if check.clean:
                     await self._move_green(tip)
                 return Verdict.GREEN
+            if snapshot.green is not None and snapshot.green_check != checker.command:
+                await self._host.trunk.take_back_green()
+                self._host.record(Draft(e.GreenMoved(None)))
             if tip == snapshot.base and not known:  # only once: it would wake a planner that is done again and again
                 self._tell(snapshot.root, "check_red_base", check)
             if any(not task.ended for task in self._fixups()):

@@ -366,7 +366,9 @@ class FixupsExhausted(EventBody, frozen=True, tag="fixups_exhausted"):
 
 
 class GreenMoved(EventBody, frozen=True, tag="green_moved"):
-    commit: t.CommitId
+    """`commit` is None if green was taken back: the check is another one than the one that green had passed."""
+
+    commit: t.CommitId | None
 
 
 class Published(EventBody, frozen=True, tag="published"):

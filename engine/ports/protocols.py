@@ -169,6 +169,9 @@ class Trunk(Protocol):
 
     async def move_green(self, commit: CommitId) -> None: ...
 
+    async def take_back_green(self) -> None:
+        """Remove green, until it moves again; the next `publish` removes it from the person's repo."""
+
     async def publish(self) -> str:
         """Write trunk and green into the person's repo as refs. Returns why a ref was left alone; empty if none was."""
 

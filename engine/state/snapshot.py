@@ -97,6 +97,10 @@ class Snapshot:
     trunk: t.CommitId = t.CommitId("")
     green: t.CommitId | None = None
     green_at: t.Micros | None = None
+    green_check: str | None = None
+    """The check command that green has passed from nothing; None in journals that do not say so."""
+    passed: tuple[t.CommitId, str] | None = None
+    """The newest commit that passed from nothing, and the check command."""
     last_check: t.Check | None = None
     last_clean_check: t.Check | None = None
     """The newest `SNAPSHOT` check from nothing."""

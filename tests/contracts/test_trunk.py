@@ -125,3 +125,12 @@ async def test_green_moves_and_a_successful_publish_returns_an_empty_string(benc
     assert result.commit
     await bench.trunk.move_green(result.commit)
     assert await bench.trunk.publish() == ""
+
+
+async def test_green_that_was_taken_back_can_move_again(bench: Bench) -> None:
+    await bench.trunk.take_back_green()
+    await bench.trunk.move_green(bench.base)
+    await bench.trunk.take_back_green()
+    assert await bench.trunk.publish() == ""
+    await bench.trunk.move_green(bench.base)
+    assert await bench.trunk.publish() == ""

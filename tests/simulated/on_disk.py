@@ -226,6 +226,10 @@ class TrunkOnDisk(MemoryTrunk):
         self._disk.write_as(ErrorKind.GIT, "objects")
         await self._done(lambda: self._inner.move_green(commit))
 
+    async def take_back_green(self) -> None:
+        self._disk.write_as(ErrorKind.GIT, "objects")
+        await self._done(self._inner.take_back_green)
+
     async def publish(self) -> str:
         self._disk.write_as(ErrorKind.GIT, "objects")
         return await self._done(self._inner.publish)

@@ -154,6 +154,11 @@ class MemoryTrunk:
         self._disk.write_as(ErrorKind.GIT, "objects")
         self.commits.green = commit
 
+    async def take_back_green(self) -> None:
+        await self._moment()
+        self._disk.write_as(ErrorKind.GIT, "objects")
+        self.commits.green = None
+
     async def publish(self) -> str:
         await self._moment()
         self._disk.write_as(ErrorKind.GIT, "objects")

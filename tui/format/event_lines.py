@@ -119,7 +119,9 @@ _describes(events.FixupsExhausted)(
 _describes(events.HandoffResolved)(
     lambda e: (Tone.PLAIN, f"handoff marked {'resolved' if e.resolved else 'unresolved'}")
 )
-_describes(events.GreenMoved)(lambda e: (Tone.GOOD, f"green moved to {e.commit[:10]}"))
+_describes(events.GreenMoved)(
+    lambda e: (Tone.GOOD, f"green moved to {e.commit[:10]}") if e.commit else (Tone.BAD, "green taken back")
+)
 
 
 @_describes(events.EpochStarted)

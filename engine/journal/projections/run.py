@@ -20,7 +20,8 @@ _EPOCH = Statement(
       exit_status = CASE WHEN ended IS NULL THEN exit_status END,
       state = CASE WHEN ended IS NULL THEN state ELSE 'running' END,
       ended = NULL, epoch = ?, epoch_at = ?, pid = ?, sandbox_level = ?, copy_method = ?,
-      settings = coalesce(nullif(?, ''), settings)""",
+      settings = coalesce(nullif(?, ''), settings),
+      check_command = coalesce(CASE WHEN json_valid(?) THEN json_extract(?, '$.repo.check') END, check_command)""",
 )
 _RUN_STATE = Statement("runs", "UPDATE runs SET state = ?, reason = ?, exit_status = ?")
 _RUN_ENDED = Statement(
@@ -44,7 +45,8 @@ def _(event: e.Event, body: e.RunCreated, shelf: Shelf) -> Iterable[Write]:
 @PROJECTIONS.of(e.EpochStarted)
 def _(event: e.Event, body: e.EpochStarted, shelf: Shelf) -> Iterable[Write]:
     # If the previous epoch crashed, it counts as working until its last event.
-    now = (event.epoch, event.at, body.pid, body.sandbox_level, body.copy_method, body.settings)
+    how = (body.sandbox_level, body.copy_method, *[body.settings] * 3)
+    now = (event.epoch, event.at, body.pid, *how)
     yield _EPOCH, (event.seq - 1, *now)
 
 
@@ -95,7 +97,7 @@ def _(event: e.Event, body: e.BreakTraced, shelf: Shelf) -> Iterable[Write]:
 @PROJECTIONS.of(e.GreenMoved)
 def _(event: e.Event, body: e.GreenMoved, shelf: Shelf) -> Iterable[Write]:
     yield _MOVED, (event.at, body.commit)
-    yield _GREEN, (body.commit, event.at)
+    yield _GREEN, (body.commit, None if body.commit is None else event.at)
 
 
 @PROJECTIONS.of(e.Published)

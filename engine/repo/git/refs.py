@@ -57,6 +57,12 @@ class Refs:
         lock = self._git_dir / f"{ref}.lock"
         raise SwarmError(ErrorKind.GIT, f"{ref} is still locked", f"if no git process is running: rm {lock}")
 
+    async def delete(self, ref: str) -> None:
+        """Delete a ref if it exists. Raises SwarmError (git)."""
+        result = await self._git.run("update-ref", "--no-deref", "-d", ref, accept=range(256))
+        if result.exit:
+            raise SwarmError(ErrorKind.GIT, f"git update-ref: {result.error_line}", hint_for(result.err))
+
     def _remove_stale_lock(self, ref: str) -> None:
         lock = self._git_dir / f"{ref}.lock"
         try:

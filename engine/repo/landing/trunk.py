@@ -337,11 +337,14 @@ class GitTrunk:
                 ErrorKind.GIT, "another process moved green", f"don't move refs/heads/green in {self.git_dir}"
             )
 
+    async def take_back_green(self) -> None:
+        """See protocols.Trunk. Raises SwarmError (git)."""
+        await _finish(self._refs.delete(_GREEN))
+
     async def publish(self) -> str:
         """See protocols.Trunk. Publishing before the first landing protects the base from gc in the user's repo."""
         async with self._publishing:
-            names = ["trunk"] if await self.green() is None else ["trunk", "green"]
-            return await _finish(publish(self.git_dir, self._source_root, self._run, names))
+            return await _finish(publish(self.git_dir, self._source_root, self._run, ("trunk", "green")))
 
     async def _changed_paths(self, tip: CommitId, tree: str) -> tuple[str, ...]:
         listing = await self._git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", tip, tree, "--")

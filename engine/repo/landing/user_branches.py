@@ -6,6 +6,7 @@ uses configuration of the engine's own.
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import structs
@@ -27,11 +28,13 @@ _IN_PROGRESS = ("rebase-merge/head-name", "rebase-apply/head-name", "BISECT_STAR
 _MAX_REF_BYTES = 4096
 
 
-async def publish(trunk_git: Path, root: Path, run: str, names: list[str]) -> str:
+async def publish(trunk_git: Path, root: Path, run: str, names: Sequence[str]) -> str:
     """Set `refs/heads/swarm/RUN/NAME` of the repository at `root` to `refs/heads/NAME` of the trunk's repository.
 
-    A ref that is checked out in a work tree, or that someone moved, is not updated. Returns one line for each of those,
-    or an empty string. Raises SwarmError (git) when git fails for another reason.
+    Where that does not exist, the published one is removed. A ref that is checked out in a work tree, or that someone
+    moved, is not updated. Returns one line for each of those, or an empty string.
+
+    Raises SwarmError (git) when git fails for another reason.
     """
     trunk, user = Git(trunk_git, git_dir=trunk_git), Git(root, timeout_s=USER_REPO_TIMEOUT_S)
     found = await user.run("rev-parse", "--path-format=absolute", "--git-common-dir", "--show-object-format")
@@ -46,8 +49,11 @@ async def publish(trunk_git: Path, root: Path, run: str, names: list[str]) -> st
         refs = structs.replace(git, config=(*_DURABLE, *([f"core.sharedRepository={shared}"] if shared else [])))
         for name in names:
             target = f"refs/heads/swarm/{run}/{name}"
-            new = await trunk.text("rev-parse", "--verify", f"refs/heads/{name}^{{commit}}")
-            reason = _CHECKED_OUT if target in checked_out else await _update(trunk, refs, common, target, new)
+            new = await trunk.run("rev-parse", "--verify", "-q", f"refs/heads/{name}^{{commit}}", accept=(0, 1))
+            if new.exit:
+                reason = await _remove(trunk, refs, target, checked_out)
+            else:
+                reason = _CHECKED_OUT if target in checked_out else await _update(trunk, refs, common, target, new.text)
             if reason:
                 skipped.append(f"{target.removeprefix('refs/heads/')} not updated: {reason}")
     return "\n".join(skipped)
@@ -80,6 +86,19 @@ async def _update(trunk: Git, refs: Git, common: Path, target: str, new: str) ->
     if "cannot lock ref" in result.err or ".lock': File exists" in result.err:
         return "another git process has locked it"
     raise _failed(target, result)
+
+
+async def _remove(trunk: Git, refs: Git, target: str, checked_out: set[str]) -> str:
+    """Remove a ref that was taken back. Returns why it was not removed, or an empty string."""
+    old = (await refs.run("rev-parse", "--verify", "--quiet", target, accept=range(256))).text
+    if not old:
+        return ""
+    if target in checked_out:
+        return _CHECKED_OUT
+    if (await trunk.run("merge-base", "--is-ancestor", old, "refs/heads/trunk", accept=range(256))).exit:
+        return _MOVED
+    result = await refs.run("update-ref", "--no-deref", "-d", target, old, accept=range(256))
+    return "" if result.exit == 0 else _MOVED
 
 
 async def _send_objects(trunk: Git, refs: Git, objects: Path, commit: str) -> None:

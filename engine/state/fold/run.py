@@ -1,5 +1,6 @@
 """Folds the events of the run as a whole: epochs and states, the intent, limits and load."""
 
+from msgspec import DecodeError, Struct, ValidationError, json
 from msgspec.structs import replace
 
 from engine.domain import events as e
@@ -8,6 +9,24 @@ from engine.domain.spending import BudgetMark
 from engine.domain.types import RunState
 from engine.state.fold.table import folds
 from engine.state.snapshot import Snapshot
+
+
+class _Repo(Struct, frozen=True):
+    check: str | None = None
+
+
+class _WithCheck(Struct, frozen=True):
+    """The part of a run's settings that says how trunk is checked."""
+
+    repo: _Repo = _Repo()
+
+
+def _check_in(settings: str, before: str) -> str:
+    try:
+        check = json.decode(settings, type=_WithCheck).repo.check if settings else None
+    except (DecodeError, ValidationError):
+        return before
+    return before if check is None else check
 
 
 @folds(e.RunCreated)
@@ -27,6 +46,7 @@ def _(s: Snapshot, event: e.Event, body: e.EpochStarted) -> None:
     s.sandbox_level, s.copy_method = body.sandbox_level, body.copy_method
     s.not_guaranteed, s.granted, s.tools = body.not_guaranteed, body.granted, body.tools
     s.settings = body.settings or s.settings
+    s.check_command = _check_in(body.settings, s.check_command)
     if s.ended:
         check_run(s.state, RunState.RUNNING)
         s.state, s.reason, s.exit_status = RunState.RUNNING, "", None

@@ -11,6 +11,10 @@ def _(s: Snapshot, event: e.Event, body: e.CheckFinished) -> None:
     check = body.check
     s.checks_passed += check.passed
     s.checks_failed += not check.passed
+    if check.passed and check.clean:
+        s.passed = (check.commit, check.command)
+        if check.commit == s.green:
+            s.green_check = check.command
     if check.purpose is CheckPurpose.SNAPSHOT:
         s.last_check = check
         s.snapshots += 1
@@ -35,7 +39,11 @@ def _(s: Snapshot, event: e.Event, body: e.FixupsExhausted) -> None:
 
 @folds(e.GreenMoved)
 def _(s: Snapshot, event: e.Event, body: e.GreenMoved) -> None:
+    if body.commit is None:
+        s.green = s.green_at = s.green_check = None
+        return
     s.green, s.green_at = body.commit, event.at
+    s.green_check = s.passed[1] if s.passed is not None and s.passed[0] == body.commit else None
     if not s.red:
         s.broken, s.given_up = None, False
 

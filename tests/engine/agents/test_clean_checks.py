@@ -175,3 +175,11 @@ def test_a_run_that_is_resumed_with_another_check_is_checked_again() -> None:
     status, events = resumed_after_green(False, "another check")
     assert status is ExitStatus.NOT_GREEN
     assert outcomes(events).startswith("R")
+    [move] = bodies(events, e.GreenMoved)
+    assert move.commit is None, "what only another check has passed is taken back"
+    assert bodies(events, e.Published)[-1].green is None
+
+
+def test_green_stays_where_it_has_passed_when_the_same_check_fails_later() -> None:
+    status, events = resumed_after_green(False)
+    assert (status, bodies(events, e.GreenMoved)) == (ExitStatus.DONE, [])

@@ -186,3 +186,16 @@ def test_a_finished_run_cannot_be_resumed() -> None:
     told.tell(e.RunStateChanged(RunState.FINISHED, "", 0))
     with pytest.raises(IllegalTransition):
         told.tell(e.EpochStarted(2, "", ""))
+
+
+def test_a_resumed_run_shows_the_check_that_it_was_resumed_with() -> None:
+    s = Snapshot()
+    fold(s, e.Event(1, 1, 1, e.RunCreated(t.RunId("r"), "/r", "main", t.CommitId("c"), "make test", {}, "{}", "0")))
+    for text, shown in (
+        ("", "make test"),
+        ("{", "make test"),
+        ("{}", "make test"),
+        ('{"repo":{"check":"x"}}', "x"),
+    ):
+        fold(s, e.Event(s.seq + 1, 1, s.epoch + 1, e.EpochStarted(1, "", "", text)))
+        assert s.check_command == shown

@@ -145,3 +145,25 @@ async def test_a_missing_repo_is_an_error_with_a_hint(repo: UserRepo, trunk: Git
     with pytest.raises(SwarmError) as raised:
         await trunk.publish()
     assert raised.value.hint
+
+
+async def test_green_that_was_taken_back_is_removed_unless_it_is_checked_out_or_someone_moved_it(
+    repo: UserRepo, trunk: GitTrunk, tmp_path: Path
+) -> None:
+    async def taken_back() -> str:
+        await trunk.take_back_green()
+        return await trunk.publish()
+
+    await trunk.move_green(await land(repo, trunk, "new"))
+    assert await trunk.publish() == ""
+    assert await taken_back() == ""
+    assert repo.git("for-each-ref", "--format=%(refname:short)", "refs/heads/swarm") == "swarm/r-1/trunk"
+    await trunk.move_green(await trunk.tip())
+    assert await trunk.publish() == ""
+    repo.git("worktree", "add", "-q", str(tmp_path / "looking"), "swarm/r-1/green")
+    assert await taken_back() == "swarm/r-1/green not updated: it is checked out"
+    repo.git("worktree", "remove", str(tmp_path / "looking"))
+    own = repo.git("commit-tree", "-m", "own", "-p", "swarm/r-1/green", "HEAD^{tree}")
+    repo.git("update-ref", "refs/heads/swarm/r-1/green", own)
+    assert await trunk.publish() == "swarm/r-1/green not updated: someone else moved it"
+    assert repo.git("rev-parse", "swarm/r-1/green") == own
