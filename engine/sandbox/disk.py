@@ -226,6 +226,8 @@ class DiskBudget:
         self._fell_then = self._fell = watch.fell
         """How far the disk's free space had fallen at these two measurements."""
         self._looked = self._next = 0.0
+        self._rested = 0.0
+        """Until then the command is not suspended again, so that it gets half of the time, unless much was taken."""
         self._ended = False
         self._allowed = watch.limit
         self._chances = CHANCES
@@ -283,7 +285,8 @@ class DiskBudget:
         fell, shared = self._watch.fell, self._watch.shared
         room = min(account.allowed, shared.limit - shared.total + account.known) - self._certain
         smallest = min(self._limit, shared.limit)
-        if fell - self._fell_then > max(room, smallest // NEAR_SHARE):
+        since = fell - self._fell_then
+        if since > max(room, smallest // NEAR_SHARE) and (now >= self._rested or since > smallest):
             return True
         if now < self._next:
             return None
@@ -315,6 +318,7 @@ class DiskBudget:
             return
         self._looked = time.monotonic()
         self._next = self._looked + PATIENCE * (self._looked - began)
+        self._rested = self._looked + (self._looked - began)
         self._take(used, fell)
         known = self._grown + held.size
         if certain:
