@@ -1,5 +1,6 @@
 """Publishing into the user's repository: two refs, their objects, and nothing else."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,7 @@ async def test_green_that_was_taken_back_is_removed_unless_it_is_checked_out_or_
 
     await trunk.move_green(await land(repo, trunk, "new"))
     assert await trunk.publish() == ""
+    repo.git("pack-refs", "--all")
     assert await taken_back() == ""
     assert repo.git("for-each-ref", "--format=%(refname:short)", "refs/heads/swarm") == "swarm/r-1/trunk"
     await trunk.move_green(await trunk.tip())
@@ -167,3 +169,44 @@ async def test_green_that_was_taken_back_is_removed_unless_it_is_checked_out_or_
     repo.git("update-ref", "refs/heads/swarm/r-1/green", own)
     assert await trunk.publish() == "swarm/r-1/green not updated: someone else moved it"
     assert repo.git("rev-parse", "swarm/r-1/green") == own
+
+
+async def test_publishing_works_from_a_linked_work_tree_that_borrows_and_shares(tmp_path: Path) -> None:
+    origin = UserRepo.make(tmp_path / "origin", {"a.txt": b"a\n"})
+    origin.git("clone", "-q", "--shared", str(origin.root), str(tmp_path / "clone"))
+    clone = UserRepo(tmp_path / "clone")
+    clone.git("config", "core.sharedRepository", "group")
+    clone.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
+    (tmp_path / "run").mkdir()
+    trunk = await GitTrunk.create(tmp_path / "run", await inspect_repo(tmp_path / "linked"), RUN)
+    assert await trunk.publish() == ""
+    tip = await land(clone, trunk, "new")
+    assert await trunk.publish() == ""
+    assert clone.git("rev-parse", "swarm/r-1/trunk") == tip
+    ref = clone.root / ".git" / "refs" / "heads" / "swarm" / RUN / "trunk"
+    assert ref.stat().st_mode & 0o060 == 0o060
+
+
+async def test_a_locked_ref_is_not_updated_until_the_lock_is_gone(repo: UserRepo, trunk: GitTrunk) -> None:
+    await trunk.publish()
+    lock = repo.root / ".git" / "refs" / "heads" / "swarm" / RUN / "trunk.lock"
+    lock.touch()
+    tip = await land(repo, trunk, "new")
+    assert await trunk.publish() == "swarm/r-1/trunk not updated: another git process has locked it"
+    lock.unlink()
+    assert await trunk.publish() == ""
+    assert repo.git("rev-parse", "swarm/r-1/trunk") == tip
+
+
+async def test_a_base_that_was_amended_and_pruned_is_published_with_its_history(
+    repo: UserRepo, trunk: GitTrunk, tmp_path: Path
+) -> None:
+    for name in ("objects", "refs"):
+        (repo.root / ".git" / name).rename(tmp_path / name)
+    shutil.copytree(tmp_path / "objects", trunk.git_dir / "objects", dirs_exist_ok=True)
+    (trunk.git_dir / "objects" / "info" / "alternates").unlink(missing_ok=True)
+    repo.git("init", "-q")
+    repo.commit({"a.txt": b"unrelated\n"}, "from the start")
+    assert await trunk.publish() == ""
+    assert repo.git("fsck", "--connectivity-only", "--no-dangling") == ""
+    assert repo.git("rev-parse", "swarm/r-1/trunk") == trunk.base
