@@ -11,7 +11,6 @@ from msgspec import Struct, structs
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
-from engine.repo.git.alternates import unexpected_entry
 from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, GitTimeoutError, require_git
 from engine.repo.git.own_git_dir import own_git_dir
 from engine.repo.git.status import count_uncommitted
@@ -57,11 +56,6 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
     root = Path(_one_path(found))
     await _require_own_work_tree(structs.replace(user, cwd=_existing_folder(root)), git_dir)
     git = Git(root, timeout_s=USER_REPO_TIMEOUT_S)
-    if name := unexpected_entry(common_dir / "objects"):
-        raise _error(
-            f"unexpected {name[:80]!r} in {common_dir / 'objects'}",
-            "move it elsewhere: agents can read everything in that folder",
-        )
     if await _text_or_none(git, "config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$"):
         raise _error(f"{root} is a partial clone", "fetch all objects first: git fetch --refetch --no-filter")
     base_branch, base = await _base(git, branch)

@@ -12,7 +12,7 @@ from engine.sandbox.cgroups import ControlGroups
 from engine.sandbox.disk import DiskWatch
 from engine.sandbox.environment import command_env
 from engine.sandbox.guarantees import Level
-from engine.sandbox.mounts import SHM, TMP, VAR_TMP, WS, Mount, Surroundings
+from engine.sandbox.mounts import OBJECTS, SHM, TMP, VAR_TMP, WS, Mount, Surroundings
 from engine.sandbox.program import interpreter, staged_program
 from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Start
@@ -64,6 +64,11 @@ class Containment(Struct, frozen=True):
     def root(self, copy: Path) -> str:
         """Where a command finds the copy: the same path for all agents if mounts are possible."""
         return WS if self.namespaces else str(copy / "files")
+
+    @property
+    def objects(self) -> Path:
+        """Where a command finds the objects of trunk."""
+        return Path(OBJECTS) if self.namespaces else self.around.objects
 
     def close(self) -> None:
         """Release what the level holds beyond its sandboxes; kills what is left in its groups."""
@@ -128,7 +133,7 @@ class Containment(Struct, frozen=True):
             (copy / name).mkdir(exist_ok=True)
         etc = (f"/etc/{name}" for name in (*ETC, "passwd", "group", "hosts", "resolv.conf"))
         staged = str(staged_program(self.around.stage))
-        readable = (staged, *self.around.tools.readable(), *self.around.objects, *etc)
+        readable = (staged, *self.around.tools.readable(), str(self.around.objects), *etc)
         return {
             "tmpfs": b"",
             "guard": self.level.value.encode(),

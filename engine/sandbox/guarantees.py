@@ -35,10 +35,6 @@ class Guarantee(Struct, frozen=True):
         return str(getattr(self, level.value))
 
 
-_OBJECTS = (
-    "it can also read, by id, git objects of your repo (unpublished branches and deleted files too) "
-    "and of other agents' landed work"
-)
 _LAUNCHER = "unless it kills its own launcher"
 _SIGNALS = f"before Linux 6.12, {_LAUNCHER}"
 _NICE = "unless it resets its niceness"
@@ -56,9 +52,7 @@ GUARANTEES = (
     ),
     Guarantee(
         "reads only its own workspace, the system and the toolchains",
-        full=_OBJECTS,
-        namespaced=_OBJECTS,
-        restricted=f"{_OBJECTS}, `/proc`, and the names and sizes of all files",
+        restricted="it can also read `/proc`, and the names and sizes of all files",
         off="no",
     ),
     Guarantee("reaches no network unless you grant it", off="no"),

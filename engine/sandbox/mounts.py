@@ -15,6 +15,7 @@ DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "ur
 WS = "/ws"
 SHM, TMP, VAR_TMP = "/dev/shm", "/tmp", "/var/tmp"  # noqa: S108 - inside the sandbox, private
 PROGRAM = "/run/swarm"
+OBJECTS = "/run/objects"
 ID = "1000"
 LOOK_S = 60.0
 """Seconds for which the list of the system's folders is cached."""
@@ -30,14 +31,15 @@ class Mount(Struct, frozen=True):
 
 
 class Surroundings(Struct, frozen=True):
-    """What all sandboxes of one run share. `stage` is an engine-owned folder that `prepare_stage` has filled.
+    """What all sandboxes of one run share. `stage` is an engine-owned folder that `prepare_stage` has filled,
+    `objects` the object folder of the run's trunk.
 
     `tmp_bytes` is the size of `/tmp`. It lies in memory, as do the other private folders with a quarter of it each.
     """
 
     stage: Path
     tools: Tools
-    objects: tuple[str, ...]
+    objects: Path
     network: bool
     tmp_bytes: int
     private_devices: bool
@@ -95,7 +97,7 @@ def mount_args(around: Surroundings, mount: Mount) -> list[str]:
     args += ["--perms", "1777", "--size", rest, "--tmpfs", SHM, "--remount-ro", "/dev"]
     args += ["--perms", "1777", "--size", size, "--tmpfs", TMP]
     args += ["--size", rest, "--tmpfs", HOME, "--dir", VAR_TMP, "--size", rest, "--tmpfs", VAR_TMP]
-    for folder in (*around.tools.folders, *around.objects):
+    for folder in around.tools.folders:
         args += ["--ro-bind-try", folder, folder]
     for source, target in around.tools.homes:
         args += ["--ro-bind-try", source, target]
@@ -103,6 +105,7 @@ def mount_args(around: Surroundings, mount: Mount) -> list[str]:
         hide = "empty" if os.path.isdir(secret) else "nothing"
         args += ["--ro-bind", str(around.stage / hide), place]
     args += ["--ro-bind", str(staged_program(around.stage)), PROGRAM]
+    args += ["--ro-bind", str(around.objects), OBJECTS]
     if mount.bind:
         args += ["--bind", mount.bind, WS]
     else:

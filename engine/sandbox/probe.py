@@ -54,14 +54,16 @@ async def probe(settings: SandboxSettings, folder: Path | None = None) -> Sandbo
     """
     place = Path(tempfile.mkdtemp(prefix="swarm-probe-", dir=folder))
     try:
-        choice = await choose(place, (), settings)
+        objects = place / "objects"
+        objects.mkdir()
+        choice = await choose(place, objects, settings)
         await asyncio.to_thread(choice.containment.close)
         return choice.report
     finally:
         await asyncio.to_thread(delete_tree, place)
 
 
-async def choose(folder: Path, objects: tuple[str, ...], settings: SandboxSettings) -> Choice:
+async def choose(folder: Path, objects: Path, settings: SandboxSettings) -> Choice:
     """The best level and copy method that work in `folder` and that the settings allow. Fails closed.
 
     Raises SwarmError (sandbox) if none works here.
@@ -129,7 +131,7 @@ def _lacks(containment: Containment, devices: bool) -> tuple[str, ...]:
 
 
 def _containment(
-    bwrap: Bubblewrap | None, stage: Path, objects: tuple[str, ...], settings: SandboxSettings, devices: bool
+    bwrap: Bubblewrap | None, stage: Path, objects: Path, settings: SandboxSettings, devices: bool
 ) -> Containment:
     """The shared parts of a containment, without a level. Writes the system call filter into the stage."""
     program = build_filter(namespaces=True, network=settings.network)

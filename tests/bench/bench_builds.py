@@ -20,7 +20,7 @@ from engine.resources.build_gate import BuildGate
 from engine.resources.meters import SystemMeters
 from engine.system import SystemClock
 from tests.bench.report import Report, ratio
-from tests.git import git
+from tests.git import git, make_trunk
 
 BUILD = "make -s -j2"
 UNGATED = "1000"
@@ -71,7 +71,7 @@ def make_project(folder: Path, files: int) -> CommitId:
     git(folder, "init", "-q", "source")
     git(source, "add", "-A")
     git(source, "commit", "-qm", "generated")
-    git(folder, "clone", "-q", "--bare", "--shared", str(source), "trunk.git")
+    make_trunk(source, folder / "trunk.git")
     return CommitId(git(source, "rev-parse", "HEAD"))
 
 

@@ -23,7 +23,7 @@ from engine.ports.protocols import Workspace
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.sandbox.guarantees import Level
 from tests.bench.report import Report, ratio
-from tests.git import git
+from tests.git import git, make_trunk
 
 PLAIN = "plain"
 COMMAND = "true"
@@ -32,12 +32,12 @@ Way = Callable[[int], Awaitable[None]]
 """Runs the command once; the number tells commands that run at once apart."""
 
 
-def make_trunk(folder: Path) -> CommitId:
+def make_project(folder: Path) -> CommitId:
     git(folder, "init", "-q", "source")
     (folder / "source" / "a.txt").write_text("a\n")
     git(folder / "source", "add", "-A")
     git(folder / "source", "commit", "-qm", "first")
-    git(folder, "clone", "-q", "--bare", "--shared", str(folder / "source"), "trunk.git")
+    make_trunk(folder / "source", folder / "trunk.git")
     return CommitId(git(folder / "source", "rev-parse", "HEAD"))
 
 
@@ -89,7 +89,7 @@ async def measure(
     folder: Path, rounds: int, at_once: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, list[float]]]:
     """Milliseconds of one command by way, alone and with `at_once` at once; and of a sandbox's start."""
-    base = await asyncio.to_thread(make_trunk, folder)
+    base = await asyncio.to_thread(make_project, folder)
     levels = {level.value: await opened(folder, base, level, at_once) for level in Level}
     ways: dict[str, Way] = {PLAIN: plain, **{name: each.run for name, each in levels.items() if each is not None}}
     alone: dict[str, list[float]] = {name: [] for name in ways}

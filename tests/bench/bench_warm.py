@@ -22,7 +22,7 @@ from engine.domain.types import AgentId, CommitId
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from tests.bench.bench_workspaces import kilobytes
 from tests.bench.report import Report, ratio
-from tests.git import git
+from tests.git import copy_commits, git, make_trunk
 
 WAYS = ("from scratch", "from the check's builds", "from the check's builds, one file changed since")
 COMPILED = re.compile(r"^\s*(?:cc|gcc|clang|Compiling)\b", re.MULTILINE)
@@ -114,7 +114,7 @@ async def measure(folder: Path, subject: Subject, rounds: int) -> tuple[Took, st
     source = folder / "source"
     git(folder, "init", "-q", "source")
     base = commit(source, "as it is")
-    git(folder, "clone", "-q", "--bare", "--shared", str(source), "trunk.git")
+    make_trunk(source, folder / "trunk.git")
     build = BuildSettings(warm=subject.warm)
     copies = await open_workspaces(folder / "workspaces", folder / "trunk.git", SandboxSettings(), base, build=build)
     took = Took()
@@ -128,6 +128,7 @@ async def measure(folder: Path, subject: Subject, rounds: int) -> tuple[Took, st
             with (source / subject.edit).open("a") as file:
                 file.write(subject.line)
             later = commit(source, "landed")
+            copy_commits(source, folder / "trunk.git")
             for way, at in zip(WAYS, (base, base, later), strict=True):
                 await first_build(copies, at, subject, took, way, f"{number}-{WAYS.index(way)}")
             base = later

@@ -23,7 +23,7 @@ from engine.domain.types import AgentId, CommitId
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from tests.bench.report import Report, ratio
-from tests.git import git
+from tests.git import copy_commits, git, make_trunk
 
 IN_A_FOLDER = 25
 CHANGED = 3
@@ -73,7 +73,7 @@ def make_project(folder: Path, files: int) -> CommitId:
     git(source, "add", "-A")
     git(source, "commit", "-qm", "generated")
     git(source, "repack", "-adq")
-    git(folder, "clone", "-q", "--bare", "--shared", str(source), "trunk.git")
+    make_trunk(source, folder / "trunk.git")
     return CommitId(git(source, "rev-parse", "HEAD"))
 
 
@@ -129,6 +129,7 @@ async def open_moved(workspaces: WorkspacePool, folder: Path, number: int, took:
     source = folder / "source"
     (source / f"part0/unit{number}/file{number * IN_A_FOLDER}.py").write_text(f"moved {number}\n")
     git(source, "commit", "-qam", "moved")
+    copy_commits(source, folder / "trunk.git")
     tip = CommitId(git(source, "rev-parse", "HEAD"))
     with took.timed("copy, trunk moved: open"):
         workspace = await workspaces.open(AgentId(f"moved-{number}"), tip)

@@ -18,8 +18,9 @@ from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import WorkspaceError, WorkspaceLost
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
+from engine.sandbox.mounts import OBJECTS, WS
 from engine.sandbox.probe import can_reflink
-from tests.git import git
+from tests.git import copy_commits, git, git_with_unlanded, make_trunk
 
 KINDS = [
     ("full", "overlay"),
@@ -37,7 +38,7 @@ def quiet(_: str) -> None:
 
 
 class Project:
-    """A real repository with a trunk that borrows from it, as in a run."""
+    """A real repository with a trunk, as in a run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,7 +54,7 @@ class Project:
         (self.source / "link").symlink_to("README.md")
         self.write(".gitignore", "*.o\nbuild/\n!keep.o\n")
         self.base = self.commit("first")
-        subprocess.run(["git", "clone", "-q", "--bare", "--shared", self.source, self.trunk], check=True)
+        make_trunk(self.source, self.trunk)
 
     def git(self, *args: str, where: Path | None = None) -> str:
         return git(where or self.source, *args)
@@ -66,10 +67,12 @@ class Project:
     def commit(self, message: str) -> CommitId:
         self.git("add", "-A")
         self.git("commit", "-q", "-m", message)
+        if self.trunk.exists():
+            copy_commits(self.source, self.trunk)
         return CommitId(self.git("rev-parse", "HEAD"))
 
     def in_trunk(self, *args: str) -> str:
-        return self.git(*args, where=self.trunk)
+        return git_with_unlanded(self.trunk, *args)
 
 
 @pytest.fixture(scope="session")
@@ -195,6 +198,7 @@ async def test_ignored_files_never_land_but_tracked_files_always_do(
     project.write("build/tracked.txt", "t\n")
     project.git("add", "-f", "build/tracked.txt")
     project.git("commit", "-qm", "tracked though ignored")
+    copy_commits(project.source, project.trunk)
     commit = CommitId(project.git("rev-parse", "HEAD"))
     workspace = await workspaces.open(AGENT, commit)
     await shell(
@@ -227,7 +231,11 @@ async def test_hostile_names_land_and_special_files_do_not(workspace: AgentWorks
     )
     commit = await workspace.commit("names\n")
     names = subprocess.run(
-        ["git", "diff", "--name-only", "-z", project.base, commit], cwd=project.trunk, capture_output=True, check=True
+        ["git", "diff", "--name-only", "-z", project.base, commit],
+        cwd=project.trunk,
+        env={**os.environ, "GIT_OBJECT_DIRECTORY": str(project.trunk / "unlanded")},
+        capture_output=True,
+        check=True,
     )
     assert sorted(names.stdout.split(b"\0")[:-1]) == sorted(
         [b"-rf", b"a b", b'quote"d', b"new\nline", b"esc\x1b[31m", b"\xff\xfe"]
@@ -595,3 +603,33 @@ async def test_workspaces_start_with_the_checks_builds_if_they_can_share_layers(
     )
     anew = await workspaces.open(AgentId("agent-3"), project.base, clean=True)
     assert await shell(anew, "ls build 2>/dev/null; true") == ""
+
+
+async def test_a_command_lists_exactly_what_the_base_and_trunk_reach(
+    workspaces: WorkspacePool, project: Project
+) -> None:
+    project.git("checkout", "-q", "-b", "private")
+    project.write(".env", "key-of-a-deleted-branch\n")
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "a key")
+    key = project.git("rev-parse", "HEAD:.env")
+    project.git("checkout", "-q", "main")
+    project.git("branch", "-q", "-D", "private")
+    other = await workspaces.open(AgentId("agent-2"), project.base)
+    await other.write_file("unlanded.txt", b"of another agent\n")
+    await other.commit("not landed")
+    workspace = await workspaces.open(AGENT, project.base)
+    output = await workspace.run(
+        f"git cat-file --batch-all-objects --batch-check='%(objectname)'; git cat-file blob {key}; "
+        "cat .git/objects/info/alternates",
+        60,
+        quiet,
+    )
+    *listed, alternates = (line for line in output.text.splitlines() if not line.startswith("fatal:"))
+    own = (await workspace.run("git rev-parse HEAD", 60, quiet)).text.strip()
+    reached = project.git("rev-list", "--objects", "--no-object-names", project.base).split()
+    assert set(listed) == {own, *reached}
+    assert "key-of-a-deleted-branch" not in output.text
+    if workspace.root == WS:
+        assert alternates == OBJECTS
+        assert (await workspace.run(f"touch {OBJECTS}/x", 60, quiet)).exit

@@ -12,7 +12,7 @@ from engine.ports.protocols import Output
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.guarantees import GUARANTEES, Level
-from tests.git import git
+from tests.git import git, make_trunk
 
 MEMORY = "192MiB"
 PROCESSES = 48
@@ -46,7 +46,7 @@ class Place:
 
 
 def make_project(folder: Path) -> CommitId:
-    """A user's repo, the trunk that borrows from it, and a home with secrets."""
+    """A user's repo, its trunk, and a home with secrets."""
     source, home, outside = (folder / name for name in ("source", "home", "outside"))
     for made in (source, home / ".ssh", home / ".aws", outside):
         made.mkdir(parents=True)
@@ -58,7 +58,7 @@ def make_project(folder: Path) -> CommitId:
     (source / "src/b.txt").write_text("b\n")
     git(source, "add", "-A")
     git(source, "commit", "-qm", "first")
-    git(folder, "clone", "-q", "--bare", "--shared", str(source), "trunk.git")
+    make_trunk(source, folder / "trunk.git")
     return CommitId(git(source, "rev-parse", "HEAD"))
 
 

@@ -162,7 +162,9 @@ class FromGit(dict[CommitId, Commit]):
         self._git_dir = git_dir
 
     def __missing__(self, commit: CommitId) -> Commit:
-        found = pygit2.Repository(str(self._git_dir))[commit]
+        repo = pygit2.Repository(str(self._git_dir))
+        repo.odb.add_disk_alternate(str(self._git_dir / "unlanded"))
+        found = repo[commit]
         assert isinstance(found, pygit2.Commit)
         files: dict[str, bytes] = {}
         _files(found.tree, "", files)

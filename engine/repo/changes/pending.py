@@ -12,7 +12,7 @@ from engine.domain.types import CommitId
 from engine.repo.changes.builder_process import BuilderProcess
 from engine.repo.changes.change import Change, message_bytes
 from engine.repo.changes.commit_builder import MAX_IN_MEMORY, BuiltCommit, build_commit, content_size
-from engine.repo.git.objects import NewObjects, ObjectId, ObjectStore
+from engine.repo.git.objects import UNLANDED, NewObjects, ObjectId, ObjectStore
 from engine.repo.git.pack_writer import pack_body, write_pack
 from engine.repo.git.trees import Content
 
@@ -26,7 +26,7 @@ class PendingChanges:
     """
 
     def __init__(self, git_dir: Path, store: ObjectStore | None = None, *, in_memory: bool = True) -> None:
-        self._packs = git_dir / "objects" / "pack"
+        self._packs = git_dir / UNLANDED / "pack"
         self.store = store or ObjectStore(git_dir)
         self.builder = BuilderProcess(git_dir, usable=in_memory)
         self._in_memory = in_memory

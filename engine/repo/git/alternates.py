@@ -1,7 +1,6 @@
 """Reads and writes `objects/info/alternates`: the object folders that a repository borrows from."""
 
 import os
-import re
 from pathlib import Path
 
 from engine.domain.patch import unquoted
@@ -10,29 +9,15 @@ from engine.repo.git.regular_file import read_regular
 _MAX_DEPTH = 5  # as deep as git itself follows
 _MAX_BYTES = 1 << 20
 
-_EXPECTED = re.compile(
-    r"[0-9a-f]{2}|pack|info|loose-object-idx|(?:tmp_|incoming-|\.nfs).*|.*\.(?:lock|tmp)|\.DS_Store|desktop\.ini"
-)
-"""Names in an object folder that are git's own, or that file managers put into every folder."""
-
 
 def object_folders(objects: Path) -> list[Path]:
     """An object folder and all folders it borrows from, as absolute paths without symlinks, each once.
 
-    The list is flat because git rejects relative paths in nested alternates. A folder that holds anything but objects
-    is left out: agents can read the listed folders, and the list comes from a repository that may not be trusted.
+    The list is flat because git rejects relative paths in nested alternates.
     """
     found: dict[Path, None] = {}
     _collect(objects.resolve(), found, 0)
     return list(found)
-
-
-def unexpected_entry(objects: Path) -> str:
-    """The first name in an object folder that does not belong there; empty when there is none."""
-    try:
-        return next((name for name in sorted(os.listdir(objects)) if not _EXPECTED.fullmatch(name)), "")
-    except OSError:
-        return ""
 
 
 def write_alternates(git_dir: Path, folders: list[Path]) -> None:
@@ -53,7 +38,7 @@ def init_borrower(git_dir: Path, objects: list[Path]) -> None:
 
 
 def _collect(objects: Path, found: dict[Path, None], depth: int) -> None:
-    if objects in found or depth > _MAX_DEPTH or not objects.is_dir() or unexpected_entry(objects):
+    if objects in found or depth > _MAX_DEPTH or not objects.is_dir():
         return
     found[objects] = None
     for line in read_regular(objects / "info" / "alternates", _MAX_BYTES).split(b"\n"):

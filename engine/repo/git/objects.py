@@ -26,6 +26,9 @@ LINK_MODE = b"120000"
 SUBMODULE_MODE = b"160000"
 FILE_MODES = (b"100644", b"100755")
 
+UNLANDED = "unlanded"
+"""The folder beside `objects` for objects that agents may not read (engine/repo/landing/trunk_objects.py)."""
+
 _CACHED_ENTRIES = 400_000
 """Tree entries to keep in the cache: some tens of megabytes."""
 _TREE_ENTRY = {
@@ -51,7 +54,8 @@ class ObjectStore:
     """
 
     def __init__(self, git_dir: Path, object_format: str = "sha1") -> None:
-        self._objects = git_dir / "objects"
+        unlanded = git_dir / UNLANDED  # borrows from `objects`
+        self._objects = unlanded if unlanded.is_dir() else git_dir / "objects"
         self._odb: pygit2.Odb | None = None
         self.trees: dict[ObjectId, Tree] = {}
         self._entries = 0

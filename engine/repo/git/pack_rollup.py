@@ -26,13 +26,20 @@ class PackRollup:
         self._written: set[ObjectId] = set()
         self._replaced: list[Pack] = []
 
-    def add(self, new: NewObjects) -> None:
+    def add(self, new: NewObjects) -> Pack:
         """Write the new objects into a pack, durably. Raises OSError."""
         for oid in new.unwritten.keys() & self._written:
             del new.unwritten[oid]  # packs that may be joined must not share an object
         pack = write_pack(self._folder, *pack_body(new), self._new_hash)
         self._written.update(entry.oid for entry in pack.entries)
         self._tiers[0].append(pack)
+        return pack
+
+    def remove(self, pack: Pack) -> None:
+        """Delete a pack that was just added."""
+        self._tiers[0].remove(pack)
+        self._written.difference_update(entry.oid for entry in pack.entries)
+        self._delete([pack])
 
     def roll_up(self) -> bool:
         """Join each full tier into one pack; returns whether any was joined. After a disk error, its packs stay."""
@@ -57,7 +64,7 @@ class PackRollup:
             bodies.append(body)
             at += len(body)
         joined = write_pack(self._folder, bodies, entries, self._new_hash) if packs else None
-        self._remove(self._replaced)  # the ones replaced in the previous round, which no reader is about to open
+        self._delete(self._replaced)  # the ones replaced in the previous round, which no reader is about to open
         self._replaced = packs
         self._tiers[tier] = []
         if tier + 1 == len(self._tiers):
@@ -66,7 +73,7 @@ class PackRollup:
             self._tiers[tier + 1].append(joined)
         self._written = {entry.oid for tiers in self._tiers for pack in tiers for entry in pack.entries}
 
-    def _remove(self, packs: list[Pack]) -> None:
+    def _delete(self, packs: list[Pack]) -> None:
         for pack in packs:
             pack.path.with_suffix(".idx").unlink(missing_ok=True)
             pack.file.unlink(missing_ok=True)

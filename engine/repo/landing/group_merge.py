@@ -52,6 +52,8 @@ class MergedFile(Struct, frozen=True):
 class GroupMerge:
     """Merges one group. Each landing that succeeds moves its `tip`; nothing is on disk until `new` is packed.
 
+    `new` has what the tip reaches, `conflicted` what only merges with conflicts reach, which agents may not read.
+
     `on_trunk` says whether a commit is on trunk; `read_change` reads a change from disk (None: not readable). `at` is
     the time of the commits, in seconds since 1970.
     """
@@ -67,6 +69,7 @@ class GroupMerge:
     ) -> None:
         self.tip = tip
         self.new = NewObjects(store)
+        self.conflicted = NewObjects(store)
         self.results: list[tuple[LandingRequest, LandResult]] = []
         self.file_merges: dict[bytes, FileMerge] = {}
         self._root = root
@@ -75,6 +78,7 @@ class GroupMerge:
         self._at = at
         self._merged: dict[FileMerge, tuple[bool, ObjectId]] = {}
         self._attributes_changed = False
+        self.has_changes_on_disk = False
 
     def merge(self, requests: list[LandingRequest]) -> tuple[list[LandingRequest], list[LandingRequest]]:
         """Give each request its result. Returns those that wait for `file_merges`, and those that git must merge."""
@@ -99,6 +103,8 @@ class GroupMerge:
             return None
         if change.objects is not None:
             self.new.borrowed.update(change.objects.unwritten)
+        else:
+            self.has_changes_on_disk = True
         merge = _PathMerge(self.new, change, self._root)
         try:
             return merge if merge.run() else None
@@ -152,12 +158,15 @@ class GroupMerge:
                 edits[file.path] = (mode, oid)
         if not conflicts and not edits:
             return LandResult(LandingState.EMPTY, self.tip)
+        landing = set(self.new.unwritten) if conflicts else set()
         tree = self.new.edit_tree(self._root, edits)
         for entry in edits.values():
             if entry is not None:
                 self.new.adopt(entry[1])
         if conflicts:
             merged = self.new.commit(tree, [self.tip], COMMITTER, self._at, CONFLICT_MESSAGE.encode())
+            for oid in self.new.unwritten.keys() - landing:
+                self.conflicted.unwritten[oid] = self.new.unwritten.pop(oid)
             names = tuple(sorted(_text(path) for path in conflicts))
             reason = "\n".join(f"CONFLICT (content): Merge conflict in {path}" for path in names)
             return LandResult(

@@ -2,8 +2,8 @@
 
 Packs are joined geometrically: only packs that are small relative to the new one, so that a week of landings rewrites
 each object only a few times. Files that a new pack replaces stay until the next round, because readers may have them
-open. Unreachable objects are kept too: a live workspace may depend on them. (`git repack -d` refuses to run with
-`extensions.preciousObjects`, and would delete them.)
+open. Unlanded objects, which nothing reaches, are kept too: a live workspace may depend on them. (`git repack -d`
+refuses to run with `extensions.preciousObjects`, and would delete them.)
 """
 
 import asyncio
@@ -11,10 +11,13 @@ import contextlib
 import logging
 from pathlib import Path
 
+from msgspec import structs
+
 from engine.domain import events as e
 from engine.domain.errors import SwarmError
 from engine.domain.events import Event
 from engine.repo.git.git import Git
+from engine.repo.git.objects import UNLANDED
 
 ROUND_EVERY = 2_000
 """Landings between two rounds."""
@@ -35,7 +38,7 @@ class Housekeeper:
     """Repacks the objects of one trunk while landings go on. Use from one event loop."""
 
     def __init__(self, git_dir: Path) -> None:
-        self._objects = git_dir / "objects"
+        self._folders = [git_dir / name for name in ("objects", UNLANDED)]
         self._git = Git(git_dir, git_dir=git_dir, timeout_s=TIMEOUT_S)
         self._landings = 0
         self._replaced: list[Path] = []
@@ -60,30 +63,35 @@ class Housekeeper:
         for path in self._replaced:
             path.unlink(missing_ok=True)
         self._replaced = []
+        for folder in self._folders:
+            self._replaced += await self._join_with_retries(folder)
+
+    async def _join_with_retries(self, folder: Path) -> list[Path]:
+        git = structs.replace(self._git, objects=folder)
         for left in range(TRIES, 0, -1):
             try:
-                self._replaced = await self._join()
-                return
+                return await self._join(git, folder)
             except (SwarmError, FileNotFoundError):  # landings join and delete their own packs at the same time
                 if left == 1:
                     raise
                 await asyncio.sleep(RETRY_S)
+        return []
 
-    async def _join(self) -> list[Path]:
+    async def _join(self, git: Git, folder: Path) -> list[Path]:
         """Join small packs and loose objects into one pack; returns the files that it replaces."""
-        packs, loose = await asyncio.to_thread(self._find)
+        packs, loose = await asyncio.to_thread(_find, folder)
         packs = packs_to_join(packs)
         if len(packs) < MAX_PACKS and len(loose) < MAX_LOOSE:
             return []
         before = [await self._object_ids(pack) for pack in packs]
-        written = await self._git.text(
+        written = await git.text(
             *("-c", "pack.threads=1", "pack-objects", "--quiet", "--delta-base-offset", "--stdin-packs", "--unpacked"),
-            str(self._objects / "pack" / "pack"),
+            str(folder / "pack" / "pack"),
             stdin="".join(f"{pack.name}\n" for pack in packs).encode(),
         )
         if not written:
             return []
-        new = self._objects / "pack" / f"pack-{written}.pack"
+        new = folder / "pack" / f"pack-{written}.pack"
         contained = await self._object_ids(new)
         replaced = [pack for pack, ids in zip(packs, before, strict=True) if pack != new and ids <= contained]
         files = [pack.with_suffix(ending) for pack in replaced for ending in (".idx", ".pack")]
@@ -96,20 +104,21 @@ class Housekeeper:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._round
 
-    def _find(self) -> tuple[list[Path], list[Path]]:
-        """Complete packs without a `.keep` file, and loose objects."""
-        packs = [
-            pack
-            for pack in (self._objects / "pack").glob("pack-*.pack")
-            if pack.with_suffix(".idx").exists() and not pack.with_suffix(".keep").exists()
-        ]
-        return packs, list(self._objects.glob("[0-9a-f][0-9a-f]/*"))
-
     async def _object_ids(self, pack: Path) -> set[str]:
         """The ids of the objects in a pack."""
         index = await asyncio.to_thread(pack.with_suffix(".idx").read_bytes)
         listing = await self._git.text("show-index", stdin=index)
         return {line.split(" ")[1] for line in listing.splitlines()}
+
+
+def _find(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Complete packs without a `.keep` file, and loose objects."""
+    packs = [
+        pack
+        for pack in (folder / "pack").glob("pack-*.pack")
+        if pack.with_suffix(".idx").exists() and not pack.with_suffix(".keep").exists()
+    ]
+    return packs, list(folder.glob("[0-9a-f][0-9a-f]/*"))
 
 
 def packs_to_join(packs: list[Path]) -> list[Path]:

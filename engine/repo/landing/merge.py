@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
 from engine.repo.git.git import Git
-from engine.repo.git.objects import FILE_MODES, NewObjects, ObjectId, ObjectStore
+from engine.repo.git.objects import FILE_MODES, UNLANDED, NewObjects, ObjectId, ObjectStore
 from engine.repo.git.pack_writer import pack_body, write_pack
 from engine.repo.landing.group_merge import COMMITTER, FileMerge, MergedFile
 
@@ -46,7 +46,7 @@ class GitMerger:
         folder = trunk_git / "merging"
         self._folder = folder
         self._attributes = folder / "attributes"
-        self._objects = trunk_git / "objects"
+        self._objects = trunk_git / UNLANDED
         self._shallow = trunk_git / "shallow"
         self._object_format = object_format
         self._attributes_of: CommitId | None = None

@@ -19,24 +19,31 @@ from engine.domain.types import CommitId, LandingState, RunId, TaskId
 from engine.ports.protocols import LandResult
 from engine.repo.changes.change import message_bytes
 from engine.repo.changes.pending import PendingChanges
-from engine.repo.git.alternates import object_folders, write_alternates
 from engine.repo.git.commit_patch import patch_between
 from engine.repo.git.git import Git, GitTimeoutError, disk_error
-from engine.repo.git.objects import NewObjects, ObjectStore
+from engine.repo.git.objects import UNLANDED, NewObjects, ObjectStore
 from engine.repo.git.pack_rollup import PackRollup
+from engine.repo.git.pack_writer import Pack
 from engine.repo.git.refs import STALE_S, Refs
 from engine.repo.git.sizes import file_sizes
 from engine.repo.landing.group_merge import CONFLICT_MESSAGE, GroupMerge, LandingRequest
 from engine.repo.landing.history import TrunkHistory
 from engine.repo.landing.merge import GitMerger
+from engine.repo.landing.trunk_objects import (
+    BASE,
+    TRUNK,
+    copy_base,
+    make_readable,
+    own_objects,
+    remove_pack,
+    unlanded_git,
+)
 from engine.repo.landing.user_branches import publish
 from engine.repo.source import SourceRepo
 
 NAME = "trunk.git"
 
-_TRUNK = "refs/heads/trunk"
 _GREEN = "refs/heads/green"
-_BASE = "refs/swarm/base"
 _TRIES = 20
 _GROUP_SIZE = 256
 _ROUNDS = 4
@@ -66,11 +73,12 @@ class GitTrunk:
         self.base = base
         self._source_root = source_root
         self._run = run
-        self._git = Git(git_dir, git_dir=git_dir)
+        self._git = unlanded_git(git_dir)
         self._refs = refs or Refs(git_dir)
         self._merger = merger or GitMerger(git_dir, object_format)
         self._store = ObjectStore(git_dir, object_format)
         self._packs = PackRollup(git_dir / "objects" / "pack", self._store.new_hash)
+        self._unlanded_packs = PackRollup(git_dir / UNLANDED / "pack", self._store.new_hash)
         self._history = TrunkHistory(self._git, base)
         self._queue: list[LandingRequest] = []
         self._landing: asyncio.Task[None] | None = None
@@ -88,23 +96,24 @@ class GitTrunk:
             *("init", "--quiet", "--bare", "--template=", "--initial-branch=trunk"),
             *(f"--object-format={source.object_format}", str(unfinished)),
         )
-        write_alternates(unfinished, object_folders(source.objects))
         if source.shallow:
             shutil.copyfile(source.common_dir / "shallow", unfinished / "shallow")
         git = Git(unfinished, git_dir=unfinished)
         for key, value in (
             ("core.repositoryFormatVersion", "1"),
-            ("extensions.preciousObjects", "true"),  # live workspaces borrow unreachable objects
+            ("extensions.preciousObjects", "true"),  # live workspaces read objects of trunk
             ("core.fsync", "committed,reference"),  # a reported landing survives a power cut; takes 1.7 times as long
             ("gc.auto", "0"),
             ("gc.pruneExpire", "never"),
             ("receive.autogc", "false"),
             ("transfer.hideRefs", "refs/swarm"),
             ("swarm.source", str(source.root)),
+            ("swarm.common", str(source.common_dir)),
             ("swarm.run", run),
         ):
             await git.run("config", key, value)
-        for ref in (_BASE, _TRUNK):
+        await copy_base(unfinished, source.objects, source.base, folder.parent)
+        for ref in (BASE, TRUNK):
             await git.run("update-ref", ref, source.base)
         unfinished.rename(git_dir)
         return await cls.open(folder)
@@ -116,10 +125,11 @@ class GitTrunk:
         if not git_dir.is_dir():
             raise SwarmError(ErrorKind.STATE, f"no trunk in {folder}", "was the run's folder moved or removed?")
         _remove_leftovers(git_dir)
+        await own_objects(git_dir)
         git = Git(git_dir, git_dir=git_dir)
         try:
-            base = CommitId(await git.text("rev-parse", "--verify", f"{_BASE}^{{commit}}"))
-            await git.run("rev-parse", "--verify", f"{_TRUNK}^{{tree}}")
+            base = CommitId(await git.text("rev-parse", "--verify", f"{BASE}^{{commit}}"))
+            await git.run("rev-parse", "--verify", f"{TRUNK}^{{tree}}")
             source_root = (
                 (await git.run("config", "--null", "swarm.source")).out.rstrip(b"\0").decode("utf-8", "surrogateescape")
             )
@@ -136,9 +146,9 @@ class GitTrunk:
         return trunk
 
     async def tip(self) -> CommitId:
-        found = await self._refs.read(_TRUNK)
+        found = await self._refs.read(TRUNK)
         if found is None:
-            raise SwarmError(ErrorKind.GIT, f"{_TRUNK} is missing in {self.git_dir}", "restore it, then resume")
+            raise SwarmError(ErrorKind.GIT, f"{TRUNK} is missing in {self.git_dir}", "restore it, then resume")
         return found
 
     async def green(self) -> CommitId | None:
@@ -170,8 +180,12 @@ class GitTrunk:
             requests, self._queue = self._queue[:_GROUP_SIZE], self._queue[_GROUP_SIZE:]
             for request in await self._land_with_retries(requests, self._land_group):
                 await self._land_with_retries([request], self._land_by_git)
-            if await asyncio.to_thread(self._packs.roll_up):
+            if await asyncio.to_thread(self._roll_up):
                 self._store.reopen()
+
+    def _roll_up(self) -> bool:
+        joined = [packs.roll_up() for packs in (self._packs, self._unlanded_packs)]
+        return any(joined)
 
     async def _land_with_retries(
         self,
@@ -223,9 +237,9 @@ class GitTrunk:
             group.add_merged_files(merged)
             waiting, more = await asyncio.to_thread(group.merge, waiting)
             for_git += more
-        if group.new.unwritten:
-            await asyncio.to_thread(self._packs.add, group.new)
-        if group.tip != tip and not await _finish(self._refs.compare_and_swap(_TRUNK, group.tip, tip)):
+        if group.conflicted.unwritten:
+            await asyncio.to_thread(self._unlanded_packs.add, group.conflicted)
+        if group.tip != tip and not await self._move_trunk(tip, group):
             return None
         for request, result in group.results:
             if result.commit is not None:
@@ -264,14 +278,34 @@ class GitTrunk:
         if not paths:
             return LandResult(LandingState.EMPTY, tip)
         commit = await self._commit(merge.tree, tip, request.message)
+        pack = await make_readable(self.git_dir, commit, tip)
         sizes = await asyncio.to_thread(file_sizes, self.git_dir, commit, paths)
         large = {path: size for path, size in sizes.items() if size >= LARGE}
-        if not await _finish(self._refs.compare_and_swap(_TRUNK, commit, tip)):
+        if not await _finish(self._refs.compare_and_swap(TRUNK, commit, tip)):
+            await asyncio.to_thread(self._take_back, None, pack)
             return None
         return LandResult(LandingState.MERGED, tip, commit=commit, paths=paths, large=large)
 
+    async def _move_trunk(self, tip: CommitId, group: GroupMerge) -> bool:
+        """Write a group's objects and move trunk from `tip`; False, with the objects removed, when trunk has moved."""
+        pack = await asyncio.to_thread(self._packs.add, group.new) if group.new.unwritten else None
+        # Large changes are on disk already, where agents cannot read them.
+        large = await make_readable(self.git_dir, group.tip, tip) if group.has_changes_on_disk else None
+        if await _finish(self._refs.compare_and_swap(TRUNK, group.tip, tip)):
+            return True
+        await asyncio.to_thread(self._take_back, pack, large)
+        return False
+
+    def _take_back(self, pack: Pack | None, large: Path | None) -> None:
+        """Remove what did not land from where agents can read it."""
+        if pack is not None:
+            self._packs.remove(pack)
+        if large is not None:
+            remove_pack(large)
+        self._store.reopen()
+
     def _start_group(self, tip: CommitId) -> GroupMerge | None:
-        """None when only git can read the repository: SHA-256 ids, or alternates that pygit2 cannot resolve."""
+        """None when only git can read the repository, because it has SHA-256 ids."""
         try:
             root = self.pending.tree_of(tip)
         except KeyError:
@@ -299,7 +333,7 @@ class GitTrunk:
         known = self._history.since(commit)
         if known is not None:
             return known
-        listing = await self._git.text("rev-list", "--first-parent", "--reverse", _TRUNK, f"^{commit}", "--")
+        listing = await self._git.text("rev-list", "--first-parent", "--reverse", TRUNK, f"^{commit}", "--")
         return [CommitId(line) for line in listing.split("\n") if line]
 
     async def read_file(self, commit: CommitId, path: str) -> bytes | None:
@@ -327,7 +361,7 @@ class GitTrunk:
 
         Raises SwarmError (git) when the commit is not on trunk, or when another process moves green at the same time.
         """
-        if not await self._is_ancestor(commit, _TRUNK):
+        if not await self._is_ancestor(commit, TRUNK):
             raise SwarmError(ErrorKind.GIT, f"{commit[:12]} is not on trunk", "green can only move along trunk")
         old = await self.green()
         if old is not None and await self._is_ancestor(commit, old):

@@ -17,7 +17,7 @@ import pygit2
 from msgspec import Struct
 
 from engine.domain.types import CommitId
-from engine.repo.git.alternates import object_folders, write_alternates
+from engine.repo.git.alternates import write_alternates
 from engine.repo.git.git import Git
 from engine.repo.git.index import Index, IndexEntries, IndexEntry, RawEntries, decode_index, encode_entry, encode_index
 from engine.repo.git.line_endings import convert_to_work_tree
@@ -48,9 +48,11 @@ OPAQUE_XATTR = "user.overlay.opaque"
 
 
 class CheckoutSource(Struct, frozen=True):
-    """What all checkouts of a run share: the trunk, the run's base, and the text of `info/exclude`."""
+    """What all checkouts of a run share: the trunk, where an agent finds its objects, the run's base, and the text of
+    `info/exclude`."""
 
     trunk: Path
+    objects: Path
     base: CommitId
     excludes: bytes
 
@@ -79,8 +81,8 @@ def check_out(source: CheckoutSource, folder: Path, commit: CommitId, head: Agen
     Raises CalledProcessError, OSError, ValueError.
     """
     _init_git(source, folder / ".git", head)
-    _run_git(folder, "read-tree", commit)
-    _run_git(folder, "checkout-index", "--all", "--force")
+    _run_git(source, folder, "read-tree", commit)
+    _run_git(source, folder, "checkout-index", "--all", "--force")
     file = folder / ".git" / "index"
     index = decode_index(file.read_bytes())
     dated = encode_index(index, _backdate(folder, index, time.time_ns() - BACKDATE_S * 1_000_000_000))
@@ -104,7 +106,7 @@ def _init_git(source: CheckoutSource, git: Path, head: AgentHead) -> None:
     for name in ("objects/pack", "refs/tags", "info"):
         (git / name).mkdir(parents=True)
     (git / "info" / "exclude").write_bytes(source.excludes)
-    write_alternates(git, object_folders(source.trunk / "objects"))
+    write_alternates(git, [source.objects])
     (git / "config").write_text(GIT_CONFIG)
     (git / "HEAD").write_text(HEAD_REF)
     _write_head(git, head)
@@ -119,8 +121,14 @@ def _write_head(git: Path, head: AgentHead) -> None:
     loose.write_bytes(zlib.compress(head.content))
 
 
-def _run_git(folder: Path, *args: str) -> None:
-    git = Git(folder, git_dir=folder / ".git", work_tree=folder, config=("index.version=2",))
+def _run_git(source: CheckoutSource, folder: Path, *args: str) -> None:
+    git = Git(
+        folder,
+        git_dir=folder / ".git",
+        work_tree=folder,
+        objects=source.trunk / "objects",
+        config=("index.version=2",),
+    )
     subprocess.run(git.command(*args), capture_output=True, check=True, cwd=folder, env=git.environment())
 
 

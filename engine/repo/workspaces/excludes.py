@@ -5,7 +5,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engine.repo.git.alternates import object_folders
 from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git
 from engine.repo.git.ignores import MAX_BYTES, Rules, parse_rules
 from engine.repo.git.regular_file import read_regular
@@ -21,16 +20,16 @@ class Excludes(Struct, frozen=True):
 
 
 async def read_excludes(trunk_git: Path) -> Excludes:
-    """Read the rules of the repository whose objects `trunk_git` borrows. A missing file has no rules.
+    """Read the rules of the repository that the run started from. A missing file has no rules.
 
     Agents can read the rules. The repository may not be trusted, so its own config cannot name a file outside its
     folder.
 
     Raises SwarmError (git) when git fails.
     """
-    [_, *borrowed] = object_folders(trunk_git / "objects") or [trunk_git]
+    named = await Git(trunk_git, git_dir=trunk_git).run("config", "-z", "--get", "swarm.common", accept=(0, 1))
     texts = [OWN_RULES]
-    for common in [objects.parent for objects in borrowed[:1] if (objects.parent / "HEAD").exists()]:
+    for common in [Path(os.fsdecode(name)) for name in named.out.split(b"\0") if name]:
         # The user's file comes first: later rules win, and git gives the repository's precedence.
         own = common / "info" / "exclude"
         texts.append(read_regular(await excludes_file(common), MAX_BYTES))

@@ -86,12 +86,17 @@ class _Delta(Struct, frozen=True):
 
 
 class LayerStore:
-    """Makes and removes layers in `folder`, counting their users. Use from one event loop."""
+    """Makes and removes layers in `folder`, counting their users. Use from one event loop.
 
-    def __init__(self, folder: Path, trunk_git: Path, base: CommitId, excludes: Excludes, trash: Trash) -> None:
+    `objects` is where agents find the objects of `trunk_git`.
+    """
+
+    def __init__(
+        self, folder: Path, trunk_git: Path, objects: Path, base: CommitId, excludes: Excludes, trash: Trash
+    ) -> None:
         self._folder = folder / "layers"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._source = CheckoutSource(trunk_git, base, excludes.text)
+        self._source = CheckoutSource(trunk_git, objects, base, excludes.text)
         self.excludes = excludes
         self._trash = trash
         self._one_at_a_time = asyncio.Lock()

@@ -12,7 +12,6 @@ from engine.domain.types import AgentId, CommitId
 from engine.domain.units import size_bytes
 from engine.ports.protocols import Workspace, WorkspaceError
 from engine.repo.changes.pending import PendingChanges
-from engine.repo.git.alternates import object_folders
 from engine.repo.git.git import Git
 from engine.repo.workspaces.copy_methods import Copy, SpareCopy, make_copy
 from engine.repo.workspaces.excludes import read_excludes
@@ -244,15 +243,15 @@ async def open_workspaces(
     await _require_sha1(trunk_git)
     excludes = await read_excludes(trunk_git)
     try:
-        for name in ("copies", "spare"):
+        for name in ("copies", "spare", "layers"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         trash = Trash(folder / "trash")
-        layers = LayerStore(folder, trunk_git, base, excludes, trash)
     except OSError as error:
         raise SwarmError(
             ErrorKind.STATE, f"cannot write to the workspaces' folder: {error}", "choose another one with --state-dir"
         ) from error
-    choice = await choose(folder, tuple(map(str, object_folders(trunk_git / "objects"))), settings)
+    choice = await choose(folder, trunk_git / "objects", settings)
+    layers = LayerStore(folder, trunk_git, choice.containment.objects, base, excludes, trash)
     pending = pending or PendingChanges(trunk_git, in_memory=False)
     return WorkspacePool(folder, trunk_git, choice, layers, trash, pending, build or BuildSettings())
 

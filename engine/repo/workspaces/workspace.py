@@ -16,9 +16,9 @@ from engine.repo.changes.change import message_bytes
 from engine.repo.changes.commit_builder import BuildRequest, BuiltCommit, has_crlf
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.changes.scan import Scan
-from engine.repo.git.alternates import init_borrower, object_folders
+from engine.repo.git.alternates import init_borrower
 from engine.repo.git.line_endings import convert_to_git, convert_to_work_tree
-from engine.repo.git.objects import NewObjects
+from engine.repo.git.objects import UNLANDED, NewObjects
 from engine.repo.git.trees import LINK, Content, FileChanges, apply_changes, differences, tree_of
 from engine.repo.workspaces.checkout import agent_git_files
 from engine.repo.workspaces.copy_methods import Copy
@@ -191,7 +191,7 @@ class AgentWorkspace:
         folder = self.copy.folder / "scratch.git"
         with self._scratch_lock:
             if not folder.exists():
-                init_borrower(folder, object_folders(self._trunk_git / "objects"))
+                init_borrower(folder, [self._trunk_git / name for name in (UNLANDED, "objects")])
         return pygit2.Repository(str(folder))
 
     def _changes(self) -> Scan:

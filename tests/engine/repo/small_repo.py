@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from engine.domain.types import CommitId
-from tests.git import git
+from tests.git import copy_commits, git
 
 
 class SmallRepo:
@@ -25,4 +25,6 @@ class SmallRepo:
     def commit(self) -> CommitId:
         self.git(self.source, "add", "-A")
         self.git(self.source, "commit", "-q", "--allow-empty", "-m", "edit")
+        if (self.folder / "trunk.git").exists():
+            copy_commits(self.source, self.folder / "trunk.git")
         return CommitId(self.git(self.source, "rev-parse", "HEAD"))

@@ -28,8 +28,9 @@ Content = bytes | str | None
 class UserRepo:
     """A git repository with a work tree. Every call runs a git process."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, env: Mapping[str, str] | None = None) -> None:
         self.root = root
+        self.env = {**ENV, **(env or {})}
 
     @classmethod
     def make(cls, root: Path, files: Mapping[str, Content], *options: str) -> "UserRepo":
@@ -42,13 +43,13 @@ class UserRepo:
         return repo
 
     def git(self, *args: str, check: bool = True) -> str:
-        done = subprocess.run(["git", *args], cwd=self.root, env=ENV, capture_output=True, check=False)
+        done = subprocess.run(["git", *args], cwd=self.root, env=self.env, capture_output=True, check=False)
         if check and done.returncode:
             raise AssertionError(f"git {args}: {done.stderr.decode()}{done.stdout.decode()}")
         return done.stdout.decode("utf-8", "replace").rstrip("\n")
 
     def status(self, *args: str) -> int:
-        return subprocess.run(["git", *args], cwd=self.root, env=ENV, capture_output=True, check=False).returncode
+        return subprocess.run(["git", *args], cwd=self.root, env=self.env, capture_output=True, check=False).returncode
 
     def write(self, files: Mapping[str, Content], executable: frozenset[str] = frozenset()) -> None:
         for name, content in files.items():
@@ -96,3 +97,24 @@ class UserRepo:
                 content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
                 digest.update(f"{name}\0{path.lstat().st_mode}\0{path.lstat().st_mtime_ns}\0".encode() + content)
         return digest.hexdigest()
+
+
+def trunk_reading_from(repo: UserRepo, trunk_git: Path) -> UserRepo:
+    """Let a trunk read, as unlanded changes, the commits that tests make in the user's repository.
+
+    Returns git that reads all objects of the trunk and writes unlanded ones.
+    """
+    with (trunk_git / "unlanded" / "info" / "alternates").open("a") as file:
+        file.write(_quoted(repo.git("rev-parse", "--path-format=absolute", "--git-path", "objects")) + "\n")
+    return trunk_with_unlanded(trunk_git)
+
+
+def trunk_with_unlanded(trunk_git: Path) -> UserRepo:
+    """Git in a trunk that also sees what has not landed."""
+    return UserRepo(trunk_git, {"GIT_OBJECT_DIRECTORY": str(trunk_git / "unlanded")})
+
+
+def _quoted(path: str) -> str:
+    """A path as a line of `info/alternates`."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -21,23 +21,23 @@ from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.cgroups import ControlGroups, Ungoverned
 from engine.sandbox.guarantees import Level
 from engine.sandbox.probe import probe
-from tests.git import git
+from tests.git import git, make_trunk
 
 
-def make_trunk(folder: Path) -> CommitId:
+def make_source_and_trunk(folder: Path) -> CommitId:
     source = folder / "source"
     source.mkdir()
     git(source, "init", "-q", "-b", "main")
     (source / "a.txt").write_text("a\n")
     git(source, "add", "-A")
     git(source, "commit", "-qm", "first")
-    git(folder, "clone", "-q", "--bare", "--shared", str(source), "trunk.git")
+    make_trunk(source, folder / "trunk.git")
     return CommitId(git(source, "rev-parse", "HEAD"))
 
 
 @pytest.fixture(params=["full", "namespaced", "restricted"])
 async def workspaces(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[WorkspacePool]:
-    base = make_trunk(tmp_path)
+    base = make_source_and_trunk(tmp_path)
     settings = SandboxSettings(level=request.param, memory="1GiB", processes=64)
     try:
         made = await open_workspaces(tmp_path / "workspaces", tmp_path / "trunk.git", settings, base)
@@ -170,7 +170,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("level", ["full", "namespaced", "restricted", "off"])
 def test_a_killed_engine_leaves_no_process(level: str, tmp_path: Path) -> None:
-    base = make_trunk(tmp_path)
+    base = make_source_and_trunk(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-c", ENGINE, str(tmp_path), level, base], stdout=subprocess.PIPE, text=True
     ) as engine:
@@ -190,7 +190,7 @@ def test_a_killed_engine_leaves_no_process(level: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("level", ["restricted", "off"])
 async def test_the_next_engine_sweeps_what_a_killed_one_left(level: str, tmp_path: Path) -> None:
-    base = make_trunk(tmp_path)
+    base = make_source_and_trunk(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-c", ENGINE, str(tmp_path), level, base], stdout=subprocess.PIPE, text=True
     ) as engine:

@@ -13,7 +13,7 @@ from engine.domain.types import CommitId, LandingState, RunId
 from engine.ports.protocols import LandResult
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from tests.engine.repo.user_repo import ENV, UserRepo
+from tests.engine.repo.user_repo import ENV, UserRepo, trunk_reading_from, trunk_with_unlanded
 
 PATHS = ["a", "b.u", "d/x", "d/y", "d/e/w", "f/z", "d", "name with ü"]
 Entry = tuple[str, bytes]
@@ -97,10 +97,12 @@ class Oracle:
         self.trunk = asyncio.run(self._make(folder))
         # The repository must also see what landed.
         borrowed = self.repo.root / ".git" / "objects" / "info" / "alternates"
-        borrowed.write_text(f"{self.trunk.git_dir / 'objects'}\n")
+        borrowed.write_text(f"{self.trunk.git_dir / 'objects'}\n{self.trunk.git_dir / 'unlanded'}\n")
 
     async def _make(self, folder: Path) -> GitTrunk:
-        return await GitTrunk.create(folder, await inspect_repo(self.repo.root), RunId("r-1"))
+        trunk = await GitTrunk.create(folder, await inspect_repo(self.repo.root), RunId("r-1"))
+        trunk_reading_from(self.repo, trunk.git_dir)
+        return trunk
 
     def commits(self, base: Tree, *others: Tree) -> list[str]:
         """Make the base, which is `refs/made/1`, and commits on it; returns the ids of those."""
@@ -147,12 +149,12 @@ class Oracle:
 
     def land(self, ours: str, theirs: str) -> LandResult:
         """Land `theirs` on a trunk that another process moved to `ours`."""
-        subprocess.run(["git", "update-ref", "refs/heads/trunk", ours], cwd=self.trunk.git_dir, env=ENV, check=True)
+        trunk_with_unlanded(self.trunk.git_dir).git("update-ref", "refs/heads/trunk", ours)
         return asyncio.run(self.trunk.land(CommitId(theirs), "landed\n"))
 
     def land_together(self, start: str, changes: list[str]) -> list[LandResult]:
         """Land all changes at once on a trunk that another process moved to `start`."""
-        subprocess.run(["git", "update-ref", "refs/heads/trunk", start], cwd=self.trunk.git_dir, env=ENV, check=True)
+        trunk_with_unlanded(self.trunk.git_dir).git("update-ref", "refs/heads/trunk", start)
 
         async def land() -> list[LandResult]:
             return await asyncio.gather(*(self.trunk.land(CommitId(change), "landed\n") for change in changes))
@@ -160,14 +162,14 @@ class Oracle:
         return asyncio.run(land())
 
     def tree(self, commit: str) -> dict[str, Entry]:
-        copy = UserRepo(self.trunk.git_dir)
+        copy = trunk_with_unlanded(self.trunk.git_dir)
         found: dict[str, Entry] = {}
         for line in copy.git("ls-tree", "-r", "-z", commit).split("\0"):
             if line:
                 meta, _, path = line.partition("\t")
                 mode, _, blob = meta.split(" ")
                 data = subprocess.run(
-                    ["git", "cat-file", "blob", blob], cwd=copy.root, env=ENV, capture_output=True, check=True
+                    ["git", "cat-file", "blob", blob], cwd=copy.root, env=copy.env, capture_output=True, check=True
                 ).stdout
                 found[path] = (mode, data)
         return found
@@ -210,7 +212,7 @@ def test_a_landing_merges_as_git_merge_does(
         assert result.merged
         assert oracle.tree(result.merged) == files
         return
-    trunk = UserRepo(oracle.trunk.git_dir)
+    trunk = trunk_with_unlanded(oracle.trunk.git_dir)
     tip = asyncio.run(oracle.trunk.tip())
     assert trunk.git("rev-parse", f"{tip}^{{tree}}") == tree
     if tip == ours:
@@ -254,7 +256,7 @@ def test_each_landing_of_a_group_merges_as_git_merge_does(
     start = UserRepo(oracle.repo.root).git("rev-parse", "refs/made/1")
     results = oracle.land_together(start, changes)
     landed = [result.commit for result in results if result.commit]
-    trunk = UserRepo(oracle.trunk.git_dir)
+    trunk = trunk_with_unlanded(oracle.trunk.git_dir)
     assert sorted(landed) == sorted(trunk.git("rev-list", f"{start}..refs/heads/trunk").split())
     for change, result in zip(changes, results, strict=True):
         clean, tree, conflicts, files = oracle.merge(result.base, change)

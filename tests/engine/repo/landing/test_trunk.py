@@ -18,7 +18,8 @@ from engine.repo.landing.group_merge import FileMerge, MergedFile
 from engine.repo.landing.merge import GitMerger, MergeOutcome
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from tests.engine.repo.user_repo import UserRepo
+from tests.engine.repo.pending_changes import build_change
+from tests.engine.repo.user_repo import UserRepo, trunk_reading_from, trunk_with_unlanded
 
 RUN = RunId("r-1")
 FILES = {"a.txt": b"1\n2\n3\n", "b.txt": b"b\n", "d/x.txt": b"x\n", "d/y.txt": b"y\n"}
@@ -36,7 +37,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def trunk_of(repo: UserRepo, folder: Path) -> GitTrunk:
-    return await GitTrunk.create(folder, await inspect_repo(repo.root), RUN)
+    trunk = await GitTrunk.create(folder, await inspect_repo(repo.root), RUN)
+    trunk_reading_from(repo, trunk.git_dir)
+    return trunk
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ async def trunk(repo: UserRepo, folder: Path) -> GitTrunk:
 
 
 def bare(trunk: GitTrunk) -> Callable[..., str]:
-    return UserRepo(trunk.git_dir).git
+    return trunk_with_unlanded(trunk.git_dir).git
 
 
 def message(task: str) -> str:
@@ -90,7 +93,7 @@ class ContestedRefs(Refs):
 
     def __init__(self, git_dir: Path, move: Callable[[CommitId], str | None]) -> None:
         super().__init__(git_dir)
-        self._contest = UserRepo(git_dir).git
+        self._contest = trunk_with_unlanded(git_dir).git
         self._move = move
 
     async def compare_and_swap(self, ref: str, new: CommitId, old: CommitId | None) -> bool:
@@ -311,13 +314,14 @@ async def test_an_unfinished_trunk_is_created_again(repo: UserRepo, folder: Path
     assert refused.value.kind is ErrorKind.STATE
 
 
-async def test_opening_a_trunk_with_a_missing_source_is_an_error(
+async def test_a_trunk_without_its_source_lands_but_cannot_publish(
     repo: UserRepo, trunk: GitTrunk, tmp_path: Path
 ) -> None:
     repo.root.rename(tmp_path / "elsewhere")
+    again = await GitTrunk.open(trunk.git_dir.parent)
+    assert (await again.land(build_change(again, {"new": b"n\n"}), message("t-1"))).state is LandingState.MERGED
     with pytest.raises(SwarmError) as refused:
-        await GitTrunk.open(trunk.git_dir.parent)
-    assert refused.value.kind is ErrorKind.STATE
+        await again.publish()
     assert refused.value.hint
 
 

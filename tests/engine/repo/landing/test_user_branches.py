@@ -9,7 +9,7 @@ from engine.domain.errors import SwarmError
 from engine.domain.types import CommitId, RunId
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
-from tests.engine.repo.user_repo import UserRepo
+from tests.engine.repo.user_repo import UserRepo, trunk_reading_from
 
 RUN = RunId("r-1")
 
@@ -24,7 +24,9 @@ def repo(tmp_path: Path) -> UserRepo:
 @pytest.fixture
 async def trunk(repo: UserRepo, tmp_path: Path) -> GitTrunk:
     (tmp_path / "run").mkdir()
-    return await GitTrunk.create(tmp_path / "run", await inspect_repo(repo.root), RUN)
+    trunk = await GitTrunk.create(tmp_path / "run", await inspect_repo(repo.root), RUN)
+    trunk_reading_from(repo, trunk.git_dir)
+    return trunk
 
 
 async def land(repo: UserRepo, trunk: GitTrunk, name: str) -> CommitId:
@@ -179,6 +181,7 @@ async def test_publishing_works_from_a_linked_work_tree_that_borrows_and_shares(
     clone.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "linked"))
     (tmp_path / "run").mkdir()
     trunk = await GitTrunk.create(tmp_path / "run", await inspect_repo(tmp_path / "linked"), RUN)
+    trunk_reading_from(clone, trunk.git_dir)
     assert await trunk.publish() == ""
     tip = await land(clone, trunk, "new")
     assert await trunk.publish() == ""

@@ -9,6 +9,7 @@ import pytest
 
 from engine.repo.git.ignores import match_rules
 from engine.repo.workspaces.excludes import OWN_RULES, read_excludes
+from tests.git import make_trunk
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def trunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     source = tmp_path / "source"
     subprocess.run(["git", "init", "-q", source], check=True)
     (source / ".git" / "info" / "exclude").unlink(missing_ok=True)
-    subprocess.run(["git", "clone", "-q", "--bare", "--shared", source, tmp_path / "trunk.git"], check=True)
+    make_trunk(source, tmp_path / "trunk.git")
     return tmp_path / "trunk.git"
 
 

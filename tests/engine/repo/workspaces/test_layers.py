@@ -17,6 +17,7 @@ from engine.repo.workspaces.excludes import Excludes
 from engine.repo.workspaces.layers import LayerStack, LayerStore
 from engine.repo.workspaces.trash import Trash
 from tests.engine.repo.small_repo import SmallRepo
+from tests.git import make_trunk
 
 
 class Project(SmallRepo):
@@ -29,9 +30,9 @@ class Project(SmallRepo):
         for number in range(files):
             self.write(f"part{number % 5}/unit{number % 7}/file{number}.txt", f"{number}\n")
         self.base = self.commit()
-        self.git(folder, "clone", "-q", "--bare", "--shared", "source", "trunk.git")
+        make_trunk(folder / "source", folder / "trunk.git")
         self.trash = Trash(folder / "trash")
-        self.layers = LayerStore(folder, self.trunk, self.base, Excludes(), self.trash)
+        self.layers = LayerStore(folder, self.trunk, self.trunk / "objects", self.base, Excludes(), self.trash)
 
     def edit(self) -> CommitId:
         """Make a few random changes: content, added and removed files and folders, symlinks, types."""
@@ -62,7 +63,7 @@ class Project(SmallRepo):
     def shown(self, stack: LayerStack) -> Path:
         """A folder that shows what an overlay of the layers would, with the index of the top layer."""
         target = self.folder / f"shown-{stack.commit}-{self.random.random()}"
-        source = CheckoutSource(self.trunk, self.base, b"")
+        source = CheckoutSource(self.trunk, self.trunk / "objects", self.base, b"")
         repo = pygit2.Repository(str(self.trunk))
         index = decode_index((stack.folders[-1] / ".git" / "index").read_bytes())
         merge_layers(source, stack.folders, target, agent_head(source, repo, stack.commit), index)

@@ -15,6 +15,7 @@ from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.warm_builds import build_name_pattern
 from engine.repo.workspaces.workspace import AgentWorkspace
 from tests.engine.repo.small_repo import SmallRepo
+from tests.git import make_trunk
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
@@ -40,7 +41,7 @@ class Project(SmallRepo):
         for number in range(units):
             self.write(f"src/unit{number}.c", f"unit {number}\n")
         self.base = self.commit()
-        self.git(folder, "clone", "-q", "--bare", "--shared", "source", "trunk.git")
+        make_trunk(folder / "source", folder / "trunk.git")
         self.workspaces: WorkspacePool
         self.opened = 0
 
