@@ -1,13 +1,19 @@
 """Recovery: what a new process does with the landings, tasks and agents that the last one left unfinished."""
 
 from engine.agents import cancellation, outcomes
+from engine.agents.compaction import MAX_OUTPUT
+from engine.agents.conversation_log import Conversation
 from engine.agents.outcomes import attempt_lost
 from engine.domain import events as e
+from engine.domain.conversation import Request
 from engine.domain.events import Draft
 from engine.domain.patch import parse_patch
 from engine.domain.types import AgentState, LandingState, Role, TaskState
 from engine.ports.protocols import LandResult
 from engine.runtime.host import Host
+
+OPENING_BYTES = 60_000
+"""What a first call is assumed to send: prompt, tools and opening are not in the record before its answer is."""
 
 
 async def recover(host: Host, crashed: bool) -> None:
@@ -17,6 +23,8 @@ async def recover(host: Host, crashed: bool) -> None:
     are left as they are: their conversations continue.
     """
     snapshot = host.snapshot
+    if crashed:
+        await _count_lost_calls(host)
     handed_off = {handoff.task for handoff in snapshot.handoffs.values()}
     await _finish_landings(host)
     for task in list(snapshot.tasks.values()):
@@ -28,6 +36,28 @@ async def recover(host: Host, crashed: bool) -> None:
         if not agent.ended and agent.role is not Role.PLANNER:
             died = e.AgentStateChanged(AgentState.FAILED, reason="the program was stopped or killed")
             host.record(Draft(died, agent.id, agent.task))
+
+
+async def _count_lost_calls(host: Host) -> None:
+    """Count the model calls that were under way when the program died, at their worst case.
+
+    Nobody knows what the provider charges for them. An agent that was thinking may have had one.
+    """
+    for agent in list(host.snapshot.agents.values()):
+        if agent.state is not AgentState.THINKING:
+            continue
+        conversation = Conversation()
+        for event in await host.journal.agent_events(agent.id):
+            conversation.apply(event)
+        said = "\n\n".join(message.text for message in host.snapshot.inboxes.get(agent.id, ()))
+        counted = conversation.counted(agent.model)
+        unseen = "" if counted else " " * OPENING_BYTES
+        asked = conversation.asking(said or agent.goal or " ")
+        request = Request(agent.model, unseen, asked, (), MAX_OUTPUT, str(agent.id), counted)
+        lost = e.ModelCallRetried(
+            agent.model, "under way when the program died", 0.0, host.models.most(agent.model, request)
+        )
+        host.record(Draft(lost, agent.id, agent.task))
 
 
 async def _finish_landings(host: Host) -> None:

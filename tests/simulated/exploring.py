@@ -39,8 +39,6 @@ LONGEST_S = 7_200.0
 RESUMES = 40
 AGAIN_S = 60.0
 """Simulated seconds until a run is resumed that could not continue without its disk or provider."""
-TURN_TOKENS = 120
-"""Tokens of a scripted turn (`tests.simulated.models.turn`)."""
 
 
 class BrokenError(AssertionError):
@@ -468,12 +466,8 @@ def _budgets_hold(record: Record, plan: Plan, stopped_at: list[int]) -> None:
     if plan.budget is None:
         return
     used = record.end.usage.input + record.end.usage.output
-    # At the limit each working agent may take a few more turns to hand off, and one call may be running.
-    limits = (event.body.workers for event in record.events if isinstance(event.body, e.WorkersLimited))
-    at_once = min(max((plan.workers, *limits)), len(plan.titles)) + len(plan.slices) + 1
-    most = plan.budget + at_once * (BudgetSettings().grace_steps + 2) * TURN_TOKENS
     for tokens in stopped_at or [used]:
-        assert tokens <= most, f"{tokens} tokens of {plan.budget}"
+        assert tokens <= plan.budget, f"{tokens} tokens of {plan.budget}"
 
 
 def owed(record: Record) -> dict[str, object]:

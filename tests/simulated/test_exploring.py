@@ -14,7 +14,7 @@ from engine.domain import events as e
 from engine.domain.types import CommitId, TaskId
 from engine.orchestrator import recovery
 from engine.orchestrator.supervisor import Supervisor
-from engine.runtime.budget_enforcer import BudgetEnforcer
+from engine.runtime.budget_enforcer import Admission, BudgetEnforcer
 from engine.state.fold.table import FOLDS
 from tests.simulated import exploring
 from tests.simulated.exploring import BrokenError, explore, explore_plan, owed, planned, undisturbed
@@ -138,7 +138,7 @@ def read_messages_stay_in_the_inbox(patch: pytest.MonkeyPatch) -> None:
 
 def budgets_are_not_enforced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BudgetEnforcer, "look", lambda self: None)
-    patch.setattr(BudgetEnforcer, "take", lambda self, agent: "")
+    patch.setattr(BudgetEnforcer, "reserve", lambda self, agent, wanted, most, patient: Admission(wanted))
 
 
 def answered_calls_run_again(patch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,13 @@ from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ErrorKind, ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.domain.settings import BudgetSettings, LimitSettings, Settings, SwarmSettings, TaskSettings
 from engine.domain.spending import RUN, Part, of_task
-from engine.domain.types import ModelName, Usage
+from engine.domain.types import ModelName, RunState, Usage
 from engine.orchestrator.swarm import Swarm
 from engine.policy.budget import LEAST_GRACE_S
 from engine.policy.run_end import Outcome
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, turns, writes
-from tests.engine.swarms import fresh
+from tests.engine.swarms import fresh, resumed
 from tests.simulated import call, first_line, turn
 
 INPUT_PRICE, CACHED_PRICE, OUTPUT_PRICE = 3e-6, 0.3e-6, 15e-6
@@ -186,5 +186,32 @@ def test_a_call_under_way_when_the_money_runs_out_is_interrupted_and_its_agent_h
         assert outcome.status is ExitStatus.BUDGET
         assert [handoff.text.summary for handoff in swarm.snapshot.handoffs.values()] == ["cut short"] * 2
         assert swarm.snapshot.model_calls <= 20
+
+    simulated.simulate(main)
+
+
+def test_calls_under_way_when_the_program_dies_count_at_their_worst_case() -> None:
+    async def hanging(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return planner_of("a", "b")(request)
+        await asyncio.sleep(10_000_000)
+        return done()
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, lambda model, request: hanging(model, request))
+        swarm = fresh(w, limited(usd=20.0))
+        running = asyncio.ensure_future(swarm.run())
+        while len(w.models.asked) < 4:
+            await clock.sleep(0.1)
+        await clock.sleep(1)
+        before = swarm.snapshot.spent[RUN].usd
+        w.crash()
+        await w.bury([running])
+        again = await resumed(w.restart(), limited(usd=20.0))
+        asyncio.get_running_loop().call_later(1, again.stop, Outcome(RunState.STOPPED, ExitStatus.STOPPED, "enough"))
+        await again.run()
+        lost = again.snapshot.spent[RUN].usd - before
+        print(f"two calls under way at the kill count {lost:.4f} usd")
+        assert lost == pytest.approx(2 * simulated.models.USED.usd)
 
     simulated.simulate(main)
