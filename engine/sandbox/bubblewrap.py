@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engine.sandbox.mounts import ID, PROGRAM, WS, Mount, Surroundings, mount_args
+from engine.sandbox.mounts import ID, PROGRAM, WS, Mount, Surroundings, mount_args, overlay_args
 from engine.sandbox.program import interpreter
 
 
@@ -36,6 +36,37 @@ def _examine(path: str) -> Bubblewrap | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return Bubblewrap(path, version.stdout.split()[-1], "--overlay-src" in options.stdout + options.stderr)
+
+
+def overlaid_folders(bwrap: Bubblewrap, around: Surroundings) -> frozenset[str]:
+    """The shared folders that can be mounted through an overlay: found out by trying, first all at once.
+
+    An overlay does not show what is mounted below its folder, and some filesystems cannot be below one.
+    """
+    if not bwrap.overlay:
+        return frozenset()
+    mounted = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    folders = [
+        source
+        for source, _ in around.shared()
+        if os.path.isdir(source) and not any(point.startswith(os.path.realpath(source) + "/") for point in mounted)
+    ]
+    if _overlays(bwrap, around, folders):
+        return frozenset(folders)
+    return frozenset(folder for folder in folders if _overlays(bwrap, around, [folder]))
+
+
+def _overlays(bwrap: Bubblewrap, around: Surroundings, folders: list[str]) -> bool:
+    args = [bwrap.path, "--unshare-user", "--uid", ID, "--gid", ID, "--ro-bind", "/", "/"]
+    for folder in folders:
+        args += overlay_args(around.stage, folder, folder)
+    try:
+        return (
+            subprocess.run([*args, "--", "/bin/true"], capture_output=True, timeout=20, env={}, check=False).returncode
+            == 0
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
 
 
 def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount, seccomp: int | None) -> tuple[str, ...]:

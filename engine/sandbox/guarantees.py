@@ -61,6 +61,11 @@ GUARANTEES = (
         restricted="it sees other processes, and before Linux 6.12 it can signal them",
         off="no",
     ),
+    Guarantee(
+        "holds no lock, lease or pipe of a file that your own tools use",
+        restricted="it can lock files of shared tools and caches, and your own tools then wait",
+        off="no",
+    ),
     Guarantee("sees none of your environment variables"),
     Guarantee("has no capabilities and cannot gain any", off="it has yours"),
     Guarantee("cannot use keyrings, io_uring or bpf, load modules, mount, or create namespaces", off="no"),
@@ -105,6 +110,7 @@ def not_guaranteed(level: Level) -> tuple[str, ...]:
 AS_ROOT = "swarm-tui runs as root, so agents' processes belong to root too, though without capabilities"
 UNFILTERED = "system calls are not filtered: swarm-tui does not know this CPU architecture's"
 NETWORK_GRANTED = "with network access agents reach all of it, including services and abstract sockets on this machine"
+SHARED_LOCKS = "commands can lock files of some shared tools, because an overlay of these cannot be mounted here"
 UNWEIGHED = "no CPU control group is available here: commands yield the CPU by niceness alone"
 UNLIMITED_CPU = "`swarm_cpu` has no effect: it needs a CPU control group"
 DEVICES_SHARED = "agents can change the modes of basic devices such as /dev/null"

@@ -34,6 +34,9 @@ class Surroundings(Struct, frozen=True):
     """What all sandboxes of one run share. `stage` is an engine-owned folder that `prepare_stage` has filled,
     `objects` the object folder of the run's trunk.
 
+    Folders in `overlaid` are mounted through an overlay: their files have inodes of their own in each sandbox, so that
+    locks, leases and pipes there are not those of the user's own tools.
+
     `tmp_bytes` is the size of `/tmp`. It lies in memory, as do the other private folders with a quarter of it each.
     """
 
@@ -43,6 +46,11 @@ class Surroundings(Struct, frozen=True):
     network: bool
     tmp_bytes: int
     private_devices: bool
+    overlaid: frozenset[str] = frozenset()
+
+    def shared(self) -> list[tuple[str, str]]:
+        """What is shared read-only of the machine besides the system's own folders, and where it is mounted."""
+        return [("/usr", "/usr"), *((folder, folder) for folder in self.tools.folders), *self.tools.homes]
 
 
 def prepare_stage(stage: Path) -> bool:
@@ -97,10 +105,8 @@ def mount_args(around: Surroundings, mount: Mount) -> list[str]:
     args += ["--perms", "1777", "--size", rest, "--tmpfs", SHM, "--remount-ro", "/dev"]
     args += ["--perms", "1777", "--size", size, "--tmpfs", TMP]
     args += ["--size", rest, "--tmpfs", HOME, "--dir", VAR_TMP, "--size", rest, "--tmpfs", VAR_TMP]
-    for folder in around.tools.folders:
-        args += ["--ro-bind-try", folder, folder]
-    for source, target in around.tools.homes:
-        args += ["--ro-bind-try", source, target]
+    for source, target in around.shared():
+        args += overlay_args(around.stage, source, target) if source in around.overlaid else bind_args(source, target)
     for secret, place in around.tools.hidden():
         hide = "empty" if os.path.isdir(secret) else "nothing"
         args += ["--ro-bind", str(around.stage / hide), place]
@@ -115,6 +121,15 @@ def mount_args(around: Surroundings, mount: Mount) -> list[str]:
     return args
 
 
+def bind_args(source: str, target: str) -> list[str]:
+    return ["--ro-bind-try", source, target]
+
+
+def overlay_args(stage: Path, source: str, target: str) -> list[str]:
+    """A read-only overlay of one folder. It needs two layers: the lower one is empty."""
+    return ["--overlay-src", str(stage / "empty"), "--overlay-src", source, "--ro-overlay", target]
+
+
 @lru_cache(maxsize=1)
 def _proc(minute: int) -> tuple[str, ...]:
     return tuple(proc_entries())
@@ -122,7 +137,7 @@ def _proc(minute: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4)
 def _system(stage: Path, network: bool, minute: int) -> tuple[str, ...]:
-    args = ["--ro-bind", "/usr", "/usr"]
+    args: list[str] = []
     for name in SYSTEM_FOLDERS:
         path = f"/{name}"
         if os.path.islink(path):

@@ -15,7 +15,7 @@ from engine.domain.settings import SandboxSettings
 from engine.domain.units import duration_s, size_bytes
 from engine.ports.protocols import WorkspaceError, WorkspaceLost
 from engine.sandbox import guarantees
-from engine.sandbox.bubblewrap import Bubblewrap, find_bubblewrap
+from engine.sandbox.bubblewrap import Bubblewrap, find_bubblewrap, overlaid_folders
 from engine.sandbox.cgroups import ControlGroups, Ungoverned
 from engine.sandbox.containment import FILTER, Containment, Limits
 from engine.sandbox.disk import DiskWatch
@@ -121,6 +121,9 @@ def _lacks(containment: Containment, devices: bool) -> tuple[str, ...]:
         lacks.append(guarantees.UNWEIGHED)
     if containment.limits.swarm_cpu and not (groups is not None and groups.weighed):
         lacks.append(guarantees.UNLIMITED_CPU)
+    around = containment.around
+    if containment.namespaces and any(source not in around.overlaid for source, _ in around.shared()):
+        lacks.append(guarantees.SHARED_LOCKS)
     if containment.around.network:
         lacks.append(guarantees.NETWORK_GRANTED)
     if os.geteuid() == 0:
@@ -144,6 +147,8 @@ def _containment(
     tools = find_tools(os.environ.get("PATH", os.defpath), home, settings.read_only, needed, (stage,))
     # All private folders together stay below the memory limit, so that filling them leaves room to clean up.
     around = Surroundings(stage, tools, objects, settings.network, max(limits.memory * 3 // 8, 32 << 20), devices)
+    if bwrap is not None:
+        around = replace(around, overlaid=overlaid_folders(bwrap, around))
     shared_limits = SharedLimits(limits.swarm_memory, limits.swarm_processes, limits.swarm_disk)
     disk = DiskWatch(stage, limits.disk, shared_limits.disk)
     return Containment(

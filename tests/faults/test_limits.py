@@ -1,6 +1,7 @@
 """Commands that use up the machine: each is ended at its limit, with the cause."""
 
 import asyncio
+import os
 import time
 
 import pytest
@@ -195,3 +196,26 @@ async def test_a_closed_copy_leaves_no_processes(place: Place) -> None:
     await asyncio.gather(running, return_exceptions=True)
     assert processes_with(mark) == []
     assert not workspace.copy.folder.exists()
+
+
+async def test_a_command_takes_only_a_share_of_what_the_kernel_counts_per_user(
+    place: Place, agent: AgentWorkspace
+) -> None:
+    """POSIX timers take queued signals, and message queues memory, from the limits of the user who runs the engine."""
+    said = await python(
+        agent,
+        """
+import ctypes, resource
+libc = ctypes.CDLL(None, use_errno=True)
+timers = 0
+while timers < 20_000:
+    if libc.syscall(ctypes.c_long(TIMER), ctypes.c_int(1), None, ctypes.byref(ctypes.c_int())):
+        break
+    timers += 1
+print(timers)
+print(resource.getrlimit(resource.RLIMIT_SIGPENDING)[1], resource.getrlimit(12)[1])  # RLIMIT_MSGQUEUE
+""".replace("TIMER", "107" if os.uname().machine == "aarch64" else "222"),
+    )
+    timers, pending, queues = map(int, said.split())
+    assert timers <= pending <= 1_024
+    assert queues <= 64 << 10

@@ -3,6 +3,8 @@
 # ruff: noqa: ASYNC240 - a test may block while it looks from outside
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import socket
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.repo.workspaces.workspace import AgentWorkspace
-from tests.faults.contained import SECRET, Place, bystander, python, shell
+from tests.faults.contained import SECRET, Place, bystander, open_place, python, shell
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -183,3 +185,81 @@ async def test_rm_rf_removes_at_most_the_agents_own_copy(place: Place, agent: Ag
     assert (place.outside / "file").read_text() == f"{SECRET}\n"
     assert Path("/usr/bin/env").exists()
     assert (place.folder / "source/a.txt").exists()
+
+
+LOCKS = """
+import fcntl, os, struct, sys, time
+def held(take):
+    try:
+        take()
+    except OSError as error:
+        return error.strerror
+    return "held"
+file = os.open(sys.argv[1], os.O_RDONLY)
+read_lock = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+print(held(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)))
+print(held(lambda: fcntl.fcntl(file, fcntl.F_SETLK, read_lock)))
+print(held(lambda: fcntl.fcntl(os.open(sys.argv[1], os.O_RDONLY), 37, read_lock)))  # F_OFD_SETLK
+print(held(lambda: fcntl.fcntl(os.open(sys.argv[1], os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_RDLCK)))
+sys.stdout.flush()
+time.sleep(600)
+"""
+
+
+async def test_locks_and_leases_of_commands_do_not_make_the_users_tools_wait(place: Place, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    (cache / "deep").mkdir(parents=True)
+    locks = [cache / ".package-cache", cache / "deep/lock"]
+    for file in (*locks, cache / "hold.py"):
+        file.write_text(LOCKS)
+    os.mkfifo(cache / "fifo")
+    (tmp_path / "place").mkdir()
+    beside = await open_place(tmp_path / "place", place.level.value, read_only=(str(cache),))
+    agent = await beside.open()
+    ready, said = asyncio.Event(), [""]
+
+    def hear(text: str) -> None:
+        said[0] += text
+        if said[0].count("\n") >= 4 * len(locks):
+            ready.set()
+
+    holders = "".join(f"python3 -I -S {cache}/hold.py {file} & " for file in locks)
+    holding = asyncio.create_task(agent.run(f"{holders} cat {cache}/fifo > heard", 60, hear))
+    try:
+        await asyncio.wait((holding, waiting := asyncio.create_task(ready.wait())), return_when="FIRST_COMPLETED")
+        waiting.cancel()
+        refused = [name for file in locks for name in (*locked(file), *leased(file))]
+        with contextlib.suppress(OSError):  # nobody reads from it
+            os.close(os.open(cache / "fifo", os.O_WRONLY | os.O_NONBLOCK))
+            refused.append("pipe")
+    finally:
+        holding.cancel()
+        await beside.workspaces.close()
+    assert said[0].count("held") >= 3 * len(locks), said
+    assert not refused or not place.promises("holds no lock"), refused
+
+
+def locked(file: Path) -> list[str]:
+    """The kinds of locks on a file that the user cannot take now."""
+    refused = []
+    with file.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            refused.append("flock")
+    return refused
+
+
+def leased(file: Path) -> list[str]:
+    """What stops the user from writing a file at once."""
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_NONBLOCK)
+    except BlockingIOError:
+        return ["lease"]
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return ["record lock"]
+    finally:
+        os.close(descriptor)
+    return []

@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+PER_USER = {"RLIMIT_MEMLOCK": 8 << 20, "RLIMIT_SIGPENDING": 1_024, "RLIMIT_MSGQUEUE": 64 << 10}
+"""Limits on what Linux counts per user: agents share the user who runs the engine, whose tools need some, too."""
 KEEP = 8 << 10
 """Bytes of output in the answer, from the beginning and from the end."""
 TELL_S = 0.1
@@ -73,6 +75,9 @@ class Command(Job):
             _lower(resource.RLIMIT_DATA, 2 * self.memory)
         _lower(resource.RLIMIT_FSIZE, int(self.config[b"file_size"]))
         _lower(resource.RLIMIT_NOFILE, int(self.config[b"open_files"]))
+        for name, most in PER_USER.items():
+            if hasattr(resource, name):
+                _lower(getattr(resource, name), most)
         if os.getppid() == 1:
             # Counted per user namespace, so only the sandbox's own processes count.
             _lower(resource.RLIMIT_NPROC, int(self.config[b"hard_processes"]))
