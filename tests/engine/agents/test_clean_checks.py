@@ -12,7 +12,7 @@ from engine.domain.settings import Settings
 from engine.domain.types import Check, CheckPurpose, ModelName, TaskKind
 from engine.policy.clean_checks import MOST_WARM
 from tests import simulated
-from tests.engine.agents.test_reconciler import bodies, checked, one_at_a_time, passes
+from tests.engine.agents.checked_runs import bodies, checked, one_at_a_time, passes
 from tests.engine.scripts import Script, done, numbered, said, tasks, turns, writes
 from tests.engine.swarms import fresh, resumed
 from tests.simulated import call, first_line, turn

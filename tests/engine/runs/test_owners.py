@@ -14,9 +14,7 @@ import pytest
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.runs.folder import RunFolder, repo_id
 from engine.runs.lock import RunLock, is_live
-from tests.engine.runs.test_runs import git_dir, hear, make, process, say
-
-__all__ = ["git_dir"]
+from tests.engine.runs.owners import hear, make, process, say
 
 
 class Owning:

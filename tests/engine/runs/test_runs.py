@@ -21,53 +21,7 @@ from engine.runs.listing import find_run, list_runs, newest_unfinished
 from engine.runs.lock import RunLock, is_live
 from engine.system import SystemClock, SystemRandomness
 from tests.engine.journal.stories import story
-
-OWN = """
-import sys
-from pathlib import Path
-from engine.domain.errors import SwarmError
-from engine.runs.create import new_run
-from engine.system import SystemClock, SystemRandomness
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    folder, lock = new_run(Path(sys.argv[1]), Path(sys.argv[2]), SystemClock(), SystemRandomness())
-    print("owns", folder.run, flush=True)
-except SwarmError as error:
-    print(error.kind, error.message, flush=True)
-sys.stdin.readline()
-"""
-
-
-@pytest.fixture
-def git_dir(tmp_path: Path) -> Path:
-    made = tmp_path / "My Project!" / ".git"
-    made.mkdir(parents=True)
-    return made
-
-
-def make(root: Path, git_dir: Path) -> tuple[RunFolder, RunLock]:
-    return new_run(root, git_dir, SystemClock(), SystemRandomness(1))
-
-
-def process(root: Path, git_dir: Path) -> "subprocess.Popen[str]":
-    """Another swarm-tui, which starts a run when it gets a line and ends with the next."""
-    command = [sys.executable, "-c", OWN, str(root), str(git_dir)]
-    started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert started.stdout
-    assert started.stdout.readline() == "ready\n"
-    return started
-
-
-def say(to: "subprocess.Popen[str]") -> None:
-    assert to.stdin
-    to.stdin.write("\n")
-    to.stdin.flush()
-
-
-def hear(from_: "subprocess.Popen[str]") -> str:
-    assert from_.stdout
-    return from_.stdout.readline().strip()
+from tests.engine.runs.owners import OWN, hear, make, process, say
 
 
 async def record(folder: RunFolder, *bodies: e.Body) -> None:

@@ -8,7 +8,7 @@ from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId
 from engine.repo.workspaces.pool import open_workspaces
 from engine.sandbox.toolchains import find_tools
-from tests.engine.sandbox.test_toolchains import project
+from tests.engine.sandbox.small_project import project
 
 
 def make(top: Path, *files: str) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from engine.domain.errors import SwarmError
 from engine.domain.settings import SandboxSettings
-from engine.domain.types import AgentId, CommitId
+from engine.domain.types import AgentId
 from engine.repo.workspaces.pool import open_workspaces
 from engine.sandbox import toolchains
 from engine.sandbox.probe import probe
 from engine.sandbox.toolchains import SYSTEM_PATH, Tools, find_tools
-from tests.git import git
+from tests.engine.sandbox.small_project import project
 
 
 def script(file: Path, text: str) -> Path:
@@ -76,15 +76,6 @@ def test_the_engines_own_python_is_the_fallback(tmp_path: Path, monkeypatch: pyt
     program = Path(found.path[-1]) / "python3"
     assert any(Path(os.path.realpath(program)).is_relative_to(folder) for folder in found.folders)
     assert subprocess.run([program, "-c", "print(1)"], capture_output=True, check=True).stdout == b"1\n"
-
-
-def project(folder: Path) -> CommitId:
-    """A repo with one commit, and the trunk that borrows from it."""
-    source = folder / "source"
-    git(folder, "init", "-q", "source")
-    git(source, "commit", "-qm", "a", "--allow-empty")
-    git(folder, "clone", "-q", "--bare", "source", "trunk.git")
-    return CommitId(git(source, "rev-parse", "HEAD"))
 
 
 @pytest.mark.parametrize("level", ["namespaced", "restricted"])
