@@ -42,7 +42,7 @@ def encode_body(body: Body, shelf: Shelf) -> tuple[Body, bytes]:
             text = json.encode(exact)
         return body, shelf.shelve(text)
     except UnicodeEncodeError:
-        exact, lost = _without_surrogates(exact)
+        body, (exact, lost) = _map_leaves(body, _finite), _without_surrogates(_map_leaves(exact, _finite))
         marks = json.encode(_Lost(lost))
         return _without_surrogates(body)[0], shelf.shelve(json.encode(exact)[:-1] + b"," + marks[1:])
 

@@ -1,5 +1,6 @@
 """The writes of a transaction: prepared statements, batched in an order that gives the same result as one by one."""
 
+import math
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -11,6 +12,7 @@ from msgspec import Struct, json
 
 from engine.domain.bounds import LARGEST
 from engine.domain.events import Event
+from engine.domain.utf8 import clean
 from engine.journal.blobs import Shelf
 
 TABLES = (
@@ -108,8 +110,16 @@ def total(values: Iterable[Any]) -> Any:
 
 
 def bounded(values: Parameters) -> Parameters:
-    """The values with integers that SQLite cannot hold replaced by the nearest that it can."""
-    return [max(-LARGEST - 1, min(value, LARGEST)) if isinstance(value, int) else value for value in values]
+    """The values, with the nearest that SQLite can hold in place of those that it cannot."""
+    return tuple(map(_nearest, values))
+
+
+def _nearest(value: Any) -> Any:
+    if isinstance(value, int):
+        return max(-LARGEST - 1, min(value, LARGEST))
+    if isinstance(value, float) and not math.isfinite(value):
+        return 0.0  # SQLite would store NULL
+    return clean(value) if isinstance(value, str) else value
 
 
 def last(values: Iterable[Any]) -> Any:

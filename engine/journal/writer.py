@@ -195,7 +195,8 @@ class SqliteJournal:
         """Write one transaction, or nothing of it: raises whatever goes wrong."""
         try:
             await self._db.run(self._transact, events)
-        except OverflowError:  # the event's text holds a number that no column can: columns get the nearest
+        except (OverflowError, UnicodeEncodeError, sqlite3.IntegrityError):
+            # The event's text holds a value that no column can: columns get the nearest.
             await self._db.run(self._transact, events, bounded)
         await self._bound_log()
 
@@ -206,7 +207,8 @@ class SqliteJournal:
         try:
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                write(db, EVENT, list(self._rows(events, writes)))
+                rows = list(self._rows(events, writes))
+                write(db, EVENT, [change(row) for row in rows] if change else rows)
                 write(db, BLOB, self._shelf.take())
                 execute(db, [(each, change(values)) for each, values in writes] if change else writes)
         finally:
