@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -71,11 +71,12 @@ class LiveRun:
         Raises SwarmError when the program, the disk or the provider cannot continue.
         """
         watching = asyncio.create_task(self._watch_intent())
-        try:
-            await self.swarm.run()
-        finally:
-            watching.cancel()
-            await self._resources.aclose()
+        with _loss_named(self.folder, begun=True):
+            try:
+                await self.swarm.run()
+            finally:
+                watching.cancel()
+                await self._resources.aclose()
         if self.snapshot.state is RunState.FINISHED:  # a finished run is never resumed: its workspaces are of no use
             await asyncio.to_thread(delete_tree, self.folder.workspaces)
         return self.summary()
@@ -95,6 +96,21 @@ class LiveRun:
         return summarise(self.snapshot, self.swarm.clock.now(), str(self.folder.journal.absolute()))
 
 
+@contextmanager
+def _loss_named(folder: RunFolder, *, begun: bool) -> Iterator[None]:
+    """Raises, in place of what followed from it, the error for a part of the run's folder that is missing.
+
+    Until the run has begun, only a missing file or journal follows from that.
+    """
+    try:
+        yield
+    except Exception as error:
+        journal = isinstance(error, SwarmError) and error.kind is ErrorKind.JOURNAL
+        if (begun or journal or isinstance(error, FileNotFoundError)) and (loss := folder.loss(begun)) is not None:
+            raise loss from error
+        raise
+
+
 async def start_run(
     source: SourceRepo, settings: Settings, *, intent: str, state_root: Path, environ: Mapping[str, str]
 ) -> LiveRun:
@@ -105,6 +121,7 @@ async def start_run(
     async with AsyncExitStack() as undo:
         undo.callback(folder.discard)
         async with AsyncExitStack() as resources:
+            undo.enter_context(_loss_named(folder, begun=False))
             resources.callback(lock.release)
             trunk = await GitTrunk.create(folder.path, source, folder.run)
             swarm = await _assemble(folder, trunk, settings, Snapshot(), environ, resources)

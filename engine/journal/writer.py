@@ -193,6 +193,8 @@ class SqliteJournal:
 
     async def _write(self, events: list[Event]) -> None:
         """Write one transaction, or nothing of it: raises whatever goes wrong."""
+        if not self.path.exists():  # SQLite would write on into the deleted file
+            raise FileNotFoundError("the file was deleted or moved")
         try:
             await self._db.run(self._transact, events)
         except (OverflowError, UnicodeEncodeError, sqlite3.IntegrityError):

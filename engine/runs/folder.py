@@ -59,6 +59,19 @@ class RunFolder(Struct, frozen=True):
             return usual
         return _short_folder() / (_hash(os.path.realpath(self.path)) + ".sock")
 
+    def loss(self, begun: bool) -> SwarmError | None:
+        """The error for a part of a live run that somebody deleted or moved; None if all parts are there."""
+        parts = (self.path, self.journal, self.trunk, self.workspaces)
+        missing = next((each for each in parts if not each.exists()), None)
+        if missing is None:
+            return None
+        hint = f"start a new run; what was published is on the branches swarm/{self.run}/… of the repository"
+        if not begun:
+            hint = "start the run again"
+        elif missing == self.workspaces:
+            hint = f"to continue: swarm-tui resume {self.run}"
+        return SwarmError(ErrorKind.STATE, f"{missing} was deleted or moved during the run", hint)
+
     def discard(self) -> None:
         """Remove the folder of a run that never began."""
         trash = self.path.with_name(f".discarded-{self.path.name}")

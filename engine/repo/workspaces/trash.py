@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from engine.sandbox.removal import delete_tree
@@ -27,11 +28,13 @@ class Trash:
         try:
             path.rename(self._folder / name)
         except FileNotFoundError:
-            pass
+            if os.path.lexists(path):  # the trash is gone: somebody deleted or moved it
+                self._folder.mkdir(parents=True, exist_ok=True)
+                path.rename(self._folder / name)
 
     def empty(self) -> None:
-        """Delete what is in the trash. Slow for large folders: call it in a thread."""
-        with self._emptying:
+        """Delete what is in the trash, if it still exists. Slow for large folders: call it in a thread."""
+        with self._emptying, suppress(FileNotFoundError):
             for entry in list(self._folder.iterdir()):
                 delete_tree(entry, self._pause)
 
