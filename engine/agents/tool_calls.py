@@ -112,7 +112,7 @@ class ToolCalls:
                 answer = refused(f"not done: {number} is too large a number")
         except WorkspaceError as error:
             answer = refused(str(error))
-        except (AttemptFailed, BudgetSpent, SwarmError, WorkspaceLost):
+        except (AttemptFailed, BudgetSpent, OSError, SwarmError, WorkspaceLost):
             raise
         except Exception as error:  # the run goes on: the agent can try in another way
             log.exception("the tool %s failed", tool.name)
