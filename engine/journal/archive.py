@@ -4,7 +4,6 @@ A body leaves the journal only after the file is synced, so a crash at any point
 """
 
 import os
-import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -13,13 +12,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engine.journal.blobs import references
-from engine.journal.connection import cannot_read
+from engine.journal.blobs import ARCHIVE_NAME, references
+from engine.journal.connection import open_writer
+from engine.journal.failures import cannot_read
 
 _BODIES = """SELECT seq, CAST(body AS BLOB) FROM events WHERE seq > ? AND seq <= ?
   AND (body LIKE '%"blob:%' OR body LIKE '%"json:%') ORDER BY seq LIMIT 1000"""
 _ROW = "SELECT hash, codec, size, data FROM blobs WHERE hash = ?"
-_FILE = re.compile(r"bodies-(\d{1,9})\.bin", re.ASCII)
 _MOVED = "INSERT OR REPLACE INTO archived (hash, codec, size, file, place, length) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -38,8 +37,7 @@ def archive(path: Path, until: int) -> Archived:
     Raises SwarmError (journal).
     """
     try:
-        with closing(sqlite3.connect(path, isolation_level=None, timeout=10.0)) as db:
-            db.execute("PRAGMA synchronous = FULL")
+        with closing(open_writer(path)) as db:
             file = _next_file(db, path)
             bodies = moved = 0
             for hashes in _referred(db, until):
@@ -56,7 +54,7 @@ def _next_file(db: sqlite3.Connection, path: Path) -> Path:
     for each in path.parent.glob("bodies-[0-9]*.bin"):
         if each.name not in used:
             each.unlink()
-    numbers = [int(found[1]) for name in used if (found := _FILE.fullmatch(str(name)))]
+    numbers = [int(found[1]) for name in used if (found := ARCHIVE_NAME.fullmatch(str(name)))]
     return path.with_name(f"bodies-{max(numbers, default=0) + 1:06}.bin")
 
 
@@ -74,7 +72,7 @@ def _move(db: sqlite3.Connection, hashes: set[str], file: Path) -> tuple[int, in
     if not rows:
         return 0, 0
     moved = []
-    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "ab") as out:
         for hash, codec, size, data in rows:
             moved.append((hash, codec, size, file.name, out.tell(), len(data)))
@@ -100,10 +98,3 @@ def _shrink(db: sqlite3.Connection, path: Path) -> bool:
     db.execute("VACUUM")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return True
-
-
-def read_archived(folder: Path, file: str, place: int, length: int) -> bytes:
-    """The bytes of a row of `archived`. Raises OSError; the caller checks them against their hash."""
-    with (folder / Path(file).name).open("rb") as source:
-        source.seek(place)
-        return source.read(length)

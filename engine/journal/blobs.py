@@ -3,10 +3,13 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import zstandard
 from msgspec import json
+
+from engine.journal.untrusted import MIB, VALUE, read_regular
 
 LIMIT = 4096
 """Bytes of a JSON string, without quotes, above which it moves to `blobs`."""
@@ -19,10 +22,12 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _REFERENCE = re.compile(rb'(?<!\\)"blob:([0-9a-f]{40}):[0-9]+"')
 _ANY_REFERENCE = re.compile(rb'"(?:blob|json):([0-9a-f]{40}):[0-9]+"')
 _MARK = b'"blob:'
+ARCHIVE_NAME = re.compile(r"bodies-([0-9]{1,12})\.bin")
+"""The files of archived texts, beside the journal."""
 
 
 class BlobMissing(Exception):  # noqa: N818 - readers turn it into a SwarmError
-    """A referenced blob does not exist, or its bytes do not match its hash."""
+    """A referenced blob does not exist, does not match its hash or its size, or is larger than any reader accepts."""
 
 
 class Blob(NamedTuple):
@@ -87,6 +92,13 @@ def references(text: bytes) -> set[str]:
     return {hash.decode() for hash in _ANY_REFERENCE.findall(text)}
 
 
+def expanded(text: bytes, blobs: Mapping[str, bytes]) -> int:
+    """The bytes of the JSON text and of all that it refers to, each as often as it does."""
+    if not blobs:
+        return len(text)
+    return len(text) + sum(len(blobs.get(hash.decode(), b"")) for hash in _ANY_REFERENCE.findall(text))
+
+
 def restore(text: bytes, blobs: Mapping[str, bytes]) -> bytes:
     """The JSON text with its references replaced by their strings. Raises BlobMissing."""
 
@@ -105,11 +117,27 @@ def blob(hash: str, blobs: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(hash: str, codec: str, size: int, data: bytes) -> bytes:
-    """The uncompressed bytes of a row of `blobs`. Raises BlobMissing if they do not match the hash."""
+    """The uncompressed bytes of a row of `blobs`. Raises BlobMissing if they do not match the row.
+
+    A frame names its own size, and memory for that is taken at once: it has to be the row's.
+    """
+    if not isinstance(size, int) or not 0 <= size <= VALUE:
+        raise BlobMissing(f"blob {hash} claims to have {size!r:.30} bytes; the limit is {VALUE // MIB} MiB")
     try:
+        if codec == "zstd" and zstandard.frame_content_size(data) not in (-1, size):
+            raise BlobMissing(f"blob {hash} unpacks to another size than the {size} bytes that its row names")
         whole = zstandard.ZstdDecompressor().decompress(data, max_output_size=size) if codec == "zstd" else data
-    except zstandard.ZstdError as error:
+    except (zstandard.ZstdError, TypeError, MemoryError) as error:
         raise BlobMissing(f"blob {hash} cannot be unpacked: {error}") from error
-    if hash_of(whole) != hash:
+    if not isinstance(whole, bytes) or len(whole) != size or hash_of(whole) != hash:
         raise BlobMissing(f"blob {hash} does not match its hash")
     return whole
+
+
+def read_archived(folder: Path, file: object, place: object, length: object) -> bytes:
+    """The bytes of a row of `archived`. Raises OSError, and BlobMissing for a row that archiving did not write."""
+    if not isinstance(file, str) or not ARCHIVE_NAME.fullmatch(file):
+        raise BlobMissing(f"a text is said to lie in {str(file)[:60]!r}, which is no file of archived texts")
+    if not isinstance(place, int) or not isinstance(length, int) or not 0 <= length <= VALUE:
+        raise BlobMissing(f"the place of a text in {file} is not valid")
+    return read_regular(folder / file, place, length)

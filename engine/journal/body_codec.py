@@ -144,10 +144,12 @@ def _with_surrogates(body: _T, lost: tuple[tuple[int, int, int], ...]) -> _T:
     def spoil(text: Any) -> Any:
         if not isinstance(text, str):
             return text
-        letters = list(text)
-        for at, code in places.get(next(numbers), ()):
-            letters[at] = chr(code)
-        return "".join(letters)
+        parts: list[str] = []
+        done = 0
+        for at, code in sorted(places.get(next(numbers), ())):
+            parts += text[done:at], chr(code)
+            done = at + 1
+        return "".join((*parts, text[done:])) if parts else text
 
     whole: _T = _map_leaves(body, spoil)
     return whole

@@ -137,8 +137,10 @@ class Chunks:
         return {chunk.hash for chunks in self._known.values() for chunk in chunks}
 
     def put_together(self, parts: Parts, blobs: Mapping[str, bytes]) -> Snapshot:
-        """The snapshot of `parts`. Raises BlobMissing, or msgspec.MsgspecError if they are not a snapshot."""
+        """The snapshot of `parts`. Raises BlobMissing, or msgspec.MsgspecError or ValueError if they are none."""
         known = {chunk.hash: chunk for chunks in self._known.values() for chunk in chunks}
+        if any(len(set(hashes)) < len(hashes) for hashes in parts.chunks.values()):
+            raise ValueError("a chunk is named twice")
         with _no_collection():
             for name, decoder in _DECODERS.items():
                 self._known[name] = [
@@ -153,6 +155,7 @@ class Chunks:
                 for chunk in self._known[name]:
                     of.update(zip(chunk.keys, chunk.values, strict=True))
                 setattr(snapshot, name, of)
+            _check(snapshot)
             _derive(snapshot)
             if not known:
                 gc.freeze()  # all of it stays: three collections over it would take a quarter of the loading time
@@ -169,6 +172,17 @@ def _like(default: Any, value: Any) -> Any:
     if isinstance(default, deque):
         return deque(value, default.maxlen)
     return Counter(value) if isinstance(default, Counter) else value
+
+
+def _check(snapshot: Snapshot) -> None:
+    """Raises ValueError for agents and tasks that refer to nobody, and for agents above themselves."""
+    above: set[AgentId] = set()
+    for id, agent in snapshot.agents.items():  # in the order in which they were spawned
+        if agent.id != id or (agent.parent is not None and agent.parent not in above):
+            raise ValueError(f"agent {id} has no parent")
+        above.add(id)
+    if any(task.planner not in above for task in snapshot.tasks.values()):
+        raise ValueError("a task has no planner")
 
 
 def _derive(snapshot: Snapshot) -> None:

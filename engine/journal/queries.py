@@ -12,7 +12,7 @@ from msgspec import json
 from engine.domain.resource_use import Sample
 from engine.domain.types import AgentId, HandoffId, Micros, Scratchpad
 from engine.journal.blobs import BlobMissing, blob
-from engine.journal.connection import damaged
+from engine.journal.failures import damaged
 from engine.journal.reading import MOST, EventReader
 from engine.journal.rows import Followed, MessageRow, TaskRow, ToolCallRow
 
@@ -94,11 +94,14 @@ class JournalReader(EventReader):
             if row["blob"] and blobs:
                 try:
                     row["text"] = blob(row["blob"], blobs).decode()
-                except BlobMissing as error:
+                except (BlobMissing, UnicodeDecodeError) as error:
                     raise damaged(self.path, str(error)) from error
 
     def _message(self, row: dict[str, Any], whole: bool = False) -> MessageRow:
-        row["whole"], row["calls"] = whole or not row["blob"], json.decode(row["calls"])
+        try:
+            row["whole"], row["calls"] = whole or not row["blob"], json.decode(row["calls"])
+        except (msgspec.MsgspecError, TypeError, RecursionError) as error:
+            raise damaged(self.path, f"the calls of message {row['id']}: {error}") from error
         return self._convert(row, MessageRow)
 
     def _convert(self, row: dict[str, Any], kind: type[_T]) -> _T:

@@ -1,16 +1,28 @@
-"""Reads the run's row of a journal without a fold or an event loop, for lists of many runs."""
+"""Reads the run's row of a journal without a fold or an event loop, for lists of many runs; and valid times."""
 
+import math
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct, json
 
+from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import Micros, ModelName, RunState
-from engine.journal.schema import APPLICATION_ID, VERSION
+from engine.journal.untrusted import MIB, check_files, connect, limited, number, open_to_read
 
-_RUN = """SELECT runs.*, coalesce((SELECT text FROM intents ORDER BY version DESC LIMIT 1), '') AS intent,
+TIME_S = 2.0
+"""Seconds that one run's row may take."""
+ROW = MIB
+"""The most bytes of a run's row, without its settings."""
+LAST_TIME = 253_402_300_799_999_999
+"""The end of the year 9999, in microseconds."""
+
+_ANYTHING = "SELECT 1 FROM sqlite_schema LIMIT 1"
+_RUN = """SELECT repo, models, state, exit_status, agents, landed, failed, usd, created,
+  coalesce((SELECT substr(text, 1, 100000) FROM intents ORDER BY version DESC LIMIT 1), '') AS intent,
   (SELECT max(seq) FROM events) AS last_seq, (SELECT at FROM events ORDER BY seq DESC LIMIT 1) AS last_at
   FROM runs ORDER BY created LIMIT 1"""
 
@@ -42,32 +54,33 @@ class Unreadable(Exception):  # noqa: N818 - a list of runs shows it and goes on
 
 def glance(path: Path) -> RunRow | None:
     """The run's row of the journal at `path`; None if there is no journal or no run yet. Raises Unreadable."""
-    if not path.exists() or not path.stat().st_size:
-        return None
-    address = f"{path.absolute().as_uri()}?mode=ro"
-    log = Path(f"{path}-wal")
     try:
-        try:
-            return _look(address)
-        except sqlite3.OperationalError:
-            # Perhaps the folder is read-only: without a log, the file is complete as it is.
-            if log.exists() and log.stat().st_size:
-                raise
-            return _look(f"{address}&immutable=1")
-    except (sqlite3.Error, OSError, msgspec.MsgspecError, ValueError) as error:
-        raise Unreadable(" ".join(str(error).split())) from error
+        with closing(open_to_read(path, wait_s=1.0)) as db, limited(db, TIME_S, ROW, named=True):
+            row = db.execute(_RUN).fetchone()
+            return None if row is None else _valid(dict(row))
+    except SwarmError as error:
+        if error.kind is ErrorKind.NOT_FOUND or _never_began(path):
+            return None
+        raise Unreadable(error.message.removeprefix(f"{path} ")) from error
+    except (sqlite3.Error, OSError, msgspec.MsgspecError, ValueError, TypeError, MemoryError, RecursionError) as error:
+        raise Unreadable(" ".join(str(error).split())[:300] or "too large") from error
 
 
-def _look(address: str) -> RunRow | None:
-    with closing(sqlite3.connect(address, uri=True, timeout=1.0)) as db:
-        [application] = db.execute("PRAGMA application_id").fetchone()
-        [version] = db.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION_ID:
-            if not application and not db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
-                return None
-            raise Unreadable("not a journal of swarm-tui")
-        if version > VERSION:
-            raise Unreadable("written by a newer swarm-tui")
-        db.row_factory = sqlite3.Row
-        row = db.execute(_RUN).fetchone()
-        return None if row is None else msgspec.convert({**dict(row), "models": json.decode(row["models"])}, RunRow)
+def _valid(row: dict[str, Any]) -> RunRow:
+    """Raises ValueError or msgspec.MsgspecError for values that no writer stores."""
+    run = msgspec.convert({**row, "models": json.decode(row["models"])}, RunRow)
+    if not (0 <= run.created <= LAST_TIME and 0 <= run.last_at <= LAST_TIME):
+        raise ValueError("its times are not valid")
+    if run.usd is not None and not math.isfinite(run.usd):
+        raise ValueError("its cost is not valid")
+    return run
+
+
+def _never_began(path: Path) -> bool:
+    """Whether the file is a database without anything in it: its process ended while it was created."""
+    try:
+        check_files(path)
+        with closing(connect(f"{path.absolute().as_uri()}?mode=ro", 1.0)) as db, limited(db, TIME_S, ROW):
+            return not number(db, "PRAGMA application_id") and not db.execute(_ANYTHING).fetchone()
+    except (SwarmError, sqlite3.Error, OSError, MemoryError):
+        return False

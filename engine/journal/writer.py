@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Event
 from engine.domain.types import AgentId
-from engine.journal import connection
+from engine.journal import connection, failures
 from engine.journal.blobs import Shelf
 from engine.journal.body_codec import encode_body
 from engine.journal.checkpoints import EVERY, Chunks, made_by
@@ -22,6 +22,7 @@ from engine.journal.connection import WriteConnection
 from engine.journal.projections import project
 from engine.journal.queries import JournalReader
 from engine.journal.statements import BLOB, EVENT, Parameters, Write, bounded, execute, json_text, write
+from engine.journal.untrusted import log_size
 from engine.state.snapshot import Snapshot
 
 BATCH = 2_000
@@ -243,7 +244,7 @@ class SqliteJournal:
 
     async def _bound_log(self) -> None:
         """Bound the write-ahead log: slow readers block checkpoints; past the limit, wait for them."""
-        if connection.log_size(self.path) > 2 * connection.WAL_LIMIT:
+        if log_size(self.path) > 2 * connection.WAL_LIMIT:
             with suppress(sqlite3.Error):  # the events are safe in the log; the next write shows if the disk works
                 await self._db.run(_rows_of, "PRAGMA wal_checkpoint(RESTART)")
 
@@ -257,11 +258,11 @@ class SqliteJournal:
 
     def _failed(self, error: Exception) -> None:
         first = self.failure is None
-        self._damaged = connection.is_damage(error)
+        self._damaged = failures.is_damage(error)
         if self._damaged:
-            self.failure = connection.damaged(self.path, str(error))
+            self.failure = failures.damaged(self.path, str(error))
         else:
-            self.failure = connection.cannot_write(self.path, error)
+            self.failure = failures.cannot_write(self.path, error)
         self._fail_waiters(self.failure)
         if first and self.on_failure is not None:
             self.on_failure(self.failure)

@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from engine.domain.events import Event
+from engine.journal.failures import damaged
 from engine.journal.queries import JournalReader
 from engine.reports.json_lines import export_lines
 from engine.reports.otel import Spans
@@ -32,7 +35,11 @@ async def _export(path: Path, lines: Callable[[Event], Iterable[bytes]], out: Bi
     reader = await JournalReader.open(path)
     try:
         async for event in reader.stream():
-            out.writelines(line + b"\n" for line in lines(event))
+            try:
+                found = [line + b"\n" for line in lines(event)]
+            except (ValueError, ArithmeticError, RecursionError, LookupError, msgspec.MsgspecError) as error:
+                raise damaged(path, f"event {event.seq} ({event.kind}): {error}") from error
+            out.writelines(found)
             seq = event.seq
     finally:
         await reader.close()

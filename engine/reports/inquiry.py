@@ -58,7 +58,7 @@ class Inquiry:
 
     async def ask(self, question: str) -> Answered:
         """Raises SwarmError (provider) when the model gives no answer, ModelError when the call fails."""
-        system = await asyncio.to_thread(self._system)
+        system = await self._system()
         messages: list[Message] = [Message("user", (Text(question),))]
         for step in range(1, STEPS + 1):
             turn = await self.model.ask(Request(self.model.name, system, tuple(messages), _specs()))
@@ -82,8 +82,8 @@ class Inquiry:
         cut = "\n\n(cut off: the answer reached the model's output limit)" if stop is StopReason.LENGTH else ""
         return Answered(text.strip() + cut, self.queries, self.model.usage)
 
-    def _system(self) -> str:
-        run = self.sql.query(
+    async def _system(self) -> str:
+        run = await self.sql.query(
             "SELECT id, repo, state, reason, agents, landed, failed, cancelled, handoffs, checks_passed, "
             "checks_failed, model_calls, usd, models FROM runs"
         )
@@ -105,7 +105,7 @@ class Inquiry:
         if isinstance(arguments, Query):
             self.queries += 1
             self.on_step(f"query: {arguments.sql}")
-            table = await asyncio.to_thread(self.sql.query, arguments.sql)
+            table = await self.sql.query(arguments.sql)
             return f"{table.text}\n\n{table.cut}" if table.cut else f"{table.text}\n\n{table.rows} rows"
         assert isinstance(arguments, ReadPrompt)
         self.on_step(f"prompt: {arguments.name}")
@@ -125,4 +125,5 @@ async def ask_about(
     """Ask the planner's model. Raises SwarmError when there is no model or no answer, or the journal is unreadable."""
     randomness = SystemRandomness(settings.swarm.seed)
     async with standalone_model(settings, environ, SystemClock(), randomness, on_step) as model:
-        return await Inquiry(ReadOnlySql(journal), Prompts(files(prompt_files)), model, on_step).ask(question)
+        sql = await asyncio.to_thread(ReadOnlySql, journal)
+        return await Inquiry(sql, Prompts(files(prompt_files)), model, on_step).ask(question)

@@ -1,18 +1,24 @@
 """Reports from a run's journal how the run went: throughput, cost and waste, conflicts, use of time, failures."""
 
+import math
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from engine.domain.collisions import LARGE, MANY
 from engine.domain.types import CommitId
-from engine.journal.connection import cannot_read
+from engine.journal.failures import cannot_read, damaged
+from engine.journal.untrusted import limited, open_to_read
 from engine.repo.git.sizes import file_sizes
 
 LISTED = 10
+TIME_S = 30.0
+"""Seconds that all queries of a report may take."""
 HOUR_S = 3_600.0
 _CLEAN = "SELECT count(*) FROM events WHERE kind = 'check_finished' AND json_extract(body, '$.check.clean')"
 _KINDS = {"shell": "commands", "submit_handoff": "landing"}
@@ -149,11 +155,28 @@ class Report(Struct, frozen=True):
 def report_of(journal: Path, trunk_git: Path) -> Report:
     """Read the journal of a run, live or not, and file sizes from its trunk. Raises SwarmError (journal)."""
     try:
-        with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db:
-            db.row_factory = sqlite3.Row
-            return _report(db, trunk_git)
-    except (sqlite3.Error, TypeError) as error:
+        with closing(open_to_read(journal)) as db, limited(db, TIME_S, named=True):
+            report = msgspec.convert(msgspec.to_builtins(_report(db, trunk_git)), Report)
+            if infinite := next(_infinite(report), None):
+                raise ValueError(f"{infinite} is no number that a run can have")
+            return report
+    except (sqlite3.Error, MemoryError) as error:
         raise cannot_read(journal, error) from error
+    except (msgspec.ValidationError, ArithmeticError, ValueError, TypeError, AttributeError) as error:
+        raise damaged(journal, f"a row that the report reads: {error}") from error
+
+
+def _infinite(value: object) -> Iterator[float]:
+    """The numbers in a report that are none: a damaged journal has them."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield value
+    elif isinstance(value, Struct):
+        for part in msgspec.structs.astuple(value):
+            yield from _infinite(part)
+    elif isinstance(value, tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _infinite(part)
 
 
 def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:

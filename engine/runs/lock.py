@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct, json
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.journal.untrusted import read_regular
 from engine.runs.folder import RunFolder, cannot_write, prepare_socket
 from engine.sandbox.process_identity import is_running, start_time
 
@@ -104,9 +105,10 @@ def take(lock: Path, run: str) -> Held:
 
 
 def _open(lock: Path) -> Held:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     folder = os.open(lock.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return Held(folder, os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        return Held(folder, os.open(lock, flags, 0o600))
     except BaseException:
         os.close(folder)
         raise
@@ -155,7 +157,7 @@ def _busy(lock: Path) -> SwarmError:
 def owner_of(lock: Path) -> Owner | None:
     """The holder that a lock file names; None if it names none."""
     try:
-        return json.decode(lock.read_bytes(), type=Owner)
+        return json.decode(read_regular(lock, 0, 4096), type=Owner)
     except (OSError, ValueError):
         return None
 
@@ -167,7 +169,7 @@ def is_live(folder: RunFolder) -> bool:
 
 def _is_held(path: Path) -> bool:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

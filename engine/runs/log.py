@@ -11,6 +11,8 @@ class RunLog:
     """Writes the logger `swarm` into a file until it is closed."""
 
     def __init__(self, path: Path, mask: Mask) -> None:
+        if path.is_symlink() or path.is_fifo():  # it would write into another file, or wait without end
+            path.unlink()
         self._handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
         self._handler.setFormatter(_MaskedLines(mask))
         self._logger = logging.getLogger("swarm")

@@ -198,10 +198,11 @@ class Snapshot:
 
     def subtree(self, agent: t.AgentId) -> Iterator[t.Agent]:
         """The agent and all below it, parents first."""
-        if (here := self.agents.get(agent)) is not None:
-            yield here
-            for child in self.children.get(agent, ()):
-                yield from self.subtree(child)
+        stack = [agent]
+        while stack:
+            if (here := self.agents.get(stack.pop())) is not None:
+                yield here
+                stack += reversed(self.children.get(here.id, ()))
 
     def is_paused(self, agent: t.AgentId) -> bool:
         """Whether the agent, an agent above it or the run is paused."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from random import Random
 
 from engine.domain.types import LandingState, RunId
-from engine.journal.connection import log_size
 from engine.journal.queries import JournalReader
+from engine.journal.untrusted import log_size
 from engine.journal.writer import SqliteJournal
 from engine.repo.git.trees import FILE, Content
 from engine.repo.landing.housekeeping import ROUND_EVERY, Housekeeper

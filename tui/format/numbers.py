@@ -34,8 +34,11 @@ def age(micros: Micros) -> str:
 
 
 def clock(at: Micros) -> str:
-    """The time of day where the person is, `HH:MM:SS`."""
-    return time.strftime("%H:%M:%S", time.localtime(at // _SECOND))
+    """The time of day where the person is, `HH:MM:SS`; a journal may name times that no clock shows."""
+    try:
+        return time.strftime("%H:%M:%S", time.localtime(at // _SECOND))
+    except (ValueError, OverflowError, OSError):
+        return "??:??:??"
 
 
 def count(number: float) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from engine.domain import events as e
-from engine.domain.lifecycle import check_agent
+from engine.domain.lifecycle import IllegalTransition, check_agent
 from engine.domain.spending import Spent, began, parts_of
 from engine.domain.types import HOUR, Agent, AgentState, Role, Scratchpad, Usage
 from engine.state.fold.table import folds
@@ -32,6 +32,8 @@ def _(s: Snapshot, event: e.Event, body: e.MessageQueued) -> None:
 @folds(e.AgentSpawned)
 def _(s: Snapshot, event: e.Event, body: e.AgentSpawned) -> None:
     agent = body.spawned
+    if agent.id in s.agents or (agent.parent is not None and agent.parent not in s.agents):
+        raise IllegalTransition(f"agent {agent.id} is spawned twice, or below an agent that does not exist")
     s.agents[agent.id] = agent
     s.paths[agent.path] = agent.id
     if agent.parent is not None:

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from engine.domain import events as e
-from engine.domain.lifecycle import check_task
+from engine.domain.lifecycle import IllegalTransition, check_task
 from engine.domain.spending import of_task
 from engine.domain.types import CommitId, LandingState, Task, TaskState
 from engine.state.fold.table import folds
@@ -15,6 +15,8 @@ from engine.state.snapshot import OVERTAKING, PendingLanding, Snapshot
 @folds(e.TaskQueued)
 def _(s: Snapshot, event: e.Event, body: e.TaskQueued) -> None:
     task = body.queued
+    if task.planner not in s.agents:
+        raise IllegalTransition(f"task {task.id} is queued by an agent that does not exist")
     s.tasks[task.id] = task
     s.tasks_of[task.planner] = (*s.tasks_of.get(task.planner, ()), task.id)
     s.task_counts[task.state] += 1

@@ -124,7 +124,7 @@ def test_a_journal_whose_archiving_is_killed_loses_nothing_and_is_archived_by_th
 @pytest.mark.parametrize("old", sorted(RELEASED.glob("*.db")), ids=lambda path: path.stem)
 def test_a_journal_whose_migration_is_killed_is_the_old_or_the_new_one(old: Path, tmp_path: Path) -> None:
     def migrate(path: Path) -> None:
-        connection._open_writer(path).close()
+        connection.open_writer(path).close()
 
     was = asyncio.run(events(old))
     steps = forked(lambda: migrate(Path(shutil.copy(old, tmp_path / "whole.db"))), -1)
@@ -148,7 +148,7 @@ async def _migrated(path: Path) -> None:
 
 def test_a_journal_that_is_killed_while_it_is_created_is_created_by_the_next_try(tmp_path: Path) -> None:
     def create(path: Path) -> None:
-        connection._open_writer(path).close()
+        connection.open_writer(path).close()
 
     steps = forked(lambda: create(tmp_path / "whole.db"), -1)
     assert steps is not None

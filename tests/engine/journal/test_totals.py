@@ -16,6 +16,7 @@ from engine.journal.backfill import TOTALS
 from engine.journal.connection import open_for_writing
 from engine.journal.projections.totals import SLOWEST
 from engine.journal.queries import JournalReader
+from engine.journal.untrusted import schema_rows
 from engine.journal.writer import SqliteJournal
 from engine.state.fold.agents import INDEX_LOCKED
 from tests.engine.journal.bodies import numbered
@@ -175,4 +176,8 @@ def step_back(db: sqlite3.Connection) -> None:
         db.execute(f"DROP TABLE {table}")
     for index in ("inbox_of_handoff", "tasks_of_intent", "tasks_moot", "agents_of_path", "agents_planning"):
         db.execute(f"DROP INDEX {index}")
+    for kind, name, _, sql in schema_rows(TOTALS - 1):
+        if name in ("tool_times", "events_have_no_holes") and sql is not None:
+            db.execute(f"DROP {kind} {name}")
+            db.execute(sql)
     db.execute(f"PRAGMA user_version = {TOTALS - 1}")
