@@ -126,7 +126,7 @@ def test_a_journal_whose_migration_is_killed_is_the_old_or_the_new_one(old: Path
     def migrate(path: Path) -> None:
         connection.open_writer(path).close()
 
-    was = asyncio.run(events(old))
+    was = asyncio.run(events(Path(shutil.copy(old, tmp_path / "read.db"))))  # reading makes an index beside it
     steps = forked(lambda: migrate(Path(shutil.copy(old, tmp_path / "whole.db"))), -1)
     assert steps is not None
     for number in range(SOME):
