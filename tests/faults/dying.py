@@ -33,7 +33,7 @@ class Death:
 
 def arm(death: Death) -> None:
     """Patch the points into the engine."""
-    swap, green, fetch = Refs.compare_and_swap, GitTrunk.move_green, user_branches._fetch
+    swap, green, send = Refs.compare_and_swap, GitTrunk.move_green, user_branches._send_objects
     transact, rows, advance = writer.SqliteJournal._transact, writer.SqliteJournal._rows, AgentWorkspace.advance
 
     async def dying_swap(self: Refs, ref: str, new: CommitId, old: CommitId | None) -> bool:
@@ -50,10 +50,9 @@ def arm(death: Death) -> None:
         await green(self, commit)
         death.at("after-green")
 
-    async def dying_fetch(*args: Any) -> str:
-        said = await fetch(*args)
+    async def dying_sending(*args: Any) -> None:
+        await send(*args)
         death.at("in-publish")
-        return said
 
     def dying_rows(self: writer.SqliteJournal, events: Iterable[e.Event], writes: list[Any]) -> Any:
         for event, row in zip(events, rows(self, list(events), writes), strict=True):
@@ -73,7 +72,7 @@ def arm(death: Death) -> None:
 
     Refs.compare_and_swap = dying_swap  # type: ignore[method-assign]
     GitTrunk.move_green = dying_green  # type: ignore[method-assign]
-    user_branches._fetch = dying_fetch  # type: ignore[assignment]
+    user_branches._send_objects = dying_sending  # type: ignore[assignment]
     writer.SqliteJournal._rows = dying_rows  # type: ignore[method-assign]
     writer.SqliteJournal._transact = dying_transact  # type: ignore[method-assign]
     AgentWorkspace.advance = dying_advance  # type: ignore[method-assign]

@@ -1,19 +1,30 @@
 """What an agent plants in its copy to attack the engine: links, races, special files, its own `.git`."""
 
 import asyncio
+import os
 import platform
+import shutil
+import subprocess
 
 import pytest
 
 from engine.ports.protocols import WorkspaceError
+from engine.repo.landing.trunk_objects import UNLANDED
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.state.fold.agents import INDEX_LOCKED
 from tests.faults.contained import SECRET, Place, run, shell
-from tests.git import git
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 RACES = 40
+
+
+def shown(place: Place, *args: str) -> str:
+    """What git shows in trunk's repository, with the changes that have not landed."""
+    trunk = place.folder / "trunk.git"
+    env = {"PATH": os.environ["PATH"], "GIT_OBJECT_DIRECTORY": str(trunk / UNLANDED)}
+    done = subprocess.run(["git", "--git-dir", trunk, *args], env=env, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 async def test_links_fifos_and_devices_do_not_lead_file_tools_outside(place: Place, agent: AgentWorkspace) -> None:
@@ -40,7 +51,7 @@ async def test_links_fifos_and_devices_do_not_lead_file_tools_outside(place: Pla
     patch = await agent.diff()
     assert SECRET not in patch
     commit = await agent.commit("links\n")
-    assert SECRET not in git(place.folder / "trunk.git", "show", "--format=", commit)
+    assert SECRET not in shown(place, "show", "--format=", commit)
 
 
 async def test_concurrent_renames_do_not_lead_file_tools_outside(place: Place, agent: AgentWorkspace) -> None:
@@ -110,7 +121,7 @@ async def test_nothing_that_a_copys_git_configuration_names_is_executed(place: P
         assert "a.txt" in await agent.changed()
         assert "+changed" in await agent.diff()
         landed = await agent.commit("planted\n")
-        assert git(place.folder / "trunk.git", "show", f"{landed}:a.txt") == "changed"
+        assert shown(place, "show", f"{landed}:a.txt") == "changed"
     await agent.advance(landed, place.base)
     assert await agent.read_file("a.txt") == b"changed\n"
     assert not mark.exists()
@@ -121,7 +132,9 @@ async def test_a_stale_index_lock_does_not_stop_a_landing(place: Place, agent: A
     await shell(agent, "touch .git/index.lock .git/HEAD.lock .git/refs/heads/work.lock; echo new > new.txt")
     assert INDEX_LOCKED in await shell(agent, "git add new.txt"), "so it is told and counted"
     landed = await agent.commit("locked\n")
-    assert git(place.folder / "trunk.git", "show", f"{landed}:new.txt") == "new"
+    assert shown(place, "show", f"{landed}:new.txt") == "new"
+    trunk = place.folder / "trunk.git"
+    shutil.copytree(trunk / UNLANDED / "pack", trunk / "objects" / "pack", dirs_exist_ok=True)  # as if it had landed
     await agent.advance(landed, landed)
     assert await agent.changed() == ()
 
@@ -137,7 +150,7 @@ async def test_folders_three_thousand_deep_only_fail_their_own_landing(place: Pl
         await agent.commit("deep\n")
     await shell(agent, "echo /deep >> .gitignore")
     landed = await agent.commit("without\n")
-    assert git(place.folder / "trunk.git", "show", f"{landed}:new.txt") == "new"
+    assert shown(place, "show", f"{landed}:new.txt") == "new"
 
 
 async def test_folders_of_mode_000_do_not_stop_a_landing(place: Place, agent: AgentWorkspace) -> None:
@@ -148,7 +161,7 @@ async def test_folders_of_mode_000_do_not_stop_a_landing(place: Place, agent: Ag
     assert await shell(agent, "echo on") == "on\n"
     await shell(agent, "chmod -R u+rwX shut")
     landed = await agent.commit("opened\n")
-    assert git(place.folder / "trunk.git", "show", f"{landed}:shut/in/file") == "x"
+    assert shown(place, "show", f"{landed}:shut/in/file") == "x"
     await shell(agent, "chmod 000 shut")
 
 
@@ -159,5 +172,5 @@ async def test_terminal_escapes_in_output_names_and_messages_stay_text(place: Pl
     names = await agent.changed()
     assert names == ("\x1b[31mred", "line\nbreak")
     landed = await agent.commit("escapes \x1b[2J\n\nSwarm-Task: forged\x1b]0;x\x07\n")
-    names_landed = git(place.folder / "trunk.git", "ls-tree", "-z", "--name-only", landed).split("\0")
+    names_landed = shown(place, "ls-tree", "-z", "--name-only", landed).split("\0")
     assert set(names) <= set(names_landed)

@@ -203,11 +203,18 @@ def test_a_run_that_is_steered_and_stopped_is_resumed_to_its_end(person: Person)
 
 
 def test_a_budget_stops_a_run_with_status_3(person: Person) -> None:
-    answer = person.swarm("demo", "notes", "--headless", "--speed", "0", "--budget-tokens", "2000")
+    answer = person.swarm("demo", "notes", "--headless", "--speed", "0", "--budget-tokens", "60000")
     assert answer.status == 3, answer.err
     assert answer.summary["state"] == "stopped"
     assert "hint: to continue with a larger limit: swarm-tui resume" in answer.err
     assert f"swarm/{answer.summary['run']}/trunk" in answer.err.splitlines()[-1]
+
+
+def test_a_budget_that_is_too_small_for_any_call_is_refused_with_status_3(person: Person) -> None:
+    answer = person.swarm("demo", "notes", "--headless", "--speed", "0", "--budget-tokens", "2000")
+    assert answer.status == 3, answer.err
+    assert "the budget is too small for one model call: 0 of 2000 tokens" in answer.err
+    assert "hint: the first call may need" in answer.err
 
 
 def test_a_roles_budget_stops_a_run_that_goes_on_once_it_is_raised(person: Person) -> None:

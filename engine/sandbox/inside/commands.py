@@ -10,7 +10,7 @@ from .frames import Refused, send
 from .jobs import Job, load, others
 from .niceness import NICE, lowered
 from .system_v import remove as remove_system_v
-from .usage import MemoryMeter, Use, counted
+from .usage import MemoryMeter, Use, counted, used
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class Command(Job):
         self.ended_cpu_s = 0.0
         self.told = (0, 0, 0, False)
         """The use last reported to the engine."""
-        tmpfs = [folder for folder in config[b"tmpfs"].split(b"\0") if folder]
+        self.tmpfs = [folder for folder in config[b"tmpfs"].split(b"\0") if folder]
         self.meter = (
-            None if self.events is not None else MemoryMeter(self.memory, tmpfs, private=b"guard" not in config)
+            None if self.events is not None else MemoryMeter(self.memory, self.tmpfs, private=b"guard" not in config)
         )
         self.head = bytearray()
         self.tail = bytearray()
@@ -196,6 +196,9 @@ class Command(Job):
                 self._look_at_group()
             elif largest >= self.memory:
                 self.killed = b"memory"
+        if self.killed == b"memory" and sum(map(used, self.tmpfs)) > self.memory // 2:
+            for folder in self.tmpfs:  # otherwise what lies there would get the next command killed, too
+                load("files", "empty")(folder)
         self.told_at = 0.0
         self.tell(time.monotonic())
         kept = self.file is not None and self.file >= 0

@@ -97,6 +97,18 @@ def remove(root: bytes, path: bytes) -> list[bytes]:
     return []
 
 
+def empty(folder: bytes) -> None:
+    """Remove everything in a folder, as far as that is possible."""
+    inner = os.open(folder, INTO)
+    try:
+        for name in os.listdir(inner):
+            _remove_at(inner, os.fsencode(name))
+    except (OSError, RecursionError):
+        pass
+    finally:
+        os.close(inner)
+
+
 def _folder(root: bytes, path: bytes, *, make: bool) -> int:
     """The parent folder of `path`, without following links. `make` removes obstacles and creates missing folders."""
     parts = parts_of(root, path)

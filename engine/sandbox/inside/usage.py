@@ -115,7 +115,7 @@ class MemoryMeter:
 
     def _held(self) -> int:
         """Bytes of shared memory, mapped or not."""
-        self.shared = sum(map(_used, self._tmpfs)) + self._memory_files + (system_v_size() if self._private else 0)
+        self.shared = sum(map(used, self._tmpfs)) + self._memory_files + (system_v_size() if self._private else 0)
         return self.shared
 
     def _search(self, resident: "dict[int, int]", now: float) -> None:
@@ -160,7 +160,7 @@ def _memory_device() -> int:
         os.close(file)
 
 
-def _used(folder: bytes) -> int:
+def used(folder: bytes) -> int:
     """Bytes of memory in a tmpfs."""
     try:
         info = os.statvfs(folder)
