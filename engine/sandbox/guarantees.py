@@ -35,6 +35,7 @@ class Guarantee(Struct, frozen=True):
         return str(getattr(self, level.value))
 
 
+_MOUNTED = "`/proc/self/mountinfo` shows both, though it can read nothing there"
 _LAUNCHER = "unless it kills its own launcher"
 _SIGNALS = f"before Linux 6.12, {_LAUNCHER}"
 _NICE = "unless it resets its niceness"
@@ -67,6 +68,13 @@ GUARANTEES = (
         off="no",
     ),
     Guarantee("sees none of your environment variables"),
+    Guarantee(
+        "learns neither where your state folder is nor the run's id",
+        full=_MOUNTED,
+        namespaced=_MOUNTED,
+        restricted="the path of its workspace shows both",
+        off="no",
+    ),
     Guarantee("has no capabilities and cannot gain any", off="it has yours"),
     Guarantee("cannot use keyrings, io_uring or bpf, load modules, mount, or create namespaces", off="no"),
     Guarantee(
