@@ -31,6 +31,7 @@ class Freezer:
         self._deadlines = deadlines
         self._running: dict[AgentId, _Running] = {}
         self._one_at_a_time = asyncio.Lock()
+        self._settling: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def freezable(self, agent: AgentId, workspace: Workspace, command: str) -> AsyncIterator[None]:
@@ -38,12 +39,17 @@ class Freezer:
         running = self._running[agent] = _Running(workspace, command)
         try:
             if self._run.snapshot.is_frozen(agent):  # it was frozen while it waited at the gate
-                asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(self.settle()))
+                asyncio.get_running_loop().call_soon(self._settle_soon)
             yield
         finally:
             del self._running[agent]
             if running.unfreeze is not None:
                 running.unfreeze()
+
+    def _settle_soon(self) -> None:
+        task = asyncio.create_task(self.settle())
+        self._settling.add(task)  # a task that nothing refers to can be garbage-collected
+        task.add_done_callback(self._settling.discard)
 
     async def settle(self) -> None:
         """Freeze and thaw commands until they are as the snapshot says."""

@@ -95,6 +95,8 @@ class ThreadedSession(ABC):
         self._closing = asyncio.Event()
         self._changed = asyncio.Event()
         self._closed: Future[None] = Future()
+        self._asked: set[Future[Any]] = set()
+        """What is under way in the session's thread: asyncio would let it be garbage-collected while it waits."""
 
     # --- the session's thread ---------------------------------------------------------------------------------
 
@@ -192,12 +194,15 @@ class ThreadedSession(ABC):
         """Run a coroutine in the session's thread."""
         coroutine = make()
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            asked = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:
             coroutine.close()
             answer: Future[T] = Future()
             answer.set_exception(engine_missing())
             return answer
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
+        return asked
 
     def messages(
         self, agent: AgentId, before: int | None, limit: int, *, whole: bool = False

@@ -21,9 +21,6 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
         yield server
 
 
-@pytest.mark.xfail(
-    reason="now and then the attached screen waits a minute for the owner of a stopped run", strict=False
-)
 def test_a_person_detaches_attaches_again_and_quits(tmux: Tmux, tmp_path: Path) -> None:
     tmux.program("demo notes --speed 2")
     tmux.shows("[1-9]\\d* working")
