@@ -30,7 +30,6 @@ OUTAGE_FIRST = 0.5
 OUTAGE_MOST = 5.0
 """The first and the longest wait during a provider's outage, as multiples of the longest wait within one call."""
 
-
 PATIENCE_S = 120.0
 """Seconds without the end of any call after which an agent no longer waits for what calls under way have reserved."""
 

@@ -1,4 +1,4 @@
-"""Repacks a trunk's objects during a long run without ever deleting an object.
+"""Repacks a trunk's objects during a long run, and removes what killed processes left, without deleting an object.
 
 Packs are joined geometrically: only packs that are small relative to the new one, so that a week of landings rewrites
 each object only a few times. Files that a new pack replaces stay until the next round, because readers may have them
@@ -9,6 +9,8 @@ refuses to run with `extensions.preciousObjects`, and would delete them.)
 import asyncio
 import contextlib
 import logging
+import os
+import time
 from pathlib import Path
 
 from msgspec import structs
@@ -18,6 +20,7 @@ from engine.domain.errors import SwarmError
 from engine.domain.events import Event
 from engine.repo.git.git import Git
 from engine.repo.git.objects import UNLANDED
+from engine.repo.git.refs import STALE_S
 
 ROUND_EVERY = 2_000
 """Landings between two rounds."""
@@ -135,3 +138,16 @@ def packs_to_join(packs: list[Path]) -> list[Path]:
         chosen.append(pack)
         total += size
     return chosen if len(chosen) > 1 else []
+
+
+def remove_leftovers(git_dir: Path) -> None:
+    """Remove lock files and unfinished packs of killed processes. Safe because the caller holds the run's lock."""
+    for folder, folders, files in os.walk(git_dir):
+        folders[:] = [name for name in folders if name != "objects"]
+        for name in files:
+            if name.endswith(".lock"):
+                (Path(folder) / name).unlink(missing_ok=True)
+    for unfinished in (git_dir / "objects" / "pack").glob("tmp_*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - unfinished.stat().st_mtime > STALE_S:  # a git process may have outlived its engine
+                unfinished.unlink()

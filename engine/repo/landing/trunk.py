@@ -5,7 +5,6 @@ then its result and handoff in the journal, in one batch (engine/agents/outcomes
 """
 
 import asyncio
-import contextlib
 import os
 import shutil
 import time
@@ -24,10 +23,11 @@ from engine.repo.git.git import Git, GitTimeoutError, disk_error
 from engine.repo.git.objects import UNLANDED, NewObjects, ObjectStore
 from engine.repo.git.pack_rollup import PackRollup
 from engine.repo.git.pack_writer import Pack
-from engine.repo.git.refs import STALE_S, Refs
+from engine.repo.git.refs import Refs
 from engine.repo.git.sizes import file_sizes
 from engine.repo.landing.group_merge import CONFLICT_MESSAGE, GroupMerge, LandingRequest
 from engine.repo.landing.history import TrunkHistory
+from engine.repo.landing.housekeeping import remove_leftovers
 from engine.repo.landing.merge import GitMerger
 from engine.repo.landing.trunk_objects import (
     BASE,
@@ -124,7 +124,7 @@ class GitTrunk:
         git_dir = (folder / NAME).absolute()
         if not git_dir.is_dir():
             raise SwarmError(ErrorKind.STATE, f"no trunk in {folder}", "was the run's folder moved or removed?")
-        _remove_leftovers(git_dir)
+        remove_leftovers(git_dir)
         await own_objects(git_dir)
         git = Git(git_dir, git_dir=git_dir)
         try:
@@ -409,16 +409,3 @@ async def _finish(work: Coroutine[object, object, _T]) -> _T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
-
-
-def _remove_leftovers(git_dir: Path) -> None:
-    """Remove lock files and unfinished packs of killed processes. Safe because the caller holds the run's lock."""
-    for folder, folders, files in os.walk(git_dir):
-        folders[:] = [name for name in folders if name != "objects"]
-        for name in files:
-            if name.endswith(".lock"):
-                (Path(folder) / name).unlink(missing_ok=True)
-    for unfinished in (git_dir / "objects" / "pack").glob("tmp_*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - unfinished.stat().st_mtime > STALE_S:  # a git process may have outlived its engine
-                unfinished.unlink()
