@@ -208,6 +208,7 @@ async def test_a_base_that_was_amended_and_pruned_is_published_with_its_history(
         (repo.root / ".git" / name).rename(tmp_path / name)
     shutil.copytree(tmp_path / "objects", trunk.git_dir / "objects", dirs_exist_ok=True)
     (trunk.git_dir / "objects" / "info" / "alternates").unlink(missing_ok=True)
+    (repo.root / ".git" / "index").unlink()  # it names objects that are gone
     repo.git("init", "-q")
     repo.commit({"a.txt": b"unrelated\n"}, "from the start")
     assert await trunk.publish() == ""
