@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Callable
@@ -346,6 +347,7 @@ class SandboxSession:
 
     async def close(self) -> None:
         """Kill the sandbox and wait until it is gone."""
+        inside = self._first_inside()
         self._lose("the workspace is closed")
         self._writer.close()
         try:
@@ -353,10 +355,31 @@ class SandboxSession:
         except subprocess.TimeoutExpired:
             self.kill()
             await asyncio.to_thread(self._process.wait)
+        if inside is not None:
+            await asyncio.to_thread(_wait_for, inside, CLOSE_S)
+            os.close(inside)
         self._pump.cancel()
         await asyncio.gather(self._pump, return_exceptions=True)
         if self._group is not None:
             await asyncio.to_thread(self._group.remove)
+
+    def _first_inside(self) -> int | None:
+        """A descriptor of the first process in the sandbox's namespace, which ends after all others there.
+
+        It outlives the started process, with which the kernel kills it, for a moment.
+        """
+        if self._namespaces and self._process.poll() is None:
+            with contextlib.suppress(OSError):  # it has ended
+                for pid in others(self.pid)[:1]:
+                    return os.pidfd_open(pid)
+        return None
+
+
+def _wait_for(process: int, seconds: float) -> None:
+    """Wait for the end of a process, given its descriptor."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    poll.poll(seconds * 1_000)
 
 
 def _give_way(pid: int) -> None:
