@@ -12,7 +12,7 @@ from engine.sandbox.cgroups import ControlGroups
 from engine.sandbox.disk import DiskWatch
 from engine.sandbox.environment import command_env
 from engine.sandbox.guarantees import Level
-from engine.sandbox.mounts import OBJECTS, SHM, TMP, VAR_TMP, WS, Mount, Surroundings
+from engine.sandbox.mounts import GIT_CONFIG_FILE, OBJECTS, PROGRAM, SHM, TMP, VAR_TMP, WS, Mount, Surroundings
 from engine.sandbox.program import interpreter, staged_program
 from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Start
@@ -107,11 +107,13 @@ class Containment(Struct, frozen=True):
                     number = os.open(self.around.stage / FILTER, os.O_RDONLY | os.O_CLOEXEC)
                     passed.append(number)
                 config["tmpfs"] = b"\0".join(path.encode() for path in (TMP, SHM, HOME, VAR_TMP))
-                env = command_env(self.around.tools, HOME, TMP)
+                env = command_env(self.around.tools, HOME, TMP, f"{PROGRAM}/{GIT_CONFIG_FILE}")
                 command = argv(self.bwrap, self.around, mount, number)
             else:
-                env = command_env(self.around.tools, str(copy / "home"), str(copy / "tmp"))
-                command = interpreter(str(staged_program(self.around.stage)))
+                staged = staged_program(self.around.stage)
+                git_config = str(staged / GIT_CONFIG_FILE)
+                env = command_env(self.around.tools, str(copy / "home"), str(copy / "tmp"), git_config)
+                command = interpreter(str(staged))
                 config |= self._fence(copy, program)
         except OSError as error:
             for fd in passed:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from engine.sandbox.environment import GIT_CONFIG
 from engine.sandbox.program import stage_program, staged_program
 from engine.sandbox.toolchains import ETC, HOME, SYSTEM_FOLDERS, Tools, proc_entries
 
@@ -15,6 +16,8 @@ DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "ur
 WS = "/ws"
 SHM, TMP, VAR_TMP = "/dev/shm", "/tmp", "/var/tmp"  # noqa: S108 - inside the sandbox, private
 PROGRAM = "/run/swarm"
+GIT_CONFIG_FILE = "gitconfig"
+"""Beside the program, which commands can read at every level."""
 OBJECTS = "/run/objects"
 ID = "1000"
 LOOK_S = 60.0
@@ -54,7 +57,7 @@ class Surroundings(Struct, frozen=True):
 
 
 def prepare_stage(stage: Path) -> bool:
-    """Write the `/etc` that sandboxes see, the program that runs in them, and device files.
+    """Write the `/etc` that sandboxes see, the program that runs in them, git's configuration there, and device files.
 
     Returns whether the devices could be created. Without them, agents of an engine that runs as root could change the
     modes of the machine's devices.
@@ -70,6 +73,7 @@ def prepare_stage(stage: Path) -> bool:
     for name, text in texts.items():
         (stage / name).write_text(text)
     stage_program(stage)
+    (staged_program(stage) / GIT_CONFIG_FILE).write_text(GIT_CONFIG)
     (stage / "empty").mkdir(exist_ok=True)
     (stage / "nothing").touch()
     if os.geteuid() != 0:

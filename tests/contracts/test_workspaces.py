@@ -166,6 +166,32 @@ async def test_the_agents_own_git_is_ready_and_shows_only_the_project(workspace:
     assert await workspace.changed() == ("README.md",)
 
 
+async def test_git_has_an_identity_in_every_repository_of_a_command(workspace: AgentWorkspace) -> None:
+    inside = await shell(workspace, "git commit -q --allow-empty -m x && git log -1 --format='%an <%ae> %cn'")
+    assert inside == "agent <agent@localhost> agent\n"
+    commands = (
+        "git init && git commit -q --allow-empty -m x && git symbolic-ref HEAD && git log --format='%an %ce'",
+        "git clone -q . copy && git -C copy tag -a v1 -m v1 && git -C copy describe",
+        "git config --global user.name other && git commit -q --allow-empty -m y && git log -1 --format=%an",
+        "git config user.name own && git commit -q --allow-empty -m z && git log -1 --format=%an",
+    )
+    said = await shell(workspace, f"cd $(mktemp -d) && HOME=$(mktemp -d) && export HOME && {' && '.join(commands)}")
+    assert said.splitlines()[1:] == ["refs/heads/main", "agent agent@localhost", "v1", "other", "own"], said
+    assert await shell(workspace, "git config --system --get user.email || git config --list --show-origin") == (
+        "agent@localhost\n"
+    )
+
+
+async def test_a_command_finds_what_programs_expect_of_a_machine(workspace: AgentWorkspace) -> None:
+    said = await shell(
+        workspace,
+        'touch "$HOME/x" "$TMPDIR/x" && mkdir -p ~/.cache/a && echo writable; python3 -c "import pwd, os, sys; '
+        "print(bool(pwd.getpwuid(os.getuid())), sys.getfilesystemencoding(), os.environ['USER'], os.environ['LOGNAME'])"
+        '"; date +%Z >/dev/null && echo "$TERM $LANG"',
+    )
+    assert said == "writable\nTrue utf-8 agent agent\ndumb C.UTF-8\n"
+
+
 async def test_every_kind_of_change_is_committed_as_git_would(workspace: AgentWorkspace, project: Project) -> None:
     await shell(
         workspace,

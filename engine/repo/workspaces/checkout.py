@@ -30,9 +30,6 @@ GIT_CONFIG = """[core]
 \tcheckStat = minimal
 \ttrustctime = false
 \thooksPath = /dev/null
-[user]
-\tname = agent
-\temail = agent@localhost
 [commit]
 \tgpgSign = false
 [gc]
