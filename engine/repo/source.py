@@ -22,7 +22,8 @@ class SourceRepo(Struct, frozen=True):
 
     `root` is the top of the work tree, `git_dir` its own git folder, `common_dir` the git folder that all working
     trees share. `branch` is empty when HEAD is detached and no branch was requested. `base` is the commit that a run
-    starts from. `object_format` is `sha1` or `sha256`. `warnings` are shown to the user, one line each.
+    starts from. `object_format` is `sha1` or `sha256`. In a `partial` clone, git fetches objects when it needs them.
+    `warnings` are shown to the user, one line each.
     """
 
     root: Path
@@ -31,7 +32,7 @@ class SourceRepo(Struct, frozen=True):
     branch: str
     base: CommitId
     object_format: str = "sha1"
-    shallow: bool = False
+    partial: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
@@ -47,7 +48,7 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
     await require_git()
     folder = _existing_folder(path)
     user = Git(folder, as_user=True, timeout_s=USER_REPO_TIMEOUT_S)
-    bare, git_dir, common_dir, object_format, shallow = await _locate(user, path)
+    bare, git_dir, common_dir, object_format = await _locate(user, path)
     if bare:
         raise _error(f"{path} is a bare repo", "clone it and give the path of the clone")
     found = await user.run("rev-parse", "--show-toplevel", accept=range(256))
@@ -56,8 +57,8 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
     root = Path(_one_path(found))
     await _require_own_work_tree(structs.replace(user, cwd=_existing_folder(root)), git_dir)
     git = Git(root, timeout_s=USER_REPO_TIMEOUT_S)
-    if await _text_or_none(git, "config", "--get-regexp", r"^(extensions\.partialclone|remote\..*\.promisor)$"):
-        raise _error(f"{root} is a partial clone", "fetch all objects first: git fetch --refetch --no-filter")
+    promisor = r"^(extensions\.partialclone|remote\..*\.promisor)$"
+    partial = bool(await _text_or_none(git, "config", "--get-regexp", promisor))
     base_branch, base = await _base(git, branch)
     if await _text_or_none(git, "show-ref", "--verify", "refs/heads/swarm"):
         raise _error("the branch swarm conflicts with the branches swarm/…", "rename it: git branch -m swarm swarm-old")
@@ -68,8 +69,8 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
         branch=base_branch,
         base=base,
         object_format=object_format,
-        shallow=shallow,
-        warnings=await _warnings(root, git_dir, common_dir, object_format, base_branch, base),
+        partial=partial,
+        warnings=await _warnings(root, git_dir, common_dir, object_format, base_branch, base, partial),
     )
 
 
@@ -91,10 +92,9 @@ def _existing_folder(path: Path) -> Path:
     return path.absolute()
 
 
-async def _locate(git: Git, given: Path) -> tuple[bool, Path, Path, str, bool]:
-    """Bare or not, git folder, common folder, object format, shallow or not. Errors name `given`, the user's path."""
-    options = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
-    result = await git.run("rev-parse", *options, accept=range(256))
+async def _locate(git: Git, given: Path) -> tuple[bool, Path, Path, str]:
+    """Bare or not, git folder, common folder, object format. Errors name `given`, the user's path."""
+    result = await git.run("rev-parse", "--is-bare-repository", "--show-object-format", accept=range(256))
     if result.exit:
         if "dubious ownership" in result.err:
             raise _error(
@@ -104,10 +104,10 @@ async def _locate(git: Git, given: Path) -> tuple[bool, Path, Path, str, bool]:
         if "not a git repository" in result.err:
             raise _error(f"{given} is not a git repo", "give the folder of a git repo, or run: git init")
         raise _error(f"cannot read the git repo {given}: {result.error_line}", "repair the repo first: git fsck")
-    bare, shallow, object_format = result.text.split("\n")
+    bare, object_format = result.text.split("\n")
     git_dir = _one_path(await git.run("rev-parse", "--absolute-git-dir"))
     common = _one_path(await git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
-    return bare == "true", Path(git_dir), Path(common), object_format, shallow == "true"
+    return bare == "true", Path(git_dir), Path(common), object_format
 
 
 async def _base(git: Git, branch: str) -> tuple[str, CommitId]:
@@ -133,7 +133,7 @@ async def _suggest_branch(git: Git, branch: str) -> str:
 
 
 async def _warnings(
-    root: Path, git_dir: Path, common_dir: Path, object_format: str, branch: str, base: CommitId
+    root: Path, git_dir: Path, common_dir: Path, object_format: str, branch: str, base: CommitId, partial: bool
 ) -> tuple[str, ...]:
     warnings: list[str] = []
     try:
@@ -146,6 +146,10 @@ async def _warnings(
         warnings.append(f"the swarm won't see {changes}: it starts from commit {base[:12]}")
     if not branch:
         warnings.append(f"HEAD is detached: the swarm starts from commit {base[:12]}")
+    if partial:
+        warnings.append(
+            f"the repo is a partial clone: unless it has all old files, agents see no commit before {base[:12]}"
+        )
     with own_git_dir(common_dir, object_format) as git:
         if await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"{base}:.gitmodules"):
             warnings.append("the repo has submodules: agents see them as empty folders and cannot change them")

@@ -14,6 +14,8 @@ from engine.repo.git.git import Git
 
 _REFS = ("packed-refs", "refs", "reftable")
 """What holds the refs of a repository, in whichever format."""
+_CUTS = ("shallow", "info/grafts")
+"""What says where its history starts."""
 
 
 @contextmanager
@@ -29,9 +31,10 @@ def own_git_dir(common_dir: Path, object_format: str, head: str = "") -> Iterato
 
 
 def link_refs(own: Path, common_dir: Path, object_format: str, ref_storage: str) -> None:
-    """Make a folder of `own_git_dir` have the refs of `common_dir`, but not their reflogs."""
+    """Make a folder of `own_git_dir` have the refs and the history of `common_dir`, but not their reflogs."""
     (own / "refs").rmdir()
-    for name in _REFS:
+    (own / "info").mkdir()
+    for name in (*_REFS, *_CUTS):
         (own / name).symlink_to(common_dir / name)
     if ref_storage == "reftable":
         _configure(own, f"objectFormat = {object_format}\n\trefStorage = reftable")

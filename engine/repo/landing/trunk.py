@@ -20,6 +20,7 @@ from engine.repo.changes.change import message_bytes
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.commit_patch import patch_between
 from engine.repo.git.git import Git, GitTimeoutError, disk_error
+from engine.repo.git.history_start import first_commits
 from engine.repo.git.objects import UNLANDED, NewObjects, ObjectStore
 from engine.repo.git.pack_rollup import PackRollup
 from engine.repo.git.pack_writer import Pack
@@ -96,8 +97,8 @@ class GitTrunk:
             *("init", "--quiet", "--bare", "--template=", "--initial-branch=trunk"),
             *(f"--object-format={source.object_format}", str(unfinished)),
         )
-        if source.shallow:
-            shutil.copyfile(source.common_dir / "shallow", unfinished / "shallow")
+        if first := first_commits(source.common_dir):
+            (unfinished / "shallow").write_bytes(first)
         git = Git(unfinished, git_dir=unfinished)
         for key, value in (
             ("core.repositoryFormatVersion", "1"),
@@ -112,7 +113,7 @@ class GitTrunk:
             ("swarm.run", run),
         ):
             await git.run("config", key, value)
-        await copy_base(unfinished, source.objects, source.base, folder.parent)
+        await copy_base(unfinished, source, folder.parent)
         for ref in (BASE, TRUNK):
             await git.run("update-ref", ref, source.base)
         unfinished.rename(git_dir)

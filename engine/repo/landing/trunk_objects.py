@@ -18,6 +18,7 @@ from engine.repo.git.git import Git
 from engine.repo.git.objects import UNLANDED
 from engine.repo.git.pack_writer import sync_folder
 from engine.repo.git.refs import STALE_S
+from engine.repo.source import SourceRepo
 
 TRUNK = "refs/heads/trunk"
 BASE = "refs/swarm/base"
@@ -36,23 +37,36 @@ def unlanded_git(git_dir: Path) -> Git:
     return Git(git_dir, git_dir=git_dir, objects=git_dir / UNLANDED)
 
 
-async def copy_base(git_dir: Path, objects: Path, base: CommitId, runs: Path) -> None:
-    """Copy what `base` reaches from the user's `objects` into a new trunk.
+async def copy_base(git_dir: Path, source: SourceRepo, runs: Path) -> None:
+    """Copy what the base reaches from the user's repository into a new trunk.
 
-    An earlier run in the folder `runs` that started from an ancestor of `base` lends its packs as hard links. Raises
-    SwarmError (git) when objects are missing or the disk fails.
+    An earlier run in the folder `runs` that started from an ancestor of the base lends its packs as hard links. A
+    partial clone that lacks objects of earlier commits gives a history that starts at the base. Raises SwarmError (git)
+    when other objects are missing or the disk fails.
     """
     git = Git(git_dir, git_dir=git_dir, timeout_s=_TIMEOUT_S)
-    packs = git_dir / "objects" / "pack"
-    write_alternates(git_dir, object_folders(objects))
+    write_alternates(git_dir, object_folders(source.objects))
     try:
-        lent = "" if (git_dir / "shallow").exists() else await _borrow_packs(git, base, runs)
-        await _pack(git, packs, [base, *([f"^{lent}"] if lent else [])], keep=True)
+        try:
+            await _pack_base(git, source.base, runs)
+        except SwarmError:
+            if not source.partial:
+                raise
+            (git_dir / "shallow").write_text(f"{source.base}\n")
+            await _pack_base(git, source.base, runs)
     except SwarmError as error:
-        hint = "repair the repo first: git fsck" if error.kind is ErrorKind.GIT else error.hint
-        raise SwarmError(error.kind, f"cannot copy the objects of {base[:12]}: {error.message}", hint) from error
+        hint = error.hint
+        if error.kind is ErrorKind.GIT and source.partial:
+            hint = "fetch the missing objects of the partial clone first: git fetch --refetch --no-filter"
+        message = f"cannot copy the objects of {source.base[:12]}: {error.message}"
+        raise SwarmError(error.kind, message, hint) from error
     (git_dir / "objects" / _BORROWED).unlink()
     make_unlanded(git_dir)
+
+
+async def _pack_base(git: Git, base: CommitId, runs: Path) -> None:
+    lent = "" if (git.cwd / "shallow").exists() else await _borrow_packs(git, base, runs)
+    await _pack(git, git.cwd / "objects" / "pack", [base, *([f"^{lent}"] if lent else [])], keep=True)
 
 
 async def own_objects(git_dir: Path) -> None:

@@ -23,6 +23,7 @@ _MAX_LOOSE_BYTES = 16 << 20
 _DURABLE = ("core.fsync=committed,reference", "core.fsyncMethod=fsync")
 _CHECKED_OUT = "it is checked out"
 _MOVED = "someone else moved it"
+_CUT_OFF = "the shallow clone no longer has the commit that the run started from; get it back: git fetch --unshallow"
 _IN_PROGRESS = ("rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START")
 """Files of a work tree's git folder that name the branch to which an unfinished operation returns."""
 _MAX_REF_BYTES = 4096
@@ -76,6 +77,10 @@ async def _update(trunk: Git, refs: Git, common: Path, target: str, new: str) ->
         return ""
     if old and (await trunk.run("merge-base", "--is-ancestor", old, new, accept=range(256))).exit:
         return _MOVED
+    if (trunk.cwd / "shallow").exists():
+        both = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(trunk.cwd / "objects")}
+        if (await refs.run("rev-list", "--quiet", new, "--not", "--all", env=both, accept=range(256))).exit:
+            return _CUT_OFF
     await _send_objects(trunk, refs, common / "objects", new)
     result = await refs.run("update-ref", "--no-deref", target, new, old or "0" * len(new), accept=range(256))
     if result.exit == 0:

@@ -45,13 +45,14 @@ OPAQUE_XATTR = "user.overlay.opaque"
 
 
 class CheckoutSource(Struct, frozen=True):
-    """What all checkouts of a run share: the trunk, where an agent finds its objects, the run's base, and the text of
-    `info/exclude`."""
+    """What all checkouts of a run share: the trunk, where an agent finds its objects, the run's base, the text of
+    `info/exclude`, and the content of `shallow` (the commits at which a history without its beginning starts)."""
 
     trunk: Path
     objects: Path
     base: CommitId
     excludes: bytes
+    shallow: bytes = b""
 
 
 class AgentHead(Struct, frozen=True):
@@ -103,6 +104,8 @@ def _init_git(source: CheckoutSource, git: Path, head: AgentHead) -> None:
     for name in ("objects/pack", "refs/tags", "info"):
         (git / name).mkdir(parents=True)
     (git / "info" / "exclude").write_bytes(source.excludes)
+    if source.shallow:
+        (git / "shallow").write_bytes(source.shallow)
     write_alternates(git, [source.objects])
     (git / "config").write_text(GIT_CONFIG)
     (git / "HEAD").write_text(HEAD_REF)

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
+from engine.repo.git.history_start import read_shallow
 from engine.repo.git.index import Index, IndexEntries, RawEntries, decode_index, encode_index
 from engine.repo.workspaces.checkout import (
     AgentHead,
@@ -96,7 +97,7 @@ class LayerStore:
     ) -> None:
         self._folder = folder / "layers"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._source = CheckoutSource(trunk_git, objects, base, excludes.text)
+        self._source = CheckoutSource(trunk_git, objects, base, excludes.text, read_shallow(trunk_git))
         self.excludes = excludes
         self._trash = trash
         self._one_at_a_time = asyncio.Lock()

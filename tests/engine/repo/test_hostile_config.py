@@ -146,6 +146,21 @@ async def test_no_key_of_the_repos_config_runs_a_program(
     assert sum(answer is None for answer in answers) > len(names) * 0.5
 
 
+@pytest.mark.parametrize("lost", ["commit", "blob"])
+async def test_a_partial_clone_that_lacks_objects_fetches_none(lost: str, tmp_path: Path) -> None:
+    repo = UserRepo.make(tmp_path / "clean", {"a.txt": b"a\n"})
+    program, root = tmp_path / "program", tmp_path / "repo"
+    prepare(repo.root, root, program)
+    oid = repo.git("rev-parse", "HEAD" if lost == "commit" else "HEAD:a.txt")
+    (root / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+    config = root / ".git" / "config"
+    texts = [text for name, text in hostile_configs(str(program)).items() if "partial clone" in name]
+    config.write_text(config.read_text() + "".join(texts))
+    with pytest.raises(SwarmError):
+        await GitTrunk.create(tmp_path, await inspect_repo(root), RUN)
+    assert not program.with_suffix(".ran").exists()
+
+
 def prepare(template: Path, root: Path, program: Path) -> None:
     shutil.copytree(template, root, symlinks=True)
     program.write_text(f"#!/bin/sh\n: >'{program.with_suffix('.ran')}'\n")

@@ -33,7 +33,7 @@ async def test_a_run_starts_from_the_branch_that_is_checked_out(repo: UserRepo) 
     assert source.root == repo.root
     assert source.git_dir == source.common_dir == repo.root / ".git"
     assert (source.branch, source.base) == ("main", repo.git("rev-parse", "main"))
-    assert (source.object_format, source.shallow, source.warnings) == ("sha1", False, ())
+    assert (source.object_format, source.partial, source.warnings) == ("sha1", False, ())
 
 
 async def test_a_subfolder_means_the_repo_it_is_in(repo: UserRepo) -> None:
@@ -105,18 +105,18 @@ async def test_a_branch_named_swarm_is_an_error(repo: UserRepo) -> None:
     assert "the branch swarm conflicts" in (await refusal(repo.root)).message
 
 
-async def test_a_partial_clone_is_an_error(repo: UserRepo, tmp_path: Path) -> None:
+async def test_a_partial_clone_is_a_warning(repo: UserRepo, tmp_path: Path) -> None:
     repo.git("config", "uploadpack.allowFilter", "true")
     repo.git("clone", "-q", "--filter=blob:none", f"file://{repo.root}", str(tmp_path / "partial"))
-    assert "partial clone" in (await refusal(tmp_path / "partial")).message
+    source = await inspect_repo(tmp_path / "partial")
+    assert source.partial
+    assert "partial clone" in "".join(source.warnings)
 
 
-async def test_a_shallow_sha256_repo_is_recognised(tmp_path: Path) -> None:
+async def test_a_sha256_repo_is_recognised(tmp_path: Path) -> None:
     repo = UserRepo.make(tmp_path / "repo", {"a": b"a\n"}, "--object-format=sha256")
-    repo.commit({"a": b"b\n"})
-    repo.git("clone", "-q", "--depth=1", f"file://{repo.root}", str(tmp_path / "shallow"))
-    source = await inspect_repo(tmp_path / "shallow")
-    assert (source.object_format, source.shallow, len(source.base)) == ("sha256", True, 64)
+    source = await inspect_repo(repo.root)
+    assert (source.object_format, len(source.base)) == ("sha256", 64)
 
 
 async def test_uncommitted_changes_are_a_warning_and_the_index_is_not_written(repo: UserRepo) -> None:

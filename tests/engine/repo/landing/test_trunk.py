@@ -355,7 +355,9 @@ async def test_landing_works_in_a_sha256_repo(tmp_path: Path, folder: Path) -> N
     await land_and_publish(repo, folder)
 
 
-async def test_landing_works_in_a_shallow_repo(repo: UserRepo, tmp_path: Path, folder: Path) -> None:
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+async def test_landing_works_in_a_shallow_repo(object_format: str, tmp_path: Path, folder: Path) -> None:
+    repo = UserRepo.make(tmp_path / object_format, FILES, f"--object-format={object_format}")
     for at in range(3):
         repo.commit({"a.txt": b"%d\n" % at})
     repo.git("clone", "-q", "--depth=2", f"file://{repo.root}", str(tmp_path / "shallow"))
