@@ -4,6 +4,7 @@ The tag of a body is the event's `kind`, in the journal as in code. Text that a 
 """
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason
@@ -300,12 +301,20 @@ class TaskRequeued(EventBody, frozen=True, tag="task_requeued"):
 
 
 class TaskEnded(EventBody, frozen=True, tag="task_ended"):
-    """`state` is landed, failed or cancelled. `intent`: the version the planner knew when it cancelled the task."""
+    """`state` is landed, unchanged, failed or cancelled. `intent`: the version the planner knew when it cancelled it.
+
+    Only a task with a commit has landed. Older journals say so of tasks without a change, too: these are read as
+    unchanged.
+    """
 
     state: str
     reason: str = ""
     commit: t.CommitId | None = None
     intent: int = 0
+
+    def __post_init__(self) -> None:
+        if self.state == t.TaskState.LANDED and self.commit is None:
+            force_setattr(self, "state", t.TaskState.UNCHANGED.value)
 
 
 class TaskUnwanted(EventBody, frozen=True, tag="task_unwanted"):

@@ -6,9 +6,13 @@ TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
     TaskState.QUEUED: frozenset({TaskState.WORKING, TaskState.CANCELLED}),
     TaskState.WORKING: frozenset({TaskState.LANDING, TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELLED}),
     TaskState.LANDING: frozenset(
-        {TaskState.LANDED, TaskState.WORKING, TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELLED}
+        {
+            *(TaskState.LANDED, TaskState.UNCHANGED, TaskState.FAILED, TaskState.CANCELLED),
+            *(TaskState.WORKING, TaskState.QUEUED),
+        }
     ),
     TaskState.LANDED: frozenset(),
+    TaskState.UNCHANGED: frozenset(),
     TaskState.FAILED: frozenset(),
     TaskState.CANCELLED: frozenset(),
 }

@@ -57,6 +57,7 @@ class TaskState(StrEnum):
     WORKING = "working"
     LANDING = "landing"
     LANDED = "landed"
+    UNCHANGED = "unchanged"  # handed off, but nothing of it was new to trunk: no commit
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -196,7 +197,7 @@ class Task(Struct, frozen=True):
 
     @property
     def ended(self) -> bool:
-        return self.state in (TaskState.LANDED, TaskState.FAILED, TaskState.CANCELLED)
+        return self.state in (TaskState.LANDED, TaskState.UNCHANGED, TaskState.FAILED, TaskState.CANCELLED)
 
     @property
     def role(self) -> Role:

@@ -11,6 +11,7 @@ from msgspec import Struct, json
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import Micros, ModelName, RunState
+from engine.journal.schema import LANDED
 from engine.journal.untrusted import MIB, check_files, connect, limited, number, open_to_read
 
 TIME_S = 2.0
@@ -21,7 +22,7 @@ LAST_TIME = 253_402_300_799_999_999
 """The end of the year 9999, in microseconds."""
 
 _ANYTHING = "SELECT 1 FROM sqlite_schema LIMIT 1"
-_RUN = """SELECT repo, models, state, exit_status, agents, landed, failed, usd, created,
+_RUN = """SELECT repo, models, state, exit_status, agents, failed, usd, created,
   coalesce((SELECT substr(text, 1, 100000) FROM intents ORDER BY version DESC LIMIT 1), '') AS intent,
   (SELECT max(seq) FROM events) AS last_seq, (SELECT at FROM events ORDER BY seq DESC LIMIT 1) AS last_at
   FROM runs ORDER BY created LIMIT 1"""
@@ -36,6 +37,7 @@ class RunRow(Struct, frozen=True):
     exit_status: int | None = None
     agents: int = 0
     landed: int = 0
+    unchanged: int = 0
     failed: int = 0
     usd: float | None = 0.0
     created: Micros = 0
@@ -57,7 +59,7 @@ def glance(path: Path) -> RunRow | None:
     try:
         with closing(open_to_read(path, wait_s=1.0)) as db, limited(db, TIME_S, ROW, named=True):
             row = db.execute(_RUN).fetchone()
-            return None if row is None else _valid(dict(row))
+            return None if row is None else _valid({**row, **db.execute(LANDED).fetchone()})
     except SwarmError as error:
         if error.kind is ErrorKind.NOT_FOUND or _never_began(path):
             return None

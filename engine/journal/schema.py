@@ -251,8 +251,20 @@ ALTER TABLE greens ADD COLUMN overrules INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE greens ADD COLUMN command TEXT NOT NULL DEFAULT '';
 """
 
-STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH)
+# Tasks that were handed off without a change: older versions counted them as landed.
+_TENTH = """
+ALTER TABLE runs ADD COLUMN unchanged INTEGER NOT NULL DEFAULT 0;
+UPDATE tasks SET state = 'unchanged' WHERE state = 'landed' AND commit_oid IS NULL;
+UPDATE runs SET unchanged = (SELECT count(*) FROM tasks WHERE state = 'unchanged');
+UPDATE runs SET landed = landed - unchanged;
+"""
+
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH)
 """What each version added: the second step turns a journal of version 1 into version 2, and so on. Released steps never
 change; a new version is a new step."""
 VERSION = len(STEPS)
 """The schema's version (`PRAGMA user_version`)."""
+LANDED = """SELECT count(commit_oid) AS landed, count(*) - count(commit_oid) AS unchanged
+  FROM tasks WHERE state IN ('landed', 'unchanged')"""
+"""How many tasks have landed, and how many were handed off without a change, in a journal of any version (see
+engine.domain.events.TaskEnded)."""

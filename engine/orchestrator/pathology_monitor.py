@@ -47,7 +47,7 @@ class PathologyMonitor:
 
     def task_ended(self, event: Event, body: e.TaskEnded) -> None:
         """Note a task that landed nothing."""
-        if event.task and body.state in (t.TaskState.FAILED, t.TaskState.LANDED) and body.commit is None:
+        if event.task and body.state in (t.TaskState.FAILED, t.TaskState.UNCHANGED):
             self._note_barren(event.task)
 
     def report(self) -> None:

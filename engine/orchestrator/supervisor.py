@@ -78,7 +78,7 @@ class Supervisor:
     def task_ended(self, event: Event, body: e.TaskEnded) -> None:
         """Stop the attempt of a cancelled task in this same step, so that it cannot do anything more."""
         assert event.task is not None
-        if body.state == TaskState.LANDED:
+        if body.state in (TaskState.LANDED, TaskState.UNCHANGED):
             self._trouble.in_a_row = 0
         elif body.state == TaskState.CANCELLED:
             self._queued.discard(event.task)

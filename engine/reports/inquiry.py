@@ -15,6 +15,7 @@ from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import Settings
 from engine.domain.types import Usage
 from engine.journal.readonly_sql import BadQuery, ReadOnlySql
+from engine.journal.schema import LANDED
 from engine.models.standalone import StandaloneModel, standalone_model
 from engine.runtime.prompts import Prompts
 from engine.system import SystemClock, SystemRandomness
@@ -84,11 +85,12 @@ class Inquiry:
 
     async def _system(self) -> str:
         run = await self.sql.query(
-            "SELECT id, repo, state, reason, agents, landed, failed, cancelled, handoffs, checks_passed, "
-            "checks_failed, model_calls, usd, models FROM runs"
+            "SELECT id, repo, state, reason, agents, failed, cancelled, handoffs, checks_passed, checks_failed, "
+            "model_calls, usd, models FROM runs"
         )
+        tasks = await self.sql.query(LANDED)
         names = ", ".join(sorted(prompt.name for prompt in self.prompts.all() if prompt.name != "ask"))
-        return self.prompts["ask"].render(schema=self.sql.schema(), prompts=names, run=run.text)
+        return self.prompts["ask"].render(schema=self.sql.schema(), prompts=names, run=f"{run.text}\n\n{tasks.text}")
 
     async def _answer(self, call: ToolCall) -> ToolAnswer:
         try:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from engine.domain.collisions import LARGE, MANY
 from engine.domain.types import CommitId
 from engine.journal.failures import cannot_read, damaged
+from engine.journal.schema import LANDED
 from engine.journal.untrusted import limited, open_to_read
 from engine.repo.git.sizes import file_sizes
 
@@ -37,8 +38,8 @@ class FileReport(Struct, frozen=True):
 class RoleReport(Struct, frozen=True):
     """What all agents of a role used. `usd` is None if a price is unknown.
 
-    `wasted` are the tokens of agents whose work did not land, because their task failed, was cancelled, or was done in
-    another attempt.
+    `wasted` are the tokens of agents whose work did not land, because their task failed, was cancelled, ended without
+    a change, or was done in another attempt.
     """
 
     role: str
@@ -117,16 +118,18 @@ class Report(Struct, frozen=True):
     """The report on a run. None means unknown.
 
     `wall_s` is the working time of the run, and rates are per hour of it; `time_s` is the time of all agents together,
-    in seconds. `wasted_tokens` are those of agents whose work did not land (see `RoleReport`). `conflict_rate` is the
-    share of landing attempts that met a conflict, `error_rate` that of failed `SNAPSHOT` checks of trunk.
-    `clean_checks` ran from nothing. `contention` is the percent of the builds' time that was spent waiting.
-    `index_lock_failures` are commands that failed because git's index was locked. `heat` lists most conflicts first.
+    in seconds. `wasted_tokens` are those of agents whose work did not land (see `RoleReport`). `unchanged` are tasks
+    that were handed off without a change. `conflict_rate` is the share of landing attempts that met a conflict,
+    `error_rate` that of failed `SNAPSHOT` checks of trunk. `clean_checks` ran from nothing. `contention` is the percent
+    of the builds' time that was spent waiting. `index_lock_failures` are commands that failed because git's index was
+    locked. `heat` lists most conflicts first.
     """
 
     run: str
     state: str
     wall_s: float
     landed: int
+    unchanged: int
     failed: int
     landed_per_hour: float | None
     tokens: int
@@ -187,6 +190,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
     tokens = run["input_tokens"] + run["output_tokens"]
     states = dict(db.execute("SELECT state, count(*) FROM landings WHERE state IS NOT NULL GROUP BY state"))
     merged, conflicts = states.get("merged", 0) + states.get("resolved", 0), states.get("conflicted", 0)
+    landed, unchanged = db.execute(LANDED).fetchone()
     checks = run["checks_passed"] + run["checks_failed"]
     [red] = db.execute("SELECT avg(NOT passed) FROM greens WHERE purpose = 'snapshot'").fetchone()
     [clean] = db.execute(_CLEAN).fetchone()
@@ -198,9 +202,10 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         run=run["id"],
         state=run["state"],
         wall_s=wall_s,
-        landed=run["landed"],
+        landed=landed,
+        unchanged=unchanged,
         failed=run["failed"],
-        landed_per_hour=_share(run["landed"], hours),
+        landed_per_hour=_share(landed, hours),
         tokens=tokens,
         tokens_per_hour=_share(tokens, hours),
         usd=run["usd"],
@@ -299,7 +304,8 @@ def _times(db: sqlite3.Connection, last_at: int) -> dict[str, float]:
 
 _ROLES = """
 SELECT role, count(*), sum(tokens), CASE WHEN count(*) = count(usd) THEN sum(usd) END,
-  sum(CASE WHEN t.state IN ('failed', 'cancelled') OR t.agent <> a.id AND a.role <> 'resolver' THEN tokens ELSE 0 END)
+  sum(CASE WHEN t.ended IS NOT NULL AND t.commit_oid IS NULL OR t.agent <> a.id AND a.role <> 'resolver'
+      THEN tokens ELSE 0 END)
 FROM agents a LEFT JOIN tasks t ON t.id = a.task GROUP BY role ORDER BY sum(tokens) DESC, role"""
 _TRIES = """
 SELECT t.planner, sum(l.state IN ('merged', 'resolved')), sum(l.state = 'conflicted')
@@ -330,7 +336,7 @@ SELECT prompt, sum(calls) AS calls, sum(u.input_tokens) AS input, sum(u.cached_t
   sum(u.output_tokens) AS output, CASE WHEN sum(calls) = sum(priced) THEN sum(u.usd) END AS usd,
   count(DISTINCT u.agent) AS agents, count(DISTINCT CASE WHEN a.state = 'failed' THEN a.id END) AS failed,
   count(DISTINCT nullif(u.task, '')) AS tasks,
-  count(DISTINCT CASE WHEN t.state = 'landed' AND t.agent = u.agent THEN t.id END) AS landed
+  count(DISTINCT CASE WHEN t.commit_oid IS NOT NULL AND t.agent = u.agent THEN t.id END) AS landed
 FROM prompt_use u LEFT JOIN agents a ON a.id = u.agent LEFT JOIN tasks t ON t.id = u.task
 GROUP BY prompt ORDER BY prompt"""
 """All versions of all prompts that were used, so that versions can be compared."""

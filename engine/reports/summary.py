@@ -15,6 +15,8 @@ class AgentCounts(Struct, frozen=True):
 
 
 class TaskCounts(Struct, frozen=True):
+    """Tasks that have ended. Those that were handed off without a change are none of these: see `landings.empty`."""
+
     landed: int
     failed: int
     cancelled: int

@@ -32,6 +32,8 @@ def _lines(found: Report) -> Iterator[str]:
     yield f"{found.run}: {found.state}, ran for {_span(found.wall_s)}"
     yield ""
     yield f"landed     {found.landed}, {_number(found.landed_per_hour)} an hour; {counted(found.failed, 'task')} failed"
+    if found.unchanged:
+        yield f"no change  {counted(found.unchanged, 'task')} handed off without a change"
     yield f"tokens     {found.tokens}, {_number(found.tokens_per_hour)} an hour"
     yield f"cost       {_usd(found.usd)}, {_usd(found.usd_per_hour)} an hour"
     wasted = _percent(found.wasted_tokens / found.tokens if found.tokens else None)

@@ -94,6 +94,7 @@ def _plain(run: RunListing) -> dict[str, object]:
         "created": run.created,
         "last_at": run.last_at,
         "landed": run.landed,
+        "unchanged": run.unchanged,
         "failed": run.failed,
         "agents": run.agents,
         "usd": run.usd,

@@ -167,6 +167,8 @@ def _(e: events.ToolFinished) -> Words:
 
 @_describes(events.TaskEnded)
 def _(e: events.TaskEnded) -> Words:
+    if e.state == b.TaskState.UNCHANGED:
+        return Tone.WARN, "task ended without a change"
     tone = {"landed": Tone.GOOD, "failed": Tone.BAD}.get(e.state, Tone.WARN)
     return tone, f"task {e.state}{_because('' if e.reason == 'done' else e.reason)}"
 
@@ -178,6 +180,8 @@ def _(e: events.LandingFinished) -> Words:
         return Tone.WARN, f"merge conflict in {', '.join(landing.conflicts)}"
     if landing.state is LandingState.REFUSED:
         return Tone.BAD, f"landing refused: {landing.reason}"
+    if landing.state is LandingState.EMPTY:
+        return Tone.WARN, "no change: nothing landed"
     return Tone.GOOD, f"landing {landing.state}{_because(counted(len(landing.paths), 'file') if landing.paths else '')}"
 
 

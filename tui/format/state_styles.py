@@ -35,6 +35,7 @@ TASK = {
     TaskState.WORKING: Look("●", "working", "thinking"),
     TaskState.LANDING: Look("↥", "landing", "acting"),
     TaskState.LANDED: Look("✓", "landed", "done"),
+    TaskState.UNCHANGED: Look("∅", "no change", "dim"),
     TaskState.FAILED: Look("✗", "failed", "failed"),
     TaskState.CANCELLED: Look("⊘", "cancelled", "cancelled"),
 }
@@ -47,7 +48,7 @@ LANDING = {
     LandingState.MERGED: Look("↥", "merged", "done"),
     LandingState.RESOLVED: Look("⤨", "resolved", "acting"),
     LandingState.CONFLICTED: Look("≠", "conflicted", "paused"),
-    LandingState.EMPTY: Look("∅", "empty", "dim"),
+    LandingState.EMPTY: Look("∅", "no change", "dim"),
     LandingState.REFUSED: Look("✗", "refused", "failed"),
 }
 RUN = {

@@ -88,6 +88,7 @@ def heartbeat_line(snapshot: Snapshot, now: Micros) -> str:
         f"{tasks[TaskState.WORKING] + tasks[TaskState.LANDING]} working",
         f"{tasks[TaskState.QUEUED]} queued",
         f"{tasks[TaskState.LANDED]} landed",
+        *([f"{tasks[TaskState.UNCHANGED]} without a change"] if tasks[TaskState.UNCHANGED] else []),
         *([f"{tasks[TaskState.FAILED]} failed"] if tasks[TaskState.FAILED] else []),
         f"{snapshot.landed_per_hour(now):.0f}/h",
         f"{count(snapshot.tokens)} tokens",
@@ -162,11 +163,12 @@ def _(body: events.LandingFinished, event: Event, snapshot: Snapshot) -> News:
                 f"landed {(landing.commit or '')[:9]} {what} ({counted(len(landing.paths), 'file')}{resolved})",
                 False,
             )
+        case LandingState.EMPTY:
+            return f"no change: {what}", False
         case LandingState.CONFLICTED:
             return f"merge conflict: {what} ({counted(len(landing.conflicts), 'file')})", False
         case LandingState.REFUSED:
             return f"landing refused: {what}: {landing.reason}", True
-    return None
 
 
 @news_of.register
@@ -186,7 +188,7 @@ def _(body: events.TaskRequeued, event: Event, snapshot: Snapshot) -> News:
 
 @news_of.register
 def _(body: events.TaskEnded, event: Event, snapshot: Snapshot) -> News:
-    if body.state == TaskState.LANDED:
+    if body.state in (TaskState.LANDED, TaskState.UNCHANGED):
         return None
     return f"task {body.state}: {_title(event, snapshot)}: {body.reason}", body.state == TaskState.FAILED
 

@@ -105,6 +105,7 @@ def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[Hea
     working, waiting, paused = agents
     # Counts tasks, not agents: agents that ended with their process did not fail, their tasks are queued again.
     failed, landed = run.task_counts[TaskState.FAILED], run.task_counts[TaskState.LANDED]
+    unchanged = run.task_counts[TaskState.UNCHANGED]
     per_hour = Span(f" {count(run.landed_per_hour(now))}/h", "text")
     failed_checks = Span(percent(run.error_rate), "failed" if run.error_rate else "text")
     if not run.check_command:
@@ -121,6 +122,7 @@ def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[Hea
         HeaderItem(
             0, (Span(f"↥ {landed}", "done"), Span(" landed", "dim"), per_hour), (Span(f"↥ {landed}", "done"), per_hour)
         ),
+        *([_counted("∅", unchanged, "no change", "text", 4)] if unchanged else []),
         HeaderItem(3, (Span("failed checks ", "dim"), failed_checks), (Span("checks ✗ ", "dim"), failed_checks)),
         HeaderItem(3, (green,), (Span(green.text.removesuffix(" ago"), green.style),)),
     ]

@@ -5,12 +5,13 @@ from engine.domain.types import Usage
 from engine.journal.statements import Statement, Write, added, total
 
 _COUNTED = (
-    *("agents", "landed", "failed", "cancelled", "handoffs", "checks_passed", "checks_failed"),
+    *("agents", "landed", "unchanged", "failed", "cancelled", "handoffs", "checks_passed", "checks_failed"),
     *("model_calls", "retries", "input_tokens", "cached_tokens", "output_tokens", "usd"),
 )
 _COUNTS = Statement(
     "runs",
-    "UPDATE runs SET agents = agents + ?, landed = landed + ?, failed = failed + ?, cancelled = cancelled + ?, "
+    "UPDATE runs SET agents = agents + ?, landed = landed + ?, unchanged = unchanged + ?, failed = failed + ?, "
+    "cancelled = cancelled + ?, "
     "handoffs = handoffs + ?, checks_passed = checks_passed + ?, checks_failed = checks_failed + ?, "
     "model_calls = model_calls + ?, retries = retries + ?, input_tokens = input_tokens + ?, "
     "cached_tokens = cached_tokens + ?, output_tokens = output_tokens + ?, usd = usd + ?",
@@ -27,7 +28,7 @@ def count(**more: float | None) -> Write:
 
 def called(usage: tuple[int, int, int, float | None]) -> Write:
     """Count one model call and its usage."""
-    return _COUNTS, (0, 0, 0, 0, 0, 0, 0, 1, 0, *usage)
+    return _COUNTS, (*[0] * 8, 1, 0, *usage)
 
 
 def tokens(usage: Usage) -> tuple[int, int, int, float | None]:

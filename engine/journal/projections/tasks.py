@@ -79,7 +79,7 @@ def _(event: e.Event, body: e.TaskRequeued, shelf: Shelf) -> Iterable[Write]:
 @PROJECTIONS.of(e.TaskEnded)
 def _(event: e.Event, body: e.TaskEnded, shelf: Shelf) -> Iterable[Write]:
     yield _TASK_ENDED, (body.state, body.reason, body.commit, event.at, body.intent, event.task)
-    if body.state in ("landed", "failed", "cancelled"):
+    if body.state in ("landed", "unchanged", "failed", "cancelled"):
         yield count(**{body.state: 1})
 
 

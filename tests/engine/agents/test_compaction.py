@@ -54,7 +54,7 @@ def test_a_long_task_stays_within_the_window_and_keeps_its_first_message() -> No
     files = {f"{n}.txt": f"{n}{BIG}\n".encode() * 2 for n in range(7)}
     w, outcome, swarm = run(script, files)
     assert outcome.status is ExitStatus.DONE
-    assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
+    assert swarm.snapshot.task_counts[TaskState.UNCHANGED] == 1
     kinds = [event.kind for event in w.journal.surviving()]
     assert kinds.count("context_compacted") >= 1
     assert kinds.count("answers_dropped") >= 1
@@ -81,7 +81,7 @@ def test_a_context_length_error_compacts_and_asks_once_more() -> None:
     _, outcome, swarm = run(script, {"0.txt": BIG.encode() * 2})
     assert outcome.status is ExitStatus.DONE
     assert refusals == 1
-    assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
+    assert swarm.snapshot.task_counts[TaskState.UNCHANGED] == 1
 
 
 def test_a_first_message_that_does_not_fit_fails_the_attempt_cleanly() -> None:
@@ -147,7 +147,7 @@ def test_an_agent_that_writes_no_summary_keeps_the_end_of_what_it_said() -> None
     _, outcome, swarm = run(script, {"0.txt": b"x\n"})
     assert outcome.status is ExitStatus.DONE
     assert summaries == 2
-    assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
+    assert swarm.snapshot.task_counts[TaskState.UNCHANGED] == 1
 
 
 def test_the_cost_of_a_first_try_at_a_summary_is_recorded_even_if_the_second_fails() -> None:
@@ -170,4 +170,4 @@ def test_the_cost_of_a_first_try_at_a_summary_is_recorded_even_if_the_second_fai
     assert outcome.status is ExitStatus.DONE
     assert summaries == 2
     assert swarm.snapshot.usage.usd > 1.5
-    assert swarm.snapshot.task_counts[TaskState.LANDED] == 1
+    assert swarm.snapshot.task_counts[TaskState.UNCHANGED] == 1

@@ -141,7 +141,7 @@ def test_over_300_landings_of_which_a_tenth_break_the_check_the_error_rate_stays
     swarm, w, events = checked(at_a_models_pace, passes, settings)
     s = swarm.snapshot
     fixups = [task for task in s.tasks.values() if task.kind is TaskKind.FIXUP]
-    assert s.task_counts[TaskState.LANDED] == 300 + len(fixups)
+    assert s.task_counts[TaskState.LANDED] + s.task_counts[TaskState.UNCHANGED] == 300 + len(fixups)
     assert len([task for task in fixups if task.commit]) >= 10, "fixups land, too"
     for move in bodies(events, e.GreenMoved):
         assert passes(w.commits.made[move.commit].files), "green always passes"

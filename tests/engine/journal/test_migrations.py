@@ -3,11 +3,13 @@
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from engine.domain import events as e
+from engine.domain.types import LandingState, TaskState
 from engine.journal.connection import open_for_writing
 from engine.journal.queries import JournalReader
 from engine.journal.run_row import glance
@@ -29,10 +31,21 @@ def released(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def check_state(path: Path, snapshot: Snapshot) -> None:
-    """Every field that the older version had keeps its value."""
-    was = msgspec.json.decode((path.parent / "journal.json").read_bytes())
+    """Every field that the older version had keeps its value; but a task without a commit has not landed."""
+    was = counted_right(msgspec.json.decode((path.parent / "journal.json").read_bytes()))
     now = msgspec.json.decode(snapshot_line(snapshot))
     assert known(now, was) == was
+
+
+def counted_right(was: dict[str, Any]) -> dict[str, Any]:
+    """The state that an older version showed, without counting tasks that changed nothing as landed."""
+    empty = [task for task in was["tasks"].values() if task["state"] == "landed" and task["commit"] is None]
+    for task in empty:
+        task["state"] = "unchanged"
+        was["landed_times"].remove(task["ended_at"])
+    if empty:
+        was["task_counts"] |= {"landed": was["task_counts"]["landed"] - len(empty), "unchanged": len(empty)}
+    return was
 
 
 def known(now: object, was: object) -> object:
@@ -68,6 +81,25 @@ async def test_reading_an_older_journal_does_not_change_it(released: Path) -> No
     assert [event async for event in reader.stream()][-1].seq == run.last_seq
     await reader.close()
     assert content(released) == before
+
+
+async def test_tasks_that_changed_nothing_do_not_count_as_landed_in_an_older_journal(released: Path) -> None:
+    snapshot = await read_snapshot(released)
+    commits = sum(task.commit is not None for task in snapshot.tasks.values())
+    empty = snapshot.landing_counts[LandingState.EMPTY]
+    counts = (snapshot.task_counts[TaskState.LANDED], snapshot.task_counts[TaskState.UNCHANGED])
+    assert counts == (commits, empty)
+    assert empty, "the journal has such tasks"
+    run = glance(released)
+    assert run is not None
+    assert (run.landed, run.unchanged) == counts
+    await (await open_for_writing(released)).close()
+    with sqlite3.connect(released) as db:
+        assert db.execute("SELECT landed, unchanged FROM runs").fetchone() == counts
+        assert db.execute("SELECT count(*) FROM tasks WHERE state = 'landed'").fetchone() == (commits,)
+    migrated = glance(released)
+    assert migrated is not None
+    assert (migrated.landed, migrated.unchanged) == counts
 
 
 async def test_resuming_a_run_migrates_its_journal(released: Path, tmp_path: Path) -> None:

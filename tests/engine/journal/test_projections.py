@@ -111,8 +111,8 @@ def task_value(t: t.Task) -> tuple[Any, ...]:
     return t.state, t.attempt, t.failures, t.losses, t.conflicts, t.agent, t.commit, t.reason, t.ended_at
 
 
-RUN = "state reason exit_status epoch pid trunk green landed failed cancelled handoffs checks_passed checks_failed "
-RUN += "model_calls retries worked workers_limit"
+RUN = "state reason exit_status epoch pid trunk green landed unchanged failed cancelled handoffs "
+RUN += "checks_passed checks_failed model_calls retries worked workers_limit"
 
 
 def run_row(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -120,7 +120,8 @@ def run_row(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def run_value(s: Snapshot) -> tuple[Any, ...]:
-    ended = tuple(s.task_counts[state] for state in (TaskState.LANDED, TaskState.FAILED, TaskState.CANCELLED))
+    ends = (TaskState.LANDED, TaskState.UNCHANGED, TaskState.FAILED, TaskState.CANCELLED)
+    ended = tuple(s.task_counts[state] for state in ends)
     checks = (s.checks_passed, s.checks_failed, s.model_calls, s.retries, s.worked, s.workers_limit or None)
     return (s.state, s.reason, s.exit_status, s.epoch, s.pid, s.trunk, s.green, *ended, s.handoff_count, *checks)
 

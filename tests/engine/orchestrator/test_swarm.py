@@ -206,7 +206,7 @@ def test_many_malformed_calls_in_one_turn_count_once_and_the_model_sees_the_erro
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         assert outcome.status is ExitStatus.DONE
         [task] = swarm.snapshot.tasks.values()
-        assert (task.failures, task.state) == (0, TaskState.LANDED)
+        assert (task.failures, task.state) == (0, TaskState.UNCHANGED)
 
     run(script, examine)
 
@@ -230,7 +230,7 @@ def test_parallel_calls_of_a_turn_end_before_one_of_them_fails_the_attempt(monke
 
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         [task] = swarm.snapshot.tasks.values()
-        assert (task.failures, task.state) == (1, TaskState.LANDED)
+        assert (task.failures, task.state) == (1, TaskState.UNCHANGED)
         ended = set()
         for event in w.journal.surviving():
             assert not (event.kind == "tool_finished" and event.agent in ended)

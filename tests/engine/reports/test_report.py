@@ -123,7 +123,7 @@ async def test_the_report_shows_the_cost_and_waste_of_roles_and_subtrees(tmp_pat
         for agent in agents
         if agent.task is not None
         and (
-            (task := s.tasks[agent.task]).state in (t.TaskState.FAILED, t.TaskState.CANCELLED)
+            (task := s.tasks[agent.task]).state in (t.TaskState.UNCHANGED, t.TaskState.FAILED, t.TaskState.CANCELLED)
             or (agent.role is not t.Role.RESOLVER and task.agent not in (None, agent.id))
         )
     ]
