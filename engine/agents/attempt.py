@@ -107,7 +107,7 @@ class Attempt:
         if result.state is t.LandingState.REFUSED:
             return refused(f"refused: {result.reason}; call submit_handoff again")
         if result.state is not t.LandingState.CONFLICTED:
-            return self._deliver(text, result)
+            return self._deliver(result)
         self._failed_resolutions += bool(self._conflicting)
         self._conflicting = result.conflicts
         return await self._conflict_again(context, text, landing.conflict(self.host, result))
@@ -129,11 +129,11 @@ class Attempt:
 
     # --- deliver ---------------------------------------------------------------------------------------------
 
-    def _deliver(self, text: t.HandoffText, result: LandResult) -> Answer:
-        drafts = outcomes.landed(self.host, self.task, text, result)
+    def _deliver(self, result: LandResult) -> Answer:
+        drafts = outcomes.landed(self.host, self.task, result)
         body = drafts[0].body
         state = body.landing.state if isinstance(body, e.LandingFinished) else result.state
-        return Answer(f"landed: {state}", drafts=drafts, ends=True)
+        return Answer(landing.NO_CHANGE if result.commit is None else f"landed: {state}", drafts=drafts, ends=True)
 
     # --- settle ----------------------------------------------------------------------------------------------
 

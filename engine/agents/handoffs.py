@@ -78,7 +78,8 @@ def handoff_message(title: str, handoff: t.Handoff) -> str:
     """A handoff as the planner reads it."""
     text = handoff.text
     source = "slice" if handoff.task is None else "task"
-    landing = "none" if handoff.landing in (None, t.LandingState.REFUSED) else handoff.landing.value
+    words = {None: "none", t.LandingState.REFUSED: "none", t.LandingState.EMPTY: "no change, so nothing landed"}
+    landing = words.get(handoff.landing) or handoff.landing
     head = f"Handoff: {title}\n\nfrom: {source}\nstatus: {text.status.value}\nlanding: {landing}"
     return sections(
         head,

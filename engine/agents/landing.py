@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from engine.agents.markdown import bullets
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.commit_message import commit_message
 from engine.domain.events import Draft
 from engine.domain.types import AgentId, CommitId, HandoffText, Landing, LandingId, LandingState, Task
+from engine.policy.left_out import left_out_lines
 from engine.ports.protocols import LandResult, Workspace, WorkspaceError
 from engine.runtime.host import Host
 from engine.runtime.recorder import RunRecorder
@@ -16,6 +19,7 @@ from engine.runtime.recorder import RunRecorder
 MARKER = b"<<<<<<< trunk"
 YOURS = ".swarm/yours"
 """Folder in a workspace for the agent's version of conflicting files that cannot hold markers; it never lands."""
+NO_CHANGE = "no change: your copy has nothing that is new to trunk, so nothing landed"
 DETAILS = 2_000
 """Characters kept of what git says about a conflict."""
 
@@ -30,6 +34,8 @@ async def offer(host: Host, task: Task, context: AgentToolContext, text: Handoff
     change = context.commit if workspace is None else await workspace.commit(task.spec.title)
     if host.snapshot.tasks[task.id].ended:  # cancelled while its workspace was read
         return LandResult(LandingState.REFUSED, base=context.commit, reason="the task has ended")
+    if workspace is not None and (left_out := left_out_lines(workspace.left_out)):
+        text = with_deviation(text, f"Left out of the commit: {'; '.join(left_out)}")
     landing = LandingId(host.ids.new("l"))
     owner = task.agent or context.agent.id
     await host.durable(host.record(Draft(e.LandingStarted(landing, change, text), owner, task.id)))
@@ -115,6 +121,11 @@ async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> lis
         except WorkspaceError:
             continue  # deleted, or not a file any more: that resolves the conflict
     return marked
+
+
+def with_deviation(text: HandoffText, found: str) -> HandoffText:
+    """The handoff with what the engine found out about its change, after what the agent says of it."""
+    return replace(text, deviations=f"{text.deviations}\n\n{found}" if text.deviations.strip() else found)
 
 
 def landing_of(run: RunRecorder, id: LandingId, task: Task, owner: AgentId, result: LandResult) -> Landing:

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from engine.agents import cancellation
 from engine.agents.handoffs import delivered, engine_text
-from engine.agents.landing import landing_of
+from engine.agents.landing import landing_of, with_deviation
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import AgentState, HandoffText, Task, TaskState
@@ -18,12 +18,14 @@ BACKOFF_S = 2.0
 """Seconds before the first retry of a failed task; doubled for each further one, up to a minute."""
 
 
-def landed(run: RunRecorder, task: Task, text: HandoffText, result: LandResult) -> tuple[Draft, ...]:
-    """The task's change has landed."""
+def landed(run: RunRecorder, task: Task, result: LandResult) -> tuple[Draft, ...]:
+    """The task's landing has ended: its change is on trunk, or there was none. Its start has the handoff's text."""
     assert task.agent is not None
     pending = run.snapshot.pending_landings[task.id]
     landing = landing_of(run, pending.id, task, task.agent, result)
-    text = replace(text, deviations=_with_strays(task, text.deviations, landing.paths))
+    text = pending.text
+    if outside := strays(task.spec.scope, landing.paths):
+        text = with_deviation(text, f"Changed outside the scope ({task.spec.scope}): {', '.join(outside)}")
     return (
         Draft(e.LandingFinished(landing), task.agent, task.id),
         *delivered(run, task, text, landing.state, landing.commit),
@@ -95,12 +97,3 @@ def agents_ended(run: RunRecorder, task: Task, reason: str, state: AgentState = 
     """Every agent that works on the task ends."""
     at_it = [agent.id for agent in run.snapshot.agents.values() if agent.task == task.id and not agent.ended]
     return [Draft(e.AgentStateChanged(state, reason=reason), id, task.id) for id in at_it]
-
-
-def _with_strays(task: Task, deviations: str, paths: tuple[str, ...]) -> str:
-    """The handoff's deviations, with the changed paths outside the task's scope."""
-    outside = strays(task.spec.scope, paths)
-    if not outside:
-        return deviations
-    found = f"Changed outside the scope ({task.spec.scope}): {', '.join(outside)}"
-    return f"{deviations}\n\n{found}" if deviations.strip() else found

@@ -41,9 +41,8 @@ class Resolution:
         if result.state in (LandingState.MERGED, LandingState.EMPTY):
             # The worker's handoff is recorded with it: nothing may come between a landing and its record.
             self.landed = True
-            return Answer(
-                "landed: resolved", drafts=(*outcomes.landed(self.host, task, self.text, result), ended), ends=True
-            )
+            answer = landing.NO_CHANGE if result.commit is None else "landed: resolved"
+            return Answer(answer, drafts=(*outcomes.landed(self.host, task, result), ended), ends=True)
         self.tries += 1
         if self.tries >= TRIES:
             return Answer("not landed", error=True, drafts=(ended,), ends=True)

@@ -8,6 +8,7 @@ from engine.agents.cancellation import cancelled
 from engine.domain.events import AgentStateChanged, Draft, Rescoped
 from engine.domain.types import Agent, AgentId, AgentState, CommitId, HandoffText, MessageSource, Role
 from engine.domain.units import duration_s
+from engine.policy.left_out import concerns, left_out_lines
 from engine.ports.protocols import Output, Workspace
 from engine.runtime.host import Host
 from engine.runtime.inbox import message_to
@@ -27,6 +28,7 @@ class AgentToolContext:
         """The workspace, if it has been used."""
         self._opening = asyncio.Lock()
         self._spoiled: frozenset[str] = frozenset()
+        self._told: set[str] = set()
         self.commit = commit
         self.snapshot = host.snapshot
         self.settings = host.settings
@@ -87,6 +89,17 @@ class AgentToolContext:
     def cancelled(self, child: Agent, reason: str) -> tuple[Draft, ...]:
         return cancelled(self._host, child, reason, self.agent.intent)
 
+    async def left_out(self, written: str = "") -> str:
+        workspace = self.opened
+        if workspace is None or self.agent.role is Role.PLANNER:
+            return ""
+        if written:
+            await workspace.changed()
+        path = written.removeprefix(f"{workspace.root}/")
+        found = {at: why for at, why in workspace.left_out.items() if at not in self._told or concerns(at, path)}
+        self._told |= found.keys()
+        return f"\n(will not land: {'; '.join(left_out_lines(found))})" if found else ""
+
     async def spoiled(self) -> tuple[str, ...]:
         if self.agent.role is not Role.PLANNER or self.opened is None:
             return ()
@@ -107,4 +120,4 @@ class AgentToolContext:
         """Close the workspace, if there is one."""
         if self.opened is not None:
             await self.opened.close()
-            self.opened, self._spoiled = None, frozenset()
+            self.opened, self._spoiled, self._told = None, frozenset(), set()

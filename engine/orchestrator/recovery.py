@@ -74,5 +74,5 @@ async def _finish_landings(host: Host) -> None:
             patch = parse_patch(await host.trunk.diff(base, commit))
             paths = tuple(sorted({path for file in patch.files for path in (file.old_path, file.new_path) if path}))
             result = LandResult(LandingState.MERGED, base=base, commit=commit, paths=paths)
-            host.record(*outcomes.landed(host, task, snapshot.pending_landings[task.id].text, result))
+            host.record(*outcomes.landed(host, task, result))
         base = commit

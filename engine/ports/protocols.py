@@ -3,7 +3,7 @@
 Neither this module nor the logic touches a clock, a source of randomness, a process, the disk, git or the network.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -220,6 +220,8 @@ class Workspace(Protocol):
     """The folder's path as commands in the sandbox see it, for example `/ws`."""
     base: CommitId
     """The trunk commit that the workspace's changes are relative to."""
+    left_out: Mapping[str, str]
+    """What the last `changed` or `commit` found that no commit can hold, and why, by path."""
 
     async def run(self, command: str, timeout_s: float, on_output: Callable[[str], None]) -> Output:
         """Run a shell command in the sandbox. After `timeout_s` its whole process tree is killed."""

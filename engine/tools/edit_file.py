@@ -26,7 +26,8 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
             "include more of the surrounding text, or pass the right `count`"
         )
     await workspace.write_file(arguments.path, content.replace(old, new))
-    return Answer(f"edited {arguments.path} ({found})", paths=(arguments.path,))
+    left_out = await context.left_out(arguments.path)
+    return Answer(f"edited {arguments.path} ({found}){left_out}", paths=(arguments.path,))
 
 
 TOOL = Tool("edit_file", Arguments, call, writes=True, target=lambda a: a.path)

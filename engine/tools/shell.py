@@ -37,6 +37,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
         finding = found(context.snapshot, me, Pathology.DOES_THE_WORK, f"changed {', '.join(spoiled[:5])}")
         drafts = (finding.draft,)
         lines.append(f"(you changed {', '.join(spoiled[:5])}; nothing you change is kept: spawn a task for the change)")
+    lines.append((await context.left_out()).strip())
     text = "\n".join(line for line in lines if line)
     build = is_build(arguments.command, context.settings.build.gate)
     return Answer(text, paths=paths, gate_wait_s=waited, build=build, drafts=drafts)

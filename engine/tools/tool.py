@@ -53,6 +53,12 @@ class ToolContext(Protocol):
     async def changed(self) -> frozenset[str]:
         """Paths that differ from the start of the copy; none for a planner, whose changes cannot land."""
 
+    async def left_out(self, written: str = "") -> str:
+        """What in the copy cannot land and the agent has not been told yet; always if it is the file just `written`.
+
+        Empty for a planner.
+        """
+
     async def spoiled(self) -> tuple[str, ...]:
         """Paths that a planner's last command changed in its throwaway copy; none for other roles."""
 

@@ -13,7 +13,8 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
     await (await context.workspace()).write_file(arguments.path, arguments.content.encode("utf-8", "replace"))
-    return Answer(f"wrote {arguments.path}", paths=(arguments.path,))
+    left_out = await context.left_out(arguments.path)
+    return Answer(f"wrote {arguments.path}{left_out}", paths=(arguments.path,))
 
 
 TOOL = Tool("write_file", Arguments, call, writes=True, target=lambda a: a.path)

@@ -279,7 +279,7 @@ class Engine:
                 if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
                     seq = swarm.snapshot.seq
                 else:
-                    seq = swarm.record(*outcomes.landed(swarm.host, swarm.snapshot.tasks[task], text, result))
+                    seq = swarm.record(*outcomes.landed(swarm.host, swarm.snapshot.tasks[task], result))
                 await swarm.durable(seq)
                 self.took.append(time.perf_counter() - start)
 

@@ -16,6 +16,7 @@ from engine.domain.errors import SwarmError
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import WorkspaceError, WorkspaceLost
+from engine.repo.changes import left_out
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.mounts import OBJECTS, WS
@@ -235,6 +236,34 @@ async def test_ignored_files_never_land_but_tracked_files_always_do(
     assert await workspace.changed() == (
         "build/tracked.txt", "keep.o", "src/sub/.gitignore", "src/sub/not", "vendor/code.py"
     )  # fmt: skip
+
+
+async def test_what_no_commit_can_hold_is_named_with_the_reason(workspace: AgentWorkspace) -> None:
+    await shell(
+        workspace,
+        "touch a.o; mkdir -p build/deep empty/er cache/x __pycache__ .swarm .git/hooks; touch build/deep/f .swarm/mine;"
+        "echo 'Signature: 8a477f597d28d172789f06886806bc55' > cache/CACHEDIR.TAG; mkfifo pipe; git init -q inner;"
+        "ln -s ../outside out; ln -s src inside; chmod 600 README.md; rm tool.sh; mkfifo tool.sh; touch .git/hooks/x;"
+        "git tag mine; touch src/deep/er/data.txt; chmod +x src/greet.py",
+    )
+    expected = {
+        "a.o": left_out.IGNORED,
+        "build/": left_out.IGNORED,
+        "empty/er/": left_out.EMPTY,
+        "pipe": left_out.SPECIAL,
+        "tool.sh": left_out.SPECIAL,
+        "inner/.git": left_out.GIT_FOLDER,
+        ".git/hooks/x": left_out.GIT_FOLDER,
+        ".git/refs/tags/mine": left_out.GIT_FOLDER,
+        "out": left_out.LINK_OUT,
+        "README.md": left_out.MODE,
+        ".swarm/mine": left_out.OWN,
+    }
+    assert await workspace.changed() == ("inside", "out", "src/greet.py", "tool.sh")
+    assert workspace.left_out == expected
+    workspace.left_out = {}
+    await workspace.commit("change\n")
+    assert workspace.left_out == expected
 
 
 async def test_files_that_the_users_own_git_ignores_never_land(workspace: AgentWorkspace) -> None:

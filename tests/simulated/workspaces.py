@@ -57,6 +57,7 @@ class MemoryWorkspace:
         self.commands: list[str] = []
         self.ignored: Callable[[str], bool] = lambda path: path.startswith("build/")
         self.closed = False
+        self.left_out: dict[str, str] = {}
         self._commits = commits
         self._clock = clock
         self._power = power
@@ -185,6 +186,7 @@ class MemoryWorkspace:
         self._lost.set()
 
     def _kept(self) -> dict[str, bytes]:
+        self.left_out = {path: "git ignores it" for path in self.files if self.ignored(path) and self._ignores(path)}
         return {path: content for path, content in self.files.items() if not self._ignores(path)}
 
     def _ignores(self, path: str) -> bool:

@@ -45,13 +45,17 @@ class BuildRequest(Struct, frozen=True):
 
 
 class BuiltCommit(Struct, frozen=True):
-    """A commit, its tree and the new objects of both; or in `rejected` why the change cannot land."""
+    """A commit, its tree and the new objects of both; or in `rejected` why the change cannot land.
+
+    `left_out`: paths of the workspace that are not in the commit, and why.
+    """
 
     commit: ObjectId = b""
     tree: ObjectId = b""
     objects: dict[ObjectId, tuple[bytes, bytes]] = {}
     delta_bases: dict[ObjectId, ObjectId] = {}
     rejected: str = ""
+    left_out: dict[bytes, str] = {}
 
 
 def content_size(new: NewObjects) -> int:
@@ -89,7 +93,10 @@ def build_from_overlay(store: ObjectStore, excludes: Rules, request: BuildReques
         commit, tree = build_commit(new, request.root, request.base, contents, request.message, request.at)
     except (WorkspaceError, OSError, ValueError, KeyError, pygit2.GitError):
         return None  # the caller will meet the same error and report it
-    return BuiltCommit(commit, tree, new.unwritten, new.delta_bases) if content_size(new) <= MAX_IN_MEMORY else None
+    if content_size(new) > MAX_IN_MEMORY:
+        return None
+    left_out = {os.fsencode(path): why for path, why in scan.left_out.items()}
+    return BuiltCommit(commit, tree, new.unwritten, new.delta_bases, left_out=left_out)
 
 
 def has_crlf(contents: Mapping[str, Content | None]) -> bool:

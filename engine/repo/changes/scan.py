@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.ports.protocols import WorkspaceError
+from engine.repo.changes import left_out
 from engine.repo.git.forbidden_paths import refusal
 from engine.repo.git.ignores import Rules, is_ignored, parse_rules
 from engine.repo.git.objects import LINK_MODE, SUBMODULE_MODE, TREE_MODE, NewObjects, ObjectId, TreeEntry
@@ -73,6 +74,8 @@ class Scan:
         self._work_exhausted = False
         self.ignored: list[str] = []
         """Paths that git ignores, where a folder stands for everything below it; in an upper also deleted ones."""
+        self.left_out: dict[str, str] = {}
+        """Paths that no commit will hold although the change has no fault, and why. A folder's path ends in `/`."""
 
     def run(self, folder: Path) -> FileChanges:
         """Scan `folder` and return what changed. Raises WorkspaceError when it cannot be read."""
@@ -99,12 +102,15 @@ class Scan:
         seen = set()
         for entry in entries:
             name = entry.name
-            if name.lower() in GIT_FOLDER_NAMES or (not prefix and name == OWN_FOLDER):
-                continue
             path = prefix + name
+            if name.lower() in GIT_FOLDER_NAMES or path == OWN_FOLDER:
+                self._note_own(fd, path, name, in_ignored)
+                continue
             known = tracked.get(os.fsencode(name))
             if known is not None and known[0] == SUBMODULE_MODE:
                 seen.add(name)  # submodules cannot be changed
+                if left_out.is_used(fd, name):
+                    self.left_out[path] = left_out.SUBMODULE
                 continue
             try:
                 info = None if entry.is_dir(follow_symlinks=False) else entry.stat(follow_symlinks=False)
@@ -119,13 +125,20 @@ class Scan:
                 else:
                     self.ignored.append(path)
                 continue
-            if stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode):
-                seen.add(name)
-                untracked = known is None and path not in self.extra_tracked
-                if untracked and (in_ignored or self._ignored(chain, path, False)):
-                    self.ignored.append(path)
-                    continue
-                self._scan_file(fd, name, path, info)
+            if not stat.S_ISREG(info.st_mode) and not stat.S_ISLNK(info.st_mode):
+                self.left_out[path] = left_out.SPECIAL
+                if known is not None:
+                    self.changes[path] = None  # nothing that git keeps has its name any more
+                continue
+            seen.add(name)
+            untracked = known is None and path not in self.extra_tracked
+            if untracked and (in_ignored or self._ignored(chain, path, False)):
+                self.ignored.append(path)
+                self.left_out[path] = left_out.IGNORED
+                continue
+            self._scan_file(fd, name, path, info, known)
+        if not entries and prefix and tree is None and not in_ignored:
+            self.left_out[prefix] = left_out.EMPTY
         if complete:
             for raw, known in tracked.items():
                 if (name := os.fsdecode(raw)) not in seen and known[0] != SUBMODULE_MODE:
@@ -149,6 +162,10 @@ class Scan:
         seen.add(name)
         if in_ignored and below is None and not any(extra.startswith(path + "/") for extra in self.extra_tracked):
             self.ignored.append(path)
+            if not left_out.is_cache(fd, name):
+                self.left_out[path + "/"] = left_out.IGNORED
+            return
+        if left_out.is_cache(fd, name) and below is None:
             return
         if path.count("/") >= MAX_DEPTH:
             self.rejected.append(f"{path[:80]}…: nested too deeply to land; remove it")
@@ -186,7 +203,18 @@ class Scan:
             self.rejected.append(f"{path}: too many files and ignore rules; remove some of either")
         return False
 
-    def _scan_file(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
+    def _note_own(self, fd: int, path: str, name: str, in_ignored: bool) -> None:
+        """Note what an agent has put into git's own folder, the engine's, or a repository inside of the project."""
+        if path == ".git":
+            found = left_out.in_git_folder(fd, name)
+        elif path == OWN_FOLDER:
+            found = left_out.in_own_folder(fd, name)
+        else:
+            found = iter(() if in_ignored else (path,))
+        why = left_out.OWN if path == OWN_FOLDER else left_out.GIT_FOLDER
+        self.left_out |= {each: why for each in found if self.stamps is None or each not in self.stamps}
+
+    def _scan_file(self, fd: int, name: str, path: str, info: os.stat_result, known: TreeEntry | None) -> None:
         if self.stamps is not None and self.stamps.get(path) == stamp(info):
             return
         if info.st_size > MAX_FILE_BYTES:
@@ -201,6 +229,8 @@ class Scan:
             limit = f"one change can have at most {MAX_TOTAL_BYTES >> 20} MiB"
             self.rejected.append(f"{path}: {limit}; remove files or add them to .gitignore")
         if data is None:
+            if self._size + info.st_size + FILE_OVERHEAD <= MAX_TOTAL_BYTES and _is_there(fd, name):
+                self.rejected.append(f"{path}: file not readable; fix its mode or remove it")
             return
         self._size += len(data) + FILE_OVERHEAD
         if reason := refusal(path, data, link=link):
@@ -208,6 +238,17 @@ class Scan:
         else:
             mode = LINK if link else EXECUTABLE if info.st_mode & 0o100 else FILE
             self.changes[path] = Content(mode, data)
+            if link and left_out.leads_out(path, data):
+                self.left_out[path] = left_out.LINK_OUT
+            elif not link and left_out.permissions_changed(info.st_mode) and self._is_stored(known, mode, data):
+                self.left_out[path] = left_out.MODE
+
+    def _is_stored(self, known: TreeEntry | None, mode: int, data: bytes) -> bool:
+        """Whether a file is what the tree has, as far as git can tell."""
+        try:
+            return known is not None and known == (b"%o" % mode, self.objects.id_of(b"blob", data))
+        except ValueError:
+            return False
 
 
 def stamp(info: os.stat_result) -> Stamp:
@@ -217,6 +258,13 @@ def stamp(info: os.stat_result) -> Stamp:
 def _opaque(fd: int) -> bool:
     try:
         return os.getxattr(fd, "user.overlay.opaque") == b"y"
+    except OSError:
+        return False
+
+
+def _is_there(fd: int, name: str) -> bool:
+    try:
+        return bool(os.stat(name, dir_fd=fd, follow_symlinks=False))
     except OSError:
         return False
 

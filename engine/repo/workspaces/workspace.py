@@ -5,7 +5,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pygit2
@@ -52,6 +52,7 @@ class AgentWorkspace:
     ) -> None:
         self.root = containment.root(copy.folder)
         self.base = stack.commit
+        self.left_out: Mapping[str, str] = {}
         self.copy = copy
         self.stack = stack
         self._layers = layers
@@ -205,6 +206,7 @@ class AgentWorkspace:
         received = self._pending.tree_of(self.stack.commit)
         scan = Scan(objects, received, self.copy.stamps, self._extra_tracked, self._layers.excludes.rules)
         scan.run(self.copy.changed)
+        self.left_out = scan.left_out
         return scan
 
     def _current_tree(self, repo: pygit2.Repository) -> pygit2.Tree:
@@ -259,6 +261,7 @@ class AgentWorkspace:
             raise WorkspaceLost("the workspace is closed")
         if built.rejected:
             raise WorkspaceError(built.rejected)
+        self.left_out = {os.fsdecode(path): why for path, why in built.left_out.items()}
         self._release_pending()
         try:
             self._pending_commit = self._pending.accept(self.base, built)
