@@ -64,7 +64,11 @@ class Compaction:
         Raises AttemptFailed if the conversation has only just been compacted and still does not fit.
         """
         if self._conversation.compacted_last:
-            raise AttemptFailed("the task and the agent's notes do not fit into the model's context window")
+            provider = self._transcript.agent.model.partition(":")[0]
+            raise AttemptFailed(
+                "the task and the agent's notes do not fit into the model's context window "
+                f"of {self._window:,} tokens; if the server has more, set window in [providers.{provider}]"
+            )
         if not summarise and self._conversation.droppable(ANSWERS_KEPT) / 4 > WORTH_DROPPING * self._window:
             self._transcript.record(e.AnswersDropped(ANSWERS_KEPT))
             return

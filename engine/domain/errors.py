@@ -56,7 +56,8 @@ class ModelError(Exception):
     """A failed model call. `retry_after` is in seconds, None if the server named no time.
 
     `status` is the HTTP status, None if no response arrived. `usage` is that of an answer that broke off, as far as it
-    is known: providers charge for it like for a complete one.
+    is known: providers charge for it like for a complete one. `said` is all that the server said, to be searched but
+    not shown. `learned`: the next try will be another request, one that the server may accept.
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class ModelError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.usage = Usage()
+        self.said = ""
+        self.learned = False
 
 
 class AttemptFailed(Exception):  # noqa: N818 - an outcome, raised like an exception

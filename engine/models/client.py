@@ -108,6 +108,11 @@ class ModelClient:
                     turn = await self._try(provider, model, request, on_text, on_progress)
                 except ModelError as error:
                     error.usage = self._priced(name, bare, error.usage)
+                    if error.kind is ModelErrorKind.CONTEXT_LENGTH:
+                        error.message += self._window_advice(name, bare)
+                    if error.learned:
+                        on_retry(error.message, 0.0, error.usage)
+                        continue
                     if error.kind is not ModelErrorKind.RETRYABLE:
                         raise
                     failed = error
@@ -186,6 +191,13 @@ class ModelClient:
 
     def _priced(self, name: str, model: str, usage: Usage) -> Usage:
         return msgspec.structs.replace(usage, usd=self._prices.price(name, model, usage)) if usage.input else usage
+
+    def _window_advice(self, name: str, model: str) -> str:
+        taken = self._prices.window(name, model)
+        return (
+            f"; it is taken to have a context of {taken:,} tokens: if the server has less, set window in "
+            f"[providers.{name}] to what it has"
+        )
 
     def _wait(self, error: ModelError, retries: int, longest: float) -> float:
         """Seconds before the next attempt: what the server asks for plus jitter, else backoff with full jitter."""

@@ -11,6 +11,7 @@ from engine.domain.masking import Mask
 from engine.domain.types import Micros
 
 _MAX_MESSAGE = 400
+_MAX_SAID = 16_000
 _MAX_WAIT = 86_400.0
 
 _CONTEXT_CODES = frozenset(
@@ -20,10 +21,22 @@ _CONTEXT_WORDS = re.compile(
     r"prompt is too long|context[ _-]?(length|window|size)|maximum (context|prompt|input|model) (length|size)"
     r"|too many (input )?tokens|input (is|was) too (long|large)|exceeds? (the )?(available |model'?s? )?context"
     r"|reduce the length of the (messages|prompt|input)|input length and `?max_tokens`? exceed"
-    r"|request (entity )?too large|longer than the model'?s? context",
+    r"|request (entity )?too large|longer than the model'?s? context|max_(model|seq)_len"
+    r"|(prompt|input|inputs|request|messages?|tokens?)\b.{0,60} exceed(s|ed)?\b.{0,40}(limit|max)"
+    r"|(range of )?input length should be|inputs?`? tokens \+ `?max_new_tokens|too large for (the )?model"
+    r"|too large to process|\u8d85\u957f",
     re.IGNORECASE,
 )
 _REFUSED_WORDS = re.compile(r"credit balance is too low|exceeded your current quota", re.IGNORECASE)
+_NO_TOOLS = re.compile(
+    r"(does not|doesn't|do not) (currently )?support (tools?\b|tool[ _-](use|call)|function[ _-]call)"
+    r"|(?<!parallel )\b(tools?|tool[ _-](use|call\w*)|function[ _-]call\w*)\W? (is|are) not "
+    r"(supported|available|enabled)"
+    r"|(tools?|tool[ _-]\w+|function[ _-]call\w*)\W{0,2} (param )?requires? (the )?`?--|support tool use"
+    r"|unsupported (parameter|value|field)\W{1,4}tools\b",
+    re.IGNORECASE,
+)
+"""A model, or a server as it was started, that takes no tools."""
 _REFUSED_CODES = frozenset(
     {
         "insufficient_quota",
@@ -70,7 +83,10 @@ def status_failure(status: int, body: object, headers: Mapping[str, str], now: M
     code, message = _code_and_message(body)
     kind = _kind(status, code, message)
     wait = retry_after(headers, now) if kind is ModelErrorKind.RETRYABLE else None
-    return ModelError(kind, f"{status}: {shown(message, secret) or 'no reason given'}", status=status, retry_after=wait)
+    named = f"{status}: {shown(message, secret) or 'no reason given'}"
+    error = ModelError(kind, named + _advice(message), status=status, retry_after=wait)
+    error.said = _all_said(body)
+    return error
 
 
 def stream_failure(error: object, secret: str = "") -> ModelError:
@@ -80,7 +96,9 @@ def stream_failure(error: object, secret: str = "") -> ModelError:
     kind = _kind(status or 500, code, message)
     said = shown(message, secret) or "no reason given"
     named = f"{shown(code, secret)}: {said}" if code else said
-    return ModelError(kind, f"the server broke off: {named}", status=status)
+    failure = ModelError(kind, f"the server broke off: {named}{_advice(message)}", status=status)
+    failure.said = _all_said(error)
+    return failure
 
 
 def transport_failure(error: BaseException, secret: str = "") -> ModelError:
@@ -126,11 +144,28 @@ def _kind(status: int, code: str, message: str) -> ModelErrorKind:
     beyond_any_minute = status == 429 and message.startswith("Request too large")  # of the tokens of one minute
     if code in _CONTEXT_CODES or status == 413 or too_long or beyond_any_minute:
         return ModelErrorKind.CONTEXT_LENGTH
-    if code in _REFUSED_CODES or status in (401, 402, 403, 404) or _REFUSED_WORDS.search(message):
+    refused = _REFUSED_WORDS.search(message) or _takes_no_tools(message)
+    if code in _REFUSED_CODES or status in (401, 402, 403, 404) or refused:
         return ModelErrorKind.REFUSED
     if status in (408, 409, 429) or status >= 500:
         return ModelErrorKind.RETRYABLE
     return ModelErrorKind.BAD_REQUEST
+
+
+def _takes_no_tools(message: str) -> bool:
+    return _NO_TOOLS.search(message) is not None
+
+
+def _advice(message: str) -> str:
+    if not _takes_no_tools(message):
+        return ""
+    return "; agents need tools: choose another model, or start the server with tool calls enabled"
+
+
+def _all_said(body: object) -> str:
+    """Everything that an error body says, with a limit."""
+    text = body if isinstance(body, str) else msgspec.json.encode(body, enc_hook=str).decode("utf-8", "replace")
+    return text[:_MAX_SAID]
 
 
 def _code_and_message(body: object) -> tuple[str, str]:
@@ -140,7 +175,9 @@ def _code_and_message(body: object) -> tuple[str, str]:
             decoded = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return "", body if isinstance(body, str) else body[: 8 * _MAX_MESSAGE].decode("utf-8", "replace")
-        return _code_and_message(decoded) if isinstance(decoded, dict) else ("", str(body))
+        return _code_and_message(decoded) if isinstance(decoded, dict | list) else ("", str(body))
+    if isinstance(body, list) and len(body) == 1 and isinstance(body[0], dict):  # Gemini's
+        body = body[0]
     if not isinstance(body, dict):
         return "", "" if body is None else str(body)[:_MAX_MESSAGE]
     inner = body.get("error")
@@ -152,4 +189,7 @@ def _code_and_message(body: object) -> tuple[str, str]:
     known = (code for code in codes if code in _CONTEXT_CODES or code in _REFUSED_CODES)
     code = next(known, codes[0] if codes and codes[0] != "error" else "")
     message = body.get("message") or body.get("detail") or body.get("msg") or code
-    return code, message if isinstance(message, str) else str(message)[:_MAX_MESSAGE]
+    message = message if isinstance(message, str) else str(message)[:_MAX_SAID]
+    metadata = body.get("metadata")  # OpenRouter's, with what the model's own provider said
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    return code, f"{message}: {raw[:_MAX_SAID]}" if isinstance(raw, str) else message
