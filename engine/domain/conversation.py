@@ -31,11 +31,12 @@ class ToolAnswer(Struct, frozen=True, tag="tool_answer"):
 class Opaque(Struct, frozen=True, tag="opaque"):
     """A provider's own block, such as signed thinking or encrypted reasoning, that must be sent back unchanged.
 
-    It is sent to no other provider.
+    It is sent to no other provider, and to no other model. `model` is empty in journals of older versions.
     """
 
     provider: str
     data: Raw
+    model: str = ""
 
 
 Block = Text | ToolCall | ToolAnswer | Opaque

@@ -75,7 +75,7 @@ def message_body(request: Request, provider: str, limit: int) -> Json:
     elif tools:
         tools[-1]["cache_control"] = _CACHED
     messages: list[Json] = []
-    for role, blocks in wire.merged(request.messages, provider):
+    for role, blocks in wire.merged(request, provider):
         messages.append({"role": role, "content": [_content(block) for block in blocks]})
     for message in [message for message in messages if message["role"] == "user"][-2:]:
         cast(list[Json], message["content"])[-1]["cache_control"] = _CACHED
@@ -194,9 +194,9 @@ class _Reader(Reader):
                 thought = wire.text_of(part.start.get("thinking")) + whole
                 signature = wire.text_of(part.start.get("signature")) + "".join(part.signature)
                 kept: Json = {"type": "thinking", "thinking": thought, "signature": signature}
-                return [wire.opaque(self.endpoint.name, kept)] if signature else []
+                return [wire.opaque(self.endpoint.name, self._request.model, kept)] if signature else []
             case "redacted_thinking":
-                return [wire.opaque(self.endpoint.name, part.start)]
+                return [wire.opaque(self.endpoint.name, self._request.model, part.start)]
         return []
 
     def _part(self, event: Json) -> _Part:

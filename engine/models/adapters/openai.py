@@ -8,9 +8,9 @@ import openai
 from msgspec.structs import replace
 
 from engine.domain.conversation import Block, Opaque, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
-from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
+from engine.models.adapters.dialects import RESPONSES, Dialects
 from engine.models.adapters.error_mapping import cut_short, stream_failure
 from engine.models.adapters.exchange import Reader, exchange, part_number
 from engine.models.adapters.http_client import sdk_options
@@ -18,20 +18,15 @@ from engine.models.adapters.wire_format import Json
 from engine.models.endpoint import Endpoint
 
 OPENAI_ADDRESS = "https://api.openai.com/v1"
-_NO_REASONING = "encrypted content is not supported"
 
 
 class OpenAIProvider:
-    """The Responses API, through the official SDK.
-
-    Models that do not reason reject requests for encrypted reasoning. Such a model is remembered, and the rejection
-    becomes a retryable error.
-    """
+    """The Responses API, through the official SDK. Models that do not reason refuse requests for their reasoning."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.name = endpoint.name
         self._endpoint = endpoint
-        self._unreasoning: set[str] = set()
+        self._dialects = Dialects(RESPONSES)
         self._client = openai.AsyncOpenAI(**sdk_options(endpoint, OPENAI_ADDRESS))
 
     async def ask(
@@ -41,19 +36,17 @@ class OpenAIProvider:
         on_output: Callable[[int], None] = lambda characters: None,
     ) -> Turn:
         """One streamed call. Raises ModelError."""
-        body = response_body(request, self.name, self._endpoint.settings.max_output)
-        if request.model not in self._unreasoning:
-            body["include"] = ["reasoning.encrypted_content"]
         create: Any = self._client.responses.with_streaming_response.create
-        reader = _Reader(self._endpoint, request, on_text, on_output)
-        try:
+
+        async def send(body: Json) -> Turn:
             # As a typed argument, the SDK would walk the conversation item by item: a second of CPU for 400 turns.
+            reader = _Reader(self._endpoint, request, on_text, on_output)
             return await exchange(lambda: create(stream=True, extra_body=body), reader)
-        except ModelError as error:
-            if error.kind is ModelErrorKind.BAD_REQUEST and _NO_REASONING in error.message.lower():
-                self._unreasoning.add(request.model)
-                error.kind, error.retry_after = ModelErrorKind.RETRYABLE, 0.0
-            raise
+
+        def body() -> Json:
+            return response_body(request, self.name, self._endpoint.settings.max_output)
+
+        return await self._dialects.ask(request.model, body, send)
 
     async def close(self) -> None:
         await self._client.close()
@@ -62,13 +55,14 @@ class OpenAIProvider:
 def response_body(request: Request, provider: str, limit: int) -> Json:
     """The request's body for the Responses API, with the whole conversation."""
     items: list[Json] = []
-    for role, blocks in wire.merged(request.messages, provider):
+    for role, blocks in wire.merged(request, provider):
         items.extend(_item(role, block) for block in blocks)
     body: Json = {
         "model": request.model,
         "input": items,
         "max_output_tokens": max(16, wire.max_output(request, limit)),  # less is refused
         "store": False,
+        "include": ["reasoning.encrypted_content"],
     }
     if request.system.strip():
         body["instructions"] = wire.clean(request.system)
@@ -163,7 +157,7 @@ class _Reader(Reader):
                     blocks.append(ToolCall(call, wire.text_of(item.get("name")), arguments))
                 case "reasoning":
                     if item.get("encrypted_content"):  # without it only the server could know it, and it forgot
-                        blocks.append(wire.opaque(self.endpoint.name, item))
+                        blocks.append(wire.opaque(self.endpoint.name, self._request.model, item))
         used = wire.json_object(self._final.get("usage"))
         details = wire.json_object(used.get("input_tokens_details"))
         read, written = details.get("cached_tokens"), details.get("cache_write_tokens")

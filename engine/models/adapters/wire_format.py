@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from engine.domain.conversation import Block, Message, Opaque, Request, Text, ToolAnswer, ToolCall, ToolSpec
+from engine.domain.conversation import Block, Opaque, Request, Text, ToolAnswer, ToolCall, ToolSpec
 from engine.domain.types import CallId, Usage
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -41,15 +41,15 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def merged(messages: tuple[Message, ...], provider: str) -> list[tuple[Literal["user", "assistant"], list[Block]]]:
+def merged(request: Request, provider: str) -> list[tuple[Literal["user", "assistant"], list[Block]]]:
     """The conversation as alternating messages: neighbours of one role joined, answers before text, nothing empty.
 
-    Other providers' blocks are left out. So are messages of reasoning alone (the model was cut off), which servers
-    reject.
+    Blocks of other providers and models are left out. So are messages of reasoning alone (the model was cut off), which
+    servers reject.
     """
     turns: list[tuple[Literal["user", "assistant"], list[Block]]] = []
-    for message in messages:
-        blocks = [block for block in message.blocks if _sendable(block, provider)]
+    for message in request.messages:
+        blocks = [block for block in message.blocks if _sendable(block, provider, request.model)]
         if all(isinstance(block, Opaque) for block in blocks):
             continue
         if turns and turns[-1][0] == message.role:
@@ -62,12 +62,12 @@ def merged(messages: tuple[Message, ...], provider: str) -> list[tuple[Literal["
     return turns
 
 
-def _sendable(block: Block, provider: str) -> bool:
+def _sendable(block: Block, provider: str, model: str) -> bool:
     match block:
         case Text():
             return bool(block.text.strip())
         case Opaque():
-            return block.provider == provider
+            return block.provider == provider and block.model in ("", model)
         case _:
             return True
 
@@ -136,9 +136,9 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
-def opaque(provider: str, data: object) -> Opaque:
-    """A provider's block, stored to be sent back unchanged."""
-    return Opaque(provider, Raw(msgspec.json.encode(data)))
+def opaque(provider: str, model: str, data: object) -> Opaque:
+    """A block of a provider's model, stored to be sent back unchanged."""
+    return Opaque(provider, Raw(msgspec.json.encode(data)), model)
 
 
 def count(value: object) -> int | None:
