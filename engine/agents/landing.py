@@ -1,7 +1,7 @@
 """Lands an agent's change on trunk, and brings conflicts back into its workspace. Every role with a task uses it."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 
 from msgspec.structs import replace
 
@@ -24,33 +24,72 @@ DETAILS = 2_000
 """Characters kept of what git says about a conflict."""
 
 
-async def offer(host: Host, task: Task, context: AgentToolContext, text: HandoffText) -> LandResult:
-    """Offer the change in the agent's workspace to trunk. The landing's start is in the journal before trunk moves.
+class Offer:
+    """One change that an agent offers to trunk.
 
     A successful landing is not recorded here but together with the handoff, atomically. The change of a task that
     has ended in the meantime is refused, and nothing is recorded.
     """
-    workspace = context.opened
-    change = context.commit if workspace is None else await workspace.commit(task.spec.title)
-    if host.snapshot.tasks[task.id].ended:  # cancelled while its workspace was read
-        return LandResult(LandingState.REFUSED, base=context.commit, reason="the task has ended")
-    if workspace is not None and (left_out := left_out_lines(workspace.left_out)):
-        text = with_deviation(text, f"Left out of the commit: {'; '.join(left_out)}")
-    landing = LandingId(host.ids.new("l"))
-    owner = task.agent or context.agent.id
-    await host.durable(host.record(Draft(e.LandingStarted(landing, change, text), owner, task.id)))
-    if task.attempt > 1 and (earlier := await host.trunk.find_landed(task.id)) is not None:
-        # A git process of a killed engine may have moved trunk after recovery looked: never land a task twice.
-        result = LandResult(LandingState.MERGED, base=context.commit, commit=earlier)
-    elif workspace is None:
-        result = LandResult(LandingState.EMPTY, base=context.commit)
-    else:
-        result = await host.trunk.land(change, message(host, task, text))
-    if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
-        host.record(Draft(e.LandingFinished(landing_of(host, landing, task, owner, result)), owner, task.id))
-        if workspace is not None and result.merged is not None:
+
+    def __init__(self, host: Host, task: Task, context: AgentToolContext, text: HandoffText) -> None:
+        self.host, self.task, self.context, self.text = host, task, context, text
+        self.owner = task.agent or context.agent.id
+        self.id = LandingId(host.ids.new("l"))
+        self.change = context.commit
+        self.paths: tuple[str, ...] = ()
+
+    async def start(self) -> LandResult | None:
+        """Record the landing's start, which is in the journal before trunk moves, and merge; None: it has to wait."""
+        workspace = self.context.opened
+        if workspace is not None:
+            self.change = await workspace.commit(self.task.spec.title)
+        if self.host.snapshot.tasks[self.task.id].ended:  # cancelled while its workspace was read
+            return LandResult(LandingState.REFUSED, base=self.context.commit, reason="the task has ended")
+        if workspace is not None and (left_out := left_out_lines(workspace.left_out)):
+            self.text = with_deviation(self.text, f"Left out of the commit: {'; '.join(left_out)}")
+        started = e.LandingStarted(self.id, self.change, self.text)
+        await self.host.durable(self.host.record(Draft(started, self.owner, self.task.id)))
+        if self.task.attempt > 1 and (earlier := await self.host.trunk.find_landed(self.task.id)) is not None:
+            # A git process of a killed engine may have moved trunk after recovery looked: never land a task twice.
+            return LandResult(LandingState.MERGED, base=self.context.commit, commit=earlier)
+        if workspace is None:
+            return LandResult(LandingState.EMPTY, base=self.context.commit)
+        if self.host.snapshot.claims:
+            self.paths = await workspace.changed()
+            if self.host.landing_turns.ahead(self.task.id, self.paths):
+                return None
+        return await self.merge()
+
+    async def merge(self) -> LandResult | None:
+        """Merge onto the newest trunk. None if the change conflicts, and others have precedence: it has to wait."""
+        workspace = self.context.opened
+        assert workspace is not None
+        result = await self.host.trunk.land(self.change, message(self.host, self.task, self.text))
+        if result.state is not LandingState.CONFLICTED:
+            return self._refused(result) if result.state is LandingState.REFUSED else result
+        precedence = self.host.landing_turns.conflict(self.task.id, result.conflicts)
+        if precedence is None:
+            self.paths = await workspace.changed()
+            return None
+        self.host.record(precedence, self._finished(result))
+        if result.merged is not None:
             await _hand_back(workspace, result.merged, result)
-    return result
+        return result
+
+    async def wait(self) -> LandResult | None:
+        """Wait for its turn; the result says why, if it does not land after all."""
+        if await self.host.landing_turns.wait(self.task.id, self.context.agent.id, self.paths):
+            return None
+        reason = "a message arrived while the landing waited for its turn: read it first"
+        return self._refused(LandResult(LandingState.REFUSED, base=self.context.commit, reason=reason))
+
+    def _refused(self, result: LandResult) -> LandResult:
+        self.host.record(self._finished(result))
+        return result
+
+    def _finished(self, result: LandResult) -> Draft:
+        landing = landing_of(self.host, self.id, self.task, self.owner, result)
+        return Draft(e.LandingFinished(landing), self.owner, self.task.id)
 
 
 async def _hand_back(workspace: Workspace, merged: CommitId, result: LandResult) -> None:
@@ -78,21 +117,30 @@ def conflict(host: Host, result: LandResult) -> str:
 
 
 async def land(host: Host, task: Task, context: AgentToolContext, text: HandoffText) -> LandResult:
-    """Offer the change in a way that cancellation cannot stop halfway.
+    """Land the change in the agent's workspace, when it is its turn.
 
-    A cancellation takes effect afterwards, and not at all if the change has landed.
+    A cancellation ends the waiting at once, but does not stop a merge halfway: it takes effect afterwards, and not at
+    all if the change has landed.
     """
-    landing_task = asyncio.ensure_future(offer(host, task, context, text))
+    offer = Offer(host, task, context, text)
+    result = await _to_its_end(offer.start())
+    while result is None:
+        result = await offer.wait() or await _to_its_end(offer.merge())
+    return result
+
+
+async def _to_its_end(work: Coroutine[None, None, LandResult | None]) -> LandResult | None:
+    merging = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
-    while not landing_task.done():
+    while not merging.done():
         try:
-            await asyncio.shield(landing_task)
+            await asyncio.shield(merging)
         except asyncio.CancelledError as error:
             cancelled = error
-    result = landing_task.result()
+    result = merging.result()
     if cancelled is None:
         return result
-    if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
+    if result is None or result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
         raise cancelled
     if (me := asyncio.current_task()) is not None:
         me.uncancel()

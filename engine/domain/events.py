@@ -343,6 +343,23 @@ class LandingFinished(EventBody, frozen=True, tag="landing_finished"):
     landing: t.Landing
 
 
+class LandingWaits(EventBody, frozen=True, tag="landing_waits"):
+    """A landing waits for its turn: each contested path, with the agent whose landing comes before it."""
+
+    behind: dict[str, t.AgentPath]
+
+
+class PrecedenceGiven(EventBody, frozen=True, tag="precedence_given"):
+    """The task resolves a conflict in `paths`. Until then, later landings that change one of them wait."""
+
+    paths: tuple[str, ...]
+    until: t.Micros
+
+
+class PrecedenceEnded(EventBody, frozen=True, tag="precedence_ended"):
+    """The task's precedence ended before the task did, because its time is over."""
+
+
 class HandedOff(EventBody, frozen=True, tag="handed_off"):
     handoff: t.Handoff
 
@@ -426,6 +443,9 @@ Body = (
     | TaskUnwanted
     | LandingStarted
     | LandingFinished
+    | LandingWaits
+    | PrecedenceGiven
+    | PrecedenceEnded
     | HandedOff
     | HandoffResolved
     | CheckFinished

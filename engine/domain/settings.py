@@ -184,6 +184,15 @@ class RepoSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 3
 
 
+class LandingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The section `[landing]`."""
+
+    precedence: Annotated[
+        TimeLimit,
+        Meta(description="How long other landings on a path wait while a conflict in it is resolved."),
+    ] = "10m"
+
+
 class TaskSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[task]`."""
 
@@ -313,6 +322,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = field(default_factory=BudgetSettings)
     repo: Annotated[RepoSettings, Meta(description="The branch to start from, and the check.")] = field(
         default_factory=RepoSettings
+    )
+    landing: Annotated[LandingSettings, Meta(description="How changes are merged onto trunk.")] = field(
+        default_factory=LandingSettings
     )
     task: Annotated[TaskSettings, Meta(description="Limits of one task.")] = field(default_factory=TaskSettings)
     planner: Annotated[PlannerSettings, Meta(description="Limits of one planner.")] = field(

@@ -278,6 +278,19 @@ class Handoff(Struct, frozen=True):
     by_engine: bool = False
 
 
+class Claim(Struct, frozen=True):
+    """A task's place in the queue for paths in conflict.
+
+    The task has precedence from `since` to `until`; while `until` is 0, its landing waits.
+    """
+
+    task: TaskId
+    agent: AgentId
+    paths: tuple[str, ...] = ()
+    since: Micros = 0
+    until: Micros = 0
+
+
 class Landing(Struct, frozen=True):
     """One try to land a worker's change on trunk. `base` is the tip of trunk that it was merged with.
 

@@ -39,11 +39,12 @@ def reactions(
         if body.state is not AgentState.THINKING:
             look_again()
 
+    in_turn = host.landing_turns.wake
     return {
         # the run
         e.RunCreated: (look,),
         e.EpochStarted: (look,),
-        e.RunStateChanged: (host.pauses.run_changed, look),
+        e.RunStateChanged: (host.pauses.run_changed, in_turn, look),
         e.WorkersLimited: (look,),
         e.LoadLimited: (look,),
         e.BudgetMarked: (look,),
@@ -52,12 +53,12 @@ def reactions(
         e.AgentsSampled: NOTHING,
         # intent and messages
         e.IntentVersioned: (look,),
-        e.MessageQueued: (host.wake_ups.wake, look),
+        e.MessageQueued: (host.wake_ups.wake, in_turn, look),
         # agents
         e.AgentSpawned: (supervisor.agent_spawned, checks.agent_spawned, look),
         e.AgentStateChanged: (supervisor.agent_changed, look_unless_thinking),
-        e.SubtreePaused: (look,),
-        e.SubtreeResumed: (host.pauses.wake, look),
+        e.SubtreePaused: (in_turn, look),
+        e.SubtreeResumed: (host.pauses.wake, in_turn, look),
         e.SubtreeLimited: (look,),
         e.PriorityChanged: (look,),
         e.ModelChanged: (look,),
@@ -76,11 +77,20 @@ def reactions(
         # tasks
         e.TaskQueued: (supervisor.task_queued, look),
         e.TaskStarted: (supervisor.task_started, look),
-        e.TaskRequeued: (supervisor.task_queued, look),
-        e.TaskEnded: (supervisor.task_ended, pathologies.task_ended, checks.task_ended, look),
+        e.TaskRequeued: (supervisor.task_queued, in_turn, look),
+        e.TaskEnded: (supervisor.task_ended, pathologies.task_ended, checks.task_ended, in_turn, look),
         e.TaskUnwanted: (supervisor.task_unwanted, look),
         e.LandingStarted: (look,),
-        e.LandingFinished: (pathologies.landing_finished, publisher.landing_finished, checks.landing_finished, look),
+        e.LandingFinished: (
+            pathologies.landing_finished,
+            publisher.landing_finished,
+            checks.landing_finished,
+            in_turn,
+            look,
+        ),
+        e.LandingWaits: (look,),
+        e.PrecedenceGiven: (look,),
+        e.PrecedenceEnded: (in_turn, look),
         e.HandedOff: (look,),
         e.HandoffResolved: (look,),
         # trunk

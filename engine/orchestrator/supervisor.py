@@ -125,8 +125,11 @@ class Supervisor:
         )
 
     def _admit(self) -> None:
-        while len(self._attempts) < min(self.snapshot.workers_limit, self.host.governor.limit):
-            working = [attempt.task_id for attempt in self._attempts.values()]
+        while True:
+            waiting = self.snapshot.waiting_landings
+            working = [attempt.task_id for attempt in self._attempts.values() if attempt.task_id not in waiting]
+            if len(working) >= min(self.snapshot.workers_limit, self.host.governor.limit):
+                return
             task = next_task(self.snapshot, self._queued, working, self.host.clock.now())
             alive = sum(not self.snapshot.agents[id].ended for id in self.running)  # a planner that is done is not
             if task is None or alive >= self.host.settings.swarm.max_agents:

@@ -88,6 +88,7 @@ class Swarm:
         if self._outcome is None:
             self._outcome = outcome
             self.host.pauses.ending = True
+            self.host.landing_turns.look_again()
             self._wake.set()
 
     def fail(self, error: BaseException) -> None:

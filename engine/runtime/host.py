@@ -5,6 +5,7 @@ from engine.ports.world import World
 from engine.runtime.budget_enforcer import BudgetEnforcer
 from engine.runtime.deadlines import Deadlines
 from engine.runtime.freezer import Freezer
+from engine.runtime.landing_turns import LandingTurns
 from engine.runtime.live_text import LiveText
 from engine.runtime.model_calls import ModelCalls
 from engine.runtime.pauses import Pauses
@@ -29,5 +30,6 @@ class Host(RunRecorder):
         self.deadlines = Deadlines(snapshot, world.clock)
         self.budget = BudgetEnforcer(self)
         self.pauses = Pauses(self, self.budget, self.deadlines)
+        self.landing_turns = LandingTurns(self, self.pauses, self.deadlines)
         self.freezer = Freezer(self, world.gate, self.deadlines)
         self.calls = ModelCalls(self, world.models, self.budget, self.pauses, self.deadlines, self.live)

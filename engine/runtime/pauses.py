@@ -26,11 +26,11 @@ class Pauses:
 
     async def safe_point(self, agent: AgentId) -> None:
         """Wait while the agent is held."""
-        if not self._holds(agent):
+        if not self.holds(agent):
             return
         start_clock = self._deadlines.stop_clock(agent)
         self._run.record(Draft(e.AgentStateChanged(AgentState.PAUSED), agent, self._run.snapshot.agents[agent].task))
-        while self._holds(agent):
+        while self.holds(agent):
             await self._resumed.wait()
         start_clock()
 
@@ -57,7 +57,8 @@ class Pauses:
         if snapshot.state is RunState.PAUSING and not any(agent.state in ACTIVE for agent in snapshot.agents.values()):
             self._run.record(Draft(e.RunStateChanged(RunState.PAUSED, snapshot.reason)))
 
-    def _holds(self, agent: AgentId) -> bool:
+    def holds(self, agent: AgentId) -> bool:
+        """Whether the agent may not go on now."""
         snapshot = self._run.snapshot
         if self.ending or snapshot.is_paused(agent):
             return True

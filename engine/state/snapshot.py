@@ -78,6 +78,8 @@ class Snapshot:
     """Handoffs that the person marked as dealt with, and when."""
     landings: deque[t.Landing] = field(default_factory=lambda: deque(maxlen=RECENT))
     pending_landings: dict[t.TaskId, PendingLanding] = field(default_factory=dict)
+    claims: dict[t.TaskId, t.Claim] = field(default_factory=dict)
+    """Who has precedence on paths in conflict, and whose landings wait, in order."""
     made_on: dict[t.CommitId, t.CommitId] = field(default_factory=dict)
     """The newest landed commits, by their base."""
     inboxes: dict[t.AgentId, tuple[t.InboxMessage, ...]] = field(default_factory=dict)
@@ -155,6 +157,11 @@ class Snapshot:
     @property
     def ended(self) -> bool:
         return self.state in (t.RunState.FINISHED, t.RunState.STOPPED, t.RunState.FAILED)
+
+    @property
+    def waiting_landings(self) -> frozenset[t.TaskId]:
+        """The tasks whose landings wait for their turn. Their workers do nothing, and take no worker slot."""
+        return frozenset(task for task, claim in self.claims.items() if not claim.until)
 
     @property
     def rehearsal(self) -> bool:

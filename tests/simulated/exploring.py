@@ -399,6 +399,10 @@ def _task_of(record: Record, commit: str) -> str:
     return task
 
 
+def _nobody_waits_at_the_end(record: Record) -> None:
+    assert not record.end.claims, "no task has precedence, and no landing waits, once all have ended"
+
+
 def _each_handoff_arrives_once(record: Record) -> None:
     handoffs = [event.body.handoff for event in record.events if isinstance(event.body, e.HandedOff)]
     of_tasks = Counter(handoff.task for handoff in handoffs if handoff.task is not None)
@@ -506,6 +510,7 @@ def explore_plan(plan: Plan, seen: Seen | None = None, folder: Path | None = Non
         _each_task_ends_once(record)
         _trunk_is_the_sum_of_its_landings(record)
         _each_handoff_arrives_once(record)
+        _nobody_waits_at_the_end(record)
         _nobody_outlives_a_cancelled_ancestor(record)
         _nothing_is_asked_for_twice(record, plan)
         _a_calm_run_owes_nothing(record, plan)

@@ -55,6 +55,10 @@ def _by(author: str) -> str:
     return f"by {_AUTHORS.get(author, author)}"
 
 
+def _behind(behind: dict[str, b.AgentPath]) -> str:
+    return ", ".join(f"{path} after {agent}" for path, agent in behind.items())
+
+
 def _because(reason: str) -> str:
     return f": {reason}" if reason else ""
 
@@ -103,6 +107,9 @@ _describes(events.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e
 _describes(events.TaskRequeued)(lambda e: (Tone.WARN, f"task queued again: {e.reason}"))
 _describes(events.TaskUnwanted)(lambda e: (Tone.WARN, f"task cancelled while landing: {e.reason}"))
 _describes(events.LandingStarted)(lambda e: (Tone.QUIET, f"landing started: {e.change[:10]}"))
+_describes(events.LandingWaits)(lambda e: (Tone.QUIET, f"landing waits: {_behind(e.behind)}"))
+_describes(events.PrecedenceGiven)(lambda e: (Tone.QUIET, f"precedence on {', '.join(e.paths)}"))
+_describes(events.PrecedenceEnded)(lambda e: (Tone.WARN, "precedence ended: the conflict was not resolved in time"))
 _describes(events.PathologySeen)(
     lambda e: (
         Tone.BAD if e.remedy == "limit" else Tone.WARN,

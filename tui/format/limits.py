@@ -96,7 +96,7 @@ def _budgets(run: Snapshot) -> Iterator[Limit]:
 
 def busy_workers(run: Snapshot) -> int:
     """How many worker slots are in use."""
-    return run.task_counts[TaskState.WORKING] + run.task_counts[TaskState.LANDING]
+    return run.task_counts[TaskState.WORKING] + run.task_counts[TaskState.LANDING] - len(run.waiting_landings)
 
 
 def _workers(run: Snapshot, counts: RunCounts) -> Iterator[Limit]:
@@ -124,8 +124,10 @@ def _subtrees(run: Snapshot) -> Iterator[Limit]:
     if not run.workers_below:
         return
     busy, queued = Counter[AgentId](), Counter[AgentId]()
+    waiting_landings = run.waiting_landings
     for task in run.tasks.values():
-        busy[task.planner] += task.state in (TaskState.WORKING, TaskState.LANDING)
+        at_work = task.state in (TaskState.WORKING, TaskState.LANDING)
+        busy[task.planner] += at_work and task.id not in waiting_landings
         queued[task.planner] += task.state is TaskState.QUEUED
     full = full_subtrees(run, busy)
     for id, slots in run.workers_below.items():

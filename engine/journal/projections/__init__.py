@@ -15,6 +15,9 @@ RECORD_ONLY = frozenset(
         e.LoadLimited,
         e.FixupsExhausted,
         e.TaskUnwanted,
+        e.LandingWaits,
+        e.PrecedenceGiven,
+        e.PrecedenceEnded,
         e.FailureNoted,
         e.FailureShared,
     }

@@ -43,6 +43,7 @@ def _(s: Snapshot, event: e.Event, body: e.EpochStarted) -> None:
         s.worked += max(0, s.at - s.epoch_at)  # the process of the epoch before died after its last event
     s.epoch, s.epoch_at, s.pid = event.epoch, event.at, body.pid
     s.load_limit, s.uses, s.arriving = None, {}, {}
+    s.claims = {task: claim for task, claim in s.claims.items() if claim.until}  # no landing waits any more
     s.sandbox_level, s.copy_method = body.sandbox_level, body.copy_method
     s.not_guaranteed, s.granted, s.tools = body.not_guaranteed, body.granted, body.tools
     s.settings = body.settings or s.settings

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from engine.domain import events as e
 from engine.domain.lifecycle import IllegalTransition, check_task
 from engine.domain.spending import of_task
-from engine.domain.types import CommitId, LandingState, Task, TaskState
+from engine.domain.types import Claim, CommitId, LandingState, Task, TaskState
 from engine.state.fold.table import folds
 from engine.state.snapshot import OVERTAKING, PendingLanding, Snapshot
 
@@ -32,6 +32,7 @@ def _(s: Snapshot, event: e.Event, body: e.TaskRequeued) -> None:
     assert event.task is not None
     task = s.tasks[event.task]
     s.pending_landings.pop(task.id, None)
+    s.claims.pop(task.id, None)
     _task(
         s,
         event,
@@ -56,6 +57,7 @@ def _(s: Snapshot, event: e.Event, body: e.TaskEnded) -> None:
         cancelled_under=body.intent,
     )
     s.pending_landings.pop(task.id, None)
+    s.claims.pop(task.id, None)
     s.budget_marks.pop(of_task(task.id), None)
     if task.state is TaskState.LANDED:
         s.landed_times.append(event.at)
@@ -87,6 +89,24 @@ def _(s: Snapshot, event: e.Event, body: e.LandingFinished) -> None:
         s.pending_landings.pop(task.id, None)
         conflicts = task.conflicts + (landing.state is LandingState.CONFLICTED)
         _task(s, event, state=TaskState.WORKING, conflicts=conflicts)
+        if (claim := s.claims.get(task.id)) is not None and not claim.until:
+            del s.claims[task.id]
+
+
+@folds(e.LandingWaits)
+def _(s: Snapshot, event: e.Event, body: e.LandingWaits) -> None:
+    _claim(s, event, tuple(body.behind))
+
+
+@folds(e.PrecedenceGiven)
+def _(s: Snapshot, event: e.Event, body: e.PrecedenceGiven) -> None:
+    _claim(s, event, body.paths, since=event.at, until=body.until)
+
+
+@folds(e.PrecedenceEnded)
+def _(s: Snapshot, event: e.Event, body: e.PrecedenceEnded) -> None:
+    assert event.task is not None
+    s.claims.pop(event.task, None)
 
 
 @folds(e.HandedOff)
@@ -118,6 +138,14 @@ def _end_of_trunk(s: Snapshot, base: CommitId, commit: CommitId) -> CommitId:
             break
         end = next_one
     return end
+
+
+def _claim(s: Snapshot, event: e.Event, paths: tuple[str, ...], **changes: Any) -> None:
+    """Add paths to the task's claim, which keeps its place in the queue; a new one comes last."""
+    assert event.task is not None
+    assert event.agent is not None
+    claim = s.claims.get(event.task, Claim(event.task, event.agent))
+    s.claims[event.task] = replace(claim, agent=event.agent, paths=tuple(sorted({*claim.paths, *paths})), **changes)
 
 
 def _task(s: Snapshot, event: e.Event, **changes: Any) -> Task:

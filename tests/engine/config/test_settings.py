@@ -266,6 +266,7 @@ LIMITS: dict[tuple[str, ...], tuple[object, list[object]]] = {
     ("repo", "check_landings"): (1, [11]),
     ("repo", "bisect_checks"): (0, [7]),
     ("repo", "fixups"): (0, [4]),
+    ("landing", "precedence"): ("9m", ["11m"]),
     ("task", "max_steps"): (5, [201]),
     ("task", "timeout"): ("44m", ["46m", "1w"]),
     ("task", "attempts"): (1, [3]),
