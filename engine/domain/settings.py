@@ -92,6 +92,15 @@ class ProviderSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Count, Meta(description="Tokens that fit into the model's context; 0: the known or default size.")
     ] = 0
     max_output: Annotated[Count, Meta(description="Tokens of one answer; 0: the default.")] = 0
+    first_byte_timeout: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=MOST,
+            description="Seconds without the beginning of an answer after which a call is given up and retried; "
+            "0: as stall_timeout.",
+        ),
+    ] = 0.0
     stall_timeout: Annotated[
         float,
         Meta(ge=0.001, le=MOST, description="Seconds without a byte after which a call is given up and retried."),

@@ -5,6 +5,8 @@ from msgspec import Struct
 from engine.domain.settings import ProviderSettings
 from engine.ports.protocols import Clock, Randomness
 
+ANTHROPIC_ADDRESS = "https://api.anthropic.com"
+OPENAI_ADDRESS = "https://api.openai.com/v1"
 NO_KEY = "none"
 """Sent as the key to a compatible server that needs no key."""
 

@@ -14,30 +14,35 @@ from engine.domain.setting_types import check_web_address, is_this_machine
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName
 from engine.models import adapters, rehearsal
-from engine.models.endpoint import NO_KEY, Endpoint
+from engine.models.endpoint import ANTHROPIC_ADDRESS, NO_KEY, OPENAI_ADDRESS, Endpoint
+from engine.models.proxies import proxy_for
 from engine.ports.protocols import Clock, Provider, Randomness
 
 
 class Listing(Struct, frozen=True):
     """A provider: `load` imports its class; the variables with its key and address, and whether it costs money.
 
-    `keyless_elsewhere`: a server at a configured address may need no key.
+    `address` is its usual one. `keyless_elsewhere`: a server at a configured address may need no key.
     """
 
     load: Callable[[], Callable[[Endpoint], Provider]]
     key_env: str = ""
     base_url_env: str = ""
+    address: str = ""
     keyless_elsewhere: bool = False
     paid: bool = True
 
 
 PROVIDERS: dict[str, Listing] = {
-    "anthropic": Listing(lambda: adapters.anthropic.AnthropicProvider, "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
-    "openai": Listing(lambda: adapters.openai.OpenAIProvider, "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "anthropic": Listing(
+        lambda: adapters.anthropic.AnthropicProvider, "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", ANTHROPIC_ADDRESS
+    ),
+    "openai": Listing(lambda: adapters.openai.OpenAIProvider, "OPENAI_API_KEY", "OPENAI_BASE_URL", OPENAI_ADDRESS),
     "openai-chat": Listing(
         lambda: adapters.openai_chat.OpenAIChatProvider,
         "OPENAI_API_KEY",
         "OPENAI_BASE_URL",
+        OPENAI_ADDRESS,
         keyless_elsewhere=True,
     ),
     "rehearsal": Listing(lambda: rehearsal.provider.RehearsalProvider, paid=False),
@@ -132,3 +137,11 @@ def base_url(name: str, settings: ProviderSettings, environ: Mapping[str, str]) 
     """The provider's address from settings or environment; empty for the SDK's default."""
     variable = PROVIDERS[name].base_url_env
     return settings.base_url or (environ.get(variable, "") if variable else "")
+
+
+def route(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
+    """How the provider's server is reached: `direct`, or its proxy without a password. Raises SwarmError (provider)."""
+    address = base_url(name, settings, environ) or PROVIDERS[name].address
+    check_web_address(address)
+    proxy = proxy_for(address)
+    return f"through the proxy {proxy}" if proxy else "direct"

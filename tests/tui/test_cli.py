@@ -332,6 +332,22 @@ def test_a_repo_with_ids_of_sha256_is_refused_and_no_run_is_left(person: Person)
     assert "fail  repo: object ids are sha256" in person.swarm("doctor", str(person.repo)).out
 
 
+def test_the_doctor_says_how_each_provider_is_reached(person: Person) -> None:
+    person.commit()
+    proxied = {"HTTPS_PROXY": "http://me:hunter2@proxy.example:3128", "no_proxy": "api.openai.com"}
+    out = person.swarm("doctor", str(person.repo), ANTHROPIC_API_KEY="k", OPENAI_API_KEY="k", **proxied).out
+    through = "through the proxy http://***@proxy.example:3128 (HTTPS_PROXY)"
+    assert f"ok    provider anthropic: ANTHROPIC_API_KEY is set, {through}" in out
+    assert "ok    provider openai: OPENAI_API_KEY is set, direct" in out
+    assert "hunter2" not in out
+    out = person.swarm(
+        "doctor", str(person.repo), ALL_PROXY="socks4://x:hunter2@y", ANTHROPIC_BASE_URL="http://[::1"
+    ).out
+    assert "warn  provider openai: cannot be reached: ALL_PROXY asks for socks4, which is not supported: " in out
+    assert "warn  provider anthropic: cannot be reached: 'http://[::1' is not a web address" in out
+    assert "hunter2" not in out
+
+
 def test_the_doctor_fails_where_nothing_can_run(person: Person) -> None:
     person.commit("swarm.toml", "[swarm\n")
     answer = person.swarm("doctor", str(person.repo))

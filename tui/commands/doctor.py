@@ -10,7 +10,6 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from tui.bridge import (
     PROVIDERS,
@@ -25,6 +24,7 @@ from tui.bridge import (
     key_variable,
     probe,
     require_git,
+    route,
     suggest_check,
 )
 from tui.commands.options import settings_of, state_dir
@@ -187,25 +187,27 @@ def _builds(settings: Settings, shared: bool) -> Finding:
 
 
 def _providers(settings: Settings) -> Iterator[Finding]:
-    """Whether API keys are set; never the keys themselves."""
+    """Whether API keys are set, never the keys themselves, and how servers are reached."""
     for name, listing in PROVIDERS.items():
         configured = settings.providers.get(name, ProviderSettings())
         variable = key_variable(name, configured)
-        address = configured.base_url or os.environ.get(listing.base_url_env, "") if listing.base_url_env else ""
-        at = f" at {_without_password(address)}" if address else ""
         if not variable:
             yield Finding("ok", f"provider {name}", "needs no API key")
-        elif os.environ.get(variable):
-            yield Finding("ok", f"provider {name}", f"{variable} is set{at}")
+            continue
+        try:
+            reached = f", {route(name, configured, os.environ)}"
+        except SwarmError as error:
+            yield Finding("warn", f"provider {name}", f"cannot be reached: {error.message}", error.hint)
+            continue
+        address = configured.base_url or os.environ.get(listing.base_url_env, "")
+        at = f" at {address}" if address else ""
+        if os.environ.get(variable):
+            yield Finding("ok", f"provider {name}", f"{variable} is set{at}{reached}")
         elif has_key(name, configured, os.environ):
-            yield Finding("ok", f"provider {name}", f"{variable} is not set; the server{at} may not need it")
+            yield Finding("ok", f"provider {name}", f"{variable} is not set; the server{at} may not need it{reached}")
         else:
-            yield Finding("warn", f"provider {name}", f"{variable} is not set{at}", f"export {variable} to use it")
-
-
-def _without_password(address: str) -> str:
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+            hint = f"export {variable} to use it"
+            yield Finding("warn", f"provider {name}", f"{variable} is not set{at}{reached}", hint)
 
 
 def _models(settings: Settings) -> Finding:

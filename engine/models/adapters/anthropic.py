@@ -9,11 +9,11 @@ import msgspec
 from engine.domain.conversation import Block, Opaque, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
 from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
-from engine.models.adapters.error_mapping import cut_short, stream_failure
+from engine.models.adapters.error_mapping import cut_short
 from engine.models.adapters.exchange import Reader, exchange, part_number
 from engine.models.adapters.http_client import sdk_options
 from engine.models.adapters.wire_format import Json
-from engine.models.endpoint import Endpoint
+from engine.models.endpoint import ANTHROPIC_ADDRESS, Endpoint
 
 _STOPS = {
     "end_turn": StopReason.END,
@@ -40,7 +40,7 @@ class AnthropicProvider:
     def __init__(self, endpoint: Endpoint) -> None:
         self.name = endpoint.name
         self._endpoint = endpoint
-        options = sdk_options(endpoint, "https://api.anthropic.com")
+        options = sdk_options(endpoint, ANTHROPIC_ADDRESS)
         self._client = anthropic.AsyncAnthropic(**options, open_telemetry=False)
 
     async def ask(
@@ -145,8 +145,20 @@ class _Reader(Reader):
             case "message_stop":
                 self.finished = True
                 self.complete = bool(self._stop)
-            case "error":
-                raise stream_failure(event, self.endpoint.key)
+            case "message":
+                self._take_whole(event)
+
+    def _take_whole(self, message: Json) -> None:
+        """An answer that is not streamed."""
+        self._answer_id = str(message.get("id", ""))[:200]
+        self._count(message.get("usage"))
+        for number, block in enumerate(wire.json_objects(message.get("content"))):
+            self._parts[number] = part = _Part(block)
+            part.ended = True
+            self._hear(block.get("text"))
+            self._say(block.get("text"))
+        self._stop = wire.text_of(message.get("stop_reason"))
+        self.finished = self.complete = bool(self._stop)
 
     def turn(self) -> Turn:
         stop = _STOPS.get(self._stop, StopReason.END)

@@ -9,7 +9,7 @@ from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.types import Usage
 from engine.models.adapters import kept_fields
 from engine.models.adapters import wire_format as wire
-from engine.models.adapters.error_mapping import cut_short, stream_failure
+from engine.models.adapters.error_mapping import cut_short
 from engine.models.adapters.exchange import Reader
 from engine.models.adapters.kept_fields import Pieces
 from engine.models.adapters.wire_format import Json
@@ -75,8 +75,8 @@ class ChatReader(Reader):
             self.finished = True
             self.complete = self.complete or self._answered
             return
-        if name == "error" or event.get("error"):
-            raise stream_failure(event, self.endpoint.key)
+        if "message" in event and "choices" not in event:
+            event = _from_ollama(event)
         self._count(event.get("usage"))
         self._answer_id = self._answer_id or str(event.get("id", ""))[:200]
         for choice in wire.json_objects(event.get("choices")):
@@ -183,6 +183,13 @@ class ChatReader(Reader):
         if name != call.name:  # another name, or a fragment of this one
             return bool(call.arguments) or {name, call.name} <= self._tools
         return bool(arguments) and call.is_whole and not (given and arguments == call.arguments)
+
+
+def _from_ollama(line: Json) -> Json:
+    """A line of Ollama's own protocol, as a chunk."""
+    reason = line.get("done_reason") or ("stop" if line.get("done") else None)
+    usage = {"prompt_tokens": line.get("prompt_eval_count"), "completion_tokens": line.get("eval_count")}
+    return {"choices": [{"delta": line["message"], "finish_reason": reason}], "usage": usage}
 
 
 def _texts(content: object) -> list[str]:

@@ -27,7 +27,10 @@ _CONTEXT_WORDS = re.compile(
     r"|too large to process|\u8d85\u957f",
     re.IGNORECASE,
 )
-_REFUSED_WORDS = re.compile(r"credit balance is too low|exceeded your current quota", re.IGNORECASE)
+_REFUSED_WORDS = re.compile(
+    r"credit balance is too low|exceeded your current quota|(invalid|incorrect) api[ _-]?key", re.IGNORECASE
+)
+_RATE_WORDS = re.compile(r"rate[ _-]?limit|too many requests", re.IGNORECASE)
 _NO_TOOLS = re.compile(
     r"(does not|doesn't|do not) (currently )?support (tools?\b|tool[ _-](use|call)|function[ _-]call)"
     r"|(?<!parallel )\b(tools?|tool[ _-](use|call\w*)|function[ _-]call\w*)\W? (is|are) not "
@@ -92,7 +95,8 @@ def status_failure(status: int, body: object, headers: Mapping[str, str], now: M
 def stream_failure(error: object, secret: str = "") -> ModelError:
     """The error for a failure reported inside a stream. Unknown failures are retryable."""
     code, message = _code_and_message(error)
-    status = _STATUS_OF_CODE.get(code)
+    number = int(code) if code.isascii() and code.isdigit() and len(code) == 3 else 0
+    status = number if number >= 400 else _STATUS_OF_CODE.get(code) or (429 if _RATE_WORDS.search(message) else None)
     kind = _kind(status or 500, code, message)
     said = shown(message, secret) or "no reason given"
     named = f"{shown(code, secret)}: {said}" if code else said
@@ -185,9 +189,10 @@ def _code_and_message(body: object) -> tuple[str, str]:
         body = inner
     elif isinstance(inner, str) and not body.get("message"):
         return "", inner
-    codes = [value for key in ("code", "type") if isinstance(value := body.get(key), str)]
-    known = (code for code in codes if code in _CONTEXT_CODES or code in _REFUSED_CODES)
-    code = next(known, codes[0] if codes and codes[0] != "error" else "")
+    given = [body.get(key) for key in ("code", "type", "status")]
+    codes = [str(value) for value in given if isinstance(value, str | int) and value not in ("", "error", "failed")]
+    known = [code for code in codes if code in _CONTEXT_CODES or code in _REFUSED_CODES]
+    code = next(iter([*known, *(code for code in codes if code in _STATUS_OF_CODE), *codes]), "")
     message = body.get("message") or body.get("detail") or body.get("msg") or code
     message = message if isinstance(message, str) else str(message)[:_MAX_SAID]
     metadata = body.get("metadata")  # OpenRouter's, with what the model's own provider said

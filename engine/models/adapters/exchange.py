@@ -15,8 +15,8 @@ from engine.domain.conversation import Block, Message, Request, StopReason, Tool
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
-from engine.models.adapters.error_mapping import cut_short, status_failure, transport_failure
-from engine.models.adapters.sse import ServerEvent, read_events
+from engine.models.adapters.error_mapping import cut_short, shown, status_failure, stream_failure, transport_failure
+from engine.models.adapters.sse import DONE, QUOTED, ServerEvent, read_events
 from engine.models.adapters.wire_format import Json
 from engine.models.endpoint import Endpoint
 
@@ -42,7 +42,7 @@ class Reader(ABC):
     """Builds a turn from the events of one answer.
 
     `begun`: something of the answer has arrived, so it costs. `finished`: reading can stop. `complete`: the turn is
-    complete even if the connection drops now.
+    complete even if the connection drops now. `last`: the last event, for an error.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Reader(ABC):
         self.endpoint = endpoint
         self.begun = False
         self.finished = self.complete = False
+        self.last: Json = {}
         self._request = request
         self._on_text = on_text
         self._on_output = on_output
@@ -109,7 +110,8 @@ async def exchange(open_stream: Callable[[], AbstractAsyncContextManager[Streame
     try:
         await _receive(open_stream, reader)
         if not reader.complete:
-            raise cut_short("it ended without a stop reason")
+            last = msgspec.json.encode(reader.last).decode()[: 4 * QUOTED]
+            raise cut_short(f"it ended without a stop reason, after {shown(last, reader.endpoint.key)[:QUOTED]}")
         return reader.turn()
     except ModelError as error:
         error.usage = reader.spent()
@@ -119,24 +121,36 @@ async def exchange(open_stream: Callable[[], AbstractAsyncContextManager[Streame
 async def _receive(open_stream: Callable[[], AbstractAsyncContextManager[StreamedResponse]], reader: Reader) -> None:
     """Feed the call's events to `reader` until it has finished or the stream ends. Raises ModelError."""
     endpoint = reader.endpoint
-    patience = max(endpoint.settings.stall_timeout, 0.1)
+    stall = max(endpoint.settings.stall_timeout, 0.1)
+    first = endpoint.settings.first_byte_timeout or stall
+    awaited = f"no answer has begun within {first:g} s"
     try:
-        async with AsyncExitStack() as stack:
-            async with asyncio.timeout(patience):
-                response = await stack.enter_async_context(open_stream())
+        async with asyncio.timeout(first) as limit, AsyncExitStack() as stack:
+
+            async def chunks() -> AsyncGenerator[bytes, None]:
+                nonlocal awaited
+                async for chunk in response.iter_bytes():
+                    awaited = f"the server has sent nothing for {stall:g} s"
+                    limit.reschedule(asyncio.get_running_loop().time() + stall)
+                    yield chunk
+
+            response = await stack.enter_async_context(open_stream())
             reader.accepted()
-            events = await stack.enter_async_context(aclosing(_read(response, endpoint, patience)))
+            kind = response.headers.get("content-type", "")
+            pieces = await stack.enter_async_context(aclosing(chunks()))
+            reading = read_events(pieces, endpoint.clock, stall, first, content_type=kind, secret=endpoint.key)
+            events = await stack.enter_async_context(aclosing(reading))
             async for event in events:
                 _feed(reader, event)
                 if reader.finished:
                     break
             await _drain(events)
-    except ModelError:
-        raise
     except Exception as error:
-        if reader.complete:
+        if reader.complete:  # whatever came after
             return
-        raise _named(error, endpoint) from None
+        if isinstance(error, TimeoutError):
+            raise ModelError(ModelErrorKind.RETRYABLE, awaited) from None
+        raise (error if isinstance(error, ModelError) else _named(error, endpoint)) from None
 
 
 async def _drain(events: AsyncGenerator[ServerEvent, None]) -> None:
@@ -147,38 +161,26 @@ async def _drain(events: AsyncGenerator[ServerEvent, None]) -> None:
                 pass
 
 
-async def _read(response: StreamedResponse, endpoint: Endpoint, patience: float) -> AsyncGenerator[ServerEvent, None]:
-    seen = False
-    async with aclosing(read_events(response.iter_bytes(), endpoint.clock, patience)) as events:
-        async for event in events:
-            seen = True
-            yield event
-    if not seen:
-        kind = response.headers.get("content-type", "")[:60]
-        raise cut_short(f"the server sent no events but {kind or 'nothing'}")
-
-
 def _feed(reader: Reader, event: ServerEvent) -> None:
-    if event.data == b"[DONE]":
-        reader.take("[DONE]", {})
-        return
-    try:
-        decoded = msgspec.json.decode(event.data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise cut_short("an event is not JSON") from None
-    if not isinstance(decoded, dict):
-        raise cut_short("an event is not an object")
-    reader.take(event.name, decoded)
-    reader.begun = True
+    data = event.data
+    if data.get("error") or "error" in (event.name, data.get("type"), data.get("object")):
+        raise stream_failure(data, reader.endpoint.key)
+    reader.last = data
+    reader.take(event.name, data)
+    reader.begun = reader.begun or event.name != DONE
 
 
 def _named(error: Exception, endpoint: Endpoint) -> ModelError:
     """Any exception as a ModelError. The SDKs' status errors are recognised by their shared attributes."""
     response = getattr(error, "response", None)
     status = getattr(error, "status_code", None)
+    if isinstance(error.__cause__, ModelError):
+        return error.__cause__
     if response is not None and isinstance(status, int):
         body = getattr(error, "body", None)
         if status < 400:
-            return status_failure(404, f"the server redirects to another address (status {status})", {}, 0)
+            target = shown(response.headers.get("location", "").partition("?")[0], endpoint.key)[:QUOTED]
+            said = f"the server redirects to another address (status {status}), set base_url to it if it is right: "
+            return status_failure(404, said + (target or "none given"), {}, 0)
         return status_failure(status, body, response.headers, endpoint.clock.now(), endpoint.key)
     return transport_failure(error, endpoint.key)

@@ -15,9 +15,7 @@ from engine.models.adapters.error_mapping import cut_short, stream_failure
 from engine.models.adapters.exchange import Reader, exchange, part_number
 from engine.models.adapters.http_client import sdk_options
 from engine.models.adapters.wire_format import Json
-from engine.models.endpoint import Endpoint
-
-OPENAI_ADDRESS = "https://api.openai.com/v1"
+from engine.models.endpoint import OPENAI_ADDRESS, Endpoint
 
 
 class OpenAIProvider:
@@ -110,7 +108,9 @@ class _Reader(Reader):
         if isinstance(delta, str):
             self._heard.append(delta)
             self._hear(delta)
-        kind = event.get("type") or name
+        kind, response = event.get("type") or name, wire.json_object(event.get("response"))
+        if event.get("object") == "response":  # an answer that is not streamed
+            kind, response = f"response.{event.get('status')}", event
         match kind:
             case "response.output_text.delta" | "response.refusal.delta":
                 self._say(delta)
@@ -122,15 +122,13 @@ class _Reader(Reader):
                     raise cut_short("an item is not an object")
                 self._items[part_number(event, "output_index")] = item
             case "response.completed" | "response.incomplete":
-                self._final = wire.json_object(event.get("response"))
+                self._final = response
                 self.finished = self.complete = True
                 if kind == "response.incomplete":
                     reason = wire.json_object(self._final.get("incomplete_details")).get("reason")
                     self._stop = StopReason.REFUSAL if reason == "content_filter" else StopReason.LENGTH
             case "response.failed":
-                raise stream_failure(wire.json_object(event.get("response")), self.endpoint.key)
-            case "error":
-                raise stream_failure(event, self.endpoint.key)
+                raise stream_failure(response, self.endpoint.key)
 
     def turn(self) -> Turn:
         items = wire.json_objects(self._final.get("output"))

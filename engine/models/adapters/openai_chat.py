@@ -12,9 +12,8 @@ from engine.models.adapters.chat_stream import ChatReader
 from engine.models.adapters.dialects import CHAT, Dialects
 from engine.models.adapters.exchange import exchange
 from engine.models.adapters.http_client import sdk_options
-from engine.models.adapters.openai import OPENAI_ADDRESS
 from engine.models.adapters.wire_format import Json
-from engine.models.endpoint import Endpoint
+from engine.models.endpoint import OPENAI_ADDRESS, Endpoint
 
 
 class OpenAIChatProvider:

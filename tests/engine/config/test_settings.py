@@ -238,6 +238,7 @@ REFUSED = {
     ("providers", "NAME", "window"): ["[providers.openai]\nwindow = 9000000\n"],
     ("providers", "NAME", "max_output"): ["[providers.openai]\nmax_output = 9000000\n"],
     ("providers", "NAME", "call_timeout"): ["[providers.openai]\ncall_timeout = 1e9\n"],
+    ("providers", "NAME", "first_byte_timeout"): ["[providers.openai]\nfirst_byte_timeout = 1e9\n"],
     ("providers", "NAME", "stall_timeout"): ["[providers.openai]\nstall_timeout = 1e9\n"],
     ("providers", "NAME", "max_retry_wait"): ["[providers.openai]\nmax_retry_wait = 0.0\n"],
     ("providers", "NAME", "max_retries"): ["[providers.openai]\nmax_retries = 1000000\n"],

@@ -5,6 +5,7 @@ import asyncio
 import httpx2
 import pytest
 
+from engine.domain.errors import ModelError
 from engine.domain.settings import ProviderSettings
 from engine.models.adapters.http_client import http_client
 
@@ -45,6 +46,6 @@ async def test_a_call_to_another_machine_goes_through_the_users_proxy(monkeypatc
     for variable in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(variable, raising=False)
     async with server, http_client(ProviderSettings(), "https://models.invalid/v1") as client:
-        with pytest.raises(httpx2.TransportError):
+        with pytest.raises(ModelError, match=f"through the proxy http://127.0.0.1:{port}"):
             await client.get("https://models.invalid/v1")
     assert heard.is_set()
