@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from engine.domain.events import Body, Event
     from engine.domain.json_text import json_line, log_text
     from engine.domain.masking import Mask, secrets_of
+    from engine.domain.os_text import path_text, shell_word, utf8_text
     from engine.domain.patch import FileDiff, Hunk, Patch, parse_patch
     from engine.domain.resource_use import AgentUse, LoadLimit, Sample
     from engine.domain.settings import ProviderSettings, Settings

@@ -18,6 +18,7 @@ from engine.domain import events as e
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Draft
 from engine.domain.masking import Mask, secrets_of
+from engine.domain.os_text import path_str, path_text
 from engine.domain.settings import Settings
 from engine.domain.types import AgentState, Intent, ModelName, RunState, TaskState
 from engine.domain.units import duration_s
@@ -85,7 +86,7 @@ class LiveRun:
         """Submit each new version of the file that the settings name, if they name one."""
         swarm = self.swarm
         if name := swarm.settings.swarm.watch_intent:
-            file = Path(self.snapshot.repo) / name
+            file = Path(path_str(self.snapshot.repo)) / name
 
             def warn(text: str) -> None:
                 swarm.record(Draft(e.Warned(text)))
@@ -93,7 +94,7 @@ class LiveRun:
             await IntentFileWatcher(file, swarm.clock, lambda: swarm.snapshot.intent, swarm.submit, warn).run()
 
     def summary(self) -> Summary:
-        return summarise(self.snapshot, self.swarm.clock.now(), str(self.folder.journal.absolute()))
+        return summarise(self.snapshot, self.swarm.clock.now(), path_text(self.folder.journal.absolute()))
 
 
 @contextmanager
@@ -127,7 +128,7 @@ async def start_run(
             swarm = await _assemble(folder, trunk, settings, Snapshot(), environ, resources)
             created = e.RunCreated(
                 run=folder.run,
-                repo=str(source.root),
+                repo=path_text(source.root),
                 branch=source.branch,
                 base=source.base,
                 check=settings.repo.check,

@@ -6,8 +6,8 @@ from engine.agents.openings import pinned
 from engine.agents.transcript import Transcript
 from engine.domain import events as e
 from engine.domain.errors import AttemptFailed, BudgetSpent, MessagesArrived, ModelError, ModelErrorKind
+from engine.domain.os_text import utf8_text
 from engine.domain.types import InboxMessage, Usage
-from engine.domain.utf8 import clean
 from engine.runtime.inbox import readable
 
 FULL = 0.85
@@ -74,7 +74,7 @@ class Compaction:
             return
         summary, usage = await self._summary()
         opening = pinned(self._host.snapshot, self._transcript.agent_id, self._opening(), summary)
-        self._transcript.record(e.ContextCompacted(clean(opening), usage))
+        self._transcript.record(e.ContextCompacted(utf8_text(opening), usage))
 
     async def _summary(self) -> tuple[str, Usage]:
         """The agent's own summary and its cost. If it gives none, the end of what it has written so far."""

@@ -11,8 +11,8 @@ from engine.agents.transcript import Transcript
 from engine.domain import events as e
 from engine.domain.conversation import Block, Message, StopReason, Text, ToolCall, Turn
 from engine.domain.errors import AttemptFailed, MessagesArrived, ModelError, ModelErrorKind
+from engine.domain.os_text import utf8_text
 from engine.domain.types import AgentState, CallId
-from engine.domain.utf8 import clean
 from engine.ports.protocols import Ids
 from engine.runtime.host import Host
 from engine.runtime.prompts import Prompt
@@ -146,8 +146,8 @@ def _sanitised(turn: Turn, ids: Ids) -> Turn:
     blocks: list[Block] = []
     for block in turn.message.blocks:
         if isinstance(block, ToolCall):
-            block = ToolCall(CallId(ids.new("c")), clean(block.tool)[:TOOL_NAME], clean(block.arguments))
+            block = ToolCall(CallId(ids.new("c")), utf8_text(block.tool)[:TOOL_NAME], utf8_text(block.arguments))
         elif isinstance(block, Text):
-            block = Text(clean(block.text))
+            block = Text(utf8_text(block.text))
         blocks.append(block)
     return Turn(Message("assistant", tuple(blocks)), turn.stop, turn.usage)

@@ -2,6 +2,7 @@
 
 from engine.agents.loop import Loop
 from engine.agents.tool_context import AgentToolContext
+from engine.domain.os_text import output_text
 from engine.domain.types import Agent, AgentId, AgentPath, AgentState, CommitId, Role, Task
 from engine.runtime.host import Host
 
@@ -48,5 +49,5 @@ async def repository_notes(host: Host, commit: CommitId) -> str:
     for name in NOTES:
         content = await host.trunk.read_file(commit, name)
         if content:
-            return content.decode("utf-8", "replace")[:NOTES_MOST]
+            return output_text(content)[:NOTES_MOST]
     return ""

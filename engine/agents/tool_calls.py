@@ -13,8 +13,8 @@ from engine.domain.bounds import unstorable
 from engine.domain.conversation import ToolCall
 from engine.domain.errors import AttemptFailed, BudgetSpent, SwarmError
 from engine.domain.masking import marks_in
+from engine.domain.os_text import utf8_text
 from engine.domain.types import ToolCallState
-from engine.domain.utf8 import clean
 from engine.ports.protocols import WorkspaceError, WorkspaceLost
 from engine.tools.tool import Answer, Tool, refused
 
@@ -87,7 +87,7 @@ class ToolCalls:
             call=call.id,
             tool=call.tool,
             state=state,
-            answer=clean(answer.text),
+            answer=utf8_text(answer.text),
             paths=answer.paths,
             wall_s=wall_s,
             gate_wait_s=answer.gate_wait_s,
@@ -102,7 +102,7 @@ class ToolCalls:
             self.malformed.append(parsed.text)
             return parsed
         tool, arguments = parsed
-        target = clean(tool.target(arguments)[:MAX_TARGET])
+        target = utf8_text(tool.target(arguments)[:MAX_TARGET])
         cause = self._transcript.record(e.ToolStarted(call.id, tool.name, call.arguments, tool.writes, target))
         clock = self._transcript.host.clock
         started = clock.monotonic()

@@ -4,8 +4,8 @@ from engine.agents.conversation_log import Conversation
 from engine.domain import events as e
 from engine.domain.conversation import Request
 from engine.domain.events import Draft
+from engine.domain.os_text import utf8_text
 from engine.domain.types import Agent, AgentId, InboxMessage
-from engine.domain.utf8 import clean
 from engine.runtime.host import Host
 from engine.runtime.prompts import Prompt
 
@@ -37,7 +37,7 @@ class Transcript:
     def given(self, inbox: tuple[InboxMessage, ...]) -> str | None:
         """What the agent is told with its next turn, besides tool answers: opening, messages and reminders."""
         parts = [self.conversation.opening or "", *(message.text for message in inbox), *self._reminders]
-        return self.host.mask.text(clean("\n\n".join(part for part in parts if part))) or None
+        return self.host.mask.text(utf8_text("\n\n".join(part for part in parts if part))) or None
 
     def request(self, given: str | None, max_output: int) -> Request:
         """The next model call: the conversation, the answers to its last tool calls, and what the agent is told."""

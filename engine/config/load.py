@@ -13,6 +13,7 @@ from msgspec import Struct
 from engine.config import kinds, validate
 from engine.config.toml_positions import line_of
 from engine.config.validate import PREFIX, Source, settings_error, variable_of
+from engine.domain.os_text import path_text, utf8_text
 from engine.domain.settings import Settings
 
 FILE_LIMIT = 64 << 10
@@ -96,43 +97,45 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 def _read_file(file: Path, *, trusted: bool) -> Source | None:
     """A file's settings; None when there is no such file."""
+    shown = path_text(file)
     try:
         # Non-blocking: a repo may hold a pipe under this name, and opening that would wait forever for a writer.
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        message = f"{file}: cannot be read: {error.strerror}"
+        message = f"{shown}: cannot be read: {error.strerror}"
         raise settings_error(message, "check its permissions, or remove it") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise settings_error(f"{file}: not a regular file", "settings are a text file in TOML: replace or remove it")
+        raise settings_error(f"{shown}: not a regular file", "settings are a text file in TOML: replace or remove it")
     with os.fdopen(descriptor, "rb") as stream:
         content = stream.read(FILE_LIMIT + 1)
     if len(content) > FILE_LIMIT:
         raise settings_error(
-            f"{file}: larger than {FILE_LIMIT >> 10} KiB", "settings are a short text file: shorten or remove it"
+            f"{shown}: larger than {FILE_LIMIT >> 10} KiB",
+            "settings are a short text file: shorten or remove it",
         )
     try:
         text = content.decode()
         values = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise settings_error(f"{file}:{line}: not UTF-8 text", "save the file as UTF-8") from error
+        raise settings_error(f"{shown}:{line}: not UTF-8 text", "save the file as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         place, message = _place_of(str(error), text)
         raise settings_error(
-            f"{file}:{place}: not valid TOML: {message}",
+            f"{shown}:{place}: not valid TOML: {message}",
             "correct that line; `swarm-tui init` writes a commented example",
         ) from error
     except ValueError as error:
-        raise settings_error(f"{file}: a number has too many digits", "write a smaller number") from error
+        raise settings_error(f"{shown}: a number has too many digits", "write a smaller number") from error
     except RecursionError as error:
-        raise settings_error(f"{file}: nested too deeply", "settings are sections of plain values") from error
+        raise settings_error(f"{shown}: nested too deeply", "settings are sections of plain values") from error
     return Source(
-        name=str(file),
+        name=shown,
         values=values,
-        place=lambda path: f"{file}:{line}" if (line := line_of(text, path)) else str(file),
+        place=lambda path: f"{shown}:{line}" if (line := line_of(text, path)) else shown,
         trusted=trusted,
         file=file,
     )
@@ -161,7 +164,7 @@ def _from_environment(environ: Mapping[str, str]) -> Source:
             )
         path = paths[variable]
         places[path] = f"the variable {variable}"
-        _put(values, path, validate.from_text(path, text, places[path]))
+        _put(values, path, validate.from_text(path, utf8_text(text), places[path]))
     return Source("the environment", values, lambda path: places.get(path, "the environment"))
 
 
@@ -170,7 +173,7 @@ def _from_options(options: Mapping[tuple[str, ...], tuple[str, object]]) -> Sour
     places: dict[tuple[str, ...], str] = {}
     for path, (option, value) in options.items():
         places[path] = option
-        _put(values, path, validate.from_text(path, value, option) if isinstance(value, str) else value)
+        _put(values, path, validate.from_text(path, utf8_text(value), option) if isinstance(value, str) else value)
     return Source("the options", values, lambda path: places.get(path, "the options"))
 
 

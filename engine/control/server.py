@@ -17,6 +17,7 @@ from engine.control.protocol import AskDiff, AskStatus, Failure, Reply, Status, 
 from engine.domain.commands import Command
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Event
+from engine.domain.os_text import path_text
 from engine.domain.types import AgentId
 
 MAX_BEHIND = 16 * 2**20
@@ -221,7 +222,7 @@ async def _clear_stale(path: Path) -> None:
     """Remove the socket of a dead process. Raises SwarmError if the path is in use or not a socket."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise SwarmError(ErrorKind.STATE, f"{path} is not a socket", "move that file away")
+            raise SwarmError(ErrorKind.STATE, f"{path_text(path)} is not a socket", "move that file away")
     except FileNotFoundError:
         return
     try:
@@ -238,7 +239,9 @@ async def _clear_stale(path: Path) -> None:
 
 def _unusable(path: Path, error: OSError) -> SwarmError:
     return SwarmError(
-        ErrorKind.STATE, f"cannot listen on {path}: {error.strerror or error}", "choose another folder: --state-dir DIR"
+        ErrorKind.STATE,
+        f"cannot listen on {path_text(path)}: {error.strerror or error}",
+        "choose another folder: --state-dir DIR",
     )
 
 

@@ -24,8 +24,8 @@ Seconds = Annotated[float, Meta(ge=0, le=1_000_000_000)]
 
 Name = Annotated[str, Meta(max_length=1_000)]
 """A title, an id, or a short pattern."""
-Path = Annotated[str, Meta(max_length=4_096)]
-"""A path in the repository, as long as Linux accepts."""
+Path = Annotated[str, Meta(max_length=4 * 4_096)]
+"""A path in the repository, as long as Linux accepts, even if each byte is written as an escape."""
 Reason = Annotated[str, Meta(max_length=8_000)]
 Instruction = Annotated[str, Meta(max_length=1_000_000)]
 """What an agent is asked to do, or told."""

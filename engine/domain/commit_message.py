@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from engine.domain.os_text import utf8_text
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _SPACE = re.compile(r"\s+")
 _TRAILER = re.compile(r"^([A-Za-z0-9][A-Za-z0-9-]*): (.*)$")
@@ -36,7 +38,7 @@ def trailers_of(message: str) -> list[tuple[str, str]]:
 
 def _clean(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROL.sub(" ", text).encode("utf-8", "replace").decode("utf-8")
+    return utf8_text(_CONTROL.sub(" ", text))
 
 
 def _one_line(text: str) -> str:

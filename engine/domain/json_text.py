@@ -5,19 +5,22 @@ import re
 
 import msgspec
 
+from engine.domain.os_text import BLANK, utf8_text
+
 _BEYOND_ASCII = re.compile("[^ -~]+")
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-"""Letters and marks that show nothing."""
+_BLANK = frozenset(BLANK)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def json_line(value: object) -> bytes:
-    """The value as one line of JSON, without its newline. Lone surrogates become replacement characters."""
+    """The value as one line of JSON, without its newline. Lone surrogates become escapes, as by `utf8_text`."""
     try:
         line = msgspec.json.encode(value)
     except UnicodeEncodeError:
         # Strict JSON parsers reject the escape of a lone surrogate, too.
         text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
-        line = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        paired = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        line = _SURROGATE.sub(lambda match: "\\" + utf8_text(match[0]), paired).encode()
     return line if line.isascii() and b"\x7f" not in line else _BEYOND_ASCII.sub(_seen, line.decode()).encode()
 
 
@@ -25,6 +28,7 @@ def log_text(text: str) -> str:
     """The text, whose lines stay lines, with escapes as in Python's strings for what a reader could not see."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
+    text = utf8_text(text)
     return "".join(
         char if (char.isprintable() and char not in _BLANK) or char in "\n\t" else ascii(char)[1:-1] for char in text
     )

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from engine.domain.os_text import path_text, utf8_text
+
 _HUNK = re.compile(r"^@@ -(\d{1,15})(?:,(\d{1,15}))? \+(\d{1,15})(?:,(\d{1,15}))? @@ ?(.*)$", re.DOTALL)
 _NO_FILE = "/dev/null"
 _ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
@@ -238,9 +240,7 @@ def _side(rest: str, prefix: str, otherwise: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not text.startswith('"'):
-        return text
-    return unquoted(text.encode("utf-8", "replace")).decode("utf-8", "replace")
+    return path_text(unquoted(utf8_text(text).encode()) if text.startswith('"') else text)
 
 
 def _stripped(name: str, prefix: str) -> str:

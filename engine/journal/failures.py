@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import path_text
 
 
 class ResultTooLarge(SwarmError):  # noqa: N818 - a kind of SwarmError
@@ -17,7 +18,7 @@ class ResultTooLarge(SwarmError):  # noqa: N818 - a kind of SwarmError
 def damaged(path: Path, found: str) -> SwarmError:
     return SwarmError(
         ErrorKind.JOURNAL,
-        f"{path} is damaged: {found}",
+        f"{path_text(path)} is damaged: {found}",
         "nothing was changed; restore the file from a backup, or start a new run",
     )
 
@@ -26,7 +27,7 @@ def foreign(path: Path, found: str) -> SwarmError:
     """The error for a file, or a schema, that swarm-tui did not write."""
     return SwarmError(
         ErrorKind.JOURNAL,
-        f"{path} is not a journal as swarm-tui writes it: {found}",
+        f"{path_text(path)} is not a journal as swarm-tui writes it: {found}",
         "nothing was read or changed; restore the run's folder from a source that you trust, or name another run",
     )
 
@@ -38,7 +39,9 @@ def cannot_open(path: Path, error: Exception, found: str = "") -> SwarmError:
     if "interrupted" in str(error) or isinstance(error, MemoryError):
         return damaged(path, "its schema takes too long or too much memory to read")
     return SwarmError(
-        ErrorKind.JOURNAL, f"{path} cannot be opened: {error}", "check the folder's permissions and the free disk space"
+        ErrorKind.JOURNAL,
+        f"{path_text(path)} cannot be opened: {error}",
+        "check the folder's permissions and the free disk space",
     )
 
 
@@ -46,7 +49,7 @@ def cannot_write(path: Path, error: Exception) -> SwarmError:
     """The error while events cannot be written."""
     return SwarmError(
         ErrorKind.JOURNAL,
-        f"{path} cannot be written: {error}",
+        f"{path_text(path)} cannot be written: {error}",
         "free some disk space and check the folder's permissions; the run continues once writing works",
     )
 
@@ -56,13 +59,13 @@ def cannot_read(path: Path, error: Exception) -> SwarmError:
     if is_damage(error):
         return damaged(path, str(error))
     if "interrupted" in str(error):
-        return SwarmError(ErrorKind.JOURNAL, f"a query of {path} timed out", "ask for less at a time")
+        return SwarmError(ErrorKind.JOURNAL, f"a query of {path_text(path)} timed out", "ask for less at a time")
     if isinstance(error, MemoryError):
         return damaged(path, "a query needs more memory than any run's does")
     if "no such table" in str(error) or "no such column" in str(error):
-        message = f"{path} was written by an older swarm-tui and lacks the data for this query"
+        message = f"{path_text(path)} was written by an older swarm-tui and lacks the data for this query"
         return SwarmError(ErrorKind.JOURNAL, message, "resume the run once: that migrates its journal")
-    return SwarmError(ErrorKind.JOURNAL, f"{path} cannot be read: {error}", "check the disk")
+    return SwarmError(ErrorKind.JOURNAL, f"{path_text(path)} cannot be read: {error}", "check the disk")
 
 
 def is_damage(error: Exception) -> bool:

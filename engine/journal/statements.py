@@ -12,7 +12,7 @@ from msgspec import Struct, json
 
 from engine.domain.bounds import LARGEST
 from engine.domain.events import Event
-from engine.domain.utf8 import clean
+from engine.domain.os_text import utf8_text
 from engine.journal.blobs import Shelf
 
 TABLES = (
@@ -119,7 +119,7 @@ def _nearest(value: Any) -> Any:
         return max(-LARGEST - 1, min(value, LARGEST))
     if isinstance(value, float) and not math.isfinite(value):
         return 0.0  # SQLite would store NULL
-    return clean(value) if isinstance(value, str) else value
+    return utf8_text(value) if isinstance(value, str) else value
 
 
 def last(values: Iterable[Any]) -> Any:

@@ -17,6 +17,7 @@ from threading import Event, Thread
 from typing import Any
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import path_text
 from engine.journal.failures import cannot_open, foreign
 from engine.journal.schema import APPLICATION_ID, STEPS, VERSION
 
@@ -59,7 +60,9 @@ def open_to_read(path: Path, wait_s: float = BUSY_S) -> sqlite3.Connection:
     """
     check_files(path)
     if not path.exists() or not path.stat().st_size:
-        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no journal at {path}", "see `swarm-tui runs` for the runs")
+        raise SwarmError(
+            ErrorKind.NOT_FOUND, f"there is no journal at {path_text(path)}", "see `swarm-tui runs` for the runs"
+        )
     address = f"{path.absolute().as_uri()}?mode=ro"
     try:
         try:
@@ -71,7 +74,7 @@ def open_to_read(path: Path, wait_s: float = BUSY_S) -> sqlite3.Connection:
         if log_size(path):
             raise SwarmError(
                 ErrorKind.JOURNAL,
-                f"{path} was left by a crash, in a read-only folder",
+                f"{path_text(path)} was left by a crash, in a read-only folder",
                 "copy the folder to a writable place and open the copy",
             )
         return _checked(f"{address}&immutable=1", path, wait_s)
@@ -169,12 +172,13 @@ def check_schema(db: sqlite3.Connection, path: Path) -> int:
     with limited(db, OPEN_S, 4 * MIB):
         if number(db, "PRAGMA application_id") != APPLICATION_ID:
             hint = "name the state folder of a run, or another run"
-            raise SwarmError(ErrorKind.JOURNAL, f"{path} is not a journal of swarm-tui", hint)
+            raise SwarmError(ErrorKind.JOURNAL, f"{path_text(path)} is not a journal of swarm-tui", hint)
         version = number(db, "PRAGMA user_version")
         if version > VERSION:
             raise SwarmError(
                 ErrorKind.JOURNAL,
-                f"{path} was written by a newer swarm-tui (journal version {version}, this one knows {VERSION})",
+                f"{path_text(path)} was written by a newer swarm-tui "
+                f"(journal version {version}, this one knows {VERSION})",
                 "upgrade swarm-tui",
             )
         found: list[SchemaRow] = db.execute(_SCHEMA).fetchall()

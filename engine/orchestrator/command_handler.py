@@ -7,6 +7,7 @@ from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Draft
+from engine.domain.os_text import utf8_text
 from engine.domain.types import Agent, AgentPath, HandoffId, Intent, MessageSource, Role, RunState
 from engine.runtime.inbox import message_to
 from engine.runtime.recorder import RunRecorder
@@ -131,7 +132,7 @@ def _alive(agent: Agent) -> Agent:
 def _filled(text: str) -> str:
     if not text.strip():
         raise _refused("the text is empty", "write what should be done")
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return utf8_text(text)
 
 
 def _refused(message: str, hint: str) -> SwarmError:

@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import PurePosixPath
 
+from engine.domain.os_text import path_text
 from engine.domain.types import AgentId, Check, CommitId
 from engine.ports.protocols import Clock, Output, Workspace, WorkspaceLost, Workspaces
 from engine.repo.git.git import Git
@@ -188,7 +189,7 @@ def _has_npm_tests(text: str) -> bool:
 
 async def _names(git: Git, base: CommitId, *, deep: bool) -> set[str]:
     listing = await git.run("ls-tree", "-z", "--full-tree", "--name-only", *(["-r"] if deep else []), base)
-    return {name.decode("utf-8", "replace") for name in listing.out.split(b"\0") if name}
+    return {path_text(name) for name in listing.out.split(b"\0") if name}
 
 
 async def _read(git: Git, base: CommitId, name: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import path_str, path_text, shell_word
 from engine.domain.types import CommitId
 from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, GitTimeoutError, require_git
 from engine.repo.git.own_git_dir import own_git_dir
@@ -50,10 +51,10 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
     user = Git(folder, as_user=True, timeout_s=USER_REPO_TIMEOUT_S)
     bare, git_dir, common_dir, object_format = await _locate(user, path)
     if bare:
-        raise _error(f"{path} is a bare repo", "clone it and give the path of the clone")
+        raise _error(f"{path_text(path)} is a bare repo", "clone it and give the path of the clone")
     found = await user.run("rev-parse", "--show-toplevel", accept=range(256))
     if found.exit:
-        raise _error(f"{path} is not in a work tree", "give the folder that has the repo's files")
+        raise _error(f"{path_text(path)} is not in a work tree", "give the folder that has the repo's files")
     root = Path(_one_path(found))
     await _require_own_work_tree(structs.replace(user, cwd=_existing_folder(root)), git_dir)
     git = Git(root, timeout_s=USER_REPO_TIMEOUT_S)
@@ -79,16 +80,16 @@ async def _require_own_work_tree(user: Git, git_dir: Path) -> None:
     found = await user.run("rev-parse", "--absolute-git-dir", accept=range(256))
     if found.exit or Path(_one_path(found)) != git_dir:
         raise _error(
-            f"the work tree of {git_dir} is {user.cwd}, which is not part of that repo",
-            f"correct it: git --git-dir {git_dir} config --unset core.worktree",
+            f"the work tree of {path_text(git_dir)} is {path_text(user.cwd)}, which is not part of that repo",
+            f"correct it: git --git-dir {shell_word(git_dir)} config --unset core.worktree",
         )
 
 
 def _existing_folder(path: Path) -> Path:
     if not path.exists():
-        raise _error(f"no such folder: {path}", "give the folder of a git repo")
+        raise _error(f"no such folder: {path_text(path)}", "give the folder of a git repo")
     if not path.is_dir():
-        raise _error(f"not a folder: {path}", "give the folder of a git repo")
+        raise _error(f"not a folder: {path_text(path)}", "give the folder of a git repo")
     return path.absolute()
 
 
@@ -98,12 +99,13 @@ async def _locate(git: Git, given: Path) -> tuple[bool, Path, Path, str]:
     if result.exit:
         if "dubious ownership" in result.err:
             raise _error(
-                f"{given} belongs to another user",
-                f"if you trust it: git config --global --add safe.directory {git.cwd}",
+                f"{path_text(given)} belongs to another user",
+                f"if you trust it: git config --global --add safe.directory {shell_word(git.cwd)}",
             )
         if "not a git repository" in result.err:
-            raise _error(f"{given} is not a git repo", "give the folder of a git repo, or run: git init")
-        raise _error(f"cannot read the git repo {given}: {result.error_line}", "repair the repo first: git fsck")
+            raise _error(f"{path_text(given)} is not a git repo", "give the folder of a git repo, or run: git init")
+        message = f"cannot read the git repo {path_text(given)}: {result.error_line}"
+        raise _error(message, "repair the repo first: git fsck")
     bare, object_format = result.text.split("\n")
     git_dir = _one_path(await git.run("rev-parse", "--absolute-git-dir"))
     common = _one_path(await git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
@@ -113,7 +115,9 @@ async def _locate(git: Git, given: Path) -> tuple[bool, Path, Path, str]:
 async def _base(git: Git, branch: str) -> tuple[str, CommitId]:
     """The short name of the base branch (empty when HEAD is detached) and its commit."""
     if branch:
-        commit = await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
+        commit = await _text_or_none(
+            git, "rev-parse", "--verify", "--quiet", f"refs/heads/{path_str(branch)}^{{commit}}"
+        )
         if not commit:
             raise _error(f"no branch named {branch}", await _suggest_branch(git, branch))
         return branch, CommitId(commit)

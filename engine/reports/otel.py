@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.domain import events as e
 from engine.domain.json_text import json_line
+from engine.domain.os_text import utf8_text
 from engine.domain.types import Agent, AgentId, AgentState, CallId, Micros, ToolCallState
 
 INTERNAL, CLIENT = 1, 3
@@ -190,4 +191,4 @@ def _value(value: Any) -> dict[str, Any]:
             return {"doubleValue": value}
         case list():
             return {"arrayValue": {"values": [_value(each) for each in value]}}
-    return {"stringValue": str(value).encode("utf-8", "replace").decode()}
+    return {"stringValue": utf8_text(str(value))}

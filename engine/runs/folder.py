@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import path_text
 from engine.domain.types import RunId
 
 RUN_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-z]{4}")
@@ -70,7 +71,7 @@ class RunFolder(Struct, frozen=True):
             hint = "start the run again"
         elif missing == self.workspaces:
             hint = f"to continue: swarm-tui resume {self.run}"
-        return SwarmError(ErrorKind.STATE, f"{missing} was deleted or moved during the run", hint)
+        return SwarmError(ErrorKind.STATE, f"{path_text(missing)} was deleted or moved during the run", hint)
 
     def discard(self) -> None:
         """Remove the folder of a run that never began."""
@@ -101,7 +102,7 @@ def _short_folder() -> Path:
     if found.st_uid != os.getuid() or found.st_mode & 0o170077 != 0o040000:
         raise SwarmError(
             ErrorKind.STATE,
-            f"{folder} is not yours alone, and the socket of a run with a long path has to be there",
+            f"{path_text(folder)} is not yours alone, and the socket of a run with a long path has to be there",
             "choose a state folder with a shorter path: --state-dir DIR",
         )
     return folder
@@ -126,12 +127,12 @@ def cannot_write(folder: Path, error: OSError) -> SwarmError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SwarmError(
             ErrorKind.STATE,
-            f"no space left on the disk of the state folder {folder}",
+            f"no space left on the disk of the state folder {path_text(folder)}",
             "free some disk space, or choose a folder on another disk: --state-dir DIR",
         )
     return SwarmError(
         ErrorKind.STATE,
-        f"cannot write to the state folder {folder}: {error.strerror or error}",
+        f"cannot write to the state folder {path_text(folder)}: {error.strerror or error}",
         "choose another folder with --state-dir DIR, or set XDG_STATE_HOME",
     )
 

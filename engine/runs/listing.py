@@ -5,6 +5,7 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import path_text
 from engine.domain.types import RunId, RunState
 from engine.journal.run_row import RunRow, Unreadable, glance
 from engine.runs.folder import RUN_NAME, RunFolder, repo_id
@@ -46,7 +47,7 @@ def list_runs(root: Path, git_dir: Path | None = None) -> list[RunListing]:
     except OSError as error:
         raise SwarmError(
             ErrorKind.STATE,
-            f"cannot read the state folder {root}: {error.strerror}",
+            f"cannot read the state folder {path_text(root)}: {error.strerror}",
             "check its permissions, or choose another folder: --state-dir DIR",
         ) from error
     listed = (_list(RunFolder(path)) for path in sorted(paths, key=lambda path: path.name, reverse=True))

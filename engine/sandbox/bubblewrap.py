@@ -45,7 +45,7 @@ def overlaid_folders(bwrap: Bubblewrap, around: Surroundings) -> frozenset[str]:
     """
     if not bwrap.overlay:
         return frozenset()
-    mounted = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    mounted = [line.split(" ")[4] for line in os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).splitlines()]
     folders = [
         source
         for source, _ in around.shared()

@@ -187,7 +187,7 @@ def _own_groups() -> Iterator[tuple[str, Path]]:
     """This process's group in each hierarchy, by controller; version 2's under the empty name."""
     mounts: dict[str, tuple[str, str]] = {}
     try:
-        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        for line in os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).splitlines():
             fields, _, kind = line.partition(" - ")
             root, point = fields.split()[3:5]
             name, _, options = kind.split(" ", 2)
@@ -195,7 +195,7 @@ def _own_groups() -> Iterator[tuple[str, Path]]:
                 mounts[""] = (root, point)
             elif name == "cgroup":
                 mounts |= dict.fromkeys(options.split()[-1].split(","), (root, point))
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = os.fsdecode(Path("/proc/self/cgroup").read_bytes()).splitlines()
     except OSError:
         return
     for line in lines:

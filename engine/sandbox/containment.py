@@ -82,7 +82,7 @@ class Containment(Struct, frozen=True):
         """
         limits = self.limits
         config = {
-            "root": self.root(copy).encode(),
+            "root": os.fsencode(self.root(copy)),
             "memory": b"%d" % limits.memory,
             "processes": b"%d" % limits.processes,
             "hard_processes": b"%d" % (limits.processes + SPARE_PROCESSES),
@@ -122,7 +122,7 @@ class Containment(Struct, frozen=True):
                 group.remove()
             raise WorkspaceLost(f"the sandbox cannot be prepared: {error}") from error
         config["passed"] = b"%d" % max(passed, default=0)
-        config |= {f"env.{name}": value.encode() for name, value in env.items()}
+        config |= {f"env.{name}": os.fsencode(value) for name, value in env.items()}
         # The sandbox's first process gets no environment either: it can be read from inside.
         own_env = {"PATH": os.defpath, "LANG": "C.UTF-8"}
         log = copy / "sandbox.log"

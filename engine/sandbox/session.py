@@ -6,11 +6,13 @@ import os
 import select
 import signal
 import subprocess
+from codecs import getincrementaldecoder
 from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
 
+from engine.domain.os_text import output_text, utf8_text
 from engine.ports.protocols import Output, WorkspaceError, WorkspaceLost
 from engine.sandbox.cgroups import Group
 from engine.sandbox.inside.frames import pack, unpack
@@ -155,7 +157,8 @@ class SandboxSession:
             if self._group is None:
                 self._account = Account(self, self._memory)
                 self._unseen_memory.open(self._account)
-            self._listeners[number] = lambda data: on_output(data.decode("utf-8", "replace"))
+            decoder = getincrementaldecoder("utf-8")("backslashreplace")  # a character may come in two parts
+            self._listeners[number] = lambda data: on_output(decoder.decode(data))
             asked = self._ask(
                 number, b"run", command.encode("utf-8", "surrogateescape"), b"%.3f" % timeout_s, whole.encode()
             )
@@ -166,17 +169,17 @@ class SandboxSession:
                     number, asked, timeout_s + GRACE_S, stands_still=True
                 )
                 left_out = int(cut)
-                text = head.decode("utf-8", "replace")
+                text = output_text(head)
                 if left_out:
                     text += f"\n[... {left_out} bytes left out; all of it is in {path.decode() or 'no file'} ...]\n"
-                text += tail.decode("utf-8", "replace")
-                why = killed.decode("utf-8", "replace")
+                text += output_text(tail)
+                why = output_text(killed)
                 self._shared_limits.ended(why)
                 return Output(
                     exit=int(code) if code else None,
                     text=text,
                     cut=left_out,
-                    whole=path.decode("utf-8", "replace"),
+                    whole=output_text(path),
                     killed=why,
                     wall_s=float(wall),
                 )
@@ -218,9 +221,7 @@ class SandboxSession:
     async def search(self, pattern: str, path: bytes, limit: int) -> list[bytes]:
         async with self._one_job:
             number = self._next()
-            asked = self._ask(
-                number, b"search", pattern.encode("utf-8", "replace"), path, b"%d" % limit, b"%.1f" % SEARCH_S
-            )
+            asked = self._ask(number, b"search", utf8_text(pattern).encode(), path, b"%d" % limit, b"%.1f" % SEARCH_S)
             return await self._job(number, asked, SEARCH_S + GRACE_S)
 
     async def ask(self, what: bytes, *fields: bytes) -> list[bytes]:
@@ -259,7 +260,7 @@ class SandboxSession:
             raise self._broken("an answer is empty") from error
         if state == b"ok":
             return fields
-        raise WorkspaceError(b" ".join(fields).decode("utf-8", "replace"))
+        raise WorkspaceError(output_text(b" ".join(fields)))
 
     def _next(self) -> int:
         self._number += 1

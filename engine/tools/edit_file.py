@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from engine.domain.bounds import Path, Times
+from engine.domain.os_text import content_bytes
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
@@ -16,9 +17,9 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if not arguments.old:
         return refused("`old` is empty; to create a file, use write_file")
-    old, new = arguments.old.encode("utf-8", "replace"), arguments.new.encode("utf-8", "replace")
     workspace = await context.workspace()
     content = await workspace.read_file(arguments.path)
+    old, new = content_bytes(arguments.old, content), content_bytes(arguments.new, content)
     found = content.count(old)
     if found != arguments.count:
         return refused(

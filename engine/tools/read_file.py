@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from engine.domain.bounds import LineNumber, Path
+from engine.domain.os_text import content_text
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 LIMIT = 16_000
@@ -19,7 +20,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     content = await (await context.workspace()).read_file(arguments.path)
     if b"\0" in content:
         return refused(f"{arguments.path} is a binary file of {len(content)} bytes")
-    lines = content.decode("utf-8", "replace").split("\n")
+    lines = content_text(content).split("\n")
     if lines[-1] == "":
         lines.pop()
     if not lines:

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from engine.domain.bounds import Path
+from engine.domain.os_text import utf8_text
 from engine.tools.tool import Answer, Tool, ToolContext
 
 
@@ -12,7 +13,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
-    await (await context.workspace()).write_file(arguments.path, arguments.content.encode("utf-8", "replace"))
+    await (await context.workspace()).write_file(arguments.path, utf8_text(arguments.content).encode())
     left_out = await context.left_out(arguments.path)
     return Answer(f"wrote {arguments.path}{left_out}", paths=(arguments.path,))
 

@@ -3,10 +3,9 @@
 import sys
 from argparse import Namespace
 
-from tui.bridge import ErrorKind, RunLock, SwarmError, archive
+from tui.bridge import ErrorKind, RunLock, SwarmError, archive, path_text
 from tui.commands.recorded_run import recorded_run, seq_at
 from tui.format.numbers import counted, size
-from tui.format.text import one_line
 
 
 def archive_run(arguments: Namespace) -> int:
@@ -22,9 +21,7 @@ def archive_run(arguments: Namespace) -> int:
     if done.file is None:
         sys.stderr.write("nothing to archive: no event in that range has a large body in the journal\n")
         return 0
-    sys.stdout.write(
-        f"moved {counted(done.bodies, 'body', 'bodies')} ({size(done.moved)}) to {one_line(str(done.file))}\n"
-    )
+    sys.stdout.write(f"moved {counted(done.bodies, 'body', 'bodies')} ({size(done.moved)}) to {path_text(done.file)}\n")
     if not done.shrunk:
         sys.stderr.write("the journal file keeps its size: there is too little free disk space to rewrite it\n")
     return 0

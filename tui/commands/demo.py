@@ -18,13 +18,13 @@ from tui.bridge import (
     SwarmError,
     choose_models,
     list_samples,
+    path_text,
     require_git,
     sample_folder,
 )
 from tui.commands.options import settings_of
 from tui.commands.prepare import prepared, require_terminal
 from tui.commands.scratch import BRANCH, scratch_repo
-from tui.format.text import one_line
 
 GENERATED = "load"
 """The sample that is generated, to measure load."""
@@ -41,7 +41,7 @@ def demo(arguments: Namespace) -> int:
     _set_options(arguments, sample)
     _require_all(arguments, sample)
     folder = scratch_repo(arguments, sample)
-    sys.stderr.write(f"sample {sample.name} ({sample.title}) in {one_line(str(folder))}\n")
+    sys.stderr.write(f"sample {sample.name} ({sample.title}) in {path_text(folder)}\n")
     try:
         source, settings = prepared(arguments, folder)
         intent = (sample.folder / "INTENT.md").read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ from tui.bridge import (
     has_key,
     inspect_repo,
     key_variable,
+    path_text,
     probe,
     require_git,
     route,
@@ -70,7 +71,7 @@ def _findings(arguments: Namespace) -> Iterator[Finding]:
     try:
         loaded = settings_of(arguments, top_of(Path(arguments.repo)))
         settings = loaded.settings
-        read = ", ".join(str(file) for file in loaded.files) or "no files, defaults only"
+        read = ", ".join(path_text(file) for file in loaded.files) or "no files, defaults only"
         yield Finding("ok", "settings", read)
         yield from (Finding("warn", "settings", warning, FIX_SETTING) for warning in loaded.warnings)
     except SwarmError as error:
@@ -106,7 +107,8 @@ async def _repo(path: Path, settings: Settings) -> list[Finding]:
         suggested = await suggest_check(source)
     except SwarmError as error:
         return [Finding("warn", "repo", error.message, error.hint)]
-    found = [Finding("ok", "repo", f"{source.root}, {f'branch {source.branch}' if source.branch else 'detached HEAD'}")]
+    branch = f"branch {source.branch}" if source.branch else "detached HEAD"
+    found = [Finding("ok", "repo", f"{path_text(source.root)}, {branch}")]
     if source.object_format != "sha1":
         what = f"object ids are {source.object_format}; agents' workspaces need SHA-1"
         found = [Finding("fail", "repo", what, "convert it to SHA-1: git fast-export --all | git fast-import")]
@@ -129,8 +131,8 @@ def _state_folder(root: Path) -> Finding:
             probe_file.write(b"x")
     except OSError as error:
         hint = "choose another folder with --state-dir or SWARM_STATE_DIR"
-        return Finding("fail", "state folder", f"cannot write to {root}: {error.strerror}", hint)
-    return Finding("ok", "state folder", str(root))
+        return Finding("fail", "state folder", f"cannot write to {path_text(root)}: {error.strerror}", hint)
+    return Finding("ok", "state folder", path_text(root))
 
 
 def _disk(root: Path) -> Finding:

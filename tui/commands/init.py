@@ -7,7 +7,7 @@ from argparse import Namespace
 from importlib.resources import files
 from pathlib import Path
 
-from tui.bridge import ErrorKind, SwarmError, inspect_repo, settings_template, suggest_check
+from tui.bridge import ErrorKind, SwarmError, inspect_repo, path_text, settings_template, shell_word, suggest_check
 from tui.format.text import one_line
 
 NAMES = ("swarm.toml", "INTENT.md")
@@ -17,15 +17,17 @@ def init(arguments: Namespace) -> int:
     """Writes both files or neither. Raises SwarmError if one exists already or cannot be written."""
     folder = Path(arguments.repo)
     if not folder.is_dir():
-        raise SwarmError(ErrorKind.REPO, f"not a folder: {folder}", "give the folder of a git repository")
+        raise SwarmError(ErrorKind.REPO, f"not a folder: {path_text(folder)}", "give the folder of a git repository")
     for name in NAMES:
         if os.path.lexists(folder / name):
             raise SwarmError(
-                ErrorKind.USAGE, f"{folder / name} already exists", "nothing was written; move the file away first"
+                ErrorKind.USAGE,
+                f"{path_text(folder / name)} already exists",
+                "nothing was written; move the file away first",
             )
     if not (folder / ".git").exists():
         sys.stderr.write(
-            f"note: {one_line(str(folder.absolute()))} is not the top of a git repository, "
+            f"note: {path_text(folder.absolute())} is not the top of a git repository, "
             "where swarm-tui reads these files\n"
         )
     check = _suggested(folder)
@@ -40,14 +42,16 @@ def init(arguments: Namespace) -> int:
             file.unlink(missing_ok=True)
         raise SwarmError(
             ErrorKind.STATE,
-            f"cannot write {folder / NAMES[len(written) - 1]}: {error.strerror}",
+            f"cannot write {path_text(folder / NAMES[len(written) - 1])}: {error.strerror}",
             "nothing was written; check the folder's permissions and the free disk space",
         ) from error
-    sys.stdout.write(f"wrote {one_line(str(folder / 'swarm.toml'))} and {one_line(str(folder / 'INTENT.md'))}\n")
+    sys.stdout.write(f"wrote {path_text(folder / 'swarm.toml')} and {path_text(folder / 'INTENT.md')}\n")
     if check:
         sys.stdout.write(f"check: {one_line(check)} (found in this project's files; to change it, edit swarm.toml)\n")
     repo = one_line(arguments.repo)
-    sys.stdout.write(f"next: write what you want into INTENT.md, commit both files, then: swarm-tui {repo}\n")
+    sys.stdout.write(
+        f"next: write what you want into INTENT.md, commit both files, then: swarm-tui {shell_word(repo)}\n"
+    )
     return 0
 
 

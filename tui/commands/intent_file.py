@@ -4,7 +4,7 @@ import os
 import sys
 from importlib.resources import files
 
-from tui.bridge import ErrorKind, SwarmError, without_comments
+from tui.bridge import ErrorKind, SwarmError, path_text, without_comments
 
 LIMIT = 1 << 20
 """Bytes. A longer text would fill a model's context before the work begins."""
@@ -12,7 +12,7 @@ LIMIT = 1 << 20
 
 def read_intent(name: str) -> str:
     """The text of the file `name`, or of stdin for `-`. Raises SwarmError (intent) if it is not an intent."""
-    source = "the intent on stdin" if name == "-" else f"the intent {name}"
+    source = "the intent on stdin" if name == "-" else f"the intent {path_text(name)}"
     try:
         if name == "-":
             content = sys.stdin.buffer.read(LIMIT + 1)
@@ -21,7 +21,7 @@ def read_intent(name: str) -> str:
                 content = stream.read(LIMIT + 1)
     except FileNotFoundError:
         raise _bad(
-            f"no such file: {name}", "write what you want into a file; `swarm-tui init` creates an example"
+            f"no such file: {path_text(name)}", "write what you want into a file; `swarm-tui init` creates an example"
         ) from None
     except OSError as error:
         raise _bad(f"cannot read {source}: {os.strerror(error.errno or 0)}", "give a readable text file") from error

@@ -29,6 +29,7 @@ from tui.bridge import (
     find_run,
     inspect_repo,
     newest_unfinished,
+    path_text,
     repo_id,
 )
 from tui.commands.intent_file import stated
@@ -52,7 +53,9 @@ def open_repo(arguments: Namespace) -> int:
     path = Path(arguments.repo)
     if not path.exists() and (near := getattr(arguments, "near", "")):
         raise SwarmError(
-            ErrorKind.USAGE, f"'{path}' is neither a command nor a folder", f"did you mean: swarm-tui {near}?"
+            ErrorKind.USAGE,
+            f"'{path_text(path)}' is neither a command nor a folder",
+            f"did you mean: swarm-tui {near}?",
         )
     require_terminal("to run without the app: swarm-tui run REPO --intent FILE")
     loaded = settings_of(arguments, top_of(path))
@@ -166,7 +169,7 @@ def _plan(source: SourceRepo, settings: Settings, warnings: tuple[str, ...]) -> 
     except SwarmError as error:
         problem, hint = error.message, error.hint
     return RunPlan(
-        repo=str(source.root),
+        repo=path_text(source.root),
         branch=source.branch,
         check=settings.repo.check,
         suggested="" if settings.repo.check else asyncio.run(bridge.suggest_check(source)),

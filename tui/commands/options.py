@@ -5,7 +5,7 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from tui.bridge import ErrorKind, LoadedSettings, Role, SwarmError, load_settings, state_folder
+from tui.bridge import ErrorKind, LoadedSettings, Role, SwarmError, load_settings, path_text, state_folder
 
 ROLES = tuple(role.value for role in Role)
 LIMITS = ("usd", "tokens", "wall", "steps")
@@ -88,5 +88,5 @@ def state_dir(arguments: Namespace) -> Path:
     try:
         return Path(named).expanduser().absolute() if named else state_folder(os.environ)
     except RuntimeError as error:
-        message = f"state folder {named or os.environ['SWARM_STATE_DIR']}: unknown user's home folder"
+        message = f"state folder {path_text(named or os.environ['SWARM_STATE_DIR'])}: unknown user's home folder"
         raise SwarmError(ErrorKind.USAGE, message, "write the full path") from error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui.bridge import ExitStatus, Mask, SwarmError, log_text, secrets_of
+from tui.bridge import ExitStatus, Mask, SwarmError, log_text, path_text, secrets_of
 from tui.commands.options import state_dir
 from tui.format.text import one_line
 
@@ -48,11 +48,11 @@ def _perform(load: Callable[[], Performed], arguments: Namespace) -> int:
         )
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
-            where = f": {error.filename}" if error.filename else ""
+            where = f": {path_text(os.fsdecode(error.filename))}" if error.filename else ""
             hint = "free some disk space, or use another disk with --state-dir"
             return report(f"no space left on the disk{where}", hint, ExitStatus.UNUSABLE)
         if isinstance(error, OSError) and error.errno in BAD_PATH and error.filename:
-            message = f"{str(error.filename)[:200]}: {error.strerror}"
+            message = f"{path_text(os.fsdecode(error.filename))[:200]}: {error.strerror}"
             return report(message, "use another path, or check its permissions", ExitStatus.UNUSABLE)
         return _unexpected(error, arguments)
 
@@ -75,7 +75,7 @@ def _unexpected(error: Exception, arguments: Namespace) -> int:
             stream.write(f"{datetime.now(UTC).isoformat()}\n")
             trace = Mask(secrets_of(os.environ)).text("".join(traceback.format_exception(error)))
             stream.write(log_text(trace))
-        hint = f"details are in {log}"
+        hint = f"details are in {path_text(log)}"
     except OSError as unwritable:
-        hint = f"cannot write details to {log}: {unwritable.strerror}"
+        hint = f"cannot write details to {path_text(log)}: {unwritable.strerror}"
     return report(f"unexpected error: {type(error).__name__}: {error}", hint, ExitStatus.NOT_GREEN)

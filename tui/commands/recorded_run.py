@@ -4,7 +4,7 @@ import asyncio
 from argparse import Namespace
 
 from tui import bridge
-from tui.bridge import ErrorKind, RunFolder, RunListing, SwarmError, find_run
+from tui.bridge import ErrorKind, RunFolder, RunListing, SwarmError, find_run, path_text
 from tui.commands.options import state_dir
 
 
@@ -19,7 +19,7 @@ def require_readable(run: RunListing) -> None:
     """Raises SwarmError (journal) with the reason when the run's journal cannot be read."""
     if run.problem:
         message = f"cannot read the journal of {run.run}: {run.problem}"
-        raise SwarmError(ErrorKind.JOURNAL, message, f"look at {run.folder.journal}")
+        raise SwarmError(ErrorKind.JOURNAL, message, f"look at {path_text(run.folder.journal)}")
 
 
 def seq_at(folder: RunFolder, moment: str) -> int:

@@ -7,7 +7,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, export_otel, json_line, list_runs
+from tui.bridge import ErrorKind, RunListing, SwarmError, export_jsonl, export_otel, json_line, list_runs, path_text
 from tui.commands.options import state_dir
 from tui.commands.recorded_run import recorded_run
 from tui.format.text import one_line
@@ -20,7 +20,7 @@ def runs(arguments: Namespace) -> int:
     listed = list_runs(state_dir(arguments))
     if arguments.json:
         for run in listed:
-            sys.stdout.write(json_line(_plain(run)).decode() + "\n")
+            sys.stdout.buffer.write(json_line(_plain(run)) + b"\n")
         return 0
     if not listed:
         sys.stderr.write("no runs yet\n")
@@ -100,6 +100,6 @@ def _plain(run: RunListing) -> dict[str, object]:
         "usd": run.usd,
         "exit_status": run.exit_status,
         "rehearsal": run.rehearsal,
-        "db": str(run.folder.journal),
+        "db": path_text(run.folder.journal),
         "problem": run.problem,
     }

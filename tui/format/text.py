@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from rich.cells import cell_len
 
+from tui.bridge import utf8_text
+
 TAB_CELLS = 4
 
 
@@ -38,7 +40,7 @@ _HIDDEN = re.compile(
     "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
     "\U000e0000-\U000e0fff]"
 )
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _FLAGS = re.compile("[\U0001f1e6-\U0001f1ff]")  # regional indicators: some terminals draw a pair as one flag
 _HARMLESS = re.compile("[ -~\n]*")
 _MARK = "␛"
@@ -55,7 +57,7 @@ def clean(text: str) -> str:
     """The text without anything that a terminal would execute. Newlines stay, tabs become spaces."""
     if _HARMLESS.fullmatch(text):
         return text
-    text = text.replace("\r\n", "\n").expandtabs(TAB_CELLS)
+    text = utf8_text(text).replace("\r\n", "\n").expandtabs(TAB_CELLS)
     text = _SEQUENCES.sub(_MARK, text)
     text = _JOINERS.sub("", text)
     text = _HIDDEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from tui.bridge import path_text
+
 LARGEST = 4 << 20
 """The largest draft that is read back, in bytes."""
 
@@ -52,7 +54,7 @@ class IntentDraft:
             fresh.write_text(self.text, encoding="utf-8", errors="replace")
             os.replace(fresh, self._file)
         except OSError as error:
-            return f"cannot save the draft in {self._file}: {error.strerror}"
+            return f"cannot save the draft in {path_text(self._file)}: {error.strerror}"
         return ""
 
     def _delete(self) -> None:

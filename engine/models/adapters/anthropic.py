@@ -7,6 +7,7 @@ import anthropic
 import msgspec
 
 from engine.domain.conversation import Block, Opaque, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
+from engine.domain.os_text import utf8_text
 from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.error_mapping import cut_short
@@ -65,9 +66,9 @@ def message_body(request: Request, provider: str, limit: int) -> Json:
     messages. The server searches its cache at most 20 blocks before a breakpoint, so after a turn with many calls only
     the breakpoint at the previous request's end finds the cached prefix.
     """
-    system: list[Json] = [{"type": "text", "text": wire.clean(request.system)}] if request.system.strip() else []
+    system: list[Json] = [{"type": "text", "text": utf8_text(request.system)}] if request.system.strip() else []
     tools: list[Json] = [
-        {"name": wire.wire_name(tool.name), "description": wire.clean(tool.description), "input_schema": tool.schema}
+        {"name": wire.wire_name(tool.name), "description": utf8_text(tool.description), "input_schema": tool.schema}
         for tool in request.tools
     ]
     if system:
@@ -86,7 +87,7 @@ def message_body(request: Request, provider: str, limit: int) -> Json:
 def _content(block: Block) -> Json:
     match block:
         case Text():
-            return {"type": "text", "text": wire.clean(block.text)}
+            return {"type": "text", "text": utf8_text(block.text)}
         case ToolCall():
             arguments = msgspec.json.decode(wire.wire_arguments(block.arguments))
             return {
@@ -98,7 +99,7 @@ def _content(block: Block) -> Json:
         case ToolAnswer():
             answer: Json = {"type": "tool_result", "tool_use_id": wire.wire_id(block.id)}
             if block.text.strip():
-                answer["content"] = wire.clean(block.text)
+                answer["content"] = utf8_text(block.text)
             return answer | ({"is_error": True} if block.error else {})
         case Opaque():
             return cast(Json, msgspec.json.decode(block.data))

@@ -8,6 +8,7 @@ import openai
 from msgspec.structs import replace
 
 from engine.domain.conversation import Block, Opaque, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
+from engine.domain.os_text import utf8_text
 from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.dialects import RESPONSES, Dialects
@@ -63,7 +64,7 @@ def response_body(request: Request, provider: str, limit: int) -> Json:
         "include": ["reasoning.encrypted_content"],
     }
     if request.system.strip():
-        body["instructions"] = wire.clean(request.system)
+        body["instructions"] = utf8_text(request.system)
     if request.tools:
         body["tools"] = [{"type": "function", "strict": False} | wire.wire_function(tool) for tool in request.tools]
     if request.conversation:
@@ -75,7 +76,7 @@ def _item(role: str, block: Block) -> Json:
     match block:
         case Text():
             kind = "input_text" if role == "user" else "output_text"
-            return {"type": "message", "role": role, "content": [{"type": kind, "text": wire.clean(block.text)}]}
+            return {"type": "message", "role": role, "content": [{"type": kind, "text": utf8_text(block.text)}]}
         case ToolCall():
             return {
                 "type": "function_call",

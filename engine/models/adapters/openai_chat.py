@@ -6,6 +6,7 @@ from typing import Any
 import openai
 
 from engine.domain.conversation import Block, Opaque, Request, Text, ToolAnswer, ToolCall, Turn
+from engine.domain.os_text import utf8_text
 from engine.models.adapters import kept_fields
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.chat_stream import ChatReader
@@ -58,7 +59,7 @@ def chat_body(request: Request, provider: str) -> Json:
     """The request's body for Chat Completions, with plain strings, which every server accepts."""
     messages: list[Json] = []
     if request.system.strip():
-        messages.append({"role": "system", "content": wire.clean(request.system)})
+        messages.append({"role": "system", "content": utf8_text(request.system)})
     for role, blocks in wire.merged(request, provider):
         messages.extend(_user(blocks) if role == "user" else [_assistant(blocks)])
     body: Json = {"model": request.model, "messages": messages}
@@ -103,4 +104,4 @@ def _call(block: ToolCall, added: Json) -> Json:
 
 
 def _text(blocks: list[Block]) -> str:
-    return wire.clean("\n\n".join(block.text for block in blocks if isinstance(block, Text)))
+    return utf8_text("\n\n".join(block.text for block in blocks if isinstance(block, Text)))

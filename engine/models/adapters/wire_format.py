@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from engine.domain.conversation import Block, Opaque, Request, Text, ToolAnswer, ToolCall, ToolSpec
+from engine.domain.os_text import utf8_text
 from engine.domain.types import CallId, Usage
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -34,11 +35,6 @@ def json_objects(value: object) -> list[Json]:
 def text_of(value: object) -> str:
     """The value if it is a string, else an empty one."""
     return value if isinstance(value, str) else ""
-
-
-def clean(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 cannot encode, replaced."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def merged(request: Request, provider: str) -> list[tuple[Literal["user", "assistant"], list[Block]]]:
@@ -84,7 +80,7 @@ def wire_name(tool: str) -> str:
 
 def wire_arguments(arguments: str) -> str:
     """An earlier call's arguments as a JSON object, which servers require even if the model sent something else."""
-    text = clean(arguments)
+    text = utf8_text(arguments)
     with suppress(msgspec.DecodeError, RecursionError):
         if isinstance(msgspec.json.decode(text), dict):
             return text
@@ -93,12 +89,12 @@ def wire_arguments(arguments: str) -> str:
 
 def wire_function(tool: ToolSpec) -> Json:
     """A tool as both of OpenAI's protocols describe a function."""
-    return {"name": wire_name(tool.name), "description": clean(tool.description), "parameters": tool.schema}
+    return {"name": wire_name(tool.name), "description": utf8_text(tool.description), "parameters": tool.schema}
 
 
 def wire_answer(block: ToolAnswer) -> str:
     """A tool's answer as text, for protocols that have no field for its failure."""
-    text = clean(block.text)
+    text = utf8_text(block.text)
     return f"error: {text}" if block.error and not text.startswith("error") else text
 
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import path_text
 from engine.domain.types import HandoffStatus
 
 
@@ -194,7 +195,9 @@ def load_playbook(path: Path) -> Playbook:
 
 def broken(file: Path, key: str, problem: str) -> SwarmError:
     return SwarmError(
-        ErrorKind.SETTINGS, f"{file}: {key}: {problem}", "correct the playbook; the bundled samples show every key"
+        ErrorKind.SETTINGS,
+        f"{path_text(file)}: {key}: {problem}",
+        "correct the playbook; the bundled samples show every key",
     )
 
 
@@ -203,10 +206,14 @@ def _read_toml(file: Path) -> dict[str, object]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SwarmError(
-            ErrorKind.SETTINGS, f"{file}: cannot be read: {error.strerror}", "name a playbook.toml or its folder"
+            ErrorKind.SETTINGS,
+            f"{path_text(file)}: cannot be read: {error.strerror}",
+            "name a playbook.toml or its folder",
         ) from error
     except (ValueError, RecursionError) as error:
-        raise SwarmError(ErrorKind.SETTINGS, f"{file}: not valid TOML: {error}", "correct the file") from error
+        raise SwarmError(
+            ErrorKind.SETTINGS, f"{path_text(file)}: not valid TOML: {error}", "correct the file"
+        ) from error
 
 
 def _convert(values: object, kind: type[T], file: Path) -> T:
@@ -262,7 +269,7 @@ def _whole_step(step: Step, key: str, file: Path) -> Step:
     try:
         return msgspec.structs.replace(step, content=content.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise broken(file, f"{key}.write", f"{content} cannot be read") from error
+        raise broken(file, f"{key}.write", f"{path_text(content)} cannot be read") from error
 
 
 def _check_names(playbook: Playbook, file: Path) -> None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from engine.domain.conversation import Message, Request, StopReason, Text, ToolAnswer, ToolCall, Turn
 from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
+from engine.domain.os_text import path_str
 from engine.domain.types import CallId, Usage
 from engine.models.endpoint import Endpoint
 from engine.models.rehearsal.generated_playbook import Load, generate
@@ -63,8 +64,9 @@ def open_rehearsal(name: str) -> Rehearsed:
             f"the rehearsal `{place}` has no option `{next(iter(options))}`",
             "options: speed, seed, turn_s; `load` also takes planners, tasks, conflicts, shell, drafts",
         )
-    folder = samples.get(place) or Path(place).expanduser()
-    if place not in samples and not folder.exists():
+    named = (Path(path).expanduser() for path in (place, path_str(place)))
+    folder = samples.get(place) or next((path for path in named if path.exists()), None)
+    if folder is None:
         raise unknown_sample(place, ErrorKind.PROVIDER)
     return Rehearsed(load_playbook(folder), speed, seed, turn_s)
 

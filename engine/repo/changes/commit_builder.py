@@ -86,7 +86,7 @@ def build_from_overlay(store: ObjectStore, excludes: Rules, request: BuildReques
         scan = Scan(NewObjects(store), request.root, None, extra_tracked, excludes)
         contents = scan.run(Path(os.fsdecode(request.upper)))
         if scan.rejected:
-            return BuiltCommit(rejected=scan.rejected[0].encode("utf-8", "replace").decode())
+            return BuiltCommit(rejected=scan.rejected[0])
         if has_crlf(contents):
             return None
         new = NewObjects(store)

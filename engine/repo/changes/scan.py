@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from engine.domain.os_text import path_text
 from engine.ports.protocols import WorkspaceError
 from engine.repo.changes import left_out
 from engine.repo.git.forbidden_paths import refusal
@@ -168,12 +169,12 @@ class Scan:
         if left_out.is_cache(fd, name) and below is None:
             return
         if path.count("/") >= MAX_DEPTH:
-            self.rejected.append(f"{path[:80]}…: nested too deeply to land; remove it")
+            self.rejected.append(f"{path_text(path)[:80]}…: nested too deeply to land; remove it")
             return
         try:
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
         except OSError:
-            self.rejected.append(f"{path}: folder not readable; fix its mode or remove it")
+            self.rejected.append(f"{path_text(path)}: folder not readable; fix its mode or remove it")
             return
         try:
             replaced = complete or below is None or (self.stamps is None and _opaque(inner))
@@ -200,7 +201,7 @@ class Scan:
             return is_ignored(chain, self.excludes, path, folder)
         if not self._work_exhausted:
             self._work_exhausted = True
-            self.rejected.append(f"{path}: too many files and ignore rules; remove some of either")
+            self.rejected.append(f"{path_text(path)}: too many files and ignore rules; remove some of either")
         return False
 
     def _note_own(self, fd: int, path: str, name: str, in_ignored: bool) -> None:
@@ -218,7 +219,7 @@ class Scan:
         if self.stamps is not None and self.stamps.get(path) == stamp(info):
             return
         if info.st_size > MAX_FILE_BYTES:
-            self.rejected.append(f"{path}: too large to land; remove it or add it to .gitignore")
+            self.rejected.append(f"{path_text(path)}: too large to land; remove it or add it to .gitignore")
             return
         link = stat.S_ISLNK(info.st_mode)
         data = None
@@ -227,7 +228,7 @@ class Scan:
         elif not self._too_large:
             self._too_large = True
             limit = f"one change can have at most {MAX_TOTAL_BYTES >> 20} MiB"
-            self.rejected.append(f"{path}: {limit}; remove files or add them to .gitignore")
+            self.rejected.append(f"{path_text(path)}: {limit}; remove files or add them to .gitignore")
         if data is None:
             if self._size + info.st_size + FILE_OVERHEAD <= MAX_TOTAL_BYTES and _is_there(fd, name):
                 self.rejected.append(f"{path}: file not readable; fix its mode or remove it")

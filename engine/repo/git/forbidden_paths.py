@@ -2,6 +2,8 @@
 
 import re
 
+from engine.domain.os_text import path_text
+
 MAX_PATH_BYTES = 2_048
 """The longest path that can land. The kernel's limit is 4,096, and the path of the checkout's folder comes on top."""
 
@@ -16,13 +18,13 @@ def refusal(path: str, data: bytes, *, link: bool) -> str:
 
     Follows git's `verify_path`: rejects names that some filesystem reads as `.git`, and a symlink named `.gitmodules`.
     """
-    name = path.rpartition("/")[2]
+    name, shown = path.rpartition("/")[2], path_text(path)
     if len(path.encode("utf-8", "surrogateescape")) > MAX_PATH_BYTES:
-        return f"{path[:80]}…: path too long to land; shorten it"
+        return f"{shown[:80]}…: path too long to land; shorten it"
     if any(_GIT.search(part.translate(_IGNORED_BY_HFS)) for part in path.split("/")):
-        return f"{path}: some systems read this name as .git; rename it"
+        return f"{shown}: some systems read this name as .git; rename it"
     if link and _MODULES.search(name.translate(_IGNORED_BY_HFS)):
-        return f"{path}: git rejects a symlink with this name; remove it"
+        return f"{shown}: git rejects a symlink with this name; remove it"
     if name == ".gitattributes" and not link and _ENCODING.search(data):
-        return f"{path}: git rejects working-tree-encoding without a value; add an encoding"
+        return f"{shown}: git rejects working-tree-encoding without a value; add an encoding"
     return ""

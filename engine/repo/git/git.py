@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import output_text, path_text
 
 MIN_VERSION = (2, 38)
 """The first version of git whose merge-tree has --write-tree."""
@@ -77,7 +78,7 @@ class GitResult(Struct, frozen=True):
     @property
     def text(self) -> str:
         """The output as text, without trailing newlines."""
-        return self.out.decode("utf-8", "replace").rstrip("\n")
+        return output_text(self.out).rstrip("\n")
 
     @property
     def error_line(self) -> str:
@@ -212,7 +213,7 @@ async def _run(
         if process.returncode is None:
             _kill(process)
             await process.wait()
-    return GitResult(status, out, err.decode("utf-8", "replace"), cut)
+    return GitResult(status, out, output_text(err), cut)
 
 
 async def _start(argv: list[str], cwd: Path, env: Mapping[str, str], *, piped: bool) -> asyncio.subprocess.Process:
@@ -238,7 +239,9 @@ async def _start(argv: list[str], cwd: Path, env: Mapping[str, str], *, piped: b
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
         if error.filename not in (None, "git"):
-            raise SwarmError(ErrorKind.GIT, f"no such folder: {cwd}", "was it removed during the run?") from error
+            raise SwarmError(
+                ErrorKind.GIT, f"no such folder: {path_text(cwd)}", "was it removed during the run?"
+            ) from error
         raise SwarmError(ErrorKind.REPO, "git is not installed", "install git and put it on PATH") from error
     except OSError as error:
         raise SwarmError(

@@ -1,5 +1,6 @@
 """Converts line endings as git does between a blob and a work tree, by the project's `.gitattributes`."""
 
+import os
 import re
 
 import pygit2
@@ -34,12 +35,9 @@ def convert_to_work_tree(repo: pygit2.Repository, data: bytes, path: str, attrib
 
 def _text_attributes(repo: pygit2.Repository, path: str, commit: str) -> tuple[bool | str, bool]:
     """Whether a file is text (`auto`: if it looks like text), and whether a checkout ends its lines with CR LF."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False, False  # pygit2 looks up UTF-8 names only
-    text = repo.get_attr(path, "text", FLAGS, commit)
-    eol = repo.get_attr(path, "eol", FLAGS, commit)
+    name = os.fsencode(path)  # pygit2 would encode only UTF-8
+    text = repo.get_attr(name, "text", FLAGS, commit)
+    eol = repo.get_attr(name, "eol", FLAGS, commit)
     return (eol in ("lf", "crlf")) if text is None else text, eol == "crlf"
 
 

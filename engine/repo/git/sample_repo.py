@@ -8,6 +8,7 @@ from pathlib import Path
 import git
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import path_text
 
 ISOLATED = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TEMPLATE_DIR": ""}
 
@@ -26,7 +27,9 @@ def make_sample_repo(folder: Path, branch: str, message: str) -> None:
         stderr = str(getattr(error, "stderr", "")).strip().removeprefix("stderr: ").strip("'")
         lines = stderr.splitlines() or [str(error)]
         raise SwarmError(
-            ErrorKind.GIT, f"git failed: {lines[-1].strip()}", f"check the free disk space of {folder.parent}"
+            ErrorKind.GIT,
+            f"git failed: {lines[-1].strip()}",
+            f"check the free disk space of {path_text(folder.parent)}",
         ) from error
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pygit2
 
+from engine.domain.os_text import path_str
 from engine.domain.types import CommitId
 
 
@@ -17,7 +18,7 @@ def file_sizes(git_dir: Path, commit: CommitId, paths: Iterable[str]) -> dict[st
     found: dict[str, int] = {}
     for path in paths:
         try:
-            entry = tree[path]
+            entry = tree[path_str(path)]
             if isinstance(entry, pygit2.Blob):
                 found[path] = entry.size
         except (pygit2.GitError, KeyError, ValueError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from engine.domain.collisions import LARGE
+from engine.domain.os_text import path_text
 from engine.domain.types import CommitId, LandingState
 from engine.ports.protocols import LandResult
 from engine.repo.changes.change import Change, message_bytes
@@ -167,14 +168,14 @@ class GroupMerge:
             merged = self.new.commit(tree, [self.tip], COMMITTER, self._at, CONFLICT_MESSAGE.encode())
             for oid in self.new.unwritten.keys() - landing:
                 self.conflicted.unwritten[oid] = self.new.unwritten.pop(oid)
-            names = tuple(sorted(_text(path) for path in conflicts))
+            names = tuple(sorted(path_text(path) for path in conflicts))
             reason = "\n".join(f"CONFLICT (content): Merge conflict in {path}" for path in names)
             return LandResult(
                 LandingState.CONFLICTED, self.tip, conflicts=names, merged=CommitId(merged.hex()), reason=reason
             )
         message = message_bytes(request.message)
         commit = CommitId(self.new.commit(tree, [self.tip], COMMITTER, self._at, message).hex())
-        paths = tuple(sorted(_text(path) for path in edits))
+        paths = tuple(sorted(path_text(path) for path in edits))
         large = large_files(self.new, edits)
         result = LandResult(LandingState.MERGED, self.tip, commit=commit, paths=paths, large=large)
         self._attributes_changed |= any(path.rpartition(b"/")[2] == _ATTRIBUTES for path in edits)
@@ -245,14 +246,10 @@ class _PathMerge:
 def large_files(new: NewObjects, edits: Mapping[bytes, TreeEntry | None]) -> dict[str, int]:
     """The sizes of the large files among `edits`."""
     files = [(path, entry[1]) for path, entry in edits.items() if entry is not None and entry[0] in FILE_MODES]
-    return {_text(path): size for path, oid in files if (size := len(new.read(oid))) >= LARGE}
+    return {path_text(path): size for path, oid in files if (size := len(new.read(oid))) >= LARGE}
 
 
 def _parents(path: bytes) -> list[bytes]:
     """The folders that a path is in, from the top down."""
     parts = path.split(b"/")
     return [b"/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def _text(path: bytes) -> str:
-    return path.decode("utf-8", "replace")

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from msgspec import Struct, structs
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import output_text, path_text
 from engine.domain.types import CommitId
 from engine.repo.git.git import Git
 from engine.repo.git.objects import FILE_MODES, UNLANDED, NewObjects, ObjectId, ObjectStore
@@ -176,7 +177,7 @@ def _parse(output: bytes, *, clean: bool) -> MergeOutcome:
     paths: dict[str, None] = {}
     at = 1
     while at < len(fields) and fields[at]:
-        paths[fields[at].partition(b"\t")[2].decode("utf-8", "replace")] = None
+        paths[path_text(fields[at].partition(b"\t")[2])] = None
         at += 1
     at += 1
     reasons: list[str] = []
@@ -187,8 +188,8 @@ def _parse(output: bytes, *, clean: bool) -> MergeOutcome:
         kind, text = [*fields[at + 1 + count : at + 3 + count], b"", b""][:2]
         at += 3 + count
         if kind.startswith(b"CONFLICT") or text.startswith(b"CONFLICT"):
-            reasons.append(text.decode("utf-8", "replace").strip())
-            named.update((name.decode("utf-8", "replace"), None) for name in names)
+            reasons.append(output_text(text).strip())
+            named.update((path_text(name), None) for name in names)
     # Some conflicts (such as a folder split by renames) have no conflicted entry, only a message.
     conflicts = tuple(sorted(paths or named)) or ("(unknown)",)
     more = [f"and {len(reasons) - _MAX_REASONS} more"] if len(reasons) > _MAX_REASONS else []

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from engine.domain.collisions import LARGE
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import path_bytes, path_text
 from engine.domain.types import CommitId, LandingState, RunId, TaskId
 from engine.ports.protocols import LandResult
 from engine.repo.changes.change import message_bytes
@@ -91,7 +92,7 @@ class GitTrunk:
         """Create `FOLDER/trunk.git`, complete or not at all, with trunk at the base. Raises SwarmError (git)."""
         unfinished, git_dir = folder / f"{NAME}.new", folder / NAME
         if git_dir.exists():
-            raise SwarmError(ErrorKind.STATE, f"{git_dir} exists already", "resume the run instead")
+            raise SwarmError(ErrorKind.STATE, f"{path_text(git_dir)} exists already", "resume the run instead")
         shutil.rmtree(unfinished, ignore_errors=True)
         await Git(folder).run(
             *("init", "--quiet", "--bare", "--template=", "--initial-branch=trunk"),
@@ -124,7 +125,9 @@ class GitTrunk:
         """Open an existing trunk. Raises SwarmError (state) when it is missing or damaged."""
         git_dir = (folder / NAME).absolute()
         if not git_dir.is_dir():
-            raise SwarmError(ErrorKind.STATE, f"no trunk in {folder}", "was the run's folder moved or removed?")
+            raise SwarmError(
+                ErrorKind.STATE, f"no trunk in {path_text(folder)}", "was the run's folder moved or removed?"
+            )
         remove_leftovers(git_dir)
         await own_objects(git_dir)
         git = Git(git_dir, git_dir=git_dir)
@@ -139,7 +142,7 @@ class GitTrunk:
         except SwarmError as error:
             raise SwarmError(
                 ErrorKind.STATE,
-                f"cannot read the trunk in {folder}: {error.message}",
+                f"cannot read the trunk in {path_text(folder)}: {error.message}",
                 "was your repo moved or removed?",
             ) from error
         trunk = cls(git_dir, Path(source_root), run, base, object_format, refs, merger)
@@ -149,7 +152,9 @@ class GitTrunk:
     async def tip(self) -> CommitId:
         found = await self._refs.read(TRUNK)
         if found is None:
-            raise SwarmError(ErrorKind.GIT, f"{TRUNK} is missing in {self.git_dir}", "restore it, then resume")
+            raise SwarmError(
+                ErrorKind.GIT, f"{TRUNK} is missing in {path_text(self.git_dir)}", "restore it, then resume"
+            )
         return found
 
     async def green(self) -> CommitId | None:
@@ -338,13 +343,15 @@ class GitTrunk:
         return [CommitId(line) for line in listing.split("\n") if line]
 
     async def read_file(self, commit: CommitId, path: str) -> bytes | None:
+        file = path_bytes(path)
         try:
-            return await asyncio.to_thread(self._read_object, commit, os.fsencode(path))
+            return await asyncio.to_thread(self._read_object, commit, file)
         except (KeyError, ValueError):
             pass  # pygit2 cannot read it, but git can
-        listing = await self._git.run("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
+        named = ("--full-tree", commit, "--", os.fsdecode(file))
+        listing = await self._git.run("--literal-pathspecs", "ls-tree", "-z", *named)
         meta, _, name = listing.out.rstrip(b"\0").partition(b"\t")
-        if not meta.startswith(b"100") or name != os.fsencode(path):
+        if not meta.startswith(b"100") or name != file:
             return None
         return (await self._git.run("cat-file", "blob", meta.split(b" ")[2].decode("ascii"))).out
 
@@ -369,7 +376,9 @@ class GitTrunk:
             return
         if not await _finish(self._refs.compare_and_swap(_GREEN, commit, old)):
             raise SwarmError(
-                ErrorKind.GIT, "another process moved green", f"don't move refs/heads/green in {self.git_dir}"
+                ErrorKind.GIT,
+                "another process moved green",
+                f"don't move refs/heads/green in {path_text(self.git_dir)}",
             )
 
     async def take_back_green(self) -> None:
@@ -383,7 +392,7 @@ class GitTrunk:
 
     async def _changed_paths(self, tip: CommitId, tree: str) -> tuple[str, ...]:
         listing = await self._git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", tip, tree, "--")
-        return tuple(sorted(name.decode("utf-8", "replace") for name in listing.out.split(b"\0") if name))
+        return tuple(sorted(path_text(name) for name in listing.out.split(b"\0") if name))
 
     async def _commit(self, tree: str, parent: CommitId, message: str) -> CommitId:
         return CommitId(

@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import structs
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import path_text
 from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, disk_error
 from engine.repo.git.own_git_dir import link_refs, own_git_dir
 from engine.repo.git.pack_writer import sync_folder
@@ -147,7 +148,7 @@ def _sync(*folders: Path) -> None:
             sync_folder(folder)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ENOTSUP):
-                raise disk_error(f"cannot publish into {folder}", error) from error
+                raise disk_error(f"cannot publish into {path_text(folder)}", error) from error
 
 
 async def _known(trunk: Git, refs: Git) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pygit2
 
+from engine.domain.os_text import output_text, path_bytes, path_text
 from engine.domain.types import CommitId
 from engine.ports.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
 from engine.repo.changes.change import message_bytes
@@ -108,7 +109,7 @@ class AgentWorkspace:
 
     async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
         fields = await self._ask(path, b"list", _encode(path), str(max(1, depth)).encode(), str(max(0, limit)).encode())
-        return [Entry(_decode(name), int(size)) for name, size in zip(fields[0::2], fields[1::2], strict=False)]
+        return [Entry(path_text(name), int(size)) for name, size in zip(fields[0::2], fields[1::2], strict=False)]
 
     async def search(self, pattern: str, path: str, limit: int) -> list[Match]:
         session = await self._running_session()
@@ -117,7 +118,7 @@ class AgentWorkspace:
         except WorkspaceError as error:
             raise WorkspaceError(f"{pattern!r} in {path or '.'}: {error}") from None
         return [
-            Match(_decode(name), int(line), text.decode("utf-8", "replace"))
+            Match(path_text(name), int(line), output_text(text))
             for name, line, text in zip(fields[0::3], fields[1::3], fields[2::3], strict=False)
         ]
 
@@ -174,9 +175,9 @@ class AgentWorkspace:
     async def advance(self, commit: CommitId, base: CommitId) -> None:
         removed, written = await asyncio.to_thread(self._files_to_update, commit)
         for path in removed:
-            await self._ask(path, b"remove", _encode(path))
+            await self._ask(path, b"remove", os.fsencode(path))
         for path, mode, data in written:
-            await self._ask(path, b"put", _encode(path), str(mode).encode(), data)
+            await self._ask(path, b"put", os.fsencode(path), str(mode).encode(), data)
         self._extra_tracked |= {path for path, _, _ in written}
         self.base = base
         # The agent's own git should show the new base as what it received.
@@ -192,8 +193,11 @@ class AgentWorkspace:
         folder = self.copy.folder / "scratch.git"
         with self._scratch_lock:
             if not folder.exists():
-                init_borrower(folder, [self._trunk_git / name for name in (UNLANDED, "objects")])
-        return pygit2.Repository(str(folder))
+                init_borrower(folder, [])
+        repo = pygit2.Repository(str(folder))
+        for name in (UNLANDED, "objects"):  # libgit2 cannot read a path with a newline from the file of alternates
+            repo.odb.add_disk_alternate(str(self._trunk_git / name))
+        return repo
 
     def _changes(self) -> Scan:
         """What differs from the tree that the workspace started with."""
@@ -230,13 +234,15 @@ class AgentWorkspace:
 
     def _changed(self) -> tuple[str, ...]:
         repo = self._scratch()
-        return tuple(sorted(path for path, _ in differences(tree_of(repo, self.base), self._current_tree(repo))))
+        return tuple(
+            sorted(path_text(path) for path, _ in differences(tree_of(repo, self.base), self._current_tree(repo)))
+        )
 
     def _diff(self) -> str:
         repo = self._scratch()
         diff = tree_of(repo, self.base).diff_to_tree(self._current_tree(repo))
         diff.find_similar()
-        return (diff.patch or "") if len(diff) else ""
+        return output_text(b"".join(patch.data for patch in diff if patch is not None))
 
     def _commit(self, message: str) -> CommitId:
         scan = self._changes()
@@ -344,15 +350,12 @@ class AgentWorkspace:
 
 
 def _encode(path: str) -> bytes:
-    try:
-        return path.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise WorkspaceError(f"{path!r}: invalid file name") from None
+    """The path that a tool was given. Raises WorkspaceError."""
+    with contextlib.suppress(UnicodeEncodeError):
+        if 0 not in (name := path_bytes(path)):
+            return name
+    raise WorkspaceError(f"{path!r}: invalid file name")
 
 
 def _cannot_store(error: Exception) -> WorkspaceError:
     return WorkspaceError(f"git cannot store the workspace: {error}")
-
-
-def _decode(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")

@@ -65,12 +65,12 @@ def find(root: bytes, pattern: bytes, path: bytes, limit: int) -> list[bytes]:
     for name, data in _texts(root, path):
         if b"\0" in data[:BINARY_LOOK]:
             continue
-        content = data.decode("utf-8", "replace")
+        content = data.decode("utf-8", "surrogateescape")
         if not anchored and not whole.search(content):
             continue
         for number, line in enumerate(content.splitlines(), 1):
             if line_by_line.search(line):
-                fields += [name, b"%d" % number, line[:LONGEST_LINE].encode("utf-8", "replace")]
+                fields += [name, b"%d" % number, line[:LONGEST_LINE].encode("utf-8", "surrogateescape")]
                 if len(fields) >= 3 * limit:
                     return fields
     return fields

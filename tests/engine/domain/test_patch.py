@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.domain.os_text import path_bytes
 from engine.domain.patch import FileDiff, FileKind, Patch, parse_patch
 from tests.engine.repo.user_repo import UserRepo
 
@@ -83,11 +84,12 @@ def test_missing_newlines_at_the_end_and_carriage_returns_are_kept(repo: UserRep
     "name", ["with space", 'quo"te', "back\\slash", "tab\there", "new\nline", "ü", "a b/c b/d", "\x1b[1m", "x b/x"]
 )
 def test_unusual_file_names_are_read_exactly(repo: UserRepo, name: str) -> None:
-    assert only(patch_of(repo, {}, {name: b"x\n"})).path == name
+    shown = only(patch_of(repo, {}, {name: b"x\n"})).path
+    assert path_bytes(shown) == name.encode()
     repo.git("update-index", "--chmod=+x", name)
     repo.git("commit", "-q", "-m", "mode")
     file = only(parse_patch(repo.git("diff-tree", "-r", "-p", "HEAD^", "HEAD")))
-    assert (file.path, file.old_path, file.kind) == (name, name, FileKind.MODE)
+    assert (file.path, file.old_path, file.kind) == (shown, shown, FileKind.MODE)
 
 
 def test_a_truncated_patch_is_marked() -> None:

@@ -79,7 +79,7 @@ async def test_ids_that_no_column_can_hold_are_stored_as_the_nearest(tmp_path: P
     await journal.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as db:
         assert db.execute("SELECT at, agent, task, cause FROM events").fetchall() == [
-            (2**63 - 1, "a?", "t?", 2**63 - 1)
+            (2**63 - 1, "a\\ud800", "t\\udfff", 2**63 - 1)
         ]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from engine.domain.commit_message import commit_message
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import path_text
 from engine.domain.types import CommitId, LandingState, RunId, TaskId
 from engine.repo.git.git import GitTimeoutError
 from engine.repo.git.objects import NewObjects
@@ -176,10 +177,10 @@ async def test_gitattributes_that_landed_apply_to_the_next_landing(repo: UserRep
 
 
 async def test_paths_with_unusual_characters_land(repo: UserRepo, trunk: GitTrunk) -> None:
-    names = ['quo"te\\', "new\nline", "tab\tü", "-n", " space "]
+    names = ['quo"te\\', "new\nline", "tab\tü", "-n", " space ", "latin\udce9"]
     result = await trunk.land(change(repo, dict.fromkeys(names, b"x\n")), message("t-1"))
-    assert result.paths == tuple(sorted(names))
-    assert [await trunk.read_file(await trunk.tip(), name) for name in names] == [b"x\n"] * 5
+    assert result.paths == tuple(sorted(map(path_text, names)))
+    assert [await trunk.read_file(await trunk.tip(), name) for name in result.paths] == [b"x\n"] * 6
 
 
 class SlowMerger(GitMerger):
