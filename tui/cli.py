@@ -10,6 +10,7 @@ from typing import NamedTuple, NoReturn
 
 from tui import commands
 from tui.commands import arguments
+from tui.terminal.encoding import escape_unprintable, require_utf8
 
 UNUSABLE = 2
 """The exit status for arguments that cannot be used."""
@@ -99,7 +100,9 @@ COMMANDS = (
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
+    require_utf8()
     _open_streams()
+    escape_unprintable()
     words = list(sys.argv[1:] if words is None else words)
     if words[:1] == ["help"] and words[1:] and any(command.name == words[1] for command in COMMANDS):
         words = [words[1], "--help"]

@@ -22,7 +22,7 @@ def report(arguments: Namespace) -> int:
     run = recorded_run(arguments)
     found = report_of(run.folder.journal, run.folder.trunk)
     if arguments.json:
-        sys.stdout.write(json_line(found).decode() + "\n")
+        sys.stdout.buffer.write(json_line(found) + b"\n")
     else:
         sys.stdout.writelines(f"{clean(line)}\n" for line in _lines(found))
     return 0

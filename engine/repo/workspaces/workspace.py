@@ -210,7 +210,7 @@ class AgentWorkspace:
         received = self._pending.tree_of(self.stack.commit)
         scan = Scan(objects, received, self.copy.stamps, self._extra_tracked, self._layers.excludes.rules)
         scan.run(self.copy.changed)
-        self.left_out = scan.left_out
+        self.left_out = {path_text(path): why for path, why in scan.left_out.items()}
         return scan
 
     def _current_tree(self, repo: pygit2.Repository) -> pygit2.Tree:
@@ -267,7 +267,7 @@ class AgentWorkspace:
             raise WorkspaceLost("the workspace is closed")
         if built.rejected:
             raise WorkspaceError(built.rejected)
-        self.left_out = {os.fsdecode(path): why for path, why in built.left_out.items()}
+        self.left_out = {path_text(path): why for path, why in built.left_out.items()}
         self._release_pending()
         try:
             self._pending_commit = self._pending.accept(self.base, built)

@@ -32,6 +32,10 @@ class Context:
     async def workspace(self) -> AgentWorkspace:
         return self._workspace
 
+    async def left_out(self, written: str = "") -> str:
+        await self._workspace.changed()
+        return "".join(f" left out: {path}" for path in self._workspace.left_out)
+
 
 async def call(tool: Any, workspace: AgentWorkspace, **arguments: object) -> str:
     """The answer of a tool, which can be stored and sent."""
