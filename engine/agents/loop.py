@@ -13,7 +13,6 @@ from engine.domain.conversation import Block, Message, StopReason, Text, ToolCal
 from engine.domain.errors import AttemptFailed, MessagesArrived, ModelError, ModelErrorKind
 from engine.domain.os_text import utf8_text
 from engine.domain.types import AgentState, CallId
-from engine.ports.protocols import Ids
 from engine.runtime.host import Host
 from engine.runtime.prompts import Prompt
 from engine.tools.tool import refused
@@ -87,7 +86,7 @@ class Loop:
             request = self._transcript.request(given, self._compaction.max_output)
             started = self.host.clock.monotonic()
             try:
-                turn = _sanitised(await self.host.calls.ask(self.context.agent.id, request), self.host.ids)
+                turn = self._sanitised(await self.host.calls.ask(self.context.agent.id, request))
                 break
             except MessagesArrived:
                 continue
@@ -108,6 +107,18 @@ class Loop:
             )
         )
         return turn
+
+    def _sanitised(self, turn: Turn) -> Turn:
+        """The turn with new call ids that are unique in the run, only text that can be encoded, and calls as meant."""
+        blocks: list[Block] = []
+        for block in turn.message.blocks:
+            if isinstance(block, ToolCall):
+                tool, arguments = self._tools.meant(utf8_text(block.tool)[:TOOL_NAME], utf8_text(block.arguments))
+                block = ToolCall(CallId(self.host.ids.new("c")), tool, arguments)
+            elif isinstance(block, Text):
+                block = Text(utf8_text(block.text))
+            blocks.append(block)
+        return Turn(Message("assistant", tuple(blocks)), turn.stop, turn.usage)
 
     # --- act -------------------------------------------------------------------------------------------------
 
@@ -139,15 +150,3 @@ class Loop:
         await self.host.wake_ups.message_for(agent.id)
         await self.context.follow(await self.host.trunk.tip())
         self._nudges.start_over()
-
-
-def _sanitised(turn: Turn, ids: Ids) -> Turn:
-    """The turn with new call ids that are unique in the run, and only with text that can be encoded."""
-    blocks: list[Block] = []
-    for block in turn.message.blocks:
-        if isinstance(block, ToolCall):
-            block = ToolCall(CallId(ids.new("c")), utf8_text(block.tool)[:TOOL_NAME], utf8_text(block.arguments))
-        elif isinstance(block, Text):
-            block = Text(utf8_text(block.text))
-        blocks.append(block)
-    return Turn(Message("assistant", tuple(blocks)), turn.stop, turn.usage)

@@ -15,6 +15,7 @@ from engine.domain.errors import AttemptFailed, BudgetSpent, SwarmError
 from engine.domain.masking import marks_in
 from engine.domain.os_text import utf8_text
 from engine.domain.types import ToolCallState
+from engine.policy.tool_call_reading import arguments_meant, tool_meant
 from engine.ports.protocols import WorkspaceError, WorkspaceLost
 from engine.tools.tool import Answer, Tool, refused
 
@@ -35,6 +36,12 @@ class ToolCalls:
         self._tools = transcript.host.toolbox.tools
         self._context = context
         self._nudges = nudges
+
+    def meant(self, name: str, arguments: str) -> tuple[str, str]:
+        """The tool and the arguments of a call, if they can only mean one thing; else what the model wrote."""
+        name = tool_meant(name, self._transcript.prompt.front.tools)
+        tool = self._tools.get(name)
+        return name, arguments if tool is None else arguments_meant(arguments, tool.arguments)
 
     async def run(self, calls: tuple[ToolCall, ...], *, resumed: bool = False) -> list[Answer]:
         """Run the calls: reads in parallel, all others one by one, and tools marked `last` after the rest.

@@ -13,7 +13,10 @@ class Text(Struct, frozen=True, tag="text"):
 
 
 class ToolCall(Struct, frozen=True, tag="tool_call"):
-    """A model calls a tool. `arguments` is JSON text exactly as the model wrote it, valid or not."""
+    """A model calls a tool. `arguments` is JSON text as the model wrote it, valid or not.
+
+    Before a call is recorded, what can mean only one thing is read as that (see engine.policy.tool_call_reading).
+    """
 
     id: CallId
     tool: str

@@ -77,6 +77,9 @@ class ModelError(Exception):
         self.said = ""
         self.learned = False
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class AttemptFailed(Exception):  # noqa: N818 - an outcome, raised like an exception
     """The agent should not continue. The message tells its planner why."""

@@ -17,6 +17,7 @@ from engine.domain.types import Usage
 from engine.journal.readonly_sql import BadQuery, ReadOnlySql
 from engine.journal.schema import LANDED
 from engine.models.standalone import StandaloneModel, standalone_model
+from engine.policy.tool_call_reading import arguments_meant, tool_meant
 from engine.runtime.prompts import Prompts
 from engine.system import SystemClock, SystemRandomness
 
@@ -94,8 +95,8 @@ class Inquiry:
 
     async def _answer(self, call: ToolCall) -> ToolAnswer:
         try:
-            kind, _ = _TOOLS[call.tool]
-            arguments = msgspec.json.decode(call.arguments.strip() or "{}", type=kind)
+            kind, _ = _TOOLS[tool_meant(call.tool, _TOOLS)]
+            arguments = msgspec.json.decode(arguments_meant(call.arguments, kind).strip() or "{}", type=kind)
             text = await self._look(arguments)
         except KeyError:
             return ToolAnswer(call.id, f"there is no tool {call.tool}; your tools are: {', '.join(_TOOLS)}", error=True)
