@@ -165,10 +165,10 @@ async def test_a_run_on_a_server_of_its_own_kind_ends_well_also_after_a_stop(
     assert summary.exit_status == ExitStatus.DONE
     assert summary.tasks.landed == 2, [task.reason for task in runs[1].snapshot.tasks.values()]
     assert git(repo, "show", f"swarm/{summary.run}/trunk:one.txt") == "done\n"
-    assert server.refusals <= 2 * refusals, "each difference is learned once per process"
     with sqlite3.connect(summary.db) as journal:
         told = journal.execute("SELECT count(*) FROM events WHERE kind = 'model_call_retried'").fetchone()[0]
-    assert told == server.refusals
+    assert told <= 2 * refusals, "each difference is learned once per process"
+    assert bool(server.refusals) is bool(refusals)
 
 
 async def test_a_model_that_takes_no_tools_ends_the_run_after_one_call(tmp_path: Path) -> None:
