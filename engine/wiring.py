@@ -86,7 +86,7 @@ class LiveRun:
         """Submit each new version of the file that the settings name, if they name one."""
         swarm = self.swarm
         if name := swarm.settings.swarm.watch_intent:
-            file = Path(path_str(self.snapshot.repo)) / name
+            file = Path(path_str(self.snapshot.repo), path_str(name))
 
             def warn(text: str) -> None:
                 swarm.record(Draft(e.Warned(text)))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 from tui import commands
+from tui.bridge import utf8_text
 from tui.commands import arguments
 from tui.terminal.encoding import escape_unprintable, require_utf8
 
@@ -160,7 +161,7 @@ def parse(command: CommandLine, words: list[str]) -> Namespace:
 
 def _printable(text: str) -> str:
     """The text on one line, with the code points of hidden characters. `tui.format.text` would take long to load."""
-    words = " ".join(text.split())
+    words = " ".join(utf8_text(text).split())
     return words if words.isprintable() else "".join(c if c.isprintable() else f"<U+{ord(c):04X}>" for c in words)
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from engine.config import kinds, validate
 from engine.config.toml_positions import line_of
 from engine.config.validate import PREFIX, Source, settings_error, variable_of
-from engine.domain.os_text import path_text, utf8_text
+from engine.domain.os_text import path_text
 from engine.domain.settings import Settings
 
 FILE_LIMIT = 64 << 10
@@ -164,7 +164,7 @@ def _from_environment(environ: Mapping[str, str]) -> Source:
             )
         path = paths[variable]
         places[path] = f"the variable {variable}"
-        _put(values, path, validate.from_text(path, utf8_text(text), places[path]))
+        _put(values, path, validate.from_text(path, text, places[path]))
     return Source("the environment", values, lambda path: places.get(path, "the environment"))
 
 
@@ -173,7 +173,7 @@ def _from_options(options: Mapping[tuple[str, ...], tuple[str, object]]) -> Sour
     places: dict[tuple[str, ...], str] = {}
     for path, (option, value) in options.items():
         places[path] = option
-        _put(values, path, validate.from_text(path, utf8_text(value), option) if isinstance(value, str) else value)
+        _put(values, path, validate.from_text(path, value, option) if isinstance(value, str) else value)
     return Source("the options", values, lambda path: places.get(path, "the options"))
 
 

@@ -12,6 +12,7 @@ from engine.config import kinds
 from engine.config.kinds import KeyPath, Kind, kind_at, repo_rule_at
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.masking import looks_like_key
+from engine.domain.os_text import utf8_text
 from engine.domain.setting_types import MOST, Accepts, OnlyLower, OwnerOnly
 from engine.domain.types import ModelName
 from engine.models.registry import split_model
@@ -64,7 +65,9 @@ def variable_of(path: KeyPath) -> str:
 def from_text(path: KeyPath, text: str, place: str) -> object:
     """The text of a variable or option as the key's type; lists are separated by commas. Raises SwarmError."""
     plain = kind_at(path).plain
-    text = text.strip()
+    given, text = text, utf8_text(text).strip()
+    if path == ("repo", "check") and given.strip() != text:
+        raise settings_error(f"{place}: not UTF-8 text", "write a byte of a name as in \"$(printf 'caf\\351')\"")
     if plain is str:
         return text
     if plain == tuple[str, ...]:

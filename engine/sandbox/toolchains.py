@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from engine.domain.os_text import path_str, path_text
 from engine.sandbox.installations import Surveyor
 
 HOME = "/home/agent"
@@ -127,10 +128,10 @@ def find_tools(
         if Path(part).parts[-2:] == (".cargo", "bin") and rustup.is_dir():
             folders.append(str(rustup))
             env["RUSTUP_HOME"] = str(rustup)
-    from_path = tuple(_outermost(folders))
+    from_path = tuple(map(path_text, _outermost(folders)))
     folders += needed
     homes = []
-    for text in extra:
+    for text in map(path_str, extra):
         folder = Path(os.path.normpath(home / text[2:] if text.startswith("~/") else Path(text)))
         if not folder.is_absolute() or not folder.exists():
             continue

@@ -31,6 +31,11 @@ def refused(person: Person, answer: Answer, error: str, hint: str) -> None:
 # --- the repo ------------------------------------------------------------------------------------------------
 
 
+def test_an_argument_that_is_not_utf8(person: Person) -> None:
+    assert person.swarm("--n\udcf6pt").error == r"unknown argument: --n\xf6pt"
+    assert person.swarm("doctor", "n\udcf6").out.count(r"no such folder: n\xf6") == 1
+
+
 def test_a_folder_that_is_no_repo(person: Person) -> None:
     refused(person, person.run(), "is not a git repo", "git init")
 

@@ -29,6 +29,7 @@ from tui.bridge import (
     SwarmError,
     find_run,
     split_model,
+    utf8_text,
 )
 from tui.commands.intent_file import read_intent
 from tui.commands.options import state_dir
@@ -63,6 +64,7 @@ async def _send(socket: Path, command: Command) -> None:
 
 def command_of(verb: str, words: Words, *, freeze: bool = False, scope: str = "") -> Command:
     """The command for a verb, the words after it and its options. Raises SwarmError (usage)."""
+    words, scope = [utf8_text(word) for word in words], utf8_text(scope)
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
         raise _usage(f"unknown verb '{verb}'", f"did you mean {near[0]}?" if near else f"verbs: {', '.join(VERBS)}")

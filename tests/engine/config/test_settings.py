@@ -437,6 +437,13 @@ def test_a_file_that_is_not_text_is_refused(home: Home) -> None:
     assert "not a regular file" in home.refusal().message
 
 
+def test_bytes_that_are_not_utf8_become_escapes_except_in_a_command(home: Home) -> None:
+    home.environ["SWARM_SANDBOX_READ_ONLY"] = "/shared\udce9"
+    assert home.load().sandbox.read_only == ("/shared\\xe9",)
+    error = home.refusal({("repo", "check"): ("--check", "cat caf\udce9")})
+    assert error.message == "--check: not UTF-8 text"
+
+
 def test_an_error_names_the_option_as_the_person_wrote_it(home: Home) -> None:
     error = home.refusal({("budget", "wall"): ("--for", "soon")})
     assert error.message == "--for: budget.wall: 'soon' is not a duration"

@@ -2,13 +2,15 @@
 
 import json
 import os
+import shlex
 import sqlite3
 import subprocess
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from engine.domain.os_text import path_str, path_text
+from engine.domain.os_text import path_str, path_text, shell_word
 from engine.domain.patch import parse_patch
 from engine.runs.listing import list_runs
 from tests.tui.command_line import PROGRAM, Person
@@ -72,7 +74,16 @@ def landed(person: Person) -> list[bytes]:
 @pytest.mark.parametrize("name", ["latin\udce9", "new\nline", "bidi\u202e and \x1b[1m", "e\u0301 \\xe9 "])
 def test_a_run_ends_and_reports_wherever_it_is(tmp_path: Path, name: str) -> None:
     person = person_in(tmp_path / name)
-    stopped = person.run(*model(person), "--budget", "steps=4", "--workers", "1", "--check", "test -e README.md")
+    programs, shared = person.home / "bin\udce9", person.home / "shared\udce9"
+    programs.mkdir()
+    shared.mkdir()
+    (programs / "tool\udce9").write_text("#!/bin/sh\n")
+    (programs / "tool\udce9").chmod(0o755)
+    person.environ["PATH"] = f"{programs}:{person.environ['PATH']}"
+    person.environ["SWARM_SANDBOX_READ_ONLY"] = path_text(shared)
+    check = f"test -d {shell_word(shared)} && $'tool\\xe9'"
+    options = ("--budget", "steps=4", "--workers", "1", "--check", f"bash -c {shlex.quote(check)}")
+    stopped = person.run(*model(person), *options)
     assert stopped.status == 3, stopped.err
     [run] = list_runs(person.state)
     resumed = person.swarm("resume", run.run, "--budget", "steps=1000")
@@ -81,6 +92,8 @@ def test_a_run_ends_and_reports_wherever_it_is(tmp_path: Path, name: str) -> Non
     for summary in (stopped.summary, resumed.summary):
         assert path_str(str(summary["repo"])) == str(person.repo)
         assert path_str(str(summary["db"])) == str(run.folder.journal)
+        assert path_text(programs) in cast(list[str], summary["sandbox_tools"])
+        assert summary["sandbox_granted"] == [path_text(shared)]
     [listed] = map(json.loads, person.swarm("runs", "--json").out.splitlines())
     assert listed["repo"] == path_text(person.repo)
     shown = (person.swarm("runs").out, person.swarm("doctor", str(person.repo)).out)

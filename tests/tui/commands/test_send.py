@@ -36,6 +36,7 @@ PARSER = AgentPath("root/parser")
         ("workers", ["root/parser", "any"], {}, SetWorkers(None, PARSER)),
         ("rescope", ["root/parser", "own", "it"], {}, Rescope(PARSER, "own it")),
         ("rescope", ["root/parser", "own it"], {"scope": "src/**"}, Rescope(PARSER, "own it", "src/**")),
+        ("rescope", ["root/parser", "caf\udce9"], {"scope": "\udce9/**"}, Rescope(PARSER, "caf\\xe9", "\\xe9/**")),
         ("resolve", ["h1"], {}, Resolve(HandoffId("h1"))),
     ],
 )
