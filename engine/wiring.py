@@ -197,7 +197,7 @@ async def _assemble(
         folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.pending, settings.build
     )
     resources.push_async_callback(workspaces.close)
-    await workspaces.sweep()
+    await workspaces.sweep([agent.id for agent in snapshot.agents.values() if not agent.ended])
     workspaces.prepare(await trunk.tip())
     gate = BuildGate(settings.build.gate, settings.build.slots, clock)
     check = settings.repo.check

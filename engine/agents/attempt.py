@@ -1,7 +1,7 @@
 """One attempt at a task, as a pipeline of named steps.
 
-begin     spawn an agent for the task
-prepare   give it a workspace on the newest trunk and its first message
+begin     spawn an agent for the task; or continue an attempt that an earlier process began
+prepare   give it a workspace on the newest trunk and its first message, or the ones that it had
 work      run its loop until a handoff is accepted
 hand off  check each handoff and land its change; a conflict goes back to the loop, later to a resolver
 deliver   record landing, handoff and the end of the task together
@@ -18,7 +18,8 @@ from engine.agents.handoffs import engine_text
 from engine.agents.loop import Loop
 from engine.agents.markdown import bullets
 from engine.agents.openings import repair_opening, task_opening
-from engine.agents.resolver import resolve
+from engine.agents.past import Past
+from engine.agents.resolver import latest_resolver, resolve
 from engine.agents.spawning import repository_notes, spawned, task_loop
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
@@ -46,14 +47,18 @@ class MachineTrouble:
 
 
 class Attempt:
-    """One attempt at one task, by one agent."""
+    """One attempt at one task, by one agent. `continues`: an earlier process began it."""
 
-    def __init__(self, host: Host, task: t.TaskId, agent: t.AgentId, trouble: MachineTrouble) -> None:
+    def __init__(
+        self, host: Host, task: t.TaskId, agent: t.AgentId, trouble: MachineTrouble, *, continues: bool = False
+    ) -> None:
         self.host = host
         self.task_id = task
         self.agent = agent
         self.context: AgentToolContext | None = None
         self._trouble = trouble
+        self._continues = continues
+        self._past: Past | None = None
         self._conflicting: tuple[str, ...] = ()
         self._failed_resolutions = 0
 
@@ -67,6 +72,14 @@ class Attempt:
         )
         return cls(host, task.id, agent.id, trouble)
 
+    @classmethod
+    def resume(cls, host: Host, task: t.Task, trouble: MachineTrouble) -> "Attempt":
+        """Continue the task's attempt, which an earlier process began."""
+        assert task.agent is not None
+        host.record(Draft(e.AgentStateChanged(t.AgentState.ACTING, "continues"), task.agent, task.id))
+        host.budget.renew_grace(task.agent)
+        return cls(host, task.id, task.agent, trouble, continues=True)
+
     @property
     def task(self) -> t.Task:
         return self.host.snapshot.tasks[self.task_id]
@@ -74,13 +87,15 @@ class Attempt:
     async def run(self) -> None:
         """All steps after the first, until the task has ended or is queued again. Raises only what ends the run."""
         try:
-            async with self.host.deadlines.limit(self.agent, duration_s(self.host.settings.task.timeout)):
-                self.context = context = AgentToolContext(
-                    self.host, self.agent, await self.host.trunk.tip(), self._hand_off
-                )
+            past = await self._read_past()
+            time_left_s = duration_s(self.host.settings.task.timeout) - past.worked_s
+            async with self.host.deadlines.limit(self.agent, max(0.0, time_left_s)):
+                kept = self.host.workspaces.kept.get(self.agent) if past.conversation.turns else None
+                commit = kept or await self.host.trunk.tip()
+                self.context = context = AgentToolContext(self.host, self.agent, commit, self._hand_off)
                 try:
-                    loop = await self._prepare(context)
-                    await loop.run()
+                    loop = await self._prepare(context, past)
+                    await loop.run(restarted=self._continues)
                 finally:
                     await context.close()
         except Exception as error:
@@ -88,10 +103,17 @@ class Attempt:
 
     # --- prepare ---------------------------------------------------------------------------------------------
 
-    async def _prepare(self, context: AgentToolContext) -> Loop:
+    async def _read_past(self) -> Past:
+        if not self._continues:
+            return Past.of(self.host, ())
+        self._past = past = await Past.read(self.host, self.agent)
+        self._conflicting, self._failed_resolutions = past.conflicting, past.failed_resolutions
+        return past
+
+    async def _prepare(self, context: AgentToolContext, past: Past) -> Loop:
         notes = await repository_notes(self.host, context.commit)
         opening = repair_opening if self.task.kind is t.TaskKind.FIXUP else task_opening
-        return await task_loop(self.host, context, self.task.role, opening(self.task, notes))
+        return await task_loop(self.host, context, self.task.role, opening(self.task, notes), past.conversation)
 
     # --- hand off --------------------------------------------------------------------------------------------
 
@@ -100,6 +122,10 @@ class Attempt:
             return refused(f"not yet: read the messages that follow first (unread: {len(unread)})")
         if text.status is t.HandoffStatus.FAILED:
             return Answer("accepted", drafts=outcomes.failed(self.host, self.task, text), ends=True)
+        if self._past is not None and (resolver := latest_resolver(self.host, self.task)) is not None:
+            return await self._resolve(context, text, resolver)
+        if (untold := landing.untold_conflict(self._past, context.opened)) is not None:
+            return await self._conflict(context, text, untold)
         if marked := await landing.still_marked(context.opened, self._conflicting):
             self._failed_resolutions += 1
             return await self._conflict_again(context, text, self.host.prompts["markers"].render(paths=bullets(marked)))
@@ -108,15 +134,23 @@ class Attempt:
             return refused(f"refused: {result.reason}; call submit_handoff again")
         if result.state is not t.LandingState.CONFLICTED:
             return self._deliver(result)
+        return await self._conflict(context, text, result)
+
+    async def _conflict(self, context: AgentToolContext, text: t.HandoffText, found: LandResult | t.Landing) -> Answer:
+        """Answer a landing that found a conflict, which is in the workspace."""
         self._failed_resolutions += bool(self._conflicting)
-        self._conflicting = result.conflicts
-        return await self._conflict_again(context, text, landing.conflict(self.host, result))
+        self._conflicting = found.conflicts
+        return await self._conflict_again(context, text, landing.conflict(self.host, found.conflicts, found.reason))
 
     async def _conflict_again(self, context: AgentToolContext, text: t.HandoffText, message: str) -> Answer:
         """Give the conflict back to the agent with a message, or after OWN_RESOLUTIONS to a resolver."""
         if self._failed_resolutions < OWN_RESOLUTIONS:
             return refused(message)
-        if await resolve(self.host, self.task, await context.workspace(), self._conflicting, text):
+        return await self._resolve(context, text, None)
+
+    async def _resolve(self, context: AgentToolContext, text: t.HandoffText, resolver: t.Agent | None) -> Answer:
+        """Have a resolver land the change: a new one, or the one that an earlier process started."""
+        if await resolve(self.host, self.task, await context.workspace(), self._conflicting, text, resolver):
             return Answer("landed: resolved", ends=True)
         lost = engine_text(
             "Nothing was landed: the change conflicts with newer work on trunk, "
@@ -150,6 +184,8 @@ class Attempt:
                 self._out_of_budget(error)
             case SwarmError() | OSError():
                 self._spoiled(error)
+            case WorkspaceLost() if self._continues and (self.context is None or self.context.opened is None):
+                self._lost(f"its workspace cannot be continued: {error}")
             case AttemptFailed() | WorkspaceLost():
                 self._failed(str(error))
             case _:  # a bug in this program costs one attempt, not the run
@@ -160,6 +196,11 @@ class Attempt:
         if not self.task.ended:
             self.host.record(*outcomes.attempt_failed(self.host, self.task, reason))
 
+    def _lost(self, reason: str) -> None:
+        """Begin again, through no fault of the task."""
+        if not self.task.ended:
+            self.host.record(*outcomes.attempt_lost(self.host, self.task, reason, counts=False))
+
     def _out_of_budget(self, spent: BudgetSpent) -> None:
         """At its own limit a task fails. At the limit of a larger part it waits until the budget is raised."""
         if self.task.ended:
@@ -167,7 +208,7 @@ class Attempt:
         if spent.of_task:
             self.host.record(*outcomes.given_up(self.host, self.task, engine_text(str(spent))))
         else:
-            self.host.record(*outcomes.attempt_lost(self.host, self.task, str(spent), counts=False))
+            self._lost(str(spent))
 
     def _spoiled(self, error: SwarmError | OSError) -> None:
         """The machine, the disk or git failed, not the task: retry later, or end the run if that does not stop."""

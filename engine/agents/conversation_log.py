@@ -1,8 +1,8 @@
 """An agent's conversation with its model, built from the agent's events."""
 
 from engine.domain import events as e
-from engine.domain.conversation import Block, Message, Text, ToolAnswer, ToolCall
-from engine.domain.types import CallId, ModelName
+from engine.domain.conversation import Block, Message, StopReason, Text, ToolAnswer, ToolCall
+from engine.domain.types import AgentState, CallId, ModelName
 
 DROPPED = "(this answer was dropped to save context; call the tool again if you still need it)"
 CHARACTERS_PER_TOKEN = 4
@@ -13,6 +13,9 @@ class Conversation:
     """The messages that the agent's model gets, in order. Built from the same events in a live run and on resume.
 
     `opening` is set while the conversation has not begun, or begins again: the next turn's `given` starts with it.
+    `stop` is why the last turn ended, None if none did. `started` are its calls that a tool was started for, `steps`
+    the turns since the agent began or last waited, `silent` the turns in a row without a call that could run.
+    `used_shell`: whether something may still run in its workspace.
     """
 
     def __init__(self) -> None:
@@ -20,6 +23,11 @@ class Conversation:
         self.answers: dict[CallId, ToolAnswer] = {}
         self.opening: str | None = None
         self.turns = 0
+        self.stop: StopReason | None = None
+        self.started: set[CallId] = set()
+        self.steps = 0
+        self.silent = 0
+        self.used_shell = False
         self.compacted_last = False
         self._fresh_characters = 0
         self._counted: tuple[ModelName, int] | None = None
@@ -30,6 +38,12 @@ class Conversation:
         if not self.messages or self.messages[-1].role != "assistant":
             return ()
         return tuple(call for call in self.messages[-1].calls if call.id not in self.answers)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether nothing has been said to the agent since its last turn: it made no call, or some lack an answer."""
+        last = self.messages[-1] if self.messages else None
+        return last is not None and last.role == "assistant" and not (last.calls and not self.unanswered)
 
     def asking(self, given: str | None) -> tuple[Message, ...]:
         """The messages of the next request: the conversation, the answers to its last calls, and what is given."""
@@ -51,9 +65,19 @@ class Conversation:
             self.answers = {}
             self.opening = None
             self.turns += 1
+            self.steps += 1
+            self.stop = body.stop
+            self.started.clear()
+            self.silent = 0 if body.message.calls and body.stop is not StopReason.LENGTH else self.silent + 1
             self._counted = body.model, body.usage.input + body.usage.output
             self.compacted_last = False
             self._fresh_characters = 0
+        elif isinstance(body, e.AgentStateChanged):
+            if body.state in (AgentState.WAITING, AgentState.DONE):
+                self.steps, self.used_shell = 0, False
+        elif isinstance(body, e.ToolStarted):
+            self.started.add(body.call)
+            self.used_shell |= body.tool == "shell"
         elif isinstance(body, e.ToolFinished):
             error = body.state.value != "ok"
             self.answers[body.call] = ToolAnswer(body.call, body.answer, error)

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from engine.agents.markdown import bullets
+from engine.agents.past import Past
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.commit_message import commit_message
@@ -49,7 +51,8 @@ class Offer:
             self.text = with_deviation(self.text, f"Left out of the commit: {'; '.join(left_out)}")
         started = e.LandingStarted(self.id, self.change, self.text)
         await self.host.durable(self.host.record(Draft(started, self.owner, self.task.id)))
-        if self.task.attempt > 1 and (earlier := await self.host.trunk.find_landed(self.task.id)) is not None:
+        older = self.task.attempt > 1 or self.host.snapshot.agents[self.owner].epoch < self.host.snapshot.epoch
+        if older and (earlier := await self.host.trunk.find_landed(self.task.id)) is not None:
             # A git process of a killed engine may have moved trunk after recovery looked: never land a task twice.
             return LandResult(LandingState.MERGED, base=self.context.commit, commit=earlier)
         if workspace is None:
@@ -73,7 +76,7 @@ class Offer:
             return None
         self.host.record(precedence, self._finished(result))
         if result.merged is not None:
-            await _hand_back(workspace, result.merged, result)
+            await _hand_back(self.host, workspace, result.merged, result)
         return result
 
     async def wait(self) -> LandResult | None:
@@ -92,28 +95,30 @@ class Offer:
         return Draft(e.LandingFinished(landing), self.owner, self.task.id)
 
 
-async def _hand_back(workspace: Workspace, merged: CommitId, result: LandResult) -> None:
-    """Put both sides into the workspace. A file that cannot hold both keeps trunk's; the agent's goes into YOURS."""
-    mine = {path: content for path in result.conflicts if (content := await _content(workspace, path)) is not None}
+async def _hand_back(host: Host, workspace: Workspace, merged: CommitId, result: LandResult) -> None:
+    """Put both sides into the workspace. A file that cannot hold both gets trunk's; the agent's goes into YOURS.
+
+    The agent's comes first: if the program dies in between, it is not lost.
+    """
+    for path in result.conflicts:
+        if not _is_marked(await host.trunk.read_file(merged, path) or b""):
+            with suppress(WorkspaceError):  # the agent has deleted it
+                await workspace.write_file(f"{YOURS}/{path}", await workspace.read_file(path))
     await workspace.advance(merged, result.base)
-    marked = await still_marked(workspace, mine)
-    for path, content in mine.items():
-        if path not in marked:
-            await workspace.write_file(f"{YOURS}/{path}", content)
 
 
-async def _content(workspace: Workspace, path: str) -> bytes | None:
-    try:
-        return await workspace.read_file(path)
-    except WorkspaceError:
-        return None
-
-
-def conflict(host: Host, result: LandResult) -> str:
+def conflict(host: Host, paths: Iterable[str], reason: str) -> str:
     """What an agent is told about the conflict in its workspace."""
-    return host.prompts["conflict"].render(
-        paths=bullets(result.conflicts), yours=YOURS, details=result.reason[:DETAILS] or "(nothing)"
-    )
+    details = reason[:DETAILS] or "(nothing)"
+    return host.prompts["conflict"].render(paths=bullets(paths), yours=YOURS, details=details)
+
+
+def untold_conflict(past: Past | None, workspace: Workspace | None) -> Landing | None:
+    """A conflict that an earlier process found and put into the workspace, but did not tell the agent."""
+    if past is None or (landing := past.untold) is None:
+        return None
+    past.untold = None
+    return landing if workspace is not None and workspace.base == landing.base else None
 
 
 async def land(host: Host, task: Task, context: AgentToolContext, text: HandoffText) -> LandResult:
@@ -164,7 +169,7 @@ async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> lis
     marked = []
     for path in paths:
         try:
-            if any(line.startswith(MARKER) for line in (await workspace.read_file(path)).splitlines()):
+            if _is_marked(await workspace.read_file(path)):
                 marked.append(path)
         except WorkspaceError:
             continue  # deleted, or not a file any more: that resolves the conflict
@@ -174,6 +179,10 @@ async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> lis
 def with_deviation(text: HandoffText, found: str) -> HandoffText:
     """The handoff with what the engine found out about its change, after what the agent says of it."""
     return replace(text, deviations=f"{text.deviations}\n\n{found}" if text.deviations.strip() else found)
+
+
+def _is_marked(content: bytes) -> bool:
+    return any(line.startswith(MARKER) for line in content.splitlines())
 
 
 def landing_of(run: RunRecorder, id: LandingId, task: Task, owner: AgentId, result: LandResult) -> Landing:

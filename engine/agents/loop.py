@@ -49,36 +49,39 @@ class Loop:
         self._nudges = Nudges(self._transcript, max_steps)
         self._tools = ToolCalls(self._transcript, context, self._nudges)
 
-    async def run(self) -> None:
-        self._nudges.start_over()
-        if await self._run_calls(self.conversation.unanswered, resumed=True):
+    async def run(self, *, restarted: bool = False) -> None:
+        """`restarted`: the conversation is that of an earlier process, in a workspace that lacks its processes."""
+        if restarted:
+            await self.host.pauses.safe_point(self.context.agent.id)
+        if self.conversation.interrupted and await self._act(resumed=True):
             return
+        if restarted and self.conversation.used_shell and not self._tools.interrupted:
+            self._transcript.remind("restarted")
         if self.context.agent.state is AgentState.WAITING:
             await self._sleep()
         while True:
             await self.host.pauses.safe_point(self.context.agent.id)
-            turn = await self._ask()
-            if await self._act(turn):
+            await self._ask()
+            if await self._act():
                 return
-            self._nudges.observe(turn, self._tools.malformed)
 
     # --- ask -------------------------------------------------------------------------------------------------
 
-    async def _ask(self) -> Turn:
-        """Ask for the model's next turn, compacting the conversation if it is too long."""
+    async def _ask(self) -> None:
+        """Ask for the model's next turn and record it, compacting the conversation if it is too long."""
         self._nudges.step()
         if self._compaction.is_due:
             await self._compaction.compact()
         self._transcript.record(e.AgentStateChanged(AgentState.THINKING))
         try:
-            return await self._turn()
+            await self._turn()
         except ModelError as error:
             if error.kind is not ModelErrorKind.CONTEXT_LENGTH or self.conversation.compacted_last:
                 raise
-        await self._compaction.compact(summarise=True)
-        return await self._turn()
+            await self._compaction.compact(summarise=True)
+            await self._turn()
 
-    async def _turn(self) -> Turn:
+    async def _turn(self) -> None:
         """Make one model call and record it."""
         while True:
             inbox = self._compaction.inbox
@@ -106,7 +109,6 @@ class Loop:
                 intent=max((message.intent for message in inbox), default=0),
             )
         )
-        return turn
 
     def _sanitised(self, turn: Turn) -> Turn:
         """The turn with new call ids that are unique in the run, only text that can be encoded, and calls as meant."""
@@ -122,22 +124,25 @@ class Loop:
 
     # --- act -------------------------------------------------------------------------------------------------
 
-    async def _act(self, turn: Turn) -> bool:
-        """Run the turn's tool calls. Returns whether the agent has handed off."""
-        if turn.stop is StopReason.REFUSAL:
-            raise AttemptFailed("the model refused to continue")
-        if turn.stop is StopReason.LENGTH:  # a cut-off call may not be what the model meant
-            for call in turn.message.calls:
-                self._tools.answer(call, refused("not run: your answer was cut off at its length limit"))
-            return False
-        return await self._run_calls(turn.message.calls)
+    async def _act(self, *, resumed: bool = False) -> bool:
+        """Run the calls of the last turn that lack an answer. Returns whether the agent has handed off.
 
-    async def _run_calls(self, calls: tuple[ToolCall, ...], *, resumed: bool = False) -> bool:
-        answers = await self._tools.run(calls, resumed=resumed)
-        if any(answer.ends for answer in answers):
-            return True
-        if any(answer.sleeps for answer in answers):
-            await self._sleep()
+        `resumed`: the calls may have been started by a process that has died.
+        """
+        message, stop = self.conversation.messages[-1], self.conversation.stop
+        calls = self.conversation.unanswered
+        if stop is StopReason.REFUSAL:
+            raise AttemptFailed("the model refused to continue")
+        if stop is StopReason.LENGTH:  # a cut-off call may not be what the model meant
+            for call in calls:
+                self._tools.answer(call, refused("not run: your answer was cut off at its length limit"))
+        else:
+            answers = await self._tools.run(calls, resumed=resumed)
+            if any(answer.ends for answer in answers):
+                return True
+            if any(answer.sleeps for answer in answers):
+                await self._sleep()
+        self._nudges.observe(message, stop, self._tools.malformed)
         return False
 
     async def _sleep(self) -> None:

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 
 from engine.agents.transcript import Transcript
-from engine.domain.conversation import StopReason, ToolCall, Turn
+from engine.domain.conversation import Message, StopReason, ToolCall
 from engine.domain.errors import AttemptFailed
 from engine.domain.types import Pathology
 from engine.policy.pathologies import found
@@ -27,14 +27,12 @@ class Nudges:
     def __init__(self, transcript: Transcript, max_steps: int) -> None:
         self._transcript = transcript
         self._max_steps = max_steps
-        self._steps = 0
-        self._silent = 0
         self._malformed = 0
         self._repeats: Counter[bytes] = Counter()
 
     def start_over(self) -> None:
-        """Reset the step count: the agent starts, or continues with a message that it has waited for."""
-        self._steps = 0
+        """Reset the step count: the agent continues with a message that it has waited for."""
+        self._transcript.conversation.steps = 0
 
     def messages_read(self) -> None:
         """Allow earlier calls again: new messages may be the reason for them."""
@@ -43,30 +41,29 @@ class Nudges:
     def step(self) -> None:
         """Count the next model call, and add the reminders that are due."""
         transcript, host = self._transcript, self._transcript.host
-        self._steps += 1
-        if self._steps > self._max_steps:
+        steps = transcript.conversation.steps + 1
+        if steps > self._max_steps:
             self._note_no_handoff(f"{self._max_steps} steps without a handoff", limit=True)
             raise AttemptFailed(f"no handoff within {self._max_steps} steps")
         self._remind_of_goal(transcript.conversation.turns + 1)
         left = min(host.settings.budget.grace_steps, self._max_steps // 10)
-        if transcript.agent.task is not None and self._max_steps - self._steps == left - 1:
-            self._note_no_handoff(f"{self._steps} of {self._max_steps} steps without a handoff")
+        if transcript.agent.task is not None and self._max_steps - steps == left - 1:
+            self._note_no_handoff(f"{steps} of {self._max_steps} steps without a handoff")
             transcript.remind("hand_off_now", limit=f"{self._max_steps} steps per attempt", steps=left)
 
-    def observe(self, turn: Turn, malformed: list[str]) -> None:
+    def observe(self, message: Message, stop: StopReason | None, malformed: list[str]) -> None:
         """Count turns in a row without a valid tool call. `malformed`: what is wrong with each invalid one."""
-        calls = len(turn.message.calls)
-        if calls and turn.stop is not StopReason.LENGTH:
-            self._silent = 0
+        calls = len(message.calls)
+        if calls and stop is not StopReason.LENGTH:
             # However many calls a turn makes, it counts once: the model only sees the errors after the turn.
             self._malformed = self._malformed + 1 if len(malformed) == calls else 0
             if self._malformed >= MALFORMED_TURNS:
                 raise AttemptFailed(f"{self._malformed} turns in a row of malformed tool calls: {malformed[-1]}")
             return
-        self._silent += 1
-        if self._silent > SILENT_TURNS:
-            raise AttemptFailed(f"{self._silent} turns in a row called no tool")
-        self._transcript.remind("nudge_cut" if turn.stop is StopReason.LENGTH else "nudge_no_call")
+        silent = self._transcript.conversation.silent
+        if silent > SILENT_TURNS:
+            raise AttemptFailed(f"{silent} turns in a row called no tool")
+        self._transcript.remind("nudge_cut" if stop is StopReason.LENGTH else "nudge_no_call")
 
     def call_answered(self, call: ToolCall, answer: str, *, writes: bool) -> None:
         """Count how often a call has got the same answer since the agent last changed something."""

@@ -75,6 +75,18 @@ def attempt_lost(
     return _requeued(run, task, reason, wait_s, lost=True, counts=counts)
 
 
+def attempt_continued(run: RunRecorder, task: Task, *, crashed: bool) -> tuple[Draft, ...]:
+    """A new process continues the attempt, unless the task may well be what kills the program."""
+    if task.unwanted or (crashed and task.losses + 1 >= LOSSES):
+        return attempt_lost(run, task, "the program died", counts=crashed)
+    agents = [agent for agent in run.snapshot.agents.values() if agent.task == task.id and not agent.ended]
+    waits = e.AgentStateChanged(AgentState.PAUSED, "continues soon")
+    return (
+        Draft(e.AttemptContinued(crashed), task.agent, task.id),
+        *(Draft(waits, each.id, task.id) for each in agents),
+    )
+
+
 def _requeued(
     run: RunRecorder, task: Task, reason: str, wait_s: float, *, lost: bool, counts: bool = True
 ) -> tuple[Draft, ...]:

@@ -1,5 +1,7 @@
 """A planner: it plans, waits for messages, hands off, and is woken again by later messages."""
 
+import logging
+
 from msgspec.structs import replace
 
 from engine.agents import cancellation
@@ -24,6 +26,8 @@ WINDOW_S = 3_600.0
 RESTART_S = 5.0
 """Seconds before the first restart; doubled for each further one."""
 
+log = logging.getLogger("swarm")
+
 CHECK_FAILS = (
     "not yet: the project's check fails on the newest trunk, and fixups did not repair it; "
     "spawn tasks that fix it, or hand off `partial` and say what is left"
@@ -47,21 +51,35 @@ class Planner:
         """Continue the journal's conversation, if there is one, and plan until cancelled or failed for good."""
         for event in await self.host.journal.agent_events(self.agent_id):
             self.conversation.apply(event)
-        context = AgentToolContext(self.host, self.agent_id, await self.host.trunk.tip(), self._hand_off)
+        kept = self.host.workspaces.kept.get(self.agent_id)
+        context = AgentToolContext(self.host, self.agent_id, kept or await self.host.trunk.tip(), self._hand_off)
+        restarted = bool(self.conversation.turns) and self.agent.state not in (AgentState.DONE, AgentState.WAITING)
         try:
+            if kept is not None:
+                await self._reopen(context)
             while self.agent.state is not AgentState.FAILED:
                 if self.agent.state is AgentState.DONE:
                     await context.close()
                     await self.host.wake_ups.message_for(self.agent_id)
-                await context.follow(await self.host.trunk.tip())
-                await self._plan(context)
+                    self.conversation.steps = 0
+                if context.opened is None or not restarted:
+                    await context.follow(await self.host.trunk.tip())
+                await self._plan(context, restarted=restarted)
+                restarted = False
         finally:
             await context.close()
 
-    async def _plan(self, context: AgentToolContext) -> None:
+    async def _reopen(self, context: AgentToolContext) -> None:
+        """Open the workspace that the planner had in an earlier process, if it can be used."""
+        try:
+            await context.workspace()
+        except WorkspaceLost as error:
+            log.warning("%s gets a new workspace: %s", self.agent.path, error)
+
+    async def _plan(self, context: AgentToolContext, *, restarted: bool) -> None:
         """Work until the next handoff. After a failure, start again with a fresh context, or give up."""
         try:
-            await (await self._loop(context)).run()
+            await (await self._loop(context)).run(restarted=restarted)
         except (AttemptFailed, ModelError, WorkspaceLost) as error:
             if isinstance(error, ModelError) and error.kind is ModelErrorKind.REFUSED:
                 raise
@@ -74,10 +92,10 @@ class Planner:
             self.host.record(
                 Draft(e.Warned(f"{self.agent.path} was restarted with a fresh context: {error}"), self.agent_id)
             )
-            restarted = e.ContextCompacted(await self._restarted_opening(), Usage())
-            self.host.record(Draft(restarted, self.agent_id))
+            fresh = e.ContextCompacted(await self._restarted_opening(), Usage())
+            self.host.record(Draft(fresh, self.agent_id))
             self.conversation = Conversation()
-            self.conversation.apply(e.Event(0, 0, 0, restarted, self.agent_id))
+            self.conversation.apply(e.Event(0, 0, 0, fresh, self.agent_id))
             await self.host.clock.sleep(RESTART_S * 2 ** (len(self._failures) - 1))
 
     async def _loop(self, context: AgentToolContext) -> Loop:

@@ -5,13 +5,24 @@ from dataclasses import dataclass
 from engine.agents import landing, outcomes
 from engine.agents.markdown import bullets
 from engine.agents.openings import conflict_opening
+from engine.agents.past import Past
 from engine.agents.spawning import repository_notes, spawned, task_loop
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
 from engine.domain.events import Draft
-from engine.domain.types import AgentState, HandoffStatus, HandoffText, LandingState, Role, Task, TaskId
-from engine.ports.protocols import Workspace, WorkspaceError, WorkspaceLost
+from engine.domain.types import (
+    Agent,
+    AgentState,
+    HandoffStatus,
+    HandoffText,
+    Landing,
+    LandingState,
+    Role,
+    Task,
+    TaskId,
+)
+from engine.ports.protocols import LandResult, Workspace, WorkspaceError, WorkspaceLost
 from engine.runtime.host import Host
 from engine.tools.tool import Answer, refused
 
@@ -21,12 +32,16 @@ TRIES = 4
 
 @dataclass
 class Resolution:
-    """One resolver's work on one task's conflict. `landed`: whether its resolution has landed."""
+    """One resolver's work on one task's conflict. `landed`: whether its resolution has landed.
+
+    `past` is what it did in an earlier process, if that began it.
+    """
 
     host: Host
     task: TaskId
     text: HandoffText
     marked: tuple[str, ...]
+    past: Past | None = None
     landed: bool = False
     tries: int = 0
 
@@ -34,6 +49,8 @@ class Resolution:
         ended = Draft(e.AgentStateChanged(AgentState.DONE), context.agent.id, self.task)
         if text.status is HandoffStatus.FAILED:
             return Answer("accepted", drafts=(ended,), ends=True)
+        if (untold := landing.untold_conflict(self.past, context.opened)) is not None:
+            return self._conflict(untold, ended)
         if marked := await landing.still_marked(context.opened, self.marked):
             return refused(self.host.prompts["markers"].render(paths=bullets(marked)))
         task = self.host.snapshot.tasks[self.task]
@@ -43,29 +60,56 @@ class Resolution:
             self.landed = True
             answer = landing.NO_CHANGE if result.commit is None else "landed: resolved"
             return Answer(answer, drafts=(*outcomes.landed(self.host, task, result), ended), ends=True)
+        return self._conflict(result, ended)
+
+    def _conflict(self, found: LandResult | Landing, ended: Draft) -> Answer:
+        """Answer a landing that found another conflict, which is in the workspace."""
         self.tries += 1
         if self.tries >= TRIES:
             return Answer("not landed", error=True, drafts=(ended,), ends=True)
-        self.marked = result.conflicts
-        return refused(landing.conflict(self.host, result))
+        self.marked = found.conflicts
+        return refused(landing.conflict(self.host, found.conflicts, found.reason))
 
 
-async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str, ...], text: HandoffText) -> bool:
+def latest_resolver(host: Host, task: Task) -> Agent | None:
+    """The newest resolver of the task's attempt."""
+    agents = host.snapshot.agents.values()
+    ours = (each for each in agents if each.task == task.id and each.role is Role.RESOLVER)
+    return next((each for each in reversed(list(ours)) if each.attempt == task.attempt), None)
+
+
+async def resolve(
+    host: Host, task: Task, workspace: Workspace, paths: tuple[str, ...], text: HandoffText, earlier: Agent | None
+) -> bool:
     """Have a resolver resolve the conflict in a worker's workspace. Returns whether the task has landed.
 
-    The resolver starts from what the workspace holds: the newest trunk, with both sides in `paths`.
+    The resolver starts from what the workspace holds: the newest trunk, with both sides in `paths`. `earlier` is one
+    that an earlier process started: it continues, unless its workspace is gone.
     """
-    base = workspace.base
-    merged = await workspace.commit(task.spec.title)
-    agent = spawned(host, task, Role.RESOLVER)
-    host.record(Draft(e.AgentSpawned(agent), agent.id, task.id))
+    if earlier is not None and earlier.ended:
+        return False
+    agent, past = earlier, await _past_of(host, earlier) if earlier is not None else None
+    if agent is not None and agent.steps and agent.id not in host.workspaces.kept:
+        gone = e.AgentStateChanged(AgentState.FAILED, reason="its workspace is gone: another resolver begins")
+        host.record(Draft(gone, agent.id, task.id))
+        agent = past = None
+    if agent is None:
+        agent = spawned(host, task, Role.RESOLVER)
+        host.record(Draft(e.AgentSpawned(agent), agent.id, task.id))
     resolution = Resolution(host, task.id, text, paths)
+    began = past is not None and past.conversation.turns > 0
+    if past is not None and began:
+        resolution.past, resolution.tries, resolution.marked = past, past.conflicts, past.conflicting or paths
+    base = host.workspaces.kept[agent.id] if began else workspace.base
     context = AgentToolContext(host, agent.id, base, resolution.hand_off)
     try:
-        await (await context.workspace()).advance(merged, base)
+        if not began:
+            merged = await workspace.commit(task.spec.title)
+            await (await context.workspace()).advance(merged, base)
         opening = conflict_opening(task, paths, await repository_notes(host, base))
-        loop = await task_loop(host, context, Role.RESOLVER, opening)
-        await loop.run()
+        conversation = past.conversation if past is not None else None
+        loop = await task_loop(host, context, Role.RESOLVER, opening, conversation)
+        await loop.run(restarted=began)
     except (AttemptFailed, ModelError, WorkspaceLost, WorkspaceError) as error:
         if isinstance(error, ModelError) and error.kind is ModelErrorKind.REFUSED:
             raise
@@ -73,3 +117,12 @@ async def resolve(host: Host, task: Task, workspace: Workspace, paths: tuple[str
     finally:
         await context.close()
     return resolution.landed
+
+
+async def _past_of(host: Host, resolver: Agent) -> Past:
+    """What an earlier process recorded of a resolver. Its landings are recorded as those of the task's worker."""
+    own = await host.journal.agent_events(resolver.id)
+    worker = host.snapshot.tasks[resolver.task].agent if resolver.task is not None else None
+    theirs = await host.journal.agent_events(worker) if worker is not None else []
+    landings = (event for event in theirs if isinstance(event.body, e.LandingFinished) and event.seq > own[0].seq)
+    return Past.of(host, sorted((*own, *landings), key=lambda event: event.seq))

@@ -1,5 +1,6 @@
 """Sets up new agents for tasks: their place in the tree, their model, their loop, and the repository's notes."""
 
+from engine.agents.conversation_log import Conversation
 from engine.agents.loop import Loop
 from engine.agents.tool_context import AgentToolContext
 from engine.domain.os_text import output_text
@@ -37,11 +38,13 @@ def spawned(host: Host, task: Task, role: Role) -> Agent:
     )
 
 
-async def task_loop(host: Host, context: AgentToolContext, role: Role, opening: str) -> Loop:
-    """The loop of a new agent for a task. Opens its workspace."""
+async def task_loop(
+    host: Host, context: AgentToolContext, role: Role, opening: str, conversation: Conversation | None = None
+) -> Loop:
+    """The loop of an agent for a task. Opens its workspace."""
     prompt = host.prompts[role]
     system = prompt.render(root=(await context.workspace()).root)
-    return Loop(host, context, prompt, system, lambda: opening, host.settings.task.max_steps)
+    return Loop(host, context, prompt, system, lambda: opening, host.settings.task.max_steps, conversation)
 
 
 async def repository_notes(host: Host, commit: CommitId) -> str:

@@ -27,10 +27,12 @@ log = logging.getLogger("swarm")
 
 
 class ToolCalls:
-    """One agent's tool calls. `malformed`: what is wrong with each invalid call of the last turn."""
+    """One agent's tool calls. `malformed`: what is wrong with each invalid call of the last turn. `interrupted`:
+    whether the agent was told that a call was interrupted."""
 
     def __init__(self, transcript: Transcript, context: AgentToolContext, nudges: Nudges) -> None:
         self.malformed: list[str] = []
+        self.interrupted = False
         self._transcript = transcript
         self._prompts = transcript.host.prompts
         self._tools = transcript.host.toolbox.tools
@@ -47,8 +49,9 @@ class ToolCalls:
         """Run the calls: reads in parallel, all others one by one, and tools marked `last` after the rest.
 
         Once the agent has handed off, no further call runs. `resumed`: the calls may have started in a process that
-        has died, so those that may have changed something do not run again.
+        has died. Those that did, and may have changed something, do not run again.
         """
+        started = set(self._transcript.conversation.started) if resumed else set()
         self.malformed.clear()
         answers: list[Answer] = []
         reads: list[ToolCall] = []
@@ -70,7 +73,8 @@ class ToolCalls:
                 reads.append(call)
             else:
                 await flush()
-                if resumed and tool is not None and tool.writes and not tool.atomic:
+                if call.id in started and tool is not None and tool.writes and not tool.atomic:
+                    self.interrupted = True
                     interrupted = refused(self._prompts["interrupted"].render())
                     self.answer(call, interrupted, state=ToolCallState.INTERRUPTED)
                 else:
@@ -112,6 +116,8 @@ class ToolCalls:
         target = utf8_text(tool.target(arguments)[:MAX_TARGET])
         cause = self._transcript.record(e.ToolStarted(call.id, tool.name, call.arguments, tool.writes, target))
         clock = self._transcript.host.clock
+        if tool.writes and not tool.atomic:  # what it changes outlives this process, so its start must, too
+            await self._transcript.host.durable(cause)
         started = clock.monotonic()
         try:
             answer = self._masked_key(tool, arguments) or await tool.call(self._context, arguments)

@@ -117,7 +117,8 @@ class AgentToolContext:
             await self.close()
 
     async def close(self) -> None:
-        """Close the workspace, if there is one."""
+        """Close the workspace, if there is one. If the run stops, its files stay for the process that continues it."""
         if self.opened is not None:
-            await self.opened.close()
+            unfinished = self._host.pauses.ending and not self.agent.ended
+            await (self.opened.leave() if unfinished else self.opened.close())
             self.opened, self._spoiled, self._told = None, frozenset(), set()

@@ -33,7 +33,7 @@ class RunCreated(EventBody, frozen=True, tag="run_created"):
 
 
 class EpochStarted(EventBody, frozen=True, tag="epoch_started"):
-    """A process took over the run. Whatever earlier epochs left running counts as lost from here on.
+    """A process took over the run. It continues what earlier epochs left unfinished.
 
     `settings` apply from here on, as JSON text without API keys; empty: as before. `not_guaranteed` are the guarantees
     that the sandbox level does not give; `granted` is what the settings let commands reach: `network`, and folders;
@@ -225,12 +225,17 @@ class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
 
 
 class ModelCallRetried(EventBody, frozen=True, tag="model_call_retried"):
-    """A model call failed and is repeated. `usage` is that of an answer that broke off."""
+    """A model call failed and is repeated. `usage` is that of an answer that broke off.
+
+    `lost`: the program died during the call. What it used is not known: `usage` is its worst case, and counts towards
+    budgets only.
+    """
 
     model: t.ModelName
     reason: str
     wait_s: float
     usage: t.Usage = t.Usage()
+    lost: bool = False
 
 
 class AnswersDropped(EventBody, frozen=True, tag="answers_dropped"):
@@ -285,6 +290,12 @@ class TaskStarted(EventBody, frozen=True, tag="task_started"):
 
     worker: t.AgentId
     attempt: int
+
+
+class AttemptContinued(EventBody, frozen=True, tag="attempt_continued"):
+    """A new process continues an attempt where the last one left it. `crashed`: that one was killed."""
+
+    crashed: bool
 
 
 class TaskRequeued(EventBody, frozen=True, tag="task_requeued"):
@@ -438,6 +449,7 @@ Body = (
     | ToolFinished
     | TaskQueued
     | TaskStarted
+    | AttemptContinued
     | TaskRequeued
     | TaskEnded
     | TaskUnwanted

@@ -170,8 +170,8 @@ class TaskSpec(Struct, frozen=True):
 class Task(Struct, frozen=True):
     """A task and its state.
 
-    `attempt` counts the attempts that were started, `failures` those that failed by themselves, `losses` those that
-    ended because their agent or the program ended. `intent` is the version for which the task was created,
+    `attempt` counts the attempts that were started, `failures` those that failed by themselves, `losses` how often the
+    agent or the program died during one. `intent` is the version for which the task was created,
     `cancelled_under` the one that its planner knew when it cancelled the task (0: not cancelled by its planner).
     `unwanted` is the reason if the task was cancelled while it was landing.
     """

@@ -77,6 +77,7 @@ def reactions(
         # tasks
         e.TaskQueued: (supervisor.task_queued, look),
         e.TaskStarted: (supervisor.task_started, look),
+        e.AttemptContinued: (supervisor.attempt_continued, look),
         e.TaskRequeued: (supervisor.task_queued, in_turn, look),
         e.TaskEnded: (supervisor.task_ended, pathologies.task_ended, checks.task_ended, in_turn, look),
         e.TaskUnwanted: (supervisor.task_unwanted, look),

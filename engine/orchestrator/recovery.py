@@ -3,21 +3,22 @@
 from engine.agents import cancellation, outcomes
 from engine.agents.compaction import MAX_OUTPUT
 from engine.agents.conversation_log import Conversation
-from engine.agents.outcomes import attempt_lost
+from engine.agents.outcomes import attempt_continued, attempt_lost
 from engine.domain import events as e
 from engine.domain.conversation import Request
 from engine.domain.events import Draft
 from engine.domain.patch import parse_patch
-from engine.domain.types import AgentState, LandingState, Role, TaskState
+from engine.domain.types import AgentState, LandingState, Role, Task, TaskState
 from engine.ports.protocols import LandResult
 from engine.runtime.host import Host
 
+GONE = "the program was stopped or killed, and the workspace cannot be continued"
 OPENING_BYTES = 60_000
 """What a first call is assumed to send: prompt, tools and opening are not in the record before its answer is."""
 
 
 async def recover(host: Host, crashed: bool) -> None:
-    """Finish landings, put lost tasks back into the queue, and end the agents that died with the program.
+    """Finish landings, and continue the attempts whose workspaces are kept. Other tasks go back into the queue.
 
     Only a crash counts as a loss, so a task does not fail because a person often stops and resumes the run. Planners
     are left as they are: their conversations continue.
@@ -31,15 +32,28 @@ async def recover(host: Host, crashed: bool) -> None:
         if task.state is TaskState.CANCELLED and task.agent is not None and task.id not in handed_off:
             host.record(*cancellation.cancelled_handoff(host, task))
         if task.state in (TaskState.WORKING, TaskState.LANDING):
-            host.record(*attempt_lost(host, task, "the program was stopped or killed", counts=crashed))
+            host.record(*_unfinished(host, task, crashed))
     for agent in list(snapshot.agents.values()):
-        if not agent.ended and agent.role is not Role.PLANNER:
-            died = e.AgentStateChanged(AgentState.FAILED, reason="the program was stopped or killed")
-            host.record(Draft(died, agent.id, agent.task))
+        at = snapshot.tasks[agent.task].state if agent.task is not None else None
+        if not agent.ended and agent.role is not Role.PLANNER and at is not TaskState.WORKING:
+            done = at is TaskState.LANDED
+            ended = AgentState.DONE if done else AgentState.FAILED
+            host.record(Draft(e.AgentStateChanged(ended, reason="" if done else GONE), agent.id, agent.task))
+    for id in list(host.workspaces.kept):
+        if snapshot.agents[id].ended:
+            host.workspaces.drop(id)
+
+
+def _unfinished(host: Host, task: Task, crashed: bool) -> tuple[Draft, ...]:
+    """What becomes of an attempt. Without its workspace it begins again, unless its agent has done nothing yet."""
+    agent = host.snapshot.agents[task.agent] if task.agent is not None else None
+    if agent is not None and (not agent.steps or agent.id in host.workspaces.kept):
+        return attempt_continued(host, task, crashed=crashed)
+    return attempt_lost(host, task, GONE, counts=crashed)
 
 
 async def _count_lost_calls(host: Host) -> None:
-    """Count the model calls that were under way when the program died, at their worst case.
+    """Count the model calls that were under way when the program died, at their worst case, towards the budgets.
 
     Nobody knows what the provider charges for them. An agent that was thinking may have had one.
     """
@@ -55,7 +69,7 @@ async def _count_lost_calls(host: Host) -> None:
         asked = conversation.asking(said or agent.goal or " ")
         request = Request(agent.model, unseen, asked, (), MAX_OUTPUT, str(agent.id), counted)
         lost = e.ModelCallRetried(
-            agent.model, "under way when the program died", 0.0, host.models.most(agent.model, request)
+            agent.model, "under way when the program died", 0.0, host.models.most(agent.model, request), lost=True
         )
         host.record(Draft(lost, agent.id, agent.task))
 

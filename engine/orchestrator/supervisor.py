@@ -8,8 +8,8 @@ from engine.agents.attempt import Attempt, MachineTrouble
 from engine.agents.planner import Planner
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
-from engine.domain.types import ROOT, Agent, AgentId, AgentState, Intent, Role, TaskState
-from engine.policy.budget import reached
+from engine.domain.types import ROOT, Agent, AgentId, AgentState, Intent, Role, TaskId, TaskState
+from engine.policy.budget import may_start, reached
 from engine.policy.run_end import Activity
 from engine.policy.scheduling import next_task
 from engine.ports.protocols import Workspace
@@ -22,7 +22,7 @@ class Supervisor:
     """The agents that run in this process.
 
     `fail` gets the errors that end the run; `look_again` is called whenever an agent has stopped. Once `closing` is
-    set, agents that stop record nothing: the next process treats them as lost.
+    set, agents that stop record nothing: the next process continues them.
     """
 
     def __init__(self, host: Host, fail: Callable[[BaseException], None], look_again: Callable[[], None]) -> None:
@@ -34,6 +34,8 @@ class Supervisor:
         self.running: dict[AgentId, asyncio.Task[None]] = {}
         self._attempts: dict[AgentId, Attempt] = {}
         self._queued = {id for id, task in snapshot.tasks.items() if task.state is TaskState.QUEUED}
+        self._interrupted: dict[TaskId, None] = {}
+        """Tasks whose attempts an earlier process began and this one has not continued yet, in order."""
         self._trouble = MachineTrouble()
         self._new_planners = [agent.id for agent in snapshot.agents.values() if agent.role is Role.PLANNER]
 
@@ -42,7 +44,7 @@ class Supervisor:
     @property
     def activity(self) -> Activity:
         """What this process still has to do."""
-        return Activity(self._queued, bool(self._attempts))
+        return Activity({*self._queued, *self._interrupted}, bool(self._attempts))
 
     def next_start(self, now: int) -> int | None:
         """When the next backoff of a queued task ends; None if there is none."""
@@ -74,6 +76,11 @@ class Supervisor:
         """Take the task off the queue."""
         assert event.task is not None
         self._queued.discard(event.task)
+
+    def attempt_continued(self, event: Event, body: e.AttemptContinued) -> None:
+        """Continue the attempt as soon as there is a worker slot."""
+        assert event.task is not None
+        self._interrupted[event.task] = None
 
     def task_ended(self, event: Event, body: e.TaskEnded) -> None:
         """Stop the attempt of a cancelled task in this same step, so that it cannot do anything more."""
@@ -125,18 +132,42 @@ class Supervisor:
         )
 
     def _admit(self) -> None:
-        while True:
-            waiting = self.snapshot.waiting_landings
-            working = [attempt.task_id for attempt in self._attempts.values() if attempt.task_id not in waiting]
-            if len(working) >= min(self.snapshot.workers_limit, self.host.governor.limit):
-                return
+        self._continue_attempts()
+        while self._has_slot(working := self._working()):
             task = next_task(self.snapshot, self._queued, working, self.host.clock.now())
             alive = sum(not self.snapshot.agents[id].ended for id in self.running)  # a planner that is done is not
             if task is None or alive >= self.host.settings.swarm.max_agents:
                 return
-            attempt = Attempt.begin(self.host, task, self._trouble)
-            self._attempts[attempt.agent] = attempt
-            self._start(attempt.agent, attempt.run, partial(self._attempt_ended, attempt))
+            self._run_attempt(Attempt.begin(self.host, task, self._trouble))
+
+    def _working(self) -> list[TaskId]:
+        """The tasks that take a worker slot."""
+        waiting = self.snapshot.waiting_landings
+        return [attempt.task_id for attempt in self._attempts.values() if attempt.task_id not in waiting]
+
+    def _has_slot(self, working: list[TaskId]) -> bool:
+        return len(working) < min(self.snapshot.workers_limit, self.host.governor.limit)
+
+    def _continue_attempts(self) -> None:
+        """Continue attempts of an earlier process while there are worker slots; they come before the queue."""
+        for id in list(self._interrupted):
+            task = self.snapshot.tasks[id]
+            agent = self.snapshot.agents[task.agent] if task.agent is not None else None
+            if task.ended or agent is None:
+                del self._interrupted[id]
+                if agent is not None and task.state is TaskState.CANCELLED:
+                    Attempt(self.host, id, agent.id, self._trouble).settle_cancelled()
+            elif (
+                self._has_slot(self._working())
+                and not self.snapshot.is_paused(agent.id)
+                and may_start(self.snapshot, task)
+            ):
+                del self._interrupted[id]
+                self._run_attempt(Attempt.resume(self.host, task, self._trouble))
+
+    def _run_attempt(self, attempt: Attempt) -> None:
+        self._attempts[attempt.agent] = attempt
+        self._start(attempt.agent, attempt.run, partial(self._attempt_ended, attempt))
 
     def _attempt_ended(self, attempt: Attempt, cancelled: bool) -> None:
         del self._attempts[attempt.agent]

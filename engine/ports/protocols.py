@@ -3,7 +3,7 @@
 Neither this module nor the logic touches a clock, a source of randomness, a process, the disk, git or the network.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -255,6 +255,9 @@ class Workspace(Protocol):
     async def advance(self, commit: CommitId, base: CommitId) -> None:
         """Set the files to the tree of `commit` and the base to `base`. Files that git ignores stay."""
 
+    async def leave(self) -> None:
+        """Kill everything that runs in the workspace; its files stay for the process that continues the run."""
+
     async def close(self) -> None:
         """Kill everything that runs in the workspace, and remove it."""
 
@@ -282,8 +285,19 @@ class Workspaces(Protocol):
     warm: bool
     """Whether new workspaces start with the build results that `keep_builds` kept."""
 
+    @property
+    def kept(self) -> Mapping[AgentId, CommitId]:
+        """The bases of workspaces that an earlier process left and that agents can continue in."""
+
     async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> Workspace:
-        """Open a workspace on a trunk commit. `clean`: from nothing, as a new checkout that shares no files."""
+        """Open a workspace on a trunk commit. `clean`: from nothing, as a new checkout that shares no files.
+
+        If the agent's workspace is `kept` and has this base, it is that one, as it was left. Raises WorkspaceLost if
+        it cannot be used; the next call opens a new one.
+        """
+
+    def drop(self, agent: AgentId) -> None:
+        """Remove the agent's `kept` workspace, if there is one."""
 
     async def keep_builds(self, workspace: Workspace) -> bool:
         """Close a workspace in which a check of a trunk commit has finished; later ones start with its build results.
@@ -294,8 +308,8 @@ class Workspaces(Protocol):
     async def discard_builds(self) -> None:
         """Let no later workspace start with build results from before."""
 
-    async def sweep(self) -> None:
-        """Remove workspaces that an earlier process left behind."""
+    async def sweep(self, unfinished: Collection[AgentId]) -> None:
+        """Remove what an earlier process left behind, except workspaces of `unfinished` agents that can be trusted."""
 
     async def close(self) -> None: ...
 

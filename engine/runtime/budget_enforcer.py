@@ -133,6 +133,10 @@ class BudgetEnforcer:
             self.grace[agent] -= 1
         return Admission(output, last=at is not None)
 
+    def renew_grace(self, agent: AgentId) -> None:
+        """Let an agent of an earlier process hand off although its budget is used up, as far as there is room."""
+        self.grace.setdefault(agent, self._run.settings.budget.grace_steps)
+
     def give_back(self, agent: AgentId) -> None:
         """Undo the reservation of one of an agent's last calls, which is not made."""
         self.grace[agent] += 1

@@ -145,9 +145,13 @@ class SandboxSession:
         """The id of the started process: killing it kills the whole sandbox."""
         return self._process.pid
 
+    def first_pids(self) -> list[int]:
+        """The started process and, with namespaces, the first one inside, which ends after all others there."""
+        return [self.pid, *(others(self.pid)[:1] if self._namespaces else ())]
+
     def command_pids(self) -> list[int]:
         """The processes of the running command and of what it started."""
-        ours = {self.pid, *(others(self.pid)[:1] if self._namespaces else ())}
+        ours = self.first_pids()
         return [pid for pid in others(self.pid) if pid not in ours]
 
     async def run(self, command: str, timeout_s: float, whole: str, on_output: Callable[[str], None]) -> Output:

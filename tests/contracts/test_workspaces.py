@@ -563,7 +563,7 @@ async def test_closing_and_sweeping_leave_nothing_behind(workspaces: WorkspacePo
         await workspace.read_file("README.md")
     stale = project.folder / "workspaces" / "copies" / "stale-1"
     (stale / "upper").mkdir(parents=True)
-    await workspaces.sweep()
+    await workspaces.sweep([])
     assert list((project.folder / "workspaces" / "copies").iterdir()) == []
     assert list((project.folder / "workspaces" / "trash").iterdir()) == []
 

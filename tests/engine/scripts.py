@@ -1,6 +1,6 @@
 """Turns of scripted models: plans, tasks, writes and handoffs."""
 
-from engine.domain.conversation import Request, Turn
+from engine.domain.conversation import Message, Request, ToolAnswer, Turn
 from engine.domain.types import ModelName
 from tests import simulated
 from tests.simulated import answers, call, first_line, turn
@@ -12,7 +12,14 @@ def said(request: Request) -> str:
 
 
 def turns(request: Request) -> int:
-    return sum(message.role == "assistant" for message in request.messages)
+    """The agent's turns so far, without those whose calls were interrupted."""
+    pairs = zip(request.messages, request.messages[1:], strict=False)
+    return sum(said.role == "assistant" and not _lost(told) for said, told in pairs)
+
+
+def _lost(told: Message) -> bool:
+    texts = (block.text for block in told.blocks if isinstance(block, ToolAnswer))
+    return any(text.startswith("interrupted") for text in texts)
 
 
 def tasks(*titles: str, **more: object) -> Turn:

@@ -103,6 +103,7 @@ async def resumed(w: simulated.World, settings: Settings | None = None, *, check
     async for event in w.journal.events():
         fold(snapshot, event)
     epoch = snapshot.epoch + 1
+    await w.workspaces.sweep([agent.id for agent in snapshot.agents.values() if not agent.ended])
     swarm = Swarm(Host(engine_world(w, check), settings or Settings(), PROMPTS, TOOLBOX, snapshot, epoch))
     swarm.record(Draft(e.EpochStarted(2, "simulated", "memory")))
     return swarm

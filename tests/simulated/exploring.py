@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.conversation import Request, StopReason, Turn
@@ -31,6 +33,7 @@ from tests import simulated
 from tests.engine import swarms
 from tests.simulated import Trouble, call, first_line, turn
 from tests.simulated.disk import CODES, PARTS
+from tests.simulated.models import interrupted
 from tests.simulated.on_disk import world_on_disk
 
 KILLS = 3
@@ -159,7 +162,9 @@ class Model:
     def _work(self, title: str, request: Request, chance: random.Random) -> Turn:
         answers = simulated.answers(request)
         last = answers[0] if answers else ""
-        wrote = [call for message in request.messages for call in message.calls if call.tool == "write_file"]
+        if again := interrupted(request):
+            return turn(*(call(each.tool, **msgspec.json.decode(each.arguments)) for each in again))
+        wrote = {call.arguments for message in request.messages for call in message.calls if call.tool == "write_file"}
         if last.startswith("conflict:"):
             return turn(call("read_file", path="src/app.py"))
         if "<<<<<<< trunk" in last:

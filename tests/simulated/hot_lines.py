@@ -7,11 +7,13 @@ off, and three more for a conflict: it looks, resolves and hands off again.
 from collections import Counter
 from dataclasses import dataclass
 
+from msgspec import json
+
 from engine.domain import events as e
 from engine.domain.conversation import Request, ToolCall, Turn
 from engine.domain.types import ModelName, TaskState
 from engine.orchestrator.swarm import Swarm
-from tests.simulated.models import Script, answers, call, first_line, turn
+from tests.simulated.models import Script, answers, call, first_line, interrupted, turn
 from tests.simulated.workspaces import MemoryWorkspace
 from tests.simulated.world import World
 
@@ -35,9 +37,9 @@ class Cost:
 
 
 def shell(workspace: MemoryWorkspace, command: str) -> str:
-    """`append TEXT` adds a line to LIST, `resolve` keeps the lines of both sides, `make NAME` writes a file."""
+    """`append TEXT` adds a line to LIST once, `resolve` keeps the lines of both sides, `make NAME` writes a file."""
     verb, _, text = command.partition(" ")
-    if verb == "append":
+    if verb == "append" and f"- {text}\n".encode() not in workspace.files[LIST]:
         workspace.files[LIST] += f"- {text}\n".encode()
     elif verb == "make":
         workspace.files[text] = b"made\n"
@@ -67,6 +69,8 @@ def plan(titles: list[str]) -> Script:
         if heading.startswith("# Intent"):
             return planner(request)
         title = heading.partition(": ")[2]
+        if again := interrupted(request):
+            return turn(*(call(each.tool, **json.decode(each.arguments)) for each in again))
         last = (answers(request) or [""])[-1]
         if heading.startswith("# Conflict") and not answers(request):
             last = "conflict:"

@@ -46,6 +46,13 @@ def answers(request: Request) -> list[str]:
     return [block.text for block in last.blocks if isinstance(block, ToolAnswer)]
 
 
+def interrupted(request: Request) -> tuple[ToolCall, ...]:
+    """The calls of the last turn whose outcome is unknown because the program was restarted."""
+    last = request.messages[-1].blocks
+    lost = {block.id for block in last if isinstance(block, ToolAnswer) and block.text.startswith("interrupted")}
+    return tuple(call for call in request.messages[-2].calls if call.id in lost) if lost else ()
+
+
 @dataclass(frozen=True)
 class Asked:
     """One recorded request. `data` is all of it as JSON bytes, to search for what must not be there."""

@@ -266,14 +266,16 @@ class WorldOnDisk(World):
         await self.journal.open()
         self.commits = GitCommits(trunk, tip)
         self.trunk = TrunkOnDisk(trunk, self.commits, self.clock, self.power, self.disk)
-        self.workspaces = MemoryWorkspaces(self.commits, self.clock, self.power, self.disk, self.workspaces.shell)
+        found = self.workspaces.on_disk
+        shell = self.workspaces.shell
+        self.workspaces = MemoryWorkspaces(self.commits, self.clock, self.power, self.disk, shell, found)
         self.checker = ScriptedChecker(self.checker.verdict, self.commits, self.clock, self.power)
 
     async def bury(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Cancel what waits for power. What git and SQLite have started continues, as after a real kill."""
         self.buried += tasks
 
-    def restart(self) -> "WorldOnDisk":
+    def restart(self, *, copies: bool = True) -> "WorldOnDisk":
         self.power.fail()
         later = _assemble(
             self.clock, self.randomness, self.ids, self.models.script, self.workspaces.shell, self.disk, self.folder,
@@ -283,6 +285,10 @@ class WorldOnDisk(World):
         assert isinstance(later.journal, JournalOnDisk)
         self.journal.left_to(later.journal)
         later.commits, later.buried = self.commits, self.buried
+        found = self.workspaces.on_disk if copies else ()
+        later.workspaces = MemoryWorkspaces(
+            later.commits, self.clock, later.power, self.disk, self.workspaces.shell, found
+        )
         return later
 
 

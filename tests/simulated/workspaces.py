@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from posixpath import normpath
 
@@ -56,7 +56,7 @@ class MemoryWorkspace:
         self.files = dict(commits.made[base].files)
         self.commands: list[str] = []
         self.ignored: Callable[[str], bool] = lambda path: path.startswith("build/")
-        self.closed = False
+        self.closed = self.left = False
         self.left_out: dict[str, str] = {}
         self._commits = commits
         self._clock = clock
@@ -180,6 +180,11 @@ class MemoryWorkspace:
         self.files = {**kept, **self._commits.made[commit].files}
         self.base = base
 
+    async def leave(self) -> None:
+        await self._power.needed()
+        self.left = True
+        self.lose()
+
     async def close(self) -> None:
         await self._power.needed()
         self.closed = True
@@ -206,9 +211,20 @@ class MemoryWorkspace:
 
 
 class MemoryWorkspaces:
-    """Implements `Workspaces`. `opened` has every workspace, by agent, newest last."""
+    """Implements `Workspaces`. `opened` has every workspace, by agent, newest last. `found` are those that an earlier
+    process left."""
 
-    def __init__(self, commits: Commits, clock: SimulatedClock, power: Power, disk: Disk, shell: Commands) -> None:
+    def __init__(
+        self,
+        commits: Commits,
+        clock: SimulatedClock,
+        power: Power,
+        disk: Disk,
+        shell: Commands,
+        found: Sequence[MemoryWorkspace] = (),
+    ) -> None:
+        self._found = {made.agent: made for made in found}
+        self._kept: dict[AgentId, MemoryWorkspace] = {}
         self._disk = disk
         self.level = "simulated"
         self.not_guaranteed: tuple[str, ...] = ()
@@ -227,7 +243,20 @@ class MemoryWorkspaces:
     @property
     def live(self) -> list[MemoryWorkspace]:
         """The workspaces that are open now."""
-        return [made for each in self.opened.values() for made in each if not made.closed]
+        return [made for each in self.opened.values() for made in each if not made.closed and not made.left]
+
+    @property
+    def on_disk(self) -> list[MemoryWorkspace]:
+        """The workspaces whose files exist."""
+        opened = [made for each in self.opened.values() for made in each if not made.closed]
+        return [*self._found.values(), *self._kept.values(), *opened]
+
+    @property
+    def kept(self) -> dict[AgentId, CommitId]:
+        return {agent: made.base for agent, made in self._kept.items()}
+
+    def drop(self, agent: AgentId) -> None:
+        self._kept.pop(agent, None)
 
     async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> MemoryWorkspace:
         await self._power.needed()
@@ -235,6 +264,8 @@ class MemoryWorkspaces:
         await self._power.needed()
         self._disk.write("copies")
         made = MemoryWorkspace(agent, commit, self._commits, self._clock, self._power, self._disk, self.shell)
+        if (kept := self._kept.pop(agent, None)) is not None and kept.base == commit:
+            made.files, made.commands = kept.files, kept.commands
         self.opened.setdefault(agent, []).append(made)
         return made
 
@@ -245,9 +276,11 @@ class MemoryWorkspaces:
     async def discard_builds(self) -> None:
         await self._power.needed()
 
-    async def sweep(self) -> None:
+    async def sweep(self, unfinished: Collection[AgentId]) -> None:
         await self._power.needed()
         self.swept += 1
+        self._kept = {agent: made for agent, made in self._found.items() if agent in unfinished}
+        self._found = {}
 
     async def close(self) -> None:
         for made in self.live:

@@ -1,7 +1,7 @@
 """Builds a whole simulated world as one value, and the world that is left after a kill."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.simulated.power import Power
 from tests.simulated.resources import ScriptedChecker, SteadyMeters
 from tests.simulated.time import CountingIds, SeededRandomness, SimulatedClock
 from tests.simulated.trunk import Commits, MemoryTrunk
-from tests.simulated.workspaces import Commands, MemoryWorkspaces, no_commands
+from tests.simulated.workspaces import Commands, MemoryWorkspace, MemoryWorkspaces, no_commands
 
 FILES: Mapping[str, bytes] = {"README.md": b"# A project\n", "src/app.py": b"print('hello')\n"}
 
@@ -53,8 +53,11 @@ class World:
                 task.cancel()
             await asyncio.sleep(0)
 
-    def restart(self) -> "World":
-        """The world as the next process finds it: durable events, commits and the clock, but no workspaces."""
+    def restart(self, *, copies: bool = True) -> "World":
+        """The world as the next process finds it: durable events, commits, the clock and the workspaces' files.
+
+        Without `copies` it is the machine that lost power, and the files cannot be trusted.
+        """
         self.power.fail()
         return _assemble(
             self.clock,
@@ -66,6 +69,7 @@ class World:
             self.workspaces.shell,
             self.checker.verdict,
             self.disk,
+            self.workspaces.on_disk if copies else (),
         )
 
 
@@ -97,6 +101,7 @@ def _assemble(
     shell: Commands,
     verdict: Callable[[Tree], bool],
     disk: Disk,
+    copies: Sequence[MemoryWorkspace] = (),
 ) -> World:
     power = Power()
     jitter = SeededRandomness(int(randomness.random() * 2**32))
@@ -107,7 +112,7 @@ def _assemble(
         journal=MemoryJournal(power, disk, lambda: 0.02 * jitter.random(), kept()),
         commits=commits,
         trunk=MemoryTrunk(commits, clock, power, disk, lambda: 0.02 * jitter.random()),
-        workspaces=MemoryWorkspaces(commits, clock, power, disk, shell),
+        workspaces=MemoryWorkspaces(commits, clock, power, disk, shell, copies),
         models=ScriptedModels(script, clock, power, lambda: 0.5 + jitter.random()),
         meters=SteadyMeters(power),
         checker=ScriptedChecker(verdict, commits, clock, power),

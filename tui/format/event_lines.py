@@ -104,6 +104,9 @@ _describes(events.ContextCompacted)(lambda e: (Tone.PLAIN, "context compacted: c
 _describes(events.ToolStarted)(lambda e: (Tone.QUIET, f"{e.tool} {e.target}"))
 _describes(events.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}"))
 _describes(events.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
+_describes(events.AttemptContinued)(
+    lambda e: (Tone.QUIET, f"attempt continues after {'a crash' if e.crashed else 'a stop'}")
+)
 _describes(events.TaskRequeued)(lambda e: (Tone.WARN, f"task queued again: {e.reason}"))
 _describes(events.TaskUnwanted)(lambda e: (Tone.WARN, f"task cancelled while landing: {e.reason}"))
 _describes(events.LandingStarted)(lambda e: (Tone.QUIET, f"landing started: {e.change[:10]}"))

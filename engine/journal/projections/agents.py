@@ -140,7 +140,7 @@ def _(event: e.Event, body: e.Pivoted, shelf: Shelf) -> Iterable[Write]:
 @PROJECTIONS.of(e.ModelCallRetried)
 def _(event: e.Event, body: e.ModelCallRetried, shelf: Shelf) -> Iterable[Write]:
     yield count(retries=1)
-    if body.usage.input:
+    if body.usage.input and not body.lost:
         spent = tokens(body.usage)
         yield _LOST, (event.agent, *spent)
         yield called(spent)

@@ -19,6 +19,7 @@ _TASK = insert(
 _TASK_STARTED = Statement(
     "tasks", "UPDATE tasks SET state = 'working', agent = ?, attempt = ?, started = ? WHERE id = ?"
 )
+_ATTEMPT_CONTINUED = Statement("tasks", "UPDATE tasks SET state = 'working', losses = losses + ? WHERE id = ?")
 _TASK_REQUEUED = Statement(
     "tasks",
     "UPDATE tasks SET state = 'queued', agent = NULL, reason = ?, not_before = ?, losses = losses + ?, "
@@ -69,6 +70,11 @@ def _(event: e.Event, body: e.TaskQueued, shelf: Shelf) -> Iterable[Write]:
 @PROJECTIONS.of(e.TaskStarted)
 def _(event: e.Event, body: e.TaskStarted, shelf: Shelf) -> Iterable[Write]:
     yield _TASK_STARTED, (body.worker, body.attempt, event.at, event.task)
+
+
+@PROJECTIONS.of(e.AttemptContinued)
+def _(event: e.Event, body: e.AttemptContinued, shelf: Shelf) -> Iterable[Write]:
+    yield _ATTEMPT_CONTINUED, (body.crashed, event.task)
 
 
 @PROJECTIONS.of(e.TaskRequeued)

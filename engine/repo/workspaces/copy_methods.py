@@ -68,9 +68,13 @@ def make_copy(method: CopyMethod, folder: Path, stack: LayerStack, spare: SpareC
         stamps, sources = _restore(files, spare, stack, method)
         return Copy(folder, Mount(bind=str(files)), files, stamps, sources)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SwarmError(
-            ErrorKind.STATE, f"cannot create a workspace: {error}", "check the free disk space of the state folder"
-        ) from error
+        raise no_room(error) from error
+
+
+def no_room(error: Exception) -> SwarmError:
+    """The error for a workspace that cannot be made."""
+    hint = "check the free disk space of the state folder"
+    return SwarmError(ErrorKind.STATE, f"cannot create a workspace: {error}", hint)
 
 
 def _copy_tree(source: Path, target: Path, method: CopyMethod) -> None:

@@ -129,6 +129,12 @@ class LayerStore:
         self._renew_base_if_needed()
         return known
 
+    def adopt(self, commit: CommitId, folders: tuple[Path, ...]) -> LayerStack:
+        """The layers of a workspace that an earlier process left, to be given back with `release`."""
+        stack = LayerStack(commit, folders)
+        self._count_use(stack)
+        return stack
+
     def _count_use(self, stack: LayerStack) -> None:
         for folder in stack.folders:
             self._uses[folder] = self._uses.get(folder, 0) + 1
@@ -154,10 +160,12 @@ class LayerStore:
             self._trash.discard(folder)
 
     def sweep(self) -> None:
-        """Discard the layers of an earlier process. Call it before the first use."""
+        """Discard the layers of an earlier process but those that were adopted. Call it before the first use."""
         for folder in list(self._folder.iterdir()):
             if folder not in self._uses:
                 self._trash.discard(folder)
+        names = [int(folder.name) for folder in self._uses if folder.name.isdecimal()]
+        self._numbers = itertools.count(max(names, default=0) + 1)
 
     async def close(self) -> None:
         self._closed = True

@@ -3,22 +3,33 @@
 import asyncio
 import logging
 import os
+from collections.abc import Collection
 from itertools import count
 from pathlib import Path
+
+from msgspec import MsgspecError, Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import BuildSettings, SandboxSettings
 from engine.domain.types import AgentId, CommitId
 from engine.domain.units import size_bytes
-from engine.ports.protocols import Workspace, WorkspaceError
+from engine.ports.protocols import Workspace, WorkspaceError, WorkspaceLost
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.git import Git
-from engine.repo.workspaces.copy_methods import Copy, SpareCopy, make_copy
+from engine.repo.workspaces.copy_methods import Copy, SpareCopy, make_copy, no_room
+from engine.repo.workspaces.copy_record import (
+    CopyRecord,
+    boot_id,
+    read_copy,
+    read_record,
+    write_record,
+    write_stamps,
+)
 from engine.repo.workspaces.excludes import read_excludes
 from engine.repo.workspaces.layers import LayerStack, LayerStore
 from engine.repo.workspaces.trash import Trash
 from engine.repo.workspaces.warm_builds import build_name_pattern
-from engine.repo.workspaces.workspace import AgentWorkspace
+from engine.repo.workspaces.workspace import AgentWorkspace, Ended
 from engine.sandbox.guarantees import CopyMethod, SandboxReport
 from engine.sandbox.leftovers import kill_recorded
 from engine.sandbox.probe import Choice, choose
@@ -30,6 +41,14 @@ MAX_SPARES = 8
 """Full copies that are kept for later workspaces. Overlays are not: a new one is faster than restoring an old one."""
 
 log = logging.getLogger("swarm")
+
+
+class _KeptCopy(Struct, frozen=True):
+    """A copy that an earlier process left. Its layers count as in use."""
+
+    copy: Copy
+    record: CopyRecord
+    stack: LayerStack
 
 
 class WorkspacePool:
@@ -54,6 +73,7 @@ class WorkspacePool:
         self._start_slots = StartSlots(STARTS_PER_CORE * (os.cpu_count() or 1))
         self._by_agent: dict[AgentId, AgentWorkspace] = {}
         self._open: set[AgentWorkspace] = set()
+        self._kept: dict[AgentId, _KeptCopy] = {}
         self._spares: list[tuple[SpareCopy, LayerStack]] = []
         self._numbers = count(1)
         """For the names of spare copies: an agent may leave a second one before the first is used."""
@@ -86,20 +106,31 @@ class WorkspacePool:
             pass  # opening a workspace reports it
 
     async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> AgentWorkspace:
-        """See protocols.Workspaces. The sandbox starts in the background. Raises SwarmError (git, state)."""
+        """See protocols.Workspaces. A new one's sandbox starts in the background. Raises SwarmError (git, state)."""
         if self._closed:
             raise SwarmError(ErrorKind.STATE, "cannot open a workspace: the run has ended", "resume the run")
+        if (kept := self._kept.get(agent)) is not None:
+            if kept.record.base == commit:
+                return await self._reopen(agent)
+            self.drop(agent)
         stack = await self._layers.use(commit, clean=clean)
         folder = self._folder_for(agent)
         try:
             copy = await self._copy(folder, stack, clean)
+            record = await asyncio.to_thread(self._begin_record, agent, copy, stack)
         except BaseException:
             self._layers.release(stack)
             self._discard(folder)
             raise
+        workspace = self._workspace(agent, _KeptCopy(copy, record, stack))
+        workspace.start()
+        return workspace
+
+    def _workspace(self, agent: AgentId, made: _KeptCopy) -> AgentWorkspace:
         workspace = AgentWorkspace(
-            copy,
-            stack,
+            made.copy,
+            made.record,
+            made.stack,
             self._layers,
             self._choice.containment,
             self._trunk_git,
@@ -109,8 +140,60 @@ class WorkspacePool:
         )
         self._open.add(workspace)
         self._by_agent[agent] = workspace
-        workspace.start()
         return workspace
+
+    # --- copies that an earlier process left -----------------------------------------------------------------
+
+    @property
+    def kept(self) -> dict[AgentId, CommitId]:
+        return {agent: kept.record.base for agent, kept in self._kept.items()}
+
+    def drop(self, agent: AgentId) -> None:
+        if (kept := self._kept.pop(agent, None)) is not None:
+            self._layers.release(kept.stack)
+            self._discard(kept.copy.folder)
+
+    async def _reopen(self, agent: AgentId) -> AgentWorkspace:
+        """Raises WorkspaceLost, and discards the copy, when it cannot be used."""
+        workspace = self._workspace(agent, self._kept.pop(agent))
+        try:
+            await workspace.resume()
+        except asyncio.CancelledError:
+            await workspace.leave()
+            raise
+        except WorkspaceLost:
+            await workspace.close()
+            raise
+        return workspace
+
+    def _begin_record(self, agent: AgentId, copy: Copy, stack: LayerStack) -> CopyRecord:
+        layers = tuple(map(str, stack.folders))
+        root = self._choice.containment.root(copy.folder)
+        record = CopyRecord(agent, stack.commit, stack.commit, self._choice.method, layers, root, boot_id())
+        try:
+            if copy.stamps is not None:
+                write_stamps(copy.folder, copy.stamps)
+            write_record(copy.folder, record)
+        except OSError as error:
+            raise no_room(error) from error
+        return record
+
+    def _read_kept(self, folder: Path, unfinished: Collection[AgentId]) -> _KeptCopy | None:
+        """The copy in a folder, if its agent is unfinished and everything is as it was left. Slow: call in a thread."""
+        ended = kill_recorded(folder / "pid")
+        record = read_record(folder)
+        if not ended or record is None or record.agent not in unfinished:
+            return None
+        if record.method is not self._choice.method or record.root != self._choice.containment.root(folder):
+            return None
+        try:
+            copy = read_copy(folder, record)
+            for commit in (record.commit, record.base):
+                self._pending.tree_of(commit)
+        except (OSError, KeyError, ValueError, MsgspecError) as error:
+            log.warning("the workspace of %s cannot be continued: %s", record.agent, error)
+            return None
+        return _KeptCopy(copy, record, self._layers.adopt(record.commit, tuple(map(Path, record.layers))))
 
     async def keep_builds(self, workspace: Workspace) -> bool:
         own = next((each for each in self._open if each is workspace), None)
@@ -167,10 +250,17 @@ class WorkspacePool:
                 self._layers.release(former)
         return await asyncio.to_thread(make_copy, self._choice.method, folder, stack)
 
-    def _on_close(self, workspace: AgentWorkspace, stopped: bool) -> None:
+    def _on_close(self, workspace: AgentWorkspace, how: Ended) -> None:
         """Keep a closed copy as a spare, or discard it. A spare keeps its layers in use to recognise its files."""
         copy = workspace.copy
-        reusable = stopped and workspace.stack.shared and not self._closed and len(self._spares) < MAX_SPARES
+        self._open.discard(workspace)
+        for agent in [agent for agent, other in self._by_agent.items() if other is workspace]:
+            del self._by_agent[agent]
+        if how is Ended.LEFT:
+            return
+        reusable = (
+            how is Ended.STOPPED and workspace.stack.shared and not self._closed and len(self._spares) < MAX_SPARES
+        )
         if reusable and copy.stamps is not None:
             files = self._folder / "spare" / f"{copy.folder.name}-{next(self._numbers)}"
             copy.changed.rename(files)
@@ -178,9 +268,6 @@ class WorkspacePool:
         else:
             self._layers.release(workspace.stack)
         self._discard(copy.folder)
-        self._open.discard(workspace)
-        for agent in [agent for agent, other in self._by_agent.items() if other is workspace]:
-            del self._by_agent[agent]
         if self._cleaning is None or self._cleaning.done():
             self._cleaning = asyncio.create_task(self._clean())
 
@@ -196,13 +283,18 @@ class WorkspacePool:
             self._trash.discard(spare.files)
             self._layers.release(stack)
 
-    async def sweep(self) -> None:
+    async def sweep(self, unfinished: Collection[AgentId]) -> None:
         """See protocols.Workspaces. Kills sandboxes that an earlier process recorded, if their start time matches."""
         in_use = {workspace.copy.folder for workspace in self._open}
         for folder in _entries(self._folder / "copies"):
-            if folder not in in_use:
-                kill_recorded(folder / "pid")
+            if folder in in_use:
+                continue
+            kept = await asyncio.to_thread(self._read_kept, folder, unfinished)
+            if kept is None or kept.record.agent in self._kept:
                 self._trash.discard(folder)
+            else:
+                self._kept[kept.record.agent] = kept
+                self._names.add(folder.name)
         for folder in _entries(self._folder / "spare"):
             self._trash.discard(folder)
         self._layers.sweep()
@@ -210,7 +302,7 @@ class WorkspacePool:
 
     async def close(self) -> None:
         self._closed = True
-        await asyncio.gather(*(workspace.close() for workspace in list(self._open)))
+        await asyncio.gather(*(workspace.leave() for workspace in list(self._open)))
         await self._pending.builder.close()
         await asyncio.to_thread(self._choice.containment.close)
         if self._preparing is not None:

@@ -3,13 +3,18 @@
 import asyncio
 import contextlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from enum import Enum, auto
 from pathlib import Path
 
 import pygit2
+from msgspec import MsgspecError
+from msgspec.structs import replace
 
+from engine.domain.errors import SwarmError
 from engine.domain.os_text import output_text, path_bytes, path_text
 from engine.domain.types import CommitId
 from engine.ports.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
@@ -23,38 +28,51 @@ from engine.repo.git.objects import UNLANDED, NewObjects
 from engine.repo.git.trees import LINK, Content, FileChanges, apply_changes, differences, tree_of
 from engine.repo.workspaces.checkout import agent_git_files
 from engine.repo.workspaces.copy_methods import Copy
+from engine.repo.workspaces.copy_record import CopyRecord, Update, read_update, write_record, write_update
 from engine.repo.workspaces.layers import LayerStack, LayerStore
 from engine.sandbox.containment import Containment
 from engine.sandbox.disk import DiskBudget, OverLimit
 from engine.sandbox.leftovers import record
+from engine.sandbox.removal import delete_tree
 from engine.sandbox.session import SandboxSession
 from engine.sandbox.start_slots import StartSlots
 
 MAX_READ_BYTES = 8 << 20
 AUTHOR = ("swarm", "swarm@localhost")
+OUTPUT = re.compile(r"output-(\d{1,9})\.txt")
+
+
+class Ended(Enum):
+    """How a workspace ended. `STOPPED`: it is certain that no process can touch the copy any more."""
+
+    STOPPED = auto()
+    KILLED = auto()
+    LEFT = auto()
 
 
 class AgentWorkspace:
     """Implements protocols.Workspace. Its sandbox starts with `start`, or with the first operation that needs it.
 
-    `on_close` is called with whether it is certain that no process can touch the copy any more.
+    `record` says what it started as. `on_close` is called when it is closed or left.
     """
 
     def __init__(
         self,
         copy: Copy,
+        record: CopyRecord,
         stack: LayerStack,
         layers: LayerStore,
         containment: Containment,
         trunk_git: Path,
         pending: PendingChanges,
         start_slots: StartSlots,
-        on_close: Callable[["AgentWorkspace", bool], None],
+        on_close: Callable[["AgentWorkspace", Ended], None],
     ) -> None:
-        self.root = containment.root(copy.folder)
-        self.base = stack.commit
+        self.root = record.root
+        self.base = record.base
         self.left_out: Mapping[str, str] = {}
         self.copy = copy
+        self._record = record
         self.stack = stack
         self._layers = layers
         self._containment = containment
@@ -75,7 +93,7 @@ class AgentWorkspace:
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
         self._outputs = 0
-        self._extra_tracked: frozenset[str] = frozenset()
+        self._extra_tracked = frozenset(map(os.fsdecode, record.tracked))
 
     @property
     def sandbox_pid(self) -> int | None:
@@ -154,8 +172,34 @@ class AgentWorkspace:
                 raise WorkspaceLost("the workspace is closed")
             if self._session is None:
                 self._session = await SandboxSession.start(self._containment.start(self.copy.folder, self.copy.mount))
-                record(self.copy.folder / "pid", self._session.pid, self._session.started)
+                record(self.copy.folder / "pid", self._session.first_pids())
             return self._session
+
+    async def resume(self) -> None:
+        """Start the sandbox over the files that an earlier process left, and finish the update that it began.
+
+        Raises WorkspaceLost.
+        """
+        try:
+            update = await asyncio.to_thread(self._read_left)
+            await self._running_session()
+            if update is not None:
+                await self._update(update)
+        except (OSError, MsgspecError, WorkspaceError, SwarmError) as error:
+            raise WorkspaceLost(f"its files cannot be used: {error}") from error
+
+    def _read_left(self) -> Update | None:
+        """Prepare the files for a new sandbox; returns the update that was under way. Raises OSError, MsgspecError."""
+        folder = self.copy.folder
+        delete_tree(folder / "scratch.git")
+        if self.copy.stamps is None:
+            work = folder / "work"
+            delete_tree(work)
+            work.mkdir()
+        with contextlib.suppress(OSError):
+            names = [found.name for found in (self.copy.changed / ".swarm").iterdir()]
+            self._outputs = max((int(number[1]) for name in names if (number := OUTPUT.fullmatch(name))), default=0)
+        return read_update(folder)
 
     # --- changes ---
 
@@ -174,19 +218,28 @@ class AgentWorkspace:
 
     async def advance(self, commit: CommitId, base: CommitId) -> None:
         removed, written = await asyncio.to_thread(self._files_to_update, commit)
-        for path in removed:
-            await self._ask(path, b"remove", os.fsencode(path))
-        for path, mode, data in written:
-            await self._ask(path, b"put", os.fsencode(path), str(mode).encode(), data)
-        self._extra_tracked |= {path for path, _, _ in written}
-        self.base = base
+        contents = ((os.fsencode(path), mode, data) for path, mode, data in written)
+        update = Update(base, tuple(map(os.fsencode, removed)), tuple(contents))
+        await asyncio.to_thread(write_update, self.copy.folder, update)
+        await self._update(update)
+
+    async def _update(self, update: Update) -> None:
+        """Carry out an update, which may have begun before: each step gives the same result again."""
+        for path in update.removed:
+            await self._ask(os.fsdecode(path), b"remove", path)
+        for path, mode, data in update.written:
+            await self._ask(os.fsdecode(path), b"put", path, str(mode).encode(), data)
         # The agent's own git should show the new base as what it received.
-        stack = await self._layers.use(base)
+        stack = await self._layers.use(update.base)
         try:
             for name, data in await asyncio.to_thread(agent_git_files, stack.folders[-1]):
                 await self._ask(f".git/{name}", b"put", f".git/{name}".encode(), b"33188", data)
         finally:
             self._layers.release(stack)
+        tracked = {*self._record.tracked, *(path for path, _, _ in update.written)}
+        self._record = replace(self._record, base=update.base, tracked=tuple(sorted(tracked)))
+        await asyncio.to_thread(write_record, self.copy.folder, self._record)
+        self._extra_tracked, self.base = frozenset(map(os.fsdecode, tracked)), update.base
 
     def _scratch(self) -> pygit2.Repository:
         """A repository for temporary objects, which is removed with the copy."""
@@ -330,23 +383,30 @@ class AgentWorkspace:
 
     async def close(self) -> None:
         """See protocols.Workspace. Closing continues even if the caller is cancelled."""
+        await self._close_once(leave=False)
+
+    async def leave(self) -> None:
+        """See protocols.Workspace. Has no effect on one that is being closed."""
+        await self._close_once(leave=True)
+
+    async def _close_once(self, *, leave: bool) -> None:
         if self._closing is None:
-            self._closing = asyncio.create_task(self._close())
+            self._closing = asyncio.create_task(self._close(leave=leave))
         await asyncio.shield(self._closing)
 
-    async def _close(self) -> None:
+    async def _close(self, *, leave: bool) -> None:
         self._release_pending()
-        if self.copy.stamps is not None:
+        if self.copy.stamps is not None and not leave:
             stopped = await self.stop()
         else:
-            self._closed = stopped = True
+            self._closed, stopped = True, False
             async with self._starting:
                 if self._session is not None:
                     await self._session.close()
         if self._early_start is not None:
             await self._early_start
         self._disk.forget()
-        self._on_close(self, stopped)
+        self._on_close(self, Ended.LEFT if leave else Ended.STOPPED if stopped else Ended.KILLED)
 
 
 def _encode(path: str) -> bytes:

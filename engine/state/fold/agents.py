@@ -155,7 +155,9 @@ def _(s: Snapshot, event: e.Event, body: e.TurnTaken) -> None:
 @folds(e.ModelCallRetried)
 def _(s: Snapshot, event: e.Event, body: e.ModelCallRetried) -> None:
     s.retries += 1
-    if body.usage.input:
+    if body.lost:
+        _charge(s, event, body.usage)
+    elif body.usage.input:
         assert event.agent is not None
         _agent(s, event, usage=s.agents[event.agent].usage + body.usage)
         _spend(s, event, body.usage)
@@ -193,5 +195,11 @@ def _spend(s: Snapshot, event: e.Event, usage: Usage) -> None:
     s.usage += usage
     s.arriving.pop(event.agent, None)
     s.model_calls += 1
+    _charge(s, event, usage)
+
+
+def _charge(s: Snapshot, event: e.Event, usage: Usage) -> None:
+    """Count usage towards budgets."""
+    assert event.agent is not None
     for part in parts_of(s.agents[event.agent]):
         s.spent[part] = s.spent.get(part, Spent()).plus(usage)

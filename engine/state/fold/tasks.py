@@ -27,6 +27,15 @@ def _(s: Snapshot, event: e.Event, body: e.TaskStarted) -> None:
     _task(s, event, state=TaskState.WORKING, agent=body.worker, attempt=body.attempt)
 
 
+@folds(e.AttemptContinued)
+def _(s: Snapshot, event: e.Event, body: e.AttemptContinued) -> None:
+    assert event.task is not None
+    task = s.tasks[event.task]
+    s.pending_landings.pop(task.id, None)
+    landing = task.state is TaskState.LANDING
+    _task(s, event, losses=task.losses + body.crashed, **({"state": TaskState.WORKING} if landing else {}))
+
+
 @folds(e.TaskRequeued)
 def _(s: Snapshot, event: e.Event, body: e.TaskRequeued) -> None:
     assert event.task is not None

@@ -53,6 +53,7 @@ class Story:
             (self._start, 4),
             (self._land, 4),
             (self._requeue, 1),
+            (self._continue, 1),
             (self._turn, 10),
             (self._tool, 10),
             (self._agent_state, 6),
@@ -127,6 +128,10 @@ class Story:
         self.tell(e.AgentStateChanged(AgentState.DONE), task.agent, task.id)
         for resolved in (True, False)[: len(self.snapshot.handoffs) % 3]:
             self.tell(e.HandoffResolved(handoff.id, resolved), task.agent, task.id)
+
+    def _continue(self) -> None:
+        if task := self._one(TaskState.WORKING, TaskState.LANDING):
+            self.tell(e.AttemptContinued(self._random.random() < 0.5), task.agent, task.id)
 
     def _requeue(self) -> None:
         if task := self._one(TaskState.WORKING):

@@ -140,6 +140,7 @@ def test_frozen_commands_and_their_clocks_stop_and_later_continue(path: AgentPat
         swarm = fresh(w, FOUR_WORKERS)
         running = asyncio.ensure_future(swarm.run())
         await until(swarm, all_at_work)
+        await clock.sleep(1.0)  # until their commands run, whose start is on disk first
         await swarm.submit(Pause(path, freeze=True))
         workers = [agent for agent in swarm.snapshot.agents.values() if agent.role is Role.WORKER]
         frozen = {agent.path for agent in workers if agent.state is AgentState.PAUSED}

@@ -204,7 +204,7 @@ async def test_the_next_engine_sweeps_what_a_killed_one_left(level: str, tmp_pat
         engine.send_signal(signal.SIGKILL)
     assert select.select(ends, [], [], 0)[0] == []
     made = await open_workspaces(tmp_path / "engine", tmp_path / "trunk.git", SandboxSettings(level=level), base)
-    await made.sweep()
+    await made.sweep([])
     for end in ends:
         with open(end, "rb", buffering=0) as pidfd:
             _wait_readable(pidfd.fileno())
@@ -218,7 +218,7 @@ async def test_a_process_that_reuses_a_recorded_id_is_left_alone(workspaces: Wor
     stale.mkdir()
     with subprocess.Popen(["sleep", "600"]) as other:
         (stale / "pid").write_text(f"{other.pid} 1\n")
-        await workspaces.sweep()
+        await workspaces.sweep([])
         assert other.poll() is None
         other.kill()
     assert not stale.exists()
