@@ -34,6 +34,7 @@ from engine.ports.world import World
 from engine.repo.check import ContainedChecker
 from engine.repo.landing.housekeeping import Housekeeper
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.landing.union_merge import UnionPaths
 from engine.repo.source import SourceRepo
 from engine.repo.workspaces.pool import open_workspaces
 from engine.reports.summary import Summary, summarise
@@ -124,7 +125,7 @@ async def start_run(
         async with AsyncExitStack() as resources:
             undo.enter_context(_loss_named(folder, begun=False))
             resources.callback(lock.release)
-            trunk = await GitTrunk.create(folder.path, source, folder.run)
+            trunk = await GitTrunk.create(folder.path, source, folder.run, union=UnionPaths(settings.landing.union))
             swarm = await _assemble(folder, trunk, settings, Snapshot(), environ, resources)
             created = e.RunCreated(
                 run=folder.run,
@@ -168,7 +169,7 @@ async def resume_run(
         stored = msgspec.json.decode(snapshot.settings, type=Settings)
         wanted, given = resumed_settings(stored, snapshot, change)
         settings = choose_models(wanted, environ)
-        trunk = await GitTrunk.open(folder.path)
+        trunk = await GitTrunk.open(folder.path, union=UnionPaths(settings.landing.union))
         swarm = await _assemble(folder, trunk, settings, snapshot, environ, resources, reader.chunks)
         swarm.record(_epoch(swarm), *_changes(snapshot), *changed_settings(snapshot, settings, given))
         await swarm.durable(snapshot.seq)

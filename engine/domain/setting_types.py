@@ -10,6 +10,7 @@ from math import inf, nan
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import pathspec
 from msgspec import Meta, Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
@@ -69,6 +70,15 @@ def _slots(text: str) -> None:
 def _file_name(text: str) -> None:
     if not text or "/" in text.rstrip("/"):
         raise _refused(f"'{text[:80]}' is not a name", 'write a name or glob without a path, such as "target"')
+
+
+def _pattern(text: str) -> None:
+    try:
+        [pattern] = pathspec.GitIgnoreSpec.from_lines([text]).patterns
+    except ValueError:
+        pattern = None
+    if pattern is None or pattern.include is None:  # a blank line or a comment
+        raise _refused(f"'{text[:80]}' is not a pattern", 'write one as in a .gitignore, such as "*.csv"')
 
 
 def _repo_path(text: str) -> None:
@@ -142,6 +152,8 @@ SlotCount = Annotated[str, Accepts(_slots), OnlyLower(lambda text: nan if text =
 """`auto` or a number in quotes."""
 Names = tuple[Annotated[str, Accepts(_file_name)], ...]
 """Names of files or folders, or globs, without a path."""
+Patterns = tuple[Annotated[str, Accepts(_pattern)], ...]
+"""Patterns as in a `.gitignore`."""
 RepoPath = Annotated[str, Accepts(_repo_path)]
 WebAddress = Annotated[str, Accepts(check_web_address)]
 VariableName = Annotated[str, Accepts(_variable_name)]

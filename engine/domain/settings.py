@@ -23,6 +23,7 @@ from engine.domain.setting_types import (
     OptionalLimit,
     OptionalTimeLimit,
     OwnerOnly,
+    Patterns,
     PlannerPath,
     Positive,
     Price,
@@ -200,6 +201,16 @@ class LandingSettings(Struct, frozen=True, forbid_unknown_fields=True):
         TimeLimit,
         Meta(description="How long other landings on a path wait while a conflict in it is resolved."),
     ] = "10m"
+    union: Annotated[
+        Patterns,
+        AnyValue(),
+        Meta(
+            description="Files in which the order of lines does not matter, such as changelogs and tables: if two "
+            "changes only add lines at the same place, both are kept without asking a model. Patterns as in a "
+            ".gitignore.",
+            examples=[["CHANGELOG.md", "*.csv"]],
+        ),
+    ] = ()
 
 
 class TaskSettings(Struct, frozen=True, forbid_unknown_fields=True):

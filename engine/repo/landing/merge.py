@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 from msgspec import Struct, structs
@@ -14,6 +14,7 @@ from engine.repo.git.git import Git
 from engine.repo.git.objects import FILE_MODES, UNLANDED, NewObjects, ObjectId, ObjectStore
 from engine.repo.git.pack_writer import pack_body, write_pack
 from engine.repo.landing.group_merge import COMMITTER, FileMerge, MergedFile
+from engine.repo.landing.union_merge import UnionPaths, merge_additions
 
 OURS = "trunk"
 THEIRS = "yours"
@@ -43,7 +44,8 @@ class GitMerger:
     serialises them.
     """
 
-    def __init__(self, trunk_git: Path, object_format: str) -> None:
+    def __init__(self, trunk_git: Path, object_format: str, union: UnionPaths | None = None) -> None:
+        self._union = union or UnionPaths()
         folder = trunk_git / "merging"
         self._folder = folder
         self._attributes = folder / "attributes"
@@ -90,7 +92,40 @@ class GitMerger:
             if "not something we can merge" in result.err:
                 return MergeOutcome("", refused=f"no such commit: {theirs}")
             raise SwarmError(ErrorKind.GIT, f"git merge-tree: {result.error_line}", "check the repo: git fsck")
-        return _parse(result.out, clean=result.exit == 0)
+        if result.exit == 0:
+            return MergeOutcome(result.out.split(b"\0")[0].decode("ascii"))
+        united = await self._unite_stages(result.out)
+        outcome = _parse(result.out, united)
+        return structs.replace(outcome, tree=await self._with_files(outcome.tree, united)) if united else outcome
+
+    async def _unite_stages(self, output: bytes) -> dict[bytes, tuple[str, bytes]]:
+        """Merge by union what may be, of the files in conflict that the output lists; returns their modes and contents.
+
+        A file that only one side has at its path, because of a rename or a deletion, stays in conflict.
+        """
+        stages: dict[bytes, dict[bytes, tuple[bytes, bytes]]] = {}
+        for entry in output.split(b"\0\0")[0].split(b"\0")[1:]:
+            meta, _, path = entry.partition(b"\t")
+            mode, oid, stage = meta.split(b" ")
+            if path in self._union:
+                stages.setdefault(path, {})[stage] = mode, oid
+        united = {}
+        for path, of in stages.items():
+            if sorted(of) == [b"1", b"2", b"3"] and all(mode in FILE_MODES for mode, _ in of.values()):
+                blobs = [await self._git.run("cat-file", "blob", of[stage][1].decode("ascii")) for stage in sorted(of)]
+                if (data := await self._united(path, *(blob.out for blob in blobs))) is not None:
+                    united[path] = of[b"2"][0].decode("ascii"), data
+        return united
+
+    async def _with_files(self, tree: str, files: Mapping[bytes, tuple[str, bytes]]) -> str:
+        """The tree with other contents of some files."""
+        env = {"GIT_INDEX_FILE": str(self._folder / "index")}
+        await self._git.run("read-tree", tree, env=env)
+        for path, (mode, data) in files.items():
+            oid = await self._git.text("hash-object", "-w", "--stdin", "--no-filters", stdin=data)
+            entry = f"{mode} {oid}\t".encode() + path + b"\0"
+            await self._git.run("update-index", "-z", "--index-info", stdin=entry, env=env)
+        return (await self._git.run("write-tree", env=env)).text
 
     async def merge_files(
         self, tip: CommitId, files: Collection[FileMerge], new: NewObjects
@@ -113,7 +148,28 @@ class GitMerger:
         if not tree:
             raise SwarmError(ErrorKind.GIT, f"git merge-tree: {result.error_line}", "check the repo: git fsck")
         conflicted = {entry.partition(b"\t")[2] for entry in conflicts}
-        return await asyncio.to_thread(_read_merged, files, side, bytes.fromhex(tree.decode("ascii")), conflicted)
+        united = await self._unite([file for file in files if file.path in conflicted], new)
+        merged = await asyncio.to_thread(_read_merged, files, side, bytes.fromhex(tree.decode("ascii")), conflicted)
+        return merged | united
+
+    async def _unite(self, files: Collection[FileMerge], new: NewObjects) -> dict[bytes, MergedFile]:
+        """Merge by union, of the files in conflict, those for which the settings allow it and no attribute decides."""
+        united = {}
+        for file in files:
+            if file.path not in self._union:
+                continue
+            data = await self._united(file.path, *(new.read(oid) for oid in (file.base, file.ours, file.theirs)))
+            if data is not None:
+                united[file.path] = MergedFile(True, data)
+        return united
+
+    async def _united(self, path: bytes, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+        """A file merged by union; None if that is not certain to be right, or if the `.gitattributes` decide."""
+        data = await asyncio.to_thread(merge_additions, base, ours, theirs)
+        if data is None:
+            return None
+        found = await self._git.run("check-attr", "-z", "--stdin", "merge", stdin=path + b"\0")
+        return data if found.out.split(b"\0")[2] == b"unspecified" else None
 
     def _write_sides(
         self, files: Collection[FileMerge], new: NewObjects, side: NewObjects
@@ -168,16 +224,15 @@ def _read_merged(
     return merged
 
 
-def _parse(output: bytes, *, clean: bool) -> MergeOutcome:
-    """Parse the output of `merge-tree -z`: tree, conflicted entries, messages."""
+def _parse(output: bytes, united: Mapping[bytes, object]) -> MergeOutcome:
+    """Parse the output of `merge-tree -z`: tree, conflicted entries, messages; without the files that are united."""
     fields = output.split(b"\0")
     tree = fields[0].decode("ascii")
-    if clean:
-        return MergeOutcome(tree)
     paths: dict[str, None] = {}
     at = 1
     while at < len(fields) and fields[at]:
-        paths[path_text(fields[at].partition(b"\t")[2])] = None
+        if (path := fields[at].partition(b"\t")[2]) not in united:
+            paths[path_text(path)] = None
         at += 1
     at += 1
     reasons: list[str] = []
@@ -187,10 +242,10 @@ def _parse(output: bytes, *, clean: bool) -> MergeOutcome:
         names = fields[at + 1 : at + 1 + count]
         kind, text = [*fields[at + 1 + count : at + 3 + count], b"", b""][:2]
         at += 3 + count
-        if kind.startswith(b"CONFLICT") or text.startswith(b"CONFLICT"):
+        if (kind.startswith(b"CONFLICT") or text.startswith(b"CONFLICT")) and not united.keys() >= set(names):
             reasons.append(output_text(text).strip())
             named.update((path_text(name), None) for name in names)
     # Some conflicts (such as a folder split by renames) have no conflicted entry, only a message.
-    conflicts = tuple(sorted(paths or named)) or ("(unknown)",)
+    conflicts = tuple(sorted(paths or named)) or (() if united and not reasons else ("(unknown)",))
     more = [f"and {len(reasons) - _MAX_REASONS} more"] if len(reasons) > _MAX_REASONS else []
     return MergeOutcome(tree, conflicts, "\n".join(reasons[:_MAX_REASONS] + more))

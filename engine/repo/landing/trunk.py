@@ -40,6 +40,7 @@ from engine.repo.landing.trunk_objects import (
     remove_pack,
     unlanded_git,
 )
+from engine.repo.landing.union_merge import UnionPaths
 from engine.repo.landing.user_branches import publish
 from engine.repo.source import SourceRepo
 
@@ -70,6 +71,7 @@ class GitTrunk:
         object_format: str,
         refs: Refs | None = None,
         merger: GitMerger | None = None,
+        union: UnionPaths | None = None,
     ) -> None:
         self.git_dir = git_dir
         self.base = base
@@ -77,7 +79,7 @@ class GitTrunk:
         self._run = run
         self._git = unlanded_git(git_dir)
         self._refs = refs or Refs(git_dir)
-        self._merger = merger or GitMerger(git_dir, object_format)
+        self._merger = merger or GitMerger(git_dir, object_format, union)
         self._store = ObjectStore(git_dir, object_format)
         self._packs = PackRollup(git_dir / "objects" / "pack", self._store.new_hash)
         self._unlanded_packs = PackRollup(git_dir / UNLANDED / "pack", self._store.new_hash)
@@ -88,7 +90,9 @@ class GitTrunk:
         self._publishing = asyncio.Lock()
 
     @classmethod
-    async def create(cls, folder: Path, source: SourceRepo, run: RunId) -> "GitTrunk":
+    async def create(
+        cls, folder: Path, source: SourceRepo, run: RunId, *, union: UnionPaths | None = None
+    ) -> "GitTrunk":
         """Create `FOLDER/trunk.git`, complete or not at all, with trunk at the base. Raises SwarmError (git)."""
         unfinished, git_dir = folder / f"{NAME}.new", folder / NAME
         if git_dir.exists():
@@ -118,11 +122,20 @@ class GitTrunk:
         for ref in (BASE, TRUNK):
             await git.run("update-ref", ref, source.base)
         unfinished.rename(git_dir)
-        return await cls.open(folder)
+        return await cls.open(folder, union=union)
 
     @classmethod
-    async def open(cls, folder: Path, *, refs: Refs | None = None, merger: GitMerger | None = None) -> "GitTrunk":
-        """Open an existing trunk. Raises SwarmError (state) when it is missing or damaged."""
+    async def open(
+        cls,
+        folder: Path,
+        *,
+        refs: Refs | None = None,
+        merger: GitMerger | None = None,
+        union: UnionPaths | None = None,
+    ) -> "GitTrunk":
+        """Open an existing trunk. `union`: the files that may be merged by union.
+
+        Raises SwarmError (state) when it is missing or damaged."""
         git_dir = (folder / NAME).absolute()
         if not git_dir.is_dir():
             raise SwarmError(
@@ -145,7 +158,7 @@ class GitTrunk:
                 f"cannot read the trunk in {path_text(folder)}: {error.message}",
                 "was your repo moved or removed?",
             ) from error
-        trunk = cls(git_dir, Path(source_root), run, base, object_format, refs, merger)
+        trunk = cls(git_dir, Path(source_root), run, base, object_format, refs, merger, union)
         trunk._merger.prepare()
         return trunk
 

@@ -304,7 +304,7 @@ OWN_LIMITS: dict[tuple[str, ...], tuple[object, object, list[object]]] = {
     ("sandbox", "swarm_disk"): ("8GiB", "1GiB", ["9GiB", "auto"]),
     ("build", "slots"): ("4", "3", ["5", "auto"]),
 }
-ALLOWED = {("repo", "branch"), ("repo", "check"), ("build", "gate"), ("build", "warm")}
+ALLOWED = {("repo", "branch"), ("repo", "check"), ("build", "gate"), ("build", "warm"), ("landing", "union")}
 
 
 def toml_of(path: tuple[str, ...], value: object) -> str:
