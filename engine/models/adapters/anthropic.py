@@ -206,8 +206,9 @@ class _Reader(Reader):
             case "thinking":
                 thought = wire.text_of(part.start.get("thinking")) + whole
                 signature = wire.text_of(part.start.get("signature")) + "".join(part.signature)
+                unsigned = bool(self.endpoint.base_url) and part.ended and stop is not StopReason.LENGTH  # DeepSeek's
                 kept: Json = {"type": "thinking", "thinking": thought, "signature": signature}
-                return [wire.opaque(self.endpoint.name, self._request.model, kept)] if signature else []
+                return [wire.opaque(self.endpoint.name, self._request.model, kept)] if signature or unsigned else []
             case "redacted_thinking":
                 return [wire.opaque(self.endpoint.name, self._request.model, part.start)]
         return []

@@ -50,7 +50,8 @@ class _Call:
     @property
     def kept(self) -> Json:
         function = self.function_fields.fields()
-        return self.fields.fields() | ({"function": function} if function else {})
+        own_id = {"id": self.id} if self.name and self.name in self.id else {}  # Kimi's models count on it
+        return self.fields.fields() | own_id | ({"function": function} if function else {})
 
 
 class ChatReader(Reader):

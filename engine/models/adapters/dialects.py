@@ -6,8 +6,10 @@ row costs a model at most one refusal, and no request is repeated more often tha
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Awaitable, Callable, Container
+from contextlib import suppress
 from typing import cast
 
 import msgspec
@@ -18,6 +20,8 @@ from engine.domain.errors import ModelError, ModelErrorKind
 from engine.models.adapters import kept_fields
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.wire_format import Json
+
+log = logging.getLogger("swarm")
 
 _BRIDGE = "Understood."
 _NO_TEXT = "(no text)"
@@ -229,7 +233,7 @@ CHAT = (
         "the system prompt is part of the first message",
         r"system.{0,40}(?:not (?:supported|allowed)|unsupported)|not support.{0,40}\bsystem\b"
         r"|(?:invalid|unexpected|unknown|unsupported)(?: message)? role\W{0,4}system"
-        r"|(?:system|developer) (?:instruction|message|prompt)s? (?:is|are) not",
+        r"|(?:system|developer) (?:instruction|message|prompt)s? (?:is|are) not|invalid chat setting",
         _fold_system,
     ),
     _row(
@@ -283,7 +287,7 @@ CHAT = (
     ),
     _row(
         "tools without arguments have no schema",
-        r"(?:properties|parameters).{0,80}(?:empty|at least one)",
+        r"properties.{0,80}(?:empty|at least one)",
         _no_empty_schema,
     ),
     _row(
@@ -300,12 +304,30 @@ CHAT = (
 )
 
 
+def _plainest(body: Json, text: str) -> None:
+    sent = msgspec.json.encode(body)
+    for change in (_bridge, _one_by_one, _short_ids, _no_null, _no_empty, _plain_tools):
+        change(body, text)
+    if msgspec.json.encode(body) != sent:
+        _fold_system(body, text)
+        body.pop("stream_options", None)
+
+
+LAST = (
+    Row("requests are sent in the plainest form", re.compile(""), _plainest),
+    Row("requests are sent in the plainest form, without fields that the server added", re.compile(""), _forget_all),
+)
+"""What is tried once for each model after a refusal that no row recognises, and kept if the server takes it."""
+
+
 class Dialects:
     """What the servers of one provider have refused, by model. Lasts as long as the provider: for the run."""
 
-    def __init__(self, table: tuple[Row, ...]) -> None:
-        self._table = table
+    def __init__(self, table: tuple[Row, ...], last: tuple[Row, ...] = ()) -> None:
+        self._table, self._last = table, last
         self._learned: dict[str, dict[Row, str]] = {}
+        self._unrecognised: set[str] = set()
+        """Models for which the last rows have been tried."""
 
     async def ask(self, model: str, body: Callable[[], Json], send: Callable[[Json], Awaitable[Turn]]) -> Turn:
         """Send a request in the model's dialect.
@@ -314,13 +336,15 @@ class Dialects:
         """
         while True:
             request, learned = body(), dict(self._learned.get(model, {}))
-            for row in self._table:
+            for row in (*self._table, *self._last):
                 if row in learned:
                     row.change(request, learned[row])
             try:
                 return await send(request)
             except ModelError as error:
                 new = self._recognised(request, learned, error)
+                if new is None and (turn := await self._plainly(model, request, send, error)) is not None:
+                    return turn
                 if new is None:
                     raise
                 if new not in self._learned.setdefault(model, {}):  # else another call has learned it meanwhile
@@ -328,6 +352,27 @@ class Dialects:
                     error.message = f"from now on {new.does}, because the server said: {error.message}"
                     error.kind, error.retry_after, error.learned = ModelErrorKind.RETRYABLE, 0.0, True
                     raise
+
+    async def _plainly(
+        self, model: str, body: Json, send: Callable[[Json], Awaitable[Turn]], error: ModelError
+    ) -> Turn | None:
+        """The answer to the request in the plainest form, if it helps against a refusal that no row recognises."""
+        if error.kind is not ModelErrorKind.BAD_REQUEST or not error.said or model in self._unrecognised:
+            return None
+        self._unrecognised.add(model)
+        tried: dict[Row, str] = {}
+        for row in self._last:
+            sent = msgspec.json.encode(body)
+            row.change(body, error.said)
+            tried[row] = error.said
+            if msgspec.json.encode(body) == sent:
+                continue
+            with suppress(ModelError):
+                turn = await send(body)
+                self._learned.setdefault(model, {}).update(tried)
+                log.warning("%s: from now on %s, because the server said: %s", model, row.does, error.message)
+                return turn
+        return None
 
     def _recognised(self, body: Json, learned: Container[Row], error: ModelError) -> Row | None:
         """The first row that a refusal of `body` is about and that would change it."""

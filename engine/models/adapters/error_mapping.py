@@ -34,7 +34,7 @@ _RATE_WORDS = re.compile(r"rate[ _-]?limit|too many requests", re.IGNORECASE)
 _NO_TOOLS = re.compile(
     r"(does not|doesn't|do not) (currently )?support (tools?\b|tool[ _-](use|call)|function[ _-]call)"
     r"|(?<!parallel )\b(tools?|tool[ _-](use|call\w*)|function[ _-]call\w*)\W? (is|are) not "
-    r"(supported|available|enabled)"
+    r"(supported|enabled)"
     r"|(tools?|tool[ _-]\w+|function[ _-]call\w*)\W{0,2} (param )?requires? (the )?`?--|support tool use"
     r"|unsupported (parameter|value|field)\W{1,4}tools\b",
     re.IGNORECASE,

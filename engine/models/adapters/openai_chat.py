@@ -7,10 +7,11 @@ import openai
 
 from engine.domain.conversation import Block, Opaque, Request, Text, ToolAnswer, ToolCall, Turn
 from engine.domain.os_text import utf8_text
+from engine.domain.types import CallId
 from engine.models.adapters import kept_fields
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.chat_stream import ChatReader
-from engine.models.adapters.dialects import CHAT, Dialects
+from engine.models.adapters.dialects import CHAT, LAST, Dialects
 from engine.models.adapters.exchange import exchange
 from engine.models.adapters.http_client import sdk_options
 from engine.models.adapters.wire_format import Json
@@ -23,7 +24,7 @@ class OpenAIChatProvider:
     def __init__(self, endpoint: Endpoint) -> None:
         self.name = endpoint.name
         self._endpoint = endpoint
-        self._dialects = Dialects(CHAT)
+        self._dialects = Dialects(CHAT, LAST)
         options = sdk_options(endpoint, OPENAI_ADDRESS)
         self._limit_name = "max_completion_tokens" if "://api.openai.com" in options["base_url"] else "max_tokens"
         self._client = openai.AsyncOpenAI(**options)
@@ -60,17 +61,22 @@ def chat_body(request: Request, provider: str) -> Json:
     messages: list[Json] = []
     if request.system.strip():
         messages.append({"role": "system", "content": utf8_text(request.system)})
+    ids: dict[CallId, str] = {}
     for role, blocks in wire.merged(request, provider):
-        messages.extend(_user(blocks) if role == "user" else [_assistant(blocks)])
+        messages.extend(_user(blocks, ids) if role == "user" else [_assistant(blocks, ids)])
     body: Json = {"model": request.model, "messages": messages}
     if request.tools:
         body["tools"] = [{"type": "function", "function": wire.wire_function(tool)} for tool in request.tools]
     return body
 
 
-def _user(blocks: list[Block]) -> list[Json]:
+def _user(blocks: list[Block], ids: dict[CallId, str]) -> list[Json]:
     messages: list[Json] = [
-        {"role": "tool", "tool_call_id": wire.wire_id(block.id), "content": wire.wire_answer(block)}
+        {
+            "role": "tool",
+            "tool_call_id": ids.get(block.id) or wire.wire_id(block.id),
+            "content": wire.wire_answer(block),
+        }
         for block in blocks
         if isinstance(block, ToolAnswer)
     ]
@@ -78,8 +84,8 @@ def _user(blocks: list[Block]) -> list[Json]:
     return [*messages, {"role": "user", "content": text}] if text else messages
 
 
-def _assistant(blocks: list[Block]) -> Json:
-    """An assistant's message, with the fields that the server added to it and to its calls."""
+def _assistant(blocks: list[Block], ids: dict[CallId, str]) -> Json:
+    """An assistant's message, with the fields that the server added. Adds to `ids` those that are the server's own."""
     added: Json = {}
     of_calls: list[Json] = []
     calls: list[Json] = []
@@ -88,7 +94,9 @@ def _assistant(blocks: list[Block]) -> Json:
             message, of_calls = kept_fields.restored(block)
             added |= message
         elif isinstance(block, ToolCall):
-            calls.append(_call(block, of_calls.pop(0) if of_calls else {}))
+            call = _call(block, of_calls.pop(0) if of_calls else {})
+            ids[block.id] = str(call["id"])
+            calls.append(call)
     message = {"role": "assistant", "content": _text(blocks) or (None if calls else ""), **added}
     return message | ({"tool_calls": calls} if calls else {})
 
@@ -96,8 +104,8 @@ def _assistant(blocks: list[Block]) -> Json:
 def _call(block: ToolCall, added: Json) -> Json:
     function = {"name": wire.wire_name(block.tool), "arguments": wire.wire_arguments(block.arguments)}
     return {
-        **added,
         "id": wire.wire_id(block.id),
+        **added,
         "type": "function",
         "function": {**wire.json_object(added.get("function")), **function},
     }

@@ -337,3 +337,31 @@ async def test_a_missing_key_is_an_error_of_the_provider_kind() -> None:
     assert caught.value.status == 2
     assert "ANTHROPIC_API_KEY" in caught.value.message
     await desk.close()
+
+
+def test_a_refusal_that_was_learned_from_is_told_and_counts_as_no_retry() -> None:
+    async def main(clock: SimulatedClock) -> None:
+        learned = [failed(ModelErrorKind.RETRYABLE, 400, 0.0) for _ in range(12)]
+        for error in learned:
+            error.learned = True
+        provider = Scripted(clock, list(learned))
+        desk = desk_for(provider, clock, ProviderSettings(max_retries=0))
+        told: list[tuple[str, float]] = []
+        turn = await desk.ask(MODEL, REQUEST, ignore, lambda reason, wait, _: told.append((reason, wait)))
+        assert turn.message == WHOLE.message
+        assert told == [("failed with 400", 0.0)] * 12
+        assert desk.statistics["rehearsal"].limit == ProviderSettings().max_concurrent, "the server is not down"
+
+    simulate(main)
+
+
+def test_a_prompt_that_does_not_fit_names_the_setting() -> None:
+    async def main(clock: SimulatedClock) -> None:
+        provider = Scripted(clock, [failed(ModelErrorKind.CONTEXT_LENGTH, 400)])
+        desk = desk_for(provider, clock, ProviderSettings(window=8192))
+        with pytest.raises(ModelError) as caught:
+            await desk.ask(MODEL, REQUEST, ignore, ignore)
+        assert "8,192 tokens" in str(caught.value)
+        assert "set window in [providers.rehearsal]" in str(caught.value)
+
+    simulate(main)

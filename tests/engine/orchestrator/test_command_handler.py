@@ -205,6 +205,30 @@ def test_a_stopped_run_can_be_resumed() -> None:
     simulated.simulate(main)
 
 
+def test_a_run_that_is_stopped_after_a_turn_without_calls_goes_on_with_a_message_to_its_agent() -> None:
+    """Many models refuse a conversation that ends with their own words."""
+    asked: list[Request] = []
+    swarms: list[Swarm] = []
+    landing = landing_script(["a"])
+
+    def script(model: ModelName, request: Request) -> Turn:
+        asked.append(request)
+        if len(asked) == 2:
+            swarms[0].stop(Outcome(RunState.STOPPED, ExitStatus.STOPPED, "stopped"))
+        return turn(text="I think.") if len(asked) < 3 else landing(model, request)
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, script)
+        swarms.append(fresh(w))
+        await swarms[0].run()
+        again = await resumed(w.restart())
+        await again.run()
+        assert len(asked) > 2
+        assert all(request.messages[-1].role == "user" for request in asked)
+
+    simulated.simulate(main)
+
+
 @pytest.mark.parametrize(
     "budget", [BudgetSettings(usd=0.0035), BudgetSettings(tokens=500), BudgetSettings(wall="2s")], ids=str
 )

@@ -178,3 +178,16 @@ def test_empty_answers_and_ids_of_other_providers_are_valid() -> None:
     assert len(call["id"]) <= 64
     assert (call["name"], call["input"]) == ("bad_name_", {"invalid_json": "[1]"})
     assert "content" not in answer
+
+
+@pytest.mark.parametrize(("reason", "kept"), [("tool_use", 1), ("max_tokens", 0)])
+async def test_thinking_without_a_signature_goes_back_to_compatible_servers_unless_it_was_cut(
+    reason: str, kept: int
+) -> None:
+    thinking = DIALECT.block(0, {"type": "thinking", "thinking": ""}, {"type": "thinking_delta", "thinking": "Hm."})
+    script = [DIALECT.start(), *thinking, *thinking_turn()[-5:-2], *DIALECT.end(reason)]
+    async with serving(lambda _: stream(script)) as server:
+        provider = DIALECT.open(server.url)
+        turn = await provider.ask(FIRST, ignore)
+        await provider.close()
+    assert sum(isinstance(block, Opaque) for block in turn.message.blocks) == kept

@@ -546,3 +546,67 @@ async def test_what_a_hostile_server_adds_is_bounded(odd: dict[str, Any]) -> Non
     assert len(message["tool_calls"]) == 1
     assert len(json.dumps(message)) < 300_000
     assert len(message) < 40
+
+
+async def test_an_id_that_a_model_counts_on_goes_back_with_the_call_and_its_answer() -> None:
+    frames = [
+        piece(tool_calls=[CALL | {"id": "functions.shell:0"}]),
+        ARGUMENTS,
+        piece(tool_calls=[CALL | {"index": 1, "id": "functions.shell:1"}]),
+        piece(tool_calls=[{"index": 1, "function": {"arguments": "{}"}}]),
+    ]
+    body = await second_request([*frames, *DIALECT.end("tool_calls")])
+    assert ids(body) == ["functions.shell:0", "functions.shell:1"] * 2
+    other = await second_request([*frames, *DIALECT.end("tool_calls")], model="another")
+    assert not any(":" in id for id in ids(other))
+
+
+# --- refusals in words that nobody knows ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("refuses", "says"),
+    [
+        (lambda body: "tool user" in " ".join(roles(body)), "Nope: order"),
+        (lambda body: any(message["content"] is None for message in body["messages"]), "Request is bad"),
+        (lambda body: "additionalProperties" in schemas(body), "Request contains an invalid argument."),
+        (lambda body: "mystery" in assistant(body), ""),
+    ],
+)
+async def test_the_plainest_form_is_tried_when_no_row_recognises_a_refusal(refuses: Refuses, says: str) -> None:
+    def script(seen: Seen) -> list[Step]:
+        return refusal(400, text_after(says, "")) if refuses(seen.body) else stream(DIALECT.answer("ok"))
+
+    async with serving(script) as server:
+        provider = DIALECT.open(server.url)
+        request = keeping({"mystery": "x"})
+        assert (await provider.ask(request, lambda text: None)).message.text == "ok"
+        asked = len(server.seen)
+        assert asked <= 3
+        await provider.ask(request, lambda text: None)
+        await provider.close()
+    assert len(server.seen) == asked + 1
+
+
+async def test_the_plainest_form_is_not_kept_if_it_does_not_help() -> None:
+    async with serving(lambda _: refusal(400, text_after("Nope", ""))) as server:
+        provider = DIALECT.open(server.url)
+        for _ in range(3):
+            with pytest.raises(ModelError, match="Nope") as caught:
+                await provider.ask(LATER, lambda text: None)
+            assert caught.value.kind is ModelErrorKind.BAD_REQUEST
+        await provider.close()
+    assert len(server.seen) == 2 + 1 + 1
+    assert server.seen[-1].body == server.seen[0].body
+
+
+async def test_text_that_cannot_be_encoded_is_an_ordinary_error() -> None:
+    raw = (
+        b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": "\\ud800", "tool_calls": [{"index": 0, "id": '
+    )
+    raw += b'"a", "function": {"name": "shell", "arguments": {"command": "\\ud800"}}}]}}]}\n\n'
+    async with serving(lambda _: stream([raw, *DIALECT.end("stop")])) as server:
+        provider = DIALECT.open(server.url)
+        with pytest.raises(ModelError):
+            await provider.ask(FIRST, lambda text: None)
+        await provider.close()
