@@ -24,6 +24,7 @@ from engine.journal.writer import SqliteJournal
 from engine.ports.protocols import LandResult
 from engine.repo.git.trees import FILE, Content
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.landing.union_merge import UnionPaths
 from engine.repo.source import inspect_repo
 from engine.state.snapshot import Snapshot
 from tests.engine.real_runs import make_repo
@@ -254,13 +255,14 @@ class WorldOnDisk(World):
 
     folder: Path = field(default_factory=Path)
     life: int = 1
+    union: UnionPaths = field(default_factory=UnionPaths)
     buried: list[asyncio.Task[Any]] = field(default_factory=list)
 
     async def open(self) -> None:
         while self.clock.working:  # wait for what a killed process has started
             await self.clock.sleep(0.01)
         with self.clock.waits_for_real_work():
-            trunk = await GitTrunk.open(self.folder)
+            trunk = await GitTrunk.open(self.folder, union=self.union)
             tip = await trunk.tip()
         assert isinstance(self.journal, JournalOnDisk)
         await self.journal.open()
@@ -284,7 +286,7 @@ class WorldOnDisk(World):
         assert isinstance(self.journal, JournalOnDisk)
         assert isinstance(later.journal, JournalOnDisk)
         self.journal.left_to(later.journal)
-        later.commits, later.buried = self.commits, self.buried
+        later.commits, later.buried, later.union = self.commits, self.buried, self.union
         found = self.workspaces.on_disk if copies else ()
         later.workspaces = MemoryWorkspaces(
             later.commits, self.clock, later.power, self.disk, self.workspaces.shell, found
@@ -293,13 +295,23 @@ class WorldOnDisk(World):
 
 
 async def world_on_disk(
-    folder: Path, clock: SimulatedClock, script: Script, *, seed: int, shell: Commands, disk: Disk
+    folder: Path,
+    clock: SimulatedClock,
+    script: Script,
+    *,
+    seed: int,
+    shell: Commands,
+    disk: Disk,
+    files: Tree = FILES,
+    union: Sequence[str] = (),
 ) -> WorldOnDisk:
-    """A new world in an empty folder."""
-    repo = make_repo(folder / "repo", {path: text.decode() for path, text in FILES.items()})
+    """A new world in an empty folder. `union`: the files that may be merged by union."""
+    repo = make_repo(folder / "repo", {path: text.decode() for path, text in files.items()})
     with clock.waits_for_real_work():
         await GitTrunk.create(folder, await inspect_repo(repo), RunId("r-1"))
-    return _assemble(clock, SeededRandomness(seed), CountingIds(), script, shell, disk, folder, 1)
+    made = _assemble(clock, SeededRandomness(seed), CountingIds(), script, shell, disk, folder, 1)
+    made.union = UnionPaths(union)
+    return made
 
 
 def _assemble(

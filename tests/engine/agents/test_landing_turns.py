@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.engine.steering import until
 from tests.engine.swarms import fresh, resumed, run
 from tests.simulated import MemoryWorkspace, hot_lines
 from tests.simulated.hot_lines import LIST, cost, plan, without_markers
+from tests.simulated.on_disk import world_on_disk
 
 HOT = [f"hot {number}" for number in range(40)]
 COLD = [f"cold {number}" for number in range(40)]
@@ -46,6 +48,32 @@ def test_forty_tasks_that_append_to_one_line_all_land_with_one_resolution_each(s
         assert not swarm.snapshot.claims
 
     run(plan(HOT), examine, settings=settings(), files=hot_lines.FILES, shell=hot_lines.shell, seed=seed)
+
+
+@pytest.mark.parametrize(("union", "conflicts"), [((), 11), ([LIST], 0)])
+def test_a_hot_line_on_a_real_trunk_takes_one_resolution_each_or_none_if_the_file_may_be_merged_by_union(
+    tmp_path: Path, union: list[str], conflicts: int
+) -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = await world_on_disk(
+            tmp_path,
+            clock,
+            plan(HOT[:12]),
+            seed=1,
+            shell=hot_lines.shell,
+            disk=simulated.Disk(clock),
+            files=hot_lines.FILES,
+            union=union,
+        )
+        await w.open()
+        swarm = fresh(w, settings())
+        assert (await swarm.run()).status is ExitStatus.DONE
+        assert cost(swarm, w).landed == 12
+        assert cost(swarm, w).conflicts <= conflicts
+        assert sorted(titles_in(w)) == sorted(HOT[:12])
+        await w.journal.close()
+
+    simulated.simulate(main)
 
 
 def test_tasks_on_other_paths_do_not_wait_even_if_more_landings_wait_than_there_are_worker_slots() -> None:
