@@ -63,6 +63,8 @@ async def _count_lost_calls(host: Host) -> None:
         conversation = Conversation()
         for event in await host.journal.agent_events(agent.id):
             conversation.apply(event)
+        if conversation.unanswered:  # the answer to its last call arrived, and it was about to act on it
+            continue
         said = "\n\n".join(message.text for message in host.snapshot.inboxes.get(agent.id, ()))
         counted = conversation.counted(agent.model)
         unseen = "" if counted else " " * OPENING_BYTES
