@@ -31,6 +31,7 @@ from engine.models.registry import key_variables
 from engine.models.selection import choose_models
 from engine.orchestrator.swarm import Swarm
 from engine.ports.world import World
+from engine.repo.base_surveys import BaseSurveys
 from engine.repo.check import ContainedChecker
 from engine.repo.landing.housekeeping import Housekeeper
 from engine.repo.landing.trunk import GitTrunk
@@ -126,7 +127,7 @@ async def start_run(
             undo.enter_context(_loss_named(folder, begun=False))
             resources.callback(lock.release)
             trunk = await GitTrunk.create(folder.path, source, folder.run, union=UnionPaths(settings.landing.union))
-            swarm = await _assemble(folder, trunk, settings, Snapshot(), environ, resources)
+            swarm = await _assemble(folder, source.root, trunk, settings, Snapshot(), environ, resources)
             created = e.RunCreated(
                 run=folder.run,
                 repo=path_text(source.root),
@@ -170,7 +171,8 @@ async def resume_run(
         wanted, given = resumed_settings(stored, snapshot, change)
         settings = choose_models(wanted, environ)
         trunk = await GitTrunk.open(folder.path, union=UnionPaths(settings.landing.union))
-        swarm = await _assemble(folder, trunk, settings, snapshot, environ, resources, reader.chunks)
+        repo = Path(path_str(snapshot.repo))
+        swarm = await _assemble(folder, repo, trunk, settings, snapshot, environ, resources, reader.chunks)
         swarm.record(_epoch(swarm), *_changes(snapshot), *changed_settings(snapshot, settings, given))
         await swarm.durable(snapshot.seq)
         return LiveRun(swarm, folder, reader, resources.pop_all())
@@ -178,6 +180,7 @@ async def resume_run(
 
 async def _assemble(
     folder: RunFolder,
+    repo: Path,
     trunk: GitTrunk,
     settings: Settings,
     snapshot: Snapshot,
@@ -213,6 +216,7 @@ async def _assemble(
         gate=gate,
         governor=LoadGovernor(settings, lambda: _at_work(snapshot), gate, workspaces.limits_met),
         checker=ContainedChecker(workspaces, clock, check, duration_s(settings.repo.check_timeout)) if check else None,
+        surveys=BaseSurveys(folder.base_surveys, repo, folder.trunk, trunk.base, settings, workspaces.report),
         mask=mask,
     )
     swarm = Swarm(Host(world, settings, Prompts(files(prompt_files)), Toolbox(), snapshot, snapshot.epoch + 1))

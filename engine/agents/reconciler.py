@@ -30,6 +30,17 @@ class Reconciler:
         self._host = host
         self._one_at_a_time = asyncio.Lock()
 
+    async def check_base(self, kept: t.Check | None) -> t.Check | None:
+        """Check the commit that the run starts from, from nothing, or record a check that was kept. None: no check."""
+        checker, base = self._host.checker, self._host.snapshot.base
+        if checker is None:
+            return None
+        async with self._one_at_a_time:
+            if kept is None:
+                return await self._check(checker, base, t.CheckPurpose.SNAPSHOT, clean=True)
+            await self._host.durable(self._host.record(Draft(e.CheckFinished(kept))))
+            return kept
+
     async def reconcile(self, *, last: bool = False) -> Verdict:
         """Check the newest trunk, unless the result is known, and act on it. `last`: the planners are done."""
         async with self._one_at_a_time:
@@ -40,7 +51,8 @@ class Reconciler:
             check = snapshot.last_check
             known = check is not None and self._is_valid(check, tip, checker.command)
             if check is None or not known:
-                clean = last or is_clean_due(snapshot, checker.command, await self._changed_since_clean(checker))
+                changed = await self._changed_since_clean(checker)
+                clean = last or is_clean_due(snapshot, checker.command, changed, self._host.settings.build.setup)
                 check = await self._check(checker, tip, t.CheckPurpose.SNAPSHOT, clean=clean)
             reproduced = not check.clean and not check.passed
             if not check.clean and (last or not is_conclusive(check, last_clean(snapshot, checker.command))):
@@ -199,8 +211,7 @@ class Reconciler:
     # --- texts -----------------------------------------------------------------------------------------------
 
     def _report(self, check: t.Check, broken: t.Break | None) -> str:
-        command = self._host.snapshot.check_command
-        report = f"{outcome(command, check)} on the newest trunk:\n\n```\n{check.output}\n```"
+        report = f"{check.outcome} on the newest trunk:\n\n```\n{check.output}\n```"
         if broken is None or not broken.tasks:
             return report
         tasks = [self._host.snapshot.tasks[id] for id in broken.tasks]
@@ -211,15 +222,5 @@ class Reconciler:
     def _tell(self, planner: t.AgentId | None, prompt: str, check: t.Check) -> None:
         if planner is None:
             return
-        text = self._host.prompts[prompt].render(
-            outcome=outcome(self._host.snapshot.check_command, check), output=check.output[-OUTPUT_SHOWN:]
-        )
+        text = self._host.prompts[prompt].render(outcome=check.outcome, output=check.output[-OUTPUT_SHOWN:])
         self._host.record(message_to(self._host, planner, t.MessageSource.CHECK, text))
-
-
-def outcome(command: str, check: t.Check) -> str:
-    """A failed check in one line."""
-    if check.exit is None:
-        return f"`{command}` did not finish"
-    failing = f" (failing tests: {check.failing})" if check.failing else ""
-    return f"`{command}` exited with status {check.exit}{failing}"

@@ -385,6 +385,12 @@ class HandoffResolved(EventBody, frozen=True, tag="handoff_resolved"):
 # --- green ---------------------------------------------------------------------------------------------------
 
 
+class BaseSurveyed(EventBody, frozen=True, tag="base_surveyed"):
+    """The commit that the run starts from was checked, or an earlier run had."""
+
+    survey: t.BaseSurvey
+
+
 class CheckFinished(EventBody, frozen=True, tag="check_finished"):
     check: t.Check
 
@@ -460,6 +466,7 @@ Body = (
     | PrecedenceEnded
     | HandedOff
     | HandoffResolved
+    | BaseSurveyed
     | CheckFinished
     | BreakTraced
     | FixupsExhausted

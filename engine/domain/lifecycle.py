@@ -35,8 +35,10 @@ RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.RUNNING: frozenset(
         {RunState.PAUSING, RunState.PAUSED, RunState.FINISHED, RunState.STOPPED, RunState.FAILED}
     ),
-    RunState.PAUSING: frozenset({RunState.RUNNING, RunState.PAUSED, RunState.STOPPED, RunState.FAILED}),
-    RunState.PAUSED: frozenset({RunState.RUNNING, RunState.STOPPED, RunState.FAILED}),
+    RunState.PAUSING: frozenset(
+        {RunState.RUNNING, RunState.PAUSED, RunState.FINISHED, RunState.STOPPED, RunState.FAILED}
+    ),
+    RunState.PAUSED: frozenset({RunState.RUNNING, RunState.FINISHED, RunState.STOPPED, RunState.FAILED}),
     RunState.STOPPED: frozenset({RunState.RUNNING}),  # resumed
     RunState.FAILED: frozenset({RunState.RUNNING}),
     RunState.FINISHED: frozenset(),

@@ -179,6 +179,11 @@ class RepoSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description='The command that a commit must pass to be green, such as "make test"; empty: none.'),
     ] = ""
     check_timeout: Annotated[TimeLimit, Meta(description="Time limit of one check.")] = "10m"
+    require_green_base: Annotated[
+        bool,
+        Meta(description="End before the first model call if the check fails on the commit to start from."),
+        OwnerOnly("a repo may not decide when your runs begin"),
+    ] = False
     check_landings: Annotated[Limit, Meta(description="Landings between two checks.")] = 10
     check_every: Annotated[
         OptionalTimeLimit,
@@ -298,6 +303,16 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class BuildSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The section `[build]`."""
 
+    setup: Annotated[
+        str,
+        AnyValue(),
+        Meta(
+            description="A command that prepares a new checkout, before any check from nothing; workspaces start with "
+            "the git-ignored files it makes. Empty: none.",
+            examples=["npm ci"],
+        ),
+    ] = ""
+    setup_timeout: Annotated[TimeLimit, Meta(description="Time limit of the setup command.")] = "30m"
     gate: Annotated[
         tuple[str, ...], AnyValue(), Meta(description="Commands that build; only a few of these run at a time.")
     ] = ("cargo *", "make*", "npm *", "pytest*", "*gcc*")

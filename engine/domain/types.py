@@ -348,6 +348,7 @@ class Check(Struct, frozen=True):
     `clean`: the check ran from nothing, in a new checkout of the commit; otherwise on what earlier checks have built.
     `overrules`: it ran from nothing and a check of the same commit on earlier builds had come out otherwise, so all
     kept builds were discarded. `command` is the check that ran; empty in journals that do not say so.
+    `setup` is the setup command if that failed, so that the check did not run: then `exit` and `output` are its own.
     """
 
     at: Micros
@@ -362,6 +363,29 @@ class Check(Struct, frozen=True):
     clean: bool = False
     overrules: bool = False
     command: str = ""
+    setup: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """How a check that did not pass ended, in one line."""
+        what = f"the setup command `{self.setup}`" if self.setup else f"`{self.command}`"
+        if self.exit is None:
+            return f"{what} did not finish"
+        failing = f" (failing tests: {self.failing})" if self.failing else ""
+        return f"{what} exited with status {self.exit}{failing}"
+
+
+class BaseSurvey(Struct, frozen=True):
+    """What was found before the first model call: whether the commit that the run starts from passes the check from
+    nothing.
+
+    `advice` says what a person can do about a failure. `kept`: an earlier run found it, on the same commit with the
+    same settings.
+    """
+
+    check: Check
+    advice: tuple[str, ...] = ()
+    kept: bool = False
 
 
 class CheckMark(Struct, frozen=True):

@@ -7,6 +7,7 @@ from engine.domain import events as e
 from engine.domain.events import Event
 from engine.domain.types import TaskKind
 from engine.domain.units import duration_s
+from engine.policy.build_files import is_build_file
 from engine.policy.run_end import Verdict
 from engine.runtime.host import Host
 
@@ -16,7 +17,7 @@ class CheckSchedule:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._reconciler = Reconciler(host)
+        self.reconciler = Reconciler(host)
         self._due = asyncio.Event()
         self._unchecked_landings = 0
 
@@ -31,11 +32,14 @@ class CheckSchedule:
             self._due.set()
 
     def landing_finished(self, event: Event, body: e.LandingFinished) -> None:
-        """Check trunk after the number of landings in the settings."""
+        """Check trunk after the number of landings in the settings, or at once if what the setup command makes may
+        change."""
         if body.landing.commit is None:
             return
         self._unchecked_landings += 1
-        if self._unchecked_landings >= self._host.settings.repo.check_landings:
+        setup = self._host.settings.build.setup
+        stale = bool(setup) and any(is_build_file(path, setup) for path in body.landing.paths)
+        if stale or self._unchecked_landings >= self._host.settings.repo.check_landings:
             self._due.set()
 
     async def run(self) -> None:
@@ -49,10 +53,10 @@ class CheckSchedule:
                 pass
             self._due.clear()
             self._unchecked_landings = 0
-            await self._reconciler.reconcile()
+            await self.reconciler.reconcile()
 
     async def last_verdict(self) -> Verdict:
         """Check trunk a last time, when the planners are done."""
-        verdict = await self._reconciler.reconcile(last=True)
+        verdict = await self.reconciler.reconcile(last=True)
         self._unchecked_landings = 0
         return verdict

@@ -95,6 +95,7 @@ def reactions(
         e.HandedOff: (look,),
         e.HandoffResolved: (look,),
         # trunk
+        e.BaseSurveyed: (look,),
         e.CheckFinished: (look,),
         e.BreakTraced: (look,),
         e.FixupsExhausted: (look,),

@@ -8,7 +8,8 @@ from engine.agents.attempt import Attempt, MachineTrouble
 from engine.agents.planner import Planner
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
-from engine.domain.types import ROOT, Agent, AgentId, AgentState, Intent, Role, TaskId, TaskState
+from engine.domain.types import ROOT, Agent, AgentId, AgentState, Intent, Role, RunState, TaskId, TaskState
+from engine.orchestrator.base_survey import about_the_base
 from engine.policy.budget import may_start, reached
 from engine.policy.run_end import Activity
 from engine.policy.scheduling import next_task
@@ -107,8 +108,10 @@ class Supervisor:
             task.cancel()
 
     def _start_planners(self) -> None:
-        if self.snapshot.root is None and (intent := self.snapshot.intent) is not None:
-            self.host.record(Draft(e.AgentSpawned(self._root(intent)), None))
+        running = self.snapshot.state is RunState.RUNNING
+        if self.snapshot.root is None and running and (intent := self.snapshot.intent) is not None:
+            root = self._root(intent)
+            self.host.record(Draft(e.AgentSpawned(root), None), *about_the_base(self.host, root.id))
         waiting, self._new_planners = self._new_planners, []
         for id in reversed(waiting):
             agent = self.snapshot.agents[id]

@@ -1,6 +1,8 @@
 """The running swarm: the work of one process on one run, from its start to its outcome."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
 
 import msgspec
 
@@ -10,6 +12,7 @@ from engine.domain import types as t
 from engine.domain.errors import ErrorKind, ExitStatus, ModelError, SwarmError
 from engine.domain.events import Draft, Event
 from engine.orchestrator import recovery
+from engine.orchestrator.base_survey import BaseSurvey, base_fails
 from engine.orchestrator.check_schedule import CheckSchedule
 from engine.orchestrator.command_handler import drafts_for
 from engine.orchestrator.pathology_monitor import PathologyMonitor
@@ -22,6 +25,7 @@ from engine.policy.run_end import Outcome, Verdict
 from engine.runtime.host import Host
 from engine.runtime.pauses import ACTIVE
 
+T = TypeVar("T")
 DRAIN_S = 10.0
 """Seconds that agents have to reach a safe point when the run stops."""
 
@@ -29,7 +33,8 @@ DRAIN_S = 10.0
 class Swarm:
     """Starts agents, carries out commands and ends the run. All of it lives on one event loop.
 
-    `run` may be called once; `submit` takes commands in the meantime. `record` is the one way to change the state,
+    `attended`: a person decides whether to go on if the base fails the check. `run` may be called once; `submit` takes
+    commands in the meantime. `record` is the one way to change the state,
     `on_change` registers a listener to all events, `watch` streams one agent's text.
     """
 
@@ -38,6 +43,7 @@ class Swarm:
         self.snapshot, self.settings, self.clock = host.snapshot, host.settings, host.clock
         self.record, self.durable, self.on_change = host.record, host.durable, host.on_event
         self.watch = host.live.watch
+        self.attended = False
         self._after_crash = not host.snapshot.ended
         self._wake = asyncio.Event()
         self._outcome: Outcome | None = None
@@ -46,6 +52,7 @@ class Swarm:
         self.supervisor = Supervisor(host, self.fail, self._wake.set)
         self._pathologies = PathologyMonitor(host, self._wake.set)
         self._checks = CheckSchedule(host)
+        self._base_survey = BaseSurvey(host, self._checks.reconciler)
         self.publisher = Publisher(host)
         self._sampler = Sampler(host, self._wake.set)
         self.reactions = reactions(
@@ -63,6 +70,9 @@ class Swarm:
         """Carry out a command. Returns once it is on disk. Raises SwarmError if it cannot be done."""
         command = _bounded(command)
         match command:
+            case c.Cancel(path=t.ROOT, reason=reason) if self.snapshot.root is None:
+                self.stop(Outcome(t.RunState.FINISHED, ExitStatus.STOPPED, reason))
+                return
             case c.Stop(reason=reason) | c.Cancel(path=t.ROOT, reason=reason):
                 self.stop(Outcome(t.RunState.STOPPED, ExitStatus.STOPPED, reason))
                 return
@@ -110,6 +120,7 @@ class Swarm:
         ]
         try:
             await recovery.recover(self.host, self._after_crash)
+            await self._survey_base()
             while self._outcome is None:
                 await self._step()
         except Exception as error:
@@ -120,6 +131,17 @@ class Swarm:
             raise self._error
         assert self._outcome is not None
         return self._outcome
+
+    async def _survey_base(self) -> None:
+        """Check the commit that the run starts from before any model is asked. If it fails, decide whether to go on."""
+        await self._meanwhile(self._base_survey.run(), self._stop_if_spent)
+        survey, begun = self.snapshot.base_survey, self.snapshot.root is not None
+        if begun or survey is None or survey.check.passed or self._outcome is not None:
+            return
+        if self.settings.repo.require_green_base:
+            self.stop(Outcome(t.RunState.FINISHED, ExitStatus.NOT_GREEN, base_fails(survey.check)))
+        elif self.attended and self.snapshot.state is t.RunState.RUNNING:
+            self.record(Draft(e.RunStateChanged(t.RunState.PAUSED, base_fails(survey.check))))
 
     async def _step(self) -> None:
         """Check everything once: enforce the budget, report findings, start what can start, conclude. Then wait."""
@@ -155,6 +177,10 @@ class Swarm:
             done = run_end.is_done(self.snapshot, self.supervisor.activity)
             if done and verdict not in (None, Verdict.REPAIRING):
                 self.stop(run_end.finished(self.snapshot, verdict))
+        self._stop_if_spent()
+
+    def _stop_if_spent(self) -> None:
+        self.host.budget.look()
         spent = run_end.out_of_budget(
             self.snapshot,
             self.supervisor.activity,
@@ -167,16 +193,20 @@ class Swarm:
 
     async def _last_verdict(self) -> Verdict | None:
         """Check trunk while the swarm still reacts to events. None if the run ends before the check does."""
-        checking = asyncio.ensure_future(self._checks.last_verdict())
-        checking.add_done_callback(lambda _: self._wake.set())
+        return await self._meanwhile(self._checks.last_verdict(), self.supervisor.start_all)
+
+    async def _meanwhile(self, work: Coroutine[None, None, T], look: Callable[[], None]) -> T | None:
+        """Do some work, and `look` whenever something happens meanwhile. None if the run ends before the work does."""
+        working = asyncio.ensure_future(work)
+        working.add_done_callback(lambda _: self._wake.set())
         try:
-            while not checking.done() and self._outcome is None:
+            while not working.done() and self._outcome is None:
                 await self._wait()
-                self.supervisor.start_all()
-            return checking.result() if checking.done() else None
+                look()
+            return working.result() if working.done() else None
         finally:
-            checking.cancel()
-            await asyncio.gather(checking, return_exceptions=True)
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
 
     async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
         """Let agents reach a safe point, stop all of them, then publish the refs and record the outcome."""

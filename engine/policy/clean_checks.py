@@ -22,7 +22,7 @@ def last_clean(snapshot: Snapshot, command: str) -> Check | None:
     return last if last is not None and last.command == command else None
 
 
-def is_clean_due(snapshot: Snapshot, command: str, changed: Collection[str] | None) -> bool:
+def is_clean_due(snapshot: Snapshot, command: str, changed: Collection[str] | None, setup: str = "") -> bool:
     """Whether the next check has to start from nothing.
 
     It has to if none has yet, if a file that decides how the project is built or checked is among those that have
@@ -30,7 +30,7 @@ def is_clean_due(snapshot: Snapshot, command: str, changed: Collection[str] | No
     when those have taken as long as the last one from nothing did.
     """
     last = last_clean(snapshot, command)
-    if last is None or changed is None or any(is_build_file(path, command) for path in changed):
+    if last is None or changed is None or any(is_build_file(path, f"{command} {setup}") for path in changed):
         return True
     most = MOST_WARM if last.passed else MOST_WARM_RED
     return snapshot.warm_checks >= most or snapshot.warm_checks_s >= last.wall_s

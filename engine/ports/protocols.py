@@ -284,6 +284,8 @@ class Workspaces(Protocol):
     tools: tuple[str, ...]
     warm: bool
     """Whether new workspaces start with the build results that `keep_builds` kept."""
+    setup: str
+    """The command that prepares a new checkout; empty if there is none."""
 
     @property
     def kept(self) -> Mapping[AgentId, CommitId]:
@@ -298,6 +300,13 @@ class Workspaces(Protocol):
 
     def drop(self, agent: AgentId) -> None:
         """Remove the agent's `kept` workspace, if there is one."""
+
+    async def set_up(self, commit: CommitId) -> Output | None:
+        """Run `setup` in a new checkout of a trunk commit; later workspaces start with the ignored files that it made.
+
+        None if there is no such command, or it has succeeded on this commit already. A clean workspace has only what
+        it made on the same commit. After a failure, other workspaces keep what an earlier one made.
+        """
 
     async def keep_builds(self, workspace: Workspace) -> bool:
         """Close a workspace in which a check of a trunk commit has finished; later ones start with its build results.
@@ -327,6 +336,19 @@ class Checker(Protocol):
 
     async def discard_builds(self) -> None:
         """Discard what checks have built: the next check, and new workspaces of agents, start without."""
+
+
+class Surveys(Protocol):
+    """What is known, outside of the run, about the commit that it starts from."""
+
+    def kept(self) -> Check | None:
+        """A passed check of an earlier run on the same commit, with the same commands, settings and tools."""
+
+    def keep(self, check: Check) -> None:
+        """Keep a passed check for later runs, if it can be written."""
+
+    async def advice(self, check: Check) -> tuple[str, ...]:
+        """What a person can do about a failed check, one line each."""
 
 
 # --- resources -----------------------------------------------------------------------------------------------

@@ -3,12 +3,24 @@
 from dataclasses import dataclass, field
 
 from engine.domain.masking import Mask
-from engine.ports.protocols import Checker, Clock, Gate, Governor, Ids, Journal, Meters, Models, Trunk, Workspaces
+from engine.ports.protocols import (
+    Checker,
+    Clock,
+    Gate,
+    Governor,
+    Ids,
+    Journal,
+    Meters,
+    Models,
+    Surveys,
+    Trunk,
+    Workspaces,
+)
 
 
 @dataclass(frozen=True)
 class World:
-    """`checker` is None if no check is configured."""
+    """`checker` is None if no check is configured, `surveys` if nothing is known outside of the run."""
 
     clock: Clock
     ids: Ids
@@ -20,4 +32,5 @@ class World:
     gate: Gate
     governor: Governor
     checker: Checker | None
+    surveys: Surveys | None = None
     mask: Mask = field(default_factory=Mask)

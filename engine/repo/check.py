@@ -71,6 +71,9 @@ class ContainedChecker:
 
     async def _check(self, commit: CommitId, clean: bool) -> Check:
         clean = clean or (self._workspace is None and not self._has_builds)
+        setup = await self._workspaces.set_up(commit) if clean else None
+        if setup is not None and setup.exit != 0:
+            return self._result(commit, setup, setup.wall_s, clean=True, setup=self._workspaces.setup)
         if self._workspace is None:
             self._workspace = await self._workspaces.open(self._agent, commit, clean=clean)
         else:
@@ -81,18 +84,23 @@ class ContainedChecker:
             await self._drop()  # the interrupted command may have left files in any state
             raise
         await self._hand_over_builds(output, clean)
+        return self._result(commit, output, output.wall_s + (setup.wall_s if setup is not None else 0.0), clean=clean)
+
+    def _result(self, commit: CommitId, output: Output, wall_s: float, *, clean: bool, setup: str = "") -> Check:
+        """The check whose last command had this output. `setup`: it is that of the setup command, which failed."""
         failing, failed_tests = pytest_failures(output.text)
         return Check(
             at=self._clock.now(),
             commit=commit,
             passed=output.exit == 0,
             exit=output.exit,
-            output=_output_text(output, self._timeout_s),
-            wall_s=output.wall_s,
+            output=output_text(output, output.wall_s if setup else self._timeout_s),
+            wall_s=wall_s,
             failing=failing,
             failed_tests=failed_tests,
             clean=clean,
             command=self.command,
+            setup=setup,
         )
 
     async def _hand_over_builds(self, output: Output, clean: bool) -> None:
@@ -201,8 +209,8 @@ def _ignore(_: str) -> None:
     pass
 
 
-def _output_text(output: Output, timeout_s: float) -> str:
-    """The start and the end of the check's output, and why it was killed if it was."""
+def output_text(output: Output, timeout_s: float) -> str:
+    """The start and the end of a command's output, and why it was killed if it was."""
     text = output.text
     omitted = output.cut
     if len(text) > _MAX_OUTPUT:
@@ -210,6 +218,6 @@ def _output_text(output: Output, timeout_s: float) -> str:
         omitted += len(text[half:-half].encode("utf-8", "replace"))
         text = f"{text[:half]}\n[… {omitted} bytes omitted …]\n{text[-half:]}"
     if output.killed:
-        reason = f"timeout after {timeout_s:g} s" if output.killed == "timeout" else output.killed
+        reason = f"timeout after {timeout_s:.0f} s" if output.killed == "timeout" else output.killed
         text = f"{text.rstrip()}\n[killed: {reason}]\n".lstrip("\n")
     return text

@@ -21,6 +21,8 @@ LISTED = 10
 TIME_S = 30.0
 """Seconds that all queries of a report may take."""
 HOUR_S = 3_600.0
+_BASE = """
+SELECT json_extract(body, '$.survey.check.passed') FROM events WHERE kind = 'base_surveyed' ORDER BY seq DESC LIMIT 1"""
 _CLEAN = "SELECT count(*) FROM events WHERE kind = 'check_finished' AND json_extract(body, '$.check.clean')"
 _KINDS = {"shell": "commands", "submit_handoff": "landing"}
 
@@ -120,7 +122,8 @@ class Report(Struct, frozen=True):
     `wall_s` is the working time of the run, and rates are per hour of it; `time_s` is the time of all agents together,
     in seconds. `wasted_tokens` are those of agents whose work did not land (see `RoleReport`). `unchanged` are tasks
     that were handed off without a change. `conflict_rate` is the share of landing attempts that met a conflict,
-    `error_rate` that of failed `SNAPSHOT` checks of trunk. `clean_checks` ran from nothing. `contention` is the percent
+    `error_rate` that of failed `SNAPSHOT` checks of trunk. `base_passed`: whether the commit to
+    start from passed, before the first model call; `clean_checks` are those from nothing. `contention` is the percent
     of the builds' time that was spent waiting. `index_lock_failures` are commands that failed because git's index was
     locked. `heat` lists most conflicts first.
     """
@@ -139,6 +142,7 @@ class Report(Struct, frozen=True):
     wasted_tokens: int
     conflicts: int
     conflict_rate: float | None
+    base_passed: bool | None
     checks: int
     clean_checks: int
     error_rate: float | None
@@ -194,6 +198,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
     checks = run["checks_passed"] + run["checks_failed"]
     [red] = db.execute("SELECT avg(NOT passed) FROM greens WHERE purpose = 'snapshot'").fetchone()
     [clean] = db.execute(_CLEAN).fetchone()
+    base = db.execute(_BASE).fetchone()
     roles = tuple(RoleReport(*row) for row in db.execute(_ROLES))
     files = _files(db, trunk_git, CommitId(run["trunk"]))
     [contention] = db.execute("SELECT avg(contention) FROM samples WHERE building OR gate_waiting").fetchone()
@@ -213,6 +218,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         wasted_tokens=sum(role.wasted for role in roles),
         conflicts=conflicts,
         conflict_rate=_share(conflicts, merged + conflicts),
+        base_passed=None if base is None else bool(base[0]),
         checks=checks,
         clean_checks=clean,
         error_rate=red,

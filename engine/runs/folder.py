@@ -45,6 +45,11 @@ class RunFolder(Struct, frozen=True):
         return self.path / "lock"
 
     @property
+    def base_surveys(self) -> Path:
+        """What all runs of the repository know about commits that they started from."""
+        return self.path.parent / "surveys.json"
+
+    @property
     def log(self) -> Path:
         return self.path / "log.txt"
 

@@ -25,6 +25,7 @@ class Host(RunRecorder):
         super().__init__(world, settings, prompts, snapshot, epoch)
         self.toolbox = toolbox
         self.trunk, self.workspaces, self.checker = world.trunk, world.workspaces, world.checker
+        self.surveys = world.surveys
         self.models, self.meters, self.gate, self.governor = world.models, world.meters, world.gate, world.governor
         self.wake_ups, self.live = WakeUps(snapshot), LiveText(world.mask)
         self.deadlines = Deadlines(snapshot, world.clock)

@@ -103,6 +103,7 @@ class Snapshot:
     """The check command that green has passed from nothing; None in journals that do not say so."""
     passed: tuple[t.CommitId, str] | None = None
     """The newest commit that passed from nothing, and the check command."""
+    base_survey: t.BaseSurvey | None = None
     last_check: t.Check | None = None
     last_clean_check: t.Check | None = None
     """The newest `SNAPSHOT` check from nothing."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain.errors import SwarmError
-from engine.domain.settings import SandboxSettings
+from engine.domain.settings import BuildSettings, SandboxSettings
 from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import WorkspaceError, WorkspaceLost
 from engine.repo.changes import left_out
@@ -688,3 +688,83 @@ async def test_a_command_lists_exactly_what_the_base_and_trunk_reach(
     if workspace.root == WS:
         assert alternates == OBJECTS
         assert (await workspace.run(f"touch {OBJECTS}/x", 60, quiet)).exit
+
+
+SETUP = (
+    "mkdir -p build/deps sub && echo $(date +%s%N) > build/deps/made && echo secret > sub/x.o && echo no > README.md"
+)
+
+
+@pytest.fixture
+async def prepared(kind: tuple[str, str], project: Project) -> AsyncIterator[WorkspacePool]:
+    """Workspaces with a setup command."""
+    settings = SandboxSettings(level=kind[0], copies=kind[1])
+    build = BuildSettings(setup=SETUP)
+    try:
+        made = await open_workspaces(project.folder / "workspaces", project.trunk, settings, project.base, build=build)
+    except SwarmError as error:
+        pytest.skip(error.message)
+    yield made
+    await made.close()
+
+
+async def test_every_workspace_starts_with_what_the_setup_command_made(
+    prepared: WorkspacePool, project: Project
+) -> None:
+    output = await prepared.set_up(project.base)
+    assert output is not None
+    assert output.exit == 0
+    assert await prepared.set_up(project.base) is None
+    for clean in (False, True):
+        workspace = await prepared.open(AGENT, project.base, clean=clean)
+        said = await shell(
+            workspace, "cat build/deps/made sub/x.o README.md; [ src/greet.py -ot build/deps/made ]; echo $?"
+        )
+        assert said.splitlines()[1:] == ["secret", "# Greeter", "0"], said
+        assert await workspace.changed() == ()
+        await workspace.close()
+
+
+async def test_no_workspace_changes_what_the_setup_command_made(prepared: WorkspacePool, project: Project) -> None:
+    await prepared.set_up(project.base)
+    worker = await prepared.open(AGENT, project.base)
+    await shell(worker, "echo poison > sub/x.o; rm -r build; mkdir build; echo poison > build/more")
+    for clean in (False, True):
+        other = await prepared.open(AgentId("other"), project.base, clean=clean)
+        assert await shell(other, "cat sub/x.o; ls build") == "secret\ndeps\n"
+        await other.close()
+    await worker.close()
+
+
+async def test_a_clean_workspace_has_only_what_the_setup_command_made_of_its_own_commit(
+    prepared: WorkspacePool, project: Project
+) -> None:
+    await prepared.set_up(project.base)
+    project.write("src/greet.py", "def greet():\n    return 'bye'\n")
+    later = project.commit("later")
+    clean = await prepared.open(AGENT, later, clean=True)
+    assert await shell(clean, "ls build sub 2>&1 | grep -c 'No such'") == "2\n"
+    await clean.close()
+    worker = await prepared.open(AGENT, later)
+    made = await shell(worker, "cat build/deps/made; [ src/greet.py -nt build/deps/made ] && echo newer")
+    assert made.splitlines()[1] == "newer"
+    await worker.close()
+    assert (await prepared.set_up(later)) is not None
+    clean = await prepared.open(AGENT, later, clean=True)
+    assert await shell(clean, "cat build/deps/made; cat src/greet.py") != made.splitlines()[0]
+    await clean.close()
+
+
+async def test_after_a_failed_setup_workspaces_keep_what_an_earlier_one_made(
+    prepared: WorkspacePool, project: Project
+) -> None:
+    await prepared.set_up(project.base)
+    prepared.setup = "mkdir sub; echo half > sub/x.o; echo broken; exit 3"
+    project.write("src/greet.py", "")
+    later = project.commit("later")
+    output = await prepared.set_up(later)
+    assert output is not None
+    assert (output.exit, output.text) == (3, "broken\n")
+    worker = await prepared.open(AGENT, later)
+    assert await shell(worker, "cat sub/x.o") == "secret\n"
+    await worker.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain.conversation import Request, Turn
-from engine.domain.settings import ModelsSettings, RepoSettings, SandboxSettings, Settings, SwarmSettings
+from engine.domain.settings import BuildSettings, ModelsSettings, RepoSettings, SandboxSettings, Settings, SwarmSettings
 from engine.reports.summary import Summary
 from tests.engine.model_server import model_server
 from tests.engine.real_runs import git, make_repo, started
@@ -109,6 +109,28 @@ async def test_the_order_in_which_files_landed_does_not_make_a_run_end_green(tmp
     assert not passes_in_a_clean_clone(tmp_path, branches(tmp_path)["trunk"], check)
     assert summary.exit_status != 0
     assert summary.green == summary.base
+
+
+SETUP = {".gitignore": "made\n", "setup.sh": "cp source made\n", "source": "1\n"}
+
+
+@pytest.mark.parametrize("copies", ["overlay", "checkout"])
+async def test_what_the_setup_command_made_of_another_commit_does_not_make_a_run_end_green(
+    tmp_path: Path, copies: str
+) -> None:
+    more = {"sandbox": SandboxSettings(copies=copies), "build": BuildSettings(setup="sh setup.sh")}
+    summary = await ran(tmp_path, SETUP, {"step 1": {"source": "2\n"}}, "grep -q 1 made", **more)
+    assert not passes_in_a_clean_clone(tmp_path, branches(tmp_path)["trunk"], "sh setup.sh && grep -q 1 made")
+    assert summary.exit_status != 0
+    assert summary.green == summary.base
+
+
+@pytest.mark.parametrize("copies", ["overlay", "checkout"])
+async def test_a_check_that_needs_what_the_setup_command_makes_turns_green(tmp_path: Path, copies: str) -> None:
+    more = {"sandbox": SandboxSettings(copies=copies), "build": BuildSettings(setup="sh setup.sh")}
+    summary = await ran(tmp_path, SETUP, {"step 1": {"other": "2\n"}}, "grep -q 1 made", **more)
+    assert passes_in_a_clean_clone(tmp_path, branches(tmp_path)["trunk"], "sh setup.sh && grep -q 1 made")
+    assert (summary.exit_status, summary.green) == (0, summary.trunk)
 
 
 @pytest.mark.parametrize("copies", ["overlay", "checkout"])

@@ -232,6 +232,8 @@ class MemoryWorkspaces:
         self.tools: tuple[str, ...] = ()
         self.method = "memory"
         self.warm = False
+        self.setup = ""
+        self.set_up_at: list[CommitId] = []
         self.opened: dict[AgentId, list[MemoryWorkspace]] = {}
         self.swept = 0
         self.delay_s = 0.01
@@ -268,6 +270,16 @@ class MemoryWorkspaces:
             made.files, made.commands = kept.files, kept.commands
         self.opened.setdefault(agent, []).append(made)
         return made
+
+    async def set_up(self, commit: CommitId) -> Output | None:
+        if not self.setup or self.set_up_at[-1:] == [commit]:
+            return None
+        workspace = await self.open(AgentId("setup"), commit, clean=True)
+        output = await workspace.run(self.setup, 60.0, lambda text: None)
+        await workspace.close()
+        if output.exit == 0:
+            self.set_up_at.append(commit)
+        return output
 
     async def keep_builds(self, workspace: Workspace) -> bool:
         await workspace.close()

@@ -116,6 +116,8 @@ class FakeSession:
                 self.record(e.SubtreePaused(), agent=self.agent(path).id)
             case Resume(path=path):
                 self.record(e.SubtreeResumed(), agent=self.agent(path).id)
+            case Cancel() if self.run.root is None:
+                self.record(e.RunStateChanged(RunState.FINISHED, command.reason))
             case Cancel(path=path):
                 for agent in list(self.run.subtree(self.agent(path).id)):
                     if not agent.ended:

@@ -63,6 +63,12 @@ def common(parser: ArgumentParser) -> None:
     group.add_argument(
         "--check", metavar="COMMAND", help="the command that a commit must pass to be green, for example 'make test'"
     )
+    group.add_argument(
+        "--require-green-base",
+        action="store_const",
+        const="true",
+        help="end with status 1, before any model is asked, if the commit to start from fails the check",
+    )
     group.add_argument("--branch", metavar="BRANCH", help="the branch to start from (default: the current one)")
     group.add_argument(
         "--sandbox",

@@ -31,6 +31,8 @@ def options_of(arguments: Namespace) -> Options:
         value = getattr(arguments, name, None)
         if value is not None:
             options[path] = (_NAMES.get(name, f"--{name.replace('_', '-')}"), value)
+    if getattr(arguments, "require_green_base", None):
+        options["repo", "require_green_base"] = ("--require-green-base", "true")
     for limit in getattr(arguments, "budget", None) or []:
         path, value = split_limit(limit)
         options[path] = (f"--budget {limit}", value)
@@ -45,6 +47,8 @@ def options_of(arguments: Namespace) -> Options:
 def as_words(arguments: Namespace) -> list[str]:
     """The common options as command-line words for another process. Always includes the state folder."""
     words = ["--state-dir", str(state_dir(arguments))]
+    if getattr(arguments, "require_green_base", None):
+        words.append("--require-green-base")
     for name in (*_PLAIN, "model", "budget"):
         given = getattr(arguments, name, None)
         option = _NAMES.get(name, f"--{name.replace('_', '-')}")

@@ -39,6 +39,8 @@ def _lines(found: Report) -> Iterator[str]:
     wasted = _percent(found.wasted_tokens / found.tokens if found.tokens else None)
     yield f"wasted     {found.wasted_tokens} tokens, {wasted}, by agents whose work did not land"
     yield f"conflicts  {found.conflicts}, {_percent(found.conflict_rate)} of landing attempts"
+    if found.base_passed is not None:
+        yield f"base       {'passed' if found.base_passed else 'failed'} in a clean copy, before the first model call"
     yield f"checks     {found.checks}, {_percent(found.error_rate)} failed; {found.clean_checks} from nothing"
     contended = "unknown, nothing was built" if found.contention is None else f"{found.contention:.0f}% of build time"
     yield f"contention {contended}"

@@ -202,6 +202,14 @@ def _(e: events.HandedOff) -> Words:
     return tone, f"handoff {text.status}: {text.summary}"
 
 
+@_describes(events.BaseSurveyed)
+def _(e: events.BaseSurveyed) -> Words:
+    survey = e.survey
+    if survey.check.passed:
+        return Tone.GOOD, f"the base passes in a clean copy{', as an earlier run found' if survey.kept else ''}"
+    return Tone.BAD, "; ".join((f"the check fails in a clean copy: {survey.check.outcome}", *survey.advice))
+
+
 @_describes(events.CheckFinished)
 def _(e: events.CheckFinished) -> Words:
     verdict = "passed" if e.check.passed else "failed"

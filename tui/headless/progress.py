@@ -1,16 +1,19 @@
 """Progress of a run as lines for a plain terminal or a log: what landed, failed or changed, and a heartbeat."""
 
 from functools import singledispatch
+from textwrap import wrap
 from typing import TextIO
 
 from tui.bridge import Check, Event, HandoffStatus, LandingState, Micros, Role, Snapshot, TaskState, events
 from tui.format.event_lines import describe, how_checked
 from tui.format.numbers import count, counted, dollars
-from tui.format.text import one_line
+from tui.format.text import clean, one_line
 
 LINES_PER_SECOND = 10
 """Of ordinary news. What exceeds this is counted instead of written."""
 WIDTH = 160
+OUTPUT_LINES = 20
+"""Lines of the output, the last ones, that are written if the base fails the check."""
 
 
 class Progress:
@@ -51,6 +54,13 @@ class Progress:
             return
         self._written += 1
         self._timed(event.at, snapshot, text)
+        if isinstance(event.body, events.BaseSurveyed) and not event.body.survey.check.passed:
+            survey = event.body.survey
+            for line in survey.check.output.rstrip().split("\n")[-OUTPUT_LINES:]:
+                self._write(clean(line.rstrip()), prefix="  | ")
+            for advice in survey.advice:
+                for number, line in enumerate(wrap(one_line(advice), WIDTH - 6)):
+                    self._write(line, prefix="      " if number else "hint: ")
 
     def heartbeat(self, snapshot: Snapshot, now: Micros) -> None:
         """Writes one line about how the run is doing."""
@@ -70,10 +80,10 @@ class Progress:
         seconds = max(0, at - snapshot.created_at) // 1_000_000
         self._write(f"[{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}] {text}")
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, prefix: str = "") -> None:
         if self._stream is None:
             return
-        line = one_line(text)
+        line = prefix + (text if prefix else one_line(text))
         try:
             self._stream.write(f"{line if len(line) <= WIDTH else line[: WIDTH - 1] + '…'}\n")
             self._stream.flush()
@@ -191,6 +201,13 @@ def _(body: events.TaskEnded, event: Event, snapshot: Snapshot) -> News:
     if body.state in (TaskState.LANDED, TaskState.UNCHANGED):
         return None
     return f"task {body.state}: {_title(event, snapshot)}: {body.reason}", body.state == TaskState.FAILED
+
+
+@news_of.register
+def _(body: events.BaseSurveyed, event: Event, snapshot: Snapshot) -> News:
+    if body.survey.check.passed:
+        return describe(event).text, False
+    return f"warning: the check fails in a clean copy: {body.survey.check.outcome}", True
 
 
 @news_of.register

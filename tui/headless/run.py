@@ -120,6 +120,8 @@ def _conclusion(summary: Summary, snapshot: Snapshot) -> int:
 def _what_to_look_at(snapshot: Snapshot) -> str:
     if not snapshot.usage.input and snapshot.retries:
         return "no model ever answered; check that its server can be reached, and see: swarm-tui doctor"
+    if snapshot.root is None:
+        return "see the hints above; without --require-green-base the run goes on, and its planners are told"
     if snapshot.last_check is not None and not snapshot.last_check.passed:
         return f"the check `{snapshot.check_command}` fails on branch swarm/{snapshot.run}/trunk"
     return f"for what the agents reported: swarm-tui export {snapshot.run}"

@@ -19,6 +19,7 @@ from tui.screens.handoff_actions import HandoffActions
 from tui.screens.layout import PANES, Pane
 from tui.screens.pane_titles import retitle
 from tui.screens.panes import Panes
+from tui.screens.red_base import RedBase
 from tui.screens.replay_bar import ReplayControls, Timeline
 from tui.screens.steering import Steering
 from tui.widgets.actionable import Actionable
@@ -59,6 +60,7 @@ class MainScreen(Actionable, Screen[None]):
         super().__init__()
         self.panes = Panes(agent_selected=self._agent_selected, changed=self.refresh_panes)
         self._steering = Steering(self)
+        self._red_base = RedBase(self)
         self.controllers = (
             self.panes,
             self._steering,
@@ -104,6 +106,8 @@ class MainScreen(Actionable, Screen[None]):
         changed = self.host.refresh_view()
         if not self.is_current and not changed:
             return
+        if self.is_current:
+            self._red_base.look()
         slow = self._ticks % 5 == 1
         if changed or slow:
             for update in self._updates():

@@ -53,6 +53,7 @@ class EmbeddedSession(ThreadedSession):
     async def _run_to_end(self) -> None:
         live = await self._begin()
         self._run = live
+        live.swarm.attended = True
         self._reader = live.reader
         await self._read_earlier(live.reader, live.snapshot.seq)
         live.swarm.on_change(self._happened)
@@ -113,11 +114,11 @@ class EmbeddedSession(ThreadedSession):
             return
         if mode is CloseMode.DETACH:
             self._handing_over = self._hand_over is not None
-            if self._run.snapshot.state in (RunState.PAUSING, RunState.PAUSED):
+            if self._run.snapshot.root and self._run.snapshot.state in (RunState.PAUSING, RunState.PAUSED):
                 await self._run.swarm.submit(Pause(ROOT))
             await self._run.swarm.submit(Stop(HANDED_OVER))
             return
-        if mode is CloseMode.PAUSE:
+        if mode is CloseMode.PAUSE and self._run.snapshot.root:
             # A pause of the root's subtree lasts when the run is resumed; a pause of the run does not.
             await self._run.swarm.submit(Pause(ROOT))
         await self._run.swarm.submit(Stop())

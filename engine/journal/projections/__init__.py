@@ -10,6 +10,7 @@ from engine.journal.statements import Write
 RECORD_ONLY = frozenset(
     {
         e.Warned,
+        e.BaseSurveyed,
         e.AnswersDropped,
         e.BudgetMarked,
         e.LoadLimited,

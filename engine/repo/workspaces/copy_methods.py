@@ -63,7 +63,7 @@ def make_copy(method: CopyMethod, folder: Path, stack: LayerStack, spare: SpareC
         if spare is not None:
             spare.files.rename(files)
         else:
-            _copy_tree(stack.folders[0], files, method)
+            copy_tree(stack.folders[0], files, method)
             spare = _spare_of(files, stack.folders[0])
         stamps, sources = _restore(files, spare, stack, method)
         return Copy(folder, Mount(bind=str(files)), files, stamps, sources)
@@ -77,7 +77,8 @@ def no_room(error: Exception) -> SwarmError:
     return SwarmError(ErrorKind.STATE, f"cannot create a workspace: {error}", hint)
 
 
-def _copy_tree(source: Path, target: Path, method: CopyMethod) -> None:
+def copy_tree(source: Path, target: Path, method: CopyMethod) -> None:
+    """Copy a folder with its times. Raises OSError, CalledProcessError."""
     # -a keeps the times, so that the index in `.git` still matches the files.
     reflink = "always" if method is CopyMethod.REFLINK else "auto"
     subprocess.run(

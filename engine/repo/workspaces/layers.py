@@ -53,6 +53,8 @@ MAX_DEPTH = 8
 MAX_MOUNT_OPTIONS = 2_800
 """The kernel allows one page of mount options, which contain the path of each layer."""
 
+_ANY = re.compile("")
+
 log = logging.getLogger("swarm")
 
 
@@ -108,15 +110,21 @@ class LayerStore:
         self._times: FileTimes | None = None
         """At the commit that was requested last."""
         self._builds: WarmBuilds | None = None
+        self._set_up: LayerStack | None = None
+        """The checkout in which the setup command has succeeded last, on top of what that made."""
         self._stacks: dict[CommitId, LayerStack] = {}
         self._renewing: asyncio.Task[None] | None = None
         self._closed = False
 
     async def use(self, commit: CommitId, *, clean: bool = False) -> LayerStack:
-        """The layers of a trunk commit, to be given back with `release`. `clean`: a checkout that nobody else uses.
+        """The layers of a trunk commit, to be given back with `release`. `clean`: made of git objects alone, and of
+        what the setup command has made of the same commit.
 
         Raises SwarmError (git).
         """
+        if clean and self._set_up is not None and self._set_up.commit == commit:
+            self._count_use(self._set_up)
+            return self._set_up
         if clean:
             stack = await asyncio.to_thread(self._guarded, self._make_clean, commit)
             self._count_use(stack)
@@ -147,6 +155,8 @@ class LayerStore:
 
     def _discard_unused(self) -> None:
         needed = {folder for delta in self._deltas for folder in delta.stack.folders}
+        if self._set_up is not None:
+            needed.update(self._set_up.folders)
         if self._builds is not None:
             needed.update(self._builds.folders)
         if self._base is not None:
@@ -171,6 +181,7 @@ class LayerStore:
         self._closed = True
         if self._renewing is not None:
             await asyncio.wait([self._renewing])
+        self._set_up = None
         self._set_builds(None)
 
     # --- making layers -----------------------------------------------------------------------------------------
@@ -185,7 +196,7 @@ class LayerStore:
         if base is None or self._times is None:
             stack, index = LayerStack(commit, (folder,)), self._check_out(repo, commit, folder)
             self._base, self._times = _Base(stack, index), FileTimes(commit, index, {})
-            return stack
+            return self._with_builds(repo, stack)
         times = at_commit(repo, self._times, commit, time.time_ns(), self._builds)
         stack = self._add_delta(repo, base, times, folder, agent_head(self._source, repo, commit))
         self._times = times
@@ -257,9 +268,26 @@ class LayerStore:
         return self._builds is not None
 
     async def discard_builds(self) -> None:
-        """Make later layers without the builds that were kept so far."""
+        """Make later layers without the builds that were kept so far, but with what the setup command made."""
         async with self._one_at_a_time:
-            self._set_builds(None)
+            self._set_builds(self._set_up.builds if self._set_up is not None else None)
+
+    @property
+    def set_up_at(self) -> CommitId | None:
+        """The commit on which the setup command has succeeded last."""
+        return self._set_up.commit if self._set_up is not None else None
+
+    async def keep_setup(self, stack: LayerStack, upper: Path, ignored: Sequence[str]) -> None:
+        """Start later workspaces from the `ignored` paths in `upper` that the setup command made on the clean `stack`.
+
+        Nothing may write to `upper` any more. Raises OSError.
+        """
+        new = self._new_folder()
+        made = await asyncio.to_thread(keep_builds, None, stack.commit, upper, ignored, _ANY, new, new)
+        below = made.folders if made is not None else ()
+        async with self._one_at_a_time:
+            self._set_up = LayerStack(stack.commit, (*below, *stack.folders), made, shared=False)
+            self._set_builds(made)
 
     async def keep_builds(
         self, stack: LayerStack, upper: Path, ignored: Sequence[str], names: re.Pattern[str], limit: int

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import subprocess
 from collections.abc import Collection
 from itertools import count
 from pathlib import Path
@@ -12,11 +13,11 @@ from msgspec import MsgspecError, Struct
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.settings import BuildSettings, SandboxSettings
 from engine.domain.types import AgentId, CommitId
-from engine.domain.units import size_bytes
-from engine.ports.protocols import Workspace, WorkspaceError, WorkspaceLost
+from engine.domain.units import duration_s, size_bytes
+from engine.ports.protocols import Output, Workspace, WorkspaceError, WorkspaceLost
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.git import Git
-from engine.repo.workspaces.copy_methods import Copy, SpareCopy, make_copy, no_room
+from engine.repo.workspaces.copy_methods import Copy, SpareCopy, copy_tree, make_copy, no_room
 from engine.repo.workspaces.copy_record import (
     CopyRecord,
     boot_id,
@@ -37,6 +38,7 @@ from engine.sandbox.start_slots import StartSlots
 
 STARTS_PER_CORE = 2
 """Sandboxes per core that may be starting at the same time."""
+SETUP_AGENT = AgentId("setup")
 MAX_SPARES = 8
 """Full copies that are kept for later workspaces. Overlays are not: a new one is faster than restoring an old one."""
 
@@ -90,6 +92,8 @@ class WorkspacePool:
         self._build_names = build_name_pattern(build.warm)
         self._build_limit = size_bytes(build.warm_size)
         self.warm = bool(build.warm) and choice.method is CopyMethod.OVERLAY
+        self.setup = build.setup
+        self._setup_timeout_s = duration_s(build.setup_timeout)
 
     @property
     def report(self) -> SandboxReport:
@@ -194,6 +198,28 @@ class WorkspacePool:
             log.warning("the workspace of %s cannot be continued: %s", record.agent, error)
             return None
         return _KeptCopy(copy, record, self._layers.adopt(record.commit, tuple(map(Path, record.layers))))
+
+    async def set_up(self, commit: CommitId) -> Output | None:
+        """See protocols.Workspaces. Raises SwarmError (git, state), WorkspaceLost."""
+        if not self.setup or self._layers.set_up_at == commit:
+            return None
+        self._layers.release(await self._layers.use(commit))  # so that shared layers are older than what setup makes
+        workspace = await self.open(SETUP_AGENT, commit, clean=True)
+        try:
+            output = await workspace.run(self.setup, self._setup_timeout_s, lambda text: None)
+            if output.exit == 0:
+                made = workspace.copy.changed
+                if not await workspace.stop():  # something may still write to them
+                    made = workspace.copy.folder / "made"
+                    await asyncio.to_thread(copy_tree, workspace.copy.changed, made, self._choice.method)
+                ignored = await asyncio.to_thread(workspace.ignored)
+                await self._layers.keep_setup(workspace.stack, made, ignored)
+            return output
+        except (WorkspaceError, OSError, RecursionError, subprocess.CalledProcessError) as error:
+            reason = f"what the setup command made cannot be kept: {error}"
+            raise SwarmError(ErrorKind.STATE, reason, "check the free disk space of the state folder") from error
+        finally:
+            await workspace.close()
 
     async def keep_builds(self, workspace: Workspace) -> bool:
         own = next((each for each in self._open if each is workspace), None)

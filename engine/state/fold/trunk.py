@@ -1,9 +1,16 @@
 """Folds the events of trunk: checks, breaks, green and publishing."""
 
 from engine.domain import events as e
-from engine.domain.types import CheckMark, CheckPurpose
+from engine.domain.types import CheckMark, CheckPurpose, RunState
 from engine.state.fold.table import folds
 from engine.state.snapshot import Snapshot
+
+
+@folds(e.BaseSurveyed)
+def _(s: Snapshot, event: e.Event, body: e.BaseSurveyed) -> None:
+    s.base_survey = body.survey
+    if s.state is RunState.RUNNING:
+        s.reason = ""  # it said that the base is being checked
 
 
 @folds(e.CheckFinished)

@@ -254,6 +254,7 @@ REFUSED = {
         "[sandbox]\nread_only = []\n",
     ],
     ("sandbox", "copies"): ["[sandbox]\ncopies = 'checkout'\n"],
+    ("repo", "require_green_base"): ["[repo]\nrequire_green_base = true\n", "[repo]\nrequire_green_base = false\n"],
     ("theme",): ["theme = 'dusk'\n"],
     ("keys", "NAME"): ["[keys]\nquit = 'x'\n"],
 }
@@ -283,6 +284,7 @@ LIMITS: dict[tuple[str, ...], tuple[object, list[object]]] = {
     ("sandbox", "open_files"): (64, [8_193]),
     ("sandbox", "disk"): ("1GiB", ["9GiB"]),
     ("sandbox", "command_timeout"): ("9m", ["601s"]),
+    ("build", "setup_timeout"): ("1m", ["31m"]),
     ("build", "warm_size"): ("1GiB", ["17GiB"]),
 }
 # Limits whose default is none or automatic: the value in the person's own file, a lower one, and some that are not.
@@ -304,7 +306,14 @@ OWN_LIMITS: dict[tuple[str, ...], tuple[object, object, list[object]]] = {
     ("sandbox", "swarm_disk"): ("8GiB", "1GiB", ["9GiB", "auto"]),
     ("build", "slots"): ("4", "3", ["5", "auto"]),
 }
-ALLOWED = {("repo", "branch"), ("repo", "check"), ("build", "gate"), ("build", "warm"), ("landing", "union")}
+ALLOWED = {
+    ("repo", "branch"),
+    ("repo", "check"),
+    ("build", "gate"),
+    ("build", "warm"),
+    ("build", "setup"),
+    ("landing", "union"),
+}
 
 
 def toml_of(path: tuple[str, ...], value: object) -> str:

@@ -43,6 +43,7 @@ class ScriptedWorkspaces:
     level = "off"
     method = "none"
     warm = False
+    setup = ""
 
     def __init__(self, *answers: Output | Exception) -> None:
         self.answers = list(answers)
@@ -52,6 +53,14 @@ class ScriptedWorkspaces:
     async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> Workspace:
         self.calls.append(f"open {agent} {commit[0]}{' clean' if clean else ''}")
         return ScriptedWorkspace(commit, self.answers, self.calls)  # type: ignore[return-value]
+
+    async def set_up(self, commit: CommitId) -> Output | None:
+        if not self.setup:
+            return None
+        self.calls.append(f"set up {commit[0]}")
+        answer = self.answers.pop(0)
+        assert isinstance(answer, Output)
+        return answer
 
     async def keep_builds(self, workspace: Workspace) -> bool:
         self.calls.append("keep builds")

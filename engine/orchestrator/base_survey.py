@@ -1,0 +1,85 @@
+"""The survey of the base: whether the commit that a run starts from passes the check in a clean copy.
+
+It comes before the first model call. A passed survey is kept for later runs on the same commit; a failed one is not,
+because what made it fail is often repaired outside of the repository.
+"""
+
+from msgspec.structs import replace
+
+from engine.agents.reconciler import OUTPUT_SHOWN, Reconciler
+from engine.domain import events as e
+from engine.domain import types as t
+from engine.domain.events import Draft
+from engine.ports.protocols import Output, WorkspaceLost
+from engine.runtime.host import Host
+from engine.runtime.inbox import message_to
+
+SURVEYING = "checking the base commit in a clean copy"
+
+
+class BaseSurvey:
+    """Surveys the base once in a run, and has the setup command run in each process."""
+
+    def __init__(self, host: Host, reconciler: Reconciler) -> None:
+        self._host = host
+        self._reconciler = reconciler
+
+    async def run(self) -> None:
+        """Survey the base unless that is done, and prepare workspaces with the setup command."""
+        host, snapshot = self._host, self._host.snapshot
+        known = snapshot.base_survey
+        if snapshot.root is not None or (known is not None and known.check.command == snapshot.check_command):
+            await self._set_up_again()
+        elif host.checker is not None or host.workspaces.setup:
+            host.record(Draft(e.RunStateChanged(snapshot.state, SURVEYING)))
+            await self._survey()
+
+    async def _survey(self) -> None:
+        host = self._host
+        kept = host.surveys.kept() if host.surveys is not None else None
+        made = await self._set_up(host.snapshot.base) if kept is not None or host.checker is None else None
+        if made is not None and not made.passed:
+            kept = None
+        check = await self._reconciler.check_base(kept) or made
+        assert check is not None
+        advice: tuple[str, ...] = ()
+        if host.surveys is not None:
+            if not check.passed:
+                advice = await host.surveys.advice(check)
+            elif kept is None:
+                host.surveys.keep(check)
+        short = replace(check, output=check.output[-OUTPUT_SHOWN:])
+        await host.durable(host.record(Draft(e.BaseSurveyed(t.BaseSurvey(short, advice, kept is not None)))))
+
+    async def _set_up_again(self) -> None:
+        """A new process has none of the layers of the one before."""
+        made = await self._set_up(await self._host.trunk.tip())
+        if made is not None and not made.passed:
+            self._host.record(Draft(e.Warned(f"{made.outcome}, so workspaces start without what it makes")))
+
+    async def _set_up(self, commit: t.CommitId) -> t.Check | None:
+        """Run the setup command; its result in the shape of a check. None if there is nothing to do."""
+        workspaces, clock = self._host.workspaces, self._host.clock
+        try:
+            output = await workspaces.set_up(commit)
+        except WorkspaceLost as error:
+            output = Output(None, f"it did not finish: {error}", 0, "", "", 0.0)
+        if output is None:
+            return None
+        passed = output.exit == 0
+        setup = "" if passed else workspaces.setup
+        return t.Check(clock.now(), commit, passed, output.exit, output.text, output.wall_s, clean=True, setup=setup)
+
+
+def base_fails(check: t.Check) -> str:
+    """What a person is told about a base that fails, in one line."""
+    return f"the check fails in a clean copy: {check.outcome}"
+
+
+def about_the_base(host: Host, root: t.AgentId) -> tuple[Draft, ...]:
+    """What the root planner is told of a survey that failed."""
+    survey = host.snapshot.base_survey
+    if survey is None or survey.check.passed:
+        return ()
+    text = host.prompts["check_red_base"].render(outcome=survey.check.outcome, output=survey.check.output)
+    return (message_to(host, root, t.MessageSource.CHECK, text),)
