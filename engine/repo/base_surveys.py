@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.domain.errors import SwarmError
+from engine.domain.os_text import path_text
 from engine.domain.settings import Settings
 from engine.domain.types import Check, CommitId
 from engine.domain.units import duration_s
@@ -145,7 +146,7 @@ class BaseSurveys:
         symlinks: list[tuple[str, str]] = []
         for entry in listed.out.split(b"\0"):
             about, _, raw = entry.partition(b"\t")
-            name, words = _text(raw), about.split()
+            name, words = path_text(raw), about.split()
             if not words:
                 continue
             if "/" not in name:
@@ -168,7 +169,7 @@ class BaseSurveys:
             index = {"GIT_INDEX_FILE": f"{folder}/index"}
             await self._git.run("read-tree", self._base, env=index)
             found = await git.run(*ask, accept=range(256), limit=_MAX_BYTES, env=index)
-        return [_text(name) for name in found.out.split(b"\0") if name]
+        return [path_text(name) for name in found.out.split(b"\0") if name]
 
 
 def _key(base: CommitId, settings: Settings, sandbox: SandboxReport) -> str:
@@ -191,10 +192,6 @@ def _is_not_python(command: str) -> bool:
 
 def _first(commands: list[str], wanted: Callable[[str], bool]) -> list[str]:
     return [command for command in commands if wanted(command)][:1]
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
 
 
 def _listed(names: list[str]) -> str:
