@@ -18,15 +18,16 @@ MAX_OUTPUT = 4_000
 
 
 async def review_intent(
-    text: str, settings: Settings, environ: Mapping[str, str], on_retry: Callable[[str], None]
+    text: str, settings: Settings, environ: Mapping[str, str], on_retry: Callable[[str], None], limit_s: float
 ) -> tuple[list[str], Usage]:
     """The remarks of the planner's model, one a line, and what they cost; empty when it has none.
 
-    `on_retry` gets a line for each retry. Raises SwarmError (provider) when there is no model or no answer.
+    `on_retry` gets a line for each retry. Raises SwarmError (provider) when there is no model, or no answer within
+    `limit_s`.
     """
     prompt = Prompts(files(prompt_files))["lint_intent"].render()
     randomness = SystemRandomness(settings.swarm.seed)
-    async with standalone_model(settings, environ, SystemClock(), randomness, on_retry) as model:
+    async with standalone_model(settings, environ, SystemClock(), randomness, on_retry, limit_s) as model:
         request = Request(model.name, prompt, (Message("user", (Text(text),)),), (), MAX_OUTPUT)
         turn = await model.ask(request)
     lines = [line.strip("-* \t") for line in turn.message.text.splitlines()]

@@ -1,5 +1,6 @@
 """Asks a model outside of any run: about an intent before a run, or about a run's record."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -39,11 +40,12 @@ async def standalone_model(
     clock: Clock,
     randomness: Randomness,
     on_step: Callable[[str], None],
+    limit_s: float,
 ) -> AsyncIterator[StandaloneModel]:
-    """The planner's model, closed on exit.
+    """The planner's model for at most `limit_s` seconds, closed on exit.
 
-    Raises SwarmError (provider) when no model is configured or it is the rehearsal, and, in place of ModelError, when
-    the model does not answer.
+    Raises SwarmError (provider) when no model is configured or it is the rehearsal, and, in place of ModelError and
+    TimeoutError, when the model does not answer.
     """
     name = choose_models(settings, environ).models.planner
     if name.startswith("rehearsal:"):
@@ -54,8 +56,13 @@ async def standalone_model(
         )
     client = ModelClient(settings.providers, environ, clock, randomness)
     try:
-        await client.prepare([name])
-        yield StandaloneModel(name, client, on_step)
+        async with asyncio.timeout(limit_s):
+            await client.prepare([name])
+            yield StandaloneModel(name, client, on_step)
+    except TimeoutError:
+        hint = "allow more time with --timeout, or choose a faster model; swarm-tui doctor --probe measures its speed"
+        message = f"{name} gave no answer within {limit_s:g} s"
+        raise SwarmError(ErrorKind.PROVIDER, message, hint, ExitStatus.NOT_GREEN) from None
     except ModelError as error:
         status = ExitStatus.REFUSED if error.kind is ModelErrorKind.REFUSED else ExitStatus.NOT_GREEN
         hint = "check the key, the address and the model's name; swarm-tui doctor shows which are set"

@@ -123,10 +123,18 @@ def _specs() -> tuple[ToolSpec, ...]:
 
 
 async def ask_about(
-    journal: Path, question: str, settings: Settings, environ: Mapping[str, str], on_step: Callable[[str], None]
+    journal: Path,
+    question: str,
+    settings: Settings,
+    environ: Mapping[str, str],
+    on_step: Callable[[str], None],
+    limit_s: float,
 ) -> Answered:
-    """Ask the planner's model. Raises SwarmError when there is no model or no answer, or the journal is unreadable."""
+    """Ask the planner's model.
+
+    Raises SwarmError when there is no model or no answer within `limit_s`, or the journal is unreadable.
+    """
     randomness = SystemRandomness(settings.swarm.seed)
-    async with standalone_model(settings, environ, SystemClock(), randomness, on_step) as model:
+    async with standalone_model(settings, environ, SystemClock(), randomness, on_step, limit_s) as model:
         sql = await asyncio.to_thread(ReadOnlySql, journal)
         return await Inquiry(sql, Prompts(files(prompt_files)), model, on_step).ask(question)

@@ -86,6 +86,12 @@ def state_dir(add_argument: Callable[..., object]) -> None:
     )
 
 
+def _timeout(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout", default="15m", metavar="DURATION", help="give up after this time without an answer (default: 15m)"
+    )
+
+
 def _run_id(parser: ArgumentParser, which: str = "a run") -> None:
     parser.add_argument("run", metavar="RUN", help=f"{which}, as listed by `swarm-tui runs`")
 
@@ -226,6 +232,7 @@ def ask(parser: ArgumentParser) -> None:
         metavar="PROVIDER:NAME",
         help="the model that answers (default: the planner's)",
     )
+    _timeout(parser)
     state_dir(parser.add_argument)
 
 
@@ -297,6 +304,7 @@ def lint_intent(parser: ArgumentParser) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="an intent; - reads it from stdin")
     parser.add_argument("--rules", action="store_true", help="use the rules even if there is a model")
+    _timeout(parser)
     common(parser)
 
 

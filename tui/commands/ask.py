@@ -5,7 +5,7 @@ import os
 import sys
 from argparse import Namespace
 
-from tui.bridge import ErrorKind, SwarmError, ask_about, utf8_text
+from tui.bridge import ErrorKind, SwarmError, ask_about, duration_s, utf8_text
 from tui.commands.options import settings_of
 from tui.commands.recorded_run import recorded_run
 from tui.format.numbers import count, counted, dollars
@@ -20,7 +20,9 @@ def ask(arguments: Namespace) -> int:
     if not arguments.question.strip():
         raise SwarmError(ErrorKind.USAGE, "the question is empty", 'write one: swarm-tui ask RUN "why did …?"')
     settings = settings_of(arguments, None).settings
-    answered = asyncio.run(ask_about(run.folder.journal, utf8_text(arguments.question), settings, os.environ, _note))
+    limit_s = duration_s(arguments.timeout)
+    question = utf8_text(arguments.question)
+    answered = asyncio.run(ask_about(run.folder.journal, question, settings, os.environ, _note, limit_s))
     sys.stdout.write(f"{clean(answered.text)}\n")
     usage = answered.usage
     tokens = count(usage.input + usage.output)

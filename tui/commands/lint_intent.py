@@ -5,7 +5,7 @@ import os
 import sys
 from argparse import Namespace
 
-from tui.bridge import SwarmError, lint, review_intent
+from tui.bridge import SwarmError, duration_s, lint, review_intent
 from tui.commands.intent_file import read_intent
 from tui.commands.options import settings_of
 from tui.format.numbers import count, dollars
@@ -16,10 +16,11 @@ def lint_intent(arguments: Namespace) -> int:
     """Prints the remarks; returns 1 if there are any. Asks a model if one is configured or an API key is set."""
     text = read_intent(arguments.file)
     settings = settings_of(arguments, None).settings
+    limit_s = duration_s(arguments.timeout)
     lines = None
     if not arguments.rules:
         try:
-            lines, usage = asyncio.run(review_intent(text, settings, os.environ, _note))
+            lines, usage = asyncio.run(review_intent(text, settings, os.environ, _note, limit_s))
             _note(f"{count(usage.input + usage.output)} tokens · {dollars(usage.usd)}")
         except SwarmError as error:
             if arguments.model:

@@ -72,7 +72,7 @@ async def test_a_model_of_any_provider_queries_the_journal_and_answers(state: Pa
     seen: list[str] = []
     async with model_server(brain) as server:
         answered = await ask_about(
-            journal_of(state), QUESTION, Settings(models=ModelsSettings(model)), server.environ(), seen.append
+            journal_of(state), QUESTION, Settings(models=ModelsSettings(model)), server.environ(), seen.append, 60
         )
     assert "workers test" in answered.text
     assert answered.queries == 2
@@ -86,14 +86,14 @@ async def test_a_model_that_never_answers_is_an_error(state: Path) -> None:
     async with model_server(lambda request: turn(call("query", sql="SELECT 1"))) as server:
         with pytest.raises(SwarmError, match="no answer in"):
             await ask_about(
-                journal_of(state), QUESTION, Settings(models=ModelsSettings("openai-chat:x")), server.environ(), len
+                journal_of(state), QUESTION, Settings(models=ModelsSettings("openai-chat:x")), server.environ(), len, 60
             )
     assert "Answer now" in server.bodies[-1]
 
 
 async def test_the_rehearsal_cannot_answer(state: Path) -> None:
     with pytest.raises(SwarmError, match="cannot answer questions"):
-        await ask_about(journal_of(state), QUESTION, Settings(models=ModelsSettings("rehearsal:notes")), {}, len)
+        await ask_about(journal_of(state), QUESTION, Settings(models=ModelsSettings("rehearsal:notes")), {}, len, 60)
 
 
 async def test_the_command_prints_the_answer_and_its_queries(state: Path, tmp_path: Path) -> None:

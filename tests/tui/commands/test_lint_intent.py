@@ -44,7 +44,7 @@ def test_a_configured_model_is_asked(
 ) -> None:
     asked: list[str] = []
 
-    async def review(text: str, settings: object, environ: object, on_waits: object) -> tuple[list[str], Usage]:
+    async def review(text: str, settings: object, environ: object, *_: object) -> tuple[list[str], Usage]:
         asked.append(text)
         return ["missing: what “it” is — hint: name it"], Usage(1_000, 0, 200, 0.02)
 
