@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from engine.reports.export import export_jsonl, export_otel
     from engine.reports.inquiry import ask_about
     from engine.reports.json_lines import event_line, snapshot_line
+    from engine.reports.model_speed import ModelSpeed, measure_speed
     from engine.reports.report import HeatReport, Report, report_of
     from engine.reports.summary import Summary
     from engine.runs.folder import RUN_NAME, RunFolder, repo_id

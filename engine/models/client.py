@@ -185,7 +185,9 @@ class ModelClient:
             async with asyncio.timeout(longest):
                 return await provider.ask(request, on_text, progress.arrived)
         except TimeoutError:
-            error = ModelError(ModelErrorKind.RETRYABLE, f"no whole answer within {longest:g} s")
+            came = f"about {progress.usage.output} tokens of it came" if progress.usage.output else "nothing of it came"
+            message = f"no whole answer within {longest:g} s (call_timeout), {came}"
+            error = ModelError(ModelErrorKind.RETRYABLE, message)
             error.usage = progress.usage
             raise error from None
 

@@ -284,6 +284,11 @@ def doctor(parser: ArgumentParser) -> None:
         terminal. Every warning comes with a hint. The exit status is 2 if no swarm can run here, else 0.""",
     )
     _repo(parser, "the repository to check")
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="also ask each model one short question, for at most a minute, and say what its speed means for a run",
+    )
     common(parser)
 
 

@@ -15,6 +15,7 @@ from tui.bridge import (
     PROVIDERS,
     ModelName,
     ProviderSettings,
+    Role,
     SandboxReport,
     Settings,
     SwarmError,
@@ -28,6 +29,7 @@ from tui.bridge import (
     route,
     suggest_check,
 )
+from tui.commands.model_probe import probe_model
 from tui.commands.options import settings_of, state_dir
 from tui.commands.prepare import existing, top_of
 from tui.format.numbers import counted
@@ -82,7 +84,7 @@ def _findings(arguments: Namespace) -> Iterator[Finding]:
     yield _disk(root)
     yield from asyncio.run(_sandbox(settings, root))
     yield from _providers(settings)
-    yield _models(settings)
+    yield from _models(settings, probing=arguments.probe)
     yield from _terminal()
 
 
@@ -212,12 +214,22 @@ def _providers(settings: Settings) -> Iterator[Finding]:
             yield Finding("warn", f"provider {name}", f"{variable} is not set{at}{reached}", hint)
 
 
-def _models(settings: Settings) -> Finding:
+def _models(settings: Settings, *, probing: bool) -> Iterator[Finding]:
     try:
         models = choose_models(settings, os.environ).models
     except SwarmError as error:
-        return Finding("warn", "models", error.message, error.hint)
-    return Finding("ok", "models", f"planner {ModelName(models.planner)}, worker {ModelName(models.worker)}")
+        yield Finding("warn", "models", error.message, error.hint)
+        return
+    yield Finding("ok", "models", f"planner {ModelName(models.planner)}, worker {ModelName(models.worker)}")
+    chosen = (getattr(models, role.value) for role in Role) if probing else ()
+    for model in dict.fromkeys(chosen):
+        if model.startswith("rehearsal:"):
+            continue
+        try:
+            found, hint = probe_model(model, settings)
+        except SwarmError as error:
+            found, hint = f"no answer: {error.message}", error.hint
+        yield Finding("warn" if hint else "ok", f"speed of {model}", found, hint)
 
 
 def _terminal() -> Iterator[Finding]:
