@@ -12,13 +12,14 @@ from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.commit_message import commit_message
 from engine.domain.events import Draft
+from engine.domain.text_file import TextFile
 from engine.domain.types import AgentId, CommitId, HandoffText, Landing, LandingId, LandingState, Task
 from engine.policy.left_out import left_out_lines
 from engine.ports.protocols import LandResult, Workspace, WorkspaceError
 from engine.runtime.host import Host
 from engine.runtime.recorder import RunRecorder
 
-MARKER = b"<<<<<<< trunk"
+MARKER = "<<<<<<< trunk"
 YOURS = ".swarm/yours"
 """Folder in a workspace for the agent's version of conflicting files that cannot hold markers; it never lands."""
 NO_CHANGE = "no change: your copy has nothing that is new to trunk, so nothing landed"
@@ -182,7 +183,7 @@ def with_deviation(text: HandoffText, found: str) -> HandoffText:
 
 
 def _is_marked(content: bytes) -> bool:
-    return any(line.startswith(MARKER) for line in content.splitlines())
+    return any(line.startswith(MARKER) for line in TextFile.read(content).text.split("\n"))
 
 
 def landing_of(run: RunRecorder, id: LandingId, task: Task, owner: AgentId, result: LandResult) -> Landing:

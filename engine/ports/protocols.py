@@ -237,6 +237,9 @@ class Workspace(Protocol):
     async def write_file(self, path: str, content: bytes) -> None:
         """Replace or create a file and the folders it is in. The executable bit of an existing file is kept."""
 
+    async def encode_new(self, path: str, text: str) -> bytes:
+        """The bytes of a new text file as a checkout would write them: with the project's line ends and encoding."""
+
     async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
         """At most `limit` entries below `path`, sorted, folders before their content; without `.git`."""
 

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from engine.domain.bounds import LineNumber, Path
-from engine.domain.os_text import content_text
+from engine.domain.text_file import TextFile
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 LIMIT = 16_000
@@ -18,9 +18,10 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
     content = await (await context.workspace()).read_file(arguments.path)
-    if b"\0" in content:
+    file = TextFile.read(content)
+    if "\0" in file.text:
         return refused(f"{arguments.path} is a binary file of {len(content)} bytes")
-    lines = content_text(content).split("\n")
+    lines = file.shown.split("\n")
     if lines[-1] == "":
         lines.pop()
     if not lines:
@@ -41,6 +42,8 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
             shown.append(f"(cut: the file has {len(lines)} lines; continue with start={number})")
             break
         shown.append(line)
+    if file.note:
+        shown.append(f"({file.note}; edit_file and write_file keep this)")
     return Answer("\n".join(shown))
 
 

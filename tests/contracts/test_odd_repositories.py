@@ -7,17 +7,18 @@ import pytest
 from engine.domain.errors import SwarmError
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, RunId
+from engine.ports.protocols import WorkspaceError
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
-from tests.contracts.test_workspaces import KINDS
+from tests.contracts.workspace_kinds import KINDS
 from tests.engine.repo.user_repo import UserRepo
 
 AGENT = AgentId("agent-1")
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: "-".join(kind))
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> SandboxSettings:
+def settings(request: pytest.FixtureRequest) -> SandboxSettings:
     level, method = request.param
     return SandboxSettings(level=level, copies=method, memory="512MiB", output="1MiB")
 
@@ -94,4 +95,110 @@ async def test_a_later_process_reads_the_history_of_a_shallow_clone_that_was_uns
     clone.git("merge", "-q", "swarm/r-1/trunk")
     assert clone.git("rev-list", "--count", "HEAD") == "5"
     assert clone.git("fsck", "--no-dangling") == ""
+    await workspaces.close()
+
+
+FORMS = {"lf.txt": b"one\ntwo\n", "crlf.txt": b"one\r\ntwo\r\n", "mixed.txt": b"one\r\ntwo\n", "bin": b"\0\r\n"}
+
+
+@pytest.mark.parametrize(
+    "attributes", [b"", b"* text=auto\n", b"*.txt text\n", b"*.txt eol=crlf\n", b"* ident -text\n"]
+)
+@pytest.mark.parametrize("autocrlf", ["true", "input", "false"])
+@pytest.mark.parametrize("settings", [("namespaced", "overlay"), ("off", "checkout")], ids="-".join, indirect=True)
+async def test_a_change_differs_for_the_user_only_where_it_was_made(
+    autocrlf: str, attributes: bytes, tmp_path: Path, settings: SandboxSettings
+) -> None:
+    repo = UserRepo.make(tmp_path / "repo", {**FORMS, ".gitattributes": attributes})
+    repo.git("config", "core.autocrlf", autocrlf)
+    repo.git("rm", "-rq", "--cached", ".")
+    repo.git("reset", "-q", "--hard")
+    trunk, workspaces = await start(tmp_path, repo.root, settings)
+    workspace = await workspaces.open(AGENT, trunk.base)
+    for name in FORMS:
+        assert await workspace.read_file(name) == (repo.root / name).read_bytes()
+    assert (await workspace.run("git status --porcelain; touch *", 30, lambda _: None)).text == ""
+    assert await workspace.changed() == ()
+    for name in FORMS:
+        content = (await workspace.read_file(name)).replace(b"two", b"2")
+        await workspace.write_file(name, content)
+    await workspace.write_file("new.txt", b"new\r\n")
+    landed = await trunk.land(await workspace.commit("change\n"), "change\n")
+    await trunk.publish()
+    for name in FORMS:
+        (repo.root / name).write_bytes((repo.root / name).read_bytes().replace(b"two", b"2"))
+    (repo.root / "new.txt").write_bytes(b"new\r\n")
+    repo.git("add", "-A")
+    assert repo.git("diff", "--cached", "--stat", "swarm/r-1/trunk") == ""
+    assert landed.commit
+    later = await workspaces.open(AgentId("agent-2"), landed.commit)
+    assert await later.changed() == ()
+    repo.git("reset", "-q", "--hard")
+    repo.git("merge", "-q", "swarm/r-1/trunk")
+    for name in FORMS:
+        assert await later.read_file(name) == (repo.root / name).read_bytes()
+    await workspaces.close()
+
+
+async def test_a_file_with_an_encoding_is_stored_as_git_would(tmp_path: Path, settings: SandboxSettings) -> None:
+    repo = UserRepo.make(tmp_path / "repo", {".gitattributes": b"*.strings working-tree-encoding=UTF-16\n"})
+    repo.commit({"a.strings": "ü\n".encode("utf-16")})
+    trunk, workspaces = await start(tmp_path, repo.root, settings)
+    workspace = await workspaces.open(AGENT, trunk.base)
+    assert await workspace.read_file("a.strings") == "ü\n".encode("utf-16")
+    await workspace.write_file("a.strings", "ü\nß\n".encode("utf-16"))
+    await workspace.write_file("b.strings", await workspace.encode_new("b.strings", "new\n"))
+    landed = await trunk.land(await workspace.commit("change\n"), "change\n")
+    await trunk.publish()
+    assert repo.git("show", "swarm/r-1/trunk:a.strings") == "ü\nß"
+    assert repo.git("show", "swarm/r-1/trunk:b.strings") == "new"
+    await workspace.write_file("a.strings", b"no mark")
+    with pytest.raises(WorkspaceError, match="strings is not UTF-16"):
+        await workspace.commit("broken\n")
+    assert landed.commit
+    later = await workspaces.open(AgentId("agent-2"), landed.commit)
+    assert await later.read_file("a.strings") == "ü\nß\n".encode("utf-16")
+    assert await later.changed() == ()
+    await workspaces.close()
+
+
+async def test_a_new_file_has_the_line_ends_of_attributes_or_neighbours(
+    tmp_path: Path, settings: SandboxSettings
+) -> None:
+    files = {"win/a.cs": b"a\r\nb\r\n", "win/run.sh": b"#!/bin/sh\n", "unix/a.cs": b"a\nb\n", "b.bat": b"b\r\n"}
+    repo = UserRepo.make(tmp_path / "repo", {**files, ".gitattributes": b"*.lf text eol=lf\n*.crlf text eol=crlf\n"})
+    trunk, workspaces = await start(tmp_path, repo.root, settings)
+    workspace = await workspaces.open(AGENT, trunk.base)
+    for path, text, expected in (
+        ("win/new.cs", "1\n2\n", b"1\r\n2\r\n"),
+        ("win/deeper/new.cs", "1\n", b"1\r\n"),
+        ("win/new.lf", "1\n", b"1\n"),
+        ("win/new.sh", "#!/bin/sh\n", b"#!/bin/sh\n"),
+        ("unix/new.cs", "1\n", b"1\n"),
+        ("unix/new.crlf", "1\n", b"1\r\n"),
+        ("unix/own", "1\r\n", b"1\r\n"),
+        ("new.bat", "1\n", b"1\r\n"),
+        (f"{workspace.root}/win/new.cs", "1\n", b"1\r\n"),
+        ("/elsewhere", "1\n", b"1\n"),
+    ):
+        assert await workspace.encode_new(path, text) == expected, path
+    await workspaces.close()
+
+
+async def test_a_search_sees_the_lines_of_texts_in_unusual_forms(tmp_path: Path, settings: SandboxSettings) -> None:
+    texts = {
+        "crlf": b"one\r\ntwo\r\nthree\r\n",
+        "cr": b"one\rtwo\rthree\r",
+        "utf16": "one\r\ntwo\r\n".encode("utf-16"),
+        "mark": b"\xef\xbb\xbftwo\n",
+        "feed": b"one\x0cone\ntwo\n",
+    }
+    repo = UserRepo.make(tmp_path / "repo", texts)
+    trunk, workspaces = await start(tmp_path, repo.root, settings)
+    workspace = await workspaces.open(AGENT, trunk.base)
+    found = await workspace.search("^two$", ".", 100)
+    assert sorted((match.path, match.line, match.text) for match in found) == [
+        ("cr", 2, "two"), ("crlf", 2, "two"), ("feed", 2, "two"), ("mark", 1, "two"), ("utf16", 2, "two"),
+    ]  # fmt: skip
+    assert await workspace.search("\\r|\\n", ".", 100) == []
     await workspaces.close()

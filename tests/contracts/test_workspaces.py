@@ -21,16 +21,9 @@ from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.mounts import OBJECTS, WS
 from engine.sandbox.probe import can_reflink
+from tests.contracts.workspace_kinds import KINDS
 from tests.git import copy_commits, git, git_with_unlanded, make_trunk
 
-KINDS = [
-    ("full", "overlay"),
-    ("namespaced", "overlay"),
-    ("namespaced", "reflink"),
-    ("namespaced", "checkout"),
-    ("restricted", "checkout"),
-    ("off", "checkout"),
-]
 AGENT = AgentId("agent-1")
 
 

@@ -124,6 +124,9 @@ class MemoryWorkspace:
         self._disk.write("copies")
         self.files[name] = content
 
+    async def encode_new(self, path: str, text: str) -> bytes:
+        return text.encode("utf-8", "replace")
+
     async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
         await self._alive()
         top = self._beneath(path)

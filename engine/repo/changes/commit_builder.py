@@ -80,14 +80,14 @@ def build_commit(
 
 
 def build_from_overlay(store: ObjectStore, excludes: Rules, request: BuildRequest) -> BuiltCommit | None:
-    """Scan an overlay and build its commit. None if the caller must do it: line endings, large or unreadable files."""
+    """Scan an overlay and build its commit. None if the caller must do it: conversion, large or unreadable files."""
     try:
         extra_tracked = frozenset(map(os.fsdecode, request.extra_tracked))
         scan = Scan(NewObjects(store), request.root, None, extra_tracked, excludes)
         contents = scan.run(Path(os.fsdecode(request.upper)))
         if scan.rejected:
             return BuiltCommit(rejected=scan.rejected[0])
-        if has_crlf(contents):
+        if may_convert(scan):
             return None
         new = NewObjects(store)
         commit, tree = build_commit(new, request.root, request.base, contents, request.message, request.at)
@@ -99,9 +99,10 @@ def build_from_overlay(store: ObjectStore, excludes: Rules, request: BuildReques
     return BuiltCommit(commit, tree, new.unwritten, new.delta_bases, left_out=left_out)
 
 
-def has_crlf(contents: Mapping[str, Content | None]) -> bool:
-    """Whether git might convert the line endings of a file."""
-    return any(content is not None and b"\r\n" in content.data for content in contents.values())
+def may_convert(scan: Scan) -> bool:
+    """Whether git might store another content than a changed file has."""
+    found = (content.data for content in scan.changes.values() if content is not None)
+    return scan.has_encodings or any(b"\r\n" in data or b"$Id:" in data for data in found)
 
 
 def encode_frame(value: object) -> bytes:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from engine.domain.os_text import path_text
 from engine.ports.protocols import WorkspaceError
 from engine.repo.changes import left_out
+from engine.repo.git.conversion import ENCODING
 from engine.repo.git.forbidden_paths import refusal
 from engine.repo.git.ignores import Rules, is_ignored, parse_rules
 from engine.repo.git.objects import LINK_MODE, SUBMODULE_MODE, TREE_MODE, NewObjects, ObjectId, TreeEntry
@@ -69,6 +70,8 @@ class Scan:
         self.changes: FileChanges = {}
         self.rejected: list[str] = []
         """Why some files cannot land; one message each, for the agent."""
+        self.has_encodings = False
+        """Whether a `.gitattributes` file on the way to a changed file names encodings."""
         self._size = 0
         self._too_large = False
         self._work = 0
@@ -97,7 +100,10 @@ class Scan:
         with os.scandir(fd) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         tracked = self.objects.tree(tree).entries if tree is not None else {}
-        rules = self._rules(fd, {entry.name for entry in entries}, tracked, complete)
+        here = {entry.name for entry in entries}
+        rules = parse_rules(self._text_of(".gitignore", fd, here, tracked, complete))
+        attributes = self._text_of(".gitattributes", fd, here, tracked, complete)
+        self.has_encodings = self.has_encodings or ENCODING in attributes
         chain = (*chain, rules[: MAX_RULES - sum(map(len, chain))])
         self._work += PARSE_WORK * len(chain[-1])
         seen = set()
@@ -182,15 +188,14 @@ class Scan:
         finally:
             os.close(inner)
 
-    def _rules(self, fd: int, here: set[str], tracked: Mapping[bytes, TreeEntry], complete: bool) -> Rules:
-        """The rules of this folder's `.gitignore` as the agent sees it."""
-        if ".gitignore" in here:
-            text = _read(fd, ".gitignore")
-            return parse_rules(text) if text is not None else ()
-        known = tracked.get(b".gitignore")
+    def _text_of(self, name: str, fd: int, here: set[str], tracked: Mapping[bytes, TreeEntry], complete: bool) -> bytes:
+        """The content of a file of git's in this folder as the agent sees it; empty if there is none."""
+        if name in here:
+            return _read(fd, name) or b""
+        known = tracked.get(os.fsencode(name))
         if not complete and known is not None and known[0] not in (TREE_MODE, LINK_MODE, SUBMODULE_MODE):
-            return parse_rules(self.objects.read(known[1]))
-        return ()
+            return self.objects.read(known[1])
+        return b""
 
     def _ignored(self, chain: tuple[Rules, ...], path: str, folder: bool, *, tracked: bool = False) -> bool:
         """Whether git ignores a path. Once matching has taken too much work, nothing is ignored and the change is

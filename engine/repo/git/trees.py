@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import pygit2
 from msgspec import Struct
 
-from engine.repo.git.line_endings import convert_to_git
+from engine.repo.git.conversion import Conversion
 
 FILE, EXECUTABLE, LINK, FOLDER = 0o100644, 0o100755, 0o120000, 0o040000
 EMPTY_TREE = pygit2.Oid(hex="4b825dc642cb6eb9a060e54bf8d69288fbee4904")
@@ -33,11 +33,16 @@ def entries_of(tree: pygit2.Tree | None) -> dict[str, pygit2.Object]:
 
 
 def apply_changes(
-    repo: pygit2.Repository, tree: pygit2.Tree | None, changes: FileChanges, attributes: str, prefix: str = ""
+    repo: pygit2.Repository,
+    tree: pygit2.Tree | None,
+    changes: FileChanges,
+    conversion: Conversion,
+    attributes: str,
+    prefix: str = "",
 ) -> pygit2.Oid:
     """Write `tree` with `changes` applied, rewriting only the folders above a change.
 
-    `attributes` is the commit whose `.gitattributes` decide about line endings. `prefix` is the path of `tree`.
+    `attributes` is the commit whose `.gitattributes` decide about conversion. `prefix` is the path of `tree`.
     """
     known = entries_of(tree)
     entries = {name: (int(entry.filemode), entry.id) for name, entry in known.items()}
@@ -51,12 +56,12 @@ def apply_changes(
         if content is not None:
             data = content.data
             if content.mode != LINK:
-                data = convert_to_git(repo, data, prefix + name, attributes, known.get(name))
+                data = conversion.to_git(repo, data, prefix + name, attributes, known.get(name))
             entries[name] = (content.mode, repo.create_blob(data))
     for name, below in inner.items():
         old = known.get(name)
         folder = old if isinstance(old, pygit2.Tree) and name not in changes else None
-        written = apply_changes(repo, folder, below, attributes, f"{prefix}{name}/")
+        written = apply_changes(repo, folder, below, conversion, attributes, f"{prefix}{name}/")
         if written == EMPTY_TREE:
             entries.pop(name, None)
         else:

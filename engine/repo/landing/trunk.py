@@ -20,6 +20,7 @@ from engine.ports.protocols import LandResult
 from engine.repo.changes.change import message_bytes
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.commit_patch import patch_between
+from engine.repo.git.conversion import user_conversion
 from engine.repo.git.git import Git, GitTimeoutError, disk_error
 from engine.repo.git.history_start import first_commits
 from engine.repo.git.objects import UNLANDED, NewObjects, ObjectStore
@@ -105,6 +106,7 @@ class GitTrunk:
         if first := first_commits(source.common_dir):
             (unfinished / "shallow").write_bytes(first)
         git = Git(unfinished, git_dir=unfinished)
+        conversion = await user_conversion(source.root)
         for key, value in (
             ("core.repositoryFormatVersion", "1"),
             ("extensions.preciousObjects", "true"),  # live workspaces read objects of trunk
@@ -116,6 +118,8 @@ class GitTrunk:
             ("swarm.source", str(source.root)),
             ("swarm.common", str(source.common_dir)),
             ("swarm.run", run),
+            ("swarm.autocrlf", conversion.autocrlf or "false"),
+            ("swarm.eol", conversion.eol),
         ):
             await git.run("config", key, value)
         await copy_base(unfinished, source, folder.parent)

@@ -5,6 +5,7 @@ Only the engine's own git runs here: no config, filter or hook of the user or of
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -18,9 +19,9 @@ from msgspec import Struct
 
 from engine.domain.types import CommitId
 from engine.repo.git.alternates import write_alternates
+from engine.repo.git.conversion import Conversion
 from engine.repo.git.git import Git
 from engine.repo.git.index import Index, IndexEntries, IndexEntry, RawEntries, decode_index, encode_entry, encode_index
-from engine.repo.git.line_endings import convert_to_work_tree
 from engine.repo.git.trees import EXECUTABLE, LINK, tree_of
 
 GIT_CONFIG = """[core]
@@ -46,12 +47,14 @@ OPAQUE_XATTR = "user.overlay.opaque"
 
 class CheckoutSource(Struct, frozen=True):
     """What all checkouts of a run share: the trunk, where an agent finds its objects, the run's base, the text of
-    `info/exclude`, and the content of `shallow` (the commits at which a history without its beginning starts)."""
+    `info/exclude`, how files are converted, and the content of `shallow` (where a history without its beginning
+    starts)."""
 
     trunk: Path
     objects: Path
     base: CommitId
     excludes: bytes
+    conversion: Conversion = Conversion()
     shallow: bytes = b""
 
 
@@ -107,7 +110,8 @@ def _init_git(source: CheckoutSource, git: Path, head: AgentHead) -> None:
     if source.shallow:
         (git / "shallow").write_bytes(source.shallow)
     write_alternates(git, [source.objects])
-    (git / "config").write_text(GIT_CONFIG)
+    settings = "".join("[{}]\n\t{} = {}\n".format(*re.split("[.=]", each)) for each in source.conversion.config)
+    (git / "config").write_text(GIT_CONFIG + settings)
     (git / "HEAD").write_text(HEAD_REF)
     _write_head(git, head)
 
@@ -127,7 +131,7 @@ def _run_git(source: CheckoutSource, folder: Path, *args: str) -> None:
         git_dir=folder / ".git",
         work_tree=folder,
         objects=source.trunk / "objects",
-        config=("index.version=2",),
+        config=("index.version=2", *source.conversion.config),
     )
     subprocess.run(git.command(*args), capture_output=True, check=True, cwd=folder, env=git.environment())
 
@@ -139,7 +143,9 @@ class LayerDelta(Struct, frozen=True):
     size: int
 
 
-def write_delta(repo: pygit2.Repository, folder: Path, commit: CommitId, files: IndexEntries) -> LayerDelta:
+def write_delta(
+    repo: pygit2.Repository, folder: Path, commit: CommitId, files: IndexEntries, conversion: Conversion
+) -> LayerDelta:
     """Make `folder` a layer that shows these files of `commit` with their times, and hides those that are None.
 
     Raises OSError, pygit2.GitError, KeyError.
@@ -151,7 +157,7 @@ def write_delta(repo: pygit2.Repository, folder: Path, commit: CommitId, files: 
         if file is None:
             entries[path] = None
             continue
-        entries[path] = _write(repo, folder, os.fsdecode(path), file, commit)
+        entries[path] = _write(repo, folder, os.fsdecode(path), file, commit, conversion)
         size += 0 if file.mode == pygit2.GIT_FILEMODE_COMMIT else repo[pygit2.Oid(raw=file.oid)].peel(pygit2.Blob).size
     tree = tree_of(repo, commit)
     for path, entry in entries.items():
@@ -174,7 +180,9 @@ def agent_git_files(layer: Path) -> list[tuple[str, bytes]]:
     return [(name, (git / name).read_bytes()) for name in names]
 
 
-def _write(repo: pygit2.Repository, folder: Path, path: str, entry: IndexEntry, commit: CommitId) -> bytes:
+def _write(
+    repo: pygit2.Repository, folder: Path, path: str, entry: IndexEntry, commit: CommitId, conversion: Conversion
+) -> bytes:
     """Write one file of a commit as a checkout would. Returns its encoded index entry."""
     where, name, mode = folder / path, os.fsencode(path), entry.mode
     where.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +195,7 @@ def _write(repo: pygit2.Repository, folder: Path, path: str, entry: IndexEntry, 
     else:
         bits = 0o777 if mode == EXECUTABLE else 0o666
         with os.fdopen(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, bits), "wb") as file:
-            file.write(convert_to_work_tree(repo, data, path, commit))
+            file.write(conversion.to_work_tree(repo, data, path, commit))
     os.utime(where, ns=(entry.modified_ns, entry.modified_ns), follow_symlinks=False)
     return encode_entry(name, mode, entry.oid, os.lstat(where).st_size, entry.modified_ns)
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
+from engine.repo.git.conversion import Conversion
 from engine.repo.git.history_start import read_shallow
 from engine.repo.git.index import Index, IndexEntries, RawEntries, decode_index, encode_index
 from engine.repo.workspaces.checkout import (
@@ -95,12 +96,20 @@ class LayerStore:
     """
 
     def __init__(
-        self, folder: Path, trunk_git: Path, objects: Path, base: CommitId, excludes: Excludes, trash: Trash
+        self,
+        folder: Path,
+        trunk_git: Path,
+        objects: Path,
+        base: CommitId,
+        excludes: Excludes,
+        conversion: Conversion,
+        trash: Trash,
     ) -> None:
         self._folder = folder / "layers"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._source = CheckoutSource(trunk_git, objects, base, excludes.text, read_shallow(trunk_git))
+        self._source = CheckoutSource(trunk_git, objects, base, excludes.text, conversion, read_shallow(trunk_git))
         self.excludes = excludes
+        self.conversion = conversion
         self._trash = trash
         self._one_at_a_time = asyncio.Lock()
         self._uses: dict[Path, int] = {}
@@ -237,7 +246,7 @@ class LayerStore:
             if not deltas or (not self._too_deep(below, folder) and len(changes) < deltas[-1].own // GROWTH):
                 break
             deltas.pop()
-        written = write_delta(repo, folder, times.commit, changes)
+        written = write_delta(repo, folder, times.commit, changes, self.conversion)
         changed = {**(deltas[-1].changed if deltas else {}), **written.entries}
         write_agent_git(folder, head, base.index, changed)
         size = written.size + (deltas[-1].size if deltas else 0)

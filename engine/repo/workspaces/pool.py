@@ -16,6 +16,7 @@ from engine.domain.types import AgentId, CommitId
 from engine.domain.units import duration_s, size_bytes
 from engine.ports.protocols import Output, Workspace, WorkspaceError, WorkspaceLost
 from engine.repo.changes.pending import PendingChanges
+from engine.repo.git.conversion import read_conversion
 from engine.repo.git.git import Git
 from engine.repo.workspaces.copy_methods import Copy, SpareCopy, copy_tree, make_copy, no_room
 from engine.repo.workspaces.copy_record import (
@@ -369,7 +370,9 @@ async def open_workspaces(
             ErrorKind.STATE, f"cannot write to the workspaces' folder: {error}", "choose another one with --state-dir"
         ) from error
     choice = await choose(folder, trunk_git / "objects", settings)
-    layers = LayerStore(folder, trunk_git, choice.containment.objects, base, excludes, trash)
+    layers = LayerStore(
+        folder, trunk_git, choice.containment.objects, base, excludes, await read_conversion(trunk_git), trash
+    )
     pending = pending or PendingChanges(trunk_git, in_memory=False)
     return WorkspacePool(folder, trunk_git, choice, layers, trash, pending, build or BuildSettings())
 

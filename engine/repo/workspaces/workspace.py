@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import posixpath
 import re
 import threading
 import time
@@ -19,17 +20,17 @@ from engine.domain.os_text import output_text, path_bytes, path_text
 from engine.domain.types import CommitId
 from engine.ports.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
 from engine.repo.changes.change import message_bytes
-from engine.repo.changes.commit_builder import BuildRequest, BuiltCommit, has_crlf
+from engine.repo.changes.commit_builder import BuildRequest, BuiltCommit, may_convert
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.changes.scan import Scan
 from engine.repo.git.alternates import init_borrower
-from engine.repo.git.line_endings import convert_to_git, convert_to_work_tree
 from engine.repo.git.objects import UNLANDED, NewObjects
 from engine.repo.git.trees import LINK, Content, FileChanges, apply_changes, differences, tree_of
 from engine.repo.workspaces.checkout import agent_git_files
 from engine.repo.workspaces.copy_methods import Copy
 from engine.repo.workspaces.copy_record import CopyRecord, Update, read_update, write_record, write_update
 from engine.repo.workspaces.layers import LayerStack, LayerStore
+from engine.repo.workspaces.neighbours import line_end_beside
 from engine.sandbox.containment import Containment
 from engine.sandbox.disk import DiskBudget, OverLimit
 from engine.sandbox.leftovers import record
@@ -124,6 +125,16 @@ class AgentWorkspace:
     async def write_file(self, path: str, content: bytes) -> None:
         await self._disk.admit(len(content))
         await self._ask(path, b"write", _encode(path), content)
+
+    async def encode_new(self, path: str, text: str) -> bytes:
+        content = text.encode()
+        inside = posixpath.relpath(posixpath.join(self.root, os.fsdecode(_encode(path))), self.root)
+        repo, conversion = self._scratch(), self._layers.conversion
+        if await asyncio.to_thread(conversion.line_end, repo, inside, self.base):
+            content = content.replace(b"\r\n", b"\n")
+        elif b"\n" in content and b"\r" not in content and not content.startswith(b"#!"):
+            content = content.replace(b"\n", await line_end_beside(self, path_text(inside)))
+        return await asyncio.to_thread(conversion.to_work_tree, repo, content, inside, self.base)
 
     async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
         fields = await self._ask(path, b"list", _encode(path), str(max(1, depth)).encode(), str(max(0, limit)).encode())
@@ -272,7 +283,7 @@ class AgentWorkspace:
         received = tree_of(repo, self.stack.commit)
         try:
             attributes = self._attributes(repo, received, changes)
-            return repo[apply_changes(repo, received, changes, attributes)].peel(pygit2.Tree)
+            return repo[apply_changes(repo, received, changes, self._layers.conversion, attributes)].peel(pygit2.Tree)
         except (ValueError, pygit2.GitError) as error:
             raise _cannot_store(error) from error
 
@@ -281,7 +292,7 @@ class AgentWorkspace:
         own = {path: change for path, change in changes.items() if path.rpartition("/")[2] == ".gitattributes"}
         if not own:
             return self.base
-        tree = apply_changes(repo, received, own, self.base)
+        tree = apply_changes(repo, received, own, self._layers.conversion, self.base)
         who = pygit2.Signature(*AUTHOR)
         return str(repo.create_commit(None, who, who, "attributes", tree, []))
 
@@ -329,8 +340,8 @@ class AgentWorkspace:
         return self._pending_commit
 
     def _as_stored(self, scan: Scan) -> FileChanges:
-        """The changes with the line endings that git stores."""
-        if not has_crlf(scan.changes):
+        """The changes as git stores them. Raises ValueError for a file that is not in its encoding."""
+        if not may_convert(scan):
             return scan.changes
         repo = self._scratch()
         attributes = self._attributes(repo, tree_of(repo, self.stack.commit), scan.changes)
@@ -338,7 +349,8 @@ class AgentWorkspace:
         def stored(path: str, content: Content) -> Content:
             old = scan.objects.entry(scan.root, os.fsencode(path))
             before = repo.get(pygit2.Oid(raw=old[1])) if old is not None else None
-            return Content(content.mode, convert_to_git(repo, content.data, path, attributes, before))
+            data = self._layers.conversion.to_git(repo, content.data, path, attributes, before, strict=True)
+            return Content(content.mode, data)
 
         return {
             path: content if content is None or content.mode == LINK else stored(path, content)
@@ -364,7 +376,9 @@ class AgentWorkspace:
             elif entry.filemode != pygit2.GIT_FILEMODE_COMMIT:
                 data = repo[entry.id].peel(pygit2.Blob).data
                 mode = int(entry.filemode)
-                written.append((path, mode, data if mode == LINK else convert_to_work_tree(repo, data, path, commit)))
+                if mode != LINK:
+                    data = self._layers.conversion.to_work_tree(repo, data, path, commit)
+                written.append((path, mode, data))
         return removed, written
 
     # --- closing ---

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LARGEST = 4 << 20
 LONGEST_LINE = 400
 BINARY_LOOK = 8 << 10
+MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
 class Search(Job):
@@ -63,17 +64,24 @@ def find(root: bytes, pattern: bytes, path: bytes, limit: int) -> list[bytes]:
     anchored = "\\A" in text or "\\Z" in text
     fields: list[bytes] = []
     for name, data in _texts(root, path):
-        if b"\0" in data[:BINARY_LOOK]:
-            continue
-        content = data.decode("utf-8", "surrogateescape")
+        content = _decode(data)
         if not anchored and not whole.search(content):
             continue
-        for number, line in enumerate(content.splitlines(), 1):
+        for number, line in enumerate(content.removesuffix("\n").split("\n"), 1):
             if line_by_line.search(line):
                 fields += [name, b"%d" % number, line[:LONGEST_LINE].encode("utf-8", "surrogateescape")]
                 if len(fields) >= 3 * limit:
                     return fields
     return fields
+
+
+def _decode(data: bytes) -> str:
+    """A text whose lines end in LF, as `read_file` counts them; empty for a binary file."""
+    mark, encoding = next((each for each in MARKS if data.startswith(each[0])), (b"", "utf-8"))
+    if not mark and b"\0" in data[:BINARY_LOOK]:
+        return ""
+    text = data[len(mark) :].decode(encoding, "replace" if mark else "surrogateescape")
+    return text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n")
 
 
 def _texts(root: bytes, path: bytes) -> "Iterator[tuple[bytes, bytes]]":
