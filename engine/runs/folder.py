@@ -116,15 +116,22 @@ def _short_folder() -> Path:
 def prepare_socket(folder: RunFolder) -> None:
     """Create the folder of a socket that cannot be in the run's own folder, and a link to the socket in that one."""
     socket, link = folder.socket, folder.path / "swarm.sock"
-    if socket == link:
-        return
     try:
+        remove_link(folder)  # the folder may have moved
+        if socket == link:
+            return
         socket.parent.mkdir(mode=0o700, exist_ok=True)
         _short_folder()
-        if not link.is_symlink():
-            link.symlink_to(socket)
+        link.symlink_to(socket)
     except OSError as error:
         raise cannot_write(socket.parent, error) from error
+
+
+def remove_link(folder: RunFolder) -> None:
+    """Remove what `prepare_socket` left in the run's folder."""
+    link = folder.path / "swarm.sock"
+    if link.is_symlink():
+        link.unlink()
 
 
 def cannot_write(folder: Path, error: OSError) -> SwarmError:

@@ -3,13 +3,14 @@
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct, json
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.journal.untrusted import read_regular
-from engine.runs.folder import RunFolder, cannot_write, prepare_socket
+from engine.runs.folder import RunFolder, cannot_write, prepare_socket, remove_link
 from engine.sandbox.process_identity import is_running, start_time
 
 _PROBES = 10
@@ -75,6 +76,8 @@ class RunLock:
         return cls(folder, [repo_lock, run_lock])
 
     def release(self) -> None:
+        with suppress(OSError):
+            remove_link(self.folder)
         while self._held:
             self._held.pop().release()
 

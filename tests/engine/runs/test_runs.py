@@ -197,8 +197,21 @@ def test_a_socket_works_with_a_state_path_of_any_length(tmp_path: Path, git_dir:
             client.connect(str(RunFolder(folder.path).socket))
         assert (folder.path / "swarm.sock").exists()
         lock.release()
+        assert not (folder.path / "swarm.sock").is_symlink(), "no link to nowhere is left"
         folder.discard()
         assert not folder.socket.exists()
+
+
+def test_a_run_whose_folder_moved_to_a_shorter_path_has_its_socket_there(tmp_path: Path, git_dir: Path) -> None:
+    long, lock = make(tmp_path / ("long" * 30), git_dir)
+    lock.release()
+    (long.path / "swarm.sock").symlink_to("/tmp/gone.sock")
+    short = RunFolder(tmp_path / "repo" / long.run)
+    short.path.parent.mkdir()
+    long.path.rename(short.path)
+    lock = RunLock.acquire(short)
+    assert not short.socket.is_symlink()
+    lock.release()
 
 
 # --- finding --------------------------------------------------------------------------------------------------
