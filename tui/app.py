@@ -2,13 +2,16 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import ClassVar, TypeVar
 
 from msgspec.structs import replace
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.widgets import Input
 
 from tui.bridge import ExitStatus, Micros, SwarmError
@@ -30,8 +33,10 @@ from tui.sessions.launch import Launch
 from tui.sessions.session import CloseMode, Session
 from tui.style.css import css_theme
 from tui.style.theme import Themes
-from tui.terminal.hangup import Hangup
+from tui.terminal.driver import driver_on
 from tui.terminal.key_queue import KeyQueueApp
+from tui.terminal.output import Output
+from tui.terminal.signals import Signals
 from tui.terminal.thread_priority import ScreenSelector, prioritise_ui_threads
 from tui.widgets.actionable import Actionable
 
@@ -52,7 +57,14 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
     COMMANDS: ClassVar[set[Callable[[], type[ActionProvider]]]] = {lambda: ActionProvider}  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+c", "act('global.quit')", "Quit", show=False, priority=True)]
 
-    def __init__(self, launch: Launch, themes: Themes, *, painted: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        themes: Themes,
+        *,
+        painted: Callable[[], None] = lambda: None,
+        driver_class: type[Driver] | None = None,
+    ) -> None:
         """`painted` is called after the main screen is first painted, before the session starts."""
         self._launch = launch
         self._themes = themes
@@ -61,13 +73,15 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
         self.keymap = Keymap(launch.settings.keys)
         self.view = View()
         # Without colour Textual's own greys must go too; it drops them only for ANSI colours.
-        super().__init__(ansi_color=True if self.palette.plain else None)
+        super().__init__(ansi_color=True if self.palette.plain else None, driver_class=driver_class)
         self._painted = painted
         self._draft = IntentDraft(launch.draft_file, self._plan.draft if self._plan is not None else "")
         self.commands = CommandSender(self)
         self.controllers = (self.commands,)
         self._frozen_at: Micros | None = None
         self.leaving = False
+        self.impatient = False
+        """Whether the person wants to leave at once."""
         self._end_shown = False
         self._notice_shown = ""
         self._main: MainScreen | None = None
@@ -248,6 +262,9 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
 
     @handles("global.quit")
     def ask_to_quit(self) -> None:
+        if self.leaving:
+            self._leave_at_once()
+            return
         if self.session.ended() or self.session.failure() is not None:
             self._quit(CloseMode.STOP)
             return
@@ -272,11 +289,19 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
         self._write_draft()
         self.leaving = True
         if not self.session.ended():
-            self.show_note("quitting once agents reach safe points…")
+            self.show_note("quitting once agents reach safe points… press q to quit at once")
             if self._main is not None:
                 self._main.refresh_panes()
         future = self.session.close(mode)
         self.when_done(future, lambda done: self.exit(self.session.exit_status() or 0))
+
+    def _leave_at_once(self) -> None:
+        """While leaving: without safe points, and if that was asked for before, without the engine."""
+        if self.impatient:
+            self.exit(int(ExitStatus.STOPPED))
+        self.impatient = True
+        self.show_note("quitting at once…")
+        self.session.close(CloseMode.NOW)
 
     def action_act(self, id: str) -> None:
         self.act(id)
@@ -296,14 +321,26 @@ def run_app(launch: Launch, themes: Themes, *, take_terminal: Callable[[], None]
         opened.append(launch.open_session(intent))
         return opened[-1]
 
-    app = SwarmApp(launch._replace(open_session=open_session), themes, painted=prioritise_ui_threads)
-    hangup = Hangup(app)
-    try:
-        take_terminal()
-        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(ScreenSelector())) as runner:
+    output = Output(sys.stdout)
+    app = SwarmApp(
+        launch._replace(open_session=open_session),
+        themes,
+        painted=prioritise_ui_threads,
+        driver_class=driver_on(output),
+    )
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(ScreenSelector())) as runner:
+        loop = runner.get_loop()
+
+        def exit() -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(app.exit)
+
+        signals = Signals(exit, output, opened)
+        try:
+            take_terminal()
             status = runner.run(app.run_async())
-    finally:
-        hangup.settle(opened)
+        finally:
+            signals.settle(impatient=app.impatient)
     if opened and (failure := opened[-1].failure()) is not None:
         raise failure
     return status if status is not None else (opened[-1].exit_status() or 0 if opened else 0)

@@ -63,7 +63,7 @@ class ControlClient:
         return (seq if seq is not None else _unexpected()), other._follow()
 
     async def close(self) -> None:
-        self._writer.close()
+        self._writer.transport.abort()  # `close` would wait for a process that does not read
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 

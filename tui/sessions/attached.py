@@ -154,22 +154,30 @@ class AttachedSession(ThreadedSession):
         """Leave the run to its owner, unless the person asked to stop or pause it."""
         try:
             if not self._ended.is_set() and mode in (CloseMode.STOP, CloseMode.PAUSE):
-                if mode is CloseMode.PAUSE:
-                    # The owner stays and keeps the run paused.
-                    await self._command(Pause())
-                else:
-                    await self._command(Stop())
-                    async with asyncio.timeout(STOP_S):
-                        await self._ended.wait()
+                async with asyncio.timeout(STOP_S):
+                    await self._ask_owner(mode)
+            if mode in (CloseMode.DETACH, CloseMode.PAUSE) and not self._ended.is_set():
+                self._status = int(ExitStatus.DONE)
+                state = "is paused" if mode is CloseMode.PAUSE else "continues"
+                self.exit_note = f"the run {state}; to watch it: swarm-tui attach {self._folder.run}"
         except SwarmError as error:
             self._failure = error
         except TimeoutError:
             self.exit_note = f"{self._folder.run} has not stopped yet; to see its state: swarm-tui runs"
-        if mode in (CloseMode.DETACH, CloseMode.PAUSE) and not self._ended.is_set():
-            self._status = int(ExitStatus.DONE)
-            state = "is paused" if mode is CloseMode.PAUSE else "continues"
-            self.exit_note = f"the run {state}; to watch it: swarm-tui attach {self._folder.run}"
-        self._closing.set()
+        finally:
+            self._closing.set()
+
+    async def _ask_owner(self, mode: CloseMode) -> None:
+        if mode is CloseMode.PAUSE:
+            await self._command(Pause())  # the owner stays and keeps the run paused
+            return
+        try:
+            await self._command(Stop())
+        except SwarmError:
+            if is_live(self._folder):
+                raise
+            # it has ended before it could answer
+        await self._ended.wait()
 
     async def _command(self, command: Command) -> None:
         client = await ControlClient.connect(self._folder.socket)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 
 from tui import bridge
-from tui.bridge import ROOT, AgentId, Command, Event, ExitStatus, Pause, RunState, Snapshot, Stop
+from tui.bridge import ROOT, AgentId, Command, Event, ExitStatus, Pause, RunState, Snapshot, Stop, SwarmError
 from tui.sessions.live_agent import LiveAgentTracker
 from tui.sessions.session import CloseMode
 from tui.sessions.threaded import ThreadedSession, engine_missing
@@ -34,8 +34,6 @@ class EmbeddedSession(ThreadedSession):
         self._beginning = asyncio.create_task(self._run_to_end())
         try:
             await self._beginning
-            if self._handing_over:
-                await self._detach()
         except asyncio.CancelledError:
             self._status = int(ExitStatus.STOPPED)
         except BaseException as error:
@@ -62,6 +60,8 @@ class EmbeddedSession(ThreadedSession):
         self._status = summary.exit_status
         if live.snapshot.state is RunState.STOPPED:
             self.exit_note = f"stopped; to continue: swarm-tui resume {live.folder.run}"
+        if self._handing_over:
+            await self._detach()
 
     async def _detach(self) -> None:
         """Hand the run, which has stopped at its safe points, to another process."""
@@ -108,17 +108,23 @@ class EmbeddedSession(ThreadedSession):
         self._closing.set()
         if mode is CloseMode.WAIT or self._ended.is_set():
             return
-        if self._run is None:
-            if self._beginning is not None:
-                self._beginning.cancel()
+        if self._run is None or mode is CloseMode.NOW:
+            self._cancel()
             return
-        if mode is CloseMode.DETACH:
-            self._handing_over = self._hand_over is not None
-            if self._run.snapshot.root and self._run.snapshot.state in (RunState.PAUSING, RunState.PAUSED):
+        try:
+            if mode is CloseMode.DETACH:
+                self._handing_over = self._hand_over is not None
+                if self._run.snapshot.root and self._run.snapshot.state in (RunState.PAUSING, RunState.PAUSED):
+                    await self._run.swarm.submit(Pause(ROOT))
+                await self._run.swarm.submit(Stop(HANDED_OVER))
+                return
+            if mode is CloseMode.PAUSE and self._run.snapshot.root:
+                # A pause of the root's subtree lasts when the run is resumed; a pause of the run does not.
                 await self._run.swarm.submit(Pause(ROOT))
-            await self._run.swarm.submit(Stop(HANDED_OVER))
-            return
-        if mode is CloseMode.PAUSE and self._run.snapshot.root:
-            # A pause of the root's subtree lasts when the run is resumed; a pause of the run does not.
-            await self._run.swarm.submit(Pause(ROOT))
-        await self._run.swarm.submit(Stop())
+            await self._run.swarm.submit(Stop())
+        except SwarmError:
+            self._cancel()  # it has ended, or takes no commands any more
+
+    def _cancel(self) -> None:
+        if self._beginning is not None:
+            self._beginning.cancel()

@@ -42,12 +42,14 @@ class CloseMode(StrEnum):
     """How a person leaves: the run stops, is paused and stops, or continues without the screen.
 
     `wait` is for a terminal that closed: a process that owns the run stays until the run ends. `exit` is for a process
-    that must end: an owner stops the run. With either, a screen that is only attached leaves immediately.
+    that must end: an owner stops the run. With either, a screen that is only attached leaves immediately. `now` waits
+    neither for safe points nor for a process that does not answer.
     """
 
     STOP = "stop"
     WAIT = "wait"
     EXIT = "exit"
+    NOW = "now"
     PAUSE = "pause"
     DETACH = "detach"
 
@@ -157,4 +159,4 @@ class Session(Protocol):
         """The program's exit status; None while the run continues."""
 
     def close(self, mode: CloseMode) -> Future[None]:
-        """Leave the run; the future is done when the program may exit. It may be called again."""
+        """Leave the run; the future is done when the program may exit. Called again, it changes how."""

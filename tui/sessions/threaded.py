@@ -36,6 +36,8 @@ from tui.sessions.session import CloseMode, Earlier, LiveAgent, Player
 T = TypeVar("T")
 PUBLISH_S = 0.2
 """Shortest time between two snapshots, in seconds."""
+CANCEL_S = 5.0
+"""Seconds that queries may take to end once the session has ended."""
 KEPT_LINES = 5000
 KEPT_ROUTINE = 2000
 """Routine lines are kept apart: there are many, and they must not push out the others."""
@@ -130,8 +132,10 @@ class ThreadedSession(ABC):
         try:
             await self._main()
         finally:
-            publishing.cancel()
-            await asyncio.gather(publishing, return_exceptions=True)
+            left = {publishing} | (asyncio.all_tasks() - {asyncio.current_task()})
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=CANCEL_S)
             if self._reader is not None:
                 await self._reader.close()
 

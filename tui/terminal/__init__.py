@@ -1,1 +1,1 @@
-"""The terminal: the first frame, hang-ups, the queue of keys, the pager, and the priority of threads."""
+"""The terminal: the first frame, output, signals, the queue of keys, the pager, and the priority of threads."""

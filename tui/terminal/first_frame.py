@@ -25,7 +25,7 @@ HEADER = 2
 @contextmanager
 def first_frame(palette: Palette, subject: str) -> Iterator[Callable[[], None]]:
     """Paint the frame and keep the terminal. Yields the function that hands it over; without that call, restores it."""
-    terminal = sys.__stderr__  # Textual paints on stderr too
+    terminal = sys.__stdout__  # as the app does; stderr may be a file
     if terminal is None or not terminal.isatty():
         yield lambda: None
         return

@@ -10,6 +10,7 @@ from collections import deque
 from textual import events
 from textual.app import App
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 
@@ -32,8 +33,8 @@ class KeyQueueApp(App[int]):
             self.on = on
             self.again = again
 
-    def __init__(self, *, ansi_color: bool | None = None) -> None:
-        super().__init__(ansi_color=ansi_color)
+    def __init__(self, *, ansi_color: bool | None = None, driver_class: type[Driver] | None = None) -> None:
+        super().__init__(driver_class, ansi_color=ansi_color)
         self._queue: deque[events.Key] = deque()
         self._started_at: float | None = None
 

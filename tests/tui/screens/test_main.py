@@ -1,5 +1,7 @@
 """The main screen as a person uses it: tests press keys, then look at the screen and the commands that were sent."""
 
+from concurrent.futures import Future
+
 import msgspec
 import pytest
 from rich.cells import cell_len
@@ -682,6 +684,24 @@ async def test_each_item_of_the_quit_menu_closes_the_session_in_its_way(key: str
         assert "detach" in shown_notes(pilot.app)
         await pilot.press(key)
     assert session.closed is mode
+
+
+async def test_while_quitting_q_quits_at_once_and_once_more_whatever_the_engine_does() -> None:
+    session = small()
+    never: Future[None] = Future()
+    asked: list[CloseMode] = []
+    session.close = lambda mode: (asked.append(mode), never)[1]  # type: ignore[assignment,method-assign,func-returns-value]
+    app = app_on(session)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "q")
+        await pilot.press("s")
+        assert "press q to quit at once" in shown_notes(app)
+        await pilot.press("q")
+        assert asked == [CloseMode.STOP, CloseMode.NOW]
+        assert app.impatient
+        await pilot.press("q")
+    assert app.return_value == 4
 
 
 async def test_the_first_run_starts_with_one_key() -> None:

@@ -1,12 +1,13 @@
 """The attached session: a real run in another process, followed through its socket."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.tui.owners import WAIT_S, Owner, owned, resumed, until
-from tui.bridge import AgentPath, JournalReader, Pause, RunState, Steer, SwarmError, TaskState, list_runs
+from tui.bridge import AgentPath, ErrorKind, JournalReader, Pause, RunState, Steer, SwarmError, TaskState, list_runs
 from tui.sessions.attached import AttachedSession
 from tui.sessions.session import CloseMode
 
@@ -95,6 +96,42 @@ def test_stopping_ends_the_owner_and_waits_for_it(tmp_path: Path) -> None:
         assert session.exit_status() == 4
         assert "swarm-tui resume" in session.exit_note
         assert owner.process.wait(WAIT_S) == 4
+
+
+def test_leaving_at_once_does_not_wait_for_a_process_that_stands_still(tmp_path: Path) -> None:
+    with owned(tmp_path) as owner:
+        session = attached(owner)
+        owner.process.send_signal(signal.SIGSTOP)
+        waiting = session.close(CloseMode.STOP)
+        session.close(CloseMode.NOW)
+        waiting.result(WAIT_S)
+        assert session.failure() is None
+        owner.process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), SwarmError(ErrorKind.STATE, "gone", ""), ValueError("odd")])
+def test_whatever_goes_wrong_while_stopping_the_session_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with owned(tmp_path) as owner:
+        session = attached(owner)
+
+        async def fails(command: object) -> None:
+            raise error
+
+        monkeypatch.setattr(session, "_command", fails)
+        session.close(CloseMode.STOP).result(WAIT_S)
+
+
+def test_stopping_an_owner_that_ends_meanwhile_is_no_error(tmp_path: Path) -> None:
+    with owned(tmp_path) as owner:
+        session = attached(owner)
+        owner.process.send_signal(signal.SIGSTOP)
+        waiting = session.close(CloseMode.STOP)
+        owner.kill()
+        waiting.result(WAIT_S)
+        assert session.failure() is None
+        assert "swarm-tui resume" in session.exit_note
 
 
 def test_a_journal_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:

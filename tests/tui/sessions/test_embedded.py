@@ -6,7 +6,7 @@ from threading import Event as Signal
 import pytest
 
 from tests.tui.embedded import beginning
-from tui.bridge import Pause, RunState, SwarmError
+from tui.bridge import Pause, RunState, SwarmError, list_runs
 from tui.sessions.embedded import EmbeddedSession
 from tui.sessions.session import CloseMode
 
@@ -49,6 +49,19 @@ def test_closing_early_stops_the_run_so_that_it_can_be_resumed(tmp_path: Path) -
     assert session.latest()[1].state is RunState.STOPPED
     assert session.exit_status() == 4
     session.close(CloseMode.STOP).result(WAIT_S)
+
+
+def test_leaving_at_once_waits_for_no_agent_and_the_run_can_be_resumed(tmp_path: Path) -> None:
+    session = EmbeddedSession(beginning(tmp_path, "rehearsal:notes?speed=1000"))
+    session.start()
+    waiting = Signal()
+    while session.latest()[0] == 0:
+        waiting.wait(0.02)
+    session.close(CloseMode.STOP)
+    session.close(CloseMode.NOW).result(WAIT_S)
+    assert (session.failure(), session.exit_status()) == (None, 4)
+    assert not list_runs(tmp_path / "state")[0].live
+    assert list_runs(tmp_path / "state")[0].unfinished
 
 
 def test_an_error_at_the_start_reaches_the_person(tmp_path: Path) -> None:
