@@ -7,9 +7,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.faults.programs import LOAD, Case, until
+from tests.faults.programs import LOAD, Case, Seen, until
+from tests.tui.owners import until as wait_until
 
 SLOW = "rehearsal:load?speed=5&planners=0&tasks=4&conflicts=0&shell=0&seed=3"
 """The model takes longer to answer than a stop waits."""
@@ -82,6 +84,51 @@ def test_a_closed_output_pipe_does_not_stop_the_run(tmp_path: Path) -> None:
     process.stdout.close()
     assert process.wait() == 0, case.said[-2000:]
     case.examine()
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_run_goes_on_while_nobody_reads_its_output_and_then_tells_all(tmp_path: Path, stream: str) -> None:
+    case = Case(tmp_path, "load", LOAD)
+    process, unread = _unread(case, stream)
+    wait_until(lambda: case.runs() and case.run.state == "finished")
+    said = b"".join(iter(lambda: os.read(unread, 65536), b""))
+    assert process.wait() == 0
+    if stream == "stdout":
+        events = [msgspec.json.decode(line, type=Seen) for line in said.strip().splitlines()]
+        assert [event.seq for event in events[:-1]] == list(range(1, case.run.last_seq + 1))
+    else:
+        assert b"finished" in said
+    case.examine()
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_signal_stops_a_run_whose_output_nobody_reads(tmp_path: Path, stream: str) -> None:
+    case = Case(tmp_path, "load", SLOW)
+    process, unread = _unread(case, stream)
+    wait_until(lambda: case.runs() and case.run.last_seq > 20)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 4
+    os.close(unread)
+    case.none_survive()
+    assert case.run.unfinished
+
+
+def _unread(case: Case, stream: str) -> "tuple[subprocess.Popen[bytes], int]":
+    """The program, whose run has begun and one of whose outputs is a full pipe, and that pipe's other end."""
+    unread, written = os.pipe()
+    other = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(
+        case.command(), env=case.environ({}), cwd=case.home, stdin=subprocess.DEVNULL, **{**other, stream: written}
+    )
+    wait_until(lambda: case.runs() and case.run.last_seq)
+    filler = os.open(f"/dev/fd/{written}", os.O_WRONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(filler, b"\n" * 4096)
+    os.close(written)
+    os.close(filler)
+    return process, unread
 
 
 def test_a_run_whose_terminal_is_gone_still_ends(tmp_path: Path) -> None:

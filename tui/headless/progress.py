@@ -2,12 +2,12 @@
 
 from functools import singledispatch
 from textwrap import wrap
-from typing import TextIO
 
 from tui.bridge import Check, Event, HandoffStatus, LandingState, Micros, Role, Snapshot, TaskState, events
 from tui.format.event_lines import describe, how_checked
 from tui.format.numbers import count, counted, dollars
 from tui.format.text import clean, one_line
+from tui.terminal.output import Output
 
 LINES_PER_SECOND = 10
 """Of ordinary news. What exceeds this is counted instead of written."""
@@ -17,10 +17,11 @@ OUTPUT_LINES = 20
 
 
 class Progress:
-    """Writes lines to a stream. The run continues if the stream is closed."""
+    """Writes lines to an output. The run continues if nobody reads them or the output is closed; lines that nobody
+    takes are counted."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream: TextIO | None = stream
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self._second = -1
         self._written = 0
         self._dropped = 0
@@ -81,14 +82,9 @@ class Progress:
         self._write(f"[{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}] {text}")
 
     def _write(self, text: str, prefix: str = "") -> None:
-        if self._stream is None:
-            return
         line = prefix + (text if prefix else one_line(text))
-        try:
-            self._stream.write(f"{line if len(line) <= WIDTH else line[: WIDTH - 1] + '…'}\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            self._stream = None
+        if not self._output.offer(f"{line if len(line) <= WIDTH else line[: WIDTH - 1] + '…'}\n"):
+            self._dropped += 1
 
 
 def heartbeat_line(snapshot: Snapshot, now: Micros) -> str:

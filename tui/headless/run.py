@@ -1,40 +1,22 @@
 """A run without the app: progress on stderr, one JSON object or all events on stdout, and signal handling."""
 
 import asyncio
-import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from tui import bridge
 from tui.bridge import ErrorKind, Event, ExitStatus, Micros, Snapshot, Stop, Summary, SwarmError, event_line
 from tui.headless.progress import Progress
 from tui.sessions.exit_message import run_message
+from tui.terminal.output import Output, drop_output
 
 HEARTBEAT_S = 10.0
+PRINT_S = 0.05
+"""Seconds between two looks for new events, or for a reader of what was printed."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Stdout:
-    """Lines of JSON on stdout. If its reader goes away or its disk is full, the run continues without printing."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._open = True
-        self._progress = progress
-
-    def line(self, content: bytes) -> None:
-        if not self._open:
-            return
-        try:
-            sys.stdout.buffer.write(content + b"\n")
-            sys.stdout.buffer.flush()
-        except OSError as error:
-            self._open = False
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if not isinstance(error, BrokenPipeError):
-                self._progress.note(f"warning: cannot print the rest: {error.strerror}")
 
 
 def run_headless(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
@@ -47,47 +29,79 @@ def run_headless(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: b
 
 
 async def _run(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
-    progress = Progress(sys.stderr)
-    stdout = Stdout(progress)
-    with _Signals(progress) as signals:
+    stderr, stdout = Output(sys.stderr), Output(sys.stdout)
+    progress = Progress(stderr)
+    with _Signals(progress, (stderr, stdout)) as signals:
         run = await signals.until_asked(begin())
-
-        early: list[Event] = []
-        caught_up = asyncio.Event()
+        changed = asyncio.Event()
 
         def on_change(event: Event) -> None:
-            if not caught_up.is_set():
-                early.append(event)
-                return
-            if as_json:
-                stdout.line(event_line(event))
+            changed.set()
             progress.report(event, run.snapshot)
 
-        begun = run.snapshot.seq
         run.swarm.on_change(on_change)
         progress.start(run.snapshot)
-        if as_json:
-            await run.swarm.durable(begun)
-            first = 0 if run.snapshot.epoch == 1 else begun - 1  # the rest of a resumed run was printed before
-            async for event in run.reader.stream(first, begun):
-                stdout.line(event_line(event))
-        caught_up.set()
-        for event in early:
-            on_change(event)
         beating = asyncio.ensure_future(_beat(run, progress))
+        ended = asyncio.Event()
+        printing = asyncio.ensure_future(_print_events(run, stdout, changed, ended)) if as_json else None
         try:
             broke = await _until_end(run, signals)
         finally:
             beating.cancel()
-    progress.heartbeat(run.snapshot, _now())
-    summary = run.summary()
-    stdout.line(bridge.json_line(summary))
-    for line in run_message(run.snapshot):
-        progress.note(line)
+            ended.set()
+            changed.set()
+        summary = run.summary()
+        progress.heartbeat(run.snapshot, _now())
+        if printing is not None:
+            await signals.until_signal(printing)
+        await signals.until_signal(asyncio.ensure_future(_print_line(stdout, bridge.json_line(summary))))
+        await signals.until_signal(asyncio.ensure_future(_until(stdout.settled)))
+        if stdout.error is not None and not isinstance(stdout.error, BrokenPipeError):
+            progress.note(f"warning: cannot print the rest: {stdout.error.strerror}")
+        for line in run_message(run.snapshot):
+            progress.note(line)
+        await signals.until_signal(asyncio.ensure_future(_until(stderr.settled)))
+    if stderr.abandoned:
+        drop_output((sys.stderr.fileno(),))
     if broke is not None:
         status = broke.status if summary.exit_status is None else ExitStatus(summary.exit_status)
         raise SwarmError(broke.kind, broke.message, broke.hint, status) from broke
     return _conclusion(summary, run.snapshot)
+
+
+async def _print_events(run: "bridge.LiveRun", stdout: Output, changed: asyncio.Event, ended: asyncio.Event) -> None:
+    """Prints the run's events until it has ended.
+
+    They are read from the journal, so that a slow reader neither delays the engine nor fills the memory.
+    """
+    at = 0 if run.snapshot.epoch == 1 else run.snapshot.seq - 1  # the rest of a resumed run was printed before
+    reader = await bridge.JournalReader.open(run.folder.journal)
+    try:
+        while not stdout.abandoned:
+            over = ended.is_set()
+            async for event in reader.stream(at):
+                await _print_line(stdout, event_line(event))
+                at = event.seq
+            if over:
+                return
+            if at == run.snapshot.seq and not ended.is_set():
+                changed.clear()
+                await changed.wait()
+            await asyncio.sleep(PRINT_S)
+    finally:
+        await reader.close()
+
+
+async def _print_line(output: Output, line: bytes) -> None:
+    text = f"{line.decode()}\n"
+    await _until(lambda: output.offer(text))
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    while True:
+        if done():
+            return
+        await asyncio.sleep(PRINT_S)
 
 
 async def _until_end(run: "bridge.LiveRun", signals: "_Signals") -> SwarmError | None:
@@ -142,8 +156,9 @@ def _now() -> Micros:
 class _Signals:
     """While entered, turns the first signal into a request to stop and the second into an immediate end."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, outputs: Sequence[Output]) -> None:
         self.asked = 0
+        self._outputs = outputs
         self.first: Callable[[str], Awaitable[None]] | None = None
         self.second: Callable[[], object] | None = None
         self._progress = progress
@@ -162,6 +177,11 @@ class _Signals:
                 ErrorKind.STATE, "stopped before the run began", "start it again", ExitStatus.STOPPED
             ) from None
 
+    async def until_signal(self, task: "asyncio.Future[None]") -> None:
+        """Waits for what comes after the run. A signal ends it."""
+        self.first, self.second = None, task.cancel
+        await asyncio.wait((task,))
+
     def __enter__(self) -> "_Signals":
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
@@ -176,6 +196,8 @@ class _Signals:
 
     def _on_signal(self, number: signal.Signals) -> None:
         self.asked += 1
+        for output in self._outputs:
+            output.hurry()
         if self.asked == 1 and self.first is not None:
             self._progress.note(f"{number.name}: stopping at the next safe points; once more to stop immediately")
             self._stopping = asyncio.ensure_future(self.first(number.name))

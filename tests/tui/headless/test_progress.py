@@ -6,6 +6,7 @@ from engine.domain import events as e
 from engine.domain.types import Agent, AgentId, AgentPath, Micros, ModelName, Role
 from engine.state.snapshot import Snapshot
 from tui.headless.progress import LINES_PER_SECOND, WIDTH, Progress
+from tui.terminal.output import Output
 
 
 def spawned(number: int, at: Micros, title: str = "a part") -> e.Event:
@@ -16,7 +17,7 @@ def spawned(number: int, at: Micros, title: str = "a part") -> e.Event:
 
 def test_a_flood_of_news_is_counted() -> None:
     stream, snapshot = io.StringIO(), Snapshot()
-    progress = Progress(stream)
+    progress = Progress(Output(stream))
     for number in range(1, 1_001):
         progress.report(spawned(number, 1_000_000), snapshot)
     progress.report(spawned(1_001, 2_500_000), snapshot)
@@ -27,7 +28,7 @@ def test_a_flood_of_news_is_counted() -> None:
 
 def test_warnings_are_written_even_in_a_flood() -> None:
     stream, snapshot = io.StringIO(), Snapshot()
-    progress = Progress(stream)
+    progress = Progress(Output(stream))
     for number in range(1, 100):
         progress.report(spawned(number, 1_000_000), snapshot)
     progress.report(e.Event(100, 1_000_000, 1, e.Warned("the disk is nearly full")), snapshot)
@@ -36,7 +37,7 @@ def test_warnings_are_written_even_in_a_flood() -> None:
 
 def test_text_from_agents_is_one_harmless_line() -> None:
     stream = io.StringIO()
-    Progress(stream).report(
+    Progress(Output(stream)).report(
         spawned(1, 0, "evil \x1b[2J\x1b]52;c;x\x07 title\nerror: faked " + "long " * 100), Snapshot()
     )
     (line,) = stream.getvalue().splitlines()
@@ -53,7 +54,7 @@ def test_a_closed_stream_is_ignored() -> None:
             raise BrokenPipeError
 
     stream = Gone()
-    progress = Progress(stream)
+    progress = Progress(Output(stream))
     progress.note("nobody hears this")
     progress.heartbeat(Snapshot(), 0)
     assert stream.tries == 1, "after the first failure nothing more is written"
