@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.os_text import path_str, path_text, shell_word
 from engine.domain.types import CommitId
-from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, GitTimeoutError, require_git
+from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, GitTimeoutError, fsck_hint, hint_for, require_git
 from engine.repo.git.own_git_dir import own_git_dir
 from engine.repo.git.status import count_uncommitted
 from engine.repo.workspaces.excludes import excludes_file
@@ -105,7 +105,7 @@ async def _locate(git: Git, given: Path) -> tuple[bool, Path, Path, str]:
         if "not a git repository" in result.err:
             raise _error(f"{path_text(given)} is not a git repo", "give the folder of a git repo, or run: git init")
         message = f"cannot read the git repo {path_text(given)}: {result.error_line}"
-        raise _error(message, "repair the repo first: git fsck")
+        raise _error(message, hint_for(result.err, "repair the repo first: git fsck"))
     bare, object_format = result.text.split("\n")
     git_dir = _one_path(await git.run("rev-parse", "--absolute-git-dir"))
     common = _one_path(await git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
@@ -114,15 +114,18 @@ async def _locate(git: Git, given: Path) -> tuple[bool, Path, Path, str]:
 
 async def _base(git: Git, branch: str) -> tuple[str, CommitId]:
     """The short name of the base branch (empty when HEAD is detached) and its commit."""
+    name = f"refs/heads/{path_str(branch)}" if branch else "HEAD"
+    commit = await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    tree = await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"{name}^{{tree}}")
+    if not tree and (found := commit or await _text_or_none(git, "rev-parse", "--verify", "--quiet", name)):
+        raise _error(f"cannot read commit {found[:12]} of {branch or 'HEAD'}", fsck_hint())
     if branch:
-        commit = await _text_or_none(
-            git, "rev-parse", "--verify", "--quiet", f"refs/heads/{path_str(branch)}^{{commit}}"
-        )
         if not commit:
             raise _error(f"no branch named {branch}", await _suggest_branch(git, branch))
         return branch, CommitId(commit)
-    commit = await _text_or_none(git, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if not commit:
+        if "broken" in (await git.run("for-each-ref", accept=range(256))).err:
+            raise _error("cannot read the branch of HEAD", fsck_hint())
         raise _error("the repo has no commits yet", "commit something first, or name a branch that has commits")
     head = await _text_or_none(git, "symbolic-ref", "--quiet", "HEAD")
     return (head or "").removeprefix("refs/heads/"), CommitId(commit)

@@ -8,6 +8,7 @@ from engine.domain.errors import SwarmError
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import AgentId, RunId
 from engine.ports.protocols import WorkspaceError
+from engine.repo.changes import scan
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
@@ -201,4 +202,25 @@ async def test_a_search_sees_the_lines_of_texts_in_unusual_forms(tmp_path: Path,
         ("cr", 2, "two"), ("crlf", 2, "two"), ("feed", 2, "two"), ("mark", 1, "two"), ("utf16", 2, "two"),
     ]  # fmt: skip
     assert await workspace.search("\\r|\\n", ".", 100) == []
+    await workspaces.close()
+
+
+async def test_a_large_tracked_file_may_be_touched_but_not_changed(
+    tmp_path: Path, settings: SandboxSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "MAX_FILE_BYTES", 1 << 20)
+    repo = UserRepo.make(tmp_path / "repo", {"big.bin": b"\0" * (3 << 20), "a.txt": b"a\n"})
+    trunk, workspaces = await start(tmp_path, repo.root, settings)
+    workspace = await workspaces.open(AGENT, trunk.base)
+    await workspace.run("touch big.bin; cp big.bin copy; cp copy big.bin; rm copy", 30, lambda _: None)
+    await workspace.write_file("a.txt", b"b\n")
+    assert await workspace.changed() == ("a.txt",)
+    await workspace.commit("small\n")
+    for command in ("echo more >> big.bin", "git checkout -q -- big.bin; chmod +x big.bin"):
+        await workspace.run(command, 30, lambda _: None)
+        with pytest.raises(WorkspaceError, match=r"big\.bin: .* MiB .*git checkout -- big\.bin") as refused:
+            await workspace.commit("large\n")
+        assert "gitignore" not in str(refused.value)
+    assert (await workspace.run("git checkout -- big.bin", 30, lambda _: None)).exit == 0
+    await workspace.commit("small again\n")
     await workspaces.close()

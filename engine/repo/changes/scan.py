@@ -4,6 +4,7 @@ The workspace is untrusted: it is walked by file descriptor, no symlink is follo
 symlinks are read.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engine.domain.os_text import path_text
+from engine.domain.os_text import path_text, shell_word
 from engine.ports.protocols import WorkspaceError
 from engine.repo.changes import left_out
 from engine.repo.git.conversion import ENCODING
@@ -35,6 +36,7 @@ MAX_DEPTH = 256
 """The deepest nesting of folders that is scanned; each level holds a file descriptor."""
 GIT_FOLDER_NAMES = frozenset({".git", "git~1"})
 OWN_FOLDER = ".swarm"
+OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Stamp(Struct, frozen=True):
@@ -224,7 +226,11 @@ class Scan:
         if self.stamps is not None and self.stamps.get(path) == stamp(info):
             return
         if info.st_size > MAX_FILE_BYTES:
-            self.rejected.append(f"{path_text(path)}: too large to land; remove it or add it to .gitignore")
+            if known is None or path in self.extra_tracked:
+                self.rejected.append(f"{path_text(path)}: too large to land; remove it or add it to .gitignore")
+            elif not self._is_same(fd, name, info, known):
+                limit = f"its {info.st_size >> 20} MiB are too large to land a change of it"
+                self.rejected.append(f"{path_text(path)}: {limit}; restore it: git checkout -- {shell_word(path)}")
             return
         link = stat.S_ISLNK(info.st_mode)
         data = None
@@ -233,7 +239,7 @@ class Scan:
         elif not self._too_large:
             self._too_large = True
             limit = f"one change can have at most {MAX_TOTAL_BYTES >> 20} MiB"
-            self.rejected.append(f"{path_text(path)}: {limit}; remove files or add them to .gitignore")
+            self.rejected.append(f"{path_text(path)}: {limit}; remove new files or add them to .gitignore")
         if data is None:
             if self._size + info.st_size + FILE_OVERHEAD <= MAX_TOTAL_BYTES and _is_there(fd, name):
                 self.rejected.append(f"{path}: file not readable; fix its mode or remove it")
@@ -248,6 +254,17 @@ class Scan:
                 self.left_out[path] = left_out.LINK_OUT
             elif not link and left_out.permissions_changed(info.st_mode) and self._is_stored(known, mode, data):
                 self.left_out[path] = left_out.MODE
+
+    def _is_same(self, fd: int, name: str, info: os.stat_result, known: TreeEntry) -> bool:
+        """Whether a file that is too large to read into memory is what the tree has."""
+        mode = EXECUTABLE if info.st_mode & 0o100 else FILE
+        if known[0] != b"%o" % mode or self.objects.store.size(known[1]) != info.st_size:
+            return False
+        digest = self.objects.store.new_hash(b"blob %d\0" % info.st_size)
+        with contextlib.suppress(OSError), open(os.open(name, OPEN_FILE, dir_fd=fd), "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        return digest.digest() == known[1]
 
     def _is_stored(self, known: TreeEntry | None, mode: int, data: bytes) -> bool:
         """Whether a file is what the tree has, as far as git can tell."""
@@ -284,7 +301,7 @@ def _target(fd: int, name: str) -> bytes | None:
 
 def _read(fd: int, name: str) -> bytes | None:
     try:
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=fd)
+        file = os.open(name, OPEN_FILE, dir_fd=fd)
     except OSError:
         return None
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
-from engine.domain.os_text import output_text, path_text
+from engine.domain.os_text import output_text, path_text, shell_word
 
 MIN_VERSION = (2, 38)
 """The first version of git whose merge-tree has --write-tree."""
@@ -59,6 +60,13 @@ _USER_VARIABLES = (
     "GIT_CEILING_DIRECTORIES",
     "GIT_DISCOVERY_ACROSS_FILESYSTEM",
 )
+
+_DAMAGE = re.compile(
+    r"unable to (read|find|get|parse|unpack)|not a tree object|could not (read|parse)|is empty$|is corrupt|inflate: "
+    r"|hash mismatch|(bad|missing|invalid) (\w+ )?(object|blob|tree|commit)|no match for id|premature end|match index",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""In what git and libgit2 say when an object is missing or damaged."""
 
 _DEFAULT_HINT = "fix what git reports above, then try again"
 
@@ -288,7 +296,13 @@ def _kill(process: asyncio.subprocess.Process) -> None:
         pass
 
 
-def hint_for(err: str) -> str:
+def fsck_hint(git_dir: Path | None = None) -> str:
+    """What the user can do about missing or damaged objects of a repository; without `git_dir`, of their own."""
+    where = f" --git-dir {shell_word(git_dir)}" if git_dir is not None else ""
+    return f"objects are missing or damaged: git{where} fsck names them; fetch or restore them, then try again"
+
+
+def hint_for(err: str, default: str = _DEFAULT_HINT) -> str:
     """What the user can do about an error message of git or the operating system."""
     if "No space left" in err:
         return "the disk is full: free some space, then resume"
@@ -296,7 +310,7 @@ def hint_for(err: str) -> str:
         return "the folder is not writable: check its permissions"
     if ".lock': File exists" in err:
         return "another git process is using this repo: wait for it, or remove its stale lock file"
-    return _DEFAULT_HINT
+    return fsck_hint() if _DAMAGE.search(err) else default
 
 
 def disk_error(what: str, error: OSError) -> SwarmError:

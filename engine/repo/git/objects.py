@@ -14,6 +14,8 @@ class Hash(Protocol):
 
     def digest(self) -> bytes: ...
 
+    def update(self, data: bytes, /) -> None: ...
+
 
 NewHash = Callable[[bytes], Hash]
 ObjectId = bytes
@@ -73,6 +75,13 @@ class ObjectStore:
             except pygit2.GitError:
                 self.reopen()  # a pack or folder may have been removed since it was opened: try once more
         raise KeyError(oid.hex())
+
+    def size(self, oid: ObjectId) -> int:
+        """The length of an object's content; -1 when it does not exist or pygit2 cannot read it."""
+        try:
+            return int(pygit2.Odb(str(self._objects)).read_header(pygit2.Oid(raw=oid))[1])
+        except (KeyError, ValueError, pygit2.GitError):
+            return -1
 
     def reopen(self) -> None:
         """Close open packs: otherwise pygit2 keeps packs open that have been deleted."""

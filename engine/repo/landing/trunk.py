@@ -21,7 +21,7 @@ from engine.repo.changes.change import message_bytes
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.commit_patch import patch_between
 from engine.repo.git.conversion import user_conversion
-from engine.repo.git.git import Git, GitTimeoutError, disk_error
+from engine.repo.git.git import Git, GitTimeoutError, disk_error, fsck_hint
 from engine.repo.git.history_start import first_commits
 from engine.repo.git.objects import UNLANDED, NewObjects, ObjectStore
 from engine.repo.git.pack_rollup import PackRollup
@@ -160,7 +160,7 @@ class GitTrunk:
             raise SwarmError(
                 ErrorKind.STATE,
                 f"cannot read the trunk in {path_text(folder)}: {error.message}",
-                "was your repo moved or removed?",
+                fsck_hint(git_dir),
             ) from error
         trunk = cls(git_dir, Path(source_root), run, base, object_format, refs, merger, union)
         trunk._merger.prepare()

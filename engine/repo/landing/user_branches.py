@@ -13,7 +13,7 @@ from msgspec import structs
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.os_text import path_text
-from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, disk_error
+from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, disk_error, hint_for
 from engine.repo.git.own_git_dir import link_refs, own_git_dir
 from engine.repo.git.pack_writer import sync_folder
 from engine.repo.git.regular_file import read_regular
@@ -183,5 +183,5 @@ def _failed(target: str, result: GitResult) -> SwarmError:
     return SwarmError(
         ErrorKind.GIT,
         f"cannot publish {target}: {result.error_line}",
-        "check that the repo exists and is writable",
+        hint_for(result.err, "check that the repo exists and is writable"),
     )

@@ -20,6 +20,7 @@ from msgspec import Struct
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId
 from engine.repo.git.conversion import Conversion
+from engine.repo.git.git import fsck_hint, hint_for
 from engine.repo.git.history_start import read_shallow
 from engine.repo.git.index import Index, IndexEntries, RawEntries, decode_index, encode_index
 from engine.repo.workspaces.checkout import (
@@ -226,11 +227,14 @@ class LayerStore:
             return make(commit, folder)
         except (subprocess.CalledProcessError, pygit2.GitError, OSError, KeyError, ValueError) as error:
             self._trash.discard(folder)
-            reason = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+            reason = _one_line(error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error))
+            hint = hint_for(reason, "check the run's trunk.git and the free disk space")
+            if isinstance(error, KeyError) or hint == fsck_hint():
+                hint = fsck_hint(self._source.trunk)
             raise SwarmError(
                 ErrorKind.GIT,
-                f"cannot check out trunk commit {commit[:12]}: {_one_line(reason)}",
-                "check the run's trunk.git and the free disk space",
+                f"cannot check out trunk commit {commit[:12]}: {reason}",
+                hint,
             ) from error
 
     def _add_delta(

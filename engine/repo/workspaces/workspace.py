@@ -15,7 +15,7 @@ import pygit2
 from msgspec import MsgspecError
 from msgspec.structs import replace
 
-from engine.domain.errors import SwarmError
+from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.os_text import output_text, path_bytes, path_text
 from engine.domain.types import CommitId
 from engine.ports.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
@@ -24,6 +24,7 @@ from engine.repo.changes.commit_builder import BuildRequest, BuiltCommit, may_co
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.changes.scan import Scan
 from engine.repo.git.alternates import init_borrower
+from engine.repo.git.git import fsck_hint
 from engine.repo.git.objects import UNLANDED, NewObjects
 from engine.repo.git.trees import LINK, Content, FileChanges, apply_changes, differences, tree_of
 from engine.repo.workspaces.checkout import agent_git_files
@@ -271,9 +272,12 @@ class AgentWorkspace:
 
     def _scan(self) -> Scan:
         objects = NewObjects(self._pending.store)
-        received = self._pending.tree_of(self.stack.commit)
-        scan = Scan(objects, received, self.copy.stamps, self._extra_tracked, self._layers.excludes.rules)
-        scan.run(self.copy.changed)
+        try:
+            received = self._pending.tree_of(self.stack.commit)
+            scan = Scan(objects, received, self.copy.stamps, self._extra_tracked, self._layers.excludes.rules)
+            scan.run(self.copy.changed)
+        except KeyError as error:
+            raise SwarmError(ErrorKind.GIT, f"cannot read object {error}", fsck_hint(self._trunk_git)) from error
         self.left_out = {path_text(path): why for path, why in scan.left_out.items()}
         return scan
 

@@ -65,7 +65,7 @@ def test_sparse_files_are_read_up_to_a_total_size(tmp_path: Path, monkeypatch: p
     (upper / "9.log").write_bytes(b"x" * (2 << 20))
     scan = scanned(tmp_path, upper)
     assert sorted(scan.changes) == ["0.bin", "1.bin", "2.bin"]
-    assert scan.rejected == ["3.bin: one change can have at most 1 MiB; remove files or add them to .gitignore"]
+    assert scan.rejected == ["3.bin: one change can have at most 1 MiB; remove new files or add them to .gitignore"]
     assert scan.ignored == ["9.log"]
 
 
