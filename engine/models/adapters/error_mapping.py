@@ -40,6 +40,8 @@ _NO_TOOLS = re.compile(
     re.IGNORECASE,
 )
 """A model, or a server as it was started, that takes no tools."""
+_TEMPLATE = re.compile(r"jinja|chat.?template|template ?error", re.IGNORECASE)
+"""A chat template that takes no such conversation: the same again would fail the same way."""
 _REFUSED_CODES = frozenset(
     {
         "insufficient_quota",
@@ -151,7 +153,7 @@ def _kind(status: int, code: str, message: str) -> ModelErrorKind:
     refused = _REFUSED_WORDS.search(message) or _takes_no_tools(message)
     if code in _REFUSED_CODES or status in (401, 402, 403, 404) or refused:
         return ModelErrorKind.REFUSED
-    if status in (408, 409, 429) or status >= 500:
+    if status in (408, 409, 429) or (status >= 500 and not _TEMPLATE.search(message)):
         return ModelErrorKind.RETRYABLE
     return ModelErrorKind.BAD_REQUEST
 

@@ -24,6 +24,9 @@ _GRACE = 0.25
 """Seconds for a server to end its stream after its terminal event."""
 
 
+AFTER_END = 20.0
+"""Seconds to wait for the usage, or for more, after a finish reason: some servers give one with each piece."""
+
 CHARS_PER_ASKED_TOKEN = 16
 _ENOUGH = 65_536
 """An answer may have so many characters, and so many for each token of its limit: far more than any real one."""
@@ -142,6 +145,8 @@ async def _receive(open_stream: Callable[[], AbstractAsyncContextManager[Streame
             events = await stack.enter_async_context(aclosing(reading))
             async for event in events:
                 _feed(reader, event)
+                if reader.complete:  # some servers neither end the stream nor close it
+                    limit.reschedule(asyncio.get_running_loop().time() + min(stall, AFTER_END))
                 if reader.finished:
                     break
             await _drain(events)

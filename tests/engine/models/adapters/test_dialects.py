@@ -105,6 +105,24 @@ SERVERS: dict[str, tuple[Refuses, int, object, Request]] = {
         ),
         LATER,
     ),
+    "the-limit-of-qwen": (
+        lambda body: max(body.get("max_tokens", 0), body.get("max_completion_tokens", 0)) > 8192,
+        400,
+        text_after("<400> InternalError.Algo.InvalidParameter: Range of max_tokens should be [1, 8192]", ""),
+        LATER,
+    ),
+    "the-limit-of-cohere": (
+        lambda body: max(body.get("max_tokens", 0), body.get("max_completion_tokens", 0)) > 4000,
+        400,
+        text_after("too many tokens: max tokens must be less than or equal to 4000, received 16000.", ""),
+        LATER,
+    ),
+    "the-limit-of-a-proxy": (
+        lambda body: max(body.get("max_tokens", 0), body.get("max_completion_tokens", 0)) > 8192,
+        400,
+        text_after("max_tokens: 16000 > 8192, which is the maximum allowed number of output tokens", ""),
+        LATER,
+    ),
     "the-limit-of-openai": (
         lambda body: body["max_tokens"] > 4096,
         400,
@@ -230,6 +248,18 @@ SERVERS: dict[str, tuple[Refuses, int, object, Request]] = {
                 }
             }
         ],
+        LATER,
+    ),
+    "names-of-answers-at-mistral": (
+        lambda body: not all(message.get("name") for message in body["messages"] if message["role"] == "tool"),
+        400,
+        {"object": "error", "message": "Tool message must have a name", "type": "invalid_request_error"},
+        LATER,
+    ),
+    "in-an-answer-with-status-200": (
+        lambda body: "tool user" in " ".join(roles(body)),
+        200,
+        text_after("rpc error: code = InvalidArgument desc = conversation roles must alternate", "", "server_error"),
         LATER,
     ),
     "arguments-as-objects": (
@@ -586,6 +616,30 @@ async def test_the_plainest_form_is_tried_when_no_row_recognises_a_refusal(refus
         await provider.ask(request, lambda text: None)
         await provider.close()
     assert len(server.seen) == asked + 1
+
+
+async def test_a_template_that_takes_no_conversation_is_not_asked_for_ever() -> None:
+    says = text_after("Jinja Exception: Only user and assistant roles are supported!", "", "server_error")
+    async with serving(lambda _: refusal(500, says)) as server:
+        provider = DIALECT.open(server.url)
+        with pytest.raises(ModelError) as caught:
+            await provider.ask(LATER, lambda text: None)
+        await provider.close()
+    assert caught.value.kind is ModelErrorKind.BAD_REQUEST
+    assert len(server.seen) <= 3
+
+
+async def test_calls_that_are_refused_together_wait_for_one_trial() -> None:
+    def script(seen: Seen) -> list[Step]:
+        odd = "additionalProperties" in schemas(seen.body)
+        return refusal(400, text_after("Nope", "")) if odd else stream(DIALECT.answer("ok"))
+
+    async with serving(script) as server:
+        provider = DIALECT.open(server.url)
+        turns = await asyncio.gather(*(provider.ask(LATER, lambda text: None) for _ in range(8)))
+        await provider.close()
+    assert {turn.message.text for turn in turns} == {"ok"}
+    assert len(server.seen) <= 8 + 8
 
 
 async def test_the_plainest_form_is_not_kept_if_it_does_not_help() -> None:

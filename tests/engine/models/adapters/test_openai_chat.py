@@ -9,8 +9,9 @@ import pytest
 from engine.domain.conversation import Request, StopReason, ToolCall, ToolSpec, Turn
 from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.types import CallId
+from engine.models.adapters import exchange
 from tests.engine.models.dialects import FIRST, SHELL, TWO_CALLS, ChatDialect, unnamed
-from tests.engine.models.raw_server import Abort, Seen, Step, refusal, serving, stream
+from tests.engine.models.raw_server import Abort, Seen, Stall, Step, refusal, serving, stream
 
 DIALECT = ChatDialect()
 
@@ -262,6 +263,13 @@ async def test_text_may_come_as_a_list_of_parts() -> None:
 async def test_done_ends_an_answer_without_a_finish_reason(events: list[bytes]) -> None:
     turn = await ask(events=[*events, b"data: [DONE]\n\n"])
     assert turn.message.text == "Hello" or turn.stop is StopReason.TOOLS
+
+
+async def test_a_stream_that_stays_open_after_its_finish_reason_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "AFTER_END", 0.1)
+    assert (await ask(Stall(), events=DIALECT.answer("Hello")[:-2])).message.text == "Hello"
 
 
 async def test_an_empty_answer_that_ends_is_an_answer() -> None:
