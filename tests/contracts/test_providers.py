@@ -398,7 +398,7 @@ async def test_text_that_is_not_valid_utf8_is_sent_with_replacements(dialect: Di
     odd = msgspec.structs.replace(FIRST, messages=(Message("user", (Text("file \udcff name"),)),))
     async with facing(dialect, stream(dialect.answer("ok"))) as (provider, server):
         await provider.ask(odd, ignore)
-    assert "file ? name" in json.dumps(server.seen[0].body)
+    assert r"file \xff name" in json.dumps(server.seen[0].body).replace(r"\\", "\\")
 
 
 async def test_empty_text_is_not_sent_and_adjacent_messages_are_joined(dialect: Dialect) -> None:
