@@ -5,6 +5,7 @@ Nothing is completed: a call that was cut off stays an error, because half a fil
 
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,12 +18,12 @@ MOST = 1_000_000
 _NAMESPACE = re.compile(r"(?:functions?|tools?|default_api)_+", re.IGNORECASE)
 _AROUND = re.compile(
     r"functions?|tools?|default_api|api|call|to|assistant|start|end|channel|commentary|analysis|final|constrain|message"
-    r"|json|multi_tool_use|[0-9]+",
+    r"|json|multi_tool_use|namespace|print|[0-9]+",
     re.IGNORECASE,
 )
 """Words that chat templates and other programs put around the name of a tool."""
 
-_FENCE = re.compile(r"```[\w-]*\s(.*?)(?:```)?", re.DOTALL)
+_FENCE = re.compile(r"```[\w-]*\s*(.*?)(?:```)?", re.DOTALL)
 _MARKS = re.compile(r"(?:<[|/][^<>]{1,40}>\s*)+")
 _TOKEN = re.compile(
     r"""(?P<double>"(?:[^"\\]|\\.)*"?)|'(?P<single>(?:[^'\\]|\\.)*)'|(?P<comma>,)(?=\s*[}\]])|(?P<word>[A-Za-z_]+)"""
@@ -31,6 +32,7 @@ _TOKEN = re.compile(
 )
 _WORDS = {"True": "true", "False": "false", "None": "null"}
 _CONTROL = re.compile(r"[\x00-\x1f]")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _IN_SINGLE = re.compile(r'\\(.)|"', re.DOTALL)
 
 
@@ -62,6 +64,8 @@ def arguments_meant(text: str, type_: type[Struct]) -> str:
         encoded = msgspec.json.encode(arguments).decode()
         if _fits(encoded, type_):
             return encoded
+        with suppress(msgspec.ValidationError, RecursionError):  # numbers are written as text deep inside
+            return msgspec.json.encode(msgspec.convert(arguments, type_, strict=False)).decode()
     return text
 
 
@@ -107,7 +111,7 @@ def _as_json(text: str) -> str:
 
 def _token(found: re.Match[str]) -> str:
     if found["double"] is not None:
-        return _CONTROL.sub(_escaped, found["double"])
+        return _CONTROL.sub(_escaped, _ESCAPE.sub(lambda m: "'" if m[1] == "'" else m[0], found["double"]))
     if found["single"] is not None:
         inner = _IN_SINGLE.sub(lambda m: '\\"' if m[0] == '"' else "'" if m[1] == "'" else m[0], found["single"])
         return f'"{_CONTROL.sub(_escaped, inner)}"'
@@ -131,9 +135,13 @@ def _with_values(arguments: dict[str, Any], type_: type[Struct]) -> dict[str, An
         elif value is None and not field.required:
             continue
         else:
-            decoded = _decoded(value) if isinstance(value, str) else None
-            meant[name] = value if decoded is None else decoded
+            meant[name] = [_once_more(item) for item in value] if isinstance(value, list) else _once_more(value)
     return meant
+
+
+def _once_more(value: Any) -> Any:
+    decoded = _decoded(value) if isinstance(value, str) else None
+    return value if decoded is None else decoded
 
 
 def _converts(value: Any, type_: Any) -> bool:

@@ -40,6 +40,7 @@ TOOLS = ("shell", "read_file", "write_file", "list_files", "search", "wait", "sp
         ("assistant<|channel|>commentary to=functions.shell", "shell"),
         ("<tool_call>shell</tool_call>", "<tool_call>shell</tool_call>"),
         ("shell.shell", "shell"),
+        ("print(default_api.shell())", "shell"),
     ],
 )
 def test_a_name_with_one_meaning_is_taken(name: str, tool: str) -> None:
@@ -96,6 +97,8 @@ WHOLE = {"path": "a.py", "content": "x = 'a'\nsay(\"b\")\n"}
         json.dumps(WHOLE) + "<|call|>",
         json.dumps(WHOLE) + "\n</tool_call>",
         "\ufeff" + json.dumps(WHOLE),
+        f"```{json.dumps(WHOLE)}```",
+        '{"path": "a.py", "content": "x = \\\'a\\\'\\nsay(\\"b\\")\\n"}',
         json.dumps(WHOLE | {"note": None, "mode": None}),
     ],
 )
@@ -115,6 +118,29 @@ def test_arguments_with_one_meaning_are_taken(text: str) -> None:
 )
 def test_values_with_one_meaning_are_taken(text: str, more: dict[str, object]) -> None:
     assert json.loads(arguments_meant(text, Write)) == {"path": "a", "content": "b"} | more
+
+
+class Task(msgspec.Struct, forbid_unknown_fields=True):
+    title: str
+    priority: int = 0
+
+
+class Spawn(msgspec.Struct, forbid_unknown_fields=True):
+    tasks: list[Task]
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        '[{"title": "a", "priority": 3}]',
+        [{"title": "a", "priority": "3"}],
+        ['{"title": "a", "priority": 3}'],
+        '[{"title": "a", "priority": "3"}]',
+    ],
+)
+def test_values_within_lists_are_read_as_well(tasks: object) -> None:
+    meant = msgspec.json.decode(arguments_meant(json.dumps({"tasks": tasks}), Spawn), type=Spawn)
+    assert meant == Spawn([Task("a", 3)])
 
 
 def test_text_that_looks_like_json_stays_text_where_text_is_asked_for() -> None:
