@@ -10,6 +10,7 @@ from engine.domain.conversation import Block, Opaque, Request, StopReason, Text,
 from engine.domain.os_text import utf8_text
 from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
+from engine.models.adapters.dialects import MESSAGES, Dialects
 from engine.models.adapters.error_mapping import cut_short
 from engine.models.adapters.exchange import Reader, exchange, part_number
 from engine.models.adapters.http_client import sdk_options
@@ -41,6 +42,7 @@ class AnthropicProvider:
     def __init__(self, endpoint: Endpoint) -> None:
         self.name = endpoint.name
         self._endpoint = endpoint
+        self._dialects = Dialects(MESSAGES)
         options = sdk_options(endpoint, ANTHROPIC_ADDRESS)
         self._client = anthropic.AsyncAnthropic(**options, open_telemetry=False)
 
@@ -52,8 +54,15 @@ class AnthropicProvider:
     ) -> Turn:
         """One streamed call. Raises ModelError."""
         create: Any = self._client.messages.with_streaming_response.create
-        body = message_body(request, self.name, self._endpoint.settings.max_output)
-        return await exchange(lambda: create(**body, stream=True), _Reader(self._endpoint, request, on_text, on_output))
+
+        async def send(body: Json) -> Turn:
+            reader = _Reader(self._endpoint, request, on_text, on_output)
+            return await exchange(lambda: create(**body, stream=True), reader)
+
+        def body() -> Json:
+            return message_body(request, self.name, self._endpoint.settings.max_output)
+
+        return await self._dialects.ask(request.model, body, send)
 
     async def close(self) -> None:
         await self._client.close()

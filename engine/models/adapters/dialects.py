@@ -1,4 +1,4 @@
-"""How compatible servers differ: a table of what they refuse and what a request says instead, and what a run learned.
+"""How compatible servers differ: tables of what they refuse and what a request says instead, and what a run learned.
 
 A refusal names its reason. The first row that recognises the text, has not been tried on this request and would change
 it is learned for the model: this request is repeated with the change, and later ones are sent with it at once. So each
@@ -45,10 +45,12 @@ _NOT_KNOWN = (
     r"unsupported|not (?:permitted|allowed|supported|recogni[sz]ed|accepted|defined)|unknown|unrecogni[sz]ed|unexpected"
     r"|extra|additional propert|forbidden|cannot find field|remove"
 )
-RESPONSES = (_row("reasoning is not asked for", r"encrypted content is not supported", change.drop_include),)
+_LOWER = _row("the output limit is lowered to what the server allows", change.LIMIT, change.lower_limit)
+MESSAGES = (_LOWER, _row("nothing is marked for the cache", r"cache_control", change.drop_cache_control))
+RESPONSES = (_LOWER, _row("reasoning is not asked for", r"encrypted content is not supported", change.drop_include))
 CHAT = (
+    _LOWER,
     _row("stream_options is left out", r"stream_options|include_usage", change.drop_stream_options),
-    _row("the output limit is lowered to what the server allows", change.LIMIT, change.lower_limit),
     _row(
         "the output limit is sent under its other name",
         rf"\A(?!.*{change.LIMIT}).*max_(?:completion_)?tokens",

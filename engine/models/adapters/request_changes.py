@@ -21,7 +21,7 @@ _UNSIGNED = "skip_thought_signature_validator"
 """What Google documents for calls that another model made."""
 _PLAIN = ("type", "description", "properties", "required", "items", "enum")
 LIMIT = (
-    r"max[_ ](?:completion_|new_)?tokens(?:.{0,200}?(?:at most|less than or equal to|no more than|up to|<=|≤"
+    r"max[_ ](?:completion_|new_|output_)?tokens(?:.{0,200}?(?:at most|less than or equal to|no more than|up to|<=|≤"
     r"|cannot exceed|maximum(?! (?:context|model|input|prompt))(?: \w+){0,3}|\[\d+,"
     r"|(?:range|between)[^\d]{0,60}\d+\s*(?:,|and|to|-))|\W{0,3}(?:\d+\W{0,2})?>)\W{0,3}(\d{2,9})"
 )
@@ -43,9 +43,17 @@ def drop_include(body: Json, text: str) -> None:
     body.pop("include", None)
 
 
+def drop_cache_control(body: Json, text: str) -> None:
+    content = [
+        part for message in wire.json_objects(body["messages"]) for part in wire.json_objects(message["content"])
+    ]
+    for part in (*wire.json_objects(body.get("system")), *wire.json_objects(body.get("tools")), *content):
+        part.pop("cache_control", None)
+
+
 def lower_limit(body: Json, text: str) -> None:
     found = re.search(LIMIT, text, re.IGNORECASE | re.DOTALL)
-    for name in ("max_tokens", "max_completion_tokens"):
+    for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
         if found is not None and name in body:
             body[name] = min(cast(int, body[name]), int(found[1]))
 

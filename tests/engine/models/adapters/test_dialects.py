@@ -14,7 +14,15 @@ from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.types import CallId
 from engine.models.adapters.dialects import CHAT
 from engine.ports.protocols import Provider
-from tests.engine.models.dialects import FIRST, SHELL, ChatDialect, unnamed
+from tests.engine.models.dialects import (
+    FIRST,
+    SHELL,
+    AnthropicDialect,
+    ChatDialect,
+    Dialect,
+    ResponsesDialect,
+    unnamed,
+)
 from tests.engine.models.raw_server import Seen, Step, refusal, serving, stream
 
 DIALECT = ChatDialect()
@@ -479,6 +487,31 @@ async def test_parallel_calls_that_are_refused_alike_learn_once() -> None:
     told = [error for error in ended if isinstance(error, ModelError)]
     assert len(told) == 1
     assert told[0].learned
+
+
+@pytest.mark.parametrize(
+    ("dialect", "name", "says"),
+    [
+        (ChatDialect(), "max_tokens", "max_tokens is too large: 16000. This model supports at most 8192 tokens"),
+        (ResponsesDialect(), "max_output_tokens", "max_output_tokens: 16000 > 8192, the maximum of this model"),
+        (
+            AnthropicDialect(),
+            "max_tokens",
+            "max_tokens: 16000 > 8192, which is the maximum allowed number of output tokens",
+        ),
+        (AnthropicDialect(), "cache_control", "system.0.cache_control: Extra inputs are not permitted"),
+    ],
+)
+async def test_every_protocol_learns(dialect: Dialect, name: str, says: str) -> None:
+    def script(seen: Seen) -> list[Step]:
+        odd = seen.body[name] > 8192 if name in seen.body else f'"{name}"' in json.dumps(seen.body)
+        return refusal(400, dialect.error_body("invalid_request_error", says)) if odd else stream(dialect.answer("ok"))
+
+    async with serving(script) as server:
+        provider = dialect.open(server.url)
+        turn, told = await ask(provider, msgspec.structs.replace(FIRST, max_output=16_000))
+        await provider.close()
+    assert (turn.message.text, len(told), len(server.seen)) == ("ok", 1, 2)
 
 
 # --- fields that have to go back -----------------------------------------------------------------------------
