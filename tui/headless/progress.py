@@ -89,9 +89,10 @@ class Progress:
 
 def heartbeat_line(snapshot: Snapshot, now: Micros) -> str:
     """How a run is doing, in one line."""
-    tasks = snapshot.task_counts
+    tasks, waiting = snapshot.task_counts, len(snapshot.waiting_landings)
     parts = [
-        f"{tasks[TaskState.WORKING] + tasks[TaskState.LANDING]} working",
+        f"{tasks[TaskState.WORKING] + tasks[TaskState.LANDING] - waiting} working",
+        *([f"{waiting} waiting to land"] if waiting else []),
         f"{tasks[TaskState.QUEUED]} queued",
         f"{tasks[TaskState.LANDED]} landed",
         *([f"{tasks[TaskState.UNCHANGED]} without a change"] if tasks[TaskState.UNCHANGED] else []),
@@ -175,6 +176,12 @@ def _(body: events.LandingFinished, event: Event, snapshot: Snapshot) -> News:
             return f"merge conflict: {what} ({counted(len(landing.conflicts), 'file')})", False
         case LandingState.REFUSED:
             return f"landing refused: {what}: {landing.reason}", True
+
+
+@news_of.register
+def _(body: events.LandingWaits, event: Event, snapshot: Snapshot) -> News:
+    path, agent = next(iter(body.behind.items()))
+    return f"waits to land: {_who(event, snapshot)}: {_title(event, snapshot)} (after {agent}: {path})", False
 
 
 @news_of.register

@@ -262,6 +262,24 @@ def test_a_run_with_waiting_landings_stops_at_once_and_resumes() -> None:
     story(tell)
 
 
+def test_a_resolution_keeps_its_precedence_when_its_attempt_continues_after_a_kill() -> None:
+    async def tell(story: Story) -> None:
+        await story.all_wait(3)
+        holder = story.holder
+        story.held.set()
+        story.w.crash()
+        story.running.cancel()
+        await story.w.bury([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
+        w = story.w.restart()
+        again = await resumed(w, settings())
+        assert [claim.agent for claim in again.snapshot.claims.values()] == [holder.id]
+        assert (await again.run()).status is ExitStatus.DONE
+        assert titles_in(w)[1] == holder.title, "it lands next, before those that waited"
+        assert sorted(titles_in(w)) == HOT[:5]
+
+    story(tell)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_killed_run_forgets_who_waits_and_lands_every_task_once(seed: int) -> None:
     async def main(clock: simulated.SimulatedClock) -> None:

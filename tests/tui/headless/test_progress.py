@@ -3,9 +3,22 @@
 import io
 
 from engine.domain import events as e
-from engine.domain.types import Agent, AgentId, AgentPath, Micros, ModelName, Role
+from engine.domain.types import (
+    Agent,
+    AgentId,
+    AgentPath,
+    Claim,
+    Micros,
+    ModelName,
+    Role,
+    Task,
+    TaskId,
+    TaskSpec,
+    TaskState,
+)
 from engine.state.snapshot import Snapshot
-from tui.headless.progress import LINES_PER_SECOND, WIDTH, Progress
+from tui.format.event_lines import describe
+from tui.headless.progress import LINES_PER_SECOND, WIDTH, Progress, heartbeat_line
 from tui.terminal.output import Output
 
 
@@ -43,6 +56,21 @@ def test_text_from_agents_is_one_harmless_line() -> None:
     (line,) = stream.getvalue().splitlines()
     assert line.isprintable()
     assert len(line) <= WIDTH
+
+
+def test_a_landing_that_waits_is_named_with_whom_it_waits_for_and_is_not_counted_as_working() -> None:
+    snapshot, planner = Snapshot(), AgentId("p")
+    worker, task = AgentId("w"), TaskId("t")
+    snapshot.agents[worker] = Agent(worker, AgentPath("root/w-2"), planner, Role.WORKER, ModelName("m:m"), "list b")
+    snapshot.tasks[task] = Task(task, TaskSpec("list b", "do it"), planner, 1, state=TaskState.LANDING, agent=worker)
+    snapshot.task_counts[TaskState.LANDING] = 1
+    snapshot.claims[task] = Claim(task, worker, ("LIST.md",))
+    stream = io.StringIO()
+    waits = e.LandingWaits({"LIST.md": AgentPath("root/w-1")})
+    Progress(Output(stream)).report(e.Event(1, 0, 1, waits, worker, task), snapshot)
+    assert "waits to land: root/w-2: list b (after root/w-1: LIST.md)" in stream.getvalue()
+    assert heartbeat_line(snapshot, 0).startswith("0 working · 1 waiting to land · 0 queued")
+    assert describe(e.Event(1, 0, 1, waits, worker, task)).text == "landing waits: LIST.md after root/w-1"
 
 
 def test_a_closed_stream_is_ignored() -> None:
