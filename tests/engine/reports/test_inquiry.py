@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from engine.domain.conversation import Request, Turn
-from engine.domain.errors import SwarmError
+from engine.domain.errors import ExitStatus, SwarmError
 from engine.domain.settings import ModelsSettings, Settings
 from engine.reports.inquiry import _specs, ask_about
 from tests.engine.model_server import model_server
+from tests.engine.models.raw_server import Stall, serving
 from tests.engine.real_runs import make_repo, settings, started
 from tests.simulated import answers, call, turn
 from tests.tui.command_line import PROGRAM
@@ -89,6 +90,14 @@ async def test_a_model_that_never_answers_is_an_error(state: Path) -> None:
                 journal_of(state), QUESTION, Settings(models=ModelsSettings("openai-chat:x")), server.environ(), len, 60
             )
     assert "Answer now" in server.bodies[-1]
+
+
+async def test_a_server_that_never_answers_ends_the_question_at_its_time_limit(state: Path) -> None:
+    async with serving(lambda _: [Stall()]) as server:
+        environ = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": server.url}
+        with pytest.raises(SwarmError, match=r"openai:x gave no answer within 0\.5 s") as caught:
+            await ask_about(journal_of(state), QUESTION, Settings(models=ModelsSettings("openai:x")), environ, len, 0.5)
+    assert caught.value.status is ExitStatus.NOT_GREEN
 
 
 async def test_the_rehearsal_cannot_answer(state: Path) -> None:
