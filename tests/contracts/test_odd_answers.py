@@ -116,10 +116,11 @@ def _gzip_members(text: bytes) -> bytes:
         ("gzip", gzip.compress),
         ("gzip", _gzip_members),
         ("deflate", zlib.compress),
+        ("deflate", lambda text: zlib.compress(text, wbits=-15)),
         ("zstd", zstandard.compress),
         ("IDENTITY", bytes),
     ],
-    ids=["gzip", "gzip-members", "deflate", "zstd", "identity"],
+    ids=["gzip", "gzip-members", "deflate", "raw-deflate", "zstd", "identity"],
 )
 async def test_a_compressed_answer_is_read(dialect: Dialect, encoding: str, compress: Any) -> None:
     body = compress(b"".join(dialect.answer("Hel", "lo")))
@@ -177,6 +178,14 @@ async def test_an_answer_in_ollamas_own_protocol_is_read() -> None:
 async def test_an_answer_without_its_last_empty_line_is_complete(dialect: Dialect) -> None:
     events = dialect.answer("Hel", "lo")
     assert (await ask(dialect, stream([b"".join(events).rstrip()]))).message.text == "Hello"
+
+
+async def test_done_may_stand_in_place_of_the_terminal_event(dialect: Dialect) -> None:
+    done = b"data: [DONE]\n\n"
+    whole = dialect.answer("Hel", "lo")[: -2 if dialect.name == "openai-chat" else -1]
+    assert (await ask(dialect, stream([*whole, done]))).message.text == "Hello"
+    if dialect.name != "openai-chat":
+        assert (await failure(dialect, stream([*whole[:3], done]))).kind is ModelErrorKind.RETRYABLE
 
 
 @pytest.mark.parametrize("last", [END, Reset()], ids=["ended", "dropped"])

@@ -152,7 +152,7 @@ class _Reader(Reader):
             case "message_delta":
                 self._stop = wire.text_of(wire.json_object(event.get("delta")).get("stop_reason")) or self._stop
                 self._count(event.get("usage"))
-            case "message_stop":
+            case "message_stop" | "[DONE]":
                 self.finished = True
                 self.complete = bool(self._stop)
             case "message":

@@ -113,6 +113,9 @@ class _Reader(Reader):
         if event.get("object") == "response":  # an answer that is not streamed
             kind, response = f"response.{event.get('status')}", event
         match kind:
+            case "[DONE]":  # some compatible servers send no terminal event
+                self.finished = True
+                self.complete = bool(self._items) and self._opened <= self._items.keys()
             case "response.output_text.delta" | "response.refusal.delta":
                 self._say(delta)
             case "response.output_item.added":
