@@ -346,6 +346,8 @@ def test_the_doctor_says_how_each_provider_is_reached(person: Person) -> None:
     assert "warn  provider openai: cannot be reached: ALL_PROXY asks for socks4, which is not supported: " in out
     assert "warn  provider anthropic: cannot be reached: 'http://[::1' is not a web address" in out
     assert "hunter2" not in out
+    out = person.swarm("doctor", str(person.repo), SSL_CERT_FILE="/absent.pem").out
+    assert "warn  provider openai: cannot be reached: SSL_CERT_FILE names certificates that cannot be read: " in out
 
 
 def test_the_doctor_fails_where_nothing_can_run(person: Person) -> None:

@@ -1,7 +1,6 @@
 """The shared HTTP client of an endpoint: pools sized to its calls, timeouts from settings, no redirects."""
 
 import itertools
-import os
 import re
 import ssl
 import zlib
@@ -11,10 +10,11 @@ from typing import Any
 import httpx2
 import zstandard
 
-from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
+from engine.domain.errors import ModelError, ModelErrorKind
 from engine.domain.settings import ProviderSettings
 from engine.models.adapters.error_mapping import shown
 from engine.models.adapters.sse import MAX_BYTES
+from engine.models.certificates import named_certificates
 from engine.models.endpoint import Endpoint
 from engine.models.proxies import Proxy, proxy_for
 
@@ -39,7 +39,10 @@ class _Pools(httpx2.AsyncBaseTransport):
     def __init__(self, calls: int, address: str, proxy: Proxy | None) -> None:
         number = -(-calls // CALLS_PER_POOL)
         encrypted = "https" in (address.partition(":")[0].lower(), proxy.scheme if proxy else "")
-        context = _trusted() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if encrypted:
+            context = named_certificates() or httpx2.create_ssl_context()
+        else:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         limits = httpx2.Limits(
             max_connections=calls + 8,  # one pool may get all long calls, so no pool is limited further
             max_keepalive_connections=CALLS_PER_POOL,
@@ -76,25 +79,6 @@ class _Pools(httpx2.AsyncBaseTransport):
             await pool.aclose()
 
 
-def _trusted() -> ssl.SSLContext:
-    """Trusts the certificates that the environment names, else the system's. Raises SwarmError if there are none."""
-    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"):
-        if not (path := os.environ.get(variable)):
-            continue
-        try:
-            if any(map(os.path.isdir, path.split(os.pathsep))):
-                return ssl.create_default_context(capath=path)
-            return ssl.create_default_context(cafile=path)
-        except OSError as error:
-            reason = error.strerror if isinstance(error, FileNotFoundError) else "it has no certificates"
-            raise SwarmError(
-                ErrorKind.PROVIDER,
-                f"{variable} names certificates that cannot be read: {shown(path)}: {reason}",
-                f"correct {variable}, or unset it to use the system's certificates",
-            ) from None
-    return httpx2.create_ssl_context()
-
-
 class _Body(httpx2.AsyncByteStream):
     """A response body, decompressed and with a size limit: the SDKs read error bodies whole.
 
@@ -125,14 +109,15 @@ class _Body(httpx2.AsyncByteStream):
 
 
 def _inflater() -> Callable[[bytes], Iterator[bytes]]:
-    """For gzip and zlib, in pieces of a bounded size, however much a few bytes expand to."""
-    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    """For gzip and deflate, in pieces of a bounded size, however much a few bytes expand to."""
+    inflate: Any = None
 
     def unpack(data: bytes) -> Iterator[bytes]:
         nonlocal inflate
         while data:
-            if inflate.eof:  # one member after another
-                inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+            if inflate is None or inflate.eof:  # one member after another
+                headed = data[0] & 0x0F == 8 or data[0] == 0x1F  # some send deflate without its header
+                inflate = zlib.decompressobj(zlib.MAX_WBITS | 32 if headed else -zlib.MAX_WBITS)
             while piece := inflate.decompress(data, _PIECE):
                 yield piece
                 data = inflate.unconsumed_tail
