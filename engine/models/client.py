@@ -1,6 +1,7 @@
 """The engine's client for all providers: opens them on first use, limits and retries calls, prices turns."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -28,6 +29,7 @@ LEAST_OUTPUT = 16
 """Tokens of an answer that every provider accepts as a limit."""
 PROGRESS_S = 0.25
 """Seconds between two reports of what has arrived."""
+_SIZE = re.compile(r"(?:context|window|length|limit|maximum|size)[^\d]{0,30}(\d{3,8})\b", re.IGNORECASE)
 _SLOW_DOWN = frozenset({429, 529, 503})
 
 
@@ -109,7 +111,7 @@ class ModelClient:
                 except ModelError as error:
                     error.usage = self._priced(name, bare, error.usage)
                     if error.kind is ModelErrorKind.CONTEXT_LENGTH:
-                        error.message += self._window_advice(name, bare)
+                        error.message += self._window_advice(name, bare, error.message)
                     if error.learned:
                         on_retry(error.message, 0.0, error.usage)
                         continue
@@ -194,11 +196,13 @@ class ModelClient:
     def _priced(self, name: str, model: str, usage: Usage) -> Usage:
         return msgspec.structs.replace(usage, usd=self._prices.price(name, model, usage)) if usage.input else usage
 
-    def _window_advice(self, name: str, model: str) -> str:
+    def _window_advice(self, name: str, model: str, said: str) -> str:
+        """What to do about a prompt that does not fit, with the size that the server names if it is below ours."""
         taken = self._prices.window(name, model)
+        sizes = [int(number) for number in _SIZE.findall(said) if int(number) < taken]
+        value = f" = {sizes[0]}" if sizes else ""
         return (
-            f"; it is taken to have a context of {taken:,} tokens: if the server has less, set window in "
-            f"[providers.{name}] to what it has"
+            f"; its context is taken to be {taken:,} tokens: set window{value} in [providers.{name}] if it is smaller"
         )
 
     def _wait(self, error: ModelError, retries: int, longest: float) -> float:

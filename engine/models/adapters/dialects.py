@@ -47,10 +47,13 @@ _NOT_KNOWN = (
 )
 _LOWER = _row("the output limit is lowered to what the server allows", change.LIMIT, change.lower_limit)
 MESSAGES = (_LOWER, _row("nothing is marked for the cache", r"cache_control", change.drop_cache_control))
-RESPONSES = (_LOWER, _row("reasoning is not asked for", r"encrypted content is not supported", change.drop_include))
+RESPONSES = (
+    _LOWER,
+    _row("reasoning is not asked for", r"encrypted content is not supported", change.dropping("include")),
+)
 CHAT = (
     _LOWER,
-    _row("stream_options is left out", r"stream_options|include_usage", change.drop_stream_options),
+    _row("stream_options is left out", r"stream_options|include_usage", change.dropping("stream_options")),
     _row(
         "the output limit is sent under its other name",
         rf"\A(?!.*{change.LIMIT}).*max_(?:completion_)?tokens",

@@ -35,12 +35,11 @@ def _calls(body: Json) -> list[Json]:
     return [call for message in _messages(body, "assistant") for call in wire.json_objects(message.get("tool_calls"))]
 
 
-def drop_stream_options(body: Json, text: str) -> None:
-    body.pop("stream_options", None)
+def dropping(name: str) -> Callable[[Json, str], None]:
+    def change(body: Json, text: str) -> None:
+        body.pop(name, None)
 
-
-def drop_include(body: Json, text: str) -> None:
-    body.pop("include", None)
+    return change
 
 
 def drop_cache_control(body: Json, text: str) -> None:
@@ -59,9 +58,8 @@ def lower_limit(body: Json, text: str) -> None:
 
 
 def rename_limit(body: Json, text: str) -> None:
-    old, new = "max_tokens", "max_completion_tokens"
-    if new in body:
-        old, new = new, old
+    names = ("max_tokens", "max_completion_tokens")
+    old, new = names if names[0] in body else names[::-1]
     body[new] = body.pop(old)
 
 
@@ -82,16 +80,14 @@ def bridge(body: Json, text: str) -> None:
 
 
 def one_by_one(body: Json, text: str) -> None:
-    answers = {str(answer["tool_call_id"]): answer for answer in _messages(body, "tool")}
+    answers = {answer["tool_call_id"]: answer for answer in _messages(body, "tool")}
     messages: list[Json] = []
     for message in _messages(body, "system", "user", "assistant"):
         calls = wire.json_objects(message.get("tool_calls"))
-        if len(calls) < 2:
-            messages.append(message)
         for at, call in enumerate(calls):
-            if len(calls) > 1:
-                messages.append({**message, "tool_calls": [call], "content": None if at else message["content"]})
-            messages.extend([answers[str(call["id"])]] if str(call["id"]) in answers else [])
+            messages.append({**message, "tool_calls": [call], "content": None if at else message["content"]})
+            messages.extend([answers[call["id"]]] if call["id"] in answers else [])
+        messages.extend([] if calls else [message])
     body["messages"] = messages
 
 
@@ -195,7 +191,7 @@ def _plain(schema: object) -> Json:
 
 def no_empty_schema(body: Json, text: str) -> None:
     for tool in wire.json_objects(body.get("tools")):
-        function = cast(Json, tool["function"])
+        function = wire.json_object(tool["function"])
         if not wire.json_object(function.get("parameters")).get("properties"):
             function.pop("parameters", None)
 
