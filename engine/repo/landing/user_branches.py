@@ -6,6 +6,8 @@ uses configuration of the engine's own.
 
 import errno
 import os
+import re
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +15,13 @@ from msgspec import structs
 
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.os_text import path_text
+from engine.domain.types import CommitId
 from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, disk_error, hint_for
 from engine.repo.git.own_git_dir import link_refs, own_git_dir
 from engine.repo.git.pack_writer import sync_folder
 from engine.repo.git.regular_file import read_regular
 
+_LOOK_S = 10.0
 MAX_LOOSE = 100
 """Fewer objects than this are stored one by one, so that frequent landings don't leave a pack each (as git fetch)."""
 _MAX_LOOSE_BYTES = 16 << 20
@@ -25,6 +29,8 @@ _DURABLE = ("core.fsync=committed,reference", "core.fsyncMethod=fsync")
 _CHECKED_OUT = "it is checked out"
 _MOVED = "someone else moved it"
 _CUT_OFF = "the shallow clone no longer has the commit that the run started from; get it back: git fetch --unshallow"
+_IN_THE_WAY = re.compile(r"'(\S+)' exists; cannot create")
+_PREFIX = re.compile(r"^(fatal: |error: )?(update_ref failed for ref '[^']*': )?(cannot lock ref '[^']*': )?")
 _IN_PROGRESS = ("rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START")
 """Files of a work tree's git folder that name the branch to which an unfinished operation returns."""
 _MAX_REF_BYTES = 4096
@@ -33,12 +39,20 @@ _MAX_REF_BYTES = 4096
 async def publish(trunk_git: Path, root: Path, run: str, names: Sequence[str]) -> str:
     """Set `refs/heads/swarm/RUN/NAME` of the repository at `root` to `refs/heads/NAME` of the trunk's repository.
 
-    Where that does not exist, the published one is removed. A ref that is checked out in a work tree, or that someone
-    moved, is not updated. Returns one line for each of those, or an empty string.
+    Where that does not exist, the published one is removed. A ref that is checked out in a work tree, that someone
+    moved, or that git cannot write is not updated. Returns one line for each of those, or an empty string.
 
-    Raises SwarmError (git) when git fails for another reason.
+    Raises SwarmError (git) when nothing can be written at all.
     """
+    try:
+        return await _publish(trunk_git, root, run, names)
+    except OSError as error:
+        raise disk_error(f"cannot publish into {path_text(root)}", error) from error
+
+
+async def _publish(trunk_git: Path, root: Path, run: str, names: Sequence[str]) -> str:
     trunk, user = Git(trunk_git, git_dir=trunk_git), Git(root, timeout_s=USER_REPO_TIMEOUT_S)
+    await _require_same_repo(user)
     found = await user.run("rev-parse", "--path-format=absolute", "--git-common-dir", "--show-object-format")
     folder, _, object_format = os.fsdecode(found.out).removesuffix("\n").rpartition("\n")
     common = Path(folder)
@@ -53,12 +67,28 @@ async def publish(trunk_git: Path, root: Path, run: str, names: Sequence[str]) -
             target = f"refs/heads/swarm/{run}/{name}"
             new = await trunk.run("rev-parse", "--verify", "-q", f"refs/heads/{name}^{{commit}}", accept=(0, 1))
             if new.exit:
-                reason = await _remove(trunk, refs, target, checked_out)
+                reason = await _remove(trunk, refs, common, target, checked_out)
             else:
                 reason = _CHECKED_OUT if target in checked_out else await _update(trunk, refs, common, target, new.text)
+                if not reason and await _commit_at(refs, target) != new.text:
+                    reason = "it does not have the commit that git was told to write"
             if reason:
                 skipped.append(f"{target.removeprefix('refs/heads/')} not updated: {reason}")
     return "\n".join(skipped)
+
+
+def branches_of(root: Path, run: str) -> dict[str, CommitId]:
+    """The run's branches by their last names, as the repository has them now; none if it cannot be read."""
+    git = Git(root)
+    command = git.command("for-each-ref", "--format=%(objectname) %(refname:lstrip=4)", f"refs/heads/swarm/{run}/")
+    try:
+        listed = subprocess.run(
+            command, cwd=root, env=git.environment(), capture_output=True, check=False, timeout=_LOOK_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    lines = listed.stdout.decode("utf-8", "replace").splitlines()
+    return {name: CommitId(commit) for commit, _, name in (line.partition(" ") for line in lines)}
 
 
 async def _settings(user: Git) -> dict[str, str]:
@@ -73,7 +103,7 @@ async def _update(trunk: Git, refs: Git, common: Path, target: str, new: str) ->
     """Move one ref forward, after the objects that it needs. Returns why it was not moved, or an empty string."""
     if (await refs.run("symbolic-ref", "--quiet", target, accept=range(256))).exit == 0:
         return _MOVED
-    old = (await refs.run("rev-parse", "--verify", "--quiet", target, accept=range(256))).text
+    old = await _commit_at(refs, target)
     if old == new:
         return ""
     if old and (await trunk.run("merge-base", "--is-ancestor", old, new, accept=range(256))).exit:
@@ -87,16 +117,26 @@ async def _update(trunk: Git, refs: Git, common: Path, target: str, new: str) ->
     if result.exit == 0:
         _sync(common / "reftable", *[folder for folder in (common / target).parents if folder.is_relative_to(common)])
         return ""
+    return _reason(result, common / target)
+
+
+def _reason(result: GitResult, ref: Path) -> str:
+    """Why git did not move a ref, in a few words."""
     if "but expected" in result.err or "reference already exists" in result.err:
         return _MOVED
-    if "cannot lock ref" in result.err or ".lock': File exists" in result.err:
+    if ".lock': File exists" in result.err:
         return "another git process has locked it"
-    raise _failed(target, result)
+    if in_the_way := _IN_THE_WAY.search(result.err):
+        return f"{in_the_way[1].removeprefix('refs/heads/')} is in the way"
+    folder = next(folder for folder in ref.parents if folder.exists())
+    if not os.access(folder, os.W_OK):
+        return f"{path_text(folder)} is not writable"
+    return _PREFIX.sub("", result.error_line)
 
 
-async def _remove(trunk: Git, refs: Git, target: str, checked_out: set[str]) -> str:
+async def _remove(trunk: Git, refs: Git, common: Path, target: str, checked_out: set[str]) -> str:
     """Remove a ref that was taken back. Returns why it was not removed, or an empty string."""
-    old = (await refs.run("rev-parse", "--verify", "--quiet", target, accept=range(256))).text
+    old = await _commit_at(refs, target)
     if not old:
         return ""
     if target in checked_out:
@@ -104,7 +144,20 @@ async def _remove(trunk: Git, refs: Git, target: str, checked_out: set[str]) -> 
     if (await trunk.run("merge-base", "--is-ancestor", old, "refs/heads/trunk", accept=range(256))).exit:
         return _MOVED
     result = await refs.run("update-ref", "--no-deref", "-d", target, old, accept=range(256))
-    return "" if result.exit == 0 else _MOVED
+    return "" if result.exit == 0 else _reason(result, common / target)
+
+
+async def _commit_at(refs: Git, target: str) -> str:
+    """The commit of a ref; empty if there is none."""
+    return (await refs.run("rev-parse", "--verify", "--quiet", target, accept=range(256))).text
+
+
+async def _require_same_repo(user: Git) -> None:
+    """Refuse a repository further up, in which git finds itself once the user's is gone. Raises SwarmError (git)."""
+    prefix = await user.run("rev-parse", "--show-prefix", accept=range(256))
+    if prefix.exit or prefix.text:
+        hint = "was it moved or deleted during the run?"
+        raise SwarmError(ErrorKind.GIT, f"{path_text(user.cwd)} is not the top folder of a git repo any more", hint)
 
 
 async def _send_objects(trunk: Git, refs: Git, objects: Path, commit: str) -> None:
@@ -182,6 +235,6 @@ def _first_line(file: Path) -> str:
 def _failed(target: str, result: GitResult) -> SwarmError:
     return SwarmError(
         ErrorKind.GIT,
-        f"cannot publish {target}: {result.error_line}",
+        f"cannot publish {target}: {_PREFIX.sub('', result.error_line)}",
         hint_for(result.err, "check that the repo exists and is writable"),
     )

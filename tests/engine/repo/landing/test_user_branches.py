@@ -1,6 +1,11 @@
 """Publishing into the user's repository: two refs, their objects, and nothing else."""
 
+import asyncio
+import os
 import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +13,7 @@ import pytest
 from engine.domain.errors import SwarmError
 from engine.domain.types import CommitId, RunId
 from engine.repo.landing.trunk import GitTrunk
+from engine.repo.landing.user_branches import publish
 from engine.repo.source import inspect_repo
 from tests.engine.repo.user_repo import UserRepo, trunk_reading_from
 
@@ -199,6 +205,97 @@ async def test_a_locked_ref_is_not_updated_until_the_lock_is_gone(repo: UserRepo
     lock.unlink()
     assert await trunk.publish() == ""
     assert repo.git("rev-parse", "swarm/r-1/trunk") == tip
+
+
+@pytest.mark.parametrize("branch", ["swarm/r-1", "swarm/r-1/trunk/mine"])
+async def test_a_branch_in_the_way_is_named_and_the_other_branch_is_published(
+    repo: UserRepo, trunk: GitTrunk, branch: str
+) -> None:
+    repo.git("branch", branch)
+    await trunk.move_green(await land(repo, trunk, "new"))
+    told = (await trunk.publish()).split("\n")
+    assert f"swarm/r-1/trunk not updated: {branch} is in the way" in told
+    assert len(told) == (2 if branch == "swarm/r-1" else 1)
+    repo.git("branch", "-D", branch)
+    assert await trunk.publish() == ""
+
+
+async def test_nothing_is_written_into_a_repository_around_the_place_of_a_deleted_one(tmp_path: Path) -> None:
+    outer = UserRepo.make(tmp_path / "outer", {"a.txt": b"a\n"})
+    inner = UserRepo.make(tmp_path / "outer" / "inner", {"a.txt": b"a\n"})
+    (tmp_path / "run").mkdir()
+    trunk = await GitTrunk.create(tmp_path / "run", await inspect_repo(inner.root), RUN)
+    shutil.rmtree(inner.root / ".git")
+    with pytest.raises(SwarmError, match="not the top folder of a git repo any more"):
+        await trunk.publish()
+    assert outer.git("for-each-ref", "--format=%(refname)") == "refs/heads/main"
+
+
+@pytest.mark.parametrize("lock", ["packed-refs.lock", "refs/heads/swarm/r-1/green.lock"])
+async def test_a_branch_that_cannot_be_removed_for_a_lock_says_so(repo: UserRepo, trunk: GitTrunk, lock: str) -> None:
+    await trunk.move_green(await land(repo, trunk, "new"))
+    assert await trunk.publish() == ""
+    await trunk.take_back_green()
+    (repo.root / ".git" / lock).touch()
+    assert await trunk.publish() == "swarm/r-1/green not updated: another git process has locked it"
+    (repo.root / ".git" / lock).unlink()
+    assert await trunk.publish() == ""
+
+
+NOBODY = 65534
+
+
+@pytest.mark.parametrize("closed", ["refs/heads", "objects", "."])
+async def test_a_repository_that_its_user_may_not_write_to_is_an_error_with_the_reason(closed: str) -> None:
+    with tempfile.TemporaryDirectory() as name:  # which an ordinary user can reach
+        folder = Path(name)
+        repo = UserRepo.make(folder / "repo", {"a.txt": b"a\n"})
+        (folder / "run").mkdir()
+        trunk = await GitTrunk.create(folder / "run", await inspect_repo(repo.root), RUN)
+        trunk_reading_from(repo, trunk.git_dir)
+        await land(repo, trunk, "new")
+        give_away(folder)
+        change_modes("a-w", repo.root / ".git" / closed)
+        told = as_an_ordinary_user(lambda: asyncio.run(publish(trunk.git_dir, repo.root, RUN, ("trunk", "green"))))
+        change_modes("u+w", repo.root)
+        why = "insufficient permission" if closed == "objects" else f"{repo.root}/.git/refs/heads is not writable"
+        assert why in told or (closed == "." and "insufficient permission" in told), told
+        assert "locked" not in told
+        assert repo.git("-c", "safe.directory=*", "for-each-ref", "refs/heads/swarm") == ""
+
+
+def change_modes(how: str, folder: Path) -> None:
+    subprocess.run(["chmod", "-R", how, folder], check=True)
+
+
+def give_away(folder: Path) -> None:
+    """Let an ordinary user own a folder of root's."""
+    subprocess.run(["chmod", "755", folder], check=True)
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", folder], check=True)
+
+
+def as_an_ordinary_user(work: Callable[[], str]) -> str:
+    """What `work` returns, or the error that it raises, in a process that file modes apply to."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setresgid(NOBODY, NOBODY, NOBODY)
+                os.setresuid(NOBODY, NOBODY, NOBODY)
+            try:
+                answer = work()
+            except SwarmError as error:
+                answer = f"{error.message}; {error.hint}"
+            os.write(writes, answer.encode())
+        finally:
+            os._exit(0)
+    os.close(writes)
+    with open(reads, "rb") as answers:
+        told = answers.read().decode()
+    os.waitpid(child, 0)
+    return told
 
 
 async def test_a_base_that_was_amended_and_pruned_is_published_with_its_history(
