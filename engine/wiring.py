@@ -38,6 +38,7 @@ from engine.repo.landing.trunk import GitTrunk
 from engine.repo.landing.union_merge import UnionPaths
 from engine.repo.source import SourceRepo
 from engine.repo.workspaces.pool import open_workspaces
+from engine.reports.result import result_of
 from engine.reports.summary import Summary, summarise
 from engine.resources.build_gate import BuildGate
 from engine.resources.governor import LoadGovernor
@@ -96,7 +97,8 @@ class LiveRun:
             await IntentFileWatcher(file, swarm.clock, lambda: swarm.snapshot.intent, swarm.submit, warn).run()
 
     def summary(self) -> Summary:
-        return summarise(self.snapshot, self.swarm.clock.now(), path_text(self.folder.journal.absolute()))
+        journal = path_text(self.folder.journal.absolute())
+        return summarise(self.snapshot, self.swarm.clock.now(), journal, result_of(self.snapshot, self.folder.trunk))
 
 
 @contextmanager

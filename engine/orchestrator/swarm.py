@@ -221,6 +221,7 @@ class Swarm:
             await asyncio.gather(*agents, *helpers, return_exceptions=True)
         if (outcome := self._outcome) is not None:
             await self.publisher.publish()
+            outcome = run_end.published(outcome, self.snapshot)
             ended = e.RunStateChanged(outcome.state, outcome.reason, int(outcome.status))
             await self.durable(self.record(Draft(ended)))
 

@@ -66,6 +66,14 @@ def finished(snapshot: Snapshot, verdict: Verdict) -> Outcome:
     return Outcome(RunState.FINISHED, ExitStatus.DONE if done else ExitStatus.NOT_GREEN, reason)
 
 
+def published(outcome: Outcome, snapshot: Snapshot) -> Outcome:
+    """The outcome once the branches should be in the person's repository: a result that is not there is not done."""
+    if outcome.state is not RunState.FINISHED or not snapshot.left_alone or snapshot.trunk == snapshot.base:
+        return outcome
+    status = ExitStatus.NOT_GREEN if outcome.status is ExitStatus.DONE else outcome.status
+    return Outcome(outcome.state, status, "; ".join((outcome.reason, *snapshot.left_alone.splitlines())))
+
+
 def out_of_budget(
     snapshot: Snapshot, activity: Activity, grace: Mapping[AgentId, int], overrun_s: float, most_s: float = GRACE_S
 ) -> Outcome | None:

@@ -1,8 +1,9 @@
-"""The summary that is printed when a run ends, for scripts. Pure."""
+"""The summary that is printed when a run ends, for scripts."""
 
 from msgspec import Struct
 
 from engine.domain.types import CommitId, LandingState, Micros, Role, RunId, RunState, TaskState
+from engine.reports.result import Result
 from engine.state.snapshot import Snapshot
 
 
@@ -50,7 +51,7 @@ class Summary(Struct, frozen=True):
 
     `repo` and `db` are absolute paths. `base`, `trunk` and `green` are full commit ids or None. `usd` is None if a
     price is unknown. `wall_s` is the working time in seconds. `error_rate` is the share of failed checks, None before
-    the first. `exit_status` is None if the run has not ended.
+    the first. `exit_status` is None if the run has not ended. `unpublished` and `fetch`: see engine.reports.result.
     """
 
     run: RunId
@@ -71,13 +72,15 @@ class Summary(Struct, frozen=True):
     check: CheckCounts
     error_rate: float | None
     db: str
+    unpublished: str
+    fetch: str
     sandbox_level: str
     sandbox_not_guaranteed: tuple[str, ...]
     sandbox_granted: tuple[str, ...]
     sandbox_tools: tuple[str, ...]
 
 
-def summarise(snapshot: Snapshot, now: Micros, db: str) -> Summary:
+def summarise(snapshot: Snapshot, now: Micros, db: str, result: Result | None = None) -> Summary:
     """The summary of a run at `now`; `db` is the path of its journal."""
     roles = [agent.role for agent in snapshot.agents.values()]
     tasks, landings, usage = snapshot.task_counts, snapshot.landing_counts, snapshot.usage
@@ -106,6 +109,8 @@ def summarise(snapshot: Snapshot, now: Micros, db: str) -> Summary:
         check=CheckCounts(snapshot.checks_passed, snapshot.checks_failed),
         error_rate=snapshot.error_rate,
         db=db,
+        unpublished=result.unpublished if result else "",
+        fetch=result.fetch if result else "",
         sandbox_level=snapshot.sandbox_level,
         sandbox_not_guaranteed=snapshot.not_guaranteed,
         sandbox_granted=snapshot.granted,

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -57,6 +58,7 @@ class FakeSession:
     no_detach = "another process cannot take this run over"
     notice = ""
     exit_note = ""
+    trunk_git: Path | None = None
     player: Player | None = None
     rewinds = 0
 

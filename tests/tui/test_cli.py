@@ -23,8 +23,8 @@ from tui.commands.scratch import scratch_repo
 
 FIELDS = {
     *("run", "state", "exit_status", "repo", "base", "trunk", "green", "agents", "tasks", "landings", "handoffs"),
-    *("tokens", "usd", "wall_s", "landed_per_hour", "check", "error_rate", "db", "sandbox_level"),
-    *("sandbox_not_guaranteed", "sandbox_granted", "sandbox_tools"),
+    *("tokens", "usd", "wall_s", "landed_per_hour", "check", "error_rate", "db", "unpublished", "fetch"),
+    *("sandbox_level", "sandbox_not_guaranteed", "sandbox_granted", "sandbox_tools"),
 }
 GIT = shutil.which("git")
 TEMPLATES = Path(__file__).parent.parent.parent / "tui" / "templates"

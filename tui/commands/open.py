@@ -150,7 +150,8 @@ def _show(launch: Launch) -> int:
     finally:
         with suppress(OSError):  # the terminal may have closed
             for session in opened[-1:]:
-                sys.stderr.writelines(f"{one_line(line)}\n" for line in exit_message(session))
+                result = bridge.result_of(session.latest()[1], session.trunk_git) if session.trunk_git else None
+                sys.stderr.writelines(f"{one_line(line)}\n" for line in exit_message(session, result))
 
 
 def _session(arguments: Namespace, begin: Callable[[], Awaitable["bridge.LiveRun"]]) -> Session:

@@ -69,8 +69,8 @@ class Progress:
         self._timed(now, snapshot, heartbeat_line(snapshot, now))
 
     def note(self, text: str) -> None:
-        """Writes a line about this process."""
-        self._write(text)
+        """Writes a line about this process. It is not cut, because commands in it are to be copied."""
+        self._write(text, whole=True)
 
     def _catch_up(self, at: Micros, snapshot: Snapshot) -> None:
         if self._dropped:
@@ -81,9 +81,9 @@ class Progress:
         seconds = max(0, at - snapshot.created_at) // 1_000_000
         self._write(f"[{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}] {text}")
 
-    def _write(self, text: str, prefix: str = "") -> None:
+    def _write(self, text: str, prefix: str = "", *, whole: bool = False) -> None:
         line = prefix + (text if prefix else one_line(text))
-        if not self._output.offer(f"{line if len(line) <= WIDTH else line[: WIDTH - 1] + '…'}\n"):
+        if not self._output.offer(f"{line if whole or len(line) <= WIDTH else line[: WIDTH - 1] + '…'}\n"):
             self._dropped += 1
 
 
@@ -220,11 +220,6 @@ def _(body: events.CheckFinished, event: Event, snapshot: Snapshot) -> News:
         return f"check passed on {check.commit[:9]} in {check.wall_s:.1f} s{how_checked(check)}", False
     how = "timed out" if check.exit is None else f"failed with exit status {check.exit}"
     return f"check {how} on {check.commit[:9]} after {check.wall_s:.1f} s{how_checked(check)}", True
-
-
-@news_of.register
-def _(body: events.Published, event: Event, snapshot: Snapshot) -> News:
-    return (f"not published: {body.left_alone}", True) if body.left_alone else None
 
 
 @news_of.register

@@ -58,7 +58,7 @@ async def _run(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: boo
         await signals.until_signal(asyncio.ensure_future(_until(stdout.settled)))
         if stdout.error is not None and not isinstance(stdout.error, BrokenPipeError):
             progress.note(f"warning: cannot print the rest: {stdout.error.strerror}")
-        for line in run_message(run.snapshot):
+        for line in run_message(run.snapshot, bridge.Result(summary.unpublished, summary.fetch)):
             progress.note(line)
         await signals.until_signal(asyncio.ensure_future(_until(stderr.settled)))
     if stderr.abandoned:
@@ -127,15 +127,17 @@ def _conclusion(summary: Summary, snapshot: Snapshot) -> int:
     """The exit status. Raises SwarmError for a run that ended without being done and green."""
     status = ExitStatus.STOPPED if summary.exit_status is None else ExitStatus(summary.exit_status)
     if status is ExitStatus.NOT_GREEN:
-        raise SwarmError(ErrorKind.STATE, snapshot.reason or "not done", _what_to_look_at(snapshot), status)
+        raise SwarmError(ErrorKind.STATE, snapshot.reason or "not done", _what_to_look_at(summary, snapshot), status)
     return int(status)
 
 
-def _what_to_look_at(snapshot: Snapshot) -> str:
+def _what_to_look_at(summary: Summary, snapshot: Snapshot) -> str:
     if not snapshot.usage.input and snapshot.retries:
         return "no model ever answered; check that its server can be reached, and see: swarm-tui doctor"
     if snapshot.root is None:
         return "see the hints above; without --require-green-base the run goes on, and its planners are told"
+    if summary.fetch:
+        return f"to get the result: {summary.fetch}"
     if snapshot.last_check is not None and not snapshot.last_check.passed:
         return f"the check `{snapshot.check_command}` fails on branch swarm/{snapshot.run}/trunk"
     return f"for what the agents reported: swarm-tui export {snapshot.run}"

@@ -43,6 +43,7 @@ class AttachedSession(ThreadedSession):
     def __init__(self, folder: RunFolder) -> None:
         super().__init__()
         self._folder = folder
+        self.trunk_git = folder.trunk
         self._run: Snapshot | None = None
         self._log: bridge.JournalReader | None = None
         self._attached = False

@@ -52,6 +52,7 @@ class EmbeddedSession(ThreadedSession):
         live = await self._begin()
         self._run = live
         live.swarm.attended = True
+        self.trunk_git = live.folder.trunk
         self._reader = live.reader
         await self._read_earlier(live.reader, live.snapshot.seq)
         live.swarm.on_change(self._happened)

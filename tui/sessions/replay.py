@@ -54,6 +54,7 @@ class ReplaySession(ThreadedSession):
         self.playing = not at
         self.speed = 1.0
         self._folder = folder
+        self.trunk_git = folder.trunk
         self._first = at or 1
         self._run: Snapshot | None = None
         self._near: Snapshot | None = None

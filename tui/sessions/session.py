@@ -6,6 +6,7 @@ The UI thread calls its methods. They return immediately, with a future where an
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
@@ -93,7 +94,8 @@ class Session(Protocol):
 
     `mark` shows in the header, such as `REPLAY`. `read_only` says why commands are refused, `no_detach` why the run
     cannot continue without the screen, `notice` what a person should know about the session now, and `exit_note` is
-    printed once the screen is closed. All of them may be empty.
+    printed once the screen is closed. All of them may be empty. `trunk_git` is the repository of the run's own trunk,
+    None until the run has begun.
     """
 
     mark: str
@@ -101,6 +103,7 @@ class Session(Protocol):
     no_detach: str
     notice: str
     exit_note: str
+    trunk_git: Path | None
     player: Player | None
     rewinds: int
 

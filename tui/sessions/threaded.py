@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import takewhile
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, Protocol, TypeVar
 
@@ -77,6 +78,7 @@ class ThreadedSession(ABC):
     no_detach = ""
     notice = ""
     exit_note = ""
+    trunk_git: Path | None = None
     player: Player | None = None
     rewinds = 0
 

@@ -55,7 +55,7 @@ class BuiltCommit(Struct, frozen=True):
     objects: dict[ObjectId, tuple[bytes, bytes]] = {}
     delta_bases: dict[ObjectId, ObjectId] = {}
     rejected: str = ""
-    left_out: dict[bytes, str] = {}
+    left_out: dict[str, str] = {}
 
 
 def content_size(new: NewObjects) -> int:
@@ -95,8 +95,7 @@ def build_from_overlay(store: ObjectStore, excludes: Rules, request: BuildReques
         return None  # the caller will meet the same error and report it
     if content_size(new) > MAX_IN_MEMORY:
         return None
-    left_out = {os.fsencode(path): why for path, why in scan.left_out.items()}
-    return BuiltCommit(commit, tree, new.unwritten, new.delta_bases, left_out=left_out)
+    return BuiltCommit(commit, tree, new.unwritten, new.delta_bases, left_out=scan.left_out)
 
 
 def may_convert(scan: Scan) -> bool:

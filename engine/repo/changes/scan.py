@@ -93,6 +93,7 @@ class Scan:
             self._scan_folder(fd, "", self.root, self.stamps is not None, (), False)
         finally:
             os.close(fd)
+        self.left_out = {path_text(path): why for path, why in self.left_out.items()}
         return self.changes
 
     def _scan_folder(

@@ -335,7 +335,7 @@ class AgentWorkspace:
             raise WorkspaceLost("the workspace is closed")
         if built.rejected:
             raise WorkspaceError(built.rejected)
-        self.left_out = {path_text(path): why for path, why in built.left_out.items()}
+        self.left_out = built.left_out
         self._release_pending()
         try:
             self._pending_commit = self._pending.accept(self.base, built)

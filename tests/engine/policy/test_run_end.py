@@ -9,6 +9,7 @@ from engine.domain.types import (
     Agent,
     AgentId,
     AgentState,
+    CommitId,
     Handoff,
     HandoffId,
     HandoffStatus,
@@ -24,7 +25,17 @@ from engine.domain.types import (
     TaskSpec,
     TaskState,
 )
-from engine.policy.run_end import GRACE_S, Activity, Verdict, finished, is_done, out_of_budget, root_failed
+from engine.policy.run_end import (
+    GRACE_S,
+    Activity,
+    Outcome,
+    Verdict,
+    finished,
+    is_done,
+    out_of_budget,
+    published,
+    root_failed,
+)
 from engine.state.snapshot import Snapshot
 
 ROOT_ID, TASK_ID = AgentId("a1"), TaskId("t1")
@@ -113,3 +124,17 @@ def test_the_time_for_handing_off_is_limited() -> None:
     s = snapshot(AgentState.THINKING, used_up=RUN)
     assert out_of_budget(s, WORKING, {}, GRACE_S - 1) is None
     assert out_of_budget(s, WORKING, {}, GRACE_S) is not None
+
+
+def test_a_result_that_is_not_in_the_repository_is_not_done() -> None:
+    done = Outcome(RunState.FINISHED, ExitStatus.DONE, "all is done")
+    s = Snapshot(base=CommitId("a"), trunk=CommitId("b"))
+    assert published(done, s) == done
+    s.left_alone = "swarm/r/trunk not updated: it is checked out\nswarm/r/green not updated: someone else moved it"
+    told = published(done, s)
+    assert (told.state, told.status) == (RunState.FINISHED, ExitStatus.NOT_GREEN)
+    assert told.reason == f"all is done; {s.left_alone.replace(chr(10), '; ')}"
+    stopped = Outcome(RunState.STOPPED, ExitStatus.BUDGET, "used up")
+    assert published(stopped, s) == stopped
+    s.trunk = s.base
+    assert published(done, s) == done, "there is no result"

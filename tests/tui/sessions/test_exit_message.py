@@ -2,7 +2,7 @@
 
 from engine.domain.types import CommitId, RunId, RunState
 from engine.state.snapshot import Snapshot
-from tui.bridge import ExitStatus
+from tui.bridge import ExitStatus, Result
 from tui.sessions.exit_message import exit_message, run_message
 
 BASE, LATER = CommitId("a" * 40), CommitId("b" * 40)
@@ -76,3 +76,23 @@ def test_a_run_that_continues_elsewhere_is_not_to_be_resumed() -> None:
 def test_leaving_the_app_in_any_other_way_says_how_to_continue() -> None:
     assert "swarm-tui resume r1" in exit_message(Left(run(RunState.RUNNING)))[1]  # type: ignore[arg-type]
     assert exit_message(Left(Snapshot())) == ()  # type: ignore[arg-type]
+
+
+ABSENT = Result("/repo has no branch swarm/r1/trunk (it is read-only)", "git fetch /state/r1/trunk.git trunk")
+
+
+def test_a_result_that_is_not_in_the_repository_is_never_said_to_be_there() -> None:
+    for state in RunState:
+        lines = run_message(run(state, green=LATER), ABSENT)
+        assert "warning: /repo has no branch swarm/r1/trunk (it is read-only)" in lines
+        assert "to get it: git fetch /state/r1/trunk.git trunk" in lines
+        assert not any("result: " in line or "git merge swarm/" in line for line in lines)
+    assert run_message(run(RunState.FINISHED), ABSENT)[-1] == "to merge it then: git merge FETCH_HEAD"
+    left = Left(run(RunState.FINISHED), "stopped")
+    assert exit_message(left, ABSENT)[1:] == run_message(run(RunState.FINISHED), ABSENT)[1:3]  # type: ignore[arg-type]
+
+
+def test_a_branch_that_is_behind_does_not_hide_the_one_to_merge() -> None:
+    lines = run_message(run(RunState.FINISHED, green=LATER), Result("swarm/r1/trunk is at a instead of b"))
+    assert "warning: swarm/r1/trunk is at a instead of b" in lines
+    assert lines[-1] == "to merge it: git merge swarm/r1/green"
