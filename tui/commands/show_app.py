@@ -1,6 +1,7 @@
 """Shows the app: paints its first frame, then loads it and hands the terminal over."""
 
 import os
+from contextlib import suppress
 
 from tui import commands
 from tui.bridge import config_folder
@@ -13,6 +14,15 @@ from tui.terminal.first_frame import first_frame
 def show_app(launch: Launch) -> int:
     """Returns the exit status. Raises SwarmError for an invalid theme or key, and for what broke the session."""
     paint_in_utf8()
+    _ignore_fixed_size()
     themes = choose_theme(launch.settings.theme, config_folder(os.environ) / "themes", os.environ)
     with first_frame(themes.chosen, "starting…" if launch.new_run is None else "a new run") as hand_over:
         return commands.app.run_app(launch, themes, take_terminal=hand_over)
+
+
+def _ignore_fixed_size() -> None:
+    """Forget a size that a shell exported: it stays the same when the terminal changes. Serial lines tell none."""
+    with suppress(OSError):
+        if all(os.get_terminal_size(1)):
+            for name in ("COLUMNS", "LINES"):
+                os.environ.pop(name, None)

@@ -1,4 +1,6 @@
-"""Textual's driver, made to paint on the terminal whatever stderr is, and to survive any byte that a terminal sends."""
+"""Textual's driver, made to paint on the terminal whatever stderr is, to survive any byte that a terminal sends, and to
+restore the terminal after the process was suspended.
+"""
 
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +26,18 @@ def driver_on(output: Output) -> type[LinuxDriver]:
         ) -> None:
             super().__init__(app, debug=debug, mouse=mouse, size=size)
             self._file = cast(Any, output)
+
+        def _sigcont_application(self, *_: object) -> None:
+            """After SIGSTOP, during which a shell may have used the terminal. Not in the signal handler: it could wait
+            for a lock that the interrupted code holds.
+            """
+            if self._auto_restart:
+                self._loop.call_soon_threadsafe(self._take_terminal_again)
+
+        def _take_terminal_again(self) -> None:
+            self.suspend_application_mode()
+            self.resume_application_mode()
+            self._app.refresh(layout=True)
 
         def run_input_thread(self) -> None:
             """Read keys until the app ends. Input that is not UTF-8 is dropped; it would end Textual's own."""

@@ -138,3 +138,31 @@ def test_bytes_that_are_no_text_do_not_end_the_app(person: Person) -> None:
     terminal.process.terminate()
     terminal.until(b"\x1b[?1049l")
     assert terminal.status() == 4
+
+
+def test_a_suspended_app_takes_its_terminal_again_and_gives_it_back(person: Person) -> None:
+    """As when a debugger or a shell stops it: the shell changes the terminal's modes meanwhile."""
+    terminal = Terminal(person)
+    shell = termios.tcgetattr(terminal.side)
+    terminal.until_it_works()
+    app = termios.tcgetattr(terminal.side)
+    os.kill(terminal.process.pid, signal.SIGSTOP)
+    termios.tcsetattr(terminal.side, termios.TCSANOW, shell)
+    terminal.seen = b""
+    os.kill(terminal.process.pid, signal.SIGCONT)
+    terminal.until(b"\x1b[?1049l", b"\x1b[?1049h", b"REHEARSAL")
+    assert termios.tcgetattr(terminal.side) == app
+    terminal.seen = b""
+    terminal.process.terminate()
+    terminal.until(b"\x1b[?1049l")
+    assert terminal.status() == 4
+    assert termios.tcgetattr(terminal.side) == shell
+
+
+def test_an_exported_size_does_not_replace_the_terminals_own(person: Person) -> None:
+    person.environ.update(COLUMNS="80", LINES="24")
+    terminal = Terminal(person)
+    terminal.until(b"\x1b[40;1H", ("─" * 100).encode())
+    terminal.process.terminate()
+    terminal.until(b"\x1b[?1049l")
+    assert terminal.status() == 4
