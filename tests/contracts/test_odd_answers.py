@@ -233,6 +233,12 @@ async def test_what_is_no_answer_is_named(dialect: Dialect, kind: str, body: byt
     assert named in error.message
 
 
+async def test_an_error_as_a_web_page_is_told_by_its_text(dialect: Dialect) -> None:
+    page = b"<!DOCTYPE html>\n<style>p {}</style><title>Blocked</title><p>by <b>policy</b>"
+    error = await failure(dialect, [head(403, "text/html"), Chunk(page), END])
+    assert (error.kind, error.message) == (ModelErrorKind.REFUSED, "403: Blocked by policy")
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [

@@ -75,6 +75,13 @@ _STATUS_OF_CODE = {
 _KEYS = re.compile(r"\b(sk|pk|key|gsk|xai)-[\w*.\-]{6,}|(?i:bearer)\s+\S+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 
+_TAGS = re.compile(r"<(script|style)\b.*?(</\1>|$)|<[^>]*(>|$)", re.DOTALL | re.IGNORECASE)
+
+
+def without_tags(page: str) -> str:
+    """The text of a web page."""
+    return " ".join(_TAGS.sub(" ", page[: 50 * _MAX_MESSAGE]).split())
+
 
 def shown(text: str, secret: str = "") -> str:
     """Text from a server as one short line, without keys or control characters."""
@@ -180,7 +187,8 @@ def _code_and_message(body: object) -> tuple[str, str]:
         try:
             decoded = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return "", body if isinstance(body, str) else body[: 8 * _MAX_MESSAGE].decode("utf-8", "replace")
+            text = body if isinstance(body, str) else body[: 50 * _MAX_MESSAGE].decode("utf-8", "replace")
+            return "", without_tags(text) if text.lstrip().startswith("<") else text
         return _code_and_message(decoded) if isinstance(decoded, dict | list) else ("", str(body))
     if isinstance(body, list) and len(body) == 1 and isinstance(body[0], dict):  # Gemini's
         body = body[0]

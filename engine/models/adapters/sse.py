@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.domain.errors import ModelError, ModelErrorKind
-from engine.models.adapters.error_mapping import cut_short, shown
+from engine.models.adapters.error_mapping import cut_short, shown, without_tags
 from engine.models.adapters.wire_format import Json
 from engine.ports.protocols import Clock
 
@@ -33,7 +33,6 @@ _PINGS = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 _BROKEN = "an event is not JSON"
 _BOM = b"\xef\xbb\xbf"
 _OPENS = re.compile(r"[{\[]")
-_TAGS = re.compile(r"<(script|style)\b.*?(</\1>|$)|<[^>]*(>|$)", re.DOTALL | re.IGNORECASE)
 _LENIENT = json.JSONDecoder(strict=False)
 
 
@@ -219,6 +218,6 @@ def _received(text: str, content_type: str, secret: str) -> str:
     if not text:
         return f"the server sent an empty answer{f' ({kind})' if kind else ''}"
     if "html" in kind or text[:15].lower().startswith(("<!doctype", "<html")):
-        said = shown(_TAGS.sub(" ", text), secret)[:QUOTED]
-        return f"the server sent a web page, maybe of a login or a wrong base_url: {' '.join(said.split())}"
+        said = shown(without_tags(text), secret)[:QUOTED]
+        return f"the server sent a web page, maybe of a login or a wrong base_url: {said}"
     return f"the server sent no events but {kind or 'this'}: {shown(text, secret)[:QUOTED]}"
