@@ -128,9 +128,10 @@ class ChatReader(Reader):
         for key in ("reasoning_content", "reasoning"):
             self._hear(delta.get(key))
         self._fields.add(delta)
-        for piece in wire.json_objects(delta.get("tool_calls")):
+        calls = delta.get("tool_calls")
+        for piece in wire.json_objects(calls if isinstance(calls, list) else [calls]):
             self._extend(piece)
-        if function := wire.json_object(delta.get("function_call")):  # what tool calls were before 2024
+        if not calls and (function := wire.json_object(delta.get("function_call"))):  # what calls were before 2024
             self._extend({"function": function})
         self._stop = wire.text_of(choice.get("finish_reason")) or self._stop
         self.complete = bool(self._stop)  # only the usage may follow

@@ -25,7 +25,7 @@ def brain(request: Request) -> Turn:
     step = sum(message.role == "assistant" for message in request.messages)
     match step:
         case 0:
-            return turn(call("query", sql="SELECT path FROM agents ORDER BY id LIMIT 1"))
+            return turn(call("functions.query:0", sql="SELECT path FROM agents ORDER BY id LIMIT 1"))
         case 1:
             assert answers(request) == ["path\nroot\n\n1 rows"]
             return turn(

@@ -195,6 +195,11 @@ NUMBERINGS: dict[str, list[list[dict[str, Any]]]] = {
         [call(0, "call_first", "shell", {"command": "a"})],
         [call(0, "call_second", "shell", {"command": "b"})],
     ],
+    "nulls-around-the-calls": [
+        [call(0, "call_first", "shell", ""), {"index": 0, "id": None, "function": {"name": None, "arguments": A}}],
+        [{"index": 1, "id": "call_second", "function": None}, call(1, "", "shell", B), call(1, "", "", "")],
+    ],
+    "an-id-that-is-the-name": [[call(0, "shell", "shell", A)], [call(0, "shell", "shell", B)]],
     "a-last-frame-repeats-the-call": [
         [call(0, "call_first", "shell", '{"command":'), call(0, None, None, ' "a"}')],
         [call(0, "call_first", "shell", A)],
@@ -235,6 +240,19 @@ async def test_a_call_in_the_form_of_2023_is_a_call() -> None:
         *DIALECT.end("function_call"),
     ]
     (only,) = (await ask(events=events)).message.calls
+    assert (only.tool, only.arguments) == ("shell", A)
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"tool_calls": call(0, "call_first", "shell", A)},
+        {"tool_calls": [call(0, "call_first", "shell", A)], "function_call": {"name": "shell", "arguments": A}},
+    ],
+    ids=["not-in-a-list", "in-both-forms"],
+)
+async def test_one_call_is_one_call(delta: dict[str, Any]) -> None:
+    (only,) = (await ask(events=[piece(**delta), *DIALECT.end("tool_calls")])).message.calls
     assert (only.tool, only.arguments) == ("shell", A)
 
 
