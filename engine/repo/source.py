@@ -5,6 +5,7 @@ ref formats, and it would run git with the caller's environment.
 """
 
 import difflib
+import re
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -16,6 +17,9 @@ from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git, GitResult, GitTimeoutE
 from engine.repo.git.own_git_dir import own_git_dir
 from engine.repo.git.status import count_uncommitted
 from engine.repo.workspaces.excludes import excludes_file
+
+_MAX_ATTRIBUTES = 1 << 20
+_FILTER = re.compile(rb"^[^#\n].*[ \t]filter=", re.MULTILINE)
 
 
 class SourceRepo(Struct, frozen=True):
@@ -160,6 +164,13 @@ async def _warnings(
     with own_git_dir(common_dir, object_format) as git:
         if await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"{base}:.gitmodules"):
             warnings.append("the repo has submodules: agents see them as empty folders and cannot change them")
+        attributes = await git.run(
+            "cat-file", "blob", f"{base}:.gitattributes", accept=range(256), limit=_MAX_ATTRIBUTES
+        )
+        if _FILTER.search(attributes.out):
+            warnings.append(
+                "the repo has filters such as LFS: agents see such files as git stores them, unable to change them"
+            )
     return tuple(warnings)
 
 

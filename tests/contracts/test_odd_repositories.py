@@ -224,3 +224,32 @@ async def test_a_large_tracked_file_may_be_touched_but_not_changed(
     assert (await workspace.run("git checkout -- big.bin", 30, lambda _: None)).exit == 0
     await workspace.commit("small again\n")
     await workspaces.close()
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 12\n"
+
+
+@pytest.mark.parametrize("name", ["lfs", "crypt"])
+async def test_a_file_behind_a_filter_cannot_be_changed_and_the_filter_never_runs(
+    name: str, tmp_path: Path, settings: SandboxSettings
+) -> None:
+    stored = POINTER % 1 if name == "lfs" else b"secret\n"
+    attributes = f"*.bin filter={name}\n".encode()
+    repo = UserRepo.make(tmp_path / "repo", {"a.bin": stored, "b.bin": stored, ".gitattributes": attributes})
+    for key in ("clean", "smudge"):
+        repo.git("config", f"filter.{name}.{key}", f"touch {tmp_path}/ran; cat")
+    assert "filters" in "".join((await inspect_repo(repo.root)).warnings)
+    trunk, workspaces = await start(tmp_path, repo.root, settings)
+    workspace = await workspaces.open(AGENT, trunk.base)
+    assert await workspace.read_file("a.bin") == stored
+    for path in ("a.bin", "new.bin"):
+        await workspace.write_file(path, b"content\n")
+        with pytest.raises(WorkspaceError, match=f"{path} needs the filter {name}"):
+            await workspace.commit("real content\n")
+        await workspace.run("git checkout -q -- a.bin; rm -f new.bin; touch a.bin; git rm -q b.bin", 30, lambda _: None)
+    await workspace.write_file("free.txt", b"free\n")
+    landed = await trunk.land(await workspace.commit("no content\n"), "no content\n")
+    assert landed.paths == ("b.bin", "free.txt")
+    await trunk.publish()
+    assert not (tmp_path / "ran").exists()
+    await workspaces.close()

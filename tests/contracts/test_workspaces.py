@@ -405,7 +405,7 @@ async def test_failing_file_operations_say_why(workspace: AgentWorkspace) -> Non
     for path, reason in [
         ("none", "no such file"), ("src", "is a folder"), ("pipe", "not a regular file"), ("out", "leads outside"),
         ("up", "leads outside"), ("../x", "leads outside"), ("/etc/passwd", "leads outside"), ("loop", "too many"),
-        ("README.md/x", "not a folder"), ("a\0b", "zero byte"),
+        ("README.md/x", "not a folder"), ("a\0b", "invalid file name"),
     ]:  # fmt: skip
         with pytest.raises(WorkspaceError, match=reason):
             await workspace.read_file(path)

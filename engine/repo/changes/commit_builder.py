@@ -101,7 +101,7 @@ def build_from_overlay(store: ObjectStore, excludes: Rules, request: BuildReques
 def may_convert(scan: Scan) -> bool:
     """Whether git might store another content than a changed file has."""
     found = (content.data for content in scan.changes.values() if content is not None)
-    return scan.has_encodings or any(b"\r\n" in data or b"$Id:" in data for data in found)
+    return scan.has_converters or any(b"\r\n" in data or b"$Id:" in data for data in found)
 
 
 def encode_frame(value: object) -> bytes:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from engine.domain.os_text import path_text, shell_word
 from engine.ports.protocols import WorkspaceError
 from engine.repo.changes import left_out
-from engine.repo.git.conversion import ENCODING
+from engine.repo.git.conversion import ENCODING, FILTER
 from engine.repo.git.forbidden_paths import refusal
 from engine.repo.git.ignores import Rules, is_ignored, parse_rules
 from engine.repo.git.objects import LINK_MODE, SUBMODULE_MODE, TREE_MODE, NewObjects, ObjectId, TreeEntry
@@ -72,8 +72,8 @@ class Scan:
         self.changes: FileChanges = {}
         self.rejected: list[str] = []
         """Why some files cannot land; one message each, for the agent."""
-        self.has_encodings = False
-        """Whether a `.gitattributes` file on the way to a changed file names encodings."""
+        self.has_converters = False
+        """Whether a `.gitattributes` file on the way to a changed file names an encoding or a filter."""
         self._size = 0
         self._too_large = False
         self._work = 0
@@ -106,7 +106,7 @@ class Scan:
         here = {entry.name for entry in entries}
         rules = parse_rules(self._text_of(".gitignore", fd, here, tracked, complete))
         attributes = self._text_of(".gitattributes", fd, here, tracked, complete)
-        self.has_encodings = self.has_encodings or ENCODING in attributes
+        self.has_converters = self.has_converters or ENCODING in attributes or FILTER in attributes
         chain = (*chain, rules[: MAX_RULES - sum(map(len, chain))])
         self._work += PARSE_WORK * len(chain[-1])
         seen = set()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pygit2
 from msgspec import Struct
 
+from engine.domain.os_text import path_text
 from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git
 
 LONE_CR = re.compile(rb"\r(?!\n)")
@@ -18,6 +19,10 @@ LONE_LF = re.compile(rb"(?<!\r)\n")
 UNPRINTABLE = bytes({*range(32), 127} - set(b"\b\t\n\r\033\014"))
 FLAGS = pygit2.enums.AttrCheck.INDEX_ONLY | pygit2.enums.AttrCheck.INCLUDE_COMMIT | pygit2.enums.AttrCheck.NO_SYSTEM
 ENCODING = b"working-tree-encoding"
+FILTER = b"filter"
+LFS = "lfs"
+"""A filter that counts even if the user has not set it up, as everybody else with the project has."""
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _IDENT = re.compile(rb"\$Id(?::[^$\n]*)?\$")
 _FOREIGN_IDENT = re.compile(rb"\$Id:.[^ $\n]* [^$\n]+\$")
 """What another program than git has expanded."""
@@ -27,11 +32,14 @@ _TRUE = ("true", "yes", "on", "1", "")
 class Conversion(Struct, frozen=True):
     """The settings of the user's git: `autocrlf` is `true`, `input` or empty, `eol` is `crlf`, `lf` or empty.
 
+    `filters` are the names of those that turn what git stores into other files, such as `lfs`.
+
     In the methods, `commit` is the one whose `.gitattributes` apply.
     """
 
     autocrlf: str = ""
     eol: str = ""
+    filters: frozenset[str] = frozenset()
 
     @property
     def config(self) -> tuple[str, ...]:
@@ -49,13 +57,24 @@ class Conversion(Struct, frozen=True):
         *,
         strict: bool = False,
     ) -> bytes:
-        """The content that `git add` would store. `strict`: ValueError for a file that is not in its encoding."""
+        """The content that `git add` would store.
+
+        `strict`: ValueError for a file that is not in its encoding, or for which git would run a filter.
+        """
+        unchanged = isinstance(old, pygit2.Blob) and old.data == data
+        if strict and not unchanged and not data.startswith(_POINTER):
+            name = _attribute(repo, path, FILTER.decode(), commit)
+            if name == LFS or name in self.filters:
+                advice = (
+                    "restore it with git checkout" if old is not None else "no agent can add such a file; remove it"
+                )
+                raise ValueError(f"{path_text(path)} needs the filter {name}, which never runs here: {advice}")
         if (encoding := _attribute(repo, path, ENCODING.decode(), commit)) and isinstance(encoding, str):
             try:
                 data = _from_encoding(data, encoding)
             except (ValueError, LookupError) as error:
                 if strict:
-                    raise ValueError(f"{path} is not {encoding}, as .gitattributes says: {error}") from error
+                    raise ValueError(f"{path_text(path)} is not {encoding}, as .gitattributes says: {error}") from error
         if b"\r\n" in data:
             text, _ = self._text(repo, path, commit)
             # Git leaves a file alone that was committed with CR LF.
@@ -111,23 +130,32 @@ class Conversion(Struct, frozen=True):
 async def user_conversion(root: Path) -> Conversion:
     """The settings of the user's git in the repository at `root`."""
     user = Git(root, as_user=True, timeout_s=USER_REPO_TIMEOUT_S)
-    return await _read(user, "core")
+    return await _read(user, r"^(core\.(autocrlf|eol)|filter\..*\.(smudge|process))$")
 
 
 async def read_conversion(trunk_git: Path) -> Conversion:
     """The settings with which a run began."""
-    return await _read(Git(trunk_git, git_dir=trunk_git), "swarm")
+    return await _read(Git(trunk_git, git_dir=trunk_git), r"^swarm\.(autocrlf|eol|filters)$")
 
 
-async def _read(git: Git, section: str) -> Conversion:
-    listed = await git.run("config", "-z", "--get-regexp", rf"^{section}\.(autocrlf|eol)$", accept=range(256))
-    found = {}
+async def _read(git: Git, keys: str) -> Conversion:
+    listed = await git.run("config", "-z", "--get-regexp", keys, accept=range(256))
+    found: dict[str, str] = {}
+    filters = set()
     for entry in listed.out.decode("utf-8", "replace").split("\0"):
         key, has_value, value = entry.partition("\n")
-        found[key.rpartition(".")[2]] = value.lower() if has_value else "true"
+        section, _, name = key.rpartition(".")
+        if section.startswith("filter."):
+            filters |= {section.removeprefix("filter.")} if value not in ("", "cat") else set()
+        elif name == "filters":
+            filters |= set(filter(None, value.split("\n")))
+        else:
+            found[name] = value.lower() if has_value else "true"
     autocrlf, eol = found.get("autocrlf", "false"), found.get("eol", "")
     return Conversion(
-        "input" if autocrlf == "input" else "true" if autocrlf in _TRUE else "", eol if eol in ("lf", "crlf") else ""
+        "input" if autocrlf == "input" else "true" if autocrlf in _TRUE else "",
+        eol if eol in ("lf", "crlf") else "",
+        frozenset(filters),
     )
 
 

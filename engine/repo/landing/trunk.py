@@ -120,6 +120,7 @@ class GitTrunk:
             ("swarm.run", run),
             ("swarm.autocrlf", conversion.autocrlf or "false"),
             ("swarm.eol", conversion.eol),
+            ("swarm.filters", "\n".join(sorted(conversion.filters))),
         ):
             await git.run("config", key, value)
         await copy_base(unfinished, source, folder.parent)

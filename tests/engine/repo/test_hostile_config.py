@@ -65,7 +65,7 @@ TRACE_VARIABLES = (
     *("GIT_TRACE_REFS", "GIT_TRACE_PACK_ACCESS", "GIT_TRACE_FSMONITOR"),
 )
 ALLOWED = "".join(f'[protocol "{name}"]\n\tallow = always\n' for name in PROTOCOLS)
-ATTRIBUTES = b"* filter=x diff=x merge=x text=auto working-tree-encoding=UTF-8\n"
+ATTRIBUTES = b"* filter=x diff=x merge=x text=auto working-tree-encoding=UTF-8\nfree.txt -filter\n"
 
 
 def all_keys() -> list[str]:
@@ -210,9 +210,9 @@ async def whole_run(repo: UserRepo, folder: Path) -> None:
     first, second = [await pool.open(AgentId(f"a-{number}"), trunk.base) for number in (1, 2)]
     config = repo.root / ".git" / "config"
     await first.run(f"cat '{config}' >> .git/config; cp -r '{config.parent}/hooks' .git", 30.0, lambda _: None)
-    await first.write_file("a.txt", b"first\n")
-    await second.write_file("a.txt", b"second\n")
-    assert await first.changed() == ("a.txt",)
+    await first.write_file("free.txt", b"first\n")
+    await second.write_file("free.txt", b"second\n")
+    assert await first.changed() == ("free.txt",)
     assert "first" in await first.diff()
     result = await trunk.land(await first.commit("first\n"), "first\n")
     assert result.commit
@@ -220,7 +220,7 @@ async def whole_run(repo: UserRepo, folder: Path) -> None:
     await trunk.move_green(result.commit)
     assert await trunk.publish() == ""
     assert "first" in await landed_patch(trunk.git_dir, result.commit)
-    assert await trunk.read_file(result.commit, "a.txt") == b"first\n"
+    assert await trunk.read_file(result.commit, "free.txt") == b"first\n"
     conflict = await trunk.land(await second.commit("second\n"), "second\n")
     assert conflict.state is LandingState.CONFLICTED
     assert conflict.merged
