@@ -22,6 +22,8 @@ from engine.runtime.recorder import RunRecorder
 MARKER = "<<<<<<< trunk"
 YOURS = ".swarm/yours"
 """Folder in a workspace for the agent's version of conflicting files that cannot hold markers; it never lands."""
+APART_FROM = 32
+"""The most changes that a landing is compared with so that it need not wait."""
 NO_CHANGE = "no change: your copy has nothing that is new to trunk, so nothing landed"
 DETAILS = 2_000
 """Characters kept of what git says about a conflict."""
@@ -60,7 +62,7 @@ class Offer:
             return LandResult(LandingState.EMPTY, base=self.context.commit)
         if self.host.snapshot.claims:
             self.paths = await workspace.changed()
-            if self.host.landing_turns.ahead(self.task.id, self.paths):
+            if not await self._is_apart():
                 return None
         return await self.merge()
 
@@ -71,7 +73,7 @@ class Offer:
         result = await self.host.trunk.land(self.change, message(self.host, self.task, self.text))
         if result.state is not LandingState.CONFLICTED:
             return self._refused(result) if result.state is LandingState.REFUSED else result
-        precedence = self.host.landing_turns.conflict(self.task.id, result.conflicts)
+        precedence = self.host.landing_turns.conflict(self.task.id, result.conflicts, result.merged)
         if precedence is None:
             self.paths = await workspace.changed()
             return None
@@ -79,6 +81,16 @@ class Offer:
         if result.merged is not None:
             await _hand_back(self.host, workspace, result.merged, result)
         return result
+
+    async def _is_apart(self) -> bool:
+        """Whether the change disturbs nobody who has precedence: not the same paths, or surely other lines of them."""
+        disputed = self.host.landing_turns.disputed(self.task.id, self.paths)
+        if len(disputed) > APART_FROM:
+            return False
+        for commit in disputed:
+            if commit is None or not await self.host.trunk.is_apart(self.change, commit):
+                return False
+        return True
 
     async def wait(self) -> LandResult | None:
         """Wait for its turn; the result says why, if it does not land after all."""

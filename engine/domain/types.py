@@ -281,7 +281,8 @@ class Handoff(Struct, frozen=True):
 class Claim(Struct, frozen=True):
     """A task's place in the queue for paths in conflict.
 
-    The task has precedence from `since` to `until`; while `until` is 0, its landing waits.
+    The task has precedence from `since` to `until`; while `until` is 0, its landing waits. `merged` is the commit with
+    the conflict that it resolves.
     """
 
     task: TaskId
@@ -289,6 +290,7 @@ class Claim(Struct, frozen=True):
     paths: tuple[str, ...] = ()
     since: Micros = 0
     until: Micros = 0
+    merged: CommitId | None = None
 
 
 class Landing(Struct, frozen=True):

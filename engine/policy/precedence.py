@@ -5,23 +5,39 @@ or its time is over. Landings that change one of these paths meanwhile wait. Eac
 came before it, so no two wait for each other, and the oldest one never waits.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 
-from engine.domain.types import AgentPath, Claim, Micros, TaskId
+from engine.domain.types import AgentPath, Claim, CommitId, Micros, TaskId
 from engine.state.snapshot import Snapshot
 
 
-def ahead(snapshot: Snapshot, task: TaskId, paths: Iterable[str], now: Micros) -> dict[str, AgentPath]:
+def ahead(snapshot: Snapshot, task: TaskId, paths: Collection[str], now: Micros) -> dict[str, AgentPath]:
     """What a landing of these paths waits for: each contested path, with the last agent before it in the queue.
 
     A claim counts unless its time is over, or its agent is paused.
     """
     found: dict[str, AgentPath] = {}
-    wanted = set(paths)
-    for claim in _before(snapshot, task):
-        if not is_over(claim, now) and not snapshot.is_paused(claim.agent):
-            found |= dict.fromkeys(wanted.intersection(claim.paths), snapshot.agents[claim.agent].path)
+    for claim in claims_ahead(snapshot, task, paths, now):
+        found |= dict.fromkeys(set(paths).intersection(claim.paths), snapshot.agents[claim.agent].path)
     return dict(sorted(found.items()))
+
+
+def claims_ahead(snapshot: Snapshot, task: TaskId, paths: Collection[str], now: Micros) -> list[Claim]:
+    """The claims that a landing of these paths comes after, in order."""
+    wanted = set(paths)
+    return [
+        claim
+        for claim in _before(snapshot, task)
+        if not wanted.isdisjoint(claim.paths) and not is_over(claim, now) and not snapshot.is_paused(claim.agent)
+    ]
+
+
+def disputed(snapshot: Snapshot, claim: Claim) -> CommitId | None:
+    """The commit that a claim is about: the conflict that is resolved, or the change that waits; None if unknown."""
+    if claim.until:
+        return claim.merged
+    pending = snapshot.pending_landings.get(claim.task)
+    return pending.change if pending is not None else None
 
 
 def is_over(claim: Claim, now: Micros) -> bool:

@@ -155,6 +155,12 @@ class Trunk(Protocol):
         nowhere from its parent, or whose merge changes nothing, is `empty`.
         """
 
+    async def is_apart(self, change: CommitId, other: CommitId) -> bool:
+        """Whether both can land in any order: `change` surely merges onto `other` without a conflict.
+
+        `other` is a change, too, or the `merged` of a LandResult.
+        """
+
     async def find_landed(self, task: TaskId) -> CommitId | None:
         """This run's commit on trunk with the trailer `Swarm-Task: TASK`; None if there is none."""
 

@@ -1,11 +1,11 @@
 """Keeps landings in turn: while a conflict is resolved, later landings on the paths in conflict wait."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
-from engine.domain.types import Agent, AgentId, AgentPath, AgentState, TaskId
+from engine.domain.types import Agent, AgentId, AgentPath, AgentState, CommitId, TaskId
 from engine.domain.units import duration_s
 from engine.policy import precedence
 from engine.runtime.deadlines import Deadlines
@@ -30,11 +30,17 @@ class LandingTurns:
         self._changed.set()
         self._changed.clear()
 
-    def ahead(self, task: TaskId, paths: Iterable[str]) -> dict[str, AgentPath]:
+    def ahead(self, task: TaskId, paths: Collection[str]) -> dict[str, AgentPath]:
         """What a landing of these paths waits for now; see engine.policy.precedence."""
         return precedence.ahead(self._run.snapshot, task, paths, self._run.clock.now())
 
-    def conflict(self, task: TaskId, paths: tuple[str, ...]) -> Draft | None:
+    def disputed(self, task: TaskId, paths: Collection[str]) -> list[CommitId | None]:
+        """The commits of all that a landing of these paths comes after; None for an unknown one."""
+        snapshot = self._run.snapshot
+        claims = precedence.claims_ahead(snapshot, task, paths, self._run.clock.now())
+        return [precedence.disputed(snapshot, claim) for claim in claims]
+
+    def conflict(self, task: TaskId, paths: tuple[str, ...], merged: CommitId | None) -> Draft | None:
         """What gives a task precedence on its paths in conflict; None if another one has it, so that it has to wait."""
         self._drop_over()
         if self.ahead(task, paths):
@@ -43,9 +49,9 @@ class LandingTurns:
         length = int(duration_s(self._run.settings.landing.precedence) * 1_000_000)
         known = snapshot.claims.get(task)
         until = known.until if known is not None and known.until else now + length  # not longer for a second conflict
-        return Draft(e.PrecedenceGiven(paths, until), snapshot.tasks[task].agent, task)
+        return Draft(e.PrecedenceGiven(paths, until, merged), snapshot.tasks[task].agent, task)
 
-    async def wait(self, task: TaskId, agent: AgentId, paths: Iterable[str]) -> bool:
+    async def wait(self, task: TaskId, agent: AgentId, paths: Collection[str]) -> bool:
         """Wait until nothing is before the landing of a task. False if the agent has got a message meanwhile.
 
         A paused agent is held here. The time does not count towards the task's time limit.

@@ -58,6 +58,23 @@ async def test_a_resolved_conflict_lands(bench: Bench) -> None:
     assert await bench.trunk.read_file(await bench.trunk.tip(), "b.txt") == b"theirs and mine\n"
 
 
+async def test_changes_of_other_lines_are_apart_from_a_conflict_and_from_each_other(bench: Bench) -> None:
+    text = b"".join(b"line %d\n" % number for number in range(20))
+    base = (await bench.trunk.land(bench.change(bench.base, {"b.txt": text}), message("t-0"))).commit
+    assert base is not None
+    await bench.trunk.land(bench.change(base, {"b.txt": text + b"theirs\n"}), message("t-1"))
+    conflict = await bench.trunk.land(bench.change(base, {"b.txt": text + b"mine\n"}), message("t-2"))
+    assert conflict.merged is not None
+    first, tenth, last = (
+        bench.change(base, {"b.txt": changed})
+        for changed in (text.replace(b"line 1\n", b"1\n"), text.replace(b"line 10\n", b"10\n"), text + b"last\n")
+    )
+    assert await bench.trunk.is_apart(first, conflict.merged)
+    assert await bench.trunk.is_apart(first, tenth)
+    assert not await bench.trunk.is_apart(last, conflict.merged)
+    assert not await bench.trunk.is_apart(last, bench.change(base, {"b.txt": text + b"other\n"}))
+
+
 async def test_deleting_a_file_that_trunk_changed_is_a_conflict(bench: Bench) -> None:
     await bench.trunk.land(bench.change(bench.base, {"b.txt": b"theirs\n"}), message("t-1"))
     result = await bench.trunk.land(bench.change(bench.base, {"b.txt": None}), message("t-2"))

@@ -1,6 +1,7 @@
 """Swarms that all append to the same line: scripted workers and resolvers, and what a run of them cost.
 
-A task is hot (it appends a line to LIST) or cold (it writes a file of its own). A worker needs two model calls to hand
+A task is hot (it appends a line to LIST), warm (it changes a line of its own in LIST) or cold (it writes a file of its
+own). A worker needs two model calls to hand
 off, and three more for a conflict: it looks, resolves and hands off again.
 """
 
@@ -19,6 +20,8 @@ from tests.simulated.world import World
 
 LIST = "LIST.md"
 FILES = {"README.md": b"# A project\n", LIST: b"# List\n\n- first\n"}
+LONG = {**FILES, LIST: b"".join(b"# Part %d\n\n- item %d\n" % (at, at) for at in range(40))}
+"""With lines for warm tasks."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,16 @@ class Cost:
 
 
 def shell(workspace: MemoryWorkspace, command: str) -> str:
-    """`append TEXT` adds a line to LIST once, `resolve` keeps the lines of both sides, `make NAME` writes a file."""
+    """`append TEXT` adds a line to LIST once, `resolve` keeps the lines of both sides, `make NAME` writes a file.
+
+    `change N` changes the line of the warm task N.
+    """
     verb, _, text = command.partition(" ")
     if verb == "append" and f"- {text}\n".encode() not in workspace.files[LIST]:
         workspace.files[LIST] += f"- {text}\n".encode()
+    elif verb == "change":
+        number = text.split()[-1].encode()
+        workspace.files[LIST] = workspace.files[LIST].replace(b"- item %s\n" % number, b"- item %s, done\n" % number)
     elif verb == "make":
         workspace.files[text] = b"made\n"
     elif verb == "resolve":
@@ -80,7 +89,7 @@ def plan(titles: list[str]) -> Script:
         if previous == "look":
             return turn(call("shell", command="resolve"))
         if not previous:
-            kind = "append" if title.startswith("hot") else "make"
+            kind = {"hot": "append", "warm": "change"}.get(title.split()[0], "make")
             return turn(call("shell", command=f"{kind} {title}"))
         return turn(_done())
 

@@ -213,6 +213,9 @@ class TrunkOnDisk(MemoryTrunk):
         self._disk.write_as(ErrorKind.GIT, "objects")
         return await self._done(lambda: self._inner.land(change, message))
 
+    async def is_apart(self, change: CommitId, other: CommitId) -> bool:
+        return await self._done(lambda: self._inner.is_apart(change, other))
+
     async def find_landed(self, task: TaskId) -> CommitId | None:
         return await self._done(lambda: self._inner.find_landed(task))
 

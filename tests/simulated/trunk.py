@@ -126,6 +126,13 @@ class MemoryTrunk:
             self.retries += 1
         return LandResult(LandingState.REFUSED, self.commits.tip, reason="trunk moved too often")
 
+    async def is_apart(self, change: CommitId, other: CommitId) -> bool:
+        await self._moment()
+        offered = self.commits.made[change]
+        assert offered.parent is not None, "a change has a parent"
+        start = self.commits.made[offered.parent].files
+        return not merge_trees(start, self.commits.made[other].files, offered.files)[2]
+
     async def find_landed(self, task: TaskId) -> CommitId | None:
         await self._moment()
         for commit in self.commits.history(self.commits.tip):

@@ -10,7 +10,9 @@ between them that neither side changes.
 
 from collections import Counter
 
+import pygit2
 from msgspec import Struct
+from pygit2.enums import DiffOption
 
 BINARY_PROBE_BYTES = 8_000
 """Git treats a file as binary if there is a zero byte among this many first bytes."""
@@ -30,7 +32,7 @@ class Edit(Struct, frozen=True):
 
 def merge_lines(old: bytes, ours: bytes, theirs: bytes) -> bytes | None:
     """The content that `git merge` would produce without a conflict; None if it is not certain."""
-    if any(len(data) > MAX_BYTES or b"\0" in data[:BINARY_PROBE_BYTES] for data in (old, ours, theirs)):
+    if not all(map(is_text, (old, ours, theirs))):
         return None
     lines = _lines(old)
     our_edits, their_edits = find_edits(lines, _lines(ours)), find_edits(lines, _lines(theirs))
@@ -44,6 +46,36 @@ def merge_lines(old: bytes, ours: bytes, theirs: bytes) -> bytes | None:
         out += [*lines[max(done, 0) : edit.start], *edit.lines]
         done = edit.end
     return b"".join([*out, *lines[max(done, 0) :]])
+
+
+def lie_apart(old: bytes, ours: bytes, theirs: bytes) -> bool:
+    """Whether the changes of two sides touch nowhere. Git may still merge them otherwise, if lines are repeated."""
+    if not all(map(is_text, (old, ours, theirs))):
+        return False
+    ends = [(start + removed, start) for start, removed, _, _ in hunks(old, ours)]
+    return all(
+        start > end or start + removed < begin for start, removed, _, _ in hunks(old, theirs) for end, begin in ends
+    )
+
+
+def is_text(data: bytes) -> bool:
+    """Whether a file is small enough to be merged here, and not binary."""
+    return len(data) <= MAX_BYTES and b"\0" not in data[:BINARY_PROBE_BYTES]
+
+
+def hunks(old: bytes, new: bytes) -> list[tuple[int, int, int, int]]:
+    """The differences as libgit2 finds them: unchanged old lines before it, removed lines; the same for new lines."""
+    patch = pygit2.Patch.create_from(old, new, flag=DiffOption.MINIMAL, context_lines=0, interhunk_lines=0)
+    found = patch.hunks if isinstance(patch, pygit2.Patch) else []
+    return [
+        (
+            hunk.old_start - bool(hunk.old_lines),
+            hunk.old_lines,
+            hunk.new_start - bool(hunk.new_lines),
+            hunk.new_lines,
+        )
+        for hunk in found
+    ]
 
 
 def find_edits(old: list[bytes], new: list[bytes]) -> list[Edit] | None:

@@ -31,6 +31,7 @@ from engine.repo.git.sizes import file_sizes
 from engine.repo.landing.group_merge import CONFLICT_MESSAGE, GroupMerge, LandingRequest
 from engine.repo.landing.history import TrunkHistory
 from engine.repo.landing.housekeeping import remove_leftovers
+from engine.repo.landing.line_merge import lie_apart
 from engine.repo.landing.merge import GitMerger
 from engine.repo.landing.trunk_objects import (
     BASE,
@@ -347,6 +348,26 @@ class GitTrunk:
         tip = await self.tip()
         await self._history.update_to(tip)
         return tip
+
+    async def is_apart(self, change: CommitId, other: CommitId) -> bool:
+        result = asyncio.get_running_loop().create_future()
+        request = LandingRequest(change, self.pending.get(change), "", result)
+        return await asyncio.to_thread(self._is_apart, request, other)
+
+    def _is_apart(self, request: LandingRequest, other: CommitId) -> bool:
+        pending = self.pending.get(other)
+        try:
+            root = self.pending.tree_of(other) if pending is None else pending.tree
+            group = GroupMerge(self._store, other, root, lambda commit: True, self.pending.from_disk, 0)
+            if pending is not None and pending.objects is not None:
+                group.new.borrowed.update(pending.objects.unwritten)
+            _, for_git = group.merge([request])
+            return not for_git and all(
+                lie_apart(*(group.new.read(oid) for oid in (file.base, file.ours, file.theirs)))
+                for file in group.file_merges.values()
+            )
+        except (KeyError, ValueError):
+            return False  # only git can read it
 
     async def find_landed(self, task: TaskId) -> CommitId | None:
         await self._update_history()

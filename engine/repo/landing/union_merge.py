@@ -11,11 +11,9 @@ from collections.abc import Iterable
 from itertools import takewhile
 
 import pathspec
-import pygit2
-from pygit2.enums import DiffOption
 
 from engine.domain.os_text import path_text
-from engine.repo.landing.line_merge import BINARY_PROBE_BYTES, MAX_BYTES
+from engine.repo.landing.line_merge import hunks, is_text
 
 HEADING = re.compile(rb"\s*(#|\[[^\]]*\]\s*$|([=~^*+\"-])\2{2,}\s*$)")
 """A line that begins a section in Markdown, reStructuredText, TOML or INI files, or underlines one."""
@@ -34,7 +32,7 @@ class UnionPaths:
 def merge_additions(base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
     """The file with the lines that either side added; None if that is not certain to be right."""
     sides = (base, ours, theirs)
-    if any(len(data) > MAX_BYTES or b"\0" in data[:BINARY_PROBE_BYTES] for data in sides):
+    if not all(map(is_text, sides)):
         return None
     ends = {_line_end(data) for data in sides if b"\n" in data}
     if len(ends) != 1 or (end := ends.pop()) is None:
@@ -96,12 +94,10 @@ def _indent(line: bytes) -> bytes | None:
 
 def _added(old: bytes, new: bytes, end: bytes) -> dict[int, list[bytes]] | None:
     """The added lines by the number of old lines before them; None if a line was changed or removed."""
-    patch = pygit2.Patch.create_from(old, new, flag=DiffOption.MINIMAL, context_lines=0, interhunk_lines=0)
-    lines = _lines(new, end)
-    hunks = patch.hunks if isinstance(patch, pygit2.Patch) else []
-    if any(hunk.old_lines for hunk in hunks):
+    lines, found = _lines(new, end), hunks(old, new)
+    if any(removed for _, removed, _, _ in found):
         return None
-    return {hunk.old_start: lines[hunk.new_start - 1 :][: hunk.new_lines] for hunk in hunks}
+    return {at: lines[start : start + count] for at, _, start, count in found}
 
 
 def _line_end(data: bytes) -> bytes | None:

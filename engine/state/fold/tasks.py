@@ -109,7 +109,7 @@ def _(s: Snapshot, event: e.Event, body: e.LandingWaits) -> None:
 
 @folds(e.PrecedenceGiven)
 def _(s: Snapshot, event: e.Event, body: e.PrecedenceGiven) -> None:
-    _claim(s, event, body.paths, since=event.at, until=body.until)
+    _claim(s, event, body.paths, since=event.at, until=body.until, merged=body.merged)
 
 
 @folds(e.PrecedenceEnded)
