@@ -33,7 +33,7 @@ from tui.bridge import (
     repo_id,
 )
 from tui.commands.intent_file import stated
-from tui.commands.options import as_words, options_of, settings_of, state_dir
+from tui.commands.options import options_of, settings_of, state_dir
 from tui.commands.prepare import existing, require_terminal, top_of
 from tui.commands.recorded_run import require_readable
 from tui.commands.show_app import show_app
@@ -41,9 +41,9 @@ from tui.format.text import one_line
 from tui.sessions.attached import AttachedSession
 from tui.sessions.embedded import EmbeddedSession
 from tui.sessions.exit_message import exit_message
-from tui.sessions.hand_over import hand_over
 from tui.sessions.launch import Launch, NewRun, RunPlan
 from tui.sessions.session import Session
+from tui.terminal.foreground import Foreground
 
 DRAFT = "draft.md"
 
@@ -65,8 +65,10 @@ def open_repo(arguments: Namespace) -> int:
         return _go_on(arguments, open_run, loaded.settings)
     chosen = [loaded.settings]
 
+    foreground = Foreground()
+
     def open_session(intent: str | None) -> Session:
-        return _new_session(arguments, source, chosen[-1], intent or "")
+        return _new_session(arguments, foreground, source, chosen[-1], intent or "")
 
     def use_check(check: str) -> None:
         settings = chosen[-1]
@@ -78,7 +80,8 @@ def open_repo(arguments: Namespace) -> int:
 
     draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
     plan = partial(_plan, source, loaded.settings, loaded.warnings)
-    return _show(Launch(open_session, loaded.settings, NewRun(plan, probe_sandbox, use_check), draft))
+    new_run = NewRun(plan, probe_sandbox, use_check)
+    return _show(Launch(open_session, loaded.settings, new_run, draft), foreground)
 
 
 def attach(arguments: Namespace) -> int:
@@ -100,7 +103,12 @@ def _attach(run: RunListing, settings: Settings) -> int:
 def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
     """Opens the app on a new run whose intent is given; returns the exit status."""
     draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
-    return _show(Launch(lambda _: _new_session(arguments, source, settings, intent), settings, draft_file=draft))
+    foreground = Foreground()
+
+    def open_session(_: str | None) -> Session:
+        return _new_session(arguments, foreground, source, settings, intent)
+
+    return _show(Launch(open_session, settings, draft_file=draft), foreground)
 
 
 def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
@@ -120,17 +128,20 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
         return await bridge.resume_run(run.folder, os.environ, lambda stored: adjust(stored, os.environ, options))
 
     arguments.log = run.folder.log
-    return _show(Launch(lambda _: _session(arguments, begin), settings, draft_file=_draft_of(run.folder)))
+    foreground, draft = Foreground(), _draft_of(run.folder)
+    return _show(Launch(lambda _: _session(arguments, foreground, begin), settings, draft_file=draft), foreground)
 
 
-def _new_session(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> Session:
+def _new_session(
+    arguments: Namespace, foreground: Foreground, source: SourceRepo, settings: Settings, intent: str
+) -> Session:
     root = state_dir(arguments)
 
     async def begin() -> "bridge.LiveRun":
         text = stated(intent, "the intent")
         return await bridge.start_run(source, settings, intent=text, state_root=root, environ=os.environ)
 
-    return _session(arguments, begin)
+    return _session(arguments, foreground, begin)
 
 
 def _draft_of(folder: RunFolder) -> Path:
@@ -138,7 +149,7 @@ def _draft_of(folder: RunFolder) -> Path:
     return folder.path.parent / DRAFT
 
 
-def _show(launch: Launch) -> int:
+def _show(launch: Launch, foreground: Foreground | None = None) -> int:
     opened: list[Session] = []
 
     def open_session(intent: str | None) -> Session:
@@ -146,21 +157,30 @@ def _show(launch: Launch) -> int:
         return opened[-1]
 
     try:
-        return show_app(launch._replace(open_session=open_session))
+        return show_app(launch._replace(open_session=open_session), foreground)
     finally:
-        with suppress(OSError):  # the terminal may have closed
-            for session in opened[-1:]:
-                result = bridge.result_of(session.latest()[1], session.trunk_git) if session.trunk_git else None
-                sys.stderr.writelines(f"{one_line(line)}\n" for line in exit_message(session, result))
+        for session in opened[-1:]:
+            _say(session)
 
 
-def _session(arguments: Namespace, begin: Callable[[], Awaitable["bridge.LiveRun"]]) -> Session:
+def _say(session: Session) -> None:
+    with suppress(OSError):  # the terminal may have closed
+        result = bridge.result_of(session.latest()[1], session.trunk_git) if session.trunk_git else None
+        sys.stderr.writelines(f"{one_line(line)}\n" for line in exit_message(session, result))
+        sys.stderr.flush()
+
+
+def _session(arguments: Namespace, foreground: Foreground, begin: Callable[[], Awaitable["bridge.LiveRun"]]) -> Session:
     async def begun() -> "bridge.LiveRun":
         live = await begin()
         arguments.log = live.folder.log
         return live
 
-    return EmbeddedSession(begun, partial(hand_over, options=as_words(arguments)))
+    def release(session: Session) -> None:
+        _say(session)
+        foreground.release(getattr(arguments, "log", state_dir(arguments) / "errors.log"))
+
+    return EmbeddedSession(begun, release)
 
 
 def _plan(source: SourceRepo, settings: Settings, warnings: tuple[str, ...]) -> RunPlan:

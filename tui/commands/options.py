@@ -44,20 +44,6 @@ def options_of(arguments: Namespace) -> Options:
     return options | named
 
 
-def as_words(arguments: Namespace) -> list[str]:
-    """The common options as command-line words for another process. Always includes the state folder."""
-    words = ["--state-dir", str(state_dir(arguments))]
-    if getattr(arguments, "require_green_base", None):
-        words.append("--require-green-base")
-    for name in (*_PLAIN, "model", "budget"):
-        given = getattr(arguments, name, None)
-        option = _NAMES.get(name, f"--{name.replace('_', '-')}")
-        for value in given if isinstance(given, list) else [given]:
-            if value is not None:
-                words += [f"{option}={value}"]
-    return words
-
-
 def split_choice(choice: str) -> tuple[str, str]:
     """Splits `ROLE=PROVIDER:NAME` or `PROVIDER:NAME` into role (empty: all) and model. Raises SwarmError."""
     role, equals, model = choice.partition("=")

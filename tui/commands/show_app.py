@@ -9,12 +9,17 @@ from tui.sessions.launch import Launch
 from tui.style.theme import choose_theme
 from tui.terminal.encoding import paint_in_utf8
 from tui.terminal.first_frame import first_frame
+from tui.terminal.foreground import Foreground
 
 
-def show_app(launch: Launch) -> int:
-    """Returns the exit status. Raises SwarmError for an invalid theme or key, and for what broke the session."""
+def show_app(launch: Launch, foreground: Foreground | None = None) -> int:
+    """Returns the exit status. With `foreground`, the app runs in a child of this process, and can detach from it.
+
+    Raises SwarmError for an invalid theme or key, and for what broke the session."""
     paint_in_utf8()
     _ignore_fixed_size()
+    if foreground is not None and not foreground.enter():
+        return foreground.wait()
     themes = choose_theme(launch.settings.theme, config_folder(os.environ) / "themes", os.environ)
     with first_frame(themes.chosen, "starting…" if launch.new_run is None else "a new run") as hand_over:
         return commands.app.run_app(launch, themes, take_terminal=hand_over)

@@ -1,6 +1,7 @@
 """A session that owns its run: the engine runs in this process, in a thread with an event loop of its own."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 
@@ -10,21 +11,22 @@ from tui.sessions.live_agent import LiveAgentTracker
 from tui.sessions.session import CloseMode
 from tui.sessions.threaded import ThreadedSession, engine_missing
 
-HANDED_OVER = "detached: continues without the screen"
-
-HandOver = Callable[["bridge.RunFolder"], Awaitable[int]]
-"""Starts another process that owns the run after this one has released it; returns its pid."""
+Release = Callable[["EmbeddedSession"], None]
+"""Gives the terminal back to the shell; this process goes on without it."""
 
 
 class EmbeddedSession(ThreadedSession):
-    """Runs what `begin` opens. Without `hand_over`, a person cannot detach from the run."""
+    """Runs what `begin` opens. Without `release`, a person cannot detach from the run.
 
-    def __init__(self, begin: Callable[[], Awaitable["bridge.LiveRun"]], hand_over: HandOver | None = None) -> None:
+    A detached session stays: the engine does not notice. The terminal is released once the app has left it.
+    """
+
+    def __init__(self, begin: Callable[[], Awaitable["bridge.LiveRun"]], release: Release | None = None) -> None:
         super().__init__()
-        self.no_detach = "" if hand_over is not None else "this run cannot move to another process"
+        self.no_detach = "" if release is not None else "this process has no terminal to leave"
         self._begin = begin
-        self._hand_over = hand_over
-        self._handing_over = False
+        self._release = release
+        self._detached = False
         self._run: bridge.LiveRun | None = None
         self._beginning: asyncio.Task[None] | None = None
 
@@ -59,21 +61,8 @@ class EmbeddedSession(ThreadedSession):
         self._publish_snapshot()
         summary = await live.run()
         self._status = summary.exit_status
-        if live.snapshot.state is RunState.STOPPED:
-            self.exit_note = f"stopped; to continue: swarm-tui resume {live.folder.run}"
-        if self._handing_over:
-            await self._detach()
-
-    async def _detach(self) -> None:
-        """Hand the run, which has stopped at its safe points, to another process."""
-        assert self._run is not None
-        assert self._hand_over is not None
-        if self._run.snapshot.state is not RunState.STOPPED:
-            return  # it finished in the meantime
-        folder = self._run.folder
-        pid = await self._hand_over(folder)
-        self._status = int(ExitStatus.DONE)
-        self.exit_note = f"the run continues in process {pid}; to watch it: swarm-tui attach {folder.run}"
+        stopped = live.snapshot.state is RunState.STOPPED
+        self.exit_note = f"stopped; to continue: swarm-tui resume {live.folder.run}" if stopped else ""
 
     def _happened(self, event: Event) -> None:
         self._add_event(event)
@@ -105,6 +94,22 @@ class EmbeddedSession(ThreadedSession):
         if self._run is not None:
             self._run.swarm.watch(tracker.agent, tracker.add_text)
 
+    def close(self, mode: CloseMode) -> "Future[None]":
+        if mode is CloseMode.DETACH and self._release is not None and self._thread.is_alive():
+            self._detached = True
+            if (run := self._run) is not None:
+                run.swarm.attended = False
+                here = f"the run continues in process {os.getpid()}"
+                self.exit_note = f"{here}; to watch it: swarm-tui attach {run.folder.run}"
+            left: Future[None] = Future()
+            left.set_result(None)
+            return left
+        if self._detached and self._release is not None:  # the app is gone: now the terminal, too
+            release, self._release = self._release, None
+            release(self)
+            mode = CloseMode.WAIT
+        return super().close(mode)
+
     async def _leave(self, mode: CloseMode) -> None:
         self._closing.set()
         if mode is CloseMode.WAIT or self._ended.is_set():
@@ -113,12 +118,6 @@ class EmbeddedSession(ThreadedSession):
             self._cancel()
             return
         try:
-            if mode is CloseMode.DETACH:
-                self._handing_over = self._hand_over is not None
-                if self._run.snapshot.root and self._run.snapshot.state in (RunState.PAUSING, RunState.PAUSED):
-                    await self._run.swarm.submit(Pause(ROOT))
-                await self._run.swarm.submit(Stop(HANDED_OVER))
-                return
             if mode is CloseMode.PAUSE and self._run.snapshot.root:
                 # A pause of the root's subtree lasts when the run is resumed; a pause of the run does not.
                 await self._run.swarm.submit(Pause(ROOT))

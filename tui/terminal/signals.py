@@ -47,7 +47,8 @@ class Signals:
 
     def _watch(self) -> None:
         """Block until the terminal closes. Where a terminal cannot be polled, the system sends the signal instead."""
-        if _closes(0, None) and signal.getsignal(signal.SIGHUP) == self._received:
+        closed = _closes(0, None) and _closes(0, 0)  # of a detached run, the terminal is no longer at 0
+        if closed and signal.getsignal(signal.SIGHUP) == self._received:
             os.kill(os.getpid(), signal.SIGHUP)
 
     def _received(self, number: int, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from tests.tui.command_line import TEMPLATE, Answer, Person
 from tui.commands import open as command
 from tui.sessions.launch import Launch, RunPlan
 from tui.sessions.session import CloseMode
+from tui.terminal.foreground import Foreground
 
 
 class Screen:
@@ -17,7 +18,7 @@ class Screen:
         self.intent = intent
         self.plan: RunPlan | None = None
 
-    def __call__(self, launch: Launch) -> int:
+    def __call__(self, launch: Launch, foreground: Foreground) -> int:
         assert launch.new_run is not None
         self.plan = launch.new_run.plan()
         session = launch.open_session(self.intent)

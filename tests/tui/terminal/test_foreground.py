@@ -1,0 +1,126 @@
+"""Detaching gives the prompt back at once, and the engine does not notice: same process, nothing begun again."""
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.tui.command_line import PROGRAM, Person
+from tests.tui.owners import until
+from tui.bridge import RunListing, RunState, list_runs
+
+DETACH_S = 5.0
+"""Far more than detaching takes, on a busy machine; handing the run to a new process takes longer."""
+
+
+def state_of(person: Person) -> Path:
+    return person.home / ".local/state/swarm-tui"
+
+
+class Terminal:
+    """The program in a terminal of its own, as the shell's foreground process."""
+
+    def __init__(self, person: Person, *words: str) -> None:
+        self._main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, b"\x28\0\x78\0\0\0\0\0")
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", PROGRAM, *words],
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            env=person.environment({"TERM": "xterm-256color"}),
+        )
+        os.close(side)
+        self.seen = b""
+
+    def keys(self, keys: bytes) -> None:
+        os.write(self._main, keys)
+
+    def shows(self, text: bytes) -> None:
+        self.until(lambda: text in self.seen)
+
+    def until(self, true: Callable[[], bool]) -> None:
+        end = time.monotonic() + 100
+        while not true():
+            assert time.monotonic() < end, self.seen[-2000:]
+            if select.select([self._main], [], [], 0.05)[0]:
+                try:
+                    self.seen += os.read(self._main, 65536)
+                except OSError:
+                    return
+
+
+@contextmanager
+def detached(person: Person, *words: str) -> Iterator[tuple[RunListing, Terminal, float]]:
+    """A run that its user detached from while its agents worked, the terminal, and how many seconds that took."""
+    terminal = Terminal(person, "demo", "notes", *words)
+    terminal.shows(b"thinking")
+    terminal.keys(b"q")
+    terminal.shows(b"the run continues without this screen")
+    began = time.monotonic()
+    terminal.keys(b"d")
+    terminal.until(lambda: terminal.process.poll() is not None)
+    took = time.monotonic() - began
+    [run] = list_runs(state_of(person))
+    try:
+        yield run, terminal, took
+    finally:
+        if run.live and run.pid is not None:
+            os.kill(run.pid, signal.SIGKILL)
+
+
+def test_a_detached_run_continues_in_the_same_process_without_a_terminal(person: Person) -> None:
+    with detached(person, "--speed", "0.5") as (run, terminal, took):
+        assert terminal.process.returncode == 0
+        assert took < DETACH_S
+        assert run.live
+        assert run.state is RunState.RUNNING
+        assert run.pid is not None
+        assert os.getsid(run.pid) == run.pid
+        assert os.readlink(f"/proc/{run.pid}/cwd") == "/"
+        assert {os.readlink(f"/proc/{run.pid}/fd/{number}") for number in (0, 1, 2)} == {
+            os.devnull,
+            str(run.folder.log),
+        }
+        assert f"process {run.pid}".encode() in terminal.seen
+        assert f"swarm-tui attach {run.run}".encode() in terminal.seen
+        until(lambda: list_runs(state_of(person))[0].state is RunState.FINISHED)
+        with sqlite3.connect(f"file:{run.folder.journal}?mode=ro", uri=True) as journal:
+            assert journal.execute("SELECT DISTINCT epoch FROM events").fetchall() == [(1,)]
+            assert journal.execute("SELECT path FROM agents WHERE state = 'failed'").fetchall() == []
+            assert journal.execute("SELECT max(attempt) FROM tasks").fetchall() == [(1,)]
+
+
+def test_a_detached_run_stops_at_a_signal(person: Person) -> None:
+    with detached(person, "--speed", "3") as (run, _, _):
+        assert run.pid is not None
+        os.kill(run.pid, signal.SIGTERM)
+        until(lambda: list_runs(state_of(person))[0].state is RunState.STOPPED)
+
+
+def test_the_shells_process_ends_as_its_child_does() -> None:
+    assert _status_of("return 3") == 3
+    assert _status_of("import os, signal; os.kill(os.getpid(), signal.SIGTERM)") == -signal.SIGTERM
+
+
+def test_a_signal_to_the_shells_process_reaches_its_child() -> None:
+    assert (
+        _status_of("import os, signal, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)") == -signal.SIGTERM
+    )
+
+
+def _status_of(child: str) -> int:
+    """The exit status of a shell's process whose child does this."""
+    body = f"def child():\n    {child}\n"
+    words = "import sys\nfrom tui.terminal.foreground import Foreground\n"
+    ends = "foreground = Foreground()\nsys.exit(child() if foreground.enter() else foreground.wait())\n"
+    return subprocess.run([sys.executable, "-c", words + body + ends], check=False).returncode
