@@ -9,9 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from tui.terminal.output import drop_output
+
 DETACHED = signal.SIGUSR1
 """What the child sends when it no longer needs the terminal."""
-FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCONT)
 
 
 class Foreground:
@@ -33,12 +35,10 @@ class Foreground:
         """In the shell's process: wait for the child, and return its exit status. Does not return if it detaches."""
         for number in FORWARDED:
             signal.signal(number, self._forward)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the child, too
         while True:
             _, status = os.waitpid(self._child, os.WUNTRACED)
             if os.WIFSTOPPED(status):  # the user suspends the app: to the shell, that is this process
                 os.kill(os.getpid(), signal.SIGSTOP)
-                os.kill(self._child, signal.SIGCONT)
                 continue
             ended = os.waitstatus_to_exitcode(status)
             if ended < 0:
@@ -61,6 +61,8 @@ class Foreground:
             os.kill(self._shells, DETACHED)
 
     def _forward(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            drop_output((0, 1, 2))
         with suppress(ProcessLookupError):
             os.kill(self._child, number)
 
