@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import PurePosixPath
 
-from engine.domain.os_text import path_text
+from engine.domain.os_text import output_text, path_text
 from engine.domain.types import AgentId, Check, CommitId
 from engine.ports.protocols import Clock, Output, Workspace, WorkspaceLost, Workspaces
 from engine.repo.git.git import Git
@@ -202,7 +202,7 @@ async def _names(git: Git, base: CommitId, *, deep: bool) -> set[str]:
 
 async def _read(git: Git, base: CommitId, name: str) -> str:
     result = await git.run("cat-file", "blob", f"{base}:{name}", accept=range(256), limit=_MAX_FILE_BYTES)
-    return "" if result.exit and not result.cut else result.out.decode("utf-8", "replace")
+    return "" if result.exit and not result.cut else output_text(result.out)
 
 
 def _ignore(_: str) -> None:
@@ -215,7 +215,7 @@ def output_text(output: Output, timeout_s: float) -> str:
     omitted = output.cut
     if len(text) > _MAX_OUTPUT:
         half = _MAX_OUTPUT // 2
-        omitted += len(text[half:-half].encode("utf-8", "replace"))
+        omitted += len(text[half:-half].encode())
         text = f"{text[:half]}\n[… {omitted} bytes omitted …]\n{text[-half:]}"
     if output.killed:
         reason = f"timeout after {timeout_s:.0f} s" if output.killed == "timeout" else output.killed

@@ -152,7 +152,7 @@ class Spans:
         noted: list[dict[str, Any]] | None = None,
     ) -> bytes:
         span = {
-            "traceId": hashlib.blake2b(self._run.encode(errors="replace"), digest_size=16).hexdigest(),
+            "traceId": hashlib.blake2b(utf8_text(self._run).encode(), digest_size=16).hexdigest(),
             "spanId": id,
             **({"parentSpanId": above} if above else {}),
             "name": name,
@@ -174,7 +174,7 @@ def _of(agent: Agent) -> dict[str, Any]:
 
 def _id(*parts: object) -> str:
     text = ":".join(map(str, parts))
-    return hashlib.blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
+    return hashlib.blake2b(utf8_text(text).encode(), digest_size=8).hexdigest()
 
 
 def _attributes(values: dict[str, Any]) -> list[dict[str, Any]]:

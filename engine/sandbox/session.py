@@ -133,7 +133,7 @@ class SandboxSession:
                 await ready
         except (WorkspaceLost, TimeoutError, OSError) as error:
             await session.close()
-            said = start.log.read_text(errors="replace").strip()[-2000:]
+            said = output_text(start.log.read_bytes()).strip()[-2000:]
             raise WorkspaceLost(f"the sandbox did not start: {said or error}") from error
         except BaseException:
             session.kill()

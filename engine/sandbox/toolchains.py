@@ -186,7 +186,7 @@ def _manager(shims: Path) -> dict[str, str] | None:
 def _stays_within(script: Path, root: Path) -> bool:
     """Whether all programs that a shim mentions lie in `root` or in system folders."""
     try:
-        with script.open(encoding="utf-8", errors="replace") as stream:
+        with script.open(encoding="utf-8", errors="surrogateescape") as stream:
             text = stream.read(8192)
     except OSError:
         return False

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tui.bridge import path_text
+from tui.bridge import path_text, utf8_text
 
 LARGEST = 4 << 20
 """The largest draft that is read back, in bytes."""
@@ -51,7 +51,7 @@ class IntentDraft:
         fresh = self._file.with_name(self._file.name + ".new")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh.write_text(self.text, encoding="utf-8", errors="replace")
+            fresh.write_text(utf8_text(self.text), encoding="utf-8")
             os.replace(fresh, self._file)
         except OSError as error:
             return f"cannot save the draft in {path_text(self._file)}: {error.strerror}"

@@ -5,6 +5,9 @@ import io
 import locale
 import os
 import sys
+from pathlib import Path
+
+_WORDS = Path("/proc/self/cmdline")
 
 
 def require_utf8() -> None:
@@ -13,13 +16,14 @@ def require_utf8() -> None:
     Git, agents and the journal read names as UTF-8. Output keeps the locale's encoding, unless that is ASCII, which is
     only what a locale such as C says.
     """
-    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1" or not sys.executable:
+    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1" or not _WORDS.exists():
         return
     os.environ["PYTHONUTF8"] = "1"
     encoding = codecs.lookup(locale.getpreferredencoding(do_setlocale=False)).name
     if encoding not in ("ascii", "utf-8"):
         os.environ.setdefault("PYTHONIOENCODING", encoding)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this program itself
+    words = _WORDS.read_bytes().split(b"\0")[1:-1]  # `sys.argv` may not encode to what it was decoded from
+    os.execv(sys.executable, [os.fsencode(sys.executable), *words])  # noqa: S606 - this program itself
 
 
 def escape_unprintable() -> None:

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from engine.domain.os_text import utf8_text
 from engine.domain.types import CommitId
 from engine.repo.git.objects import NewObjects, ObjectId
 
@@ -17,4 +18,4 @@ class Change(Struct, frozen=True):
 
 
 def message_bytes(message: str) -> bytes:
-    return message.replace("\0", " ").encode("utf-8", "replace") or b"\n"
+    return utf8_text(message.replace("\0", " ")).encode() or b"\n"

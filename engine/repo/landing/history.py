@@ -3,6 +3,7 @@
 import asyncio
 
 from engine.domain.commit_message import trailers_of
+from engine.domain.os_text import output_text
 from engine.domain.types import CommitId, TaskId
 from engine.repo.git.git import Git
 
@@ -60,7 +61,7 @@ class TrunkHistory:
         """Id, first parent and message of each commit, oldest first."""
         log = await self._git.run("log", "--first-parent", "--reverse", "-z", "--format=%H %P%n%B", commits, "--")
         found = []
-        for entry in log.out.decode("utf-8", "replace").split("\0"):
+        for entry in output_text(log.out).split("\0"):
             ids, _, message = entry.partition("\n")
             if ids:
                 commit, *parents = ids.split(" ")

@@ -217,7 +217,7 @@ async def _known(trunk: Git, refs: Git) -> list[str]:
 async def _checked_out_branches(user: Git) -> set[str]:
     """The full names of the branches that are checked out in a work tree of the repository."""
     listing = await user.run("worktree", "list", "--porcelain", "-z")
-    lines = listing.out.decode("utf-8", "replace").split("\0")
+    lines = os.fsdecode(listing.out).split("\0")
     return {line.removeprefix("branch ") for line in lines if line.startswith("branch ")}
 
 
@@ -229,7 +229,7 @@ def _returned_to(common: Path) -> set[str]:
 
 
 def _first_line(file: Path) -> str:
-    return read_regular(file, _MAX_REF_BYTES).decode("utf-8", "replace").partition("\n")[0].strip()
+    return os.fsdecode(read_regular(file, _MAX_REF_BYTES)).partition("\n")[0].strip()
 
 
 def _failed(target: str, result: GitResult) -> SwarmError:

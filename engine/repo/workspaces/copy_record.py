@@ -28,8 +28,8 @@ class CopyRecord(Struct, frozen=True):
     commit: CommitId
     base: CommitId
     method: CopyMethod
-    layers: tuple[str, ...]
-    root: str
+    layers: tuple[bytes, ...]
+    root: bytes
     boot: str
     tracked: tuple[bytes, ...] = ()
     """Paths that count as tracked although the commit lacks them."""
@@ -89,9 +89,10 @@ def read_copy(folder: Path, record: CopyRecord) -> Copy:
     """The copy as an earlier process left it. Raises OSError, MsgspecError when a part of it is missing."""
     if record.method is CopyMethod.OVERLAY:
         upper, work = folder / "upper", folder / "work"
-        for part in (upper, work, *map(Path, record.layers)):
+        layers = tuple(map(os.fsdecode, record.layers))
+        for part in (upper, work, *map(Path, layers)):
             part.stat()
-        return Copy(folder, Mount(record.layers, str(upper), str(work)), upper, None)
+        return Copy(folder, Mount(layers, str(upper), str(work)), upper, None)
     files = folder / "files"
     files.stat()
     stamps = msgpack.decode((folder / STAMPS).read_bytes(), type=dict[bytes, Stamp])

@@ -8,6 +8,7 @@ base is made of hard links in the background. Builds that checks have kept lie b
 import asyncio
 import itertools
 import logging
+import os
 import re
 import subprocess
 import time
@@ -18,6 +19,7 @@ import pygit2
 from msgspec import Struct
 
 from engine.domain.errors import ErrorKind, SwarmError
+from engine.domain.os_text import output_text
 from engine.domain.types import CommitId
 from engine.repo.git.conversion import Conversion
 from engine.repo.git.git import fsck_hint, hint_for
@@ -375,9 +377,9 @@ def _changes(times: FileTimes, below: FileTimes) -> IndexEntries:
 
 def _exceeds_mount_options(depth: int, folder: Path) -> bool:
     """Whether this many layers with paths like `folder` are too much for the kernel."""
-    return depth * (len(str(folder)) + 16) > MAX_MOUNT_OPTIONS
+    return depth * (len(os.fsencode(folder)) + 16) > MAX_MOUNT_OPTIONS
 
 
 def _one_line(message: bytes | str | None) -> str:
-    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message or ""
+    text = output_text(message) if isinstance(message, bytes) else message or ""
     return " ".join(text.split())[:300]

@@ -172,8 +172,8 @@ class WorkspacePool:
         return workspace
 
     def _begin_record(self, agent: AgentId, copy: Copy, stack: LayerStack) -> CopyRecord:
-        layers = tuple(map(str, stack.folders))
-        root = self._choice.containment.root(copy.folder)
+        layers = tuple(map(os.fsencode, stack.folders))
+        root = os.fsencode(self._choice.containment.root(copy.folder))
         record = CopyRecord(agent, stack.commit, stack.commit, self._choice.method, layers, root, boot_id())
         try:
             if copy.stamps is not None:
@@ -189,7 +189,9 @@ class WorkspacePool:
         record = read_record(folder)
         if not ended or record is None or record.agent not in unfinished:
             return None
-        if record.method is not self._choice.method or record.root != self._choice.containment.root(folder):
+        if record.method is not self._choice.method or record.root != os.fsencode(
+            self._choice.containment.root(folder)
+        ):
             return None
         try:
             copy = read_copy(folder, record)
@@ -198,7 +200,9 @@ class WorkspacePool:
         except (OSError, KeyError, ValueError, MsgspecError) as error:
             log.warning("the workspace of %s cannot be continued: %s", record.agent, error)
             return None
-        return _KeptCopy(copy, record, self._layers.adopt(record.commit, tuple(map(Path, record.layers))))
+        return _KeptCopy(
+            copy, record, self._layers.adopt(record.commit, tuple(Path(os.fsdecode(layer)) for layer in record.layers))
+        )
 
     async def set_up(self, commit: CommitId) -> Output | None:
         """See protocols.Workspaces. Raises SwarmError (git, state), WorkspaceLost."""

@@ -70,7 +70,7 @@ class AgentWorkspace:
         start_slots: StartSlots,
         on_close: Callable[["AgentWorkspace", Ended], None],
     ) -> None:
-        self.root = record.root
+        self.root = path_text(record.root)
         self.base = record.base
         self.left_out: Mapping[str, str] = {}
         self.copy = copy
@@ -108,7 +108,7 @@ class AgentWorkspace:
         session = await self._running_session()
         self._outputs += 1
         try:
-            async with self._disk.guard(session, self.root):
+            async with self._disk.guard(session, os.fsdecode(self._record.root)):
                 return await session.run(command, timeout_s, f".swarm/output-{self._outputs}.txt", on_output)
         except OverLimit as error:
             return Output(exit=None, text=f"{error}\n", cut=0, whole="", killed="disk", wall_s=0.0)

@@ -1,8 +1,10 @@
 """Text that the operating system gives as bytes: it can be shown, stored and sent, and it comes back as it was."""
 
+import ast
 import shutil
 import subprocess
 from itertools import pairwise
+from pathlib import Path
 from unicodedata import is_normalized
 
 import pytest
@@ -23,6 +25,7 @@ from engine.domain.os_text import (
 from tests.odd_names import ODD, random_names
 from tui.format.text import clean, one_line
 
+TOP = Path(__file__).parents[3]
 NAMES = (*ODD, *random_names(1, 3_000))
 BYTES = st.binary(max_size=30).filter(lambda data: 0 not in data)
 
@@ -99,3 +102,31 @@ def test_escapes_stand_for_bytes_only_in_a_file_that_is_not_utf8() -> None:
     assert content_bytes(r"'\xe9'", b"plain") == rb"'\xe9'"
     assert content_text(b"caf\xe9 = '\\xe9'") == r"caf\xe9 = '\x5cxe9'"
     assert content_bytes(r"caf\xe9", b"caf\xe9") == b"caf\xe9"
+
+
+SERVERS = {"engine/models/adapters/sse.py", "engine/models/adapters/error_mapping.py"}
+"""What servers send is not what the operating system gives."""
+OTHERS = {
+    "engine/models/adapters/wire_format.py",  # a hash
+    "engine/repo/changes/pending.py",  # ASCII headers of git
+    "engine/repo/changes/left_out.py",  # ASCII numbers of the kernel
+    "engine/resources/proc.py",
+    "engine/sandbox/process_identity.py",
+    "engine/sandbox/inside/search.py",  # runs in the sandbox without the engine's modules
+    "engine/journal/sql_process.py",  # what a model's query gets of a journal that may be damaged
+    "tui/commands/help.py",  # our own documentation
+    "tui/screens/clipboard_and_editor.py",  # what an editor saved
+    "tui/sessions/hand_over.py",  # another process's log
+}
+
+
+def test_nothing_else_drops_bytes_that_it_cannot_decode() -> None:
+    found = set()
+    for path in (*TOP.glob("engine/**/*.py"), *TOP.glob("tui/**/*.py")):
+        for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+            values = (*call.args[1:], *(word.value for word in call.keywords if word.arg == "errors"))
+            method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+            named = any(isinstance(value, ast.Constant) and value.value == "replace" for value in values)
+            if named and method in ("decode", "encode", "open", "read_text", "write_text", "TextIOWrapper"):
+                found.add(path.relative_to(TOP).as_posix())
+    assert found == SERVERS | OTHERS

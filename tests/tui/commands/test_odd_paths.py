@@ -111,6 +111,13 @@ def test_a_run_ends_and_reports_wherever_it_is(tmp_path: Path, name: str) -> Non
     assert repo == path_text(person.repo)
 
 
+def test_a_run_without_a_sandbox_ends_below_a_path_that_is_not_utf8(tmp_path: Path) -> None:
+    person = person_in(tmp_path / "latin\udce9\nnew line")
+    ended = person.run(*model(person), "--sandbox", "off", "--check", "true")
+    assert ended.status == 0, ended.err
+    assert landed(person) == LANDED
+
+
 def test_files_in_a_patch_are_named_as_everywhere_else(tmp_path: Path) -> None:
     person = person_in(tmp_path / "plain")
     person.git("config", "core.quotePath", "true")
