@@ -19,7 +19,7 @@ from tui.sessions.session import LiveAgent
 
 EVIL = (
     "[/x][bold]\x1b]0;OWNED\x07\x1b]52;c;T1dORUQ=\x1b\\\x9b2J\x1b[2J\x9d0;OWNED\x9c\x1bP1$r\x1b\\"
-    "\u202e\u2066\u200d\u200b\x00\x08\r👩\u200d💻日本"
+    "\u202e\u2066\u200d\u200b\x00\x08\r👩\u200d💻日本\udce9\ud800"
 )
 
 

@@ -45,6 +45,7 @@ def worker_of(session: FakeSession) -> AgentId:
 
 def check_clean(frame: str) -> None:
     assert not FORBIDDEN & set(frame.replace("\n", ""))
+    frame.encode()
     for hidden in "\u202e\u2066\u200b\u200d\u2028":
         assert hidden not in frame
 

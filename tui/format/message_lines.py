@@ -4,7 +4,7 @@ from itertools import islice
 
 import msgspec
 
-from tui.bridge import MessageRow
+from tui.bridge import MessageRow, utf8_text
 from tui.format.numbers import clock, counted, size
 from tui.format.text import EMPTY, Line, Span, one_line, wrap
 
@@ -18,7 +18,7 @@ _TARGETS = ("command", "path", "pattern", "title", "status", "task")
 def target_of(arguments: str) -> str:
     """What a tool call is about: its most important argument, or all arguments as they are if they can't be parsed."""
     try:
-        given = msgspec.json.decode(arguments)
+        given = msgspec.json.decode(utf8_text(arguments))
     except msgspec.DecodeError:
         return arguments
     if not isinstance(given, dict):

@@ -15,6 +15,8 @@ HOSTILE = (
     "\0",
     "\ud800",
     "a\udfffb\ud83d",
+    "latin\udce9\n\x1b[1m\u202e",
+    "latin\\xe9.txt",
     "\ud83d\ude00",
     "😀",
     "\x1b]0;title\x07",
