@@ -112,6 +112,7 @@ OTHERS = {
     "engine/repo/changes/left_out.py",  # ASCII numbers of the kernel
     "engine/resources/proc.py",
     "engine/sandbox/process_identity.py",
+    "engine/domain/text_file.py",  # a guess at an encoding
     "engine/sandbox/inside/search.py",  # runs in the sandbox without the engine's modules
     "engine/journal/sql_process.py",  # what a model's query gets of a journal that may be damaged
     "tui/commands/help.py",  # our own documentation
