@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from engine.domain.errors import SwarmError
-from engine.domain.os_text import path_text
+from engine.domain.os_text import path_str, path_text
 from engine.domain.settings import Settings
 from engine.domain.types import Check, CommitId
 from engine.domain.units import duration_s
@@ -175,8 +175,8 @@ class BaseSurveys:
 def _key(base: CommitId, settings: Settings, sandbox: SandboxReport) -> str:
     """What a check's result depends on: commit, commands and limits, containment, and the machine's tools."""
     repo, build = settings.repo, settings.build
-    folders = sorted({*os.environ.get("PATH", "").split(os.pathsep), *sandbox.tools})
-    tools = [(folder, os.stat(folder).st_mtime_ns) for folder in folders if os.path.isdir(folder)]
+    folders = sorted({*os.environ.get("PATH", "").split(os.pathsep), *map(path_str, sandbox.tools)})
+    tools = [(path_text(folder), os.stat(folder).st_mtime_ns) for folder in folders if os.path.isdir(folder)]
     commands = (repo.check, duration_s(repo.check_timeout), build.setup, duration_s(build.setup_timeout))
     parts = (base, commands, settings.sandbox, sandbox.level.value, sandbox.method.value, tools)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()

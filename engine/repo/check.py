@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import PurePosixPath
 
-from engine.domain.os_text import output_text, path_text
+from engine.domain import os_text
 from engine.domain.types import AgentId, Check, CommitId
 from engine.ports.protocols import Clock, Output, Workspace, WorkspaceLost, Workspaces
 from engine.repo.git.git import Git
@@ -197,12 +197,12 @@ def _has_npm_tests(text: str) -> bool:
 
 async def _names(git: Git, base: CommitId, *, deep: bool) -> set[str]:
     listing = await git.run("ls-tree", "-z", "--full-tree", "--name-only", *(["-r"] if deep else []), base)
-    return {path_text(name) for name in listing.out.split(b"\0") if name}
+    return {os_text.path_text(name) for name in listing.out.split(b"\0") if name}
 
 
 async def _read(git: Git, base: CommitId, name: str) -> str:
     result = await git.run("cat-file", "blob", f"{base}:{name}", accept=range(256), limit=_MAX_FILE_BYTES)
-    return "" if result.exit and not result.cut else output_text(result.out)
+    return "" if result.exit and not result.cut else os_text.output_text(result.out)
 
 
 def _ignore(_: str) -> None:

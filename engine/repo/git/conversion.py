@@ -142,7 +142,7 @@ async def _read(git: Git, keys: str) -> Conversion:
     listed = await git.run("config", "-z", "--get-regexp", keys, accept=range(256))
     found: dict[str, str] = {}
     filters = set()
-    for entry in listed.out.decode("utf-8", "replace").split("\0"):
+    for entry in os.fsdecode(listed.out).split("\0"):
         key, has_value, value = entry.partition("\n")
         section, _, name = key.rpartition(".")
         if section.startswith("filter."):

@@ -16,7 +16,7 @@ from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from engine.domain.errors import ErrorKind, SwarmError
-from engine.domain.os_text import output_text, path_bytes, path_text
+from engine.domain.os_text import output_text, path_bytes, path_str, path_text
 from engine.domain.types import CommitId
 from engine.ports.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
 from engine.repo.changes.change import message_bytes
@@ -129,7 +129,8 @@ class AgentWorkspace:
 
     async def encode_new(self, path: str, text: str) -> bytes:
         content = text.encode()
-        inside = posixpath.relpath(posixpath.join(self.root, os.fsdecode(_encode(path))), self.root)
+        root = path_str(self.root)
+        inside = posixpath.relpath(posixpath.join(root, os.fsdecode(_encode(path))), root)
         repo, conversion = self._scratch(), self._layers.conversion
         if await asyncio.to_thread(conversion.line_end, repo, inside, self.base):
             content = content.replace(b"\r\n", b"\n")
