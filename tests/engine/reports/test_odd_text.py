@@ -2,18 +2,19 @@
 
 import io
 import json
-from typing import Any
+import unicodedata
+from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.domain.events import Event, TurnTaken
-from engine.domain.types import AgentId, TaskId
+from engine.domain.events import Body, Event, ToolStarted, TurnTaken, Warned
+from engine.domain.types import AgentId, CallId, TaskId
 from engine.journal.writer import SqliteJournal
 from engine.reports.export import export_jsonl, export_otel
 from engine.reports.json_lines import event_line
-from tests.engine.journal.bodies import KINDS, strategy
+from tests.engine.journal.bodies import HOSTILE, KINDS, strategy
 from tui.format.event_lines import describe
 from tui.format.text import clean
 
@@ -26,17 +27,14 @@ def test_every_kind_of_event_has_lines_that_can_be_printed(kind: type, data: st.
     assert json.loads(event_line(event).decode())["seq"] == 1
     shown = clean(describe(event).text)
     shown.encode()
-    assert all(char.isprintable() or char == "\n" for char in shown if not char >= "\ue000")
+    assert not {char for char in shown.replace("\n", "") if unicodedata.category(char) in ("Cc", "Cs")}
 
 
-@given(data=st.data())
-@settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
-async def test_a_journal_with_any_text_can_be_exported(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
-    path = tmp_path_factory.mktemp("odd") / "journal.db"
+async def test_a_journal_with_any_text_can_be_exported(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
     journal = await SqliteJournal.open(path)
-    bodies = [data.draw(strategy(kind)) for kind in KINDS]
+    bodies: list[Body] = [Warned(text) for text in HOSTILE]
+    bodies += [ToolStarted(CallId(text), text, text, True, text) for text in HOSTILE]
     journal.append([Event(n, n, 1, body, AgentId("a-1"), TaskId("t-1")) for n, body in enumerate(bodies, 1)])
     await journal.durable(len(bodies))
     await journal.close()
