@@ -87,7 +87,7 @@ def branches_of(root: Path, run: str) -> dict[str, CommitId]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return {}
-    lines = listed.stdout.decode("utf-8", "replace").splitlines()
+    lines = os.fsdecode(listed.stdout).splitlines()
     return {name: CommitId(commit) for commit, _, name in (line.partition(" ") for line in lines)}
 
 

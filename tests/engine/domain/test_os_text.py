@@ -130,4 +130,4 @@ def test_nothing_else_drops_bytes_that_it_cannot_decode() -> None:
             named = any(isinstance(value, ast.Constant) and value.value == "replace" for value in values)
             if named and method in ("decode", "encode", "open", "read_text", "write_text", "TextIOWrapper"):
                 found.add(path.relative_to(TOP).as_posix())
-    assert found == SERVERS | OTHERS
+    assert found <= SERVERS | OTHERS
