@@ -60,6 +60,8 @@ class Resolution:
             self.landed = True
             answer = landing.NO_CHANGE if result.commit is None else "landed: resolved"
             return Answer(answer, drafts=(*outcomes.landed(self.host, task, result), ended), ends=True)
+        if result.state is LandingState.REFUSED:
+            return refused(f"refused: {result.reason}; call submit_handoff again")
         return self._conflict(result, ended)
 
     def _conflict(self, found: LandResult | Landing, ended: Draft) -> Answer:

@@ -7,7 +7,7 @@ place: below another's heading, or inside another's indentation.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 import pathspec
@@ -17,6 +17,7 @@ from engine.repo.landing.line_merge import hunks, is_text
 
 HEADING = re.compile(rb"\s*(#|\[[^\]]*\]\s*$|([=~^*+\"-])\2{2,}\s*$)")
 """A line that begins a section in Markdown, reStructuredText, TOML or INI files, or underlines one."""
+WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]")
 
 
 class UnionPaths:
@@ -62,9 +63,14 @@ def _both(ours: list[bytes], theirs: list[bytes]) -> list[bytes] | None:
         return [*shared, *ours, *theirs]
     if any(HEADING.match(line) for line in (*ours, *theirs)) or _indent(ours[0]) != _indent(theirs[0]):
         return None
-    if len({_indent(line) for line in (*ours, *theirs)}) == 1:  # each line is an entry of its own
+    if _are_entries((*ours, *theirs)) and ours[-1] != theirs[-1]:  # an equal last line may close both, such as `end`
         theirs = _without(theirs, ours)
     return [*shared, *ours, *theirs]
+
+
+def _are_entries(lines: Sequence[bytes]) -> bool:
+    """Whether each line is an entry of its own: a word in every line, and one indentation."""
+    return all(WORD.search(line) for line in lines) and len({_indent(line) for line in lines}) == 1
 
 
 def _without(lines: list[bytes], known: list[bytes]) -> list[bytes]:

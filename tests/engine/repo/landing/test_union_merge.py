@@ -21,7 +21,11 @@ def with_lines(*lines: str, at: str = "- first\n") -> bytes:
         (["- ours"], ["- theirs"], ["- ours", "- theirs"]),
         (["- ours", "- both"], ["- both", "- theirs"], ["- ours", "- both", "- theirs"]),
         (["- same"], ["- same"], ["- same"]),
-        (["- both"], ["- both", "- theirs", "- both"], ["- both", "- theirs", "- both"]),
+        (["- both"], ["- both", "- both", "- theirs"], ["- both", "- both", "- theirs"]),
+        (["foo {", "}"], ["bar {", "}"], ["foo {", "}", "bar {", "}"]),
+        (["begin", "a", "end"], ["begin", "b", "end"], ["begin", "a", "end", "begin", "b", "end"]),
+        (["<C a>", "  <D/>", "</C>"], ["<C b>", "  <D/>", "</C>"],
+         ["<C a>", "  <D/>", "</C>", "<C b>", "  <D/>", "</C>"]),
         (["- ours", "  goes on"], ["- theirs", "  goes on"], ["- ours", "  goes on", "- theirs", "  goes on"]),
         (["- ours", "- ours"], ["- theirs"], ["- ours", "- ours", "- theirs"]),
         (["", "### Fixed", "", "- ours"], ["", "### Fixed", "", "- theirs"],
@@ -61,6 +65,16 @@ def test_what_both_sides_added_is_kept_with_trunks_lines_first(
 )  # fmt: skip
 def test_nothing_is_merged_that_could_mean_something_else(ours: bytes, theirs: bytes) -> None:
     assert merge_additions(BASE, ours, theirs) is None
+
+
+def test_paragraphs_at_the_top_of_a_file_stay_apart() -> None:
+    old = b"The first report.\n\nThe second.\n"
+    merged = merge_additions(old, b"Mine.\nMore of it.\n\n" + old, b"Another.\n\n" + old)
+    assert merged == b"Mine.\nMore of it.\n\nAnother.\n\n" + old
+
+
+def test_a_list_whose_last_entry_has_no_comma_stays_a_conflict() -> None:
+    assert merge_additions(b'[\n  "a"\n]\n', b'[\n  "a",\n  "b"\n]\n', b'[\n  "a",\n  "c"\n]\n') is None
 
 
 def test_line_ends_are_kept() -> None:
