@@ -51,8 +51,10 @@ def decide(sample: Sample, load: Load, at_work: int, bounds: Bounds, met: str = 
     disk keeps none.
     """
     load = replace(load, since=load.since + 1)
-    if sample.disk_free < bounds.disk_floor or (load.starved and sample.disk_free < 1.5 * bounds.disk_floor):
-        reason = f"{_size(sample.disk_free)} free on the state folder's disk, {_size(bounds.disk_floor)} needed"
+    enough = bounds.disk_floor * 3 // 2
+    if sample.disk_free < bounds.disk_floor or (load.starved and sample.disk_free < enough):
+        free = f"{_size(sample.disk_free)} free on the state folder's disk"
+        reason = f"{free}, {_size(enough)} needed: free some space"
         return load if load.starved else Load(0, reason, starved=True)
     if load.starved:
         return Load(max(1, min(at_work or bounds.ceiling, bounds.ceiling)), "enough disk space again")

@@ -89,7 +89,7 @@ class Progress:
 
 def heartbeat_line(snapshot: Snapshot, now: Micros) -> str:
     """How a run is doing, in one line."""
-    tasks, waiting = snapshot.task_counts, len(snapshot.waiting_landings)
+    tasks, load, waiting = snapshot.task_counts, snapshot.load_limit, len(snapshot.waiting_landings)
     parts = [
         f"{tasks[TaskState.WORKING] + tasks[TaskState.LANDING] - waiting} working",
         *([f"{waiting} waiting to land"] if waiting else []),
@@ -101,6 +101,7 @@ def heartbeat_line(snapshot: Snapshot, now: Micros) -> str:
         f"{count(snapshot.tokens)} tokens",
         *([] if snapshot.rehearsal else [dollars(snapshot.usage.usd)]),
         *([counted(snapshot.retries, "retry", "retries")] if snapshot.retries else []),
+        *([f"nothing starts: {load.reason}"] if load is not None and load.workers == 0 else []),
     ]
     return " · ".join(parts)
 

@@ -118,6 +118,14 @@ def test_under_steady_load_the_limit_settles(sample: Sample, limit: int, at_work
     assert changes(course[300:]) == 0
 
 
+def test_a_full_disk_is_explained_with_the_free_space_from_which_agents_start_again() -> None:
+    starved = decide(Sample(disk_free=199 * MIB), Load(8), 0, Bounds(ceiling=8, disk_floor=256 * MIB))
+    assert starved.limit == 0
+    assert starved.reason == ("199 MiB free on the state folder's disk, 384 MiB needed: free some space")
+    assert decide(Sample(disk_free=383 * MIB), starved, 0, Bounds(ceiling=8, disk_floor=256 * MIB)).limit == 0
+    assert decide(Sample(disk_free=384 * MIB), starved, 0, Bounds(ceiling=8, disk_floor=256 * MIB)).limit > 0
+
+
 def test_every_change_is_reported_with_its_reason() -> None:
     gate = BuildGate(("make*",), "4", SystemClock())
     governor = LoadGovernor(Settings(swarm=SwarmSettings(workers=8, max_agents=50)), lambda: 8, gate)

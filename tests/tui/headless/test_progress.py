@@ -3,6 +3,7 @@
 import io
 
 from engine.domain import events as e
+from engine.domain.resource_use import LoadLimit
 from engine.domain.types import (
     Agent,
     AgentId,
@@ -46,6 +47,14 @@ def test_warnings_are_written_even_in_a_flood() -> None:
         progress.report(spawned(number, 1_000_000), snapshot)
     progress.report(e.Event(100, 1_000_000, 1, e.Warned("the disk is nearly full")), snapshot)
     assert "warning: the disk is nearly full" in stream.getvalue()
+
+
+def test_each_heartbeat_says_why_nothing_starts() -> None:
+    stream, snapshot = io.StringIO(), Snapshot()
+    snapshot.load_limit = LoadLimit(0, 2, "199 MiB free")
+    for now in (1, 2):
+        Progress(Output(stream)).heartbeat(snapshot, now)
+    assert [line.endswith("nothing starts: 199 MiB free") for line in stream.getvalue().splitlines()] == [True, True]
 
 
 def test_text_from_agents_is_one_harmless_line() -> None:
