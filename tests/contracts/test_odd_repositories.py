@@ -253,3 +253,31 @@ async def test_a_file_behind_a_filter_cannot_be_changed_and_the_filter_never_run
     await trunk.publish()
     assert not (tmp_path / "ran").exists()
     await workspaces.close()
+
+
+@pytest.mark.parametrize("settings", [("namespaced", "overlay"), ("off", "checkout")], ids="-".join, indirect=True)
+async def test_attributes_outside_the_project_apply_as_in_the_users_git(
+    tmp_path: Path, settings: SandboxSettings
+) -> None:
+    repo = UserRepo.make(tmp_path / "repo", {"log": b"1\n", "a.c": b"a\n", "a.wide": b"a\n"})
+    local = repo.root / ".git" / "info" / "attributes"
+    local.parent.mkdir(exist_ok=True)
+    local.write_text("log merge=union\n*.c text eol=crlf\n*.wide working-tree-encoding=UTF-16LE\n")
+    trunk, workspaces = await start(tmp_path, repo.root, settings)
+    first, second = [await workspaces.open(AgentId(name), trunk.base) for name in ("a", "b")]
+    assert await first.read_file("a.c") == b"a\r\n"
+    assert (await first.run("git status --porcelain", 30, lambda _: None)).text == ""
+    await first.write_file("a.wide", "b\n".encode("utf-16-le"))
+    await first.write_file("a.c", b"a\r\nb\r\n")
+    await first.write_file("log", b"1\n2\n")
+    await second.write_file("log", b"1\n3\n")
+    for workspace in (first, second):
+        assert (await trunk.land(await workspace.commit("change\n"), "change\n")).commit
+    await trunk.publish()
+    shown = [repo.git("show", f"swarm/r-1/trunk:{path}") for path in ("log", "a.c", "a.wide")]
+    assert shown == ["1\n2\n3", "a\nb", "b"]
+    later = await workspaces.open(AGENT, await trunk.tip())
+    assert await later.read_file("a.c") == b"a\r\nb\r\n"
+    assert await later.read_file("a.wide") == "b\n".encode("utf-16-le")
+    assert await later.changed() == ()
+    await workspaces.close()

@@ -72,8 +72,8 @@ class Scan:
         self.changes: FileChanges = {}
         self.rejected: list[str] = []
         """Why some files cannot land; one message each, for the agent."""
-        self.has_converters = False
-        """Whether a `.gitattributes` file on the way to a changed file names an encoding or a filter."""
+        self.has_converters = bool(objects.store.local_attributes)
+        """Whether attributes of the project or local ones may name an encoding or a filter for a changed file."""
         self._size = 0
         self._too_large = False
         self._work = 0

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from engine.domain.os_text import path_text
 from engine.repo.git.git import USER_REPO_TIMEOUT_S, Git
+from engine.repo.git.regular_file import read_regular
 
 LONE_CR = re.compile(rb"\r(?!\n)")
 LONE_LF = re.compile(rb"(?<!\r)\n")
@@ -20,6 +21,8 @@ UNPRINTABLE = bytes({*range(32), 127} - set(b"\b\t\n\r\033\014"))
 FLAGS = pygit2.enums.AttrCheck.INDEX_ONLY | pygit2.enums.AttrCheck.INCLUDE_COMMIT | pygit2.enums.AttrCheck.NO_SYSTEM
 ENCODING = b"working-tree-encoding"
 FILTER = b"filter"
+LOCAL_ATTRIBUTES = "info/attributes"
+_MAX_BYTES = 1 << 20
 LFS = "lfs"
 """A filter that counts even if the user has not set it up, as everybody else with the project has."""
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -27,6 +30,13 @@ _IDENT = re.compile(rb"\$Id(?::[^$\n]*)?\$")
 _FOREIGN_IDENT = re.compile(rb"\$Id:.[^ $\n]* [^$\n]+\$")
 """What another program than git has expanded."""
 _TRUE = ("true", "yes", "on", "1", "")
+
+
+def copy_local_attributes(git_dir: Path, target: Path) -> None:
+    """Give a git folder the attributes that stand in `info/attributes` of another one instead of in the project."""
+    if text := read_regular(git_dir / LOCAL_ATTRIBUTES, _MAX_BYTES):
+        (target / LOCAL_ATTRIBUTES).parent.mkdir(exist_ok=True)
+        (target / LOCAL_ATTRIBUTES).write_bytes(text)
 
 
 class Conversion(Struct, frozen=True):

@@ -8,6 +8,9 @@ from typing import Protocol
 
 import pygit2
 
+from engine.repo.git.conversion import LOCAL_ATTRIBUTES
+from engine.repo.git.regular_file import read_regular
+
 
 class Hash(Protocol):
     """What a constructor of hashlib returns."""
@@ -31,6 +34,7 @@ FILE_MODES = (b"100644", b"100755")
 UNLANDED = "unlanded"
 """The folder beside `objects` for objects that agents may not read (engine/repo/landing/trunk_objects.py)."""
 
+_MAX_ATTRIBUTES = 1 << 20
 _CACHED_ENTRIES = 400_000
 """Tree entries to keep in the cache: some tens of megabytes."""
 _TREE_ENTRY = {
@@ -58,6 +62,8 @@ class ObjectStore:
     def __init__(self, git_dir: Path, object_format: str = "sha1") -> None:
         unlanded = git_dir / UNLANDED  # borrows from `objects`
         self._objects = unlanded if unlanded.is_dir() else git_dir / "objects"
+        self.local_attributes = read_regular(git_dir / LOCAL_ATTRIBUTES, _MAX_ATTRIBUTES)
+        """What applies in addition to the project's `.gitattributes`."""
         self._odb: pygit2.Odb | None = None
         self.trees: dict[ObjectId, Tree] = {}
         self._entries = 0

@@ -127,7 +127,9 @@ class GroupMerge:
         return True
 
     def _attributes_may_apply(self, path: bytes) -> bool:
-        """Whether the tip's `.gitattributes` may change how a file's content is merged."""
+        """Whether the tip's `.gitattributes`, or local attributes, may change how a file's content is merged."""
+        if self.new.store.local_attributes:
+            return True
         for folder in (b"", *(parent + b"/" for parent in _parents(path))):
             found = self.new.entry(self._root, folder + _ATTRIBUTES)
             if (

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.os_text import output_text, path_text
 from engine.domain.types import CommitId
+from engine.repo.git.conversion import copy_local_attributes
 from engine.repo.git.git import Git
 from engine.repo.git.objects import FILE_MODES, UNLANDED, NewObjects, ObjectId, ObjectStore
 from engine.repo.git.pack_writer import pack_body, write_pack
@@ -78,6 +79,7 @@ class GitMerger:
         )
         if self._shallow.exists():
             shutil.copyfile(self._shallow, self._folder / "shallow")
+        copy_local_attributes(self._shallow.parent, self._folder)
 
     async def merge(self, ours: CommitId, theirs: CommitId) -> MergeOutcome:
         """Merge two commits. Raises SwarmError (git) when git fails for a reason other than the commits themselves."""

@@ -20,7 +20,7 @@ from engine.ports.protocols import LandResult
 from engine.repo.changes.change import message_bytes
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.commit_patch import patch_between
-from engine.repo.git.conversion import user_conversion
+from engine.repo.git.conversion import LOCAL_ATTRIBUTES, copy_local_attributes, user_conversion
 from engine.repo.git.git import Git, GitTimeoutError, disk_error, fsck_hint
 from engine.repo.git.history_start import first_commits
 from engine.repo.git.objects import UNLANDED, NewObjects, ObjectStore
@@ -45,6 +45,7 @@ from engine.repo.landing.trunk_objects import (
 from engine.repo.landing.union_merge import UnionPaths
 from engine.repo.landing.user_branches import publish
 from engine.repo.source import SourceRepo
+from engine.repo.workspaces.excludes import is_inside
 
 NAME = "trunk.git"
 
@@ -106,6 +107,8 @@ class GitTrunk:
         )
         if first := first_commits(source.common_dir):
             (unfinished / "shallow").write_bytes(first)
+        if is_inside(source.common_dir / LOCAL_ATTRIBUTES, source.common_dir):  # agents can read them
+            copy_local_attributes(source.common_dir, unfinished)
         git = Git(unfinished, git_dir=unfinished)
         conversion = await user_conversion(source.root)
         for key, value in (

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from engine.domain.types import CommitId
 from engine.repo.git.alternates import write_alternates
-from engine.repo.git.conversion import Conversion
+from engine.repo.git.conversion import Conversion, copy_local_attributes
 from engine.repo.git.git import Git
 from engine.repo.git.index import Index, IndexEntries, IndexEntry, RawEntries, decode_index, encode_entry, encode_index
 from engine.repo.git.trees import EXECUTABLE, LINK, tree_of
@@ -107,6 +107,7 @@ def _init_git(source: CheckoutSource, git: Path, head: AgentHead) -> None:
     for name in ("objects/pack", "refs/tags", "info"):
         (git / name).mkdir(parents=True)
     (git / "info" / "exclude").write_bytes(source.excludes)
+    copy_local_attributes(source.trunk, git)
     if source.shallow:
         (git / "shallow").write_bytes(source.shallow)
     write_alternates(git, [source.objects])

@@ -33,7 +33,7 @@ async def read_excludes(trunk_git: Path) -> Excludes:
         # The user's file comes first: later rules win, and git gives the repository's precedence.
         own = common / "info" / "exclude"
         texts.append(read_regular(await excludes_file(common), MAX_BYTES))
-        texts.append(read_regular(own, MAX_BYTES) if _is_inside(own, common) else b"")
+        texts.append(read_regular(own, MAX_BYTES) if is_inside(own, common) else b"")
     return Excludes(b"\n".join(texts), tuple(rule for text in texts[1:] for rule in parse_rules(text)))
 
 
@@ -44,11 +44,11 @@ async def excludes_file(common: Path) -> Path:
     scope, _, name = (await git.run(*command, accept=range(256))).out.removesuffix(b"\0").partition(b"\0")
     if name:
         file = common.parent / os.fsdecode(name)
-        return file if scope in (b"system", b"global") or _is_inside(file, common) else Path(os.devnull)
+        return file if scope in (b"system", b"global") or is_inside(file, common) else Path(os.devnull)
     config = os.environ.get("XDG_CONFIG_HOME") or f"{os.environ.get('HOME', '')}/.config"
     return Path(config) / "git" / "ignore"
 
 
-def _is_inside(file: Path, common: Path) -> bool:
+def is_inside(file: Path, common: Path) -> bool:
     """Whether a file is in the repository's folder after symlinks are resolved."""
     return file.resolve().is_relative_to(common.parent.resolve())

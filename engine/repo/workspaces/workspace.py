@@ -24,6 +24,7 @@ from engine.repo.changes.commit_builder import BuildRequest, BuiltCommit, may_co
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.changes.scan import Scan
 from engine.repo.git.alternates import init_borrower
+from engine.repo.git.conversion import copy_local_attributes
 from engine.repo.git.git import fsck_hint
 from engine.repo.git.objects import UNLANDED, NewObjects
 from engine.repo.git.trees import LINK, Content, FileChanges, apply_changes, differences, tree_of
@@ -260,6 +261,7 @@ class AgentWorkspace:
         with self._scratch_lock:
             if not folder.exists():
                 init_borrower(folder, [])
+                copy_local_attributes(self._trunk_git, folder)
         repo = pygit2.Repository(str(folder))
         for name in (UNLANDED, "objects"):  # libgit2 cannot read a path with a newline from the file of alternates
             repo.odb.add_disk_alternate(str(self._trunk_git / name))

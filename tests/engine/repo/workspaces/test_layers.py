@@ -10,6 +10,7 @@ import pygit2
 import pytest
 
 from engine.domain.types import CommitId
+from engine.repo.git.conversion import Conversion
 from engine.repo.git.index import decode_index
 from engine.repo.workspaces import layers
 from engine.repo.workspaces.checkout import CheckoutSource, agent_head, merge_layers
@@ -32,7 +33,9 @@ class Project(SmallRepo):
         self.base = self.commit()
         make_trunk(folder / "source", folder / "trunk.git")
         self.trash = Trash(folder / "trash")
-        self.layers = LayerStore(folder, self.trunk, self.trunk / "objects", self.base, Excludes(), self.trash)
+        self.layers = LayerStore(
+            folder, self.trunk, self.trunk / "objects", self.base, Excludes(), Conversion(), self.trash
+        )
 
     def edit(self) -> CommitId:
         """Make a few random changes: content, added and removed files and folders, symlinks, types."""
