@@ -20,6 +20,7 @@ _QUESTION = "Write the numbers from 1 to 200 in words, separated by commas, and 
 _OUTPUT = 200
 _TOO_FEW = 8
 """Tokens below which an answer says nothing about the speed."""
+_PIECES = 3
 _SLOW_START_S = 5.0
 """Seconds until the first token below which the network and the queue count for more than reading the prompt."""
 
@@ -53,10 +54,12 @@ async def measure_speed(
     client = ModelClient({**providers, name: probing}, environ, clock, SystemRandomness(1))
     asked = Request("", "Do what is asked.", (Message("user", (Text(_FILLER + _QUESTION),)),), (), _OUTPUT)
     first: list[float] = []
+    pieces = {str: 0, Usage: 0}
 
-    def arrived(text: object) -> None:
-        if not first and (text.output if isinstance(text, Usage) else text):
+    def arrived(what: str | Usage) -> None:
+        if what.output if isinstance(what, Usage) else what:
             first.append(clock.monotonic())
+            pieces[type(what)] += 1
 
     try:
         await client.prepare([model])
@@ -73,7 +76,7 @@ async def measure_speed(
         await client.close()
     start_s = (first[0] if first else ended) - began
     # An answer that comes in one piece was written before it came.
-    writing_s = ended - began - start_s if ended - began > 1.1 * start_s else ended - began
+    writing_s = ended - began - (start_s if max(pieces.values()) >= _PIECES else 0.0)
     reading = usage.input / start_s if start_s > _SLOW_START_S else 0.0
     return ModelSpeed(
         first_s=start_s,
