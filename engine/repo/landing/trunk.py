@@ -460,4 +460,5 @@ async def _finish(work: Coroutine[object, object, _T]) -> _T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        task.cancelled() or task.exception()  # which nobody is left to hear of, and asyncio would print
         raise

@@ -190,7 +190,7 @@ async def _send_objects(trunk: Git, refs: Git, objects: Path, commit: str) -> No
             accept=range(256),
         )
     if stored.exit:
-        raise _failed(commit, stored)
+        raise _failed(objects, stored)
     _sync(*folders, objects)
 
 
@@ -232,9 +232,9 @@ def _first_line(file: Path) -> str:
     return os.fsdecode(read_regular(file, _MAX_REF_BYTES)).partition("\n")[0].strip()
 
 
-def _failed(target: str, result: GitResult) -> SwarmError:
+def _failed(folder: Path, result: GitResult) -> SwarmError:
     return SwarmError(
         ErrorKind.GIT,
-        f"cannot publish {target}: {_PREFIX.sub('', result.error_line)}",
+        f"cannot publish into {path_text(folder)}: {_PREFIX.sub('', result.error_line)}",
         hint_for(result.err, "check that the repo exists and is writable"),
     )

@@ -1,21 +1,21 @@
 """Publishing into the user's repository: two refs, their objects, and nothing else."""
 
 import asyncio
-import os
+import gc
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from engine.domain.errors import SwarmError
+from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.types import CommitId, RunId
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.landing.user_branches import publish
 from engine.repo.source import inspect_repo
 from tests.engine.repo.user_repo import UserRepo, trunk_reading_from
+from tests.ordinary_user import as_an_ordinary_user, give_away
 
 RUN = RunId("r-1")
 
@@ -242,9 +242,6 @@ async def test_a_branch_that_cannot_be_removed_for_a_lock_says_so(repo: UserRepo
     assert await trunk.publish() == ""
 
 
-NOBODY = 65534
-
-
 @pytest.mark.parametrize("closed", ["refs/heads", "objects", "."])
 async def test_a_repository_that_its_user_may_not_write_to_is_an_error_with_the_reason(closed: str) -> None:
     with tempfile.TemporaryDirectory() as name:  # which an ordinary user can reach
@@ -268,34 +265,29 @@ def change_modes(how: str, folder: Path) -> None:
     subprocess.run(["chmod", "-R", how, folder], check=True)
 
 
-def give_away(folder: Path) -> None:
-    """Let an ordinary user own a folder of root's."""
-    subprocess.run(["chmod", "755", folder], check=True)
-    if os.geteuid() == 0:
-        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", folder], check=True)
+async def test_publishing_that_fails_after_it_was_cancelled_prints_no_traceback(
+    trunk: GitTrunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
 
+    async def fails(*_: object) -> str:
+        begun.set()
+        await go_on.wait()
+        raise SwarmError(ErrorKind.GIT, "the disk is read-only", "none")
 
-def as_an_ordinary_user(work: Callable[[], str]) -> str:
-    """What `work` returns, or the error that it raises, in a process that file modes apply to."""
-    reads, writes = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if os.geteuid() == 0:
-                os.setresgid(NOBODY, NOBODY, NOBODY)
-                os.setresuid(NOBODY, NOBODY, NOBODY)
-            try:
-                answer = work()
-            except SwarmError as error:
-                answer = f"{error.message}; {error.hint}"
-            os.write(writes, answer.encode())
-        finally:
-            os._exit(0)
-    os.close(writes)
-    with open(reads, "rb") as answers:
-        told = answers.read().decode()
-    os.waitpid(child, 0)
-    return told
+    printed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: printed.append(context))
+    monkeypatch.setattr("engine.repo.landing.trunk.publish", fails)
+    publishing = asyncio.create_task(trunk.publish())
+    await begun.wait()
+    publishing.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await publishing
+    del publishing
+    gc.collect()
+    assert printed == []
 
 
 async def test_a_base_that_was_amended_and_pruned_is_published_with_its_history(
