@@ -125,11 +125,13 @@ class Report(Struct, frozen=True):
     `error_rate` that of failed `SNAPSHOT` checks of trunk. `base_passed`: whether the commit to
     start from passed, before the first model call; `clean_checks` are those from nothing. `contention` is the percent
     of the builds' time that was spent waiting. `index_lock_failures` are commands that failed because git's index was
-    locked. `heat` lists most conflicts first.
+    locked. `left_alone` says which branches were last not written into the person's repository, and why. `heat` lists
+    most conflicts first.
     """
 
     run: str
     state: str
+    left_alone: str
     wall_s: float
     landed: int
     unchanged: int
@@ -206,6 +208,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
     return Report(
         run=run["id"],
         state=run["state"],
+        left_alone=run["left_alone"],
         wall_s=wall_s,
         landed=landed,
         unchanged=unchanged,

@@ -30,6 +30,7 @@ def report(arguments: Namespace) -> int:
 
 def _lines(found: Report) -> Iterator[str]:
     yield f"{found.run}: {found.state}, ran for {_span(found.wall_s)}"
+    yield from found.left_alone.splitlines()
     yield ""
     yield f"landed     {found.landed}, {_number(found.landed_per_hour)} an hour; {counted(found.failed, 'task')} failed"
     if found.unchanged:
