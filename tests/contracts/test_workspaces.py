@@ -303,6 +303,18 @@ async def test_line_endings_are_normalised_as_the_projects_attributes_say(
     assert project.in_trunk("cat-file", "-s", f"{landed}:a.bin") == "5"
 
 
+async def test_line_ends_that_git_changes_back_are_named_as_left_out(
+    workspaces: WorkspacePool, project: Project
+) -> None:
+    project.write(".gitattributes", "*.txt text\n*.bat text eol=crlf\n")
+    project.write("a.txt", "one\n")
+    project.write("a.bat", "one\n")
+    workspace = await workspaces.open(AGENT, project.commit("attributes"))
+    await shell(workspace, r"printf 'one\r\n' > a.txt; printf 'one\r\n' > a.bat")
+    await workspace.commit("endings\n")
+    assert workspace.left_out == {"a.txt": left_out.LINE_ENDS}
+
+
 async def test_line_endings_make_no_difference_after_landing_and_advancing(
     workspaces: WorkspacePool, project: Project
 ) -> None:

@@ -14,7 +14,7 @@ GIT_FOLDER = "it belongs to git, which keeps nothing of its own folders"
 SPECIAL = "it is a pipe, a socket or a device"
 EMPTY = "git keeps no empty folders"
 MODE = "only its permissions differ, and git keeps no more than whether a file is executable"
-LINE_ENDS = "only its line ends differ, and git normalizes them"
+LINE_ENDS = "only its line ends or encoding differ, and git changes them back"
 LINK_OUT = "the link leads out of the workspace, and what is there does not land"
 OWN = "the folder belongs to swarm-tui"
 

@@ -21,6 +21,7 @@ from engine.domain.types import CommitId
 from engine.ports.protocols import Entry, Match, Output, WorkspaceError, WorkspaceLost
 from engine.repo.changes.change import message_bytes
 from engine.repo.changes.commit_builder import BuildRequest, BuiltCommit, may_convert
+from engine.repo.changes.left_out import LINE_ENDS
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.changes.scan import Scan
 from engine.repo.git.alternates import init_borrower
@@ -281,7 +282,7 @@ class AgentWorkspace:
             scan.run(self.copy.changed)
         except KeyError as error:
             raise SwarmError(ErrorKind.GIT, f"cannot read object {error}", fsck_hint(self._trunk_git)) from error
-        self.left_out = {path_text(path): why for path, why in scan.left_out.items()}
+        self.left_out = scan.left_out
         return scan
 
     def _current_tree(self, repo: pygit2.Repository) -> pygit2.Tree:
@@ -357,6 +358,9 @@ class AgentWorkspace:
             old = scan.objects.entry(scan.root, os.fsencode(path))
             before = repo.get(pygit2.Oid(raw=old[1])) if old is not None else None
             data = self._layers.conversion.to_git(repo, content.data, path, attributes, before, strict=True)
+            same = isinstance(before, pygit2.Blob) and data == before.data
+            if same and content.data != self._layers.conversion.to_work_tree(repo, data, path, attributes):
+                scan.left_out[path_text(path)] = LINE_ENDS
             return Content(content.mode, data)
 
         return {

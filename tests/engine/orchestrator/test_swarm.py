@@ -407,6 +407,24 @@ def test_no_more_workers_run_at_once_than_the_limit() -> None:
     run(script, examine, settings=Settings(swarm=SwarmSettings(workers=3)))
 
 
+def test_a_finished_run_whose_branches_were_not_written_is_not_done() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return planner_of("one")(request)
+        return done() if turns(request) else writes("one.txt", "1\n")
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, script)
+        w.trunk.left_alone = "swarm/r/trunk not updated: it is checked out"
+        swarm = fresh(w)
+        await swarm.run()
+        snapshot = swarm.snapshot
+        assert (snapshot.state, snapshot.exit_status) == (RunState.FINISHED, ExitStatus.NOT_GREEN)
+        assert snapshot.reason.endswith("; swarm/r/trunk not updated: it is checked out")
+
+    simulated.simulate(main)
+
+
 def test_agents_end_with_their_tasks() -> None:
     plan = planner_of("one", "two")
 

@@ -1,16 +1,19 @@
 """Scanning a workspace: what can land, what is rejected, and bounds on memory and time."""
 
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from engine.policy.left_out import left_out_lines
 from engine.repo.changes import scan as scan_module
 from engine.repo.changes.scan import Scan
 from engine.repo.git.forbidden_paths import MAX_PATH_BYTES, refusal
 from engine.repo.git.ignores import Rules, parse_rules
 from engine.repo.git.objects import NewObjects, ObjectStore
 from engine.sandbox.inside.frames import MAX_FRAME
+from tests.ordinary_user import as_an_ordinary_user, give_away
 
 
 def store(folder: Path) -> ObjectStore:
@@ -90,3 +93,28 @@ def test_matching_many_files_against_many_rules_is_bounded(tmp_path: Path, monke
     assert len(scan.changes) == 41
     [reason] = scan.rejected
     assert reason.endswith(": too many files and ignore rules; remove some of either")
+
+
+def test_a_changed_file_that_cannot_be_read_is_rejected_and_not_dropped() -> None:
+    with tempfile.TemporaryDirectory() as name:  # which an ordinary user can reach
+        folder = Path(name)
+        upper = folder / "upper"
+        upper.mkdir()
+        (upper / "closed.py").write_text("work\n")
+        (upper / "closed.py").chmod(0)
+        give_away(folder)
+        told = as_an_ordinary_user(lambda: repr(scanned(folder, upper).rejected))
+    assert told == "['closed.py: file not readable; fix its mode or remove it']"
+
+
+def test_what_is_left_out_is_named_in_a_few_lines_whatever_the_number_of_files(tmp_path: Path) -> None:
+    upper = tmp_path / "upper"
+    for folder in range(50):
+        (upper / f"{'deep/' * (folder % 7)}f{folder}").mkdir(parents=True)
+        for file in range(20):
+            (upper / f"{'deep/' * (folder % 7)}f{folder}" / f"{file}.log").touch()
+    found = scanned(tmp_path, upper).left_out
+    assert len(found) == 1_000
+    [line] = left_out_lines(found)
+    assert line.startswith("f0/0.log, ")
+    assert line.endswith(", 994 more (git ignores it)")
