@@ -99,5 +99,5 @@ def test_a_turn_is_exported_as_an_event_and_its_messages() -> None:
     event, told, said = (msgspec.json.decode(line) for line in export_lines(e.Event(1, 2, 1, turn, AgentId("a"))))
     assert event["body"]["message"]["blocks"][0]["data"] == {"signature": "s"}
     assert (told["role"], told["text"]) == ("user", "hello")
-    assert said["text"] == "half a pair: \ufffd"
+    assert said["text"] == r"half a pair: \ud83d"
     assert (said["role"], said["calls"]) == ("assistant", [{"id": "c", "tool": "shell", "arguments": "{"}])
