@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.errors import ExitStatus
-from engine.domain.settings import LandingSettings, Settings, SwarmSettings
+from engine.domain.settings import LandingSettings, Settings, SwarmSettings, TaskSettings
 from engine.domain.types import Agent, AgentState, Role, RunState, TaskState
 from engine.orchestrator.swarm import Swarm
 from engine.state.fold import fold
@@ -142,6 +143,19 @@ def test_two_paths_in_opposite_order_do_not_block_each_other() -> None:
         assert (cost(swarm, w).landed, cost(swarm, w).conflicts) == (10, 9)
 
     run(plan(HOT[:10]), examine, settings=settings(), files=files, shell=shell)
+
+
+def test_waiting_does_not_count_towards_the_time_limit_of_a_task() -> None:
+    def shell(workspace: MemoryWorkspace, command: str) -> simulated.Ran:
+        return simulated.Ran(0, hot_lines.shell(workspace, command), 30.0 if command == "look" else 0.1)
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: object) -> None:
+        assert w.clock.elapsed > 7 * 30
+        assert [task.attempt for task in swarm.snapshot.tasks.values()] == [1] * 8
+        assert cost(swarm, w).landed == 8
+
+    limited = replace(settings(), task=TaskSettings(timeout="60s"))
+    run(plan(HOT[:8]), examine, settings=limited, files=hot_lines.FILES, shell=shell)
 
 
 # --- holders and waiters that do not go on -------------------------------------------------------------------
