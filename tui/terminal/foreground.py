@@ -3,8 +3,10 @@
 When the user detaches, this process ends, the shell shows its prompt, and the child continues without a terminal.
 """
 
+import ctypes
 import os
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -13,6 +15,7 @@ from tui.terminal.output import drop_output
 
 DETACHED = signal.SIGUSR1
 """What the child sends when it no longer needs the terminal."""
+_PR_SET_PDEATHSIG = 1
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCONT)
 
 
@@ -29,6 +32,7 @@ class Foreground:
         self._child = os.fork()
         if not self._child:
             signal.signal(DETACHED, before)
+            _signal_at_parents_end(signal.SIGHUP)  # otherwise two programs would share the terminal
         return not self._child
 
     def wait(self) -> int:
@@ -48,6 +52,7 @@ class Foreground:
 
     def release(self, log: Path) -> None:
         """In the child: give the terminal back, and continue in a session of its own. `log` gets the output."""
+        _signal_at_parents_end(0)
         os.setsid()
         nowhere = os.open(os.devnull, os.O_RDWR)
         output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -65,6 +70,12 @@ class Foreground:
             drop_output((0, 1, 2))
         with suppress(ProcessLookupError):
             os.kill(self._child, number)
+
+
+def _signal_at_parents_end(number: int) -> None:
+    """Let the kernel send this signal when the parent ends, however that happens; 0: none. Only Linux can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
