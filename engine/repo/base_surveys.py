@@ -52,6 +52,7 @@ _OFFLINE = (
     "with read_only"
 )
 _MISSING = re.compile(r"command not found|: not found|No such file or directory", re.IGNORECASE)
+_POINTER = "git-lfs.github.com/spec"
 _NEEDS_REFS = re.compile(r"cannot describe|origin/|refs/(?:tags|remotes)|No remote|setuptools.scm", re.IGNORECASE)
 
 log = logging.getLogger("swarm")
@@ -111,10 +112,12 @@ class BaseSurveys:
             f"copies lack what git ignores; in your work tree: {_listed(ignored)}" if ignored else "",
             f"submodules are empty in copies: {_listed(submodules)}" if submodules else "",
             f"links lead out of the repository: {_listed(links)}" if links else "",
+            "files kept by Git LFS are pointers in copies" if _POINTER in check.output else "",
             "copies have no remotes and no tags" if _NEEDS_REFS.search(check.output) else "",
             "commands see only the tools that `swarm-tui doctor` lists, and none of your environment variables"
             if check.exit == 127 or _MISSING.search(check.output)
             else "",
+            f"to see it in your shell: git worktree add --detach DIR {self._base[:12]}, then run it in DIR",
         ]
         return tuple(line for line in lines if line)
 

@@ -34,11 +34,14 @@ class Base:
 async def test_the_advice_names_what_git_ignores_and_a_setup_command_for_the_lock_files(tmp_path: Path) -> None:
     base = Base(tmp_path, {".gitignore": b".env\nnode_modules/\n", "package-lock.json": b"{}", "uv.lock": b""})
     base.repo.write({".env": b"KEY=1\n", "node_modules/a/index.js": b"", "untracked": b""})
-    about_setup, about_ignored = await base.surveys().advice(FAILED)
+    about_setup, about_ignored, how_to_see = await base.surveys().advice(FAILED)
     assert '[build] setup = "uv sync --frozen && npm ci"; commands have no network' in about_setup
     assert about_ignored == "copies lack what git ignores; in your work tree: .env, node_modules/"
     settings = replace(SETTINGS, build=BuildSettings(setup="npm ci"), sandbox=SandboxSettings(network=True))
-    assert await base.surveys(settings).advice(FAILED) == (about_ignored,)
+    assert await base.surveys(settings).advice(FAILED) == (about_ignored, how_to_see)
+    assert (
+        how_to_see == f"to see it in your shell: git worktree add --detach DIR {base.commit[:12]}, then run it in DIR"
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,7 @@ async def test_the_advice_names_what_git_ignores_and_a_setup_command_for_the_loc
         (replace(FAILED, exit=None, output="[killed: timeout after 9 s]\n", setup="x"), "raise [build] setup_timeout"),
         (replace(FAILED, exit=127, output="sh: 1: cargo: not found\n"), "only the tools that `swarm-tui doctor` lists"),
         (replace(FAILED, output="fatal: No names found, cannot describe anything.\n"), "no remotes and no tags"),
+        (replace(FAILED, output="version https://git-lfs.github.com/spec/v1\n"), "Git LFS are pointers"),
         (replace(FAILED, output="ENOTFOUND", setup="npm ci"), "[sandbox] network = true"),
     ],
 )
@@ -62,7 +66,7 @@ async def test_the_advice_names_submodules_and_links_out_of_the_repository(tmp_p
     base.repo.git("commit", "-q", "-m", "submodule")
     base.commit = CommitId(base.repo.git("rev-parse", "HEAD"))
     base.repo.git("push", "-q", str(base.trunk), "HEAD:refs/heads/more")
-    assert await base.surveys().advice(FAILED) == (
+    assert (await base.surveys().advice(FAILED))[:-1] == (
         "submodules are empty in copies: vendor/lib",
         "links lead out of the repository: data",
     )
