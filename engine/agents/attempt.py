@@ -92,14 +92,13 @@ class Attempt:
             async with self.host.deadlines.limit(self.agent, max(0.0, time_left_s)):
                 kept = self.host.workspaces.kept.get(self.agent) if past.conversation.turns else None
                 commit = kept or await self.host.trunk.tip()
-                self.context = context = AgentToolContext(self.host, self.agent, commit, self._hand_off)
-                try:
-                    loop = await self._prepare(context, past)
-                    await loop.run(restarted=self._continues)
-                finally:
-                    await context.close()
+                self.context = AgentToolContext(self.host, self.agent, commit, self._hand_off)
+                await (await self._prepare(self.context, past)).run(restarted=self._continues)
         except Exception as error:
             self._settle(error)
+        finally:
+            if self.context is not None:
+                await self.context.end()
 
     # --- prepare ---------------------------------------------------------------------------------------------
 

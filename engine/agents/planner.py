@@ -67,7 +67,7 @@ class Planner:
                 await self._plan(context, restarted=restarted)
                 restarted = False
         finally:
-            await context.close()
+            await context.end()
 
     async def _reopen(self, context: AgentToolContext) -> None:
         """Open the workspace that the planner had in an earlier process, if it can be used."""

@@ -117,7 +117,7 @@ async def resolve(
             raise
         host.record(Draft(e.AgentStateChanged(AgentState.FAILED, reason=str(error)), agent.id, task.id))
     finally:
-        await context.close()
+        await context.end()
     return resolution.landed
 
 

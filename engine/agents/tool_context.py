@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from engine.agents.cancellation import cancelled
+from engine.domain.errors import SwarmError
 from engine.domain.events import AgentStateChanged, Draft, Rescoped
 from engine.domain.types import Agent, AgentId, AgentState, CommitId, HandoffText, MessageSource, Role
 from engine.domain.units import duration_s
@@ -116,9 +117,24 @@ class AgentToolContext:
             self.commit = commit
             await self.close()
 
-    async def close(self) -> None:
-        """Close the workspace, if there is one. If the run stops, its files stay for the process that continues it."""
+    async def end(self) -> None:
+        """End the agent's work in this process. Unless that is over, its files stay for the process that continues it.
+
+        They are removed only once the record of the end is on disk: otherwise the work would begin again.
+        """
+        if self.opened is None:
+            return
+        task = self.snapshot.tasks[self.agent.task] if self.agent.task is not None else None
+        over = self.agent.ended or (task is not None and (task.ended or bool(task.unwanted)))
+        if over:
+            with suppress(SwarmError):  # the journal cannot be written: the run ends with that error
+                await self._host.durable(self.snapshot.seq)
+                await self.close()
         if self.opened is not None:
-            unfinished = self._host.pauses.ending and not self.agent.ended
-            await (self.opened.leave() if unfinished else self.opened.close())
+            await self.opened.leave()
+
+    async def close(self) -> None:
+        """Close the workspace, if there is one."""
+        if self.opened is not None:
+            await self.opened.close()
             self.opened, self._spoiled, self._told = None, frozenset(), set()

@@ -26,6 +26,7 @@ from engine.domain.conversation import Request, StopReason, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
 from engine.domain.types import ROOT, AgentId, AgentState, CommitId, ModelName, Role, RunState, Task, TaskId, TaskState
+from engine.orchestrator.recovery import GONE
 from engine.policy.run_end import Outcome
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
@@ -461,6 +462,25 @@ def _nothing_is_asked_for_twice(record: Record, plan: Plan) -> None:
     ), "no slice was asked for twice"
 
 
+def _nothing_is_begun_twice(record: Record) -> None:
+    """However often the program dies: its attempts continue, and no call that changes something starts again."""
+    writes = Counter(
+        event.body.call
+        for event in record.events
+        if isinstance(event.body, e.ToolStarted) and event.body.tool in ("shell", "write_file", "edit_file")
+    )
+    assert not writes or max(writes.values()) == 1, "no call that may have changed something starts again"
+    again = [event.body.reason for event in record.events if isinstance(event.body, e.TaskRequeued)]
+    assert GONE not in again, "an attempt began again although its workspace was there"
+    answered = {event.body.call for event in record.events if isinstance(event.body, e.ToolFinished)}
+    ended = {id for id, agent in record.end.agents.items() if agent.state is not AgentState.DONE}
+    for event in record.events:
+        # Of a landing that the program did not live to record, the next process delivers the handoff.
+        if isinstance(event.body, e.ToolStarted) and event.body.call not in answered:
+            landed = event.body.tool == "submit_handoff"
+            assert landed or event.agent in ended, f"{event.body.tool} of an agent that was done got no answer"
+
+
 def _a_calm_run_owes_nothing(record: Record, plan: Plan) -> None:
     if not plan.calm:
         return
@@ -518,6 +538,7 @@ def explore_plan(plan: Plan, seen: Seen | None = None, folder: Path | None = Non
         _nobody_waits_at_the_end(record)
         _nobody_outlives_a_cancelled_ancestor(record)
         _nothing_is_asked_for_twice(record, plan)
+        _nothing_is_begun_twice(record)
         _a_calm_run_owes_nothing(record, plan)
         _budgets_hold(record, plan, stopped_at)
         return record

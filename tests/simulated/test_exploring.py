@@ -10,6 +10,7 @@ import pytest
 from engine.agents import cancellation, handoffs, outcomes
 from engine.agents.attempt import Attempt
 from engine.agents.conversation_log import Conversation
+from engine.agents.outcomes import attempt_lost
 from engine.domain import events as e
 from engine.domain.types import CommitId, TaskId
 from engine.orchestrator import recovery
@@ -155,7 +156,23 @@ def disk_trouble_leaves_a_task_unfinished(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Attempt, "_spoiled", lambda self, error: None)
 
 
+def interrupted_calls_run_again(patch: pytest.MonkeyPatch) -> None:
+    apply = Conversation.apply
+
+    def forgetful(self: Conversation, event: e.Event) -> None:
+        apply(self, event)
+        self.started.clear()
+
+    patch.setattr(Conversation, "apply", forgetful)
+
+
+def attempts_begin_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "attempt_continued", lambda host, task, **more: attempt_lost(host, task, recovery.GONE))
+
+
 BUGS: tuple[Plant, ...] = (
+    interrupted_calls_run_again,
+    attempts_begin_again,
     cancelled_workers_continue,
     a_cancelled_planner_does_not_cancel_its_subtree,
     recovery_does_not_look_for_landed_commits,

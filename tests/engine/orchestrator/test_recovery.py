@@ -6,9 +6,11 @@ from collections import Counter
 
 import pytest
 
+from engine.domain.commands import Cancel, Pause
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus
 from engine.domain.types import AgentState, CommitId, LandingState, ModelName, TaskState
+from engine.orchestrator.swarm import Swarm
 from engine.ports.protocols import LandResult
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
@@ -145,6 +147,83 @@ def test_an_unrecorded_landing_below_a_recorded_one_is_not_repeated() -> None:
         if first_line(request).startswith("# Intent"):
             return plan(request)
         return done() if turns(request) else writes(f"{first_line(request)[8:]}.txt", "x\n")
+
+    simulated.simulate(main)
+
+
+def lone(model: ModelName, request: Request) -> Turn:
+    """A root planner with one worker, which writes two files, runs a command and hands off."""
+    if first_line(request).startswith("# Intent"):
+        return planner_of("alone")(request)
+    steps = (writes("a.txt", "a\n"), turn(call("shell", command="make")), writes("b.txt", "b\n"), done())
+    return steps[turns(request)]
+
+
+async def restarted(w: simulated.World, swarm: Swarm, *, copies: bool = True) -> tuple[simulated.World, Swarm]:
+    """Wait for the kill, then the next process in the world that is left."""
+    running = asyncio.ensure_future(swarm.run())
+    await w.power.failed.wait()
+    for task in {running, *asyncio.all_tasks()} - {asyncio.current_task()}:
+        task.cancel()
+    w = w.restart(copies=copies)
+    return w, await resumed(w)
+
+
+@pytest.mark.parametrize("at", range(8, 40))
+def test_a_worker_that_is_killed_at_any_event_continues_in_its_attempt(at: int) -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        ran: list[str] = []
+
+        def shell(workspace: simulated.MemoryWorkspace, command: str) -> str:
+            ran.append(command)
+            return "built"
+
+        w = simulated.world(clock, lone, shell=shell)
+        swarm = fresh(w)
+        w.journal.crash_after(at)
+        w, again = await restarted(w, swarm)
+        assert (await again.run()).status is ExitStatus.DONE
+        [task] = again.snapshot.tasks.values()
+        assert (task.state, task.attempt) == (TaskState.LANDED, 1)
+        assert {agent.state for agent in again.snapshot.agents.values()} == {AgentState.DONE}
+        assert (w.trunk.files["a.txt"], w.trunk.files["b.txt"]) == (b"a\n", b"b\n")
+        told = [answer for asked in w.models.asked for answer in answers(asked.request) if "interrupted" in answer]
+        assert len(ran) <= 1 + len(told), "no command runs twice unless the agent knows that it may have run"
+
+    simulated.simulate(main)
+
+
+def test_after_a_power_failure_the_task_begins_again_in_a_new_copy() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, lone)
+        swarm = fresh(w)
+        w.journal.crash_after(26)
+        w, again = await restarted(w, swarm, copies=False)
+        assert (await again.run()).status is ExitStatus.DONE
+        [task] = again.snapshot.tasks.values()
+        assert (task.state, task.attempt, task.failures) == (TaskState.LANDED, 2, 0)
+
+    simulated.simulate(main)
+
+
+def test_what_was_paused_stays_paused_after_a_kill_and_what_is_cancelled_then_is_handed_off() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, lone)
+        swarm = fresh(w)
+        w.journal.crash_after(26)
+        w, again = await restarted(w, swarm)
+        [task] = again.snapshot.tasks.values()
+        assert task.agent is not None
+        worker = again.snapshot.agents[task.agent].path
+        await again.submit(Pause(worker))
+        running = asyncio.ensure_future(again.run())
+        await clock.sleep(60)
+        assert again.snapshot.agents[task.agent].state is AgentState.PAUSED
+        assert again.snapshot.tasks[task.id].state is TaskState.WORKING
+        await again.submit(Cancel(worker, "not wanted"))
+        assert (await running).status is ExitStatus.DONE
+        [handoff] = [handoff for handoff in again.snapshot.handoffs.values() if handoff.task]
+        assert "Cancelled before it was done: not wanted" in handoff.text.summary
 
     simulated.simulate(main)
 
