@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from engine.domain.commands import Cancel, Pause
-from engine.domain.conversation import Request, Turn
+from engine.domain.conversation import Request, ToolAnswer, Turn
 from engine.domain.errors import ExitStatus
 from engine.domain.types import AgentState, CommitId, LandingState, ModelName, TaskState
 from engine.orchestrator.swarm import Swarm
@@ -159,6 +159,16 @@ def lone(model: ModelName, request: Request) -> Turn:
     return steps[turns(request)]
 
 
+def assert_whole(request: Request) -> None:
+    """A conversation that any provider takes: the roles alternate, and each call has its answer right after it."""
+    roles = [message.role for message in request.messages]
+    assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
+    for spoken, told in zip(request.messages[1::2], request.messages[2::2], strict=True):
+        assert [block.id for block in told.blocks if isinstance(block, ToolAnswer)] == [
+            each.id for each in spoken.calls
+        ]
+
+
 async def restarted(w: simulated.World, swarm: Swarm, *, copies: bool = True) -> tuple[simulated.World, Swarm]:
     """Wait for the kill, then the next process in the world that is left."""
     running = asyncio.ensure_future(swarm.run())
@@ -187,6 +197,8 @@ def test_a_worker_that_is_killed_at_any_event_continues_in_its_attempt(at: int) 
         assert (task.state, task.attempt) == (TaskState.LANDED, 1)
         assert {agent.state for agent in again.snapshot.agents.values()} == {AgentState.DONE}
         assert (w.trunk.files["a.txt"], w.trunk.files["b.txt"]) == (b"a\n", b"b\n")
+        for asked in w.models.asked:
+            assert_whole(asked.request)
         told = [answer for asked in w.models.asked for answer in answers(asked.request) if "interrupted" in answer]
         assert len(ran) <= 1 + len(told), "no command runs twice unless the agent knows that it may have run"
 
