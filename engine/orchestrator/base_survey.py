@@ -25,12 +25,12 @@ class BaseSurvey:
         self._reconciler = reconciler
 
     async def run(self) -> None:
-        """Survey the base unless that is done, and prepare workspaces with the setup command."""
+        """Survey the base unless that is done, and prepare workspaces with the setup command. There is one of both."""
         host, snapshot = self._host, self._host.snapshot
         known = snapshot.base_survey
         if snapshot.root is not None or (known is not None and known.check.command == snapshot.check_command):
             await self._set_up_again()
-        elif host.checker is not None or host.workspaces.setup:
+        else:
             host.record(Draft(e.RunStateChanged(snapshot.state, SURVEYING)))
             await self._survey()
 
