@@ -25,7 +25,7 @@ class BaseSurvey:
         self._reconciler = reconciler
 
     async def run(self) -> None:
-        """Survey the base unless that is done, and prepare workspaces with the setup command. There is one of both."""
+        """Survey the base unless that is done, and prepare workspaces with the setup command."""
         host, snapshot = self._host, self._host.snapshot
         known = snapshot.base_survey
         if snapshot.root is not None or (known is not None and known.check.command == snapshot.check_command):
