@@ -53,7 +53,7 @@ class Loop:
         """`restarted`: the conversation is that of an earlier process, in a workspace that lacks its processes."""
         if restarted:
             await self.host.pauses.safe_point(self.context.agent.id)
-        if self.conversation.interrupted and await self._act(resumed=True):
+        if self.conversation.interrupted and await self._act(self.conversation.unanswered, resumed=True):
             return
         if restarted and self.conversation.used_shell and not self._tools.interrupted:
             self._transcript.remind("restarted")
@@ -61,28 +61,30 @@ class Loop:
             await self._sleep()
         while True:
             await self.host.pauses.safe_point(self.context.agent.id)
-            await self._ask()
-            if await self._act():
+            if await self._act(await self._ask()):
                 return
 
     # --- ask -------------------------------------------------------------------------------------------------
 
-    async def _ask(self) -> None:
-        """Ask for the model's next turn and record it, compacting the conversation if it is too long."""
+    async def _ask(self) -> tuple[ToolCall, ...]:
+        """Ask for the model's next turn and record it, compacting the conversation if it is too long.
+
+        Returns its calls as the model made them: in the record, keys are masked.
+        """
         self._nudges.step()
         if self._compaction.is_due:
             await self._compaction.compact()
         self._transcript.record(e.AgentStateChanged(AgentState.THINKING))
         try:
-            await self._turn()
+            return await self._turn()
         except ModelError as error:
             if error.kind is not ModelErrorKind.CONTEXT_LENGTH or self.conversation.compacted_last:
                 raise
             await self._compaction.compact(summarise=True)
-            await self._turn()
+            return await self._turn()
 
-    async def _turn(self) -> None:
-        """Make one model call and record it."""
+    async def _turn(self) -> tuple[ToolCall, ...]:
+        """Make one model call and record it. Returns its tool calls."""
         while True:
             inbox = self._compaction.inbox
             given = self._transcript.given(inbox)
@@ -109,6 +111,7 @@ class Loop:
                 intent=max((message.intent for message in inbox), default=0),
             )
         )
+        return turn.message.calls
 
     def _sanitised(self, turn: Turn) -> Turn:
         """The turn with new call ids that are unique in the run, only text that can be encoded, and calls as meant."""
@@ -124,13 +127,12 @@ class Loop:
 
     # --- act -------------------------------------------------------------------------------------------------
 
-    async def _act(self, *, resumed: bool = False) -> bool:
-        """Run the calls of the last turn that lack an answer. Returns whether the agent has handed off.
+    async def _act(self, calls: tuple[ToolCall, ...], *, resumed: bool = False) -> bool:
+        """Run calls of the last turn, those that lack an answer. Returns whether the agent has handed off.
 
         `resumed`: the calls may have been started by a process that has died.
         """
         message, stop = self.conversation.messages[-1], self.conversation.stop
-        calls = self.conversation.unanswered
         if stop is StopReason.REFUSAL:
             raise AttemptFailed("the model refused to continue")
         if stop is StopReason.LENGTH:  # a cut-off call may not be what the model meant
