@@ -501,6 +501,12 @@ def test_text_that_is_not_a_size_is_refused(text: str) -> None:
         size_bytes(text)
 
 
+@pytest.mark.parametrize("pattern", ["", " ", "/", "# note", "!*.md", "[z-a]", "[a-\\]", "a\\"])
+def test_what_is_no_pattern_of_files_is_refused(home: Home, pattern: str) -> None:
+    (home.repo / "swarm.toml").write_text(f"[landing]\nunion = [{json.dumps(pattern)}]\n")
+    assert "is not a pattern" in home.refusal().message
+
+
 def test_lines_are_found_quickly_in_hostile_files() -> None:
     gap = " " * 30_000
     lines = (f'[{gap}"a"],', f"[ 1,{gap}2, ],", f'[ "a\\"{gap}b",', f"[ {{ a{gap}= 1 }},", f"a{gap}b", f"[a{gap}.")

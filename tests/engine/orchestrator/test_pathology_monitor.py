@@ -334,3 +334,4 @@ def test_globs_decide_which_paths_are_outside_a_scope() -> None:
         "Makefile",
     )
     assert strays("", ("anything",)) == ()
+    assert strays("[z-a]", ("anything",)) == (), "a range that is none"
