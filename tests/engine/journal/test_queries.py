@@ -55,7 +55,7 @@ async def written(path: Path, events: list[e.Event]) -> Path:
 
 @pytest.fixture
 async def told(tmp_path: Path) -> Story:
-    made = story(11, 900, text=6000)
+    made = story(13, 900, text=6000)
     await written(tmp_path / "journal.db", made.events)
     return made
 

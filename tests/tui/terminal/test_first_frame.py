@@ -53,10 +53,10 @@ from tui.cli import main
 from tui.commands import open as command
 
 def paint(*_):
-    print("BEFORE", *(name for name in {HEAVY!r} if name in sys.modules))
+    print("BEFORE", *(name for name in {HEAVY!r} if name in sys.modules), file=sys.stderr)
     import tui.app
-    print("AFTER", *(name for name in {ENGINES!r} if name in sys.modules))
-    sys.stdout.flush()
+    print("AFTER", *(name for name in {ENGINES!r} if name in sys.modules), file=sys.stderr)
+    sys.stderr.flush()
     raise SystemExit
 
 module._paint = paint
@@ -101,12 +101,12 @@ def test_the_first_frame_loads_nothing_heavy_and_the_app_loads_no_engine(person:
         cwd=person.repo,
         env={**person.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         stdin=terminal.program,
-        stdout=subprocess.PIPE,
-        stderr=terminal.program,
+        stdout=terminal.program,
+        stderr=subprocess.PIPE,
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines() == ["BEFORE", "AFTER"]
+    assert done.stderr.splitlines() == ["BEFORE", "AFTER"]
 
 
 def test_the_first_frame_fills_the_screen_and_shows_the_header(terminal: Pty, monkeypatch: pytest.MonkeyPatch) -> None:
