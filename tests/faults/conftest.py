@@ -29,8 +29,10 @@ async def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def neighbour(place: Place) -> AgentWorkspace:
-    return await place.open()
+async def neighbour(place: Place) -> AsyncIterator[AgentWorkspace]:
+    workspace = await place.open()
+    yield workspace
+    await workspace.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

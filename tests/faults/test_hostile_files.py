@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from engine.domain.os_text import path_str
 from engine.ports.protocols import WorkspaceError
 from engine.repo.landing.trunk_objects import UNLANDED
 from engine.repo.workspaces.workspace import AgentWorkspace
@@ -166,11 +167,11 @@ async def test_folders_of_mode_000_do_not_stop_a_landing(place: Place, agent: Ag
 
 
 async def test_terminal_escapes_in_output_names_and_messages_stay_text(place: Place, agent: AgentWorkspace) -> None:
-    """The engine passes them on unchanged; the screen's tests prove that none is painted."""
+    """Those in output are passed on unchanged, those in names as text that reads back; the screen paints none."""
     output = await run(agent, "printf '\\033]0;owned\\007\\033[2Jtext\\n'; touch $'\\033[31mred' $'line\\nbreak'")
     assert output.text == "\x1b]0;owned\x07\x1b[2Jtext\n"
     names = await agent.changed()
-    assert names == ("\x1b[31mred", "line\nbreak")
+    assert names == (r"\x1b[31mred", r"line\x0abreak")
     landed = await agent.commit("escapes \x1b[2J\n\nSwarm-Task: forged\x1b]0;x\x07\n")
     names_landed = shown(place, "ls-tree", "-z", "--name-only", landed).split("\0")
-    assert set(names) <= set(names_landed)
+    assert set(map(path_str, names)) == {"\x1b[31mred", "line\nbreak"} <= set(names_landed)
