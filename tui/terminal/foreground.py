@@ -11,12 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from tui.terminal.output import drop_output
+from tui.terminal.output import Output, drop_output
+from tui.terminal.usual_modes import UsualModes
 
 DETACHED = signal.SIGUSR1
 """What the child sends when it no longer needs the terminal."""
 _PR_SET_PDEATHSIG = 1
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCONT)
+KILLED_HINT = "hint: nothing is lost; to list runs that you can resume: swarm-tui runs"
 
 
 class Foreground:
@@ -25,20 +27,24 @@ class Foreground:
     def __init__(self) -> None:
         self._shells = os.getpid()
         self._child = 0
+        self._usual = UsualModes()
 
     def enter(self) -> bool:
         """Start the child. Returns whether this process is the child."""
         before = signal.signal(DETACHED, _leave)
+        signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # until it is clear who handles them
         self._child = os.fork()
-        if not self._child:
+        if self._child:
+            for number in FORWARDED:
+                signal.signal(number, self._forward)
+        else:
             signal.signal(DETACHED, before)
             _signal_at_parents_end(signal.SIGHUP)  # otherwise two programs would share the terminal
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
         return not self._child
 
     def wait(self) -> int:
         """In the shell's process: wait for the child, and return its exit status. Does not return if it detaches."""
-        for number in FORWARDED:
-            signal.signal(number, self._forward)
         while True:
             _, status = os.waitpid(self._child, os.WUNTRACED)
             if os.WIFSTOPPED(status):  # the user suspends the app: to the shell, that is this process
@@ -46,9 +52,18 @@ class Foreground:
                 continue
             ended = os.waitstatus_to_exitcode(status)
             if ended < 0:
-                signal.signal(-ended, signal.SIG_DFL)
-                os.kill(os.getpid(), -ended)
+                self._clean_up_after(signal.Signals(-ended))
             return ended
+
+    def _clean_up_after(self, killed_by: signal.Signals) -> None:
+        """Restore the terminal that a killed child has left, and end by the same signal."""
+        screen, errors = Output(sys.stdout), Output(sys.stderr)
+        self._usual.restore(screen.fileno())
+        errors.hurry()
+        errors.write(f"error: the program was killed by {killed_by.name}\n{KILLED_HINT}\n")
+        if killed_by is not signal.SIGKILL:  # its handler cannot be set
+            signal.signal(killed_by, signal.SIG_DFL)
+        os.kill(os.getpid(), killed_by)
 
     def release(self, log: Path) -> None:
         """In the child: give the terminal back, and continue in a session of its own. `log` gets the output."""

@@ -8,22 +8,19 @@ import os
 import select
 import signal
 import sys
-import termios
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from threading import Thread, Timer
 from types import FrameType
 
 from tui.bridge import ExitStatus
 from tui.sessions.session import CloseMode, Session
 from tui.terminal.output import Output, drop_output
+from tui.terminal.usual_modes import UsualModes
 
 END_S = 5.0
 """Seconds that an engine may take after it was told to stop immediately; then the process ends without it."""
 STOPPING = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
-_USUAL = "\x1b[?2004l\x1b[?7h\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l"
-"""Undoes what Textual's driver changes in a terminal."""
 
 
 class Signals:
@@ -38,9 +35,7 @@ class Signals:
         self._sessions = sessions
         self._asked = 0
         self._hung_up = False
-        self._attributes = None
-        with suppress(termios.error):
-            self._attributes = termios.tcgetattr(0)
+        self._usual = UsualModes()
         self._terminals = [fd for fd in (0, 1, 2) if os.isatty(fd)]
         self._before = {number: signal.signal(number, self._received) for number in STOPPING}
         Thread(target=self._watch, name="hangup", daemon=True).start()
@@ -79,17 +74,9 @@ class Signals:
         self._output.abandon()
         drop_output(self._terminals)
 
-    def _restore(self) -> None:
-        """Best effort for a person who comes back to a terminal that could not be restored in order."""
-        if self._attributes is not None:
-            with suppress(termios.error):
-                termios.tcsetattr(self._output.fileno(), termios.TCSANOW, self._attributes)
-        with suppress(OSError):
-            os.write(self._output.fileno(), _USUAL.encode())
-
     def _end(self) -> None:
         """End the process, as a crash would: the run can be resumed."""
-        self._restore()
+        self._usual.restore(self._output.fileno())
         os._exit(int(ExitStatus.STOPPED))
 
     def settle(self, *, impatient: bool) -> None:
@@ -99,7 +86,7 @@ class Signals:
         `impatient`, the process ends without an engine that does not stop immediately.
         """
         if self._output.abandoned and not self._hung_up:
-            self._restore()
+            self._usual.restore(self._output.fileno())
             self._leave_terminal()
         try:
             for session in self._sessions:

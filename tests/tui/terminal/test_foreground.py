@@ -27,16 +27,15 @@ class Terminal:
     """The program in a terminal of its own, as the shell's foreground process."""
 
     def __init__(self, person: Person, *words: str) -> None:
-        self._main, side = pty.openpty()
-        fcntl.ioctl(side, termios.TIOCSWINSZ, b"\x28\0\x78\0\0\0\0\0")
+        self._main, self.side = pty.openpty()
+        fcntl.ioctl(self.side, termios.TIOCSWINSZ, b"\x28\0\x78\0\0\0\0\0")
         self.process = subprocess.Popen(
             ["setsid", "--ctty", "--wait", PROGRAM, *words],
-            stdin=side,
-            stdout=side,
-            stderr=side,
+            stdin=self.side,
+            stdout=self.side,
+            stderr=self.side,
             env=person.environment({"TERM": "xterm-256color"}),
         )
-        os.close(side)
         self.seen = b""
 
     def keys(self, keys: bytes) -> None:
@@ -111,8 +110,25 @@ def test_a_run_whose_shells_process_is_killed_stops_and_leaves_the_terminal(pers
     assert list_runs(state_of(person))[0].state is RunState.STOPPED
 
 
+def test_a_killed_app_leaves_the_terminal_and_the_repository_as_they_were(person: Person) -> None:
+    terminal = Terminal(person, "demo", "notes", "--speed", "0.5")
+    before = termios.tcgetattr(terminal.side)
+    terminal.shows(b"thinking")
+    [run] = list_runs(state_of(person))
+    assert run.pid is not None
+    os.kill(run.pid, signal.SIGKILL)
+    terminal.until(lambda: terminal.process.poll() is not None)
+    terminal.shows(b"error: the program was killed by SIGKILL")
+    assert b"unexpected" not in terminal.seen
+    assert terminal.seen.rindex(b"\x1b[?1049l") < terminal.seen.rindex(b"to list runs that you can resume")
+    assert termios.tcgetattr(terminal.side) == before
+    [repo] = (state_of(person) / "demo").iterdir()
+    assert (repo / ".git").is_dir()
+
+
 def test_the_shells_process_ends_as_its_child_does() -> None:
     assert _status_of("return 3") == 3
+    assert _status_of("import os, signal; os.kill(os.getpid(), signal.SIGKILL)") == -signal.SIGKILL
     assert _status_of("import os, signal; os.kill(os.getpid(), signal.SIGTERM)") == -signal.SIGTERM
 
 
