@@ -72,6 +72,8 @@ class Plan:
     """When the clock is set forward or back, and by how much, in simulated seconds."""
     outage: tuple[float, float]
     """When models stop answering, and when they answer again."""
+    loses_copies: bool = False
+    """Whether a kill is a power failure, after which workspaces cannot be trusted."""
     draw: random.Random = field(repr=False, default_factory=random.Random)
 
     @property
@@ -108,6 +110,7 @@ def planned(seed: int) -> Plan:
     if draw.random() < 0.1:
         start = 5 + draw.random() * 20
         plan.outage = (start, start + draw.choice((10.0, 400.0)))
+    plan.loses_copies = bool(plan.kills) and random.Random(f"{seed} copies").random() < 0.3
     return plan
 
 
@@ -247,7 +250,7 @@ async def live(
         failed.cancel()
         if dead:
             await w.bury([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
-            w = w.restart()
+            w = w.restart(copies=not plan.loses_copies)
             if _ended(w):
                 return w, stopped_at
             continue
@@ -462,7 +465,7 @@ def _nothing_is_asked_for_twice(record: Record, plan: Plan) -> None:
     ), "no slice was asked for twice"
 
 
-def _nothing_is_begun_twice(record: Record) -> None:
+def _nothing_is_begun_twice(record: Record, plan: Plan) -> None:
     """However often the program dies: its attempts continue, and no call that changes something starts again."""
     writes = Counter(
         event.body.call
@@ -471,7 +474,7 @@ def _nothing_is_begun_twice(record: Record) -> None:
     )
     assert not writes or max(writes.values()) == 1, "no call that may have changed something starts again"
     again = [event.body.reason for event in record.events if isinstance(event.body, e.TaskRequeued)]
-    assert GONE not in again, "an attempt began again although its workspace was there"
+    assert GONE not in again or plan.loses_copies, "an attempt began again although its workspace was there"
     answered = {event.body.call for event in record.events if isinstance(event.body, e.ToolFinished)}
     ended = {id for id, agent in record.end.agents.items() if agent.state is not AgentState.DONE}
     for event in record.events:
@@ -488,7 +491,22 @@ def _a_calm_run_owes_nothing(record: Record, plan: Plan) -> None:
     failed = [(task.spec.title, task.state, task.reason) for task in record.end.tasks.values() if task.failures]
     assert landed == sorted(plan.titles), f"every task lands, whether the run is killed or not: {failed}"
     assert all(record.world.trunk.files.get(f"{title}.txt") for title in plan.titles)
-    assert record.end.exit_status == ExitStatus.DONE
+    assert record.end.exit_status == (ExitStatus.NOT_GREEN if _is_unpublished(record) else ExitStatus.DONE)
+
+
+def _is_unpublished(record: Record) -> bool:
+    """Whether the result could not be written to the person's repo, so that the person has to fetch it."""
+    return bool(record.end.left_alone) and record.end.trunk != record.end.base
+
+
+def _the_result_is_published_or_the_end_says_why(record: Record, plan: Plan) -> None:
+    written = [event.body for event in record.events if isinstance(event.body, e.Published)][-1]
+    assert (written.trunk, written.green) == (record.end.trunk, record.end.green), "the last state is published"
+    if record.end.left_alone:
+        assert any(trouble.part in ("", "objects") for trouble in plan.troubles), record.end.left_alone
+    if record.end.state is RunState.FINISHED and _is_unpublished(record):
+        assert record.end.exit_status != ExitStatus.DONE, "a result that is not there is not done"
+        assert record.end.reason.endswith(record.end.left_alone)
 
 
 def _budgets_hold(record: Record, plan: Plan, stopped_at: list[int]) -> None:
@@ -500,9 +518,9 @@ def _budgets_hold(record: Record, plan: Plan, stopped_at: list[int]) -> None:
 
 
 def owed(record: Record) -> dict[str, object]:
-    """What a run must deliver, however often it is interrupted."""
+    """What a run must deliver, however often it is interrupted; a full disk may still leave it to be fetched."""
     return {
-        "status": record.end.exit_status,
+        "status": ExitStatus.DONE if _is_unpublished(record) else record.end.exit_status,
         "tasks": sorted((task.spec.title, task.state) for task in record.end.tasks.values()),
         "planners": sorted((a.title, a.state) for a in record.end.agents.values() if a.role is Role.PLANNER),
         "files": sorted(record.world.trunk.files),
@@ -538,7 +556,7 @@ def explore_plan(plan: Plan, seen: Seen | None = None, folder: Path | None = Non
         _nobody_waits_at_the_end(record)
         _nobody_outlives_a_cancelled_ancestor(record)
         _nothing_is_asked_for_twice(record, plan)
-        _nothing_is_begun_twice(record)
+        _nothing_is_begun_twice(record, plan)
         _a_calm_run_owes_nothing(record, plan)
         _budgets_hold(record, plan, stopped_at)
         return record

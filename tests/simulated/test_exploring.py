@@ -77,6 +77,7 @@ def test_the_seeds_cover_everything_that_can_happen() -> None:
     assert {trouble.code for plan in plans for trouble in plan.troubles} == {errno.ENOSPC, errno.EROFS, errno.EIO}
     assert any(plan.jumps for plan in plans)
     assert any(plan.outage[1] for plan in plans)
+    assert any(plan.loses_copies for plan in plans)
 
 
 # --- bugs ----------------------------------------------------------------------------------------------------
