@@ -73,7 +73,7 @@ class Foreground:
         output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         for number, target in ((0, nowhere), (1, output), (2, output)):
             os.dup2(target, number)
-        for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
+        for fd in [int(name) for name in os.listdir("/dev/fd")]:
             if os.isatty(fd):  # the screen has opened the terminal once more
                 os.dup2(nowhere, fd, inheritable=False)
         os.chdir("/")  # keeps no folder busy
