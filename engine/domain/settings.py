@@ -212,7 +212,7 @@ class LandingSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="Files in which the order of lines does not matter, such as changelogs and tables: if two "
             "changes only add lines at the same place, both are kept without asking a model. Patterns as in a "
-            ".gitignore.",
+            ".gitignore, without ranges and exceptions.",
             examples=[["CHANGELOG.md", "*.csv"]],
         ),
     ] = ()
