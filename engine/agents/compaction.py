@@ -14,6 +14,8 @@ FULL = 0.85
 """Share of the model's context window at which the conversation is compacted."""
 MARGIN = 0.02
 """Share of the window that is left free because token counts are estimates."""
+MOST_BYTES_PER_TOKEN = 16
+"""More than conversations have. Servers that count too few tokens would otherwise get ever longer requests."""
 MAX_OUTPUT = 16_000
 """The most tokens of one answer, if the window has room for them."""
 INBOX = 0.25
@@ -55,7 +57,7 @@ class Compaction:
     def is_due(self) -> bool:
         """Whether the next request may not fit into the window."""
         coming = sum(len(message.text) for message in self.inbox) // 4 + self._conversation.fresh_tokens(None)
-        known = self._transcript.agent.tokens_in_context
+        known = max(self._transcript.agent.tokens_in_context, self._conversation.size // MOST_BYTES_PER_TOKEN)
         return known + coming > min(FULL * self._window, (1 - MARGIN) * self._window - self.max_output)
 
     async def compact(self, *, summarise: bool = False) -> None:

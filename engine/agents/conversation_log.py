@@ -1,5 +1,7 @@
 """An agent's conversation with its model, built from the agent's events."""
 
+import msgspec
+
 from engine.domain import events as e
 from engine.domain.conversation import Block, Message, StopReason, Text, ToolAnswer, ToolCall
 from engine.domain.types import AgentState, CallId, ModelName
@@ -52,6 +54,11 @@ class Conversation:
     def fresh_tokens(self, given: str | None) -> int:
         """An estimate of the tokens that the next request adds to those of the last one."""
         return (self._fresh_characters + len(given or "")) // CHARACTERS_PER_TOKEN
+
+    @property
+    def size(self) -> int:
+        """The messages' bytes as JSON, with what their models added."""
+        return len(msgspec.json.encode(self.messages))
 
     def counted(self, model: ModelName) -> int:
         """Tokens that this model's provider has counted for the messages, up to its last answer; 0 if it has not."""

@@ -2,8 +2,10 @@
 
 import asyncio
 
+import msgspec
+
 from engine.agents.conversation_log import DROPPED, Conversation
-from engine.domain.conversation import Request, ToolAnswer, Turn
+from engine.domain.conversation import Message, Opaque, Request, ToolAnswer, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind
 from engine.domain.types import ModelName, TaskState, Usage
 from engine.policy.run_end import Outcome
@@ -82,6 +84,29 @@ def test_a_context_length_error_compacts_and_asks_once_more() -> None:
     assert outcome.status is ExitStatus.DONE
     assert refusals == 1
     assert swarm.snapshot.task_counts[TaskState.UNCHANGED] == 1
+
+
+def test_a_server_that_counts_too_few_tokens_does_not_get_ever_longer_requests() -> None:
+    plan = planner_of("long")
+    longest = calls = 0
+
+    def script(model: ModelName, request: Request) -> Turn:
+        nonlocal longest, calls
+        if first_line(request).startswith("# Intent"):
+            return plan(request)
+        if is_summary(request):
+            return turn(text="so far so good", usage=Usage(10, 0, 1))
+        calls += 1
+        longest = max(longest, len(msgspec.json.encode(request.messages)))
+        kept = Opaque("simulated", msgspec.Raw(msgspec.json.encode("x" * 200_000)))
+        called = done() if calls > 30 else turn(call("read_file", path=f"{calls}.txt"))
+        message = Message("assistant", (kept, *called.message.blocks))
+        return msgspec.structs.replace(called, message=message, usage=Usage(10, 0, 1))
+
+    _, outcome, _ = run(script, {})
+    assert outcome.status is ExitStatus.DONE
+    assert calls == 31
+    assert longest < 20 * WINDOW + 300_000
 
 
 def test_a_first_message_that_does_not_fit_fails_the_attempt_cleanly() -> None:
