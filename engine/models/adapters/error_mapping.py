@@ -28,7 +28,9 @@ _CONTEXT_WORDS = re.compile(
     re.IGNORECASE,
 )
 _REFUSED_WORDS = re.compile(
-    r"credit balance is too low|exceeded your current quota|(invalid|incorrect) api[ _-]?key", re.IGNORECASE
+    r"credit balance is too low|exceeded your current quota|(invalid|incorrect) api[ _-]?key"
+    r"|insufficient (account )?balance|\blogin fail",
+    re.IGNORECASE,
 )
 _RATE_WORDS = re.compile(r"rate[ _-]?limit|too many requests", re.IGNORECASE)
 _NO_TOOLS = re.compile(
@@ -40,6 +42,8 @@ _NO_TOOLS = re.compile(
     re.IGNORECASE,
 )
 """A model, or a server as it was started, that takes no tools."""
+_BY_CHANCE = frozenset({"tool_use_failed", "tool_call_failed"})
+"""Codes for an answer that its server could not read: the model writes another one if it is asked again."""
 _TEMPLATE = re.compile(r"jinja|chat.?template|template ?error", re.IGNORECASE)
 """A chat template that takes no such conversation: the same again would fail the same way."""
 _REFUSED_CODES = frozenset(
@@ -54,6 +58,9 @@ _REFUSED_CODES = frozenset(
         "authentication_error",
         "permission_error",
         "billing_error",
+        "1004",  # MiniMax: the key
+        "1008",  # MiniMax: the balance
+        "1113",  # GLM: the balance
     }
 )
 _STATUS_OF_CODE = {
@@ -153,6 +160,8 @@ def _number(text: str) -> float | None:
 
 
 def _kind(status: int, code: str, message: str) -> ModelErrorKind:
+    if code in _BY_CHANCE:
+        return ModelErrorKind.RETRYABLE
     too_long = status in (400, 422, 500) and _CONTEXT_WORDS.search(message)
     beyond_any_minute = status == 429 and message.startswith("Request too large")  # of the tokens of one minute
     if code in _CONTEXT_CODES or status == 413 or too_long or beyond_any_minute:
@@ -194,17 +203,17 @@ def _code_and_message(body: object) -> tuple[str, str]:
         body = body[0]
     if not isinstance(body, dict):
         return "", "" if body is None else str(body)[:_MAX_MESSAGE]
-    inner = body.get("error")
+    inner = body.get("error") or body.get("base_resp")
     if isinstance(inner, dict):
         body = inner
     elif isinstance(inner, str) and not body.get("message"):
         return "", inner
-    given = [body.get(key) for key in ("code", "type", "status")]
+    given = [body.get(key) for key in ("code", "status_code", "type", "status")]
     codes = [str(value) for value in given if isinstance(value, str | int) and value not in ("", "error", "failed")]
-    known = [code for code in codes if code in _CONTEXT_CODES or code in _REFUSED_CODES]
+    known = [code for code in codes if code in _CONTEXT_CODES or code in _REFUSED_CODES or code in _BY_CHANCE]
     code = next(iter([*known, *(code for code in codes if code in _STATUS_OF_CODE), *codes]), "")
-    message = body.get("message") or body.get("detail") or body.get("msg") or code
-    message = message if isinstance(message, str) else str(message)[:_MAX_SAID]
+    said = next((body[key] for key in ("message", "detail", "msg", "status_msg") if body.get(key)), code)
+    message = said if isinstance(said, str) else str(said)[:_MAX_SAID]
     metadata = body.get("metadata")  # OpenRouter's, with what the model's own provider said
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     return code, f"{message}: {raw[:_MAX_SAID]}" if isinstance(raw, str) else message

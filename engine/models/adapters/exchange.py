@@ -113,12 +113,20 @@ async def exchange(open_stream: Callable[[], AbstractAsyncContextManager[Streame
     try:
         await _receive(open_stream, reader)
         if not reader.complete:
+            if _is_failure(reader.last):
+                raise stream_failure(reader.last, reader.endpoint.key)
             last = msgspec.json.encode(reader.last).decode()[: 4 * QUOTED]
             raise cut_short(f"it ended without a stop reason, after {shown(last, reader.endpoint.key)[:QUOTED]}")
         return reader.turn()
     except ModelError as error:
         error.usage = reader.spent()
         raise
+
+
+def _is_failure(event: Json) -> bool:
+    """Whether an event says why there is no answer, in the form of a gateway that gives every failure status 200."""
+    status = wire.json_object(event.get("base_resp")).get("status_code")
+    return bool(status) or any(wire.text_of(event.get(key)) for key in ("message", "msg", "detail"))
 
 
 async def _receive(open_stream: Callable[[], AbstractAsyncContextManager[StreamedResponse]], reader: Reader) -> None:

@@ -398,3 +398,43 @@ async def test_every_way_to_say_that_a_prompt_does_not_fit_is_known(message: str
         await provider.close()
     assert caught.value.kind is ModelErrorKind.CONTEXT_LENGTH
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {"choices": None, "base_resp": {"status_code": 1004, "status_msg": "login fail: no API secret key"}}),
+        (200, {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
+        (200, {"code": 401, "msg": "invalid token", "data": None}),
+        (200, {"success": False, "code": 404, "msg": "NOT_FOUND"}),
+        (429, {"error": {"code": "1113", "message": "Insufficient balance or no resource package. Please recharge."}}),
+    ],
+)
+async def test_a_refusal_is_known_whatever_its_status_is(status: int, body: dict[str, Any]) -> None:
+    async with serving(lambda _: refusal(status, body)) as server:
+        provider = DIALECT.open(server.url)
+        with pytest.raises(ModelError) as caught:
+            await provider.ask(FIRST, ignore)
+        await provider.close()
+    assert caught.value.kind is ModelErrorKind.REFUSED
+    assert "cut short" not in caught.value.message
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_call_that_the_server_could_not_read_is_asked_for_again(streamed: bool) -> None:
+    said = {
+        "error": {
+            "message": "Failed to call a function. Please adjust your prompt. See 'failed_generation'.",
+            "type": "invalid_request_error",
+            "code": "tool_use_failed",
+            "failed_generation": '<function=shell>{"command": null}</function> unknown messages',
+        }
+    }
+    async with serving(lambda _: stream([unnamed(said)]) if streamed else refusal(400, said)) as server:
+        provider = DIALECT.open(server.url)
+        with pytest.raises(ModelError) as caught:
+            await provider.ask(FIRST, ignore)
+        await provider.close()
+    assert caught.value.kind is ModelErrorKind.RETRYABLE
+    assert not caught.value.learned
+    assert len(server.seen) == 1
