@@ -130,7 +130,9 @@ class _Reader(Reader):
         self, endpoint: Endpoint, request: Request, on_text: Callable[[str], None], on_output: Callable[[int], None]
     ) -> None:
         super().__init__(endpoint, request, on_text, on_output)
-        self._parts: dict[int, _Part] = {}
+        self._parts: list[_Part] = []
+        self._at: dict[int, _Part] = {}
+        """The newest block of each index: some gateways give all blocks one."""
         self._stop = ""
         self._answer_id = ""
         self._usage: dict[str, int] = {}
@@ -142,11 +144,13 @@ class _Reader(Reader):
                 self._answer_id = str(message.get("id", ""))[:200]
                 self._count(message.get("usage"))
             case "content_block_start":
-                start = wire.json_object(event.get("content_block"))
-                self._parts[part_number(event, "index")] = _Part(start)
+                start = self._begin(part_number(event, "index"), wire.json_object(event.get("content_block"))).start
                 self._say(start.get("text"))
             case "content_block_delta":
-                self._extend(self._part(event), wire.json_object(event.get("delta")))
+                delta = wire.json_object(event.get("delta"))
+                if delta.get("type") == "text_delta" and event.get("index") not in self._at:  # of an unannounced block
+                    self._begin(part_number(event, "index"), {"type": "text"})
+                self._extend(self._part(event), delta)
             case "content_block_stop":
                 self._part(event).ended = True
             case "message_delta":
@@ -163,8 +167,7 @@ class _Reader(Reader):
         self._answer_id = str(message.get("id", ""))[:200]
         self._count(message.get("usage"))
         for number, block in enumerate(wire.json_objects(message.get("content"))):
-            self._parts[number] = part = _Part(block)
-            part.ended = True
+            self._begin(number, block).ended = True
             self._hear(block.get("text"))
             self._say(block.get("text"))
         self._stop = wire.text_of(message.get("stop_reason"))
@@ -173,13 +176,13 @@ class _Reader(Reader):
     def turn(self) -> Turn:
         stop = _STOPS.get(self._stop, StopReason.END)
         blocks: list[Block] = []
-        for _, part in sorted(self._parts.items()):
+        for part in self._parts:
             blocks.extend(self._block(part, stop))
         return self._turn_of(blocks, stop, (*self._input(), self._usage.get("output_tokens")))
 
     def spent(self) -> Usage:
         """The usage of an answer that broke off. The output is estimated: counts before the end are not final."""
-        heard = "".join(piece for part in self._parts.values() for piece in part.pieces)
+        heard = "".join(piece for part in self._parts for piece in part.pieces)
         return wire.cut_usage(self._request, heard, self._input()) if self.begun else Usage()
 
     def _input(self) -> tuple[int | None, int, int]:
@@ -222,8 +225,13 @@ class _Reader(Reader):
                 return [wire.opaque(self.endpoint.name, self._request.model, part.start)]
         return []
 
+    def _begin(self, number: int, start: Json) -> _Part:
+        self._at[number] = part = _Part(start)
+        self._parts.append(part)
+        return part
+
     def _part(self, event: Json) -> _Part:
-        part = self._parts.get(part_number(event, "index"))
+        part = self._at.get(part_number(event, "index"))
         if part is None or part.ended:
             raise cut_short("a piece belongs to no block")
         return part

@@ -13,7 +13,7 @@ from engine.domain.types import Usage
 from engine.models.adapters import wire_format as wire
 from engine.models.adapters.dialects import RESPONSES, Dialects
 from engine.models.adapters.error_mapping import cut_short, stream_failure
-from engine.models.adapters.exchange import Reader, exchange, part_number
+from engine.models.adapters.exchange import Reader, exchange
 from engine.models.adapters.http_client import sdk_options
 from engine.models.adapters.wire_format import Json
 from engine.models.endpoint import OPENAI_ADDRESS, Endpoint
@@ -119,12 +119,16 @@ class _Reader(Reader):
             case "response.output_text.delta" | "response.refusal.delta":
                 self._say(delta)
             case "response.output_item.added":
-                self._opened.add(part_number(event, "output_index"))
+                if isinstance(number := event.get("output_index"), int):
+                    self._opened.add(number)
             case "response.output_item.done":
                 item = event.get("item")
                 if not isinstance(item, dict):
                     raise cut_short("an item is not an object")
-                self._items[part_number(event, "output_index")] = item
+                number = event.get("output_index")
+                if not isinstance(number, int) or self._items.get(number, item) != item:  # none, or one for all
+                    number = max(self._items, default=-1) + 1
+                self._items[number] = item
             case "response.completed" | "response.incomplete":
                 self._final = response
                 self.finished = self.complete = True

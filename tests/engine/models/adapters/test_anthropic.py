@@ -1,5 +1,6 @@
 """Specific to Anthropic: cache breakpoints, thinking that is sent back unchanged, stop reasons."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from engine.domain.conversation import Message, Opaque, Request, StopReason, Text, ToolAnswer, ToolCall
 from engine.domain.types import CallId
 from engine.models.adapters.anthropic import message_body
-from tests.engine.models.dialects import FIRST, AnthropicDialect
+from tests.engine.models.dialects import FIRST, AnthropicDialect, named
 from tests.engine.models.raw_server import serving, stream
 
 DIALECT = AnthropicDialect()
@@ -191,3 +192,26 @@ async def test_thinking_without_a_signature_goes_back_to_compatible_servers_unle
         turn = await provider.ask(FIRST, ignore)
         await provider.close()
     assert sum(isinstance(block, Opaque) for block in turn.message.blocks) == kept
+
+
+async def test_blocks_are_told_apart_if_all_have_one_index() -> None:
+    events = [DIALECT.start()]
+    for at, command in enumerate(("ls", "pwd")):
+        start = {"type": "tool_use", "id": f"toolu_{at}23456", "name": "shell", "input": {}}
+        events += DIALECT.block(
+            0, start, {"type": "input_json_delta", "partial_json": json.dumps({"command": command})}
+        )
+    async with serving(lambda _: stream([*events, *DIALECT.end("tool_use")])) as server:
+        provider = DIALECT.open(server.url)
+        turn = await provider.ask(FIRST, ignore)
+        await provider.close()
+    assert [json.loads(call.arguments)["command"] for call in turn.message.calls] == ["ls", "pwd"]
+
+
+async def test_text_may_come_in_a_block_that_was_not_announced() -> None:
+    delta = named({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "ok"}})
+    async with serving(lambda _: stream([DIALECT.start(), delta, *DIALECT.end("end_turn")])) as server:
+        provider = DIALECT.open(server.url)
+        turn = await provider.ask(FIRST, ignore)
+        await provider.close()
+    assert turn.message.text == "ok"

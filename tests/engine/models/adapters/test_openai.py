@@ -121,3 +121,15 @@ async def test_a_model_that_does_not_reason_is_later_asked_without_reasoning() -
         await provider.ask(FIRST, ignore)
         await provider.close()
     assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize("index", [{"output_index": 0}, {}], ids=["one-index-for-all", "no-index"])
+async def test_items_are_told_apart_however_they_are_numbered(index: dict[str, int]) -> None:
+    events: list[bytes] = []
+    for item in (FUNCTION, FUNCTION | {"call_id": "call_ghijkl", "id": "fc_2"}):
+        events += [named({"type": f"response.output_item.{when}", "item": item, **index}) for when in ("added", "done")]
+    async with serving(lambda _: stream([*events, DIALECT.end("response.completed", [])])) as server:
+        provider = DIALECT.open(server.url)
+        turn = await provider.ask(FIRST, ignore)
+        await provider.close()
+    assert [call.id for call in turn.message.calls] == ["call_abcdef", "call_ghijkl"]
