@@ -45,11 +45,26 @@ _NOT_KNOWN = (
     r"unsupported|not (?:permitted|allowed|supported|recogni[sz]ed|accepted|defined)|unknown|unrecogni[sz]ed|unexpected"
     r"|extra|additional propert|forbidden|cannot find field|remove"
 )
+_REASONING = _row(
+    "earlier reasoning is not sent back",
+    r"encrypted.{0,200}(?:verified|decrypt|invalid)|invalid.{0,20}signature"
+    r"|(?:signature|thinking).{0,80}(?:invalid|required|not valid|unexpected)",
+    change.drop_reasoning,
+)
 _LOWER = _row("the output limit is lowered to what the server allows", change.LIMIT, change.lower_limit)
-MESSAGES = (_LOWER, _row("nothing is marked for the cache", r"cache_control", change.drop_cache_control))
+MESSAGES = (_LOWER, _row("nothing is marked for the cache", r"cache_control", change.drop_cache_control), _REASONING)
 RESPONSES = (
     _LOWER,
     _row("reasoning is not asked for", r"encrypted content is not supported", change.dropping("include")),
+    _REASONING,
+    *(
+        _row(
+            f"{name} is left out",
+            rf"\b{name}\b.{{0,80}}(?:{_NOT_KNOWN})|(?:{_NOT_KNOWN}).{{0,40}}\b{name}\b",
+            change.dropping(name),
+        )
+        for name in ("include", "store", "prompt_cache_key", "max_output_tokens")
+    ),
 )
 CHAT = (
     _LOWER,

@@ -42,6 +42,15 @@ def dropping(name: str) -> Callable[[Json, str], None]:
     return change
 
 
+def drop_reasoning(body: Json, text: str) -> None:
+    """Leave out reasoning that another server, or another key, has signed or encrypted."""
+    if "input" in body:
+        body["input"] = [item for item in wire.json_objects(body["input"]) if item.get("type") != "reasoning"]
+    for message in wire.json_objects(body.get("messages")):
+        content = wire.json_objects(message["content"])
+        message["content"] = [part for part in content if part["type"] not in ("thinking", "redacted_thinking")]
+
+
 def drop_cache_control(body: Json, text: str) -> None:
     content = [
         part for message in wire.json_objects(body["messages"]) for part in wire.json_objects(message["content"])
