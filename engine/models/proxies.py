@@ -46,7 +46,7 @@ def proxy_for(address: str) -> Proxy | None:
     parts = urlsplit(address)
     host = (parts.hostname or "").rstrip(".")
     named = getproxies()
-    scheme = next((scheme for scheme in (parts.scheme, "all") if named.get(scheme)), None)
+    scheme = next((scheme for scheme in (parts.scheme, "all") if named.get(scheme, "").strip()), None)
     if scheme is None or _is_here(host) or _is_excepted(host, parts.port, parts.scheme, named.get("no", "")):
         return None
     variable = next((name for name in environ if name.lower() == f"{scheme}_proxy" and environ[name]), "system proxy")

@@ -53,6 +53,12 @@ def test_a_proxy_may_be_written_in_all_usual_forms(
     assert (proxy.address, str(proxy)) == (address, f"{address} ({variable})")
 
 
+def test_a_blank_variable_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", " ")
+    monkeypatch.setenv("ALL_PROXY", "http://all:1")
+    assert str(proxy_for(FAR)) == "http://all:1 (ALL_PROXY)"
+
+
 def test_the_variable_of_the_scheme_goes_before_the_one_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://all:1")
     monkeypatch.setenv("https_proxy", "http://secure:1")
