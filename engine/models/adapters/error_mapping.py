@@ -166,7 +166,7 @@ def _kind(status: int, code: str, message: str) -> ModelErrorKind:
     beyond_any_minute = status == 429 and message.startswith("Request too large")  # of the tokens of one minute
     if code in _CONTEXT_CODES or status == 413 or too_long or beyond_any_minute:
         return ModelErrorKind.CONTEXT_LENGTH
-    refused = _REFUSED_WORDS.search(message) or _takes_no_tools(message)
+    refused = _REFUSED_WORDS.search(message) or _NO_TOOLS.search(message)
     if code in _REFUSED_CODES or status in (401, 402, 403, 404) or refused:
         return ModelErrorKind.REFUSED
     if status in (408, 409, 429) or (status >= 500 and not _TEMPLATE.search(message)):
@@ -174,12 +174,8 @@ def _kind(status: int, code: str, message: str) -> ModelErrorKind:
     return ModelErrorKind.BAD_REQUEST
 
 
-def _takes_no_tools(message: str) -> bool:
-    return _NO_TOOLS.search(message) is not None
-
-
 def _advice(message: str) -> str:
-    if not _takes_no_tools(message):
+    if not _NO_TOOLS.search(message):
         return ""
     return "; agents need tools: choose another model, or start the server with tool calls enabled"
 
@@ -212,8 +208,9 @@ def _code_and_message(body: object) -> tuple[str, str]:
     codes = [str(value) for value in given if isinstance(value, str | int) and value not in ("", "error", "failed")]
     known = [code for code in codes if code in _CONTEXT_CODES or code in _REFUSED_CODES or code in _BY_CHANCE]
     code = next(iter([*known, *(code for code in codes if code in _STATUS_OF_CODE), *codes]), "")
-    said = next((body[key] for key in ("message", "detail", "msg", "status_msg") if body.get(key)), code)
-    message = said if isinstance(said, str) else str(said)[:_MAX_SAID]
+    said = next((body[key] for key in ("message", "detail", "msg", "status_msg") if body.get(key)), "")
+    named = "" if code.isdigit() else code
+    message = (said if isinstance(said, str) else str(said)[:_MAX_SAID]) or named or (_all_said(body) if body else "")
     metadata = body.get("metadata")  # OpenRouter's, with what the model's own provider said
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     return code, f"{message}: {raw[:_MAX_SAID]}" if isinstance(raw, str) else message

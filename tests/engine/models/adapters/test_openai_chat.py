@@ -438,3 +438,20 @@ async def test_a_call_that_the_server_could_not_read_is_asked_for_again(streamed
     assert caught.value.kind is ModelErrorKind.RETRYABLE
     assert not caught.value.learned
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"success": False, "errors": [{"code": 7003, "message": "No route for that URI"}]},
+        {"error": [{"message": "No route for that URI"}, {"message": "another"}]},
+        {"title": "Bad Request", "status": 400, "errors": {"messages": ["No route for that URI"]}},
+        {"Error": "No route for that URI"},
+    ],
+)
+async def test_a_refusal_of_unknown_shape_is_shown_as_it_is(body: object) -> None:
+    async with serving(lambda _: refusal(400, body)) as server:
+        provider = DIALECT.open(server.url)
+        with pytest.raises(ModelError, match="No route for that URI"):
+            await provider.ask(FIRST, ignore)
+        await provider.close()
