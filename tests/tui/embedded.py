@@ -15,10 +15,12 @@ def notes() -> SampleProject:
     return next(sample for sample in list_samples() if sample.name == "notes")
 
 
-def beginning(tmp_path: Path, model: str = "rehearsal:notes?speed=0") -> Callable[[], "asyncio.Future[LiveRun]"]:
+def beginning(
+    tmp_path: Path, model: str = "rehearsal:notes?speed=0", check: str = ""
+) -> Callable[[], "asyncio.Future[LiveRun]"]:
     folder = scratch_repo(Namespace(state_dir=str(tmp_path)), notes())
     models = dict.fromkeys(("planner", "worker"), model)
-    settings = msgspec.convert({"models": models}, Settings)
+    settings = msgspec.convert({"models": models, "repo": {"check": check}}, Settings)
 
     async def begin() -> LiveRun:
         source = await inspect_repo(folder, "")

@@ -53,7 +53,7 @@ class EmbeddedSession(ThreadedSession):
     async def _run_to_end(self) -> None:
         live = await self._begin()
         self._run = live
-        live.swarm.attended = True
+        live.swarm.attended = not self._detached
         self.trunk_git = live.folder.trunk
         self._reader = live.reader
         await self._read_earlier(live.reader, live.snapshot.seq)
@@ -95,9 +95,11 @@ class EmbeddedSession(ThreadedSession):
             self._run.swarm.watch(tracker.agent, tracker.add_text)
 
     def close(self, mode: CloseMode) -> "Future[None]":
-        if mode is CloseMode.DETACH and self._release is not None and self._thread.is_alive():
+        if mode is CloseMode.DETACH and self._release is not None and self._thread.is_alive() and not self.ended():
             self._detached = True
-            if (run := self._run) is not None:
+            if (run := self._run) is None:
+                self.exit_note = f"the run starts in process {os.getpid()}; to list it: swarm-tui runs"
+            else:
                 run.swarm.attended = False
                 here = f"the run continues in process {os.getpid()}"
                 self.exit_note = f"{here}; to watch it: swarm-tui attach {run.folder.run}"

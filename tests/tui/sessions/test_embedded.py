@@ -1,12 +1,13 @@
 """The embedded session: a real engine in a thread of its own."""
 
+import asyncio
 from pathlib import Path
 from threading import Event as Signal
 
 import pytest
 
 from tests.tui.embedded import beginning
-from tui.bridge import Pause, RunState, SwarmError, list_runs
+from tui.bridge import LiveRun, Pause, RunState, SwarmError, list_runs
 from tui.sessions.embedded import EmbeddedSession
 from tui.sessions.session import CloseMode
 
@@ -62,6 +63,33 @@ def test_leaving_at_once_waits_for_no_agent_and_the_run_can_be_resumed(tmp_path:
     assert (session.failure(), session.exit_status()) == (None, 4)
     assert not list_runs(tmp_path / "state")[0].live
     assert list_runs(tmp_path / "state")[0].unfinished
+
+
+def test_a_run_that_a_person_leaves_before_it_has_begun_waits_for_nobody(tmp_path: Path) -> None:
+    begin, left, released = beginning(tmp_path, check="false"), Signal(), Signal()
+
+    async def begin_later() -> LiveRun:
+        await asyncio.to_thread(left.wait, WAIT_S)
+        return await begin()
+
+    session = EmbeddedSession(begin_later, lambda _: released.set())
+    session.start()
+    session.close(CloseMode.DETACH).result(WAIT_S)
+    assert session.exit_note.endswith("to list it: swarm-tui runs")
+    left.set()
+    session.close(CloseMode.EXIT).result(WAIT_S)
+    assert released.is_set()
+    assert session.latest()[1].state is RunState.FINISHED
+
+
+def test_a_run_that_ended_meanwhile_is_not_said_to_continue(tmp_path: Path) -> None:
+    session = EmbeddedSession(beginning(tmp_path), lambda _: None)
+    session.start()
+    waiting = Signal()
+    while not session.ended():
+        waiting.wait(0.05)
+    session.close(CloseMode.DETACH).result(WAIT_S)
+    assert session.exit_note == ""
 
 
 def test_an_error_at_the_start_reaches_the_person(tmp_path: Path) -> None:
