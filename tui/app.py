@@ -335,9 +335,9 @@ def run_app(launch: Launch, themes: Themes, *, take_terminal: Callable[[], None]
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(app.exit)
 
-        signals = Signals(exit, output, opened)
+        take_terminal()
+        signals = Signals(exit, output, opened)  # after the first frame, during which the terminal does not echo
         try:
-            take_terminal()
             status = runner.run(app.run_async())
         finally:
             signals.settle(impatient=app.impatient)

@@ -85,6 +85,7 @@ class Signals:
         Called after the app has ended in any way, so that a crash of the app stops the engine cleanly too. If
         `impatient`, the process ends without an engine that does not stop immediately.
         """
+        self._usual.leave_raw_mode(self._output.fileno())
         if self._output.abandoned and not self._hung_up:
             self._usual.restore(self._output.fileno())
             self._leave_terminal()

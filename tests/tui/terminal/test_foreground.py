@@ -14,8 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.tui.command_line import PROGRAM, Person
 from tests.tui.owners import until
+from tests.tui.tmux import TMUX, in_tmux
 from tui.bridge import RunListing, RunState, list_runs
 
 
@@ -108,6 +111,21 @@ def test_a_run_whose_shells_process_is_killed_stops_and_leaves_the_terminal(pers
     assert terminal.seen.rindex(b"\x1b[?1049l") < terminal.seen.rindex(b"swarm-tui resume")
     until(lambda: not list_runs(state_of(person))[0].live)
     assert list_runs(state_of(person))[0].state is RunState.STOPPED
+
+
+@pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
+def test_a_shell_that_restores_no_terminal_is_usable_after_the_program_is_killed(tmp_path: Path) -> None:
+    with in_tmux(tmp_path) as tmux:
+        tmux.program("demo notes --speed 0.5")
+        tmux.shows("thinking")
+        [run] = list_runs(tmux.state)
+        assert run.pid is not None
+        os.kill(int(Path(f"/proc/{run.pid}/stat").read_text().split()[3]), signal.SIGKILL)
+        tmux.shows("swarm-tui resume")
+        until(lambda: not list_runs(tmux.state)[0].live)
+        tmux("send-keys", "-l", "echo $((6 * 7)) is shown")
+        tmux.keys("Enter")
+        tmux.shows("echo .*is shown\n42 is shown")
 
 
 def test_a_killed_app_leaves_the_terminal_and_the_repository_as_they_were(person: Person) -> None:
