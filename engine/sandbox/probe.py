@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -209,8 +210,8 @@ async def _self_test(tried: Containment, method: CopyMethod, place: Path) -> str
     try:
         lines = ["cat given && echo new > new && rm given && echo works"]
         if tried.level is not Level.OFF:
-            lines.append(f"cat '{secret}' 2>/dev/null && echo LEAK")
-            lines.append(f"echo x 2>/dev/null > '{place}/outside' && echo LEAK")
+            lines.append(f"cat {shlex.quote(str(secret))} 2>/dev/null && echo LEAK")
+            lines.append(f"echo x 2>/dev/null > {shlex.quote(f'{place}/outside')} && echo LEAK")
             lines.append("cat /etc/shadow >/dev/null 2>&1 && echo LEAK")
             lines.append("(: >> /proc/sys/kernel/core_pattern) 2>/dev/null && echo LEAK")
             lines.append("grep -q '^Seccomp:.*2' /proc/self/status || echo UNFILTERED")

@@ -241,6 +241,12 @@ async def test_the_probe_reports_the_level_its_gaps_and_why_no_better_one_works(
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_the_probe_works_in_a_folder_whose_path_a_shell_would_read_otherwise(tmp_path: Path) -> None:
+    odd = tmp_path / 'O\'Brien "$(x)" `y`\n\udce9'
+    odd.mkdir()
+    assert (await probe(SandboxSettings(), odd)).level is (await probe(SandboxSettings(), tmp_path)).level
+
+
 async def test_a_level_that_does_not_work_here_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(memory: int, processes: int, cores: float) -> ControlGroups:
         raise Ungoverned("none is delegated")
