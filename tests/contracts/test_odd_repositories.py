@@ -221,7 +221,10 @@ async def test_a_large_tracked_file_may_be_touched_but_not_changed(
         with pytest.raises(WorkspaceError, match=r"big\.bin: .* MiB .*git checkout -- big\.bin") as refused:
             await workspace.commit("large\n")
         assert "gitignore" not in str(refused.value)
-    assert (await workspace.run("git checkout -- big.bin", 30, lambda _: None)).exit == 0
+    await workspace.run("git checkout -q -- big.bin; git mv big.bin moved.bin", 30, lambda _: None)
+    with pytest.raises(WorkspaceError, match=r"moved\.bin: its 3 MiB are too large .* if you moved it, move it back"):
+        await workspace.commit("moved\n")
+    assert (await workspace.run("git mv moved.bin big.bin", 30, lambda _: None)).exit == 0
     await workspace.commit("small again\n")
     await workspaces.close()
 

@@ -227,11 +227,13 @@ class Scan:
         if self.stamps is not None and self.stamps.get(path) == stamp(info):
             return
         if info.st_size > MAX_FILE_BYTES:
+            limit = f"its {info.st_size >> 20} MiB are too large to land"
             if known is None or path in self.extra_tracked:
-                self.rejected.append(f"{path_text(path)}: too large to land; remove it or add it to .gitignore")
+                advice = "; if you moved it, move it back; else remove it or add it to .gitignore"
+                self.rejected.append(f"{path_text(path)}: {limit}{advice}")
             elif not self._is_same(fd, name, info, known):
-                limit = f"its {info.st_size >> 20} MiB are too large to land a change of it"
-                self.rejected.append(f"{path_text(path)}: {limit}; restore it: git checkout -- {shell_word(path)}")
+                advice = f" a change of it; restore it: git checkout -- {shell_word(path)}"
+                self.rejected.append(f"{path_text(path)}: {limit}{advice}")
             return
         link = stat.S_ISLNK(info.st_mode)
         data = None
@@ -243,7 +245,7 @@ class Scan:
             self.rejected.append(f"{path_text(path)}: {limit}; remove new files or add them to .gitignore")
         if data is None:
             if self._size + info.st_size + FILE_OVERHEAD <= MAX_TOTAL_BYTES and _is_there(fd, name):
-                self.rejected.append(f"{path}: file not readable; fix its mode or remove it")
+                self.rejected.append(f"{path_text(path)}: file not readable; fix its mode or remove it")
             return
         self._size += len(data) + FILE_OVERHEAD
         if reason := refusal(path, data, link=link):

@@ -98,7 +98,7 @@ async def test_a_thread_builds_what_the_process_cannot_and_rejected_changes_name
     await asyncio.gather(*map(overlays.build, [crlf, missing, large]))
     assert overlays.in_threads == 2
     assert [built.rejected for built in overlays.by_process if built.rejected] == [
-        "file: too large to land; remove it or add it to .gitignore"
+        "file: its 64 MiB are too large to land; if you moved it, move it back; else remove it or add it to .gitignore"
     ]
 
 

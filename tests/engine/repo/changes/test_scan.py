@@ -95,16 +95,17 @@ def test_matching_many_files_against_many_rules_is_bounded(tmp_path: Path, monke
     assert reason.endswith(": too many files and ignore rules; remove some of either")
 
 
-def test_a_changed_file_that_cannot_be_read_is_rejected_and_not_dropped() -> None:
-    with tempfile.TemporaryDirectory() as name:  # which an ordinary user can reach
-        folder = Path(name)
+@pytest.mark.parametrize(("name", "shown"), [("closed.py", "closed.py"), ("closed\udce9\n", "closed\\xe9\\x0a")])
+def test_a_changed_file_that_cannot_be_read_is_rejected_and_not_dropped(name: str, shown: str) -> None:
+    with tempfile.TemporaryDirectory() as temporary:  # which an ordinary user can reach
+        folder = Path(temporary)
         upper = folder / "upper"
         upper.mkdir()
-        (upper / "closed.py").write_text("work\n")
-        (upper / "closed.py").chmod(0)
+        (upper / name).write_text("work\n")
+        (upper / name).chmod(0)
         give_away(folder)
-        told = as_an_ordinary_user(lambda: repr(scanned(folder, upper).rejected))
-    assert told == "['closed.py: file not readable; fix its mode or remove it']"
+        told = as_an_ordinary_user(lambda: "".join(scanned(folder, upper).rejected))
+    assert told == f"{shown}: file not readable; fix its mode or remove it"
 
 
 def test_what_is_left_out_is_named_in_a_few_lines_whatever_the_number_of_files(tmp_path: Path) -> None:
