@@ -123,13 +123,14 @@ async def _base(git: Git, branch: str) -> tuple[str, CommitId]:
     tree = await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"{name}^{{tree}}")
     if not tree and (found := commit or await _text_or_none(git, "rev-parse", "--verify", "--quiet", name)):
         raise _error(f"cannot read commit {found[:12]} of {branch or 'HEAD'}", fsck_hint())
+    refs = None if commit else await git.run("for-each-ref", accept=range(256))
+    if refs and (refs.exit or (f"broken ref {name}" if branch else "broken ref") in refs.err):
+        raise _error(f"cannot read the repo's branches: {refs.error_line}", hint_for(refs.err, fsck_hint()))
     if branch:
         if not commit:
             raise _error(f"no branch named {branch}", await _suggest_branch(git, branch))
         return branch, CommitId(commit)
     if not commit:
-        if "broken" in (await git.run("for-each-ref", accept=range(256))).err:
-            raise _error("cannot read the branch of HEAD", fsck_hint())
         raise _error("the repo has no commits yet", "commit something first, or name a branch that has commits")
     head = await _text_or_none(git, "symbolic-ref", "--quiet", "HEAD")
     return (head or "").removeprefix("refs/heads/"), CommitId(commit)

@@ -310,6 +310,8 @@ def hint_for(err: str, default: str = _DEFAULT_HINT) -> str:
         return "the folder is not writable: check its permissions"
     if ".lock': File exists" in err:
         return "another git process is using this repo: wait for it, or remove its stale lock file"
+    if "bad config line" in err or "unexpected line in" in err:
+        return "correct that file by hand"
     return fsck_hint() if _DAMAGE.search(err) else default
 
 

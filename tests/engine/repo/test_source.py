@@ -94,7 +94,23 @@ async def test_a_repo_without_commits_is_an_error(tmp_path: Path) -> None:
 
 async def test_a_broken_repo_is_an_error(repo: UserRepo) -> None:
     (repo.root / ".git" / "config").write_text("[core\n")
-    await refusal(repo.root)
+    assert (await refusal(repo.root)).hint == "correct that file by hand"
+
+
+async def test_a_broken_list_of_branches_is_not_a_repo_without_commits(repo: UserRepo) -> None:
+    repo.git("pack-refs", "--all")
+    (repo.root / ".git" / "packed-refs").write_text("garbage\n")
+    for branch in ("", "main"):
+        error = await refusal(repo.root, branch)
+        assert "unexpected line in .git/packed-refs: garbage" in error.message
+        assert error.hint == "correct that file by hand"
+
+
+async def test_a_broken_branch_is_an_error_of_its_own_only(repo: UserRepo) -> None:
+    (repo.root / ".git" / "refs" / "heads" / "lost").write_text("garbage\n")
+    assert (await inspect_repo(repo.root)).base
+    assert "ignoring broken ref refs/heads/lost" in (await refusal(repo.root, "lost")).message
+    assert (await refusal(repo.root, "mian")).hint == "did you mean main?"
 
 
 async def test_a_branch_named_swarm_is_an_error(repo: UserRepo) -> None:
