@@ -217,6 +217,14 @@ def test_a_budget_that_is_too_small_for_any_call_is_refused_with_status_3(person
     assert "hint: the first call may need" in answer.err
 
 
+def test_a_run_that_ends_red_names_what_fails(person: Person) -> None:
+    for setup, failing in (("exit 4", "the setup command `exit 4`"), ("true", "the check `false`")):
+        person.commit("swarm.toml", f'[repo]\ncheck = "false"\nfixups = 0\n[build]\nsetup = "{setup}"\n')
+        answer = person.run()
+        assert answer.status == 1, answer.err
+        assert answer.hint == f"{failing} fails on branch swarm/{answer.summary['run']}/trunk"
+
+
 def test_a_roles_budget_stops_a_run_that_goes_on_once_it_is_raised(person: Person) -> None:
     answer = person.swarm("demo", "notes", "--headless", "--speed", "0", "--budget", "worker.steps=4")
     assert answer.status == 3, answer.err

@@ -138,8 +138,9 @@ def _what_to_look_at(summary: Summary, snapshot: Snapshot) -> str:
         return "see the hints above; without --require-green-base the run goes on, and its planners are told"
     if summary.fetch:
         return f"to get the result: {summary.fetch}"
-    if snapshot.last_check is not None and not snapshot.last_check.passed:
-        return f"the check `{snapshot.check_command}` fails on branch swarm/{snapshot.run}/trunk"
+    if (check := snapshot.last_check) is not None and not check.passed:
+        failing = f"setup command `{check.setup}`" if check.setup else f"check `{snapshot.check_command}`"
+        return f"the {failing} fails on branch swarm/{snapshot.run}/trunk"
     return f"for what the agents reported: swarm-tui export {snapshot.run}"
 
 
