@@ -71,7 +71,7 @@ TROUBLES: dict[str, Failing] = {
     "no answer": lambda dialect, events: [Stall()],
     "stalls": lambda dialect, events: [head(), *map(Chunk, events[:2]), Stall()],
     "half a stream": lambda dialect, events: stream(events[: len(events) // 2]),
-    "broken off": lambda dialect, events: stream([*events[:-1], dialect.broken_off(dialect.overloaded, "busy")]),
+    "broken off": lambda dialect, events: stream([*events[:2], dialect.broken_off(dialect.overloaded, "busy")]),
     "connection lost": lambda dialect, events: stream(events[:2], Reset()),
     "connection reset": lambda dialect, events: [Abort()],
     "garbled": _garbled,
