@@ -118,6 +118,7 @@ class Attempt:
 
     async def _hand_off(self, context: AgentToolContext, text: t.HandoffText) -> Answer:
         if unread := self.host.snapshot.inboxes.get(self.agent):
+            self.host.budget.allow_one_more(self.agent)
             return refused(f"not yet: read the messages that follow first (unread: {len(unread)})")
         if text.status is t.HandoffStatus.FAILED:
             return Answer("accepted", drafts=outcomes.failed(self.host, self.task, text), ends=True)

@@ -129,6 +129,7 @@ class Planner:
             finding = found(snapshot, me, Pathology.CLAIMS_COMPLETION, f"hands off with {open_ends}")
             return faulted(finding, f"not yet: {open_ends}; wait for them, or cancel what is not needed")
         if messages:
+            self.host.budget.allow_one_more(me)
             return refused(f"not yet: read the messages that follow first (unread: {len(messages)})")
         seen: tuple[Draft, ...] = ()
         if self.agent.parent is None and text.status is HandoffStatus.DONE and self._stays_with_red_check():

@@ -137,6 +137,11 @@ class BudgetEnforcer:
         """Let an agent of an earlier process hand off although its budget is used up, as far as there is room."""
         self.grace.setdefault(agent, self._run.settings.budget.grace_steps)
 
+    def allow_one_more(self, agent: AgentId) -> None:
+        """Let an agent that used one of its last calls in vain make another one, as far as there is room."""
+        if agent in self.grace:
+            self.grace[agent] += 1
+
     def give_back(self, agent: AgentId) -> None:
         """Undo the reservation of one of an agent's last calls, which is not made."""
         self.grace[agent] += 1
