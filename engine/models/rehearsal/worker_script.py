@@ -42,7 +42,7 @@ def worker_line(playbook: Playbook, conversation: ScriptContext) -> Line:
     script = playbook.tasks_by_title.get(conversation.title)
     if script is None:
         return _no_script(conversation)
-    made = steps_made(script.step, conversation)
+    made, unsure = _progress(script.step, conversation)
     again = "## Earlier attempt" in conversation.first and script.recovers
     if script.misbehave and made == min(script.at, len(script.step)) and not again:
         line = _misbehave(script, conversation)
@@ -50,6 +50,9 @@ def worker_line(playbook: Playbook, conversation: ScriptContext) -> Line:
             return line
     if (trouble := _trouble(script.step, made, conversation)) is not None:
         return trouble
+    if unsure:
+        path = script.step[made].edit
+        return Line(f"Was {path} changed? I look before I edit it again.", (Call("read_file", {"path": path}),))
     if made < len(script.step):
         return _take(script.step[made])
     return hand_off(_filled(script.handoff, f"{script.title}: done, with its tests."))
@@ -83,11 +86,34 @@ def step_calls(step: Step) -> tuple[Call, ...]:
 
 def steps_made(steps: Sequence[Step], conversation: ScriptContext) -> int:
     """How many of the steps were made, in order; other turns between them are ignored."""
-    made = conversation.kept.steps
+    return _progress(steps, conversation)[0]
+
+
+def _progress(steps: Sequence[Step], conversation: ScriptContext) -> tuple[int, bool]:
+    """How many of the steps were made, and whether the next one is an edit that a restart interrupted: it may have been
+    made, and making it twice would repeat its lines.
+    """
+    made, unsure = conversation.kept.steps, False
     for exchange in conversation.exchanges:
-        if made < len(steps) and was_made(step_calls(steps[made]), exchange):
-            made += 1
-    return made
+        if made == len(steps):
+            break
+        step = steps[made]
+        if was_made(step_calls(step), exchange) or (unsure and _shows_edit(step, exchange)):
+            made, unsure = made + 1, False
+        elif step.edit and step_calls(step)[0] in [done.call for done in exchange.done]:
+            unsure = any(done.lost for done in exchange.done)
+        elif unsure and _was_read(step, exchange):
+            unsure = False
+    return made, unsure
+
+
+def _was_read(step: Step, exchange: Exchange) -> bool:
+    return was_made((Call("read_file", {"path": step.edit}),), exchange)
+
+
+def _shows_edit(step: Step, exchange: Exchange) -> bool:
+    """Whether the turn read the file of an edit step, and the edit is in it."""
+    return _was_read(step, exchange) and step.new in file_text([exchange.done[0].answer])[0]
 
 
 def was_made(calls: tuple[Call, ...], exchange: Exchange) -> bool:
