@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from msgspec.structs import replace
 
@@ -28,6 +28,8 @@ from tui.sessions.threaded import ThreadedSession
 
 POLL_S = 1.0
 """Seconds between two attempts to find an owner while none answers."""
+GONE_S = 5.0
+"""Seconds until an owner that broke the connection must have ended."""
 STOP_S = 60.0
 """Seconds to wait for the owner to stop the run."""
 NO_STREAM = "Streamed text is visible only in the process that owns the run; complete messages show here."
@@ -175,9 +177,10 @@ class AttachedSession(ThreadedSession):
         try:
             await self._command(Stop())
         except SwarmError:
+            with suppress(TimeoutError):  # it may have ended before it could answer
+                await asyncio.wait_for(self._ended.wait(), GONE_S)
             if is_live(self._folder):
                 raise
-            # it has ended before it could answer
         await self._ended.wait()
 
     async def _command(self, command: Command) -> None:
