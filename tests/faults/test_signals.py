@@ -65,7 +65,7 @@ def test_a_second_signal_ends_the_program_at_once_without_loss(tmp_path: Path) -
     process = case.started()
     until(process, "task_started", 4)
     process.send_signal(signal.SIGINT)
-    until(process, "agent_state_changed")
+    wait_until(lambda: "at the next safe points" in case.said)
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert process.returncode == 4, case.said[-2000:]

@@ -178,7 +178,8 @@ async def use(root: Path, moments: list[Path]) -> bool:
         await suggest_check(source)
         await excludes_file(source.common_dir)
         for trunk_git in moments:
-            assert await publish(trunk_git, root, RUN, ["trunk"]) == ""
+            if await publish(trunk_git, root, RUN, ["trunk"]):
+                return False
     except SwarmError:
         return False
     return True
