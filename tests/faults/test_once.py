@@ -8,8 +8,10 @@ import pytest
 
 from tests.faults.programs import Case
 
-LOAD = "rehearsal:load?speed=0&planners=3&tasks=36&conflicts=0.3&shell=0&seed=9"
-DEMO = "rehearsal:markdown?speed=0"
+LOAD = "rehearsal:load?speed=0.3&planners=3&tasks=36&conflicts=0.3&shell=0&seed=9"
+DEMO = "rehearsal:markdown?speed=1"
+"""At a pace at which models take most of the time, as they do: a kill finds few commands under way, each of which costs
+a turn, because its outcome is unknown."""
 KILLS = 5
 MOST = 1.05
 """How many times the tokens of an undisturbed run a killed one may use."""

@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 from pathlib import Path
 
 import msgspec
@@ -58,6 +59,7 @@ class Terminal:
             rows = 20 + (rows + 1) % 40
             self.resize(rows)  # which makes it paint everything
             os.kill(self.process.pid, signal.SIGWINCH)
+            time.sleep(0.05)  # a flood of signals would interrupt its own handler
 
     def read_for(self, seconds: float) -> None:
         if select.select([self.main], [], [], seconds)[0]:
