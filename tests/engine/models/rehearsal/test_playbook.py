@@ -185,6 +185,21 @@ def test_a_call_interrupted_by_a_restart_is_repeated(small: Playbook) -> None:
     assert tools(talk.go("interrupted, outcome unknown: restarted", error=True)) == ["spawn_tasks"]
 
 
+@pytest.mark.parametrize(
+    ("shown", "then"), [("1\tone\n2\ttwo", "submit_handoff"), ("1\tone", "edit_file")], ids=["made", "not made"]
+)
+def test_an_edit_interrupted_by_a_restart_is_repeated_only_if_it_was_not_made(
+    tmp_path: Path, shown: str, then: str
+) -> None:
+    step = '{ edit = "x", old = "one", new = "one\\ntwo" }'
+    task = SMALL.replace('goal = "L"\nstep = [{ shell = "true" }]', f'goal = "L"\nstep = [{step}]')
+    talk = Talk(load_playbook(written(tmp_path, task)), "# Task: late\n\n## Goal\n\nL")
+    assert tools(talk.next()) == ["edit_file"]
+    assert tools(talk.go("interrupted, outcome unknown: restarted", error=True)) == ["read_file"]
+    assert tools(talk.go("interrupted, outcome unknown: restarted", error=True)) == ["read_file"]
+    assert tools(talk.go(shown)) == [then]
+
+
 def test_a_crash_happens_on_the_first_attempt_only(small: Playbook) -> None:
     assert Talk(small, "# Task: b\n\n## Goal\n\nB").go("1\tx").crash
     assert not Talk(small, "# Task: b\n\n## Goal\n\nB\n\n## Earlier attempt\n\nx").go("1\tx").crash
