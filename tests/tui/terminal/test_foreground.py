@@ -1,78 +1,39 @@
 """Detaching gives the prompt back at once, and the engine does not notice: same process, nothing begun again."""
 
-import fcntl
 import os
-import pty
-import select
 import signal
 import sqlite3
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.tui.command_line import PROGRAM, Person
+from tests.tui.command_line import Person
 from tests.tui.owners import until
+from tests.tui.terminals import LEFT, Terminal, terminal_with
 from tests.tui.tmux import TMUX, in_tmux
 from tui.bridge import RunListing, RunState, list_runs
-
-
-def state_of(person: Person) -> Path:
-    return person.home / ".local/state/swarm-tui"
-
-
-class Terminal:
-    """The program in a terminal of its own, as the shell's foreground process."""
-
-    def __init__(self, person: Person, *words: str) -> None:
-        self._main, self.side = pty.openpty()
-        fcntl.ioctl(self.side, termios.TIOCSWINSZ, b"\x28\0\x78\0\0\0\0\0")
-        self.process = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", PROGRAM, *words],
-            stdin=self.side,
-            stdout=self.side,
-            stderr=self.side,
-            env=person.environment({"TERM": "xterm-256color"}),
-        )
-        self.seen = b""
-
-    def keys(self, keys: bytes) -> None:
-        os.write(self._main, keys)
-
-    def shows(self, text: bytes) -> None:
-        self.until(lambda: text in self.seen)
-
-    def until(self, true: Callable[[], bool]) -> None:
-        end = time.monotonic() + 100
-        while not true():
-            assert time.monotonic() < end, self.seen[-2000:]
-            if select.select([self._main], [], [], 0.05)[0]:
-                try:
-                    self.seen += os.read(self._main, 65536)
-                except OSError:
-                    return
 
 
 @contextmanager
 def detached(person: Person, *words: str) -> Iterator[tuple[RunListing, Terminal]]:
     """A run that its user detached from while its agents worked, and the terminal."""
-    terminal = Terminal(person, "demo", "notes", *words)
-    terminal.shows(b"thinking")
-    terminal.keys(b"q")
-    terminal.shows(b"the run continues without this screen")
-    terminal.keys(b"d")
-    terminal.until(lambda: terminal.process.poll() is not None)
-    [run] = list_runs(state_of(person))
-    try:
-        yield run, terminal
-    finally:
-        if run.live and run.pid is not None:
-            os.kill(run.pid, signal.SIGKILL)
+    with terminal_with(person, "demo", "notes", *words) as terminal:
+        terminal.shows(b"thinking")
+        terminal.types(b"q")
+        terminal.shows(b"the run continues without this screen")
+        terminal.types(b"d")
+        terminal.until(lambda: terminal.process.poll() is not None)
+        [run] = list_runs(person.state)
+        try:
+            yield run, terminal
+        finally:
+            if run.live and run.pid is not None:
+                os.kill(run.pid, signal.SIGKILL)
 
 
 def test_a_detached_run_continues_in_the_same_process_without_a_terminal(person: Person) -> None:
@@ -89,7 +50,7 @@ def test_a_detached_run_continues_in_the_same_process_without_a_terminal(person:
         }
         assert f"process {run.pid}".encode() in terminal.seen
         assert f"swarm-tui attach {run.run}".encode() in terminal.seen
-        until(lambda: list_runs(state_of(person))[0].state is RunState.FINISHED)
+        until(lambda: list_runs(person.state)[0].state is RunState.FINISHED)
         with sqlite3.connect(f"file:{run.folder.journal}?mode=ro", uri=True) as journal:
             assert journal.execute("SELECT DISTINCT epoch FROM events").fetchall() == [(1,)]
             assert journal.execute("SELECT path FROM agents WHERE state = 'failed'").fetchall() == []
@@ -100,17 +61,17 @@ def test_a_detached_run_stops_at_a_signal(person: Person) -> None:
     with detached(person, "--speed", "3") as (run, _):
         assert run.pid is not None
         os.kill(run.pid, signal.SIGTERM)
-        until(lambda: list_runs(state_of(person))[0].state is RunState.STOPPED)
+        until(lambda: list_runs(person.state)[0].state is RunState.STOPPED)
 
 
 def test_a_run_whose_shells_process_is_killed_stops_and_leaves_the_terminal(person: Person) -> None:
-    terminal = Terminal(person, "demo", "notes", "--speed", "0.5")
-    terminal.shows(b"thinking")
-    terminal.process.kill()
-    terminal.shows(b"swarm-tui resume")
-    assert terminal.seen.rindex(b"\x1b[?1049l") < terminal.seen.rindex(b"swarm-tui resume")
-    until(lambda: not list_runs(state_of(person))[0].live)
-    assert list_runs(state_of(person))[0].state is RunState.STOPPED
+    with terminal_with(person, "demo", "notes", "--speed", "0.5") as terminal:
+        terminal.shows(b"thinking")
+        terminal.process.kill()
+        terminal.shows(b"swarm-tui resume")
+        assert terminal.seen.rindex(LEFT) < terminal.seen.rindex(b"swarm-tui resume")
+        until(lambda: not list_runs(person.state)[0].live)
+        assert list_runs(person.state)[0].state is RunState.STOPPED
 
 
 @pytest.mark.skipif(TMUX is None, reason="tmux is not installed")
@@ -129,19 +90,19 @@ def test_a_shell_that_restores_no_terminal_is_usable_after_the_program_is_killed
 
 
 def test_a_killed_app_leaves_the_terminal_and_the_repository_as_they_were(person: Person) -> None:
-    terminal = Terminal(person, "demo", "notes", "--speed", "0.5")
-    before = termios.tcgetattr(terminal.side)
-    terminal.shows(b"thinking")
-    [run] = list_runs(state_of(person))
-    assert run.pid is not None
-    os.kill(run.pid, signal.SIGKILL)
-    terminal.until(lambda: terminal.process.poll() is not None)
-    terminal.shows(b"error: the program was killed by SIGKILL")
-    assert b"unexpected" not in terminal.seen
-    assert terminal.seen.rindex(b"\x1b[?1049l") < terminal.seen.rindex(b"to list runs that you can resume")
-    assert termios.tcgetattr(terminal.side) == before
-    [repo] = (state_of(person) / "demo").iterdir()
-    assert (repo / ".git").is_dir()
+    with terminal_with(person, "demo", "notes", "--speed", "0.5") as terminal:
+        before = termios.tcgetattr(terminal.side)
+        terminal.shows(b"thinking")
+        [run] = list_runs(person.state)
+        assert run.pid is not None
+        os.kill(run.pid, signal.SIGKILL)
+        terminal.until(lambda: terminal.process.poll() is not None)
+        terminal.shows(b"error: the program was killed by SIGKILL")
+        assert b"unexpected" not in terminal.seen
+        assert terminal.seen.rindex(LEFT) < terminal.seen.rindex(b"to list runs that you can resume")
+        assert termios.tcgetattr(terminal.side) == before
+        [repo] = (person.state / "demo").iterdir()
+        assert (repo / ".git").is_dir()
 
 
 def test_the_shells_process_ends_as_its_child_does() -> None:
