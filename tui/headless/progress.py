@@ -57,7 +57,7 @@ class Progress:
         self._timed(event.at, snapshot, text)
         if isinstance(event.body, events.BaseSurveyed) and not event.body.survey.check.passed:
             survey = event.body.survey
-            for line in survey.check.output.rstrip().split("\n")[-OUTPUT_LINES:]:
+            for line in (survey.check.output.rstrip() or "(no output)").split("\n")[-OUTPUT_LINES:]:
                 self._write(clean(line.rstrip()), prefix="  | ")
             for advice in survey.advice:
                 for number, line in enumerate(wrap(one_line(advice), WIDTH - 6)):

@@ -2,13 +2,18 @@
 
 import io
 
+import pytest
+
 from engine.domain import events as e
 from engine.domain.resource_use import LoadLimit
 from engine.domain.types import (
     Agent,
     AgentId,
     AgentPath,
+    BaseSurvey,
+    Check,
     Claim,
+    CommitId,
     Micros,
     ModelName,
     Role,
@@ -95,3 +100,13 @@ def test_a_closed_stream_is_ignored() -> None:
     progress.note("nobody hears this")
     progress.heartbeat(Snapshot(), 0)
     assert stream.tries == 1, "after the first failure nothing more is written"
+
+
+@pytest.mark.parametrize(("output", "shown"), [("", ["  | (no output)"]), ("one\ntwo\n", ["  | one", "  | two"])])
+def test_a_base_that_fails_is_told_with_its_output(output: str, shown: list[str]) -> None:
+    stream = io.StringIO()
+    check = Check(Micros(0), CommitId("c"), False, 1, output, 0.1, clean=True, command="make test")
+    Progress(Output(stream)).report(e.Event(1, 0, 1, e.BaseSurveyed(BaseSurvey(check, ("install it",)))), Snapshot())
+    lines = stream.getvalue().splitlines()
+    assert "the check fails in a clean copy: `make test` exited with status 1" in lines[0]
+    assert lines[1:] == [*shown, "hint: install it"]
