@@ -221,7 +221,7 @@ async def _assemble(
         surveys=BaseSurveys(folder.base_surveys, repo, folder.trunk, trunk.base, settings, workspaces.report),
         mask=mask,
     )
-    swarm = Swarm(Host(world, settings, Prompts(files(prompt_files)), Toolbox(), snapshot, snapshot.epoch + 1))
+    swarm = Swarm(Host(world, settings, Prompts(files(prompt_files)), Toolbox(settings), snapshot, snapshot.epoch + 1))
     journal.on_failure = swarm.fail
     control = ControlServer(folder.socket, swarm.submit, lambda: _status(swarm), swarm.diff, swarm.durable)
     await control.start()

@@ -1,11 +1,15 @@
 """The conversation between an agent and its model, in a form that belongs to no provider."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal
 
 from msgspec import Raw, Struct, json
 
 from engine.domain.types import CallId, Usage
+
+_LEFT_OUT = {"title", "$defs", "minLength", "maxLength", "minimum", "maximum"}
+"""Keys of a JSON Schema that a model does not need."""
 
 
 class Text(Struct, frozen=True, tag="text"):
@@ -61,15 +65,25 @@ class Message(Struct, frozen=True):
 
 
 class ToolSpec(Struct, frozen=True):
-    """A tool as a model sees it. `schema` is a JSON Schema object for the arguments."""
+    """A tool as a model sees it. `schema` is a JSON Schema object for the arguments.
+
+    It describes each property and gives the default of each optional one. The bounds of engine.domain.bounds are left
+    out: no call that makes sense comes near them.
+    """
 
     name: str
     description: str
     schema: dict[str, object]
 
     @classmethod
-    def of(cls, name: str, description: str, arguments: type[Struct]) -> "ToolSpec":
-        return cls(name, description, _inline(json.schema(arguments)))
+    def of(
+        cls, name: str, description: str, arguments: type[Struct], limits: Mapping[str, float] | None = None
+    ) -> "ToolSpec":
+        """`limits`: arguments whose default is the most that is possible, with that value."""
+        schema = _inline(json.schema(arguments))
+        for argument, most in (limits or {}).items():
+            schema["properties"][argument] |= {"default": most, "maximum": most}
+        return cls(name, description, schema)
 
 
 class Request(Struct, frozen=True):
@@ -107,8 +121,8 @@ class Turn(Struct, frozen=True):
     doubt: str = ""
 
 
-def _inline(schema: dict[str, Any]) -> dict[str, object]:
-    """Replace each `$ref` with its definition and drop titles: not every provider handles `$defs`."""
+def _inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """Replace each `$ref` with its definition (not every provider handles `$defs`), and drop titles and bounds."""
     definitions = schema.get("$defs", {})
 
     def walk(node: Any) -> Any:
@@ -117,12 +131,13 @@ def _inline(schema: dict[str, Any]) -> dict[str, object]:
         if not isinstance(node, dict):
             return node
         if "$ref" in node:
-            return walk(definitions[node["$ref"].rsplit("/", 1)[1]])
+            beside = {key: value for key, value in node.items() if key != "$ref"}
+            return walk(definitions[node["$ref"].rsplit("/", 1)[1]] | beside)
         return {
             key: {name: walk(value) for name, value in child.items()} if key == "properties" else walk(child)
             for key, child in node.items()
-            if key not in ("title", "$defs")
+            if key not in _LEFT_OUT
         }
 
-    inlined: dict[str, object] = walk(schema)
+    inlined: dict[str, Any] = walk(schema)
     return inlined

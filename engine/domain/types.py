@@ -1,9 +1,9 @@
 """The values of the swarm: ids, states, and what passes between people, planners and workers."""
 
 from enum import StrEnum
-from typing import NewType
+from typing import Annotated, NewType
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 RunId = NewType("RunId", str)
 AgentId = NewType("AgentId", str)
@@ -249,15 +249,20 @@ class Agent(Struct, frozen=True):
 
 
 class HandoffText(Struct, frozen=True):
-    """What an agent reports when it hands off."""
+    """What an agent reports when it hands off: each fact belongs in one section, as their descriptions tell agents."""
 
-    status: HandoffStatus
-    summary: str
-    notes: str = ""
-    concerns: str = ""
-    deviations: str = ""
-    findings: str = ""
-    feedback: str = ""
+    status: Annotated[
+        HandoffStatus,
+        Meta(
+            description="done: it is all done. partial: what there is is sound and worth keeping. failed: keep nothing."
+        ),
+    ]
+    summary: Annotated[str, Meta(description="What is true now that was not before.")]
+    notes: Annotated[str, Meta(description="How it works: what one must know to use or change it.")] = ""
+    concerns: Annotated[str, Meta(description="What may be wrong with your work, or was not tried.")] = ""
+    deviations: Annotated[str, Meta(description="Where you departed from what was asked, and why.")] = ""
+    findings: Annotated[str, Meta(description="Facts about the rest of the project that others should know.")] = ""
+    feedback: Annotated[str, Meta(description="What would have made this work easier: task, tools, machine.")] = ""
 
 
 class Handoff(Struct, frozen=True):

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 import prompts as prompt_files
 from engine.domain.conversation import Block, Message, Request, StopReason, Text, ToolAnswer, ToolCall, ToolSpec
@@ -27,11 +28,11 @@ _ANSWER_NOW = "Answer now, with what you have found out so far."
 
 
 class Query(Struct, frozen=True, forbid_unknown_fields=True):
-    sql: str
+    sql: Annotated[str, Meta(description="One SELECT, in SQLite's dialect.")]
 
 
 class ReadPrompt(Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
+    name: Annotated[str, Meta(description="A role's or message's prompt, such as worker.")]
 
 
 _TOOLS: dict[str, tuple[type[Struct], str]] = {
@@ -63,7 +64,7 @@ class Inquiry:
         system = await self._system()
         messages: list[Message] = [Message("user", (Text(question),))]
         for step in range(1, STEPS + 1):
-            turn = await self.model.ask(Request(self.model.name, system, tuple(messages), _specs()))
+            turn = await self.model.ask(Request(self.model.name, system, tuple(messages), specs()))
             messages.append(turn.message)
             if turn.stop is StopReason.REFUSAL or not turn.message.calls:
                 return self._answered(turn.message.text, turn.stop)
@@ -118,7 +119,7 @@ class Inquiry:
         return f"{found.label}\n\n{found.template}"
 
 
-def _specs() -> tuple[ToolSpec, ...]:
+def specs() -> tuple[ToolSpec, ...]:
     return tuple(ToolSpec.of(name, description, arguments) for name, (arguments, description) in _TOOLS.items())
 
 

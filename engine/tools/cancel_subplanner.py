@@ -1,14 +1,16 @@
 """cancel_subplanner: a planner cancels one of its subplanners, with everything below it."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import Name, Reason
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    subplanner: Name
-    reason: Reason = ""
+    subplanner: Annotated[Name, Meta(description="Its title.")]
+    reason: Annotated[Reason, Meta(description="Why; recorded for the user.")] = ""
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

@@ -1,6 +1,8 @@
 """cancel_task: a planner cancels one of its tasks."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import Name, Reason
 from engine.domain.events import Draft, TaskEnded
@@ -9,8 +11,8 @@ from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    task: Name
-    reason: Reason = ""
+    task: Annotated[Name, Meta(description="Its id, as `spawn_tasks` returned it.")]
+    reason: Annotated[Reason, Meta(description="Why; recorded for the user.")] = ""
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

@@ -1,6 +1,8 @@
 """edit_file: replace text in a file of the agent's copy."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import Path, Times
 from engine.domain.text_file import TextFile
@@ -8,10 +10,10 @@ from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    path: Path
-    old: str
-    new: str
-    count: Times = 1
+    path: Annotated[Path, Meta(description="A text file.")]
+    old: Annotated[str, Meta(description="Text to replace, exactly as in the file.")]
+    new: Annotated[str, Meta(description="Text to put there.")]
+    count: Annotated[Times, Meta(description="How often `old` occurs; all are replaced.")] = 1
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

@@ -1,6 +1,8 @@
 """list_files: the files and folders under a folder of the agent's copy."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import Depth, Path
 from engine.tools.tool import Answer, Tool, ToolContext
@@ -10,8 +12,8 @@ LIMIT = 500
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    path: Path = "."
-    depth: Depth = 2
+    path: Annotated[Path, Meta(description="A folder.")] = "."
+    depth: Annotated[Depth, Meta(description="Levels of folders, at most 20.")] = 2
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

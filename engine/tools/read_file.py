@@ -1,6 +1,8 @@
 """read_file: a file of the agent's copy, with line numbers."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import LineNumber, Path
 from engine.domain.text_file import TextFile
@@ -11,9 +13,9 @@ LIMIT = 16_000
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    path: Path
-    start: LineNumber = 1
-    end: LineNumber = 0
+    path: Annotated[Path, Meta(description="A text file.")]
+    start: Annotated[LineNumber, Meta(description="First line.")] = 1
+    end: Annotated[LineNumber, Meta(description="Last line; 0: to the end.")] = 0
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

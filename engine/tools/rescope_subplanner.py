@@ -1,6 +1,8 @@
 """rescope_subplanner: a planner changes what one of its subplanners owns, or tells it what has changed."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import Instruction, Name
 from engine.domain.types import Pathology
@@ -17,10 +19,12 @@ AGAIN = (
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    subplanner: Name
-    message: Instruction
-    goal: Instruction = ""
-    scope: Instruction = ""
+    subplanner: Annotated[Name, Meta(description="Its title.")]
+    message: Annotated[Instruction, Meta(description="What has changed, and what follows from it.")]
+    goal: Annotated[Instruction, Meta(description="The new goal, whole; empty: unchanged.")] = ""
+    scope: Annotated[
+        Instruction, Meta(description="The new scope, as globs separated by commas; empty: unchanged.")
+    ] = ""
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

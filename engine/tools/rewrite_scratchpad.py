@@ -1,6 +1,8 @@
 """rewrite_scratchpad: replace all of the agent's notes."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import Instruction, Reason
 from engine.domain.events import Draft, Pivoted, ScratchpadRewritten
@@ -14,8 +16,12 @@ REASON = 1_000
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    text: Instruction
-    pivot: Reason = ""
+    text: Annotated[
+        Instruction, Meta(description="All of it, at most 16,000 characters: what is true now and what comes next.")
+    ]
+    pivot: Annotated[
+        Reason, Meta(description="If you change course: why, in one or two sentences; recorded for the user.")
+    ] = ""
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

@@ -1,8 +1,9 @@
 """search: lines of the agent's copy that match a regular expression."""
 
 import re
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import Name, Path
 from engine.tools.tool import Answer, Tool, ToolContext, refused
@@ -14,8 +15,8 @@ LINE = 200
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    pattern: Name
-    path: Path = "."
+    pattern: Annotated[Name, Meta(description="A Python regular expression.")]
+    path: Annotated[Path, Meta(description="A folder or a file.")] = "."
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

@@ -1,19 +1,22 @@
 """shell: run a command in the agent's copy."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import Seconds, ShellCommand
 from engine.domain.events import Draft
 from engine.domain.settings import SandboxSettings
 from engine.domain.types import Pathology
+from engine.domain.units import duration_s
 from engine.policy.build_commands import is_build
 from engine.policy.pathologies import NUDGES, found
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    command: ShellCommand
-    timeout_s: Seconds = 0.0
+    command: Annotated[ShellCommand, Meta(description="Run by bash (or sh) at the root of your copy.")]
+    timeout_s: Annotated[Seconds, Meta(description="Seconds after which the command is killed.")] = 0.0
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
@@ -58,4 +61,11 @@ def _cause(killed: str, limits: SandboxSettings) -> str:
     return f"{killed} ({limit})" if limit else killed
 
 
-TOOL = Tool("shell", Arguments, call, writes=True, target=lambda a: " ".join(a.command.split())[:80])
+TOOL = Tool(
+    "shell",
+    Arguments,
+    call,
+    writes=True,
+    target=lambda a: " ".join(a.command.split())[:80],
+    limits=lambda settings: {"timeout_s": round(duration_s(settings.sandbox.command_timeout), 3)},
+)

@@ -1,8 +1,9 @@
 """spawn_subplanner: a planner hands a slice to a new subplanner."""
 
 import re
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import Instruction, Name
 from engine.domain.events import AgentSpawned, Draft
@@ -13,9 +14,12 @@ from engine.tools.tool import Answer, Tool, ToolContext, faulted, refused
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    title: Name
-    goal: Instruction
-    scope: Instruction = ""
+    title: Annotated[Name, Meta(description="Its name, at most 120 characters.")]
+    goal: Annotated[Instruction, Meta(description="The outcome, and the constraints that matter.")]
+    scope: Annotated[
+        Instruction,
+        Meta(description="What belongs to the slice, as globs separated by commas; empty: whatever the goal requires."),
+    ] = ""
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

@@ -1,6 +1,8 @@
 """spawn_tasks: a planner queues tasks for workers."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from engine.domain.bounds import Instruction, Name, Priority
@@ -24,15 +26,18 @@ MOST = 60
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
-    title: Name
-    goal: Instruction
-    scope: Instruction = ""
-    acceptance: Instruction = ""
-    priority: Priority = 0
+    title: Annotated[Name, Meta(description="A short name, at most 120 characters.")]
+    goal: Annotated[Instruction, Meta(description="The outcome, and the constraints that matter.")]
+    scope: Annotated[
+        Instruction,
+        Meta(description="Globs that the change should stay within, separated by commas; empty: anywhere."),
+    ] = ""
+    acceptance: Annotated[Instruction, Meta(description="How to tell that it is done.")] = ""
+    priority: Annotated[Priority, Meta(description="Higher starts first.")] = 0
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    tasks: tuple[Asked, ...]
+    tasks: Annotated[tuple[Asked, ...], Meta(description="1 to 60 tasks.")]
 
 
 class Caution(Struct, frozen=True):

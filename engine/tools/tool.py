@@ -73,12 +73,13 @@ class ToolContext(Protocol):
 
 
 class Tool(Struct, frozen=True):
-    """A tool. `arguments` is the Struct type that `call` takes.
+    """A tool. `arguments` is the Struct type that `call` takes: each field has a description, which models read.
 
     A WorkspaceError raised by `call` is returned to the agent. `writes`: the tool may change something, so it runs
     alone. `atomic`: the drafts of its answer are its only effect, so a call without a recorded answer has changed
     nothing and may run again; other writing calls may not. `last`: the tool runs after all other calls of its turn.
-    `target` returns the short text that the screen shows beside the tool's name.
+    `target` returns the short text that the screen shows beside the tool's name. `limits` returns the arguments whose
+    default and maximum come from the settings, with that value.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Tool(Struct, frozen=True):
     atomic: bool = False
     last: bool = False
     target: Callable[[Any], str] = lambda _: ""
+    limits: Callable[[Settings], dict[str, float]] = lambda _: {}
 
 
 def faulted(finding: Symptom, message: str) -> Answer:

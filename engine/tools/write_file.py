@@ -1,6 +1,8 @@
 """write_file: write a whole file of the agent's copy."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from engine.domain.bounds import Path
 from engine.domain.os_text import utf8_text
@@ -10,8 +12,8 @@ from engine.tools.tool import Answer, Tool, ToolContext
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    path: Path
-    content: str
+    path: Annotated[Path, Meta(description="A new or existing file; missing folders are created.")]
+    content: Annotated[str, Meta(description="All of its text, with lines that end in LF.")]
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

@@ -23,7 +23,7 @@ from engine.tools.toolbox import Toolbox
 from tests import simulated
 
 PROMPTS = Prompts(files(prompt_files))
-TOOLBOX = Toolbox()
+TOOLBOX = Toolbox(Settings())
 
 
 class OpenGate:

@@ -11,6 +11,7 @@ from engine.control.protocol import requests
 from engine.domain.bounds import LARGEST, unstorable
 from engine.domain.commands import Command
 from engine.domain.conversation import Request, ToolCall, Turn
+from engine.domain.settings import Settings
 from engine.domain.types import CallId, ModelName, RunState
 from engine.orchestrator.swarm import Swarm
 from engine.policy.run_end import Outcome
@@ -20,7 +21,7 @@ from tests.engine import scripts
 from tests.engine.swarms import run
 from tests.simulated import answers, call, first_line, turn
 
-TOOLS = Toolbox().tools
+TOOLS = Toolbox(Settings()).tools
 WHOLE_FILES = {"write_file.content", "edit_file.old", "edit_file.new"}
 """Texts that are as long as a file may be, which the sandbox limits."""
 CHECKED_BY_CALL = {"submit_handoff"}
@@ -45,6 +46,8 @@ def leaves(where: str, kind: inspect.Type) -> Iterator[tuple[str, inspect.Type]]
                 yield from leaves(where, each)
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
             yield from leaves(where, item)
+        case inspect.Metadata(type=inner):
+            yield from leaves(where, inner)
         case _:
             yield where, kind
 

@@ -10,7 +10,7 @@ import pytest
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus, SwarmError
 from engine.domain.settings import ModelsSettings, Settings
-from engine.reports.inquiry import _specs, ask_about
+from engine.reports.inquiry import ask_about, specs
 from tests.engine.model_server import model_server
 from tests.engine.models.raw_server import Stall, serving
 from tests.engine.real_runs import make_repo, settings, started
@@ -123,10 +123,10 @@ async def test_the_command_prints_the_answer_and_its_queries(state: Path, tmp_pa
 
 
 def test_the_tools_have_json_schemas() -> None:
-    [query, prompt] = _specs()
+    [query, prompt] = specs()
     assert query.schema == {
         "type": "object",
-        "properties": {"sql": {"type": "string"}},
+        "properties": {"sql": {"description": "One SELECT, in SQLite's dialect.", "type": "string"}},
         "required": ["sql"],
         "additionalProperties": False,
     }
