@@ -38,21 +38,25 @@ def conflict_opening(task: Task, paths: Iterable[str], notes: str) -> str:
     )
 
 
-def intent_opening(intent: Intent, notes: str) -> str:
-    """For the root planner."""
-    text = f"# Intent (version {intent.version})\n\n{intent.text.strip()}"
+def intent_opening(intent: Intent, notes: str, file: str) -> str:
+    """For the root planner. `file` says where else the text stands."""
+    text = with_file(f"# Intent (version {intent.version})\n\n{intent.text.strip()}", file)
     return f"{text}\n\n## Repository notes\n\n{notes.strip()}" if notes.strip() else text
 
 
-def slice_opening(agent: Agent, intent: Intent | None, notes: str) -> str:
-    """For a subplanner."""
+def slice_opening(agent: Agent, intent: Intent, notes: str, file: str) -> str:
+    """For a subplanner. `file` says where else the intent stands."""
     return sections(
         f"Slice: {agent.title}",
         goal=agent.goal,
         scope=agent.scope,
-        the_whole_intent=intent.text if intent else "",
+        the_whole_intent=with_file(intent.text.strip(), file),
         repository_notes=notes,
     )
+
+
+def with_file(text: str, file: str) -> str:
+    return f"{text}\n\n{file}" if file else text
 
 
 def pinned(snapshot: Snapshot, agent: AgentId, opening: str, so_far: str) -> str:

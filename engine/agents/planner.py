@@ -9,12 +9,12 @@ from engine.agents.conversation_log import Conversation
 from engine.agents.handoffs import slice_delivered
 from engine.agents.loop import Loop
 from engine.agents.openings import ended, intent_opening, pinned, slice_opening
-from engine.agents.spawning import repository_notes
+from engine.agents.spawning import intent_file, repository_notes
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
 from engine.domain.events import Draft
-from engine.domain.types import Agent, AgentId, AgentState, HandoffStatus, HandoffText, Pathology, Usage
+from engine.domain.types import Agent, AgentId, AgentState, HandoffStatus, HandoffText, Intent, Pathology, Usage
 from engine.policy.pathologies import found
 from engine.ports.protocols import WorkspaceLost
 from engine.runtime.host import Host
@@ -101,24 +101,29 @@ class Planner:
     async def _loop(self, context: AgentToolContext) -> Loop:
         host = self.host
         prompt = host.prompts["root_planner" if self.agent.parent is None else "subplanner"]
-        notes = await repository_notes(host, await host.trunk.tip())
+        tip = await host.trunk.tip()
+        notes, file = await repository_notes(host, tip), await intent_file(host, tip, self._intent)
         system = prompt.render(root=(await context.workspace()).root)
         steps = host.settings.planner.max_steps
-        return Loop(host, context, prompt, system, lambda: self._opening(notes), steps, self.conversation)
+        return Loop(host, context, prompt, system, lambda: self._opening(notes, file), steps, self.conversation)
 
-    def _opening(self, notes: str) -> str:
+    @property
+    def _intent(self) -> Intent:
+        assert self.host.snapshot.intent is not None
+        return self.host.snapshot.intent
+
+    def _opening(self, notes: str, file: str) -> str:
         """The first message, with the intent and scope as they are now."""
-        intent = self.host.snapshot.intent
         if self.agent.parent is not None:
-            return slice_opening(self.agent, intent, notes)
-        assert intent is not None
-        return intent_opening(intent, notes)
+            return slice_opening(self.agent, self._intent, notes, file)
+        return intent_opening(self._intent, notes, file)
 
     async def _restarted_opening(self) -> str:
         """The first message of a fresh context, with the planner's notes, its open work and what has ended."""
         snapshot, me = self.host.snapshot, self.agent_id
-        notes = await repository_notes(self.host, await self.host.trunk.tip())
-        return pinned(snapshot, me, self._opening(notes), ended(snapshot, me))
+        tip = await self.host.trunk.tip()
+        notes, file = await repository_notes(self.host, tip), await intent_file(self.host, tip, self._intent)
+        return pinned(snapshot, me, self._opening(notes, file), ended(snapshot, me))
 
     async def _hand_off(self, context: AgentToolContext, text: HandoffText) -> Answer:
         snapshot, me = self.host.snapshot, self.agent_id

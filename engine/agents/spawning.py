@@ -4,13 +4,15 @@ from engine.agents.conversation_log import Conversation
 from engine.agents.loop import Loop
 from engine.agents.tool_context import AgentToolContext
 from engine.domain.os_text import output_text
-from engine.domain.types import Agent, AgentId, AgentPath, AgentState, CommitId, Role, Task
+from engine.domain.types import Agent, AgentId, AgentPath, AgentState, CommitId, Intent, Role, Task
 from engine.runtime.host import Host
 
 NOTES = ("AGENTS.md", "CLAUDE.md")
 """Files with a repository's notes for agents; the first one that exists is used."""
 NOTES_MOST = 16_000
 """Characters of the notes that agents get."""
+INTENT_FILE = "INTENT.md"
+"""Where a repository usually keeps the intent, unless `watch_intent` names another file."""
 
 
 def spawned(host: Host, task: Task, role: Role) -> Agent:
@@ -54,3 +56,14 @@ async def repository_notes(host: Host, commit: CommitId) -> str:
         if content:
             return output_text(content)[:NOTES_MOST]
     return ""
+
+
+async def intent_file(host: Host, commit: CommitId, intent: Intent) -> str:
+    """What a planner should know about the intent's file, which workers can read; empty if the repository has none."""
+    name = host.settings.swarm.watch_intent or INTENT_FILE
+    content = await host.trunk.read_file(commit, name)
+    if not content:
+        return ""
+    if output_text(content).split() == intent.text.split():
+        return f"(Workers can read this text in {name}.)"
+    return f"(Workers can read {name} in the repository, but its text differs from this one.)"
