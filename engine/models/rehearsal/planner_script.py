@@ -13,6 +13,7 @@ from engine.models.rehearsal.script_position import (
     ScriptContext,
     messages_in,
     reports_in,
+    scripted_call,
 )
 from engine.models.rehearsal.worker_script import Line, hand_off, was_made
 
@@ -117,7 +118,8 @@ def _react(playbook: Playbook, known: PlannerProgress) -> Line | None:
     for one in change:
         if wanted := [name for name in one.spawn if name not in known.asked]:
             told = tuple(_pass_on(title, one) for title in one.tell if title in known.asked)
-            return Line("The intent has changed; these tasks follow it.", (*_spawn(playbook, wanted), *told))
+            others = map(scripted_call, one.call)
+            return Line("The intent has changed; these tasks follow it.", (*_spawn(playbook, wanted), *told, *others))
     if known.changed:
         note = change[-1].scratchpad if change and change[-1].scratchpad else ""
         text = _notes(
@@ -227,6 +229,7 @@ def _move_calls(playbook: Playbook, move: Move) -> tuple[Call, ...]:
         calls.append(Call("shell", {"command": move.shell}))
     if move.scratchpad:
         calls.append(Call("rewrite_scratchpad", {"text": move.scratchpad}))
+    calls += map(scripted_call, move.call)
     for title in move.slice:
         planner = next(one for one in playbook.planner if one.title == title)
         arguments: dict[str, object] = {"title": title, "goal": planner.goal or title}
@@ -239,6 +242,7 @@ def _move_calls(playbook: Playbook, move: Move) -> tuple[Call, ...]:
 def _spawn(playbook: Playbook, titles: list[str]) -> tuple[Call, ...]:
     tasks = [
         {name: value for name in _ASKED if (value := getattr(task, name))}
+        | ({"after": list(task.after)} if task.after else {})
         for title in titles
         if (task := playbook.tasks_by_title.get(title)) is not None
     ]
@@ -257,5 +261,6 @@ def _says(move: Move) -> str:
     if move.slice:
         return f"Each of these slices gets a subplanner: {', '.join(move.slice)}."
     if move.spawn:
-        return f"Time for {len(move.spawn)} tasks."
+        count = len(move.spawn)
+        return f"Time for {count} task{'' if count == 1 else 's'}."
     return "I look around before I plan."

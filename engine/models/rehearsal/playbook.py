@@ -33,7 +33,8 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "f
     """One turn of a worker: what it says and the one action it takes.
 
     `write` takes its content from `content` or from the file `from` in `files/` (default: the same path). A `shell`
-    step with `breaks` is expected to fail: the steps after it are the repair.
+    step with `breaks` is expected to fail: the steps after it are the repair. `call` is any tool call: its `tool`, and
+    the arguments.
     """
 
     say: str = ""
@@ -48,6 +49,7 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, rename={"source": "f
     new: str = ""
     shell: str = ""
     scratchpad: str = ""
+    call: dict[str, object] = {}
     breaks: bool = False
 
 
@@ -56,8 +58,8 @@ class TaskScript(Struct, frozen=True, forbid_unknown_fields=True):
 
     `read`, `write` (paths of files in `files/`) and `edit` are shorthand for steps, taken in this order and followed
     by `test`; `step` replaces them all. `misbehave` is one of MISBEHAVIOURS, shown at step `at` (from 0) in every
-    attempt or, with `recovers`, only in the first. `instead` names the tasks that the planner spawns if this one fails;
-    `resolve` is the rule for conflicts.
+    attempt or, with `recovers`, only in the first. `after` names tasks whose results it needs; `instead` names the
+    tasks that the planner spawns if this one fails; `resolve` is the rule for conflicts.
     """
 
     title: str
@@ -65,6 +67,7 @@ class TaskScript(Struct, frozen=True, forbid_unknown_fields=True):
     scope: str = ""
     acceptance: str = ""
     priority: int = 0
+    after: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     edit: tuple[Step, ...] = ()
@@ -80,7 +83,8 @@ class TaskScript(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Move(Struct, frozen=True, forbid_unknown_fields=True):
     """One turn of a planner. `spawn` names tasks, `slice` planners; `wait_for` names tasks and slices whose
-    handoffs must arrive before the move (`*`: all that were spawned so far).
+    handoffs must arrive before the move (`*`: all that were spawned so far). `call` holds other tool calls: for each
+    its `tool`, and the arguments.
     """
 
     say: str = ""
@@ -88,6 +92,7 @@ class Move(Struct, frozen=True, forbid_unknown_fields=True):
     read: tuple[str, ...] = ()
     shell: str = ""
     scratchpad: str = ""
+    call: tuple[dict[str, object], ...] = ()
     slice: tuple[str, ...] = ()
     spawn: tuple[str, ...] = ()
 
@@ -111,12 +116,13 @@ class Repair(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IntentChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the root planner does on the first, second, … change of the intent: the tasks that it spawns and the
-    slices that it informs.
+    """What the root planner does on the first, second, … change of the intent: tasks that it spawns, slices that
+    it informs, and other tool calls.
     """
 
     spawn: tuple[str, ...] = ()
     tell: tuple[str, ...] = ()
+    call: tuple[dict[str, object], ...] = ()
     scratchpad: str = ""
 
 
@@ -149,7 +155,7 @@ class SampleProject(Struct, frozen=True, forbid_unknown_fields=True):
 MISBEHAVIOURS = ("crash", "loop", "malformed", "hog", "idle")
 RULES = ("union", "ours", "theirs")
 T = TypeVar("T")
-_ACTIONS = ("read", "list", "search", "write", "edit", "shell", "scratchpad")
+_ACTIONS = ("read", "list", "search", "write", "edit", "shell", "scratchpad", "call")
 
 
 def sample_folder(name: str) -> Path:
@@ -261,6 +267,8 @@ def _whole_step(step: Step, key: str, file: Path) -> Step:
         raise broken(file, key, f"exactly one of {', '.join(_ACTIONS)} is needed, found {len(actions)}")
     if step.edit and (not step.old or step.old == step.new):
         raise broken(file, f"{key}.old", "an edit needs `old`, and `new` that differs from it")
+    if step.call:
+        _check_call(step.call, f"{key}.call", file)
     if step.breaks and not step.shell:
         raise broken(file, f"{key}.breaks", "only a `shell` step can be expected to fail")
     if not step.write or step.content is not None:
@@ -282,16 +290,26 @@ def _check_names(playbook: Playbook, file: Path) -> None:
     for number, planner in enumerate(playbook.planner):
         for place, move in enumerate(planner.move):
             key = f"planner[{number}].move[{place}]"
-            if not (move.read or move.shell or move.scratchpad or move.slice or move.spawn):
-                raise broken(file, key, "one of read, shell, scratchpad, slice, spawn is needed")
+            if not (move.read or move.shell or move.scratchpad or move.call or move.slice or move.spawn):
+                raise broken(file, key, "one of read, shell, scratchpad, call, slice, spawn is needed")
+            for index, call in enumerate(move.call):
+                _check_call(call, f"{key}.call[{index}]", file)
             _known(move.spawn, tasks, f"{key}.spawn", file)
             _known(move.slice, planners - {"root"}, f"{key}.slice", file)
             _known(move.wait_for, planners | tasks | {"*"}, f"{key}.wait_for", file)
     for number, task in enumerate(playbook.task):
         _known(task.instead, tasks, f"task[{number}].instead", file)
+        _known(task.after, tasks, f"task[{number}].after", file)
     for number, change in enumerate(playbook.on_intent):
         _known(change.spawn, tasks, f"on_intent[{number}].spawn", file)
         _known(change.tell, planners - {"root"}, f"on_intent[{number}].tell", file)
+        for index, call in enumerate(change.call):
+            _check_call(call, f"on_intent[{number}].call[{index}]", file)
+
+
+def _check_call(call: dict[str, object], key: str, file: Path) -> None:
+    if not isinstance(call.get("tool"), str):
+        raise broken(file, key, "`tool` is needed, the name of the tool")
 
 
 def _unique(titles: Iterable[str], key: str, file: Path) -> set[str]:

@@ -29,6 +29,11 @@ class Call(Struct, frozen=True):
     raw: str = ""
 
 
+def scripted_call(values: dict[str, object]) -> Call:
+    """A call as a playbook words it: its `tool` among the arguments."""
+    return Call(str(values.get("tool", "")), {name: value for name, value in values.items() if name != "tool"})
+
+
 class CallResult(Struct, frozen=True):
     """A past call and its answer. `call` is None if its arguments are not a JSON object."""
 

@@ -17,6 +17,7 @@ from engine.models.rehearsal.script_position import (
     exit_of,
     file_text,
     paths_in,
+    scripted_call,
 )
 
 _HOG = "python3 -c \"held = []\nfor _ in range(6144): held.append(b'x' * 2**20)\""
@@ -81,6 +82,8 @@ def step_calls(step: Step) -> tuple[Call, ...]:
         return (Call("edit_file", {"path": step.edit, "old": step.old, "new": step.new}),)
     if step.shell:
         return (Call("shell", {"command": step.shell}),)
+    if step.call:
+        return (scripted_call(step.call),)
     return (Call("rewrite_scratchpad", {"text": step.scratchpad}),)
 
 
@@ -179,6 +182,8 @@ def _says(step: Step) -> str:
         return f"I edit {step.edit}."
     if step.shell:
         return f"I run `{step.shell}`."
+    if step.call:
+        return f"I call {step.call['tool']}."
     return "I note my progress."
 
 

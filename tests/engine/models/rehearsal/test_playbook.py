@@ -96,6 +96,10 @@ def handoff(title: str, status: str = "done", more: str = "") -> str:
         ('title = "late"', 'title = "a"', "task[3].title"),
         ('[{ read = ["x"] }, { shell = "true" }]', '[{ write = "no/such" }]', "task[0].step[0].write"),
         ('title = "root"', 'title = "roo"', "planner"),
+        ('title = "late"', 'title = "late"\nafter = ["bb"]', "task[3].after"),
+        ('{ shell = "true" }', '{ call = { name = "status" } }', "task[0].step[1].call"),
+        ('spawn = ["a", "b"]', "call = [{ tool = 1 }]", "planner[0].move[0].call[0]"),
+        ("[[on_intent]]", "[[on_intent]]\ncall = [{}]", "on_intent[0].call[0]"),
     ],
 )
 def test_an_invalid_playbook_is_reported_with_its_file_and_key(tmp_path: Path, old: str, new: str, key: str) -> None:
@@ -234,3 +238,19 @@ def test_a_resolver_reads_both_sides_merges_tests_and_submits(small: Playbook) -
 def test_conflicts_are_resolved_by_the_playbooks_rule(rule: str, lines: str) -> None:
     text = "a\n<<<<<<< trunk\nb\nc\n||||||| base\n=======\nb\nd\n>>>>>>> yours\ne\n"
     assert merge_lines(text, rule) == "\n".join(["a", *lines.split(), "e"]) + "\n"
+
+
+def test_any_tool_can_be_called_and_tasks_can_wait_for_others(tmp_path: Path) -> None:
+    text = SMALL.replace('spawn = ["a", "b"]', 'call = [{ tool = "status" }]\n[[planner.move]]\nspawn = ["a", "b"]', 1)
+    text = text.replace('title = "b"', 'title = "b"\nafter = ["a"]', 1)
+    text = text.replace('[{ read = ["x"] }, { shell = "true" }]', '[{ call = { tool = "update", all = true } }]', 1)
+    playbook = load_playbook(written(tmp_path, text))
+    talk = Talk(playbook, "# Intent (version 1)\n\nx")
+    assert tools(talk.next()) == ["status"]
+    [spawn] = talk.go("trunk: 1234567").calls
+    assert [task.get("after") for task in spawn.arguments["tasks"]] == [None, ["a"]]  # type: ignore[attr-defined]
+    assert tools(talk.go("queued: 1 a\nqueued: 2 b")) == ["wait"], "the move counts as made"
+    worker = Talk(playbook, "# Task: a\n\nA")
+    [update] = worker.next().calls
+    assert (update.tool, update.arguments) == ("update", {"all": True})
+    assert tools(worker.go("updated")) == ["submit_handoff"]
