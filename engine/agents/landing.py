@@ -215,4 +215,6 @@ def landing_of(run: RunRecorder, id: LandingId, task: Task, owner: AgentId, resu
         conflicts=result.conflicts,
         reason=result.reason,
         large=result.large,
+        added=result.added,
+        removed=result.removed,
     )

@@ -301,7 +301,8 @@ class Claim(Struct, frozen=True):
 class Landing(Struct, frozen=True):
     """One try to land a worker's change on trunk. `base` is the tip of trunk that it was merged with.
 
-    `large`: the sizes in bytes of those files in `paths` that are large (see engine.domain.collisions).
+    `large`: the sizes in bytes of those files in `paths` that are large (see engine.domain.collisions). `added` and
+    `removed` are the commit's lines; None if there is no commit, or they were not counted.
     """
 
     id: LandingId
@@ -315,6 +316,8 @@ class Landing(Struct, frozen=True):
     conflicts: tuple[str, ...] = ()
     reason: str = ""
     large: dict[str, int] = {}
+    added: int | None = None
+    removed: int | None = None
 
 
 class InboxMessage(Struct, frozen=True):

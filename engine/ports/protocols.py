@@ -129,7 +129,8 @@ class LandResult(Struct, frozen=True):
     `base` is the tip it was merged onto, `commit` the new tip (None unless merged). After a conflict, `conflicts`
     names the paths, and `merged` is a commit on `base` whose tree is the merge with conflict markers in those paths.
     `state` is never `resolved`: only the caller knows whether there was a conflict before. `large` has the sizes in
-    bytes of those files among `paths` that are large (see engine.domain.collisions).
+    bytes of those files among `paths` that are large (see engine.domain.collisions). `added` and `removed` are
+    the commit's lines; None if they were not counted.
     """
 
     state: LandingState
@@ -140,6 +141,8 @@ class LandResult(Struct, frozen=True):
     merged: CommitId | None = None
     reason: str = ""
     large: dict[str, int] = {}
+    added: int | None = None
+    removed: int | None = None
 
 
 class Trunk(Protocol):

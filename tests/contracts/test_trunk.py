@@ -26,6 +26,26 @@ async def test_a_change_on_an_old_commit_is_merged_onto_the_tip(bench: Bench) ->
     assert await bench.trunk.landed_since(bench.base) == [one.commit, two.commit]
 
 
+async def test_a_landing_says_how_many_lines_it_adds_and_removes(bench: Bench) -> None:
+    """Against the trunk before it, not against the commit that the change was made on; a moved file counts none."""
+    await bench.trunk.land(bench.change(bench.base, {"new.txt": b"trunk\n" * 7}), message("t-1"))
+    edited = {"a.txt": b"one\n2\n3\n4\n5\n6\n7\n8\n9\nten\n", "b.txt": None, "n.txt": b"1\n2\n3"}
+    result = await bench.trunk.land(bench.change(bench.base, edited), message("t-2"))
+    assert (result.added, result.removed) == (5, 2)
+    assert result.commit is not None
+    change = bench.change(result.commit, {"a.txt": None, "d/a.txt": edited["a.txt"]})
+    moved = await bench.trunk.land(change, message("t-3"))
+    assert (moved.added, moved.removed) == (0, 0)
+    assert (await bench.trunk.land(bench.change(bench.base, {}), message("t-4"))).added is None
+
+
+async def test_lines_are_counted_in_large_files_and_not_in_binary_ones(bench: Bench) -> None:
+    large = b"".join(b"line %d\n" % number for number in range(60_000))
+    change = bench.change(bench.base, {"large.txt": large, "bin": b"\0\1\2\n" * 9})
+    result = await bench.trunk.land(change, message("t-1"))
+    assert (result.added, result.removed) == (60_000, 0)
+
+
 async def test_a_change_without_differences_is_empty(bench: Bench) -> None:
     tip = await bench.trunk.tip()
     assert (await bench.trunk.land(bench.change(bench.base, {}), message("t-1"))).state is LandingState.EMPTY

@@ -22,6 +22,13 @@ def unified_patch(old: Tree, new: Tree) -> str:
     return "".join(parts)
 
 
+def changed_lines(old: Tree, new: Tree) -> tuple[int, int]:
+    """The lines that the patch from one tree to another adds and removes, without those of binary files."""
+    texts = [{path: data for path, data in tree.items() if b"\0" not in data} for tree in (old, new)]
+    lines = [line for line in unified_patch(*texts).splitlines() if not line.startswith(("+++ ", "--- "))]
+    return sum(line.startswith("+") for line in lines), sum(line.startswith("-") for line in lines)
+
+
 def _file_patch(path: str, old: bytes | None, new: bytes | None) -> str:
     header = f"diff --git a/{path} b/{path}\n"
     if old is None:

@@ -4,13 +4,15 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from engine.domain.collisions import LARGE
 from engine.domain.errors import ErrorKind
 from engine.domain.types import CommitId, LandingState, TaskId
 from engine.ports.protocols import LandResult
 from tests.simulated.disk import Disk
 from tests.simulated.merge import Tree, merge_trees
-from tests.simulated.patch import unified_patch
+from tests.simulated.patch import changed_lines, unified_patch
 from tests.simulated.power import Power
 from tests.simulated.time import SimulatedClock
 
@@ -122,7 +124,9 @@ class MemoryTrunk:
                 self.commits.tip = landed
                 await self._moment()
                 large = {path: len(merged[path]) for path in paths if len(merged.get(path, b"")) >= LARGE}
-                return LandResult(LandingState.MERGED, tip, commit=landed, paths=paths, large=large)
+                result = LandResult(LandingState.MERGED, tip, commit=landed, paths=paths, large=large)
+                added, removed = changed_lines(ours, merged)
+                return replace(result, added=added, removed=removed)
             self.retries += 1
         return LandResult(LandingState.REFUSED, self.commits.tip, reason="trunk moved too often")
 

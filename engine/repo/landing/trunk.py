@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from engine.domain.collisions import LARGE
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.os_text import path_bytes, path_text
@@ -31,6 +33,7 @@ from engine.repo.git.sizes import file_sizes
 from engine.repo.landing.group_merge import CONFLICT_MESSAGE, GroupMerge, LandingRequest
 from engine.repo.landing.history import TrunkHistory
 from engine.repo.landing.housekeeping import remove_leftovers
+from engine.repo.landing.line_counts import count_lines
 from engine.repo.landing.line_merge import lie_apart
 from engine.repo.landing.merge import GitMerger
 from engine.repo.landing.trunk_objects import (
@@ -194,7 +197,7 @@ class GitTrunk:
         if self._landing is None or self._landing.done():
             self._landing = asyncio.create_task(self._land_queue(), name="landing")
         try:
-            return await asyncio.shield(request.result)
+            return await self._with_lines(await asyncio.shield(request.result))
         except asyncio.CancelledError:
             if request in self._queue:
                 self._queue.remove(request)
@@ -202,6 +205,13 @@ class GitTrunk:
                 await asyncio.wait([request.result])
                 request.result.cancelled() or request.result.exception()  # marks the exception as retrieved
             raise
+
+    async def _with_lines(self, result: LandResult) -> LandResult:
+        """The result with the lines that the landed commit adds and removes, counted while others land."""
+        if result.commit is None:
+            return result
+        counted = await count_lines(self._git, self._store, self.pending.tree_of, result.base, result.commit)
+        return result if counted is None else replace(result, added=counted[0], removed=counted[1])
 
     async def _land_queue(self) -> None:
         while self._queue:
