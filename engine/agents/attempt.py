@@ -157,7 +157,7 @@ class Attempt:
             "and neither its worker nor a resolver could merge the two.",
             notes=text.summary,
             concerns=bullets(self._conflicting),
-            findings=text.findings,
+            findings=text.found,
         )
         return Answer("not landed", drafts=outcomes.given_up(self.host, self.task, lost), ends=True)
 

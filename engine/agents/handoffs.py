@@ -4,6 +4,7 @@ from engine.agents.markdown import bullets, quoted, sections
 from engine.domain import events as e
 from engine.domain import types as t
 from engine.domain.events import Draft
+from engine.domain.handoff_facts import Finding
 from engine.policy.hotspots import newly_hot
 from engine.runtime.inbox import message_to
 from engine.runtime.recorder import RunRecorder
@@ -12,9 +13,9 @@ HOT_FILES_NAMED = 5
 """The most files with repeated conflicts that one message names."""
 
 
-def engine_text(summary: str, **parts: str) -> t.HandoffText:
+def engine_text(summary: str, notes: str = "", concerns: str = "", findings: tuple[Finding, ...] = ()) -> t.HandoffText:
     """A failed handoff that the engine writes on an agent's behalf."""
-    return t.HandoffText(t.HandoffStatus.FAILED, summary, **parts)
+    return t.HandoffText(t.HandoffStatus.FAILED, summary, notes, concerns, findings=findings)
 
 
 def delivered(
@@ -81,12 +82,5 @@ def handoff_message(title: str, handoff: t.Handoff) -> str:
     words = {None: "none", t.LandingState.REFUSED: "none", t.LandingState.EMPTY: "no change, so nothing landed"}
     landing = words.get(handoff.landing) or handoff.landing
     head = f"Handoff: {title}\n\nfrom: {source}\nstatus: {text.status.value}\nlanding: {landing}"
-    return sections(
-        head,
-        summary=quoted(text.summary),
-        notes=quoted(text.notes),
-        concerns=quoted(text.concerns),
-        deviations=quoted(text.deviations),
-        findings=quoted(text.findings),
-        feedback=quoted(text.feedback),
-    )
+    said = {name: quoted(section) for name, section in text.sections.items()}
+    return sections(head, summary=quoted(text.summary), **said)

@@ -1,9 +1,12 @@
 """The values of the swarm: ids, states, and what passes between people, planners and workers."""
 
 from enum import StrEnum
-from typing import Annotated, NewType
+from typing import NewType
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
+
+from engine.domain.handoff_facts import Facts, Finding
 
 RunId = NewType("RunId", str)
 AgentId = NewType("AgentId", str)
@@ -249,26 +252,40 @@ class Agent(Struct, frozen=True):
 
 
 class HandoffText(Struct, frozen=True):
-    """What an agent reports when it hands off: each fact belongs in one section, as their descriptions tell agents."""
+    """What an agent reports when it hands off.
 
-    status: Annotated[
-        HandoffStatus,
-        Meta(
-            description="done: it is all done. partial: what there is is sound and worth keeping. failed: keep nothing."
-        ),
-    ]
-    summary: Annotated[str, Meta(description="What is true now that was not before.")]
-    notes: Annotated[str, Meta(description="How it works: what one must know to use or change it.")] = ""
-    concerns: Annotated[str, Meta(description="What may be wrong with your work, or was not tried.")] = ""
-    deviations: Annotated[str, Meta(description="Where you departed from what was asked, and why.")] = ""
-    findings: Annotated[str, Meta(description="Facts about the rest of the project that others should know.")] = ""
-    feedback: Annotated[str, Meta(description="What would have made this work easier: task, tools, machine.")] = ""
+    Findings that are one text, as in older journals, are read as one finding; see `found`.
+    """
+
+    status: HandoffStatus
+    summary: str
+    notes: str = ""
+    concerns: str = ""
+    deviations: str = ""
+    findings: tuple[Finding, ...] | str = ""
+    feedback: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.findings, str) and self.findings.strip():
+            force_setattr(self, "findings", (Finding(self.findings),))
+
+    @property
+    def found(self) -> tuple[Finding, ...]:
+        """The findings."""
+        return self.findings if isinstance(self.findings, tuple) else ()
+
+    @property
+    def sections(self) -> dict[str, str]:
+        """The sections after the summary that have text, by name; each finding with its evidence, if that was said."""
+        texts = {name: str(getattr(self, name)) for name in ("notes", "concerns", "deviations")}
+        texts |= {"findings": "\n".join(map(str, self.found)), "feedback": self.feedback}
+        return {name: text for name, text in texts.items() if text.strip()}
 
 
 class Handoff(Struct, frozen=True):
     """The one message in which an agent reports to its planner. `to_agent` is None for the root planner's handoff.
 
-    `by_engine`: the engine wrote the handoff, because the agent could not.
+    `by_engine`: the engine wrote the handoff, because the agent could not. `facts` is None in older journals.
     """
 
     id: HandoffId
@@ -281,6 +298,7 @@ class Handoff(Struct, frozen=True):
     commit: CommitId | None = None
     intent: int = 0
     by_engine: bool = False
+    facts: Facts | None = None
 
 
 class Claim(Struct, frozen=True):

@@ -125,7 +125,10 @@ def _escaped(control: re.Match[str]) -> str:
 
 
 def _with_values(arguments: dict[str, Any], type_: type[Struct]) -> dict[str, Any]:
-    """The arguments, with values that were encoded twice decoded, and without null where a default stands for it."""
+    """The arguments, with values that were encoded twice decoded, and without null where a default stands for it.
+
+    Where a list of objects is asked for that need only one text, a text stands for such an object.
+    """
     known = {field.encode_name: field for field in fields(type_)}
     meant: dict[str, Any] = {}
     for name, value in arguments.items():
@@ -135,8 +138,30 @@ def _with_values(arguments: dict[str, Any], type_: type[Struct]) -> dict[str, An
         elif value is None and not field.required:
             continue
         else:
-            meant[name] = [_once_more(item) for item in value] if isinstance(value, list) else _once_more(value)
+            more = [_once_more(item) for item in value] if isinstance(value, list) else _once_more(value)
+            meant[name] = _with_objects(more, field.type)
     return meant
+
+
+def _with_objects(value: Any, type_: Any) -> Any:
+    """The value as a list of objects, if the type is one of objects that need only one text, and it holds texts."""
+    item = _bare(getattr(_bare(msgspec.inspect.type_info(type_)), "item_type", None))
+    if not isinstance(item, msgspec.inspect.StructType):
+        return value
+    required = [field for field in item.fields if field.required]
+    if len(required) != 1 or not isinstance(_bare(required[0].type), msgspec.inspect.StrType):
+        return value
+    listed = value if isinstance(value, list) else [value] if value else []
+    return [{required[0].encode_name: each} if _is_prose(each) else each for each in listed]
+
+
+def _bare(type_: Any) -> Any:
+    """A type without its description."""
+    return type_.type if isinstance(type_, msgspec.inspect.Metadata) else type_
+
+
+def _is_prose(value: Any) -> bool:
+    return isinstance(value, str) and not value.lstrip().startswith(("{", "["))
 
 
 def _once_more(value: Any) -> Any:

@@ -128,7 +128,7 @@ def handoff_filter(source: str, find: Find) -> Filter[Handoff]:
         return agent.title if agent is not None else ""
 
     def has(handoff: Handoff, wanted: list[str]) -> bool:
-        return any(getattr(handoff.text, name).strip() for name in wanted)
+        return any(name in handoff.text.sections for name in wanted)
 
     sections = ("notes", "concerns", "deviations", "findings", "feedback")
     return Filter(

@@ -108,9 +108,7 @@ class HandoffList(FilteredList[Handoff]):
         ]
         right = Span(fit(age(self.host.now() - handoff.at), 5, right=True), "dim")
         left = cells - 5 - sum(len(span.text) for span in spans)
-        flags = "".join(
-            f" {name}" for name in ("concerns", "deviations", "findings") if getattr(handoff.text, name).strip()
-        )
+        flags = "".join(f" {name}" for name in ("concerns", "deviations", "findings") if name in handoff.text.sections)
         title = one_line(_title_of(self.view, handoff))
         summary = one_line(handoff.text.summary).removeprefix(f"{title}: ")
         text = (
@@ -152,17 +150,10 @@ def handoff_lines(view: View, handoff: Handoff, cells: int) -> list[Line]:
         landing = LANDING[handoff.landing]
         commit = f" as {handoff.commit[:10]}" if handoff.commit else ""
         lines += fact("landing", f"{landing.glyph} {landing.word}{commit}", landing.style, cells=cells)
-    sections = (
-        ("Summary", handoff.text.summary, "text"),
-        ("Concerns", handoff.text.concerns, "paused"),
-        ("Deviations", handoff.text.deviations, "text"),
-        ("Findings", handoff.text.findings, "text"),
-        ("Notes", handoff.text.notes, "text"),
-        ("Feedback", handoff.text.feedback, "text"),
-    )
-    for title, text, style in sections:
-        if text.strip():
-            lines += [*heading(title), *paragraph(text, cells, style)]
+    texts = {"summary": handoff.text.summary, **handoff.text.sections}
+    for name in ("summary", "concerns", "deviations", "findings", "notes", "feedback"):
+        if text := texts.get(name, "").strip():
+            lines += [*heading(name.capitalize()), *paragraph(text, cells, "paused" if name == "concerns" else "text")]
     if task is not None:
         lines += [*heading("Task"), *paragraph(task.spec.goal, cells, "dim")]
     return lines

@@ -110,7 +110,14 @@ def _(event: e.Event, body: e.LandingFinished, shelf: Shelf) -> Iterable[Write]:
 @PROJECTIONS.of(e.HandedOff)
 def _(event: e.Event, body: e.HandedOff, shelf: Shelf) -> Iterable[Write]:
     h = body.handoff
-    said = (h.text.status, h.text.summary, h.text.notes, h.text.concerns, h.text.deviations, h.text.findings)
+    said = (
+        h.text.status,
+        h.text.summary,
+        h.text.notes,
+        h.text.concerns,
+        h.text.deviations,
+        h.text.sections.get("findings", ""),
+    )
     about = (h.id, h.at, h.task, h.agent, h.to_agent)
     yield _HANDOFF, (*about, *said, h.text.feedback, h.landing, h.commit, h.intent, h.by_engine)
     yield count(handoffs=1)

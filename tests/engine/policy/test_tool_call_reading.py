@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Annotated
 
 import msgspec
 import pytest
@@ -121,12 +122,12 @@ def test_values_with_one_meaning_are_taken(text: str, more: dict[str, object]) -
 
 
 class Task(msgspec.Struct, forbid_unknown_fields=True):
-    title: str
+    title: Annotated[str, msgspec.Meta(description="A name.")]
     priority: int = 0
 
 
 class Spawn(msgspec.Struct, forbid_unknown_fields=True):
-    tasks: list[Task]
+    tasks: Annotated[list[Task], msgspec.Meta(description="Some.")]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +142,20 @@ class Spawn(msgspec.Struct, forbid_unknown_fields=True):
 def test_values_within_lists_are_read_as_well(tasks: object) -> None:
     meant = msgspec.json.decode(arguments_meant(json.dumps({"tasks": tasks}), Spawn), type=Spawn)
     assert meant == Spawn([Task("a", 3)])
+
+
+@pytest.mark.parametrize(
+    ("tasks", "titles"),
+    [("a", ["a"]), (["a", "b"], ["a", "b"]), ("", []), (["a", {"title": "b"}], ["a", "b"]), ({"title": "a"}, ["a"])],
+)
+def test_a_text_stands_for_an_object_that_needs_only_one(tasks: object, titles: list[str]) -> None:
+    meant = msgspec.json.decode(arguments_meant(json.dumps({"tasks": tasks}), Spawn), type=Spawn)
+    assert [task.title for task in meant.tasks] == titles
+
+
+def test_the_beginning_of_a_list_is_no_text() -> None:
+    text = json.dumps({"tasks": '[{"title": "a"'})
+    assert arguments_meant(text, Spawn) == text
 
 
 def test_text_that_looks_like_json_stays_text_where_text_is_asked_for() -> None:

@@ -1,0 +1,59 @@
+"""The parts of a handoff beside an agent's sentences: findings with their evidence, and facts that the engine knows."""
+
+from msgspec import Struct
+
+
+class Finding(Struct, frozen=True):
+    """Something that an agent found out. `seen`: it saw it happen, or only inferred it; None: it did not say.
+
+    `share`: it is worth knowing for later agents.
+    """
+
+    text: str
+    seen: bool | None = None
+    share: bool = False
+
+    def __str__(self) -> str:
+        return self.text if self.seen is None else f"{'seen' if self.seen else 'inferred'}: {self.text}"
+
+
+class TestRun(Struct, frozen=True):
+    """A command that an agent ran as a test, shortened, and how it ended: `exit 1`, `exit unknown`, `killed: timeout`.
+
+    `passed` is None if that is not known. `output` is the end of what a run that did not pass printed.
+    """
+
+    command: str
+    passed: bool | None
+    ended: str
+    wall_s: float
+    output: str = ""
+
+
+class Facts(Struct, frozen=True):
+    """What the engine knows about the work behind a handoff, at its delivery.
+
+    `wall_s`, `steps` and `tokens` are those of all attempts at a task, or of everything below a planner. `files`,
+    `added` and `removed` (lines) are what landed, None if that is not known; `onto_newer`: trunk had moved on since the
+    change began. `tests` are the last commands that were run as tests; `stale`: files changed after them. `tasks`
+    counts a planner's tasks by their state, with those of its subplanners. `check` is what was known of trunk's check.
+    `dependencies` are those that the change adds, `forbidden` those that the intent forbids. `doubts` are claims of the
+    handoff that the record does not bear out.
+    """
+
+    wall_s: float = 0.0
+    attempts: int = 0
+    steps: int = 0
+    tokens: int = 0
+    commits: int = 0
+    files: int | None = None
+    added: int | None = None
+    removed: int | None = None
+    onto_newer: bool = False
+    tests: tuple[TestRun, ...] = ()
+    stale: bool = False
+    tasks: dict[str, int] = {}
+    check: str = ""
+    dependencies: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()

@@ -1,0 +1,29 @@
+"""Says in plain words how landings ended, in the same words everywhere."""
+
+from engine.domain.types import CommitId, LandingState
+
+SHORT = 10
+"""Characters of a commit id in a text."""
+NO_CHANGE = "nothing landed: the change has nothing that is new to trunk"
+
+
+def landing_text(state: LandingState | None, commit: CommitId | None = None, *, onto_newer: bool = False) -> str:
+    """How a landing ended, for example `landed as 1f2e3d4c5b, merged with newer trunk`; None: nothing was to land."""
+    match state:
+        case LandingState.MERGED | LandingState.RESOLVED:
+            landed = f"landed as {commit[:SHORT]}" if commit else "landed"
+            if state is LandingState.RESOLVED:
+                return f"{landed}, after a conflict with newer trunk was resolved"
+            return f"{landed}, merged with newer trunk" if onto_newer else landed
+        case LandingState.EMPTY:
+            return NO_CHANGE
+        case LandingState.CONFLICTED:
+            return "not landed: it conflicts with newer trunk"
+        case _:
+            return "nothing landed"
+
+
+def lines_text(files: int | None, added: int | None, removed: int | None) -> str:
+    """What landed, for example `3 files, +120 -4`; empty if that is not known."""
+    counted = "" if files is None else f"{files} file{'' if files == 1 else 's'}"
+    return counted if added is None or removed is None else f"{counted}, +{added} -{removed}".removeprefix(", ")
