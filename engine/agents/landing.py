@@ -12,6 +12,7 @@ from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.commit_message import commit_message
 from engine.domain.events import Draft
+from engine.domain.patch import parse_patch
 from engine.domain.text_file import TextFile
 from engine.domain.types import AgentId, CommitId, HandoffText, Landing, LandingId, LandingState, Task
 from engine.policy.left_out import left_out_lines
@@ -57,7 +58,7 @@ class Offer:
         older = self.task.attempt > 1 or self.host.snapshot.agents[self.owner].epoch < self.host.snapshot.epoch
         if older and (earlier := await self.host.trunk.find_landed(self.task.id)) is not None:
             # A git process of a killed engine may have moved trunk after recovery looked: never land a task twice.
-            return LandResult(LandingState.MERGED, base=self.context.commit, commit=earlier)
+            return await found_on_trunk(self.host, self.context.commit, earlier)
         if workspace is None:
             return LandResult(LandingState.EMPTY, base=self.context.commit)
         if self.host.snapshot.claims:
@@ -71,8 +72,10 @@ class Offer:
         workspace = self.context.opened
         assert workspace is not None
         result = await self.host.trunk.land(self.change, message(self.host, self.task, self.text))
+        if result.state is LandingState.REFUSED:
+            return self._refused(result)
         if result.state is not LandingState.CONFLICTED:
-            return self._refused(result) if result.state is LandingState.REFUSED else result
+            return replace(result, onto_newer=result.base != workspace.base)
         precedence = self.host.landing_turns.conflict(self.task.id, result.conflicts, result.merged)
         if precedence is None:
             self.paths = await workspace.changed()
@@ -106,6 +109,19 @@ class Offer:
     def _finished(self, result: LandResult) -> Draft:
         landing = landing_of(self.host, self.id, self.task, self.owner, result)
         return Draft(e.LandingFinished(landing), self.owner, self.task.id)
+
+
+async def found_on_trunk(host: Host, base: CommitId, commit: CommitId) -> LandResult:
+    """The landing of a commit that an earlier process brought onto trunk without recording it."""
+    files = parse_patch(await host.trunk.diff(CommitId(f"{commit}^"), commit)).files
+    return LandResult(
+        LandingState.MERGED,
+        base=base,
+        commit=commit,
+        paths=tuple(sorted({path for file in files for path in (file.old_path, file.new_path) if path})),
+        added=sum(file.added for file in files),
+        removed=sum(file.removed for file in files),
+    )
 
 
 async def _hand_back(host: Host, workspace: Workspace, merged: CommitId, result: LandResult) -> None:
@@ -217,4 +233,5 @@ def landing_of(run: RunRecorder, id: LandingId, task: Task, owner: AgentId, resu
         large=result.large,
         added=result.added,
         removed=result.removed,
+        onto_newer=result.onto_newer,
     )

@@ -320,7 +320,8 @@ class Landing(Struct, frozen=True):
     """One try to land a worker's change on trunk. `base` is the tip of trunk that it was merged with.
 
     `large`: the sizes in bytes of those files in `paths` that are large (see engine.domain.collisions). `added` and
-    `removed` are the commit's lines; None if there is no commit, or they were not counted.
+    `removed` are the commit's lines; None if there is no commit, or they were not counted. `onto_newer`: trunk had
+    moved on since the change began.
     """
 
     id: LandingId
@@ -336,6 +337,7 @@ class Landing(Struct, frozen=True):
     large: dict[str, int] = {}
     added: int | None = None
     removed: int | None = None
+    onto_newer: bool = False
 
 
 class InboxMessage(Struct, frozen=True):

@@ -3,13 +3,12 @@
 from engine.agents import cancellation, outcomes
 from engine.agents.compaction import MAX_OUTPUT
 from engine.agents.conversation_log import Conversation
+from engine.agents.landing import found_on_trunk
 from engine.agents.outcomes import attempt_continued, attempt_lost
 from engine.domain import events as e
 from engine.domain.conversation import Request
 from engine.domain.events import Draft
-from engine.domain.patch import parse_patch
-from engine.domain.types import AgentState, LandingState, Role, Task, TaskState
-from engine.ports.protocols import LandResult
+from engine.domain.types import AgentState, Role, Task, TaskState
 from engine.runtime.host import Host
 
 GONE = "the program was stopped or killed, and the workspace cannot be continued"
@@ -87,8 +86,5 @@ async def _finish_landings(host: Host) -> None:
     base = snapshot.base  # not the last recorded one: of two commits, the later may be recorded without the earlier
     for commit in await host.trunk.landed_since(base) if pending else ():
         if (task := pending.get(commit)) is not None:
-            patch = parse_patch(await host.trunk.diff(base, commit))
-            paths = tuple(sorted({path for file in patch.files for path in (file.old_path, file.new_path) if path}))
-            result = LandResult(LandingState.MERGED, base=base, commit=commit, paths=paths)
-            host.record(*outcomes.landed(host, task, result))
+            host.record(*outcomes.landed(host, task, await found_on_trunk(host, base, commit)))
         base = commit

@@ -130,7 +130,7 @@ class LandResult(Struct, frozen=True):
     names the paths, and `merged` is a commit on `base` whose tree is the merge with conflict markers in those paths.
     `state` is never `resolved`: only the caller knows whether there was a conflict before. `large` has the sizes in
     bytes of those files among `paths` that are large (see engine.domain.collisions). `added` and `removed` are
-    the commit's lines; None if they were not counted.
+    the commit's lines; None if they were not counted. `onto_newer` is for the caller to fill in (see Landing).
     """
 
     state: LandingState
@@ -143,6 +143,7 @@ class LandResult(Struct, frozen=True):
     large: dict[str, int] = {}
     added: int | None = None
     removed: int | None = None
+    onto_newer: bool = False
 
 
 class Trunk(Protocol):
