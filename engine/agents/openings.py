@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from engine.agents.markdown import bullets, sections
+from engine.domain.notes import NoteKind
 from engine.domain.types import Agent, AgentId, Intent, Role, Task
 from engine.state.snapshot import Snapshot
 
@@ -84,6 +85,16 @@ def ended(snapshot: Snapshot, agent: AgentId) -> str:
 
 
 def _outstanding(snapshot: Snapshot, agent: AgentId) -> str:
-    """A planner's open tasks and subplanners, one a line; empty for other roles."""
+    """A planner's open tasks, subplanners and questions, one a line; empty for other roles."""
     tasks = [f"{task.id} {task.spec.title}" for task in snapshot.open_tasks(agent)]
-    return bullets([*tasks, *(f"subplanner {child.title}" for child in snapshot.open_subplanners(agent))])
+    slices = [f"subplanner {child.title}" for child in snapshot.open_subplanners(agent)]
+    asked = [
+        f"{snapshot.agents[note.agent].title} asks you: {' '.join(note.text.split())}"
+        for note in snapshot.questions_to(agent)
+    ]
+    asks = [
+        f"you asked {'your planner' if note.to_agent else 'the user'}: {' '.join(note.text.split())}"
+        for note in snapshot.notes_of(agent)
+        if note.kind is NoteKind.QUESTION
+    ]
+    return bullets([*tasks, *slices, *asked, *asks])

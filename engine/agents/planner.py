@@ -15,6 +15,7 @@ from engine.domain import events as e
 from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
 from engine.domain.events import Draft
 from engine.domain.types import Agent, AgentId, AgentState, HandoffStatus, HandoffText, Intent, Pathology, Usage
+from engine.policy.notes import ABOUT_INTENT, before_planning
 from engine.policy.pathologies import found
 from engine.ports.protocols import WorkspaceLost
 from engine.runtime.host import Host
@@ -116,7 +117,10 @@ class Planner:
         """The first message, with the intent and scope as they are now."""
         if self.agent.parent is not None:
             return slice_opening(self.agent, self._intent, notes, file)
-        return intent_opening(self._intent, notes, file)
+        opening = intent_opening(self._intent, notes, file)
+        if self.host.answers_awaited and before_planning(self.host.snapshot, self.agent):
+            return f"{opening}\n\n{self.host.prompts['may_ask'].render(most=ABOUT_INTENT)}"
+        return opening
 
     async def _restarted_opening(self) -> str:
         """The first message of a fresh context, with the planner's notes, its open work and what has ended."""

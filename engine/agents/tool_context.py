@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+from engine.agents import notes
 from engine.agents.cancellation import cancelled
 from engine.domain.errors import SwarmError
-from engine.domain.events import AgentStateChanged, Draft, Rescoped
+from engine.domain.events import AgentStateChanged, Draft, NoteAnswered, Rescoped
+from engine.domain.notes import Note
 from engine.domain.types import Agent, AgentId, AgentState, CommitId, HandoffText, MessageSource, Role
 from engine.domain.units import duration_s
 from engine.policy.left_out import concerns, left_out_lines
@@ -76,13 +78,27 @@ class AgentToolContext:
             return frozenset()
         return frozenset(await (await self.workspace()).changed())
 
+    @property
+    def answers_awaited(self) -> bool:
+        return self._host.answers_awaited
+
+    def asks(self, note: Note) -> tuple[Draft, ...]:
+        return notes.asked(self._host, note)
+
+    def left_open(self) -> tuple[Draft, ...]:
+        return notes.left_by_planner(self._host, self._id)
+
     def passed_on(self, child: Agent, goal: str, scope: str, message: str) -> tuple[Draft, ...]:
+        asked = [note for note in self.snapshot.questions_to(self._id) if note.agent == child.id]
+        if asked and not goal.strip() and not scope.strip():
+            return notes.answered_by_planner(self._host, asked, message)
         goal, scope = goal.strip() or child.goal, scope.strip() or child.scope
         version = self.agent.intent
         text = self._host.prompts["slice_changed"].render(
             version=version, message=message.strip(), goal=goal, scope=scope or "whatever the goal requires"
         )
         return (
+            *(Draft(NoteAnswered(note.number, message, by="planner"), child.id) for note in asked),
             Draft(Rescoped(goal, scope), child.id),
             message_to(self._host, child.id, MessageSource.INTENT, text, intent=version),
         )

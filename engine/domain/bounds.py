@@ -26,6 +26,7 @@ Name = Annotated[str, Meta(max_length=1_000)]
 """A title, an id, or a short pattern."""
 Path = Annotated[str, Meta(max_length=4 * 4_096)]
 """A path in the repository, as long as Linux accepts, even if each byte is written as an escape."""
+NoteNumber = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Reason = Annotated[str, Meta(max_length=8_000)]
 Instruction = Annotated[str, Meta(max_length=1_000_000)]
 """What an agent is asked to do, or told."""

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from engine.domain.bounds import Instruction, IntentText, Name, Priority, Reason, WorkerCount
+from engine.domain.bounds import Instruction, IntentText, Name, NoteNumber, Priority, Reason, WorkerCount
 from engine.domain.types import AgentPath, HandoffId, ModelName, Role
 
 
@@ -84,6 +84,17 @@ class Resolve(CommandBody, frozen=True, tag="resolve"):
     resolved: bool = True
 
 
+class AnswerNote(CommandBody, frozen=True, tag="answer"):
+    """Answer a planner's question or correct its assumption; without a text, leave it as the planner thinks best.
+
+    `taken_back`: withdraw the answer that was given, so that the note is open again.
+    """
+
+    note: NoteNumber
+    text: Reason = ""
+    taken_back: bool = False
+
+
 class Stop(CommandBody, frozen=True, tag="stop"):
     """Stop the run between two steps of its agents; it can be resumed."""
 
@@ -91,5 +102,16 @@ class Stop(CommandBody, frozen=True, tag="stop"):
 
 
 Command = (
-    SubmitIntent | Pause | Resume | Steer | Cancel | SetWorkers | SetPriority | SetModel | Rescope | Resolve | Stop
+    SubmitIntent
+    | Pause
+    | Resume
+    | Steer
+    | Cancel
+    | SetWorkers
+    | SetPriority
+    | SetModel
+    | Rescope
+    | Resolve
+    | AnswerNote
+    | Stop
 )

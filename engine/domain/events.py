@@ -8,6 +8,7 @@ from msgspec.structs import force_setattr
 
 from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason
+from engine.domain.notes import Note
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import Mark, Part
 
@@ -112,6 +113,31 @@ class IntentVersioned(EventBody, frozen=True, tag="intent_versioned"):
 
 class MessageQueued(EventBody, frozen=True, tag="message_queued"):
     message: t.InboxMessage
+
+
+class NoteMade(EventBody, frozen=True, tag="note_made"):
+    """A planner assumes something, or asks the person or the planner above it."""
+
+    note: Note
+
+
+class NoteAnswered(EventBody, frozen=True, tag="note_answered"):
+    """`answer` is empty if the planner should do as it thinks. `by`: `person` or `planner`.
+
+    `taken_back`: the person has withdrawn the answer, and the note is open again.
+    """
+
+    note: int
+    answer: str = ""
+    by: str = "person"
+    taken_back: bool = False
+
+
+class AnswersOverdue(EventBody, frozen=True, tag="answers_overdue"):
+    """The agent no longer waits for answers to these questions, and decides by itself."""
+
+    notes: tuple[int, ...]
+    reason: str
 
 
 # --- agents --------------------------------------------------------------------------------------------------
@@ -438,6 +464,9 @@ Body = (
     | AgentsSampled
     | IntentVersioned
     | MessageQueued
+    | NoteMade
+    | NoteAnswered
+    | AnswersOverdue
     | AgentSpawned
     | AgentStateChanged
     | SubtreePaused

@@ -27,6 +27,7 @@ from engine.domain.setting_types import (
     PlannerPath,
     Positive,
     Price,
+    QuestionChoice,
     RepoPath,
     SizeLimit,
     SlotCount,
@@ -238,6 +239,21 @@ class PlannerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_steps: Annotated[Limit, Meta(description="Model calls between two messages to it.")] = 100
     max_open_tasks: Annotated[Limit, Meta(description="Open tasks of one planner.")] = 500
     max_tasks_per_hour: Annotated[Limit, Meta(description="Tasks that one planner may create in an hour.")] = 1_000
+    questions: Annotated[
+        QuestionChoice,
+        Meta(
+            description="ask: while the app is open, planners may wait for your answers to their questions; assume: "
+            "they never wait. Without the app they never wait."
+        ),
+        OwnerOnly("a repo may not decide what you are asked"),
+    ] = "ask"
+    answer_within: Annotated[
+        OptionalTimeLimit,
+        Meta(
+            description="How long a planner waits for your answer before it decides itself; empty: as long as it takes."
+        ),
+        OwnerOnly("a repo may not decide how long your planners wait for you"),
+    ] = "30m"
 
 
 class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):

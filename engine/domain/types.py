@@ -90,6 +90,8 @@ class MessageSource(StrEnum):
     INTENT = "intent"
     HANDOFF = "handoff"
     STEER = "steer"
+    QUESTION = "question"
+    ANSWER = "answer"
     CHECK = "check"
     REMINDER = "reminder"
     NUDGE = "nudge"
@@ -343,7 +345,8 @@ class Landing(Struct, frozen=True):
 class InboxMessage(Struct, frozen=True):
     """A message that an agent gets with its next model call.
 
-    `handoff` is the handoff that it contains, `intent` the version of the intent that it contains (0: none).
+    `handoff` is the handoff that it contains, `intent` the version of the intent that it contains (0: none), `notes`
+    are the numbers of the notes that it asks or answers.
     """
 
     id: MessageId
@@ -353,6 +356,7 @@ class InboxMessage(Struct, frozen=True):
     text: str
     handoff: HandoffId | None = None
     intent: int = 0
+    notes: tuple[int, ...] = ()
 
 
 class Scratchpad(Struct, frozen=True):

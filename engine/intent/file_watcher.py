@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from engine.domain.commands import SubmitIntent
 from engine.domain.errors import SwarmError
+from engine.domain.notes import answers_in
 from engine.domain.types import Intent, Micros
 from engine.intent.text import without_comments
 from engine.ports.protocols import Clock
@@ -47,7 +48,7 @@ class IntentFileWatcher:
                 self.warn(f"{self.file.name} {now.problem}: the intent is unchanged")
             elif now == before and not now.problem and self._is_new(now):
                 try:
-                    await self.submit(SubmitIntent(now.text, author=f"file {self.file.name}"))
+                    await self.submit(SubmitIntent(self._with_answers(now.text), author=f"file {self.file.name}"))
                 except SwarmError as error:
                     self.warn(f"{self.file.name} was not used: {error.message}")
             told = now.problem if now == before else told
@@ -56,7 +57,15 @@ class IntentFileWatcher:
 
     def _is_new(self, now: FileState) -> bool:
         intent = self.running()
-        return intent is not None and now.written > intent.at and now.text.strip() != intent.text.strip()
+        if intent is None or now.written <= intent.at:
+            return False
+        return intent.text.strip() not in (now.text.strip(), self._with_answers(now.text).strip())
+
+    def _with_answers(self, text: str) -> str:
+        """The file's text with the answers to questions about the intent, unless it has some itself."""
+        intent = self.running()
+        answers = answers_in(intent.text) if intent is not None else ""
+        return f"{text.rstrip()}\n\n{answers}\n" if answers and not answers_in(text) else text
 
     def _look(self) -> FileState:
         """Read the file. Follows no link, not even in its path, because a repository's settings may name the file."""

@@ -3,12 +3,15 @@
 import difflib
 
 from engine.agents.cancellation import cancelled
+from engine.agents.notes import as_answered, intent_without
 from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Draft
+from engine.domain.notes import Note
 from engine.domain.os_text import utf8_text
 from engine.domain.types import Agent, AgentPath, HandoffId, Intent, MessageSource, Role, RunState
+from engine.orchestrator.answers import answered
 from engine.runtime.inbox import message_to
 from engine.runtime.recorder import RunRecorder
 
@@ -72,8 +75,47 @@ def drafts_for(run: RunRecorder, command: c.Command) -> tuple[Draft, ...]:
             )
         case c.Resolve(handoff=handoff, resolved=resolved):
             return _resolved(run, handoff, resolved)
+        case c.AnswerNote(note=number, text=text, taken_back=taken_back):
+            return _answer_taken_back(run, number) if taken_back else _answer(run, number, text)
         case _:
             return ()
+
+
+def _answer(run: RunRecorder, number: int, text: str) -> tuple[Draft, ...]:
+    note = _note(run, number)
+    if not note.open:
+        raise _refused(f"note {number} is answered already", f"to say more: steer {_path(run, note)}")
+    if run.snapshot.agents[note.agent].gone and text:
+        raise _refused(f"{_path(run, note)} has ended", "nobody can act on the answer: steer the planner above it")
+    return answered(run, note, utf8_text(text).strip())
+
+
+def _answer_taken_back(run: RunRecorder, number: int) -> tuple[Draft, ...]:
+    """The note is open again. A planner that has got the answer is told to disregard it."""
+    note, intent = _note(run, number), run.snapshot.intent
+    if note.open:
+        raise _refused(f"note {number} has no answer", "there is nothing to take back")
+    reopened = Draft(e.NoteAnswered(number, taken_back=True), note.agent)
+    if not note.delivered:
+        return (reopened,)
+    if note.intent and intent is not None and (text := intent_without(intent.text, note)) != intent.text:
+        return (reopened, *_new_intent(run, text, "person"))
+    said = run.prompts["steer_taken_back"].render(text=as_answered(note))
+    return (reopened, message_to(run, note.agent, MessageSource.STEER, said))
+
+
+def _note(run: RunRecorder, number: int) -> Note:
+    note = run.snapshot.notes.get(number)
+    if note is None:
+        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no note {number}", "`swarm-tui report RUN` lists the notes")
+    if note.to_agent is not None:
+        planner = run.snapshot.agents[note.to_agent].path
+        raise _refused(f"note {number} is a question to {planner}", f"to help it decide: steer {planner}")
+    return note
+
+
+def _path(run: RunRecorder, note: Note) -> AgentPath:
+    return run.snapshot.agents[note.agent].path
 
 
 def _resolved(run: RunRecorder, handoff: HandoffId, resolved: bool) -> tuple[Draft, ...]:

@@ -54,6 +54,9 @@ def reactions(
         # intent and messages
         e.IntentVersioned: (look,),
         e.MessageQueued: (host.wake_ups.wake, in_turn, look),
+        e.NoteMade: (look,),
+        e.NoteAnswered: (look,),
+        e.AnswersOverdue: (look,),
         # agents
         e.AgentSpawned: (supervisor.agent_spawned, checks.agent_spawned, look),
         e.AgentStateChanged: (supervisor.agent_changed, look_unless_thinking),

@@ -12,6 +12,7 @@ from engine.domain import types as t
 from engine.domain.errors import ErrorKind, ExitStatus, ModelError, SwarmError
 from engine.domain.events import Draft, Event
 from engine.orchestrator import recovery
+from engine.orchestrator.answers import AwaitedAnswers
 from engine.orchestrator.base_survey import BaseSurvey, base_fails
 from engine.orchestrator.check_schedule import CheckSchedule
 from engine.orchestrator.command_handler import drafts_for
@@ -33,9 +34,9 @@ DRAIN_S = 10.0
 class Swarm:
     """Starts agents, carries out commands and ends the run. All of it lives on one event loop.
 
-    `attended`: a person decides whether to go on if the base fails the check. `run` may be called once; `submit` takes
-    commands in the meantime. `record` is the one way to change the state,
-    `on_change` registers a listener to all events, `watch` streams one agent's text.
+    `attended`: a person decides whether to go on if the base fails the check, and answers questions. `run` may be
+    called once; `submit` takes commands in the meantime. `record` is the one way to change the state, `on_change`
+    registers a listener to all events, `watch` streams one agent's text.
     """
 
     def __init__(self, host: Host) -> None:
@@ -43,7 +44,6 @@ class Swarm:
         self.snapshot, self.settings, self.clock = host.snapshot, host.settings, host.clock
         self.record, self.durable, self.on_change = host.record, host.durable, host.on_event
         self.watch = host.live.watch
-        self.attended = False
         self._after_crash = not host.snapshot.ended
         self._wake = asyncio.Event()
         self._outcome: Outcome | None = None
@@ -54,11 +54,21 @@ class Swarm:
         self._checks = CheckSchedule(host)
         self._base_survey = BaseSurvey(host, self._checks.reconciler)
         self.publisher = Publisher(host)
+        self._answers = AwaitedAnswers(host)
         self._sampler = Sampler(host, self._wake.set)
         self.reactions = reactions(
             host, self.supervisor, self._pathologies, self._checks, self.publisher, look_again=self._wake.set
         )
         self.on_change(self._react)
+
+    @property
+    def attended(self) -> bool:
+        return self.host.attended
+
+    @attended.setter
+    def attended(self, attended: bool) -> None:
+        self.host.attended = attended
+        self._wake.set()
 
     def _react(self, event: Event) -> None:
         for reaction in self.reactions[type(event.body)]:
@@ -149,6 +159,7 @@ class Swarm:
         """Check everything once: enforce the budget, report findings, start what can start, conclude. Then wait."""
         self.host.budget.look()
         self._pathologies.report()
+        self._answers.look()
         self.supervisor.start_all()
         self.host.pauses.settle()
         await self._conclude()
@@ -158,7 +169,9 @@ class Swarm:
     async def _wait(self) -> None:
         """Wait for a reason to check everything again: a reaction to an event, or the end of a backoff."""
         now = self.clock.now()
-        later = self.supervisor.next_start(now)
+        later = min(
+            (at for at in (self.supervisor.next_start(now), self._answers.due()) if at is not None), default=None
+        )
         timeout = (later - now) / 1_000_000 if later is not None else None
         try:
             async with asyncio.timeout(timeout):

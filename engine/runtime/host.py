@@ -23,6 +23,8 @@ class Host(RunRecorder):
         self, world: World, settings: Settings, prompts: Prompts, toolbox: Toolbox, snapshot: Snapshot, epoch: int
     ) -> None:
         super().__init__(world, settings, prompts, snapshot, epoch)
+        self.attended = False
+        """Whether a person is there to answer."""
         self.toolbox = toolbox
         self.trunk, self.workspaces, self.checker = world.trunk, world.workspaces, world.checker
         self.surveys = world.surveys
@@ -34,3 +36,8 @@ class Host(RunRecorder):
         self.landing_turns = LandingTurns(self, self.pauses, self.deadlines)
         self.freezer = Freezer(self, world.gate, self.deadlines)
         self.calls = ModelCalls(self, world.models, self.budget, self.pauses, self.deadlines, self.live)
+
+    @property
+    def answers_awaited(self) -> bool:
+        """Whether planners may wait for a person's answers."""
+        return self.attended and self.settings.planner.questions == "ask"

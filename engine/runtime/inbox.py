@@ -18,14 +18,13 @@ def message_to(
     task: TaskId | None = None,
     intent: int = 0,
     handoff: HandoffId | None = None,
+    notes: tuple[int, ...] = (),
 ) -> Draft:
     """The event that puts a message into an agent's inbox.
 
-    `intent`: the version of the intent that the message announces, 0 for none.
+    `intent`: the version of the intent that the message announces, 0 for none. `notes`: those it asks or answers.
     """
-    message = InboxMessage(
-        MessageId(run.ids.new("m")), run.clock.now(), agent, source, text, handoff=handoff, intent=intent
-    )
+    message = InboxMessage(MessageId(run.ids.new("m")), run.clock.now(), agent, source, text, handoff, intent, notes)
     return Draft(MessageQueued(message), agent, task)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from engine.domain import types as t
 from engine.domain.collisions import Collisions
+from engine.domain.notes import Note, NoteKind
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import BudgetMark, Part, Spent
 
@@ -84,6 +85,9 @@ class Snapshot:
     """The newest landed commits, by their base."""
     inboxes: dict[t.AgentId, tuple[t.InboxMessage, ...]] = field(default_factory=dict)
     scratchpads: dict[t.AgentId, t.Scratchpad] = field(default_factory=dict)
+
+    notes: dict[int, Note] = field(default_factory=dict)
+    """What planners assumed and asked, by number."""
 
     pathologies: dict[t.AgentId, dict[t.Pathology, int]] = field(default_factory=dict)
     """How often each agent showed each pathology since it last behaved well."""
@@ -249,6 +253,25 @@ class Snapshot:
             each for each in self.subplanners(planner) if name in (each.title, each.path, each.path.rpartition("/")[2])
         ]
         return next((each for each in reversed(named) if not each.ended), named[-1] if named else None)
+
+    def notes_of(self, agent: t.AgentId) -> list[Note]:
+        """The agent's open notes, oldest first."""
+        return [note for note in self.notes.values() if note.agent == agent and note.open]
+
+    def notes_to_person(self) -> list[Note]:
+        """The open notes to the person: questions that somebody waits for, other questions, then assumptions."""
+        open_ = (note for note in self.notes.values() if note.open and note.to_agent is None)
+        return sorted(open_, key=lambda note: (not note.awaited, note.kind is not NoteKind.QUESTION, note.number))
+
+    def questions_to(self, planner: t.AgentId) -> list[Note]:
+        """The open questions that the planner's own subplanners have asked it and it has read, oldest first."""
+        unread = {number for message in self.inboxes.get(planner, ()) for number in message.notes}
+        asked = (note for note in self.notes.values() if note.to_agent == planner and note.open)
+        return [note for note in asked if note.number not in unread]
+
+    def awaits_answer(self, agent: t.AgentId) -> bool:
+        """Whether the agent may wait for an answer to a question."""
+        return any(note.awaited for note in self.notes_of(agent))
 
     def copy(self) -> "Snapshot":
         """A snapshot that later events do not change."""

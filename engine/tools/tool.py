@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from engine.domain.events import Draft
+from engine.domain.notes import Note
 from engine.domain.settings import Settings
 from engine.domain.types import Agent, HandoffText
 from engine.policy.pathologies import Symptom
@@ -62,8 +63,21 @@ class ToolContext(Protocol):
     async def spoiled(self) -> tuple[str, ...]:
         """Paths that a planner's last command changed in its throwaway copy; none for other roles."""
 
+    @property
+    def answers_awaited(self) -> bool:
+        """Whether a person is there to answer questions."""
+
+    def asks(self, note: Note) -> tuple[Draft, ...]:
+        """The events that bring a subplanner's question to its planner."""
+
+    def left_open(self) -> tuple[Draft, ...]:
+        """The events that leave to subplanners what they asked this planner and it has not answered."""
+
     def passed_on(self, child: Agent, goal: str, scope: str, message: str) -> tuple[Draft, ...]:
-        """The events that change a subplanner's slice and tell it so; an empty `goal` or `scope` stays as it is."""
+        """The events that change a subplanner's slice and tell it so; an empty `goal` or `scope` stays as it is.
+
+        The message answers what the subplanner has asked; without `goal` and `scope` it is only that.
+        """
 
     def cancelled(self, child: Agent, reason: str) -> tuple[Draft, ...]:
         """The events that cancel a subplanner and everything below it, under the planner's intent version."""

@@ -11,6 +11,9 @@ RECORD_ONLY = frozenset(
     {
         e.Warned,
         e.BaseSurveyed,
+        e.NoteMade,
+        e.NoteAnswered,
+        e.AnswersOverdue,
         e.AnswersDropped,
         e.BudgetMarked,
         e.LoadLimited,

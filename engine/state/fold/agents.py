@@ -8,6 +8,7 @@ from engine.domain import events as e
 from engine.domain.lifecycle import IllegalTransition, check_agent
 from engine.domain.spending import Spent, began, parts_of
 from engine.domain.types import HOUR, Agent, AgentState, Role, Scratchpad, Usage
+from engine.state.fold.notes import deliver, withdraw
 from engine.state.fold.table import folds
 from engine.state.snapshot import Snapshot
 
@@ -24,6 +25,7 @@ def _(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
 
 @folds(e.MessageQueued)
 def _(s: Snapshot, event: e.Event, body: e.MessageQueued) -> None:
+    deliver(s, body.message)
     if s.agents[body.message.to_agent].gone:
         return  # nobody will read it; the journal has it
     s.inboxes[body.message.to_agent] = (*s.inboxes.get(body.message.to_agent, ()), body.message)
@@ -53,6 +55,7 @@ def _(s: Snapshot, event: e.Event, body: e.AgentStateChanged) -> None:
         s.pathologies.pop(agent.id, None)
     if agent.gone:
         s.inboxes.pop(agent.id, None)
+        withdraw(s, agent.id, event.at, to_person=True)
 
 
 @folds(e.SubtreePaused)
