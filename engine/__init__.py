@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.control.client import ControlClient
     from engine.domain import events
     from engine.domain.commands import (
+        AnswerNote,
         Cancel,
         Command,
         Pause,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from engine.domain.events import Body, Event
     from engine.domain.json_text import json_line, log_text
     from engine.domain.masking import Mask, secrets_of
+    from engine.domain.notes import Note, NoteKind, answers_in
     from engine.domain.os_text import path_text, shell_word, utf8_text
     from engine.domain.patch import FileDiff, Hunk, Patch, parse_patch
     from engine.domain.resource_use import AgentUse, LoadLimit, Sample
@@ -85,7 +87,7 @@ if TYPE_CHECKING:
     from engine.reports.inquiry import ask_about
     from engine.reports.json_lines import event_line, snapshot_line
     from engine.reports.model_speed import ModelSpeed, measure_speed
-    from engine.reports.report import HeatReport, Report, report_of
+    from engine.reports.report import HeatReport, NoteReport, Report, report_of
     from engine.reports.result import Result, result_of
     from engine.reports.summary import Summary
     from engine.runs.folder import RUN_NAME, RunFolder, repo_id

@@ -164,8 +164,10 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
         if version == self.view.version:
             return False
         intents = len(self.view.run.intents) if self.view.run is not None else 0
+        before = self._running_intent
         self.view.take(version, run)
         if len(run.intents) != intents:  # the draft may be the running intent now
+            self._draft.take_answers(before, self._running_intent)
             self._draft.touch()
             self._write_draft()
         if run.ended and not self._end_shown and not self._notice_shown:

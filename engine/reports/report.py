@@ -18,6 +18,8 @@ from engine.journal.untrusted import limited, open_to_read
 from engine.repo.git.sizes import file_sizes
 
 LISTED = 10
+NOTES = 200
+"""Notes that a report lists, the newest."""
 TIME_S = 30.0
 """Seconds that all queries of a report may take."""
 HOUR_S = 3_600.0
@@ -116,6 +118,17 @@ class PromptReport(Struct, frozen=True):
     landed: int
 
 
+class NoteReport(Struct, frozen=True):
+    """What a planner assumed, or asked the person. `answer` is None if there is none, empty if it was to decide."""
+
+    note: int
+    agent: str
+    kind: str
+    text: str
+    options: tuple[str, ...]
+    answer: str | None
+
+
 class Report(Struct, frozen=True):
     """The report on a run. None means unknown.
 
@@ -159,6 +172,7 @@ class Report(Struct, frozen=True):
     slowest: tuple[StepReport, ...]
     failures: tuple[FailureReport, ...]
     prompts: tuple[PromptReport, ...]
+    notes: tuple[NoteReport, ...]
 
 
 def report_of(journal: Path, trunk_git: Path) -> Report:
@@ -236,7 +250,30 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         slowest=tuple(StepReport(*row) for row in db.execute(_SLOWEST)),
         failures=tuple(FailureReport(**dict(row)) for row in db.execute(_FAILURES, (LISTED,))),
         prompts=tuple(PromptReport(**dict(row)) for row in db.execute(_PROMPTS)),
+        notes=_notes(db),
     )
+
+
+def _notes(db: sqlite3.Connection) -> tuple[NoteReport, ...]:
+    """The newest notes to the person, oldest first, with their answers."""
+    answers = {note: None if taken_back else _short(answer) for note, answer, taken_back in db.execute(_ANSWERS)}
+    notes = reversed(db.execute(_NOTES, (NOTES,)).fetchall())
+    return tuple(
+        NoteReport(
+            number,
+            path,
+            kind,
+            _short(text),
+            msgspec.json.decode(options or "[]", type=tuple[str, ...]),
+            answers.get(number),
+        )
+        for number, path, kind, text, options in notes
+    )
+
+
+def _short(text: str) -> str:
+    """A text of an event, or that it is too long to stand there."""
+    return "(a long text: see `swarm-tui export`)" if text.startswith("blob:") else text
 
 
 def _share(value: float, of: float) -> float | None:
@@ -340,6 +377,15 @@ _FAILURES = """
 SELECT tool, error, sum(times) AS times, count(*) AS agents FROM failures
 GROUP BY tool, error ORDER BY times DESC, tool, error LIMIT ?"""
 """Failures of tools and of commands, the most frequent first."""
+_NOTES = """
+SELECT json_extract(body, '$.note.number'), coalesce(path, ''), json_extract(body, '$.note.kind'),
+  json_extract(body, '$.note.text'), json_extract(body, '$.note.options')
+FROM events e LEFT JOIN agents a ON a.id = e.agent
+WHERE kind = 'note_made' AND json_extract(body, '$.note.to_agent') IS NULL ORDER BY seq DESC LIMIT ?"""
+_ANSWERS = """
+SELECT json_extract(body, '$.note'), coalesce(json_extract(body, '$.answer'), ''),
+  coalesce(json_extract(body, '$.taken_back'), 0)
+FROM events WHERE kind = 'note_answered' ORDER BY seq"""
 _PROMPTS = """
 SELECT prompt, sum(calls) AS calls, sum(u.input_tokens) AS input, sum(u.cached_tokens) AS cached,
   sum(u.output_tokens) AS output, CASE WHEN sum(calls) = sum(priced) THEN sum(u.usd) END AS usd,

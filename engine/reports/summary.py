@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from engine.domain.notes import NoteKind
 from engine.domain.types import CommitId, LandingState, Micros, Role, RunId, RunState, TaskState
 from engine.reports.result import Result
 from engine.state.snapshot import Snapshot
@@ -46,6 +47,14 @@ class CheckCounts(Struct, frozen=True):
     failed: int
 
 
+class NoteCounts(Struct, frozen=True):
+    """What planners assumed and asked the person; `open` of these have no answer."""
+
+    assumptions: int
+    questions: int
+    open: int
+
+
 class Summary(Struct, frozen=True):
     """The outcome of a run. Counts include everything from before a resume.
 
@@ -65,6 +74,7 @@ class Summary(Struct, frozen=True):
     tasks: TaskCounts
     landings: LandingCounts
     handoffs: int
+    notes: NoteCounts
     tokens: TokenCounts
     usd: float | None
     wall_s: float
@@ -83,6 +93,7 @@ class Summary(Struct, frozen=True):
 def summarise(snapshot: Snapshot, now: Micros, db: str, result: Result | None = None) -> Summary:
     """The summary of a run at `now`; `db` is the path of its journal."""
     roles = [agent.role for agent in snapshot.agents.values()]
+    kinds = [note.kind for note in snapshot.notes.values() if note.to_agent is None]
     tasks, landings, usage = snapshot.task_counts, snapshot.landing_counts, snapshot.usage
     return Summary(
         run=snapshot.run,
@@ -102,6 +113,9 @@ def summarise(snapshot: Snapshot, now: Micros, db: str, result: Result | None = 
             refused=landings[LandingState.REFUSED],
         ),
         handoffs=snapshot.handoff_count,
+        notes=NoteCounts(
+            kinds.count(NoteKind.ASSUMPTION), kinds.count(NoteKind.QUESTION), len(snapshot.notes_to_person())
+        ),
         tokens=TokenCounts(usage.input, usage.cached, usage.output),
         usd=None if usage.usd is None else round(usage.usd, 6),
         wall_s=round(snapshot.wall(now) / 1_000_000, 3),

@@ -9,7 +9,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from engine.domain import events as e
-from engine.domain.commands import Cancel, Command, Pause, Resolve, Resume, SetWorkers, Stop, SubmitIntent
+from engine.domain.commands import AnswerNote, Cancel, Command, Pause, Resolve, Resume, SetWorkers, Stop, SubmitIntent
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.resource_use import Sample
 from engine.domain.types import (
@@ -133,6 +133,9 @@ class FakeSession:
                     self.record(e.WorkersLimited(workers, "person"))
             case SubmitIntent(text=text):
                 self.record(e.IntentVersioned(Intent(len(self.run.intents) + 1, self.at, "person", text)))
+            case AnswerNote(note=note, text=text, taken_back=taken_back):
+                answered = e.NoteAnswered(note, text, taken_back=taken_back)
+                self.record(answered, agent=self.run.notes[note].agent)
             case Resolve(handoff=handoff, resolved=resolved):
                 self.record(e.HandoffResolved(handoff, resolved), agent=self.run.handoffs[handoff].agent)
             case Stop():

@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
-from tui.bridge import HeatReport, Report, json_line, report_of
+from tui.bridge import HeatReport, NoteReport, Report, json_line, report_of
 from tui.commands.recorded_run import recorded_run
 from tui.format.numbers import counted
 from tui.format.text import clean, one_line
@@ -70,6 +70,11 @@ def _lines(found: Report) -> Iterator[str]:
             ],
         )
     yield from _section(
+        "questions and assumptions",
+        ("note", "planner", "kind", "text", "answer"),
+        [(str(note.note), one_line(note.agent), note.kind, one_line(note.text), _answer(note)) for note in found.notes],
+    )
+    yield from _section(
         "roles",
         ("role", "agents", "tokens", "wasted", "cost"),
         [(role.role, str(role.agents), str(role.tokens), str(role.wasted), _usd(role.usd)) for role in found.roles],
@@ -131,6 +136,12 @@ def _heat(heat: Sequence[HeatReport]) -> Iterator[str]:
         ("planner", *(one_line(folder) for folder in folders)),
         [(one_line(planner), *(conflicts.get((planner, folder), "·") for folder in folders)) for planner in planners],
     )
+
+
+def _answer(note: NoteReport) -> str:
+    if note.answer is None:
+        return "none" if note.kind == "question" else "-"
+    return one_line(note.answer) or "left to it"
 
 
 def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

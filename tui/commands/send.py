@@ -9,6 +9,7 @@ from pathlib import Path
 from tui.bridge import (
     ROOT,
     AgentPath,
+    AnswerNote,
     Cancel,
     Command,
     ControlClient,
@@ -167,6 +168,16 @@ def _resolve(verb: str, words: Words) -> Command:
     return Resolve(HandoffId(words[0]))
 
 
+def _answer(verb: str, words: Words) -> Command:
+    if not words:
+        raise _usage(
+            "answer needs the number of a note", "write: answer 3 'use 3.11'; swarm-tui report RUN lists the notes"
+        )
+    if (number := _number(verb, words[0])) < 1:
+        raise _usage(f"there is no note {number}", "notes are numbered from 1; swarm-tui report RUN lists them")
+    return AnswerNote(number, " ".join(words[1:]).strip())
+
+
 def _stop(verb: str, words: Words) -> Command:
     return Stop(" ".join(words)) if words else Stop()
 
@@ -182,6 +193,7 @@ VERBS: dict[str, Callable[[str, Words], Command]] = {
     "model": _model,
     "rescope": _rescope,
     "resolve": _resolve,
+    "answer": _answer,
     "stop": _stop,
 }
 

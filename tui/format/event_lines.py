@@ -26,7 +26,7 @@ PATHOLOGIES = {
 }
 REMEDIES = {b.Remedy.NUDGE: "agent told", b.Remedy.LIMIT: "blocked", b.Remedy.TOLD: "planner told"}
 _BUDGETS = {"room": "has room again", "near": "is nearly used up", "reached": "is used up"}
-_AUTHORS = {"person": "a person", "governor": "the governor", "settings": "the settings"}
+_AUTHORS = {"person": "a person", "governor": "the governor", "settings": "the settings", "planner": "its planner"}
 
 
 def describe(event: Event) -> EventLine:
@@ -59,6 +59,23 @@ def _behind(behind: dict[str, b.AgentPath]) -> str:
     return ", ".join(f"{path} after {agent}" for path, agent in behind.items())
 
 
+def note_line(note: b.Note) -> str:
+    """What a planner assumes or asks, in one line with its options."""
+    to = " its planner" if note.to_agent else ""
+    options = f" ({' / '.join(note.options)})" if note.options else ""
+    return f"{'asks' if note.kind is b.NoteKind.QUESTION else 'assumes'}{to}: {note.text}{options}"
+
+
+def _answer(e: events.NoteAnswered) -> str:
+    if e.taken_back:
+        return f"answer to note {e.note} taken back"
+    return (
+        f"note {e.note} answered {_by(e.by)}: {e.answer}"
+        if e.answer
+        else f"note {e.note} left to the planner {_by(e.by)}"
+    )
+
+
 def _because(reason: str) -> str:
     return f": {reason}" if reason else ""
 
@@ -88,6 +105,9 @@ _describes(events.IntentVersioned)(lambda e: (Tone.GOOD, f"intent version {e.int
 _describes(events.MessageQueued)(
     lambda e: (Tone.WARN if e.message.source == "steer" else Tone.QUIET, _message(e.message))
 )
+_describes(events.NoteMade)(lambda e: (Tone.WARN, note_line(e.note)))
+_describes(events.NoteAnswered)(lambda e: (Tone.GOOD, _answer(e)))
+_describes(events.AnswersOverdue)(lambda e: (Tone.WARN, f"decides without an answer: {e.reason}"))
 _describes(events.AgentSpawned)(lambda e: (Tone.PLAIN, f"spawned {e.spawned.role}: {e.spawned.title}"))
 _describes(events.SubtreePaused)(lambda e: (Tone.WARN, f"{'frozen' if e.freeze else 'paused'} {_by(e.by)}"))
 _describes(events.SubtreeResumed)(lambda e: (Tone.GOOD, f"resumed {_by(e.by)}"))

@@ -12,6 +12,8 @@ from tui.bridge import (
     Handoff,
     HandoffId,
     HandoffStatus,
+    Note,
+    NoteKind,
     Role,
     RunId,
     Snapshot,
@@ -20,6 +22,7 @@ from tui.bridge import (
     TaskState,
     Usage,
 )
+from tui.format.text import one_line
 
 _WORKING = (AgentState.STARTING, AgentState.THINKING, AgentState.ACTING)
 _ENDED = (AgentState.DONE, AgentState.FAILED, AgentState.CANCELLED)
@@ -114,11 +117,12 @@ def run_counts(run: Snapshot) -> RunCounts:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Something that needs a person: a handoff to read or an agent to look at. `text` says why."""
+    """Something that needs a person: a note to answer, a handoff to read or an agent to look at. `text` says why."""
 
     text: str
     handoff: HandoffId | None = None
     agent: AgentId | None = None
+    note: Note | None = None
 
 
 def needs_person(handoff: Handoff) -> bool:
@@ -160,7 +164,7 @@ class View:
         return marked or ([self.agent.path] if self.agent is not None else [])
 
     def attention(self) -> list[Attention]:
-        """Everything that needs a person, the newest handoffs first."""
+        """Everything that needs a person: questions and assumptions, then handoffs, the newest first."""
         if self._attention[0] != self.version:
             self._attention = self.version, list(self._find_attention())
         return self._attention[1]
@@ -169,6 +173,9 @@ class View:
         run = self.run
         if run is None:
             return
+        for note in run.notes_to_person():
+            asks = "asks" if note.kind is NoteKind.QUESTION else "assumes"
+            yield Attention(f"{run.agents[note.agent].path} {asks}: {one_line(note.text)}", agent=note.agent, note=note)
         for handoff in reversed(run.handoffs.values()):
             if needs_person(handoff) and handoff.id not in run.resolved and handoff.agent in run.agents:
                 path = run.agents[handoff.agent].path

@@ -4,7 +4,7 @@ from functools import singledispatch
 from textwrap import wrap
 
 from tui.bridge import Check, Event, HandoffStatus, LandingState, Micros, Role, Snapshot, TaskState, events
-from tui.format.event_lines import describe, how_checked
+from tui.format.event_lines import describe, how_checked, note_line
 from tui.format.numbers import count, counted, dollars
 from tui.format.text import clean, one_line
 from tui.terminal.output import Output
@@ -116,6 +116,8 @@ _AS_ON_SCREEN: dict[type, bool] = {
     events.BudgetMarked: True,
     events.LoadLimited: True,
     events.IntentVersioned: True,
+    events.NoteAnswered: True,
+    events.AnswersOverdue: True,
     events.GreenMoved: False,
 }
 """Events whose line is the same as on the screen, and whether it is written whatever the rate."""
@@ -152,6 +154,14 @@ def _(body: events.SubtreeLimited, event: Event, snapshot: Snapshot) -> News:
 @news_of.register
 def _(body: events.Warned, event: Event, snapshot: Snapshot) -> News:
     return f"warning: {body.text}", True
+
+
+@news_of.register
+def _(body: events.NoteMade, event: Event, snapshot: Snapshot) -> News:
+    note = body.note
+    how = f" · to answer: swarm-tui send {snapshot.run} answer {note.number} TEXT"
+    line = f"{_who(event, snapshot)} {note_line(note)}"
+    return (f"{line[: WIDTH - len(how) - 16]}{how}", True) if note.to_agent is None else (line, False)
 
 
 @news_of.register

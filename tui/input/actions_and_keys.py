@@ -78,6 +78,13 @@ def _needs_attention(c: ActionContext) -> str:
     return "" if c.attention else "nothing needs you"
 
 
+def _needs_note(c: ActionContext) -> str:
+    if reason := _needs_live_run(c):
+        return reason
+    assert c.run is not None
+    return "" if c.run.notes_to_person() else "no planner asks or assumes anything"
+
+
 def _needs_undoable(c: ActionContext) -> str:
     return _needs_live_run(c) or ("" if c.undo else "nothing to undo")
 
@@ -104,6 +111,11 @@ def _nothing(_: ActionContext) -> str:
 
 def _urgent_attention(c: ActionContext) -> str:
     return f"{c.attention} need{'' if c.attention > 1 else 's'} you" if c.attention else ""
+
+
+def _urgent_answer(c: ActionContext) -> str:
+    waits = c.run is not None and not c.read_only and any(note.awaited for note in c.run.notes_to_person())
+    return "answer" if waits else ""
 
 
 def _urgent_resume_all(c: ActionContext) -> str:
@@ -163,6 +175,14 @@ ACTIONS: tuple[Action, ...] = (
         "Go to the next item needing you",
         unavailable=_needs_attention,
         urgent=_urgent_attention,
+    ),
+    A(
+        "global.answer",
+        ("A",),
+        "answer",
+        "Answer a planner's question, or correct its assumption",
+        unavailable=_needs_note,
+        urgent=_urgent_answer,
     ),
     A("global.palette", ("ctrl+p",), "palette", "Find an action by its name"),
     A(

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tui.bridge import path_text, utf8_text
+from tui.bridge import answers_in, path_text, utf8_text
 
 LARGEST = 4 << 20
 """The largest draft that is read back, in bytes."""
@@ -26,6 +26,13 @@ class IntentDraft:
             return self._file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             return ""
+
+    def take_answers(self, before: str, running: str) -> None:
+        """Follow the answers to questions in the running intent; those that the person has edited stay."""
+        old, new = answers_in(before), answers_in(running)
+        if self.text.strip() and new != old == answers_in(self.text):
+            own = self.text.rstrip().removesuffix(old).rstrip()
+            self.text = f"{own}\n\n{new}".rstrip() + "\n"
 
     def touch(self) -> bool:
         """Mark the draft as changed; returns whether it was saved before."""

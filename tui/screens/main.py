@@ -17,6 +17,7 @@ from tui.screens.clipboard_and_editor import ClipboardAndEditor
 from tui.screens.handoff import HandoffReader
 from tui.screens.handoff_actions import HandoffActions
 from tui.screens.layout import PANES, Pane
+from tui.screens.notes import Notes
 from tui.screens.pane_titles import retitle
 from tui.screens.panes import Panes
 from tui.screens.red_base import RedBase
@@ -61,9 +62,11 @@ class MainScreen(Actionable, Screen[None]):
         self.panes = Panes(agent_selected=self._agent_selected, changed=self.refresh_panes)
         self._steering = Steering(self)
         self._red_base = RedBase(self)
+        self._notes = Notes(self)
         self.controllers = (
             self.panes,
             self._steering,
+            self._notes,
             AgentSettings(self),
             HandoffActions(self.panes, self._steering),
             ClipboardAndEditor(self, lambda: self.panes.readable),
@@ -108,6 +111,7 @@ class MainScreen(Actionable, Screen[None]):
             return
         if self.is_current:
             self._red_base.look()
+            self._notes.look()
         slow = self._ticks % 5 == 1
         if changed or slow:
             for update in self._updates():
@@ -213,6 +217,9 @@ class MainScreen(Actionable, Screen[None]):
         elif want.agent is not None:
             self.panes.agents.select(want.agent)
             self.panes.go(Pane.AGENTS)
+        if want.note is not None and not self.host.context().read_only:
+            self._notes.open(want.note)
+            return
         self.host.show_note(f"{self._attention + 1} of {len(wants)}: {want.text}")
 
     @handles("list.filter")

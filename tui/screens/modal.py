@@ -43,6 +43,12 @@ class AskText(ModalScreen[str | None]):
         self.dismiss(None)
 
 
+HIGHEST = 0.9
+"""The share of the screen's height that a dialog may take, as in the stylesheet."""
+FRAME = 5
+"""Lines of a dialog around its text, and between the text and the items."""
+
+
 class MenuItem(NamedTuple):
     """An item with its key. `unavailable` says why it cannot be chosen, and is empty if it can."""
 
@@ -90,9 +96,6 @@ class Menu(ModalScreen[str | None], Actionable):
 
     def _lines(self, cells: int) -> list[Line]:
         lines: list[Line] = []
-        if self._text:
-            lines += [(Span(" "), *line) for line in wrap(self._text, cells - 2, "text")]
-            lines.append(())
         for index, item in enumerate(self._items):
             here = "on:cursor " if index == self._at else ""
             style = "dim" if item.unavailable else "text"
@@ -101,7 +104,13 @@ class Menu(ModalScreen[str | None], Actionable):
             detail = (item.unavailable and f"not available: {item.unavailable}") or item.detail
             if detail:
                 lines += [(Span("     "), *line) for line in wrap(detail, cells - 6, "dim")]
-        return lines
+        if not self._text:
+            return lines
+        text = [(Span(" "), *line) for line in wrap(self._text, cells - 2, "text")]
+        room = max(1, int(self.app.size.height * HIGHEST) - FRAME - len(lines))
+        if len(text) > room:  # the items must show
+            text = [*text[: room - 1], (Span(" …", "dim"),)]
+        return [*text, (), *lines]
 
     def on_key(self, event: events.Key) -> None:
         for index, item in enumerate(self._items):

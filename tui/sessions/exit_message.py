@@ -1,7 +1,10 @@
 """What the program prints when it leaves a run: the run's state, how to continue it, and where the result is."""
 
+from collections import Counter
+
 from tui import bridge
-from tui.bridge import ExitStatus, RunState, Snapshot
+from tui.bridge import ExitStatus, NoteKind, RunState, Snapshot
+from tui.format.numbers import counted
 from tui.sessions.session import Session
 
 
@@ -11,9 +14,14 @@ def run_message(run: Snapshot, result: "bridge.Result | None" = None) -> tuple[s
         return ()
     why = f": {run.reason}" if run.reason else ""
     if run.state is RunState.FINISHED:
-        return (f"run {run.run}: finished{why}", *_branches(run, result), *_how_to_merge(run, result))
+        return (f"run {run.run}: finished{why}", *_notes(run), *_branches(run, result), *_how_to_merge(run, result))
     how = str(run.state) if run.ended else "stopped immediately"
-    return (f"run {run.run}: {how}{why if run.ended else ''}", _how_to_continue(run), *_branches(run, result))
+    return (
+        f"run {run.run}: {how}{why if run.ended else ''}",
+        *_notes(run),
+        _how_to_continue(run),
+        *_branches(run, result),
+    )
 
 
 def exit_message(session: Session, result: "bridge.Result | None" = None) -> tuple[str, ...]:
@@ -24,6 +32,15 @@ def exit_message(session: Session, result: "bridge.Result | None" = None) -> tup
     if run.run and not session.ended():
         return (f"the run continues; to watch it: swarm-tui attach {run.run}", *_branches(run, result))
     return run_message(run, result)
+
+
+def _notes(run: Snapshot) -> tuple[str, ...]:
+    """How many questions and assumptions nobody has looked at."""
+    if not (notes := run.notes_to_person()):
+        return ()
+    kinds = Counter(note.kind for note in notes)
+    counts = " and ".join(counted(kinds[kind], kind) for kind in NoteKind if kinds[kind])
+    return (f"planners left {counts} for you: swarm-tui report {run.run}",)
 
 
 def _how_to_continue(run: Snapshot) -> str:

@@ -1,6 +1,7 @@
 """The text of the detail pane's tabs *now* and *task*: what an agent is doing, and what it was asked to do."""
 
 from tui.bridge import Agent, Handoff, Micros, Role, Snapshot
+from tui.format.event_lines import note_line
 from tui.format.numbers import age, count, counted, dollars, duration
 from tui.format.state_styles import AGENT, HANDOFF, LANDING, TASK
 from tui.format.text import EMPTY, Line, Span, one_line
@@ -14,6 +15,8 @@ MESSAGE = 4000
 """Likewise, characters of a message."""
 TASKS = 30
 """Tasks of a planner that show."""
+NOTES = 10
+"""Likewise, questions and assumptions."""
 
 
 def now_lines(view: View, run: Snapshot, agent: Agent, live: LiveAgent, now: Micros, cells: int) -> list[Line]:
@@ -51,6 +54,7 @@ def now_lines(view: View, run: Snapshot, agent: Agent, live: LiveAgent, now: Mic
         lines += heading(f"Inbox ({len(inbox)})")
         for message in inbox[-8:]:
             lines.append((Span(f"  {message.source:<9}", "accent"), Span(one_line(message.text[:300]), "text")))
+    lines += _notes(run, agent, cells)
     if agent.ended and agent.reason:
         lines += [*heading("Outcome"), *paragraph(agent.reason, cells)]
     last, call = _message(agent, live, cells), _tool_call(agent, live, now, cells)
@@ -95,6 +99,19 @@ def _tasks(run: Snapshot, agent: Agent) -> list[Line]:
         )
     if len(shown) > TASKS:
         lines.append((Span(f"  … and {len(shown) - TASKS} more", "dim"),))
+    return lines
+
+
+def _notes(run: Snapshot, agent: Agent, cells: int) -> list[Line]:
+    """What a planner assumed and asked, with the answers, newest first."""
+    notes = [note for note in reversed(run.notes.values()) if note.agent == agent.id]
+    lines = (
+        heading(f"Questions and assumptions: {sum(note.open for note in notes)} open of {len(notes)}") if notes else []
+    )
+    for note in notes[:NOTES]:
+        lines += paragraph(f"{note.number}. {note_line(note)}", cells, "text" if note.open else "dim")
+        if not note.open:
+            lines += paragraph(note.answer or "left to it", cells, "accent", indent=5)
     return lines
 
 
