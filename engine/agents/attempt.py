@@ -9,11 +9,12 @@ settle    if anything stops the attempt before that, end the task or put it back
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from engine.agents import cancellation, landing, outcomes
+from engine.agents import cancellation, conflicts, landing, outcomes
 from engine.agents.handoffs import engine_text
 from engine.agents.loop import Loop
 from engine.agents.markdown import bullets
@@ -59,7 +60,8 @@ class Attempt:
         self._trouble = trouble
         self._continues = continues
         self._past: Past | None = None
-        self._conflicting: tuple[str, ...] = ()
+        self._conflicts = 0
+        """Conflicts that the agent was told of."""
         self._failed_resolutions = 0
 
     @classmethod
@@ -92,7 +94,7 @@ class Attempt:
             async with self.host.deadlines.limit(self.agent, max(0.0, time_left_s)):
                 kept = self.host.workspaces.kept.get(self.agent) if past.conversation.turns else None
                 commit = kept or await self.host.trunk.tip()
-                self.context = AgentToolContext(self.host, self.agent, commit, self._hand_off)
+                self.context = AgentToolContext(self.host, self.agent, commit, self._hand_off, past)
                 await (await self._prepare(self.context, past)).run(restarted=self._continues)
         except Exception as error:
             self._settle(error)
@@ -106,7 +108,7 @@ class Attempt:
         if not self._continues:
             return Past.of(self.host, ())
         self._past = past = await Past.read(self.host, self.agent)
-        self._conflicting, self._failed_resolutions = past.conflicting, past.failed_resolutions
+        self._conflicts, self._failed_resolutions = past.conflicts, past.failed_resolutions
         return past
 
     async def _prepare(self, context: AgentToolContext, past: Past) -> Loop:
@@ -123,24 +125,28 @@ class Attempt:
         if text.status is t.HandoffStatus.FAILED:
             return Answer("accepted", drafts=outcomes.failed(self.host, self.task, text), ends=True)
         if self._past is not None and (resolver := latest_resolver(self.host, self.task)) is not None:
+            if self._past.untold is not None:  # the conflict that it resolves
+                context.conflicting = self._past.untold.conflicts
             return await self._resolve(context, text, resolver)
-        if (untold := landing.untold_conflict(self._past, context.opened)) is not None:
+        if (untold := conflicts.untold_conflict(self._past, context.opened)) is not None:
             return await self._conflict(context, text, untold)
-        if marked := await landing.still_marked(context.opened, self._conflicting):
+        if marked := await conflicts.still_marked(context.opened, context.conflicting):
             self._failed_resolutions += 1
             return await self._conflict_again(context, text, self.host.prompts["markers"].render(paths=bullets(marked)))
-        result = await landing.land(self.host, self.task, context, text)
+        result, told = await landing.land(self.host, self.task, context, text)
         if result.state is t.LandingState.REFUSED:
             return refused(f"refused: {result.reason}; call submit_handoff again")
         if result.state is not t.LandingState.CONFLICTED:
-            return self._deliver(result)
+            return self._deliver(result, told)
         return await self._conflict(context, text, result)
 
     async def _conflict(self, context: AgentToolContext, text: t.HandoffText, found: LandResult | t.Landing) -> Answer:
         """Answer a landing that found a conflict, which is in the workspace."""
-        self._failed_resolutions += bool(self._conflicting)
-        self._conflicting = found.conflicts
-        return await self._conflict_again(context, text, landing.conflict(self.host, found.conflicts, found.reason))
+        self._failed_resolutions += bool(self._conflicts)
+        self._conflicts += 1
+        context.conflicting = found.conflicts
+        message = await conflicts.conflict(self.host, await context.workspace(), found)
+        return await self._conflict_again(context, text, message)
 
     async def _conflict_again(self, context: AgentToolContext, text: t.HandoffText, message: str) -> Answer:
         """Give the conflict back to the agent with a message, or after OWN_RESOLUTIONS to a resolver."""
@@ -150,24 +156,24 @@ class Attempt:
 
     async def _resolve(self, context: AgentToolContext, text: t.HandoffText, resolver: t.Agent | None) -> Answer:
         """Have a resolver land the change: a new one, or the one that an earlier process started."""
-        if await resolve(self.host, self.task, await context.workspace(), self._conflicting, text, resolver):
+        if await resolve(self.host, self.task, await context.workspace(), context.conflicting, text, resolver):
             return Answer("landed: resolved", ends=True)
         lost = engine_text(
             "Nothing was landed: the change conflicts with newer work on trunk, "
             "and neither its worker nor a resolver could merge the two.",
             notes=text.summary,
-            concerns=bullets(self._conflicting),
+            concerns=bullets(context.conflicting),
             findings=text.found,
         )
         return Answer("not landed", drafts=outcomes.given_up(self.host, self.task, lost), ends=True)
 
     # --- deliver ---------------------------------------------------------------------------------------------
 
-    def _deliver(self, result: LandResult) -> Answer:
+    def _deliver(self, result: LandResult, told: Callable[[t.LandingState], str]) -> Answer:
         drafts = outcomes.landed(self.host, self.task, result)
         body = drafts[0].body
         state = body.landing.state if isinstance(body, e.LandingFinished) else result.state
-        return Answer(landing.NO_CHANGE if result.commit is None else f"landed: {state}", drafts=drafts, ends=True)
+        return Answer(told(state), drafts=drafts, ends=True)
 
     # --- settle ----------------------------------------------------------------------------------------------
 

@@ -1,33 +1,29 @@
-"""Lands an agent's change on trunk, and brings conflicts back into its workspace. Every role with a task uses it."""
+"""Lands an agent's change on trunk. Every role with a task uses it."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 
-from msgspec.structs import replace
+from msgspec import structs
 
-from engine.agents.markdown import bullets
-from engine.agents.past import Past
+from engine.agents.conflicts import hand_back
+from engine.agents.landed_meanwhile import SHOWN, landed_between, listed
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.commit_message import commit_message
+from engine.domain.errors import SwarmError
 from engine.domain.events import Draft
 from engine.domain.patch import parse_patch
-from engine.domain.text_file import TextFile
 from engine.domain.types import AgentId, CommitId, HandoffText, Landing, LandingId, LandingState, Task
 from engine.policy.left_out import left_out_lines
-from engine.ports.protocols import LandResult, Workspace, WorkspaceError
+from engine.ports.protocols import LandResult
 from engine.runtime.host import Host
 from engine.runtime.recorder import RunRecorder
 
-MARKER = "<<<<<<< trunk"
-YOURS = ".swarm/yours"
-"""Folder in a workspace for the agent's version of conflicting files that cannot hold markers; it never lands."""
 APART_FROM = 32
 """The most changes that a landing is compared with so that it need not wait."""
 NO_CHANGE = "no change: your copy has nothing that is new to trunk, so nothing landed"
-DETAILS = 2_000
-"""Characters kept of what git says about a conflict."""
 
 
 class Offer:
@@ -43,6 +39,8 @@ class Offer:
         self.id = LandingId(host.ids.new("l"))
         self.change = context.commit
         self.paths: tuple[str, ...] = ()
+        self.meanwhile = ""
+        """What landed meanwhile in the files of a change that has landed."""
 
     async def start(self) -> LandResult | None:
         """Record the landing's start, which is in the journal before trunk moves, and merge; None: it has to wait."""
@@ -72,18 +70,31 @@ class Offer:
         workspace = self.context.opened
         assert workspace is not None
         result = await self.host.trunk.land(self.change, message(self.host, self.task, self.text))
+        result = structs.replace(result, since=workspace.base)
         if result.state is LandingState.REFUSED:
             return self._refused(result)
         if result.state is not LandingState.CONFLICTED:
-            return replace(result, onto_newer=result.base != workspace.base)
+            with suppress(SwarmError, OSError):  # the change has landed, and that must be recorded
+                landed = await landed_between(self.host, workspace.base, result.base)
+                self.meanwhile = listed([each for each in landed if each.touches(result.paths)], result.paths)
+            return result
         precedence = self.host.landing_turns.conflict(self.task.id, result.conflicts, result.merged)
         if precedence is None:
             self.paths = await workspace.changed()
             return None
-        self.host.record(precedence, self._finished(result))
-        if result.merged is not None:
-            await _hand_back(self.host, workspace, result.merged, result)
+        # On disk first: a process that continues with the markers in the workspace must know of them.
+        await self.host.durable(self.host.record(precedence, self._finished(result)))
+        await hand_back(self.host, workspace, result)
         return result
+
+    def landed(self, result: LandResult, state: LandingState) -> str:
+        """What the agent is told of a landing that has succeeded."""
+        if result.commit is None:
+            return NO_CHANGE
+        count = len(result.paths)
+        files = f", {count} file{'' if count == 1 else 's'}, commit {result.commit[:SHOWN]}" if count else ""
+        more = f"\nLanded meanwhile in files that you changed:\n{self.meanwhile}" if self.meanwhile else ""
+        return f"landed: {state}{files}{more}"
 
     async def _is_apart(self) -> bool:
         """Whether the change disturbs nobody who has precedence: not the same paths, or surely other lines of them."""
@@ -124,34 +135,10 @@ async def found_on_trunk(host: Host, base: CommitId, commit: CommitId) -> LandRe
     )
 
 
-async def _hand_back(host: Host, workspace: Workspace, merged: CommitId, result: LandResult) -> None:
-    """Put both sides into the workspace. A file that cannot hold both gets trunk's; the agent's goes into YOURS.
-
-    The agent's comes first: if the program dies in between, it is not lost.
-    """
-    for path in result.conflicts:
-        if not _is_marked(await host.trunk.read_file(merged, path) or b""):
-            with suppress(WorkspaceError):  # the agent has deleted it
-                await workspace.write_file(f"{YOURS}/{path}", await workspace.read_file(path))
-    await workspace.advance(merged, result.base)
-
-
-def conflict(host: Host, paths: Iterable[str], reason: str) -> str:
-    """What an agent is told about the conflict in its workspace."""
-    details = reason[:DETAILS] or "(nothing)"
-    return host.prompts["conflict"].render(paths=bullets(paths), yours=YOURS, details=details)
-
-
-def untold_conflict(past: Past | None, workspace: Workspace | None) -> Landing | None:
-    """A conflict that an earlier process found and put into the workspace, but did not tell the agent."""
-    if past is None or (landing := past.untold) is None:
-        return None
-    past.untold = None
-    return landing if workspace is not None and workspace.base == landing.base else None
-
-
-async def land(host: Host, task: Task, context: AgentToolContext, text: HandoffText) -> LandResult:
-    """Land the change in the agent's workspace, when it is its turn.
+async def land(
+    host: Host, task: Task, context: AgentToolContext, text: HandoffText
+) -> tuple[LandResult, Callable[[LandingState], str]]:
+    """Land the change in the agent's workspace, when it is its turn. Returns also what the agent is told of success.
 
     A cancellation ends the waiting at once, but does not stop a merge halfway: it takes effect afterwards, and not at
     all if the change has landed.
@@ -160,7 +147,7 @@ async def land(host: Host, task: Task, context: AgentToolContext, text: HandoffT
     result = await _to_its_end(offer.start())
     while result is None:
         result = await offer.wait() or await _to_its_end(offer.merge())
-    return result
+    return result, partial(offer.landed, result)
 
 
 async def _to_its_end(work: Coroutine[None, None, LandResult | None]) -> LandResult | None:
@@ -191,27 +178,9 @@ def message(host: Host, task: Task, text: HandoffText) -> str:
     )
 
 
-async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> list[str]:
-    """The paths whose files still hold conflict markers."""
-    if workspace is None:
-        return []
-    marked = []
-    for path in paths:
-        try:
-            if _is_marked(await workspace.read_file(path)):
-                marked.append(path)
-        except WorkspaceError:
-            continue  # deleted, or not a file any more: that resolves the conflict
-    return marked
-
-
 def with_deviation(text: HandoffText, found: str) -> HandoffText:
     """The handoff with what the engine found out about its change, after what the agent says of it."""
-    return replace(text, deviations=f"{text.deviations}\n\n{found}" if text.deviations.strip() else found)
-
-
-def _is_marked(content: bytes) -> bool:
-    return any(line.startswith(MARKER) for line in TextFile.read(content).text.split("\n"))
+    return structs.replace(text, deviations=f"{text.deviations}\n\n{found}" if text.deviations.strip() else found)
 
 
 def landing_of(run: RunRecorder, id: LandingId, task: Task, owner: AgentId, result: LandResult) -> Landing:
@@ -233,5 +202,5 @@ def landing_of(run: RunRecorder, id: LandingId, task: Task, owner: AgentId, resu
         large=result.large,
         added=result.added,
         removed=result.removed,
-        onto_newer=result.onto_newer,
+        since=result.since,
     )

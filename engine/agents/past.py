@@ -9,14 +9,16 @@ from engine.domain.types import AgentId, AgentState, Landing, LandingState, Tool
 from engine.runtime.host import Host
 
 HAND_OFF = "submit_handoff"
+UPDATE = "update_workspace"
 
 
 @dataclass
 class Past:
     """An agent's work so far. `worked_s`: seconds of it, without pauses and waits for the provider.
 
-    `conflicting` are the paths of the last conflict that the agent was told of, `conflicts` counts those it was told
-    of, `unresolved` how often it handed off with conflict markers. `untold` is a conflict that it was not told of yet.
+    `conflicting` are the paths of the last conflict in its workspace, `conflicts` counts those that it was told of when
+    it handed off, `unresolved` how often it handed off with conflict markers. `untold` is a conflict that it was not
+    told of yet, `untold_update` an update of its workspace.
     """
 
     still_marked: str
@@ -26,6 +28,7 @@ class Past:
     conflicts: int = 0
     unresolved: int = 0
     untold: Landing | None = None
+    untold_update: e.WorkspaceUpdated | None = None
     _before: e.Event | None = None
     _paused: bool = False
 
@@ -51,6 +54,10 @@ class Past:
         match event.body:
             case e.LandingFinished(landing=landing):
                 self.untold = landing if landing.state is LandingState.CONFLICTED else None
+            case e.WorkspaceUpdated(conflicts=paths) as update:
+                self.conflicting, self.untold_update = paths, update
+            case e.ToolFinished(tool=tool) if tool == UPDATE:
+                self.untold_update = None
             case e.ToolFinished(tool=tool, state=ToolCallState.ERROR, answer=answer) if tool == HAND_OFF:
                 if self.untold is not None:
                     self.conflicting, self.untold = self.untold.conflicts, None

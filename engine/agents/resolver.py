@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from engine.agents import landing, outcomes
+from engine.agents import conflicts, landing, outcomes
 from engine.agents.markdown import bullets
 from engine.agents.openings import conflict_opening
 from engine.agents.past import Past
@@ -40,7 +40,6 @@ class Resolution:
     host: Host
     task: TaskId
     text: HandoffText
-    marked: tuple[str, ...]
     past: Past | None = None
     landed: bool = False
     tries: int = 0
@@ -49,28 +48,28 @@ class Resolution:
         ended = Draft(e.AgentStateChanged(AgentState.DONE), context.agent.id, self.task)
         if text.status is HandoffStatus.FAILED:
             return Answer("accepted", drafts=(ended,), ends=True)
-        if (untold := landing.untold_conflict(self.past, context.opened)) is not None:
-            return self._conflict(untold, ended)
-        if marked := await landing.still_marked(context.opened, self.marked):
+        if (untold := conflicts.untold_conflict(self.past, context.opened)) is not None:
+            return await self._conflict(context, untold, ended)
+        if marked := await conflicts.still_marked(context.opened, context.conflicting):
             return refused(self.host.prompts["markers"].render(paths=bullets(marked)))
         task = self.host.snapshot.tasks[self.task]
-        result = await landing.land(self.host, task, context, self.text)
+        result, told = await landing.land(self.host, task, context, self.text)
         if result.state in (LandingState.MERGED, LandingState.EMPTY):
             # The worker's handoff is recorded with it: nothing may come between a landing and its record.
             self.landed = True
-            answer = landing.NO_CHANGE if result.commit is None else "landed: resolved"
-            return Answer(answer, drafts=(*outcomes.landed(self.host, task, result), ended), ends=True)
+            drafts = (*outcomes.landed(self.host, task, result), ended)
+            return Answer(told(LandingState.RESOLVED), drafts=drafts, ends=True)
         if result.state is LandingState.REFUSED:
             return refused(f"refused: {result.reason}; call submit_handoff again")
-        return self._conflict(result, ended)
+        return await self._conflict(context, result, ended)
 
-    def _conflict(self, found: LandResult | Landing, ended: Draft) -> Answer:
+    async def _conflict(self, context: AgentToolContext, found: LandResult | Landing, ended: Draft) -> Answer:
         """Answer a landing that found another conflict, which is in the workspace."""
         self.tries += 1
         if self.tries >= TRIES:
             return Answer("not landed", error=True, drafts=(ended,), ends=True)
-        self.marked = found.conflicts
-        return refused(landing.conflict(self.host, found.conflicts, found.reason))
+        context.conflicting = found.conflicts
+        return refused(await conflicts.conflict(self.host, await context.workspace(), found))
 
 
 def latest_resolver(host: Host, task: Task) -> Agent | None:
@@ -98,12 +97,13 @@ async def resolve(
     if agent is None:
         agent = spawned(host, task, Role.RESOLVER)
         host.record(Draft(e.AgentSpawned(agent), agent.id, task.id))
-    resolution = Resolution(host, task.id, text, paths)
+    resolution = Resolution(host, task.id, text)
     began = past is not None and past.conversation.turns > 0
     if past is not None and began:
-        resolution.past, resolution.tries, resolution.marked = past, past.conflicts, past.conflicting or paths
+        resolution.past, resolution.tries = past, past.conflicts
     base = host.workspaces.kept[agent.id] if began else workspace.base
-    context = AgentToolContext(host, agent.id, base, resolution.hand_off)
+    context = AgentToolContext(host, agent.id, base, resolution.hand_off, past if began else None)
+    context.conflicting = context.conflicting or paths
     try:
         if not began:
             merged = await workspace.commit(task.spec.title)

@@ -73,7 +73,7 @@ class ToolCalls:
                 reads.append(call)
             else:
                 await flush()
-                if call.id in started and tool is not None and tool.writes and not tool.atomic:
+                if call.id in started and tool is not None and tool.writes and not (tool.atomic or tool.repeatable):
                     self.interrupted = True
                     interrupted = refused(self._prompts["interrupted"].render())
                     self.answer(call, interrupted, state=ToolCallState.INTERRUPTED)

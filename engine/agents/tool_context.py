@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager, suppress
 
 from engine.agents import notes
 from engine.agents.cancellation import cancelled
+from engine.agents.conflicts import still_marked
+from engine.agents.past import Past
+from engine.agents.workspace_update import update, updated
 from engine.domain.errors import SwarmError
 from engine.domain.events import AgentStateChanged, Draft, NoteAnswered, Rescoped
 from engine.domain.notes import Note
@@ -15,7 +18,7 @@ from engine.policy.left_out import concerns, left_out_lines
 from engine.ports.protocols import Output, Workspace
 from engine.runtime.host import Host
 from engine.runtime.inbox import message_to
-from engine.tools.tool import Answer
+from engine.tools.tool import Answer, refused
 
 HandOff = Callable[["AgentToolContext", HandoffText], Awaitable[Answer]]
 
@@ -23,7 +26,9 @@ HandOff = Callable[["AgentToolContext", HandoffText], Awaitable[Answer]]
 class AgentToolContext:
     """Implements tools.tool.ToolContext. `hand_off` is how the agent's role handles a handoff."""
 
-    def __init__(self, host: Host, agent: AgentId, commit: CommitId, hand_off: HandOff) -> None:
+    def __init__(
+        self, host: Host, agent: AgentId, commit: CommitId, hand_off: HandOff, past: Past | None = None
+    ) -> None:
         self._host = host
         self._id = agent
         self._hand_off = hand_off
@@ -32,6 +37,9 @@ class AgentToolContext:
         self._opening = asyncio.Lock()
         self._spoiled: frozenset[str] = frozenset()
         self._told: set[str] = set()
+        self._update = past.untold_update if past is not None else None
+        self.conflicting = past.conflicting if past is not None else ()
+        """The paths of the last conflict that was put into the workspace."""
         self.commit = commit
         self.snapshot = host.snapshot
         self.settings = host.settings
@@ -126,6 +134,19 @@ class AgentToolContext:
 
     async def hand_off(self, text: HandoffText) -> Answer:
         return await self._hand_off(self, self._host.mask.value(text))
+
+    async def update(self) -> Answer:
+        workspace, untold = await self.workspace(), self._update
+        self._update = None
+        if untold is not None and workspace.base == untold.base:
+            return Answer(await updated(self._host, workspace, untold))
+        if marked := await still_marked(workspace, self.conflicting):
+            return refused(f"not updated: resolve the conflicts in your copy first: {', '.join(marked)}")
+        found = await update(self._host, self.agent, workspace)
+        if isinstance(found, str):
+            return refused(found)
+        self.commit, self.conflicting = found.base, found.conflicts
+        return Answer(await updated(self._host, workspace, found))
 
     async def follow(self, commit: CommitId) -> None:
         """Continue from a newer commit, in a new workspace; changes in the old one are lost."""

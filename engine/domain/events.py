@@ -304,6 +304,18 @@ class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
     build: bool = False
 
 
+class WorkspaceUpdated(EventBody, frozen=True, tag="workspace_updated"):
+    """An agent brings its workspace from one commit of trunk to a newer one, before it hands off.
+
+    `conflicts` are the paths in which its changes conflict with trunk; `reason` is what git says about them.
+    """
+
+    since: t.CommitId
+    base: t.CommitId
+    conflicts: tuple[str, ...] = ()
+    reason: str = ""
+
+
 # --- tasks ---------------------------------------------------------------------------------------------------
 
 
@@ -486,6 +498,7 @@ Body = (
     | ContextCompacted
     | ToolStarted
     | ToolFinished
+    | WorkspaceUpdated
     | TaskQueued
     | TaskStarted
     | AttemptContinued

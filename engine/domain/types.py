@@ -322,8 +322,8 @@ class Landing(Struct, frozen=True):
     """One try to land a worker's change on trunk. `base` is the tip of trunk that it was merged with.
 
     `large`: the sizes in bytes of those files in `paths` that are large (see engine.domain.collisions). `added` and
-    `removed` are the commit's lines; None if there is no commit, or they were not counted. `onto_newer`: trunk had
-    moved on since the change began.
+    `removed` are the commit's lines; None if there is no commit, or they were not counted. `since` is the commit of
+    trunk that the change was made on; None in journals that do not say so.
     """
 
     id: LandingId
@@ -339,7 +339,12 @@ class Landing(Struct, frozen=True):
     large: dict[str, int] = {}
     added: int | None = None
     removed: int | None = None
-    onto_newer: bool = False
+    since: CommitId | None = None
+
+    @property
+    def onto_newer(self) -> bool:
+        """Whether trunk had moved on since the change began."""
+        return self.since not in (None, self.base)
 
 
 class InboxMessage(Struct, frozen=True):

@@ -77,6 +77,7 @@ def reactions(
         e.ContextCompacted: (look,),
         e.ToolStarted: NOTHING,
         e.ToolFinished: (pathologies.tool_finished, host.live.flush),
+        e.WorkspaceUpdated: (look,),
         # tasks
         e.TaskQueued: (supervisor.task_queued, look),
         e.TaskStarted: (supervisor.task_started, look),

@@ -130,7 +130,8 @@ class LandResult(Struct, frozen=True):
     names the paths, and `merged` is a commit on `base` whose tree is the merge with conflict markers in those paths.
     `state` is never `resolved`: only the caller knows whether there was a conflict before. `large` has the sizes in
     bytes of those files among `paths` that are large (see engine.domain.collisions). `added` and `removed` are
-    the commit's lines; None if they were not counted. `onto_newer` is for the caller to fill in (see Landing).
+    the commit's lines; None if they were not counted. `since` is the commit that the change was made on, if the caller
+    has added it.
     """
 
     state: LandingState
@@ -143,7 +144,7 @@ class LandResult(Struct, frozen=True):
     large: dict[str, int] = {}
     added: int | None = None
     removed: int | None = None
-    onto_newer: bool = False
+    since: CommitId | None = None
 
 
 class Trunk(Protocol):
@@ -157,6 +158,12 @@ class Trunk(Protocol):
         The landed commit has exactly one parent, the tip, and `message` with its trailers as its message. If trunk
         moves in the meantime, the merge is retried a limited number of times, then refused. A change that differs
         nowhere from its parent, or whose merge changes nothing, is `empty`.
+        """
+
+    async def merge(self, change: CommitId) -> LandResult:
+        """Merge `change` onto the newest tip as `land` does, without moving trunk.
+
+        The `merged` of the result is a commit on `base` with the merge, also if there is no conflict.
         """
 
     async def is_apart(self, change: CommitId, other: CommitId) -> bool:
@@ -174,8 +181,8 @@ class Trunk(Protocol):
     async def read_file(self, commit: CommitId, path: str) -> bytes | None:
         """The content of a regular file in a commit; None if there is no such file."""
 
-    async def diff(self, old: CommitId, new: CommitId) -> str:
-        """A unified patch with git's headers and rename detection."""
+    async def diff(self, old: CommitId, new: CommitId, paths: Collection[str] = ()) -> str:
+        """A unified patch with git's headers and rename detection; of these files only, if any are named."""
 
     async def move_green(self, commit: CommitId) -> None: ...
 

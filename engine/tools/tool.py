@@ -82,6 +82,9 @@ class ToolContext(Protocol):
     def cancelled(self, child: Agent, reason: str) -> tuple[Draft, ...]:
         """The events that cancel a subplanner and everything below it, under the planner's intent version."""
 
+    async def update(self) -> Answer:
+        """Bring the copy to the newest trunk, or say why that is not done."""
+
     async def hand_off(self, text: HandoffText) -> Answer:
         """End the agent's work, or say why it cannot end yet."""
 
@@ -91,9 +94,10 @@ class Tool(Struct, frozen=True):
 
     A WorkspaceError raised by `call` is returned to the agent. `writes`: the tool may change something, so it runs
     alone. `atomic`: the drafts of its answer are its only effect, so a call without a recorded answer has changed
-    nothing and may run again; other writing calls may not. `last`: the tool runs after all other calls of its turn.
-    `target` returns the short text that the screen shows beside the tool's name. `limits` returns the arguments whose
-    default and maximum come from the settings, with that value.
+    nothing and may run again. Of other writing calls only `repeatable` ones may: they finish what they had begun.
+    `last`: the tool runs after all other calls of its turn. `target` returns the short text that the screen shows
+    beside the tool's name. `limits` returns the arguments whose default and maximum come from the settings, with that
+    value.
     """
 
     name: str
@@ -101,6 +105,7 @@ class Tool(Struct, frozen=True):
     call: Callable[[ToolContext, Any], Awaitable[Answer]]
     writes: bool = False
     atomic: bool = False
+    repeatable: bool = False
     last: bool = False
     target: Callable[[Any], str] = lambda _: ""
     limits: Callable[[Settings], dict[str, float]] = lambda _: {}

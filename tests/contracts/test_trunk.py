@@ -3,6 +3,7 @@
 import asyncio
 
 from engine.domain.collisions import LARGE
+from engine.domain.patch import parse_patch
 from engine.domain.types import LandingState, TaskId
 from tests.contracts.trunks import Bench, message
 
@@ -76,6 +77,73 @@ async def test_a_resolved_conflict_lands(bench: Bench) -> None:
     resolved = bench.change(conflict.base, {"b.txt": b"theirs and mine\n"})
     assert (await bench.trunk.land(resolved, message("t-2"))).state is LandingState.MERGED
     assert await bench.trunk.read_file(await bench.trunk.tip(), "b.txt") == b"theirs and mine\n"
+
+
+async def test_merging_a_change_gives_what_landing_it_would_and_leaves_trunk_alone(bench: Bench) -> None:
+    landed = await bench.trunk.land(
+        bench.change(bench.base, {"a.txt": b"one\n2\n3\n4\n5\n6\n7\n8\n9\n", "sub/c.txt": None}), message("t-1")
+    )
+    change = bench.change(bench.base, {"a.txt": b"1\n2\n3\n4\n5\n6\n7\n8\nnine\n", "new.txt": b"n\n"})
+    merged = await bench.trunk.merge(change)
+    assert (merged.state, merged.base, merged.commit) == (LandingState.MERGED, landed.commit, None)
+    assert merged.paths == ("a.txt", "new.txt")
+    assert await bench.trunk.tip() == landed.commit
+    assert merged.merged is not None
+    for path, content in (
+        ("a.txt", b"one\n2\n3\n4\n5\n6\n7\n8\nnine\n"),
+        ("new.txt", b"n\n"),
+        ("sub/c.txt", None),
+        ("b.txt", b"b\n"),
+    ):
+        assert await bench.trunk.read_file(merged.merged, path) == content
+    assert await bench.trunk.landed_since(bench.base) == [landed.commit]
+    assert (await bench.trunk.land(change, message("t-2"))).paths == merged.paths
+
+
+async def test_merging_marks_conflicts_as_landing_does(bench: Bench) -> None:
+    landed = await bench.trunk.land(bench.change(bench.base, {"b.txt": b"theirs\n"}), message("t-1"))
+    change = bench.change(bench.base, {"b.txt": b"mine\n"})
+    merged, conflict = await bench.trunk.merge(change), await bench.trunk.land(change, message("t-2"))
+    assert (merged.state, merged.base, merged.conflicts) == (LandingState.CONFLICTED, landed.commit, ("b.txt",))
+    assert (merged.base, merged.conflicts, merged.reason) == (conflict.base, conflict.conflicts, conflict.reason)
+    assert merged.merged is not None
+    assert conflict.merged is not None
+    assert await bench.trunk.read_file(merged.merged, "b.txt") == await bench.trunk.read_file(conflict.merged, "b.txt")
+
+
+async def test_merging_a_change_that_brings_nothing_new_is_empty(bench: Bench) -> None:
+    change = bench.change(bench.base, {"b.txt": b"B\n"})
+    landed = await bench.trunk.land(change, message("t-1"))
+    for each in (change, bench.change(bench.base, {})):
+        assert (await bench.trunk.merge(each)).state is LandingState.EMPTY
+    assert await bench.trunk.tip() == landed.commit
+
+
+async def test_merges_and_landings_at_the_same_time_do_not_disturb_each_other(bench: Bench) -> None:
+    text = b"".join(b"line %d\n" % number for number in range(40))
+    base = (await bench.trunk.land(bench.change(bench.base, {"b.txt": text}), message("t-0"))).commit
+    assert base is not None
+    changes = [
+        bench.change(base, {"b.txt": text.replace(b"line %d\n" % at, b"%d\n" % at), f"new-{at}": b"%d\n" % at})
+        for at in range(0, 40, 4)
+    ]
+    results = await asyncio.gather(
+        *(
+            bench.trunk.merge(change) if at % 2 else bench.trunk.land(change, message(f"t-{at}"))
+            for at, change in enumerate(changes)
+        )
+    )
+    assert [result.state for result in results] == [LandingState.MERGED] * 10
+    assert [result.commit is None for result in results] == [False, True] * 5
+    landed = await bench.trunk.landed_since(base)
+    assert landed == [result.commit for result in results if result.commit]
+    tip = await bench.trunk.tip()
+    for at, result in enumerate(results):
+        assert await bench.trunk.read_file(tip, f"new-{at * 4}") == (None if at % 2 else b"%d\n" % (at * 4))
+        if result.merged is not None:
+            assert result.base in (base, *landed)
+            assert await bench.trunk.read_file(result.merged, f"new-{at * 4}") == b"%d\n" % (at * 4)
+            assert b"\n%d\n" % (at * 4) in (await bench.trunk.read_file(result.merged, "b.txt") or b"")
 
 
 async def test_changes_of_other_lines_are_apart_from_a_conflict_and_from_each_other(bench: Bench) -> None:
@@ -154,6 +222,15 @@ async def test_a_diff_is_a_patch_with_gits_headers(bench: Bench) -> None:
     patch = await bench.trunk.diff(bench.base, result.commit)
     assert patch.startswith("diff --git a/b.txt b/b.txt\n")
     assert patch.endswith("@@ -1 +1 @@\n-b\n+B\n")
+
+
+async def test_a_diff_shows_only_the_files_that_are_named(bench: Bench) -> None:
+    odd = "sub/*[x] :é.txt"
+    change = bench.change(bench.base, {"b.txt": b"B\n", odd: b"odd\n", "sub/c.txt": b"C\n"})
+    result = await bench.trunk.land(change, message("t-1"))
+    assert result.commit
+    patch = parse_patch(await bench.trunk.diff(bench.base, result.commit, ["b.txt", odd, "missing"]))
+    assert sorted(file.path for file in patch.files) == ["b.txt", odd]
 
 
 async def test_green_moves_and_a_successful_publish_returns_an_empty_string(bench: Bench) -> None:

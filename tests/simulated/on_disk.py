@@ -9,7 +9,7 @@ import asyncio
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -213,6 +213,10 @@ class TrunkOnDisk(MemoryTrunk):
         self._disk.write_as(ErrorKind.GIT, "objects")
         return await self._done(lambda: self._inner.land(change, message))
 
+    async def merge(self, change: CommitId) -> LandResult:
+        self._disk.write_as(ErrorKind.GIT, "objects")
+        return await self._done(lambda: self._inner.merge(change))
+
     async def is_apart(self, change: CommitId, other: CommitId) -> bool:
         return await self._done(lambda: self._inner.is_apart(change, other))
 
@@ -225,8 +229,8 @@ class TrunkOnDisk(MemoryTrunk):
     async def read_file(self, commit: CommitId, path: str) -> bytes | None:
         return await self._done(lambda: self._inner.read_file(commit, path))
 
-    async def diff(self, old: CommitId, new: CommitId) -> str:
-        return await self._done(lambda: self._inner.diff(old, new))
+    async def diff(self, old: CommitId, new: CommitId, paths: Collection[str] = ()) -> str:
+        return await self._done(lambda: self._inner.diff(old, new, paths))
 
     async def move_green(self, commit: CommitId) -> None:
         self._disk.write_as(ErrorKind.GIT, "objects")

@@ -1,7 +1,7 @@
 """A trunk in memory: commits are whole trees with one parent, landed by compare-and-swap."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -130,6 +130,18 @@ class MemoryTrunk:
             self.retries += 1
         return LandResult(LandingState.REFUSED, self.commits.tip, reason="trunk moved too often")
 
+    async def merge(self, change: CommitId) -> LandResult:
+        await self._moment()
+        offered, tip = self.commits.made[change], self.commits.tip
+        assert offered.parent is not None, "a change has a parent"
+        ours = self.commits.made[tip].files
+        merged, paths, conflicts = merge_trees(self.commits.made[offered.parent].files, ours, offered.files)
+        if not paths and not conflicts:
+            return LandResult(LandingState.EMPTY, tip)
+        commit = self.commits.add(tip, merged, "merged")
+        state, reason = (LandingState.CONFLICTED, "conflict") if conflicts else (LandingState.MERGED, "")
+        return LandResult(state, tip, paths=paths, conflicts=conflicts, merged=commit, reason=reason)
+
     async def is_apart(self, change: CommitId, other: CommitId) -> bool:
         await self._moment()
         offered = self.commits.made[change]
@@ -155,9 +167,11 @@ class MemoryTrunk:
         await self._moment()
         return self.commits.made[commit].files.get(path)
 
-    async def diff(self, old: CommitId, new: CommitId) -> str:
+    async def diff(self, old: CommitId, new: CommitId, paths: Collection[str] = ()) -> str:
         await self._moment()
-        return unified_patch(self.commits.files_of(old), self.commits.files_of(new))
+        trees = (self.commits.files_of(commit) for commit in (old, new))
+        named = ({path: text for path, text in tree.items() if not paths or path in paths} for tree in trees)
+        return unified_patch(*named)
 
     async def move_green(self, commit: CommitId) -> None:
         await self._moment()

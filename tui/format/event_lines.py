@@ -122,6 +122,12 @@ _describes(events.ModelCallRetried)(lambda e: (Tone.WARN, f"model call: retry in
 _describes(events.AnswersDropped)(lambda e: (Tone.QUIET, f"context compacted: tool results dropped, {e.kept} kept"))
 _describes(events.ContextCompacted)(lambda e: (Tone.PLAIN, "context compacted: conversation restarted"))
 _describes(events.ToolStarted)(lambda e: (Tone.QUIET, f"{e.tool} {e.target}"))
+_describes(events.WorkspaceUpdated)(
+    lambda e: (
+        Tone.WARN if e.conflicts else Tone.QUIET,
+        f"workspace updated to {e.base[:10]}{_because(', '.join(e.conflicts))}",
+    )
+)
 _describes(events.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}"))
 _describes(events.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
 _describes(events.AttemptContinued)(

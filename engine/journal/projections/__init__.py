@@ -19,6 +19,7 @@ RECORD_ONLY = frozenset(
         e.LoadLimited,
         e.FixupsExhausted,
         e.TaskUnwanted,
+        e.WorkspaceUpdated,
         e.LandingWaits,
         e.PrecedenceGiven,
         e.PrecedenceEnded,

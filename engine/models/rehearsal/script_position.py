@@ -5,6 +5,7 @@ Everything is read from the request, so it survives restarts and, through a line
 
 import re
 from collections.abc import Iterable
+from itertools import dropwhile, takewhile
 
 import msgspec
 from msgspec import Struct
@@ -158,7 +159,9 @@ def exit_of(done: CallResult) -> int | None:
 
 
 def paths_in(text: str) -> list[str]:
-    return [line[2:].strip() for line in text.split("\n") if line.startswith("- ")]
+    """The first list in a text."""
+    lines = dropwhile(lambda line: not line.startswith("- "), text.split("\n"))
+    return [line[2:].strip() for line in takewhile(lambda line: line.startswith("- "), lines)]
 
 
 def file_text(pieces: Iterable[str]) -> tuple[str, int]:

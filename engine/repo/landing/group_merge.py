@@ -20,18 +20,23 @@ from engine.repo.landing import line_merge
 
 COMMITTER = "swarm-tui <swarm@localhost>"
 CONFLICT_MESSAGE = "conflicts of a merge, with markers\n"
+MERGE_MESSAGE = "trunk with a change that has not landed\n"
 
 _ATTRIBUTES = b".gitattributes"
 
 
 @dataclass(eq=False)
 class LandingRequest:
-    """A change that waits to land with a message. `change` is set if it is in memory; `result` receives the outcome."""
+    """A change that waits to land with a message. `change` is set if it is in memory; `result` receives the outcome.
+
+    Unless it `lands`, it is only merged: trunk stays where it is.
+    """
 
     commit: CommitId
     change: Change | None
     message: str
     result: asyncio.Future[LandResult]
+    lands: bool = True
 
 
 class FileMerge(Struct, frozen=True):
@@ -53,7 +58,7 @@ class MergedFile(Struct, frozen=True):
 class GroupMerge:
     """Merges one group. Each landing that succeeds moves its `tip`; nothing is on disk until `new` is packed.
 
-    `new` has what the tip reaches, `conflicted` what only merges with conflicts reach, which agents may not read.
+    `new` has what the tip reaches, `conflicted` what only merges reach that did not land, which agents may not read.
 
     `on_trunk` says whether a commit is on trunk; `read_change` reads a change from disk (None: not readable). `at` is
     the time of the commits, in seconds since 1970.
@@ -161,15 +166,20 @@ class GroupMerge:
                 edits[file.path] = (mode, oid)
         if not conflicts and not edits:
             return LandResult(LandingState.EMPTY, self.tip)
-        landing = set(self.new.unwritten) if conflicts else set()
+        stays = bool(conflicts) or not request.lands
+        landing = set(self.new.unwritten) if stays else set()
         tree = self.new.edit_tree(self._root, edits)
         for entry in edits.values():
             if entry is not None:
                 self.new.adopt(entry[1])
-        if conflicts:
-            merged = self.new.commit(tree, [self.tip], COMMITTER, self._at, CONFLICT_MESSAGE.encode())
+        paths = tuple(sorted(path_text(path) for path in edits))
+        if stays:
+            about = CONFLICT_MESSAGE if conflicts else MERGE_MESSAGE
+            merged = self.new.commit(tree, [self.tip], COMMITTER, self._at, about.encode())
             for oid in self.new.unwritten.keys() - landing:
                 self.conflicted.unwritten[oid] = self.new.unwritten.pop(oid)
+            if not conflicts:
+                return LandResult(LandingState.MERGED, self.tip, paths=paths, merged=CommitId(merged.hex()))
             names = tuple(sorted(path_text(path) for path in conflicts))
             reason = "\n".join(f"CONFLICT (content): Merge conflict in {path}" for path in names)
             return LandResult(
@@ -177,7 +187,6 @@ class GroupMerge:
             )
         message = message_bytes(request.message)
         commit = CommitId(self.new.commit(tree, [self.tip], COMMITTER, self._at, message).hex())
-        paths = tuple(sorted(path_text(path) for path in edits))
         large = large_files(self.new, edits)
         result = LandResult(LandingState.MERGED, self.tip, commit=commit, paths=paths, large=large)
         self._attributes_changed |= any(path.rpartition(b"/")[2] == _ATTRIBUTES for path in edits)

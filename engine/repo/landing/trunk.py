@@ -8,7 +8,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +30,7 @@ from engine.repo.git.pack_rollup import PackRollup
 from engine.repo.git.pack_writer import Pack
 from engine.repo.git.refs import Refs
 from engine.repo.git.sizes import file_sizes
-from engine.repo.landing.group_merge import CONFLICT_MESSAGE, GroupMerge, LandingRequest
+from engine.repo.landing.group_merge import CONFLICT_MESSAGE, MERGE_MESSAGE, GroupMerge, LandingRequest
 from engine.repo.landing.history import TrunkHistory
 from engine.repo.landing.housekeeping import remove_leftovers
 from engine.repo.landing.line_counts import count_lines
@@ -192,7 +192,16 @@ class GitTrunk:
         Requests that are queued at the same time land as a group: in one pack, with one swap of the ref. A request that
         is cancelled in the queue does not land; one that is cancelled later does, and then raises CancelledError.
         """
-        request = LandingRequest(change, self.pending.get(change), message, asyncio.get_running_loop().create_future())
+        return await self._offer(change, message)
+
+    async def merge(self, change: CommitId) -> LandResult:
+        """See protocols.Trunk. Raises SwarmError (git). It waits in the queue of landings, because git merges one at
+        a time."""
+        return await self._offer(change, MERGE_MESSAGE, lands=False)
+
+    async def _offer(self, change: CommitId, message: str, *, lands: bool = True) -> LandResult:
+        result = asyncio.get_running_loop().create_future()
+        request = LandingRequest(change, self.pending.get(change), message, result, lands)
         self._queue.append(request)
         if self._landing is None or self._landing.done():
             self._landing = asyncio.create_task(self._land_queue(), name="landing")
@@ -316,6 +325,8 @@ class GitTrunk:
         if not paths:
             return LandResult(LandingState.EMPTY, tip)
         commit = await self._commit(merge.tree, tip, request.message)
+        if not request.lands:
+            return LandResult(LandingState.MERGED, tip, paths=paths, merged=commit)
         pack = await make_readable(self.git_dir, commit, tip)
         sizes = await asyncio.to_thread(file_sizes, self.git_dir, commit, paths)
         large = {path: size for path, size in sizes.items() if size >= LARGE}
@@ -412,9 +423,9 @@ class GitTrunk:
         entry = NewObjects(self._store).entry(self.pending.tree_of(commit), path)
         return self._store.read(entry[1]) if entry is not None and entry[0].startswith(b"100") else None
 
-    async def diff(self, old: CommitId, new: CommitId) -> str:
+    async def diff(self, old: CommitId, new: CommitId, paths: Collection[str] = ()) -> str:
         """See protocols.Trunk. The patch is cut after the last full line within 32 MiB."""
-        return await patch_between(self._git, old, new)
+        return await patch_between(self._git, old, new, paths)
 
     async def move_green(self, commit: CommitId) -> None:
         """Move green forward to a commit of trunk; does nothing if green is there or beyond already.

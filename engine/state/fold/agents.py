@@ -182,7 +182,8 @@ def _(s: Snapshot, event: e.Event, body: e.ToolStarted) -> None:
 
 @folds(e.Pivoted)
 @folds(e.AnswersDropped)
-def _(s: Snapshot, event: e.Event, body: e.Pivoted | e.AnswersDropped) -> None:
+@folds(e.WorkspaceUpdated)
+def _(s: Snapshot, event: e.Event, body: e.Pivoted | e.AnswersDropped | e.WorkspaceUpdated) -> None:
     """Only recorded."""
 
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from engine.agents import nudges
-from engine.domain.conversation import Request, Turn
+from engine.domain.conversation import Request, ToolAnswer, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.domain.resource_use import AgentUse
 from engine.domain.settings import Settings, SwarmSettings, TaskSettings
@@ -325,7 +325,7 @@ def test_a_refused_key_ends_the_run_with_status_5() -> None:
     assert raised.value.status is ExitStatus.REFUSED
 
 
-def test_workers_know_nothing_about_the_tree_or_each_other() -> None:
+def test_workers_know_nothing_about_the_tree_or_each_other_but_what_has_landed_in_their_files() -> None:
     titles = [f"secret-{word}" for word in ("apple", "banana", "cherry", "damson")]
     plan = planner_of(*titles)
 
@@ -355,9 +355,12 @@ def test_workers_know_nothing_about_the_tree_or_each_other() -> None:
             if not own.startswith("# Task: "):
                 continue
             text = asked.data.decode()
+            answered = [block for message in asked.request.messages for block in message.blocks]
+            conflicts = [found.text for found in answered if isinstance(found, ToolAnswer)]
+            landed = "".join(found for found in conflicts if found.startswith("conflict:"))
             for id, title in names.items():
                 assert id not in text
-                assert title in own or title not in text
+                assert title in own or title not in text or f" {title} (src/app.py)" in landed
             me = asked.request.conversation
             for agent in s.agents.values():
                 assert agent.path == "root" or agent.path not in text

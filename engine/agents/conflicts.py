@@ -1,0 +1,97 @@
+"""Brings a conflict into an agent's workspace, tells the agent about it, and finds what it has not resolved yet."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+from engine.agents.landed_meanwhile import difference, landed_between, reasons
+from engine.agents.markdown import bullets
+from engine.agents.past import Past
+from engine.domain.events import WorkspaceUpdated
+from engine.domain.text_file import TextFile
+from engine.domain.types import CommitId, Landing
+from engine.ports.protocols import LandResult, Workspace, WorkspaceError
+from engine.runtime.host import Host
+
+MARKER = "<<<<<<< trunk"
+YOURS = ".swarm/yours"
+"""Folder in a workspace for the agent's version of conflicting files that cannot hold markers; it never lands."""
+DETAILS = 2_000
+"""Characters kept of what git says about a conflict."""
+PLAIN_CONFLICT = ("CONFLICT (content): Merge conflict in ", "Auto-merging ")
+"""What git says that the list of paths says already."""
+
+
+async def hand_back(host: Host, workspace: Workspace, result: LandResult) -> None:
+    """Put the merge of both sides into the workspace. A file that cannot hold both gets trunk's; the agent's goes into
+    YOURS.
+
+    The agent's comes first: if the program dies in between, it is not lost.
+    """
+    merged = result.merged or result.base
+    for path in result.conflicts:
+        if not _is_marked(await host.trunk.read_file(merged, path) or b""):
+            with suppress(WorkspaceError):  # the agent has deleted it
+                await workspace.write_file(f"{YOURS}/{path}", await workspace.read_file(path))
+    await workspace.advance(merged, result.base)
+
+
+async def conflict(
+    host: Host, workspace: Workspace, found: LandResult | Landing | WorkspaceUpdated, since: CommitId | None = None
+) -> str:
+    """What an agent is told about the conflict in its workspace: what landed there, why, and what it changed.
+
+    `since`: the commit that the change began on, if that is not the one that was merged last.
+    """
+    paths, since = found.conflicts, since or found.since
+    landed = await landed_between(host, since, found.base)
+    marked = await still_marked(workspace, paths)
+    parts = [
+        _unmarked(paths, marked),
+        _details(found.reason),
+        _section("What landed meanwhile in these files, newest first", reasons(landed, paths)),
+        _section("How trunk changed there", await difference(host, workspace, since, paths, MARKER)),
+    ]
+    return "\n\n".join(filter(None, (host.prompts["conflict"].render(paths=bullets(paths)), *parts)))
+
+
+def _unmarked(paths: Iterable[str], marked: list[str]) -> str:
+    """Where the agent's version is of files that could not hold both sides."""
+    unmarked = ", ".join(path for path in paths if path not in marked)
+    about = f"Without markers (binary, or deleted on one side; your version is below `{YOURS}`)"
+    return f"{about}: {unmarked}" if unmarked else ""
+
+
+def _section(title: str, text: str) -> str:
+    return f"## {title}\n\n{text}" if text else ""
+
+
+def _details(reason: str) -> str:
+    """What git says about a conflict beyond the paths."""
+    lines = [line for line in reason.splitlines() if line.strip() and not line.startswith(PLAIN_CONFLICT)]
+    return "Git's report:\n" + "\n".join(lines)[:DETAILS] if lines else ""
+
+
+def untold_conflict(past: Past | None, workspace: Workspace | None) -> Landing | None:
+    """A conflict that an earlier process found and put into the workspace, but did not tell the agent."""
+    if past is None or (landing := past.untold) is None:
+        return None
+    past.untold = None
+    return landing if workspace is not None and workspace.base == landing.base else None
+
+
+async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> list[str]:
+    """The paths whose files still hold conflict markers."""
+    if workspace is None:
+        return []
+    marked = []
+    for path in paths:
+        try:
+            if _is_marked(await workspace.read_file(path)):
+                marked.append(path)
+        except WorkspaceError:
+            continue  # deleted, or not a file any more: that resolves the conflict
+    return marked
+
+
+def _is_marked(content: bytes) -> bool:
+    return any(line.startswith(MARKER) for line in TextFile.read(content).text.split("\n"))

@@ -1,0 +1,143 @@
+"""A workspace is brought to the newest trunk at every sandbox level and with every copy method, and nothing is lost."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.domain.commit_message import commit_message
+from engine.domain.errors import SwarmError
+from engine.domain.settings import SandboxSettings
+from engine.domain.types import AgentId, LandingState, RunId
+from engine.ports.protocols import WorkspaceLost
+from engine.repo.landing.trunk import GitTrunk
+from engine.repo.source import inspect_repo
+from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
+from engine.repo.workspaces.workspace import AgentWorkspace
+from tests.contracts.workspace_kinds import KINDS
+from tests.engine.repo.user_repo import UserRepo
+
+ME, OTHER = AgentId("agent-1"), AgentId("agent-2")
+FILES = {
+    ".gitignore": b"build/\n*.o\n",
+    "a.txt": b"".join(b"%d\n" % number for number in range(1, 20)),
+    "b.txt": b"b\n",
+    "gone.txt": b"gone\n",
+    "mine.txt": b"mine\n",
+    "sub/c.txt": b"c\n",
+}
+
+
+class Place:
+    """A trunk, and one pool of workspaces after another on it."""
+
+    def __init__(self, trunk: GitTrunk, folder: Path, settings: SandboxSettings) -> None:
+        self.trunk, self.folder, self.settings = trunk, folder, settings
+
+    async def pool(self, *unfinished: AgentId) -> WorkspacePool:
+        try:
+            made = await open_workspaces(
+                self.folder / "workspaces", self.trunk.git_dir, self.settings, self.trunk.base, self.trunk.pending
+            )
+        except SwarmError as error:
+            pytest.skip(error.message)
+        await made.sweep(unfinished)
+        return made
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind[1] != "reflink"], ids=lambda kind: "-".join(kind))
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    level, method = request.param
+    repo = UserRepo.make(tmp_path / "repo", FILES)
+    trunk = await GitTrunk.create(tmp_path, await inspect_repo(repo.root), RunId("r-1"))
+    return Place(trunk, tmp_path, SandboxSettings(level=level, copies=method))
+
+
+async def run(workspace: AgentWorkspace, command: str) -> str:
+    output = await workspace.run(command, 30, lambda _: None)
+    assert output.exit == 0, output
+    return output.text
+
+
+async def changed_on_both_sides(place: Place, pool: WorkspacePool) -> AgentWorkspace:
+    """A workspace with every kind of change, behind a trunk on which something else has landed."""
+    mine = await pool.open(ME, place.trunk.base)
+    await run(
+        mine,
+        "sed -i s/^18$/eighteen/ a.txt; echo own > own.txt; rm mine.txt; chmod +x b.txt; echo x > x.o;"
+        " mkdir -p build/deep .swarm; echo built > build/deep/file; echo note > .swarm/note",
+    )
+    other = await pool.open(OTHER, place.trunk.base)
+    await run(other, "sed -i s/^2$/two/ a.txt; rm gone.txt; echo new > sub/new.txt; echo C > sub/c.txt")
+    message = commit_message("other", "", {"Swarm-Task": "t-1"})
+    assert (await place.trunk.land(await other.commit("other"), message)).state is LandingState.MERGED
+    await other.close()
+    return mine
+
+
+async def is_up_to_date(place: Place, mine: AgentWorkspace) -> None:
+    """The workspace has both sides, keeps what git ignores, and lands from the newest trunk."""
+    tip = await place.trunk.tip()
+    assert mine.base == tip
+    assert await mine.changed() == ("a.txt", "b.txt", "mine.txt", "own.txt")
+    listed = await run(mine, "sed -n '2p;18p' a.txt; cat sub/c.txt sub/new.txt own.txt x.o build/deep/file .swarm/note")
+    assert listed.split() == ["two", "eighteen", "C", "new", "own", "x", "built", "note"]
+    assert await run(mine, "ls; test -x b.txt; git status --short") == (
+        "a.txt\nb.txt\nbuild\nown.txt\nsub\nx.o\n M a.txt\n M b.txt\n D mine.txt\n?? own.txt\n"
+    )
+    landed = await place.trunk.land(await mine.commit("mine"), commit_message("mine", "", {"Swarm-Task": "t-2"}))
+    assert (landed.state, landed.base) == (LandingState.MERGED, tip)
+    assert landed.paths == ("a.txt", "b.txt", "mine.txt", "own.txt")
+
+
+async def test_an_update_keeps_both_sides_and_what_git_ignores(place: Place) -> None:
+    pool = await place.pool()
+    mine = await changed_on_both_sides(place, pool)
+    found = await place.trunk.merge(await mine.commit("mine"))
+    assert found.state is LandingState.MERGED
+    assert found.merged is not None
+    assert "eighteen" not in await run(mine, "git log --all -p; git fsck --lost-found 2>&1"), "it has not landed"
+    await mine.advance(found.merged, found.base)
+    await is_up_to_date(place, mine)
+    await mine.close()
+    await pool.close()
+
+
+async def test_an_update_without_own_changes_brings_in_trunk(place: Place) -> None:
+    pool = await place.pool()
+    mine = await changed_on_both_sides(place, pool)
+    await run(mine, "git checkout -q . && rm own.txt && chmod -x b.txt")
+    found = await place.trunk.merge(await mine.commit("mine"))
+    assert found.state is LandingState.EMPTY
+    await mine.advance(found.base, found.base)
+    assert await mine.changed() == ()
+    assert await run(mine, "cat sub/new.txt x.o build/deep/file; git status --short") == "new\nx\nbuilt\n"
+    await mine.close()
+    await pool.close()
+
+
+@pytest.mark.parametrize("operation", [b"remove", b"put"])
+async def test_an_update_that_a_kill_interrupts_is_finished_by_the_next_process(
+    place: Place, operation: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = await place.pool()
+    mine = await changed_on_both_sides(place, pool)
+    found = await place.trunk.merge(await mine.commit("mine"))
+    assert found.merged is not None
+    ask = AgentWorkspace._ask
+
+    async def dying(self: AgentWorkspace, path: str, at: bytes, *fields: bytes, **more: int) -> list[bytes]:
+        if at == operation:
+            raise WorkspaceLost("killed")
+        return await ask(self, path, at, *fields, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AgentWorkspace, "_ask", dying)
+        with pytest.raises(WorkspaceLost):
+            await mine.advance(found.merged, found.base)
+    await mine.leave()
+    await pool.close()
+    pool = await place.pool(ME)
+    again = await pool.open(ME, place.trunk.base)
+    await is_up_to_date(place, again)
+    await again.close()
+    await pool.close()

@@ -1,0 +1,298 @@
+"""A conflict comes with its reasons: what landed meanwhile in the files, why, and how trunk differs there."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from engine.domain import events as e
+from engine.domain.conversation import Request, Turn
+from engine.domain.errors import ExitStatus
+from engine.domain.settings import Settings, SwarmSettings
+from engine.domain.types import CommitId, LandingState, ModelName, TaskState
+from engine.orchestrator.swarm import Swarm
+from engine.ports.protocols import LandResult
+from tests import simulated
+from tests.engine.scripts import done, said, turns, writes
+from tests.engine.swarms import fresh, resumed
+from tests.simulated import answers, call, first_line, turn
+from tests.simulated.on_disk import world_on_disk
+
+TABLE = "src/table.py"
+LINES = [f"line {number}\n" for number in range(1, 61)]
+FILES = {"README.md": b"# A project\n", TABLE: "".join(LINES).encode(), "other.txt": b"other\n"}
+SETTINGS = Settings(swarm=SwarmSettings(workers=8))
+REAL = pytest.mark.parametrize("real", [False, True], ids=["simulated", "on a real trunk"])
+
+FOOTER = {
+    "title": "Add a footer",
+    "goal": "Print the sum of each column below the table. " + "Numbers only. " * 200,
+}
+STYLE = {"title": "Add a style", "goal": "Let a caller choose the style of the border."}
+
+
+def with_line(number: int, text: str, content: str = "".join(LINES)) -> str:
+    """The content with another line of this number."""
+    lines = content.splitlines(keepends=True)
+    lines[number - 1] = f"{text}\n"
+    return "".join(lines)
+
+
+def spawns(*asked: dict[str, object]) -> Turn:
+    return turn(call("spawn_tasks", tasks=list(asked)))
+
+
+async def world_of(
+    folder: Path, clock: simulated.SimulatedClock, script: simulated.models.Script, *, real: bool
+) -> simulated.World:
+    if not real:
+        return simulated.world(clock, script, files=FILES)
+    shell = simulated.workspaces.no_commands
+    w = await world_on_disk(folder, clock, script, seed=1, shell=shell, disk=simulated.Disk(clock), files=FILES)
+    await w.open()
+    return w
+
+
+class Two:
+    """Two tasks that change line 30 of TABLE. The second hands off when the first has landed."""
+
+    def __init__(self) -> None:
+        self.swarm: Swarm | None = None
+        self.told: list[str] = []
+        """The answers to the second one's handoffs."""
+
+    async def first_landed(self) -> None:
+        assert self.swarm is not None
+        while not self.swarm.snapshot.task_counts[TaskState.LANDED]:
+            await self.swarm.clock.sleep(0.1)
+
+    async def second_is_ready(self) -> None:
+        """The first one hands off after this."""
+
+    async def __call__(self, model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                return spawns(FOOTER, STYLE)
+            return turn(call("wait")) if said(request).count("# Handoff: ") < 2 else done()
+        if heading == "# Task: Add a footer":
+            if turns(request) == 0:
+                return writes(TABLE, with_line(30, "the footer", with_line(3, "far away")))
+            await self.second_is_ready()
+            return done("There is a footer.", notes="It is computed after rows are dropped.", findings="x" * 8_000)
+        return await self.second(request)
+
+    async def second(self, request: Request) -> Turn:
+        if turns(request) == 0:
+            return writes(TABLE, with_line(30, "the style"))
+        if turns(request) == 1:
+            await self.first_landed()
+            return done("There is a style.", notes="Only for borders.")
+        self.told += answers(request)
+        if answers(request)[0].startswith("conflict:"):
+            return writes(TABLE, with_line(30, "the footer\nthe style", with_line(3, "far away")))
+        return done("There is a style.", notes="Only for borders.")
+
+
+def ran(folder: Path, script: simulated.models.Script, *, real: bool = False) -> tuple[Swarm, simulated.World]:
+    """Run the script's swarm to its end; the swarm is known to the script."""
+
+    async def main(clock: simulated.SimulatedClock) -> tuple[Swarm, simulated.World]:
+        w = await world_of(folder, clock, script, real=real)
+        swarm = script.swarm = fresh(w, SETTINGS)  # type: ignore[attr-defined]
+        assert (await swarm.run()).status is ExitStatus.DONE
+        if real:
+            await w.journal.close()
+        return swarm, w
+
+    return simulated.simulate(main)
+
+
+@REAL
+def test_a_conflict_names_what_landed_meanwhile_in_its_files_and_why(tmp_path: Path, real: bool) -> None:
+    script = Two()
+    swarm, _ = ran(tmp_path, script, real=real)
+    [first] = [task for task in swarm.snapshot.tasks.values() if task.spec.title == "Add a footer"]
+    conflict = script.told[0]
+    assert conflict.startswith(f"conflict:\n- {TABLE}\n")
+    assert f"{str(first.commit)[:10]} Add a footer" in conflict
+    assert "Print the sum of each column below the table." in conflict
+    assert "There is a footer." in conflict
+    assert "It is computed after rows are dropped." in conflict
+    assert len(conflict) < 4_000 + 6_000 + 1_000
+    for agent in swarm.snapshot.agents.values():
+        assert agent.path not in conflict
+        assert agent.id not in conflict
+
+
+@REAL
+def test_a_conflict_shows_the_difference_of_trunk_in_its_files_with_the_nearest_hunk_first(
+    tmp_path: Path, real: bool
+) -> None:
+    script = Two()
+    ran(tmp_path, script, real=real)
+    conflict = script.told[0]
+    assert "-line 30\n+the footer\n" in conflict
+    assert "-line 3\n+far away\n" in conflict
+    assert conflict.index("+the footer") < conflict.index("+far away")
+
+
+def answers_of(w: simulated.World, tool: str) -> list[str]:
+    """The recorded answers of a tool, in order."""
+    bodies = [event.body for event in w.journal.surviving()]
+    return [body.answer for body in bodies if isinstance(body, e.ToolFinished) and body.tool == tool]
+
+
+@REAL
+def test_a_handoff_that_lands_says_what_landed_meanwhile_in_its_files_even_without_a_conflict(
+    tmp_path: Path, real: bool
+) -> None:
+    class Apart(Two):
+        async def second(self, request: Request) -> Turn:
+            if turns(request) == 0:
+                return turn(*writes(TABLE, with_line(50, "end")).message.calls, *writes("new.txt", "new").message.calls)
+            await self.first_landed()
+            return done()
+
+    swarm, w = ran(tmp_path, Apart(), real=real)
+    commit = {task.spec.title: str(task.commit)[:10] for task in swarm.snapshot.tasks.values()}
+    first, second, _ = answers_of(w, "submit_handoff")
+    assert first == f"landed: merged, 1 file, commit {commit['Add a footer']}"
+    assert second == (
+        f"landed: merged, 2 files, commit {commit['Add a style']}\n"
+        f"Landed meanwhile in files that you changed:\n- {commit['Add a footer']} Add a footer: {TABLE}"
+    )
+
+
+class Updates(Two):
+    """The second one brings its copy up to date when the first has landed, then hands off."""
+
+    line = 50
+
+    async def second_is_ready(self) -> None:
+        assert self.swarm is not None
+        while not self.told:
+            await self.swarm.clock.sleep(0.1)
+
+    async def second(self, request: Request) -> Turn:
+        match turns(request):
+            case 0:
+                return writes(TABLE, with_line(self.line, "the style"))
+            case 1:
+                return turn(call("update_workspace"))
+            case 2:
+                self.told += answers(request)
+                await self.first_landed()
+                return turn(call("update_workspace"), call("read_file", path=TABLE), call("update_workspace"))
+            case 3:
+                self.told += answers(request)
+                if self.line == 30:
+                    return turn(call("update_workspace"), *done().message.calls)
+            case 4 if self.line == 30:
+                self.told += answers(request)
+                return writes(TABLE, with_line(30, "the footer\nthe style", with_line(3, "far away")))
+        return done()
+
+
+@REAL
+def test_update_workspace_merges_the_newest_trunk_and_says_what_came_in(tmp_path: Path, real: bool) -> None:
+    script = Updates()
+    swarm, w = ran(tmp_path, script, real=real)
+    early, updated, read, again = script.told
+    commit = {task.spec.title: str(task.commit)[:10] for task in swarm.snapshot.tasks.values()}
+    assert early == "nothing new: nothing has landed since your copy was made or last updated"
+    assert updated == (
+        f"updated: your copy is now the newest project ({commit['Add a footer']}) with your change merged in\n\n"
+        f"Landed in files that you changed:\n- {commit['Add a footer']} Add a footer: {TABLE}"
+    )
+    assert "the footer" in read
+    assert "the style" in read
+    assert again == early
+    assert answers_of(w, "submit_handoff")[1] == f"landed: merged, 1 file, commit {commit['Add a style']}"
+    [last] = [landing for landing in swarm.snapshot.landings if str(landing.commit).startswith(commit["Add a style"])]
+    assert last.since == last.base, "it was not merged again from the old base"
+    assert w.trunk.commits.files_of(swarm.snapshot.trunk)[TABLE].decode() == with_line(
+        50, "the style", with_line(30, "the footer", with_line(3, "far away"))
+    )
+
+
+@REAL
+def test_update_workspace_marks_conflicts_which_keep_the_change_from_landing_until_they_are_resolved(
+    tmp_path: Path, real: bool
+) -> None:
+    script = Updates()
+    script.line = 30
+    swarm, w = ran(tmp_path, script, real=real)
+    _, updated, read, again, once_more, handoff = script.told
+    assert f"\n\nconflict:\n- {TABLE}\n" in updated
+    assert "> summary: There is a footer." in updated
+    assert "+the footer" in updated
+    assert "<<<<<<< trunk" in read
+    assert again == once_more == f"not updated: resolve the conflicts in your copy first: {TABLE}"
+    assert handoff.startswith("conflict:")
+    assert "still contain conflict markers" in handoff
+    assert [landing.state for landing in swarm.snapshot.landings] == [LandingState.MERGED, LandingState.MERGED]
+    assert b"the footer\nthe style\n" in w.trunk.commits.files_of(swarm.snapshot.trunk)[TABLE]
+
+
+def test_an_update_that_is_interrupted_at_any_event_is_finished_and_told_after_a_kill() -> None:
+    async def undisturbed(clock: simulated.SimulatedClock) -> list[int]:
+        script = Updates()
+        script.line = 30
+        w = simulated.world(clock, script, files=FILES)
+        script.swarm = fresh(w, SETTINGS)
+        await script.swarm.run()
+        return [event.seq for event in w.journal.surviving() if isinstance(event.body, e.WorkspaceUpdated)]
+
+    async def killed(clock: simulated.SimulatedClock, seq: int) -> None:
+        script = Updates()
+        script.line = 30
+        w = simulated.world(clock, script, files=FILES)
+        swarm = script.swarm = fresh(w, SETTINGS)
+        w.journal.crash_after(seq)
+        running = asyncio.ensure_future(swarm.run())
+        await w.power.failed.wait()
+        running.cancel()
+        await w.bury([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
+        w = w.restart()
+        again = script.swarm = await resumed(w, SETTINGS)
+        assert (await again.run()).status is ExitStatus.DONE
+        assert again.snapshot.task_counts[TaskState.LANDED] == 2
+        assert b"the footer\nthe style\n" in w.trunk.files[TABLE]
+        assert b"<<<<" not in w.trunk.files[TABLE]
+        told = [answer for answer in answers_of(w, "update_workspace") if answer.startswith("updated")]
+        assert len(told) == 1
+        assert "> summary: There is a footer." in told[0]
+        assert "<<<<<<< trunk" in answers_of(w, "read_file")[-1]
+
+    [at] = simulated.simulate(undisturbed)
+    for seq in range(at - 4, at + 8):
+        simulated.simulate(lambda clock, seq=seq: killed(clock, seq))
+
+
+def test_a_change_that_has_landed_but_is_not_recorded_yet_is_among_the_reasons(tmp_path: Path) -> None:
+    """Landings that land as a group know their results at once, but are recorded one after the other."""
+
+    class Slow(simulated.MemoryTrunk):
+        async def land(self, change: CommitId, message: str) -> LandResult:
+            result = await super().land(change, message)
+            if result.commit is not None:
+                await self._clock.sleep(30)
+            return result
+
+    class AtOnce(Two):
+        async def first_landed(self) -> None:
+            assert self.swarm is not None
+            await self.swarm.clock.sleep(10)
+
+    async def main(clock: simulated.SimulatedClock) -> str:
+        script = AtOnce()
+        w = simulated.world(clock, script, files=FILES)
+        w.trunk.__class__ = Slow
+        script.swarm = fresh(w, SETTINGS)
+        assert (await script.swarm.run()).status is ExitStatus.DONE
+        return script.told[0]
+
+    conflict = simulated.simulate(main)
+    assert " Add a footer (src/table.py)\n> goal: Print the sum of each column" in conflict
+    assert "> summary: There is a footer.\n> notes: It is computed after rows are dropped.\n" in conflict
