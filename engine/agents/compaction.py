@@ -56,7 +56,9 @@ class Compaction:
     @property
     def is_due(self) -> bool:
         """Whether the next request may not fit into the window."""
-        coming = sum(len(message.text) for message in self.inbox) // 4 + self._conversation.fresh_tokens(None)
+        inbox = self.inbox
+        told = "\n\n".join((*(message.text for message in inbox), self._transcript.status(inbox)))
+        coming = self._conversation.fresh_tokens(told)
         known = max(self._transcript.agent.tokens_in_context, self._conversation.size // MOST_BYTES_PER_TOKEN)
         return known + coming > min(FULL * self._window, (1 - MARGIN) * self._window - self.max_output)
 
@@ -75,7 +77,7 @@ class Compaction:
             self._transcript.record(e.AnswersDropped(ANSWERS_KEPT))
             return
         summary, usage = await self._summary()
-        opening = pinned(self._host.snapshot, self._transcript.agent_id, self._opening(), summary)
+        opening = pinned(self._host, self._transcript.agent_id, self._opening(), summary)
         self._transcript.record(e.ContextCompacted(utf8_text(opening), usage))
 
     async def _summary(self) -> tuple[str, Usage]:

@@ -51,6 +51,7 @@ class Loop:
 
     async def run(self, *, restarted: bool = False) -> None:
         """`restarted`: the conversation is that of an earlier process, in a workspace that lacks its processes."""
+        self._transcript.continues = restarted
         if restarted:
             await self.host.pauses.safe_point(self.context.agent.id)
         if self.conversation.interrupted and await self._act(self.conversation.unanswered, resumed=True):
@@ -88,6 +89,7 @@ class Loop:
         while True:
             inbox = self._compaction.inbox
             given = self._transcript.given(inbox)
+            seen = self._transcript.landings_seen
             request = self._transcript.request(given, self._compaction.max_output)
             started = self.host.clock.monotonic()
             try:
@@ -109,6 +111,7 @@ class Loop:
                 prompt=self._transcript.prompt.label,
                 wall_s=self.host.clock.monotonic() - started,
                 intent=max((message.intent for message in inbox), default=0),
+                landings_seen=seen,
             )
         )
         return turn.message.calls

@@ -3,12 +3,9 @@
 from collections.abc import Iterable
 
 from engine.agents.markdown import bullets, sections
-from engine.domain.notes import NoteKind
 from engine.domain.types import Agent, AgentId, Intent, Role, Task
-from engine.state.snapshot import Snapshot
-
-LISTED = 200
-"""How many ended tasks and subplanners, the newest, a planner sees after a restart with a fresh context."""
+from engine.policy.planner_status import ENDED_LISTED, PlannerStatus
+from engine.runtime.recorder import RunRecorder
 
 
 def task_opening(task: Task, notes: str) -> str:
@@ -60,41 +57,18 @@ def with_file(text: str, file: str) -> str:
     return f"{text}\n\n{file}" if file else text
 
 
-def pinned(snapshot: Snapshot, agent: AgentId, opening: str, so_far: str) -> str:
-    """The first message of a conversation that starts again, with the agent's scratchpad and its open work."""
+def pinned(run: RunRecorder, agent: AgentId, opening: str, so_far: str = "", *, ended: int = ENDED_LISTED) -> str:
+    """The first message of a conversation that starts again, with the agent's scratchpad and a planner's open work.
+
+    `ended`: how many of the tasks that have ended, the newest, it lists.
+    """
     parts = [opening]
-    scratchpad = snapshot.scratchpads.get(agent)
+    scratchpad = run.snapshot.scratchpads.get(agent)
     if scratchpad is not None and scratchpad.text.strip():
         parts.append(f"## Your scratchpad\n\n{scratchpad.text.strip()}")
-    if open_work := _outstanding(snapshot, agent):
-        parts.append(f"## Outstanding\n\n{open_work}")
+    if run.snapshot.agents[agent].role is Role.PLANNER:
+        status = PlannerStatus(run.settings, run.snapshot, agent, run.clock.now())
+        parts.append(f"## Status\n\n{status.whole(ended)}")
     if so_far.strip():
         parts.append(f"## So far\n\n{so_far.strip()}")
     return "\n\n".join(parts)
-
-
-def ended(snapshot: Snapshot, agent: AgentId) -> str:
-    """How a planner's newest tasks and subplanners ended, one a line."""
-    tasks = [snapshot.tasks[id] for id in snapshot.tasks_of.get(agent, ())]
-    below = [snapshot.agents[id] for id in snapshot.children.get(agent, ())]
-    lines = [f"{task.spec.title}: {task.state}" for task in tasks if task.ended]
-    lines += [
-        f"subplanner {child.title}: {child.state}" for child in below if child.role is Role.PLANNER and child.ended
-    ]
-    return bullets(lines[-LISTED:])
-
-
-def _outstanding(snapshot: Snapshot, agent: AgentId) -> str:
-    """A planner's open tasks, subplanners and questions, one a line; empty for other roles."""
-    tasks = [f"{task.id} {task.spec.title}" for task in snapshot.open_tasks(agent)]
-    slices = [f"subplanner {child.title}" for child in snapshot.open_subplanners(agent)]
-    asked = [
-        f"{snapshot.agents[note.agent].title} asks you: {' '.join(note.text.split())}"
-        for note in snapshot.questions_to(agent)
-    ]
-    asks = [
-        f"you asked {'your planner' if note.to_agent else 'the user'}: {' '.join(note.text.split())}"
-        for note in snapshot.notes_of(agent)
-        if note.kind is NoteKind.QUESTION
-    ]
-    return bullets([*tasks, *slices, *asked, *asks])

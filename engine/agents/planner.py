@@ -8,7 +8,7 @@ from engine.agents import cancellation
 from engine.agents.conversation_log import Conversation
 from engine.agents.handoffs import slice_delivered
 from engine.agents.loop import Loop
-from engine.agents.openings import ended, intent_opening, pinned, slice_opening
+from engine.agents.openings import intent_opening, pinned, slice_opening
 from engine.agents.spawning import intent_file, repository_notes
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
@@ -24,6 +24,8 @@ from engine.tools.tool import Answer, faulted, refused
 RESTARTS = 2
 WINDOW_S = 3_600.0
 """A planner that fails is restarted with a fresh context, at most RESTARTS times within WINDOW_S seconds."""
+ENDED_AFTER_FAILURE = 200
+"""How many ended tasks and subplanners, the newest, a planner sees after a restart with a fresh context."""
 RESTART_S = 5.0
 """Seconds before the first restart; doubled for each further one."""
 
@@ -123,11 +125,10 @@ class Planner:
         return opening
 
     async def _restarted_opening(self) -> str:
-        """The first message of a fresh context, with the planner's notes, its open work and what has ended."""
-        snapshot, me = self.host.snapshot, self.agent_id
+        """The first message of a fresh context, with the planner's notes and the state of its work."""
         tip = await self.host.trunk.tip()
         notes, file = await repository_notes(self.host, tip), await intent_file(self.host, tip, self._intent)
-        return pinned(snapshot, me, self._opening(notes, file), ended(snapshot, me))
+        return pinned(self.host, self.agent_id, self._opening(notes, file), ended=ENDED_AFTER_FAILURE)
 
     async def _hand_off(self, context: AgentToolContext, text: HandoffText) -> Answer:
         snapshot, me = self.host.snapshot, self.agent_id

@@ -5,7 +5,8 @@ from engine.domain import events as e
 from engine.domain.conversation import Request
 from engine.domain.events import Draft
 from engine.domain.os_text import utf8_text
-from engine.domain.types import Agent, AgentId, InboxMessage
+from engine.domain.types import Agent, AgentId, InboxMessage, Role
+from engine.policy.planner_status import PlannerStatus
 from engine.runtime.host import Host
 from engine.runtime.prompts import Prompt
 
@@ -18,6 +19,10 @@ class Transcript:
         self.agent_id = agent
         self.prompt = prompt
         self.conversation = conversation
+        self.continues = False
+        """Whether the next turn is the first one in this process of an agent that has worked before."""
+        self.landings_seen = 0
+        """The number of landings that a planner is told of with its next turn; 0: it is told of none."""
         self._system = system
         self._tools = host.toolbox.specs(prompt.front.tools)
         self._reminders: list[str] = []
@@ -33,10 +38,22 @@ class Transcript:
     def reminders_given(self) -> None:
         """Forget the reminders: the turn that carried them is complete."""
         self._reminders.clear()
+        self.continues = False
+
+    def status(self, inbox: tuple[InboxMessage, ...]) -> str:
+        """The state of its work, for a planner that reads messages or continues; its opening has it already."""
+        if self.agent.role is not Role.PLANNER or not (self.continues or (inbox and self.conversation.opening is None)):
+            return ""
+        snapshot = self.host.snapshot
+        told = [snapshot.handoffs[message.handoff].task for message in inbox if message.handoff is not None]
+        status = PlannerStatus(self.host.settings, snapshot, self.agent_id, self.host.clock.now())
+        return f"# Status\n\n{status.short([task for task in told if task is not None])}"
 
     def given(self, inbox: tuple[InboxMessage, ...]) -> str | None:
-        """What the agent is told with its next turn, besides tool answers: opening, messages and reminders."""
-        parts = [self.conversation.opening or "", *(message.text for message in inbox), *self._reminders]
+        """What the agent is told with its next turn, besides tool answers: opening, messages, status and reminders."""
+        status = self.status(inbox)
+        self.landings_seen = self.host.snapshot.landed if status else 0
+        parts = [self.conversation.opening or "", *(message.text for message in inbox), status, *self._reminders]
         return self.host.mask.text(utf8_text("\n\n".join(part for part in parts if part))) or None
 
     def request(self, given: str | None, max_output: int) -> Request:

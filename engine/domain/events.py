@@ -236,7 +236,8 @@ class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
 
     `given` is the text that the agent got since its last turn (None: only tool answers), `consumed` the inbox messages
     in it, `prompt` the name and version of the role's prompt. `intent` is the version that a message brought, which the
-    agent knows from here on (0: as before).
+    agent knows from here on (0: as before); `landings_seen` is the number of the run's landings that a planner has been
+    told of (0: as before).
     """
 
     model: t.ModelName
@@ -248,6 +249,7 @@ class TurnTaken(EventBody, frozen=True, tag="turn_taken"):
     prompt: str
     wall_s: float
     intent: int = 0
+    landings_seen: int = 0
 
 
 class ModelCallRetried(EventBody, frozen=True, tag="model_call_retried"):

@@ -215,7 +215,7 @@ class Agent(Struct, frozen=True):
 
     `doing` is one short line: a tool and its target, or what the agent waits for. `paused` and `frozen` are set only on
     the root of a paused subtree; `frozen` means that commands in it are suspended, too. `tokens_in_context` is the
-    input of the last model call.
+    input of the last model call. `landings_seen`: how many of the run's landings a planner has been told of.
     """
 
     id: AgentId
@@ -237,6 +237,7 @@ class Agent(Struct, frozen=True):
     usage: Usage = field(default_factory=Usage)
     tokens_in_context: int = 0
     intent: int = 0
+    landings_seen: int = 0
     epoch: int = 0
     spawned_at: Micros = 0
     stepped_at: Micros = 0

@@ -1,4 +1,4 @@
-"""Converts durations and sizes as people write them: `8h`, `10m30s`, `4GiB`, `64MB`."""
+"""Converts durations and sizes as people write them, `8h`, `10m30s`, `4GiB`, and writes numbers as agents read them."""
 
 import re
 
@@ -30,6 +30,18 @@ def duration_s(text: str) -> float:
     if not 0 < seconds <= LONGEST_S:
         raise _unreadable("duration", text, "write one from 1ms to ten years, such as 45m")
     return seconds
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in one unit, as agents read it: `8 s`, `12 min`, `2.5 h`."""
+    if seconds < 100:
+        return f"{max(0.0, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{f'{seconds / 3_600:.1f}'.removesuffix('.0')} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun: `1 task`, `2 tasks`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size_bytes(text: str) -> int:

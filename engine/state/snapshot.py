@@ -183,6 +183,11 @@ class Snapshot:
         return bool(self.marks) and not self.marks[-1].passed
 
     @property
+    def landed(self) -> int:
+        """The number of landings that moved trunk."""
+        return self.landing_counts[t.LandingState.MERGED] + self.landing_counts[t.LandingState.RESOLVED]
+
+    @property
     def tokens(self) -> int:
         """All tokens, with those of answers that are arriving."""
         return self.usage.input + self.usage.output + sum(self.arriving.values())

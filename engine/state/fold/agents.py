@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from engine.domain import events as e
 from engine.domain.lifecycle import IllegalTransition, check_agent
 from engine.domain.spending import Spent, began, parts_of
-from engine.domain.types import HOUR, Agent, AgentState, Role, Scratchpad, Usage
+from engine.domain.types import HOUR, Agent, AgentState, Role, Scratchpad, ToolCallState, Usage
 from engine.state.fold.notes import deliver, withdraw
 from engine.state.fold.table import folds
 from engine.state.snapshot import Snapshot
@@ -21,6 +21,8 @@ KNOWN_FAILURES = 2_000
 @folds(e.ToolFinished)
 def _(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
     s.index_lock_failures += body.tool == "shell" and INDEX_LOCKED in body.answer
+    if body.tool == "status" and body.state is ToolCallState.OK:
+        _agent(s, event, landings_seen=s.landed)
 
 
 @folds(e.MessageQueued)
@@ -36,6 +38,7 @@ def _(s: Snapshot, event: e.Event, body: e.AgentSpawned) -> None:
     agent = body.spawned
     if agent.id in s.agents or (agent.parent is not None and agent.parent not in s.agents):
         raise IllegalTransition(f"agent {agent.id} is spawned twice, or below an agent that does not exist")
+    agent = replace(agent, landings_seen=s.landed)
     s.agents[agent.id] = agent
     s.paths[agent.path] = agent.id
     if agent.parent is not None:
@@ -151,6 +154,7 @@ def _(s: Snapshot, event: e.Event, body: e.TurnTaken) -> None:
         tokens_in_context=body.usage.input + body.usage.output,
         stepped_at=event.at,
         intent=max(agent.intent, body.intent),
+        landings_seen=max(agent.landings_seen, body.landings_seen),
     )
     _spend(s, event, body.usage)
 
@@ -169,7 +173,8 @@ def _(s: Snapshot, event: e.Event, body: e.ModelCallRetried) -> None:
 @folds(e.ContextCompacted)
 def _(s: Snapshot, event: e.Event, body: e.ContextCompacted) -> None:
     assert event.agent is not None
-    _agent(s, event, usage=s.agents[event.agent].usage + body.usage, tokens_in_context=0)
+    used = s.agents[event.agent].usage + body.usage
+    _agent(s, event, usage=used, tokens_in_context=0, landings_seen=s.landed)  # the new opening tells of them
     s.pathologies.pop(event.agent, None)
     _spend(s, event, body.usage)
 

@@ -54,7 +54,7 @@ class Requests(list[Asked]):
             self.compactions += 1
             assert INTENT in told, "it has the intent"
             assert f"## Your scratchpad\n\n{self.scratchpad}\n" in told, "it has the newest version of its scratchpad"
-            assert "## Outstanding\n\n- " in told, "it has its open work"
+            assert "## Status\n\nopen (" in told, "it has its open work"
             assert " the long watch" in told
 
 

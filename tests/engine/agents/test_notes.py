@@ -35,7 +35,7 @@ def assume(text: str) -> Turn:
 class Story:
     """A run whose planners follow scripts by the title of their slice; the root's is empty.
 
-    `heard` has the messages that each planner got, `told` the answers to its calls.
+    `heard` has the messages that each planner got, without its status, `told` the answers to its calls.
     """
 
     def __init__(self, settings: PlannerSettings | None = None, **scripts: Steps) -> None:
@@ -49,7 +49,7 @@ class Story:
         heading = first_line(request)
         who = "root" if heading.startswith("# Intent") else heading.removeprefix("# Slice: ")
         step = sum(message.role == "assistant" for message in request.messages)
-        self.heard.setdefault(who, []).append(request.messages[-1].text)
+        self.heard.setdefault(who, []).append(request.messages[-1].text.partition("\n\n# Status\n")[0])
         self.told.setdefault(who, []).extend(answers(request))
         return self._scripts[who](step, request.messages[-1].text)
 

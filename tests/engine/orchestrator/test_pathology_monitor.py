@@ -141,7 +141,7 @@ def test_spawning_one_task_after_another_is_nudged_then_refused_once() -> None:
 def test_handing_off_with_open_work_is_refused_each_time_and_finally_restarts_the_planner() -> None:
     async def script(model: ModelName, request: Request) -> Turn:
         if first_line(request).startswith("# Intent"):
-            if "## Outstanding" in said(request):
+            if "## Status" in said(request):
                 return done() if "# Handoff: a" in said(request) else turn(call("wait"))
             return tasks("a") if turns(request) == 0 else done()
         return worker(request) if turns(request) > 3 else turn(call("shell", command=f"look {turns(request)}"))

@@ -1,6 +1,7 @@
 """Two things happen at once: no landing stops halfway, no wake-up is lost, and the run does not end by it."""
 
 import asyncio
+import re
 
 from engine.domain.commands import Cancel, Pause, Resume, Steer, Stop
 from engine.domain.conversation import Request, Turn
@@ -300,17 +301,18 @@ def test_a_restarted_planner_knows_its_open_and_its_ended_tasks() -> None:
             return turn(text="I think about it")
         if not heading.startswith("# Intent"):
             return landing_script([])(model, request)  # type: ignore[return-value]
-        if turns(request) == 0 and "## So far" in said(request):
+        if turns(request) == 0 and "## Status" in said(request):
             return done(notes=said(request))
         if turns(request) == 0:
             return turn(call("rewrite_scratchpad", text="a first, then b"), *tasks("a", "b").message.calls)
         return turn(call("wait")) if said(request).count("# Handoff: ") < 1 else turn(text="lost my thread")
 
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
-        opening = next(said(a.request) for a in w.models.asked if "## So far" in said(a.request))
+        opening = next(said(a.request) for a in w.models.asked if "## Status" in said(a.request))
         assert "## Your scratchpad\n\na first, then b" in opening
-        assert "- a: landed" in opening
-        assert " b\n" in opening.partition("## Outstanding")[2], "without saying whether somebody works on it"
+        status = opening.partition("## Status\n\n")[2]
+        assert re.match(r"open \(1\):\n- t\w+ b: queued again after a failed attempt: 4 turns in a row called ", status)
+        assert re.search(r"\n\nended, newest first \(1\):\n- t\w+ a: landed as \w{10}, 1 file, \+1 -0, ", status)
         assert len(swarm.snapshot.tasks) == 2, "no task was spawned twice"
 
     run(script, examine)
