@@ -196,9 +196,10 @@ class Trunk(Protocol):
 class Output(Struct, frozen=True):
     """The result of a sandboxed command.
 
-    `text` is the head and tail of its output (stdout and stderr interleaved), `cut` the number of bytes left out
-    between them, `whole` the file in the workspace with all of it (empty if nothing was cut). `exit` is the exit
-    status, or None if the command was killed. Then `killed` says why: `timeout`, `memory`, `processes`, `cpu`,
+    `text` is its output (stdout and stderr interleaved), shortened in the middle if it is long; `cut` is the number of
+    bytes left out there, `whole` the file in the workspace with all of it (empty if nothing is missing). `cpu_s` is the
+    CPU time of all its processes, ended ones too; None if it is unknown. `exit` is the exit status, or None if the
+    command was killed. Then `killed` says why: `timeout`, `memory`, `processes`, `cpu`,
     `output`, `disk`, `cancelled`; or, if all commands or workspaces together used too much, `swarm memory`,
     `swarm processes` or `swarm disk`.
     """
@@ -209,6 +210,7 @@ class Output(Struct, frozen=True):
     whole: str
     killed: str
     wall_s: float
+    cpu_s: float | None = None
 
 
 class Entry(Struct, frozen=True):

@@ -7,13 +7,13 @@ import tomllib
 from pathlib import PurePosixPath
 
 from engine.domain import os_text
+from engine.domain.answer_text import shortened
 from engine.domain.types import AgentId, Check, CommitId
 from engine.ports.protocols import Clock, Output, Workspace, WorkspaceLost, Workspaces
 from engine.repo.git.git import Git
 from engine.repo.git.own_git_dir import own_git_dir
 from engine.repo.source import SourceRepo
 
-_MAX_OUTPUT = 16 * 1024
 _MAX_FILE_BYTES = 1024 * 1024
 _NPM_PLACEHOLDER = "no test specified"
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
@@ -211,12 +211,8 @@ def _ignore(_: str) -> None:
 
 def output_text(output: Output, timeout_s: float) -> str:
     """The start and the end of a command's output, and why it was killed if it was."""
-    text = output.text
-    omitted = output.cut
-    if len(text) > _MAX_OUTPUT:
-        half = _MAX_OUTPUT // 2
-        omitted += len(text[half:-half].encode())
-        text = f"{text[:half]}\n[… {omitted} bytes omitted …]\n{text[-half:]}"
+    text = output.text.replace(f"; all of it is in {output.whole}", "")  # that file is gone when this is read
+    text = shortened(text).told("")
     if output.killed:
         reason = f"timeout after {timeout_s:.0f} s" if output.killed == "timeout" else output.killed
         text = f"{text.rstrip()}\n[killed: {reason}]\n".lstrip("\n")

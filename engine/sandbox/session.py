@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from engine.domain.answer_text import shortened
 from engine.domain.os_text import output_text, utf8_text
 from engine.ports.protocols import Output, WorkspaceError, WorkspaceLost
 from engine.sandbox.cgroups import Group
@@ -155,7 +156,7 @@ class SandboxSession:
         return [pid for pid in others(self.pid) if pid not in ours]
 
     async def run(self, command: str, timeout_s: float, whole: str, on_output: Callable[[str], None]) -> Output:
-        """Run one command; cancelling kills it. `whole` receives the whole output if the answer is cut."""
+        """Run one command; cancelling kills it. `whole` receives the whole output if the answer is shortened."""
         async with self._one_job:
             number = self._running = self._next()
             if self._group is None:
@@ -169,23 +170,24 @@ class SandboxSession:
             if self._frozen:
                 self._ask(self._next(), b"freeze", b"%d" % number).cancel()
             try:
-                code, killed, head, tail, cut, path, wall = await self._job(
+                code, killed, head, tail, cut, path, wall, cpu = await self._job(
                     number, asked, timeout_s + GRACE_S, stands_still=True
                 )
-                left_out = int(cut)
-                text = output_text(head)
-                if left_out:
-                    text += f"\n[... {left_out} bytes left out; all of it is in {path.decode() or 'no file'} ...]\n"
-                text += output_text(tail)
+                shown = shortened(output_text(head), output_text(tail), int(cut))
+                if (shown.left_out or shown.long) and not int(cut):
+                    with contextlib.suppress(WorkspaceError):
+                        await self.ask(b"write", whole.encode(), head + tail)
+                        path = whole.encode()
                 why = output_text(killed)
                 self._shared_limits.ended(why)
                 return Output(
                     exit=int(code) if code else None,
-                    text=text,
-                    cut=left_out,
+                    text=shown.told(output_text(path)),
+                    cut=shown.left_out,
                     whole=output_text(path),
                     killed=why,
                     wall_s=float(wall),
+                    cpu_s=float(cpu),
                 )
             except ValueError as error:
                 raise self._broken(f"an answer makes no sense: {error}") from error

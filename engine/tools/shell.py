@@ -10,8 +10,15 @@ from engine.domain.settings import SandboxSettings
 from engine.domain.types import Pathology
 from engine.domain.units import duration_s
 from engine.policy.build_commands import is_build
+from engine.policy.machine_load import busy
 from engine.policy.pathologies import NUDGES, found
 from engine.tools.tool import Answer, Tool, ToolContext, refused
+
+ONE_FOLDER = (
+    "(a folder of the project cannot be renamed in one step here, also by `git mv`: use `mv`, which copies it, then "
+    "`git add -A`)"
+)
+"""The copy is an overlay, in which the kernel renames files but no folder of a lower layer."""
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,17 +36,23 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
             "commands run again after your next message"
         )
     before = await context.changed()
+    began = context.clock.now()
     output, waited = await context.command(arguments.command, arguments.timeout_s)
     paths = tuple(sorted(before ^ await context.changed()))
     head = (
         f"killed: {_cause(output.killed, context.settings.sandbox)}" if output.exit is None else f"exit {output.exit}"
     )
-    lines = [f"{head} after {output.wall_s:.1f} s", output.text]
+    cpu = "" if output.cpu_s is None else f", {output.cpu_s:.1f} s of CPU"
+    load = busy(context.snapshot.samples, began, output.wall_s, output.cpu_s)
+    note = f" (the machine is busy: {load}; times mean little)" if load else ""
+    lines = [f"{head} after {output.wall_s:.1f} s{cpu}{note}", output.text]
     drafts: tuple[Draft, ...] = ()
     if spoiled := await context.spoiled():
         finding = found(context.snapshot, me, Pathology.DOES_THE_WORK, f"changed {', '.join(spoiled[:5])}")
         drafts = (finding.draft,)
         lines.append(f"(you changed {', '.join(spoiled[:5])}; nothing you change is kept: spawn a task for the change)")
+    if output.exit and "cross-device link" in output.text:
+        lines.append(ONE_FOLDER)
     lines.append((await context.left_out()).strip())
     text = "\n".join(line for line in lines if line)
     build = is_build(arguments.command, context.settings.build.gate)

@@ -435,11 +435,56 @@ async def test_long_output_is_cut_and_its_full_text_can_be_read(workspace: Agent
     assert (output.exit, output.killed) == (3, "")
     assert output.text.startswith("1\n2\n")
     assert output.text.endswith("19999\n20000\n")
-    assert output.cut > 0
+    note = f"[... {output.cut} bytes left out; all of it is in {output.whole} ...]"
+    assert [line for line in output.text.splitlines() if not line.isdigit()] == [note]
     whole = await workspace.read_file(output.whole)
     assert whole == "".join(f"{number}\n" for number in range(1, 20001)).encode()
     assert "20000" in "".join(seen)
     assert await workspace.changed() == ()
+
+
+async def test_output_a_little_over_the_limit_is_whole_and_one_long_line_leaves_room_for_others(
+    workspace: AgentWorkspace,
+) -> None:
+    output = await workspace.run("seq -f %099g 1 180", 30, quiet)
+    assert (len(output.text), output.cut, output.whole) == (18_000, 0, "")
+    for size in (50_000, 1_000_000):
+        output = await workspace.run(f"seq 1 100; head -c {size} /dev/zero | tr '\\0' x; echo; seq 101 200", 30, quiet)
+        assert [line for line in output.text.splitlines() if line.isdigit()] == [str(n) for n in range(1, 201)]
+        assert f"all of it is in {output.whole}" in output.text
+        assert len(output.text) < 5_000
+        assert (await workspace.read_file(output.whole)).count(b"x") == size
+
+
+async def test_a_commands_cpu_time_is_that_of_all_its_processes(workspace: AgentWorkspace) -> None:
+    burn, wait = "for ((i = 0; i < 100000; i++)); do :; done", "while [ ! -e burnt ]; do sleep 0.1; done; rm burnt"
+
+    async def cpu_s(command: str) -> float:
+        output = await workspace.run(command, 120, quiet)
+        assert output.exit == 0, output
+        assert output.cpu_s is not None
+        return output.cpu_s
+
+    once = await cpu_s(burn)
+    assert await cpu_s("sleep 0.1") < once / 2
+    for command in (f"({burn}; touch burnt) & {wait}", f"(({burn}; touch burnt) &); {wait}; sleep 0.3"):
+        assert await cpu_s(command) > once / 2
+    assert await cpu_s(f"setsid bash -c '{burn}; touch burnt; sleep 60' & {wait}") > once / 2
+
+
+async def test_a_folder_is_moved_and_the_whole_change_shown_as_agents_are_told(workspace: AgentWorkspace) -> None:
+    output = await workspace.run("git mv src moved", 30, quiet)
+    assert output.exit == 0 or "cross-device link" in output.text, output
+    if output.exit:
+        await shell(workspace, "mv src moved && git add -A")
+    assert "R  src/greet.py -> moved/greet.py" in await shell(workspace, "git status --short")
+    await workspace.write_file("new.txt", b"new\n")
+    diff = await shell(workspace, "git add -N . && git diff HEAD")
+    assert "+++ b/new.txt\n@@ -0,0 +1 @@\n+new\n" in diff
+    assert "rename to moved/greet.py" in diff
+    assert await workspace.changed() == (
+        *("moved/deep/er/data.txt", "moved/greet.py", "new.txt", "src/deep/er/data.txt", "src/greet.py"),
+    )
 
 
 async def test_too_much_output_kills_the_command(workspace: AgentWorkspace) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from posixpath import normpath
 
+from engine.domain.answer_text import shortened
 from engine.domain.types import AgentId, CommitId
 from engine.ports.protocols import Entry, Match, Output, Workspace, WorkspaceError, WorkspaceLost
 from tests.simulated.disk import Disk
@@ -14,8 +15,6 @@ from tests.simulated.patch import unified_patch
 from tests.simulated.power import Power
 from tests.simulated.time import SimulatedClock
 from tests.simulated.trunk import Commits
-
-OUTPUT_LIMIT = 16_000
 
 
 @dataclass(frozen=True)
@@ -89,12 +88,11 @@ class MemoryWorkspace:
         if ran.wall_s > timeout_s:
             return Output(None, "", 0, "", "timeout", wall_s)
         on_output(ran.text)
-        cut = max(0, len(ran.text) - OUTPUT_LIMIT)
-        if not cut:
+        shown = shortened(ran.text)
+        if not shown.left_out and not shown.long:
             return Output(ran.exit, ran.text, 0, "", "", wall_s)
         self.files[".swarm/output"] = ran.text.encode()
-        half = OUTPUT_LIMIT // 2
-        return Output(ran.exit, ran.text[:half] + ran.text[-half:], cut, ".swarm/output", "", wall_s)
+        return Output(ran.exit, shown.told(".swarm/output"), shown.left_out, ".swarm/output", "", wall_s)
 
     async def freeze(self) -> None:
         await self._alive()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 PER_USER = {"RLIMIT_MEMLOCK": 8 << 20, "RLIMIT_SIGPENDING": 1_024, "RLIMIT_MSGQUEUE": 64 << 10}
 """Limits on what Linux counts per user: agents share the user who runs the engine, whose tools need some, too."""
-KEEP = 8 << 10
-"""Bytes of output in the answer, from the beginning and from the end."""
+KEEP = 64 << 10
+"""Bytes of output that the engine gets, from the beginning and from the end; it shortens them for the answer."""
 TELL_S = 0.1
 TELL_BYTES = 16 << 10
 TOLD_MEMORY = 16 << 20
@@ -28,7 +28,7 @@ SHELL = b"/bin/bash" if os.access("/bin/bash", os.X_OK) else b"/bin/sh"
 
 
 class Command(Job):
-    """`whole` is the file, below the copy, for the whole output if it is too long for the answer."""
+    """`whole` is the file, below the copy, for the whole output if the engine does not get all of it."""
 
     def __init__(self, config: dict[bytes, bytes], number: bytes, command: bytes, seconds: bytes, whole: bytes) -> None:
         self.command = command
@@ -102,7 +102,7 @@ class Command(Job):
         room = KEEP - len(self.head)
         self.head += data[:room]
         self.tail += data[room:] if room > 0 else data
-        if len(self.tail) > 4 * KEEP:
+        if len(self.tail) > 2 * KEEP:
             del self.tail[:-KEEP]
         self.untold += data
         if len(self.untold) > TELL_BYTES:
@@ -188,7 +188,7 @@ class Command(Job):
     def _group_cpu_s(self) -> float:
         return counted(self.cpu_stat, b"usage_usec") / 1e6 if self.cpu_stat is not None else 0.0
 
-    def answer(self, status: int | None, largest: int) -> None:
+    def answer(self, status: int | None, largest: int, cpu_s: float) -> None:
         if b"guard" not in self.config:
             remove_system_v()
         if not self.killed and status != 0:
@@ -209,7 +209,9 @@ class Command(Job):
         tail = bytes(self.tail[-KEEP:] if cut else self.tail)
         wall = b"%.6f" % (time.monotonic() - self.started)
         whole = self.whole if cut and kept else b""
-        send(self.number, b"ok", code, self.killed, bytes(self.head), tail, b"%d" % cut, whole, wall)
+        cpu_s = cpu_s + self.ended_cpu_s if self.cpu_stat is None else self._group_cpu_s() - self.cpu_before
+        cpu = b"%.6f" % max(0.0, cpu_s)
+        send(self.number, b"ok", code, self.killed, bytes(self.head), tail, b"%d" % cut, whole, wall, cpu)
 
 
 def _lower(what: int, value: int) -> None:

@@ -54,9 +54,9 @@ class Job:
         """Handle a piece of the child's output."""
         raise NotImplementedError
 
-    def answer(self, status: int | None, largest: int) -> None:
+    def answer(self, status: int | None, largest: int, cpu_s: float) -> None:
         """Send the result. `status` is the child's, if known; `largest` is the peak memory, in bytes, of the largest of
-        its processes that were waited for."""
+        its processes that were waited for; `cpu_s` is the CPU time of the child, of those and of what was left."""
         raise NotImplementedError
 
     def tell(self, now: float) -> None:
@@ -103,18 +103,18 @@ class Job:
 
     def finish(self) -> None:
         """The child has ended: end its remaining processes, read the last output, answer."""
-        status, largest = None, 0
+        status, largest, cpu_s = None, 0, 0.0
         try:
             _, status, used = os.wait4(self.pid, 0)
-            largest = used.ru_maxrss * 1024
+            largest, cpu_s = used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
         except ChildProcessError:
             pass
         self.pump()
-        kill_others()
+        cpu_s += kill_others()
         self.pump()
         os.close(self.handle)
         os.close(self.pipe)
-        self.answer(status, largest)
+        self.answer(status, largest, cpu_s)
 
 
 def others(own: int) -> list[int]:
@@ -176,24 +176,28 @@ def signal_others(signal: int) -> None:
                 pass
 
 
-def kill_others() -> None:
-    """Kill and reap everything that is left, daemons included."""
+def kill_others() -> float:
+    """Kill and reap everything that is left, daemons included. Returns the CPU seconds that it had used."""
     own = os.getpid()
+    cpu_s = 0.0
     for _ in range(200):
         for pid in (-1,) if own == 1 else others(own):
             try:
                 os.kill(pid, SIGKILL)
             except OSError:
                 pass
-        _reap()
+        cpu_s += _reap()
         if not others(own):
-            return
+            break
         time.sleep(0.002)
+    return cpu_s
 
 
-def _reap() -> None:
+def _reap() -> float:
+    cpu_s = 0.0
     try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while (ended := os.wait4(-1, os.WNOHANG))[0]:
+            cpu_s += ended[2].ru_utime + ended[2].ru_stime
     except ChildProcessError:
         pass
+    return cpu_s

@@ -44,7 +44,7 @@ class Search(Job):
     def take(self, data: bytes) -> None:
         self.frame += data
 
-    def answer(self, status: int | None, largest: int) -> None:
+    def answer(self, status: int | None, largest: int, cpu_s: float) -> None:
         if self.killed == b"timeout":
             send(self.number, b"err", b"took too long; search a smaller folder or use a simpler pattern")
         elif status != 0 or len(self.frame) < 4:

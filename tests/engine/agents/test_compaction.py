@@ -16,7 +16,7 @@ from tests.engine.windows import answered, check_whole, is_summary, size
 from tests.simulated import call, first_line, turn
 
 WINDOW = 50_000
-BIG = "x" * 6_000
+BIG = f"{'x' * 1_999}\n" * 3
 
 
 def run(script: simulated.models.Script, files: dict[str, bytes]) -> tuple[simulated.World, Outcome, object]:

@@ -66,7 +66,7 @@ def window_share(window: int) -> int:
 def watched(script: simulated.models.Script, window: int, answer: int = 2_000) -> tuple[Requests, Swarm]:
     async def main(clock: simulated.SimulatedClock) -> tuple[Requests, Swarm]:
         w = simulated.world(
-            clock, script, shell=lambda workspace, command: Ran(0, f"{command}\n{'log ' * (answer // 4)}\n")
+            clock, script, shell=lambda workspace, command: Ran(0, f"{command}\n" + "log\n" * (answer // 4))
         )
         w.models.tokens_in_window = window
         requests = w.models.asked = Requests(window)
