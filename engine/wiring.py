@@ -33,6 +33,7 @@ from engine.orchestrator.swarm import Swarm
 from engine.ports.world import World
 from engine.repo.base_surveys import BaseSurveys
 from engine.repo.check import ContainedChecker
+from engine.repo.environment_probe import SandboxEnvironmentProbe
 from engine.repo.landing.housekeeping import Housekeeper
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.landing.union_merge import UnionPaths
@@ -50,6 +51,7 @@ from engine.runs.log import RunLog
 from engine.runs.resumed_settings import changed_settings, resumed_settings
 from engine.runtime.host import Host
 from engine.runtime.prompts import Prompts
+from engine.sandbox.guarantees import Level
 from engine.sandbox.removal import delete_tree
 from engine.state.snapshot import Snapshot
 from engine.system import SortableIds, SystemClock, SystemRandomness
@@ -219,6 +221,9 @@ async def _assemble(
         governor=LoadGovernor(settings, lambda: _at_work(snapshot), gate, workspaces.limits_met),
         checker=ContainedChecker(workspaces, clock, check, duration_s(settings.repo.check_timeout)) if check else None,
         surveys=BaseSurveys(folder.base_surveys, repo, folder.trunk, trunk.base, settings, workspaces.report),
+        environment=SandboxEnvironmentProbe(
+            workspaces, settings, network=settings.sandbox.network or workspaces.report.level is Level.OFF
+        ),
         mask=mask,
     )
     swarm = Swarm(Host(world, settings, Prompts(files(prompt_files)), Toolbox(settings), snapshot, snapshot.epoch + 1))

@@ -22,6 +22,7 @@ from engine.agents.openings import repair_opening, task_opening
 from engine.agents.past import Past
 from engine.agents.resolver import latest_resolver, resolve
 from engine.agents.spawning import repository_notes, spawned, task_loop
+from engine.agents.surroundings import surrounded
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain import types as t
@@ -113,8 +114,9 @@ class Attempt:
 
     async def _prepare(self, context: AgentToolContext, past: Past) -> Loop:
         notes = await repository_notes(self.host, context.commit)
-        opening = repair_opening if self.task.kind is t.TaskKind.FIXUP else task_opening
-        return await task_loop(self.host, context, self.task.role, opening(self.task, notes), past.conversation)
+        opening = (repair_opening if self.task.kind is t.TaskKind.FIXUP else task_opening)(self.task, notes)
+        opening = surrounded(opening, self.host, self.agent)
+        return await task_loop(self.host, context, self.task.role, opening, past.conversation)
 
     # --- hand off --------------------------------------------------------------------------------------------
 

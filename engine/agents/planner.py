@@ -10,6 +10,7 @@ from engine.agents.handoffs import slice_delivered
 from engine.agents.loop import Loop
 from engine.agents.openings import intent_opening, pinned, slice_opening
 from engine.agents.spawning import intent_file, repository_notes
+from engine.agents.surroundings import surrounded
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
@@ -118,8 +119,8 @@ class Planner:
     def _opening(self, notes: str, file: str) -> str:
         """The first message, with the intent and scope as they are now."""
         if self.agent.parent is not None:
-            return slice_opening(self.agent, self._intent, notes, file)
-        opening = intent_opening(self._intent, notes, file)
+            return surrounded(slice_opening(self.agent, self._intent, notes, file), self.host, self.agent_id)
+        opening = surrounded(intent_opening(self._intent, notes, file), self.host, self.agent_id)
         if self.host.answers_awaited and before_planning(self.host.snapshot, self.agent):
             return f"{opening}\n\n{self.host.prompts['may_ask'].render(most=ABOUT_INTENT)}"
         return opening

@@ -7,6 +7,7 @@ from engine.agents.markdown import bullets
 from engine.agents.openings import conflict_opening
 from engine.agents.past import Past
 from engine.agents.spawning import repository_notes, spawned, task_loop
+from engine.agents.surroundings import surrounded
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
@@ -109,6 +110,7 @@ async def resolve(
             merged = await workspace.commit(task.spec.title)
             await (await context.workspace()).advance(merged, base)
         opening = conflict_opening(task, paths, await repository_notes(host, base))
+        opening = surrounded(opening, host, agent.id)
         conversation = past.conversation if past is not None else None
         loop = await task_loop(host, context, Role.RESOLVER, opening, conversation)
         await loop.run(restarted=began)

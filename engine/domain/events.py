@@ -8,6 +8,7 @@ from msgspec.structs import force_setattr
 
 from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason
+from engine.domain.environment import Environment
 from engine.domain.notes import Note
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import Mark, Part
@@ -435,6 +436,12 @@ class BaseSurveyed(EventBody, frozen=True, tag="base_surveyed"):
     survey: t.BaseSurvey
 
 
+class EnvironmentSurveyed(EventBody, frozen=True, tag="environment_surveyed"):
+    """What agents' commands find in their sandbox was looked up, before the first model call."""
+
+    environment: Environment
+
+
 class CheckFinished(EventBody, frozen=True, tag="check_finished"):
     check: t.Check
 
@@ -515,6 +522,7 @@ Body = (
     | HandedOff
     | HandoffResolved
     | BaseSurveyed
+    | EnvironmentSurveyed
     | CheckFinished
     | BreakTraced
     | FixupsExhausted

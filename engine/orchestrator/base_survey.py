@@ -1,4 +1,5 @@
-"""The survey of the base: whether the commit that a run starts from passes the check in a clean copy.
+"""The survey of the base: whether the commit that a run starts from passes the check in a clean copy, and what agents'
+commands find in one.
 
 It comes before the first model call. A passed survey is kept for later runs on the same commit; a failed one is not,
 because what made it fail is often repaired outside of the repository.
@@ -26,6 +27,11 @@ class BaseSurvey:
 
     async def run(self) -> None:
         """Survey the base unless that is done, and prepare workspaces with the setup command."""
+        if self._host.checker is not None or self._host.workspaces.setup:
+            await self._check()
+        await self._look_around()
+
+    async def _check(self) -> None:
         host, snapshot = self._host, self._host.snapshot
         known = snapshot.base_survey
         if snapshot.root is not None or (known is not None and known.check.command == snapshot.check_command):
@@ -50,6 +56,15 @@ class BaseSurvey:
                 host.surveys.keep(check)
         short = replace(check, output=check.output[-OUTPUT_SHOWN:])
         await host.durable(host.record(Draft(e.BaseSurveyed(t.BaseSurvey(short, advice, kept is not None)))))
+
+    async def _look_around(self) -> None:
+        """Look up what commands find, in copies as agents get them, unless an earlier process did on the same terms."""
+        host, probe, known = self._host, self._host.environment, self._host.snapshot.environment
+        if probe is None or (known is not None and known.conditions == probe.conditions):
+            return
+        intent = host.snapshot.intent
+        found = await probe.look(host.snapshot.base, intent.text if intent is not None else "")
+        host.record(Draft(e.EnvironmentSurveyed(found)))
 
     async def _set_up_again(self) -> None:
         """A new process has none of the layers of the one before."""

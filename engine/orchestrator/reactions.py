@@ -100,6 +100,7 @@ def reactions(
         e.HandoffResolved: (look,),
         # trunk
         e.BaseSurveyed: (look,),
+        e.EnvironmentSurveyed: (look,),
         e.CheckFinished: (look,),
         e.BreakTraced: (look,),
         e.FixupsExhausted: (look,),

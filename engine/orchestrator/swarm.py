@@ -143,9 +143,7 @@ class Swarm:
         return self._outcome
 
     async def _survey_base(self) -> None:
-        """Check the commit that the run starts from before any model is asked. If it fails, decide whether to go on."""
-        if self.host.checker is None and not self.host.workspaces.setup:
-            return
+        """Survey the commit to start from, before any model is asked. If it fails, decide whether to go on."""
         await self._meanwhile(self._base_survey.run(), self._stop_if_spent)
         survey, begun = self.snapshot.base_survey, self.snapshot.root is not None
         if begun or survey is None or survey.check.passed or self._outcome is not None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from engine.domain.conversation import Request, Turn
+from engine.domain.environment import Environment
 from engine.domain.events import Event
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.types import AgentId, Check, CommitId, LandingState, Micros, ModelName, TaskId, Usage
@@ -371,6 +372,19 @@ class Surveys(Protocol):
 
     async def advice(self, check: Check) -> tuple[str, ...]:
         """What a person can do about a failed check, one line each."""
+
+
+class EnvironmentProbe(Protocol):
+    """Finds out what agents' commands find in their sandbox."""
+
+    conditions: str
+    """A hash of the settings and the sandbox on which that depends."""
+
+    async def look(self, commit: CommitId, intent: str) -> Environment:
+        """Look into a copy of a commit, as agents get it, for at most 90 seconds. `intent` may name tools to look for.
+
+        Raises nothing: what could not be looked at is a `gap`.
+        """
 
 
 # --- resources -----------------------------------------------------------------------------------------------

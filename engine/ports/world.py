@@ -6,6 +6,7 @@ from engine.domain.masking import Mask
 from engine.ports.protocols import (
     Checker,
     Clock,
+    EnvironmentProbe,
     Gate,
     Governor,
     Ids,
@@ -20,7 +21,8 @@ from engine.ports.protocols import (
 
 @dataclass(frozen=True)
 class World:
-    """`checker` is None if no check is configured, `surveys` if nothing is known outside of the run."""
+    """`checker` is None if no check is configured, `surveys` if nothing is known outside of the run, `environment` if
+    nobody looks at what commands find."""
 
     clock: Clock
     ids: Ids
@@ -33,4 +35,5 @@ class World:
     governor: Governor
     checker: Checker | None
     surveys: Surveys | None = None
+    environment: EnvironmentProbe | None = None
     mask: Mask = field(default_factory=Mask)

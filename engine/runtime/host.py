@@ -27,7 +27,7 @@ class Host(RunRecorder):
         """Whether a person is there to answer."""
         self.toolbox = toolbox
         self.trunk, self.workspaces, self.checker = world.trunk, world.workspaces, world.checker
-        self.surveys = world.surveys
+        self.surveys, self.environment = world.surveys, world.environment
         self.models, self.meters, self.gate, self.governor = world.models, world.meters, world.gate, world.governor
         self.wake_ups, self.live = WakeUps(snapshot), LiveText(world.mask)
         self.deadlines = Deadlines(snapshot, world.clock)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from engine.domain import types as t
 from engine.domain.collisions import Collisions
+from engine.domain.environment import Environment
 from engine.domain.notes import Note, NoteKind
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import BudgetMark, Part, Spent
@@ -108,6 +109,8 @@ class Snapshot:
     passed: tuple[t.CommitId, str] | None = None
     """The newest commit that passed from nothing, and the check command."""
     base_survey: t.BaseSurvey | None = None
+    environment: Environment | None = None
+    """What agents' commands find in their sandbox, as last looked up."""
     last_check: t.Check | None = None
     last_clean_check: t.Check | None = None
     """The newest `SNAPSHOT` check from nothing."""

@@ -61,6 +61,7 @@ def engine_world(w: simulated.World, check: bool = False, **parts: object) -> Wo
         gate=OpenGate(),
         governor=Generous(),
         checker=w.checker if check else None,
+        environment=w.environment,
     )
     return replace(world, **parts)  # type: ignore[arg-type]
 

@@ -33,7 +33,7 @@ from tests.simulated.journal import MemoryJournal
 from tests.simulated.merge import merge_lines, merge_trees
 from tests.simulated.models import Asked, ScriptedModels, answers, call, first_line, turn
 from tests.simulated.power import Power
-from tests.simulated.resources import PLENTY, ScriptedChecker, SteadyMeters
+from tests.simulated.resources import PLENTY, ScriptedChecker, SteadyEnvironment, SteadyMeters
 from tests.simulated.time import (
     CountingIds,
     NothingCanHappen,
@@ -65,6 +65,7 @@ __all__ = [
     "SeededRandomness",
     "SimulatedClock",
     "SimulatedLoop",
+    "SteadyEnvironment",
     "SteadyMeters",
     "Trouble",
     "World",

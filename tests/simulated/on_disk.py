@@ -33,7 +33,7 @@ from tests.simulated.journal import MemoryJournal
 from tests.simulated.merge import Tree
 from tests.simulated.models import Script, ScriptedModels
 from tests.simulated.power import Power
-from tests.simulated.resources import ScriptedChecker, SteadyMeters
+from tests.simulated.resources import ScriptedChecker, SteadyEnvironment, SteadyMeters
 from tests.simulated.time import CountingIds, SeededRandomness, SimulatedClock
 from tests.simulated.trunk import Commit, Commits, MemoryTrunk
 from tests.simulated.workspaces import Commands, MemoryWorkspaces
@@ -345,6 +345,7 @@ def _assemble(
         models=ScriptedModels(script, clock, power, lambda: 0.5 + jitter.random()),
         meters=SteadyMeters(power),
         checker=ScriptedChecker(lambda files: True, commits, clock, power),
+        environment=SteadyEnvironment(power),
         power=power,
         disk=disk,
         folder=folder,

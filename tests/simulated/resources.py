@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
+from engine.domain.environment import Environment, Interpreter
 from engine.domain.resource_use import AgentUse, Sample
 from engine.domain.types import AgentId, Check, CommitId
 from tests.simulated.merge import Tree
@@ -62,3 +65,25 @@ class ScriptedChecker:
 
     async def discard_builds(self) -> None:
         self.has_builds = False
+
+
+class SteadyEnvironment:
+    """Implements `EnvironmentProbe`: every look finds `found`, which a test may change. `looked` has their commits."""
+
+    def __init__(self, power: Power) -> None:
+        self.conditions = "as ever"
+        self.found = Environment(
+            self.conditions,
+            interpreters=(Interpreter("python3", "3.14.0", "/usr/bin/python3.14"),),
+            tools=("pytest",),
+            tests=("pytest",),
+            missing=("mypy",),
+            limits=("10m a command", "4GiB of memory"),
+        )
+        self.looked: list[CommitId] = []
+        self._power = power
+
+    async def look(self, commit: CommitId, intent: str) -> Environment:
+        await self._power.needed()
+        self.looked.append(commit)
+        return replace(self.found, conditions=self.conditions)

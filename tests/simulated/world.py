@@ -11,7 +11,7 @@ from tests.simulated.journal import MemoryJournal
 from tests.simulated.merge import Tree
 from tests.simulated.models import Script, ScriptedModels
 from tests.simulated.power import Power
-from tests.simulated.resources import ScriptedChecker, SteadyMeters
+from tests.simulated.resources import ScriptedChecker, SteadyEnvironment, SteadyMeters
 from tests.simulated.time import CountingIds, SeededRandomness, SimulatedClock
 from tests.simulated.trunk import Commits, MemoryTrunk
 from tests.simulated.workspaces import Commands, MemoryWorkspace, MemoryWorkspaces, no_commands
@@ -33,6 +33,7 @@ class World:
     models: ScriptedModels
     meters: SteadyMeters
     checker: ScriptedChecker
+    environment: SteadyEnvironment
     power: Power
     disk: Disk
 
@@ -116,6 +117,7 @@ def _assemble(
         models=ScriptedModels(script, clock, power, lambda: 0.5 + jitter.random()),
         meters=SteadyMeters(power),
         checker=ScriptedChecker(verdict, commits, clock, power),
+        environment=SteadyEnvironment(power),
         power=power,
         disk=disk,
     )

@@ -14,6 +14,7 @@ RECORD_ONLY = frozenset(
         e.NoteMade,
         e.NoteAnswered,
         e.AnswersOverdue,
+        e.EnvironmentSurveyed,
         e.AnswersDropped,
         e.BudgetMarked,
         e.LoadLimited,

@@ -13,6 +13,11 @@ def _(s: Snapshot, event: e.Event, body: e.BaseSurveyed) -> None:
         s.reason = ""  # it said that the base is being checked
 
 
+@folds(e.EnvironmentSurveyed)
+def _(s: Snapshot, event: e.Event, body: e.EnvironmentSurveyed) -> None:
+    s.environment = body.environment
+
+
 @folds(e.CheckFinished)
 def _(s: Snapshot, event: e.Event, body: e.CheckFinished) -> None:
     check = body.check

@@ -23,7 +23,7 @@ def run(script: simulated.models.Script, files: dict[str, bytes]) -> tuple[simul
     async def main(clock: simulated.SimulatedClock) -> tuple[simulated.World, Outcome, object]:
         w = simulated.world(clock, script, files=files)
         w.models.tokens_in_window = WINDOW
-        swarm = fresh(w)
+        swarm = fresh(w, environment=None)
         outcome = await asyncio.wait_for(swarm.run(), 100_000)
         return w, outcome, swarm
 

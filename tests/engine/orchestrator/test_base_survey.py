@@ -153,8 +153,62 @@ def test_a_passed_survey_of_an_earlier_run_is_not_repeated() -> None:
     assert again.swarm.snapshot.green == again.swarm.snapshot.base
 
 
-def test_without_a_check_there_is_no_survey() -> None:
-    assert "base_surveyed" not in ran(passes=False, check=False).kinds()
+def test_without_a_check_only_the_environment_is_surveyed() -> None:
+    run = ran(passes=False, check=False)
+    assert "base_surveyed" not in run.kinds()
+    assert run.kinds().index("environment_surveyed") < run.kinds().index("agent_spawned")
+
+
+def test_planners_are_told_what_commands_find_and_when_the_check_runs_after_what_the_user_wrote() -> None:
+    run = ran(passes=True)
+    opening = run.world.models.asked[0].request.messages[0].text
+    assert opening == (
+        "# Intent (version 1)\n\nDo it.\n\n## Environment\n\n"
+        "- `python3` 3.14.0 at /usr/bin/python3.14\n"
+        "- test and lint tools: `pytest`\n"
+        "- named in the project or the intent, but not installed: mypy\n"
+        "- commands reach no network: nothing can be downloaded\n"
+        "- limits: 10m a command, 4GiB of memory\n"
+        "- check: `make test` passed on the first commit in 1 s; it runs on trunk after every 10 landings and at the "
+        "end, not while a worker hands off: workers run what covers their change"
+    )
+
+
+def test_the_environment_is_looked_up_once_and_again_only_in_other_conditions() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        async def thinks(model: ModelName, request: Request) -> Turn:
+            await asyncio.sleep(1_000)
+            return hands_off(model, request)
+
+        w = simulated.world(clock, thinks)
+        for conditions, looks in (("as ever", 1), ("as ever", 0), ("with a network", 1)):
+            w.environment.conditions = conditions
+            swarm = fresh(w) if w.journal.surviving() == [] else await resumed(w)
+            running = asyncio.create_task(swarm.run())
+            await asyncio.sleep(0.3)
+            await swarm.submit(Stop("stop"))
+            await running
+            assert len(w.environment.looked) == looks
+            assert swarm.snapshot.environment is not None
+            assert swarm.snapshot.environment.conditions == conditions
+            w = w.restart()
+
+    simulated.simulate(main)
+
+
+def test_a_run_that_was_begun_without_a_look_gets_one_when_it_is_resumed() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, hands_off)
+        running = asyncio.create_task((swarm := fresh(w, environment=None)).run())
+        await asyncio.sleep(0.3)
+        await swarm.submit(Stop("stop"))
+        await running
+        assert swarm.snapshot.environment is None
+        again = await resumed(w.restart())
+        await again.run()
+        assert again.snapshot.environment is not None
+
+    simulated.simulate(main)
 
 
 def test_a_failing_setup_command_is_part_of_the_survey_also_without_a_check() -> None:
