@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from engine.models.registry import PROVIDERS, has_key, key_variable, route, split_model
     from engine.models.rehearsal.playbook import SampleProject, list_samples, sample_folder
     from engine.models.selection import choose_models
+    from engine.policy.environment_lines import found_lines
     from engine.policy.scheduling import full_subtrees
     from engine.repo.check import suggest_check
     from engine.repo.git.commit_patch import landed_patch

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.domain.collisions import LARGE, MANY
+from engine.domain.environment import Environment
 from engine.domain.types import CommitId
 from engine.journal.failures import cannot_read, damaged
 from engine.journal.schema import LANDED
@@ -25,6 +26,8 @@ TIME_S = 30.0
 HOUR_S = 3_600.0
 _BASE = """
 SELECT json_extract(body, '$.survey.check.passed') FROM events WHERE kind = 'base_surveyed' ORDER BY seq DESC LIMIT 1"""
+_ENVIRONMENT = """
+SELECT json_extract(body, '$.environment') FROM events WHERE kind = 'environment_surveyed' ORDER BY seq DESC LIMIT 1"""
 _CLEAN = "SELECT count(*) FROM events WHERE kind = 'check_finished' AND json_extract(body, '$.check.clean')"
 _KINDS = {"shell": "commands", "submit_handoff": "landing"}
 
@@ -136,7 +139,8 @@ class Report(Struct, frozen=True):
     in seconds. `wasted_tokens` are those of agents whose work did not land (see `RoleReport`). `unchanged` are tasks
     that were handed off without a change. `conflict_rate` is the share of landing attempts that met a conflict,
     `error_rate` that of failed `SNAPSHOT` checks of trunk. `base_passed`: whether the commit to
-    start from passed, before the first model call; `clean_checks` are those from nothing. `contention` is the percent
+    start from passed, before the first model call; `environment` is what commands found then, in the latest process
+    that looked. `clean_checks` are those from nothing. `contention` is the percent
     of the builds' time that was spent waiting. `index_lock_failures` are commands that failed because git's index was
     locked. `left_alone` says which branches were last not written into the person's repository, and why. `heat` lists
     most conflicts first.
@@ -158,6 +162,7 @@ class Report(Struct, frozen=True):
     conflicts: int
     conflict_rate: float | None
     base_passed: bool | None
+    environment: Environment | None
     checks: int
     clean_checks: int
     error_rate: float | None
@@ -214,7 +219,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
     checks = run["checks_passed"] + run["checks_failed"]
     [red] = db.execute("SELECT avg(NOT passed) FROM greens WHERE purpose = 'snapshot'").fetchone()
     [clean] = db.execute(_CLEAN).fetchone()
-    base = db.execute(_BASE).fetchone()
+    base, found = db.execute(_BASE).fetchone(), db.execute(_ENVIRONMENT).fetchone()
     roles = tuple(RoleReport(*row) for row in db.execute(_ROLES))
     files = _files(db, trunk_git, CommitId(run["trunk"]))
     [contention] = db.execute("SELECT avg(contention) FROM samples WHERE building OR gate_waiting").fetchone()
@@ -236,6 +241,7 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         conflicts=conflicts,
         conflict_rate=_share(conflicts, merged + conflicts),
         base_passed=None if base is None else bool(base[0]),
+        environment=None if found is None else msgspec.json.decode(found[0], type=Environment),
         checks=checks,
         clean_checks=clean,
         error_rate=red,

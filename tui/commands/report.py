@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
-from tui.bridge import HeatReport, NoteReport, Report, json_line, report_of
+from tui.bridge import HeatReport, NoteReport, Report, found_lines, json_line, report_of
 from tui.commands.recorded_run import recorded_run
 from tui.format.numbers import counted
 from tui.format.text import clean, one_line
@@ -47,6 +47,10 @@ def _lines(found: Report) -> Iterator[str]:
     yield f"contention {contended}"
     if found.index_lock_failures:
         yield f"index lock {counted(found.index_lock_failures, 'command')} failed because git's index was locked"
+    if found.environment is not None:
+        yield ""
+        yield "environment of commands"
+        yield from (f"  {one_line(line)}" for line in found_lines(found.environment))
     whole = sum(found.time_s.values())
     yield from _section(
         "agents' time",

@@ -236,6 +236,11 @@ def _(e: events.BaseSurveyed) -> Words:
     return Tone.BAD, "; ".join((f"the check fails in a clean copy: {survey.check.outcome}", *survey.advice))
 
 
+@_describes(events.EnvironmentSurveyed)
+def _(e: events.EnvironmentSurveyed) -> Words:
+    return Tone.WARN if e.environment.gap else Tone.QUIET, f"environment: {'; '.join(b.found_lines(e.environment))}"
+
+
 @_describes(events.CheckFinished)
 def _(e: events.CheckFinished) -> Words:
     verdict = "passed" if e.check.passed else "failed"

@@ -225,6 +225,11 @@ def _(body: events.BaseSurveyed, event: Event, snapshot: Snapshot) -> News:
 
 
 @news_of.register
+def _(body: events.EnvironmentSurveyed, event: Event, snapshot: Snapshot) -> News:
+    return describe(event).text, False
+
+
+@news_of.register
 def _(body: events.CheckFinished, event: Event, snapshot: Snapshot) -> News:
     check: Check = body.check
     if check.passed:

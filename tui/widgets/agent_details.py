@@ -1,6 +1,6 @@
 """The text of the detail pane's tabs *now* and *task*: what an agent is doing, and what it was asked to do."""
 
-from tui.bridge import Agent, Handoff, Micros, Role, Snapshot
+from tui.bridge import Agent, Handoff, Micros, Role, Snapshot, found_lines
 from tui.format.event_lines import note_line
 from tui.format.numbers import age, count, counted, dollars, duration
 from tui.format.state_styles import AGENT, HANDOFF, LANDING, TASK
@@ -119,12 +119,14 @@ def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int)
     """What the agent was asked to do, by which planner, and the outcome."""
     task = run.tasks.get(agent.task) if agent.task is not None else None
     if task is None:
+        around = _environment(run, cells) if agent.parent is None else []
         if not (agent.goal or agent.scope):
-            return [EMPTY, (Span("  The root planner has no task: it owns the intent. Press i to read it.", "dim"),)]
+            hint = (Span("  The root planner has no task: it owns the intent. Press i to read it.", "dim"),)
+            return [EMPTY, hint, *around]
         lines: list[Line] = [(Span(f" {one_line(agent.title)}", "text bold"),)]
         lines += [*heading("Goal"), *paragraph(agent.goal, cells)]
         lines += [*heading("Scope"), *paragraph(agent.scope or "anywhere", cells)]
-        return lines + _outcome(view, run, agent, cells)
+        return lines + around + _outcome(view, run, agent, cells)
     look = TASK[task.state]
     lines = [
         (Span(f" {look.glyph} {look.word}  ", f"{look.style} bold"), Span(one_line(task.spec.title), "text bold")),
@@ -145,6 +147,14 @@ def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int)
     if task.spec.acceptance:
         lines += [*heading("Acceptance"), *paragraph(task.spec.acceptance, cells)]
     return lines + _outcome(view, run, agent, cells)
+
+
+def _environment(run: Snapshot, cells: int) -> list[Line]:
+    """What the run's commands find, as its planners are told."""
+    if run.environment is None:
+        return []
+    lines = [line for each in found_lines(run.environment) for line in paragraph(each, cells)]
+    return [*heading("Environment of commands"), *lines]
 
 
 def _outcome(view: View, run: Snapshot, agent: Agent, cells: int) -> list[Line]:

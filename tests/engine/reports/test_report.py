@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import prompts as prompt_files
 from engine.domain import events as e
@@ -15,6 +16,7 @@ from engine.domain import types as t
 from engine.domain.collisions import LARGE, MANY, Tries
 from engine.domain.commands import Stop
 from engine.domain.conversation import Message, Request, StopReason, Text, Turn
+from engine.domain.environment import Environment
 from engine.domain.errors import SwarmError
 from engine.domain.resource_use import AgentUse
 from engine.domain.settings import Settings, SwarmSettings
@@ -47,6 +49,16 @@ async def write(path: Path, events: list[e.Event]) -> None:
     journal.append(events)
     await journal.durable(events[-1].seq)
     await journal.close()
+
+
+async def test_the_report_has_what_commands_found_when_the_run_last_looked(tmp_path: Path) -> None:
+    looks = [Environment("1", missing=("mypy",)), Environment("2", network=True)]
+    events = [e.Event(seq, seq, 1, e.EnvironmentSurveyed(look)) for seq, look in enumerate(looks, 1)]
+    created = story(11, 1).events[0].body
+    events = [e.Event(1, 1, 1, created), *(replace(event, seq=event.seq + 1) for event in events)]
+    await write(tmp_path / "journal.db", events)
+    report = report_of(tmp_path / "journal.db", tmp_path / "no-trunk.git")
+    assert report.environment == looks[-1]
 
 
 async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from engine.domain import events as e
 from engine.domain.conversation import Message, StopReason, Text
+from engine.domain.environment import Environment
 from engine.domain.types import AgentId, AgentState, CallId, ModelName, TaskId, ToolCallState, Usage
 from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow, ToolCallRow
 from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import START, FakeSession
 from tests.tui.swarms import small
 from tui.bridge import Event
+from tui.format.view import View
 from tui.sessions.live_agent import LiveAgentTracker
 from tui.sessions.session import LiveAgent
+from tui.widgets.agent_details import task_lines
 from tui.widgets.detail import PAGE, Tab
 from tui.widgets.transcript import MessagesView
 
@@ -89,6 +92,16 @@ async def test_the_now_tab_shows_the_running_tool_call_its_output_and_the_messag
         text = painted(pilot.app)
         assert "I wait for it" in text
         assert "woken" not in text
+
+
+def test_the_root_planners_task_tab_shows_what_commands_find() -> None:
+    session = small()
+    session.record(e.EnvironmentSurveyed(Environment("", missing=("mypy",), limits=("10m a command",))))
+    run = session.run
+    lines = task_lines(View(run), run, session.agent("root"), START, 80)
+    text = "\n".join("".join(span.text for span in line) for line in lines)
+    assert "Environment of commands" in text
+    assert "named in the project or the intent, but not installed: mypy" in text
 
 
 async def test_tool_results_are_folded_and_unfold_to_the_whole_text() -> None:
