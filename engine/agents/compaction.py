@@ -87,7 +87,7 @@ class Compaction:
         for _ in range(SUMMARY_TRIES):
             request = self._transcript.request(asked, self.max_output // 2)
             try:
-                turn = await self._host.calls.ask(self._transcript.agent_id, request)
+                turn = await self._host.calls.ask(self._transcript.agent_id, request, with_inbox=False)
             except MessagesArrived:
                 continue  # at the limit of a budget, a makeshift summary has to do
             except (ModelError, BudgetSpent) as error:

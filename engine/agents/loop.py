@@ -96,7 +96,8 @@ class Loop:
                 turn = self._sanitised(await self.host.calls.ask(self.context.agent.id, request))
                 break
             except MessagesArrived:
-                continue
+                if self._compaction.is_due and not self.conversation.compacted_last:
+                    await self._compaction.compact()
         if inbox:
             self._nudges.messages_read()
         self._transcript.reminders_given()

@@ -78,6 +78,8 @@ class ModelClient:
         self._open: dict[str, asyncio.Task[Provider]] = {}
         self._queues: dict[str, CallQueue] = {}
         self._answered: set[str] = set()
+        self._kept: dict[tuple[str, str], int] = {}
+        """The places in their provider's queue of conversations whose call ended before it was sent."""
 
     def check(self, model: ModelName) -> None:
         """Raises SwarmError (provider) unless the name is `PROVIDER:NAME` with a provider that exists."""
@@ -95,6 +97,7 @@ class ModelClient:
         on_text: Callable[[str], None],
         on_retry: Callable[[str, float, Usage], None],
         on_progress: Callable[[Usage], None] = lambda usage: None,
+        on_start: Callable[[], None] = lambda: None,
     ) -> Turn:
         """Ask until a complete turn arrives (see Models). Raises ModelError, and SwarmError if there is no key."""
         name, bare = split_model(model)
@@ -102,10 +105,15 @@ class ModelClient:
         settings = self._of(name)
         queue = self._queue_of(name)
         request = msgspec.structs.replace(request, model=bare)
-        ticket = queue.ticket()
+        ticket = self._kept.pop((name, request.conversation), None) or queue.ticket()
         retries = paid = 0
         while True:
             async with queue.slot(ticket) as started:
+                try:
+                    on_start()
+                except BaseException:
+                    self._kept[name, request.conversation] = ticket
+                    raise
                 try:
                     turn = await self._try(provider, model, request, on_text, on_progress)
                 except ModelError as error:

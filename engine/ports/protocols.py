@@ -101,8 +101,12 @@ class Models(Protocol):
         on_text: Callable[[str], None],
         on_retry: Callable[[str, float, Usage], None],
         on_progress: Callable[[Usage], None] = ...,
+        on_start: Callable[[], None] = ...,
     ) -> Turn:
         """Ask until a complete turn arrives.
+
+        `on_start` is called right before each try is sent; if it raises, the call ends, and the next one of the same
+        conversation takes its place among those that wait.
 
         `on_retry(reason, seconds, spent)` is called before each wait for a retry, with the usage of the failed try; if
         it raises, the call ends. `on_progress` gets the estimated usage of the present try while its answer arrives.

@@ -1,6 +1,7 @@
 """Calls models for agents: not while they are paused, within the budget, and again after an outage."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from msgspec.structs import replace
@@ -60,18 +61,25 @@ class ModelCalls:
         self._doubted: set[ModelName] = set()
         run.on_event(self._interrupt)
 
-    async def ask(self, agent: AgentId, request: Request) -> Turn:
+    async def ask(self, agent: AgentId, request: Request, *, with_inbox: bool = True) -> Turn:
         """Ask the agent's model, within the budget. The text is streamed to whoever watches the agent.
 
-        Raises ModelError, MessagesArrived (ask again with them), BudgetSpent for an agent that works on a task, and
+        `with_inbox`: the request has the messages that the agent can read. Raises ModelError, MessagesArrived (more
+        came before the call was sent: ask again with them), BudgetSpent for an agent that works on a task, and
         SwarmError if the provider cannot be reached from the start of the run, or the budget is too small for any call.
         """
-        outages, read = 0, self._run.snapshot.inboxes.get(agent)
+        outages, read = 0, self._run.snapshot.inboxes.get(agent, ())
+
+        def start() -> None:
+            if with_inbox and self._run.snapshot.inboxes.get(agent, ()) != read:
+                self._budget.allow_one_more(agent)
+                raise MessagesArrived
+
         while True:
             sized = await self._admitted(agent, request, read)
             model = self._run.snapshot.agents[agent].model  # a person may have changed it during an outage
             try:
-                return await self._ask(agent, model, sized)
+                return await self._ask(agent, model, sized, start)
             except _NoRoom:
                 continue
             except ModelError as error:
@@ -87,13 +95,13 @@ class ModelCalls:
             start_clock()
             outages += 1
 
-    async def _ask(self, agent: AgentId, model: ModelName, request: Request) -> Turn:
+    async def _ask(self, agent: AgentId, model: ModelName, request: Request, start: Callable[[], None]) -> Turn:
         """One call with its retries. What it used until it failed or was interrupted is recorded or in the error."""
         try:
             async with asyncio.timeout(None) as interrupt:
                 self._interrupts[agent] = interrupt
                 show, retry = partial(self._live.show, agent), partial(self._retry, agent, model)
-                turn = await self._models.ask(model, request, show, retry, partial(self._streamed, agent))
+                turn = await self._models.ask(model, request, show, retry, partial(self._streamed, agent), start)
         except TimeoutError:
             self._note_unfinished(agent, model, "interrupted: the budget is used up")
             raise _NoRoom from None
@@ -115,7 +123,7 @@ class ModelCalls:
             self.under_way.pop(agent, None)
             self._budget.release(agent)
 
-    async def _admitted(self, agent: AgentId, request: Request, read: tuple[InboxMessage, ...] | None) -> Request:
+    async def _admitted(self, agent: AgentId, request: Request, read: tuple[InboxMessage, ...]) -> Request:
         """The request with an answer that the budget allows.
 
         Waits while the agent is paused, while calls under way have reserved what is left, and with a planner while the
@@ -133,7 +141,7 @@ class ModelCalls:
                     return self._models.most(model, replace(request, max_output=output))
 
                 admission = self._budget.reserve(agent, request.max_output, most, patient=patient)
-                if admission.last and self._run.snapshot.inboxes.get(agent) != read:
+                if admission.last and self._run.snapshot.inboxes.get(agent, ()) != read:
                     self._budget.give_back(agent)
                     raise MessagesArrived
                 if admission.output:

@@ -71,6 +71,8 @@ class ScriptedModels:
         self.tokens_in_window = 200_000
         self.most_of: Callable[[Request], Usage] = lambda request: USED
         """The most that a call may use; a test whose turns use more says so here."""
+        self.queue: Callable[[Request], Awaitable[None]] = _no_queue
+        """Returns when a call may be sent."""
         self._clock = clock
         self._power = power
         self._latency_s = latency_s
@@ -88,8 +90,11 @@ class ScriptedModels:
         on_text: Callable[[str], None],
         on_retry: Callable[[str, float, Usage], None],
         on_progress: Callable[[Usage], None] = lambda usage: None,
+        on_start: Callable[[], None] = lambda: None,
     ) -> Turn:
         await self._power.needed()
+        await self.queue(request)
+        on_start()
         self.asked.append(Asked(model, request, msgspec.json.encode(request)))
         await self._clock.sleep(self._latency_s())
         answer = self.script(model, request)
@@ -113,6 +118,10 @@ class ScriptedModels:
 
     async def close(self) -> None:
         await self._power.needed()
+
+
+async def _no_queue(request: Request) -> None:
+    """Every call is sent at once."""
 
 
 def replace_usage(answer: Turn, usage: Usage) -> Turn:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from engine.domain.conversation import Message, Request, StopReason, Text, Turn
 from engine.domain.errors import ErrorKind, ModelError, ModelErrorKind, SwarmError
@@ -278,6 +279,34 @@ def test_cancelled_calls_free_their_places_in_the_queue() -> None:
         assert sum(isinstance(end, Turn) for end in ended) == 5
         assert desk.statistics["rehearsal"].in_flight == 0
         assert desk.statistics["rehearsal"].waiting == 0
+        await desk.close()
+
+    simulate(main)
+
+
+def test_a_call_that_is_made_again_before_it_was_sent_keeps_its_place_in_the_queue() -> None:
+    async def main(clock: SimulatedClock) -> None:
+        provider = Scripted(clock, [])
+        desk = desk_for(provider, clock, ProviderSettings(max_concurrent=1))
+        stale = [True]
+
+        def start() -> None:
+            if stale.pop():
+                stale.append(False)
+                raise InterruptedError
+
+        async def again() -> None:
+            request = replace(REQUEST, conversation="again")
+            with pytest.raises(InterruptedError):
+                await desk.ask(MODEL, request, ignore, ignore, on_start=start)
+            await desk.ask(MODEL, request, ignore, ignore, on_start=start)
+
+        async def once(name: str) -> None:
+            await desk.ask(MODEL, replace(REQUEST, conversation=name), ignore, ignore)
+
+        calls = [asyncio.create_task(call) for call in (once("first"), again(), *(once(str(n)) for n in range(4)))]
+        await asyncio.gather(*calls)
+        assert provider.asked_by[:3] == ["first", "0", "again"], "its slot went to the next one, then it came"
         await desk.close()
 
     simulate(main)
