@@ -17,6 +17,14 @@ class Finding(Struct, frozen=True):
         return self.text if self.seen is None else f"{'seen' if self.seen else 'inferred'}: {self.text}"
 
 
+class SharedFinding(Struct, frozen=True):
+    """A finding as later agents read it: one bounded line. `seq` is the event that brought it."""
+
+    seq: int
+    text: str
+    seen: bool
+
+
 class TestRun(Struct, frozen=True):
     """A command that an agent ran as a test, shortened, and how it ended: `exit 1`, `exit unknown`, `killed: timeout`.
 

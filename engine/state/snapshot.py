@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from engine.domain import types as t
 from engine.domain.collisions import Collisions
 from engine.domain.environment import Environment
+from engine.domain.handoff_facts import SharedFinding
 from engine.domain.notes import Note, NoteKind
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import BudgetMark, Part, Spent
@@ -86,6 +87,8 @@ class Snapshot:
     """The newest landed commits, by their base."""
     inboxes: dict[t.AgentId, tuple[t.InboxMessage, ...]] = field(default_factory=dict)
     scratchpads: dict[t.AgentId, t.Scratchpad] = field(default_factory=dict)
+    shared_findings: dict[t.AgentId, tuple[SharedFinding, ...]] = field(default_factory=dict)
+    """The newest findings that agents marked as worth sharing, oldest first, by the planner that they report to."""
 
     notes: dict[int, Note] = field(default_factory=dict)
     """What planners assumed and asked, by number."""

@@ -9,6 +9,7 @@ from engine.domain.lifecycle import IllegalTransition, check_task
 from engine.domain.spending import of_task
 from engine.domain.types import Claim, CommitId, LandingState, Task, TaskState
 from engine.state.fold.notes import withdraw
+from engine.state.fold.shared_findings import share
 from engine.state.fold.table import folds
 from engine.state.snapshot import OVERTAKING, PendingLanding, Snapshot
 
@@ -123,6 +124,7 @@ def _(s: Snapshot, event: e.Event, body: e.PrecedenceEnded) -> None:
 def _(s: Snapshot, event: e.Event, body: e.HandedOff) -> None:
     s.handoffs[body.handoff.id] = body.handoff
     s.handoff_count += 1
+    share(s, body.handoff, event.seq)
     withdraw(s, body.handoff.agent, event.at)
 
 
