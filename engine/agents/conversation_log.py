@@ -7,6 +7,7 @@ from engine.domain.conversation import Block, Message, StopReason, Text, ToolAns
 from engine.domain.types import AgentState, CallId, ModelName
 
 DROPPED = "(this answer was dropped to save context; call the tool again if you still need it)"
+HAND_OFF = "submit_handoff"
 CHARACTERS_PER_TOKEN = 4
 """A rough average for English and code, used only until the provider reports the next count."""
 
@@ -17,7 +18,8 @@ class Conversation:
     `opening` is set while the conversation has not begun, or begins again: the next turn's `given` starts with it.
     `stop` is why the last turn ended, None if none did. `started` are its calls that a tool was started for, `steps`
     the turns since the agent began or last waited, `silent` the turns in a row without a call that could run.
-    `used_shell`: whether something may still run in its workspace.
+    `sent_back` has the arguments of its handoffs since then that were not accepted. `used_shell`: whether something may
+    still run in its workspace.
     """
 
     def __init__(self) -> None:
@@ -27,6 +29,8 @@ class Conversation:
         self.turns = 0
         self.stop: StopReason | None = None
         self.started: set[CallId] = set()
+        self.sent_back: list[str] = []
+        self._handing_off: dict[CallId, str] = {}
         self.steps = 0
         self.silent = 0
         self.used_shell = False
@@ -81,12 +85,16 @@ class Conversation:
             self._fresh_characters = 0
         elif isinstance(body, e.AgentStateChanged):
             if body.state in (AgentState.WAITING, AgentState.DONE):
-                self.steps, self.used_shell = 0, False
+                self.start_over()
         elif isinstance(body, e.ToolStarted):
             self.started.add(body.call)
             self.used_shell |= body.tool == "shell"
+            if body.tool == HAND_OFF:
+                self._handing_off[body.call] = body.arguments
         elif isinstance(body, e.ToolFinished):
             error = body.state.value != "ok"
+            if (report := self._handing_off.pop(body.call, None)) is not None and error:
+                self.sent_back.append(report)
             self.answers[body.call] = ToolAnswer(body.call, body.answer, error)
             self._fresh_characters += len(body.answer)
         elif isinstance(body, e.AnswersDropped):
@@ -98,6 +106,11 @@ class Conversation:
             self.opening = body.opening
             self.compacted_last = True
             self._fresh_characters = len(body.opening)
+
+    def start_over(self) -> None:
+        """The agent goes on after it has waited, or handed off."""
+        self.steps, self.used_shell = 0, False
+        self.sent_back.clear()
 
     def droppable(self, kept: int) -> int:
         """Characters that dropping all answers but the last `kept` would save."""

@@ -44,6 +44,7 @@ class Loop:
         self.conversation = conversation or Conversation()
         if not self.conversation.turns and self.conversation.opening is None:
             self.conversation.opening = opening()
+        context.sent_back = self.conversation.sent_back
         self._transcript = Transcript(host, context.agent.id, prompt, system, self.conversation)
         self._compaction = Compaction(self._transcript, opening)
         self._nudges = Nudges(self._transcript, max_steps)

@@ -32,7 +32,7 @@ class Nudges:
 
     def start_over(self) -> None:
         """Reset the step count: the agent continues with a message that it has waited for."""
-        self._transcript.conversation.steps = 0
+        self._transcript.conversation.start_over()
 
     def messages_read(self) -> None:
         """Allow earlier calls again: new messages may be the reason for them."""

@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from engine.agents.conversation_log import Conversation
+from engine.agents.conversation_log import HAND_OFF, Conversation
 from engine.domain import events as e
 from engine.domain.types import AgentId, AgentState, Landing, LandingState, ToolCallState
 from engine.runtime.host import Host
 
-HAND_OFF = "submit_handoff"
 UPDATE = "update_workspace"
 
 

@@ -65,7 +65,7 @@ class Planner:
                 if self.agent.state is AgentState.DONE:
                     await context.close()
                     await self.host.wake_ups.message_for(self.agent_id)
-                    self.conversation.steps = 0
+                    self.conversation.start_over()
                 if context.opened is None or not restarted:
                     await context.follow(await self.host.trunk.tip())
                 await self._plan(context, restarted=restarted)

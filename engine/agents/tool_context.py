@@ -1,7 +1,7 @@
 """The context of one agent's tools: its workspace, opened on first use, and the commands it runs there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from engine.agents import notes
@@ -40,6 +40,7 @@ class AgentToolContext:
         self._update = past.untold_update if past is not None else None
         self.conflicting = past.conflicting if past is not None else ()
         """The paths of the last conflict that was put into the workspace."""
+        self.sent_back: Sequence[str] = ()
         self.commit = commit
         self.snapshot = host.snapshot
         self.settings = host.settings

@@ -1,6 +1,6 @@
 """The contract of a tool: `Tool`, what it may use (`ToolContext`) and what it returns (`Answer`)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -41,6 +41,8 @@ class ToolContext(Protocol):
     settings: Settings
     clock: Clock
     ids: Ids
+    sent_back: Sequence[str]
+    """The arguments of the calls to hand off that were sent back since the agent began or last waited, as JSON."""
 
     @property
     def agent(self) -> Agent: ...

@@ -4,17 +4,19 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from engine.domain import events as e
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus
+from engine.domain.handoff_facts import Finding
 from engine.domain.settings import Settings, SwarmSettings
-from engine.domain.types import CommitId, LandingState, ModelName, TaskState
+from engine.domain.types import CommitId, Handoff, HandoffStatus, HandoffText, LandingState, ModelName, TaskState
 from engine.orchestrator.swarm import Swarm
 from engine.ports.protocols import LandResult
 from tests import simulated
 from tests.engine.scripts import done, said, turns, writes
-from tests.engine.swarms import fresh, resumed
+from tests.engine.swarms import fresh, resumed, run
 from tests.simulated import answers, call, first_line, turn
 from tests.simulated.on_disk import world_on_disk
 
@@ -296,3 +298,116 @@ def test_a_change_that_has_landed_but_is_not_recorded_yet_is_among_the_reasons(t
     conflict = simulated.simulate(main)
     assert " Add a footer (src/table.py)\n> goal: Print the sum of each column" in conflict
     assert "> summary: There is a footer.\n> notes: It is computed after rows are dropped.\n" in conflict
+
+
+class Brief(Two):
+    """The second one writes its report once; after the conflict it gives only what changes."""
+
+    def __init__(self, **again: object) -> None:
+        super().__init__()
+        self.again = again
+
+    async def second(self, request: Request) -> Turn:
+        if turns(request) == 1:
+            await self.first_landed()
+            findings = [{"text": "the tests are slow", "evidence": "inferred"}]
+            return done("There is a style.", notes="Only for borders.", concerns="Untested on tabs.", findings=findings)
+        made = await super().second(request)
+        handing = made.message.calls[0].tool == "submit_handoff"
+        return turn(call("submit_handoff", status="done", **self.again)) if handing else made
+
+
+def handoff_of(swarm: Swarm, title: str) -> HandoffText:
+    [text] = [each.text for each in swarm.snapshot.handoffs.values() if _title(swarm, each) == title]
+    return text
+
+
+def _title(swarm: Swarm, handoff: Handoff) -> str:
+    return swarm.snapshot.tasks[handoff.task].spec.title if handoff.task else ""
+
+
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [
+        ({}, {}),
+        ({"summary": "Style and footer."}, {"summary": "Style and footer."}),
+        ({"concerns": "", "feedback": "More tests."}, {"concerns": "", "feedback": "More tests."}),
+        ({"findings": []}, {"findings": ""}),
+    ],
+    ids=["nothing given", "a new summary", "a section removed and one added", "no findings"],
+)
+def test_a_handoff_that_was_sent_back_keeps_what_the_next_one_leaves_out(
+    tmp_path: Path, again: dict[str, object], expected: dict[str, object]
+) -> None:
+    script = Brief(**again)
+    swarm, w = ran(tmp_path, script)
+    whole = HandoffText(
+        HandoffStatus.DONE,
+        "There is a style.",
+        "Only for borders.",
+        "Untested on tabs.",
+        findings=(Finding("the tests are slow", seen=False),),
+    )
+    assert handoff_of(swarm, "Add a style") == structs.replace(whole, **expected)
+    conflict = next(answer for answer in answers_of(w, "submit_handoff") if answer.startswith("conflict:"))
+    assert conflict.endswith(
+        "(Your report is kept: next time give `status` and only the sections that change; an empty one is removed.)"
+    )
+
+
+def test_a_first_handoff_needs_a_summary() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if turns(request) == 0:
+            return turn(call("submit_handoff", status="done", notes="n"))
+        assert answers(request)[0].startswith("the summary is empty")
+        return done("now there is one")
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: object) -> None:
+        [handoff] = swarm.snapshot.handoffs.values()
+        assert (handoff.text.summary, handoff.text.notes) == ("now there is one", "n")
+
+    run(script, examine)
+
+
+def test_a_planner_that_has_waited_since_writes_its_report_anew() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Task: "):
+            return done()
+        match turns(request):
+            case 0:
+                return spawns(STYLE)
+            case 1:
+                return done("too early", notes="out of date")
+            case 2:
+                return turn(call("wait"))
+        return done("all of it")
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: object) -> None:
+        text = next(each.text for each in swarm.snapshot.handoffs.values() if each.task is None)
+        assert (text.summary, text.notes) == ("all of it", "")
+
+    run(script, examine)
+
+
+def test_a_report_that_was_sent_back_survives_a_kill(tmp_path: Path) -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        script = Brief()
+        w = simulated.world(clock, script, files=FILES)
+        swarm = script.swarm = fresh(w, SETTINGS)
+        running = asyncio.ensure_future(swarm.run())
+        while not any(answer.startswith("conflict:") for answer in script.told):
+            await clock.sleep(0.1)
+        w.crash()
+        running.cancel()
+        await w.bury([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
+        w = w.restart()
+        again = script.swarm = await resumed(w, SETTINGS)
+        assert (await again.run()).status is ExitStatus.DONE
+        text = handoff_of(again, "Add a style")
+        assert (text.summary, text.notes, text.concerns) == (
+            "There is a style.",
+            "Only for borders.",
+            "Untested on tabs.",
+        )
+
+    simulated.simulate(main)
