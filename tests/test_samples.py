@@ -4,6 +4,7 @@ import random
 import shutil
 import subprocess
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -51,8 +52,10 @@ def act(call: Call, project: Path) -> None:
         path.write_text(str(call.arguments["content"]))
     elif call.tool == "edit_file":
         text = path.read_text()
-        assert text.count(str(call.arguments["old"])) == 1, call
-        path.write_text(text.replace(str(call.arguments["old"]), str(call.arguments["new"])))
+        for edit in cast(list[dict[str, str]], call.arguments["edits"]):
+            assert text.count(edit["old"]) == 1, call
+            text = text.replace(edit["old"], edit["new"])
+        path.write_text(text)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES))

@@ -195,9 +195,12 @@ class StreamMask:
 
 
 def marks_in(value: object) -> list[str]:
-    """The marks of masked keys in the text fields of a Struct."""
-    texts = (getattr(value, name) for name in getattr(value, "__struct_fields__", ()))
-    return [mark for text in texts if isinstance(text, str) for mark in MARK.findall(text)]
+    """The marks of masked keys in a text, or in any text of a Struct or a list."""
+    if isinstance(value, str):
+        return MARK.findall(value)
+    names = getattr(value, "__struct_fields__", ())
+    parts = value if isinstance(value, list | tuple) else (getattr(value, name) for name in names)
+    return [mark for part in parts for mark in marks_in(part)]
 
 
 def looks_like_key(text: str) -> bool:

@@ -119,7 +119,7 @@ async def test_no_tool_of_a_planner_changes_trunk(tmp_path: Path) -> None:
         attempts = [
             turn(call("shell", command="echo mine > names.py; git commit -qam mine; git push origin HEAD:trunk")),
             turn(call("write_file", path="names.py", content="mine")),
-            turn(call("edit_file", path="names.py", old="NAMES", new="MINE")),
+            turn(call("edit_file", path="names.py", edits=[{"old": "NAMES", "new": "MINE"}])),
             turn(call("shell", command="cat names.py")),
             turn(call("submit_handoff", status="done", summary="nothing of mine should land")),
         ]

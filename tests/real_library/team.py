@@ -104,15 +104,21 @@ def _edits(addition: Addition, path: str) -> tuple[ToolCall, ...]:
     if path == RECIPES:
         first, before = "    'all_equal',\n", "def take(n, iterable):\n"
         return (
-            call("edit_file", path=path, old=first, new=f"{first}    '{addition.name}',\n"),
-            call("edit_file", path=path, old=before, new=f"{addition.source}\n\n{before}"),
+            call(
+                "edit_file",
+                path=path,
+                edits=[
+                    {"old": first, "new": f"{first}    '{addition.name}',\n"},
+                    {"old": before, "new": f"{addition.source}\n\n{before}"},
+                ],
+            ),
         )
     anchor, text = {
         STUBS: ("def take(n: int, iterable: Iterable[_T]) -> list[_T]: ...\n", f"{addition.stub}\n"),
         TESTS: ("class TakeTests(TestCase):\n", f"{addition.test}\n\n"),
         DOCS: (".. autofunction:: take\n", f".. autofunction:: {addition.name}\n"),
     }[path]
-    return (call("edit_file", path=path, old=anchor, new=text + anchor),)
+    return (call("edit_file", path=path, edits=[{"old": anchor, "new": text + anchor}]),)
 
 
 def _last_conflict(request: Request) -> tuple[int, tuple[str, ...]] | None:

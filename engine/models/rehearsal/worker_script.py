@@ -79,7 +79,7 @@ def step_calls(step: Step) -> tuple[Call, ...]:
     if step.write:
         return (Call("write_file", {"path": step.write, "content": step.content or ""}),)
     if step.edit:
-        return (Call("edit_file", {"path": step.edit, "old": step.old, "new": step.new}),)
+        return (Call("edit_file", {"path": step.edit, "edits": [{"old": step.old, "new": step.new}]}),)
     if step.shell:
         return (Call("shell", {"command": step.shell}),)
     if step.call:

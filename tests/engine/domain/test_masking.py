@@ -183,15 +183,15 @@ def test_an_edit_does_not_replace_a_key_in_a_file_with_its_mark() -> None:
                 mark = "token = [masked: github token]"
                 return turn(
                     call("write_file", path="conf", content=f"name = 2\n{mark}\n"),
-                    call("edit_file", path="conf", old=mark, new="token = x"),
-                    call("edit_file", path="conf", old="name = 1", new=f"name = 2\n{mark}"),
+                    call("edit_file", path="conf", edits=[{"old": mark, "new": "token = x"}]),
+                    call("edit_file", path="conf", edits=[{"old": "name = 1", "new": f"name = 2\n{mark}"}]),
                     call("shell", command=f"echo '{mark}' > conf"),
                 )
             case 2:
                 assert all(a.startswith("not run: `[masked: github token]`") for a in answers(request)), answers(
                     request
                 )
-                return turn(call("edit_file", path="conf", old="name = 1", new="name = 2"))
+                return turn(call("edit_file", path="conf", edits=[{"old": "name = 1", "new": "name = 2"}]))
             case _:
                 return done("the token is `[masked: github token]` and stays")
 

@@ -169,11 +169,13 @@ class Stage:
         (actor.copy / path).write_text(content)
         return f"wrote {path}", False
 
-    def _edit_file(self, actor: Actor, path: str, old: str, new: str) -> tuple[str, bool]:
+    def _edit_file(self, actor: Actor, path: str, edits: list[dict[str, str]]) -> tuple[str, bool]:
         text = (actor.copy / path).read_text()
-        if text.count(old) != 1:
-            return f"`old` occurs {text.count(old)} times", True
-        (actor.copy / path).write_text(text.replace(old, new))
+        for edit in edits:
+            if text.count(edit["old"]) != 1:
+                return f"`old` occurs {text.count(edit['old'])} times", True
+            text = text.replace(edit["old"], edit["new"])
+        (actor.copy / path).write_text(text)
         return f"edited {path} (1)", False
 
     def _rewrite_scratchpad(self, actor: Actor, text: str) -> tuple[str, bool]:

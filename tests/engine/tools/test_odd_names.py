@@ -76,7 +76,8 @@ async def test_what_the_listing_shows_can_be_read_searched_edited_and_written(wo
         path = line.removesuffix(" (8)")
         assert await call(read_file, workspace, path=path) == "1\tone\n2\ttwo"
         assert await call(search, workspace, pattern="one", path=path) == f"{path}:1: one"
-        assert await call(edit_file, workspace, path=path, old="two", new="three") == f"edited {path} (1)"
+        edits = (edit_file.Edit("two", "three"),)
+        assert await call(edit_file, workspace, path=path, edits=edits) == f"edited {path} (1)"
     assert await workspace.changed() == tuple(sorted(map(path_text, NAMES)))
 
 
@@ -128,5 +129,5 @@ async def test_a_file_that_is_not_utf8_keeps_its_bytes_when_a_line_with_them_is_
     shown = await call(read_file, workspace, path="latin")
     assert shown.startswith("1\tcaf\\xe9\n2\tth\\xe9")
     assert await call(search, workspace, pattern="caf", path="latin") == r"latin:1: caf\xe9"
-    await call(edit_file, workspace, path="latin", old=r"caf\xe9", new=r"d\xe9caf\xe9")
+    await call(edit_file, workspace, path="latin", edits=(edit_file.Edit(r"caf\xe9", r"d\xe9caf\xe9"),))
     assert await workspace.read_file("latin") == b"d\xe9caf\xe9\nth\xe9\n"

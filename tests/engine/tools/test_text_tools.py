@@ -44,7 +44,7 @@ def context(workspace: Files) -> ToolContext:
 async def edit(content: bytes, old: str, new: str, count: int = 1, line_end: bytes = b"\n") -> bytes | str:
     """The file after an edit, or the answer if that is an error."""
     workspace = Files({"a": content}, line_end)
-    answer = await edit_file.call(context(workspace), edit_file.Arguments("a", old, new, count))
+    answer = await edit_file.call(context(workspace), edit_file.Arguments("a", (edit_file.Edit(old, new, count),)))
     assert workspace.files["a"] == content or not answer.error
     return answer.text if answer.error else workspace.files["a"]
 
@@ -162,3 +162,57 @@ async def test_reading_a_file_tells_what_is_unusual_about_its_text(content: byte
 async def test_a_usual_text_is_read_without_a_note() -> None:
     assert (await read(b"one\ntwo")).text == "1\tone\n2\ttwo"
     assert (await read(b"\0\xff\xfe\1")).error
+
+
+# --- several edits in one call ---------------------------------------------------------------------------------------
+
+
+async def edits(content: bytes, *wanted: tuple[str, str] | tuple[str, str, int]) -> bytes | str:
+    """The file after the edits, or the answer if that is an error."""
+    workspace = Files({"a.py": content})
+    made = tuple(edit_file.Edit(*edit) for edit in wanted)
+    answer = await edit_file.call(context(workspace), edit_file.Arguments("a.py", made))
+    assert workspace.files["a.py"] == content or not answer.error
+    return answer.text if answer.error else workspace.files["a.py"]
+
+
+async def test_edits_are_made_in_order_each_on_what_those_before_it_left() -> None:
+    assert await edits(b"a\r\nb\r\n", ("a", "b"), ("b\n", "c\nd\n", 2)) == b"c\r\nd\r\nc\r\nd\r\n"
+
+
+async def test_one_edit_that_cannot_be_made_leaves_the_file_as_it_is_and_is_named_with_the_nearest_text() -> None:
+    source = b"def one():\n    return 1\n\n\ndef two():\n\treturn 2\n"
+    assert await edits(
+        source, ("return 1", "return 3"), ("def two():\n    return 2\n", "def two():\n    return 4\n")
+    ) == (
+        "nothing changed: edit 2 of 2: `old` does not occur in a.py; the nearest text differs only in white space:\n"
+        "5\tdef two():\n6\t\treturn 2"
+    )
+    assert await edits(source, ("def one(self):\n", "")) == (
+        "nothing changed: `old` does not occur in a.py; the nearest text is:\n1\tdef one():"
+    )
+    assert (
+        await edits(source, ("zzzz", "y")) == "nothing changed: `old` does not occur in a.py; nothing there is like it"
+    )
+
+
+async def test_an_edit_that_fits_another_number_of_places_names_their_lines() -> None:
+    assert await edits(b"x\ny\nx\nx\n", ("x\n", "z\n")) == (
+        "nothing changed: `old` occurs 3 times in a.py, not 1 (line 1, 3, 4): include more of the surrounding text, or "
+        "pass the right `count`"
+    )
+
+
+@pytest.mark.parametrize("wanted", [(), (("", "x"),), (("x", "x"),)])
+async def test_edits_that_change_nothing_are_refused(wanted: tuple[tuple[str, str], ...]) -> None:
+    assert isinstance(await edits(b"x\n", *wanted), str)
+
+
+async def test_the_nearest_text_is_found_quickly_and_shown_shortly_in_a_large_file() -> None:
+    lines = [f"    value_{number} = compute({number})" for number in range(60_000)]
+    lines[40_000] = "    needle = compute(" + "x" * 5_000 + ")"
+    answer = str(
+        await edits("\n".join(lines).encode(), ("    needle = compute(y)\n    value_40001 = compute(40001)", ""))
+    )
+    assert "40002\t    value_40001 = compute(40001)" in answer
+    assert len(answer) < 1_000
