@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from engine.agents import notes
 from engine.agents.cancellation import cancelled
+from engine.agents.changes import slice_changed
 from engine.agents.conflicts import still_marked
 from engine.agents.past import Past
 from engine.agents.workspace_update import update, updated
@@ -103,9 +104,7 @@ class AgentToolContext:
             return notes.answered_by_planner(self._host, asked, message)
         goal, scope = goal.strip() or child.goal, scope.strip() or child.scope
         version = self.agent.intent
-        text = self._host.prompts["slice_changed"].render(
-            version=version, message=message.strip(), goal=goal, scope=scope or "whatever the goal requires"
-        )
+        text = slice_changed(self._host, child, goal, scope, message, version)
         return (
             *(Draft(NoteAnswered(note.number, message, by="planner"), child.id) for note in asked),
             Draft(Rescoped(goal, scope), child.id),

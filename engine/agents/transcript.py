@@ -10,6 +10,9 @@ from engine.policy.planner_status import PlannerStatus
 from engine.runtime.host import Host
 from engine.runtime.prompts import Prompt
 
+UNDER_WAY = "\n## Under way\n"
+"""The heading in messages about a changed intent or slice under which the open work is listed."""
+
 
 class Transcript:
     """Shared by the parts of an agent's loop. `system` is the role's prompt with its variables filled in."""
@@ -47,7 +50,8 @@ class Transcript:
         snapshot = self.host.snapshot
         told = [snapshot.handoffs[message.handoff].task for message in inbox if message.handoff is not None]
         status = PlannerStatus(self.host.settings, snapshot, self.agent_id, self.host.clock.now())
-        return f"# Status\n\n{status.short([task for task in told if task is not None])}"
+        listed = any(UNDER_WAY in message.text for message in inbox)
+        return f"# Status\n\n{status.short([task for task in told if task is not None], listed=listed)}"
 
     def given(self, inbox: tuple[InboxMessage, ...]) -> str | None:
         """What the agent is told with its next turn, besides tool answers: opening, messages, status and reminders."""

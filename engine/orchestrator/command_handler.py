@@ -3,6 +3,7 @@
 import difflib
 
 from engine.agents.cancellation import cancelled
+from engine.agents.changes import intent_changed, slice_changed_by_user
 from engine.agents.notes import as_answered, intent_without
 from engine.domain import commands as c
 from engine.domain import events as e
@@ -68,9 +69,10 @@ def drafts_for(run: RunRecorder, command: c.Command) -> tuple[Draft, ...]:
                 raise _refused(
                     f"{path} is not a subplanner", "the root planner's scope is the intent: edit that instead"
                 )
-            text = run.prompts["rescoped"].render(goal=_filled(goal), scope=scope or "as before")
+            scope = scope or agent.scope
+            text = slice_changed_by_user(run, agent, _filled(goal), scope)
             return (
-                Draft(e.Rescoped(goal, scope or agent.scope, "person"), agent.id),
+                Draft(e.Rescoped(goal, scope, "person"), agent.id),
                 message_to(run, agent.id, MessageSource.STEER, text),
             )
         case c.Resolve(handoff=handoff, resolved=resolved):
@@ -138,12 +140,7 @@ def _new_intent(run: RunRecorder, text: str, author: str) -> tuple[Draft, ...]:
     draft = Draft(e.IntentVersioned(Intent(version, run.clock.now(), author, _filled(text))))
     if root is None or old is None:
         return (draft,)
-    changed = "\n".join(
-        difflib.unified_diff(
-            old.text.splitlines(), text.splitlines(), f"version {old.version}", f"version {version}", lineterm=""
-        )
-    )
-    message = run.prompts["intent_changed"].render(version=version, text=text.strip(), diff=changed)
+    message = intent_changed(run, root, old, text)
     return draft, message_to(run, root, MessageSource.INTENT, message, intent=version)
 
 

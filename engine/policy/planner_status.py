@@ -53,10 +53,13 @@ class PlannerStatus:
         ]
         return "\n\n".join(filter(None, blocks))
 
-    def short(self, told: Collection[TaskId] = ()) -> str:
-        """The same in a few lines, for a message that wakes the planner with the handoffs of the tasks `told`."""
+    def short(self, told: Collection[TaskId] = (), *, listed: bool = False) -> str:
+        """The same in a few lines, for a message that wakes the planner with the handoffs of the tasks `told`.
+
+        `listed`: the message itself lists what is open.
+        """
         work = self._open()
-        if len(work) > OPEN_IN_WAKE:
+        if work and (listed or len(work) > OPEN_IN_WAKE):
             lines = [f"open: {self._counted()} (`status` lists them)", *self._held()]
         else:
             lines = [f"open: {'' if work else 'nothing'}".rstrip(), *(f"- {line}" for line in work)]

@@ -96,8 +96,31 @@ def test_a_change_reaches_every_planner_through_its_parent_and_moot_tasks_are_ca
         "new left": (2, TaskState.LANDED, 0),
     }
     slices = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Slice")]
-    assert "Version 2 wants more.\n\nYour slice is now:\n\nown left, new\n\nScope: left/**" in said(slices[-1])
+    told = said(slices[-1]).partition("# Message from your planner (intent version 2)\n\n")[2]
+    moot = next(task.id for task in s.tasks.values() if task.spec.title == "moot left")
+    diff = "```diff\n@@ -1 +1 @@\n-own left\n+own left, new\n```"
+    what = f"Version 2 wants more.\n\nWhat changed in your goal:\n\n{diff}"
+    assert told.startswith(f"{what}\n\n## Under way\n\n- {moot} moot left: queued, "), (
+        "what changed, then what is under way"
+    )
+    assert "\n\n## Your whole slice\n\nown left, new\n\nScope: left/**\n\n# Status\n\nopen: 1 queued" in told
     assert s.agents[s.paths[AgentPath("root/left")]].goal == "own left, new"
+
+
+def test_a_changed_intent_says_what_changed_then_what_is_under_way_then_the_whole_text() -> None:
+    swarm, w = changed_run([])
+    roots = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Intent")]
+    told = said(roots[-1]).partition("# Intent (version 2)\n\n")[2]
+    assert told.startswith(
+        "The user has changed the intent. What changed:\n\n```diff\n@@ -1 +1,2 @@\n Do it.\n+And more.\n```\n"
+    )
+    ids = {task.spec.title: id for id, task in swarm.snapshot.tasks.items()}
+    under_way, _, whole = told.partition("## Under way\n\n")[2].partition("\n\n## The whole intent\n\n")
+    assert whole.startswith("Do it.\nAnd more.\n\n# Status\n")
+    lines = under_way.splitlines()
+    assert lines[0].startswith(f"- {ids['kept']} kept: queued, ")
+    assert lines[1].startswith(f"- {ids['moot root']} moot root: queued, ")
+    assert lines[2].startswith("- slice left: 1 open task, 0 landed, ")
 
 
 def test_each_handoff_and_commit_names_its_version() -> None:
