@@ -1,6 +1,7 @@
 """A session in which every text from outside the program is hostile."""
 
 from engine.domain import events as e
+from engine.domain.notes import Note, NoteKind
 from engine.domain.types import (
     AgentState,
     CallId,
@@ -35,6 +36,8 @@ def hostile_session() -> FakeSession:
     root = begin(session)
     session.record(e.IntentVersioned(Intent(2, session.at, EVIL, EVIL)))
     planner = spawn(session, f"root/p{EVIL}", root, Role.PLANNER, EVIL)
+    note = Note(1, session.at, planner, NoteKind.QUESTION, NAME, (EVIL, "no"), awaited=True)
+    session.record(e.NoteMade(note), agent=planner)
     id = task(session, planner, EVIL, EVIL)
     worker = spawn(session, f"root/p{EVIL}/w-1", planner, Role.WORKER, EVIL, task=id)
     session.record(e.TaskStarted(worker, 1), agent=worker, task=id)

@@ -14,11 +14,13 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
+from engine.domain import events as e
 from tests.tui.apps import app_on, main_of, press, settle, svg_of
+from tests.tui.fake_session import FakeSession
 from tests.tui.screen_text import Row, colours_of, distinct, named, rows_of, text_of
 from tests.tui.swarms import small
 from tui.app import SwarmApp
-from tui.bridge import SubmitIntent
+from tui.bridge import Note, NoteKind, SubmitIntent
 from tui.sessions.launch import RunPlan
 from tui.style.theme import Palette, load_themes
 
@@ -53,6 +55,8 @@ QUESTIONS: Stops = {
     "apply": ("f2", "escape"),
     "version": ("escape ]", "q"),
 }
+ASKED = ("note",)
+"""What shows once a planner has asked."""
 _KEYS = {"]": "right_square_bracket", "?": "question_mark"}
 PLAN = RunPlan(
     "/home/me/src/mdconv",
@@ -94,6 +98,14 @@ def taken(app: SwarmApp) -> Picture:
     return Picture(rows_of(app), svg_of(app) if (app.size, app.theme) == TO_LOOK_AT else "")
 
 
+def ask(session: FakeSession) -> None:
+    """A planner asks the person and waits for the answer."""
+    root = session.agent("root").id
+    text = "The intent says Python 3.10, and the package needs 3.11. Which one?"
+    note = Note(1, session.at, root, NoteKind.QUESTION, text, ("3.10", "3.11"), intent=1, awaited=True)
+    session.record(e.NoteMade(note), agent=root)
+
+
 async def walk(size: Size, themes: Mapping[str, Palette], theme: str, lists: Stops) -> dict[str, Picture]:
     """A picture of every screen in one size and theme."""
     pictures = {}
@@ -111,6 +123,10 @@ async def walk(size: Size, themes: Mapping[str, Palette], theme: str, lists: Sto
             pictures[name] = taken(app)
             await press(pilot, *back.split())
         assert app.screen is main_of(app)
+        ask(session)
+        await settle(pilot)
+        await press(pilot, "A")
+        pictures["note"] = taken(app)
     return pictures
 
 
@@ -145,12 +161,12 @@ def painted(size: Size, theme: str) -> dict[str, Picture]:
     return asyncio.run(walk(size, load_themes()[0], theme, {f"themes-{theme}": ("T", "escape")}))
 
 
-@pytest.mark.parametrize("screen", [*PANES, *THEMES, *QUESTIONS, "start"])
+@pytest.mark.parametrize("screen", [*PANES, *THEMES, *QUESTIONS, *ASKED, "start"])
 def test_every_screen_is_as_recorded(drawn: dict[str, list[Row]], screen: str, snapshot: SnapshotAssertion) -> None:
     compare(text_of(drawn[screen]), snapshot.use_extension(TextFile))
 
 
-@pytest.mark.parametrize("screen", [*PANES, "themes", *QUESTIONS, "start"])
+@pytest.mark.parametrize("screen", [*PANES, "themes", *QUESTIONS, *ASKED, "start"])
 def test_every_theme_paints_the_same_screens(
     drawn: dict[str, list[Row]], painted: dict[str, Picture], theme: str, screen: str
 ) -> None:
@@ -166,7 +182,7 @@ def test_the_colours_of_a_theme_are_as_recorded(theme: str, snapshot: SnapshotAs
     compare(table, snapshot.use_extension(TextFile))
 
 
-@pytest.mark.parametrize("screen", [*PANES, "themes-midnight", *QUESTIONS, "start"])
+@pytest.mark.parametrize("screen", [*PANES, "themes-midnight", *QUESTIONS, *ASKED, "start"])
 @pytest.mark.parametrize(("size", "theme"), [TO_LOOK_AT], indirect=True, scope="module", ids=["80x24-midnight"])
 def test_what_people_look_at_is_as_recorded(
     painted: dict[str, Picture], screen: str, snapshot: SnapshotAssertion

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from functools import partial
 
 from tui import bridge
 from tui.bridge import ROOT, AgentId, Command, Event, ExitStatus, Pause, RunState, Snapshot, Stop, SwarmError
@@ -100,7 +101,7 @@ class EmbeddedSession(ThreadedSession):
             if (run := self._run) is None:
                 self.exit_note = f"the run starts in process {os.getpid()}; to list it: swarm-tui runs"
             else:
-                run.swarm.attended = False
+                self._in_thread(partial(_unattended, run))
                 here = f"the run continues in process {os.getpid()}"
                 self.exit_note = f"{here}; to watch it: swarm-tui attach {run.folder.run}"
             left: Future[None] = Future()
@@ -130,3 +131,8 @@ class EmbeddedSession(ThreadedSession):
     def _cancel(self) -> None:
         if self._beginning is not None:
             self._beginning.cancel()
+
+
+async def _unattended(run: "bridge.LiveRun") -> None:
+    """Nobody is there to decide and to answer any more."""
+    run.swarm.attended = False
