@@ -24,7 +24,7 @@ from engine.domain import commands as c
 from engine.domain import events as e
 from engine.domain.conversation import Request, StopReason, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
-from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
+from engine.domain.settings import BudgetSettings, PlannerSettings, Settings, SwarmSettings
 from engine.domain.types import ROOT, AgentId, AgentState, CommitId, ModelName, Role, RunState, Task, TaskId, TaskState
 from engine.orchestrator.recovery import GONE
 from engine.policy.run_end import Outcome
@@ -72,6 +72,8 @@ class Plan:
     """When the clock is set forward or back, and by how much, in simulated seconds."""
     outage: tuple[float, float]
     """When models stop answering, and when they answer again."""
+    asks: bool = False
+    """Whether planners ask the person and each other."""
     loses_copies: bool = False
     """Whether a kill is a power failure, after which workspaces cannot be trusted."""
     draw: random.Random = field(repr=False, default_factory=random.Random)
@@ -110,6 +112,7 @@ def planned(seed: int) -> Plan:
     if draw.random() < 0.1:
         start = 5 + draw.random() * 20
         plan.outage = (start, start + draw.choice((10.0, 400.0)))
+    plan.asks = random.Random(f"{seed} asks").random() < 0.4
     plan.loses_copies = bool(plan.kills) and random.Random(f"{seed} copies").random() < 0.3
     return plan
 
@@ -144,8 +147,27 @@ class Model:
                 )
             )
         if heading.startswith(("# Intent", "# Slice: ")):
-            return self._plan_on(heading.partition("# Slice: ")[2], request)
+            name = heading.partition("# Slice: ")[2]
+            return (self._ask(name, request, chance) if self._plan.asks else None) or self._plan_on(name, request)
         return self._work(heading.partition(": ")[2], request, chance)
+
+    def _ask(self, name: str, request: Request, chance: random.Random) -> Turn | None:
+        """A question, with or without a wait for the answer, or an answer to a subplanner's. None: neither."""
+        waits = (call("wait"),) if chance.random() < 0.7 else ()
+        asking = re.findall('# Question from your subplanner "(.*)"', request.messages[-1].text)
+        if asking and chance.random() < 0.6:
+            return turn(*(call("rescope_subplanner", subplanner=title, message="Yes.") for title in asking), *waits)
+        if asking and chance.random() < 0.5:
+            return turn(call("wait"))
+        asked = [call.tool for message in request.messages for call in message.calls]
+        if not asked and chance.random() < 0.7:
+            questions = [
+                call("note_to_person", kind="question", text=f"{name}: {n}?") for n in range(chance.randrange(1, 7))
+            ]
+            return turn(*questions, call("note_to_person", kind="assumption", text="yes"), *waits)
+        if name and asked.count("ask_planner") < 3 and chance.random() < 0.5:
+            return turn(call("ask_planner", text=f"{name}: what about {chance.randrange(9)}?"), *waits)
+        return None
 
     def _plan_on(self, name: str, request: Request) -> Turn:
         told = "\n".join(message.text for message in request.messages)
@@ -227,7 +249,11 @@ async def live(
         resumes += 1
         if resumes > RESUMES:
             raise BrokenError(f"the run did not end within {RESUMES} processes")
-        settings = Settings(swarm=SwarmSettings(workers=plan.workers), budget=BudgetSettings(tokens=budget))
+        settings = Settings(
+            swarm=SwarmSettings(workers=plan.workers),
+            budget=BudgetSettings(tokens=budget),
+            planner=PlannerSettings(answer_within="2m"),
+        )
         await clock.sleep(disk.well_in_s)  # no run can start or resume before
         await w.open()
         first = not w.journal.surviving()
@@ -240,6 +266,7 @@ async def live(
         w.journal.on_failure = swarm.fail
         if seen is not None:
             swarm.on_change(partial(_told, swarm.snapshot, seen))
+        swarm.attended = plan.asks and plan.draw.random() < 0.7
         running = asyncio.ensure_future(swarm.run())
         person = asyncio.ensure_future(_steer(swarm, plan, steps, bool(stops)))
         failed = asyncio.ensure_future(w.power.failed.wait())
@@ -317,7 +344,7 @@ async def _steer(swarm: swarms.Swarm, plan: Plan, steps: int, stop: bool) -> Non
     for _ in range(steps):
         await swarm.clock.sleep(draw.random() * 8)
         path = draw.choice(list(swarm.snapshot.paths) or [ROOT])
-        command = draw.choice(
+        command: c.Command = draw.choice(
             (
                 c.Pause(path), c.Resume(path), c.Pause(), c.Resume(), c.Cancel(path, "not wanted"),
                 c.Cancel(path, "not wanted"), c.Steer(path, "Mind the gap."), c.SetWorkers(draw.randrange(1, 9)),
@@ -325,6 +352,10 @@ async def _steer(swarm: swarms.Swarm, plan: Plan, steps: int, stop: bool) -> Non
                 c.SetModel(ModelName("scripted:other"), path), c.SetWorkers(draw.choice((None, 0, 1, 2)), path),
             )
         )  # fmt: skip
+        if plan.asks and draw.random() < 0.6:
+            command = c.AnswerNote(draw.randrange(1, 9), draw.choice(("", "yes")), taken_back=draw.random() < 0.2)
+            if draw.random() < 0.2:
+                swarm.attended = not swarm.attended
         if isinstance(command, c.Cancel) and command.path == ROOT:
             continue
         try:
@@ -410,6 +441,11 @@ def _task_of(record: Record, commit: str) -> str:
 
 def _nobody_waits_at_the_end(record: Record) -> None:
     assert not record.end.claims, "no task has precedence, and no landing waits, once all have ended"
+
+
+def _no_question_is_awaited_at_the_end(record: Record) -> None:
+    notes = record.end.notes.values()
+    assert not [note for note in notes if note.open and note.to_agent], "each question to a planner has been settled"
 
 
 def _each_handoff_arrives_once(record: Record) -> None:
@@ -554,6 +590,7 @@ def explore_plan(plan: Plan, seen: Seen | None = None, folder: Path | None = Non
         _trunk_is_the_sum_of_its_landings(record)
         _each_handoff_arrives_once(record)
         _nobody_waits_at_the_end(record)
+        _no_question_is_awaited_at_the_end(record)
         _nobody_outlives_a_cancelled_ancestor(record)
         _nothing_is_asked_for_twice(record, plan)
         _nothing_is_begun_twice(record, plan)
