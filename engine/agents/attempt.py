@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from engine.agents import cancellation, conflicts, landing, outcomes
 from engine.agents.handoffs import engine_text
+from engine.agents.inheritance import inherited
 from engine.agents.loop import Loop
 from engine.agents.markdown import bullets
 from engine.agents.openings import repair_opening, task_opening
@@ -114,8 +115,12 @@ class Attempt:
 
     async def _prepare(self, context: AgentToolContext, past: Past) -> Loop:
         notes = await repository_notes(self.host, context.commit)
-        opening = (repair_opening if self.task.kind is t.TaskKind.FIXUP else task_opening)(self.task, notes)
-        opening = surrounded(opening, self.host, self.agent)
+        earlier = await inherited(self.host, self.task)
+        text = repair_opening if self.task.kind is t.TaskKind.FIXUP else task_opening
+
+        def opening() -> str:
+            return surrounded(text(self.task, notes, earlier), self.host, self.agent)
+
         return await task_loop(self.host, context, self.task.role, opening, past.conversation)
 
     # --- hand off --------------------------------------------------------------------------------------------

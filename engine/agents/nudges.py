@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections import Counter
 
+from engine.agents.openings import reminder_of
 from engine.agents.transcript import Transcript
 from engine.domain.conversation import Message, StopReason, ToolCall
 from engine.domain.errors import AttemptFailed
@@ -84,6 +85,8 @@ class Nudges:
         if front.align_every and turn % front.align_every == 0:
             intent = self._transcript.host.snapshot.intent
             asked = intent.text if agent.parent is None and intent is not None else agent.goal
+            if agent.task is not None:
+                asked = reminder_of(self._transcript.host.snapshot.tasks[agent.task])
             self._transcript.remind("align", steps=turn, asked=asked.strip()[:GOAL_SHOWN])
         elif front.reflect_every and turn % front.reflect_every == 0:
             self._transcript.remind("reflect", steps=turn)

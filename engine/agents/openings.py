@@ -1,29 +1,51 @@
 """The first message of each role's conversation: what the agent is told beyond its prompt and its repository."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from engine.agents.markdown import bullets, sections
-from engine.domain.types import Agent, AgentId, Intent, Role, Task
+from engine.domain.types import Agent, AgentId, Intent, Role, Task, TaskSpec
 from engine.policy.planner_status import ENDED_LISTED, PlannerStatus
 from engine.runtime.recorder import RunRecorder
 
+SUPERSEDES = "Where this differs from the goal or scope, this is what counts."
 
-def task_opening(task: Task, notes: str) -> str:
-    """For a worker."""
-    retried = bool(task.failures and task.reason)
+
+def task_opening(task: Task, notes: str, earlier: str = "") -> str:
+    """For a worker. `earlier`: what an earlier attempt left."""
+    return task_text(task.spec, task.directions, earlier_attempt=earlier, repository_notes=notes)
+
+
+def task_text(spec: TaskSpec, directions: Sequence[str], **more: str) -> str:
+    """A task as its worker reads it, with more sections."""
     return sections(
-        f"Task: {task.spec.title}",
-        goal=task.spec.goal,
-        scope=task.spec.scope,
-        acceptance=task.spec.acceptance,
-        earlier_attempt=f"An earlier attempt at this task ended without a result: {task.reason}" if retried else "",
+        f"Task: {spec.title}",
+        goal=spec.goal,
+        scope=spec.scope,
+        acceptance=spec.acceptance,
+        what_the_user_said_since=_said(directions),
+        **more,
+    )
+
+
+def repair_opening(task: Task, notes: str, earlier: str = "") -> str:
+    """For a reconciler: the failed check."""
+    return sections(
+        f"Repair: {task.spec.title}",
+        check=task.spec.goal,
+        what_the_user_said_since=_said(task.directions),
+        earlier_attempt=earlier,
         repository_notes=notes,
     )
 
 
-def repair_opening(task: Task, notes: str) -> str:
-    """For a reconciler: the failed check."""
-    return sections(f"Repair: {task.spec.title}", check=task.spec.goal, repository_notes=notes)
+def _said(directions: Sequence[str]) -> str:
+    """A person's words to the workers of a task."""
+    return f"{bullets(directions)}\n\n{SUPERSEDES}" if directions else ""
+
+
+def reminder_of(task: Task) -> str:
+    """What a worker is reminded of."""
+    return "\n\n".join(filter(None, (task.spec.goal, _said(task.directions))))
 
 
 def conflict_opening(task: Task, paths: Iterable[str], notes: str) -> str:
@@ -32,6 +54,7 @@ def conflict_opening(task: Task, paths: Iterable[str], notes: str) -> str:
         "The change marked `yours`",
         goal=task.spec.goal,
         acceptance=task.spec.acceptance,
+        what_the_user_said_since=_said(task.directions),
         repository_notes=notes,
     )
 

@@ -25,7 +25,8 @@ def landed(run: RunRecorder, task: Task, result: LandResult) -> tuple[Draft, ...
     landing = landing_of(run, pending.id, task, task.agent, result)
     text = pending.text
     if outside := strays(task.spec.scope, landing.paths):
-        text = with_deviation(text, f"Changed outside the scope ({task.spec.scope}): {', '.join(outside)}")
+        allowed = "; the user had told the worker more than its task says" if task.directions else ""
+        text = with_deviation(text, f"Changed outside the scope ({task.spec.scope}): {', '.join(outside)}{allowed}")
     return (
         Draft(e.LandingFinished(landing), task.agent, task.id),
         *delivered(run, task, text, landing.state, landing.commit),

@@ -15,7 +15,17 @@ from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import AttemptFailed, ModelError, ModelErrorKind
 from engine.domain.events import Draft
-from engine.domain.types import Agent, AgentId, AgentState, HandoffStatus, HandoffText, Intent, Pathology, Usage
+from engine.domain.types import (
+    Agent,
+    AgentId,
+    AgentState,
+    HandoffStatus,
+    HandoffText,
+    Intent,
+    Pathology,
+    TaskState,
+    Usage,
+)
 from engine.policy.notes import ABOUT_INTENT, before_planning
 from engine.policy.pathologies import found
 from engine.ports.protocols import WorkspaceLost
@@ -136,7 +146,9 @@ class Planner:
         tasks, planners = snapshot.open_tasks(me), snapshot.open_subplanners(me)
         messages = snapshot.inboxes.get(me, ())
         if tasks or planners:
-            open_ends = f"tasks outstanding: {len(tasks)}, subplanners outstanding: {len(planners)}"
+            held = sum(task.state is TaskState.HELD for task in tasks)
+            open_ends = f"tasks outstanding: {len(tasks)}{f' (held: {held})' if held else ''}"
+            open_ends += f", subplanners outstanding: {len(planners)}"
             finding = found(snapshot, me, Pathology.CLAIMS_COMPLETION, f"hands off with {open_ends}")
             return faulted(finding, f"not yet: {open_ends}; wait for them, or cancel what is not needed")
         if messages:

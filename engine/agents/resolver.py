@@ -46,6 +46,9 @@ class Resolution:
     tries: int = 0
 
     async def hand_off(self, context: AgentToolContext, text: HandoffText) -> Answer:
+        if unread := self.host.snapshot.inboxes.get(context.agent.id):
+            self.host.budget.allow_one_more(context.agent.id)
+            return refused(f"not yet: read the messages that follow first (unread: {len(unread)})")
         ended = Draft(e.AgentStateChanged(AgentState.DONE), context.agent.id, self.task)
         if text.status is HandoffStatus.FAILED:
             return Answer("accepted", drafts=(ended,), ends=True)
@@ -109,8 +112,11 @@ async def resolve(
         if not began:
             merged = await workspace.commit(task.spec.title)
             await (await context.workspace()).advance(merged, base)
-        opening = conflict_opening(task, paths, await repository_notes(host, base))
-        opening = surrounded(opening, host, agent.id)
+        notes, me = await repository_notes(host, base), agent.id
+
+        def opening() -> str:
+            return surrounded(conflict_opening(host.snapshot.tasks[task.id], paths, notes), host, me)
+
         conversation = past.conversation if past is not None else None
         loop = await task_loop(host, context, Role.RESOLVER, opening, conversation)
         await loop.run(restarted=began)

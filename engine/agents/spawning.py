@@ -1,5 +1,7 @@
 """Sets up new agents for tasks: their place in the tree, their model, their loop, and the repository's notes."""
 
+from collections.abc import Callable
+
 from engine.agents.conversation_log import Conversation
 from engine.agents.loop import Loop
 from engine.agents.tool_context import AgentToolContext
@@ -41,12 +43,16 @@ def spawned(host: Host, task: Task, role: Role) -> Agent:
 
 
 async def task_loop(
-    host: Host, context: AgentToolContext, role: Role, opening: str, conversation: Conversation | None = None
+    host: Host,
+    context: AgentToolContext,
+    role: Role,
+    opening: Callable[[], str],
+    conversation: Conversation | None = None,
 ) -> Loop:
-    """The loop of an agent for a task. Opens its workspace."""
+    """The loop of an agent for a task, whose `opening` reads as the task does now. Opens its workspace."""
     prompt = host.prompts[role]
     system = prompt.render(root=(await context.workspace()).root)
-    return Loop(host, context, prompt, system, lambda: opening, host.settings.task.max_steps, conversation)
+    return Loop(host, context, prompt, system, opening, host.settings.task.max_steps, conversation)
 
 
 async def repository_notes(host: Host, commit: CommitId) -> str:

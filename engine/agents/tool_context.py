@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from engine.agents import notes
+from engine.agents.amendment import amended
 from engine.agents.cancellation import cancelled
 from engine.agents.changes import slice_changed
 from engine.agents.conflicts import still_marked
@@ -13,7 +14,7 @@ from engine.agents.workspace_update import update, updated
 from engine.domain.errors import SwarmError
 from engine.domain.events import AgentStateChanged, Draft, NoteAnswered, Rescoped
 from engine.domain.notes import Note
-from engine.domain.types import Agent, AgentId, AgentState, CommitId, HandoffText, MessageSource, Role
+from engine.domain.types import Agent, AgentId, AgentState, CommitId, HandoffText, MessageSource, Role, Task, TaskSpec
 from engine.domain.units import duration_s
 from engine.policy.left_out import concerns, left_out_lines
 from engine.ports.protocols import Output, Workspace
@@ -110,6 +111,9 @@ class AgentToolContext:
             Draft(Rescoped(goal, scope), child.id),
             message_to(self._host, child.id, MessageSource.INTENT, text, intent=version),
         )
+
+    def amended(self, task: Task, spec: TaskSpec) -> tuple[Draft, ...]:
+        return amended(self._host, task, spec, self.agent.intent)
 
     def cancelled(self, child: Agent, reason: str) -> tuple[Draft, ...]:
         return cancelled(self._host, child, reason, self.agent.intent)

@@ -326,6 +326,31 @@ class TaskQueued(EventBody, frozen=True, tag="task_queued"):
     queued: t.Task
 
 
+class TaskHeld(EventBody, frozen=True, tag="task_held"):
+    """A task that it comes after, `behind`, failed or was cancelled. Its planner releases, amends or cancels it."""
+
+    behind: t.TaskId
+
+
+class TaskReleased(EventBody, frozen=True, tag="task_released"):
+    """The task is held no longer: it comes after other tasks now, or after none."""
+
+
+class TaskAmended(EventBody, frozen=True, tag="task_amended"):
+    """The task's planner changed what it asks, in the fields that `changed` names, under this version of the intent."""
+
+    spec: t.TaskSpec
+    changed: tuple[str, ...]
+    intent: int = 0
+
+
+class TaskDirected(EventBody, frozen=True, tag="task_directed"):
+    """A person told a worker of the task something that supersedes goal and scope. `taken_back`: or takes it back."""
+
+    text: str
+    taken_back: bool = False
+
+
 class TaskStarted(EventBody, frozen=True, tag="task_started"):
     """An attempt began, by the agent `worker`."""
 
@@ -509,6 +534,10 @@ Body = (
     | ToolFinished
     | WorkspaceUpdated
     | TaskQueued
+    | TaskHeld
+    | TaskReleased
+    | TaskAmended
+    | TaskDirected
     | TaskStarted
     | AttemptContinued
     | TaskRequeued

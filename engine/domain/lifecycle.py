@@ -3,7 +3,8 @@
 from engine.domain.types import AgentState, RunState, TaskState
 
 TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
-    TaskState.QUEUED: frozenset({TaskState.WORKING, TaskState.CANCELLED}),
+    TaskState.QUEUED: frozenset({TaskState.WORKING, TaskState.HELD, TaskState.CANCELLED}),
+    TaskState.HELD: frozenset({TaskState.QUEUED, TaskState.CANCELLED}),
     TaskState.WORKING: frozenset({TaskState.LANDING, TaskState.QUEUED, TaskState.FAILED, TaskState.CANCELLED}),
     TaskState.LANDING: frozenset(
         {

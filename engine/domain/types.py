@@ -57,6 +57,7 @@ class AgentState(StrEnum):
 
 class TaskState(StrEnum):
     QUEUED = "queued"
+    HELD = "held"  # queued, but a task that it comes after failed or was cancelled: its planner decides
     WORKING = "working"
     LANDING = "landing"
     LANDED = "landed"
@@ -82,6 +83,7 @@ class HandoffStatus(StrEnum):
     DONE = "done"
     PARTIAL = "partial"
     FAILED = "failed"
+    CANCELLED = "cancelled"  # only the engine says so
 
 
 class MessageSource(StrEnum):
@@ -163,6 +165,7 @@ class TaskSpec(Struct, frozen=True):
     """What a planner asks of a worker.
 
     `scope` is globs, separated by commas or white space; empty means anywhere. Tasks of higher `priority` start first.
+    The task starts once those in `after` have landed, or ended without a change.
     """
 
     title: str
@@ -170,6 +173,7 @@ class TaskSpec(Struct, frozen=True):
     scope: str = ""
     acceptance: str = ""
     priority: int = 0
+    after: tuple[TaskId, ...] = ()
 
 
 class Task(Struct, frozen=True):
@@ -178,7 +182,8 @@ class Task(Struct, frozen=True):
     `attempt` counts the attempts that were started, `failures` those that failed by themselves, `losses` how often the
     agent or the program died during one. `intent` is the version for which the task was created,
     `cancelled_under` the one that its planner knew when it cancelled the task (0: not cancelled by its planner).
-    `unwanted` is the reason if the task was cancelled while it was landing.
+    `unwanted` is the reason if the task was cancelled while it was landing. `replaces` is the failed or cancelled task
+    that it takes the place of. `directions` are a person's words to its workers: they supersede goal and scope.
     """
 
     id: TaskId
@@ -199,6 +204,8 @@ class Task(Struct, frozen=True):
     commit: CommitId | None = None
     cancelled_under: int = 0
     unwanted: str = ""
+    replaces: TaskId | None = None
+    directions: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:

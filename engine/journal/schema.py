@@ -259,7 +259,14 @@ UPDATE runs SET unchanged = (SELECT count(*) FROM tasks WHERE state = 'unchanged
 UPDATE runs SET landed = landed - unchanged;
 """
 
-STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH)
+# Which tasks a task comes after, which one it replaces, and what a person told its workers.
+_ELEVENTH = """
+ALTER TABLE tasks ADD COLUMN after_tasks TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE tasks ADD COLUMN replaces TEXT;
+ALTER TABLE tasks ADD COLUMN directions TEXT NOT NULL DEFAULT '[]';
+"""
+
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH, _ELEVENTH)
 """What each version added: the second step turns a journal of version 1 into version 2, and so on. Released steps never
 change; a new version is a new step."""
 VERSION = len(STEPS)

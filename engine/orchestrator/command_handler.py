@@ -4,6 +4,7 @@ import difflib
 
 from engine.agents.cancellation import cancelled
 from engine.agents.changes import intent_changed, slice_changed_by_user
+from engine.agents.directions import directed
 from engine.agents.notes import as_answered, intent_without
 from engine.domain import commands as c
 from engine.domain import events as e
@@ -40,9 +41,7 @@ def drafts_for(run: RunRecorder, command: c.Command) -> tuple[Draft, ...]:
         case c.Resume(path=path):
             return (Draft(e.SubtreeResumed(), _at(run, path).id),)
         case c.Steer(path=path, text=text, taken_back=taken_back):
-            agent = _alive(_at(run, path))
-            said = run.prompts["steer_taken_back" if taken_back else "steer"].render(text=_filled(text))
-            return (message_to(run, agent.id, MessageSource.STEER, said),)
+            return directed(run, _alive(_at(run, path)), _filled(text), taken_back=taken_back)
         case c.Cancel(path=path, reason=reason):
             if not (drafts := cancelled(run, _at(run, path), reason)):
                 raise _refused(f"{path} has ended", "there is nothing to cancel")

@@ -80,6 +80,10 @@ def reactions(
         e.WorkspaceUpdated: (look,),
         # tasks
         e.TaskQueued: (supervisor.task_queued, look),
+        e.TaskHeld: (look,),
+        e.TaskReleased: (look,),
+        e.TaskAmended: (look,),
+        e.TaskDirected: (look,),
         e.TaskStarted: (supervisor.task_started, look),
         e.AttemptContinued: (supervisor.attempt_continued, look),
         e.TaskRequeued: (supervisor.task_queued, in_turn, look),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 
 from engine.agents.attempt import Attempt, MachineTrouble
+from engine.agents.holds import holds
 from engine.agents.planner import Planner
 from engine.domain import events as e
 from engine.domain.events import Draft, Event
@@ -13,6 +14,7 @@ from engine.orchestrator.base_survey import about_the_base
 from engine.policy.budget import may_start, reached
 from engine.policy.run_end import Activity
 from engine.policy.scheduling import next_task
+from engine.policy.task_order import WAITING
 from engine.ports.protocols import Workspace
 from engine.runtime.host import Host
 
@@ -34,7 +36,7 @@ class Supervisor:
         self._look_again = look_again
         self.running: dict[AgentId, asyncio.Task[None]] = {}
         self._attempts: dict[AgentId, Attempt] = {}
-        self._queued = {id for id, task in snapshot.tasks.items() if task.state is TaskState.QUEUED}
+        self._queued = {id for id, task in snapshot.tasks.items() if task.state in WAITING}
         self._interrupted: dict[TaskId, None] = {}
         """Tasks whose attempts an earlier process began and this one has not continued yet, in order."""
         self._trouble = MachineTrouble()
@@ -99,8 +101,10 @@ class Supervisor:
     # --- starting --------------------------------------------------------------------------------------------
 
     def start_all(self) -> None:
-        """Start new planners, and as many attempts as there are worker slots."""
+        """Start new planners, hold and release tasks, and start as many attempts as there are worker slots."""
         self._start_planners()
+        if drafts := holds(self.host, self._queued):
+            self.host.record(*drafts)
         self._admit()
 
     def _cancel(self, agent: AgentId | None) -> None:

@@ -14,6 +14,7 @@ from engine.domain.spending import RUN, Part, Spent, of_subtree
 from engine.domain.types import Agent, AgentId, AgentState, CommitId, Landing, Micros, Role, Task, TaskId, TaskState
 from engine.domain.units import counted, duration_s, duration_text
 from engine.policy.budget import limits_of, may_start
+from engine.policy.task_order import held_tasks, waits_for
 from engine.state.snapshot import Snapshot
 
 SHORT_ID = 10
@@ -93,6 +94,10 @@ class PlannerStatus:
             return f"{_STATES[task.state]}, paused"
         if task.state is TaskState.WORKING:
             return "resolving a conflict" if task.conflicts else _STATES[task.state]
+        if task.state is TaskState.HELD:
+            return f"held: {_after(waits_for(snapshot, task))} (`amend_task` or `cancel_task`)"
+        if waiting := waits_for(snapshot, task):
+            return f"queued {_after(waiting)}"
         if not may_start(snapshot, task):
             return "queued, but the budget is used up"
         return f"queued again after a failed attempt: {_short(task.reason)}" if task.failures else _STATES[task.state]
@@ -125,7 +130,8 @@ class PlannerStatus:
         ]
 
     def _held(self) -> list[str]:
-        return []
+        held = held_tasks(self.snapshot, self.planner)
+        return [f"held until you amend or cancel them: {', '.join(task.id for task in held)}"] if held else []
 
     def _ended(self) -> Iterator[tuple[TaskId | None, str]]:
         """Ended tasks and slices, newest first; with the ids of tasks."""
@@ -243,9 +249,16 @@ class PlannerStatus:
 
 _STATES = {
     TaskState.QUEUED: "queued",
+    TaskState.HELD: "held",
     TaskState.WORKING: "at work",
     TaskState.LANDING: "landing",
 }
+
+
+def _after(tasks: Iterable[Task]) -> str:
+    """What a task waits for."""
+    states = {TaskState.FAILED: ", which failed", TaskState.CANCELLED: ", which was cancelled"}
+    return "after " + ", ".join(f"{task.id}{states.get(task.state, '')}" for task in tasks)
 
 
 def short(commit: CommitId | None) -> str:

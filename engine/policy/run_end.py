@@ -7,6 +7,7 @@ from enum import StrEnum
 from engine.domain.errors import ExitStatus
 from engine.domain.types import Agent, AgentId, AgentState, HandoffStatus, Role, RunState, TaskId
 from engine.policy.budget import GRACE_S, is_held, may_start, used_up
+from engine.policy.task_order import waits_for
 from engine.state.snapshot import Snapshot
 
 
@@ -92,7 +93,8 @@ def out_of_budget(
 
 def _can_go_on(snapshot: Snapshot, activity: Activity, grace: Mapping[AgentId, int]) -> bool:
     """Whether anybody works, or could: a task that no budget holds back, a planner that thinks or has messages."""
-    if activity.working or any(may_start(snapshot, snapshot.tasks[id]) for id in activity.queued):
+    queued = (snapshot.tasks[id] for id in activity.queued)
+    if activity.working or any(may_start(snapshot, task) and not waits_for(snapshot, task) for task in queued):
         return True
     return any(
         bool(snapshot.inboxes.get(agent.id)) if agent.ended or agent.state is AgentState.WAITING else True

@@ -1,23 +1,26 @@
 """Decides which queued task starts next."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from engine.domain.spending import Mark
 from engine.domain.types import AgentId, Micros, Task, TaskId, TaskState
 from engine.policy.budget import may_start
+from engine.policy.task_order import lifted, waits_for
 from engine.state.snapshot import Snapshot
 
 
-def next_task(snapshot: Snapshot, queued: Iterable[TaskId], working: Iterable[TaskId], now: Micros) -> Task | None:
+def next_task(snapshot: Snapshot, queued: Collection[TaskId], working: Iterable[TaskId], now: Micros) -> Task | None:
     """The task to start: highest priority first, then the planner with the fewest running tasks, then the oldest.
 
-    A task cannot start if its subtree is paused or has as many workers as it may, if its retry delay has not passed, or
-    if a budget is used up.
+    A task cannot start before those that it comes after have landed, if its subtree is paused or has as many workers as
+    it may, if its retry delay has not passed, or if a budget is used up. What a task of higher priority waits for
+    starts as early as that one would.
     """
     at_work: Counter[AgentId] = Counter(snapshot.tasks[id].planner for id in working)
     full = full_subtrees(snapshot, at_work)
     held: dict[AgentId, bool] = {}
+    lift = lifted(snapshot, queued)
     limited = any(mark.mark is Mark.REACHED for mark in snapshot.budget_marks.values())
 
     def is_held(planner: AgentId) -> bool:
@@ -32,12 +35,18 @@ def next_task(snapshot: Snapshot, queued: Iterable[TaskId], working: Iterable[Ta
         for id in queued
         if (task := snapshot.tasks[id]).state is TaskState.QUEUED
         and task.not_before <= now
+        and not waits_for(snapshot, task)
         and not is_held(task.planner)
         and not (limited and not may_start(snapshot, task))
     )
     return min(
         ready,
-        key=lambda task: (-snapshot.priority(task), at_work[task.planner], task.queued_at, task.id),
+        key=lambda task: (
+            -lift.get(task.id, snapshot.priority(task)),
+            at_work[task.planner],
+            task.queued_at,
+            task.id,
+        ),
         default=None,
     )
 

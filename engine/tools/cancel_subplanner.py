@@ -1,10 +1,12 @@
 """cancel_subplanner: a planner cancels one of its subplanners, with everything below it."""
 
+from collections import Counter
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from engine.domain.bounds import Name, Reason
+from engine.domain.types import TaskState
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
@@ -20,9 +22,14 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if child is None:
         titles = ", ".join(each.title for each in snapshot.subplanners(me)) or "none"
         return refused(f"you have no subplanner {wanted}; your subplanners: {titles}")
-    open_tasks = sum(len(snapshot.open_tasks(below.id)) for below in snapshot.subtree(child.id))
+    below = [snapshot.tasks[id] for each in snapshot.subtree(child.id) for id in snapshot.tasks_of.get(each.id, ())]
+    counts = Counter(task.state for task in below)
+    open_tasks, landing = sum(not task.ended for task in below), counts[TaskState.LANDING]
     drafts = context.cancelled(child, arguments.reason.strip() or "cancelled by its planner")
-    return Answer(f"cancelled: {child.title} (open tasks: {open_tasks}); what has landed stays on trunk", drafts=drafts)
+    ends = f"open tasks: {open_tasks}{f', of which {landing} may still land' if landing else ''}"
+    return Answer(
+        f"cancelled: {child.title} ({ends}); its landed tasks stay on trunk: {counts[TaskState.LANDED]}", drafts=drafts
+    )
 
 
 TOOL = Tool("cancel_subplanner", Arguments, call, writes=True, atomic=True, target=lambda a: a.subplanner[:60])

@@ -5,8 +5,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from engine.domain.bounds import Name, Reason
-from engine.domain.events import Draft, TaskEnded
+from engine.domain.events import Draft, TaskEnded, TaskHeld
 from engine.domain.types import TaskId, TaskState
+from engine.policy.task_order import DECIDE, held
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
@@ -24,10 +25,16 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if task.state is TaskState.LANDING:
         return refused(f"{task.spec.title} can no longer be cancelled: it is already landing")
     reason = arguments.reason or "cancelled by its planner"
-    return Answer(
-        f"cancelled: {task.spec.title}",
-        drafts=(Draft(TaskEnded(TaskState.CANCELLED, reason, intent=context.agent.intent), task.agent, task.id),),
-    )
+    ended = Draft(TaskEnded(TaskState.CANCELLED, reason, intent=context.agent.intent), task.agent, task.id)
+    waiting = held(context.snapshot, context.snapshot.tasks_of[task.planner], lost=(task.id,))
+    behind = [context.snapshot.tasks[id] for id, root in waiting.items() if root == task.id]
+    newly = [Draft(TaskHeld(task.id), None, each.id) for each in behind if each.state is TaskState.QUEUED]
+    began = "; what its worker did is gone" if task.state is TaskState.WORKING else ""
+    lines = [f"cancelled: {task.spec.title}{began}"]
+    if behind:
+        lines.append(f"held, as they come after it ({DECIDE}):")
+        lines += [f"- {each.id} {each.spec.title}" for each in behind]
+    return Answer("\n".join(lines), drafts=(ended, *newly))
 
 
 TOOL = Tool("cancel_task", Arguments, call, writes=True, atomic=True, target=lambda a: a.task)

@@ -1,5 +1,6 @@
 """spawn_tasks: a planner queues tasks for workers."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -19,6 +20,8 @@ from engine.policy.pathologies import (
     found,
     spawned_since,
 )
+from engine.policy.task_names import NamingError, folded, predecessors, refuse_circle, task_named
+from engine.policy.task_order import LOST
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 MOST = 60
@@ -34,6 +37,14 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
     acceptance: Annotated[Instruction, Meta(description="How to tell that it is done.")] = ""
     priority: Annotated[Priority, Meta(description="Higher starts first.")] = 0
+    after: Annotated[
+        tuple[Name, ...],
+        Meta(description="Titles or ids of your tasks, here or earlier, that have to land before this one starts."),
+    ] = ()
+    replaces: Annotated[
+        Name,
+        Meta(description="The id of a failed or cancelled task of yours: the worker gets its notes, not its changes."),
+    ] = ""
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,21 +70,51 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
         if caution.refuses:  # this call only: the planner can continue in another way
             limit = replace(caution.finding, remedy=Remedy.LIMIT).draft
             return Answer(f"not queued: {caution.text}", error=True, drafts=(limit,))
+    try:
+        tasks = _ordered(context, arguments.tasks)
+    except NamingError as error:
+        return refused(f"nothing was queued: {error}")
     drafts = [replace(caution.finding, remedy=Remedy.NUDGE).draft for caution in cautions]
+    drafts += (Draft(TaskQueued(task), context.agent.id, task.id) for task in tasks)
     lines = [f"({caution.text})" for caution in cautions]
-    planner = context.agent
-    for asked in arguments.tasks:
-        title = " ".join(asked.title.split())[:120]
-        task = Task(
+    for task in tasks:
+        after = f" (after {', '.join(task.spec.after)})" if task.spec.after else ""
+        lines.append(f"queued: {task.id} {task.spec.title}{after}")
+    return Answer("\n".join(lines), drafts=tuple(drafts))
+
+
+def _ordered(context: ToolContext, asked: Sequence[Asked]) -> list[Task]:
+    """The new tasks, with those that they come after and replace. Raises NamingError."""
+    planner, snapshot, now = context.agent, context.snapshot, context.clock.now()
+    earlier = [snapshot.tasks[id] for id in snapshot.tasks_of.get(planner.id, ())]
+    new = [
+        Task(
             id=TaskId(context.ids.new("t")),
-            spec=TaskSpec(title, asked.goal, asked.scope, asked.acceptance, asked.priority),
+            spec=TaskSpec(folded(each.title), each.goal, each.scope, each.acceptance, each.priority),
             planner=planner.id,
             intent=planner.intent,
-            queued_at=context.clock.now(),
+            queued_at=now,
+            replaces=_replaced(earlier, each.replaces),
         )
-        drafts.append(Draft(TaskQueued(task), planner.id, task.id))
-        lines.append(f"queued: {task.id} {title}")
-    return Answer("\n".join(lines), drafts=tuple(drafts))
+        for each in asked
+    ]
+    ordered = [
+        replace(
+            task, spec=replace(task.spec, after=tuple(other.id for other in predecessors(earlier, each.after, new)))
+        )
+        for task, each in zip(new, asked, strict=True)
+    ]
+    refuse_circle(ordered)
+    return ordered
+
+
+def _replaced(earlier: Sequence[Task], name: str) -> TaskId | None:
+    if not name.strip():
+        return None
+    task = task_named([task for task in earlier if task.state in LOST] or earlier, name)
+    if task.state not in LOST:
+        raise NamingError(f"`{task.spec.title}` is {task.state}: only a failed or cancelled task can be replaced")
+    return task.id
 
 
 def _barren(context: ToolContext, asked: int) -> Caution | None:
@@ -114,7 +155,7 @@ def _alone(context: ToolContext, asked: int) -> Caution | None:
     if asked > 1 or row < ALONE_NUDGED or snapshot.open_tasks(me) or snapshot.open_subplanners(me):
         return None
     finding = found(snapshot, me, Pathology.ONE_AT_A_TIME, f"{row} tasks in a row, one at a time")
-    text = f"{row} tasks in a row ran alone: look further ahead and spawn all that can run together in one call"
+    text = f"{row} tasks in a row ran alone: look further ahead and spawn all of it in one call, in order with `after`"
     refuses = row >= ALONE_LIMITED and finding.times == 1
     return Caution(finding, f"{text}; if this really is the only task, call again" if refuses else text, refuses)
 

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType, json, structs
 
@@ -38,7 +38,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     """Each fact belongs in one section, as the descriptions tell agents."""
 
     status: Annotated[
-        HandoffStatus,
+        Literal["done", "partial", "failed"],  # `cancelled` is the engine's word
         Meta(
             description="done: it is all done. partial: what there is is sound and worth keeping. failed: keep nothing."
         ),
@@ -87,7 +87,7 @@ async def _handed_off(context: ToolContext, arguments: Arguments) -> Answer:
     if not summary.strip():
         return refused("the summary is empty")
     findings = tuple(_finding(found) for found in arguments.findings or () if found.text.strip())
-    text = HandoffText(arguments.status, summary, notes, concerns, deviations, findings or "", feedback)
+    text = HandoffText(HandoffStatus(arguments.status), summary, notes, concerns, deviations, findings or "", feedback)
     sections = {"summary": text.summary, **text.sections}
     if too_long := [name for name, section in sections.items() if len(section) > MOST]:
         return refused(f"too long: {', '.join(too_long)}; at most {MOST} characters each: keep what matters")
@@ -99,4 +99,4 @@ def _finding(found: Found) -> Finding:
     return Finding(found.text.strip(), seen, found.share)
 
 
-TOOL = Tool("submit_handoff", Arguments, call, writes=True, atomic=True, target=lambda a: a.status.value)
+TOOL = Tool("submit_handoff", Arguments, call, writes=True, atomic=True, target=lambda a: a.status)

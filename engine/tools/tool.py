@@ -8,7 +8,7 @@ from msgspec import Struct
 from engine.domain.events import Draft
 from engine.domain.notes import Note
 from engine.domain.settings import Settings
-from engine.domain.types import Agent, HandoffText
+from engine.domain.types import Agent, HandoffText, Task, TaskSpec
 from engine.policy.pathologies import Symptom
 from engine.ports.protocols import Clock, Ids, Output, Workspace
 from engine.state.snapshot import Snapshot
@@ -80,6 +80,9 @@ class ToolContext(Protocol):
 
         The message answers what the subplanner has asked; without `goal` and `scope` it is only that.
         """
+
+    def amended(self, task: Task, spec: TaskSpec) -> tuple[Draft, ...]:
+        """The events that change a task and tell the worker that is at it, if there is one, what has changed."""
 
     def cancelled(self, child: Agent, reason: str) -> tuple[Draft, ...]:
         """The events that cancel a subplanner and everything below it, under the planner's intent version."""

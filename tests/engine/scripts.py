@@ -1,5 +1,7 @@
 """Turns of scripted models: plans, tasks, writes and handoffs."""
 
+from collections.abc import Callable
+
 from engine.domain.conversation import Message, Request, ToolAnswer, Turn
 from engine.domain.types import ModelName
 from tests import simulated
@@ -75,3 +77,50 @@ def numbered(count: int, broken: set[int], mend: bool = True) -> Script:
         return done() if turns(request) else writes(f"part-{number}.txt", "bug\n" if number in broken else "fine\n")
 
     return script
+
+
+Step = Callable[[Request], Turn]
+
+
+def root_that(*steps: Step, worker: Step | None = None) -> Script:
+    """A root planner that takes these steps, then waits until nothing is outstanding and hands off.
+
+    Workers write a file named after their task and hand off, or do what `worker` does.
+    """
+
+    def plan(request: Request) -> Turn:
+        if (at := turns(request)) < len(steps):
+            return steps[at](request)
+        return done() if any("nothing is outstanding" in text for text in answers(request)) else turn(call("wait"))
+
+    def work(request: Request) -> Turn:
+        return done() if turns(request) else writes(f"{first_line(request).partition(': ')[2]}.txt", "x\n")
+
+    def script(model: ModelName, request: Request) -> Turn:
+        return plan(request) if first_line(request).startswith("# Intent") else (worker or work)(request)
+
+    return script
+
+
+def says(tool: str, **arguments: object) -> Step:
+    """A step that makes one call."""
+    return lambda request: turn(call(tool, **arguments))
+
+
+def spawns(*asked: str | dict[str, object]) -> Step:
+    """A step that spawns tasks: titles, or the fields that differ from a plain task."""
+    every = [{"title": each} if isinstance(each, str) else each for each in asked]
+    return says("spawn_tasks", tasks=[{"goal": f"do {each['title']}", **each} for each in every])
+
+
+def id_of(request: Request, title: str) -> str:
+    """The id of the newest task of this title, from the answers to `spawn_tasks`."""
+    found = [
+        line.split()[1]
+        for message in request.messages
+        for block in message.blocks
+        if isinstance(block, ToolAnswer)
+        for line in block.text.splitlines()
+        if line.startswith("queued: ") and line.split(" ", 2)[2].partition(" (after ")[0] == title
+    ]
+    return found[-1]

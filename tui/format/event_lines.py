@@ -129,6 +129,12 @@ _describes(events.WorkspaceUpdated)(
     )
 )
 _describes(events.TaskQueued)(lambda e: (Tone.PLAIN, f"task queued: {e.queued.spec.title}"))
+_describes(events.TaskHeld)(lambda e: (Tone.WARN, f"task held: it comes after {e.behind}, which did not land"))
+_describes(events.TaskReleased)(lambda e: (Tone.GOOD, "task no longer held"))
+_describes(events.TaskAmended)(lambda e: (Tone.PLAIN, f"task amended ({', '.join(e.changed)}): {e.spec.title}"))
+_describes(events.TaskDirected)(
+    lambda e: (Tone.WARN, f"a person {'takes back' if e.taken_back else 'tells the worker'}: {e.text}")
+)
 _describes(events.TaskStarted)(lambda e: (Tone.PLAIN, f"task started, attempt {e.attempt}"))
 _describes(events.AttemptContinued)(
     lambda e: (Tone.QUIET, f"attempt continues after {'a crash' if e.crashed else 'a stop'}")

@@ -84,6 +84,8 @@ def active_limits(run: Snapshot, counts: RunCounts) -> Iterator[Limit]:
     yield from _budgets(run)
     yield from _workers(run, counts)
     yield from _subtrees(run)
+    if held := run.task_counts[TaskState.HELD]:
+        yield Limit("held", f"{counted(held, 'task')} after a task that did not land: the planner decides")
     if run.samples and not run.ended:
         yield from _machine(run, run.samples[-1][1])
 

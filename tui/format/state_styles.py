@@ -32,6 +32,7 @@ def look_of(agent: Agent) -> Look:
 
 TASK = {
     TaskState.QUEUED: Look("○", "queued", "dim"),
+    TaskState.HELD: Look("⊠", "held", "paused"),
     TaskState.WORKING: Look("●", "working", "thinking"),
     TaskState.LANDING: Look("↥", "landing", "acting"),
     TaskState.LANDED: Look("✓", "landed", "done"),
@@ -43,6 +44,7 @@ HANDOFF = {
     HandoffStatus.DONE: Look("✓", "done", "done"),
     HandoffStatus.PARTIAL: Look("◐", "partial", "paused"),
     HandoffStatus.FAILED: Look("✗", "failed", "failed"),
+    HandoffStatus.CANCELLED: Look("⊘", "cancelled", "cancelled"),
 }
 LANDING = {
     LandingState.MERGED: Look("↥", "merged", "done"),

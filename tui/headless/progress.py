@@ -94,6 +94,7 @@ def heartbeat_line(snapshot: Snapshot, now: Micros) -> str:
         f"{tasks[TaskState.WORKING] + tasks[TaskState.LANDING] - waiting} working",
         *([f"{waiting} waiting to land"] if waiting else []),
         f"{tasks[TaskState.QUEUED]} queued",
+        *([f"{tasks[TaskState.HELD]} held"] if tasks[TaskState.HELD] else []),
         f"{tasks[TaskState.LANDED]} landed",
         *([f"{tasks[TaskState.UNCHANGED]} without a change"] if tasks[TaskState.UNCHANGED] else []),
         *([f"{tasks[TaskState.FAILED]} failed"] if tasks[TaskState.FAILED] else []),
@@ -208,6 +209,16 @@ def _(body: events.HandedOff, event: Event, snapshot: Snapshot) -> News:
 @news_of.register
 def _(body: events.TaskRequeued, event: Event, snapshot: Snapshot) -> News:
     return f"task queued again: {_title(event, snapshot)}: {body.reason}", False
+
+
+@news_of.register
+def _(body: events.TaskHeld, event: Event, snapshot: Snapshot) -> News:
+    return f"task held: {_title(event, snapshot)}: after {snapshot.tasks[body.behind].spec.title}", False
+
+
+@news_of.register
+def _(body: events.TaskAmended, event: Event, snapshot: Snapshot) -> News:
+    return f"task amended ({', '.join(body.changed)}): {body.spec.title}", False
 
 
 @news_of.register

@@ -1,6 +1,6 @@
 """The text of the detail pane's tabs *now* and *task*: what an agent is doing, and what it was asked to do."""
 
-from tui.bridge import Agent, Handoff, Micros, Role, Snapshot, found_lines
+from tui.bridge import Agent, Handoff, Micros, Role, Snapshot, Task, found_lines, waits_for
 from tui.format.event_lines import note_line
 from tui.format.numbers import age, count, counted, dollars, duration
 from tui.format.state_styles import AGENT, HANDOFF, LANDING, TASK
@@ -94,7 +94,7 @@ def _tasks(run: Snapshot, agent: Agent) -> list[Line]:
             (
                 Span(f"  {look.glyph} {look.word:<10}", look.style),
                 Span(one_line(task.spec.title), "text" if not task.ended else "dim"),
-                Span(f"  attempt {task.attempt}" if task.attempt > 1 else "", "paused"),
+                Span(_outstanding(run, task), "paused"),
             )
         )
     if len(shown) > TASKS:
@@ -113,6 +113,12 @@ def _notes(run: Snapshot, agent: Agent, cells: int) -> list[Line]:
         if not note.open:
             lines += paragraph(note.answer or "left to it", cells, "accent", indent=5)
     return lines
+
+
+def _outstanding(run: Snapshot, task: Task) -> str:
+    """What a task waits for, or that it is tried again."""
+    waits = [one_line(other.spec.title) for other in waits_for(run, task)] if not task.ended else []
+    return f"  after {', '.join(waits)}" if waits else f"  attempt {task.attempt}" if task.attempt > 1 else ""
 
 
 def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int) -> list[Line]:
@@ -135,6 +141,11 @@ def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int)
         *fact("queued", f"{age(now - task.queued_at)} ago", cells=cells),
         *fact("scope", task.spec.scope or "anywhere", cells=cells),
     ]
+    if task.spec.after:
+        after = (run.tasks[id] for id in task.spec.after if id in run.tasks)
+        lines += fact("after", ", ".join(f"{one_line(each.spec.title)} ({each.state})" for each in after), cells=cells)
+    if task.replaces is not None and (replaced := run.tasks.get(task.replaces)) is not None:
+        lines += fact("replaces", one_line(replaced.spec.title), cells=cells)
     if task.spec.priority:
         lines += fact("priority", str(task.spec.priority), cells=cells)
     if task.conflicts:
@@ -146,6 +157,10 @@ def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int)
     lines += [*heading("Goal"), *paragraph(task.spec.goal, cells)]
     if task.spec.acceptance:
         lines += [*heading("Acceptance"), *paragraph(task.spec.acceptance, cells)]
+    if task.directions:
+        lines += heading("Told by a person")
+        for words in task.directions:
+            lines += paragraph(words, cells)
     return lines + _outcome(view, run, agent, cells)
 
 

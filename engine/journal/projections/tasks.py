@@ -14,7 +14,22 @@ PROJECTIONS = Projections()
 _TASK = insert(
     "tasks",
     "id title goal scope acceptance priority kind planner state attempt failures losses conflicts intent agent "
-    "commit_oid reason queued not_before ended",
+    "commit_oid reason queued not_before ended after_tasks replaces directions",
+)
+_TASK_STATE = Statement("tasks", "UPDATE tasks SET state = ? WHERE id = ?")
+_TASK_AMENDED = Statement(
+    "tasks",
+    "UPDATE tasks SET title = ?, goal = ?, scope = ?, acceptance = ?, priority = ?, after_tasks = ?, "
+    "intent = coalesce(nullif(?, 0), intent) WHERE id = ?",
+)
+_AGENTS_AMENDED = Statement(
+    "agents",
+    "UPDATE agents SET title = ?, goal = ?, scope = ? WHERE task = ? AND state NOT IN ('done', 'failed', 'cancelled')",
+)
+_TASK_DIRECTED = Statement(
+    "tasks",
+    "UPDATE tasks SET directions = (SELECT json_group_array(value) FROM (SELECT value FROM json_each(directions) "
+    "WHERE value <> ?1 UNION ALL SELECT ?1 WHERE NOT ?2)) WHERE id = ?3",
 )
 _TASK_STARTED = Statement(
     "tasks", "UPDATE tasks SET state = 'working', agent = ?, attempt = ?, started = ? WHERE id = ?"
@@ -64,7 +79,27 @@ def _(event: e.Event, body: e.TaskQueued, shelf: Shelf) -> Iterable[Write]:
     t: Task = body.queued
     asked = (t.id, t.spec.title, t.spec.goal, t.spec.scope, t.spec.acceptance, t.spec.priority, t.kind, t.planner)
     stands = (t.state, t.attempt, t.failures, t.losses, t.conflicts, t.intent, t.agent, t.commit, t.reason)
-    yield _TASK, (*asked, *stands, t.queued_at or event.at, t.not_before, t.ended_at)
+    more = (json_text(t.spec.after), t.replaces, json_text(t.directions))
+    yield _TASK, (*asked, *stands, t.queued_at or event.at, t.not_before, t.ended_at, *more)
+
+
+@PROJECTIONS.of(e.TaskHeld)
+@PROJECTIONS.of(e.TaskReleased)
+def _(event: e.Event, body: e.TaskHeld | e.TaskReleased, shelf: Shelf) -> Iterable[Write]:
+    yield _TASK_STATE, ("held" if isinstance(body, e.TaskHeld) else "queued", event.task)
+
+
+@PROJECTIONS.of(e.TaskAmended)
+def _(event: e.Event, body: e.TaskAmended, shelf: Shelf) -> Iterable[Write]:
+    spec = body.spec
+    asked = (spec.title, spec.goal, spec.scope, spec.acceptance, spec.priority, json_text(spec.after))
+    yield _TASK_AMENDED, (*asked, body.intent, event.task)
+    yield _AGENTS_AMENDED, (spec.title, spec.goal, spec.scope, event.task)
+
+
+@PROJECTIONS.of(e.TaskDirected)
+def _(event: e.Event, body: e.TaskDirected, shelf: Shelf) -> Iterable[Write]:
+    yield _TASK_DIRECTED, (body.text, body.taken_back, event.task)
 
 
 @PROJECTIONS.of(e.TaskStarted)

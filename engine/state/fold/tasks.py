@@ -24,6 +24,32 @@ def _(s: Snapshot, event: e.Event, body: e.TaskQueued) -> None:
     s.task_counts[task.state] += 1
 
 
+@folds(e.TaskHeld)
+def _(s: Snapshot, event: e.Event, body: e.TaskHeld) -> None:
+    _task(s, event, state=TaskState.HELD)
+
+
+@folds(e.TaskReleased)
+def _(s: Snapshot, event: e.Event, body: e.TaskReleased) -> None:
+    _task(s, event, state=TaskState.QUEUED)
+
+
+@folds(e.TaskAmended)
+def _(s: Snapshot, event: e.Event, body: e.TaskAmended) -> None:
+    assert event.task is not None
+    spec = body.spec
+    _task(s, event, spec=spec, intent=body.intent or s.tasks[event.task].intent)
+    for agent in [each for each in s.agents.values() if each.task == event.task and not each.ended]:
+        s.agents[agent.id] = replace(agent, title=spec.title, goal=spec.goal, scope=spec.scope)
+
+
+@folds(e.TaskDirected)
+def _(s: Snapshot, event: e.Event, body: e.TaskDirected) -> None:
+    assert event.task is not None
+    others = tuple(text for text in s.tasks[event.task].directions if text != body.text)
+    _task(s, event, directions=others if body.taken_back else (*others, body.text))
+
+
 @folds(e.TaskStarted)
 def _(s: Snapshot, event: e.Event, body: e.TaskStarted) -> None:
     _task(s, event, state=TaskState.WORKING, agent=body.worker, attempt=body.attempt)

@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from engine.domain import events as e
 from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason, Text, ToolCall
@@ -58,6 +60,7 @@ class Story:
             (self._tool, 10),
             (self._agent_state, 6),
             (self._hand_off, 1),
+            (self._order, 2),
             (self._odds, 4),
             (self._epoch, 1),
         ]
@@ -103,6 +106,17 @@ class Story:
         spec = t.TaskSpec(self.words(), self.words(), "src/**", "", self._random.randint(-2, 2))
         task = t.Task(TaskId(self._id("t")), spec, self._root.id, 1, queued_at=self.at)
         self.tell(e.TaskQueued(task), self._root.id, task.id)
+
+    def _order(self) -> None:
+        """Hold, release and amend tasks, and speak to their workers."""
+        if task := self._one(TaskState.QUEUED, TaskState.HELD):
+            held = task.state is TaskState.HELD
+            self.tell(e.TaskReleased() if held else e.TaskHeld(task.id), None, task.id)
+        if task := self._one(TaskState.QUEUED, TaskState.WORKING):
+            spec = replace(task.spec, title=self.words(), scope="", after=(task.id,))
+            self.tell(e.TaskAmended(spec, ("title", "scope"), self._random.randint(0, 2)), None, task.id)
+            words = self._random.choice([self.words(), *task.directions])
+            self.tell(e.TaskDirected(words, words in task.directions), task.agent, task.id)
 
     def _start(self) -> None:
         if task := self._one(TaskState.QUEUED):

@@ -94,9 +94,7 @@ async def test_a_text_of_ten_megabytes_is_stored(tmp_path: Path) -> None:
 async def test_a_run_whose_task_has_a_priority_beyond_sqlite_opens_again(tmp_path: Path) -> None:
     told = story(3, 200).events[:200]
     wild = [
-        replace(event, body=e.TaskQueued(replace(event.body.queued, spec=replace(event.body.queued.spec, priority=n))))
-        if isinstance(event.body, e.TaskQueued)
-        else event
+        replace(event, body=_with_priority(event.body, n))
         for event, n in zip(told, (2**63, -(2**70)) * 100, strict=True)
     ]
     path = tmp_path / "journal.db"
@@ -110,3 +108,13 @@ async def test_a_run_whose_task_has_a_priority_beyond_sqlite_opens_again(tmp_pat
     reader = await JournalReader.open(path)
     assert len([event async for event in reader.stream()]) == 200
     await reader.close()
+
+
+def _with_priority(body: e.Body, priority: int) -> e.Body:
+    match body:
+        case e.TaskQueued(queued=task):
+            return e.TaskQueued(replace(task, spec=replace(task.spec, priority=priority)))
+        case e.TaskAmended(spec=spec):
+            return replace(body, spec=replace(spec, priority=priority))
+        case _:
+            return body

@@ -41,7 +41,7 @@ def test_every_kind_of_event_has_a_projection_or_deliberately_none() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_tables_and_fold_agree(seed: int, tmp_path: Path) -> None:
-    told = story(seed, 400)
+    told = story(seed, 3_000)
     path = await written(tmp_path, told.events)
     s = told.snapshot
     assert {row["id"]: agent_row(row) for row in rows(path, "SELECT * FROM agents")} == {
@@ -101,14 +101,16 @@ def agent_value(a: t.Agent, places: int | None) -> tuple[Any, ...]:
 
 
 def task_row(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in TASK)
+    return (*(row[name] for name in TASK), json.loads(row["after_tasks"]), json.loads(row["directions"]))
 
 
 TASK = ("state", "attempt", "failures", "losses", "conflicts", "agent", "commit_oid", "reason", "ended")
+TASK += ("title", "goal", "scope", "intent")
 
 
 def task_value(t: t.Task) -> tuple[Any, ...]:
-    return t.state, t.attempt, t.failures, t.losses, t.conflicts, t.agent, t.commit, t.reason, t.ended_at
+    asked = (t.spec.title, t.spec.goal, t.spec.scope, t.intent, list(t.spec.after), list(t.directions))
+    return t.state, t.attempt, t.failures, t.losses, t.conflicts, t.agent, t.commit, t.reason, t.ended_at, *asked
 
 
 RUN = "state reason exit_status epoch pid trunk green landed unchanged failed cancelled handoffs "

@@ -173,6 +173,8 @@ def step_back(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE runs DROP COLUMN unchanged")
     for column in ("clean", "overrules", "command"):
         db.execute(f"ALTER TABLE greens DROP COLUMN {column}")
+    for column in ("after_tasks", "replaces", "directions"):
+        db.execute(f"ALTER TABLE tasks DROP COLUMN {column}")
     for table in TABLES:
         db.execute(f"DROP TABLE {table}")
     for index in ("inbox_of_handoff", "tasks_of_intent", "tasks_moot", "agents_of_path", "agents_planning"):

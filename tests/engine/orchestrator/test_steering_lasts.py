@@ -195,7 +195,9 @@ def test_a_command_frozen_while_it_is_cancelled_ends_with_its_agent() -> None:
         outcome = await running
         assert outcome.status is ExitStatus.DONE
         told = [h.text.summary for h in swarm.snapshot.handoffs.values() if h.by_engine]
-        assert len(told) == 3
-        assert all("no longer" in summary for summary in told)
+        assert told == ["Cancelled before it was done: no longer"], "the slice's; its tasks' planner is gone"
+        ended = {task.spec.title: (task.state, task.reason) for task in swarm.snapshot.tasks.values()}
+        assert ended["left 1"] == ended["left 2"] == (TaskState.CANCELLED, "no longer")
+        assert all(agent.ended for agent in swarm.snapshot.agents.values())
 
     simulated.simulate(main)

@@ -1,0 +1,74 @@
+"""amend_task: a planner changes one of its tasks, also while a worker is at it."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from engine.domain.bounds import Instruction, Name, Priority
+from engine.domain.types import Task, TaskState
+from engine.policy.task_names import NamingError, folded, predecessors, refuse_circle, task_named
+from engine.policy.task_order import DECIDE, WAITING, held
+from engine.tools.tool import Answer, Tool, ToolContext, refused
+
+
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
+    task: Annotated[Name, Meta(description="Its id, as `spawn_tasks` returned it.")]
+    title: Annotated[Name, Meta(description="Empty: unchanged.")] = ""
+    goal: Annotated[Instruction, Meta(description="The new goal, whole; empty: unchanged.")] = ""
+    scope: Annotated[Instruction, Meta(description="Empty: unchanged; `**`: anywhere.")] = ""
+    acceptance: Annotated[Instruction, Meta(description="Empty: unchanged.")] = ""
+    priority: Annotated[Priority | None, Meta(description="null: unchanged.")] = None
+    after: Annotated[
+        tuple[Name, ...] | None,
+        Meta(description="All that it is to come after from now on; []: nothing; null: unchanged."),
+    ] = None
+
+
+async def call(context: ToolContext, arguments: Arguments) -> Answer:
+    snapshot = context.snapshot
+    mine = [snapshot.tasks[id] for id in snapshot.tasks_of.get(context.agent.id, ())]
+    try:
+        task = task_named(mine, arguments.task)
+        if task.ended or task.state is TaskState.LANDING:
+            how = "is landing" if task.state is TaskState.LANDING else f"has ended: {task.state}"
+            return refused(f"not amended: {task.spec.title} {how}; spawn a task for what is missing")
+        spec = replace(task.spec, **_changes(task, mine, arguments))
+        if spec.after != task.spec.after:
+            if task.state not in WAITING:
+                late = "has started, so `after` comes too late; leave it out, or cancel the task"
+                return refused(f"not amended: {task.spec.title} {late}")
+            refuse_circle([replace(each, spec=spec) if each is task else each for each in mine])
+    except NamingError as error:
+        return refused(f"not amended: {error}")
+    if spec == task.spec:
+        return refused(f"nothing to amend: {task.spec.title} already reads so")
+    drafts = context.amended(task, spec)
+    lines = [f"amended: {task.id} {spec.title}; {_outlook(task, told=len(drafts) > 1)}"]
+    if task.state is TaskState.HELD:
+        now = held(snapshot, [each.id for each in mine], changed={task.id: spec.after})
+        freed = [f"{each.id} {each.spec.title}" for each in mine if each.state is TaskState.HELD and each.id not in now]
+        lines.append(f"released: {', '.join(freed)}" if freed else f"still held: {DECIDE}")
+    return Answer("\n".join(lines), drafts=drafts)
+
+
+def _changes(task: Task, mine: list[Task], arguments: Arguments) -> dict[str, Any]:
+    """The fields to change. Raises NamingError."""
+    texts = {name: getattr(arguments, name).strip() for name in ("goal", "scope", "acceptance")}
+    changes: dict[str, Any] = {name: text for name, text in texts.items() if text}
+    if title := folded(arguments.title):
+        changes["title"] = title
+    if arguments.priority is not None:
+        changes["priority"] = arguments.priority
+    if arguments.after is not None:
+        changes["after"] = tuple(other.id for other in predecessors(mine, arguments.after))
+    return changes
+
+
+def _outlook(task: Task, *, told: bool) -> str:
+    if task.state in WAITING:
+        return "it has not started"
+    return "its worker reads the change before its next step" if told else "its worker need not know"
+
+
+TOOL = Tool("amend_task", Arguments, call, writes=True, atomic=True, target=lambda a: a.task)
