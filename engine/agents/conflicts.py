@@ -1,6 +1,6 @@
 """Brings a conflict into an agent's workspace, tells the agent about it, and finds what it has not resolved yet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from engine.agents.landed_meanwhile import difference, landed_between, reasons
@@ -8,7 +8,7 @@ from engine.agents.markdown import bullets
 from engine.agents.past import Past
 from engine.domain.events import WorkspaceUpdated
 from engine.domain.text_file import TextFile
-from engine.domain.types import CommitId, Landing
+from engine.domain.types import CommitId, Landing, LandingState, Task
 from engine.ports.protocols import LandResult, Workspace, WorkspaceError
 from engine.runtime.host import Host
 
@@ -35,23 +35,33 @@ async def hand_back(host: Host, workspace: Workspace, result: LandResult) -> Non
     await workspace.advance(merged, result.base)
 
 
-async def conflict(
-    host: Host, workspace: Workspace, found: LandResult | Landing | WorkspaceUpdated, since: CommitId | None = None
-) -> str:
-    """What an agent is told about the conflict in its workspace: what landed there, why, and what it changed.
-
-    `since`: the commit that the change began on, if that is not the one that was merged last.
-    """
-    paths, since = found.conflicts, since or found.since
-    landed = await landed_between(host, since, found.base)
-    marked = await still_marked(workspace, paths)
+async def conflict(host: Host, workspace: Workspace, found: LandResult | Landing | WorkspaceUpdated) -> str:
+    """What an agent is told about the conflict in its workspace."""
+    paths = found.conflicts
     parts = [
-        _unmarked(paths, marked),
+        host.prompts["conflict"].render(paths=bullets(paths)),
+        _unmarked(paths, await still_marked(workspace, paths)),
         _details(found.reason),
-        _section("What landed meanwhile in these files, newest first", reasons(landed, paths)),
-        _section("How trunk changed there", await difference(host, workspace, since, paths, MARKER)),
+        await other_side(host, workspace, found.since, paths),
     ]
-    return "\n\n".join(filter(None, (host.prompts["conflict"].render(paths=bullets(paths)), *parts)))
+    return "\n\n".join(filter(None, parts))
+
+
+async def other_side(host: Host, workspace: Workspace, since: CommitId | None, paths: Sequence[str]) -> str:
+    """What landed since a commit of trunk in the files in conflict, why, and how trunk changed there.
+
+    The workspace is at the newest trunk and holds the conflict.
+    """
+    landed = reasons(await landed_between(host, since, workspace.base), paths)
+    changed = await difference(host, workspace, since, paths, MARKER)
+    named = {"What landed meanwhile in these files, newest first": landed, "How trunk changed there": changed}
+    return "\n\n".join(f"## {title}\n\n{text}" for title, text in named.items() if text)
+
+
+def first_conflict(host: Host, task: Task) -> Landing | None:
+    """The first conflict of the task's attempt that the snapshot still knows."""
+    ours = (each for each in host.snapshot.landings if (each.task, each.agent) == (task.id, task.agent))
+    return next((each for each in ours if each.state is LandingState.CONFLICTED), None)
 
 
 def _unmarked(paths: Iterable[str], marked: list[str]) -> str:
@@ -59,10 +69,6 @@ def _unmarked(paths: Iterable[str], marked: list[str]) -> str:
     unmarked = ", ".join(path for path in paths if path not in marked)
     about = f"Without markers (binary, or deleted on one side; your version is below `{YOURS}`)"
     return f"{about}: {unmarked}" if unmarked else ""
-
-
-def _section(title: str, text: str) -> str:
-    return f"## {title}\n\n{text}" if text else ""
 
 
 def _details(reason: str) -> str:

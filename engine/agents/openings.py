@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 
+from engine.agents.landed_meanwhile import quoted_parts
 from engine.agents.markdown import bullets, sections
-from engine.domain.types import Agent, AgentId, Intent, Role, Task, TaskSpec
+from engine.domain.types import Agent, AgentId, HandoffText, Intent, Role, Task, TaskSpec
 from engine.policy.planner_status import ENDED_LISTED, PlannerStatus
 from engine.runtime.recorder import RunRecorder
 
 SUPERSEDES = "Where this differs from the goal or scope, this is what counts."
+HANDOFF_SHOWN = 4_000
+"""Characters of a handoff that a resolver gets."""
 
 
 def task_opening(task: Task, notes: str, earlier: str = "") -> str:
@@ -48,15 +51,21 @@ def reminder_of(task: Task) -> str:
     return "\n\n".join(filter(None, (task.spec.goal, _said(task.directions))))
 
 
-def conflict_opening(task: Task, paths: Iterable[str], notes: str) -> str:
-    """For a resolver: the files in conflict, and the task of the change that is to land."""
-    return f"# Conflict: {task.spec.title}\n\nFiles in conflict:\n\n{bullets(paths)}\n\n" + sections(
+def conflict_opening(task: Task, text: HandoffText, paths: Iterable[str], trunk: str, notes: str) -> str:
+    """For a resolver: the files in conflict, and both sides. `text` was handed off with the change that is to land;
+    `trunk` says what landed in the files meanwhile."""
+    said = {"summary": text.summary, **text.sections}
+    yours = sections(
         "The change marked `yours`",
         goal=task.spec.goal,
         acceptance=task.spec.acceptance,
         what_the_user_said_since=_said(task.directions),
-        repository_notes=notes,
+        handoff="\n".join(quoted_parts(said, HANDOFF_SHOWN)),
     )
+    opening = f"# Conflict: {task.spec.title}\n\nFiles in conflict:\n\n{bullets(paths)}\n\n{yours}"
+    if trunk:
+        opening += f"\n\n# The side marked `trunk`\n\n{trunk}"
+    return f"{opening}\n\n# Repository notes\n\n{notes.strip()}" if notes.strip() else opening
 
 
 def intent_opening(intent: Intent, notes: str, file: str) -> str:

@@ -113,9 +113,11 @@ async def resolve(
             merged = await workspace.commit(task.spec.title)
             await (await context.workspace()).advance(merged, base)
         notes, me = await repository_notes(host, base), agent.id
+        first = conflicts.first_conflict(host, task)
+        trunk = await conflicts.other_side(host, workspace, first.since if first is not None else None, paths)
 
         def opening() -> str:
-            return surrounded(conflict_opening(host.snapshot.tasks[task.id], paths, notes), host, me)
+            return surrounded(conflict_opening(host.snapshot.tasks[task.id], text, paths, trunk, notes), host, me)
 
         conversation = past.conversation if past is not None else None
         loop = await task_loop(host, context, Role.RESOLVER, opening, conversation)

@@ -16,7 +16,7 @@ from engine.orchestrator.swarm import Swarm
 from engine.ports.protocols import LandResult
 from tests import simulated
 from tests.engine.scripts import done, said, turns, writes
-from tests.engine.swarms import fresh, resumed, run
+from tests.engine.swarms import PROMPTS, fresh, resumed, run
 from tests.simulated import answers, call, first_line, turn
 from tests.simulated.on_disk import world_on_disk
 
@@ -411,3 +411,41 @@ def test_a_report_that_was_sent_back_survives_a_kill(tmp_path: Path) -> None:
         )
 
     simulated.simulate(main)
+
+
+class Stubborn(Two):
+    """The second one never resolves its conflict, so a resolver does."""
+
+    async def second(self, request: Request) -> Turn:
+        if first_line(request) == "# Conflict: Add a style":
+            if turns(request) == 0:
+                self.told.append(request.messages[0].text)
+                return writes(TABLE, with_line(30, "the footer\nthe style", with_line(3, "far away")))
+            return done("merged")
+        made = await super().second(request)
+        return made if turns(request) < 2 else done("There is a style.")
+
+
+@REAL
+def test_a_resolver_gets_both_goals_both_handoffs_and_the_difference(tmp_path: Path, real: bool) -> None:
+    script = Stubborn()
+    swarm, _ = ran(tmp_path, script, real=real)
+    opening = script.told[-1]
+    assert opening.startswith(f"# Conflict: Add a style\n\nFiles in conflict:\n\n- {TABLE}\n\n")
+    yours, _, trunk = opening.partition("# What landed meanwhile in these files")
+    assert "Let a caller choose the style of the border." in yours
+    assert "> summary: There is a style." in yours
+    assert "> notes: Only for borders." in yours
+    assert " Add a footer (src/table.py)\n> goal: Print the sum of each column below the table." in trunk
+    assert "> summary: There is a footer.\n> notes: It is computed after rows are dropped." in trunk
+    assert "-line 30\n+the footer\n" in trunk
+    for agent in swarm.snapshot.agents.values():
+        assert agent.path not in opening
+        assert agent.id not in opening
+
+
+@pytest.mark.parametrize("prompt", ["conflict", "resolver"])
+def test_who_resolves_a_conflict_may_go_beyond_the_markers_and_tries_both_features_together(prompt: str) -> None:
+    text = " ".join(PROMPTS[prompt].template.split())
+    assert "beyond the markers" in text
+    assert "both features together" in text
