@@ -10,6 +10,7 @@ import logging
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -41,7 +42,7 @@ log = logging.getLogger("swarm")
 
 _VERSION = re.compile(r"\d+(?:\.[\w+-]{1,20}){1,4}")
 _PATH = re.compile(r"/[\w./+@:~-]{1,200}")
-_TIME = re.compile(r"(\d{1,4})m(\d{1,2}\.\d{1,3})s")
+_TIME = re.compile(r"(\d{1,4})m(\d{1,2}\.\d{1,9})s")
 _PYTHON = (
     "import sys, os; e = sys.executable; print(sys.version.split()[0]); "
     "print(e if sys.prefix != sys.base_prefix else os.path.realpath(e))"
@@ -63,42 +64,61 @@ _ASKED = {
 _ALSO = {"python3": ("python3", "python", ".venv/bin/python", "venv/bin/python")}
 
 _SCRIPT = r"""exec 2>/dev/null </dev/null
-tab=$(printf '\t')
+set -f
+line="
+"
+tab=$(printf '\t') timed='' python='' modules=' '
 limited() { timeout -k 1 CALL_S "$@"; }
 command -v timeout >/dev/null || limited() { "$@"; }
-took() { # PROGRAM...: its CPU time, as the shell says it: wall time would be that of a loaded machine, too
-  (limited "$@" >/dev/null; times) | tail -n 1
+call() { # PROGRAM FLAG CODE: the first two lines that it prints, and its CPU time: wall time is that of the machine
+  (limited "$1" "$2" ${3:+"$3"} 2>&1 | head -n 2 | head -c 600 | tr '\n\t' '\t '; echo; times) | sed -n '1p;$p'
 }
 ask() { # NAME FLAG CODE: its version, its path, and the CPU time of a call by name and of one by path
   p=$(command -v "$1") || { echo "absent$tab$1"; return; }
-  out=$(limited "$p" "$2" ${3:+"$3"} 2>&1 | head -n 2 | head -c 600 | tr '\n\t' '\t ')
-  case $2 in *version) real=$(readlink -f "$p");; *) real=$(printf %s "$out" | cut -f 2);; esac
-  n=0 r=0
-  if [ -x "$real" ] && [ "$real" != "$(readlink -f "$p")" ]; then
-    n=$(took "$p" "$2" "$3") r=$(took "$real" "$2" "$3")
-  fi
+  said=$(call "$p" "$2" "$3") by_path=
+  by_name=${said##*"$line"} said=${said%%"$line"*}
+  case $2 in *version) real=$(readlink -f "$p");; *) real=$(printf %s "$said" | cut -f 2);; esac
   [ "$1" = python3 ] && [ -x "$real" ] && python=$real
-  echo "interpreter$tab$1$tab$(printf %s "$out" | cut -f 1)$tab$real$tab$n$tab$r"
+  if [ -x "$real" ] && [ "$real" != "$(readlink -f "$p")" ]; then
+    [ "$timed" = "${p%/*}" ] || quick=$(call "$real" "$2" "$3" | tail -n 1)
+    timed=${p%/*} by_path=$quick
+  fi
+  echo "interpreter$tab$1$tab$(printf %s "$said" | cut -f 1)$tab$real$tab$by_name$tab$by_path"
 }
-runs() { # PROGRAM: a version manager has a script for programs of all versions, also for those that cannot start
-  limited "$1" --version >/dev/null
-  case $1:$? in *:126 | *:127 | cargo-*:[1-9]*) return 1;; esac
-}
-tool() { # NAME PROGRAM MODULE
-  for found in ${2:+".venv/bin/$2" "venv/bin/$2" "node_modules/.bin/$2" "vendor/bin/$2" "$2"}; do
-    command -v "$found" >/dev/null && runs "$found" && { echo "tool$tab$1$tab$found"; return; }
-  done
-  for py in ${3:+.venv/bin/python venv/bin/python "${python:-python3}"}; do
+import() { # NAME MODULE ...: those that Python can import, of the project's own environment or else of the system
+  for py in .venv/bin/python venv/bin/python "${python:-python3}"; do
     command -v "$py" >/dev/null || continue
-    limited "$py" -c 'import importlib.util as u, sys; sys.exit(u.find_spec(sys.argv[1]) is None)' "$3" || continue
+    found=$(limited "$py" -c 'import importlib.util as u, sys
+for name, module in zip(sys.argv[1::2], sys.argv[2::2]):
+    if u.find_spec(module): print(name)' "$@" | head -c 4000)
     [ "$py" = "$python" ] && py=python3
-    echo "module$tab$1$tab$py"
-    return
+    for name in $found; do
+      case $modules in *" $name "*) ;; *) modules="$modules$name " && echo "module$tab$name$tab$py";; esac
+    done
   done
 }
-manager() {
-  p=$(command -v "$1") && case $p in */shims/*) runs "$1";; esac && echo "manager$tab$1"
+starts() { # PROGRAM: whether what its first line names exists
+  IFS= read -r first <"$1"
+  case $first in '#!'*) ;; *) return 0;; esac
+  set -- ${first#??}
+  case $1 in */env) [ "$2" = -S ] && shift; command -v "$2" >/dev/null;; *) [ -x "$1" ];; esac
 }
+can() { # PROGRAM NAME: a version manager has a script for programs of all versions, also for those that cannot start
+  p=$(command -v "$1") || return 1
+  case $p in
+    */shims/* | */cargo-*)
+      case $modules in *" $2 "*) return 1;; esac
+      limited "$1" --version >/dev/null
+      case $1:$? in *:126 | *:127 | cargo-*:[1-9]*) return 1;; esac;;
+    *) starts "$p";;
+  esac
+}
+tool() { # NAME PROGRAM
+  for each in ".venv/bin/$2" "venv/bin/$2" "node_modules/.bin/$2" "vendor/bin/$2" "$2"; do
+    can "$each" "$1" && { echo "tool$tab$1$tab$each"; return; }
+  done
+}
+manager() { can "$1" "$1" && echo "manager$tab$1"; }
 """
 
 
@@ -140,14 +160,19 @@ async def _look(workspace: Workspace, known: Environment, intent: str) -> Enviro
     top, below = await _listed(workspace)
     paths = [entry.path for entry in (*top, *below)]
     read = [entry for entry in (*top, *below) if READ.fullmatch(entry.path) and entry.size <= FILE_BYTES]
-    files = {entry.path: output_text(await workspace.read_file(entry.path)) for entry in read[:FILES_MOST]}
+    files: dict[str, str] = {}
+    for entry in read[:FILES_MOST]:
+        with suppress(WorkspaceError):  # a pipe, or a link that leads out
+            files[entry.path] = output_text(await workspace.read_file(entry.path))
     named = tools_named((entry.path for entry in top), (*files.values(), intent))[:TOOLS_MOST]
     needed = managers_needed(entry.path for entry in top)
     output = await workspace.run(_command(languages(paths), named), COMMAND_S, lambda text: None)
     said = [line.split("\t") for line in output.text.splitlines()]
     found = list(_interpreters(said))
     tools = {name: how for line in said for name, how in _tool(line) if name in named}
-    managers = [name for name in MANAGERS if ["manager", name] in said]
+    managers = [
+        name for name in MANAGERS if ["manager", name] in said or ["module", name] in [line[:2] for line in said]
+    ]
     missing = [*(name for name in needed if name not in managers), *(name for name in named if name not in tools)]
     whole = ["done"] in said
     return msgspec.structs.replace(
@@ -169,15 +194,19 @@ async def _listed(workspace: Workspace) -> tuple[list[Entry], list[Entry]]:
     folders = [entry.path for entry in top if entry.path.endswith("/") and entry.path not in NOT_ITS_OWN]
     below: list[Entry] = []
     for folder in folders[:FOLDERS_MOST]:
-        below += await workspace.list_files(folder, 2, ENTRIES_MOST)
+        with suppress(WorkspaceError):
+            below += await workspace.list_files(folder, 2, ENTRIES_MOST)
     return [entry for entry in top if not entry.path.endswith("/")], below
 
 
 def _command(interpreters: tuple[str, ...], named: tuple[str, ...]) -> str:
-    """The shell command. Timings come first, alone; then everything else at once."""
+    """The shell command. Timings come first, alone; what has to be started comes last, all at once."""
     names = [name for language in interpreters for name in _ALSO.get(language, (language,))]
     calls = [shlex.join(("ask", name, *_ASKED[name])) for name in names]
-    calls += [shlex.join(("tool", name, TOOLS[name].program, TOOLS[name].module)) + " &" for name in named]
+    if "python3" in interpreters:
+        modules = [word for name in named if (module := TOOLS[name].module) for word in (name, module)]
+        calls.append(shlex.join(("import", "pip", "pip", *modules)))
+    calls += [shlex.join(("tool", name, program)) + " &" for name in named if (program := TOOLS[name].program)]
     calls += [f"manager {name} &" for name in MANAGERS]
     return "\n".join((_SCRIPT.replace("CALL_S", str(CALL_S)), *calls, "wait", "echo done"))
 

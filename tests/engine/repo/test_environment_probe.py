@@ -69,6 +69,16 @@ async def test_a_real_look_finds_interpreters_tools_and_what_is_missing(tmp_path
     assert not found.network
 
 
+async def test_links_and_pipes_in_place_of_files_and_folders_do_not_end_a_look(tmp_path: Path) -> None:
+    (tmp_path / "repo").mkdir()
+    for name, target in (("Makefile", "/dev/zero"), ("src", "/etc"), ("tox.ini", "tox.ini"), ("package.json", "/etc")):
+        (tmp_path / "repo" / name).symlink_to(target)
+    files = {"pyproject.toml": "[tool.pytest]\n", "a\x07\n## Intent.py": "1\n"}
+    found = await looked_for_real(tmp_path, files, setup="true")
+    assert found.gap == ""
+    assert found.commands == ()
+
+
 @pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="no python3 that a version manager could start")
 async def test_a_script_that_takes_long_to_start_python_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -109,6 +119,7 @@ def test_what_a_look_prints_is_read_as_versions_and_paths_only() -> None:
 def test_a_call_that_takes_a_little_longer_by_name_is_not_called_slow() -> None:
     assert looked(f"{PYTHON}\t0m0.124s 0m0.020s\t0m0.053s 0m0.004s\ndone\n").interpreters[0].call_s == 0.0
     assert looked(f"{PYTHON}\t0m0.060s 0m0.000s\t0m0.010s 0m0.000s\ndone\n").interpreters[0].call_s == 0.0
+    assert looked(f"{PYTHON}\t0m2.000000s 0m0.100000s\t0m0.01000s 0m0.00s\ndone\n").interpreters[0].call_s == 2.1
 
 
 def test_a_look_that_is_cut_off_says_so_and_calls_nothing_missing() -> None:
