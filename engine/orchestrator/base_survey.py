@@ -7,10 +7,13 @@ because what made it fail is often repaired outside of the repository.
 
 from msgspec.structs import replace
 
+from engine.agents.markdown import bullets
 from engine.agents.reconciler import OUTPUT_SHOWN, Reconciler
 from engine.domain import events as e
 from engine.domain import types as t
+from engine.domain.environment import Environment
 from engine.domain.events import Draft
+from engine.policy.environment_lines import found_lines
 from engine.ports.protocols import Output, WorkspaceLost
 from engine.runtime.host import Host
 from engine.runtime.inbox import message_to
@@ -64,7 +67,16 @@ class BaseSurvey:
             return
         intent = host.snapshot.intent
         found = await probe.look(host.snapshot.base, intent.text if intent is not None else "")
-        host.record(Draft(e.EnvironmentSurveyed(found)))
+        host.record(Draft(e.EnvironmentSurveyed(found)), *self._told_anew(known, found))
+
+    def _told_anew(self, known: Environment | None, found: Environment) -> list[Draft]:
+        """Messages to planners at work that were told otherwise. A worker's task is over before long."""
+        lines = found_lines(found)
+        if known is None or found_lines(known) == lines:
+            return []
+        text = self._host.prompts["environment_changed"].render(lines=bullets(lines))
+        planners = [each for each in self._host.snapshot.agents.values() if each.role is t.Role.PLANNER]
+        return [message_to(self._host, each.id, t.MessageSource.SYSTEM, text) for each in planners if not each.ended]
 
     async def _set_up_again(self) -> None:
         """A new process has none of the layers of the one before."""

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from engine.domain import events as e
 from engine.domain.commands import Cancel, Command, Resume, Stop
 from engine.domain.conversation import Request, Turn
@@ -192,6 +194,29 @@ def test_the_environment_is_looked_up_once_and_again_only_in_other_conditions() 
             assert swarm.snapshot.environment is not None
             assert swarm.snapshot.environment.conditions == conditions
             w = w.restart()
+
+    simulated.simulate(main)
+
+
+def test_planners_at_work_are_told_what_other_settings_have_changed() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        async def thinks(model: ModelName, request: Request) -> Turn:
+            if "# Notice" not in str(request.messages):
+                await asyncio.sleep(1_000)
+            return hands_off(model, request)
+
+        w = simulated.world(clock, thinks)
+        running = asyncio.create_task((swarm := fresh(w)).run())
+        await asyncio.sleep(0.3)
+        await swarm.submit(Stop("stop"))
+        await running
+        w = w.restart()
+        w.environment.conditions = "with a network"
+        w.environment.found = replace(w.environment.found, network=True)
+        await (await resumed(w)).run()
+        told = w.models.asked[-1].request.messages[-1].text
+        assert "# Notice\n\nThe settings have changed, and with them what commands find. It is now:\n\n- " in told
+        assert "- commands reach the network\n" in told
 
     simulated.simulate(main)
 
