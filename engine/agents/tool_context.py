@@ -56,7 +56,8 @@ class AgentToolContext:
     async def workspace(self) -> Workspace:
         async with self._opening:
             if self.opened is None:
-                self.opened = await self._host.workspaces.open(self._id, self.commit)
+                plans = self.agent.role is Role.PLANNER
+                self.opened = await self._host.workspaces.open(self._id, self.commit, trunk_history=plans)
             return self.opened
 
     async def command(self, command: str, timeout_s: float) -> tuple[Output, float]:

@@ -1,14 +1,18 @@
-"""Builds commit messages whose trailers cannot be forged by a title or a body."""
+"""Builds commit messages whose trailers cannot be forged by a title or a body, and reads them."""
 
 import re
 from collections.abc import Mapping
 
 from engine.domain.os_text import utf8_text
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SPACE = re.compile(r"\s+")
 _TRAILER = re.compile(r"^([A-Za-z0-9][A-Za-z0-9-]*): (.*)$")
+_OWN_TRAILER = re.compile(r"\s*(?:[a-z-]+-by|swarm-[a-z]+|change-id|cc)\s*:", re.IGNORECASE)
+_NAME = re.compile(r"\broot(?:/[\w-]+)*/[\w-]+-\d+\b|\b[a-z][0-3][0-9a-hjkmnp-tv-z]{13}\b")
+"""An agent's path or an id of the engine."""
 _TITLE_LENGTH = 200
+_BODY_LENGTH = 4_000
 
 
 def commit_message(title: str, body: str, trailers: Mapping[str, str]) -> str:
@@ -20,7 +24,7 @@ def commit_message(title: str, body: str, trailers: Mapping[str, str]) -> str:
     """
     names = {name.lower() for name in trailers}
     paragraphs = [_tamed(_one_line(title)[:_TITLE_LENGTH], names, "- ") or "(no title)"]
-    text = "\n".join(_tamed(line, names, "  ") for line in _clean(body).split("\n")).strip("\n")
+    text = "\n".join(_tamed(line, names, "  ") for line in _bounded(_clean(body)).split("\n")).strip("\n")
     if text.strip():
         paragraphs.append(text)
     paragraphs.append("\n".join(f"{name}: {_one_line(value)}" for name, value in trailers.items()))
@@ -34,6 +38,25 @@ def trailers_of(message: str) -> list[tuple[str, str]]:
     if not (head and blank) or not all(matches):
         return []
     return [(match.group(1), match.group(2)) for match in matches if match]
+
+
+def for_workers(message: str) -> str:
+    """What a commit of trunk says to an agent that knows nothing of the swarm: title and body.
+
+    Trailers, ids and agents' paths are gone, whoever wrote them and wherever they stand.
+    """
+    title, _, body = message.partition("\n")
+    kept = [line for line in (_one_line(title), *_clean(body).split("\n")) if not _OWN_TRAILER.match(line)]
+    title, _, body = _NAME.sub("…", "\n".join(kept)).strip().partition("\n")
+    return commit_message(title, body, {})
+
+
+def _bounded(text: str) -> str:
+    """The text, cut after the last line within the limit."""
+    if len(text) <= _BODY_LENGTH:
+        return text
+    cut = text[:_BODY_LENGTH]
+    return (cut.rpartition("\n")[0] or cut) + "\n…"
 
 
 def _clean(text: str) -> str:

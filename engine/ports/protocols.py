@@ -318,8 +318,13 @@ class Workspaces(Protocol):
     def kept(self) -> Mapping[AgentId, CommitId]:
         """The bases of workspaces that an earlier process left and that agents can continue in."""
 
-    async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> Workspace:
+    async def open(
+        self, agent: AgentId, commit: CommitId, *, clean: bool = False, trunk_history: bool = False
+    ) -> Workspace:
         """Open a workspace on a trunk commit. `clean`: from nothing, as a new checkout that shares no files.
+
+        Its git shows a commit for each landing: with `trunk_history` trunk's own, otherwise what changed and why,
+        without the names, ids and trailers of the swarm.
 
         If the agent's workspace is `kept` and has this base, it is that one, as it was left. Raises WorkspaceLost if
         it cannot be used; the next call opens a new one.

@@ -261,7 +261,9 @@ class MemoryWorkspaces:
     def drop(self, agent: AgentId) -> None:
         self._kept.pop(agent, None)
 
-    async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> MemoryWorkspace:
+    async def open(
+        self, agent: AgentId, commit: CommitId, *, clean: bool = False, trunk_history: bool = False
+    ) -> MemoryWorkspace:
         await self._power.needed()
         await self._clock.sleep(self.delay_s)
         await self._power.needed()

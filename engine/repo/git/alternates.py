@@ -1,6 +1,7 @@
 """Reads and writes `objects/info/alternates`: the object folders that a repository borrows from."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.domain.patch import unquoted
@@ -24,8 +25,12 @@ def write_alternates(git_dir: Path, folders: list[Path]) -> None:
     """Make a repository borrow the objects in `folders`."""
     info = git_dir / "objects" / "info"
     info.mkdir(parents=True, exist_ok=True)
-    lines = [_quoted(os.fsencode(folder)) for folder in folders]
-    (info / "alternates").write_bytes(b"".join(line + b"\n" for line in lines))
+    (info / "alternates").write_bytes(alternates(folders))
+
+
+def alternates(folders: Sequence[Path]) -> bytes:
+    """The content of the file."""
+    return b"".join(_quoted(os.fsencode(folder)) + b"\n" for folder in folders)
 
 
 def init_borrower(git_dir: Path, objects: list[Path]) -> None:

@@ -16,10 +16,12 @@ _MAX_BYTES = 64 << 20
 class PackRollup:
     """The packs that this process has written into `folder`, by tier. Not safe for concurrent calls.
 
-    Ignores packs that other processes have written, and packs that another process has deleted.
+    Ignores packs that other processes have written, and packs that another process has deleted. `durable`: flush them
+    to disk.
     """
 
-    def __init__(self, folder: Path, new_hash: NewHash) -> None:
+    def __init__(self, folder: Path, new_hash: NewHash, *, durable: bool = True) -> None:
+        self._durable = durable
         self._folder = folder
         self._new_hash = new_hash
         self._tiers: list[list[Pack]] = [[]]
@@ -27,10 +29,10 @@ class PackRollup:
         self._replaced: list[Pack] = []
 
     def add(self, new: NewObjects) -> Pack:
-        """Write the new objects into a pack, durably. Raises OSError."""
+        """Write the new objects into a pack. Raises OSError."""
         for oid in new.unwritten.keys() & self._written:
             del new.unwritten[oid]  # packs that may be joined must not share an object
-        pack = write_pack(self._folder, *pack_body(new), self._new_hash)
+        pack = write_pack(self._folder, *pack_body(new), self._new_hash, durable=self._durable)
         self._written.update(entry.oid for entry in pack.entries)
         self._tiers[0].append(pack)
         return pack
@@ -63,7 +65,7 @@ class PackRollup:
             entries += [replace(entry, offset=entry.offset - HEADER_BYTES + at) for entry in pack.entries]
             bodies.append(body)
             at += len(body)
-        joined = write_pack(self._folder, bodies, entries, self._new_hash) if packs else None
+        joined = write_pack(self._folder, bodies, entries, self._new_hash, durable=self._durable) if packs else None
         self._delete(self._replaced)  # the ones replaced in the previous round, which no reader is about to open
         self._replaced = packs
         self._tiers[tier] = []

@@ -3,22 +3,20 @@
 Only the engine's own git runs here: no config, filter or hook of the user or of an agent can take effect.
 """
 
-import hashlib
 import os
 import re
 import shutil
 import stat
 import subprocess
 import time
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pygit2
 from msgspec import Struct
 
 from engine.domain.types import CommitId
-from engine.repo.git.alternates import write_alternates
+from engine.repo.git.alternates import alternates
 from engine.repo.git.conversion import Conversion, copy_local_attributes
 from engine.repo.git.git import Git
 from engine.repo.git.index import Index, IndexEntries, IndexEntry, RawEntries, decode_index, encode_entry, encode_index
@@ -39,49 +37,27 @@ GIT_CONFIG = """[core]
 \tdetachedHead = false
 """
 HEAD_REF = "ref: refs/heads/work\n"
-RECEIVED_MESSAGE = "The project as you received it"
 BACKDATE_S = 10
 """The files of a checkout are dated this far back, so that git's index and build output are newer."""
 OPAQUE_XATTR = "user.overlay.opaque"
 
 
 class CheckoutSource(Struct, frozen=True):
-    """What all checkouts of a run share: the trunk, where an agent finds its objects, the run's base, the text of
-    `info/exclude`, how files are converted, and the content of `shallow` (where a history without its beginning
-    starts)."""
+    """What all checkouts of a run share: the trunk, the text of `info/exclude`, how files are converted, and the
+    content of `shallow` (where a history without its beginning starts)."""
 
     trunk: Path
-    objects: Path
-    base: CommitId
     excludes: bytes
     conversion: Conversion = Conversion()
     shallow: bytes = b""
 
 
-class AgentHead(Struct, frozen=True):
-    """The commit at an agent's HEAD: the tree that it received, on the run's base."""
-
-    oid: str
-    content: bytes
-
-
-def agent_head(source: CheckoutSource, repo: pygit2.Repository, commit: CommitId) -> AgentHead:
-    """The HEAD of a workspace at `commit`. Raises KeyError, pygit2.GitError when it is not a commit."""
-    base = repo[source.base].peel(pygit2.Commit)
-    who = f"swarm <swarm@localhost> {base.commit_time} +0000"
-    text = (
-        f"tree {tree_of(repo, commit).id}\nparent {source.base}\nauthor {who}\ncommitter {who}\n\n{RECEIVED_MESSAGE}\n"
-    )
-    content = b"commit %d\0" % len(text) + text.encode()
-    return AgentHead(hashlib.sha1(content, usedforsecurity=False).hexdigest(), content)
-
-
-def check_out(source: CheckoutSource, folder: Path, commit: CommitId, head: AgentHead) -> Index:
-    """Check out `commit` into `folder`, with a git folder of its own. Returns its index.
+def check_out(source: CheckoutSource, folder: Path, commit: CommitId) -> Index:
+    """Check out `commit` into `folder`, with a git folder that still lacks its head. Returns its index.
 
     Raises CalledProcessError, OSError, ValueError.
     """
-    _init_git(source, folder / ".git", head)
+    _init_git(source, folder / ".git")
     _run_git(source, folder, "read-tree", commit)
     _run_git(source, folder, "checkout-index", "--all", "--force")
     file = folder / ".git" / "index"
@@ -103,27 +79,16 @@ def _backdate(folder: Path, index: Index, modified_ns: int) -> RawEntries:
     return found
 
 
-def _init_git(source: CheckoutSource, git: Path, head: AgentHead) -> None:
-    for name in ("objects/pack", "refs/tags", "info"):
+def _init_git(source: CheckoutSource, git: Path) -> None:
+    for name in ("objects/pack", "refs/heads", "refs/tags", "info"):
         (git / name).mkdir(parents=True)
     (git / "info" / "exclude").write_bytes(source.excludes)
     copy_local_attributes(source.trunk, git)
     if source.shallow:
         (git / "shallow").write_bytes(source.shallow)
-    write_alternates(git, [source.objects])
     settings = "".join("[{}]\n\t{} = {}\n".format(*re.split("[.=]", each)) for each in source.conversion.config)
     (git / "config").write_text(GIT_CONFIG + settings)
     (git / "HEAD").write_text(HEAD_REF)
-    _write_head(git, head)
-
-
-def _write_head(git: Path, head: AgentHead) -> None:
-    """Write the agent's branch and its commit, which exists only in this layer."""
-    (git / "refs" / "heads").mkdir(parents=True)
-    (git / "refs" / "heads" / "work").write_text(f"{head.oid}\n")
-    loose = git / "objects" / head.oid[:2] / head.oid[2:]
-    loose.parent.mkdir(parents=True)
-    loose.write_bytes(zlib.compress(head.content))
 
 
 def _run_git(source: CheckoutSource, folder: Path, *args: str) -> None:
@@ -167,18 +132,23 @@ def write_delta(
     return LayerDelta(entries, size)
 
 
-def write_agent_git(folder: Path, head: AgentHead, index: Index, changed: RawEntries) -> None:
+def write_index(folder: Path, index: Index, changed: RawEntries) -> None:
     """Write a layer's part of the agent's git folder. `changed` are the index entries that differ from `index`."""
-    _write_head(folder / ".git", head)
+    (folder / ".git").mkdir()
     (folder / ".git" / "index").write_bytes(encode_index(index, changed))
 
 
-def agent_git_files(layer: Path) -> list[tuple[str, bytes]]:
-    """The files below `.git` that differ from layer to layer, in the order in which to write them."""
-    git = layer / ".git"
-    oid = (git / "refs" / "heads" / "work").read_text().strip()
-    names = (f"objects/{oid[:2]}/{oid[2:]}", "index", "refs/heads/work")
-    return [(name, (git / name).read_bytes()) for name in names]
+def head_files(head: CommitId, objects: Sequence[Path]) -> dict[str, bytes]:
+    """The files below `.git` that are a copy's own: where its history ends, and the object folders that have it."""
+    return {"objects/info/alternates": alternates(objects), "refs/heads/work": f"{head}\n".encode()}
+
+
+def write_head(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `head_files` into a copy of layers, or its upper folder. Raises OSError."""
+    for name, content in files.items():
+        file = folder / ".git" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
 
 
 def _write(
@@ -258,15 +228,13 @@ def _merged_folders(stack: list["os.DirEntry[str]"]) -> list[str]:
     return folders
 
 
-def merge_layers(
-    source: CheckoutSource, folders: tuple[Path, ...], target: Path, head: AgentHead, index: Index
-) -> None:
-    """Make `target` a checkout that shows what an overlay of `folders` would, with a git folder at `head` and `index`.
+def merge_layers(source: CheckoutSource, folders: tuple[Path, ...], target: Path, index: Index) -> None:
+    """Make `target` a checkout that shows what an overlay of `folders` would, with a git folder that has `index`.
 
     Raises OSError.
     """
     link_overlay(folders, target)
-    _init_git(source, target / ".git", head)
+    _init_git(source, target / ".git")
     (target / ".git" / "index").write_bytes(encode_index(index, {}))
 
 

@@ -6,18 +6,17 @@ machine: a copy whose files may not have reached the disk has another boot id th
 
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
 from msgspec import MsgspecError, Struct, msgpack
 
 from engine.domain.types import AgentId, CommitId
 from engine.repo.changes.scan import Stamp
+from engine.repo.workspaces.boot import boot_id
 from engine.repo.workspaces.copy_methods import Copy
 from engine.sandbox.guarantees import CopyMethod
 from engine.sandbox.mounts import Mount
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 RECORD, STAMPS, UPDATE = "record", "stamps", "update"
 
 
@@ -33,6 +32,7 @@ class CopyRecord(Struct, frozen=True):
     boot: str
     tracked: tuple[bytes, ...] = ()
     """Paths that count as tracked although the commit lacks them."""
+    trunk_history: bool = False
 
 
 class Update(Struct, frozen=True):
@@ -41,15 +41,6 @@ class Update(Struct, frozen=True):
     base: CommitId
     removed: tuple[bytes, ...]
     written: tuple[tuple[bytes, int, bytes], ...]
-
-
-@lru_cache(maxsize=1)
-def boot_id() -> str:
-    """Identifies the machine's present boot; empty where the kernel does not say."""
-    try:
-        return BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
 
 
 def write_record(folder: Path, record: CopyRecord) -> None:

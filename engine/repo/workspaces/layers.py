@@ -26,13 +26,12 @@ from engine.repo.git.git import fsck_hint, hint_for
 from engine.repo.git.history_start import read_shallow
 from engine.repo.git.index import Index, IndexEntries, RawEntries, decode_index, encode_index
 from engine.repo.workspaces.checkout import (
-    AgentHead,
     CheckoutSource,
-    agent_head,
     check_out,
+    head_files,
     merge_layers,
-    write_agent_git,
     write_delta,
+    write_index,
 )
 from engine.repo.workspaces.excludes import Excludes
 from engine.repo.workspaces.mtimes import FileTimes, at_commit, rebased
@@ -46,6 +45,7 @@ from engine.repo.workspaces.warm_builds import (
     without_paths,
     write_whiteouts,
 )
+from engine.repo.workspaces.worker_history import FOLDER, WorkerHistory
 
 MAX_CHANGED = 400
 """Files changed since the base after which a newer base is made."""
@@ -85,7 +85,6 @@ class _Delta(Struct, frozen=True):
     """One delta and what is below it. `changed` and `size` are relative to the base; `own` counts its own entries."""
 
     stack: LayerStack
-    head: AgentHead
     times: FileTimes
     changed: RawEntries
     size: int
@@ -110,7 +109,9 @@ class LayerStore:
     ) -> None:
         self._folder = folder / "layers"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._source = CheckoutSource(trunk_git, objects, base, excludes.text, conversion, read_shallow(trunk_git))
+        self._source = CheckoutSource(trunk_git, excludes.text, conversion, read_shallow(trunk_git))
+        self._objects = objects
+        self._history = WorkerHistory(trunk_git, base)
         self.excludes = excludes
         self.conversion = conversion
         self._trash = trash
@@ -206,21 +207,27 @@ class LayerStore:
         repo = pygit2.Repository(str(self._source.trunk))
         base = self._base
         if base is None or self._times is None:
-            stack, index = LayerStack(commit, (folder,)), self._check_out(repo, commit, folder)
+            stack, index = LayerStack(commit, (folder,)), check_out(self._source, folder, commit)
             self._base, self._times = _Base(stack, index), FileTimes(commit, index, {})
             return self._with_builds(repo, stack)
         times = at_commit(repo, self._times, commit, time.time_ns(), self._builds)
-        stack = self._add_delta(repo, base, times, folder, agent_head(self._source, repo, commit))
+        stack = self._add_delta(repo, base, times, folder)
         self._times = times
         return self._with_builds(repo, stack)
 
     def _make_clean(self, commit: CommitId, folder: Path) -> LayerStack:
         """One layer made of git objects alone. No earlier layer, and no file's time, says what happened before."""
-        self._check_out(pygit2.Repository(str(self._source.trunk)), commit, folder)
+        check_out(self._source, folder, commit)
         return LayerStack(commit, (folder,), shared=False)
 
-    def _check_out(self, repo: pygit2.Repository, commit: CommitId, folder: Path) -> Index:
-        return check_out(self._source, folder, commit, agent_head(self._source, repo, commit))
+    def head_files(self, commit: CommitId, *, trunk_history: bool) -> dict[str, bytes]:
+        """What a copy at `commit` has in `.git` of its own. Slow: call in a thread. Raises SwarmError (git)."""
+        if trunk_history:
+            return head_files(commit, [self._objects])
+        try:
+            return head_files(self._history.head(commit), [self._objects, self._objects / FOLDER])
+        except (pygit2.GitError, OSError, KeyError, ValueError) as error:
+            raise self._cannot_check_out(commit, error) from error
 
     def _guarded(self, make: Callable[[CommitId, Path], LayerStack], commit: CommitId) -> LayerStack:
         """Make a layer in a new folder, which is discarded if that fails."""
@@ -229,19 +236,16 @@ class LayerStore:
             return make(commit, folder)
         except (subprocess.CalledProcessError, pygit2.GitError, OSError, KeyError, ValueError) as error:
             self._trash.discard(folder)
-            reason = _one_line(error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error))
-            hint = hint_for(reason, "check the run's trunk.git and the free disk space")
-            if isinstance(error, KeyError) or hint == fsck_hint():
-                hint = fsck_hint(self._source.trunk)
-            raise SwarmError(
-                ErrorKind.GIT,
-                f"cannot check out trunk commit {commit[:12]}: {reason}",
-                hint,
-            ) from error
+            raise self._cannot_check_out(commit, error) from error
 
-    def _add_delta(
-        self, repo: pygit2.Repository, base: _Base, times: FileTimes, folder: Path, head: AgentHead
-    ) -> LayerStack:
+    def _cannot_check_out(self, commit: CommitId, error: Exception) -> SwarmError:
+        reason = _one_line(error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error))
+        hint = hint_for(reason, "check the run's trunk.git and the free disk space")
+        if isinstance(error, KeyError) or hint == fsck_hint():
+            hint = fsck_hint(self._source.trunk)
+        return SwarmError(ErrorKind.GIT, f"cannot check out trunk commit {commit[:12]}: {reason}", hint)
+
+    def _add_delta(self, repo: pygit2.Repository, base: _Base, times: FileTimes, folder: Path) -> LayerStack:
         """Write a delta with what has changed, absorbing the top deltas if they are small or too many."""
         deltas = list(self._deltas)
         while True:
@@ -254,10 +258,10 @@ class LayerStore:
             deltas.pop()
         written = write_delta(repo, folder, times.commit, changes, self.conversion)
         changed = {**(deltas[-1].changed if deltas else {}), **written.entries}
-        write_agent_git(folder, head, base.index, changed)
+        write_index(folder, base.index, changed)
         size = written.size + (deltas[-1].size if deltas else 0)
         stack = LayerStack(times.commit, (*below.folders, folder))
-        self._deltas = [*deltas, _Delta(stack, head, times, changed, size, len(written.entries))]
+        self._deltas = [*deltas, _Delta(stack, times, changed, size, len(written.entries))]
         return stack
 
     def _too_deep(self, below: LayerStack, folder: Path) -> bool:
@@ -356,7 +360,7 @@ class LayerStore:
         index = decode_index(encode_index(base.index, top.changed))
         self._count_use(top.stack)
         try:
-            await asyncio.to_thread(merge_layers, self._source, top.stack.folders, folder, top.head, index)
+            await asyncio.to_thread(merge_layers, self._source, top.stack.folders, folder, index)
         except OSError:  # the disk is full: opening a workspace reports it
             self._trash.discard(folder)
         else:

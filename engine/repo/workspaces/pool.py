@@ -18,10 +18,11 @@ from engine.ports.protocols import Output, Workspace, WorkspaceError, WorkspaceL
 from engine.repo.changes.pending import PendingChanges
 from engine.repo.git.conversion import read_conversion
 from engine.repo.git.git import Git
+from engine.repo.workspaces.boot import boot_id
+from engine.repo.workspaces.checkout import write_head
 from engine.repo.workspaces.copy_methods import Copy, SpareCopy, copy_tree, make_copy, no_room
 from engine.repo.workspaces.copy_record import (
     CopyRecord,
-    boot_id,
     read_copy,
     read_record,
     write_record,
@@ -107,10 +108,13 @@ class WorkspacePool:
     async def _prepare(self, commit: CommitId) -> None:
         try:
             self._layers.release(await self._layers.use(commit))
+            await asyncio.to_thread(self._layers.head_files, commit, trunk_history=False)
         except SwarmError:
             pass  # opening a workspace reports it
 
-    async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> AgentWorkspace:
+    async def open(
+        self, agent: AgentId, commit: CommitId, *, clean: bool = False, trunk_history: bool = False
+    ) -> AgentWorkspace:
         """See protocols.Workspaces. A new one's sandbox starts in the background. Raises SwarmError (git, state)."""
         if self._closed:
             raise SwarmError(ErrorKind.STATE, "cannot open a workspace: the run has ended", "resume the run")
@@ -122,7 +126,7 @@ class WorkspacePool:
         folder = self._folder_for(agent)
         try:
             copy = await self._copy(folder, stack, clean)
-            record = await asyncio.to_thread(self._begin_record, agent, copy, stack)
+            record = await asyncio.to_thread(self._begin_record, agent, copy, stack, trunk_history)
         except BaseException:
             self._layers.release(stack)
             self._discard(folder)
@@ -171,11 +175,15 @@ class WorkspacePool:
             raise
         return workspace
 
-    def _begin_record(self, agent: AgentId, copy: Copy, stack: LayerStack) -> CopyRecord:
+    def _begin_record(self, agent: AgentId, copy: Copy, stack: LayerStack, trunk_history: bool) -> CopyRecord:
         layers = tuple(map(os.fsencode, stack.folders))
         root = os.fsencode(self._choice.containment.root(copy.folder))
-        record = CopyRecord(agent, stack.commit, stack.commit, self._choice.method, layers, root, boot_id())
+        record = CopyRecord(
+            agent, stack.commit, stack.commit, self._choice.method, layers, root, boot_id(), trunk_history=trunk_history
+        )
+        head = self._layers.head_files(stack.commit, trunk_history=trunk_history)
         try:
+            write_head(copy.changed, head)
             if copy.stamps is not None:
                 write_stamps(copy.folder, copy.stamps)
             write_record(copy.folder, record)

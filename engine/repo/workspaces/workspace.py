@@ -29,7 +29,6 @@ from engine.repo.git.conversion import copy_local_attributes
 from engine.repo.git.git import fsck_hint
 from engine.repo.git.objects import UNLANDED, NewObjects
 from engine.repo.git.trees import LINK, Content, FileChanges, apply_changes, differences, tree_of
-from engine.repo.workspaces.checkout import agent_git_files
 from engine.repo.workspaces.copy_methods import Copy
 from engine.repo.workspaces.copy_record import CopyRecord, Update, read_update, write_record, write_update
 from engine.repo.workspaces.layers import LayerStack, LayerStore
@@ -247,7 +246,7 @@ class AgentWorkspace:
         # The agent's own git should show the new base as what it received.
         stack = await self._layers.use(update.base)
         try:
-            for name, data in await asyncio.to_thread(agent_git_files, stack.folders[-1]):
+            for name, data in (await asyncio.to_thread(self._git_files, stack)).items():
                 await self._ask(f".git/{name}", b"put", f".git/{name}".encode(), b"33188", data)
         finally:
             self._layers.release(stack)
@@ -255,6 +254,14 @@ class AgentWorkspace:
         self._record = replace(self._record, base=update.base, tracked=tuple(sorted(tracked)))
         await asyncio.to_thread(write_record, self.copy.folder, self._record)
         self._extra_tracked, self.base = frozenset(map(os.fsdecode, tracked)), update.base
+
+    def _git_files(self, stack: LayerStack) -> dict[str, bytes]:
+        """What changes in `.git` with the base, by name. The branch comes last."""
+        index = (stack.folders[-1] / ".git" / "index").read_bytes()
+        return {
+            "index": index,
+            **self._layers.head_files(stack.commit, trunk_history=self._record.trunk_history),
+        }
 
     def _scratch(self) -> pygit2.Repository:
         """A repository for temporary objects, which is removed with the copy."""

@@ -50,7 +50,9 @@ class ScriptedWorkspaces:
         self.calls: list[str] = []
         self.kept = True
 
-    async def open(self, agent: AgentId, commit: CommitId, *, clean: bool = False) -> Workspace:
+    async def open(
+        self, agent: AgentId, commit: CommitId, *, clean: bool = False, trunk_history: bool = False
+    ) -> Workspace:
         self.calls.append(f"open {agent} {commit[0]}{' clean' if clean else ''}")
         return ScriptedWorkspace(commit, self.answers, self.calls)  # type: ignore[return-value]
 

@@ -6,14 +6,13 @@ import random
 import shutil
 from pathlib import Path
 
-import pygit2
 import pytest
 
 from engine.domain.types import CommitId
 from engine.repo.git.conversion import Conversion
 from engine.repo.git.index import decode_index
 from engine.repo.workspaces import layers
-from engine.repo.workspaces.checkout import CheckoutSource, agent_head, merge_layers
+from engine.repo.workspaces.checkout import CheckoutSource, merge_layers, write_head
 from engine.repo.workspaces.excludes import Excludes
 from engine.repo.workspaces.layers import LayerStack, LayerStore
 from engine.repo.workspaces.trash import Trash
@@ -66,10 +65,10 @@ class Project(SmallRepo):
     def shown(self, stack: LayerStack) -> Path:
         """A folder that shows what an overlay of the layers would, with the index of the top layer."""
         target = self.folder / f"shown-{stack.commit}-{self.random.random()}"
-        source = CheckoutSource(self.trunk, self.trunk / "objects", self.base, b"")
-        repo = pygit2.Repository(str(self.trunk))
+        source = CheckoutSource(self.trunk, b"")
         index = decode_index((stack.folders[-1] / ".git" / "index").read_bytes())
-        merge_layers(source, stack.folders, target, agent_head(source, repo, stack.commit), index)
+        merge_layers(source, stack.folders, target, index)
+        write_head(target, self.layers.head_files(stack.commit, trunk_history=False))
         return target
 
     def differs(self, stack: LayerStack) -> str:
