@@ -50,12 +50,12 @@ def _subtree(run: RunRecorder, planner: Agent, reason: str, intent: int, *, told
     drafts = everything_below(run, planner.id, reason, intent)
     if planner.state is AgentState.DONE or not told:  # it has handed off already, or nobody reads it
         return (*drafts, ends)
-    text = _text(reason, notes=_left(run, planner))
+    text = _text(reason)
     return (*drafts, *handoffs.slice_delivered(run, planner, text, by_engine=True), ends)
 
 
-def _text(reason: str, notes: str = "") -> HandoffText:
-    return HandoffText(HandoffStatus.CANCELLED, f"Cancelled before it was done: {reason}", notes=notes)
+def _text(reason: str) -> HandoffText:
+    return HandoffText(HandoffStatus.CANCELLED, f"Cancelled before it was done: {reason}")
 
 
 def _task(task: Task, reason: str, intent: int) -> Draft:
@@ -63,10 +63,3 @@ def _task(task: Task, reason: str, intent: int) -> Draft:
     if task.state is TaskState.LANDING:
         return Draft(e.TaskUnwanted(reason, intent), task.agent, task.id)
     return Draft(e.TaskEnded(TaskState.CANCELLED, reason, intent=intent), task.agent, task.id)
-
-
-def _left(run: RunRecorder, planner: Agent) -> str:
-    """How many of a planner's own tasks have landed, and how many are open."""
-    tasks = [run.snapshot.tasks[id] for id in run.snapshot.tasks_of.get(planner.id, ())]
-    landed = sum(task.state is TaskState.LANDED for task in tasks)
-    return f"Tasks landed: {landed}. Tasks still open: {sum(not task.ended for task in tasks)}." if tasks else ""

@@ -203,4 +203,5 @@ def landing_of(run: RunRecorder, id: LandingId, task: Task, owner: AgentId, resu
         added=result.added,
         removed=result.removed,
         since=result.since,
+        dependencies=result.dependencies,
     )

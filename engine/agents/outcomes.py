@@ -29,7 +29,7 @@ def landed(run: RunRecorder, task: Task, result: LandResult) -> tuple[Draft, ...
         text = with_deviation(text, f"Changed outside the scope ({task.spec.scope}): {', '.join(outside)}{allowed}")
     return (
         Draft(e.LandingFinished(landing), task.agent, task.id),
-        *delivered(run, task, text, landing.state, landing.commit),
+        *delivered(run, task, text, landing),
         Draft(e.TaskEnded(TaskState.LANDED, text.status.value, landing.commit), task.agent, task.id),
         Draft(e.AgentStateChanged(AgentState.DONE), task.agent, task.id),
     )

@@ -103,6 +103,7 @@ class ToolCalls:
             wall_s=wall_s,
             gate_wait_s=answer.gate_wait_s,
             build=answer.build,
+            tests=answer.tests,
         )
         self._transcript.record(finished, *answer.drafts, cause=cause)
 

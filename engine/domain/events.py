@@ -9,6 +9,7 @@ from msgspec.structs import force_setattr
 from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason
 from engine.domain.environment import Environment
+from engine.domain.handoff_facts import TestRun
 from engine.domain.notes import Note
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import Mark, Part
@@ -294,7 +295,8 @@ class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
     """`answer` is what the model gets.
 
     `paths` are the files that the call changed in the workspace; for a command, all that now differ from the base.
-    `build`: the command went through the build gate.
+    `build`: the command went through the build gate. `tests`: the tests that a command ran, or whether it may have
+    tested something; None for other tools, and in older journals.
     """
 
     call: t.CallId
@@ -305,6 +307,7 @@ class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
     wall_s: float = 0.0
     gate_wait_s: float = 0.0
     build: bool = False
+    tests: TestRun | bool | None = None
 
 
 class WorkspaceUpdated(EventBody, frozen=True, tag="workspace_updated"):

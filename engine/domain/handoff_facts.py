@@ -38,15 +38,27 @@ class TestRun(Struct, frozen=True):
     output: str = ""
 
 
+class TestLog(Struct, frozen=True):
+    """What an agent has tested so far: its last runs. `stale`: a file that is no document changed after the last one.
+
+    `maybe`: it ran something, since files last changed, that may have been a test. `whole`: all its commands are known.
+    """
+
+    runs: tuple[TestRun, ...] = ()
+    stale: bool = False
+    maybe: bool = False
+    whole: bool = True
+
+
 class Facts(Struct, frozen=True):
     """What the engine knows about the work behind a handoff, at its delivery.
 
     `wall_s`, `steps` and `tokens` are those of all attempts at a task, or of everything below a planner. `files`,
     `added` and `removed` (lines) are what landed, None if that is not known; `onto_newer`: trunk had moved on since the
-    change began. `tests` are the last commands that were run as tests; `stale`: files changed after them. `tasks`
-    counts a planner's tasks by their state, with those of its subplanners. `check` is what was known of trunk's check.
-    `dependencies` are those that the change adds, `forbidden` those that the intent forbids. `doubts` are claims of the
-    handoff that the record does not bear out.
+    change began. `tests` are the last commands that were run as tests, None if they are not known; `stale`: files
+    changed after them. `tasks` counts a planner's tasks by their state, with those of its subplanners. `check` is what
+    was known of trunk's check. `dependencies` are those that the change adds. `doubts` are claims of the handoff that
+    the record does not bear out.
     """
 
     wall_s: float = 0.0
@@ -58,10 +70,14 @@ class Facts(Struct, frozen=True):
     added: int | None = None
     removed: int | None = None
     onto_newer: bool = False
-    tests: tuple[TestRun, ...] = ()
+    tests: tuple[TestRun, ...] | None = None
     stale: bool = False
     tasks: dict[str, int] = {}
     check: str = ""
     dependencies: tuple[str, ...] = ()
-    forbidden: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+
+
+def is_document(path: str) -> bool:
+    """Whether a file is only read by people, so that no test depends on it."""
+    return path.lower().endswith((".md", ".rst", ".txt", ".adoc"))

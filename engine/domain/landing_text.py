@@ -21,9 +21,3 @@ def landing_text(state: LandingState | None, commit: CommitId | None = None, *, 
             return "not landed: it conflicts with newer trunk"
         case _:
             return "nothing landed"
-
-
-def lines_text(files: int | None, added: int | None, removed: int | None) -> str:
-    """What landed, for example `3 files, +120 -4`; empty if that is not known."""
-    counted = "" if files is None else f"{files} file{'' if files == 1 else 's'}"
-    return counted if added is None or removed is None else f"{counted}, +{added} -{removed}".removeprefix(", ")

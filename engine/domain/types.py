@@ -331,7 +331,8 @@ class Landing(Struct, frozen=True):
 
     `large`: the sizes in bytes of those files in `paths` that are large (see engine.domain.collisions). `added` and
     `removed` are the commit's lines; None if there is no commit, or they were not counted. `since` is the commit of
-    trunk that the change was made on; None in journals that do not say so.
+    trunk that the change was made on; None in journals that do not say so. `dependencies` are those that it adds, each
+    with its manifest.
     """
 
     id: LandingId
@@ -348,6 +349,7 @@ class Landing(Struct, frozen=True):
     added: int | None = None
     removed: int | None = None
     since: CommitId | None = None
+    dependencies: tuple[str, ...] = ()
 
     @property
     def onto_newer(self) -> bool:

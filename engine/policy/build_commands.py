@@ -24,32 +24,43 @@ def is_build(command: str, patterns: Sequence[str]) -> bool:
     pytest` are also matched as the program that they run, and the text after `sh -c` as a command line.
     """
     written = command.strip()
-    return _matches(written, patterns) or any(_matches(form, patterns) for form in _forms(written, 0))
+    return _matches(written, patterns) or any(_matches(form, patterns) for form in forms(written))
 
 
 def simple_commands(command: str) -> list[str]:
     """The parts between unquoted `;`, `&`, `|`, parentheses, backquotes and line ends, in order."""
-    pieces, piece, quote = [], "", ""
-    characters = iter(command)
-    for character in characters:
+    return [piece for piece, _ in commands_and_operators(command)]
+
+
+def commands_and_operators(command: str) -> list[tuple[str, str]]:
+    """The simple commands of a command line, in order, each with the operators that follow it, such as `&&` or `)|`."""
+    found: list[tuple[str, str]] = []
+    piece, quote, at = "", "", 0
+    while at < len(command):
+        character = command[at]
+        redirects = character == "&" and (command[at - 1 : at] in ("<", ">") or command[at + 1 : at + 2] == ">")
         if character == "\\" and quote != "'":
-            piece += character + next(characters, "")
+            piece += command[at : at + 2]
+            at += 1
         elif quote:
             piece += character
             quote = "" if character == quote else quote
         elif character in "'\"":
             piece += character
             quote = character
-        elif character in ";&|()\n`":
-            pieces.append(piece)
+        elif character in ";&|()\n`" and not redirects:
+            if piece.strip():
+                found.append((piece.strip(), ""))
+            if found:
+                found[-1] = (found[-1][0], found[-1][1] + character)
             piece = ""
         else:
             piece += character
-    pieces.append(piece)
-    return [stripped for each in pieces if (stripped := each.strip())]
+        at += 1
+    return [*found, (piece.strip(), "")] if piece.strip() else found
 
 
-def _forms(command: str, depth: int) -> Iterator[str]:
+def forms(command: str, depth: int = 0) -> Iterator[str]:
     """Each simple command without its prefixes, and its other forms."""
     for piece in simple_commands(command):
         words = _without_prefixes(_WORD.findall(piece))
@@ -63,7 +74,7 @@ def _forms(command: str, depth: int) -> Iterator[str]:
         if rest[:1] == ["run"] and name in _RUNNERS:
             yield " ".join(rest[1:])
         if name in _SHELLS and depth < 3 and (script := re.search(r"\s-\w*c\s+(['\"])(.*)\1", piece, re.DOTALL)):
-            yield from _forms(script[2], depth + 1)
+            yield from forms(script[2], depth + 1)
 
 
 def _without_prefixes(words: list[str]) -> list[str]:

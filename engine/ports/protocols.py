@@ -135,8 +135,8 @@ class LandResult(Struct, frozen=True):
     names the paths, and `merged` is a commit on `base` whose tree is the merge with conflict markers in those paths.
     `state` is never `resolved`: only the caller knows whether there was a conflict before. `large` has the sizes in
     bytes of those files among `paths` that are large (see engine.domain.collisions). `added` and `removed` are
-    the commit's lines; None if they were not counted. `since` is the commit that the change was made on, if the caller
-    has added it.
+    the commit's lines; None if they were not counted. `since` is the commit that the change was made on, and
+    `dependencies` are those that it adds, if the caller has filled them in.
     """
 
     state: LandingState
@@ -150,6 +150,7 @@ class LandResult(Struct, frozen=True):
     added: int | None = None
     removed: int | None = None
     since: CommitId | None = None
+    dependencies: tuple[str, ...] = ()
 
 
 class Trunk(Protocol):

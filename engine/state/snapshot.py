@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from engine.domain import types as t
 from engine.domain.collisions import Collisions
 from engine.domain.environment import Environment
-from engine.domain.handoff_facts import SharedFinding
+from engine.domain.handoff_facts import SharedFinding, TestLog
 from engine.domain.notes import Note, NoteKind
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import BudgetMark, Part, Spent
@@ -92,6 +92,9 @@ class Snapshot:
 
     notes: dict[int, Note] = field(default_factory=dict)
     """What planners assumed and asked, by number."""
+
+    test_logs: dict[t.AgentId, TestLog] = field(default_factory=dict)
+    """What agents at work have tested."""
 
     pathologies: dict[t.AgentId, dict[t.Pathology, int]] = field(default_factory=dict)
     """How often each agent showed each pathology since it last behaved well."""

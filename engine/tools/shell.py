@@ -12,6 +12,7 @@ from engine.domain.units import duration_s
 from engine.policy.build_commands import is_build
 from engine.policy.machine_load import busy
 from engine.policy.pathologies import NUDGES, found
+from engine.policy.test_commands import test_run
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 ONE_FOLDER = (
@@ -56,7 +57,9 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     lines.append((await context.left_out()).strip())
     text = "\n".join(line for line in lines if line)
     build = is_build(arguments.command, context.settings.build.gate)
-    return Answer(text, paths=paths, gate_wait_s=waited, build=build, drafts=drafts)
+    ending = (output.exit, output.killed, output.text, output.wall_s)
+    tests = test_run(arguments.command, *ending, context.snapshot.check_command)
+    return Answer(text, paths=paths, gate_wait_s=waited, build=build, tests=tests, drafts=drafts)
 
 
 def _cause(killed: str, limits: SandboxSettings) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from engine.domain.events import Draft
+from engine.domain.handoff_facts import TestRun
 from engine.domain.notes import Note
 from engine.domain.settings import Settings
 from engine.domain.types import Agent, HandoffText, Task, TaskSpec
@@ -19,6 +20,7 @@ class Answer(Struct, frozen=True):
 
     `drafts` are recorded atomically with the answer. `paths` are the files the call changed in the workspace.
     `gate_wait_s` is the time spent at the build gate, in seconds; `build` marks a command that passes that gate.
+    `tests` is the record of the tests that a command ran, or whether it may have tested something.
     `ends`: the agent has handed off. `sleeps`: the agent waits for its next message.
     `hopeless`: why the attempt should end; empty if it should continue.
     """
@@ -29,6 +31,7 @@ class Answer(Struct, frozen=True):
     paths: tuple[str, ...] = ()
     gate_wait_s: float = 0.0
     build: bool = False
+    tests: TestRun | bool | None = None
     ends: bool = False
     sleeps: bool = False
     hopeless: str = ""

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from engine.domain import events as e
+from engine.domain.handoff_facts import TestLog, TestRun, is_document
 from engine.domain.lifecycle import IllegalTransition, check_agent
 from engine.domain.spending import Spent, began, parts_of
 from engine.domain.types import HOUR, Agent, AgentState, Role, Scratchpad, ToolCallState, Usage
@@ -14,6 +15,8 @@ from engine.state.snapshot import Snapshot
 
 INDEX_LOCKED = "index.lock': File exists"
 """What git prints when another process holds the lock on the index. Git does not wait for it."""
+KNOWN_TESTS = 10
+"""How many of an agent's last tests to keep."""
 KNOWN_FAILURES = 2_000
 """How many of the newest failures to keep."""
 
@@ -23,6 +26,7 @@ def _(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
     s.index_lock_failures += body.tool == "shell" and INDEX_LOCKED in body.answer
     if body.tool == "status" and body.state is ToolCallState.OK:
         _agent(s, event, landings_seen=s.landed)
+    _log_tests(s, event, body)
 
 
 @folds(e.MessageQueued)
@@ -56,6 +60,8 @@ def _(s: Snapshot, event: e.Event, body: e.AgentStateChanged) -> None:
         _agent(s, event, ended_at=ended_at)
     if agent.ended or agent.state is AgentState.WAITING:
         s.pathologies.pop(agent.id, None)
+    if agent.ended or agent.state is AgentState.WAITING:
+        s.test_logs.pop(agent.id, None)
     if agent.gone:
         s.inboxes.pop(agent.id, None)
         withdraw(s, agent.id, event.at, to_person=True)
@@ -187,9 +193,31 @@ def _(s: Snapshot, event: e.Event, body: e.ToolStarted) -> None:
 
 @folds(e.Pivoted)
 @folds(e.AnswersDropped)
-@folds(e.WorkspaceUpdated)
-def _(s: Snapshot, event: e.Event, body: e.Pivoted | e.AnswersDropped | e.WorkspaceUpdated) -> None:
+def _(s: Snapshot, event: e.Event, body: e.Pivoted | e.AnswersDropped) -> None:
     """Only recorded."""
+
+
+@folds(e.WorkspaceUpdated)
+def _(s: Snapshot, event: e.Event, body: e.WorkspaceUpdated) -> None:
+    assert event.agent is not None
+    if (log := s.test_logs.get(event.agent)) is not None:
+        s.test_logs[event.agent] = replace(log, stale=True, maybe=False)
+
+
+def _log_tests(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
+    """Note what the agent has tested, and whether files changed after that."""
+    assert event.agent is not None
+    old = log = s.test_logs.get(event.agent, TestLog())
+    if isinstance(body.tests, TestRun):
+        log = replace(log, runs=(*log.runs, body.tests)[-KNOWN_TESTS:], stale=False)
+    elif any(not is_document(path) for path in body.paths):
+        log = replace(log, stale=True, maybe=False)
+    if body.tests is True:
+        log = replace(log, maybe=True)
+    elif body.tests is None and body.tool == "shell":
+        log = replace(log, whole=False)  # its end is not known, or an older program ran it
+    if log is not old:
+        s.test_logs[event.agent] = log
 
 
 def _agent(s: Snapshot, event: e.Event, **changes: Any) -> Agent:

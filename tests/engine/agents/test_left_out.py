@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain.conversation import Request, Turn
+from engine.domain.landing_text import NO_CHANGE
 from engine.domain.types import LandingState, TaskState
 from engine.journal.run_row import glance
 from engine.reports.report import report_of
@@ -105,7 +106,7 @@ def test_the_tool_says_at_once_what_will_not_land_and_so_does_the_handoff(ran: R
         assert any(part in answer for answer in answers[:-1]), answers
         assert part in handoff
     assert "Left out of the commit: " in handoff
-    assert ("no change, so nothing landed" in handoff) == (title not in LANDED)
+    assert (NO_CHANGE in handoff) == (title not in LANDED)
 
 
 def test_a_file_that_git_ignores_is_named_each_time_it_is_written(ran: Ran) -> None:
@@ -118,7 +119,7 @@ def test_a_file_that_git_ignores_is_named_each_time_it_is_written(ran: Ran) -> N
 def test_what_lands_and_caches_are_not_named_as_left_out(ran: Ran) -> None:
     assert "will not land" not in "\n".join(ran.answers("kept"))
     assert "Left out" not in ran.handoff("kept")
-    assert "landing: merged" in ran.handoff("kept")
+    assert "landing: landed as " in ran.handoff("kept")
 
 
 def test_a_task_without_a_change_counts_as_landed_nowhere(ran: Ran) -> None:

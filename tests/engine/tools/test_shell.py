@@ -32,7 +32,7 @@ async def run(output: Output, *, pressure: float = 0.0, planner: bool = False, *
 
     context = SimpleNamespace(
         agent=SimpleNamespace(id=AgentId("a-1")),
-        snapshot=SimpleNamespace(pathologies={}, samples=[(NOW, Sample(cpu_pressure=pressure))]),
+        snapshot=SimpleNamespace(pathologies={}, check_command="", samples=[(NOW, Sample(cpu_pressure=pressure))]),
         settings=Settings(),
         clock=SimpleNamespace(now=lambda: NOW),
         command=command,

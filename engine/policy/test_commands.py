@@ -1,0 +1,110 @@
+"""Recognises the commands that agents run as tests, and says how they ended."""
+
+import re
+
+from engine.domain.handoff_facts import TestRun
+from engine.policy.build_commands import commands_and_operators, forms
+
+SHOWN = 100
+"""Characters of a command that are kept."""
+OUTPUT_LINES = 2
+"""Lines that are kept of what a test that did not pass printed last."""
+LINE_SHOWN = 150
+READ = 4_000
+"""Characters of one simple command that are looked at."""
+
+_RUNNERS = (
+    "pytest|py.test|unittest|nose|nose2|nosetests|tox|nox|trial|stestr|doctest|ctest|jest|vitest|mocha|ava|karma|rspec"
+    "|playwright test|cypress run|phpunit|pest|bats|prove|busted|ginkgo|gotestsum|coverage run|hatch test|meson test"
+    "|ninja test|behave"
+).replace(".", r"\.")
+_END = r"(?=\s|$)"
+_TARGET = r"(?:\w+[-_:])*(?:tests?|checks?|spec)(?:[-_:]\w+)*"
+_WORDS = r"(?:\s+\S+){0,8}?\s+"
+_TEST = re.compile(
+    "|".join(
+        (
+            rf"(?:{_RUNNERS}){_END}",
+            rf"python[\d.]*{_WORDS}-m\s+(?:{_RUNNERS}){_END}",
+            rf"(?:npx|bunx|(?:pnpm|npm|yarn) exec|yarn|bundle exec)\s+(?:{_RUNNERS}){_END}",
+            rf"(?:g?make|just|task|rake|invoke|inv|composer|bundle exec rake){_WORDS}{_TARGET}{_END}",
+            rf"(?:npm|yarn|pnpm|bun)(?:\s+-\S+)*(?:\s+run)?(?:\s+-\S+)*\s+(?:t|{_TARGET}){_END}",
+            rf"(?:cargo|go|deno|swift|mix|dotnet|bazel|rails|stack|cabal|lein|dune|sbt|zig build|flutter|dart|forge)"
+            rf"(?:\s+[-+]\S+)*\s+(?:test|tests|spec|runtest|nextest){_END}",
+            rf"(?:gradlew?|mvnw?)(?:\s+\S+){{0,8}}?\s+(?:\S*[tT]est|check|verify){_END}",
+            rf"python[\d.]*(?:\s+-\S+)*\s+(?:\S*/)?(?:tests?/\S+|test_\w+|\w+_tests?|run_?tests?)\.py{_END}",
+            rf"python[\d.]*\s+setup\.py\s+test{_END}",
+            rf"(?:(?:ba|z)?sh\s+)?(?:\S*/)?(?:run[_-]?)?tests?(?:[_-]\w+)*\.sh{_END}",
+        )
+    )
+)
+_RUN = re.compile(r"(?:uv|poetry|pipenv|pdm|hatch|rye|conda|mamba|micromamba) run ")
+_NO_TEST = re.compile(r"\s(?:--version|--help|-h|--collect-only|--co|--fixtures|--markers|--no-run|--list)(?=\s|$)")
+_READERS = re.compile(
+    "cat|ls|head|tail|e?grep|rg|ag|find|fd|git|sed|awk|wc|less|more|nl|diff|cmp|echo|printf|cd|pwd|which|type|tree|stat"
+    "|file|mkdir|touch|rm|rmdir|cp|mv|ln|chmod|du|sort|uniq|cut|tr|jq|true|false|export|set|source|pip|uv|#.*"
+)
+"""Programs that surely run no test."""
+_MAYBE = re.compile(r"test|check|spec|assert|verif|suite|\bmake\b|\.sh\b|<<", re.IGNORECASE)
+_HERE = re.compile(r"(<<-?\s*(['\"]?)(\w+)\2[^\n]*\n).*?(?:^\s*\3\s*$|\Z)", re.DOTALL | re.MULTILINE)
+_PIPEFAIL = re.compile(r"set\s+(?:-\w*o|-o)\s+pipefail")
+_ERREXIT = re.compile(r"set\s+-\w*e")
+_NESTED = re.compile(r"\b(?:ba|da|z)?sh\s+-\w*c\s.*[|;]", re.DOTALL)
+
+
+def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: float, check: str) -> TestRun | bool:
+    """The record of a command that ran tests; otherwise whether it may have tested something.
+
+    `check` is the project's check: its parts are tests, whatever they are called.
+    """
+    steps = commands_and_operators(_HERE.sub(r"\1", command))
+    own = {form for part, _ in commands_and_operators(check) for form in forms(part) if not _reads(form)}
+    tests = [_is_test(step[:READ], own) for step, _ in steps]
+    if not any(tests):
+        return any(not _reads(next(iter(forms(step)), "")) and bool(_MAYBE.search(step)) for step, _ in steps)
+    passed = None if exit is None else _passed(steps, tests, exit)
+    ended = f"killed: {killed}" if exit is None else "exit unknown" if passed is None else f"exit {exit}"
+    printed = [line.strip()[:LINE_SHOWN] for line in output.splitlines() if line.strip()] if not passed else []
+    text = " ".join(command.split())
+    shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    return TestRun(shown, passed, ended, round(wall_s, 1), "\n".join(printed[-OUTPUT_LINES:]))
+
+
+def _is_test(step: str, own: set[str]) -> bool:
+    for form in forms(step):
+        if (runner := _RUN.match(form)) is not None:
+            words = form[runner.end() :].split()
+            candidates = [" ".join(words[at:]) for at in range(min(6, len(words)))]
+        else:
+            candidates = [form]
+        if form in own or (any(map(_TEST.match, candidates)) and not _NO_TEST.search(form)):
+            return True
+    return False
+
+
+def _reads(form: str) -> bool:
+    """Whether the program of a simple command surely runs no test."""
+    return _READERS.fullmatch(form.partition(" ")[0].rpartition("/")[2]) is not None and not _RUN.match(form)
+
+
+def _passed(steps: list[tuple[str, str]], tests: list[bool], exit: int) -> bool | None:
+    """Whether the tests passed; None if the exit status may be that of another command."""
+    passed = exit == 0
+    first = tests.index(True)
+    before = [step for step, _ in steps[:first]]
+    piped, strict = any(map(_PIPEFAIL.match, before)), any(map(_ERREXIT.match, before))
+    if any(test and _NESTED.search(step) for test, (step, _) in zip(tests, steps, strict=True)):
+        return None
+    if steps[-1][1].strip("\n ") == "&":
+        return None
+    for at in range(first, len(steps) - 1):
+        joins = steps[at][1].strip("()`\n ")
+        if joins == "&&" or (strict and joins in ("", ";")):
+            unsure = not passed and not tests[at + 1]
+        elif joins == "||":
+            unsure = passed
+        else:
+            unsure = not (joins in ("|", "|&") and piped)
+        if unsure:
+            return None
+    return passed

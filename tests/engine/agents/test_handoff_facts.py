@@ -1,0 +1,135 @@
+"""What a planner reads of the machine's facts in the handoffs of its tasks and slices."""
+
+from engine.domain import events as e
+from engine.domain.conversation import Request, Turn
+from engine.domain.types import ModelName
+from engine.orchestrator.swarm import Swarm
+from engine.policy.run_end import Outcome
+from tests import simulated
+from tests.engine.scripts import done, planner_of, said, turns, writes
+from tests.engine.swarms import run
+from tests.simulated import call, first_line, turn
+from tests.simulated.workspaces import Commands, Ran
+
+
+def messages(w: simulated.World) -> dict[str, str]:
+    """The messages with handoffs that reached planners, by title."""
+    queued = [event.body.message for event in w.journal.surviving() if isinstance(event.body, e.MessageQueued)]
+    texts = [message.text for message in queued if message.text.startswith("# Handoff: ")]
+    return {text.partition("\n")[0].removeprefix("# Handoff: "): text for text in texts}
+
+
+def worker(*steps: Turn) -> simulated.models.Script:
+    """A root planner with one task, whose worker takes these steps."""
+
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return planner_of("one")(request)
+        return steps[turns(request)]
+
+    return script
+
+
+def told(script: simulated.models.Script, **options: object) -> dict[str, str]:
+    found: dict[str, str] = {}
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        found.update(messages(w))
+
+    run(script, examine, **options)  # type: ignore[arg-type]
+    return found
+
+
+def exits(status: int, text: str = "") -> Commands:
+    return lambda workspace, command: Ran(exit=status, text=text, wall_s=12.0)
+
+
+def test_a_handoff_says_what_landed_what_it_took_and_which_tests_ran() -> None:
+    steps = (writes("a.py", "x\ny\n"), turn(call("shell", command="timeout 60 python -m pytest -q")), done())
+    message = told(worker(*steps), check=True, shell=exits(0))["one"]
+    head, _, rest = message.partition("\n\n## Summary\n\n")
+    assert rest.startswith("> it is done")
+    lines = head.splitlines()
+    assert lines[2].startswith("from: task t")
+    assert lines[4].startswith("landing: landed as ")
+    assert lines[6:8] == ["## Facts", ""]
+    assert lines[8] == "changed: 1 file, +2 -0"
+    assert lines[9].endswith(", 3 steps, 360 tokens")
+    assert lines[10:] == [
+        "tests: `timeout 60 python -m pytest -q`: exit 0 after 12 s",
+        "check of trunk: not checked yet; passed before",
+    ]
+
+
+def test_the_end_of_a_failed_test_and_a_claim_that_it_passed_stand_side_by_side() -> None:
+    printed = "collected 2\nFAILED a.py::test_b\n1 failed, 1 passed in 2 s\n"
+    steps = (writes("a.py", "x\n"), turn(call("shell", command="pytest")), done("Added it. All tests pass."))
+    message = told(worker(*steps), shell=exits(1, printed))["one"]
+    assert "tests: `pytest`: exit 1 after 12 s\n> FAILED a.py::test_b\n> 1 failed, 1 passed in 2 s\n" in message
+    assert "\nclaim: says the tests pass; the last test run ended with exit 1\n" in message
+
+
+def test_a_claim_to_have_run_the_tests_is_marked_if_no_command_ran_any() -> None:
+    steps = (turn(call("shell", command="cat tests/test_a.py")), writes("a.py", "x\n"), done("I ran the test suite."))
+    message = told(worker(*steps), shell=exits(0))["one"]
+    assert "\ntests: none run\nclaim: says it ran the tests; its log has no command that runs tests\n" in message
+
+
+def test_files_that_changed_after_the_last_test_are_said() -> None:
+    test = turn(call("shell", command="pytest"))
+    steps = (writes("a.py", "x\n"), test, writes("a.py", "y\n"), done("All tests pass."))
+    message = told(worker(*steps), shell=exits(0))["one"]
+    assert "tests: `pytest`: exit 0 after 12 s; files changed after it" in message
+    assert "claim: says the tests pass; files changed after the last test run" in message
+    steps = (writes("a.py", "x\n"), test, writes("CHANGES.md", "y\n"), done("All tests pass."))
+    message = told(worker(*steps), shell=exits(0))["one"]
+    assert "after it" not in message
+    assert "claim" not in message
+
+
+def test_an_exit_status_that_belongs_to_another_command_is_unknown() -> None:
+    steps = (turn(call("shell", command="pytest | tail -1")), done("All tests pass."))
+    message = told(worker(*steps), shell=exits(0, "3 passed in 2 s"))["one"]
+    assert "tests: `pytest | tail -1`: exit unknown after 12 s\n> 3 passed in 2 s\n" in message
+    assert "claim" not in message
+
+
+def test_a_failed_attempt_has_facts_too() -> None:
+    failed = turn(call("submit_handoff", status="failed", summary="Cannot be done."))
+    message = told(worker(turn(call("shell", command="pytest")), failed), shell=exits(1, "1 failed"))["one"]
+    assert "landing: nothing landed\n" in message
+    assert "2 steps" in message
+    assert "tests: `pytest`: exit 1" in message
+    assert "changed:" not in message
+
+
+def test_a_slice_says_what_became_of_its_tasks_and_what_landed() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                return turn(call("spawn_subplanner", title="Half", goal="own half"))
+            return done() if "# Handoff: " in said(request) else turn(call("wait"))
+        if heading.startswith("# Slice"):
+            return planner_of("lands", "lands too", "changes nothing", "fails")(request)
+        if "lands" in heading:
+            return done() if turns(request) else writes(f"{heading[8:]}.txt", "x\ny\n")
+        status = "done" if "nothing" in heading else "failed"
+        return turn(call("submit_handoff", status=status, summary="Over."))
+
+    message = told(script)["Half"]
+    assert "landing: none" not in message
+    assert "tasks: 1 failed, 2 landed, 1 unchanged\nchanged: 2 commits, 2 files, +4 -0\n" in message
+    assert "took: " in message
+
+
+def test_each_finding_says_whether_it_was_seen_or_inferred() -> None:
+    findings = [
+        {"text": "int() takes 4,300 digits", "evidence": "seen", "share": True},
+        {"text": "the shims are slow", "evidence": "inferred"},
+        "a plain text",
+    ]
+    message = told(worker(writes("a.py", "x\n"), done(findings=findings)))["one"]
+    assert "> seen: int() takes 4,300 digits\n> inferred: the shims are slow\n> a plain text" in message
+    message = told(worker(writes("a.py", "x\n"), done(findings="one text")))["one"]
+    assert message.endswith("## Findings\n\n> one text")

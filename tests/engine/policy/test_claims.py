@@ -1,0 +1,114 @@
+"""Which sentences claim that tests ran or pass, and which claims the record does not bear out."""
+
+import pytest
+
+from engine.domain import handoff_facts as facts
+from engine.policy.claims import claims, doubts
+
+PASSED = facts.TestRun("pytest -q", True, "exit 0", 2.0)
+FAILED = facts.TestRun("pytest -q", False, "exit 1", 2.0, "1 failed")
+UNKNOWN = facts.TestRun("pytest -q | tail", None, "exit unknown", 2.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "All tests pass.",
+        "Added the parser. The tests pass.",
+        "The whole test suite passes now.",
+        "- parser added\n- all 42 tests pass\n",
+        "Everything passes.",
+        "All existing and new tests still pass, and the docs are updated.",
+        "1,531 tests passed.",
+        "The full suite is green.",
+        "It passes all existing tests.",
+        "Tests are passing.",
+        "I ran the tests and all 12 tests pass.",
+        "All green.",
+        "Pytest passes.",
+    ],
+)
+def test_a_plain_statement_claims_that_the_tests_pass(text: str) -> None:
+    assert claims(text)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I ran the whole test suite.", "Ran the tests.", "We re-ran pytest.", "Added it and ran all the unit tests."],
+)
+def test_a_plain_statement_claims_that_the_tests_ran(text: str) -> None:
+    assert claims(text) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I did not run the tests.",
+        "I didn't run the test suite.",
+        "The tests do not pass.",
+        "Not all tests pass.",
+        "All tests pass except test_b.",
+        "Most tests pass.",
+        "Two tests fail; the rest of the tests pass if the network is up.",
+        "The tests should pass.",
+        "All tests will pass once the fixture lands.",
+        "The tests passed before my change, according to CI.",
+        "CI says that all tests pass.",
+        "Upstream's tests pass.",
+        "> All tests pass.",
+        'The README says "all tests pass".',
+        "The issue claims `all tests pass`.",
+        "```\n42 passed\n```",
+        "Make sure that the tests pass.",
+        "To check: run the tests.",
+        "The tests pass None to the parser.",
+        "Tests pass a dict to f().",
+        "The tests pass in an empty list.",
+        "Added tests for the password check.",
+        "New tests cover passing and failing values.",
+        "Without the tests nothing passes.",
+        "The tests were run by another worker.",
+        "The user ran the tests.",
+        "Could not run the suite, pytest is absent.",
+        "Tests: none.",
+        "If all tests pass, merge it.",
+        "Do all tests pass?",
+        "The check that all tests pass was removed.",
+        "Trunk's tests pass.",
+        "Bypasses all tests.",
+        "",
+    ],
+)
+def test_no_other_sentence_is_a_claim(text: str) -> None:
+    assert claims(text) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "log", "found"),
+    [
+        ("All tests pass.", facts.TestLog(), "says the tests pass; its log has no command that runs tests"),
+        ("Ran the tests.", facts.TestLog(), "says it ran the tests; its log has no command that runs tests"),
+        (
+            "All tests pass.",
+            facts.TestLog((PASSED, FAILED)),
+            "says the tests pass; the last test run ended with exit 1",
+        ),
+        ("All tests pass.", facts.TestLog((PASSED,), stale=True), "says the tests pass; files changed after the last"),
+        ("All tests pass.", facts.TestLog((PASSED,)), ""),
+        ("All tests pass.", facts.TestLog((UNKNOWN,)), ""),
+        ("All tests pass.", facts.TestLog(maybe=True), ""),
+        ("All tests pass.", facts.TestLog((FAILED,), maybe=True), ""),
+        ("All tests pass.", facts.TestLog((PASSED,), stale=True, maybe=True), ""),
+        ("All tests pass.", facts.TestLog(whole=False), ""),
+        ("All tests pass.", None, ""),
+        ("Ran the tests.", facts.TestLog((FAILED,)), ""),
+        ("I did not run the tests.", facts.TestLog(), ""),
+        ("Done.", facts.TestLog((FAILED,)), ""),
+    ],
+)
+def test_a_claim_is_doubted_only_where_the_record_says_otherwise(
+    text: str, log: facts.TestLog | None, found: str
+) -> None:
+    marks = doubts(text, log)
+    assert len(marks) == bool(found)
+    assert all(mark.startswith(found) for mark in marks)
