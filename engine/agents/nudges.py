@@ -69,6 +69,8 @@ class Nudges:
     def call_answered(self, call: ToolCall, answer: str, *, writes: bool) -> None:
         """Count how often a call has got the same answer since the agent last changed something."""
         outcome = re.sub(r"\A(.*?) after [\d.]+ s.*", r"\1", answer)
+        if call.tool == "status":  # ages and what is used change with every look
+            outcome = re.sub(r"[\d.,]+ (s|min|h|tokens|model calls|USD|of)\b", r"\1", answer)
         key = hashlib.sha256("\0".join((call.tool, call.arguments, outcome)).encode()).digest()
         if writes and not self._repeats[key]:
             self._repeats.clear()

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from engine.domain.landing_text import SHORT, lines_text
 from engine.domain.notes import NoteKind
 from engine.domain.settings import LimitSettings, Settings
 from engine.domain.spending import RUN, Part, Spent, of_subtree
@@ -17,12 +18,12 @@ from engine.policy.budget import limits_of, may_start
 from engine.policy.task_order import held_tasks, waits_for
 from engine.state.snapshot import Snapshot
 
-SHORT_ID = 10
-"""Characters of a commit's id."""
 REASON = 80
 """Characters of the reason why a task ended or waits."""
 OPEN_IN_WAKE = 4
 """Up to this many open tasks and slices, a message that wakes a planner names them; more are counted by their state."""
+NAMED = 5
+"""The most tasks that one line names."""
 OPEN_LISTED = 100
 ENDED_LISTED = 20
 LANDED_LISTED = 20
@@ -46,10 +47,12 @@ class PlannerStatus:
         own, others = self._split(new)
         landed = [*map(self._own_landing, own), *map(self._landing, others)]
         blocks = [
-            _listed("open", work, OPEN_LISTED),
+            _listed("open", work, OPEN_LISTED, self._counted(ended=False)),
             _listed("unanswered questions", self._questions(), OPEN_LISTED),
             _listed("landed since you last looked, newest first", landed[::-1], LANDED_LISTED),
-            _listed("ended before, newest first" if own else "ended, newest first", ended, most_ended),
+            _listed("ended before, newest first", ended, most_ended)
+            if own
+            else _listed("ended, newest first", ended, most_ended, self._counted(ended=True)),
             "\n".join((self._trunk(), *self._budgets())),
         ]
         return "\n\n".join(filter(None, blocks))
@@ -61,7 +64,7 @@ class PlannerStatus:
         """
         work = self._open()
         if work and (listed or len(work) > OPEN_IN_WAKE):
-            lines = [f"open: {self._counted()} (`status` lists them)", *self._held()]
+            lines = [f"open: {self._counted(ended=False)} (`status` lists them)", *self._held()]
         else:
             lines = [f"open: {'' if work else 'nothing'}".rstrip(), *(f"- {line}" for line in work)]
         if questions := self._questions():
@@ -77,8 +80,8 @@ class PlannerStatus:
     # --- tasks and slices ------------------------------------------------------------------------------------
 
     def _open(self) -> list[str]:
-        """Open tasks and slices, oldest first."""
-        tasks = self.snapshot.open_tasks(self.planner)
+        """Open tasks and slices, oldest first, after the tasks that are held."""
+        tasks = sorted(self.snapshot.open_tasks(self.planner), key=lambda task: task.state is not TaskState.HELD)
         slices = self.snapshot.open_subplanners(self.planner)
         return [*map(self.task_line, tasks), *map(self._slice_line, slices)]
 
@@ -90,12 +93,12 @@ class PlannerStatus:
         snapshot = self.snapshot
         if task.state is TaskState.LANDING:
             return "landing, waits for its turn" if task.id in snapshot.waiting_landings else "landing"
+        if task.state is TaskState.HELD:
+            return f"held: {_after(waits_for(snapshot, task))} (`amend_task` or `cancel_task`)"
         if snapshot.is_paused(self.planner):
             return f"{_STATES[task.state]}, paused"
         if task.state is TaskState.WORKING:
             return "resolving a conflict" if task.conflicts else _STATES[task.state]
-        if task.state is TaskState.HELD:
-            return f"held: {_after(waits_for(snapshot, task))} (`amend_task` or `cancel_task`)"
         if waiting := waits_for(snapshot, task):
             return f"queued {_after(waiting)}"
         if not may_start(snapshot, task):
@@ -111,11 +114,18 @@ class PlannerStatus:
         counts = f"{counted(still, 'open task')}, {states[TaskState.LANDED]} landed{paused}"
         return f"slice {child.title}: {counts}, {self._age(child.spawned_at)}"
 
-    def _counted(self) -> str:
-        tasks, slices = self.snapshot.open_tasks(self.planner), self.snapshot.open_subplanners(self.planner)
-        states = Counter(_STATES[task.state] for task in tasks)
+    def _counted(self, *, ended: bool) -> str:
+        """Its tasks by their state, and its slices: those that have ended, or the open ones."""
+        snapshot = self.snapshot
+        tasks = [snapshot.tasks[id] for id in snapshot.tasks_of.get(self.planner, ())]
+        states = Counter(_STATES.get(task.state, task.state.value) for task in tasks if task.ended is ended)
+        slices = sum(1 for child in self._slices() if child.ended is ended)
         words = [f"{number} {state}" for state, number in states.items()]
-        return ", ".join([*words, *([counted(len(slices), "slice")] if slices else [])])
+        return ", ".join([*words, *([counted(slices, "slice")] if slices else [])])
+
+    def _slices(self) -> Iterator[Agent]:
+        below = (self.snapshot.agents[id] for id in self.snapshot.children.get(self.planner, ()))
+        return (child for child in below if child.role is Role.PLANNER)
 
     def _questions(self) -> list[str]:
         """Questions to the planner and of the planner that nobody has answered yet."""
@@ -131,7 +141,7 @@ class PlannerStatus:
 
     def _held(self) -> list[str]:
         held = held_tasks(self.snapshot, self.planner)
-        return [f"held until you amend or cancel them: {', '.join(task.id for task in held)}"] if held else []
+        return [f"held until you amend or cancel them: {_some([task.id for task in held])}"] if held else []
 
     def _ended(self) -> Iterator[tuple[TaskId | None, str]]:
         """Ended tasks and slices, newest first; with the ids of tasks."""
@@ -142,8 +152,8 @@ class PlannerStatus:
             if task.ended:
                 how = self._ending(task, landings.get(id))
                 found.append((task.ended_at or 0, id, f"{id} {task.spec.title}: {how}"))
-        for child in (snapshot.agents[id] for id in snapshot.children.get(self.planner, ())):
-            if child.role is Role.PLANNER and child.ended:
+        for child in self._slices():
+            if child.ended:
                 how = "handed off" if child.state is AgentState.DONE else str(child.state)
                 found.append((child.ended_at or 0, None, f"slice {child.title}: {how}"))
         for at, task_id, line in sorted(found, key=lambda each: each[0], reverse=True):
@@ -152,8 +162,8 @@ class PlannerStatus:
     def _ending(self, task: Task, landing: Landing | None) -> str:
         match task.state:
             case TaskState.LANDED:
-                size = changed_text(landing)
-                return f"landed as {short(task.commit)}{f', {size}' if size else ''}"
+                size = _changed(landing)
+                return f"landed as {_commit(task.commit)}{f', {size}' if size else ''}"
             case TaskState.UNCHANGED:
                 return "done, no change to land"
         return f"{task.state}: {_short(task.reason)}" if task.reason else str(task.state)
@@ -174,13 +184,13 @@ class PlannerStatus:
         return own, others
 
     def _landing(self, landing: Landing) -> str:
-        size = changed_text(landing)
-        line = f"{short(landing.commit)} {self.snapshot.tasks[landing.task].spec.title} (another slice)"
+        size = _changed(landing)
+        line = f"{_commit(landing.commit)} {self.snapshot.tasks[landing.task].spec.title} (another slice)"
         return f"{line}: {size}" if size else line
 
     def _own_landing(self, landing: Landing) -> str:
-        task, size = self.snapshot.tasks[landing.task], changed_text(landing)
-        line = f"{short(landing.commit)} {task.id} {task.spec.title}"
+        task, size = self.snapshot.tasks[landing.task], _changed(landing)
+        line = f"{_commit(landing.commit)} {task.id} {task.spec.title}"
         return f"{line}: {size}" if size else line
 
     def _landed_briefly(self, told: Collection[TaskId]) -> str:
@@ -196,19 +206,19 @@ class PlannerStatus:
 
     def _trunk(self) -> str:
         snapshot, check = self.snapshot, self.snapshot.last_check
-        parts = [f"trunk: {short(snapshot.trunk)}"]
+        parts = [f"trunk: {_commit(snapshot.trunk)}"]
         if not snapshot.check_command:
             return f"{parts[0]}; no check is configured"
         if check is None:
             parts.append("not checked yet")
         else:
-            on = "on it" if check.commit == snapshot.trunk else f"on {short(check.commit)}"
+            on = "on it" if check.commit == snapshot.trunk else f"on {_commit(check.commit)}"
             verdict = "passed" if check.passed else f"FAILED ({_short(check.outcome)})"
             parts.append(f"check {verdict} {on} {self._age(check.at)} ago in {duration_text(check.wall_s)}")
         if check is not None and check.commit == snapshot.green:
             parts.append("green too")
         else:
-            parts.append(f"green: {short(snapshot.green) or 'none yet'}")
+            parts.append(f"green: {_commit(snapshot.green) or 'none yet'}")
         return "; ".join(parts)
 
     # --- budget ----------------------------------------------------------------------------------------------
@@ -258,19 +268,23 @@ _STATES = {
 def _after(tasks: Iterable[Task]) -> str:
     """What a task waits for."""
     states = {TaskState.FAILED: ", which failed", TaskState.CANCELLED: ", which was cancelled"}
-    return "after " + ", ".join(f"{task.id}{states.get(task.state, '')}" for task in tasks)
+    names = [f"{task.id}{states.get(task.state, '')}" for task in tasks]
+    return f"after {_some(names)}"
 
 
-def short(commit: CommitId | None) -> str:
-    return (commit or "")[:SHORT_ID]
+def _some(names: list[str]) -> str:
+    """The first of the names, and how many more there are."""
+    more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+    return ", ".join([*names[:NAMED], *more])
 
 
-def changed_text(landing: Landing | None) -> str:
-    """What a landing changed: `3 files, +40 -2`; without lines if they were not counted, empty if nothing is known."""
-    if landing is None or not landing.paths:
-        return ""
-    lines = f", +{landing.added} -{landing.removed}" if landing.added is not None else ""
-    return f"{counted(len(landing.paths), 'file')}{lines}"
+def _commit(commit: CommitId | None) -> str:
+    return (commit or "")[:SHORT]
+
+
+def _changed(landing: Landing | None) -> str:
+    """What a landing changed, as far as it is known."""
+    return "" if landing is None else lines_text(len(landing.paths) or None, landing.added, landing.removed)
 
 
 def _short(text: str) -> str:
@@ -283,5 +297,7 @@ def _lines(lines: list[str], most: int) -> str:
     return "\n".join(f"- {line}" for line in [*lines[:most], *more])
 
 
-def _listed(title: str, lines: list[str], most: int) -> str:
-    return f"{title} ({len(lines)}):\n{_lines(lines, most)}" if lines else ""
+def _listed(title: str, lines: list[str], most: int, counts: str = "") -> str:
+    """Lines under a title, with `counts` by state if there are more than it lists."""
+    more = f": {counts}" if counts and len(lines) > most else ""
+    return f"{title} ({len(lines)}{more}):\n{_lines(lines, most)}" if lines else ""

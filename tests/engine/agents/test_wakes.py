@@ -1,21 +1,28 @@
 """What a planner is told of its work: by `status`, in the message that wakes it, after a restart and a compaction."""
 
+import asyncio
 import re
 
-from engine.domain.conversation import Request, Turn
-from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
+from engine.domain.conversation import Request, ToolAnswer, ToolCall, Turn
+from engine.domain.settings import BudgetSettings, PlannerSettings, Settings, SwarmSettings
 from engine.domain.types import ModelName
 from engine.orchestrator.swarm import Swarm
 from engine.policy.run_end import Outcome
 from tests import simulated
-from tests.engine.scripts import done, planner_of, turns, writes
-from tests.engine.swarms import run
-from tests.simulated import call, first_line, turn
+from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
+from tests.engine.swarms import fresh, resumed, run
+from tests.simulated import answers, call, first_line, turn
+
+STATUS = turn(call("status"))
 
 
 def statuses(request: Request) -> list[str]:
     """The status in each message that the agent has got."""
-    texts = [message.text.partition("# Status\n\n")[2] for message in request.messages if message.role == "user"]
+    texts = [
+        message.text.partition("# Status\n\n")[2].partition("\n\n")[0]
+        for message in request.messages
+        if message.role == "user"
+    ]
     return [text for text in texts if text]
 
 
@@ -50,3 +57,171 @@ def test_a_wake_says_what_is_open_what_trunk_is_and_what_is_used() -> None:
 
     settings = Settings(budget=BudgetSettings(usd=5.0, wall="2h"), swarm=SwarmSettings(workers=2))
     run(script, examine, settings=settings, check=True, shell=lambda workspace, command: simulated.Ran(0, "", 60.0))
+
+
+def looks(tasks_of_root: tuple[str, ...], slices: tuple[str, ...] = (), times: int = 1) -> simulated.models.Script:
+    """A root planner that calls `status` once all is handed off, and each slice with one task."""
+
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Slice"):
+            return planner_of(f"{heading.rpartition(' ')[2]} 1")(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                spawn = (call("spawn_subplanner", title=title, goal="own it") for title in slices)
+                return turn(*tasks(*tasks_of_root).message.calls, *spawn)
+            if said(request).count("# Handoff: ") < len(tasks_of_root) + len(slices):
+                return turn(call("wait"))
+            looked = sum(call_.tool == "status" for message in request.messages for call_ in message.calls)
+            return STATUS if looked < times else done()
+        if heading == "# Task: bad":
+            return turn(call("submit_handoff", status="failed", summary="it cannot be done"))
+        return worker(request)
+
+    return script
+
+
+def status_answers(request: Request) -> list[str]:
+    blocks = [block for message in request.messages for block in message.blocks]
+    names = {block.id: block.tool for block in blocks if isinstance(block, ToolCall)}
+    return [block.text for block in blocks if isinstance(block, ToolAnswer) and names[block.id] == "status"]
+
+
+def test_status_gives_tasks_and_slices_with_ids_states_and_ages_but_not_who_works_on_them() -> None:
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        [answer] = status_answers(asked(w, "# Intent")[-1])
+        ended, rest = answer.split("\n\n")
+        title, *lines = ended.splitlines()
+        slices, landed, failed = sorted(lines, key=lambda line: ("slice" not in line, "landed" not in line))
+        assert title == "ended, newest first (3):"
+        assert re.fullmatch(r"- slice Half: handed off, \d+ s ago", slices)
+        assert re.fullmatch(r"- t\w+ a: landed as \w{10}, 1 file, \+1 -0, \d+ s ago", landed)
+        assert re.fullmatch(r"- t\w+ bad: failed: it cannot be done, \d+ s ago", failed)
+        assert re.fullmatch(
+            r"trunk: \w{10}; no check is configured\nthe run: [\d,]+ tokens and \d+ s used, no limit", rest
+        )
+        assert not re.search(r"root|w-\d|worker|slot", answer)
+
+    run(looks(("a", "bad"), ("Half",)), examine)
+
+
+def test_what_landed_is_told_once_with_commit_task_files_and_lines_and_also_what_other_slices_landed() -> None:
+    """The handoffs told of the planner's own landing; of the slice's task it has not heard."""
+
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent") and turns(request) == 1:
+            return turn(call("shell", command="look", timeout_s=90))  # while all of it lands
+        if first_line(request).startswith("# Intent") and turns(request) in (2, 3):
+            return STATUS
+        return looks(("a",), ("Half",), times=2)(model, request)
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        messages = statuses(asked(w, "# Intent")[-1])
+        assert "landed since you last looked: 1 change of other slices (1 file)\n" in "".join(messages)
+        for answer in status_answers(asked(w, "# Intent")[-1]):
+            assert "landed since you last looked" not in answer, "the messages told of it"
+
+    run(script, examine, shell=lambda workspace, command: simulated.Ran(0, "", 60.0))
+
+
+def test_status_lists_what_landed_while_no_message_was_read() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if not first_line(request).startswith("# Intent"):
+            return worker(request)
+        match turns(request):
+            case 0:
+                return tasks("a", "b")
+            case 1:
+                return turn(call("shell", command="look", timeout_s=90), call("status"), call("status"))
+        return turn(call("wait")) if said(request).count("# Handoff: ") < 2 else done()
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        first, second = status_answers(asked(w, "# Intent")[-1])
+        landed = first.partition("\n\n")[0].splitlines()
+        assert landed[0] == "landed since you last looked, newest first (2):"
+        assert re.fullmatch(r"- \w{10} t\w+ [ab]: 1 file, \+1 -0", landed[1])
+        assert "\n- t" not in first.partition("\n\n")[2], "they are listed once"
+        assert "landed since" not in second, "a second look finds nothing new"
+        assert second.startswith("ended, newest first (2):\n- t")
+        assert "landed since" not in "".join(statuses(asked(w, "# Intent")[-1]))
+
+    run(script, examine, shell=lambda workspace, command: simulated.Ran(0, "", 60.0))
+
+
+def test_after_a_kill_a_planner_is_told_what_landed_since_it_last_looked_and_nothing_twice() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Slice"):
+            return planner_of("theirs")(request)
+        if not first_line(request).startswith("# Intent"):
+            return worker(request)
+        if turns(request) == 0:
+            return turn(*tasks("a").message.calls, call("spawn_subplanner", title="Half", goal="own it"))
+        if said(request).count("# Handoff: ") < 2:
+            return turn(call("wait"))
+        return turn(call("shell", command="look")) if turns(request) < 5 else done()
+
+    async def main(clock: simulated.SimulatedClock, at: str) -> list[str]:
+        w = simulated.world(clock, script)
+        swarm = fresh(w)
+        swarm.on_change(lambda event: w.journal.crash_after(event.seq) if event.kind == at else None)
+        running = asyncio.ensure_future(swarm.run())
+        failed = asyncio.ensure_future(w.power.failed.wait())
+        await asyncio.wait({running, failed}, return_when=asyncio.FIRST_COMPLETED)
+        await w.bury([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
+        w = w.restart()
+        again = await resumed(w)
+        await again.run()
+        return statuses(asked(w, "# Intent")[-1])
+
+    for at in ("handed_off", "task_ended"):
+        told = simulated.simulate(lambda clock, at=at: main(clock, at))
+        news = [line for text in told for line in text.splitlines() if line.startswith("landed since")]
+        assert len(news) <= 1, news
+        assert all(text.startswith("open:") for text in told)
+    assert told
+
+
+def test_a_planner_with_hundreds_of_tasks_gets_a_bounded_status() -> None:
+    titles = tuple(f"task {number}" for number in range(300))
+
+    def script(model: ModelName, request: Request) -> Turn:
+        if not first_line(request).startswith("# Intent"):
+            return worker(request)
+        if turns(request) == 0:
+            return turn(*(tasks(*titles[at : at + 60]).message.calls[0] for at in range(0, 300, 60)), call("status"))
+        if said(request).count("# Handoff: ") < 300:
+            return turn(call("wait"))
+        return done() if any("trunk: " in text for text in answers(request)) else STATUS
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        first, last = status_answers(asked(w, "# Intent")[-1])
+        assert first.startswith("open (300: 20 at work, 280 queued):\n")
+        assert "\n- 200 more\n" in first
+        assert len(first.splitlines()) < 110
+        assert last.startswith("ended, newest first (300: 300 landed):\n")
+        assert "\n- 280 more\n" in last
+        assert len(last.splitlines()) < 30
+        assert max(len(text.splitlines()) for text in statuses(asked(w, "# Intent")[-1])) <= 8
+
+    many = Settings(
+        swarm=SwarmSettings(workers=20), planner=PlannerSettings(max_open_tasks=400, max_tasks_per_hour=900)
+    )
+    run(script, examine, settings=many)
+
+
+def test_a_planner_that_polls_status_instead_of_waiting_is_nudged() -> None:
+    def script(model: ModelName, request: Request) -> Turn:
+        if not first_line(request).startswith("# Intent"):
+            return turn(call("shell", command="make", timeout_s=90)) if turns(request) == 0 else worker(request)
+        if turns(request) == 0:
+            return tasks("a")
+        if "the same call to `status`" in said(request) or "# Handoff: " in said(request):
+            return turn(call("wait")) if "# Handoff: " not in said(request) else done()
+        return STATUS
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        last = asked(w, "# Intent")[-1]
+        assert len(status_answers(last)) == 3
+        assert len(set(status_answers(last))) == 3, "ages differ each time"
+
+    run(script, examine, shell=lambda workspace, command: simulated.Ran(0, "", 80.0))
