@@ -225,3 +225,39 @@ def test_a_planner_that_polls_status_instead_of_waiting_is_nudged() -> None:
         assert len(set(status_answers(last))) == 3, "ages differ each time"
 
     run(script, examine, shell=lambda workspace, command: simulated.Ran(0, "", 80.0))
+
+
+def test_status_names_what_a_task_waits_for_and_what_is_held_because_that_failed() -> None:
+    order = {"first": [], "second": ["first"], "third": ["second"], "other": []}
+    spawn = call("spawn_tasks", tasks=[{"title": t, "goal": t, "after": after} for t, after in order.items()])
+
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading == "# Task: first":
+            return turn(call("submit_handoff", status="failed", summary="it cannot be done"))
+        if heading == "# Task: other":
+            return worker(request) if turns(request) else turn(call("shell", command="make", timeout_s=90))
+        if turns(request) == 0:
+            return turn(spawn, call("status"))
+        if "# Handoff: first" not in said(request):
+            return turn(call("wait"))
+        if len(status_answers(request)) < 2:
+            return STATUS
+        held = [line.split()[1] for line in status_answers(request)[1].splitlines() if ": held: " in line]
+        if turns(request) < 5:
+            return turn(*(call("cancel_task", task=task) for task in held), call("wait"))
+        return done()
+
+    def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
+        ids = {task.spec.title: id for id, task in swarm.snapshot.tasks.items()}
+        before, after = status_answers(asked(w, "# Intent")[-1])
+        assert f"- {ids['second']} second: queued after {ids['first']}, " in before
+        lines = after.splitlines()
+        assert lines[0] == "open (3):"
+        decide = "(`amend_task` or `cancel_task`)"
+        assert lines[1].startswith(f"- {ids['second']} second: held: after {ids['first']}, which failed {decide}, ")
+        assert lines[2].startswith(f"- {ids['third']} third: held: after {ids['second']} {decide}, ")
+        wake = statuses(asked(w, "# Intent")[-1])[0]
+        assert f"\n- {ids['second']} second: held: after {ids['first']}, which failed " in wake
+
+    run(script, examine, shell=lambda workspace, command: simulated.Ran(0, "", 60.0))
