@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from engine.domain.landing_text import SHORT, lines_text
+from engine.domain.landing_text import SHORT
 from engine.domain.notes import NoteKind
 from engine.domain.settings import LimitSettings, Settings
 from engine.domain.spending import RUN, Part, Spent, of_subtree
@@ -185,7 +185,7 @@ class PlannerStatus:
 
     def _landing(self, landing: Landing) -> str:
         size = _changed(landing)
-        line = f"{_commit(landing.commit)} {self.snapshot.tasks[landing.task].spec.title} (another slice)"
+        line = f"{_commit(landing.commit)} {self.snapshot.tasks[landing.task].spec.title} (others' task)"
         return f"{line}: {size}" if size else line
 
     def _own_landing(self, landing: Landing) -> str:
@@ -201,7 +201,7 @@ class PlannerStatus:
             parts.append(f"{len(own) - len(parts)} more of your tasks")
         if others:
             files = len({path for landing in others for path in landing.paths})
-            parts.append(f"{counted(len(others), 'change')} of other slices ({counted(files, 'file')})")
+            parts.append(f"{counted(len(others), 'landing')} of others' tasks ({counted(files, 'file')})")
         return "; ".join(parts)
 
     def _trunk(self) -> str:
@@ -283,8 +283,11 @@ def _commit(commit: CommitId | None) -> str:
 
 
 def _changed(landing: Landing | None) -> str:
-    """What a landing changed, as far as it is known."""
-    return "" if landing is None else lines_text(len(landing.paths) or None, landing.added, landing.removed)
+    """What a landing changed: `3 files, +40 -2`; as far as it is known."""
+    if landing is None or not landing.paths:
+        return ""
+    lines = f", +{landing.added} -{landing.removed}" if landing.added is not None else ""
+    return f"{counted(len(landing.paths), 'file')}{lines}"
 
 
 def _short(text: str) -> str:

@@ -117,7 +117,7 @@ def test_what_landed_is_told_once_with_commit_task_files_and_lines_and_also_what
 
     def examine(swarm: Swarm, w: simulated.World, outcome: Outcome) -> None:
         messages = statuses(asked(w, "# Intent")[-1])
-        assert "landed since you last looked: 1 change of other slices (1 file)\n" in "".join(messages)
+        assert "landed since you last looked: 1 landing of others' tasks (1 file)\n" in "".join(messages)
         for answer in status_answers(asked(w, "# Intent")[-1]):
             assert "landed since you last looked" not in answer, "the messages told of it"
 
