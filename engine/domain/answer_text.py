@@ -88,7 +88,7 @@ def _fitting(lines: list[str], most: int) -> int:
 
 
 def _size(text: str) -> int:
-    return len(text.encode("utf-8", "replace"))
+    return len(text.encode())
 
 
 def _ended(text: str) -> str:

@@ -61,8 +61,9 @@ class TextFile(Struct, frozen=True):
         text = text.replace("\r", "\n") if "\r" in self.ends else text
         return text.removeprefix("\ufeff") if self.mark else text
 
-    def replace(self, old: str, new: str, line_end: str = "\n") -> Self:
-        """Replace each `old` by `new`; both are as `lines_of` returns them, and `old` is not empty.
+    def replace(self, old: str, new: str, line_end: str = "\n", at: int | None = None) -> Self:
+        """Replace each `old` by `new`, or the one at an index; both are as `lines_of` returns them. Without an index,
+        `old` is not empty.
 
         Lines that stay keep their ends. A new line ends like the line that it replaces or the nearest line of `old`; in
         a file of a single line, with `line_end`.
@@ -74,7 +75,7 @@ class TextFile(Struct, frozen=True):
         last = max(0, old.count("\n") - old.endswith("\n"))
         ends: list[str] = []
         first = done = 0
-        *parts, rest = self.text.split(old)
+        *parts, rest = self.text.split(old) if at is None else (self.text[:at], self.text[at + len(old) :])
         for part in parts:
             first += part.count("\n")
             start = first + old.count("\n", 0, before)

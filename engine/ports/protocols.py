@@ -262,6 +262,9 @@ class Workspace(Protocol):
     async def write_file(self, path: str, content: bytes) -> None:
         """Replace or create a file and the folders it is in. The executable bit of an existing file is kept."""
 
+    async def remove_file(self, path: str) -> None:
+        """Remove a file, or the link of that name; a missing one is fine."""
+
     async def encode_new(self, path: str, text: str) -> bytes:
         """The bytes of a new text file as a checkout would write them: with the project's line ends and encoding."""
 

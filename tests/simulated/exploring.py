@@ -506,7 +506,8 @@ def _nothing_is_begun_twice(record: Record, plan: Plan) -> None:
     writes = Counter(
         event.body.call
         for event in record.events
-        if isinstance(event.body, e.ToolStarted) and event.body.tool in ("shell", "write_file", "edit_file")
+        if isinstance(event.body, e.ToolStarted)
+        and event.body.tool in ("shell", "write_file", "edit_file", "apply_patch")
     )
     assert not writes or max(writes.values()) == 1, "no call that may have changed something starts again"
     again = [event.body.reason for event in record.events if isinstance(event.body, e.TaskRequeued)]

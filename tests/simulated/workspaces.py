@@ -122,6 +122,10 @@ class MemoryWorkspace:
         self._disk.write("copies")
         self.files[name] = content
 
+    async def remove_file(self, path: str) -> None:
+        await self._alive()
+        self.files.pop(self._beneath(path), None)
+
     async def encode_new(self, path: str, text: str) -> bytes:
         return text.encode("utf-8", "replace")
 

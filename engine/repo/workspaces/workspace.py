@@ -128,6 +128,9 @@ class AgentWorkspace:
         await self._disk.admit(len(content))
         await self._ask(path, b"write", _encode(path), content)
 
+    async def remove_file(self, path: str) -> None:
+        await self._ask(path, b"remove", _encode(path))
+
     async def encode_new(self, path: str, text: str) -> bytes:
         content = text.encode()
         root = path_str(self.root)

@@ -22,7 +22,7 @@ from tests.engine.swarms import run
 from tests.simulated import answers, call, first_line, turn
 
 TOOLS = Toolbox(Settings()).tools
-WHOLE_FILES = {"write_file.content", "edit_file.edits.old", "edit_file.edits.new"}
+WHOLE_FILES = {"apply_patch.patch", "write_file.content", "edit_file.edits.old", "edit_file.edits.new"}
 """Texts that are as long as a file may be, which the sandbox limits."""
 CHECKED_BY_CALL = {"submit_handoff"}
 NUMBERS = (

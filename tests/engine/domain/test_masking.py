@@ -184,6 +184,7 @@ def test_an_edit_does_not_replace_a_key_in_a_file_with_its_mark() -> None:
                 return turn(
                     call("write_file", path="conf", content=f"name = 2\n{mark}\n"),
                     call("edit_file", path="conf", edits=[{"old": mark, "new": "token = x"}]),
+                    call("apply_patch", patch=f"*** Update File: conf\n@@\n-{mark}\n+token = x\n"),
                     call("edit_file", path="conf", edits=[{"old": "name = 1", "new": f"name = 2\n{mark}"}]),
                     call("shell", command=f"echo '{mark}' > conf"),
                 )

@@ -9,7 +9,7 @@ from engine.domain.types import Role
 from engine.runtime.prompts import Prompts
 from tests.engine.swarms import PROMPTS, TOOLBOX
 
-WRITING = {"write_file", "edit_file"}
+WRITING = {"write_file", "edit_file", "apply_patch"}
 PLANNING = {"spawn_tasks", "spawn_subplanner", "rescope_subplanner", "cancel_subplanner", "cancel_task", "wait"}
 
 

@@ -15,7 +15,7 @@ from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from engine.repo.workspaces.pool import open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
-from engine.tools import edit_file, list_files, read_file, search, write_file
+from engine.tools import apply_patch, edit_file, list_files, read_file, search, write_file
 from engine.tools.tool import Answer, ToolContext
 from tests.engine.repo.user_repo import UserRepo
 from tests.odd_names import ODD, random_names
@@ -78,6 +78,9 @@ async def test_what_the_listing_shows_can_be_read_searched_edited_and_written(wo
         assert await call(search, workspace, pattern="one", path=path) == f"{path}:1: one"
         edits = (edit_file.Edit("two", "three"),)
         assert await call(edit_file, workspace, path=path, edits=edits) == f"edited {path} (1)"
+        patch = f"*** Update File: {path}\n@@\n one\n-three\n+four\n"
+        assert await call(apply_patch, workspace, patch=patch) == f"edited {path} (1)"
+        assert await workspace.read_file(path) == b"one\nfour\n"
     assert await workspace.changed() == tuple(sorted(map(path_text, NAMES)))
 
 
