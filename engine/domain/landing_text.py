@@ -1,9 +1,10 @@
-"""Says in plain words how landings ended, in the same words everywhere."""
+"""Says in plain words how landings and tasks ended, in the same words everywhere."""
 
-from engine.domain.types import CommitId, LandingState
+from engine.domain.types import CommitId, LandingState, TaskState
 
 SHORT = 10
 """Characters of a commit id in a text."""
+TASK_STATES: dict[str, str] = {TaskState.WORKING: "at work", TaskState.UNCHANGED: "done without a change"}
 NO_CHANGE = "nothing landed: the change has nothing that is new to trunk"
 
 
@@ -21,3 +22,8 @@ def landing_text(state: LandingState | None, commit: CommitId | None = None, *, 
             return "not landed: it conflicts with newer trunk"
         case _:
             return "nothing landed"
+
+
+def task_state_text(state: str) -> str:
+    """A task's state for an agent that has never read what the states mean."""
+    return TASK_STATES.get(state, str(state))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from engine.domain.landing_text import SHORT
+from engine.domain.landing_text import SHORT, task_state_text
 from engine.domain.notes import NoteKind
 from engine.domain.settings import LimitSettings, Settings
 from engine.domain.spending import RUN, Part, Spent, of_subtree
@@ -96,14 +96,18 @@ class PlannerStatus:
         if task.state is TaskState.HELD:
             return f"held: {_after(waits_for(snapshot, task))} (`amend_task` or `cancel_task`)"
         if snapshot.is_paused(self.planner):
-            return f"{_STATES[task.state]}, paused"
+            return f"{task_state_text(task.state)}, paused"
         if task.state is TaskState.WORKING:
-            return "resolving a conflict" if task.conflicts else _STATES[task.state]
+            return "resolving a conflict" if task.conflicts else task_state_text(task.state)
         if waiting := waits_for(snapshot, task):
             return f"queued {_after(waiting)}"
         if not may_start(snapshot, task):
             return "queued, but the budget is used up"
-        return f"queued again after a failed attempt: {_short(task.reason)}" if task.failures else _STATES[task.state]
+        return (
+            f"queued again after a failed attempt: {_short(task.reason)}"
+            if task.failures
+            else task_state_text(task.state)
+        )
 
     def _slice_line(self, child: Agent) -> str:
         below = [each for each in self.snapshot.subtree(child.id) if each.role is Role.PLANNER]
@@ -118,7 +122,7 @@ class PlannerStatus:
         """Its tasks by their state, and its slices: those that have ended, or the open ones."""
         snapshot = self.snapshot
         tasks = [snapshot.tasks[id] for id in snapshot.tasks_of.get(self.planner, ())]
-        states = Counter(_STATES.get(task.state, task.state.value) for task in tasks if task.ended is ended)
+        states = Counter(task_state_text(task.state) for task in tasks if task.ended is ended)
         slices = sum(1 for child in self._slices() if child.ended is ended)
         words = [f"{number} {state}" for state, number in states.items()]
         return ", ".join([*words, *([counted(slices, "slice")] if slices else [])])
@@ -165,7 +169,7 @@ class PlannerStatus:
                 size = _changed(landing)
                 return f"landed as {_commit(task.commit)}{f', {size}' if size else ''}"
             case TaskState.UNCHANGED:
-                return "done, no change to land"
+                return task_state_text(task.state)
         return f"{task.state}: {_short(task.reason)}" if task.reason else str(task.state)
 
     # --- trunk -----------------------------------------------------------------------------------------------
@@ -255,14 +259,6 @@ class PlannerStatus:
 
     def _age(self, at: Micros) -> str:
         return duration_text((self.now - at) / 1_000_000)
-
-
-_STATES = {
-    TaskState.QUEUED: "queued",
-    TaskState.HELD: "held",
-    TaskState.WORKING: "at work",
-    TaskState.LANDING: "landing",
-}
 
 
 def _after(tasks: Iterable[Task]) -> str:

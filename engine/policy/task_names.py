@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from engine.domain.landing_text import task_state_text
 from engine.domain.types import Task, TaskState
 from engine.policy.task_order import LOST, circle
 
@@ -57,6 +58,6 @@ def refuse_circle(tasks: Sequence[Task]) -> None:
 
 
 def _listed(earlier: Sequence[Task], new: Sequence[Task]) -> str:
-    lines = [f"`{task.spec.title}` ({task.id}, {task.state})" for task in earlier[-LISTED:]]
+    lines = [f"`{task.spec.title}` ({task.id}, {task_state_text(task.state)})" for task in earlier[-LISTED:]]
     lines += [f"`{task.spec.title}` (in this call)" for task in new]
     return ", ".join([*lines, *([f"{len(earlier) - LISTED} older ones"] if len(earlier) > LISTED else [])])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from engine.domain import types as t
 from engine.domain.handoff_facts import Facts, TestLog, TestRun
+from engine.domain.landing_text import task_state_text
 from engine.domain.spending import Spent, of_subtree, of_task
 from engine.domain.units import counted, duration_text
 from engine.policy.claims import doubts
@@ -79,7 +80,7 @@ def slice_facts(s: Snapshot, planner: t.Agent, text: t.HandoffText, now: t.Micro
 
 def facts_lines(facts: Facts) -> list[tuple[str, str, str]]:
     """The facts in words: of each a label, the value, and what a program printed about it, if that matters."""
-    lines = [("tasks", ", ".join(f"{number} {state}" for state, number in facts.tasks.items()), "")]
+    lines = [("tasks", ", ".join(f"{number} {task_state_text(state)}" for state, number in facts.tasks.items()), "")]
     changed = [counted(facts.commits, "commit")] if facts.tasks and facts.commits else []
     changed += [counted(facts.files, "file")] if facts.files else []
     changed += [f"+{facts.added} -{facts.removed}"] if facts.commits and facts.added is not None else []

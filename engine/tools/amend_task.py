@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from engine.domain.bounds import Instruction, Name, Priority
+from engine.domain.landing_text import task_state_text
 from engine.domain.types import Task, TaskState
 from engine.policy.task_names import NamingError, folded, predecessors, refuse_circle, task_named
 from engine.policy.task_order import DECIDE, WAITING, held
@@ -31,7 +32,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     try:
         task = task_named(mine, arguments.task)
         if task.ended or task.state is TaskState.LANDING:
-            how = "is landing" if task.state is TaskState.LANDING else f"has ended: {task.state}"
+            how = "is landing" if task.state is TaskState.LANDING else f"has ended: {task_state_text(task.state)}"
             return refused(f"not amended: {task.spec.title} {how}; spawn a task for what is missing")
         spec = replace(task.spec, **_changes(task, mine, arguments))
         if spec.after != task.spec.after:

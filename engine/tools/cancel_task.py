@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from engine.domain.bounds import Name, Reason
 from engine.domain.events import Draft, TaskEnded, TaskHeld
+from engine.domain.landing_text import task_state_text
 from engine.domain.types import TaskId, TaskState
 from engine.policy.task_order import DECIDE, held
 from engine.tools.tool import Answer, Tool, ToolContext, refused
@@ -21,7 +22,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if task is None or task.planner != context.agent.id:
         return refused(f"you have no task {arguments.task}; use an id that spawn_tasks returned")
     if task.ended:
-        return refused(f"{task.spec.title} has already ended: {task.state}")
+        return refused(f"{task.spec.title} has already ended: {task_state_text(task.state)}")
     if task.state is TaskState.LANDING:
         return refused(f"{task.spec.title} can no longer be cancelled: it is already landing")
     reason = arguments.reason or "cancelled by its planner"

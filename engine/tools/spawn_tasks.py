@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from engine.domain.bounds import Instruction, Name, Priority
 from engine.domain.events import Draft, TaskQueued
+from engine.domain.landing_text import task_state_text
 from engine.domain.types import HOUR, Pathology, Remedy, Task, TaskId, TaskSpec
 from engine.policy.pathologies import (
     ALONE_LIMITED,
@@ -113,7 +114,9 @@ def _replaced(earlier: Sequence[Task], name: str) -> TaskId | None:
         return None
     task = task_named([task for task in earlier if task.state in LOST] or earlier, name)
     if task.state not in LOST:
-        raise NamingError(f"`{task.spec.title}` is {task.state}: only a failed or cancelled task can be replaced")
+        raise NamingError(
+            f"`{task.spec.title}` is {task_state_text(task.state)}: only a failed or cancelled task can be replaced"
+        )
     return task.id
 
 

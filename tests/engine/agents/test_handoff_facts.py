@@ -119,7 +119,7 @@ def test_a_slice_says_what_became_of_its_tasks_and_what_landed() -> None:
 
     message = told(script)["Half"]
     assert "landing: none" not in message
-    assert "tasks: 1 failed, 2 landed, 1 unchanged\nchanged: 2 commits, 2 files, +4 -0\n" in message
+    assert "tasks: 1 failed, 2 landed, 1 done without a change\nchanged: 2 commits, 2 files, +4 -0\n" in message
     assert "took: " in message
 
 
