@@ -9,6 +9,7 @@ from msgspec import structs
 
 from engine.agents.conflicts import hand_back
 from engine.agents.landed_meanwhile import SHOWN, landed_between, listed
+from engine.agents.new_dependencies import with_dependencies
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.commit_message import commit_message
@@ -77,7 +78,7 @@ class Offer:
             with suppress(SwarmError, OSError):  # the change has landed, and that must be recorded
                 landed = await landed_between(self.host, workspace.base, result.base)
                 self.meanwhile = listed([each for each in landed if each.touches(result.paths)], result.paths)
-            return result
+            return await with_dependencies(self.host, result)
         precedence = self.host.landing_turns.conflict(self.task.id, result.conflicts, result.merged)
         if precedence is None:
             self.paths = await workspace.changed()

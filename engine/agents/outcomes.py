@@ -8,6 +8,7 @@ from engine.agents.landing import landing_of, with_deviation
 from engine.domain import events as e
 from engine.domain.events import Draft
 from engine.domain.types import AgentState, HandoffText, Task, TaskState
+from engine.policy.dependencies import forbidden
 from engine.policy.scope import strays
 from engine.ports.protocols import LandResult
 from engine.runtime.recorder import RunRecorder
@@ -27,6 +28,10 @@ def landed(run: RunRecorder, task: Task, result: LandResult) -> tuple[Draft, ...
     if outside := strays(task.spec.scope, landing.paths):
         allowed = "; the user had told the worker more than its task says" if task.directions else ""
         text = with_deviation(text, f"Changed outside the scope ({task.spec.scope}): {', '.join(outside)}{allowed}")
+    intent = run.snapshot.intent
+    words, unwanted = forbidden(intent.text if intent is not None else "", landing.dependencies)
+    if unwanted:
+        text = with_deviation(text, f'New dependencies, although the intent says "{words}": {", ".join(unwanted)}')
     return (
         Draft(e.LandingFinished(landing), task.agent, task.id),
         *delivered(run, task, text, landing),

@@ -4,6 +4,7 @@ from engine.agents import cancellation, outcomes
 from engine.agents.compaction import MAX_OUTPUT
 from engine.agents.conversation_log import Conversation
 from engine.agents.landing import found_on_trunk
+from engine.agents.new_dependencies import with_dependencies
 from engine.agents.outcomes import attempt_continued, attempt_lost
 from engine.domain import events as e
 from engine.domain.conversation import Request
@@ -86,5 +87,6 @@ async def _finish_landings(host: Host) -> None:
     base = snapshot.base  # not the last recorded one: of two commits, the later may be recorded without the earlier
     for commit in await host.trunk.landed_since(base) if pending else ():
         if (task := pending.get(commit)) is not None:
-            host.record(*outcomes.landed(host, task, await found_on_trunk(host, base, commit)))
+            found = await with_dependencies(host, await found_on_trunk(host, base, commit))
+            host.record(*outcomes.landed(host, task, found))
         base = commit

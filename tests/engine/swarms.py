@@ -116,13 +116,14 @@ def run(
     *,
     settings: Settings | None = None,
     check: bool = False,
+    intent: str = "Do it.",
     **options: object,
 ) -> None:
     """Run a fresh swarm to its end in virtual time, then examine it."""
 
     async def main(clock: simulated.SimulatedClock) -> None:
         w = simulated.world(clock, script, **options)  # type: ignore[arg-type]
-        swarm = fresh(w, settings, check=check)
+        swarm = fresh(w, settings, check=check, intent=intent)
         examine(swarm, w, await swarm.run())
 
     simulated.simulate(main)

@@ -133,3 +133,13 @@ def test_each_finding_says_whether_it_was_seen_or_inferred() -> None:
     assert "> seen: int() takes 4,300 digits\n> inferred: the shims are slow\n> a plain text" in message
     message = told(worker(writes("a.py", "x\n"), done(findings="one text")))["one"]
     assert message.endswith("## Findings\n\n> one text")
+
+
+def test_a_new_dependency_is_named_and_is_a_deviation_if_the_intent_forbids_it() -> None:
+    steps = (writes("pyproject.toml", '[project]\ndependencies = ["requests"]\n'), done())
+    message = told(worker(*steps))["one"]
+    assert "\nnew dependencies: requests (pyproject.toml)\n" in message
+    assert "## Deviations" not in message
+    message = told(worker(*steps), intent="Add a client. No new dependencies.")["one"]
+    says = '> New dependencies, although the intent says "No new dependencies": requests (pyproject.toml)'
+    assert f"## Deviations\n\n{says}" in message
