@@ -22,7 +22,7 @@ VERBS = (
     ("model ROLE=PROVIDER:NAME", "change the model of one role"),
     ("rescope PATH TEXT [--scope GLOBS]", "give a subplanner a new goal, and optionally a new scope"),
     ("resolve HANDOFF", "mark a handoff as resolved"),
-    ("answer NOTE [TEXT]", "answer a planner's question or correct its assumption; no TEXT: as it thinks best"),
+    ("answer NOTE [TEXT]", "answer a planner's question or correct its assumption"),
     ("stop [REASON]", "stop the run; `swarm-tui resume` continues it"),
 )
 """What `send` can ask of a live run: how it is written, and what it does."""

@@ -117,8 +117,6 @@ _AS_ON_SCREEN: dict[type, bool] = {
     events.BudgetMarked: True,
     events.LoadLimited: True,
     events.IntentVersioned: True,
-    events.NoteAnswered: True,
-    events.AnswersOverdue: True,
     events.GreenMoved: False,
 }
 """Events whose line is the same as on the screen, and whether it is written whatever the rate."""
@@ -163,6 +161,11 @@ def _(body: events.NoteMade, event: Event, snapshot: Snapshot) -> News:
     how = f" · to answer: swarm-tui send {snapshot.run} answer {note.number} TEXT"
     line = f"{_who(event, snapshot)} {note_line(note)}"
     return (f"{line[: WIDTH - len(how) - 16]}{how}", True) if note.to_agent is None else (line, False)
+
+
+@news_of.register
+def _(body: events.NoteAnswered | events.AnswersOverdue, event: Event, snapshot: Snapshot) -> News:
+    return f"{_who(event, snapshot)}: {describe(event).text}", False
 
 
 @news_of.register

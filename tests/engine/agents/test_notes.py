@@ -13,6 +13,7 @@ from engine.domain.notes import Note
 from engine.domain.settings import PlannerSettings, Settings
 from engine.domain.types import ModelName, RunState
 from engine.orchestrator.swarm import Swarm
+from engine.policy.planner_status import PlannerStatus
 from engine.state.snapshot import Snapshot
 from tests import simulated
 from tests.engine.swarms import fresh, resumed
@@ -299,6 +300,24 @@ def test_the_wait_and_the_answers_survive_a_kill() -> None:
     story.settings = Settings(planner=PlannerSettings(answer_within=""))
     simulated.simulate(main)
     assert story.intents[-1].endswith("> one?\n\nfirst\n\n> two?\n\nsecond\n")
+
+
+def test_what_is_open_stays_known_when_a_conversation_starts_again() -> None:
+    def root(step: int, heard: str) -> Turn:
+        if step == 0:
+            return turn(
+                call("note_to_person", kind="question", text="Which\nlicence?"),
+                call("spawn_subplanner", title="s", goal="g"),
+                call("wait"),
+            )
+        return turn(call("list_files", path="." if step % 2 else "src"))
+
+    story = Story(root=root, s=steps(asks("Drop 3.8?")))
+    story.run((8, Stop()))
+
+    status = PlannerStatus(story.settings, story.snapshot, story.notes[0].agent, story.snapshot.at).whole(20)
+    assert "s: Drop 3.8?" in status
+    assert "yours to the user: Which licence?" in status
 
 
 # --- to the planner above ------------------------------------------------------------------------------------

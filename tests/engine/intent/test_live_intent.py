@@ -237,6 +237,20 @@ class Watching:
             await self._steps.look()
 
 
+async def test_the_answers_to_questions_stay_when_the_watched_file_is_saved(tmp_path: Path) -> None:
+    file = tmp_path / "INTENT.md"
+    file.write_text("Do it.\n")
+    watching = Watching(file)
+    answers = "## Questions and answers\n\n> 3.10?\n\nyes"
+    watching.intent = Intent(2, tick(tmp_path), "person", f"Do it.\n\n{answers}\n")
+    file.write_text("Do it.\n")
+    await watching.looks(3)
+    assert watching.submitted == [], "the file says nothing new"
+    file.write_text("Do it well.\n")
+    await watching.looks(4)
+    assert watching.submitted == [f"file INTENT.md: Do it well.\n\n{answers}\n"]
+
+
 async def test_saving_the_watched_file_submits_it_once_it_no_longer_changes(tmp_path: Path) -> None:
     file = tmp_path / "INTENT.md"
     file.write_text("Do something else.")

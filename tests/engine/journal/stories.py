@@ -10,6 +10,7 @@ from engine.domain import events as e
 from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason, Text, ToolCall
 from engine.domain.lifecycle import AGENT_TRANSITIONS
+from engine.domain.notes import Note, NoteKind
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.types import AgentId, AgentState, LandingState, RunState, TaskId, TaskState
 from engine.state.fold import fold
@@ -106,6 +107,11 @@ class Story:
         spec = t.TaskSpec(self.words(), self.words(), "src/**", "", self._random.randint(-2, 2))
         task = t.Task(TaskId(self._id("t")), spec, self._root.id, 1, queued_at=self.at)
         self.tell(e.TaskQueued(task), self._root.id, task.id)
+        number = len(self.snapshot.notes) + 1
+        kind = NoteKind.QUESTION if number % 2 else NoteKind.ASSUMPTION
+        self.tell(e.NoteMade(Note(number, self.at, self._root.id, kind, self.words(), (self.words(),))), self._root.id)
+        if number % 3 == 0:
+            self.tell(e.NoteAnswered(number - 1, self.words()), self._root.id)
 
     def _order(self) -> None:
         """Hold, release and amend tasks, and speak to their workers."""

@@ -75,6 +75,10 @@ async def test_the_report_counts_what_the_snapshot_counts(tmp_path: Path) -> Non
     thought = sum(event.body.wall_s for event in events if isinstance(event.body, e.TurnTaken))
     assert report.time_s["thinking"] == pytest.approx(thought, abs=0.01)
     assert sum(part.conflicts for part in report.subtrees) == report.conflicts
+    assert snapshot.notes
+    assert [(note.note, note.text, note.options, note.answer) for note in report.notes] == [
+        (note.number, note.text, note.options, note.answer) for note in snapshot.notes.values()
+    ]
     paths = {agent.path: agent.id for agent in snapshot.agents.values()}
     planners = [agent for agent in snapshot.agents.values() if agent.role is t.Role.PLANNER]
     assert {part.path for part in report.subtrees} == {planner.path for planner in planners}

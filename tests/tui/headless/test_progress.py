@@ -3,8 +3,10 @@
 import io
 
 import pytest
+from msgspec.structs import replace
 
 from engine.domain import events as e
+from engine.domain.notes import Note, NoteKind
 from engine.domain.resource_use import LoadLimit
 from engine.domain.types import (
     Agent,
@@ -17,6 +19,7 @@ from engine.domain.types import (
     Micros,
     ModelName,
     Role,
+    RunId,
     Task,
     TaskId,
     TaskSpec,
@@ -60,6 +63,33 @@ def test_each_heartbeat_says_why_nothing_starts() -> None:
     for now in (1, 2):
         Progress(Output(stream)).heartbeat(snapshot, now)
     assert [line.endswith("nothing starts: 199 MiB free") for line in stream.getvalue().splitlines()] == [True, True]
+
+
+def test_what_a_planner_asks_is_written_with_how_to_answer_and_what_it_asks_its_planner_without() -> None:
+    stream, snapshot = io.StringIO(), Snapshot(run=RunId("r-1"))
+    snapshot.agents[AgentId("a0")] = Agent(
+        AgentId("a0"), AgentPath("root"), None, Role.PLANNER, ModelName("m:m"), "root"
+    )
+    progress = Progress(Output(stream))
+    question = Note(3, 0, AgentId("a0"), NoteKind.QUESTION, "which?\x1b[2J " * 30, ("3.10", "3.11"))
+    assumption = Note(4, 0, AgentId("a0"), NoteKind.ASSUMPTION, "MIT")
+    for body in (
+        e.NoteMade(question),
+        e.NoteMade(assumption),
+        e.NoteMade(replace(question, to_agent=AgentId("a1"), text="which?")),
+        e.AnswersOverdue((3,), "Nobody is there to answer"),
+        e.NoteAnswered(4, "GPL"),
+    ):
+        progress.report(e.Event(1, 0, 1, body, AgentId("a0")), snapshot)
+    asked, assumed, *rest = [line.removeprefix("[0:00:00] ") for line in stream.getvalue().splitlines()]
+    assert asked.startswith("root asks: which?␛")
+    assert asked.endswith(" · to answer: swarm-tui send r-1 answer 3 TEXT")
+    assert assumed == "root assumes: MIT · to answer: swarm-tui send r-1 answer 4 TEXT"
+    assert rest == [
+        "root asks its planner: which? (3.10 / 3.11)",
+        "root: decides without an answer: Nobody is there to answer",
+        "root: note 4 answered by a person: GPL",
+    ]
 
 
 def test_text_from_agents_is_one_harmless_line() -> None:

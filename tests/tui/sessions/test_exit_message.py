@@ -1,6 +1,7 @@
 """What the program prints when it leaves a run: its state, how to continue, and where the result is."""
 
-from engine.domain.types import CommitId, RunId, RunState
+from engine.domain.notes import Note, NoteKind
+from engine.domain.types import AgentId, CommitId, RunId, RunState
 from engine.state.snapshot import Snapshot
 from tui.bridge import ExitStatus, Result
 from tui.sessions.exit_message import exit_message, run_message
@@ -36,6 +37,14 @@ def test_a_finished_run_says_where_its_result_is_and_how_to_merge_it() -> None:
     assert "swarm/r1/trunk" in result
     assert "swarm/r1/green" in result
     assert how == "to merge it: git merge swarm/r1/green"
+
+
+def test_a_run_with_open_notes_says_how_many_and_where_to_read_them() -> None:
+    kinds = (NoteKind.QUESTION, NoteKind.ASSUMPTION, NoteKind.ASSUMPTION)
+    notes = {number: Note(number, 0, AgentId("a"), kind, "x") for number, kind in enumerate(kinds, 1)}
+    line = "planners left 2 assumptions and 1 question for you: swarm-tui report r1"
+    assert line in run_message(run(RunState.FINISHED, notes=notes))
+    assert line in run_message(run(RunState.STOPPED, notes=notes))
 
 
 def test_without_green_the_trunk_is_the_result() -> None:
