@@ -20,6 +20,7 @@ from engine.domain.setting_types import (
     Names,
     OnlyLower,
     OptionalAmount,
+    OptionalDuration,
     OptionalLimit,
     OptionalTimeLimit,
     OwnerOnly,
@@ -242,13 +243,13 @@ class PlannerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     questions: Annotated[
         QuestionChoice,
         Meta(
-            description="ask: while the app is open, planners may wait for your answers to their questions; assume: "
-            "they never wait. Without the app they never wait."
+            description="Whether planners may wait for your answers to their questions while the app is open; assume: "
+            "they decide by themselves, as they do without the app."
         ),
         OwnerOnly("a repo may not decide what you are asked"),
     ] = "ask"
     answer_within: Annotated[
-        OptionalTimeLimit,
+        OptionalDuration,
         Meta(
             description="How long a planner waits for your answer before it decides itself; empty: as long as it takes."
         ),

@@ -15,7 +15,7 @@ NOBODY = "noted, but nobody is there to answer now: decide as the user most like
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    kind: Annotated[NoteKind, Meta(description="`assumption` or `question`.")]
+    kind: Annotated[NoteKind, Meta(description="A question only if its answer changes what you do.")]
     text: Annotated[Instruction, Meta(description="At most 1,000 characters.")]
     options: Annotated[tuple[Name, ...], Meta(description="At most 6 answers to choose from; empty: any answer.")] = ()
 

@@ -245,6 +245,8 @@ REFUSED = {
     ("swarm", "seed"): ["[swarm]\nseed = 7\n"],
     ("swarm", "watch_intent"): ["[swarm]\nwatch_intent = 'src/notes.md'\n"],
     ("budget", "ceiling_price"): ["[budget]\nceiling_price = 0.0\n", "[budget]\nceiling_price = 0.1\n"],
+    ("planner", "questions"): ["[planner]\nquestions = 'ask'\n", "[planner]\nquestions = 'assume'\n"],
+    ("planner", "answer_within"): ["[planner]\nanswer_within = '1s'\n", "[planner]\nanswer_within = ''\n"],
     ("sandbox", "level"): [f"[sandbox]\nlevel = '{level}'\n" for level in get_args(LevelChoice)],
     ("sandbox", "network"): ["[sandbox]\nnetwork = true\n"],
     ("sandbox", "read_only"): [
