@@ -432,12 +432,14 @@ class LandingWaits(EventBody, frozen=True, tag="landing_waits"):
 class PrecedenceGiven(EventBody, frozen=True, tag="precedence_given"):
     """The task resolves a conflict in `paths`. Until then, later landings that change one of them wait.
 
-    `merged` is the commit that holds the conflict, with markers.
+    `merged` is the commit that holds the conflict, with markers. `whole`: changes of other lines wait, too, because the
+    task has lost a conflict before.
     """
 
     paths: tuple[str, ...]
     until: t.Micros
     merged: t.CommitId | None = None
+    whole: bool = False
 
 
 class PrecedenceEnded(EventBody, frozen=True, tag="precedence_ended"):

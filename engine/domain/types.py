@@ -315,7 +315,7 @@ class Claim(Struct, frozen=True):
     """A task's place in the queue for paths in conflict.
 
     The task has precedence from `since` to `until`; while `until` is 0, its landing waits. `merged` is the commit with
-    the conflict that it resolves.
+    the conflict that it resolves. `whole`: nothing else lands in its files, not even in other lines.
     """
 
     task: TaskId
@@ -324,6 +324,7 @@ class Claim(Struct, frozen=True):
     since: Micros = 0
     until: Micros = 0
     merged: CommitId | None = None
+    whole: bool = False
 
 
 class Landing(Struct, frozen=True):

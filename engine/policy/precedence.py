@@ -33,9 +33,12 @@ def claims_ahead(snapshot: Snapshot, task: TaskId, paths: Collection[str], now: 
 
 
 def disputed(snapshot: Snapshot, claim: Claim) -> CommitId | None:
-    """The commit that a claim is about: the conflict that is resolved, or the change that waits; None if unknown."""
+    """The commit that a claim is about: the conflict that is resolved, or the change that waits.
+
+    None if it is unknown, or if the claim is on whole files.
+    """
     if claim.until:
-        return claim.merged
+        return None if claim.whole else claim.merged
     pending = snapshot.pending_landings.get(claim.task)
     return pending.change if pending is not None else None
 

@@ -45,11 +45,15 @@ class LandingTurns:
         self._drop_over()
         if self.ahead(task, paths):
             return None
-        snapshot, now = self._run.snapshot, self._run.clock.now()
-        length = int(duration_s(self._run.settings.landing.precedence) * 1_000_000)
-        known = snapshot.claims.get(task)
-        until = known.until if known is not None and known.until else now + length  # not longer for a second conflict
-        return Draft(e.PrecedenceGiven(paths, until, merged), snapshot.tasks[task].agent, task)
+        snapshot = self._run.snapshot
+        lost = snapshot.tasks[task].conflicts
+        until = self._run.clock.now() + self.length * (1 + lost)
+        return Draft(e.PrecedenceGiven(paths, until, merged, whole=lost > 0), snapshot.tasks[task].agent, task)
+
+    @property
+    def length(self) -> int:
+        """How long the first precedence of a task lasts, in microseconds; each later one lasts as much longer."""
+        return int(duration_s(self._run.settings.landing.precedence) * 1_000_000)
 
     async def wait(self, task: TaskId, agent: AgentId, paths: Collection[str]) -> bool:
         """Wait until nothing is before the landing of a task. False if the agent has got a message meanwhile.

@@ -139,7 +139,7 @@ def _(s: Snapshot, event: e.Event, body: e.LandingWaits) -> None:
 
 @folds(e.PrecedenceGiven)
 def _(s: Snapshot, event: e.Event, body: e.PrecedenceGiven) -> None:
-    _claim(s, event, body.paths, since=event.at, until=body.until, merged=body.merged)
+    _claim(s, event, body.paths, since=event.at, until=body.until, merged=body.merged, whole=body.whole)
 
 
 @folds(e.PrecedenceEnded)

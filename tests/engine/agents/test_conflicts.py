@@ -11,13 +11,14 @@ from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus
 from engine.domain.handoff_facts import Finding
 from engine.domain.settings import Settings, SwarmSettings
-from engine.domain.types import CommitId, Handoff, HandoffStatus, HandoffText, LandingState, ModelName, TaskState
+from engine.domain.types import CommitId, Handoff, HandoffStatus, HandoffText, LandingState, ModelName, Role, TaskState
 from engine.orchestrator.swarm import Swarm
 from engine.ports.protocols import LandResult
 from tests import simulated
 from tests.engine.scripts import done, said, turns, writes
 from tests.engine.swarms import PROMPTS, fresh, resumed, run
 from tests.simulated import answers, call, first_line, turn
+from tests.simulated.hot_lines import without_markers
 from tests.simulated.on_disk import world_on_disk
 
 TABLE = "src/table.py"
@@ -449,3 +450,78 @@ def test_who_resolves_a_conflict_may_go_beyond_the_markers_and_tries_both_featur
     text = " ".join(PROMPTS[prompt].template.split())
     assert "beyond the markers" in text
     assert "both features together" in text
+
+
+class Beyond(Two):
+    """The second one's resolutions reach beyond the markers, to lines that others change apart from its conflict.
+
+    Whenever it is told of a conflict, one more task hands off a change of a line that its next resolution changes, too.
+    """
+
+    others = tuple({"title": f"line {30 + 6 * at}", "goal": "change a line"} for at in range(1, 5))
+
+    async def __call__(self, model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            if turns(request) == 0:
+                return spawns(FOOTER, STYLE, *self.others)
+            return turn(call("wait")) if said(request).count("# Handoff: ") < 6 else done()
+        if heading.startswith("# Task: line "):
+            return await self.other(request, int(heading.split()[-1]))
+        if heading == "# Conflict: Add a style":
+            return await self.second(request)
+        return await super().__call__(model, request)
+
+    async def other(self, request: Request, line: int) -> Turn:
+        assert self.swarm is not None
+        last = (answers(request) or [""])[-1]
+        if turns(request) == 0 or last.startswith("conflict:"):
+            return turn(call("read_file", path=TABLE), call("shell", command=f"theirs {line}"))
+        at = (line - 30) // 6
+        while sum(told.startswith("conflict:") for told in self.told) < at and not self.is_over():
+            await self.swarm.clock.sleep(0.1)
+        return done()
+
+    def is_over(self) -> bool:
+        assert self.swarm is not None
+        return any(task.ended and task.spec.title == "Add a style" for task in self.swarm.snapshot.tasks.values())
+
+    async def second(self, request: Request) -> Turn:
+        assert self.swarm is not None
+        conflicts = sum(told.startswith("conflict:") for told in self.told)
+        if turns(request) == 0 and not conflicts:
+            return writes(TABLE, with_line(30, "the style"))
+        if turns(request) == 1 and not conflicts:
+            await self.first_landed()
+            return done()
+        last = (answers(request) or [""])[-1]
+        if last.startswith("conflict:") or not answers(request):
+            self.told.append(last)
+            await self.swarm.clock.sleep(60)  # the next one of the others lands meanwhile, if it may
+            return turn(call("shell", command=f"mine {36 + 6 * conflicts}"))
+        return done()
+
+
+def beyond_shell(workspace: simulated.MemoryWorkspace, command: str) -> str:
+    """`theirs N` and `mine N` change the line N; both sides of a conflict are kept."""
+    side, _, number = command.partition(" ")
+    lines = without_markers(workspace.files[TABLE]).splitlines(keepends=True)
+    at = next(at for at, line in enumerate(lines) if line.split()[-1:] == [number.encode()])
+    lines[at] = f"{side} {number}\n".encode()
+    workspace.files[TABLE] = b"".join(lines)
+    return "ok"
+
+
+def test_after_a_second_conflict_in_a_file_nothing_else_lands_there_until_it_is_resolved() -> None:
+    async def main(clock: simulated.SimulatedClock) -> None:
+        script = Beyond()
+        w = simulated.world(clock, script, files=FILES, shell=beyond_shell)
+        swarm = script.swarm = fresh(w, SETTINGS)
+        assert (await swarm.run()).status is ExitStatus.DONE
+        [task] = [task for task in swarm.snapshot.tasks.values() if task.spec.title == "Add a style"]
+        assert task.conflicts == 2, "the first of the others lands in lines apart from the first conflict"
+        assert not any(agent.role is Role.RESOLVER for agent in swarm.snapshot.agents.values())
+        assert swarm.snapshot.task_counts[TaskState.LANDED] == 6
+        assert b"the style" in w.trunk.files[TABLE]
+
+    simulated.simulate(main)
