@@ -53,6 +53,9 @@ class AgentToolContext:
     def agent(self) -> Agent:
         return self.snapshot.agents[self._id]
 
+    def prompt(self, name: str, **values: object) -> str:
+        return self._host.prompts[name].render(**values)
+
     async def workspace(self) -> Workspace:
         async with self._opening:
             if self.opened is None:

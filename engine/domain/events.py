@@ -221,6 +221,12 @@ class FailureShared(EventBody, frozen=True, tag="failure_shared"):
     agents: int
 
 
+class HotFilesTold(EventBody, frozen=True, tag="hot_files_told"):
+    """A planner was told which of its new tasks meet in files with repeated conflicts: conflicts by file."""
+
+    files: dict[str, int]
+
+
 class ScratchpadRewritten(EventBody, frozen=True, tag="scratchpad_rewritten"):
     version: int
     text: str
@@ -529,6 +535,7 @@ Body = (
     | PathologySeen
     | FailureNoted
     | FailureShared
+    | HotFilesTold
     | ScratchpadRewritten
     | Pivoted
     | TurnTaken

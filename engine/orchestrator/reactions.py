@@ -69,6 +69,7 @@ def reactions(
         e.PathologySeen: (look,),
         e.FailureNoted: (look,),
         e.FailureShared: (look,),
+        e.HotFilesTold: (look,),
         e.ScratchpadRewritten: (look,),
         e.Pivoted: (look,),
         e.TurnTaken: (host.live.flush,),

@@ -107,6 +107,9 @@ class Snapshot:
     failures_told: dict[str, t.Micros] = field(default_factory=dict)
     """Failures of many agents that a planner was told about, and when."""
 
+    hot_files_told: dict[t.AgentId, dict[str, int]] = field(default_factory=dict)
+    """The files with repeated conflicts in which a planner was told that its tasks meet, with the conflicts then."""
+
     trunk: t.CommitId = t.CommitId("")
     green: t.CommitId | None = None
     green_at: t.Micros | None = None

@@ -7,9 +7,10 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from engine.domain.bounds import Instruction, Name, Priority
-from engine.domain.events import Draft, TaskQueued
+from engine.domain.events import Draft, HotFilesTold, TaskQueued
 from engine.domain.landing_text import task_state_text
 from engine.domain.types import HOUR, Pathology, Remedy, Task, TaskId, TaskSpec
+from engine.policy.hotspots import meetings
 from engine.policy.pathologies import (
     ALONE_LIMITED,
     ALONE_NUDGED,
@@ -27,6 +28,7 @@ from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 MOST = 60
 """Most tasks in one call."""
+HOT_FILES_NAMED = 5
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +83,10 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     for task in tasks:
         after = f" (after {', '.join(task.spec.after)})" if task.spec.after else ""
         lines.append(f"queued: {task.id} {task.spec.title}{after}")
+    if hot := meetings(context.snapshot, context.agent.id, tasks)[:HOT_FILES_NAMED]:
+        told = {meeting.file.path: meeting.file.conflicts for meeting in hot}
+        drafts.append(Draft(HotFilesTold(told), context.agent.id))
+        lines.insert(0, context.prompt("hotspots", files="\n".join(f"- {meeting}" for meeting in hot)) + "\n")
     return Answer("\n".join(lines), drafts=tuple(drafts))
 
 

@@ -50,6 +50,9 @@ class ToolContext(Protocol):
     @property
     def agent(self) -> Agent: ...
 
+    def prompt(self, name: str, **values: object) -> str:
+        """A prompt's text with its variables filled in."""
+
     async def workspace(self) -> Workspace:
         """The agent's copy, created on first use."""
 

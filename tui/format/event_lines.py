@@ -153,6 +153,7 @@ _describes(events.PathologySeen)(
 )
 _describes(events.FailureNoted)(lambda e: (Tone.ROUTINE, f"failure: {e.failure}"))
 _describes(events.FailureShared)(lambda e: (Tone.WARN, f"same failure in {counted(e.agents, 'agent')}: {e.failure}"))
+_describes(events.HotFilesTold)(lambda e: (Tone.WARN, f"new tasks meet in {', '.join(e.files)}: planner told"))
 _describes(events.Pivoted)(lambda e: (Tone.WARN, f"new approach: {e.reason}"))
 _describes(events.BreakTraced)(lambda e: (Tone.WARN, f"check broken {_suspects(e.broken)}"))
 _describes(events.FixupsExhausted)(

@@ -26,6 +26,7 @@ RECORD_ONLY = frozenset(
         e.PrecedenceEnded,
         e.FailureNoted,
         e.FailureShared,
+        e.HotFilesTold,
     }
 )
 """Bodies that are stored in `events` alone."""

@@ -139,6 +139,12 @@ def _(s: Snapshot, event: e.Event, body: e.FailureShared) -> None:
     s.failures_told[body.failure] = event.at
 
 
+@folds(e.HotFilesTold)
+def _(s: Snapshot, event: e.Event, body: e.HotFilesTold) -> None:
+    assert event.agent is not None
+    s.hot_files_told[event.agent] = {**s.hot_files_told.get(event.agent, {}), **body.files}
+
+
 @folds(e.ScratchpadRewritten)
 def _(s: Snapshot, event: e.Event, body: e.ScratchpadRewritten) -> None:
     assert event.agent is not None
