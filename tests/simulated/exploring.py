@@ -22,12 +22,13 @@ import msgspec
 
 from engine.domain import commands as c
 from engine.domain import events as e
-from engine.domain.conversation import Request, StopReason, Turn
+from engine.domain.conversation import Message, Request, StopReason, ToolAnswer, ToolCall, Turn
 from engine.domain.errors import ExitStatus, ModelError, ModelErrorKind, SwarmError
 from engine.domain.settings import BudgetSettings, PlannerSettings, Settings, SwarmSettings
 from engine.domain.types import ROOT, AgentId, AgentState, CommitId, ModelName, Role, RunState, Task, TaskId, TaskState
 from engine.orchestrator.recovery import GONE
 from engine.policy.run_end import Outcome
+from engine.policy.task_order import waits_for
 from engine.state.fold import fold
 from engine.state.snapshot import Snapshot
 from tests import simulated
@@ -74,6 +75,8 @@ class Plan:
     """When models stop answering, and when they answer again."""
     asks: bool = False
     """Whether planners ask the person and each other."""
+    after: dict[str, list[str]] = field(default_factory=dict)
+    """Tasks with those of the same planner that they come after; empty for runs whose planners give no order."""
     loses_copies: bool = False
     """Whether a kill is a power failure, after which workspaces cannot be trusted."""
     draw: random.Random = field(repr=False, default_factory=random.Random)
@@ -113,6 +116,11 @@ def planned(seed: int) -> Plan:
         start = 5 + draw.random() * 20
         plan.outage = (start, start + draw.choice((10.0, 400.0)))
     plan.asks = random.Random(f"{seed} asks").random() < 0.4
+    if (order := random.Random(f"{seed} order")).random() < 0.5:
+        for titles in slices.values():
+            ranked = order.sample(titles, len(titles))  # so that some come after tasks that are named later
+            for place, title in enumerate(ranked):
+                plan.after[title] = [other for other in ranked[:place] if order.random() < 0.4]
     plan.loses_copies = bool(plan.kills) and random.Random(f"{seed} copies").random() < 0.3
     return plan
 
@@ -148,7 +156,8 @@ class Model:
             )
         if heading.startswith(("# Intent", "# Slice: ")):
             name = heading.partition("# Slice: ")[2]
-            return (self._ask(name, request, chance) if self._plan.asks else None) or self._plan_on(name, request)
+            asks = self._ask(name, request, chance) if self._plan.asks else None
+            return asks or self._reorder(request, chance) or self._plan_on(name, request)
         return self._work(heading.partition(": ")[2], request, chance)
 
     def _ask(self, name: str, request: Request, chance: random.Random) -> Turn | None:
@@ -169,6 +178,32 @@ class Model:
             return turn(call("ask_planner", text=f"{name}: what about {chance.randrange(9)}?"), *waits)
         return None
 
+    def _reorder(self, request: Request, chance: random.Random) -> Turn | None:
+        """Decide about held tasks, and sometimes amend or cancel others. None: leave all as it is."""
+        last = request.messages[-1]
+        held = re.findall(
+            r"(t\w{8}) task-", "".join(re.findall(r"(?s)# Held.*|all open tasks are held.*", _whole(last)))
+        )
+        decide = [self._decision(id, chance, 0.5) for id in dict.fromkeys(held) if chance.random() < 0.8]
+        if decide:
+            return turn(*decide, *((call("wait"),) if chance.random() < 0.7 else ()))
+        known = dict.fromkeys(re.findall(r"(t\w{8}) task-", "".join(map(_whole, request.messages))))
+        if self._plan.calm or not self._plan.after or not known or chance.random() < 0.7:
+            return None
+        return turn(self._decision(chance.choice(list(known)), chance, 0.2))
+
+    def _decision(self, id: str, chance: random.Random, cancels: float) -> ToolCall:
+        if chance.random() < cancels:
+            return call("cancel_task", task=id, reason="another way")
+        other = chance.choice(self._plan.titles)
+        changes = (
+            {"after": []},
+            {"after": [other]},
+            {"goal": f"mind {other}", "after": []},
+            {"priority": 3, "after": []},
+        )
+        return call("amend_task", task=id, **chance.choice(changes))
+
     def _plan_on(self, name: str, request: Request) -> Turn:
         told = "\n".join(message.text for message in request.messages)
         asked = {call.tool for message in request.messages for call in message.calls}
@@ -178,12 +213,18 @@ class Model:
         if slices and "spawn_subplanner" not in asked:
             return turn(*(call("spawn_subplanner", title=title, goal="own it") for title in slices))
         if tasks and "spawn_tasks" not in asked:
-            return turn(call("spawn_tasks", tasks=[{"title": title, "goal": f"do {title}"} for title in tasks]))
+            asked = [{"title": title, "goal": f"do {title}"} for title in tasks]
+            return turn(call("spawn_tasks", tasks=[{**each, "after": self._after(each["title"])} for each in asked]))
         last = simulated.answers(request)
+        if tasks and any("nothing was queued" in text for text in last):  # what they were to come after has failed
+            return turn(call("spawn_tasks", tasks=[{"title": title, "goal": f"do {title}"} for title in tasks]))
         heard = set(re.findall("# Handoff: (.*)", told))  # a planner that is woken hands off again
         if len(heard) < len(below) + len(titles) and not any("nothing" in text for text in last):
             return turn(call("wait"))
         return turn(call("submit_handoff", status="done", summary="all there is"))
+
+    def _after(self, title: str) -> list[str]:
+        return self._plan.after.get(title, [])
 
     def _work(self, title: str, request: Request, chance: random.Random) -> Turn:
         answers = simulated.answers(request)
@@ -204,6 +245,11 @@ class Model:
             return turn(call("write_file", path="src/app.py", content=f"print('{title}')\n"))
         status = "failed" if not self._plan.calm and chance.random() < 0.1 else "done"
         return turn(call("submit_handoff", status=status, summary=f"{title}: {status}"))
+
+
+def _whole(message: Message) -> str:
+    """All text of a message, with the answers to calls."""
+    return "\n".join((message.text, *(block.text for block in message.blocks if isinstance(block, ToolAnswer))))
 
 
 class Shell:
@@ -453,7 +499,8 @@ def _each_handoff_arrives_once(record: Record) -> None:
     of_tasks = Counter(handoff.task for handoff in handoffs if handoff.task is not None)
     for task in record.end.tasks.values():
         gone = record.end.agents[task.planner].state in (AgentState.CANCELLED, AgentState.FAILED)
-        nobody = gone and task.state is TaskState.CANCELLED  # it never started, and its planner is gone, too
+        own = gone or bool(task.cancelled_under)  # by its planner, or its planner is gone, too
+        nobody = own and task.state is TaskState.CANCELLED
         assert of_tasks[task.id] == 1 or (nobody and not of_tasks[task.id]), "each task has exactly one handoff"
     queued = [event.body.message for event in record.events if isinstance(event.body, e.MessageQueued)]
     carried = Counter(message.handoff for message in queued if message.handoff is not None)
@@ -466,6 +513,35 @@ def _each_handoff_arrives_once(record: Record) -> None:
         reader = record.end.agents[message.to_agent]
         if reader.role is Role.PLANNER and reader.state is AgentState.DONE:
             assert read[message.id] == 1, f"{message.source} was never read by {reader.path}"
+
+
+def _tasks_keep_their_order(record: Record) -> None:
+    """No task starts before those that it comes after have landed."""
+    state = Snapshot()
+    for event in record.events:
+        if isinstance(event.body, e.TaskStarted) and event.task is not None:
+            early = waits_for(state, state.tasks[event.task])
+            assert not early, f"event {event.seq}: a task starts before {[task.spec.title for task in early]}"
+        fold(state, event)
+
+
+def _no_held_task_is_forgotten(record: Record) -> None:
+    """Whoever has to decide about a held task was told of it once: by a message, or in the answer to a call."""
+    told = Counter[str]()
+    for event in record.events:
+        match event.body:
+            case e.MessageQueued(message=message) if message.text.startswith("# Held"):
+                told.update(re.findall(r"(?m)^- (t\w{8}) .*: after ", message.text))
+            case e.ToolFinished(tool="cancel_task", answer=answer):
+                told.update(re.findall(r"(?m)^- (t\w{8}) ", answer))
+    held = Counter(str(event.task) for event in record.events if isinstance(event.body, e.TaskHeld))
+    assert all(told[id] >= times for id, times in held.items()), f"held: {held}, told: {told}"
+    messages = [event for event in record.events if isinstance(event.body, e.MessageQueued)]
+    named = Counter(
+        id for event in messages for id in re.findall(r"(?m)^- (t\w{8}) .*: after ", event.body.message.text)  # type: ignore[union-attr]
+        if event.body.message.text.startswith("# Held")  # type: ignore[union-attr]
+    )  # fmt: skip
+    assert all(times <= held[id] for id, times in named.items()), "one message for each time that a task is held"
 
 
 def _nobody_outlives_a_cancelled_ancestor(record: Record) -> None:
@@ -591,6 +667,8 @@ def explore_plan(plan: Plan, seen: Seen | None = None, folder: Path | None = Non
         _trunk_is_the_sum_of_its_landings(record)
         _each_handoff_arrives_once(record)
         _nobody_waits_at_the_end(record)
+        _tasks_keep_their_order(record)
+        _no_held_task_is_forgotten(record)
         _no_question_is_awaited_at_the_end(record)
         _nobody_outlives_a_cancelled_ancestor(record)
         _nothing_is_asked_for_twice(record, plan)
