@@ -90,12 +90,8 @@ class Offer:
 
     def landed(self, result: LandResult, state: LandingState) -> str:
         """What the agent is told of a landing that has succeeded."""
-        if result.commit is None:
-            return NO_CHANGE
-        count = len(result.paths)
-        files = f", {count} file{'' if count == 1 else 's'}, commit {result.commit[:SHOWN]}" if count else ""
         more = f"\nLanded meanwhile in files that you changed:\n{self.meanwhile}" if self.meanwhile else ""
-        return f"landed: {state}{files}{more}"
+        return f"{landed_answer(result, state)}{more}"
 
     async def _is_apart(self) -> bool:
         """Whether the change disturbs nobody who has precedence: not the same paths, or surely other lines of them."""
@@ -149,6 +145,15 @@ async def land(
     while result is None:
         result = await offer.wait() or await _to_its_end(offer.merge())
     return result, partial(offer.landed, result)
+
+
+def landed_answer(result: LandResult, state: LandingState) -> str:
+    """The first line of what an agent is told of its change that has landed."""
+    if result.commit is None:
+        return NO_CHANGE
+    count = len(result.paths)
+    files = f", {count} file{'' if count == 1 else 's'}, commit {result.commit[:SHOWN]}" if count else ""
+    return f"landed: {state}{files}"
 
 
 async def _to_its_end(work: Coroutine[None, None, LandResult | None]) -> LandResult | None:

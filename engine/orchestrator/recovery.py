@@ -3,13 +3,13 @@
 from engine.agents import cancellation, outcomes
 from engine.agents.compaction import MAX_OUTPUT
 from engine.agents.conversation_log import Conversation
-from engine.agents.landing import found_on_trunk
+from engine.agents.landing import found_on_trunk, landed_answer
 from engine.agents.new_dependencies import with_dependencies
 from engine.agents.outcomes import attempt_continued, attempt_lost
 from engine.domain import events as e
 from engine.domain.conversation import Request
 from engine.domain.events import Draft
-from engine.domain.types import AgentState, Role, Task, TaskState
+from engine.domain.types import AgentState, LandingState, Role, Task, TaskState, ToolCallState
 from engine.runtime.host import Host
 
 GONE = "the program was stopped or killed, and the workspace cannot be continued"
@@ -28,6 +28,11 @@ async def recover(host: Host, crashed: bool) -> None:
         await _count_lost_calls(host)
     handed_off = {handoff.task for handoff in snapshot.handoffs.values()}
     await _finish_landings(host)
+    resolved = {agent.task for agent in snapshot.agents.values() if agent.role is Role.RESOLVER}
+    for task in [each for each in snapshot.tasks.values() if each.id in resolved and each.state is TaskState.LANDED]:
+        # Its worker hears of it only after the landing is on record.
+        if told := await _last_answers(host, task, f"landed: {LandingState.RESOLVED}"):
+            host.record(*told)
     for task in list(snapshot.tasks.values()):
         if task.state is TaskState.CANCELLED and task.agent is not None and task.id not in handed_off:
             host.record(*cancellation.cancelled_handoff(host, task))
@@ -87,6 +92,23 @@ async def _finish_landings(host: Host) -> None:
     base = snapshot.base  # not the last recorded one: of two commits, the later may be recorded without the earlier
     for commit in await host.trunk.landed_since(base) if pending else ():
         if (task := pending.get(commit)) is not None:
-            found = await with_dependencies(host, await found_on_trunk(host, base, commit))
-            host.record(*outcomes.landed(host, task, found))
+            result = await with_dependencies(host, await found_on_trunk(host, base, commit))
+            state = LandingState.RESOLVED if task.conflicts else result.state
+            told = await _last_answers(host, task, landed_answer(result, state))
+            host.record(*told, *outcomes.landed(host, task, result))
         base = commit
+
+
+async def _last_answers(host: Host, task: Task, text: str) -> list[Draft]:
+    """The answers to the calls with which agents handed a task's change off, if the record of them was lost."""
+    found = []
+    agents = [each for each in host.snapshot.agents.values() if each.task == task.id and each.attempt == task.attempt]
+    for agent in agents:
+        conversation = Conversation()
+        for event in await host.journal.agent_events(agent.id):
+            conversation.apply(event)
+        for call in conversation.unanswered:
+            if call.tool == "submit_handoff":
+                answer = e.ToolFinished(call.id, call.tool, ToolCallState.OK, text)
+                found.append(Draft(answer, agent.id, task.id))
+    return found

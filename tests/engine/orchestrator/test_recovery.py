@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 
+from engine.domain import events as e
 from engine.domain.commands import Cancel, Pause
-from engine.domain.conversation import Request, ToolAnswer, Turn
+from engine.domain.conversation import Request, ToolAnswer, ToolCall, Turn
 from engine.domain.errors import ExitStatus
-from engine.domain.types import AgentState, CommitId, LandingState, ModelName, TaskState
+from engine.domain.types import AgentId, AgentState, CallId, CommitId, LandingState, ModelName, TaskState
 from engine.orchestrator.swarm import Swarm
 from engine.ports.protocols import LandResult
 from engine.state.fold import fold
@@ -105,6 +106,17 @@ def test_a_killed_run_resumes_to_the_same_end(seed: int) -> None:
         states = end.landing_counts
         assert states[LandingState.MERGED] + states[LandingState.RESOLVED] == len(TITLES)
         assert all(agent.state in (AgentState.DONE, AgentState.FAILED) for agent in end.agents.values())
+        calls: dict[AgentId, tuple[ToolCall, ...]] = {}
+        answers: dict[CallId, str] = {}
+        for event in w.journal.surviving():
+            if isinstance(event.body, e.TurnTaken) and event.agent is not None:
+                calls[event.agent] = event.body.message.calls
+            elif isinstance(event.body, e.ToolFinished):
+                answers[event.body.call] = event.body.answer
+        for agent in end.agents.values():
+            if agent.state is AgentState.DONE and agent.task is not None:
+                [told] = [answers.get(call.id, "") for call in calls[agent.id]]
+                assert told.startswith("landed: "), f"{agent.path} was told {told!r}"
 
     simulated.simulate(main)
 
