@@ -21,6 +21,8 @@ from engine.repo.git.sizes import file_sizes
 LISTED = 10
 NOTES = 200
 """Notes that a report lists, the newest."""
+CHANGES = 50
+"""The most changes of tasks that a report lists, the newest."""
 TIME_S = 30.0
 """Seconds that all queries of a report may take."""
 HOUR_S = 3_600.0
@@ -132,6 +134,16 @@ class NoteReport(Struct, frozen=True):
     answer: str | None
 
 
+class ChangeReport(Struct, frozen=True):
+    """A task that is held now (`how` is `held`), was amended (`how` names the fields), or about which a person told its
+    worker something, or took it back (`how` is `told` or `taken back`, `text` the words)."""
+
+    task: str
+    title: str
+    how: str
+    text: str = ""
+
+
 class Report(Struct, frozen=True):
     """The report on a run. None means unknown.
 
@@ -178,6 +190,7 @@ class Report(Struct, frozen=True):
     failures: tuple[FailureReport, ...]
     prompts: tuple[PromptReport, ...]
     notes: tuple[NoteReport, ...]
+    changes: tuple[ChangeReport, ...]
 
 
 def report_of(journal: Path, trunk_git: Path) -> Report:
@@ -257,6 +270,9 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         failures=tuple(FailureReport(**dict(row)) for row in db.execute(_FAILURES, (LISTED,))),
         prompts=tuple(PromptReport(**dict(row)) for row in db.execute(_PROMPTS)),
         notes=_notes(db),
+        changes=tuple(
+            ChangeReport(task, title, how, _short(text)) for task, title, how, text in db.execute(_CHANGES, (CHANGES,))
+        ),
     )
 
 
@@ -383,6 +399,15 @@ _FAILURES = """
 SELECT tool, error, sum(times) AS times, count(*) AS agents FROM failures
 GROUP BY tool, error ORDER BY times DESC, tool, error LIMIT ?"""
 """Failures of tools and of commands, the most frequent first."""
+_CHANGES = """
+SELECT id, title, 'held', '' FROM tasks WHERE state = 'held'
+UNION ALL SELECT * FROM (
+  SELECT task, coalesce(title, ''), CASE
+      WHEN e.kind = 'task_amended' THEN (SELECT group_concat(value, ', ') FROM json_each(e.body, '$.changed'))
+      WHEN json_extract(e.body, '$.taken_back') THEN 'taken back' ELSE 'told' END,
+    coalesce(json_extract(e.body, '$.text'), '')
+  FROM events e LEFT JOIN tasks t ON t.id = e.task
+  WHERE e.kind IN ('task_amended', 'task_directed') ORDER BY seq DESC LIMIT ?)"""
 _NOTES = """
 SELECT json_extract(body, '$.note.number'), coalesce(path, ''), json_extract(body, '$.note.kind'),
   json_extract(body, '$.note.text'), json_extract(body, '$.note.options')

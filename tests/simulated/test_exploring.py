@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from engine.agents import cancellation, handoffs, outcomes
+from engine.agents import cancellation, handoffs, holds, outcomes
 from engine.agents.attempt import Attempt
 from engine.agents.conversation_log import Conversation
 from engine.agents.outcomes import attempt_lost
 from engine.domain import events as e
 from engine.domain.types import CommitId, TaskId
-from engine.orchestrator import recovery
+from engine.orchestrator import recovery, supervisor
 from engine.orchestrator.supervisor import Supervisor
+from engine.policy import scheduling
 from engine.runtime.budget_enforcer import Admission, BudgetEnforcer
 from engine.state.fold.table import FOLDS
 from tests.simulated import exploring
@@ -25,7 +26,7 @@ SEEDS = 120
 """Seeds in every test run; `make simulate` runs 10,000."""
 ON_DISK = range(6)
 """Seeds that every test run also tries with real SQLite and git."""
-WITHIN = 150
+WITHIN = 300
 """Seeds within which a planted bug must be found."""
 
 
@@ -78,6 +79,7 @@ def test_the_seeds_cover_everything_that_can_happen() -> None:
     assert any(plan.jumps for plan in plans)
     assert any(plan.outage[1] for plan in plans)
     assert any(plan.loses_copies for plan in plans)
+    assert any(any(plan.after.values()) and not plan.calm for plan in plans)
 
 
 # --- bugs ----------------------------------------------------------------------------------------------------
@@ -171,7 +173,24 @@ def attempts_begin_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(recovery, "attempt_continued", lambda host, task, **more: attempt_lost(host, task, recovery.GONE))
 
 
+def tasks_do_not_wait_for_each_other(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(scheduling, "waits_for", lambda snapshot, task: ())
+
+
+def nobody_is_told_of_held_tasks(patch: pytest.MonkeyPatch) -> None:
+    quiet = holds.holds
+    patch.setattr(supervisor, "holds", lambda *args: [draft for draft in quiet(*args) if draft.agent is None])
+
+
+def a_released_task_stays_held(patch: pytest.MonkeyPatch) -> None:
+    forgetful = lambda *args: [each for each in holds.holds(*args) if not isinstance(each.body, e.TaskReleased)]  # noqa: E731
+    patch.setattr(supervisor, "holds", forgetful)
+
+
 BUGS: tuple[Plant, ...] = (
+    tasks_do_not_wait_for_each_other,
+    nobody_is_told_of_held_tasks,
+    a_released_task_stays_held,
     interrupted_calls_run_again,
     attempts_begin_again,
     cancelled_workers_continue,

@@ -79,6 +79,11 @@ def _lines(found: Report) -> Iterator[str]:
         [(str(note.note), one_line(note.agent), note.kind, one_line(note.text), _answer(note)) for note in found.notes],
     )
     yield from _section(
+        "tasks that are held or changed",
+        ("task", "title", "how", "text"),
+        [(each.task, one_line(each.title), each.how, one_line(each.text)) for each in found.changes],
+    )
+    yield from _section(
         "roles",
         ("role", "agents", "tokens", "wasted", "cost"),
         [(role.role, str(role.agents), str(role.tokens), str(role.wasted), _usd(role.usd)) for role in found.roles],

@@ -105,7 +105,7 @@ def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[Hea
     working, waiting, paused = agents
     # Counts tasks, not agents: agents that ended with their process did not fail, their tasks are queued again.
     failed, landed = run.task_counts[TaskState.FAILED], run.task_counts[TaskState.LANDED]
-    unchanged = run.task_counts[TaskState.UNCHANGED]
+    unchanged, held = run.task_counts[TaskState.UNCHANGED], run.task_counts[TaskState.HELD]
     per_hour = Span(f" {count(run.landed_per_hour(now))}/h", "text")
     failed_checks = Span(percent(run.error_rate), "failed" if run.error_rate else "text")
     if not run.check_command:
@@ -119,6 +119,7 @@ def _swarm(run: Snapshot, agents: tuple[int, int, int], now: Micros) -> list[Hea
         _counted("◔", waiting, "waiting", "waiting", 3),
         _counted("‖", paused, "paused", "paused", 2 if paused else 5),
         _counted("✗", failed, "failed", "failed", 2 if failed else 5),
+        *([_counted("⊠", held, "held", "paused", 2)] if held else []),
         HeaderItem(
             0, (Span(f"↥ {landed}", "done"), Span(" landed", "dim"), per_hour), (Span(f"↥ {landed}", "done"), per_hour)
         ),

@@ -300,3 +300,17 @@ def test_the_size_and_the_landings_of_a_large_file_are_known_until_it_shrinks() 
     assert "once" not in snapshot.contention.large
     land("hub")
     assert "hub" not in snapshot.contention.large
+
+
+async def test_the_report_names_held_and_amended_tasks_and_a_persons_words(tmp_path: Path) -> None:
+    told = story(12, 600)
+    events, snapshot = told.events, told.snapshot
+    await write(tmp_path / "journal.db", events)
+    changes = report_of(tmp_path / "journal.db", tmp_path / "no-trunk.git").changes
+    held = {task.id for task in snapshot.tasks.values() if task.state is t.TaskState.HELD}
+    assert held
+    assert {each.task for each in changes if each.how == "held"} == held
+    words = [event.body for event in events if isinstance(event.body, e.TaskDirected)]
+    expected = [("taken back" if each.taken_back else "told", each.text) for each in reversed(words)]
+    assert [(each.how, each.text) for each in changes if each.how in ("told", "taken back")] == expected[:25]
+    assert {each.how for each in changes} == {"held", "told", "taken back", "title, scope"}
