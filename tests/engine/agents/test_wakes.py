@@ -3,13 +3,16 @@
 import asyncio
 import re
 
+from engine.domain.commands import SetWorkers
 from engine.domain.conversation import Request, ToolAnswer, ToolCall, Turn
+from engine.domain.events import Event, ToolFinished
 from engine.domain.settings import BudgetSettings, PlannerSettings, Settings, SwarmSettings
 from engine.domain.types import ModelName
 from engine.orchestrator.swarm import Swarm
 from engine.policy.run_end import Outcome
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
+from tests.engine.steering import until
 from tests.engine.swarms import fresh, resumed, run
 from tests.simulated import answers, call, first_line, turn
 
@@ -261,3 +264,42 @@ def test_status_names_what_a_task_waits_for_and_what_is_held_because_that_failed
         assert f"\n- {ids['second']} second: held: after {ids['first']}, which failed " in wake
 
     run(script, examine, shell=lambda workspace, command: simulated.Ran(0, "", 60.0))
+
+
+def test_a_planner_that_a_new_process_continues_is_told_the_state_of_its_work_first() -> None:
+    """Also if no message has come: what it knew may be old."""
+
+    def script(model: ModelName, request: Request) -> Turn:
+        if not first_line(request).startswith("# Intent"):
+            return worker(request)
+        if turns(request) < 4:
+            return tasks("a") if turns(request) == 0 else turn(call("read_file", path="README.md"))
+        return turn(call("wait")) if "# Handoff: " not in said(request) else done()
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, script)
+        swarm = fresh(w, Settings(swarm=SwarmSettings(workers=0)))  # no handoff comes in between
+        reads = [0]
+
+        def crash(event: Event) -> None:
+            reads[0] += isinstance(event.body, ToolFinished) and event.body.tool == "read_file"
+            if reads[0] == 2:
+                w.journal.crash_after(event.seq)
+
+        swarm.on_change(crash)
+        running = asyncio.ensure_future(swarm.run())
+        failed = asyncio.ensure_future(w.power.failed.wait())
+        await asyncio.wait({running, failed}, return_when=asyncio.FIRST_COMPLETED)
+        await w.bury([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
+        w = w.restart()
+        again = await resumed(w)
+        running = asyncio.ensure_future(again.run())
+        await until(again, lambda swarm: swarm.snapshot.agents[swarm.snapshot.root].steps == 4)
+        await again.submit(SetWorkers(1))
+        await running
+        first = asked(w, "# Intent")[0]
+        [status] = statuses(first)
+        assert re.match(r"open:\n- t\w+ a: (queued|at work), \d+ s\ntrunk: ", status)
+        assert first.messages[-1].text.endswith(status), "with the first turn of the new process"
+
+    simulated.simulate(main)
