@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from engine.models.selection import choose_models
     from engine.policy.environment_lines import found_lines
     from engine.policy.scheduling import full_subtrees
+    from engine.policy.scope import scope_fault
     from engine.policy.task_order import waits_for
     from engine.repo.check import suggest_check
     from engine.repo.git.commit_patch import landed_patch

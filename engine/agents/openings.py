@@ -9,6 +9,10 @@ from engine.policy.planner_status import ENDED_LISTED, PlannerStatus
 from engine.runtime.recorder import RunRecorder
 
 SUPERSEDES = "Where this differs from the goal or scope, this is what counts."
+GUIDE = (
+    "A guide, not a wall: if the task needs more, such as a test that pins what it changes, change that too and say so "
+    "and why under deviations."
+)
 HANDOFF_SHOWN = 4_000
 """Characters of a handoff that a resolver gets."""
 
@@ -23,7 +27,7 @@ def task_text(spec: TaskSpec, directions: Sequence[str], **more: str) -> str:
     return sections(
         f"Task: {spec.title}",
         goal=spec.goal,
-        scope=spec.scope,
+        scope=f"{spec.scope.strip()}\n\n{GUIDE}" if spec.scope.strip() else "",
         acceptance=spec.acceptance,
         what_the_user_said_since=_said(directions),
         **more,

@@ -164,7 +164,8 @@ class Intent(Struct, frozen=True):
 class TaskSpec(Struct, frozen=True):
     """What a planner asks of a worker.
 
-    `scope` is globs, separated by commas or white space; empty means anywhere. Tasks of higher `priority` start first.
+    `scope` is globs that the change should stay within, separated by commas or white space; empty means anywhere. Tasks
+    of higher `priority` start first.
     The task starts once those in `after` have landed, or ended without a change.
     """
 

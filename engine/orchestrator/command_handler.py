@@ -14,6 +14,7 @@ from engine.domain.notes import Note
 from engine.domain.os_text import utf8_text
 from engine.domain.types import Agent, AgentPath, HandoffId, Intent, MessageSource, Role, RunState
 from engine.orchestrator.answers import answered
+from engine.policy.scope import scope_fault
 from engine.runtime.inbox import message_to
 from engine.runtime.recorder import RunRecorder
 
@@ -68,6 +69,8 @@ def drafts_for(run: RunRecorder, command: c.Command) -> tuple[Draft, ...]:
                 raise _refused(
                     f"{path} is not a subplanner", "the root planner's scope is the intent: edit that instead"
                 )
+            if scope != agent.scope and (fault := scope_fault(scope)):
+                raise _refused(f"no scope: '{scope[:200]}'", fault)
             scope = scope or agent.scope
             text = slice_changed_by_user(run, agent, _filled(goal), scope)
             return (

@@ -3,7 +3,7 @@
 It tells the nearest planner that can act on it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from engine.agents.markdown import bullets
 from engine.domain import events as e
@@ -11,7 +11,7 @@ from engine.domain import types as t
 from engine.domain.events import Draft, Event
 from engine.domain.failure_signature import failure_in
 from engine.policy.pathologies import BARREN_LIMITED, BARREN_NUDGED, Symptom, barren_in_a_row, found
-from engine.policy.scope import strays
+from engine.policy.scope import claims, strays
 from engine.runtime.inbox import message_to
 from engine.runtime.recorder import RunRecorder
 
@@ -92,16 +92,30 @@ class PathologyMonitor:
         outside = strays(task.spec.scope, paths)
         if not outside:
             return
+        detail = f"{task.spec.title}: {', '.join(outside[:20])}"[:1_000]
+        self._drafts.append(Symptom(agent, t.Pathology.LEAVES_SCOPE, 1, t.Remedy.TOLD, detail).draft)
         planner = snapshot.agents[task.planner]
-        able = (above for above in snapshot.ancestors(planner.id) if self._gets_messages(above))
-        decides = next((above for above in able if not strays(above.scope, outside)), None)
-        detail = f"{task.spec.title}: {', '.join(outside[:20])}"
-        if decides is None or decides.id == planner.id:  # the handoff itself tells that planner
-            self._drafts.append(Symptom(agent, t.Pathology.LEAVES_SCOPE, 1, t.Remedy.TOLD, detail).draft)
+        if t.Pathology.LEAVES_SCOPE in snapshot.pathologies.get(planner.id, {}):  # it has been told of this slice
             return
-        finding = Symptom(agent, t.Pathology.LEAVES_SCOPE, 1, t.Remedy.TOLD, detail[:1_000])
-        about = {"task": task.spec.title, "slice": planner.title, "paths": bullets(outside[:20])}
-        self._tell(decides.id, finding, "notice_scope", **about)
+        foreign = tuple(path for path in outside if not claims(planner.scope, path))
+        for other in self._slices_beside(planner):
+            theirs = [path for path in foreign if claims(other.scope, path)]
+            decides = self._above_all([planner.id, other.id]) if theirs else None
+            if decides is not None:
+                finding = Symptom(planner.id, t.Pathology.LEAVES_SCOPE, 1, t.Remedy.TOLD, detail)
+                about = {"task": task.spec.title, "slice": planner.title, "other": other.title}
+                self._tell(decides, finding, "notice_scope", paths=bullets(theirs[:20]), **about)
+                return
+
+    def _slices_beside(self, planner: t.Agent) -> Iterator[t.Agent]:
+        """The slices that are neither around this planner's nor within it, while their planners are at work."""
+        snapshot = self._run.snapshot
+        around = {above.id for above in snapshot.ancestors(planner.id)}
+        for other in snapshot.agents.values():
+            if other.role is not t.Role.PLANNER or other.ended or other.id in around:
+                continue
+            if planner.id not in {above.id for above in snapshot.ancestors(other.id)}:
+                yield other
 
     # --- nothing lands ---------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from engine.domain.bounds import Instruction, Name, Priority
 from engine.domain.landing_text import task_state_text
 from engine.domain.types import Task, TaskState
+from engine.policy.scope import scope_fault
 from engine.policy.task_names import NamingError, folded, predecessors, refuse_circle, task_named
 from engine.policy.task_order import DECIDE, WAITING, held
 from engine.tools.tool import Answer, Tool, ToolContext, refused
@@ -27,6 +28,8 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
+    if fault := scope_fault(arguments.scope):
+        return refused(f"not amended: the scope: {fault}")
     snapshot = context.snapshot
     mine = [snapshot.tasks[id] for id in snapshot.tasks_of.get(context.agent.id, ())]
     try:

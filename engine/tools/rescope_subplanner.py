@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from engine.domain.bounds import Instruction, Name
 from engine.domain.types import Pathology
 from engine.policy.pathologies import found
+from engine.policy.scope import scope_fault
 from engine.tools.tool import Answer, Tool, ToolContext, faulted, refused
 
 REOPENED = 3
@@ -31,6 +32,8 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     me, snapshot = context.agent.id, context.snapshot
     if not arguments.message.strip():
         return refused("`message` is empty; say what has changed for the subplanner")
+    if fault := scope_fault(arguments.scope):
+        return refused(f"not sent: the scope: {fault}")
     wanted = arguments.subplanner.strip()
     child = snapshot.subplanner(me, wanted)
     if child is None:

@@ -9,6 +9,7 @@ from engine.domain.bounds import Instruction, Name
 from engine.domain.events import AgentSpawned, Draft
 from engine.domain.types import Agent, AgentId, AgentPath, Pathology, Role
 from engine.policy.pathologies import found
+from engine.policy.scope import scope_fault
 from engine.state.snapshot import Snapshot
 from engine.tools.tool import Answer, Tool, ToolContext, faulted, refused
 
@@ -27,6 +28,8 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     title = " ".join(arguments.title.split())[:120]
     if not title or not arguments.goal.strip():
         return refused("a subplanner needs a title and a goal")
+    if fault := scope_fault(arguments.scope):
+        return refused(f"not spawned: the scope: {fault}")
     depth = sum(1 for _ in snapshot.ancestors(planner.id))
     if depth > limits.max_depth:
         finding = found(snapshot, planner.id, Pathology.SPAWNS_WITHOUT_END, f"deeper than {limits.max_depth}")

@@ -22,6 +22,7 @@ from engine.policy.pathologies import (
     found,
     spawned_since,
 )
+from engine.policy.scope import scope_fault
 from engine.policy.task_names import NamingError, folded, predecessors, refuse_circle, task_named
 from engine.policy.task_order import LOST
 from engine.tools.tool import Answer, Tool, ToolContext, refused
@@ -36,7 +37,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     goal: Annotated[Instruction, Meta(description="The outcome, and the constraints that matter.")]
     scope: Annotated[
         Instruction,
-        Meta(description="Globs that the change should stay within, separated by commas; empty: anywhere."),
+        Meta(description="Globs that the change should stay within, a guide, separated by commas; empty: anywhere."),
     ] = ""
     acceptance: Annotated[Instruction, Meta(description="How to tell that it is done.")] = ""
     priority: Annotated[Priority, Meta(description="Higher starts first.")] = 0
@@ -67,6 +68,9 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
         return refused(f"spawn 1 to {MOST} tasks in one call, not {len(arguments.tasks)}")
     if any(not asked.title.strip() or not asked.goal.strip() for asked in arguments.tasks):
         return refused("every task needs a title and a goal")
+    for asked in arguments.tasks:
+        if fault := scope_fault(asked.scope):
+            return refused(f"nothing was queued: the scope of `{folded(asked.title)}`: {fault}")
     count = len(arguments.tasks)
     cautions = [caution for look in (_barren, _crowd, _alone) if (caution := look(context, count)) is not None]
     for caution in cautions:

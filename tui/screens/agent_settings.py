@@ -1,6 +1,17 @@
 """Changes what agents work with: models, priorities, worker limits and goals."""
 
-from tui.bridge import AgentPath, ModelName, Rescope, Role, SetModel, SetPriority, SetWorkers, SwarmError, split_model
+from tui.bridge import (
+    AgentPath,
+    ModelName,
+    Rescope,
+    Role,
+    SetModel,
+    SetPriority,
+    SetWorkers,
+    SwarmError,
+    scope_fault,
+    split_model,
+)
 from tui.input.handlers import handles
 from tui.screens.modal import AskText
 from tui.screens.steering import names_of
@@ -140,7 +151,10 @@ class AgentSettings(Controller):
                 return
 
             def send(scope: str | None) -> None:
-                if scope is not None:
+                if scope is not None and scope != agent.scope and (fault := scope_fault(scope)):
+                    self.host.show_note(f"scope: {fault}", error=True)
+                    ask_scope(scope)
+                elif scope is not None:
                     self.host.commands.send_undoable(
                         [Rescope(agent.path, goal, scope)],
                         [Rescope(agent.path, agent.goal, agent.scope)] if agent.goal else [],
@@ -148,9 +162,10 @@ class AgentSettings(Controller):
                         f"goal of {agent.path}",
                     )
 
-            ask = AskText(
-                f"scope of {agent.path}", value=agent.scope or "**", placeholder="globs, such as src/parser/**"
-            )
-            self.app.push_screen(ask, send)
+            def ask_scope(value: str) -> None:
+                ask = AskText(f"scope of {agent.path}", value=value, placeholder="globs, such as src/parser/**")
+                self.app.push_screen(ask, send)
+
+            ask_scope(agent.scope or "**")
 
         self.app.push_screen(AskText(f"new goal of {agent.path}", value=agent.goal), change)

@@ -1,6 +1,7 @@
 """Pathologies of planners and workers: each is recorded, first nudged, and later limited."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -11,7 +12,6 @@ from engine.domain.failure_signature import failure_in
 from engine.domain.settings import PlannerSettings, RepoSettings, Settings, SwarmSettings
 from engine.domain.types import AgentState, ModelName, Pathology, Remedy, TaskState
 from engine.orchestrator.swarm import Swarm
-from engine.policy.scope import strays
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, tasks, turns, writes
 from tests.engine.steering import until
@@ -221,27 +221,48 @@ def test_spawning_subplanners_too_deep_is_refused_and_recorded() -> None:
     assert max(path.count("/") for path in swarm.snapshot.paths) == 2
 
 
-def sliced(goal_scope: str, task_scope: str, path: str) -> Script:
+def sliced(goal_scope: str, task_scope: str, path: str, *, other: str = "", names: tuple[str, ...] = ("a",)) -> Script:
+    """A slice whose worker changes `path`; with `other`, a second one that stays at work as long."""
+
     def script(model: ModelName, request: Request) -> Turn:
         heading = first_line(request)
         if heading.startswith("# Intent"):
+            slices = {"left": goal_scope, **({"right": other} if other else {})}
             if turns(request) == 0:
-                return turn(call("spawn_subplanner", title="left", goal="own it", scope=goal_scope))
-            return done() if "# Handoff: left" in said(request) else turn(call("wait"))
+                return turn(*(call("spawn_subplanner", title=t, goal="own it", scope=s) for t, s in slices.items()))
+            handed_off = all(f"# Handoff: {title}" in said(request) for title in slices)
+            return done() if handed_off else turn(call("wait"))
+        if heading == "# Slice: right":
+            if turns(request) == 0:
+                return tasks("r")
+            return done() if "# Handoff: r" in said(request) else turn(call("wait"))
         if heading.startswith("# Slice"):
             if turns(request) == 0:
-                return tasks("a", scope=task_scope)
-            return done() if "# Handoff: a" in said(request) else turn(call("wait"))
-        return done() if turns(request) else writes(path, "x\n")
+                return tasks(*names, scope=task_scope)
+            return done() if said(request).count("# Handoff: ") == len(names) else turn(call("wait"))
+        if heading == "# Task: r":
+            return done() if turns(request) else turn(call("shell", command="sleep", timeout_s=900))
+        at = path.format(heading.rpartition(" ")[2])
+        return done() if turns(request) else writes(at, "x\n")
 
     return script
 
 
-def test_a_change_outside_a_subplanners_scope_is_reported_to_the_planner_whose_scope_it_is_in() -> None:
-    _, w, found = seen(sliced("left/**", "left/a.txt", "right/b.txt"))
-    assert found == [(Pathology.LEAVES_SCOPE, Remedy.TOLD, "root/left/w-1")]
-    assert "# Notice" in said(roots(w)[-1])
-    assert "right/b.txt" in said(roots(w)[-1])
+def test_a_change_in_a_slice_that_another_planner_is_at_is_told_the_planner_above_both_once() -> None:
+    def shell(workspace: simulated.MemoryWorkspace, command: str) -> Ran:
+        return Ran(0, "", 600.0)
+
+    script = sliced("left/**", "left/a.txt", "right/{}.txt", other="right/**", names=("a", "b", "c"))
+    _, w, found = seen(script, shell=shell)
+    assert of(found, Pathology.LEAVES_SCOPE) == [Remedy.TOLD] * 4
+    told_root = said(roots(w)[-1])
+    assert told_root.count("# Notice") == 1
+    assert re.search('of the slice "right", which is not done yet:\n\n- `?right/[abc].txt', told_root)
+
+
+def test_a_change_outside_a_slice_that_nobody_else_is_at_is_no_news_to_the_planner_above() -> None:
+    _, w, _ = seen(sliced("left/**", "left/a.txt", "CHANGELOG.md"))
+    assert "# Notice" not in said(roots(w)[-1])
 
 
 def test_a_change_outside_a_task_but_in_its_planners_scope_is_reported_only_in_the_handoff() -> None:
@@ -326,12 +347,3 @@ def test_the_count_of_agents_that_met_a_failure_survives_a_restart() -> None:
 )  # fmt: skip
 def test_failures_are_compared_without_what_differs_between_two_runs_of_a_command(answer: str, failure: str) -> None:
     assert failure_in(answer) == failure
-
-
-def test_globs_decide_which_paths_are_outside_a_scope() -> None:
-    assert strays("src/** tests/*.py", ("src/a/b.c", "tests/x.py", "tests/y/z.py", "Makefile")) == (
-        "tests/y/z.py",
-        "Makefile",
-    )
-    assert strays("", ("anything",)) == ()
-    assert strays("[z-a]", ("anything",)) == (), "a range that is none"
