@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from engine.agents.markdown import bullets, quoted
 from engine.domain import events as e
 from engine.domain.events import Draft
-from engine.domain.notes import HEADING, Note
+from engine.domain.notes import HEADING, Note, answers_in
 from engine.domain.types import AgentId, MessageSource
 from engine.runtime.inbox import message_to
 from engine.runtime.recorder import RunRecorder
@@ -64,7 +64,7 @@ def as_answered(note: Note) -> str:
 
 def intent_with(text: str, answered: Iterable[Note]) -> str:
     """The intent with answered questions in its last section."""
-    start = text.rstrip() if HEADING in text.splitlines() else f"{text.rstrip()}\n\n{HEADING}"
+    start = text.rstrip() if answers_in(text) else f"{text.rstrip()}\n\n{HEADING}"
     return "\n\n".join((start.lstrip(), *map(as_answered, answered))) + "\n"
 
 

@@ -1,5 +1,6 @@
 """Notes: what a planner assumes or asks, to the person or to the planner above it, and the answer."""
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
@@ -40,11 +41,12 @@ class Note(Struct, frozen=True):
         return self.answer is None
 
 
+_SECTION = re.compile("^##? ", re.MULTILINE)
 HEADING = "## Questions and answers"
 """The last section of an intent, with what the person answered to questions about it."""
 
 
 def answers_in(text: str) -> str:
     """The last section of an intent, if it holds answers to questions; else empty."""
-    _, heading, answers = f"\n{text}".rpartition(f"\n{HEADING}\n")
-    return f"{HEADING}\n{answers}".strip() if heading else ""
+    _, heading, answers = f"\n{text}\n".rpartition(f"\n{HEADING}\n")
+    return f"{HEADING}\n{answers}".strip() if heading and not _SECTION.search(answers) else ""

@@ -60,7 +60,7 @@ async def test_every_surface_shows_hostile_text_as_text(size: tuple[int, int]) -
         tabs = "2 ] | w c escape ] enter k enter equals_sign ] ] h enter ]"
         lists = "3 enter escape d 3 t 3 r escape m 4 5 1"
         modals = "s escape x n question_mark escape m escape number_sign escape T escape q escape"
-        editor = "i escape ] ] ] i f2 escape escape escape exclamation_mark F F"
+        editor = "i escape ] ] ] i f2 escape escape escape exclamation_mark a escape escape A escape F F"
         for keys in (tabs, lists, modals, editor):
             for key in keys.split():
                 await press(pilot, NAMES.get(key, key))

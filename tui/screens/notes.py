@@ -93,7 +93,7 @@ def text_of(note: Note) -> str:
 
 def items_of(note: Note) -> list[MenuItem]:
     """The options, an answer in the person's own words, and none."""
-    options = [MenuItem(str(number), option) for number, option in enumerate(note.options, 1)]
+    options = [MenuItem(str(number), one_line(option)) for number, option in enumerate(note.options, 1)]
     if note.kind is NoteKind.QUESTION:
         own, fine = "answer in your own words", "let it decide"
     else:

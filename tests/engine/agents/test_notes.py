@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from engine.agents.notes import intent_with, intent_without
 from engine.domain.commands import AnswerNote, Command, Stop
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus, SwarmError
-from engine.domain.notes import Note
+from engine.domain.notes import Note, NoteKind
 from engine.domain.settings import PlannerSettings, Settings
-from engine.domain.types import ModelName, RunState
+from engine.domain.types import AgentId, ModelName, RunState
 from engine.orchestrator.swarm import Swarm
 from engine.policy.planner_status import PlannerStatus
 from engine.state.snapshot import Snapshot
@@ -175,6 +176,29 @@ def test_answers_about_the_intent_come_together_and_become_part_of_it() -> None:
     assert story.heard["root"][1].startswith("# Intent (version 2)\n\nThe user has answered what you asked.")
     root = story.snapshot.agents[story.snapshot.paths["root"]]  # type: ignore[index]
     assert root.intent == 2
+
+
+@pytest.mark.parametrize(
+    ("intent", "answered"),
+    [
+        ("Do it.\n", "Do it.\n\n## Questions and answers\n\n> why?\n\nyes\n"),
+        ("", "## Questions and answers\n\n> why?\n\nyes\n"),
+        (
+            "Do it.\n\n## Questions and answers\n\n> who?\n\nme\n",
+            "Do it.\n\n## Questions and answers\n\n> who?\n\nme\n\n> why?\n\nyes\n",
+        ),
+        (
+            "Do it.\n\n## Questions and answers\n\nnone\n\n## Later\n\nmore",
+            "Do it.\n\n## Questions and answers\n\nnone\n\n## Later\n\nmore\n\n"
+            "## Questions and answers\n\n> why?\n\nyes\n",
+        ),
+    ],
+)
+def test_an_answer_stands_at_the_end_of_the_intent_and_can_be_removed(intent: str, answered: str) -> None:
+    note = Note(1, 0, AgentId("a"), NoteKind.QUESTION, "why?", answer="yes")
+    assert intent_with(intent, [note]) == answered
+    assert intent_without(answered, note).strip() == intent.strip()
+    assert intent_without("Something else.", note) == "Something else."
 
 
 def test_a_question_that_is_left_to_the_planner_changes_no_intent() -> None:

@@ -102,6 +102,19 @@ async def test_a_new_question_is_announced_and_an_old_one_is_not() -> None:
         assert "root asks: Which licence? · A answers" in shown_notes(app)
 
 
+async def test_a_session_that_takes_no_commands_only_shows_the_question() -> None:
+    session = noted(ASKED)
+    session.read_only = "this is a replay"
+    app = app_on(session)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "exclamation_mark")
+        assert not isinstance(app.screen, Menu)
+        assert "root asks: The intent says 3.10" in shown_notes(app)
+        await press(pilot, "A")
+        assert "this is a replay" in shown_notes(app)
+
+
 async def test_a_long_question_leaves_room_for_its_answers() -> None:
     app = app_on(noted((NoteKind.QUESTION, "why? " * 400, ("yes", "no"), False)))
     async with app.run_test(size=(80, 24)) as pilot:
