@@ -15,7 +15,7 @@ from engine.domain.conversation import Request, Text, ToolAnswer, ToolCall
 HEADING = re.compile(r"^# (?:(Intent) \(version (\d+)\)|(Slice|Task|Conflict|Repair): (.+))$", re.M)
 _MESSAGE = re.compile(
     r"^# (Handoff: .+|Intent \(version \d+\)|Message from the user|Message from your planner \(.+\)|Reminder|Nudge"
-    r"|Compaction|Check|Notice)$",
+    r"|Compaction|Check|Held|Notice|Your task has changed)$",
     re.M,
 )
 _POSITION = re.compile(r"^Position: (\{.*\})$", re.M)
