@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from engine.agents.markdown import bullets
 from engine.domain.patch import FileDiff, FileKind, Hunk, Patch, parse_patch
-from engine.domain.types import CommitId, HandoffText, TaskSpec
+from engine.domain.types import CommitId, HandoffText, Task
 from engine.ports.protocols import Workspace
 from engine.runtime.host import Host
 
@@ -32,12 +32,12 @@ class Landed(Struct, frozen=True):
 
     commit: CommitId
     paths: tuple[str, ...]
-    spec: TaskSpec
+    task: Task
     text: HandoffText | None
 
     def line(self, first: Collection[str] = ()) -> str:
         """The commit, the task's title and the files; those in `first` come first."""
-        return f"{self.commit[:SHOWN]} {self.spec.title}: {_named(self.paths, first)}"
+        return f"{self.commit[:SHOWN]} {self.task.spec.title}: {_named(self.paths, first)}"
 
     def touches(self, paths: Collection[str]) -> bool:
         return not set(self.paths).isdisjoint(paths)
@@ -53,9 +53,7 @@ async def landed_between(host: Host, since: CommitId | None, upto: CommitId) -> 
     wanted, snapshot = set(commits), host.snapshot
     texts = {handoff.commit: handoff.text for handoff in snapshot.handoffs.values() if handoff.commit in wanted}
     known = {
-        landing.commit: Landed(
-            landing.commit, landing.paths, snapshot.tasks[landing.task].spec, texts.get(landing.commit)
-        )
+        landing.commit: Landed(landing.commit, landing.paths, snapshot.tasks[landing.task], texts.get(landing.commit))
         for landing in snapshot.landings
         if landing.commit in wanted and landing.commit is not None
     }
@@ -71,7 +69,7 @@ async def _not_recorded(host: Host, commits: Collection[CommitId]) -> list[Lande
         if (commit := await host.trunk.find_landed(task)) in commits and commit is not None:
             patch = parse_patch(await host.trunk.diff(CommitId(f"{commit}^"), commit))
             paths = tuple(sorted({path for file in patch.files for path in (file.old_path, file.new_path) if path}))
-            found.append(Landed(commit, paths, host.snapshot.tasks[task].spec, pending.text))
+            found.append(Landed(commit, paths, host.snapshot.tasks[task], pending.text))
     return found
 
 
@@ -94,9 +92,14 @@ def reasons(landed: Sequence[Landed], paths: Collection[str]) -> str:
 
 def _reason(landed: Landed, paths: Collection[str], room: int) -> str:
     inside = sorted(set(landed.paths).intersection(paths))
-    head = f"{landed.commit[:SHOWN]} {landed.spec.title} ({_named(inside)})"
+    head = f"{landed.commit[:SHOWN]} {landed.task.spec.title} ({_named(inside)})"
     text = landed.text
-    said = {"goal": landed.spec.goal, "summary": text.summary if text else "", "notes": text.notes if text else ""}
+    said = {
+        "goal": landed.task.spec.goal,
+        "the user's words": "\n".join(landed.task.directions),
+        "summary": text.summary if text else "",
+        "notes": text.notes if text else "",
+    }
     return "\n".join([head, *quoted_parts(said, room - len(head))])
 
 

@@ -28,6 +28,7 @@ from engine.domain.types import (
 )
 from engine.policy.notes import ABOUT_INTENT, before_planning
 from engine.policy.pathologies import found
+from engine.policy.task_order import DECIDE
 from engine.ports.protocols import WorkspaceLost
 from engine.runtime.host import Host
 from engine.tools.tool import Answer, faulted, refused
@@ -150,7 +151,8 @@ class Planner:
             open_ends = f"tasks outstanding: {len(tasks)}{f' (held: {held})' if held else ''}"
             open_ends += f", subplanners outstanding: {len(planners)}"
             finding = found(snapshot, me, Pathology.CLAIMS_COMPLETION, f"hands off with {open_ends}")
-            return faulted(finding, f"not yet: {open_ends}; wait for them, or cancel what is not needed")
+            decide = f"held tasks: {DECIDE}; " if held else ""
+            return faulted(finding, f"not yet: {open_ends}; {decide}wait for the rest, or cancel what is not needed")
         if messages:
             self.host.budget.allow_one_more(me)
             return refused(f"not yet: read the messages that follow first (unread: {len(messages)})")

@@ -184,7 +184,8 @@ class Task(Struct, frozen=True):
     agent or the program died during one. `intent` is the version for which the task was created,
     `cancelled_under` the one that its planner knew when it cancelled the task (0: not cancelled by its planner).
     `unwanted` is the reason if the task was cancelled while it was landing. `replaces` is the failed or cancelled task
-    that it takes the place of. `directions` are a person's words to its workers: they supersede goal and scope.
+    that it takes the place of. `amended` counts how often its planner changed it. `directions` are a person's words to
+    its workers: they supersede goal and scope.
     """
 
     id: TaskId
@@ -207,6 +208,7 @@ class Task(Struct, frozen=True):
     unwanted: str = ""
     replaces: TaskId | None = None
     directions: tuple[str, ...] = ()
+    amended: int = 0
 
     @property
     def ended(self) -> bool:

@@ -141,6 +141,8 @@ def task_lines(view: View, run: Snapshot, agent: Agent, now: Micros, cells: int)
         *fact("queued", f"{age(now - task.queued_at)} ago", cells=cells),
         *fact("scope", task.spec.scope or "anywhere", cells=cells),
     ]
+    if task.amended:
+        lines += fact("amended", counted(task.amended, "time"), cells=cells)
     if task.spec.after:
         after = (run.tasks[id] for id in task.spec.after if id in run.tasks)
         lines += fact("after", ", ".join(f"{one_line(each.spec.title)} ({each.state})" for each in after), cells=cells)

@@ -38,7 +38,8 @@ def _(s: Snapshot, event: e.Event, body: e.TaskReleased) -> None:
 def _(s: Snapshot, event: e.Event, body: e.TaskAmended) -> None:
     assert event.task is not None
     spec = body.spec
-    _task(s, event, spec=spec, intent=body.intent or s.tasks[event.task].intent)
+    old = s.tasks[event.task]
+    _task(s, event, spec=spec, intent=body.intent or old.intent, amended=old.amended + 1)
     for agent in [each for each in s.agents.values() if each.task == event.task and not each.ended]:
         s.agents[agent.id] = replace(agent, title=spec.title, goal=spec.goal, scope=spec.scope)
 

@@ -2,12 +2,13 @@
 
 import asyncio
 
+from engine.agents.openings import conflict_opening
 from engine.domain import events as e
 from engine.domain.commands import Steer
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus
 from engine.domain.settings import Settings, SwarmSettings, TaskSettings
-from engine.domain.types import AgentPath, TaskState
+from engine.domain.types import AgentId, AgentPath, HandoffStatus, HandoffText, Task, TaskId, TaskSpec, TaskState
 from engine.orchestrator.swarm import Swarm
 from engine.policy.run_end import Outcome
 from tests import simulated
@@ -196,6 +197,12 @@ def test_a_word_that_is_taken_back_leaves_the_record_and_the_planner_learns_it()
         assert "took back what they had told the worker" in planner_was_told(w)
 
     simulated.simulate(main)
+
+
+def test_a_resolver_knows_a_persons_word() -> None:
+    task = Task(TaskId("t"), TaskSpec("a", "do a"), AgentId("p"), 1, directions=("keep both",))
+    opening = conflict_opening(task, HandoffText(HandoffStatus.DONE, "it is done"), ["a.txt"], "", "")
+    assert "## What the user said since\n\n- keep both" in opening
 
 
 def test_a_retry_after_a_kill_still_knows_a_persons_word() -> None:
