@@ -11,7 +11,10 @@ from engine.policy.notes import before_planning, objection
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 AWAITED = "asked. The answer reaches you as a message: go on with what does not depend on it, or `wait`"
-NOBODY = "noted, but nobody is there to answer now: decide as the user most likely would, and go on"
+NOBODY = (
+    "noted, but nobody is there to answer now: decide as the user most likely would, note that as an `assumption`, and "
+    "go on"
+)
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
