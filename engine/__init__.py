@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from engine.domain.errors import ErrorKind, ExitStatus, SwarmError
     from engine.domain.events import Body, Event
     from engine.domain.json_text import json_line, log_text
+    from engine.domain.landing_text import landing_text
     from engine.domain.masking import Mask, secrets_of
     from engine.domain.notes import Note, NoteKind, answers_in
     from engine.domain.os_text import path_text, shell_word, utf8_text
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from engine.policy.scheduling import full_subtrees
     from engine.policy.scope import scope_fault
     from engine.policy.task_order import waits_for
+    from engine.policy.work_facts import checked_since, facts_lines
     from engine.repo.check import suggest_check
     from engine.repo.git.commit_patch import landed_patch
     from engine.repo.git.git import require_git

@@ -9,7 +9,7 @@ from msgspec.structs import force_setattr
 from engine.domain import types as t
 from engine.domain.conversation import Message, StopReason
 from engine.domain.environment import Environment
-from engine.domain.handoff_facts import TestRun
+from engine.domain.handoff_facts import SuiteRun
 from engine.domain.notes import Note
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import Mark, Part
@@ -313,7 +313,7 @@ class ToolFinished(EventBody, frozen=True, tag="tool_finished"):
     wall_s: float = 0.0
     gate_wait_s: float = 0.0
     build: bool = False
-    tests: TestRun | bool | None = None
+    tests: SuiteRun | bool | None = None
 
 
 class WorkspaceUpdated(EventBody, frozen=True, tag="workspace_updated"):

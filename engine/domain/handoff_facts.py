@@ -25,7 +25,7 @@ class SharedFinding(Struct, frozen=True):
     seen: bool
 
 
-class TestRun(Struct, frozen=True):
+class SuiteRun(Struct, frozen=True):
     """A command that an agent ran as a test, shortened, and how it ended: `exit 1`, `exit unknown`, `killed: timeout`.
 
     `passed` is None if that is not known. `output` is the end of what a run that did not pass printed.
@@ -38,13 +38,13 @@ class TestRun(Struct, frozen=True):
     output: str = ""
 
 
-class TestLog(Struct, frozen=True):
+class SuiteLog(Struct, frozen=True):
     """What an agent has tested so far: its last runs. `stale`: a file that is no document changed after the last one.
 
     `maybe`: it ran something, since files last changed, that may have been a test. `whole`: all its commands are known.
     """
 
-    runs: tuple[TestRun, ...] = ()
+    runs: tuple[SuiteRun, ...] = ()
     stale: bool = False
     maybe: bool = False
     whole: bool = True
@@ -70,7 +70,7 @@ class Facts(Struct, frozen=True):
     added: int | None = None
     removed: int | None = None
     onto_newer: bool = False
-    tests: tuple[TestRun, ...] | None = None
+    tests: tuple[SuiteRun, ...] | None = None
     stale: bool = False
     tasks: dict[str, int] = {}
     check: str = ""

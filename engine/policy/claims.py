@@ -7,7 +7,7 @@ doubted only where the record is complete and says otherwise.
 import re
 from collections.abc import Iterator
 
-from engine.domain.handoff_facts import TestLog
+from engine.domain.handoff_facts import SuiteLog
 
 _QUOTED = re.compile(
     r"```.*?(?:```|\Z)|^\s*>[^\n]*|`[^`\n]*`|\"[^\"\n]{0,300}\"|“[^”\n]{0,300}”", re.DOTALL | re.MULTILINE
@@ -41,7 +41,7 @@ _RAN = re.compile(
 )
 
 
-def doubts(text: str, log: TestLog | None) -> tuple[str, ...]:
+def doubts(text: str, log: SuiteLog | None) -> tuple[str, ...]:
     """What a handoff claims about its tests that its agent's log does not bear out, with what the log says instead."""
     if log is None or not log.whole:
         return ()

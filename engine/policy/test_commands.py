@@ -2,7 +2,7 @@
 
 import re
 
-from engine.domain.handoff_facts import TestRun
+from engine.domain.handoff_facts import SuiteRun
 from engine.policy.build_commands import commands_and_operators, forms
 
 SHOWN = 100
@@ -52,7 +52,7 @@ _ERREXIT = re.compile(r"set\s+-\w*e")
 _NESTED = re.compile(r"\b(?:ba|da|z)?sh\s+-\w*c\s.*[|;]", re.DOTALL)
 
 
-def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: float, check: str) -> TestRun | bool:
+def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: float, check: str) -> SuiteRun | bool:
     """The record of a command that ran tests; otherwise whether it may have tested something.
 
     `check` is the project's check: its parts are tests, whatever they are called.
@@ -67,7 +67,7 @@ def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: f
     printed = [line.strip()[:LINE_SHOWN] for line in output.splitlines() if line.strip()] if not passed else []
     text = " ".join(command.split())
     shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-    return TestRun(shown, passed, ended, round(wall_s, 1), "\n".join(printed[-OUTPUT_LINES:]))
+    return SuiteRun(shown, passed, ended, round(wall_s, 1), "\n".join(printed[-OUTPUT_LINES:]))
 
 
 def _is_test(step: str, own: set[str]) -> bool:

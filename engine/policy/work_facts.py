@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from engine.domain import types as t
-from engine.domain.handoff_facts import Facts, TestLog, TestRun
+from engine.domain.handoff_facts import Facts, SuiteLog, SuiteRun
 from engine.domain.landing_text import task_state_text
 from engine.domain.spending import Spent, of_subtree, of_task
 from engine.domain.units import counted, duration_text
@@ -22,7 +22,7 @@ def task_facts(
     agents = [agent for id in s.children.get(task.planner, ()) if (agent := s.agents[id]).task == task.id]
     attempts = [agent for agent in agents if agent.role is not t.Role.RESOLVER]
     logs = [log for agent in agents if agent.attempt == task.attempt and (log := s.test_logs.get(agent.id)) is not None]
-    log = TestLog(
+    log = SuiteLog(
         tuple(run for each in logs for run in each.runs),
         bool(logs) and logs[-1].stale,
         any(each.maybe for each in logs),
@@ -61,7 +61,7 @@ def slice_facts(s: Snapshot, planner: t.Agent, text: t.HandoffText, now: t.Micro
     lines = [(landing.added, landing.removed) for landing in landings]
     counted = known and all(added is not None for added, _ in lines)
     spent = s.spent.get(of_subtree(planner.path), Spent())
-    log = s.test_logs.get(planner.id, TestLog())
+    log = s.test_logs.get(planner.id, SuiteLog())
     return Facts(
         wall_s=_wall_s(planner, now),
         steps=spent.steps,
@@ -114,11 +114,19 @@ def check_state(s: Snapshot, landed: t.Landing | None) -> str:
     return f"not checked yet; {'passed' if last.passed else 'failed'} before"
 
 
+def checked_since(s: Snapshot, commit: t.CommitId) -> t.CheckMark | None:
+    """The first check of trunk with a landed commit in it, if it is known."""
+    places = {landing.commit: place for place, landing in enumerate(s.landings) if landing.commit is not None}
+    landed = places.get(commit)
+    later = (mark for mark in s.marks if landed is not None and places.get(mark.commit, -1) >= landed)
+    return next(later, None)
+
+
 def _claims(text: t.HandoffText) -> str:
     return "\n\n".join((text.summary, text.notes, text.concerns))
 
 
-def _last_of_each(runs: Sequence[TestRun]) -> tuple[TestRun, ...]:
+def _last_of_each(runs: Sequence[SuiteRun]) -> tuple[SuiteRun, ...]:
     return tuple({run.command: run for run in runs}.values())[-TESTS:]
 
 

@@ -104,6 +104,21 @@ class FailureReport(Struct, frozen=True):
     agents: int
 
 
+class DependencyReport(Struct, frozen=True):
+    """A dependency that a task's commit added, with its manifest."""
+
+    dependency: str
+    task: str
+    commit: str
+
+
+class ClaimReport(Struct, frozen=True):
+    """A claim in an agent's handoff that the record does not bear out."""
+
+    agent: str
+    claim: str
+
+
 class PromptReport(Struct, frozen=True):
     """What agents did with one version of a role's prompt, `NAME@VERSION`.
 
@@ -191,6 +206,8 @@ class Report(Struct, frozen=True):
     prompts: tuple[PromptReport, ...]
     notes: tuple[NoteReport, ...]
     changes: tuple[ChangeReport, ...]
+    dependencies: tuple[DependencyReport, ...]
+    claims: tuple[ClaimReport, ...]
 
 
 def report_of(journal: Path, trunk_git: Path) -> Report:
@@ -273,6 +290,8 @@ def _report(db: sqlite3.Connection, trunk_git: Path) -> Report:
         changes=tuple(
             ChangeReport(task, title, how, _short(text)) for task, title, how, text in db.execute(_CHANGES, (CHANGES,))
         ),
+        dependencies=tuple(DependencyReport(*row) for row in db.execute(_DEPENDENCIES)),
+        claims=tuple(ClaimReport(*row) for row in db.execute(_CLAIMS)),
     )
 
 
@@ -390,6 +409,14 @@ _COLLISIONS = """
 SELECT coalesce(p.path, t.planner), value, count(*)
 FROM landings l JOIN json_each(l.conflicts) JOIN tasks t ON t.id = l.task LEFT JOIN agents p ON p.id = t.planner
 WHERE l.state = 'conflicted' GROUP BY 1, 2"""
+_DEPENDENCIES = """
+SELECT j.value, coalesce(t.title, e.task, ''), coalesce(json_extract(e.body, '$.landing.commit'), '')
+FROM events e JOIN json_each(e.body, '$.landing.dependencies') j LEFT JOIN tasks t ON t.id = e.task
+WHERE e.kind = 'landing_finished' ORDER BY e.seq"""
+_CLAIMS = """
+SELECT coalesce(a.path, e.agent, ''), j.value
+FROM events e JOIN json_each(e.body, '$.handoff.facts.doubts') j LEFT JOIN agents a ON a.id = e.agent
+WHERE e.kind = 'handed_off' ORDER BY e.seq"""
 _SLOWEST = """
 SELECT coalesce(a.path, ''), s.tool, coalesce(c.target, ''), s.wall_s
 FROM slow_steps s LEFT JOIN agents a ON a.id = s.agent

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from engine.domain import types as t
 from engine.domain.collisions import Collisions
 from engine.domain.environment import Environment
-from engine.domain.handoff_facts import SharedFinding, TestLog
+from engine.domain.handoff_facts import SharedFinding, SuiteLog
 from engine.domain.notes import Note, NoteKind
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import BudgetMark, Part, Spent
@@ -93,7 +93,7 @@ class Snapshot:
     notes: dict[int, Note] = field(default_factory=dict)
     """What planners assumed and asked, by number."""
 
-    test_logs: dict[t.AgentId, TestLog] = field(default_factory=dict)
+    test_logs: dict[t.AgentId, SuiteLog] = field(default_factory=dict)
     """What agents at work have tested."""
 
     pathologies: dict[t.AgentId, dict[t.Pathology, int]] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from engine.domain.events import Draft
-from engine.domain.handoff_facts import TestRun
+from engine.domain.handoff_facts import SuiteRun
 from engine.domain.notes import Note
 from engine.domain.settings import Settings
 from engine.domain.types import Agent, HandoffText, Task, TaskSpec
@@ -31,7 +31,7 @@ class Answer(Struct, frozen=True):
     paths: tuple[str, ...] = ()
     gate_wait_s: float = 0.0
     build: bool = False
-    tests: TestRun | bool | None = None
+    tests: SuiteRun | bool | None = None
     ends: bool = False
     sleeps: bool = False
     hopeless: str = ""

@@ -120,6 +120,16 @@ def _lines(found: Report) -> Iterator[str]:
         ],
     )
     yield from _section(
+        "new dependencies",
+        ("dependency", "commit", "task"),
+        [(one_line(new.dependency), new.commit[:10], one_line(new.task)[:80]) for new in found.dependencies],
+    )
+    yield from _section(
+        "claims that the record does not bear out",
+        ("agent", "claim"),
+        [(one_line(doubted.agent), one_line(doubted.claim)) for doubted in found.claims],
+    )
+    yield from _section(
         "prompts",
         ("version", "agents", "failed", "tasks", "landed", "calls", "tokens", "cached", "cost"),
         [

@@ -126,8 +126,9 @@ class Attention:
 
 
 def needs_person(handoff: Handoff) -> bool:
-    """Whether a person should read it: it failed or raises a concern."""
-    return handoff.text.status is HandoffStatus.FAILED or bool(handoff.text.concerns.strip())
+    """Whether a person should read it: it failed, raises a concern or claims what the record does not bear out."""
+    doubted = handoff.facts is not None and bool(handoff.facts.doubts)
+    return handoff.text.status is HandoffStatus.FAILED or bool(handoff.text.concerns.strip()) or doubted
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from tui.bridge import Followed, Handoff, HandoffId, Resolve, TaskState
+from tui.bridge import Followed, Handoff, HandoffId, Resolve, TaskState, checked_since, facts_lines, landing_text
 from tui.format.filters import Filter, handoff_filter
 from tui.format.message_lines import target_of
 from tui.format.numbers import age, clock
@@ -109,10 +109,12 @@ class HandoffList(FilteredList[Handoff]):
         right = Span(fit(age(self.host.now() - handoff.at), 5, right=True), "dim")
         left = cells - 5 - sum(len(span.text) for span in spans)
         flags = "".join(f" {name}" for name in ("concerns", "deviations", "findings") if name in handoff.text.sections)
+        doubted = handoff.facts is not None and bool(handoff.facts.doubts)
         title = one_line(_title_of(self.view, handoff))
         summary = one_line(handoff.text.summary).removeprefix(f"{title}: ")
         text = (
             Span(title, "text"),
+            Span(" claim in doubt" if doubted else "", "failed"),
             Span(f" — {summary}", "dim"),
             Span(f"  +{flags}" if flags else "", "accent"),
         )
@@ -148,8 +150,18 @@ def handoff_lines(view: View, handoff: Handoff, cells: int) -> list[Line]:
     lines += fact("id", f"{handoff.id}{f' · resolved at {clock(resolved)}' if resolved else ''}", cells=cells)
     if handoff.landing is not None:
         landing = LANDING[handoff.landing]
-        commit = f" as {handoff.commit[:10]}" if handoff.commit else ""
-        lines += fact("landing", f"{landing.glyph} {landing.word}{commit}", landing.style, cells=cells)
+        newer = handoff.facts is not None and handoff.facts.onto_newer
+        words = landing_text(handoff.landing, handoff.commit, onto_newer=newer)
+        lines += fact("landing", f"{landing.glyph} {words}", landing.style, cells=cells)
+        check = checked_since(run, handoff.commit) if run is not None and handoff.commit else None
+        if check is not None:
+            passed = ("done", "passes") if check.passed else ("failed", "fails")
+            lines += fact("check", f"trunk {passed[1]} with it, at {clock(check.at)}", passed[0], cells=cells)
+    if handoff.facts is not None:
+        lines += heading("Facts")
+        for label, value, printed in facts_lines(handoff.facts):
+            lines += paragraph(f"{label}: {value}", cells, "failed" if label == "claim" else "text")
+            lines += paragraph(printed, cells, "dim", indent=4) if printed else []
     texts = {"summary": handoff.text.summary, **handoff.text.sections}
     for name in ("summary", "concerns", "deviations", "findings", "notes", "feedback"):
         if text := texts.get(name, "").strip():

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from engine.domain import events as e
-from engine.domain.handoff_facts import TestLog, TestRun, is_document
+from engine.domain.handoff_facts import SuiteLog, SuiteRun, is_document
 from engine.domain.lifecycle import IllegalTransition, check_agent
 from engine.domain.spending import Spent, began, parts_of
 from engine.domain.types import HOUR, Agent, AgentState, Role, Scratchpad, ToolCallState, Usage
@@ -213,8 +213,8 @@ def _(s: Snapshot, event: e.Event, body: e.WorkspaceUpdated) -> None:
 def _log_tests(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
     """Note what the agent has tested, and whether files changed after that."""
     assert event.agent is not None
-    old = log = s.test_logs.get(event.agent, TestLog())
-    if isinstance(body.tests, TestRun):
+    old = log = s.test_logs.get(event.agent, SuiteLog())
+    if isinstance(body.tests, SuiteRun):
         log = replace(log, runs=(*log.runs, body.tests)[-KNOWN_TESTS:], stale=False)
     elif any(not is_document(path) for path in body.paths):
         log = replace(log, stale=True, maybe=False)

@@ -5,9 +5,9 @@ import pytest
 from engine.domain import handoff_facts as facts
 from engine.policy.claims import claims, doubts
 
-PASSED = facts.TestRun("pytest -q", True, "exit 0", 2.0)
-FAILED = facts.TestRun("pytest -q", False, "exit 1", 2.0, "1 failed")
-UNKNOWN = facts.TestRun("pytest -q | tail", None, "exit unknown", 2.0)
+PASSED = facts.SuiteRun("pytest -q", True, "exit 0", 2.0)
+FAILED = facts.SuiteRun("pytest -q", False, "exit 1", 2.0, "1 failed")
+UNKNOWN = facts.SuiteRun("pytest -q | tail", None, "exit unknown", 2.0)
 
 
 @pytest.mark.parametrize(
@@ -86,28 +86,28 @@ def test_no_other_sentence_is_a_claim(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "log", "found"),
     [
-        ("All tests pass.", facts.TestLog(), "says the tests pass; its log has no command that runs tests"),
-        ("Ran the tests.", facts.TestLog(), "says it ran the tests; its log has no command that runs tests"),
+        ("All tests pass.", facts.SuiteLog(), "says the tests pass; its log has no command that runs tests"),
+        ("Ran the tests.", facts.SuiteLog(), "says it ran the tests; its log has no command that runs tests"),
         (
             "All tests pass.",
-            facts.TestLog((PASSED, FAILED)),
+            facts.SuiteLog((PASSED, FAILED)),
             "says the tests pass; the last test run ended with exit 1",
         ),
-        ("All tests pass.", facts.TestLog((PASSED,), stale=True), "says the tests pass; files changed after the last"),
-        ("All tests pass.", facts.TestLog((PASSED,)), ""),
-        ("All tests pass.", facts.TestLog((UNKNOWN,)), ""),
-        ("All tests pass.", facts.TestLog(maybe=True), ""),
-        ("All tests pass.", facts.TestLog((FAILED,), maybe=True), ""),
-        ("All tests pass.", facts.TestLog((PASSED,), stale=True, maybe=True), ""),
-        ("All tests pass.", facts.TestLog(whole=False), ""),
+        ("All tests pass.", facts.SuiteLog((PASSED,), stale=True), "says the tests pass; files changed after the last"),
+        ("All tests pass.", facts.SuiteLog((PASSED,)), ""),
+        ("All tests pass.", facts.SuiteLog((UNKNOWN,)), ""),
+        ("All tests pass.", facts.SuiteLog(maybe=True), ""),
+        ("All tests pass.", facts.SuiteLog((FAILED,), maybe=True), ""),
+        ("All tests pass.", facts.SuiteLog((PASSED,), stale=True, maybe=True), ""),
+        ("All tests pass.", facts.SuiteLog(whole=False), ""),
         ("All tests pass.", None, ""),
-        ("Ran the tests.", facts.TestLog((FAILED,)), ""),
-        ("I did not run the tests.", facts.TestLog(), ""),
-        ("Done.", facts.TestLog((FAILED,)), ""),
+        ("Ran the tests.", facts.SuiteLog((FAILED,)), ""),
+        ("I did not run the tests.", facts.SuiteLog(), ""),
+        ("Done.", facts.SuiteLog((FAILED,)), ""),
     ],
 )
 def test_a_claim_is_doubted_only_where_the_record_says_otherwise(
-    text: str, log: facts.TestLog | None, found: str
+    text: str, log: facts.SuiteLog | None, found: str
 ) -> None:
     marks = doubts(text, log)
     assert len(marks) == bool(found)

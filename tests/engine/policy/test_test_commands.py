@@ -8,7 +8,7 @@ from engine.policy.test_commands import test_run as record_of
 CHECK = "cd app && ./verify.sh --fast"
 
 
-def ran(command: str, exit: int | None = 0, output: str = "", check: str = CHECK) -> facts.TestRun | bool:
+def ran(command: str, exit: int | None = 0, output: str = "", check: str = CHECK) -> facts.SuiteRun | bool:
     return record_of(command, exit, "" if exit is not None else "timeout", output, 12.04, check)
 
 
@@ -61,7 +61,7 @@ def ran(command: str, exit: int | None = 0, output: str = "", check: str = CHECK
 )
 def test_a_command_that_runs_tests_is_recognised(command: str) -> None:
     run = ran(command)
-    assert isinstance(run, facts.TestRun)
+    assert isinstance(run, facts.SuiteRun)
     assert (run.passed, run.ended, run.wall_s) == (True, "exit 0", 12.0)
 
 
@@ -129,7 +129,7 @@ def test_an_exit_status_counts_only_if_it_is_that_of_the_tests(
     command: str, exit: int | None, passed: bool | None
 ) -> None:
     run = ran(command, exit)
-    assert isinstance(run, facts.TestRun)
+    assert isinstance(run, facts.SuiteRun)
     assert run.passed is passed
     if passed is None:
         assert run.ended == ("exit unknown" if exit is not None else "killed: timeout")
@@ -137,9 +137,9 @@ def test_an_exit_status_counts_only_if_it_is_that_of_the_tests(
 
 def test_the_end_of_what_a_failed_test_printed_is_kept() -> None:
     run = ran("pytest " + "x" * 200, 1, "a\n\nFAILED tests/test_a.py::test_b\n1 failed in 2 s\n")
-    assert isinstance(run, facts.TestRun)
+    assert isinstance(run, facts.SuiteRun)
     assert run.output == "FAILED tests/test_a.py::test_b\n1 failed in 2 s"
     assert len(run.command) == 100
     passed = ran("pytest", 0, "3 passed")
-    assert isinstance(passed, facts.TestRun)
+    assert isinstance(passed, facts.SuiteRun)
     assert passed.output == ""

@@ -18,6 +18,7 @@ from engine.domain.commands import Stop
 from engine.domain.conversation import Message, Request, StopReason, Text, Turn
 from engine.domain.environment import Environment
 from engine.domain.errors import SwarmError
+from engine.domain.handoff_facts import Facts
 from engine.domain.resource_use import AgentUse
 from engine.domain.settings import Settings, SwarmSettings
 from engine.domain.types import LandingState, ModelName
@@ -314,3 +315,26 @@ async def test_the_report_names_held_and_amended_tasks_and_a_persons_words(tmp_p
     expected = [("taken back" if each.taken_back else "told", each.text) for each in reversed(words)]
     assert [(each.how, each.text) for each in changes if each.how in ("told", "taken back")] == expected[:25]
     assert {each.how for each in changes} == {"held", "told", "taken back", "title, scope"}
+
+
+async def test_the_report_lists_new_dependencies_and_doubted_claims(tmp_path: Path) -> None:
+    told = story(11, 600)
+    s = told.snapshot
+    task = next(task for task in s.tasks.values() if task.state is t.TaskState.WORKING)
+    assert task.agent is not None
+    landed = t.Landing(
+        *(t.LandingId("l-new"), 0, task.id, task.agent, LandingState.MERGED, s.trunk, t.CommitId("c" * 40)),
+        dependencies=("requests (pyproject.toml)",),
+    )
+    text = t.HandoffText(t.HandoffStatus.DONE, "All tests pass.")
+    told.tell(e.LandingStarted(landed.id, t.CommitId("d"), text), task.agent, task.id)
+    told.tell(e.LandingFinished(landed), task.agent, task.id)
+    facts = Facts(doubts=("says the tests pass; the last test run ended with exit 1",))
+    handoff = t.Handoff(t.HandoffId("h-new"), 0, task.id, task.agent, task.planner, text, facts=facts)
+    told.tell(e.HandedOff(handoff), task.agent, task.id)
+    await write(tmp_path / "journal.db", told.events)
+    report = report_of(tmp_path / "journal.db", tmp_path)
+    [new] = report.dependencies
+    assert (new.dependency, new.task, new.commit) == ("requests (pyproject.toml)", task.spec.title, "c" * 40)
+    [claim] = report.claims
+    assert (claim.agent, claim.claim) == (s.agents[task.agent].path, facts.doubts[0])

@@ -9,9 +9,10 @@ from textual.events import Key, MouseScrollUp, Paste
 from textual.widgets import Input
 
 from engine.domain import events as e
+from engine.domain.handoff_facts import Facts, SuiteRun
 from engine.domain.resource_use import AgentUse, Sample
 from engine.domain.settings import BudgetSettings, Settings
-from engine.domain.types import AgentId, AgentState, ModelName, Role
+from engine.domain.types import AgentId, AgentState, Check, CommitId, HandoffId, ModelName, Role
 from tests.tui.apps import app_on, main_of, painted, press, settle, shown_notes
 from tests.tui.fake_session import FakeSession, done
 from tests.tui.swarms import begin, land, small, spawn, swarm, task, work
@@ -275,6 +276,47 @@ async def test_a_handoff_is_shown_with_every_section() -> None:
         assert len(pilot.app.view.attention()) == wants
         await press(pilot, "U", "enter")
         assert "resolved at" in painted(pilot.app)
+
+
+async def test_a_handoff_shows_the_facts_and_marks_a_claim_that_they_do_not_bear_out() -> None:
+    session = small()
+    landing = next(each for each in reversed(session.run.landings) if each.commit is not None)
+    handoff = next(each for each in session.run.handoffs.values() if each.task == landing.task)
+    facts = Facts(
+        wall_s=720.0,
+        attempts=1,
+        steps=41,
+        tokens=182_000,
+        commits=1,
+        files=2,
+        added=120,
+        removed=4,
+        onto_newer=True,
+        tests=(SuiteRun("pytest -q", False, "exit 1", 12.0, "1 failed in 2 s"),),
+        doubts=("says the tests pass; the last test run ended with exit 1",),
+    )
+    newer = msgspec.structs.replace(handoff, id=HandoffId("h99999"), commit=landing.commit, facts=facts)
+    wanted = session.run.handoff_count
+    session.record(e.HandedOff(newer), agent=handoff.agent, task=handoff.task)
+    checked = Check(session.at, landing.commit or CommitId(""), False, 1, "", 1.0)
+    session.record(e.CheckFinished(checked))
+    async with app_on(session).run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        assert session.run.handoff_count == wanted + 1
+        await press(pilot, "3")
+        assert "claim in doubt" in painted(pilot.app)
+        await press(pilot, "enter")
+        text = painted(pilot.app)
+        for words in (
+            f"landed as {(landing.commit or '')[:10]}, merged with newer trunk",
+            "with it, at",
+            "changed: 2 files, +120 -4",
+            "took: 12 min, 41 steps, 182,000 tokens",
+            "tests: `pytest -q`: exit 1 after 12 s",
+            "1 failed in 2 s",
+            "claim: says the tests pass; the last test run ended with exit 1",
+        ):
+            assert words in text, words
 
 
 async def test_the_attention_key_goes_to_each_item_that_needs_a_person() -> None:
