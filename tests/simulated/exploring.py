@@ -30,6 +30,7 @@ from engine.orchestrator.recovery import GONE
 from engine.policy.run_end import Outcome
 from engine.policy.task_order import waits_for
 from engine.state.fold import fold
+from engine.state.fold.shared_findings import MOST
 from engine.state.snapshot import Snapshot
 from tests import simulated
 from tests.engine import swarms
@@ -244,7 +245,10 @@ class Model:
         if len(wrote) == 1 and random.Random(f"{self._plan.seed} {title}").random() < 0.5:
             return turn(call("write_file", path="src/app.py", content=f"print('{title}')\n"))
         status = "failed" if not self._plan.calm and chance.random() < 0.1 else "done"
-        return turn(call("submit_handoff", status=status, summary=f"{title}: {status}"))
+        found = [
+            {"text": f"{title} found {fact}", "evidence": "seen", "share": True} for fact in range(chance.randrange(4))
+        ]
+        return turn(call("submit_handoff", status=status, summary=f"{title}: {status}", findings=found))
 
 
 def _whole(message: Message) -> str:
@@ -485,6 +489,13 @@ def _task_of(record: Record, commit: str) -> str:
     return task
 
 
+def _what_is_shared_is_bounded_and_stays_in_its_slice(record: Record) -> None:
+    for planner, kept in record.end.shared_findings.items():
+        titles = {record.end.tasks[task].spec.title for task in record.end.tasks_of.get(planner, ())}
+        assert {found.text.partition(" found ")[0] for found in kept} <= titles
+        assert len(kept) <= MOST
+
+
 def _nobody_waits_at_the_end(record: Record) -> None:
     assert not record.end.claims, "no task has precedence, and no landing waits, once all have ended"
 
@@ -669,6 +680,7 @@ def explore_plan(plan: Plan, seen: Seen | None = None, folder: Path | None = Non
         _nobody_waits_at_the_end(record)
         _tasks_keep_their_order(record)
         _no_held_task_is_forgotten(record)
+        _what_is_shared_is_bounded_and_stays_in_its_slice(record)
         _no_question_is_awaited_at_the_end(record)
         _nobody_outlives_a_cancelled_ancestor(record)
         _nothing_is_asked_for_twice(record, plan)
