@@ -133,7 +133,7 @@ class Attempt:
             return Answer("accepted", drafts=outcomes.failed(self.host, self.task, text), ends=True)
         if self._past is not None and (resolver := latest_resolver(self.host, self.task)) is not None:
             if self._past.untold is not None:  # the conflict that it resolves
-                context.conflicting = self._past.untold.conflicts
+                context.meets(self._past.untold)
             return await self._resolve(context, text, resolver)
         if (untold := conflicts.untold_conflict(self._past, context.opened)) is not None:
             return await self._conflict(context, text, untold)
@@ -151,7 +151,7 @@ class Attempt:
         """Answer a landing that found a conflict, which is in the workspace."""
         self._failed_resolutions += bool(self._conflicts)
         self._conflicts += 1
-        context.conflicting = found.conflicts
+        context.meets(found)
         message = await conflicts.conflict(self.host, await context.workspace(), found)
         return await self._conflict_again(context, text, message)
 
@@ -163,7 +163,7 @@ class Attempt:
 
     async def _resolve(self, context: AgentToolContext, text: t.HandoffText, resolver: t.Agent | None) -> Answer:
         """Have a resolver land the change: a new one, or the one that an earlier process started."""
-        if await resolve(self.host, self.task, await context.workspace(), context.conflicting, text, resolver):
+        if await resolve(self.host, self.task, context, text, resolver):
             return Answer("landed: resolved", ends=True)
         lost = engine_text(
             "Nothing was landed: the change conflicts with newer work on trunk, "

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from engine.agents.landed_meanwhile import difference, landed_between, reasons
+from engine.agents.landed_meanwhile import difference, landed_between, listed, reasons
 from engine.agents.markdown import bullets
 from engine.agents.past import Past
 from engine.domain.events import WorkspaceUpdated
 from engine.domain.text_file import TextFile
-from engine.domain.types import CommitId, Landing, LandingState, Task
+from engine.domain.types import CommitId, Landing
 from engine.ports.protocols import LandResult, Workspace, WorkspaceError
 from engine.runtime.host import Host
 
@@ -48,20 +48,20 @@ async def conflict(host: Host, workspace: Workspace, found: LandResult | Landing
 
 
 async def other_side(host: Host, workspace: Workspace, since: CommitId | None, paths: Sequence[str]) -> str:
-    """What landed since a commit of trunk in the files in conflict, why, and how trunk changed there.
+    """What landed since a commit of trunk in the files in conflict, why, and how trunk changed there; then what landed
+    in other files of the change.
 
     The workspace is at the newest trunk and holds the conflict.
     """
-    landed = reasons(await landed_between(host, since, workspace.base), paths)
-    changed = await difference(host, workspace, since, paths, MARKER)
-    named = {"What landed meanwhile in these files, newest first": landed, "How trunk changed there": changed}
+    landed = await landed_between(host, since, workspace.base, workspace)
+    own = set(await workspace.changed()).difference(paths)
+    others = [each for each in landed if each.touches(own) and not each.touches(paths)]
+    named = {
+        "What landed meanwhile in these files, newest first": reasons(landed, paths),
+        "How trunk changed there": await difference(host, workspace, since, paths, MARKER),
+        "What landed in other files of the change, without a conflict": listed(others, own),
+    }
     return "\n\n".join(f"## {title}\n\n{text}" for title, text in named.items() if text)
-
-
-def first_conflict(host: Host, task: Task) -> Landing | None:
-    """The first conflict of the task's attempt that the snapshot still knows."""
-    ours = (each for each in host.snapshot.landings if (each.task, each.agent) == (task.id, task.agent))
-    return next((each for each in ours if each.state is LandingState.CONFLICTED), None)
 
 
 def _unmarked(paths: Iterable[str], marked: list[str]) -> str:

@@ -5,9 +5,10 @@ The texts tell of tasks and commits, never of agents. What planners and agents w
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from engine.agents.markdown import bullets
+from engine.domain.commit_message import without_names
 from engine.domain.patch import FileDiff, FileKind, Hunk, Patch, parse_patch
 from engine.domain.types import CommitId, HandoffText, Task
 from engine.ports.protocols import Workspace
@@ -37,14 +38,19 @@ class Landed(Struct, frozen=True):
 
     def line(self, first: Collection[str] = ()) -> str:
         """The commit, the task's title and the files; those in `first` come first."""
-        return f"{self.commit[:SHOWN]} {self.task.spec.title}: {_named(self.paths, first)}"
+        return f"{self.commit[:SHOWN]} {without_names(self.task.spec.title)}: {_named(self.paths, first)}"
 
     def touches(self, paths: Collection[str]) -> bool:
         return not set(self.paths).isdisjoint(paths)
 
 
-async def landed_between(host: Host, since: CommitId | None, upto: CommitId) -> list[Landed]:
-    """What landed on trunk after `since`, up to and with `upto`, the newest first."""
+async def landed_between(
+    host: Host, since: CommitId | None, upto: CommitId, shown_in: Workspace | None = None
+) -> list[Landed]:
+    """What landed on trunk after `since`, up to and with `upto`, the newest first.
+
+    With a workspace, the commits are those that git shows there.
+    """
     if since is None or since == upto:
         return []
     commits = await host.trunk.landed_since(since)
@@ -59,7 +65,10 @@ async def landed_between(host: Host, since: CommitId | None, upto: CommitId) -> 
     }
     if len(known) < len(wanted):
         known |= {landed.commit: landed for landed in await _not_recorded(host, wanted.difference(known))}
-    return [known[commit] for commit in reversed(commits) if commit in known]
+    found = [known[commit] for commit in reversed(commits) if commit in known]
+    if shown_in is None:
+        return found
+    return [structs.replace(landed, commit=await shown_in.shown(landed.commit)) for landed in found]
 
 
 async def _not_recorded(host: Host, commits: Collection[CommitId]) -> list[Landed]:
@@ -92,7 +101,7 @@ def reasons(landed: Sequence[Landed], paths: Collection[str]) -> str:
 
 def _reason(landed: Landed, paths: Collection[str], room: int) -> str:
     inside = sorted(set(landed.paths).intersection(paths))
-    head = f"{landed.commit[:SHOWN]} {landed.task.spec.title} ({_named(inside)})"
+    head = f"{landed.commit[:SHOWN]} {without_names(landed.task.spec.title)} ({_named(inside)})"
     text = landed.text
     said = {
         "goal": landed.task.spec.goal,
@@ -106,7 +115,7 @@ def _reason(landed: Landed, paths: Collection[str], room: int) -> str:
 def quoted_parts(texts: Mapping[str, str], room: int) -> list[str]:
     """The texts that are not empty as quoted lines, each with its name. Together they take about `room` characters:
     short ones stay whole, and what they leave goes to the longer ones."""
-    said = {name: flat for name, text in texts.items() if (flat := " ".join(text.split()))}
+    said = {name: flat for name, text in texts.items() if (flat := without_names(text))}
     lengths = {}
     for left, name in zip(range(len(said), 0, -1), sorted(said, key=lambda name: len(said[name])), strict=True):
         lengths[name] = min(len(said[name]), max(0, room) // left, REASON_MOST)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from engine.agents.conversation_log import HAND_OFF, Conversation
 from engine.domain import events as e
-from engine.domain.types import AgentId, AgentState, Landing, LandingState, ToolCallState
+from engine.domain.types import AgentId, AgentState, CommitId, Landing, LandingState, ToolCallState
 from engine.runtime.host import Host
 
 UPDATE = "update_workspace"
@@ -17,7 +17,8 @@ class Past:
 
     `conflicting` are the paths of the last conflict in its workspace, `conflicts` counts those that it was told of when
     it handed off, `unresolved` how often it handed off with conflict markers. `untold` is a conflict that it was not
-    told of yet, `untold_update` an update of its workspace.
+    told of yet, `untold_update` an update of its workspace. `since` is the commit of trunk that its change was made on
+    when it first met a conflict.
     """
 
     still_marked: str
@@ -28,6 +29,7 @@ class Past:
     unresolved: int = 0
     untold: Landing | None = None
     untold_update: e.WorkspaceUpdated | None = None
+    since: CommitId | None = None
     _before: e.Event | None = None
     _paused: bool = False
 
@@ -53,8 +55,10 @@ class Past:
         match event.body:
             case e.LandingFinished(landing=landing):
                 self.untold = landing if landing.state is LandingState.CONFLICTED else None
+                self.since = self.since or (landing.since if self.untold is not None else None)
             case e.WorkspaceUpdated(conflicts=paths) as update:
                 self.conflicting, self.untold_update = paths, update
+                self.since = self.since or (update.since if paths else None)
             case e.ToolFinished(tool=tool) if tool == UPDATE:
                 self.untold_update = None
             case e.ToolFinished(tool=tool, state=ToolCallState.ERROR, answer=answer) if tool == HAND_OFF:

@@ -23,7 +23,7 @@ from engine.domain.types import (
     Task,
     TaskId,
 )
-from engine.ports.protocols import LandResult, Workspace, WorkspaceError, WorkspaceLost
+from engine.ports.protocols import LandResult, WorkspaceError, WorkspaceLost
 from engine.runtime.host import Host
 from engine.tools.tool import Answer, refused
 
@@ -72,7 +72,7 @@ class Resolution:
         self.tries += 1
         if self.tries >= TRIES:
             return Answer("not landed", error=True, drafts=(ended,), ends=True)
-        context.conflicting = found.conflicts
+        context.meets(found)
         return refused(await conflicts.conflict(self.host, await context.workspace(), found))
 
 
@@ -83,14 +83,13 @@ def latest_resolver(host: Host, task: Task) -> Agent | None:
     return next((each for each in reversed(list(ours)) if each.attempt == task.attempt), None)
 
 
-async def resolve(
-    host: Host, task: Task, workspace: Workspace, paths: tuple[str, ...], text: HandoffText, earlier: Agent | None
-) -> bool:
+async def resolve(host: Host, task: Task, worker: AgentToolContext, text: HandoffText, earlier: Agent | None) -> bool:
     """Have a resolver resolve the conflict in a worker's workspace. Returns whether the task has landed.
 
-    The resolver starts from what the workspace holds: the newest trunk, with both sides in `paths`. `earlier` is one
-    that an earlier process started: it continues, unless its workspace is gone.
+    The resolver starts from what the workspace holds: the newest trunk, with both sides of the conflict. `earlier` is
+    one that an earlier process started: it continues, unless its workspace is gone.
     """
+    workspace, paths = await worker.workspace(), worker.conflicting
     if earlier is not None and earlier.ended:
         return False
     agent, past = earlier, await _past_of(host, earlier) if earlier is not None else None
@@ -113,8 +112,7 @@ async def resolve(
             merged = await workspace.commit(task.spec.title)
             await (await context.workspace()).advance(merged, base)
         notes, me = await repository_notes(host, base), agent.id
-        first = conflicts.first_conflict(host, task)
-        trunk = await conflicts.other_side(host, workspace, first.since if first is not None else None, paths)
+        trunk = await conflicts.other_side(host, workspace, worker.since, paths)
 
         def opening() -> str:
             return surrounded(conflict_opening(host.snapshot.tasks[task.id], text, paths, trunk, notes), host, me)

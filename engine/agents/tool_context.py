@@ -12,12 +12,23 @@ from engine.agents.conflicts import still_marked
 from engine.agents.past import Past
 from engine.agents.workspace_update import update, updated
 from engine.domain.errors import SwarmError
-from engine.domain.events import AgentStateChanged, Draft, NoteAnswered, Rescoped
+from engine.domain.events import AgentStateChanged, Draft, NoteAnswered, Rescoped, WorkspaceUpdated
 from engine.domain.notes import Note
-from engine.domain.types import Agent, AgentId, AgentState, CommitId, HandoffText, MessageSource, Role, Task, TaskSpec
+from engine.domain.types import (
+    Agent,
+    AgentId,
+    AgentState,
+    CommitId,
+    HandoffText,
+    Landing,
+    MessageSource,
+    Role,
+    Task,
+    TaskSpec,
+)
 from engine.domain.units import duration_s
 from engine.policy.left_out import concerns, left_out_lines
-from engine.ports.protocols import Output, Workspace
+from engine.ports.protocols import LandResult, Output, Workspace
 from engine.runtime.host import Host
 from engine.runtime.inbox import message_to
 from engine.tools.tool import Answer, refused
@@ -42,6 +53,8 @@ class AgentToolContext:
         self._update = past.untold_update if past is not None else None
         self.conflicting = past.conflicting if past is not None else ()
         """The paths of the last conflict that was put into the workspace."""
+        self.since = past.since if past is not None else None
+        """The commit that the change was made on when it first met a conflict."""
         self.sent_back: Sequence[str] = ()
         self.commit = commit
         self.snapshot = host.snapshot
@@ -153,8 +166,15 @@ class AgentToolContext:
         found = await update(self._host, self.agent, workspace)
         if isinstance(found, str):
             return refused(found)
-        self.commit, self.conflicting = found.base, found.conflicts
+        self.commit = found.base
+        self.meets(found)
         return Answer(await updated(self._host, workspace, found))
+
+    def meets(self, found: LandResult | Landing | WorkspaceUpdated) -> None:
+        """Note what was merged into the workspace, and where that conflicts."""
+        self.conflicting = found.conflicts
+        if found.conflicts:
+            self.since = self.since or found.since
 
     async def follow(self, commit: CommitId) -> None:
         """Continue from a newer commit, in a new workspace; changes in the old one are lost."""

@@ -31,9 +31,10 @@ async def update(host: Host, agent: Agent, workspace: Workspace) -> WorkspaceUpd
 async def updated(host: Host, workspace: Workspace, found: WorkspaceUpdated) -> str:
     """What the agent is told of an update: what came in, first in the files that it has changed."""
     own = await workspace.changed()
-    landed = await landed_between(host, found.since, found.base)
+    landed = await landed_between(host, found.since, found.base, workspace)
     theirs, others = ([each for each in landed if each.touches(own) is touches] for touches in (True, False))
-    parts = [f"updated: your copy is now the newest project ({found.base[:SHOWN]}) with your change merged in"]
+    head = (await workspace.shown(found.base))[:SHOWN]
+    parts = [f"updated: your copy is now the newest project ({head}) with your change merged in"]
     if found.conflicts:
         parts.append(await conflict(host, workspace, found))
     if theirs:

@@ -51,6 +51,11 @@ def for_workers(message: str) -> str:
     return commit_message(title, body, {})
 
 
+def without_names(text: str) -> str:
+    """A text as one line, without ids and agents' paths."""
+    return _NAME.sub("…", _one_line(text))
+
+
 def _bounded(text: str) -> str:
     """The text, cut after the last line within the limit."""
     if len(text) <= _BODY_LENGTH:

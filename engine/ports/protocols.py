@@ -286,6 +286,9 @@ class Workspace(Protocol):
     async def advance(self, commit: CommitId, base: CommitId) -> None:
         """Set the files to the tree of `commit` and the base to `base`. Files that git ignores stay."""
 
+    async def shown(self, commit: CommitId) -> CommitId:
+        """The commit that git in the workspace shows in place of this commit of trunk."""
+
     async def leave(self) -> None:
         """Kill everything that runs in the workspace; its files stay for the process that continues the run."""
 

@@ -233,7 +233,7 @@ class Model:
         if again := interrupted(request):
             return turn(*(call(each.tool, **msgspec.json.decode(each.arguments)) for each in again))
         wrote = {call.arguments for message in request.messages for call in message.calls if call.tool == "write_file"}
-        if last.startswith("conflict:"):
+        if "conflict:\n- src/app.py\n" in last:
             return turn(call("read_file", path="src/app.py"))
         if "<<<<<<< trunk" in last:
             return turn(call("write_file", path="src/app.py", content=f"print('{title} and others')\n"))
@@ -244,6 +244,10 @@ class Model:
             return turn(call("write_file", path=f"{title}.txt", content=f"{title}\n"))
         if len(wrote) == 1 and random.Random(f"{self._plan.seed} {title}").random() < 0.5:
             return turn(call("write_file", path="src/app.py", content=f"print('{title}')\n"))
+        updated = any(call.tool == "update_workspace" for message in request.messages for call in message.calls)
+        may_update = first_line(request).startswith("# Task: ") and not updated
+        if may_update and random.Random(f"{self._plan.seed} {title} update").random() < 0.4:
+            return turn(call("update_workspace"))
         status = "failed" if not self._plan.calm and chance.random() < 0.1 else "done"
         found = [
             {"text": f"{title} found {fact}", "evidence": "seen", "share": True} for fact in range(chance.randrange(4))

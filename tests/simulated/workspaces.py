@@ -185,6 +185,10 @@ class MemoryWorkspace:
         self.files = {**kept, **self._commits.made[commit].files}
         self.base = base
 
+    async def shown(self, commit: CommitId) -> CommitId:
+        await self._alive()
+        return commit
+
     async def leave(self) -> None:
         await self._power.needed()
         self.left = True

@@ -222,10 +222,13 @@ class LayerStore:
 
     def head_files(self, commit: CommitId, *, trunk_history: bool) -> dict[str, bytes]:
         """What a copy at `commit` has in `.git` of its own. Slow: call in a thread. Raises SwarmError (git)."""
-        if trunk_history:
-            return head_files(commit, [self._objects])
+        folders = [self._objects] if trunk_history else [self._objects, self._objects / FOLDER]
+        return head_files(self.shown(commit, trunk_history=trunk_history), folders)
+
+    def shown(self, commit: CommitId, *, trunk_history: bool) -> CommitId:
+        """What git in a copy shows in place of a commit of trunk. Slow: call in a thread. Raises SwarmError (git)."""
         try:
-            return head_files(self._history.head(commit), [self._objects, self._objects / FOLDER])
+            return commit if trunk_history else self._history.head(commit)
         except (pygit2.GitError, OSError, KeyError, ValueError) as error:
             raise self._cannot_check_out(commit, error) from error
 

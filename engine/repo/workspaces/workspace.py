@@ -258,6 +258,9 @@ class AgentWorkspace:
         await asyncio.to_thread(write_record, self.copy.folder, self._record)
         self._extra_tracked, self.base = frozenset(map(os.fsdecode, tracked)), update.base
 
+    async def shown(self, commit: CommitId) -> CommitId:
+        return await asyncio.to_thread(self._layers.shown, commit, trunk_history=self._record.trunk_history)
+
     def _git_files(self, stack: LayerStack) -> dict[str, bytes]:
         """What changes in `.git` with the base, by name. The branch comes last."""
         index = (stack.folders[-1] / ".git" / "index").read_bytes()
