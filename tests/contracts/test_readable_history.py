@@ -267,3 +267,18 @@ async def test_hostile_messages_arrive_short_and_clean(place: Place, pool: Works
     assert "Why." in log
     assert len(log) < 6_000
     assert await shell(worker, "git log -2 --format='%(trailers)'") == "\n\n"
+
+
+@pytest.mark.parametrize("trunk_history", [False, True], ids=["worker", "planner"])
+async def test_the_commits_that_an_agent_is_told_of_are_those_that_its_git_shows(
+    place: Place, pool: WorkspacePool, trunk_history: bool
+) -> None:
+    copy = await pool.open(AGENT, place.trunk.base, trunk_history=trunk_history)
+    landed = [await place.land(f"step {number}", "", {f"new-{number}": b"n\n"}) for number in range(3)]
+    await copy.advance(landed[-1], landed[-1])
+    shown = [await copy.shown(commit) for commit in landed]
+    assert (shown == landed) is trunk_history
+    assert (await shell(copy, "git log --reverse --format=%H -3")).split() == shown
+    for number, commit in enumerate(shown):
+        assert f"step {number}" in await shell(copy, f"git show --stat {commit[:10]}")
+    assert await copy.shown(place.trunk.base) == place.trunk.base
