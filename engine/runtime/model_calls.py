@@ -69,14 +69,15 @@ class ModelCalls:
         SwarmError if the provider cannot be reached from the start of the run, or the budget is too small for any call.
         """
         outages, read = 0, self._run.snapshot.inboxes.get(agent, ())
-
-        def start() -> None:
-            if with_inbox and self._run.snapshot.inboxes.get(agent, ()) != read:
-                self._budget.allow_one_more(agent)
-                raise MessagesArrived
-
         while True:
-            sized = await self._admitted(agent, request, read)
+            sized, last = await self._admitted(agent, request, read)
+
+            def start(last: bool = last) -> None:
+                if with_inbox and self._run.snapshot.inboxes.get(agent, ()) != read:
+                    if last:
+                        self._budget.allow_one_more(agent)
+                    raise MessagesArrived
+
             model = self._run.snapshot.agents[agent].model  # a person may have changed it during an outage
             try:
                 return await self._ask(agent, model, sized, start)
@@ -123,8 +124,8 @@ class ModelCalls:
             self.under_way.pop(agent, None)
             self._budget.release(agent)
 
-    async def _admitted(self, agent: AgentId, request: Request, read: tuple[InboxMessage, ...]) -> Request:
-        """The request with an answer that the budget allows.
+    async def _admitted(self, agent: AgentId, request: Request, read: tuple[InboxMessage, ...]) -> tuple[Request, bool]:
+        """The request with an answer that the budget allows, and whether it is one of the agent's last.
 
         Waits while the agent is paused, while calls under way have reserved what is left, and with a planner while the
         budget is used up. Raises BudgetSpent, and MessagesArrived if the agent, whose inbox was `read`, has been told
@@ -145,7 +146,7 @@ class ModelCalls:
                     self._budget.give_back(agent)
                     raise MessagesArrived
                 if admission.output:
-                    return replace(request, max_output=admission.output)
+                    return replace(request, max_output=admission.output), admission.last
                 if admission.too_small:
                     hint = f"the first call may need {admission.need}: raise the limit, then: swarm-tui resume"
                     message = f"the budget is too small for one model call: {admission.refusal}"
