@@ -14,8 +14,11 @@ FILES = 30
 
 
 async def inherited(host: Host, task: Task) -> str:
-    """What the newest earlier attempt left, at this task or at the one that it replaces; empty if there was none."""
-    earlier = _latest(host, task.id, task) or (_latest(host, task.replaces, task) if task.replaces else None)
+    """What the newest earlier attempt left, at this task or at one that it replaces; empty if there was none."""
+    earlier, at = None, host.snapshot.tasks.get(task.id)
+    while earlier is None and at is not None:  # a replaced task may not have begun itself
+        earlier = _latest(host, at.id, task)
+        at = host.snapshot.tasks.get(at.replaces) if at.replaces is not None else None
     retried = bool(task.failures and task.reason)
     parts = [f"An earlier attempt at this task ended without a result: {task.reason}" if retried else ""]
     if earlier is not None:

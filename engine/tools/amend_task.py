@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from engine.domain.bounds import Instruction, Name, Priority
+from engine.domain.events import Draft, TaskReleased
 from engine.domain.landing_text import task_state_text
 from engine.domain.types import Task, TaskState
 from engine.policy.scope import scope_fault
@@ -51,8 +52,10 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     lines = [f"amended: {task.id} {spec.title}; {_outlook(task, told=len(drafts) > 1)}"]
     if task.state is TaskState.HELD:
         now = held(snapshot, [each.id for each in mine], changed={task.id: spec.after})
-        freed = [f"{each.id} {each.spec.title}" for each in mine if each.state is TaskState.HELD and each.id not in now]
-        lines.append(f"released: {', '.join(freed)}" if freed else f"still held: {DECIDE}")
+        freed = [each for each in mine if each.state is TaskState.HELD and each.id not in now]
+        drafts += tuple(Draft(TaskReleased(), None, each.id) for each in freed)
+        named = ", ".join(f"{each.id} {each.spec.title}" for each in freed)
+        lines.append(f"released: {named}" if freed else f"still held: {DECIDE}")
     return Answer("\n".join(lines), drafts=drafts)
 
 

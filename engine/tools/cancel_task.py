@@ -7,7 +7,8 @@ from msgspec import Meta, Struct
 from engine.domain.bounds import Name, Reason
 from engine.domain.events import Draft, TaskEnded, TaskHeld
 from engine.domain.landing_text import task_state_text
-from engine.domain.types import TaskId, TaskState
+from engine.domain.types import TaskState
+from engine.policy.task_names import NamingError, task_named
 from engine.policy.task_order import DECIDE, held
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
@@ -18,16 +19,18 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
-    task = context.snapshot.tasks.get(TaskId(arguments.task.strip()))
-    if task is None or task.planner != context.agent.id:
-        return refused(f"you have no task {arguments.task}; use an id that spawn_tasks returned")
+    mine = [context.snapshot.tasks[id] for id in context.snapshot.tasks_of.get(context.agent.id, ())]
+    try:
+        task = task_named(mine, arguments.task)
+    except NamingError as error:
+        return refused(f"not cancelled: {error}")
     if task.ended:
         return refused(f"{task.spec.title} has already ended: {task_state_text(task.state)}")
     if task.state is TaskState.LANDING:
         return refused(f"{task.spec.title} can no longer be cancelled: it is already landing")
     reason = arguments.reason or "cancelled by its planner"
     ended = Draft(TaskEnded(TaskState.CANCELLED, reason, intent=context.agent.intent), task.agent, task.id)
-    waiting = held(context.snapshot, context.snapshot.tasks_of[task.planner], lost=(task.id,))
+    waiting = held(context.snapshot, [each.id for each in mine], lost=(task.id,))
     behind = [context.snapshot.tasks[id] for id, root in waiting.items() if root == task.id]
     newly = [Draft(TaskHeld(task.id), None, each.id) for each in behind if each.state is TaskState.QUEUED]
     began = "; what its worker did is gone" if task.state is TaskState.WORKING else ""

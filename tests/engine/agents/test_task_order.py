@@ -87,6 +87,7 @@ def test_a_failure_holds_what_waits_for_it_and_the_planner_decides() -> None:
         assert "amend_task" in held[0]
         assert "cancel_task" in held[0]
         assert len(kinds(w, e.TaskHeld)) == 3
+        assert f"released: {b} b, {c} c" in answered(w, "amend_task")[0]
 
     first = spawns(
         "fail", {"title": "b", "after": ["fail"]}, {"title": "c", "after": ["b"]}, {"title": "moot", "after": ["fail"]}
@@ -111,6 +112,21 @@ def test_nobody_waits_or_hands_off_while_only_held_tasks_are_open() -> None:
         lambda request: turn(call("cancel_task", task=id_of(request, "b"))),
     )
     run(root_that(*steps, worker=failing), examine)
+
+
+def test_a_partial_handoff_that_landed_and_a_task_without_a_change_let_others_start() -> None:
+    def worker(request: Request) -> Turn:
+        title = first_line(request).partition(": ")[2]
+        if title == "part" and turns(request):
+            return turn(call("submit_handoff", status="partial", summary="half of it"))
+        return done() if turns(request) or title == "nothing" else writes(f"{title}.txt", "x\n")
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        landed = TaskState.LANDED
+        assert states(swarm.snapshot) == {"part": landed, "nothing": TaskState.UNCHANGED, "then": landed}
+        assert not kinds(w, e.TaskHeld)
+
+    run(root_that(spawns("part", "nothing", {"title": "then", "after": ["part", "nothing"]}), worker=worker), examine)
 
 
 def test_what_has_failed_cannot_be_waited_for() -> None:

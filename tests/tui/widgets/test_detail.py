@@ -1,5 +1,9 @@
 """The detail pane's tabs: now, messages, scratchpad, log, diff, and what followed a handoff."""
 
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
 from engine.domain import events as e
 from engine.domain.conversation import Message, StopReason, Text
 from engine.domain.environment import Environment
@@ -7,12 +11,14 @@ from engine.domain.types import AgentId, AgentState, CallId, ModelName, TaskId, 
 from engine.journal.rows import CallRow, Followed, MessageRow, TaskRow, ToolCallRow
 from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import START, FakeSession
-from tests.tui.swarms import small
+from tests.tui.swarms import small, task
 from tui.bridge import Event
-from tui.format.view import View
+from tui.format.limits import active_limits
+from tui.format.text import Line
+from tui.format.view import View, run_counts
 from tui.sessions.live_agent import LiveAgentTracker
 from tui.sessions.session import LiveAgent
-from tui.widgets.agent_details import task_lines
+from tui.widgets.agent_details import now_lines, task_lines
 from tui.widgets.detail import PAGE, Tab
 from tui.widgets.transcript import MessagesView
 
@@ -102,6 +108,30 @@ def test_the_root_planners_task_tab_shows_what_commands_find() -> None:
     text = "\n".join("".join(span.text for span in line) for line in lines)
     assert "Environment of commands" in text
     assert "named in the project or the intent, but not installed: mypy" in text
+
+
+def test_held_tasks_their_order_and_a_persons_words_are_on_screen() -> None:
+    session = small()
+    root, worker = session.agent("root"), session.agent(WORKER)
+    first, then = task(session, root.id, "the parser"), task(session, root.id, "the printer")
+    spec = replace(session.run.tasks[then].spec, after=(first,))
+    session.record(e.TaskAmended(spec, ("after",)), task=then)
+
+    def shown(lines: Iterable[Line]) -> str:
+        return "\n".join("".join(span.text for span in line) for line in lines)
+
+    def plan() -> str:
+        return shown(now_lines(View(session.run), session.run, session.agent("root"), LiveAgent(), START, 80))
+
+    assert "queued    the printer  after the parser" in plan()
+    session.record(e.TaskEnded("cancelled", "not wanted"), task=first)
+    session.record(e.TaskHeld(first), task=then)
+    assert "held      the printer  after the parser" in plan()
+    limits = {limit.name: limit.text for limit in active_limits(session.run, run_counts(session.run))}
+    assert limits["held"] == "1 task after a task that did not land: the planner decides"
+    session.record(e.TaskDirected("keep the old name"), agent=worker.id, task=worker.task)
+    text = shown(task_lines(View(session.run), session.run, worker, START, 80))
+    assert text.index("Told by a person") < text.index("keep the old name")
 
 
 async def test_tool_results_are_folded_and_unfold_to_the_whole_text() -> None:
