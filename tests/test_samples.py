@@ -20,7 +20,7 @@ def check(sample: SampleProject, project: Path) -> subprocess.CompletedProcess[s
 
 
 def needs(playbook: Playbook) -> dict[str, set[str]]:
-    """For each task, those that its planner waits for before asking for it."""
+    """For each task, those that it comes after, or that its planner waits for before asking for it."""
 
     def all_of(planner_title: str) -> set[str]:
         planner = next(one for one in playbook.planner if one.title == planner_title)
@@ -35,7 +35,7 @@ def needs(playbook: Playbook) -> dict[str, set[str]]:
         for move in planner.move:
             waited = asked if "*" in move.wait_for else set(move.wait_for)
             before = before.union(*({title} if title in tasks else all_of(title) for title in waited))
-            needed.update({title: set(before) for title in move.spawn})
+            needed.update({title: before.union(playbook.tasks_by_title[title].after) for title in move.spawn})
             asked = asked | set(move.spawn) | {title for inner in move.slice for title in all_of(inner)}
     return {title: set() for change in playbook.on_intent for title in change.spawn} | needed
 

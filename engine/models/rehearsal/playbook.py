@@ -18,14 +18,14 @@ from engine.domain.types import HandoffStatus
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
-    """A handoff's texts; an empty `summary` is generated from what was done."""
+    """A handoff's texts; an empty `summary` is generated from what was done. `findings` are as the tool takes them."""
 
     status: HandoffStatus = HandoffStatus.DONE
     summary: str = ""
     notes: str = ""
     concerns: str = ""
     deviations: str = ""
-    findings: str = ""
+    findings: str | tuple[dict[str, object], ...] = ""
     feedback: str = ""
 
 

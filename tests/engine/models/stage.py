@@ -14,8 +14,8 @@ from engine.models.rehearsal.provider import RehearsalProvider
 from tests.git import IDENTITY
 
 COMMON = ("shell", "read_file", "list_files", "search", "rewrite_scratchpad", "submit_handoff")
-PLANNER = (*COMMON, "spawn_tasks", "spawn_subplanner", "cancel_task", "wait")
-WORKER = (*COMMON, "write_file", "edit_file")
+PLANNER = (*COMMON, "spawn_tasks", "amend_task", "spawn_subplanner", "cancel_task", "note_to_person", "status", "wait")
+WORKER = (*COMMON, "write_file", "edit_file", "update_workspace")
 SECTIONS = ("summary", "notes", "concerns", "deviations", "findings", "feedback")
 
 
@@ -57,6 +57,7 @@ class Stage:
         self.checks: list[bool] = []
         self.last_planner: Actor | None = None
         self.repairing: Actor | None = None
+        self.queued: list[tuple[set[str], str, str, Actor]] = []
 
     async def play(self, intent: str, most: int = 5000) -> Actor:
         root = self._enter("intent", "root", f"# Intent (version 1)\n\n{intent}", None)
@@ -185,8 +186,32 @@ class Stage:
     def _spawn_tasks(self, actor: Actor, tasks: list[dict[str, str]]) -> tuple[str, bool]:
         for task in tasks:
             actor.out.append(task["title"])
-            self._enter("task", task["title"], f"# Task: {task['title']}\n\n## Goal\n\n{task['goal']}", actor)
+            first = f"# Task: {task['title']}\n\n## Goal\n\n{task['goal']}"
+            self.queued.append((set(task.get("after", ())), task["title"], first, actor))
+        self._start_tasks()
         return "\n".join(f"queued: t-{number} {task['title']}" for number, task in enumerate(tasks)), False
+
+    def _start_tasks(self) -> None:
+        """Start the tasks whose predecessors have landed."""
+        waiting = []
+        for after, title, first, planner in self.queued:
+            if after <= set(self.landed):
+                self._enter("task", title, first, planner)
+            else:
+                waiting.append((after, title, first, planner))
+        self.queued = waiting
+
+    def _amend_task(self, actor: Actor, task: str, **changes: str) -> tuple[str, bool]:
+        return f"amended: {task}", False
+
+    def _note_to_person(self, actor: Actor, kind: str, text: str) -> tuple[str, bool]:
+        return "noted", False
+
+    def _status(self, actor: Actor) -> tuple[str, bool]:
+        return f"open: {len(actor.out)}", False
+
+    def _update_workspace(self, actor: Actor) -> tuple[str, bool]:
+        return "nothing new has landed", False
 
     def _spawn_subplanner(self, actor: Actor, title: str, goal: str, scope: str = "") -> tuple[str, bool]:
         actor.out.append(title)
@@ -219,6 +244,7 @@ class Stage:
         actor.over = True
         state = "resolved" if actor.conflicts else "merged"
         self.landed.append(actor.title)
+        self._start_tasks()
         if actor.conflicts:
             self.resolved.append(actor.title)
         self.last_planner = actor.parent
