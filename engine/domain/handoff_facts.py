@@ -39,15 +39,20 @@ class SuiteRun(Struct, frozen=True):
 
 
 class SuiteLog(Struct, frozen=True):
-    """What an agent has tested so far: its last runs. `stale`: a file that is no document changed after the last one.
+    """What an agent has tested so far: its last runs. `fresh` of them began after a file last changed, documents aside.
 
-    `maybe`: it ran something, since files last changed, that may have been a test. `whole`: all its commands are known.
+    `maybe`: since then it ran something else that may have been a test. `whole`: all its commands are known.
     """
 
     runs: tuple[SuiteRun, ...] = ()
-    stale: bool = False
+    fresh: int = 0
     maybe: bool = False
     whole: bool = True
+
+    @property
+    def stale(self) -> bool:
+        """Whether files changed after the last run."""
+        return bool(self.runs) and not self.fresh
 
 
 class Facts(Struct, frozen=True):

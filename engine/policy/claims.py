@@ -7,7 +7,7 @@ doubted only where the record is complete and says otherwise.
 import re
 from collections.abc import Iterator
 
-from engine.domain.handoff_facts import SuiteLog
+from engine.domain.handoff_facts import SuiteLog, SuiteRun
 
 _QUOTED = re.compile(
     r"```.*?(?:```|\Z)|^\s*>[^\n]*|`[^`\n]*`|\"[^\"\n]{0,300}\"|“[^”\n]{0,300}”", re.DOTALL | re.MULTILINE
@@ -40,6 +40,10 @@ _RAN = re.compile(
     rf"(?:^|\bI\s+(?:also\s+)?|\bwe\s+|\band\s+(?:then\s+)?)(?:re-?)?(?:ran|executed)\s+{_THINGS}\b", re.IGNORECASE
 )
 
+_PROGRAM = re.compile(
+    r"\b(?:pytest|unittest|tox|nox|make|just|npm|yarn|pnpm|cargo|go|gradlew?|mvnw?|rake|rspec|dotnet)\b"
+)
+
 
 def doubts(text: str, log: SuiteLog | None) -> tuple[str, ...]:
     """What a handoff claims about its tests that its agent's log does not bear out, with what the log says instead."""
@@ -51,11 +55,14 @@ def doubts(text: str, log: SuiteLog | None) -> tuple[str, ...]:
     says = "says the tests pass" if says_pass else "says it ran the tests"
     if not log.runs:
         return () if log.maybe else (f"{says}; its log has no command that runs tests",)
-    last = log.runs[-1]
-    if says_pass and last.passed is False and not log.maybe:
-        return (f"{says}; the last test run ended with {last.ended}",)
-    if says_pass and log.stale and not log.maybe:
+    if not says_pass or log.maybe:
+        return ()
+    if log.stale:
         return (f"{says}; files changed after the last test run",)
+    last = log.runs[-1]
+    others = (run for run in log.runs[-log.fresh :] if _program(run) != _program(last))
+    if (last.passed is False or last.ended.startswith("killed")) and not any(run.passed for run in others):
+        return (f"{says}; the last test run ended with {last.ended.replace('killed', 'a kill')}",)
     return ()
 
 
@@ -63,6 +70,12 @@ def claims(text: str) -> tuple[bool, bool]:
     """Whether a text says that the tests pass, and that they were run."""
     said = [sentence for sentence in _sentences(text) if not _NOT_SAID.search(sentence)]
     return any(map(_PASS.search, said)), any(map(_RAN.search, said))
+
+
+def _program(run: SuiteRun) -> str:
+    """What ran the tests: `make check`, which may fail for another reason, is not the same as `pytest`."""
+    found = _PROGRAM.search(run.command)
+    return found[0] if found is not None else run.command
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -45,7 +45,12 @@ _READERS = re.compile(
     "|file|mkdir|touch|rm|rmdir|cp|mv|ln|chmod|du|sort|uniq|cut|tr|jq|true|false|export|set|source|pip|uv|#.*"
 )
 """Programs that surely run no test."""
-_MAYBE = re.compile(r"test|check|spec|assert|verif|suite|\bmake\b|\.sh\b|<<", re.IGNORECASE)
+_MAYBE = re.compile(
+    r"test|check|spec|assert|verif|suite|<<|^\.?/|\s-[ce]\s|\b(?:ci|make|just|task|poe|invoke|inv|rake|npm|yarn|pnpm|bun|hatch"
+    r"|ant|bazel|scons|ninja|meson|docker|podman|\w+\.sh)\b",
+    re.IGNORECASE,
+)
+"""What may be a test by another name, or starts something that may run one."""
 _HERE = re.compile(r"(<<-?\s*(['\"]?)(\w+)\2[^\n]*\n).*?(?:^\s*\3\s*$|\Z)", re.DOTALL | re.MULTILINE)
 _PIPEFAIL = re.compile(r"set\s+(?:-\w*o|-o)\s+pipefail")
 _ERREXIT = re.compile(r"set\s+-\w*e")

@@ -24,7 +24,7 @@ def task_facts(
     logs = [log for agent in agents if agent.attempt == task.attempt and (log := s.test_logs.get(agent.id)) is not None]
     log = SuiteLog(
         tuple(run for each in logs for run in each.runs),
-        bool(logs) and logs[-1].stale,
+        logs[-1].fresh if logs else 0,
         any(each.maybe for each in logs),
         all(each.whole for each in logs),
     )
@@ -41,7 +41,7 @@ def task_facts(
         removed=landed.removed if landed is not None else 0,
         onto_newer=landed is not None and landed.onto_newer,
         tests=_last_of_each(log.runs) if log.runs or log.whole else None,
-        stale=log.stale and bool(log.runs),
+        stale=log.stale,
         check=check_state(s, landed),
         dependencies=landed.dependencies if landed is not None else (),
         doubts=() if by_engine else doubts(_claims(text), log),

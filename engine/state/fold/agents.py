@@ -207,7 +207,7 @@ def _(s: Snapshot, event: e.Event, body: e.Pivoted | e.AnswersDropped) -> None:
 def _(s: Snapshot, event: e.Event, body: e.WorkspaceUpdated) -> None:
     assert event.agent is not None
     if (log := s.test_logs.get(event.agent)) is not None:
-        s.test_logs[event.agent] = replace(log, stale=True, maybe=False)
+        s.test_logs[event.agent] = replace(log, fresh=0, maybe=False)
 
 
 def _log_tests(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
@@ -215,9 +215,9 @@ def _log_tests(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
     assert event.agent is not None
     old = log = s.test_logs.get(event.agent, SuiteLog())
     if isinstance(body.tests, SuiteRun):
-        log = replace(log, runs=(*log.runs, body.tests)[-KNOWN_TESTS:], stale=False)
+        log = replace(log, runs=(*log.runs, body.tests)[-KNOWN_TESTS:], fresh=log.fresh + 1, maybe=False)
     elif any(not is_document(path) for path in body.paths):
-        log = replace(log, stale=True, maybe=False)
+        log = replace(log, fresh=0, maybe=False)
     if body.tests is True:
         log = replace(log, maybe=True)
     elif body.tests is None and body.tool == "shell":

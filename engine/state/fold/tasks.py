@@ -126,7 +126,7 @@ def _(s: Snapshot, event: e.Event, body: e.LandingFinished) -> None:
         task = s.tasks[landing.task]
         s.pending_landings.pop(task.id, None)
         if landing.state is LandingState.CONFLICTED and (log := s.test_logs.get(landing.agent)) is not None:
-            s.test_logs[landing.agent] = replace(log, stale=True, maybe=False)
+            s.test_logs[landing.agent] = replace(log, fresh=0, maybe=False)
         conflicts = task.conflicts + (landing.state is LandingState.CONFLICTED)
         _task(s, event, state=TaskState.WORKING, conflicts=conflicts)
         if (claim := s.claims.get(task.id)) is not None and not claim.until:
