@@ -15,7 +15,7 @@ from engine.domain.spending import RUN, Part, Spent, of_subtree
 from engine.domain.types import Agent, AgentId, AgentState, CommitId, Landing, Micros, Role, Task, TaskId, TaskState
 from engine.domain.units import counted, duration_s, duration_text
 from engine.policy.budget import limits_of, may_start
-from engine.policy.task_order import held_tasks, waits_for
+from engine.policy.task_order import LOST, held_tasks, waits_for
 from engine.state.snapshot import Snapshot
 
 REASON = 80
@@ -62,11 +62,15 @@ class PlannerStatus:
 
         `listed`: the message itself lists what is open.
         """
-        work = self._open()
-        if work and (listed or len(work) > OPEN_IN_WAKE):
-            lines = [f"open: {self._counted(ended=False)} (`status` lists them)", *self._held()]
+        snapshot = self.snapshot
+        number = len(snapshot.open_tasks(self.planner)) + len(snapshot.open_subplanners(self.planner))
+        if not number:
+            lines = ["open: nothing"]
+        elif listed or number > OPEN_IN_WAKE:
+            hint = "" if listed else " (`status` lists them)"
+            lines = [f"open: {self._counted(ended=False)}{hint}", *self._held()]
         else:
-            lines = [f"open: {'' if work else 'nothing'}".rstrip(), *(f"- {line}" for line in work)]
+            lines = ["open:", *(f"- {line}" for line in self._open())]
         if questions := self._questions():
             lines.append(f"unanswered questions: {'; '.join(questions)}")
         if new := self._landed_briefly(told):
@@ -94,7 +98,9 @@ class PlannerStatus:
         if task.state is TaskState.LANDING:
             return "landing, waits for its turn" if task.id in snapshot.waiting_landings else "landing"
         if task.state is TaskState.HELD:
-            return f"held: {_after(waits_for(snapshot, task))} (`amend_task` or `cancel_task`)"
+            waiting = waits_for(snapshot, task)
+            decide = " (`amend_task` or `cancel_task`)" if any(other.state in LOST for other in waiting) else ""
+            return f"held: {_after(waiting)}{decide}"
         if snapshot.is_paused(self.planner):
             return f"{task_state_text(task.state)}, paused"
         if task.state is TaskState.WORKING:
@@ -116,7 +122,7 @@ class PlannerStatus:
         still = sum(not task.ended for task in tasks)
         paused = ", paused" if self.snapshot.is_paused(child.id) else ""
         counts = f"{counted(still, 'open task')}, {states[TaskState.LANDED]} landed{paused}"
-        return f"slice {child.title}: {counts}, {self._age(child.spawned_at)}"
+        return f"slice {_short(child.title)}: {counts}, {self._age(child.spawned_at)}"
 
     def _counted(self, *, ended: bool) -> str:
         """Its tasks by their state, and its slices: those that have ended, or the open ones."""
@@ -159,7 +165,7 @@ class PlannerStatus:
         for child in self._slices():
             if child.ended:
                 how = "handed off" if child.state is AgentState.DONE else str(child.state)
-                found.append((child.ended_at or 0, None, f"slice {child.title}: {how}"))
+                found.append((child.ended_at or 0, None, f"slice {_short(child.title)}: {how}"))
         for at, task_id, line in sorted(found, key=lambda each: each[0], reverse=True):
             yield task_id, f"{line}, {self._age(at)} ago"
 
@@ -170,7 +176,7 @@ class PlannerStatus:
                 return f"landed as {_commit(task.commit)}{f', {size}' if size else ''}"
             case TaskState.UNCHANGED:
                 return task_state_text(task.state)
-        return f"{task.state}: {_short(task.reason)}" if task.reason else str(task.state)
+        return f'{task.state}: "{_short(task.reason)}"' if task.reason else str(task.state)
 
     # --- trunk -----------------------------------------------------------------------------------------------
 
