@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from engine.agents import cancellation, conflicts, landing, outcomes
+from engine.agents.commit_ids import ids_in_copy, translated
 from engine.agents.handoffs import engine_text
 from engine.agents.inheritance import inherited
 from engine.agents.loop import Loop
@@ -116,10 +117,11 @@ class Attempt:
     async def _prepare(self, context: AgentToolContext, past: Past) -> Loop:
         notes = await repository_notes(self.host, context.commit)
         earlier = await inherited(self.host, self.task)
+        ids = await ids_in_copy(context, self.task.spec.goal, self.task.spec.acceptance)
         text = repair_opening if self.task.kind is t.TaskKind.FIXUP else task_opening
 
         def opening() -> str:
-            return surrounded(text(self.task, notes, earlier), self.host, self.agent)
+            return surrounded(translated(text(self.task, notes, earlier), ids), self.host, self.agent)
 
         return await task_loop(self.host, context, self.task.role, opening, past.conversation)
 

@@ -55,7 +55,7 @@ class MemoryWorkspace:
         self.files = dict(commits.made[base].files)
         self.commands: list[str] = []
         self.ignored: Callable[[str], bool] = lambda path: path.startswith("build/")
-        self.closed = self.left = False
+        self.closed = self.left = self.trunk_history = False
         self.left_out: dict[str, str] = {}
         self._commits = commits
         self._clock = clock
@@ -279,6 +279,7 @@ class MemoryWorkspaces:
         made = MemoryWorkspace(agent, commit, self._commits, self._clock, self._power, self._disk, self.shell)
         if (kept := self._kept.pop(agent, None)) is not None and kept.base == commit:
             made.files, made.commands = kept.files, kept.commands
+        made.trunk_history = trunk_history
         self.opened.setdefault(agent, []).append(made)
         return made
 
