@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import msgspec
@@ -16,9 +16,11 @@ from tui.bridge import (
     Sample,
     Settings,
     Snapshot,
+    Task,
     TaskState,
     duration_s,
     full_subtrees,
+    waits_for,
 )
 from tui.format.numbers import counted, size
 from tui.format.view import RunCounts
@@ -102,8 +104,8 @@ def busy_workers(run: Snapshot) -> int:
 
 
 def _workers(run: Snapshot, counts: RunCounts) -> Iterator[Limit]:
-    queued = run.task_counts[TaskState.QUEUED]
     busy = busy_workers(run)
+    queued = sum(map(partial(_is_ready, run), run.tasks.values())) if run.task_counts[TaskState.QUEUED] else 0
     if queued and busy >= run.workers_limit:
         who = {"settings": "[swarm] workers", "person": "set by a person"}.get(run.workers_limit_by, "governor")
         why = f": {run.workers_limit_reason}" if run.workers_limit_reason else ""
@@ -113,6 +115,11 @@ def _workers(run: Snapshot, counts: RunCounts) -> Iterator[Limit]:
     most = settings_in(run.settings).swarm.max_agents
     if (alive := len(run.agents) - counts.ended) >= most:
         yield Limit("agents", f"{counted(alive, 'agent')} running, [swarm] max_agents is {most}")
+
+
+def _is_ready(run: Snapshot, task: Task) -> bool:
+    """Whether a task waits for nothing but a worker slot."""
+    return task.state is TaskState.QUEUED and not waits_for(run, task)
 
 
 def _slots(name: str, slots: int, why: str, queued: int, below: str = "") -> Limit:
@@ -130,7 +137,7 @@ def _subtrees(run: Snapshot) -> Iterator[Limit]:
     for task in run.tasks.values():
         at_work = task.state in (TaskState.WORKING, TaskState.LANDING)
         busy[task.planner] += at_work and task.id not in waiting_landings
-        queued[task.planner] += task.state is TaskState.QUEUED
+        queued[task.planner] += _is_ready(run, task)
     full = full_subtrees(run, busy)
     for id, slots in run.workers_below.items():
         waiting = sum(queued[below.id] for below in run.subtree(id)) if id in full else 0

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from engine.domain import events as e
 from engine.domain.resource_use import LoadLimit, Sample
@@ -70,6 +71,9 @@ def test_tasks_that_wait_for_a_worker_say_what_limits_them() -> None:
     assert limits_of(session) == {}
     task(session, root, "two")
     assert limits_of(session)["workers"] == "the only worker slot is busy (set by a person); 1 task queued"
+    then = task(session, root, "three")
+    session.record(e.TaskAmended(replace(session.run.tasks[then].spec, after=(first,)), ("after",)), task=then)
+    assert "1 task queued" in limits_of(session)["workers"], "the third waits for the first, not for a slot"
 
 
 def test_a_subtree_with_busy_slots_says_so_while_its_tasks_are_queued() -> None:
