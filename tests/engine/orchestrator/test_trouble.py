@@ -378,10 +378,10 @@ def test_machine_trouble_fails_no_task_and_ends_the_run_if_it_persists() -> None
         whole = w.workspaces.open
         broken = True
 
-        async def open_(agent: str, commit: str) -> simulated.MemoryWorkspace:
+        async def open_(agent: str, commit: str, **more: bool) -> simulated.MemoryWorkspace:
             if broken and swarm.snapshot.agents[agent].task:
                 raise SwarmError(ErrorKind.GIT, "no room", "make some")
-            return await whole(agent, commit)
+            return await whole(agent, commit, **more)
 
         w.workspaces.open = open_
         swarm = fresh(w)
