@@ -80,7 +80,9 @@ ask() { # NAME FLAG CODE: its version, its path, and the CPU time of a call by n
   case $2 in *version) real=$(readlink -f "$p");; *) real=$(printf %s "$said" | cut -f 2);; esac
   [ "$1" = python3 ] && [ -x "$real" ] && python=$real
   if [ -x "$real" ] && [ "$real" != "$(readlink -f "$p")" ]; then
-    [ "$timed" = "${p%/*}" ] || quick=$(call "$real" "$2" "$3" | tail -n 1)
+    if [ "$timed" != "${p%/*}" ]; then # the first call of all filled caches
+      quick=$(call "$real" "$2" "$3" | tail -n 1) by_name=$(call "$p" "$2" "$3" | tail -n 1)
+    fi
     timed=${p%/*} by_path=$quick
   fi
   echo "interpreter$tab$1$tab$(printf %s "$said" | cut -f 1)$tab$real$tab$by_name$tab$by_path"
