@@ -1,5 +1,6 @@
 """Whole runs with real git, real SQLite, sandboxed commands and real sockets."""
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -85,7 +86,8 @@ async def test_a_run_over_a_real_socket_lands_everything_and_leaves_the_repo_unc
 
 
 def _examine_secrets(snapshot, bodies: list[str], requests: list[Request]) -> None:
-    """No byte that reached a worker's model says anything about another task, another agent or the tree."""
+    """No byte that reached a worker's model says anything about another agent or the tree, and of other tasks only what
+    has landed: a commit, its title, and in a conflict why it was made."""
     seen = 0
     for body, request in zip(bodies, requests, strict=True):
         heading = first_line(request)
@@ -95,13 +97,24 @@ def _examine_secrets(snapshot, bodies: list[str], requests: list[Request]) -> No
         own = next(agent for agent in snapshot.agents.values() if f"# Task: {agent.title}" == heading)
         for task in snapshot.tasks.values():
             assert task.id == own.task or task.id not in body
-            assert task.spec.title == own.title or task.spec.title not in body
+            if task.spec.title != own.title:
+                assert all(map(_is_about_a_commit, _lines_with(task.spec.title, request)))
         for agent in snapshot.agents.values():
             assert agent.id == own.id or agent.id not in body
             assert "/" not in agent.path or agent.path not in body
         assert "key-anthropic" not in body
         assert "key-openai" not in body
     assert seen > len(TITLES)
+
+
+def _lines_with(title: str, request: Request) -> list[str]:
+    texts = [getattr(block, "text", "") for message in request.messages for block in message.blocks]
+    return [line for text in texts for line in text.splitlines() if title in line]
+
+
+def _is_about_a_commit(line: str) -> bool:
+    """Such as `41dd36cf88 title (names.py)` or a line of `git log`, or what is quoted of it."""
+    return line.startswith("> ") or re.match(r"(- )?[0-9a-f]{10,40} ", line) is not None
 
 
 def _examine_journal(db: Path, landed: int) -> None:
