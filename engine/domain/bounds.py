@@ -15,6 +15,7 @@ LARGEST = 2**63 - 1
 Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
 WorkerCount = Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]
 LineNumber = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Lines = Annotated[int, Meta(ge=0, le=1_000)]
 Times = Annotated[int, Meta(ge=1, le=1_000_000)]
 Depth = Annotated[int, Meta(ge=1, le=1_000)]
 Position = Annotated[int, Meta(ge=0, le=LARGEST)]

@@ -227,11 +227,15 @@ class Entry(Struct, frozen=True):
 
 
 class Match(Struct, frozen=True):
-    """A line that matched a search; `line` counts from 1."""
+    """A line that matched a search, or with `context` one beside it; `line` counts from 1.
+
+    With a `line` of 0, `text` is the number of further lines in the file that match.
+    """
 
     path: str
     line: int
     text: str
+    context: bool = False
 
 
 class Workspace(Protocol):
@@ -271,8 +275,14 @@ class Workspace(Protocol):
     async def list_files(self, path: str, depth: int, limit: int) -> list[Entry]:
         """At most `limit` entries below `path`, sorted, folders before their content; without `.git`."""
 
-    async def search(self, pattern: str, path: str, limit: int) -> list[Match]:
-        """At most `limit` lines in text files below `path` that match a regular expression (Python's `re`)."""
+    async def search(
+        self, pattern: str, path: str, limit: int, globs: tuple[str, ...] = (), context: int = 0
+    ) -> list[Match]:
+        """At most `limit` lines in text files below `path` that match a regular expression (Python's `re`), each with
+        `context` lines around it, and how many more there are, file by file.
+
+        Files that git ignores are left out, unless `path` is one. `globs` match names, or paths if they have a slash.
+        """
 
     async def changed(self) -> tuple[str, ...]:
         """The paths that differ from `base`, sorted, without files that git ignores."""

@@ -224,10 +224,11 @@ class SandboxSession:
         if self._running and not self._lost:
             self._ask(self._next(), b"kill", b"%d" % self._running, why.encode()).cancel()
 
-    async def search(self, pattern: str, path: bytes, limit: int) -> list[bytes]:
+    async def search(self, pattern: str, path: bytes, limit: int, globs: tuple[str, ...], context: int) -> list[bytes]:
         async with self._one_job:
             number = self._next()
-            asked = self._ask(number, b"search", utf8_text(pattern).encode(), path, b"%d" % limit, b"%.1f" % SEARCH_S)
+            what = (utf8_text(pattern).encode(), path, b"%d" % limit, "\n".join(map(utf8_text, globs)).encode())
+            asked = self._ask(number, b"search", *what, b"%d" % context, b"%.1f" % SEARCH_S)
             return await self._job(number, asked, SEARCH_S + GRACE_S)
 
     async def ask(self, what: bytes, *fields: bytes) -> list[bytes]:

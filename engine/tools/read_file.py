@@ -1,15 +1,15 @@
 """read_file: a file of the agent's copy, with line numbers."""
 
+from bisect import bisect
+from itertools import accumulate
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from engine.domain.answer_text import MOST, room, short_line
 from engine.domain.bounds import LineNumber, Path
 from engine.domain.text_file import TextFile
 from engine.tools.tool import Answer, Tool, ToolContext, refused
-
-LIMIT = 16_000
-"""Characters in one answer; the model asks for the rest by line."""
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,18 +32,11 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     end = min(len(lines), arguments.end or len(lines))
     if start > end:
         return refused(f"{arguments.path} has {len(lines)} lines; there are none in {start}–{arguments.end or end}")
-    shown: list[str] = []
-    size = 0
-    for number in range(start, end + 1):
-        line = f"{number}\t{lines[number - 1]}"
-        size += len(line) + 1
-        if size > LIMIT:
-            if not shown:
-                shown.append(line[:LIMIT])
-                number += 1
-            shown.append(f"(cut: the file has {len(lines)} lines; continue with start={number})")
-            break
-        shown.append(line)
+    shown = [f"{number}\t{short_line(lines[number - 1])}" for number in range(start, end + 1)]
+    sizes = list(accumulate(len(line) + 1 for line in shown))
+    if sizes[-1] > room(MOST):
+        shown = shown[: bisect(sizes, MOST)]
+        shown.append(f"(cut: the file has {len(lines)} lines; continue with start={start + len(shown)})")
     if file.note:
         shown.append(f"({file.note}; edit_file and write_file keep this)")
     return Answer("\n".join(shown))

@@ -412,6 +412,39 @@ async def test_files_are_listed_searched_and_written_and_keep_their_executable_b
     assert await workspace.search("def x", "", 10) == []
 
 
+async def test_a_search_skips_what_git_ignores_and_takes_globs_context_and_a_limit(workspace: AgentWorkspace) -> None:
+    await shell(workspace, "mkdir build docs; echo needle > build/out; echo needle > x.log; echo needle > keep.o")
+    await workspace.write_file("docs/a.md", b"1\n2\nneedle\n4\nneedle\n6\n7\n")
+    await workspace.write_file("src/b.py", b"needle\nneedle\n")
+
+    async def found(*globs: str, path: str = "", limit: int = 99, context: int = 0) -> list[tuple[str, int, str, bool]]:
+        matches = await workspace.search("needle", path, limit, globs, context)
+        return [(match.path, match.line, match.text, match.context) for match in matches]
+
+    assert [each[:2] for each in await found()] == [
+        *(("docs/a.md", 3), ("docs/a.md", 5), ("keep.o", 1), ("src/b.py", 1), ("src/b.py", 2)),
+    ]
+    assert {each[0] for each in await found("*.py", "docs/*")} == {"docs/a.md", "src/b.py"}
+    assert {each[0] for each in await found("b.*")} == {each[0] for each in await found(path="src")} == {"src/b.py"}
+    assert [each[0] for each in await found(path="build/out")] == ["build/out"]
+    assert [each[0] for each in await found(path="build")] == ["build/out"], "a folder that git ignores, if it is named"
+    assert await found("*.md", context=1) == [
+        ("docs/a.md", 2, "2", True),
+        ("docs/a.md", 3, "needle", False),
+        ("docs/a.md", 4, "4", True),
+        ("docs/a.md", 5, "needle", False),
+        ("docs/a.md", 6, "6", True),
+    ]
+    assert await found(limit=1) == [
+        ("docs/a.md", 3, "needle", False),
+        ("docs/a.md", 0, "1", False),
+        ("keep.o", 0, "1", False),
+        ("src/b.py", 0, "2", False),
+    ]
+    await shell(workspace, "rm -rf .git")
+    assert ("build/out", 1, "needle", False) in await found()
+
+
 async def test_failing_file_operations_say_why(workspace: AgentWorkspace) -> None:
     await shell(workspace, "mkfifo pipe; ln -s /etc/passwd out; ln -s ../../../../../etc/passwd up; ln -s loop loop")
     for path, reason in [

@@ -33,7 +33,7 @@ def brain(request: Request) -> Turn:
     if heading.startswith("# Intent"):
         return planner_of("one", "two")(request)
     if turns(request) == 0:
-        return turn(call("list_files"), call("shell", command="ls"))
+        return turn(call("search", pattern="x"), call("shell", command="ls"))
     return done() if turns(request) > 1 else writes(f"{heading.rpartition(' ')[2]}.txt", "done\n")
 
 

@@ -33,7 +33,7 @@ def brain(request: Request) -> Turn:
     title = heading.partition(": ")[2]
     mine = f'    "{title[::-1]}",\n'
     looks = [
-        turn(call("list_files"), call("search", pattern="NAMES")),
+        turn(call("read_file", path="names.py"), call("search", pattern="NAMES")),
         turn(call("shell", command="git log --all --format='%H %an %s %b'; git status --short; env; pwd; ls -a")),
         turn(call("shell", command="cat /proc/1/environ /proc/self/mountinfo 2>&1 | tr '\\0' '\\n'; ls -la / /tmp")),
     ]

@@ -148,7 +148,9 @@ class MemoryWorkspace:
             raise WorkspaceError(f"no such folder: {path}")
         return [Entry(name, found[name]) for name in sorted(found)][:limit]
 
-    async def search(self, pattern: str, path: str, limit: int) -> list[Match]:
+    async def search(
+        self, pattern: str, path: str, limit: int, globs: tuple[str, ...] = (), context: int = 0
+    ) -> list[Match]:
         await self._alive()
         try:
             wanted = re.compile(pattern)

@@ -1,6 +1,7 @@
 """Decides a rehearsed worker's next turn: steps, conflicts, failing tests, repairs and misbehaviour."""
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -73,7 +74,7 @@ def step_calls(step: Step) -> tuple[Call, ...]:
     if step.read:
         return tuple(Call("read_file", {"path": path}) for path in step.read)
     if step.list:
-        return (Call("list_files", {"path": step.list}),)
+        return (Call("shell", {"command": f"ls -R {shlex.quote(step.list)}"}),)
     if step.search:
         return (Call("search", {"pattern": step.search}),)
     if step.write:
@@ -207,7 +208,7 @@ def _misbehave(script: TaskScript, conversation: ScriptContext) -> Line | None:
     if script.misbehave == "crash":
         return Line("", crash="rehearsed crash")
     if script.misbehave == "loop":
-        return Line("I look at the files again.", (Call("list_files", {"path": "."}),))
+        return Line("I look at the files again.", (Call("shell", {"command": "ls"}),))
     if script.misbehave == "idle":
         nudged = any("# Nudge" in exchange.told for exchange in conversation.exchanges)
         return None if nudged else Line("I think about the next step.")

@@ -146,15 +146,17 @@ class AgentWorkspace:
         fields = await self._ask(path, b"list", _encode(path), str(max(1, depth)).encode(), str(max(0, limit)).encode())
         return [Entry(path_text(name), int(size)) for name, size in zip(fields[0::2], fields[1::2], strict=False)]
 
-    async def search(self, pattern: str, path: str, limit: int) -> list[Match]:
+    async def search(
+        self, pattern: str, path: str, limit: int, globs: tuple[str, ...] = (), context: int = 0
+    ) -> list[Match]:
         session = await self._running_session()
         try:
-            fields = await session.search(pattern, _encode(path), max(1, limit))
+            fields = await session.search(pattern, _encode(path), max(1, limit), globs, max(0, context))
         except WorkspaceError as error:
             raise WorkspaceError(f"{pattern!r} in {path or '.'}: {error}") from None
         return [
-            Match(path_text(name), int(line), output_text(text))
-            for name, line, text in zip(fields[0::3], fields[1::3], fields[2::3], strict=False)
+            Match(path_text(name), int(line), output_text(text), kind == b"-")
+            for name, line, kind, text in zip(fields[0::4], fields[1::4], fields[2::4], fields[3::4], strict=False)
         ]
 
     async def _ask(self, path: str, operation: bytes, *fields: bytes, answers: int | None = None) -> list[bytes]:

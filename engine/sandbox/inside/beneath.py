@@ -79,8 +79,13 @@ def _step(name: bytes, above: int, make: bool) -> int:
     return os.open(name, STEP, dir_fd=above)
 
 
-def walk(folder: int, prefix: bytes, depth: int) -> "Iterator[tuple[bytes, os.stat_result, int]]":
-    """(path, status, parent's descriptor) of everything below, sorted, folders before contents; links stay links."""
+def walk(
+    folder: int, prefix: bytes, depth: int, into: "set[bytes] | None" = None
+) -> "Iterator[tuple[bytes, os.stat_result, int]]":
+    """(path, status, parent's descriptor) of everything below, sorted, folders before contents; links stay links.
+
+    `into`: the only folders to look into.
+    """
     for name in sorted(os.fsencode(name) for name in os.listdir(folder)):
         if name in HIDDEN:
             continue
@@ -89,13 +94,13 @@ def walk(folder: int, prefix: bytes, depth: int) -> "Iterator[tuple[bytes, os.st
         except OSError:
             continue
         yield prefix + name, info, folder
-        if kind(info.st_mode) == FOLDER and depth > 1:
+        if kind(info.st_mode) == FOLDER and depth > 1 and (into is None or prefix + name in into):
             try:
                 inner = os.open(name, INTO, dir_fd=folder)
             except OSError:
                 continue
             try:
-                yield from walk(inner, prefix + name + b"/", depth - 1)
+                yield from walk(inner, prefix + name + b"/", depth - 1, into)
             finally:
                 os.close(inner)
 

@@ -2,11 +2,13 @@
 
 import os
 import re
+import subprocess
+from fnmatch import fnmatchcase
 
 from .beneath import FOLDER, REGULAR, kind, open_beneath, prefix_of, walk
 from .files import MAX_DEPTH, OURS, read
 from .frames import Refused, pack, say, send, unpack, write_all
-from .jobs import Job
+from .jobs import Job, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,26 +18,45 @@ if TYPE_CHECKING:
 LARGEST = 4 << 20
 LONGEST_LINE = 400
 BINARY_LOOK = 8 << 10
+MOST_COUNTED = 20
+"""Files whose further matches are counted."""
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
 class Search(Job):
-    """Answers triples of fields: path, line number, line; at most `limit` triples."""
+    """Answers four fields for each line: path, line number, `:` or for a line of context `-`, and the line.
+
+    With `limit` lines found, it counts the others: path, 0, an empty field, number.
+    """
 
     def __init__(
-        self, config: dict[bytes, bytes], number: bytes, pattern: bytes, path: bytes, limit: bytes, seconds: bytes
+        self,
+        config: dict[bytes, bytes],
+        number: bytes,
+        pattern: bytes,
+        path: bytes,
+        limit: bytes,
+        globs: bytes,
+        context: bytes,
+        seconds: bytes,
     ) -> None:
         self.root = config[b"root"]
         self.pattern = pattern
         self.path = path
         self.limit = int(limit)
+        self.globs = [glob for glob in globs.split(b"\n") if glob]
+        self.context = int(context)
         self.frame = bytearray()
         super().__init__(config, number, float(seconds))
 
     def become(self, out: int) -> "NoReturn":
         os.nice(10)
+        if self.config.get(b"guard") == b"restricted":
+            load("guard", "enclose")()  # git reads what commands may have put into its folder
+        env = {key[4:]: value for key, value in self.config.items() if key.startswith(b"env.")}
         try:
-            frame = pack(b"ok", *find(self.root, self.pattern, self.path, self.limit))
+            texts = _texts(self.root, self.path, self.globs, env)
+            frame = pack(b"ok", *find(texts, self.pattern, self.limit, self.context))
         except (Refused, OSError, RecursionError, MemoryError) as error:
             frame = pack(b"err", say(error))
         write_all(out, frame)
@@ -53,7 +74,7 @@ class Search(Job):
             send(self.number, *unpack(bytes(self.frame[4:])))
 
 
-def find(root: bytes, pattern: bytes, path: bytes, limit: int) -> list[bytes]:
+def find(texts: "Iterator[tuple[bytes, bytes]]", pattern: bytes, limit: int, context: int) -> list[bytes]:
     """Compile the pattern and search. Raises Refused or OSError."""
     text = pattern.decode("utf-8", "replace")
     try:
@@ -63,15 +84,25 @@ def find(root: bytes, pattern: bytes, path: bytes, limit: int) -> list[bytes]:
         raise Refused(f"is not a regular expression: {error}") from None
     anchored = "\\A" in text or "\\Z" in text
     fields: list[bytes] = []
-    for name, data in _texts(root, path):
+    found = counted = 0
+    for name, data in texts:
         content = _decode(data)
         if not anchored and not whole.search(content):
             continue
-        for number, line in enumerate(content.removesuffix("\n").split("\n"), 1):
-            if line_by_line.search(line):
-                fields += [name, b"%d" % number, line[:LONGEST_LINE].encode("utf-8", "surrogateescape")]
-                if len(fields) >= 3 * limit:
-                    return fields
+        lines = content.removesuffix("\n").split("\n")
+        matches = [number for number, line in enumerate(lines) if line_by_line.search(line)]
+        shown = matches[: limit - found]
+        found += len(shown)
+        near = {at for number in shown for at in range(max(0, number - context), min(len(lines), number + context + 1))}
+        marks = set(shown)
+        for at in sorted(near):
+            line = lines[at][:LONGEST_LINE].encode("utf-8", "surrogateescape")
+            fields += [name, b"%d" % (at + 1), b":" if at in marks else b"-", line]
+        if len(matches) > len(shown):
+            fields += [name, b"0", b"", b"%d" % (len(matches) - len(shown))]
+            counted += 1
+            if counted >= MOST_COUNTED:
+                break
     return fields
 
 
@@ -84,14 +115,19 @@ def _decode(data: bytes) -> str:
     return text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n")
 
 
-def _texts(root: bytes, path: bytes) -> "Iterator[tuple[bytes, bytes]]":
+def _texts(root: bytes, path: bytes, globs: "list[bytes]", env: dict[bytes, bytes]) -> "Iterator[tuple[bytes, bytes]]":
+    """The names and contents of the file at `path`, or of all below that git does not ignore."""
     folder = open_beneath(root, path, os.O_RDONLY)
     try:
         if kind(os.fstat(folder).st_mode) != FOLDER:
             yield prefix_of(root, path)[:-1], read(root, path, b"%d" % LARGEST)[0]
             return
-        for name, info, parent in walk(folder, prefix_of(root, path), MAX_DEPTH):
+        prefix = prefix_of(root, path)
+        known = _not_ignored(root, prefix, env)
+        for name, info, parent in walk(folder, prefix, MAX_DEPTH, _folders(known)):
             if kind(info.st_mode) != REGULAR or info.st_size > LARGEST or name.startswith(OURS + b"/"):
+                continue
+            if (known is not None and name not in known) or (globs and not any(_fits(name, glob) for glob in globs)):
                 continue
             try:
                 fd = os.open(name.rpartition(b"/")[2], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
@@ -103,3 +139,35 @@ def _texts(root: bytes, path: bytes) -> "Iterator[tuple[bytes, bytes]]":
                 os.close(fd)
     finally:
         os.close(folder)
+
+
+def _not_ignored(root: bytes, prefix: bytes, env: dict[bytes, bytes]) -> "set[bytes] | None":
+    """The files below a folder that git tracks or does not ignore; None if it ignores all, or does not know."""
+    command = ["git", "--literal-pathspecs", "-c", "core.fsmonitor=false", "ls-files", "-z", "--cached", "--others"]
+    try:
+        listed = subprocess.run(
+            [*command, "--exclude-standard", "--", prefix or b"."],
+            cwd=root,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {name for name in listed.stdout.split(b"\0") if name} or None
+
+
+def _folders(known: "set[bytes] | None") -> "set[bytes] | None":
+    """All folders of some files."""
+    if known is None:
+        return None
+    folders: set[bytes] = set()
+    for name in known:
+        while (name := name.rpartition(b"/")[0]) and name not in folders:
+            folders.add(name)
+    return folders
+
+
+def _fits(name: bytes, glob: bytes) -> bool:
+    return fnmatchcase(name if b"/" in glob else name.rpartition(b"/")[2], glob)

@@ -336,7 +336,7 @@ def test_workers_know_nothing_about_the_tree_or_each_other_but_what_has_landed_i
         name = heading.removeprefix("# Task: ")
         steps = [
             writes("src/app.py", f"print('{hash(name) % 7}')\n"),
-            turn(call("list_files"), call("search", pattern="print")),
+            turn(call("read_file", path="src/app.py"), call("search", pattern="print")),
             turn(call("shell", command="git log"), call("rewrite_scratchpad", text="notes")),
         ]
         if turns(request) < len(steps):
