@@ -82,7 +82,8 @@ class ToolSpec(Struct, frozen=True):
         """`limits`: arguments whose default is the most that is possible, with that value."""
         schema = _inline(json.schema(arguments))
         for argument, most in (limits or {}).items():
-            schema["properties"][argument] |= {"default": most, "maximum": most}
+            value = int(most) if most.is_integer() else most
+            schema["properties"][argument] |= {"default": value, "maximum": value}
         return cls(name, description, schema)
 
 
@@ -122,7 +123,8 @@ class Turn(Struct, frozen=True):
 
 
 def _inline(schema: dict[str, Any]) -> dict[str, Any]:
-    """Replace each `$ref` with its definition (not every provider handles `$defs`), and drop titles and bounds."""
+    """Replace each `$ref` with its definition (not every provider handles `$defs`), and drop titles, docstrings
+    and bounds."""
     definitions = schema.get("$defs", {})
 
     def walk(node: Any) -> Any:
@@ -132,7 +134,8 @@ def _inline(schema: dict[str, Any]) -> dict[str, Any]:
             return node
         if "$ref" in node:
             beside = {key: value for key, value in node.items() if key != "$ref"}
-            return walk(definitions[node["$ref"].rsplit("/", 1)[1]] | beside)
+            definition = definitions[node["$ref"].rsplit("/", 1)[1]]
+            return walk({key: value for key, value in definition.items() if key != "description"} | beside)
         return {
             key: {name: walk(value) for name, value in child.items()} if key == "properties" else walk(child)
             for key, child in node.items()

@@ -31,6 +31,11 @@ def test_every_argument_of_a_tool_has_a_description_and_every_optional_one_a_def
     assert [where for where, child, required in said if not required and "default" not in child] == []
 
 
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_no_docstring_of_the_code_is_sent_to_models(spec: ToolSpec) -> None:
+    assert "description" not in spec.schema
+
+
 def test_a_default_from_the_settings_is_the_one_that_applies() -> None:
     [shell] = TOOLBOX.specs(("shell",))
     timeout = cast(dict[str, Any], shell.schema)["properties"]["timeout_s"]
