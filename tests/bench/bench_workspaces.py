@@ -30,6 +30,7 @@ CHANGED = 3
 AT_ONCE = (16, 200)
 GIT_AT_ONCE = 8
 """Full checkouts at a time: enough to see how they slow each other down."""
+LANDINGS = 5_000
 COPIES = 5
 """Workspaces for each copy that git makes: they are faster, and a median needs many."""
 GIT_WAYS = {
@@ -195,6 +196,41 @@ async def full_copies(folder: Path, base: CommitId, rounds: int, took: Took) -> 
         await workspaces.close()
 
 
+def land_many(trunk: Path, count: int) -> CommitId:
+    """Move a trunk by so many small landings; returns its tip."""
+    commits = [
+        f"commit refs/heads/trunk\ncommitter S <s@localhost> {number} +0000\n"
+        f"data <<E\nTask {number}\n\nWhy it is so.\n\nSwarm-Task: t{number}\nE\n"
+        + ("" if number else "from refs/heads/trunk^0\n")
+        + f"M 100644 inline part0/unit0/file{number % IN_A_FOLDER}.py\ndata <<E\nX = {number}\nE\n"
+        for number in range(count)
+    ]
+    subprocess.run(["git", "fast-import", "--quiet"], cwd=trunk, input="".join(commits).encode(), check=True)
+    return CommitId(git(trunk, "rev-parse", "refs/heads/trunk"))
+
+
+async def open_after_many_landings(folder: Path, rounds: int, took: Took) -> None:
+    """Open workspaces whose git shows a commit for each of thousands of landings, also in the next process."""
+    base = await asyncio.to_thread(make_project, folder, IN_A_FOLDER * (CHANGED + 1))
+    trunk = folder / "trunk.git"
+    git(trunk, "update-ref", "refs/heads/trunk", base)
+    tip = await asyncio.to_thread(land_many, trunk, LANDINGS)
+    for name in ("first", "next process"):
+        workspaces = await open_workspaces(folder / "workspaces", trunk, SandboxSettings(), base)
+        await workspaces.sweep(())
+        try:
+            with took.timed(f"{LANDINGS} landings, {name}: open"):
+                await workspaces.open(AgentId(name), tip)
+            for number in range(rounds * COPIES):
+                with took.timed(f"{LANDINGS} landings: open"):
+                    workspace = await workspaces.open(AgentId(f"long-{number}"), tip)
+                with took.timed(f"{LANDINGS} landings: first command"):
+                    assert (await workspace.run("git log --oneline -3", 60, lambda _: None)).exit == 0
+                await workspace.close()
+        finally:
+            await workspaces.close()
+
+
 async def measure(folder: Path, files: int, rounds: int, took: Took) -> tuple[str, str, int]:
     """Returns the sandbox level, the copy method, and how many of git's concurrent copies failed."""
     base = await asyncio.to_thread(make_project, folder, files)
@@ -226,6 +262,8 @@ async def measure(folder: Path, files: int, rounds: int, took: Took) -> tuple[st
         await big.close()
         await little.close()
     await full_copies(folder, base, rounds, took)
+    (folder / "long").mkdir()
+    await open_after_many_landings(folder / "long", rounds, took)
     return big.level, big.method, failed
 
 
@@ -246,7 +284,9 @@ def run(options: list[str]) -> Report:
     crowds = [f"copy, {count} at once" for count in AT_ONCE]
     crowds += [f"{way}, {GIT_AT_ONCE} at once" for way in list(GIT_WAYS)[1:]]
     full = ("full copy, new", "full copy, restored")
-    for way in ("copy", "copy, trunk moved", "small copy", *full, *GIT_WAYS, *crowds):
+    many = f"{LANDINGS} landings"
+    landed = (many, f"{many}, first", f"{many}, next process")
+    for way in ("copy", "copy, trunk moved", "small copy", *landed, *full, *GIT_WAYS, *crowds):
         found = [took.p50(f"{way}: {step}") if f"{way}: {step}" in took.ms else None for step in steps]
         report.rows.append((way, *found, took.size(way) if way in took.kb else None))
     report.figures = {
