@@ -24,15 +24,16 @@ _NOT_SAID = re.compile(
 """Words that make a sentence something else than a plain statement about the agent's own tests."""
 _THINGS = (
     r"(?:(?:all|the|my|these|whole|full|complete|entire|existing|new|old|unit|integration|own|project(?:['’]s)?|relevant"
-    r"|and|of|[\d,]+)\s+)*(?:test[- ]?suite|suite|tests|checks?|pytest)"
+    r"|and|of|[\d,]{1,12})\s+){0,8}(?:test[- ]?suite|suite|tests|checks?|pytest)"
 )
 _STOP = r"(?=\s*(?:[.,;:!)(]|$|—|–|and\b|again\b|now\b|locally\b|cleanly\b|too\b))"
 _PASS = re.compile(
     rf"\b(?:{_THINGS}|everything)\s+(?:(?:all|still|now|also|both)\s+)*"
     rf"(?:pass(?:es|ed)?|succeed(?:s|ed)?|(?:is|are)\s+(?:all\s+)?(?:green|passing)){_STOP}"
-    r"|\b(?:pass(?:es)?|passing)\s+(?:all|the whole|the full)\s+(?:of the\s+)?(?:[\d,]+\s+)?(?:unit\s+|existing\s+)?"
+    r"|\b(?:pass(?:es)?|passing)\s+(?:all|the whole|the full)\s+(?:of the\s+)?(?:[\d,]{1,12}\s+)?"
+    r"(?:unit\s+|existing\s+)?"
     r"(?:tests|test suite)\b"
-    rf"|\b[\d,]+\s+(?:tests\s+)?passed{_STOP}"
+    rf"|\b[\d,]{{1,12}}\s+(?:tests\s+)?passed{_STOP}"
     rf"|\ball\s+(?:tests\s+)?green{_STOP}",
     re.IGNORECASE,
 )

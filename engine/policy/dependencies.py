@@ -12,7 +12,7 @@ from typing import Any
 Names = dict[str, bool]
 """Names of dependencies, and whether each is only for development: tests, builds, tools."""
 
-MOST = 1_000_000
+MOST = 200_000
 """Bytes of a manifest that is read."""
 _PYTHON = "python"
 _PEP_508 = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(?:[<>=!~;@(,]|$)")
@@ -179,7 +179,9 @@ def _matches(pattern: str, development: str = r"(?!)") -> Callable[[str], Names]
     """Reads manifests that are programs or XML: the first group of each match is a name."""
 
     def read(text: str) -> Names:
-        found = re.finditer(pattern, re.sub(r"<!--.*?-->|^\s*(?:#|//).*?$", "", text, flags=re.DOTALL | re.MULTILINE))
+        found = re.finditer(
+            pattern, re.sub(r"<!--.*?(?:-->|\Z)|^\s*(?:#|//).*?$", "", text, flags=re.DOTALL | re.MULTILINE)
+        )
         return {match[1]: re.search(development, match[0], re.IGNORECASE) is not None for match in found}
 
     return read
@@ -197,7 +199,14 @@ _READERS: tuple[tuple[str, str, Callable[[str], Names]], ...] = (
     (r"go\.mod", "go", _go),
     (r"Gemfile", "gem", _matches(r"(?m)^\s*gem\s+['\"]([\w.-]+)['\"].*$", "test|development")),
     (r".+\.gemspec", "gem", _matches(r"add_\w*dependency[\s(]+['\"]([\w.-]+)['\"]", "add_development")),
-    (r"pom\.xml", "maven", _matches(r"(?s)<dependency>.*?<artifactId>\s*([\w.-]+).*?</dependency>", "<scope>\\s*test")),
+    (
+        r"pom\.xml",
+        "maven",
+        _matches(
+            r"(?s)<dependency>(?:(?!<dependency>).)*?<artifactId>\s*([\w.-]+)(?:(?!<dependency>).)*?</dependency>",
+            "<scope>\\s*test",
+        ),
+    ),
     (
         r".+\.gradle(?:\.kts)?",
         "maven",

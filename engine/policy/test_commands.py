@@ -10,6 +10,8 @@ SHOWN = 100
 OUTPUT_LINES = 2
 """Lines that are kept of what a test that did not pass printed last."""
 LINE_SHOWN = 150
+STEPS = 500
+"""The most simple commands of one line that are judged."""
 READ = 4_000
 """Characters of one simple command that are looked at."""
 
@@ -19,7 +21,7 @@ _RUNNERS = (
     "|ninja test|behave"
 ).replace(".", r"\.")
 _END = r"(?=\s|$)"
-_TARGET = r"(?:\w+[-_:])*(?:tests?|checks?|spec)(?:[-_:]\w+)*"
+_TARGET = r"(?:[^\s_:-]+[-_:])*(?:tests?|checks?|spec)(?:[-_:]\S*)?"
 _WORDS = r"(?:\s+\S+){0,8}?\s+"
 _TEST = re.compile(
     "|".join(
@@ -34,7 +36,7 @@ _TEST = re.compile(
             rf"(?:gradlew?|mvnw?)(?:\s+\S+){{0,8}}?\s+(?:\S*[tT]est|check|verify){_END}",
             rf"python[\d.]*(?:\s+-\S+)*\s+(?:\S*/)?(?:tests?/\S+|test_\w+|\w+_tests?|run_?tests?)\.py{_END}",
             rf"python[\d.]*\s+setup\.py\s+test{_END}",
-            rf"(?:(?:ba|z)?sh\s+)?(?:\S*/)?(?:run[_-]?)?tests?(?:[_-]\w+)*\.sh{_END}",
+            rf"(?:(?:ba|z)?sh\s+)?(?:\S*/)?(?:run[_-]?)?tests?(?:[_-][\w-]*)?\.sh{_END}",
         )
     )
 )
@@ -64,7 +66,9 @@ def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: f
     """
     steps = commands_and_operators(_HERE.sub(r"\1", command))
     own = {form for part, _ in commands_and_operators(check) for form in forms(part) if not _reads(form)}
-    tests = [_is_test(step[:READ], own) for step, _ in steps]
+    tests = [_is_test(step[:READ], own) for step, _ in steps[:STEPS]]
+    if len(steps) > STEPS:
+        return True
     if not any(tests):
         return any(not _reads(next(iter(forms(step)), "")) and bool(_MAYBE.search(step)) for step, _ in steps)
     passed = None if exit is None else _passed(steps, tests, exit)
