@@ -275,7 +275,7 @@ class Engine:
             text = HandoffText(HandoffStatus.DONE, "Done as said, with a sentence or two about it.")
             for task, context in remaining:
                 start = time.perf_counter()
-                result = await landing.land(swarm.host, swarm.snapshot.tasks[task], context, text)
+                result, _ = await landing.land(swarm.host, swarm.snapshot.tasks[task], context, text)
                 if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
                     seq = swarm.snapshot.seq
                 else:
