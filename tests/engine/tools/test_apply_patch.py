@@ -6,7 +6,7 @@ from engine.domain.settings import Settings
 from engine.ports.protocols import WorkspaceError
 from engine.tools import apply_patch
 from engine.tools.toolbox import Toolbox
-from tests.engine.tools.test_text_tools import Files, context
+from tests.engine.tools.memory_files import Files, context
 
 GREET = b"def hello():\n    return 1\n\n\ndef other():\n    return 1\n"
 

@@ -1,44 +1,14 @@
 """The file tools on texts whose line ends, encoding or byte order mark differ from the usual."""
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from engine.ports.protocols import WorkspaceError
 from engine.tools import edit_file, read_file, write_file
-from engine.tools.tool import Answer, ToolContext
+from engine.tools.tool import Answer
+from tests.engine.tools.memory_files import Files, context
 
 BOM8 = b"\xef\xbb\xbf"
-
-
-class Files:
-    """A workspace in memory, whose new files get `line_end`."""
-
-    def __init__(self, files: dict[str, bytes], line_end: bytes = b"\n") -> None:
-        self.files = dict(files)
-        self.line_end = line_end
-
-    async def read_file(self, path: str) -> bytes:
-        if path not in self.files:
-            raise WorkspaceError(f"{path}: No such file or directory")
-        return self.files[path]
-
-    async def write_file(self, path: str, content: bytes) -> None:
-        self.files[path] = content
-
-    async def encode_new(self, path: str, text: str) -> bytes:
-        return text.encode().replace(b"\n", self.line_end)
-
-
-def context(workspace: Files) -> ToolContext:
-    async def get() -> Files:
-        return workspace
-
-    async def left_out(_: str) -> str:
-        return ""
-
-    return cast(ToolContext, SimpleNamespace(workspace=get, left_out=left_out))
 
 
 async def edit(content: bytes, old: str, new: str, count: int = 1, line_end: bytes = b"\n") -> bytes | str:
