@@ -143,3 +143,8 @@ def test_the_end_of_what_a_failed_test_printed_is_kept() -> None:
     passed = ran("pytest", 0, "3 passed")
     assert isinstance(passed, facts.SuiteRun)
     assert passed.output == ""
+
+
+@pytest.mark.parametrize("command", ["make " + "a_" * 2_000, "./" + "test_" * 2_000, "npm " + "-x " * 1_000])
+def test_a_command_of_thousands_of_parts_is_judged(command: str) -> None:
+    assert ran(command) is not None
