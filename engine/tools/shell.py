@@ -12,7 +12,7 @@ from engine.domain.units import duration_s
 from engine.policy.build_commands import is_build
 from engine.policy.machine_load import busy
 from engine.policy.pathologies import NUDGES, found
-from engine.policy.test_commands import test_run
+from engine.policy.recorded_tests import test_run
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 ONE_FOLDER = (

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.domain import handoff_facts as facts
-from engine.policy.test_commands import test_run as record_of
+from engine.policy.recorded_tests import test_run as record_of
 
 CHECK = "cd app && ./verify.sh --fast"
 
