@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from engine.agents import cancellation, conflicts, landing, outcomes
 from engine.agents.commit_ids import ids_in_copy, translated
 from engine.agents.handoffs import engine_text
-from engine.agents.inheritance import inherited
+from engine.agents.inheritance import built_on, inherited
 from engine.agents.loop import Loop
 from engine.agents.markdown import bullets
 from engine.agents.openings import repair_opening, task_opening
@@ -118,10 +118,14 @@ class Attempt:
         notes = await repository_notes(self.host, context.commit)
         earlier = await inherited(self.host, self.task)
         ids = await ids_in_copy(context, self.task.spec.goal, self.task.spec.acceptance)
-        text = repair_opening if self.task.kind is t.TaskKind.FIXUP else task_opening
+        before = built_on(self.host, self.task)
 
         def opening() -> str:
-            return surrounded(translated(text(self.task, notes, earlier), ids), self.host, self.agent)
+            fixup = self.task.kind is t.TaskKind.FIXUP
+            text = (
+                repair_opening(self.task, notes, earlier) if fixup else task_opening(self.task, notes, before, earlier)
+            )
+            return surrounded(translated(text, ids), self.host, self.agent)
 
         return await task_loop(self.host, context, self.task.role, opening, past.conversation)
 

@@ -1,7 +1,9 @@
-"""What an attempt that did not land leaves to the next one: its notes, the files it met, and its last report."""
+"""What earlier work leaves to a task: that of an attempt that did not land, and the reports of tasks that it comes after."""
 
+from engine.agents.landed_meanwhile import quoted_parts
 from engine.agents.markdown import bullets, quoted
 from engine.domain import events as e
+from engine.domain.commit_message import without_names
 from engine.domain.types import Agent, HandoffText, Task, TaskId, ToolCallState
 from engine.runtime.host import Host
 from engine.runtime.inbox import shortened
@@ -11,6 +13,8 @@ REPORT = 3_000
 """Characters of its scratchpad, and of its report."""
 FILES = 30
 """Files of each kind that are named."""
+BUILT_ON = 6_000
+"""Characters of the reports of the tasks that a task comes after, all together."""
 
 
 async def inherited(host: Host, task: Task) -> str:
@@ -28,6 +32,17 @@ async def inherited(host: Host, task: Task) -> str:
         if found:
             parts += ["Nothing of its changes is in your copy. What it left, as far as it still fits:", *found]
     return "\n\n".join(filter(None, parts))
+
+
+def built_on(host: Host, task: Task) -> str:
+    """What the workers of the tasks that it comes after reported: how that works on which it builds."""
+    handoffs = {each.task: each.text for each in host.snapshot.handoffs.values() if each.task in task.spec.after}
+    parts = []
+    for id, text in handoffs.items():
+        said = {"summary": text.summary, "notes": text.notes, "concerns": text.concerns}
+        lines = quoted_parts(said, BUILT_ON // len(handoffs), BUILT_ON)
+        parts.append("\n".join([without_names(host.snapshot.tasks[id].spec.title), *lines]))
+    return "\n\n".join(parts)
 
 
 def _latest(host: Host, task: TaskId, now: Task) -> Agent | None:

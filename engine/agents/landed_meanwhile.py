@@ -112,13 +112,13 @@ def _reason(landed: Landed, paths: Collection[str], room: int) -> str:
     return "\n".join([head, *quoted_parts(said, room - len(head))])
 
 
-def quoted_parts(texts: Mapping[str, str], room: int) -> list[str]:
-    """The texts that are not empty as quoted lines, each with its name. Together they take about `room` characters:
-    short ones stay whole, and what they leave goes to the longer ones."""
+def quoted_parts(texts: Mapping[str, str], room: int, most: int = REASON_MOST) -> list[str]:
+    """The texts that are not empty as quoted lines, each with its name, and at most `most` characters of each. Together
+    they take about `room` characters: short ones stay whole, and what they leave goes to the longer ones."""
     said = {name: flat for name, text in texts.items() if (flat := without_names(text))}
     lengths = {}
     for left, name in zip(range(len(said), 0, -1), sorted(said, key=lambda name: len(said[name])), strict=True):
-        lengths[name] = min(len(said[name]), max(0, room) // left, REASON_MOST)
+        lengths[name] = min(len(said[name]), max(0, room) // left, most)
         room -= lengths[name]
     return [f"> {name}: {_shortened(text, lengths[name])}" for name, text in said.items()]
 

@@ -53,6 +53,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     tasks: Annotated[tuple[Asked, ...], Meta(description="1 to 60 tasks.")]
+    constraints: Annotated[Instruction, Meta(description="What holds for all of them; it is added to each goal.")] = ""
 
 
 class Caution(Struct, frozen=True):
@@ -78,7 +79,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
             limit = replace(caution.finding, remedy=Remedy.LIMIT).draft
             return Answer(f"not queued: {caution.text}", error=True, drafts=(limit,))
     try:
-        tasks = _ordered(context, arguments.tasks)
+        tasks = _ordered(context, arguments)
     except NamingError as error:
         return refused(f"nothing was queued: {error}")
     drafts = [replace(caution.finding, remedy=Remedy.NUDGE).draft for caution in cautions]
@@ -94,14 +95,21 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     return Answer("\n".join(lines), drafts=tuple(drafts))
 
 
-def _ordered(context: ToolContext, asked: Sequence[Asked]) -> list[Task]:
+def _ordered(context: ToolContext, arguments: Arguments) -> list[Task]:
     """The new tasks, with those that they come after and replace. Raises NamingError."""
+    asked, shared = arguments.tasks, arguments.constraints.strip()
     planner, snapshot, now = context.agent, context.snapshot, context.clock.now()
     earlier = [snapshot.tasks[id] for id in snapshot.tasks_of.get(planner.id, ())]
     new = [
         Task(
             id=TaskId(context.ids.new("t")),
-            spec=TaskSpec(folded(each.title), each.goal, each.scope, each.acceptance, each.priority),
+            spec=TaskSpec(
+                folded(each.title),
+                f"{each.goal}\n\n{shared}" if shared else each.goal,
+                each.scope,
+                each.acceptance,
+                each.priority,
+            ),
             planner=planner.id,
             intent=planner.intent,
             queued_at=now,

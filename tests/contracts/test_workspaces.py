@@ -512,7 +512,7 @@ async def test_a_folder_is_moved_and_the_whole_change_shown_as_agents_are_told(w
         await shell(workspace, "mv src moved && git add -A")
     assert "R  src/greet.py -> moved/greet.py" in await shell(workspace, "git status --short")
     await workspace.write_file("new.txt", b"new\n")
-    diff = await shell(workspace, "git add -N . && git diff HEAD")
+    diff = await shell(workspace, "git add -A && git diff HEAD")
     assert "+++ b/new.txt\n@@ -0,0 +1 @@\n+new\n" in diff
     assert "rename to moved/greet.py" in diff
     assert await workspace.changed() == (

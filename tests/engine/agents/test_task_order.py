@@ -30,8 +30,24 @@ def test_a_task_starts_once_all_that_it_comes_after_have_landed_and_sees_them() 
         (worker,) = [agent.id for agent in s.agents.values() if agent.title == "c"]
         copy = w.workspaces.opened[worker][0]
         assert {"a.txt", "b.txt"} <= set(w.commits.made[copy.base].files), "its copy has what it comes after"
+        (opening,) = {
+            text for asked in w.models.asked if (text := asked.request.messages[0].text).startswith("# Task: c")
+        }
+        assert "## What this builds on" in opening
+        assert all(f"\n\n{title}\n> summary: it is done\n" in opening for title in "ab"), opening
 
     run(root_that(spawns({"title": "c", "after": ["a", " b  "]}, "a", "b")), examine, settings=MANY)
+
+
+def test_what_holds_for_all_tasks_of_a_call_is_added_to_each_goal() -> None:
+    def spawn(request: Request) -> Turn:
+        return turn(call("spawn_tasks", tasks=[{"title": t, "goal": f"do {t}"} for t in "ab"], constraints="Be brief."))
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        goals = [task.spec.goal for task in swarm.snapshot.tasks.values()]
+        assert goals == ["do a\n\nBe brief.", "do b\n\nBe brief."]
+
+    run(root_that(spawn), examine)
 
 
 def test_a_task_may_come_after_earlier_tasks_by_id_and_after_those_that_have_landed() -> None:
