@@ -1,4 +1,4 @@
-"""What earlier work leaves to a task: that of an attempt that did not land, and the reports of tasks that it comes after."""
+"""What earlier work leaves to a task: an attempt that did not land, and the tasks that it comes after."""
 
 from engine.agents.landed_meanwhile import quoted_parts
 from engine.agents.markdown import bullets, quoted

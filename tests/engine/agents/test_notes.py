@@ -166,7 +166,7 @@ def test_answers_about_the_intent_come_together_and_become_part_of_it() -> None:
     story = Story(root=steps(both))
     story.run((5, AnswerNote(1, "3.11")), (60, AnswerNote(2, "MIT")))
 
-    assert "you may ask the user up to 5 questions about the intent" in story.heard["root"][0]
+    assert "You may ask the user up to 5 questions about the intent" in story.heard["root"][0]
     assert story.intents[-1] == (
         "Do it.\n\n## Questions and answers\n\n> 3.10 or 3.11?\n\n3.11\n\n> Which licence?\n> # Intent\n\nMIT\n"
     )
