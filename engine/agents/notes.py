@@ -32,14 +32,16 @@ def answered_by_planner(run: RunRecorder, questions: Sequence[Note], answer: str
 
 
 def left_open(run: RunRecorder, agent: AgentId, questions: Sequence[Note], why: str) -> tuple[Draft, ...]:
-    """Who asked no longer waits for the answers, and is told so."""
+    """Who asked no longer waits for the answers, and is told so unless it has handed off."""
+    overdue = Draft(e.AnswersOverdue(tuple(note.number for note in questions), why), agent)
+    if run.snapshot.agents[agent].ended:
+        return (overdue,)
     text = "\n\n".join(map(as_asked, questions))
     then = (
         "say in your handoff what you assumed" if questions[0].to_agent else "note what you assume (`note_to_person`)"
     )
     message = run.prompts["no_answer"].render(why=why, questions=text, then=then)
-    overdue = e.AnswersOverdue(tuple(note.number for note in questions), why)
-    return Draft(overdue, agent), message_to(run, agent, MessageSource.ANSWER, message)
+    return overdue, message_to(run, agent, MessageSource.ANSWER, message)
 
 
 def left_by_planner(run: RunRecorder, planner: AgentId) -> tuple[Draft, ...]:

@@ -39,7 +39,9 @@ def readable(inbox: Sequence[InboxMessage], characters: int) -> tuple[InboxMessa
 
 
 def shortened(text: str, characters: int) -> str:
-    """The head and the tail of a text, and how much was left out between them."""
+    """The head and the tail of a text that is longer, and how much was left out between them."""
+    if len(text) <= characters:
+        return text
     tail = characters // 4
     left_out = (
         f"\n\n({len(text) - characters} characters were left out here because they do not fit into your context)\n\n"

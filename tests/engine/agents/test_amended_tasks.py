@@ -139,7 +139,9 @@ def test_a_task_that_replaces_a_cancelled_one_inherits_what_it_had_noted() -> No
         task = titled(swarm.snapshot, "again")
         assert task.replaces == titled(swarm.snapshot, "a").id
         told = workers_were_told(w, "again")
-        assert "> use the fast interpreter" in told
+        assert "Its notes:\n\n> use the fast interpreter" in told
+        assert told.partition("=====")[0].count("fast interpreter") == 1
+        assert "left out" not in told
         assert "dislikes" not in told, "it learns nothing of why"
 
     steps = (spawns("a"), says("shell", command="sleep"), replace)

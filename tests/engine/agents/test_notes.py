@@ -225,6 +225,28 @@ def test_a_run_whose_person_leaves_goes_on_at_once() -> None:
     assert "Nobody is there to answer. Decide this as well as you can" in story.heard["root"][-1]
 
 
+def test_a_planner_that_has_handed_off_is_not_woken_because_nobody_answers() -> None:
+    def root(step: int, heard: str) -> Turn:
+        if step == 0:
+            return turn(*(call("spawn_subplanner", title=title, goal="own it") for title in ("left", "right")))
+        return DONE if "# Handoff: right" in heard else WAIT
+
+    def right(step: int, heard: str) -> Turn:
+        if step == 0:
+            return ask("Which size?")
+        return DONE if "No answer" in heard else WAIT
+
+    left = steps(ask("Which colour?"), DONE)
+    for story in (
+        Story(root=root, left=left, right=right).run(leaves=60.0),
+        Story(PlannerSettings(answer_within="5m"), root=root, left=left, right=right).run(),
+    ):
+        assert "No answer" in story.heard["right"][-1]
+        assert len(story.heard["left"]) == 2, story.heard["left"]
+        assert sum("# Handoff: left" in text for text in story.heard["root"]) == 1
+        assert [note.open for note in story.notes] == [True, True], "the person can still answer"
+
+
 def test_with_assume_nobody_is_waited_for_even_if_a_person_is_there() -> None:
     story = Story(PlannerSettings(questions="assume"), root=steps(ask("3.10 or 3.11?"), WAIT))
     story.run()
