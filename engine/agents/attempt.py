@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from engine.agents import cancellation, conflicts, landing, outcomes
-from engine.agents.commit_ids import ids_in_copy, translated
+from engine.agents.commit_ids import task_in_copy, translated
 from engine.agents.handoffs import engine_text
 from engine.agents.inheritance import built_on, inherited
 from engine.agents.loop import Loop
@@ -117,7 +117,7 @@ class Attempt:
     async def _prepare(self, context: AgentToolContext, past: Past) -> Loop:
         notes = await repository_notes(self.host, context.commit)
         earlier = await inherited(self.host, self.task)
-        ids = await ids_in_copy(context, self.task.spec.goal, self.task.spec.acceptance)
+        await task_in_copy(context, self.task)
         before = built_on(self.host, self.task)
 
         def opening() -> str:
@@ -125,7 +125,7 @@ class Attempt:
             text = (
                 repair_opening(self.task, notes, earlier) if fixup else task_opening(self.task, notes, before, earlier)
             )
-            return surrounded(translated(text, ids), self.host, self.agent)
+            return surrounded(translated(text, context.shown), self.host, self.agent)
 
         return await task_loop(self.host, context, self.task.role, opening, past.conversation)
 

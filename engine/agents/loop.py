@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from engine.agents.commit_ids import told_in_copy
 from engine.agents.compaction import Compaction
 from engine.agents.conversation_log import Conversation
 from engine.agents.nudges import Nudges
@@ -91,6 +92,7 @@ class Loop:
             inbox = self._compaction.inbox
             given = self._transcript.given(inbox)
             seen = self._transcript.landings_seen
+            given = await told_in_copy(self.context, given, inbox)
             request = self._transcript.request(given, self._compaction.max_output)
             started = self.host.clock.monotonic()
             try:

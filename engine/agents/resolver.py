@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from engine.agents import conflicts, landing, outcomes
+from engine.agents.commit_ids import task_in_copy, translated
 from engine.agents.markdown import bullets
 from engine.agents.openings import conflict_opening
 from engine.agents.past import Past
@@ -113,9 +114,11 @@ async def resolve(host: Host, task: Task, worker: AgentToolContext, text: Handof
             await (await context.workspace()).advance(merged, base)
         notes, me = await repository_notes(host, base), agent.id
         trunk = await conflicts.other_side(host, workspace, worker.since, paths)
+        await task_in_copy(context, host.snapshot.tasks[task.id])
 
         def opening() -> str:
-            return surrounded(conflict_opening(host.snapshot.tasks[task.id], text, paths, trunk, notes), host, me)
+            told = conflict_opening(host.snapshot.tasks[task.id], text, paths, trunk, notes)
+            return surrounded(translated(told, context.shown), host, me)
 
         conversation = past.conversation if past is not None else None
         loop = await task_loop(host, context, Role.RESOLVER, opening, conversation)

@@ -56,6 +56,8 @@ class AgentToolContext:
         self.since = past.since if past is not None else None
         """The commit that the change was made on when it first met a conflict."""
         self.sent_back: Sequence[str] = ()
+        self.shown: dict[str, str] = {}
+        """The ids of landings that the agent was told of, with those that its git shows instead."""
         self.commit = commit
         self.snapshot = host.snapshot
         self.settings = host.settings
