@@ -1,5 +1,6 @@
 """Questions and answers as messages: from a subplanner to the planner above it, and answers to whoever asked."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from engine.agents.markdown import bullets, quoted
@@ -63,8 +64,9 @@ def as_asked(note: Note) -> str:
 
 
 def as_answered(note: Note) -> str:
-    """A note with the person's answer."""
-    return f"{quoted(note.text)}\n\n{(note.answer or '').strip() or 'Decide this as you think best.'}"
+    """A note with the person's answer, in which no line is a heading: it may become part of the intent."""
+    answer = re.sub("^(?=##? )", "    ", (note.answer or "").strip(), flags=re.MULTILINE)
+    return f"{quoted(note.text)}\n\n{answer or 'Decide this as you think best.'}"
 
 
 def intent_with(text: str, answered: Iterable[Note]) -> str:
@@ -77,4 +79,6 @@ def intent_without(text: str, note: Note) -> str:
     """The intent without the answer to a question; as it is if the person has changed that part since."""
     if (answer := f"\n\n{as_answered(note)}") not in text:
         return text
-    return f"{text.replace(answer, '', 1).rstrip().removesuffix(HEADING).rstrip()}\n"
+    rest = text.replace(answer, "", 1).rstrip()
+    above, _, last = rest.rpartition("\n")
+    return f"{above.rstrip() if last == HEADING else rest}\n"

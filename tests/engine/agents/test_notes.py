@@ -10,7 +10,7 @@ from engine.agents.notes import intent_with, intent_without
 from engine.domain.commands import AnswerNote, Command, Stop
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus, SwarmError
-from engine.domain.notes import Note, NoteKind
+from engine.domain.notes import Note, NoteKind, answers_in
 from engine.domain.settings import PlannerSettings, Settings
 from engine.domain.types import AgentId, ModelName, RunState
 from engine.orchestrator.swarm import Swarm
@@ -197,6 +197,18 @@ def test_an_answer_stands_at_the_end_of_the_intent_and_can_be_removed(intent: st
     assert intent_with(intent, [note]) == answered
     assert intent_without(answered, note).strip() == intent.strip()
     assert intent_without("Something else.", note) == "Something else."
+
+
+def test_an_answer_with_lines_like_headings_stays_an_answer() -> None:
+    first = Note(1, 0, AgentId("a"), NoteKind.QUESTION, "which header?", answer="put\n# SPDX\n## Questions and answers")
+    second = Note(2, 0, AgentId("a"), NoteKind.QUESTION, "why?", answer="yes")
+    once = intent_with("Do it.\n", [first])
+    twice = intent_with(once, [second])
+    assert answers_in(once).startswith("## Questions and answers\n\n> which header?")
+    assert twice == f"{once.rstrip()}\n\n> why?\n\nyes\n"
+    assert "# SPDX" in answers_in(twice)
+    assert "> why?" in answers_in(twice)
+    assert intent_without(intent_without(twice, second), first).strip() == "Do it."
 
 
 def test_a_question_that_is_left_to_the_planner_changes_no_intent() -> None:
