@@ -1,4 +1,4 @@
-"""Holds the tasks that come after one that did not land, tells their planners, and releases them again."""
+"""Holds the tasks that come after one that did not land, and tells their planners. `amend_task` releases them."""
 
 from collections.abc import Collection
 
@@ -12,7 +12,7 @@ from engine.runtime.recorder import RunRecorder
 
 
 def holds(run: RunRecorder, queued: Collection[TaskId]) -> tuple[Draft, ...]:
-    """The events that hold and release tasks, with one message to each planner whose tasks are held now.
+    """The events that hold tasks, with one message to each planner whose tasks are held now.
 
     A planner that cancels a task itself learns from the answer what is held, and gets no message.
     """
@@ -24,8 +24,6 @@ def holds(run: RunRecorder, queued: Collection[TaskId]) -> tuple[Draft, ...]:
         if task.state is TaskState.QUEUED and id in now:
             drafts.append(Draft(e.TaskHeld(now[id]), None, id))
             newly.setdefault(task.planner, []).append(_line(task, run.snapshot.tasks[now[id]]))
-        elif task.state is TaskState.HELD and id not in now:
-            drafts.append(Draft(e.TaskReleased(), None, id))
     for planner, lines in newly.items():
         text = run.prompts["tasks_held"].render(tasks=bullets(lines))
         drafts.append(message_to(run, planner, MessageSource.SYSTEM, text))

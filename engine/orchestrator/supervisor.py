@@ -101,7 +101,7 @@ class Supervisor:
     # --- starting --------------------------------------------------------------------------------------------
 
     def start_all(self) -> None:
-        """Start new planners, hold and release tasks, and start as many attempts as there are worker slots."""
+        """Start new planners, hold tasks, and start as many attempts as there are worker slots."""
         self._start_planners()
         if drafts := holds(self.host, self._queued):
             self.host.record(*drafts)

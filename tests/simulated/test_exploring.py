@@ -15,9 +15,10 @@ from engine.domain import events as e
 from engine.domain.types import CommitId, TaskId
 from engine.orchestrator import recovery, supervisor
 from engine.orchestrator.supervisor import Supervisor
-from engine.policy import scheduling
+from engine.policy import scheduling, task_order
 from engine.runtime.budget_enforcer import Admission, BudgetEnforcer
 from engine.state.fold.table import FOLDS
+from engine.tools import amend_task
 from tests.simulated import exploring
 from tests.simulated.exploring import BrokenError, explore, explore_plan, owed, planned, undisturbed
 from tests.simulated.trunk import MemoryTrunk
@@ -183,8 +184,7 @@ def nobody_is_told_of_held_tasks(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_released_task_stays_held(patch: pytest.MonkeyPatch) -> None:
-    forgetful = lambda *args: [each for each in holds.holds(*args) if not isinstance(each.body, e.TaskReleased)]  # noqa: E731
-    patch.setattr(supervisor, "holds", forgetful)
+    patch.setattr(amend_task, "held", lambda snapshot, waiting, changed: task_order.held(snapshot, waiting))
 
 
 BUGS: tuple[Plant, ...] = (
