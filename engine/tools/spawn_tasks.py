@@ -113,9 +113,11 @@ def _ordered(context: ToolContext, arguments: Arguments) -> list[Task]:
             planner=planner.id,
             intent=planner.intent,
             queued_at=now,
-            replaces=_replaced(earlier, each.replaces),
+            replaces=former.id if former is not None else None,
+            directions=former.directions if former is not None else (),
         )
         for each in asked
+        for former in [_replaced(earlier, each.replaces)]
     ]
     ordered = [
         replace(
@@ -127,7 +129,7 @@ def _ordered(context: ToolContext, arguments: Arguments) -> list[Task]:
     return ordered
 
 
-def _replaced(earlier: Sequence[Task], name: str) -> TaskId | None:
+def _replaced(earlier: Sequence[Task], name: str) -> Task | None:
     if not name.strip():
         return None
     task = task_named([task for task in earlier if task.state in LOST] or earlier, name)
@@ -135,7 +137,7 @@ def _replaced(earlier: Sequence[Task], name: str) -> TaskId | None:
         raise NamingError(
             f"`{task.spec.title}` is {task_state_text(task.state)}: only a failed or cancelled task can be replaced"
         )
-    return task.id
+    return task
 
 
 def _barren(context: ToolContext, asked: int) -> Caution | None:

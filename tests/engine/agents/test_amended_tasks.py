@@ -201,6 +201,29 @@ def test_a_word_that_is_taken_back_leaves_the_record_and_the_planner_learns_it()
     simulated.simulate(main)
 
 
+def test_a_task_that_replaces_another_keeps_a_persons_word() -> None:
+    def worker(request: Request) -> Turn:
+        return failing(request) if first_line(request) == "# Task: again" else builds_first(request)
+
+    def replace(request: Request) -> Turn:
+        again = {"title": "again", "goal": "do it again", "replaces": id_of(request, "a")}
+        return turn(call("cancel_task", task=id_of(request, "a")), call("spawn_tasks", tasks=[again]))
+
+    steps = (spawns("a"), says("shell", command="sleep"), replace)
+
+    async def main(clock: simulated.SimulatedClock) -> None:
+        w = simulated.world(clock, root_that(*steps, worker=worker), shell=a_minute)
+        swarm = fresh(w)
+        running = asyncio.ensure_future(swarm.run())
+        await until(swarm, lambda swarm: WORKER in swarm.snapshot.paths)
+        await swarm.submit(Steer(WORKER, "use tabs"))
+        await running
+        assert titled(swarm.snapshot, "again").directions == ("use tabs",)
+        assert "## What the user said since\n\n- use tabs" in workers_were_told(w, "again")
+
+    simulated.simulate(main)
+
+
 def test_a_resolver_knows_a_persons_word() -> None:
     task = Task(TaskId("t"), TaskSpec("a", "do a"), AgentId("p"), 1, directions=("keep both",))
     opening = conflict_opening(task, HandoffText(HandoffStatus.DONE, "it is done"), ["a.txt"], "", "")
