@@ -1,7 +1,6 @@
 """Changes a task that a planner asked for, and shows its worker what has changed."""
 
-import difflib
-
+from engine.agents.changes import difference
 from engine.agents.openings import task_text
 from engine.domain import events as e
 from engine.domain.events import Draft
@@ -38,8 +37,5 @@ def _last_to_act(agent: Agent) -> bool:
 
 
 def _difference(name: str, old: str, new: str) -> str:
-    """What has changed in one field: removed lines with `-`, added ones with `+`."""
-    lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=1))[2:]
-    return f"{name.capitalize()}:\n\n" + "\n".join(
-        f"{line[0]} {line[1:]}" for line in lines if not line.startswith("@@")
-    )
+    """What has changed in one field."""
+    return f"{name.capitalize()}:\n\n{difference(old, new)}"

@@ -1,6 +1,7 @@
 """Messages about a changed intent or slice: what has changed, then what is under way, then the whole text."""
 
 import difflib
+import re
 
 from engine.domain.types import Agent, AgentId, Intent
 from engine.policy.planner_status import PlannerStatus
@@ -11,6 +12,7 @@ LONG = 2_000
 ALIKE = 0.2
 """The share of equal lines below which little is left."""
 ANYWHERE = "whatever the goal requires"
+SENTENCE_END = re.compile(r"(?<=[.!?;:]) +")
 
 
 def intent_changed(run: RunRecorder, planner: AgentId, old: Intent, text: str) -> str:
@@ -55,12 +57,18 @@ def under_way(run: RunRecorder, planner: AgentId) -> str:
 
 
 def difference(old: str, new: str) -> str:
-    """The lines of a text that have changed, as a diff."""
-    before, after = old.strip().splitlines(), new.strip().splitlines()
+    """The lines of a text that have changed, as a diff; of longer lines, only the sentences that have changed."""
+    before, after = _sentences(old), _sentences(new)
     if len(new) > LONG and difflib.SequenceMatcher(None, before, after, autojunk=False).ratio() < ALIKE:
         return "Little of the old text is left: read all of the new one."
-    lines = list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]
+    lines = ["@@" if line.startswith("@@") else line for line in difflib.unified_diff(before, after, n=1, lineterm="")][
+        2:
+    ]
     return "\n".join(("```diff", *lines, "```")) if lines else "Only blank space at its ends."
+
+
+def _sentences(text: str) -> list[str]:
+    return [sentence for line in text.strip().splitlines() for sentence in SENTENCE_END.split(line)]
 
 
 def _changed(child: Agent, goal: str, scope: str) -> str:

@@ -10,7 +10,7 @@ from engine.agents.cancellation import cancelled
 from engine.agents.changes import slice_changed
 from engine.agents.conflicts import still_marked
 from engine.agents.past import Past
-from engine.agents.workspace_update import update, updated
+from engine.agents.workspace_update import UP_TO_DATE, update, updated
 from engine.domain.errors import SwarmError
 from engine.domain.events import AgentStateChanged, Draft, NoteAnswered, Rescoped, WorkspaceUpdated
 from engine.domain.notes import Note
@@ -167,7 +167,7 @@ class AgentToolContext:
             return refused(f"not updated: resolve the conflicts in your copy first: {', '.join(marked)}")
         found = await update(self._host, self.agent, workspace)
         if isinstance(found, str):
-            return refused(found)
+            return Answer(found, error=found != UP_TO_DATE)
         self.commit = found.base
         self.meets(found)
         return Answer(await updated(self._host, workspace, found))

@@ -7,7 +7,7 @@ from engine.domain.types import Agent, LandingState
 from engine.ports.protocols import Workspace
 from engine.runtime.host import Host
 
-UP_TO_DATE = "nothing new: nothing has landed since your copy was made or last updated"
+UP_TO_DATE = "your copy is the newest project: nothing has landed since it was made or last updated"
 
 
 async def update(host: Host, agent: Agent, workspace: Workspace) -> WorkspaceUpdated | str:

@@ -15,7 +15,7 @@ from engine.domain.spending import RUN, Part, Spent, of_subtree
 from engine.domain.types import Agent, AgentId, AgentState, CommitId, Landing, Micros, Role, Task, TaskId, TaskState
 from engine.domain.units import counted, duration_s, duration_text
 from engine.policy.budget import limits_of, may_start
-from engine.policy.task_order import LOST, held_tasks, waits_for
+from engine.policy.task_order import LOST, WAITING, held_tasks, waits_for
 from engine.state.snapshot import Snapshot
 
 REASON = 80
@@ -90,8 +90,11 @@ class PlannerStatus:
         return [*map(self.task_line, tasks), *map(self._slice_line, slices)]
 
     def task_line(self, task: Task) -> str:
-        """An open task: its id, title and state, and how long ago it was asked for."""
-        return f"{task.id} {task.spec.title}: {self._task_state(task)}, {self._age(task.queued_at)}"
+        """An open task: its id, title and state, and since when it is at work or was asked for."""
+        agent = self.snapshot.agents.get(task.agent) if task.agent is not None else None
+        begun = agent is not None and task.state not in WAITING
+        since = agent.spawned_at if begun and agent is not None else task.queued_at
+        return f"{task.id} {task.spec.title}: {self._task_state(task)}, {self._age(since)}"
 
     def _task_state(self, task: Task) -> str:
         snapshot = self.snapshot

@@ -15,10 +15,18 @@ from engine.policy.task_order import DECIDE, WAITING, held
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
+class Change(Struct, frozen=True, forbid_unknown_fields=True):
+    old: Annotated[
+        str, Meta(description="Text in the goal or acceptance, to be replaced; empty: add `new` to the goal.")
+    ]
+    new: Annotated[str, Meta(description="Text to put there.")]
+
+
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     task: Annotated[Name, Meta(description="Its id, as `spawn_tasks` returned it.")]
+    changes: Annotated[tuple[Change, ...], Meta(description="Shorter than a whole new goal or acceptance.")] = ()
     title: Annotated[Name, Meta(description="Empty: unchanged.")] = ""
-    goal: Annotated[Instruction, Meta(description="The new goal, whole; empty: unchanged.")] = ""
+    goal: Annotated[Instruction, Meta(description="A new goal, whole; empty: unchanged.")] = ""
     scope: Annotated[Instruction, Meta(description="Empty: unchanged; `**`: anywhere.")] = ""
     acceptance: Annotated[Instruction, Meta(description="Empty: unchanged.")] = ""
     priority: Annotated[Priority | None, Meta(description="null: unchanged.")] = None
@@ -63,6 +71,16 @@ def _changes(task: Task, mine: list[Task], arguments: Arguments) -> dict[str, An
     """The fields to change. Raises NamingError."""
     texts = {name: getattr(arguments, name).strip() for name in ("goal", "scope", "acceptance")}
     changes: dict[str, Any] = {name: text for name, text in texts.items() if text}
+    new = {name: changes.get(name, getattr(task.spec, name)) for name in ("goal", "acceptance")}
+    for change in arguments.changes:
+        if not change.old:
+            new["goal"] = f"{new['goal']}\n\n{change.new.strip()}"
+            continue
+        places = [name for name, text in new.items() for _ in range(text.count(change.old))]
+        if len(places) != 1:
+            raise NamingError(f"`{change.old}` occurs {len(places)} times in its goal and acceptance, not once")
+        new[places[0]] = new[places[0]].replace(change.old, change.new)
+    changes |= {name: text for name, text in new.items() if text != getattr(task.spec, name)}
     if title := folded(arguments.title):
         changes["title"] = title
     if arguments.priority is not None:

@@ -60,7 +60,7 @@ def test_a_running_worker_is_shown_what_has_changed_and_neither_why_nor_by_whom(
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         told = workers_were_told(w, "a").rpartition("=====")[2]
         change = told[told.index("# Your task has changed") :]
-        assert change.index("- do a") < change.index("+ do a, and b") < change.index("## Goal\n\ndo a, and b")
+        assert change.index("\n-do a\n+do a, and b\n") < change.index("## Goal\n\ndo a, and b")
         assert "planner" not in change.lower()
         assert "intent" not in change.lower()
         assert "reads the change before its next step" in answered(w, "amend_task")[0]
@@ -70,6 +70,34 @@ def test_a_running_worker_is_shown_what_has_changed_and_neither_why_nor_by_whom(
 
     wait = lambda request: turn(call("shell", command="sleep", timeout_s=20))  # noqa: E731
     steps = (spawns("a"), wait, amends("a", goal="do a, and b"))
+    run(root_that(*steps, worker=builds_first), examine, shell=a_minute)
+
+
+def test_a_change_of_a_few_words_needs_no_whole_goal_and_shows_only_their_sentence() -> None:
+    goal = "Write the parser. It reads 12 more. It is fast."
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        wrong, twice, right = answered(w, "amend_task")
+        assert "`13 more` occurs 0 times in its goal and acceptance, not once" in wrong
+        assert "`It ` occurs 2 times" in twice
+        assert right.startswith("amended: ")
+        spec = titled(swarm.snapshot, "a").spec
+        whole = "Write the parser. It reads 12 more rows. It is fast.\n\nIt is small, too."
+        assert (spec.goal, spec.acceptance) == (whole, "All pass.")
+        told = workers_were_told(w, "a").rpartition("=====")[2]
+        change = told[told.index("# Your task has changed") :]
+        assert "\n-It reads 12 more.\n+It reads 12 more rows.\n" in change
+        assert "-Write the parser" not in change
+
+    def changes(*pairs: tuple[str, str]) -> Step:
+        return amends("a", changes=[{"old": old, "new": new} for old, new in pairs])
+
+    spawn = lambda request: turn(  # noqa: E731
+        call("spawn_tasks", tasks=[{"title": "a", "goal": goal, "acceptance": "Some pass."}])
+    )
+    wait = lambda request: turn(call("shell", command="sleep", timeout_s=20))  # noqa: E731
+    right = changes(("12 more", "12 more rows"), ("", "It is small, too."), ("Some", "All"))
+    steps = (spawn, wait, changes(("13 more", "x")), changes(("It ", "x")), right)
     run(root_that(*steps, worker=builds_first), examine, shell=a_minute)
 
 

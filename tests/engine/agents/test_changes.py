@@ -19,7 +19,7 @@ def test_a_difference_shows_only_what_changed() -> None:
     new = old.replace("- rule 20", "- rule 20, for all platforms")
     assert difference(old, new).splitlines() == [
         "```diff",
-        "@@ -20,3 +20,3 @@",
+        "@@",
         " - rule 19",
         "-- rule 20",
         "+- rule 20, for all platforms",
@@ -87,7 +87,7 @@ REST = (
 
 def test_a_slice_that_the_user_changes_says_what_changed_then_what_is_under_way_then_the_whole() -> None:
     told = rescoped("own half\nand its tests", "")
-    diff = "```diff\n@@ -1 +1,2 @@\n own half\n+and its tests\n```"
+    diff = "```diff\n@@\n own half\n+and its tests\n```"
     assert told == (
         f"Your slice has changed. What changed in your goal:\n\n{diff}\n\n"
         f"{REST}\n\n## Your whole slice\n\nown half\nand its tests\n\nScope: src/**"

@@ -203,7 +203,7 @@ def test_update_workspace_merges_the_newest_trunk_and_says_what_came_in(tmp_path
     swarm, w = ran(tmp_path, script, real=real)
     early, updated, read, again = script.told
     commit = {task.spec.title: str(task.commit)[:10] for task in swarm.snapshot.tasks.values()}
-    assert early == "nothing new: nothing has landed since your copy was made or last updated"
+    assert early == "your copy is the newest project: nothing has landed since it was made or last updated"
     assert updated == (
         f"updated: your copy is now the newest project ({commit['Add a footer']}) with your change merged in\n\n"
         f"Landed in files that you changed:\n- {commit['Add a footer']} Add a footer: {TABLE}"

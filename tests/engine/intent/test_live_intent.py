@@ -98,7 +98,7 @@ def test_a_change_reaches_every_planner_through_its_parent_and_moot_tasks_are_ca
     slices = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Slice")]
     told = said(slices[-1]).partition("# Message from your planner (intent version 2)\n\n")[2]
     moot = next(task.id for task in s.tasks.values() if task.spec.title == "moot left")
-    diff = "```diff\n@@ -1 +1 @@\n-own left\n+own left, new\n```"
+    diff = "```diff\n@@\n-own left\n+own left, new\n```"
     what = f"Version 2 wants more.\n\nWhat changed in your goal:\n\n{diff}"
     assert told.startswith(f"{what}\n\n## Under way\n\n- {moot} moot left: queued, "), (
         "what changed, then what is under way"
@@ -112,7 +112,7 @@ def test_a_changed_intent_says_what_changed_then_what_is_under_way_then_the_whol
     roots = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Intent")]
     told = said(roots[-1]).partition("# Intent (version 2)\n\n")[2]
     assert told.startswith(
-        "The user has changed the intent. What changed:\n\n```diff\n@@ -1 +1,2 @@\n Do it.\n+And more.\n```\n"
+        "The user has changed the intent. What changed:\n\n```diff\n@@\n Do it.\n+And more.\n```\n"
     )
     ids = {task.spec.title: id for id, task in swarm.snapshot.tasks.items()}
     under_way, _, whole = told.partition("## Under way\n\n")[2].partition("\n\n## The whole intent\n\n")
