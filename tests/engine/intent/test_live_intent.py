@@ -111,9 +111,7 @@ def test_a_changed_intent_says_what_changed_then_what_is_under_way_then_the_whol
     swarm, w = changed_run([])
     roots = [asked.request for asked in w.models.asked if first_line(asked.request).startswith("# Intent")]
     told = said(roots[-1]).partition("# Intent (version 2)\n\n")[2]
-    assert told.startswith(
-        "The user has changed the intent. What changed:\n\n```diff\n@@\n Do it.\n+And more.\n```\n"
-    )
+    assert told.startswith("The user has changed the intent. What changed:\n\n```diff\n@@\n Do it.\n+And more.\n```\n")
     ids = {task.spec.title: id for id, task in swarm.snapshot.tasks.items()}
     under_way, _, whole = told.partition("## Under way\n\n")[2].partition("\n\n## The whole intent\n\n")
     assert whole.startswith("Do it.\nAnd more.\n\n# Status\n")
