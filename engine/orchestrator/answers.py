@@ -10,6 +10,7 @@ from engine.domain.events import Draft
 from engine.domain.notes import Note, NoteKind
 from engine.domain.types import AgentId, Intent, MessageSource, Micros
 from engine.domain.units import duration_s
+from engine.policy.notes import before_planning
 from engine.runtime.host import Host
 from engine.runtime.inbox import message_to
 from engine.runtime.recorder import RunRecorder
@@ -21,13 +22,15 @@ OVERDUE = "No answer came within {}"
 def answered(run: RunRecorder, note: Note, text: str) -> tuple[Draft, ...]:
     """The person's answer, and the message that brings it to the planner.
 
-    Answers to questions about the intent that the planner waits for come together, once all are answered.
+    Answers to questions about the intent that the planner waits for come together, once all are answered, or once it
+    goes on without the rest.
     """
     done = Draft(e.NoteAnswered(note.number, text), note.agent)
     if note.kind is NoteKind.ASSUMPTION and not text:
         return (done,)
     others = [other for other in run.snapshot.notes_of(note.agent) if other.number != note.number]
-    if note.intent and any(other.intent and other.awaited for other in others):
+    waits = note.intent and before_planning(run.snapshot, run.snapshot.agents[note.agent])
+    if waits and any(other.intent and other.awaited for other in others):
         return (done,)
     return (done, *_delivered(run, [*_collected(run, note.agent), replace(note, answer=text)]))
 
@@ -59,13 +62,18 @@ class AwaitedAnswers:
         self._host = host
 
     def look(self) -> None:
-        """Tell planners that wait in vain to decide by themselves."""
+        """Tell planners that wait in vain to decide by themselves, and one that went on the answers so far."""
         host, attended, now = self._host, self._host.answers_awaited, self._host.clock.now()
         late = [note for note in self._awaited() if not attended or self._due(note) <= now]
         why = OVERDUE.format(host.settings.planner.answer_within) if attended else NOBODY
         for agent in {note.agent for note in late}:
             collected, left = _collected(host, agent), [note for note in self._awaited() if note.agent == agent]
             host.record(*(_delivered(host, collected) if collected else ()), *left_open(host, agent, left, why))
+        root = host.snapshot.agents[host.snapshot.root] if host.snapshot.root is not None else None
+        if root is None or root.gone or before_planning(host.snapshot, root):
+            return
+        if collected := _collected(host, root.id):
+            host.record(*_delivered(host, collected))
 
     def due(self) -> Micros | None:
         """When the next wait has taken too long; None if nobody waits, or for as long as it takes."""

@@ -219,6 +219,30 @@ def test_a_question_that_is_left_to_the_planner_changes_no_intent() -> None:
     assert story.heard["root"][-1] == "# Answer from the user\n\n> 3.10 or 3.11?\n\nDecide this as you think best."
 
 
+@pytest.mark.parametrize("when", [2.0, 20.0], ids=["before it gives out work", "after that"])
+def test_a_planner_that_goes_on_without_all_answers_gets_those_that_come(when: float) -> None:
+    def root(step: int, heard: str) -> Turn:
+        match step:
+            case 0:
+                return turn(*(call("note_to_person", kind="question", text=text) for text in ("Which?", "What?")))
+            case 1 | 2 | 3:
+                return turn(call("status"))
+            case 4:
+                return turn(call("spawn_subplanner", title="left", goal="own it"))
+        return DONE if "# Handoff: left" in heard else WAIT
+
+    def left(step: int, heard: str) -> Turn:
+        return ask("Why?") if step == 0 else DONE if "# Answer" in heard else WAIT
+
+    story = Story(root=root, left=left).run((when, AnswerNote(1, "this")), (60.0, AnswerNote(3, "because")))
+
+    [told] = [text for text in story.heard["root"] if "> Which?" in text]
+    assert told.startswith("# Intent (version 2)")
+    assert "this" in told
+    assert story.heard["root"].index(told) < len(story.heard["root"]) - 1, "before it hands off"
+    assert [note.delivered for note in story.notes if note.number in (1, 3)] == [True, True]
+
+
 def test_a_run_that_nobody_answers_goes_on_after_a_while() -> None:
     story = Story(PlannerSettings(answer_within="10m"), root=steps(ask("3.10 or 3.11?"), ask("MIT?"), WAIT))
     story.run((60, AnswerNote(2, "yes")))
