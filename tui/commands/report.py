@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tui.bridge import HeatReport, NoteReport, Report, found_lines, json_line, report_of
 from tui.commands.recorded_run import recorded_run
-from tui.format.numbers import counted
+from tui.format.numbers import counted, duration
 from tui.format.text import clean, one_line
 
 MOST = 20
@@ -176,10 +176,7 @@ def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def _span(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f}s"
-    minutes = int(seconds // 60)
-    return f"{minutes // 60}h{minutes % 60:02}m" if minutes >= 60 else f"{minutes}m{seconds % 60:02.0f}s"
+    return f"{seconds:.1f}s" if seconds < 59.95 else duration(round(seconds) * 1_000_000)
 
 
 def _number(value: float | None) -> str:
