@@ -60,7 +60,7 @@ def doubts(text: str, log: SuiteLog | None) -> tuple[str, ...]:
         return ()
     if log.stale:
         return (f"{says}; files changed after the last test run",)
-    last = log.runs[-1]
+    last = log.last or log.runs[-1]
     others = (run for run in log.runs[-log.fresh :] if _program(run) != _program(last))
     if (last.passed is False or last.ended.startswith("killed")) and not any(run.passed for run in others):
         return (f"{says}; the last test run ended with {last.ended.replace('killed', 'a kill')}",)

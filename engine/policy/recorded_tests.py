@@ -2,14 +2,12 @@
 
 import re
 
-from engine.domain.handoff_facts import SuiteRun
+from engine.domain.handoff_facts import UNREADABLE, SuiteRun
 from engine.policy.build_commands import commands_and_operators, forms
+from engine.policy.suite_results import result_in
 
 SHOWN = 100
 """Characters of a command that are kept."""
-OUTPUT_LINES = 2
-"""Lines that are kept of what a test that did not pass printed last."""
-LINE_SHOWN = 150
 STEPS = 500
 """The most simple commands of one line that are judged."""
 READ = 4_000
@@ -57,6 +55,11 @@ _HERE = re.compile(r"(<<-?\s*(['\"]?)(\w+)\2[^\n]*\n).*?(?:^\s*\3\s*$|\Z)", re.D
 _PIPEFAIL = re.compile(r"set\s+(?:-\w*o|-o)\s+pipefail")
 _ERREXIT = re.compile(r"set\s+-\w*e")
 _NESTED = re.compile(r"\b(?:ba|da|z)?sh\s+-\w*c\s.*[|;]", re.DOTALL)
+_CHANGES = re.compile(
+    r"(?:git(?:\s+-\S+)*\s+(?:stash(?! (?:list|show))|checkout|restore|reset|apply|switch|revert|worktree"
+    r"|archive)|cp|mv|patch|rsync|(?:sed|perl)\s(?:.*\s)?-\w*i|.*<<)(?=\W|$)|[^<>]*[^<>&\d]>>?\s*[^>&\s/]"
+)
+"""What changes files, or puts changes aside or back."""
 
 
 def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: float, check: str) -> SuiteRun | bool:
@@ -71,12 +74,40 @@ def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: f
         return True
     if not any(tests):
         return any(not _reads(next(iter(forms(step)), "")) and bool(_MAYBE.search(step)) for step, _ in steps)
-    passed = None if exit is None else _passed(steps, tests, exit)
-    ended = f"killed: {killed}" if exit is None else "exit unknown" if passed is None else f"exit {exit}"
-    printed = [line.strip()[:LINE_SHOWN] for line in output.splitlines() if line.strip()] if not passed else []
-    text = " ".join(command.split())
-    shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-    return SuiteRun(shown, passed, ended, round(wall_s, 1), "\n".join(printed[-OUTPUT_LINES:]))
+    covering = _covering(steps, tests)
+    counted = covering or tests
+    by_exit = None if exit is None else _passed(steps, counted, exit)
+    result = result_in(output, counted.count(True) if counted != tests else 0)
+    passed, ended = by_exit, f"killed: {killed}" if exit is None else f"exit {exit}"
+    if result.text and (by_exit is None or result.passed in (None, by_exit)) and (exit is not None or not counted[-1]):
+        passed, ended = result.passed, result.text
+    elif result.passed and not by_exit:
+        passed, ended = None, f"{result.text}, but {ended}"
+    elif exit is not None and by_exit is None:
+        ended = UNREADABLE
+    names = "\n".join(result.names) if passed is False else ""
+    return SuiteRun(_shown(steps, counted), passed, ended, round(wall_s, 1), names, covering is not None)
+
+
+def _covering(steps: list[tuple[str, str]], tests: list[bool]) -> list[bool] | None:
+    """Which steps test what the command leaves behind; None if it tests something else, such as the code without its
+    change, on purpose."""
+    changes = [not test and bool(_CHANGES.match(step[:READ])) for test, (step, _) in zip(tests, steps, strict=False)]
+    first, last = tests.index(True), len(tests) - 1 - tests[::-1].index(True)
+    after = [at for at, change in enumerate(changes) if change and at > first]
+    restored = next((at for at in reversed(after) if at > last), None)
+    if restored is not None and any(changes[:last]):
+        return None
+    between = max((at for at in after if at < last), default=0)
+    return [test and at >= between for at, test in enumerate(tests)]
+
+
+def _shown(steps: list[tuple[str, str]], tests: list[bool]) -> str:
+    """The last test of a command, with an ellipsis for what is beside it."""
+    at = len(tests) - 1 - tests[::-1].index(True)
+    text = " ".join(steps[at][0].replace("2>&1", "").split())
+    text = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+    return f"{'… ' if at else ''}{text}{' …' if at < len(steps) - 1 else ''}"
 
 
 def _is_test(step: str, own: set[str]) -> bool:

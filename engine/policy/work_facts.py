@@ -1,7 +1,6 @@
 """What the record says of the work behind a handoff, and how that reads."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from engine.domain import types as t
 from engine.domain.handoff_facts import Facts, SuiteLog, SuiteRun
@@ -10,9 +9,6 @@ from engine.domain.spending import Spent, of_subtree, of_task
 from engine.domain.units import counted, duration_text
 from engine.policy.claims import doubts
 from engine.state.snapshot import Snapshot
-
-TESTS = 3
-"""The most test runs that a handoff lists, the last of each command."""
 
 
 def task_facts(
@@ -40,8 +36,9 @@ def task_facts(
         added=landed.added if landed is not None else 0,
         removed=landed.removed if landed is not None else 0,
         onto_newer=landed is not None and landed.onto_newer,
-        tests=_last_of_each(log.runs) if log.runs or log.whole else None,
+        tests=(tests := _counting(log)),
         stale=log.stale,
+        earlier=len(log.runs) - len(tests or ()),
         check=check_state(s, landed),
         dependencies=landed.dependencies if landed is not None else (),
         doubts=() if by_engine else doubts(_claims(text), log),
@@ -70,7 +67,9 @@ def slice_facts(s: Snapshot, planner: t.Agent, text: t.HandoffText, now: t.Micro
         files=len({path for landing in landings for path in landing.paths}) if known else None,
         added=sum(added or 0 for added, _ in lines) if counted else None,
         removed=sum(removed or 0 for _, removed in lines) if counted else None,
-        tests=_last_of_each(log.runs),
+        tests=(tests := _counting(log)),
+        stale=log.stale,
+        earlier=len(log.runs) - len(tests or ()),
         tasks=dict(sorted(states.items())),
         check=check_state(s, None),
         dependencies=tuple(dict.fromkeys(name for landing in landings for name in landing.dependencies)),
@@ -89,11 +88,16 @@ def facts_lines(facts: Facts) -> list[tuple[str, str, str]]:
     took += [f"{facts.attempts} attempts"] if facts.attempts > 1 else []
     lines.append(("took", ", ".join(took) if facts.steps else "", ""))
     runs = facts.tests or ()
-    for run in runs:
-        last = facts.stale and run is runs[-1]
-        when = f" after {duration_text(run.wall_s)}{'; files changed after it' if last else ''}"
-        lines.append(("tests", f"`{run.command}`: {run.ended}{when}", run.output))
-    if facts.tests == () and not facts.tasks and facts.steps:
+    earlier = facts.earlier + max(0, len(runs) - 1)
+    more = f"; {counted(earlier, 'earlier run')}" if earlier else ""
+    if runs:
+        run = runs[-1]
+        when = f" after {duration_text(run.wall_s)}" if run.ended.startswith(("exit ", "killed")) else ""
+        changed_after = "; files changed after it" if facts.stale else ""
+        lines.append(("tests", f"`{run.command}`: {run.ended}{when}{changed_after}{more}", run.output))
+    elif facts.stale:
+        lines.append(("tests", f"none after the last change{more}", ""))
+    elif facts.tests == () and not facts.tasks and facts.steps:
         lines.append(("tests", "none run", ""))
     lines.append(("check of trunk", facts.check, ""))
     lines.append(("new dependencies", ", ".join(facts.dependencies), ""))
@@ -126,8 +130,10 @@ def _claims(text: t.HandoffText) -> str:
     return "\n\n".join((text.summary, text.notes, text.concerns))
 
 
-def _last_of_each(runs: Sequence[SuiteRun]) -> tuple[SuiteRun, ...]:
-    return tuple({run.command: run for run in runs}.values())[-TESTS:]
+def _counting(log: SuiteLog) -> tuple[SuiteRun, ...] | None:
+    """The run whose result counts. One before the last change counts only if it passed: others may fail on purpose."""
+    last = log.runs[-1] if log.stale and log.runs[-1].passed and log.runs[-1].covers else log.last
+    return (last,) if last is not None else () if log.runs or log.whole else None
 
 
 def _wall_s(agent: t.Agent, now: t.Micros) -> float:

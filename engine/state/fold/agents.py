@@ -214,10 +214,13 @@ def _log_tests(s: Snapshot, event: e.Event, body: e.ToolFinished) -> None:
     """Note what the agent has tested, and whether files changed after that."""
     assert event.agent is not None
     old = log = s.test_logs.get(event.agent, SuiteLog())
-    if isinstance(body.tests, SuiteRun):
-        log = replace(log, runs=(*log.runs, body.tests)[-KNOWN_TESTS:], fresh=log.fresh + 1, maybe=False)
-    elif any(not is_document(path) for path in body.paths):
+    run = body.tests if isinstance(body.tests, SuiteRun) else None
+    if (run is None or not run.covers) and any(not is_document(path) for path in body.paths):
         log = replace(log, fresh=0, maybe=False)
+    if run is not None:
+        at = len(log.runs) if run.covers else max(0, len(log.runs) - log.fresh)
+        runs = (*log.runs[:at], run, *log.runs[at:])[-KNOWN_TESTS:]
+        log = replace(log, runs=runs, fresh=log.fresh + run.covers, maybe=log.maybe and not run.covers)
     if body.tests is True:
         log = replace(log, maybe=True)
     elif body.tests is None and body.tool == "shell":

@@ -61,12 +61,12 @@ def test_a_handoff_says_what_landed_what_it_took_and_which_tests_ran() -> None:
     ]
 
 
-def test_the_end_of_a_failed_test_and_a_claim_that_it_passed_stand_side_by_side() -> None:
+def test_a_failed_test_and_a_claim_that_it_passed_stand_side_by_side() -> None:
     printed = "collected 2\nFAILED a.py::test_b\n1 failed, 1 passed in 2 s\n"
     steps = (writes("a.py", "x\n"), turn(call("shell", command="pytest")), done("Added it. All tests pass."))
     message = told(worker(*steps), shell=exits(1, printed))["one"]
-    assert "tests: `pytest`: exit 1 after 12 s\n> FAILED a.py::test_b\n> 1 failed, 1 passed in 2 s\n" in message
-    assert "\nclaim: says the tests pass; the last test run ended with exit 1\n" in message
+    assert "tests: `pytest`: 1 failed, 1 passed\n> FAILED a.py::test_b\nc" in message
+    assert "\nclaim: says the tests pass; the last test run ended with 1 failed, 1 passed\n" in message
 
 
 def test_a_claim_to_have_run_the_tests_is_marked_if_no_command_ran_any() -> None:
@@ -87,11 +87,54 @@ def test_files_that_changed_after_the_last_test_are_said() -> None:
     assert "claim" not in message
 
 
-def test_an_exit_status_that_belongs_to_another_command_is_unknown() -> None:
+def test_the_result_of_a_run_is_read_where_the_exit_status_is_that_of_another_command() -> None:
     steps = (turn(call("shell", command="pytest | tail -1")), done("All tests pass."))
-    message = told(worker(*steps), shell=exits(0, "3 passed in 2 s"))["one"]
-    assert "tests: `pytest | tail -1`: exit unknown after 12 s\n> 3 passed in 2 s\n" in message
-    assert "claim" not in message
+    for printed, result, marked in (
+        ("3 passed in 2 s", "3 passed", False),
+        ("1 failed, 2 passed in 2 s", "1 failed, 2 passed", True),
+        ("id | name", "result not readable", False),
+    ):
+        message = told(worker(*steps), shell=exits(0, printed))["one"]
+        assert f"tests: `pytest …`: {result}\n" in message
+        assert ("claim" in message) is marked
+        assert "id | name" not in message
+
+
+STASHED = "git stash push -q src; pytest -q tests/test_new.py; git stash pop -q; ./app table"
+"""The new tests against the code without its change: they fail on purpose."""
+
+
+def facts_of(*commands: tuple[str, int, str]) -> str:
+    """Facts about tests after these commands with their exit statuses and outputs; `edit` is a change."""
+    printed = {command: (exit, text) for command, exit, text in commands}
+    steps = [
+        writes("src/a.py", f"{at}\n") if command == "edit" else turn(call("shell", command=command))
+        for at, (command, _, _) in enumerate(commands)
+    ]
+
+    def shell(workspace: simulated.MemoryWorkspace, command: str) -> Ran:
+        exit, text = printed.get(command, (0, ""))
+        return Ran(exit=exit, text=text, wall_s=12.0)
+
+    message = told(worker(writes("src/a.py", "x\n"), *steps, done("All tests pass.")), shell=shell)["one"]
+    return message[message.index("\ntests: ") + 1 : message.index("\n\n## Summary")]
+
+
+def test_only_the_last_run_that_covers_the_final_state_is_told_of_with_a_count_of_the_others() -> None:
+    failed, passed = (
+        ("pytest -x", 1, "1 failed, 371 passed in 0.60s"),
+        ("pytest -q | tail -3", 0, "372 passed in 0.61s"),
+    )
+    stashed = (STASHED, 0, "FAILED a.py::b\n1 failed in 0.1s\na | b\n")
+    edit = ("edit", 0, "")
+    assert facts_of(failed, edit, passed) == "tests: `pytest -q …`: 372 passed; 1 earlier run"
+    assert facts_of(failed, edit, passed, stashed) == "tests: `pytest -q …`: 372 passed; 2 earlier runs"
+    assert facts_of(stashed, passed) == "tests: `pytest -q …`: 372 passed; 1 earlier run"
+    after = "claim: says the tests pass; files changed after the last test run"
+    assert facts_of(failed, edit) == f"tests: none after the last change; 1 earlier run\n{after}"
+    assert facts_of(stashed) == f"tests: none after the last change; 1 earlier run\n{after}"
+    assert facts_of(passed, edit) == f"tests: `pytest -q …`: 372 passed; files changed after it\n{after}"
+    assert facts_of(passed, ("pytest -q > log; cat x", 0, "x")) == "tests: `pytest -q …`: 372 passed; 1 earlier run"
 
 
 def test_a_failed_attempt_has_facts_too() -> None:

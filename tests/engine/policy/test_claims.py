@@ -9,7 +9,9 @@ PASSED = facts.SuiteRun("pytest -q", True, "exit 0", 2.0)
 FAILED = facts.SuiteRun("pytest -q", False, "exit 1", 2.0, "1 failed")
 LINTED = facts.SuiteRun("make check", False, "exit 2", 2.0)
 KILLED = facts.SuiteRun("pytest -q", None, "killed: timeout", 600.0)
-UNKNOWN = facts.SuiteRun("pytest -q | tail", None, "exit unknown", 2.0)
+UNKNOWN = facts.SuiteRun("pytest -q …", None, "result not readable", 2.0)
+READ = facts.SuiteRun("pytest -q …", False, "1 failed, 3 passed", 2.0)
+UNCOVERED = facts.SuiteRun("pytest -q", None, "3 passed, but exit 1", 2.0)
 PASS = "All tests pass."
 
 
@@ -98,6 +100,14 @@ def test_no_other_sentence_is_a_claim(text: str) -> None:
         (PASS, facts.SuiteLog((PASSED, LINTED), 2), ""),
         (PASS, facts.SuiteLog((PASSED,), 1), ""),
         (PASS, facts.SuiteLog((UNKNOWN,), 1), ""),
+        (PASS, facts.SuiteLog((READ,), 1), "says the tests pass; the last test run ended with 1 failed, 3 passed"),
+        (
+            PASS,
+            facts.SuiteLog((READ, UNKNOWN), 2),
+            "says the tests pass; the last test run ended with 1 failed, 3 passed",
+        ),
+        (PASS, facts.SuiteLog((READ, PASSED), 1), ""),
+        (PASS, facts.SuiteLog((UNCOVERED,), 1), ""),
         (PASS, facts.SuiteLog(maybe=True), ""),
         (PASS, facts.SuiteLog((FAILED,), 1, maybe=True), ""),
         (PASS, facts.SuiteLog((PASSED,), maybe=True), ""),

@@ -132,17 +132,96 @@ def test_an_exit_status_counts_only_if_it_is_that_of_the_tests(
     assert isinstance(run, facts.SuiteRun)
     assert run.passed is passed
     if passed is None:
-        assert run.ended == ("exit unknown" if exit is not None else "killed: timeout")
+        assert run.ended == ("result not readable" if exit is not None else "killed: timeout")
 
 
-def test_the_end_of_what_a_failed_test_printed_is_kept() -> None:
-    run = ran("pytest " + "x" * 200, 1, "a\n\nFAILED tests/test_a.py::test_b\n1 failed in 2 s\n")
+STASHED = "git stash push -q src; pytest -q tests/test_new.py; git stash pop -q"
+
+
+@pytest.mark.parametrize(
+    ("command", "exit", "output", "passed", "ended"),
+    [
+        ("pytest -q | tail -3", 0, "372 passed in 0.60s", True, "372 passed"),
+        ("pytest -q | tail -3", 0, "338 passed, 1 failed in 0.6s", False, "1 failed, 338 passed"),
+        ("pytest -q; git diff", 0, "372 passed in 0.60s\ndiff --git a/x b/x\n+a\n", True, "372 passed"),
+        ("pytest -q; ./app table", 1, "372 passed in 0.60s\na | b\n", True, "372 passed"),
+        ("pytest -q; ./serve", None, "372 passed in 0.60s\n", True, "372 passed"),
+        ("pytest -q", 0, "372 passed in 0.60s", True, "372 passed"),
+        ("pytest -q", 1, "372 passed in 0.60s\nToo little is covered", None, "372 passed, but exit 1"),
+        ("pytest -q", 5, "no tests ran in 0.01s", None, "no tests ran"),
+        ("pytest -q", 127, "pytest: command not found", False, "exit 127"),
+        ("pytest -q", 0, "", True, "exit 0"),
+        ("pytest -q", None, "....", None, "killed: timeout"),
+        ("pytest -q", None, "3 passed in 0.1s", None, "3 passed, but killed: timeout"),
+        ("pytest -q > log; git diff", 0, "+1 failed\n", None, "result not readable"),
+        (f"{STASHED}; pytest -q", 0, "1 failed in 0.1s\n372 passed in 0.6s", True, "372 passed"),
+        (f"{STASHED}; pytest -q | tail -1", 0, "1 failed in 0.1s\n372 passed in 0.6s", True, "372 passed"),
+        (
+            "pytest -q; sed -i s/a/b/ src/a.py; pytest -q | tail -1",
+            0,
+            "1 failed in 0.1s\n2 passed in 0.6s",
+            True,
+            "2 passed",
+        ),
+        ("pytest -q a; pytest -q b | tail -1", 0, "1 failed in 0.1s\n2 passed in 0.6s", False, "1 failed"),
+        (
+            "cargo test; git stash pop; cargo test | tail -3",
+            0,
+            "test result: ok. 1 passed; 0 failed",
+            None,
+            "result not readable",
+        ),
+    ],
+)
+def test_the_result_is_the_runners_own_where_the_exit_status_is_anothers(
+    command: str, exit: int | None, output: str, passed: bool | None, ended: str
+) -> None:
+    run = ran(command, exit, output)
     assert isinstance(run, facts.SuiteRun)
-    assert run.output == "FAILED tests/test_a.py::test_b\n1 failed in 2 s"
-    assert len(run.command) == 100
-    passed = ran("pytest", 0, "3 passed")
-    assert isinstance(passed, facts.SuiteRun)
-    assert passed.output == ""
+    assert (run.passed, run.ended, run.output, run.covers) == (passed, ended, "", True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        STASHED,
+        "git stash -q && pytest -q | tail -5; git stash pop -q; ./app table",
+        "cp src/a.py /tmp/a.py; git show HEAD:src/a.py > src/a.py; pytest; cp /tmp/a.py src/a.py",
+        "git checkout -q HEAD~1 -- src\npytest -q\ngit checkout -q HEAD -- src",
+        "sed -i 's/<=/</' src/a.py && pytest -q; git checkout src/a.py",
+        "git worktree add -q /tmp/base HEAD; cd /tmp/base && pytest -q; cd - && git worktree remove /tmp/base",
+    ],
+)
+def test_a_run_without_the_change_does_not_cover_what_the_command_leaves_behind(command: str) -> None:
+    run = ran(command, 1, "1 failed in 0.1s")
+    assert isinstance(run, facts.SuiteRun)
+    assert not run.covers
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cp a b && pytest",
+        "git stash pop -q; pytest",
+        "pytest; cp report.xml out.xml",
+        "git stash; pytest; git stash list",
+    ],
+)
+def test_a_run_that_nothing_is_put_back_after_covers_the_files(command: str) -> None:
+    run = ran(command)
+    assert isinstance(run, facts.SuiteRun)
+    assert run.covers
+
+
+def test_only_the_test_of_a_command_is_shown_and_of_its_output_only_the_failures() -> None:
+    output = "a | b\n\nFAILED tests/test_a.py::test_b\n1 failed in 2 s\nc | d\n"
+    run = ran("cd x; git status && PYTHONPATH=src pytest -q 2>&1 | tail -3; git diff", 0, output)
+    assert isinstance(run, facts.SuiteRun)
+    assert run.command == "… PYTHONPATH=src pytest -q …"
+    assert run.output == "FAILED tests/test_a.py::test_b"
+    long = ran("pytest " + "x" * 200, 1)
+    assert isinstance(long, facts.SuiteRun)
+    assert len(long.command) == 100
 
 
 @pytest.mark.parametrize("command", ["make " + "a_" * 2_000, "./" + "test_" * 2_000, "npm " + "-x " * 1_000])
