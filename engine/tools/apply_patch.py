@@ -13,6 +13,9 @@ from engine.domain.text_patch import FilePatch, parse, patched
 from engine.ports.protocols import Workspace, WorkspaceError
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
+NOTHING_THERE = (": no such file or folder", ": is not a folder")
+"""What reading a file says where one can be added."""
+
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     patch: Annotated[str, Meta(description="The whole patch.")]
@@ -32,9 +35,7 @@ class Files:
         if each.to:
             raise EditFailed(f"a patch moves no file: run `mv {each.path} {each.to}`, then patch {each.to}")
         if each.action == "add":
-            with suppress(WorkspaceError):
-                await self._read(path)
-            if self._after.get(path, self._before.setdefault(path, None)) is not None:
+            if await self._is_there(path):
                 raise EditFailed(f"{path} exists already: use `*** Update File: {path}`")
             self._after[path] = await self._workspace.encode_new(path, utf8_text(each.content))
             return f"added {path}"
@@ -55,21 +56,40 @@ class Files:
             raise EditFailed(f"there is no {path}: it was deleted before in the patch")
         return content
 
+    async def _is_there(self, path: str) -> bool:
+        """Whether a file is there, as far as the patch goes. Raises WorkspaceError for what is no readable file."""
+        if path not in self._before:
+            try:
+                self._before[path] = await self._workspace.read_file(path)
+            except WorkspaceError as error:
+                if not str(error).endswith(NOTHING_THERE):
+                    raise
+                self._before[path] = None
+        return self._after.get(path, self._before[path]) is not None
+
     async def write(self) -> tuple[str, ...]:
         """Write all, or leave everything as it was. Returns the paths. Raises WorkspaceError."""
+        written: list[str] = []
         try:
-            await self._put(self._after)
+            for path in sorted(self._after, key=self._late):
+                written.append(path)
+                await self._put(path, self._after[path])
         except WorkspaceError:
-            await self._put(self._before)
+            for path in reversed(written):
+                with suppress(WorkspaceError):  # the others are put back all the same
+                    await self._put(path, self._before[path])
             raise
         return tuple(self._after)
 
-    async def _put(self, files: dict[str, bytes | None]) -> None:
-        for path, content in files.items():
-            if content is None:
-                await self._workspace.remove_file(path)
-            else:
-                await self._workspace.write_file(path, content)
+    def _late(self, path: str) -> bool:
+        """Whether a file is deleted, and no folder takes its place: what is deleted loses more than its content."""
+        return self._after[path] is None and not any(other.startswith(f"{path}/") for other in self._after)
+
+    async def _put(self, path: str, content: bytes | None) -> None:
+        if content is None:
+            await self._workspace.remove_file(path)
+        else:
+            await self._workspace.write_file(path, content)
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:

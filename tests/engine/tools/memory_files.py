@@ -16,7 +16,7 @@ class Files:
 
     async def read_file(self, path: str) -> bytes:
         if path not in self.files:
-            raise WorkspaceError(f"{path}: No such file or directory")
+            raise WorkspaceError(f"{path}: no such file or folder")
         return self.files[path]
 
     async def write_file(self, path: str, content: bytes) -> None:

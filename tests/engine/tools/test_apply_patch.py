@@ -152,8 +152,8 @@ async def test_a_hunk_keeps_line_ends_encoding_and_the_end_of_the_file(before: b
     [
         ("", "names no file"),
         ("fix it", "names no file"),
-        ("*** Update File: none\n@@\n-a\n+b\n", "No such file"),
-        ("*** Delete File: none\n", "No such file"),
+        ("*** Update File: none\n@@\n-a\n+b\n", "no such file"),
+        ("*** Delete File: none\n", "no such file"),
         ("*** Add File: a\n+x\n", "a exists already: use `*** Update File: a`"),
         ("*** Add File: ./a\n+x\n", "a exists already"),
         ("*** Add File: /ws/a\n+x\n", "a exists already"),
@@ -178,6 +178,13 @@ async def test_a_patch_that_cannot_be_applied_says_why(text: str, told: str) -> 
 async def test_sections_of_the_same_file_build_on_each_other_however_it_is_named() -> None:
     text = "*** Update File: a\n@@\n-one\n+two\n*** Update File: ./a\n@@\n-two\n+three\n"
     assert (await patch(text, a=b"one\n"))[1] == {"a": b"three\n"}
+
+
+async def test_a_file_may_be_deleted_and_added_again_or_become_a_folder() -> None:
+    answer, files = await patch("*** Delete File: a\n*** Add File: a\n+new\n", a=b"one\n")
+    assert (answer, files) == ("deleted a\nadded a", {"a": b"new\n"})
+    answer, files = await patch("*** Add File: a/b\n+new\n*** Delete File: a\n", a=b"one\n")
+    assert (answer, files) == ("added a/b\ndeleted a", {"a/b": b"new\n"})
 
 
 def test_the_form_is_described_where_a_model_reads_it() -> None:

@@ -134,3 +134,17 @@ async def test_a_file_that_is_not_utf8_keeps_its_bytes_when_a_line_with_them_is_
     assert await call(search, workspace, pattern="caf", path="latin") == r"latin:1: caf\xe9"
     await call(edit_file, workspace, path="latin", edits=(edit_file.Edit(r"caf\xe9", r"d\xe9caf\xe9"),))
     assert await workspace.read_file("latin") == b"d\xe9caf\xe9\nth\xe9\n"
+
+
+async def test_a_patch_adds_no_file_where_anything_else_is_and_leaves_that(workspace: AgentWorkspace) -> None:
+    made = "mkdir folder && echo kept >folder/file && ln -s /etc/passwd out && truncate -s 9M large && echo 1 >a"
+    assert (await workspace.run(f"{made} && ln -s a link", 30, lambda _: None)).exit == 0
+    look = "ls -lR --time-style=+ folder out large link; cat folder/file"
+    before = (await workspace.run(look, 30, lambda _: None)).text
+    there = {"folder": "is a folder", "out": "outside", "large": "9437184 bytes", "a/b": "not a folder"}
+    for name, told in there.items():
+        patch = apply_patch.Arguments(f"*** Delete File: link\n*** Add File: {name}\n+new\n")
+        answer = await apply_patch.call(cast(ToolContext, Context(workspace)), patch)
+        assert answer.text.startswith("nothing changed: ")
+        assert told in answer.text
+        assert (await workspace.run(look, 30, lambda _: None)).text == before, name
