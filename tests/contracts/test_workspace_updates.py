@@ -141,3 +141,62 @@ async def test_an_update_that_a_kill_interrupts_is_finished_by_the_next_process(
     await is_up_to_date(place, again)
     await again.close()
     await pool.close()
+
+
+async def land_other(place: Place, pool: WorkspacePool, command: str, task: str) -> None:
+    other = await pool.open(OTHER, await place.trunk.tip())
+    await run(other, command)
+    message = commit_message("other", "", {"Swarm-Task": task})
+    assert (await place.trunk.land(await other.commit("other"), message)).state is LandingState.MERGED
+    await other.close()
+
+
+async def bring_up_to_date(place: Place, mine: AgentWorkspace) -> None:
+    found = await place.trunk.merge(await mine.commit("mine"))
+    await mine.advance(found.merged or found.base, found.base)
+
+
+async def test_an_update_leaves_no_folder_behind_that_trunk_emptied(place: Place) -> None:
+    pool = await place.pool()
+    mine = await pool.open(ME, place.trunk.base)
+    await run(mine, "mkdir -p build; echo built > build/file; echo own > own.txt")
+    await land_other(place, pool, "mkdir -p new/deep lib; mv sub/c.txt lib/; rmdir sub; echo x > new/deep/x", "t-1")
+    await bring_up_to_date(place, mine)
+    assert await run(mine, "ls -d */") == "build/\nlib/\nnew/\n"
+    await land_other(place, pool, "rm -r new", "t-2")
+    await bring_up_to_date(place, mine)
+    assert await run(mine, "ls -d */") == "build/\nlib/\n"
+    assert await mine.changed() == ("own.txt",)
+    assert set(mine.left_out) == {"build/"}
+    await mine.close()
+    await pool.close()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "git checkout -q -b own; echo 1 > own.txt; git add .; git commit -qm one",
+        "git checkout -q --detach; echo 1 > own.txt; git add .; git commit -qm one",
+        "echo 1 > own.txt; git add .; git commit -qm one; git commit -q --amend -m two; git reset -q --soft HEAD~1",
+        "git checkout -q -b own; echo 1 > own.txt; git add .; git commit -qm one; git checkout -q work;"
+        " echo 2 > own.txt; git add .; git commit -qm two; ! git rebase own 2> /dev/null; echo 1 > own.txt",
+        "git checkout -q -b own; echo 1 > own.txt; git add .; git commit -qm one; git checkout -q work;"
+        " echo 2 > own.txt; git add .; git commit -qm two; ! git merge -q own; echo 1 > own.txt",
+        "echo 1 > own.txt; rm -r .git",
+        "echo 1 > own.txt; rm -r .git; echo 'gitdir: /nowhere' > .git",
+    ],
+    ids=["branch", "detached", "amend and reset", "rebase", "merge", "no git", "odd git"],
+)
+async def test_after_an_update_git_shows_the_own_change_whatever_was_done_with_it(place: Place, before: str) -> None:
+    pool = await place.pool()
+    mine = await pool.open(ME, place.trunk.base)
+    await run(mine, f"git config user.name me; git config user.email me@localhost; {before} > /dev/null")
+    await land_other(place, pool, "sed -i s/^2$/two/ a.txt; rm gone.txt", "t-1")
+    await bring_up_to_date(place, mine)
+    shown = "git add -N . && git diff HEAD --name-status; git status --short; git log --format=%s; git status"
+    text = await run(mine, shown)
+    assert text.startswith("A\town.txt\n A own.txt\nother\nbase\nOn branch work\n"), text
+    assert "rebas" not in text
+    assert "merg" not in text
+    await mine.close()
+    await pool.close()

@@ -112,7 +112,7 @@ class MemoryWorkspace:
             return self.files[name]
         if any(known.startswith(f"{name}/") for known in self.files):
             raise WorkspaceError(f"{path} is a folder")
-        raise WorkspaceError(f"no such file: {path}")
+        raise WorkspaceError(f"{path}: no such file or folder")
 
     async def write_file(self, path: str, content: bytes) -> None:
         await self._alive()

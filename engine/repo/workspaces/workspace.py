@@ -29,6 +29,7 @@ from engine.repo.git.conversion import copy_local_attributes
 from engine.repo.git.git import fsck_hint
 from engine.repo.git.objects import UNLANDED, NewObjects
 from engine.repo.git.trees import LINK, Content, FileChanges, apply_changes, differences, tree_of
+from engine.repo.workspaces.checkout import HEAD_REF
 from engine.repo.workspaces.copy_methods import Copy
 from engine.repo.workspaces.copy_record import CopyRecord, Update, read_update, write_record, write_update
 from engine.repo.workspaces.layers import LayerStack, LayerStore
@@ -42,6 +43,11 @@ from engine.sandbox.start_slots import StartSlots
 
 MAX_READ_BYTES = 8 << 20
 AUTHOR = ("swarm", "swarm@localhost")
+UNDER_WAY = (
+    *("rebase-merge", "rebase-apply", "sequencer", "MERGE_HEAD", "MERGE_MODE", "MERGE_MSG", "AUTO_MERGE"),
+    *("CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG"),
+)
+"""What git has in its folder while it rebases, merges or bisects."""
 OUTPUT = re.compile(r"output-(\d{1,9})\.txt")
 
 
@@ -248,7 +254,9 @@ class AgentWorkspace:
             await self._ask(os.fsdecode(path), b"remove", path)
         for path, mode, data in update.written:
             await self._ask(os.fsdecode(path), b"put", path, str(mode).encode(), data)
-        # The agent's own git should show the new base as what it received.
+        # The agent's own git should show the new base as what it received, whatever the agent was doing with it.
+        for name in UNDER_WAY:
+            await self._ask(f".git/{name}", b"remove", f".git/{name}".encode())
         stack = await self._layers.use(update.base)
         try:
             for name, data in (await asyncio.to_thread(self._git_files, stack)).items():
@@ -268,6 +276,7 @@ class AgentWorkspace:
         index = (stack.folders[-1] / ".git" / "index").read_bytes()
         return {
             "index": index,
+            "HEAD": HEAD_REF.encode(),
             **self._layers.head_files(stack.commit, trunk_history=self._record.trunk_history),
         }
 

@@ -85,15 +85,28 @@ def put(root: bytes, path: bytes, mode: bytes, content: bytes) -> list[bytes]:
 
 
 def remove(root: bytes, path: bytes) -> list[bytes]:
-    """Remove a file or a whole folder without following links; a missing path is fine."""
+    """Remove a file or a whole folder without following links, and as git does, the folders above that are empty then.
+
+    A missing path is fine.
+    """
+    parts = parts_of(root, path)
     try:
         folder = _folder(root, path, make=False)
     except OSError:
         return []
     try:
-        _remove_at(folder, path.rpartition(b"/")[2])
+        _remove_at(folder, parts[-1])
     finally:
         os.close(folder)
+    try:
+        while parts := parts[:-1]:
+            folder = _folder(root, b"/".join(parts), make=False)
+            try:
+                os.rmdir(parts[-1], dir_fd=folder)
+            finally:
+                os.close(folder)
+    except OSError:
+        pass  # not empty
     return []
 
 
