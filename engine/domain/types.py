@@ -402,6 +402,7 @@ class Check(Struct, frozen=True):
     `overrules`: it ran from nothing and a check of the same commit on earlier builds had come out otherwise, so all
     kept builds were discarded. `command` is the check that ran; empty in journals that do not say so.
     `setup` is the setup command if that failed, so that the check did not run: then `exit` and `output` are its own.
+    `wall_s` counts the setup command too, `cpu_s` only the check itself: its CPU time, None if that is not known.
     """
 
     at: Micros
@@ -417,6 +418,7 @@ class Check(Struct, frozen=True):
     overrules: bool = False
     command: str = ""
     setup: str = ""
+    cpu_s: float | None = None
 
     @property
     def outcome(self) -> str:

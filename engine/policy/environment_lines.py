@@ -44,7 +44,7 @@ def check_line(command: str, base: Check | None, landings: int) -> str:
         return "check: none is configured, so only workers run tests"
     result = ""
     if base is not None and base.command == command and not base.setup:
-        result = f" {'passed' if base.passed else 'failed'} on the first commit in {_span(base.wall_s)}"
+        result = f" {'passed' if base.passed else 'failed'} on the first commit in {_time(base)}"
     often = "each landing" if landings == 1 else f"every {landings} landings"
     return (
         f"check: `{command}`{result}; it runs on trunk after {often} and at the end, not while a worker hands off: "
@@ -57,7 +57,7 @@ def work_check_line(command: str, base: Check | None) -> str:
     if not command:
         return "nothing else runs the tests: run those that cover your change"
     known = base is not None and base.command == command and base.passed
-    took = f" ({_span(base.wall_s)})" if known and base is not None else ""
+    took = f" ({_time(base)})" if known and base is not None else ""
     return (
         f"`{command}`{took} checks the whole project later, after your change is merged, not when you hand off: "
         "run what covers your change"
@@ -89,6 +89,11 @@ def _code(names: tuple[str, ...]) -> tuple[str, ...]:
 def _listed(head: str, names: tuple[str, ...]) -> str:
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return f"{head}{', '.join(names[:LISTED])}{more}" if names else ""
+
+
+def _time(check: Check) -> str:
+    """What a check takes: its CPU time if that is known, because a busy machine draws the other out."""
+    return _span(check.wall_s) if check.cpu_s is None else f"{_span(check.cpu_s)} of CPU"
 
 
 def _span(seconds: float) -> str:

@@ -101,6 +101,7 @@ class ContainedChecker:
             clean=clean,
             command=self.command,
             setup=setup,
+            cpu_s=None if setup else output.cpu_s,
         )
 
     async def _hand_over_builds(self, output: Output, clean: bool) -> None:

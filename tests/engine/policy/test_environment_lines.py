@@ -75,6 +75,13 @@ def test_the_check_is_said_to_run_when_it_does() -> None:
     assert work_check_line("", None) == "nothing else runs the tests: run those that cover your change"
 
 
+def test_the_time_of_the_check_is_that_of_the_processor_where_it_is_known() -> None:
+    measured = replace(CHECK, cpu_s=2.2)
+    assert "passed on the first commit in 2 s of CPU; it runs" in check_line("make test", measured, 10)
+    assert work_check_line("make test", measured).startswith("`make test` (2 s of CPU) checks the whole project later")
+    assert "(under 1 s of CPU)" in work_check_line("make test", replace(CHECK, cpu_s=0.0))
+
+
 def test_what_was_not_looked_up_is_said() -> None:
     nothing = Environment("", limits=("10m a command",), gap="a copy could not be looked at")
     assert found_lines(nothing)[-1] == "not everything was looked up: a copy could not be looked at"

@@ -86,8 +86,8 @@ def test_a_passed_check_is_kept_for_the_same_commit_commands_settings_and_tools(
     tools.mkdir()
     monkeypatch.setenv("PATH", str(tools))
     assert base.surveys().kept() is None
-    base.surveys().keep(replace(FAILED, passed=True, exit=0))
-    assert base.surveys().kept() == replace(FAILED, passed=True, exit=0, output="")
+    base.surveys().keep(replace(FAILED, passed=True, exit=0, cpu_s=0.5))
+    assert base.surveys().kept() == replace(FAILED, passed=True, exit=0, output="", cpu_s=0.5)
     for other in (
         replace(SETTINGS, repo=RepoSettings(check="make check")),
         replace(SETTINGS, build=BuildSettings(setup="npm ci")),

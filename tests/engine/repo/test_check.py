@@ -77,7 +77,7 @@ class ScriptedWorkspaces:
 
 
 def output(exit: int | None, text: str = "out\n", killed: str = "") -> Output:
-    return Output(exit=exit, text=text, cut=0, whole="", killed=killed, wall_s=1.5)
+    return Output(exit=exit, text=text, cut=0, whole="", killed=killed, wall_s=1.5, cpu_s=0.5)
 
 
 def checker(workspaces: ScriptedWorkspaces) -> ContainedChecker:
@@ -87,7 +87,7 @@ def checker(workspaces: ScriptedWorkspaces) -> ContainedChecker:
 async def test_a_check_passes_when_its_command_exits_with_0() -> None:
     check = await checker(ScriptedWorkspaces(output(0))).check(ONE)
     assert (check.commit, check.passed, check.exit, check.output) == (ONE, True, 0, "out\n")
-    assert (check.at, check.wall_s) == (EPOCH, 1.5)
+    assert (check.at, check.wall_s, check.cpu_s) == (EPOCH, 1.5, 0.5)
     assert not (await checker(ScriptedWorkspaces(output(2))).check(ONE)).passed
 
 
