@@ -74,12 +74,14 @@ def _changes(task: Task, mine: list[Task], arguments: Arguments) -> dict[str, An
     new = {name: changes.get(name, getattr(task.spec, name)) for name in ("goal", "acceptance")}
     for change in arguments.changes:
         if not change.old:
-            new["goal"] = f"{new['goal']}\n\n{change.new.strip()}"
+            new["goal"] = f"{new['goal']}\n\n{change.new.strip()}" if change.new.strip() else new["goal"]
             continue
         places = [name for name, text in new.items() for _ in range(text.count(change.old))]
         if len(places) != 1:
             raise NamingError(f"`{change.old}` occurs {len(places)} times in its goal and acceptance, not once")
         new[places[0]] = new[places[0]].replace(change.old, change.new)
+    if not new["goal"].strip():
+        raise NamingError("no goal would be left; to take the task back, cancel it")
     changes |= {name: text for name, text in new.items() if text != getattr(task.spec, name)}
     if title := folded(arguments.title):
         changes["title"] = title

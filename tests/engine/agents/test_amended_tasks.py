@@ -56,6 +56,19 @@ def test_a_queued_task_changes_in_place() -> None:
     run(root_that(*steps, worker=builds_first), examine, settings=ONE, shell=a_minute)
 
 
+def test_an_amendment_neither_empties_a_goal_nor_tells_a_worker_of_nothing() -> None:
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        emptied, nothing = answered(w, "amend_task")
+        assert emptied == "not amended: no goal would be left; to take the task back, cancel it"
+        assert nothing == "nothing to amend: a already reads so"
+        assert titled(swarm.snapshot, "a").spec.goal == "do a"
+        assert "has changed" not in workers_were_told(w, "a")
+
+    changes = ([{"old": "do a", "new": " "}], [{"old": "", "new": " "}])
+    steps = (spawns("a"), *(amends("a", changes=each) for each in changes))
+    run(root_that(*steps, worker=builds_first), examine, shell=a_minute)
+
+
 def test_a_running_worker_is_shown_what_has_changed_and_neither_why_nor_by_whom() -> None:
     def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
         told = workers_were_told(w, "a").rpartition("=====")[2]
