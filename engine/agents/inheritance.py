@@ -4,7 +4,7 @@ from engine.agents.landed_meanwhile import quoted_parts
 from engine.agents.markdown import bullets, quoted
 from engine.domain import events as e
 from engine.domain.commit_message import without_names
-from engine.domain.types import Agent, HandoffText, Task, TaskId, ToolCallState
+from engine.domain.types import Agent, HandoffText, Role, Task, TaskId, ToolCallState
 from engine.runtime.host import Host
 from engine.runtime.inbox import shortened
 
@@ -48,7 +48,7 @@ def built_on(host: Host, task: Task) -> str:
 def _latest(host: Host, task: TaskId, now: Task) -> Agent | None:
     """The newest agent that worked on a task, without those of the present attempt."""
     agents = reversed(host.snapshot.agents.values())
-    ours = (agent for agent in agents if agent.task == task and agent.role is now.role and agent.steps)
+    ours = (agent for agent in agents if agent.task == task and agent.role is not Role.RESOLVER and agent.steps)
     return next((agent for agent in ours if agent.id != now.agent), None)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 
 import pytest
 
@@ -14,7 +15,7 @@ from engine.policy.bisection import trace
 from tests import simulated
 from tests.engine.agents.checked_runs import bodies, checked, one_at_a_time, passes
 from tests.engine.scripts import done, numbered, planner_of, said, tasks, turns, writes
-from tests.simulated import call, first_line, turn
+from tests.simulated import answers, call, first_line, turn
 
 
 def test_the_landing_that_broke_trunk_is_found_and_reported_and_green_is_right_before_it() -> None:
@@ -178,3 +179,30 @@ async def test_bisection_first_looks_after_the_last_repair() -> None:
     commits = [CommitId(name) for name in ("broke", "x", "y", "mended", "broke again")]
     assert await trace(commits, passes, 6, {CommitId("mended")}) == ((CommitId("broke again"),), 1)
     assert asked == ["mended"]
+
+
+def test_a_task_that_replaces_a_failed_fixup_inherits_what_it_noted() -> None:
+    told: list[str] = []
+
+    def plan(request: Request) -> Turn:
+        if turns(request) == 0:
+            return tasks("a")
+        failed = re.findall(r"from: task (\w+)\nstatus: failed", said(request))
+        if failed and not told:
+            return turn(call("spawn_tasks", tasks=[{"title": "repair", "goal": "do it", "replaces": failed[-1]}]))
+        return done() if any("nothing is outstanding" in text for text in answers(request)) else turn(call("wait"))
+
+    def script(model: ModelName, request: Request) -> Turn:
+        heading = first_line(request)
+        if heading.startswith("# Intent"):
+            return plan(request)
+        if heading.startswith("# Repair"):
+            note = call("rewrite_scratchpad", text="it is the parser")
+            return turn(call("submit_handoff", status="failed", summary="cannot")) if turns(request) else turn(note)
+        if heading == "# Task: repair":
+            told.append(said(request))
+        return done() if turns(request) else writes("a.txt", "bug\n" if heading == "# Task: a" else "fine\n")
+
+    swarm, _, _ = checked(script, passes)
+    assert swarm.snapshot.green == swarm.snapshot.trunk
+    assert "Its notes:\n\n> it is the parser" in told[0]
