@@ -88,11 +88,12 @@ ask() { # NAME FLAG CODE: its version, its path, and the CPU time of a call by n
   echo "interpreter$tab$1$tab$(printf %s "$said" | cut -f 1)$tab$real$tab$by_name$tab$by_path"
 }
 import() { # NAME MODULE ...: those that Python can import, of the project's own environment or else of the system
+  # A folder without code has no origin, though it can be imported.
   for py in .venv/bin/python venv/bin/python "${python:-python3}"; do
     command -v "$py" >/dev/null || continue
     found=$(limited "$py" -c 'import importlib.util as u, sys
 for name, module in zip(sys.argv[1::2], sys.argv[2::2]):
-    if u.find_spec(module): print(name)' "$@" | head -c 4000)
+    if getattr(u.find_spec(module), "origin", None): print(name)' "$@" | head -c 4000)
     [ "$py" = "$python" ] && py=python3
     for name in $found; do
       case $modules in *" $name "*) ;; *) modules="$modules$name " && echo "module$tab$name$tab$py";; esac

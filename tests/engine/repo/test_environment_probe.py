@@ -172,3 +172,9 @@ def test_other_limits_or_another_sandbox_are_other_conditions() -> None:
         return set(of)
 
     assert len(simulated.simulate(main)) == 4
+
+
+async def test_a_folder_of_the_project_with_a_tools_name_is_no_tool(tmp_path: Path) -> None:
+    names = {"nose2/notes.txt": "1\n", "yapf/readme.txt": "1\n", "requirements-dev.txt": "nose2\nyapf\n", "a.py": "1\n"}
+    found = await looked_for_real(tmp_path, names)
+    assert {"nose2", "yapf"} & set(found.missing) == {"nose2", "yapf"}, found.tools
