@@ -17,6 +17,10 @@ LIMIT = 200
 LINE = 200
 """Characters shown of a line."""
 
+GLOBS = 400
+"""Globs that `files` may come to."""
+_BRACES = re.compile(r"\{([^{}]*)\}")
+
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     pattern: Annotated[Name, Meta(description="A Python regular expression.")]
@@ -30,7 +34,10 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
         re.compile(arguments.pattern)
     except (re.error, OverflowError, RecursionError) as error:
         return refused(f"invalid regular expression: {error}")
-    globs = tuple(glob.strip() for glob in arguments.files.split(",") if glob.strip())
+    try:
+        globs = file_globs(arguments.files)
+    except ValueError as error:
+        return refused(f"`files`: {error}")
     workspace = await context.workspace()
     found = await workspace.search(arguments.pattern, arguments.path, LIMIT, globs, min(arguments.context, 20))
     lines = [f"{each.path}{_mark(each)} {short_line(each.text, LINE)}" for each in found if each.line]
@@ -42,6 +49,38 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if more:
         lines.append(f"(cut: more matches {', '.join(more)}; narrow the pattern, path or files)")
     return Answer("\n".join(lines) or "(no match)")
+
+
+def file_globs(text: str) -> tuple[str, ...]:
+    """Globs as people write them, as the simple ones of `Workspace.search`, whose `*` also stands for folders.
+
+    `**/` may stand for no folder, braces name several, and a folder stands for all below it. Raises ValueError.
+    """
+    found: list[str] = []
+    left = [glob.strip() for glob in _between_commas(text)][::-1]
+    while left:
+        glob = left.pop()
+        if braces := _BRACES.search(glob):
+            before, after = glob[: braces.start()], glob[braces.end() :]
+            left += [f"{before}{part.strip()}{after}" for part in braces[1].split(",")][::-1]
+        elif glob:
+            name = glob.removeprefix("./").strip("/") if glob not in (".", "./", "/") else "*"
+            found += [name, name.replace("**/", ""), f"{name}/*", f"**/{name}/*"]
+        if len(found) + len(left) > GLOBS:
+            raise ValueError("too many globs")
+    return tuple(dict.fromkeys(found))
+
+
+def _between_commas(text: str) -> list[str]:
+    """What stands between the commas outside of braces."""
+    parts, depth = [""], 0
+    for char in text:
+        depth = max(0, depth + (char == "{") - (char == "}"))
+        if char == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts
 
 
 def _mark(match: Match) -> str:

@@ -21,6 +21,7 @@ from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
 from engine.sandbox.mounts import OBJECTS, WS
 from engine.sandbox.probe import can_reflink
+from engine.tools.search import file_globs
 from tests.contracts.workspace_kinds import KINDS
 from tests.git import copy_commits, git, git_with_unlanded, make_trunk
 
@@ -443,6 +444,36 @@ async def test_a_search_skips_what_git_ignores_and_takes_globs_context_and_a_lim
     ]
     await shell(workspace, "rm -rf .git")
     assert ("build/out", 1, "needle", False) in await found()
+
+
+async def test_globs_of_a_search_mean_what_they_do_elsewhere(workspace: AgentWorkspace) -> None:
+    for path in ("top.py", "src/a.py", "src/deep/b.py", "web/c.ts", "web/d.tsx"):
+        await workspace.write_file(path, b"needle\n")
+    in_src = {"src/a.py", "src/deep/b.py"}
+    for files, expected in {
+        "**/*.py": {"top.py", *in_src},
+        "src/**/*.py": in_src,
+        "/src/**": in_src,
+        "./src/*.py": in_src,
+        "src": in_src,
+        "src/": in_src,
+        "src/deep": {"src/deep/b.py"},
+        ".": {"top.py", *in_src, "web/c.ts", "web/d.tsx"},
+        "**/deep/**": {"src/deep/b.py"},
+        "*.{ts,tsx}": {"web/c.ts", "web/d.tsx"},
+        "{src,web}/**/*.{py,ts}": {*in_src, "web/c.ts"},
+        "top.py, *.{tsx}": {"top.py", "web/d.tsx"},
+        "src/a.py": {"src/a.py"},
+        "*.{py": set(),
+    }.items():
+        found = {match.path for match in await workspace.search("needle", "", 99, file_globs(files))}
+        assert found == expected, files
+
+
+def test_braces_of_a_search_may_be_nested_but_not_name_too_many_globs() -> None:
+    assert set(file_globs("{a,b{1,2}}.py")) >= {"a.py", "b1.py", "b2.py"}
+    with pytest.raises(ValueError, match="too many"):
+        file_globs("{a,b}" * 1_000)
 
 
 async def test_failing_file_operations_say_why(workspace: AgentWorkspace) -> None:
