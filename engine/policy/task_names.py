@@ -18,7 +18,7 @@ class NamingError(Exception):
 
 def folded(title: str) -> str:
     """A title as it is kept: on one line, with single spaces."""
-    return " ".join(title.split())[:TITLE]
+    return " ".join(title.split())[:TITLE].rstrip()
 
 
 def task_named(earlier: Sequence[Task], name: str, new: Sequence[Task] = ()) -> Task:

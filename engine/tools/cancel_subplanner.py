@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from engine.domain.bounds import Name, Reason
 from engine.domain.types import TaskState
+from engine.policy.task_names import folded
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 
@@ -18,7 +19,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
     me, snapshot = context.agent.id, context.snapshot
     wanted = arguments.subplanner.strip()
-    child = snapshot.subplanner(me, wanted)
+    child = snapshot.subplanner(me, wanted) or snapshot.subplanner(me, folded(wanted))
     if child is None:
         titles = ", ".join(each.title for each in snapshot.subplanners(me)) or "none"
         return refused(f"you have no subplanner {wanted}; your subplanners: {titles}")

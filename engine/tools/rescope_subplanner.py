@@ -8,6 +8,7 @@ from engine.domain.bounds import Instruction, Name
 from engine.domain.types import Pathology
 from engine.policy.pathologies import found
 from engine.policy.scope import scope_fault
+from engine.policy.task_names import folded
 from engine.tools.tool import Answer, Tool, ToolContext, faulted, refused
 
 REOPENED = 3
@@ -35,7 +36,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if fault := scope_fault(arguments.scope):
         return refused(f"not sent: the scope: {fault}")
     wanted = arguments.subplanner.strip()
-    child = snapshot.subplanner(me, wanted)
+    child = snapshot.subplanner(me, wanted) or snapshot.subplanner(me, folded(wanted))
     if child is None:
         titles = ", ".join(each.title for each in snapshot.subplanners(me)) or "none"
         return refused(f"you have no subplanner {wanted}; your subplanners: {titles}")

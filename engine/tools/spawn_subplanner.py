@@ -10,6 +10,7 @@ from engine.domain.events import AgentSpawned, Draft
 from engine.domain.types import Agent, AgentId, AgentPath, Pathology, Role
 from engine.policy.pathologies import found
 from engine.policy.scope import scope_fault
+from engine.policy.task_names import folded
 from engine.state.snapshot import Snapshot
 from engine.tools.tool import Answer, Tool, ToolContext, faulted, refused
 
@@ -25,7 +26,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
     planner, snapshot, limits = context.agent, context.snapshot, context.settings.swarm
-    title = " ".join(arguments.title.split())[:120]
+    title = folded(arguments.title)
     if not title or not arguments.goal.strip():
         return refused("a subplanner needs a title and a goal")
     if fault := scope_fault(arguments.scope):

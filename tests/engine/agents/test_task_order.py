@@ -7,7 +7,7 @@ from engine.domain.commands import Cancel
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus
 from engine.domain.settings import BudgetSettings, Settings, SwarmSettings
-from engine.domain.types import AgentPath, TaskState
+from engine.domain.types import AgentPath, ModelName, TaskState
 from engine.orchestrator.swarm import Swarm
 from engine.policy.run_end import Outcome
 from tests import simulated
@@ -58,6 +58,30 @@ def test_a_task_may_come_after_earlier_tasks_by_id_and_after_those_that_have_lan
         assert states(swarm.snapshot) == dict.fromkeys("abc", TaskState.LANDED), answered(w, "spawn_tasks")
 
     run(root_that(spawns("a"), says("wait"), later), examine)
+
+
+def test_a_title_that_is_cut_still_names_its_task_and_its_slice() -> None:
+    title = "x" * 119 + "  y and more"
+    shown = "x" * 119
+
+    def examine(swarm: Swarm, w: World, outcome: Outcome) -> None:
+        assert outcome.status is ExitStatus.DONE
+        cancelled = [*answered(w, "cancel_task"), *answered(w, "cancel_subplanner")]
+        assert [text.startswith(f"cancelled: {shown}") for text in cancelled] == [True, True], cancelled
+
+    steps = (
+        lambda request: turn(
+            call("spawn_tasks", tasks=[{"title": title, "goal": "do it"}]),
+            call("spawn_subplanner", title=title, goal="own it"),
+        ),
+        lambda request: turn(call("cancel_task", task=shown), call("cancel_subplanner", subplanner=title)),
+    )
+    script = root_that(*steps)
+
+    def run_all(model: ModelName, request: Request) -> Turn:
+        return turn(call("shell", command="x")) if first_line(request).startswith("# Slice") else script(model, request)
+
+    run(run_all, examine, shell=a_minute)
 
 
 def test_names_that_are_unknown_or_ambiguous_or_in_a_circle_refuse_the_whole_call() -> None:
