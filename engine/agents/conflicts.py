@@ -1,12 +1,12 @@
 """Brings a conflict into an agent's workspace, tells the agent about it, and finds what it has not resolved yet."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
 from engine.agents.landed_meanwhile import difference, landed_between, listed, reasons
 from engine.agents.markdown import bullets
 from engine.agents.past import Past
 from engine.domain.events import WorkspaceUpdated
+from engine.domain.os_text import path_str, shell_word
 from engine.domain.text_file import TextFile
 from engine.domain.types import CommitId, Landing
 from engine.ports.protocols import LandResult, Workspace, WorkspaceError
@@ -15,6 +15,8 @@ from engine.runtime.host import Host
 MARKER = "<<<<<<< trunk"
 YOURS = ".swarm/yours"
 """Folder in a workspace for the agent's version of conflicting files that cannot hold markers; it never lands."""
+COPY_S = 60.0
+"""Seconds that copying a large file to YOURS may take."""
 DETAILS = 2_000
 """Characters kept of what git says about a conflict."""
 PLAIN_CONFLICT = ("CONFLICT (content): Merge conflict in ", "Auto-merging ")
@@ -30,9 +32,24 @@ async def hand_back(host: Host, workspace: Workspace, result: LandResult) -> Non
     merged = result.merged or result.base
     for path in result.conflicts:
         if not _is_marked(await host.trunk.read_file(merged, path) or b""):
-            with suppress(WorkspaceError):  # the agent has deleted it
-                await workspace.write_file(f"{YOURS}/{path}", await workspace.read_file(path))
+            await _keep(workspace, path)
     await workspace.advance(merged, result.base)
+
+
+async def _keep(workspace: Workspace, path: str) -> None:
+    """Copy the agent's version of a file to YOURS. Raises WorkspaceError."""
+    kept = f"{YOURS}/{path}"
+    try:
+        await workspace.write_file(kept, await workspace.read_file(path))
+    except WorkspaceError as error:
+        if error.nothing_there:
+            return  # the agent has deleted it
+        # It is a folder, a link that leads out, or too large to be read at once.
+        folder, source, target = map(shell_word, map(path_str, (kept.rpartition("/")[0], path, kept)))
+        command = f"mkdir -p -- {folder} && rm -rf -- {target} && cp -a -- {source} {target}"
+        output = await workspace.run(command, COPY_S, lambda _: None)
+        if output.exit != 0:
+            raise WorkspaceError(f"cannot keep your version of {path} in {kept}: {output.text}") from error
 
 
 async def conflict(host: Host, workspace: Workspace, found: LandResult | Landing | WorkspaceUpdated) -> str:

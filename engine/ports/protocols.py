@@ -309,6 +309,11 @@ class Workspace(Protocol):
 class WorkspaceError(Exception):
     """A file operation that an agent asked for cannot be done. The message tells the agent why."""
 
+    @property
+    def nothing_there(self) -> bool:
+        """Whether there is nothing at the path."""
+        return str(self).endswith((": no such file or folder", ": is not a folder"))
+
 
 class WorkspaceLost(Exception):  # noqa: N818 - a state of the world, raised like an exception
     """The agent's sandbox was killed, and the workspace is lost with it."""

@@ -13,9 +13,6 @@ from engine.domain.text_patch import FilePatch, parse, patched
 from engine.ports.protocols import Workspace, WorkspaceError
 from engine.tools.tool import Answer, Tool, ToolContext, refused
 
-NOTHING_THERE = (": no such file or folder", ": is not a folder")
-"""What reading a file says where one can be added."""
-
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     patch: Annotated[str, Meta(description="The whole patch.")]
@@ -62,7 +59,7 @@ class Files:
             try:
                 self._before[path] = await self._workspace.read_file(path)
             except WorkspaceError as error:
-                if not str(error).endswith(NOTHING_THERE):
+                if not error.nothing_there:
                     raise
                 self._before[path] = None
         return self._after.get(path, self._before[path]) is not None

@@ -1,9 +1,12 @@
 """A workspace is brought to the newest trunk at every sandbox level and with every copy method, and nothing is lost."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from engine.agents.conflicts import hand_back
 from engine.domain.commit_message import commit_message
 from engine.domain.errors import SwarmError
 from engine.domain.settings import SandboxSettings
@@ -13,6 +16,7 @@ from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
 from engine.repo.workspaces.pool import WorkspacePool, open_workspaces
 from engine.repo.workspaces.workspace import AgentWorkspace
+from engine.runtime.host import Host
 from tests.contracts.workspace_kinds import KINDS
 from tests.engine.repo.user_repo import UserRepo
 
@@ -198,5 +202,20 @@ async def test_after_an_update_git_shows_the_own_change_whatever_was_done_with_i
     assert text.startswith("A\town.txt\n A own.txt\nother\nbase\nOn branch work\n"), text
     assert "rebas" not in text
     assert "merg" not in text
+    await mine.close()
+    await pool.close()
+
+
+async def test_the_agents_version_of_a_large_file_in_conflict_is_kept(place: Place) -> None:
+    pool = await place.pool()
+    await land_other(place, pool, "mkdir d; truncate -s 9M 'd/large file'", "t-1")
+    mine = await pool.open(ME, await place.trunk.tip())
+    await run(mine, "printf mine >> 'd/large file'; chmod +x d/*")
+    await land_other(place, pool, "printf theirs >> 'd/large file'", "t-2")
+    found = await place.trunk.merge(await mine.commit("mine"))
+    assert found.conflicts == ("d/large file",)
+    await hand_back(cast(Host, SimpleNamespace(trunk=place.trunk)), mine, found)
+    shown = await run(mine, "tail -c 4 .swarm/yours/d/large*; test -x .swarm/yours/d/large* && tail -c 6 d/large*")
+    assert shown == "minetheirs"
     await mine.close()
     await pool.close()
