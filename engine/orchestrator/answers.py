@@ -82,7 +82,9 @@ class AwaitedAnswers:
         return min(map(self._due, self._awaited()), default=None)
 
     def _awaited(self) -> list[Note]:
-        return [note for note in self._host.snapshot.notes_to_person() if note.awaited]
+        """The notes that somebody waits for who is not paused: the person may want to think."""
+        snapshot = self._host.snapshot
+        return [note for note in snapshot.notes_to_person() if note.awaited and not snapshot.is_paused(note.agent)]
 
     def _due(self, note: Note) -> Micros:
         """When the wait for an answer has taken too long. The time before this process does not count."""

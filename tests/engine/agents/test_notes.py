@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.agents.notes import intent_with, intent_without
-from engine.domain.commands import AnswerNote, Command, Stop
+from engine.domain.commands import AnswerNote, Command, Pause, Resume, Stop
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus, SwarmError
 from engine.domain.notes import Note, NoteKind, answers_in
@@ -252,6 +252,21 @@ def test_a_run_that_nobody_answers_goes_on_after_a_while() -> None:
     assert "No answer came within 10m. Decide this as well as you can" in story.heard["root"][-1]
     assert answered or left
     assert [note.number for note in story.snapshot.notes_to_person()] == [1]
+
+
+def test_a_paused_run_waits_for_the_answer_and_tells_no_planner_that_none_came() -> None:
+    def root(step: int, heard: str) -> Turn:
+        return turn(*ask("Which?").message.calls, *WAIT.message.calls) if step == 0 else DONE
+
+    story = Story(PlannerSettings(answer_within="1m"), root=root)
+    story.run((5.0, Pause()), (600.0, AnswerNote(1, "this")), (610.0, Resume()))
+    assert len(story.heard["root"]) == 2
+    assert "this" in story.heard["root"][1]
+    assert "No answer" not in story.heard["root"][1]
+
+    late = Story(PlannerSettings(answer_within="1m"), root=root)
+    late.run((5.0, Pause()), (610.0, Resume()))
+    assert "No answer came within 1m" in late.heard["root"][1]
 
 
 def test_a_run_whose_person_leaves_goes_on_at_once() -> None:
