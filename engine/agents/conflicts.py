@@ -4,21 +4,22 @@ from collections.abc import Iterable, Sequence
 
 from engine.agents.landed_meanwhile import difference, landed_between, listed, reasons
 from engine.agents.markdown import bullets
+from engine.agents.marked_regions import MARKER, is_marked, marked_regions
 from engine.agents.past import Past
 from engine.domain.events import WorkspaceUpdated
 from engine.domain.os_text import path_str, shell_word
-from engine.domain.text_file import TextFile
 from engine.domain.types import CommitId, Landing
 from engine.ports.protocols import LandResult, Workspace, WorkspaceError
 from engine.runtime.host import Host
 
-MARKER = "<<<<<<< trunk"
 YOURS = ".swarm/yours"
 """Folder in a workspace for the agent's version of conflicting files that cannot hold markers; it never lands."""
 COPY_S = 60.0
 """Seconds that copying a large file to YOURS may take."""
 DETAILS = 2_000
 """Characters kept of what git says about a conflict."""
+TOLD = 6_000
+"""Characters for the conflicts and trunk's difference together."""
 PLAIN_CONFLICT = ("CONFLICT (content): Merge conflict in ", "Auto-merging ")
 """What git says that the list of paths says already."""
 
@@ -31,7 +32,7 @@ async def hand_back(host: Host, workspace: Workspace, result: LandResult) -> Non
     """
     merged = result.merged or result.base
     for path in result.conflicts:
-        if not _is_marked(await host.trunk.read_file(merged, path) or b""):
+        if not is_marked(await host.trunk.read_file(merged, path) or b""):
             await _keep(workspace, path)
     await workspace.advance(merged, result.base)
 
@@ -65,17 +66,21 @@ async def conflict(host: Host, workspace: Workspace, found: LandResult | Landing
 
 
 async def other_side(host: Host, workspace: Workspace, since: CommitId | None, paths: Sequence[str]) -> str:
-    """What landed since a commit of trunk in the files in conflict, why, and how trunk changed there; then what landed
-    in other files of the change.
+    """The conflicts in these files of the workspace; what landed in them since a commit of trunk, why, and how trunk
+    changed there; then what landed in other files of the change.
 
     The workspace is at the newest trunk and holds the conflict.
     """
     landed = await landed_between(host, since, workspace.base, workspace)
     own = set(await workspace.changed()).difference(paths)
     others = [each for each in landed if each.touches(own) and not each.touches(paths)]
+    regions = marked_regions({path: await workspace.read_file(path) for path in await still_marked(workspace, paths)})
     named = {
+        "Conflicts in your copy": regions.text,
         "What landed meanwhile in these files, newest first": reasons(landed, paths),
-        "How trunk changed there": await difference(host, workspace, since, paths, MARKER),
+        "How trunk changed there": await difference(
+            host, workspace, since, paths, MARKER, room=TOLD - len(regions.text), shown=regions.whole
+        ),
         "What landed in other files of the change, without a conflict": listed(others, own),
     }
     return "\n\n".join(f"## {title}\n\n{text}" for title, text in named.items() if text)
@@ -109,12 +114,8 @@ async def still_marked(workspace: Workspace | None, paths: Iterable[str]) -> lis
     marked = []
     for path in paths:
         try:
-            if _is_marked(await workspace.read_file(path)):
+            if is_marked(await workspace.read_file(path)):
                 marked.append(path)
         except WorkspaceError:
             continue  # deleted, or not a file any more: that resolves the conflict
     return marked
-
-
-def _is_marked(content: bytes) -> bool:
-    return any(line.startswith(MARKER) for line in TextFile.read(content).text.split("\n"))

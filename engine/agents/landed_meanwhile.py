@@ -11,6 +11,7 @@ from engine.agents.markdown import bullets
 from engine.domain.commit_message import without_names
 from engine.domain.patch import FileDiff, FileKind, Hunk, Patch, parse_patch
 from engine.domain.types import CommitId, HandoffText, Task
+from engine.domain.units import counted
 from engine.ports.protocols import Workspace
 from engine.runtime.host import Host
 
@@ -22,8 +23,8 @@ REASON_MOST = 800
 """Characters of one text."""
 REASON_LEAST = 300
 """Characters about one change; so many fewer changes are explained."""
-DIFFERENCE = 6_000
-"""Characters of trunk's difference."""
+CONTEXT = 3
+"""Lines around a change in git's patches."""
 LISTED = 40
 FILES_NAMED = 5
 
@@ -137,9 +138,17 @@ def _named(paths: Iterable[str], first: Collection[str] = ()) -> str:
 
 
 async def difference(
-    host: Host, workspace: Workspace, since: CommitId | None, paths: Sequence[str], marker: str
+    host: Host,
+    workspace: Workspace,
+    since: CommitId | None,
+    paths: Sequence[str],
+    marker: str,
+    *,
+    room: int,
+    shown: bool,
 ) -> str:
-    """How trunk differs in these files from what it was at `since`, as a patch: hunks near the conflicts come first.
+    """How trunk differs in these files from what it was at `since`, as a patch of about `room` characters: hunks near
+    the conflicts come first. `shown`: the agent sees the conflicts, so hunks inside them are left out first.
 
     The workspace is based on the newest trunk and holds the conflicts; a conflict begins at a line with `marker`.
     """
@@ -149,14 +158,16 @@ async def difference(
     mine = parse_patch(await workspace.diff())
     marked = {file.path: _marked(mine, file, marker) for file in mine.files if file.path in paths}
     found: list[tuple[int, int, FileDiff, Hunk | None]] = []
+    inside: list[Hunk] = []
     for at, file in enumerate(theirs.files):
         if file.kind is FileKind.DELETED or not file.hunks:
             found.append((0, at, file, None))
             continue
         conflicts = marked.get(file.path) or []
         found += [(_distance(hunk, conflicts), at, file, hunk) for hunk in file.hunks]
+        inside += [hunk for hunk in file.hunks if shown and any(_holds(each, hunk) for each in conflicts)]
     found.sort(key=lambda each: each[:2])
-    return _shown(theirs, found)
+    return _shown(theirs, found, inside, room)
 
 
 def _marked(mine: Patch, file: FileDiff, marker: str) -> list[Hunk]:
@@ -174,11 +185,26 @@ def _distance(hunk: Hunk, conflicts: Sequence[Hunk]) -> int:
     )
 
 
-def _shown(patch: Patch, found: Sequence[tuple[int, int, FileDiff, Hunk | None]]) -> str:
-    """The hunks in this order, as many as fit into DIFFERENCE; the last one may be cut at the end of a line."""
+def _holds(conflict: Hunk, hunk: Hunk) -> bool:
+    """Whether trunk's change, without the lines around it, lies in a conflict's hunk."""
+    ends = hunk.new_start + hunk.new_count - CONTEXT
+    return conflict.old_start <= hunk.new_start + CONTEXT and ends <= conflict.old_start + conflict.old_count
+
+
+def _shown(
+    patch: Patch, found: Sequence[tuple[int, int, FileDiff, Hunk | None]], last: Sequence[Hunk], room: int
+) -> str:
+    """The hunks in this order, as many as fit; one may be cut at the end of a line. Those in `last` get the rest."""
     lines: list[str] = []
-    room, left_out, of = DIFFERENCE, 0, ""
+    left_out, of = 0, ""
+    others = sum(_size(patch, file, hunk) for _, _, file, hunk in found if hunk not in last)
+    spare = room - others
     for _, _, file, hunk in found:
+        if hunk in last:
+            if (size := _size(patch, file, hunk)) > spare:
+                left_out += 1
+                continue
+            spare -= size
         head = [] if of == file.path else [_heading(file)]
         body = [] if hunk is None else _lines(patch, hunk)
         size = sum(len(line) + 1 for line in head + body)
@@ -192,8 +218,13 @@ def _shown(patch: Patch, found: Sequence[tuple[int, int, FileDiff, Hunk | None]]
             lines.append(line)
         of = file.path
     if left_out:
-        lines.append(f"({left_out} more hunks, farther from the conflict, left out)")
+        lines.append(f"({counted(left_out, 'more hunk')} left out)")
     return "\n".join(lines)
+
+
+def _size(patch: Patch, file: FileDiff, hunk: Hunk | None) -> int:
+    lines = [_heading(file), *(_lines(patch, hunk) if hunk is not None else [])]
+    return sum(len(line) + 1 for line in lines)
 
 
 def _heading(file: FileDiff) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from engine.agents.marked_regions import marked_regions
 from engine.domain import events as e
 from engine.domain.conversation import Request, Turn
 from engine.domain.errors import ExitStatus
@@ -525,3 +526,75 @@ def test_after_a_second_conflict_in_a_file_nothing_else_lands_there_until_it_is_
         assert b"the style" in w.trunk.files[TABLE]
 
     simulated.simulate(main)
+
+
+REGION = (
+    "27\tline 27\n28\tline 28\n29\tline 29\n30\t<<<<<<< trunk\n31\tthe footer\n32\t=======\n33\tthe style\n"
+    "34\t>>>>>>> yours\n35\tline 31\n36\tline 32\n37\tline 33\n"
+)
+
+
+@REAL
+def test_a_conflict_shows_the_marked_regions_with_line_numbers(tmp_path: Path, real: bool) -> None:
+    script = Two()
+    ran(tmp_path, script, real=real)
+    assert f"## Conflicts in your copy\n\n--- {TABLE}: lines 30–34\n{REGION}" in script.told[0]
+    assert "`HEAD` is now the newest project, so `git diff HEAD` shows your change." in " ".join(script.told[0].split())
+
+
+def test_a_resolver_gets_the_marked_regions_too(tmp_path: Path) -> None:
+    script = Stubborn()
+    ran(tmp_path, script)
+    [opening] = [text for text in script.told if text.startswith("# Conflict: ")]
+    assert f"--- {TABLE}: lines 30–34\n{REGION}" in opening
+
+
+def test_hunks_inside_shown_regions_are_left_out_before_those_elsewhere(tmp_path: Path) -> None:
+    class Long(Two):
+        async def __call__(self, model: ModelName, request: Request) -> Turn:
+            if first_line(request) == "# Task: Add a footer" and turns(request) == 0:
+                return writes(TABLE, with_line(30, "the footer", with_line(3, "far away " * 630)))
+            return await super().__call__(model, request)
+
+    script = Long()
+    ran(tmp_path, script)
+    conflict = script.told[0]
+    assert "\n+far away far away" in conflict
+    assert "31\tthe footer" in conflict
+    assert "+the footer" not in conflict
+    assert "(1 more hunk left out)" in conflict
+    assert len(conflict) < 4_000 + 6_000 + 1_000
+
+
+def marked(*sizes: int) -> bytes:
+    """A file with regions of so many lines of each side."""
+    sides = ["\n".join(f"{side} {at}" for at in range(size)) for size in sizes for side in ("theirs", "mine")]
+    regions = [
+        f"<<<<<<< trunk\n{theirs}\n=======\n{mine}\n>>>>>>> yours\n"
+        for theirs, mine in zip(sides[::2], sides[1::2], strict=True)
+    ]
+    return ("line\n" * 10).join(["", *regions, ""]).encode()
+
+
+def test_regions_that_are_too_long_are_cut_in_the_middle_and_share_the_room() -> None:
+    shown = marked_regions({"long.py": marked(500), "short.py": marked(1)})
+    assert not shown.whole
+    assert "--- long.py: lines 11–1013\n8\tline\n9\tline\n10\tline\n11\t<<<<<<< trunk\n12\ttheirs 0\n" in shown.text
+    assert "lines left out)\n" in shown.text
+    assert "\n1013\t>>>>>>> yours\n" in shown.text
+    assert "--- short.py: lines 11–15\n8\tline\n" in shown.text
+    assert "12\ttheirs 0\n13\t=======\n14\tmine 0\n15\t>>>>>>> yours\n" in shown.text
+    assert marked_regions({"short.py": marked(1, 2)}).whole
+
+
+def test_many_regions_and_files_are_bounded() -> None:
+    for files in ({"a.py": marked(*[5] * 300)}, {f"{at}.py": marked(50, 50) for at in range(300)}):
+        shown = marked_regions(files)
+        assert not shown.whole
+        assert len(shown.text) < 5_000
+        assert "290 more" in shown.text
+
+
+def test_a_region_without_its_end_and_files_without_regions_are_shown_as_they_are() -> None:
+    assert marked_regions({"a.py": b"line\n"}).text == ""
+    assert marked_regions({"a.py": b"<<<<<<< trunk\nx\n"}).text.startswith("--- a.py: line 1\n1\t<<<<<<< trunk\n2\tx")
