@@ -18,7 +18,7 @@ LINE = 200
 """Characters shown of a line."""
 
 GLOBS = 400
-"""Globs that `files` may come to."""
+"""Globs that `files` may come to, and steps to find them."""
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -57,6 +57,7 @@ def file_globs(text: str) -> tuple[str, ...]:
     `**/` may stand for no folder, braces name several, and a folder stands for all below it. Raises ValueError.
     """
     found: list[str] = []
+    rounds = 0
     left = [glob.strip() for glob in _between_commas(text)][::-1]
     while left:
         glob = left.pop()
@@ -66,7 +67,8 @@ def file_globs(text: str) -> tuple[str, ...]:
         elif glob:
             name = glob.removeprefix("./").strip("/") if glob not in (".", "./", "/") else "*"
             found += [name, name.replace("**/", ""), f"{name}/*", f"**/{name}/*"]
-        if len(found) + len(left) > GLOBS:
+        rounds += 1
+        if rounds + len(left) > GLOBS:
             raise ValueError("too many globs")
     return tuple(dict.fromkeys(found))
 
