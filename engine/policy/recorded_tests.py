@@ -4,7 +4,7 @@ import re
 
 from engine.domain.handoff_facts import UNREADABLE, SuiteRun
 from engine.policy.build_commands import commands_and_operators, forms
-from engine.policy.suite_results import result_in
+from engine.policy.suite_results import ALL, result_in
 
 SHOWN = 100
 """Characters of a command that are kept."""
@@ -55,11 +55,12 @@ _HERE = re.compile(r"(<<-?\s*(['\"]?)(\w+)\2[^\n]*\n).*?(?:^\s*\3\s*$|\Z)", re.D
 _PIPEFAIL = re.compile(r"set\s+(?:-\w*o|-o)\s+pipefail")
 _ERREXIT = re.compile(r"set\s+-\w*e")
 _NESTED = re.compile(r"\b(?:ba|da|z)?sh\s+-\w*c\s.*[|;]", re.DOTALL)
-_CHANGES = re.compile(
-    r"(?:git(?:\s+-\S+)*\s+(?:stash(?! (?:list|show))|checkout|restore|reset|apply|switch|revert|worktree"
-    r"|archive)|cp|mv|patch|rsync|(?:sed|perl)\s(?:.*\s)?-\w*i|.*<<)(?=\W|$)|[^<>]*[^<>&\d]>>?\s*[^>&\s/]"
+_PUTS_BACK = re.compile(
+    r"(?:git(?:\s+-\S+)*\s+(?:stash(?! (?:list|show))|checkout|restore|reset|apply|switch|revert|worktree|archive)"
+    r"|cp|mv|patch|rsync|(?:sed|perl)\s(?:.*\s)?-\w*i)(?=\W|$)"
 )
-"""What changes files, or puts changes aside or back."""
+"""What puts changes aside or back."""
+_WRITES = re.compile(r".*<<(?=\W)|[^<>]*[^<>&\d]>>?\s*[^>&\s/]")
 
 
 def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: float, check: str) -> SuiteRun | bool:
@@ -77,7 +78,9 @@ def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: f
     covering = _covering(steps, tests)
     counted = covering or tests
     by_exit = None if exit is None else _passed(steps, counted, exit)
-    result = result_in(output, counted.count(True) if counted != tests else 0)
+    number = counted.count(True)
+    at_the_end = counted[_last(tests)]
+    result = result_in(output, ALL if counted == tests else slice(-number, None) if at_the_end else slice(number))
     passed, ended = by_exit, f"killed: {killed}" if exit is None else f"exit {exit}"
     if result.text and (by_exit is None or result.passed in (None, by_exit)) and (exit is not None or not counted[-1]):
         passed, ended = result.passed, result.text
@@ -92,19 +95,25 @@ def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: f
 def _covering(steps: list[tuple[str, str]], tests: list[bool]) -> list[bool] | None:
     """Which steps test what the command leaves behind; None if it tests something else, such as the code without its
     change, on purpose."""
-    changes = [not test and bool(_CHANGES.match(step[:READ])) for test, (step, _) in zip(tests, steps, strict=False)]
-    first, last = tests.index(True), len(tests) - 1 - tests[::-1].index(True)
+    others = ["" if test else step[:READ] for test, (step, _) in zip(tests, steps, strict=True)]
+    puts_back = [_PUTS_BACK.match(step) is not None for step in others]
+    changes = [puts or _WRITES.match(step) is not None for puts, step in zip(puts_back, others, strict=True)]
+    first, last = tests.index(True), _last(tests)
     after = [at for at, change in enumerate(changes) if change and at > first]
-    restored = next((at for at in reversed(after) if at > last), None)
-    if restored is not None and any(changes[:last]):
-        return None
+    if any(puts_back[last:]) and any(changes[:last]):
+        before = [test and not any(changes[:at]) for at, test in enumerate(tests)]
+        return before if any(before) else None
     between = max((at for at in after if at < last), default=0)
     return [test and at >= between for at, test in enumerate(tests)]
 
 
+def _last(tests: list[bool]) -> int:
+    return len(tests) - 1 - tests[::-1].index(True)
+
+
 def _shown(steps: list[tuple[str, str]], tests: list[bool]) -> str:
     """The last test of a command, with an ellipsis for what is beside it."""
-    at = len(tests) - 1 - tests[::-1].index(True)
+    at = _last(tests)
     text = " ".join(steps[at][0].replace("2>&1", "").split())
     text = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
     return f"{'… ' if at else ''}{text}{' …' if at < len(steps) - 1 else ''}"

@@ -60,20 +60,25 @@ class Result(Struct, frozen=True):
     names: tuple[str, ...] = ()
 
 
-def result_in(output: str, last: int = 0) -> Result:
-    """What the summaries in a command's output say. `last`: only so many runs at its end count; 0: all of them."""
+ALL = slice(None)
+
+
+def result_in(output: str, part: slice = ALL) -> Result:
+    """What the summaries in a command's output say. `part`: which of the runs count."""
     output = _ANSI.sub("", output)
     found = list(_SUMMARY.finditer(output))
-    if not found or (last and found[-1].lastgroup != "once"):
+    counting = found[part]
+    if not counting or (part != ALL and found[-1].lastgroup != "once"):
         return Result()
-    counting, before = (found[-last:], found[:-last]) if last else (found, [])
+    before, after = found[: found.index(counting[0])], found[found.index(counting[-1]) + 1 :]
     results = [_of_go(counting)] if counting[-1].lastgroup == "go" else [_of_cargo(counting)]
     if counting[-1].lastgroup == "once":
         results = [_counted(match[0]) for match in counting]
     result = next((each for each in results if each.passed is False), results[-1])
     if result.passed is not False:
         return result
-    names = _NAME.findall(output, before[-1].end() if before else 0)
+    end = counting[-1].end() if after else len(output)
+    names = _NAME.findall(output, before[-1].end() if before else 0, end)
     return Result(False, result.text, tuple(name.strip()[:NAME_SHOWN] for name in names[:NAMES]))
 
 

@@ -163,6 +163,7 @@ STASHED = "git stash push -q src; pytest -q tests/test_new.py; git stash pop -q"
             True,
             "2 passed",
         ),
+        (f"pytest -q | tail -3; {STASHED}", 0, "372 passed in 0.6s\n1 failed in 0.1s", True, "372 passed"),
         ("pytest -q a; pytest -q b | tail -1", 0, "1 failed in 0.1s\n2 passed in 0.6s", False, "1 failed"),
         (
             "cargo test; git stash pop; cargo test | tail -3",
@@ -205,6 +206,8 @@ def test_a_run_without_the_change_does_not_cover_what_the_command_leaves_behind(
         "git stash pop -q; pytest",
         "pytest; cp report.xml out.xml",
         "git stash; pytest; git stash list",
+        "cat > tests/test_b.py <<'EOF'\nx\nEOF\npytest -q | tail -3\npython - <<'EOF'\nprint(f())\nEOF",
+        "sed -i s/a/b/ src/a.py; pytest -q; ./app > out.txt",
     ],
 )
 def test_a_run_that_nothing_is_put_back_after_covers_the_files(command: str) -> None:
