@@ -79,8 +79,8 @@ def test_run(command: str, exit: int | None, killed: str, output: str, wall_s: f
     counted = covering or tests
     by_exit = None if exit is None else _passed(steps, counted, exit)
     number = counted.count(True)
-    at_the_end = counted[_last(tests)]
-    result = result_in(output, ALL if counted == tests else slice(-number, None) if at_the_end else slice(number))
+    part = ALL if counted == tests else slice(-number, None) if counted[_last(tests)] else slice(number)
+    result = result_in(output, tests.count(True), part)
     passed, ended = by_exit, f"killed: {killed}" if exit is None else f"exit {exit}"
     if result.text and (by_exit is None or result.passed in (None, by_exit)) and (exit is not None or not counted[-1]):
         passed, ended = result.passed, result.text

@@ -63,12 +63,12 @@ class Result(Struct, frozen=True):
 ALL = slice(None)
 
 
-def result_in(output: str, part: slice = ALL) -> Result:
-    """What the summaries in a command's output say. `part`: which of the runs count."""
+def result_in(output: str, runs: int = 1, part: slice = ALL) -> Result:
+    """What the summaries in a command's output say. `part`: which of its runs count, if each has one summary."""
     output = _ANSI.sub("", output)
     found = list(_SUMMARY.finditer(output))
     counting = found[part]
-    if not counting or (part != ALL and found[-1].lastgroup != "once"):
+    if not counting or (part != ALL and (len(found) != runs or found[-1].lastgroup != "once")):
         return Result()
     before, after = found[: found.index(counting[0])], found[found.index(counting[-1]) + 1 :]
     results = [_of_go(counting)] if counting[-1].lastgroup == "go" else [_of_cargo(counting)]

@@ -164,6 +164,7 @@ STASHED = "git stash push -q src; pytest -q tests/test_new.py; git stash pop -q"
             "2 passed",
         ),
         (f"pytest -q | tail -3; {STASHED}", 0, "372 passed in 0.6s\n1 failed in 0.1s", True, "372 passed"),
+        (f"pytest -q > /dev/null; {STASHED}", 0, "1 failed in 0.1s", None, "result not readable"),
         ("pytest -q a; pytest -q b | tail -1", 0, "1 failed in 0.1s\n2 passed in 0.6s", False, "1 failed"),
         (
             "cargo test; git stash pop; cargo test | tail -3",

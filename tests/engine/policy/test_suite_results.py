@@ -103,11 +103,11 @@ def test_a_failed_run_names_its_first_failures_and_nothing_else() -> None:
 def test_of_several_runs_those_count_that_are_asked_for() -> None:
     output = "FAILED a.py::test_b\n1 failed in 0.1s\n4 passed in 0.1s\n"
     last, first = slice(-1, None), slice(0, 1)
-    assert (result_in(output, last).passed, result_in(output, last).text) == (True, "4 passed")
-    assert (result_in(output, first).passed, result_in(output, first).text) == (False, "1 failed")
+    assert (result_in(output, 2, last).passed, result_in(output, 2, last).text) == (True, "4 passed")
+    assert (result_in(output, 2, first).passed, result_in(output, 2, first).text) == (False, "1 failed")
     assert (result_in(output).passed, result_in(output).text) == (False, "1 failed")
     mixed = "test result: FAILED. 0 passed; 1 failed\ntest result: ok. 1 passed; 0 failed\n"
-    assert result_in(mixed, last).text == "", "which of them belong to which run is not known"
+    assert result_in(mixed, 2, last).text == "", "which of them belong to which run is not known"
 
 
 @pytest.mark.parametrize("piece", ["1 a, ", "\n", "Ran 1 tests in 1s\n", "  5 passing\n", " 5 pass\n", "FAIL\t", "= "])
