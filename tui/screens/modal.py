@@ -108,8 +108,9 @@ class Menu(ModalScreen[str | None], Actionable):
             return lines
         text = [(Span(" "), *line) for line in wrap(self._text, cells - 2, "text")]
         room = max(1, int(self.app.size.height * HIGHEST) - FRAME - len(lines))
-        if len(text) > room:  # the items must show
-            text = [*text[: room - 1], (Span(" …", "dim"),)]
+        if len(text) > room:  # the items must show; what a text asks or advises stands at its ends
+            first = room // 3
+            text = [*text[:first], (Span(" …", "dim"),), *text[len(text) - (room - 1 - first) :]]
         return [*text, (), *lines]
 
     def on_key(self, event: events.Key) -> None:
