@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import msgspec
 
+from engine.agents.conversation_log import HAND_OFF
 from engine.agents.nudges import Nudges
 from engine.agents.tool_context import AgentToolContext
 from engine.agents.transcript import Transcript
@@ -12,6 +14,7 @@ from engine.domain import events as e
 from engine.domain.bounds import unstorable
 from engine.domain.conversation import ToolCall
 from engine.domain.errors import AttemptFailed, BudgetSpent, SwarmError
+from engine.domain.handoff_facts import SuiteRun
 from engine.domain.masking import marks_in
 from engine.domain.os_text import utf8_text
 from engine.domain.types import ToolCallState
@@ -77,6 +80,8 @@ class ToolCalls:
                     self.interrupted = True
                     interrupted = refused(self._prompts["interrupted"].render())
                     self.answer(call, interrupted, state=ToolCallState.INTERRUPTED)
+                elif call.tool == HAND_OFF and (unseen := _failed(answers)):
+                    self.answer(call, refused(f"not handed off: in this same turn {unseen}. Look at that first"))
                 else:
                     answers.append(await self._call(call))
         await flush()
@@ -157,3 +162,13 @@ class ToolCalls:
     def _is_last(self, call: ToolCall) -> bool:
         tool = self._tools.get(call.tool)
         return tool is not None and tool.last
+
+
+def _failed(answers: Sequence[Answer]) -> str:
+    """What went wrong in calls whose answers the agent has not seen yet; empty if nothing did."""
+    for answer in answers:
+        if isinstance(answer.tests, SuiteRun) and answer.tests.passed is False:
+            return f"a test run ended with: {answer.tests.ended}"
+        if answer.error:
+            return f"a call failed: {answer.text.partition(chr(10))[0][:MAX_TARGET]}"
+    return ""

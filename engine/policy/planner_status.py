@@ -12,7 +12,19 @@ from engine.domain.landing_text import SHORT, task_state_text
 from engine.domain.notes import NoteKind
 from engine.domain.settings import LimitSettings, Settings
 from engine.domain.spending import RUN, Part, Spent, of_subtree
-from engine.domain.types import Agent, AgentId, AgentState, CommitId, Landing, Micros, Role, Task, TaskId, TaskState
+from engine.domain.types import (
+    Agent,
+    AgentId,
+    AgentState,
+    Check,
+    CommitId,
+    Landing,
+    Micros,
+    Role,
+    Task,
+    TaskId,
+    TaskState,
+)
 from engine.domain.units import counted, duration_s, duration_text
 from engine.policy.budget import limits_of, may_start
 from engine.policy.task_order import LOST, WAITING, held_tasks, waits_for
@@ -225,14 +237,22 @@ class PlannerStatus:
         if check is None:
             parts.append("not checked yet")
         else:
-            on = "on it" if check.commit == snapshot.trunk else f"on {_commit(check.commit)}"
+            newest = check.commit == snapshot.trunk
+            on = "on it" if newest else f"on {_commit(check.commit)}"
+            landings = "" if newest else self._landings_after(check)
             verdict = "passed" if check.passed else f"FAILED ({_short(check.outcome)})"
-            parts.append(f"check {verdict} {on} {self._age(check.at)} ago in {duration_text(check.wall_s)}")
+            parts.append(f"check {verdict} {on} {landings}{self._age(check.at)} ago in {duration_text(check.wall_s)}")
         if check is not None and check.commit == snapshot.green:
             parts.append("green too")
         else:
             parts.append(f"green: {_commit(snapshot.green) or 'none yet'}")
         return "; ".join(parts)
+
+    def _landings_after(self, check: Check) -> str:
+        """How many landings no check has covered yet, as far as the snapshot keeps them."""
+        commits = [landing.commit for landing in self.snapshot.landings if landing.commit is not None]
+        newer = len(commits) - commits.index(check.commit) - 1 if check.commit in commits else len(commits)
+        return f"{counted(newer, 'landing')} and " if newer else ""
 
     # --- budget ----------------------------------------------------------------------------------------------
 

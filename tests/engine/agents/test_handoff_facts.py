@@ -1,14 +1,16 @@
 """What a planner reads of the machine's facts in the handoffs of its tasks and slices."""
 
+import pytest
+
 from engine.domain import events as e
-from engine.domain.conversation import Request, Turn
+from engine.domain.conversation import Request, ToolCall, Turn
 from engine.domain.types import ModelName
 from engine.orchestrator.swarm import Swarm
 from engine.policy.run_end import Outcome
 from tests import simulated
 from tests.engine.scripts import done, planner_of, said, turns, writes
 from tests.engine.swarms import run
-from tests.simulated import call, first_line, turn
+from tests.simulated import answers, call, first_line, turn
 from tests.simulated.workspaces import Commands, Ran
 
 
@@ -186,3 +188,28 @@ def test_a_new_dependency_is_named_and_is_a_deviation_if_the_intent_forbids_it()
     message = told(worker(*steps), intent="Add a client. No new dependencies.")["one"]
     says = '> New dependencies, although the intent says "No new dependencies": requests (pyproject.toml)'
     assert f"## Deviations\n\n{says}" in message
+
+
+@pytest.mark.parametrize(
+    ("together", "why"),
+    [
+        (call("shell", command="pytest -q"), "a test run ended with: exit 1"),
+        (call("read_file", path="no.py"), "a call failed: no.py"),
+        (call("shell", command="grep -r x ."), ""),
+    ],
+)
+def test_nobody_hands_off_in_the_turn_in_which_a_test_run_or_a_call_has_failed(together: ToolCall, why: str) -> None:
+    hand_off = done().message.calls[0]
+    heard: list[str] = []
+
+    def script(model: ModelName, request: Request) -> Turn:
+        if first_line(request).startswith("# Intent"):
+            return planner_of("one")(request)
+        heard.extend(text for text in answers(request) if text.startswith("not handed off"))
+        return (
+            writes("a.py", "x\n") if not turns(request) else turn(together, hand_off) if turns(request) == 1 else done()
+        )
+
+    found = told(script, shell=exits(1))
+    assert "landing: landed as" in found["one"]
+    assert (not why and not heard) or (why in heard[0] and heard[0].endswith("Look at that first"))

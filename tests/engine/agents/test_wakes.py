@@ -52,7 +52,7 @@ def test_a_wake_says_what_is_open_what_trunk_is_and_what_is_used() -> None:
         assert re.fullmatch(
             r"open:\n"
             r"- t\w+ b: at work, \d+ s\n"
-            r"trunk: \w{10}; check passed on \w{10} \d+ s ago in 1 s; green too\n"
+            r"trunk: \w{10}; check passed on \w{10} 1 landing and \d+ s ago in 1 s; green too\n"
             r"the run: \d\.\d\d of 5\.00 USD used, \d\.\d\d left; \d+ s of 2 h used, 2 h left",
             first,
         ), first
