@@ -5,6 +5,8 @@ with a space, `-` or `+`.
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Literal
 
 from msgspec import Struct
@@ -19,6 +21,10 @@ _NUMBERS = re.compile(r"@@ -(\d{1,9})(?:,\d+)? \+\d+(?:,\d+)? @@")
 _NOTHING = "/dev/null"
 _SHOWN = 6
 """Places named if there are several."""
+_HUNKS = 500
+"""In one file: more are a new file."""
+_COMPARED = 5_000_000
+"""Lines compared to find one hunk: more mean that its lines say nothing about its place."""
 
 
 class Hunk(Struct, frozen=True):
@@ -64,12 +70,17 @@ def patched(file: TextFile, path: str, hunks: tuple[Hunk, ...], line_end: str) -
     whole = lines[-1] == ""
     if whole:
         lines.pop()
+    if len(hunks) > _HUNKS:
+        raise EditFailed(f"the patch has {len(hunks)} hunks for {path}, at most {_HUNKS}: write the whole file")
+    numbers = _numbers(lines)
+    anchors = _numbers([line.strip() for line in lines]) if any(hunk.anchor for hunk in hunks) else {}
+    starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
     places: list[tuple[int, list[str], Hunk]] = []
     after = 0
     for number, hunk in enumerate(hunks, 1):
         old = file.lines_of("\n".join(hunk.old)).split("\n") if hunk.old else []
         try:
-            at = _place(file, lines, old, hunk, after)
+            at = _place(file, lines, numbers, anchors, old, hunk, after)
         except EditFailed as failure:
             raise EditFailed(f"hunk {number} of {len(hunks)} in {path} {failure}") from None
         if any(at < start + len(other) and start < at + len(old) for start, other, _ in places):
@@ -79,7 +90,7 @@ def patched(file: TextFile, path: str, hunks: tuple[Hunk, ...], line_end: str) -
     for at, old, hunk in sorted(places, key=lambda place: place[0], reverse=True):
         new = file.lines_of("\n".join(hunk.new)).split("\n") if hunk.new else []
         before, instead = "".join(f"{line}\n" for line in old), "".join(f"{line}\n" for line in new)
-        start = sum(len(line) + 1 for line in lines[:at])
+        start = starts[at]
         if at + len(old) == len(lines):  # the last line may have no end
             before = before if whole else before[:-1]
             if not hunk.ended[1] or (not whole and hunk.ended[0]):
@@ -90,14 +101,31 @@ def patched(file: TextFile, path: str, hunks: tuple[Hunk, ...], line_end: str) -
     return file
 
 
-def _place(file: TextFile, lines: list[str], old: list[str], hunk: Hunk, after: int) -> int:
+_Numbers = Mapping[str, Sequence[int]]
+"""The indices of the lines that are equal to each line."""
+
+
+def _numbers(lines: list[str]) -> _Numbers:
+    found: dict[str, list[int]] = {}
+    for at, line in enumerate(lines):
+        found.setdefault(line, []).append(at)
+    return found
+
+
+def _place(
+    file: TextFile, lines: list[str], numbers: _Numbers, anchors: _Numbers, old: list[str], hunk: Hunk, after: int
+) -> int:
     """The index of the line at which a hunk applies; `after` is the end of the hunk before it."""
-    above = [at + 1 for at, line in enumerate(lines) if line.strip() == hunk.anchor] if hunk.anchor else []
+    above = [at + 1 for at in anchors.get(hunk.anchor, ())] if hunk.anchor else []
     if not old:
         if not lines or len(above) == 1:
             return above[0] if lines else 0
         raise EditFailed("has only new lines: add the line above or below them")
-    found = [at for at, line in enumerate(lines) if line == old[0] and lines[at : at + len(old)] == old]
+    offset, rarest = min(enumerate(old), key=lambda each: len(numbers.get(each[1], ())))
+    begins = [at - offset for at in numbers.get(rarest, ()) if at >= offset]
+    if len(begins) * len(old) > _COMPARED:
+        raise EditFailed("has no line that is rare enough to find its place: add context")
+    found = [at for at in begins if lines[at : at + len(old)] == old]
     if not found:
         raise EditFailed(f"does not match: {nearest(file, chr(10).join(old))}")
     if len(found) > 1 and hunk.line:

@@ -190,3 +190,23 @@ async def test_a_file_may_be_deleted_and_added_again_or_become_a_folder() -> Non
 def test_the_form_is_described_where_a_model_reads_it() -> None:
     [spec] = Toolbox(Settings()).specs(("apply_patch",))
     assert all(word in spec.description for word in ("*** Update File: PATH", "*** Add File: PATH", "*** Delete File"))
+
+
+async def test_a_patch_that_would_take_long_to_place_is_refused() -> None:
+    begin = "*** Begin Patch\n*** Update File: a.py\n"
+    same = "".join(" x\n" for _ in range(3000))
+    answer, _ = await patch(f"{begin}@@\n{same}+y\n", a_py=b"x\n" * 100_000)
+    assert "no line that is rare enough to find its place" in answer
+    many = "".join(f"@@\n-line {number}\n+new {number}\n" for number in range(501))
+    answer, _ = await patch(begin + many, a_py=b"".join(b"line %d\n" % number for number in range(501)))
+    assert "501 hunks for a.py, at most 500" in answer
+
+
+async def test_hundreds_of_hunks_are_placed_in_a_large_file() -> None:
+    lines = [f"line {number}\n" for number in range(20_000)]
+    hunks = "".join(f"@@\n {lines[at]}-{lines[at + 1]}+new {at}\n".replace("\n\n", "\n") for at in range(0, 20_000, 40))
+    before = "".join(lines).encode()
+    answer, files = await patch(f"*** Begin Patch\n*** Update File: a.py\n{hunks}", a_py=before)
+    assert answer == "edited a.py (500)"
+    after = files["a.py"].decode().splitlines()
+    assert (after[1], after[41], after[42], len(after)) == ("new 0", "new 40", "line 42", 20_000)
