@@ -70,12 +70,14 @@ async def test_git_reads_the_history_of_a_shallow_clone_in_copies_and_checks(
     clone = shallow_clone(repo, tmp_path / "shallow", depth)
     trunk, workspaces = await start(tmp_path, clone.root, settings)
     for clean in (False, True):
-        assert f"\n{depth + 1}\n" in await shell(workspaces, trunk, HISTORY, clean=clean)
+        assert f"\n{depth}\n" in await shell(workspaces, trunk, HISTORY, clean=clean)
     workspace = await workspaces.open(AGENT, await trunk.tip())
     await workspace.write_file("b.txt", b"b\n")
     landed = await trunk.land(await workspace.commit("b\n"), "b\n")
     assert landed.commit
-    assert "commit 4" in await shell(workspaces, trunk, HISTORY)
+    text = await shell(workspaces, trunk, HISTORY)
+    assert text.startswith("b\ncommit 4\n")
+    assert f"\n{depth + 1}\n" in text
     await workspaces.close()
 
 
@@ -88,10 +90,11 @@ async def test_a_later_process_reads_the_history_of_a_shallow_clone_that_was_uns
     clone.git("fetch", "-q", "--unshallow")
     trunk = await GitTrunk.open(tmp_path / "run")
     workspaces = await resume(tmp_path, trunk, settings)
-    assert "\n2\n" in await shell(workspaces, trunk, HISTORY)
+    assert "\n1\n" in await shell(workspaces, trunk, HISTORY)
     workspace = await workspaces.open(AGENT, await trunk.tip())
     await workspace.write_file("b.txt", b"b\n")
     await trunk.land(await workspace.commit("b\n"), "b\n")
+    assert "\n2\n" in await shell(workspaces, trunk, HISTORY)
     assert await trunk.publish() == ""
     clone.git("merge", "-q", "swarm/r-1/trunk")
     assert clone.git("rev-list", "--count", "HEAD") == "5"
