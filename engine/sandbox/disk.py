@@ -208,7 +208,7 @@ class DiskWatch:
 
 
 class DiskBudget:
-    """How much a copy may grow in all its `folders`. `empty`: whether they are empty at the start."""
+    """How much a copy may grow in all its `folders`. `empty`: whether they have nearly nothing at the start."""
 
     def __init__(self, folders: tuple[Path, ...], watch: DiskWatch, *, empty: bool) -> None:
         self.measuring = False
@@ -267,6 +267,8 @@ class DiskBudget:
         """Count a file that is written for the agent. Raises WorkspaceError where it has no room."""
         if self._account is None and self._grown + size > self._limit:
             await self._settle(certain=True)
+            if self._grown > self._allowed:  # the agent is told by this error, so the command that removes runs
+                self._allow_to_shrink()
         if self._grown + size > self._limit:
             raise WorkspaceError(f"the workspace may not grow by more than {self._limit >> 20} MiB: remove something")
         self._grown += size
