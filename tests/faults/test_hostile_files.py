@@ -18,6 +18,25 @@ from tests.faults.contained import SECRET, Place, run, shell
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 RACES = 40
+HOSTILE_GIT = {
+    "nonsense": "printf '[' >> .git/config",
+    "pipes that nobody writes to": r"mkfifo pipe .gitignore; printf '[include]\n\tpath = ../pipe\n' >> .git/config",
+    "a work tree elsewhere": "git config core.worktree /usr",
+    "programs": r"""
+        for key in core.fsmonitor core.pager pager.ls-files core.alternateRefsCommand filter.x.clean filter.x.process \
+            diff.x.textconv alias.ls-files; do git config $key '!touch ran; touch ran'; done
+        printf '* filter=x diff=x\n' > .gitattributes; mkdir -p .git/hooks; printf '#!/bin/sh\ntouch ran\n' > program
+        chmod +x program; for hook in post-index-change fsmonitor-watchman; do cp program .git/hooks/$hook; done
+        rm -f ran""",
+    "a program that fetches what is missing": """
+        mkdir gone; echo x > gone/x; git add gone; git commit -qm gone
+        git sparse-checkout set --cone --sparse-index src; tree=$(git rev-parse HEAD:gone)
+        rm -f .git/objects/$(echo $tree | cut -c1-2)/$(echo $tree | cut -c3-)
+        git config core.repositoryFormatVersion 1; git config extensions.partialClone origin
+        git config remote.origin.promisor true; git config protocol.allow always
+        git config remote.origin.url "ext::touch $PWD/ran"; rm -f ran""",
+}
+"""Commands that prepare the copy's git folder against whoever starts git there."""
 
 
 def shown(place: Place, *args: str) -> str:
@@ -53,6 +72,13 @@ async def test_links_fifos_and_devices_do_not_lead_file_tools_outside(place: Pla
     assert SECRET not in patch
     commit = await agent.commit("links\n")
     assert SECRET not in shown(place, "show", "--format=", commit)
+
+
+@pytest.mark.parametrize("prepare", HOSTILE_GIT.values(), ids=HOSTILE_GIT)
+async def test_no_git_folder_stops_a_search_or_makes_it_start_a_program(prepare: str, agent: AgentWorkspace) -> None:
+    await shell(agent, f"echo needle > src/new.txt; {prepare}")
+    assert [match.path for match in await agent.search("needle", "", 9)] == ["src/new.txt"]
+    assert await shell(agent, "ls ran 2>/dev/null; echo on") == "on\n"
 
 
 async def test_concurrent_renames_do_not_lead_file_tools_outside(place: Place, agent: AgentWorkspace) -> None:

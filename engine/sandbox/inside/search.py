@@ -20,6 +20,8 @@ LONGEST_LINE = 400
 BINARY_LOOK = 8 << 10
 MOST_COUNTED = 20
 """Files whose further matches are counted."""
+GIT_S = 5.0
+"""How long git may take to say what it ignores: pipes in place of its files would make it wait forever."""
 MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
@@ -142,16 +144,20 @@ def _texts(root: bytes, path: bytes, globs: "list[bytes]", env: dict[bytes, byte
 
 
 def _not_ignored(root: bytes, prefix: bytes, env: dict[bytes, bytes]) -> "set[bytes] | None":
-    """The files below a folder that git tracks or does not ignore; None if it ignores all, or does not know."""
-    command = ["git", "--literal-pathspecs", "-c", "core.fsmonitor=false", "ls-files", "-z", "--cached", "--others"]
+    """The files below a folder that git tracks or does not ignore; None if it ignores all, or does not know.
+
+    The agent may have written anything into its git folder: this git starts no program and lists no other folder.
+    """
+    command = ["git", "--literal-pathspecs", "--git-dir=.git", "--work-tree=.", "-c", "core.fsmonitor=false"]
     try:
         listed = subprocess.run(
-            [*command, "--exclude-standard", "--", prefix or b"."],
+            [*command, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", prefix or b"."],
             cwd=root,
-            env=env,
+            env=env | {b"GIT_ALLOW_PROTOCOL": b"none"},  # else it may fetch objects that are missing
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=True,
+            timeout=GIT_S,
         )
     except (OSError, subprocess.SubprocessError):
         return None
