@@ -13,6 +13,8 @@ REPORT = 3_000
 """Characters of its scratchpad, and of its report."""
 FILES = 30
 """Files of each kind that are named."""
+BUILDS = ("notes", "concerns", "findings")
+"""What of a report, beside its summary, the tasks that come after it get."""
 BUILT_ON = 6_000
 """Characters of the reports of the tasks that a task comes after, all together."""
 
@@ -39,7 +41,7 @@ def built_on(host: Host, task: Task) -> str:
     handoffs = {each.task: each.text for each in host.snapshot.handoffs.values() if each.task in task.spec.after}
     parts = []
     for id, text in handoffs.items():
-        said = {"summary": text.summary, "notes": text.notes, "concerns": text.concerns}
+        said = {"summary": text.summary, **{name: each for name, each in text.sections.items() if name in BUILDS}}
         lines = quoted_parts(said, BUILT_ON // len(handoffs), BUILT_ON)
         parts.append("\n".join([without_names(host.snapshot.tasks[id].spec.title), *lines]))
     return "\n\n".join(parts)

@@ -46,7 +46,9 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
     summary: Annotated[str | UnsetType, _section("What is true now that was not before.")] = UNSET
     notes: Annotated[str | UnsetType, _section("How it works: what one must know to use or change it.")] = UNSET
     concerns: Annotated[str | UnsetType, _section("What may be wrong with your work, or was not tried.")] = UNSET
-    deviations: Annotated[str | UnsetType, _section("Where you departed from what was asked, and why.")] = UNSET
+    deviations: Annotated[
+        str | UnsetType, _section("Where you departed from what was asked, or it was wrong, and why.")
+    ] = UNSET
     findings: Annotated[
         tuple[Found, ...] | UnsetType, _section("What you learned about the rest of the project or the machine.", [])
     ] = UNSET
