@@ -17,9 +17,9 @@ from engine.tools.tool import Answer, Tool, ToolContext, refused
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
     old: Annotated[
-        str, Meta(description="Text in the goal or acceptance, to be replaced; empty: add `new` to the goal.")
+        Instruction, Meta(description="Text in the goal or acceptance, to be replaced; empty: add `new` to the goal.")
     ]
-    new: Annotated[str, Meta(description="Text to put there.")]
+    new: Annotated[Instruction, Meta(description="Text to put there.")]
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):

@@ -194,6 +194,9 @@ class Updates(Two):
                     return turn(call("update_workspace"), *done().message.calls)
             case 4 if self.line == 30:
                 self.told += answers(request)
+                return done()
+            case 5 if self.line == 30:
+                self.told += answers(request)
                 return writes(TABLE, with_line(30, "the footer\nthe style", with_line(3, "far away")))
         return done()
 
@@ -227,12 +230,13 @@ def test_update_workspace_marks_conflicts_which_keep_the_change_from_landing_unt
     script = Updates()
     script.line = 30
     swarm, w = ran(tmp_path, script, real=real)
-    _, updated, read, again, once_more, handoff = script.told
+    _, updated, read, again, once_more, beside, handoff = script.told
     assert f"\n\nconflict:\n- {TABLE}\n" in updated
     assert "> summary: There is a footer." in updated
     assert "+the footer" in updated
     assert "<<<<<<< trunk" in read
     assert again == once_more == f"not updated: resolve the conflicts in your copy first: {TABLE}"
+    assert beside.startswith("not handed off: in this same turn a call failed: not updated")
     assert handoff.startswith("conflict:")
     assert "still contain conflict markers" in handoff
     assert [landing.state for landing in swarm.snapshot.landings] == [LandingState.MERGED, LandingState.MERGED]
