@@ -1,7 +1,10 @@
 """A Markdown editor in the theme's colours."""
 
+from typing import ClassVar
+
 from rich.style import Style
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.widgets import TextArea
 from textual.widgets.text_area import TextAreaTheme
 
@@ -44,6 +47,11 @@ def editor_theme(palette: Palette) -> TextAreaTheme:
 class MarkdownEditor(TextArea, Actionable):
     """The editor. It cleans every text before it shows it."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+home", "go_to_start", show=False),
+        Binding("ctrl+end", "go_to_end", show=False),
+    ]
+
     def __init__(self, text: str, *, id: str) -> None:
         language = "markdown" if len(text) < LONGEST else None
         super().__init__(clean(text), id=id, show_line_numbers=False, soft_wrap=True, language=language)
@@ -59,6 +67,12 @@ class MarkdownEditor(TextArea, Actionable):
         if len(text) > room:
             self.host.show_note(f"pasted in part: an intent can have at most {MOST:,} characters", error=True)
         event.text = text[:room]
+
+    def action_go_to_start(self) -> None:
+        self.move_cursor(self.document.start)
+
+    def action_go_to_end(self) -> None:
+        self.move_cursor(self.document.end)
 
     def replace_all(self, text: str) -> None:
         """Replace the whole text in one step that can be undone."""

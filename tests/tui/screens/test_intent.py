@@ -64,6 +64,14 @@ async def test_edits_are_undone_and_redone() -> None:
         assert editor_of(pilot.app).text.startswith("x#")
 
 
+async def test_the_cursor_goes_to_both_ends_of_the_text() -> None:
+    async with app_on(small()).run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        await press(pilot, "i", "ctrl+end", "y", "ctrl+home", "x")
+        assert editor_of(pilot.app).text.startswith("x#")
+        assert editor_of(pilot.app).text.endswith("y")
+
+
 async def test_u_restores_the_previous_intent() -> None:
     session = small()
     async with app_on(session).run_test(size=(120, 40)) as pilot:
