@@ -92,7 +92,8 @@ if TYPE_CHECKING:
     from engine.reports.inquiry import ask_about
     from engine.reports.json_lines import event_line, snapshot_line
     from engine.reports.model_speed import ModelSpeed, measure_speed
-    from engine.reports.report import HeatReport, NoteReport, Report, report_of
+    from engine.reports.report import report_of
+    from engine.reports.report_values import HeatReport, NoteReport, Report
     from engine.reports.result import Result, result_of
     from engine.reports.summary import Summary
     from engine.runs.folder import RUN_NAME, RunFolder, repo_id
