@@ -18,6 +18,8 @@ DETACHED = signal.SIGUSR1
 """What the child sends when it no longer needs the terminal."""
 _PR_SET_PDEATHSIG = 1
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCONT)
+AWAITED = {*FORWARDED, DETACHED, signal.SIGCHLD}
+"""What the shell's process takes one by one: a handler would miss a signal that comes just before a wait."""
 KILLED_HINT = "hint: nothing is lost; to list runs that you can resume: swarm-tui runs"
 
 
@@ -31,22 +33,27 @@ class Foreground:
 
     def enter(self) -> bool:
         """Start the child. Returns whether this process is the child."""
-        before = signal.signal(DETACHED, _leave)
-        signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # until it is clear who handles them
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
         self._child = os.fork()
         if self._child:
-            for number in FORWARDED:
-                signal.signal(number, self._forward)
+            signal.signal(signal.SIGCHLD, _ignore)  # one whose default is to be ignored may never be pending
         else:
-            signal.signal(DETACHED, before)
             _signal_at_parents_end(signal.SIGHUP)  # otherwise two programs would share the terminal
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return not self._child
 
     def wait(self) -> int:
         """In the shell's process: wait for the child, and return its exit status. Does not return if it detaches."""
         while True:
-            _, status = os.waitpid(self._child, os.WUNTRACED)
+            number = signal.sigwait(AWAITED)
+            if number == DETACHED:
+                os._exit(0)
+            if number != signal.SIGCHLD:
+                self._forward(number)
+                continue
+            changed, status = os.waitpid(self._child, os.WUNTRACED | os.WNOHANG)
+            if not changed:
+                continue
             if os.WIFSTOPPED(status):  # the user suspends the app: to the shell, that is this process
                 os.kill(os.getpid(), signal.SIGSTOP)
                 continue
@@ -63,6 +70,7 @@ class Foreground:
         errors.write(f"error: the program was killed by {killed_by.name}\n{KILLED_HINT}\n")
         if killed_by is not signal.SIGKILL:  # its handler cannot be set
             signal.signal(killed_by, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {killed_by})
         os.kill(os.getpid(), killed_by)
 
     def release(self, log: Path) -> None:
@@ -80,7 +88,7 @@ class Foreground:
         if os.getppid() == self._shells:
             os.kill(self._shells, DETACHED)
 
-    def _forward(self, number: int, frame: FrameType | None) -> None:
+    def _forward(self, number: int) -> None:
         if number == signal.SIGHUP:
             drop_output((0, 1, 2))
         with suppress(ProcessLookupError):
@@ -93,5 +101,5 @@ def _signal_at_parents_end(number: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    os._exit(0)
+def _ignore(number: int, frame: FrameType | None) -> None:
+    pass
