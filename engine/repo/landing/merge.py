@@ -178,7 +178,8 @@ class GitMerger:
     ) -> tuple[ObjectId, ObjectId]:
         """Write commits of the two sides and their base into an empty object folder; returns both sides."""
         shutil.rmtree(self._scratch_objects, ignore_errors=True)
-        (self._scratch_objects / "pack").mkdir(parents=True)
+        self._scratch_objects.mkdir()
+        (self._scratch_objects / "pack").mkdir()
         trees = []
         for which in ("base", "ours", "theirs"):
             oids = {file.path: getattr(file, which) for file in files}

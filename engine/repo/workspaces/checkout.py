@@ -116,7 +116,7 @@ def write_delta(
 
     Raises OSError, pygit2.GitError, KeyError.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir()
     entries: RawEntries = {}
     size = 0
     for path, file in files.items():

@@ -52,7 +52,7 @@ class SpareCopy(Struct, frozen=True):
 def make_copy(method: CopyMethod, folder: Path, stack: LayerStack, spare: SpareCopy | None = None) -> Copy:
     """Make a copy of a layer stack, from a spare one if given. Raises SwarmError (state) when the disk fails."""
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir()
         if method is CopyMethod.OVERLAY:
             upper, work = folder / "upper", folder / "work"
             upper.mkdir()

@@ -18,7 +18,7 @@ class Trash:
         self._numbering = threading.Lock()
         self._emptying = threading.Lock()
         self._hurry = threading.Event()
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
 
     def discard(self, path: Path) -> None:
         """Move a file or folder into the trash. Does nothing if it does not exist."""
@@ -29,7 +29,7 @@ class Trash:
             path.rename(self._folder / name)
         except FileNotFoundError:
             if os.path.lexists(path):  # the trash is gone: somebody deleted or moved it
-                self._folder.mkdir(parents=True, exist_ok=True)
+                self._folder.mkdir(exist_ok=True)
                 path.rename(self._folder / name)
 
     def empty(self) -> None:

@@ -51,7 +51,8 @@ class WorkerHistory:
         boot, file = self._folder / "boot", self._folder / "known"
         if not boot.exists() or not boot_id() or boot.read_text() != boot_id():
             delete_tree(self._folder)
-            (self._folder / "pack").mkdir(parents=True)
+            self._folder.mkdir()
+            (self._folder / "pack").mkdir()
             file.touch()
             boot.write_text(boot_id())
         whole = re.findall(f"^([0-9a-f]{{{digits}}}) ([0-9a-f]{{{digits}}})$", file.read_text("ascii"), re.MULTILINE)
