@@ -16,7 +16,7 @@ from engine.domain.events import Body, Event
 from engine.domain.types import AgentId, AgentPath, Micros
 from engine.journal.blobs import BlobMissing, expanded, read_archived, references, unpack
 from engine.journal.body_codec import decode_body, decode_outline
-from engine.journal.checkpoints import Chunks, Parts, made_by
+from engine.journal.checkpoints import MADE_BY, Chunks, Parts
 from engine.journal.connection import open_for_reading
 from engine.journal.failures import ResultTooLarge, cannot_read, damaged
 from engine.journal.run_row import LAST_TIME
@@ -169,7 +169,7 @@ class EventReader:
         """
         if not await self._has("checkpoints"):
             return None  # a journal of schema version 1 that was never resumed
-        rows = await self._query(_CHECKPOINT, (until, made_by()))
+        rows = await self._query(_CHECKPOINT, (until, MADE_BY))
         if not rows:
             return None
         try:

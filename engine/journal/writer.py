@@ -17,7 +17,7 @@ from engine.domain.types import AgentId
 from engine.journal import connection, failures
 from engine.journal.blobs import Shelf
 from engine.journal.body_codec import encode_body
-from engine.journal.checkpoints import EVERY, Chunks, made_by
+from engine.journal.checkpoints import EVERY, MADE_BY, Chunks
 from engine.journal.connection import WriteConnection
 from engine.journal.projections import project
 from engine.journal.queries import JournalReader
@@ -51,7 +51,6 @@ class SqliteJournal:
         self._db = db
         self._shelf = Shelf()
         self._chunks = Chunks()
-        self._made_by = made_by()
         self._next_checkpoint = EVERY
         self._due: Snapshot | None = None
         self._calls: deque[Sequence[Event]] = deque()
@@ -74,7 +73,7 @@ class SqliteJournal:
         """
         db = await connection.open_for_writing(path)
         journal = cls(path, db, await db.run(_last_seq))
-        [[checkpoint]] = await db.run(_rows_of, _LAST_CHECKPOINT, (journal._made_by,))
+        [[checkpoint]] = await db.run(_rows_of, _LAST_CHECKPOINT, (MADE_BY,))
         journal._next_checkpoint = checkpoint + EVERY
         journal._chunks = chunks.copy() if chunks is not None else Chunks()
         journal._owner = asyncio.create_task(journal._own(), name="journal")
@@ -240,7 +239,7 @@ class SqliteJournal:
         with db:
             db.execute("BEGIN IMMEDIATE")
             write(db, BLOB, shelf.take())
-            db.execute(_CHECKPOINT, (snapshot.seq, self._made_by, json_text(parts)))
+            db.execute(_CHECKPOINT, (snapshot.seq, MADE_BY, json_text(parts)))
 
     async def _bound_log(self) -> None:
         """Bound the write-ahead log: slow readers block checkpoints; past the limit, wait for them."""
