@@ -50,7 +50,7 @@ CHECK_FAILS = (
 
 
 class Planner:
-    """One planner, root or not, from its first message to the end of the run."""
+    """One planner, root or not, at work: from its first message, or from one that wakes it, until it has handed off."""
 
     def __init__(self, host: Host, agent: AgentId) -> None:
         self.host = host
@@ -63,7 +63,8 @@ class Planner:
         return self.host.snapshot.agents[self.agent_id]
 
     async def run(self) -> None:
-        """Continue the journal's conversation, if there is one, and plan until cancelled or failed for good."""
+        """Continue the journal's conversation, if there is one, and plan until it hands off, fails or is cancelled."""
+        await self.host.durable(self.host.snapshot.seq)
         for event in await self.host.journal.agent_events(self.agent_id):
             self.conversation.apply(event)
         kept = self.host.workspaces.kept.get(self.agent_id)
@@ -75,7 +76,8 @@ class Planner:
             while self.agent.state is not AgentState.FAILED:
                 if self.agent.state is AgentState.DONE:
                     await context.close()
-                    await self.host.wake_ups.message_for(self.agent_id)
+                    if not self.host.snapshot.inboxes.get(self.agent_id):
+                        return
                     self.conversation.start_over()
                 if context.opened is None or not restarted:
                     await context.follow(await self.host.trunk.tip())

@@ -53,7 +53,7 @@ def reactions(
         e.AgentsSampled: NOTHING,
         # intent and messages
         e.IntentVersioned: (look,),
-        e.MessageQueued: (host.wake_ups.wake, in_turn, look),
+        e.MessageQueued: (host.wake_ups.wake, supervisor.message_queued, in_turn, look),
         e.NoteMade: (look,),
         e.NoteAnswered: (look,),
         e.AnswersOverdue: (look,),

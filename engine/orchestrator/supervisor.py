@@ -40,7 +40,8 @@ class Supervisor:
         self._interrupted: dict[TaskId, None] = {}
         """Tasks whose attempts an earlier process began and this one has not continued yet, in order."""
         self._trouble = MachineTrouble()
-        self._new_planners = [agent.id for agent in snapshot.agents.values() if agent.role is Role.PLANNER]
+        self._to_start = {id: None for id, agent in snapshot.agents.items() if agent.role is Role.PLANNER}
+        """Planners that have work and do not run, in order."""
 
     # --- what the swarm asks ---------------------------------------------------------------------------------
 
@@ -58,12 +59,21 @@ class Supervisor:
         attempt = self._attempts.get(agent)
         return attempt.context.opened if attempt is not None and attempt.context is not None else None
 
+    @property
+    def running_agents(self) -> list[Agent]:
+        """The agents that run in this process; some may have ended just now."""
+        return [agent for id in self.running if (agent := self.snapshot.agents.get(id)) is not None]
+
     # --- reactions to events ---------------------------------------------------------------------------------
 
     def agent_spawned(self, event: Event, body: e.AgentSpawned) -> None:
         """Start a new planner with the next `start_all`."""
         if body.spawned.role is Role.PLANNER:
-            self._new_planners.append(body.spawned.id)
+            self._to_start[body.spawned.id] = None
+
+    def message_queued(self, event: Event, body: e.MessageQueued) -> None:
+        """Start a planner that is done and gets a message."""
+        self._wake(body.message.to_agent)
 
     def agent_changed(self, event: Event, body: e.AgentStateChanged) -> None:
         """Stop an agent that is cancelled."""
@@ -116,14 +126,21 @@ class Supervisor:
         if self.snapshot.root is None and running and (intent := self.snapshot.intent) is not None:
             root = self._root(intent)
             self.host.record(Draft(e.AgentSpawned(root), None), *about_the_base(self.host, root.id))
-        waiting, self._new_planners = self._new_planners, []
+        waiting, self._to_start = self._to_start, {}
         for id in reversed(waiting):
             agent = self.snapshot.agents[id]
             held = self.host.governor.limit == 0 or reached(self.snapshot, agent) is not None
             if agent.state is AgentState.STARTING and held:
-                self._new_planners.append(id)
-            elif not agent.gone:
-                self._start(agent.id, Planner(self.host, agent.id).run, lambda cancelled: None)
+                self._to_start[id] = None
+            elif not agent.gone and (not agent.ended or self.snapshot.inboxes.get(id)):
+                self._start(id, Planner(self.host, id).run, partial(self._wake, id))
+
+    def _wake(self, id: AgentId, _cancelled: bool = False) -> None:
+        """Start an agent with the next `start_all` if it is a planner that is done and has got a message."""
+        agent = self.snapshot.agents.get(id)
+        done = agent is not None and agent.role is Role.PLANNER and agent.state is AgentState.DONE
+        if done and id not in self.running and self.snapshot.inboxes.get(id):
+            self._to_start[id] = None
 
     def _root(self, intent: Intent) -> Agent:
         return Agent(
@@ -142,7 +159,7 @@ class Supervisor:
         self._continue_attempts()
         while self._has_slot(working := self._working()):
             task = next_task(self.snapshot, self._queued, working, self.host.clock.now())
-            alive = sum(not self.snapshot.agents[id].ended for id in self.running)  # a planner that is done is not
+            alive = sum(not agent.ended for agent in self.running_agents)
             if task is None or alive >= self.host.settings.swarm.max_agents:
                 return
             self._run_attempt(Attempt.begin(self.host, task, self._trouble))

@@ -242,7 +242,7 @@ class Swarm:
         """Wait until no agent is active, at most DRAIN_S."""
         end = self.clock.monotonic() + DRAIN_S
         while self.clock.monotonic() < end:
-            if not any(self.snapshot.agents[id].state in ACTIVE for id in self.supervisor.running):
+            if not any(agent.state in ACTIVE for agent in self.supervisor.running_agents):
                 return
             await self.clock.sleep(0.05)
 

@@ -17,9 +17,12 @@ class WakeUps:
     async def message_for(self, agent: AgentId) -> None:
         """Return once the agent's inbox holds a message."""
         arrived = self._arrived.setdefault(agent, asyncio.Event())
-        while not self._snapshot.inboxes.get(agent):
-            arrived.clear()
-            await arrived.wait()
+        try:
+            while not self._snapshot.inboxes.get(agent):
+                arrived.clear()
+                await arrived.wait()
+        finally:
+            self._arrived.pop(agent, None)
 
     def wake(self, event: Event, body: MessageQueued) -> None:
         """Wake the agent that has got a message."""
