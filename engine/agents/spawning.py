@@ -8,6 +8,7 @@ from engine.agents.tool_context import AgentToolContext
 from engine.domain.os_text import output_text
 from engine.domain.types import Agent, AgentId, AgentPath, AgentState, CommitId, Intent, Role, Task
 from engine.runtime.host import Host
+from engine.state.retired import Retired
 
 NOTES = ("AGENTS.md", "CLAUDE.md")
 """Files with a repository's notes for agents; the first one that exists is used."""
@@ -19,9 +20,11 @@ INTENT_FILE = "INTENT.md"
 
 def spawned(host: Host, task: Task, role: Role) -> Agent:
     """A new agent for a task, below the task's planner."""
-    planner = host.snapshot.agents[task.planner]
+    agents = host.snapshot.agents
+    planner = agents[task.planner]
     prefix = {Role.RESOLVER: "resolver", Role.RECONCILER: "fixup"}.get(role, "w")
-    number = 1 + sum(host.snapshot.agents[id].role is role for id in host.snapshot.children.get(planner.id, ()))
+    retired = host.snapshot.retired.get(planner.id, Retired()).children.get(role, 0)
+    number = 1 + retired + sum(agents[id].role is role for id in host.snapshot.children.get(planner.id, ()))
     while (path := AgentPath(f"{planner.path}/{prefix}-{number}")) in host.snapshot.paths:
         number += 1  # a subplanner's title may produce the same path
     return Agent(

@@ -1,15 +1,19 @@
 """Checkpoints of the snapshot, in chunks stored under their hash, so that checkpoints share what is equal.
 
-A run's older agents, tasks and handoffs no longer change. In order of creation they are cut into chunks, which stay
-equal from one checkpoint to the next and are stored once, as blobs. A checkpoint is a list of hashes.
+A run's older agents, tasks and handoffs no longer change, until they leave the snapshot. In order of creation they are
+cut into chunks, which stay equal from one checkpoint to the next and are stored once, as blobs. A key itself decides
+whether a chunk begins with it, so that the chunks after one that lost entries stay equal too. A checkpoint is a list of
+hashes.
 """
 
 import dataclasses
 import gc
 import typing
+import zlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from types import GenericAlias
 from typing import Any, NamedTuple
 
@@ -27,7 +31,7 @@ MADE_BY = f"fold {MEANING}"
 EVERY = 10_000
 """Events between two checkpoints: folding that many takes a fraction of a second."""
 CHUNK = 256
-"""Values per chunk."""
+"""Values per chunk, on average."""
 
 _CHUNKED = ("agents", "tasks", "handoffs", "scratchpads", "spent", "inboxes")
 """The snapshot's dicts that grow with the run; most of their entries no longer change."""
@@ -93,10 +97,11 @@ class Chunks:
         for name in _CHUNKED:
             of = getattr(snapshot, name)
             all_keys, all_values = tuple(of), tuple(of.values())
-            before, now = self._known[name], []
-            for number, at in enumerate(range(0, len(of), CHUNK)):
-                keys, values = all_keys[at : at + CHUNK], all_values[at : at + CHUNK]
-                known = before[number] if number < len(before) else None
+            before, now = {chunk.keys[0]: chunk for chunk in self._known[name]}, []
+            edges = [0, *(at for at, key in enumerate(all_keys) if at and _begins(key)), len(of)]
+            for at, end in pairwise(edges if of else ()):
+                keys, values = all_keys[at:end], all_values[at:end]
+                known = before.get(keys[0])
                 if known is None or known.values != values or known.keys != keys:
                     pairs = msgpack.encode(list(zip(keys, values, strict=True)))
                     known = _Chunk(keys, values, shelf.put(pairs))
@@ -138,8 +143,13 @@ class Chunks:
         return snapshot
 
 
+def _begins(key: str) -> bool:
+    """Whether a chunk begins with this key."""
+    return zlib.crc32(key.encode()) % CHUNK == 0
+
+
 def _chunk(pairs: tuple[tuple[Any, Any], ...], hash: str) -> _Chunk:
-    keys, values = zip(*pairs, strict=True) if pairs else ((), ())
+    keys, values = zip(*pairs, strict=True)  # raises ValueError for none
     return _Chunk(keys, values, hash)
 
 

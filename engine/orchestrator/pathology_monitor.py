@@ -80,6 +80,7 @@ class PathologyMonitor:
     def _above_all(self, agents: list[t.AgentId]) -> t.AgentId | None:
         """The nearest planner above all of these agents that can still get messages."""
         snapshot = self._run.snapshot
+        agents = [agent for agent in agents if agent in snapshot.agents]
         shared = set.intersection(*({above.id for above in snapshot.ancestors(agent)} for agent in agents))
         nearest = (above for above in snapshot.ancestors(agents[0]) if above.id in shared)
         return next((above.id for above in nearest if self._gets_messages(above)), None)

@@ -18,7 +18,8 @@ MOST_OPEN = {NoteKind.QUESTION: 5, NoteKind.ASSUMPTION: 15}
 
 def before_planning(snapshot: Snapshot, agent: Agent) -> bool:
     """Whether the agent is the root planner and has not given out any work."""
-    return agent.parent is None and not snapshot.tasks_of.get(agent.id) and not snapshot.children.get(agent.id)
+    below = (snapshot.tasks_of, snapshot.children, snapshot.retired)
+    return agent.parent is None and not any(agent.id in each for each in below)
 
 
 def objection(

@@ -28,6 +28,7 @@ from engine.domain.types import (
 from engine.domain.units import counted, duration_s, duration_text
 from engine.policy.budget import limits_of, may_start
 from engine.policy.task_order import LOST, WAITING, held_tasks, waits_for
+from engine.state.retired import Retired, added
 from engine.state.snapshot import Snapshot
 
 REASON = 80
@@ -58,13 +59,15 @@ class PlannerStatus:
         ended = [line for id, line in self._ended() if id not in shown]
         own, others = self._split(new)
         landed = [*map(self._own_landing, own), *map(self._landing, others)]
+        older = self.snapshot.retired.get(self.planner, Retired())
+        number = sum(older.tasks.values()) + older.children.get(Role.PLANNER, 0)
         blocks = [
             _listed("open", work, OPEN_LISTED, self._counted(ended=False)),
             _listed("unanswered questions", self._questions(), OPEN_LISTED),
             _listed("landed since you last looked, newest first", landed[::-1], LANDED_LISTED),
-            _listed("ended before, newest first", ended, most_ended)
+            _listed("ended before, newest first", ended, most_ended, older=number)
             if own
-            else _listed("ended, newest first", ended, most_ended, self._counted(ended=True)),
+            else _listed("ended, newest first", ended, most_ended, self._counted(ended=True), number),
             "\n".join((self._trunk(), *self._budgets())),
         ]
         return "\n\n".join(filter(None, blocks))
@@ -133,7 +136,7 @@ class PlannerStatus:
     def _slice_line(self, child: Agent) -> str:
         below = [each for each in self.snapshot.subtree(child.id) if each.role is Role.PLANNER]
         tasks = [self.snapshot.tasks[id] for each in below for id in self.snapshot.tasks_of.get(each.id, ())]
-        states = Counter(task.state for task in tasks)
+        states = Counter(added(Counter(task.state for task in tasks), *self._retired(child.id)))
         still = sum(not task.ended for task in tasks)
         paused = ", paused" if self.snapshot.is_paused(child.id) else ""
         counts = f"{counted(still, 'open task')}, {states[TaskState.LANDED]} landed{paused}"
@@ -145,8 +148,14 @@ class PlannerStatus:
         tasks = [snapshot.tasks[id] for id in snapshot.tasks_of.get(self.planner, ())]
         states = Counter(task_state_text(task.state) for task in tasks if task.ended is ended)
         slices = sum(1 for child in self._slices() if child.ended is ended)
+        if ended and (retired := snapshot.retired.get(self.planner)) is not None:
+            states.update({task_state_text(state): number for state, number in retired.tasks.items()})
+            slices += retired.children.get(Role.PLANNER, 0)
         words = [f"{number} {state}" for state, number in states.items()]
         return ", ".join([*words, *([counted(slices, "slice")] if slices else [])])
+
+    def _retired(self, planner: AgentId) -> list[dict[TaskState, int]]:
+        return [each.all_tasks() for each in self.snapshot.retired_in(planner)]
 
     def _slices(self) -> Iterator[Agent]:
         below = (self.snapshot.agents[id] for id in self.snapshot.children.get(self.planner, ()))
@@ -320,12 +329,14 @@ def _short(text: str) -> str:
     return line if len(line) <= REASON else f"{line[: REASON - 1]}…"
 
 
-def _lines(lines: list[str], most: int) -> str:
-    more = [f"{len(lines) - most} more"] if len(lines) > most else []
+def _lines(lines: list[str], most: int, older: int = 0) -> str:
+    left = max(0, len(lines) - most) + older
+    more = [f"{left} more"] if left else []
     return "\n".join(f"- {line}" for line in [*lines[:most], *more])
 
 
-def _listed(title: str, lines: list[str], most: int, counts: str = "") -> str:
-    """Lines under a title, with `counts` by state if there are more than it lists."""
-    more = f": {counts}" if counts and len(lines) > most else ""
-    return f"{title} ({len(lines)}{more}):\n{_lines(lines, most)}" if lines else ""
+def _listed(title: str, lines: list[str], most: int, counts: str = "", older: int = 0) -> str:
+    """Lines under a title, with `counts` by state if there are more than it lists; `older` are not among the lines."""
+    number = len(lines) + older
+    more = f": {counts}" if counts and number > most else ""
+    return f"{title} ({number}{more}):\n{_lines(lines, most, older)}" if lines else ""

@@ -8,6 +8,7 @@ from engine.domain.landing_text import task_state_text
 from engine.domain.spending import Spent, of_subtree, of_task
 from engine.domain.units import counted, duration_text
 from engine.policy.claims import doubts
+from engine.state.retired import added
 from engine.state.snapshot import Snapshot
 
 
@@ -52,9 +53,12 @@ def slice_facts(s: Snapshot, planner: t.Agent, text: t.HandoffText, now: t.Micro
     stopped = t.TaskState.CANCELLED if by_engine else "open"  # the engine hands off only with all below it cancelled
     lands = {t.TaskState.LANDING} if by_engine else set[t.TaskState]()
     states = Counter(str(task.state if task.ended or task.state in lands else stopped) for task in tasks)
+    retired = list(s.retired_in(planner.id))
+    states.update(added(*({str(state): n for state, n in each.all_tasks().items()} for each in retired)))
     mine = {task.commit for task in tasks if task.commit is not None}
+    commits = len(mine) + sum(each.commits for each in retired)
     landings = [landing for landing in s.landings if landing.commit in mine]
-    known = len(landings) == len(mine)  # a snapshot keeps only the newest landings
+    known = len(landings) == commits  # a snapshot keeps only the newest landings
     lines = [(landing.added, landing.removed) for landing in landings]
     counted = known and all(added is not None for added, _ in lines)
     spent = s.spent.get(of_subtree(planner.path), Spent())
@@ -63,7 +67,7 @@ def slice_facts(s: Snapshot, planner: t.Agent, text: t.HandoffText, now: t.Micro
         wall_s=_wall_s(planner, now),
         steps=spent.steps,
         tokens=spent.tokens,
-        commits=len(mine),
+        commits=commits,
         files=len({path for landing in landings for path in landing.paths}) if known else None,
         added=sum(added or 0 for added, _ in lines) if counted else None,
         removed=sum(removed or 0 for _, removed in lines) if counted else None,

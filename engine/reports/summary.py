@@ -1,10 +1,13 @@
 """The summary that is printed when a run ends, for scripts."""
 
+from collections import Counter
+
 from msgspec import Struct
 
 from engine.domain.notes import NoteKind
 from engine.domain.types import CommitId, LandingState, Micros, Role, RunId, RunState, TaskState
 from engine.reports.result import Result
+from engine.state.retired import added
 from engine.state.snapshot import Snapshot
 
 
@@ -92,8 +95,9 @@ class Summary(Struct, frozen=True):
 
 def summarise(snapshot: Snapshot, now: Micros, db: str, result: Result | None = None) -> Summary:
     """The summary of a run at `now`; `db` is the path of its journal."""
-    roles = [agent.role for agent in snapshot.agents.values()]
-    kinds = [note.kind for note in snapshot.notes.values() if note.to_agent is None]
+    in_memory = Counter(agent.role for agent in snapshot.agents.values())
+    roles = Counter(added(in_memory, *(each.roles for each in snapshot.retired.values())))
+    kinds = snapshot.note_counts
     tasks, landings, usage = snapshot.task_counts, snapshot.landing_counts, snapshot.usage
     return Summary(
         run=snapshot.run,
@@ -103,7 +107,7 @@ def summarise(snapshot: Snapshot, now: Micros, db: str, result: Result | None = 
         base=snapshot.base or None,
         trunk=snapshot.trunk or None,
         green=snapshot.green,
-        agents=AgentCounts(roles.count(Role.PLANNER), roles.count(Role.WORKER), len(roles)),
+        agents=AgentCounts(roles[Role.PLANNER], roles[Role.WORKER], roles.total()),
         tasks=TaskCounts(tasks[TaskState.LANDED], tasks[TaskState.FAILED], tasks[TaskState.CANCELLED]),
         landings=LandingCounts(
             merged=landings[LandingState.MERGED],
@@ -113,9 +117,7 @@ def summarise(snapshot: Snapshot, now: Micros, db: str, result: Result | None = 
             refused=landings[LandingState.REFUSED],
         ),
         handoffs=snapshot.handoff_count,
-        notes=NoteCounts(
-            kinds.count(NoteKind.ASSUMPTION), kinds.count(NoteKind.QUESTION), len(snapshot.notes_to_person())
-        ),
+        notes=NoteCounts(kinds[NoteKind.ASSUMPTION], kinds[NoteKind.QUESTION], len(snapshot.notes_to_person())),
         tokens=TokenCounts(usage.input, usage.cached, usage.output),
         usd=None if usage.usd is None else round(usage.usd, 6),
         wall_s=round(snapshot.wall(now) / 1_000_000, 3),

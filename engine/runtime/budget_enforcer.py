@@ -203,6 +203,12 @@ class BudgetEnforcer:
         """What complete calls have used is in the snapshot now."""
         if event.agent is not None and isinstance(event.body, e.TurnTaken | e.ContextCompacted):
             self._unrecorded.pop(event.agent, None)
+        elif event.agent is not None and isinstance(event.body, e.AgentStateChanged):
+            agent = self._run.snapshot.agents[event.agent]
+            if agent.ended:
+                self._handoffs.pop(agent.id, None)
+            if agent.ended and agent.task is not None:
+                self.grace.pop(agent.id, None)
 
     def _room(self, part: Part, limits: LimitSettings, agent: AgentId, *, keep: bool) -> Room:
         """The room in a part for an agent's call. `keep`: what is kept for handoffs is not for it."""
@@ -211,7 +217,7 @@ class BudgetEnforcer:
         agents = snapshot.agents
 
         def inside(amounts: dict[AgentId, Amount]) -> dict[AgentId, Amount]:
-            return {id: each for id, each in amounts.items() if part in parts_of(agents[id])}
+            return {id: each for id, each in amounts.items() if id in agents and part in parts_of(agents[id])}
 
         in_flight = total(each for id, each in inside(self._in_flight).items() if id != agent)
         spent += total(inside(self._unrecorded).values())

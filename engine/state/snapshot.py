@@ -11,6 +11,7 @@ from engine.domain.handoff_facts import SharedFinding, SuiteLog
 from engine.domain.notes import Note, NoteKind
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.spending import BudgetMark, Part, Spent
+from engine.state.retired import Retired
 
 OVERTAKING = 256
 """Landings may be recorded out of order, but only among this many of the newest."""
@@ -77,6 +78,10 @@ class Snapshot:
     tasks: dict[t.TaskId, t.Task] = field(default_factory=dict)
     tasks_of: dict[t.AgentId, tuple[t.TaskId, ...]] = field(default_factory=dict)
     handoffs: dict[t.HandoffId, t.Handoff] = field(default_factory=dict)
+    leaving: dict[str, None] = field(default_factory=dict)
+    """The ended tasks and planners in memory, in the order in which the fold looks whether they are still needed."""
+    retired: dict[t.AgentId, Retired] = field(default_factory=dict)
+    """What has left memory, by the planner that is still there."""
     resolved: dict[t.HandoffId, t.Micros] = field(default_factory=dict)
     """Handoffs that the person marked as dealt with, and when."""
     landings: deque[t.Landing] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -92,6 +97,9 @@ class Snapshot:
 
     notes: dict[int, Note] = field(default_factory=dict)
     """What planners assumed and asked, by number."""
+    note_count: int = 0
+    note_counts: Counter[NoteKind] = field(default_factory=Counter)
+    """The notes to the person, by kind."""
 
     test_logs: dict[t.AgentId, SuiteLog] = field(default_factory=dict)
     """What agents at work have tested."""
@@ -250,6 +258,10 @@ class Snapshot:
     def priority(self, task: t.Task) -> int:
         """A task's priority, including what was added for the subtrees it is in."""
         return task.spec.priority + sum(above.priority for above in self.ancestors(task.planner))
+
+    def retired_in(self, agent: t.AgentId) -> Iterator[Retired]:
+        """What has left memory in the agent's subtree."""
+        return (self.retired[each.id] for each in self.subtree(agent) if each.id in self.retired)
 
     def open_tasks(self, planner: t.AgentId) -> list[t.Task]:
         """The planner's own tasks that have not ended, oldest first."""

@@ -22,7 +22,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if why := objection(snapshot, me, NoteKind.QUESTION, arguments.text, arguments.options, to_planner=True):
         return refused(why)
     note = Note(
-        number=len(snapshot.notes) + 1,
+        number=snapshot.note_count + 1,
         at=context.clock.now(),
         agent=me.id,
         kind=NoteKind.QUESTION,

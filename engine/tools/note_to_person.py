@@ -29,7 +29,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
         return refused(why)
     question = kind is NoteKind.QUESTION
     note = Note(
-        number=len(snapshot.notes) + 1,
+        number=snapshot.note_count + 1,
         at=context.clock.now(),
         agent=me.id,
         kind=kind,

@@ -113,7 +113,7 @@ def _workers(run: Snapshot, counts: RunCounts) -> Iterator[Limit]:
     elif queued and (load := run.load_limit) is not None and load.workers is not None and busy >= load.workers:
         yield _slots("governor", load.workers, f" ({load.reason})", queued)
     most = settings_in(run.settings).swarm.max_agents
-    if (alive := len(run.agents) - counts.ended) >= most:
+    if (alive := counts.all - counts.ended) >= most:
         yield Limit("agents", f"{counted(alive, 'agent')} running, [swarm] max_agents is {most}")
 
 

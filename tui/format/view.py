@@ -1,7 +1,7 @@
 """The state that panes share: the snapshot in view and counts over it, the selection, and the marked agents."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tui.bridge import (
@@ -14,6 +14,7 @@ from tui.bridge import (
     HandoffStatus,
     Note,
     NoteKind,
+    Retired,
     Role,
     RunId,
     Snapshot,
@@ -49,6 +50,7 @@ class RunCounts:
     _at: tuple[RunId, int] = (RunId(""), -1)
     _agents: dict[AgentId, Agent] = field(default_factory=dict)
     _tasks: dict[TaskId, Task] = field(default_factory=dict)
+    _retired: dict[AgentId, Retired] = field(default_factory=dict)
 
     @property
     def working(self) -> int:
@@ -58,18 +60,29 @@ class RunCounts:
     def ended(self) -> int:
         return sum(self.states[state] for state in _ENDED)
 
-    def update(self, run: Snapshot) -> None:
-        """Count what changed since the last snapshot. Starts over for an older snapshot or another run."""
+    @property
+    def all(self) -> int:
+        return self.states.total()
+
+    def update(self, run: Snapshot, recalled: Collection[str] = ()) -> None:
+        """Count what changed since the last snapshot. Starts over for an older snapshot or another run.
+
+        Agents and tasks that have left memory count as `run.retired` says, whether they are `recalled` or not.
+        """
         if run.run != self._at[0] or run.seq < self._at[1]:
-            self.states, self.totals, self._agents, self._tasks = Counter(), {}, {}, {}
-        for id, agent in run.agents.items():
+            self.states, self.totals, self._agents, self._tasks, self._retired = Counter(), {}, {}, {}, {}
+        agents = {id: agent for id, agent in run.agents.items() if id not in recalled} if recalled else run.agents
+        tasks = {id: task for id, task in run.tasks.items() if id not in recalled} if recalled else run.tasks
+        for id, agent in agents.items():
             if (before := self._agents.get(id)) is not agent:
                 self._count_agent(run, before, agent)
-        for task_id, task in run.tasks.items():
+        for task_id, task in tasks.items():
             if (known := self._tasks.get(task_id)) is not task:
                 self._count_task(run, known, task)
+        if run.retired != self._retired:
+            self._count_retired(run, agents, tasks)
         # Agents and tasks are frozen and each snapshot has its own dicts, so these can be kept.
-        self._at, self._agents, self._tasks = (run.run, run.seq), run.agents, run.tasks
+        self._at, self._agents, self._tasks, self._retired = (run.run, run.seq), agents, tasks, run.retired
 
     def _count_agent(self, run: Snapshot, before: Agent | None, agent: Agent) -> None:
         if before is None:
@@ -78,34 +91,66 @@ class RunCounts:
             self.states[before.state] -= 1
         if before is None or before.state is not agent.state:
             self.states[agent.state] += 1
-        was, usage = (before.usage if before is not None else Usage()), agent.usage
-        if usage is was:
-            return
-        tokens = usage.input + usage.output - was.input - was.output
-        usd = (usage.usd or 0.0) - (was.usd or 0.0)
-        for above in run.ancestors(agent.id):
-            sums = self.totals[above.id]
-            sums.tokens += tokens
-            sums.usd += usd
-            sums.unpriced |= usage.usd is None
+        was = before.usage if before is not None else Usage()
+        if agent.usage is not was:
+            self._add_usage(run.agents, agent.id, agent.usage)
+            self._add_usage(run.agents, agent.id, was, -1)
 
     def _count_task(self, run: Snapshot, before: Task | None, task: Task) -> None:
-        was, now = (_counted_as(before) if before is not None else ""), _counted_as(task)
-        if was == now:
-            return
-        for above in run.ancestors(task.planner):
-            sums = self.totals[above.id]
-            if was:
-                setattr(sums, was, getattr(sums, was) - 1)
-            if now:
-                setattr(sums, now, getattr(sums, now) + 1)
+        was, now = (_counted_as(before.state) if before is not None else ""), _counted_as(task.state)
+        if was != now:
+            self._add_tasks(run.agents, task.planner, was, -1)
+            self._add_tasks(run.agents, task.planner, now)
+
+    def _count_retired(self, run: Snapshot, agents: Mapping[AgentId, Agent], tasks: Mapping[TaskId, Task]) -> None:
+        """Count what has left memory where the snapshot counts it now."""
+        before = {**run.agents, **self._agents}
+        for id in self._tasks.keys() - tasks.keys():
+            self._add_tasks(before, self._tasks[id].planner, _counted_as(self._tasks[id].state), -1)
+        gone = [self._agents[id] for id in self._agents.keys() - agents.keys()]
+        for agent in gone:
+            self.states[agent.state] -= 1
+            self._add_usage(before, agent.id, agent.usage, -1)
+        for sign, retired in ((-1, self._retired), (1, run.retired)):
+            other = run.retired if retired is self._retired else self._retired
+            for planner, counts in retired.items():
+                if other.get(planner) is not counts:
+                    self.states.update({state: sign * number for state, number in counts.agents.items()})
+                    self._add_usage(before, planner, counts.usage, sign)
+                    for state, number in counts.all_tasks().items():
+                        self._add_tasks(before, planner, _counted_as(state), sign * number)
+        for agent in gone:
+            del self.totals[agent.id]
+
+    def _add_usage(self, agents: Mapping[AgentId, Agent], below: AgentId, usage: Usage, times: int = 1) -> None:
+        for sums in self._above(agents, below):
+            sums.tokens += times * (usage.input + usage.output)
+            sums.usd += times * (usage.usd or 0.0)
+            sums.unpriced |= usage.usd is None
+
+    def _add_tasks(self, agents: Mapping[AgentId, Agent], planner: AgentId, counted_as: str, number: int = 1) -> None:
+        for sums in self._above(agents, planner) if counted_as else ():
+            setattr(sums, counted_as, getattr(sums, counted_as) + number)
+
+    def _above(self, agents: Mapping[AgentId, Agent], agent: AgentId) -> Iterator[SubtreeTotals]:
+        """The totals of an agent and of all above it."""
+        at: AgentId | None = agent
+        while at is not None:
+            if (sums := self.totals.get(at)) is not None:
+                yield sums
+            at = agents[at].parent
 
 
-def _counted_as(task: Task) -> str:
+_COUNTED_AS = {
+    **dict.fromkeys((TaskState.QUEUED, TaskState.HELD, TaskState.WORKING, TaskState.LANDING), "open"),
+    TaskState.LANDED: "landed",
+    TaskState.FAILED: "failed",
+}
+
+
+def _counted_as(state: TaskState) -> str:
     """The total that a task counts in; empty for a cancelled one, which counts in none."""
-    if not task.ended:
-        return "open"
-    return {TaskState.LANDED: "landed", TaskState.FAILED: "failed"}.get(task.state, "")
+    return _COUNTED_AS.get(state, "")
 
 
 def run_counts(run: Snapshot) -> RunCounts:

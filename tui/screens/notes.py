@@ -26,7 +26,7 @@ class Notes(Controller):
         new = [
             note for note in run.notes_to_person() if 0 <= self._seen < note.number and note.kind is NoteKind.QUESTION
         ]
-        self._seen = len(run.notes)
+        self._seen = run.note_count
         if new:
             key = self.host.keymap.shown("global.answer")
             self.host.show_note(f"{title_of(run, new[0])}: {one_line(new[0].text)[:ANNOUNCED]} · {key} answers")

@@ -10,6 +10,7 @@ from engine.domain.lifecycle import IllegalTransition, check_agent
 from engine.domain.spending import Spent, began, parts_of
 from engine.domain.types import HOUR, Agent, AgentState, Role, Scratchpad, ToolCallState, Usage
 from engine.state.fold.notes import deliver, withdraw
+from engine.state.fold.retirement import has_ended
 from engine.state.fold.table import folds
 from engine.state.snapshot import Snapshot
 
@@ -65,6 +66,8 @@ def _(s: Snapshot, event: e.Event, body: e.AgentStateChanged) -> None:
     if agent.gone:
         s.inboxes.pop(agent.id, None)
         withdraw(s, agent.id, event.at, to_person=True)
+    if agent.ended and agent.task is None:
+        has_ended(s, agent.id, event.at)
 
 
 @folds(e.SubtreePaused)

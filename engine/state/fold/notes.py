@@ -12,6 +12,9 @@ from engine.state.snapshot import Snapshot
 @folds(e.NoteMade)
 def _(s: Snapshot, event: e.Event, body: e.NoteMade) -> None:
     s.notes[body.note.number] = body.note
+    s.note_count = body.note.number
+    if body.note.to_agent is None:
+        s.note_counts[body.note.kind] += 1
 
 
 @folds(e.NoteAnswered)

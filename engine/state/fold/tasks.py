@@ -9,6 +9,7 @@ from engine.domain.lifecycle import IllegalTransition, check_task
 from engine.domain.spending import of_task
 from engine.domain.types import Claim, CommitId, LandingState, Task, TaskState
 from engine.state.fold.notes import withdraw
+from engine.state.fold.retirement import forget_older_handoffs, has_ended
 from engine.state.fold.shared_findings import share
 from engine.state.fold.table import folds
 from engine.state.snapshot import OVERTAKING, PendingLanding, Snapshot
@@ -99,6 +100,7 @@ def _(s: Snapshot, event: e.Event, body: e.TaskEnded) -> None:
     s.budget_marks.pop(of_task(task.id), None)
     if task.state is TaskState.LANDED:
         s.landed_times.append(event.at)
+    has_ended(s, task.id, event.at)
 
 
 @folds(e.TaskUnwanted)
@@ -155,10 +157,14 @@ def _(s: Snapshot, event: e.Event, body: e.HandedOff) -> None:
     s.handoff_count += 1
     share(s, body.handoff, event.seq)
     withdraw(s, body.handoff.agent, event.at)
+    if body.handoff.task is None:
+        forget_older_handoffs(s, body.handoff.agent)
 
 
 @folds(e.HandoffResolved)
 def _(s: Snapshot, event: e.Event, body: e.HandoffResolved) -> None:
+    if body.handoff not in s.handoffs:
+        return
     if body.resolved:
         s.resolved[body.handoff] = event.at
     else:

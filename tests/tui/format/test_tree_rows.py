@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from engine.domain.types import Role
+from engine.domain.types import Role, TaskState
+from engine.state.fold import retirement
+from tests.bench import week
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import begin, fail, land, small, spawn, swarm, task, work
 from tui.format.filters import FilterError, agent_filter, event_filter, handoff_filter
@@ -117,6 +119,29 @@ def test_counts_that_follow_a_run_equal_those_taken_anew() -> None:
             assert mine.usd == pytest.approx(sums.usd)
     following.update(whole.run)  # another run
     assert following.totals.keys() == whole.run.agents.keys()
+
+
+def test_counts_include_what_has_left_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("KEPT", 10), ("OWN", 2), ("HOUR", 0)):
+        monkeypatch.setattr(retirement, name, value)
+    monkeypatch.setattr(week, "CALLS", 2)
+    monkeypatch.setattr(week, "TASKS", 4)
+    made, following = week.Week(workers=3, short=True), RunCounts()
+    run, spawned = made.snapshot, set()
+    for number, _ in zip(range(6_000), made.batches(), strict=False):
+        run.landings.clear()  # the tasks of recent landings stay
+        spawned |= run.agents.keys()
+        if number % 50:
+            continue
+        following.update(run.copy())
+        anew, root = run_counts(run.copy()), run.root
+        assert root is not None
+        assert +following.states == +anew.states
+        assert following.totals == {id: replace(sums, usd=pytest.approx(sums.usd)) for id, sums in anew.totals.items()}
+        assert following.all == len(spawned)
+        assert following.totals[root].landed == run.task_counts[TaskState.LANDED]
+        assert following.totals[root].tokens == run.usage.input + run.usage.output
+    assert len(run.agents) < len(spawned) / 4
 
 
 def test_counts_start_over_for_an_older_snapshot() -> None:
