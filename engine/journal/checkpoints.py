@@ -23,7 +23,7 @@ from engine.domain.types import AgentId, TaskId
 from engine.journal.blobs import Shelf, blob
 from engine.state.snapshot import OVERTAKING, Snapshot
 
-MEANING = 1
+MEANING = 2
 """Raise this when the fold makes another state of the same events, or when an older checkpoint would be read as
 another state: `tests/engine/journal/test_recorded_fold.py` fails then. Checkpoints with another number are ignored."""
 MADE_BY = f"fold {MEANING}"

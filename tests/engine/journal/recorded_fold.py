@@ -26,6 +26,8 @@ from engine.journal.checkpoints import MEANING
 from engine.journal.writer import SqliteJournal
 from engine.state.fold import fold
 from engine.state.fold.agents import INDEX_LOCKED, KNOWN_FAILURES
+from engine.state.fold.retirement import KEPT as KEPT_ENDED
+from engine.state.fold.retirement import OWN
 from engine.state.snapshot import OVERTAKING, Snapshot
 from tests.engine.journal.stories import Story
 
@@ -52,6 +54,7 @@ class WholeStory(Story):
             self._landed(number)
         for number in range(KNOWN_FAILURES + 1):
             self.tell(e.FailureNoted(f"failure {number}"), self._root.id)
+        self._of_the_retired()
 
     def _of_the_run(self) -> None:
         self.tell(e.BudgetMarked(RUN, Mark.NEAR, "80% of 10 USD", "10 USD"))
@@ -145,6 +148,53 @@ class WholeStory(Story):
             source = t.MessageSource.STEER
             late = t.InboxMessage(t.MessageId(self._id("m")), self.at, planner, source, "too late")
             self.tell(e.MessageQueued(late), planner)
+
+    def _of_the_retired(self) -> None:
+        """So many tasks end that older ones leave the snapshot, unless somebody needs them."""
+        if self._root.state is t.AgentState.DONE:
+            self.tell(e.AgentStateChanged(t.AgentState.THINKING), self._root.id)
+        planner = self._spawn(None, t.Role.PLANNER)
+        spec = t.TaskSpec("part", "do", "src/**", "")
+
+        def cancelled(of: t.AgentId, kind: t.TaskKind = t.TaskKind.WORK) -> t.TaskId:
+            task = t.Task(t.TaskId(self._id("t")), spec, of, 1, kind, queued_at=self.at)
+            self.tell(e.TaskQueued(task), of, task.id)
+            self.tell(e.TaskEnded(t.TaskState.CANCELLED, "", None, 1), None, task.id)
+            return task.id
+
+        later = t.Task(t.TaskId(self._id("t")), spec, planner, 1, replaces=cancelled(planner))
+        self.tell(e.TaskQueued(later), planner, later.id)
+        cancelled(planner, t.TaskKind.FIXUP)
+        for _ in range(3):
+            id, worker = self._working()
+            self.tell(e.HandedOff(self._handed_off(worker, self._root.id, id)), worker, id)
+            self.tell(e.TaskEnded(t.TaskState.FAILED, "no more tries", None), worker, id)
+            self.tell(e.AgentStateChanged(t.AgentState.FAILED), worker, id)
+        for number in range(OWN + 5):
+            below = self._spawn(None, t.Role.PLANNER)
+            note = Note(len(self.snapshot.notes) + 1, self.at, below, NoteKind.ASSUMPTION, "so")
+            if number == 1:
+                cancelled(below)
+            if number == 0:
+                self.tell(e.NoteMade(note), below)
+            self.tell(e.HandedOff(self._handed_off(below, self._root.id)), below)
+            self.tell(e.AgentStateChanged(t.AgentState.DONE), below)
+        for _ in range(OWN + 1):
+            cancelled(planner)
+            cancelled(self._root.id)
+            self.tell(e.HandedOff(self._handed_off(self._root.id, None)), self._root.id)
+        self.tell(e.HandoffResolved(t.HandoffId("h-left"), True), self._root.id)
+        for hour in range(2):
+            self.snapshot.at += hour * t.HOUR
+            for _ in range(KEPT_ENDED):
+                cancelled(planner)
+        self.tell(e.AgentStateChanged(t.AgentState.CANCELLED), planner)
+        for _ in range(OWN):
+            cancelled(self._root.id)
+
+    def _handed_off(self, agent: t.AgentId, to: t.AgentId | None, task: t.TaskId | None = None) -> t.Handoff:
+        text = t.HandoffText(t.HandoffStatus.DONE, "done")
+        return t.Handoff(t.HandoffId(self._id("h")), self.at, task, agent, to, text)
 
     def _landed(self, number: int) -> None:
         """A landing that follows the tip; every fifth is recorded before the one that it follows."""
