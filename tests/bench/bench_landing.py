@@ -27,6 +27,7 @@ from msgspec import structs
 
 from engine.agents import landing, outcomes
 from engine.agents.attempt import Attempt, MachineTrouble
+from engine.agents.handoffs import engine_text
 from engine.agents.tool_context import AgentToolContext
 from engine.domain import events as e
 from engine.domain.errors import ModelError, ModelErrorKind
@@ -276,10 +277,11 @@ class Engine:
             for task, context in remaining:
                 start = time.perf_counter()
                 result, _ = await landing.land(swarm.host, swarm.snapshot.tasks[task], context, text)
+                known = swarm.snapshot.tasks[task]
                 if result.state in (LandingState.CONFLICTED, LandingState.REFUSED):
-                    seq = swarm.snapshot.seq
+                    seq = swarm.record(*outcomes.failed(swarm.host, known, engine_text("in conflict")))
                 else:
-                    seq = swarm.record(*outcomes.landed(swarm.host, swarm.snapshot.tasks[task], result))
+                    seq = swarm.record(*outcomes.landed(swarm.host, known, result))
                 await swarm.durable(seq)
                 self.took.append(time.perf_counter() - start)
 
