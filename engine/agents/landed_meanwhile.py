@@ -58,11 +58,20 @@ async def landed_between(
     if upto in commits:
         commits = commits[: commits.index(upto) + 1]
     wanted, snapshot = set(commits), host.snapshot
-    texts = {handoff.commit: handoff.text for handoff in snapshot.handoffs.values() if handoff.commit in wanted}
-    known = {
-        landing.commit: Landed(landing.commit, landing.paths, snapshot.tasks[landing.task], texts.get(landing.commit))
+    landings = {
+        landing.commit: landing
         for landing in snapshot.landings
         if landing.commit in wanted and landing.commit is not None
+    }
+    texts: dict[CommitId, HandoffText] = {}
+    for handoff in reversed(snapshot.handoffs.values()):
+        if len(texts) == len(landings):
+            break  # all others are older
+        if handoff.commit is not None and handoff.commit in landings:
+            texts[handoff.commit] = handoff.text
+    known = {
+        commit: Landed(commit, landing.paths, snapshot.tasks[landing.task], texts.get(commit))
+        for commit, landing in landings.items()
     }
     if len(known) < len(wanted):
         known |= {landed.commit: landed for landed in await _not_recorded(host, wanted.difference(known))}
@@ -74,13 +83,13 @@ async def landed_between(
 
 async def _not_recorded(host: Host, commits: Collection[CommitId]) -> list[Landed]:
     """Those of the commits that have landed this very moment, so that the record does not have them yet."""
-    found = []
-    for task, pending in list(host.snapshot.pending_landings.items()):
-        if (commit := await host.trunk.find_landed(task)) in commits and commit is not None:
-            patch = parse_patch(await host.trunk.diff(CommitId(f"{commit}^"), commit))
-            paths = tuple(sorted({path for file in patch.files for path in (file.old_path, file.new_path) if path}))
-            found.append(Landed(commit, paths, host.snapshot.tasks[task], pending.text))
-    return found
+    pending = dict(host.snapshot.pending_landings)
+    landed = await host.trunk.find_landed(*pending)
+    return [
+        Landed(commit, await host.trunk.paths_of(commit), host.snapshot.tasks[task], pending[task].text)
+        for task, commit in landed.items()
+        if commit in commits
+    ]
 
 
 def listed(landed: Iterable[Landed], paths: Collection[str]) -> str:

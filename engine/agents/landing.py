@@ -55,13 +55,13 @@ class Offer:
         started = e.LandingStarted(self.id, self.change, self.text)
         await self.host.durable(self.host.record(Draft(started, self.owner, self.task.id)))
         older = self.task.attempt > 1 or self.host.snapshot.agents[self.owner].epoch < self.host.snapshot.epoch
-        if older and (earlier := await self.host.trunk.find_landed(self.task.id)) is not None:
+        if older and (earlier := await self.host.trunk.find_landed(self.task.id)):
             # A git process of a killed engine may have moved trunk after recovery looked: never land a task twice.
-            return await found_on_trunk(self.host, self.context.commit, earlier)
+            return await found_on_trunk(self.host, self.context.commit, earlier[self.task.id])
         if workspace is None:
             return LandResult(LandingState.EMPTY, base=self.context.commit)
         if self.host.snapshot.claims:
-            self.paths = await workspace.changed()
+            self.paths = await self.host.trunk.paths_of(self.change)
             if not await self._is_apart():
                 return None
         return await self.merge()
@@ -76,12 +76,13 @@ class Offer:
             return self._refused(result)
         if result.state is not LandingState.CONFLICTED:
             with suppress(SwarmError, OSError):  # the change has landed, and that must be recorded
-                landed = await landed_between(self.host, workspace.base, result.base)
-                self.meanwhile = listed([each for each in landed if each.touches(result.paths)], result.paths)
+                if result.overlapping:
+                    landed = await landed_between(self.host, workspace.base, result.base)
+                    self.meanwhile = listed([each for each in landed if each.touches(result.paths)], result.paths)
             return await with_dependencies(self.host, result)
         precedence = self.host.landing_turns.conflict(self.task.id, result.conflicts, result.merged)
         if precedence is None:
-            self.paths = await workspace.changed()
+            self.paths = await self.host.trunk.paths_of(self.change)
             return None
         # On disk first: a process that continues with the markers in the workspace must know of them.
         await self.host.durable(self.host.record(precedence, self._finished(result)))

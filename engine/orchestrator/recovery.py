@@ -84,11 +84,8 @@ async def _count_lost_calls(host: Host) -> None:
 async def _finish_landings(host: Host) -> None:
     """Deliver, in trunk's order, the handoffs of tasks whose commits are on trunk but not in the journal."""
     snapshot = host.snapshot
-    pending = {
-        commit: snapshot.tasks[id]
-        for id in snapshot.pending_landings
-        if (commit := await host.trunk.find_landed(id)) is not None
-    }
+    landed = await host.trunk.find_landed(*snapshot.pending_landings)
+    pending = {commit: snapshot.tasks[id] for id, commit in landed.items()}
     base = snapshot.base  # not the last recorded one: of two commits, the later may be recorded without the earlier
     for commit in await host.trunk.landed_since(base) if pending else ():
         if (task := pending.get(commit)) is not None:

@@ -135,8 +135,9 @@ class LandResult(Struct, frozen=True):
     names the paths, and `merged` is a commit on `base` whose tree is the merge with conflict markers in those paths.
     `state` is never `resolved`: only the caller knows whether there was a conflict before. `large` has the sizes in
     bytes of those files among `paths` that are large (see engine.domain.collisions). `added` and `removed` are
-    the commit's lines; None if they were not counted. `since` is the commit that the change was made on, and
-    `dependencies` are those that it adds, if the caller has filled them in.
+    the commit's lines; None if they were not counted. `overlapping` are those of `paths` that trunk had changed too
+    since the change's parent. `since` is the commit that the change was made on, and `dependencies` are those that it
+    adds, if the caller has filled them in.
     """
 
     state: LandingState
@@ -149,6 +150,7 @@ class LandResult(Struct, frozen=True):
     large: dict[str, int] = {}
     added: int | None = None
     removed: int | None = None
+    overlapping: tuple[str, ...] = ()
     since: CommitId | None = None
     dependencies: tuple[str, ...] = ()
 
@@ -178,8 +180,11 @@ class Trunk(Protocol):
         `other` is a change, too, or the `merged` of a LandResult.
         """
 
-    async def find_landed(self, task: TaskId) -> CommitId | None:
-        """This run's commit on trunk with the trailer `Swarm-Task: TASK`; None if there is none."""
+    async def find_landed(self, *tasks: TaskId) -> dict[TaskId, CommitId]:
+        """This run's commits on trunk with the trailer `Swarm-Task: TASK`, of those tasks that have one."""
+
+    async def paths_of(self, commit: CommitId) -> tuple[str, ...]:
+        """The paths in which a landed commit, or a change that may land, differs from its parent."""
 
     async def landed_since(self, commit: CommitId) -> list[CommitId]:
         """Trunk's commits after `commit`, oldest first."""

@@ -40,6 +40,26 @@ async def test_a_landing_says_how_many_lines_it_adds_and_removes(bench: Bench) -
     assert (await bench.trunk.land(bench.change(bench.base, {}), message("t-4"))).added is None
 
 
+async def test_a_landing_names_its_files_that_trunk_had_changed_too(bench: Bench) -> None:
+    other = {"a.txt": b"one\n2\n3\n4\n5\n6\n7\n8\n9\n", "theirs.txt": b"t\n"}
+    first = await bench.trunk.land(bench.change(bench.base, other), message("t-1"))
+    mine = {"a.txt": b"1\n2\n3\n4\n5\n6\n7\n8\nnine\n", "b.txt": b"B\n", "new.txt": b"n\n"}
+    second = await bench.trunk.land(bench.change(bench.base, mine), message("t-2"))
+    assert (first.overlapping, second.overlapping) == ((), ("a.txt",))
+    assert first.commit is not None
+    onto_newest = await bench.trunk.land(bench.change(first.commit, {"theirs.txt": b"mine\n"}), message("t-3"))
+    assert onto_newest.overlapping == ()
+
+
+async def test_the_paths_of_a_change_and_of_a_landed_commit_are_known(bench: Bench) -> None:
+    await bench.trunk.land(bench.change(bench.base, {"new.txt": b"trunk\n"}), message("t-1"))
+    change = bench.change(bench.base, {"a.txt": None, "d/a.txt": b"1\n", "x/y/z": b"new\n"})
+    assert await bench.trunk.paths_of(change) == ("a.txt", "d/a.txt", "x/y/z")
+    landed = await bench.trunk.land(change, message("t-2"))
+    assert landed.commit is not None
+    assert await bench.trunk.paths_of(landed.commit) == landed.paths == ("a.txt", "d/a.txt", "x/y/z")
+
+
 async def test_lines_are_counted_in_large_files_and_not_in_binary_ones(bench: Bench) -> None:
     large = b"".join(b"line %d\n" % number for number in range(60_000))
     change = bench.change(bench.base, {"large.txt": large, "bin": b"\0\1\2\n" * 9})
@@ -185,8 +205,9 @@ async def test_a_landing_reports_its_large_files(bench: Bench) -> None:
 async def test_a_landed_task_is_found_by_its_id(bench: Bench) -> None:
     one = await bench.trunk.land(bench.change(bench.base, {"x": b"x\n"}), message("t-1"))
     await bench.trunk.land(bench.change(bench.base, {"y": b"y\n"}), message("t-11"))
-    assert await bench.trunk.find_landed(TaskId("t-1")) == one.commit
-    assert await bench.trunk.find_landed(TaskId("t-2")) is None
+    assert await bench.trunk.find_landed(TaskId("t-1")) == {TaskId("t-1"): one.commit}
+    assert await bench.trunk.find_landed(TaskId("t-2")) == {}
+    assert await bench.trunk.find_landed(TaskId("t-1"), TaskId("t-2")) == {TaskId("t-1"): one.commit}
 
 
 async def test_concurrent_landings_make_a_linear_history(bench: Bench) -> None:

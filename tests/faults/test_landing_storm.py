@@ -45,7 +45,7 @@ def test_reported_landings_survive_a_kill(tmp_path: Path) -> None:
     async def land_more() -> None:
         trunk = await GitTrunk.open(folder)
         for commit, task in reported:
-            assert await trunk.find_landed(TaskId(task)) == commit
+            assert await trunk.find_landed(TaskId(task)) == {TaskId(task): commit}
         change = trunk.pending.build(base, base, {"new": Content(FILE, b"n\n")}, "a change")
         assert (await trunk.land(change, "landed\n")).state is LandingState.MERGED
 

@@ -220,8 +220,11 @@ class TrunkOnDisk(MemoryTrunk):
     async def is_apart(self, change: CommitId, other: CommitId) -> bool:
         return await self._done(lambda: self._inner.is_apart(change, other))
 
-    async def find_landed(self, task: TaskId) -> CommitId | None:
-        return await self._done(lambda: self._inner.find_landed(task))
+    async def find_landed(self, *tasks: TaskId) -> dict[TaskId, CommitId]:
+        return await self._done(lambda: self._inner.find_landed(*tasks))
+
+    async def paths_of(self, commit: CommitId) -> tuple[str, ...]:
+        return await self._done(lambda: self._inner.paths_of(commit))
 
     async def landed_since(self, commit: CommitId) -> list[CommitId]:
         return await self._done(lambda: self._inner.landed_since(commit))

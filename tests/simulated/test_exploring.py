@@ -105,8 +105,8 @@ def a_cancelled_planner_does_not_cancel_its_subtree(patch: pytest.MonkeyPatch) -
 
 
 def recovery_does_not_look_for_landed_commits(patch: pytest.MonkeyPatch) -> None:
-    async def blind(self: MemoryTrunk, task: TaskId) -> CommitId | None:
-        return None
+    async def blind(self: MemoryTrunk, *tasks: TaskId) -> dict[TaskId, CommitId]:
+        return {}
 
     patch.setattr(MemoryTrunk, "find_landed", blind)
 

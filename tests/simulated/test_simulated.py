@@ -221,8 +221,8 @@ def test_simultaneous_landings_swap_one_after_another() -> None:
         assert set(await asyncio.gather(*(land(number) for number in range(8)))) == {LandingState.MERGED}
         assert w.trunk.retries > 0
         assert len(await w.trunk.landed_since(tip)) == 8
-        assert await w.trunk.find_landed(TaskId("tk3")) is not None
-        assert await w.trunk.find_landed(TaskId("tk9")) is None
+        assert await w.trunk.find_landed(TaskId("tk3"))
+        assert await w.trunk.find_landed(TaskId("tk9")) == {}
         assert {f"n{number}.txt" for number in range(8)} <= set(w.trunk.files)
 
     simulate(main)

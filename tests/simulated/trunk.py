@@ -62,6 +62,11 @@ class Commits:
         return found
 
 
+def changed_paths(old: Tree, new: Tree) -> tuple[str, ...]:
+    """The paths in which two trees differ."""
+    return tuple(sorted(path for path in {*old, *new} if old.get(path) != new.get(path)))
+
+
 class MemoryTrunk:
     """Implements `Trunk` with file-by-file merges. `left_alone` is what `publish` returns.
 
@@ -126,7 +131,8 @@ class MemoryTrunk:
                 large = {path: len(merged[path]) for path in paths if len(merged.get(path, b"")) >= LARGE}
                 result = LandResult(LandingState.MERGED, tip, commit=landed, paths=paths, large=large)
                 added, removed = changed_lines(ours, merged)
-                return replace(result, added=added, removed=removed)
+                overlapping = tuple(sorted(set(paths).intersection(changed_paths(start, ours))))
+                return replace(result, added=added, removed=removed, overlapping=overlapping)
             self.retries += 1
         return LandResult(LandingState.REFUSED, self.commits.tip, reason="trunk moved too often")
 
@@ -149,14 +155,21 @@ class MemoryTrunk:
         start = self.commits.made[offered.parent].files
         return not merge_trees(start, self.commits.made[other].files, offered.files)[2]
 
-    async def find_landed(self, task: TaskId) -> CommitId | None:
+    async def find_landed(self, *tasks: TaskId) -> dict[TaskId, CommitId]:
         await self._moment()
+        found: dict[TaskId, CommitId] = {}
         for commit in self.commits.history(self.commits.tip):
             if commit == self.commits.base:
-                return None
-            if f"Swarm-Task: {task}" in self.commits.made[commit].message.splitlines():
-                return commit
-        return None
+                break
+            lines = self.commits.made[commit].message.splitlines()
+            found = {task: commit for task in tasks if f"Swarm-Task: {task}" in lines} | found
+        return found
+
+    async def paths_of(self, commit: CommitId) -> tuple[str, ...]:
+        await self._moment()
+        parent = self.commits.made[commit].parent
+        assert parent is not None, "a change has a parent"
+        return changed_paths(self.commits.made[parent].files, self.commits.made[commit].files)
 
     async def landed_since(self, commit: CommitId) -> list[CommitId]:
         await self._moment()

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import pygit2
 from msgspec import Struct
 
 from engine.domain.collisions import LARGE
@@ -17,6 +18,7 @@ from engine.ports.protocols import LandResult
 from engine.repo.changes.change import Change, message_bytes
 from engine.repo.git.objects import FILE_MODES, SUBMODULE_MODE, TREE_MODE, NewObjects, ObjectId, ObjectStore, TreeEntry
 from engine.repo.landing import line_merge
+from engine.repo.landing.line_counts import changed_lines
 
 COMMITTER = "swarm-tui <swarm@localhost>"
 CONFLICT_MESSAGE = "conflicts of a merge, with markers\n"
@@ -168,6 +170,7 @@ class GroupMerge:
             return LandResult(LandingState.EMPTY, self.tip)
         stays = bool(conflicts) or not request.lands
         landing = set(self.new.unwritten) if stays else set()
+        changed = [(self.new.entry(self._root, path), entry) for path, entry in edits.items()]
         tree = self.new.edit_tree(self._root, edits)
         for entry in edits.values():
             if entry is not None:
@@ -188,10 +191,24 @@ class GroupMerge:
         message = message_bytes(request.message)
         commit = CommitId(self.new.commit(tree, [self.tip], COMMITTER, self._at, message).hex())
         large = large_files(self.new, edits)
-        result = LandResult(LandingState.MERGED, self.tip, commit=commit, paths=paths, large=large)
+        added, removed = self._lines(changed)
+        result = LandResult(
+            *(LandingState.MERGED, self.tip, commit, paths),
+            large=large,
+            added=added,
+            removed=removed,
+            overlapping=tuple(sorted(path_text(path) for path in merge.overlapping.intersection(edits))),
+        )
         self._attributes_changed |= any(path.rpartition(b"/")[2] == _ATTRIBUTES for path in edits)
         self.tip, self._root = commit, tree
         return result
+
+    def _lines(self, changed: list[tuple[TreeEntry | None, TreeEntry | None]]) -> tuple[int | None, int | None]:
+        """The lines that these changes of files add and remove; None if git has to count them."""
+        try:
+            return changed_lines(self.new, changed) or (None, None)
+        except (ValueError, pygit2.GitError):
+            return None, None
 
 
 class _PathMerge:
@@ -209,6 +226,8 @@ class _PathMerge:
         self.edits: dict[bytes, TreeEntry | None] = {}
         self.file_merges: dict[FileMerge, bytes] = {}
         """With the mode of the merged file."""
+        self.overlapping: set[bytes] = set()
+        """The changed paths that trunk has changed too."""
 
     def run(self) -> bool:
         """Find `edits` and `file_merges`; False when only git can merge the change."""
@@ -222,6 +241,7 @@ class _PathMerge:
         if ours == base:
             self.edits[path] = theirs
             return (base is not None or self._can_add(path)) and (theirs is not None or self._can_delete(path))
+        self.overlapping.add(path)
         if ours is None or base is None or theirs is None:
             return ours is not None and ours == theirs
         if any(entry[0] not in FILE_MODES for entry in (base, theirs, ours)):

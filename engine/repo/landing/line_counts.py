@@ -1,7 +1,7 @@
 """Counts the lines that a landed commit adds and removes, as `git diff --numstat` does, after it has landed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 import pygit2
@@ -21,7 +21,8 @@ async def count_lines(
     """Lines added and removed between two commits; None if they cannot be counted."""
 
     def count() -> tuple[int, int] | None:
-        return _count(store, tree_of(old), tree_of(new))
+        objects = NewObjects(store)
+        return changed_lines(objects, objects.differences(tree_of(old), tree_of(new)).values())
 
     with suppress(KeyError, ValueError, pygit2.GitError):  # only git can read it
         if (counted := await asyncio.to_thread(count)) is not None:
@@ -32,10 +33,14 @@ async def count_lines(
         return None
 
 
-def _count(store: ObjectStore, old: ObjectId, new: ObjectId) -> tuple[int, int] | None:
-    """None if the files are too large to be compared here. A file that was only moved counts no lines."""
-    objects = NewObjects(store)
-    changed = list(objects.differences(old, new).values())
+def changed_lines(
+    objects: NewObjects, changed: Collection[tuple[TreeEntry | None, TreeEntry | None]]
+) -> tuple[int, int] | None:
+    """Lines added and removed by these changes of a commit's files, of which it has the old and the new entries.
+
+    None if the files are too large to be compared here. A file that was only moved counts no lines. Raises KeyError,
+    ValueError, pygit2.GitError when only git can read them.
+    """
     gone = {_file(was) for was, now in changed if now is None}
     came = {_file(now) for was, now in changed if was is None}
     added = removed = size = 0

@@ -217,7 +217,7 @@ class GitTrunk:
 
     async def _with_lines(self, result: LandResult) -> LandResult:
         """The result with the lines that the landed commit adds and removes, counted while others land."""
-        if result.commit is None:
+        if result.commit is None or result.added is not None:
             return result
         counted = await count_lines(self._git, self._store, self.pending.tree_of, result.base, result.commit)
         return result if counted is None else replace(result, added=counted[0], removed=counted[1])
@@ -333,7 +333,19 @@ class GitTrunk:
         if not await _finish(self._refs.compare_and_swap(TRUNK, commit, tip)):
             await asyncio.to_thread(self._take_back, None, pack)
             return None
-        return LandResult(LandingState.MERGED, tip, commit=commit, paths=paths, large=large)
+        overlapping = await asyncio.to_thread(self._overlapping, request.commit, tip, paths)
+        return LandResult(LandingState.MERGED, tip, commit=commit, paths=paths, large=large, overlapping=overlapping)
+
+    def _overlapping(self, commit: CommitId, tip: CommitId, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the paths that trunk has changed too since the base of a change; all of them if that is unknown."""
+        change, new = self.pending.from_disk(commit), NewObjects(self._store)
+        try:
+            before, now = (change and change.base_tree) or new.empty_tree, self.pending.tree_of(tip)
+            return tuple(
+                path for path in paths if new.entry(before, path_bytes(path)) != new.entry(now, path_bytes(path))
+            )
+        except (KeyError, ValueError):
+            return paths
 
     async def _move_trunk(self, tip: CommitId, group: GroupMerge) -> bool:
         """Write a group's objects and move trunk from `tip`; False, with the objects removed, when trunk has moved."""
@@ -393,9 +405,24 @@ class GitTrunk:
         except (KeyError, ValueError):
             return False  # only git can read it
 
-    async def find_landed(self, task: TaskId) -> CommitId | None:
+    async def find_landed(self, *tasks: TaskId) -> dict[TaskId, CommitId]:
         await self._update_history()
-        return self._history.commit_of(task)
+        return {task: commit for task in tasks if (commit := self._history.commit_of(task)) is not None}
+
+    async def paths_of(self, commit: CommitId) -> tuple[str, ...]:
+        try:
+            return await asyncio.to_thread(self._paths_of, commit)
+        except (KeyError, ValueError):  # pygit2 cannot read it, but git can
+            return await self._changed_paths(f"{commit}^", commit)
+
+    def _paths_of(self, commit: CommitId) -> tuple[str, ...]:
+        change = self.pending.get(commit) or self.pending.from_disk(commit)
+        if change is None:
+            raise KeyError(commit)
+        new = NewObjects(self._store)
+        if change.objects is not None:
+            new.borrowed = change.objects.unwritten
+        return tuple(sorted(path_text(path) for path in new.differences(change.base_tree, change.tree)))
 
     async def landed_since(self, commit: CommitId) -> list[CommitId]:
         await self._update_history()
@@ -453,7 +480,7 @@ class GitTrunk:
         async with self._publishing:
             return await _finish(publish(self.git_dir, self._source_root, self._run, ("trunk", "green")))
 
-    async def _changed_paths(self, tip: CommitId, tree: str) -> tuple[str, ...]:
+    async def _changed_paths(self, tip: str, tree: str) -> tuple[str, ...]:
         listing = await self._git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", tip, tree, "--")
         return tuple(sorted(path_text(name) for name in listing.out.split(b"\0") if name))
 

@@ -186,7 +186,7 @@ async def test_a_landing_that_is_cancelled_while_it_is_queued_does_not_land(repo
     assert [type(error) for error in outcomes] == [asyncio.CancelledError] * 2
     assert await trunk.read_file(await trunk.tip(), "f") == b"x\n"
     assert await trunk.read_file(await trunk.tip(), "g") is None
-    assert await trunk.find_landed(TaskId("t-2")) is None
+    assert await trunk.find_landed(TaskId("t-2")) == {}
 
 
 async def test_commits_that_another_process_puts_on_trunk_are_found(repo: UserRepo, trunk: GitTrunk) -> None:
@@ -194,8 +194,8 @@ async def test_commits_that_another_process_puts_on_trunk_are_found(repo: UserRe
     git = UserRepo(trunk.git_dir).git
     theirs = git("commit-tree", "trunk^{tree}", "-p", "trunk", "-m", message("t-2"))
     git("update-ref", "refs/heads/trunk", theirs)
-    assert await trunk.find_landed(TaskId("t-2")) == theirs
+    assert await trunk.find_landed(TaskId("t-2")) == {TaskId("t-2"): theirs}
     assert await trunk.landed_since(trunk.base) == [own.commit, theirs]
     git("update-ref", "refs/heads/trunk", str(own.commit))
-    assert await trunk.find_landed(TaskId("t-2")) is None
+    assert await trunk.find_landed(TaskId("t-2")) == {}
     assert await trunk.landed_since(trunk.base) == [own.commit]

@@ -246,14 +246,14 @@ async def test_a_hostile_title_or_body_cannot_claim_another_task(
     repo: UserRepo, trunk: GitTrunk, title: str, body: str
 ) -> None:
     result = await trunk.land(change(repo, {"f": b"x\n"}), commit_message(title, body, {"Swarm-Task": "t-1"}))
-    assert await trunk.find_landed(TaskId("t-9")) is None
-    assert await trunk.find_landed(TaskId("t-1")) == result.commit
+    assert await trunk.find_landed(TaskId("t-9")) == {}
+    assert await trunk.find_landed(TaskId("t-1")) == {TaskId("t-1"): result.commit}
 
 
 async def test_trailers_in_commits_before_the_base_are_ignored(repo: UserRepo, folder: Path) -> None:
     repo.commit({"f": b"x\n"}, "landed by an earlier run\n\nSwarm-Task: t-1")
     trunk = await trunk_of(repo, folder)
-    assert await trunk.find_landed(TaskId("t-1")) is None
+    assert await trunk.find_landed(TaskId("t-1")) == {}
 
 
 # --- green ---------------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ async def test_an_opened_trunk_continues_where_it_stopped(repo: UserRepo, trunk:
     again = await GitTrunk.open(trunk.git_dir.parent)
     assert (await again.tip(), again.base) == (first.commit, trunk.base)
     assert (await again.land(change(repo, {"g": b"2\n"}), message("t-2"))).base == first.commit
-    assert await again.find_landed(TaskId("t-1")) == first.commit
+    assert await again.find_landed(TaskId("t-1")) == {TaskId("t-1"): first.commit}
 
 
 async def test_opening_removes_the_lock_files_of_killed_processes(repo: UserRepo, trunk: GitTrunk) -> None:
@@ -347,7 +347,7 @@ async def land_and_publish(repo: UserRepo, folder: Path) -> None:
     assert await trunk.publish() == ""
     assert repo.git("rev-parse", "swarm/r-1/trunk", "swarm/r-1/green").split("\n") == [await trunk.tip()] * 2
     assert len(await trunk.landed_since(trunk.base)) == 2
-    assert await trunk.find_landed(TaskId("t-1")) == await trunk.tip()
+    assert await trunk.find_landed(TaskId("t-1")) == {TaskId("t-1"): await trunk.tip()}
     repo.git("fsck", "--connectivity-only")
 
 
