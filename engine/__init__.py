@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from engine.intent.review import review_intent
     from engine.intent.text import without_comments
     from engine.journal.archive import archive
+    from engine.journal.opening import Opening, OpeningProgress
     from engine.journal.queries import JournalReader
     from engine.journal.rows import Followed, MessageRow, ToolCallRow
     from engine.journal.seek import seq_of

@@ -23,7 +23,7 @@ from engine.domain.settings import Settings
 from engine.domain.types import AgentState, Intent, ModelName, RunState, TaskState
 from engine.domain.units import duration_s
 from engine.intent.file_watcher import IntentFileWatcher
-from engine.journal.checkpoints import Chunks
+from engine.journal.opening import Opening
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.models.client import ModelClient
@@ -131,7 +131,9 @@ async def start_run(
             undo.enter_context(_loss_named(folder, begun=False))
             resources.callback(lock.release)
             trunk = await GitTrunk.create(folder.path, source, folder.run, union=UnionPaths(settings.landing.union))
-            swarm = await _assemble(folder, source.root, trunk, settings, Snapshot(), environ, resources)
+            journal = await SqliteJournal.open(folder.journal)
+            resources.push_async_callback(journal.close)
+            swarm = await _assemble(folder, source.root, trunk, settings, Snapshot(), environ, journal, resources)
             created = e.RunCreated(
                 run=folder.run,
                 repo=path_text(source.root),
@@ -157,9 +159,13 @@ async def start_run(
 
 
 async def resume_run(
-    folder: RunFolder, environ: Mapping[str, str], change: Callable[[Settings], Settings] = lambda settings: settings
+    folder: RunFolder,
+    environ: Mapping[str, str],
+    change: Callable[[Settings], Settings] = lambda settings: settings,
+    opening: Opening | None = None,
 ) -> LiveRun:
-    """Continue a run. `change` may alter the settings that it was started with.
+    """Continue a run. `change` may alter the settings that it was started with. `opening` is told how far an opening
+    that takes long has come; cancelling this stops it, and the next call continues it.
 
     Raises SwarmError: busy if a process owns the run, journal if its journal is damaged, state if it is finished.
     """
@@ -167,16 +173,19 @@ async def resume_run(
     async with AsyncExitStack() as resources:
         resources.callback(lock.release)
         reader = await _reader(folder, resources)
-        snapshot = await reader.snapshot()
-        if snapshot.state is RunState.FINISHED:
+        if await reader.run_state() == RunState.FINISHED:
             hint = "start a new one: swarm-tui run REPO --intent FILE"
             raise SwarmError(ErrorKind.STATE, f"run {folder.run} is finished", hint)
+        opening = opening or Opening()
+        journal = await SqliteJournal.open(folder.journal, opening=opening)
+        resources.push_async_callback(journal.close)
+        snapshot = await journal.state(reader, opening)
         stored = msgspec.json.decode(snapshot.settings, type=Settings)
         wanted, given = resumed_settings(stored, snapshot, change)
         settings = choose_models(wanted, environ)
         trunk = await GitTrunk.open(folder.path, union=UnionPaths(settings.landing.union))
         repo = Path(path_str(snapshot.repo))
-        swarm = await _assemble(folder, repo, trunk, settings, snapshot, environ, resources, reader.chunks)
+        swarm = await _assemble(folder, repo, trunk, settings, snapshot, environ, journal, resources)
         swarm.record(_epoch(swarm), *_changes(snapshot), *changed_settings(snapshot, settings, given))
         await swarm.durable(snapshot.seq)
         return LiveRun(swarm, folder, reader, resources.pop_all())
@@ -189,8 +198,8 @@ async def _assemble(
     settings: Settings,
     snapshot: Snapshot,
     environ: Mapping[str, str],
+    journal: SqliteJournal,
     resources: AsyncExitStack,
-    chunks: Chunks | None = None,
 ) -> Swarm:
     """A swarm of real parts. `resources` closes them, in reverse order."""
     mask = Mask(secrets_of(environ, key_variables(settings.providers)))
@@ -199,8 +208,6 @@ async def _assemble(
     models = ModelClient(settings.providers, environ, clock, randomness)
     resources.push_async_callback(models.close)
     await models.prepare([ModelName(model) for model in msgspec.structs.astuple(settings.models)])
-    journal = await SqliteJournal.open(folder.journal, chunks=chunks)
-    resources.push_async_callback(journal.close)
     workspaces = await open_workspaces(
         folder.workspaces, folder.trunk, settings.sandbox, trunk.base, trunk.pending, settings.build
     )

@@ -15,6 +15,7 @@ from msgspec import Struct
 from engine.journal.blobs import ARCHIVE_NAME, references
 from engine.journal.connection import open_writer
 from engine.journal.failures import cannot_read
+from engine.journal.opening import Opening
 
 _BODIES = """SELECT seq, CAST(body AS BLOB) FROM events WHERE seq > ? AND seq <= ?
   AND (body LIKE '%"blob:%' OR body LIKE '%"json:%') ORDER BY seq LIMIT 1000"""
@@ -31,13 +32,13 @@ class Archived(Struct, frozen=True):
     shrunk: bool
 
 
-def archive(path: Path, until: int) -> Archived:
+def archive(path: Path, until: int, opening: Opening | None = None) -> Archived:
     """Move the blobs that events up to `until` refer to. The caller holds the run's lock; no writer is open.
 
     Raises SwarmError (journal).
     """
     try:
-        with closing(open_writer(path)) as db:
+        with closing(open_writer(path, opening)) as db:
             file = _next_file(db, path)
             bodies = moved = 0
             for hashes in _referred(db, until):

@@ -1,9 +1,8 @@
-"""Computes totals for a journal whose older schema did not keep them."""
+"""Computes totals for a journal whose older schema did not keep them, page by page."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 from msgspec import DecodeError, ValidationError, json
@@ -14,12 +13,14 @@ from engine.domain.types import CallId, ToolCallState
 from engine.journal.body_codec import decode_outline
 from engine.journal.projections.agents import pauses
 from engine.journal.projections.totals import prompted, used
-from engine.journal.statements import Write, execute
+from engine.journal.statements import Write
 from engine.policy.build_commands import is_build
 
 TOTALS = 8
 """The schema version that added totals."""
-_PAGE = 1_000
+TABLES = ("tool_use", "prompt_use", "failures", "slow_steps", "pauses")
+"""The tables with totals."""
+PAGE = 1_000
 _EVENTS = """SELECT seq, at, epoch, agent, task, cause, CAST(body AS BLOB) FROM events
   WHERE kind = ? AND seq > ? ORDER BY seq LIMIT ?"""
 _CALLS = """SELECT c.seq, c.id, c.tool, c.state, c.agent, c.arguments, c.wall_s, c.gate_wait_s, m.text,
@@ -27,29 +28,23 @@ _CALLS = """SELECT c.seq, c.id, c.tool, c.state, c.agent, c.arguments, c.wall_s,
   FROM tool_calls c JOIN messages m ON m.id = c.answer WHERE c.seq > ? ORDER BY c.seq LIMIT ?"""
 
 
-def backfill(db: sqlite3.Connection, version: int) -> None:
-    """Fill the totals, within the transaction that migrates a journal from an older `version`."""
-    if not 0 < version < TOTALS:
-        return
-    turns, states = _projected(db, "turn_taken", prompted), _projected(db, "agent_state_changed", pauses)
-    for writes in chain(turns, states, _used(db)):
-        execute(db, writes)
+Page = tuple[int, list[Write]]
+"""The event up to which a page goes, and what it adds to the totals."""
 
 
 def _projected(
-    db: sqlite3.Connection, kind: str, project: Callable[[e.Event, Any], Iterable[Write]]
-) -> Iterator[list[Write]]:
-    after = 0
-    while rows := db.execute(_EVENTS, (kind, after, _PAGE)).fetchall():
+    kind: str, project: Callable[[e.Event, Any], Iterable[Write]], db: sqlite3.Connection, after: int
+) -> Iterator[Page]:
+    while rows := db.execute(_EVENTS, (kind, after, PAGE)).fetchall():
         writes: list[Write] = []
         for seq, at, epoch, agent, task, cause, text in rows:
             body = decode_outline(text)
             writes.extend(project(e.Event(seq, at, epoch, body, agent, task, cause), body))
-        yield writes
         after = rows[-1][0]
+        yield after, writes
 
 
-def _used(db: sqlite3.Connection) -> Iterator[list[Write]]:
+def _used(db: sqlite3.Connection, after: int) -> Iterator[Page]:
     """From the first 4 KB of each answer, all that the tables hold; the gate's patterns say which were builds."""
     [[settings]] = db.execute("SELECT coalesce((SELECT settings FROM runs), '{}')")
     gate = _settings(settings).build.gate
@@ -58,16 +53,23 @@ def _used(db: sqlite3.Connection) -> Iterator[list[Write]]:
     def builds(arguments: str) -> bool:
         return is_build(_command(arguments), gate)
 
-    after = 0
-    while rows := db.execute(_CALLS, (after, _PAGE)).fetchall():
+    while rows := db.execute(_CALLS, (after, PAGE)).fetchall():
         writes: list[Write] = []
         for _, id, tool, state, agent, arguments, wall_s, gate_s, answer, seq, at, epoch, task in rows:
             build = tool == "shell" and builds(arguments)
             took = (wall_s or 0.0, gate_s or 0.0, build)
             body = e.ToolFinished(CallId(id), tool, ToolCallState(state), answer, (), *took)
             writes.extend(used(e.Event(seq, at, epoch, body, agent, task), body))
-        yield writes
         after = rows[-1][0]
+        yield after, writes
+
+
+PARTS: Mapping[str, Callable[[sqlite3.Connection, int], Iterator[Page]]] = {
+    "turns": partial(_projected, "turn_taken", prompted),
+    "states": partial(_projected, "agent_state_changed", pauses),
+    "calls": _used,
+}
+"""What is added up, each from the events after a given one."""
 
 
 def _settings(text: str) -> Settings:

@@ -8,6 +8,7 @@ hashes.
 
 import dataclasses
 import gc
+import sqlite3
 import typing
 import zlib
 from collections import Counter, defaultdict, deque
@@ -21,6 +22,7 @@ from msgspec import UNSET, Struct, UnsetType, defstruct, msgpack
 
 from engine.domain.types import AgentId, TaskId
 from engine.journal.blobs import Shelf, blob
+from engine.journal.statements import BLOB, json_text, write
 from engine.state.snapshot import OVERTAKING, Snapshot
 
 MEANING = 2
@@ -33,6 +35,7 @@ EVERY = 10_000
 CHUNK = 256
 """Values per chunk, on average."""
 
+_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints (seq, made_by, parts) VALUES (?, ?, ?)"
 _CHUNKED = ("agents", "tasks", "handoffs", "scratchpads", "spent", "inboxes")
 """The snapshot's dicts that grow with the run; most of their entries no longer change."""
 _DERIVED = ("paths", "children", "tasks_of", "made_on")
@@ -111,6 +114,18 @@ class Chunks:
         rest = {field.name: getattr(snapshot, field.name) for field in _REST}
         plain = {name: list(value) if isinstance(value, deque) else value for name, value in rest.items()}
         return Parts(hashes, shelf.put(msgpack.encode(plain)))
+
+    def store(self, db: sqlite3.Connection, snapshot: Snapshot) -> None:
+        """Write a checkpoint in a transaction of its own. Raises what `cut` raises, and sqlite3.Error.
+
+        Then some chunks may not have been written: use these no longer.
+        """
+        shelf = Shelf()
+        parts = self.cut(snapshot, shelf)
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            write(db, BLOB, shelf.take())
+            db.execute(_CHECKPOINT, (snapshot.seq, MADE_BY, json_text(parts)))
 
     def known(self) -> set[str]:
         """The hashes of chunks that are in memory."""

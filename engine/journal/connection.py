@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 import aiosqlite
 import msgspec
 
-from engine.journal.backfill import backfill
 from engine.journal.failures import cannot_open, damaged
-from engine.journal.schema import APPLICATION_ID, STEPS, VERSION
+from engine.journal.migration import clean_up, migrate
+from engine.journal.opening import Opening
+from engine.journal.schema import VERSION
 from engine.journal.untrusted import check_files, check_schema, connect, number, open_to_read
 
 P = ParamSpec("P")
@@ -51,21 +52,33 @@ class WriteConnection:
         self._thread.shutdown(wait=False)
 
 
-async def open_for_writing(path: Path) -> WriteConnection:
-    """The write connection of a journal, which is created if it does not exist. Raises SwarmError (journal)."""
+async def open_for_writing(path: Path, opening: Opening | None = None) -> WriteConnection:
+    """The write connection of a journal, which is created if it does not exist. Raises SwarmError (journal).
+
+    Cancelling it stops a migration before it returns.
+    """
+    opening = opening or Opening()
     thread = ThreadPoolExecutor(1, "journal")
+    opened = asyncio.get_running_loop().run_in_executor(thread, open_writer, path, opening)
     try:
-        return WriteConnection(await asyncio.get_running_loop().run_in_executor(thread, open_writer, path), thread)
-    except BaseException:
-        thread.shutdown(wait=False)
+        return WriteConnection(await asyncio.shield(opened), thread)
+    except asyncio.CancelledError:
+        opening.stop()
+        await asyncio.wait((opened,))  # the caller releases the run's lock next
+        if opened.exception() is None:
+            await WriteConnection(opened.result(), thread).close()
         raise
+    finally:
+        if not opened.done() or opened.exception() is not None:
+            thread.shutdown(wait=False)
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path, opening: Opening | None = None) -> sqlite3.Connection:
     """A connection that may write to a journal of this version, which it creates or migrates if it has to.
 
-    Raises SwarmError (journal).
+    Raises SwarmError (journal), and OpeningStopped.
     """
+    opening = opening or Opening()
     check_files(path, write=True)
     try:
         if not path.exists():
@@ -84,7 +97,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         ):
             db.execute(f"PRAGMA {pragma}").fetchall()
         if not number(db, "SELECT EXISTS (SELECT 1 FROM sqlite_schema)") and not number(db, "PRAGMA application_id"):
-            _migrate(db, 0)
+            migrate(db, path, 0, opening)
         known = check_schema(db, path)
         checked = True
         db.execute("SELECT seq FROM events ORDER BY seq DESC LIMIT 1").fetchall()
@@ -92,8 +105,9 @@ def open_writer(path: Path) -> sqlite3.Connection:
         if found := damage(db):
             raise damaged(path, found)
         if known < VERSION:
-            _migrate(db, known)
-    except (sqlite3.Error, MemoryError) as error:
+            migrate(db, path, known, opening)
+        clean_up(path)
+    except (sqlite3.Error, MemoryError, OSError) as error:
         found = damage(db) if checked else ""
         db.close()
         raise cannot_open(path, error, found) from error
@@ -125,27 +139,6 @@ async def _in_a_daemon_thread(db: sqlite3.Connection) -> aiosqlite.Connection:
     maker.start()
     maker.join()
     return await made[0]
-
-
-def _migrate(db: sqlite3.Connection, version: int) -> None:
-    """From an older version, 0 for an empty file, to this one: in one transaction, so that a crash leaves either."""
-    with db:
-        db.execute("BEGIN IMMEDIATE")
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {VERSION}")
-        for step in STEPS[version:]:
-            for statement in _statements(step):
-                db.execute(statement)
-        backfill(db, version)
-
-
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 # --- damage --------------------------------------------------------------------------------------------------

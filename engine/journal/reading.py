@@ -19,6 +19,7 @@ from engine.journal.body_codec import decode_body, decode_outline
 from engine.journal.checkpoints import MADE_BY, Chunks, Parts
 from engine.journal.connection import open_for_reading
 from engine.journal.failures import ResultTooLarge, cannot_read, damaged
+from engine.journal.opening import Opening
 from engine.journal.run_row import LAST_TIME
 from engine.journal.untrusted import LOOK, MIB, RESULT, VALUE, Overflow, counted
 from engine.state.fold import fold
@@ -26,6 +27,7 @@ from engine.state.snapshot import Snapshot
 
 PAGE = 1_000
 """Events per query."""
+READING = "reading the run's events"
 MOST = 5_000
 """The most rows that one query returns."""
 MANY_BLOBS = 100
@@ -55,6 +57,7 @@ _TABLE = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
 
 _T = TypeVar("_T")
 Row = Sequence[Any]
+OnPage = Callable[[Snapshot], Awaitable[None]]
 
 
 class EventReader:
@@ -115,6 +118,10 @@ class EventReader:
             found += page
         return found
 
+    async def run_state(self) -> str:
+        """The run's state; empty if the run never began."""
+        return str((await self._query("SELECT coalesce((SELECT state FROM runs), '')"))[0][0])
+
     async def seq_at(self, at: Micros) -> int:
         """The last event at or before `at`, 0 if there is none. A binary search: times rise with sequence numbers."""
         return int((await self._query(_SEQ_AT, (at,)))[0][0])
@@ -138,18 +145,26 @@ class EventReader:
         found = await self._query(sql, (await self.seq_at(rows[0][1] - 1), f'"id":{json.encode(rows[0][0]).decode()}'))
         return int(found[0][0]) if found else None
 
-    async def snapshot(self, until: int | None = None) -> Snapshot:
+    async def snapshot(self, until: int | None = None, opening: Opening | None = None) -> Snapshot:
         """The fold of all events, or of those up to `until`, starting from the nearest checkpoint.
 
         Raises SwarmError (journal).
         """
-        until = await self.last_seq() if until is None else until
-        snapshot = await self.checkpoint(until) or Snapshot()
-        await self.fold(snapshot, until)
+        last = await self.last_seq() if until is None else until
+        snapshot = await self.checkpoint(last) or Snapshot()
+
+        async def on_page(at: Snapshot) -> None:
+            if opening is not None:
+                opening.at(READING, at.seq, last)
+
+        await self.fold(snapshot, last, on_page)
         return snapshot
 
-    async def fold(self, snapshot: Snapshot, until: int) -> None:
-        """Bring a snapshot forward to event `until`. Raises SwarmError (journal)."""
+    async def fold(self, snapshot: Snapshot, until: int, on_page: OnPage | None = None) -> None:
+        """Bring a snapshot forward to event `until`; `on_page` is awaited now and then, between two events.
+
+        Raises SwarmError (journal).
+        """
         began = self._unpacked
         async for events in self._pages(snapshot.seq, until, _OUTLINE):
             if self._unpacked - began > STATE:
@@ -161,6 +176,8 @@ class EventReader:
                     fold(snapshot, event)
                 except Exception as error:
                     raise damaged(self.path, f"event {event.seq} ({event.kind}) does not fit: {error}") from error
+            if on_page is not None:
+                await on_page(snapshot)
 
     async def checkpoint(self, until: int) -> Snapshot | None:
         """The newest checkpoint up to event `until`; None if there is none that this program's fold made.

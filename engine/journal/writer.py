@@ -19,19 +19,21 @@ from engine.journal.blobs import Shelf
 from engine.journal.body_codec import encode_body
 from engine.journal.checkpoints import EVERY, MADE_BY, Chunks
 from engine.journal.connection import WriteConnection
+from engine.journal.opening import Opening
 from engine.journal.projections import project
 from engine.journal.queries import JournalReader
-from engine.journal.statements import BLOB, EVENT, Parameters, Write, bounded, execute, json_text, write
+from engine.journal.reading import READING
+from engine.journal.statements import BLOB, EVENT, Parameters, Write, bounded, execute, write
 from engine.journal.untrusted import log_size
 from engine.state.snapshot import Snapshot
 
+_LAST_CHECKPOINT = "SELECT coalesce((SELECT seq FROM checkpoints WHERE made_by = ? ORDER BY seq DESC LIMIT 1), 0)"
 BATCH = 2_000
 """A transaction with this many events takes no further batch."""
 RETRY_S = 1.0
 """Seconds between attempts after a failed write."""
-
-_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints (seq, made_by, parts) VALUES (?, ?, ?)"
-_LAST_CHECKPOINT = "SELECT coalesce((SELECT seq FROM checkpoints WHERE made_by = ? ORDER BY seq DESC LIMIT 1), 0)"
+FAR = 10 * EVERY
+"""Events between two checkpoints while a long run without any is opened."""
 
 
 class SqliteJournal:
@@ -65,19 +67,35 @@ class SqliteJournal:
         self._owner: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path, *, chunks: Chunks | None = None) -> "SqliteJournal":
+    async def open(cls, path: Path, *, chunks: Chunks | None = None, opening: Opening | None = None) -> "SqliteJournal":
         """Open or create the journal at `path`; its folder must exist and the caller must hold the run's lock.
 
         `chunks` are those of the reader that loaded the snapshot: they are not written again. Raises SwarmError
         (journal): not a journal, damaged, written by a newer version, or it cannot be opened.
         """
-        db = await connection.open_for_writing(path)
+        db = await connection.open_for_writing(path, opening)
         journal = cls(path, db, await db.run(_last_seq))
         [[checkpoint]] = await db.run(_rows_of, _LAST_CHECKPOINT, (MADE_BY,))
         journal._next_checkpoint = checkpoint + EVERY
         journal._chunks = chunks.copy() if chunks is not None else Chunks()
         journal._owner = asyncio.create_task(journal._own(), name="journal")
         return journal
+
+    async def state(self, reader: JournalReader, opening: Opening) -> Snapshot:
+        """The state after the last event. If many events have to be read, they leave checkpoints: whoever stops this
+        continues from there the next time. Call it before anything is appended. Raises SwarmError (journal)."""
+        snapshot = await reader.checkpoint(self.last_seq) or Snapshot()
+        self._chunks, due = reader.chunks.copy(), snapshot.seq + FAR
+
+        async def on_page(at: Snapshot) -> None:
+            nonlocal due
+            if at.seq >= due:
+                due, self._due = at.seq + FAR, at
+                await self._write_checkpoint()
+            opening.at(READING, at.seq, self.last_seq)
+
+        await reader.fold(snapshot, self.last_seq, on_page)
+        return snapshot
 
     # --- the protocol ----------------------------------------------------------------------------------------
 
@@ -229,17 +247,9 @@ class SqliteJournal:
             return
         due, self._due = self._due, None
         try:
-            await self._db.run(self._store, due)
+            await self._db.run(self._chunks.store, due)
         except (sqlite3.Error, OverflowError, UnicodeEncodeError):
             self._chunks = Chunks()  # some of these may not have been written
-
-    def _store(self, db: sqlite3.Connection, snapshot: Snapshot) -> None:
-        shelf = Shelf()
-        parts = self._chunks.cut(snapshot, shelf)
-        with db:
-            db.execute("BEGIN IMMEDIATE")
-            write(db, BLOB, shelf.take())
-            db.execute(_CHECKPOINT, (snapshot.seq, MADE_BY, json_text(parts)))
 
     async def _bound_log(self) -> None:
         """Bound the write-ahead log: slow readers block checkpoints; past the limit, wait for them."""

@@ -57,6 +57,7 @@ class FakeSession:
     read_only = ""
     no_detach = "another process cannot take this run over"
     notice = ""
+    opening = ""
     exit_note = ""
     trunk_git: Path | None = None
     player: Player | None = None

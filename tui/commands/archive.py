@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 
 from tui.bridge import ErrorKind, RunLock, SwarmError, archive, path_text
-from tui.commands.recorded_run import recorded_run, seq_at
+from tui.commands.recorded_run import opening_on_stderr, recorded_run, seq_at
 from tui.format.numbers import counted, size
 
 
@@ -15,7 +15,7 @@ def archive_run(arguments: Namespace) -> int:
         raise SwarmError(ErrorKind.BUSY, f"{run.run} is live", f"stop it first: swarm-tui send {run.run} stop")
     lock = RunLock.acquire(run.folder)
     try:
-        done = archive(run.folder.journal, seq_at(run.folder, arguments.until))
+        done = archive(run.folder.journal, seq_at(run.folder, arguments.until), opening_on_stderr())
     finally:
         lock.release()
     if done.file is None:

@@ -8,7 +8,6 @@ import asyncio
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -39,7 +38,7 @@ from tui.commands.recorded_run import require_readable
 from tui.commands.show_app import show_app
 from tui.format.text import one_line
 from tui.sessions.attached import AttachedSession
-from tui.sessions.embedded import EmbeddedSession
+from tui.sessions.embedded import Begin, EmbeddedSession
 from tui.sessions.exit_message import exit_message
 from tui.sessions.launch import Launch, NewRun, RunPlan
 from tui.sessions.session import Session
@@ -123,9 +122,11 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
         return _attach(run, settings)
     options = options_of(arguments)
 
-    async def begin() -> "bridge.LiveRun":
-        adjust = bridge.settings_for_resume
-        return await bridge.resume_run(run.folder, os.environ, lambda stored: adjust(stored, os.environ, options))
+    async def begin(opening: "bridge.Opening") -> "bridge.LiveRun":
+        def change(stored: Settings) -> Settings:
+            return bridge.settings_for_resume(stored, os.environ, options)
+
+        return await bridge.resume_run(run.folder, os.environ, change, opening)
 
     arguments.log = run.folder.log
     foreground, draft = Foreground(), _draft_of(run.folder)
@@ -137,7 +138,7 @@ def _new_session(
 ) -> Session:
     root = state_dir(arguments)
 
-    async def begin() -> "bridge.LiveRun":
+    async def begin(opening: "bridge.Opening") -> "bridge.LiveRun":
         text = stated(intent, "the intent")
         return await bridge.start_run(source, settings, intent=text, state_root=root, environ=os.environ)
 
@@ -170,9 +171,9 @@ def _say(session: Session) -> None:
         sys.stderr.flush()
 
 
-def _session(arguments: Namespace, foreground: Foreground, begin: Callable[[], Awaitable["bridge.LiveRun"]]) -> Session:
-    async def begun() -> "bridge.LiveRun":
-        live = await begin()
+def _session(arguments: Namespace, foreground: Foreground, begin: Begin) -> Session:
+    async def begun(opening: "bridge.Opening") -> "bridge.LiveRun":
+        live = await begin(opening)
         arguments.log = live.folder.log
         return live
 

@@ -1,11 +1,13 @@
 """The run that a command names: found in the state folder, with a journal that can be read."""
 
 import asyncio
+import sys
 from argparse import Namespace
 
 from tui import bridge
 from tui.bridge import ErrorKind, RunFolder, RunListing, SwarmError, find_run, path_text
 from tui.commands.options import state_dir
+from tui.headless.progress import OPENING_S
 
 
 def recorded_run(arguments: Namespace) -> RunListing:
@@ -20,6 +22,16 @@ def require_readable(run: RunListing) -> None:
     if run.problem:
         message = f"cannot read the journal of {run.run}: {run.problem}"
         raise SwarmError(ErrorKind.JOURNAL, message, f"look at {path_text(run.folder.journal)}")
+
+
+def opening_on_stderr() -> "bridge.Opening":
+    """Says on stderr how far an opening that takes long has come."""
+
+    def say(at: "bridge.OpeningProgress") -> None:
+        sys.stderr.write(f"{at}\n")
+        sys.stderr.flush()
+
+    return bridge.Opening(say, OPENING_S)
 
 
 def seq_at(folder: RunFolder, moment: str) -> int:

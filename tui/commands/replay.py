@@ -7,7 +7,7 @@ from argparse import Namespace
 from tui.bridge import JournalReader, RunFolder, snapshot_line
 from tui.commands.options import settings_of
 from tui.commands.prepare import require_terminal
-from tui.commands.recorded_run import recorded_run, seq_at
+from tui.commands.recorded_run import opening_on_stderr, recorded_run, seq_at
 from tui.commands.show_app import show_app
 from tui.sessions.launch import Launch
 from tui.sessions.replay import ReplaySession
@@ -28,6 +28,6 @@ def replay(arguments: Namespace) -> int:
 async def _state(folder: RunFolder, seq: int) -> bytes:
     reader = await JournalReader.open(folder.journal)
     try:
-        return snapshot_line(await reader.snapshot(seq))
+        return snapshot_line(await reader.snapshot(seq, opening_on_stderr()))
     finally:
         await reader.close()

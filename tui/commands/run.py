@@ -43,9 +43,11 @@ def resume(arguments: Namespace) -> int:
         )
     options = options_of(arguments)
 
-    async def begin() -> "bridge.LiveRun":
-        adjust = bridge.settings_for_resume
-        return await bridge.resume_run(listing.folder, os.environ, lambda stored: adjust(stored, os.environ, options))
+    async def begin(opening: "bridge.Opening") -> "bridge.LiveRun":
+        def change(stored: Settings) -> Settings:
+            return bridge.settings_for_resume(stored, os.environ, options)
+
+        return await bridge.resume_run(listing.folder, os.environ, change, opening)
 
     arguments.log = listing.folder.log
     return run_headless(begin, as_json=arguments.json)
@@ -54,7 +56,7 @@ def resume(arguments: Namespace) -> int:
 def start(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
     """Runs a new swarm without the app until it ends; returns the exit status."""
 
-    async def begin() -> "bridge.LiveRun":
+    async def begin(opening: "bridge.Opening") -> "bridge.LiveRun":
         live = await bridge.start_run(
             source, settings, intent=intent, state_root=state_dir(arguments), environ=os.environ
         )

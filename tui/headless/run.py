@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from tui import bridge
 from tui.bridge import ErrorKind, Event, ExitStatus, Micros, Snapshot, Stop, Summary, SwarmError, event_line
-from tui.headless.progress import Progress
+from tui.headless.progress import OPENING_S, Progress
 from tui.sessions.exit_message import run_message
 from tui.terminal.output import Output, drop_output
 
@@ -19,7 +19,10 @@ PRINT_S = 0.05
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run_headless(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
+Begin = Callable[["bridge.Opening"], Awaitable["bridge.LiveRun"]]
+
+
+def run_headless(begin: Begin, *, as_json: bool) -> int:
     """Runs the swarm that `begin` opens until it ends, and prints its summary; returns the exit status.
 
     The first SIGINT, SIGTERM or SIGHUP stops it at the next safe points, the second one immediately; either way the
@@ -28,11 +31,16 @@ def run_headless(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: b
     return asyncio.run(_run(begin, as_json=as_json))
 
 
-async def _run(begin: Callable[[], Awaitable["bridge.LiveRun"]], *, as_json: bool) -> int:
+async def _run(begin: Begin, *, as_json: bool) -> int:
     stderr, stdout = Output(sys.stderr), Output(sys.stdout)
     progress = Progress(stderr)
     with _Signals(progress, (stderr, stdout)) as signals:
-        run = await signals.until_asked(begin())
+        loop = asyncio.get_running_loop()
+
+        def on_opening(at: "bridge.OpeningProgress") -> None:
+            loop.call_soon_threadsafe(progress.note, str(at))
+
+        run = await signals.until_asked(begin(bridge.Opening(on_opening, OPENING_S)))
         changed = asyncio.Event()
 
         def on_change(event: Event) -> None:

@@ -93,7 +93,7 @@ class AttachedSession(ThreadedSession):
     async def _begin_at(self, log: "bridge.JournalReader", seq: int) -> None:
         """Fold the journal's events up to `seq`; from the start if the known state is ahead of the journal."""
         if self._run is None or self._run.seq > seq:
-            self._run = await log.snapshot(seq)
+            self._run = await log.snapshot(seq, bridge.Opening(self._show_opening))
             await self._read_earlier(log, seq)
         else:
             async for event in log.stream(self._run.seq, seq):

@@ -12,6 +12,7 @@ from tui.sessions.live_agent import LiveAgentTracker
 from tui.sessions.session import CloseMode
 from tui.sessions.threaded import ThreadedSession, engine_missing
 
+Begin = Callable[["bridge.Opening"], Awaitable["bridge.LiveRun"]]
 Release = Callable[["EmbeddedSession"], None]
 """Gives the terminal back to the shell; this process goes on without it."""
 
@@ -22,7 +23,7 @@ class EmbeddedSession(ThreadedSession):
     A detached session stays: the engine does not notice. The terminal is released once the app has left it.
     """
 
-    def __init__(self, begin: Callable[[], Awaitable["bridge.LiveRun"]], release: Release | None = None) -> None:
+    def __init__(self, begin: Begin, release: Release | None = None) -> None:
         super().__init__()
         self.no_detach = "" if release is not None else "this process has no terminal to leave"
         self._begin = begin
@@ -52,7 +53,7 @@ class EmbeddedSession(ThreadedSession):
             await self._closing.wait()
 
     async def _run_to_end(self) -> None:
-        live = await self._begin()
+        live = await self._begin(bridge.Opening(self._show_opening))
         self._run = live
         live.swarm.attended = not self._detached
         self.trunk_git = live.folder.trunk

@@ -16,6 +16,7 @@ from tui.bridge import (
     ExitStatus,
     JournalReader,
     Micros,
+    Opening,
     RunFolder,
     Snapshot,
     SwarmError,
@@ -162,7 +163,7 @@ class ReplaySession(ThreadedSession):
         """The state after an event. Keeps the state a little before it for the next call."""
         near = self._near
         if near is None or not near.seq <= seq <= near.seq + 2 * _BACK:
-            near = await self._log.snapshot(max(1, seq - _BACK))
+            near = await self._log.snapshot(max(1, seq - _BACK), Opening(self._show_opening))
             self._near = near
         state = near.copy()
         await self._log.fold(state, seq)

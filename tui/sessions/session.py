@@ -94,7 +94,8 @@ class Session(Protocol):
 
     `mark` shows in the header, such as `REPLAY`. `read_only` says why commands are refused, `no_detach` why the run
     cannot continue without the screen, `notice` what a person should know about the session now, and `exit_note` is
-    printed once the screen is closed. All of them may be empty. `trunk_git` is the repository of the run's own trunk,
+    printed once the screen is closed. `opening` says how far a slow opening of the journal has come. All of them may be
+    empty. `trunk_git` is the repository of the run's own trunk,
     None until the run has begun.
     """
 
@@ -102,6 +103,7 @@ class Session(Protocol):
     read_only: str
     no_detach: str
     notice: str
+    opening: str
     exit_note: str
     trunk_git: Path | None
     player: Player | None

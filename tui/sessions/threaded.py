@@ -23,6 +23,7 @@ from tui.bridge import (
     HandoffId,
     MessageRow,
     Micros,
+    OpeningProgress,
     Sample,
     Scratchpad,
     Snapshot,
@@ -77,6 +78,7 @@ class ThreadedSession(ABC):
     read_only = ""
     no_detach = ""
     notice = ""
+    opening = ""
     exit_note = ""
     trunk_git: Path | None = None
     player: Player | None = None
@@ -153,6 +155,13 @@ class ThreadedSession(ABC):
         if run is not None:
             self._changes += 1
             self._published = (self._changes, run.copy())
+
+    def _show_opening(self, at: OpeningProgress) -> None:
+        """Show how far the opening of the journal has come. Any thread may call this before there is a snapshot."""
+        self.opening = str(at)
+        if self._snapshot() is None:
+            self._changes += 1
+            self._published = (self._changes, Snapshot())
 
     async def _read_earlier(self, reader: JournalQueries, until: int) -> None:
         """Fill the list of events with the newest ones up to `until`."""

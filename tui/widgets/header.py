@@ -35,7 +35,7 @@ class Header(StripWidget):
     def lines(self, cells: int) -> list[Line]:
         run = self.view.run
         if run is None or not run.run:
-            return [title("starting…"), EMPTY, EMPTY]
+            return [title(f"{self.host.session.opening or 'starting'}…"), EMPTY, EMPTY]
         now = self.host.now()
         swarm, money = _swarm(run, self._counts(), now), _money(run, now)
         if self.size.height < 3:

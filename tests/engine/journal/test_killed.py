@@ -7,8 +7,10 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
+from random import Random
 from types import FrameType
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 
 from engine.domain import events as e
 from engine.journal import archive as archive_module
-from engine.journal import backfill, connection
+from engine.journal import backfill, connection, migration
 from engine.journal.archive import archive
 from engine.journal.connection import open_for_writing
 from engine.journal.queries import JournalReader
@@ -25,7 +27,7 @@ from engine.journal.writer import SqliteJournal
 from tests.engine.journal.freeze import RELEASED
 from tests.engine.journal.stories import story
 
-WORK = {str(module.__file__) for module in (archive_module, connection, backfill)}
+WORK = {str(module.__file__) for module in (archive_module, connection, migration, backfill)}
 SOME = 40
 """How many kills are spread over all steps that an undisturbed run makes."""
 
@@ -121,14 +123,36 @@ def test_a_journal_whose_archiving_is_killed_loses_nothing_and_is_archived_by_th
         assert disk(path.parent) == {"journal.db"} | used, f"a file of the killed try is left: {at}"
 
 
+def migrate(path: Path) -> None:
+    connection.open_writer(path).close()
+
+
+def undisturbed(old: Path, folder: Path) -> tuple[Path, int]:
+    """A migrated copy, and the steps that a migration takes."""
+    whole = Path(shutil.copy(old, folder / "whole.db"))
+    migrate(whole)  # this process now knows the schemas, as every child will
+    steps = forked(lambda: migrate(Path(shutil.copy(old, folder / "counted.db"))), -1)
+    assert steps is not None
+    return whole, steps
+
+
+def totals(path: Path) -> list[list[tuple[Any, ...]]]:
+    with closing(sqlite3.connect(path)) as db:
+        return [sorted(db.execute(f"SELECT * FROM {table}").fetchall()) for table in backfill.TABLES]
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many pages and commits for few events."""
+    monkeypatch.setattr(backfill, "PAGE", 4)
+    monkeypatch.setattr(migration, "PAGES", 2)
+
+
+@pytest.mark.usefixtures("small_pages")
 @pytest.mark.parametrize("old", sorted(RELEASED.glob("*.db")), ids=lambda path: path.stem)
 def test_a_journal_whose_migration_is_killed_is_the_old_or_the_new_one(old: Path, tmp_path: Path) -> None:
-    def migrate(path: Path) -> None:
-        connection.open_writer(path).close()
-
     was = asyncio.run(events(Path(shutil.copy(old, tmp_path / "read.db"))))  # reading makes an index beside it
-    steps = forked(lambda: migrate(Path(shutil.copy(old, tmp_path / "whole.db"))), -1)
-    assert steps is not None
+    whole, steps = undisturbed(old, tmp_path)
     for number in range(SOME):
         at = steps * number // SOME
         (tmp_path / str(number)).mkdir()
@@ -137,6 +161,34 @@ def test_a_journal_whose_migration_is_killed_is_the_old_or_the_new_one(old: Path
         assert asyncio.run(events(path)) == was, at
         asyncio.run(_migrated(path))
         assert asyncio.run(events(path)) == was, at
+        assert totals(path) == totals(whole), at
+        assert disk(path.parent) == {"journal.db"}, at
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_migration_that_is_killed_again_and_again_goes_on_where_it_was(tmp_path: Path, seed: int) -> None:
+    old = sorted(RELEASED.glob("*.db"))[0]
+    whole, all_steps = undisturbed(old, tmp_path)
+    path = Path(shutil.copy(old, tmp_path / "journal.db"))
+    draw, progress = Random(seed), [0]
+    while forked(lambda: migrate(path), draw.randrange(all_steps // 3, all_steps * 2 // 3)) is None:
+        progress.append(added_up(path))
+        assert progress == sorted(progress)
+    assert len(set(progress)) > 1
+    assert totals(path) == totals(whole)
+    assert disk(tmp_path) == {"whole.db", "counted.db", "journal.db"}
+
+
+def added_up(path: Path) -> int:
+    """The events that a migration has added up, over all its parts."""
+    file = migration.totals_file(path)
+    if not file.exists():
+        return 0
+    with closing(sqlite3.connect(file)) as db:
+        if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'progress'").fetchone():
+            return 0
+        return int(db.execute("SELECT coalesce(sum(seq), 0) FROM progress").fetchone()[0])
 
 
 async def _migrated(path: Path) -> None:

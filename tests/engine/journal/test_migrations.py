@@ -121,7 +121,7 @@ async def test_resuming_a_run_migrates_its_journal(released: Path, tmp_path: Pat
 async def test_a_failed_migration_leaves_the_older_version_intact(
     released: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.journal.connection.STEPS", (*STEPS[:-1], STEPS[-1] + "CREATE TABLE events (again);"))
+    monkeypatch.setattr("engine.journal.migration.STEPS", (*STEPS[:-1], STEPS[-1] + "CREATE TABLE events (again);"))
     with pytest.raises(Exception, match="cannot be opened"):
         await open_for_writing(released)
     monkeypatch.undo()

@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 
 from engine.domain import events as e
 from engine.domain import types as t
+from engine.domain.errors import SwarmError
 from engine.domain.failure_signature import failure_of
+from engine.journal import backfill
 from engine.journal.backfill import TOTALS
 from engine.journal.connection import open_for_writing
-from engine.journal.projections.totals import SLOWEST
+from engine.journal.projections.totals import SLOWEST, used
 from engine.journal.queries import JournalReader
 from engine.journal.untrusted import schema_rows
 from engine.journal.writer import SqliteJournal
@@ -23,6 +26,7 @@ from tests.engine.journal.bodies import numbered
 from tests.engine.journal.freeze import RELEASED
 from tests.engine.journal.stories import story
 
+CALL = e.ToolFinished(t.CallId("x"), "shell", t.ToolCallState.ERROR, "x", (), 1.0)
 TABLES = ("tool_use", "prompt_use", "failures", "slow_steps", "pauses")
 OLD = sorted(RELEASED.glob("*.db"))
 
@@ -154,12 +158,12 @@ async def test_a_crash_during_the_migration_leaves_the_older_version_intact(
     path = Path(shutil.copy(OLD[0], tmp_path / "old.db"))
     before = rows(path, "SELECT name FROM sqlite_schema")
 
-    def dies(db: sqlite3.Connection, version: int) -> None:
-        db.execute("INSERT INTO failures VALUES ('shell', 'x', 'a', 1)")
+    def dies(db: sqlite3.Connection, after: int) -> Iterator[backfill.Page]:
+        yield 1, list(used(numbered([CALL])[0], CALL))
         raise OSError("no room")
 
-    monkeypatch.setattr("engine.journal.connection.backfill", dies)
-    with pytest.raises(OSError, match="no room"):
+    monkeypatch.setitem(backfill.PARTS, "calls", dies)
+    with pytest.raises(SwarmError, match="no room"):
         await open_for_writing(path)
     assert rows(path, "SELECT name FROM sqlite_schema") == before
     monkeypatch.undo()

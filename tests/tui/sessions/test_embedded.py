@@ -7,7 +7,7 @@ from threading import Event as Signal
 import pytest
 
 from tests.tui.embedded import beginning
-from tui.bridge import LiveRun, Pause, RunState, SwarmError, list_runs
+from tui.bridge import LiveRun, Opening, Pause, RunState, SwarmError, list_runs
 from tui.sessions.embedded import EmbeddedSession
 from tui.sessions.session import CloseMode
 
@@ -65,12 +65,32 @@ def test_leaving_at_once_waits_for_no_agent_and_the_run_can_be_resumed(tmp_path:
     assert list_runs(tmp_path / "state")[0].unfinished
 
 
+def test_an_opening_that_takes_long_is_shown_until_the_run_has_begun(tmp_path: Path) -> None:
+    begin, seen = beginning(tmp_path), Signal()
+
+    async def begin_slowly(opening: Opening) -> LiveRun:
+        opening = Opening(opening._report, every_s=0)
+        await asyncio.to_thread(opening.at, "migrating the journal", 1, 4)
+        await asyncio.to_thread(seen.wait, WAIT_S)
+        return await begin(opening)
+
+    session = EmbeddedSession(begin_slowly)
+    session.start()
+    while not session.latest()[0]:
+        seen.wait(0.02)
+    assert (session.opening, session.latest()[1].run) == ("migrating the journal: 25%", "")
+    seen.set()
+    while not session.latest()[1].run:
+        Signal().wait(0.02)
+    session.close(CloseMode.NOW).result(WAIT_S)
+
+
 def test_a_run_that_a_person_leaves_before_it_has_begun_waits_for_nobody(tmp_path: Path) -> None:
     begin, left, released = beginning(tmp_path, check="false"), Signal(), Signal()
 
-    async def begin_later() -> LiveRun:
+    async def begin_later(opening: Opening) -> LiveRun:
         await asyncio.to_thread(left.wait, WAIT_S)
-        return await begin()
+        return await begin(opening)
 
     session = EmbeddedSession(begin_later, lambda _: released.set())
     session.start()

@@ -163,3 +163,13 @@ async def test_a_run_is_shown_as_soon_as_its_first_snapshot_arrives(monkeypatch:
         monkeypatch.setattr(session, "latest", lambda: read)
         while f"· {len(read[1].agents)} ·" not in painted(app):
             await pilot.pause(0.02)
+
+
+async def test_a_slow_opening_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = small()
+    session.opening = "migrating the journal: 45%"
+    monkeypatch.setattr(session, "latest", lambda: (1, Snapshot()))
+    app = app_on(session)
+    async with app.run_test(size=(120, 40)) as pilot:
+        while "migrating the journal: 45%…" not in painted(app):
+            await pilot.pause(0.02)
