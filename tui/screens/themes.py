@@ -35,6 +35,11 @@ class ThemeList(LineView):
     def current(self) -> Palette:
         return self._themes[self.cursor]
 
+    def watch_cursor(self, old: int, new: int) -> None:
+        super().watch_cursor(old, new)
+        if old != new:
+            self.host.use_theme(self.current.name)
+
     def line_count(self) -> int:
         return len(self._themes)
 
@@ -76,10 +81,6 @@ class ChooseTheme(ModalScreen[str], Actionable):
         for problem in self._broken:
             lines += wrap(f"invalid: {problem}", cells - 2, "failed", first=(Span(" "),), indent=" ")
         return lines
-
-    def on_line_view_moved(self, event: LineView.Moved) -> None:
-        if isinstance(event.view, ThemeList):
-            self.host.use_theme(event.view.current.name)
 
     def on_line_view_opened(self, event: LineView.Opened) -> None:
         self.dismiss(self.query_one(ThemeList).current.name)

@@ -95,13 +95,12 @@ class DiffView(LineView):
     ) -> None:
         here = self.place if keep else None
         self._take_over(patch, layouts, starts, starts_for)
-        with self.prevent(self.Moved):
-            self.show(everything=True)
-            if not keep:
-                self.cursor = 0
-                self.scroll_to(y=0, animate=False)
-            elif here is not None:
-                self._go_to(here)
+        self.show(everything=True)
+        if not keep:
+            self.cursor = 0
+            self.scroll_to(y=0, animate=False)
+        elif here is not None:
+            self._go_to(here)
 
     def _take_over(
         self,

@@ -119,19 +119,17 @@ class EventList(FilteredList[EventLine]):
         if self.follow or at is None:
             self._to_end()
             return
-        with self.prevent(self.Moved):
-            self.show(everything=True)
-            self.cursor = min(bisect_left(self._shown, at.seq, key=_seq), max(0, len(self._shown) - 1))
-            self.scroll_to(y=max(0, self.cursor - top), animate=False)
+        self.show(everything=True)
+        self.cursor = min(bisect_left(self._shown, at.seq, key=_seq), max(0, len(self._shown) - 1))
+        self.scroll_to(y=max(0, self.cursor - top), animate=False)
 
     def _longest_path(self, shown: Sequence[EventLine]) -> int:
         return max((len(self.view.path_of(agent)) for agent in {event.agent for event in shown}), default=0)
 
     def _to_end(self) -> None:
-        with self.prevent(self.Moved):
-            self.show()
-            self.cursor = max(0, len(self._shown) - 1)
-            self.reveal()
+        self.show()
+        self.cursor = max(0, len(self._shown) - 1)
+        self.reveal()
 
     def _parse_filter(self, text: str) -> Filter[EventLine]:
         return event_filter(text, self.view.find)

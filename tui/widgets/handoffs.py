@@ -68,9 +68,8 @@ class HandoffList(FilteredList[Handoff]):
             chosen = self.cursor or self.screen.focused is self  # otherwise the cursor goes to the newest one
             wanted = self.view.handoff if chosen else None
             self._handoffs = [h for h in reversed(run.handoffs.values()) if not self._filter or self._filter.matches(h)]
-            with self.prevent(self.Moved):
-                self.show()
-                self.cursor = next((i for i, h in enumerate(self._handoffs) if h.id == wanted), 0)
+            self.show()
+            self.cursor = next((i for i, h in enumerate(self._handoffs) if h.id == wanted), 0)
             self.view.handoff = self.current.id if self.current is not None else None
         self.show()
 

@@ -47,19 +47,6 @@ def thumb(top: int, rows: int, count: int) -> range:
     return range(start, start + length)
 
 
-class LineMessage(Message):
-    """Something happened to a line of a view."""
-
-    def __init__(self, view: "LineView", index: int) -> None:
-        super().__init__()
-        self.view = view
-        self.index = index
-
-    @property
-    def control(self) -> "LineView":
-        return self.view
-
-
 class LineView(Actionable, ScrollView, can_focus=True):
     """A list of lines with a cursor. Subclasses supply the number of lines and each line.
 
@@ -76,11 +63,17 @@ class LineView(Actionable, ScrollView, can_focus=True):
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    class Opened(LineMessage):
+    class Opened(Message):
         """A person pressed enter on a line."""
 
-    class Moved(LineMessage):
-        """The cursor moved to another line."""
+        def __init__(self, view: "LineView", index: int) -> None:
+            super().__init__()
+            self.view = view
+            self.index = index
+
+        @property
+        def control(self) -> "LineView":
+            return self.view
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -201,7 +194,6 @@ class LineView(Actionable, ScrollView, can_focus=True):
         self._refresh_row(old)
         self._refresh_row(new)
         self.reveal()
-        self.post_message(self.Moved(self, new))
 
     def _refresh_row(self, index: int) -> None:
         row = index - self.scroll_offset.y

@@ -107,12 +107,11 @@ class Transcript(LineView, Generic[T]):
             lines = self._cached[cache_key]
             self._lines += lines
             self._key_of += [self.key(item)] * len(lines)
-        with self.prevent(self.Moved):
-            self.show(everything=True)
-            self.cursor = max(0, len(self._lines) - 1) if at_end else self._line_of(key, offset)
-            if not at_end:  # keep the same lines in view
-                self.scroll_to(y=max(0, self.cursor - from_top), animate=False)
-            self.reveal()
+        self.show(everything=True)
+        self.cursor = max(0, len(self._lines) - 1) if at_end else self._line_of(key, offset)
+        if not at_end:  # keep the same lines in view
+            self.scroll_to(y=max(0, self.cursor - from_top), animate=False)
+        self.reveal()
 
     def _here(self) -> tuple[int, int]:
         """The key of the item under the cursor, or else of the first item; and the cursor's line in that item."""
