@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.format.text import EMPTY, Line, Span, width_of
+from tui.format.text import EMPTY, Line, Span, differing, width_of
 from tui.input.actions_and_keys import ActionContext
 from tui.widgets.actionable import Actionable
 from tui.widgets.lines import strip_of
@@ -28,9 +29,16 @@ class StripWidget(Actionable, Widget):
         raise NotImplementedError
 
     def update(self) -> None:
-        """Repaint if the lines changed."""
-        if self.lines(self.size.width) != self._painted:
+        """Repaint what changed."""
+        cells, before = self.size.width, self._painted
+        self._painted = self.lines(cells)
+        if len(before) != len(self._painted):
             self.refresh()
+            return
+        for row, (old, new) in enumerate(zip(before, self._painted, strict=True)):
+            if old != new:
+                start, end = differing(old, new) if width_of(old) == width_of(new) else (0, cells)
+                self.refresh(Region(start, row, end - start, 1))
 
     def render_line(self, y: int) -> Strip:
         cells = self.size.width
