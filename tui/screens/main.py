@@ -7,7 +7,6 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import Screen
 
 from tui.format.text import Line, Span
 from tui.input.handlers import handles
@@ -23,6 +22,7 @@ from tui.screens.panes import Panes
 from tui.screens.red_base import RedBase
 from tui.screens.replay_bar import ReplayControls, Timeline
 from tui.screens.steering import Steering
+from tui.terminal.painting import PaintingScreen
 from tui.widgets.actionable import Actionable
 from tui.widgets.detail import Tab
 from tui.widgets.diff import DiffView
@@ -51,7 +51,7 @@ class TooSmall(StripWidget):
         ]
 
 
-class MainScreen(Actionable, Screen[None]):
+class MainScreen(Actionable, PaintingScreen[None]):
     """Keeps the panes up to date, and moves between them."""
 
     SCOPES: ClassVar[tuple[str, ...]] = ("focus", "global")

@@ -9,10 +9,13 @@ from collections import deque
 
 from textual import events
 from textual.app import App
-from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from tui.terminal.painting import PaintingScreen
 
 STUCK_S = 1.0
 """Seconds after which a key that is still being handled no longer delays the next one."""
@@ -27,7 +30,7 @@ class KeyQueueApp(App[int]):
         It is sent twice, so that it also follows a message that the widget sends because of the key.
         """
 
-        def __init__(self, target: DOMNode, on: "Screen[object]", *, again: bool) -> None:
+        def __init__(self, target: Widget, on: "Screen[object]", *, again: bool) -> None:
             super().__init__()
             self.target = target
             self.on = on
@@ -57,10 +60,19 @@ class KeyQueueApp(App[int]):
         if not self._queue:
             return
         self._started_at = asyncio.get_running_loop().time()
-        screen, target = self.screen, self.focused or self.screen
-        await super().on_event(self._queue.popleft())
+        screen, target, key = self.screen, self.focused or self.screen, self._queue.popleft()
+        if isinstance(screen, PaintingScreen) and not isinstance(target, Input):
+            await self._act(screen, key)
+        else:
+            await super().on_event(key)
         if not target.post_message(self.Handled(target, screen, again=True)):
             self.call_later(self._handle_next)
+
+    async def _act(self, screen: "PaintingScreen[object]", key: events.Key) -> None:
+        """Do what the key is bound to. Textual would first offer it to each node from the focused one up to the app."""
+        self.app_focus = True
+        if await self._check_bindings(key.key, priority=True) or await self._check_bindings(key.key):
+            screen.paint_now()
 
     def on_key_queue_app_handled(self, event: Handled) -> None:
         """Handle the next key, but only after a screen that this one opened is painted and has the focus."""

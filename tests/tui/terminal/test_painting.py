@@ -1,0 +1,143 @@
+"""What a key costs: no layout, one frame, and only the rows that changed, which are then what a full repaint shows."""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual._compositor import CompositorUpdate
+from textual.pilot import Pilot
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tests.tui.apps import app_on, main_of, painted, press, settle
+from tests.tui.fake_session import FakeSession
+from tests.tui.swarms import small, swarm, turn
+from tui.app import SwarmApp
+from tui.terminal.sgr import shortened
+
+_PIECE = re.compile("\x1b\\[(\\d+);(\\d+)H|\x1b\\[[0-9;?]*[A-Za-z]|(.)", re.DOTALL)
+SIZE = (120, 40)
+
+
+class Picture:
+    """The text that a terminal shows after all frames so far."""
+
+    def __init__(self) -> None:
+        self.cells = [[" "] * SIZE[0] for _ in range(SIZE[1])]
+        self.frames: list[str] = []
+
+    def take(self, frame: str) -> None:
+        self.frames.append(frame)
+        row = column = 0
+        for y, x, character in _PIECE.findall(frame):
+            if y:
+                row, column = int(y) - 1, int(x) - 1
+            elif character == "\n":
+                row, column = row + 1, 0
+            elif character >= " ":
+                self.cells[row][column] = character
+                column += cell_len(character)
+
+    @property
+    def text(self) -> str:
+        return "\n".join("".join(row) for row in self.cells)
+
+
+@pytest.fixture
+def picture(monkeypatch: pytest.MonkeyPatch) -> Picture:
+    """Follows what the app paints. The app asks for no news by itself."""
+    monkeypatch.setattr("tui.screens.main.POLL_S", 3600.0)
+    kept = Picture()
+    display = SwarmApp._display
+
+    def take(app: SwarmApp, screen: Any, update: Any) -> None:
+        if isinstance(update, CompositorUpdate):
+            kept.take(shortened(update.render_segments(app.console)))
+        display(app, screen, update)
+
+    monkeypatch.setattr(SwarmApp, "_display", take)
+    return kept
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """The rows that each widget rendered."""
+    rows: Counter[str] = Counter()
+    render = Widget.render_lines
+
+    def count(widget: Widget, crop: Any) -> list[Strip]:
+        rows[widget.id or type(widget).__name__] += crop.height
+        return render(widget, crop)
+
+    monkeypatch.setattr(Widget, "render_lines", count)
+    return rows
+
+
+def session() -> FakeSession:
+    return swarm(300)
+
+
+async def test_a_key_is_painted_in_one_frame_without_a_layout(
+    picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_on(session())
+    async with app.run_test(size=SIZE) as pilot:
+        await _paint(pilot)
+        main = main_of(app)
+        layouts: list[bool] = []
+        monkeypatch.setattr(main, "_refresh_layout", lambda *_, **options: layouts.append(True))
+        before = len(picture.frames)
+        for key in "jjjkkj":
+            await pilot.press(key)
+        assert len(picture.frames) == before + 6
+        assert not layouts
+        assert picture.text == painted(app)
+
+
+async def test_a_key_renders_only_the_rows_that_it_changed(picture: Picture, rendered: Counter[str]) -> None:
+    app = app_on(session())
+    async with app.run_test(size=SIZE) as pilot:
+        await _paint(pilot)
+        await pilot.press("j")
+        rendered.clear()
+        await pilot.press("j")
+        assert rendered["agents"] == 2
+        assert not rendered.keys() & {"header", "events", "resources", "handoffs", "pane-tabs", "tree-heads"}
+        assert len(picture.frames[-1]) < 4_000
+
+
+async def test_the_header_sends_only_what_changed(picture: Picture) -> None:
+    made = session()
+    app = app_on(made)
+    async with app.run_test(size=SIZE) as pilot:
+        await _paint(pilot)
+        made.at += 1_000_000
+        await _paint(pilot)
+        [column] = re.findall("\x1b\\[1;(\\d+)H", picture.frames[-1])
+        assert int(column) > 30
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_after_any_keys_the_terminal_shows_what_a_full_repaint_would(seed: int, picture: Picture) -> None:
+    rng = random.Random(seed)
+    made = small()
+    app = app_on(made)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        for _ in range(40):
+            key = rng.choice([*"jjjkkG", *"12345", "g", "d", "u", "tab", "z", "o", "minus", "question_mark", "escape"])
+            await pilot.press(key)
+            turn(made, rng.choice(list(made.run.agents)), rng.randrange(1000, 90_000))
+            await _paint(pilot)
+            assert picture.text == painted(app), key
+        await press(pilot, "escape")
+
+
+async def _paint(pilot: "Pilot[int]") -> None:
+    """Show what is new, without waiting for the time of the next frame."""
+    await settle(pilot)
+    pilot.app.screen._on_timer_update()
