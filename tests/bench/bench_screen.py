@@ -3,9 +3,10 @@
 The swarm is rehearsed, the engine runs in the same process, and what it recorded meanwhile is read from its journal: a
 change of state is an event that changes what an agent's line says, a log line one that the list of events shows. A key
 is `j` or `k` in the agent tree; it is answered when the detail's title names the other agent, which nothing but a
-moved selection paints. The same keys are sent again while the run is paused, to tell the screen's own time from what
-a busy engine in the same process adds. The machine's other load is in all figures; `wait_share` says how much of the
-time the screen's thread was ready and did not run.
+moved selection paints. Keys come one at a time, and as fast as a held key repeats. The same keys are sent again while
+the run is paused, to tell the screen's own time from what a busy engine in the same process adds, and in turns to a
+second screen in a process of its own (`attached`). The machine's other load is in all figures; `wait_share` says how
+much of the time the screen's thread was ready and did not run.
 
 Memory is of a replay of a run of many events at the greatest speed, after a quarter of them and at their end; the
 same run, of 5,000 agents, is opened on the screen. First paint is the start screen's header, the screen the whole of
@@ -43,6 +44,10 @@ ANSWER_S = 5.0
 """A key that is not answered by then counts with this time."""
 PAUSES_S = (0.031, 0.113, 0.067, 0.211)
 """Between two keys, in turn: no multiple of the screen's own rhythm."""
+HELD_S = 1 / 30
+"""Between two keys while one is held."""
+TURN = 30
+"""Keys that one of two screens gets in a row."""
 STARTS = 5
 AN_HOUR = 3600 * 120
 """Events of an hour with 100 changes of state and 20 log lines a second."""
@@ -78,27 +83,38 @@ def _busy(report: Report, agents: int, speed: float) -> None:
         terminal.press(b"o")  # oldest first: rows stay where they are
         terminal.rest(3.0)
         busy = _watch(terminal, folder)
-        keys = _keys(terminal)
+        keys, held = _keys(terminal, KEYS), _held(terminal, KEYS)
+        own, attached = _beside(terminal, folder)
         terminal.press(b"P")
         terminal.rest(5.0)
         paused = _watch(terminal, folder)
-        still = _keys(terminal)
-    report.rows += [("busy", *_spread(keys), *busy[:4]), ("paused", *_spread(still), *paused[:4])]
+        still = _keys(terminal, KEYS)
+    report.rows += [
+        ("busy", *_spread(keys), *busy[:4]),
+        ("held", *_spread(held), "", "", "", ""),
+        ("paused", *_spread(still), *paused[:4]),
+        ("in turns, own", *_spread(own), "", "", "", ""),
+        ("in turns, attached", *_spread(attached), "", "", "", ""),
+    ]
     p50, p99 = _spread(keys)
     report.figures |= {
         "agents": at_work,
         "key_to_paint_p99_ms": round(p99, 1),
         "key_to_paint_p50_ms": round(p50, 1),
+        "key_to_paint_p99_ms_held": round(_spread(held)[1], 1),
+        "key_to_paint_p50_ms_held": round(_spread(held)[0], 1),
         "key_to_paint_p99_ms_paused": round(_spread(still)[1], 1),
         "core_share": round(busy[0], 3),
         "bytes_per_s": round(busy[1] * 1000),
         "state_changes_per_s": round(busy[2], 1),
         "log_lines_per_s": round(busy[3], 1),
         "wait_share": round(busy[4], 3),
-        "keys_unanswered": sum(time >= ANSWER_S for time in (*keys, *still)),
+        "keys_unanswered": sum(time >= ANSWER_S for time in (*keys, *held, *still)),
     }
     report.ratios |= {
         "key_to_paint_p50_busy_to_paused": ratio(p50, _spread(still)[0]),
+        "key_to_paint_p50_own_to_attached": ratio(_spread(own)[0], _spread(attached)[0]),
+        "key_to_paint_p99_own_to_attached": ratio(_spread(own)[1], _spread(attached)[1]),
         "core_share_busy_to_paused": ratio(busy[0], paused[0]),
     }
     report.notes.append("core share: processor time of the screen's thread")
@@ -171,16 +187,47 @@ def _kinds(journal: Path) -> dict[str, int]:
             return {}
 
 
-def _keys(terminal: Terminal) -> list[float]:
+def _keys(terminal: Terminal, number: int) -> list[float]:
     """Seconds from each key to its paint."""
     found: list[float] = []
-    for number in range(KEYS):
-        begun = time.perf_counter()
-        terminal.press(b"k" if number % 2 else b"j")
-        answered = terminal.until(TITLE, ANSWER_S)
-        found.append(time.perf_counter() - begun if answered else ANSWER_S)
-        terminal.rest(PAUSES_S[number % len(PAUSES_S)])
+    for index in range(number):
+        found.append(_answered(terminal, b"k" if index % 2 else b"j"))
+        terminal.rest(PAUSES_S[index % len(PAUSES_S)])
     return found
+
+
+def _held(terminal: Terminal, number: int) -> list[float]:
+    """The same while a key is held: first down, then up again."""
+    found: list[float] = []
+    for index in range(number):
+        found.append(_answered(terminal, b"j" if index < number // 2 else b"k"))
+        terminal.rest(HELD_S - found[-1])
+    return found
+
+
+def _answered(terminal: Terminal, key: bytes) -> float:
+    begun = time.perf_counter()
+    terminal.press(key)
+    return time.perf_counter() - begun if terminal.until(TITLE, ANSWER_S) else ANSWER_S
+
+
+def _beside(own: Terminal, folder: Path) -> tuple[list[float], list[float]]:
+    """The same keys in turns, on the screen in the engine's process and on one in a process of its own."""
+    run = next(folder.glob("*/*/journal.db")).parent.name
+    attached = Terminal("attach", run, "--state-dir", str(folder))
+    try:
+        if not attached.until(TITLE, LONGEST_S):
+            raise SystemExit("the second screen was not painted")
+        attached.press(b"o")
+        attached.rest(3.0)
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(KEYS // TURN):
+            for screen, other, found in ((own, attached, times[0]), (attached, own, times[1])):
+                found += _keys(screen, TURN)
+                other.rest(0.1)
+        return times
+    finally:
+        attached.end()
 
 
 def _spread(seconds: list[float]) -> tuple[float, float]:

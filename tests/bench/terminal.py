@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from engine.resources import proc
@@ -36,6 +37,21 @@ class Terminal:
             env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(environ or {})},
         )
         os.close(slave)
+        self._keep_niceness()
+
+    def _keep_niceness(self) -> None:
+        """Where Linux schedules each session as a group, niceness counts within the session only: set the group's."""
+        with suppress(OSError):
+            Path(f"/proc/{self.process.pid}/autogroup").write_text(str(os.nice(0)))
+
+    @property
+    def _app(self) -> int:
+        """The process that has the screen: the child of the one that the shell waits for, if there is one."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        names = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+        own = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return next((child for child, name in names.items() if name == own), pid)
 
     def read(self, seconds: float) -> bytes:
         """What is painted within that time, as soon as there is something; empty when nothing is."""
@@ -74,17 +90,17 @@ class Terminal:
 
     def cpu_s(self) -> float:
         """Processor time of the screen's thread, the first of the process; an engine in it has another."""
-        stat = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/stat").read_text()
+        stat = Path(f"/proc/{self._app}/task/{self._app}/stat").read_text()
         user, system = stat.rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / _TICKS
 
     def waited_s(self) -> float:
         """Time that the screen's thread was ready to run and did not: what other load on the machine costs it."""
-        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/schedstat").read_text().split()[1]) / 1e9
+        return int(Path(f"/proc/{self._app}/task/{self._app}/schedstat").read_text().split()[1]) / 1e9
 
     def memory(self) -> int:
         """Bytes of memory of the process alone."""
-        return proc.proportional_memory(self.process.pid) or proc.own_memory(self.process.pid)
+        return proc.proportional_memory(self._app) or proc.own_memory(self._app)
 
     def end(self) -> None:
         if self.process.poll() is None:
