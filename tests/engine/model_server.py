@@ -9,7 +9,7 @@ from typing import Any
 from engine.domain.conversation import Block, Message, Request, Text, ToolAnswer, ToolCall, Turn
 from engine.domain.types import CallId
 from tests.engine.models.dialects import DIALECTS, Called, Dialect
-from tests.engine.models.raw_server import RawServer, Step, serving, stream
+from tests.engine.models.raw_server import RawServer, Seen, Step, serving, stream
 
 Brain = Callable[[Request], Turn]
 BY_PATH = {dialect.path: dialect for dialect in DIALECTS}
@@ -44,15 +44,19 @@ class ModelServer:
 async def model_server(brain: Brain) -> AsyncIterator[ModelServer]:
     """Serve the answers of `brain` in all three protocols."""
 
-    def script(seen: Any) -> list[Step]:
+    def script(seen: Seen) -> list[Step]:
         dialect = BY_PATH[seen.path]
-        turn = brain(decoded(dialect, seen.body))
-        texts = [block.text for block in turn.message.blocks if isinstance(block, Text)]
-        calls = tuple(Called(str(call.id), call.tool, (call.arguments,)) for call in turn.message.calls)
-        return stream(dialect.answer(*texts, calls=calls))
+        return answered(dialect, brain(decoded(dialect, seen.body)))
 
     async with serving(script) as raw:
         yield ModelServer(raw)
+
+
+def answered(dialect: Dialect, turn: Turn) -> list[Step]:
+    """A turn as the stream of a server."""
+    texts = [block.text for block in turn.message.blocks if isinstance(block, Text)]
+    calls = tuple(Called(str(call.id), call.tool, (call.arguments,)) for call in turn.message.calls)
+    return stream(dialect.answer(*texts, calls=calls))
 
 
 def decoded(dialect: Dialect, body: dict[str, Any]) -> Request:
