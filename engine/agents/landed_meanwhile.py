@@ -14,6 +14,7 @@ from engine.domain.types import CommitId, HandoffText, Task
 from engine.domain.units import counted
 from engine.ports.protocols import Workspace
 from engine.runtime.host import Host
+from engine.state.snapshot import OVERTAKING, RECENT
 
 SHOWN = 10
 """Characters of a commit id."""
@@ -55,8 +56,8 @@ async def landed_between(
     if since is None or since == upto:
         return []
     commits = await host.trunk.landed_since(since)
-    if upto in commits:
-        commits = commits[: commits.index(upto) + 1]
+    last = next((at for at in reversed(range(len(commits))) if commits[at] == upto), len(commits) - 1)
+    commits = commits[max(0, last + 1 - RECENT - OVERTAKING) : last + 1]  # the snapshot knows no earlier ones
     wanted, snapshot = set(commits), host.snapshot
     landings = {
         landing.commit: landing

@@ -175,7 +175,7 @@ class Scan:
             if not left_out.is_cache(fd, name):
                 self.left_out[path + "/"] = left_out.IGNORED
             return
-        if left_out.is_cache(fd, name) and below is None:
+        if below is None and left_out.is_cache(fd, name):
             return
         if path.count("/") >= MAX_DEPTH:
             self.rejected.append(f"{path_text(path)[:80]}…: nested too deeply to land; remove it")

@@ -3,6 +3,7 @@
 Both files are version 2 of git's formats (gitformat-pack).
 """
 
+import contextlib
 import os
 import struct
 import tempfile
@@ -78,15 +79,18 @@ def write_pack(
     path = folder / f"pack-{total.hex()}"
     written: list[str] = []
     try:
-        for content in (pieces, _index(entries, total, new_hash)):
-            fd, name = tempfile.mkstemp(prefix="tmp_pack_", dir=folder)
-            written.append(name)
-            with open(fd, "wb") as file:
+        with contextlib.ExitStack() as files:
+            fds = []
+            for content in (pieces, _index(entries, total, new_hash)):
+                fd, name = tempfile.mkstemp(prefix="tmp_pack_", dir=folder)
+                written.append(name)
+                file = files.enter_context(open(fd, "wb"))
                 file.writelines(content)
                 file.flush()
                 os.fchmod(fd, 0o444)
-                if durable:
-                    os.fsync(fd)
+                fds.append(fd)
+            for fd in fds if durable else ():  # both are written by now: the second one takes little longer
+                os.fsync(fd)
         for at, ending in enumerate((".pack", ".idx")):
             os.rename(written[at], f"{path}{ending}")
             written[at] = f"{path}{ending}"

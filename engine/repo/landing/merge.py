@@ -22,6 +22,8 @@ THEIRS = "yours"
 """The names of the two sides in conflict markers and conflict messages."""
 
 _MAX_REASONS = 20
+_SCRATCH_USES = 16
+"""How many merges of files write into the scratch folder before it is emptied, which takes longer than a merge."""
 
 
 class MergeOutcome(Struct, frozen=True):
@@ -55,6 +57,7 @@ class GitMerger:
         self._object_format = object_format
         self._attributes_of: CommitId | None = None
         self._scratch_objects = folder / "objects"
+        self._scratch_uses = 0
         self._git = Git(
             cwd=self._attributes, git_dir=folder, work_tree=self._attributes, objects=self._objects, timeout_s=120.0
         )
@@ -65,7 +68,7 @@ class GitMerger:
     def prepare(self) -> None:
         """Recreate the private folder, without what a killed process left there."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._attributes_of = None
+        self._attributes_of, self._scratch_uses = None, 0
         (self._folder / "refs" / "heads").mkdir(parents=True)
         self._attributes.mkdir()
         (self._folder / "HEAD").write_text(f"ref: refs/heads/{OURS}\n", encoding="utf-8")
@@ -85,8 +88,7 @@ class GitMerger:
         """Merge two commits. Raises SwarmError (git) when git fails for a reason other than the commits themselves."""
         if self._attributes_of != ours:
             await self._write_attributes(ours)
-        for name, commit in ((OURS, ours), (THEIRS, theirs)):
-            (self._folder / "refs" / "heads" / name).write_text(f"{commit}\n", encoding="ascii")
+        self._point(ours, theirs)
         result = await self._git.run("merge-tree", "--write-tree", "-z", OURS, THEIRS, accept=range(256))
         if "refusing to merge unrelated histories" in result.err:
             return MergeOutcome("", refused="the change has no common ancestor with trunk")
@@ -140,9 +142,7 @@ class GitMerger:
         if self._attributes_of != tip:
             await self._write_attributes(tip)
         side = NewObjects(ObjectStore(self._folder))
-        commits = await asyncio.to_thread(self._write_sides, files, new, side)
-        for name, commit in zip((OURS, THEIRS), commits, strict=True):
-            (self._folder / "refs" / "heads" / name).write_text(f"{commit.hex()}\n", encoding="ascii")
+        await asyncio.to_thread(self._write_sides, files, new, side)
         result = await self._scratch_git.run(
             "merge-tree", "--write-tree", "--no-messages", "-z", OURS, THEIRS, accept=(0, 1)
         )
@@ -173,13 +173,13 @@ class GitMerger:
         found = await self._git.run("check-attr", "-z", "--stdin", "merge", stdin=path + b"\0")
         return data if found.out.split(b"\0")[2] == b"unspecified" else None
 
-    def _write_sides(
-        self, files: Collection[FileMerge], new: NewObjects, side: NewObjects
-    ) -> tuple[ObjectId, ObjectId]:
-        """Write commits of the two sides and their base into an empty object folder; returns both sides."""
-        shutil.rmtree(self._scratch_objects, ignore_errors=True)
-        self._scratch_objects.mkdir()
-        (self._scratch_objects / "pack").mkdir()
+    def _write_sides(self, files: Collection[FileMerge], new: NewObjects, side: NewObjects) -> None:
+        """Write commits of the two sides and their base into the scratch folder, and make them its branches."""
+        if self._scratch_uses % _SCRATCH_USES == 0:
+            shutil.rmtree(self._scratch_objects, ignore_errors=True)
+            self._scratch_objects.mkdir()
+            (self._scratch_objects / "pack").mkdir()
+        self._scratch_uses += 1
         trees = []
         for which in ("base", "ours", "theirs"):
             oids = {file.path: getattr(file, which) for file in files}
@@ -188,7 +188,12 @@ class GitMerger:
         base = side.commit(trees[0], [], COMMITTER, 0, b"base")
         ours, theirs = (side.commit(tree, [base.hex()], COMMITTER, 0, b"side") for tree in trees[1:])
         write_pack(self._scratch_objects / "pack", *pack_body(side), side.store.new_hash, durable=False)
-        return ours, theirs
+        self._point(ours.hex(), theirs.hex())
+
+    def _point(self, ours: str, theirs: str) -> None:
+        """Let the branches point to the commits to merge."""
+        for name, commit in ((OURS, ours), (THEIRS, theirs)):
+            (self._folder / "refs" / "heads" / name).write_text(f"{commit}\n", encoding="ascii")
 
     def tip_moved(self, old: CommitId, new: CommitId, paths: tuple[str, ...]) -> None:
         """Note that the tip moved from `old` to `new`, which changed `paths`: avoids reading the attributes again."""

@@ -411,7 +411,7 @@ class GitTrunk:
 
     async def paths_of(self, commit: CommitId) -> tuple[str, ...]:
         try:
-            return await asyncio.to_thread(self._paths_of, commit)
+            return self._paths_of(commit)  # in memory, as a rule
         except (KeyError, ValueError):  # pygit2 cannot read it, but git can
             return await self._changed_paths(f"{commit}^", commit)
 
