@@ -1,6 +1,13 @@
-"""Keeps trunk's commits since the run's base, and the tasks they landed, in memory after reading them from git once."""
+"""Keeps trunk's commits since the run's base, and the tasks they landed, in memory after reading them from git once.
+
+A landing takes 44 bytes, so that the memory of a long run stays level: its commit id, and a number made of each id
+with the landing's position, in order of the numbers.
+"""
 
 import asyncio
+from array import array
+from bisect import bisect_left
+from hashlib import blake2b
 
 from engine.domain.commit_message import trailers_of
 from engine.domain.os_text import output_text
@@ -8,6 +15,38 @@ from engine.domain.types import CommitId, TaskId
 from engine.repo.git.git import Git
 
 TASK_TRAILER = "Swarm-Task"
+RECENT = 4_096
+"""Positions that are looked up in a dict, before they are kept in order of their numbers."""
+
+
+class Positions:
+    """The position of each of many ids; the newest of one that was added again. Ids are told apart by 64 bits."""
+
+    def __init__(self) -> None:
+        self._recent: dict[int, int] = {}
+        self._older: list[tuple[array[int], array[int]]] = []
+        """Numbers in order, each list with the positions that belong to them; the newest list first."""
+
+    def add(self, id: str, position: int) -> None:
+        self._recent[_key(id)] = position
+        if len(self._recent) >= RECENT:
+            keys = sorted(self._recent)
+            self._older.insert(0, (array("Q", keys), array("I", [self._recent[key] for key in keys])))
+            self._recent = {}
+
+    def get(self, id: str) -> int | None:
+        key = _key(id)
+        if (position := self._recent.get(key)) is not None:
+            return position
+        for keys, positions in self._older:
+            at = bisect_left(keys, key)
+            if at < len(keys) and keys[at] == key:
+                return positions[at]
+        return None
+
+
+def _key(id: str) -> int:
+    return int.from_bytes(blake2b(id.encode(), digest_size=8).digest())
 
 
 class TrunkHistory:
@@ -16,46 +55,59 @@ class TrunkHistory:
     def __init__(self, git: Git, base: CommitId) -> None:
         self._git = git
         self._updating = asyncio.Lock()
-        self._start([base])
+        self._start(base)
 
-    def _start(self, order: list[CommitId]) -> None:
-        self._order = order
-        self._positions = {commit: position for position, commit in enumerate(order)}
-        self._tasks: dict[TaskId, CommitId] = {}
+    def _start(self, base: CommitId) -> None:
+        self._order = bytearray.fromhex(base)
+        self._size = len(self._order)
+        """Bytes of one commit id."""
+        self._commits, self._tasks = Positions(), Positions()
+        self._commits.add(base, 0)
+
+    def __len__(self) -> int:
+        return len(self._order) // self._size
+
+    def __getitem__(self, position: int) -> CommitId:
+        return CommitId(self._order[position * self._size : (position + 1) * self._size].hex())
 
     async def update_to(self, tip: CommitId) -> None:
         """Read new commits up to `tip`, which another process may have set. Raises SwarmError (git)."""
         async with self._updating:
-            known = self._order[-1]
+            known = self[len(self) - 1]
             if tip == known:
                 return
             log = await self._log(f"{known}..{tip}")
             if not log or log[0][1] != known:  # trunk was rewritten: it no longer contains the newest known commit
-                log = await self._log(f"{self._order[0]}..{tip}")
-                self._start(self._order[:1])
+                log = await self._log(f"{self[0]}..{tip}")
+                self._start(self[0])
             for commit, _, message in log:
                 self.append(commit, message)
 
     def append(self, commit: CommitId, message: str) -> None:
         """Add a commit on top, unless it is known."""
-        if commit in self._positions:
+        if commit in self:
             return
-        self._positions[commit] = len(self._order)
-        self._order.append(commit)
+        position = len(self)
+        self._commits.add(commit, position)
+        self._order += bytes.fromhex(commit)
         named = [value for name, value in trailers_of(message) if name == TASK_TRAILER]
         if len(named) == 1:
-            self._tasks[TaskId(named[0])] = commit
+            self._tasks.add(named[0], position)
 
     def __contains__(self, commit: CommitId) -> bool:
-        return commit in self._positions
+        position = self._commits.get(commit)
+        return position is not None and self[position] == commit
 
     def commit_of(self, task: TaskId) -> CommitId | None:
-        return self._tasks.get(task)
+        position = self._tasks.get(task)
+        return None if position is None else self[position]
 
     def since(self, commit: CommitId) -> list[CommitId] | None:
         """The commits after `commit`; None when it is not in the history."""
-        position = self._positions.get(commit)
-        return None if position is None else self._order[position + 1 :]
+        position = self._commits.get(commit)
+        if position is None or self[position] != commit:
+            return None
+        return [self[later] for later in range(position + 1, len(self))]
 
     async def _log(self, commits: str) -> list[tuple[CommitId, str, str]]:
         """Id, first parent and message of each commit, oldest first."""
