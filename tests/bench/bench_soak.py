@@ -1,9 +1,10 @@
 """Whether a long run stays level from its first tenth to its last: memory, descriptors, disk, queries, landings.
 
 A made-up week goes through the real fold and journal as fast as it can be written, and as many small changes land on a
-real trunk: `make bench ONLY=soak ARGS="--calls 1000000 --folder /big/disk"`. Models and sandboxes are
-not part of it. Each tenth is shown when it is done. CPU time is what a busy machine does not falsify; times beside it
-are for one that does nothing else.
+real trunk: `make bench ONLY=soak ARGS="--calls 5000000 --short --folder /big/disk"`. Models and sandboxes are
+not part of it. Each tenth is shown when it is done: the tasks in memory (`kept`) of all that `ended`, what they take,
+and what an event, a query, opening what has left memory (`recall`) and a landing cost. CPU time is what a busy machine
+does not falsify; times beside it are for one that does nothing else.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from random import Random
 
-from engine.domain.types import LandingState, RunId
+from engine.domain.types import AgentId, LandingState, RunId, TaskState
 from engine.journal.queries import JournalReader
 from engine.journal.untrusted import log_size
 from engine.journal.writer import SqliteJournal
@@ -23,6 +24,7 @@ from engine.repo.git.trees import FILE, Content
 from engine.repo.landing.housekeeping import ROUND_EVERY, Housekeeper
 from engine.repo.landing.trunk import GitTrunk
 from engine.repo.source import inspect_repo
+from engine.state.snapshot import Snapshot
 from tests.bench.bench_housekeeping import disk_use
 from tests.bench.bench_landing import content, make_project, path_of
 from tests.bench.report import Report, ratio
@@ -34,9 +36,31 @@ BEHIND = 2_000
 ASKED = 60
 """How often a tenth asks each query."""
 COLUMNS = (
-    *("calls", "agents", "rss_mb", "own_mb", "fds", "threads", "mb_per_1000_calls", "log_mb", "event_cpu_us"),
-    *("query_cpu_ms", "query_p50_ms", "landing_cpu_ms", "landing_p50_ms", "landing_p99_ms", "trunk_kb_per_landing"),
+    *(
+        "calls",
+        "ended",
+        "kept",
+        "rss_mb",
+        "own_mb",
+        "fds",
+        "threads",
+        "mb_per_1000_calls",
+        "log_mb",
+        "event_cpu_us",
+    ),
+    *(
+        "query_cpu_ms",
+        "query_p50_ms",
+        "recall_cpu_ms",
+        "landing_cpu_ms",
+        "landing_p50_ms",
+        "landing_p99_ms",
+        "trunk_kb_per_landing",
+    ),
 )
+SEEN = 200
+"""Agents of each tenth that later tenths ask about, too."""
+RECALLED = 5
 FILES = 2_000
 """Of the project that is landed on."""
 
@@ -47,9 +71,8 @@ def status(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-async def query_ms(reader: JournalReader, week: Week, draw: Random) -> tuple[float, float]:
-    """Of what a screen asks for: milliseconds of CPU on average, and the median time."""
-    agents = list(week.snapshot.agents)
+async def query_ms(reader: JournalReader, agents: list[AgentId], draw: Random) -> tuple[float, float]:
+    """Of what a screen asks for about any of these agents: milliseconds of CPU on average, and the median time."""
     took, began = [], time.process_time()
     for _ in range(ASKED):
         agent = draw.choice(agents)
@@ -63,6 +86,16 @@ async def query_ms(reader: JournalReader, week: Week, draw: Random) -> tuple[flo
             await ask
             took.append((time.perf_counter() - start) * 1_000)
     return (time.process_time() - began) * 1_000 / len(took), sorted(took)[len(took) // 2]
+
+
+async def recall_ms(reader: JournalReader, run: Snapshot) -> float:
+    """Milliseconds of CPU to open what has left memory: a page of ended agents, and a page of handoffs."""
+    assert run.root is not None
+    began = time.process_time()
+    for _ in range(RECALLED):
+        await reader.ended_below(run.root, run.children[run.root], run.at)
+        await reader.older_handoffs(list(run.handoffs), run.at)
+    return (time.process_time() - began) * 1_000 / (2 * RECALLED)
 
 
 class Landings:
@@ -108,8 +141,8 @@ class Landings:
         return disk_use(self._trunk.git_dir / "objects")[0] * 1_024
 
 
-async def soak(path: Path, calls: int) -> Report:
-    week, draw = Week(), Random(1)
+async def soak(path: Path, calls: int, *, short: bool) -> Report:
+    week, draw, agents = Week(short=short), Random(1), dict[AgentId, None]()
     landings = await Landings.on(path.parent)
     journal = await SqliteJournal.open(path)
     batches = week.batches()
@@ -130,17 +163,20 @@ async def soak(path: Path, calls: int) -> Report:
         grown = (disk(path) - size) / 1e3 / (week.calls - before)
         log = log_size(path) / 1e6
         landed = await landings.land(max(20, calls // CALLS // TENTHS))
-        asked = await query_ms(reader, week, draw)
+        agents |= dict.fromkeys(list(week.snapshot.agents)[:: len(week.snapshot.agents) // SEEN + 1])
+        asked = await query_ms(reader, list(agents), draw)
+        recalled = await recall_ms(reader, week.snapshot)
         memory = (status("VmRSS") / 1e3, status("RssAnon") / 1e3)
         held = (len(os.listdir("/proc/self/fd")), status("Threads"))
-        row = (week.calls, len(week.snapshot.agents), *memory, *held, grown, log, cpu_us, *asked, *landed)
+        ended = (week.snapshot.task_counts[TaskState.LANDED], len(week.snapshot.tasks))
+        row = (week.calls, *ended, *memory, *held, grown, log, cpu_us, *asked, recalled, *landed)
         report.rows.append(row)
         sys.stderr.write("  ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row) + "\n")
     await reader.close()
     await journal.close()
     for name, one, other in zip(COLUMNS, report.rows[0], report.rows[-1], strict=True):
         report.figures |= {f"{name}_first": one, f"{name}_last": other}
-        if name not in ("calls", "agents") and isinstance(one, float | int) and isinstance(other, float | int):
+        if name not in ("calls", "ended") and isinstance(one, float | int) and isinstance(other, float | int):
             report.ratios[f"{name}_last_to_first"] = ratio(float(other), float(one))
     return report
 
@@ -153,10 +189,11 @@ def disk(path: Path) -> int:
 def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=40_000, help="tool calls in all")
+    parser.add_argument("--short", action="store_true", help="answers of a line only, which take 1 KB a call")
     parser.add_argument("--folder", default=None, help="where there is room for it (about 4 KB a call)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-        asyncio.run(soak(Path(folder) / "journal.db", chosen.calls)).show()
+        asyncio.run(soak(Path(folder) / "journal.db", chosen.calls, short=chosen.short)).show()
 
 
 if __name__ == "__main__":
