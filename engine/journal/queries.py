@@ -4,7 +4,7 @@ Lists of live agents, tasks and handoffs come from the snapshot instead; SQL ove
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import json
@@ -13,14 +13,13 @@ from engine.domain.resource_use import Sample
 from engine.domain.types import AgentId, HandoffId, Micros, Scratchpad
 from engine.journal.blobs import BlobMissing, blob
 from engine.journal.failures import damaged
-from engine.journal.reading import MOST, EventReader
+from engine.journal.reading import MOST
+from engine.journal.recall import RecallingReader
 from engine.journal.rows import Followed, MessageRow, TaskRow, ToolCallRow
 
-_T = TypeVar("_T")
 
-
-class JournalReader(EventReader):
-    """An EventReader that also answers the screens' queries."""
+class JournalReader(RecallingReader):
+    """A reader of events that also answers the screens' queries."""
 
     async def messages(
         self, agent: AgentId, *, before: int | None = None, limit: int = 100, whole: bool = False
@@ -103,10 +102,3 @@ class JournalReader(EventReader):
         except (msgspec.MsgspecError, TypeError, RecursionError) as error:
             raise damaged(self.path, f"the calls of message {row['id']}: {error}") from error
         return self._convert(row, MessageRow)
-
-    def _convert(self, row: dict[str, Any], kind: type[_T]) -> _T:
-        """A row as a frozen value; columns without a field are ignored."""
-        try:
-            return msgspec.convert(row, kind, strict=False)
-        except msgspec.ValidationError as error:
-            raise damaged(self.path, f"a row of {kind.__name__}: {error}") from error

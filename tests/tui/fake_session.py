@@ -1,7 +1,7 @@
 """A session over events that the test records, in the same thread, with a clock that only the test moves."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +28,7 @@ from engine.domain.types import (
 )
 from engine.journal.rows import CallRow, Followed, MessageRow
 from engine.state.fold import fold
+from engine.state.recalled import Recalled
 from engine.state.snapshot import Snapshot
 from tui.format.event_line import EventLine
 from tui.format.event_lines import describe
@@ -74,6 +75,7 @@ class FakeSession:
         self.said: dict[AgentId, list[MessageRow]] = {}
         self.led_to: dict[HandoffId, Followed] = {}
         self.whole: dict[int, str] = {}
+        self.recalled = Recalled()
         self.pads: dict[AgentId, list[Scratchpad]] = {}
         self._lines: deque[EventLine] = deque(maxlen=5000)
         self._published: tuple[int, Snapshot] = (0, self.run.copy())
@@ -177,6 +179,13 @@ class FakeSession:
 
     def followed(self, handoff: HandoffId) -> "Future[Followed]":
         return done(self.led_to.get(handoff, Followed()))
+
+    def ended_below(self, planner: AgentId, known: Collection[AgentId]) -> "Future[Recalled]":
+        below = {id: agent for id, agent in self.recalled.agents.items() if agent.parent == planner and id not in known}
+        return done(Recalled(below, self.recalled.tasks, self.recalled.handoffs, self.recalled.retired))
+
+    def older_handoffs(self, known: Collection[HandoffId]) -> "Future[Recalled]":
+        return done(self.recalled)
 
     def watch(self, agent: AgentId) -> LiveAgent:
         return self.live.get(agent, LiveAgent())

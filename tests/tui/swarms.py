@@ -130,6 +130,11 @@ def begin(session: FakeSession, *, model: str = "rehearsal:markdown") -> AgentId
     return spawn(session, "root", None, Role.PLANNER, "the whole intent", model=model)
 
 
+def left(session: FakeSession) -> int:
+    """How many agents have left memory."""
+    return sum(sum(each.agents.values()) for each in session.run.retired.values())
+
+
 def spawn(
     session: FakeSession,
     path: str,
@@ -140,7 +145,7 @@ def spawn(
     task: TaskId | None = None,
     model: str = "rehearsal:markdown",
 ) -> AgentId:
-    id = AgentId(f"a{len(session.run.agents):05}")
+    id = AgentId(f"a{(len(session.run.agents) + left(session)):05}")
     agent = Agent(
         id,
         AgentPath(path),
@@ -167,7 +172,7 @@ def turn(session: FakeSession, agent: AgentId, tokens: int, text: str = "I look 
 
 
 def task(session: FakeSession, planner: AgentId, title: str, goal: str = "") -> TaskId:
-    id = TaskId(f"t{len(session.run.tasks):05}")
+    id = TaskId(f"t{session.run.task_counts.total():05}")
     spec = TaskSpec(title, goal or f"{title}. The tests say exactly how.", "src/**, tests/**", "`make test` passes")
     session.record(e.TaskQueued(Task(id, spec, planner, 1, queued_at=session.at)), agent=planner, task=id)
     return id
@@ -185,7 +190,7 @@ def land(
 ) -> None:
     """A worker lands and hands off."""
     text = HandoffText(HandoffStatus.DONE, "Done as asked, with tests for each case.", concerns=concerns)
-    number = len(session.run.handoffs) + 1
+    number = session.run.handoff_count + 1
     landing = LandingId(f"l{number:05}")
     session.record(e.LandingStarted(landing, commit(number), text), agent=worker, task=id)
     paths = ("src/mdconv/blocks.py", "tests/test_blocks.py")
@@ -202,7 +207,7 @@ def land(
 def hand_off(
     session: FakeSession, agent: AgentId, id: TaskId | None, text: HandoffText, landing: LandingState | None
 ) -> None:
-    number = len(session.run.handoffs) + 1
+    number = session.run.handoff_count + 1
     handoff = Handoff(
         HandoffId(f"h{number:05}"), session.at, id, agent, session.run.agents[agent].parent, text, landing,
         commit(number) if landing else None, 1,
@@ -267,7 +272,7 @@ def swarm(agents: int, *, seed: int = 1, slices: int = 5) -> FakeSession:
         )
     session.record(e.AgentStateChanged(AgentState.WAITING, "waits for handoffs"), agent=root)
     counts = dict.fromkeys(planners, 0)
-    for index in range(max(0, agents - len(session.run.agents))):
+    for index in range(max(0, agents - (len(session.run.agents) + left(session)))):
         planner = planners[index % len(planners)]
         counts[planner] += 1
         title = TITLES[index % len(TITLES)]

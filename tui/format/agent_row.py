@@ -5,7 +5,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from tui.bridge import Agent, AgentState, Micros, Role
-from tui.format.numbers import age, count, price
+from tui.format.numbers import age, count, counted, price
 from tui.format.state_styles import AGENT, look_of
 from tui.format.text import Line, Span, fit, one_line
 from tui.format.tree_rows import Row
@@ -51,6 +51,12 @@ def column_heads(cells: int) -> Line:
         fit("idle", _AGE, right=True),
     )
     return (Span("".join(words), "dim italic"),)
+
+
+def older_line(row: Row, cells: int) -> Line:
+    """The line of agents that have left memory."""
+    words = f"{'  ' * min(row.depth, 10)} … {counted(row.older, 'older ended agent')} in the journal: enter shows more"
+    return (Span(fit(f" {words}", cells), "dim"),)
 
 
 def agent_line(row: Row, agent: Agent, totals: SubtreeTotals, *, marked: bool, now: Micros, cells: int) -> Line:

@@ -25,13 +25,17 @@ BY_ACTIVITY = (Order.TOKENS, Order.COST, Order.LATEST, Order.IDLE)
 
 
 class Row(NamedTuple):
-    """One visible agent. `matched` is False if it shows only because an agent below it matches the filter."""
+    """One visible agent. `matched` is False if it shows only because an agent below it matches the filter.
+
+    With `older`, the row stands for so many ended agents below `agent` that have left memory.
+    """
 
     agent: AgentId
     depth: int
     parent: bool
     folded: bool
     matched: bool = True
+    older: int = 0
 
 
 def _key(run: Snapshot, counts: RunCounts, order: Order) -> Callable[[AgentId], tuple[object, ...]] | None:
@@ -63,8 +67,12 @@ def flatten(
     folded: Collection[AgentId] = (),
     order: Order = Order.RUNNING,
     filter: Filter[Agent] | None = None,
+    older: Callable[[AgentId], int] = lambda planner: 0,
 ) -> list[Row]:
-    """All visible rows, parents before children. A filter unfolds the planners above its matches."""
+    """All visible rows, parents before children. A filter unfolds the planners above its matches.
+
+    `older` is how many agents below a planner have left memory.
+    """
     if run.root is None:
         return []
     hits: set[AgentId] | None = None
@@ -78,15 +86,22 @@ def flatten(
                 at = run.agents[at].parent
     key = _key(run, counts, order)
     rows: list[Row] = []
-    stack: list[tuple[AgentId, int]] = [(id, 0) for id, agent in run.agents.items() if agent.parent is None][::-1]
+    stack: list[tuple[AgentId, int, int]] = [(id, 0, 0) for id, agent in run.agents.items() if agent.parent is None]
+    stack.reverse()
     while stack:
-        id, depth = stack.pop()
+        id, depth, left = stack.pop()
+        if left:
+            rows.append(Row(id, depth, False, False, False, left))
+            continue
         if hits is not None and id not in shown:
             continue
         below = run.children.get(id, ())
         is_folded = hits is None and id in folded
-        rows.append(Row(id, depth, bool(below), is_folded, hits is None or id in hits))
-        if below and not is_folded:
+        left = older(id) if hits is None else 0
+        rows.append(Row(id, depth, bool(below or left), is_folded, hits is None or id in hits))
+        if not is_folded:
+            if left:
+                stack.append((id, depth + 1, left))
             ordered = sorted(below, key=key) if key is not None else below
-            stack.extend((child, depth + 1) for child in reversed(ordered))
+            stack.extend((child, depth + 1, 0) for child in reversed(ordered))
     return rows

@@ -1,7 +1,7 @@
 """The state that panes share: the snapshot in view and counts over it, the selection, and the marked agents."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tui.bridge import (
@@ -14,6 +14,7 @@ from tui.bridge import (
     HandoffStatus,
     Note,
     NoteKind,
+    Recalled,
     Retired,
     Role,
     RunId,
@@ -64,25 +65,24 @@ class RunCounts:
     def all(self) -> int:
         return self.states.total()
 
-    def update(self, run: Snapshot, recalled: Collection[str] = ()) -> None:
-        """Count what changed since the last snapshot. Starts over for an older snapshot or another run.
+    def starts_over(self, run: Snapshot) -> bool:
+        """Whether a snapshot is of another run, or older than the last one."""
+        return run.run != self._at[0] or run.seq < self._at[1]
 
-        Agents and tasks that have left memory count as `run.retired` says, whether they are `recalled` or not.
-        """
-        if run.run != self._at[0] or run.seq < self._at[1]:
+    def update(self, run: Snapshot) -> None:
+        """Count what changed since the last snapshot; all of it if the snapshot starts over."""
+        if self.starts_over(run):
             self.states, self.totals, self._agents, self._tasks, self._retired = Counter(), {}, {}, {}, {}
-        agents = {id: agent for id, agent in run.agents.items() if id not in recalled} if recalled else run.agents
-        tasks = {id: task for id, task in run.tasks.items() if id not in recalled} if recalled else run.tasks
-        for id, agent in agents.items():
+        for id, agent in run.agents.items():
             if (before := self._agents.get(id)) is not agent:
                 self._count_agent(run, before, agent)
-        for task_id, task in tasks.items():
+        for task_id, task in run.tasks.items():
             if (known := self._tasks.get(task_id)) is not task:
                 self._count_task(run, known, task)
         if run.retired != self._retired:
-            self._count_retired(run, agents, tasks)
+            self._count_retired(run)
         # Agents and tasks are frozen and each snapshot has its own dicts, so these can be kept.
-        self._at, self._agents, self._tasks, self._retired = (run.run, run.seq), agents, tasks, run.retired
+        self._at, self._agents, self._tasks, self._retired = (run.run, run.seq), run.agents, run.tasks, run.retired
 
     def _count_agent(self, run: Snapshot, before: Agent | None, agent: Agent) -> None:
         if before is None:
@@ -102,12 +102,12 @@ class RunCounts:
             self._add_tasks(run.agents, task.planner, was, -1)
             self._add_tasks(run.agents, task.planner, now)
 
-    def _count_retired(self, run: Snapshot, agents: Mapping[AgentId, Agent], tasks: Mapping[TaskId, Task]) -> None:
+    def _count_retired(self, run: Snapshot) -> None:
         """Count what has left memory where the snapshot counts it now."""
         before = {**run.agents, **self._agents}
-        for id in self._tasks.keys() - tasks.keys():
+        for id in self._tasks.keys() - run.tasks.keys():
             self._add_tasks(before, self._tasks[id].planner, _counted_as(self._tasks[id].state), -1)
-        gone = [self._agents[id] for id in self._agents.keys() - agents.keys()]
+        gone = [self._agents[id] for id in self._agents.keys() - run.agents.keys()]
         for agent in gone:
             self.states[agent.state] -= 1
             self._add_usage(before, agent.id, agent.usage, -1)
@@ -153,6 +153,14 @@ def _counted_as(state: TaskState) -> str:
     return _COUNTED_AS.get(state, "")
 
 
+def totals_of(agent: Agent, below: Retired | None) -> SubtreeTotals:
+    """The totals of an agent that has left memory."""
+    usage = agent.usage + (below.usage if below is not None else Usage())
+    counts = Counter({_counted_as(state): number for state, number in below.tasks.items()} if below is not None else ())
+    tokens, usd = usage.input + usage.output, usage.usd
+    return SubtreeTotals(0, counts["landed"], counts["failed"], tokens, usd or 0.0, usd is None)
+
+
 def run_counts(run: Snapshot) -> RunCounts:
     """The counts of one snapshot."""
     counts = RunCounts()
@@ -187,14 +195,41 @@ class View:
     handoff: HandoffId | None = None
     marked: set[AgentId] = field(default_factory=set)
     frozen: bool = False
+    recalled: Recalled = field(default_factory=Recalled)
+    """What was read from the journal of agents that have left memory. It is shown, but `counts` has it counted."""
     _attention: tuple[int, list[Attention]] = (-1, [])
 
     def take(self, version: int, run: Snapshot) -> None:
         """Show another snapshot. The selection stays; it is cleared if its agent does not exist."""
-        self.version, self.run = version, run
+        if self.counts.starts_over(run):
+            self.recalled = Recalled()
         self.counts.update(run)
+        self.version, self.run = version, self._with_recalled(run)
         if self.selected not in run.agents:
             self.selected = None
+
+    def recall(self, recalled: Recalled) -> None:
+        """Show what was read from the journal, too."""
+        if self.run is not None:
+            self.recalled |= recalled.without(self.run)
+            self.run = self._with_recalled(self.run)
+
+    def _with_recalled(self, run: Snapshot) -> Snapshot:
+        recalled = self.recalled.without(run)
+        if not recalled.agents and not recalled.handoffs:
+            return run
+        run = run.copy()
+        for id, agent in recalled.agents.items():
+            self.counts.totals[id] = totals_of(agent, recalled.retired.get(id))
+        recalled.put_into(run)
+        return run
+
+    def ended_below(self, planner: AgentId) -> int:
+        """How many agents directly below a planner have left memory and are not recalled."""
+        if self.run is None or (retired := self.run.retired.get(planner)) is None:
+            return 0
+        below = self.run.children.get(planner, ()) if self.recalled.agents else ()
+        return sum(retired.children.values()) - sum(id in self.recalled.agents for id in below)
 
     @property
     def agent(self) -> Agent | None:
@@ -223,6 +258,8 @@ class View:
             asks = "asks" if note.kind is NoteKind.QUESTION else "assumes"
             yield Attention(f"{run.agents[note.agent].path} {asks}: {one_line(note.text)}", agent=note.agent, note=note)
         for handoff in reversed(run.handoffs.values()):
+            if handoff.id in self.recalled.handoffs:
+                continue
             if needs_person(handoff) and handoff.id not in run.resolved and handoff.agent in run.agents:
                 path = run.agents[handoff.agent].path
                 yield Attention(f"handoff of {path}", handoff=handoff.id, agent=handoff.agent)

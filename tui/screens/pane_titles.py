@@ -27,7 +27,7 @@ def _words(panes: Panes, pane: Pane) -> list[str]:
     run, agent = panes.view.run, panes.view.agent
     match pane:
         case Pane.AGENTS:
-            return [str(len(run.agents) if run else 0), _filter_note(panes.agents), str(panes.agents.order)]
+            return [str(panes.agents.total), _filter_note(panes.agents), str(panes.agents.order)]
         case Pane.DETAIL:
             return [f"{look_of(agent).glyph} {look_of(agent).word}", agent.path] if agent is not None else []
         case Pane.HANDOFFS:

@@ -1,6 +1,6 @@
 """Answers a journal's queries as of an earlier event, for a replay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
 
@@ -12,6 +12,7 @@ from tui.bridge import (
     JournalReader,
     MessageRow,
     Micros,
+    Recalled,
     Sample,
     Scratchpad,
     Snapshot,
@@ -60,6 +61,12 @@ class AsOfReader:
             return Followed()
         tasks = (replace(row, state=run.tasks[row.id].state.value) for row in followed.tasks if row.id in run.tasks)
         return Followed(followed.answer, tuple(tasks))
+
+    async def ended_below(self, planner: AgentId, known: Collection[AgentId], at: Micros) -> Recalled:
+        return await self._log.ended_below(planner, known, at)
+
+    async def older_handoffs(self, known: Collection[HandoffId], at: Micros) -> Recalled:
+        return await self._log.older_handoffs(known, at)
 
     async def close(self) -> None:
         await self._log.close()

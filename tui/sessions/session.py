@@ -3,7 +3,7 @@
 The UI thread calls its methods. They return immediately, with a future where an answer takes time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,18 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tui.bridge import AgentId, Command, Followed, HandoffId, MessageRow, Micros, Sample, Scratchpad, Snapshot
+from tui.bridge import (
+    AgentId,
+    Command,
+    Followed,
+    HandoffId,
+    MessageRow,
+    Micros,
+    Recalled,
+    Sample,
+    Scratchpad,
+    Snapshot,
+)
 from tui.format.event_line import EventLine
 
 
@@ -150,6 +161,12 @@ class Session(Protocol):
 
     def followed(self, handoff: HandoffId) -> Future[Followed]:
         """What the planner replied to a handoff, and the tasks that it created then."""
+
+    def ended_below(self, planner: AgentId, known: Collection[AgentId]) -> Future[Recalled]:
+        """The newest agents below a planner that have left memory, without those that are known."""
+
+    def older_handoffs(self, known: Collection[HandoffId]) -> Future[Recalled]:
+        """The newest handoffs that have left memory, without those that are known."""
 
     def watch(self, agent: AgentId) -> LiveAgent:
         """What the agent is doing right now. Tracking starts with the first call; one agent is tracked at a time."""

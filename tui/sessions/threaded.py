@@ -7,7 +7,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import takewhile
@@ -24,6 +24,7 @@ from tui.bridge import (
     MessageRow,
     Micros,
     OpeningProgress,
+    Recalled,
     Sample,
     Scratchpad,
     Snapshot,
@@ -67,6 +68,10 @@ class JournalQueries(Protocol):
     async def spread_samples(self, points: int) -> tuple[tuple[Micros, Sample], ...]: ...
 
     async def followed(self, handoff: HandoffId) -> Followed: ...
+
+    async def ended_below(self, planner: AgentId, known: Collection[AgentId], at: Micros) -> Recalled: ...
+
+    async def older_handoffs(self, known: Collection[HandoffId], at: Micros) -> Recalled: ...
 
     async def close(self) -> None: ...
 
@@ -257,6 +262,14 @@ class ThreadedSession(ABC):
             return await self._journal().followed(handoff)
 
         return self._in_thread(followed)
+
+    def ended_below(self, planner: AgentId, known: Collection[AgentId]) -> "Future[Recalled]":
+        at = self._published[1].at
+        return self._in_thread(lambda: self._journal().ended_below(planner, known, at))
+
+    def older_handoffs(self, known: Collection[HandoffId]) -> "Future[Recalled]":
+        at = self._published[1].at
+        return self._in_thread(lambda: self._journal().older_handoffs(known, at))
 
     def watch(self, agent: AgentId) -> LiveAgent:
         tracker = self._tracker

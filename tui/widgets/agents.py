@@ -1,13 +1,14 @@
 """The agents pane: the tree of agents, one row each with state, activity, tokens and cost."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import ClassVar
 
 from textual import events
 from textual.binding import BindingType
 
-from tui.bridge import Agent, AgentId, Snapshot
-from tui.format.agent_row import agent_line, column_heads
+from tui.bridge import Agent, AgentId, Recalled, Snapshot
+from tui.format.agent_row import agent_line, column_heads, older_line
 from tui.format.filters import Filter, agent_filter
 from tui.format.text import Line
 from tui.format.tree_rows import BY_ACTIVITY, Order, Row, flatten
@@ -48,6 +49,8 @@ class AgentTree(FilteredList[Agent]):
         self._folds = 0
         # The agent selected last. While a filter or a fold hides it, the cursor is elsewhere and returns later.
         self._wanted: AgentId | None = None
+        self._wants_older = False
+        """Whether the cursor was on the line of older agents below the one selected last."""
         self._syncing = False
 
     # --- rows -------------------------------------------------------------------------------------------------
@@ -62,7 +65,7 @@ class AgentTree(FilteredList[Agent]):
 
     @property
     def total(self) -> int:
-        return len(self.view.run.agents) if self.view.run is not None else 0
+        return self.view.counts.all
 
     def update(self) -> None:
         """Show the snapshot in view."""
@@ -73,14 +76,17 @@ class AgentTree(FilteredList[Agent]):
         built = (len(run.agents), self.view.counts.ended, self._folds, self.filter_text, self.order, filtered)
         if built != self._built:
             self._built = built
-            self._rows = flatten(run, self.view.counts, folded=self._folded, order=self.order, filter=self._filter)
+            older = self.view.ended_below
+            self._rows = flatten(
+                run, self.view.counts, folded=self._folded, order=self.order, filter=self._filter, older=older
+            )
             self._sync(run)
         self.show()
 
     def _sync(self, run: Snapshot) -> None:
         """Put the cursor on the selected agent, or on its nearest visible ancestor."""
         self._wanted = self._wanted or run.root
-        positions = {row.agent: index for index, row in enumerate(self._rows)}
+        positions = {row.agent: index for index, row in enumerate(self._rows) if not row.older or self._wants_older}
         above = [agent.id for agent in run.ancestors(self._wanted)] if self._wanted is not None else []
         self._syncing = True
         self.show()
@@ -125,6 +131,8 @@ class AgentTree(FilteredList[Agent]):
         run = self.view.run
         assert run is not None
         row = self._rows[index]
+        if row.older:
+            return older_line(row, cells)
         return agent_line(
             row,
             run.agents[row.agent],
@@ -151,7 +159,7 @@ class AgentTree(FilteredList[Agent]):
         if (agent := self.current) is not None:
             self.view.selected = agent
             if not self._syncing:
-                self._wanted = agent
+                self._wanted, self._wants_older = agent, bool(self._rows[new].older)
         super().watch_cursor(old, new)
         if not self._syncing:
             self._selected()
@@ -181,10 +189,39 @@ class AgentTree(FilteredList[Agent]):
         if not self._rows:
             return
         row = self._rows[self.cursor]
-        if row.folded:
+        if row.older:
+            self._recall(row.agent)
+        elif row.folded:
             self._fold(row.agent, False)
         elif row.parent:
             self.move(1)
+
+    def open_line(self) -> None:
+        if self._rows and (row := self._rows[self.cursor]).older:
+            self._recall(row.agent)
+        else:
+            super().open_line()
+
+    def _recall(self, planner: AgentId) -> None:
+        """Read more agents below a planner from the journal, and go to the newest of them."""
+        run = self.view.run
+        if run is None:
+            return
+
+        def recalled(done: "Future[Recalled]") -> None:
+            if done.cancelled() or not self.is_mounted:
+                return
+            if (problem := done.exception()) is not None:
+                self.host.show_note(str(problem))
+                return
+            self.view.recall(found := done.result())
+            if found.agents:
+                self._wanted, self._wants_older = max(found.agents), False
+            self._built = ()
+            self.update()
+            self._selected()
+
+        self.host.when_done(self.host.session.ended_below(planner, run.children.get(planner, ())), recalled)
 
     @handles("agents.fold_all")
     def fold_all(self) -> None:

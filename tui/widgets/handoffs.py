@@ -1,13 +1,24 @@
 """The handoffs pane: the list, newest first, with those that need a person marked; and one handoff as text."""
 
+from concurrent.futures import Future
 from typing import ClassVar
 
 from textual.binding import BindingType
 
-from tui.bridge import Followed, Handoff, HandoffId, Resolve, TaskState, checked_since, facts_lines, landing_text
+from tui.bridge import (
+    Followed,
+    Handoff,
+    HandoffId,
+    Recalled,
+    Resolve,
+    TaskState,
+    checked_since,
+    facts_lines,
+    landing_text,
+)
 from tui.format.filters import Filter, handoff_filter
 from tui.format.message_lines import target_of
-from tui.format.numbers import age, clock
+from tui.format.numbers import age, clock, counted
 from tui.format.state_styles import HANDOFF, LANDING, TASK
 from tui.format.text import EMPTY, Line, Span, cut, fit, fit_end, one_line, plain_text, width_of
 from tui.format.view import View, needs_person
@@ -34,11 +45,21 @@ class HandoffList(FilteredList[Handoff]):
         self._built: tuple[object, ...] = ()
 
     def line_count(self) -> int:
+        return len(self._handoffs) + bool(self._older)
+
+    @property
+    def matches(self) -> int:
         return len(self._handoffs)
 
     @property
     def total(self) -> int:
-        return len(self.view.run.handoffs) if self.view.run is not None else 0
+        return self.view.run.handoff_count if self.view.run is not None else 0
+
+    @property
+    def _older(self) -> int:
+        """How many handoffs have left memory, where a line at the end stands for them."""
+        run = self.view.run
+        return run.handoff_count - len(run.handoffs) if run is not None and self._filter is None else 0
 
     @property
     def current(self) -> Handoff | None:
@@ -87,7 +108,28 @@ class HandoffList(FilteredList[Handoff]):
         self.view.handoff = self.current.id if self.current is not None else None
         super().watch_cursor(old, new)
 
+    def open_line(self) -> None:
+        if self.current is not None or not self._older or (run := self.view.run) is None:
+            super().open_line()
+            return
+
+        def recalled(done: "Future[Recalled]") -> None:
+            if done.cancelled() or not self.is_mounted:
+                return
+            if (problem := done.exception()) is not None:
+                self.host.show_note(str(problem))
+                return
+            at = self.cursor
+            self.view.recall(done.result())
+            self.update()
+            self.cursor = at
+
+        self.host.when_done(self.host.session.older_handoffs(list(run.handoffs)), recalled)
+
     def line(self, index: int, cells: int) -> Line:
+        if index == len(self._handoffs):
+            words = f"… {counted(self._older, 'older handoff')} in the journal: enter shows more"
+            return (Span(fit(f"  {words}", cells), "dim"),)
         handoff = self._handoffs[index]
         look = HANDOFF[handoff.text.status]
         wanted = needs_person(handoff)

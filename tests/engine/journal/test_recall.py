@@ -1,0 +1,124 @@
+"""What has left memory is read back from the journal as it was, and only what there was at a time."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from engine.domain import events as e
+from engine.domain import types as t
+from engine.journal.queries import JournalReader
+from engine.journal.writer import SqliteJournal
+from engine.state.fold import fold, retirement
+from engine.state.recalled import Recalled
+from engine.state.snapshot import Snapshot
+from tests.bench import week
+from tests.bench.week import Week
+
+TASKS = 400
+
+
+class Told:
+    """A run of many tasks: its journal, the snapshot that few things stay in, and one in which all do."""
+
+    def __init__(self, path: Path, snapshot: Snapshot, whole: Snapshot, events: list[e.Event]) -> None:
+        self.path, self.snapshot, self.whole, self.events = path, snapshot, whole, events
+
+
+@pytest.fixture
+async def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
+    monkeypatch.setattr(week, "CALLS", 2)
+    monkeypatch.setattr(week, "TASKS", 5)
+    made, whole, events = Week(workers=4, short=True), Snapshot(), list[e.Event]()
+    batches = made.batches()
+    while made.snapshot.task_counts[t.TaskState.LANDED] < TASKS:
+        events += next(batches)
+    for event in events:
+        fold(whole, event)
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    journal.append(events)
+    await journal.close()
+    for name, value in (("KEPT", 20), ("OWN", 4), ("HOUR", 0)):
+        monkeypatch.setattr(retirement, name, value)
+    return Told(tmp_path / "journal.db", few(events), whole, events)
+
+
+def few(events: list[e.Event]) -> Snapshot:
+    snapshot = Snapshot()
+    for event in events:
+        fold(snapshot, event)
+        snapshot.landings.clear()  # the tasks of recent landings stay
+    return snapshot
+
+
+def shown(agent: t.Agent) -> t.Agent:
+    """An agent without what the tables do not have."""
+    return replace(agent, landings_seen=0, tokens_in_context=0, usage=replace(agent.usage, usd=None))
+
+
+async def all_below(reader: JournalReader, run: Snapshot, planner: t.AgentId) -> Recalled:
+    """Everything below a planner, page by page."""
+    found = Recalled()
+    while more := await reader.ended_below(planner, (*run.children.get(planner, ()), *found.agents), run.at, 30):
+        if not more.agents:
+            return found
+        assert not found.agents.keys() & more.agents.keys()
+        found |= more
+    return found
+
+
+async def test_all_agents_tasks_and_handoffs_are_found_below_their_planners(told: Told) -> None:
+    run, whole = told.snapshot, told.whole
+    reader = await JournalReader.open(told.path)
+    assert run.root is not None
+    found = await all_below(reader, run, run.root)
+    for planner in [*run.children[run.root], *found.agents]:
+        found |= await all_below(reader, run, planner)
+    await reader.close()
+    assert len(run.agents) < len(whole.agents) / 3
+    assert found.agents.keys() == whole.agents.keys() - run.agents.keys()
+    assert found.tasks == {id: task for id, task in whole.tasks.items() if id not in run.tasks}
+    assert found.handoffs == {id: handoff for id, handoff in whole.handoffs.items() if id not in run.handoffs}
+    for id, agent in found.agents.items():
+        assert shown(agent) == shown(whole.agents[id])
+    for id, retired in found.retired.items():
+        below = list(whole.subtree(id))
+        assert retired.roles == Counter(agent.role for agent in below[1:])
+        assert retired.all_tasks() == Counter(task.state for task in whole.tasks.values() if task.planner == id)
+        assert retired.usage.input == sum(agent.usage.input for agent in below[1:])
+    shown_run = run.copy()
+    found.without(run).put_into(shown_run)
+    for name in ("agents", "tasks", "handoffs", "paths", "children", "tasks_of"):
+        assert list(getattr(shown_run, name)) == list(getattr(whole, name)) or name in ("paths", "children", "tasks_of")
+        assert getattr(shown_run, name).keys() == getattr(whole, name).keys()
+    assert shown_run.children == whole.children
+    assert shown_run.tasks_of == whole.tasks_of
+
+
+async def test_older_handoffs_come_with_their_agents_and_all_planners_above(told: Told) -> None:
+    run = told.snapshot
+    reader = await JournalReader.open(told.path)
+    found = await reader.older_handoffs(list(run.handoffs), run.at, 40)
+    await reader.close()
+    newest = sorted(told.whole.handoffs.keys() - run.handoffs.keys())[-40:]
+    assert set(newest) <= found.handoffs.keys()
+    shown_run = run.copy()
+    found.without(run).put_into(shown_run)
+    for handoff in shown_run.handoffs.values():
+        assert [each.path for each in shown_run.ancestors(handoff.agent)][-1] == t.ROOT
+    assert list(shown_run.handoffs) == sorted(shown_run.handoffs)
+
+
+async def test_a_replay_sees_only_what_had_ended_then(told: Told) -> None:
+    half = told.events[: len(told.events) // 2]
+    run = few(half)
+    reader = await JournalReader.open(told.path)
+    assert run.root is not None
+    found = await all_below(reader, run, run.root)
+    handoffs = await reader.older_handoffs(list(run.handoffs), run.at, 1_000)
+    await reader.close()
+    spawned = {event.body.spawned.id for event in half if isinstance(event.body, e.AgentSpawned)}
+    assert found.agents.keys() | run.agents.keys() <= spawned
+    made = {event.body.handoff.id for event in half if isinstance(event.body, e.HandedOff)}
+    assert handoffs.handoffs.keys() | run.handoffs.keys() == made
