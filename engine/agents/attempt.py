@@ -118,7 +118,7 @@ class Attempt:
         notes = await repository_notes(self.host, context.commit)
         earlier = await inherited(self.host, self.task)
         await task_in_copy(context, self.task)
-        before = built_on(self.host, self.task)
+        before = await built_on(self.host, self.task)
 
         def opening() -> str:
             fixup = self.task.kind is t.TaskKind.FIXUP

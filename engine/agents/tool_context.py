@@ -28,6 +28,7 @@ from engine.domain.types import (
 )
 from engine.domain.units import duration_s
 from engine.policy.left_out import concerns, left_out_lines
+from engine.policy.task_names import folded
 from engine.ports.protocols import LandResult, Output, Workspace
 from engine.runtime.host import Host
 from engine.runtime.inbox import message_to
@@ -157,6 +158,16 @@ class AgentToolContext:
 
     async def hand_off(self, text: HandoffText) -> Answer:
         return await self._hand_off(self, self._host.mask.value(text))
+
+    async def own_tasks(self, *names: str) -> list[Task]:
+        snapshot, older = self.snapshot, list[Task]()
+        known = {name for id in snapshot.tasks_of.get(self._id, ()) for name in (id, snapshot.tasks[id].spec.title)}
+        wanted = {folded(name) for name in names if name.strip()} - known
+        if wanted and self._id in snapshot.retired:
+            await self._host.durable(snapshot.seq)
+            older += (await self._host.journal.ended_tasks(self._id, wanted)).tasks.values()
+        own = snapshot.tasks_of.get(self._id, ())
+        return [*(task for task in older if task.id not in own), *(snapshot.tasks[id] for id in own)]
 
     async def update(self) -> Answer:
         workspace, untold = await self.workspace(), self._update

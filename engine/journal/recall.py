@@ -6,10 +6,12 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import json
+from msgspec.structs import replace
 
 from engine.domain.types import Agent, AgentId, AgentState, Handoff, HandoffId, Micros, Role, Task, TaskState, Usage
 from engine.journal.failures import damaged
 from engine.journal.reading import EventReader
+from engine.journal.run_row import LAST_TIME
 from engine.state.recalled import Recalled
 from engine.state.retired import Retired
 
@@ -55,6 +57,22 @@ class RecallingReader(EventReader):
             (_listed({row["agent"] for row in rows}),),
         )
         return await self._recalled(above, at)
+
+    async def ended_tasks(self, planner: AgentId, names: Collection[str]) -> Recalled:
+        """The ended tasks of a planner with these ids or titles, with their agents and handoffs."""
+        wanted = _listed(names)
+        rows = await self._named(
+            "SELECT * FROM tasks WHERE planner = ?1 AND ended IS NOT NULL AND (id IN (SELECT value FROM json_each(?2)) "
+            "OR title IN (SELECT value FROM json_each(?2))) ORDER BY id DESC LIMIT ?3",
+            (planner, wanted, PAGE),
+        )
+        tasks = [self._convert(_task(row), Task) for row in reversed(rows)]
+        agents = await self._named(
+            "SELECT * FROM agents WHERE parent = ? AND task IN (SELECT value FROM json_each(?))",
+            (planner, _listed([task.id for task in tasks])),
+        )
+        found = await self._recalled(agents, LAST_TIME)
+        return replace(found, tasks={task.id: task for task in tasks})
 
     async def _recalled(self, rows: Sequence[dict[str, Any]], at: Micros) -> Recalled:
         agents = sorted((self._convert(_agent(row), Agent) for row in rows), key=lambda agent: agent.id)

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from engine.journal.queries import JournalReader
 from engine.journal.reading import READING
 from engine.journal.statements import BLOB, EVENT, Parameters, Write, bounded, execute, write
 from engine.journal.untrusted import log_size
+from engine.state.recalled import Recalled
 from engine.state.snapshot import Snapshot
 
 _LAST_CHECKPOINT = "SELECT coalesce((SELECT seq FROM checkpoints WHERE made_by = ? ORDER BY seq DESC LIMIT 1), 0)"
@@ -144,6 +145,10 @@ class SqliteJournal:
     async def agent_events(self, agent: AgentId) -> list[Event]:
         """The durable events of one agent, in order, with whole bodies."""
         return await (await self._read()).agent_events(agent)
+
+    async def ended_tasks(self, planner: AgentId, names: Collection[str]) -> Recalled:
+        """The ended tasks of a planner with these ids or titles, with their agents and handoffs."""
+        return await (await self._read()).ended_tasks(planner, names)
 
     async def close(self) -> None:
         """Write what is queued, then close. Raises SwarmError (journal) if that fails."""

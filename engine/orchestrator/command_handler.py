@@ -126,7 +126,8 @@ def _resolved(run: RunRecorder, handoff: HandoffId, resolved: bool) -> tuple[Dra
     known = run.snapshot.handoffs.get(handoff)
     if known is None:
         hint = "the screen shows a handoff's id in its heading, and `swarm-tui export` lists them"
-        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no handoff {handoff}", hint)
+        gone = ", or it is too old to be marked" if run.snapshot.retired else ""
+        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no handoff {handoff}{gone}", hint)
     if (handoff in run.snapshot.resolved) is resolved:
         return ()
     return (Draft(e.HandoffResolved(handoff, resolved), known.agent, known.task),)
@@ -153,7 +154,8 @@ def _at(run: RunRecorder, path: AgentPath | None) -> Agent:
     if id is None:
         near = difflib.get_close_matches(path or "", list(snapshot.paths), 1, 0.3)
         hint = f"did you mean {near[0]}?" if near else "write the full path as in the agent tree, such as root/w-3"
-        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no agent {path}", hint)
+        gone = ", or it ended long ago" if snapshot.retired else ""
+        raise SwarmError(ErrorKind.NOT_FOUND, f"there is no agent {path}{gone}", hint)
     return snapshot.agents[id]
 
 

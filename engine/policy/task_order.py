@@ -30,12 +30,13 @@ def held(
     """
     behind: dict[TaskId, list[TaskId]] = {}
     for id in waiting:
-        task = snapshot.tasks[id]
-        if task.state in WAITING and id not in lost:
+        task = snapshot.tasks.get(id)
+        if task is not None and task.state in WAITING and id not in lost:
             for other in (changed or {}).get(id, task.spec.after):
                 behind.setdefault(other, []).append(id)
     found: dict[TaskId, TaskId] = {}
-    for root in [id for id in behind if id in lost or snapshot.tasks[id].state in LOST]:
+    ended = (id for id in behind if id not in lost and id in snapshot.tasks and snapshot.tasks[id].state in LOST)
+    for root in [*(id for id in behind if id in lost), *ended]:
         stack = [root]
         while stack:
             for id in behind.get(stack.pop(), ()):

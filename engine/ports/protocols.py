@@ -14,6 +14,7 @@ from engine.domain.environment import Environment
 from engine.domain.events import Event
 from engine.domain.resource_use import AgentUse, LoadLimit, Sample
 from engine.domain.types import AgentId, Check, CommitId, LandingState, Micros, ModelName, TaskId, Usage
+from engine.state.recalled import Recalled
 from engine.state.snapshot import Snapshot
 
 
@@ -60,6 +61,9 @@ class Journal(Protocol):
 
     async def agent_events(self, agent: AgentId) -> list[Event]:
         """The durable events of one agent, in order, with complete bodies."""
+
+    async def ended_tasks(self, planner: AgentId, names: Collection[str]) -> Recalled:
+        """The durable tasks of a planner with these ids or titles that have ended, with their agents and handoffs."""
 
     async def close(self) -> None: ...
 

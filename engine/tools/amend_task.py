@@ -40,7 +40,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     if fault := scope_fault(arguments.scope):
         return refused(f"not amended: the scope: {fault}")
     snapshot = context.snapshot
-    mine = [snapshot.tasks[id] for id in snapshot.tasks_of.get(context.agent.id, ())]
+    mine = await context.own_tasks(arguments.task, *(arguments.after or ()))
     try:
         task = task_named(mine, arguments.task)
         if task.ended or task.state is TaskState.LANDING:

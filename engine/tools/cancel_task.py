@@ -19,7 +19,7 @@ class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def call(context: ToolContext, arguments: Arguments) -> Answer:
-    mine = [context.snapshot.tasks[id] for id in context.snapshot.tasks_of.get(context.agent.id, ())]
+    mine = await context.own_tasks(arguments.task)
     try:
         task = task_named(mine, arguments.task)
     except NamingError as error:

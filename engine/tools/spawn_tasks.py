@@ -72,6 +72,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     for asked in arguments.tasks:
         if fault := scope_fault(asked.scope):
             return refused(f"nothing was queued: the scope of `{folded(asked.title)}`: {fault}")
+    earlier = await context.own_tasks(*(name for asked in arguments.tasks for name in (*asked.after, asked.replaces)))
     count = len(arguments.tasks)
     cautions = [caution for look in (_barren, _crowd, _alone) if (caution := look(context, count)) is not None]
     for caution in cautions:
@@ -79,7 +80,7 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
             limit = replace(caution.finding, remedy=Remedy.LIMIT).draft
             return Answer(f"not queued: {caution.text}", error=True, drafts=(limit,))
     try:
-        tasks = _ordered(context, arguments)
+        tasks = _ordered(context, arguments, earlier)
     except NamingError as error:
         return refused(f"nothing was queued: {error}")
     drafts = [replace(caution.finding, remedy=Remedy.NUDGE).draft for caution in cautions]
@@ -95,11 +96,10 @@ async def call(context: ToolContext, arguments: Arguments) -> Answer:
     return Answer("\n".join(lines), drafts=tuple(drafts))
 
 
-def _ordered(context: ToolContext, arguments: Arguments) -> list[Task]:
-    """The new tasks, with those that they come after and replace. Raises NamingError."""
+def _ordered(context: ToolContext, arguments: Arguments, earlier: Sequence[Task]) -> list[Task]:
+    """The new tasks, with those of `earlier` that they come after and replace. Raises NamingError."""
     asked, shared = arguments.tasks, arguments.constraints.strip()
-    planner, snapshot, now = context.agent, context.snapshot, context.clock.now()
-    earlier = [snapshot.tasks[id] for id in snapshot.tasks_of.get(planner.id, ())]
+    planner, now = context.agent, context.clock.now()
     new = [
         Task(
             id=TaskId(context.ids.new("t")),

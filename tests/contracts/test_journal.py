@@ -68,6 +68,29 @@ async def test_one_agents_events_are_found(journal: Journal) -> None:
     assert [event.seq for event in await journal.agent_events(AgentId("a-1"))] == [1, 3]
 
 
+async def test_a_planners_ended_tasks_are_found_by_id_and_by_title(journal: Journal) -> None:
+    told = story(3, 400)
+    whole = told.snapshot
+    journal.append(told.events)
+    await journal.durable(len(told.events))
+    ended = [task for task in whole.tasks.values() if task.ended and task.agent is not None]
+    task, open_one = ended[-1], next(task for task in whole.tasks.values() if not task.ended)
+    titled = [each for each in ended if each.spec.title == task.spec.title]
+    for names in ([task.id], [task.spec.title, open_one.id, "no such task"]):
+        found = await journal.ended_tasks(task.planner, names)
+        assert task.id in found.tasks
+        assert set(found.tasks) <= {each.id for each in titled} | {t.id for t in whole.tasks.values() if t.ended}
+        assert open_one.id not in found.tasks
+        assert found.tasks[task.id].state is task.state
+        its = [each.id for each in whole.agents.values() if each.task == task.id and each.parent == task.planner]
+        assert [each.id for each in found.agents.values() if each.task == task.id] == its
+        told_off = [each for each in whole.handoffs.values() if each.task == task.id]
+        assert [each.text.summary for each in found.handoffs.values() if each.task == task.id] == [
+            each.text.summary for each in told_off
+        ]
+    assert not (await journal.ended_tasks(AgentId("a-other"), [task.id])).tasks
+
+
 async def test_all_waiters_are_notified(journal: Journal) -> None:
     for seq in range(1, 101):
         journal.append([warned(seq)])

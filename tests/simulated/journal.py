@@ -2,11 +2,15 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
+from msgspec.structs import replace
+
+from engine.domain import events as e
 from engine.domain.errors import ErrorKind, SwarmError
 from engine.domain.events import Event
-from engine.domain.types import AgentId
+from engine.domain.types import Agent, AgentId, Handoff, HandoffId, Task, TaskId, TaskState
+from engine.state.recalled import Recalled
 from engine.state.snapshot import Snapshot
 from tests.simulated.disk import Disk
 from tests.simulated.power import Power
@@ -83,6 +87,29 @@ class MemoryJournal:
     async def agent_events(self, agent: AgentId) -> list[Event]:
         await self._power.needed()
         return [event for event in self._durable if event.agent == agent]
+
+    async def ended_tasks(self, planner: AgentId, names: Collection[str]) -> Recalled:
+        await self._power.needed()
+        tasks, agents, handoffs = dict[TaskId, Task](), dict[AgentId, Agent](), dict[HandoffId, Handoff]()
+        for event in self._durable:
+            match event.body:
+                case e.TaskQueued(queued=task) if task.planner == planner and {task.id, task.spec.title} & {*names}:
+                    tasks[task.id] = task
+                case e.TaskEnded(state=state, reason=reason) if event.task in tasks:
+                    task = tasks[event.task]
+                    tasks[event.task] = replace(task, state=TaskState(state), reason=reason, ended_at=event.at)
+                case e.AgentSpawned(spawned=agent) if agent.task in tasks:
+                    agents[agent.id] = agent
+                case e.TurnTaken() if event.agent in agents:
+                    agents[event.agent] = replace(agents[event.agent], steps=agents[event.agent].steps + 1)
+                case e.HandedOff(handoff=handoff) if handoff.task in tasks:
+                    handoffs[handoff.id] = handoff
+        ended = {id: task for id, task in tasks.items() if task.ended}
+        return Recalled(
+            {id: agent for id, agent in agents.items() if agent.task in ended},
+            ended,
+            {id: handoff for id, handoff in handoffs.items() if handoff.task in ended},
+        )
 
     async def close(self) -> None:
         await self._power.needed()
