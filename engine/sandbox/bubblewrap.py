@@ -69,15 +69,27 @@ def _overlays(bwrap: Bubblewrap, around: Surroundings, folders: list[str]) -> bo
         return False
 
 
+HOLD = ("/bin/sh", "-c", "echo $$; read _")
+"""Holds the namespaces open until its input ends, after it has said its id."""
+
+
 def argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount, seccomp: int | None) -> tuple[str, ...]:
     """The command line that starts a sandbox over `mount`. `seccomp` is the descriptor of a filter."""
-    args = [bwrap.path, "--unshare-user", "--uid", ID, "--gid", ID, "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    args += ["--unshare-cgroup-try", "--hostname", "swarm", "--die-with-parent", "--as-pid-1"]
-    args += ["--cap-drop", "ALL", "--disable-userns"]
+    args = ["--unshare-user", "--uid", ID, "--gid", ID, "--unshare-pid", "--as-pid-1", "--disable-userns"]
     if seccomp is not None:
         args += ["--seccomp", str(seccomp)]
+    return (bwrap.path, *args, *_inside(around, mount), *interpreter(PROGRAM))
+
+
+def mounting_argv(bwrap: Bubblewrap, around: Surroundings, mount: Mount) -> tuple[str, ...]:
+    """The command line that mounts what a sandbox sees, for a launcher that is already in its namespaces."""
+    return (bwrap.path, *_inside(around, mount), *HOLD)
+
+
+def _inside(around: Surroundings, mount: Mount) -> list[str]:
+    args = ["--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "swarm", "--die-with-parent"]
+    args += ["--cap-drop", "ALL"]
     if not around.network:
         args.append("--unshare-net")
     args += mount_args(around, mount)
-    args += ["--remount-ro", "/", "--chdir", WS, "--", *interpreter(PROGRAM)]
-    return tuple(args)
+    return [*args, "--remount-ro", "/", "--chdir", WS, "--"]

@@ -1,18 +1,20 @@
 """How one run contains its agents: a level, and how to start a sandbox at that level over a copy."""
 
 import os
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 
 from msgspec import Struct
 
 from engine.ports.protocols import WorkspaceLost
-from engine.sandbox.bubblewrap import Bubblewrap, argv
+from engine.sandbox.bubblewrap import Bubblewrap, argv, mounting_argv
 from engine.sandbox.cgroups import ControlGroups
 from engine.sandbox.disk import DiskWatch
 from engine.sandbox.environment import command_env
 from engine.sandbox.guarantees import Level
-from engine.sandbox.mounts import GIT_CONFIG_FILE, OBJECTS, PROGRAM, SHM, TMP, VAR_TMP, WS, Mount, Surroundings
+from engine.sandbox.inside.frames import FIRST_FD
+from engine.sandbox.launchers import Zygote
+from engine.sandbox.mounts import GIT_CONFIG_FILE, ID, OBJECTS, PROGRAM, SHM, TMP, VAR_TMP, WS, Mount, Surroundings
 from engine.sandbox.program import interpreter, staged_program
 from engine.sandbox.seccomp import build_filter
 from engine.sandbox.session import Start
@@ -46,7 +48,8 @@ class Limits(Struct, frozen=True):
 
 class Containment(Struct, frozen=True):
     """`bwrap` is None at levels without bubblewrap, `groups` at all but full; `shared_limits` are those that no group
-    enforces; `disk` and `unseen_memory` watch what commands take from the machine."""
+    enforces; `disk` and `unseen_memory` watch what commands take from the machine. `zygote`: from which launchers are
+    forked, if that works here; else bubblewrap starts each."""
 
     level: Level
     bwrap: Bubblewrap | None
@@ -56,6 +59,7 @@ class Containment(Struct, frozen=True):
     disk: DiskWatch
     unseen_memory: Unseen
     groups: ControlGroups | None = None
+    zygote: Zygote | None = None
 
     @property
     def namespaces(self) -> bool:
@@ -72,6 +76,8 @@ class Containment(Struct, frozen=True):
 
     def close(self) -> None:
         """Release what the level holds beyond its sandboxes; kills what is left in its groups."""
+        if self.zygote is not None:
+            self.zygote.close()
         if self.groups is not None:
             self.groups.close()
 
@@ -91,6 +97,7 @@ class Containment(Struct, frozen=True):
             "file_size": b"%d" % limits.file_size,
             "open_files": b"%d" % limits.open_files,
         }
+        network = b"1" if self.around.network else b""
         program = build_filter(namespaces=self.namespaces, network=self.around.network)
         passed: list[int] = []
         group = None
@@ -99,37 +106,42 @@ class Containment(Struct, frozen=True):
                 group = self.groups.make(limits.memory, limits.processes + SPARE_PROCESSES)
                 files = group.descriptors()
                 passed += chain.from_iterable(files.values())
-                config |= {purpose: b" ".join(b"%d" % fd for fd in fds) for purpose, fds in files.items() if fds}
+                numbers = dict(zip(passed, count(FIRST_FD))) if self.zygote is not None else {fd: fd for fd in passed}
+                config |= {
+                    purpose: b" ".join(b"%d" % numbers[fd] for fd in fds) for purpose, fds in files.items() if fds
+                }
             if self.namespaces:
                 assert self.bwrap is not None
-                number = None
-                if program is not None:
-                    number = os.open(self.around.stage / FILTER, os.O_RDONLY | os.O_CLOEXEC)
-                    passed.append(number)
                 config["tmpfs"] = b"\0".join(path.encode() for path in (TMP, SHM, HOME, VAR_TMP))
                 env = command_env(self.around.tools, HOME, TMP, f"{PROGRAM}/{GIT_CONFIG_FILE}")
-                command = argv(self.bwrap, self.around, mount, number)
+                if self.zygote is not None:
+                    command = mounting_argv(self.bwrap, self.around, mount)
+                    config |= {"id": ID.encode(), "filter": program or b"", "network": network}
+                else:
+                    number = None
+                    if program is not None:
+                        number = os.open(self.around.stage / FILTER, os.O_RDONLY | os.O_CLOEXEC)
+                        passed.append(number)
+                    command = argv(self.bwrap, self.around, mount, number)
             else:
                 staged = staged_program(self.around.stage)
                 git_config = str(staged / GIT_CONFIG_FILE)
                 env = command_env(self.around.tools, str(copy / "home"), str(copy / "tmp"), git_config)
                 command = interpreter(str(staged))
-                config |= self._fence(copy, program)
+                config |= {**self._fence(copy), "filter": program or b"", "network": network}
         except OSError as error:
             for fd in passed:
                 os.close(fd)
             if group is not None:
                 group.remove()
             raise WorkspaceLost(f"the sandbox cannot be prepared: {error}") from error
-        config["passed"] = b"%d" % max(passed, default=0)
+        config["passed"] = b"%d" % (FIRST_FD + len(passed) if self.zygote is not None else max(passed, default=0))
         config |= {f"env.{name}": os.fsencode(value) for name, value in env.items()}
-        # The sandbox's first process gets no environment either: it can be read from inside.
-        own_env = {"PATH": os.defpath, "LANG": "C.UTF-8"}
         log = copy / "sandbox.log"
         limits_of_all = (self.shared_limits, self.unseen_memory)
-        return Start(command, own_env, config, log, self.namespaces, *limits_of_all, tuple(passed), group)
+        return Start(command, config, log, self.namespaces, *limits_of_all, tuple(passed), group, self.zygote)
 
-    def _fence(self, copy: Path, program: bytes | None) -> dict[str, bytes]:
+    def _fence(self, copy: Path) -> dict[str, bytes]:
         """What the launcher needs to restrict itself where there are no namespaces."""
         for name in ("home", "tmp"):
             (copy / name).mkdir(exist_ok=True)
@@ -139,8 +151,6 @@ class Containment(Struct, frozen=True):
         return {
             "tmpfs": b"",
             "guard": self.level.value.encode(),
-            "filter": program or b"",
             "writable": b"\0".join(os.fsencode(copy / name) for name in ("files", "home", "tmp")),
             "readable": b"\0".join(os.fsencode(path) for path in readable),
-            "network": b"1" if self.around.network else b"",
         }

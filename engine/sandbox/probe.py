@@ -1,6 +1,7 @@
 """Finds out what this machine supports: a level counts only if a real contained self-test passes."""
 
 import asyncio
+import logging
 import os
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from engine.sandbox.containment import FILTER, Containment, Limits
 from engine.sandbox.disk import DiskWatch
 from engine.sandbox.guarantees import CopyMethod, Level, SandboxReport
 from engine.sandbox.inside.usage import machine_memory
+from engine.sandbox.launchers import Zygote
 from engine.sandbox.mounts import Mount, Surroundings, prepare_stage
 from engine.sandbox.program import python
 from engine.sandbox.removal import delete_tree
@@ -30,6 +32,8 @@ from engine.sandbox.session import SandboxSession
 from engine.sandbox.shared_limits import SharedLimits
 from engine.sandbox.toolchains import find_tools
 from engine.sandbox.unseen import Unseen
+
+log = logging.getLogger("swarm")
 
 KEPT = "known to the engine only"
 AS_ROOT_RESTRICTED = "as root it would let agents change the modes of every file; run as an ordinary user"
@@ -86,7 +90,14 @@ async def choose(folder: Path, objects: Path, settings: SandboxSettings) -> Choi
             reasons[level.value] = str(error)
             continue
         for method in methods:
-            reason = await _refusal(tried, method, folder)
+            forking = replace(tried, zygote=Zygote(stage)) if tried.namespaces else tried
+            reason = await _refusal(forking, method, folder)
+            if not reason:
+                tried = forking
+            elif forking.zygote is not None:
+                forking.zygote.close()
+                log.info("launchers cannot be forked here: %s", reason)
+                reason = await _refusal(tried, method, folder)
             if not reason:
                 found = bwrap if tried.namespaces and bwrap else Bubblewrap("", "", False)
                 granted = (*(["network"] if settings.network else []), *settings.read_only)
@@ -216,6 +227,9 @@ async def _self_test(tried: Containment, method: CopyMethod, place: Path) -> str
             lines.append("(: >> /proc/sys/kernel/core_pattern) 2>/dev/null && echo LEAK")
             lines.append("grep -q '^Seccomp:.*2' /proc/self/status || echo UNFILTERED")
             lines.append("unshare -r true 2>/dev/null && echo LEAK")
+        if tried.namespaces:
+            lines.append("grep -Eq '^NoNewPrivs:.*1' /proc/self/status || echo PRIVILEGED")
+            lines.append("grep -Eq '^Cap(Inh|Prm|Eff|Bnd|Amb):.*[1-9a-f]' /proc/self/status && echo PRIVILEGED")
         if tried.namespaces and not tried.around.network:
             lines.append("grep -v -e '|' -e ' lo:' /proc/net/dev && echo LEAK")
         output = await session.run("\n".join([*lines, "true"]), 30.0, ".swarm/self-test.txt", lambda _: None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.sandbox import inside
 
 PACKAGE = "inside"
-START = "import sys; sys.path.insert(0, {!r}); from {}.loop import main; main()"
+START = "import sys; sys.path.insert(0, {!r}); {}from {}.{} import main; main()"
 
 
 def stage_program(stage: Path) -> None:
@@ -39,4 +39,13 @@ def python() -> str:
 
 def interpreter(folder: str) -> tuple[str, ...]:
     """The command line that starts the program, as seen inside the sandbox."""
-    return (python(), "-I", "-S", "-X", "frozen_modules", "-c", START.format(folder, PACKAGE))
+    return _start(folder, "", "loop")
+
+
+def zygote_command() -> tuple[str, ...]:
+    """The command line of the zygote, to be started in the program's folder: agents can read it, and no path in it."""
+    return _start(".", f"import {PACKAGE}.search; ", "zygote")
+
+
+def _start(folder: str, first: str, module: str) -> tuple[str, ...]:
+    return (python(), "-I", "-S", "-X", "frozen_modules", "-c", START.format(folder, first, PACKAGE, module))

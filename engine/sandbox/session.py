@@ -3,9 +3,6 @@
 import asyncio
 import contextlib
 import os
-import select
-import signal
-import subprocess
 from codecs import getincrementaldecoder
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +15,7 @@ from engine.ports.protocols import Output, WorkspaceError, WorkspaceLost
 from engine.sandbox.cgroups import Group
 from engine.sandbox.inside.frames import pack, unpack
 from engine.sandbox.inside.jobs import others
-from engine.sandbox.inside.niceness import NICE
+from engine.sandbox.launchers import LauncherProcess, Spawned, Zygote
 from engine.sandbox.process_identity import start_time
 from engine.sandbox.shared_limits import SharedLimits
 from engine.sandbox.unseen import Account, Unseen
@@ -35,15 +32,14 @@ PAUSED = "paused"
 
 
 class Start(Struct, frozen=True):
-    """How to start a launcher: arguments, environment, and the values of the first frame.
+    """How to start a launcher: arguments, and the values of the first frame.
 
     `namespaces`: killing the started process kills everything; without them the launcher must end its own processes.
     `shared_limits` and `unseen_memory` are told what its commands use. `passed`: descriptors that it inherits, closed
-    here afterwards; `group`: the control group of its commands, if any.
+    here afterwards; `group`: the control group of its commands, if any; `zygote`: what forks it, if anything does.
     """
 
     argv: tuple[str, ...]
-    env: dict[str, str]
     config: dict[str, bytes]
     log: Path
     namespaces: bool
@@ -51,6 +47,15 @@ class Start(Struct, frozen=True):
     unseen_memory: Unseen
     passed: tuple[int, ...] = ()
     group: Group | None = None
+    zygote: Zygote | None = None
+
+    async def launch(self, stdin: int, stdout: int) -> LauncherProcess:
+        """Raises OSError."""
+        with self.log.open("wb") as log:
+            stdio = (stdin, stdout, log.fileno())
+            if self.zygote is not None:
+                return await self.zygote.fork(self.argv, (*stdio, *self.passed))
+            return Spawned(self.argv, stdio, self.passed, namespaces=self.namespaces)
 
 
 class SandboxSession:
@@ -62,7 +67,7 @@ class SandboxSession:
 
     def __init__(
         self,
-        process: "subprocess.Popen[bytes]",
+        process: LauncherProcess,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         start: Start,
@@ -97,32 +102,25 @@ class SandboxSession:
     async def start(cls, start: Start) -> "SandboxSession":
         """Start the launcher. Raises WorkspaceLost, with the sandbox's output, if it does not come up."""
         loop = asyncio.get_running_loop()
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
         try:
-            with start.log.open("wb") as log:
-                process = subprocess.Popen(  # noqa: ASYNC220 - spawned by this thread, which outlives it
-                    start.argv,
-                    env=start.env,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    cwd="/",
-                    start_new_session=True,
-                    pass_fds=start.passed,
-                )
-        except OSError as error:
+            process = await start.launch(theirs_in, theirs_out)
+        except BaseException as error:
+            for fd in (ours_in, ours_out):
+                os.close(fd)
             if start.group is not None:
                 await asyncio.to_thread(start.group.remove)
-            raise WorkspaceLost(f"the sandbox cannot be started: {error}") from error
+            if isinstance(error, OSError):
+                raise WorkspaceLost(f"the sandbox cannot be started: {error}") from error
+            raise
         finally:
-            for fd in start.passed:
+            for fd in (theirs_in, theirs_out, *start.passed):
                 os.close(fd)
-        _give_way(process.pid)
-        assert process.stdin is not None
-        assert process.stdout is not None
         reader = asyncio.StreamReader(limit=MAX_ANSWER)
         protocol = asyncio.StreamReaderProtocol(reader)
-        await loop.connect_read_pipe(lambda: protocol, process.stdout)
-        transport, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, process.stdin)
+        await loop.connect_read_pipe(lambda: protocol, os.fdopen(ours_in, "rb", 0))
+        transport, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(ours_out, "wb", 0))
         writer = asyncio.StreamWriter(transport, flow, None, loop)
         session = cls(process, reader, writer, start)
         ready: asyncio.Future[list[bytes]] = loop.create_future()
@@ -148,7 +146,7 @@ class SandboxSession:
 
     def first_pids(self) -> list[int]:
         """The started process and, with namespaces, the first one inside, which ends after all others there."""
-        return [self.pid, *(others(self.pid)[:1] if self._namespaces else ())]
+        return self._process.first_pids()
 
     def command_pids(self) -> list[int]:
         """The processes of the running command and of what it started."""
@@ -338,10 +336,9 @@ class SandboxSession:
         """
         self._ending = self._namespaces
         self._writer.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(self._process.wait, CLOSE_S)
+        await asyncio.to_thread(self._process.wait, CLOSE_S)
         self._ending = False
-        by_itself = self._namespaces and self._process.returncode is not None and self._process.returncode >= 0
+        by_itself = self._process.ended_by_itself()
         await self.close()
         return by_itself
 
@@ -349,53 +346,18 @@ class SandboxSession:
         """Kill the sandbox with everything in it. Without namespaces the launcher does this when its stdin closes."""
         if not self._namespaces and not self._writer.is_closing():
             self._writer.close()
-        elif self._process.poll() is None and not self._ending:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        elif not self._ending:
+            self._process.kill()
 
     async def close(self) -> None:
         """Kill the sandbox and wait until it is gone."""
-        inside = self._first_inside()
         self._lose("the workspace is closed")
         self._writer.close()
-        try:
-            await asyncio.to_thread(self._process.wait, CLOSE_S)
-        except subprocess.TimeoutExpired:
+        if not await asyncio.to_thread(self._process.wait, CLOSE_S):
             self.kill()
-            await asyncio.to_thread(self._process.wait)
-        if inside is not None:
-            await asyncio.to_thread(_wait_for, inside, CLOSE_S)
-            os.close(inside)
+            await asyncio.to_thread(self._process.wait, None)
+        await asyncio.to_thread(self._process.close)
         self._pump.cancel()
         await asyncio.gather(self._pump, return_exceptions=True)
         if self._group is not None:
             await asyncio.to_thread(self._group.remove)
-
-    def _first_inside(self) -> int | None:
-        """A descriptor of the first process in the sandbox's namespace, which ends after all others there.
-
-        It outlives the started process, with which the kernel kills it, for a moment.
-        """
-        if self._namespaces and self._process.poll() is None:
-            with contextlib.suppress(OSError):  # it has ended
-                for pid in others(self.pid)[:1]:
-                    return os.pidfd_open(pid)
-        return None
-
-
-def _wait_for(process: int, seconds: float) -> None:
-    """Wait for the end of a process, given its descriptor."""
-    poll = select.poll()
-    poll.register(process, select.POLLIN)
-    poll.poll(seconds * 1_000)
-
-
-def _give_way(pid: int) -> None:
-    """Lower the CPU priority of a new session, so that it yields to the program and its screen from the start.
-
-    Where the kernel groups processes by session, many starting sandboxes would each get as much CPU as the whole
-    program.
-    """
-    with contextlib.suppress(OSError):  # no such groups, or too many changes at this moment: the launcher tries, too
-        os.setpriority(os.PRIO_PROCESS, pid, NICE)
-        Path(f"/proc/{pid}/autogroup").write_bytes(b"%d" % NICE)

@@ -5,6 +5,8 @@ Each side parses them without trusting the other. The first two fields are the r
 
 import os
 
+FIRST_FD = 3
+"""A forked launcher's descriptors after its input, output and log are numbered from here."""
 MAX_FRAME = 65 << 20
 """Bytes: enough for the largest file that can land, with its path."""
 

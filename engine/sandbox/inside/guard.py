@@ -44,9 +44,7 @@ def raise_around(config: dict[bytes, bytes]) -> None:
         raise Unguarded("no subreaper")
     if config[b"guard"] == b"off":
         return
-    if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        raise Unguarded("no_new_privs was refused")
-    _drop_capabilities()
+    give_up_privileges()
     version = _landlock_version()
     if version < 1:
         raise Unguarded("the kernel has no Landlock")
@@ -66,7 +64,7 @@ def raise_around(config: dict[bytes, bytes]) -> None:
     for path in config[b"writable"].split(b"\0"):
         _allow(fd, path, handled)
     _restrict(fd)
-    _filter_calls(config[b"filter"])
+    filter_calls(config[b"filter"])
 
 
 def enclose() -> None:
@@ -95,7 +93,7 @@ def _restrict(ruleset: int) -> None:
     os.close(ruleset)
 
 
-def _filter_calls(program: bytes) -> None:
+def filter_calls(program: bytes) -> None:
     """Install a filter: `program` is an array of `struct sock_filter` from engine/sandbox/seccomp.py."""
     if not program:
         raise Unguarded("the system calls of this kind of machine are not known, so none can be refused")
@@ -105,8 +103,11 @@ def _filter_calls(program: bytes) -> None:
         raise Unguarded(f"seccomp: {os.strerror(ctypes.get_errno())}")
 
 
-def _drop_capabilities() -> None:
-    """Drop capabilities for good: processes of a root engine could otherwise load kernel modules."""
+def give_up_privileges() -> None:
+    """Gain none when a program starts, and drop capabilities for good: processes of a root engine could otherwise load
+    kernel modules."""
+    if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise Unguarded("no_new_privs was refused")
     for capability in range(64):
         if _libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1:
             _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # refused without privileges, which is as good

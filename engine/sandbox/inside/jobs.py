@@ -1,6 +1,7 @@
 """Jobs beside the loop: a child process with a pipe, and how all processes of a sandbox are found and killed."""
 
 import os
+import sys
 import time
 
 from .frames import say
@@ -15,7 +16,8 @@ SIGKILL, SIGCONT, SIGSTOP = 9, 18, 19
 
 def load(module: str, name: str) -> "Any":
     """Import another module of this folder on first use; nothing else here imports lazily."""
-    return getattr(__import__(f"{__package__}.{module}", fromlist=(name,)), name)
+    path = f"{__package__}.{module}"
+    return getattr(sys.modules.get(path) or __import__(path, fromlist=(name,)), name)
 
 
 class Job:

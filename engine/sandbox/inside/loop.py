@@ -9,6 +9,10 @@ import time
 from .frames import MAX_FRAME, Refused, say, send, unpack
 from .jobs import Job, kill_others, load
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 TICK_MS = 100
 FILES = {b"read": "read", b"write": "write", b"list": "show", b"put": "put", b"remove": "remove"}
 """Answered at once, one after another: functions of `files`."""
@@ -101,15 +105,19 @@ class Loop:
             self.job.thaw()
 
 
-def main() -> None:
+def main(enter: "Callable[[dict[bytes, bytes]], None] | None" = None) -> None:
+    """`enter` moves a process that was forked outside into its sandbox."""
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
     fields = unpack(_read_exactly(int.from_bytes(_read_exactly(4), "big")))
     config = dict(zip(fields[0::2], fields[1::2], strict=True))
+    session = load("niceness", "session")()
+    if enter is not None:
+        enter(config)
     for place in config.get(b"arrive", b"").split():
         os.write(int(place), b"0")
         os.close(int(place))
-    config[b"session"] = b"%d" % load("niceness", "session")()
+    config[b"session"] = b"%d" % session
     load("privacy", "hide")()
     if b"guard" in config:
         load("guard", "raise_around")(config)

@@ -2,13 +2,14 @@
 
 import os
 import re
-import subprocess
+import select
+import time
 from fnmatch import fnmatchcase
 
 from .beneath import FOLDER, REGULAR, kind, open_beneath, prefix_of, walk
 from .files import MAX_DEPTH, OURS, read
 from .frames import Refused, pack, say, send, unpack, write_all
-from .jobs import Job, load
+from .jobs import SIGKILL, Job, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,20 +149,38 @@ def _not_ignored(root: bytes, prefix: bytes, env: dict[bytes, bytes]) -> "set[by
 
     The agent may have written anything into its git folder: this git starts no program and lists no other folder.
     """
-    command = ["git", "--literal-pathspecs", "--git-dir=.git", "--work-tree=.", "-c", "core.fsmonitor=false"]
-    try:
-        listed = subprocess.run(
-            [*command, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", prefix or b"."],
-            cwd=root,
-            env=env | {b"GIT_ALLOW_PROTOCOL": b"none"},  # else it may fetch objects that are missing
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-            timeout=GIT_S,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {name for name in listed.stdout.split(b"\0") if name} or None
+    command = [b"git", b"--literal-pathspecs", b"--git-dir=.git", b"--work-tree=.", b"-c", b"core.fsmonitor=false"]
+    command += [b"ls-files", b"-z", b"--cached", b"--others", b"--exclude-standard", b"--", prefix or b"."]
+    # Without this it may fetch objects that are missing.
+    listed = _output(command, root, env | {b"GIT_ALLOW_PROTOCOL": b"none"}, GIT_S)
+    return {name for name in listed.split(b"\0") if name} or None if listed is not None else None
+
+
+def _output(command: "list[bytes]", folder: bytes, env: "dict[bytes, bytes]", seconds: float) -> bytes | None:
+    """What a program writes; None if it fails or takes longer. The module `subprocess` would take more memory in each
+    sandbox than all else here."""
+    out, inner = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            nothing = os.open("/dev/null", os.O_RDWR)
+            for at, fd in enumerate((nothing, inner, nothing)):
+                os.dup2(fd, at)
+            os.chdir(folder)
+            os.execvpe(command[0], command, env)  # noqa: S606 - no shell
+        finally:
+            os._exit(127)
+    os.close(inner)
+    handle = os.pidfd_open(pid)
+    end = time.monotonic() + seconds
+    said = bytearray()
+    while select.select([out], (), (), max(0.0, end - time.monotonic()))[0] and (chunk := os.read(out, 1 << 20)):
+        said += chunk
+    if not select.select([handle], (), (), max(0.0, end - time.monotonic()))[0]:
+        os.kill(pid, SIGKILL)
+    for fd in (out, handle):
+        os.close(fd)
+    return bytes(said) if os.waitpid(pid, 0)[1] == 0 else None
 
 
 def _folders(known: "set[bytes] | None") -> "set[bytes] | None":

@@ -1,0 +1,213 @@
+"""How launchers are started: each by a program of its own, or forked from the zygote, which is quicker and shares
+memory."""
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from engine.sandbox.inside.frames import pack
+from engine.sandbox.inside.jobs import others
+from engine.sandbox.inside.niceness import NICE
+from engine.sandbox.program import staged_program, zygote_command
+
+FORK_S = 30.0
+OWN_ENV = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+"""What a launcher gets, too: its environment can be read from inside."""
+
+
+class LauncherProcess(Protocol):
+    """A launcher outside of which nothing of its sandbox is left once it has ended."""
+
+    pid: int
+    """Killing this process kills the whole sandbox."""
+
+    def first_pids(self) -> list[int]:
+        """The started process and, with namespaces, the first one inside, which ends after all others there."""
+
+    def kill(self) -> None: ...
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait for its end; whether it has ended."""
+
+    def ended_by_itself(self) -> bool: ...
+
+    def close(self) -> None:
+        """Wait until everything in its namespace has ended, after the process itself has."""
+
+
+class Spawned:
+    """A launcher that bubblewrap or this process has started. Raises OSError if it cannot be."""
+
+    def __init__(self, argv: Sequence[str], stdio: tuple[int, int, int], passed: Sequence[int], *, namespaces: bool):
+        stdin, stdout, stderr = stdio
+        self._process = subprocess.Popen(  # spawned by a thread that outlives it
+            argv,
+            env=OWN_ENV,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd="/",
+            start_new_session=True,
+            pass_fds=passed,
+        )
+        self.pid = self._process.pid
+        self._namespaces = namespaces
+        self._inside: int | None = None
+        give_way(self.pid)
+
+    def first_pids(self) -> list[int]:
+        return [self.pid, *(others(self.pid)[:1] if self._namespaces else ())]
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            if self._namespaces and self._inside is None:
+                # The first process inside outlives the started one, with which the kernel kills it, for a moment.
+                with contextlib.suppress(OSError):  # it has ended
+                    for pid in others(self.pid)[:1]:
+                        self._inside = os.pidfd_open(pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def wait(self, seconds: float | None) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.returncode is not None
+
+    def ended_by_itself(self) -> bool:
+        return self._namespaces and self._process.returncode is not None and self._process.returncode >= 0
+
+    def close(self) -> None:
+        if self._inside is not None:
+            _wait_for(self._inside, FORK_S)
+            os.close(self._inside)
+            self._inside = None
+
+
+class Forked:
+    """A launcher that the zygote has forked: the first process of its namespace, which ends after all others there.
+
+    `handle` is a descriptor of the process.
+    """
+
+    def __init__(self, pid: int, handle: int) -> None:
+        self.pid = pid
+        self._handle = handle
+        self._killed = False
+
+    def first_pids(self) -> list[int]:
+        return [self.pid]
+
+    def kill(self) -> None:
+        if self._handle >= 0:
+            self._killed = True
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def wait(self, seconds: float | None) -> bool:
+        return self._handle < 0 or _wait_for(self._handle, seconds)
+
+    def ended_by_itself(self) -> bool:
+        return not self._killed and self.wait(0)
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+class Zygote:
+    """The process from which launchers are forked. It starts with the first one, and again if it has ended.
+
+    `stage` has the program; use from one event loop, whose thread outlives all launchers.
+    """
+
+    def __init__(self, stage: Path) -> None:
+        self._stage = stage
+        self._process: subprocess.Popen[bytes] | None = None
+        self._requests: socket.socket | None = None
+
+    async def fork(self, argv: Sequence[str], fds: Sequence[int]) -> Forked:
+        """Start a launcher over what the bubblewrap of `argv` mounts. `fds`: its input, output, log and others, which
+        it finds numbered from 0. Raises OSError."""
+        if self._requests is None or self._process is None or self._process.poll() is not None:
+            self._start()
+        assert self._requests is not None
+        reply, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:  # sent at once, so that no descriptor is closed or used again before
+                socket.send_fds(self._requests, [pack(*map(os.fsencode, argv))[4:]], [*fds, theirs.fileno()])
+        except OSError:
+            reply.close()
+            raise
+        answer = asyncio.get_running_loop().run_in_executor(None, _started, reply)
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:  # its input ends, and it with that
+            answer.add_done_callback(_close)
+            raise
+
+    def _start(self) -> None:
+        self.close()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, (self._stage / "zygote.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                zygote_command(),
+                env=OWN_ENV,
+                cwd=staged_program(self._stage),
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._requests = ours
+        give_way(self._process.pid)
+
+    def close(self) -> None:
+        """End it, with every launcher that is left."""
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def _started(reply: socket.socket) -> Forked:
+    with reply:
+        reply.settimeout(FORK_S)
+        said, handles, _, _ = socket.recv_fds(reply, 64, 1)
+    if not handles:
+        raise OSError("no process was started")
+    return Forked(int(said), handles[0])
+
+
+def _close(answer: "asyncio.Future[Forked]") -> None:
+    if not answer.exception():
+        answer.result().kill()
+        answer.result().close()
+
+
+def _wait_for(process: int, seconds: float | None) -> bool:
+    """Wait for the end of a process, given its descriptor."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1_000))
+
+
+def give_way(pid: int) -> None:
+    """Lower the CPU priority of a new session, so that it yields to the program and its screen from the start.
+
+    Where the kernel groups processes by session, many starting sandboxes would each get as much CPU as the whole
+    program.
+    """
+    with contextlib.suppress(OSError):  # no such groups, or too many changes at this moment: the launcher tries, too
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+        Path(f"/proc/{pid}/autogroup").write_bytes(b"%d" % NICE)
