@@ -177,7 +177,7 @@ async def resume_run(
             hint = "start a new one: swarm-tui run REPO --intent FILE"
             raise SwarmError(ErrorKind.STATE, f"run {folder.run} is finished", hint)
         opening = opening or Opening()
-        journal = await SqliteJournal.open(folder.journal, opening=opening)
+        journal = await SqliteJournal.open(folder.journal, opening)
         resources.push_async_callback(journal.close)
         snapshot = await journal.state(reader, opening)
         stored = msgspec.json.decode(snapshot.settings, type=Settings)

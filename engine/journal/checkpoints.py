@@ -158,6 +158,12 @@ class Chunks:
         return snapshot
 
 
+def size_of(snapshot: Snapshot) -> int:
+    """About how many bytes a checkpoint has to hold, whatever texts are in it."""
+    fields = (getattr(snapshot, field.name) for field in dataclasses.fields(snapshot) if field.name not in _DERIVED)
+    return sum(len(repr(each)) for of in fields for each in (of.items() if isinstance(of, dict) else (of,)))
+
+
 def _begins(key: str) -> bool:
     """Whether a chunk begins with this key."""
     return zlib.crc32(key.encode()) % CHUNK == 0

@@ -16,7 +16,7 @@ from engine.domain.events import Body, Event
 from engine.domain.types import AgentId, AgentPath, Micros
 from engine.journal.blobs import BlobMissing, expanded, read_archived, references, unpack
 from engine.journal.body_codec import decode_body, decode_outline
-from engine.journal.checkpoints import MADE_BY, Chunks, Parts
+from engine.journal.checkpoints import MADE_BY, Chunks, Parts, size_of
 from engine.journal.connection import open_for_reading
 from engine.journal.failures import ResultTooLarge, cannot_read, damaged
 from engine.journal.opening import Opening
@@ -35,7 +35,8 @@ MANY_BLOBS = 100
 BODY = 16 * MIB
 """The most bytes of an event's own JSON text, without the texts that it refers to."""
 STATE = 512 * MIB
-"""The most bytes of texts that a state is folded from. Runs of 10,000 tasks have a few percent of that."""
+"""The most bytes of texts that are folded before the state is measured, which may then have half of that. Runs of
+10,000 tasks have a few percent of it."""
 RATIO = 100
 """How many times larger than its files a journal's texts may be in all; agents' texts reach 5 to 20."""
 
@@ -168,7 +169,9 @@ class EventReader:
         began = self._unpacked
         async for events in self._pages(snapshot.seq, until, _OUTLINE):
             if self._unpacked - began > STATE:
-                raise damaged(self.path, f"the texts up to event {events[-1].seq} exceed {STATE // MIB} MiB")
+                if (size := await asyncio.to_thread(size_of, snapshot)) > STATE // 2:
+                    raise damaged(self.path, f"the state at event {snapshot.seq} has {size // MIB} MiB of texts")
+                began = self._unpacked - size
             for event in events:
                 if event.seq != snapshot.seq + 1:
                     raise damaged(self.path, f"event {snapshot.seq + 1} is missing")

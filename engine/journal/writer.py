@@ -68,17 +68,15 @@ class SqliteJournal:
         self._owner: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path, *, chunks: Chunks | None = None, opening: Opening | None = None) -> "SqliteJournal":
+    async def open(cls, path: Path, opening: Opening | None = None) -> "SqliteJournal":
         """Open or create the journal at `path`; its folder must exist and the caller must hold the run's lock.
 
-        `chunks` are those of the reader that loaded the snapshot: they are not written again. Raises SwarmError
-        (journal): not a journal, damaged, written by a newer version, or it cannot be opened.
+        Raises SwarmError (journal): not a journal, damaged, written by a newer version, or it cannot be opened.
         """
         db = await connection.open_for_writing(path, opening)
         journal = cls(path, db, await db.run(_last_seq))
         [[checkpoint]] = await db.run(_rows_of, _LAST_CHECKPOINT, (MADE_BY,))
         journal._next_checkpoint = checkpoint + EVERY
-        journal._chunks = chunks.copy() if chunks is not None else Chunks()
         journal._owner = asyncio.create_task(journal._own(), name="journal")
         return journal
 

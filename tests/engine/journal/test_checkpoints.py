@@ -8,6 +8,7 @@ import pytest
 from engine.domain import events as e
 from engine.domain.types import Intent
 from engine.journal import checkpoints, writer
+from engine.journal.opening import Opening
 from engine.journal.queries import JournalReader
 from engine.journal.writer import SqliteJournal
 from engine.state.fold import fold
@@ -30,8 +31,8 @@ def is_there(path: Path) -> bool:
 async def written(path: Path, events: list[e.Event]) -> Snapshot:
     """Write events as a swarm does: fold each, append it, offer the state as a checkpoint."""
     reader = await JournalReader.open(path) if is_there(path) else None
-    snapshot = await reader.snapshot() if reader else Snapshot()
-    journal = await SqliteJournal.open(path, chunks=reader.chunks if reader else None)
+    journal = await SqliteJournal.open(path)
+    snapshot = await journal.state(reader, Opening()) if reader else Snapshot()
     for event in events:
         fold(snapshot, event)
         journal.append([event])

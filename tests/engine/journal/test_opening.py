@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from engine.domain import events as e
 from engine.domain.errors import SwarmError
+from engine.domain.types import AgentState
 from engine.journal import backfill, migration, reading, writer
 from engine.journal.connection import open_for_writing, open_writer
 from engine.journal.migration import MIGRATING, totals_file
@@ -225,3 +227,24 @@ async def test_reading_says_how_far_it_is(tmp_path: Path) -> None:
     assert await reader.snapshot(opening=opening) == expected
     await reader.close()
     assert seen[-1] == expected.seq
+
+
+@pytest.mark.parametrize(("kept", "error"), [(False, ""), (True, "the state at event")])
+async def test_only_what_a_state_keeps_of_the_texts_counts_against_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool, error: str
+) -> None:
+    monkeypatch.setattr(reading, "STATE", 300_000)
+    told = story(5, 60, text=10)
+    for number in range(400):
+        text = f"{number} " + "x" * 2_000
+        told.tell(e.FailureNoted(text) if kept else e.AgentStateChanged(AgentState.THINKING, text), told.snapshot.root)
+    journal = await SqliteJournal.open(tmp_path / "journal.db")
+    journal.append(told.events)
+    await journal.close()
+    reader = await JournalReader.open(tmp_path / "journal.db")
+    if error:
+        with pytest.raises(SwarmError, match=error):
+            await reader.snapshot()
+    else:
+        assert await reader.snapshot() == told.snapshot
+    await reader.close()
