@@ -76,8 +76,9 @@ if TYPE_CHECKING:
     from engine.journal.queries import JournalReader
     from engine.journal.rows import Followed, MessageRow, ToolCallRow
     from engine.journal.seek import seq_of
-    from engine.models.registry import PROVIDERS, has_key, key_variable, route, split_model
+    from engine.models.registry import PROVIDERS, has_key, key_variable, split_model
     from engine.models.rehearsal.playbook import SampleProject, list_samples, sample_folder
+    from engine.models.route import route
     from engine.models.selection import choose_models
     from engine.policy.environment_lines import found_lines
     from engine.policy.scheduling import full_subtrees

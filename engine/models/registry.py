@@ -14,9 +14,7 @@ from engine.domain.setting_types import check_web_address, is_this_machine
 from engine.domain.settings import ProviderSettings
 from engine.domain.types import ModelName
 from engine.models import adapters, rehearsal
-from engine.models.certificates import named_certificates
 from engine.models.endpoint import ANTHROPIC_ADDRESS, NO_KEY, OPENAI_ADDRESS, Endpoint
-from engine.models.proxies import proxy_for
 from engine.ports.protocols import Clock, Provider, Randomness
 
 
@@ -138,16 +136,3 @@ def base_url(name: str, settings: ProviderSettings, environ: Mapping[str, str]) 
     """The provider's address from settings or environment; empty for the SDK's default."""
     variable = PROVIDERS[name].base_url_env
     return settings.base_url or (environ.get(variable, "") if variable else "")
-
-
-def route(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
-    """How the provider's server is reached: `direct`, or its proxy without a password.
-
-    Raises SwarmError for an address, a proxy or certificates that cannot be used.
-    """
-    address = base_url(name, settings, environ) or PROVIDERS[name].address
-    check_web_address(address)
-    proxy = proxy_for(address)
-    if address.lower().startswith("https:"):
-        named_certificates()
-    return f"through the proxy {proxy}" if proxy else "direct"
