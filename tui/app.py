@@ -1,6 +1,7 @@
 """The terminal app: `run_app` shows a session, and returns when the person quits."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -68,7 +69,7 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
         """`painted` is called after the main screen is first painted, before the session starts."""
         self._launch = launch
         self._themes = themes
-        self._plan = launch.new_run.plan() if launch.new_run is not None else None
+        self._plan = launch.new_run.plan if launch.new_run is not None else None
         self.palette = themes.chosen
         self.keymap = Keymap(launch.settings.keys)
         self.view = View()
@@ -108,6 +109,7 @@ class SwarmApp(ActionHandler, KeyQueueApp, inherit_bindings=False):
         if not self.is_headless:
             # ctrl+z would suspend the whole process, and with it the engine.
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+            self.call_after_refresh(gc.enable)
         for problem in self._themes.broken:
             self.show_note(f"invalid theme: {problem}", error=True)
         if self._launch.new_run is not None and self._plan is not None:

@@ -30,5 +30,5 @@ def open_session(what: str) -> FakeSession:
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "60"
     themes = choose_theme(sys.argv[2] if len(sys.argv) > 2 else "midnight", None, os.environ)
-    new_run = NewRun(lambda: PLAN, lambda: PLAN.sandbox_level, lambda check: None) if what == "start" else None
+    new_run = NewRun(PLAN, lambda: PLAN.sandbox_level, lambda check: None) if what == "start" else None
     sys.exit(run_app(Launch(lambda intent: open_session(what), Settings(), new_run), themes))

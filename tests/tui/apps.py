@@ -30,7 +30,7 @@ def app_on(
     if themes is None:
         themes, broken = load_themes()
         assert not broken
-    new_run = NewRun(lambda: plan, lambda: level or plan.sandbox_level, use_check) if plan is not None else None
+    new_run = NewRun(plan, lambda: level or plan.sandbox_level, use_check) if plan is not None else None
     launch = Launch(lambda _: session, Settings(keys=keys or {}), new_run, draft_file)
     return SwarmApp(launch, Themes(themes, themes[theme], broken_themes))
 

@@ -8,8 +8,8 @@ import asyncio
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from tui import bridge
 from tui.bridge import (
     ErrorKind,
+    LoadedSettings,
     ModelName,
     ProviderSettings,
     RunFolder,
@@ -57,14 +58,20 @@ def open_repo(arguments: Namespace) -> int:
             f"did you mean: swarm-tui {near}?",
         )
     require_terminal("to run without the app: swarm-tui run REPO --intent FILE")
-    loaded = settings_of(arguments, top_of(path))
-    source = asyncio.run(inspect_repo(path, loaded.settings.repo.branch))
-    open_run = newest_unfinished(state_dir(arguments), source.common_dir)
-    if open_run is not None:
-        return _go_on(arguments, open_run, loaded.settings)
-    chosen = [loaded.settings]
+    loaded, foreground = settings_of(arguments, top_of(path)), Foreground()
 
-    foreground = Foreground()
+    def prepare() -> Launch:
+        source = asyncio.run(inspect_repo(path, loaded.settings.repo.branch))
+        open_run = newest_unfinished(state_dir(arguments), source.common_dir)
+        if open_run is not None:
+            return _go_on(arguments, foreground, open_run, loaded.settings)
+        return _new_run(arguments, foreground, source, loaded)
+
+    return _show(loaded.settings, prepare, foreground, subject="a new run")
+
+
+def _new_run(arguments: Namespace, foreground: Foreground, source: SourceRepo, loaded: LoadedSettings) -> Launch:
+    chosen = [loaded.settings]
 
     def open_session(intent: str | None) -> Session:
         return _new_session(arguments, foreground, source, chosen[-1], intent or "")
@@ -78,25 +85,24 @@ def open_repo(arguments: Namespace) -> int:
         return f"{report.level}, workspaces by {report.method}"
 
     draft = state_dir(arguments) / repo_id(source.common_dir) / DRAFT
-    plan = partial(_plan, source, loaded.settings, loaded.warnings)
-    new_run = NewRun(plan, probe_sandbox, use_check)
-    return _show(Launch(open_session, loaded.settings, new_run, draft), foreground)
+    plan = _plan(source, loaded.settings, loaded.warnings)
+    return Launch(open_session, loaded.settings, NewRun(plan, probe_sandbox, use_check), draft)
 
 
 def attach(arguments: Namespace) -> int:
     """Opens the app on a run, whether or not another process owns it; returns the exit status."""
     require_terminal("to list runs and their states: swarm-tui runs")
-    run = find_run(state_dir(arguments), arguments.run)
-    return _attach(run, settings_of(arguments, None).settings)
+    run, settings = find_run(state_dir(arguments), arguments.run), settings_of(arguments, None).settings
+    return _show(settings, lambda: _attach(run, settings))
 
 
-def _attach(run: RunListing, settings: Settings) -> int:
+def _attach(run: RunListing, settings: Settings) -> Launch:
     require_readable(run)
 
     def open_session(_: str | None) -> Session:
         return AttachedSession(run.folder)
 
-    return _show(Launch(open_session, settings, draft_file=_draft_of(run.folder)))
+    return Launch(open_session, settings, draft_file=_draft_of(run.folder))
 
 
 def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, intent: str) -> int:
@@ -107,10 +113,10 @@ def show_new(arguments: Namespace, source: SourceRepo, settings: Settings, inten
     def open_session(_: str | None) -> Session:
         return _new_session(arguments, foreground, source, settings, intent)
 
-    return _show(Launch(open_session, settings, draft_file=draft), foreground)
+    return _show(settings, lambda: Launch(open_session, settings, draft_file=draft), foreground)
 
 
-def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
+def _go_on(arguments: Namespace, foreground: Foreground, run: RunListing, settings: Settings) -> Launch:
     if run.live:
         for path, (option, _) in options_of(arguments).items():
             if path != ("theme",):
@@ -129,8 +135,7 @@ def _go_on(arguments: Namespace, run: RunListing, settings: Settings) -> int:
         return await bridge.resume_run(run.folder, os.environ, change, opening)
 
     arguments.log = run.folder.log
-    foreground, draft = Foreground(), _draft_of(run.folder)
-    return _show(Launch(lambda _: _session(arguments, foreground, begin), settings, draft_file=draft), foreground)
+    return Launch(lambda _: _session(arguments, foreground, begin), settings, draft_file=_draft_of(run.folder))
 
 
 def _new_session(
@@ -150,15 +155,26 @@ def _draft_of(folder: RunFolder) -> Path:
     return folder.path.parent / DRAFT
 
 
-def _show(launch: Launch, foreground: Foreground | None = None) -> int:
+def _show(
+    settings: Settings,
+    prepare: Callable[[], Launch],
+    foreground: Foreground | None = None,
+    *,
+    subject: str = "starting…",
+) -> int:
     opened: list[Session] = []
 
-    def open_session(intent: str | None) -> Session:
-        opened.append(launch.open_session(intent))
-        return opened[-1]
+    def prepared() -> Launch:
+        launch = prepare()
+
+        def open_session(intent: str | None) -> Session:
+            opened.append(launch.open_session(intent))
+            return opened[-1]
+
+        return launch._replace(open_session=open_session)
 
     try:
-        return show_app(launch._replace(open_session=open_session), foreground)
+        return show_app(settings.theme, prepared, foreground, subject=subject)
     finally:
         for session in opened[-1:]:
             _say(session)

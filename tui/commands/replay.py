@@ -22,7 +22,8 @@ def replay(arguments: Namespace) -> int:
         return 0
     require_terminal("to print a state without the app: swarm-tui replay RUN --headless --until MOMENT")
     at = seq_at(run.folder, arguments.until) if arguments.until else 0
-    return show_app(Launch(lambda _: ReplaySession(run.folder, at), settings_of(arguments, None).settings))
+    settings = settings_of(arguments, None).settings
+    return show_app(settings.theme, lambda: Launch(lambda _: ReplaySession(run.folder, at), settings))
 
 
 async def _state(folder: RunFolder, seq: int) -> bytes:

@@ -1,6 +1,10 @@
 """Shows the app: paints its first frame, then loads it and hands the terminal over."""
 
+import gc
 import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from tui import commands
@@ -11,18 +15,30 @@ from tui.terminal.encoding import paint_in_utf8
 from tui.terminal.first_frame import first_frame
 from tui.terminal.foreground import Foreground
 
+SWITCH_S = 0.0005
+"""The switch interval while the app is loaded: `prepare` mostly waits for git, and should not wait for the GIL too."""
 
-def show_app(launch: Launch, foreground: Foreground | None = None) -> int:
+
+def show_app(
+    theme: str, prepare: Callable[[], Launch], foreground: Foreground | None = None, *, subject: str = "starting…"
+) -> int:
     """Returns the exit status. With `foreground`, the app runs in a child of this process, and can detach from it.
 
-    Raises SwarmError for an invalid theme or key, and for what broke the session."""
+    `prepare` is called in a thread while the app is loaded, after the first frame, whose header shows `subject`. Raises
+    what `prepare` raises, and SwarmError for an invalid theme or key and for what broke the session.
+    """
     paint_in_utf8()
     _ignore_fixed_size()
     if foreground is not None and not foreground.enter():
         return foreground.wait()
-    themes = choose_theme(launch.settings.theme, config_folder(os.environ) / "themes", os.environ)
-    with first_frame(themes.chosen, "starting…" if launch.new_run is None else "a new run") as hand_over:
-        return commands.app.run_app(launch, themes, take_terminal=hand_over)
+    sys.setswitchinterval(SWITCH_S)
+    gc.disable()  # until the app is painted: nearly all that is made until then stays
+    themes = choose_theme(theme, config_folder(os.environ) / "themes", os.environ)
+    with first_frame(themes.chosen, subject) as hand_over:
+        with ThreadPoolExecutor(1) as threads:
+            launch = threads.submit(prepare)
+            app = commands.app
+        return app.run_app(launch.result(), themes, take_terminal=hand_over)
 
 
 def _ignore_fixed_size() -> None:

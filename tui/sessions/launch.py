@@ -35,11 +35,11 @@ class RunPlan(Struct, frozen=True):
 class NewRun(NamedTuple):
     """What the start screen asks for.
 
-    `plan` is called after the first frame is painted, `probe_sandbox` in a thread: it finds the sandbox level that the
-    run will have. `use_check` receives the suggested check once the person starts the run with it.
+    `probe_sandbox` is called in a thread: it finds the sandbox level that the run will have. `use_check` receives the
+    suggested check once the person starts the run with it.
     """
 
-    plan: Callable[[], RunPlan]
+    plan: RunPlan
     probe_sandbox: Callable[[], str]
     use_check: Callable[[str], None]
 

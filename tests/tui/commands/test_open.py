@@ -1,5 +1,6 @@
 """What the commands that open the app do around it: the intent is looked at, and leaving says where the run stands."""
 
+from collections.abc import Callable
 from threading import Event as Signal
 
 import pytest
@@ -18,9 +19,10 @@ class Screen:
         self.intent = intent
         self.plan: RunPlan | None = None
 
-    def __call__(self, launch: Launch, foreground: Foreground) -> int:
+    def __call__(self, theme: str, prepare: Callable[[], Launch], foreground: Foreground, *, subject: str) -> int:
+        launch = prepare()
         assert launch.new_run is not None
-        self.plan = launch.new_run.plan()
+        self.plan = launch.new_run.plan
         session = launch.open_session(self.intent)
         session.start()
         look = Signal()
