@@ -4,9 +4,11 @@ Only reads. GitPython is not used here: it parses refs and ids itself, which fai
 ref formats, and it would run git with the caller's environment.
 """
 
+import asyncio
 import difflib
 import re
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -53,19 +55,25 @@ async def inspect_repo(path: Path, branch: str = "") -> SourceRepo:
     await require_git()
     folder = _existing_folder(path)
     user = Git(folder, as_user=True, timeout_s=USER_REPO_TIMEOUT_S)
-    bare, git_dir, common_dir, object_format = await _locate(user, path)
+    located, top = _start(_locate(user, path)), _start(user.run("rev-parse", "--show-toplevel", accept=range(256)))
+    await _all_of(located, top)
+    bare, git_dir, common_dir, object_format = located.result()
+    found = top.result()
     if bare:
         raise _error(f"{path_text(path)} is a bare repo", "clone it and give the path of the clone")
-    found = await user.run("rev-parse", "--show-toplevel", accept=range(256))
     if found.exit:
         raise _error(f"{path_text(path)} is not in a work tree", "give the folder that has the repo's files")
     root = Path(_one_path(found))
     await _require_own_work_tree(structs.replace(user, cwd=_existing_folder(root)), git_dir)
     git = Git(root, timeout_s=USER_REPO_TIMEOUT_S)
     promisor = r"^(extensions\.partialclone|remote\..*\.promisor)$"
-    partial = bool(await _text_or_none(git, "config", "--get-regexp", promisor))
-    base_branch, base = await _base(git, branch)
-    if await _text_or_none(git, "show-ref", "--verify", "refs/heads/swarm"):
+    promisors = _start(_text_or_none(git, "config", "--get-regexp", promisor))
+    started_from = _start(_base(git, branch))
+    taken = _start(_text_or_none(git, "show-ref", "--verify", "refs/heads/swarm"))
+    await _all_of(promisors, started_from, taken)
+    partial = bool(promisors.result())
+    base_branch, base = started_from.result()
+    if taken.result():
         raise _error("the branch swarm conflicts with the branches swarm/…", "rename it: git branch -m swarm swarm-old")
     return SourceRepo(
         root=root,
@@ -111,16 +119,25 @@ async def _locate(git: Git, given: Path) -> tuple[bool, Path, Path, str]:
         message = f"cannot read the git repo {path_text(given)}: {result.error_line}"
         raise _error(message, hint_for(result.err, "repair the repo first: git fsck"))
     bare, object_format = result.text.split("\n")
-    git_dir = _one_path(await git.run("rev-parse", "--absolute-git-dir"))
-    common = _one_path(await git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
-    return bare == "true", Path(git_dir), Path(common), object_format
+    git_dir = _start(git.run("rev-parse", "--absolute-git-dir"))
+    common = _start(git.run("rev-parse", "--path-format=absolute", "--git-common-dir"))
+    await _all_of(git_dir, common)
+    return bare == "true", Path(_one_path(git_dir.result())), Path(_one_path(common.result())), object_format
 
 
 async def _base(git: Git, branch: str) -> tuple[str, CommitId]:
     """The short name of the base branch (empty when HEAD is detached) and its commit."""
     name = f"refs/heads/{path_str(branch)}" if branch else "HEAD"
-    commit = await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-    tree = await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"{name}^{{tree}}")
+    asked = [
+        _start(_text_or_none(git, *words))
+        for words in (
+            ("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"),
+            ("rev-parse", "--verify", "--quiet", f"{name}^{{tree}}"),
+            ("symbolic-ref", "--quiet", "HEAD"),
+        )
+    ]
+    await _all_of(*asked)
+    commit, tree, head = (task.result() for task in asked)
     if not tree and (found := commit or await _text_or_none(git, "rev-parse", "--verify", "--quiet", name)):
         raise _error(f"cannot read commit {found[:12]} of {branch or 'HEAD'}", fsck_hint())
     refs = None if commit else await git.run("for-each-ref", accept=range(256))
@@ -132,7 +149,6 @@ async def _base(git: Git, branch: str) -> tuple[str, CommitId]:
         return branch, CommitId(commit)
     if not commit:
         raise _error("the repo has no commits yet", "commit something first, or name a branch that has commits")
-    head = await _text_or_none(git, "symbolic-ref", "--quiet", "HEAD")
     return (head or "").removeprefix("refs/heads/"), CommitId(commit)
 
 
@@ -148,11 +164,22 @@ async def _warnings(
     root: Path, git_dir: Path, common_dir: Path, object_format: str, branch: str, base: CommitId, partial: bool
 ) -> tuple[str, ...]:
     warnings: list[str] = []
-    try:
-        count = await count_uncommitted(root, git_dir, common_dir, object_format, await excludes_file(common_dir))
-    except GitTimeoutError:
-        warnings.append(f"counting uncommitted changes took too long: the swarm starts from commit {base[:12]}")
-        count = 0
+
+    async def uncommitted() -> int:
+        try:
+            return await count_uncommitted(root, git_dir, common_dir, object_format, await excludes_file(common_dir))
+        except GitTimeoutError:
+            warnings.append(f"counting uncommitted changes took too long: the swarm starts from commit {base[:12]}")
+            return 0
+
+    with own_git_dir(common_dir, object_format) as git:
+        counted = _start(uncommitted())
+        modules = _start(_text_or_none(git, "rev-parse", "--verify", "--quiet", f"{base}:.gitmodules"))
+        attributes = _start(
+            git.run("cat-file", "blob", f"{base}:.gitattributes", accept=range(256), limit=_MAX_ATTRIBUTES)
+        )
+        await _all_of(counted, modules, attributes)
+    count = counted.result()
     if count:
         changes = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"
         warnings.append(f"the swarm won't see {changes}: it starts from commit {base[:12]}")
@@ -162,17 +189,22 @@ async def _warnings(
         warnings.append(
             f"the repo is a partial clone: unless it has all old files, agents see no commit before {base[:12]}"
         )
-    with own_git_dir(common_dir, object_format) as git:
-        if await _text_or_none(git, "rev-parse", "--verify", "--quiet", f"{base}:.gitmodules"):
-            warnings.append("the repo has submodules: agents see them as empty folders and cannot change them")
-        attributes = await git.run(
-            "cat-file", "blob", f"{base}:.gitattributes", accept=range(256), limit=_MAX_ATTRIBUTES
+    if modules.result():
+        warnings.append("the repo has submodules: agents see them as empty folders and cannot change them")
+    if _FILTER.search(attributes.result().out):
+        warnings.append(
+            "the repo has filters such as LFS: agents see such files as git stores them, unable to change them"
         )
-        if _FILTER.search(attributes.out):
-            warnings.append(
-                "the repo has filters such as LFS: agents see such files as git stores them, unable to change them"
-            )
     return tuple(warnings)
+
+
+_start = asyncio.ensure_future
+"""Git's answers mostly do not depend on each other, and most of the time it takes is the start of its processes."""
+
+
+async def _all_of(*asked: "asyncio.Future[Any]") -> None:
+    """Wait until all have an answer or an error, so that no process stays behind; whoever asked reads them in order."""
+    await asyncio.gather(*asked, return_exceptions=True)
 
 
 async def _text_or_none(git: Git, *args: str) -> str | None:
