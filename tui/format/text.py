@@ -81,13 +81,15 @@ def width_of(line: Iterable[Span]) -> int:
 
 
 def differing(old: Line, new: Line) -> tuple[int, int]:
-    """The first cell in which two lines of the same width may differ, and the cell after the last one."""
+    """The first cell in which two lines may differ, and the cell after the last one."""
     start = 0
     for before, after in zip(old, new, strict=False):
         if before != after:
             break
         start += cell_len(after.text)
     end = width_of(new)
+    if (width := width_of(old)) != end:
+        return start, max(width, end)
     for before, after in zip(reversed(old), reversed(new), strict=False):
         if before != after or end <= start:
             break

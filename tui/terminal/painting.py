@@ -68,6 +68,20 @@ class PaintingScreen(Screen[ScreenResultType]):
         super().__init__()
         self._compositor = RowCompositor()
 
+    def _compositor_refresh(self) -> None:
+        """Below a dialog, let the dialog's screen paint what changed. Textual's own marks all that it once painted as
+        changed, each time anew.
+        """
+        top = self.app.screen
+        if self is top:
+            super()._compositor_refresh()
+            return
+        changed = self._compositor._dirty_regions.copy()
+        self._compositor._dirty_regions.clear()
+        self._dirty_widgets.clear()
+        if changed:
+            top.refresh(*changed)
+
     def paint_now(self) -> None:
         """Paint what changed, unless the screen has to be laid out first: then the next frame does both."""
         if not self.is_current or self._layout_required or self._scroll_required:

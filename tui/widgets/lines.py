@@ -157,7 +157,7 @@ class LineView(Actionable, ScrollView, can_focus=True):
             elif (painted := self._painted.get(index)) is None:
                 self.refresh(Region(0, row, cells, 1))
             elif painted != (line := self.line(index, cells)):
-                start, end = differing(painted, line) if width_of(painted) == width_of(line) else (0, cells)
+                start, end = differing(painted, line)
                 self.refresh(Region(start, row, end - start, 1))
         if len(self._painted) > 2000:
             self._painted.clear()

@@ -30,14 +30,13 @@ class StripWidget(Actionable, Widget):
 
     def update(self) -> None:
         """Repaint what changed."""
-        cells, before = self.size.width, self._painted
-        self._painted = self.lines(cells)
+        before, self._painted = self._painted, self.lines(self.size.width)
         if len(before) != len(self._painted):
             self.refresh()
             return
         for row, (old, new) in enumerate(zip(before, self._painted, strict=True)):
             if old != new:
-                start, end = differing(old, new) if width_of(old) == width_of(new) else (0, cells)
+                start, end = differing(old, new)
                 self.refresh(Region(start, row, end - start, 1))
 
     def render_line(self, y: int) -> Strip:

@@ -121,6 +121,19 @@ async def test_the_header_sends_only_what_changed(picture: Picture) -> None:
         assert int(column) > 30
 
 
+async def test_behind_a_dialog_only_what_changed_is_sent(picture: Picture) -> None:
+    made = session()
+    app = app_on(made)
+    async with app.run_test(size=SIZE) as pilot:
+        await press(pilot, "q")
+        await _paint(pilot)
+        for _ in range(3):
+            made.at += 1_000_000
+            await _paint(pilot)
+            assert len(picture.frames[-1]) < 3_000
+            assert picture.text == painted(app)
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_after_any_keys_the_terminal_shows_what_a_full_repaint_would(seed: int, picture: Picture) -> None:
     rng = random.Random(seed)
