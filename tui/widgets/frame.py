@@ -1,10 +1,13 @@
-"""A framed pane whose titles can change without repainting more than their own line."""
+"""A framed pane whose titles can change without repainting more than themselves."""
 
 from textual.containers import Vertical
 from textual.content import Content
 from textual.geometry import Region
 
 from tui.format.text import clean
+
+_AROUND = 4
+"""Cells of a corner, a line and two spaces between them and a title."""
 
 
 class Frame(Vertical):
@@ -22,10 +25,12 @@ class Frame(Vertical):
         width = self.outer_size.width
         below = Content(clean(bottom).replace("\n", " "))
         if top != self._top:
-            self._top, self._line = top, Region(-1, -1, width, 1)
+            cells = max(top.cell_length, self._top.cell_length) + _AROUND
+            self._top, self._line = top, Region(-1, -1, min(width, cells), 1)
             self.border_title = top
         if below != self._bottom:
-            self._bottom, self._line = below, Region(-1, self.size.height, width, 1)
+            cells = min(width, max(below.cell_length, self._bottom.cell_length) + _AROUND)
+            self._bottom, self._line = below, Region(width - cells - 1, self.size.height, cells, 1)
             self.border_subtitle = below
         self._line = None
 
