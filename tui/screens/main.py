@@ -34,9 +34,8 @@ from tui.widgets.tab_strip import Footer, StripWidget, TabStrip
 POLL_S = 0.2
 FIRST_POLL_S = 0.02
 """The interval until the first snapshot arrives, so that it shows without delay."""
-KEY_S = 0.005
-PATIENCE = 20
-"""How many times one poll waits KEY_S for a key to be handled, before it continues anyway."""
+KEY_STEPS = 3
+"""Steps of the event loop from a key's arrival to its paint."""
 
 
 class TooSmall(StripWidget):
@@ -104,7 +103,6 @@ class MainScreen(Actionable, PaintingScreen[None]):
 
     async def poll(self) -> None:
         """Show what is new; without news, update ages once a second. Keys are handled between two panes."""
-        patience = PATIENCE
         self._ticks += 1
         changed = self.host.refresh_view()
         if not self.is_current and not changed:
@@ -115,10 +113,8 @@ class MainScreen(Actionable, PaintingScreen[None]):
         slow = self._ticks % 5 == 1
         if changed or slow:
             for update in self._updates():
-                await asyncio.sleep(0)
-                while self.host.handling_key and patience:
-                    patience -= 1
-                    await asyncio.sleep(KEY_S)
+                for _ in range(KEY_STEPS):
+                    await asyncio.sleep(0)
                 update()
         elif not self.view.frozen:
             self.panes.detail.update()

@@ -41,17 +41,12 @@ class KeyQueueApp(App[int]):
         self._queue: deque[events.Key] = deque()
         self._started_at: float | None = None
 
-    @property
-    def handling_key(self) -> bool:
-        """Whether a key is being handled."""
-        return self._started_at is not None and asyncio.get_running_loop().time() - self._started_at <= STUCK_S
-
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key) or event.is_forwarded:
             await super().on_event(event)
             return
         self._queue.append(event)
-        if not self.handling_key:
+        if self._started_at is None or asyncio.get_running_loop().time() - self._started_at > STUCK_S:
             await self._handle_next()
 
     async def _handle_next(self) -> None:

@@ -29,10 +29,6 @@ class PaneHost(Protocol):
     commands: CommandSender
     leaving: bool
 
-    @property
-    def handling_key(self) -> bool:
-        """Whether a key is being handled. Work that can wait should wait until it is done."""
-
     def context(self) -> ActionContext:
         """The state that decides which actions are available."""
 

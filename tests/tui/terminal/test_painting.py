@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 from textual._compositor import CompositorUpdate
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widget import Widget
 
+from engine.domain import events as e
 from tests.tui.apps import app_on, main_of, painted, press, settle
 from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import small, swarm, turn
@@ -119,6 +121,24 @@ async def test_the_header_sends_only_what_changed(picture: Picture) -> None:
         await _paint(pilot)
         [column] = re.findall("\x1b\\[1;(\\d+)H", picture.frames[-1])
         assert int(column) > 30
+
+
+async def test_a_key_that_arrives_during_a_poll_goes_before_the_next_pane(
+    picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = session()
+    app = app_on(made)
+    async with app.run_test(size=SIZE) as pilot:
+        await _paint(pilot)
+        main, seen = main_of(app), []
+        cursor, frames = main.panes.agents.cursor, len(picture.frames)
+        monkeypatch.setattr(main.panes.agents, "update", lambda: app.post_message(Key("j", "j")))
+        monkeypatch.setattr(
+            main.panes.handoffs, "update", lambda: seen.append((main.panes.agents.cursor, len(picture.frames)))
+        )
+        made.record(e.WorkersLimited(1, "person"))
+        await main.poll()
+        assert seen == [(cursor + 1, frames + 1)]
 
 
 async def test_behind_a_dialog_only_what_changed_is_sent(picture: Picture) -> None:

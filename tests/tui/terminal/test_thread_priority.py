@@ -8,10 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.domain import events as e
-from tests.tui.apps import app_on, main_of, settle
-from tests.tui.swarms import small
-from tui.screens.main import PATIENCE
 from tui.terminal.thread_priority import POLL_S, WAITING_S, WORKING_S, ScreenSelector
 
 FIRST = """
@@ -77,31 +73,3 @@ def test_the_ui_keeps_the_gil_between_two_steps(monkeypatch: pytest.MonkeyPatch)
 def test_present_threads_get_short_time_slices_and_later_ones_do_not() -> None:
     done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[True, True, False]", "True True True"]
-
-
-@pytest.mark.parametrize("looks", [3, 10_000], ids=["a short answer", "an endless one"])
-async def test_a_pane_waits_for_a_key_that_is_being_handled_but_not_forever(
-    looks: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tui.screens.main.POLL_S", 3600.0)
-    monkeypatch.setattr("tui.screens.main.KEY_S", 0.0)
-    session = small()
-    app = app_on(session)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await settle(pilot)
-        main = main_of(app)
-        happened: list[str] = []
-        left = iter(range(looks, 0, -1))
-
-        def handling_key(_: object) -> bool:
-            happened.append("look")
-            return next(left, 0) > 1
-
-        monkeypatch.setattr(type(app), "handling_key", property(handling_key))
-        monkeypatch.setattr(main.panes.agents, "update", lambda: happened.append("agents"))
-        monkeypatch.setattr(main.panes.handoffs, "update", lambda: happened.append("handoffs"))
-        session.record(e.WorkersLimited(1, "person"))
-        await main.poll()
-    waited = min(looks, PATIENCE + 1)
-    assert happened[: waited + 1] == ["look"] * waited + ["agents"]
-    assert "handoffs" in happened
