@@ -1,6 +1,7 @@
 """The first frame: painted before anything heavy is loaded, and removed if the app fails to start."""
 
 import fcntl
+import gc
 import os
 import pty
 import re
@@ -8,7 +9,8 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -17,9 +19,12 @@ from rich.console import Console
 
 from tests.tui.apps import app_on, painted
 from tests.tui.command_line import Person
+from tests.tui.fake_session import FakeSession
 from tests.tui.swarms import small
-from tui.bridge import Snapshot
-from tui.style.theme import choose_theme, colours_of
+from tui.bridge import Settings, Snapshot
+from tui.commands import show_app as module
+from tui.sessions.launch import Launch
+from tui.style.theme import Themes, choose_theme, colours_of
 from tui.terminal.first_frame import first_frame
 
 HEAVY = (
@@ -31,7 +36,7 @@ HEAVY = (
         "engine.models.rehearsal.provider",
         "engine.sandbox.probe",
     ),
-    *("anthropic", "openai", "httpx2", "genai_prices", "pydantic"),
+    *("anthropic", "openai", "httpx2", "genai_prices", "pydantic", "http.client"),
     *("pygit2", "git", "psutil", "aiosqlite", "zstandard", "pathspec"),
 )
 ENGINES = (
@@ -121,6 +126,36 @@ def test_the_first_frame_fills_the_screen_and_shows_the_header(terminal: Pty, mo
     shown = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", row) for row in rows]
     assert shown == [" ◆ swarm a new run".ljust(30), *[" " * 30] * 7]
     assert all("48;2;" in row for row in rows)
+
+
+def test_the_launch_is_prepared_after_the_first_frame_while_the_app_is_loaded(
+    terminal: Pty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, launch, happened = threading.Event(), Launch(lambda _: FakeSession(), Settings()), list[str]()
+
+    def prepare() -> Launch:
+        happened.append("prepared" if terminal.painted() else "prepared too early")
+        begun.set()
+        return launch
+
+    class Commands:
+        @property
+        def app(self) -> "Commands":
+            assert begun.wait(60)
+            happened.append("loaded")
+            return self
+
+        def run_app(self, shown: Launch, themes: Themes, *, take_terminal: Callable[[], None]) -> int:
+            assert shown is launch
+            take_terminal()
+            return 7
+
+    monkeypatch.setattr(module, "commands", Commands())
+    try:
+        assert module.show_app("midnight", prepare) == 7
+    finally:
+        gc.enable()
+    assert happened == ["prepared", "loaded"]
 
 
 def test_the_terminal_is_restored_if_the_app_fails_to_start(terminal: Pty) -> None:
