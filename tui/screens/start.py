@@ -77,7 +77,7 @@ class StartScreen(Actionable, Screen[None]):
         self.query_one(TextView).can_focus = False
         self._draw()
         self.query_one(MarkdownEditor).focus()
-        self.run_worker(self._find_level())
+        self.call_after_refresh(lambda: self.run_worker(self._find_level()))  # it would delay the first paint
 
     def on_resize(self) -> None:
         self._draw()
